@@ -34,9 +34,9 @@ struct Tuning {
   // … and A is packed where it lies in rows, so that all distances are constants.
   bool packsRows = false;
 
-  // Rows of integers that lie together; how many of them, and tiles of 16 features, a tile of a product has; whether
-  // few rows meet weights that are unpacked in registers, of which there is a function for each format.
-  size_t int8Rows = 4, int8TileRows = 4, int8Tiles = 1;
+  // Rows of integers that lie together; tiles of 16 features that meet a row together; whether few rows meet weights
+  // that are unpacked in registers, of which there is a function for each format.
+  size_t int8Rows = 4, int8Tiles = 1;
   bool int8InRegisters = false;
 
   // Attention of a few queries: keys in a block, queries that share what is read of them.

@@ -51,8 +51,8 @@ struct QuantizedLinear {
   // Features that are unpacked together, and rows that meet them.
   static constexpr size_t kPanel = 3 * kTile, kBlockRows = kMaxTilesDown * kTileRows;
 
-  // So few rows that their product with integers takes as long as reading the weights.
-  static constexpr size_t kFewRows = 16;
+  // Whether rows are so few that their product with integers takes as long as reading the weights.
+  bool isFew() const { return rows <= 16; }
   // Chunks of a thread that even out what it waits for others, if they keep as many rows.
   static constexpr size_t kChunks = 12, kLeastRows = 32;
 
@@ -134,20 +134,18 @@ struct QuantizedLinear {
   // Chunks of many rows take a few tiles each; of few, a thread is to read memory in long runs.
   Chunks chunksFor(uint64_t threads) const {
     const uint64_t tiles = divideUp(cols, kTile), share = divideUp(tiles, 4 * threads);
-    const bool few = rows <= kFewRows;
     Chunks cut;
-    cut.grain = divideUp(few || share < kInt8Tiles ? share : kInt8Tiles, kInt8Tiles) * kInt8Tiles;
+    cut.grain = isFew() ? divideUp(share, kInt8Tiles) * kInt8Tiles : kInt8Tiles;
     cut.across = divideUp(tiles, cut.grain);
     const uint64_t even = atMost(divideUp(kChunks * threads, cut.across), divideUp(rows, kLeastRows));
     const uint64_t least = divideUp(rows, kInt8BlockRows);
-    cut.blockRows = divideUp(divideUp(rows, few || even < least ? least : even), kInt8Rows) * kInt8Rows;
+    cut.blockRows = divideUp(divideUp(rows, isFew() || even < least ? least : even), kInt8Rows) * kInt8Rows;
     cut.down = divideUp(rows, cut.blockRows);
     return cut;
   }
 
   void runIntegers(Context& context) const {
     const IntegerKind kind = kindOfFormat(format);
-    const bool few = rows <= kFewRows;
     const auto [grain, across, blockRows, down] = chunksFor(static_cast<uint64_t>(context.team.threads()));
     const uint64_t chunks = down * across, tiles = divideUp(cols, kTile);
     const size_t words = Int8Layout(kind, depth).rowWords();
@@ -171,10 +169,10 @@ struct QuantizedLinear {
       const uint64_t end = atMost(first + grain, tiles);
       for (uint64_t t = first; t < end; t += kInt8Tiles) {
         const bool last = t + kInt8Tiles >= end;
-        if (few && last) fetchWeights(tileAt(context, next), kAhead);
+        if (isFew() && last) fetchWeights(tileAt(context, next), kAhead);
         const PackedTiles some = tilesFrom(t), after = tilesFrom(last ? next : t + kInt8Tiles);
         const float* scales = kind.parts == 0 ? reinterpret_cast<const float*>(some.first) : nullptr;
-        multiplyInt8(format, kind, some, few ? nullptr : &after, from, height, depth, memory,
+        multiplyInt8(format, kind, some, isFew() ? nullptr : &after, from, height, depth, memory,
                      [&](size_t r, size_t count, float* sums) {
                        finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, scales, bytes / sizeof(float));
                      });

@@ -93,7 +93,7 @@ export class Queue {
       else this.#putNumber(list, at + operand.at, op, operand, value);
       if (operand.isRequired) missing--;
     }
-    if (missing > 0) throw missingOperand(layout, operands);
+    if (missing > 0) throw missingOperand(op, leftOut(layout, operands));
     // Only now, so that a command that was refused leaves nothing behind.
     list.length = end;
     if (list === this.#pending) this.#runIfFull();
@@ -107,7 +107,7 @@ export class Queue {
       checkScalar(op, value.name, value.value, kind);
       this.#patches.push({ at, kind, scalar: value });
       list.setScalar(at, kind, value.value);
-    } else throw new SimdformerError(`${op}: operand '${name}' is missing`);
+    } else throw missingOperand(op, name);
   }
 
   /**
@@ -271,16 +271,21 @@ function putTensor(
   { name, isWritten }: OperandLayout,
   value: Placed,
 ): void {
-  if (typeof value !== 'object') throw new SimdformerError(`${op}: operand '${name}' is missing`);
+  if (typeof value !== 'object') throw missingOperand(op, name);
   const { offset, length } = value.region(op);
   words[at] = offset;
   words[at + 1] = length;
   if (isWritten) value.storage.version++;
 }
 
-function missingOperand({ name: op, operands }: OpLayout, given: Readonly<Record<string, Operand>>): SimdformerError {
-  const [missing] = [...operands].find(([name, { isRequired }]) => isRequired && given[name] == null) ?? [];
-  return new SimdformerError(`${op}: operand '${missing}' is missing`);
+function missingOperand(op: string, name: string): SimdformerError {
+  return new SimdformerError(`${op}: operand '${name}' is missing`);
+}
+
+/** The first of the operands that may not be left out and was. */
+function leftOut({ operands }: OpLayout, given: Readonly<Record<string, Operand>>): string {
+  const isMissing = ({ name, isRequired }: OperandLayout) => isRequired && (given[name] ?? null) === null;
+  return [...operands.values()].find(isMissing)?.name ?? '';
 }
 
 function throwIfFailed(failure: CommandFailure | null): void {

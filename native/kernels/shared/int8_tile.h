@@ -5,7 +5,7 @@
 
 // Tiles that meet a row together: so many products hide the latency of one, and share what is read of the row.
 inline constexpr size_t kInt8Tiles = kTuning.int8Tiles, kInt8Cols = kInt8Tiles * kTile;
-inline constexpr size_t kInt8TileRows = kTuning.int8TileRows;
+inline constexpr size_t kInt8TileRows = 4;
 static_assert(kInt8Rows % kInt8TileRows == 0 && (kInt8Tiles == 1 || kWidth == kTile));
 
 // Some parts of the inputs of one tile, or of kInt8Tiles. All point at the first of these.
