@@ -4,7 +4,7 @@
 import { FormatError } from '../core/errors.js';
 import { type TextBytes, wellFormed } from '../core/utf8.js';
 import type { TokenizerModel } from './json.js';
-import { randomInt32, type TokenIds, type TokenTable } from './token-table.js';
+import type { TokenIds, TokenTable } from './token-table.js';
 
 export interface BytePairs {
   readonly ids: TokenIds;
@@ -125,16 +125,18 @@ function numbered(ids: ReadonlyMap<string, number>): ReadonlyMap<string, number>
   return new Map(Array.from(ids.keys(), (token, i) => [token, i]));
 }
 
-/** Places of pairs of numbers in a list, of which the last counts. */
+/** An odd random factor. Products of other tables differ in their high bits, which the hash mixes into the low ones. */
+const randomFactor = () => (Math.random() * 2 ** 32) | 1;
+
+/** Positions of pairs of numbers in a list. The last one counts where a pair occurs several times. */
 class PairTable {
   readonly #lefts: Int32Array;
   readonly #rights: Int32Array;
   #size = 0;
   /** Places + 1 by the hash of pairs: open addressing, 0 is an empty slot. */
   readonly #slots: Int32Array;
-  /** Of the hash: odd ones, others in each table, as in TokenTable. */
-  readonly #leftFactor = randomInt32() | 1;
-  readonly #rightFactor = randomInt32() | 1;
+  readonly #leftFactor = randomFactor();
+  readonly #rightFactor = randomFactor();
 
   /** For so many pairs. */
   constructor(count: number) {

@@ -1,7 +1,8 @@
 import { FormatError } from '../core/errors.js';
 import { type TextBytes, wellFormed, writeText } from '../core/utf8.js';
+import { KeyedHash } from './keyed-hash.js';
 
-/** Tokens and their numbers, as a Map has them. */
+/** Tokens and their numbers, with the methods of a Map. */
 export interface TokenIds extends Iterable<[token: string, id: number]> {
   readonly size: number;
   get(token: string): number | undefined;
@@ -9,24 +10,24 @@ export interface TokenIds extends Iterable<[token: string, id: number]> {
 }
 
 /**
- * Tokens numbered as they come, found in the bytes of a file: 12 bytes for each beside those, where an array and a Map of strings take
- * 120, no string is made of one that nobody asks for, and a collection of garbage has nothing to walk through.
+ * Tokens numbered in the order of a file, looked up in the file's bytes. The table takes 12 bytes a token; an array and a
+ * Map of strings take 120. Strings are made on demand only, so the garbage collector has nothing to traverse.
  */
 export class TokenTable implements TokenIds {
   readonly size: number;
-  /** Bytes of the longest. */
+  /** Length of the longest token in bytes. */
   readonly longest: number;
   readonly #texts: TextBytes;
-  /** Numbers + 1 by the hash of tokens: open addressing, 0 is an empty slot. */
+  /** Token numbers + 1, placed by the hash of the token (open addressing); 0 is an empty slot. */
   readonly #slots: Int32Array;
-  /** Another one in each table, so that no file can be written whose tokens all have one hash, and take hours. */
-  readonly #seed = randomInt32();
-  /** Some that were asked for: a Map remembers what it made of a text. */
+  /** Each table has its own key. A hostile file therefore cannot choose tokens that collide and take quadratic time. */
+  readonly #hash = new KeyedHash();
+  /** Recent results: looking up a string in a Map is faster than hashing its bytes. */
   readonly #recent = new Map<string, number>();
-  /** Of what is looked for. */
+  /** The UTF-8 form of the token that is looked up. */
   #bytes = new Uint8Array(256);
 
-  /** An empty text is `[EMPTY_` with its number and `]`. Throws FormatError, which names the list, for a token that is there twice. */
+  /** An empty text becomes `[EMPTY_n]`, where n is its number. Throws FormatError with the list's name for duplicates. */
   constructor(given: TextBytes, name: string) {
     this.size = given.length;
     this.#texts = wellFormed(given, (text, id) => text || `[EMPTY_${id}]`);
@@ -54,13 +55,13 @@ export class TokenTable implements TokenIds {
     return found;
   }
 
-  /** As `get`, of tokens that hardly come again. */
+  /** Same as `get`, without remembering the result: for tokens that are unlikely to be looked up again. */
   find(token: string): number | undefined {
     if (3 * token.length > this.#bytes.length) this.#bytes = new Uint8Array(6 * token.length);
     return this.findBytes(this.#bytes, 0, writeText(token, this.#bytes));
   }
 
-  /** The number of the token that two ranges of bytes make together; by default the second is empty. */
+  /** The number of the token made of two ranges of bytes; the second one is empty by default. */
   findBytes(bytes: Uint8Array, start: number, end: number, start2 = end, end2 = end): number | undefined {
     const found = this.#slots[this.#slotOf(bytes, start, end, start2, end2)] as number;
     return found === 0 ? undefined : found - 1;
@@ -70,7 +71,7 @@ export class TokenTable implements TokenIds {
     return this.get(token) !== undefined;
   }
 
-  /** The token of a number; undefined if there is none. */
+  /** The token with this number; undefined if there is none. */
   at(id: number): string | undefined {
     return this.#texts.at(id);
   }
@@ -81,8 +82,7 @@ export class TokenTable implements TokenIds {
 
   #slotOf(bytes: Uint8Array, start: number, end: number, start2: number, end2: number): number {
     const slots = this.#slots;
-    const hash = fnv1a(fnv1a(this.#seed, bytes, start, end), bytes, start2, end2);
-    for (let slot = hash ^ (hash >>> 15); ; slot++) {
+    for (let slot = this.#hash.ofBytes(bytes, start, end, start2, end2); ; slot++) {
       const at = slot & (slots.length - 1);
       const found = slots[at] as number;
       if (found === 0 || this.#is(found - 1, bytes, start, end, start2, end2)) return at;
@@ -99,13 +99,5 @@ export class TokenTable implements TokenIds {
   }
 }
 
+/** Maximum number of recent results. */
 const RECENT = 1 << 12;
-
-export const randomInt32 = () => (Math.random() * 2 ** 32) | 0;
-
-/** The hash of bytes that follow those of another hash. */
-function fnv1a(hash: number, bytes: Uint8Array, start: number, end: number): number {
-  let result = hash;
-  for (let at = start; at < end; at++) result = Math.imul(result ^ (bytes[at] as number), 0x01000193);
-  return result;
-}

@@ -5,9 +5,11 @@ import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chatCommand } from '../../src/cli/commands/chat.js';
 import { converse } from '../../src/cli/conversation.js';
 import { createDevice } from '../../src/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
+import { WHEN_FULL } from '../../src/tasks/chat/chat-options.js';
 import { Chat } from '../../src/tasks/index.js';
 import { describeShared } from '../shared.js';
 import { argumentsOf, simdformer, temporaryFolder } from './run-cli.js';
@@ -15,6 +17,12 @@ import { argumentsOf, simdformer, temporaryFolder } from './run-cli.js';
 const template =
   '{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}' +
   '{% if add_generation_prompt %}assistant: {% endif %}';
+
+it('refuses a message that does not fit by default, as the library does', () => {
+  const option = chatCommand().options.find(({ long }) => long === '--when-full');
+  expect([option?.defaultValue, option?.argChoices]).toEqual(['refuse', ['refuse', 'shift']]);
+  expect(option?.defaultValue).toBe(WHEN_FULL[0]);
+});
 
 await describeShared('simdformer chat', 'checkpoints', 'tinystories-656k/config.json', async () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;

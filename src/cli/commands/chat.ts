@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type LoadedModel, loadModel } from '../../pretrained/index.js';
+import { WHEN_FULL, type WhenFull } from '../../tasks/chat/chat-options.js';
 import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/chat/index.js';
 import { converse } from '../conversation.js';
 import { readJson } from '../data.js';
@@ -13,7 +14,7 @@ interface Options {
   tools?: string;
   context?: number;
   cache?: CacheType;
-  whenFull: 'shift' | 'refuse';
+  whenFull: WhenFull;
   restore?: string;
   draft?: string;
   maxTokens?: number;
@@ -36,9 +37,9 @@ export function chatCommand(): Command {
     .option('--context <n>', "tokens of the conversation at most (default: the model's limit)", integer(2))
     .addOption(cacheOption())
     .addOption(
-      new Option('--when-full <what>', 'what happens then: the oldest turns are hidden, or a message is refused')
-        .choices(['shift', 'refuse'])
-        .default('shift'),
+      new Option('--when-full <action>', 'if a message does not fit: refuse it, or shift (hide the oldest turns)')
+        .choices(WHEN_FULL)
+        .default(WHEN_FULL[0]),
     )
     .option('--restore <file>', 'go on with a conversation that /save wrote')
     .option(

@@ -19,6 +19,10 @@ export type ChatGenerateOptions = Omit<
   | ('maxLength' | 'minLength' | 'decoderStartTokenId' | 'prefix' | 'outputAttentions')
 >;
 
+/** Values of `whenFull`; the first one is the default. */
+export const WHEN_FULL = ['refuse', 'shift'] as const;
+export type WhenFull = (typeof WHEN_FULL)[number];
+
 export interface ChatOptions {
   /** What the model is told before all else. Default none. */
   system?: string | undefined;
@@ -34,11 +38,11 @@ export interface ChatOptions {
    */
   cache?: CacheType | undefined;
   /**
-   * What happens where a message leaves no room for an answer. 'refuse', the default: `send` throws ContextFullError, and
-   * the conversation stays as it was. 'shift': the model no longer sees the oldest turns, as few as make room; the
-   * system's message stays, and so does `messages`.
+   * Action if a message leaves no room for an answer. 'refuse': `send` throws ContextFullError, and the conversation stays
+   * unchanged. 'shift': the oldest turns are hidden from the model, as few as possible; the system message and `messages`
+   * stay. Default 'refuse', here and in the command line.
    */
-  whenFull?: 'refuse' | 'shift' | undefined;
+  whenFull?: WhenFull | undefined;
   /** Another template than the tokenizer's, in Jinja. */
   chatTemplate?: string | undefined;
   /** What else the template knows, such as `{ enable_thinking: false }`. Default none. */
@@ -97,7 +101,7 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOp
     messages: 'array',
     maxLength: 'count',
     cache: CACHE_TYPES,
-    whenFull: ['refuse', 'shift'],
+    whenFull: WHEN_FULL,
     chatTemplate: 'string',
     variables: 'object',
     generation: 'object',
