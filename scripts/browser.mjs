@@ -161,18 +161,18 @@ function downloaded({ files }, ...entries) {
   return [...loaded].reduce((sum, name) => sum + gzipSync(files.get(name), { level: 9 }).length, 0);
 }
 
-/** The largest of the files that have a family of src/models/registry.ts, compressed; others may share it. */
+/** The largest file that contains a family of src/models/registry.ts, compressed. Several families may share a file. */
 function largestFamily({ files, metafile }) {
   const families = new Set(
     Array.from(
       read('src/models/registry.ts')
         .toString()
-        .matchAll(/import\('\.\/(.+)\.js'\)/g),
+        .matchAll(/import\('\.\/families\/(.+)\.js'\)/g),
       ([, name]) => name,
     ),
   );
   const sizes = Object.entries(metafile.outputs).flatMap(([path, { inputs }]) => {
-    const family = [...families].find((each) => inputs[`src/models/${each}.ts`]?.bytesInOutput > 0);
+    const family = [...families].find((each) => inputs[`src/models/families/${each}.ts`]?.bytesInOutput > 0);
     const text = files.get(path.split('/').at(-1));
     return family === undefined
       ? []

@@ -1,7 +1,7 @@
 // The encoders of bench/harness/encoders.ts, and BERT, as ONNX graphs with the same weights.
 
 import type { Tensor } from '../../src/index.js';
-import type { Bert } from '../../src/models/bert.js';
+import type { Bert } from '../../src/models/families/bert.js';
 import type { Linear, Norm, Stack } from '../../src/nn/index.js';
 import type { EncoderSizes } from '../harness/encoders.js';
 import { type Initializer, type Node, serializeOnnx } from './onnx.js';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Device, Tensor } from '../../src/index.js';
-import type { Bert } from '../../src/models/bert.js';
+import type { Bert } from '../../src/models/families/bert.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
 import { pipeline } from '../../src/tasks/index.js';
 import type { Run } from '../harness/bench.js';

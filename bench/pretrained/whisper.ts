@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Device, Tensor } from '../../src/index.js';
-import type { Whisper } from '../../src/models/whisper.js';
+import type { Whisper } from '../../src/models/families/whisper.js';
 import { loadModel, readWav } from '../../src/pretrained/index.js';
 import type { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
 import type { Run } from '../harness/bench.js';

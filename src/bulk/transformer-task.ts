@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
-import type { Transformer } from '../models/transformer.js';
+import type { Transformer } from '../models/families/transformer.js';
 import { inBatches } from '../tasks/batches.js';
 import type { TaskProgress } from '../tasks/task.js';
 import type { BulkTask } from './bulk-task.js';

@@ -2,7 +2,7 @@
 
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
-import type { Transformer } from '../models/transformer.js';
+import type { Transformer } from '../models/families/transformer.js';
 import { CharTokenizer } from '../tokenizers/char.js';
 import { windowBatches } from '../train/batches.js';
 import type { TaskConfig } from './config.js';

@@ -1,7 +1,7 @@
 // Text to ids and back by a model's tokenizers, with errors for people.
 
 import { ArgumentError } from '../core/errors.js';
-import type { Transformer } from '../models/transformer.js';
+import type { Transformer } from '../models/families/transformer.js';
 import { type Tokenizer, UnknownTokenError } from '../tokenizers/tokenizer.js';
 
 /**

@@ -3,7 +3,7 @@
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from '../models/config.js';
-import { Transformer } from '../models/transformer.js';
+import { Transformer } from '../models/families/transformer.js';
 import { type TaskConfig, taskProblem } from './config.js';
 import { tokenizerProblem } from './encoding.js';
 import { loadModel } from './shared.js';

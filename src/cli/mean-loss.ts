@@ -1,4 +1,4 @@
-import type { Transformer } from '../models/transformer.js';
+import type { Transformer } from '../models/families/transformer.js';
 
 /**
  * The mean loss per token of targets, of which `together` are computed at once; `sources` is null for decoder-only

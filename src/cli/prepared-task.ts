@@ -3,7 +3,7 @@
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { TransformerOptions } from '../models/config.js';
-import { Transformer } from '../models/transformer.js';
+import { Transformer } from '../models/families/transformer.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { AdamW } from '../train/adamw.js';
 import type { Batches, Example } from '../train/batches.js';

@@ -3,7 +3,7 @@
 import type { Device } from '../core/device.js';
 import { ArgumentError, NonFiniteError } from '../core/errors.js';
 import { Random } from '../core/random.js';
-import type { Transformer } from '../models/transformer.js';
+import type { Transformer } from '../models/families/transformer.js';
 import { CharTokenizer } from '../tokenizers/char.js';
 import { WordTokenizer } from '../tokenizers/word.js';
 import { lengthBatches } from '../train/batches.js';

@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
-import { Transformer } from '../models/transformer.js';
+import { Transformer } from '../models/families/transformer.js';
 import { isPretrainedFolder } from './pretrained-folder.js';
 
 /** Models that come with the package. */

@@ -1,7 +1,7 @@
 // How many steps a training can take in a time that is given: its rates must know where it ends before it begins.
 
 import { existsSync, readFileSync } from 'node:fs';
-import { Transformer } from '../models/transformer.js';
+import { Transformer } from '../models/families/transformer.js';
 import { fit } from '../train/fit.js';
 import { fitSettings } from './config.js';
 import type { PreparedTask } from './prepared-task.js';

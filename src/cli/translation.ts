@@ -5,7 +5,7 @@ import { ArgumentError, NonFiniteError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { bleu } from '../metrics/bleu.js';
 import { chrf } from '../metrics/chrf.js';
-import type { Transformer } from '../models/transformer.js';
+import type { Transformer } from '../models/families/transformer.js';
 import { BpeDropout } from '../tokenizers/bpe-dropout.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { type Batches, lengthBatches } from '../train/batches.js';

@@ -1,8 +1,8 @@
 // What loads models, in a file of its own that a page gets when it loads one.
 
 import type { Device } from '../core/device.js';
+import type { Transformer } from '../models/families/transformer.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import type { Transformer } from '../models/transformer.js';
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { LoadedModel, LoadModelOptions } from './load-model.js';
 import type { ModelLocation } from './open-source.js';

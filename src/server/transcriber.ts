@@ -1,4 +1,4 @@
-import { Whisper } from '../models/whisper.js';
+import { Whisper } from '../models/families/whisper.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import type { Recording } from '../pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../pretrained/processors/whisper.js';

@@ -6,7 +6,7 @@ import { modelCost } from '../../src/inspect/cost.js';
 import { headStatistics } from '../../src/inspect/heads.js';
 import { profile, renderProfile } from '../../src/inspect/profile.js';
 import { type Curve, curvesSvg, heatMapGridSvg } from '../../src/inspect/svg.js';
-import { Transformer } from '../../src/models/transformer.js';
+import { Transformer } from '../../src/models/families/transformer.js';
 
 let device: Device;
 beforeAll(async () => {

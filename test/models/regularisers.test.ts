@@ -3,7 +3,7 @@ import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import { Random } from '../../src/core/random.js';
-import type { Transformer } from '../../src/models/transformer.js';
+import type { Transformer } from '../../src/models/families/transformer.js';
 import { headSimilarity } from '../../src/nn/head-diversity.js';
 import { packed } from '../../src/nn/token-batch.js';
 import { fit } from '../../src/train/fit.js';

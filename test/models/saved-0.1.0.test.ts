@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { Transformer } from '../../src/models/transformer.js';
+import { Transformer } from '../../src/models/families/transformer.js';
 import { fit } from '../../src/train/fit.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { type Observed, observe } from '../fixtures-0.1.0/observe.js';

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError, DeviceError, FormatError, OutOfMemoryError, ShapeError } from '../../src/core/errors.js';
-import { Transformer } from '../../src/models/transformer.js';
+import { Transformer } from '../../src/models/families/transformer.js';
 import { Initializer, LayerNorm } from '../../src/nn/index.js';
 import { CharTokenizer, loadTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
 

@@ -1,7 +1,7 @@
 // Whisper writes from features what transformers does: greedily, for a small random checkpoint of ../shared/reference.
 import { afterAll, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
-import type { Whisper } from '../../src/models/whisper.js';
+import type { Whisper } from '../../src/models/families/whisper.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { describeShared } from '../shared.js';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
-import { Whisper } from '../../src/models/whisper.js';
+import { Whisper } from '../../src/models/families/whisper.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
 import { pipeline, type SpeechRecognitionOptions } from '../../src/tasks/index.js';

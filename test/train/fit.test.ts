@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError } from '../../src/core/errors.js';
-import type { Transformer } from '../../src/models/transformer.js';
+import type { Transformer } from '../../src/models/families/transformer.js';
 import { AdamW } from '../../src/train/adamw.js';
 import { type FitOptions, fit } from '../../src/train/fit.js';
 import { SGD } from '../../src/train/sgd.js';

@@ -1,7 +1,7 @@
 import type { Device } from '../../src/core/device.js';
 import { Random } from '../../src/core/random.js';
 import type { TransformerOptions } from '../../src/models/config.js';
-import { Transformer } from '../../src/models/transformer.js';
+import { Transformer } from '../../src/models/families/transformer.js';
 import type { Example } from '../../src/train/batches.js';
 import type { FitOptions } from '../../src/train/fit.js';
 import { constant } from '../../src/train/schedule.js';

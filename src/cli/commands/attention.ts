@@ -6,7 +6,7 @@ import type { AttentionMaps } from '../../inspect/attention-maps.js';
 import { type HeadStatistics, headStatistics } from '../../inspect/heads.js';
 import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
-import type { Transformer } from '../../models/transformer.js';
+import type { Transformer } from '../../models/families/transformer.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { integer, svgFile } from '../parsers.js';
 import { loadModel, openDevice, printJson, showsColors, visible } from '../shared.js';

@@ -5,7 +5,7 @@ import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
 import { Random } from '../../core/random.js';
 import { profile, renderProfile } from '../../inspect/profile.js';
-import { Transformer } from '../../models/transformer.js';
+import { Transformer } from '../../models/families/transformer.js';
 import type { LoadModelOptions } from '../../pretrained/index.js';
 import { AdamW } from '../../train/adamw.js';
 import { benchModel } from '../bench-model.js';

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
 import { loadAdapted } from '../../finetune/load-adapted.js';
-import type { Transformer } from '../../models/transformer.js';
+import type { Transformer } from '../../models/families/transformer.js';
 import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
 import { textLoss } from '../characters.js';
 import { checkRows, collect } from '../collect.js';

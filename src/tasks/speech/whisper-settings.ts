@@ -2,7 +2,7 @@
 
 import { isObject } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
-import { Whisper } from '../../models/whisper.js';
+import { Whisper } from '../../models/families/whisper.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import { WhisperFeatureExtractor } from '../../pretrained/processors/whisper.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';

@@ -1,37 +1,37 @@
-import { FormatError } from '../core/errors.js';
-import { Tensor } from '../core/tensor.js';
-import type { MultiHeadAttention } from '../nn/attention.js';
-import { Conv1d } from '../nn/conv.js';
+import { FormatError } from '../../core/errors.js';
+import { Tensor } from '../../core/tensor.js';
+import type { MultiHeadAttention } from '../../nn/attention.js';
+import { Conv1d } from '../../nn/conv.js';
 import {
   BiasedDisentangledAttention,
   BlindAttention,
   DisentangledAttention,
   DistanceVectors,
-} from '../nn/disentangled-attention.js';
-import { Dropout, type Randomness } from '../nn/dropout.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import { type LayerContext, type LayerParts, TransformerLayer } from '../nn/layer.js';
-import { Linear } from '../nn/linear.js';
-import { Module } from '../nn/module.js';
-import { LayerNorm } from '../nn/norm.js';
-import type { Sequences } from '../nn/sequences.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { type Activation, activate } from '../ops/activation.js';
-import { mul, scale } from '../ops/binary.js';
-import { pack, unpack } from '../ops/move.js';
-import { sum } from '../ops/reduce.js';
-import { logSoftmax } from '../ops/softmax.js';
+} from '../../nn/disentangled-attention.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { type LayerContext, type LayerParts, TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { type Activation, activate } from '../../ops/activation.js';
+import { mul, scale } from '../../ops/binary.js';
+import { pack, unpack } from '../../ops/move.js';
+import { sum } from '../../ops/reduce.js';
+import { logSoftmax } from '../../ops/softmax.js';
+import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, perSequence } from '../inputs.js';
+import { IGNORED, tokenLoss } from '../losses.js';
+import type { ModelConfig } from '../model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import type { BatchLayout, FamilyContext, HeadKind } from '../pretrained-model.js';
+import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertLayerNames } from './bert.js';
-import { activationOf, dropoutOf, labelsOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, perSequence } from './inputs.js';
-import { IGNORED, tokenLoss } from './losses.js';
-import type { ModelConfig } from './model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
-import type { BatchLayout, FamilyContext, HeadKind } from './pretrained-model.js';
-import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
 
 /** DeBERTa-v2 and v3 (He et al. 2020 and 2021, arXiv 2006.03654, 2111.09543): attention by content and by distance apart. */
 export class DebertaV2 extends EncoderModel {

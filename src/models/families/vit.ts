@@ -1,18 +1,18 @@
-import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { activationOf, dropoutOf, labelsOf } from './config-values.js';
-import type { Family } from './family.js';
-import type { Json } from './model-config.js';
-import { PredictionHead } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
-import { TowerModel } from './tower-model.js';
-import { patchesOf, VisionTower } from './towers.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { Json } from '../model-config.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { TowerModel } from '../tower-model.js';
+import { patchesOf, VisionTower } from '../towers.js';
 
 /** The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): pre-norm layers over patches and a class token. */
 export class Vit extends TowerModel {

@@ -1,20 +1,20 @@
-import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
-import { Embedding } from '../nn/embedding.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { Linear } from '../nn/linear.js';
-import { IdentityNorm, LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { activationOf, labelsOf, rotaryOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import type { ModelInputs } from './inputs.js';
-import { numberIn } from './model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { IdentityNorm, LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, labelsOf, rotaryOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import type { ModelInputs } from '../inputs.js';
+import { numberIn } from '../model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
 
 /**
  * ModernBERT (Warner et al. 2024, arXiv 2412.13663): pre-norm layers with rotary positions and GeGLU, most of which see a

@@ -1,19 +1,19 @@
-import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, dropoutOf, labelsOf, rotaryOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertSizes, classifierDropout } from './bert.js';
-import { activationOf, dropoutOf, labelsOf, rotaryOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
-import { TextEmbeddings } from './text-embeddings.js';
 
 /** Nomic's BERT (Nussbaum et al. 2024, arXiv 2402.01613): post-norm layers with rotary positions and SwiGLU, without biases. */
 export class NomicBert extends EncoderModel {

@@ -1,10 +1,10 @@
-import type { Tensor } from '../core/tensor.js';
-import { sinusoids } from '../nn/positions.js';
-import { notEqual, where } from '../ops/binary.js';
+import type { Tensor } from '../../core/tensor.js';
+import { sinusoids } from '../../nn/positions.js';
+import { notEqual, where } from '../../ops/binary.js';
+import type { Family } from '../family.js';
+import type { PaddedBatch } from '../inputs.js';
+import type { FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
-import type { Family } from './family.js';
-import type { PaddedBatch } from './inputs.js';
-import type { FamilyContext } from './pretrained-model.js';
 
 /** M2M-100 (Fan et al. 2020, arXiv 2010.11125) and NLLB: pre-norm layers, and positions as tensor2tensor computes them. */
 export class M2M100 extends Bart {

@@ -1,16 +1,16 @@
-import type { Tensor } from '../core/tensor.js';
-import { Dropout } from '../nn/dropout.js';
-import { BucketBias } from '../nn/position-bias.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Dropout } from '../../nn/dropout.js';
+import { BucketBias } from '../../nn/position-bias.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import type { ModelInputs, PaddedBatch } from '../inputs.js';
+import type { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bertEmbeddings, bertLayer } from './bert.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import type { ModelInputs, PaddedBatch } from './inputs.js';
-import type { PredictionHead } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
 import { roberta, robertaHead, robertaHeadNames, robertaPooler } from './roberta.js';
-import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
 
 /** What transformers takes whatever the config says. */
 const [PAD, BUCKETS, MAX_DISTANCE] = [1, 32, 128];

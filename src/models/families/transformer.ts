@@ -1,27 +1,27 @@
-import type { Device } from '../core/device.js';
-import type { Tensor } from '../core/tensor.js';
-import type { EmbeddingTrace } from '../inspect/trace-types.js';
-import type { LoadOptions } from '../io/folder.js';
-import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
-import { Embedding } from '../nn/embedding.js';
-import { EncoderDecoder } from '../nn/encoder-decoder.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { Linear, TiedLinear } from '../nn/linear.js';
-import { LayerNorm, RMSNorm } from '../nn/norm.js';
-import { DistanceBias, RelativeVectors } from '../nn/position-bias.js';
-import { sinusoids } from '../nn/positions.js';
-import { RotaryEmbedding } from '../nn/rotary-embedding.js';
-import { Stack } from '../nn/stack.js';
-import type { TokenBatch } from '../nn/token-batch.js';
-import { tensorOf } from '../nn/weight.js';
-import { add } from '../ops/binary.js';
-import { gather } from '../ops/move.js';
-import { resolveConfig, type TransformerConfig, type TransformerOptions } from './config.js';
-import type { GenerationDefaults, ModelFiles, SaveOptions, Tokenizers } from './saved.js';
-import { SequenceModel } from './sequence-model.js';
+import type { Device } from '../../core/device.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { EmbeddingTrace } from '../../inspect/trace-types.js';
+import type { LoadOptions } from '../../io/folder.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { EncoderDecoder } from '../../nn/encoder-decoder.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear, TiedLinear } from '../../nn/linear.js';
+import { LayerNorm, RMSNorm } from '../../nn/norm.js';
+import { DistanceBias, RelativeVectors } from '../../nn/position-bias.js';
+import { sinusoids } from '../../nn/positions.js';
+import { RotaryEmbedding } from '../../nn/rotary-embedding.js';
+import { Stack } from '../../nn/stack.js';
+import type { TokenBatch } from '../../nn/token-batch.js';
+import { tensorOf } from '../../nn/weight.js';
+import { add } from '../../ops/binary.js';
+import { gather } from '../../ops/move.js';
+import { resolveConfig, type TransformerConfig, type TransformerOptions } from '../config.js';
+import type { GenerationDefaults, ModelFiles, SaveOptions, Tokenizers } from '../saved.js';
+import { SequenceModel } from '../sequence-model.js';
 
 /**
  * The Transformer (Vaswani et al. 2017, arXiv 1706.03762): encoder–decoder, encoder-only (`decoderLayers: 0`) or
@@ -182,7 +182,7 @@ export class Transformer extends SequenceModel {
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     const values = this.readStateDict();
     values.catch(() => {}); // reported when it is awaited
-    const { writeModel } = await import('./saved.js');
+    const { writeModel } = await import('../saved.js');
     await writeModel(folder, this, values, options);
   }
 
@@ -192,7 +192,7 @@ export class Transformer extends SequenceModel {
    * server fails, OutOfMemoryError if the device is too small.
    */
   static async load(device: Device, folder: string | URL, options?: LoadOptions): Promise<Transformer> {
-    const { modelFromFolder } = await import('./saved.js');
+    const { modelFromFolder } = await import('../saved.js');
     return modelFromFolder(folder, (sizes) => new Transformer(device, sizes, true), options);
   }
 
@@ -200,13 +200,13 @@ export class Transformer extends SequenceModel {
   async toFiles(options: SaveOptions = {}): Promise<ModelFiles> {
     const values = this.readStateDict();
     values.catch(() => {}); // reported when it is awaited
-    const { toFiles } = await import('./saved.js');
+    const { toFiles } = await import('../saved.js');
     return toFiles(this, values, options);
   }
 
   /** As `load`, from files by name, as bytes: fetched, or dropped on a page. */
   static async fromFiles(device: Device, files: Readonly<Record<string, Uint8Array | Blob>>): Promise<Transformer> {
-    const { modelFromFiles } = await import('./saved.js');
+    const { modelFromFiles } = await import('../saved.js');
     return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true));
   }
 

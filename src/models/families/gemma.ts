@@ -1,18 +1,18 @@
-import { FormatError } from '../core/errors.js';
-import type { Tensor } from '../core/tensor.js';
-import type { MultiHeadOptions } from '../nn/attention.js';
-import type { Randomness } from '../nn/dropout.js';
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { RMSNorm } from '../nn/norm.js';
-import type { StateNames } from '../nn/state-names.js';
-import { tanh } from '../ops/activation.js';
-import { scale } from '../ops/binary.js';
-import { activationOf, rotaryOf, windowOf } from './config-values.js';
-import type { Family, GgufSettings } from './family.js';
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
+import type { Randomness } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { RMSNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { tanh } from '../../ops/activation.js';
+import { scale } from '../../ops/binary.js';
+import { activationOf, rotaryOf, windowOf } from '../config-values.js';
+import type { Family, GgufSettings } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { type Json, numberIn } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
-import type { ModelConfig } from './model-config.js';
-import { type Json, numberIn } from './model-config.js';
 
 /** Gemma (2024, arXiv 2403.08295): Llama with GEGLU, scaled embeddings, and norms that multiply by 1 + weight. */
 export class Gemma extends Llama {

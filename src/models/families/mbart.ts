@@ -1,6 +1,6 @@
+import type { Family } from '../family.js';
+import type { FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
-import type { Family } from './family.js';
-import type { FamilyContext } from './pretrained-model.js';
 
 /** mBART (Liu et al. 2020, arXiv 2001.08210): BART of many languages, whose layers are pre-norm. */
 export class MBart extends Bart {

@@ -1,19 +1,19 @@
-import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { activationOf, labelsOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import type { ModelInputs } from './inputs.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
-import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import type { ModelInputs } from '../inputs.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 
 /** What transformers adds to variances, whatever the config says. */
 const EPS = 1e-12;

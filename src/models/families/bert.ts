@@ -1,20 +1,20 @@
-import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions } from '../nn/attention.js';
-import { Dropout, type Randomness } from '../nn/dropout.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { activationOf, dropoutOf, labelsOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family, GgufSettings } from './family.js';
-import type { Json, ModelConfig } from './model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
-import { embeddingNames, TextEmbeddings } from './text-embeddings.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family, GgufSettings } from '../family.js';
+import type { Json, ModelConfig } from '../model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 
 /** BERT (Devlin et al. 2018, arXiv 1810.04805): post-norm layers, learned positions, segments. */
 export class Bert extends EncoderModel {

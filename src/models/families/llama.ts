@@ -1,20 +1,20 @@
-import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention, type MultiHeadOptions } from '../nn/attention.js';
-import type { Randomness } from '../nn/dropout.js';
-import { Embedding } from '../nn/embedding.js';
-import { FeedForward, type FeedForwardOptions } from '../nn/feed-forward.js';
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { RMSNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { causalHead, headName } from './causal-head.js';
-import { CausalModel } from './causal-model.js';
-import { activationOf, dropoutOf, rotaryOf } from './config-values.js';
-import type { Family, GgufFamily } from './family.js';
-import type { Json, ModelConfig } from './model-config.js';
-import type { PredictionHead } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import type { Randomness } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { RMSNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { causalHead, headName } from '../causal-head.js';
+import { CausalModel } from '../causal-model.js';
+import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
+import type { Family, GgufFamily } from '../family.js';
+import type { Json, ModelConfig } from '../model-config.js';
+import type { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
 
 /** What makes the norms of a model. */
 export type MakeNorm = () => RMSNorm;

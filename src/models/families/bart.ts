@@ -1,19 +1,19 @@
-import type { Tensor } from '../core/tensor.js';
-import { Dropout } from '../nn/dropout.js';
-import { Embedding } from '../nn/embedding.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import type { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { add } from '../ops/binary.js';
-import { type BartStackOptions, bartStack, bartStackNames } from './bart-stack.js';
-import { dropoutOf, labelsOf } from './config-values.js';
-import type { Family } from './family.js';
-import type { PaddedBatch } from './inputs.js';
-import type { Json } from './model-config.js';
-import { PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
-import { Seq2SeqModel } from './seq2seq-model.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { add } from '../../ops/binary.js';
+import { type BartStackOptions, bartStack, bartStackNames } from '../bart-stack.js';
+import { dropoutOf, labelsOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { PaddedBatch } from '../inputs.js';
+import type { Json } from '../model-config.js';
+import { PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { Seq2SeqModel } from '../seq2seq-model.js';
 
 /** In what the families of BART's kind differ. */
 export interface BartDesign extends BartStackOptions {

@@ -1,16 +1,16 @@
-import type { Tensor } from '../core/tensor.js';
-import { Dropout } from '../nn/dropout.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertLayer } from './bert.js';
-import { activationOf, labelsOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
-import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
 
 /**
  * ALBERT (Lan et al. 2019, arXiv 1909.11942): BERT with narrow embeddings, and a few layers that are passed again and

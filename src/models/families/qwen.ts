@@ -1,12 +1,12 @@
-import type { MultiHeadOptions } from '../nn/attention.js';
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { RMSNorm } from '../nn/norm.js';
-import { rotaryOf, windowOf } from './config-values.js';
-import type { Family } from './family.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { RMSNorm } from '../../nn/norm.js';
+import { rotaryOf, windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { numberIn } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
-import type { ModelConfig } from './model-config.js';
-import { numberIn } from './model-config.js';
 
 /** Qwen2 (Yang et al. 2024, arXiv 2407.10671): Llama with biases of queries, keys and values, and windows in some layers. */
 export class Qwen2 extends Llama {

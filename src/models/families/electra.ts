@@ -1,16 +1,16 @@
-import type { Tensor } from '../core/tensor.js';
-import { Dropout } from '../nn/dropout.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
-import { activationOf, labelsOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
-import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
 
 /** ELECTRA (Clark et al. 2020, arXiv 2003.10555): BERT that tells replaced tokens, with embeddings of another size. */
 export class Electra extends EncoderModel {

@@ -1,11 +1,11 @@
-import { Dropout } from '../nn/dropout.js';
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import type { StateNames } from '../nn/state-names.js';
-import { rotaryOf } from './config-values.js';
-import type { Family } from './family.js';
+import { Dropout } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
-import type { ModelConfig } from './model-config.js';
 
 /** Phi-3 (Abdin et al. 2024, arXiv 2404.14219): Llama whose projections of one input are one matrix. */
 export class Phi3 extends Llama {

@@ -1,19 +1,19 @@
-import type { Tensor } from '../core/tensor.js';
-import { AttentionPooling } from '../nn/attention-pooling.js';
-import type { Randomness } from '../nn/dropout.js';
-import type { Initializer } from '../nn/init.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import type { StateNames } from '../nn/state-names.js';
-import { scale } from '../ops/binary.js';
-import { bceWithLogits } from '../ops/losses.js';
-import { labelsOf } from './config-values.js';
-import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.js';
-import type { Family } from './family.js';
-import type { PaddingUse } from './inputs.js';
-import { ModelConfig } from './model-config.js';
-import { PredictionHead } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
+import type { Tensor } from '../../core/tensor.js';
+import { AttentionPooling } from '../../nn/attention-pooling.js';
+import type { Randomness } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { scale } from '../../ops/binary.js';
+import { bceWithLogits } from '../../ops/losses.js';
+import { labelsOf } from '../config-values.js';
+import { type Contrast, contrast, DualEncoderModel } from '../dual-encoder-model.js';
+import type { Family } from '../family.js';
+import type { PaddingUse } from '../inputs.js';
+import { ModelConfig } from '../model-config.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
 import {
   patchesOf,
   TextTower,
@@ -23,7 +23,7 @@ import {
   towerNames,
   towerTokens,
   VisionTower,
-} from './towers.js';
+} from '../towers.js';
 
 /**
  * SigLIP (Zhai et al. 2023, arXiv 2303.15343): encoders of texts and of images, trained to tell for each pair whether it

@@ -1,7 +1,7 @@
-import { sinusoids } from '../nn/positions.js';
+import { sinusoids } from '../../nn/positions.js';
+import type { Family } from '../family.js';
+import type { FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
-import type { Family } from './family.js';
-import type { FamilyContext } from './pretrained-model.js';
 
 /** Marian's translators (Junczys-Dowmunt et al. 2018, arXiv 1804.00344): the Transformer of 2017, sines before cosines. */
 export class Marian extends Bart {

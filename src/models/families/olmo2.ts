@@ -1,11 +1,11 @@
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { RMSNorm } from '../nn/norm.js';
-import type { StateNames } from '../nn/state-names.js';
-import { rotaryOf } from './config-values.js';
-import type { Family } from './family.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { RMSNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
-import type { ModelConfig } from './model-config.js';
 
 /** OLMo 2 (2025, arXiv 2501.00656): norms behind the sub-layers, and of queries and keys as a whole. */
 export class Olmo2 extends Llama {

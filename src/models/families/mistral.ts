@@ -1,9 +1,9 @@
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { rotaryOf } from './config-values.js';
-import type { Family } from './family.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
-import type { ModelConfig } from './model-config.js';
 
 /** Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): Llama whose tokens see a window of those before them. */
 export class Mistral extends Llama {

@@ -1,18 +1,18 @@
-import type { Tensor } from '../core/tensor.js';
-import { MultiHeadAttention } from '../nn/attention.js';
-import { Dropout } from '../nn/dropout.js';
-import { Embedding } from '../nn/embedding.js';
-import { FeedForward } from '../nn/feed-forward.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
-import { causalHead, headName } from './causal-head.js';
-import { CausalModel } from './causal-model.js';
-import { activationOf, dropoutOf, rotaryOf } from './config-values.js';
-import type { Family } from './family.js';
-import type { PredictionHead } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { causalHead, headName } from '../causal-head.js';
+import { CausalModel } from '../causal-model.js';
+import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
 
 /** GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): parallel sub-layers, a part of each head turns. */
 export class GptNeox extends CausalModel {

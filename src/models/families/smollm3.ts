@@ -1,10 +1,10 @@
-import type { Initializer } from '../nn/init.js';
-import { TransformerLayer } from '../nn/layer.js';
-import { rotaryOf, windowOf } from './config-values.js';
-import type { Family } from './family.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { rotaryOf, windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { eachLayer, numberIn } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
-import type { ModelConfig } from './model-config.js';
-import { eachLayer, numberIn } from './model-config.js';
 
 /** SmolLM3 (2025): Llama of which some layers know no positions (Yang et al. 2025, arXiv 2501.18795). */
 export class SmolLM3 extends Llama {

@@ -1,21 +1,21 @@
-import type { Tensor } from '../core/tensor.js';
-import type { Randomness } from '../nn/dropout.js';
-import type { Initializer } from '../nn/init.js';
-import { Linear } from '../nn/linear.js';
-import { Module } from '../nn/module.js';
-import { LayerNorm } from '../nn/norm.js';
-import type { StateNames } from '../nn/state-names.js';
-import type { TokenBatch } from '../nn/token-batch.js';
-import { argmax } from '../ops/axis.js';
-import { add, equal, scale, where } from '../ops/binary.js';
-import { gather, transpose, unpack } from '../ops/move.js';
-import { labelsOf } from './config-values.js';
-import { type Contrast, contrast, DualEncoderModel } from './dual-encoder-model.js';
-import type { Family } from './family.js';
-import { tokenLoss } from './losses.js';
-import { ModelConfig } from './model-config.js';
-import { PredictionHead } from './prediction-head.js';
-import type { FamilyContext } from './pretrained-model.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { Randomness } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import type { TokenBatch } from '../../nn/token-batch.js';
+import { argmax } from '../../ops/axis.js';
+import { add, equal, scale, where } from '../../ops/binary.js';
+import { gather, transpose, unpack } from '../../ops/move.js';
+import { labelsOf } from '../config-values.js';
+import { type Contrast, contrast, DualEncoderModel } from '../dual-encoder-model.js';
+import type { Family } from '../family.js';
+import { tokenLoss } from '../losses.js';
+import { ModelConfig } from '../model-config.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
 import {
   patchesOf,
   TextTower,
@@ -25,7 +25,7 @@ import {
   towerNames,
   towerTokens,
   VisionTower,
-} from './towers.js';
+} from '../towers.js';
 
 /**
  * CLIP (Radford et al. 2021, arXiv 2103.00020): a causal encoder of texts and one of images, whose vectors are alike for

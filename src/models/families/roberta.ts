@@ -1,19 +1,19 @@
-import type { Tensor } from '../core/tensor.js';
-import { Dropout } from '../nn/dropout.js';
-import type { Embedding } from '../nn/embedding.js';
-import { Linear } from '../nn/linear.js';
-import { LayerNorm } from '../nn/norm.js';
-import { Stack } from '../nn/stack.js';
-import type { StateNames } from '../nn/state-names.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Dropout } from '../../nn/dropout.js';
+import type { Embedding } from '../../nn/embedding.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import type { PaddedBatch } from '../inputs.js';
+import type { ModelConfig } from '../model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
-import { labelsOf } from './config-values.js';
-import { EncoderModel } from './encoder-model.js';
-import type { Family } from './family.js';
-import type { PaddedBatch } from './inputs.js';
-import type { ModelConfig } from './model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from './prediction-head.js';
-import type { FamilyContext, HeadKind } from './pretrained-model.js';
-import { embeddingNames, type TextEmbeddings } from './text-embeddings.js';
 
 /**
  * RoBERTa (Liu et al. 2019, arXiv 1907.11692) and XLM-RoBERTa (Conneau et al. 2019, arXiv 1911.02116): BERT whose
