@@ -7,7 +7,7 @@ import { filesOf, isolation } from './test/browser/server.js';
 /** What runs on WebAssembly as on the addon. The rest has no device, or tests the addon itself. */
 const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', 'test/fixtures.test.ts'];
 /** Other people's models: all in Node, one of each kind in pages. */
-const pretrained = ['test/pretrained/{families,switches,save}.test.ts'];
+const pretrained = ['test/pretrained/{families,families-2025,switches,save}.test.ts'];
 /**
  * What can differ in a page: how the engine is loaded, how it waits, how its threads start. The numbers of each op are
  * those of Node, which runs the same modules on the same compiler; some ops of each kind show it.

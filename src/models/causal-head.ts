@@ -5,16 +5,22 @@ import { labelsOf } from './config-values.js';
 import { chooseHead, type HeadKind, PredictionHead, vocabularyOutput } from './prediction-head.js';
 import type { FamilyContext } from './pretrained-model.js';
 
+export interface CausalHeadOptions {
+  /** True if transformers has a class that finds answers in texts. Default true. */
+  readonly answers?: boolean;
+  /** True if the projection to logits of tokens adds a bias. Default false. */
+  readonly outputBias?: boolean;
+}
+
 /**
- * What a decoder predicts: the next token, of the body's features or, if tied, with the table of tokens; labels of tokens;
- * or of a sequence, of the features of its last token; where `answers` an answer begins and ends, as transformers has a class
- * for.
+ * The head of a decoder. It predicts the next token (with the token table as output projection if they are tied), labels
+ * of tokens, a label of the sequence from its last token, or the first and last token of an answer.
  */
 export function causalHead(
   { init, config, head }: FamilyContext,
   tokens: Embedding,
   randomness: Randomness,
-  answers = true,
+  { answers = true, outputBias = false }: CausalHeadOptions = {},
 ): PredictionHead | null {
   const features = tokens.weight.shape[1] as number;
   const labels = (bias: boolean) => new Linear(init, features, labelsOf(config).length, bias);
@@ -23,7 +29,7 @@ export function causalHead(
     'language-model': () =>
       new PredictionHead({
         pick: 'tokens',
-        out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), false),
+        out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), outputBias),
       }),
     'sequence-classification': () => new PredictionHead({ pick: 'last', out: labels(false) }),
     'token-classification': () =>

@@ -85,29 +85,40 @@ export function windowOf(config: ModelConfig, layer: number): number | null {
   throw new FormatError(`config.json: layer_types[${layer}] is ${describeValue(type)}, expected ${expected}`);
 }
 
+export interface RotaryChoice {
+  /** The kind of layers, where `rope_parameters` has settings for each. */
+  readonly kind?: string | undefined;
+  /** Features of a head. Default `head_dim`. */
+  readonly headSize?: number | undefined;
+  /** Pairs are features of the two halves (default), or neighbours. */
+  readonly layout?: 'halves' | 'interleaved' | undefined;
+}
+
 /**
- * What turns queries and keys, of `rope_parameters`, or of one kind of layers in it; pairs are features of the two
- * halves, as in all of transformers. Null where nothing turns.
+ * The rotation of queries and keys by `rope_parameters`, or by those of one kind of layers. Null if nothing rotates.
  */
 export function rotaryOf(
   init: Initializer,
   config: ModelConfig,
-  { kind, headSize = config.size('head_dim') }: { kind?: string | undefined; headSize?: number | undefined } = {},
+  { kind, headSize = config.size('head_dim'), layout = 'halves' }: RotaryChoice = {},
 ): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
   const ofKind = kind === undefined ? undefined : all[kind];
   // transformers looks for `truncate` beside the kinds of layers alone.
   const rope = new ModelConfig(isObject(ofKind) ? { ...ofKind, truncate: undefined } : all);
   const features = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
-  const [maxLength, theta] = [config.size('max_position_embeddings'), rope.number('rope_theta')];
-  const scaling = rotaryScaling(rope, features, maxLength);
+  const maxLength = config.size('max_position_embeddings');
+  const alpha = rope.values.rope_type === 'dynamic' ? rope.numberOrNull('alpha') : null;
+  // Hunyuan's "dynamic" scaling with a fixed alpha only stretches the base of the frequencies.
+  const theta = rope.number('rope_theta') * (alpha ? alpha ** (headSize / (headSize - 2)) : 1);
+  const scaling = alpha ? null : rotaryScaling(rope, features, maxLength);
   const isOddYarn = scaling?.type === 'yarn' && features % 2 === 1;
   if (features === 0 || (isOddYarn && features === 1)) return null; // too small a part of a head for a pair
   if (isOddYarn) {
     const why = `YaRN turns ${features} features, expected an even number: transformers has no speeds for it either`;
     throw new FormatError(`config.json: ${why}`);
   }
-  return new RotaryEmbedding(init, { headSize, maxLength, layout: 'halves', theta, rotaryDim: features, scaling });
+  return new RotaryEmbedding(init, { headSize, maxLength, layout, theta, rotaryDim: features, scaling });
 }
 
 /**

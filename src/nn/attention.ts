@@ -16,6 +16,7 @@ import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight } from './padding.js';
 import type { PositionBias, RelativeVectors } from './position-bias.js';
+import type { QueryScale } from './query-scale.js';
 import type { RotaryEmbedding } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
@@ -50,6 +51,10 @@ export interface MultiHeadOptions {
   readonly kNorm?: (() => Norm) | null | undefined;
   /** Turns queries and keys of self-attention. Default: nothing. */
   readonly rotary?: RotaryEmbedding | null | undefined;
+  /** True if queries and keys are rotated before they are normalized (Hunyuan). Default false: after. */
+  readonly rotatesFirst?: boolean | undefined;
+  /** Multiplies queries of self-attention by a factor of their position, after the rotation. Default: nothing. */
+  readonly queryScale?: QueryScale | null | undefined;
   /** Adds to the scores of self-attention by distance. Default: nothing. */
   readonly positionBias?: PositionBias | (() => PositionBias) | null | undefined;
   /** Adds to keys and values of self-attention by distance. Default: nothing. */
@@ -65,6 +70,7 @@ const kinds = {
   ...({ bias: [true, false], outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
+  ...({ rotatesFirst: [true, false], queryScale: orNull('object') } as const),
   ...({ rotary: orNull('object'), positionBias: 'any', dropout: orNull('object') } as const),
 };
 
@@ -86,6 +92,8 @@ export class MultiHeadAttention extends Module {
   /** Queries, keys and values side by side. */
   readonly qkv: Linear;
   readonly rotary: RotaryEmbedding | null;
+  readonly rotatesFirst: boolean;
+  readonly queryScale: QueryScale | null;
   readonly positionBias: PositionBias | null;
   readonly relative: RelativeVectors | null;
   readonly outProj: Linear;
@@ -105,6 +113,8 @@ export class MultiHeadAttention extends Module {
     const { positionBias = null, relative = null, qNorm = null, kNorm = null } = options;
     const { causal = false, window = null, scale = 1 / Math.sqrt(headSize), softcap = null } = options;
     this.rotary = options.rotary ?? null;
+    this.rotatesFirst = options.rotatesFirst ?? false;
+    this.queryScale = options.queryScale ?? null;
     this.heads = heads;
     this.kvHeads = kvHeads;
     this.headSize = headSize;
@@ -245,7 +255,12 @@ export class MultiHeadAttention extends Module {
    * they are written one by one.
    */
   project(x: Tensor, positions: Tensor, length: number, grows = false): { q: Tensor; kv: Tensor } {
-    const { rotary } = this;
+    const { q, kv } = this.#rotated(x, positions, length, grows);
+    return { q: this.queryScale?.forward(q, positions) ?? q, kv };
+  }
+
+  #rotated(x: Tensor, positions: Tensor, length: number, grows: boolean): { q: Tensor; kv: Tensor } {
+    const { rotary, rotatesFirst } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const all = this.qkv.forward(x);
     const end = queries + 2 * keys;
@@ -254,10 +269,10 @@ export class MultiHeadAttention extends Module {
       const turned = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
       return { q: turned.columns(0, queries), kv: turned.columns(queries, end) };
     }
-    const ready = (part: Tensor, norm: Norm | null) => {
-      const normed = norm ? normalised(part, norm) : part;
-      return rotary ? rotary.forward(normed, positions, length, { grows }) : normed;
-    };
+    const rotate = (part: Tensor) => rotary?.forward(part, positions, length, { grows }) ?? part;
+    const normalize = (part: Tensor, norm: Norm | null) => (norm ? normalised(part, norm) : part);
+    const ready = (part: Tensor, norm: Norm | null) =>
+      rotatesFirst ? normalize(rotate(part), norm) : rotate(normalize(part, norm));
     const k = ready(all.columns(queries, queries + keys), this.kNorm);
     const kv = concat([k, all.columns(queries + keys, end)], -1);
     return { q: ready(all.columns(0, queries), this.qNorm), kv };

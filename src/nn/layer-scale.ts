@@ -1,9 +1,22 @@
-import { checkSizes } from '../core/check.js';
+import { checkNumber, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import { mul } from '../ops/binary.js';
+import { mul, scale } from '../ops/binary.js';
 import { checkInitializer, type Initializer } from './init.js';
 import type { Finish } from './layer.js';
 import { Module } from './module.js';
+
+/** One constant factor for all that a sub-layer adds (Granite). It has no parameters. */
+export class ConstantScale extends Module implements Finish {
+  constructor(private readonly factor: number) {
+    super();
+    checkNumber('ConstantScale', 'factor', factor, Number.isFinite, 'a number');
+  }
+
+  /** factor · x; float32 of any shape. Throws DTypeError. */
+  forward(x: Tensor): Tensor {
+    return scale(x, this.factor);
+  }
+}
 
 /** A learned factor for each feature of what a sub-layer adds (Touvron et al. 2021, arXiv 2103.17239). */
 export class LayerScale extends Module implements Finish {

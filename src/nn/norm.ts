@@ -1,6 +1,6 @@
 import { checkDevice, checkShape, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
-import { add } from '../ops/binary.js';
+import { add, mul } from '../ops/binary.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 import { checkInitializer, type Initializer } from './init.js';
@@ -43,6 +43,55 @@ export class LayerNorm extends Module implements Norm {
 
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
     return addLayerNorm(x, residual, this.weight, this.bias, { eps: this.eps });
+  }
+}
+
+/**
+ * Layer normalization of each head by itself, with a weight of its own for each (StableLM, Command R+). It has no bias.
+ * A state dict can hold the heads' weights under one name each.
+ */
+export class HeadNorm extends Module implements Norm {
+  /** [heads · headSize] */
+  readonly weight: Tensor;
+  readonly bias = null;
+  /** [headSize], a constant: the weights are multiplied afterwards. */
+  readonly #ones: Tensor;
+
+  /** `eps`: added to the variance; default 1e-5. Throws ArgumentError, OutOfMemoryError. */
+  constructor(
+    init: Initializer,
+    private readonly heads: number,
+    private readonly headSize: number,
+    private readonly eps = 1e-5,
+  ) {
+    super();
+    checkInitializer('HeadNorm', init);
+    checkSizes('HeadNorm', { heads, headSize }, 1);
+    this.weight = init.constant([heads * headSize], 1);
+    this.#ones = init.table(1, headSize, () => new Float32Array(headSize).fill(1)).reshape(headSize);
+  }
+
+  override get sections(): readonly number[] {
+    return Array.from({ length: this.heads }, () => this.headSize);
+  }
+
+  /** norm(x + residual) of each head; float32 [..., heads · headSize], as are `x` and `residual`, if given. */
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    if (residual) return this.add(x, residual).normed;
+    const heads = layerNorm(x.reshape(-1, this.headSize), this.#ones, null, { eps: this.eps }); // [N · heads, headSize]
+    return mul(heads.reshape(x.shape), this.weight);
+  }
+
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    checkDevice('HeadNorm', { x, residual });
+    checkShape('HeadNorm', 'residual', residual, x.shape); // add would broadcast it
+    const sum = add(x, residual);
+    return { sum, normed: this.forward(sum) };
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#ones.dispose();
   }
 }
 

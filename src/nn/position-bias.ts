@@ -87,6 +87,46 @@ export function bucketOf(distance: number, buckets: number, maxDistance: number,
   return first + Math.min(half - 1, exact + Math.trunc(share));
 }
 
+/**
+ * Scores fall linearly with the distance, in each head with a slope of its own (ALiBi, Press, Smith, Lewis 2022,
+ * arXiv 2108.12409). It has no parameters.
+ */
+export class LinearBias extends PositionBias {
+  readonly #table: Tensor;
+
+  /** Distances are below `maxLength`. `scale` multiplies all slopes; default 1. Throws ArgumentError, OutOfMemoryError. */
+  constructor(init: Initializer, heads: number, maxLength: number, scale = 1) {
+    super();
+    checkInitializer('LinearBias', init);
+    checkSizes('LinearBias', { heads, maxLength }, 1);
+    const slopes = slopesOf(heads);
+    const width = 2 * maxLength - 1;
+    this.#table = init.table(heads, width, (first, count) =>
+      Float32Array.from({ length: count * width }, (_, i) => {
+        const distance = Math.abs((i % width) - (maxLength - 1));
+        return -scale * (slopes[first + Math.floor(i / width)] as number) * distance;
+      }),
+    );
+  }
+
+  table(): Tensor {
+    return this.#table;
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#table.dispose();
+  }
+}
+
+/** The slopes of the heads: a geometric series for a power of 2, and every second one of the next series for the rest. */
+function slopesOf(heads: number): number[] {
+  const power = 2 ** Math.floor(Math.log2(heads));
+  const series = (count: number) => Array.from({ length: count }, (_, i) => 2 ** ((-8 / count) * (i + 1)));
+  const rest = series(2 * power).filter((_, i) => i % 2 === 0);
+  return [...series(power), ...rest.slice(0, heads - power)];
+}
+
 /** Trained vectors that are added to keys and values by distance (Shaw, Uszkoreit, Vaswani 2018, arXiv 1803.02155). */
 export class RelativeVectors extends Module {
   /** Both [2·maxDistance + 1, headSize]. */

@@ -38,9 +38,16 @@ export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   return x;
 }
 
-/** x + Σ f(norm(x)): all read the same input (GPT-J, GPT-NeoX, arXiv 2204.06745). */
+/** x + Σ f(norm(x)): all read the same input (GPT-J, GPT-NeoX, arXiv 2204.06745). A norm they share is computed once. */
 export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  return subLayers.reduce((sum, { run, norm, finish }) => add(sum, finish(run(norm.forward(x)))), x);
+  const normed = new Map<Norm, Tensor>();
+  let sum = x;
+  for (const { run, norm, finish } of subLayers) {
+    const input = normed.get(norm) ?? norm.forward(x);
+    normed.set(norm, input);
+    sum = add(sum, finish(run(input)));
+  }
+  return sum;
 }
 
 export const wirings = { pre: preNorm, post: postNorm, branch: branchNorm, parallel } as const;

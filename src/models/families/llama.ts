@@ -5,7 +5,7 @@ import { Embedding } from '../../nn/embedding.js';
 import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { RMSNorm } from '../../nn/norm.js';
+import { type Norm, RMSNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
@@ -16,8 +16,8 @@ import type { Json, ModelConfig } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** What makes the norms of a model. */
-export type MakeNorm = () => RMSNorm;
+/** Makes one norm of a model. */
+export type MakeNorm = () => Norm;
 
 /** Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971): pre-norm by root mean squares, rotary positions, SwiGLU. */
 export class Llama extends CausalModel {
@@ -31,7 +31,10 @@ export class Llama extends CausalModel {
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
     const norm = () => this.norm(init, config);
     this.decoder = new Stack(config.size('num_hidden_layers'), this.layers(init, config, norm), norm);
-    this.head = causalHead(context, this.tokens, this.randomness, this.answersQuestions);
+    this.head = causalHead(context, this.tokens, this.randomness, {
+      answers: this.answersQuestions,
+      outputBias: this.outputBias,
+    });
   }
 
   /** Whether transformers has a class of it that does. */
@@ -39,7 +42,12 @@ export class Llama extends CausalModel {
     return true;
   }
 
-  protected norm(init: Initializer, config: ModelConfig): RMSNorm {
+  /** True if the projection to logits adds a bias. */
+  protected get outputBias(): boolean {
+    return false;
+  }
+
+  protected norm(init: Initializer, config: ModelConfig): Norm {
     return new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
   }
 

@@ -1,3 +1,4 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { RMSNorm } from '../../nn/norm.js';
@@ -13,20 +14,28 @@ export class Olmo2 extends Llama {
     return false;
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
+    return () => this.layer(init, config, norm, { rotary });
+  }
+
+  protected layer(
+    init: Initializer,
+    config: ModelConfig,
+    norm: MakeNorm,
+    attention: Partial<MultiHeadOptions>,
+  ): TransformerLayer {
     const normOf = (heads: string) => () =>
       new RMSNorm(init, config.size(heads) * config.size('head_dim'), config.number('rms_norm_eps'));
     const [qNorm, kNorm] = [normOf('num_attention_heads'), normOf('num_key_value_heads')];
-    return () =>
-      new TransformerLayer({
-        selfAttn: () =>
-          llamaAttention(init, config, this.randomness, { rotary, bias: config.flag('attention_bias'), qNorm, kNorm }),
-        feedForward: () => llamaFeedForward(init, config),
-        norm,
-        wiring: 'branch',
-        randomness: this.randomness,
-      });
+    const bias = config.flag('attention_bias');
+    return new TransformerLayer({
+      selfAttn: () => llamaAttention(init, config, this.randomness, { bias, qNorm, kNorm, ...attention }),
+      feedForward: () => llamaFeedForward(init, config),
+      norm,
+      wiring: 'branch',
+      randomness: this.randomness,
+    });
   }
 
   protected override get stateNames(): StateNames {

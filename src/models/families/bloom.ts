@@ -1,0 +1,102 @@
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { LinearBias } from '../../nn/position-bias.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { causalHead, headName } from '../causal-head.js';
+import { CausalModel } from '../causal-model.js';
+import { dropoutOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+
+/** BLOOM (2022, arXiv 2211.05100): scores fall linearly with distance (ALiBi), and embeddings are normalized. */
+export class Bloom extends CausalModel {
+  readonly tokens: Embedding;
+  readonly embeddingNorm: LayerNorm;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    config.expect('apply_residual_connection_post_layernorm', false);
+    const [dModel, heads] = [config.size('hidden_size'), config.size('n_head')];
+    const positionBias = new LinearBias(init, heads, config.size('seq_length'));
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_epsilon'));
+    const attentionDropout = () => dropoutOf(config, 'attention_dropout', this.randomness);
+    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    this.embeddingNorm = norm();
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () =>
+          new MultiHeadAttention(init, { dModel, heads, causal: true, positionBias, dropout: attentionDropout() }),
+        feedForward: () => new FeedForward(init, { dModel, activation: 'gelu_tanh' }),
+        norm,
+        dropout: () => new Dropout(config.number('hidden_dropout'), this.randomness),
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+    this.decoder = new Stack(config.size('n_layer'), layer, norm);
+    this.head = causalHead(context, this.tokens, this.randomness);
+  }
+
+  protected embedTarget(ids: Tensor): Tensor {
+    return this.embeddingNorm.forward(this.tokens.forward(ids));
+  }
+
+  override get maxLength(): number {
+    return this.settings.size('seq_length');
+  }
+
+  protected override get bodyName(): string {
+    return 'transformer';
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'transformer.h.*';
+    return {
+      tokens: 'transformer.word_embeddings',
+      embedding_norm: 'transformer.word_embeddings_layernorm',
+      'decoder.layers.*.self_attn.qkv': {
+        name: `${layer}.self_attention.query_key_value`,
+        perHead: this.settings.size('n_head'),
+      },
+      'decoder.layers.*.self_attn.out_proj': `${layer}.self_attention.dense`,
+      'decoder.layers.*.norm1': `${layer}.input_layernorm`,
+      'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.dense_h_to_4h`,
+      'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.dense_4h_to_h`,
+      'decoder.layers.*.norm2': `${layer}.post_attention_layernorm`,
+      'decoder.norm': 'transformer.ln_f',
+      'head.out': headName(this.headKind, 'classifier'),
+    };
+  }
+}
+
+export const bloom: Family = {
+  model: Bloom,
+  className: 'Bloom',
+  defaults: {
+    hidden_size: 64,
+    n_layer: 2,
+    n_head: 8,
+    seq_length: 2048, // the length of texts in pretraining; transformers has no limit
+    layer_norm_epsilon: 1e-5,
+    hidden_dropout: 0,
+    attention_dropout: 0,
+    apply_residual_connection_post_layernorm: false,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    pad_token_id: null,
+    tie_word_embeddings: true,
+  },
+  complete: (config, given) => {
+    config.hidden_size = given.n_embed ?? config.hidden_size;
+    if (given.num_attention_heads !== undefined) config.n_head = given.num_attention_heads;
+  },
+};

@@ -1,0 +1,93 @@
+import type { Tensor } from '../../core/tensor.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { HeadNorm, LayerNorm, type Norm } from '../../nn/norm.js';
+import { scale } from '../../ops/binary.js';
+import { rotaryOf, windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { type ModelConfig, numberIn } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** Command R (Cohere 2024): both sub-layers read one norm without a bias, and logits are scaled. */
+export class Cohere extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override norm(init: Initializer, config: ModelConfig): Norm {
+    return new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'), false);
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    const attention = this.attention(init, config);
+    const bias = config.flag('attention_bias');
+    return (i) => {
+      const shared = norm();
+      return new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, { bias, ...attention(i) }),
+        feedForward: () => llamaFeedForward(init, config),
+        norm: () => shared,
+        wiring: 'parallel',
+        randomness: this.randomness,
+      });
+    };
+  }
+
+  /** The options of attention that differ between layers. */
+  protected attention(init: Initializer, config: ModelConfig): (i: number) => Partial<MultiHeadOptions> {
+    const rotary = rotaryOf(init, config, { layout: 'interleaved' });
+    const eps = config.number('layer_norm_eps');
+    const headNorm = (heads: string) =>
+      config.flag('use_qk_norm') ? () => new HeadNorm(init, config.size(heads), config.size('head_dim'), eps) : null;
+    const [qNorm, kNorm] = [headNorm('num_attention_heads'), headNorm('num_key_value_heads')];
+    return () => ({ rotary, qNorm, kNorm });
+  }
+
+  override logitsOf(features: Tensor): Tensor {
+    const logits = super.logitsOf(features);
+    return this.headKind === 'language-model' ? scale(logits, this.settings.number('logit_scale')) : logits;
+  }
+}
+
+/** Command R7B and Command A (2025, arXiv 2504.00698): windows in three of four layers, which alone rotate. */
+export class Cohere2 extends Cohere {
+  protected override attention(init: Initializer, config: ModelConfig): (i: number) => Partial<MultiHeadOptions> {
+    const rotary = rotaryOf(init, config, { layout: 'interleaved' });
+    return (i) => {
+      const window = windowOf(config, i);
+      return { window, rotary: window === null ? null : rotary };
+    };
+  }
+}
+
+const defaults = {
+  ...decoderDefaults,
+  hidden_size: 8192,
+  intermediate_size: 22528,
+  logit_scale: 0.0625,
+  num_hidden_layers: 40,
+  num_attention_heads: 64,
+  max_position_embeddings: 8192,
+  layer_norm_eps: 1e-5,
+  pad_token_id: 0,
+  bos_token_id: 5,
+  eos_token_id: 255001,
+  tie_word_embeddings: true,
+  attention_bias: false,
+};
+
+export const cohere: Family = {
+  model: Cohere,
+  className: 'Cohere',
+  defaults: { ...defaults, use_qk_norm: false },
+  rope: { theta: 10000 },
+};
+
+export const cohere2: Family = {
+  model: Cohere2,
+  className: 'Cohere2',
+  defaults: { ...defaults, sliding_window: 4096, sliding_window_pattern: 4 },
+  isSliding: (layer, config) => (layer + 1) % numberIn(config, 'sliding_window_pattern') !== 0,
+  rope: { theta: 10000 },
+};

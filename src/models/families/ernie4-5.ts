@@ -1,0 +1,46 @@
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** ERNIE 4.5 (Baidu 2025), the dense models: Llama whose rotation pairs neighbouring features. */
+export class Ernie45 extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config, { layout: 'interleaved' });
+    const bias = config.flag('use_bias');
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias }),
+        feedForward: () => llamaFeedForward(init, config, { bias }),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+}
+
+export const ernie45: Family = {
+  model: Ernie45,
+  className: 'Ernie4_5',
+  defaults: {
+    ...decoderDefaults,
+    hidden_size: 1024,
+    intermediate_size: 3072,
+    num_hidden_layers: 18,
+    num_attention_heads: 16,
+    num_key_value_heads: 2,
+    head_dim: 128,
+    max_position_embeddings: 131072,
+    rms_norm_eps: 1e-5,
+    pad_token_id: 0,
+    tie_word_embeddings: true,
+    use_bias: false,
+  },
+  rope: { theta: 500000 },
+};

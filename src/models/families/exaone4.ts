@@ -1,0 +1,74 @@
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { RMSNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rotaryOf, windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/**
+ * EXAONE 4 (2025, arXiv 2507.11407): only what a sub-layer adds is normalized. Where some layers have windows, the
+ * others see everything and rotate nothing.
+ */
+export class Exaone4 extends Llama {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const hasWindows = config.sizeOrNull('sliding_window') !== null;
+    const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));
+    return (i) => {
+      const window = windowOf(config, i);
+      const rotates = window !== null || !hasWindows;
+      return new TransformerLayer({
+        selfAttn: () =>
+          llamaAttention(init, config, this.randomness, {
+            rotary: rotates ? rotary : null,
+            window,
+            qNorm: headNorm,
+            kNorm: headNorm,
+          }),
+        feedForward: () => llamaFeedForward(init, config),
+        norm,
+        wiring: 'branch',
+        randomness: this.randomness,
+      });
+    };
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      ...super.stateNames,
+      'decoder.layers.*.norm1': 'model.layers.*.post_attention_layernorm',
+      'decoder.layers.*.norm2': 'model.layers.*.post_feedforward_layernorm',
+    };
+  }
+}
+
+/** The number of layers after which one sees everything, or letters such as LLLG; 0 where no layer has a window. */
+function interval(pattern: unknown): number {
+  if (typeof pattern === 'string') return pattern.length;
+  return typeof pattern === 'number' ? pattern : 0;
+}
+
+export const exaone4: Family = {
+  model: Exaone4,
+  className: 'Exaone4',
+  defaults: {
+    ...decoderDefaults,
+    intermediate_size: 16384,
+    num_key_value_heads: 32,
+    rms_norm_eps: 1e-5,
+    bos_token_id: 0,
+    eos_token_id: 2,
+    sliding_window: 4096,
+    sliding_window_pattern: 4,
+  },
+  complete: (config) => {
+    if (config.sliding_window == null) config.sliding_window_pattern = 0;
+  },
+  isSliding: (layer, config) => {
+    const every = interval(config.sliding_window_pattern);
+    return every > 0 && (layer + 1) % every !== 0;
+  },
+  rope: { theta: 10000 },
+};

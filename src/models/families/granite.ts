@@ -1,0 +1,58 @@
+import type { Tensor } from '../../core/tensor.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { ConstantScale } from '../../nn/layer-scale.js';
+import { scale } from '../../ops/binary.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** Granite 3 (IBM 2024): Llama with constant multipliers of embeddings, scores, sub-layers and logits. */
+export class Granite extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override embedTarget(ids: Tensor): Tensor {
+    return this.tokens.forward(ids, {
+      scale: this.settings.number('embedding_multiplier'),
+      paddingId: this.paddingId,
+    });
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
+    const scale = config.number('attention_multiplier');
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias, scale }),
+        feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
+        norm,
+        finish: () => new ConstantScale(config.number('residual_multiplier')),
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  override logitsOf(features: Tensor): Tensor {
+    const logits = super.logitsOf(features);
+    return this.headKind === 'language-model' ? scale(logits, 1 / this.settings.number('logits_scaling')) : logits;
+  }
+}
+
+export const granite: Family = {
+  model: Granite,
+  className: 'Granite',
+  defaults: {
+    ...decoderDefaults,
+    attention_bias: false,
+    mlp_bias: false,
+    embedding_multiplier: 1,
+    logits_scaling: 1,
+    residual_multiplier: 1,
+    attention_multiplier: 1,
+  },
+  rope: { theta: 10000 },
+};

@@ -1,0 +1,46 @@
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { RMSNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** Hunyuan's dense models (Tencent 2025): Llama that normalizes queries and keys after their rotation. */
+export class HunYuan extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const bias = config.flag('attention_bias');
+    const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));
+    const attention = { rotary, bias, qNorm: headNorm, kNorm: headNorm, rotatesFirst: true };
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
+        feedForward: () => llamaFeedForward(init, config),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  protected override get stateNames(): StateNames {
+    const attention = 'model.layers.*.self_attn';
+    return {
+      ...super.stateNames,
+      'decoder.layers.*.self_attn.q_norm': `${attention}.query_layernorm`,
+      'decoder.layers.*.self_attn.k_norm': `${attention}.key_layernorm`,
+    };
+  }
+}
+
+export const hunYuan: Family = {
+  model: HunYuan,
+  className: 'HunYuanDenseV1',
+  defaults: { ...decoderDefaults, rms_norm_eps: 1e-5, pad_token_id: 0, attention_bias: false },
+  rope: { theta: 10000 },
+};

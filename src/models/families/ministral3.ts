@@ -1,0 +1,65 @@
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { QueryScale } from '../../nn/query-scale.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** Ministral 3 (2025): Llama that multiplies late queries, as Llama 4 does, so that attention stays sharp in long texts. */
+export class Ministral3 extends Llama {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const window = config.sizeOrNull('sliding_window');
+    const rope = new ModelConfig(config.object('rope_parameters'));
+    const beta = rope.numberOrNull('llama_4_scaling_beta');
+    const queryScale =
+      beta === null
+        ? null
+        : new QueryScale(init, {
+            beta,
+            interval: rope.size('original_max_position_embeddings'),
+            maxLength: config.size('max_position_embeddings'),
+          });
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window, queryScale }),
+        feedForward: () => llamaFeedForward(init, config),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+}
+
+const rope = {
+  rope_type: 'yarn',
+  rope_theta: 1000000,
+  factor: 16,
+  original_max_position_embeddings: 16384,
+  beta_fast: 32,
+  beta_slow: 1,
+  mscale_all_dim: 1,
+  mscale: 1,
+  llama_4_scaling_beta: 0.1,
+};
+
+export const ministral3: Family = {
+  model: Ministral3,
+  className: 'Ministral3',
+  defaults: {
+    ...decoderDefaults,
+    intermediate_size: 14336,
+    num_hidden_layers: 34,
+    num_key_value_heads: 8,
+    head_dim: 128,
+    max_position_embeddings: 262144,
+    rms_norm_eps: 1e-5,
+    pad_token_id: 11,
+    sliding_window: null,
+  },
+  complete: (config) => {
+    config.rope_parameters ??= rope;
+  },
+  rope: { theta: 1000000 },
+};

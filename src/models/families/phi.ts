@@ -1,0 +1,78 @@
+import type { Tensor } from '../../core/tensor.js';
+import { Dropout } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { LayerNorm, type Norm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { dropoutOf, rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** Phi 1 to 2 (Li et al. 2023, arXiv 2309.05463): both sub-layers read one norm, and half of each head rotates. */
+export class Phi extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override get outputBias(): boolean {
+    return true;
+  }
+
+  protected override norm(init: Initializer, config: ModelConfig): Norm {
+    return new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
+  }
+
+  protected override embedTarget(ids: Tensor): Tensor {
+    return dropoutOf(this.settings, 'embd_pdrop', this.randomness).forward(super.embedTarget(ids));
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const headNorm = config.flag('qk_layernorm')
+      ? () => new LayerNorm(init, config.size('head_dim'), config.number('layer_norm_eps'))
+      : null;
+    const attention = { rotary, bias: true, qNorm: headNorm, kNorm: headNorm };
+    return () => {
+      const shared = norm();
+      return new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
+        feedForward: () => llamaFeedForward(init, config, { gated: false, bias: true }),
+        norm: () => shared,
+        dropout: () => new Dropout(config.number('resid_pdrop'), this.randomness),
+        wiring: 'parallel',
+        randomness: this.randomness,
+      });
+    };
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'model.layers.*';
+    return {
+      ...super.stateNames,
+      'decoder.layers.*.self_attn.out_proj': `${layer}.self_attn.dense`,
+      'decoder.layers.*.self_attn.q_norm': `${layer}.self_attn.q_layernorm`,
+      'decoder.layers.*.self_attn.k_norm': `${layer}.self_attn.k_layernorm`,
+      'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.fc1`,
+      'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.fc2`,
+      'decoder.norm': 'model.final_layernorm',
+    };
+  }
+}
+
+export const phi: Family = {
+  model: Phi,
+  className: 'Phi',
+  defaults: {
+    ...decoderDefaults,
+    hidden_size: 2048,
+    intermediate_size: 8192,
+    num_hidden_layers: 24,
+    hidden_act: 'gelu_new',
+    layer_norm_eps: 1e-5,
+    resid_pdrop: 0,
+    embd_pdrop: 0,
+    qk_layernorm: false,
+  },
+  rope: { theta: 10000, partial: 0.5 },
+};

@@ -1,0 +1,78 @@
+import { Dropout } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { HeadNorm, LayerNorm, type Norm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** StableLM (Bellagente et al. 2024, arXiv 2402.17834): layer norms, and rotation of a quarter of each head. */
+export class StableLm extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override norm(init: Initializer, config: ModelConfig): Norm {
+    return new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const eps = config.number('layer_norm_eps');
+    const headNorm = (heads: string) =>
+      config.flag('qk_layernorm') ? () => new HeadNorm(init, config.size(heads), config.size('head_dim'), eps) : null;
+    const attention = {
+      rotary,
+      bias: config.flag('use_qkv_bias'),
+      outBias: false,
+      qNorm: headNorm('num_attention_heads'),
+      kNorm: headNorm('num_key_value_heads'),
+    };
+    const isParallel = config.flag('use_parallel_residual');
+    const dropout = new Dropout(config.number('hidden_dropout'), this.randomness);
+    return () => {
+      const shared = isParallel ? norm() : null;
+      return new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
+        feedForward: () => llamaFeedForward(init, config),
+        norm: () => shared ?? norm(),
+        dropout: (subLayer) => (subLayer === 1 ? dropout : null),
+        wiring: isParallel ? 'parallel' : 'pre',
+        randomness: this.randomness,
+      });
+    };
+  }
+
+  protected override get stateNames(): StateNames {
+    const attention = 'model.layers.*.self_attn';
+    const normNames = (name: string, heads: string) =>
+      Array.from({ length: this.settings.size(heads) }, (_, head) => `${attention}.${name}.norms.${head}.weight`);
+    return {
+      'decoder.layers.*.self_attn.q_norm.weight': normNames('q_layernorm', 'num_attention_heads'),
+      'decoder.layers.*.self_attn.k_norm.weight': normNames('k_layernorm', 'num_key_value_heads'),
+      ...super.stateNames,
+    };
+  }
+}
+
+export const stableLm: Family = {
+  model: StableLm,
+  className: 'StableLm',
+  defaults: {
+    ...decoderDefaults,
+    hidden_size: 2560,
+    intermediate_size: 6912,
+    num_key_value_heads: 32,
+    max_position_embeddings: 4096,
+    layer_norm_eps: 1e-5,
+    bos_token_id: 0,
+    eos_token_id: 0,
+    use_qkv_bias: false,
+    qk_layernorm: false,
+    use_parallel_residual: false,
+    hidden_dropout: 0,
+  },
+  rope: { theta: 10000, partial: 0.25 },
+};

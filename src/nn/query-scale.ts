@@ -1,0 +1,46 @@
+import { checkOptions } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { mul } from '../ops/binary.js';
+import { gather } from '../ops/move.js';
+import { checkInitializer, type Initializer } from './init.js';
+import { Module } from './module.js';
+
+export interface QueryScaleOptions {
+  /** The growth of the factor with the logarithm of the position. */
+  readonly beta: number;
+  /** The factor changes after every `interval` positions. */
+  readonly interval: number;
+  /** Positions are below it. */
+  readonly maxLength: number;
+}
+
+const kinds = { beta: 'positive', interval: 'count', maxLength: 'count' } as const;
+
+/**
+ * Multiplies the query at position p by 1 + beta · ln(1 + ⌊p / interval⌋), as Llama 4 does, so that attention in long
+ * texts stays as sharp as in short ones. It has no parameters.
+ */
+export class QueryScale extends Module {
+  /** float32 [maxLength, 1], a constant. */
+  readonly #factors: Tensor;
+
+  /** Throws ArgumentError for options that are missing or out of range, OutOfMemoryError. */
+  constructor(init: Initializer, options: QueryScaleOptions) {
+    super();
+    checkInitializer('QueryScale', init);
+    const { beta, interval, maxLength } = checkOptions('QueryScale', options, kinds);
+    const factor = (p: number) => 1 + beta * Math.log1p(Math.floor(p / interval));
+    const factors = (first: number, count: number) => Float32Array.from({ length: count }, (_, i) => factor(first + i));
+    this.#factors = init.table(maxLength, 1, factors);
+  }
+
+  /** `q`: float32 [N, features] at `positions`, int32 [N]; so is the result. Throws ShapeError, DTypeError. */
+  forward(q: Tensor, positions: Tensor): Tensor {
+    return mul(q, gather(this.#factors, positions));
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#factors.dispose();
+  }
+}

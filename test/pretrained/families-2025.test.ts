@@ -1,0 +1,14 @@
+// Families of 2025 and 2026, and older ones that were added with them: small random checkpoints and what transformers
+// computes for them in float64. test/data/reference3/SOURCE.txt explains the files.
+import { describe } from 'vitest';
+import { isas } from '../describe-op.js';
+import { testData } from '../test-data.js';
+import { testCheckpoint } from './reference.js';
+import lists from './reference3.json' with { type: 'json' };
+
+const data = testData('reference3');
+const { decoders } = lists;
+
+describe.each(isas)('%s', (isa) => {
+  describe.each(decoders)('%s', (name) => testCheckpoint(data, name, isa, { writes: true }));
+});
