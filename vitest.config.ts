@@ -56,11 +56,11 @@ function page(
   include: string[],
   groupOrder: number,
 ): TestProjectInlineConfiguration {
-  const shared = filesOf({ '/shared/': '../shared/' });
+  const data = filesOf({ '/test/data/': 'test/data/' });
   return {
     extends: true,
     server: { headers },
-    plugins: [{ name: 'shared', configureServer: ({ middlewares }) => void middlewares.use(shared) }],
+    plugins: [{ name: 'test-data', configureServer: ({ middlewares }) => void middlewares.use(data) }],
     test: {
       name,
       include: hasPages ? include : [],

@@ -5,12 +5,12 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { showsColors } from '../src/cli/common.js';
 import { type Pair, readDictionary } from '../src/cli/data.js';
 import { duration } from '../src/cli/duration.js';
 import { tokenizersOf } from '../src/cli/encoding.js';
 import { integer } from '../src/cli/parsers.js';
 import { showProgress } from '../src/cli/progress.js';
-import { showsColors } from '../src/cli/shared.js';
 
 import { CharTokenizer, createDevice, fit, linearDecay, Transformer } from '../src/index.js';
 import { renderHeatMap } from '../src/inspect/index.js';

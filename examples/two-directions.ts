@@ -5,11 +5,11 @@
 //   npx tsx examples/two-directions.ts <model> <model of reversed targets> <pairs> [options]
 
 import { Command } from 'commander';
+import { loadModel } from '../src/cli/common.js';
 import { readPairs, words } from '../src/cli/data.js';
 import { encodeInput, tokenizersOf } from '../src/cli/encoding.js';
 import { errorRates } from '../src/cli/metrics.js';
 import { integer } from '../src/cli/parsers.js';
-import { loadModel } from '../src/cli/shared.js';
 import { createDevice, type Transformer } from '../src/index.js';
 
 /** Words that are decoded side by side. */

@@ -3,7 +3,7 @@
 //
 //   SIMDFORMER_PYTHON=venv/bin/python npm run check:python
 //
-// Python must have them: pip install torch transformers peft. Models are those of ../shared/reference.
+// Python must have them: pip install torch transformers peft. The models are those of test/data/reference.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const python = process.env.SIMDFORMER_PYTHON ?? 'python3';
-const references = resolve(root, '../shared/reference');
+const references = resolve(root, 'test/data/reference');
 
 const fail = (message) => {
   console.error(`check:python: ${message}`);

@@ -1,15 +1,15 @@
 // docs/families.md: the families, their heads and the checkpoints by which they are tested, from the lists of the tests.
 //
-//   node scripts/families.mjs            # needs ../shared/reference
-//   node scripts/families.mjs --check    # says whether it is up to date
+//   node scripts/families.mjs            # writes the page
+//   node scripts/families.mjs --check    # fails if the page is out of date
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const page = join(root, 'docs/families.md');
-const reference = join(root, '../shared/reference');
-const switches = 'test/pretrained/switches';
+const reference = 'test/data/reference';
+const switches = 'test/data/switches';
 
 const json = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
 
@@ -24,10 +24,10 @@ function familiesPage() {
   const rows = [
     ...Object.values(lists)
       .flat()
-      .map((name) => row(join(reference, name), `\`../shared/reference/${name}\``, writers.includes(name))),
-    ...readdirSync(join(root, switches)).map((name) =>
-      row(join(root, switches, name), `\`${switches}/${name}\``, true),
-    ),
+      .map((name) => row(`${reference}/${name}`, writers.includes(name))),
+    ...readdirSync(join(root, switches))
+      .filter((name) => !name.includes('.'))
+      .map((name) => row(`${switches}/${name}`, true)),
   ].sort((a, b) => (a.type < b.type ? -1 : a.type > b.type ? 1 : 0));
   const types = [
     ...readFileSync(join(root, 'src/models/registry.ts'), 'utf8').matchAll(/^ {2}'?([\w-]+)'?: \{ load:/gm),
@@ -49,13 +49,14 @@ Read by the same code as one of these, but not tested by a checkpoint of their o
 `;
 }
 
-function row(folder, checkpoint, writes) {
-  const { model_type: type, architectures } = json(folder, 'config.json');
+function row(checkpoint, writes) {
+  const { model_type: type, architectures } = json(root, checkpoint, 'config.json');
   const [name] = architectures;
   const head = heads.find(([, suffix]) => name.endsWith(suffix))?.[2];
   if (head === undefined) throw new Error(`${checkpoint}: no head is known of ${name}`);
-  const hasTokens = writes && Object.keys(json(folder, 'reference.json')).some((key) => key.startsWith('greedy'));
-  return { type, head, name, checkpoint, tokens: hasTokens ? 'tokens ' : '' };
+  const hasTokens =
+    writes && Object.keys(json(root, checkpoint, 'reference.json')).some((key) => key.startsWith('greedy'));
+  return { type, head, name, checkpoint: `\`${checkpoint}\``, tokens: hasTokens ? 'tokens ' : '' };
 }
 
 const made = familiesPage();

@@ -1,4 +1,4 @@
-// The cases of ../shared/fixtures: inputs, and the outputs and gradients that PyTorch computed from them in float64. The
+// The cases of test/data/fixtures: inputs, and the outputs and gradients that PyTorch computed from them in float64. The
 // transformer cases are in test/models.
 import { describe, expect, it } from 'vitest';
 import type { Device, Tensor } from '../src/index.js';
@@ -12,7 +12,7 @@ import { linear, matmul } from './reference/matmul.js';
 import { layerNorm, rmsNorm, softmax } from './reference/norm.js';
 import { type Reals, sum } from './reference/reals.js';
 import { crossEntropy, embedding } from './reference/tokens.js';
-import { describeShared } from './shared.js';
+import { testData } from './test-data.js';
 import { allowedError, assertClose, largest } from './tolerance.js';
 
 interface Case {
@@ -115,9 +115,10 @@ function inputsOf(device: Device, file: ReadonlyMap<string, SafetensorsEntry>): 
   return Object.fromEntries(tensors) as Tensors;
 }
 
-await describeShared('fixtures', 'fixtures', 'index.json', async (shared) => {
-  const cases = await shared.json<Case[]>('index.json');
-  const read = async (name: string) => parseSafetensors(await shared.bytes(`${name}.safetensors`)).tensors;
+describe('fixtures', async () => {
+  const data = testData('fixtures');
+  const cases = await data.json<Case[]>('index.json');
+  const read = async (name: string) => parseSafetensors(await data.bytes(`${name}.safetensors`)).tensors;
   /** Compares with a stored result. No sum in a case is longer than its longest dimension. */
   function compare(
     what: string,

@@ -3,8 +3,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSafetensors } from '../io/file.js';
+import { printJson } from './common.js';
 import { readJson } from './data.js';
-import { printJson } from './shared.js';
 
 /** Prints the architecture, how much of which types there is, the tokenizer and the chat template. Throws FormatError. */
 export async function printFolder(folder: string, isJson: boolean): Promise<void> {

@@ -6,7 +6,7 @@ import { FormatError } from '../core/errors.js';
 import { openFileOf } from '../io/file.js';
 import { readGguf } from '../io/gguf.js';
 import { GgufTexts } from '../io/gguf-values.js';
-import { printJson } from './shared.js';
+import { printJson } from './common.js';
 
 /** The GGUF file at a path, or the only one in a folder without config.json; null if there is none. */
 export function ggufAt(path: string): string | null {

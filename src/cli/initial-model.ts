@@ -4,9 +4,9 @@ import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerConfig, type TransformerOptions } from '../models/config.js';
 import { Transformer } from '../models/families/transformer.js';
+import { loadModel } from './common.js';
 import { type TaskConfig, taskProblem } from './config.js';
 import { tokenizerProblem } from './encoding.js';
-import { loadModel } from './shared.js';
 
 /** What training alone decides: it may differ from what the model was saved with. */
 const FREE: readonly string[] = ['dropout', 'activationDropout', 'seed'];

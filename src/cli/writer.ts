@@ -6,10 +6,10 @@ import { ArgumentError } from '../core/errors.js';
 import type { Model } from '../models/model.js';
 import { isHubId } from '../pretrained/hub.js';
 import { type LoadModelOptions, loadModel as loadPretrained } from '../pretrained/index.js';
+import { loadModel } from './common.js';
 import { encodeData, encodeInput, tokenizersOf } from './encoding.js';
 import { ggufAt } from './gguf-info.js';
 import { isPretrainedFolder } from './pretrained-folder.js';
-import { loadModel } from './shared.js';
 
 export interface Writer {
   readonly model: Model;

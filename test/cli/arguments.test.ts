@@ -50,7 +50,7 @@ describe('arguments', () => {
   it.concurrent.each<[string, RegExp]>([
     ['run no-such-model text', /there is no model 'no-such-model': expected the folder/],
     [
-      'score ../shared/checkpoints/tinystories-656k hello',
+      'score test/data/checkpoints/tinystories-656k hello',
       /is a pretrained model, expected one that `simdformer train` saved/,
     ],
     ['train pronounciation -o x', /neither a task \(pronunciation, translation, characters\) nor a .json file/],

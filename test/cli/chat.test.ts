@@ -11,7 +11,6 @@ import { createDevice } from '../../src/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
 import { WHEN_FULL } from '../../src/tasks/chat/chat-options.js';
 import { Chat } from '../../src/tasks/index.js';
-import { describeShared } from '../shared.js';
 import { argumentsOf, simdformer, temporaryFolder } from './run-cli.js';
 
 const template =
@@ -24,11 +23,11 @@ it('refuses a message that does not fit by default, as the library does', () => 
   expect(option?.defaultValue).toBe(WHEN_FULL[0]);
 });
 
-await describeShared('simdformer chat', 'checkpoints', 'tinystories-656k/config.json', async () => {
+describe('simdformer chat', () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   beforeAll(async () => {
     folder = await temporaryFolder();
-    const stories = fileURLToPath(new URL('../../../shared/checkpoints/tinystories-656k', import.meta.url));
+    const stories = fileURLToPath(new URL('../data/checkpoints/tinystories-656k', import.meta.url));
     await cp(stories, folder.at('stories'), { recursive: true, filter: (path) => !path.endsWith('.gguf') });
     const config = folder.at('stories/tokenizer_config.json');
     const settings = JSON.parse(await readFile(config, 'utf8'));

@@ -3,8 +3,8 @@
 import { copyFile, cp, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadModel } from '../../src/cli/common.js';
 import { tokenizersOf } from '../../src/cli/encoding.js';
-import { loadModel } from '../../src/cli/shared.js';
 import { CharTokenizer, createDevice, type Device, Transformer, type TransformerOptions } from '../../src/index.js';
 import { simdformer, temporaryFolder } from './run-cli.js';
 

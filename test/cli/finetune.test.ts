@@ -1,8 +1,7 @@
 // Fine-tuning by the command line, of a small model that others have trained.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
-import { describeShared } from '../shared.js';
+import { afterAll, describe, expect, it } from 'vitest';
 import { simdformer as runCli, temporaryFolder } from './run-cli.js';
 
 const { at, remove } = await temporaryFolder();
@@ -16,14 +15,14 @@ const file = at('rows.jsonl');
 writeFileSync(file, rows.map((row) => JSON.stringify(row)).join('\n'));
 const model = [
   '--model',
-  '../shared/checkpoints/rxnmapper-albert',
+  'test/data/checkpoints/rxnmapper-albert',
   '--task',
   'sequence-classification',
   '--data',
   file,
 ];
 
-await describeShared('simdformer finetune', 'checkpoints/rxnmapper-albert', 'config.json', async () => {
+describe('simdformer finetune', () => {
   it('teaches labels, keeps what eval measures, and goes on to the same bits', async () => {
     const out = at('whole');
     const options = ['--epochs', '4', '--batch', '4', '--lr', '2e-4', '--validation', file, '--json'];
@@ -87,11 +86,11 @@ await describeShared('simdformer finetune', 'checkpoints/rxnmapper-albert', 'con
   });
 });
 
-await describeShared('simdformer finetune of encoders and decoders', 'reference/mbart', 'config.json', async () => {
+describe('simdformer finetune of encoders and decoders', () => {
   it('teaches sources and their targets, which eval measures by BLEU and chrF', { timeout: 180_000 }, async () => {
     mkdirSync(at('mbart'));
     for (const name of ['config.json', 'generation_config.json', 'model.safetensors'])
-      copyFileSync(`../shared/reference/mbart/${name}`, at(`mbart/${name}`));
+      copyFileSync(`test/data/reference/mbart/${name}`, at(`mbart/${name}`));
     const { texts } = JSON.parse(readFileSync('test/tasks/media.json', 'utf8'));
     const { tokenizer } = texts.find(({ model }: { model: string }) => model === 'mbart');
     writeFileSync(at('mbart/tokenizer.json'), JSON.stringify(tokenizer));

@@ -2,16 +2,15 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, it } from 'vitest';
-import { describeShared } from '../shared.js';
+import { afterAll, describe, expect, it } from 'vitest';
 import { simdformer } from './run-cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cli-gguf-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-await describeShared('GGUF files on the command line', 'gguf', 'SOURCE.txt', async () => {
+describe('GGUF files on the command line', () => {
   it('are written by quantize and told by info', async () => {
-    const given = fileURLToPath(new URL('../../../shared/gguf/llama.Q8_0.gguf', import.meta.url));
+    const given = fileURLToPath(new URL('../data/gguf/llama.Q8_0.gguf', import.meta.url));
     const file = join(folder, 'model.gguf');
     expect((await simdformer(['quantize', given, file, '--type', 'q4_0'])).code).toBe(0);
     const { stdout } = await simdformer(['info', '--json', folder]); // the only one in it
@@ -25,7 +24,7 @@ await describeShared('GGUF files on the command line', 'gguf', 'SOURCE.txt', asy
   });
 
   it('are run and timed, and become folders of packed weights', async () => {
-    const given = fileURLToPath(new URL('../../../shared/gguf/llama.Q4_K_M.gguf', import.meta.url));
+    const given = fileURLToPath(new URL('../data/gguf/llama.Q4_K_M.gguf', import.meta.url));
     const run = async (name: string) => {
       const { stdout, code } = await simdformer(['run', name, 'Zwei Männer', '--max-tokens', '5', '--json']);
       expect(code).toBe(0);

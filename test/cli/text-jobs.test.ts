@@ -1,18 +1,17 @@
 // `simdformer embed` and `classify`, as processes of their own.
 
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeShared } from '../shared.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { simdformer, temporaryFolder } from './run-cli.js';
 
-await describeShared('simdformer', 'reference', 'SOURCE.txt', async () => {
+describe('simdformer', () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   beforeAll(async () => {
     folder = await temporaryFolder();
     for (const name of ['bert-sequence', 'bert-pooler']) {
       await mkdir(folder.at(name));
       for (const file of ['config.json', 'model.safetensors'])
-        await copyFile(`../shared/reference/${name}/${file}`, folder.at(`${name}/${file}`));
+        await copyFile(`test/data/reference/${name}/${file}`, folder.at(`${name}/${file}`));
       for (const file of ['tokenizer.json', 'tokenizer_config.json'])
         await copyFile(`test/tasks/wordpiece/${file}`, folder.at(`${name}/${file}`));
     }

@@ -4,17 +4,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { describeReal } from '../real-models.js';
-import { describeShared } from '../shared.js';
 import { simdformer } from './run-cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-transcribe-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describeReal('whisper-tiny.en', async (path) => {
-  await describeShared('transcribe', 'checkpoints/real', 'jfk-16k.wav', async () => {
-    const recording = '../shared/checkpoints/real/jfk-16k.wav';
+  describe('transcribe', () => {
+    const recording = 'test/data/checkpoints/real/jfk-16k.wav';
 
     it('writes text, JSON with times, and subtitles', async () => {
       const { code, stdout, stderr } = await simdformer(['transcribe', path, recording]);

@@ -1,17 +1,16 @@
 // `simdformer translate`, as a process of its own, beside what transformers writes (test/tasks/make_media.py).
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeShared } from '../shared.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { simdformer, temporaryFolder } from './run-cli.js';
 
-await describeShared('simdformer translate', 'reference/mbart', 'config.json', async () => {
+describe('simdformer translate', () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>;
   let expected: string[];
   beforeAll(async () => {
     folder = await temporaryFolder();
     await mkdir(folder.at('mbart'));
     for (const file of ['config.json', 'generation_config.json', 'model.safetensors'])
-      await copyFile(`../shared/reference/mbart/${file}`, folder.at(`mbart/${file}`));
+      await copyFile(`test/data/reference/mbart/${file}`, folder.at(`mbart/${file}`));
     const { texts } = JSON.parse(await readFile('test/tasks/media.json', 'utf8'));
     const { tokenizer, output } = texts.find(({ model }: { model: string }) => model === 'mbart');
     await writeFile(folder.at('mbart/tokenizer.json'), JSON.stringify(tokenizer));

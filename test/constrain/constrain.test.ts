@@ -8,7 +8,6 @@ import { constrain, type ResponseFormat } from '../../src/constrain/index.js';
 import { Random } from '../../src/core/random.js';
 import { createDevice, loadModel } from '../../src/index.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
-import { describeShared } from '../shared.js';
 import { byteTokenizer } from './byte-tokenizer.js';
 import { randomSchema } from './schemas.js';
 
@@ -125,10 +124,10 @@ it('says what is wrong with a format', async () => {
   await refused({ rexeg: 'a' }).toThrow('expected one of them');
 });
 
-await describeShared('a model under a constraint', 'gguf', 'qwen2.Q8_0.gguf', async () => {
+describe('a model under a constraint', () => {
   it('is an option of generate', async () => {
     const device = await createDevice({ threads: 1 });
-    const model = await loadModel(device, '../shared/gguf/qwen2.Q8_0.gguf');
+    const model = await loadModel(device, 'test/data/gguf/qwen2.Q8_0.gguf');
     const prompt = [3, 4, 5];
     const own = model.tokenizer as PretrainedTokenizer;
     model.tokenizer = null;

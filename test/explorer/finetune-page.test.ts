@@ -8,14 +8,13 @@ import { createDevice } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';
 import { chromium } from '../browser/chromium.js';
 import type { StaticServer } from '../browser/server.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { possible, serveExplorer } from './explorer.js';
 
-const folder = new URL('../../../shared/checkpoints/tinystories-656k/', import.meta.url).pathname;
+const folder = `${testData('checkpoints/tinystories-656k').path}/`;
 const pictures = 'build/explorer/pictures';
 
-const suite = possible ? describeShared : () => describe.skip('a page that teaches', () => {});
-await suite('a page that teaches', 'checkpoints/tinystories-656k', 'config.json', async () => {
+describe.runIf(possible)('a page that teaches', () => {
   let browser: Browser;
   let server: StaticServer;
   beforeAll(async () => {

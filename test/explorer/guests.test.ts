@@ -6,11 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, type Device } from '../../src/index.js';
 import { trace } from '../../src/inspect/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
-import { realModel } from '../real-models.js';
-import { describeShared } from '../shared.js';
+import { NOT_FETCHED, realModel } from '../real-models.js';
+import { testData } from '../test-data.js';
 import { Explorer, type ExplorerPage, possible } from './explorer.js';
 
-const shared = new URL('../../../shared/', import.meta.url).pathname;
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const pictures = 'build/explorer/pictures';
 
@@ -34,8 +33,7 @@ async function filesOf(folder: string): Promise<Payload[]> {
   return Promise.all(names.map(async (name) => payload(name, await readFile(`${folder}/${name}`))));
 }
 
-const suite = possible ? describeShared : () => describe.skip('models that are brought', () => {});
-await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURCE.txt', async () => {
+describe.runIf(possible)('the explorer shows models of Hugging Face’s', () => {
   let explorer: Explorer;
   let brought: ExplorerPage;
   let device: Device;
@@ -88,7 +86,7 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
     data.slice(row * shape[1]!, (row + 1) * shape[1]!);
 
   it('a Llama: what comes next, and every head', { timeout: 120_000 }, async () => {
-    const folder = `${shared}checkpoints/tinystories-656k`;
+    const folder = testData('checkpoints/tinystories-656k').path;
     const model = await loadModel(device, folder);
     await bring(await filesOf(folder));
     const text = 'One day a girl named Lily';
@@ -111,7 +109,7 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
   });
 
   it('a GGUF file', { timeout: 60_000 }, async () => {
-    const path = `${shared}checkpoints/tinystories-656k/tinystories-656k-Q8_0.gguf`;
+    const path = `${testData('checkpoints/tinystories-656k').path}/tinystories-656k-Q8_0.gguf`;
     const model = await loadModel(device, path);
     await bring([payload('tiny.gguf', await readFile(path))]);
     await news('“tiny” is below');
@@ -124,7 +122,7 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
   });
 
   it('an ALBERT: hidden tokens', { timeout: 60_000 }, async () => {
-    const folder = `${shared}checkpoints/rxnmapper-albert`;
+    const folder = testData('checkpoints/rxnmapper-albert').path;
     const model = await loadModel(device, folder);
     await bring(await filesOf(folder));
     const text = 'CC(C)S.CN(C)C=O>>CCO';
@@ -151,7 +149,7 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
       'mpnet',
     ],
   ])('%s, by numbers, as it has no tokenizer', { timeout: 60_000 }, async (name) => {
-    const folder = `${shared}reference/${name}`;
+    const folder = testData(`reference/${name}`).path;
     const model = await loadModel(device, folder, { onWarning: () => {} });
     await bring(await filesOf(folder));
     await field().fill('5 9 17 4 6');
@@ -193,11 +191,15 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
     ['a family that is not known', async () => [config({ model_type: 'mamba' })], /mamba.*llama/],
     [
       'a model without weights',
-      async () => (await filesOf(`${shared}reference/gpt2`)).filter(({ name }) => name === 'config.json'),
+      async () => (await filesOf(testData('reference/gpt2').path)).filter(({ name }) => name === 'config.json'),
       /model\.safetensors/,
     ],
-    ['a model of images', () => filesOf(`${shared}reference/vit-image`), /looks at images/],
-    ['weights that break off', async () => broken(await filesOf(`${shared}reference/gpt2`)), /model\.safetensors/],
+    ['a model of images', () => filesOf(testData('reference/vit-image').path), /looks at images/],
+    [
+      'weights that break off',
+      async () => broken(await filesOf(testData('reference/gpt2').path)),
+      /model\.safetensors/,
+    ],
     ['two GGUF files', async () => ['a', 'b'].map((name) => payload(`${name}.gguf`, 'GGUF')), /2 GGUF files/],
     ['a GGUF file that is none', async () => [payload('a.gguf', 'no')], /a\.gguf|GGUF/],
     ['a recording, but no Whisper', async () => [payload('a.wav', 'RIFF')], /bring a Whisper first/],
@@ -215,25 +217,29 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
   }
 
   it('a Whisper, which says what it lacks for listening', { timeout: 60_000 }, async () => {
-    await bring(await filesOf(`${shared}reference/whisper`));
+    await bring(await filesOf(testData('reference/whisper').path));
     const recording = brought.page.locator('input[aria-label="A recording"]');
     await recording.setInputFiles([payload('a.wav', 'RIFF')]);
     await news(/preprocessor_config\.json/);
   });
 
   const whisper = realModel('whisper-tiny.en');
-  it.skipIf(!whisper)('a real Whisper: words, and where they are heard', { timeout: 240_000 }, async () => {
-    await brought.page.locator('input[aria-label="A model’s folder"]').setInputFiles(whisper!);
-    await news('“whisper-tiny.en” is below');
-    const wav = await readFile(`${shared}checkpoints/real/jfk-16k.wav`);
-    await give([payload('jfk.wav', wav)]);
-    const { page } = brought;
-    await page.locator('.transcript').waitFor({ timeout: 180_000 });
-    expect(await page.locator('.transcript').textContent()).toMatch(/ask not what your country can do for you/);
-    expect(await page.locator('.thumbnail').count()).toBe(24);
-    await page.screenshot({ path: `${pictures}/whisper light.png`, fullPage: true });
-    expect(brought.trouble).toEqual([]);
-  });
+  it.skipIf(!whisper)(
+    `a real Whisper: words, and where they are heard${whisper ? '' : NOT_FETCHED}`,
+    { timeout: 240_000 },
+    async () => {
+      await brought.page.locator('input[aria-label="A model’s folder"]').setInputFiles(whisper!);
+      await news('“whisper-tiny.en” is below');
+      const wav = await readFile(`${testData('checkpoints/real').path}/jfk-16k.wav`);
+      await give([payload('jfk.wav', wav)]);
+      const { page } = brought;
+      await page.locator('.transcript').waitFor({ timeout: 180_000 });
+      expect(await page.locator('.transcript').textContent()).toMatch(/ask not what your country can do for you/);
+      expect(await page.locator('.thumbnail').count()).toBe(24);
+      await page.screenshot({ path: `${pictures}/whisper light.png`, fullPage: true });
+      expect(brought.trouble).toEqual([]);
+    },
+  );
 
   it.each([
     ['dark', { viewport: { width: 1280, height: 900 }, colorScheme: 'dark' }],
@@ -243,7 +249,7 @@ await suite('the explorer shows models of Hugging Face’s', 'reference', 'SOURC
     await page.addScriptTag({ path: axe });
     await page
       .locator('input[type=file][multiple]')
-      .setInputFiles(await filesOf(`${shared}checkpoints/tinystories-656k`));
+      .setInputFiles(await filesOf(testData('checkpoints/tinystories-656k').path));
     await page.locator('.guest .thumbnail').first().waitFor();
     await page.waitForTimeout(300);
     await page.screenshot({ path: `${pictures}/guest ${screen}.png`, fullPage: true });

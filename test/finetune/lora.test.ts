@@ -1,14 +1,13 @@
-// Adapters on the small checkpoints of ../shared/reference; that Python agrees, `npm run check:python` shows.
+// Adapters on the small checkpoints of test/data/reference; that Python agrees, `npm run check:python` shows.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { loadLora, lora } from '../../src/finetune/index.js';
 import { AdamW, ArgumentError, loadModel, quantize, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
 
 const device = await deviceFor(isas[0]!, 2);
 const temporary = mkdtempSync(join(tmpdir(), 'simdformer-lora-'));
@@ -20,7 +19,7 @@ const ids = [
 ];
 const inputs = { inputIds: ids, attentionMask: ids.map((row) => row.map(() => 1)) };
 const load = (name: string) =>
-  loadModel<LoadedModel>(device, `../shared/reference/${name}`, { onWarning: (message) => expect(message).toBe('') });
+  loadModel<LoadedModel>(device, `test/data/reference/${name}`, { onWarning: (message) => expect(message).toBe('') });
 
 async function logitsOf(model: LoadedModel, options = {}): Promise<Float32Array> {
   const output = device.noGrad(() => model.forward({ inputIds: { ids: ids.flat(), lengths: [5, 3] } }, options));
@@ -51,7 +50,7 @@ function expectClose(a: Float32Array, b: Float32Array, limit: number): void {
   for (const [i, value] of b.entries()) expect(Math.abs(value - a[i]!)).toBeLessThanOrEqual(limit * most);
 }
 
-await describeShared('adapters', 'reference', 'SOURCE.txt', async () => {
+describe('adapters', () => {
   it.each(['qwen3', 'gpt-neox', 'phi3'])(
     '%s: begins as nothing, learns, and leaves the weights alone',
     async (name) => {

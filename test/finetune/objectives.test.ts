@@ -18,11 +18,10 @@ import type { LoadedModel, LoadModelOptions } from '../../src/pretrained/load-mo
 import type { ExampleStream, Objective } from '../../src/train/index.js';
 import { constant } from '../../src/train/index.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
 
 const device = await deviceFor(isas[0]!, 2);
 const load = (name: string, options: LoadModelOptions = {}) =>
-  loadModel<LoadedModel>(device, `../shared/checkpoints/${name}`, { onWarning: () => {}, ...options });
+  loadModel<LoadedModel>(device, `test/data/checkpoints/${name}`, { onWarning: () => {}, ...options });
 
 /** Trains for some steps and returns the mean losses of the first and the last ones. */
 async function learn<Item>(
@@ -42,7 +41,7 @@ async function learn<Item>(
 
 const stories = ['Tom had a red ball.', 'Lily saw a big dog.', 'The sun was hot.', 'Ben and Mia ran home.'];
 
-await describeShared('objectives', 'checkpoints/tinystories-656k', 'config.json', async () => {
+describe('objectives', () => {
   describe('of writers', () => {
     it('texts, and answers alone of conversations, whose labels begin and end with what is said', async () => {
       using model = await load('tinystories-656k');
@@ -113,7 +112,7 @@ await describeShared('objectives', 'checkpoints/tinystories-656k', 'config.json'
   });
 });
 
-await describeShared('objectives', 'checkpoints/rxnmapper-albert', 'config.json', async () => {
+describe('objectives', () => {
   const reactions = ['CCO.CC(=O)O>>CC(=O)OCC', 'CCN.CC(=O)Cl>>CC(=O)NCC', 'CO.O=C=O>>COC(=O)O', 'C=C.Br>>CCBr'];
 
   describe('of readers', () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CharTokenizer, Transformer, type TransformerOptions } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 type Pairs = [source: string, target: string][];
 
@@ -13,7 +13,8 @@ interface Expected {
   readonly logProbabilities: { source: string; target: string; perToken: number[] }[];
 }
 
-await describeShared('aren-transliteration', 'data/aren-transliteration', 'config.json', async ({ bytes, json }) => {
+describe('aren-transliteration', async () => {
+  const { bytes, json } = testData('checkpoints/aren-transliteration');
   const expected = await json<Expected>('expected.json');
   const vocabulary = await json<{ source: string[]; target: string[] }>('vocabulary.json');
   const special = { pad: '<blank>', bos: '<s>', eos: '</s>', unk: '<unk>' };

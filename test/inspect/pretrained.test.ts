@@ -1,5 +1,5 @@
 // Looking inside works for every family: maps of attention, heads switched off, and each value of a pass.
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ArgumentError, type Tensor } from '../../src/index.js';
 import { type StackTrace, trace, withoutHeads } from '../../src/inspect/index.js';
 import type { ModelOutput } from '../../src/models/inputs.js';
@@ -7,7 +7,7 @@ import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js'
 import { deviceFor, isas } from '../describe-op.js';
 import { filesOf } from '../pretrained/reference.js';
 import { Random } from '../random.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const readers = [
@@ -22,8 +22,9 @@ const translators = ['bart', 'mbart', 'marian', 'm2m100', 't5', 't5-gated'];
 
 const ids = [5, 9, 17, 4, 6, 31, 8];
 
-await describeShared('looking into pretrained models', 'reference', 'SOURCE.txt', async (shared) => {
-  const load = async (name: string) => loadModel(await deviceFor(isas[0]!, 2), await filesOf(shared, name), {});
+describe('looking into pretrained models', () => {
+  const data = testData('reference');
+  const load = async (name: string) => loadModel(await deviceFor(isas[0]!, 2), await filesOf(data, name), {});
 
   it.each([...readers, ...writers, ...translators])('%s', async (name) => {
     const model = await load(name);
@@ -94,7 +95,7 @@ await describeShared('looking into pretrained models', 'reference', 'SOURCE.txt'
   });
 
   it.each(['vit-image', 'dinov2'])('%s, of images', async (name) => {
-    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(shared, name), { head: 'none' });
+    const model = await loadModel(await deviceFor(isas[0]!, 2), await filesOf(data, name), { head: 'none' });
     const pixels = pixelsOf(model, name);
     const run = () => model.forward({ pixelValues: pixels }, { hiddenStates: true, attentions: true });
     const output = run();

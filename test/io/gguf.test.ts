@@ -1,11 +1,11 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
 import { type GgmlType, ggmlLayouts } from '../../src/io/ggml-types.js';
 import { unpackBlocks } from '../../src/io/ggml-unpack.js';
 import { parseGguf, readGguf } from '../../src/io/gguf.js';
 import { GgufTexts } from '../../src/io/gguf-values.js';
 import { type GgufEntry, ggufBytes } from '../../src/io/gguf-writer.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 const metadata = new Map<string, GgufEntry>([
   ['general.architecture', { string: 'llama' }],
@@ -142,12 +142,13 @@ it('refuses to write a name twice, and bytes that a shape does not have', async 
   );
 });
 
-await describeShared('blocks of ggml', 'checkpoints/ggml-quant-vectors', 'vectors.json', async (shared) => {
+describe('blocks of ggml', async () => {
+  const data = testData('checkpoints/ggml-quant-vectors');
   interface Vectors {
     types: Record<string, { bytes_b64: string; dequant_b64_f32: string }>;
   }
   const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-  const { types } = await shared.json<Vectors>('vectors.json');
+  const { types } = await data.json<Vectors>('vectors.json');
   const read = ['q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_K', 'q5_K', 'q6_K'];
   for (const [name, { bytes_b64: packed, dequant_b64_f32: expected }] of Object.entries(types)) {
     const type = name.toUpperCase() as GgmlType;

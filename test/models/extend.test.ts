@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ArgumentError, type Device, ShapeError, Transformer, type TransformerOptions } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 const size = { dModel: 24, heads: 4, encoderLayers: 0, decoderLayers: 2, dFF: 40, maxLength: 96, seed: 3 };
 const targetVocab = 9;
@@ -182,13 +182,12 @@ describe('a state in use', () => {
   });
 });
 
-await describeShared('families', 'reference', 'SOURCE.txt', async (shared) => {
+describe('families', () => {
+  const data = testData('reference');
   it.each(['mistral-window', 'gemma3', 'gpt2', 'qwen2-yarn', 'phi3', 'gemma2'])('%s reads on', async (name) => {
     const files = Object.fromEntries(
       await Promise.all(
-        ['config.json', 'model.safetensors'].map(
-          async (file) => [file, await shared.bytes(`${name}/${file}`)] as const,
-        ),
+        ['config.json', 'model.safetensors'].map(async (file) => [file, await data.bytes(`${name}/${file}`)] as const),
       ),
     );
     const model = await loadModel(await deviceFor(isas.at(-1)!, 2), files, { onWarning: () => {} });

@@ -1,11 +1,11 @@
-// The transformer cases of ../shared/fixtures: PyTorch's nn.Transformer in float64, and eight steps of training it.
+// The transformer cases of test/data/fixtures: PyTorch's nn.Transformer in float64, and eight steps of training it.
 import { describe, expect, it } from 'vitest';
 import { AdamW, type Device, Transformer } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
 import type { Tokens } from '../../src/nn/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 
 interface Case {
@@ -30,12 +30,13 @@ interface Case {
   readonly eosId: number;
 }
 
-await describeShared('transformer fixtures', 'fixtures', 'index.json', async (shared) => {
-  const cases = (await shared.json<Case[]>('index.json')).filter(({ op }) => op === 'transformer');
+describe('transformer fixtures', async () => {
+  const data = testData('fixtures');
+  const cases = (await data.json<Case[]>('index.json')).filter(({ op }) => op === 'transformer');
 
   describe.each(isas)('%s', (isa) => {
     describe.each(cases)('$name', async (config) => {
-      const file = parseSafetensors(await shared.bytes(`${config.name}.safetensors`)).tensors;
+      const file = parseSafetensors(await data.bytes(`${config.name}.safetensors`)).tensors;
       const entry = (name: string) => file.get(name) as SafetensorsEntry;
       const under = (prefix: string) =>
         new Map(

@@ -1,12 +1,12 @@
 // How far int8 weights move what each family computes: rounding to int8 is coarser than to float16 by a known factor, and so is what
 // comes of it, however ill-conditioned random weights make a model (T5's scores are not scaled: there float16 alone is off by a degree).
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { quantize, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 /**
  * The step of int8 is a row's largest over 127, at most a 64th of its values' deviation here; that of float16 a 2048th to a 1024th of
@@ -37,15 +37,16 @@ function angle(a: Float32Array, b: Float32Array): number {
 }
 
 for (const family of families) {
-  await describeShared(family, `reference/${family}`, 'config.json', async (shared) => {
+  describe(family, () => {
+    const data = testData(`reference/${family}`);
     it('int8 moves results no further than its rounding is coarser than float16’s', async () => {
       const index = 'model.safetensors.index.json';
-      const shards = await shared.json<{ weight_map: Record<string, string> }>(index).catch(() => null);
+      const shards = await data.json<{ weight_map: Record<string, string> }>(index).catch(() => null);
       const weights = shards ? [index, ...new Set(Object.values(shards.weight_map))] : ['model.safetensors'];
       const files = Object.fromEntries(
-        await Promise.all(['config.json', ...weights].map(async (name) => [name, await shared.bytes(name)])),
+        await Promise.all(['config.json', ...weights].map(async (name) => [name, await data.bytes(name)])),
       );
-      const reference = parseSafetensors(await shared.bytes('reference.safetensors')).tensors;
+      const reference = parseSafetensors(await data.bytes('reference.safetensors')).tensors;
       const inputs: Record<string, Tensor> = {};
       const results = async (weights: 'float16' | 'int8' | null) => {
         using model = await loadModel(device, files, silent);

@@ -5,14 +5,15 @@ import { type Device, Transformer, type TransformerOptions } from '../../src/ind
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { logSoftmax } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 interface Expected {
   readonly greedy: readonly (readonly [source: string, target: string])[];
   readonly logProbabilities: readonly { source: string; target: string; perToken: readonly number[] }[];
 }
 
-await describeShared('transliteration', 'data/aren-transliteration', 'config.json', async ({ bytes, json }) => {
+describe('transliteration', async () => {
+  const { bytes, json } = testData('checkpoints/aren-transliteration');
   const { note, names, ...config } = await json<
     TransformerOptions & { bosId: number; eosId: number; note: string; names: string }
   >('config.json');

@@ -6,7 +6,7 @@ import { readRows, rowsIn } from '../../src/nn/packed-rows.js';
 import { add, embedding, gelu, matmul, mul, type PackedFormat, sum, transpose } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { anyBlocks, type FileFormat, formats } from './any-blocks.js';
 
 /** Within `bound` of the largest. */
@@ -205,11 +205,12 @@ it('modules take packed weights, which are no parameters, and free them', async 
   expect(device.memory().used).toBe(before);
 });
 
-await describeShared('unpacking', 'checkpoints/ggml-quant-vectors', 'vectors.json', async (shared) => {
+describe('unpacking', async () => {
+  const data = testData('checkpoints/ggml-quant-vectors');
   interface Vectors {
     types: Record<string, { bytes_b64: string; dequant_b64_f32: string }>;
   }
-  const { types } = await shared.json<Vectors>('vectors.json');
+  const { types } = await data.json<Vectors>('vectors.json');
   const decoded = (text: string) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
   it.each(formats.filter((format) => /^q/.test(format)))('gives the bits of ggml, %s', async (format) => {
     const [, given] = Object.entries(types).find(([name]) => name.toLowerCase() === format) as [

@@ -1,4 +1,4 @@
-// GGUF files of llama.cpp's converter for which ../shared/gguf has none: make_ggufs.py wrote them, and what transformers has for them.
+// GGUF files of llama.cpp's converter for which test/data/gguf has none: make_ggufs.py wrote them, and what transformers has for them.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,9 +1,9 @@
-// The small checkpoints of ../shared/reference: what transformers computes for them in float64, each output, hidden state
+// The small checkpoints of test/data/reference: what transformers computes for them in float64, each output, hidden state
 // and attention map, the gradient of each parameter, and the tokens that it writes.
 import { describe } from 'vitest';
 import { isNode } from '../../src/backend/node.js';
 import { isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import conditions from './conditions.json' with { type: 'json' };
 import lists from './families.json' with { type: 'json' };
 import { testCheckpoint } from './reference.js';
@@ -15,10 +15,11 @@ const families = isNode ? all : ['bert-sequence', 'llama', 't5', 'whisper', 'vit
 /** Those that write. */
 const writers = [...decoders, ...encoderDecoders];
 
-await describeShared('reference checkpoints', 'reference', 'SOURCE.txt', async (shared) => {
+describe('reference checkpoints', () => {
+  const data = testData('reference');
   describe.each(isas)('%s', (isa) => {
     describe.each(families)('%s', (name) =>
-      testCheckpoint(shared, name, isa, { writes: writers.includes(name), conditions }),
+      testCheckpoint(data, name, isa, { writes: writers.includes(name), conditions }),
     );
   });
 });

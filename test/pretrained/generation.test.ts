@@ -1,10 +1,10 @@
 // generation_config.json: what transformers writes under settings of it, recorded by make_generation.py.
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { GenerateOptions } from '../../src/generate/generate-options.js';
 import { createDevice } from '../../src/index.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import recorded from './generation.json' with { type: 'json' };
 
 interface Case {
@@ -19,10 +19,11 @@ const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 const bytesOf = (value: object) => new TextEncoder().encode(JSON.stringify(value));
 
-await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async (shared) => {
+describe('generation_config.json', async () => {
+  const data = testData('reference');
   const names = ['config.json', 'model.safetensors'];
   const files = Object.fromEntries(
-    await Promise.all(names.map(async (name) => [name, await shared.bytes(`llama/${name}`)])),
+    await Promise.all(names.map(async (name) => [name, await data.bytes(`llama/${name}`)])),
   ) as Record<string, Uint8Array>;
   const withModel = async (file: object, use: (model: PretrainedModel) => Promise<void>) => {
     const model = await loadModel(device, { ...files, 'generation_config.json': bytesOf(file) });
@@ -72,7 +73,7 @@ await describeShared('generation_config.json', 'reference', 'SOURCE.txt', async 
   });
 
   it('takes how sequences begin and end from what config.json says, not from its class', async () => {
-    const [config, weights] = await Promise.all(names.map((name) => shared.bytes(`bart/${name}`)));
+    const [config, weights] = await Promise.all(names.map((name) => data.bytes(`bart/${name}`)));
     const {
       decoder_start_token_id: _,
       forced_eos_token_id: __,

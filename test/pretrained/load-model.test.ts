@@ -6,26 +6,27 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';
 import { ImageProcessor } from '../../src/pretrained/processors/image.js';
-import { describeShared, type SharedFolder } from '../shared.js';
+import { type TestData, testData } from '../test-data.js';
 
 const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 const text = (value: unknown) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 
-async function filesOf(shared: SharedFolder, ...names: string[]): Promise<Record<string, Uint8Array>> {
+async function filesOf(data: TestData, ...names: string[]): Promise<Record<string, Uint8Array>> {
   return Object.fromEntries(
-    await Promise.all(names.map(async (name) => [name.split('/').at(-1) as string, await shared.bytes(name)])),
+    await Promise.all(names.map(async (name) => [name.split('/').at(-1) as string, await data.bytes(name)])),
   );
 }
 
-await describeShared('tinystories-656k', 'checkpoints/tinystories-656k', 'SOURCE.txt', async (shared) => {
+describe('tinystories-656k', () => {
+  const data = testData('checkpoints/tinystories-656k');
   it('goes on with a text as transformers does', async () => {
     const names = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json'];
     const warnings: string[] = [];
-    const files = await filesOf(shared, ...names, 'special_tokens_map.json', 'model.safetensors');
+    const files = await filesOf(data, ...names, 'special_tokens_map.json', 'model.safetensors');
     const model = await loadModel(device, files, { onWarning: (message) => warnings.push(message) });
     expect(warnings).toEqual([]); // its tied weights have the name of the output alone
-    const reference = await shared.json<Record<string, { ids: number[]; greedy: number[] }>>('reference_torch.json');
+    const reference = await data.json<Record<string, { ids: number[]; greedy: number[] }>>('reference_torch.json');
     for (const [prompt, { ids, greedy }] of Object.entries(reference).filter(([, { greedy }]) => greedy)) {
       const given = model.tokenizer?.encode(prompt, { addSpecial: true }) as number[];
       expect(given).toEqual(ids);
@@ -37,8 +38,9 @@ await describeShared('tinystories-656k', 'checkpoints/tinystories-656k', 'SOURCE
   });
 });
 
-await describeShared('files beside the weights', 'reference', 'SOURCE.txt', async (shared) => {
-  const bert = await filesOf(shared, 'bert-pooler/config.json', 'bert-pooler/model.safetensors');
+describe('files beside the weights', async () => {
+  const data = testData('reference');
+  const bert = await filesOf(data, 'bert-pooler/config.json', 'bert-pooler/model.safetensors');
   const load = async (more: Record<string, unknown>) => {
     const warnings: string[] = [];
     const files = { ...bert, ...Object.fromEntries(Object.entries(more).map(([name, file]) => [name, text(file)])) };

@@ -36,11 +36,9 @@ afterAll(() => device.dispose());
 
 describe.each([...decoders, ...others])('%s', (name) => {
   it('writes with packed keys and values', async () => {
-    const model = await loadModel(
-      device,
-      fileURLToPath(new URL(`../../../shared/reference/${name}`, import.meta.url)),
-      { cache: 'float16' },
-    );
+    const model = await loadModel(device, fileURLToPath(new URL(`../data/reference/${name}`, import.meta.url)), {
+      cache: 'float16',
+    });
     const random = new Random(name);
     const rows = [21, 9].map((length) => Array.from({ length }, () => 5 + random.below(40)));
     const { featureShape }: Generative = model;

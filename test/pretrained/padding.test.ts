@@ -1,9 +1,9 @@
 // Rows with padding before tokens and between them: what transformers makes of them, recorded by make_padding.py.
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, type Tensor } from '../../src/index.js';
 import type { ModelOutput } from '../../src/models/inputs.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
 import recorded from './padding.json' with { type: 'json' };
 import { filesOf } from './reference.js';
@@ -19,9 +19,10 @@ interface Case {
 const device = await createDevice({ threads: 1 });
 afterAll(() => device.dispose());
 
-await describeShared('padding before tokens', 'reference', 'SOURCE.txt', async (shared) => {
+describe('padding before tokens', () => {
+  const data = testData('reference');
   it.each(recorded as unknown as Case[])('$name', async ({ name, results, ...given }) => {
-    const model = await loadModel(device, await filesOf(shared, name));
+    const model = await loadModel(device, await filesOf(data, name));
     const { input_ids: inputIds, attention_mask: attentionMask, labels } = given;
     const size = model.config.vision_config as { num_channels: number; image_size: number } | undefined;
     const image = size && { pixelValues: device.zeros([1, size.num_channels, size.image_size, size.image_size]) };

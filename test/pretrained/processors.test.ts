@@ -11,7 +11,7 @@ import { resample } from '../../src/pretrained/processors/resample.js';
 import { resize } from '../../src/pretrained/processors/resize.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 // What make_processors.py recorded, of images and sounds that it and these functions compute alike.
 const recorded = parseSafetensors(readFileSync(new URL('processors.safetensors', import.meta.url))).tensors;
@@ -103,12 +103,13 @@ describe('WhisperFeatureExtractor', () => {
   });
 });
 
-await describeShared('Whisper on a real recording', 'checkpoints/real', 'jfk-16k.wav', async (shared) => {
+describe('Whisper on a real recording', () => {
+  const real = testData('checkpoints/real');
   it('gives the features of transformers', async () => {
-    const { samplingRate, channels } = readWav(await shared.bytes('jfk-16k.wav'));
+    const { samplingRate, channels } = readWav(await real.bytes('jfk-16k.wav'));
     expect(samplingRate).toBe(16000);
     const { data } = new WhisperFeatureExtractor().process(channels);
-    const expected = parseSafetensors(await shared.bytes('whisper-tiny.en.safetensors')).tensors.get('input_features')!;
+    const expected = parseSafetensors(await real.bytes('whisper-tiny.en.safetensors')).tensors.get('input_features')!;
     expect(expected.shape).toEqual([80, 3000]);
     expect(largestDifference(data, expected.data())).toBeLessThan(1e-4);
   });

@@ -1,23 +1,24 @@
-// Checkpoints that people use: what they write is known. `python3 ../shared/tools/get_models.py ../shared/models` brings Whisper.
-import { expect, it } from 'vitest';
+// Checkpoints that people use: what they write is known. `python3 test/data/tools/get_models.py test/data/models` brings Whisper.
+import { describe, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { describeReal } from '../real-models.js';
-import { describeShared, type SharedFolder } from '../shared.js';
+import { type TestData, testData } from '../test-data.js';
 import { assertClose } from '../tolerance.js';
 
-const filesOf = async (shared: SharedFolder, names: readonly string[]) =>
-  Object.fromEntries(await Promise.all(names.map(async (name) => [name, await shared.bytes(name)])));
+const filesOf = async (data: TestData, names: readonly string[]) =>
+  Object.fromEntries(await Promise.all(names.map(async (name) => [name, await data.bytes(name)])));
 
-await describeShared('misaki-g2p-bart-us', 'checkpoints/misaki-g2p-bart-us', 'config.json', async (shared) => {
+describe('misaki-g2p-bart-us', () => {
+  const data = testData('checkpoints/misaki-g2p-bart-us');
   it('writes the phonemes of words', async () => {
     const model = await loadModel(
       await deviceFor(isas[0] as string, 2),
-      await filesOf(shared, ['config.json', 'model.safetensors']),
+      await filesOf(data, ['config.json', 'model.safetensors']),
     );
     const words =
-      await shared.json<Record<string, { input_ids: number[]; output_ids: number[]; logprob: number }>>(
+      await data.json<Record<string, { input_ids: number[]; output_ids: number[]; logprob: number }>>(
         'reference_torch.json',
       );
     const all = Object.values(words);
@@ -28,7 +29,8 @@ await describeShared('misaki-g2p-bart-us', 'checkpoints/misaki-g2p-bart-us', 'co
 });
 
 describeReal('whisper-tiny.en', async (folder) => {
-  await describeShared('on the speech of JFK', 'checkpoints/real', 'whisper-tiny.en.json', async (truth) => {
+  describe('on the speech of JFK', () => {
+    const truth = testData('checkpoints/real');
     it('gives the features, the encoding, the tokens and the text', async () => {
       const device = await deviceFor(isas[0] as string, 2);
       const model = await loadModel(device, folder);

@@ -7,7 +7,7 @@ import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor } from '../describe-op.js';
-import type { SharedFolder } from '../shared.js';
+import type { TestData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
 
 /** How far results may be from the reference's, of the largest value of each tensor. */
@@ -56,7 +56,7 @@ type Reference = ReadonlyMap<string, SafetensorsEntry>;
 
 /** `writes`: whether tokens are compared, too. `conditions`: how far results move if weights are rounded once more. */
 export async function testCheckpoint(
-  shared: SharedFolder,
+  data: TestData,
   name: string,
   isa: string,
   { writes, conditions = {} }: { writes: boolean; conditions?: Conditions | undefined },
@@ -66,7 +66,7 @@ export async function testCheckpoint(
     number,
     number,
   ];
-  const [files, reference] = [await filesOf(shared, name), await referenceOf(shared, name)];
+  const [files, reference] = [await filesOf(data, name), await referenceOf(data, name)];
   const models: PretrainedModel[] = [];
   afterAll(() => {
     for (const model of models) model.dispose();
@@ -89,7 +89,7 @@ export async function testCheckpoint(
     if (output.loss) await compareGradients(model, reference, gradients);
   });
 
-  const legacy = await shared.bytes(`${name}/config.legacy.json`).catch(() => null);
+  const legacy = await data.bytes(`${name}/config.legacy.json`).catch(() => null);
   if (legacy) {
     it('is the same with the config that versions before 5 wrote', async () => {
       const model = await load({ ...files, 'config.json': legacy });
@@ -97,7 +97,7 @@ export async function testCheckpoint(
     });
   }
 
-  const written = await shared.json<Generated>(`${name}/reference.json`);
+  const written = await data.json<Generated>(`${name}/reference.json`);
   if (!writes || !written.greedy) return;
 
   it('writes the tokens, greedily and by beams', async () => {
@@ -112,19 +112,17 @@ export async function testCheckpoint(
 }
 
 /** The files of a checkpoint, as a page has them. */
-export async function filesOf(shared: SharedFolder, name: string): Promise<Record<string, Uint8Array>> {
-  const index = await shared.json<{ weight_map: Record<string, string> }>(`${name}/model.safetensors.index.json`).then(
+export async function filesOf(data: TestData, name: string): Promise<Record<string, Uint8Array>> {
+  const index = await data.json<{ weight_map: Record<string, string> }>(`${name}/model.safetensors.index.json`).then(
     ({ weight_map: map }) => ['model.safetensors.index.json', ...new Set(Object.values(map))],
     () => ['model.safetensors'],
   );
   const names = ['config.json', ...index];
-  return Object.fromEntries(
-    await Promise.all(names.map(async (file) => [file, await shared.bytes(`${name}/${file}`)])),
-  );
+  return Object.fromEntries(await Promise.all(names.map(async (file) => [file, await data.bytes(`${name}/${file}`)])));
 }
 
-export async function referenceOf(shared: SharedFolder, name: string): Promise<Reference> {
-  return parseSafetensors(await shared.bytes(`${name}/reference.safetensors`)).tensors;
+export async function referenceOf(data: TestData, name: string): Promise<Reference> {
+  return parseSafetensors(await data.bytes(`${name}/reference.safetensors`)).tensors;
 }
 
 export function inputsOf(device: Device, reference: Reference): ModelInputs {

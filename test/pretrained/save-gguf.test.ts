@@ -2,13 +2,13 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { packBlocks } from '../../src/io/ggml-pack.js';
 import { parseGguf } from '../../src/io/gguf.js';
 import { saveGguf } from '../../src/pretrained/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { assertClose, largest } from '../tolerance.js';
 
 const device = await deviceFor(isas.at(-1) as string, 2);
@@ -17,9 +17,10 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const path = join(folder, 'model.gguf');
 const bits = { f16: 10, q8_0: 6, q4_1: 3, q4_0: 2 } as const;
 
-await describeShared('blocks as ggml makes them', 'checkpoints/ggml-quant-vectors', 'vectors.json', async (shared) => {
+describe('blocks as ggml makes them', async () => {
+  const data = testData('checkpoints/ggml-quant-vectors');
   const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-  const vectors = await shared.json<{ x: string; types: Record<string, { bytes_b64: string }> }>('vectors.json');
+  const vectors = await data.json<{ x: string; types: Record<string, { bytes_b64: string }> }>('vectors.json');
   for (const type of ['Q8_0', 'Q4_0', 'Q4_1'] as const) {
     it(type, () => {
       const values = new Float32Array(bytesOf(vectors.x).buffer);
@@ -28,14 +29,11 @@ await describeShared('blocks as ggml makes them', 'checkpoints/ggml-quant-vector
   }
 });
 
-await describeShared('saved models', 'gguf', 'SOURCE.txt', async (shared) => {
-  for (const family of ['llama', 'qwen2', 'qwen3', 'gpt2']) {
-    it(`${family}: weights, ids and settings`, async () => {
-      using model = await loadModel(
-        device,
-        new Blob([(await shared.bytes(`${family}.Q8_0.gguf`)) as Uint8Array<ArrayBuffer>]),
-        { weights: 'float32' },
-      );
+describe('saved models', () => {
+  const data = testData('gguf');
+  for (const name of ['llama.Q8_0', 'qwen2.Q8_0', 'qwen3.Q5_K_M', 'gpt2.Q4_K_M']) {
+    it(`${name}: weights, ids and settings`, async () => {
+      using model = await loadModel(device, new Blob([await data.bytes(`${name}.gguf`)]), { weights: 'float32' });
       for (const [type, kept] of Object.entries(bits)) {
         await saveGguf(model, path, { type: type as keyof typeof bits });
         using again = await loadModel(device, path, { weights: 'float32' });
@@ -56,12 +54,26 @@ await describeShared('saved models', 'gguf', 'SOURCE.txt', async (shared) => {
   }
 });
 
-await describeShared('packed models', 'gguf', 'SOURCE.txt', async (shared) => {
-  for (const name of ['llama.Q8_0', 'gpt2.Q8_0', 'qwen2.F16']) {
+describe('packed models', () => {
+  const data = testData('gguf');
+  /** The file, with its blocks as they are or packed again as `type`. */
+  async function fileOf(name: string, type: 'q8_0' | 'f16') {
+    const file = await data.bytes(`${name}.gguf`);
+    if (name.endsWith(type.toUpperCase())) return file;
+    using model = await loadModel(device, new Blob([file]));
+    await saveGguf(model, path, { type });
+    return new Uint8Array(readFileSync(path));
+  }
+
+  for (const [name, type] of [
+    ['llama.Q8_0', 'q8_0'],
+    ['gpt2.Q4_K_M', 'q8_0'],
+    ['qwen2.F16', 'f16'],
+  ] as const) {
     it(`${name}: blocks of the same type are written as they are`, async () => {
-      const file = await shared.bytes(`${name}.gguf`);
-      using model = await loadModel(device, new Blob([file as Uint8Array<ArrayBuffer>]));
-      await saveGguf(model, path, { type: name.endsWith('F16') ? 'f16' : 'q8_0' });
+      const file = await fileOf(name, type);
+      using model = await loadModel(device, new Blob([file]));
+      await saveGguf(model, path, { type });
       const written = new Uint8Array(readFileSync(path));
       const [before, after] = [parseGguf(file), parseGguf(written)];
       for (const [key, { type, shape, position, byteLength }] of after.tensors) {
@@ -75,7 +87,7 @@ await describeShared('packed models', 'gguf', 'SOURCE.txt', async (shared) => {
   }
 
   it.each(['q8_0', 'q4_0', 'q4_1', 'f16'] as const)('4-bit blocks become %s', async (type) => {
-    const file = new Blob([(await shared.bytes('llama.Q4_K_M.gguf')) as Uint8Array<ArrayBuffer>]);
+    const file = new Blob([(await data.bytes('llama.Q4_K_M.gguf')) as Uint8Array<ArrayBuffer>]);
     using packed = await loadModel(device, file);
     using floats = await loadModel(device, file, { weights: 'float32' });
     await saveGguf(packed, path, { type });
@@ -92,7 +104,8 @@ await describeShared('packed models', 'gguf', 'SOURCE.txt', async (shared) => {
   });
 });
 
-await describeShared('a folder of transformers', 'checkpoints/tinystories-656k', 'config.json', async (shared) => {
+describe('a folder of transformers', () => {
+  const data = testData('checkpoints/tinystories-656k');
   it('is saved with its tokenizer', async () => {
     const names = [
       'config.json',
@@ -101,7 +114,7 @@ await describeShared('a folder of transformers', 'checkpoints/tinystories-656k',
       'tokenizer_config.json',
       'generation_config.json',
     ];
-    const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await shared.bytes(name)])));
+    const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await data.bytes(name)])));
     using model = await loadModel(device, files);
     await saveGguf(model, path);
     expect(parseGguf(readFileSync(path)).metadata.get('tokenizer.ggml.model')).toBe('llama');
@@ -115,10 +128,11 @@ await describeShared('a folder of transformers', 'checkpoints/tinystories-656k',
   });
 });
 
-await describeShared('positions that are scaled', 'reference', 'SOURCE.txt', async (shared) => {
+describe('positions that are scaled', () => {
+  const data = testData('reference');
   it.each(['llama3-rope', 'qwen2-yarn'])('%s: logits of a text beyond what it was trained on', async (name) => {
     const names = ['config.json', 'model.safetensors'];
-    const files = await Promise.all(names.map(async (each) => [each, await shared.bytes(`${name}/${each}`)] as const));
+    const files = await Promise.all(names.map(async (each) => [each, await data.bytes(`${name}/${each}`)] as const));
     using model = await loadModel(device, Object.fromEntries(files));
     const original = (model.config.rope_parameters as { original_max_position_embeddings: number })
       .original_max_position_embeddings;

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError, quantize, Transformer } from '../../src/index.js';
 import { parseSafetensors, serializeSafetensors } from '../../src/io/index.js';
 import type { SafetensorsArray } from '../../src/io/safetensors.js';
@@ -12,7 +12,7 @@ import { packables } from '../../src/models/quantize.js';
 import { PackedWeight } from '../../src/nn/index.js';
 import { type LoadedModel, type LoadModelOptions, loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared, type SharedFolder } from '../shared.js';
+import { type TestData, testData } from '../test-data.js';
 
 const device = await deviceFor(isas.at(-1) as string, 2);
 const folder = mkdtempSync(join(tmpdir(), 'save-packed-'));
@@ -31,10 +31,10 @@ const packedIn = (model: LoadedModel | Transformer) =>
       : null,
   );
 
-async function filesOf(shared: SharedFolder): Promise<Record<string, Uint8Array>> {
+async function filesOf(data: TestData): Promise<Record<string, Uint8Array>> {
   return {
-    'config.json': await shared.bytes('config.json'),
-    'model.safetensors': await shared.bytes('model.safetensors'),
+    'config.json': await data.bytes('config.json'),
+    'model.safetensors': await data.bytes('model.safetensors'),
   };
 }
 
@@ -44,9 +44,10 @@ async function savedAgain(model: LoadedModel, options: LoadModelOptions = {}): P
 }
 
 for (const family of ['bert-mlm', 'gpt2', 'gpt-neox', 'llama', 'gemma3', 't5', 'bart', 'phi3']) {
-  await describeShared(family, `reference/${family}`, 'config.json', async (shared) => {
+  describe(family, () => {
+    const data = testData(`reference/${family}`);
     it.each(['float16', 'bfloat16', 'int8', 'int4'] as const)('%s stays as it is', async (weights) => {
-      const files = await filesOf(shared);
+      const files = await filesOf(data);
       using model = await loadModel(device, files, { weights, ...silent });
       using again = await savedAgain(model);
       const packed = packedIn(model);
@@ -65,10 +66,11 @@ for (const family of ['bert-mlm', 'gpt2', 'gpt-neox', 'llama', 'gemma3', 't5', '
   });
 }
 
-await describeShared('GGUF files', 'gguf', 'SOURCE.txt', async (shared) => {
-  for (const name of ['llama.Q4_K_M', 'gpt2.Q5_K_M', 'phi3.Q4_K_M', 'qwen2.F16', 'gemma2.Q8_0']) {
+describe('GGUF files', () => {
+  const data = testData('gguf');
+  for (const name of ['llama.Q4_K_M', 'gpt2.Q4_K_M', 'phi3.Q4_K_M', 'qwen2.F16', 'gemma2.Q5_K_M', 'llama.Q8_0']) {
     it(`${name} becomes a folder of the same bits`, async () => {
-      const file = await shared.bytes(`${name}.gguf`);
+      const file = await data.bytes(`${name}.gguf`);
       using model = await loadModel(device, new Blob([file as Uint8Array<ArrayBuffer>]));
       using again = await savedAgain(model);
       expect(packedIn(again)).toEqual(packedIn(model));
@@ -108,9 +110,10 @@ it.each([
   }
 });
 
-await describeShared('lies', 'reference/llama', 'config.json', async (shared) => {
+describe('lies', () => {
+  const data = testData('reference/llama');
   it('are refused before memory is taken, and so is what others quantized', async () => {
-    using model = await loadModel(device, await filesOf(shared), { weights: 'int8', ...silent });
+    using model = await loadModel(device, await filesOf(data), { weights: 'int8', ...silent });
     await model.save(folder);
     const file = parseSafetensors(new Uint8Array(readFileSync(join(folder, OWN))));
     const arrays = new Map(

@@ -2,7 +2,7 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
 import { loadModel } from '../../src/index.js';
 import { parseSafetensors, saveSafetensors } from '../../src/io/index.js';
@@ -10,7 +10,6 @@ import { mean } from '../../src/ops/index.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { SGD } from '../../src/train/index.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
 
 const temporary = mkdtempSync(join(tmpdir(), 'simdformer-sentences-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
@@ -23,7 +22,7 @@ const modules = ['Transformer', 'Pooling', 'Dense', 'Dense'].map((kind, idx) => 
 /** A BERT with two projections, 32 → 6 → 4, the second without a bias. */
 async function sentenceModel(): Promise<string> {
   const folder = join(temporary, 'given');
-  cpSync('../shared/reference/bert-pooler', folder, { recursive: true });
+  cpSync('test/data/reference/bert-pooler', folder, { recursive: true });
   const write = (name: string, json: object) => writeFileSync(join(folder, name), JSON.stringify(json));
   write('modules.json', modules);
   for (const { path } of modules.slice(1)) mkdirSync(join(folder, path));
@@ -42,7 +41,7 @@ async function sentenceModel(): Promise<string> {
   return folder;
 }
 
-await describeShared('saving models of sentences', 'reference/bert-pooler', 'config.json', async () => {
+describe('saving models of sentences', () => {
   it('writes projections that were taught into their own files', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const given = await sentenceModel();
@@ -85,10 +84,10 @@ await describeShared('saving models of sentences', 'reference/bert-pooler', 'con
   });
 });
 
-await describeShared('models of sentences that are decoders', 'reference/qwen3', 'config.json', async () => {
+describe('models of sentences that are decoders', () => {
   it('are bodies whose last token counts, as Qwen3-Embedding', async () => {
     const folder = join(temporary, 'decoder');
-    cpSync('../shared/reference/qwen3', folder, { recursive: true });
+    cpSync('test/data/reference/qwen3', folder, { recursive: true });
     const kinds = ['Transformer', 'Pooling', 'Normalize'];
     const list = kinds.map((kind, idx) => ({
       ...modules[0],

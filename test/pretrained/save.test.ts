@@ -7,10 +7,8 @@ import { loadModel } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
 
-const shared = 'reference';
-const folderOf = (name: string) => `../shared/${shared}/${name}`;
+const folderOf = (name: string) => `test/data/reference/${name}`;
 const device = await deviceFor(isas[0]!, 2);
 const temporary = mkdtempSync(join(tmpdir(), 'simdformer-save-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
@@ -25,7 +23,7 @@ function weightsOf(folder: string) {
 }
 const configOf = (folder: string) => JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
 
-await describeShared('saving pretrained models', shared, 'SOURCE.txt', async () => {
+describe('saving pretrained models', () => {
   // Fused and transposed matrices, shared ones, one head by head, a file in shards, names without a prefix, images.
   const names = ['bert-mlm', 'bert-pooler', 'gpt2', 'gpt-neox', 'qwen3', 'phi3', 'bart', 'dinov2', 'clip'];
 

@@ -1,14 +1,13 @@
-// Models with settings that ../shared/reference has not: what make_switches.py had transformers compute.
+// Models with settings that test/data/reference does not have, and what transformers computes for them.
 import { readdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { describe } from 'vitest';
 import { isas } from '../describe-op.js';
+import { testData } from '../test-data.js';
 import { testCheckpoint } from './reference.js';
 
-const folder = new URL('switches/', import.meta.url);
-const bytes = (name: string) => readFile(new URL(name, folder));
-const json = async (name: string) => JSON.parse((await bytes(name)).toString());
+const switches = testData('switches');
+const names = readdirSync(switches.path).filter((name) => !name.includes('.'));
 
 describe.each(isas)('%s', (isa) => {
-  describe.each(readdirSync(folder))('%s', (name) => testCheckpoint({ bytes, json }, name, isa, { writes: true }));
+  describe.each(names)('%s', (name) => testCheckpoint(switches, name, isa, { writes: true }));
 });

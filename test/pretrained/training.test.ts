@@ -1,10 +1,10 @@
 // What dropouts do in training mode, of each family and each setting: the mean and the deviation of the loss over many seeds
 // are those of transformers (make_training.py). In evaluation mode they do nothing.
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/pretrained/load-model.js';
 
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared, type SharedFolder } from '../shared.js';
+import { type TestData, testData } from '../test-data.js';
 import { filesOf, inputsOf, referenceOf } from './reference.js';
 import training from './training.json' with { type: 'json' };
 
@@ -34,12 +34,12 @@ function droppingBy(config: Json, setting: string): Json {
   return all;
 }
 
-async function load(shared: SharedFolder, name: string, setting: string) {
-  const files = await filesOf(shared, name);
-  const config = droppingBy(await shared.json<Json>(`${name}/config.json`), setting);
+async function load(data: TestData, name: string, setting: string) {
+  const files = await filesOf(data, name);
+  const config = droppingBy(await data.json<Json>(`${name}/config.json`), setting);
   files['config.json'] = new TextEncoder().encode(JSON.stringify(config));
   const model = await loadModel(await deviceFor(isas[0] as string, 2), files);
-  const inputs = inputsOf(model.device, await referenceOf(shared, name));
+  const inputs = inputsOf(model.device, await referenceOf(data, name));
   const value = () =>
     model.device.noGrad(() =>
       model.device.scope(() => {
@@ -51,14 +51,15 @@ async function load(shared: SharedFolder, name: string, setting: string) {
   return { model, value };
 }
 
-await describeShared('dropout in training', 'reference', 'SOURCE.txt', async (shared) => {
+describe('dropout in training', () => {
+  const data = testData('reference');
   const all = Object.entries(cases as Record<string, Record<string, Drawn>>);
   it.each(all.flatMap(([name, found]) => Object.keys(found).map((setting) => [name, setting] as const)))(
     '%s: %s',
     async (name, setting) => {
       const drawn = cases[name as keyof typeof cases] as Record<string, Drawn>;
       const { plain, mean, deviation } = drawn[setting] as Drawn;
-      const { model, value } = await load(shared, name, setting);
+      const { model, value } = await load(data, name, setting);
       expect(Math.abs(value() - plain)).toBeLessThan(1e-3 * Math.abs(plain));
       model.train();
       model.seedDropout(1);

@@ -1,21 +1,22 @@
-// Whisper writes from features what transformers does: greedily, for a small random checkpoint of ../shared/reference.
-import { afterAll, expect, it } from 'vitest';
+// Whisper writes from features what transformers does: greedily, for a small random checkpoint of test/data/reference.
+import { afterAll, describe, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { Whisper } from '../../src/models/families/whisper.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
-await describeShared('Whisper', 'reference/whisper', 'reference.json', async (shared) => {
+describe('Whisper', async () => {
+  const data = testData('reference/whisper');
   const names = ['config.json', 'generation_config.json', 'model.safetensors'];
-  const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await shared.bytes(name)])));
+  const files = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await data.bytes(name)])));
   const device = await deviceFor(isas[0] as string, 2);
   const model = await loadModel(device, files);
   afterAll(() => model.dispose());
-  const { tensors } = parseSafetensors(await shared.bytes('reference.safetensors'));
+  const { tensors } = parseSafetensors(await data.bytes('reference.safetensors'));
   const { shape } = tensors.get('input_features')!;
   const values = tensors.get('input_features')!.data() as Float32Array;
-  const { greedy } = await shared.json<{ greedy: number[][] }>('reference.json');
+  const { greedy } = await data.json<{ greedy: number[][] }>('reference.json');
   const options = { maxNewTokens: 16, stopTokens: [] };
   const expected = greedy.map((ids) => ids.slice(1)); // the start is no part of what is written
 

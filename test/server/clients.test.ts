@@ -7,13 +7,13 @@ import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai';
 import { embedMany, generateText, streamText } from 'ai';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasModels, type Served, startServer } from './served.js';
+import { type Served, startServer } from './served.js';
 
 const KEY = 'a-key-of-the-test';
 const messages = [{ role: 'user' as const, content: 'Tell me a story about a cat.' }];
 const greedy = { model: 'stories', temperature: 0, max_tokens: 24 };
 
-describe.runIf(hasModels)('clients of the server', () => {
+describe('clients of the server', () => {
   let server: Served;
   let client: OpenAI;
   /** What the model says to `messages` greedily, by itself. */

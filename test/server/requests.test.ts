@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openai } from '../../src/server/index.js';
-import { hasModels, type Served, startServer } from './served.js';
+import { type Served, startServer } from './served.js';
 
 interface Choice {
   readonly index: number;
@@ -14,7 +14,7 @@ interface Choice {
 
 const base = { model: 'stories', prompt: 'Once upon a time', max_tokens: 12 };
 
-describe.runIf(hasModels)('requests', () => {
+describe('requests', () => {
   let server: Served;
   beforeAll(async () => {
     server = await startServer({ parallel: 4, maxWaiting: 4, maxBodyBytes: 20_000 });

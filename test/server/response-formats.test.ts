@@ -1,15 +1,16 @@
 // Answers that parse, whatever the model would rather write.
 import OpenAI from 'openai';
 import { zodResponseFormat } from 'openai/helpers/zod';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { createDevice, loadModel } from '../../src/index.js';
 import type { LoadedModel } from '../../src/pretrained/index.js';
 import { type RunningServer, serve } from '../../src/server/index.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { TEMPLATE } from './served.js';
 
-await describeShared('response formats', 'gguf', 'qwen2.Q8_0.gguf', async ({ bytes }) => {
+describe('response formats', () => {
+  const { bytes } = testData('gguf');
   const base = { model: 'qwen', messages: [{ role: 'user' as const, content: 'Weather?' }], max_tokens: 60 };
   let server: RunningServer & { end(): void };
   let client: OpenAI;

@@ -1,19 +1,13 @@
 // A server with small real models, for the tests of this folder.
-
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { createDevice, loadModel } from '../../src/index.js';
 import type { LoadedModel } from '../../src/pretrained/index.js';
 import { type RunningServer, type ServeOptions, serve } from '../../src/server/index.js';
-import { untested } from '../equipment.js';
+import { testData } from '../test-data.js';
 
-const checkpoints = fileURLToPath(new URL('../../../shared/checkpoints', import.meta.url));
-
-/** Whether the models are here. */
-export const hasModels = existsSync(join(checkpoints, 'tinystories-656k'));
-if (!hasModels) untested('the server', '../shared/checkpoints is missing');
+const checkpoints = testData('checkpoints').path;
 
 /** A template like ChatML's, without tokens of its own: the stories' model was made for none. */
 export const TEMPLATE =

@@ -10,7 +10,7 @@ import { createDevice, loadModel } from '../../src/index.js';
 import type { LoadedModel } from '../../src/pretrained/index.js';
 import { type RunningServer, serve } from '../../src/server/index.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 const begin =
   '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if tools %}{{ tools | length }}{% endif %}';
@@ -41,7 +41,8 @@ const tools = Object.entries(schemas).map(([name, parameters]) => ({
 }));
 const ajv = new Ajv({ strict: false });
 
-await describeShared('calls that are asked for', 'gguf', 'qwen2.Q8_0.gguf', async ({ bytes }) => {
+describe('calls that are asked for', () => {
+  const { bytes } = testData('gguf');
   let server: RunningServer;
   let client: OpenAI;
   let end = () => {};

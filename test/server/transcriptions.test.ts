@@ -1,18 +1,19 @@
 // Recordings that are written down, by OpenAI's client, with a real Whisper.
 import { readFileSync } from 'node:fs';
 import OpenAI, { toFile } from 'openai';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, loadModel } from '../../src/index.js';
 import { type RunningServer, serve } from '../../src/server/index.js';
 import { describeReal } from '../real-models.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 /** What transformers' pipeline writes (make_speech.py). */
 const { real: recorded }: { real: { options: { return_timestamps?: boolean | 'word' }; output: { text: string } }[] } =
   JSON.parse(readFileSync(new URL('../tasks/speech.json', import.meta.url), 'utf8'));
 
 describeReal('whisper-tiny.en', async (path) => {
-  await describeShared('behind /v1/audio/transcriptions', 'checkpoints/real', 'whisper-tiny.en.json', async (truth) => {
+  describe('behind /v1/audio/transcriptions', async () => {
+    const truth = testData('checkpoints/real');
     const wav = await truth.bytes('jfk-16k.wav');
     const said = (await truth.json<{ text: string }>('whisper-tiny.en.json')).text.trim();
     /** With times the model leaves a comma out, with transformers, too. */

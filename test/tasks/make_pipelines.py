@@ -1,4 +1,4 @@
-"""What transformers' own pipelines, and sentence-transformers' CrossEncoder, say of the models of ../shared/reference.
+"""What transformers' own pipelines, and sentence-transformers' CrossEncoder, say of the models of test/data/reference.
 
     python test/tasks/make_pipelines.py                                                transformers 5, sentence-transformers 6
     PYTHONPATH=<folder of transformers 4.57> python test/tasks/make_pipelines.py answers    the last one that answers questions
@@ -16,7 +16,7 @@ import transformers
 from transformers import AutoConfig, pipeline
 
 HERE = pathlib.Path(__file__).parent
-REFERENCE = HERE / "../../../shared/reference"
+REFERENCE = HERE / "../data/reference"
 TOKENIZER = HERE / "wordpiece"
 TEXTS = [
     "Anna lives in London, the cat sat on a mat!",

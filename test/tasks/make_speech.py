@@ -1,6 +1,6 @@
 """What transformers' pipeline writes of recordings, for whisper-tiny.test.ts: `python3 test/tasks/make_speech.py [MODELS]`.
 
-whisper-tiny.en, of MODELS (default ../shared/models), hears JFK.
+whisper-tiny.en, of MODELS (default .cache/models), hears JFK.
 """
 
 import json
@@ -17,8 +17,8 @@ from transformers import (
 )
 
 here = Path(__file__).parent
-shared = here / "../../../shared"
-models = Path(sys.argv[1]) if len(sys.argv) > 1 else shared / "models"
+data = here / "../data"
+models = Path(sys.argv[1]) if len(sys.argv) > 1 else here / "../../.cache/models"
 
 
 def pipe(model, folder):
@@ -50,7 +50,7 @@ result = {"real": [], "long": []}
 if (models / "whisper-tiny.en").exists():
     path = models / "whisper-tiny.en"
     recognize = pipe(WhisperForConditionalGeneration.from_pretrained(path, dtype=torch.float32), path)
-    jfk = wav(shared / "checkpoints/real/jfk-16k.wav")
+    jfk = wav(data / "checkpoints/real/jfk-16k.wav")
     for options in (
         {},
         {"return_timestamps": True},

@@ -1,13 +1,13 @@
-// Images and texts through pipelines, beside what transformers makes of them with the models of ../shared/reference
+// Images and texts through pipelines, beside what transformers makes of them with the models of test/data/reference
 // (make_media.py).
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/core/create-device.js';
 import type { Device } from '../../src/core/device.js';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
 import { type ClassScore, pipeline, TextStreamer } from '../../src/tasks/index.js';
-import { describeShared, type SharedFolder } from '../shared.js';
+import { type TestData, testData } from '../test-data.js';
 
 interface Seen {
   readonly model: string;
@@ -57,16 +57,16 @@ beforeAll(async () => {
 afterAll(() => device.dispose());
 
 /** The files of a model, one or sharded. */
-async function filesOf(shared: SharedFolder, more: Record<string, unknown>, settings: object = {}) {
+async function filesOf(data: TestData, more: Record<string, unknown>, settings: object = {}) {
   const files: Record<string, Uint8Array> = {};
   for (const name of ['config.json', 'generation_config.json', 'model.safetensors', 'model.safetensors.index.json']) {
-    const bytes = await shared.bytes(name).catch(() => null);
+    const bytes = await data.bytes(name).catch(() => null);
     if (bytes) files[name] = bytes;
   }
   const index = files['model.safetensors.index.json'];
   const shards = index ? Object.values(JSON.parse(new TextDecoder().decode(index)).weight_map as object) : [];
-  for (const name of new Set(shards)) files[name] = await shared.bytes(name);
-  files['config.json'] = json({ ...(await shared.json<object>('config.json')), ...settings });
+  for (const name of new Set(shards)) files[name] = await data.bytes(name);
+  files['config.json'] = json({ ...(await data.json<object>('config.json')), ...settings });
   for (const [name, value] of Object.entries(more)) files[name] = json(value);
   return files;
 }
@@ -80,9 +80,10 @@ function expectScores(found: ClassScore[][], expected: ClassScore[][]): void {
 }
 
 for (const { model, processor, options, output } of recorded['image-classification'])
-  await describeShared(`image-classification by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+  describe(`image-classification by ${model}`, () => {
+    const data = testData(`reference/${model}`);
     it(`has the classes, ${JSON.stringify(options)}`, async () => {
-      const files = await filesOf(shared, { 'preprocessor_config.json': processor });
+      const files = await filesOf(data, { 'preprocessor_config.json': processor });
       const classify = await pipeline('image-classification', files, { device });
       expectScores(await classify(pictures, { ...options, batchSize: 2 }), output);
       expectScores([await classify(pictures[1]!, options)], [output[1]!]);
@@ -94,9 +95,10 @@ for (const { model, processor, options, output } of recorded['image-classificati
   });
 
 for (const { model, processor, shape, first, sums } of recorded['image-feature-extraction'])
-  await describeShared(`image-feature-extraction by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+  describe(`image-feature-extraction by ${model}`, () => {
+    const checkpoint = testData(`reference/${model}`);
     it('has the vectors', async () => {
-      const files = await filesOf(shared, { 'preprocessor_config.json': processor });
+      const files = await filesOf(checkpoint, { 'preprocessor_config.json': processor });
       const head = model === 'vit-image' ? { onWarning: () => {} } : {};
       const extract = await pipeline('image-feature-extraction', files, { device, ...head });
       const seen: number[] = [];
@@ -113,9 +115,10 @@ for (const { model, processor, shape, first, sums } of recorded['image-feature-e
   });
 
 for (const { model, processor, tokenizer, config, labels, output } of recorded['zero-shot-image-classification'])
-  await describeShared(`zero-shot labels by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+  describe(`zero-shot labels by ${model}`, () => {
+    const data = testData(`reference/${model}`);
     it('has the scores, and refuses what are no labels or images', async () => {
-      const files = await filesOf(shared, {
+      const files = await filesOf(data, {
         'preprocessor_config.json': processor,
         'tokenizer.json': tokenizer,
         'tokenizer_config.json': config,
@@ -131,12 +134,13 @@ for (const { model, processor, tokenizer, config, labels, output } of recorded['
   });
 
 for (const { model, task, options, tokenizer, parameters, output } of recorded.texts)
-  await describeShared(`${task} by ${model}`, `reference/${model}`, 'config.json', async (shared) => {
+  describe(`${task} by ${model}`, () => {
+    const data = testData(`reference/${model}`);
     it(`writes what transformers writes, ${JSON.stringify(options)}`, async () => {
       const own = parameters && {
         task_specific_params: parameters,
       };
-      const files = await filesOf(shared, { 'tokenizer.json': tokenizer }, own ?? {});
+      const files = await filesOf(data, { 'tokenizer.json': tokenizer }, own ?? {});
       const write = await pipeline(task, files, { device });
       const texts = ['w20 w31 w45', 'w50', 'w33 w34 w35 w36 w37 w38'];
       const result = (await write(texts, { ...options, batchSize: 2 })) as unknown;
@@ -145,7 +149,7 @@ for (const { model, task, options, tokenizer, parameters, output } of recorded.t
       await expect(write(texts, { beams: 2 } as never)).rejects.toThrow(ArgumentError);
       if (task === 'summarization') {
         const renamed = { task_specific_params: { 'text2text-generation': Object(parameters).summarization } };
-        const same = await filesOf(shared, { 'tokenizer.json': tokenizer }, renamed);
+        const same = await filesOf(data, { 'tokenizer.json': tokenizer }, renamed);
         const plain = await pipeline('text2text-generation', same, { device });
         expect(await plain(texts, { ...options, batchSize: 2 })).toEqual(
           output.map((text) => ({ generated_text: text })),
@@ -158,10 +162,11 @@ for (const { model, task, options, tokenizer, parameters, output } of recorded.t
     });
   });
 
-await describeShared('one text by marian', 'reference/marian', 'config.json', async (shared) => {
+describe('one text by marian', () => {
+  const data = testData('reference/marian');
   it('is streamed, scored and ended, and other models are refused', async () => {
     const { tokenizer, output } = recorded.texts.find(({ model }) => model === 'marian')!;
-    const files = await filesOf(shared, { 'tokenizer.json': tokenizer });
+    const files = await filesOf(data, { 'tokenizer.json': tokenizer });
     const translate = await pipeline('translation', files, { device });
     const pieces: string[] = [];
     const streamer = new TextStreamer(translate.tokenizer!, { callback_function: (piece) => void pieces.push(piece) });

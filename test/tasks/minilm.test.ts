@@ -1,9 +1,9 @@
 // all-MiniLM-L6-v2 through pipelines, as sentence-transformers runs it.
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { type Pipeline, pipeline } from '../../src/tasks/index.js';
 import { describeReal } from '../real-models.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 import { spearman } from './spearman.js';
 
 /** The largest difference. */
@@ -17,7 +17,8 @@ describeReal('all-MiniLM-L6-v2', async (path) => {
   });
   afterAll(() => extract.dispose());
 
-  await describeShared('beside sentence-transformers', 'checkpoints/real', 'all-MiniLM-L6-v2.json', async (truth) => {
+  describe('beside sentence-transformers', async () => {
+    const truth = testData('checkpoints/real');
     const { sentences, ids } = await truth.json<{ sentences: string[]; ids: number[][] }>('all-MiniLM-L6-v2.json');
 
     it('has the ids', () => {
@@ -42,9 +43,10 @@ describeReal('all-MiniLM-L6-v2', async (path) => {
     });
   });
 
-  await describeShared('judges how similar sentences are', 'data/sts', 'sts2015.tsv', async (shared) => {
+  describe('judges how similar sentences are', () => {
+    const data = testData('corpora/sts');
     it('as people do', { timeout: 300_000 }, async () => {
-      const lines = new TextDecoder().decode(await shared.bytes('sts2015.tsv')).split('\n');
+      const lines = new TextDecoder().decode(await data.bytes('sts2015.tsv')).split('\n');
       const pairs = lines.map((line) => line.split('\t')).filter(([score]) => score);
       expect(pairs).toHaveLength(3000);
       const sentences = [...new Set(pairs.flatMap((pair) => pair.slice(1)))];

@@ -11,7 +11,6 @@ import {
   type TaskProgress,
   TextStreamer,
 } from '../../src/tasks/index.js';
-import { describeShared } from '../shared.js';
 import { smallModel } from './small-model.js';
 
 const words = 'the a in on to of and is was sat cat dog big red house park mat anna paris london'.split(' ');
@@ -38,7 +37,7 @@ describe('a tensor of results', () => {
   });
 });
 
-await describeShared('a pipeline', 'reference', 'SOURCE.txt', async () => {
+describe('a pipeline', () => {
   let device: Device;
   let extract: Pipeline<'feature-extraction'>;
   beforeAll(async () => {
@@ -198,7 +197,7 @@ await describeShared('a pipeline', 'reference', 'SOURCE.txt', async () => {
   });
 });
 
-await describeShared('text-generation', 'reference', 'SOURCE.txt', async () => {
+describe('text-generation', () => {
   const template =
     "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}{{ begin or 'dog' }}{% endif %}";
   let device: Device;

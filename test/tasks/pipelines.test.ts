@@ -1,8 +1,7 @@
-// Pipelines beside transformers' own, on models of ../shared/reference: see make_pipelines.py.
+// Pipelines beside transformers' own, on models of test/data/reference: see make_pipelines.py.
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice } from '../../src/index.js';
 import { pipeline, type TaskName } from '../../src/tasks/index.js';
-import { describeShared } from '../shared.js';
 import answers from './answers.json' with { type: 'json' };
 import pipelines from './pipelines.json' with { type: 'json' };
 import { smallModel } from './small-model.js';
@@ -44,7 +43,7 @@ function expectedOf({ task, options, out, args }: Case): unknown {
   return (out as Record<string, unknown>[][]).map((list) => list.map(({ word: _, ...rest }) => rest));
 }
 
-await describeShared('pipelines', 'reference', 'SOURCE.txt', async () => {
+describe('pipelines', () => {
   describe.each([...new Set(cases.map(({ task }) => task))])('%s', (task) => {
     const own = cases.filter((each) => each.task === task);
     it.each(own.map((each) => [`${each.model} ${JSON.stringify(each.options)}`, each] as const))(

@@ -1,12 +1,11 @@
 // The example that finds captions by what they mean, with fewer of them.
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readCaptions, searchable } from '../../examples/semantic-search.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { describeReal } from '../real-models.js';
-import { describeShared } from '../shared.js';
 
 describeReal('all-MiniLM-L6-v2', async (path) => {
-  await describeShared('a search', 'data/multi30k', 'train.en.gz', async () => {
+  describe('a search', () => {
     it('finds captions of what is asked in other words', async () => {
       await using extract = await pipeline('feature-extraction', path);
       const captions = readCaptions(400);

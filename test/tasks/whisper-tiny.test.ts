@@ -1,13 +1,13 @@
 // whisper-tiny.en through pipelines.
 import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { Whisper } from '../../src/models/families/whisper.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
 import { pipeline, type SpeechRecognitionOptions } from '../../src/tasks/index.js';
 import { describeReal } from '../real-models.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 /** What transformers' pipeline writes (make_speech.py). */
 interface Recorded {
@@ -25,7 +25,8 @@ const apart = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Array.from(b).reduce((most, value, i) => Math.max(most, Math.abs(value - (a[i] as number))), 0);
 
 describeReal('whisper-tiny.en', async (path) => {
-  await describeShared('on the speech of JFK', 'checkpoints/real', 'whisper-tiny.en.json', async (truth) => {
+  describe('on the speech of JFK', async () => {
+    const truth = testData('checkpoints/real');
     const wav = await truth.bytes('jfk-16k.wav');
 
     it('has the features, the encoding, the tokens and the text', async () => {

@@ -9,7 +9,7 @@ import {
   UnknownTokenError,
   WordTokenizer,
 } from '../../src/tokenizers/index.js';
-import { describeShared } from '../shared.js';
+import { testData } from '../test-data.js';
 
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
@@ -327,7 +327,8 @@ function slowMerges(words: string[], count: number): [string, string][] {
   return merges;
 }
 
-await describeShared('CharTokenizer', 'data/aren-transliteration', 'vocabulary.json', async ({ json }) => {
+describe('CharTokenizer', async () => {
+  const { json } = testData('checkpoints/aren-transliteration');
   const { target } = await json<{ target: string[] }>('vocabulary.json');
 
   it('reads the vocabulary of a published model', () => {
@@ -338,7 +339,8 @@ await describeShared('CharTokenizer', 'data/aren-transliteration', 'vocabulary.j
   });
 });
 
-await describeShared('BpeTokenizer', 'data/tinyshakespeare', 'input.txt', async ({ bytes }) => {
+describe('BpeTokenizer', async () => {
+  const { bytes } = testData('corpora/tinyshakespeare');
   const shakespeare = new TextDecoder().decode(await bytes('input.txt'));
 
   it('is quick on megabytes and on words without end', () => {

@@ -7,9 +7,9 @@ import { type HeadStatistics, headStatistics } from '../../inspect/heads.js';
 import { renderHeatMap } from '../../inspect/heat-map.js';
 import { heatMapGridSvg } from '../../inspect/svg.js';
 import type { Transformer } from '../../models/families/transformer.js';
+import { loadModel, openDevice, printJson, showsColors, visible } from '../common.js';
 import { encodeInput, tokenizersOf } from '../encoding.js';
 import { integer, svgFile } from '../parsers.js';
-import { loadModel, openDevice, printJson, showsColors, visible } from '../shared.js';
 import { writeWhole } from '../whole-file.js';
 
 interface AttentionOptions {

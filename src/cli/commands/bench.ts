@@ -9,8 +9,8 @@ import { Transformer } from '../../models/families/transformer.js';
 import type { LoadModelOptions } from '../../pretrained/index.js';
 import { AdamW } from '../../train/adamw.js';
 import { benchModel } from '../bench-model.js';
+import { openDevice, printJson } from '../common.js';
 import { integer } from '../parsers.js';
-import { openDevice, printJson } from '../shared.js';
 import { weightsOption } from '../weights-option.js';
 
 interface BenchOptions {

@@ -3,10 +3,10 @@ import type { CacheType } from '../../ops/kv-cache.js';
 import { type LoadedModel, loadModel } from '../../pretrained/index.js';
 import { WHEN_FULL, type WhenFull } from '../../tasks/chat/chat-options.js';
 import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/chat/index.js';
+import { openDevice } from '../common.js';
 import { converse } from '../conversation.js';
 import { readJson } from '../data.js';
 import { integer, positive } from '../parsers.js';
-import { openDevice } from '../shared.js';
 import { cacheOption } from '../weights-option.js';
 
 interface Options {

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import type { ClassScore } from '../../tasks/index.js';
+import { openDevice } from '../common.js';
 import { integer } from '../parsers.js';
 import { formatOf, jsonLines, textLines } from '../result-formats.js';
-import { openDevice } from '../shared.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline, runTextJob, type TextJobOptions, textJobCommand } from '../text-jobs.js';
 

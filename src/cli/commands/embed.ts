@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
 import type { Pooling } from '../../tasks/index.js';
+import { openDevice } from '../common.js';
 import type { ResultFormat } from '../line-jobs.js';
 import { formatOf, jsonLines, npyRows, textLines } from '../result-formats.js';
-import { openDevice } from '../shared.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline, runTextJob, type TextJobOptions, textJobCommand } from '../text-jobs.js';
 

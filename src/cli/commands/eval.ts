@@ -6,13 +6,13 @@ import type { Transformer } from '../../models/families/transformer.js';
 import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
 import { textLoss } from '../characters.js';
 import { checkRows, collect } from '../collect.js';
+import { loadModel, openDevice, printJson } from '../common.js';
 import { type Pair, readPairLines, readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { taskOf } from '../finetune-tasks.js';
 import { columnNames, integer, MOST_HYPOTHESES, positive } from '../parsers.js';
 import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { evaluatePairs } from '../pronunciation.js';
-import { loadModel, openDevice, printJson } from '../shared.js';
 import { evaluateTranslations, isTranslator } from '../translation.js';
 
 /** What a fine-tuned model is measured by, and how many rows there were. */

@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { modelCost } from '../../inspect/cost.js';
+import { loadModel, openDevice, printJson } from '../common.js';
 import { printFolder } from '../folder-info.js';
 import { ggufAt, printGguf } from '../gguf-info.js';
 import { integer } from '../parsers.js';
 import { isPretrainedFolder } from '../pretrained-folder.js';
-import { loadModel, openDevice, printJson } from '../shared.js';
 
 export function infoCommand(): Command {
   return new Command('info')

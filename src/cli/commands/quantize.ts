@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import { PretrainedModel } from '../../models/pretrained-model.js';
 import { loadModel, type SaveGgufOptions, saveGguf } from '../../pretrained/index.js';
-import { openDevice } from '../shared.js';
+import { openDevice } from '../common.js';
 
 type GgufType = NonNullable<SaveGgufOptions['type']>;
 type FolderType = 'float16' | 'bfloat16' | 'int8' | 'int4';

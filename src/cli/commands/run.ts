@@ -3,10 +3,10 @@ import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import type { LoadModelOptions } from '../../pretrained/index.js';
+import { openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
 import { integer, MOST_HYPOTHESES, positive } from '../parsers.js';
-import { openDevice, printJson } from '../shared.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
 import { openWriter, type Writer } from '../writer.js';
 

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
+import { loadModel, openDevice, printJson, visible } from '../common.js';
 import { encode, encodeInput, tokenizersOf } from '../encoding.js';
-import { loadModel, openDevice, printJson, visible } from '../shared.js';
 
 export function scoreCommand(): Command {
   return new Command('score')

@@ -5,9 +5,9 @@ import { ArgumentError } from '../../core/errors.js';
 import { hasPackedWeights } from '../../models/quantize.js';
 import { type LoadedModel, type LoadModelOptions, loadModel } from '../../pretrained/index.js';
 import { serve } from '../../server/index.js';
+import { openDevice } from '../common.js';
 import { EXIT } from '../exit.js';
 import { integer } from '../parsers.js';
-import { openDevice } from '../shared.js';
 import { cacheOption } from '../weights-option.js';
 
 interface Options {

@@ -4,12 +4,12 @@ import { Command, Option } from 'commander';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { SpeechRecognitionOutput } from '../../tasks/index.js';
 import { srt, vtt } from '../../tasks/speech/subtitles.js';
+import { openDevice } from '../common.js';
 import { decodeText } from '../data.js';
 import { EXIT } from '../exit.js';
 import { type JobInput, type ResultFormat, runLineJob } from '../line-jobs.js';
 import { linesOfFiles } from '../lines.js';
 import { jsonLines, textLines } from '../result-formats.js';
-import { openDevice } from '../shared.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
 

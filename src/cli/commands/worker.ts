@@ -6,9 +6,9 @@ import { transformerTask } from '../../bulk/transformer-task.js';
 import type { Device } from '../../core/device.js';
 import { pipeline } from '../../tasks/pipeline.js';
 import type { TaskName } from '../../tasks/registry.js';
+import { loadModel, openDevice } from '../common.js';
 import { type QueueFlags, withQueue } from '../job-lines.js';
 import { integer } from '../parsers.js';
-import { loadModel, openDevice } from '../shared.js';
 import { stopping } from '../stopping.js';
 
 interface WorkerFlags extends QueueFlags {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes switches/ beside this file: tiny random models with settings that ../shared/reference has not, and what transformers computes.
+"""Writes the folders beside this file: tiny random models with settings that ../reference does not have, and what transformers computes.
 
-  pip install torch transformers && python3 make_switches.py [NAME …] && npx biome check --write .
+  pip install torch transformers && python3 make_switches.py [NAME …]
 
-Each folder is as those of ../shared/reference: float64 arithmetic, stored as float32.
+Each folder is as those of ../reference: float64 arithmetic, stored as float32.
 """
 import json
 import pathlib
@@ -13,7 +13,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-HERE = pathlib.Path(__file__).parent / "switches"
+HERE = pathlib.Path(__file__).parent
 TIME = 9
 NEW = 5
 VOCABULARY = 19
