@@ -47,7 +47,7 @@ export function piecesOfLora({ layers, saved, model }: LoraParts): StatePiece[] 
       // What comes out lies head by head where the projection's own features do.
       const isOut = tensor !== layer.a;
       return piecesOf({
-        ...{ path: name, names: [name], tensor, sections, ones: 0 },
+        ...{ path: name, names: [name], tensor, sections, leading: [] },
         transposed: tensor.shape.length > 1,
         perHead: isOut ? perHead : null,
       });

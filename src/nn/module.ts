@@ -296,7 +296,7 @@ export abstract class Module {
     const tensors = this.#properties(Tensor).filter(([, , { dtype }]) => dtype === 'float32');
     return tensors.map(([key, path, tensor]) => {
       const transposed = this.transposed.includes(key);
-      return { path, names: [path], tensor, transposed, sections: this.sections, perHead: null, ones: 0 };
+      return { path, names: [path], tensor, transposed, sections: this.sections, perHead: null, leading: [] };
     });
   }
 
@@ -314,8 +314,8 @@ export abstract class Module {
     return parameters.map((parameter) => {
       const told = namesFor(stateNames, parameter.path);
       if (told === null) return parameter;
-      const { name: names, inOut = !parameter.transposed, perHead = null, ones = 0 } = told;
-      return { ...parameter, names, transposed: !inOut, perHead, ones };
+      const { name: names, inOut = !parameter.transposed, perHead = null, leading = [] } = told;
+      return { ...parameter, names, transposed: !inOut, perHead, leading };
     });
   }
 

@@ -10,8 +10,11 @@ export interface StoredAs {
   readonly inOut?: boolean | undefined;
   /** Of so many heads each has its part of every section, as GPT-NeoX stores queries, keys and values. */
   readonly perHead?: number | undefined;
-  /** So many dimensions of 1 come first, as of a table of positions that is stored as [1, positions, features]. */
-  readonly ones?: number | undefined;
+  /**
+   * Dimensions that come first in the stored shape. Their product divides the first dimension: `[1]` stores a table of
+   * positions as [1, positions, features], `[heads]` stores a vector as [heads, headSize].
+   */
+  readonly leading?: readonly number[] | undefined;
 }
 
 /**
@@ -33,8 +36,8 @@ export interface StateParameter {
   /** Widths of the last dimension, if it is made of sections. */
   readonly sections: readonly number[] | null;
   readonly perHead: number | null;
-  /** How many dimensions of 1 come first. */
-  readonly ones: number;
+  /** Dimensions that come first in the stored shape; see `StoredAs`. */
+  readonly leading: readonly number[];
 }
 
 /** A part of a parameter that a state dict has under one name. */
@@ -49,8 +52,8 @@ export interface StatePiece {
   readonly end: number;
   /** The column that each stored row is, where that is not its own number. */
   readonly order: Int32Array | null;
-  /** How many dimensions of 1 come first in the stored shape. */
-  readonly ones: number;
+  /** Dimensions that come first in the stored shape; see `StoredAs`. */
+  readonly leading: readonly number[];
 }
 
 /** What `names` says of a path: the name or names, and the layout; null if it says nothing. */
@@ -95,18 +98,26 @@ function fill(name: string, numbers: readonly string[]): string {
 }
 
 /** What a state dict has of a parameter, in the order of its sections. */
-export function piecesOf({ path, names, tensor, transposed, sections, perHead, ones }: StateParameter): StatePiece[] {
+export function piecesOf({
+  path,
+  names,
+  tensor,
+  transposed,
+  sections,
+  perHead,
+  leading,
+}: StateParameter): StatePiece[] {
   const width = tensor.shape.at(-1) ?? 1;
   const order = perHead && sections ? perHeadOrder(sections, perHead) : null;
   if (names.length === 1)
     return names.flatMap((name) =>
-      name === null ? [] : [{ path, name, tensor, transposed, start: 0, end: width, order, ones }],
+      name === null ? [] : [{ path, name, tensor, transposed, start: 0, end: width, order, leading }],
     );
   let end = 0;
   return names.flatMap((name, i) => {
     const start = end;
     end += sections?.[i] ?? 0;
-    return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null, ones }];
+    return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null, leading }];
   });
 }
 
@@ -124,7 +135,9 @@ export function perHeadOrder(sections: readonly number[], heads: number): Int32A
 }
 
 /** The shape that a state dict tells. */
-export function shapeOf({ tensor, transposed, start, end, ones }: StatePiece): Shape {
+export function shapeOf({ tensor, transposed, start, end, leading }: StatePiece): Shape {
   const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];
-  return [...Array<number>(ones).fill(1), ...(transposed ? shape.reverse() : shape)];
+  const [first = 1, ...rest] = transposed ? shape.reverse() : shape;
+  if (leading.length === 0) return shape.length === 0 ? [] : [first, ...rest];
+  return [...leading, first / leading.reduce((product, size) => product * size, 1), ...rest];
 }

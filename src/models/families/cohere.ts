@@ -3,6 +3,7 @@ import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { HeadNorm, LayerNorm, type Norm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
@@ -31,6 +32,16 @@ export class Cohere extends Llama {
         wiring: 'parallel',
         randomness: this.randomness,
       });
+    };
+  }
+
+  protected override get stateNames(): StateNames {
+    const attention = 'model.layers.*.self_attn';
+    const perHead = (name: string, heads: string) => ({ name, leading: [this.settings.size(heads)] });
+    return {
+      'decoder.layers.*.self_attn.q_norm.weight': perHead(`${attention}.q_norm.weight`, 'num_attention_heads'),
+      'decoder.layers.*.self_attn.k_norm.weight': perHead(`${attention}.k_norm.weight`, 'num_key_value_heads'),
+      ...super.stateNames,
     };
   }
 

@@ -75,7 +75,7 @@ export class Dinov2 extends TowerModel {
       'vision.encoder.layers.*.finish.1.weight': `${layer}.layer_scale2.lambda1`,
       'vision.encoder.layers.*.feed_forward.linear1': `${layer}.mlp.${inner}`,
       'vision.encoder.layers.*.feed_forward.linear2': `${layer}.mlp.${outer}`,
-      mask_token: { name: 'dinov2.embeddings.mask_token', ones: 1 },
+      mask_token: { name: 'dinov2.embeddings.mask_token', leading: [1] },
     };
   }
 }

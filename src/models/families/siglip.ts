@@ -81,7 +81,7 @@ export class Siglip extends DualEncoderModel {
     const pooler = 'vision_model.head';
     return {
       'text.pooler.dense': 'text_model.head',
-      'vision.pooler.probe': { name: `${pooler}.probe`, ones: 2 },
+      'vision.pooler.probe': { name: `${pooler}.probe`, leading: [1, 1] },
       'vision.pooler.attention.qkv.weight': `${pooler}.attention.in_proj_weight`,
       'vision.pooler.attention.qkv.bias': `${pooler}.attention.in_proj_bias`,
       'vision.pooler.attention.out_proj': `${pooler}.attention.out_proj`,

@@ -80,8 +80,8 @@ export function imageNames(family: string): StateNames {
   const [embeddings, attention] = [`${family}.embeddings`, `${family}.encoder.layer.*.attention`];
   return {
     'vision.patches.projection': `${embeddings}.patch_embeddings.projection`,
-    'vision.patches.class_token': { name: `${embeddings}.cls_token`, ones: 2 },
-    'vision.patches.positions': { name: `${embeddings}.position_embeddings`, ones: 1 },
+    'vision.patches.class_token': { name: `${embeddings}.cls_token`, leading: [1, 1] },
+    'vision.patches.positions': { name: `${embeddings}.position_embeddings`, leading: [1] },
     'vision.encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${attention}.attention.${name}`),
     'vision.encoder.layers.*.self_attn.out_proj': `${attention}.output.dense`,
     'vision.norm': `${family}.layernorm`,

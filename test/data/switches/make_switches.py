@@ -30,6 +30,9 @@ t5 = dict(
     vocab_size=VOCABULARY, d_model=12, d_kv=5, d_ff=10, num_layers=2, num_heads=3, relative_attention_num_buckets=8, relative_attention_max_distance=6,
     feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1,
 )
+falcon = dict(
+    common, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, ffn_hidden_size=10, max_position_embeddings=32, initializer_range=0.3
+)
 nomic = {key: value for key, value in base.items() if "token_id" not in key or key == "pad_token_id"}
 
 
@@ -107,6 +110,44 @@ CASES = {
     # Logits are [B] once there are labels.
     "deberta-regression": ("DebertaV2ForSequenceClassification", dict(base, relative_attention=True, pos_att_type=["c2p", "p2c"], position_buckets=4, num_labels=1)),
     "deberta-plain": ("DebertaV2ForQuestionAnswering", dict(base, relative_attention=False, conv_kernel_size=3)),
+    "falcon-two-norms": ("FalconForCausalLM", dict(falcon, hidden_size=16, new_decoder_architecture=True, num_kv_heads=2, num_attention_heads=4)),
+    "falcon-one-norm": (
+        "FalconForCausalLM",
+        dict(falcon, new_decoder_architecture=True, num_kv_heads=1, num_ln_in_parallel_attn=1, bias=True, tie_word_embeddings=False),
+    ),
+    "falcon-serial": ("FalconForSequenceClassification", dict(falcon, multi_query=False, parallel_attn=False, num_labels=3)),
+    "stablelm-norms": ("StableLmForCausalLM", dict(grouped, qk_layernorm=True, use_parallel_residual=True, use_qkv_bias=True, **rope(rope_type="default", partial_rotary_factor=0.5))),
+    "phi-norms": ("PhiForCausalLM", dict(grouped, qk_layernorm=True, **rope(rope_type="default", partial_rotary_factor=0.5))),
+    "exaone4-plain": ("Exaone4ForCausalLM", dict(grouped, sliding_window=None, layer_types=["full_attention"] * 2)),
+    "cohere-norms": ("CohereForCausalLM", dict(grouped, use_qk_norm=True, attention_bias=True, logit_scale=0.3, tie_word_embeddings=False)),
+    "cohere2-sequence": ("Cohere2ForCausalLM", dict(grouped, sliding_window=4, sliding_window_pattern=2, logit_scale=0.3)),
+    "hunyuan-sequence": ("HunYuanDenseV1ForSequenceClassification", dict(grouped, head_dim=6, attention_bias=True, num_labels=3)),
+    "granite-biases": (
+        "GraniteForCausalLM",
+        dict(grouped, attention_bias=True, mlp_bias=True, attention_multiplier=0.3, embedding_multiplier=2.0, logits_scaling=1.5, residual_multiplier=0.5),
+    ),
+    "glm4-sequence": ("Glm4ForSequenceClassification", dict(grouped, head_dim=4, attention_bias=False, num_labels=3, **rope(rope_type="default", partial_rotary_factor=1.0))),
+    "bloom-token": ("BloomForTokenClassification", dict(common, hidden_size=12, n_layer=2, n_head=3, initializer_range=0.3, num_labels=3)),
+    "gptj-tied": ("GPTJForCausalLM", dict(gpt2, n_inner=10, rotary_dim=2, tie_word_embeddings=True, activation_function="relu")),
+    "starcoder2-window": ("Starcoder2ForCausalLM", dict(grouped, sliding_window=4, use_bias=False, tie_word_embeddings=False)),
+    "olmo3-yarn": (
+        "Olmo3ForCausalLM",
+        dict(
+            grouped, attention_bias=True, sliding_window=4, layer_types=["sliding_attention", "full_attention"],
+            rope_parameters=dict(
+                full_attention=dict(rope_type="yarn", rope_theta=100.0, factor=2.0, original_max_position_embeddings=16),
+                sliding_attention=dict(rope_type="default", rope_theta=50.0),
+            ),
+        ),
+    ),
+    "ernie4-5-biases": ("Ernie4_5ForCausalLM", dict(grouped, head_dim=6, use_bias=True, tie_word_embeddings=False)),
+    "ministral3-window": (
+        "Ministral3ForCausalLM",
+        dict(
+            grouped, head_dim=6, sliding_window=4,
+            **rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=4, llama_4_scaling_beta=0.3, mscale=1.0, mscale_all_dim=0.5),
+        ),
+    ),
 }
 
 
