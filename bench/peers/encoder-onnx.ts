@@ -2,7 +2,7 @@
 
 import type { Tensor } from '../../src/index.js';
 import type { Bert } from '../../src/models/families/bert.js';
-import type { Linear, Norm, Stack } from '../../src/nn/index.js';
+import type { Norm, Projection, Stack } from '../../src/nn/index.js';
 import type { EncoderSizes } from '../harness/encoders.js';
 import { type Initializer, type Node, serializeOnnx } from './onnx.js';
 
@@ -29,8 +29,8 @@ class Nodes {
     return this.node(op, outputs, inputs, attributes, MICROSOFT);
   }
 
-  product(name: string, x: string, { weight }: Linear): string {
-    return this.node('MatMul', name, [x, this.constant(`${name}.weight`, weight)]);
+  product(name: string, x: string, { weight }: Projection): string {
+    return this.node('MatMul', name, [x, this.constant(`${name}.weight`, weight as Tensor)]);
   }
 
   /** Scale and shift of a norm. */
@@ -53,7 +53,7 @@ function addLayers(graph: Nodes, x: string, encoder: Stack, { heads, epsilon, ou
   encoder.layers.forEach(({ selfAttn, feedForward: { linear1, linear2 }, norm1, norm2 }, i) => {
     const at = (name: string) => `layer${i}.${name}`;
     const qkv = [
-      graph.constant(at('qkv.weight'), selfAttn.qkv.weight),
+      graph.constant(at('qkv.weight'), selfAttn.qkv.weight as Tensor),
       graph.constant(at('qkv.bias'), selfAttn.qkv.bias as Tensor),
     ];
     const mixed = graph.fused('Attention', at('attention'), [input, ...qkv, ...(lengths ? [lengths] : [])], {

@@ -2,10 +2,9 @@
 
 import type { Tensor } from '../core/tensor.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
-import type { Linear } from '../nn/linear.js';
 import type { LoraLayer } from '../nn/lora-layer.js';
+import type { LoraLinear } from '../nn/lora-modules.js';
 import { piecesOf, type StatePiece } from '../nn/state-names.js';
-import type { Weight } from '../nn/weight.js';
 import { moduleNames } from './peft-names.js';
 
 /** The files of PEFT. */
@@ -20,7 +19,7 @@ export interface LoraParts {
   readonly options: LoraSettings;
   readonly layers: readonly {
     readonly layer: LoraLayer;
-    readonly part: Linear<Weight>;
+    readonly module: LoraLinear;
     readonly perHead: number | null;
   }[];
   /** Parameters of the model that are trained and saved whole. */
@@ -41,9 +40,9 @@ export interface LoraSettings {
 /** An adapter's parameters as they are stored. */
 export function piecesOfLora({ layers, saved, model }: LoraParts): StatePiece[] {
   const names = moduleNames(model);
-  const own = layers.flatMap(({ layer, part, perHead }) =>
+  const own = layers.flatMap(({ layer, module, perHead }) =>
     layer.tensors().flatMap(([name, tensor]) => {
-      const sections = part.sections;
+      const { sections } = module;
       // What comes out lies head by head where the projection's own features do.
       const isOut = tensor !== layer.a;
       return piecesOf({

@@ -6,12 +6,12 @@ import { Random } from '../core/random.js';
 import { Tensor } from '../core/tensor.js';
 import type { Adapter, PretrainedModel } from '../models/pretrained-model.js';
 import { Dropout } from '../nn/dropout.js';
-import { Linear } from '../nn/linear.js';
+import type { Linear } from '../nn/linear.js';
 import { LoraLayer } from '../nn/lora-layer.js';
-import type { WeightNames } from '../nn/module.js';
-import { PackedWeight, type Weight } from '../nn/weight.js';
-import { affineInto } from '../ops/binary.js';
-import { transpose } from '../ops/move.js';
+import { LoraLinear, LoraModule } from '../nn/lora-modules.js';
+import type { Module, WeightNames } from '../nn/module.js';
+import { isProjection, type PackedLinear } from '../nn/packed-modules.js';
+import { type Place, placesIn, substitute } from '../nn/substitution.js';
 import { type LoraParts, type LoraSettings, PEFT_PREFIX } from './lora-parts.js';
 import { headModules, moduleNames } from './peft-names.js';
 
@@ -48,7 +48,7 @@ const QUERIES_AND_VALUES = [
 /** A projection, or a section of one, that an adapter changes. */
 interface Target {
   readonly name: string;
-  readonly part: Linear<Weight>;
+  readonly part: Linear | PackedLinear;
   readonly start: number;
   readonly end: number;
   readonly perHead: number | null;
@@ -63,8 +63,6 @@ export class Lora implements Adapter, LoraParts {
   readonly saved: readonly Tensor[];
   /** Those that were trained before. */
   readonly #frozen: readonly Tensor[];
-  /** Weights as they were before a merge unpacked them. */
-  readonly #packed = new Map<Linear<Weight>, PackedWeight>();
 
   /** @internal See `lora`. */
   constructor(
@@ -92,20 +90,21 @@ export class Lora implements Adapter, LoraParts {
       targets: [...new Set(targets.map((each) => each.name.slice(each.name.lastIndexOf('.') + 1)))],
     };
     const { device } = model;
+    const wrapperOf = wrappers(model);
     this.layers = targets.map(({ name: path, part, start, end, perHead }, i) => {
       const rank = ranks.get(path) ?? r;
-      const layer = new LoraLayer({
-        ...{ device, start, end, rank },
+      const module = wrapperOf(part);
+      const layer = new LoraLayer(module, {
+        ...{ device, start, end, rank, dora, isEmbedding: false, trainsBias: false },
         name: `${PEFT_PREFIX}${path}`,
         inputs: inputsOf(part),
         scaling: alpha / (rsLora ? Math.sqrt(rank) : rank),
-        dora: dora ? part.weight : null,
         dropout: dropout > 0 ? new Dropout(dropout, model.dropoutSource) : null,
         random: new Random(seed, i),
       });
       layer.train(model.training);
-      part.adapters.push(layer);
-      return { layer, part, perHead };
+      module.adapters.push(layer);
+      return { layer, module, perHead };
     });
     this.#frozen = freeze(model, this.saved);
     model.addAdapter(this);
@@ -130,36 +129,20 @@ export class Lora implements Adapter, LoraParts {
    * that: rounded once more, they would forget small changes; `quantize` packs them again. Throws OutOfMemoryError.
    */
   merge(): this {
-    for (const { layer, part } of this.layers) {
-      if (part.weight instanceof PackedWeight) this.#unpack(part, part.weight);
-      layer.merge(part.weight as Tensor);
-    }
+    for (const { layer, module } of this.layers) module.merge(layer);
     this.model.partsChanged();
     return this;
   }
 
-  #unpack(part: Linear<Weight>, packed: PackedWeight): void {
-    const { device } = packed;
-    const floats = device.unscoped(() => device.empty([...packed.shape].reverse()));
-    device.noGrad(() => device.scope(() => void affineInto(transpose(packed.unpack()), floats, 1, false)));
-    this.#packed.set(part, packed);
-    Object.assign(part, { weight: floats });
-  }
-
-  /** Puts the model's weights back, to the bit; of several adapters that were merged the last one first. */
+  /** Takes the change out of the model's weights, which are then the same to the bit as before `merge`. */
   unmerge(): this {
-    for (const { layer, part } of this.layers) layer.unmerge(part.weight as Tensor);
-    for (const [part, weight] of this.#packed) {
-      part.weight.dispose();
-      Object.assign(part, { weight });
-    }
-    this.#packed.clear();
+    for (const { layer, module } of this.layers) module.unmerge(layer);
     this.model.partsChanged();
     return this;
   }
 
   get isMerged(): boolean {
-    return this.layers.some(({ layer }) => layer.isMerged);
+    return this.layers.some(({ layer, module }) => module.isMerged(layer));
   }
 
   /**
@@ -181,10 +164,11 @@ export class Lora implements Adapter, LoraParts {
   /** Takes it off the model, whose weights are as they were; what was frozen is trained again. */
   dispose(): void {
     this.unmerge();
-    for (const { layer, part } of this.layers) {
-      part.adapters.splice(part.adapters.indexOf(layer), 1);
+    for (const { layer, module } of this.layers) {
+      module.adapters.splice(module.adapters.indexOf(layer), 1);
       layer.dispose();
     }
+    unwrap(this.model);
     this.model.removeAdapter(this);
     if (this.model.adapters.size === 0) for (const tensor of this.#frozen) tensor.requiresGrad = true;
   }
@@ -233,7 +217,7 @@ function chosen(
 function linearTargets(model: PretrainedModel): (Target & { readonly path: string })[] {
   const names = moduleNames(model);
   return model.weightNames().flatMap(({ part, path, names: own, perHead }: WeightNames) => {
-    if (!(part instanceof Linear)) return [];
+    if (!isProjection(part)) return [];
     const widths = own.length > 1 ? part.sections : [part.sections.reduce((sum, width) => sum + width, 0)];
     let end = 0;
     return widths.flatMap((width, i) => {
@@ -245,9 +229,33 @@ function linearTargets(model: PretrainedModel): (Target & { readonly path: strin
   });
 }
 
-/** Features that a projection reads; packed weights lie as state dicts have them, [out, in]. */
-function inputsOf({ weight }: Linear<Weight>): number {
-  return (weight instanceof Tensor ? weight.shape[0] : weight.shape[1]) as number;
+/** Gives the module with adapters that stands in place of a projection, and puts it there if there is none yet. */
+function wrappers(model: PretrainedModel): (part: Target['part']) => LoraLinear {
+  const places = [...placesIn(model)];
+  const found = new Map<Module, LoraLinear>();
+  for (const { module } of places) if (module instanceof LoraLinear) found.set(module.base, module);
+  return (part) => {
+    const module = found.get(part) ?? new LoraLinear(part);
+    if (!found.has(part)) replace(places, part, module);
+    found.set(part, module);
+    return module;
+  };
+}
+
+/** Puts the original modules back where no adapter is left. */
+function unwrap(model: PretrainedModel): void {
+  const places = [...placesIn(model)];
+  for (const { module } of places)
+    if (module instanceof LoraModule && module.adapters.length === 0) replace(places, module, module.original);
+}
+
+function replace(places: readonly Place[], module: Module, other: Module): void {
+  for (const place of places) if (place.module === module) substitute(place, other);
+}
+
+/** The number of features that a projection reads. */
+function inputsOf(part: Target['part']): number {
+  return (part.weight instanceof Tensor ? part.weight.shape[0] : part.weight.shape[1]) as number;
 }
 
 function savedTensors(model: PretrainedModel, modules: readonly string[]): Tensor[] {

@@ -4,8 +4,8 @@ import { ArgumentError } from '../core/errors.js';
 import type { Shape } from '../core/tensor.js';
 import { toBrain, toHalf } from '../io/half.js';
 import type { SafetensorsLater } from '../io/safetensors.js';
-import { Linear } from '../nn/linear.js';
 import type { Module } from '../nn/module.js';
+import { PackedLinear } from '../nn/packed-modules.js';
 import { formatOf, type PackedRows, readFloats, readRows, rowsIn } from '../nn/packed-rows.js';
 import { perHeadOrder } from '../nn/state-names.js';
 import { transpose } from '../nn/stored-layout.js';
@@ -46,7 +46,7 @@ export function packedPieces(model: Module): PackedPiece[] {
       const start = end;
       end += width;
       const name = names[i];
-      return name ? [pieceOf(name, rowsIn(weight, start, end), order, inOut && part instanceof Linear)] : [];
+      return name ? [pieceOf(name, rowsIn(weight, start, end), order, inOut && part instanceof PackedLinear)] : [];
     });
   });
 }

@@ -3,9 +3,9 @@ import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { Generative } from '../generate/generative.js';
 import { forgetSessions } from '../generate/sessions.js';
-import { Embedding } from '../nn/embedding.js';
-import { Linear, TiedLinear } from '../nn/linear.js';
 import { Module } from '../nn/module.js';
+import { isProjection, isWeightModule, packedModule, type WeightModule } from '../nn/packed-modules.js';
+import { type Place, placesIn, substitute } from '../nn/substitution.js';
 import { type ActivationFormat, PackedWeight, type Weight } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
 
@@ -32,12 +32,17 @@ export interface QuantizeOptions {
   activations?: ActivationFormat | undefined;
 }
 
-/** A weight, all modules that have it, and the path of the first. */
+/** A module that has a weight, and its place in the model. */
+export interface Owner extends Place {
+  readonly module: WeightModule;
+}
+
+/** A weight, the places of all modules that have it, and the path of the first. */
 export interface Packable {
   readonly path: string;
   readonly weight: Weight;
-  readonly owners: readonly (Linear | Embedding | TiedLinear)[];
-  /** Whether the weight lies as [in, out], as those of `Linear` do. */
+  readonly owners: readonly Owner[];
+  /** True if the weight is [in, out], as in a `Linear`. */
   readonly transposed: boolean;
 }
 
@@ -57,7 +62,9 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
     throw new ArgumentError(`quantize: model is ${describeValue(model)}, expected a Module`);
   checkKnown('quantize', options, ['weights', 'groupSize', 'skip', 'activations']);
   const format = packing('quantize', options);
-  const found = packables(model).filter(({ path, owners }) => !isSkipped(options.skip, path, owners[0] as Module));
+  const found = packables(model).filter(
+    ({ path, owners }) => !isSkipped(options.skip, path, (owners[0] as Owner).module),
+  );
   const packed = found.find(({ weight }) => !(weight instanceof Tensor));
   if (packed) throw new ArgumentError(`quantize: ${packed.path} is packed already`);
   if (found.length === 0)
@@ -87,18 +94,19 @@ export function packing(op: string, options: QuantizeOptions): PackedFormat {
   return weights === 'int4' ? 'q4_1' : weights === 'int8' && groupSize === 32 ? 'q8_0' : weights;
 }
 
-/** @internal All weights of a model that can be packed. Tables of positions are added to others as they are. */
+/** @internal All weights of a model that can be packed. Tables of positions are not among them: they are added as float32. */
 export function packables(model: Module): Packable[] {
-  const byWeight = new Map<Weight, { path: string; owners: (Linear | Embedding | TiedLinear)[] }>();
-  for (const [path, module] of withPaths(model, '')) {
-    const isOne = module instanceof Linear || module instanceof Embedding || module instanceof TiedLinear;
-    if (!isOne || (module instanceof Embedding && /positions(\.\d+)?$/i.test(path))) continue;
-    const known = byWeight.get(module.weight);
-    if (known) known.owners.push(module);
-    else byWeight.set(module.weight, { path, owners: [module] });
+  const byWeight = new Map<Weight, Owner[]>();
+  for (const place of placesIn(model)) {
+    const { module, path } = place;
+    if (!isWeightModule(module) || /positions(\.\d+)?$/i.test(path)) continue;
+    const owners = byWeight.get(module.weight);
+    if (owners) owners.push({ ...place, module });
+    else byWeight.set(module.weight, [{ ...place, module }]);
   }
-  return Array.from(byWeight, ([weight, { path, owners }]) => {
-    return { path, weight, owners, transposed: owners[0] instanceof Linear };
+  return Array.from(byWeight, ([weight, owners]) => {
+    const { path, module } = owners[0] as Owner;
+    return { path, weight, owners, transposed: isProjection(module) };
   });
 }
 
@@ -107,21 +115,13 @@ export function hasPackedWeights(model: Module): boolean {
   return packables(model).some(({ weight }) => weight instanceof PackedWeight);
 }
 
-/** @internal Gives all modules that share a weight another one. */
-export function replaceWeight(owners: Packable['owners'], weight: Weight): void {
-  for (const owner of owners) Object.assign(owner, { weight });
-}
-
-function* withPaths(module: Module, path: string): Generator<[path: string, module: Module]> {
-  yield [path, module];
-  for (const [key, value] of Object.entries(module)) {
-    if (!(value instanceof Module || Array.isArray(value))) continue;
-    for (const [i, part] of [value].flat().entries()) {
-      if (!(part instanceof Module)) continue;
-      const name =
-        key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) + (Array.isArray(value) ? `.${i}` : '');
-      yield* withPaths(part, path === '' ? name : `${path}.${name}`);
-    }
+/** @internal Substitutes modules with a packed weight for all modules that share a weight. */
+export function replaceWeight(owners: readonly Owner[], weight: PackedWeight): void {
+  const packed = new Map<Module, Module>(); // a module in several places has one substitute
+  for (const owner of owners) {
+    const module = packed.get(owner.module) ?? packedModule(owner.module, weight);
+    packed.set(owner.module, module);
+    substitute(owner, module);
   }
 }
 

@@ -11,7 +11,7 @@ import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
-import { Linear } from './linear.js';
+import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight } from './padding.js';
@@ -90,13 +90,13 @@ export class MultiHeadAttention extends Module {
   readonly scale: number;
   readonly softcap: number | null;
   /** Queries, keys and values side by side. */
-  readonly qkv: Linear;
+  readonly qkv: Projection;
   readonly rotary: RotaryEmbedding | null;
   readonly rotatesFirst: boolean;
   readonly queryScale: QueryScale | null;
   readonly positionBias: PositionBias | null;
   readonly relative: RelativeVectors | null;
-  readonly outProj: Linear;
+  readonly outProj: Projection;
   readonly qNorm: Norm | null;
   readonly kNorm: Norm | null;
   readonly dropout: Dropout | null;

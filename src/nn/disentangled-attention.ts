@@ -6,7 +6,7 @@ import { concat, gather, permute, unpack } from '../ops/move.js';
 import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
-import { Linear } from './linear.js';
+import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight } from './padding.js';
@@ -82,8 +82,8 @@ export class BlindAttention extends MultiHeadAttention {
 export class DisentangledAttention extends BlindAttention {
   readonly distances: DistanceVectors;
   /** From vectors of distances to keys, and to queries; null where there is no such term or it is shared. */
-  readonly positionKey: Linear | null;
-  readonly positionQuery: Linear | null;
+  readonly positionKey: Projection | null;
+  readonly positionQuery: Projection | null;
   readonly distanceDropout: Dropout;
   readonly #terms: { readonly contentToPosition: boolean; readonly positionToContent: boolean };
 

@@ -4,7 +4,7 @@ import { type Activation, checkActivation } from '../ops/activation.js';
 import { mul } from '../ops/binary.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
-import { Linear } from './linear.js';
+import { Linear, type Projection } from './linear.js';
 import { Module } from './module.js';
 
 export interface FeedForwardOptions {
@@ -31,10 +31,10 @@ export interface FeedForwardOptions {
  */
 export class FeedForward extends Module {
   readonly dropout: Dropout | null;
-  readonly linear1: Linear;
-  readonly linear2: Linear;
+  readonly linear1: Projection;
+  readonly linear2: Projection;
   /** What multiplies the hidden features, if they are gated by a projection of its own. */
-  readonly linear3: Linear | null;
+  readonly linear3: Projection | null;
   readonly activation: Activation;
 
   /** Throws ArgumentError for options that make no network. */
@@ -62,7 +62,7 @@ export class FeedForward extends Module {
     const { linear1, linear2, linear3, dropout, activation } = this;
     const isFused = linear1.sections.length > 1;
     if (linear3 === null && !isFused) return linear2.forward(linear1.forward(x, activation, dropout));
-    const gate = linear1.part(x, 0, 1, activation);
+    const gate = isFused ? linear1.part(x, 0, 1, activation) : linear1.forward(x, activation);
     const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, 1, 2));
     return linear2.forward(dropout?.forward(hidden) ?? hidden);
   }

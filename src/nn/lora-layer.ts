@@ -1,38 +1,56 @@
-// The low-rank change of a projection (Hu et al. 2021, arXiv 2106.09685), and its form with a magnitude of its own
+// The low-rank change of a weight (Hu et al. 2021, arXiv 2106.09685), and its variant with trained magnitudes
 // (DoRA, Liu et al. 2024, arXiv 2402.09353). PEFT computes the same.
 
 import type { Device } from '../core/device.js';
 import type { Random } from '../core/random.js';
-import { Tensor } from '../core/tensor.js';
+import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, div, mul, scale, sub } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { matmul } from '../ops/matmul.js';
-import { transpose } from '../ops/move.js';
 import { norm } from '../ops/statistics.js';
 import type { Dropout } from './dropout.js';
 import { Module } from './module.js';
-import type { Weight } from './weight.js';
+
+/** The frozen parameters that a change adds to. */
+export interface LoraBase {
+  /** Columns of the weight, float32 [in, end − start], in the caller's scope. */
+  columns(start: number, end: number): Tensor;
+  /** The same elements of the bias, [end − start]; null if there is none. */
+  biasColumns(start: number, end: number): Tensor | null;
+}
+
+/** The frozen module that reads the same input as a change. */
+export interface LoraReader extends LoraBase {
+  /** x·a: [..., in] → [..., rank]. An embedding reads rows of `a`. */
+  enter(x: Tensor, a: Tensor): Tensor;
+  /** The module's output for columns of its weight, without a bias: [..., end − start]. */
+  product(x: Tensor, start: number, end: number): Tensor;
+}
 
 export interface LoraLayerOptions {
   readonly device: Device;
-  /** What state dicts call it. */
+  /** Its name in state dicts. */
   readonly name: string;
+  /** An embedding's matrices have other names, and start with the other one at 0. */
+  readonly isEmbedding: boolean;
   readonly inputs: number;
-  /** The columns of the projection that it changes, from `start` to below `end`. */
+  /** The columns of the weight that it changes, from `start` to below `end`. */
   readonly start: number;
   readonly end: number;
   readonly rank: number;
-  /** What the product of the two matrices is multiplied by. */
+  /** The factor of the product of the two matrices. */
   readonly scaling: number;
-  /** The projection's weight, the lengths of whose columns [in] are the first magnitudes (DoRA); null without them. */
-  readonly dora: Weight | null;
-  /** Of what it reads, in training. */
+  /** True for magnitudes (DoRA), which start as the lengths of the weight's columns. */
+  readonly dora: boolean;
+  /** True to train a bias in place of the module's own, from whose values it starts. */
+  readonly trainsBias: boolean;
+  /** Applied to the input in training. */
   readonly dropout: Dropout | null;
-  /** Draws `a`; `b` begins as 0, and so changes nothing. */
+  /** Draws the matrix that does not start at 0. */
   readonly random: Random;
 }
 
-/** x·a·b·scaling, added to columns of a projection of x; with magnitudes, columns of both together have these lengths. */
+/** Adds x·a·b·scaling to columns of x·W. With magnitudes, the columns of W + a·b·scaling have these lengths. */
 export class LoraLayer extends Module {
   readonly name: string;
   /** [in, rank] */
@@ -41,127 +59,107 @@ export class LoraLayer extends Module {
   readonly b: Tensor;
   /** [out], or null. */
   readonly magnitude: Tensor | null;
+  /** [out], in place of the module's own bias, or null. */
+  readonly bias: Tensor | null;
   readonly dropout: Dropout | null;
   readonly start: number;
   readonly end: number;
   readonly scaling: number;
-  /** Whether it changes anything at the moment. */
+  /** True while the change is added to the module's output. */
   isActive = false;
-  readonly #weight: Weight | null;
-  /** The columns as they were, while the change is merged into them. */
-  #before: Tensor | null = null;
+  readonly #isEmbedding: boolean;
 
-  constructor(options: LoraLayerOptions) {
+  constructor(base: LoraBase, options: LoraLayerOptions) {
     super();
-    const { device, name, inputs, start, end, rank, scaling, dora, dropout, random } = options;
+    const { device, name, isEmbedding, inputs, start, end, rank, scaling, dropout, random } = options;
     this.name = name;
     this.start = start;
     this.end = end;
     this.scaling = scaling;
     this.dropout = dropout;
-    this.#weight = dora;
+    this.#isEmbedding = isEmbedding;
     const bound = 1 / Math.sqrt(inputs); // PyTorch's kaiming_uniform_ with a = √5
-    const drawn = Float32Array.from({ length: inputs * rank }, () => (2 * random.uniform() - 1) * bound);
-    this.a = device.unscoped(() => device.tensor(drawn, [inputs, rank]));
-    this.b = device.unscoped(() => device.zeros([rank, end - start]));
-    this.magnitude = dora && device.unscoped(() => device.zeros([end - start]));
-    if (dora && this.magnitude) {
-      const { magnitude } = this;
-      device.noGrad(() =>
-        device.scope(() => void affineInto(lengths(columnsOf(dora, start, end)), magnitude, 1, false)),
-      );
-    }
-    for (const each of this.tensors()) each[1].requiresGrad = true;
+    const drawn = isEmbedding
+      ? Float32Array.from({ length: rank * (end - start) }, () => random.normal())
+      : Float32Array.from({ length: inputs * rank }, () => (2 * random.uniform() - 1) * bound);
+    const copyOf = (values: () => Tensor): Tensor => {
+      const copy = device.unscoped(() => device.empty([end - start]));
+      device.noGrad(() => device.scope(() => void affineInto(values(), copy, 1, false)));
+      return copy;
+    };
+    const [first, second] = [
+      [inputs, rank],
+      [rank, end - start],
+    ] as const;
+    this.a = device.unscoped(() => (isEmbedding ? device.zeros(first) : device.tensor(drawn, first)));
+    this.b = device.unscoped(() => (isEmbedding ? device.tensor(drawn, second) : device.zeros(second)));
+    this.magnitude = options.dora ? copyOf(() => lengths(base.columns(start, end))) : null;
+    const bias = options.trainsBias ? base.biasColumns(start, end) : null;
+    this.bias = bias && copyOf(() => bias);
+    for (const [, tensor] of this.tensors()) tensor.requiresGrad = true;
   }
 
-  /** Whether the change is a product of two matrices and nothing else. */
+  /** True if the change is the product of two matrices and nothing else. */
   get isPlain(): boolean {
-    return this.magnitude === null && (this.dropout === null || !this.training);
+    return this.magnitude === null && this.bias === null && (this.dropout === null || !this.training);
   }
 
   override get isAdapter(): boolean {
     return true;
   }
 
-  /** What is learnt, by what PEFT calls it. */
+  /** The trained tensors, by PEFT's names. */
   override tensors(): [name: string, tensor: Tensor][] {
-    const magnitude: [string, Tensor][] = this.magnitude
-      ? [[`${this.name}.lora_magnitude_vector`, this.magnitude]]
-      : [];
-    return [[`${this.name}.lora_A.weight`, this.a], [`${this.name}.lora_B.weight`, this.b], ...magnitude];
+    const { name, magnitude, bias } = this;
+    const [a, b] = this.#isEmbedding ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight'];
+    const found: [string, Tensor][] = [
+      [`${name}.${a}`, this.a],
+      [`${name}.${b}`, this.b],
+    ];
+    if (magnitude) found.push([`${name}.lora_magnitude_vector`, magnitude]);
+    if (bias) found.push([`${name}.base_layer.bias`, bias]);
+    return found;
   }
 
-  /** What is added to the columns, [..., out], for `x` [..., in]; `project` gives the columns of a projection without bias. */
-  change(x: Tensor, project: (x: Tensor, start: number, end: number) => Tensor): Tensor {
+  /** The change of the output [..., out] for the input `x`. */
+  change(x: Tensor, base: LoraReader): Tensor {
+    const { start, end, magnitude } = this;
     const read = this.dropout?.forward(x) ?? x;
-    const low = scale(matmul(matmul(read, this.a), this.b), this.scaling);
-    if (this.magnitude === null) return low;
+    const low = scale(matmul(base.enter(read, this.a), this.b), this.scaling); // [..., out]
+    const changed = magnitude ? this.#rescaled(low, base.product(read, start, end), magnitude, base) : low;
+    const bias = this.biasChange(base);
+    return bias ? add(changed, bias) : changed;
+  }
+
+  /** The trained bias minus the module's own, [out]; null if none is trained. */
+  biasChange(base: LoraBase): Tensor | null {
+    const own = this.bias && base.biasColumns(this.start, this.end);
+    return this.bias && own && sub(this.bias, own);
+  }
+
+  /** The change of the weight's columns, [in, out], in the caller's scope. */
+  weightChange(base: LoraBase): Tensor {
+    const low = this.#low();
+    const { start, end, magnitude } = this;
+    return magnitude ? this.#rescaled(low, base.columns(start, end), magnitude, base) : low;
+  }
+
+  /** The change `low` of `own` once the columns have their magnitudes. Lengths count as constants, as in the paper. */
+  #rescaled(low: Tensor, own: Tensor, magnitude: Tensor, base: LoraBase): Tensor {
+    const sum = () => add(contiguous(base.columns(this.start, this.end)), this.#low());
     const factor = div(
-      this.magnitude,
-      x.device.noGrad(() => lengths(this.#sum())),
+      magnitude,
+      low.device.noGrad(() => lengths(sum())),
     );
-    return add(mul(project(read, this.start, this.end), sub(factor, 1)), mul(low, factor));
-  }
-
-  /** Whether the change is in the weight, and is not computed beside it. */
-  get isMerged(): boolean {
-    return this.#before !== null;
-  }
-
-  /** Adds the change to a weight [in, all], in which the columns stay until `unmerge`. */
-  merge(weight: Tensor): void {
-    if (this.isMerged) return;
-    const { device } = weight;
-    const columns = device.unscoped(() => weight.columns(this.start, this.end));
-    this.#before = device.unscoped(() => device.empty(columns.shape));
-    const before = this.#before;
-    device.noGrad(() =>
-      device.scope(() => {
-        affineInto(columns, before, 1, false);
-        const sum = this.magnitude ? this.#scaled(columns) : add(contiguous(columns), this.#low());
-        affineInto(sum, columns, 1, false);
-      }),
-    );
-    columns.dispose();
-  }
-
-  /** Puts back what was there, to the bit. */
-  unmerge(weight: Tensor): void {
-    const before = this.#before;
-    if (before === null) return;
-    const { device } = weight;
-    device.scope(() => affineInto(before, weight.columns(this.start, this.end), 1, false));
-    before.dispose();
-    this.#before = null;
-  }
-
-  protected override release(): void {
-    super.release();
-    this.#before?.dispose();
-    this.#before = null;
+    return add(mul(own, sub(factor, 1)), mul(low, factor));
   }
 
   #low(): Tensor {
     return scale(matmul(this.a, this.b), this.scaling);
   }
-
-  /** The columns and their change. */
-  #sum(columns = columnsOf(this.#weight as Weight, this.start, this.end)): Tensor {
-    return add(contiguous(columns), this.#low());
-  }
-
-  #scaled(columns: Tensor): Tensor {
-    const sum = this.#sum(columns);
-    return mul(sum, div(this.magnitude as Tensor, lengths(sum)));
-  }
 }
 
-/** Columns [in, end − start] of a projection's matrix, unpacked if need be. */
-function columnsOf(weight: Weight, start: number, end: number): Tensor {
-  return weight instanceof Tensor ? weight.columns(start, end) : transpose(weight.unpack().rows(start, end));
-}
-
-/** Of the columns of a matrix. */
+/** The lengths of the columns of a matrix. */
 function lengths(matrix: Tensor): Tensor {
   return norm(contiguous(matrix), { axis: 0 });
 }

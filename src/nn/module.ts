@@ -63,6 +63,14 @@ export abstract class Module {
     return false;
   }
 
+  /**
+   * The module whose parameters state dicts hold under this module's name: this one, unless it wraps another, as an adapter
+   * wraps a projection.
+   */
+  get named(): Module {
+    return this;
+  }
+
   /** What state dicts call the parameters, where that is not the path of properties. The outermost module decides. */
   protected get stateNames(): StateNames {
     return {};
@@ -144,7 +152,7 @@ export abstract class Module {
     const found: WeightNames[] = [...own];
     for (const [name, module] of this.#parts()) {
       if (module.isAdapter) continue;
-      for (const { path, names, ...rest } of module.#allWeights()) {
+      for (const { path, names, ...rest } of module.named.#allWeights()) {
         const inner = names.map((each) => each && joinPath(name, each));
         found.push({ path: joinPath(name, path), names: inner, ...rest });
       }
@@ -306,7 +314,7 @@ export abstract class Module {
     const parameters = this.#own();
     for (const [part, module] of this.#parts()) {
       if (module.isAdapter) continue;
-      for (const { path, names, ...rest } of module.#all()) {
+      for (const { path, names, ...rest } of module.named.#all()) {
         const inner = names.map((name) => name && joinPath(part, name));
         parameters.push({ path: joinPath(part, path), names: inner, ...rest });
       }
@@ -361,6 +369,7 @@ function placeOf({ tensor, start }: StatePiece): string {
   return `${tensor.storage.id}.${tensor.within}.${start}`;
 }
 
-function snakeCase(name: string): string {
+/** @internal A property's name as state dicts have it. */
+export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -5,7 +5,7 @@ import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout, LayerDrop } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { TransformerLayer } from './layer.js';
-import type { Linear } from './linear.js';
+import type { Projection } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { Sequences } from './sequences.js';
@@ -23,7 +23,7 @@ export interface StackContext {
 /** What a stack has beside its layers, as functions. Default: nothing. */
 export interface StackParts {
   /** To other features, at the very end (OPT). */
-  readonly projection?: (() => Linear) | null | undefined;
+  readonly projection?: (() => Projection) | null | undefined;
   /** Of what comes after the last layer and its norm, in training (T5). */
   readonly dropout?: (() => Dropout) | null | undefined;
   /** Leaves out layers, in training. */
@@ -34,7 +34,7 @@ export interface StackParts {
 export class Stack extends Module {
   readonly layers: readonly TransformerLayer[];
   readonly norm: Norm | null;
-  readonly projection: Linear | null;
+  readonly projection: Projection | null;
   readonly dropout: Dropout | null;
   /** One for each layer, or none. */
   readonly layerDrops: readonly LayerDrop[];

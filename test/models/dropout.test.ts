@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Transformer } from '../../src/index.js';
+import type { Tensor, Transformer } from '../../src/index.js';
 import { deviceFor } from '../describe-op.js';
 import { best, build, lossOf, sources, targets } from './small-models.js';
 
@@ -71,7 +71,7 @@ describe('dropout', () => {
       const model = build(device, options);
       model.gradientCheckpointing = gradientCheckpointing;
       const [batch, shifted] = [model.batch(sources), model.shift(targets)];
-      const { weight } = model.transformer.encoder!.layers[0]!.feedForward.linear2;
+      const weight = model.transformer.encoder!.layers[0]!.feedForward.linear2.weight as Tensor;
       const losses = () => [model.loss(batch, shifted, { rDrop: 1 }), model.loss(batch, shifted)];
       model.seedDropout(5);
       const eager = losses();
@@ -126,7 +126,7 @@ describe('dropout', () => {
       return lossOf(model);
     };
     passAt().backward();
-    const weight = model.transformer.encoder!.layers[0]!.feedForward.linear2.weight;
+    const weight = model.transformer.encoder!.layers[0]!.feedForward.linear2.weight as Tensor;
     const gradient = weight.grad!.dataSync();
     const before = weight.dataSync();
     const length = norm(gradient);

@@ -1,6 +1,16 @@
 import { expect, it } from 'vitest';
 import { AdamW, type Device, quantize, Tensor, Transformer } from '../../src/index.js';
-import { Embedding, Initializer, Linear, Module, PackedWeight, TiedLinear } from '../../src/nn/index.js';
+import {
+  Embedding,
+  Initializer,
+  Linear,
+  Module,
+  PackedEmbedding,
+  PackedLinear,
+  PackedTiedLinear,
+  PackedWeight,
+  TiedLinear,
+} from '../../src/nn/index.js';
 import { relu } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
@@ -48,6 +58,9 @@ it.each([
   const expected = outputs();
   expect(quantize(model, { weights, groupSize })).toBe(model);
   expect(similarity(outputs(), expected)).toBeGreaterThan(least);
+  expect(model.tokens).toBeInstanceOf(PackedEmbedding);
+  expect(model.layers[0]).toBeInstanceOf(PackedLinear);
+  expect(model.head).toBeInstanceOf(PackedTiedLinear);
   expect(model.tokens.weight).toBe(model.head.weight);
   expect(model.tokens.weight).toBeInstanceOf(PackedWeight);
   expect(model.positions.weight).toBeInstanceOf(Tensor);

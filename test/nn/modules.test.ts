@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, ShapeError } from '../../src/index.js';
+import { ArgumentError, ShapeError, type Tensor } from '../../src/index.js';
 import {
   AdditiveAttention,
   Dropout,
@@ -11,6 +11,7 @@ import {
   Linear,
   Module,
   MultiHeadAttention,
+  type Projection,
   RMSNorm,
   RotaryEmbedding,
   Stack,
@@ -226,13 +227,15 @@ it('FeedForward: a fused gate is the same as one apart', async () => {
   const fused = new FeedForward(new Initializer(device, 1), { ...options, fused: true });
   const apart = new FeedForward(new Initializer(device, 2), options);
   fused.linear1.bias?.write([0.1, 0.2, 0.3, 0.4]);
-  const { weight, bias } = fused.linear1;
+  const { bias } = fused.linear1;
+  const weightOf = (linear: Projection | null) => linear!.weight as Tensor;
+  const weight = weightOf(fused.linear1);
   const rows = await weight.data();
-  apart.linear1.weight.write([0, 4, 8].flatMap((row) => [...rows.slice(row, row + 2)]));
-  apart.linear3?.weight.write([0, 4, 8].flatMap((row) => [...rows.slice(row + 2, row + 4)]));
+  weightOf(apart.linear1).write([0, 4, 8].flatMap((row) => [...rows.slice(row, row + 2)]));
+  weightOf(apart.linear3).write([0, 4, 8].flatMap((row) => [...rows.slice(row + 2, row + 4)]));
   apart.linear1.bias?.write([0.1, 0.2]);
   apart.linear3?.bias?.write([0.3, 0.4]);
-  apart.linear2.weight.write(await fused.linear2.weight.data());
+  weightOf(apart.linear2).write(await weightOf(fused.linear2).data());
   const x = device.tensor([
     [1, 2, 3],
     [-1, 0.5, 2],

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Device, Tensor } from '../../src/index.js';
 import { Embedding, Initializer, Linear, PackedWeight } from '../../src/nn/index.js';
+import { packedModule } from '../../src/nn/packed-modules.js';
 import { readRows, rowsIn } from '../../src/nn/packed-rows.js';
 import { add, embedding, gelu, matmul, mul, type PackedFormat, sum, transpose } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -190,12 +191,12 @@ it('modules take packed weights, which are no parameters, and free them', async 
   const device = await deviceFor(isas[0] as string, 1);
   const before = device.memory().used;
   const init = new Initializer(device, 1);
-  const parts = [new Linear<PackedWeight>(init, 32, 48), new Embedding<PackedWeight>(init, 20, 32)];
-  for (const part of parts) {
-    const floats = part.weight as unknown as Tensor;
-    Object.assign(part, { weight: PackedWeight.fromTensor(floats, 'q8_0', part instanceof Linear) });
-    floats.dispose();
-  }
+  const floats = [new Linear(init, 32, 48), new Embedding(init, 20, 32)];
+  const parts = floats.map((part) => {
+    const packed = packedModule(part, PackedWeight.fromTensor(part.weight, 'q8_0', part instanceof Linear));
+    part.weight.dispose();
+    return packed;
+  });
   expect(parts.flatMap((part) => part.namedParameters().map(([name]) => name))).toEqual(['bias']);
   expect(parts.map(({ weight }) => weight.shape)).toEqual([
     [48, 32],

@@ -1,0 +1,232 @@
+// A projection or an embedding with the changes that adapters add to it. `lora` puts these modules in place of others.
+
+import { Tensor } from '../core/tensor.js';
+import { type Activation, activate } from '../ops/activation.js';
+import { add, affineInto, scale } from '../ops/binary.js';
+import { type EmbeddingOptions, embedding } from '../ops/embedding.js';
+import { linear } from '../ops/linear.js';
+import { matmul } from '../ops/matmul.js';
+import { concat, transpose } from '../ops/move.js';
+import type { Dropout } from './dropout.js';
+import type { Lookup } from './embedding.js';
+import { columnsOf, type Projection } from './linear.js';
+import type { LoraBase, LoraLayer, LoraReader } from './lora-layer.js';
+import { Module } from './module.js';
+import { floatModule, isProjection, type WeightModule } from './packed-modules.js';
+import type { Weight } from './weight.js';
+
+/**
+ * A module and the adapters beside it. State dicts have the parameters of the module, under the name that it had alone. To
+ * merge an adapter puts a changed copy of the module in its place: the original comes back to the bit.
+ */
+export abstract class LoraModule extends Module implements LoraBase {
+  /** The module itself, or its copy that contains the merged changes. */
+  base: WeightModule;
+  readonly adapters: LoraLayer[] = [];
+  readonly #original: WeightModule;
+  readonly #merged: LoraLayer[] = [];
+
+  constructor(original: WeightModule) {
+    super();
+    this.base = original;
+    this.#original = original;
+    this.training = original.training;
+  }
+
+  override get named(): Module {
+    return this.base;
+  }
+
+  get weight(): Weight {
+    return this.base.weight;
+  }
+
+  get bias(): Tensor | null {
+    return biasOf(this.base);
+  }
+
+  /** The module without any adapter. */
+  get original(): WeightModule {
+    return this.#original;
+  }
+
+  isMerged(layer: LoraLayer): boolean {
+    return this.#merged.includes(layer);
+  }
+
+  /** Adds the change of an adapter to the weights: from now on it costs nothing. */
+  merge(layer: LoraLayer): void {
+    if (this.isMerged(layer)) return;
+    this.#merged.push(layer);
+    this.#mergeAgain();
+  }
+
+  /** Takes the change of an adapter out of the weights. The others' stays. */
+  unmerge(layer: LoraLayer): void {
+    if (!this.isMerged(layer)) return;
+    this.#merged.splice(this.#merged.indexOf(layer), 1);
+    this.#mergeAgain();
+  }
+
+  /** The adapters that are added to columns at the moment. */
+  protected changing(from: number, to: number): readonly LoraLayer[] {
+    return this.adapters.filter((each) => each.isActive && !this.isMerged(each) && each.start < to && each.end > from);
+  }
+
+  columns(start: number, end: number): Tensor {
+    const { weight } = this.#original;
+    const isOutIn = this.isTied || (!(weight instanceof Tensor) && isProjection(this.#original));
+    const matrix = weight instanceof Tensor ? weight : weight.unpack();
+    return isOutIn ? transpose(matrix.rows(start, end)) : matrix.columns(start, end);
+  }
+
+  biasColumns(start: number, end: number): Tensor | null {
+    return biasOf(this.#original)?.columns(start, end) ?? null;
+  }
+
+  /** True for an output projection that has the table of an embedding, [out, in]. */
+  protected get isTied(): boolean {
+    return 'bias' in this.#original && !isProjection(this.#original);
+  }
+
+  /** Computes the base anew from the original and all merged adapters, so that they can leave in any order. */
+  #mergeAgain(): void {
+    const original = this.#original;
+    if (this.base !== original) this.#releaseMerged();
+    this.base = original;
+    if (this.#merged.length === 0) return;
+    this.base = floatModule(original);
+    const { weight } = this.base;
+    const { device } = weight;
+    device.noGrad(() => {
+      for (const layer of this.#merged)
+        device.scope(() => {
+          const { start, end } = layer;
+          const change = layer.weightChange(this); // [in, end − start]
+          const columns = this.isTied ? weight.rows(start, end) : weight.columns(start, end);
+          affineInto(add(columns, this.isTied ? transpose(change) : change), columns, 1, false);
+          const bias = layer.biasChange(this);
+          if (bias) this.#mergeBias(bias, start, end);
+        });
+    });
+  }
+
+  #mergeBias(change: Tensor, start: number, end: number): void {
+    const own = biasOf(this.base) as Tensor;
+    const { device } = own;
+    if (own === biasOf(this.#original)) {
+      const copy = device.unscoped(() => device.empty(own.shape));
+      affineInto(own, copy, 1, false);
+      Object.assign(this.base, { bias: copy });
+    }
+    const columns = (biasOf(this.base) as Tensor).columns(start, end);
+    affineInto(add(columns, change), columns, 1, false);
+  }
+
+  /** Frees the merged copy, but not the tensors that it shares with the original. */
+  #releaseMerged(): void {
+    this.base.weight.dispose();
+    const bias = biasOf(this.base);
+    if (bias !== biasOf(this.#original)) bias?.dispose();
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#original.dispose();
+  }
+}
+
+function biasOf(module: WeightModule): Tensor | null {
+  return 'bias' in module ? module.bias : null;
+}
+
+/** A projection with adapters. */
+export class LoraLinear extends LoraModule implements Projection, LoraReader {
+  override get sections(): readonly number[] {
+    return this.base.sections ?? [this.base.weight.shape[0] as number];
+  }
+
+  forward(x: Tensor, activation: Activation = 'none', dropout: Dropout | null = null): Tensor {
+    return this.#adapted(x, 0, this.sections.length, activation, dropout);
+  }
+
+  part(x: Tensor, first: number, end: number, activation: Activation = 'none'): Tensor {
+    return this.#adapted(x, first, end, activation, null);
+  }
+
+  #adapted(x: Tensor, first: number, end: number, activation: Activation, dropout: Dropout | null): Tensor {
+    const { sections } = this;
+    const isWhole = first === 0 && end === sections.length;
+    const base = this.base as Projection; // a tied one is always read as a whole, without activation and dropout
+    const { from, to } = columnsOf(sections, first, end);
+    const adapters = this.changing(from, to);
+    if (adapters.length === 0)
+      return isWhole ? base.forward(x, activation, dropout) : base.part(x, first, end, activation);
+    const y = this.#changed(x, isWhole ? base.forward(x) : base.part(x, first, end), from, to, adapters);
+    const activated = activation === 'none' ? y : activate('Linear', y, activation);
+    return dropout?.forward(activated) ?? activated;
+  }
+
+  /** `y`, the columns `from` to below `to`, with the changes of adapters. */
+  #changed(x: Tensor, y: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
+    if (this.training && adapters.every(({ isPlain }) => isPlain)) return add(y, together(x, from, to, adapters));
+    return adapters.reduce((sum, each) => {
+      const change = within(each, from, to, each.change(x, this));
+      return add(sum, padded(each, from, to, change));
+    }, y);
+  }
+
+  enter(x: Tensor, a: Tensor): Tensor {
+    return matmul(x, a);
+  }
+
+  product(x: Tensor, start: number, end: number): Tensor {
+    const { weight } = this.original;
+    if (!(weight instanceof Tensor)) return weight.linearPart(x, start, end, null);
+    if (this.isTied) return matmul(x, weight.rows(start, end), { transposeB: true });
+    return linear(x, weight.columns(start, end));
+  }
+}
+
+/** An embedding with adapters. Their dropout is not applied, as in PEFT. */
+export class LoraEmbedding extends LoraModule implements Lookup {
+  forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
+    const y = (this.base as Lookup).forward(ids, options); // [...ids.shape, features]
+    const { scale: factor = 1, paddingId } = options;
+    const reader: LoraReader = {
+      columns: (start, end) => this.columns(start, end),
+      biasColumns: () => null,
+      enter: (_, a) => embedding(a, ids, { paddingId }),
+      product: () => (this.original as Lookup).forward(ids, { paddingId }),
+    };
+    return this.changing(0, y.shape.at(-1) as number).reduce((sum, each) => {
+      const change = each.change(ids, reader);
+      return add(sum, factor === 1 ? change : scale(change, factor));
+    }, y);
+  }
+}
+
+/** The columns of `from` to below `to` that a change of an adapter has. */
+function within({ start, end }: LoraLayer, from: number, to: number, change: Tensor): Tensor {
+  const cut = [Math.max(from, start), Math.min(to, end)] as const;
+  return cut[0] === start && cut[1] === end ? change : change.columns(cut[0] - start, cut[1] - start);
+}
+
+/** A change of an adapter with zeros on both sides, so that it has the columns `from` to below `to`. */
+function padded({ start, end }: LoraLayer, from: number, to: number, change: Tensor): Tensor {
+  const zeros = (width: number) => (width > 0 ? [change.device.zeros([...change.shape.slice(0, -1), width])] : []);
+  const parts = [...zeros(start - from), change, ...zeros(to - end)];
+  return parts.length === 1 ? change : concat(parts, -1);
+}
+
+/**
+ * The sum of plain changes as one product, with the matrices of the adapters side by side. In training rows are many: each pass
+ * over them that is saved counts, in backward, too.
+ */
+function together(x: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
+  const rows = adapters.map((each) => padded(each, from, to, within(each, from, to, scale(each.b, each.scaling))));
+  const [a, b] = [adapters.map((each) => each.a), rows];
+  const first = a.length === 1 ? (a[0] as Tensor) : concat(a, -1); // [in, sum of ranks]
+  const second = b.length === 1 ? (b[0] as Tensor) : concat(b); // [sum of ranks, out]
+  return matmul(matmul(x, first), second);
+}

@@ -1,0 +1,128 @@
+// Linear, Embedding and TiedLinear with packed weights. `quantize` and loaders put them in place of the float32 modules.
+
+import type { Tensor } from '../core/tensor.js';
+import type { Activation } from '../ops/activation.js';
+import { add, affineInto } from '../ops/binary.js';
+import type { EmbeddingOptions } from '../ops/embedding.js';
+import { transpose } from '../ops/move.js';
+import type { Dropout } from './dropout.js';
+import { Embedding, type Lookup } from './embedding.js';
+import { Initializer } from './init.js';
+import { columnsOf, Linear, type Output, type Projection, TiedLinear } from './linear.js';
+import { Module } from './module.js';
+import { PackedWeight } from './weight.js';
+
+/** A `Linear` with a packed weight [out, in]. The bias stays float32. */
+export class PackedLinear extends Module implements Projection {
+  readonly #sections: readonly number[];
+
+  constructor(
+    readonly weight: PackedWeight,
+    readonly bias: Tensor | null,
+    sections: readonly number[],
+  ) {
+    super();
+    this.#sections = sections;
+  }
+
+  override get sections(): readonly number[] {
+    return this.#sections;
+  }
+
+  forward(x: Tensor, activation: Activation = 'none', dropout: Dropout | null = null): Tensor {
+    return this.weight.linear(x, this.bias, { activation, dropout: dropout?.options });
+  }
+
+  part(x: Tensor, first: number, end: number, activation: Activation = 'none'): Tensor {
+    const { from, to } = columnsOf(this.#sections, first, end);
+    return this.weight.linearPart(x, from, to, this.bias?.columns(from, to) ?? null, { activation });
+  }
+
+  protected override release(): void {
+    super.release();
+    this.weight.dispose();
+  }
+}
+
+/** An `Embedding` with a packed table [rows, features]. */
+export class PackedEmbedding extends Module implements Lookup {
+  constructor(readonly weight: PackedWeight) {
+    super();
+  }
+
+  forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
+    return this.weight.embedding(ids, options);
+  }
+
+  protected override release(): void {
+    super.release();
+    this.weight.dispose();
+  }
+}
+
+/** A `TiedLinear` whose matrix is the packed table of an embedding. */
+export class PackedTiedLinear extends Module implements Output {
+  constructor(
+    readonly weight: PackedWeight,
+    readonly bias: Tensor | null,
+  ) {
+    super();
+  }
+
+  forward(x: Tensor): Tensor {
+    const y = this.weight.linearTransposed(x);
+    return this.bias ? add(y, this.bias) : y;
+  }
+
+  protected override release(): void {
+    super.release();
+    this.weight.dispose();
+  }
+}
+
+/** The modules that multiply with a weight, or read rows of it. */
+export type WeightModule = Linear | Embedding | TiedLinear | PackedLinear | PackedEmbedding | PackedTiedLinear;
+
+export function isWeightModule(module: Module): module is WeightModule {
+  return WEIGHT_MODULES.some((type) => module instanceof type);
+}
+
+const WEIGHT_MODULES = [Linear, Embedding, TiedLinear, PackedLinear, PackedEmbedding, PackedTiedLinear];
+
+/** True for modules whose float32 weight is [in, out], the transpose of a packed weight. */
+export function isProjection(module: Module): module is Linear | PackedLinear {
+  return module instanceof Linear || module instanceof PackedLinear;
+}
+
+/** The module with `weight` packed that stands in for `module`, with its bias. */
+export function packedModule(module: WeightModule, weight: PackedWeight): WeightModule {
+  const packed = isProjection(module)
+    ? new PackedLinear(weight, module.bias, module.sections)
+    : 'bias' in module
+      ? new PackedTiedLinear(weight, module.bias)
+      : new PackedEmbedding(weight);
+  return packed.train(module.training);
+}
+
+/** A copy of `module` with a float32 weight of its own, unpacked if need be, not trained. The bias is shared. */
+export function floatModule(module: WeightModule): Linear | Embedding | TiedLinear {
+  const { weight } = module;
+  const { device } = weight;
+  const blank = new Initializer(device, 0, true); // takes no memory
+  const [rows, cols] = weight.shape as [number, number];
+  const isOutIn = isProjection(module) && weight instanceof PackedWeight;
+  const floats = device.unscoped(() => device.empty(isOutIn ? [cols, rows] : [rows, cols]));
+  device.noGrad(() =>
+    device.scope(() => {
+      const values = weight instanceof PackedWeight ? weight.unpack() : weight;
+      affineInto(isOutIn ? transpose(values) : values, floats, 1, false);
+    }),
+  );
+  const copy = isProjection(module)
+    ? new Linear(blank, floats.shape[0] as number, module.sections, false)
+    : 'bias' in module
+      ? new TiedLinear(blank, floats, false)
+      : new Embedding(blank, rows, cols);
+  Object.assign(copy, { weight: floats }, 'bias' in module ? { bias: module.bias } : {});
+  return copy.train(module.training);
+}
