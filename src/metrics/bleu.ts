@@ -2,6 +2,7 @@
 
 import { checkOptions } from '../core/check.js';
 import { checkPaired } from './classification.js';
+import { splitWords, trimEnd } from './python-text.js';
 
 export interface BleuOptions {
   /** '13a': mteval's words, sacrebleu's default; 'none': what spaces separate. */
@@ -38,13 +39,13 @@ export function bleu(
   const { tokenize = '13a', lowercase = false } = checkOptions('bleu', options, kinds);
   const words = (text: string): string[] => {
     const line = lowercase ? text.toLowerCase() : text;
-    return (tokenize === '13a' ? tokenize13a(line) : line).split(/\s+/u).filter((word) => word !== '');
+    return splitWords(tokenize === '13a' ? tokenize13a(line) : line);
   };
   const [matches, totals] = [new Array<number>(ORDER).fill(0), new Array<number>(ORDER).fill(0)];
   let [length, referenceLength] = [0, 0];
   outputs.forEach((text, i) => {
-    const output = words(text.trimEnd());
-    const all = [references[i] as string | readonly string[]].flat().map((reference) => words(reference.trimEnd()));
+    const output = words(trimEnd(text));
+    const all = [references[i] as string | readonly string[]].flat().map((reference) => words(trimEnd(reference)));
     length += output.length;
     referenceLength += nearestLength(output.length, all);
     for (let n = 1; n <= ORDER; n++) {

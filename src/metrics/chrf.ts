@@ -2,6 +2,7 @@
 
 import { checkOptions } from '../core/check.js';
 import { checkPaired } from './classification.js';
+import { splitWords } from './python-text.js';
 
 export interface ChrfOptions {
   /** Longest n-grams of characters. Default: 6. */
@@ -69,7 +70,7 @@ function scoreOf(statistics: Statistics, beta: number): number {
 }
 
 function characterGrams(text: string, order: number): Map<string, number>[] {
-  const characters = [...text.replace(/\s+/gu, '')];
+  const characters = [...splitWords(text).join('')];
   return Array.from({ length: order }, (_, n) => counted(characters, n + 1, ''));
 }
 
@@ -77,8 +78,7 @@ const PUNCTUATION = /^[!-/:-@[-`{-~]$/;
 
 /** Words, from which punctuation at one end is taken off, as chrF++ does. */
 function wordGrams(text: string, order: number): Map<string, number>[] {
-  const words = text.split(/\s+/u).flatMap((word) => {
-    if (word === '') return [];
+  const words = splitWords(text).flatMap((word) => {
     const characters = [...word];
     if (characters.length === 1) return [word];
     if (PUNCTUATION.test(characters.at(-1) as string))

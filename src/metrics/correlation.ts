@@ -1,20 +1,23 @@
-// How well numbers follow others, with the numbers of SciPy.
+// Correlation of predicted numbers and references, as SciPy computes it.
 
 import { checkPaired } from './classification.js';
 
-/** Pearson's correlation; NaN where either side does not vary. */
+/** Pearson's correlation, from -1 to 1. NaN if either side is constant, or has a value that is NaN or infinite. */
 export function pearson(predictions: ArrayLike<number>, references: ArrayLike<number>): number {
   checkPaired('pearson', predictions, references);
-  const [a, b] = [centred(predictions), centred(references)];
-  const product = (x: readonly number[], y: readonly number[]) =>
-    x.reduce((sum, value, i) => sum + value * (y[i] as number), 0);
-  return product(a, b) / Math.sqrt(product(a, a) * product(b, b));
+  const [a, b] = [standardized(predictions), standardized(references)];
+  const sum = a.reduce((total, value, i) => total + value * (b[i] as number), 0);
+  return Math.min(1, Math.max(-1, sum));
 }
 
-/** Spearman's rank correlation: Pearson's of ranks, equal values sharing the mean of theirs. */
+/**
+ * Spearman's rank correlation: Pearson's correlation of the ranks. Equal values share the mean of their ranks. NaN if
+ * either side is constant, or if any value is NaN.
+ */
 export function spearman(predictions: ArrayLike<number>, references: ArrayLike<number>): number {
   checkPaired('spearman', predictions, references);
-  return pearson(ranks(predictions), ranks(references));
+  const hasNaN = [predictions, references].some((values) => Array.from(values).some(Number.isNaN));
+  return hasNaN ? Number.NaN : pearson(ranks(predictions), ranks(references));
 }
 
 /** The mean of (prediction − reference)². */
@@ -24,12 +27,28 @@ export function meanSquaredError(predictions: ArrayLike<number>, references: Arr
   return squares.reduce((sum, square) => sum + square, 0) / squares.length;
 }
 
-function centred(values: ArrayLike<number>): number[] {
+/**
+ * The values with mean 0 and Euclidean norm 1. NaN where all are equal: rounding can leave such values a mean that
+ * differs from them.
+ */
+function standardized(values: ArrayLike<number>): number[] {
   const all = Array.from(values);
-  const mean = all.reduce((sum, value) => sum + value, 0) / all.length;
-  return all.map((value) => value - mean);
+  if (all.every((value) => value === all[0])) return all.map(() => Number.NaN);
+  const scaled = ofUnitSize(all);
+  const mean = scaled.reduce((sum, value) => sum + value, 0) / all.length;
+  const deviations = ofUnitSize(scaled.map((value) => value - mean));
+  const norm = Math.sqrt(deviations.reduce((sum, value) => sum + value * value, 0));
+  return deviations.map((value) => value / norm);
 }
 
+/** The values divided by a power of two, which is exact, so that their sums and squares neither overflow nor vanish. */
+function ofUnitSize(values: readonly number[]): number[] {
+  const greatest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const size = 2 ** Math.min(1023, Math.floor(Math.log2(greatest)));
+  return values.map((value) => value / size);
+}
+
+/** The rank of each value, from 1; equal values share the mean of their ranks. */
 function ranks(values: ArrayLike<number>): number[] {
   const order = Array.from(values, (_, i) => i).sort((a, b) => (values[a] as number) - (values[b] as number));
   const found = new Array<number>(order.length);

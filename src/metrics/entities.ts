@@ -1,8 +1,9 @@
 import { checkPaired, type Scores, scoresOf } from './classification.js';
 
 /**
- * Precision, recall and F1 of entities, by the labels of their tokens, `B-PER`, `I-PER`, `O`: an entity is right if its kind,
- * beginning and end are. As seqeval counts by default. Throws ArgumentError if there are not as many sequences on both sides.
+ * Precision, recall and F1 of entities, given by the labels of tokens: `B-PER`, `I-PER`, `E-PER`, `S-PER`, `O`. An entity
+ * is right if its kind, its first and its last token are. Counts as seqeval does by default: B- and S- begin an entity,
+ * and so does I- or E- after another kind, after O, E- or S-. Throws ArgumentError if both sides differ in number.
  */
 export function entityScores(
   predictions: readonly (readonly string[])[],
@@ -19,18 +20,27 @@ export function entityScores(
   return scoresOf({ right, predicted, actual });
 }
 
-/** "kind start end" of each. */
+/** "kind start end" of each entity of a sequence. */
 function entitiesIn(labels: readonly string[]): string[] {
   const found: string[] = [];
   let open: { kind: string; start: number } | null = null;
+  let before = 'O';
   for (const [i, label] of [...labels, 'O'].entries()) {
-    const [, prefix = label === 'O' ? 'O' : 'I', kind = label] = /^([BIES])-(.*)$/.exec(label) ?? [];
-    const goesOn = open !== null && (prefix === 'I' || prefix === 'E') && open.kind === kind;
-    if (open !== null && !goesOn) {
+    const { tag, kind } = partsOf(label);
+    const continues = (tag === 'I' || tag === 'E') && before !== 'E' && before !== 'S' && open?.kind === kind;
+    if (open !== null && !continues) {
       found.push(`${open.kind} ${open.start} ${i}`);
       open = null;
     }
-    if (label !== 'O' && open === null) open = { kind, start: i };
+    if (tag !== 'O' && open === null) open = { kind, start: i };
+    before = tag;
   }
   return found;
+}
+
+/** The tag of a label and its kind. A label without a tag, such as `PER`, counts as inside an entity of that kind. */
+function partsOf(label: string): { tag: string; kind: string } {
+  if (label === 'O') return { tag: 'O', kind: '_' };
+  const tagged = /^([BIES])(?:-(.*))?$/s.exec(label);
+  return tagged === null ? { tag: 'I', kind: label } : { tag: tagged[1] as string, kind: tagged[2] || '_' };
 }

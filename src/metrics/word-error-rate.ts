@@ -1,4 +1,5 @@
 import { checkPaired } from './classification.js';
+import { splitWords } from './python-text.js';
 
 /**
  * Word error rate: insertions, deletions and substitutions that turn outputs into references, for each word of these; more
@@ -6,11 +7,10 @@ import { checkPaired } from './classification.js';
  */
 export function wer(outputs: readonly string[], references: readonly string[]): number {
   checkPaired('wer', outputs, references);
-  const words = (text: string) => text.split(/\s+/u).filter((word) => word !== '');
   let [edits, length] = [0, 0];
   outputs.forEach((output, i) => {
-    const reference = words(references[i] as string);
-    edits += editDistance(words(output), reference);
+    const reference = splitWords(references[i] as string);
+    edits += editDistance(splitWords(output), reference);
     length += reference.length;
   });
   return edits / length;

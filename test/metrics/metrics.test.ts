@@ -1,4 +1,4 @@
-// Metrics, compared with what sacrebleu, scikit-learn and SciPy compute (make_metrics.py).
+// Metrics, compared with the numbers of sacrebleu, scikit-learn, SciPy and seqeval (make_metrics.py).
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../src/index.js';
@@ -46,6 +46,34 @@ describe('metrics', () => {
     expect(bleu(outputs, references, { tokenize: 'none' }).score).toBeCloseTo(wanted.bleuNone, 9);
     expect(chrf(outputs, references)).toBeCloseTo(wanted.chrf, 9);
     expect(chrf(outputs, references, { wordOrder: 2 })).toBeCloseTo(wanted.chrfPlusPlus, 9);
+  });
+
+  it.each(numbersOf(expected.hard))('of numbers that are NaN, constant, huge or tiny, %i', (i) => {
+    const { sides, ...wanted } = expected.hard[i];
+    const number = (value: number | string) =>
+      typeof value === 'number' ? value : Number(value.replace('inf', 'Infinity'));
+    const [predictions, references] = sides.map((side: (number | string)[]) => side.map(number));
+    for (const [name, correlation] of Object.entries({ pearson, spearman })) {
+      const [own, value] = [correlation(predictions, references), number(wanted[name])];
+      if (Number.isNaN(value)) expect(own, name).toBeNaN();
+      else expect(own, name).toBeCloseTo(value, 12);
+    }
+  });
+
+  it.each(numbersOf(expected.spaced))("of texts with Python's white space, %i", (i) => {
+    const { outputs, references, ...wanted } = expected.spaced[i];
+    expect(bleu(outputs, references).score).toBeCloseTo(wanted.bleu, 9);
+    expect(bleu(outputs, references, { tokenize: 'none' }).score).toBeCloseTo(wanted.bleuNone, 9);
+    expect(chrf(outputs, references)).toBeCloseTo(wanted.chrf, 9);
+    expect(chrf(outputs, references, { wordOrder: 2 })).toBeCloseTo(wanted.chrfPlusPlus, 9);
+    expect(wer(['a\u0085b c\ufeffd'], ['a b c d'])).toBe(2 / 4); // one deletion, one substitution
+  });
+
+  it.each(numbersOf(expected.entities))('of entities, %i', (i) => {
+    const { predictions, references, ...wanted } = expected.entities[i];
+    const own = entityScores(predictions, references);
+    for (const [name, value] of Object.entries(wanted) as ['f1', number | null][])
+      if (value !== null) expect(own[name], name).toBeCloseTo(value, 12);
   });
 
   it('of words, tokens and entities', () => {
