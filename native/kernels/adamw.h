@@ -1,21 +1,23 @@
 // AdamW (Loshchilov & Hutter 2019) with PyTorch's arithmetic: one tensor's step, in one pass, with g' = factor·g:
 //   m = β1·m + rate1·g'    v = β2·v + rate2·g'²                        rateᵢ = 1 - βᵢ
 //   p = p·(1 - lr·weightDecay) - lr/correction1 · m / (√v/√correction2 + eps)    correctionᵢ = 1 - βᵢ^step
-// A factor that is not finite (see ClipFactor) skips the step: p, m and v stay as they are.
+// With `greatest` (AMSGrad, Reddi et al. 2018), greatest = max(greatest, v) takes the place of v in p.
+// A factor that is not finite (see ClipFactor) skips the step: p, m, v and greatest stay as they are.
 #include "kernels/shared/clip.h"
 
 struct Adamw {
   static constexpr const char* name = "adamw";
   static constexpr const char* signature =
-      "inout:p in:g inout:m inout:v in?:factor u32:count f32:lr f32:rate1 f32:rate2 f32:correction1 f32:correction2 "
+      "inout:p in:g inout:m inout:v inout?:greatest in?:factor u32:count f32:lr f32:rate1 f32:rate2 f32:correction1 f32:correction2 "
       "f32:eps f32:weightDecay";
-  Span p, g, m, v, factor;
+  Span p, g, m, v, greatest, factor;
   uint32_t count;
   float lr, rate1, rate2, correction1, correction2, eps, weightDecay;
 
   const char* check() const {
     REQUIRE(p.covers(count) && g.covers(count) && m.covers(count) && v.covers(count),
             "p, g, m or v is smaller than count");
+    REQUIRE(!greatest.present() || greatest.covers(count), "greatest is smaller than count");
     return nullptr;
   }
 
@@ -33,13 +35,18 @@ struct Adamw {
       const float* grads = context.f32(g) + first;
       float* means = context.f32(m) + first;
       float* squares = context.f32(v) + first;
+      float* tops = greatest.present() ? context.f32(greatest) + first : nullptr;
       eachVector(last - first, [&](size_t i, size_t lanes) {
         const Vf grad = loadLanes(grads + i, lanes) * splat(clip);
         const Vf mean = fma(loadLanes(means + i, lanes), beta1, grad * splat(rate1));
-        const Vf square = fma(loadLanes(squares + i, lanes), beta2, grad * grad * splat(rate2));
+        Vf square = fma(loadLanes(squares + i, lanes), beta2, grad * grad * splat(rate2));
+        storeLanes(squares + i, square, lanes);
+        if (tops) {
+          square = max(square, loadLanes(tops + i, lanes));
+          storeLanes(tops + i, square, lanes);
+        }
         const Vf step = stepSize * mean / (fma(sqrt(square), rootRate, splat(eps)));
         storeLanes(means + i, mean, lanes);
-        storeLanes(squares + i, square, lanes);
         storeLanes(params + i, fma(loadLanes(params + i, lanes), keep, -step), lanes);
       });
     });

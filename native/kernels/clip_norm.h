@@ -1,5 +1,7 @@
 // Clipping gradients by their global norm, as PyTorch's clip_grad_norm_ does: sumOfSquares for each tensor, clipFactor
-// once, then either rescale for each tensor, or adamw and sgd, which take the factor as an operand.
+// once, then either rescale for each tensor, or adamw and sgd, which take the factor as an operand. Optimizers made of
+// several commands compute their new state apart from the old one, and adopt it by adoptIfFinite.
+#include "kernels/shared/clip.h"
 
 // Partial sums of squares are float64: two words of the heap each.
 struct WidePartials {
@@ -104,3 +106,24 @@ struct Rescale {
   }
 };
 KERNEL(Rescale)
+
+// y = x, unless the factor is not finite: then the step is skipped, and y stays as it is.
+struct AdoptIfFinite {
+  static constexpr const char* name = "adoptIfFinite";
+  static constexpr const char* signature = "in:x inout:y in:factor u32:count";
+  Span x, y, factor;
+  uint32_t count;
+
+  const char* check() const {
+    REQUIRE(x.covers(count) && y.covers(count), "x or y is smaller than count");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(count, 16384, [&](uint64_t first, uint64_t last) {
+      if (leavesOut(clipOf(context, factor))) return;
+      memcpy(context.f32(y) + first, context.f32(x) + first, (last - first) * sizeof(float));
+    });
+  }
+};
+KERNEL(AdoptIfFinite)

@@ -1,15 +1,16 @@
 // Stochastic gradient descent with momentum, in PyTorch's form, in one pass:
-//   v = momentum·v + factor·g + weightDecay·p    p -= lr·v
+//   d = factor·g + weightDecay·p    v = momentum·v + (1 - dampening)·d    p -= lr·(nesterov ? d + momentum·v : v)
 // A factor that is not finite (see ClipFactor) skips the step: p and v stay as they are.
 #include "kernels/shared/clip.h"
 
 struct Sgd {
   static constexpr const char* name = "sgd";
   static constexpr const char* signature =
-      "inout:p in:g inout:v in?:factor u32:count f32:lr f32:momentum f32:weightDecay";
+      "inout:p in:g inout:v in?:factor u32:count f32:lr f32:momentum f32:dampening f32:weightDecay u32:nesterov";
   Span p, g, v, factor;
   uint32_t count;
-  float lr, momentum, weightDecay;
+  float lr, momentum, dampening, weightDecay;
+  uint32_t nesterov;
 
   const char* check() const {
     REQUIRE(p.covers(count) && g.covers(count) && v.covers(count), "p, g or v is smaller than count");
@@ -25,11 +26,13 @@ struct Sgd {
       float* velocities = context.f32(v) + first;
       eachVector(last - first, [&](size_t i, size_t lanes) {
         const Vf param = loadLanes(params + i, lanes);
-        Vf velocity = loadLanes(grads + i, lanes) * splat(clip);
-        if (weightDecay != 0) velocity = fma(param, splat(weightDecay), velocity);
+        Vf direction = loadLanes(grads + i, lanes) * splat(clip);
+        if (weightDecay != 0) direction = fma(param, splat(weightDecay), direction);
+        Vf velocity = dampening != 0 ? direction * splat(1 - dampening) : direction;
         if (momentum != 0) velocity = fma(loadLanes(velocities + i, lanes), splat(momentum), velocity);
         storeLanes(velocities + i, velocity, lanes);
-        storeLanes(params + i, fma(velocity, splat(-lr), param), lanes);
+        const Vf step = nesterov ? fma(velocity, splat(momentum), direction) : velocity;
+        storeLanes(params + i, fma(step, splat(-lr), param), lanes);
       });
     });
   }

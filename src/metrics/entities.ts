@@ -23,12 +23,12 @@ export function entityScores(
 /** "kind start end" of each entity of a sequence. */
 function entitiesIn(labels: readonly string[]): string[] {
   const found: string[] = [];
-  let open: { kind: string; start: number } | null = null;
+  let open: { readonly kind: string; readonly start: number } | null = null;
   let before = 'O';
   for (const [i, label] of [...labels, 'O'].entries()) {
     const { tag, kind } = partsOf(label);
-    const continues = (tag === 'I' || tag === 'E') && before !== 'E' && before !== 'S' && open?.kind === kind;
-    if (open !== null && !continues) {
+    const mayContinue = (tag === 'I' || tag === 'E') && before !== 'E' && before !== 'S';
+    if (open !== null && !(mayContinue && open.kind === kind)) {
       found.push(`${open.kind} ${open.start} ${i}`);
       open = null;
     }

@@ -6,7 +6,7 @@ import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, div, maximum, mul, scale } from '../ops/binary.js';
 import { mean } from '../ops/reduce.js';
 import { rsqrt, sqrt } from '../ops/unary.js';
-import { clipFactor, gradsToClip } from './clip.js';
+import { adopt, clipFactor, gradsToClip } from './clip.js';
 import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
@@ -88,7 +88,10 @@ export class Adafactor implements Optimizer {
     return states.set('exp_avg_sq_col', zeros([...shape.slice(0, -2), shape.at(-1) as number]));
   }
 
-  /** One step; `lr` is ignored with `relativeStep`. Throws ArgumentError if `maxNorm` is given but no gradient is there. */
+  /**
+   * One step; `lr` is ignored with `relativeStep`. With `maxNorm` a step whose gradients have no finite norm changes
+   * nothing, but it counts as a step in the rates. Throws ArgumentError if `maxNorm` is given but no gradient is there.
+   */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr, maxNorm } = checkOptions('Adafactor.step', options, { lr: 'notNegative', maxNorm: 'any' });
     const grads = maxNorm === undefined ? null : gradsToClip('Adafactor', this.params, maxNorm);
@@ -100,13 +103,13 @@ export class Adafactor implements Optimizer {
           const { grad } = entry.param;
           if (grad === null) continue;
           entry.steps++;
-          device.scope(() => this.#update(entry, factor ? mul(grad, factor) : grad, lr));
+          device.scope(() => this.#update(entry, factor ? mul(grad, factor) : grad, factor, lr));
         }
       }),
     );
   }
 
-  #update({ param, group, tensors, steps }: Entry, g: Tensor, given: number | undefined): void {
+  #update({ param, group, tensors, steps }: Entry, g: Tensor, factor: Tensor | null, given: number | undefined): void {
     const { lr, eps, clipThreshold, decayRate, beta1, relativeStep, warmupInit, scaleParameter, weightDecay } =
       this.#options;
     const relative = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
@@ -118,11 +121,13 @@ export class Adafactor implements Optimizer {
       : param.device.tensor([rate]).reshape();
     const rest = steps ** decayRate; // 1 − β₂ of this step
     const squares = add(mul(g, g), eps[0]);
-    const blend = (name: string, value: Tensor) => {
+    /** The running mean `name` after `value`, which has the share `rate` in it. */
+    const blend = (name: string, value: Tensor, rate = rest) => {
       const state = tensors.get(name) as Tensor;
-      affineInto(state, state, 1 - rest, false);
-      affineInto(value, state, rest, true);
-      return state;
+      const mean = scale(state, 1 - rate);
+      affineInto(value, mean, rate, true);
+      adopt(mean, state, factor);
+      return mean;
     };
     let update: Tensor;
     if (param.shape.length < 2) update = mul(rsqrt(blend('exp_avg_sq', squares)), g);
@@ -134,15 +139,12 @@ export class Adafactor implements Optimizer {
       update = mul(mul(byRow, byCol), g);
     }
     update = mul(div(update, maximum(scale(rootMeanSquare(update), 1 / clipThreshold), 1)), size);
-    if (beta1 !== null) {
-      const average = tensors.get('exp_avg') as Tensor;
-      affineInto(average, average, beta1, false);
-      affineInto(update, average, 1 - beta1, true);
-      update = average;
-    }
+    if (beta1 !== null) update = blend('exp_avg', update, 1 - beta1);
+    const next = scale(param, 1);
     const decay = group.weightDecay ?? weightDecay;
-    if (decay !== 0) affineInto(mul(param, size), param, -decay, true);
-    affineInto(update, param, -1, true);
+    if (decay !== 0) affineInto(mul(param, size), next, -decay, true);
+    affineInto(update, next, -1, true);
+    adopt(next, param, factor);
   }
 
   zeroGrad(): void {

@@ -1,4 +1,4 @@
-import { checkArray, checkKnown, checkNumber, isFraction, isNotNegative } from '../core/check.js';
+import { checkArray, checkKnown, checkNumber, checkOneOf, isFraction, isNotNegative } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
 import { FormatError, SimdformerError } from '../core/errors.js';
@@ -26,6 +26,11 @@ export interface AdamWOptions {
   eps?: number | undefined;
   /** Of groups without their own. Default: 0.01. */
   weightDecay?: number | undefined;
+  /**
+   * Divides by the greatest running mean of squared gradients so far instead of the current one (AMSGrad, Reddi et al.
+   * 2018), which takes half as much state again. Default: false.
+   */
+  amsgrad?: boolean | undefined;
 }
 
 /** Parameters with settings of their own: usually biases and norms without weight decay. */
@@ -49,6 +54,8 @@ interface Entry {
   readonly index: number;
   readonly m: Tensor;
   readonly v: Tensor;
+  /** The greatest values that `v` has had, for AMSGrad. */
+  readonly greatest: Tensor | null;
   readonly lr: number | Scalar;
   readonly weightDecay: number;
   /** Steps in which it had a gradient. */
@@ -93,8 +100,9 @@ export class AdamW implements Optimizer {
       beta2 = 0.999,
       eps = 1e-8,
       weightDecay = 0.01,
-    } = checkKnown('AdamW', options, ['lr', 'beta1', 'beta2', 'eps', 'weightDecay']);
-    this.#options = { lr, beta1, beta2, eps, weightDecay };
+      amsgrad = false,
+    } = checkKnown('AdamW', options, ['lr', 'beta1', 'beta2', 'eps', 'weightDecay', 'amsgrad']);
+    this.#options = { lr, beta1, beta2, eps, weightDecay, amsgrad };
     checkValues(this.#options);
     checkArray('AdamW', 'params', params, 'an array of tensors');
     const groups: readonly ParameterGroup[] = isGroups(params) ? params : [{ params }];
@@ -112,8 +120,9 @@ export class AdamW implements Optimizer {
     let index = 0;
     this.#entries = groups.flatMap(({ params, lr = this.#lr, weightDecay = this.#options.weightDecay }) =>
       params.map((param) => {
-        const [m, v] = device.unscoped(() => [device.zeros(param.shape), device.zeros(param.shape)] as const);
-        return { param, index: index++, m, v, lr, weightDecay, steps: 0, counted: 0 };
+        const zeros = () => device.unscoped(() => device.zeros(param.shape));
+        const [m, v, greatest] = [zeros(), zeros(), amsgrad ? zeros() : null];
+        return { param, index: index++, m, v, greatest, lr, weightDecay, steps: 0, counted: 0 };
       }),
     );
   }
@@ -186,13 +195,13 @@ export class AdamW implements Optimizer {
       maxNorm === undefined ? null : clipFactor(gradsToClip('AdamW', this.params, maxNorm), maxNorm, this.gradNorm);
     const shared = { factor, eps, rate1: 1 - beta1, rate2: 1 - beta2 };
     for (const entry of this.#entries) {
-      const { param, m, v, lr, weightDecay } = entry;
+      const { param, m, v, greatest, lr, weightDecay } = entry;
       const g = param.grad;
       if (g === null) continue;
       const corrections = records ? this.#countInRuns(entry) : this.#count(entry);
       this.#device.emit(
         'adamw',
-        { p: param, g, m, v, count: param.size, lr, weightDecay, ...corrections, ...shared },
+        { p: param, g, m, v, greatest, count: param.size, lr, weightDecay, ...corrections, ...shared },
         14 * param.size,
       );
     }
@@ -205,13 +214,14 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * The running means of parameter i as `i.exp_avg` and `i.exp_avg_sq`, which are PyTorch's names, the number of steps as
-   * `step`, and as `i.step` its own if they are fewer.
+   * The running means of parameter i as `i.exp_avg`, `i.exp_avg_sq` and, with `amsgrad`, `i.max_exp_avg_sq`, which are
+   * PyTorch's names. The number of steps is `step`; a parameter that has taken fewer has its own as `i.step`.
    */
   state(): OptimizerState {
-    const tensors = this.#entries.flatMap(({ m, v, index: i }): [string, Tensor][] => [
+    const tensors = this.#entries.flatMap(({ m, v, greatest, index: i }): [string, Tensor][] => [
       [`${i}.exp_avg`, m],
       [`${i}.exp_avg_sq`, v],
+      ...(greatest === null ? [] : [[`${i}.max_exp_avg_sq`, greatest] as [string, Tensor]]),
     ]);
     const missed = this.#entries.flatMap(({ steps, index: i }) => (steps < this.steps ? [[`${i}.step`, steps]] : []));
     return { tensors: new Map(tensors), numbers: { step: this.steps, ...Object.fromEntries(missed) } };
@@ -235,19 +245,13 @@ export class AdamW implements Optimizer {
 
   /** See `Optimizer.shard`. */
   shard(own: ReadonlySet<Tensor>): void {
-    this.#entries = keepOwn(this.#entries, own, ({ m, v }) => {
-      m.dispose();
-      v.dispose();
-    });
+    this.#entries = keepOwn(this.#entries, own, disposeState);
   }
 
   /** Gives the memory of the state back. The parameters stay. */
   dispose(): void {
     this.gradNorm.dispose();
-    for (const { m, v } of this.#entries) {
-      m.dispose();
-      v.dispose();
-    }
+    for (const entry of this.#entries) disposeState(entry);
   }
 
   [Symbol.dispose](): void {
@@ -255,11 +259,16 @@ export class AdamW implements Optimizer {
   }
 }
 
+function disposeState({ m, v, greatest }: Entry): void {
+  for (const tensor of [m, v, greatest]) tensor?.dispose();
+}
+
 function isGroups(params: readonly Tensor[] | readonly ParameterGroup[]): params is readonly ParameterGroup[] {
   return Array.isArray(params) && params.length > 0 && params.every((each) => Array.isArray(each?.params));
 }
 
-function checkValues({ lr, beta1, beta2, eps, weightDecay }: Complete<AdamWOptions>): void {
+function checkValues({ lr, beta1, beta2, eps, weightDecay, amsgrad }: Complete<AdamWOptions>): void {
+  checkOneOf('AdamW', 'amsgrad', amsgrad, [true, false]);
   checkNumber('AdamW', 'lr', lr, isNotNegative, 'a number, 0 or more');
   checkNumber('AdamW', 'beta1', beta1, isFraction, 'a number from 0 to below 1');
   checkNumber('AdamW', 'beta2', beta2, isFraction, 'a number from 0 to below 1');

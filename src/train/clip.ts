@@ -1,6 +1,7 @@
 import { checkNumber } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import { affineInto } from '../ops/binary.js';
 import { checkLeaves } from './optimizer.js';
 
 /**
@@ -63,4 +64,13 @@ export function gradsOf(op: string, params: readonly Tensor[]): Tensor[] {
   if (grads.length === 0)
     throw new ArgumentError(`${op}: no parameter has a gradient: call backward() before, or run the program that does`);
   return grads;
+}
+
+/**
+ * Copies `value` into `state`. With a `factor` of `clipFactor` that is NaN, because a gradient is not finite, `state`
+ * stays as it is: the step is skipped.
+ */
+export function adopt(value: Tensor, state: Tensor, factor: Tensor | null): void {
+  if (factor === null) affineInto(value, state, 1, false);
+  else state.device.emit('adoptIfFinite', { x: value, y: state, factor, count: state.size });
 }

@@ -3,7 +3,7 @@ import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { add, affineInto, mul, scale } from '../ops/binary.js';
 import { sign } from '../ops/unary.js';
-import { clipFactor, gradsToClip } from './clip.js';
+import { adopt, clipFactor, gradsToClip } from './clip.js';
 import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
@@ -65,7 +65,10 @@ export class Lion implements Optimizer {
     );
   }
 
-  /** One step; see `Optimizer.step`. Throws ArgumentError if `maxNorm` is given but no gradient is there. */
+  /**
+   * One step; see `Optimizer.step`. With `maxNorm` a step whose gradients have no finite norm changes nothing. Throws
+   * ArgumentError if `maxNorm` is given but no gradient is there.
+   */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('Lion.step', options, ['lr', 'maxNorm']);
     checkNumber('Lion', 'lr', lr, isNotNegative, 'a number, 0 or more');
@@ -80,10 +83,12 @@ export class Lion implements Optimizer {
           const g = factor ? mul(param.grad, factor) : param.grad;
           const rate = group.lr ?? lr;
           const direction = sign(add(scale(m, beta1), scale(g, 1 - beta1)));
-          affineInto(param, param, 1 - rate * (group.weightDecay ?? weightDecay), false);
-          affineInto(direction, param, -rate, true);
-          affineInto(m, m, beta2, false);
-          affineInto(g, m, 1 - beta2, true);
+          const next = scale(param, 1 - rate * (group.weightDecay ?? weightDecay));
+          affineInto(direction, next, -rate, true);
+          const mean = scale(m, beta2);
+          affineInto(g, mean, 1 - beta2, true);
+          adopt(next, param, factor);
+          adopt(mean, m, factor);
         }
       }),
     );

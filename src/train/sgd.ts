@@ -1,6 +1,7 @@
-import { checkKnown, checkNumber, isFraction, isNotNegative } from '../core/check.js';
+import { checkKnown, checkNumber, checkOptions, isNotNegative } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import type { Device } from '../core/device.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
@@ -18,8 +19,12 @@ import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 export interface SGDOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
   lr?: number | undefined;
-  /** The share of the previous direction in the next. Default: 0. */
+  /** The share of the previous direction in the next, from 0 to below 1. Default: 0. */
   momentum?: number | undefined;
+  /** With `momentum`, the share of the gradient that the direction leaves out after a parameter's first step. Default: 0. */
+  dampening?: number | undefined;
+  /** Nesterov momentum, which needs `momentum` above 0 and no `dampening`. Default: false. */
+  nesterov?: boolean | undefined;
   /** Times the parameter, added to its gradient; of groups without their own. Default: 0. */
   weightDecay?: number | undefined;
 }
@@ -27,18 +32,21 @@ export interface SGDOptions {
 /** One parameter and its state. */
 interface Entry {
   readonly param: Tensor;
-  /** Among the parameters. */
+  /** Its place among the parameters. */
   readonly index: number;
   readonly v: Tensor;
   readonly group: ParameterGroup;
+  /** True once `v` has a direction. */
+  isMoving: boolean;
 }
 
 /**
- * Stochastic gradient descent with momentum, PyTorch's form: d = g + weightDecay·p, v = momentum·v + d, p = p − lr·v.
- * Parameters without a gradient are left alone.
+ * Stochastic gradient descent with PyTorch's momentum: d = g + weightDecay·p, v = momentum·v + (1 − dampening)·d,
+ * p = p − lr·v; with `nesterov` p = p − lr·(d + momentum·v). Without momentum, and in a parameter's first step, v = d. Parameters without a
+ * gradient are left alone.
  *
- * In a recorded program `step` leaves a scalar for the rate: `program.run({ lr })`. Without it a run has the rate that was
- * set last, by whichever step or run.
+ * In a recorded program `step` leaves a scalar for the rate: `program.run({ lr })`. A run without it has the rate that
+ * the latest step or run has set.
  */
 export class SGD implements Optimizer {
   readonly params: readonly Tensor[];
@@ -50,11 +58,16 @@ export class SGD implements Optimizer {
 
   /** `params`, and what it throws: as AdamW's. */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: SGDOptions = {}) {
-    const { lr = 1e-3, momentum = 0, weightDecay = 0 } = checkKnown('SGD', options, ['lr', 'momentum', 'weightDecay']);
-    this.#options = { lr, momentum, weightDecay };
-    checkNumber('SGD', 'lr', lr, isNotNegative, 'a number, 0 or more');
-    checkNumber('SGD', 'momentum', momentum, isFraction, 'a number from 0 to below 1');
-    checkNumber('SGD', 'weightDecay', weightDecay, isNotNegative, 'a number, 0 or more');
+    const kinds = {
+      ...({ lr: 'notNegative', momentum: 'fraction', dampening: 'any', nesterov: 'boolean' } as const),
+      weightDecay: 'notNegative' as const,
+    };
+    const given = checkOptions('SGD', options, kinds);
+    const { lr = 1e-3, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = given;
+    checkNumber('SGD', 'dampening', dampening, Number.isFinite, 'a finite number');
+    if (nesterov && (momentum === 0 || dampening !== 0))
+      throw new ArgumentError('SGD: nesterov needs a momentum above 0 and a dampening of 0');
+    this.#options = { lr, momentum, dampening, nesterov, weightDecay };
     const groups = groupsOf('SGD', params);
     this.params = groups.flatMap((group) => group.params);
     this.settings = settingsOf(this.#options, groups);
@@ -65,7 +78,7 @@ export class SGD implements Optimizer {
     this.#entries = groups.flatMap((group) =>
       group.params.map((param) => {
         const v = device.unscoped(() => device.zeros(param.shape));
-        return { param, index: index++, v, group };
+        return { param, index: index++, v, group, isMoving: false };
       }),
     );
   }
@@ -73,7 +86,7 @@ export class SGD implements Optimizer {
   /**
    * One step; `lr` is that of the options by default. With `maxNorm` the gradients count as scaled down to that global
    * norm, and nothing changes if it is not finite. Throws ArgumentError if no gradient is there and `maxNorm` is given or a
-   * program is being recorded.
+   * program is being recorded. With `dampening` every parameter must have taken a step before a program is recorded.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
@@ -81,31 +94,55 @@ export class SGD implements Optimizer {
     if (this.#device.recording) gradsOf('SGD', this.params);
     const grads = maxNorm === undefined ? null : gradsToClip('SGD', this.params, maxNorm);
     this.#lr.value = lr;
-    const { momentum, weightDecay } = this.#options;
+    const { momentum, nesterov, weightDecay } = this.#options;
+    const shared = { momentum, nesterov: Number(nesterov) };
     const norm = grads && this.#device.empty([]);
     const factor = norm && clipFactor(grads, maxNorm as number, norm);
-    for (const { param: p, v, group } of this.#entries) {
+    for (const entry of this.#entries) {
+      const { param: p, v, group } = entry;
       const g = p.grad;
       if (g === null) continue;
-      const own = { lr: group.lr ?? this.#lr, momentum, weightDecay: group.weightDecay ?? weightDecay, factor };
-      this.#device.emit('sgd', { p, g, v, count: p.size, ...own }, 6 * p.size);
+      const own = { lr: group.lr ?? this.#lr, weightDecay: group.weightDecay ?? weightDecay, factor };
+      const dampening = this.#dampeningOf(entry);
+      this.#device.emit('sgd', { p, g, v, count: p.size, dampening, ...shared, ...own }, 6 * p.size);
     }
     factor?.dispose();
     norm?.dispose();
+  }
+
+  /** The dampening of this step: the first direction of a parameter is its whole gradient. */
+  #dampeningOf(entry: Entry): number {
+    const { momentum, dampening } = this.#options;
+    if (momentum === 0) return 0; // as in PyTorch
+    if (entry.isMoving || dampening === 0) return dampening;
+    if (this.#device.recording)
+      throw new ArgumentError('SGD: take a step before recording a program, as dampening spares the first one');
+    entry.isMoving = true;
+    return 0;
   }
 
   zeroGrad(): void {
     for (const param of this.params) param.zeroGrad();
   }
 
-  /** The last direction of parameter i as `i.momentum_buffer`, which is PyTorch's name. */
+  /**
+   * The last direction of parameter i as `i.momentum_buffer`, which is PyTorch's name. With `dampening`, `i.moving` is 0
+   * for parameters that have taken no step yet.
+   */
   state(): OptimizerState {
-    return { tensors: new Map(this.#entries.map(({ v, index }) => [`${index}.momentum_buffer`, v])), numbers: {} };
+    const still = this.#entries.filter(({ isMoving }) => !isMoving && this.#options.dampening !== 0);
+    return {
+      tensors: new Map(this.#entries.map(({ v, index }) => [`${index}.momentum_buffer`, v])),
+      numbers: Object.fromEntries(still.map(({ index }) => [`${index}.moving`, 0])),
+    };
   }
 
   loadState(state: Parameters<Optimizer['loadState']>[0]): void {
-    const { tensors } = renamed(state, { v: 'momentum_buffer' }); // as version 0.1.0 called it
+    const { tensors, numbers } = renamed(state, { v: 'momentum_buffer' }); // as version 0.1.0 called it
+    if (!Object.values(numbers).every((value) => value === 0))
+      throw new FormatError('SGD: the state has numbers that are none of its own');
     loadTensors('SGD', this.state().tensors, tensors);
+    for (const entry of this.#entries) entry.isMoving = numbers[`${entry.index}.moving`] !== 0;
   }
 
   /** See `Optimizer.shard`. */

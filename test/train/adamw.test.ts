@@ -19,7 +19,7 @@ import { draw, normOf, setGradients } from './gradients.js';
 function reference(
   params: Float32Array[],
   grads: Float32Array[][],
-  options: Complete<AdamWOptions>,
+  options: Omit<Complete<AdamWOptions>, 'amsgrad'>,
   maxNorm = Infinity,
 ) {
   const { lr, beta1, beta2, eps, weightDecay } = options;

@@ -1,4 +1,5 @@
-"""Parameters after some steps of transformers' Adafactor, and of Lion by its paper's formula: writes optimizers.json.
+"""Parameters after some steps of torch's SGD and AdamW, of transformers' Adafactor, and of Lion by its paper's formula:
+writes optimizers.json.
 
     python test/train/make_optimizers.py
 """
@@ -42,6 +43,22 @@ CASES = [
     ),
     ("Lion", {"lr": 0.01}, lambda p: Lion(p, 0.01)),
     ("Lion", {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "weightDecay": 0.1}, lambda p: Lion(p, 0.01, (0.8, 0.95), 0.1)),
+    (
+        "SGD",
+        {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weightDecay": 0.01},
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    ),
+    (
+        "SGD",
+        {"lr": 0.1, "momentum": 0.9, "dampening": 0.3},
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3),
+    ),
+    ("SGD", {"lr": 0.1, "dampening": 0.3}, lambda p: torch.optim.SGD(p, lr=0.1, dampening=0.3)),
+    (
+        "AdamW",
+        {"lr": 0.02, "beta2": 0.5, "amsgrad": True},
+        lambda p: torch.optim.AdamW(p, lr=0.02, betas=(0.9, 0.5), amsgrad=True),
+    ),
 ]
 
 cases = []

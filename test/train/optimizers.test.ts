@@ -1,12 +1,24 @@
-// Lion and Adafactor, compared with what transformers and the paper's formula give (make_optimizers.py), and which parameters
-// learn.
+// Optimizers, compared with torch, with transformers' Adafactor and with the formula of Lion's paper (make_optimizers.py),
+// and which parameters learn.
 import { describe, expect, it } from 'vitest';
-import { ArgumentError, Transformer } from '../../src/index.js';
-import { Adafactor, freeze, Lion, layerwiseGroups, parameterGroups, unfreeze } from '../../src/train/index.js';
+import { ArgumentError, type Tensor, Transformer } from '../../src/index.js';
+import { mul, sum } from '../../src/ops/index.js';
+import {
+  Adafactor,
+  AdamW,
+  freeze,
+  Lion,
+  layerwiseGroups,
+  parameterGroups,
+  SGD,
+  unfreeze,
+} from '../../src/train/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import cases from './optimizers.json' with { type: 'json' };
 
 const device = await deviceFor(isas[0]!, 2);
+
+const optimizers = { Adafactor, AdamW, Lion, SGD };
 
 describe('optimizers', () => {
   it.each(cases.map((_, i) => i))('give the parameters of the reference, and go on from their state: %i', async (i) => {
@@ -17,7 +29,7 @@ describe('optimizers', () => {
         param.requiresGrad = true;
         return param;
       });
-      return { params, optimizer: name === 'Lion' ? new Lion(params, options) : new Adafactor(params, options) };
+      return { params, optimizer: new optimizers[name as keyof typeof optimizers](params, options) };
     };
     let { params, optimizer } = begin();
     for (const [step, all] of gradients.entries()) {
@@ -48,10 +60,42 @@ describe('optimizers', () => {
     }
   });
 
+  it.each(Object.entries(optimizers))('%s skips a step whose gradients are not finite', async (_, Optimizer) => {
+    const params = [
+      device.tensor([1, 2, 3, 4], [2, 2], { requiresGrad: true }),
+      device.tensor([5, 6], [2], { requiresGrad: true }),
+    ];
+    const optimizer = new Optimizer(params, { lr: 0.1, weightDecay: 0.1 });
+    const step = (factors: readonly number[]) => {
+      device.scope(() => {
+        factors.forEach((factor, i) => void sum(mul(params[i] as Tensor, device.tensor([factor, 1]))).backward());
+        optimizer.step({ maxNorm: 1 });
+        optimizer.zeroGrad();
+      });
+    };
+    const values = async () => {
+      const all = [...params, ...optimizer.state().tensors.values()];
+      return Promise.all(all.map(async (tensor) => [...((await tensor.data()) as Float32Array)]));
+    };
+    step([1, 2]);
+    const before = await values();
+    for (const bad of [Number.NaN, Infinity, -Infinity]) step([bad, 1]);
+    expect(await values()).toEqual(before);
+    step([2, 1]);
+    const after = await values();
+    expect(after).not.toEqual(before);
+    expect(after.flat().every(Number.isFinite)).toBe(true);
+    optimizer.dispose();
+  });
+
   it('refuse options that make no sense together', () => {
     const params = [device.tensor([1, 2])];
     expect(() => new Adafactor(params, { lr: 1, relativeStep: true })).toThrow(ArgumentError);
     expect(() => new Lion(params, { beta1: 1 })).toThrow(ArgumentError);
+    expect(() => new SGD(params, { nesterov: true })).toThrow('nesterov needs a momentum above 0');
+    expect(() => new SGD(params, { nesterov: true, momentum: 0.9, dampening: 0.1 })).toThrow(ArgumentError);
+    expect(() => new SGD(params, { dampening: Number.NaN })).toThrow(ArgumentError);
+    expect(() => new AdamW(params, { amsgrad: 1 as never })).toThrow(ArgumentError);
   });
 });
 
