@@ -2,14 +2,14 @@ import cliProgress from 'cli-progress';
 import type { Progress, Validation } from '../train/fit.js';
 import { duration } from './duration.js';
 
-/** Shows a training run: the first two are for `fit`, `stop` ends it. */
+/** Shows a training run: `fit` calls the first two, `stop` ends it. */
 interface ProgressView {
   onStep(progress: Progress): void;
   onValidation(validation: Validation): void;
   stop(): void;
 }
 
-/** Single losses differ too much to be read; shown is their exponential mean. */
+/** The exponential mean of the losses is shown, because single ones differ too much. */
 const SMOOTHING = 0.9;
 /** Seconds between two lines where there is no terminal. */
 const LINE_EVERY = 5;
@@ -27,13 +27,13 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
         const { loss, speed, left } = describe(progress);
         if (progress.seconds < next && progress.step < progress.steps) return;
         next = progress.seconds + LINE_EVERY;
-        stream.write(`step ${progress.step}/${progress.steps}, loss ${loss}, ${speed}, ${left} left\n`);
+        stream.write(`step ${progress.step}/${progress.steps}, smoothed loss ${loss}, ${speed}, ${left} left\n`);
       },
-      onValidation: ({ step, metrics }) => void stream.write(`step ${step}, validation: ${list(metrics)}\n`),
+      onValidation: (validation) => void stream.write(`${describeValidation(validation)}\n`),
       stop() {},
     };
   }
-  const format = '{bar} {percentage}% | loss {loss} | {speed} | {left} left{validation}';
+  const format = '{bar} {percentage}% | smoothed loss {loss} | {speed} | {left} left{validation}';
   // Who is killed could not show the cursor again, nor let long lines wrap again.
   const bar = new cliProgress.SingleBar(
     { stream, format, hideCursor: false, linewrap: true, barsize: 20 },
@@ -50,10 +50,17 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
     },
     onValidation({ metrics }) {
       const [first] = Object.entries(metrics); // one has room in 80 columns
-      if (first) validation = ` | ${first[0]} ${first[1].toFixed(4)}`;
+      if (first) validation = ` | validation ${first[0]} ${first[1].toFixed(4)}`;
     },
     stop: () => bar.stop(),
   };
+}
+
+/** "step 500, validation: loss 0.0733", or the same of an average of weights, with whether it is saved. */
+function describeValidation({ step, metrics, averageIsKept }: Validation): string {
+  if (averageIsKept === undefined) return `step ${step}, validation: ${list(metrics)}`;
+  const outcome = averageIsKept ? 'better, saved' : 'not better, not saved';
+  return `step ${step}, validation of the averaged weights: ${list(metrics)} (${outcome})`;
 }
 
 /** "wordError 0.2104, tokenError 0.0510". */

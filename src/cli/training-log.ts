@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync }
 import { isObject } from '../core/check.js';
 import { type Curve, curvesSvg } from '../inspect/svg.js';
 import { withPath } from '../io/atomic-write.js';
-import type { Progress, Validation } from '../train/fit.js';
+import type { FitResult, Progress, Validation } from '../train/fit.js';
 
 /** A line of the log: a step, or a validation after it. */
 type Entry = { step: number; loss: number; learningRate: number; seconds: number } | Validation;
@@ -32,11 +32,17 @@ export class TrainingLog {
 
   onValidation(validation: Validation): void {
     // The first that a run does where it was killed between its last checkpoint and its end.
-    this.#begin(validation.step, (entry) => 'loss' in entry);
+    const isOfAverage = isAverage(validation);
+    this.#begin(validation.step, (entry) => 'loss' in entry || (isOfAverage && !isAverage(entry)));
     this.#add(validation);
   }
 
-  /** Throws what kept the log from being written. */
+  /** Writes which weights the run has ended with: the log's last line. */
+  onEnd({ step, weights }: Pick<FitResult, 'step' | 'weights'>): void {
+    this.#write(() => appendFileSync(this.path, `${JSON.stringify({ step, saved: weights })}\n`));
+  }
+
+  /** Throws the error that kept the log from being written. */
   check(): void {
     if (this.#error !== undefined) throw this.#error;
   }
@@ -50,7 +56,7 @@ export class TrainingLog {
       'loss' in entry ? [[entry.step, entry.loss ?? Number.NaN] as const] : [],
     );
     if (losses.length === 0) return undefined;
-    const validations = entries.filter((entry) => 'metrics' in entry);
+    const validations = entries.flatMap((entry) => ('metrics' in entry && !isAverage(entry) ? [entry] : []));
     const names = new Set(validations.flatMap(({ metrics }) => Object.keys(metrics)));
     const curves: Curve[] = [{ name: 'training loss', points: means(losses) }];
     for (const name of names) {
@@ -112,6 +118,9 @@ export class TrainingLog {
     return { entries, size };
   }
 }
+
+/** True for the validation of an average of weights. */
+const isAverage = (entry: Entry) => 'averageIsKept' in entry;
 
 function parseLine(line: string): Entry | undefined {
   if (!line.endsWith('\n')) return undefined; // what is written next would be in it

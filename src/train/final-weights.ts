@@ -1,6 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
-import type { FitOptions } from './fit-options.js';
+import type { FitOptions, WeightsKind } from './fit-options.js';
 
 /** The weights that a run ends with: those of its last step, or others that are gathered meanwhile. */
 export interface FinalWeights {
@@ -8,9 +8,11 @@ export interface FinalWeights {
   update(step: number): void;
   /** Called after validation number `count`; `best` says that none before was better. */
   validated(count: number, best: boolean): void;
-  /** Puts them into the model; there were `count` validations. */
+  /** The kind of weights that `finish` puts into the model after `count` validations. */
+  kind(count: number): WeightsKind;
+  /** Puts the weights into the model; there were `count` validations. */
   finish(count: number): void;
-  /** What a checkpoint must hold of them, by name. */
+  /** Everything that a checkpoint must hold of them, by name. */
   tensors(): [string, Tensor][];
   dispose(): void;
 }
@@ -28,6 +30,9 @@ export function finalWeightsOf(
 class Last implements FinalWeights {
   update(): void {}
   validated(): void {}
+  kind(): WeightsKind {
+    return 'last';
+  }
   finish(): void {}
   tensors(): [string, Tensor][] {
     return [];
@@ -35,8 +40,8 @@ class Last implements FinalWeights {
   dispose(): void {}
 }
 
-/** A copy of all parameters that outlives scopes. */
-class Copy {
+/** A copy of all parameters that outlives scopes, zeros at first. */
+export class WeightsCopy {
   readonly tensors: readonly Tensor[];
 
   constructor(private readonly params: readonly Tensor[]) {
@@ -71,13 +76,13 @@ class Copy {
  * Exponential moving average: after step t with decay min(d, (t − 1) / (t + 9)), so that it forgets early weights fast.
  */
 class MovingAverage implements FinalWeights {
-  readonly #copy: Copy;
+  readonly #copy: WeightsCopy;
 
   constructor(
     params: readonly Tensor[],
     private readonly decay: number,
   ) {
-    this.#copy = new Copy(params);
+    this.#copy = new WeightsCopy(params);
   }
 
   update(step: number): void {
@@ -86,6 +91,10 @@ class MovingAverage implements FinalWeights {
   }
 
   validated(): void {}
+
+  kind(): WeightsKind {
+    return 'average';
+  }
 
   finish(): void {
     this.#copy.restore();
@@ -103,22 +112,26 @@ class MovingAverage implements FinalWeights {
 /** The mean of the weights at the last validations (checkpoint averaging, as in the paper's §6.1). */
 class MeanOfLast implements FinalWeights {
   /** Validation n is in place n modulo their number. */
-  readonly #copies: readonly Copy[];
+  readonly #copies: readonly WeightsCopy[];
 
   constructor(params: readonly Tensor[], number: number) {
-    this.#copies = Array.from({ length: number }, () => new Copy(params));
+    this.#copies = Array.from({ length: number }, () => new WeightsCopy(params));
   }
 
   update(): void {}
 
   validated(count: number): void {
-    (this.#copies[count % this.#copies.length] as Copy).blend(0, 1);
+    (this.#copies[count % this.#copies.length] as WeightsCopy).blend(0, 1);
+  }
+
+  kind(count: number): WeightsKind {
+    return Math.min(count, this.#copies.length) > 1 ? 'average' : 'last';
   }
 
   finish(count: number): void {
     const used = Math.min(count, this.#copies.length);
     for (let i = 0; i < used; i++) {
-      (this.#copies[(count - i) % this.#copies.length] as Copy).restore(1 / used, i > 0);
+      (this.#copies[(count - i) % this.#copies.length] as WeightsCopy).restore(1 / used, i > 0);
     }
   }
 
@@ -133,16 +146,20 @@ class MeanOfLast implements FinalWeights {
 
 /** The weights at the best validation. */
 class BestSeen implements FinalWeights {
-  readonly #copy: Copy;
+  readonly #copy: WeightsCopy;
 
   constructor(params: readonly Tensor[]) {
-    this.#copy = new Copy(params);
+    this.#copy = new WeightsCopy(params);
   }
 
   update(): void {}
 
   validated(_count: number, best: boolean): void {
     if (best) this.#copy.blend(0, 1);
+  }
+
+  kind(count: number): WeightsKind {
+    return count > 0 ? 'best' : 'last';
   }
 
   finish(count: number): void {

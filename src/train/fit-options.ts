@@ -39,6 +39,8 @@ export interface Progress {
 export interface Validation {
   readonly step: number;
   readonly metrics: Readonly<Record<string, number>>;
+  /** Set where an average of weights was measured, at the end of a run: true if the model keeps it. */
+  readonly averageIsKept?: boolean;
 }
 
 export interface FitOptions extends LossSettings {
@@ -95,8 +97,9 @@ export interface FitOptions extends LossSettings {
   /** Decides how examples are batched and what dropout drops. Default: 0. */
   seed?: number | undefined;
   /**
-   * Measures the model, in evaluation mode and with the weights of the step, not averaged ones, every `validateEvery`
-   * steps (default: never) and at the end.
+   * Measures the model, in evaluation mode and with the weights of the step, every `validateEvery` steps (default:
+   * never) and at the end. With `averageLast` or `emaDecay` the average is measured, too, at the end. Its `loss`, or
+   * without one its first number, then decides which weights are better: lower is better.
    */
   validate?: ((step: number) => Promise<Record<string, number>> | Record<string, number>) | undefined;
   /** Steps from one validation to the next. Default: only at the end. */
@@ -108,11 +111,14 @@ export interface FitOptions extends LossSettings {
    */
   earlyStopping?: { metric: string; patience: number } | undefined;
   /**
-   * Ends with the mean of the weights at so many validations, the last ones; needs `validate`. Not together with
-   * `emaDecay`.
+   * Ends with the mean of the weights at the last `averageLast` validations, if `validate` finds it better than the
+   * weights of the last step, else with these. Needs `validate`. Not together with `emaDecay`.
    */
   averageLast?: number | undefined;
-  /** Ends with the exponential moving average of the weights: at step t its decay is min(emaDecay, (t − 1)/(t + 9)). */
+  /**
+   * Ends with the exponential moving average of the weights: at step t its decay is min(emaDecay, (t − 1)/(t + 9)). With
+   * `validate` only if that finds it better than the weights of the last step.
+   */
   emaDecay?: number | undefined;
   /**
    * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default:
@@ -141,6 +147,9 @@ export interface FitOptions extends LossSettings {
   onValidation?: ((validation: Validation) => unknown) | undefined;
 }
 
+/** Weights of a run: those of its last step, an average of several steps, or those of its best validation. */
+export type WeightsKind = 'last' | 'average' | 'best';
+
 export interface FitResult {
   /** Steps taken in all, those before a resumption included. */
   readonly step: number;
@@ -150,7 +159,15 @@ export interface FitResult {
   readonly losses: readonly number[];
   /** Steps in all that `skipNonFinite` has left out; their losses are among `losses`. */
   readonly skipped: number;
+  /** Validations of the weights of steps. */
   readonly validations: readonly Validation[];
+  /**
+   * The weights that the model has now: those of the last step, the average of several (`averageLast`, `emaDecay`), or
+   * those of the best validation (`earlyStopping`).
+   */
+  readonly weights: WeightsKind;
+  /** The metrics that `validate` measured of these weights; undefined if it did not measure them. */
+  readonly metrics: Readonly<Record<string, number>> | undefined;
 }
 
 const share: OptionRule = {

@@ -5,9 +5,16 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { AdamW } from './adamw.js';
 import { canStay, loadCheckpoint, removeUnfinished, saveCheckpoint } from './checkpoint.js';
-import { type FinalWeights, finalWeightsOf } from './final-weights.js';
+import { type FinalWeights, finalWeightsOf, WeightsCopy } from './final-weights.js';
 import { fingerprintOfText } from './fingerprint.js';
-import { checkSettings, type FitOptions, type FitResult, type Progress } from './fit-options.js';
+import {
+  checkSettings,
+  type FitOptions,
+  type FitResult,
+  type Progress,
+  type Validation,
+  type WeightsKind,
+} from './fit-options.js';
 import { type GradientSum, LocalSum, WorldSum } from './gradient-sum.js';
 import { areFinite, diverged } from './non-finite.js';
 import type { Data, Learner } from './objective.js';
@@ -21,7 +28,7 @@ import { Shards } from './shards.js';
 import { shareState } from './share-state.js';
 import { disposeAll, type PreparedBatch, StepGradients } from './step-gradients.js';
 import { type LossSettings, namedTensorsOf } from './trainable.js';
-import { checkMetrics, validationsSinceBest } from './validations.js';
+import { areBetter, checkMetrics, validationsSinceBest } from './validations.js';
 import { checkAgreement } from './world.js';
 
 /** A step that runs, or has run. */
@@ -49,6 +56,8 @@ export class TrainingRun {
   readonly #optimizer: Optimizer;
   /** Of the model and the optimizer, whoever owns them. */
   readonly #parameters: ReadonlySet<Tensor>;
+  /** The model's parameters that require gradients. */
+  readonly #trained: readonly Tensor[];
   readonly #finalWeights: FinalWeights;
   readonly #ranks: Ranks;
   /** Where a step has several batches. */
@@ -106,6 +115,7 @@ export class TrainingRun {
     }
     this.#optimizer = optimizer;
     this.#parameters = new Set([...params, ...optimizer.params]);
+    this.#trained = trained;
     this.#finalWeights = finalWeightsOf(trained, options);
     this.#sum = null;
     if (world !== undefined) this.#sum = new WorldSum(world, optimizer.params, wire);
@@ -139,9 +149,42 @@ export class TrainingRun {
     const { step, skipped, validations } = this.#state;
     if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validate();
     if (step > 0) await this.#save(); // else there is no more than a beginning
-    if (reason !== 'aborted') this.#finalWeights.finish(validations.length);
+    const final = reason === 'aborted' ? this.#asMeasured('last', validations.at(-1)) : await this.#finish();
     await this.#model.device.flush();
-    return { step, reason, losses: this.#losses, skipped, validations };
+    return { step, reason, losses: this.#losses, skipped, validations, ...final };
+  }
+
+  /** Puts the weights that the options ask for into the model; an average only if it is better than the last weights. */
+  async #finish(): Promise<Pick<FitResult, 'weights' | 'metrics'>> {
+    const { validations } = this.#state;
+    const { validate, earlyStopping } = this.options;
+    const kind = this.#finalWeights.kind(validations.length);
+    if (kind === 'average' && validate !== undefined) return this.#finishWithAverage(validations.at(-1) as Validation);
+    this.#finalWeights.finish(validations.length);
+    if (kind === 'average') return { weights: kind, metrics: undefined };
+    const past = kind === 'best' && earlyStopping ? validationsSinceBest(validations, earlyStopping.metric) : 0;
+    return { weights: kind, metrics: validations.at(-1 - past)?.metrics };
+  }
+
+  /** Measures the average of the weights, and keeps it only if that is better than `last`. */
+  async #finishWithAverage(last: Validation): Promise<Pick<FitResult, 'weights' | 'metrics'>> {
+    const weights = new WeightsCopy(this.#trained);
+    try {
+      weights.blend(0, 1);
+      this.#finalWeights.finish(this.#state.validations.length);
+      const metrics = await this.#measure();
+      const averageIsKept = areBetter(metrics, last.metrics);
+      if (!averageIsKept) weights.restore();
+      await this.options.onValidation?.({ step: last.step, metrics, averageIsKept });
+      return averageIsKept ? { weights: 'average', metrics } : { weights: 'last', metrics: last.metrics };
+    } finally {
+      weights.dispose();
+    }
+  }
+
+  /** The kind of weights that the model has, and what `validation` measured, if it was of these weights. */
+  #asMeasured(weights: WeightsKind, validation: Validation | undefined): Pick<FitResult, 'weights' | 'metrics'> {
+    return { weights, metrics: validation?.step === this.#state.step ? validation.metrics : undefined };
   }
 
   /** Makes the model and the file ready; returns whether the run goes on from a checkpoint. */
@@ -323,9 +366,7 @@ export class TrainingRun {
   async #validate(): Promise<boolean> {
     const { validate, onValidation, earlyStopping } = this.options;
     if (validate === undefined) return false;
-    this.#model.eval();
-    const metrics = await this.#ranks.mean(checkMetrics(await validate(this.#state.step), earlyStopping?.metric));
-    const validation = { step: this.#state.step, metrics };
+    const validation = { step: this.#state.step, metrics: await this.#measure() };
     this.#state.validations.push(validation);
     await onValidation?.(validation);
     this.#model.train();
@@ -333,6 +374,14 @@ export class TrainingRun {
     const best = earlyStopping === undefined || validationsSinceBest(validations, earlyStopping.metric) === 0;
     this.#finalWeights.validated(validations.length, best);
     return this.#hasWaited();
+  }
+
+  /** The metrics of the model as it is, the mean over all ranks. */
+  async #measure(): Promise<Record<string, number>> {
+    const { validate, earlyStopping } = this.options;
+    this.#model.eval();
+    const metrics = (await validate?.(this.#state.step)) ?? {};
+    return this.#ranks.mean(checkMetrics(metrics, earlyStopping?.metric));
   }
 
   /** Whether validations have been no better for as long as early stopping is patient. */

@@ -1,4 +1,4 @@
-// What validations have measured, and how long ago it was best.
+// Metrics of validations: their check, and which of them are best.
 
 import { checkNumber, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -21,4 +21,18 @@ export function validationsSinceBest(validations: readonly Validation[], metric:
     Number.isNaN(value) ? Infinity : value,
   );
   return history.length - 1 - history.indexOf(Math.min(...history));
+}
+
+/**
+ * True if `metrics` are better than those `before`: their `loss` is lower, or without one the first number that was
+ * measured before. NaN is worse than any number. Where nothing was measured, any metrics are better.
+ */
+export function areBetter(
+  metrics: Readonly<Record<string, number>>,
+  before: Readonly<Record<string, number>>,
+): boolean {
+  const name = 'loss' in before ? 'loss' : Object.keys(before)[0];
+  if (name === undefined) return true;
+  const [now = Number.NaN, then = Number.NaN] = [metrics[name], before[name]];
+  return now < then || (Number.isNaN(then) && !Number.isNaN(now));
 }

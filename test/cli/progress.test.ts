@@ -55,7 +55,7 @@ describe.runIf(platform() === 'linux')('progress on a terminal', () => {
 
   it('that can draw nothing is lines', async () => {
     const text = await shown('SIGTERM', { TERM: 'dumb' });
-    expect(text).toMatch(/^step 1\/1000000, loss /m);
+    expect(text).toMatch(/^step 1\/1000000, smoothed loss /m);
     expect(text).not.toContain('\x1b');
   });
 });

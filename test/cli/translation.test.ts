@@ -105,6 +105,28 @@ describe('train translation', () => {
     expect(some.fingerprint).toBe(same.fingerprint);
   });
 
+  it('saves the weights that it measured, after a short run and one that was resumed', async () => {
+    const task = { ...settings, averageLast: 5, validateEvery: 20 };
+    await writeFile(folder.at('short.json'), JSON.stringify(task));
+    const data = ['--data', folder.at('train.tsv'), '--validation', folder.at('dev.tsv')];
+    for (const more of [
+      ['--steps', '60'],
+      ['--steps', '120', '--resume'],
+    ]) {
+      const command = ['train', folder.at('short.json'), ...data, ...more, '-o', folder.at('short'), '--json'];
+      const { weights, metrics } = JSON.parse((await simdformer(command)).stdout);
+      expect(weights).toBe('last'); // an average with early weights is much worse
+      const log = (await readFile(folder.at('short/log.jsonl'), 'utf8')).trimEnd().split('\n');
+      expect(JSON.parse(log.at(-2)!)).toMatchObject({ averageIsKept: false });
+      expect(JSON.parse(log.at(-1)!)).toMatchObject({ saved: weights });
+      const measured = await simdformer(['eval', folder.at('short'), folder.at('dev.tsv'), '--json']);
+      const { bleu, chrf } = JSON.parse(measured.stdout);
+      expect([bleu, chrf]).toEqual([metrics.bleu, metrics.chrf]);
+    }
+    const again = ['train', folder.at('short.json'), ...data, '--steps', '120', '--resume', '-o', folder.at('short')];
+    expect((await simdformer(again)).stdout).toContain('Saved the weights of the last step. Model: ');
+  });
+
   it('takes as many steps as fit into some minutes', async () => {
     const data = ['--data', folder.at('train.tsv'), '--validation', folder.at('dev.tsv')];
     const command = ['train', folder.at('task.json'), ...data, '--minutes', '0.05', '--json'];

@@ -183,6 +183,8 @@ describe('a checkpoint', () => {
       losses: [expect.any(Number)],
       skipped: 0,
       validations: rest.validations,
+      weights: 'best',
+      metrics: { wer: 5 },
     });
     expect(rest.validations.map(({ metrics }) => metrics.wer)).toEqual(scores.slice(0, 4));
     const again = smallModel(device);

@@ -4,7 +4,7 @@ import type { Device } from '../../src/core/device.js';
 import { ArgumentError } from '../../src/core/errors.js';
 import type { Transformer } from '../../src/models/families/transformer.js';
 import { AdamW } from '../../src/train/adamw.js';
-import { type FitOptions, fit } from '../../src/train/fit.js';
+import { type FitOptions, fit, type Validation } from '../../src/train/fit.js';
 import { SGD } from '../../src/train/sgd.js';
 import { common, reversals, smallModel, weights } from './task.js';
 
@@ -153,12 +153,51 @@ describe('fit', () => {
       averageLast: 3,
     });
     const averaged = await weights(model);
+    expect(averaged).toEqual(seen.pop()); // which is measured, too
     averaged.forEach((parameter, p) => {
       parameter.forEach((value, i) => {
         const mean = seen.slice(-3).reduce((sum, all) => sum + (all[p]?.[i] as number), 0) / 3;
         expect(Math.abs(value - mean)).toBeLessThan(1e-6);
       });
     });
+  });
+
+  it.each([
+    ['averageLast', { averageLast: 3 }],
+    ['emaDecay', { emaDecay: 0.9 }],
+  ] as const)('%s ends with the average only if it is measured to be better', async (_, average) => {
+    for (const [lossOfAverage, isKept] of [
+      [0.4, true],
+      [0.5, false],
+      [0.6, false],
+      [Number.NaN, false],
+    ] as const) {
+      const model = smallModel(device);
+      const seen: number[][][] = [];
+      const validations: Validation[] = [];
+      const result = await fit(model, examples, {
+        ...common,
+        ...average,
+        steps: 4,
+        validateEvery: 1,
+        async validate() {
+          seen.push((await weights(model)).map((values) => [...values]));
+          return { bleu: 1 / seen.length, loss: seen.length <= 4 ? 0.5 : lossOfAverage };
+        },
+        onValidation: (validation) => void validations.push(validation),
+      });
+      expect(seen.length).toBe(5);
+      expect(seen[4]).not.toEqual(seen[3]);
+      expect((await weights(model)).map((values) => [...values])).toEqual(seen[isKept ? 4 : 3]);
+      expect(result.weights).toBe(isKept ? 'average' : 'last');
+      expect(result.metrics).toEqual(isKept ? { bleu: 1 / 5, loss: 0.4 } : { bleu: 1 / 4, loss: 0.5 });
+      expect(result.validations.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+      expect(validations.at(-1)).toEqual({
+        step: 4,
+        metrics: { bleu: 1 / 5, loss: lossOfAverage },
+        averageIsKept: isKept,
+      });
+    }
   });
 
   it('takes NaN for worse than any number, and does not go on where patience is at its end', async () => {

@@ -12,8 +12,7 @@ import { AdamW } from '../../train/adamw.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import { linearDecay } from '../../train/schedule.js';
 import { checkRows, collect } from '../collect.js';
-import { openDevice, printJson } from '../common.js';
-import { duration } from '../duration.js';
+import { openDevice } from '../common.js';
 import { EXIT } from '../exit.js';
 import { FINETUNE_TASKS, type FinetuneTask } from '../finetune-tasks.js';
 import { takeFolder } from '../out-folder.js';
@@ -22,6 +21,7 @@ import { showProgress } from '../progress.js';
 import { changedSettings } from '../resumption.js';
 import { type Stopping, stopping } from '../stopping.js';
 import { TrainingLog } from '../training-log.js';
+import { reportTraining } from '../training-report.js';
 import { weightsOption } from '../weights-option.js';
 import { writeWhole } from '../whole-file.js';
 
@@ -123,7 +123,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   const result = await train({ task, model, rows, heldOut, options, stop, head });
   await (adapter ?? model).save(options.out);
   if (result.reason === 'aborted' && stop.by !== undefined) process.exitCode = EXIT[stop.by];
-  report(result, options, (performance.now() - start) / 1000);
+  reportTraining(result, options, (performance.now() - start) / 1000, { validations: result.validations });
 }
 
 /** An adapter with what the options say. */
@@ -201,6 +201,7 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
         await drawCurves(log, out);
       },
     });
+    log.onEnd(result);
     log.check();
     await drawCurves(log, out);
     return result;
@@ -249,15 +250,4 @@ function checkFolder({ out, resume, overwrite }: FinetuneOptions): void {
     ['adapter_model.safetensors', 'an adapter already: --overwrite replaces it'],
   ] as const)
     if (existsSync(join(out, name))) throw new ArgumentError(`${out} holds ${what}`);
-}
-
-function report({ reason, step, validations }: FitResult, { out, json }: FinetuneOptions, seconds: number): void {
-  const metrics = validations.at(-1)?.metrics ?? {};
-  if (json) {
-    printJson({ reason, step, seconds, metrics, validations, model: out });
-    return;
-  }
-  const ending = reason === 'aborted' ? 'Stopped; --resume goes on.' : 'Done.';
-  const measured = Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}. `);
-  console.log(`${ending} Step ${step} after ${duration(seconds)}. ${measured.join('')}Model: ${out}`);
 }

@@ -9,9 +9,8 @@ import type { TransformerOptions } from '../../models/config.js';
 import { mpi } from '../../mpi/mpi.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import type { WireFormat, World } from '../../train/world.js';
-import { openDevice, printJson } from '../common.js';
+import { openDevice } from '../common.js';
 import { fitSettings, readTask, TASKS, type TaskConfig } from '../config.js';
-import { duration } from '../duration.js';
 import { EXIT } from '../exit.js';
 import { takeFolder } from '../out-folder.js';
 import { integer, positive, share } from '../parsers.js';
@@ -22,6 +21,7 @@ import { type Stopping, stopping } from '../stopping.js';
 import { prepareTask } from '../tasks.js';
 import { stepsBefore, stepsWithin } from '../time-budget.js';
 import { TrainingLog } from '../training-log.js';
+import { reportTraining } from '../training-report.js';
 import { writeWhole } from '../whole-file.js';
 
 /** Settings of a task that are options of the command, too. */
@@ -118,7 +118,7 @@ async function run(taskName: string, options: TrainOptions, command: Command): P
     process.exitCode ||= EXIT.failed;
     if (isFirst) console.error(`simdformer: the training diverged: ${diverged}. ${ADVICE}`);
   }
-  if (isFirst) report(result, options, (performance.now() - start) / 1000);
+  if (isFirst) reportTraining(result, options, (performance.now() - start) / 1000);
 }
 
 /** A task with as many steps as fit into `--minutes`, which all ranks take of the first. */
@@ -220,6 +220,7 @@ async function train(
     })
     .finally(() => progress?.stop());
   if (!isFirst) return result;
+  log.onEnd(result);
   log.check();
   await saveSettings();
   const curves = log.curves();
@@ -229,20 +230,8 @@ async function train(
 
 const ADVICE = 'Lower schedule.peak and start again with --overwrite';
 
-/** What the last validation measured that is no number, if something is. */
-function divergence({ step, validations }: FitResult): string | undefined {
-  const last = validations.at(-1);
-  const odd = Object.entries(last?.step === step ? last.metrics : {}).find(([, value]) => !Number.isFinite(value));
+/** The metric of the saved weights that is not finite, if there is one. */
+function divergence({ metrics = {} }: FitResult): string | undefined {
+  const odd = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
   return odd && `its last ${odd[0]} is ${odd[1]}`;
-}
-
-function report({ reason, step, validations }: FitResult, { out, json }: TrainOptions, seconds: number): void {
-  const metrics = validations.at(-1)?.metrics ?? {};
-  if (json) {
-    printJson({ reason, step, seconds, metrics, model: out });
-    return;
-  }
-  const ending = reason === 'aborted' ? 'Stopped; --resume goes on.' : 'Done.';
-  const measured = Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}. `);
-  console.log(`${ending} Step ${step} after ${duration(seconds)}. ${measured.join('')}Model: ${out}`);
 }

@@ -1,0 +1,30 @@
+// The last line of `train` and `finetune`: which weights were saved, and their metrics.
+
+import type { FitResult } from '../train/fit.js';
+import { printJson } from './common.js';
+import { duration } from './duration.js';
+
+const SAVED = {
+  last: 'of the last step',
+  average: 'averaged over several steps',
+  best: 'of the best validation',
+} as const;
+
+/** Prints how a training ended that took `seconds`. `more` are further fields of the JSON. */
+export function reportTraining(
+  result: FitResult,
+  { out, json = false }: { readonly out: string; readonly json?: boolean | undefined },
+  seconds: number,
+  more: object = {},
+): void {
+  const { reason, step, weights, metrics } = result;
+  if (json) {
+    printJson({ reason, step, seconds, weights, metrics: metrics ?? {}, ...more, model: out });
+    return;
+  }
+  const ending = reason === 'aborted' ? 'Stopped; --resume goes on.' : 'Done.';
+  const measured = Object.entries(metrics ?? {}).map(([name, value]) => `${name} ${value.toFixed(4)}. `);
+  const unmeasured = metrics === undefined && result.validations.length > 0 ? ', not validated' : '';
+  const saved = `Saved the weights ${SAVED[weights]}${unmeasured}`;
+  console.log(`${ending} Step ${step} after ${duration(seconds)}. ${measured.join('')}${saved}. Model: ${out}`);
+}
