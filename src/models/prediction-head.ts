@@ -25,8 +25,11 @@ export type HeadKind =
   | 'image-classification'
   | 'projection';
 
-/** Which rows of a sequence a head reads: all of them, one made of them, or the first beside the mean of the others. */
-export type Pick = 'tokens' | PoolingMode | 'firstAndRest';
+/**
+ * The rows of a sequence that a head reads: all of them, one made of them, or the first beside the mean of the others.
+ * With `meanOfOutputs` it reads all rows, and its outputs are averaged over the sequence.
+ */
+export type Pick = 'tokens' | PoolingMode | 'firstAndRest' | 'meanOfOutputs';
 
 /** The parts of a head, in the order in which features pass them. */
 export interface HeadParts {
@@ -63,6 +66,7 @@ export class PredictionHead extends Module {
 
   /** `features`: float32 [N, d], the rows of `batch`; the result is [N, logits], or [B, logits] if one row is picked. */
   forward(features: Tensor, batch: Sequences): Tensor {
+    if (this.pick === 'meanOfOutputs') return pool(this.read(features), batch, 'mean');
     return this.read(picked(features, batch, this.pick));
   }
 
@@ -78,7 +82,7 @@ export class PredictionHead extends Module {
   }
 }
 
-function picked(features: Tensor, batch: Sequences, pick: Pick): Tensor {
+function picked(features: Tensor, batch: Sequences, pick: Exclude<Pick, 'meanOfOutputs'>): Tensor {
   if (pick === 'tokens') return features;
   if (pick !== 'firstAndRest') return pool(features, batch, pick);
   return concat([pool(features, batch, 'first'), pool(features, batch, 'meanOfRest')], -1);

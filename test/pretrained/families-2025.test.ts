@@ -7,8 +7,10 @@ import { testCheckpoint } from './reference.js';
 import lists from './reference3.json' with { type: 'json' };
 
 const data = testData('reference3');
-const { decoders } = lists;
+const { encoders, decoders, encoderDecoders } = lists;
 
 describe.each(isas)('%s', (isa) => {
-  describe.each(decoders)('%s', (name) => testCheckpoint(data, name, isa, { writes: true }));
+  describe.each([...encoders, ...decoders, ...encoderDecoders])('%s', (name) =>
+    testCheckpoint(data, name, isa, { writes: !encoders.includes(name) }),
+  );
 });

@@ -19,6 +19,8 @@ import { Seq2SeqModel } from '../seq2seq-model.js';
 export interface BartDesign extends BartStackOptions {
   /** Whether a norm comes before the first layer. */
   readonly embeddingNorm: boolean;
+  /** The row of the first position in a table of learned positions. */
+  readonly firstPosition: number;
   /** Positions that are computed, [length or more, dModel]; null if they are learnt. */
   readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
   /** Whether files may have these, one table of each side, and then count: those in half precision are rounded. */
@@ -32,14 +34,12 @@ export const bartDesign: BartDesign = {
   wiring: 'post',
   finalNorm: false,
   embeddingNorm: true,
+  firstPosition: 2,
   sinusoids: null,
   storesSinusoids: false,
   logitsBias: true,
   heads: ['none', 'language-model', 'sequence-classification', 'question-answering'],
 };
-
-/** Rows before that of the first position, in tables of learnt ones. */
-const OFFSET = 2;
 
 /** BART (Lewis et al. 2019, arXiv 1910.13461): the Transformer of 2017 with learned positions and a norm before it. */
 export class Bart extends Seq2SeqModel {
@@ -75,8 +75,8 @@ export class Bart extends Seq2SeqModel {
     this.tokens = this.sharesTokens ? table(config.size('vocab_size')) : null;
     this.sourceTokens = this.tokens ?? table(config.size('vocab_size'));
     this.targetTokens = this.tokens ?? table(this.vocabSize);
-    this.sourcePositions = sinusoids ? null : table(places + OFFSET);
-    this.targetPositions = sinusoids ? null : table(places + OFFSET);
+    this.sourcePositions = sinusoids ? null : table(places + design.firstPosition);
+    this.targetPositions = sinusoids ? null : table(places + design.firstPosition);
     const waves = sinusoids?.(places, dModel);
     const computed = () => (waves ? init.table(waves.length / dModel, dModel, () => waves) : null);
     this.sourceSinusoids = computed();
@@ -143,7 +143,7 @@ export class Bart extends Seq2SeqModel {
 
   /** A row for each position. */
   #rows(learnt: Embedding | null, computed: Tensor | null): Tensor | null {
-    return learnt?.weight.rows(OFFSET, learnt.weight.shape[0] as number) ?? computed;
+    return learnt?.weight.rows(this.#design.firstPosition, learnt.weight.shape[0] as number) ?? computed;
   }
 
   #embed(tokens: Embedding, positions: Tensor | null, norm: LayerNorm | null, ids: Tensor, places: Tensor): Tensor {

@@ -110,21 +110,21 @@ export function llamaFeedForward(
   return new FeedForward(init, { dModel, dFF, gated: true, bias: false, ...options, activation });
 }
 
-/** The names that most decoders' checkpoints have had since; `body` is that of the model without its head. */
-function llamaNames(body: string): StateNames {
-  const layer = `${body}.layers.*`;
+/** The names in most decoders' checkpoints. `body` is the model without its head, `stack` our property for its layers. */
+export function llamaNames(body: string, stack: 'decoder' | 'encoder' = 'decoder'): StateNames {
+  const [own, layer] = [`${stack}.layers.*`, `${body}.layers.*`];
   return {
     tokens: `${body}.embed_tokens`,
-    'decoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
-    'decoder.layers.*.self_attn.out_proj': `${layer}.self_attn.o_proj`,
-    'decoder.layers.*.self_attn.q_norm': `${layer}.self_attn.q_norm`,
-    'decoder.layers.*.self_attn.k_norm': `${layer}.self_attn.k_norm`,
-    'decoder.layers.*.norm1': `${layer}.input_layernorm`,
-    'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.gate_proj`,
-    'decoder.layers.*.feed_forward.linear2': `${layer}.mlp.down_proj`,
-    'decoder.layers.*.feed_forward.linear3': `${layer}.mlp.up_proj`,
-    'decoder.layers.*.norm2': `${layer}.post_attention_layernorm`,
-    'decoder.norm': `${body}.norm`,
+    [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+    [`${own}.self_attn.out_proj`]: `${layer}.self_attn.o_proj`,
+    [`${own}.self_attn.q_norm`]: `${layer}.self_attn.q_norm`,
+    [`${own}.self_attn.k_norm`]: `${layer}.self_attn.k_norm`,
+    [`${own}.norm1`]: `${layer}.input_layernorm`,
+    [`${own}.feed_forward.linear1`]: `${layer}.mlp.gate_proj`,
+    [`${own}.feed_forward.linear2`]: `${layer}.mlp.down_proj`,
+    [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj`,
+    [`${own}.norm2`]: `${layer}.post_attention_layernorm`,
+    [`${stack}.norm`]: `${body}.norm`,
   };
 }
 
