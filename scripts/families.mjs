@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const page = join(root, 'docs/families.md');
-const reference = 'test/data/reference';
 const switches = 'test/data/switches';
 
 const json = (...path) => JSON.parse(readFileSync(join(...path), 'utf8'));
@@ -19,12 +18,9 @@ const heads = [
 ];
 
 function familiesPage() {
-  const lists = json(root, 'test/pretrained/families.json');
-  const writers = [...lists.decoders, ...lists.encoderDecoders];
   const rows = [
-    ...Object.values(lists)
-      .flat()
-      .map((name) => row(`${reference}/${name}`, writers.includes(name))),
+    ...rowsOf('families.json', 'test/data/reference'),
+    ...rowsOf('reference3.json', 'test/data/reference3'),
     ...readdirSync(join(root, switches))
       .filter((name) => !name.includes('.'))
       .map((name) => row(`${switches}/${name}`, true)),
@@ -38,7 +34,7 @@ function familiesPage() {
 <!-- made by node scripts/families.mjs -->
 
 \`loadModel\` reads the families below. Of each checkpoint the outputs, hidden states and attention maps, the loss and the gradient of
-every parameter are what transformers computes in float64 (\`test/pretrained/families.test.ts\`, \`switches.test.ts\`), with each instruction
+every parameter are what transformers computes in float64 (\`test/pretrained/families.test.ts\`, \`families-2025.test.ts\`, \`switches.test.ts\`), with each instruction
 set and through WebAssembly; with "tokens" greedy and beam search write the same ones, too. The checkpoints are small and random.
 
 | \`model_type\` | head | class of transformers | checkpoint | |
@@ -47,6 +43,13 @@ ${rows.map((each) => `| ${each.type} | ${each.head} | ${each.name} | ${each.chec
 
 Read by the same code as one of these, but not tested by a checkpoint of their own: ${others.map((type) => `\`${type}\``).join(', ')}.
 `;
+}
+
+/** The checkpoints of a list of test/pretrained, which lie in `folder`. */
+function rowsOf(list, folder) {
+  const { decoders, encoderDecoders, ...others } = json(root, 'test/pretrained', list);
+  const rows = (names, writes) => names.map((name) => row(`${folder}/${name}`, writes));
+  return [...rows([...decoders, ...encoderDecoders], true), ...rows(Object.values(others).flat(), false)];
 }
 
 function row(checkpoint, writes) {

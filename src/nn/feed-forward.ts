@@ -16,10 +16,15 @@ export interface FeedForwardOptions {
   readonly activation?: Activation | undefined;
   /** Whether a second projection of the input multiplies the hidden features. Default false. */
   readonly gated?: boolean | undefined;
-  /** Whether gated features and what multiplies them are one projection, `linear1`, side by side. Default false. */
-  readonly fused?: boolean | undefined;
-  /** Default true. */
+  /**
+   * True if the gate and the projection that it multiplies are one matrix, `linear1`, side by side; 'gateLast' if the gate
+   * is its second half. Default false.
+   */
+  readonly fused?: boolean | 'gateLast' | undefined;
+  /** True if projections add a bias. Default true. */
   readonly bias?: boolean | undefined;
+  /** The same for the last projection alone. Default: as `bias`. */
+  readonly outBias?: boolean | undefined;
   /** Of the hidden features, in training. Default null: none. */
   readonly dropout?: Dropout | null | undefined;
 }
@@ -36,6 +41,8 @@ export class FeedForward extends Module {
   /** What multiplies the hidden features, if they are gated by a projection of its own. */
   readonly linear3: Projection | null;
   readonly activation: Activation;
+  /** The section of a fused `linear1` that is the gate. */
+  readonly #gate: 0 | 1;
 
   /** Throws ArgumentError for options that make no network. */
   constructor(init: Initializer, options: FeedForwardOptions) {
@@ -48,12 +55,14 @@ export class FeedForward extends Module {
       gated = false,
       fused = false,
       bias,
+      outBias = bias,
       dropout = null,
     } = options;
     this.dropout = dropout;
     this.activation = activation;
     this.linear1 = new Linear(init, dModel, fused ? [dFF, dFF] : dFF, bias);
-    this.linear2 = new Linear(init, dFF, dModel, bias);
+    this.linear2 = new Linear(init, dFF, dModel, outBias);
+    this.#gate = fused === 'gateLast' ? 1 : 0;
     this.linear3 = gated && !fused ? new Linear(init, dModel, dFF, bias) : null;
   }
 
@@ -62,15 +71,16 @@ export class FeedForward extends Module {
     const { linear1, linear2, linear3, dropout, activation } = this;
     const isFused = linear1.sections.length > 1;
     if (linear3 === null && !isFused) return linear2.forward(linear1.forward(x, activation, dropout));
-    const gate = isFused ? linear1.part(x, 0, 1, activation) : linear1.forward(x, activation);
-    const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, 1, 2));
+    const [gateAt, otherAt] = [this.#gate, 1 - this.#gate];
+    const gate = isFused ? linear1.part(x, gateAt, gateAt + 1, activation) : linear1.forward(x, activation);
+    const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, otherAt, otherAt + 1));
     return linear2.forward(dropout?.forward(hidden) ?? hidden);
   }
 }
 
 const kinds = {
   ...({ dModel: 'any', dFF: 'any', activation: 'any', fused: 'any' } as const), // see below
-  ...({ gated: [true, false], bias: [true, false] } as const),
+  ...({ gated: [true, false], bias: [true, false], outBias: [true, false] } as const),
   dropout: orNull('object'),
 };
 
@@ -79,5 +89,5 @@ export function checkFeedForward(op: string, options: FeedForwardOptions): void 
   const { dModel, dFF = dModel, activation = 'relu', gated = false, fused = false } = checkOptions(op, options, kinds);
   checkSizes(op, { dModel, dFF }, 1);
   checkActivation(op, activation);
-  checkOneOf(op, 'fused', fused, gated ? [true, false] : [false]);
+  checkOneOf(op, 'fused', fused, gated ? [true, false, 'gateLast'] : [false]);
 }

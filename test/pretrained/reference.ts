@@ -5,6 +5,8 @@ import type { Device, GenerateOptions, Tensor } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { add, mul } from '../../src/ops/binary.js';
+import { sum } from '../../src/ops/reduce.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor } from '../describe-op.js';
 import type { TestData } from '../test-data.js';
@@ -52,6 +54,8 @@ interface Generated {
 const END_AT = 24;
 const BEAMS = { numBeams: 4, lengthPenalty: 1, earlyStopping: false };
 
+const PROJECTION = 'projection.';
+
 type Reference = ReadonlyMap<string, SafetensorsEntry>;
 
 /** `writes`: whether tokens are compared, too. `conditions`: how far results move if weights are rounded once more. */
@@ -84,6 +88,8 @@ export async function testCheckpoint(
     const model = await load();
     const inputs = inputsOf(model.device, reference);
     const output = model.forward(inputs, { hiddenStates: true, attentions: true });
+    const projected = projectedLoss(output, reference);
+    if (projected) output.loss = projected;
     await compareOutputs(output, reference, outputs);
     output.loss?.backward();
     if (output.loss) await compareGradients(model, reference, gradients);
@@ -143,6 +149,15 @@ function rowsOf(entry: SafetensorsEntry): number[] | number[][] {
   return Array.from({ length: rows }, (_, i) => values.slice(i * columns, (i + 1) * columns));
 }
 
+/** The sum of output · projection over the outputs that have a projection: the loss of models that make none themselves. */
+function projectedLoss(output: ModelOutput, reference: Reference): Tensor | undefined {
+  const terms = [...reference].flatMap(([name, entry]) => {
+    const result = name.startsWith(PROJECTION) ? resultOf(output, name.slice(PROJECTION.length)) : undefined;
+    return result ? [sum(mul(result, result.device.tensor(entry.data() as Float32Array, entry.shape)))] : [];
+  });
+  return terms.length === 0 ? undefined : terms.reduce((total, term) => add(total, term));
+}
+
 /** `hidden_states.1` is `hiddenStates[1]`. */
 function resultOf(output: ModelOutput, name: string): Tensor | undefined {
   const [property, index] = name.split('.') as [string, string?];
@@ -157,7 +172,7 @@ async function compareOutputs(
   limit: number,
   present = false,
 ): Promise<void> {
-  const results = [...reference.keys()].filter((name) => !(name in inputNames) && !name.startsWith('grad.'));
+  const results = [...reference.keys()].filter((name) => !(name in inputNames) && !/^(grad|projection)\./.test(name));
   for (const name of results) {
     const result = resultOf(output, name);
     if (result === undefined && present) continue;

@@ -90,6 +90,7 @@ export function bertEmbeddings(
   randomness: Randomness,
   {
     firstPosition = 0,
+    positions = config.size('max_position_embeddings'),
     paddingId = config.numberOrNull('pad_token_id'),
     types = config.numberOrNull('type_vocab_size') ?? 0,
   } = {},
@@ -97,7 +98,7 @@ export function bertEmbeddings(
   return new TextEmbeddings(init, {
     vocabulary: config.size('vocab_size'),
     features: config.size(config.values.embedding_size == null ? 'hidden_size' : 'embedding_size'),
-    positions: config.size('max_position_embeddings'),
+    positions,
     types,
     firstPosition,
     paddingId,
