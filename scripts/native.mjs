@@ -3,7 +3,7 @@
 //   node scripts/native.mjs check                      the self test: ASan + UBSan, TSan
 //   node scripts/native.mjs arm64                      the self test for arm64, run where qemu-aarch64 is installed
 //   node scripts/native.mjs fuzz run 30 [options]      libFuzzer on Engine::run, 30 seconds
-//   node scripts/native.mjs fuzz safetensors 30        jazzer.js on the reader of safetensors, or of GGUF files (gguf), 30 seconds
+//   node scripts/native.mjs fuzz safetensors 30        jazzer.js on a reader of files, 30 seconds: safetensors, gguf, pickle or onnx
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -67,6 +67,9 @@ const sanitizers = [
   ...['-fsanitize-trap=undefined', '-fno-sanitize=null,vptr,object-size,return', '-fno-omit-frame-pointer'],
 ];
 
+/** Readers of files that jazzer.js tests, with its options: --sync where a reader never waits. */
+const readers = { safetensors: ['--sync'], gguf: ['--sync'], pickle: [], onnx: [] };
+
 const commands = {
   async check() {
     const clang = compiler('clang++-19', 'clang++');
@@ -89,9 +92,9 @@ const commands = {
     const corpus = join('build', 'corpus', target);
     mkdirSync(corpus, { recursive: true });
     const limits = [`-max_total_time=${seconds}`, '-timeout=10', `-artifact_prefix=${corpus}-`, ...options];
-    if (target === 'safetensors' || target === 'gguf') {
+    if (target in readers) {
       const file = `test/fuzz/${target}.fuzz`; // jazzer appends .js, for which tsx finds .ts
-      return run('node_modules/.bin/jazzer', ['--sync', '--timeout=10000', file, corpus, '--', ...limits], {
+      return run('node_modules/.bin/jazzer', [...readers[target], '--timeout=10000', file, corpus, '--', ...limits], {
         NODE_OPTIONS: '--import tsx',
       });
     }
@@ -105,7 +108,7 @@ const commands = {
 
 const [command, ...rest] = process.argv.slice(2);
 if (!(command in commands)) {
-  console.error('usage: node scripts/native.mjs check | arm64 | fuzz run|safetensors|gguf [seconds]');
+  console.error('usage: node scripts/native.mjs check | arm64 | fuzz run|safetensors|gguf|pickle|onnx [seconds]');
   process.exit(1);
 }
 await commands[command](...rest);

@@ -8,10 +8,10 @@
 
 import { FormatError } from '../core/errors.js';
 import { giveBack, passingBytes } from '../core/passing-bytes.js';
+import { type ByteSource, bytesOf } from './byte-source.js';
 import { quote } from './dtypes.js';
 import { type GgmlType, ggmlLayouts, ggmlTypeOf } from './ggml-types.js';
 import { GgufCursor, type GgufValue, MoreBytes } from './gguf-values.js';
-import type { ByteSource } from './safetensors.js';
 
 /** What a file says of a tensor. */
 export interface GgufTensor {
@@ -65,19 +65,6 @@ export async function readGguf(source: ByteSource): Promise<Gguf> {
       if (!source.view) giveBack(bytes); // all that is kept of it was copied
     }
   }
-}
-
-/** Bytes of a file: a view of it where it lies in memory, or in what `make` gives. */
-export async function bytesOf(
-  source: ByteSource,
-  position: number,
-  length: number,
-  make = (size: number): Uint8Array => new Uint8Array(size),
-): Promise<Uint8Array> {
-  if (source.view) return source.view(position, length);
-  const bytes = make(length);
-  await (source.readAsync ? source.readAsync(position, bytes) : source.read(position, bytes));
-  return bytes;
 }
 
 function parse(cursor: GgufCursor): Gguf {

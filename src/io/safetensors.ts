@@ -9,18 +9,11 @@
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, DTypeError, FormatError, ShapeError } from '../core/errors.js';
 import { isTyped } from '../core/kinds.js';
+import { type ByteSource, formatOf, inMemory } from './byte-source.js';
 import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from './dtypes.js';
 
 export type { SafetensorsDType };
-
-/** Where a file's bytes come from. `read` fills `into` or throws; `view` is there if the bytes lie in memory. */
-export interface ByteSource {
-  readonly size: number;
-  read(position: number, into: Uint8Array): void;
-  /** The same without blocking, where reading takes time. */
-  readAsync?(position: number, into: Uint8Array): Promise<void>;
-  view?(position: number, length: number): Uint8Array;
-}
+export { type ByteSource, inMemory };
 
 /** The longest header that the format allows. */
 const maxHeaderBytes = 100_000_000;
@@ -126,18 +119,6 @@ export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
   return readSafetensors(inMemory(file));
 }
 
-export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
-  const { buffer, byteOffset = 0, byteLength } = (file ?? {}) as Uint8Array;
-  if (byteLength === undefined) {
-    throw new ArgumentError(
-      `parseSafetensors: the file is ${describeValue(file)}, expected its bytes, as a Uint8Array`,
-    );
-  }
-  const bytes = new Uint8Array(buffer ?? file, byteOffset, byteLength);
-  const view = (position: number, length: number) => bytes.subarray(position, position + length);
-  return { size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) };
-}
-
 /**
  * Reads the header of a file that can be read at any position; {@link parseSafetensors} for other places than memory.
  */
@@ -148,8 +129,8 @@ export function readSafetensors(source: ByteSource): Safetensors {
   source.read(0, prefix);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
   const isTooLong = length > Math.min(maxHeaderBytes, source.size - 8);
-  const foreign = isTooLong ? foreignFormat(prefix) : undefined;
-  if (foreign !== undefined) throw new FormatError(`this is ${foreign}, expected a safetensors file`);
+  const foreign = isTooLong ? formatOf(prefix) : null;
+  if (foreign !== null) throw new FormatError(`this is ${FOREIGN[foreign]}, expected a safetensors file`);
   if (length > maxHeaderBytes)
     throw new FormatError(`the header claims ${length} bytes: at most ${maxHeaderBytes} are allowed`);
   if (length > source.size - 8)
@@ -191,19 +172,16 @@ export function readSafetensors(source: ByteSource): Safetensors {
   return { tensors, metadata };
 }
 
-/** What else weights come in, by the first bytes, which are no length that a header can have. */
-function foreignFormat(bytes: Uint8Array): string | undefined {
-  const begins = (...first: number[]) => first.every((byte, i) => bytes[i] === byte);
-  const convert =
-    'convert it in Python with safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)';
-  if (begins(0x50, 0x4b, 3, 4)) return `a zip archive, as torch.save writes .bin, .pt and .pth files: ${convert}`;
-  if (begins(0x80) && (bytes[1] as number) >= 2 && (bytes[1] as number) <= 5)
-    return `a pickle, as older versions of torch.save write .bin, .pt and .pth files: ${convert}`;
-  if (begins(0x47, 0x47, 0x55, 0x46)) return 'a GGUF file';
-  if (begins(0x89, 0x48, 0x44, 0x46)) return 'an HDF5 file, as Keras writes .h5 files';
-  if (String.fromCharCode(...bytes) === 'version ') return 'a Git LFS pointer: fetch the file with git lfs pull';
-  return undefined;
-}
+/** Formats of other files with weights, as errors name them. A header cannot have the length that their first bytes say. */
+const FOREIGN = {
+  zip: 'a zip archive, as torch.save writes .bin, .pt and .pth files, which loadModel reads',
+  pickle: 'a pickle, as older versions of torch.save write .bin, .pt and .pth files, which loadModel reads',
+  GGUF: 'a GGUF file',
+  HDF5: 'an HDF5 file, as Keras writes .h5 files',
+  'Git LFS pointer': 'a Git LFS pointer: fetch the file with git lfs pull',
+  HTML: 'a page of HTML: a server sent an error or a login instead of the file',
+  tar: 'a tar archive',
+};
 
 function parseHeader(header: Uint8Array): Record<string, unknown> {
   if (header[0] !== 0x7b) throw new FormatError('the header does not begin with {');

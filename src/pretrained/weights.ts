@@ -1,4 +1,4 @@
-// The weights of a model: model.safetensors, or its shards with an index, as one map.
+// The weights of a model as one map of tensors: a file of safetensors or of torch.save, or shards with an index.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -9,47 +9,63 @@ import type { Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
 import type { ModelSource } from './source.js';
 
-const SINGLE = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
-/** Weights in formats of others: code runs when the first of them is read. */
-const FOREIGN = [
-  'pytorch_model.bin',
-  'pytorch_model.bin.index.json',
-  'tf_model.h5',
-  'flax_model.msgpack',
-  'model.ckpt.index',
-];
+/** Files of weights that are read, by preference. Each may be split into shards that an index lists. */
+const FILES = ['model.safetensors', 'pytorch_model.bin'];
+const INDEX = '.index.json';
+/** Weights in formats that are not read. */
+const FOREIGN = ['tf_model.h5', 'flax_model.msgpack', 'model.ckpt.index'];
 
-/**
- * Opens all weights of a model; `single`: the file that they are in if they are in one. Throws FormatError if files, their index or what it names are not what the format demands, and if
- * there are only weights in other formats; then the message has the command that converts them.
- */
-export async function openWeights(source: ModelSource, single = SINGLE): Promise<Weights> {
-  if (source.weights !== undefined) return source.weights;
-  if (await source.has(single)) {
-    const file = await source.open(single);
-    try {
-      return { ...readHeader(source, single, file), close: () => file.close() };
-    } catch (error) {
-      file.close();
-      throw error;
-    }
-  }
-  if (await source.has(INDEX)) return openShards(source, parseWeightIndex(await source.bytes(INDEX)));
-  for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
-  throw new FormatError(`${source.name} has no weights: neither ${single} nor ${INDEX}`);
+/** Tensors of a file, with its metadata. They can be read until it is closed. */
+export interface TensorFile extends Safetensors {
+  close(): void;
 }
 
-/** For each tensor the file that holds it: what model.safetensors.index.json says. */
+/**
+ * Opens all weights of a model; `single` is the name of their file if that is known. Throws FormatError if files, their
+ * index or their contents break the format. If there are only weights in other formats, the message has the command that
+ * converts them.
+ */
+export async function openWeights(source: ModelSource, single?: string): Promise<Weights> {
+  if (source.weights !== undefined) return source.weights;
+  for (const file of single === undefined ? FILES : [single]) {
+    if (await source.has(file)) return openTensors(source, file);
+    if (await source.has(file + INDEX)) return openShards(source, file + INDEX);
+  }
+  for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
+  throw new FormatError(`${source.name} has no weights: none of ${FILES.join(', ')}, and no index of shards`);
+}
+
+/** Opens a file of tensors: of torch.save if its name ends in .bin, .pt or .pth, otherwise of safetensors. */
+export async function openTensors(source: ModelSource, name: string): Promise<TensorFile> {
+  const file = await source.open(name);
+  try {
+    const read = await readHeader(source, name, file);
+    return { ...read, tensors: withoutWrapper(read.tensors), close: () => file.close() };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+const WRAPPER = 'module.';
+
+/** Names without the prefix that torch's DataParallel gives to all of them. */
+function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors'] {
+  const names = [...tensors.keys()];
+  if (!names.every((name) => name.startsWith(WRAPPER))) return tensors;
+  return new Map([...tensors].map(([name, entry]) => [name.slice(WRAPPER.length), entry]));
+}
+
+/** For each tensor the file that holds it. */
 export type WeightIndex = ReadonlyMap<string, string>;
 
 /**
- * Reads an index. Throws FormatError if it is not an object with a `weight_map` of tensors' names to files' in the same folder, or
- * if any object in it has a key twice.
+ * Reads an index, such as model.safetensors.index.json. Throws FormatError if it is not an object with a `weight_map` from
+ * names of tensors to files of the same kind in the same folder, or if any object in it has a key twice.
  */
-export function parseWeightIndex(bytes: Uint8Array): WeightIndex {
+export function parseWeightIndex(bytes: Uint8Array, name = FILES[0] + INDEX): WeightIndex {
   const refuse = (why: string, cause?: unknown): never => {
-    throw new FormatError(`${INDEX}: ${why}`, { cause });
+    throw new FormatError(`${name}: ${why}`, { cause });
   };
   let json = '';
   let value: unknown;
@@ -60,15 +76,17 @@ export function parseWeightIndex(bytes: Uint8Array): WeightIndex {
     return refuse(`it is not JSON in UTF-8: ${(error as Error).message}`, error);
   }
   if (!isObject(value)) return refuse(`it holds ${describeValue(value)}, expected an object`);
-  checkKeys(INDEX, json);
+  checkKeys(name, json);
   const { weight_map: map } = value;
   if (!isObject(map)) return refuse(`its weight_map is ${describeValue(map)}, expected an object`);
+  const [, stem, extension] = /([^/.]*)(\.\w+)\.index\.json$/.exec(name) ?? [];
   const index = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
-    const isShard = typeof file === 'string' && /^[^/]+\.safetensors$/.test(file) && checkFileName(file);
+    const isShard =
+      typeof file === 'string' && /^[^/]+\.\w+$/.test(file) && file.endsWith(`${extension}`) && checkFileName(file);
     if (!isShard)
       return refuse(
-        `tensor ${quote(tensor)} lies in ${describeValue(file)}, expected a file like model-00001-of-00002.safetensors`,
+        `tensor ${quote(tensor)} lies in ${describeValue(file)}, expected a file like ${stem}-00001-of-00002${extension}`,
       );
     index.set(tensor, file);
   }
@@ -77,16 +95,17 @@ export function parseWeightIndex(bytes: Uint8Array): WeightIndex {
 }
 
 /**
- * All shards as one map of entries, in the order of the index. As in transformers, what is in a shard without being in the
- * index is there, too, unless two shards have it.
+ * All shards as one map of entries, in the order of the index. As in transformers, tensors of a shard that the index does
+ * not list are included, unless several shards have them.
  */
-async function openShards(source: ModelSource, index: WeightIndex): Promise<Weights> {
+async function openShards(source: ModelSource, indexName: string): Promise<Weights> {
+  const index = parseWeightIndex(await source.bytes(indexName), indexName);
   const shards = [...new Set(index.values())].sort();
   const missing: string[] = [];
   for (const shard of shards) if (!(await source.has(shard))) missing.push(shard);
   if (missing.length > 0) {
     throw new FormatError(
-      `${source.name} lacks ${missing.length} of ${shards.length} files of its ${INDEX}: ${some(missing)}`,
+      `${source.name} lacks ${missing.length} of ${shards.length} files of its ${indexName}: ${some(missing)}`,
     );
   }
   const files: OpenFile[] = [];
@@ -98,9 +117,10 @@ async function openShards(source: ModelSource, index: WeightIndex): Promise<Weig
     for (const shard of shards) {
       const file = await source.open(shard);
       files.push(file);
-      opened.set(shard, readHeader(source, shard, file));
+      opened.set(shard, await readHeader(source, shard, file));
     }
-    return { ...merged(source.name, index, opened), close };
+    const { tensors, metadata } = merged(source.name, index, opened, indexName);
+    return { tensors: withoutWrapper(tensors), metadata, close };
   } catch (error) {
     close();
     throw error;
@@ -108,7 +128,12 @@ async function openShards(source: ModelSource, index: WeightIndex): Promise<Weig
 }
 
 /** @internal What several files and their index say together. Throws FormatError where they do not agree. */
-export function merged(name: string, index: WeightIndex, shards: ReadonlyMap<string, Safetensors>): Safetensors {
+export function merged(
+  name: string,
+  index: WeightIndex,
+  shards: ReadonlyMap<string, Safetensors>,
+  indexName = FILES[0] + INDEX,
+): Safetensors {
   const tensors = new Map<string, SafetensorsEntry>();
   const missing: string[] = [];
   for (const [tensor, shard] of index) {
@@ -117,7 +142,7 @@ export function merged(name: string, index: WeightIndex, shards: ReadonlyMap<str
     else tensors.set(tensor, entry);
   }
   if (missing.length > 0)
-    throw new FormatError(`${name} lacks ${missing.length} tensors that ${INDEX} names: ${some(missing)}`);
+    throw new FormatError(`${name} lacks ${missing.length} tensors that ${indexName} names: ${some(missing)}`);
   const metadata = new Map<string, string>();
   for (const [shard, file] of shards) {
     for (const [key, text] of file.metadata) metadata.set(key, text);
@@ -125,7 +150,7 @@ export function merged(name: string, index: WeightIndex, shards: ReadonlyMap<str
       if (index.has(tensor)) continue;
       if (tensors.has(tensor))
         throw new FormatError(
-          `${name}: tensor ${quote(tensor)} is in several files, ${shard} among them, and not in ${INDEX}`,
+          `${name}: tensor ${quote(tensor)} is in several files, ${shard} among them, and not in ${indexName}`,
         );
       tensors.set(tensor, entry);
     }
@@ -133,9 +158,11 @@ export function merged(name: string, index: WeightIndex, shards: ReadonlyMap<str
   return { tensors, metadata };
 }
 
-function readHeader(source: ModelSource, name: string, file: OpenFile): Safetensors {
+async function readHeader(source: ModelSource, name: string, file: OpenFile): Promise<Safetensors> {
   try {
-    return readSafetensors(file);
+    if (!/\.(bin|pth?)$/.test(name)) return readSafetensors(file);
+    const { readTorchFile } = await import('../io/torch-file.js');
+    return await readTorchFile(file);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new FormatError(`${source.name}: ${name}: ${cause.message}`, { cause });
@@ -153,6 +180,6 @@ async function refusal(source: ModelSource, file: string): Promise<FormatError> 
   const from = file.startsWith('tf') ? ', from_tf=True' : file.startsWith('flax') ? ', from_flax=True' : '';
   const command = `python -c "from transformers import ${model} as M; M.from_pretrained('${source.name}'${from}).save_pretrained('folder')"`;
   return new FormatError(
-    `${source.name} has its weights in ${file}, which is not read here, expected ${SINGLE}. To convert it: ${command}, and copy the tokenizer's files beside it`,
+    `${source.name} has its weights in ${file}, which is not read here, expected ${FILES.join(' or ')}. To convert it: ${command}, and copy the tokenizer's files beside it`,
   );
 }

@@ -344,8 +344,8 @@ describe('files', () => {
 });
 
 it.each<[string, number[], RegExp]>([
-  ['zip archive', [0x50, 0x4b, 3, 4, 0, 0, 0, 0], /zip archive, as torch.save writes .*safetensors.torch.save_file/],
-  ['pickle', [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46], /pickle, .*safetensors.torch.save_file/],
+  ['zip archive', [0x50, 0x4b, 3, 4, 0, 0, 0, 0], /zip archive, as torch.save writes .*, which loadModel reads/],
+  ['pickle', [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46], /pickle, .*, which loadModel reads/],
   ['GGUF file', [0x47, 0x47, 0x55, 0x46, 3, 0, 0, 0], /a GGUF file, expected a safetensors file/],
   ['Git LFS pointer', [...new TextEncoder().encode('version https://git-lfs')], /Git LFS pointer: .*git lfs pull/],
 ])('a %s is called by its name, with what to do', (_, bytes, message) => {

@@ -244,8 +244,8 @@ describe('openWeights', () => {
   });
 
   it('refuses the formats of others with the command that converts them', async () => {
-    write({ 'config.json': config, 'pytorch_model.bin': '' });
-    const command = `python -c "from transformers import BertModel as M; M.from_pretrained('${folder}').save_pretrained('folder')"`;
+    write({ 'config.json': config, 'flax_model.msgpack': '' });
+    const command = `python -c "from transformers import BertModel as M; M.from_pretrained('${folder}', from_flax=True).save_pretrained('folder')"`;
     await expect(openWeights(await openSource(folder))).rejects.toThrow(command);
     await expect(openWeights(await openSource({ 'config.json': config }))).rejects.toThrow(/has no weights/);
   });

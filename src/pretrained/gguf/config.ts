@@ -1,8 +1,9 @@
 // The config.json that a GGUF file stands for. What is a family's own is in its file in models/.
 
 import { FormatError } from '../../core/errors.js';
+import { bytesOf } from '../../io/byte-source.js';
 import { unpackBlocks } from '../../io/ggml-unpack.js';
-import { bytesOf, type Gguf } from '../../io/gguf.js';
+import type { Gguf } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
 import type { Family, GgufReadable, GgufSettings } from '../../models/family.js';
 import type { Json } from '../../models/model-config.js';

@@ -1,10 +1,11 @@
 // The tensors of a GGUF file as a checkpoint of transformers has them: names, shapes, the order of rows.
 
 import { FormatError } from '../../core/errors.js';
+import { bytesOf } from '../../io/byte-source.js';
 import { quote } from '../../io/dtypes.js';
 import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
 import { checkReadable, unpackBlocks } from '../../io/ggml-unpack.js';
-import { bytesOf, type Gguf, type GgufTensor } from '../../io/gguf.js';
+import type { Gguf, GgufTensor } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
 import type { GgufFamily } from '../../models/family.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';

@@ -1,0 +1,55 @@
+// The bytes of a file, wherever it lies, and how to tell formats apart by the first of them.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+
+/** Where a file's bytes come from. `read` fills `into` or throws. `view` exists if the bytes lie in memory. */
+export interface ByteSource {
+  readonly size: number;
+  read(position: number, into: Uint8Array): void;
+  /** Reads without blocking. Exists where reading takes time. */
+  readAsync?(position: number, into: Uint8Array): Promise<void>;
+  view?(position: number, length: number): Uint8Array;
+}
+
+/** A file whose bytes lie in memory. Nothing is copied. Throws ArgumentError for a value that holds no bytes. */
+export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
+  const { buffer, byteOffset = 0, byteLength } = (file ?? {}) as Uint8Array;
+  if (byteLength === undefined) {
+    throw new ArgumentError(
+      `parseSafetensors: the file is ${describeValue(file)}, expected its bytes, as a Uint8Array`,
+    );
+  }
+  const bytes = new Uint8Array(buffer ?? file, byteOffset, byteLength);
+  const view = (position: number, length: number) => bytes.subarray(position, position + length);
+  return { size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) };
+}
+
+/** Some bytes of a file: a view if they lie in memory, otherwise an array from `make` that they are read into. */
+export async function bytesOf(
+  source: ByteSource,
+  position: number,
+  length: number,
+  make = (size: number): Uint8Array => new Uint8Array(size),
+): Promise<Uint8Array> {
+  if (source.view) return source.view(position, length);
+  const bytes = make(length);
+  await (source.readAsync ? source.readAsync(position, bytes) : source.read(position, bytes));
+  return bytes;
+}
+
+/** The format of a file by its first bytes, if it is one in which weights are often found. */
+export function formatOf(
+  bytes: Uint8Array,
+): 'zip' | 'pickle' | 'GGUF' | 'HDF5' | 'Git LFS pointer' | 'HTML' | 'tar' | null {
+  const begins = (...first: number[]) => first.every((byte, i) => bytes[i] === byte);
+  const text = (from: number, length: number) => String.fromCharCode(...bytes.subarray(from, from + length));
+  if (begins(0x50, 0x4b, 3, 4)) return 'zip';
+  if (begins(0x80) && (bytes[1] as number) >= 2 && (bytes[1] as number) <= 5) return 'pickle';
+  if (begins(0x47, 0x47, 0x55, 0x46)) return 'GGUF';
+  if (begins(0x89, 0x48, 0x44, 0x46)) return 'HDF5';
+  if (text(0, 8) === 'version ') return 'Git LFS pointer';
+  if (/^\s*<(!doctype|html)/i.test(text(0, 32))) return 'HTML';
+  if (text(257, 5) === 'ustar') return 'tar';
+  return null;
+}

@@ -1,0 +1,257 @@
+/**
+ * The records of a zip archive whose data are stored as they are, as torch.save writes them. A file is input from a
+ * stranger: everything that its directory says is checked before any record is read.
+ */
+
+import { FormatError } from '../core/errors.js';
+import { type ByteSource, bytesOf } from './byte-source.js';
+import { quote } from './dtypes.js';
+
+/** A record as the directory describes it. */
+export interface ZipRecord {
+  readonly name: string;
+  readonly byteLength: number;
+  readonly crc: number;
+  /** Position of the local header, which lies before the data. */
+  readonly header: number;
+}
+
+const END = 0x06054b50;
+const END_64 = 0x06064b50;
+const LOCATOR_64 = 0x07064b50;
+const ENTRY = 0x02014b50;
+const LOCAL = 0x04034b50;
+
+const END_BYTES = 22;
+const END_64_BYTES = 56;
+const LOCATOR_64_BYTES = 20;
+const ENTRY_BYTES = 46;
+const LOCAL_BYTES = 30;
+const MAX_COMMENT = 0xffff;
+/** A directory of more bytes is no directory of weights. */
+const MAX_DIRECTORY = 1 << 28;
+
+const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Reads the directory of an archive: its records by name. Throws FormatError where it does not fit the file. */
+export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord>> {
+  const { count, position, size } = await endOf(source);
+  if (size > MAX_DIRECTORY || count * ENTRY_BYTES > size)
+    throw new FormatError(`the zip archive says that it has ${count} records in a directory of ${size} bytes`);
+  const directory = await bytesOf(source, position, size);
+  const view = viewOf(directory);
+  const records = new Map<string, ZipRecord>();
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    if (at + ENTRY_BYTES > size || view.getUint32(at, true) !== ENTRY)
+      throw new FormatError(`the zip archive has ${i} records in its directory, of ${count} that it announces`);
+    const { record, end } = recordAt(directory, view, at);
+    if (record.header + LOCAL_BYTES + record.byteLength > position)
+      throw new FormatError(`record ${quote(record.name)} lies past the end of the file`);
+    if (records.has(record.name)) throw new FormatError(`record ${quote(record.name)} is in the archive twice`);
+    records.set(record.name, record);
+    at = end;
+  }
+  if (at !== size) throw new FormatError(`the directory of the zip archive has ${size - at} bytes too many`);
+  return records;
+}
+
+/** Where the data of a record begin. Throws FormatError if the local header is not that of the record. */
+async function dataPosition(source: ByteSource, { name, header, byteLength }: ZipRecord): Promise<number> {
+  const view = viewOf(await bytesOf(source, header, LOCAL_BYTES));
+  const position = header + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
+  if (view.getUint32(0, true) !== LOCAL || position + byteLength > source.size)
+    throw new FormatError(`record ${quote(name)} is not where the directory of the zip archive says`);
+  return position;
+}
+
+/**
+ * The data of a record, from position 0 on. Their CRC-32 is checked when they are first read, which reads all of them.
+ * Reading throws FormatError if they are not those that were written.
+ */
+export class ZipData implements ByteSource {
+  readonly size: number;
+  readonly readAsync?: (position: number, into: Uint8Array) => Promise<void>;
+  readonly view?: (position: number, length: number) => Uint8Array;
+  #isChecked = false;
+
+  private constructor(
+    private readonly source: ByteSource,
+    private readonly record: ZipRecord,
+    private readonly start: number,
+  ) {
+    this.size = record.byteLength;
+    const { readAsync, view } = source;
+    if (readAsync)
+      this.readAsync = async (position, into) => {
+        await this.#check();
+        await source.readAsync?.(start + position, into);
+      };
+    if (view)
+      this.view = (position, length) => {
+        this.#checkNow();
+        return view(start + position, length);
+      };
+  }
+
+  /** Throws FormatError if the local header is not where the directory says. */
+  static async open(source: ByteSource, record: ZipRecord): Promise<ZipData> {
+    return new ZipData(source, record, await dataPosition(source, record));
+  }
+
+  read(position: number, into: Uint8Array): void {
+    this.#checkNow();
+    this.source.read(this.start + position, into);
+  }
+
+  #checkNow(): void {
+    if (this.#isChecked) return;
+    for (const [position, part] of this.#parts()) this.source.read(position, part);
+  }
+
+  async #check(): Promise<void> {
+    if (this.#isChecked) return;
+    for (const [position, part] of this.#parts()) await this.source.readAsync?.(position, part);
+  }
+
+  /** Parts to be filled by whoever asks for the next one. */
+  *#parts(): Generator<[position: number, part: Uint8Array]> {
+    const { name, crc } = this.record;
+    const buffer = new Uint8Array(Math.min(PART, this.size));
+    let sum = 0;
+    for (let at = 0; at < this.size; at += PART) {
+      const part = buffer.subarray(0, Math.min(PART, this.size - at));
+      yield [this.start + at, part];
+      sum = crc32(sum, part);
+    }
+    if (sum !== crc) throw new FormatError(`record ${quote(name)} is damaged: its CRC-32 is ${sum}, expected ${crc}`);
+    this.#isChecked = true;
+  }
+}
+
+/** Bytes that are checked at a time. */
+const PART = 1 << 20;
+
+interface DirectoryPlace {
+  readonly count: number;
+  readonly position: number;
+  readonly size: number;
+}
+
+/** Finds the directory by the record at the end of the archive. */
+async function endOf(source: ByteSource): Promise<DirectoryPlace> {
+  const length = Math.min(source.size, END_BYTES + MAX_COMMENT);
+  const start = source.size - length;
+  const view = viewOf(await bytesOf(source, start, length));
+  let at = length - END_BYTES;
+  // The comment reaches from the record to the end of the file.
+  while (at >= 0 && !(view.getUint32(at, true) === END && at + END_BYTES + view.getUint16(at + 20, true) === length))
+    at--;
+  if (at < 0) throw new FormatError('the zip archive is cut off: the directory at its end is missing');
+  const place = (await endOf64(source, start + at)) ?? {
+    count: view.getUint16(at + 10, true),
+    size: view.getUint32(at + 12, true),
+    position: view.getUint32(at + 16, true),
+  };
+  if (!(place.position + place.size <= start + at))
+    throw new FormatError(
+      `the directory of the zip archive lies past its end: ${place.size} bytes at ${place.position}`,
+    );
+  return place;
+}
+
+/** The same of archives with more than 4 GiB, or 65,535 records. Null where there is no such record. */
+async function endOf64(source: ByteSource, end: number): Promise<DirectoryPlace | null> {
+  const at = end - LOCATOR_64_BYTES;
+  if (at < 0) return null;
+  const locator = viewOf(await bytesOf(source, at, LOCATOR_64_BYTES));
+  if (locator.getUint32(0, true) !== LOCATOR_64) return null;
+  const position = uint64(locator, 8);
+  if (!(position + END_64_BYTES <= at)) throw new FormatError('the zip64 record lies past the end of the archive');
+  const view = viewOf(await bytesOf(source, position, END_64_BYTES));
+  if (view.getUint32(0, true) !== END_64) throw new FormatError('the zip64 record is not where the archive says');
+  return { count: uint64(view, 32), size: uint64(view, 40), position: uint64(view, 48) };
+}
+
+/** An integer of 64 bits. It is not exact beyond 2⁵³, where no file reaches. */
+const uint64 = (view: DataView, at: number) => Number(view.getBigUint64(at, true));
+
+const ENCRYPTED = 1;
+const STORED = 0;
+
+function recordAt(directory: Uint8Array, view: DataView, at: number): { record: ZipRecord; end: number } {
+  const [nameLength, extraLength, commentLength] = [28, 30, 32].map((offset) => view.getUint16(at + offset, true));
+  const extra = at + ENTRY_BYTES + (nameLength as number);
+  const end = extra + (extraLength as number) + (commentLength as number);
+  if (end > directory.byteLength) throw new FormatError('a record of the zip archive has a name past the directory');
+  const name = new TextDecoder().decode(directory.subarray(at + ENTRY_BYTES, extra));
+  const refuse = (why: string): never => {
+    throw new FormatError(`record ${quote(name)} ${why}`);
+  };
+  const method = view.getUint16(at + 10, true);
+  if ((view.getUint16(at + 8, true) & ENCRYPTED) !== 0) refuse('is encrypted, which is not read');
+  if (method !== STORED)
+    refuse(
+      `has compression method ${method}, which is not read: torch.save stores data as they are. Zip it again with zip -0`,
+    );
+  let [packed, size, header] = [20, 24, 42].map((offset) => view.getUint32(at + offset, true)) as [
+    number,
+    number,
+    number,
+  ];
+  // What has no room in 32 bits follows in an extra field, in this order.
+  let wide = wideField(view, extra, extra + (extraLength as number));
+  const widened = (value: number): number => {
+    if (value !== 0xffffffff) return value;
+    if (wide === null || wide.at + 8 > wide.end) return refuse('lacks its length of 64 bits');
+    wide = { at: wide.at + 8, end: wide.end };
+    return uint64(view, wide.at - 8);
+  };
+  size = widened(size);
+  packed = widened(packed);
+  header = widened(header);
+  if (packed !== size) refuse(`has ${packed} bytes that become ${size}, but is not compressed`);
+  return { record: { name, byteLength: size, crc: view.getUint32(at + 16, true), header }, end };
+}
+
+/** Where the zip64 field lies among the extra fields, null if there is none. */
+function wideField(view: DataView, start: number, end: number): { at: number; end: number } | null {
+  for (let at = start; at + 4 <= end; ) {
+    const next = at + 4 + view.getUint16(at + 2, true);
+    if (view.getUint16(at, true) === 1) return { at: at + 4, end: Math.min(next, end) };
+    at = next;
+  }
+  return null;
+}
+
+/** Table k has the CRC of each byte that is followed by k zeros, so that four bytes are looked up at once. */
+const tables = [0, 1, 2, 3].map(() => new Int32Array(256)) as [Int32Array, Int32Array, Int32Array, Int32Array];
+for (let byte = 0; byte < 256; byte++) {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  tables[0][byte] = crc;
+}
+for (const [k, table] of tables.slice(1).entries())
+  for (const [byte, crc] of (tables[k] as Int32Array).entries())
+    table[byte] = (crc >>> 8) ^ (tables[0][crc & 255] as number);
+
+/** The CRC-32 of bytes that follow others, whose CRC-32 is given. */
+function crc32(before: number, bytes: Uint8Array): number {
+  const [t0, t1, t2, t3] = tables;
+  let crc = ~before;
+  let i = 0;
+  for (; i + 4 <= bytes.length; i += 4) {
+    crc ^=
+      (bytes[i] as number) |
+      ((bytes[i + 1] as number) << 8) |
+      ((bytes[i + 2] as number) << 16) |
+      ((bytes[i + 3] as number) << 24);
+    crc =
+      (t3[crc & 255] as number) ^
+      (t2[(crc >>> 8) & 255] as number) ^
+      (t1[(crc >>> 16) & 255] as number) ^
+      (t0[crc >>> 24] as number);
+  }
+  for (; i < bytes.length; i++) crc = (crc >>> 8) ^ (t0[(crc ^ (bytes[i] as number)) & 255] as number);
+  return ~crc >>> 0;
+}
