@@ -19,9 +19,16 @@ export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationAr
   temperature?: number | readonly number[] | undefined;
   /** Above this ratio of the bytes of its tokens to those that zlib makes of them a window is written again. Default: never. */
   compression_ratio_threshold?: number | null | undefined;
-  /** Below this mean of its log-probabilities a window is written again. Default: never. */
+  /**
+   * A window whose mean log-probability is below this is written again. Default: no window is. The same number decides
+   * whether an unlikely text is silence; there the default is -1.
+   */
   logprob_threshold?: number | null | undefined;
-  /** Where silence is likelier than this, and `logprob_threshold` is not kept, nothing was said. Default: never. */
+  /**
+   * A window is silent if the model's probability of no speech is above this, and either its text is less likely than
+   * `logprob_threshold` or all its samples are below -60 dB of full scale. A silent window has no text. Null turns this
+   * off. Default 0.6, as in Whisper.
+   */
   no_speech_threshold?: number | null | undefined;
   /** Whether a window is written with what was said before in mind, unless that was drawn at 0.5 or more. Default false. */
   condition_on_prev_tokens?: boolean | undefined;
@@ -154,7 +161,7 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
       task: wanted,
       temperatures: several,
       limits,
-      judges: Object.values(limits).some((limit) => limit !== null) || options.return_quality === true,
+      judges: THRESHOLDS.some((name) => options[name] != null) || options.return_quality === true,
       prompt: promptOf(listener, options.prompt_ids ?? []),
       conditions: options.condition_on_prev_tokens ?? false,
       batchSize,
@@ -168,14 +175,21 @@ type Own = (typeof OWN)[number];
 
 const THRESHOLDS = ['compression_ratio_threshold', 'logprob_threshold', 'no_speech_threshold'] as const;
 
+/** Whisper's default. */
+const NO_SPEECH = 0.6;
+
 const THRESHOLD = {
   accepts: (value: unknown) => value === null || (typeof value === 'number' && !Number.isNaN(value)),
   expected: 'a number or null',
 };
 
 function limitsOf(options: SpeechRecognitionOptions): ListenOptions['limits'] {
-  const [compressionRatio, logProbability, noSpeech] = THRESHOLDS.map((name) => options[name] ?? null);
-  return { compressionRatio, logProbability, noSpeech } as ListenOptions['limits'];
+  const {
+    compression_ratio_threshold: compressionRatio = null,
+    logprob_threshold: logProbability = null,
+    no_speech_threshold: noSpeech = NO_SPEECH,
+  } = options;
+  return { compressionRatio, logProbability, noSpeech };
 }
 
 function checkTemperatures(task: string, given: readonly number[]): void {
@@ -252,7 +266,6 @@ async function inTurn(
   for (const long of [false, true]) {
     const places = [...sounds.keys()].filter((i) => isLong(sounds[i] as Sound) === long);
     const printers = places.map((i) => new Printer(listener, first + i, onText));
-    const isWhole = long || plan.listen.temperatures !== null;
     const onKept = (sound: number, tokens: readonly number[]) => printers[sound]?.putAll(tokens);
     const heard = await listen(
       listener,
@@ -260,8 +273,8 @@ async function inTurn(
       {
         ...plan.listen,
         timestamps: plan.listen.timestamps || long,
-        ...(onText && isWhole ? { onKept } : {}),
-        onToken: onText && !isWhole ? (sound, token) => printers[sound]?.put(token) : undefined,
+        onKept: onText && onKept,
+        onToken: onText && !long ? (sound, token) => printers[sound]?.put(token) : undefined,
       },
     );
     for (const [i, each] of heard.entries())
@@ -295,8 +308,10 @@ async function inWindows(
     const sounds: Sound[] = [];
     for (const window of some) sounds.push(await soundOf(listener, window.samples, signal));
     const printers = some.map(() => new Printer(listener, recording, plan.options.onText));
-    const onToken = plan.options.onText && ((sound: number, token: number) => printers[sound]?.put(token));
-    heard.push(...(await listen(listener, sounds, { ...plan.listen, onToken })));
+    const { onText } = plan.options;
+    const onToken = onText && ((sound: number, token: number) => printers[sound]?.put(token));
+    const onKept = onText && ((sound: number, tokens: readonly number[]) => printers[sound]?.putAll(tokens));
+    heard.push(...(await listen(listener, sounds, { ...plan.listen, onToken, onKept })));
   }
   return outputOf(listener, plan, (transcript) => {
     for (const [i, window] of windows.entries()) {
@@ -309,7 +324,7 @@ async function inWindows(
 
 async function soundOf({ extractor }: Listener, samples: Float32Array, signal?: AbortSignal): Promise<Sound> {
   const features = await extractor.spectrogram(samples, signal);
-  return { features, frames: Math.min(extractor.framesOf(samples.length), features.shape[1] as number) };
+  return { samples, features, frames: Math.min(extractor.framesOf(samples.length), features.shape[1] as number) };
 }
 
 function outputOf(listener: Listener, plan: Plan, write: (transcript: Transcript) => void): SpeechRecognitionOutput {

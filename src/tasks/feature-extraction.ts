@@ -8,7 +8,16 @@ import type { LoadedModel } from '../pretrained/load-later.js';
 import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { HostTensor } from './host-tensor.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-import { encode, hasSegments, read, sentenceLimit, textsOf } from './text-inputs.js';
+import {
+  checkFits,
+  encode,
+  hasSegments,
+  read,
+  sentenceLimit,
+  type TruncationOptions,
+  textsOf,
+  tokenLimit,
+} from './text-inputs.js';
 
 /**
  * How vectors of tokens become one of a text: the first, the last, the mean of all; `model` as the modules say that a
@@ -16,7 +25,7 @@ import { encode, hasSegments, read, sentenceLimit, textsOf } from './text-inputs
  */
 export type Pooling = 'none' | 'mean' | 'cls' | 'first_token' | 'last_token' | 'eos' | 'model';
 
-export interface FeatureExtractionOptions extends CallOptions {
+export interface FeatureExtractionOptions extends CallOptions, TruncationOptions {
   /** Default 'none': a vector for each token. */
   pooling?: Pooling | undefined;
   /** Whether vectors are divided by their length. Default false. */
@@ -67,6 +76,7 @@ function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
     normalize: 'boolean',
     quantize: 'boolean',
     precision: ['binary', 'ubinary'],
+    truncate: 'boolean',
     ...callOptionKinds,
   });
 }
@@ -75,9 +85,16 @@ function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
 export async function extract(
   context: TaskContext,
   texts: readonly string[],
-  options: CallOptions & { pooling: Pooling },
+  options: CallOptions & TruncationOptions & { pooling: Pooling },
 ): Promise<HostTensor> {
   const { model } = context;
+  const limit = options.pooling === 'model' ? sentenceLimit(model) : tokenLimit(model);
+  await checkFits(
+    context,
+    texts.map((text) => [text]),
+    options,
+    limit,
+  );
   const sizeOf = (text: string) => text.length;
   const rows = await inBatches(texts, sizeOf, (batch) => vectorsOf(context, batch, options.pooling), options);
   const features = rows[0]?.features ?? Number(model.config.hidden_size);

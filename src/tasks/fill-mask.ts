@@ -4,9 +4,9 @@ import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { largest, softmax } from './scores.js';
 import { specialToken } from './special-token.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-import { encode, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
+import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
 
-export interface FillMaskOptions extends CallOptions {
+export interface FillMaskOptions extends CallOptions, TruncationOptions {
   /** How many tokens come back for a mask. Default 5. */
   top_k?: number | undefined;
   /** The only tokens to choose among, each by its text; of what is no token, its first one. */
@@ -40,7 +40,7 @@ export const fillMask: Task<FillMask> = {
     if (mask === undefined) throw new FormatError(`${TASK}: the tokenizer has no mask_token`);
     const call = async (texts: string | readonly string[], options: FillMaskOptions = {}) => {
       checkCallOptions(TASK, options);
-      const kinds = { top_k: 'count', targets: 'any', ...callOptionKinds } as const;
+      const kinds = { top_k: 'count', targets: 'any', truncate: 'boolean', ...callOptionKinds } as const;
       const { top_k: count = 5, targets } = checkOptions(TASK, options, kinds);
       const among = targets === undefined ? null : targetIds(context, textsOf(TASK, targets, 'targets'));
       const run = async (batch: readonly string[]) => {
@@ -60,7 +60,13 @@ export const fillMask: Task<FillMask> = {
           return masks.length === 1 ? (filled[0] as FilledMask[]) : filled;
         });
       };
-      const results = await inBatches(textsOf(TASK, texts), (text) => text.length, run, options);
+      const list = textsOf(TASK, texts);
+      await checkFits(
+        context,
+        list.map((text) => [text]),
+        options,
+      );
+      const results = await inBatches(list, (text) => text.length, run, options);
       return typeof texts === 'string' ? results[0] : results;
     };
     return call as FillMask;

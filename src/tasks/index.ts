@@ -18,7 +18,7 @@ export type { MediaFile } from './media-source.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';
 export type { QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
 export type { CallOf, TaskName } from './registry.js';
-export type { SentenceSimilarity, SentenceSimilarityInputs } from './sentence-similarity.js';
+export type { SentenceSimilarity, SentenceSimilarityInputs, SentenceSimilarityOptions } from './sentence-similarity.js';
 export type { Summarization, SummarizationOptions, Summary } from './summarization.js';
 export type { CallOptions, TaskProgress } from './task.js';
 export type { ClassScore, TextClassification, TextClassificationOptions, TextPair } from './text-classification.js';
@@ -26,7 +26,7 @@ export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGeneratio
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
-export type { TokenClassification, TokenClassificationOptions } from './token-classification.js';
+export type { TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';
 export type { Translate, Translation, TranslationOptions } from './translation.js';
 export type {
   ZeroShotClassification,

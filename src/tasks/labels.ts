@@ -10,10 +10,16 @@ export function labelOf(model: LoadedModel, id: number): string {
   return typeof name === 'string' ? name : `LABEL_${id}`;
 }
 
-/** The class of a name, whatever its case; undefined if there is none. */
-export function labelId(model: LoadedModel, name: string): number | undefined {
+/** The id of the first label that begins with `prefix`, in any case. Undefined if there is none. */
+export function labelId(model: LoadedModel, prefix: string): number | undefined {
   const names = model.config.id2label;
   if (!isObject(names)) return undefined;
-  const found = Object.entries(names).find(([, each]) => String(each).toLowerCase() === name);
+  const found = Object.entries(names).find(([, each]) => String(each).toLowerCase().startsWith(prefix));
   return found && Number(found[0]);
+}
+
+/** The labels of a model, as a message lists them. */
+export function describeLabels(model: LoadedModel): string {
+  const names = model.config.id2label;
+  return isObject(names) ? Object.values(names).slice(0, 10).map(String).join(', ') : 'no labels';
 }

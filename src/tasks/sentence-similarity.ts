@@ -2,9 +2,11 @@ import { checkOptions } from '../core/check.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { extract, normalizeRows } from './feature-extraction.js';
 import type { CallOptions, Task } from './task.js';
-import { textsOf } from './text-inputs.js';
+import { type TruncationOptions, textsOf } from './text-inputs.js';
 
-/** A sentence, and those that it is compared with. */
+export interface SentenceSimilarityOptions extends CallOptions, TruncationOptions {}
+
+/** A sentence, and the sentences to compare it with. */
 export interface SentenceSimilarityInputs {
   readonly source_sentence: string;
   readonly sentences: readonly string[];
@@ -15,8 +17,8 @@ export interface SentenceSimilarityInputs {
  * as the mean of their tokens'. As hub's widget of this name, `similar({ source_sentence, sentences })` does the same.
  */
 export type SentenceSimilarity = {
-  (source_sentence: string, sentences: readonly string[], options?: CallOptions): Promise<number[]>;
-  (inputs: SentenceSimilarityInputs, options?: CallOptions): Promise<number[]>;
+  (source_sentence: string, sentences: readonly string[], options?: SentenceSimilarityOptions): Promise<number[]>;
+  (inputs: SentenceSimilarityInputs, options?: SentenceSimilarityOptions): Promise<number[]>;
 };
 
 const TASK = 'sentence-similarity';
@@ -26,14 +28,14 @@ export const sentenceSimilarity: Task<SentenceSimilarity> = {
   create: (context) =>
     (async (
       first: string | SentenceSimilarityInputs,
-      second?: readonly string[] | CallOptions,
-      third?: CallOptions,
+      second?: readonly string[] | SentenceSimilarityOptions,
+      third?: SentenceSimilarityOptions,
     ) => {
       const isText = typeof first === 'string';
       const source = isText ? first : first?.source_sentence;
       const sentences = textsOf(TASK, (isText ? second : first?.sentences) as readonly string[], 'sentences');
-      const options = (isText ? third : (second as CallOptions)) ?? {};
-      checkCallOptions(TASK, checkOptions(TASK, options, callOptionKinds));
+      const options = (isText ? third : (second as SentenceSimilarityOptions)) ?? {};
+      checkCallOptions(TASK, checkOptions(TASK, options, { truncate: 'boolean', ...callOptionKinds }));
       const texts = [...textsOf(TASK, source, 'source_sentence').slice(0, 1), ...sentences];
       const { data, dims } = await extract(context, texts, { ...options, pooling: 'model' });
       const features = dims[1] as number;

@@ -5,7 +5,7 @@ import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { labelOf } from './labels.js';
 import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-import { encode, sequenceLogits } from './text-inputs.js';
+import { checkFits, encode, sequenceLogits, type TextOrPair, type TruncationOptions } from './text-inputs.js';
 
 /** Two texts that are read as one. */
 export interface TextPair {
@@ -13,7 +13,7 @@ export interface TextPair {
   readonly text_pair: string;
 }
 
-export interface TextClassificationOptions extends CallOptions {
+export interface TextClassificationOptions extends CallOptions, TruncationOptions {
   /** How many classes come back, the likeliest first; null for all. Default 1. */
   top_k?: number | null | undefined;
   /**
@@ -58,6 +58,7 @@ export const textClassification: Task<TextClassification> = {
       const { top_k: count = 1, function_to_apply: how } = checkOptions(TASK, options, {
         top_k: 'any',
         function_to_apply: ['sigmoid', 'softmax', 'none'],
+        truncate: 'boolean',
         ...callOptionKinds,
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isCount, 'a positive integer or null');
@@ -76,19 +77,20 @@ export const textClassification: Task<TextClassification> = {
 };
 
 /** What `read` makes of the logits of each text or pair. */
-export function classify<Result>(
+export async function classify<Result>(
   context: TaskContext,
-  pairs: readonly (readonly [text: string, pair?: string])[],
-  options: CallOptions,
+  pairs: readonly TextOrPair[],
+  options: CallOptions & TruncationOptions,
   read: (logits: Float32Array) => Result,
   truncation: 'longest_first' | 'only_first' = 'longest_first',
 ): Promise<Result[]> {
-  const sizeOf = ([text, pair]: readonly [string, string?]) => text.length + (pair?.length ?? 0);
+  const sizeOf = ([text, pair]: TextOrPair) => text.length + (pair?.length ?? 0);
   // Pairs and single texts are not read side by side, as a tokenizer takes a list of either.
   const paired = pairs.some(([, pair]) => pair !== undefined);
   if (paired && pairs.some(([, pair]) => pair === undefined))
     throw new ArgumentError(`${context.task}: some texts are pairs and some are not, expected one kind`);
-  const run = async (batch: readonly (readonly [string, string?])[]) => {
+  await checkFits(context, pairs, options);
+  const run = async (batch: readonly TextOrPair[]) => {
     const second = paired ? { textPair: batch.map(([, pair]) => pair as string), truncation } : {};
     const encoded = encode(
       context,
@@ -100,11 +102,11 @@ export function classify<Result>(
   return inBatches(pairs, sizeOf, run, options);
 }
 
-function pairOf(given: unknown): readonly [string, string?] {
+function pairOf(given: unknown, index: number): TextOrPair {
   if (typeof given === 'string') return [given];
   const { text, text_pair: pair } = isObject(given) ? given : {};
   if (typeof text === 'string' && typeof pair === 'string') return [text, pair];
-  throw new ArgumentError(`${TASK}: a text is ${describeValue(given)}, expected a string or { text, text_pair }`);
+  throw new ArgumentError(`${TASK}: texts[${index}] is ${describeValue(given)}, expected a string or { text, text_pair }`);
 }
 
 /** What the logits of a model say of each class. */

@@ -10,7 +10,8 @@ import { packed } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-encoding.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import type { TaskContext } from './task.js';
+import { inBatches } from './batches.js';
+import type { CallOptions, TaskContext } from './task.js';
 
 /** The tokenizer of a task's model. Throws FormatError if its folder brought none. */
 export function tokenizerOf({ task, model }: TaskContext): PretrainedTokenizer {
@@ -18,11 +19,14 @@ export function tokenizerOf({ task, model }: TaskContext): PretrainedTokenizer {
   throw new FormatError(`${task}: the model's folder has no tokenizer, expected tokenizer.json beside config.json`);
 }
 
-/** One text or several, as a list. Throws ArgumentError for what is neither. */
+/** One text or several, as a list. Throws ArgumentError that names the item that is not a string. */
 export function textsOf(task: string, texts: string | readonly string[], name = 'texts'): readonly string[] {
-  const list = typeof texts === 'string' ? [texts] : texts;
-  if (Array.isArray(list) && list.every((text) => typeof text === 'string')) return list;
-  throw new ArgumentError(`${task}: ${name} is ${describeValue(texts)}, expected a string or an array of strings`);
+  const list: unknown = typeof texts === 'string' ? [texts] : texts;
+  if (!Array.isArray(list))
+    throw new ArgumentError(`${task}: ${name} is ${describeValue(texts)}, expected a string or an array of strings`);
+  const odd = list.findIndex((text) => typeof text !== 'string'); // also finds the holes of an array
+  if (odd >= 0) throw new ArgumentError(`${task}: ${name}[${odd}] is ${describeValue(list[odd])}, expected a string`);
+  return list;
 }
 
 /** Tokens of a sequence that the model reads at most: its own limit, or its tokenizer's if that is lower. */
@@ -34,6 +38,46 @@ export function tokenLimit(model: LoadedModel): number {
 /** As `tokenLimit`, or fewer, if a model of sentence-transformers says so. */
 export function sentenceLimit(model: LoadedModel): number {
   return Math.min(model.sentenceTokens ?? Infinity, tokenLimit(model));
+}
+
+/** A text, or two that are read as one sequence. */
+export type TextOrPair = readonly [text: string, pair?: string | undefined];
+
+/** Options of tasks that read texts up to the model's limit. */
+export interface TruncationOptions {
+  /**
+   * True cuts a text that has more tokens than the model reads, at its end. False rejects it with an ArgumentError
+   * that says which text it is, its length and the limit. Default true.
+   */
+  truncate?: boolean | undefined;
+}
+
+/** Rejects with ArgumentError if `truncate` is false and a text has more tokens than `limit`. */
+export async function checkFits(
+  context: TaskContext,
+  texts: readonly TextOrPair[],
+  { truncate = true, signal, batchSize }: TruncationOptions & CallOptions,
+  limit = tokenLimit(context.model),
+): Promise<void> {
+  if (truncate) return;
+  const tokenizer = tokenizerOf(context);
+  const lengthsOf = async (batch: TextOrPair[]) => {
+    const pairs = batch[0]?.[1] === undefined ? {} : { textPair: batch.map(([, pair]) => pair ?? '') };
+    const options = { truncation: false, returnOffsets: false, ...pairs } as const;
+    return tokenizer.encodeBatch(batch.map(([text]) => text), options).inputIds.map(({ length }) => length);
+  };
+  const lengths = await inBatches(texts, ([text, pair]) => text.length + (pair?.length ?? 0), lengthsOf, {
+    signal,
+    batchSize,
+  });
+  const long = lengths.findIndex((length) => length > limit);
+  if (long < 0) return;
+  const [text] = texts[long] as TextOrPair;
+  const excerpt = describeValue(text.length > 40 ? `${text.slice(0, 40)}…` : text);
+  throw new ArgumentError(
+    `${context.task}: text ${long}, ${excerpt}, has ${lengths[long]} tokens, but the model reads ${limit}: ` +
+      'shorten it, or leave truncate out to cut it',
+  );
 }
 
 /** Texts, or pairs, cut to what the model reads, without padding; offsets and words are found if they are asked for. */

@@ -5,9 +5,9 @@ import { callOptionKinds, checkCallOptions } from './batches.js';
 import { largest, sigmoid } from './scores.js';
 import type { CallOptions, Task } from './task.js';
 import { classify } from './text-classification.js';
-import { textsOf } from './text-inputs.js';
+import { type TruncationOptions, textsOf } from './text-inputs.js';
 
-export interface TextRankingOptions extends CallOptions {
+export interface TextRankingOptions extends CallOptions, TruncationOptions {
   /** How many documents come back. Default: all. */
   top_k?: number | undefined;
   /** Whether results have the document's text, too. Default false. */
@@ -42,6 +42,7 @@ export const textRanking: Task<TextRanking> = {
       const { top_k: count = documents.length, return_documents: withText = false } = checkOptions(TASK, options, {
         top_k: 'count',
         return_documents: 'boolean',
+        truncate: 'boolean',
         ...callOptionKinds,
       });
       const [question] = textsOf(TASK, query, 'query') as [string];

@@ -1,6 +1,6 @@
 // Text as it is written, by the interface that transformers.js has for it.
 
-import { checkOptions } from '../core/check.js';
+import { checkOptions, type OptionRule } from '../core/check.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { TextStream } from './chat/text-stream.js';
 
@@ -9,6 +9,12 @@ export interface Streamer {
   put(tokens: readonly (readonly number[])[]): void;
   end(): void;
 }
+
+/** Any object with the two functions of `Streamer`. */
+export const STREAMER: OptionRule = {
+  accepts: (value) => typeof (value as Streamer | null)?.put === 'function' && typeof (value as Streamer).end === 'function',
+  expected: 'a streamer, { put(tokens), end() }',
+};
 
 export interface TextStreamerOptions {
   /** Whether the prompt is left out. Default false. */
@@ -35,8 +41,8 @@ export class TextStreamer implements Streamer {
     checkOptions('TextStreamer', options, {
       skip_prompt: 'boolean',
       skip_special_tokens: 'boolean',
-      callback_function: 'any',
-      token_callback_function: 'any',
+      callback_function: 'function',
+      token_callback_function: 'function',
     });
   }
 

@@ -7,10 +7,10 @@ import { checkCallOptions, inBatches } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { type TaskParameters, taskParameters } from './task-parameters.js';
-import { encode, textsOf, tokenizerOf } from './text-inputs.js';
-import type { Streamer } from './text-streamer.js';
+import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf } from './text-inputs.js';
+import { STREAMER, type Streamer } from './text-streamer.js';
 
-export interface TextToTextOptions extends CallOptions, GenerationArguments {
+export interface TextToTextOptions extends CallOptions, TruncationOptions, GenerationArguments {
   /** Is told of tokens as they come, for a single text without beams: see `TextStreamer`. */
   streamer?: Streamer | undefined;
   /** Whether each text comes with its `score` and the log-probability of each token. Default false. */
@@ -42,7 +42,7 @@ export interface TextToText {
   readonly forced: GenerateOptions;
 }
 
-const OWN = ['signal', 'onProgress', 'batchSize', 'streamer', 'output_scores'] as const;
+const OWN = ['signal', 'onProgress', 'batchSize', 'truncate', 'streamer', 'output_scores'] as const;
 
 /** Options of a call, parted from those for `generate`; `own` are further names of the task. */
 export function textToTextArguments<Options extends TextToTextOptions>(
@@ -53,8 +53,9 @@ export function textToTextArguments<Options extends TextToTextOptions>(
   if (model.encoder === null || model.decoder === null)
     throw new FormatError(`${task}: the model is ${model.config.model_type}, expected an encoder and a decoder`);
   checkCallOptions(task, options);
-  const { output_scores, streamer } = options;
-  checkOptions(task, { output_scores, streamer }, { output_scores: 'boolean', streamer: 'any' });
+  const { output_scores, streamer, truncate } = options;
+  const kinds = { output_scores: 'boolean', streamer: STREAMER, truncate: 'boolean' } as const;
+  checkOptions(task, { output_scores, streamer, truncate }, kinds);
   return generationArguments(task, model, options, [...OWN, ...own]);
 }
 
@@ -71,6 +72,11 @@ export async function rewrite(
   if (streamer && texts.length !== 1)
     throw new ArgumentError(`${task}: a streamer shows one text, but there are ${texts.length}`);
   const tokenizer = tokenizerOf(context);
+  await checkFits(
+    context,
+    texts.map((text) => [parameters.prefix + text]),
+    options,
+  );
   const rows = encode(texts);
   const empty = rows.findIndex(({ length }) => length === 0);
   if (empty >= 0) throw new ArgumentError(`${task}: text ${empty} is empty`);

@@ -13,9 +13,9 @@ import {
 } from './entities.js';
 import { softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-import { encode, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
+import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
 
-export interface TokenClassificationOptions extends CallOptions {
+export interface TokenClassificationOptions extends CallOptions, TruncationOptions {
   /** Labels that are left out. Default ['O']. */
   ignore_labels?: readonly string[] | undefined;
   /**
@@ -35,7 +35,7 @@ export interface TokenClassificationOptions extends CallOptions {
  * The classes of the tokens of texts, or the entities that they make. `start` and `end` count characters (code points),
  * as everywhere here and in Python: the text of an entity is `[...text].slice(start, end).join('')`.
  */
-export type TokenClassification = <
+export type TokenClassificationPipeline = <
   Texts extends string | readonly string[],
   const Options extends TokenClassificationOptions = Record<never, never>,
 >(
@@ -51,7 +51,7 @@ type EntityOf<Options extends TokenClassificationOptions> = Options extends { ag
 
 const TASK = 'token-classification';
 
-export const tokenClassification: Task<TokenClassification> = {
+export const tokenClassification: Task<TokenClassificationPipeline> = {
   head: 'token-classification',
   create: (context) =>
     (async (texts: string | readonly string[], options: TokenClassificationOptions = {}) => {
@@ -64,6 +64,7 @@ export const tokenClassification: Task<TokenClassification> = {
         ignore_labels: 'array',
         aggregation_strategy: aggregationStrategies,
         stride: 'whole',
+        truncate: 'boolean',
         ...callOptionKinds,
       });
       if (stride !== undefined && strategy === 'none')
@@ -84,14 +85,21 @@ export const tokenClassification: Task<TokenClassification> = {
           return own.length > 1 ? longestOfOverlapping(groups) : groups;
         });
       };
+      const list = textsOf(TASK, texts);
+      if (stride === undefined)
+        await checkFits(
+          context,
+          list.map((text) => [text]),
+          options,
+        );
       const results = await inBatches<string, (TokenEntity | EntityGroup)[]>(
-        textsOf(TASK, texts),
+        list,
         (text) => text.length,
         run,
         options,
       );
       return typeof texts === 'string' ? results[0] : results;
-    }) as TokenClassification,
+    }) as TokenClassificationPipeline,
 };
 
 /** Probabilities of the classes of all tokens but special ones; texts in parts, if with a stride. */

@@ -1,13 +1,13 @@
 import { checkOptions } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { labelId } from './labels.js';
+import { describeLabels, labelId } from './labels.js';
 import { largest, softmax } from './scores.js';
 import type { CallOptions, Task } from './task.js';
 import { classify } from './text-classification.js';
-import { textsOf } from './text-inputs.js';
+import { type TruncationOptions, textsOf } from './text-inputs.js';
 
-export interface ZeroShotClassificationOptions extends CallOptions {
+export interface ZeroShotClassificationOptions extends CallOptions, TruncationOptions {
   /** What is claimed of a text, with {} for the label. Default 'This example is {}.' */
   hypothesis_template?: string | undefined;
   /**
@@ -40,8 +40,14 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
   head: 'sequence-classification',
   create(context) {
     const { model } = context;
-    const entailment = labelId(model, 'entailment') ?? 2;
-    const contradiction = labelId(model, 'contradiction') ?? labelId(model, 'not_entailment') ?? 0;
+    const entailment = labelId(model, 'entail');
+    if (entailment === undefined) {
+      const has = `the model ${model.origin?.from ?? ''} has the labels ${describeLabels(model)}`;
+      throw new FormatError(
+        `${TASK}: ${has}, expected one of natural language inference, with a label 'entailment'`,
+      );
+    }
+    const contradiction = labelId(model, 'contradiction') ?? labelId(model, 'not_entail') ?? (entailment === 0 ? -1 : 0);
     const call = async (
       texts: string | readonly string[],
       candidates: string | readonly string[],
@@ -51,7 +57,7 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
       const { hypothesis_template: template = 'This example is {}.', multi_label: multiple = false } = checkOptions(
         TASK,
         options,
-        { hypothesis_template: 'any', multi_label: 'boolean', ...callOptionKinds },
+        { hypothesis_template: 'any', multi_label: 'boolean', truncate: 'boolean', ...callOptionKinds },
       );
       if (typeof template !== 'string' || !template.includes('{}'))
         throw new ArgumentError(`${TASK}: hypothesis_template is ${JSON.stringify(template)}, expected {} in a string`);
@@ -60,7 +66,7 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
       const premises = textsOf(TASK, texts);
       const hypotheses = labels.map((label) => template.replace('{}', () => label));
       const pairs = premises.flatMap((premise) => hypotheses.map((hypothesis) => [premise, hypothesis] as const));
-      const pick = (logits: Float32Array) => [logits[contradiction], logits[entailment]] as [number, number];
+      const pick = (logits: Float32Array) => [logits.at(contradiction), logits[entailment]] as [number, number];
       const logits = await classify(context, pairs, options, pick, 'only_first');
       const results = premises.map((sequence, i): ZeroShotScores => {
         const own = logits.slice(i * labels.length, (i + 1) * labels.length);

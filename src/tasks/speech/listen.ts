@@ -17,8 +17,9 @@ import { timestampRules } from './timestamp-rules.js';
 import { timesOf } from './token-times.js';
 import type { Listener, SpeechTask } from './whisper-settings.js';
 
-/** Features of a sound, [bins, frames], of which the first `frames` are no padding. */
+/** A sound at the model's rate. Its features are [bins, frames]; the first `frames` of them are no padding. */
 export interface Sound {
+  readonly samples: Float32Array;
   readonly features: Features;
   readonly frames: number;
 }
@@ -63,8 +64,9 @@ export interface ListenOptions {
   readonly batchSize: number;
   readonly generate: GenerateOptions;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each token of a sound as it is written, and of those of a window that are kept. */
+  /** Called with each token as it is written, if no later step can drop it. */
   readonly onToken?: ((sound: number, token: number) => unknown) | undefined;
+  /** Called with the tokens that are kept of a window of which `onToken` was not told. */
   readonly onKept?: ((sound: number, tokens: readonly number[]) => unknown) | undefined;
 }
 
@@ -100,7 +102,8 @@ export async function listen(listener: Listener, sounds: readonly Sound[], optio
       hasPast: options.prompt.length > 0,
     }),
   );
-  const isOpen = ({ sound, seek }: Track) => seek < (sound.features.shape[1] as number);
+  const isOpen = ({ sound, seek }: Track) =>
+    sound.samples.length > 0 && seek < (sound.features.shape[1] as number);
   for (let open = tracks.filter(isOpen); open.length > 0; open = tracks.filter(isOpen)) {
     signal?.throwIfAborted();
     const batch = open.slice(0, batchSize);
@@ -116,7 +119,7 @@ export async function listen(listener: Listener, sounds: readonly Sound[], optio
           try {
             await hearWindows(
               listener,
-              indices.map((i) => ({ track: batch[i] as Track, silence: silences[i] as number })),
+              indices.map((i) => ({ track: batch[i] as Track, silence: silences[i] as number | null })),
               own,
               options,
             );
@@ -156,17 +159,33 @@ function encode({ model, extractor }: Listener, tracks: readonly Track[]): Tenso
 }
 
 /**
- * What the model says after the start alone: how probable silence is, and the likeliest language where none is known yet;
- * none has a null one in models without languages.
+ * Finds the languages that are not known yet, and the probability of silence in each window. A probability is null if
+ * nothing needs it before the text is written.
  */
 async function atStart(
+  listener: Listener,
+  tracks: readonly Track[],
+  encoded: Tensor,
+  options: ListenOptions,
+): Promise<(number | null)[]> {
+  const { judges, limits, onToken } = options;
+  const isKnown = tracks.every(({ language }) => language !== null);
+  const mayBeSilent = limits.noSpeech !== null && (onToken !== undefined || tracks.some((track) => isQuiet(listener, track)));
+  if (isKnown && !judges && !mayBeSilent) return tracks.map(() => null);
+  return firstStep(listener, tracks, encoded, options.signal);
+}
+
+/**
+ * Reads the start token alone. Returns the probability that nothing is said, for each window, and sets the likeliest
+ * language of the tracks that have none yet.
+ */
+async function firstStep(
   { model, start, languages, tokens }: Listener,
   tracks: readonly Track[],
   encoded: Tensor,
-  { judges, limits, signal }: ListenOptions,
+  signal: AbortSignal | undefined,
 ): Promise<number[]> {
   const isKnown = tracks.every(({ language }) => language !== null);
-  if (isKnown && !judges && limits.noSpeech === null) return tracks.map(() => 0);
   const codes = new Map([...languages].map(([code, id]) => [id, code]));
   const silences: number[] = [];
   const { sequences } = await model.generate(encoded, {
@@ -222,10 +241,11 @@ function beforeText(
   return past.length > 0 ? [startOfPast as number, ...past, ...own] : own;
 }
 
-/** A window that is written, and how probable it is that nothing is said in it. */
+/** A window that is written. */
 interface OpenWindow {
   readonly track: Track;
-  readonly silence: number;
+  /** The probability that nothing is said in it; null if the model was not asked. */
+  readonly silence: number | null;
 }
 
 /** What was written of a window. */
@@ -233,6 +253,8 @@ interface Written {
   readonly before: readonly number[];
   readonly tokens: readonly number[];
   readonly isComplete: boolean;
+  /** The mean log-probability of its tokens. */
+  readonly likelihood: number;
   readonly quality: SpeechQuality | null;
 }
 
@@ -245,32 +267,62 @@ async function hearWindows(
 ): Promise<void> {
   const { temperatures, limits } = options;
   const written = await write(listener, windows, encoded, temperatures?.[0] ?? null, options);
-  for (const [i, window] of windows.entries()) {
+  for (const [i, each] of windows.entries()) {
     let own = written[i] as Written;
-    for (const temperature of temperatures?.slice(1) ?? []) {
-      if (isSilent(own, limits) || !(await isDoubtful(listener, own, limits))) break;
-      const alone = inference(listener.model, () => encoded.rows(i, i + 1));
-      try {
+    const alone = inference(listener.model, () => encoded.rows(i, i + 1));
+    try {
+      const window = await withSilence(listener, each, own, alone, options);
+      for (const temperature of temperatures?.slice(1) ?? []) {
+        if (isSilent(listener, window, own, limits) || !(await isDoubtful(listener, own, limits))) break;
         [own] = (await write(listener, [window], alone, temperature, options)) as [Written];
-      } finally {
-        alone.dispose();
       }
+      await keep(listener, window, own, encoded, i, options);
+    } finally {
+      alone.dispose();
     }
-    await keep(listener, window.track, own, encoded, i, options);
   }
 }
 
-const isUnlikely = ({ quality }: Written, { logProbability }: QualityLimits) =>
-  quality !== null && logProbability !== null && quality.averageLogProbability < logProbability;
+/** Samples below this magnitude, -60 dB of full scale, are noise of the recorder. */
+const QUIET = 1e-3;
 
-/** Whether what was written is noise: nothing was said. */
-function isSilent(written: Written, limits: QualityLimits): boolean {
+/** True if no sample of the next window is louder than the recorder's noise. */
+function isQuiet({ extractor }: Listener, { sound, seek }: Track): boolean {
+  const perFrame = extractor.samples / extractor.frames;
+  return sound.samples.subarray(seek * perFrame, (seek + extractor.frames) * perFrame).every((x) => Math.abs(x) < QUIET);
+}
+
+/** The mean log-probability below which a window may be silent, if the caller gives none: Whisper's default. */
+const UNLIKELY = -1;
+
+const isUnlikely = ({ likelihood }: Written, { logProbability }: QualityLimits) =>
+  likelihood < (logProbability ?? UNLIKELY);
+
+/** The window with its probability of silence, which the model is asked for if the text is unlikely. */
+async function withSilence(
+  listener: Listener,
+  window: OpenWindow,
+  written: Written,
+  encoded: Tensor,
+  { limits, signal }: ListenOptions,
+): Promise<OpenWindow> {
+  if (window.silence !== null || limits.noSpeech === null || !isUnlikely(written, limits)) return window;
+  const [silence] = (await firstStep(listener, [window.track], encoded, signal)) as [number];
+  return { ...window, silence };
+}
+
+/**
+ * True if nothing is said in the window: the model finds silence probable, and either its text is unlikely or the sound
+ * itself is quiet. Whisper's rule alone would keep " you", which the model is sure of when it hears digital silence.
+ */
+function isSilent(listener: Listener, { track, silence }: OpenWindow, written: Written, limits: QualityLimits): boolean {
   const { noSpeech } = limits;
-  return noSpeech !== null && isUnlikely(written, limits) && (written.quality?.noSpeechProbability ?? 0) > noSpeech;
+  if (noSpeech === null || silence === null || silence <= noSpeech) return false;
+  return isUnlikely(written, limits) || isQuiet(listener, track);
 }
 
 async function isDoubtful({ model }: Listener, written: Written, limits: QualityLimits): Promise<boolean> {
-  if (isUnlikely(written, limits)) return true;
+  if (limits.logProbability !== null && isUnlikely(written, limits)) return true;
   const { compressionRatio: most } = limits;
   return most !== null && (await compressionRatio(tokenIdBytes(written.tokens, model.vocabSize))) > most;
 }
@@ -303,7 +355,12 @@ async function write(
     ],
     batchSize: windows.length,
     signal,
-    onToken: onToken && (({ sequence, token }) => onToken((windows[sequence] as OpenWindow).track.index, token)),
+    onToken:
+      onToken &&
+      (({ sequence, token }) => {
+        const window = windows[sequence] as OpenWindow;
+        if (!isHeldBack(window, options)) onToken(window.track.index, token);
+      }),
   });
   return Promise.all(
     windows.map(async ({ silence }, i): Promise<Written> => {
@@ -311,13 +368,14 @@ async function write(
       const isComplete = finishReasons[i] === 'stop';
       const all = (logProbabilities[i] as number[]).slice(given - 1);
       const mean = all.reduce((sum, each) => sum + each, 0) / Math.max(1, all.length);
+      const likelihood = chosen?.mean(i, isComplete ? tokens.end : (own.at(-1) as number)) ?? mean;
       const quality = judges && {
         temperature: temperature ?? (generate.doSample ? (generate.temperature ?? 1) : 0),
-        averageLogProbability: chosen?.mean(i, isComplete ? tokens.end : (own.at(-1) as number)) ?? mean,
+        averageLogProbability: likelihood,
         compressionRatio: await compressionRatio(new TextEncoder().encode(textOf(listener, own))),
-        noSpeechProbability: silence,
+        noSpeechProbability: silence ?? 0,
       };
-      return { before: befores[i] as number[], tokens: own, isComplete, quality: quality || null };
+      return { before: befores[i] as number[], tokens: own, isComplete, likelihood, quality: quality || null };
     }),
   );
 }
@@ -332,20 +390,27 @@ function drawn(temperature: number, { numBeams, topK = 0 }: GenerateOptions): Ge
     : { doSample: false, ...(numBeams === undefined ? {} : { numBeams }) };
 }
 
+/** True if the tokens of a window are only told once they are kept: it may be silent, or be written again. */
+function isHeldBack({ silence }: OpenWindow, { temperatures, limits, onToken }: ListenOptions): boolean {
+  const mayBeSilent = limits.noSpeech !== null && (silence ?? 0) > limits.noSpeech;
+  return onToken === undefined || temperatures !== null || mayBeSilent;
+}
+
 /** Adds to a track what was written of its window, but for what the next one hears better. */
 async function keep(
   listener: Listener,
-  track: Track,
+  window: OpenWindow,
   written: Written,
   encoded: Tensor,
   row: number,
-  { tokenTimes, limits, conditions, onKept }: ListenOptions,
+  options: ListenOptions,
 ): Promise<void> {
+  const { tokenTimes, limits, conditions, onKept } = options;
   const { extractor, frameTime } = listener;
+  const { track } = window;
   const { before, tokens, isComplete, quality } = written;
   const frames = Math.min(extractor.frames, (track.sound.features.shape[1] as number) - track.seek);
-  const isNoise = isSilent(written, limits);
-  const { kept, advance } = isNoise ? { kept: 0, advance: frames } : cut(tokens, listener, frames);
+  const { kept, advance } = isSilent(listener, window, written, limits) ? { kept: 0, advance: frames } : cut(tokens, listener, frames);
   if (tokenTimes && kept > 0) {
     const read = [...before, ...tokens];
     const all = isComplete ? read : read.slice(0, -1);
@@ -355,7 +420,7 @@ async function keep(
   }
   track.parts.push({ seek: track.seek, first: track.tokens.length, quality });
   for (const token of tokens.slice(0, kept)) track.tokens.push(token);
-  await onKept?.(track.index, tokens.slice(0, kept));
+  if (isHeldBack(window, options)) await onKept?.(track.index, tokens.slice(0, kept));
   track.hasPast = conditions && (quality?.temperature ?? 0) < RESETS;
   track.seek += advance;
 }
