@@ -1,4 +1,4 @@
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Stack } from '../nn/stack.js';
@@ -7,6 +7,7 @@ import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, u
 import { answerOutput, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
 import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
+import { TextEmbeddings } from './text-embeddings.js';
 
 /** A model that reads a text as a whole: BERT and its descendants. */
 export abstract class EncoderModel extends PretrainedModel {
@@ -32,6 +33,7 @@ export abstract class EncoderModel extends PretrainedModel {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.source = padded;
     const batch = padded.batch;
+    if (padded.isToken === null) this.#checkLengths(batch.counts);
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const hiddenStates: Tensor[] = [];
     const segments = types ? this.device.tensor(types) : null;
@@ -90,6 +92,27 @@ export abstract class EncoderModel extends PretrainedModel {
         return output;
       }
     }
+  }
+
+  /** Throws ShapeError for a sequence that is longer than the table of positions. */
+  #checkLengths(counts: readonly number[]): void {
+    const limit = this.positionLimit;
+    const long = counts.findIndex((count) => count > limit);
+    if (long < 0) return;
+    throw new ShapeError(
+      `forward: sequence ${long} of inputIds has ${counts[long]} tokens, but the model reads ${limit}: cut it, ` +
+        'for example by encodeBatch(texts, { truncation: true, maxLength: model.maxLength })',
+    );
+  }
+
+  /** The most tokens that the model has learned positions for; Infinity if it computes positions. */
+  protected get positionLimit(): number {
+    const { embeddings } = this as { embeddings?: unknown };
+    return embeddings instanceof TextEmbeddings ? embeddings.positionLimit : Number.POSITIVE_INFINITY;
+  }
+
+  override get maxLength(): number {
+    return Math.min(super.maxLength, this.positionLimit);
   }
 
   protected override mapsOf({ encoder }: AttentionMaps, _: ModelOutput, { source }: BatchLayout): ModelOutput {

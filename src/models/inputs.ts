@@ -95,7 +95,7 @@ export class PaddedBatch {
     /** The tokens of each sequence, if they were given as rows. */
     readonly rows: readonly ArrayLike<number>[] | null,
     /** Which of the rows' places are tokens, if padding is in the batch. */
-    private readonly isToken: readonly (readonly boolean[])[] | null = null,
+    readonly isToken: readonly (readonly boolean[])[] | null = null,
   ) {}
 
   /**

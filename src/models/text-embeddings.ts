@@ -50,6 +50,13 @@ export class TextEmbeddings extends Module {
     this.#paddingId = parts.paddingId;
   }
 
+  /** The most tokens of a sequence that there are positions for; Infinity without a table of positions. */
+  get positionLimit(): number {
+    return this.positions === null
+      ? Number.POSITIVE_INFINITY
+      : (this.positions.weight.shape[0] as number) - this.#firstPosition;
+  }
+
   /**
    * `ids`, `positions` from 0 on, and `types`, null where all are 0: int32 [N]; the result is float32 [N, outputs].
    * Throws ShapeError, DTypeError.

@@ -33,7 +33,7 @@ import { checkPacking, packingOf } from './packed-options.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { sentenceFiles, sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
-import { openWeights } from './weights.js';
+import { openWeights, refuseOnnx } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
 export interface LoadedModel extends PretrainedModel {
@@ -84,6 +84,7 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
     ...hub
   } = checkLoadOptions(options);
   const source = await openSource(from, hub);
+  if (!(await source.has('config.json'))) await refuseOnnx(source);
   const json = await source.json('config.json');
   const file = packedFile(source.name, json);
   const pack = packingOf(file !== null || source.weights !== undefined, { weights: wanted, activations });

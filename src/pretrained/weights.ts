@@ -32,6 +32,7 @@ export async function openWeights(source: ModelSource, single?: string): Promise
     if (await source.has(file + INDEX)) return openShards(source, file + INDEX);
   }
   for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
+  await refuseOnnx(source);
   throw new FormatError(`${source.name} has no weights: none of ${FILES.join(', ')}, and no index of shards`);
 }
 
@@ -54,6 +55,21 @@ function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors']
   const names = [...tensors.keys()];
   if (!names.every((name) => name.startsWith(WRAPPER))) return tensors;
   return new Map([...tensors].map(([name, entry]) => [name.slice(WRAPPER.length), entry]));
+}
+
+/** ONNX files where a source that cannot list its files usually has them. */
+const USUAL_ONNX = ['onnx/model.onnx', 'onnx/model_quantized.onnx', 'model.onnx'];
+
+/** Throws FormatError for a source that has an ONNX file. Call it if the files of a model are missing. */
+export async function refuseOnnx(source: ModelSource): Promise<void> {
+  const names = (await source.list()) ?? USUAL_ONNX;
+  for (const name of names.filter((each) => each.endsWith('.onnx'))) {
+    if (!(await source.has(name))) continue;
+    throw new FormatError(
+      `${source.name} has its weights only as ONNX, in ${name}, which simdformer does not read, expected config.json and ` +
+        `model.safetensors. Load the model that it was made from: its page on the hub names that as base model`,
+    );
+  }
 }
 
 /** For each tensor the file that holds it. */

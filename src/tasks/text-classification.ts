@@ -106,7 +106,9 @@ function pairOf(given: unknown, index: number): TextOrPair {
   if (typeof given === 'string') return [given];
   const { text, text_pair: pair } = isObject(given) ? given : {};
   if (typeof text === 'string' && typeof pair === 'string') return [text, pair];
-  throw new ArgumentError(`${TASK}: texts[${index}] is ${describeValue(given)}, expected a string or { text, text_pair }`);
+  throw new ArgumentError(
+    `${TASK}: texts[${index}] is ${describeValue(given)}, expected a string or { text, text_pair }`,
+  );
 }
 
 /** What the logits of a model say of each class. */

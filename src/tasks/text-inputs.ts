@@ -64,7 +64,12 @@ export async function checkFits(
   const lengthsOf = async (batch: TextOrPair[]) => {
     const pairs = batch[0]?.[1] === undefined ? {} : { textPair: batch.map(([, pair]) => pair ?? '') };
     const options = { truncation: false, returnOffsets: false, ...pairs } as const;
-    return tokenizer.encodeBatch(batch.map(([text]) => text), options).inputIds.map(({ length }) => length);
+    return tokenizer
+      .encodeBatch(
+        batch.map(([text]) => text),
+        options,
+      )
+      .inputIds.map(({ length }) => length);
   };
   const lengths = await inBatches(texts, ([text, pair]) => text.length + (pair?.length ?? 0), lengthsOf, {
     signal,

@@ -12,7 +12,8 @@ export interface Streamer {
 
 /** Any object with the two functions of `Streamer`. */
 export const STREAMER: OptionRule = {
-  accepts: (value) => typeof (value as Streamer | null)?.put === 'function' && typeof (value as Streamer).end === 'function',
+  accepts: (value) =>
+    typeof (value as Streamer | null)?.put === 'function' && typeof (value as Streamer).end === 'function',
   expected: 'a streamer, { put(tokens), end() }',
 };
 

@@ -92,12 +92,7 @@ export const tokenClassification: Task<TokenClassificationPipeline> = {
           list.map((text) => [text]),
           options,
         );
-      const results = await inBatches<string, (TokenEntity | EntityGroup)[]>(
-        list,
-        (text) => text.length,
-        run,
-        options,
-      );
+      const results = await inBatches<string, (TokenEntity | EntityGroup)[]>(list, (text) => text.length, run, options);
       return typeof texts === 'string' ? results[0] : results;
     }) as TokenClassificationPipeline,
 };

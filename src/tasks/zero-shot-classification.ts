@@ -43,11 +43,10 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
     const entailment = labelId(model, 'entail');
     if (entailment === undefined) {
       const has = `the model ${model.origin?.from ?? ''} has the labels ${describeLabels(model)}`;
-      throw new FormatError(
-        `${TASK}: ${has}, expected one of natural language inference, with a label 'entailment'`,
-      );
+      throw new FormatError(`${TASK}: ${has}, expected one of natural language inference, with a label 'entailment'`);
     }
-    const contradiction = labelId(model, 'contradiction') ?? labelId(model, 'not_entail') ?? (entailment === 0 ? -1 : 0);
+    const contradiction =
+      labelId(model, 'contradiction') ?? labelId(model, 'not_entail') ?? (entailment === 0 ? -1 : 0);
     const call = async (
       texts: string | readonly string[],
       candidates: string | readonly string[],

@@ -6,7 +6,9 @@ import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ArgumentError, FormatError, HubError, SimdformerError } from '../../src/core/errors.js';
+import { createDevice } from '../../src/index.js';
 import { serializeSafetensors } from '../../src/io/safetensors.js';
+import { loadModel } from '../../src/pretrained/load-later.js';
 import { openSource } from '../../src/pretrained/open-source.js';
 import type { ModelSource } from '../../src/pretrained/source.js';
 import { openWeights, parseWeightIndex } from '../../src/pretrained/weights.js';
@@ -248,5 +250,16 @@ describe('openWeights', () => {
     const command = `python -c "from transformers import BertModel as M; M.from_pretrained('${folder}', from_flax=True).save_pretrained('folder')"`;
     await expect(openWeights(await openSource(folder))).rejects.toThrow(command);
     await expect(openWeights(await openSource({ 'config.json': config }))).rejects.toThrow(/has no weights/);
+  });
+
+  it('says that ONNX is not read, with or without a config', async () => {
+    write({ 'config.json': config, 'onnx/model_quantized.onnx': '' });
+    const refused = /has its weights only as ONNX, in onnx\/model_quantized.onnx, which simdformer does not read/;
+    await expect(openWeights(await openSource(folder))).rejects.toThrow(refused);
+    const device = await createDevice();
+    const given = { 'model.onnx': new Uint8Array(1) };
+    await expect(loadModel(device, given)).rejects.toThrow('only as ONNX, in model.onnx');
+    await expect(loadModel(device, { 'config.json': config, ...given })).rejects.toThrow('only as ONNX, in model.onnx');
+    device.dispose();
   });
 });

@@ -102,8 +102,7 @@ export async function listen(listener: Listener, sounds: readonly Sound[], optio
       hasPast: options.prompt.length > 0,
     }),
   );
-  const isOpen = ({ sound, seek }: Track) =>
-    sound.samples.length > 0 && seek < (sound.features.shape[1] as number);
+  const isOpen = ({ sound, seek }: Track) => sound.samples.length > 0 && seek < (sound.features.shape[1] as number);
   for (let open = tracks.filter(isOpen); open.length > 0; open = tracks.filter(isOpen)) {
     signal?.throwIfAborted();
     const batch = open.slice(0, batchSize);
@@ -170,7 +169,8 @@ async function atStart(
 ): Promise<(number | null)[]> {
   const { judges, limits, onToken } = options;
   const isKnown = tracks.every(({ language }) => language !== null);
-  const mayBeSilent = limits.noSpeech !== null && (onToken !== undefined || tracks.some((track) => isQuiet(listener, track)));
+  const mayBeSilent =
+    limits.noSpeech !== null && (onToken !== undefined || tracks.some((track) => isQuiet(listener, track)));
   if (isKnown && !judges && !mayBeSilent) return tracks.map(() => null);
   return firstStep(listener, tracks, encoded, options.signal);
 }
@@ -289,7 +289,9 @@ const QUIET = 1e-3;
 /** True if no sample of the next window is louder than the recorder's noise. */
 function isQuiet({ extractor }: Listener, { sound, seek }: Track): boolean {
   const perFrame = extractor.samples / extractor.frames;
-  return sound.samples.subarray(seek * perFrame, (seek + extractor.frames) * perFrame).every((x) => Math.abs(x) < QUIET);
+  return sound.samples
+    .subarray(seek * perFrame, (seek + extractor.frames) * perFrame)
+    .every((x) => Math.abs(x) < QUIET);
 }
 
 /** The mean log-probability below which a window may be silent, if the caller gives none: Whisper's default. */
@@ -315,7 +317,12 @@ async function withSilence(
  * True if nothing is said in the window: the model finds silence probable, and either its text is unlikely or the sound
  * itself is quiet. Whisper's rule alone would keep " you", which the model is sure of when it hears digital silence.
  */
-function isSilent(listener: Listener, { track, silence }: OpenWindow, written: Written, limits: QualityLimits): boolean {
+function isSilent(
+  listener: Listener,
+  { track, silence }: OpenWindow,
+  written: Written,
+  limits: QualityLimits,
+): boolean {
   const { noSpeech } = limits;
   if (noSpeech === null || silence === null || silence <= noSpeech) return false;
   return isUnlikely(written, limits) || isQuiet(listener, track);
@@ -410,7 +417,9 @@ async function keep(
   const { track } = window;
   const { before, tokens, isComplete, quality } = written;
   const frames = Math.min(extractor.frames, (track.sound.features.shape[1] as number) - track.seek);
-  const { kept, advance } = isSilent(listener, window, written, limits) ? { kept: 0, advance: frames } : cut(tokens, listener, frames);
+  const { kept, advance } = isSilent(listener, window, written, limits)
+    ? { kept: 0, advance: frames }
+    : cut(tokens, listener, frames);
   if (tokenTimes && kept > 0) {
     const read = [...before, ...tokens];
     const all = isComplete ? read : read.slice(0, -1);
