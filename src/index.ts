@@ -11,9 +11,8 @@ export type { GenerateOptions, GenerateResult, TokenEvent } from './generate/ind
 export type { TransformerConfig, TransformerOptions } from './models/config.js';
 export { Transformer } from './models/families/transformer.js';
 export { type QuantizeOptions, quantize } from './models/quantize.js';
-export { type LoadModelOptions, loadModel } from './pretrained/load-later.js';
+export { type LoadModelOptions, loadModel, loadTokenizer } from './pretrained/load-later.js';
 export { CharTokenizer } from './tokenizers/char.js';
-export { loadTokenizer } from './tokenizers/huggingface.js';
 export type { Tokenizer } from './tokenizers/tokenizer.js';
 export { AdamW } from './train/adamw.js';
 export { type FitOptions, type FitResult, fit } from './train/fit.js';

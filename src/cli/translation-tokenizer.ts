@@ -5,7 +5,7 @@ import { BpeTokenizer } from '../tokenizers/bpe.js';
 import { learnMerges } from '../tokenizers/bpe-trainer.js';
 import { ByteTokenizer } from '../tokenizers/byte.js';
 import { BYTE_LEVEL } from '../tokenizers/byte-level.js';
-import { loadTokenizer, type PretrainedTokenizer } from '../tokenizers/huggingface.js';
+import { type PretrainedTokenizer, parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerJson } from '../tokenizers/json.js';
 import { type SpecialTokens, specialList } from '../tokenizers/special.js';
 
@@ -40,7 +40,7 @@ export async function trainTranslationTokenizer(
   const words = [...counts].map(([word, count]) => ({ ids: bytes.encode(word), count }));
   const merges = learnMerges(words, base, vocabSize, MIN_FREQUENCY);
   const split = { type: 'Split', pattern: { Regex: WORDS }, behavior: 'Isolated', invert: false };
-  return loadTokenizer({
+  return parseTokenizer({
     ...new BpeTokenizer(merges, special).toJSON(),
     normalizer,
     pre_tokenizer: { type: 'Sequence', pretokenizers: [split, BYTE_LEVEL] },

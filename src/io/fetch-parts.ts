@@ -4,6 +4,7 @@
 import { isNode } from '../backend/node.js';
 import { FetchError } from '../core/errors.js';
 import type { OpenFile } from './file.js';
+import { proxiedFetch } from './proxied-fetch.js';
 import { type Chunks, inOrder, streamFile } from './stream-file.js';
 
 /** Bytes of a part. While one is read the next one comes. */
@@ -45,7 +46,7 @@ class Server {
   async ask(from?: number): Promise<Response> {
     const headers = from === undefined ? {} : { range: `bytes=${from}-${from + PART - 1}` };
     try {
-      const response = await fetch(this.url, { headers, signal: this.#ending.signal });
+      const response = await proxiedFetch(this.url, { headers, signal: this.#ending.signal });
       this.url = response.url || this.url; // where one was redirected to, the others are
       return response;
     } catch (error) {

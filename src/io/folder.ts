@@ -5,6 +5,7 @@ import { checkOptions } from '../core/check.js';
 import { ArgumentError, FetchError, FormatError } from '../core/errors.js';
 import { isUrl } from '../core/kinds.js';
 import { type OpenFile, openFileOf, readFilesOf } from './file.js';
+import { proxiedFetch } from './proxied-fetch.js';
 import { inMemory } from './safetensors.js';
 
 /** Options of `Transformer.load`. */
@@ -104,7 +105,7 @@ export async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSig
   let response: Response;
   let bytes: ArrayBuffer;
   try {
-    response = await fetch(url, { signal: signal ?? null });
+    response = await proxiedFetch(url, { signal: signal ?? null });
     bytes = await response.arrayBuffer();
   } catch (error) {
     if (signal?.aborted) throw signal.reason;

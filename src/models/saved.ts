@@ -21,7 +21,7 @@ import {
   serializeSafetensors,
 } from '../io/safetensors.js';
 import type { Module, StateValues } from '../nn/module.js';
-import { loadTokenizer } from '../tokenizers/huggingface.js';
+import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import type { TransformerConfig, TransformerOptions } from './config.js';
@@ -264,7 +264,7 @@ async function readTokenizer(files: ModelFiles, side: keyof Tokenizers, config?:
   const name = TOKENIZERS[side];
   const json = decodeJson(files, name);
   try {
-    return await loadTokenizer(json, config);
+    return await parseTokenizer(json, config);
   } catch (cause) {
     if (!(cause instanceof FormatError || cause instanceof ArgumentError)) throw cause;
     throw new FormatError(`${name}, or its part of ${CONFIG}, is damaged: ${cause.message}`, { cause });

@@ -2,6 +2,7 @@
 
 import { isNode } from '../backend/node.js';
 import { HubError } from '../core/errors.js';
+import { proxiedFetch } from '../io/proxied-fetch.js';
 import type { HubSettings } from './hub-options.js';
 
 /** How often a request is made that fails for reasons that pass. */
@@ -151,7 +152,7 @@ export class HubClient {
     if (isNode) sent.set('accept-encoding', 'identity'); // lengths and ranges are those of the file
     if (token !== undefined && new URL(url).origin === new URL(endpoint).origin)
       sent.set('authorization', `Bearer ${token}`); // which fetch takes off when it is redirected elsewhere
-    return fetch(url, { method, headers: sent, redirect, signal: watch.signal });
+    return proxiedFetch(url, { method, headers: sent, redirect, signal: watch.signal });
   }
 
   #refused(url: string, { status, headers }: Response): HubError {

@@ -1,9 +1,14 @@
 // What loads models, in a file of its own that a page gets when it loads one.
 
+import { isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import type { Transformer } from '../models/families/transformer.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
+import { parseTokenizer } from '../tokenizers/huggingface.js';
+import type { TokenizerConfig } from '../tokenizers/json.js';
+import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
+import type { HubOptions } from './hub-options.js';
 import type { LoadedModel, LoadModelOptions } from './load-model.js';
 import type { ModelLocation } from './open-source.js';
 
@@ -24,6 +29,31 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
 ): Promise<Model> {
   const loader = await import('./load-model.js');
   return loader.loadModel<Model>(device, from, options);
+}
+
+/**
+ * Loads a tokenizer alone: of a folder, of a model on Hugging Face's hub by its id, of files by name, or of a GGUF file,
+ * as `loadModel` does. Files of a tokenizer are read, and no weights.
+ *
+ * ```ts
+ * const tokenizer = await loadTokenizer('sentence-transformers/all-MiniLM-L6-v2');
+ * ```
+ *
+ * The text of a tokenizer.json, or the object it parses to, makes the tokenizer itself; `options` is then the object of
+ * tokenizer_config.json. Throws FormatError, naming the file, for a tokenizer that is missing or damaged, FetchError if
+ * the hub or the network fails, and ArgumentError for options that make no sense.
+ */
+export async function loadTokenizer(from: ModelLocation, options?: HubOptions): Promise<PretrainedTokenizer>;
+export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer>;
+export async function loadTokenizer(
+  from: ModelLocation | object,
+  options: HubOptions | TokenizerConfig = {},
+): Promise<PretrainedTokenizer> {
+  const isText = typeof from === 'string' && from.trimStart().startsWith('{');
+  if (isText || (isObject(from) && ('model' in from || Object.keys(from).length === 0) && !(from instanceof Map)))
+    return parseTokenizer(from, options as TokenizerConfig);
+  const { openTokenizer } = await import('./open-tokenizer.js');
+  return openTokenizer(from as ModelLocation, options as HubOptions);
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Family } from '../models/family.js';
 import { bertTokenizerJson } from '../tokenizers/bert-vocabulary.js';
 import { byteLevelTokenizerJson } from '../tokenizers/byte-level-merges.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { loadTokenizer } from '../tokenizers/huggingface.js';
+import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig, TokenizerJson } from '../tokenizers/json.js';
 import type { ModelSource } from './source.js';
 
@@ -28,7 +28,7 @@ export async function loadModelTokenizer(
   const json = await tokenizerJson(source, vocabulary, config);
   if (json === null) return null;
   try {
-    return await loadTokenizer(json, { ...paddingOf(json), ...config });
+    return await parseTokenizer(json, { ...paddingOf(json), ...config });
   } catch (cause) {
     if (cause instanceof FormatError)
       throw new FormatError(`${source.name}: tokenizer.json: ${cause.message}`, { cause });

@@ -2,9 +2,13 @@
 
 import { ArgumentError, ShapeError } from '../core/errors.js';
 
-/** The numbers of a result and their shape: in JavaScript's memory, not a device's. */
-export class HostTensor<Data extends Float32Array | Int8Array | Uint8Array = Float32Array> {
-  readonly type: 'float32' | 'int8' | 'uint8';
+/** The element types of results. Ids of transformers.js are 64-bit integers. */
+type HostData = Float32Array | Int8Array | Uint8Array | BigInt64Array;
+
+/** The numbers of a result and their shape, in JavaScript's memory. `tensor[i]` is entry `i` of the first dimension. */
+export class HostTensor<Data extends HostData = Float32Array> {
+  readonly type: 'float32' | 'int8' | 'uint8' | 'int64';
+  readonly [index: number]: HostTensor<Data>;
 
   constructor(
     readonly data: Data,
@@ -12,7 +16,9 @@ export class HostTensor<Data extends Float32Array | Int8Array | Uint8Array = Flo
   ) {
     const size = dims.reduce((product, dimension) => product * dimension, 1);
     if (size !== data.length) throw new ShapeError(`[${dims.join(', ')}] has ${size} elements, got ${data.length}`);
-    this.type = data instanceof Float32Array ? 'float32' : data instanceof Int8Array ? 'int8' : 'uint8';
+    this.type = TYPES[data.constructor.name as keyof typeof TYPES];
+    // biome-ignore lint/correctness/noConstructorReturn: the proxy adds `tensor[i]`, which transformers.js has.
+    return new Proxy(this, INDEXED as ProxyHandler<HostTensor<Data>>);
   }
 
   get size(): number {
@@ -35,17 +41,27 @@ export class HostTensor<Data extends Float32Array | Int8Array | Uint8Array = Flo
   }
 
   /** The same numbers as nested arrays. */
-  tolist(): NestedArray {
-    if (this.dims.length === 0) return this.data[0] as number;
-    if (this.dims.length === 1) return Array.from(this.data);
-    return Array.from(this, (entry) => entry.tolist());
+  tolist(): NestedArray<Data> {
+    if (this.dims.length === 0) return this.data[0] as NestedArray<Data>;
+    if (this.dims.length === 1) return Array.from(this.data as ArrayLike<Data[number]>) as NestedArray<Data>;
+    return Array.from(this, (entry) => entry.tolist()) as NestedArray<Data>;
   }
 
   /** The number of a tensor that has but one. Throws ShapeError for others. */
-  item(): number {
-    if (this.size === 1) return this.data[0] as number;
+  item(): Data[number] {
+    if (this.size === 1) return this.data[0] as Data[number];
     throw new ShapeError(`item: the tensor is [${this.dims.join(', ')}], expected one element`);
   }
 }
 
-export type NestedArray = number | NestedArray[];
+export type NestedArray<Data extends HostData = Float32Array> = Data[number] | NestedArray<Data>[];
+
+const TYPES = { Float32Array: 'float32', Int8Array: 'int8', Uint8Array: 'uint8', BigInt64Array: 'int64' } as const;
+
+/** `tensor[i]` for any number of entries, without a property for each. */
+const INDEXED: ProxyHandler<HostTensor<HostData>> = {
+  get: (tensor, name, receiver) =>
+    typeof name === 'string' && /^\d+$/.test(name) && Number(name) < (tensor.dims[0] ?? 0)
+      ? tensor.at(Number(name))
+      : Reflect.get(tensor, name, receiver),
+};

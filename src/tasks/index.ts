@@ -27,6 +27,7 @@ export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ran
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
 export type { TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';
+export * from './transformers/index.js';
 export type { Translate, Translation, TranslationOptions } from './translation.js';
 export type {
   ZeroShotClassification,

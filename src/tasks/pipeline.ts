@@ -7,7 +7,9 @@ import { type LoadedModel, type LoadModelOptions, loadModel } from '../pretraine
 import type { ModelLocation } from '../pretrained/open-source.js';
 import type { Processor } from '../pretrained/processors/load-processor.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { type CallOf, type TaskName, taskOf } from './registry.js';
+import { type CallOf, defaultModel, type TaskName, taskOf } from './registry.js';
+import { tokenizerOf } from './text-inputs.js';
+import { env, localOr } from './transformers/env.js';
 
 /** What `progress_callback` is told, as transformers.js tells it. */
 export type PipelineProgress =
@@ -43,11 +45,16 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
   progress_callback?: ((progress: PipelineProgress) => void) | undefined;
 }
 
+const TOKENLESS: readonly string[] = ['image-classification', 'image-feature-extraction'] satisfies TaskName[];
+/** Tasks whose models may have no tokenizer. */
+type TokenlessTask = 'image-classification' | 'image-feature-extraction';
+
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
   readonly task: Name;
   readonly model: LoadedModel;
-  readonly tokenizer: PretrainedTokenizer | null;
+  /** Null for a task that reads no text. */
+  readonly tokenizer: Name extends TokenlessTask ? PretrainedTokenizer | null : PretrainedTokenizer;
   readonly processor: Processor | null;
   readonly device: Device;
   /** Frees what the pipeline loaded and opened: not a model or a device that it was given. */
@@ -63,41 +70,66 @@ export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
  * const { data, dims } = await extract(['a cat', 'a dog'], { pooling: 'mean', normalize: true }); // dims is [2, 384]
  * ```
  *
- * `model`: a folder, a hub id, a GGUF file, files by name, or a model that is loaded already, with the head of the task. Inputs can be
- * any number: they are computed in batches, off the calling thread. Throws ArgumentError for a task that is not known and
- * options that make no sense, and what `loadModel` throws.
+ * `model`: a folder, a hub id, a GGUF file, files by name, or a loaded model with the head of the task. Default: a small
+ * model from the hub; docs/pipelines.md lists them. Inputs can be any number: they are computed in batches, off the
+ * calling thread. Throws ArgumentError for an unknown task and for wrong options, FormatError for a model that lacks
+ * what the task needs, such as a tokenizer, and what `loadModel` throws.
  */
 export async function pipeline<Name extends TaskName>(
   task: Name,
-  model: ModelLocation | LoadedModel,
+  model: ModelLocation | LoadedModel | null = null,
   options: PipelineOptions = {},
 ): Promise<Pipeline<Name>> {
   const chosen = await taskOf(task);
-  const { device: given, ...load } = loadOptions(task, model, options);
+  const location = model ?? defaultModel(task);
+  const { model: loaded, close } = await openModel('pipeline', task, location, chosen.head, options);
+  try {
+    if (!TOKENLESS.includes(task)) tokenizerOf({ task, model: loaded });
+    const call = chosen.create({ task, model: loaded });
+    options.progress_callback?.({ status: 'ready', task, model: nameOf(location) });
+    const dispose = async () => close();
+    const { tokenizer, processor, device } = loaded;
+    const members = { task, model: loaded, tokenizer, processor, device, dispose, [Symbol.asyncDispose]: dispose };
+    return Object.assign(call, members) as unknown as Pipeline<Name>;
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** A model, and a function that frees what was opened for it. */
+interface OpenedModel {
+  readonly model: LoadedModel;
+  close(): void;
+}
+
+/**
+ * Loads a model for a task on the device that the options name, or takes a loaded one that fits. `op` begins messages.
+ * Rejects as `pipeline`; nothing stays open then.
+ */
+export async function openModel(
+  op: string,
+  task: string,
+  model: ModelLocation | LoadedModel,
+  head: LoadModelOptions['head'],
+  options: PipelineOptions,
+): Promise<OpenedModel> {
+  const { device: given, ...load } = loadOptions(op, task, model, options);
+  if (model instanceof PretrainedModel) {
+    checkNothingToLoad(options);
+    return { model: withHead(task, model, head, given), close: () => {} };
+  }
   const opened: { dispose(): void }[] = [];
   const close = () => {
     for (const each of opened.splice(0).reverse()) each.dispose();
   };
   try {
-    let loaded: LoadedModel;
-    if (model instanceof PretrainedModel) {
-      checkNothingToLoad(options);
-      loaded = withHead(task, model, chosen.head, given);
-    } else {
-      const device = typeof given === 'object' ? given : await openDevice(given);
-      if (device !== given) opened.push(device);
-      const read = await loadModel(device, model as ModelLocation, { ...load, head: chosen.head });
-      opened.push(read);
-      if (!(read instanceof PretrainedModel))
-        throw new ArgumentError(`pipeline: ${String(model)} is a Transformer, expected a model of Hugging Face's`);
-      loaded = read;
-    }
-    const call = chosen.create({ task, model: loaded });
-    options.progress_callback?.({ status: 'ready', task, model: nameOf(model) });
-    const dispose = async () => close();
-    const { tokenizer, processor, device } = loaded;
-    const members = { task, model: loaded, tokenizer, processor, device, dispose, [Symbol.asyncDispose]: dispose };
-    return Object.assign(call, members);
+    const device = typeof given === 'object' ? given : await openDevice(given);
+    if (device !== given) opened.push(device);
+    const read = await loadModel(device, await localOr(model as ModelLocation), { ...load, head });
+    opened.push(read);
+    if (read instanceof PretrainedModel) return { model: read, close };
+    throw new ArgumentError(`${op}: ${String(model)} is a Transformer, expected a model of Hugging Face's`);
   } catch (error) {
     close();
     throw error;
@@ -105,11 +137,11 @@ export async function pipeline<Name extends TaskName>(
 }
 
 /** The options that `loadModel` has for what is given; it refuses what it does not know. */
-function loadOptions(task: string, model: unknown, options: PipelineOptions): PipelineOptions {
-  const { cache_dir, progress_callback: tell, dtype, ...given } = checkOptions('pipeline', options);
+function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {
+  const { cache_dir = env.cacheDir ?? undefined, progress_callback: tell, dtype, ...given } = checkOptions(op, options);
   const load = dtype === undefined ? given : { weights: weightsOf(dtype), ...given };
   if (tell === undefined) return cache_dir === undefined ? load : { cacheDir: cache_dir, ...load };
-  checkFunction(`pipeline: progress_callback of ${task}`, tell);
+  checkFunction(`${op}: progress_callback of ${task}`, tell);
   const name = nameOf(model);
   const onProgress: LoadModelOptions['onProgress'] = (progress) => {
     const { file, loaded, total } = progress;

@@ -33,6 +33,21 @@ const aliases = {
   'sentiment-analysis': 'text-classification',
 } as const satisfies Record<string, keyof typeof tasks>;
 
+/** The models of tasks that are called without one: small, on the hub, with weights as safetensors. */
+const defaults: Partial<Record<keyof typeof tasks, string>> = {
+  'automatic-speech-recognition': 'openai/whisper-tiny.en',
+  'feature-extraction': 'sentence-transformers/all-MiniLM-L6-v2',
+  'fill-mask': 'google-bert/bert-base-uncased',
+  'image-classification': 'google/vit-base-patch16-224',
+  'question-answering': 'distilbert/distilbert-base-cased-distilled-squad',
+  'sentence-similarity': 'sentence-transformers/all-MiniLM-L6-v2',
+  'text-classification': 'distilbert/distilbert-base-uncased-finetuned-sst-2-english',
+  'text-generation': 'HuggingFaceTB/SmolLM2-135M-Instruct',
+  'token-classification': 'dslim/bert-base-NER',
+  translation: 'google-t5/t5-small',
+  'zero-shot-classification': 'MoritzLaurer/deberta-v3-xsmall-zeroshot-v1.1-all-33',
+};
+
 type Tasks = { [Name in keyof typeof tasks]: Awaited<ReturnType<(typeof tasks)[Name]>> };
 type Aliases = { [Name in keyof typeof aliases]: Tasks[(typeof aliases)[Name]] };
 
@@ -47,10 +62,23 @@ export type TaskName = keyof TasksByName;
 /** What a pipeline of that task is called with, and what comes out. */
 export type CallOf<Name extends TaskName> = ReturnType<TasksByName[Name]['create']>;
 
+const plainName = (name: string) => {
+  const plain = name.replace(/^translation_\w+_to_\w+$/, 'translation');
+  return Object.hasOwn(aliases, plain) ? aliases[plain as keyof typeof aliases] : plain;
+};
+
+/** The hub id of the model that a task has by default. Throws ArgumentError for a task that has none. */
+export function defaultModel(task: string): string {
+  const id = defaults[plainName(task) as keyof typeof tasks];
+  if (id !== undefined) return id;
+  throw new ArgumentError(
+    `pipeline: the model is missing, and ${task} has no default model: give a folder or a hub id`,
+  );
+}
+
 /** Loads a task. Throws ArgumentError for one that is not known. */
 export async function taskOf<Name extends TaskName>(name: Name): Promise<Task<CallOf<Name>>> {
-  const plain = String(name).replace(/^translation_\w+_to_\w+$/, 'translation');
-  const own = Object.hasOwn(aliases, plain) ? aliases[plain as keyof typeof aliases] : plain;
+  const own = plainName(String(name));
   const load = Object.hasOwn(tasks, own) ? tasks[own as keyof typeof tasks] : undefined;
   if (load !== undefined) return (await load()) as unknown as Task<CallOf<Name>>;
   const known = [...Object.keys(tasks), ...Object.keys(aliases)].join(', ');

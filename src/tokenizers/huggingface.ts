@@ -6,13 +6,13 @@ import type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 export type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 
 /**
- * Reads a `tokenizer.json` (its text or what it parses to) with a BPE, Unigram, WordLevel or WordPiece model, for what
- * Hugging Face's `tokenizers` in Rust makes of text: ids and where they come from, and text of ids. Truncation, padding
- * and dropout of the file are left out. `config` is the `tokenizer_config.json` beside it, if there is one; without it,
- * the tokens for pad, begin, end and unknown are found where the file itself says them.
+ * Makes a tokenizer of a `tokenizer.json`, given as its text or as the object it parses to. Its model is BPE, Unigram,
+ * WordLevel or WordPiece. Results equal those of Hugging Face's `tokenizers` in Rust: ids, offsets, and text of ids.
+ * Truncation, padding and dropout of the file are ignored. `config` is the `tokenizer_config.json` beside it, if there
+ * is one. Without it, the tokens for padding, begin, end and unknown are found in the file itself.
  *
  * ```ts
- * const tokenizer = await loadTokenizer(await readFile('tokenizer.json', 'utf8'));
+ * const tokenizer = await parseTokenizer(await readFile('tokenizer.json', 'utf8'));
  * const { inputIds, offsets } = tokenizer.encodeBatch(['Hello, world!']);
  * ```
  *
@@ -20,20 +20,20 @@ export type { PretrainedTokenizer } from './pretrained-tokenizer.js';
  * ArgumentError for a path or a URL instead of what lies there, or if the config is not an object, SimdformerError if the
  * code that reads it does not load.
  */
-export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer> {
-  checkOptions('loadTokenizer', config ?? {});
+export async function parseTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer> {
+  checkOptions('parseTokenizer', config ?? {});
   if (typeof json === 'string' && !json.trimStart().startsWith('{')) {
     const given = json.length > 100 ? `${json.slice(0, 100)}…` : json;
     throw new ArgumentError(
-      `loadTokenizer: json is ${describeValue(given)}, expected the text of a tokenizer.json: of a path or a URL read it ` +
-        "first, as with await readFile(path, 'utf8') of node:fs/promises or await (await fetch(url)).text()",
+      `parseTokenizer: json is ${describeValue(given)}, expected the text of a tokenizer.json: of a path, a URL or a ` +
+        "model's id use loadTokenizer of the package's root",
     );
   }
   if (typeof json !== 'string' && !isObject(json))
-    throw new ArgumentError(`loadTokenizer: json is ${describeValue(json)}, expected the text of a tokenizer.json`);
+    throw new ArgumentError(`parseTokenizer: json is ${describeValue(json)}, expected the text of a tokenizer.json`);
   const { checkTokenizerJson, HuggingFaceTokenizer } = await import('./huggingface-tokenizer.js').catch((cause) => {
     throw new SimdformerError(
-      `loadTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
+      `parseTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
         'bundler, without splitting',
       { cause },
     );

@@ -10,7 +10,7 @@ export type {
   ChatTool,
   ChatToolCall,
 } from './chat-template.js';
-export { loadTokenizer, type PretrainedTokenizer } from './huggingface.js';
+export { type PretrainedTokenizer, parseTokenizer } from './huggingface.js';
 export type { TokenizerConfig, TokenizerJson, TokenizerParts } from './json.js';
 export type { SpecialTokens } from './special.js';
 export { type Tokenizer, UnknownTokenError } from './tokenizer.js';

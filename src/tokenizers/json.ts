@@ -186,14 +186,14 @@ export function restoreTokenizer<T extends { toJSON(): TokenizerJson }>(
       read,
     );
   } catch (cause) {
-    throw new FormatError('this tokenizer.json does not hold such a tokenizer; loadTokenizer reads others', { cause });
+    throw new FormatError('this tokenizer.json does not hold such a tokenizer; parseTokenizer reads others', { cause });
   }
   const written = tokenizer.toJSON();
   const parts = ['model', 'added_tokens', 'normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
   for (const part of parts) {
     if (!sameJson(written[part], read[part])) {
       throw new FormatError(
-        `the ${part} of this tokenizer.json is another than such a tokenizer's; loadTokenizer reads others`,
+        `the ${part} of this tokenizer.json is another than such a tokenizer's; parseTokenizer reads others`,
       );
     }
   }

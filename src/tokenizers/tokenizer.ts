@@ -26,7 +26,7 @@ export interface Tokenizer {
   decode(ids: Iterable<number>, options?: { skipSpecial?: boolean | undefined }): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
-  /** The content of a Hugging Face `tokenizer.json`; `loadTokenizer` reads it back, with `config` if there is one. */
+  /** The content of a Hugging Face `tokenizer.json`; `parseTokenizer` reads it back, with `config` if there is one. */
   toJSON(): TokenizerJson;
   /** The `tokenizer_config.json` that the tokenizer was loaded with. Saved models keep it. */
   readonly config?: TokenizerConfig | undefined;

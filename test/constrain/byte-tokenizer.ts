@@ -1,4 +1,4 @@
-import { loadTokenizer } from '../../src/tokenizers/index.js';
+import { parseTokenizer } from '../../src/tokenizers/index.js';
 
 /** A byte-level BPE of all bytes and some longer tokens, with an end. */
 export function byteTokenizer() {
@@ -20,7 +20,7 @@ export function byteTokenizer() {
   ];
   const merges = [...pairs].sort((a, b) => a.join('').length - b.join('').length);
   const tokens = ['</s>', ...bytes, ...merges.map((pair) => pair.join(''))];
-  return loadTokenizer({
+  return parseTokenizer({
     version: '1.0',
     added_tokens: [
       { id: 0, content: '</s>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false },

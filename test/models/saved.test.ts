@@ -8,7 +8,7 @@ import type { Device } from '../../src/core/device.js';
 import { ArgumentError, DeviceError, FormatError, OutOfMemoryError, ShapeError } from '../../src/core/errors.js';
 import { Transformer } from '../../src/models/families/transformer.js';
 import { Initializer, LayerNorm } from '../../src/nn/index.js';
-import { CharTokenizer, loadTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
+import { CharTokenizer, parseTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
 
 let device: Device;
 let folder: string;
@@ -118,7 +118,7 @@ describe('save and load', () => {
     const json = { ...CharTokenizer.train('a .', { special }).toJSON(), padding: null, post_processor: null };
     const { source, target } = model.tokenizers;
     try {
-      model.tokenizers = { source, target: await loadTokenizer(json, config) };
+      model.tokenizers = { source, target: await parseTokenizer(json, config) };
       const path = join(folder, 'configured');
       await model.save(path);
       for (const again of [

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ArgumentError, createDevice, FormatError, Transformer } from '../../src/index.js';
 import { Chat, type ChatModel, type ChatOptions, ContextFullError } from '../../src/tasks/index.js';
-import { type ChatMessage, type ChatTool, loadTokenizer } from '../../src/tokenizers/index.js';
+import { type ChatMessage, type ChatTool, parseTokenizer } from '../../src/tokenizers/index.js';
 import { Scripted } from './scripted-model.js';
 
 const read = (name: string) => readFile(`test/tokenizers/${name}`, 'utf8');
 const recorded = JSON.parse(await read('chat.json')) as { tokenizer: object; special: Record<string, string> };
 const templateOf = (name: string) => read(`chat-templates/${name}.jinja`);
-const tokenizer = await loadTokenizer(recorded.tokenizer, {
+const tokenizer = await parseTokenizer(recorded.tokenizer, {
   ...recorded.special,
   chat_template: await templateOf('chatml'),
 });
@@ -195,7 +195,7 @@ describe('a conversation', () => {
     refused({ whenFull: 'forget' }, 'whenFull is "forget"');
     refused({ generation: { numBeams: 2 } }, 'numBeams is decided by the conversation');
     refused({}, 'the model has no tokenizer', { ...model, startDecoding: () => {}, tokenizer: null });
-    const plain = await loadTokenizer(recorded.tokenizer, recorded.special);
+    const plain = await parseTokenizer(recorded.tokenizer, recorded.special);
     refused({}, 'has no chat template', { ...model, startDecoding: () => {}, tokenizer: plain });
     const chat = new Chat(model);
     await expect(say(chat, 3 as never)).rejects.toThrow('expected text or { role, content }');

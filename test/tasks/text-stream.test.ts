@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { TextStream } from '../../src/tasks/index.js';
-import { ByteTokenizer, loadTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
+import { ByteTokenizer, parseTokenizer, WordTokenizer } from '../../src/tokenizers/index.js';
 
 /** SentencePiece's way: a mark for spaces, of which the first is none, and bytes where there is no token. */
 const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
-const metaspace = await loadTokenizer({
+const metaspace = await parseTokenizer({
   version: '1.0',
   truncation: null,
   padding: null,

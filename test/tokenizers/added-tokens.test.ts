@@ -1,6 +1,6 @@
 // The ids are those of Hugging Face's Rust `tokenizers`, from its npm package of version 0.23.2.
 import { describe, expect, it } from 'vitest';
-import { loadTokenizer } from '../../src/tokenizers/index.js';
+import { parseTokenizer } from '../../src/tokenizers/index.js';
 
 const letters = ['<unk>', 'a', 'b', ' ', '\u0085', '\ufeff', '<', '>', '▁a'];
 const first = letters.length;
@@ -9,7 +9,7 @@ const added = (...tokens: [content: string, set: object][]) => ({
   added_tokens: tokens.map(([content, set], at) => ({ id: first + at, content, ...flags, ...set })),
 });
 const load = (parts: object, config = {}) =>
-  loadTokenizer(
+  parseTokenizer(
     {
       version: '1.0',
       truncation: null,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import { loadModelTokenizer } from '../../src/pretrained/load-tokenizer.js';
 import { openSource } from '../../src/pretrained/open-source.js';
-import { type ApplyChatTemplateOptions, type ChatMessage, loadTokenizer } from '../../src/tokenizers/index.js';
+import { type ApplyChatTemplateOptions, type ChatMessage, parseTokenizer } from '../../src/tokenizers/index.js';
 import { strftime } from '../../src/tokenizers/strftime.js';
 
 interface Recorded {
@@ -20,7 +20,7 @@ const read = (name: string) => readFileSync(`test/tokenizers/${name}`, 'utf8');
 const recorded = JSON.parse(read('chat.json')) as Recorded;
 const templateOf = (name: string) => (name === 'smollm2' ? recorded.smollm2 : read(`chat-templates/${name}.jinja`));
 
-const load = (chat_template?: unknown) => loadTokenizer(recorded.tokenizer, { ...recorded.special, chat_template });
+const load = (chat_template?: unknown) => parseTokenizer(recorded.tokenizer, { ...recorded.special, chat_template });
 
 type Given = Omit<ApplyChatTemplateOptions, 'tokenize'>;
 

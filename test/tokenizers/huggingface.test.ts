@@ -3,7 +3,7 @@ import { ArgumentError, FormatError } from '../../src/core/errors.js';
 import {
   BpeTokenizer,
   CharTokenizer,
-  loadTokenizer,
+  parseTokenizer,
   type TokenizerJson,
   UnknownTokenError,
   WordTokenizer,
@@ -27,7 +27,7 @@ function positionIn(encode: () => unknown): number | undefined {
   throw new Error('there was no UnknownTokenError');
 }
 
-describe('loadTokenizer', () => {
+describe('parseTokenizer', () => {
   it.each([
     [
       'the template of a sequence, as Llama 3 has it',
@@ -36,20 +36,20 @@ describe('loadTokenizer', () => {
     ['RobertaProcessing', { type: 'RobertaProcessing', cls: ['<s>', 0], sep: ['</s>', 1], trim_offsets: true }],
     ['BertProcessing', { type: 'BertProcessing', cls: ['<s>', 0], sep: ['</s>', 1] }],
   ])('finds begin and end in %s', async (_, post_processor) => {
-    const tokenizer = await loadTokenizer(withProcessor(post_processor));
+    const tokenizer = await parseTokenizer(withProcessor(post_processor));
     expect([tokenizer.bosId, tokenizer.eosId]).toEqual([0, 1]);
     expect(tokenizer.encode('ab', { addSpecial: true })).toEqual([0, 2, 3, 1]);
   });
 
   it('finds no begin or end in a template without text', async () => {
-    const { bosId, eosId } = await loadTokenizer(withProcessor({ ...template, single: template.single.slice(0, 1) }));
+    const { bosId, eosId } = await parseTokenizer(withProcessor({ ...template, single: template.single.slice(0, 1) }));
     expect([bosId, eosId]).toEqual([undefined, undefined]);
   });
 
   it('finds the unknown token of Unigram models', async () => {
     const vocab = [['a', -1], ['<unk>', 0], ['b', -2]]; // biome-ignore format: one line
     const load = (unk_id: number | null) =>
-      loadTokenizer({ ...letters, added_tokens: [], post_processor: null, model: { type: 'Unigram', vocab, unk_id } });
+      parseTokenizer({ ...letters, added_tokens: [], post_processor: null, model: { type: 'Unigram', vocab, unk_id } });
     const tokenizer = await load(1);
     expect(tokenizer.unkId).toBe(1);
     expect(tokenizer.encode('abx')).toEqual([0, 2, 1]);
@@ -60,22 +60,22 @@ describe('loadTokenizer', () => {
 
   it('keeps its config, and refuses what is none', async () => {
     const config = { pad_token: 'a' };
-    expect((await loadTokenizer(letters, config)).config).toEqual(config);
-    expect((await loadTokenizer(letters)).config).toBeUndefined();
-    await expect(loadTokenizer(letters, 'config' as never)).rejects.toThrow(ArgumentError);
+    expect((await parseTokenizer(letters, config)).config).toEqual(config);
+    expect((await parseTokenizer(letters)).config).toBeUndefined();
+    await expect(parseTokenizer(letters, 'config' as never)).rejects.toThrow(ArgumentError);
   });
 
   it('says where unknown text is, if it was normalized, too', async () => {
     const words = WordTokenizer.train('this was it', { special });
     const json = parsed(words);
-    const loaded = await loadTokenizer(json);
+    const loaded = await parseTokenizer(json);
     for (const text of ['this is', 'it this\u0085 \nwas is', '👩', '<s> this</s>is', 'this it th', 'this this thi']) {
       for (const addSpecial of [false, true]) {
         const expected = positionIn(() => words.encode(text, { addSpecial }));
         expect(positionIn(() => loaded.encode(text, { addSpecial }))).toBe(expected);
       }
     }
-    const lower = await loadTokenizer({ ...json, normalizer: { type: 'Lowercase' } });
+    const lower = await parseTokenizer({ ...json, normalizer: { type: 'Lowercase' } });
     expect(positionIn(() => lower.encode('This İS is'))).toBe(5);
     expect(positionIn(() => lower.encode('this is'))).toBe(5);
   });
@@ -90,23 +90,23 @@ describe('loadTokenizer', () => {
       decoder: { type: 'Fuse' },
       model: { type: 'BPE', vocab, merges: [['a', 'b']], ...model },
     });
-    const without = await loadTokenizer(json({}));
+    const without = await parseTokenizer(json({}));
     expect(without.encode('ab👩b')).toEqual([2, 3, 1]);
     expect(without.decode([2, 3, 1])).toBe('ab👩b');
     expect(without.unkId).toBeUndefined();
     expect(() => without.encode('ab👩xab')).toThrow('"x" at position 3 is not in the vocabulary');
     expect(positionIn(() => without.encode('ab👩xab', { addSpecial: true }))).toBe(3);
     expect(without.toJSON()).toEqual(json({}));
-    const lower = await loadTokenizer({ ...json({ unk_token: null }), normalizer: { type: 'Lowercase' } });
+    const lower = await parseTokenizer({ ...json({ unk_token: null }), normalizer: { type: 'Lowercase' } });
     expect(lower.encode('ABa')).toEqual([2, 0]);
     expect(positionIn(() => lower.encode('ABX'))).toBe(2);
-    const unknown = await loadTokenizer(json({ vocab: { ...vocab, '<unk>': 4 }, unk_token: '<unk>' }));
+    const unknown = await parseTokenizer(json({ vocab: { ...vocab, '<unk>': 4 }, unk_token: '<unk>' }));
     expect(unknown.encode('abxb')).toEqual([2, 4, 1]);
   });
 
   it('reads a file without added_tokens', async () => {
     const { added_tokens: _, ...json } = parsed(CharTokenizer.train('abc'));
-    const tokenizer = await loadTokenizer(json);
+    const tokenizer = await parseTokenizer(json);
     expect(tokenizer.encode('cab')).toEqual([2, 0, 1]);
     expect(tokenizer.toJSON().added_tokens).toEqual([]);
   });
@@ -138,7 +138,7 @@ describe('loadTokenizer', () => {
     ['a sep without id', withProcessor({ type: 'BertProcessing', cls: ['<s>', 0], sep: '</s>' }), '"</s>" in its Bert'],
     ['a sequence of nothing', withProcessor({ type: 'Sequence' }), 'a sequence of post-processors that is not a list'],
   ])('refuses %s', async (_, json, message) => {
-    const refused = loadTokenizer(json);
+    const refused = parseTokenizer(json);
     await expect(refused).rejects.toThrow(FormatError);
     await expect(refused).rejects.toThrow(message);
     expect(() => CharTokenizer.fromJSON(json)).toThrow(FormatError);
@@ -160,7 +160,7 @@ describe('a saved BpeTokenizer', () => {
       type: 'Sequence',
       pretokenizers: [{ type: 'Split' }, { type: 'ByteLevel' }],
     });
-    const loaded = await loadTokenizer(json);
+    const loaded = await parseTokenizer(json);
     for (const text of [...corpus, 'a \u0085\u0085 b', ' \ufeff\ufeff x', 'x\u3000\u00a0 \r\n']) {
       expect(loaded.encode(text)).toEqual(tokenizer.encode(text));
     }
@@ -171,7 +171,7 @@ describe('a saved BpeTokenizer', () => {
     const older = { ...parsed(tokenizer), pre_tokenizer: gpt2, decoder: gpt2 };
     const restored = BpeTokenizer.fromJSON(older);
     expect(restored.toJSON()).toEqual(tokenizer.toJSON());
-    const loaded = await loadTokenizer(older);
+    const loaded = await parseTokenizer(older);
     for (const text of [' low lower', "it's\n\n 12 <s>lowest"]) {
       for (const reader of [restored, loaded]) {
         expect(reader.encode(text, { addSpecial: true })).toEqual(tokenizer.encode(text, { addSpecial: true }));
@@ -185,21 +185,21 @@ describe('a saved BpeTokenizer', () => {
 it.each(['models/bert/tokenizer.json', './tokenizer.json', 'https://example.org/tokenizer.json', ''])(
   'a path or a URL, %j, instead of what lies there is refused with what to do',
   async (path) => {
-    const given = loadTokenizer(path);
+    const given = parseTokenizer(path);
     await expect(given).rejects.toThrow(ArgumentError);
     await expect(given).rejects.toThrow(
-      /^loadTokenizer: json is ".*", expected the text of a tokenizer.json: .*readFile/,
+      /^parseTokenizer: json is ".*", expected the text of a tokenizer.json: .*readFile/,
     );
   },
 );
 
 it.each([undefined, null, 3, []])('%j instead of a tokenizer.json is refused', async (json) => {
-  await expect(loadTokenizer(json as never)).rejects.toThrow(/^loadTokenizer: json is .*, expected the text/);
+  await expect(parseTokenizer(json as never)).rejects.toThrow(/^parseTokenizer: json is .*, expected the text/);
 });
 
 it('decodes batches, with special tokens or without, and cleans up if it is to', async () => {
   const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  const tokenizer = await loadTokenizer({
+  const tokenizer = await parseTokenizer({
     version: '1.0',
     truncation: null,
     padding: null,

@@ -1,7 +1,7 @@
 // Where tokens come from, and batches: as Rust's tokenizers say, recorded by make_offsets.py.
 import { describe, expect, it } from 'vitest';
 import type { BatchEncoding } from '../../src/tokenizers/batch-encoding.js';
-import { loadTokenizer } from '../../src/tokenizers/huggingface.js';
+import { parseTokenizer } from '../../src/tokenizers/huggingface.js';
 import { recordedIn } from './recorded.js';
 
 type Row = { readonly [Name in Exclude<keyof BatchEncoding, 'overflowToSampleMapping'>]: BatchEncoding[Name][number] };
@@ -25,7 +25,7 @@ const rowOf = (batch: BatchEncoding, i: number) =>
 describe.each(Object.entries(recordedIn<Record<string, Recorded>>('offsets.json.gz')))(
   '%s',
   async (_, { json, texts, batches }) => {
-    const tokenizer = await loadTokenizer(json);
+    const tokenizer = await parseTokenizer(json);
 
     it.each(texts)('$text', ({ text, ...row }) => {
       expect(rowOf(tokenizer.encodeBatch([text]), 0)).toEqual(row);

@@ -1,7 +1,7 @@
 // Every step of a tokenizer.json, alone and with others: what Rust's tokenizers make of texts, recorded by make_steps.py.
 import { describe, expect, it } from 'vitest';
 import type { BatchEncoding } from '../../src/tokenizers/batch-encoding.js';
-import { loadTokenizer } from '../../src/tokenizers/huggingface.js';
+import { parseTokenizer } from '../../src/tokenizers/huggingface.js';
 import { recordedIn } from './recorded.js';
 
 /** Ids, types, special tokens, places one after another, and words. */
@@ -35,7 +35,7 @@ const named = cases.map(
 );
 
 describe.each(named)('%s', async (_, { model, parts, rows, decoded, pairs }) => {
-  const tokenizer = await loadTokenizer({ ...models[model]?.json, ...parts });
+  const tokenizer = await parseTokenizer({ ...models[model]?.json, ...parts });
 
   it('makes the same tokens of every text, in the same places', () => {
     const got = rowsOf(tokenizer.encodeBatch(texts));
@@ -56,6 +56,6 @@ describe.each(named)('%s', async (_, { model, parts, rows, decoded, pairs }) => 
 it.each(patterns)('splits at %s', async (Regex, places) => {
   const pre_tokenizer = { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false };
   const model = { type: 'WordLevel', vocab: { '?': 0 }, unk_token: '?' };
-  const { offsets } = (await loadTokenizer({ model, pre_tokenizer })).encodeBatch(texts);
+  const { offsets } = (await parseTokenizer({ model, pre_tokenizer })).encodeBatch(texts);
   expect(offsets.map((each) => each.flat())).toEqual(places);
 });

@@ -1,7 +1,7 @@
 // The ids, pieces and texts are those of Hugging Face's Rust `tokenizers`, from its npm package of version 0.23.2.
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
-import { loadTokenizer } from '../../src/tokenizers/index.js';
+import { parseTokenizer } from '../../src/tokenizers/index.js';
 
 /** A `precompiled_charsmap`: the bytes of a double array (Darts-clone) with a block for each node, and the texts. */
 function charsmap(entries: Record<string, string>): string {
@@ -105,10 +105,10 @@ const cases: [name: string, parts: object, words: string[], text: string, ids: n
   ['TemplateProcessing of two ids', { added_tokens: [{ id: 1, content: '<s>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }], post_processor: { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'both', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }], special_tokens: { both: { id: 'both', ids: [1, 2], tokens: ['<s>', 'a'] } } } }, ['<s>', 'a'], 'a', [1, 2, 2]],
 ];
 
-describe('loadTokenizer gives the ids of Hugging Face for', () => {
+describe('parseTokenizer gives the ids of Hugging Face for', () => {
   it.each(cases)('%s', async (_, parts, words, text, ids) => {
     const json = { ...plain, model: wordLevel(words), ...parts };
-    const tokenizer = await loadTokenizer(json);
+    const tokenizer = await parseTokenizer(json);
     expect(tokenizer.encode(text, { addSpecial: true })).toEqual(ids);
     expect(tokenizer.toJSON()).toEqual(json);
   });
@@ -117,7 +117,7 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
   const vocab = [['<unk>', 0], ['a', -1], ['b', -1], ...bytes]; // biome-ignore format: one line
 
   it('Unigram models with byte_fallback', async () => {
-    const tokenizer = await loadTokenizer({
+    const tokenizer = await parseTokenizer({
       ...plain,
       model: { type: 'Unigram', unk_id: 0, byte_fallback: true, vocab },
     });
@@ -127,7 +127,7 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
 
   it('the name of the unknown token of Unigram models', async () => {
     const vocab = [['<unk>', 0], ...Array.from('<unk>', (char) => [char, -1])]; // biome-ignore format: one line
-    const tokenizer = await loadTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
+    const tokenizer = await parseTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
     expect(tokenizer.encode('u<unk>x')).toEqual([2, 0]);
   });
 
@@ -156,29 +156,29 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
       [0, 1],
     ],
   ])('%s models that do not say that they are', async (_, model, ids) => {
-    expect((await loadTokenizer({ ...plain, model })).encode('aba')).toEqual(ids);
+    expect((await parseTokenizer({ ...plain, model })).encode('aba')).toEqual(ids);
   });
 
   it('a file with nothing but a model', async () => {
-    const tokenizer = await loadTokenizer({ model: wordLevel(['a']) });
+    const tokenizer = await parseTokenizer({ model: wordLevel(['a']) });
     expect(tokenizer.encode('a', { addSpecial: true })).toEqual([1]);
     expect(tokenizer.decode([1, 1])).toBe('a a');
   });
 
   it('long pieces, which Unigram models make many tokens of', async () => {
-    const tokenizer = await loadTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
+    const tokenizer = await parseTokenizer({ ...plain, model: { type: 'Unigram', unk_id: 0, vocab } });
     expect(tokenizer.encode('ab'.repeat(100_000))).toHaveLength(200_000);
   });
 
   it('unknown text in several pieces', async () => {
     const pre_tokenizer = { type: 'Whitespace' };
-    const tokenizer = await loadTokenizer({ ...plain, pre_tokenizer, model: { type: 'Unigram', unk_id: 0, vocab } });
+    const tokenizer = await parseTokenizer({ ...plain, pre_tokenizer, model: { type: 'Unigram', unk_id: 0, vocab } });
     expect(tokenizer.encode('éé x! a')).toEqual([0, 0, 0, 1]);
   });
 
   it('a Metaspace before the first of the parts that added tokens leave', async () => {
     const flags = { special: false, normalized: true, single_word: false, lstrip: false, rstrip: false };
-    const tokenizer = await loadTokenizer({
+    const tokenizer = await parseTokenizer({
       ...plain,
       normalizer: { type: 'Lowercase' },
       added_tokens: [{ id: 1, content: '<tool>', ...flags }],
@@ -192,7 +192,7 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
   it('a word of many pieces and a character with many marks', async () => {
     const vocab = { '[UNK]': 0, a: 1, '##b': 2, e: 3, '##\u0301': 4, '##\u0323': 5 };
     const model = { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', vocab };
-    const tokenizer = await loadTokenizer({
+    const tokenizer = await parseTokenizer({
       ...plain,
       normalizer: { type: 'NFD' },
       model: { ...model, max_input_chars_per_word: 1 << 20 },
@@ -207,7 +207,7 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     // Segmenters take the more time for a character the longer the text is, and get it in pieces.
     const text = `${'e'.repeat(255)}\u0301A`.repeat(4);
     const normalizer = { type: 'Precompiled', precompiled_charsmap: map };
-    const tokenizer = await loadTokenizer({
+    const tokenizer = await parseTokenizer({
       ...plain,
       normalizer,
       model: wordLevel([`${'e'.repeat(254)}éa`.repeat(4)]),
@@ -234,12 +234,12 @@ describe('loadTokenizer gives the ids of Hugging Face for', () => {
     [{ ...ctc, cleanup: false }, ['a', 'a', '|', ' .', '<pad>'], 'a| .'],
   ])('decoding by %o', async (decoder, tokens, text) => {
     const words = [...new Set(tokens)];
-    const tokenizer = await loadTokenizer({ ...plain, decoder, model: wordLevel(words) });
+    const tokenizer = await parseTokenizer({ ...plain, decoder, model: wordLevel(words) });
     expect(tokenizer.decode(tokens.map((token) => 1 + words.indexOf(token)))).toBe(text);
   });
 });
 
-describe('loadTokenizer refuses', () => {
+describe('parseTokenizer refuses', () => {
   const byteLevelStep = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
   const merging = { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 } };
   const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: 'x', type_id: 0 } }] };
@@ -290,7 +290,7 @@ describe('loadTokenizer refuses', () => {
       'a precompiled_charsmap that is damaged',
     ],
   ])('%s', async (_, parts, message) => {
-    const refused = loadTokenizer({ ...plain, model: wordLevel(['a']), ...parts });
+    const refused = parseTokenizer({ ...plain, model: wordLevel(['a']), ...parts });
     await expect(refused).rejects.toThrow(FormatError);
     await expect(refused).rejects.toThrow(message);
   });

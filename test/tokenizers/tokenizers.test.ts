@@ -4,8 +4,8 @@ import {
   BpeTokenizer,
   ByteTokenizer,
   CharTokenizer,
-  loadTokenizer,
   type Merge,
+  parseTokenizer,
   UnknownTokenError,
   WordTokenizer,
 } from '../../src/tokenizers/index.js';
@@ -112,7 +112,7 @@ describe('WordTokenizer', () => {
   it('does not take a word for the unknown token', async () => {
     const tokenizer = WordTokenizer.train('the <unk> <<unk>> sat', { split: 'whitespace' });
     const json = JSON.parse(JSON.stringify(tokenizer));
-    for (const restored of [tokenizer, WordTokenizer.fromJSON(json), await loadTokenizer(json)]) {
+    for (const restored of [tokenizer, WordTokenizer.fromJSON(json), await parseTokenizer(json)]) {
       expect(restored.unkId).toBeUndefined();
       expect(restored.encode('<unk> sat')).toEqual(tokenizer.encode('<unk> sat'));
       expect(() => restored.encode('the zebra')).toThrow('"zebra" at position 4');
@@ -213,7 +213,7 @@ describe('every tokenizer', () => {
   it.each(Object.entries(tokenizers))('%s: tokenizer.json is read back and encodes the same', async (_, tokenizer) => {
     const text = JSON.stringify(tokenizer.toJSON());
     const own = (tokenizer.constructor as typeof CharTokenizer).fromJSON(JSON.parse(text));
-    const throughHuggingFace = await loadTokenizer(text);
+    const throughHuggingFace = await parseTokenizer(text);
     for (const restored of [own, throughHuggingFace]) {
       expect(restored.toJSON()).toEqual(tokenizer.toJSON());
       for (const key of ['vocabSize', 'padId', 'bosId', 'eosId', 'unkId'] as const) {
@@ -268,12 +268,12 @@ describe('every tokenizer', () => {
     expect(() => WordTokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizers.char)))).toThrow(FormatError);
     expect(() => BpeTokenizer.fromJSON({ ...json, normalizer: { type: 'Lowercase' } })).toThrow(FormatError);
     expect(() => BpeTokenizer.fromJSON({})).toThrow(FormatError);
-    await expect(loadTokenizer('{"model"')).rejects.toThrow(FormatError);
-    await expect(loadTokenizer({ model: { vocab: {} } })).rejects.toThrow(FormatError);
+    await expect(parseTokenizer('{"model"')).rejects.toThrow(FormatError);
+    await expect(parseTokenizer({ model: { vocab: {} } })).rejects.toThrow(FormatError);
   });
 
   it('names unknown text of files that have no token for it', async () => {
-    const tokenizer = await loadTokenizer(CharTokenizer.train('ab👩').toJSON());
+    const tokenizer = await parseTokenizer(CharTokenizer.train('ab👩').toJSON());
     expect(() => tokenizer.encode('👩x')).toThrow('"x" at position 1');
   });
 
@@ -282,7 +282,7 @@ describe('every tokenizer', () => {
     const id = Object.keys(json.model.vocab).length;
     const added_tokens = [{ id, content: '<|endoftext|>', special: true }];
     const config = { eos_token: '<|endoftext|>', bos_token: { content: '<|endoftext|>' } };
-    const tokenizer = await loadTokenizer({ ...json, added_tokens }, config);
+    const tokenizer = await parseTokenizer({ ...json, added_tokens }, config);
     expect([tokenizer.vocabSize, tokenizer.bosId, tokenizer.eosId, tokenizer.padId]).toEqual([
       id + 1,
       id,

@@ -1,0 +1,171 @@
+// AutoTokenizer of transformers.js.
+
+import { checkOptions, describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { loadTokenizer } from '../../pretrained/load-later.js';
+import type { ModelLocation } from '../../pretrained/open-source.js';
+import type { ApplyChatTemplateOptions, ChatMessage } from '../../tokenizers/chat-template.js';
+import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
+import { HostTensor } from '../host-tensor.js';
+import { textsOf } from '../text-inputs.js';
+import { env, localOr } from './env.js';
+
+export interface FromPretrainedOptions {
+  /** A branch, a tag or a commit. Default `main`. */
+  revision?: string | undefined;
+  /** The folder of downloads. Default: `env.cacheDir`. */
+  cache_dir?: string | undefined;
+}
+
+export interface TokenizerCallOptions {
+  text_pair?: string | readonly string[] | null | undefined;
+  /** True pads to the longest text, 'max_length' to `max_length`. Default false. */
+  padding?: boolean | 'max_length' | undefined;
+  /** True cuts texts that are longer than `max_length`. Default false. */
+  truncation?: boolean | undefined;
+  /** In tokens. Default: what the model reads. */
+  max_length?: number | undefined;
+  /** Default true. */
+  add_special_tokens?: boolean | undefined;
+}
+
+/** Ids of texts, int64 [B, T]. */
+export interface TokenizedTexts {
+  readonly input_ids: HostTensor<BigInt64Array>;
+  readonly attention_mask: HostTensor<BigInt64Array>;
+  readonly token_type_ids?: HostTensor<BigInt64Array>;
+}
+
+type Ids = Iterable<number | bigint> | HostTensor<BigInt64Array>;
+
+interface DecodeOptions {
+  /** If true, special tokens are left out. Default false. */
+  skip_special_tokens?: boolean | undefined;
+}
+
+export interface ChatTemplateOptions {
+  /** If true, ids are returned, otherwise text. Default true. */
+  tokenize?: boolean | undefined;
+  /** Default false. */
+  add_generation_prompt?: boolean | undefined;
+  tools?: ApplyChatTemplateOptions['tools'];
+  documents?: ApplyChatTemplateOptions['documents'];
+  chat_template?: string | undefined;
+  /** If true, the ids are returned as `{ input_ids, attention_mask }`. Default false. */
+  return_dict?: boolean | undefined;
+}
+
+/** A tokenizer with the interface of transformers.js: call it with texts. */
+export interface TransformersTokenizer {
+  (texts: string | readonly string[], options?: TokenizerCallOptions): TokenizedTexts;
+  /** The tokenizer behind it, with simdformer's own interface. */
+  readonly tokenizer: PretrainedTokenizer;
+  encode(text: string, options?: Pick<TokenizerCallOptions, 'text_pair' | 'add_special_tokens'>): number[];
+  decode(ids: Ids, options?: DecodeOptions): string;
+  batch_decode(batch: Iterable<Ids>, options?: DecodeOptions): string[];
+  apply_chat_template(
+    messages: readonly ChatMessage[],
+    options?: ChatTemplateOptions,
+  ): Promise<string | HostTensor<BigInt64Array> | Omit<TokenizedTexts, 'token_type_ids'>>;
+}
+
+/** Loads tokenizers by the name that transformers.js has for it. */
+export const AutoTokenizer = {
+  /**
+   * The tokenizer of a folder or a model on the hub. Calls with several texts of different lengths need `padding: true`.
+   * Rejects as `loadTokenizer`.
+   */
+  async from_pretrained(name: ModelLocation, options: FromPretrainedOptions = {}): Promise<TransformersTokenizer> {
+    const op = 'AutoTokenizer.from_pretrained';
+    const { revision, cache_dir = env.cacheDir ?? undefined } = checkOptions(op, options, {
+      revision: 'string',
+      cache_dir: 'string',
+    });
+    return callable(await loadTokenizer(await localOr(name), { revision, cacheDir: cache_dir }));
+  },
+};
+
+/** A tensor int64 [B, T] of rows that are equally long. Throws ArgumentError for others. */
+export function int64(rows: readonly (readonly number[])[]): HostTensor<BigInt64Array> {
+  const length = rows[0]?.length ?? 0;
+  if (rows.some((row) => row.length !== length))
+    throw new ArgumentError('tokenizer: the texts have different numbers of tokens: use { padding: true }');
+  return new HostTensor(BigInt64Array.from(rows.flat(), BigInt), [rows.length, length]);
+}
+
+function callable(tokenizer: PretrainedTokenizer): TransformersTokenizer {
+  const decode = (ids: Ids, options: DecodeOptions = {}) => {
+    const { skip_special_tokens: skipSpecial = false } = checkOptions('decode', options, {
+      skip_special_tokens: 'boolean',
+    });
+    const list = ids instanceof HostTensor ? ids.data : ids;
+    return tokenizer.decode(Array.from(list as Iterable<number | bigint>, Number), { skipSpecial });
+  };
+  const members = {
+    tokenizer,
+    encode: (text: string, options: TokenizerCallOptions = {}) =>
+      encoded(tokenizer, text, options).inputIds[0] as number[],
+    decode,
+    batch_decode: (batch: Iterable<Ids>, options?: DecodeOptions) => Array.from(batch, (ids) => decode(ids, options)),
+    apply_chat_template: (messages: readonly ChatMessage[], options: ChatTemplateOptions = {}) =>
+      rendered(tokenizer, messages, options),
+  };
+  const call = (texts: string | readonly string[], options: TokenizerCallOptions = {}): TokenizedTexts => {
+    const { inputIds, attentionMask, tokenTypeIds } = encoded(tokenizer, texts, options);
+    const hasTypes =
+      tokenizer.config?.tokenizer_class === undefined || /Bert/.test(`${tokenizer.config.tokenizer_class}`);
+    return {
+      input_ids: int64(inputIds),
+      attention_mask: int64(attentionMask),
+      ...(hasTypes && { token_type_ids: int64(tokenTypeIds) }),
+    };
+  };
+  return Object.assign(call, members) as TransformersTokenizer;
+}
+
+function encoded(tokenizer: PretrainedTokenizer, texts: string | readonly string[], options: TokenizerCallOptions) {
+  const { text_pair, padding, truncation, max_length, add_special_tokens } = checkOptions('tokenizer', options, {
+    text_pair: 'any',
+    padding: [true, false, 'max_length'],
+    truncation: 'boolean',
+    max_length: 'count',
+    add_special_tokens: 'boolean',
+  });
+  const list = textsOf('tokenizer', texts);
+  const pairs = text_pair == null ? undefined : textsOf('tokenizer', text_pair, 'text_pair');
+  if (pairs !== undefined && pairs.length !== list.length)
+    throw new ArgumentError(`tokenizer: text_pair is ${describeValue(text_pair)}, expected ${list.length} texts`);
+  return tokenizer.encodeBatch(list, {
+    textPair: pairs,
+    padding,
+    truncation: truncation ?? false,
+    maxLength: max_length,
+    addSpecialTokens: add_special_tokens,
+    returnOffsets: false,
+  });
+}
+
+async function rendered(
+  tokenizer: PretrainedTokenizer,
+  messages: readonly ChatMessage[],
+  options: ChatTemplateOptions,
+) {
+  const given = checkOptions('apply_chat_template', options, {
+    tokenize: 'boolean',
+    add_generation_prompt: 'boolean',
+    tools: 'any',
+    documents: 'any',
+    chat_template: 'string',
+    return_dict: 'boolean',
+  });
+  const own = {
+    addGenerationPrompt: given.add_generation_prompt,
+    tools: given.tools,
+    documents: given.documents,
+    chatTemplate: given.chat_template,
+  };
+  if (given.tokenize === false) return tokenizer.applyChatTemplate(messages, { ...own, tokenize: false });
+  const ids = await tokenizer.applyChatTemplate(messages, own);
+  const input_ids = int64([ids]);
+  return given.return_dict ? { input_ids, attention_mask: int64([ids.map(() => 1)]) } : input_ids;
+}

@@ -1,0 +1,41 @@
+// Settings by the names of transformers.js.
+
+import { isNode, nodeModule } from '../../backend/node.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { ModelLocation } from '../../pretrained/open-source.js';
+
+/** Settings of `pipeline` and the `Auto` classes. docs/configuration.md lists the environment variables beside them. */
+export interface Environment {
+  /** The folder that holds models by their ids, such as `models/org/name`. Default: `./models/`. */
+  localModelPath: string;
+  /** If true, a folder in `localModelPath` comes before the hub. Default true. */
+  allowLocalModels: boolean;
+  /** If false, nothing is downloaded: a model that is not a local folder is refused. Default true. */
+  allowRemoteModels: boolean;
+  /** The folder of downloads. Null is Hugging Face's own cache. Default null. */
+  cacheDir: string | null;
+  /** Settings of ONNX Runtime, which simdformer does not use. They are there so that programs can set them. */
+  readonly backends: { readonly onnx: Record<string, unknown> & { readonly wasm: Record<string, unknown> } };
+}
+
+export const env: Environment = Object.seal({
+  localModelPath: './models/',
+  allowLocalModels: true,
+  allowRemoteModels: true,
+  cacheDir: null,
+  backends: { onnx: { wasm: {} } },
+});
+
+/** The folder of a model that `env` finds, or the location as it was given. Throws ArgumentError if that may not be used. */
+export async function localOr(location: ModelLocation): Promise<ModelLocation> {
+  if (typeof location !== 'string' || !isNode || /^[a-z][a-z\d+.-]+:/i.test(location)) return location;
+  const { existsSync } = await nodeModule<typeof import('node:fs')>('fs');
+  const { join } = await nodeModule<typeof import('node:path')>('path');
+  if (existsSync(location)) return location;
+  const local = join(env.localModelPath, location);
+  if (env.allowLocalModels && existsSync(local)) return local;
+  if (env.allowRemoteModels) return location;
+  throw new ArgumentError(
+    `there is no folder ${location} or ${local}, and env.allowRemoteModels is false: set env.localModelPath to the folder of models`,
+  );
+}

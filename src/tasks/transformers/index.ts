@@ -1,0 +1,25 @@
+// The interface of transformers.js beside its pipelines, so that a program changes one import.
+export {
+  AutoModel,
+  type AutoModelClass,
+  AutoModelForCausalLM,
+  AutoModelForMaskedLM,
+  AutoModelForQuestionAnswering,
+  AutoModelForSeq2SeqLM,
+  AutoModelForSequenceClassification,
+  AutoModelForTokenClassification,
+  type TransformersGenerateOptions,
+  type TransformersInputs,
+  type TransformersModel,
+  type TransformersOutput,
+} from './auto-model.js';
+export {
+  AutoTokenizer,
+  type ChatTemplateOptions,
+  type FromPretrainedOptions,
+  type TokenizedTexts,
+  type TokenizerCallOptions,
+  type TransformersTokenizer,
+} from './auto-tokenizer.js';
+export { type Environment, env } from './env.js';
+export { cos_sim, dot, mean_pooling, softmax } from './maths.js';

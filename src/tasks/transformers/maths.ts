@@ -1,0 +1,55 @@
+// Functions on numbers and tensors by the names of transformers.js.
+
+import { ShapeError } from '../../core/errors.js';
+import { HostTensor } from '../host-tensor.js';
+import { softmax as softmaxOf } from '../scores.js';
+
+type Numbers = ArrayLike<number>;
+
+function checkLengths(op: string, a: Numbers, b: Numbers): void {
+  if (a.length !== b.length) throw new ShapeError(`${op}: the vectors have ${a.length} and ${b.length} numbers`);
+}
+
+/** The sum of products. Throws ShapeError for vectors of different lengths. */
+export function dot(a: Numbers, b: Numbers): number {
+  checkLengths('dot', a, b);
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
+}
+
+/** The cosine of the angle between two vectors; 0 if one of them is zero. Throws ShapeError as `dot`. */
+export function cos_sim(a: Numbers, b: Numbers): number {
+  checkLengths('cos_sim', a, b);
+  const lengths = Math.sqrt(dot(a, a)) * Math.sqrt(dot(b, b));
+  return lengths === 0 ? 0 : dot(a, b) / lengths;
+}
+
+/** Probabilities that add up to 1. */
+export function softmax(logits: Numbers): number[] {
+  return softmaxOf(logits);
+}
+
+/**
+ * The mean of the vectors of tokens, without padding. `last_hidden_state` is [B, T, d], `attention_mask` [B, T]; the
+ * result is [B, d], zero for a row without tokens. Throws ShapeError.
+ */
+export function mean_pooling(last_hidden_state: HostTensor, attention_mask: HostTensor<BigInt64Array>): HostTensor {
+  const [rows = 0, tokens = 0, features = 0] = last_hidden_state.dims;
+  if (last_hidden_state.dims.length !== 3 || `${attention_mask.dims}` !== `${[rows, tokens]}`)
+    throw new ShapeError(
+      `mean_pooling: last_hidden_state is [${last_hidden_state.dims}] and attention_mask [${attention_mask.dims}], expected [B, T, d] and [B, T]`,
+    );
+  const means = new Float32Array(rows * features);
+  for (let row = 0; row < rows; row++) {
+    const mask = attention_mask.data.subarray(row * tokens, (row + 1) * tokens);
+    const count = mask.reduce((sum, each) => sum + Number(each), 0);
+    for (let i = 0; i < features; i++) {
+      let sum = 0;
+      for (let t = 0; t < tokens; t++)
+        if (mask[t]) sum += last_hidden_state.data[(row * tokens + t) * features + i] as number;
+      means[row * features + i] = count === 0 ? 0 : sum / count;
+    }
+  }
+  return new HostTensor(means, [rows, features]);
+}

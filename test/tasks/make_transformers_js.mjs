@@ -1,0 +1,53 @@
+// What transformers.js 4.3.2 itself says of the tokenizer of wordpiece/ and of its small functions:
+//   npm i --ignore-scripts @huggingface/transformers && node test/tasks/make_transformers_js.mjs   (from a folder with the package)
+import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const path = createRequire(join(process.cwd(), 'x.js')).resolve('@huggingface/transformers');
+const { AutoTokenizer, cos_sim, dot, env, mean_pooling, softmax, Tensor } = await import(pathToFileURL(path).href);
+env.allowRemoteModels = false;
+env.localModelPath = here;
+const tokenizer = await AutoTokenizer.from_pretrained('wordpiece');
+const texts = ['Anna lives in London, the cat sat on a mat!', 'a big red dog'];
+const plain = (encoded) =>
+  Object.fromEntries(
+    Object.entries(encoded).map(([name, { dims, type, data }]) => [
+      name,
+      { dims, type, data: Array.from(data, Number) },
+    ]),
+  );
+// Not with truncation: transformers.js cuts the last special token off, transformers in Python does not.
+const calls = [
+  [texts[0], {}],
+  [texts, { padding: true }],
+  [texts[0], { text_pair: texts[1] }],
+  [texts[1], { add_special_tokens: false }],
+].map(([given, options]) => ({ given, options, encoded: plain(tokenizer(given, options)) }));
+const ids = tokenizer.encode(texts[0]);
+const hidden = Float32Array.from({ length: 24 }, (_, i) => Math.sin(i));
+const mask = BigInt64Array.from([1n, 1n, 0n, 1n, 0n, 0n]);
+const pooled = mean_pooling(new Tensor('float32', hidden, [2, 3, 4]), new Tensor('int64', mask, [2, 3]));
+const [a, b] = [
+  [1, 2, 3.5],
+  [-2, 0.5, 4],
+];
+writeFileSync(
+  join(here, 'transformers-js.json'),
+  `${JSON.stringify(
+    {
+      calls,
+      ids,
+      decoded: [tokenizer.decode(ids), tokenizer.decode(ids, { skip_special_tokens: true })],
+      batch: tokenizer.batch_decode([ids, ids.slice(2, 5)], { skip_special_tokens: true }),
+      pooled: Array.from(pooled.data),
+      dot: dot(a, b),
+      cos_sim: cos_sim(a, b),
+      softmax: softmax(a),
+    },
+    null,
+    1,
+  )}\n`,
+);

@@ -1,0 +1,169 @@
+// Programs of transformers.js with another import, beside what transformers.js says (make_transformers_js.mjs).
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../src/index.js';
+import {
+  AutoModel,
+  AutoModelForCausalLM,
+  AutoModelForMaskedLM,
+  AutoModelForSeq2SeqLM,
+  AutoModelForSequenceClassification,
+  AutoTokenizer,
+  cos_sim,
+  dot,
+  env,
+  HostTensor,
+  mean_pooling,
+  pipeline,
+  softmax,
+  type TokenizerCallOptions,
+} from '../../src/tasks/index.js';
+import { smallModel } from './small-model.js';
+import recorded from './transformers-js.json' with { type: 'json' };
+
+const models = mkdtempSync(join(tmpdir(), 'models-'));
+const defaults = { ...env };
+
+beforeAll(() => {
+  const names = ['bert-pooler', 'bert-sequence', 'bert-mlm', 'llama', 't5'];
+  for (const name of names) {
+    mkdirSync(join(models, 'org', name), { recursive: true });
+    for (const [file, bytes] of Object.entries(smallModel(name))) writeFileSync(join(models, 'org', name, file), bytes);
+  }
+  env.localModelPath = models;
+  env.allowRemoteModels = false;
+  env.backends.onnx.wasm.wasmPaths = '/path/to/files/';
+});
+afterAll(() => {
+  Object.assign(env, defaults);
+  rmSync(models, { recursive: true });
+});
+
+const plain = (encoded: object) =>
+  Object.fromEntries(
+    Object.entries(encoded as Record<string, HostTensor<BigInt64Array>>).map(([name, { dims, type, data }]) => [
+      name,
+      { dims, type, data: Array.from(data, Number) },
+    ]),
+  );
+
+describe('AutoTokenizer', () => {
+  it('has the ids and texts of transformers.js', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/bert-pooler');
+    for (const { given, options, encoded } of recorded.calls)
+      expect(plain(tokenizer(given, options as TokenizerCallOptions))).toEqual(encoded);
+    const { ids, decoded, batch } = recorded;
+    expect(tokenizer.encode(recorded.calls[0]!.given as string)).toEqual(ids);
+    expect(tokenizer.decode(ids)).toBe(decoded[0]);
+    expect(tokenizer.decode(ids, { skip_special_tokens: true })).toBe(decoded[1]);
+    expect(tokenizer.batch_decode([ids, ids.slice(2, 5)], { skip_special_tokens: true })).toEqual(batch);
+    expect(() => tokenizer(['a', 'a cat'])).toThrow('use { padding: true }');
+    expect(() => tokenizer('a', { paddding: true } as object)).toThrow('there is no option paddding');
+  });
+});
+
+describe('the small functions', () => {
+  it('have the numbers of transformers.js', () => {
+    const hidden = new HostTensor(
+      Float32Array.from({ length: 24 }, (_, i) => Math.sin(i)),
+      [2, 3, 4],
+    );
+    const mask = new HostTensor(BigInt64Array.from([1n, 1n, 0n, 1n, 0n, 0n]), [2, 3]);
+    const pooled = mean_pooling(hidden, mask);
+    expect(pooled.dims).toEqual([2, 4]);
+    for (const [i, value] of recorded.pooled.entries()) expect(pooled.data[i]).toBeCloseTo(value, 6);
+    const [a, b] = [
+      [1, 2, 3.5],
+      [-2, 0.5, 4],
+    ];
+    expect(dot(a!, b!)).toBe(recorded.dot);
+    expect(cos_sim(a!, b!)).toBeCloseTo(recorded.cos_sim, 14);
+    for (const [i, value] of softmax(a!).entries()) expect(value).toBeCloseTo(recorded.softmax[i]!, 14);
+    expect(cos_sim([0, 0], [1, 1])).toBe(0);
+    expect(() => dot([1], [1, 2])).toThrow('1 and 2 numbers');
+    expect(() => mean_pooling(hidden, new HostTensor(BigInt64Array.of(1n), [1, 1]))).toThrow('expected [B, T, d]');
+  });
+});
+
+describe('a program of transformers.js', () => {
+  it('embeds texts by AutoModel and mean_pooling', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/bert-pooler');
+    const model = await AutoModel.from_pretrained('org/bert-pooler', { dtype: 'fp32' });
+    const inputs = await tokenizer(['the cat sat', 'a dog'], { padding: true, truncation: true });
+    const { last_hidden_state } = await model(inputs);
+    expect(last_hidden_state!.dims).toEqual([2, 5, 32]);
+    const pooled = mean_pooling(last_hidden_state!, inputs.attention_mask);
+    await using extract = await pipeline('feature-extraction', 'org/bert-pooler');
+    const expected = await extract(['the cat sat', 'a dog'], { pooling: 'mean' });
+    for (const [i, value] of expected.data.entries()) expect(pooled.data[i]).toBeCloseTo(value, 5);
+    expect(cos_sim(pooled[0]!.data, pooled[0]!.data)).toBeCloseTo(1, 6);
+    expect(expected[1]!.tolist()).toEqual(expected.at(1).tolist());
+    await model.dispose();
+  });
+
+  it('classifies, and fills masks', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/bert-sequence');
+    const model = await AutoModelForSequenceClassification.from_pretrained('org/bert-sequence');
+    const { logits } = await model(await tokenizer('a cat'));
+    await using classify = await pipeline('sentiment-analysis', 'org/bert-sequence');
+    const best = softmax(logits!.data).reduce((most, each) => Math.max(most, each), 0);
+    expect((await classify('a cat'))[0]!.score).toBeCloseTo(best, 6);
+    const filler = await AutoModelForMaskedLM.from_pretrained('org/bert-mlm');
+    expect((await filler(await tokenizer('a [MASK]'))).logits!.dims).toEqual([1, 4, 97]);
+    await Promise.all([model.dispose(), filler.dispose()]);
+  });
+
+  it('generates by a decoder, and by an encoder and a decoder', async () => {
+    const tokenizer = await AutoTokenizer.from_pretrained('org/llama');
+    const model = await AutoModelForCausalLM.from_pretrained('org/llama');
+    const inputs = await tokenizer('the cat', { add_special_tokens: false });
+    const outputs = await model.generate({ ...inputs, max_new_tokens: 5, do_sample: false });
+    expect(outputs.dims).toEqual([1, 7]);
+    expect(outputs.type).toBe('int64');
+    await using write = await pipeline('text-generation', 'org/llama');
+    const [{ generated_text: expected }] = (await write('the cat', {
+      max_new_tokens: 5,
+      add_special_tokens: false,
+    })) as [{ generated_text: string }];
+    expect(tokenizer.decode(outputs[0]!, { skip_special_tokens: true })).toBe(expected);
+    const translator = await AutoModelForSeq2SeqLM.from_pretrained('org/t5');
+    const { input_ids } = await tokenizer('a cat');
+    const written = await translator.generate(input_ids, { max_new_tokens: 3 });
+    expect([written.dims[0], Number(written.data[0])]).toEqual([1, translator.model.startId]);
+    await expect(model.generate({ ...inputs, maxnewtokens: 3 } as object)).rejects.toThrow('it is maxNewTokens here');
+    await expect(model({ input_ids: [[1]] as never })).rejects.toThrow('expected a tensor [B, T]');
+    await Promise.all([model.dispose(), translator.dispose()]);
+  });
+
+  it('stays with local models if it says so', async () => {
+    await expect(pipeline('fill-mask')).rejects.toThrow(
+      /there is no folder google-bert\/bert-base-uncased .* env.allowRemoteModels is false/,
+    );
+    await expect(AutoTokenizer.from_pretrained('org/none')).rejects.toThrow('env.allowRemoteModels is false');
+    expect(() => Object.assign(env, { remote: 1 })).toThrow(TypeError);
+    await expect(pipeline('image-feature-extraction')).rejects.toThrow('has no default model');
+  });
+});
+
+describe('loadTokenizer', () => {
+  it('takes a folder, its tokenizer.json, the text of that, files, and refuses what is none', async () => {
+    const folder = join(models, 'org/bert-pooler');
+    const files = smallModel('bert-pooler');
+    const text = new TextDecoder().decode(files['tokenizer.json']);
+    const { 'model.safetensors': _, ...few } = files;
+    for (const from of [
+      folder,
+      join(folder, 'tokenizer.json'),
+      text,
+      JSON.parse(text),
+      few,
+      new Map(Object.entries(few)),
+    ])
+      expect((await loadTokenizer(from)).encode('a cat')).toEqual([10, 71]);
+    expect((await loadTokenizer(folder)).config?.model_max_length).toBe(40);
+    await expect(loadTokenizer({ 'config.json': files['config.json'] })).rejects.toThrow('has no tokenizer.json');
+    await expect(loadTokenizer(join(models, 'nothing'))).rejects.toThrow('is none of these');
+  });
+});
