@@ -188,7 +188,7 @@ it.each(['models/bert/tokenizer.json', './tokenizer.json', 'https://example.org/
     const given = parseTokenizer(path);
     await expect(given).rejects.toThrow(ArgumentError);
     await expect(given).rejects.toThrow(
-      /^parseTokenizer: json is ".*", expected the text of a tokenizer.json: .*readFile/,
+      /^parseTokenizer: json is ".*", expected the text of a tokenizer.json: .*use loadTokenizer/,
     );
   },
 );
