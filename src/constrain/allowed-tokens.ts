@@ -1,46 +1,46 @@
-// Which tokens can follow at some places of a network.
+// The tokens that can follow at places of a network.
 //
-// Most tokens of a large vocabulary are words, and may stand inside of any string. So what can follow is found for the
-// states of a rule once, wherever it was called from: the tokens that stay inside, and the nodes of the tree of tokens
-// at which the rule ends, from where on the caller decides.
+// Most tokens of a large vocabulary are words, which any string may contain. The tokens that can follow are found once for
+// the states of a rule, whoever called it: the tokens that stay inside the rule, and the nodes of the token tree at which
+// the rule may end. From these nodes on, the caller decides.
 
 import { NOWHERE, type Places, type Recognizer } from './recognizer.js';
 import type { TokenTrie } from './token-trie.js';
 
 interface Inside {
   readonly tokens: Int32Array;
-  /** The fewest bytes to the end of the rule, after each of them. */
+  /** The minimum number of bytes from each token to the rule's end. */
   readonly distances: Int32Array;
-  /** Nodes with children at which the rule may end. */
+  /** The nodes with children at which the rule may end. */
   readonly exits: Int32Array;
 }
 
-/** Which tokens can follow, told by the fewer: those that can, or those that cannot. */
+/** The tokens that can follow, or those that cannot, if these are fewer. */
 export interface Mask {
   readonly ids: Int32Array;
   readonly areAllowed: boolean;
-  /** Whether there is any that can. */
+  /** True if a token can follow. */
   readonly isPossible: boolean;
-  /** The fewest bytes to the end after that of them from which it is furthest. */
+  /** The maximum, over all allowed tokens, of the minimum number of bytes to the end. */
   readonly furthest: number;
 }
 
-/** Masks that are kept: most of them are of few tokens. */
-const MOST_MASKS = 256;
+/** The number of masks that are kept. Most masks have few tokens. */
+const MAX_MASKS = 256;
 
-/** Tokens that are kept of places at most, before they are forgotten: masks keep what is needed again. */
-const MOST_INSIDE = 2 ** 22;
+/** The number of tokens that are kept for places. Masks keep the tokens that are needed again. */
+const MAX_INSIDE = 2 ** 22;
 
-/** What was found of automata that many bytes lead on from, by `signatureOf`: strings are alike in all schemas. */
+/** Results for places where many bytes can follow, by `signatureOf`: strings are alike in all schemas. */
 const alike = new WeakMap<TokenTrie, Map<string, Inside>>();
-const MOST_ALIKE = 8;
+const MAX_ALIKE = 8;
 
 export class AllowedTokens {
   readonly #inside = new Map<number, Inside>();
   #insideSize = 0;
   readonly #masks = new Map<Places, Mask>();
   readonly #found: { readonly tokens: Int32Array; readonly distances: Int32Array };
-  /** Of each token whether it is among those that were marked; all are 0 between calls. */
+  /** 1 for each marked token. All are 0 between calls. */
   readonly #marks: Uint8Array;
   readonly #marked: Int32Array;
   #markedCount = 0;
@@ -57,13 +57,13 @@ export class AllowedTokens {
     this.#marked = new Int32Array(vocabulary);
   }
 
-  /** The tokens that can follow, after which the text can end within `bytes`. */
+  /** The tokens that can follow if the text must end within `bytes` bytes behind them. */
   mask(places: Places, bytes: number): Mask {
     this.#checkEra();
     let mask = this.#masks.get(places);
     if (mask === undefined) {
       mask = this.#find(places, Number.POSITIVE_INFINITY);
-      if (this.#masks.size === MOST_MASKS) this.#masks.delete(this.#masks.keys().next().value as Places); // the oldest
+      if (this.#masks.size === MAX_MASKS) this.#masks.delete(this.#masks.keys().next().value as Places); // the oldest mask
       this.#masks.set(places, mask);
     }
     return mask.furthest <= bytes ? mask : this.#find(places, bytes);
@@ -86,7 +86,7 @@ export class AllowedTokens {
     this.#masks.clear();
   }
 
-  /** Marks what can follow at `places` below a node, and says how far the end is; `done` by stack: what is marked. */
+  /** Marks the tokens below a node that can follow. Returns how far the end is. `done` has the finished pairs by stack. */
   #mark(places: Places, node: number, bytes: number, done: Map<number, Set<number>>): number {
     const marks = this.#marks;
     let furthest = 0;
@@ -98,17 +98,17 @@ export class AllowedTokens {
       marked.add(key);
       const { tokens, distances, exits } = this.#insideOf(group.places, node);
       const left = bytes - this.recognizer.stackDistance(group.stack);
-      let most = 0;
+      let greatest = 0;
       for (let i = 0; i < tokens.length; i++) {
         const distance = distances[i] as number;
         if (distance > left) continue;
-        if (distance > most) most = distance;
+        if (distance > greatest) greatest = distance;
         const token = tokens[i] as number;
         if (token >= marks.length || marks[token] === 1) continue; // there may be fewer scores than tokens
         marks[token] = 1;
         this.#marked[this.#markedCount++] = token;
       }
-      furthest = Math.max(furthest, most + this.recognizer.stackDistance(group.stack));
+      furthest = Math.max(furthest, greatest + this.recognizer.stackDistance(group.stack));
       if (exits.length === 0) continue;
       const after = this.recognizer.after(group.stack);
       if (after === NOWHERE) continue;
@@ -123,7 +123,7 @@ export class AllowedTokens {
     if (found) return found;
     const inside = node === 0 ? this.#fromRoot(places) : this.#walk(places, node);
     this.#insideSize += inside.tokens.length;
-    if (this.#insideSize > MOST_INSIDE) {
+    if (this.#insideSize > MAX_INSIDE) {
       this.#inside.clear();
       this.#insideSize = inside.tokens.length;
     }
@@ -138,8 +138,8 @@ export class AllowedTokens {
     alike.set(this.trie, own);
     const inside = own.get(signature) ?? this.#walk(places, 0);
     own.delete(signature);
-    own.set(signature, inside); // the latest is the last
-    if (own.size > MOST_ALIKE) own.delete(own.keys().next().value as string);
+    own.set(signature, inside); // the latest result is the last one
+    if (own.size > MAX_ALIKE) own.delete(own.keys().next().value as string);
     return inside;
   }
 
@@ -180,11 +180,11 @@ export class AllowedTokens {
   }
 }
 
-/** Bytes that lead on where most of the vocabulary may stand, and places of an automaton that is compared. */
+/** Only places where at least MANY_BYTES bytes can follow are compared, and only automata of up to MAX_PLACES places. */
 const MANY_BYTES = 64;
-const MOST_PLACES = 48;
+const MAX_PLACES = 48;
 
-/** What can be written from `places` on; null where few bytes lead on, or to more places than are compared. */
+/** Equal for places with the same continuations. Null if few bytes can follow, or if the automaton is too large. */
 function signatureOf(recognizer: Recognizer, places: Places): string | null {
   const numbers = new Map<Places, number>([[places, 0]]);
   const rows: string[] = [];
@@ -197,7 +197,7 @@ function signatureOf(recognizer: Recognizer, places: Places): string | null {
       if (next !== NOWHERE && !numbers.has(next)) numbers.set(next, numbers.size);
       row.push(numbers.get(next) ?? -1);
     }
-    if ((at === places && leadOn < MANY_BYTES) || numbers.size > MOST_PLACES) return null;
+    if ((at === places && leadOn < MANY_BYTES) || numbers.size > MAX_PLACES) return null;
     rows.push(`${recognizer.isEnd(at)} ${recognizer.distance(at)} ${row}`);
   }
   return rows.join('\n');
@@ -213,7 +213,7 @@ function maskOf(marks: Uint8Array, marked: Int32Array, furthest: number): Mask {
   return { ...mask, ids };
 }
 
-/** Forbids what a mask does not allow, but for `kept`. */
+/** Forbids the tokens that a mask does not allow, except `kept`. */
 export function applyMask(scores: Float32Array, { ids, areAllowed }: Mask, kept: readonly number[]): void {
   const saved = kept.map((id) => scores[id] as number);
   if (areAllowed) {

@@ -1,27 +1,27 @@
-import { checkKnown } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { checkOptions } from '../core/check.js';
 import type { LogitsProcessor } from '../generate/logits-processor.js';
 import type { FormatConstraint, ResponseFormat } from '../generate/response-format.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { AllowedTokens, applyMask } from './allowed-tokens.js';
-import type { Grammar } from './expression.js';
-import { networkOf } from './network.js';
+import { CALL_SYNTAXES, callSyntaxOf } from './call-syntax.js';
+import type { CheckedFormat } from './checked-format.js';
+import { NoRoomError } from './format-error.js';
+import { MemberNames } from './member-names.js';
+import { MAX_STATES, networkOf } from './network.js';
 import { NOWHERE, type Places, Recognizer } from './recognizer.js';
-import { grammarOf } from './response-format.js';
+import { checkFormat, grammarOf } from './response-format.js';
+import { inSlices, type Sliced } from './slices.js';
 import { tokenBytes } from './token-bytes.js';
-import { TokenTrie } from './token-trie.js';
+import { type TokenTrie, tokenTrie } from './token-trie.js';
 
 export interface ConstrainOptions {
-  /** Tokens that end a text. Default: the tokenizer's end. */
+  /** The tokens that end a text. Default: the tokenizer's end token. */
   stopTokens?: Iterable<number> | undefined;
 }
 
-/** Made once for a tokenizer and the special tokens that are written: that of a large vocabulary takes a while. */
-const tries = new WeakMap<PretrainedTokenizer, Map<string, TokenTrie>>();
-
 /**
- * Options of `generate` by which only texts of a format come out, whatever the model would rather write: tokens after which
- * no text of the format can follow, or none that ends within `maxNewTokens`, have probability 0.
+ * Options of `generate` that restrict the text to a format. A token has probability 0 if no text of the format begins with
+ * the text so far and this token, or if no such text ends within `maxNewTokens`.
  *
  * ```ts
  * const schema = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
@@ -30,63 +30,117 @@ const tries = new WeakMap<PretrainedTokenizer, Map<string, TokenTrie>>();
  * JSON.parse(model.tokenizer.decode(sequences[0]));
  * ```
  *
- * Throws ArgumentError for a format that is not supported, or that nothing satisfies, FormatError for a grammar that
- * cannot be read. Generation throws ArgumentError if `maxNewTokens` is too small for any text of the format.
+ * Formats are compiled in slices of a few milliseconds, and the latest ones are kept. Rejects with ResponseFormatError for a
+ * format that is wrong, too large or not supported, or that nothing satisfies, and with FormatError for a grammar that
+ * cannot be read. Generation throws NoRoomError if `maxNewTokens` is too small for any text of the format.
  */
 export async function constrain(
   tokenizer: PretrainedTokenizer,
   format: ResponseFormat,
   options: ConstrainOptions = {},
 ): Promise<FormatConstraint> {
-  const { stopTokens = tokenizer.eosId === undefined ? [] : [tokenizer.eosId] } = checkKnown('constrain', options, [
-    'stopTokens',
-  ]);
-  const grammar = grammarOf(format);
-  const trie = trieOf(tokenizer, specialsIn(format, tokenizer));
-  const constraint = new Constraint(followerOf(grammar, trie), trie, new Set(stopTokens));
+  const { stopTokens = tokenizer.eosId === undefined ? [] : [tokenizer.eosId] } = checkOptions('constrain', options, {
+    stopTokens: { accepts: isIterable, expected: 'ids of tokens' },
+  });
+  const checked = checkFormat(format, defaultSyntaxOf(tokenizer));
+  const compiled = await compiledOf(tokenizer, checked);
+  const constraint = new Constraint(compiled, new Set(stopTokens));
   return {
     logitsProcessors: [constraint.process],
     stop: (tokens) => constraint.isComplete(tokens),
   };
 }
 
-function trieOf(tokenizer: PretrainedTokenizer, written: readonly string[]): TokenTrie {
-  const own = tries.get(tokenizer) ?? new Map<string, TokenTrie>();
+const isIterable = (value: unknown) => typeof Object(value)[Symbol.iterator] === 'function';
+
+function defaultSyntaxOf({ chatTemplate: template }: PretrainedTokenizer) {
+  if (template === null) return CALL_SYNTAXES.json;
+  return callSyntaxOf(typeof template === 'string' ? template : Object.values(template).join());
+}
+
+/** A format for a vocabulary, and everything that was found about its texts. */
+interface Compiled {
+  readonly trie: TokenTrie;
+  readonly recognizer: Recognizer;
+  readonly states: number;
+  /** The masks, by the number of scores. */
+  readonly allowed: Map<number, AllowedTokens>;
+  /** Null if members cannot repeat a name, or if the text is not JSON. */
+  readonly names: { readonly isWhole: boolean } | null;
+}
+
+/** Many requests have the same format. The latest ones are kept, with at most so many states together. */
+const MAX_FORMATS = 8;
+const compiled = new WeakMap<PretrainedTokenizer, Map<string, Promise<Compiled>>>();
+
+async function compiledOf(tokenizer: PretrainedTokenizer, format: CheckedFormat): Promise<Compiled> {
+  const own = compiled.get(tokenizer) ?? new Map<string, Promise<Compiled>>();
+  compiled.set(tokenizer, own);
+  const key = JSON.stringify(format);
+  const found = own.get(key) ?? compile(tokenizer, format);
+  own.delete(key);
+  own.set(key, found); // the latest format is the last one
+  try {
+    await found;
+  } catch (error) {
+    if (own.get(key) === found) own.delete(key);
+    throw error;
+  }
+  await forget(own);
+  return found;
+}
+
+/** Forgets the oldest formats. */
+async function forget(own: Map<string, Promise<Compiled>>): Promise<void> {
+  let [formats, states] = [0, 0];
+  for (const [key, each] of [...own].reverse()) {
+    const size = await each.then(
+      ({ states }) => states,
+      () => 0,
+    );
+    formats++;
+    states += size;
+    if (formats > 1 && (formats > MAX_FORMATS || states > MAX_STATES)) own.delete(key);
+  }
+}
+
+async function compile(tokenizer: PretrainedTokenizer, format: CheckedFormat): Promise<Compiled> {
+  const trie = await trieOf(tokenizer, specialsIn(format, tokenizer));
+  return inSlices(compileWith(trie, format));
+}
+
+function* compileWith(trie: TokenTrie, format: CheckedFormat): Sliced<Compiled> {
+  const grammar = yield* grammarOf(format);
+  const network = yield* networkOf(grammar, trie.usedBytes);
+  const isJson = format.type === 'json_schema' || (format.type === 'tool_calls' && !format.optional);
+  return {
+    trie,
+    recognizer: new Recognizer(network),
+    states: network.states.length,
+    allowed: new Map(),
+    names: grammar.hasFreeNames && isJson ? { isWhole: format.type === 'json_schema' } : null,
+  };
+}
+
+/** The tree of a vocabulary is made once for each list of special tokens that are written. */
+const tries = new WeakMap<PretrainedTokenizer, Map<string, Promise<TokenTrie>>>();
+
+function trieOf(tokenizer: PretrainedTokenizer, written: readonly string[]): Promise<TokenTrie> {
+  const own = tries.get(tokenizer) ?? new Map<string, Promise<TokenTrie>>();
   tries.set(tokenizer, own);
   const key = written.join('\n');
-  const trie = own.get(key) ?? new TokenTrie(tokenBytes(tokenizer, written));
+  const trie = own.get(key) ?? inSlices(readTrie(tokenizer, written));
   own.set(key, trie);
   return trie;
 }
 
-/** A grammar's texts as they are followed, and what was found of them. */
-interface Follower {
-  readonly recognizer: Recognizer;
-  /** By how many scores there are. */
-  readonly allowed: Map<number, AllowedTokens>;
+function* readTrie(tokenizer: PretrainedTokenizer, written: readonly string[]): Sliced<TokenTrie> {
+  return yield* tokenTrie(yield* tokenBytes(tokenizer, written));
 }
 
-/** Formats that are known: many requests have the same, and what one finds serves the next. */
-const MOST_FORMATS = 8;
-const followers = new WeakMap<TokenTrie, Map<string, Follower>>();
-
-function followerOf(grammar: Grammar, trie: TokenTrie): Follower {
-  const own = followers.get(trie) ?? new Map<string, Follower>();
-  followers.set(trie, own);
-  const key = JSON.stringify([grammar.root, ...grammar.rules]);
-  let found = own.get(key);
-  if (!found) {
-    found = { recognizer: new Recognizer(networkOf(grammar, trie.usedBytes)), allowed: new Map() };
-  }
-  own.delete(key);
-  own.set(key, found); // the latest is the last
-  if (own.size > MOST_FORMATS) own.delete(own.keys().next().value as string);
-  return found;
-}
-
-/** The special tokens with which calls are marked. */
-function specialsIn(format: ResponseFormat, tokenizer: PretrainedTokenizer): string[] {
-  if (!('type' in format) || format.type !== 'tool_calls') return [];
+/** The special tokens that mark calls. */
+function specialsIn(format: CheckedFormat, tokenizer: PretrainedTokenizer): string[] {
+  if (format.type !== 'tool_calls') return [];
   const marks =
     Object.values(format.syntax)
       .join('\n')
@@ -94,58 +148,83 @@ function specialsIn(format: ResponseFormat, tokenizer: PretrainedTokenizer): str
   return [...new Set(marks)].filter((mark) => tokenizer.tokenToId(mark) !== undefined).sort();
 }
 
-/** Where texts are that grow by tokens. */
+/** Restricts texts that grow token by token. */
 class Constraint {
   #allowed: AllowedTokens | null = null;
   readonly #recognizer: Recognizer;
-  /** New tokens that there can be, once it is known. */
-  #most = Number.POSITIVE_INFINITY;
+  readonly #names: MemberNames | null;
+  /** The maximum number of new tokens, once it is known. */
+  #maxTokens = Number.POSITIVE_INFINITY;
 
   constructor(
-    private readonly follower: Follower,
-    private readonly trie: TokenTrie,
+    private readonly compiled: Compiled,
     private readonly stopTokens: ReadonlySet<number>,
   ) {
-    this.#recognizer = follower.recognizer;
+    const { names, recognizer, trie } = compiled;
+    this.#recognizer = recognizer;
+    this.#names = names && new MemberNames(trie, recognizer, names.isWhole);
   }
 
-  /** Whether nothing can follow but the end, as the format says, or as there is no room for more. */
+  /** True if only the end can follow: the format allows no more text, or there is no room for more. */
   isComplete(tokens: readonly number[]): boolean {
     const places = this.#follow(tokens);
     if (places === NOWHERE || !this.#recognizer.isEnd(places)) return false;
     if (!this.#recognizer.goesOn(places)) return true;
-    const left = this.#most - tokens.length;
+    const left = this.#maxTokens - tokens.length;
     return this.stopTokens.size === 0 && left > 0 && !this.#allowed?.mask(places, left - 1).isPossible;
   }
 
   readonly process: LogitsProcessor = (scores, tokens, { begin, maxLength }) => {
-    const recognizer = this.#recognizer;
-    const places = this.#follow(tokens.slice(begin));
-    const left = maxLength - tokens.length; // with the one that is chosen now
-    this.#most = maxLength - begin;
+    const written = tokens.slice(begin);
+    const places = this.#follow(written);
+    const left = maxLength - tokens.length; // including the token that is chosen now
+    this.#maxTokens = maxLength - begin;
     this.#allowed ??= this.#allowedOf(scores.length);
-    const mask = this.#allowed.mask(places, left - 1); // a token may be a byte of text; the end itself needs none
-    const canEnd = places !== NOWHERE && recognizer.isEnd(places);
-    applyMask(scores, mask, canEnd ? [...this.stopTokens] : []);
-    if (mask.isPossible || (canEnd && this.stopTokens.size > 0)) return;
-    throw new ArgumentError(
-      `responseFormat: no token can follow after ${tokens.length - begin}: raise maxNewTokens, of which ${left} are left`,
-    );
+    const canEnd = places !== NOWHERE && this.#recognizer.isEnd(places) && this.stopTokens.size > 0;
+    const ends = canEnd ? [...this.stopTokens] : [];
+    const isPossible = this.#names
+      ? this.#maskWithNames(this.#names, this.#allowed, scores, written, places, left, ends)
+      : this.#mask(this.#allowed, scores, places, left - 1, ends);
+    if (!isPossible && !canEnd) throw new NoRoomError(written.length, left);
   };
 
+  /** A token is at least one byte of text. The end itself needs no byte. Returns true if a token is left. */
+  #mask(allowed: AllowedTokens, scores: Float32Array, places: Places, bytes: number, ends: readonly number[]): boolean {
+    const mask = allowed.mask(places, bytes);
+    applyMask(scores, mask, ends);
+    return mask.isPossible;
+  }
+
+  /** Keeps room for one more byte, because a name that repeats another one must become longer. */
+  #maskWithNames(
+    names: MemberNames,
+    allowed: AllowedTokens,
+    scores: Float32Array,
+    written: readonly number[],
+    places: Places,
+    left: number,
+    ends: readonly number[],
+  ): boolean {
+    names.read(written);
+    const hasRoom = !names.isRepeated && allowed.mask(places, left - 2).isPossible;
+    const isPossible = this.#mask(allowed, scores, places, hasRoom ? left - 2 : left - 1, ends);
+    if (!isPossible || !names.forbid(scores, places, hasRoom)) return isPossible;
+    return scores.some((score) => score !== Number.NEGATIVE_INFINITY);
+  }
+
   #allowedOf(vocabulary: number): AllowedTokens {
-    const { allowed, recognizer } = this.follower;
-    const found = allowed.get(vocabulary) ?? new AllowedTokens(recognizer, this.trie, vocabulary);
+    const { allowed, recognizer, trie } = this.compiled;
+    const found = allowed.get(vocabulary) ?? new AllowedTokens(recognizer, trie, vocabulary);
     allowed.set(vocabulary, found);
     return found;
   }
 
-  /** Where a text is; stop tokens are no part of it. */
+  /** The places in the network behind a text. Stop tokens are no part of it. */
   #follow(tokens: readonly number[]): Places {
     let places = this.#recognizer.start();
     for (const token of tokens) {
       if (this.stopTokens.has(token)) break;
-      for (const byte of this.trie.bytes[token] ?? []) places = this.#recognizer.step(places, byte);
+      for (const byte of this.compiled.trie.bytes[token] ?? []) places = this.#recognizer.step(places, byte);
     }
     return places;
   }

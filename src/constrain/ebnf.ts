@@ -1,12 +1,12 @@
-// Grammars as text, in an extended Backus–Naur form as GBNF and others have it:
+// Grammars as text, in an extended Backus–Naur form like GBNF:
 //
-//   root   ::= "yes" | "no" | number            # rules by name; the first text that is right is of `root`
+//   root   ::= "yes" | "no" | number            # a rule has a name; the whole text is a `root`
 //   number ::= "-"? [0-9]+ ("." [0-9]{1,3})?    # sequences, choices, groups, * + ? {n} {n,} {n,m}
 //
-// Texts have the escapes of JSON and \xNN; sets are [a-z0-9_], [^"\\], with the same escapes.
+// Texts have the escapes of JSON and \xNN. Sets like [a-z0-9_] and [^"\\] have the same escapes.
 
 import { FormatError } from '../core/errors.js';
-import { choice, complement, type Expression, type Grammar, repeat, rule, sequence, set, text } from './expression.js';
+import { complement, type Expression, type Grammar, oneOf, repeat, rule, set, text } from './expression.js';
 
 const TOKEN =
   /\s+|#[^\n]*|([A-Za-z_][\w-]*)(\s*::=)?|("(?:[^"\\\n]|\\.)*")|(\[(?:[^\]\\\n]|\\.)*\])|(\{\d+(?:,\d*)?\})|([|()*+?])/y;
@@ -17,13 +17,19 @@ interface Lexeme {
   readonly line: number;
 }
 
-/** Reads a grammar. Throws FormatError, with the line, for what is none. */
+/** Limits of a grammar, in characters and in nested groups. */
+const MAX_LENGTH = 2 ** 15;
+const MAX_DEPTH = 200;
+
+/** Reads a grammar. Throws FormatError, with the line, if `source` is too long or is no grammar. */
 export function ebnf(source: string): Grammar {
+  if (source.length > MAX_LENGTH)
+    throw new FormatError(`grammar: it has ${source.length} characters, expected at most ${MAX_LENGTH}`);
   const reader = new EbnfReader(lexemes(source));
   const rules = new Map<string, Expression>();
   while (!reader.isDone) {
     const [name, expression] = reader.rule();
-    if (rules.has(name)) throw new FormatError(`grammar: there are two rules '${name}'`);
+    if (rules.has(name)) throw new FormatError(`grammar: two rules have the name '${name}'`);
     rules.set(name, expression);
   }
   if (!rules.has('root')) throw new FormatError("grammar: there is no rule 'root'");
@@ -37,7 +43,9 @@ function lexemes(source: string): Lexeme[] {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(source);
     if (match === null)
-      throw new FormatError(`grammar, line ${line}: ${JSON.stringify(source.slice(at, at + 20))} is not understood`);
+      throw new FormatError(
+        `grammar, line ${line}: ${JSON.stringify(source.slice(at, at + 20))} is no part of a grammar`,
+      );
     const [all, name, defines, quoted, bracketed, counted, sign] = match;
     const kinds = { text: quoted, set: bracketed, count: counted, sign } as const;
     if (name !== undefined) found.push({ kind: defines === undefined ? 'name' : 'define', value: name, line });
@@ -51,6 +59,7 @@ function lexemes(source: string): Lexeme[] {
 
 class EbnfReader {
   #at = 0;
+  #depth = 0;
 
   constructor(private readonly lexemes: readonly Lexeme[]) {}
 
@@ -60,7 +69,7 @@ class EbnfReader {
 
   rule(): [string, Expression] {
     const { kind, value } = this.#next();
-    if (kind !== 'define') throw this.#error(`'${value}' is not the beginning of a rule`);
+    if (kind !== 'define') throw this.#error(`'${value}' is no rule, expected name ::= …`);
     return [value, this.#choice()];
   }
 
@@ -70,14 +79,14 @@ class EbnfReader {
       this.#at++;
       options.push(this.#sequence());
     }
-    return choice(...options);
+    return options.length === 1 ? (options[0] as Expression) : oneOf(options);
   }
 
   #sequence(): Expression {
     const parts: Expression[] = [];
     while (!this.isDone && this.#peek()?.kind !== 'define' && !this.#isSign('|') && !this.#isSign(')'))
       parts.push(this.#repeated());
-    return sequence(...parts);
+    return { kind: 'sequence', parts };
   }
 
   #repeated(): Expression {
@@ -86,9 +95,9 @@ class EbnfReader {
       const next = this.#peek();
       if (next?.kind === 'count') {
         const [min, max] = next.value.slice(1, -1).split(',');
-        const most = max === undefined ? Number(min) : max === '' ? Number.POSITIVE_INFINITY : Number(max);
-        if (Number(min) > most) throw this.#error(`${next.value} ends before it begins`);
-        expression = repeat(expression, Number(min), most);
+        const greatest = max === undefined ? Number(min) : max === '' ? Number.POSITIVE_INFINITY : Number(max);
+        if (Number(min) > greatest) throw this.#error(`${next.value} has a maximum below its minimum`);
+        expression = repeat(expression, Number(min), greatest);
       } else if (this.#isSign('*')) expression = repeat(expression, 0);
       else if (this.#isSign('+')) expression = repeat(expression, 1);
       else if (this.#isSign('?')) expression = repeat(expression, 0, 1);
@@ -107,8 +116,10 @@ class EbnfReader {
           .join(''),
       );
     if (kind === 'set') return setOf(value.slice(1, -1));
-    if (value !== '(') throw this.#error(`'${value}' stands where an expression should`);
+    if (value !== '(') throw this.#error(`'${value}' is no expression`);
+    if (++this.#depth > MAX_DEPTH) throw this.#error(`groups are nested more than ${MAX_DEPTH} levels deep`);
     const inner = this.#choice();
+    this.#depth--;
     if (!this.#isSign(')')) throw this.#error('a parenthesis is not closed');
     this.#at++;
     return inner;
@@ -120,7 +131,7 @@ class EbnfReader {
 
   #next(): Lexeme {
     const next = this.lexemes[this.#at++];
-    if (next === undefined) throw this.#error('it ends in the middle of a rule');
+    if (next === undefined) throw this.#error('the grammar ends within a rule');
     return next;
   }
 

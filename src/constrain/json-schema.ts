@@ -1,91 +1,147 @@
-// JSON Schema (2020-12, and the older names of the same) as a grammar of compact JSON: members in the order in which the
-// schema names them, a space after commas and colons or none.
+// JSON Schema (2020-12 and draft-07) as a grammar of compact JSON. Members come in the order of the schema. A space may
+// follow commas and colons.
 
 import { isObject } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
-import { choice, type Expression, type Grammar, optional, repeat, rule, sequence, text } from './expression.js';
+import { intersectionRules } from './automaton.js';
+import {
+  ANY,
+  choice,
+  countTexts,
+  type Expression,
+  type Grammar,
+  NOTHING,
+  oneOf,
+  optional,
+  repeat,
+  rule,
+  sequence,
+  text,
+} from './expression.js';
 import { formats } from './formats.js';
-import { integersWithin, jsonInteger, jsonNumber, jsonString, jsonStringOf, numbersWithin } from './json-values.js';
-import { regex } from './regex.js';
-
-type Schema = Readonly<Record<string, unknown>>;
-
-/** Say something about values without restricting them. */
-const NOTES = [
-  ...['title', 'description', 'default', 'examples', 'example', '$schema', '$id', '$comment', '$anchor', 'deprecated'],
-  ...['readOnly', 'writeOnly', '$defs', 'definitions', 'id'],
-];
-const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
-  object: ['properties', 'required', 'additionalProperties', 'minProperties', 'maxProperties'],
-  array: ['items', 'prefixItems', 'minItems', 'maxItems', 'uniqueItems'],
-  string: ['minLength', 'maxLength', 'pattern', 'format'],
-  number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
-};
-const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'];
+import {
+  escaped,
+  integersWithin,
+  jsonInteger,
+  jsonNumber,
+  jsonString,
+  jsonStringOf,
+  numbersWithin,
+  quoted,
+} from './json-values.js';
+import { type Pattern, regex } from './regex.js';
+import {
+  ANNOTATIONS,
+  areDisjoint,
+  checkKeywords,
+  commonTypes,
+  isOfType,
+  namedTypes,
+  otherKeyword,
+  refusal,
+  type Schema,
+  STRING_KEYWORDS,
+  shown,
+  typesOf,
+} from './schema-types.js';
+import type { Sliced } from './slices.js';
 
 const COMMA = sequence(text(','), optional(text(' ')));
 const COLON = sequence(text(':'), optional(text(' ')));
 
+/** The branches of a `oneOf`: each is compared with each other one. */
+const MAX_ONE_OF = 256;
+/** With fewer possible names than this, an object with free names has one member: names must not repeat. */
+const MIN_NAMES = 1000;
+
 /**
- * The JSON that a schema allows, or a part of it that satisfies the schema: objects have the members that are named.
- * Throws ArgumentError, naming it and its place, for what is not supported.
+ * The JSON values that satisfy a schema, or a part of them. `schema` is plain JSON (see `jsonCopy`). Throws
+ * ResponseFormatError, which names keyword and place, for what is not supported.
  */
-export function jsonSchemaGrammar(schema: unknown): Grammar {
+export function jsonSchemaGrammar(schema: unknown): Sliced<Grammar> {
   return new SchemaReader(schema).read();
 }
 
-/** Any JSON value; `json_object` wants objects. */
-export function jsonGrammar(type: 'object' | 'value'): Grammar {
-  return jsonSchemaGrammar(type === 'object' ? { type: 'object' } : true);
+/** A schema that is still to be read, and the name of its rule. */
+interface Open {
+  readonly name: string;
+  readonly schema: unknown;
+  readonly place: string;
+}
+
+/** How members may be called beside those in `properties`. */
+interface Names {
+  /** All names, if there is a list of them. */
+  readonly values?: readonly string[];
+  /** JSON strings. */
+  readonly expression: Expression;
+  readonly count: number;
+  accepts(name: string): boolean;
 }
 
 class SchemaReader {
   readonly #rules = new Map<string, Expression>();
-  /** Schemas that are read already, or are being read, by the names of their rules. */
+  #count = 0;
+  #hasFreeNames = false;
+  /** The rule of each schema. A schema may contain itself, so rules are named before they are read. */
   readonly #named = new Map<unknown, string>();
+  /** Nested schemas wait here: no recursion, however deep references lead. */
+  readonly #open: Open[] = [];
 
   constructor(private readonly root: unknown) {}
 
-  read(): Grammar {
-    this.#rules.set('root', this.#schema(this.root, '#'));
-    return { rules: this.#rules, root: 'root' };
+  *read(): Sliced<Grammar> {
+    const root = this.#nameOf(this.root, '#');
+    for (let next = this.#open.pop(); next !== undefined; next = this.#open.pop()) {
+      this.#rules.set(next.name, yield* this.#schema(next.schema, next.place));
+      yield;
+    }
+    return { rules: this.#rules, root, hasFreeNames: this.#hasFreeNames };
   }
 
-  /** A rule for a schema, which may be within itself. */
+  /** A reference to the rule of a schema, which is read later. */
   #ruleOf(schema: unknown, place: string): Expression {
+    return rule(this.#nameOf(schema, place));
+  }
+
+  #nameOf(schema: unknown, place: string): string {
     const known = this.#named.get(schema);
-    if (known !== undefined) return rule(known);
-    const name = place;
+    if (known !== undefined) return known;
+    const name = this.#newName(place);
     this.#named.set(schema, name);
-    this.#rules.set(name, this.#schema(schema, place));
-    return rule(name);
+    this.#open.push({ name, schema, place });
+    return name;
   }
 
-  #schema(schema: unknown, place: string): Expression {
+  /** A name for a rule that no other rule has. */
+  #newName(place: string): string {
+    return this.#count++ === 0 ? place : `${place} (${this.#count})`;
+  }
+
+  *#schema(schema: unknown, place: string): Sliced<Expression> {
     if (schema === true) return this.#anything();
-    if (schema === false) throw refusal(place, 'false, which nothing satisfies');
-    if (!isObject(schema)) throw refusal(place, `${JSON.stringify(schema)}, expected an object`);
-    const given = schema as Schema;
-    for (const name of Object.keys(given)) if (!isSupported(name)) throw refusal(place, `'${name}'`);
-    const { $ref, enum: values, const: constant } = given;
-    if ($ref !== undefined) return this.#reference(given, place);
-    if (constant !== undefined) return this.#values([constant], given, place);
-    if (values !== undefined) return this.#values(values, given, place);
-    if (given.anyOf !== undefined) return this.#branches('anyOf', given, place);
-    if (given.oneOf !== undefined) return this.#branches('oneOf', given, place);
-    if (given.allOf !== undefined) return this.#single(given, place);
-    const types = typesOf(given, place);
-    return choice(...types.map((type) => this.#typed(type, given, place)));
+    if (schema === false) return NOTHING;
+    if (!isObject(schema)) throw refusal(place, `${shown(schema)}, expected an object`);
+    checkKeywords(schema, place);
+    if (schema.not !== undefined) return refuseAll(schema.not, place);
+    if (schema.$ref !== undefined) return this.#reference(schema, place);
+    if (schema.const !== undefined) return valuesOf([schema.const], schema, place);
+    if (schema.enum !== undefined) return valuesOf(schema.enum, schema, place);
+    if (schema.anyOf !== undefined) return this.#branches('anyOf', schema, place);
+    if (schema.oneOf !== undefined) return this.#branches('oneOf', schema, place);
+    if (schema.allOf !== undefined) return yield* this.#all(schema, place);
+    const options: Expression[] = [];
+    for (const type of typesOf(schema, place)) options.push(yield* this.#typed(type, schema, place));
+    return oneOf(options);
   }
 
-  #typed(type: string, schema: Schema, place: string): Expression {
+  *#typed(type: string, schema: Schema, place: string): Sliced<Expression> {
     switch (type) {
       case 'object':
-        return this.#object(schema, place);
+        return yield* this.#object(schema, place);
       case 'array':
         return this.#array(schema, place);
       case 'string':
-        return stringOf(schema, place);
+        return yield* this.#string([schema], place);
       case 'boolean':
         return choice(text('true'), text('false'));
       case 'null':
@@ -96,187 +152,276 @@ class SchemaReader {
   }
 
   #anything(): Expression {
+    this.#hasFreeNames = true;
     if (!this.#rules.has('json')) {
-      this.#rules.set('json', text(''));
-      const members = this.#list(sequence(jsonString(), COLON, rule('json')), 0, Number.POSITIVE_INFINITY);
-      const elements = this.#list(rule('json'), 0, Number.POSITIVE_INFINITY);
+      const members = listOf(sequence(jsonString(), COLON, rule('json')), 0, Number.POSITIVE_INFINITY);
+      const elements = listOf(rule('json'), 0, Number.POSITIVE_INFINITY);
       const words = ['true', 'false', 'null'].map((word) => text(word));
-      const list = [sequence(text('{'), members, text('}')), sequence(text('['), elements, text(']'))];
-      this.#rules.set('json', choice(jsonString(), jsonNumber, ...words, ...list));
+      const lists = [sequence(text('{'), members, text('}')), sequence(text('['), elements, text(']'))];
+      this.#rules.set('json', choice(jsonString(), jsonNumber, ...words, ...lists));
     }
     return rule('json');
   }
 
-  #reference({ $ref, ...others }: Schema, place: string): Expression {
-    const other = Object.keys(others).find((name) => !NOTES.includes(name));
+  #reference(schema: Schema, place: string): Expression {
+    const other = otherKeyword(schema, ['$ref']);
     if (other !== undefined) throw refusal(place, `'$ref' beside '${other}'`);
-    if (typeof $ref !== 'string' || !$ref.startsWith('#')) throw refusal(place, `a '$ref' to ${JSON.stringify($ref)}`);
-    const steps = $ref.slice(1).split('/').slice(1);
+    return this.#ruleOf(this.#resolve(schema.$ref, place), String(schema.$ref));
+  }
+
+  /** The schema that a reference names, by a JSON pointer within the whole. */
+  #resolve($ref: unknown, place: string): unknown {
+    if (typeof $ref !== 'string' || !/^#(\/|$)/.test($ref)) throw refusal(place, `a '$ref' to ${shown($ref)}`);
     let found: unknown = this.root;
-    for (const step of steps.map((each) => decodeURIComponent(each).replaceAll('~1', '/').replaceAll('~0', '~'))) {
-      const holder: unknown = found;
-      found = isObject(holder) || Array.isArray(holder) ? (holder as Schema)[step] : undefined;
+    for (const step of $ref.split('/').slice(1)) {
+      const name = decoded(step).replaceAll('~1', '/').replaceAll('~0', '~');
+      const holds = (isObject(found) || Array.isArray(found)) && Object.hasOwn(found, name);
+      if (!holds) throw refusal(place, `a '$ref' to ${shown($ref)}, which is not there`);
+      found = (found as Schema)[name];
     }
-    if (found === undefined) throw refusal(place, `a '$ref' to ${$ref}, which is not there`);
-    return this.#ruleOf(found, $ref);
+    return found;
   }
 
-  #values(values: unknown, schema: Schema, place: string): Expression {
-    if (!Array.isArray(values) || values.length === 0) throw refusal(place, `an 'enum' that is no list of values`);
-    const types = schema.type === undefined ? null : typesOf(schema, place);
-    const others = Object.keys(schema).filter((name) => !['type', 'enum', 'const', ...NOTES].includes(name));
-    if (others.length > 0) throw refusal(place, `'${others[0]}' beside values`);
-    const fitting = types === null ? values : values.filter((value) => types.some((type) => isOfType(value, type)));
-    if (fitting.length === 0) throw refusal(place, 'values of which none has its type');
-    return choice(...fitting.map((value) => text(JSON.stringify(value))));
+  #branches(keyword: 'anyOf' | 'oneOf', schema: Schema, place: string): Expression {
+    const other = otherKeyword(schema, [keyword, 'type']);
+    if (other !== undefined) throw refusal(place, `'${keyword}' beside '${other}'`);
+    const branches = schema[keyword];
+    if (!Array.isArray(branches) || branches.length === 0) throw refusal(place, `an '${keyword}' that is no list`);
+    const types = namedTypes(schema, place);
+    const narrowed = branches.map((branch, i) => this.#narrowed(branch, types, `${place}/${keyword}/${i}`));
+    if (keyword === 'oneOf') this.#checkDisjoint(narrowed, place);
+    return oneOf(narrowed.map((branch, i) => this.#ruleOf(branch, `${place}/${keyword}/${i}`)));
   }
 
-  #branches(name: 'anyOf' | 'oneOf', schema: Schema, place: string): Expression {
-    const { [name]: branches, type, ...others } = schema;
-    const other = Object.keys(others).find((each) => !NOTES.includes(each));
-    if (other !== undefined) throw refusal(place, `'${name}' beside '${other}'`);
-    if (!Array.isArray(branches) || branches.length === 0) throw refusal(place, `an '${name}' that is no list`);
-    const typed = branches.map((branch: unknown) => {
-      return type === undefined || !isObject(branch) || 'type' in branch || '$ref' in branch
-        ? branch
-        : { ...branch, type };
-    });
-    if (name === 'oneOf' && !areDisjoint(typed)) throw refusal(place, "a 'oneOf' whose branches may both be right");
-    const possible = typed.filter((branch) => branch !== false);
-    return choice(...possible.map((branch, i) => this.#ruleOf(branch, `${place}/${name}/${i}`)));
+  /** A branch that also has the types of the schema around it. */
+  #narrowed(branch: unknown, types: readonly string[] | null, place: string): unknown {
+    if (types === null || branch === false) return branch;
+    if (branch === true) return { type: types };
+    if (!isObject(branch)) throw refusal(place, `${shown(branch)}, expected an object`);
+    if (branch.$ref === undefined) {
+      const own = namedTypes(branch, place);
+      const common = own === null ? types : commonTypes(own, types);
+      return common.length > 0 && { ...branch, type: common };
+    }
+    const target = this.#resolve(branch.$ref, place);
+    const own = isObject(target) ? namedTypes(target, place) : null;
+    const isWithin = own !== null && commonTypes(own, types).length >= new Set(own).size;
+    if (!isWithin) throw refusal(place, "'$ref' beside the 'type' of the schema around it");
+    return branch;
   }
 
-  #single(schema: Schema, place: string): Expression {
+  #checkDisjoint(branches: readonly unknown[], place: string): void {
+    if (branches.length > MAX_ONE_OF) throw refusal(place, `a 'oneOf' of more than ${MAX_ONE_OF} branches`);
+    const targets = branches.map((branch) =>
+      isObject(branch) && branch.$ref !== undefined ? this.#resolve(branch.$ref, place) : branch,
+    );
+    const areApart = targets.every((a, i) => targets.slice(i + 1).every((b) => areDisjoint(a, b)));
+    if (!areApart) throw refusal(place, "a 'oneOf' of which one value may satisfy two branches");
+  }
+
+  /** One schema alone, or rules for strings only. */
+  *#all(schema: Schema, place: string): Sliced<Expression> {
     const { allOf, ...others } = schema;
-    const isOne =
-      Array.isArray(allOf) && allOf.length === 1 && Object.keys(others).every((each) => NOTES.includes(each));
-    if (!isOne) throw refusal(place, "an 'allOf' of several schemas");
-    return this.#ruleOf((allOf as unknown[])[0], `${place}/allOf/0`);
+    if (!Array.isArray(allOf) || allOf.length === 0) throw refusal(place, "an 'allOf' that is no list");
+    if (allOf.length === 1 && otherKeyword(others, []) === undefined) return this.#ruleOf(allOf[0], `${place}/allOf/0`);
+    const all = [others, ...allOf];
+    const areStrings =
+      all.every((each) => isObject(each) && otherKeyword(each, ['type', ...STRING_KEYWORDS]) === undefined) &&
+      all.some((each) => each.type === 'string') &&
+      all.every((each) => each.type === undefined || each.type === 'string');
+    if (!areStrings) throw refusal(place, "an 'allOf' of schemas that are not all of strings");
+    return yield* this.#string(all as Schema[], place);
   }
 
-  #object(schema: Schema, place: string): Expression {
+  /** A string that satisfies all schemas. */
+  *#string(schemas: readonly Schema[], place: string): Sliced<Expression> {
+    const patterns = schemas.flatMap((each) => patternsOf(each, place));
+    const hasPattern = patterns.length > 0;
+    for (const each of schemas) patterns.push(...formatOf(each, hasPattern, place));
+    const [least, most] = lengthsOf(schemas, place);
+    if (patterns.length === 0) return jsonString(least, most);
+    const hasLength = least > 0 || most < Number.POSITIVE_INFINITY;
+    const [first] = patterns as [Pattern];
+    if (patterns.length === 1 && !hasLength && !first.hasLookaheads) return jsonStringOf(first.expression);
+    const expressions = patterns
+      .sort((a, b) => Number(b.hasLookaheads) - Number(a.hasLookaheads))
+      .map(({ expression }) => expression);
+    if (hasLength) expressions.push(repeat({ kind: 'set', ranges: ANY }, least, most));
+    const rules = yield* intersectionRules(expressions, () => this.#newName(`${place} string`));
+    for (const [name, expression] of rules) this.#rules.set(name, escaped(expression));
+    const [start] = rules.keys();
+    return quoted(rule(start as string));
+  }
+
+  *#object(schema: Schema, place: string): Sliced<Expression> {
     const { properties = {}, required = [], additionalProperties = true } = schema;
     if (!isObject(properties)) throw refusal(place, "'properties' that are no object");
-    if (!Array.isArray(required)) throw refusal(place, "a 'required' that is no list");
-    const schemas = new Map(Object.entries(properties as Schema));
-    for (const name of required as string[]) {
-      if (schemas.has(name)) continue;
-      if (additionalProperties === false) throw refusal(place, `a required '${name}' that it does not allow`);
-      schemas.set(name, additionalProperties);
-    }
-    const [least, most] = [
-      countOf(schema, 'minProperties', 0, place),
-      countOf(schema, 'maxProperties', Infinity, place),
-    ];
-    if (schemas.size === 0) {
-      if (least > 0) throw refusal(place, "'minProperties' of members without names");
-      if (additionalProperties === false || most === 0) return text('{}');
-      const value = this.#ruleOf(additionalProperties, `${place}/additionalProperties`);
-      return sequence(text('{'), this.#list(sequence(jsonString(), COLON, value), 0, most), text('}'));
-    }
+    if (!Array.isArray(required) || !required.every((each) => typeof each === 'string'))
+      throw refusal(place, "a 'required' that is no list of names");
+    const names = yield* this.#names(schema.propertyNames, place);
+    const schemas = new Map(Object.entries(properties));
+    for (const name of [...required, ...(names?.values ?? [])])
+      if (!schemas.has(name)) schemas.set(name, additionalProperties);
+    for (const name of schemas.keys()) if (names?.accepts(name) === false) schemas.set(name, false);
+    const least = countOf(schema, 'minProperties', 0, place);
+    const most = countOf(schema, 'maxProperties', Number.POSITIVE_INFINITY, place);
+    if (schemas.size === 0) return this.#freeMembers(additionalProperties, names, least, most, place);
     const needed = new Set(required as string[]);
-    for (const [name, value] of schemas) if (value === false) schemas.delete(name);
-    if (least > needed.size) throw refusal(place, "'minProperties' above the number of those required");
-    if (most < schemas.size) throw refusal(place, "'maxProperties' below the number of its properties");
-    return sequence(text('{'), this.#members([...schemas], needed, place), text('}'));
+    const possible = [...schemas].filter(([, value]) => value !== false);
+    if (least > needed.size) throw refusal(place, "a 'minProperties' above the number of required members");
+    if (most < possible.length) throw refusal(place, "a 'maxProperties' below the number of properties");
+    if ([...needed].some((name) => schemas.get(name) === false)) return NOTHING;
+    return sequence(text('{'), this.#members(possible, needed, place), text('}'));
   }
 
-  /** Members in their order, those that need not be left out or not: rules, so that each is written once. */
+  #freeMembers(schema: unknown, names: Names | null, least: number, most: number, place: string): Expression {
+    if (least > 1) throw refusal(place, "a 'minProperties' above 1 for members without names");
+    if (schema === false || most === 0) return least > 0 ? NOTHING : text('{}');
+    this.#hasFreeNames = true;
+    const value = this.#ruleOf(schema, `${place}/additionalProperties`);
+    const member = sequence(names?.expression ?? jsonString(), COLON, value);
+    const fewNames = names !== null && names.count < MIN_NAMES;
+    return sequence(text('{'), listOf(member, least, fewNames ? 1 : most), text('}'));
+  }
+
+  /** What `propertyNames` says, or null without it. Names are strings, so its `type` changes nothing. */
+  *#names(given: unknown, at: string): Sliced<Names | null> {
+    if (given === undefined || given === true) return null;
+    const place = `${at}/propertyNames`;
+    const schema: unknown = given === false ? { enum: [] } : given;
+    if (!isObject(schema)) throw refusal(place, `${shown(schema)}, expected an object`);
+    const other = otherKeyword(schema, ['type', 'enum', 'const', ...STRING_KEYWORDS]);
+    if (other !== undefined) throw refusal(place, `'${other}'`);
+    const types = namedTypes(schema, place) ?? ['string'];
+    const listed = types.includes('string') ? (schema.const === undefined ? schema.enum : [schema.const]) : [];
+    if (listed !== undefined) {
+      if (!Array.isArray(listed)) throw refusal(place, "an 'enum' that is no list");
+      const values = listed.filter((each): each is string => typeof each === 'string');
+      if (STRING_KEYWORDS.some((name) => schema[name] !== undefined))
+        throw refusal(place, 'a list of names beside other rules');
+      return { values, expression: NOTHING, count: values.length, accepts: (name) => values.includes(name) };
+    }
+    const expression = yield* this.#string([schema], place);
+    const hasRules = STRING_KEYWORDS.some((name) => schema[name] !== undefined);
+    const accepts = (): boolean => {
+      if (hasRules) throw refusal(place, 'rules beside named members');
+      return true;
+    };
+    const plain = patternsOf(schema, place).concat(formatOf(schema, schema.pattern !== undefined, place));
+    const count = Math.min(Number.POSITIVE_INFINITY, ...plain.map((each) => countTexts(each.expression)));
+    return { expression, count: schema.maxLength === undefined ? count : 0, accepts };
+  }
+
+  /** Members in their order, with or without the optional ones. Each suffix is a rule, so that members are written once. */
   #members(schemas: readonly [string, unknown][], needed: ReadonlySet<string>, place: string): Expression {
-    const ruleName = (i: number, isFirst: boolean) => `${place} members ${i}${isFirst ? ' first' : ''}`;
-    for (let i = schemas.length; i >= 0; i--)
-      for (const isFirst of [true, false]) {
-        const [name, schema] = schemas[i] ?? [];
-        let expression: Expression = text('');
-        if (name !== undefined) {
-          const value = this.#ruleOf(schema, `${place}/properties/${name}`);
-          const member = sequence(text(JSON.stringify(name)), COLON, value, rule(ruleName(i + 1, false)));
-          const here = isFirst ? member : sequence(COMMA, member);
-          expression = needed.has(name) ? here : choice(here, rule(ruleName(i + 1, isFirst)));
-        }
-        this.#rules.set(ruleName(i, isFirst), expression);
-      }
-    return rule(ruleName(0, true));
+    let [asFirst, asNext]: Expression[] = [text(''), text('')];
+    for (const [name, schema] of schemas.toReversed()) {
+      const value = this.#ruleOf(schema, `${place}/properties/${pointerStep(name)}`);
+      const member = sequence(text(JSON.stringify(name)), COLON, value, asNext as Expression);
+      const isNeeded = needed.has(name);
+      asFirst = this.#rule(place, isNeeded ? member : choice(member, asFirst as Expression));
+      asNext = this.#rule(
+        place,
+        isNeeded ? sequence(COMMA, member) : choice(sequence(COMMA, member), asNext as Expression),
+      );
+    }
+    return asFirst as Expression;
+  }
+
+  #rule(place: string, expression: Expression): Expression {
+    const name = this.#newName(`${place} members`);
+    this.#rules.set(name, expression);
+    return rule(name);
   }
 
   #array(schema: Schema, place: string): Expression {
-    const { items = true, prefixItems = [], uniqueItems } = schema;
-    const [least, most] = [countOf(schema, 'minItems', 0, place), countOf(schema, 'maxItems', Infinity, place)];
+    const { uniqueItems } = schema;
+    const isTuple = Array.isArray(schema.items); // draft-07
+    if (isTuple && schema.prefixItems !== undefined)
+      throw refusal(place, "'prefixItems' beside 'items' that are a list");
+    const { [isTuple ? 'items' : 'prefixItems']: first = [], [isTuple ? 'additionalItems' : 'items']: items = true } =
+      schema;
+    const least = countOf(schema, 'minItems', 0, place);
+    const most = countOf(schema, 'maxItems', Number.POSITIVE_INFINITY, place);
     if (uniqueItems === true && most > 1) throw refusal(place, "'uniqueItems'");
-    if (!Array.isArray(prefixItems)) throw refusal(place, "'prefixItems' that are no list");
-    if (Array.isArray(items)) throw refusal(place, "'items' that are a list: use prefixItems");
+    if (!Array.isArray(first)) throw refusal(place, "'prefixItems' that are no list");
     if (least > most) throw refusal(place, "'minItems' above 'maxItems'");
-    const first = (prefixItems as unknown[])
-      .slice(0, most)
-      .map((each, i) => this.#ruleOf(each, `${place}/prefixItems/${i}`));
-    if (first.length === 0) {
-      if (items === false && least > 0) throw refusal(place, "'minItems' of items that it does not allow");
-      if (items === false || most === 0) return text('[]');
-      return sequence(text('['), this.#list(this.#ruleOf(items, `${place}/items`), least, most), text(']'));
-    }
-    const [fewer, more] = [Math.max(0, least - first.length), most - first.length];
-    if (items === false && fewer > 0) throw refusal(place, "'minItems' of items that it does not allow");
-    const hasMore = items !== false && more > 0;
-    let rest: Expression = text('');
-    if (hasMore) rest = repeat(sequence(COMMA, this.#ruleOf(items, `${place}/items`)), fewer, more);
-    for (let i = first.length - 1; i >= 0; i--) {
-      const item = first[i] as Expression;
-      const here = sequence(...(i > 0 ? [COMMA] : []), item, rest);
+    const firstPlace = `${place}/${isTuple ? 'items' : 'prefixItems'}`;
+    const heads = first.slice(0, most).map((each, i) => this.#ruleOf(each, `${firstPlace}/${i}`));
+    const others = this.#ruleOf(items, `${place}/${isTuple ? 'additionalItems' : 'items'}`);
+    if (heads.length === 0) return sequence(text('['), listOf(others, least, most), text(']'));
+    let rest: Expression = repeat(sequence(COMMA, others), Math.max(0, least - heads.length), most - heads.length);
+    for (const [i, head] of [...heads.entries()].reverse()) {
+      const here = sequence(...(i > 0 ? [COMMA] : []), head, rest);
       rest = i >= least ? choice(here, text('')) : here;
     }
     return sequence(text('['), rest, text(']'));
   }
+}
 
-  /** Values with commas between them. */
-  #list(of: Expression, least: number, most: number): Expression {
-    const some = sequence(of, repeat(sequence(COMMA, of), Math.max(0, least - 1), most - 1));
-    return least > 0 ? some : optional(some);
+/** Values with commas between them. */
+function listOf(of: Expression, least: number, most: number): Expression {
+  if (most === 0) return text('');
+  const some = sequence(of, repeat(sequence(COMMA, of), Math.max(0, least - 1), most - 1));
+  return least > 0 ? some : optional(some);
+}
+
+/** A step of a JSON pointer. */
+const pointerStep = (name: string) => name.replaceAll('~', '~0').replaceAll('/', '~1');
+
+function decoded(step: string): string {
+  try {
+    return decodeURIComponent(step);
+  } catch {
+    return step;
   }
 }
 
-function isSupported(name: string): boolean {
-  const others = ['type', 'enum', 'const', 'anyOf', 'oneOf', 'allOf', '$ref'];
-  return [...NOTES, ...others, ...Object.values(KEYWORDS).flat()].includes(name);
+/** `not: {}` is how zod writes `never`. */
+function refuseAll(not: unknown, place: string): Expression {
+  const isAll = not === true || (isObject(not) && Object.keys(not).every((name) => ANNOTATIONS.has(name)));
+  if (!isAll) throw refusal(place, "'not'");
+  return NOTHING;
 }
 
-/** The types that it names, or whose keywords it has, or all. */
-function typesOf(schema: Schema, place: string): readonly string[] {
-  const { type } = schema;
-  if (type !== undefined) {
-    const types = Array.isArray(type) ? (type as unknown[]) : [type];
-    const odd = types.find((each) => !TYPES.includes(each as string));
-    if (odd !== undefined || types.length === 0) throw refusal(place, `the type ${JSON.stringify(odd)}`);
-    return types as string[];
-  }
-  const meant = Object.entries(KEYWORDS).filter(([, names]) => names.some((name) => schema[name] !== undefined));
-  return meant.length > 0 ? meant.map(([name]) => name) : TYPES.filter((each) => each !== 'integer');
+function valuesOf(values: unknown, schema: Schema, place: string): Expression {
+  if (!Array.isArray(values) || values.length === 0) throw refusal(place, "an 'enum' that is no list of values");
+  const other = otherKeyword(schema, ['type', schema.const === undefined ? 'enum' : 'const']);
+  if (other !== undefined) throw refusal(place, `'${other}' beside values`);
+  const types = namedTypes(schema, place);
+  const fitting = types === null ? values : values.filter((value) => types.some((type) => isOfType(value, type)));
+  return oneOf(fitting.map((value) => text(JSON.stringify(value))));
 }
 
-function stringOf(schema: Schema, place: string): Expression {
-  const { pattern, format } = schema;
-  const hasLength = schema.minLength !== undefined || schema.maxLength !== undefined;
-  const rules = [pattern !== undefined && "'pattern'", format !== undefined && "'format'", hasLength && 'a length'];
-  const given = rules.filter((each) => each !== false);
-  if (given.length > 1) throw refusal(place, given.join(' together with '));
-  if (pattern !== undefined) return jsonStringOf(regex(String(pattern), { search: true }));
-  if (format !== undefined) {
-    const known = formats[format as string];
-    if (known === undefined) throw refusal(place, `the format ${JSON.stringify(format)}`);
-    return jsonStringOf(regex(known));
-  }
-  const [least, most] = [countOf(schema, 'minLength', 0, place), countOf(schema, 'maxLength', Infinity, place)];
+function patternsOf({ pattern }: Schema, place: string): Pattern[] {
+  if (pattern === undefined) return [];
+  if (typeof pattern !== 'string') throw refusal(place, `the pattern ${shown(pattern)}`);
+  return [regex(pattern, { search: true })];
+}
+
+/** Beside a pattern, a format that is not known is a note only: zod writes both. */
+function formatOf({ format }: Schema, hasPattern: boolean, place: string): Pattern[] {
+  if (format === undefined) return [];
+  const known = typeof format === 'string' ? formats.get(format) : undefined;
+  if (known !== undefined) return [regex(known)];
+  if (!hasPattern) throw refusal(place, `the format ${shown(format)}`);
+  return [];
+}
+
+function lengthsOf(schemas: readonly Schema[], place: string): [number, number] {
+  const least = Math.max(...schemas.map((each) => countOf(each, 'minLength', 0, place)));
+  const most = Math.min(...schemas.map((each) => countOf(each, 'maxLength', Number.POSITIVE_INFINITY, place)));
   if (least > most) throw refusal(place, "'minLength' above 'maxLength'");
-  return jsonString(least, most);
+  return [least, most];
 }
 
 function numberOf(isInteger: boolean, schema: Schema, place: string): Expression {
-  const { multipleOf, ...others } = schema;
+  const { multipleOf } = schema;
   if (multipleOf !== undefined && !(multipleOf === 1 && isInteger)) throw refusal(place, "'multipleOf'");
   const bound = (name: string) => {
-    const value = others[name];
-    if (value !== undefined && (typeof value !== 'number' || !Number.isFinite(value)))
-      throw refusal(place, `'${name}' of ${JSON.stringify(value)}`);
-    return value as number | undefined;
+    const value = schema[name];
+    if (value === undefined || typeof value === 'number') return value;
+    throw refusal(place, `'${name}' of ${shown(value)}`);
   };
   const [least, most] = [bound('minimum'), bound('maximum')];
   const [above, below] = [bound('exclusiveMinimum'), bound('exclusiveMaximum')];
@@ -289,52 +434,8 @@ function numberOf(isInteger: boolean, schema: Schema, place: string): Expression
 }
 
 function countOf(schema: Schema, name: string, fallback: number, place: string): number {
-  const value = schema[name] ?? fallback;
-  if (value === fallback || (Number.isSafeInteger(value) && (value as number) >= 0)) return value as number;
-  throw refusal(place, `'${name}' of ${JSON.stringify(value)}`);
-}
-
-function isOfType(value: unknown, type: string): boolean {
-  switch (type) {
-    case 'object':
-      return isObject(value) && !Array.isArray(value);
-    case 'array':
-      return Array.isArray(value);
-    case 'integer':
-      return Number.isInteger(value);
-    case 'null':
-      return value === null;
-    default:
-      return typeof value === type;
-  }
-}
-
-/** Whether no value satisfies two of them, as their types or the values of a required member tell. */
-function areDisjoint(branches: readonly unknown[]): boolean {
-  return branches.every((a, i) =>
-    branches.slice(i + 1).every((b) => isObject(a) && isObject(b) && differ(a as Schema, b as Schema)),
-  );
-}
-
-function differ(a: Schema, b: Schema): boolean {
-  const [types, others] = [a, b].map(({ type }) => (type === undefined ? [] : ([type].flat() as string[])));
-  const isNumber = (each: readonly string[]) => each.includes('integer') || each.includes('number');
-  const share = types?.some((type) => others?.includes(type)) || (isNumber(types ?? []) && isNumber(others ?? []));
-  if (types?.length && others?.length && !share) return true;
-  const [own, its] = [constants(a), constants(b)];
-  return [...own].some(([name, values]) => its.get(name)?.every((value) => !values.includes(value)) ?? false);
-}
-
-/** Of required members that have one of few values: those. */
-function constants({ properties = {}, required = [] }: Schema): Map<string, readonly string[]> {
-  const found = Object.entries(properties as Record<string, Schema>).flatMap(([name, schema]) => {
-    if (!(required as string[]).includes(name) || !isObject(schema)) return [];
-    const values = schema.const !== undefined ? [schema.const] : (schema.enum as unknown[] | undefined);
-    return values ? [[name, values.map((value) => JSON.stringify(value))] as const] : [];
-  });
-  return new Map(found);
-}
-
-function refusal(place: string, what: string): ArgumentError {
-  return new ArgumentError(`responseFormat: the schema at ${place} has ${what}, which is not supported`);
+  const value = schema[name];
+  if (value === undefined) return fallback;
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+  throw refusal(place, `'${name}' of ${shown(value)}`);
 }

@@ -1,10 +1,11 @@
-// JSON's texts and numbers as expressions.
+// JSON's strings and numbers as expressions.
 
 import {
   choice,
   difference,
   type Expression,
   intersection,
+  mapLeaves,
   optional,
   type Ranges,
   repeat,
@@ -13,59 +14,56 @@ import {
   text,
 } from './expression.js';
 
-/** What stands for itself in a JSON string. */
+/** The characters that need no escape in a JSON string. */
 const PLAIN: Ranges = [
   [0x20, 0x21],
   [0x23, 0x5b],
   [0x5d, 0x10ffff],
 ];
 const HEX = set([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
-/** Escaped characters, but for halves of surrogate pairs. */
+/** Escaped characters, without halves of surrogate pairs. */
 const ESCAPED = choice(
   sequence(text('\\'), set(...[...'"\\/bfnrt'].map((each) => [each.charCodeAt(0), each.charCodeAt(0)] as const))),
   sequence(text('\\u'), set([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]), HEX, HEX, HEX),
   sequence(text('\\u'), set([0x44, 0x44], [0x64, 0x64]), set([0x30, 0x37]), HEX, HEX),
 );
 
-const quoted = (inner: Expression): Expression => sequence(text('"'), inner, text('"'));
+export const quoted = (inner: Expression): Expression => sequence(text('"'), inner, text('"'));
 
-/** A string of so many characters, escaped ones included. */
+/** A string of `min` to `max` code points. An escaped character counts once. */
 export function jsonString(min = 0, max = Number.POSITIVE_INFINITY): Expression {
   return quoted(repeat(choice(set(...PLAIN), ESCAPED), min, max));
 }
 
-/** A string whose text an expression allows: what JSON does not let stand for itself is escaped. */
+/** A string whose value an expression allows. */
 export function jsonStringOf(expression: Expression): Expression {
   return quoted(escaped(expression));
 }
 
-function escaped(expression: Expression): Expression {
-  switch (expression.kind) {
-    case 'text':
-      return text(JSON.stringify(expression.text).slice(1, -1));
-    case 'set':
-      return escapedSet(expression.ranges);
-    case 'sequence':
-      return sequence(...expression.parts.map(escaped));
-    case 'choice':
-      return choice(...expression.options.map(escaped));
-    case 'repeat':
-      return repeat(escaped(expression.of), expression.min, expression.max);
-    case 'rule':
-      return expression;
-  }
+/** The JSON form of the values that an expression allows, without quotes. Rules must have that form already. */
+export function escaped(expression: Expression): Expression {
+  return mapLeaves(expression, (leaf) => {
+    if (leaf.kind === 'text') return text(JSON.stringify(leaf.text).slice(1, -1));
+    return leaf.kind === 'set' ? escapedSet(leaf.ranges) : leaf;
+  });
 }
 
+const sets = new WeakMap<Ranges, Expression>();
+
 function escapedSet(ranges: Ranges): Expression {
+  const known = sets.get(ranges);
+  if (known) return known;
   const others = difference(intersection(ranges, [[0, 0x7f]]), PLAIN).flatMap(([first, last]) =>
     Array.from({ length: last - first + 1 }, (_, i) =>
       text(JSON.stringify(String.fromCharCode(first + i)).slice(1, -1)),
     ),
   );
-  return choice(set(...intersection(ranges, PLAIN)), ...others);
+  const found = choice(set(...intersection(ranges, PLAIN)), ...others);
+  sets.set(ranges, found);
+  return found;
 }
 
-/** Digits that doubles hold exactly. */
+/** The number of decimal digits that a double always holds. */
 const EXACT = 15;
 const DIGIT = set([0x30, 0x39]);
 const NATURAL = choice(text('0'), sequence(set([0x31, 0x39]), repeat(DIGIT, 0, EXACT - 1)));
@@ -73,25 +71,25 @@ const NATURAL = choice(text('0'), sequence(set([0x31, 0x39]), repeat(DIGIT, 0, E
 /** Any integer of up to 15 digits. */
 export const jsonInteger: Expression = sequence(optional(text('-')), NATURAL);
 
-/** Any number whose digits and exponent a double holds. */
+/** Any number whose digits and exponent fit into a double. */
 export const jsonNumber: Expression = sequence(
   jsonInteger,
   optional(sequence(text('.'), repeat(DIGIT, 1, EXACT))),
   optional(sequence(set([0x45, 0x45], [0x65, 0x65]), optional(set([0x2b, 0x2b], [0x2d, 0x2d])), repeat(DIGIT, 1, 2))),
 );
 
-/** Numbers between bounds, which belong to them. */
+/** The numbers from `min` to `max`. */
 export interface Bounds {
   readonly min: number;
   readonly max: number;
-  /** Whether the bounds themselves are left out. */
+  /** True if `min`, or `max`, is excluded. */
   readonly isAbove: boolean;
   readonly isBelow: boolean;
 }
 
 const GREATEST = 10 ** EXACT - 1;
 
-/** The integers within bounds; null if there is none. */
+/** The integers within bounds, or null if there is none. */
 export function integersWithin({ min, max, isAbove, isBelow }: Bounds): Expression | null {
   const first = Math.max(-GREATEST, Math.ceil(min) + (isAbove && Number.isInteger(min) ? 1 : 0));
   const last = Math.min(GREATEST, Math.floor(max) - (isBelow && Number.isInteger(max) ? 1 : 0));
@@ -103,36 +101,40 @@ export function integersWithin({ min, max, isAbove, isBelow }: Bounds): Expressi
 }
 
 /** Decimals that are tried for numbers between bounds without an integer. */
-const MOST_DECIMALS = 12;
+const MAX_DECIMALS = 12;
+/** Digits before and after the point, together few enough that no such number is rounded to an integer. */
+const WHOLE_DIGITS = 8;
+const FRACTION_DIGITS = EXACT - WHOLE_DIGITS;
 
 /**
- * Numbers within bounds: integers, and those with decimals whose integers around are within them, too; or, where there is
- * no integer, those with as few decimals as there must be. Null if there is none.
+ * Numbers within bounds: all integers, and numbers with decimals whose two neighbouring integers are within the bounds.
+ * If there is no integer, the numbers with the fewest decimals. Null if there is no number.
  */
 export function numbersWithin(bounds: Bounds): Expression | null {
   const whole = integersWithin(bounds);
-  const decimals = sequence(text('.'), repeat(DIGIT, 1, EXACT));
   if (whole === null) return decimalsWithin(bounds);
   const { min, max } = bounds;
-  const first = integersWithin({
+  const greatest = 10 ** WHOLE_DIGITS - 1;
+  const upwards = integersWithin({
     min: Math.max(0, Math.ceil(min)),
-    max: Math.floor(max) - 1,
+    max: Math.min(greatest, Math.floor(max) - 1),
     isAbove: bounds.isAbove && min >= 0,
     isBelow: false,
   });
-  const last = integersWithin({
-    min: Math.ceil(min) + 1,
+  const downwards = integersWithin({
+    min: Math.max(-greatest, Math.ceil(min) + 1),
     max: Math.min(-1, Math.floor(max)),
     isAbove: false,
     isBelow: bounds.isBelow && max <= -1,
   });
+  const decimals = sequence(text('.'), repeat(DIGIT, 1, FRACTION_DIGITS));
   const options = [whole];
-  for (const part of [first, last]) if (part !== null) options.push(sequence(part, decimals));
+  for (const part of [upwards, downwards]) if (part !== null) options.push(sequence(part, decimals));
   return choice(...options);
 }
 
 function decimalsWithin({ min, max, ...open }: Bounds): Expression | null {
-  for (let count = 1; count <= MOST_DECIMALS; count++) {
+  for (let count = 1; count <= MAX_DECIMALS; count++) {
     const scale = 10 ** count;
     const [first, last] = [Math.ceil(min * scale), Math.floor(max * scale)];
     for (let value = first; value <= Math.min(last, first + 2); value++) {
@@ -144,7 +146,7 @@ function decimalsWithin({ min, max, ...open }: Bounds): Expression | null {
   return null;
 }
 
-/** The decimal forms of the integers from `first` to `last`, neither negative. */
+/** The decimal forms of the integers from `first` to `last`, both 0 or more. */
 function naturals(first: number, last: number): Expression {
   const options: Expression[] = [];
   for (let length = String(first).length; length <= String(last).length; length++) {
@@ -155,7 +157,7 @@ function naturals(first: number, last: number): Expression {
   return choice(...options);
 }
 
-/** Digits of one length, from `low` to `high`. */
+/** Numerals from `low` to `high`, which have the same number of digits. */
 function digits(low: string, high: string): Expression {
   if (low === high) return text(low);
   const [a, b] = [low.charCodeAt(0), high.charCodeAt(0)];

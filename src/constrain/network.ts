@@ -1,230 +1,283 @@
-// A grammar as a network of states: bytes lead from one to the next, and rules call each other (Woods 1970).
+// A grammar as a network of states: bytes lead from one state to the next, and rules call each other (Woods 1970).
 
-import { ArgumentError } from '../core/errors.js';
-import type { Expression, Grammar } from './expression.js';
-import { utf8Ranges } from './utf8.js';
+import type { Expression, Grammar, Ranges } from './expression.js';
+import { ResponseFormatError } from './format-error.js';
+import { checkLeftRecursion, findTails, measure } from './network-passes.js';
+import type { Sliced } from './slices.js';
+import type { Call, Edge, Network, State } from './states.js';
+import { type ByteRanges, utf8Ranges } from './utf8.js';
 
-export interface Edge {
-  readonly first: number;
-  readonly last: number;
-  readonly to: number;
-}
+/** The maximum number of states: a network of this size takes 100 MB and a second to build. */
+export const MAX_STATES = 400_000;
 
-/** A call of a rule, after which it goes on in `back`. */
-export interface Call {
-  readonly start: number;
-  readonly back: number;
-}
-
-export interface State {
-  edges: readonly Edge[];
-  /** States that are here as well. */
-  free: readonly number[];
-  calls: readonly Call[];
-  /** Whether a rule ends here. */
-  isEnd: boolean;
-  /** Whether nothing but the rule's end can come. */
-  isTail: boolean;
-  /** The fewest bytes to the rule's end. */
-  distance: number;
-}
-
-/** States of all rules; the root begins in `start`. */
-export interface Network {
-  readonly states: readonly State[];
-  readonly start: number;
-}
-
-/** More would take too much memory, and time to build. */
-const MOST_STATES = 400_000;
+/** The number of small steps between two pauses. */
+const STEPS = 256;
 
 /**
- * A network of the bytes that `canWrite`, by their values: what needs others is left out. Throws ArgumentError for a grammar
- * that is too large, that nothing satisfies, or whose rules begin with themselves.
+ * Builds the network of a grammar. `canWrite` has a 1 for each byte that the vocabulary can write; other bytes are left
+ * out. Throws ResponseFormatError for a grammar that is too large, that nothing satisfies, or whose rules begin with
+ * themselves.
  */
-export function networkOf({ rules, root }: Grammar, canWrite: Uint8Array): Network {
+export function* networkOf(grammar: Grammar, canWrite: Uint8Array): Sliced<Network> {
+  const { rules, root } = grammar;
+  yield* checkSize(grammar);
   const builder = new Builder();
   const starts = new Map([...rules.keys()].map((name) => [name, builder.add()]));
   for (const [name, expression] of rules) {
     const end = builder.add();
-    (builder.states[end] as OpenState).isEnd = true;
-    builder.connect(expression, starts.get(name) as number, end, (called) => {
-      const start = starts.get(called);
-      if (start === undefined) throw new ArgumentError(`responseFormat: the grammar has no rule '${called}'`);
-      return start;
-    });
+    (builder.states[end] as State).isEnd = true;
+    yield* builder.connect(expression, starts.get(name) as number, end, starts);
+    yield;
   }
   const states: readonly State[] = builder.states;
-  const isPossible = ({ first, last }: Edge) => canWrite.subarray(first, last + 1).includes(1);
-  for (const state of states) state.edges = state.edges.filter(isPossible);
-  measure(states);
+  const written = runningCounts(canWrite);
+  const isPossible = ({ first, last }: Edge) => (written[last + 1] as number) > (written[first] as number);
+  yield* eachState(states, (state) => {
+    state.edges = kept(state.edges, isPossible);
+  });
+  yield* measure(states);
   const start = starts.get(root) as number;
   if ((states[start] as State).distance === Number.POSITIVE_INFINITY)
-    throw new ArgumentError(
-      'responseFormat: nothing that ends, and that the vocabulary can write, satisfies the format',
-    );
+    throw new ResponseFormatError('nothing that ends, and that the vocabulary can write, satisfies the format');
   const canEnd = (i: number) => Number.isFinite((states[i] as State).distance);
-  for (const state of states) {
-    state.edges = state.edges.filter(({ to }) => canEnd(to));
-    state.free = state.free.filter(canEnd);
-    state.calls = state.calls.filter((call) => canEnd(call.start) && canEnd(call.back));
-  }
-  for (const state of states) state.isTail = isTail(states, state);
-  checkLeftRecursion(states, starts);
+  yield* eachState(states, (state) => {
+    state.edges = kept(state.edges, ({ to }) => canEnd(to));
+    state.free = kept(state.free, canEnd);
+    state.calls = kept(state.calls, (call) => canEnd(call.start) && canEnd(call.back));
+  });
+  yield* findTails(states);
+  yield* checkLeftRecursion(states, starts);
   return { states, start };
 }
 
-/** A state that is being made. */
-interface OpenState extends State {
-  edges: Edge[];
-  free: number[];
-  calls: Call[];
+/** The list itself if all of its elements are kept: most are, and networks are large. */
+function kept<T>(list: readonly T[], isKept: (element: T) => boolean): readonly T[] {
+  return list.every(isKept) ? list : list.filter(isKept);
+}
+
+/** For each byte, the number of ones before it; the last element counts all. */
+function runningCounts(flags: Uint8Array): Int32Array {
+  const counts = new Int32Array(flags.length + 1);
+  for (const [i, flag] of flags.entries()) counts[i + 1] = (counts[i] as number) + flag;
+  return counts;
+}
+
+function* eachState(states: readonly State[], change: (state: State) => void): Sliced<void> {
+  for (const [i, state] of states.entries()) {
+    change(state);
+    if (i % STEPS === 0) yield;
+  }
+}
+
+/** Refuses a grammar that is too large before any state is made. */
+function* checkSize({ rules }: Grammar): Sliced<void> {
+  let size = 0;
+  for (const expression of rules.values()) {
+    size += 2 + sizeOf(expression);
+    if (size > MAX_STATES)
+      throw new ResponseFormatError(
+        'the format is too large: lower maxLength, maxItems and other repetitions, or use fewer values',
+      );
+    yield;
+  }
+}
+
+/** An upper bound of the number of states that `Builder.connect` adds. */
+function sizeOf(expression: Expression): number {
+  switch (expression.kind) {
+    case 'text':
+      return 1 + new TextEncoder().encode(expression.text).length;
+    case 'set':
+      return bytesOf(expression.ranges).reduce((sum, bytes) => sum + bytes.length - 1, 0);
+    case 'sequence':
+      return expression.parts.reduce((sum, part) => sum + 1 + sizeOf(part), 0);
+    case 'choice':
+      return expression.options.reduce((sum, option) => sum + 1 + sizeOf(option), 0);
+    case 'repeat': {
+      const { of, min, max } = expression;
+      return (1 + sizeOf(of)) * (max === Number.POSITIVE_INFINITY ? min + 1 : max);
+    }
+    default:
+      return 0;
+  }
+}
+
+const sequences = new WeakMap<Ranges, ByteRanges[]>();
+
+/** The byte sequences of a set. A repeated set is encoded once. */
+function bytesOf(ranges: Ranges): ByteRanges[] {
+  const found = sequences.get(ranges) ?? utf8Ranges(ranges);
+  sequences.set(ranges, found);
+  return found;
+}
+
+/** The list of a state that has no edges, free edges or calls: most lists stay empty. */
+const NONE: readonly never[] = [];
+
+function append<T>(list: readonly T[], element: T): readonly T[] {
+  if (list === NONE) return [element];
+  (list as T[]).push(element);
+  return list;
+}
+
+/** What is still to be connected: an expression, or texts that are alike in their first `depth` bytes. */
+interface Task {
+  readonly expression: Expression | Texts;
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Texts {
+  readonly kind: 'texts';
+  readonly texts: readonly Uint8Array[];
+  readonly depth: number;
 }
 
 class Builder {
-  readonly states: OpenState[] = [];
+  readonly states: State[] = [];
+  readonly #tasks: Task[] = [];
 
   add(): number {
-    if (this.states.length === MOST_STATES)
-      throw new ArgumentError(
-        'responseFormat: the format is too large: lower maxLength, maxItems and other repetitions',
-      );
-    const nothing = { edges: [], free: [], calls: [], isEnd: false, isTail: false, distance: Number.POSITIVE_INFINITY };
-    return this.states.push(nothing) - 1;
+    const distance = Number.POSITIVE_INFINITY;
+    return this.states.push({ edges: NONE, free: NONE, calls: NONE, isEnd: false, isTail: false, distance }) - 1;
   }
 
-  /** Makes what `expression` allows lead from one state to another. */
-  connect(expression: Expression, from: number, to: number, startOf: (rule: string) => number): void {
-    const at = (state: number) => this.states[state] as OpenState;
+  /** Makes the texts of `expression` lead from one state to another. Nested expressions become tasks, not recursion. */
+  *connect(expression: Expression, from: number, to: number, starts: ReadonlyMap<string, number>): Sliced<void> {
+    this.#tasks.push({ expression, from, to });
+    let steps = 0;
+    for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop()) {
+      this.#connect(task, starts);
+      if (++steps % STEPS === 0) yield;
+    }
+  }
+
+  #connect({ expression, from, to }: Task, starts: ReadonlyMap<string, number>): void {
     switch (expression.kind) {
-      case 'text': {
-        const bytes = Array.from(new TextEncoder().encode(expression.text), (byte) => [byte, byte] as const);
-        at(this.#chain(bytes, from)).free.push(to);
+      case 'text':
+        this.#text(new TextEncoder().encode(expression.text), from, to);
         return;
-      }
       case 'set':
-        for (const bytes of utf8Ranges(expression.ranges)) this.#chain(bytes, from, to);
+        for (const bytes of bytesOf(expression.ranges)) this.#chain(bytes, from, to);
         return;
       case 'sequence':
-        at(expression.parts.reduce((last, part) => this.#append(part, last, startOf), from)).free.push(to);
+        this.#sequence(expression.parts, from, to);
         return;
       case 'choice':
-        for (const option of expression.options) {
-          const begin = this.add(); // an option may come back to its beginning, and not to those of others
-          at(from).free.push(begin);
-          this.connect(option, begin, to, startOf);
-        }
+        this.#choice(expression.options, from, to);
         return;
       case 'repeat':
-        this.#repeat(expression, from, to, startOf);
+        this.#repeat(expression, from, to);
         return;
-      case 'rule':
-        at(from).calls.push({ start: startOf(expression.name), back: to });
+      case 'texts':
+        this.#texts(expression, from, to);
+        return;
+      case 'rule': {
+        const start = starts.get(expression.name);
+        if (start === undefined) throw new ResponseFormatError(`the grammar has no rule '${expression.name}'`);
+        this.#call(from, { start, back: to });
+        return;
+      }
+      case 'lookahead':
+        throw new Error('a network has no lookaheads');
     }
   }
 
-  /** Bytes one after another, each in its range, by new states, the last of which may be given; gives that. */
-  #chain(bytes: readonly (readonly [low: number, high: number])[], from: number, end?: number): number {
+  #edge(from: number, edge: Edge): void {
+    const state = this.states[from] as State;
+    state.edges = append(state.edges, edge);
+  }
+
+  #free(from: number, to: number): void {
+    const state = this.states[from] as State;
+    state.free = append(state.free, to);
+  }
+
+  #call(from: number, call: Call): void {
+    const state = this.states[from] as State;
+    state.calls = append(state.calls, call);
+  }
+
+  #text(bytes: Uint8Array, from: number, to: number): void {
+    if (bytes.length === 0) this.#free(from, to);
+    else
+      this.#chain(
+        Array.from(bytes, (byte) => [byte, byte] as const),
+        from,
+        to,
+      );
+  }
+
+  /** Bytes one after another, each in its range, by new states. */
+  #chain(bytes: ByteRanges, from: number, end: number): void {
     let last = from;
     for (const [i, [low, high]] of bytes.entries()) {
-      const to = end !== undefined && i + 1 === bytes.length ? end : this.add();
-      (this.states[last] as OpenState).edges.push({ first: low, last: high, to });
+      const to = i + 1 === bytes.length ? end : this.add();
+      this.#edge(last, { first: low, last: high, to });
       last = to;
     }
-    return last;
   }
 
-  /** A new state, to which `expression` leads. */
-  #append(expression: Expression, from: number, startOf: (rule: string) => number): number {
-    const to = this.add();
-    this.connect(expression, from, to, startOf);
-    return to;
-  }
-
-  #repeat(
-    { of, min, max }: Extract<Expression, { kind: 'repeat' }>,
-    from: number,
-    to: number,
-    startOf: (rule: string) => number,
-  ): void {
-    const at = (state: number) => this.states[state] as OpenState;
+  #sequence(parts: readonly Expression[], from: number, to: number): void {
+    if (parts.length === 0) this.#free(from, to);
     let last = from;
-    for (let i = 0; i < min; i++) last = this.#append(of, last, startOf);
-    if (max === Number.POSITIVE_INFINITY) {
+    for (const [i, expression] of parts.entries()) {
+      const next = i + 1 === parts.length ? to : this.add();
+      this.#tasks.push({ expression, from: last, to: next });
+      last = next;
+    }
+  }
+
+  /** Texts share their beginnings, as in a trie. Each other option has its own first state, to which it may return. */
+  #choice(options: readonly Expression[], from: number, to: number): void {
+    const encoder = new TextEncoder();
+    const texts = options.flatMap((option) => (option.kind === 'text' ? [encoder.encode(option.text)] : []));
+    if (texts.length > 0) {
+      const begin = this.add();
+      this.#free(from, begin);
+      this.#tasks.push({ expression: { kind: 'texts', texts, depth: 0 }, from: begin, to });
+    }
+    for (const expression of options) {
+      if (expression.kind === 'text') continue;
+      const begin = this.add();
+      this.#free(from, begin);
+      this.#tasks.push({ expression, from: begin, to });
+    }
+  }
+
+  /** One level of a trie. */
+  #texts({ texts, depth }: Texts, from: number, to: number): void {
+    const children = new Map<number, Uint8Array[]>();
+    for (const each of texts) {
+      const byte = each[depth];
+      if (byte === undefined) {
+        this.#free(from, to);
+        continue;
+      }
+      const own = children.get(byte) ?? [];
+      children.set(byte, own);
+      own.push(each);
+    }
+    for (const [byte, own] of children) {
+      const next = this.add();
+      this.#edge(from, { first: byte, last: byte, to: next });
+      this.#tasks.push({ expression: { kind: 'texts', texts: own, depth: depth + 1 }, from: next, to });
+    }
+  }
+
+  /** Writes out one repetition. The others become a task. */
+  #repeat({ of, min, max }: Extract<Expression, { kind: 'repeat' }>, from: number, to: number): void {
+    const rest = { kind: 'repeat', of, min: Math.max(0, min - 1), max: max - 1 } as const;
+    if (min === 0 && max === Number.POSITIVE_INFINITY) {
       const loop = this.add();
-      at(last).free.push(loop);
-      this.connect(of, loop, loop, startOf);
-      at(loop).free.push(to);
+      this.#free(from, loop);
+      this.#tasks.push({ expression: of, from: loop, to: loop });
+      this.#free(loop, to);
       return;
     }
-    for (let i = min; i < max; i++) {
-      at(last).free.push(to);
-      last = this.#append(of, last, startOf);
-    }
-    at(last).free.push(to);
-  }
-}
-
-/** The shortest way from each state to its rule's end, by relaxing until nothing becomes shorter. */
-function measure(states: readonly State[]): void {
-  const before: number[][] = states.map(() => []);
-  for (const [i, { edges, free, calls }] of states.entries()) {
-    for (const { to } of edges) before[to]?.push(i);
-    for (const to of free) before[to]?.push(i);
-    for (const { start, back } of calls) {
-      before[start]?.push(i);
-      before[back]?.push(i);
-    }
-  }
-  const distanceOf = (i: number) => (states[i] as State).distance;
-  const changed = states.flatMap(({ isEnd }, i) => (isEnd ? [i] : []));
-  for (const i of changed) (states[i] as State).distance = 0;
-  for (let next = changed.pop(); next !== undefined; next = changed.pop())
-    for (const i of before[next] as number[]) {
-      const state = states[i] as State;
-      const ways = [
-        ...state.edges.map(({ to }) => 1 + distanceOf(to)),
-        ...state.free.map(distanceOf),
-        ...state.calls.map(({ start, back }) => distanceOf(start) + distanceOf(back)),
-      ];
-      const shortest = ways.reduce((least, way) => Math.min(least, way), Number.POSITIVE_INFINITY);
-      if (shortest >= state.distance) continue;
-      state.distance = shortest;
-      changed.push(i);
-    }
-}
-
-function isTail(states: readonly State[], state: State): boolean {
-  const seen = new Set([state]);
-  for (const { edges, calls, free } of seen) {
-    if (edges.length > 0 || calls.length > 0) return false;
-    for (const to of free) seen.add(states[to] as State);
-  }
-  return true;
-}
-
-/** A rule that begins with itself would be called for ever. */
-function checkLeftRecursion(states: readonly State[], starts: ReadonlyMap<string, number>): void {
-  const names = new Map([...starts].map(([name, start]) => [start, name]));
-  const canBeEmpty = (start: number) => (states[start] as State).distance === 0;
-  const begins = (start: number): Set<number> => {
-    const called = new Set<number>();
-    const seen = new Set([start]);
-    for (const i of seen) {
-      const { free, calls } = states[i] as State;
-      for (const to of free) seen.add(to);
-      for (const call of calls) {
-        called.add(call.start);
-        if (canBeEmpty(call.start)) seen.add(call.back);
-      }
-    }
-    return called;
-  };
-  const direct = new Map([...names.keys()].map((start) => [start, begins(start)]));
-  for (const [start, name] of names) {
-    const reached = new Set(direct.get(start));
-    for (const each of reached) for (const next of direct.get(each) ?? []) reached.add(next);
-    if (reached.has(start))
-      throw new ArgumentError(`responseFormat: the rule '${name}' begins with itself; write what it repeats after it`);
+    if (min === 0) this.#free(from, to);
+    if (max === 0) return;
+    const next = this.add();
+    this.#tasks.push({ expression: rest, from: next, to }, { expression: of, from, to: next });
   }
 }

@@ -1,29 +1,33 @@
-// Follows a network byte by byte, in all ways at once, and remembers where each byte led.
+// Follows a network byte by byte along all ways at once, and remembers where each byte led.
 
-import type { Network, State } from './network.js';
+import { ResponseFormatError } from './format-error.js';
+import type { Network, State } from './states.js';
 
-/** Places in a network at once, each a state and the calls to return to; numbered as they are met. */
+/** A set of places in a network, by its number. A place is a state and the stack of calls to return to. */
 export type Places = number;
 
-/** No way leads here. */
+/** The empty set of places. */
 export const NOWHERE: Places = 0;
 
-/** Kept at most; then what was remembered is forgotten. */
-const MOST_PLACES = 20_000;
+/** Limits of the memory. Beyond the first two, everything is forgotten before the next text. */
+const MAX_PLACES = 20_000;
+const MAX_REMEMBERED = 2_000_000;
+/** The limit within one text: a format with more places at once would take too much time and memory. */
+const MAX_SIZE = 2 * MAX_REMEMBERED;
 
 interface Known {
-  /** State and stack, in order. */
+  /** The state and the stack of each place, in order. */
   readonly states: Int32Array;
   readonly stacks: Int32Array;
-  /** By the next byte; -1 where it is not known yet. */
+  /** The set behind each byte, or -1 if it is not known yet. */
   readonly next: Int32Array;
-  /** Whether the outermost rule may end here. */
+  /** True if the root rule may end here. */
   readonly isEnd: boolean;
-  /** The fewest bytes to its end. */
+  /** The minimum number of bytes to the root rule's end. */
   readonly distance: number;
 }
 
-/** Places of one stack: their states, and the same places as if that were the bottom. */
+/** Places with the same stack, and the set of their states with the empty stack. */
 export interface Group {
   readonly stack: number;
   readonly places: Places;
@@ -34,12 +38,14 @@ export class Recognizer {
   #places: Known[] = [];
   #numbers = new Map<string, Places>();
   #groups = new Map<Places, Group[]>();
-  /** Of a stack: where its last call returns to, the rest of it, the fewest bytes to the end of all of it. */
+  /** For each stack: the state that its last call returns to, its other calls, and the minimum bytes to its end. */
   #backs: number[] = [-1];
   #rests: number[] = [0];
   #distances: number[] = [0];
   #stacks = new Map<number, number>();
-  /** Changes when what was remembered is forgotten, and numbers begin anew. */
+  /** The number of places that are remembered. */
+  #size = 0;
+  /** Increases when everything is forgotten. Numbers of earlier eras are invalid. */
   era = 0;
 
   constructor(private readonly network: Network) {
@@ -47,9 +53,9 @@ export class Recognizer {
     this.#forget();
   }
 
-  /** Where a text begins. Forgets what was remembered if that is too much: numbers from before mean nothing then. */
+  /** The places where a text begins. May forget everything and begin a new era. */
   start(): Places {
-    if (this.#places.length > MOST_PLACES) this.#forget();
+    if (this.#places.length > MAX_PLACES || this.#size > MAX_REMEMBERED) this.#forget();
     return this.#intern([[this.network.start, 0]]);
   }
 
@@ -66,7 +72,7 @@ export class Recognizer {
     return next;
   }
 
-  /** Where each byte leads that was tried; -1 for others, which `step` finds. */
+  /** The set behind each byte that was tried, or -1: `step` finds the others. */
   nextOf(places: Places): Int32Array {
     return (this.#places[places] as Known).next;
   }
@@ -75,7 +81,7 @@ export class Recognizer {
     return (this.#places[places] as Known).isEnd;
   }
 
-  /** Whether a byte can follow. */
+  /** True if a byte can follow. */
   goesOn(places: Places): boolean {
     const { states } = this.#places[places] as Known;
     return states.some((state) => (this.#states[state] as State).edges.length > 0);
@@ -85,7 +91,7 @@ export class Recognizer {
     return (this.#places[places] as Known).distance;
   }
 
-  /** Places by their stacks. What can follow inside a group depends on its states alone, until its rule ends. */
+  /** The places by their stacks. Inside a rule, only the states decide what can follow. */
   groups(places: Places): readonly Group[] {
     const found = this.#groups.get(places);
     if (found) return found;
@@ -94,25 +100,28 @@ export class Recognizer {
     for (const [i, stack] of stacks.entries()) {
       const state = states[i] as number;
       if ((this.#states[state] as State).edges.length === 0) continue;
-      byStack.set(stack, [...(byStack.get(stack) ?? []), [state, 0]]);
+      const members = byStack.get(stack) ?? [];
+      byStack.set(stack, members);
+      members.push([state, 0]);
     }
     const groups = [...byStack].map(([stack, members]) => ({ stack, places: this.#intern(members) }));
     this.#groups.set(places, groups);
     return groups;
   }
 
-  /** The fewest bytes that follow a group's rule. */
+  /** The minimum number of bytes behind a group's rule. */
   stackDistance(stack: number): number {
     return this.#distances[stack] as number;
   }
 
-  /** Where a group is once its rule has ended; NOWHERE at the bottom. */
+  /** The places of a group behind the end of its rule; NOWHERE for the root rule. */
   after(stack: number): Places {
     return stack === 0 ? NOWHERE : this.#intern([[this.#backs[stack] as number, this.#rests[stack] as number]]);
   }
 
   #forget(): void {
     this.era++;
+    this.#size = 0;
     this.#places = [];
     this.#numbers = new Map();
     this.#groups = new Map();
@@ -120,7 +129,7 @@ export class Recognizer {
     this.#intern([]);
   }
 
-  /** The places that are reached without a byte from these, as a number. */
+  /** The number of the set of places that are reached from these without a byte. */
   #intern(from: readonly (readonly [state: number, stack: number])[]): Places {
     const size = this.#states.length;
     const reached = new Set<number>();
@@ -141,6 +150,9 @@ export class Recognizer {
     const key = codes.join();
     const found = this.#numbers.get(key);
     if (found !== undefined) return found;
+    this.#size += codes.length;
+    if (this.#size > MAX_SIZE)
+      throw new ResponseFormatError('the format allows too many readings of one text: simplify its patterns');
     const states = Int32Array.from(codes, (code) => code % size);
     const stacks = Int32Array.from(codes, (code) => Math.floor(code / size));
     const isEnd = states.some((state, i) => stacks[i] === 0 && (this.#states[state] as State).isEnd);
@@ -154,7 +166,7 @@ export class Recognizer {
     return number;
   }
 
-  /** A call at the end of a rule returns to where that returns to, so that lists make no deep stacks. */
+  /** A call at the end of a rule returns to the caller's caller, so that lists need no deep stacks. */
   #push(back: number, rest: number): number {
     const { isTail, distance } = this.#states[back] as State;
     if (isTail) return rest;

@@ -1,16 +1,33 @@
 // Regular expressions of JavaScript, with the flag u, as expressions.
 
-import { ArgumentError } from '../core/errors.js';
-import { choice, complement, type Expression, LAST, type Ranges, repeat, sequence, set } from './expression.js';
+import {
+  ANY,
+  complement,
+  type Expression,
+  LAST,
+  oneOf,
+  type Ranges,
+  rangeOf,
+  repeat,
+  sequence,
+  text,
+} from './expression.js';
+import { ResponseFormatError } from './format-error.js';
 
-/** A regular expression that was read, and where it is bound to the text's beginning or end. */
+/** A pattern as an expression. */
+export interface Pattern {
+  readonly expression: Expression;
+  /** True if the expression contains lookaheads, which only `automaton.ts` understands. */
+  readonly hasLookaheads: boolean;
+}
+
+/** An alternative, and whether it is anchored at the text's start and end. */
 interface Branch {
   readonly expression: Expression;
   readonly atStart: boolean;
   readonly atEnd: boolean;
 }
 
-const ANY: Ranges = [[0, LAST]];
 const DIGIT: Ranges = [[0x30, 0x39]];
 const WORD: Ranges = [
   [0x30, 0x39],
@@ -19,57 +36,110 @@ const WORD: Ranges = [
   [0x61, 0x7a],
 ];
 const SPACE: Ranges = [
-  ...([
-    [0x09, 0x0d],
-    [0x20, 0x20],
-    [0xa0, 0xa0],
-    [0x1680, 0x1680],
-    [0x2000, 0x200a],
-  ] as Ranges),
-  ...([
-    [0x2028, 0x2029],
-    [0x202f, 0x202f],
-    [0x205f, 0x205f],
-    [0x3000, 0x3000],
-    [0xfeff, 0xfeff],
-  ] as Ranges),
+  [0x09, 0x0d],
+  [0x20, 0x20],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
 ];
 const NEWLINE: Ranges = [
   [0x0a, 0x0a],
   [0x0d, 0x0d],
   [0x2028, 0x2029],
 ];
+const DOT = complement(NEWLINE);
+const CLASSES: ReadonlyMap<string, Ranges> = new Map<string, Ranges>([
+  ['d', DIGIT],
+  ['D', complement(DIGIT)],
+  ['w', WORD],
+  ['W', complement(WORD)],
+  ['s', SPACE],
+  ['S', complement(SPACE)],
+]);
+const CONTROLS: ReadonlyMap<string, number> = new Map([
+  ['t', 9],
+  ['n', 10],
+  ['v', 11],
+  ['f', 12],
+  ['r', 13],
+  ['0', 0],
+]);
+const ANYTHING = repeat({ kind: 'set', ranges: ANY }, 0);
 
-/** Repetitions at most that are counted: they are written out. */
-const MOST_REPEATS = 10_000;
+/** The largest count of a counted repetition: its states are written out. */
+const MAX_REPEATS = 10_000;
+/** Limits of a pattern, in UTF-16 code units and in nested groups. They are checked before any other work. */
+const MAX_PATTERN_LENGTH = 2 ** 15;
+const MAX_PATTERN_DEPTH = 200;
+
+const COUNTS = /\{(\d+)(,?)(\d*)\}/y;
+const CODE =
+  /x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]+)\}|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})/y;
+const GROUP = /\?(?::|<(?![=!])[^>]*>|(=|!|<=|<!)|)/y;
 
 /**
- * The texts that a regular expression matches: as a whole, or with `search` those that it matches somewhere in. Throws
- * ArgumentError, naming it, for what is no regular language (assertions, references) and what is not supported.
+ * The texts that a regular expression matches from start to end, or with `search` the texts that contain a match.
+ * Throws ResponseFormatError for patterns that are too long or not supported, such as back references.
  */
-export function regex(pattern: string, { search = false } = {}): Expression {
+export function regex(pattern: string, { search = false } = {}): Pattern {
+  if (pattern.length > MAX_PATTERN_LENGTH)
+    throw new ResponseFormatError(
+      `a pattern has ${pattern.length} characters, expected at most ${MAX_PATTERN_LENGTH}: split it, or use enum or choices`,
+    );
+  checkDepth(pattern);
   try {
     new RegExp(pattern, 'u');
   } catch (cause) {
-    throw new ArgumentError(`responseFormat: ${(cause as Error).message}`, { cause });
+    throw new ResponseFormatError(shortened((cause as Error).message), { cause });
   }
-  const anything = repeat(set(...ANY), 0);
-  const branches = new RegexReader(pattern).read().map(({ expression, atStart, atEnd }) => {
+  const reader = new RegexReader(pattern);
+  const branches = reader.read().map(({ expression, atStart, atEnd }) => {
     if (!search) return expression;
-    return sequence(...(atStart ? [] : [anything]), expression, ...(atEnd ? [] : [anything]));
+    return sequence(...(atStart ? [] : [ANYTHING]), expression, ...(atEnd ? [] : [ANYTHING]));
   });
-  return choice(...branches);
+  return { expression: oneOf(branches), hasLookaheads: reader.hasLookaheads };
 }
 
-class RegexReader {
-  #at = 0;
-  readonly #points: readonly string[];
+/** A message may quote the pattern. */
+function shortened(message: string): string {
+  return message.length > 300 ? `${message.slice(0, 200)}…${message.slice(-80)}` : message;
+}
 
-  constructor(private readonly pattern: string) {
-    this.#points = [...pattern];
+/** Refuses deep nesting before a recursive reader meets it, V8's own included. */
+function checkDepth(pattern: string): void {
+  let depth = 0;
+  let isClass = false;
+  for (let at = 0; at < pattern.length; at++) {
+    const character = pattern[at];
+    if (character === '\\') at++;
+    else if (isClass) isClass = character !== ']';
+    else if (character === '[') isClass = true;
+    else if (character === ')') depth--;
+    else if (character === '(' && ++depth > MAX_PATTERN_DEPTH)
+      throw new ResponseFormatError(`a pattern nests groups more than ${MAX_PATTERN_DEPTH} levels deep`);
   }
+}
+
+/** Reads a pattern that is known to be valid. */
+class RegexReader {
+  hasLookaheads = false;
+  /** Offset of the next character, in UTF-16 code units. */
+  #at = 0;
+
+  constructor(private readonly pattern: string) {}
 
   read(): Branch[] {
+    const branches = this.#branches();
+    if (this.#at < this.pattern.length) this.#refuse('$ before the end');
+    return branches;
+  }
+
+  #branches(): Branch[] {
     const branches = [this.#branch()];
     while (this.#take('|')) branches.push(this.#branch());
     return branches;
@@ -83,18 +153,31 @@ class RegexReader {
 
   #sequence(): Expression {
     const parts: Expression[] = [];
-    for (let next = this.#peek(); next !== undefined && !'|)$'.includes(next); next = this.#peek())
-      parts.push(this.#repeated());
-    return sequence(...parts);
+    let literal = '';
+    const endLiteral = () => {
+      if (literal !== '') parts.push(text(literal));
+      literal = '';
+    };
+    for (let next = this.#peek(); next !== undefined && !'|)$'.includes(next); next = this.#peek()) {
+      const part = this.#repeated();
+      if (part.kind === 'text') literal += part.text;
+      else {
+        endLiteral();
+        parts.push(part);
+      }
+    }
+    endLiteral();
+    return parts.length === 1 ? (parts[0] as Expression) : { kind: 'sequence', parts };
   }
 
   #repeated(): Expression {
     const of = this.#atom();
     const counts = this.#counts();
     if (counts === null) return of;
-    this.#take('?'); // the same texts, whichever is found first
+    this.#take('?'); // a lazy repetition matches the same texts
     const [min, max] = counts;
-    if (Number.isFinite(max) && max > MOST_REPEATS) this.#refuse(`more than ${MOST_REPEATS} repetitions`);
+    if (min > MAX_REPEATS || (Number.isFinite(max) && max > MAX_REPEATS))
+      this.#refuse(`more than ${MAX_REPEATS} repetitions`);
     return repeat(of, min, max);
   }
 
@@ -102,45 +185,53 @@ class RegexReader {
     if (this.#take('*')) return [0, Number.POSITIVE_INFINITY];
     if (this.#take('+')) return [1, Number.POSITIVE_INFINITY];
     if (this.#take('?')) return [0, 1];
-    const counted = /^\{(\d+)(,?)(\d*)\}/.exec(this.#rest());
+    const counted = this.#match(COUNTS);
     if (counted === null) return null;
-    this.#at += counted[0].length;
-    const min = Number(counted[1]);
-    if (min > MOST_REPEATS) this.#refuse(`more than ${MOST_REPEATS} repetitions`);
-    if (counted[2] === '') return [min, min];
-    return [min, counted[3] === '' ? Number.POSITIVE_INFINITY : Number(counted[3])];
+    const [, least, comma, most] = counted;
+    const min = Number(least);
+    if (comma === '') return [min, min];
+    return [min, most === '' ? Number.POSITIVE_INFINITY : Math.min(Number(most), Number.MAX_SAFE_INTEGER)];
   }
 
   #atom(): Expression {
-    const next = this.#points[this.#at++] as string;
+    const next = this.#next();
     switch (next) {
       case '(':
         return this.#group();
       case '[':
-        return set(...this.#class());
+        return { kind: 'set', ranges: this.#class() };
       case '.':
-        return set(...complement(NEWLINE));
+        return { kind: 'set', ranges: DOT };
       case '\\':
-        return set(...this.#escape());
+        return character(this.#escape());
       case '^':
-        return this.#refuse('^ elsewhere than at the beginning');
-      default: {
-        const point = next.codePointAt(0) as number;
-        return set([point, point]);
-      }
+        return this.#refuse('^ after the start');
+      default:
+        return character([rangeOf(next)]);
     }
   }
 
   #group(): Expression {
-    const begin = this.#rest();
-    if (/^\?(=|!|<=|<!)/.test(begin)) this.#refuse('assertions');
-    if (begin.startsWith('?:')) this.#at += 2;
-    else if (begin.startsWith('?<')) this.#at += begin.indexOf('>') + 1;
-    else if (begin.startsWith('?')) this.#refuse('modifiers');
+    const prefix = this.#match(GROUP);
+    if (prefix?.[0] === '?') this.#refuse('modifiers');
+    const ahead = prefix?.[1];
+    if (ahead === '<=' || ahead === '<!') this.#refuse('lookbehind assertions');
+    if (ahead !== undefined) return this.#lookahead(ahead === '!');
     const options = [this.#sequence()];
     while (this.#take('|')) options.push(this.#sequence());
-    if (!this.#take(')')) this.#refuse('$ elsewhere than at the end');
-    return choice(...options);
+    if (!this.#take(')')) this.#refuse('$ before the end');
+    return options.length === 1 && options[0]?.kind !== 'text' ? (options[0] as Expression) : oneOf(options);
+  }
+
+  /** A lookahead is a prefix of the rest, unless it ends with $. */
+  #lookahead(isNegated: boolean): Expression {
+    this.hasLookaheads = true;
+    const branches = this.#branches().map(({ expression, atStart, atEnd }) => {
+      if (atStart) this.#refuse('^ after the start');
+      return atEnd ? expression : sequence(expression, ANYTHING);
+    });
+    if (!this.#take(')')) this.#refuse('$ before the end');
+    return { kind: 'lookahead', of: oneOf(branches), isNegated };
   }
 
   #class(): Ranges {
@@ -148,7 +239,7 @@ class RegexReader {
     const ranges: (readonly [number, number])[] = [];
     while (!this.#take(']')) {
       const first = this.#classAtom();
-      const isRange = this.#peek() === '-' && this.#points[this.#at + 1] !== ']' && isPoint(first);
+      const isRange = this.#peek() === '-' && this.pattern[this.#at + 1] !== ']' && isPoint(first);
       if (!isRange) ranges.push(...first);
       else {
         this.#at++;
@@ -160,42 +251,40 @@ class RegexReader {
   }
 
   #classAtom(): Ranges {
-    const next = this.#points[this.#at++] as string;
-    if (next === '\\') return this.#peek() === 'b' ? this.#after(1, [[8, 8]]) : this.#escape();
-    const point = next.codePointAt(0) as number;
-    return [[point, point]];
+    const next = this.#next();
+    if (next !== '\\') return [rangeOf(next)];
+    return this.#take('b') ? [[8, 8]] : this.#escape();
   }
 
   #escape(): Ranges {
-    const next = this.#points[this.#at++] as string;
-    const simple: Readonly<Record<string, Ranges>> = {
-      ...{ d: DIGIT, D: complement(DIGIT), w: WORD, W: complement(WORD), s: SPACE, S: complement(SPACE) },
-      ...{ t: [[9, 9]], n: [[10, 10]], v: [[11, 11]], f: [[12, 12]], r: [[13, 13]], 0: [[0, 0]] },
-    };
-    const known = simple[next];
+    const code = this.#match(CODE);
+    if (code) return pointOf(code);
+    const next = this.#next();
+    const known = CLASSES.get(next);
     if (known) return known;
-    const code = /^(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]+)\}|u([0-9a-fA-F]{4}))/.exec(next + this.#rest());
-    if (code) {
-      this.#at += code[0].length - 1;
-      const point = Number.parseInt(code.slice(1).find((digits) => digits !== undefined) as string, 16);
-      return [[point, point]];
-    }
+    const control = CONTROLS.get(next);
+    if (control !== undefined) return [[control, control]];
     if (/[bBpPkc1-9]/.test(next)) this.#refuse(`\\${next}`);
-    const point = next.codePointAt(0) as number;
-    return [[point, point]];
-  }
-
-  #after<T>(count: number, value: T): T {
-    this.#at += count;
-    return value;
+    return [rangeOf(next)];
   }
 
   #peek(): string | undefined {
-    return this.#points[this.#at];
+    return this.pattern[this.#at];
   }
 
-  #rest(): string {
-    return this.#points.slice(this.#at).join('');
+  /** The next code point. */
+  #next(): string {
+    const point = String.fromCodePoint(this.pattern.codePointAt(this.#at) as number);
+    this.#at += point.length;
+    return point;
+  }
+
+  /** Matches a sticky expression at the current place. */
+  #match(sticky: RegExp): RegExpExecArray | null {
+    sticky.lastIndex = this.#at;
+    const found = sticky.exec(this.pattern);
+    if (found) this.#at += found[0].length;
+    return found;
   }
 
   #take(wanted: string): boolean {
@@ -205,10 +294,23 @@ class RegexReader {
   }
 
   #refuse(what: string): never {
-    throw new ArgumentError(
-      `responseFormat: the pattern ${JSON.stringify(this.pattern)} has ${what}, which is not supported`,
-    );
+    const shown = this.pattern.length > 200 ? `${this.pattern.slice(0, 200)}…` : this.pattern;
+    throw new ResponseFormatError(`the pattern ${JSON.stringify(shown)} has ${what}, which is not supported`);
   }
+}
+
+function pointOf([, byte, point, high, low, unit]: RegExpExecArray): Ranges {
+  if (high !== undefined && low !== undefined)
+    return [rangeOf(String.fromCharCode(Number.parseInt(high, 16), Number.parseInt(low, 16)))];
+  const value = Number.parseInt((byte ?? point ?? unit) as string, 16);
+  return [[value, value]];
+}
+
+/** A single character as text, so that neighbours join. No valid text contains half of a surrogate pair. */
+function character(ranges: Ranges): Expression {
+  const [first, last] = ranges[0] as readonly [number, number];
+  const isText = ranges.length === 1 && first === last && !(first >= 0xd800 && first <= 0xdfff) && first <= LAST;
+  return isText ? text(String.fromCodePoint(first)) : { kind: 'set', ranges };
 }
 
 function isPoint(ranges: Ranges): boolean {

@@ -1,59 +1,153 @@
-// Formats of answers as grammars.
+// Response formats: every option is checked here, whatever the caller's types are, and read as a grammar.
 
-import { checkKnown, describeValue, isObject } from '../core/check.js';
+import { checkOptions, describeValue, isObject, type OptionKind, type OptionRule } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import type { ResponseFormat, ToolCallsFormat } from '../generate/response-format.js';
+import type { CallableTool, ResponseFormat, ToolCallSyntax } from '../generate/response-format.js';
+import { CALL_SYNTAXES } from './call-syntax.js';
+import type { CheckedFormat } from './checked-format.js';
 import { ebnf } from './ebnf.js';
-import { choice, type Expression, type Grammar, text } from './expression.js';
-import { jsonGrammar, jsonSchemaGrammar } from './json-schema.js';
-import { regex } from './regex.js';
+import { type Expression, type Grammar, oneOf, text } from './expression.js';
+import { ResponseFormatError } from './format-error.js';
+import { jsonCopy } from './json-limits.js';
+import { jsonSchemaGrammar } from './json-schema.js';
+import { patternGrammar } from './pattern-grammar.js';
+import type { Sliced } from './slices.js';
 import { toolCallsGrammar } from './tool-calls.js';
 
-/** The grammar of a format. Throws ArgumentError, FormatError for what is none or is not supported. */
-export function grammarOf(format: ResponseFormat): Grammar {
-  if (!isObject(format)) throw new ArgumentError(`responseFormat is ${describeValue(format)}, expected an object`);
-  const given = format as Readonly<Record<string, unknown>>;
-  if ('type' in given) return typed(given);
-  const name = (['regex', 'choices', 'grammar'] as const).find((each) => each in given);
-  if (name === undefined)
-    throw new ArgumentError('responseFormat has none of type, regex, choices and grammar, expected one of them');
-  checkKnown('responseFormat', given, [name]);
-  const value = given[name];
-  if (name === 'choices') return single(choicesOf(value));
-  if (name === 'regex') return single(regex(value instanceof RegExp ? value.source : textOf(name, value)));
-  return ebnf(textOf(name, value));
+const EXPECTED = "an object with one of type ('json_schema', 'json_object' or 'tool_calls'), regex, choices or grammar";
+
+/**
+ * Checks a format. `defaultSyntax` is how the model writes calls of tools. Throws ResponseFormatError, which names the
+ * option, its value and the accepted values.
+ */
+export function checkFormat(format: ResponseFormat, defaultSyntax: ToolCallSyntax): CheckedFormat {
+  if (!isObject(format)) throw new ResponseFormatError(`the value is ${describeValue(format)}, expected ${EXPECTED}`);
+  const given: Readonly<Record<string, unknown>> = format;
+  const kinds = ['type', 'regex', 'choices', 'grammar'] as const;
+  const kind = kinds.find((name) => given[name] !== undefined);
+  switch (kind) {
+    case 'type':
+      return typed(given, defaultSyntax);
+    case 'regex': {
+      check('', given, { regex: { accepts: isPattern, expected: 'a regular expression, as text or as a RegExp' } });
+      return { type: 'regex', pattern: given.regex instanceof RegExp ? given.regex.source : String(given.regex) };
+    }
+    case 'choices':
+      check('', given, { choices: TEXTS });
+      return { type: 'choices', choices: [...(given.choices as string[])] };
+    case 'grammar':
+      check('', given, { grammar: 'string' });
+      return { type: 'grammar', source: given.grammar as string };
+    default:
+      throw new ResponseFormatError(`none of ${kinds.join(', ')} is given, expected ${EXPECTED}`);
+  }
 }
 
-function typed(given: Readonly<Record<string, unknown>>): Grammar {
-  if (given.type === 'json_object') {
-    checkKnown('responseFormat', given, ['type']);
-    return jsonGrammar('object');
+/** The grammar of a format, in slices. */
+export function* grammarOf(format: CheckedFormat): Sliced<Grammar> {
+  switch (format.type) {
+    case 'json_schema':
+      return yield* jsonSchemaGrammar(format.schema);
+    case 'regex':
+      return yield* patternGrammar(format.pattern);
+    case 'choices':
+      return single(oneOf(format.choices.map((each) => text(each))));
+    case 'grammar':
+      return ebnf(format.source);
+    case 'tool_calls':
+      return yield* toolCallsGrammar(format);
   }
-  if (given.type === 'tool_calls') return toolCallsGrammar(given as unknown as ToolCallsFormat);
-  if (given.type !== 'json_schema')
-    throw new ArgumentError(
-      `responseFormat: type is ${describeValue(given.type)}, expected json_schema or json_object or tool_calls`,
-    );
-  checkKnown('responseFormat', given, ['type', 'schema', 'json_schema']);
-  const nested = given.json_schema as { schema?: unknown } | undefined;
-  const schema = given.schema ?? (nested ? (nested.schema ?? {}) : undefined);
-  if (schema === undefined) throw new ArgumentError('responseFormat: json_schema needs a schema');
-  return jsonSchemaGrammar(isStandard(schema) ? standardSchema(schema) : schema);
 }
 
 function single(root: Expression): Grammar {
   return { rules: new Map([['root', root]]), root: 'root' };
 }
 
-function choicesOf(value: unknown): Expression {
-  const isList = Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string');
-  if (!isList) throw new ArgumentError(`responseFormat: choices is ${describeValue(value)}, expected texts`);
-  return choice(...(value as string[]).map((each) => text(each)));
+const isPattern = (value: unknown) => typeof value === 'string' || value instanceof RegExp;
+
+const TEXTS: OptionRule = {
+  accepts: (value) => Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string'),
+  expected: 'an array of texts, at least one',
+};
+
+const TYPES = ['json_schema', 'json_object', 'tool_calls'] as const;
+
+function typed(given: Readonly<Record<string, unknown>>, defaultSyntax: ToolCallSyntax): CheckedFormat {
+  switch (given.type) {
+    case 'json_object':
+      check('', given, { type: TYPES });
+      return { type: 'json_schema', schema: { type: 'object' } };
+    case 'json_schema':
+      return { type: 'json_schema', schema: schemaOf(given) };
+    case 'tool_calls':
+      return toolCalls(given, defaultSyntax);
+    default:
+      throw new ResponseFormatError(`type is ${describeValue(given.type)}, expected one of ${TYPES.join(', ')}`);
+  }
 }
 
-function textOf(name: string, value: unknown): string {
-  if (typeof value === 'string') return value;
-  throw new ArgumentError(`responseFormat: ${name} is ${describeValue(value)}, expected a string`);
+/** `schema` as such, or within `json_schema` as OpenAI has it. */
+function schemaOf(given: Readonly<Record<string, unknown>>): unknown {
+  check('', given, { type: TYPES, schema: 'any', json_schema: 'object' });
+  const { schema, json_schema: nested } = given;
+  if (schema === undefined && nested === undefined)
+    throw new ResponseFormatError('schema is missing, expected a JSON Schema, or a schema of zod 4 or another library');
+  const wanted = schema === undefined ? ((nested as { schema?: unknown }).schema ?? {}) : schema;
+  const plain = isStandard(wanted) ? standardSchema(wanted) : wanted;
+  if (typeof plain !== 'boolean' && !isObject(plain))
+    throw new ResponseFormatError(
+      `schema is ${describeValue(plain)}, expected a JSON Schema, or a schema of zod 4 or another library`,
+    );
+  return jsonCopy('the schema', plain);
+}
+
+function toolCalls(given: Readonly<Record<string, unknown>>, defaultSyntax: ToolCallSyntax): CheckedFormat {
+  check('', given, { type: TYPES, tools: 'array', syntax: SYNTAX, optional: 'boolean', parallel: 'boolean' });
+  const { tools = [], syntax = defaultSyntax, optional = false, parallel = false } = given;
+  if ((tools as unknown[]).length === 0)
+    throw new ResponseFormatError('tools is empty or missing, expected at least one');
+  return {
+    type: 'tool_calls',
+    tools: (tools as unknown[]).map(toolOf),
+    syntax:
+      typeof syntax === 'string' ? CALL_SYNTAXES[syntax as keyof typeof CALL_SYNTAXES] : (syntax as ToolCallSyntax),
+    optional: optional as boolean,
+    parallel: parallel as boolean,
+  };
+}
+
+function toolOf(tool: unknown, i: number): CallableTool {
+  const place = `tools[${i}]`;
+  if (!isObject(tool))
+    throw new ResponseFormatError(`${place} is ${describeValue(tool)}, expected an object like { name, parameters }`);
+  check(`${place}.`, tool, { name: NAME, parameters: 'object' });
+  if (tool.name === undefined) throw new ResponseFormatError(`${place}.name is missing, expected ${NAME.expected}`);
+  const { name, parameters = {} } = tool as unknown as CallableTool;
+  return { name, parameters: jsonCopy(`the schema of the tool '${name}'`, parameters) as Record<string, unknown> };
+}
+
+const NAME: OptionRule = { accepts: (value) => typeof value === 'string' && value !== '', expected: 'a name' };
+
+const SYNTAX_PARTS = ['begin', 'end', 'open', 'between', 'close', 'separator'] as const;
+
+const SYNTAX: OptionRule = {
+  accepts: (value) =>
+    typeof value === 'string'
+      ? Object.hasOwn(CALL_SYNTAXES, value)
+      : isObject(value) &&
+        Object.keys(value).length === SYNTAX_PARTS.length &&
+        SYNTAX_PARTS.every((name) => typeof value[name] === 'string'),
+  expected: `one of ${Object.keys(CALL_SYNTAXES).join(', ')}, or an object of the texts ${SYNTAX_PARTS.join(', ')}`,
+};
+
+/** Refuses unknown options, and options of another kind. */
+function check(prefix: string, given: object, kinds: Readonly<Record<string, OptionKind>>): void {
+  try {
+    checkOptions('responseFormat', given, kinds as never);
+  } catch (cause) {
+    if (!(cause instanceof ArgumentError)) throw cause;
+    throw new ResponseFormatError(`${prefix}${cause.message.slice('responseFormat: '.length)}`, { cause });
+  }
 }
 
 /** A schema of zod 4, or of another library that tells its JSON Schema (https://standardschema.dev/json-schema). */
@@ -70,6 +164,6 @@ function standardSchema(schema: StandardSchema): unknown {
   try {
     return schema['~standard'].jsonSchema.output({ target: 'draft-2020-12' });
   } catch (cause) {
-    throw new ArgumentError(`responseFormat: ${(cause as Error).message}`, { cause });
+    throw new ResponseFormatError((cause as Error).message, { cause });
   }
 }

@@ -1,12 +1,12 @@
 import type { Ranges } from './expression.js';
 
-/** Bytes from the first to the last, one after the other: what UTF-8 makes of a range of characters. */
+/** Ranges of bytes that follow each other: UTF-8 of a range of characters. */
 export type ByteRanges = readonly (readonly [first: number, last: number])[];
 
-/** The greatest code points of one to four bytes. */
+/** The greatest code points that take one to four bytes. */
 const ENDS = [0x7f, 0x7ff, 0xffff, 0x10ffff];
 
-/** The byte sequences of characters, surrogates left out, as few as there must be. */
+/** The byte sequences of a set of characters without surrogates, as few as possible. */
 export function utf8Ranges(ranges: Ranges): ByteRanges[] {
   const valid = ranges.flatMap(([first, last]): [number, number][] => [
     [first, Math.min(last, 0xd7ff)],
@@ -20,11 +20,11 @@ export function utf8Ranges(ranges: Ranges): ByteRanges[] {
   });
 }
 
-/** A range of characters that have `length` bytes, cut where bytes before the last do not run through all values. */
+/** Splits a range of characters of `length` bytes wherever a continuation byte does not take all of its values. */
 function split(first: number, last: number, length: number): ByteRanges[] {
   if (first > last) return [];
   for (let tail = 1; tail < length; tail++) {
-    const mask = (1 << (6 * tail)) - 1; // of the last `tail` bytes
+    const mask = (1 << (6 * tail)) - 1; // the bits of the last `tail` bytes
     if ((first & ~mask) === (last & ~mask)) continue;
     if ((first & mask) !== 0)
       return [...split(first, first | mask, length), ...split((first | mask) + 1, last, length)];

@@ -1,16 +1,16 @@
 import type { LogitsProcessor } from './logits-processor.js';
 
 /**
- * What generated text must be like, as a whole:
+ * The form that the whole generated text must have:
  *
- * - `{ type: 'json_schema', schema }`: JSON of a JSON Schema, or of a schema of zod 4.2 or another library that has it as Standard Schema; OpenAI's
- *   `{ type: 'json_schema', json_schema: { schema } }` is the same.
+ * - `{ type: 'json_schema', schema }`: JSON that satisfies a JSON Schema, or a schema of zod 4.2 or another library that
+ *   implements Standard JSON Schema. OpenAI's `{ type: 'json_schema', json_schema: { schema } }` means the same.
  * - `{ type: 'json_object' }`: any JSON object.
- * - `{ regex }`: what a regular expression matches from its beginning to its end.
- * - `{ choices }`: one of some texts.
- * - `{ grammar }`: what a grammar allows, as text in the form of src/constrain/ebnf.ts.
- * - `{ type: 'tool_calls', tools, syntax }`: a call of one of some tools, or of several with `parallel`, as `syntax` says how
- *   the model writes them; their arguments satisfy the tool's schema.
+ * - `{ regex }`: a text that a regular expression matches from start to end.
+ * - `{ choices }`: one of a list of texts.
+ * - `{ grammar }`: a text that a grammar allows (docs/response-formats.md).
+ * - `{ type: 'tool_calls', tools }`: a call of one of the tools, or several with `parallel`. The arguments satisfy the
+ *   tool's schema.
  */
 export type ResponseFormat =
   | { readonly type: 'json_schema'; readonly schema: unknown }
@@ -21,39 +21,51 @@ export type ResponseFormat =
   | { readonly grammar: string }
   | ToolCallsFormat;
 
-/** Calls of tools and nothing else, unless they are `optional`. */
+/** Calls of tools, and nothing else unless they are `optional`. */
 export interface ToolCallsFormat {
   readonly type: 'tool_calls';
   readonly tools: readonly CallableTool[];
-  readonly syntax: ToolCallSyntax;
-  /** Whether the answer may be text as well, as long as what begins as a call is one. Default false. */
+  /** How the model writes calls, by name or as texts. Default: as the model's chat template shows, or 'json'. */
+  readonly syntax?: ToolCallSyntax | ToolCallSyntaxName | undefined;
+  /** True if the answer may also be text, which calls may follow. Default: false. */
   readonly optional?: boolean | undefined;
-  /** Whether several calls may follow each other. Default false. */
+  /** True if several calls may follow each other. Default: false. */
   readonly parallel?: boolean | undefined;
 }
 
 export interface CallableTool {
   readonly name: string;
-  /** A JSON Schema of an object. Default: any object. */
+  /** The JSON Schema of the arguments, an object. Default: any object. */
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** What stands around the names of tools and the JSON of their arguments. */
+/**
+ * The syntaxes that are known by name:
+ *
+ * - `hermes` (also Qwen): `<tool_call>`, JSON with name and arguments, `</tool_call>`
+ * - `mistral`: `[TOOL_CALLS]` and a list of JSON objects
+ * - `mistral-args`: `[TOOL_CALLS]name[ARGS]{…}`
+ * - `llama`: JSON with name and parameters
+ * - `json`: JSON with name and arguments
+ */
+export type ToolCallSyntaxName = 'hermes' | 'mistral' | 'mistral-args' | 'llama' | 'json';
+
+/** The texts around the names of tools and the JSON of their arguments. */
 export interface ToolCallSyntax {
-  /** Before all calls, and behind them. */
+  /** The text before all calls, and the text behind them. */
   readonly begin: string;
   readonly end: string;
-  /** Before the name, between it and the arguments, behind these. */
+  /** The texts before the name, between name and arguments, and behind the arguments. */
   readonly open: string;
   readonly between: string;
   readonly close: string;
-  /** Between two calls. */
+  /** The text between two calls. */
   readonly separator: string;
 }
 
-/** Options of `generate` by which only texts of a format come out. */
+/** The options of `generate` that restrict the text to a format. */
 export interface FormatConstraint {
   readonly logitsProcessors: readonly LogitsProcessor[];
-  /** Whether nothing can follow but the end. */
+  /** True if only the end of the text can follow. */
   readonly stop: (tokens: readonly number[]) => boolean;
 }

@@ -1,7 +1,7 @@
 // Which tools a model may call, or must.
 
 import type { CallableTool, ToolCallsFormat } from '../generate/index.js';
-import { callSyntaxOf } from '../tasks/chat/tool-calls.js';
+import { callSyntaxOf } from '../constrain/call-syntax.js';
 import type { ChatTemplate, ChatTool } from '../tokenizers/chat-template.js';
 import { ApiError } from './errors.js';
 import { anyOf, array, object, oneOf, optional, type Read, string } from './schema.js';

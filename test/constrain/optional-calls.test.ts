@@ -3,9 +3,10 @@
 
 import { Ajv } from 'ajv';
 import { expect, it } from 'vitest';
+import { callSyntaxOf } from '../../src/constrain/call-syntax.js';
 import { constrain } from '../../src/constrain/index.js';
 import { Random } from '../../src/core/random.js';
-import { callSyntaxOf, parseToolCalls } from '../../src/tasks/chat/tool-calls.js';
+import { parseToolCalls } from '../../src/tasks/chat/tool-calls.js';
 import { byteTokenizer } from './byte-tokenizer.js';
 
 const tokenizer = await byteTokenizer();

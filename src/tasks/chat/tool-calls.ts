@@ -2,7 +2,6 @@
 // <|python_tag|> or by itself (Llama 3.1).
 
 import { isObject } from '../../core/check.js';
-import type { ToolCallSyntax } from '../../generate/response-format.js';
 
 /** A call of a tool that a model has written. */
 export interface ToolCall {
@@ -11,19 +10,6 @@ export interface ToolCall {
   readonly name: string;
   /** As the model wrote them: nothing is checked against the tool's schema. */
   readonly arguments: Readonly<Record<string, unknown>>;
-}
-
-/** How a model writes calls, as its template tells. */
-export function callSyntaxOf(template: string): ToolCallSyntax {
-  const json = { begin: '', end: '', open: '{"name": "', between: '", "arguments": ', close: '}', separator: '; ' };
-  const [tag, list, python] = CALL_MARKS;
-  if (template.includes(tag))
-    return { ...json, open: `${tag}\n${json.open}`, close: '}\n</tool_call>', separator: '\n' };
-  if (template.includes('[ARGS]')) return { ...json, open: list, between: '[ARGS]', close: '', separator: '' };
-  if (template.includes(list)) return { ...json, begin: `${list} [`, end: ']', separator: ', ' };
-  return template.includes(python) || template.includes('"parameters":')
-    ? { ...json, between: '", "parameters": ' }
-    : json;
 }
 
 /** What a model has written, in parts. */

@@ -1,0 +1,210 @@
+// Names of members in JSON that is being written. A grammar cannot say that the names of an object differ.
+
+import type { Places, Recognizer } from './recognizer.js';
+import { NOWHERE } from './recognizer.js';
+import type { TokenTrie } from './token-trie.js';
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY, COMMA] = [0x7b, 0x7d, 0x5b, 0x5d, 0x2c];
+
+interface Names {
+  readonly name: string;
+  readonly others: Names | null;
+}
+
+/** An array or object that is not closed yet. */
+interface Container {
+  readonly isObject: boolean;
+  readonly names: Names | null;
+  readonly around: Container | null;
+}
+
+/** The state behind a text. States are immutable, so that a token can be tried. */
+interface TextState {
+  readonly container: Container | null;
+  readonly string: 'none' | 'name' | 'text';
+  /** The open name so far, in JSON, a character for each byte. */
+  readonly name: string;
+  readonly isEscaped: boolean;
+  /** True if a string that begins now is a member's name. */
+  readonly expectsName: boolean;
+}
+
+const START: TextState = { container: null, string: 'none', name: '', isEscaped: false, expectsName: false };
+
+/** Keeps members of one object from having the same name. */
+export class MemberNames {
+  #tokens: readonly number[] = [];
+  #state = START;
+  readonly #quoting: QuotingTokens;
+
+  constructor(
+    private readonly trie: TokenTrie,
+    private readonly recognizer: Recognizer,
+    /** True if the whole text is JSON. Otherwise, text outside of objects and arrays is ignored. */
+    private readonly isWhole: boolean,
+  ) {
+    this.#quoting = quotingTokens(trie);
+  }
+
+  /** Reads a text as its tokens. */
+  read(tokens: readonly number[]): void {
+    const isLonger = this.#tokens.every((token, i) => tokens[i] === token);
+    let state = isLonger ? this.#state : START;
+    for (let i = isLonger ? this.#tokens.length : 0; i < tokens.length; i++)
+      state = this.#after(state, this.trie.bytes[tokens[i] as number] ?? []) ?? state;
+    this.#tokens = [...tokens];
+    this.#state = state;
+  }
+
+  /** True within a name that another member has: it must go on. */
+  get isRepeated(): boolean {
+    return this.#isOpenRepetition(this.#state);
+  }
+
+  /**
+   * Forbids tokens that repeat a name, and returns whether there were any. A token may end within a repeated name if
+   * `mayGoOn` is true and the format allows a longer name.
+   */
+  forbid(scores: Float32Array, places: Places, mayGoOn: boolean): boolean {
+    const state = this.#state;
+    let hasForbidden = false;
+    const forbid = (token: number) => {
+      scores[token] = Number.NEGATIVE_INFINITY;
+      hasForbidden = true;
+    };
+    const isPossible = (token: number) => token < scores.length && scores[token] !== Number.NEGATIVE_INFINITY;
+    const isDeadEnd = (token: number) => !mayGoOn || !this.#canGoOn(places, token);
+    for (const token of this.#quoting(leastQuotes(state))) {
+      if (!isPossible(token)) continue;
+      const next = this.#after(state, this.trie.bytes[token] as Uint8Array);
+      if (next === null || (this.#isOpenRepetition(next) && isDeadEnd(token))) forbid(token);
+    }
+    if (state.string !== 'name') return hasForbidden;
+    for (let names = state.container?.names ?? null; names !== null; names = names.others) {
+      const whole = jsonName(names.name);
+      if (whole.length <= state.name.length || !whole.startsWith(state.name)) continue;
+      for (const token of this.#tokensOf(whole.slice(state.name.length)))
+        if (isPossible(token) && isDeadEnd(token)) forbid(token);
+    }
+    return hasForbidden;
+  }
+
+  /** The state behind more bytes, or null if they complete a repeated name. */
+  #after(from: TextState, bytes: Iterable<number>): TextState | null {
+    let state: TextState | null = from;
+    for (const byte of bytes) {
+      state = this.#step(state, byte);
+      if (state === null) return null;
+    }
+    return state;
+  }
+
+  #step(state: TextState, byte: number): TextState | null {
+    const { container, string, name, isEscaped } = state;
+    if (string === 'none') return this.#outside(state, byte);
+    const longer = string === 'name' ? name + String.fromCharCode(byte) : '';
+    if (isEscaped || byte !== QUOTE) return { ...state, name: longer, isEscaped: !isEscaped && byte === BACKSLASH };
+    const closed = { ...state, string: 'none', name: '', expectsName: false } as const;
+    if (string === 'text' || container === null) return closed;
+    if (hasName(container, parsedName(name))) return null;
+    const names = { name: parsedName(name), others: container.names };
+    return { ...closed, container: { ...container, names } };
+  }
+
+  #outside(state: TextState, byte: number): TextState {
+    const { container, expectsName } = state;
+    switch (byte) {
+      case QUOTE:
+        if (container === null && !this.isWhole) return state;
+        return { ...state, string: expectsName ? 'name' : 'text', name: '' };
+      case OPEN_OBJECT:
+      case OPEN_ARRAY: {
+        const isObject = byte === OPEN_OBJECT;
+        return { ...state, container: { isObject, names: null, around: container }, expectsName: isObject };
+      }
+      case CLOSE_OBJECT:
+      case CLOSE_ARRAY:
+        return { ...state, container: container?.around ?? null, expectsName: false };
+      case COMMA:
+        return { ...state, expectsName: container?.isObject ?? false };
+      default:
+        return state;
+    }
+  }
+
+  #isOpenRepetition({ container, string, name, isEscaped }: TextState): boolean {
+    if (string !== 'name' || container?.names == null || isEscaped) return false;
+    for (let names: Names | null = container.names; names !== null; names = names.others)
+      if (jsonName(names.name) === name) return true;
+    return false;
+  }
+
+  /** True if a byte other than the closing quote can follow a token. */
+  #canGoOn(places: Places, token: number): boolean {
+    let at = places;
+    for (const byte of this.trie.bytes[token] as Uint8Array) at = this.recognizer.step(at, byte);
+    for (let byte = 0; byte < 256; byte++)
+      if (byte !== QUOTE && this.recognizer.step(at, byte) !== NOWHERE) return true;
+    return false;
+  }
+
+  /** The tokens of exactly these bytes. */
+  #tokensOf(bytes: string): Int32Array {
+    const { first, count, byte, tokenStart, tokens } = this.trie;
+    let node = 0;
+    for (const each of bytes) {
+      const from = first[node] as number;
+      const children = byte.subarray(from, from + (count[node] as number));
+      const child = children.indexOf(each.charCodeAt(0));
+      if (child < 0) return new Int32Array(0);
+      node = from + child;
+    }
+    return tokens.subarray(tokenStart[node] as number, tokenStart[node + 1] as number);
+  }
+}
+
+function hasName({ names }: Container, name: string): boolean {
+  for (let each = names; each !== null; each = each.others) if (each.name === name) return true;
+  return false;
+}
+
+/** The number of quotes that a token needs to complete a name that repeats another one. */
+function leastQuotes({ string }: TextState): number {
+  return string === 'name' ? 1 : string === 'none' ? 2 : 3;
+}
+
+/** The name that JSON writes. */
+function parsedName(name: string): string {
+  const json = new TextDecoder().decode(Uint8Array.from(name, (each) => each.charCodeAt(0)));
+  try {
+    return JSON.parse(`"${json}"`) as string;
+  } catch {
+    return json;
+  }
+}
+
+/** A name in JSON, a character for each byte. */
+function jsonName(name: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(JSON.stringify(name).slice(1, -1)));
+}
+
+/** The tokens with at least so many quotes. */
+type QuotingTokens = (quotes: number) => readonly number[];
+
+const quoting = new WeakMap<TokenTrie, QuotingTokens>();
+
+function quotingTokens(trie: TokenTrie): QuotingTokens {
+  const known = quoting.get(trie);
+  if (known) return known;
+  const byQuotes: number[][] = [[], [], [], []];
+  for (const token of trie.tokens) {
+    let quotes = 0;
+    for (const byte of trie.bytes[token] as Uint8Array) if (byte === QUOTE) quotes++;
+    for (let least = 1; least <= Math.min(3, quotes); least++) byQuotes[least]?.push(token);
+  }
+  const found: QuotingTokens = (quotes) => byQuotes[quotes] ?? [];
+  quoting.set(trie, found);
+  return found;
+}

@@ -1,0 +1,128 @@
+// What is computed over all states of a network. Each pass takes linear time, but for the order of distances.
+
+import TinyQueue from 'tinyqueue';
+import { ResponseFormatError } from './format-error.js';
+import type { Sliced } from './slices.js';
+import type { State } from './states.js';
+
+/** The number of small steps between two pauses. */
+const STEPS = 256;
+
+/** One way to go on from `from`: its distance is at most `bytes`, plus the distances of the states that it leads to. */
+interface Way {
+  readonly from: number;
+  readonly bytes: number;
+  /** The other state of a call: a call leads to the rule's start and to the state behind it. */
+  readonly other: number | null;
+}
+
+/**
+ * Sets the distance of each state: the minimum number of bytes to its rule's end. Knuth's generalization of Dijkstra's
+ * algorithm settles states in the order of their distances, each once ("A generalization of Dijkstra's algorithm", 1977).
+ */
+export function* measure(states: readonly State[]): Sliced<void> {
+  const at = (i: number) => states[i] as State;
+  const ways = yield* emptyLists<Way>(states.length);
+  for (const [from, { edges, free, calls }] of states.entries()) {
+    for (const { to } of edges) ways[to]?.push({ from, bytes: 1, other: null });
+    for (const to of free) ways[to]?.push({ from, bytes: 0, other: null });
+    for (const { start, back } of calls) {
+      ways[start]?.push({ from, bytes: 0, other: back });
+      ways[back]?.push({ from, bytes: 0, other: start });
+    }
+    if (from % STEPS === 0) yield;
+  }
+  const queue = new TinyQueue<{ readonly state: number; readonly distance: number }>(
+    [],
+    (a, b) => a.distance - b.distance,
+  );
+  for (const [state, { isEnd }] of states.entries()) if (isEnd) queue.push({ state, distance: 0 });
+  let steps = 0;
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    const { state, distance } = next;
+    if (at(state).distance <= distance) continue;
+    at(state).distance = distance;
+    for (const { from, bytes, other } of ways[state] as Way[]) {
+      if (++steps % STEPS === 0) yield;
+      const whole = distance + bytes + (other === null ? 0 : at(other).distance);
+      if (whole < at(from).distance) queue.push({ state: from, distance: whole });
+    }
+  }
+}
+
+/** Sets `isTail`: a state is a tail if no byte and no call is reached without a byte. */
+export function* findTails(states: readonly State[]): Sliced<void> {
+  const before = yield* emptyLists<number>(states.length);
+  const others: number[] = [];
+  for (const [i, { edges, free, calls }] of states.entries()) {
+    if (edges.length > 0 || calls.length > 0) others.push(i);
+    for (const to of free) before[to]?.push(i);
+    (states[i] as State).isTail = true;
+    if (i % STEPS === 0) yield;
+  }
+  let steps = 0;
+  for (let i = others.pop(); i !== undefined; i = others.pop()) {
+    if (++steps % STEPS === 0) yield;
+    const state = states[i] as State;
+    if (!state.isTail) continue;
+    state.isTail = false;
+    others.push(...(before[i] as number[]).filter((each) => states[each]?.isTail));
+  }
+}
+
+/** Refuses a rule that begins with itself: it would be called without end. */
+export function* checkLeftRecursion(states: readonly State[], starts: ReadonlyMap<string, number>): Sliced<void> {
+  const begins = new Map<number, number[]>();
+  for (const start of starts.values()) {
+    begins.set(start, yield* firstCalls(states, start));
+    yield;
+  }
+  const names = new Map([...starts].map(([name, start]) => [start, name]));
+  const isDone = new Map<number, boolean>(); // false while a rule is on the current path
+  for (const root of begins.keys()) {
+    if (isDone.has(root)) continue;
+    isDone.set(root, false);
+    const path = [{ start: root, next: 0 }];
+    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+      yield;
+      const called = begins.get(top.start)?.[top.next++];
+      if (called === undefined) {
+        isDone.set(top.start, true);
+        path.pop();
+      } else if (isDone.get(called) === false)
+        throw new ResponseFormatError(
+          `the rule '${names.get(called)}' begins with itself: put the part that it repeats behind another part`,
+        );
+      else if (!isDone.has(called)) {
+        isDone.set(called, false);
+        path.push({ start: called, next: 0 });
+      }
+    }
+  }
+}
+
+/** The rules that a rule may call before its first byte. */
+function* firstCalls(states: readonly State[], start: number): Sliced<number[]> {
+  const called = new Set<number>();
+  const reached = new Set([start]);
+  let steps = 0;
+  for (const i of reached) {
+    if (++steps % STEPS === 0) yield;
+    const { free, calls } = states[i] as State;
+    for (const to of free) reached.add(to);
+    for (const call of calls) {
+      called.add(call.start);
+      if ((states[call.start] as State).distance === 0) reached.add(call.back);
+    }
+  }
+  return [...called];
+}
+
+function* emptyLists<T>(count: number): Sliced<T[][]> {
+  const lists: T[][] = [];
+  for (let i = 0; i < count; i++) {
+    lists.push([]);
+    if (i % STEPS === 0) yield;
+  }
+  return lists;
+}
