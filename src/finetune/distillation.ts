@@ -5,7 +5,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { add, scale } from '../ops/binary.js';
 import { mseLoss } from '../ops/losses.js';
-import type { LossSettings, Objective } from '../train/fit.js';
+import type { Objective } from '../train/fit.js';
 import { distillationLoss } from './losses.js';
 import { ModelObjective } from './model-objective.js';
 
@@ -78,11 +78,10 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
     this.own.seedDropout(seed);
   }
 
-  override lossOf(rows: readonly Row[], settings: LossSettings): Tensor {
+  protected override loss(examples: readonly Encoded[]): Tensor {
     const { temperature, alpha, hiddenStates: pairs, hiddenWeight } = this.#options;
     const hiddenStates = pairs.length > 0;
-    const { labels, ...inputs } = this.inputs(rows.map((row) => this.encoded(row)));
-    void settings; // the objective's own loss is computed here, which has none
+    const { labels, ...inputs } = this.inputs(examples);
     const student = this.model.forward({ ...inputs, labels }, { hiddenStates });
     const taught = this.device.noGrad(() => this.teacher.forward(inputs, { hiddenStates }));
     if (!student.logits || !taught.logits || !student.loss)

@@ -1,3 +1,6 @@
+export { loadLora } from '../pretrained/peft/load-lora.js';
+export { Lora, lora } from '../pretrained/peft/lora.js';
+export type { LoraOptions, SaveLoraOptions } from '../pretrained/peft/lora-options.js';
 export { CausalLanguageModel, type CausalRow, encodeChat } from './causal-language-model.js';
 export { Distillation, type DistillationOptions } from './distillation.js';
 export { type EmbeddingOptions, type EmbeddingRow, Embeddings, embedTexts } from './embedding.js';
@@ -10,9 +13,6 @@ export {
   evaluateTokens,
   evaluateWriting,
 } from './evaluate-tokens.js';
-export { loadAdapted } from './load-adapted.js';
-export { loadLora } from './load-lora.js';
-export { Lora, type LoraOptions, lora } from './lora.js';
 export {
   type AnswerScores,
   contrastiveLoss,

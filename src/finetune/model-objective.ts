@@ -64,7 +64,9 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     return this.#encoded.has(row);
   }
 
-  lossOf(rows: readonly Row[], settings: LossSettings): Tensor {
+  /** The mean loss of rows, in the caller's scope. `settings`: none are known. Throws ArgumentError for a row that is no example. */
+  lossOf(rows: readonly Row[], settings: LossSettings = {}): Tensor {
+    if (!Array.isArray(rows)) throw new ArgumentError(`lossOf: rows is ${describeValue(rows)}, expected an array`);
     checkSettings(settings);
     return this.loss(rows.map((row) => this.encoded(row)));
   }

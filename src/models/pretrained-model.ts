@@ -29,14 +29,17 @@ export interface FamilyContext {
   readonly head: HeadKind;
 }
 
-/** What changes a model without touching its weights, and can be switched on and off. */
+/** A change of a model beside its weights, which can be switched on and off. */
 export interface Adapter {
   readonly name: string;
   isActive: boolean;
+  /** True while the change is part of the weights. */
+  readonly isMerged: boolean;
+  dispose(): void;
 }
 
 export interface AdapterChoice {
-  /** The adapters of this call: one, several, which are added up, or null for none. Default: the active ones. */
+  /** The adapters of this call: one, several, whose changes are added up, or null for none. Default: the active ones. */
   adapter?: string | readonly string[] | null | undefined;
 }
 
@@ -99,8 +102,9 @@ export abstract class PretrainedModel extends Model {
   }
 
   /**
-   * Switches adapters, which `lora` made: the one of that name, several, which are added up, or null for none. Throws
-   * ArgumentError for a name that is not there.
+   * Switches between adapters, which `lora` and `loadLora` put on the model: one name, several, whose changes are added up, or
+   * null for none. Adapters that are merged stay in the weights. Throws ArgumentError, and changes nothing, for a name that
+   * is not there, and for adapters that replace the same modules.
    */
   setAdapter(names: string | readonly string[] | null): void {
     const wanted = names === null ? [] : [names].flat();
@@ -109,11 +113,23 @@ export abstract class PretrainedModel extends Model {
       const known = [...this.#adapters.keys()].join(', ') || 'none';
       throw new ArgumentError(`setAdapter: there is no adapter ${describeValue(name)}, but ${known}`);
     }
-    for (const adapter of this.#adapters.values()) adapter.isActive = wanted.includes(adapter.name);
-    this.partsChanged();
+    const before = this.activeAdapters;
+    try {
+      this.#switch(wanted);
+    } catch (error) {
+      this.#switch(before);
+      throw error;
+    }
   }
 
-  /** The names of the adapters that change what it computes. */
+  /** Switches off first: two adapters may replace the same modules, but not at one time. */
+  #switch(wanted: readonly string[]): void {
+    const adapters = [...this.#adapters.values()];
+    for (const adapter of adapters) if (!wanted.includes(adapter.name)) adapter.isActive = false;
+    for (const adapter of adapters) if (wanted.includes(adapter.name)) adapter.isActive = true;
+  }
+
+  /** The names of the active adapters. */
   get activeAdapters(): string[] {
     return [...this.#adapters.values()].filter(({ isActive }) => isActive).map(({ name }) => name);
   }
@@ -134,7 +150,23 @@ export abstract class PretrainedModel extends Model {
     this.partsChanged();
   }
 
-  /** What `fn` gives with other adapters than the active ones, which are back when it ends. */
+  /** @internal Throws ArgumentError, in the name of `op`, if an active adapter is not part of the weights: it would be lost. */
+  assertMerged(op: string): void {
+    for (const { name, isActive, isMerged } of this.#adapters.values()) {
+      if (!isActive || isMerged) continue;
+      const ways =
+        "merge() it to write the whole model, write it alone with its own save (saveLora in PEFT's layout), or leave it out with setAdapter(null)";
+      throw new ArgumentError(`${op}: the adapter ${name} is not part of the weights: ${ways}`);
+    }
+  }
+
+  /** Frees the parameters, the adapters, and the memory of generation. */
+  override dispose(): void {
+    for (const adapter of [...this.#adapters.values()]) adapter.dispose();
+    super.dispose();
+  }
+
+  /** The result of `fn` with other adapters than the active ones, which are back when it ends. */
   #withAdapter<T>(names: string | readonly string[] | null | undefined, fn: () => T): T {
     if (names === undefined) return fn();
     const before = this.activeAdapters;
@@ -148,8 +180,8 @@ export abstract class PretrainedModel extends Model {
   }
 
   /**
-   * Writes what follows each input; see `Model.generate`. `adapter`: the adapters of this call, as in `forward`. Where a model
-   * has adapters, calls take turns.
+   * Writes a continuation of each input; see `Model.generate`. `adapter`: the adapters of this call, as in `forward`. A batch
+   * has one choice of adapters. If a model has adapters, calls run one after the other.
    */
   override generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
     if (this.#adapters.size === 0 && !('adapter' in options)) return super.generate(input, options);
@@ -239,19 +271,30 @@ export abstract class PretrainedModel extends Model {
    * Writes the model to a folder, as transformers saves: config.json, model.safetensors, and the files of the tokenizer
    * and others that came with the model, as they were. `loadModel` reads it, and so does Python, but for packed weights of
    * fewer than 16 bits, which stay packed: docs/packed-weights.md has the layout. Node, Deno and Bun. Each
-   * file is replaced whole, once all are written beside them; an error leaves what was there. Throws the file system's
-   * errors, and ArgumentError for options that make no sense.
+   * file is replaced whole, once all are written beside them; an error leaves the old files. Throws the file system's
+   * errors, and ArgumentError for options that make no sense, and while an adapter is active that is not merged.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
+    this.assertMerged('save');
     const values = Promise.all(
       this.namedParameters().map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })),
     );
     values.catch(() => {}); // reported when it is awaited
     const { originOf, writePretrained } = await import('./saved-pretrained.js');
     const { packedPieces } = await import('./packed-state.js');
-    const origin = originOf(this.origin);
+    const origin = this.#untied(originOf(this.origin));
     const packed = packedPieces(this).map((piece) => ({ ...piece, name: origin.names.get(piece.name) ?? piece.name }));
     await writePretrained(folder, origin, { values, packed }, options);
+  }
+
+  /** An adapter may have given a tied model an output projection of its own: config.json says so. */
+  #untied(origin: Origin): Origin {
+    const hasOwn = this.statePieces().some(({ path }) => path === 'head.out.weight');
+    if (!hasOwn || !this.settings.flag('tie_word_embeddings')) return origin;
+    // T5 scales features where the two are tied, whose output projection learned with that.
+    const { scale_decoder_outputs } = this.settings.values;
+    const scaled = scale_decoder_outputs ? { scale_decoder_outputs } : {};
+    return { ...origin, config: { ...origin.config, ...scaled, tie_word_embeddings: false } };
   }
 
   /** Tokens that a model of sentences reads of a text, if that is fewer than it could. */

@@ -99,7 +99,7 @@ export function packables(model: Module): Packable[] {
   const byWeight = new Map<Weight, Owner[]>();
   for (const place of placesIn(model)) {
     const { module, path } = place;
-    if (!isWeightModule(module) || /positions(\.\d+)?$/i.test(path)) continue;
+    if (!isWeightModule(module) || isTableOfPositions(path)) continue;
     const owners = byWeight.get(module.weight);
     if (owners) owners.push({ ...place, module });
     else byWeight.set(module.weight, [{ ...place, module }]);
@@ -108,6 +108,11 @@ export function packables(model: Module): Packable[] {
     const { path, module } = owners[0] as Owner;
     return { path, weight, owners, transposed: isProjection(module) };
   });
+}
+
+/** @internal True for the path of a table of positions, which is added to other embeddings as it is. */
+export function isTableOfPositions(path: string): boolean {
+  return /positions(\.\d+)?$/i.test(path);
 }
 
 /** @internal Whether any weight of a model is packed. */

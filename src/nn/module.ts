@@ -36,6 +36,14 @@ export interface WeightNames {
   readonly inOut: boolean;
 }
 
+/** A parameter, and the property of a module that has it. */
+export interface ParameterPlace extends StateParameter {
+  readonly owner: Module;
+  readonly key: string;
+  /** The index in an array; null for a property. */
+  readonly index: number | null;
+}
+
 /**
  * A part of a model. Its properties that are float32 tensors, or arrays of them, are its parameters; those that are
  * modules, or arrays of them, its parts. int32 tensors are constants, which no state dict holds. What is in #private
@@ -246,6 +254,11 @@ export abstract class Module {
     return this.#distinct().flatMap(piecesOf);
   }
 
+  /** @internal All parameters, and those of the parts, where they are; a shared one comes for each place, under each name. */
+  parameterPlaces(): ParameterPlace[] {
+    return this.#all();
+  }
+
   /** @internal All names that a state dict may have for each piece, by its first: of shared parameters there are more. */
   pieceNames(): Map<string, string[]> {
     const byPlace = new Map<string, string[]>();
@@ -285,13 +298,15 @@ export abstract class Module {
   }
 
   /** Own properties of a class, and what is in arrays, each with the name of its property and its own in a state dict. */
-  #properties<T>(type: abstract new (...args: never[]) => T): [key: string, name: string, value: T][] {
-    const found: [string, string, T][] = [];
+  #properties<T>(
+    type: abstract new (...args: never[]) => T,
+  ): [key: string, name: string, value: T, index: number | null][] {
+    const found: [string, string, T, number | null][] = [];
     for (const [key, value] of Object.entries(this)) {
-      if (value instanceof type) found.push([key, snakeCase(key), value]);
+      if (value instanceof type) found.push([key, snakeCase(key), value, null]);
       else if (Array.isArray(value))
         for (let i = 0; i < value.length; i++)
-          if (value[i] instanceof type) found.push([key, `${snakeCase(key)}.${i}`, value[i] as T]);
+          if (value[i] instanceof type) found.push([key, `${snakeCase(key)}.${i}`, value[i] as T, i]);
     }
     return found;
   }
@@ -300,16 +315,17 @@ export abstract class Module {
     return this.#properties(Module).map(([, name, part]) => [name, part]);
   }
 
-  #own(): StateParameter[] {
+  #own(): ParameterPlace[] {
     const tensors = this.#properties(Tensor).filter(([, , { dtype }]) => dtype === 'float32');
-    return tensors.map(([key, path, tensor]) => {
+    return tensors.map(([key, path, tensor, index]) => {
       const transposed = this.transposed.includes(key);
-      return { path, names: [path], tensor, transposed, sections: this.sections, perHead: null, leading: [] };
+      const stored = { transposed, sections: this.sections, perHead: null, leading: [] };
+      return { path, names: [path], tensor, owner: this, key, index, ...stored };
     });
   }
 
   /** Own parameters and those of the parts, under all of their names. */
-  #all(): StateParameter[] {
+  #all(): ParameterPlace[] {
     const { stateNames } = this;
     const parameters = this.#own();
     for (const [part, module] of this.#parts()) {
@@ -327,7 +343,7 @@ export abstract class Module {
     });
   }
 
-  #distinct(): StateParameter[] {
+  #distinct(): ParameterPlace[] {
     const seen = new Set<Tensor>();
     return this.#all().filter(({ tensor }) => !seen.has(tensor) && seen.add(tensor));
   }

@@ -94,6 +94,11 @@ export function isProjection(module: Module): module is Linear | PackedLinear {
   return module instanceof Linear || module instanceof PackedLinear;
 }
 
+/** True for modules that read rows of a table. */
+export function isEmbedding(module: Module): module is Embedding | PackedEmbedding {
+  return module instanceof Embedding || module instanceof PackedEmbedding;
+}
+
 /** The module with `weight` packed that stands in for `module`, with its bias. */
 export function packedModule(module: WeightModule, weight: PackedWeight): WeightModule {
   const packed = isProjection(module)

@@ -1,6 +1,6 @@
 import { checkKnown, checkOneOf, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
+import { ArgumentError, FormatError, ShapeError, SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
 import type { SafetensorsEntry } from '../io/safetensors.js';
@@ -30,6 +30,7 @@ import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
 import { checkPacking, packingOf } from './packed-options.js';
+import { adapterBase, isAdapter } from './peft/adapter-folder.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { sentenceFiles, sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
@@ -59,13 +60,11 @@ export interface LoadModelOptions extends HubOptions {
    * memory, 'int8' about a quarter. Default: 'float32'.
    */
   cache?: CacheType | undefined;
+  /** Of an adapter: the folder or id of its base, in place of the one that it names. */
+  baseModel?: string | undefined;
   /** Gets what is odd about the weights: a head that was drawn anew, tensors that nothing uses. Default: stderr. */
   onWarning?: ((message: string) => void) | undefined;
 }
-
-const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
-const PACKING_NAMES = ['weights', 'activations', 'cache'] as const;
-const NAMES = ['head', 'labels', 'problemType', ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
 
 /** See load-later.ts. */
 export async function loadModel<Model extends LoadedModel | Transformer = LoadedModel>(
@@ -73,17 +72,52 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
   from: ModelLocation,
   options: LoadModelOptions = {},
 ): Promise<Model> {
-  const {
-    head,
-    labels,
-    problemType,
-    weights: wanted,
-    activations,
-    cache,
-    onWarning,
-    ...hub
-  } = checkLoadOptions(options);
-  const source = await openSource(from, hub);
+  const { baseModel, ...others } = checkLoadOptions(options);
+  const source = await openSource(from, others.hub);
+  if (await isAdapter(source)) return (await loadAdapted(device, source, baseModel, options)) as Model;
+  if (baseModel !== undefined)
+    throw new ArgumentError(`loadModel: baseModel is given, but ${source.name} is no adapter`);
+  return loadFrom<Model>(device, source, from, others);
+}
+
+/** Loads the base of an adapter, and puts the adapter on it. What the caller gives wins over what the adapter says. */
+async function loadAdapted(
+  device: Device,
+  source: ModelSource,
+  baseModel: string | undefined,
+  { baseModel: _, revision: __, ...given }: LoadModelOptions,
+): Promise<LoadedModel> {
+  const { from, options } = await adapterBase(source, baseModel);
+  const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const model = await loadModel<LoadedModel>(device, from, { ...options, ...own }).catch((cause: unknown) => {
+    if (!(cause instanceof SimdformerError)) throw cause;
+    throw new FormatError(
+      `${source.name} is an adapter, and its base ${from} cannot be loaded (baseModel names another one): ${cause.message}`,
+      { cause },
+    );
+  });
+  try {
+    const { loraFrom } = await import('./peft/load-lora.js');
+    await loraFrom(model, source);
+    if (await source.has('tokenizer.json')) model.tokenizer = await loadModelTokenizer(source, undefined);
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
+const PACKING_NAMES = ['weights', 'activations', 'cache'] as const;
+const NAMES = ['head', 'labels', 'problemType', 'baseModel', ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
+
+async function loadFrom<Model extends LoadedModel | Transformer>(
+  device: Device,
+  source: ModelSource,
+  from: ModelLocation,
+  options: Omit<ReturnType<typeof checkLoadOptions>, 'baseModel'>,
+): Promise<Model> {
+  const { head, labels, problemType, weights: wanted, activations, cache, onWarning, hub } = options;
   if (!(await source.has('config.json'))) await refuseOnnx(source);
   const json = await source.json('config.json');
   const file = packedFile(source.name, json);
@@ -104,7 +138,7 @@ export async function loadModel<Model extends LoadedModel | Transformer = Loaded
 
 function checkLoadOptions(options: LoadModelOptions) {
   const { cache = 'float32', onWarning = warn, ...others } = checkKnown('loadModel', options, NAMES);
-  const { labels, weights, activations } = others;
+  const { head, labels, problemType, weights, activations, baseModel, ...hub } = others;
   if (typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
@@ -112,7 +146,7 @@ function checkLoadOptions(options: LoadModelOptions) {
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
   checkPacking(weights, activations);
   checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
-  return { ...others, cache, onWarning };
+  return { head, labels, problemType, weights, activations, baseModel, cache, onWarning, hub };
 }
 
 /** What a model of a family is made of. */

@@ -21,6 +21,8 @@ const inputs = { inputIds: ids, attentionMask: ids.map((row) => row.map(() => 1)
 const load = (name: string) =>
   loadModel<LoadedModel>(device, `test/data/reference/${name}`, { onWarning: (message) => expect(message).toBe('') });
 
+const tokensOf = (model: LoadedModel) => (model as LoadedModel & { tokens: { weight: Tensor } }).tokens.weight;
+
 async function logitsOf(model: LoadedModel, options = {}): Promise<Float32Array> {
   const output = device.noGrad(() => model.forward({ inputIds: { ids: ids.flat(), lengths: [5, 3] } }, options));
   return (await (output.logits ?? output.lastHiddenState)!.data()) as Float32Array;
@@ -33,7 +35,8 @@ async function train(model: LoadedModel, params: Tensor[]): Promise<number[]> {
   model.train();
   for (let step = 0; step < 8; step++) {
     const loss = device.scope(() => {
-      const own = model.forward({ inputIds: { ids: ids.flat(), lengths: [5, 3] }, labels: ids }).loss as Tensor;
+      const labels = model.headKind === 'sequence-classification' ? [1, 0] : ids;
+      const own = model.forward({ inputIds: { ids: ids.flat(), lengths: [5, 3] }, labels }).loss as Tensor;
       own.backward();
       optimizer.step();
       optimizer.zeroGrad();
@@ -114,6 +117,51 @@ describe('adapters', () => {
     expect(() => model.forward(inputs, { adapter: 'third' })).toThrow(ArgumentError);
   });
 
+  it('a tied output projection learns as a copy, beside a table that stays', async () => {
+    using model = await load('gpt2');
+    const table = await tokensOf(model).data();
+    const adapter = lora(model, { targets: ['c_attn'], modulesToSave: ['lm_head'] });
+    expect(adapter.saved.map(({ shape }) => shape)).toEqual([tokensOf(model).shape]);
+    await train(model, adapter.parameters());
+    expect(await tokensOf(model).data()).toEqual(table);
+    expect(await adapter.saved[0]!.data()).not.toEqual(table);
+    const trained = await logitsOf(model);
+    await adapter.save(join(temporary, 'tied'));
+    adapter.dispose();
+    await loadLora(model, join(temporary, 'tied'));
+    expect(await logitsOf(model)).toEqual(trained);
+  });
+
+  it('each has its own copy of a head, and two that replace one module are not active together', async () => {
+    using model = await load('bert-sequence');
+    const before = await logitsOf(model);
+    const [first, second] = ['first', 'second'].map((name, seed) => lora(model, { name, seed }));
+    expect(model.activeAdapters).toEqual(['second']);
+    first!.saved[0]!.write(new Float32Array(first!.saved[0]!.size).fill(0.5));
+    model.setAdapter('first');
+    expect(await logitsOf(model)).not.toEqual(before);
+    expect(() => model.setAdapter(['first', 'second'])).toThrow(/first and second replace the same modules/);
+    expect(model.activeAdapters).toEqual(['first']);
+    expect(await logitsOf(model, { adapter: 'second' })).toEqual(before);
+    first!.dispose();
+    expect(model.parameters().some(({ requiresGrad }) => requiresGrad)).toBe(true);
+    second!.dispose();
+    expect(await logitsOf(model)).toEqual(before);
+    expect(model.parameters().every(({ requiresGrad }) => requiresGrad)).toBe(true);
+  });
+
+  it('a packed head is trained as a float32 copy, and is packed again without the adapter', async () => {
+    using model = quantize(await load('bert-sequence'), { weights: 'int8' });
+    const before = await logitsOf(model);
+    const adapter = lora(model, { r: 2 });
+    expect(adapter.saved.map(({ shape }) => shape.length).sort()).toEqual([1, 2]);
+    await train(model, adapter.parameters());
+    expect(await logitsOf(model)).not.toEqual(before);
+    expect(await logitsOf(model, { adapter: null })).toEqual(before);
+    adapter.dispose();
+    expect(await logitsOf(model)).toEqual(before);
+  });
+
   it('magnitudes on packed weights learn what they learn on the same weights unpacked', async () => {
     const folder = join(temporary, 'packed');
     using packed = quantize(await load('qwen3'), { weights: 'int8', activations: 'float32' });
@@ -154,7 +202,21 @@ describe('adapters', () => {
 
   it('refuses targets that are not there, and options that make no sense', async () => {
     using model = await load('qwen3');
-    expect(() => lora(model, { targets: ['query'] })).toThrow(/no target .*q_proj/);
+    for (const targets of [['query'], 'query', ['q_proj', 'query'], /query/])
+      expect(() => lora(model, { targets })).toThrow(/query.*its linears are q_proj, .*its embeddings embed_tokens/);
+    for (const targets of [[], [1], 7])
+      expect(() => lora(model, { targets } as object)).toThrow(/expected a list of names/);
+    for (const options of [
+      { bias: 'some' },
+      { rankPattern: { q_proj: 0 } },
+      { alphaPattern: { '(': 1 } },
+      { modulesToSave: 'norm' },
+    ])
+      expect(() => lora(model, options as object)).toThrow(ArgumentError);
+    for (const modulesToSave of [['nonexistent'], ['norm', 'lm_heat'], ['k_proj']])
+      expect(() => lora(model, { modulesToSave })).toThrow(/modulesToSave names .*(nonexistent|lm_heat|k_proj)/);
+    expect(model.adapters.size).toBe(0);
+    expect(model.parameters().every(({ requiresGrad }) => requiresGrad)).toBe(true);
     expect(() => lora(model, { r: 0 })).toThrow(ArgumentError);
     expect(() => lora(model, { rank: 4 } as object)).toThrow(ArgumentError);
     lora(model);

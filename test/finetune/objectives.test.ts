@@ -89,6 +89,29 @@ describe('objectives', () => {
       expect(last).toBeLessThan(0.3);
     });
 
+    it.each([[[]], [['norm']], [['embed_tokens']], [['input_layernorm', 'post_attention_layernorm']]])(
+      'the default reference of preferences stays the base, whatever %j learn',
+      async (modulesToSave) => {
+        using model = await load('tinystories-656k');
+        using reference = await load('tinystories-656k');
+        const adapter = lora(model, { r: 4, targets: ['q_proj'], modulesToSave });
+        const rows = stories.map((prompt) => ({ prompt, chosen: ' The end.', rejected: ' He was sad.' }));
+        const own = new Preference(model, { beta: 1 });
+        using optimizer = new AdamW(adapter.parameters(), { lr: 1e-2, weightDecay: 0 });
+        for (let step = 0; step < 5; step++) {
+          device.scope(() => own.lossOf(rows).backward());
+          optimizer.step();
+          optimizer.zeroGrad();
+        }
+        const untouched = new Preference(model, { beta: 1, reference });
+        const [mine, given] = [own, untouched].map((objective) =>
+          device.noGrad(() => objective.lossOf(rows).dataSync()),
+        );
+        expect(mine).toEqual(given);
+        expect(mine![0]!).toBeLessThan(0.5);
+      },
+    );
+
     it('what a teacher says, of a stream that is read as it is needed', async () => {
       using teacher = await load('tinystories-656k');
       using student = await load('tinystories-656k');

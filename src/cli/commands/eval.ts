@@ -1,7 +1,6 @@
 import { Command } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
-import { loadAdapted } from '../../finetune/load-adapted.js';
 import type { Transformer } from '../../models/families/transformer.js';
 import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
 import { textLoss } from '../characters.js';
@@ -19,9 +18,7 @@ import { evaluateTranslations, isTranslator } from '../translation.js';
 async function evaluateRows(device: Device, name: string, file: string, { beams, columns }: EvalOptions) {
   const rows = await collect(file, { columns });
   const quiet = { onWarning: () => {} };
-  using model = isAdapterFolder(name)
-    ? await loadAdapted(device, name, quiet)
-    : await loadPretrained<LoadedModel>(device, name);
+  using model = await loadPretrained<LoadedModel>(device, name, isAdapterFolder(name) ? quiet : {});
   const start = performance.now();
   const task = taskOf(model);
   task.normalize?.(rows);

@@ -44,6 +44,7 @@ export async function saveGguf(
   options: SaveGgufOptions = {},
 ): Promise<void> {
   const { type = 'f16' } = checkOptions('saveGguf', options, { type: Object.keys(fileTypes) });
+  model.assertMerged('saveGguf');
   const family = String(model.config.model_type);
   const gguf = await writableFamily(family);
   if (model.headKind !== 'language-model')

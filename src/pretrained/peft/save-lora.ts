@@ -1,13 +1,15 @@
 // Writes adapters as PEFT does.
 
-import { nodeModule } from '../backend/node.js';
-import { checkOptions } from '../core/check.js';
-import { writeAtomically } from '../io/atomic-write.js';
-import { pathOf } from '../io/folder.js';
-import { type SafetensorsArray, serializeSafetensors } from '../io/safetensors.js';
-import { shapeOf } from '../nn/state-names.js';
-import { arrange } from '../nn/stored-layout.js';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type LoraParts, PEFT_PREFIX, piecesOfLora } from './lora-parts.js';
+import { nodeModule } from '../../backend/node.js';
+import { checkOptions } from '../../core/check.js';
+import { writeAtomically } from '../../io/atomic-write.js';
+import { pathOf } from '../../io/folder.js';
+import { type SafetensorsArray, serializeSafetensors } from '../../io/safetensors.js';
+import { shapeOf } from '../../nn/state-names.js';
+import { arrange } from '../../nn/stored-layout.js';
+import type { SaveLoraOptions } from './lora-options.js';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type LoraParts, piecesOfLora } from './lora-parts.js';
+import { loraTargets, targetNames } from './lora-targets.js';
 
 /** `task_type` by what a model predicts. */
 const TASKS: Readonly<Record<string, string>> = {
@@ -16,11 +18,6 @@ const TASKS: Readonly<Record<string, string>> = {
   'question-answering': 'QUESTION_ANS',
   none: 'FEATURE_EXTRACTION',
 };
-
-export interface SaveLoraOptions {
-  /** The folder or id of the model that the adapter belongs to. Default: what the model was loaded from. */
-  readonly baseModel?: string | undefined;
-}
 
 /** See `Lora.save`. */
 export async function saveLora(adapter: LoraParts, folder: string | URL, options: SaveLoraOptions = {}): Promise<void> {
@@ -57,10 +54,10 @@ export async function loraFiles(
   return files;
 }
 
-function configOf({ options, model, layers }: LoraParts, baseModel: string | null): object {
-  const { r, alpha, dropout, rsLora, dora, modulesToSave, targets } = options;
+function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseModel: string | null): object {
+  const { r, alpha, dropout, rsLora, dora, bias, rankPattern, alphaPattern } = settings;
   const writes = model.encoder === null ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM';
-  // PEFT's class for writers calls their input input_ids, which Whisper has none of.
+  // PEFT's class for writers calls their input input_ids, which Whisper does not have.
   const isTextWriter = model.headKind === 'language-model' && model.takes('inputIds');
   const task = TASKS[model.headKind] ?? (isTextWriter ? writes : null);
   return {
@@ -72,9 +69,14 @@ function configOf({ options, model, layers }: LoraParts, baseModel: string | nul
     lora_dropout: dropout,
     use_rslora: rsLora,
     use_dora: dora,
-    target_modules: targets.length > 0 ? targets : layers.map(({ layer }) => layer.name.slice(PEFT_PREFIX.length)),
+    rank_pattern: rankPattern,
+    alpha_pattern: alphaPattern,
+    target_modules: targetNames(
+      loraTargets(model),
+      parts.map(({ target }) => target),
+    ),
     modules_to_save: modulesToSave.length > 0 ? modulesToSave : null,
-    bias: 'none',
+    bias,
     fan_in_fan_out: model.config.model_type === 'gpt2',
     inference_mode: true,
     init_lora_weights: true,

@@ -1,6 +1,6 @@
 // What PEFT calls the modules of a model: the names of its checkpoint, as the class of transformers has them.
 
-import type { PretrainedModel } from '../models/pretrained-model.js';
+import type { PretrainedModel } from '../../models/pretrained-model.js';
 
 /** Heads that a task brings, which are trained whole. */
 const NEW_HEADS: readonly string[] = ['sequence-classification', 'token-classification', 'question-answering'];

@@ -1,0 +1,91 @@
+// The folder of an adapter as a model: its base, and the adapter on it.
+
+import { isNode, nodeModule } from '../../backend/node.js';
+import { describeValue, isObject } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import { parseSafetensors } from '../../io/safetensors.js';
+import type { HeadKind } from '../../models/pretrained-model.js';
+import type { WeightFormat } from '../../models/quantize.js';
+import { openSource } from '../open-source.js';
+import type { ModelSource } from '../source.js';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './lora-parts.js';
+
+/** The file of settings that `simdformer finetune` writes beside a model or an adapter. */
+export const SETTINGS = 'finetune.json';
+
+/** Heads by PEFT's `task_type`. */
+const HEADS: Readonly<Record<string, HeadKind>> = {
+  SEQ_CLS: 'sequence-classification',
+  TOKEN_CLS: 'token-classification',
+  QUESTION_ANS: 'question-answering',
+  FEATURE_EXTRACTION: 'none',
+};
+
+/** True if a source holds an adapter and no model. */
+export async function isAdapter(source: ModelSource): Promise<boolean> {
+  if (source.weights !== undefined) return false;
+  const names = await source.list();
+  if (names === null) return !(await source.has('config.json')) && (await source.has(ADAPTER_CONFIG));
+  return names.includes(ADAPTER_CONFIG) && !names.some((name) => /^model(-\d+-of-\d+)?\.safetensors$/.test(name));
+}
+
+/** Options of `loadModel`. */
+interface BaseOptions {
+  readonly head?: HeadKind | undefined;
+  readonly labels?: readonly string[] | undefined;
+  readonly weights?: 'float32' | WeightFormat | 'auto' | undefined;
+  readonly revision?: string | undefined;
+}
+
+/** The base of an adapter, and the options that it is loaded with. */
+export interface AdapterBase {
+  readonly from: string;
+  readonly options: BaseOptions;
+}
+
+/**
+ * The base that an adapter names: an absolute folder, a folder relative to the adapter's or to the working directory, a URL,
+ * or an id on the hub. The head is the one that the adapter was trained with. Throws FormatError if it names none.
+ */
+export async function adapterBase(source: ModelSource, given: string | undefined): Promise<AdapterBase> {
+  const config = await source.json(ADAPTER_CONFIG);
+  const base = given ?? config.base_model_name_or_path;
+  if (typeof base !== 'string' || base === '') {
+    const found = describeValue(base);
+    throw new FormatError(
+      `${source.name}: base_model_name_or_path of ${ADAPTER_CONFIG} is ${found}, expected a folder or an id: give baseModel`,
+    );
+  }
+  const from = given ?? (await besides(source, base));
+  const revision = typeof config.revision === 'string' ? config.revision : undefined;
+  const head = HEADS[String(config.task_type)];
+  const settings = (await source.has(SETTINGS)) ? await source.json(SETTINGS) : {};
+  const { head: known, weights } = settings as { head?: BaseOptions; weights?: BaseOptions['weights'] };
+  const labels = known || !head || head === 'none' ? undefined : await labelsOf(source, from);
+  return { from, options: { head, labels, weights, revision, ...known } };
+}
+
+/** A relative path is taken from the adapter's folder if there is something, otherwise left as it is. */
+async function besides(source: ModelSource, base: string): Promise<string> {
+  const isAddress = /^[a-z][a-z\d+.-]+:/i;
+  if (isAddress.test(base)) return base;
+  if (isAddress.test(source.name)) return /^\.{1,2}\//.test(base) ? new URL(base, `${source.name}/`).href : base;
+  if (!isNode) return base;
+  const { isAbsolute, join } = await nodeModule<typeof import('node:path')>('path');
+  const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
+  if (isAbsolute(base)) return base;
+  const path = join(source.name, base);
+  return (await stat(path).catch(() => null)) ? path : base;
+}
+
+/** Names for the labels of the head that an adapter brings, unless the base has a head of this size. */
+async function labelsOf(source: ModelSource, base: string): Promise<string[] | undefined> {
+  const { tensors } = parseSafetensors(await source.bytes(ADAPTER_WEIGHTS));
+  const matrix = [...tensors].find(([name]) => /\.(classifier|score|out_proj)\.weight$/.test(name))?.[1];
+  if (matrix === undefined) return undefined;
+  const config = await (await openSource(base)).json('config.json').catch(() => ({}) as Record<string, unknown>);
+  const { id2label, num_labels: count } = config;
+  const known = isObject(id2label) ? Object.keys(id2label).length : count;
+  const labels = matrix.shape[0] as number;
+  return known === labels ? undefined : Array.from({ length: labels }, (_, i) => `LABEL_${i}`);
+}

@@ -1,0 +1,146 @@
+// Reads adapters that PEFT wrote, or this package.
+
+import { checkOptions, describeValue, isObject } from '../../core/check.js';
+import { FormatError, ShapeError } from '../../core/errors.js';
+import { sameShape } from '../../core/tensor.js';
+import { parseSafetensors, type SafetensorsEntry } from '../../io/safetensors.js';
+import type { PretrainedModel } from '../../models/pretrained-model.js';
+import { type StatePiece, shapeOf } from '../../nn/state-names.js';
+import { arrange, spread } from '../../nn/stored-layout.js';
+import { type ModelFileSet, openSource } from '../open-source.js';
+import type { ModelSource } from '../source.js';
+import { Lora } from './lora.js';
+import { isTexts, type LoraOptions } from './lora-options.js';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, PEFT_PREFIX, piecesOfLora } from './lora-parts.js';
+import { moduleNames } from './module-names.js';
+import { within } from './trained-copies.js';
+
+/**
+ * Reads an adapter that PEFT or `Lora.save` wrote, from a folder, the hub or files by name, and puts it on a model, which has
+ * it switched on. `name`: default 'default'. Throws FormatError for a file that is damaged, of another model, or of a kind
+ * that is not supported.
+ */
+export async function loadLora(
+  model: PretrainedModel,
+  from: string | URL | ModelFileSet,
+  options: Pick<LoraOptions, 'name'> & { signal?: AbortSignal | undefined } = {},
+): Promise<Lora> {
+  const { name, signal } = checkOptions('loadLora', options, { name: 'any', signal: 'signal' });
+  return loraFrom(model, await openSource(from, { signal }), name);
+}
+
+/** As `loadLora`, from opened files. */
+export async function loraFrom(model: PretrainedModel, source: ModelSource, name?: string): Promise<Lora> {
+  const options = optionsOf(await source.json(ADAPTER_CONFIG), source.name);
+  const { tensors } = parseSafetensors(await source.bytes(ADAPTER_WEIGHTS));
+  const ranks = new Map<string, number>();
+  for (const [key, { shape }] of tensors) {
+    const target = /^base_model\.model\.(.*)\.lora_(A\.weight|embedding_A)$/.exec(key)?.[1];
+    if (target !== undefined) ranks.set(target, shape[0] as number);
+  }
+  if (ranks.size === 0) throw new FormatError(`${source.name}: ${ADAPTER_WEIGHTS} has no matrices of LoRA`);
+  // PEFT lists the names of heads that other models have, too.
+  const isStored = (module: string) => [...tensors.keys()].some((key) => within(key.slice(PEFT_PREFIX.length), module));
+  const modulesToSave = (options.modulesToSave ?? []).filter(isStored);
+  const adapter = new Lora(model, { ...options, modulesToSave, name }, ranks);
+  try {
+    readPieces(piecesOfLora(adapter), tensors, source.name);
+    checkBase(model, tensors, source.name);
+  } catch (error) {
+    adapter.dispose();
+    throw error;
+  }
+  return adapter;
+}
+
+function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, SafetensorsEntry>, source: string): void {
+  const unused = new Set([...tensors.keys()].filter((key) => !REPEATED.test(key)));
+  const read = new Map<unknown, Float32Array>();
+  for (const piece of pieces) {
+    const entry = tensors.get(piece.name);
+    unused.delete(piece.name);
+    const before = piece.start === 0 ? read.get(piece.tensor) : undefined; // a tensor that has several names
+    if (entry === undefined) {
+      if (before !== undefined) continue;
+      throw new FormatError(`${source}: ${ADAPTER_WEIGHTS} has no ${piece.name}`);
+    }
+    const expected = shapeOf(piece);
+    if (!sameShape(entry.shape, expected))
+      throw new ShapeError(`${source}: ${piece.name} is [${entry.shape}], expected [${expected}] by the model`);
+    const values = Float32Array.from(entry.data() as Float32Array);
+    if (before?.some((value, i) => value !== values[i]))
+      throw new FormatError(`${source}: ${piece.name} differs from the parameter that the model shares with it`);
+    read.set(piece.tensor, values);
+    if (before === undefined) spread(piece, values);
+  }
+  if (unused.size > 0) throw new FormatError(`${source}: the model has no ${[...unused].slice(0, 5).join(', ')}`);
+}
+
+/** Tensors that PEFT writes beside those of the adapter: the base's own, and second copies. */
+const REPEATED = /\.(base_layer\.weight|original_module\.\w+|modules_to_save\.\w+)$/;
+
+/** PEFT writes the weights of embeddings that an adapter changes, for bases of another size. They must be this base's. */
+function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, SafetensorsEntry>, source: string): void {
+  const nameOf = moduleNames(model);
+  const pieces = new Map(
+    model.parameterPlaces().flatMap(({ names, tensor, transposed, leading, path }) => {
+      const [name] = names;
+      if (names.length !== 1 || name == null || !name.endsWith('.weight')) return [];
+      const all = { start: 0, end: tensor.shape.at(-1) ?? 1, order: null };
+      return [[`${PEFT_PREFIX}${nameOf(name)}.base_layer.weight`, { path, name, tensor, transposed, leading, ...all }]];
+    }),
+  );
+  for (const [key, entry] of tensors) {
+    const piece = key.endsWith('.base_layer.weight') ? pieces.get(key) : undefined;
+    if (piece === undefined) continue;
+    const expected = shapeOf(piece);
+    const isSame = () => {
+      const own = arrange(piece, piece.tensor.dataSync() as Float32Array);
+      return (entry.data() as Float32Array).every((value, i) => value === own[i]);
+    };
+    if (sameShape(entry.shape, expected) && isSame()) continue;
+    throw new FormatError(
+      `${source}: the adapter has a ${key} [${entry.shape}] that is not the model's [${expected}]: it belongs to another base`,
+    );
+  }
+}
+
+/** Settings of PEFT that change numbers and are not supported, with the values that they must have. */
+const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
+  peft_type: ['LORA'],
+  bias: ['none', 'all', 'lora_only', null, undefined],
+  lora_bias: [false, null, undefined],
+  use_qalora: [false, null, undefined],
+  layer_replication: [null, undefined],
+  trainable_token_indices: [null, undefined],
+  target_parameters: [null, undefined],
+  alora_invocation_tokens: [null, undefined],
+};
+
+function optionsOf(config: Readonly<Record<string, unknown>>, source: string): LoraOptions {
+  const refuse = (key: string, expected: unknown): never => {
+    throw new FormatError(
+      `${source}: ${ADAPTER_CONFIG} has ${key} ${describeValue(config[key])}, expected ${expected}`,
+    );
+  };
+  for (const [key, known] of Object.entries(EXPECTED)) {
+    const value = config[key];
+    if (known.includes(value) || (Array.isArray(value) && value.length === 0)) continue;
+    refuse(key, known[0]);
+  }
+  const { r, lora_alpha, lora_dropout, modules_to_save, bias, rank_pattern, alpha_pattern } = config;
+  if (modules_to_save != null && !isTexts(modules_to_save)) refuse('modules_to_save', "a list of modules' names");
+  for (const key of ['rank_pattern', 'alpha_pattern'])
+    if (config[key] != null && !isObject(config[key])) refuse(key, 'an object');
+  return {
+    r: r as number,
+    alpha: lora_alpha as number,
+    dropout: (lora_dropout as number | undefined) ?? 0,
+    rsLora: config.use_rslora === true,
+    dora: config.use_dora === true,
+    bias: (bias ?? 'none') as LoraOptions['bias'],
+    rankPattern: (rank_pattern ?? {}) as Record<string, number>,
+    alphaPattern: (alpha_pattern ?? {}) as Record<string, number>,
+    modulesToSave: (modules_to_save ?? []) as readonly string[],
+  };
+}

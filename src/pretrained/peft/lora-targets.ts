@@ -1,0 +1,95 @@
+// The linears and embeddings of a model that an adapter can change.
+
+import { describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { PretrainedModel } from '../../models/pretrained-model.js';
+import { isTableOfPositions } from '../../models/quantize.js';
+import { isEmbedding, isProjection, isWeightModule, type WeightModule } from '../../nn/packed-modules.js';
+import { isTexts, type LoraOptions } from './lora-options.js';
+import { moduleNames } from './module-names.js';
+
+/** A linear, a section of one that is computed side by side with others, or an embedding. */
+export interface LoraTarget {
+  /** As PEFT calls it: the checkpoint's name of the module. */
+  readonly name: string;
+  readonly path: string;
+  readonly module: WeightModule;
+  /** Its columns of the module's weight. */
+  readonly start: number;
+  readonly end: number;
+  readonly perHead: number | null;
+}
+
+/** The ends of the names of queries and values, or of linears that contain them: PEFT's defaults. */
+const QUERIES_AND_VALUES = [
+  ...['query', 'value', 'q_proj', 'v_proj', 'q', 'v', 'q_lin', 'v_lin', 'query_proj', 'value_proj'],
+  ...['c_attn', 'query_key_value', 'qkv_proj', 'Wqkv', 'in_proj'],
+];
+
+/** All targets of a model. Tables of positions are none: they are added to other embeddings as they are. */
+export function loraTargets(model: PretrainedModel): LoraTarget[] {
+  const names = moduleNames(model);
+  return model.weightNames().flatMap(({ part: module, path, names: own, perHead }) => {
+    if (!isWeightModule(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
+    const sections = isProjection(module) ? module.sections : [outputsOf(module)];
+    const widths = own.length > 1 ? sections : [sections.reduce((sum, width) => sum + width, 0)];
+    let end = 0;
+    return widths.flatMap((width, i) => {
+      const start = end;
+      end += width;
+      const name = own[i];
+      return name == null ? [] : [{ name: names(name), path, module, start, end, perHead }];
+    });
+  });
+}
+
+/** Features that a module gives. */
+function outputsOf(module: WeightModule): number {
+  const [rows, cols] = module.weight.shape as [number, number];
+  return isEmbedding(module) ? cols : rows;
+}
+
+/** The targets that an option chooses. Throws ArgumentError, with the names that there are, for a name that fits none. */
+export function chosenTargets(all: readonly LoraTarget[], targets: LoraOptions['targets']): readonly LoraTarget[] {
+  if (targets === undefined) return found(all, endsWith(QUERIES_AND_VALUES), 'queries and values');
+  if (targets === 'all-linear')
+    return found(all, ({ module, path }) => !isEmbedding(module) && !path.startsWith('head.'), 'linears');
+  if (targets instanceof RegExp) return found(all, ({ name }) => targets.exec(name)?.[0] === name, String(targets));
+  const names = typeof targets === 'string' ? [targets] : targets;
+  if (!isTexts(names) || names.length === 0) {
+    const expected = "a list of names, a regular expression or 'all-linear'";
+    throw new ArgumentError(`lora: targets is ${describeValue(targets)}, expected ${expected}`);
+  }
+  for (const name of names) found(all, endsWith([name]), `"${name}"`);
+  return found(all, endsWith(names), '');
+}
+
+const endsWith =
+  (ends: readonly string[]) =>
+  ({ name }: LoraTarget) =>
+    ends.some((end) => name === end || name.endsWith(`.${end}`));
+
+function found(
+  all: readonly LoraTarget[],
+  isWanted: (target: LoraTarget) => boolean,
+  what: string,
+): readonly LoraTarget[] {
+  const wanted = all.filter(isWanted);
+  if (wanted.length > 0) return wanted;
+  const known = (embeddings: boolean) => [
+    ...new Set(all.filter(({ module }) => isEmbedding(module) === embeddings).map(({ name }) => lastOf(name))),
+  ];
+  throw new ArgumentError(
+    `lora: targets names ${what}, which the model does not have: its linears are ${known(false).join(', ')}, ` +
+      `its embeddings ${known(true).join(', ') || 'none'}`,
+  );
+}
+
+/** The last part of a name. */
+const lastOf = (name: string) => name.slice(name.lastIndexOf('.') + 1);
+
+/** The shortest list of ends of names that chooses exactly `targets`: last parts of names, or the names themselves. */
+export function targetNames(all: readonly LoraTarget[], targets: readonly LoraTarget[]): string[] {
+  const ends = [...new Set(targets.map(({ name }) => lastOf(name)))];
+  return all.filter(endsWith(ends)).length === targets.length ? ends : targets.map(({ name }) => name);
+}

@@ -1,0 +1,251 @@
+// Adapters: small matrices that are trained beside the frozen weights of a model, with PEFT's names and meaning.
+
+import { ArgumentError } from '../../core/errors.js';
+import { Random } from '../../core/random.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { Adapter, PretrainedModel } from '../../models/pretrained-model.js';
+import { Dropout } from '../../nn/dropout.js';
+import { LoraLayer } from '../../nn/lora-layer.js';
+import { LoraEmbedding, LoraLinear, LoraModule } from '../../nn/lora-modules.js';
+import type { Module } from '../../nn/module.js';
+import { isEmbedding, isProjection, type WeightModule } from '../../nn/packed-modules.js';
+import { type Place, placesIn, substitute } from '../../nn/substitution.js';
+import { PackedWeight } from '../../nn/weight.js';
+import {
+  type LoraOptions,
+  type LoraSettings,
+  loraSettings,
+  patternValue,
+  type SaveLoraOptions,
+} from './lora-options.js';
+import { type LoraPart, type LoraParts, PEFT_PREFIX } from './lora-parts.js';
+import { chosenTargets, type LoraTarget, loraTargets } from './lora-targets.js';
+import { headModules } from './module-names.js';
+import { TrainedCopies, within } from './trained-copies.js';
+
+/** Parameters that were trained before a model got its first adapter. */
+const frozen = new WeakMap<PretrainedModel, Tensor[]>();
+
+/** One adapter of a model. */
+export class Lora implements Adapter, LoraParts {
+  readonly name: string;
+  readonly settings: LoraSettings;
+  readonly modulesToSave: readonly string[];
+  readonly parts: readonly LoraPart[];
+  /** @internal */
+  readonly copies: TrainedCopies;
+  #isActive = false;
+  #isMerged = false;
+
+  /** @internal See `lora`. */
+  constructor(
+    readonly model: PretrainedModel,
+    options: LoraOptions,
+    /** The ranks of all targets by name, where a file says them. */
+    ranks: ReadonlyMap<string, number> | null = null,
+  ) {
+    this.settings = loraSettings(options);
+    const { name, bias } = this.settings;
+    if (model.adapters.has(name)) throw new ArgumentError(`lora: the model has an adapter ${name} already`);
+    this.name = name;
+    this.modulesToSave = options.modulesToSave ?? headModules(model);
+    const isSaved = (target: LoraTarget) => this.modulesToSave.some((module) => within(target.name, module));
+    const all = loraTargets(model).filter((target) => !isSaved(target)); // PEFT's order: what is saved whole is no target
+    const targets = ranks === null ? chosenTargets(all, options.targets) : namedTargets(all, ranks);
+    const copies = new TrainedCopies(model, this.modulesToSave, bias === 'all');
+    this.copies = copies;
+    freeze(model);
+    const wrapperOf = wrappers(model);
+    this.parts = targets.map((target, i) => {
+      const module = wrapperOf(target.module);
+      const layer = this.#layerOf(target, module, ranks?.get(target.name), new Random(this.settings.seed, i));
+      layer.train(model.training);
+      module.adapters.push(layer);
+      return { target, layer, module };
+    });
+    model.addAdapter(this);
+    const beside = [...model.adapters.values()].filter(
+      (each) => each.isActive && !(each instanceof Lora && each.copies.clashWith(copies)),
+    );
+    model.setAdapter([...beside.map((each) => each.name), name]);
+  }
+
+  #layerOf(target: LoraTarget, module: LoraModule, known: number | undefined, random: Random): LoraLayer {
+    const { model, settings } = this;
+    const { name, start, end } = target;
+    const { dropout, rsLora, dora, bias } = settings;
+    const rank = known ?? patternValue('rankPattern', settings.rankPattern, name) ?? settings.r;
+    const alpha = patternValue('alphaPattern', settings.alphaPattern, name) ?? settings.alpha;
+    return new LoraLayer(module, {
+      ...{ device: model.device, name: `${PEFT_PREFIX}${name}`, start, end, rank, dora, random },
+      isEmbedding: isEmbedding(target.module),
+      inputs: inputsOf(target.module),
+      scaling: alpha / (rsLora ? Math.sqrt(rank) : rank),
+      trainsBias: bias === 'lora_only',
+      dropout: dropout > 0 && !isEmbedding(target.module) ? new Dropout(dropout, model.dropoutSource) : null,
+    });
+  }
+
+  /** True while the model computes with it. To switch adapters, use `model.setAdapter`. */
+  get isActive(): boolean {
+    return this.#isActive;
+  }
+
+  set isActive(active: boolean) {
+    if (active === this.#isActive) return;
+    if (active) this.#checkAlone();
+    this.#isActive = active;
+    for (const { layer } of this.parts) layer.isActive = active;
+    this.copies.inPlace = active || this.isMerged;
+    this.model.partsChanged();
+  }
+
+  /** Throws ArgumentError if an active adapter replaces the same modules. */
+  #checkAlone(): void {
+    for (const other of this.model.adapters.values()) {
+      if (other === this || !(other instanceof Lora && other.copies.inPlace && other.copies.clashWith(this.copies)))
+        continue;
+      throw new ArgumentError(
+        `setAdapter: the adapters ${other.name} and ${this.name} replace the same modules: switch one of them off`,
+      );
+    }
+  }
+
+  /** The copies of modules and biases that it trains. */
+  get saved(): readonly Tensor[] {
+    return this.copies.tensors;
+  }
+
+  /** All that is trained: its matrices, and the copies of modules that are saved whole. */
+  parameters(): Tensor[] {
+    return [...this.parts.flatMap(({ layer }) => layer.tensors().map(([, tensor]) => tensor)), ...this.saved];
+  }
+
+  /**
+   * Adds its changes to the model's weights, which then cost no more than without it. They stay until `unmerge`, whatever
+   * adapters are active. Packed weights are unpacked for that: rounded once more, they would forget small changes. `quantize`
+   * packs them again. Throws OutOfMemoryError.
+   */
+  merge(): this {
+    this.#isMerged = true;
+    this.copies.inPlace = true;
+    for (const { layer, module } of this.parts) module.merge(layer);
+    this.model.partsChanged();
+    return this;
+  }
+
+  /** Takes its changes out of the weights, which are then the same to the bit as before `merge`. */
+  unmerge(): this {
+    this.#isMerged = false;
+    for (const { layer, module } of this.parts) module.unmerge(layer);
+    this.copies.inPlace = this.#isActive;
+    this.model.partsChanged();
+    return this;
+  }
+
+  get isMerged(): boolean {
+    return this.#isMerged;
+  }
+
+  /**
+   * Writes `adapter_config.json` and `adapter_model.safetensors`, and the tokenizer's files, to a folder, as PEFT does.
+   * `loadModel` and `loadLora` read it, and so does Python's `PeftModel.from_pretrained`.
+   */
+  async save(folder: string | URL, options: SaveLoraOptions = {}): Promise<void> {
+    const { saveLora } = await import('./save-lora.js');
+    await saveLora(this, folder, options);
+  }
+
+  /** The files of `save`, in memory, by name: for pages, which have no folders. */
+  async toFiles(options: SaveLoraOptions = {}): Promise<Record<string, Uint8Array>> {
+    const { loraFiles } = await import('./save-lora.js');
+    return loraFiles(this, options);
+  }
+
+  /** Takes it off the model, which is then as it was before. Without another adapter, its parameters are trained again. */
+  dispose(): void {
+    this.unmerge();
+    this.isActive = false;
+    for (const { layer, module } of this.parts) {
+      module.adapters.splice(module.adapters.indexOf(layer), 1);
+      layer.dispose();
+    }
+    this.copies.dispose();
+    unwrap(this.model);
+    this.model.removeAdapter(this);
+    if (this.model.adapters.size > 0) return;
+    for (const tensor of frozen.get(this.model) ?? []) tensor.requiresGrad = true;
+    frozen.delete(this.model);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Puts an adapter on a model (LoRA): a linear x·W becomes x·W + x·a·b·alpha/r, and only a and b are trained, and a copy of
+ * the head of a classifier. All else is frozen. Weights may be packed. A model can have several adapters, by name;
+ * `model.setAdapter`, or the option `adapter` of a call, switches between them.
+ *
+ *     const adapter = lora(model, { r: 8, alpha: 16, targets: ['q_proj', 'v_proj'] });
+ *     await fit(new CausalLanguageModel(model), rows, { epochs: 3 });
+ *     await adapter.save('adapter');
+ *
+ * Throws ArgumentError for options that make no sense, and for targets and modules that the model does not have.
+ */
+export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
+  return new Lora(model, options);
+}
+
+/** The targets of a file. Throws ArgumentError for one that the model does not have. */
+function namedTargets(all: readonly LoraTarget[], ranks: ReadonlyMap<string, number>): readonly LoraTarget[] {
+  const missing = [...ranks.keys()].find((name) => !all.some((each) => each.name === name));
+  if (missing !== undefined) chosenTargets(all, [missing]); // throws
+  return all.filter(({ name }) => ranks.has(name));
+}
+
+/** Gives the module with adapters in the place of another module, and puts it there if it is not there yet. */
+function wrappers(model: PretrainedModel): (module: WeightModule) => LoraModule {
+  const places = [...placesIn(model)];
+  const found = new Map<Module, LoraModule>();
+  for (const { module } of places) if (module instanceof LoraModule) found.set(module.base, module);
+  return (module) => {
+    const known = found.get(module);
+    if (known !== undefined) return known;
+    const wrapper = isEmbedding(module) ? new LoraEmbedding(module) : new LoraLinear(module);
+    replace(places, module, wrapper);
+    found.set(module, wrapper);
+    return wrapper;
+  };
+}
+
+/** Puts the original modules back where no adapter is left. */
+function unwrap(model: PretrainedModel): void {
+  const places = [...placesIn(model)];
+  for (const { module } of places)
+    if (module instanceof LoraModule && module.adapters.length === 0) replace(places, module, module.original);
+}
+
+function replace(places: readonly Place[], module: Module, other: Module): void {
+  for (const place of places) if (place.module === module) substitute(place, other);
+}
+
+/** The number of features that a module reads, or of rows of a table. Packed weights are [out, in]. */
+function inputsOf(module: WeightModule): number {
+  const [rows, cols] = module.weight.shape as [number, number];
+  if (isEmbedding(module)) return rows;
+  return isProjection(module) && !(module.weight instanceof PackedWeight) ? rows : cols;
+}
+
+/** Freezes all but adapters. */
+function freeze(model: PretrainedModel): void {
+  const adapters = [...model.adapters.values()].flatMap((each) => (each instanceof Lora ? each.saved : []));
+  const before = frozen.get(model) ?? [];
+  for (const { tensor } of model.statePieces()) {
+    if (!tensor.requiresGrad || adapters.includes(tensor)) continue;
+    before.push(tensor);
+    tensor.requiresGrad = false;
+  }
+  frozen.set(model, before);
+}

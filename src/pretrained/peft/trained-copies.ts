@@ -1,0 +1,156 @@
+// Parameters of a model of which an adapter trains copies: those of `modulesToSave`, and biases. While the adapter is active the
+// model has the copies, otherwise the originals, as with PEFT's `disable_adapter`.
+
+import { ArgumentError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { PretrainedModel } from '../../models/pretrained-model.js';
+import type { Module, ParameterPlace } from '../../nn/module.js';
+import { floatModule, isWeightModule } from '../../nn/packed-modules.js';
+import { piecesOf, type StatePiece } from '../../nn/state-names.js';
+import { placesIn } from '../../nn/substitution.js';
+import { PackedWeight } from '../../nn/weight.js';
+import { affineInto } from '../../ops/binary.js';
+import { moduleNames } from './module-names.js';
+
+/** A property of a module, and its two values. */
+interface Exchange {
+  readonly owner: Module;
+  readonly key: string;
+  readonly index: number | null;
+  readonly original: Tensor | Module;
+  readonly trained: Tensor | Module;
+}
+
+/** The copies of one adapter. */
+export class TrainedCopies {
+  /** The copies, each once. */
+  readonly tensors: readonly Tensor[];
+  readonly #exchanges: readonly Exchange[];
+  readonly #parameters: readonly ParameterPlace[];
+  #inPlace = false;
+
+  /**
+   * `modules`: names of modules, or ends of names. Throws ArgumentError for a name that no module has, and for a part of a
+   * linear that is computed side by side with others.
+   */
+  constructor(model: PretrainedModel, modules: readonly string[], biases: boolean) {
+    const nameOf = moduleNames(model);
+    const isSaved = (name: string) =>
+      modules.some((module) => within(nameOf(name), module)) || (biases && /bias/.test(name));
+    checkModules(model, modules);
+    const exchanges = unpacked(model, isSaved);
+    const own = new Set(exchanges.map(({ trained }) => (trained as Module & { weight: Tensor }).weight));
+    // With these in place, all that is to be copied is a tensor.
+    for (const exchange of exchanges) put(exchange, exchange.trained);
+    const copies = new Map<Module, Map<string, Tensor>>(); // a parameter under several names has one copy
+    const parameters: ParameterPlace[] = [];
+    for (const place of model.parameterPlaces()) {
+      const names = place.names.filter((name) => name !== null);
+      const saved = names.filter(isSaved);
+      if (saved.length === 0) continue;
+      if (saved.length < names.length) throw besideOthers(names, saved[0] as string);
+      const key = `${place.key}.${place.index}`;
+      const ofOwner = copies.get(place.owner) ?? new Map<string, Tensor>();
+      copies.set(place.owner, ofOwner);
+      const known = ofOwner.get(key);
+      const copy = known ?? (own.has(place.tensor) ? place.tensor : copyOf(place.tensor));
+      ofOwner.set(key, copy);
+      copy.requiresGrad = true;
+      parameters.push({ ...place, tensor: copy });
+      if (known === undefined && copy !== place.tensor)
+        exchanges.push({
+          owner: place.owner,
+          key: place.key,
+          index: place.index,
+          original: place.tensor,
+          trained: copy,
+        });
+    }
+    this.#exchanges = exchanges;
+    this.#parameters = parameters;
+    this.tensors = [...new Set(parameters.map(({ tensor }) => tensor))];
+    for (const exchange of [...exchanges].reverse()) put(exchange, exchange.original);
+  }
+
+  /** What the files of PEFT have of them. A parameter under several names comes with each. */
+  pieces(): StatePiece[] {
+    const seen = new Set<string>();
+    return this.#parameters.flatMap(piecesOf).filter(({ name }) => !seen.has(name) && seen.add(name));
+  }
+
+  /** True if both exchange the same parameter. */
+  clashWith(other: TrainedCopies): boolean {
+    return this.#exchanges.some(({ owner, key, index }) =>
+      other.#exchanges.some((each) => each.owner === owner && each.key === key && each.index === index),
+    );
+  }
+
+  /** Puts the copies, or the originals, into the model. */
+  set inPlace(inPlace: boolean) {
+    if (inPlace === this.#inPlace) return;
+    this.#inPlace = inPlace;
+    const ordered = inPlace ? this.#exchanges : [...this.#exchanges].reverse();
+    for (const exchange of ordered) put(exchange, inPlace ? exchange.trained : exchange.original);
+  }
+
+  get inPlace(): boolean {
+    return this.#inPlace;
+  }
+
+  /** Puts the originals back, and frees the copies. */
+  dispose(): void {
+    this.inPlace = false;
+    for (const tensor of this.tensors) tensor.dispose();
+  }
+}
+
+/** True if a module is `wanted`, or inside of it. */
+export function within(name: string, wanted: string): boolean {
+  return `.${name}.`.includes(`.${wanted}.`);
+}
+
+function checkModules(model: PretrainedModel, modules: readonly string[]): void {
+  const nameOf = moduleNames(model);
+  const names = [...model.parameterPlaces(), ...model.weightNames()].flatMap((each) => each.names);
+  const known = [...new Set(names.flatMap((name) => (name === null ? [] : [nameOf(name)])))];
+  for (const module of modules) {
+    if (known.some((name) => within(name, module))) continue;
+    const ends = [...new Set(known.map((name) => name.slice(name.lastIndexOf('.') + 1)))].join(', ');
+    throw new ArgumentError(`lora: modulesToSave names "${module}", which the model does not have: it has ${ends}`);
+  }
+}
+
+function besideOthers(names: readonly string[], saved: string): ArgumentError {
+  return new ArgumentError(
+    `lora: modulesToSave names a part of what is computed as one, ${saved}: name all of ${names.join(', ')}, or make it a target`,
+  );
+}
+
+/** Packed weights are not trained: float32 modules take the place of those that are to be. */
+function unpacked(model: PretrainedModel, isSaved: (name: string) => boolean): Exchange[] {
+  const wanted = new Map<Module, Module>();
+  for (const { part, names } of model.weightNames()) {
+    if (!isWeightModule(part) || !(part.weight instanceof PackedWeight)) continue;
+    const own = names.filter((name) => name !== null);
+    const saved = own.filter(isSaved);
+    if (saved.length === 0) continue;
+    if (saved.length < own.length) throw besideOthers(own, saved[0] as string);
+    wanted.set(part, floatModule(part));
+  }
+  return [...placesIn(model)].flatMap(({ module, parent, key, index }) => {
+    const trained = wanted.get(module);
+    return trained ? [{ owner: parent, key, index, original: module, trained }] : [];
+  });
+}
+
+function put({ owner, key, index }: Exchange, value: Tensor | Module): void {
+  if (index === null) Object.assign(owner, { [key]: value });
+  else (owner as unknown as Record<string, (Tensor | Module)[]>)[key]?.splice(index, 1, value);
+}
+
+function copyOf(tensor: Tensor): Tensor {
+  const { device } = tensor;
+  const copy = device.unscoped(() => device.empty(tensor.shape));
+  device.noGrad(() => affineInto(tensor, copy, 1, false));
+  return copy;
+}

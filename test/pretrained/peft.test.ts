@@ -1,0 +1,137 @@
+// Adapters that peft 0.21 wrote: test/data/peft/make_adapters.py.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type Lora, loadLora } from '../../src/finetune/index.js';
+import { loadModel, type Tensor } from '../../src/index.js';
+import { parseSafetensors } from '../../src/io/index.js';
+import { entryOf } from '../../src/nn/state-entry.js';
+import type { LoadedModel } from '../../src/pretrained/load-model.js';
+import { piecesOfLora } from '../../src/pretrained/peft/lora-parts.js';
+import { deviceFor, isas } from '../describe-op.js';
+
+const device = await deviceFor(isas[0] as string, 2);
+const data = fileURLToPath(new URL('../data/peft/', import.meta.url));
+const reference = fileURLToPath(new URL('../data/reference/', import.meta.url));
+const cases = readdirSync(data, { withFileTypes: true }).flatMap((each) => (each.isDirectory() ? [each.name] : []));
+const temporary = mkdtempSync(join(tmpdir(), 'simdformer-peft-'));
+afterAll(() => rmSync(temporary, { recursive: true }));
+
+const IDS = [
+  [5, 9, 13, 2, 41, 7],
+  [7, 3, 11, 30, 6, 4],
+];
+
+/** The largest difference of two lists, in units of the largest expected value. */
+function error(given: ArrayLike<number>, expected: ArrayLike<number>): number {
+  expect(given.length).toBe(expected.length);
+  const largest = Array.from(expected).reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30);
+  return (
+    Array.from(expected).reduce((most, value, i) => Math.max(most, Math.abs(value - (given[i] as number))), 0) / largest
+  );
+}
+
+function inputsOf(model: LoadedModel) {
+  const labels = model.headKind === 'sequence-classification' ? [1, 0] : IDS;
+  return { inputIds: IDS, attentionMask: IDS.map((row) => row.map(() => 1)), labels };
+}
+
+const logitsOf = (model: LoadedModel, options = {}): Float32Array =>
+  device.scope(
+    () => device.noGrad(() => model.forward(inputsOf(model), options).logits as Tensor).dataSync() as Float32Array,
+  );
+
+const onWarning = (message: string) => expect(message).toBe('');
+const base = (name: string) => {
+  const config = JSON.parse(readFileSync(join(data, name, 'adapter_config.json'), 'utf8'));
+  return join(data, name, config.base_model_name_or_path);
+};
+
+/** Float32 sums of up to a few hundred terms, relative to the largest value. */
+const CLOSE = 2e-5;
+const GRADIENT = 2e-4;
+
+describe.each(cases)('%s', (name) => {
+  const expected = parseSafetensors(readFileSync(join(data, name, 'expected.safetensors'))).tensors;
+  const values = (key: string) => expected.get(key)!.data() as Float32Array;
+  const largestOf = (key: string) => values(key).reduce((most, each) => Math.max(most, Math.abs(each)), 0);
+  /** PyTorch's own error by float32, or the bound, if that is more. */
+  const limit = (key: string) => Math.max(CLOSE, (4 * values(`lost.${key}`)[0]!) / largestOf(key));
+
+  it('loads as a model, and computes as PEFT', async () => {
+    using model = await loadModel(device, join(data, name), { onWarning });
+    expect(error(logitsOf(model), values('logits'))).toBeLessThan(limit('logits'));
+    const loss = device.scope(() => (model.forward(inputsOf(model)).loss as Tensor).dataSync());
+    expect(error(loss, values('loss'))).toBeLessThan(limit('loss'));
+  });
+
+  it('is the base, to the bit, while it is off and once it is gone', async () => {
+    using model = await loadModel(device, base(name), { onWarning });
+    const [before, used] = [logitsOf(model), device.memory().used];
+    const parameters = model.parameters();
+    expect(error(before, values('without'))).toBeLessThan(CLOSE);
+    const adapter = await loadLora(model, join(data, name));
+    const on = logitsOf(model);
+    expect(error(on, values('logits'))).toBeLessThan(limit('logits'));
+    expect(logitsOf(model, { adapter: null })).toEqual(before);
+    adapter.isActive = false;
+    expect(logitsOf(model)).toEqual(before);
+    adapter.isActive = true;
+    expect(logitsOf(model)).toEqual(on);
+    adapter.merge();
+    expect(error(logitsOf(model), on)).toBeLessThan(CLOSE);
+    adapter.unmerge();
+    expect(logitsOf(model)).toEqual(on);
+    adapter.dispose();
+    expect(logitsOf(model)).toEqual(before);
+    expect(model.parameters()).toEqual(parameters);
+    expect(parameters.every(({ requiresGrad }) => requiresGrad)).toBe(true);
+    expect(device.memory().used).toBe(used);
+  });
+
+  it("has PEFT's gradients", async () => {
+    using model = await loadModel(device, base(name), { onWarning });
+    const adapter: Lora = await loadLora(model, join(data, name));
+    model.eval(); // without dropout, but with gradients
+    device.scope(() => (model.forward(inputsOf(model)).loss as Tensor).backward());
+    const keys = [...expected.keys()].filter((key) => key.startsWith('gradient.') && !key.includes('original_module'));
+    const own = new Map(
+      piecesOfLora(adapter).map((piece) => [
+        `gradient.${piece.name}`.replace(/(lora_magnitude_vector)$/, '$1.weight'),
+        entryOf({ ...piece, tensor: piece.tensor.grad as Tensor }).dataSync(),
+      ]),
+    );
+    expect([...own.keys()].sort()).toEqual(keys.sort());
+    // Softmax cancels the gradient of keys' biases: all that is left there are rounding errors of the others.
+    const largest = Math.max(...keys.map(largestOf));
+    for (const key of keys) {
+      const difference = error(own.get(key)!, values(key)) * Math.max(largestOf(key), 1e-30);
+      const bound = GRADIENT * Math.max(largestOf(key), 1e-2 * largest);
+      expect(difference, key).toBeLessThan(Math.max(bound, 8 * values(`lost.${key}`)[0]!));
+    }
+  });
+
+  it('is written as it was read, and merged into a model of its own', async () => {
+    using model = await loadModel(device, join(data, name), { onWarning });
+    const on = logitsOf(model);
+    const adapter = model.adapters.get('default') as Lora;
+    await adapter.save(join(temporary, name));
+    using again = await loadModel(device, join(temporary, name), { onWarning });
+    expect(logitsOf(again)).toEqual(on);
+    await expect(model.save(join(temporary, `${name}-model`))).rejects.toThrow(
+      /default is not part of the weights: merge/,
+    );
+    adapter.merge();
+    await model.save(join(temporary, `${name}-model`));
+    using merged = await loadModel(device, join(temporary, `${name}-model`), { onWarning });
+    expect(merged.adapters.size).toBe(0);
+    expect(error(logitsOf(merged), on)).toBeLessThan(CLOSE);
+  });
+});
+
+it('lies in the repository with what it is for', () => {
+  expect(cases.length).toBeGreaterThan(12);
+  expect(readdirSync(reference)).toContain('gpt2');
+});
