@@ -4,9 +4,9 @@ import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
-import { inference } from '../nn/module.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
+import { extendInSlices } from './in-slices.js';
 import type { Plan } from './options.js';
 import { CHUNK, PromptCache } from './prompt-cache.js';
 import type { Ranking } from './ranking.js';
@@ -33,7 +33,7 @@ export function startCached(
   try {
     return new CachedSession(cache, drafterOf(cache, options, generate), plan, options.signal, isOwn);
   } catch (error) {
-    cache.yield();
+    cache.release();
     if (isOwn) cache.dispose();
     throw error;
   }
@@ -89,13 +89,14 @@ export class CachedSession implements Steps {
     let start = cache.reuse(context);
     const state = cache.reserve(context.length);
     for (; context.length - start > CHUNK; start += CHUNK) {
-      extend(cache.model, state, context.slice(start, start + CHUNK), start, 'none');
+      await extend(cache.model, state, context.slice(start, start + CHUNK), start, 'none');
       await cache.model.device.flush();
       this.signal?.throwIfAborted();
       this.assertUsable();
-      cache.remember(context.slice(0, start + CHUNK));
+      cache.remember(context.slice(0, start + CHUNK), true);
     }
     const rankings = await this.#extend(context.slice(start), start, 'last', ahead);
+    cache.remember(context, true);
     this.#isFirst = false;
     return rankings;
   }
@@ -135,14 +136,15 @@ export class CachedSession implements Steps {
     const start = context.length - 1;
     const state = this.#reserve(start + 1, context);
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
+    const recorded = await steps.step();
+    this.assertUsable();
     const count = steps.pace.stepsOf(Math.min(most, state.sizes.capacity - start));
     if (this.#counted !== start) state.setLength(0, start);
     this.#counted = start + count;
     state.tokens.write([context.at(-1) as number]);
     const ranker = this.#ranker(steps, 1);
-    const { program } = steps;
-    for (let slot = 0; slot < count; slot++) program.run(ranker.scalars(slot, ahead.forbids));
-    const logits = ahead.logits ? program.result : null;
+    for (let slot = 0; slot < count; slot++) recorded.run(ranker.scalars(slot, ahead.forbids));
+    const logits = ahead.logits ? recorded.result : null;
     return steps.pace.time(count, (brief) => ranker.read(count, 1, logits, brief));
   }
 
@@ -157,7 +159,9 @@ export class CachedSession implements Steps {
     const { model } = this.cache;
     const state = this.#reserve(start + tokens.length, context);
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
-    const result = extend(model, state, tokens, start, logits) as Tensor;
+    const result = (await extend(model, state, tokens, start, logits)) as Tensor;
+    if (this.cache.isDisposed) result.dispose();
+    this.assertUsable();
     this.#counted = start + tokens.length;
     const count = result.shape[0] as number;
     const ranker = this.#ranker(steps, count);
@@ -191,18 +195,18 @@ export class CachedSession implements Steps {
   end(context: readonly number[]): void {
     const { cache } = this;
     if (!this.#isFirst) cache.remember(context.slice(0, -1));
-    cache.yield();
+    cache.release();
     if (this.isOwn) cache.dispose();
   }
 }
 
+/** Reads `tokens` behind the `start` tokens of the one sequence. */
 function extend(
   model: Generative,
   state: DecoderState,
   tokens: readonly number[],
   start: number,
   logits: 'last' | 'every' | 'none',
-): Tensor | null {
-  // The cache refused models without it.
-  return inference(model, () => model.extend?.(state, [tokens], { starts: [start], logits }) ?? null);
+): Promise<Tensor | null> {
+  return extendInSlices(model, state, [tokens], { starts: [start], logits });
 }

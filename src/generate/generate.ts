@@ -1,13 +1,13 @@
 import { checkArray, checkDType, checkOptions, checkSignal, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { sameShape, Tensor } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
 import { BeamSearch } from './beam-search.js';
 import { isCached, startCached } from './cached-session.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';
-import { giveWay } from './give-way.js';
 import { withModelDefaults } from './model-defaults.js';
 import { type DeviceSource, type Hypothesis, type Plan, type PlannedInput, resolveOptions } from './options.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
@@ -56,7 +56,7 @@ async function* run(
   options.signal?.throwIfAborted();
   if (model.decoder === null) throw new ArgumentError('generate: the model has no decoder');
   const { responseFormat } = options;
-  if (responseFormat !== undefined) return yield* run(model, input, await formatted(model, responseFormat, options));
+  if (responseFormat !== undefined) return yield* run(model, input, await withFormat(model, responseFormat, options));
   const { inputs, shape } = model.featureShape
     ? featuresOf(model.featureShape, model.encodedShape ?? null, input)
     : { inputs: await readSequences('generate', model, input), shape: null };
@@ -75,8 +75,8 @@ async function* run(
   return options.outputAttentions ? { ...result, attentions: attentionsOf(model, plan, result) } : result;
 }
 
-/** Options with what lets only texts of a format come out. */
-async function formatted(
+/** Options under which only texts of a format are generated. */
+export async function withFormat(
   model: Generative,
   format: ResponseFormat,
   { responseFormat: _, ...options }: GenerateOptions,
@@ -88,8 +88,8 @@ async function formatted(
   return { ...options, logitsProcessors: [...logitsProcessors, ...constraint.logitsProcessors], stop: isEnd };
 }
 
-/** What is called from here, by callers without types, too. */
-function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
+/** Throws ArgumentError for hooks that cannot be called. */
+export function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
   checkSignal('generate', signal);
   checkArray('generate', 'logitsProcessors', logitsProcessors, 'an array of functions');
   const given = Object.entries({ onToken, stop }).filter(([, hook]) => hook !== undefined);
@@ -118,7 +118,7 @@ async function* decode(
         session = startSession(model, plan, true);
       }
       const rankings = await advance(session, search, plan, length);
-      await giveWay();
+      await yieldToEventLoop();
       for (const ranking of rankings) {
         signal?.throwIfAborted();
         session.assertUsable();

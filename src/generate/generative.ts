@@ -104,6 +104,12 @@ export interface Generative {
   extend?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Tensor | null;
   /** Reads `state.tokens`, one more of each sequence, and returns the logits of the next. Can be recorded. */
   step(state: DecoderState): Tensor;
+  /**
+   * Same as `extend` and `step`, yielding after each layer. Long work then leaves the event loop room between layers.
+   * Default: `extend` and `step` run at once.
+   */
+  extendByLayers?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
+  stepByLayers?(state: DecoderState): Generator<Tensor, Tensor>;
   /** Needed for `responseFormat`: options by which only texts of a format come out. */
   constrain?(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined }): Promise<FormatConstraint>;
   /** Needed for `outputAttentions`: of every layer, for sources, if it reads them, and what was read after them. */

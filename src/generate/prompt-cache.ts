@@ -17,8 +17,10 @@ export interface PromptCacheOptions {
   cache?: CacheType | undefined;
 }
 
-/** Tokens that there is room for at first; it doubles where it ends. */
-const LEAST_ROOM = 256;
+/** Tokens that there is room for when a generation begins. The room doubles when it is used up. */
+const FIRST_ROOM = 256;
+/** Minimum room for tokens that were copied from elsewhere. */
+const MIN_ROOM = 32;
 
 /** Tokens that are read at once, before others get their turn. */
 export const CHUNK = 512;
@@ -41,6 +43,8 @@ export class PromptCache {
   /** What keys and values are kept as. */
   readonly type: CacheType;
   #tokens: number[] = [];
+  /** Leading tokens that were read as part of a prompt. Tokens that the model wrote are rounded otherwise. */
+  #readCount = 0;
   #state: DecoderState | null = null;
   #steps: SequenceSteps | null = null;
   readonly #companions = new Map<Generative, PromptCache>();
@@ -68,6 +72,11 @@ export class PromptCache {
     return this.#tokens;
   }
 
+  /** @internal Leading tokens whose keys and values do not depend on how the conversation came about. */
+  get readCount(): number {
+    return Math.min(this.#readCount, this.#tokens.length);
+  }
+
   /** Whether a generation uses it now. */
   get isBusy(): boolean {
     return this.#isBusy;
@@ -81,7 +90,7 @@ export class PromptCache {
   truncate(length: number): void {
     this.#assertFree('truncate');
     checkNumber('PromptCache.truncate', 'length', length, isWhole, 'an integer, 0 or more');
-    this.#tokens.length = Math.min(length, this.#tokens.length);
+    this.#shorten(length);
   }
 
   /** Another one with the same tokens, which goes its own way. Throws OutOfMemoryError. */
@@ -109,10 +118,11 @@ export class PromptCache {
       throw new ArgumentError('PromptCache: the other one is of another model, expected one of the same');
     if (other.type !== this.type)
       throw new ArgumentError(`PromptCache: the other one keeps ${other.type}, expected ${this.type}`);
-    this.#tokens = [];
+    this.#shorten(0);
     if (length === 0 || other.#state === null) return;
     this.#copy(this.reserve(length), other.#tokens.slice(0, length), other.#state);
     this.#tokens = other.#tokens.slice(0, length);
+    this.#readCount = Math.min(other.readCount, length);
   }
 
   /**
@@ -127,26 +137,46 @@ export class PromptCache {
   /** @internal What it has in common with `context`, of which the last token is always read anew; the rest is forgotten. */
   reuse(context: readonly number[]): number {
     const common = Math.min(commonLength(this.#tokens, context), context.length - 1);
-    this.#tokens.length = common;
+    this.#shorten(common);
     return common;
   }
 
-  /** @internal Says what the state holds now. */
-  remember(tokens: readonly number[]): void {
+  /** @internal Says what the state holds now; `isRead`: the tokens that it did not hold before are part of a prompt. */
+  remember(tokens: readonly number[], isRead = false): void {
+    if (isRead && this.#readCount >= this.#tokens.length) this.#readCount = tokens.length;
     this.#tokens = [...tokens];
   }
 
+  /** @internal Copies what one sequence of another state holds, `tokens`, of which the first `readCount` were read. */
+  copyFrom(state: DecoderState, sequence: number, tokens: readonly number[], readCount: number): void {
+    this.#shorten(0);
+    this.reserve(tokens.length, MIN_ROOM).copySequence(0, sequence, tokens.length, state);
+    this.#tokens = [...tokens];
+    this.#readCount = readCount;
+  }
+
+  /** @internal Copies the first `length` tokens into a sequence of another state. */
+  copyTo(state: DecoderState, sequence: number, length: number): void {
+    if (this.#state === null) throw new ArgumentError('PromptCache: there is nothing to copy');
+    state.copySequence(sequence, 0, length, this.#state);
+  }
+
+  #shorten(length: number): void {
+    this.#tokens.length = Math.min(length, this.#tokens.length);
+    this.#readCount = this.readCount;
+  }
+
   /** @internal A state of one sequence with room for a text of `length` tokens. Those that it holds move along. */
-  reserve(length: number): DecoderState {
+  reserve(length: number, room = FIRST_ROOM): DecoderState {
     const { model } = this;
     const old = this.#state;
     const textLength = this.textLength(length);
     if (old && old.sizes.capacity >= length && this.#turns(old, textLength)) return old;
-    const capacity = Math.min(textLength, Math.max(LEAST_ROOM, 2 ** Math.ceil(Math.log2(length))));
+    const capacity = Math.min(textLength, Math.max(room, 2 ** Math.ceil(Math.log2(length))));
     const sizes = { sequences: 1, maxLength: capacity, textLength, cache: this.type };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
     if (old) orDispose(state, () => this.#copy(state, this.#tokens, old));
-    this.#release();
+    this.#free();
     this.#state = state;
     return state;
   }
@@ -200,9 +230,9 @@ export class PromptCache {
   }
 
   /** @internal */
-  yield(): void {
+  release(): void {
     this.#isBusy = false;
-    if (this.#isDisposed) this.#release();
+    if (this.#isDisposed) this.#free();
   }
 
   /** @internal Throws if it was disposed of. */
@@ -218,14 +248,14 @@ export class PromptCache {
     forget(this.model, this);
     for (const companion of this.#companions.values()) companion.dispose();
     this.#tokens = [];
-    this.#release();
+    this.#free();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  #release(): void {
+  #free(): void {
     this.#steps?.dispose();
     this.#steps = null;
     this.#state?.dispose();

@@ -1,18 +1,19 @@
-import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { Generative } from './generative.js';
+import { type RecordedStep, recordStep } from './in-slices.js';
 import { Pace } from './pace.js';
 import { Ranker } from './ranking.js';
 
-/** What advances the one sequence of a state, recorded once, and what ranks logits of it: a row, or several. */
+/** The recorded step of a state with one sequence, and the rankers of one or more rows of its logits. */
 export class SequenceSteps {
   readonly pace = new Pace();
   readonly #rankers = new Map<number, Ranker>();
   readonly #chosen = new Map<number, Tensor>();
-  #program: Program<Tensor> | null = null;
+  #step: RecordedStep | null = null;
+  #isDisposed = false;
 
-  /** `stops` and `suppressed`: how many there are. */
+  /** `stops` and `suppressed`: how many stop tokens and suppressed tokens there are. */
   constructor(
     private readonly model: Generative,
     private readonly state: DecoderState,
@@ -20,22 +21,23 @@ export class SequenceSteps {
     readonly suppressed: number,
   ) {}
 
-  /** Reads a token, ranks the next ones and takes the best for the step after it. */
-  get program(): Program<Tensor> {
-    this.#program ??= this.model.device.record(() => {
-      const logits = this.model.step(this.state);
-      this.ranker(1).rank(logits, this.state.tokens);
-      return logits;
-    });
-    return this.#program;
+  /** The step: reads a token, ranks the next ones and leaves the best one for the step after it. Recorded once. */
+  async step(): Promise<RecordedStep> {
+    if (this.#step !== null) return this.#step;
+    const { model, state } = this;
+    const ranker = this.ranker(1); // outside of the recording, whose memory ends with it
+    const step = await recordStep(model, state, (logits) => ranker.rank(logits, state.tokens));
+    if (this.#isDisposed) step.dispose();
+    else this.#step = step;
+    return step;
   }
 
-  /** Of so many rows of logits. */
+  /** The ranker of so many rows of logits. */
   ranker(rows: number): Ranker {
     return known(this.#rankers, rows, () => new Ranker(this.model.device, 1, rows, this.stops, this.suppressed));
   }
 
-  /** Where that many rows leave their best tokens. */
+  /** The tensor that receives the best token of each of so many rows: int32 [rows]. */
   chosen(rows: number): Tensor {
     if (rows === 1) return this.state.tokens;
     const { device } = this.model;
@@ -43,7 +45,8 @@ export class SequenceSteps {
   }
 
   dispose(): void {
-    this.#program?.dispose();
+    this.#isDisposed = true;
+    this.#step?.dispose();
     for (const each of [...this.#rankers.values(), ...this.#chosen.values()]) each.dispose();
   }
 }

@@ -8,6 +8,7 @@ import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
+import { type RecordedStep, recordStep } from './in-slices.js';
 import { longest, type Plan, type Source } from './options.js';
 import { Pace } from './pace.js';
 import { Ranker, type Ranking, rankedOf } from './ranking.js';
@@ -43,7 +44,7 @@ interface Sizes {
 /** The first sequences of a session, with a recorded step that computes for them alone. */
 interface Part {
   readonly state: DecoderState;
-  readonly program: Program<Tensor>;
+  readonly recorded: RecordedStep;
 }
 
 /** What else the next steps are to know. */
@@ -200,8 +201,9 @@ export class Session implements Steps {
    */
   async step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
     this.assertUsable();
+    const { state, recorded } = await this.#shrink(tokens.length);
+    this.assertUsable();
     if (order !== null) this.#move(order);
-    const { state, program } = this.#shrink(tokens.length);
     const steps = this.#pace.stepsOf(ahead.steps);
     this.#isFirst = false;
     this.#lengths = this.#lengths.map((length) => length + steps);
@@ -209,8 +211,8 @@ export class Session implements Steps {
     next.set(tokens);
     state.tokens.write(next);
     this.#ranker.setFinished(ahead.finished);
-    for (let slot = 0; slot < steps; slot++) program.run(this.#ranker.scalars(slot, ahead.forbids));
-    const logits = ahead.logits ? program.result : null;
+    for (let slot = 0; slot < steps; slot++) recorded.run(this.#ranker.scalars(slot, ahead.forbids));
+    const logits = ahead.logits ? recorded.result : null;
     return this.#pace.time(steps, (brief) => this.#ranker.read(steps, state.sequences, logits, brief));
   }
 
@@ -220,7 +222,8 @@ export class Session implements Steps {
    */
   async read(contexts: readonly (readonly number[])[], { logits, forbids }: Ahead): Promise<Ranking[]> {
     this.assertUsable();
-    const { state } = this.#shrink(contexts.length);
+    const { state } = await this.#shrink(contexts.length);
+    this.assertUsable();
     const all = Array.from({ length: state.sequences }, (_, i) => (contexts[i] ?? [0]).slice(-state.sizes.capacity));
     this.#lengths.set(all.map(({ length }) => length));
     this.#isFirst = false;
@@ -241,8 +244,8 @@ export class Session implements Steps {
   /** What runs meanwhile is not disturbed: memory is used again only by what is queued later. */
   dispose(): void {
     this.#disposed = true;
-    for (const { state, program } of this.#parts.values()) {
-      program.dispose();
+    for (const { state, recorded } of this.#parts.values()) {
+      recorded.dispose();
       if (state !== this.state) state.dispose();
     }
     this.#reorder?.dispose();
@@ -252,9 +255,11 @@ export class Session implements Steps {
     this.state.dispose();
   }
 
-  #shrink(sequences: number): Part {
-    this.#groups = this.#groupsFor(sequences / this.state.sizes.beams);
-    return this.#part(this.#groups);
+  async #shrink(sequences: number): Promise<Part> {
+    const groups = this.#groupsFor(sequences / this.state.sizes.beams);
+    const part = await this.#part(groups);
+    this.#groups = groups;
+    return part;
   }
 
   /** A few sizes are enough: each is recorded once. */
@@ -262,21 +267,24 @@ export class Session implements Steps {
     return Math.min(this.#groups, 2 ** Math.ceil(Math.log2(groups)));
   }
 
-  #part(groups: number): Part {
-    let part = this.#parts.get(groups);
-    if (part === undefined) {
-      const { model } = this;
-      const isWhole = groups === this.state.sizes.sources;
-      const state = isWhole ? this.state : this.state.first(groups);
-      const record = () =>
-        model.device.record(() => {
-          const logits = model.step(state);
-          this.#ranker.rank(logits, state.tokens);
-          return logits;
-        });
-      part = { state, program: isWhole ? record() : orDispose(state, record) };
-      this.#parts.set(groups, part);
+  async #part(groups: number): Promise<Part> {
+    const known = this.#parts.get(groups);
+    if (known !== undefined) return known;
+    const { model } = this;
+    const isWhole = groups === this.state.sizes.sources;
+    const state = isWhole ? this.state : this.state.first(groups);
+    let recorded: RecordedStep | undefined;
+    try {
+      recorded = await recordStep(model, state, (logits) => this.#ranker.rank(logits, state.tokens));
+      this.assertUsable();
+    } catch (error) {
+      recorded?.dispose();
+      if (!isWhole) state.dispose();
+      this.assertUsable(); // its own error says more than that of a tensor that went with the model
+      throw error;
     }
+    const part = { state, recorded };
+    this.#parts.set(groups, part);
     return part;
   }
 

@@ -151,19 +151,38 @@ export abstract class Model extends Module implements Generative {
     options?: ExtendOptions & { logits?: 'last' | 'every' | undefined },
   ): Tensor;
   extend(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Tensor | null {
-    const decoder = this.#decoderOf('extend', state);
+    const layers = this.extendByLayers(state, tokens, options);
     return inference(this, () => {
+      for (;;) {
+        const { done, value } = layers.next();
+        if (done) return value;
+      }
+    });
+  }
+
+  /** Same as `extend`, yielding after each layer, where the caller can pause. The caller ends the generator. */
+  *extendByLayers(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
+    const decoder = this.#decoderOf('extend', state);
+    const { batch, x, extension, logits } = inference(this, () => {
       const batch = this.toBatch('extend', tokens);
       const { parts, logits } = checkExtension(this, state, batch, options);
-      const positions = this.device.tensor(
-        Int32Array.from(parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i))),
-      );
+      const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
+      const positions = this.device.tensor(Int32Array.from(all));
       const extension = { positions, parts, asSteps: logits === 'every' };
-      const features = decoder.extend(this.embedTarget(batch.ids, positions), extension, state);
-      for (const { sequence, start, count } of parts) state.setLength(sequence, start + count);
-      if (logits === 'none') return null;
-      return this.logitsOf(logits === 'every' ? features : gather(features, this.device.tensor(batch.ends)));
+      return { batch, x: this.embedTarget(batch.ids, positions), extension, logits };
     });
+    const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];
+    try {
+      const features = yield* this.#pausing(decoder.extendByLayers(x, extension, state));
+      own.push(features);
+      for (const { sequence, start, count } of extension.parts) state.setLength(sequence, start + count);
+      if (logits === 'none') return null;
+      return inference(this, () =>
+        this.logitsOf(logits === 'every' ? features : gather(features, this.device.tensor(batch.ends))),
+      );
+    } finally {
+      for (const each of own) each.dispose();
+    }
   }
 
   /**
@@ -176,6 +195,42 @@ export abstract class Model extends Module implements Generative {
       state.advance();
       return this.logitsOf(decoder.step(this.embedTarget(state.tokens, state.positions), state));
     });
+  }
+
+  /** Same as `step`, yielding after each layer, where the caller can pause. The caller ends the generator. */
+  *stepByLayers(state: DecoderState): Generator<Tensor, Tensor> {
+    const decoder = this.#decoderOf('step', state);
+    const x = inference(this, () => {
+      state.advance();
+      return this.embedTarget(state.tokens, state.positions);
+    });
+    let features: Tensor | undefined;
+    try {
+      features = yield* this.#pausing(decoder.stepByLayers(x, state));
+      const last = features;
+      return inference(this, () => this.logitsOf(last));
+    } finally {
+      x.dispose();
+      features?.dispose();
+    }
+  }
+
+  /** Runs each layer in a scope of its own, in inference mode. */
+  *#pausing(layers: Generator<Tensor, Tensor>): Generator<Tensor, Tensor> {
+    let last: Tensor | undefined;
+    try {
+      for (;;) {
+        const { done, value } = inference(this, () => layers.next());
+        if (done) {
+          if (last === value) last = undefined;
+          return value;
+        }
+        last = value;
+        yield value;
+      }
+    } finally {
+      last?.dispose();
+    }
   }
 
   /** Tokens that a source can have; 0 if the model reads none. */

@@ -151,8 +151,10 @@ export class DecoderState {
   /** Says how many tokens one sequence has; the others stay as they are. */
   setLength(sequence: number, length: number): void {
     const one = (counters: Tensor) => counters.columns(sequence, sequence + 1);
-    one(this.positions).write([length - 1]);
-    one(this.lengths).write([length]);
+    this.device.scope(() => {
+      one(this.positions).write([length - 1]);
+      one(this.lengths).write([length]);
+    });
   }
 
   /**
@@ -161,18 +163,14 @@ export class DecoderState {
    */
   copySequence(to: number, from: number, length: number, source: DecoderState = this): void {
     checkCopy(this, source, to, from, length);
-    for (const [i, { self }] of length === 0 ? [] : this.layers.entries()) {
-      const { self: read } = source.layers[i] as LayerCache;
-      const [, slots, cols] = read.shape as readonly [number, number, number];
-      cacheWrite(
-        self,
-        read
-          .rows(from, from + 1)
-          .reshape(slots, cols)
-          .rows(0, length),
-        { row: to, slot: 0 },
-      );
-    }
+    this.device.scope(() => {
+      for (const [i, { self }] of length === 0 ? [] : this.layers.entries()) {
+        const { self: read } = source.layers[i] as LayerCache;
+        const [, slots, cols] = read.shape as readonly [number, number, number];
+        const row = read.rows(from, from + 1).reshape(slots, cols);
+        cacheWrite(self, row.rows(0, length), { row: to, slot: 0 });
+      }
+    });
     this.setLength(to, length);
   }
 

@@ -57,39 +57,54 @@ export class Stack extends Module {
 
   /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
-    x = this.#through(x, state, (layer, before, i) => {
+    const layers = this.#layerByLayer(x, state, (layer, before, i) => {
       hiddenStates?.push(before);
       const y = layer.forward(before, batch, { memory, cache: state?.layers[i] });
       return this.layerDrops[i]?.choose(before, y) ?? y;
     });
+    x = finish(layers);
     hiddenStates?.push(x);
     return x;
   }
 
   /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
   step(x: Tensor, state: DecoderState): Tensor {
-    return this.#through(x, state, (layer, before, i) => layer.step(before, state.layers[i] as LayerCache, state));
+    return finish(this.stepByLayers(x, state));
   }
 
   /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
-    return this.#through(x, state, (layer, before, i) =>
+    return finish(this.extendByLayers(x, extension, state));
+  }
+
+  /** Same as `step`, yielding the output of each layer. */
+  stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
+    return this.#layerByLayer(x, state, (layer, before, i) => layer.step(before, state.layers[i] as LayerCache, state));
+  }
+
+  /** Same as `extend`, yielding the output of each layer. */
+  extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
+    return this.#layerByLayer(x, state, (layer, before, i) =>
       layer.extend(before, extension, state.layers[i] as LayerCache, state),
     );
   }
 
-  /** Where something is written with `state`, what a layer needs on the way is free for the next one, and its input for the one after. */
-  #through(
+  /**
+   * Where a state is written without gradients, each layer's temporary tensors are free for the next layer, and its input
+   * is free for the layer after that.
+   */
+  *#layerByLayer(
     x: Tensor,
     state: DecoderState | undefined,
     run: (layer: TransformerLayer, x: Tensor, i: number) => Tensor,
-  ): Tensor {
+  ): Generator<Tensor, Tensor> {
     for (const [i, layer] of this.layers.entries()) {
       const pass = run.bind(null, layer, x, i);
       const isWriting = state && !x.device.gradientsOn;
       const y = isWriting ? x.device.scope(pass) : pass();
       if (isWriting && i > 0 && y !== x) x.dispose(); // the first one is the caller's
       x = y;
+      yield x;
     }
     return this.#end(x);
   }
@@ -114,5 +129,13 @@ export class Stack extends Module {
   /** Words of keys and values together, of each layer, in a cache of this type. */
   cacheWidths(type: CacheType = 'float32'): readonly number[] {
     return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth(type));
+  }
+}
+
+/** Runs all layers at once. */
+function finish(layers: Generator<Tensor, Tensor>): Tensor {
+  for (;;) {
+    const { done, value } = layers.next();
+    if (done) return value;
   }
 }

@@ -5,6 +5,7 @@ import {
   type BatchedOptions,
   type BatchedToken,
   ContinuousBatching,
+  PromptCache,
   QueueFullError,
 } from '../../src/generate/index.js';
 import type { Transformer } from '../../src/index.js';
@@ -64,6 +65,62 @@ async function alone(model: Transformer, { prompt, options }: ReturnType<typeof 
 const bitsOf = ({ tokens, finishReason }: Answer) => ({ tokens, finishReason });
 
 describe('continuous batching', () => {
+  it('gives the same bits where memory grows with the sequences, and returns most of it afterwards', async () => {
+    const model = makeModel(sizes);
+    const all = requests(24, 3);
+    const expected: Answer[] = [];
+    for (const each of all) expected.push(await alone(model, each));
+    const { used } = device.memory();
+    const batching = new ContinuousBatching(model, { parallel: 16, context: 65, chunk: 5, reserve: false });
+    const initial = device.memory().used - used;
+    const answers = await Promise.all(all.map(({ prompt, options }) => answer(batching, prompt, options)));
+    expect(answers.map(bitsOf)).toEqual(expected.map(bitsOf));
+    const { steps, generatedTokens } = batching.load;
+    expect(generatedTokens).toBeGreaterThan(6 * steps); // most of the steps were for many sequences
+    await batching.close();
+    device.flushSync();
+    expect(device.memory().used - used).toBeLessThan(2 * initial);
+    await batching.dispose();
+    expect(device.memory().used).toBe(used);
+    model.dispose();
+  });
+
+  it('begins with what a cache holds, and leaves there what it read and wrote', async () => {
+    const model = makeModel(sizes);
+    const batching = new ContinuousBatching(model, { parallel: 4, context: 65, reserve: false });
+    const prompt = [3, 4, 5, 6, 7, 8, 9, 10];
+    const options = { maxNewTokens: 6, stopTokens: [] };
+    const [cache, other] = [new PromptCache(model), new PromptCache(model)];
+    const turn = async (to: number[], cache: PromptCache) => {
+      const result = await answer(batching, to, { ...options, cache });
+      return { ...result, tokens: result.tokens.map(({ token }) => token) };
+    };
+    const first = await turn(prompt, cache);
+    expect(cache.tokens).toEqual([...prompt, ...first.tokens.slice(0, -1)]);
+    expect(cache.readCount).toBe(prompt.length);
+    const next = [...prompt, ...first.tokens, 3, 3];
+    const [second, beside] = await Promise.all([turn(next, cache), turn(prompt.toReversed(), other)]);
+    expect(second.cachedTokens).toBe(prompt.length + 5);
+    const own = new PromptCache(model);
+    for (const each of [prompt, next]) {
+      const { sequences } = await model.generate([each], { ...options, cache: own });
+      expect(sequences[0]).toEqual(each === prompt ? first.tokens : second.tokens);
+    }
+    expect((await model.generate([prompt.toReversed()], options)).sequences[0]).toEqual(beside.tokens);
+    // A reader that leaves finds the cache free at once.
+    const stream = batching.stream(prompt, { ...options, cache });
+    await stream.next();
+    await stream.return(undefined as never);
+    expect(cache.isBusy).toBe(false);
+    const running = turn(prompt, cache);
+    expect(() => batching.stream(prompt, { ...options, cache })).toThrow('in use by another generation');
+    cache.dispose();
+    await expect(running).rejects.toThrow('disposed');
+    await expect(turn(prompt, cache)).rejects.toThrow('disposed');
+    await batching.dispose();
+    model.dispose();
+  });
+
   it('gives every request the bits that it gets alone, whatever comes, goes or is cancelled beside it', async () => {
     const model = makeModel(sizes);
     const all = requests(40, 1);
@@ -238,7 +295,7 @@ describe('continuous batching', () => {
     refused({ topLogProbabilities: 21 }).toThrow('expected an integer from 0 to 11');
     refused({}, Array(16).fill(5)).toThrow('longer than');
     refused({ maxNewTokens: 16 }).toThrow('maxNewTokens is 16, expected at most 15');
-    expect(() => new ContinuousBatching(model, { context: 65 })).toThrow("the model's maxLength, 64");
+    expect(() => new ContinuousBatching(model, { context: 66 })).toThrow("the model's maxLength + 1, 65");
     expect(() => new ContinuousBatching(makeModel())).toThrow('the model has an encoder');
     await batching.dispose();
     model.dispose();

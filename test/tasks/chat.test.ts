@@ -1,9 +1,17 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { ContinuousBatching } from '../../src/generate/index.js';
 import { ArgumentError, createDevice, FormatError, Transformer } from '../../src/index.js';
-import { Chat, type ChatModel, type ChatOptions, ContextFullError } from '../../src/tasks/index.js';
+import {
+  Chat,
+  type ChatAnswer,
+  type ChatGenerateOptions,
+  type ChatModel,
+  type ChatOptions,
+  ContextFullError,
+} from '../../src/tasks/index.js';
 import { type ChatMessage, type ChatTool, parseTokenizer } from '../../src/tokenizers/index.js';
 import { Scripted } from './scripted-model.js';
 
@@ -61,6 +69,54 @@ describe('a conversation', () => {
       expect(chat.messages).toEqual(written.slice(1));
     }
     chat.dispose();
+    model.dispose();
+  });
+
+  it('answers overlapping messages in one batch, with the bits that each has alone', async () => {
+    const model = makeModel();
+    const streams = vi.spyOn(ContinuousBatching.prototype, 'stream');
+    const questions = Array.from({ length: 20 }, (_, i) => `Question ${'?'.repeat(i)}`);
+    const options = (i: number): ChatGenerateOptions => ({ maxNewTokens: 24, doSample: i % 2 === 1, seed: i });
+    const turns = async (chat: Chat, i: number) => [
+      await say(chat, questions[i]!, options(i)),
+      await say(chat, 'And?', options(i)),
+      chat.answer,
+    ];
+    const alone: unknown[] = [];
+    for (const i of questions.keys()) {
+      using chat = new Chat(model, { system: `You are number ${i}.` });
+      alone.push(await turns(chat, i));
+    }
+    const used = device.memory().used;
+    streams.mockClear();
+    const chats = questions.map((_, i) => new Chat(model, { system: `You are number ${i}.` }));
+    const together = await Promise.all(chats.map(turns));
+    const cached = (answers: unknown[]) =>
+      answers.map((each) => (each as unknown[]).map((part) => (part as ChatAnswer).cachedTokens ?? part));
+    expect(cached(together).map((each) => each.slice(0, 2))).toEqual(cached(alone).map((each) => each.slice(0, 2)));
+    const batchings = new Set(streams.mock.contexts as ContinuousBatching[]);
+    expect(batchings.size).toBe(1);
+    const { steps, generatedTokens } = [...batchings][0]!.load;
+    expect(generatedTokens).toBeGreaterThan(500);
+    expect(generatedTokens / steps).toBeGreaterThan(8);
+    for (const chat of chats) chat.dispose();
+    await device.flush();
+    expect(device.memory().used).toBeLessThanOrEqual(used);
+    streams.mockRestore();
+    model.dispose();
+  });
+
+  it('does not depend on what other conversations have written', async () => {
+    const model = makeModel();
+    const [one, two] = [new Chat(model), new Chat(model)];
+    await say(one, 'Hello!', short);
+    await say(two, 'Hello!', short);
+    const answer = await say(one, 'Go on.', short);
+    expect(await say(two, 'Go on.', short)).toBe(answer);
+    // A conversation with the same messages reads them; it copies no keys and values that were written.
+    const read = new Chat(model, { messages: one.messages.slice(0, 2) });
+    await say(read, 'Go on.', short);
+    expect(read.answer!.cachedTokens).toBeLessThan(one.answer!.cachedTokens);
     model.dispose();
   });
 

@@ -1,6 +1,6 @@
 import type { DecodingOptions, ExtendOptions, Generative } from '../../src/generate/index.js';
 import type { Device, Tensor } from '../../src/index.js';
-import { DecoderState, type Tokens } from '../../src/nn/index.js';
+import { DecoderState, type PackedTokens, type Tokens } from '../../src/nn/index.js';
 import { embedding } from '../../src/ops/index.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/index.js';
 
@@ -36,7 +36,10 @@ export class Scripted implements Generative {
   restartDecoding = (state: DecoderState) => state.setLengths(new Int32Array(state.sequences));
 
   extend(state: DecoderState, tokens: Tokens, { starts = [0], logits }: ExtendOptions = {}): Tensor | null {
-    const end = (starts[0] as number) + (tokens as number[][])[0]!.length;
+    const { length: count } = Array.isArray(tokens)
+      ? (tokens as number[][])[0]!
+      : [...((tokens as PackedTokens).ids as number[])];
+    const end = (starts[0] as number) + count;
     state.setLength(0, end);
     if (logits === 'none') return null;
     const text = this.#texts.shift() ?? [];

@@ -1,5 +1,6 @@
 import type { FinishReason } from '../generate-options.js';
 import type { Plan } from '../options.js';
+import type { PromptCache } from '../prompt-cache.js';
 import { needsLogits, type Ranking, stepsWithLogits } from '../ranking.js';
 import { TokenSearch } from '../search.js';
 
@@ -32,7 +33,12 @@ export class BatchedSequence {
   /** Tokens whose keys and values lie in its row once what is queued has run. */
   read = 0;
   cachedTokens = 0;
+  sharable = Number.POSITIVE_INFINITY;
+  /** Resolves when the sequence has left its row, and its cache is free. */
+  readonly left: Promise<void>;
+  #leave = () => {};
   #ended = false;
+  #isBroken = false;
   readonly #search: TokenSearch;
   readonly #generated: number[] = [];
   readonly #withLogits: boolean;
@@ -42,13 +48,29 @@ export class BatchedSequence {
     readonly client: string,
     private readonly top: number,
     private readonly listener: Listener,
+    /** Holds what was read before, and receives what is in the row at the end. Already acquired. */
+    readonly cache: PromptCache | null,
   ) {
+    this.left = new Promise((resolve) => {
+      this.#leave = resolve;
+    });
     const input = plan.inputs[0] as Plan['inputs'][number];
     this.prompt = input.prompt;
     this.#search = new TokenSearch(plan);
     // The engine passes over no tokens for one sequence alone.
     const passesOver = plan.suppressTokens.length > 0 || plan.minNewTokens > 0 || input.prefix.length > 0;
     this.#withLogits = needsLogits(plan) || passesOver;
+  }
+
+  /** The tokens whose keys and values are in the row. */
+  get tokensInRow(): readonly number[] {
+    return [...this.prompt, ...this.#generated].slice(0, this.read);
+  }
+
+  /** Says that the row is free. */
+  hasLeft(): void {
+    this.cache?.release();
+    this.#leave();
   }
 
   /** Whether nobody waits for it any more, or it is complete. */
@@ -94,6 +116,16 @@ export class BatchedSequence {
     this.#ended = true;
     const finishReason = this.#search.hypotheses()[0]?.[0]?.reason as FinishReason;
     this.listener.end({ finishReason, cachedTokens: this.cachedTokens });
+  }
+
+  /** As `fail`, where the contents of the row are lost, too. */
+  breakOff(error: unknown): void {
+    this.#isBroken = true;
+    this.fail(error);
+  }
+
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   fail(error: unknown): void {

@@ -8,20 +8,25 @@
 
 import { checkOptions, checkSignal } from '../../core/check.js';
 import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
+import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
-import { giveWay } from '../give-way.js';
+import { commonLength } from '../prompt-cache.js';
 import { type BatchedResult, BatchedSequence, type BatchedToken, type Listener } from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
 import { type BatchedOptions, type BatchingOptions, planFor } from './options.js';
-import { type Pass, Passes, type RankingOf } from './passes.js';
-import { Rows } from './rows.js';
+import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
+import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
 /** How many chunks are read at once at most, where few or none wait for a next token. */
 const MOST_CHUNKS = 8;
 /** Tokens of a prompt that are worth a turn. */
 const LEAST_CHUNK = 16;
+/** Tokens of a row at first, where memory grows with the sequences. */
+const FIRST_CAPACITY = 64;
+/** Rows up to which memory is kept when nothing runs, where it grows with the sequences. */
+const MAX_IDLE_ROWS = 4;
 
 /** Requests that wait are as many as may: try again later. */
 export class QueueFullError extends SimdformerError {
@@ -77,6 +82,8 @@ export class ContinuousBatching {
   readonly #model: Generative;
   readonly #maxWaiting: number;
   readonly #chunk: number;
+  readonly #limit: Room;
+  readonly #initial: Room;
   readonly #passes: Passes;
   readonly #rows: Rows<BatchedSequence>;
   readonly #queue = new FairQueue<BatchedSequence>();
@@ -98,16 +105,19 @@ export class ContinuousBatching {
       context: 'count',
       maxWaiting: 'whole',
       chunk: 'count',
+      reserve: 'boolean',
       cache: CACHE_TYPES,
     });
     const { parallel = 8, context = Math.min(model.maxLength, 2048), maxWaiting = 64, chunk = 128 } = options;
+    const { reserve = true } = options;
     if (model.decoder === null || model.maxSourceLength) {
       const has = model.decoder === null ? 'no decoder' : 'an encoder';
       throw new ArgumentError(`ContinuousBatching: the model has ${has}, expected one that goes on from prompts`);
     }
-    if (context < 2 || context > model.maxLength)
+    // The last token of an answer is never read, so a sequence may have one more than the model reads.
+    if (context < 2 || context > model.maxLength + 1)
       throw new ArgumentError(
-        `ContinuousBatching: context is ${context}, expected from 2 to the model's maxLength, ${model.maxLength}`,
+        `ContinuousBatching: context is ${context}, expected from 2 to the model's maxLength + 1, ${model.maxLength + 1}`,
       );
     const most = maxCacheRows(model.device);
     if (parallel > most) throw new ArgumentError(`ContinuousBatching: parallel is ${parallel}, at most ${most}`);
@@ -115,9 +125,11 @@ export class ContinuousBatching {
     this.parallel = parallel;
     this.context = context;
     this.#maxWaiting = maxWaiting;
-    this.#rows = new Rows(parallel);
     this.#chunk = chunk;
-    this.#passes = new Passes(model, parallel, context, options.cache);
+    this.#limit = { rows: parallel, capacity: context - 1 };
+    this.#initial = reserve ? this.#limit : { rows: 1, capacity: Math.min(FIRST_CAPACITY, context - 1) };
+    this.#rows = new Rows(this.#initial.rows);
+    this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
   }
 
   get load(): BatchingLoad {
@@ -152,12 +164,14 @@ export class ContinuousBatching {
       const message = `${this.#queue.size} requests are waiting, more are not taken`;
       throw new QueueFullError(message, this.#waitForPlace());
     }
-    return plans.map(({ plan, client, top }, i) => {
+    for (const { cache } of plans) cache?.acquire(this.#model);
+    return plans.map(({ plan, client, top, cache }, i) => {
       const tokens = new TokenStream();
-      const sequence = new BatchedSequence(plan, client, top, this.#listener(tokens));
+      const sequence = new BatchedSequence(plan, client, top, this.#listener(tokens), cache);
       this.#queue.push(sequence);
       this.#start();
-      return tokens.read(requests[i]?.options?.signal, (reason) => this.#leave(sequence, reason));
+      const { signal } = requests[i]?.options ?? {};
+      return tokens.read(signal, (reason) => this.#leave(sequence, reason), sequence.left);
     });
   }
 
@@ -186,7 +200,8 @@ export class ContinuousBatching {
   async dispose(): Promise<void> {
     this.#closing = this.#disposed = true;
     const error = new DisposedError('ContinuousBatching: it was disposed of meanwhile');
-    for (const sequence of [...this.#queue, ...this.#rows.active.map(([, each]) => each)]) sequence.fail(error);
+    for (const sequence of [...this.#queue]) this.#leave(sequence, error);
+    for (const [, sequence] of this.#rows.active) sequence.fail(error);
     await this.#running;
     this.#passes.dispose();
   }
@@ -198,7 +213,7 @@ export class ContinuousBatching {
 
   #leave(sequence: BatchedSequence, reason: unknown): void {
     sequence.fail(reason);
-    this.#queue.delete(sequence);
+    if (this.#queue.delete(sequence)) sequence.hasLeft();
   }
 
   #start(): void {
@@ -211,22 +226,27 @@ export class ContinuousBatching {
   async #run(): Promise<void> {
     await null; // those that come together begin together
     for (;;) {
-      this.#release();
-      this.#admit();
-      if (this.#rows.used === 0) {
-        this.#tell();
-        return this.#forget();
-      }
       try {
+        await this.#release();
+        await this.#admit();
+        if (this.#rows.used === 0) break;
         await this.#turn();
       } catch (error) {
         this.#tell();
-        for (const [, sequence] of this.#rows.active) sequence.fail(error);
+        for (const [, sequence] of this.#rows.active) sequence.breakOff(error);
         this.#rows.clear();
         this.#forget();
       }
-      if (this.#passes.areBrief) await giveWay(); // others let events in while they run
+      if (this.#passes.areBrief) await yieldToEventLoop(); // others let events in while they run
     }
+    this.#tell();
+    this.#forget();
+    if (this.#passes.room.rows > Math.max(MAX_IDLE_ROWS, this.#initial.rows)) await this.#shrink();
+  }
+
+  async #shrink(): Promise<void> {
+    await this.#passes.resize(this.#initial, []);
+    this.#rows.reset(this.#initial.rows);
   }
 
   #tell(): void {
@@ -234,35 +254,86 @@ export class ContinuousBatching {
   }
 
   /** Frees the rows of sequences that have ended, and closes the gaps that they leave. */
-  #release(): void {
-    for (const [row, sequence] of this.#rows.active) if (sequence.ended) this.#rows.release(row);
+  async #release(): Promise<void> {
+    for (const [row, sequence] of this.#rows.active) {
+      if (sequence.cache?.isDisposed) sequence.fail(new DisposedError('generate: the cache was disposed of meanwhile'));
+      if (!sequence.ended) continue;
+      await this.#remember(row, sequence);
+      this.#rows.release(row);
+      sequence.hasLeft();
+    }
     const exchanges = this.#rows.exchanges();
     if (exchanges.length > 0) this.#passes.exchange(exchanges);
   }
 
+  /** Copies a row to the cache of its sequence. */
+  async #remember(row: number, { cache, tokensInRow, isBroken, prompt, sharable }: BatchedSequence): Promise<void> {
+    if (cache === null || cache.isDisposed || isBroken) return;
+    await yieldToEventLoop();
+    const tokens = tokensInRow.slice(0, this.#limit.capacity - 1); // see Passes.step
+    try {
+      cache.copyFrom(this.#passes.state, row, tokens, Math.min(tokens.length, prompt.length, sharable));
+    } catch {
+      // Without memory for it, the cache is empty, and the next prompt is read from its beginning.
+    }
+  }
+
   /** Gives free rows to requests that wait. */
-  #admit(): void {
+  async #admit(): Promise<void> {
     const running = (client: string) => this.#rows.active.filter(([, each]) => each.client === client).length;
     const isReady = ({ prompt }: BatchedSequence) => !this.#rows.isBeingRead(prompt);
     while (this.#rows.used < this.parallel) {
       const sequence = this.#queue.shift(running, isReady);
       if (sequence === undefined) return;
-      const { row, from, common } = this.#rows.place(sequence.prompt);
-      if (from !== row) this.#passes.copy(row, from, common);
-      sequence.read = sequence.cachedTokens = common;
-      this.#counts.cachedTokens += common;
-      this.#rows.take(row, sequence, common);
+      try {
+        await this.#place(sequence);
+      } catch (error) {
+        sequence.fail(error);
+        sequence.hasLeft();
+      }
     }
+  }
+
+  /** Gives a row to a sequence, with the beginning that a row or its cache has in common with it. */
+  async #place(sequence: BatchedSequence): Promise<void> {
+    const { prompt, cache } = sequence;
+    await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length);
+    if (sequence.ended) return sequence.hasLeft();
+    const { row, from, common } = this.#rows.place(prompt);
+    const own = cache === null ? 0 : Math.min(commonLength(cache.tokens, prompt), prompt.length - 1);
+    if (cache !== null && own > common) {
+      cache.copyTo(this.#passes.state, row, own);
+      if (own > cache.readCount) sequence.sharable = cache.readCount;
+    } else if (from !== row) this.#passes.copy(row, from, common);
+    sequence.read = sequence.cachedTokens = Math.max(own, common);
+    this.#counts.cachedTokens += sequence.read;
+    this.#rows.take(row, sequence, sequence.read);
+    await yieldToEventLoop();
+  }
+
+  /** Makes room for so many sequences, one of which has `length` tokens. Throws OutOfMemoryError. */
+  async #fit(sequences: number, length: number): Promise<void> {
+    const { rows, capacity } = this.#passes.room;
+    const limit = this.#limit;
+    const enough = sequences <= rows ? rows : Math.min(limit.rows, sizeFor(sequences));
+    const longEnough = length <= capacity ? capacity : Math.min(limit.capacity, sizeFor(length));
+    if (enough === rows && longEnough === capacity) return;
+    await this.#passes.resize({ rows: enough, capacity: longEnough }, this.#rows.held);
+    this.#rows.grow(enough);
   }
 
   /** Reads some of the prompts, and one more token of every sequence whose prompt is read. */
   async #turn(): Promise<void> {
     const writing = this.#rows.active.filter(([, { isWriting }]) => isWriting);
-    const reading = this.#ahead ?? this.#read(writing.length);
+    await this.#fit(0, Math.max(0, ...writing.map(([, { read }]) => read + 1)));
+    const reading = this.#ahead ?? (await this.#read(writing.length));
     this.#ahead = null;
     const step =
       writing.length > 0
-        ? this.#passes.step(writing.map(([row, { next, read }]) => ({ row, token: next, length: read })))
+        ? await this.#passes.step(
+            writing.map(([row, { next, read }]) => ({ row, token: next, length: read })),
+            this.#rows.held,
+          )
         : null;
     const choosing = [
       ...(reading?.pass ? [[reading.pass, reading.finishing] as const] : []),
@@ -273,18 +344,20 @@ export class ContinuousBatching {
     );
     run.catch(() => {}); // awaited below, if what is next can be queued
     // To queue what is read next takes as long as some steps: meanwhile this turn runs.
-    this.#ahead = this.#read(writing.length + (reading?.finishing.length ?? 0));
     this.#tell();
+    this.#ahead = await this.#read(writing.length + (reading?.finishing.length ?? 0));
     const rankings = await run;
     for (const [, sequence] of writing) sequence.read++;
     if (step) this.#counts.steps++;
     for (const [pass, [, sequences]] of choosing.entries())
-      for (const [i, sequence] of sequences)
+      for (const [i, sequence] of sequences) {
+        await yieldToEventLoop();
         if (!sequence.ended) sequence.choose((rankings[pass] as RankingOf)(i, sequence.wantsLogits));
+      }
   }
 
   /** Queues the reading of some of the prompts, beside `writing` sequences whose prompts are read; null if none is left. */
-  #read(writing: number): Reading | null {
+  async #read(writing: number): Promise<Reading | null> {
     const unread = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
     if (unread.length === 0) return null;
     const most = Math.max(1, Math.min(MOST_CHUNKS, Math.floor(unread.length / writing))); // all where none writes
@@ -292,7 +365,7 @@ export class ContinuousBatching {
     const finishing = chunks.flatMap(([, sequence, count], place) =>
       sequence.unread === count ? [[place, sequence] as const] : [],
     );
-    const pass = this.#passes.read(
+    const pass = await this.#passes.read(
       chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
       finishing.length > 0,
     );

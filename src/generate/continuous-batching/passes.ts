@@ -1,13 +1,14 @@
 import { ArgumentError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
-import type { Program } from '../../core/program.js';
 import { Tensor } from '../../core/tensor.js';
+import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { DecoderState } from '../../nn/decoder-state.js';
 import { inference } from '../../nn/module.js';
 import { packed } from '../../nn/token-batch.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type BestTokens, topKInto } from '../../ops/top-k.js';
 import type { Generative } from '../generative.js';
+import { extendInSlices, type RecordedStep, recordStep } from '../in-slices.js';
 import { Ranking } from '../ranking.js';
 import { MOST_TOP } from './options.js';
 import { sizeFor } from './rows.js';
@@ -43,27 +44,68 @@ export type RankingOf = (i: number, withLogits: boolean) => Ranking;
 interface Step {
   readonly state: DecoderState;
   readonly best: BestTokens;
-  readonly program: Program<Tensor>;
+  readonly recorded: RecordedStep;
+}
+
+/** How much a state has room for. */
+export interface Room {
+  readonly rows: number;
+  /** Tokens of a row. */
+  readonly capacity: number;
 }
 
 /** The passes of a model over the rows of one decoder state. */
 export class Passes {
-  readonly #state: DecoderState;
+  #state: DecoderState;
+  #room: Room;
   /** By the rows that they compute for. */
   readonly #steps = new Map<number, Step>();
   readonly #bestOfChunks: BestTokens;
   /** Milliseconds that the latest took. */
   #pace = Number.POSITIVE_INFINITY;
 
+  /** `limit`: the most that `resize` can ask for. */
   constructor(
     private readonly model: Generative,
-    private readonly rows: number,
-    private readonly context: number,
-    cache: CacheType | undefined,
+    room: Room,
+    private readonly limit: Room,
+    private readonly cache: CacheType | undefined,
   ) {
     if (!model.extend) throw new ArgumentError('ContinuousBatching: the model has no extend(), to read prompts by');
-    this.#state = inference(model, () => model.startDecoding({ sequences: rows, maxLength: context, cache }));
-    this.#bestOfChunks = orDispose(this.#state, () => this.#bestOf(rows));
+    this.#room = room;
+    this.#state = this.#newState(room);
+    this.#bestOfChunks = orDispose(this.#state, () => this.#bestOf(limit.rows));
+  }
+
+  get room(): Room {
+    return this.#room;
+  }
+
+  get state(): DecoderState {
+    return this.#state;
+  }
+
+  #newState({ rows, capacity }: Room): DecoderState {
+    const { model, cache, limit } = this;
+    const sizes = { sequences: rows, maxLength: capacity, textLength: limit.capacity, cache };
+    return model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
+  }
+
+  /** Makes room for more or fewer rows and tokens; `held` rows keep their tokens. Throws OutOfMemoryError. */
+  async resize(room: Room, held: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
+    const state = this.#newState(room);
+    try {
+      for (const [row, tokens] of held) {
+        state.copySequence(row, row, tokens, this.#state);
+        await yieldToEventLoop();
+      }
+    } catch (error) {
+      state.dispose();
+      throw error;
+    }
+    this.#disposeSteps();
+    this.#state.dispose();
+    [this.#state, this.#room] = [state, room];
   }
 
   /** Whether they are too short for the event loop to get to anything meanwhile. */
@@ -79,20 +121,21 @@ export class Passes {
   /** Lets the rows of each pair have what the other has. */
   exchange(pairs: readonly (readonly [number, number])[]): void {
     const { device } = this.model;
-    const order = Int32Array.from({ length: this.rows }, (_, row) => row);
-    const lengths = new Int32Array(this.rows);
+    const { rows, capacity } = this.#room;
+    const order = Int32Array.from({ length: rows }, (_, row) => row);
+    const lengths = new Int32Array(rows);
     for (const [a, b] of pairs) {
       [order[a], order[b]] = [b, a];
-      lengths[a] = lengths[b] = this.context;
+      lengths[a] = lengths[b] = capacity;
     }
     this.#state.lengths.write(lengths);
     device.scope(() => this.#state.reorder(device.tensor(order)));
   }
 
   /** Queues the reading of parts of prompts; what follows them is found if `finishes`. */
-  read(chunks: readonly Chunk[], finishes: boolean): Pass | null {
-    const { model } = this;
-    const logits = model.extend?.(this.#state, packed(chunks.map(({ tokens }) => tokens)), {
+  async read(chunks: readonly Chunk[], finishes: boolean): Promise<Pass | null> {
+    const tokens = packed(chunks.map(({ tokens }) => tokens));
+    const logits = await extendInSlices(this.model, this.#state, tokens, {
       sequences: chunks.map(({ row }) => row),
       starts: chunks.map(({ start }) => start),
       logits: finishes ? 'last' : 'none',
@@ -102,25 +145,28 @@ export class Passes {
     return { best: this.#bestOfChunks, logits, isOwn: true };
   }
 
-  /** Queues a step of some rows: the pass has all rows up to the last of them. */
-  step(next: readonly NextToken[]): Pass {
-    const { rows, context } = this;
-    // What no row goes on with is written to its last place, which is nobody's, and attends to one token.
+  /**
+   * Queues a step of some rows; the pass has all rows up to the last of them. `held`: tokens that other rows hold.
+   */
+  async step(next: readonly NextToken[], held: readonly (readonly [row: number, tokens: number])[]): Promise<Pass> {
+    const { rows, capacity } = this.#room;
+    const extent = next.reduce((most, { row }) => Math.max(most, row + 1), 0);
+    const { recorded, best } = await this.#stepFor(Math.min(sizeFor(extent), rows));
     const tokens = new Int32Array(rows);
-    const positions = new Int32Array(rows).fill(context - 2);
+    // A row that does not go on attends to one token, and writes to its next free place, which is read or written later. A
+    // full row loses its last token, which `Rows` and caches never take from a full row.
+    const positions = new Int32Array(rows).fill(-1);
+    for (const [row, count] of held) positions[row] = Math.min(count, capacity - 1) - 1;
     const lengths = new Int32Array(rows);
-    let extent = 0;
     for (const { row, token, length } of next) {
       tokens[row] = token;
       positions[row] = length - 1;
       lengths[row] = length;
-      extent = Math.max(extent, row + 1);
     }
     this.#state.tokens.write(tokens);
     this.#state.positions.write(positions);
     this.#state.lengths.write(lengths);
-    const { program, best } = this.#stepFor(Math.min(sizeFor(extent), rows));
-    return { best, logits: program.run(), isOwn: false };
+    return { best, logits: recorded.run(), isOwn: false };
   }
 
   /** Runs what is queued: the rankings of each pass, with logits of those that want them. */
@@ -160,14 +206,18 @@ export class Passes {
   }
 
   dispose(): void {
-    for (const { state, program, best } of this.#steps.values()) {
-      program.dispose();
+    this.#disposeSteps();
+    for (const tensor of Object.values(this.#bestOfChunks)) tensor.dispose();
+    this.#state.dispose();
+  }
+
+  #disposeSteps(): void {
+    for (const { state, recorded, best } of this.#steps.values()) {
+      recorded.dispose();
       for (const tensor of Object.values(best)) tensor.dispose();
       if (state !== this.#state) state.dispose();
     }
     this.#steps.clear();
-    for (const tensor of Object.values(this.#bestOfChunks)) tensor.dispose();
-    this.#state.dispose();
   }
 
   #bestOf(rows: number): BestTokens {
@@ -180,17 +230,13 @@ export class Passes {
     }));
   }
 
-  #stepFor(rows: number): Step {
+  async #stepFor(rows: number): Promise<Step> {
     const known = this.#steps.get(rows);
     if (known !== undefined) return known;
-    const state = rows === this.rows ? this.#state : this.#state.first(rows);
+    const state = rows === this.#room.rows ? this.#state : this.#state.first(rows);
     const best = this.#bestOf(rows);
-    const program = this.model.device.record(() => {
-      const logits = this.model.step(state);
-      topKInto(logits, best);
-      return logits;
-    });
-    const step = { state, best, program };
+    const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best));
+    const step = { state, best, recorded };
     this.#steps.set(rows, step);
     return step;
   }

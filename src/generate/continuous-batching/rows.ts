@@ -2,6 +2,10 @@
 export interface Occupant {
   /** Tokens that it begins with. */
   readonly prompt: readonly number[];
+  /** Tokens whose keys and values are in the row once all queued commands have run. */
+  readonly read: number;
+  /** Leading tokens of the prompt that other sequences may copy. */
+  readonly sharable: number;
 }
 
 interface Row<Sequence> {
@@ -29,11 +33,32 @@ export interface Place {
  * its prefix until another sequence needs the place.
  */
 export class Rows<Sequence extends Occupant> {
-  readonly #rows: Row<Sequence>[];
+  readonly #rows: Row<Sequence>[] = [];
   #clock = 0;
 
-  constructor(readonly count: number) {
-    this.#rows = Array.from({ length: count }, () => ({ occupant: null, prompt: [], kept: 0, usedAt: -1 }));
+  constructor(count: number) {
+    this.grow(count);
+  }
+
+  get count(): number {
+    return this.#rows.length;
+  }
+
+  /** Adds rows up to `count`. */
+  grow(count: number): void {
+    while (this.count < count) this.#rows.push({ occupant: null, prompt: [], kept: 0, usedAt: -1 });
+  }
+
+  /** Removes all rows behind the first `count`, and all prefixes. No row may be in use. */
+  reset(count: number): void {
+    this.#rows.length = 0;
+    this.grow(count);
+  }
+
+  /** Rows that hold tokens, and how many. */
+  get held(): [row: number, tokens: number][] {
+    const held = this.#rows.map(({ occupant, kept }, i): [number, number] => [i, occupant ? occupant.read : kept]);
+    return held.filter(([, tokens]) => tokens > 0);
   }
 
   /** Rows in use, in order. */
@@ -76,12 +101,14 @@ export class Rows<Sequence extends Occupant> {
 
   /** `kept` tokens of its prompt lie there. */
   take(row: number, occupant: Sequence, kept: number): void {
-    Object.assign(this.#of(row), { occupant, prompt: occupant.prompt, kept, usedAt: this.#clock++ });
+    Object.assign(this.#of(row), { occupant, prompt: occupant.prompt, usedAt: this.#clock++ });
+    this.keep(row, kept);
   }
 
   /** Says how much of its prompt lies in a row by now. */
   keep(row: number, kept: number): void {
-    this.#of(row).kept = kept;
+    const of = this.#of(row);
+    of.kept = Math.min(kept, of.occupant?.sharable ?? kept);
   }
 
   release(row: number): void {
@@ -91,7 +118,10 @@ export class Rows<Sequence extends Occupant> {
   /** Whether a row is about to have more of a prompt than any has by now: who waits for that need not read it again. */
   isBeingRead(prompt: readonly number[]): boolean {
     const soon = this.#rows.map((row) =>
-      commonLength({ ...row, kept: row.occupant ? row.prompt.length : row.kept }, prompt),
+      commonLength(
+        { ...row, kept: row.occupant ? Math.min(row.prompt.length, row.occupant.sharable) : row.kept },
+        prompt,
+      ),
     );
     const now = this.#rows.map((row) => commonLength(row, prompt));
     return Math.max(...soon) - Math.max(...now) >= WORTH_WAITING;

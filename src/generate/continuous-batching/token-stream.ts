@@ -22,20 +22,25 @@ export class TokenStream {
     this.#wake?.();
   }
 
-  /** All of it. `leave` is called with a reason if the reader goes, or `signal` says so, before the end. */
+  /**
+   * All of it. `leave` is called with a reason if the reader goes, or `signal` says so, before the end. The stream ends
+   * once `left` has resolved.
+   */
   read(
     signal: AbortSignal | undefined,
     leave: (reason: unknown) => void,
+    left: Promise<void>,
   ): AsyncGenerator<BatchedToken, BatchedResult, void> {
     const abort = () => leave(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true }); // now, not when the first token is asked for
     return this.#all(() => {
       signal?.removeEventListener('abort', abort);
       leave(new DOMException('The reader has left', 'AbortError'));
+      return left;
     });
   }
 
-  async *#all(end: () => void): AsyncGenerator<BatchedToken, BatchedResult, void> {
+  async *#all(end: () => Promise<void>): AsyncGenerator<BatchedToken, BatchedResult, void> {
     try {
       for (;;) {
         const tokens = this.#tokens;
@@ -49,7 +54,7 @@ export class TokenStream {
         });
       }
     } finally {
-      end();
+      await end();
     }
   }
 }

@@ -1,11 +1,11 @@
 import { checkNumber, isCount } from '../../core/check.js';
 import { ArgumentError, DisposedError, FormatError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
-import { stream } from '../../generate/generate.js';
-import type { FinishReason } from '../../generate/generate-options.js';
-import type { Generative } from '../../generate/generative.js';
+import { checkHooks, stream, withFormat } from '../../generate/generate.js';
+import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import { commonLength, PromptCache } from '../../generate/prompt-cache.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
+import { answerInBatch, canJoin, join, leave, share } from './batched-chats.js';
 import {
   type ChatAnswer,
   type ChatGenerateOptions,
@@ -20,12 +20,6 @@ import { checkSavedChat, type SavedChat, savedChat } from './saved-chat.js';
 import { stopsOf } from './stops.js';
 import { TextStream } from './text-stream.js';
 import { CALL_MARKS, CallFilter, parseToolCalls } from './tool-calls.js';
-
-/** Tokens that are worth copying from another conversation instead of reading them. */
-const WORTH_SHARING = 16;
-
-/** The conversations with each model: those that begin alike read that once. */
-const conversations = new WeakMap<Generative, Set<PromptCache>>();
 
 /**
  * A conversation with a model. Template, stop tokens and settings of generation are the model's; what it has read and
@@ -55,11 +49,9 @@ export class Chat {
     const { messages = [], ...others } = checkChatOptions(model, options);
     this.#options = others;
     this.#messages = messages.length > 0 ? [...messagesOf(messages)] : [];
-    const template = options.chatTemplate ?? JSON.stringify(model.tokenizer?.chatTemplate);
-    this.#stops = stopsOf(model, template);
-    this.#cache = new PromptCache(model, { maxLength: options.maxLength, cache: options.cache });
-    const known = conversations.get(model) ?? new Set();
-    conversations.set(model, known.add(this.#cache));
+    this.#stops = stopsOf(model, others.chatTemplate);
+    this.#cache = new PromptCache(model, { maxLength: others.maxLength, cache: others.cache });
+    join(model, this.#cache);
   }
 
   /** What was said, without the system's message, as templates take it. */
@@ -115,61 +107,86 @@ export class Chat {
       maxLength,
       this.#wanted(generation),
     );
-    this.#share(context.ids);
-    const cachedTokens = commonLength(this.#cache.tokens, context.ids);
+    share(this.model, this.#cache, context.ids);
+    const cachedTokens = Math.min(commonLength(this.#cache.tokens, context.ids), context.ids.length - 1);
+    const ids: number[] = [];
+    const answer: Answering = { messages, context, ids, finishReason: null, cachedTokens };
     const hasTools = (this.#options.tools?.length ?? 0) > 0;
     const [text, filter] = [new TextStream(tokenizer), hasTools ? new CallFilter() : null];
     const marks = new Set(hasTools ? CALL_MARKS.map((mark) => tokenizer.tokenToId(mark)) : []);
     const pass = (piece: string) => filter?.push(piece) ?? piece;
-    const ids: number[] = [];
-    let finishReason: FinishReason | null = null;
-    const done = () => this.#finish(messages, context, ids, finishReason ?? 'length', cachedTokens);
+    const tokens = this.#tokens(context.ids, generation);
     try {
-      const room = maxLength - context.ids.length + 1;
-      const own = this.model.generationConfig?.maxNewTokens ?? Number.POSITIVE_INFINITY;
-      const maxNewTokens = generation.maxNewTokens ?? Math.min(room, own);
-      const events = stream(this.model, [context.ids], {
-        ...{ stopTokens: this.#stops, ...generation, maxNewTokens: Math.min(room, maxNewTokens) },
-        cache: this.#cache,
-      });
       for (;;) {
-        const event = await events.next();
-        if (event.done) {
-          finishReason = event.value.finishReasons[0] as FinishReason;
+        const { value, done } = await tokens.next();
+        if (done) {
+          Object.assign(answer, value);
           break;
         }
-        const { token } = event.value;
-        ids.push(token);
-        if (marks.has(token)) filter?.close();
-        const piece = pass(text.push(token));
-        if (piece === '') continue;
-        let isLeft = true;
-        try {
-          yield piece;
-          isLeft = false;
-        } finally {
-          if (isLeft) await events.return(undefined as never);
-        }
+        ids.push(value);
+        if (marks.has(value)) filter?.close();
+        const piece = pass(text.push(value));
+        if (piece !== '') yield piece;
       }
       const rest = pass(text.end());
       if (rest !== '') yield rest;
     } finally {
-      if (finishReason === null && ids.length > 0) done();
+      await tokens.return(undefined as never); // frees the cache if the reader has left
+      if (answer.finishReason === null && ids.length > 0) this.#finish(answer);
     }
-    const answer = done();
-    const held = answer.toolCalls.length > 0 ? '' : (filter?.end() ?? '');
+    const finished = this.#finish(answer);
+    const held = finished.toolCalls.length > 0 ? '' : (filter?.end() ?? '');
     if (held !== '') yield held;
-    return answer;
+    return finished;
   }
 
-  /** Takes what was written for the answer. */
-  #finish(
-    messages: readonly ChatMessage[],
-    context: Context,
-    ids: readonly number[],
-    finishReason: FinishReason,
-    cachedTokens: number,
-  ): ChatAnswer {
+  /** The tokens of an answer to `ids`, in one batch with those of other conversations. */
+  async *#tokens(ids: readonly number[], generation: ChatGenerateOptions): AsyncGenerator<number, TokensEnd, void> {
+    const room = this.#cache.maxLength - ids.length + 1;
+    const own = this.model.generationConfig?.maxNewTokens ?? Number.POSITIVE_INFINITY;
+    const maxNewTokens = Math.min(room, generation.maxNewTokens ?? Math.min(room, own));
+    const options: GenerateOptions = { stopTokens: this.#stops, ...generation, maxNewTokens };
+    checkHooks(options);
+    const isBatched = options.draft === undefined && canJoin(this.model);
+    return yield* isBatched ? this.#batchedTokens(ids, options) : this.#ownTokens(ids, options);
+  }
+
+  async *#batchedTokens(ids: readonly number[], options: GenerateOptions): AsyncGenerator<number, TokensEnd, void> {
+    const { responseFormat } = options;
+    const { onToken, ...batched } =
+      responseFormat === undefined ? options : await withFormat(this.model, responseFormat, options);
+    const { draft: _, cache: __, ...others } = batched;
+    const answer = answerInBatch(this.model, this.#cache, ids, others);
+    try {
+      for (;;) {
+        const { value, done } = await answer.next();
+        if (done) return value;
+        const { token, logProbability } = value;
+        await onToken?.({ sequence: 0, token, logProbability });
+        yield token;
+      }
+    } finally {
+      await answer.return(undefined as never);
+    }
+  }
+
+  /** The same without other conversations: with guesses, or with a model whose states cannot be shared. */
+  async *#ownTokens(ids: readonly number[], options: GenerateOptions): AsyncGenerator<number, TokensEnd, void> {
+    const cachedTokens = Math.min(commonLength(this.#cache.tokens, ids), ids.length - 1);
+    const events = stream(this.model, [[...ids]], { ...options, cache: this.#cache });
+    try {
+      for (;;) {
+        const { value, done } = await events.next();
+        if (done) return { finishReason: value.finishReasons[0] as FinishReason, cachedTokens };
+        yield value.token;
+      }
+    } finally {
+      await events.return(undefined as never);
+    }
+  }
+
+  /** Adds an answer to the conversation. */
+  #finish({ messages, context, ids, finishReason, cachedTokens }: Answering): ChatAnswer {
     const { tools = [] } = this.#options;
     const decode = (skipSpecial: boolean) => this.model.tokenizer?.decode(ids, { skipSpecial }) ?? '';
     const names = tools.map(({ function: { name } }) => name);
@@ -187,9 +204,9 @@ export class Chat {
     this.#answer = {
       text: said,
       toolCalls: calls,
-      finishReason,
+      finishReason: finishReason ?? 'length',
       promptTokens: context.ids.length,
-      cachedTokens: Math.min(cachedTokens, context.ids.length - 1),
+      cachedTokens,
       newTokens: ids.length,
       hiddenTurns: context.hiddenTurns,
     };
@@ -200,19 +217,6 @@ export class Chat {
   #wanted({ maxNewTokens }: ChatGenerateOptions): number {
     const { maxLength } = this.#cache;
     return Math.min(maxNewTokens ?? Math.ceil(maxLength / 16), maxLength);
-  }
-
-  /** Takes the beginning from another conversation that is alike, if that is worth it. */
-  #share(ids: readonly number[]): void {
-    const own = commonLength(this.#cache.tokens, ids);
-    let best: PromptCache | null = null;
-    let most = own + WORTH_SHARING;
-    for (const other of conversations.get(this.model) ?? []) {
-      const isOther = other !== this.#cache && other.type === this.#cache.type;
-      const common = !isOther || other.isBusy ? 0 : commonLength(other.tokens, ids);
-      if (common >= most) [best, most] = [other, common];
-    }
-    if (best !== null) this.#cache.share(best, ids);
   }
 
   /** Another conversation that begins as this one, and goes its own way. Throws OutOfMemoryError. */
@@ -289,7 +293,7 @@ export class Chat {
 
   /** Frees the memory of what was read. */
   dispose(): void {
-    conversations.get(this.model)?.delete(this.#cache);
+    leave(this.model, this.#cache);
     this.#cache.dispose();
   }
 
@@ -307,4 +311,20 @@ export class Chat {
       throw new DisposedError(`Chat.${op}: the conversation was disposed of, or its model was`);
     if (this.#isAnswering) throw new ArgumentError(`Chat.${op}: an answer is under way; wait for its end, or leave it`);
   }
+}
+
+/** What ended the tokens of an answer, and how many tokens of the prompt were not read again. */
+interface TokensEnd {
+  readonly finishReason: FinishReason;
+  readonly cachedTokens: number;
+}
+
+/** An answer on its way. */
+interface Answering {
+  readonly messages: readonly ChatMessage[];
+  readonly context: Context;
+  readonly ids: readonly number[];
+  /** null if the reader has left. */
+  readonly finishReason: FinishReason | null;
+  readonly cachedTokens: number;
 }

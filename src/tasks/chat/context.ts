@@ -1,5 +1,6 @@
 // A conversation as the ids that a model reads.
 
+import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import { withParsedArguments } from './call-arguments.js';
 import { type ChatModel, type ChatOptions, ContextFullError } from './chat-options.js';
@@ -56,6 +57,7 @@ async function encoded(
   read: Read,
 ): Promise<Read> {
   if (tokenizer === null) return NOTHING;
+  await yieldToEventLoop(); // many conversations may begin at once
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
   const text = await tokenizer.applyChatTemplate(withParsedArguments(all), {
     ...{ tools, chatTemplate, variables },

@@ -1,13 +1,16 @@
 import type { ChatModel } from './chat-options.js';
 
-/** With which models end what they say, beside the end of a text. */
+/** Tokens by which models end a turn, beside the end of a text. */
 const ENDS_OF_TURN = ['<|im_end|>', '<|eot_id|>', '<|eom_id|>', '<end_of_turn>', '<|end|>', '<|endoftext|>', '</s>'];
 
 /**
- * What ends an answer: what the model's settings say, the tokenizer's end, and those ends of a turn that the template
- * writes, which some models' settings forget.
+ * The tokens that end an answer: those of the model's settings, the tokenizer's end, and the ends of a turn that
+ * `template` writes. The settings of some models lack the last ones. `template` is by default the tokenizer's.
  */
-export function stopsOf({ generationConfig, endIds, tokenizer }: ChatModel, template: string): number[] {
+export function stopsOf(
+  { generationConfig, endIds, tokenizer }: ChatModel,
+  template = JSON.stringify(tokenizer?.chatTemplate) ?? '',
+): number[] {
   const stops = new Set<number>(generationConfig?.stopTokens ?? endIds);
   if (tokenizer?.eosId !== undefined) stops.add(tokenizer.eosId);
   for (const token of ENDS_OF_TURN) {

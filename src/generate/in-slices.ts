@@ -1,0 +1,83 @@
+// Work of a model in slices: between layers the event loop gets its turn. A first call runs cold code, and models have many
+// layers, so that one call could otherwise block the event loop for 100 ms.
+
+import type { Program } from '../core/program.js';
+import type { Tensor } from '../core/tensor.js';
+import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
+import type { DecoderState } from '../nn/decoder-state.js';
+import { inference } from '../nn/module.js';
+import type { Tokens } from '../nn/token-batch.js';
+import type { ExtendOptions, Generative } from './generative.js';
+
+/** Same as `model.extend`, in slices. */
+export async function extendInSlices(
+  model: Generative,
+  state: DecoderState,
+  tokens: Tokens,
+  options: ExtendOptions,
+): Promise<Tensor | null> {
+  await yieldToEventLoop();
+  const layers = model.extendByLayers?.(state, tokens, options);
+  if (layers === undefined) return inference(model, () => model.extend?.(state, tokens, options) ?? null);
+  for (;;) {
+    const { done, value } = layers.next();
+    if (done) return value;
+    await yieldToEventLoop();
+  }
+}
+
+/** A recorded step of a model: one program, or several that follow each other. */
+export class RecordedStep {
+  /** Of one step, in order. */
+  constructor(private readonly programs: readonly Program<Tensor>[]) {}
+
+  /** float32 [sequences, vocabSize]: the logits of the latest run. */
+  get result(): Tensor {
+    return this.#last.result;
+  }
+
+  get #last(): Program<Tensor> {
+    return this.programs.at(-1) as Program<Tensor>;
+  }
+
+  /** Queues the step. `scalars` are those of the last program, which ranks the logits. */
+  run(scalars: Readonly<Record<string, number>> = {}): Tensor {
+    for (const program of this.programs.slice(0, -1)) program.run();
+    return this.#last.run(scalars);
+  }
+
+  dispose(): void {
+    for (const program of this.programs.toReversed()) program.dispose();
+  }
+}
+
+/** Records a step of `model` with `state`, in slices; `rank` emits what is done with its logits. */
+export async function recordStep(
+  model: Generative,
+  state: DecoderState,
+  rank: (logits: Tensor) => void,
+): Promise<RecordedStep> {
+  await yieldToEventLoop();
+  const layers = model.stepByLayers?.(state);
+  const programs: Program<Tensor>[] = [];
+  let isDone = false;
+  const slice = () => {
+    const start = performance.now();
+    for (;;) {
+      const { done, value } = layers?.next() ?? { done: true, value: model.step(state) };
+      isDone = done === true;
+      if (isDone) rank(value);
+      if (isDone || performance.now() - start > SLICE_MS) return value;
+    }
+  };
+  try {
+    for (;;) {
+      programs.push(model.device.record(slice));
+      if (isDone) return new RecordedStep(programs);
+      await yieldToEventLoop();
+    }
+  } catch (error) {
+    for (const program of programs) program.dispose();
+    throw error;
+  }
+}
