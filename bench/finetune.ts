@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { corpus } from '../scripts/corpora.mjs';
 import { encodeText } from '../src/finetune/encoded.js';
 import { type ClassificationRow, type Lora, lora, readRows, SequenceClassification } from '../src/finetune/index.js';
 import { AdamW, createDevice, type Device } from '../src/index.js';
@@ -18,7 +18,6 @@ import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
 import { pytorch } from './harness/peers.js';
 
-const DATA = fileURLToPath(new URL('../../shared/data/sst2/train.txt', import.meta.url));
 /** Rows of a batch, and batches, all of which are taken in each turn. */
 const BATCH = 32;
 const BATCHES = 4;
@@ -39,7 +38,7 @@ export default {
   async run(run) {
     const folder = process.env.FINETUNE_MODEL;
     if (!folder) return run.note('Fine-tuning is NOT measured: FINETUNE_MODEL names no folder of an encoder');
-    const batches = await batchesOf(DATA);
+    const batches = await batchesOf(join(await corpus('sst2'), 'stsa.binary.train.txt'));
     const device = await createDevice({ threads: run.threads });
     run.version(OURS, describeDevice(device));
     const work = mkdtempSync(join(tmpdir(), 'simdformer-finetune-'));

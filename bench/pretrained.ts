@@ -1,6 +1,6 @@
 // Models that people use, as they lie on the hub, beside those who run them as well.
 //
-//     python3 ../shared/tools/get_models.py models-folder && SIMDFORMER_MODELS=models-folder npm run bench -- pretrained
+//     python3 scripts/models.py && npm run bench -- pretrained
 //
 // CTranslate2 converts with Python's transformers: PYTHON=venv/bin/python after pip install ctranslate2 transformers torch.
 

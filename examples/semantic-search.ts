@@ -1,16 +1,16 @@
-// Which captions of photographs mean what somebody asks, in other words:
+// Finds the captions of photographs whose meaning is closest to a query:
 //
 //   npx tsx examples/semantic-search.ts 'a kid goes down a slide' [--captions 10000] [--model folder or hub id]
 //
-// The captions are those of Multi30k, in ../shared/data.
+// The captions are those of Multi30k. The first run downloads them: see scripts/corpora.mjs.
 
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
+import { corpus } from '../scripts/corpora.mjs';
 import { type Pipeline, pipeline } from '../src/tasks/index.js';
-
-const CAPTIONS = '../../shared/data/multi30k/train.en.gz';
 
 export interface Match {
   readonly text: string;
@@ -18,13 +18,13 @@ export interface Match {
   readonly score: number;
 }
 
-/** The first captions. */
-export function readCaptions(count: number): string[] {
-  const text = gunzipSync(readFileSync(new URL(CAPTIONS, import.meta.url))).toString();
+/** The first `count` captions of Multi30k. */
+async function readCaptions(count: number): Promise<string[]> {
+  const text = gunzipSync(readFileSync(join(await corpus('multi30k'), 'train.en.gz'))).toString();
   return text.split('\n').slice(0, count);
 }
 
-/** Texts that can be searched by what they mean. */
+/** A search over texts: its results are the `count` texts whose vectors are closest to the query's, best first. */
 export async function searchable(extract: Pipeline<'feature-extraction'>, texts: readonly string[]) {
   const options = { pooling: 'model', normalize: true } as const;
   const onProgress = ({ done, total }: { done: number; total: number }) => {
@@ -51,7 +51,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     },
   });
   const extract = await pipeline('feature-extraction', values.model);
-  const search = await searchable(extract, readCaptions(Number(values.captions)));
+  const search = await searchable(extract, await readCaptions(Number(values.captions)));
   for (const query of positionals.length > 0 ? positionals : ['a kid goes down a slide']) {
     console.log(query);
     for (const { text, score } of await search(query)) console.log(`  ${score.toFixed(3)}  ${text}`);

@@ -1,4 +1,4 @@
-// Real checkpoints, which are too large for the repository: `node scripts/models.mjs` fetches them.
+// Real checkpoints, which are too large for the repository: `python3 scripts/models.py` fetches them.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'vitest';
@@ -6,7 +6,7 @@ import { describe, it } from 'vitest';
 const FOLDER = process.env.SIMDFORMER_MODELS || '.cache/models';
 
 /** Ends the title of a test that is skipped because its checkpoint was not fetched. */
-export const NOT_FETCHED = `: not tested, it is not in ${FOLDER} (node scripts/models.mjs)`;
+export const NOT_FETCHED = `: not tested, it is not in ${FOLDER} (python3 scripts/models.py)`;
 
 /** The path of a model's file or folder; undefined if it was not fetched. */
 export function realModel(name: string): string | undefined {

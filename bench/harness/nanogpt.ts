@@ -1,6 +1,5 @@
 // nanoGPT's whole script for CPUs, estimates of the loss included, beside the same in PyTorch: a row of bench/train.ts.
 
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { fitSettings, readTask } from '../../src/cli/config.js';
 import type { PreparedTask } from '../../src/cli/prepared-task.js';
@@ -11,8 +10,8 @@ import { OURS } from './ours.js';
 import { pytorch } from './peers.js';
 import { summarize } from './statistics.js';
 
-/** Tinyshakespeare, as github.com/karpathy/char-rnn has it in data/tinyshakespeare. */
-const TEXT = fileURLToPath(new URL('../../../shared/data/tinyshakespeare/input.txt', import.meta.url));
+/** The text of github.com/karpathy/char-rnn. */
+const TEXT = fileURLToPath(new URL('../../test/data/corpora/tinyshakespeare/input.txt', import.meta.url));
 /** Steps between two estimates, and the batches of either split that each takes. */
 const LEG = 250;
 const ESTIMATES = 20;
@@ -31,7 +30,6 @@ export async function wholeScript(run: Run, device: Device): Promise<void> {
   const steps = run.options.quick ? 100 : 2000;
   const what = `nanoGPT's script, ${steps} steps`;
   if (!run.wants(what)) return;
-  if (!existsSync(TEXT)) return run.note(`${what}: NOT measured, for want of the text, ${TEXT}`);
   const task = await prepareTask(device, await readTask('characters', { data: TEXT, steps }));
   const trainers = [ourTrainer(device, task), ...(await torchTrainer(run, steps))];
   const seconds = trainers.map(() => 0);

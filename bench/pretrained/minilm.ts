@@ -1,9 +1,10 @@
 // all-MiniLM-L6-v2: the forward pass from ids to the last hidden state, and from texts to vectors.
 
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { corpus } from '../../scripts/corpora.mjs';
 import type { Device, Tensor } from '../../src/index.js';
 import type { Bert } from '../../src/models/families/bert.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
@@ -16,7 +17,6 @@ import { asContestant, bertByOnnx, bertByTransformers } from '../harness/peers.j
 import { bertOnnx } from '../peers/encoder-onnx.js';
 import { modelFolder } from './model-folder.js';
 
-const CAPTIONS = '../shared/data/multi30k/train.en.gz';
 const [COUNT, BATCH] = [512, 32];
 /** Six layers of float32, added in another order. */
 const TOLERANCE = 1e-3;
@@ -33,7 +33,7 @@ export async function measureMiniLM(run: Run, device: Device, byCTranslate2: Pee
     CTranslate2: byCTranslate2,
   };
   await loadPeers(run, folder, model, peers);
-  const texts = captions(run);
+  const texts = await captions(run);
   const tasks: [string, Batches][] = [
     ['MiniLM, 1 × 16 tokens', [rowsOf(1, 16)]],
     ['MiniLM, 8 × 128 tokens', [rowsOf(8, 128)]],
@@ -84,13 +84,15 @@ async function loadPeers(run: Run, folder: string, model: LoadedModel, peers: Re
 }
 
 /** The first captions, the short ones first. */
-function captions(run: Run): string[] | null {
-  if (!existsSync(CAPTIONS)) {
-    run.note(`Captions are NOT measured: there is no ${CAPTIONS}`);
+async function captions(run: Run): Promise<string[] | null> {
+  try {
+    const file = readFileSync(join(await corpus('multi30k'), 'train.en.gz'));
+    const lines = gunzipSync(file).toString().split('\n').slice(0, COUNT);
+    return lines.sort((a, b) => a.length - b.length);
+  } catch (error) {
+    run.note(`Captions are NOT measured: ${(error as Error).message}`);
     return null;
   }
-  const lines = gunzipSync(readFileSync(CAPTIONS)).toString().split('\n').slice(0, COUNT);
-  return lines.sort((a, b) => a.length - b.length);
 }
 
 function batchesOf({ tokenizer }: LoadedModel, texts: readonly string[]): Batches {

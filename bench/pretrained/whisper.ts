@@ -1,6 +1,6 @@
 // whisper-tiny.en: encoding 30 seconds, and writing what was said in them.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Device, Tensor } from '../../src/index.js';
@@ -15,12 +15,11 @@ import type { Peer } from '../harness/peer.js';
 import { asContestant } from '../harness/peers.js';
 import { modelFolder } from './model-folder.js';
 
-const SPEECH = '../shared/checkpoints/real/jfk-16k.wav';
+const SPEECH = 'test/data/checkpoints/real/jfk-16k.wav';
 
 export async function measureWhisper(run: Run, device: Device, peer: Peer | null): Promise<void> {
   const folder = modelFolder(run, 'whisper-tiny.en');
   if (folder === null) return;
-  if (!existsSync(SPEECH)) return run.note(`Whisper is NOT measured: there is no ${SPEECH}`);
   const model = await loadModel(device, folder);
   await peer?.ask({ whisper: join(folder, 'ctranslate2') });
   const work = mkdtempSync(join(tmpdir(), 'simdformer-pretrained-'));

@@ -1,12 +1,11 @@
 #!/bin/sh
-# Makes the files of pairs that `simdformer train translation` reads out of Multi30k's:
-#   sh examples/translation/multi30k.sh de|fr <folder for the files> [<folder of Multi30k>]
+# Writes the pairs of sentences that `simdformer train translation` reads:
+#   sh examples/translation/multi30k.sh de|fr <output folder> [<local folder with Multi30k>]
+# Without a local folder, Multi30k is downloaded: see scripts/corpora.mjs.
 set -eu
-language=$1 out=$2 data=${3:-$(dirname "$0")/../../../shared/data/multi30k}
+language=$1 out=$2
+data=$(node "$(dirname "$0")/../../scripts/corpora.mjs" multi30k ${3:+--from "$3"})
 mkdir -p "$out"
 for part in train val test_2016_flickr; do
-  gunzip -c "$data/$part.lc.norm.tok.en.gz" >"$out/.en"
-  gunzip -c "$data/$part.lc.norm.tok.$language.gz" >"$out/.other"
-  paste "$out/.en" "$out/.other" >"$out/$part.$language.tsv"
+  paste "$data/$part.lc.norm.tok.en" "$data/$part.lc.norm.tok.$language" >"$out/$part.$language.tsv"
 done
-rm "$out/.en" "$out/.other"

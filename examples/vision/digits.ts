@@ -1,9 +1,9 @@
-// Handwritten digits of eight by eight pixels, 1,797 of them: scikit-learn's, in ../shared/data.
+// 1,797 handwritten digits of eight by eight pixels, as scikit-learn ships them: test/data/corpora/digits.
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 
-const DATA = '../../../shared/data/digits/digits.csv.gz';
+const DATA = '../../test/data/corpora/digits/digits.csv.gz';
 
 /** Pixels of a side. */
 export const SIDE = 8;

@@ -1,4 +1,6 @@
 // all-MiniLM-L6-v2 through pipelines, as sentence-transformers runs it.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { type Pipeline, pipeline } from '../../src/tasks/index.js';
@@ -44,9 +46,11 @@ describeReal('all-MiniLM-L6-v2', async (path) => {
   });
 
   describe('judges how similar sentences are', () => {
-    const data = testData('corpora/sts');
-    it('as people do', { timeout: 300_000 }, async () => {
-      const lines = new TextDecoder().decode(await data.bytes('sts2015.tsv')).split('\n');
+    const folder = '.cache/corpora/sts2015';
+    const isHere = existsSync(folder);
+    const title = isHere ? 'as people do' : 'not tested, STS 2015 is missing (node scripts/corpora.mjs sts2015)';
+    it.runIf(isHere)(title, { timeout: 300_000 }, async () => {
+      const lines = readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'));
       const pairs = lines.map((line) => line.split('\t')).filter(([score]) => score);
       expect(pairs).toHaveLength(3000);
       const sentences = [...new Set(pairs.flatMap((pair) => pair.slice(1)))];
