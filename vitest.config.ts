@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { hasWasm } from './scripts/equipment.mjs';
 import { chromium } from './test/browser/chromium.js';
 import { filesOf, isolation } from './test/browser/server.js';
 
@@ -39,15 +39,14 @@ const anyBackend = [
   'test/train/{refusals,schedule}.test.ts',
 ];
 
-// test/backend/built.test.ts says so, and fails in CI, where the engine was not built or Chromium is missing.
-const wasmBuilt = existsSync('wasm/dist/simd128.wasm');
+// test/backend/built.test.ts says if the engine was not built or Chromium is missing, and fails in CI.
 /** Node had relaxed SIMD behind a flag, which later versions do not know. */
 const relaxed = Number.parseInt(process.versions.node, 10) < 22 ? ['--experimental-wasm-relaxed-simd'] : [];
 /** In pages alone, and when nothing else keeps the machine busy: they look at how smoothly a page runs. */
 const pageOnly = ['test/browser/*.page.test.ts'];
 /** Of a page in which models learn while a person clicks: one at a time, after the others. */
 const explorer = ['test/explorer/*.test.ts'];
-const hasPages = wasmBuilt && chromium !== undefined;
+const hasPages = hasWasm && chromium !== undefined;
 
 /** Tests in a page, which has threads if the headers isolate it. Projects of a higher order run after the others. */
 function page(
@@ -100,7 +99,7 @@ export default defineConfig({
         test: {
           name: 'wasm',
           env: { SIMDFORMER_BACKEND: 'wasm' },
-          include: wasmBuilt ? everyBackend : [],
+          include: hasWasm ? everyBackend : [],
           exclude: [...addonOnly, ...anyBackend],
         },
       },
@@ -110,7 +109,7 @@ export default defineConfig({
           name: 'wasm, pretrained',
           env: { SIMDFORMER_BACKEND: 'wasm' },
           execArgv: relaxed,
-          include: wasmBuilt ? pretrained : [],
+          include: hasWasm ? pretrained : [],
         },
       },
       page('isolated page', isolation, inPages, 0),

@@ -1,20 +1,20 @@
-// Makes a fresh clone ready: the npm packages of the lockfile, and an addon that is newer than its sources.
-// Does nothing, in a few milliseconds, when both are there.
+// Prepares a fresh clone: installs the npm packages of the lockfile and builds an addon that is newer than its sources.
+// If both are up to date, it does nothing and takes a few milliseconds.
 //
-//   node scripts/setup.mjs           for everything but
-//   node scripts/setup.mjs --tests   tests, for which it brings Emscripten and browsers as well, where it may
+//   node scripts/setup.mjs           for all uses except tests
+//   node scripts/setup.mjs --tests   for tests: also installs Emscripten, browsers, MPI and Redis where it can
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bringEquipment } from './equipment.mjs';
+import { installEquipment } from './equipment.mjs';
 import { findCommand } from './tools.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const addon = join(root, 'build/Release/simdformer.node');
 
-/** Runs a command in the repository with its output shown; ends with `hint` if it fails. */
+/** Runs a command in the repository with its output shown. If it fails, the process ends with `hint`. */
 function run(command, args, hint) {
   console.log(`> ${command} ${args.join(' ')}`);
   const { status, error } = spawnSync(command, args, {
@@ -30,7 +30,7 @@ function fail(message) {
   process.exit(1);
 }
 
-/** Whether node_modules holds the version that the lockfile names of every package this platform needs. */
+/** True if node_modules has every package that this platform needs, in the lockfile's version. */
 function packagesInstalled() {
   const installedLock = join(root, 'node_modules/.package-lock.json');
   if (!existsSync(installedLock)) return false;
@@ -41,7 +41,7 @@ function packagesInstalled() {
   );
 }
 
-/** Whether the addon is newer than every source and loads: a build for another platform does not. */
+/** True if the addon is newer than every source and loads. A build for another platform does not load. */
 function addonFresh() {
   if (!existsSync(addon)) return false;
   const sources = readdirSync(join(root, 'native'), { recursive: true }).map((name) => join('native', name));
@@ -55,7 +55,7 @@ function addonFresh() {
   }
 }
 
-// On Windows node-gyp looks for Visual Studio and Python in places of its own, and says what it misses.
+// On Windows, node-gyp finds Visual Studio and Python itself and reports what is missing.
 function requireToolchain() {
   if (process.platform === 'win32') return;
   const install =
@@ -73,11 +73,11 @@ if (!packagesInstalled()) run('npm', ['ci', '--no-audit', '--no-fund'], 'Is the 
 if (!addonFresh()) {
   requireToolchain();
   const nodeGyp = [join('node_modules', 'node-gyp', 'bin', 'node-gyp.js'), 'configure', 'build', '--jobs=max'];
-  // Most installations bring their headers along; node-gyp would download them.
+  // Most Node installations contain the headers. node-gyp would download them.
   const prefix = dirname(dirname(process.execPath));
   if (existsSync(join(prefix, 'include/node/node_api.h'))) nodeGyp.push(`--nodedir=${prefix}`);
   run(process.execPath, [...nodeGyp, '--loglevel=error'], 'The compiler, or node-gyp, says why above.');
   utimesSync(addon, new Date(), new Date()); // make leaves it alone when only an unused header changed
 }
 
-if (process.argv.includes('--tests')) bringEquipment();
+if (process.argv.includes('--tests')) installEquipment();

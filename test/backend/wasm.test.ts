@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import {
   createDevice,
   type Device,
@@ -12,10 +12,10 @@ import {
   type Tensor,
 } from '../../src/index.js';
 import { add, matmul } from '../../src/ops/index.js';
-import { hasWasm } from '../equipment.js';
+import { describeWith } from '../equipment.js';
 import { Random } from '../random.js';
 
-describe.runIf(hasWasm)('a device in WebAssembly', () => {
+describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
   let device: Device;
   beforeAll(async () => {
     device = await createDevice({ backend: 'wasm', threads: 1 });
@@ -162,11 +162,13 @@ describe.runIf(hasWasm)('a device in WebAssembly', () => {
   });
 });
 
-it.runIf(hasWasm)('stands in for an addon that does not load, and says why', () => {
-  const script = `import('${new URL('../../src/index.ts', import.meta.url)}')
+describeWith(['WebAssembly'], 'WebAssembly', () => {
+  it('stands in for an addon that does not load, and says why', () => {
+    const script = `import('${new URL('../../src/index.ts', import.meta.url)}')
     .then(({ createDevice }) => createDevice())
     .then(({ info }) => console.log(info.backend, info.reason), (error) => console.log(error.name, error.message));`;
-  const deny = `process.dlopen = () => { throw new Error('wrong architecture'); };`;
-  const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '-e', deny + script], { encoding: 'utf8' });
-  expect(stdout).toMatch(/^wasm .*did not load from .*simdformer\.node: wrong architecture/);
+    const deny = `process.dlopen = () => { throw new Error('wrong architecture'); };`;
+    const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '-e', deny + script], { encoding: 'utf8' });
+    expect(stdout).toMatch(/^wasm .*did not load from .*simdformer\.node: wrong architecture/);
+  });
 });

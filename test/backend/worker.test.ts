@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { hasWasm } from '../equipment.js';
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
+import { describeWith } from '../equipment.js';
 import type * as Simdformer from '../simdformer.js';
 import { parts } from '../simdformer.js';
 
-describe.runIf(hasWasm)('a device in a worker', () => {
+describeWith(['WebAssembly'], 'a device in a worker', () => {
   let simdformer: typeof Simdformer;
   let device: Simdformer.Device;
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasWasm } from '../equipment.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeWith } from '../equipment.js';
 import { assertLogits, shippedModel, targetsOf, words } from '../shipped.js';
 import type * as Simdformer from '../simdformer.js';
 import * as simdformerInNode from '../simdformer.js';
@@ -69,7 +69,7 @@ async function useShipped(
 }
 
 // test/backend/built.test.ts says so if there is none.
-describe.runIf(chromium && hasWasm)('a bare page in Chromium', () => {
+describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
   const output = 'build/browser';
   let browser: Browser;
   const servers: StaticServer[] = [];

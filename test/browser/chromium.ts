@@ -1,9 +1,9 @@
-// Where Chromium is, and how it starts: CHROME_PATH, or where Debian puts it.
-import { existsSync } from 'node:fs';
+// How tests and benchmarks start Chromium.
+import { findChromium } from '../../scripts/equipment.mjs';
 
-const executablePath = [process.env.CHROME_PATH, '/usr/bin/chromium'].find((path) => path && existsSync(path));
+const executablePath = findChromium();
 
-/** It is kept from calling home. */
+/** These options keep Chromium from connecting to its maker's servers. */
 const quiet = [
   'disable-quic',
   'no-first-run',
@@ -12,7 +12,7 @@ const quiet = [
   'disable-sync',
 ];
 
-/** What Playwright launches; undefined if there is no Chromium. */
+/** Playwright's launch options; undefined if there is no Chromium. */
 export const chromium =
   executablePath === undefined
     ? undefined

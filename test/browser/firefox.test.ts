@@ -1,15 +1,13 @@
 // What Firefox does in its own way: it tells by events what Chromium throws.
 import { execFileSync } from 'node:child_process';
 import puppeteer, { type Browser } from 'puppeteer-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { firefox, hasWasm } from '../equipment.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeWith, firefox } from '../equipment.js';
 import type * as Simdformer from '../simdformer.js';
 import { importParts } from '../simdformer.js';
 import { serve } from './server.js';
 
 /** test/backend/built.test.ts says so if not. */
-const possible = firefox !== undefined && hasWasm;
-
 /** What devices with these options compute, at once and when their threads have had time to fail. Its text runs in the page. */
 async function compute({ add, createDevice }: typeof Simdformer, options: Simdformer.DeviceOptions[]) {
   const found: unknown[] = [];
@@ -28,7 +26,7 @@ async function compute({ add, createDevice }: typeof Simdformer, options: Simdfo
   return found;
 }
 
-describe.runIf(possible)('a page in Firefox', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 120_000 }, () => {
   const output = 'build/firefox';
   const files = { '/build/firefox/': `${output}/`, '/wasm/': 'wasm/' };
   let browser: Browser;

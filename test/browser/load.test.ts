@@ -19,7 +19,7 @@ import {
   FormatError,
   Transformer,
 } from '../../src/index.js';
-import { hasWasm } from '../equipment.js';
+import { describeWith } from '../equipment.js';
 import { chromium } from './chromium.js';
 import { filesOf } from './server.js';
 
@@ -134,7 +134,7 @@ describe('in Node', () => {
   });
 });
 
-describe.runIf(chromium && hasWasm)('in Chromium', () => {
+describeWith(['WebAssembly', 'Chromium'], 'in Chromium', () => {
   it('a model comes by a URL relative to the page, and errors are the same', async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', 'build/load']);
     const browser = await playwright.launch(chromium);

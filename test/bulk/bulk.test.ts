@@ -11,23 +11,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue, QueueEvents } from 'bullmq';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type BulkTask, collect, createWorker, submit, transformerTask, type Written } from '../../src/bulk/index.js';
 import { ArgumentError, createDevice, type Device, Transformer } from '../../src/index.js';
 import { argumentsOf, simdformer } from '../cli/run-cli.js';
-import { untested } from '../equipment.js';
+import { describeWith } from '../equipment.js';
 
 const WORKER = fileURLToPath(new URL('../../build/tests/bulk-worker.js', import.meta.url));
-
-const hasRedis = (() => {
-  try {
-    execFileSync('redis-server', ['--version']);
-    return true;
-  } catch {
-    return false;
-  }
-})();
-if (!hasRedis) untested('bulk inference', 'there is no redis-server: apt-get install redis-server');
 
 const free = (): Promise<number> =>
   new Promise((resolve) => {
@@ -37,7 +27,7 @@ const free = (): Promise<number> =>
     });
   });
 
-describe.runIf(hasRedis)('bulk inference', () => {
+describeWith(['Redis'], 'bulk inference', () => {
   let folder: string;
   let port: number;
   let redis: string;

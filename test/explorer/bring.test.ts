@@ -1,12 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { CharTokenizer, createDevice, type Device, Transformer, type TransformerOptions } from '../../src/index.js';
 import type { ModelFiles } from '../../src/models/index.js';
-import { Explorer, type ExplorerPage, possible } from './explorer.js';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage } from './explorer.js';
 
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 const letters = CharTokenizer.train('abcxyzßé', { special });
 
-describe.runIf(possible)('the explorer shows a model that is brought', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is brought', { timeout: 120_000 }, () => {
   let explorer: Explorer;
   let brought: ExplorerPage;
   let device: Device;

@@ -5,10 +5,6 @@ import { expect } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 import { chromium } from '../browser/chromium.js';
 import { type StaticServer, serve } from '../browser/server.js';
-import { hasWasm } from '../equipment.js';
-
-/** test/backend/built.test.ts says so if not. */
-export const possible = hasWasm && chromium !== undefined;
 
 /** The shipped model in Node, to compare with. */
 export async function modelInNode(): Promise<Transformer> {

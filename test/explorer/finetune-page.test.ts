@@ -2,19 +2,20 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { type Browser, chromium as playwright } from 'playwright-core';
 import { build } from 'vite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadLora } from '../../src/finetune/index.js';
 import { createDevice } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';
 import { chromium } from '../browser/chromium.js';
 import type { StaticServer } from '../browser/server.js';
+import { describeWith } from '../equipment.js';
 import { testData } from '../test-data.js';
-import { possible, serveExplorer } from './explorer.js';
+import { serveExplorer } from './explorer.js';
 
 const folder = `${testData('checkpoints/tinystories-656k').path}/`;
 const pictures = 'build/explorer/pictures';
 
-describe.runIf(possible)('a page that teaches', () => {
+describeWith(['WebAssembly', 'Chromium'], 'a page that teaches', () => {
   let browser: Browser;
   let server: StaticServer;
   beforeAll(async () => {

@@ -1,13 +1,11 @@
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { StaticServer } from '../browser/server.js';
-import { firefox, hasWasm } from '../equipment.js';
+import { describeWith, firefox } from '../equipment.js';
 import { buildExplorer, modelInNode, serveExplorer } from './explorer.js';
 
 /** test/backend/built.test.ts says so if not. */
-const possible = firefox !== undefined && hasWasm;
-
-describe.runIf(possible)('the explorer in Firefox', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Firefox'], 'the explorer in Firefox', { timeout: 120_000 }, () => {
   let browser: Browser;
   let server: StaticServer;
   let page: Page;

@@ -1,10 +1,11 @@
 import type { Locator, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Tokenizer, Transformer } from '../../src/index.js';
 import { type Trace, trace, type Values } from '../../src/inspect/index.js';
-import { Explorer, type ExplorerPage, expectNear, modelInNode, possible } from './explorer.js';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage, expectNear, modelInNode } from './explorer.js';
 
-describe.runIf(possible)('the explorer follows the numbers that the package computes in Node', () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that the package computes in Node', () => {
   let explorer: Explorer;
   let explorerPage: ExplorerPage;
   let page: Page;

@@ -2,13 +2,14 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { AxeResults } from 'axe-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createDevice, type Device } from '../../src/index.js';
 import { trace } from '../../src/inspect/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';
+import { describeWith } from '../equipment.js';
 import { NOT_FETCHED, realModel } from '../real-models.js';
 import { testData } from '../test-data.js';
-import { Explorer, type ExplorerPage, possible } from './explorer.js';
+import { Explorer, type ExplorerPage } from './explorer.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const pictures = 'build/explorer/pictures';
@@ -33,7 +34,7 @@ async function filesOf(folder: string): Promise<Payload[]> {
   return Promise.all(names.map(async (name) => payload(name, await readFile(`${folder}/${name}`))));
 }
 
-describe.runIf(possible)('the explorer shows models of Hugging Face’s', () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of Hugging Face’s', () => {
   let explorer: Explorer;
   let brought: ExplorerPage;
   let device: Device;

@@ -2,11 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Transformer, type TransformerOptions } from '../../src/index.js';
 import { trace } from '../../src/inspect/index.js';
+import { describeWith } from '../equipment.js';
 import { Random } from '../random.js';
-import { Explorer, expectNear, modelInNode, possible } from './explorer.js';
+import { Explorer, expectNear, modelInNode } from './explorer.js';
 
 const FILES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
 
@@ -21,7 +22,7 @@ const kinds: Record<string, TransformerOptions> = {
   },
 };
 
-describe.runIf(possible)('the explorer shows models of other kinds', () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of other kinds', () => {
   let explorer: Explorer;
   let shipped: Transformer;
   let folder: string;

@@ -1,5 +1,5 @@
 import type { Locator, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Tokenizer, Transformer } from '../../src/index.js';
 import {
   type AttentionMaps,
@@ -9,11 +9,12 @@ import {
   trace,
   withoutHeads,
 } from '../../src/inspect/index.js';
-import { Explorer, type ExplorerPage, expectNear, modelInNode, possible } from './explorer.js';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage, expectNear, modelInNode } from './explorer.js';
 
 const attentions = { encoder: 'Encoder', decoder: 'Masked decoder', cross: 'Cross attention' } as const;
 
-describe.runIf(possible)('the explorer looks inside as the package does in Node', () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer looks inside as the package does in Node', () => {
   let explorer: Explorer;
   let explorerPage: ExplorerPage;
   let page: Page;

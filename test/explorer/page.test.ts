@@ -3,8 +3,9 @@ import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import type { AxeResults } from 'axe-core';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Explorer, possible } from './explorer.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeWith } from '../equipment.js';
+import { Explorer } from './explorer.js';
 
 const PARTS = ['pronounce', 'look-inside', 'follow-numbers', 'positions', 'teach', 'bring'];
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
@@ -26,7 +27,7 @@ async function seriousViolations(page: Page): Promise<string[]> {
     .map(({ id, nodes }) => `${id}, ${nodes.length} times: ${nodes[0]?.html}`);
 }
 
-describe.runIf(possible)('the explorer’s page', { timeout: 180_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer’s page', { timeout: 180_000 }, () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start('page');

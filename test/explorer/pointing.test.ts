@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Explorer, type ExplorerPage, possible } from './explorer.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage } from './explorer.js';
 
-describe.runIf(possible)('pointing at a picture', { timeout: 60_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'pointing at a picture', { timeout: 60_000 }, () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start('pointing');

@@ -1,11 +1,12 @@
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { resolvePositions, sinusoids } from '../../src/nn/index.js';
-import { Explorer, type ExplorerPage, possible } from './explorer.js';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage } from './explorer.js';
 
 const LENGTH = 48;
 
-describe.runIf(possible)('the explorer shows positions', { timeout: 120_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', { timeout: 120_000 }, () => {
   let explorer: Explorer;
   let shown: ExplorerPage;
   let page: Page;

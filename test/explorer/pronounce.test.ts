@@ -1,9 +1,10 @@
 import type { Locator } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { temperature, topK, topP } from '../../src/generate/index.js';
 import type { Tokenizer, Transformer } from '../../src/index.js';
 import { logSoftmax } from '../../src/ops/index.js';
-import { Explorer, type ExplorerPage, modelInNode, possible } from './explorer.js';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage, modelInNode } from './explorer.js';
 
 /** What a card shows of a step. */
 interface Card {
@@ -11,7 +12,7 @@ interface Card {
   readonly candidates: { readonly name: string; readonly says: string }[];
 }
 
-describe.runIf(possible)('the explorer pronounces as the model in Node', () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer pronounces as the model in Node', () => {
   let explorer: Explorer;
   let explorerPage: ExplorerPage;
   let model: Transformer;

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
-import { Explorer, type ExplorerPage, possible } from './explorer.js';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage } from './explorer.js';
 
 /** Words spelled backwards: quickly learnt. */
 const PAIRS = Array.from({ length: 400 }, (_, i) => {
@@ -10,7 +11,7 @@ const PAIRS = Array.from({ length: 400 }, (_, i) => {
   return `${word} ${[...word].reverse().join('')}`;
 }).join('\n');
 
-describe.runIf(possible)('the explorer teaches a model', { timeout: 180_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { timeout: 180_000 }, () => {
   let explorer: Explorer;
   beforeAll(async () => {
     explorer = await Explorer.start('teach');

@@ -1,10 +1,11 @@
 // A translation model, as `Transformer.save` writes it, with one vocabulary of pieces of words for both languages.
 import { mkdir } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createDevice, fit, linearDecay, Transformer } from '../../src/index.js';
 import type { ModelFiles } from '../../src/models/index.js';
 import { BpeTokenizer } from '../../src/tokenizers/index.js';
-import { Explorer, type ExplorerPage, possible } from './explorer.js';
+import { describeWith } from '../equipment.js';
+import { Explorer, type ExplorerPage } from './explorer.js';
 
 const words = [
   ['a', 'ein'],
@@ -22,7 +23,7 @@ function sentences(): [string, string][] {
   return some.map((each) => [each.map(([en]) => en).join(' '), each.map(([, de]) => de).join(' ')]);
 }
 
-describe.runIf(possible)('the explorer shows a translation model', { timeout: 180_000 }, () => {
+describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a translation model', { timeout: 180_000 }, () => {
   let explorer: Explorer;
   let brought: ExplorerPage;
   let model: Transformer;

@@ -1,13 +1,13 @@
 // As in test/backend/worker.test.ts, through the bundle, because workers in Node cannot load TypeScript.
 import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasWasm } from '../equipment.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeWith } from '../equipment.js';
 import * as here from '../simdformer.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
 import { build, source, target } from './models.js';
 
-describe.runIf(hasWasm)('a model on a device in a worker', () => {
+describeWith(['WebAssembly'], 'a model on a device in a worker', () => {
   let there: typeof here;
   let device: here.Device;
   let model: here.Transformer;

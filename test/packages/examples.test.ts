@@ -7,11 +7,11 @@ import { type Browser, type Page, chromium as playwright } from 'playwright-core
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { chromium } from '../browser/chromium.js';
 import { isolation, serve } from '../browser/server.js';
-import { untested } from '../equipment.js';
+import { reasonAgainst, untested } from '../equipment.js';
 import { installed, run } from './installed.js';
 
 const folder = chromium && (await installed());
-if (!chromium) untested('the examples', 'there is no Chromium (/usr/bin/chromium, CHROME_PATH)');
+if (!chromium) untested('the examples', reasonAgainst('Chromium') as string);
 
 interface Extensions {
   readonly chrome: { readonly developerPrivate: { getExtensionsInfo(): Promise<{ id: string; name: string }[]> } };
@@ -43,96 +43,98 @@ async function resultOf(page: Page, url: string) {
   return { isa, threads: Number(threads), complaints };
 }
 
-describe.runIf(folder)('the example', { timeout: 120_000 }, () => {
-  const project = (name: string) => join(folder as string, name);
-  const build = async (name: string) => {
-    const { stdout, stderr } = await run('npm', ['run', 'build', '--silent'], { cwd: project(name) });
-    expect(stdout + stderr).not.toMatch(/warning/i);
-  };
+if (folder) {
+  describe('the example', { timeout: 120_000 }, () => {
+    const project = (name: string) => join(folder as string, name);
+    const build = async (name: string) => {
+      const { stdout, stderr } = await run('npm', ['run', 'build', '--silent'], { cwd: project(name) });
+      expect(stdout + stderr).not.toMatch(/warning/i);
+    };
 
-  let browser: Browser | undefined;
-  afterAll(() => browser?.close());
-  const cleanup: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const step of cleanup.splice(0).reverse()) await step();
-  });
-
-  async function newPage(): Promise<Page> {
-    browser ??= await playwright.launch(chromium);
-    const page = await browser.newPage();
-    cleanup.push(() => page.close());
-    return page;
-  }
-  async function open(path: string, isolated: boolean) {
-    const server = await serve({ '/': `${path}/` }, isolated);
-    cleanup.push(() => server.close());
-    return resultOf(await newPage(), `${server.origin}/index.html`);
-  }
-
-  const best = { isa: 'relaxed', threads: CORES - 1, complaints: [] };
-
-  it.each([
-    ['script', '.'],
-    ['vite', 'dist'],
-    ['webpack', '.'],
-    ['esbuild', '.'],
-    ['rollup', '.'],
-  ])('%s: in isolated pages and in others', async (name, place) => {
-    if (name !== 'script') await build(name);
-    expect(await open(join(project(name), place), true)).toEqual(best);
-    const reason = expect.stringMatching(
-      /one thread: the page is not cross-origin isolated.*Cross-Origin-Embedder-Policy/,
-    );
-    const plain = { isa: 'relaxed', threads: 1, complaints: [reason] };
-    expect(await open(join(project(name), place), false)).toEqual(plain);
-  });
-
-  it("vite: while developing, from Vite's own server", async () => {
-    const vite: typeof import('vite') = await import(
-      pathToFileURL(`${folder}/node_modules/vite/dist/node/index.js`).href
-    );
-    const server = await vite.createServer({
-      root: project('vite'),
-      logLevel: 'error',
-      server: { port: 0, host: '127.0.0.1', headers: isolation },
+    let browser: Browser | undefined;
+    afterAll(() => browser?.close());
+    const cleanup: (() => unknown)[] = [];
+    afterEach(async () => {
+      for (const step of cleanup.splice(0).reverse()) await step();
     });
-    cleanup.push(() => server.close());
-    await server.listen();
-    expect(await resultOf(await newPage(), server.resolvedUrls?.local[0] as string)).toEqual(best);
-  });
 
-  it('extension: under the policy of extensions, with threads', async () => {
-    await build('extension');
-    const path = join(project('extension'), 'dist');
-    const args = [...(chromium?.args ?? []), `--disable-extensions-except=${path}`, `--load-extension=${path}`];
-    const context = await playwright.launchPersistentContext('', { ...chromium, channel: 'chromium', args });
-    cleanup.push(() => context.close());
-    const page = await context.newPage();
-    await page.goto('chrome://extensions');
-    const id = await page.evaluate(async () => {
-      const { developerPrivate } = (globalThis as unknown as Extensions).chrome;
-      return (await developerPrivate.getExtensionsInfo()).find(({ name }) => name === 'simdformer')?.id;
-    });
-    expect(await resultOf(page, `chrome-extension://${id}/index.html`)).toEqual(best);
-  });
+    async function newPage(): Promise<Page> {
+      browser ??= await playwright.launch(chromium);
+      const page = await browser.newPage();
+      cleanup.push(() => page.close());
+      return page;
+    }
+    async function open(path: string, isolated: boolean) {
+      const server = await serve({ '/': `${path}/` }, isolated);
+      cleanup.push(() => server.close());
+      return resultOf(await newPage(), `${server.origin}/index.html`);
+    }
 
-  it('esbuild without wasmUrl: computes with what the bundle holds, and says what would be better', async () => {
-    const place = join(project('esbuild'), 'plain');
-    await mkdir(join(place, 'dist'), { recursive: true });
-    const page = (name: string) => readFile(join(project('esbuild'), name), 'utf8');
-    const contents = (await page('main.js')).replace(/, wasmUrl: '[^']*'/, '');
-    await writeFile(join(place, 'index.html'), await page('index.html'));
-    const { metafile } = await esbuild({
-      metafile: true,
-      stdin: { contents, resolveDir: project('esbuild') },
-      bundle: true,
-      format: 'esm',
-      outfile: join(place, 'dist/main.js'),
+    const best = { isa: 'relaxed', threads: CORES - 1, complaints: [] };
+
+    it.each([
+      ['script', '.'],
+      ['vite', 'dist'],
+      ['webpack', '.'],
+      ['esbuild', '.'],
+      ['rollup', '.'],
+    ])('%s: in isolated pages and in others', async (name, place) => {
+      if (name !== 'script') await build(name);
+      expect(await open(join(project(name), place), true)).toEqual(best);
+      const reason = expect.stringMatching(
+        /one thread: the page is not cross-origin isolated.*Cross-Origin-Embedder-Policy/,
+      );
+      const plain = { isa: 'relaxed', threads: 1, complaints: [reason] };
+      expect(await open(join(project(name), place), false)).toEqual(plain);
     });
-    const modules = Object.keys(metafile.inputs).filter((path) => /\/dist\/(io|train)\//.test(path));
-    expect(modules.filter((path) => /\/(file|atomic-write|checkpoint)\.js$/.test(path))).toEqual([]); // no use to a page
-    const { complaints, ...result } = await open(place, true);
-    expect(result).toEqual({ isa: 'simd128', threads: 1 });
-    expect(complaints).toEqual([expect.stringMatching(/404/), expect.stringMatching(/wasmUrl: '\/folder\/'/)]);
+
+    it("vite: while developing, from Vite's own server", async () => {
+      const vite: typeof import('vite') = await import(
+        pathToFileURL(`${folder}/node_modules/vite/dist/node/index.js`).href
+      );
+      const server = await vite.createServer({
+        root: project('vite'),
+        logLevel: 'error',
+        server: { port: 0, host: '127.0.0.1', headers: isolation },
+      });
+      cleanup.push(() => server.close());
+      await server.listen();
+      expect(await resultOf(await newPage(), server.resolvedUrls?.local[0] as string)).toEqual(best);
+    });
+
+    it('extension: under the policy of extensions, with threads', async () => {
+      await build('extension');
+      const path = join(project('extension'), 'dist');
+      const args = [...(chromium?.args ?? []), `--disable-extensions-except=${path}`, `--load-extension=${path}`];
+      const context = await playwright.launchPersistentContext('', { ...chromium, channel: 'chromium', args });
+      cleanup.push(() => context.close());
+      const page = await context.newPage();
+      await page.goto('chrome://extensions');
+      const id = await page.evaluate(async () => {
+        const { developerPrivate } = (globalThis as unknown as Extensions).chrome;
+        return (await developerPrivate.getExtensionsInfo()).find(({ name }) => name === 'simdformer')?.id;
+      });
+      expect(await resultOf(page, `chrome-extension://${id}/index.html`)).toEqual(best);
+    });
+
+    it('esbuild without wasmUrl: computes with what the bundle holds, and says what would be better', async () => {
+      const place = join(project('esbuild'), 'plain');
+      await mkdir(join(place, 'dist'), { recursive: true });
+      const page = (name: string) => readFile(join(project('esbuild'), name), 'utf8');
+      const contents = (await page('main.js')).replace(/, wasmUrl: '[^']*'/, '');
+      await writeFile(join(place, 'index.html'), await page('index.html'));
+      const { metafile } = await esbuild({
+        metafile: true,
+        stdin: { contents, resolveDir: project('esbuild') },
+        bundle: true,
+        format: 'esm',
+        outfile: join(place, 'dist/main.js'),
+      });
+      const modules = Object.keys(metafile.inputs).filter((path) => /\/dist\/(io|train)\//.test(path));
+      expect(modules.filter((path) => /\/(file|atomic-write|checkpoint)\.js$/.test(path))).toEqual([]); // no use to a page
+      const { complaints, ...result } = await open(place, true);
+      expect(result).toEqual({ isa: 'simd128', threads: 1 });
+      expect(complaints).toEqual([expect.stringMatching(/404/), expect.stringMatching(/wasmUrl: '\/folder\/'/)]);
+    });
   });
-});
+}

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { hasWasm, untested } from '../equipment.js';
+import { reasonAgainst, untested } from '../equipment.js';
 
 /** The example projects that are installed: folders of examples/. */
 export const examples = ['script', 'vite', 'webpack', 'esbuild', 'rollup', 'extension'] as const;
@@ -112,8 +112,9 @@ async function install(): Promise<string> {
  * CI, and the result is null.
  */
 export async function installed(): Promise<string | null> {
-  if (!hasWasm) {
-    untested('the installed package', 'its engine is not built to WebAssembly (npm run build:wasm)');
+  const reason = reasonAgainst('WebAssembly');
+  if (reason !== null) {
+    untested('the installed package', reason);
     return null;
   }
   return alone(async () => {

@@ -8,69 +8,72 @@ import { installed, run } from './installed.js';
 
 const folder = await installed();
 
-describe.runIf(folder)('the installed package in Node', () => {
-  const script = async (text: string, cwd = folder as string) => {
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', text], { cwd });
-    return JSON.parse(stdout);
-  };
+if (folder) {
+  describe('the installed package in Node', () => {
+    const script = async (text: string, cwd = folder as string) => {
+      const { stdout } = await run(process.execPath, ['--input-type=module', '-e', text], { cwd });
+      return JSON.parse(stdout);
+    };
 
-  it('computes in WebAssembly without the addon, and says why; asked for the addon, it says what to do', async () => {
-    const [info, error] = await script(`
+    it('computes in WebAssembly without the addon, and says why; asked for the addon, it says what to do', async () => {
+      const [info, error] = await script(`
       import { createDevice } from 'simdformer';
       const { info } = await createDevice();
       const error = await createDevice({ backend: 'native' }).catch(({ name, message }) => ({ name, message }));
       console.log(JSON.stringify([info, error]));
     `);
-    expect(info).toMatchObject({ backend: 'wasm', reason: error.message });
-    expect(error.name).toBe('DeviceError');
-    expect(error.message).toMatch(
-      /did not load from .*simdformer\.node: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon/,
-    );
-  });
+      expect(info).toMatchObject({ backend: 'wasm', reason: error.message });
+      expect(error.name).toBe('DeviceError');
+      expect(error.message).toMatch(
+        /did not load from .*simdformer\.node: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon/,
+      );
+    });
 
-  it('says once on stderr that WebAssembly stands in, and how to build the addon, unless it is to be quiet', async () => {
-    const opened = (options: string) => `import { createDevice } from 'simdformer';
+    it('says once on stderr that WebAssembly stands in, and how to build the addon, unless it is to be quiet', async () => {
+      const opened = (options: string) => `import { createDevice } from 'simdformer';
       await createDevice(${options}); await createDevice(${options}); process.exit();`;
-    const told = async (text: string, env = {}) => {
-      const options = { cwd: folder as string, env: { ...process.env, ...env } };
-      return (await run(process.execPath, ['--input-type=module', '-e', text], options)).stderr;
-    };
-    expect(await told(opened('{ threads: 1 }'))).toMatch(
-      /^simdformer: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon .*\n$/,
-    );
-    expect(await told(opened('{ threads: 1 }'), { SIMDFORMER_QUIET: '1' })).toBe('');
-    expect(await told(opened('{ threads: 1, quiet: true }'))).toBe('');
-    expect(await told(opened(`{ threads: 1, backend: 'wasm' }`))).toBe('');
-  });
-
-  it('computes with the prebuilt addon of the package for this platform, if that loads', async () => {
-    const libraries: Partial<Record<NodeJS.Platform, string>> = { linux: '-gnu', win32: '-msvc' };
-    const name = `simdformer-${process.platform}-${process.arch}${libraries[process.platform] ?? ''}`;
-    const place = join(folder as string, 'prebuilt');
-    const addon = join(place, 'node_modules', name);
-    await cp(join(folder as string, 'node_modules/simdformer'), join(place, 'node_modules/simdformer'), {
-      recursive: true,
+      const told = async (text: string, env = {}) => {
+        const options = { cwd: folder as string, env: { ...process.env, ...env } };
+        return (await run(process.execPath, ['--input-type=module', '-e', text], options)).stderr;
+      };
+      expect(await told(opened('{ threads: 1 }'))).toMatch(
+        /^simdformer: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon .*\n$/,
+      );
+      expect(await told(opened('{ threads: 1 }'), { SIMDFORMER_QUIET: '1' })).toBe('');
+      expect(await told(opened('{ threads: 1, quiet: true }'))).toBe('');
+      expect(await told(opened(`{ threads: 1, backend: 'wasm' }`))).toBe('');
     });
-    await mkdir(addon, { recursive: true });
-    await writeFile(join(addon, 'package.json'), JSON.stringify({ name, version: '0.1.0', main: 'simdformer.node' }));
-    const opened = `import { createDevice } from 'simdformer';
+
+    it('computes with the prebuilt addon of the package for this platform, if that loads', async () => {
+      const libraries: Partial<Record<NodeJS.Platform, string>> = { linux: '-gnu', win32: '-msvc' };
+      const name = `simdformer-${process.platform}-${process.arch}${libraries[process.platform] ?? ''}`;
+      const place = join(folder as string, 'prebuilt');
+      const addon = join(place, 'node_modules', name);
+      await cp(join(folder as string, 'node_modules/simdformer'), join(place, 'node_modules/simdformer'), {
+        recursive: true,
+      });
+      await mkdir(addon, { recursive: true });
+      await writeFile(join(addon, 'package.json'), JSON.stringify({ name, version: '0.1.0', main: 'simdformer.node' }));
+      const opened = `import { createDevice } from 'simdformer';
       console.log(JSON.stringify((await createDevice()).info));`;
-    await copyFile('build/Release/simdformer.node', join(addon, 'simdformer.node'));
-    expect(await script(opened, place)).toMatchObject({ backend: 'native' });
-    await writeFile(join(addon, 'simdformer.node'), 'cut off');
-    expect(await script(opened, place)).toMatchObject({
-      backend: 'wasm',
-      reason: expect.stringMatching(new RegExp(`simdformer\\.node: it is not there, nor from ${name}: (?!it is not)`)),
+      await copyFile('build/Release/simdformer.node', join(addon, 'simdformer.node'));
+      expect(await script(opened, place)).toMatchObject({ backend: 'native' });
+      await writeFile(join(addon, 'simdformer.node'), 'cut off');
+      expect(await script(opened, place)).toMatchObject({
+        backend: 'wasm',
+        reason: expect.stringMatching(
+          new RegExp(`simdformer\\.node: it is not there, nor from ${name}: (?!it is not)`),
+        ),
+      });
     });
-  });
 
-  it('trains in a CommonJS program of tsx, which requires what is imported', async () => {
-    const place = join(folder as string, 'commonjs');
-    await mkdir(place, { recursive: true });
-    await writeFile(join(place, 'package.json'), '{}');
-    await writeFile(
-      join(place, 'main.ts'),
-      `import { createDevice, DeviceError, fit, Transformer } from 'simdformer';
+    it('trains in a CommonJS program of tsx, which requires what is imported', async () => {
+      const place = join(folder as string, 'commonjs');
+      await mkdir(place, { recursive: true });
+      await writeFile(join(place, 'package.json'), '{}');
+      await writeFile(
+        join(place, 'main.ts'),
+        `import { createDevice, DeviceError, fit, Transformer } from 'simdformer';
       async function main() {
         const device = await createDevice({ backend: 'wasm', worker: true, threads: 1 });
         const model = new Transformer(device, { dModel: 8, heads: 2, encoderLayers: 0, decoderLayers: 1, targetVocab: 9 });
@@ -80,106 +83,106 @@ describe.runIf(folder)('the installed package in Node', () => {
         device.dispose();
       }
       main();`,
-    );
-    const { stdout } = await run(process.execPath, [resolve('node_modules/tsx/dist/cli.mjs'), 'main.ts'], {
-      cwd: place,
+      );
+      const { stdout } = await run(process.execPath, [resolve('node_modules/tsx/dist/cli.mjs'), 'main.ts'], {
+        cwd: place,
+      });
+      expect(stdout).toBe('2 true\n');
     });
-    expect(stdout).toBe('2 true\n');
-  });
 
-  it.each(['esm', 'cjs'] as const)('says what to do when it is in a bundle for Node, %s', async (format) => {
-    const file = `bundled/for/node/main.${format === 'esm' ? 'mjs' : 'cjs'}`;
-    await build({
-      stdin: {
-        contents: `import { createDevice } from 'simdformer';
+    it.each(['esm', 'cjs'] as const)('says what to do when it is in a bundle for Node, %s', async (format) => {
+      const file = `bundled/for/node/main.${format === 'esm' ? 'mjs' : 'cjs'}`;
+      await build({
+        stdin: {
+          contents: `import { createDevice } from 'simdformer';
           const open = (options) => createDevice({ threads: 1, ...options })
             .then(({ info }) => info.backend, ({ name, message }) => name + ': ' + message);
           const all = [{}, { backend: 'native' }, { wasmUrl: './node_modules/simdformer/wasm/dist' }].map(open);
           Promise.all(all).then((results) => console.log(JSON.stringify(results)));`,
-        resolveDir: folder as string,
-      },
-      bundle: true,
-      platform: 'node',
-      format,
-      logLevel: 'silent', // a warning that CommonJS has no import.meta
-      outfile: join(folder as string, file),
+          resolveDir: folder as string,
+        },
+        bundle: true,
+        platform: 'node',
+        format,
+        logLevel: 'silent', // a warning that CommonJS has no import.meta
+        outfile: join(folder as string, file),
+      });
+      const { stdout } = await run(process.execPath, [file], {
+        cwd: folder as string,
+      });
+      expect(JSON.parse(stdout)).toEqual([
+        expect.stringMatching(/^DeviceError: the WebAssembly engine .*\. In a bundle, leave simdformer out .*wasmUrl/),
+        expect.stringMatching(/^DeviceError: the native addon .*leave simdformer out of bundles/),
+        'wasm',
+      ]);
     });
-    const { stdout } = await run(process.execPath, [file], {
-      cwd: folder as string,
+
+    it('has its files as subpaths, and its types', async () => {
+      const names = [
+        'relaxed.wasm',
+        'relaxed-threads.wasm',
+        'simd128.wasm',
+        'simd128-threads.wasm',
+        'thread.js',
+        'worker.js',
+      ];
+      const subpaths = ['', '/browser', '/browser/svg', ...names.map((name) => `/wasm/${name}`)];
+      const urls: string[] = await script(
+        `console.log(JSON.stringify(${JSON.stringify(subpaths)}.map((path) => import.meta.resolve('simdformer' + path))))`,
+      );
+      for (const url of urls) expect(existsSync(new URL(url)), url).toBe(true);
+      const own = join(folder as string, 'node_modules/simdformer');
+      expect(existsSync(join(own, 'dist/index.d.ts'))).toBe(true);
+      const { stdout } = await run(process.execPath, [join(own, 'dist/cli/main.js'), 'run', 'g2p-en', 'hello'], {
+        cwd: folder as string,
+      });
+      expect(stdout).toContain('HH');
     });
-    expect(JSON.parse(stdout)).toEqual([
-      expect.stringMatching(/^DeviceError: the WebAssembly engine .*\. In a bundle, leave simdformer out .*wasmUrl/),
-      expect.stringMatching(/^DeviceError: the native addon .*leave simdformer out of bundles/),
-      'wasm',
-    ]);
-  });
 
-  it('has its files as subpaths, and its types', async () => {
-    const names = [
-      'relaxed.wasm',
-      'relaxed-threads.wasm',
-      'simd128.wasm',
-      'simd128-threads.wasm',
-      'thread.js',
-      'worker.js',
-    ];
-    const subpaths = ['', '/browser', '/browser/svg', ...names.map((name) => `/wasm/${name}`)];
-    const urls: string[] = await script(
-      `console.log(JSON.stringify(${JSON.stringify(subpaths)}.map((path) => import.meta.resolve('simdformer' + path))))`,
-    );
-    for (const url of urls) expect(existsSync(new URL(url)), url).toBe(true);
-    const own = join(folder as string, 'node_modules/simdformer');
-    expect(existsSync(join(own, 'dist/index.d.ts'))).toBe(true);
-    const { stdout } = await run(process.execPath, [join(own, 'dist/cli/main.js'), 'run', 'g2p-en', 'hello'], {
-      cwd: folder as string,
+    it('has no files of modules that are no more, though the build before had', async () => {
+      const files = await readdir(join(folder as string, 'node_modules/simdformer/dist'), { recursive: true });
+      const modules = files.filter((file) => file.endsWith('.d.ts')).map((file) => file.replace(/\.d\.ts$/, '.ts'));
+      expect(modules).toContain(join('core', 'tensor.ts'));
+      expect(modules.filter((module) => !existsSync(join('src', module)))).toEqual([]);
     });
-    expect(stdout).toContain('HH');
-  });
 
-  it('has no files of modules that are no more, though the build before had', async () => {
-    const files = await readdir(join(folder as string, 'node_modules/simdformer/dist'), { recursive: true });
-    const modules = files.filter((file) => file.endsWith('.d.ts')).map((file) => file.replace(/\.d\.ts$/, '.ts'));
-    expect(modules).toContain(join('core', 'tensor.ts'));
-    expect(modules.filter((module) => !existsSync(join('src', module)))).toEqual([]);
-  });
+    it('is compiled by no installer: pnpm 9 and Yarn 1 would, of a binding.gyp in its root, and fail without a compiler', async () => {
+      const own = join(folder as string, 'node_modules/simdformer');
+      const { scripts } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'));
+      for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
+      expect(existsSync(join(own, 'binding.gyp'))).toBe(false);
+      // What it may be compiled from by hand is all there.
+      const text = await readFile(join(own, 'dist/addon/binding.gyp'), 'utf8');
+      const [{ sources }] = JSON.parse(text).targets;
+      for (const source of sources.slice(0, -1)) expect(existsSync(join(own, 'dist/addon', source)), source).toBe(true);
+      expect(existsSync(join(own, 'native/isa/scalar.cc'))).toBe(true);
+    });
 
-  it('is compiled by no installer: pnpm 9 and Yarn 1 would, of a binding.gyp in its root, and fail without a compiler', async () => {
-    const own = join(folder as string, 'node_modules/simdformer');
-    const { scripts } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'));
-    for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
-    expect(existsSync(join(own, 'binding.gyp'))).toBe(false);
-    // What it may be compiled from by hand is all there.
-    const text = await readFile(join(own, 'dist/addon/binding.gyp'), 'utf8');
-    const [{ sources }] = JSON.parse(text).targets;
-    for (const source of sources.slice(0, -1)) expect(existsSync(join(own, 'dist/addon', source)), source).toBe(true);
-    expect(existsSync(join(own, 'native/isa/scalar.cc'))).toBe(true);
-  });
+    it('names the same files to what reads no exports: Parcel, and TypeScript with the module resolution node10', async () => {
+      const own = JSON.parse(await readFile(join(folder as string, 'node_modules/simdformer/package.json'), 'utf8'));
+      const { types, node, browser } = own.exports['.'];
+      expect(own).toMatchObject({ types, main: node, module: browser });
+    });
 
-  it('names the same files to what reads no exports: Parcel, and TypeScript with the module resolution node10', async () => {
-    const own = JSON.parse(await readFile(join(folder as string, 'node_modules/simdformer/package.json'), 'utf8'));
-    const { types, node, browser } = own.exports['.'];
-    expect(own).toMatchObject({ types, main: node, module: browser });
-  });
+    it('has types that need no library but those of ES2022 and the DOM', { timeout: 300_000 }, async () => {
+      const place = join(folder as string, 'types');
+      await mkdir(place, { recursive: true });
+      const compilerOptions = { noEmit: true, target: 'es2022', module: 'nodenext', lib: ['es2022', 'dom'], types: [] };
+      await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.mts'] }));
+      await writeFile(join(place, 'main.mts'), `export { createDevice } from 'simdformer';`);
+      const { stdout } = await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', place]);
+      expect(stdout).toBe('');
+    });
 
-  it('has types that need no library but those of ES2022 and the DOM', { timeout: 300_000 }, async () => {
-    const place = join(folder as string, 'types');
-    await mkdir(place, { recursive: true });
-    const compilerOptions = { noEmit: true, target: 'es2022', module: 'nodenext', lib: ['es2022', 'dom'], types: [] };
-    await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.mts'] }));
-    await writeFile(join(place, 'main.mts'), `export { createDevice } from 'simdformer';`);
-    const { stdout } = await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', place]);
-    expect(stdout).toBe('');
-  });
-
-  it("has types for one's own ops, and for options that are undefined in the strictest projects", async () => {
-    const place = join(folder as string, 'strict');
-    await mkdir(place, { recursive: true });
-    const strict = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
-    const compilerOptions = { noEmit: true, target: 'es2022', module: 'nodenext', types: [], ...strict };
-    await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.mts'] }));
-    await writeFile(
-      join(place, 'main.mts'),
-      `import { createDevice, fit, Transformer } from 'simdformer';
+    it("has types for one's own ops, and for options that are undefined in the strictest projects", async () => {
+      const place = join(folder as string, 'strict');
+      await mkdir(place, { recursive: true });
+      const strict = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+      const compilerOptions = { noEmit: true, target: 'es2022', module: 'nodenext', types: [], ...strict };
+      await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['main.mts'] }));
+      await writeFile(
+        join(place, 'main.mts'),
+        `import { createDevice, fit, Transformer } from 'simdformer';
 import { type Example } from 'simdformer/train';
       export async function train(examples: Example[], signal: AbortSignal | undefined): Promise<number> {
         const device = await createDevice({ threads: undefined });
@@ -190,12 +193,12 @@ import { type Example } from 'simdformer/train';
         device.emit('copy', { x, y: device.empty(x.shape) });
         return model.config.dModel;
       }`,
-    );
-    await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', place]);
-  });
+      );
+      await run(process.execPath, [resolve('node_modules/typescript/bin/tsc'), '-p', place]);
+    });
 
-  it('computes in WebAssembly from a folder that wasmUrl names, and says so if that is wrong', async () => {
-    const results = await script(`
+    it('computes in WebAssembly from a folder that wasmUrl names, and says so if that is wrong', async () => {
+      const results = await script(`
       import { createDevice } from 'simdformer';
       const open = (wasmUrl, threads) => createDevice({ backend: 'wasm', wasmUrl, threads })
         .then(({ info }) => info.threads, ({ name, message }) => name + ': ' + message);
@@ -203,10 +206,11 @@ import { type Example } from 'simdformer/train';
       console.log(JSON.stringify([await open(folder, 2), await open(new URL(folder + '/', 'file://' + process.cwd() + '/'), 1), await open('./nowhere', 1)]));
       process.exit();
     `);
-    expect(results).toEqual([
-      2,
-      1,
-      expect.stringMatching(/^DeviceError: .*did not load from file:.*nowhere\/simd128.wasm: /),
-    ]);
+      expect(results).toEqual([
+        2,
+        1,
+        expect.stringMatching(/^DeviceError: .*did not load from file:.*nowhere\/simd128.wasm: /),
+      ]);
+    });
   });
-});
+}

@@ -1,4 +1,4 @@
-// Checkpoints that people use: what they write is known. `python3 test/data/tools/get_models.py test/data/models` brings Whisper.
+// Checkpoints that people use: what they write is known. `python3 scripts/models.py` fetches Whisper.
 import { describe, expect, it } from 'vitest';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import { loadModel } from '../../src/pretrained/load-model.js';

@@ -3,7 +3,7 @@
     SIMDFORMER_MODELS=../models python test/tokenizers/make_chat.py
 
 The templates of chat-templates/ have the forms of ChatML, Llama 3, Mistral, Gemma and Qwen 3, and one has the features
-of Jinja that others use; SmolLM2's own comes from its file, which get_models.py fetches.
+of Jinja that others use; SmolLM2's own comes from its file, which scripts/models.py fetches.
 """
 
 import datetime

@@ -327,7 +327,7 @@ function slowMerges(words: string[], count: number): [string, string][] {
   return merges;
 }
 
-describe('CharTokenizer', async () => {
+describe('CharTokenizer of a published model', async () => {
   const { json } = testData('checkpoints/aren-transliteration');
   const { target } = await json<{ target: string[] }>('vocabulary.json');
 
@@ -339,7 +339,7 @@ describe('CharTokenizer', async () => {
   });
 });
 
-describe('BpeTokenizer', async () => {
+describe('BpeTokenizer of a large text', async () => {
   const { bytes } = testData('corpora/tinyshakespeare');
   const shakespeare = new TextDecoder().decode(await bytes('input.txt'));
 
