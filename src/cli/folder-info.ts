@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { openSafetensors } from '../io/file.js';
 import { printJson } from './common.js';
 import { readJson } from './data.js';
+import { isAdapterFolder } from './pretrained-folder.js';
 
 /** Prints the architecture, how much of which types there is, the tokenizer and the chat template. Throws FormatError. */
 export async function printFolder(folder: string, isJson: boolean): Promise<void> {
@@ -20,21 +21,45 @@ export async function printFolder(folder: string, isJson: boolean): Promise<void
     file.close();
   }
   const config = await read(join(folder, 'config.json'));
+  const adapter = isAdapterFolder(folder) ? await adapterInfo(folder) : null;
   const packed = (config.quantization_config as { formats?: unknown } | undefined)?.formats ?? null;
   const { chat_template: template } = await read(join(folder, 'tokenizer_config.json'));
   const chatTemplate = existsSync(join(folder, 'chat_template.jinja')) || template !== undefined;
   const tokenizer = existsSync(join(folder, 'tokenizer.json'));
   if (isJson) {
     const { model_type: type, architectures } = config;
-    return printJson({ type, architectures, bytes, types: Object.fromEntries(types), packed, tokenizer, chatTemplate });
+    const what = adapter === null ? { type, architectures } : { adapter };
+    return printJson({ ...what, bytes, types: Object.fromEntries(types), packed, tokenizer, chatTemplate });
   }
-  console.log(`architecture     ${config.model_type}, ${[config.architectures ?? []].flat().join(', ') || 'no head'}`);
+  if (adapter !== null) {
+    const { kind, base, r, alpha, targets, modulesToSave } = adapter;
+    console.log(`adapter          ${kind}, r ${r}, alpha ${alpha}`);
+    console.log(`base             ${base}`);
+    console.log(`targets          ${targets.join(', ')}`);
+    if (modulesToSave.length > 0) console.log(`saved whole      ${modulesToSave.join(', ')}`);
+  } else
+    console.log(
+      `architecture     ${config.model_type}, ${[config.architectures ?? []].flat().join(', ') || 'no head'}`,
+    );
   console.log(`weights          ${(bytes / 2 ** 20).toFixed(1)} MiB`);
   for (const [dtype, { tensors, bytes: of }] of types)
     console.log(`${dtype.padEnd(16)} ${tensors.toLocaleString('en')} tensors, ${(of / 2 ** 20).toFixed(1)} MiB`);
   if (Array.isArray(packed)) console.log(`packed as        ${packed.join(', ')}`);
   console.log(`tokenizer        ${tokenizer ? 'yes' : 'no'}`);
   console.log(`chat template    ${chatTemplate ? 'yes' : 'none'}`);
+}
+
+/** What adapter_config.json says. */
+async function adapterInfo(folder: string) {
+  const config = await read(join(folder, 'adapter_config.json'));
+  return {
+    kind: `${config.peft_type}`,
+    base: `${config.base_model_name_or_path}`,
+    r: config.r,
+    alpha: config.lora_alpha,
+    targets: [config.target_modules ?? []].flat().map(String),
+    modulesToSave: [config.modules_to_save ?? []].flat().map(String),
+  };
 }
 
 /** An object of JSON; empty where there is none. */

@@ -14,6 +14,7 @@ import { embedCommand } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { infoCommand } from './commands/info.js';
+import { mergeCommand } from './commands/merge.js';
 import { mpiCommand } from './commands/mpi.js';
 import { quantizeCommand } from './commands/quantize.js';
 import { runCommand } from './commands/run.js';
@@ -54,6 +55,7 @@ const commands = [
   attentionCommand,
   evalCommand,
   benchCommand,
+  mergeCommand,
   quantizeCommand,
   mpiCommand,
   serveCommand,

@@ -35,6 +35,8 @@ export interface Adapter {
   isActive: boolean;
   /** True while the change is part of the weights. */
   readonly isMerged: boolean;
+  /** Makes the change part of the weights. */
+  merge(): this;
   dispose(): void;
 }
 

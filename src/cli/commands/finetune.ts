@@ -116,6 +116,10 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
     if (!/drawn anew|does not use/.test(message)) console.error(message);
   };
   using model = await loadModel<LoadedModel>(device, options.model, { ...head, weights, signal, onWarning });
+  if (model.adapters.size > 0)
+    throw new ArgumentError(
+      `${options.model} is an adapter: make a model of it by \`simdformer merge\`, and train that`,
+    );
   const adapter = options.lora ? adapterOf(model, options) : null;
   using _folder = await takeFolder(options.out);
   checkFolder(options);

@@ -1,7 +1,9 @@
 import { Command, Option } from 'commander';
+import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
 import { PretrainedModel } from '../../models/pretrained-model.js';
-import { loadModel, type SaveGgufOptions, saveGguf } from '../../pretrained/index.js';
+import { quantize } from '../../models/quantize.js';
+import { type LoadedModel, loadModel, type SaveGgufOptions, saveGguf } from '../../pretrained/index.js';
 import { openDevice } from '../common.js';
 
 type GgufType = NonNullable<SaveGgufOptions['type']>;
@@ -28,13 +30,24 @@ export function quantizeCommand(): Command {
       if (!own.includes(type)) throw new ArgumentError(`${type} is no type of ${what}: expected ${own.join(', ')}`);
       using device = await openDevice(command);
       if (!isFile) {
-        const model = await loadModel(device, name, { weights: type as FolderType });
+        const model = await packedModel(device, name, type as FolderType);
         await model.save(out); // while the device is there
         return;
       }
       const model: unknown = await loadModel(device, name, { weights: 'auto' }); // what is packed so already stays so
       if (!(model instanceof PretrainedModel))
         throw new ArgumentError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
+      for (const adapter of model.adapters.values()) adapter.merge();
       await saveGguf(model, out, { type: type as GgufType });
     });
+}
+
+/** A model with packed weights. Those of an adapter's base are packed once the adapter is part of them. */
+async function packedModel(device: Device, name: string, weights: FolderType): Promise<LoadedModel> {
+  const model = await loadModel<LoadedModel>(device, name, { weights });
+  if (!(model instanceof PretrainedModel) || model.adapters.size === 0) return model;
+  model.dispose();
+  const floats = await loadModel<LoadedModel>(device, name, { weights: 'float32' });
+  for (const adapter of floats.adapters.values()) adapter.merge();
+  return quantize(floats, { weights });
 }

@@ -12,7 +12,7 @@ import type { ModelSource } from '../source.js';
 import { Lora } from './lora.js';
 import { isTexts, type LoraOptions } from './lora-options.js';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, PEFT_PREFIX, piecesOfLora } from './lora-parts.js';
-import { moduleNames } from './module-names.js';
+import { moduleNames, ownNames } from './module-names.js';
 import { within } from './trained-copies.js';
 
 /**
@@ -32,7 +32,7 @@ export async function loadLora(
 /** As `loadLora`, from opened files. */
 export async function loraFrom(model: PretrainedModel, source: ModelSource, name?: string): Promise<Lora> {
   const options = optionsOf(await source.json(ADAPTER_CONFIG), source.name);
-  const { tensors } = parseSafetensors(await source.bytes(ADAPTER_WEIGHTS));
+  const tensors = renamed(model, parseSafetensors(await source.bytes(ADAPTER_WEIGHTS)).tensors, source.name);
   const ranks = new Map<string, number>();
   for (const [key, { shape }] of tensors) {
     const target = /^base_model\.model\.(.*)\.lora_(A\.weight|embedding_A)$/.exec(key)?.[1];
@@ -51,6 +51,27 @@ export async function loraFrom(model: PretrainedModel, source: ModelSource, name
     throw error;
   }
   return adapter;
+}
+
+/** The tensors by the names that the model has for them. What belongs to a head that it does not have is left out. */
+function renamed(
+  model: PretrainedModel,
+  tensors: ReadonlyMap<string, SafetensorsEntry>,
+  source: string,
+): Map<string, SafetensorsEntry> {
+  const foreign = [...tensors.keys()].find((key) => !key.startsWith(PEFT_PREFIX));
+  if (foreign !== undefined)
+    throw new FormatError(
+      `${source}: ${ADAPTER_WEIGHTS} has ${foreign}, expected names that begin with ${PEFT_PREFIX}`,
+    );
+  const given = [...tensors.keys()].map((key) => key.slice(PEFT_PREFIX.length));
+  const names = ownNames(model, given);
+  return new Map(
+    given.flatMap((name) => {
+      const own = names.get(name) ?? null;
+      return own === null ? [] : [[PEFT_PREFIX + own, tensors.get(PEFT_PREFIX + name) as SafetensorsEntry]];
+    }),
+  );
 }
 
 function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, SafetensorsEntry>, source: string): void {

@@ -17,6 +17,23 @@ export function moduleNames(model: PretrainedModel): (name: string) => string {
   };
 }
 
+/**
+ * Names of an adapter's file as this model has them: those of a model without a head have no prefix of the body, such as
+ * `bert.`. Null for parts of a head that the model does not have.
+ */
+export function ownNames(model: PretrainedModel, given: readonly string[]): Map<string, string | null> {
+  const prefix = commonPrefix(model);
+  const isPrefixed = prefix !== '' && given.some((name) => name.startsWith(prefix));
+  const same = (name: string): string | null => name;
+  const rename =
+    model.headKind === 'none' && isPrefixed
+      ? (name: string) => (name.startsWith(prefix) ? name.slice(prefix.length) : null)
+      : model.headKind !== 'none' && prefix !== '' && !isPrefixed
+        ? (name: string) => `${prefix}${name}`
+        : same;
+  return new Map(given.map((name) => [name, rename(name)]));
+}
+
 /** The names of a classifier's modules that are outside of its body. */
 export function headModules(model: PretrainedModel): string[] {
   if (!NEW_HEADS.includes(model.headKind)) return [];
@@ -27,8 +44,9 @@ export function headModules(model: PretrainedModel): string[] {
   return [...new Set(heads)].filter((root) => !body.has(root));
 }
 
-/** What all names of a body begin with, such as `bert.`; nothing if they differ. */
+/** The prefix of all names of a body, such as `bert.`; '' if they differ. */
 function commonPrefix(model: PretrainedModel): string {
-  const roots = new Set(model.statePieces().map(({ name }) => name.slice(0, name.indexOf('.') + 1)));
+  const body = model.statePieces().filter(({ path }) => !path.startsWith('head.'));
+  const roots = new Set(body.map(({ name }) => name.slice(0, name.indexOf('.') + 1)));
   return roots.size === 1 ? ([...roots][0] as string) : '';
 }

@@ -1,0 +1,28 @@
+import { Command } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
+import { loadModel } from '../../pretrained/load-later.js';
+import { openDevice } from '../common.js';
+
+interface MergeOptions {
+  readonly out: string;
+  readonly base?: string;
+  readonly revision?: string;
+}
+
+export function mergeCommand(): Command {
+  return new Command('merge')
+    .description('add an adapter to the weights of its base, and write the model that results')
+    .argument('<adapter>', 'folder of an adapter in the format of PEFT, or its id on the hub')
+    .requiredOption('--out <folder>', 'folder to write the model to')
+    .option('--base <model>', 'folder or id of the base (default: the one that the adapter names)')
+    .option('--revision <name>', "branch, tag or commit of the adapter's repository on the hub")
+    .action(async (name: string, { out, base, revision }: MergeOptions, command: Command) => {
+      using device = await openDevice(command);
+      using model = await loadModel(device, name, { baseModel: base, revision, weights: 'float32' });
+      if (model.adapters.size === 0)
+        throw new ArgumentError(`${name} is a model and no adapter: there is nothing to merge`);
+      for (const adapter of model.adapters.values()) adapter.merge();
+      await model.save(out);
+      console.log(`Model: ${out}, which is ${model.origin?.from} with ${name} in its weights.`);
+    });
+}

@@ -1,0 +1,112 @@
+// Folders of adapters, in every command that takes a model.
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadLora, lora } from '../../src/finetune/index.js';
+import { loadModel } from '../../src/index.js';
+import type { LoadedModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { simdformer as runCli, temporaryFolder } from './run-cli.js';
+
+const { at, remove } = await temporaryFolder();
+afterAll(remove);
+
+const rows = Array.from({ length: 8 }, (_, i) => ({
+  text: i % 2 ? 'CCO' : 'c1ccccc1N',
+  label: i % 2 ? 'chain' : 'ring',
+}));
+
+/** Runs a command, which must end well. */
+async function run(...args: string[]): Promise<string> {
+  const ended = await runCli(args);
+  expect(ended.code, ended.stderr).toBe(0);
+  return ended.stdout;
+}
+
+describe('the folder of an adapter', () => {
+  beforeAll(async () => {
+    const device = await deviceFor(isas[0] as string, 2);
+    cpSync('test/data/checkpoints/tinystories-656k', at('base'), { recursive: true });
+    using model = await loadModel<LoadedModel>(device, at('base'), { onWarning: () => {} });
+    const adapter = lora(model, { r: 4, alpha: 64, targets: ['q_proj', 'v_proj', 'down_proj'] });
+    for (const [i, tensor] of adapter.parameters().entries())
+      tensor.write(Float32Array.from({ length: tensor.size }, (_, j) => Math.sin(i + j) / 10));
+    await adapter.save(at('writer'), { baseModel: '../base' });
+  });
+
+  it('writes by run, as the merged model does, and unlike the base', async () => {
+    const written = (model: string) => run('run', model, 'Tom had a', '--max-tokens', '12');
+    await run('merge', at('writer'), '--out', at('merged'));
+    const [base, adapted, merged] = [
+      await written(at('base')),
+      await written(at('writer')),
+      await written(at('merged')),
+    ];
+    expect(adapted).not.toBe(base);
+    expect(merged).toBe(adapted);
+    expect(JSON.parse(readFileSync(at('merged/config.json'), 'utf8')).model_type).toBe('llama');
+  });
+
+  it('is described by info, and packed by quantize', async () => {
+    const info = await run('info', at('writer'));
+    expect(info).toMatch(/adapter +LORA, r 4, alpha 64\nbase +\.\.\/base\ntargets +q_proj, v_proj, down_proj\n/);
+    expect(JSON.parse(await run('info', at('writer'), '--json')).adapter.base).toBe('../base');
+    await run('quantize', at('writer'), at('packed'), '--type', 'int8');
+    expect(await run('info', at('packed'))).toMatch(/packed as +int8/);
+  });
+
+  it('is a classifier with its labels for classify, embed and eval, and what finetune refuses to go on from', async () => {
+    writeFileSync(at('rows.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+    const task = ['--model', 'test/data/checkpoints/rxnmapper-albert', '--task', 'sequence-classification'];
+    const training = ['--data', at('rows.jsonl'), '--lora', '--epochs', '6', '--batch', '4', '--lr', '5e-3'];
+    await run('finetune', ...task, ...training, '--out', at('labels'));
+    writeFileSync(at('texts.txt'), 'CCO\nc1ccccc1N\n');
+    const classes = (model: string) => run('classify', model, at('texts.txt'));
+    await run('merge', at('labels'), '--out', at('labels-merged'));
+    expect(await classes(at('labels'))).toMatch(/chain|ring/);
+    expect(await classes(at('labels'))).toBe(await classes(at('labels-merged')));
+    const vectors = async (model: string) => (await run('embed', model, at('texts.txt'))).trim().split('\n');
+    const [own, merged] = [await vectors(at('labels')), await vectors(at('labels-merged'))];
+    expect(own.length).toBe(2);
+    const numbers = (line: string) => line.split(' ').map(Number);
+    for (const [i, line] of own.entries())
+      for (const [j, value] of numbers(line).entries())
+        expect(value).toBeCloseTo(numbers(merged[i] as string)[j] as number, 4);
+    const measured = async (model: string) => JSON.parse(await run('eval', at(model), at('rows.jsonl'), '--json'));
+    expect((await measured('labels')).accuracy).toBe((await measured('labels-merged')).accuracy);
+    const again = await runCli([
+      'finetune',
+      '--model',
+      at('labels'),
+      ...task.slice(2),
+      ...training,
+      '--out',
+      at('again'),
+    ]);
+    expect(again.stderr).toContain('is an adapter: make a model of it by `simdformer merge`');
+  });
+
+  it('says what is wrong with it', async () => {
+    const config = JSON.parse(readFileSync(at('writer/adapter_config.json'), 'utf8'));
+    cpSync(at('writer'), at('lost'), { recursive: true });
+    writeFileSync(
+      at('lost/adapter_config.json'),
+      JSON.stringify({ ...config, base_model_name_or_path: '../nowhere/at/all' }),
+    );
+    const lost = await runCli(['run', at('lost'), 'Tom']);
+    expect(lost.stderr).toMatch(/lost is an adapter, and its base \.\.\/nowhere\/at\/all cannot be loaded/);
+    await run('merge', at('lost'), '--base', at('base'), '--out', at('found'));
+    const device = await deviceFor(isas[0] as string, 2);
+    await expect(loadModel(device, at('base'), { baseModel: at('base') })).rejects.toThrow(/is no adapter/);
+    using model = await loadModel<LoadedModel>(device, at('lost'), { baseModel: at('base'), onWarning: () => {} });
+    await loadLora(model, at('writer'), { name: 'second' });
+    expect(model.activeAdapters).toEqual(['default', 'second']);
+    writeFileSync(
+      join(at('lost'), 'adapter_config.json'),
+      JSON.stringify({ ...config, base_model_name_or_path: null }),
+    );
+    await expect(loadModel(device, at('lost'))).rejects.toThrow(
+      /base_model_name_or_path .* is null, expected a folder or an id/,
+    );
+  });
+});
