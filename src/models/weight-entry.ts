@@ -27,5 +27,9 @@ export interface StoredBlocks {
 export interface Weights {
   readonly tensors: ReadonlyMap<string, WeightEntry>;
   readonly metadata: ReadonlyMap<string, string>;
+  /** The same tensors by the names that a model wants, where the file has them with another prefix. */
+  readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
+  /** Tensors whose names the file has lost. */
+  readonly unnamed?: readonly WeightEntry[] | undefined;
   close(): void;
 }

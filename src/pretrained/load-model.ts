@@ -1,9 +1,6 @@
 import { checkKnown, checkOneOf, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { ArgumentError, FormatError, ShapeError, SimdformerError } from '../core/errors.js';
-import { Random } from '../core/random.js';
-import { sameShape } from '../core/tensor.js';
-import type { SafetensorsEntry } from '../io/safetensors.js';
+import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { CausalModel } from '../models/causal-model.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import { Transformer } from '../models/families/transformer.js';
@@ -12,12 +9,11 @@ import { fractionsIn } from '../models/json-fractions.js';
 import { ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
-import { type Packing, readPacked } from '../models/read-packed.js';
+import type { Packing } from '../models/read-packed.js';
 import { familyOf } from '../models/registry.js';
 import { packedFile } from '../models/saved-packing.js';
-import type { WeightEntry, Weights } from '../models/weight-entry.js';
+import type { Weights } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
-import { type StatePiece, shapeOf } from '../nn/state-names.js';
 import type { ActivationFormat } from '../nn/weight.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -27,14 +23,16 @@ import { completeConfig } from './config.js';
 import { generationOptions, generationSettings, unfollowed } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
+import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import { hasOwnOutput } from './own-output.js';
 import { checkPacking, packingOf } from './packed-options.js';
 import { adapterBase, isAdapter } from './peft/adapter-folder.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
+import { readWeights } from './read-weights.js';
 import { sentenceFiles, sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
-import { openWeights, refuseOnnx } from './weights.js';
+import { openWeights } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
 export interface LoadedModel extends PretrainedModel {
@@ -55,6 +53,12 @@ export interface LoadModelOptions extends HubOptions {
   weights?: 'float32' | WeightFormat | 'auto' | undefined;
   /** As of `quantize`: 'int8' rounds them where they meet integers, 'float32' multiplies with unpacked weights. Default: 'int8'. */
   activations?: ActivationFormat | undefined;
+  /**
+   * The same by the names of transformers.js. In a folder with only ONNX files it chooses the file instead: `q8` is
+   * `model_quantized.onnx`. An object has one for each file: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. Default: the
+   * most exact file.
+   */
+  dtype?: OnnxChoice | undefined;
   /**
    * What keys and values are kept as while the model writes: its `cacheType`, see `generate`. 'float16' takes half of the
    * memory, 'int8' about a quarter. Default: 'float32'.
@@ -108,7 +112,7 @@ async function loadAdapted(
 }
 
 const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
-const PACKING_NAMES = ['weights', 'activations', 'cache'] as const;
+const PACKING_NAMES = ['weights', 'activations', 'dtype', 'cache'] as const;
 const NAMES = ['head', 'labels', 'problemType', 'baseModel', ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
 
 async function loadFrom<Model extends LoadedModel | Transformer>(
@@ -117,13 +121,12 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   from: ModelLocation,
   options: Omit<ReturnType<typeof checkLoadOptions>, 'baseModel'>,
 ): Promise<Model> {
-  const { head, labels, problemType, weights: wanted, activations, cache, onWarning, hub } = options;
-  if (!(await source.has('config.json'))) await refuseOnnx(source);
+  const { head, labels, problemType, weights: wanted, activations, dtype, cache, onWarning, hub } = options;
   const json = await source.json('config.json');
   const file = packedFile(source.name, json);
-  const pack = packingOf(file !== null || source.weights !== undefined, { weights: wanted, activations });
+  const packing = { weights: wanted, activations, dtype, isPacked: file !== null || source.weights !== undefined };
   if (json.format === 'simdformer') {
-    const model = await loadOwn(device, source, { head, labels, problemType }, pack);
+    const model = await loadOwn(device, source, { head, labels, problemType }, packingOf(packing));
     model.cacheType = cache;
     return model as Model;
   }
@@ -131,22 +134,23 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   const labelled = problemType ? { ...named, problem_type: problemType } : named;
   const { signal, ...again } = hub; // of loading, not of saving
   const reopen = () => openSource(from, again);
-  const model = await loadFamily(device, { source, reopen, json, labelled, file, head, pack, onWarning, signal });
+  const model = await loadFamily(device, { source, reopen, json, labelled, file, head, packing, onWarning, signal });
   model.cacheType = cache;
   return model.eval() as Model;
 }
 
 function checkLoadOptions(options: LoadModelOptions) {
   const { cache = 'float32', onWarning = warn, ...others } = checkKnown('loadModel', options, NAMES);
-  const { head, labels, problemType, weights, activations, baseModel, ...hub } = others;
+  const { head, labels, problemType, weights, activations, dtype, baseModel, ...hub } = others;
   if (typeof onWarning !== 'function')
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
   if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
   checkPacking(weights, activations);
+  checkOnnxChoice(dtype);
   checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);
-  return { head, labels, problemType, weights, activations, baseModel, cache, onWarning, hub };
+  return { head, labels, problemType, weights, activations, dtype, baseModel, cache, onWarning, hub };
 }
 
 /** What a model of a family is made of. */
@@ -158,7 +162,7 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   readonly labelled: Record<string, unknown>;
   /** The file of packed weights of ours, if it is one. */
   readonly file: ReturnType<typeof packedFile>;
-  readonly pack: Packing | null;
+  readonly packing: Parameters<typeof packingOf>[0];
   readonly onWarning: typeof warn;
 }
 
@@ -171,7 +175,7 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   const family = await familyOf(json.model_type);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
-  const weights = await openWeights(source, file ?? undefined);
+  const weights = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
   try {
     const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null; // their configs are made of what they have
     const untied = mayDiffer && (await hasOwnOutput(weights.tensors, signal)) ? { tie_word_embeddings: false } : {};
@@ -197,9 +201,11 @@ async function fillModel(
   model: PretrainedModel,
   config: ModelConfig,
   weights: Weights,
-  { source, reopen, json, labelled, file, head, pack, onWarning, signal }: FamilySource & { head: HeadKind },
+  { source, reopen, json, labelled, file, head, packing, onWarning, signal }: FamilySource & { head: HeadKind },
 ): Promise<void> {
   if (model.decoder !== null) await readGenerationConfig(source, labelled, config, model, onWarning);
+  // Of ONNX files `dtype` has chosen one already.
+  const pack = packingOf(weights.named === undefined ? packing : { ...packing, dtype: undefined });
   const names = await readWeights(model, source.name, weights, { pack, isPacked: file !== null, onWarning, signal });
   model.origin = {
     from: source.name,
@@ -290,111 +296,4 @@ function withLabels(json: object, labels: readonly string[]): Record<string, unk
 function withoutLabels(config: Record<string, unknown>): Record<string, unknown> {
   const { id2label, label2id: _, num_labels: count, ...others } = config;
   return (isObject(id2label) ? Object.keys(id2label).length : count) === 2 ? config : others;
-}
-
-/**
- * Buffers that some versions saved and that follow from the config; a head's second bias, and the embedding for both sides
- * where each has its own, which nothing reads.
- */
-const BUFFERS =
-  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.)?shared\.weight)$/;
-
-interface ReadOptions extends Pick<HubOptions, 'signal'> {
-  readonly pack: Packing | null;
-  /** Whether the file may have packed weights of ours. */
-  readonly isPacked: boolean;
-  readonly onWarning: typeof warn;
-}
-
-async function unsuffixed(source: string, tensors: Weights['tensors'], model: PretrainedModel) {
-  const { withPacked } = await import('../models/packed-entry.js');
-  try {
-    return withPacked(tensors as ReadonlyMap<string, SafetensorsEntry>, model, namesOf);
-  } catch (cause) {
-    throw cause instanceof FormatError ? new FormatError(`${source}: ${cause.message}`, { cause }) : cause;
-  }
-}
-
-/** Reads the weights and gives the names that the file has for them, where they are others. */
-async function readWeights(
-  model: PretrainedModel,
-  source: string,
-  { tensors }: Weights,
-  { pack, isPacked, onWarning, signal }: ReadOptions,
-): Promise<Map<string, string>> {
-  const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
-  const found = new Map<string, WeightEntry>();
-  const missing: StatePiece[] = [];
-  const renamed = new Map<string, string>();
-  const shared = model.pieceNames();
-  for (const piece of model.statePieces()) {
-    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // what is shared may have any of its names
-    const name = names.find((each) => given.has(each));
-    const entry = name === undefined ? undefined : given.get(name);
-    if (entry === undefined) {
-      if (piece.tensor.requiresGrad) missing.push(piece); // what is not learnt is as it was made
-      continue;
-    }
-    checkShape(source, piece, entry);
-    found.set(piece.name, entry);
-    if (isOwnName(model, piece.name, name as string)) renamed.set(piece.name, name as string);
-    given.delete(name as string);
-  }
-  drawMissing(model, source, missing, onWarning);
-  if (model.headKind === 'none' && renamed.size > 0)
-    for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
-  const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
-  const unused = [...given.keys()].filter((name) => !BUFFERS.test(name) && !aliases.has(name));
-  if (unused.length > 0) onWarning(`${source} has weights that the model does not use: ${some(unused)}`);
-  if (pack === null) await model.readState(found, signal, true);
-  else await readPacked(model, found, pack, signal);
-  return renamed;
-}
-
-/** What a tensor may be called in files: with and without the prefix of the body, and by names of before. */
-function namesOf(name: string): string[] {
-  const old = name
-    .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
-    .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta')
-    .replace(/^lm_head\./, 'embed_out.') // GPT-NeoX's
-    .replace(/^transformer\./, 'model.'); // Llama's, where it answers questions
-  return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
-}
-
-/** Whether a name in a file is what transformers saves, too: of a body without a head, names have no prefix. */
-function isOwnName(model: PretrainedModel, name: string, given: string): boolean {
-  return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
-}
-
-function checkShape(source: string, piece: StatePiece, { shape }: WeightEntry): void {
-  const expected = shapeOf(piece);
-  if (sameShape(shape, expected)) return;
-  throw new ShapeError(
-    `${source}: ${piece.name} is [${shape.join(', ')}], expected [${expected.join(', ')}] by config.json`,
-  );
-}
-
-/** A head that the file has not is drawn anew, as transformers does; a body must be there. */
-function drawMissing(
-  model: PretrainedModel,
-  source: string,
-  missing: readonly StatePiece[],
-  onWarning: (message: string) => void,
-): void {
-  if (missing.length === 0) return;
-  const body = missing.filter(({ path }) => !/^(head|(vision\.)?pooler)\./.test(path));
-  if (body.length > 0)
-    throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
-  const deviation = Number(model.config.initializer_range ?? 0.02);
-  const random = new Random(0, 0);
-  for (const { tensor, path } of missing) {
-    if (tensor.shape.length > 1)
-      tensor.write(Float32Array.from({ length: tensor.size }, () => deviation * random.normal()));
-    else tensor.write(new Float32Array(tensor.size).fill(/\.norm\.weight$/.test(path) ? 1 : 0));
-  }
-  onWarning(`${source} has no ${some(missing.map(({ name }) => name))}: drawn anew, train before use`);
-}
-
-function some(names: readonly string[]): string {
-  return `${names.slice(0, 8).join(', ')}${names.length > 8 ? ` and ${names.length - 8} more` : ''}`;
 }

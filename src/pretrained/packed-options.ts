@@ -1,26 +1,35 @@
-// What options of `loadModel` say of weights.
+// The options of `loadModel` that say how weights are packed.
 
 import { checkOneOf } from '../core/check.js';
 import { packing, type WeightFormat } from '../models/quantize.js';
 import { asStoredWith, type Packing } from '../models/read-packed.js';
 import type { ActivationFormat } from '../nn/weight.js';
+import type { OnnxChoice } from './onnx/files.js';
 
-/** Of `loadModel`. */
+/** Formats by the names of transformers.js. */
+const DTYPES = {
+  ...({ auto: 'auto', fp32: 'float32', fp16: 'float16' } as const),
+  ...({ q8: 'int8', int8: 'int8', uint8: 'int8', q4: 'int4', q4f16: 'int4', bnb4: 'int4' } as const),
+} as const;
+
+/** Options of `loadModel`. */
 interface PackingOptions {
   readonly weights?: 'float32' | WeightFormat | 'auto' | undefined;
   readonly activations?: ActivationFormat | undefined;
+  readonly dtype?: OnnxChoice | undefined;
+  /** True for files whose weights are packed, which is kept by default. */
+  readonly isPacked: boolean;
 }
 
-/** What options of `loadModel` mean, which may be those of packed files; null: all is float32. Throws ArgumentError. */
-export function packingOf(
-  isPacked: boolean,
-  { weights = isPacked ? 'auto' : 'float32', activations = 'int8' }: PackingOptions,
-): Packing | null {
+/** How weights are packed by the options of `loadModel`; null if all are float32. Throws ArgumentError. */
+export function packingOf({ isPacked, dtype, activations = 'int8', ...options }: PackingOptions): Packing | null {
+  const named = typeof dtype === 'string' ? DTYPES[dtype] : undefined;
+  const weights = options.weights ?? named ?? (isPacked ? 'auto' : 'float32');
   if (weights === 'auto') return asStoredWith(activations);
   if (weights === 'float32') return null;
-  const options = { weights, activations };
-  const format = packing('loadModel', options);
-  return { choose: () => format, options, activations };
+  const wanted = { weights, activations };
+  const format = packing('loadModel', wanted);
+  return { choose: () => format, options: wanted, activations };
 }
 
 /** Throws ArgumentError for options that `packingOf` does not know. */

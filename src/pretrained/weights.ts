@@ -7,6 +7,7 @@ import type { OpenFile } from '../io/file.js';
 import { checkKeys, readSafetensors, type Safetensors, type SafetensorsEntry } from '../io/safetensors.js';
 import type { Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
+import type { OnnxChoice } from './onnx/files.js';
 import type { ModelSource } from './source.js';
 
 /** Files of weights that are read, by preference. Each may be split into shards that an index lists. */
@@ -20,20 +21,28 @@ export interface TensorFile extends Safetensors {
   close(): void;
 }
 
+interface WeightOptions {
+  /** The name of the file, if that is known. */
+  readonly single?: string | undefined;
+  /** The variant of ONNX files. */
+  readonly dtype?: OnnxChoice | undefined;
+}
+
 /**
- * Opens all weights of a model; `single` is the name of their file if that is known. Throws FormatError if files, their
- * index or their contents break the format. If there are only weights in other formats, the message has the command that
- * converts them.
+ * Opens all weights of a model: of safetensors, of torch.save, or else of ONNX. Throws FormatError if files, their index or
+ * their contents break the format. If there are only weights in other formats, the message has the command that converts
+ * them.
  */
-export async function openWeights(source: ModelSource, single?: string): Promise<Weights> {
+export async function openWeights(source: ModelSource, { single, dtype }: WeightOptions = {}): Promise<Weights> {
   if (source.weights !== undefined) return source.weights;
   for (const file of single === undefined ? FILES : [single]) {
     if (await source.has(file)) return openTensors(source, file);
     if (await source.has(file + INDEX)) return openShards(source, file + INDEX);
   }
+  const onnx = await onnxWeights(source, dtype);
+  if (onnx !== null) return onnx;
   for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
-  await refuseOnnx(source);
-  throw new FormatError(`${source.name} has no weights: none of ${FILES.join(', ')}, and no index of shards`);
+  throw new FormatError(`${source.name} has no weights: none of ${FILES.join(', ')}, no index of shards, and no ONNX`);
 }
 
 /** Opens a file of tensors: of torch.save if its name ends in .bin, .pt or .pth, otherwise of safetensors. */
@@ -57,19 +66,13 @@ function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors']
   return new Map([...tensors].map(([name, entry]) => [name.slice(WRAPPER.length), entry]));
 }
 
-/** ONNX files where a source that cannot list its files usually has them. */
-const USUAL_ONNX = ['onnx/model.onnx', 'onnx/model_quantized.onnx', 'model.onnx'];
-
-/** Throws FormatError for a source that has an ONNX file. Call it if the files of a model are missing. */
-export async function refuseOnnx(source: ModelSource): Promise<void> {
-  const names = (await source.list()) ?? USUAL_ONNX;
-  for (const name of names.filter((each) => each.endsWith('.onnx'))) {
-    if (!(await source.has(name))) continue;
-    throw new FormatError(
-      `${source.name} has its weights only as ONNX, in ${name}, which simdformer does not read, expected config.json and ` +
-        `model.safetensors. Load the model that it was made from: its page on the hub names that as base model`,
-    );
-  }
+/** Null if there are no ONNX files. Throws ArgumentError if there are, but none of the variant. */
+async function onnxWeights(source: ModelSource, dtype: OnnxChoice | undefined): Promise<Weights | null> {
+  const { onnxFiles, noSuchVariant } = await import('./onnx/files.js');
+  const files = await onnxFiles(source, dtype);
+  if (files === null) return (await onnxFiles(source)) === null ? null : noSuchVariant(source, dtype ?? 'auto');
+  const { openOnnx } = await import('./onnx/open.js');
+  return openOnnx(source, files);
 }
 
 /** For each tensor the file that holds it. */

@@ -26,19 +26,12 @@ export type PipelineProgress =
     }
   | { readonly status: 'ready'; readonly task: string; readonly model: string };
 
-const DTYPES = {
-  ...({ auto: 'auto', fp32: 'float32', fp16: 'float16' } as const),
-  ...({ q8: 'int8', int8: 'int8', uint8: 'int8', q4: 'int4', q4f16: 'int4', bnb4: 'int4' } as const),
-} as const;
-
 export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels'> {
   /**
    * What computes: a device, or the name of one that the pipeline opens, and closes in `dispose()`: `native` is the
    * addon, `wasm` WebAssembly, `auto` and `cpu` the best that loads here. Default 'auto'.
    */
   device?: Device | 'auto' | 'cpu' | 'native' | 'wasm' | undefined;
-  /** As `weights`, by the names of transformers.js: `q8`, `int8` and `uint8` are int8, `q4`, `q4f16` and `bnb4` int4. */
-  dtype?: keyof typeof DTYPES | undefined;
   /** As `cacheDir`, by the name of transformers.js. */
   cache_dir?: string | undefined;
   /** As `onProgress`, by the name and in the form of transformers.js. */
@@ -138,8 +131,7 @@ export async function openModel(
 
 /** The options that `loadModel` has for what is given; it refuses what it does not know. */
 function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {
-  const { cache_dir = env.cacheDir ?? undefined, progress_callback: tell, dtype, ...given } = checkOptions(op, options);
-  const load = dtype === undefined ? given : { weights: weightsOf(dtype), ...given };
+  const { cache_dir = env.cacheDir ?? undefined, progress_callback: tell, ...load } = checkOptions(op, options);
   if (tell === undefined) return cache_dir === undefined ? load : { cacheDir: cache_dir, ...load };
   checkFunction(`${op}: progress_callback of ${task}`, tell);
   const name = nameOf(model);
@@ -149,12 +141,6 @@ function loadOptions(op: string, task: string, model: unknown, options: Pipeline
     load.onProgress?.(progress);
   };
   return { cacheDir: cache_dir, ...load, onProgress };
-}
-
-function weightsOf(dtype: unknown): LoadModelOptions['weights'] {
-  if (typeof dtype === 'string' && Object.hasOwn(DTYPES, dtype)) return DTYPES[dtype as keyof typeof DTYPES];
-  const known = Object.keys(DTYPES).join(', ');
-  throw new ArgumentError(`pipeline: dtype is ${describeValue(dtype)}, expected one of ${known}`);
 }
 
 function nameOf(model: unknown): string {

@@ -1,0 +1,211 @@
+/**
+ * The ONNX format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto): nodes of a graph and the tensors that they
+ * read. Graphs inside of nodes, as of If, are read as if their nodes and tensors lay outside.
+ *
+ * A file is input from a stranger: all data of a tensor lie inside the file, or in a file beside it.
+ */
+
+import { FormatError } from '../core/errors.js';
+import { type ByteSource, bytesOf } from './byte-source.js';
+import { dtypes, quote, type SafetensorsDType } from './dtypes.js';
+import { type Field, ProtobufReader } from './protobuf.js';
+
+/** The elements of a tensor. INT4 and UINT4 lie two in a byte, the low half first. */
+export type OnnxDType = SafetensorsDType | 'I4' | 'U4';
+
+/** A tensor of a file: where its data lie, in `source` or in a file beside it. */
+export interface OnnxTensor {
+  readonly name: string;
+  readonly dtype: OnnxDType;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  readonly position: number;
+  readonly source: ByteSource | { readonly file: string };
+  /** True for the value of a Constant node. Its name is that of a value between nodes. */
+  readonly isConstant?: boolean;
+}
+
+export interface OnnxNode {
+  readonly name: string;
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Integers by the names of attributes. */
+  readonly attributes: ReadonlyMap<string, number>;
+}
+
+export interface OnnxGraph {
+  readonly nodes: readonly OnnxNode[];
+  /** Initializers, and the values of Constant nodes by the names of their outputs. */
+  readonly tensors: ReadonlyMap<string, OnnxTensor>;
+}
+
+const DTYPES: Readonly<Record<number, OnnxDType>> = {
+  ...{ 1: 'F32', 2: 'U8', 3: 'I8', 4: 'U16', 5: 'I16', 6: 'I32', 7: 'I64', 9: 'BOOL', 10: 'F16', 11: 'F64' },
+  ...{ 12: 'U32', 13: 'U64', 16: 'BF16', 17: 'F8_E4M3', 19: 'F8_E5M2', 21: 'U4', 22: 'I4' },
+};
+
+const MAX_DEPTH = 8;
+const MAX_DIMENSIONS = 64;
+/** Bytes of numbers that are not raw, which only small tensors have. */
+const MAX_LISTED = 1 << 24;
+
+/** Reads the graph of a file, without the data of its tensors. Throws FormatError. */
+export async function readOnnx(source: ByteSource): Promise<OnnxGraph> {
+  const reader = new ProtobufReader(source);
+  const graph = { nodes: [], tensors: new Map<string, OnnxTensor>() };
+  let found = false;
+  for await (const field of reader.fields(0, source.size)) {
+    if (field.number !== 7) continue;
+    found = true;
+    await new GraphReader(reader, source, graph).graph(field, 0);
+  }
+  if (!found) throw new FormatError('this is no ONNX file: it has no graph');
+  return graph;
+}
+
+class GraphReader {
+  constructor(
+    private readonly reader: ProtobufReader,
+    private readonly source: ByteSource,
+    private readonly found: { readonly nodes: OnnxNode[]; readonly tensors: Map<string, OnnxTensor> },
+  ) {}
+
+  async graph({ start, end }: Field, depth: number): Promise<void> {
+    if (depth > MAX_DEPTH) throw new FormatError(`graphs are nested deeper than ${MAX_DEPTH}`);
+    for await (const field of this.reader.fields(start, end)) {
+      if (field.number === 1) await this.#node(field, depth);
+      else if (field.number === 5) this.#add(await this.#tensor(field));
+    }
+  }
+
+  /** Of two tensors of one name in different graphs the first counts. */
+  #add(tensor: OnnxTensor | null): void {
+    if (tensor !== null && !this.found.tensors.has(tensor.name)) this.found.tensors.set(tensor.name, tensor);
+  }
+
+  async #node({ start, end }: Field, depth: number): Promise<void> {
+    const { reader } = this;
+    const [inputs, outputs]: [string[], string[]] = [[], []];
+    const attributes = new Map<string, number>();
+    let [name, op] = ['', ''];
+    let constant: OnnxTensor | null = null;
+    for await (const field of reader.fields(start, end)) {
+      if (field.number === 1) inputs.push(await reader.text(field));
+      else if (field.number === 2) outputs.push(await reader.text(field));
+      else if (field.number === 3) name = await reader.text(field);
+      else if (field.number === 4) op = await reader.text(field);
+      else if (field.number === 5) constant = (await this.#attribute(field, attributes, depth)) ?? constant;
+    }
+    this.found.nodes.push({ name, op, inputs, outputs, attributes });
+    const [output] = outputs;
+    if (op === 'Constant' && constant !== null && output !== undefined)
+      this.#add({ ...constant, name: output, isConstant: true });
+  }
+
+  /** Returns the tensor of an attribute that has one. */
+  async #attribute({ start, end }: Field, attributes: Map<string, number>, depth: number): Promise<OnnxTensor | null> {
+    let name = '';
+    let integer: number | undefined;
+    let tensor: OnnxTensor | null = null;
+    for await (const field of this.reader.fields(start, end)) {
+      if (field.number === 1) name = await this.reader.text(field);
+      else if (field.number === 3) integer = field.value;
+      else if (field.number === 5) tensor = await this.#tensor(field);
+      else if (field.number === 6) await this.graph(field, depth + 1);
+    }
+    if (integer !== undefined) attributes.set(name, integer);
+    return tensor;
+  }
+
+  /** Null for tensors of texts and complex numbers, which are no weights. */
+  async #tensor({ start, end }: Field): Promise<OnnxTensor | null> {
+    const { reader } = this;
+    let shape: number[] = [];
+    let [name, type, isExternal] = ['', 0, false];
+    const external = new Map<string, string>();
+    let raw: Field | null = null;
+    let listed: Field[] = [];
+    for await (const field of reader.fields(start, end)) {
+      const { number } = field;
+      if (number === 1) shape = [...shape, ...(await reader.integers(field, 10 * MAX_DIMENSIONS))];
+      else if (number === 2) type = field.value;
+      else if (number === 8) name = await reader.text(field);
+      else if (number === 9) raw = field;
+      else if (number === 13) external.set(...(await this.#entry(field)));
+      else if (number === 14) isExternal = field.value === 1;
+      else if ([4, 5, 7, 10, 11].includes(number)) listed = [...listed, field];
+    }
+    const dtype = DTYPES[type];
+    if (dtype === undefined) return null;
+    const byteLength = byteLengthOf(name, dtype, shape);
+    const tensor = { name, dtype, shape, byteLength };
+    if (isExternal) return { ...tensor, ...externalPlace(name, external, byteLength) };
+    const bytes = raw === null ? await this.#listed(listed, dtype) : null;
+    const length = bytes?.byteLength ?? (raw as Field).end - (raw as Field).start;
+    if (length !== byteLength)
+      throw new FormatError(`tensor ${quote(name)} [${shape.join(', ')}] has ${length} bytes, expected ${byteLength}`);
+    if (bytes === null) return { ...tensor, position: (raw as Field).start, source: this.source };
+    const view = (position: number, count: number) => bytes.subarray(position, position + count);
+    const source = { size: length, view, read: (at: number, into: Uint8Array) => into.set(view(at, into.length)) };
+    return { ...tensor, position: 0, source };
+  }
+
+  /** Numbers in fields of their kind: floats lie as they are, integers are varints. */
+  async #listed(fields: readonly Field[], dtype: OnnxDType): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (const field of fields) {
+      if (field.number === 4 || field.number === 10) parts.push((await this.reader.bytes(field, MAX_LISTED)).slice());
+      else parts.push(stored(await this.reader.integers(field, MAX_LISTED), dtype));
+    }
+    const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  }
+
+  async #entry({ start, end }: Field): Promise<[string, string]> {
+    const texts: string[] = [];
+    for await (const field of this.reader.fields(start, end)) texts[field.number - 1] = await this.reader.text(field);
+    return [texts[0] ?? '', texts[1] ?? ''];
+  }
+}
+
+/** Integers as a tensor stores them; halves are listed by their bits. */
+function stored(values: readonly number[], dtype: OnnxDType): Uint8Array {
+  if (dtype === 'I64' || dtype === 'U64') return new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+  const Ints = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[
+    dtype === 'I4' || dtype === 'U4' ? 1 : dtypes[dtype].bytes
+  ];
+  return new Uint8Array((Ints ?? Uint32Array).from(values).buffer);
+}
+
+function byteLengthOf(name: string, dtype: OnnxDType, shape: readonly number[]): number {
+  const isSize = (n: number) => Number.isSafeInteger(n) && n >= 0;
+  const size = shape.reduce((product, n) => product * n, 1);
+  if (shape.length > MAX_DIMENSIONS || !shape.every(isSize) || !isSize(8 * size))
+    throw new FormatError(`tensor ${quote(name)} has the shape [${shape.slice(0, MAX_DIMENSIONS).join(', ')}]`);
+  return dtype === 'I4' || dtype === 'U4' ? Math.ceil(size / 2) : size * dtypes[dtype].bytes;
+}
+
+function externalPlace(name: string, entries: ReadonlyMap<string, string>, byteLength: number) {
+  const [file, offset, length] = [
+    entries.get('location'),
+    Number(entries.get('offset') ?? 0),
+    Number(entries.get('length') ?? byteLength),
+  ];
+  if (!file || !Number.isSafeInteger(offset) || offset < 0 || length !== byteLength)
+    throw new FormatError(`tensor ${quote(name)} lies in another file, but not as ${byteLength} bytes at some offset`);
+  return { position: offset, source: { file } };
+}
+
+/** All bytes of a tensor in this file, or in the file beside it that is given. */
+export async function tensorBytes(
+  { position, byteLength, source }: OnnxTensor,
+  beside?: ByteSource,
+): Promise<Uint8Array> {
+  return bytesOf('file' in source ? (beside as ByteSource) : source, position, byteLength);
+}

@@ -1,0 +1,75 @@
+// The files of an ONNX export: which of them a model is made of, and which variant of each.
+
+import { checkOneOf, describeValue, isObject } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { ModelSource } from '../source.js';
+
+/** Ends of file names by `dtype`, as in transformers.js. */
+const SUFFIXES = {
+  fp32: '',
+  fp16: '_fp16',
+  q8: '_quantized',
+  int8: '_int8',
+  uint8: '_uint8',
+  q4: '_q4',
+  q4f16: '_q4f16',
+  bnb4: '_bnb4',
+} as const;
+
+export type OnnxDType = keyof typeof SUFFIXES;
+export const onnxDTypes = Object.keys(SUFFIXES) as OnnxDType[];
+
+/** A variant for all files, or for each by its name: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. */
+export type OnnxChoice = OnnxDType | 'auto' | Readonly<Record<string, OnnxDType | 'auto'>>;
+
+/** Files that a model is made of, the first of these that are there. */
+const PARTS = [
+  ['model'],
+  ['encoder_model', 'decoder_model_merged'],
+  ['encoder_model', 'decoder_model'],
+  ['decoder_model_merged'],
+  ['decoder_model'],
+  ['text_model', 'vision_model'],
+  ['text_model'],
+  ['vision_model'],
+];
+const FOLDERS = ['onnx/', ''];
+
+/** Throws ArgumentError for what no file can be chosen by. */
+export function checkOnnxChoice(choice: unknown): void {
+  const known = [...onnxDTypes, 'auto'];
+  for (const each of isObject(choice) ? Object.values(choice) : [choice])
+    if (each !== undefined) checkOneOf('loadModel', 'dtype', each, known);
+}
+
+/** The files of a variant, null if there are none. 'auto' is the most exact one that is there. */
+export async function onnxFiles(source: ModelSource, choice: OnnxChoice = 'auto'): Promise<readonly string[] | null> {
+  for (const folder of FOLDERS) {
+    for (const parts of PARTS) {
+      const files = await Promise.all(parts.map((part) => fileOf(source, `${folder}${part}`, dtypeOf(choice, part))));
+      if (files.every((file) => file !== null)) return files;
+    }
+  }
+  return null;
+}
+
+/** Throws ArgumentError with the variants that are there. */
+export async function noSuchVariant(source: ModelSource, choice: OnnxChoice): Promise<never> {
+  const names = (await source.list())?.filter((name) => name.endsWith('.onnx')) ?? [];
+  const there = names.length === 0 ? 'none that can be listed' : names.join(', ');
+  throw new ArgumentError(
+    `loadModel: ${source.name} has no ONNX files for dtype ${describeValue(choice)}: there is ${there}`,
+  );
+}
+
+function dtypeOf(choice: OnnxChoice, part: string): OnnxDType | 'auto' {
+  return typeof choice === 'string' ? choice : (choice[part] ?? 'auto');
+}
+
+async function fileOf(source: ModelSource, stem: string, dtype: OnnxDType | 'auto'): Promise<string | null> {
+  for (const each of dtype === 'auto' ? onnxDTypes : [dtype]) {
+    const name = `${stem}${SUFFIXES[each]}.onnx`;
+    if (await source.has(name)) return name;
+  }
+  return null;
+}

@@ -1,0 +1,220 @@
+// The weights of a model in the graph of an ONNX file, by the names of its state dict. Exporters keep the names of
+// embeddings, norms and biases. A matrix that they transposed has none: the node that multiplies with it, or the bias
+// that is added then, says which it is.
+
+import { FormatError } from '../../core/errors.js';
+import type { ByteSource } from '../../io/byte-source.js';
+import { quote } from '../../io/dtypes.js';
+import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../../io/onnx.js';
+import { SafetensorsEntry } from '../../io/safetensors.js';
+import type { WeightEntry } from '../../models/weight-entry.js';
+import { transpose } from '../../nn/stored-layout.js';
+import { dequantized, elementsOf, type Spread, sizeOf, unpackNBits } from './values.js';
+
+/** The file that has the data of a tensor. */
+export type BesideOf = (tensor: OnnxTensor) => ByteSource | undefined;
+
+/** A tensor that is computed from those of the file when it is read. */
+class ComputedWeight implements WeightEntry {
+  readonly dtype = 'F32';
+  readonly size: number;
+
+  constructor(
+    readonly shape: readonly number[],
+    readonly data: () => Promise<Float32Array>,
+  ) {
+    this.size = sizeOf(this);
+  }
+
+  async *stream(): AsyncGenerator<Float32Array> {
+    yield this.data();
+  }
+}
+
+/** What a graph has: weights by name, and those whose names are lost. */
+export interface GraphWeights {
+  readonly named: ReadonlyMap<string, WeightEntry>;
+  readonly unnamed: readonly WeightEntry[];
+}
+
+export function graphWeights(graph: OnnxGraph, besideOf: BesideOf): GraphWeights {
+  return new WeightFinder(graph, besideOf).find();
+}
+
+/** Floats, as which weights are stored that are not quantized. */
+const FLOATS = ['F32', 'F16', 'BF16', 'F64'];
+
+/** A name that an exporter made up, or gave to a value between nodes. */
+const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d)/.test(name);
+
+/** A name of the state dict, without what merging two decoders or transposing have added. */
+const stateName = (name: string) => name.replace(/(_merged_\d+|_transposed)$/i, '');
+
+/** `onnx::MatMul_1_quantized` is a number of `onnx::MatMul_1`, whose scale and zero point are called likewise. */
+const QUANTIZED = '_quantized';
+
+class WeightFinder {
+  /** Weights by the names of values in the graph. */
+  readonly #values = new Map<string, WeightEntry>();
+  readonly #consumers = new Map<string, OnnxNode[]>();
+  readonly #named = new Map<string, WeightEntry>();
+  readonly #used = new Set<WeightEntry>();
+
+  constructor(
+    private readonly graph: OnnxGraph,
+    private readonly besideOf: BesideOf,
+  ) {}
+
+  find(): GraphWeights {
+    for (const tensor of this.graph.tensors.values()) this.#addTensor(tensor);
+    for (const node of this.graph.nodes) {
+      for (const input of node.inputs) this.#consumers.set(input, [...(this.#consumers.get(input) ?? []), node]);
+      this.#addResult(node);
+    }
+    for (const [name, weight] of this.#values)
+      if (!isMadeUp(name) && this.#isStored(name))
+        this.#name(stateName(name), /_transposed$/i.test(name) ? turned(weight) : weight, weight);
+    for (const node of this.graph.nodes) this.#addProduct(node);
+    const unnamed = [...new Set(this.#values.values())].filter((weight) => weight.size > 1 && !this.#used.has(weight));
+    return { named: this.#named, unnamed };
+  }
+
+  /** True for names of initializers: those of other values are made up, too. */
+  #isStored(name: string): boolean {
+    const { tensors } = this.graph;
+    const tensor = tensors.get(name) ?? tensors.get(name + QUANTIZED);
+    return tensor !== undefined && !tensor.isConstant;
+  }
+
+  #name(name: string, weight: WeightEntry, value: WeightEntry): void {
+    if (!this.#named.has(name)) this.#named.set(name, weight);
+    this.#used.add(value);
+  }
+
+  #addTensor(tensor: OnnxTensor): void {
+    const { name, dtype } = tensor;
+    const scaled = /^(.*)_(scale|zero_point)$/.exec(name)?.[1];
+    const isOfAnother = scaled !== undefined && this.graph.tensors.has(scaled + QUANTIZED);
+    if (isOfAnother || /_(scales|zero_points)$/.test(name)) return;
+    if (name.endsWith(QUANTIZED)) {
+      const base = name.slice(0, -QUANTIZED.length);
+      const [scale, zero] = [this.graph.tensors.get(`${base}_scale`), this.graph.tensors.get(`${base}_zero_point`)];
+      // The scales of the last axis belong to the columns of a matrix that MatMulInteger reads.
+      if (scale)
+        this.#values.set(base, this.#dequantized(tensor, scale, zero, { axis: tensor.shape.length - 1, block: 0 }));
+      return;
+    }
+    if (FLOATS.includes(dtype)) this.#values.set(name, this.#stored(tensor));
+  }
+
+  #stored(tensor: OnnxTensor): WeightEntry {
+    const { name, dtype, shape, byteLength, position, source } = tensor;
+    const file = 'file' in source ? (this.besideOf(tensor) as ByteSource) : source;
+    return new SafetensorsEntry(name, dtype as SafetensorsEntry['dtype'], shape, byteLength, file, position);
+  }
+
+  #dequantized(q: OnnxTensor, scale: OnnxTensor, zero: OnnxTensor | undefined, spread: Spread): WeightEntry {
+    return new ComputedWeight(q.shape, async () => {
+      const [numbers, scales] = [await this.#elements(q), await this.#elements(scale)];
+      const zeros = zero === undefined ? null : await this.#elements(zero);
+      return dequantized(q.name, q.shape, numbers, scales, zeros, spread);
+    });
+  }
+
+  #elements(tensor: OnnxTensor) {
+    return elementsOf(tensor, this.besideOf(tensor));
+  }
+
+  /** Values that a node makes of weights alone: dequantized, widened or transposed ones. */
+  #addResult(node: OnnxNode): void {
+    const [output] = node.outputs;
+    const [first = '', scale = '', zero = ''] = node.inputs;
+    const tensors = this.graph.tensors;
+    if (output === undefined || this.#values.has(output)) return;
+    const weight = this.#values.get(first);
+    const [q, by] = [tensors.get(first), tensors.get(scale)];
+    if (node.op === 'DequantizeLinear' && q !== undefined && by !== undefined) {
+      const given = node.attributes.get('axis') ?? 1;
+      const spread = {
+        axis: given < 0 ? given + q.shape.length : given,
+        block: node.attributes.get('block_size') ?? 0,
+      };
+      this.#values.set(output, this.#dequantized(q, by, tensors.get(zero), spread));
+    } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
+    // Where a named table is transposed, it is the tied output of a language model.
+  }
+
+  /** Names the matrix that a node multiplies with. */
+  #addProduct(node: OnnxNode): void {
+    const { op, attributes } = node;
+    const input = node.inputs[1] ?? '';
+    if (op === 'MatMulNBits') this.#addNBits(node);
+    if (!/^(MatMul|MatMulInteger|FusedMatMul|Gemm)$/.test(op)) return;
+    const weight = this.#values.get(input.endsWith(QUANTIZED) ? input.slice(0, -QUANTIZED.length) : input);
+    const name = this.#moduleOf(node);
+    if (weight === undefined || this.#used.has(weight) || weight.shape.length !== 2 || name === null) return;
+    const isOutIn = attributes.get('transB') === 1;
+    this.#name(`${name}.weight`, isOutIn ? weight : turned(weight), weight);
+  }
+
+  #addNBits(node: OnnxNode): void {
+    const [, b, scale, zero, order] = node.inputs;
+    const [packed, scales] = [this.graph.tensors.get(b ?? ''), this.graph.tensors.get(scale ?? '')];
+    const zeros = this.graph.tensors.get(zero ?? '');
+    if (packed === undefined || scales === undefined) return;
+    const sizes = {
+      rows: node.attributes.get('N') ?? 0,
+      columns: node.attributes.get('K') ?? 0,
+      block: node.attributes.get('block_size') ?? 0,
+      bits: node.attributes.get('bits') ?? 4,
+    };
+    const isRight = sizes.rows > 0 && sizes.columns > 0 && sizes.block >= 8 && [2, 4, 8].includes(sizes.bits);
+    if (!isRight || order)
+      throw new FormatError(
+        `node ${quote(node.name)} is MatMulNBits of ${JSON.stringify(sizes)}${order ? ' with g_idx' : ''}, which is not read`,
+      );
+    const weight = new ComputedWeight([sizes.rows, sizes.columns], async () => {
+      const bytes = await tensorBytes(packed, this.besideOf(packed));
+      const own = zeros === undefined ? null : await this.#zeros(zeros);
+      return unpackNBits(packed.name, sizes, bytes, await this.#elements(scales), own);
+    });
+    const name = this.#moduleOf(node) ?? (isMadeUp(packed.name) ? null : packed.name.replace(/\.weight_Q\d$/, ''));
+    if (name !== null) this.#name(`${name}.weight`, weight, weight);
+  }
+
+  async #zeros(zeros: OnnxTensor) {
+    return zeros.dtype === 'U8'
+      ? { packed: await tensorBytes(zeros, this.besideOf(zeros)) }
+      : { values: await this.#elements(zeros) };
+  }
+
+  /** The path of the module that a node belongs to. */
+  #moduleOf(node: OnnxNode): string | null {
+    const bias = this.#biasAfter(node);
+    if (bias !== null) return stateName(bias).replace(/\.bias$/, '');
+    if (!node.name.startsWith('/')) return null;
+    const path = node.name.slice(1).split('/').slice(0, -1);
+    return path.length === 0 ? null : path.join('.');
+  }
+
+  /** The name of the bias that is added to what a node computes, behind the scaling of quantized products. */
+  #biasAfter(node: OnnxNode): string | null {
+    let [output] = node.outputs;
+    for (let steps = 0; steps < 3; steps++) {
+      const [next, ...others] = this.#consumers.get(output ?? '') ?? [];
+      if (next === undefined || others.length > 0) return null;
+      if (next.op === 'Add')
+        return next.inputs.find((input) => /\.bias(_merged_\d+)?$/.test(input) && !isMadeUp(input)) ?? null;
+      if (next.op !== 'Cast' && next.op !== 'Mul') return null;
+      [output] = next.outputs;
+    }
+    return null;
+  }
+}
+
+/** The transpose of a matrix. */
+function turned(weight: WeightEntry): WeightEntry {
+  return new ComputedWeight([...weight.shape].reverse(), async () =>
+    transpose((await weight.data()) as Float32Array, weight.shape),
+  );
+}

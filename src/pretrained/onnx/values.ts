@@ -1,0 +1,109 @@
+// Values of tensors in ONNX files as float32, quantized ones by the formulas of their operators.
+
+import { FormatError } from '../../core/errors.js';
+import type { ByteSource } from '../../io/byte-source.js';
+import { dtypes, type ElementType, quote } from '../../io/dtypes.js';
+import { type OnnxTensor, tensorBytes } from '../../io/onnx.js';
+
+type Numbers = Float32Array | Int32Array;
+
+/** The elements of a tensor. */
+export async function elementsOf(tensor: OnnxTensor, beside?: ByteSource): Promise<Numbers> {
+  const bytes = await tensorBytes(tensor, beside);
+  const { dtype, name } = tensor;
+  if (dtype === 'U4' || dtype === 'I4') return halvesOfBytes(bytes, sizeOf(tensor), dtype === 'I4');
+  const { array: Stored, bytes: width, decode } = dtypes[dtype] as ElementType;
+  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  return decode(new Stored(aligned.buffer, aligned.byteOffset, aligned.byteLength / width), name);
+}
+
+/** Numbers of four bits, of which the low half of a byte comes first. */
+function halvesOfBytes(bytes: Uint8Array, count: number, isSigned: boolean): Int32Array {
+  return Int32Array.from({ length: count }, (_, i) => {
+    const half = ((bytes[i >> 1] as number) >> (4 * (i & 1))) & 15;
+    return isSigned && half > 7 ? half - 16 : half;
+  });
+}
+
+export const sizeOf = ({ shape }: { readonly shape: readonly number[] }) =>
+  shape.reduce((product, n) => product * n, 1);
+
+/** How DequantizeLinear spreads scales: one for all, one for each index of an axis, or one for each block of it. */
+export interface Spread {
+  readonly axis: number;
+  /** Indices of the axis that share a scale; 0 if there are no blocks. */
+  readonly block: number;
+}
+
+/** `(q − zero point) · scale`. Throws FormatError if there are not as many scales as the shape needs. */
+export function dequantized(
+  name: string,
+  shape: readonly number[],
+  q: Numbers,
+  scales: Numbers,
+  zeros: Numbers | null,
+  { axis, block }: Spread,
+): Float32Array {
+  const values = new Float32Array(q.length);
+  const length = shape[axis] ?? 1;
+  const inner = shape.slice(axis + 1).reduce((product, n) => product * n, 1);
+  const perAxis = block > 0 ? Math.ceil(length / block) : length;
+  const expected = block > 0 ? (q.length / Math.max(1, length)) * perAxis : length;
+  if (scales.length !== 1 && scales.length !== expected)
+    throw new FormatError(`tensor ${quote(name)} has ${scales.length} scales, expected 1 or ${expected}`);
+  if (zeros !== null && zeros.length !== scales.length)
+    throw new FormatError(`tensor ${quote(name)} has ${zeros.length} zero points, expected ${scales.length}`);
+  for (let i = 0; i < q.length; i++) {
+    const along = Math.floor(i / inner) % length;
+    const outer = Math.floor(i / (inner * length));
+    const blocked = (outer * perAxis + Math.floor(along / block)) * inner + (i % inner);
+    const at = scales.length === 1 ? 0 : block > 0 ? blocked : along;
+    values[i] = ((q[i] as number) - (zeros?.[at] ?? 0)) * (scales[at] as number);
+  }
+  return values;
+}
+
+/** Sizes of a matrix in MatMulNBits: [outputs, inputs], blocks of inputs, bits of each number. */
+export interface NBits {
+  readonly rows: number;
+  readonly columns: number;
+  readonly block: number;
+  readonly bits: number;
+}
+
+/**
+ * The matrix of MatMulNBits. The numbers of a block fill bytes from their low bits on, and the last block of a row is
+ * padded. `zeros` are numbers, or bytes that zero points fill in the same way, row by row; null is the middle.
+ */
+export function unpackNBits(
+  name: string,
+  { rows, columns, block, bits }: NBits,
+  packed: Uint8Array,
+  scales: Numbers,
+  zeros: { readonly packed: Uint8Array } | { readonly values: Numbers } | null,
+): Float32Array {
+  const blocks = Math.ceil(columns / block);
+  const blockBytes = (block * bits) / 8;
+  const zeroRow = Math.ceil((blocks * bits) / 8);
+  const isComplete = packed.length === rows * blocks * blockBytes && scales.length === rows * blocks;
+  const zeroBytes = zeros !== null && 'packed' in zeros ? zeros.packed.length : rows * zeroRow;
+  const zeroCount = zeros !== null && 'values' in zeros ? zeros.values.length : rows * blocks;
+  if (!isComplete || zeroBytes !== rows * zeroRow || zeroCount !== rows * blocks)
+    throw new FormatError(`tensor ${quote(name)} has not the size of [${rows}, ${columns}] in blocks of ${block}`);
+  const mask = 2 ** bits - 1;
+  const numberAt = (bytes: Uint8Array, start: number, i: number) =>
+    ((bytes[start + ((i * bits) >> 3)] as number) >> ((i * bits) & 7)) & mask;
+  const values = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const number = Math.floor(column / block);
+      const at = row * blocks + number;
+      let zero = 2 ** (bits - 1);
+      if (zeros !== null)
+        zero = 'packed' in zeros ? numberAt(zeros.packed, row * zeroRow, number) : (zeros.values[at] as number);
+      const q = numberAt(packed, at * blockBytes, column - number * block);
+      values[row * columns + column] = (q - zero) * (scales[at] as number);
+    }
+  }
+  return values;
+}

@@ -1,0 +1,150 @@
+// From the tensors of a file to the parameters of a model: names, shapes, and a new head where the file has none.
+
+import { FormatError, ShapeError } from '../core/errors.js';
+import { Random } from '../core/random.js';
+import { sameShape } from '../core/tensor.js';
+import type { SafetensorsEntry } from '../io/safetensors.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { type Packing, readPacked } from '../models/read-packed.js';
+import type { WeightEntry, Weights } from '../models/weight-entry.js';
+import { type StatePiece, shapeOf } from '../nn/state-names.js';
+import type { HubOptions } from './hub-options.js';
+
+/**
+ * Buffers that some versions saved and that follow from the config; a head's second bias, and the embedding for both sides
+ * where each has its own, which nothing reads.
+ */
+const BUFFERS =
+  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.)?shared\.weight)$/;
+
+interface ReadOptions extends Pick<HubOptions, 'signal'> {
+  readonly pack: Packing | null;
+  /** Whether the file may have packed weights of ours. */
+  readonly isPacked: boolean;
+  readonly onWarning: (message: string) => void;
+}
+
+async function unsuffixed(source: string, tensors: Weights['tensors'], model: PretrainedModel) {
+  const { withPacked } = await import('../models/packed-entry.js');
+  try {
+    return withPacked(tensors as ReadonlyMap<string, SafetensorsEntry>, model, namesOf);
+  } catch (cause) {
+    throw cause instanceof FormatError ? new FormatError(`${source}: ${cause.message}`, { cause }) : cause;
+  }
+}
+
+/** Reads the weights of a model. Returns the names that the file has for them, where they differ. */
+export async function readWeights(
+  model: PretrainedModel,
+  source: string,
+  weights: Weights,
+  { pack, isPacked, onWarning, signal }: ReadOptions,
+): Promise<Map<string, string>> {
+  const tensors = weights.named?.(wantedNames(model)) ?? weights.tensors;
+  const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
+  const unnamed = unnamedPieces(model, given, weights.unnamed ?? []);
+  const found = new Map<string, WeightEntry>();
+  const missing: StatePiece[] = [];
+  const renamed = new Map<string, string>();
+  const shared = model.pieceNames();
+  for (const piece of model.statePieces()) {
+    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // what is shared may have any of its names
+    const name = names.find((each) => given.has(each));
+    const entry = name === undefined ? unnamed.get(piece.name) : given.get(name);
+    if (entry === undefined) {
+      if (piece.tensor.requiresGrad) missing.push(piece); // what is not learnt is as it was made
+      continue;
+    }
+    checkShape(source, piece, entry);
+    found.set(piece.name, entry);
+    if (name === undefined) continue;
+    if (isOwnName(model, piece.name, name)) renamed.set(piece.name, name);
+    given.delete(name);
+  }
+  drawMissing(model, source, missing, onWarning);
+  if (model.headKind === 'none' && renamed.size > 0)
+    for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
+  const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
+  // A graph has other tensors, too. Those of modules have paths.
+  const isWeight = (name: string) => weights.named === undefined || name.includes('.');
+  const unused = [...given.keys()].filter((name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name));
+  if (unused.length > 0) onWarning(`${source} has weights that the model does not use: ${some(unused)}`);
+  if (pack === null) await model.readState(found, signal, true);
+  else await readPacked(model, found, pack, signal);
+  return renamed;
+}
+
+/** All names that files may have for the weights of a model. */
+function wantedNames(model: PretrainedModel): Set<string> {
+  const shared = model.pieceNames();
+  const names = model.statePieces().flatMap(({ name }) => shared.get(name) ?? [name]);
+  return new Set(names.flatMap(namesOf));
+}
+
+/** Weights that have lost their names, by the names of pieces: where one weight alone has the shape of one missing piece alone. */
+function unnamedPieces(
+  model: PretrainedModel,
+  given: ReadonlyMap<string, WeightEntry>,
+  unnamed: readonly WeightEntry[],
+): Map<string, WeightEntry> {
+  const shared = model.pieceNames();
+  const missing = model
+    .statePieces()
+    .filter(({ name }) => !(shared.get(name) ?? [name]).flatMap(namesOf).some((each) => given.has(each)));
+  const found = new Map<string, WeightEntry>();
+  for (const piece of missing) {
+    const shape = shapeOf(piece);
+    const pieces = missing.filter((each) => sameShape(shapeOf(each), shape));
+    const [entry, ...others] = unnamed.filter((each) => sameShape(each.shape, shape));
+    if (entry !== undefined && others.length === 0 && pieces.length === 1) found.set(piece.name, entry);
+  }
+  return found;
+}
+
+/** What a tensor may be called in files: with and without the prefix of the body, and by names of before. */
+function namesOf(name: string): string[] {
+  const old = name
+    .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
+    .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta')
+    .replace(/^lm_head\./, 'embed_out.') // GPT-NeoX's
+    .replace(/^transformer\./, 'model.'); // Llama's, where it answers questions
+  return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
+}
+
+/** Whether a name in a file is what transformers saves, too: of a body without a head, names have no prefix. */
+function isOwnName(model: PretrainedModel, name: string, given: string): boolean {
+  return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
+}
+
+function checkShape(source: string, piece: StatePiece, { shape }: WeightEntry): void {
+  const expected = shapeOf(piece);
+  if (sameShape(shape, expected)) return;
+  throw new ShapeError(
+    `${source}: ${piece.name} is [${shape.join(', ')}], expected [${expected.join(', ')}] by config.json`,
+  );
+}
+
+/** A head that the file has not is drawn anew, as transformers does; a body must be there. */
+function drawMissing(
+  model: PretrainedModel,
+  source: string,
+  missing: readonly StatePiece[],
+  onWarning: (message: string) => void,
+): void {
+  if (missing.length === 0) return;
+  const body = missing.filter(({ path }) => !/^(head|(vision\.)?pooler)\./.test(path));
+  if (body.length > 0)
+    throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
+  const deviation = Number(model.config.initializer_range ?? 0.02);
+  const random = new Random(0, 0);
+  for (const { tensor, path } of missing) {
+    if (tensor.shape.length > 1)
+      tensor.write(Float32Array.from({ length: tensor.size }, () => deviation * random.normal()));
+    else tensor.write(new Float32Array(tensor.size).fill(/\.norm\.weight$/.test(path) ? 1 : 0));
+  }
+  onWarning(`${source} has no ${some(missing.map(({ name }) => name))}: drawn anew, train before use`);
+}
+
+function some(names: readonly string[]): string {
+  return `${names.slice(0, 8).join(', ')}${names.length > 8 ? ` and ${names.length - 8} more` : ''}`;
+}

@@ -1,0 +1,84 @@
+// The reader of ONNX files gets arbitrary bytes, and files that are right but for a few changes. It gives a FormatError,
+// or weights that lie inside the file and can be read. To run it for 30 seconds:
+//   npm run fuzz -- onnx 30
+import assert from 'node:assert';
+import { readFileSync } from 'node:fs';
+import { FormatError } from '../../src/core/errors.js';
+import { inMemory } from '../../src/io/byte-source.js';
+import { readOnnx } from '../../src/io/onnx.js';
+import { ProtobufReader } from '../../src/io/protobuf.js';
+import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
+import { variants } from './variants.js';
+
+/** Parts of real files: some of the nodes and initializers of each graph. */
+const seeds: Uint8Array[] = [];
+for (const name of ['bert/onnx/model_q4f16', 'bert-sequence/onnx/model_quantized', 't5/onnx/decoder_model_merged']) {
+  const file = new Uint8Array(readFileSync(`test/data/formats/onnx/${name}.onnx`));
+  for (const share of [0, 0.3, 0.6, 0.9]) seeds.push(graphOf(await fieldsOf(file, share)));
+}
+
+let files = 0;
+process.on('exit', () => console.log(`${files} files`));
+
+export async function fuzz(bytes: Buffer): Promise<void> {
+  const stackTraceLimit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0; // nobody looks at most of what is thrown
+  try {
+    for (const file of [bytes, graphOf(bytes)]) await checkFile(file);
+    for (const file of variants(bytes, seeds)) await checkFile(file);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+async function checkFile(file: Uint8Array): Promise<void> {
+  files++;
+  try {
+    const { named, unnamed } = graphWeights(await readOnnx(inMemory(file)), () => inMemory(new Uint8Array(64)));
+    for (const weight of [...named.values(), ...unnamed]) {
+      if (weight.size > 1e6) continue; // sizes of matrices in blocks are held against their data when those are read
+      const values = await orFormatError(() => weight.data());
+      if (values !== undefined) assert.equal(values.length, weight.size);
+    }
+  } catch (error) {
+    if (error instanceof FormatError) return;
+    console.error(`the file was ${Buffer.from(file).toString('base64')}`);
+    throw error;
+  }
+}
+
+async function orFormatError<T>(action: () => T | Promise<T>): Promise<T | undefined> {
+  try {
+    return await action();
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return undefined;
+  }
+}
+
+/** A model whose graph these bytes are. */
+function graphOf(graph: Uint8Array): Uint8Array {
+  const length: number[] = [];
+  let rest = graph.length;
+  do {
+    length.push((rest & 127) | (rest > 127 ? 128 : 0));
+    rest >>= 7;
+  } while (rest > 0);
+  return Uint8Array.from([0x3a, ...length, ...graph]);
+}
+
+/** Fields of the graph, from a share of it on: as many as a small file has room for. */
+async function fieldsOf(file: Uint8Array, share: number): Promise<Uint8Array> {
+  const reader = new ProtobufReader(inMemory(file));
+  for await (const graph of reader.fields(0, file.length)) {
+    if (graph.number !== 7) continue;
+    let [start, end] = [graph.start, graph.start];
+    for await (const field of reader.fields(graph.start, graph.end)) {
+      if (end < graph.start + share * (graph.end - graph.start)) start = field.end;
+      else if (field.end - start > 6000) break;
+      end = field.end;
+    }
+    return file.slice(start, end);
+  }
+  throw new Error('there is no graph');
+}

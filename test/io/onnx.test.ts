@@ -1,0 +1,102 @@
+import { expect, it } from 'vitest';
+import { FormatError } from '../../src/core/errors.js';
+import { inMemory } from '../../src/io/byte-source.js';
+import { readOnnx, tensorBytes } from '../../src/io/onnx.js';
+import { openSource } from '../../src/pretrained/open-source.js';
+import { openWeights } from '../../src/pretrained/weights.js';
+
+const utf8 = new TextEncoder();
+
+function varint(value: number): number[] {
+  return value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
+}
+
+type Value = number | string | readonly number[];
+
+/** Fields of a message of protobuf: numbers, texts, and bytes of messages within. */
+function message(...fields: readonly (readonly [number: number, value: Value])[]): number[] {
+  return fields.flatMap(([number, value]) => {
+    if (typeof value === 'number') return [...varint(8 * number), ...varint(value)];
+    const bytes = typeof value === 'string' ? [...utf8.encode(value)] : value;
+    return [...varint(8 * number + 2), ...varint(bytes.length), ...bytes];
+  });
+}
+
+const floats = (...values: number[]) => [...new Uint8Array(Float32Array.from(values).buffer)];
+const [FLOAT, INT8] = [1, 3];
+/** A model whose graph has these initializers, and nodes. */
+const model = (initializers: readonly number[][], nodes: readonly number[][] = []) =>
+  Uint8Array.from(
+    message([7, message(...nodes.map((n) => [1, n] as const), ...initializers.map((t) => [5, t] as const))]),
+  );
+const tensor = (name: string, dims: number[], type: number, data: readonly number[]) =>
+  message(...dims.map((n) => [1, n] as const), [2, type], [8, name], [9, data]);
+const external = (name: string, entries: Readonly<Record<string, string>>) =>
+  message(
+    [1, 2],
+    [2, FLOAT],
+    [8, name],
+    ...Object.entries(entries).map((e) => [13, message([1, e[0]], [2, e[1]])] as const),
+    [14, 1],
+  );
+
+const open = async (files: Readonly<Record<string, Uint8Array>>) =>
+  openWeights(await openSource({ 'config.json': utf8.encode('{}'), ...files }));
+
+it('reads raw data, numbers in fields of their kind, and constants', async () => {
+  const constant = message(
+    [2, 'c'],
+    [4, 'Constant'],
+    [5, message([1, 'value'], [5, tensor('', [1], FLOAT, floats(4))])],
+  );
+  const file = model(
+    [
+      tensor('raw', [2], FLOAT, floats(1, 2)),
+      message([1, 1], [2, FLOAT], [4, floats(3)], [8, 'listed']),
+      message([1, [3]], [2, INT8], [5, [1, 2, 127]], [8, 'ints']),
+    ],
+    [constant],
+  );
+  const { tensors, nodes } = await readOnnx(inMemory(file));
+  const bytes = async (name: string) => [...(await tensorBytes(tensors.get(name)!))];
+  expect(await bytes('raw')).toEqual(floats(1, 2));
+  expect(await bytes('listed')).toEqual(floats(3));
+  expect(await bytes('ints')).toEqual([1, 2, 127]);
+  expect(await bytes('c')).toEqual(floats(4));
+  expect(nodes.map(({ op, outputs }) => [op, ...outputs])).toEqual([['Constant', 'c']]);
+});
+
+it('reads data from a file beside it', async () => {
+  const weights = await open({
+    'onnx/model.onnx': model([external('a.weight', { location: 'model.onnx_data', offset: '4', length: '8' })]),
+    'onnx/model.onnx_data': Uint8Array.from(floats(1, 2, 3)),
+  });
+  expect([...(await weights.tensors.get('a.weight')!.data())]).toEqual([2, 3]);
+  weights.close();
+});
+
+it.each<[string, Uint8Array, RegExp]>([
+  ['no bytes', new Uint8Array(), /no graph/],
+  ['text', utf8.encode('version https://git-lfs.github.com/spec/v1'), /FormatError|protobuf|past the end|wire/],
+  ['a cut file', model([tensor('a', [2], FLOAT, floats(1, 2))]).slice(0, -3), /past the end/],
+  ['too few data', model([tensor('a', [3], FLOAT, floats(1, 2))]), /"a" \[3\] has 8 bytes, expected 12/],
+  ['a huge shape', model([tensor('a', [2 ** 40, 2 ** 40], FLOAT, [])]), /shape/],
+  ['a file in the folder above', model([external('a', { location: '../x' })]), /is no name of a file/],
+  ['a file that is not there', model([external('a', { location: 'x' })]), /has no onnx\/x/],
+  [
+    'data past the end of another file',
+    model([external('a', { location: 'model.onnx', offset: '999' })]),
+    /ends at byte 1007/,
+  ],
+  ['a negative offset', model([external('a', { location: 'model.onnx', offset: '-4' })]), /another file/],
+])('refuses %s', async (_, file, message) => {
+  const opening = open({ 'onnx/model.onnx': file });
+  await expect(opening).rejects.toThrow(FormatError);
+  await expect(opening).rejects.toThrow(message);
+});
+
+it('refuses graphs that are nested deeply', async () => {
+  let graph = message([2, 'inner']);
+  for (let i = 0; i < 20; i++) graph = message([1, message([5, message([6, graph])])]);
+  await expect(readOnnx(inMemory(Uint8Array.from(message([7, graph]))))).rejects.toThrow(/nested deeper/);
+});

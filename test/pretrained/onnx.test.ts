@@ -1,0 +1,186 @@
+// Folders of test/data/formats/onnx have their weights only as ONNX. Models get every weight of the original state dict
+// and compute what the original computes; from quantized files, what it computes with the dequantized weights.
+import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ArgumentError } from '../../src/core/errors.js';
+import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
+import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { type LoadModelOptions, loadModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { testData } from '../test-data.js';
+import { largest } from '../tolerance.js';
+
+const data = testData('formats/onnx');
+
+interface ExpectedFile {
+  readonly weights_not_found?: readonly string[];
+  readonly onnxruntime_differs_from_dequantized_model_relatively_by?: Readonly<Record<string, number>>;
+}
+interface Expected {
+  readonly state_dict: Readonly<Record<string, readonly [dtype: string, shape: readonly number[], sha: string]>>;
+  readonly files: Readonly<Record<string, ExpectedFile>>;
+}
+
+/** How far float32 results may be from float64, of the largest value of each tensor: the bound of reference.ts. */
+const LIMIT = 2e-4;
+const SUFFIXES = { fp32: '', fp16: '_fp16', q8: '_quantized', uint8: '_uint8', q4: '_q4', q4f16: '_q4f16' } as const;
+
+const device = await deviceFor(isas.at(-1) as string, 2);
+const models: PretrainedModel[] = [];
+afterAll(() => {
+  for (const model of models) model.dispose();
+});
+
+async function load(name: string, options: LoadModelOptions = {}): Promise<PretrainedModel> {
+  // Heads of poolers that an exporter left out are drawn anew, with a warning.
+  const onWarning = (warning: string) => expect(warning).toMatch(/pooler/);
+  const model = await loadModel(device, `${data.path}/${name}`, { onWarning, ...options });
+  models.push(model);
+  return model;
+}
+
+type Reference = ReadonlyMap<string, SafetensorsEntry>;
+
+function inputsOf(reference: Reference): ModelInputs {
+  const values = (name: string) => {
+    const entry = reference.get(`input.${name}`);
+    if (entry === undefined) return undefined;
+    if (entry.dtype === 'F32') return device.tensor(entry.data(), entry.shape);
+    const [rows, length] = entry.shape as [number, number];
+    return Array.from({ length: rows }, (_, row) => [...entry.data().slice(row * length, (row + 1) * length)]);
+  };
+  const inputs = {
+    ...{
+      inputIds: values('input_ids'),
+      attentionMask: values('attention_mask'),
+      tokenTypeIds: values('token_type_ids'),
+    },
+    ...{ decoderInputIds: values('decoder_input_ids'), pixelValues: values('pixel_values') },
+    inputFeatures: values('input_features'),
+  };
+  return Object.fromEntries(Object.entries(inputs).filter(([, value]) => value !== undefined)) as ModelInputs;
+}
+
+const OUTPUTS: Readonly<Record<string, keyof ModelOutput>> = {
+  ...{ last_hidden_state: 'lastHiddenState', logits: 'logits', encoder_last_hidden_state: 'encoderLastHiddenState' },
+  ...{ image_embeds: 'imageEmbeds', text_embeds: 'textEmbeds' },
+  ...{ logits_per_image: 'logitsPerImage', logits_per_text: 'logitsPerText' },
+};
+
+/** Compares all outputs whose names begin with `prefix`, where the mask is 1: those of padding mean nothing. */
+async function expectOutputs(model: PretrainedModel, reference: Reference, prefix: string, bound = LIMIT) {
+  const inputs = inputsOf(reference);
+  const output = model.forward(inputs);
+  const mask = (inputs.attentionMask as number[][] | undefined)?.flat();
+  let compared = 0;
+  for (const [name, key] of Object.entries(OUTPUTS)) {
+    const entry = reference.get(`${prefix}${name}`);
+    if (entry === undefined) continue;
+    compared++;
+    const values = await (output[key] as { data(): Promise<Float32Array> }).data();
+    const expected = entry.data() as Float32Array;
+    expect(values.length).toBe(expected.length);
+    const width = entry.shape.at(-1)!;
+    const isMasked = entry.shape.length === 3 && mask !== undefined && mask.length * width === expected.length;
+    const limit = bound * largest(expected);
+    for (let i = 0; i < values.length; i++)
+      if (!isMasked || mask[Math.floor(i / width)] !== 0)
+        expect(Math.abs(values[i]! - expected[i]!), `${name}[${i}]`).toBeLessThan(limit);
+  }
+  expect(compared).toBeGreaterThan(0);
+}
+
+const sha = (values: ArrayBufferView) =>
+  createHash('sha256')
+    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    .digest('hex');
+
+describe.each(readdirSync(data.path))('%s', (name) => {
+  it('has the weights of the original state dict, and computes the same', async () => {
+    const { state_dict, files } = await data.json<Expected>(`${name}/expected.json`);
+    const lists = Object.entries(files).flatMap(([file, { weights_not_found }]) =>
+      /_(quantized|uint8|q4)\./.test(file) || weights_not_found === undefined ? [] : [weights_not_found],
+    );
+    const isAbsent = (weight: string) => lists.every((list) => list.includes(weight));
+    const model = await load(name);
+    let compared = 0;
+    for (const [key, entry] of Object.entries(model.stateDict())) {
+      const expected = state_dict[key] ?? state_dict[key.slice(key.indexOf('.') + 1)];
+      if (expected === undefined || isAbsent(key)) continue;
+      compared++;
+      expect([key, sha(await entry.data())]).toEqual([key, expected[2]]);
+    }
+    const present = Object.keys(state_dict).filter((key) => !isAbsent(key));
+    expect(compared).toBeGreaterThan(0.8 * present.length); // tied weights have one name here
+    await expectOutputs(model, parseSafetensors(await data.bytes(`${name}/expected.safetensors`)).tensors, 'original.');
+  });
+});
+
+const variants = readdirSync(data.path).flatMap((name) =>
+  Object.entries(SUFFIXES)
+    .filter(
+      ([dtype, suffix]) => dtype !== 'fp32' && readdirSync(`${data.path}/${name}/onnx`).includes(`model${suffix}.onnx`),
+    )
+    .map(([dtype, suffix]) => [name, dtype as keyof typeof SUFFIXES, `model${suffix}`] as const),
+);
+
+/** How far numbers may be rounded, of the largest in a weight: a step of the format, which has a sign or a zero point. */
+const STEPS = { fp16: 2 ** -10, q8: 1 / 100, uint8: 1 / 100, q4: 1 / 7, q4f16: 1 / 7 };
+
+/**
+ * The reference left out classifiers, and halves beside numbers of four bits, when it replaced weights by the dequantized
+ * ones. Its outputs show then as much as those of onnxruntime, which rounds activations.
+ */
+const isWhole = (name: string, dtype: string) => dtype !== 'q4f16' && (dtype === 'q4' || !/sequence|vit/.test(name));
+
+/** Compares all weights with those of the file in float32. */
+async function expectNear(model: PretrainedModel, original: PretrainedModel, step: number): Promise<void> {
+  const exact = original.stateDict();
+  for (const [key, entry] of Object.entries(model.stateDict())) {
+    if (/pooler/.test(key)) continue; // some files have none
+    const [values, expected] = [await entry.data(), (await exact[key]!.data()) as Float32Array];
+    const limit = step * largest(expected);
+    for (let i = 0; i < values.length; i++)
+      expect(Math.abs(values[i]! - expected[i]!), `${key}[${i}]`).toBeLessThanOrEqual(limit);
+  }
+}
+
+it.each(variants)(
+  '%s with dtype %s has the dequantized weights of %s, and computes with them',
+  async (name, dtype, file) => {
+    const reference = parseSafetensors(await data.bytes(`${name}/expected.safetensors`)).tensors;
+    const model = await load(name, { dtype });
+    const state = model.stateDict();
+    let compared = 0;
+    for (const [key, entry] of reference) {
+      const weight = key.startsWith(`dequantized.${file}.`) ? key.slice(`dequantized.${file}.`.length) : undefined;
+      if (weight === undefined) continue;
+      compared++;
+      expect([weight, ...(await state[weight]!.data())]).toEqual([weight, ...entry.data()]);
+    }
+    expect(compared).toBeGreaterThan(0);
+    await expectNear(model, await load(name, { dtype: 'fp32' }), STEPS[dtype as keyof typeof STEPS]);
+    const { files } = await data.json<Expected>(`${name}/expected.json`);
+    const [difference = 0] = Object.values(
+      files[`${file}.onnx`]!.onnxruntime_differs_from_dequantized_model_relatively_by ?? {},
+    );
+    await expectOutputs(model, reference, `dequantized_model.${file}.`, isWhole(name, dtype) ? LIMIT : difference);
+  },
+);
+
+it('takes a variant for each file', async () => {
+  const model = await load('whisper', { dtype: { encoder_model: 'uint8', decoder_model: 'fp32' } });
+  const reference = parseSafetensors(await data.bytes('whisper/expected.safetensors')).tensors;
+  const name = 'model.encoder.conv1.weight';
+  const expected = reference.get(`dequantized.encoder_model_uint8.${name}`)!.data();
+  expect([...(await model.stateDict()[name]!.data())]).toEqual([...expected]);
+});
+
+it('refuses a variant that is not there, and says which are', async () => {
+  await expect(load('gpt2', { dtype: 'q4' })).rejects.toThrow(ArgumentError);
+  await expect(load('gpt2', { dtype: 'q4' })).rejects.toThrow(
+    /no ONNX files for dtype "q4": there is onnx\/model.onnx/,
+  );
+});
