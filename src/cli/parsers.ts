@@ -18,7 +18,7 @@ export function svgFile(path: string): string {
 /** An integer from `least` to `most`. */
 export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {
   return (text) => {
-    const value = parse(text);
+    const value = parseNumber(text);
     if (Number.isInteger(value) && value >= least && value <= most) return value;
     // That there is a limit is only worth saying where it is what is wrong.
     const isUnlimited = most === Number.MAX_SAFE_INTEGER && !(value > most);
@@ -30,7 +30,7 @@ export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {
 /** A number above 0, at most `most`. */
 export function positive(most = Number.POSITIVE_INFINITY): Parser {
   return (text) => {
-    const value = parse(text);
+    const value = parseNumber(text);
     if (value > 0 && value <= most && Number.isFinite(value)) return value;
     throw new InvalidArgumentError(
       most === Number.POSITIVE_INFINITY ? 'Expected a number above 0.' : `Expected a number above 0, at most ${most}.`,
@@ -40,7 +40,7 @@ export function positive(most = Number.POSITIVE_INFINITY): Parser {
 
 /** A number from 0 to below 1. */
 export function share(text: string): number {
-  const value = parse(text);
+  const value = parseNumber(text);
   if (value >= 0 && value < 1) return value;
   throw new InvalidArgumentError('Expected a number from 0 to below 1.');
 }
@@ -52,7 +52,7 @@ export function columnNames(text: string): Record<string, string> {
   throw new InvalidArgumentError('Expected names of columns, such as text=review,label=stars.');
 }
 
-/** `Number`, but for blank text, which is no number. */
-function parse(text: string): number {
+/** The number that a text is; NaN for blank text, too. */
+export function parseNumber(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);
 }

@@ -98,7 +98,8 @@ export function checkOptions<Options extends object>(
   return options;
 }
 
-function ruleOf(kind: OptionKind): OptionRule {
+/** The rule of a kind. */
+export function ruleOf(kind: OptionKind): OptionRule {
   if (typeof kind === 'string') return RULES[kind];
   if (!isChoice(kind)) return kind;
   return { accepts: (value) => kind.includes(value as string), expected: `one of ${kind.join(', ')}` };

@@ -1,8 +1,9 @@
 import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
-import type { Hypothesis, Plan, PlannedInput } from './options.js';
-import { argmax, processorsOf } from './processors.js';
+import type { Hypothesis, Plan, PlannedInput } from './plan.js';
+import { processorsOf } from './processor-list.js';
+import { argmax } from './processors.js';
 import { candidatesOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search } from './search.js';
 

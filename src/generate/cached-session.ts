@@ -7,7 +7,7 @@ import type { DecoderState } from '../nn/decoder-state.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { extendInSlices } from './in-slices.js';
-import type { Plan } from './options.js';
+import type { Plan } from './plan.js';
 import { CHUNK, PromptCache } from './prompt-cache.js';
 import type { Ranking } from './ranking.js';
 import type { SequenceSteps } from './sequence-steps.js';

@@ -3,6 +3,7 @@
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { LogitsProcessor } from './logits-processor.js';
+import type { TableOptions } from './option-table.js';
 import type { ResponseFormat } from './response-format.js';
 
 /** What a model has read: a PromptCache. */
@@ -18,19 +19,11 @@ export interface DraftModel {
   startDecoding(options: object): object;
 }
 
-/** Names and meanings are Hugging Face's where it has the option. */
-export interface GenerateOptions {
-  /**
-   * Tokens after the start (or the prompt) at most, those of `prefix` included. Default 256, or what the model's
-   * maxLength leaves.
-   */
-  maxNewTokens?: number | undefined;
-  /** The same, counted with the start or the longest prompt. Counts less than `maxNewTokens`, be that the model's own. */
-  maxLength?: number | undefined;
-  /** End tokens are forbidden until there are this many new tokens. Default 0. */
-  minNewTokens?: number | undefined;
-  /** The same, counted with the start or the longest prompt. Counts less than `minNewTokens`, be that the model's own. */
-  minLength?: number | undefined;
+/**
+ * Options of `generate`. Names and meanings are Hugging Face's for options that it has, too. `option-table.ts` describes
+ * those that decide which tokens come out.
+ */
+export interface GenerateOptions extends TableOptions {
   /**
    * With what a decoder begins that writes from sources, and one of its own where a prompt is empty. Default: the
    * model's.
@@ -44,67 +37,11 @@ export interface GenerateOptions {
    */
   stopTokens?: readonly number[] | Int32Array | undefined;
   /**
-   * Decoder-only: once a sequence is as long as the model's maxLength, every further token is chosen after reading the
-   * last maxLength tokens anew, as nanoGPT does: prompts and outputs can be of any length, but such a token costs a
-   * whole pass. Those beside it in a batch are read anew as well, so that their log-probabilities may be rounded
-   * otherwise than alone. Default false: prompt and output must fit into maxLength.
-   */
-  cropContext?: boolean | undefined;
-  /**
    * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once
    * that has all of `prefix`.
    */
   stop?: ((tokens: readonly number[]) => boolean) | undefined;
 
-  /** Hypotheses that beam search keeps for each input. Default 1: greedy, or sampling. */
-  numBeams?: number | undefined;
-  /**
-   * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty, the end counted as a token. Default 1.
-   */
-  lengthPenalty?: number | undefined;
-  /**
-   * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
-   * unfinished one is no better than the worst of them, at the length it has now. 'never': when it cannot become better
-   * at any length.
-   */
-  earlyStopping?: boolean | 'never' | undefined;
-  /**
-   * Sequences for each input: the best of the beams, or this many samples. Beams give fewer, but at least one, where
-   * fewer outputs are possible: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default 1.
-   */
-  numReturnSequences?: number | undefined;
-
-  /**
-   * Draws tokens by their probabilities. Default false: the most probable. With beams: draws without replacement among
-   * the ways to go on of all beams, as Hugging Face's beam sampling, but `topK`, `topP` and `minP` may leave a beam a
-   * single one, the end included; results are still ranked by their scores.
-   */
-  doSample?: boolean | undefined;
-  /** Divides logits: below 1 likely tokens become likelier. Default 1. */
-  temperature?: number | undefined;
-  /** Samples from the k most probable tokens. Default 0: from all. */
-  topK?: number | undefined;
-  /** Samples from the fewest tokens whose probabilities reach p (nucleus sampling). Default 1: from all. */
-  topP?: number | undefined;
-  /** Samples from tokens at least p times as probable as the best. Default 0: from all. */
-  minP?: number | undefined;
-  /** Same seed, same tokens; every sequence of the result has its own random numbers. Default 0. */
-  seed?: number | undefined;
-
-  /** Above 1: tokens that are there already become less likely. Default 1. */
-  repetitionPenalty?: number | undefined;
-  /** No n-gram of this length occurs twice. Default 0: no limit. */
-  noRepeatNgramSize?: number | undefined;
-  /** Tokens, or several in a row, that never come out. Default none. */
-  badWordsIds?: readonly (readonly number[])[] | undefined;
-  /** The token after the start, such as the language to write in. Default null: the model's choice. */
-  forcedBosTokenId?: number | null | undefined;
-  /** The last token of what becomes as long as `maxNewTokens`; one of several. Default null: the model's choice. */
-  forcedEosTokenId?: number | readonly number[] | null | undefined;
-  /** Tokens that are never chosen. Default none. */
-  suppressTokens?: readonly number[] | Int32Array | undefined;
-  /** Tokens that are not chosen as the first one after the start or prompt, `prefix` and `forcedBosTokenId`. Default none. */
-  beginSuppressTokens?: readonly number[] | Int32Array | undefined;
   /** Change scores before tokens are chosen, in this order, after all above and before temperature and the rest. */
   logitsProcessors?: readonly LogitsProcessor[] | undefined;
 
@@ -132,11 +69,6 @@ export interface GenerateOptions {
    */
   draft?: 'prompt' | DraftModel | undefined;
 
-  /**
-   * Inputs at most that are decoded side by side. More are sorted by length and taken in turn: a batch takes as long as
-   * its longest output. Default 64.
-   */
-  batchSize?: number | undefined;
   /** Ends the generation: the promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal | undefined;
   /**
@@ -144,8 +76,6 @@ export interface GenerateOptions {
    * beams, whose tokens are final only at the end.
    */
   onToken?: ((event: TokenEvent) => unknown) | undefined;
-  /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default false. */
-  outputAttentions?: boolean | undefined;
 }
 
 /** A token that was chosen. */

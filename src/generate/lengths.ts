@@ -1,16 +1,17 @@
-// How long outputs are, said in new tokens or in all that the decoder reads.
+// The greatest and the least length of outputs, given as new tokens or with the tokens of the prompt.
 
-import { checkNumber, isCount, isWhole } from '../core/check.js';
+import { checkNumber } from '../core/check.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 
-/** New tokens where nobody says how many. */
+/** New tokens at most, if neither the options nor the model say how many. */
 const DEFAULT = 256;
 
 /**
- * The lengths that options ask for, where the longest prompt has `promptLength` tokens and the model has room for `room`
- * more. Numbers of new tokens count more than lengths, also those of the model's own settings, as in transformers. What
- * these say gives way to what there is room for; options do not.
+ * The lengths that options ask for, if the longest prompt has `promptLength` tokens and the model has room for `room`
+ * more. Options of the call take precedence over the model's own settings, under either name; among both names of one
+ * source, numbers of new tokens take precedence, as in transformers. The model's own settings are cut to the room that
+ * there is and to the lengths of the call. The call's options are not.
  */
 export function lengthsOf(
   { generationConfig: own = {} }: Pick<Generative, 'generationConfig'>,
@@ -18,16 +19,16 @@ export function lengthsOf(
   promptLength: number,
   room: number,
 ): { maxNewTokens: number; minNewTokens: number } {
-  for (const name of ['maxLength', 'minLength'] as const) {
-    const accepts = name === 'maxLength' ? (n: number) => isCount(n) && n > promptLength : isWhole;
-    const expected = name === 'maxLength' ? `more than the longest prompt, ${promptLength}` : 'an integer, 0 or more';
-    if (options[name] !== undefined) checkNumber('generate', name, options[name], accepts, expected);
+  const { maxLength } = options;
+  if (maxLength !== undefined) {
+    const expected = `more than the longest prompt, ${promptLength}`;
+    checkNumber('generate', 'maxLength', maxLength, (n) => n > promptLength, expected);
   }
   const after = (length: number | undefined) => (length === undefined ? undefined : Math.max(0, length - promptLength));
-  const most = options.maxNewTokens ?? (own.maxNewTokens === undefined ? after(options.maxLength) : undefined);
+  const most = options.maxNewTokens ?? after(maxLength);
+  const least = options.minNewTokens ?? after(options.minLength);
   const ownMost = own.maxNewTokens ?? after(own.maxLength) ?? DEFAULT;
-  const maxNewTokens = most ?? Math.max(1, Math.min(ownMost, room));
-  const least = options.minNewTokens ?? (own.minNewTokens === undefined ? after(options.minLength) : undefined);
   const ownLeast = own.minNewTokens ?? after(own.minLength) ?? 0;
+  const maxNewTokens = most ?? Math.max(1, Math.min(Math.max(ownMost, least ?? 0), room));
   return { maxNewTokens, minNewTokens: least ?? Math.min(ownLeast, maxNewTokens) };
 }

@@ -11,7 +11,7 @@
  */
 export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[], place: TokenPlace) => void;
 
-/** One that does not ask where the token stands, as all that come with the package. */
+/** A processor that does not need the token's place; all processors of the package are of this kind. */
 export type ScoreProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
 
 /** Where the next token stands. */
@@ -20,4 +20,14 @@ export interface TokenPlace {
   readonly begin: number;
   /** Tokens that there can be with them. */
   readonly maxLength: number;
+}
+
+/** What processors of `generate` know of the sequence for which they choose. */
+export interface TokenChoice {
+  /** Tokens of the start or the prompt. */
+  readonly begin: number;
+  /** Tokens that are read before the model makes its first choice: those of `prefix` included. */
+  readonly firstChoice: number;
+  readonly maxNewTokens: number;
+  readonly stopTokens: ReadonlySet<number>;
 }

@@ -4,19 +4,18 @@
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
 import { type BestTokens, takeTokens, topKInto } from '../ops/top-k.js';
-import type { Plan, PlannedInput } from './options.js';
-import { beginOf } from './processors.js';
+import type { Plan, PlannedInput } from './plan.js';
+import { beginOf, changesEveryStep } from './processor-list.js';
 
 /** Steps at most without a way back to JavaScript. */
 export const MAX_STEPS_AHEAD = 64;
 
 /** Whether all tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
 export function needsLogits(plan: Plan): boolean {
-  const { numBeams, stopTokens, doSample, repetitionPenalty, noRepeatNgramSize, badWordsIds, logitsProcessors } = plan;
+  const { numBeams, stopTokens, doSample, logitsProcessors } = plan;
   const candidates = numBeams > 1 ? candidatesOf(numBeams, stopTokens.size) : 1;
-  const lists = [badWordsIds, logitsProcessors];
-  const changed = repetitionPenalty !== 1 || noRepeatNgramSize > 0 || lists.some(({ length }) => length > 0);
-  return doSample || changed || candidates > Math.min(plan.maxRanked, plan.vocabulary);
+  const isChanged = logitsProcessors.length > 0 || changesEveryStep(plan);
+  return doSample || isChanged || candidates > Math.min(plan.maxRanked, plan.vocabulary);
 }
 
 /** After how many new tokens of an input the next one is chosen by all logits, whether or not the others are. */

@@ -2,8 +2,9 @@ import { NonFiniteError, SimdformerError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { FinishReason, TokenEvent } from './generate-options.js';
 import type { ScoreProcessor } from './logits-processor.js';
-import type { Hypothesis, Plan } from './options.js';
-import { argmax, processorsOf } from './processors.js';
+import type { Hypothesis, Plan } from './plan.js';
+import { processorsOf } from './processor-list.js';
+import { argmax } from './processors.js';
 import type { Ranking } from './ranking.js';
 
 /**

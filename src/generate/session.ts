@@ -9,8 +9,9 @@ import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
 import { type RecordedStep, recordStep } from './in-slices.js';
-import { longest, type Plan, type Source } from './options.js';
 import { Pace } from './pace.js';
+import type { Plan, Source } from './plan.js';
+import { longest } from './prompts.js';
 import { Ranker, type Ranking, rankedOf } from './ranking.js';
 import { keptOf, sessionsOf } from './sessions.js';
 

@@ -3,7 +3,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { readSequences } from '../generate/generate.js';
 import type { Generative } from '../generate/generative.js';
-import { checkTokens } from '../generate/options.js';
+import { checkTokens } from '../generate/settings.js';
 import { checkInputs, type Stacks } from '../nn/encoder-decoder.js';
 import { inference } from '../nn/module.js';
 import { packed, type Tokens } from '../nn/token-batch.js';

@@ -1,109 +1,94 @@
-// What generation_config.json says about generating; before there was such a file, config.json said it.
+// The settings for generation of generation_config.json, or of config.json in folders that are older than that file.
 
 import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
+import { type AnyRow, OPTION_ROWS } from '../generate/option-table.js';
 import type { Config } from './config.js';
 
-/** How a model wants to generate, with the defaults of transformers, but for the length. Null where nothing is set. */
-export interface GenerationSettings {
-  /** Whichever comes first ends a sequence. */
-  readonly endTokens: readonly number[];
-  readonly startToken: number | null;
-  readonly padToken: number | null;
-  /** With what a decoder beside an encoder begins. */
-  readonly decoderStartToken: number | null;
-  /** The first token after that: a target language. */
-  readonly forcedStartToken: number | null;
-  /** Tokens that follow the start before any is chosen: Whisper's task. */
-  readonly prefix: readonly number[];
-  /** The last one, where the length ends a sequence. */
-  readonly forcedEndTokens: readonly number[];
-  /** Never chosen. */
-  readonly suppressTokens: readonly number[];
-  /** Not chosen as the first one. */
-  readonly beginSuppressTokens: readonly number[];
-  /** Tokens in sequences that are never chosen. */
-  readonly badWords: readonly (readonly number[])[];
-  /** Of the prompt and what follows it; `maxNewTokens` counts more. */
-  readonly maxLength: number | null;
-  readonly maxNewTokens: number | null;
-  readonly minLength: number;
-  readonly minNewTokens: number | null;
-  readonly sample: boolean;
-  readonly temperature: number;
-  /** 0 for all. */
-  readonly topK: number;
-  readonly topP: number;
-  readonly minP: number | null;
-  readonly repetitionPenalty: number;
-  readonly noRepeatNgramSize: number;
-  readonly numBeams: number;
-  readonly lengthPenalty: number;
-  /** Whether a beam search ends once it has as many sequences as beams; `never` if only when none can become better. */
-  readonly earlyStopping: boolean | 'never';
-  readonly numReturnSequences: number;
+/** A file's settings, which are read one by one. */
+interface Settings {
+  /** generation_config.json, or config.json where that is missing. */
+  readonly from: Config;
+  /** The name of that file. */
+  readonly where: string;
+  /** config.json, for special tokens that the file does not name. */
+  readonly config: Config;
 }
 
 /**
- * Reads generation_config.json, `file`, or where there is none the settings for generating in config.json. Special tokens that the file does
- * not name are config.json's. Throws FormatError for values of the wrong kind.
+ * The options of `generate` that a folder asks for: those of generation_config.json, `file`, or if there is none those
+ * of config.json, with the defaults of transformers but for the length. Special tokens that the file does not name are
+ * config.json's. The model chooses no token beyond its vocabulary, so such tokens are left out where they end a sequence
+ * or are forbidden. Throws FormatError for values of the wrong kind.
  */
-export function generationSettings(file: Config | null, config: Config): GenerationSettings {
-  const from = file ?? config;
+export function generationOptions(
+  file: Config | null,
+  config: Config,
+  { vocabSize, encoder }: { readonly vocabSize: number; readonly encoder: object | null },
+): GenerateOptions {
   const where = file === null ? 'config.json' : 'generation_config.json';
-  const refuse = (name: string, value: unknown, expected: string): never => {
-    throw new FormatError(`${where}: ${name} is ${describeValue(value)}, expected ${expected}`);
-  };
-  const number = <T>(name: string, fallback: T): number | T => {
-    const value = from[name];
-    if (value == null) return fallback;
-    return typeof value === 'number' && Number.isFinite(value) ? value : refuse(name, value, 'a number');
-  };
-  const ids = (name: string, isSpecial = false): number[] => {
-    const value = from[name] ?? (isSpecial ? config[name] : undefined) ?? [];
-    const list = Array.isArray(value) ? value : [value];
-    return list.every((id) => Number.isInteger(id)) ? list : refuse(name, value, 'ids of tokens');
-  };
-  const id = (name: string) => ids(name, true)[0] ?? null;
-  const flag = (name: string): boolean => {
-    const value = from[name] ?? false;
-    return typeof value === 'boolean' ? value : refuse(name, value, 'true or false');
-  };
-  const badWords = from.bad_words_ids ?? [];
-  const isWord = (word: unknown) =>
-    Array.isArray(word) && word.length > 0 && word.every((token) => Number.isInteger(token));
-  if (!Array.isArray(badWords) || !badWords.every(isWord)) refuse('bad_words_ids', badWords, 'lists of tokens');
-  return {
-    endTokens: ids('eos_token_id', true),
-    startToken: id('bos_token_id'),
-    padToken: id('pad_token_id'),
-    decoderStartToken: id('decoder_start_token_id'),
-    forcedStartToken: ids('forced_bos_token_id')[0] ?? null,
-    prefix: prefixOf(from),
-    forcedEndTokens: ids('forced_eos_token_id'),
-    suppressTokens: ids('suppress_tokens').filter((token) => token >= 0), // Whisper's [-1] means none
-    beginSuppressTokens: ids('begin_suppress_tokens'),
-    badWords: badWords as number[][],
-    maxLength: number('max_length', null),
-    maxNewTokens: number('max_new_tokens', null),
-    minLength: number('min_length', 0),
-    minNewTokens: number('min_new_tokens', null),
-    sample: flag('do_sample'),
-    temperature: number('temperature', 1),
-    topK: number('top_k', 50),
-    topP: number('top_p', 1),
-    minP: number('min_p', null),
-    repetitionPenalty: number('repetition_penalty', 1),
-    noRepeatNgramSize: number('no_repeat_ngram_size', 0),
-    numBeams: number('num_beams', 1),
-    lengthPenalty: number('length_penalty', 1),
-    earlyStopping: from.early_stopping === 'never' ? 'never' : flag('early_stopping'),
-    numReturnSequences: number('num_return_sequences', 1),
-  };
+  const settings: Settings = { from: file ?? config, where, config };
+  const rows = OPTION_ROWS.flatMap(([name, row]) => {
+    const value = settingValue(settings, row);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const options: GenerateOptions = Object.fromEntries(rows);
+  const known = (tokens: readonly number[]) => tokens.filter((token) => token >= 0 && token < vocabSize);
+  for (const name of ['suppressTokens', 'beginSuppressTokens'] as const)
+    options[name] = known(options[name] as readonly number[]); // Whisper's [-1] means none
+  options.stopTokens = known(specialTokens(settings, 'eos_token_id'));
+  const prefix = prefixOf(settings.from);
+  if (prefix.length > 0) options.prefix = prefix;
+  const [first = null] = specialTokens(settings, 'bos_token_id');
+  const [ofDecoder = first] = specialTokens(settings, 'decoder_start_token_id');
+  const start = encoder === null ? first : ofDecoder;
+  if (start !== null) options.decoderStartTokenId = start;
+  return options;
 }
 
-/** Settings of transformers' that change what is written and have no option here, with the values that change nothing. */
+/** The value of a row's setting; undefined if the row has no setting, or neither the file nor transformers has a value. */
+function settingValue({ from, where }: Settings, { huggingFace, group, default: ownDefault }: AnyRow): unknown {
+  if (huggingFace === undefined) return undefined;
+  const { name, default: fallback = ownDefault } = huggingFace;
+  const value = from[name];
+  if (value == null) return group === 'lengths' ? undefined : fallback; // a length has two names
+  return read(name, value, fallback, where);
+}
+
+/**
+ * The value of a setting, which must be of the kind of `fallback`: a number, true or false, a token or tokens, or lists of
+ * tokens. Limits are checked at each call, because other libraries accept settings that have no effect there.
+ */
+function read(name: string, value: unknown, fallback: unknown, where: string): unknown {
+  const refuse = (expected: string): never => {
+    throw new FormatError(`${where}: ${name} is ${describeValue(value)}, expected ${expected}`);
+  };
+  const isTokens = (list: unknown): list is number[] => Array.isArray(list) && list.every(Number.isInteger);
+  if (name === 'bad_words_ids') {
+    const isWords = Array.isArray(value) && value.every((word) => isTokens(word) && word.length > 0);
+    return isWords ? value : refuse('lists of tokens');
+  }
+  if (name.endsWith('token_id')) {
+    const tokens = [value].flat();
+    if (!isTokens(tokens)) return refuse('ids of tokens');
+    return name === 'forced_bos_token_id' ? (tokens[0] ?? null) : tokens;
+  }
+  if (Array.isArray(fallback)) {
+    const tokens = [value].flat();
+    return isTokens(tokens) ? tokens : refuse('ids of tokens');
+  }
+  if (name === 'early_stopping' && value === 'never') return value;
+  if (typeof fallback === 'boolean') return typeof value === 'boolean' ? value : refuse('true or false');
+  return typeof value === 'number' && Number.isFinite(value) ? value : refuse('a number');
+}
+
+/** The tokens of a special token's setting, of config.json if the file does not name it. */
+function specialTokens({ from, where, config }: Settings, name: string): number[] {
+  return read(name, from[name] ?? config[name] ?? [], null, where) as number[];
+}
+
+/** Settings of transformers that change outputs, with the values that change nothing. Options of the table are followed. */
 const UNFOLLOWED: Readonly<Record<string, unknown>> = {
   constraints: null,
   diversity_penalty: 0,
@@ -127,12 +112,14 @@ const UNFOLLOWED: Readonly<Record<string, unknown>> = {
 
 /** The names of settings in a file that `generate` does not follow. */
 export function unfollowed(file: Config): string[] {
-  return Object.keys(UNFOLLOWED).filter((name) => file[name] != null && file[name] !== UNFOLLOWED[name]);
+  const followed = new Set(OPTION_ROWS.map(([, { huggingFace }]) => huggingFace?.name));
+  const isIgnored = (name: string) => file[name] != null && file[name] !== UNFOLLOWED[name] && !followed.has(name);
+  return Object.keys(UNFOLLOWED).filter(isIgnored);
 }
 
 /**
- * `forced_decoder_ids`, pairs of a place after the start and a token, up to the first that is missing or null, which is
- * the model's choice; a Whisper of one language without them writes no times.
+ * The tokens of `forced_decoder_ids`, pairs of a place after the start and a token, up to the first place that is missing
+ * or null, which is the model's choice. A Whisper of one language without them writes no times.
  */
 function prefixOf({
   forced_decoder_ids: pairs,
@@ -147,42 +134,4 @@ function prefixOf({
     prefix.push(token as number);
   if (prefix.length === 0 && isMultilingual === false && Number.isInteger(noTimes)) prefix.push(noTimes as number);
   return prefix;
-}
-
-/**
- * The settings as options of `generate`. Of tokens that the model does not have, none is chosen anyway: they are left
- * out where they end a sequence or are forbidden.
- */
-export function generationOptions(
-  settings: GenerationSettings,
-  { vocabSize, encoder }: { readonly vocabSize: number; readonly encoder: object | null },
-): GenerateOptions {
-  const known = (ids: readonly number[]) => ids.filter((id) => id < vocabSize);
-  const { startToken, decoderStartToken } = settings;
-  const start = encoder === null ? startToken : (decoderStartToken ?? startToken);
-  const options: GenerateOptions = {
-    stopTokens: known(settings.endTokens),
-    forcedBosTokenId: settings.forcedStartToken,
-    ...(settings.prefix.length > 0 ? { prefix: settings.prefix } : {}),
-    forcedEosTokenId: settings.forcedEndTokens,
-    suppressTokens: known(settings.suppressTokens),
-    beginSuppressTokens: known(settings.beginSuppressTokens),
-    badWordsIds: settings.badWords,
-    maxLength: settings.maxLength ?? undefined,
-    maxNewTokens: settings.maxNewTokens ?? undefined,
-    minLength: settings.minLength,
-    minNewTokens: settings.minNewTokens ?? undefined,
-    doSample: settings.sample,
-    temperature: settings.temperature,
-    topK: settings.topK,
-    topP: settings.topP,
-    minP: settings.minP ?? 0,
-    repetitionPenalty: settings.repetitionPenalty,
-    noRepeatNgramSize: settings.noRepeatNgramSize,
-    numBeams: settings.numBeams,
-    lengthPenalty: settings.lengthPenalty,
-    earlyStopping: settings.earlyStopping,
-    numReturnSequences: settings.numReturnSequences,
-  };
-  return start === null ? options : { ...options, decoderStartTokenId: start };
 }

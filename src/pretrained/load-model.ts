@@ -20,7 +20,7 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
 import { companionFiles } from './companion-files.js';
 import { completeConfig } from './config.js';
-import { generationOptions, generationSettings, unfollowed } from './generation-config.js';
+import { generationOptions, unfollowed } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
@@ -269,7 +269,7 @@ async function readGenerationConfig(
   const start = given.decoder_start_token_id ?? given.bos_token_id ?? values.decoder_start_token_id;
   const { eos_token_id, forced_eos_token_id } = given;
   const said = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
-  model.generationConfig = generationOptions(generationSettings(file, said), model);
+  model.generationConfig = generationOptions(file, said, model);
   model.generationFile = file ?? said;
   const others = unfollowed(file ?? given);
   if (others.length > 0) onWarning(`${source.name} asks for ${others.join(', ')}, which generate does not have`);

@@ -1,26 +1,38 @@
-// How OpenAI's options of sampling are those of `generate`.
+// OpenAI's fields for sampling, as options of `generate`.
 
 import { randomInt } from 'node:crypto';
 import type { BatchedOptions, LogitsProcessor } from '../generate/index.js';
-import { anyOf, array, integer, number, optional, type Read, record, string } from './schema.js';
+import { type AnyRow, OPTION_ROWS, type ServerField } from '../generate/option-table.js';
+import { anyOf, array, integer, number, optional, type Read, record, type Schema, string } from './schema.js';
 
 /** Answers to one prompt at most. */
-export const MOST_CHOICES = 16;
+export const MAX_CHOICES = 16;
 
-/** Below this the most probable token has all of the probability, as far as floats can say. */
-const COLDEST = 1e-3;
+/** At lower temperatures the most probable token has all of the probability, within the precision of floats. */
+const MIN_TEMPERATURE = 1e-3;
 
-const MOST_TOKENS = 2 ** 31 - 1;
+/** The rows of `generate`'s options that are fields of requests, by the names of the fields. */
+const ROWS = new Map(
+  OPTION_ROWS.flatMap(([option, row]) =>
+    row.server === undefined ? [] : [[row.server.name, { option, row }] as const],
+  ),
+);
+
+/** The field of a row: an integer if its values are integers. */
+function fieldOf({ rule, help, server }: AnyRow): Schema<number | undefined> {
+  const { name: _, ...limits } = server as ServerField;
+  const kind = rule.accepts(0.5) ? number : integer;
+  return optional(kind({ ...limits, description: help }));
+}
+
+/** Fields of numbers. Only `temperature` is read by its name. */
+const numberFields = Object.fromEntries([...ROWS].map(([name, { row }]) => [name, fieldOf(row)])) as {
+  readonly temperature: Schema<number | undefined>;
+};
 
 /** Fields that completions of chats and of texts have in common. */
 export const samplingFields = {
-  temperature: optional(number({ min: 0, max: 2, description: '0 always chooses the most probable token.' })),
-  top_p: optional(number({ min: 0, max: 1, above: true })),
-  top_k: optional(integer({ min: 0, max: MOST_TOKENS, description: 'An extension: 0 is off.' })),
-  min_p: optional(number({ min: 0, max: 1, description: 'An extension.' })),
-  repetition_penalty: optional(number({ min: 0.1, max: 10, description: 'An extension.' })),
-  frequency_penalty: optional(number({ min: -2, max: 2 })),
-  presence_penalty: optional(number({ min: -2, max: 2 })),
+  ...numberFields,
   logit_bias: optional(
     record(number({ min: -100, max: 100 }), {
       max: 1024,
@@ -29,7 +41,7 @@ export const samplingFields = {
     }),
   ),
   seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1, description: 'The same gives the same answers.' })),
-  n: optional(integer({ min: 1, max: MOST_CHOICES })),
+  n: optional(integer({ min: 1, max: MAX_CHOICES })),
   stop: optional(
     anyOf<[string, string[]]>(
       string({ minLength: 1, maxLength: 256 }),
@@ -40,21 +52,22 @@ export const samplingFields = {
 
 type Sampling = { readonly [Name in keyof typeof samplingFields]: Read<(typeof samplingFields)[Name]> };
 
-/** The options of a request for `vocabulary` tokens; without a seed one that nobody knows. */
+/**
+ * The options of a request for a model of `vocabulary` tokens. Without a seed, a random one is drawn. At a temperature of
+ * 0 the most probable token is chosen, and options for sampling have no effect.
+ */
 export function samplingOptions(request: Sampling, vocabulary: number): BatchedOptions {
-  const greedy = request.temperature !== undefined && request.temperature < COLDEST;
-  const processors: LogitsProcessor[] = [];
-  const { logit_bias: bias, frequency_penalty: frequency = 0, presence_penalty: presence = 0 } = request;
-  if (bias && Object.keys(bias).length > 0) processors.push(biased(bias, vocabulary));
-  if (frequency !== 0 || presence !== 0) processors.push(penalised(frequency, presence));
+  const { temperature, seed, logit_bias: bias } = request;
+  const isGreedy = temperature !== undefined && temperature < MIN_TEMPERATURE;
+  const values: Readonly<Record<string, unknown>> = request;
+  const given = [...ROWS].flatMap(([field, { option, row }]) =>
+    isGreedy && row.group === 'sampling' ? [] : [[option, values[field]] as const],
+  );
   return {
-    doSample: !greedy,
-    seed: request.seed === undefined ? randomInt(2 ** 47) : Number(BigInt.asUintN(53, BigInt(request.seed))),
-    ...(greedy
-      ? {}
-      : { temperature: request.temperature, topP: request.top_p, topK: request.top_k, minP: request.min_p }),
-    repetitionPenalty: request.repetition_penalty,
-    ...(processors.length > 0 ? { logitsProcessors: processors } : {}),
+    doSample: !isGreedy,
+    seed: seed === undefined ? randomInt(2 ** 47) : Number(BigInt.asUintN(53, BigInt(seed))),
+    ...(Object.fromEntries(given) as BatchedOptions),
+    ...(bias && Object.keys(bias).length > 0 ? { logitsProcessors: [biased(bias, vocabulary)] } : {}),
   };
 }
 
@@ -68,22 +81,6 @@ function biased(bias: Readonly<Record<string, number>>, vocabulary: number): Log
       const change = value <= -100 ? Number.NEGATIVE_INFINITY : value;
       scores[id] = (scores[id] as number) + change;
     }
-  };
-}
-
-/**
- * OpenAI's penalties of what was generated already: `frequency` for every time, `presence` once. The processor is told
- * the prompt, too, which does not count; so one is made for each answer, when its first token is chosen.
- */
-function penalised(frequency: number, presence: number): LogitsProcessor {
-  const begins = new WeakMap<readonly number[], number>();
-  return (scores, tokens) => {
-    const begin = begins.get(tokens) ?? tokens.length;
-    begins.set(tokens, begin);
-    const counts = new Map<number, number>();
-    for (let i = begin; i < tokens.length; i++)
-      counts.set(tokens[i] as number, (counts.get(tokens[i] as number) ?? 0) + 1);
-    for (const [token, count] of counts) scores[token] = (scores[token] as number) - count * frequency - presence;
   };
 }
 

@@ -2,18 +2,16 @@
 
 import { checkKnown } from '../core/check.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
+import { namesOf, type OptionName } from '../generate/option-table.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 
-/** Options that decide which tokens come out; what a call is told meanwhile, and when it ends, every task says itself. */
-const NAMES = [
-  ...(['maxNewTokens', 'maxLength', 'minNewTokens', 'minLength', 'stopTokens', 'stop'] as const),
-  ...(['numBeams', 'lengthPenalty', 'earlyStopping', 'numReturnSequences'] as const),
-  ...(['doSample', 'temperature', 'topK', 'topP', 'minP', 'seed'] as const),
-  ...(['repetitionPenalty', 'noRepeatNgramSize', 'badWordsIds', 'forcedBosTokenId', 'forcedEosTokenId'] as const),
-  ...(['suppressTokens', 'beginSuppressTokens', 'logitsProcessors', 'responseFormat'] as const),
-] as const satisfies readonly (keyof GenerateOptions)[];
+/** Options beside those of the table that decide which tokens come out. A task itself offers all others that it has. */
+const OTHERS = ['stopTokens', 'stop', 'logitsProcessors', 'responseFormat'] as const;
 
-type Name = (typeof NAMES)[number];
+type Running = 'cropContext' | 'outputAttentions' | 'batchSize';
+type Name = Exclude<OptionName, Running> | (typeof OTHERS)[number];
+
+const NAMES = [...namesOf('lengths', 'search', 'scores', 'sampling'), ...OTHERS] as readonly Name[];
 
 type Snake<Text extends string> = Text extends `${infer First}${infer Rest}`
   ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${Snake<Rest>}`
@@ -34,8 +32,8 @@ const camels: ReadonlyMap<string, Name> = new Map(
 );
 
 /**
- * Parts options of a task, whose own names are `own`, from those for `generate`. Settings of sampling are left out where
- * nothing is drawn, as transformers leaves them. Throws ArgumentError for names that are neither.
+ * The options for `generate` among those of a task, whose own names are `own`. Settings of sampling are left out if
+ * nothing is drawn, as in transformers. Throws ArgumentError for names of neither kind.
  */
 export function generationArguments<Options extends object>(
   task: string,
@@ -50,6 +48,6 @@ export function generationArguments<Options extends object>(
   });
   const generate: GenerateOptions = Object.fromEntries(known);
   if (generate.doSample ?? model.generationConfig.doSample) return generate;
-  const { temperature: _, topK: _k, topP: _p, minP: _m, ...greedy } = generate;
-  return greedy;
+  for (const name of namesOf('sampling')) delete generate[name];
+  return generate;
 }

@@ -31,3 +31,19 @@ export function taskParameters({ config }: LoadedModel, tasks: readonly string[]
   });
   return { prefix: typeof own.prefix === 'string' ? own.prefix : '', generate: Object.fromEntries(generate) };
 }
+
+/**
+ * The options of a call, `given`, with a task's `own` settings for those that are left out. A length of the call replaces
+ * the task's under either name, and the task's least length is cut to the greatest one of the call.
+ */
+export function withTaskParameters(own: GenerateOptions, given: GenerateOptions): GenerateOptions {
+  const { maxLength, minLength, ...others } = own;
+  const most = given.maxNewTokens ?? given.maxLength;
+  const least = given.minNewTokens ?? given.minLength;
+  return {
+    ...others,
+    ...(most === undefined ? { maxLength } : {}),
+    ...(least === undefined ? { minLength: minLength && Math.min(minLength, most ?? minLength) } : {}),
+    ...given,
+  };
+}

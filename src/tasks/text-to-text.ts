@@ -6,7 +6,7 @@ import type { GenerateOptions } from '../generate/generate-options.js';
 import { checkCallOptions, inBatches } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-import { type TaskParameters, taskParameters } from './task-parameters.js';
+import { type TaskParameters, taskParameters, withTaskParameters } from './task-parameters.js';
 import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf } from './text-inputs.js';
 import { STREAMER, type Streamer } from './text-streamer.js';
 
@@ -80,7 +80,7 @@ export async function rewrite(
   const rows = encode(texts);
   const empty = rows.findIndex(({ length }) => length === 0);
   if (empty >= 0) throw new ArgumentError(`${task}: text ${empty} is empty`);
-  const all = { ...parameters.generate, ...generate, ...forced, signal };
+  const all = { ...withTaskParameters(parameters.generate, generate), ...forced, signal };
   const written = await inBatches(
     rows,
     ({ length }) => length,

@@ -5,7 +5,7 @@ import { activationOf, labelsOf, rotaryScaling } from '../../src/models/config-v
 import { type Json, ModelConfig } from '../../src/models/model-config.js';
 import { scaledFrequencies } from '../../src/nn/rotary-embedding.js';
 import { type Config, completeConfig } from '../../src/pretrained/config.js';
-import { generationSettings } from '../../src/pretrained/generation-config.js';
+import { generationOptions } from '../../src/pretrained/generation-config.js';
 
 interface Recorded {
   readonly cases: { name: string; given: Config; expected: Config }[];
@@ -144,28 +144,27 @@ describe('labelsOf', () => {
   });
 });
 
-describe('generationSettings', () => {
+describe('generationOptions', () => {
+  const vocabulary = { vocabSize: 200000, encoder: null };
+  const optionsOf = (
+    file: object | null,
+    config: object,
+    model: Parameters<typeof generationOptions>[2] = vocabulary,
+  ) => generationOptions(file as never, config as never, model);
+
   it('has the defaults of transformers, but for the length', () => {
-    expect(generationSettings({}, {})).toEqual({
-      endTokens: [],
-      startToken: null,
-      padToken: null,
-      decoderStartToken: null,
-      forcedStartToken: null,
-      prefix: [],
-      forcedEndTokens: [],
+    expect(optionsOf({}, {})).toEqual({
+      stopTokens: [],
+      forcedBosTokenId: null,
+      forcedEosTokenId: null,
       suppressTokens: [],
       beginSuppressTokens: [],
-      badWords: [],
-      maxLength: null,
-      maxNewTokens: null,
-      minLength: 0,
-      minNewTokens: null,
-      sample: false,
+      badWordsIds: [],
+      doSample: false,
       temperature: 1,
       topK: 50,
       topP: 1,
-      minP: null,
+      minP: 0,
       repetitionPenalty: 1,
       noRepeatNgramSize: 0,
       numBeams: 1,
@@ -178,15 +177,14 @@ describe('generationSettings', () => {
   it('takes several end ids, and of config.json what the file does not name', () => {
     const file = { eos_token_id: [128001, 128009], do_sample: true, temperature: 0.6, top_p: 0.9 };
     const config = { eos_token_id: 2, bos_token_id: 1, num_beams: 5 };
-    const settings = {
-      endTokens: [128001, 128009],
-      startToken: 1,
-      sample: true,
+    expect(optionsOf(file, config)).toMatchObject({
+      stopTokens: [128001, 128009],
+      decoderStartTokenId: 1,
+      doSample: true,
       temperature: 0.6,
       topP: 0.9,
       numBeams: 1,
-    };
-    expect(generationSettings(file, config)).toMatchObject(settings);
+    });
   });
 
   it('takes config.json where there is no file, as of old BARTs', () => {
@@ -197,17 +195,22 @@ describe('generationSettings', () => {
       no_repeat_ngram_size: 3,
       early_stopping: true,
     };
-    const settings = { forcedEndTokens: [2], numBeams: 4, maxLength: 142, noRepeatNgramSize: 3, earlyStopping: true };
-    expect(generationSettings(null, { ...config, eos_token_id: 2, decoder_start_token_id: 2 })).toMatchObject(settings);
+    const options = { forcedEosTokenId: [2], numBeams: 4, maxLength: 142, noRepeatNgramSize: 3, earlyStopping: true };
+    const encoder = { vocabSize: 10, encoder: {} };
+    const given = { ...config, eos_token_id: 2, bos_token_id: 1, decoder_start_token_id: 2 };
+    expect(optionsOf(null, given, encoder)).toMatchObject({ ...options, decoderStartTokenId: 2 });
+    expect(optionsOf(null, given).decoderStartTokenId).toBe(1);
   });
 
   it('takes Whisper’s and Marian’s', () => {
     const whisper = { suppress_tokens: [1, 2], begin_suppress_tokens: [220, 50256], forced_bos_token_id: 5 };
-    const settings = { suppressTokens: [1, 2], beginSuppressTokens: [220, 50256], forcedStartToken: 5 };
-    expect(generationSettings(whisper, {})).toMatchObject(settings);
-    expect(generationSettings({ suppress_tokens: [-1] }, {}).suppressTokens).toEqual([]);
-    expect(generationSettings({ bad_words_ids: [[58100]] }, {}).badWords).toEqual([[58100]]);
-    expect(generationSettings({ early_stopping: 'never' }, {}).earlyStopping).toBe('never');
+    const options = { suppressTokens: [1, 2], beginSuppressTokens: [220, 50256], forcedBosTokenId: 5 };
+    expect(optionsOf(whisper, {})).toMatchObject(options);
+    expect(optionsOf(whisper, {}, { vocabSize: 300, encoder: null }).beginSuppressTokens).toEqual([220]);
+    expect(optionsOf({ suppress_tokens: [-1] }, {}).suppressTokens).toEqual([]);
+    expect(optionsOf({ bad_words_ids: [[58100]] }, {}).badWordsIds).toEqual([[58100]]);
+    expect(optionsOf({ early_stopping: 'never' }, {}).earlyStopping).toBe('never');
+    expect(optionsOf({ min_length: 5, min_new_tokens: null }, {})).toMatchObject({ minLength: 5 });
   });
 
   it('refuses values of the wrong kind', () => {
@@ -218,6 +221,6 @@ describe('generationSettings', () => {
       { bad_words_ids: [3] },
       { suppress_tokens: [1.5] },
     ])
-      expect(() => generationSettings(file, {}), JSON.stringify(file)).toThrow(/generation_config.json: .* expected/);
+      expect(() => optionsOf(file, {}), JSON.stringify(file)).toThrow(/generation_config.json: .* expected/);
   });
 });

@@ -61,6 +61,10 @@ describe('generation_config.json', async () => {
     expect(await generated(file, { suppressTokens: [], stopTokens: [], maxNewTokens: 2 })).toEqual([62, 90]);
     expect(await generated({ ...file, do_sample: true }, { doSample: false, suppressTokens: [] })).toEqual([62]);
     expect(await generated({ ...file, num_beams: 3, num_return_sequences: 3 }, { numBeams: 1 })).toEqual([]);
+    const longer = { suppressTokens: [], stopTokens: [], minNewTokens: 6 };
+    expect(await generated(file, longer)).toEqual([62, 90, 40, 66, 93, 17]); // the least length of the call counts more
+    const forced = { forced_decoder_ids: [[1, 9]], max_new_tokens: 2, eos_token_id: 5 };
+    expect((await generated(forced))[0]).toBe(9);
   });
 
   it('says what it does not follow', async () => {
@@ -80,7 +84,7 @@ describe('generation_config.json', async () => {
       ...rest
     } = JSON.parse(new TextDecoder().decode(config));
     const model = await loadModel(device, { 'config.json': bytesOf(rest), 'model.safetensors': weights as Uint8Array });
-    expect(model.generationConfig).toMatchObject({ decoderStartTokenId: rest.bos_token_id, forcedEosTokenId: [] });
+    expect(model.generationConfig).toMatchObject({ decoderStartTokenId: rest.bos_token_id, forcedEosTokenId: null });
     model.dispose();
     const { eos_token_id: ___, ...endless } = JSON.parse(new TextDecoder().decode(files['config.json']));
     const llama = await loadModel(device, { ...files, 'config.json': bytesOf(endless) });

@@ -28,11 +28,18 @@ SETTINGS = [
     {'forced_eos_token_id': 9, 'eos_token_id': 9, 'suppress_tokens': [62, 12], 'length_penalty': 0.3},
     {'eos_token_id': [40, 12, 52], 'early_stopping': True, 'length_penalty': 2.0, 'suppress_tokens': [9]},
 ]
-# The file, and what a call says beside it.
+# The file, and the options of a call beside it. A length of the call replaces the file's under either name: simdformer's rule.
+OTHER_NAME = {
+    'min_length': 'min_new_tokens',
+    'min_new_tokens': 'min_length',
+    'max_length': 'max_new_tokens',
+    'max_new_tokens': 'max_length',
+}
 CALLS = [
     ({'eos_token_id': [90, 40, 12], 'max_new_tokens': 8, 'min_new_tokens': 4}, {'min_length': 7}),
     ({'eos_token_id': [90, 40, 12], 'max_new_tokens': 8, 'min_new_tokens': 1}, {'min_length': 8}),
     ({'eos_token_id': [90, 40, 12], 'max_new_tokens': 8, 'min_length': 9}, {'min_new_tokens': 2}),
+    ({'eos_token_id': [90, 40, 12], 'max_new_tokens': 8, 'min_new_tokens': 4}, {'min_length': 1}),
     ({'max_new_tokens': 4}, {'max_length': 9}),
     ({'max_length': 9}, {'max_new_tokens': 2}),
 ]
@@ -56,7 +63,9 @@ for settings in SETTINGS:
 for file, call in CALLS:
     for prompt in PROMPTS:
         file = {**file, 'num_beams': 1, 'do_sample': False}
-        model.generation_config = GenerationConfig(**file, pad_token_id=0)
+        replaced = {OTHER_NAME[name] for name in call}
+        settings = {name: value for name, value in file.items() if name not in replaced}
+        model.generation_config = GenerationConfig(**settings, pad_token_id=0)
         with torch.no_grad():
             output = model.generate(torch.tensor([prompt]), **call)
         cases.append({'file': file, 'call': call, 'prompt': prompt, 'ids': output[0].tolist()[len(prompt) :]})

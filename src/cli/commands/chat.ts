@@ -6,7 +6,8 @@ import { Chat, type ChatGenerateOptions, type ChatOptions } from '../../tasks/ch
 import { openDevice } from '../common.js';
 import { converse } from '../conversation.js';
 import { readJson } from '../data.js';
-import { integer, positive } from '../parsers.js';
+import { addGenerationFlags, generationFlags } from '../generation-flags.js';
+import { integer } from '../parsers.js';
 import { cacheOption } from '../weights-option.js';
 
 interface Options {
@@ -19,17 +20,11 @@ interface Options {
   draft?: string;
   maxTokens?: number;
   sample?: boolean;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
   seed?: number;
 }
 
-/** Options that only mean something where tokens are drawn. */
-const drawing = (flags: string, description: string) => new Option(flags, description).implies({ sample: true });
-
 export function chatCommand(): Command {
-  return new Command('chat')
+  const command = new Command('chat')
     .description('talk with a model; /help says what can be done meanwhile')
     .argument('<model>', 'folder, GGUF file or hub id of a model that was made for conversations')
     .option('--system <text>', 'what the model is told before all else')
@@ -48,13 +43,6 @@ export function chatCommand(): Command {
     )
     .option('--max-tokens <n>', 'tokens of an answer at most', integer(1))
     .option('--sample', 'draw tokens by their probabilities (default: as the model is made for)')
-    .addOption(drawing('--temperature <t>', 'sample; below 1, likely tokens become likelier').argParser(positive()))
-    .addOption(drawing('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)))
-    .addOption(
-      drawing('--top-p <p>', 'sample from the most probable tokens that together have probability p').argParser(
-        positive(1),
-      ),
-    )
     .option('--seed <n>', 'same seed, same answers', integer(0))
     .action(async (name: string, options: Options, command: Command) => {
       using device = await openDevice(command);
@@ -68,6 +56,7 @@ export function chatCommand(): Command {
         model.dispose();
       }
     });
+  return addGenerationFlags(command);
 }
 
 async function start(model: LoadedModel, options: Options): Promise<Chat> {
@@ -77,10 +66,8 @@ async function start(model: LoadedModel, options: Options): Promise<Chat> {
   return new Chat(model, { system, maxLength, whenFull, ...(tools ? { tools } : {}) });
 }
 
-function generationOf(
-  { maxTokens: maxNewTokens, sample: doSample, temperature, topK, topP, seed }: Options,
-  draft: 'prompt' | LoadedModel | null,
-): ChatGenerateOptions {
-  const given = { maxNewTokens, doSample, temperature, topK, topP, seed, draft: draft ?? undefined };
+function generationOf(options: Options, draft: 'prompt' | LoadedModel | null): ChatGenerateOptions {
+  const { maxTokens: maxNewTokens, sample: doSample, seed } = options;
+  const given = { maxNewTokens, doSample, seed, draft: draft ?? undefined, ...generationFlags(options) };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }

@@ -1,12 +1,13 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import type { LoadModelOptions } from '../../pretrained/index.js';
 import { openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
+import { addGenerationFlags, generationFlags } from '../generation-flags.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
-import { integer, MOST_HYPOTHESES, positive } from '../parsers.js';
+import { integer, MOST_HYPOTHESES } from '../parsers.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
 import { openWriter, type Writer } from '../writer.js';
 
@@ -14,10 +15,6 @@ interface RunOptions {
   beams?: number;
   nBest: number;
   sample?: boolean;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
   maxTokens?: number;
   seed: number;
   json?: boolean;
@@ -25,11 +22,8 @@ interface RunOptions {
   cache?: CacheType;
 }
 
-/** Options that only mean something where tokens are drawn. */
-const drawing = (flags: string, description: string) => new Option(flags, description).implies({ sample: true });
-
 export function runCommand(): Command {
-  return new Command('run')
+  const command = new Command('run')
     .description('let a model write: the output for each text, or what follows it')
     .argument(
       '<model>',
@@ -44,14 +38,6 @@ export function runCommand(): Command {
       1,
     )
     .option('--sample', 'draw tokens by their probabilities')
-    .addOption(drawing('--temperature <t>', 'sample; below 1, likely tokens become likelier').argParser(positive()))
-    .addOption(drawing('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)))
-    .addOption(
-      drawing('--top-p <p>', 'sample from the most probable tokens that together have probability p').argParser(
-        positive(1),
-      ),
-    )
-    .addOption(drawing('--min-p <p>', "sample from tokens with this share of the highest's").argParser(positive(1)))
     .option('--max-tokens <n>', 'tokens to write at most (default: 256, or what the model can)', integer(1))
     .option('--seed <n>', 'same seed, same output', integer(0), 0)
     .addOption(weightsOption())
@@ -88,6 +74,7 @@ export function runCommand(): Command {
       }
       if (options.json) printJson(results);
     });
+  return addGenerationFlags(command);
 }
 
 interface Readable {
@@ -134,10 +121,10 @@ async function write(
   process.stdout.write('\n');
 }
 
-function generateOptions({ beams = 1, nBest, sample, maxTokens, seed, ...options }: RunOptions): GenerateOptions {
-  const { temperature, topK, topP, minP, cache } = options;
-  const optional = { doSample: sample, temperature, topK, topP, minP, maxNewTokens: maxTokens, cache };
+function generateOptions(options: RunOptions): GenerateOptions {
+  const { beams = 1, nBest, sample, maxTokens, seed, cache } = options;
+  const optional = { doSample: sample, maxNewTokens: maxTokens, cache };
   const given = Object.entries(optional).filter(([, value]) => value !== undefined);
   const numBeams = sample ? beams : Math.max(beams, nBest);
-  return { ...Object.fromEntries(given), numBeams, numReturnSequences: nBest, seed };
+  return { ...Object.fromEntries(given), ...generationFlags(options), numBeams, numReturnSequences: nBest, seed };
 }

@@ -1,5 +1,5 @@
 import type { FinishReason } from '../generate-options.js';
-import type { Plan } from '../options.js';
+import type { Plan } from '../plan.js';
 import type { PromptCache } from '../prompt-cache.js';
 import { needsLogits, type Ranking, stepsWithLogits } from '../ranking.js';
 import { TokenSearch } from '../search.js';

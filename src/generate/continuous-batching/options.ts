@@ -4,7 +4,8 @@ import type { CacheType } from '../../ops/kv-cache.js';
 import type { GenerateOptions } from '../generate-options.js';
 import type { Generative } from '../generative.js';
 import { withModelDefaults } from '../model-defaults.js';
-import { type Plan, resolveOptions } from '../options.js';
+import { resolveOptions } from '../options.js';
+import type { Plan } from '../plan.js';
 import { PromptCache } from '../prompt-cache.js';
 
 /** How much runs side by side. */

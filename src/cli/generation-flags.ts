@@ -1,0 +1,31 @@
+// Flags of commands that generate, from the rows of `generate`'s options that have one.
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { GenerateOptions } from '../generate/generate-options.js';
+import { type AnyRow, OPTION_ROWS } from '../generate/option-table.js';
+import { parseNumber } from './parsers.js';
+
+/** Adds the flags to a command. Flags for sampling imply `--sample`. */
+export function addGenerationFlags(command: Command): Command {
+  for (const [, row] of OPTION_ROWS) {
+    if (row.flag === undefined) continue;
+    const option = new Option(row.flag, row.help).argParser(parserOf(row));
+    command.addOption(row.group === 'sampling' ? option.implies({ sample: true }) : option);
+  }
+  return command;
+}
+
+/** The options of `generate` that flags have set. */
+export function generationFlags(options: object): GenerateOptions {
+  const values = options as Readonly<Record<string, unknown>>;
+  const given = OPTION_ROWS.filter(([name, { flag }]) => flag !== undefined && values[name] !== undefined);
+  return Object.fromEntries(given.map(([name]) => [name, values[name]]));
+}
+
+function parserOf({ rule }: AnyRow): (text: string) => number {
+  return (text) => {
+    const value = parseNumber(text);
+    if (rule.accepts(value)) return value;
+    throw new InvalidArgumentError(`Expected ${rule.expected}.`);
+  };
+}

@@ -1,0 +1,364 @@
+// The options of `generate` that decide which tokens come out. Each row says everything about its option: the type and
+// the checks of GenerateOptions, the settings that a Hugging Face folder can have, the names in pipelines, the flags of
+// the command line, the fields of the server and the table in docs/generation.md all derive from it.
+
+import { type OptionKind, type OptionRule, ruleOf } from '../core/check.js';
+import { isList } from '../core/kinds.js';
+import { forbidWords } from './bad-words.js';
+import { forceTokens } from './forced-tokens.js';
+import type { ScoreProcessor, TokenChoice } from './logits-processor.js';
+import {
+  forbidBefore,
+  frequencyPenalty,
+  minP,
+  noRepeatNgram,
+  presencePenalty,
+  repetitionPenalty,
+  temperature,
+  topK,
+  topP,
+} from './processors.js';
+import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
+
+type Tokens = readonly number[] | Int32Array;
+
+/**
+ * Options by their purpose. Those of `sampling` need `doSample`; those of `lengths` depend on the prompts; those of
+ * `running` change how the work is done, not which tokens come out, and no folder or pipeline sets them.
+ */
+type Group = 'lengths' | 'search' | 'scores' | 'sampling' | 'running';
+
+/** The limits of a number in a request to the server. */
+export interface ServerField {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  /** True if `min` itself is excluded. */
+  readonly above?: boolean;
+}
+
+/** An option: its values, and everything that other parts of the package derive from them. */
+export interface OptionRow<Value = unknown> {
+  readonly group: Group;
+  /** The value if neither the call nor the model says anything. It changes nothing. */
+  readonly default: Value;
+  readonly rule: OptionRule;
+  /** One line for the command line and the documentation. */
+  readonly help: string;
+  /** The setting of transformers' GenerationConfig, and its default there if that differs. */
+  readonly huggingFace?: { readonly name: string; readonly default?: Value };
+  /** The flag of commands that generate. */
+  readonly flag?: string;
+  readonly server?: ServerField;
+  /** Makes the processor for a value that is not the default. */
+  readonly processor?: (value: NonNullable<Value>, choice: TokenChoice) => ScoreProcessor;
+  /** True if the engine, or single steps, apply the option, so that most steps need no logits on the host. */
+  readonly isByEngine?: boolean;
+}
+
+/** A row of any type of values. */
+export interface AnyRow extends Omit<OptionRow, 'processor'> {
+  readonly processor?: (value: never, choice: TokenChoice) => ScoreProcessor;
+}
+
+type Given<Value> = Omit<OptionRow<Value>, 'rule'> & { readonly check: OptionKind };
+
+function row<Value>({ check, ...given }: Given<Value>): OptionRow<Value> {
+  return { ...given, rule: ruleOf(check) };
+}
+
+/** True for a value that has the same effect as leaving the option out. */
+export function isNeutral(own: AnyRow, value: unknown): boolean {
+  return isList(value) ? value.length === 0 : value === own.default;
+}
+
+const numberIn = (accepts: (value: number) => boolean, expected: string): OptionRule => ({
+  accepts: (value) => typeof value === 'number' && accepts(value),
+  expected,
+});
+const upToOne = numberIn((p) => p > 0 && p <= 1, 'a number above 0, at most 1');
+const fromZeroToOne = numberIn((p) => p >= 0 && p <= 1, 'a number from 0 to 1');
+const twoOrLess = numberIn((penalty) => penalty >= -2 && penalty <= 2, 'a number from -2 to 2');
+const list: OptionRule = { accepts: isList, expected: 'an array of tokens' };
+const words: OptionRule = {
+  accepts: (value) => Array.isArray(value) && value.every((word) => isList(word) && word.length > 0),
+  expected: 'arrays of tokens, none of them empty',
+};
+const tokenOrNull = numberIn(Number.isInteger, 'a token');
+
+/** Rows in the order in which their processors are applied, which is that of transformers. */
+export const OPTION_TABLE = {
+  /** New tokens at most, those of `prefix` included. Default: 256, or the room that the model's maxLength leaves. */
+  maxNewTokens: row<number | undefined>({
+    group: 'lengths',
+    default: undefined,
+    check: 'count',
+    help: 'new tokens at most (default: 256, or as many as fit)',
+    huggingFace: { name: 'max_new_tokens' },
+  }),
+  /** The same, counted with the start or the longest prompt. `maxNewTokens` of the same call takes precedence. */
+  maxLength: row<number | undefined>({
+    group: 'lengths',
+    default: undefined,
+    check: 'count',
+    help: 'tokens at most, counted with the start or the longest prompt',
+    huggingFace: { name: 'max_length' },
+  }),
+  /** End tokens are forbidden until there are this many new tokens. Default: 0. */
+  minNewTokens: row<number>({
+    group: 'lengths',
+    default: 0,
+    check: 'whole',
+    help: 'new tokens before one may end the sequence',
+    huggingFace: { name: 'min_new_tokens' },
+    isByEngine: true,
+    processor: (count, { begin, stopTokens }) => forbidBefore(begin + count, stopTokens),
+  }),
+  /** The same, counted with the start or the longest prompt. `minNewTokens` of the same call takes precedence. */
+  minLength: row<number | undefined>({
+    group: 'lengths',
+    default: undefined,
+    check: 'whole',
+    help: 'tokens before one may end the sequence, counted with the start or the longest prompt',
+    huggingFace: { name: 'min_length' },
+  }),
+
+  /** Hypotheses that beam search keeps for each input. Default: 1, which is greedy search or sampling. */
+  numBeams: row<number>({
+    group: 'search',
+    default: 1,
+    check: 'count',
+    help: 'hypotheses that beam search keeps for each input',
+    huggingFace: { name: 'num_beams' },
+  }),
+  /**
+   * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty; the end counts as a token. Default: 1.
+   */
+  lengthPenalty: row<number>({
+    group: 'search',
+    default: 1,
+    check: 'number',
+    help: 'rank hypotheses by sum of log-probabilities / length^n',
+    huggingFace: { name: 'length_penalty' },
+  }),
+  /**
+   * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
+   * unfinished one is no better than the worst of them, at its present length. 'never': when it cannot become better
+   * at any length.
+   */
+  earlyStopping: row<boolean | 'never'>({
+    group: 'search',
+    default: false,
+    check: [true, false, 'never'],
+    help: 'end beam search at once (true), by a heuristic (false), or only when nothing better is possible (never)',
+    huggingFace: { name: 'early_stopping' },
+  }),
+  /**
+   * Sequences for each input: the best of the beams, or this many samples. Beams give fewer, but at least one, if fewer
+   * outputs are possible: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default: 1.
+   */
+  numReturnSequences: row<number>({
+    group: 'search',
+    default: 1,
+    check: 'count',
+    help: 'sequences for each input: the best beams, or samples',
+    huggingFace: { name: 'num_return_sequences' },
+  }),
+  /**
+   * Draws tokens by their probabilities. Default: false, the most probable token. With beams: draws without replacement
+   * among the continuations of all beams, as Hugging Face's beam sampling, but `topK`, `topP` and `minP` may leave a beam
+   * a single one, the end included; results are still ranked by their scores.
+   */
+  doSample: row<boolean>({
+    group: 'search',
+    default: false,
+    check: [true, false],
+    help: 'draw tokens by their probabilities',
+    huggingFace: { name: 'do_sample' },
+  }),
+  /** The same seed gives the same tokens; each sequence of the result has its own random numbers. Default: 0. */
+  seed: row<number>({ group: 'search', default: 0, check: 'seed', help: 'the same seed gives the same tokens' }),
+
+  /** Above 1: tokens that have occurred become less likely, those of the prompt too. Default: 1. */
+  repetitionPenalty: row<number>({
+    group: 'scores',
+    default: 1,
+    check: 'positive',
+    help: 'above 1, tokens that have occurred become less likely, those of the prompt too',
+    huggingFace: { name: 'repetition_penalty' },
+    flag: '--repetition-penalty <n>',
+    server: { name: 'repetition_penalty', min: 0.1, max: 10 },
+    processor: repetitionPenalty,
+  }),
+  /** Lowers the score of tokens by this much for each time that they were generated; from -2 to 2. Default: 0. */
+  frequencyPenalty: row<number>({
+    group: 'scores',
+    default: 0,
+    check: twoOrLess,
+    help: 'above 0, tokens become less likely with each time that they were generated',
+    flag: '--frequency-penalty <n>',
+    server: { name: 'frequency_penalty', min: -2, max: 2 },
+    processor: (penalty, { firstChoice }) => frequencyPenalty(penalty, firstChoice),
+  }),
+  /** Lowers the score of tokens by this much once they were generated; from -2 to 2. Default: 0. */
+  presencePenalty: row<number>({
+    group: 'scores',
+    default: 0,
+    check: twoOrLess,
+    help: 'above 0, tokens that were generated become less likely',
+    flag: '--presence-penalty <n>',
+    server: { name: 'presence_penalty', min: -2, max: 2 },
+    processor: (penalty, { firstChoice }) => presencePenalty(penalty, firstChoice),
+  }),
+  /** No n-gram of this length occurs twice. Default: 0, no limit. */
+  noRepeatNgramSize: row<number>({
+    group: 'scores',
+    default: 0,
+    check: 'whole',
+    help: 'no n-gram of this length occurs twice; 0 for no limit',
+    huggingFace: { name: 'no_repeat_ngram_size' },
+    flag: '--no-repeat-ngram-size <n>',
+    processor: noRepeatNgram,
+  }),
+  /** Tokens, or sequences of several, that are never generated. Default: none. */
+  badWordsIds: row<readonly (readonly number[])[]>({
+    group: 'scores',
+    default: [],
+    check: words,
+    help: 'sequences of tokens that are never generated',
+    huggingFace: { name: 'bad_words_ids' },
+    processor: (all, { stopTokens }) => forbidWords(all, stopTokens),
+  }),
+  /** The token after the start, such as the language to write in. Default: null, the model's choice. */
+  forcedBosTokenId: row<number | null>({
+    group: 'scores',
+    default: null,
+    check: { ...tokenOrNull, accepts: (value) => value === null || tokenOrNull.accepts(value) },
+    help: 'the token after the start, such as a language',
+    huggingFace: { name: 'forced_bos_token_id' },
+    isByEngine: true,
+    processor: (token) => forceTokens([token], 1),
+  }),
+  /** The last token of a sequence that reaches `maxNewTokens`; one of several. Default: null, the model's choice. */
+  forcedEosTokenId: row<number | readonly number[] | null>({
+    group: 'scores',
+    default: null,
+    check: { accepts: (value) => value === null || Number.isInteger(value) || isList(value), expected: 'a token' },
+    help: 'the last token of a sequence that reaches its greatest length',
+    huggingFace: { name: 'forced_eos_token_id' },
+    isByEngine: true,
+    processor: (tokens, { begin, maxNewTokens }) => forceTokens([tokens].flat(), begin + maxNewTokens - 1),
+  }),
+  /** Tokens that are never chosen. Default: none. */
+  suppressTokens: row<Tokens>({
+    group: 'scores',
+    default: [],
+    check: list,
+    help: 'tokens that are never chosen',
+    huggingFace: { name: 'suppress_tokens' },
+    isByEngine: true,
+    processor: suppressTokens,
+  }),
+  /** Tokens that are not chosen as the first after the start or prompt, `prefix` and `forcedBosTokenId`. Default: none. */
+  beginSuppressTokens: row<Tokens>({
+    group: 'scores',
+    default: [],
+    check: list,
+    help: 'tokens that are not chosen as the first one',
+    huggingFace: { name: 'begin_suppress_tokens' },
+    isByEngine: true,
+    processor: (tokens, { firstChoice }) => suppressTokensAtBegin(tokens, firstChoice),
+  }),
+
+  /** Divides logits: below 1 likely tokens become likelier. Default: 1. */
+  temperature: row<number>({
+    group: 'sampling',
+    default: 1,
+    check: 'positive',
+    help: 'below 1, likely tokens become likelier',
+    huggingFace: { name: 'temperature' },
+    flag: '--temperature <t>',
+    server: { name: 'temperature', min: 0, max: 2 },
+    processor: temperature,
+  }),
+  /** Samples from the k most probable tokens. Default: 0, all tokens; for models of Hugging Face folders 50. */
+  topK: row<number>({
+    group: 'sampling',
+    default: 0,
+    check: 'whole',
+    help: 'sample from the k most probable tokens; 0 for all',
+    huggingFace: { name: 'top_k', default: 50 },
+    flag: '--top-k <k>',
+    server: { name: 'top_k', min: 0, max: 2 ** 31 - 1 },
+    processor: topK,
+  }),
+  /** Samples from the fewest tokens whose probabilities reach p (nucleus sampling). Default: 1, all tokens. */
+  topP: row<number>({
+    group: 'sampling',
+    default: 1,
+    check: upToOne,
+    help: 'sample from the most probable tokens that together have probability p',
+    huggingFace: { name: 'top_p' },
+    flag: '--top-p <p>',
+    server: { name: 'top_p', min: 0, max: 1, above: true },
+    processor: topP,
+  }),
+  /** Samples from tokens at least p times as probable as the best. Default: 0, all tokens. */
+  minP: row<number>({
+    group: 'sampling',
+    default: 0,
+    check: fromZeroToOne,
+    help: 'sample from tokens that are at least p times as probable as the best',
+    huggingFace: { name: 'min_p' },
+    flag: '--min-p <p>',
+    server: { name: 'min_p', min: 0, max: 1 },
+    processor: minP,
+  }),
+
+  /**
+   * Decoder-only: once a sequence has the model's maxLength, every further token is chosen after reading the last
+   * maxLength tokens anew, as nanoGPT does. Prompts and outputs can be of any length, but such a token costs a whole
+   * pass. The other sequences of the batch are read anew too, so their log-probabilities may be rounded otherwise than
+   * alone. Default: false, prompt and output must fit into maxLength.
+   */
+  cropContext: row<boolean>({
+    group: 'running',
+    default: false,
+    check: [true, false],
+    help: 'go on beyond maxLength by reading the last maxLength tokens anew for each token',
+  }),
+  /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default: false. */
+  outputAttentions: row<boolean>({
+    group: 'running',
+    default: false,
+    check: [true, false],
+    help: 'compute the attention of every layer over the finished sequences',
+  }),
+  /**
+   * Inputs at most that are decoded side by side. More are sorted by length and taken in turn, because a batch takes as
+   * long as its longest output. Default: 64.
+   */
+  batchSize: row<number>({
+    group: 'running',
+    default: 64,
+    check: 'count',
+    help: 'inputs that are decoded side by side',
+  }),
+};
+
+type Table = typeof OPTION_TABLE;
+
+export type OptionName = keyof Table;
+
+/** The options of the table by name, as calls give them. */
+export type TableOptions = {
+  [Name in OptionName]?: (Table[Name] extends OptionRow<infer Value> ? Value : never) | undefined;
+};
+
+/** Rows with their names, in order. */
+export const OPTION_ROWS = Object.entries(OPTION_TABLE) as [OptionName, AnyRow][];
+
+/** The names of the options of some groups. */
+export function namesOf(...groups: readonly Group[]): OptionName[] {
+  return OPTION_ROWS.filter(([, { group }]) => groups.includes(group)).map(([name]) => name);
+}

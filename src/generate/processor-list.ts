@@ -1,0 +1,70 @@
+// The processors that the options of a plan ask for.
+
+import { checkSynchronous } from '../core/check.js';
+import type { LogitsProcessor, ScoreProcessor, TokenChoice, TokenPlace } from './logits-processor.js';
+import { isNeutral, OPTION_ROWS } from './option-table.js';
+import type { Plan } from './plan.js';
+
+/**
+ * How many tokens are read before the model chooses its first one: the start or prompt, and what is forced after it; as
+ * in transformers, where Whisper's `forcedBosTokenId` does not count.
+ */
+export function beginOf(plan: Plan, promptLength: number, prefixLength: number): number {
+  const length = promptLength + prefixLength;
+  return length === 1 && plan.forcedBosTokenId !== null && plan.sourceShape === null ? 2 : length;
+}
+
+/**
+ * The processors that the options ask for, in Hugging Face's order. `promptLength` tokens come before new ones, of which
+ * the first `prefixLength` are given.
+ */
+export function processorsOf(plan: Plan, promptLength: number, prefixLength: number): ScoreProcessor[] {
+  const { maxNewTokens, stopTokens, logitsProcessors } = plan;
+  const choice = {
+    begin: promptLength,
+    firstChoice: beginOf(plan, promptLength, prefixLength),
+    maxNewTokens,
+    stopTokens,
+  };
+  const place = { begin: promptLength, maxLength: promptLength + maxNewTokens };
+  return [
+    ...processorsIn(plan, choice, false),
+    ...logitsProcessors.map((processor) => synchronous(processor, place)),
+    ...(logitsProcessors.length > 0 ? [force] : []),
+    ...processorsIn(plan, choice, true),
+  ];
+}
+
+/** True if an option changes the scores of every step, so that choices need all logits on the host. */
+export function changesEveryStep(plan: Plan): boolean {
+  return OPTION_ROWS.some(
+    ([name, row]) => row.processor !== undefined && !row.isByEngine && !isNeutral(row, settingOf(plan, name)),
+  );
+}
+
+/** The processors of the options for sampling, or of all others. */
+function processorsIn(plan: Plan, choice: TokenChoice, isSampling: boolean): ScoreProcessor[] {
+  return OPTION_ROWS.flatMap(([name, row]) => {
+    const value = settingOf(plan, name);
+    const isWanted = row.processor !== undefined && (row.group === 'sampling') === isSampling;
+    return isWanted && !isNeutral(row, value) ? [row.processor(value as never, choice)] : [];
+  });
+}
+
+const settingOf = (plan: object, name: string): unknown => (plan as Readonly<Record<string, unknown>>)[name];
+
+/** Nobody awaits a processor: an asynchronous one would change the scores after the choice, so it is refused. */
+function synchronous(processor: LogitsProcessor, place: TokenPlace): ScoreProcessor {
+  return (scores, tokens) =>
+    checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens, place));
+}
+
+/** Replaces +∞ by 0 and, if there is any, all other scores by −∞. NaN stays, to be refused later. */
+const force: ScoreProcessor = (scores) => {
+  if (!scores.includes(Number.POSITIVE_INFINITY)) return;
+  for (let token = 0; token < scores.length; token++) {
+    const score = scores[token] as number;
+    if (score === Number.POSITIVE_INFINITY) scores[token] = 0;
+    else if (!Number.isNaN(score)) scores[token] = Number.NEGATIVE_INFINITY;
+  }
+};

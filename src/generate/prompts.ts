@@ -1,0 +1,45 @@
+// The beginnings of outputs: prompts or start tokens, and prefixes.
+
+import { isList } from '../core/kinds.js';
+import type { GenerateOptions } from './generate-options.js';
+import type { Generative } from './generative.js';
+import type { Source } from './plan.js';
+import { refuse } from './settings.js';
+
+/** The tokens that the decoder reads first: the input of a decoder-only model, and the start token of others. */
+export function promptsOf(
+  { vocabSize, maxSourceLength = 0 }: Generative,
+  inputs: readonly Source[],
+  startId: number | null,
+) {
+  const isPrompts = (all: readonly Source[]): all is readonly (readonly number[])[] => maxSourceLength === 0;
+  if (isPrompts(inputs) && inputs.every(({ length }) => length > 0)) return inputs;
+  if (startId === null || startId >= vocabSize) {
+    const otherwise = maxSourceLength > 0 ? '' : ', or give prompts that are not empty';
+    refuse(
+      `bosId is ${startId}, but it begins outputs and targetVocab is ${vocabSize}: ` +
+        `give the model, or its target tokenizer, a bosId below that${otherwise}`,
+    );
+  }
+  return isPrompts(inputs)
+    ? inputs.map((tokens) => (tokens.length === 0 ? [startId] : tokens))
+    : inputs.map(() => [startId]);
+}
+
+/** The length of the longest sequence. */
+export function longest(sequences: readonly { readonly length: number }[]): number {
+  return sequences.reduce((most, { length }) => Math.max(most, length), 0);
+}
+
+/** The prefix of each input. */
+export function prefixesOf(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
+  const isOfEach = isList(prefix) && prefix.every((own) => isList(own));
+  if (!isList(prefix) || (!isOfEach && prefix.some((token) => typeof token !== 'number')))
+    refuse('prefix is neither an array of tokens nor one of such arrays');
+  if (prefix.length === 0 || !isOfEach) {
+    const shared = Array.from(prefix as readonly number[]);
+    return Array.from({ length: count }, () => shared);
+  }
+  if (prefix.length !== count) refuse(`prefix has ${prefix.length} rows, but there are ${count} inputs`);
+  return prefix.map((own) => Array.from(own as readonly number[]));
+}

@@ -1,0 +1,94 @@
+// Defaults and checks of the options of `generate`, most of them by the rows of the option table.
+
+import { checkNumber, checkSynchronous, describeValue, isWhole, withDefaults } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { isList } from '../core/kinds.js';
+import type { CachedText, GenerateOptions } from './generate-options.js';
+import type { Generative } from './generative.js';
+import { isNeutral, namesOf, OPTION_ROWS, OPTION_TABLE } from './option-table.js';
+import type { Settings } from './plan.js';
+
+export function refuse(message: string): never {
+  throw new ArgumentError(`generate: ${message}`);
+}
+
+/** Throws ArgumentError for an option of the table that is not of its kind. */
+export function checkRows(options: GenerateOptions): void {
+  for (const [name, { rule }] of OPTION_ROWS) {
+    const value = options[name];
+    if (value !== undefined && !rule.accepts(value))
+      refuse(`${name} is ${describeValue(value)}, expected ${rule.expected}`);
+  }
+}
+
+/** Options, once `checkRows` has checked them, with their defaults. */
+export function settingsOf(
+  model: Generative,
+  options: GenerateOptions,
+  lengths: Pick<Settings, 'maxNewTokens' | 'minNewTokens'>,
+): Settings {
+  const { stop, stopTokens = model.endIds, forcedEosTokenId: forced, maxLength: _, minLength: __, ...others } = options;
+  if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
+  const defaults = Object.fromEntries(OPTION_ROWS.map(([name, row]) => [name, row.default]));
+  const { maxLength: ___, minLength: ____, ...own } = defaults;
+  return withDefaults<Settings>(others, {
+    ...(own as unknown as Settings),
+    forcedEosTokenId: forced == null ? [] : isList(forced) ? Array.from(forced) : [forced as number],
+    logitsProcessors: [],
+    ...lengths,
+    stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))), // a promise is true
+    stopTokens: new Set(stopTokens),
+  });
+}
+
+/** Throws ArgumentError for a token that the model does not have. */
+export function checkAllTokens(settings: Settings, model: Generative): void {
+  const { stopTokens, suppressTokens, beginSuppressTokens, badWordsIds, forcedBosTokenId, forcedEosTokenId } = settings;
+  checkTokens('generate', 'a stop token', stopTokens, model);
+  checkTokens('generate', 'a token of suppressTokens', suppressTokens, model);
+  checkTokens('generate', 'a token of beginSuppressTokens', beginSuppressTokens, model);
+  checkTokens('generate', 'a token of badWordsIds', badWordsIds.flat(), model);
+  checkTokens('generate', 'forcedBosTokenId', forcedBosTokenId === null ? [] : [forcedBosTokenId], model);
+  checkTokens('generate', 'forcedEosTokenId', forcedEosTokenId, model);
+}
+
+export function checkTokens(
+  op: string,
+  name: string,
+  tokens: Iterable<number>,
+  { vocabSize }: Pick<Generative, 'vocabSize'>,
+): void {
+  const isToken = (id: number) => isWhole(id) && id < vocabSize;
+  for (const id of tokens) checkNumber(op, name, id, isToken, `a token below ${vocabSize}`);
+}
+
+/** Throws ArgumentError for numbers beyond the limits of the device, and for lengths that contradict each other. */
+export function checkLimits({ numBeams, minNewTokens, maxNewTokens }: Settings, maxSequences: number): void {
+  const beams = `an integer from 1 to ${maxSequences}`;
+  checkNumber('generate', 'numBeams', numBeams, (n) => n <= maxSequences, beams);
+  const least = `0 to maxNewTokens, ${maxNewTokens}`;
+  checkNumber('generate', 'minNewTokens', minNewTokens, (n) => isWhole(n) && n <= maxNewTokens, least);
+}
+
+/** Throws ArgumentError for options that exclude each other. The model can read `left` tokens beyond the prompt at once. */
+export function checkTogether(settings: Settings, options: GenerateOptions, model: Generative, left: number): void {
+  const { numBeams, numReturnSequences, doSample } = settings;
+  const { cropContext, outputAttentions, maxNewTokens } = settings;
+  if (cropContext && model.maxSourceLength) refuse('cropContext needs a decoder-only model');
+  if (cropContext && outputAttentions && maxNewTokens > left) refuse('outputAttentions needs outputs within maxLength');
+  if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
+  if (numBeams > 1 && numReturnSequences > numBeams)
+    refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
+  if (numBeams === 1 && !doSample && numReturnSequences > 1) refuse('numReturnSequences needs beams or doSample');
+  const drawing = namesOf('sampling').filter((name) => !isNeutral(OPTION_TABLE[name], settings[name as never]));
+  if (!doSample && drawing.length > 0) refuse(`${drawing.join(', ')} needs doSample: true`);
+}
+
+/** Throws ArgumentError for options that `cache` and `draft` exclude. */
+export function checkOneSequence(settings: Settings, cache: CachedText | undefined, inputs: number): void {
+  const { numBeams, numReturnSequences, cropContext } = settings;
+  const what = cache ? 'cache' : 'draft';
+  if (numBeams > 1 || numReturnSequences > 1) refuse(`${what} needs one sequence: numBeams 1 and numReturnSequences 1`);
+  if (cropContext) refuse(`${what} needs a context within maxLength: cropContext false`);
+  if (cache && inputs > 1) refuse(`cache is of one text, but there are ${inputs} inputs`);
+}
