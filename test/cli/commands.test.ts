@@ -63,7 +63,7 @@ describe('train', () => {
   it('reports, and leaves model, checkpoint, log and picture', async () => {
     expect(trained.code).toBe(0);
     expect(JSON.parse(trained.stdout)).toMatchObject({ reason: 'done', step: 400, metrics: { wordError: 0 } });
-    expect(trained.stderr).toMatch(/^step 1\/400, loss \d/);
+    expect(trained.stderr).toMatch(/^step 1\/400, smoothed loss \d/);
     expect(trained.stderr).toMatch(/^step 20, validation: wordError \d\.\d{4}, tokenError/m);
     expect(trained.stderr).not.toContain('\u001b');
     expect((await log('pairs')).filter(({ loss }) => loss !== undefined)).toHaveLength(400);
