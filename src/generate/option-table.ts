@@ -8,6 +8,8 @@ import { forbidWords } from './bad-words.js';
 import { forceTokens } from './forced-tokens.js';
 import type { ScoreProcessor, TokenChoice } from './logits-processor.js';
 import {
+  epsilonCutoff,
+  etaCutoff,
   forbidBefore,
   frequencyPenalty,
   minP,
@@ -17,6 +19,7 @@ import {
   temperature,
   topK,
   topP,
+  typicalP,
 } from './processors.js';
 import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
 
@@ -313,6 +316,42 @@ export const OPTION_TABLE = {
     flag: '--min-p <p>',
     server: { name: 'min_p', min: 0, max: 1 },
     processor: minP,
+  }),
+  /**
+   * Samples from the tokens whose log-probability is nearest to its mean, the fewest that together have probability p
+   * (locally typical sampling). Default: 1, all tokens.
+   */
+  typicalP: row<number>({
+    group: 'sampling',
+    default: 1,
+    check: upToOne,
+    help: 'sample from the most typical tokens that together have probability p',
+    huggingFace: { name: 'typical_p' },
+    flag: '--typical-p <p>',
+    server: { name: 'typical_p', min: 0, max: 1, above: true },
+    processor: typicalP,
+  }),
+  /** Samples from tokens with at least this probability, 3e-4 for example. Default: 0, all tokens. */
+  epsilonCutoff: row<number>({
+    group: 'sampling',
+    default: 0,
+    check: 'fraction',
+    help: 'sample from tokens with at least this probability',
+    huggingFace: { name: 'epsilon_cutoff' },
+    flag: '--epsilon-cutoff <p>',
+    server: { name: 'epsilon_cutoff', min: 0, max: 0.999 },
+    processor: epsilonCutoff,
+  }),
+  /** Samples from tokens with at least probability min(eta, √eta · e^−entropy), eta being 3e-4 for example. Default: 0. */
+  etaCutoff: row<number>({
+    group: 'sampling',
+    default: 0,
+    check: 'fraction',
+    help: 'sample from tokens with at least this probability, or less where the choice is even',
+    huggingFace: { name: 'eta_cutoff' },
+    flag: '--eta-cutoff <p>',
+    server: { name: 'eta_cutoff', min: 0, max: 0.999 },
+    processor: etaCutoff,
   }),
 
   /**

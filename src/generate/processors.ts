@@ -1,6 +1,6 @@
 // Processors that change scores before a token is chosen. Each works in place; −∞ forbids a token, +∞ forces it.
 
-import { checkNumber, isCount, isPositive } from '../core/check.js';
+import { checkNumber, isCount, isFraction, isPositive } from '../core/check.js';
 import type { ScoreProcessor } from './logits-processor.js';
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -144,6 +144,71 @@ export function minP(share: number): ScoreProcessor {
     const least = (scores[argmax(scores)] as number) + Math.log(share);
     for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < least) scores[token] = NEVER;
   };
+}
+
+/**
+ * Locally typical sampling (Meister et al. 2023): the tokens whose log-probability is nearest to its mean, the fewest
+ * that together have probability `mass`. Throws ArgumentError unless that is above 0 and at most 1.
+ */
+export function typicalP(mass: number): ScoreProcessor {
+  checkNumber('typicalP', 'the mass', mass, (part) => part > 0 && part <= 1, 'a number above 0, at most 1');
+  return (scores) => {
+    const total = logSumExp(scores);
+    const entropy = entropyOf(scores, total);
+    const distances = Float64Array.from(scores, (score) => Math.abs(total - score - entropy));
+    const order = Array.from(scores.keys()).sort((a, b) => (distances[a] as number) - (distances[b] as number));
+    let sum = 0;
+    let last = 0;
+    while (last < order.length - 1) {
+      sum += Math.exp((scores[order[last] as number] as number) - total);
+      if (sum >= mass) break;
+      last++;
+    }
+    const furthest = distances[order[last] as number] as number;
+    for (let token = 0; token < scores.length; token++)
+      if ((distances[token] as number) > furthest) scores[token] = NEVER;
+  };
+}
+
+/**
+ * Epsilon sampling (Hewitt et al. 2022): the tokens with at least probability `cutoff`, or the most probable one. Throws
+ * ArgumentError unless that is from 0 to below 1.
+ */
+export function epsilonCutoff(cutoff: number): ScoreProcessor {
+  checkNumber('epsilonCutoff', 'the cutoff', cutoff, isFraction, 'a number from 0 to below 1');
+  return (scores) => keepProbable(scores, logSumExp(scores), cutoff);
+}
+
+/**
+ * Eta sampling (Hewitt et al. 2022): the tokens with at least probability min(cutoff, √cutoff · e^−entropy), or the most
+ * probable one. Throws ArgumentError unless the cutoff is from 0 to below 1.
+ */
+export function etaCutoff(cutoff: number): ScoreProcessor {
+  checkNumber('etaCutoff', 'the cutoff', cutoff, isFraction, 'a number from 0 to below 1');
+  return (scores) => {
+    const total = logSumExp(scores);
+    const least = Math.min(cutoff, Math.sqrt(cutoff) * Math.exp(-entropyOf(scores, total)));
+    keepProbable(scores, total, least);
+  };
+}
+
+/** Forbids tokens below a probability, but for the most probable ones. `total` is the logarithm of Σ e^score. */
+function keepProbable(scores: Float32Array, total: number, probability: number): void {
+  const least = Math.min(total + Math.log(probability), scores[argmax(scores)] as number);
+  for (let token = 0; token < scores.length; token++) if ((scores[token] as number) < least) scores[token] = NEVER;
+}
+
+/** log Σ e^score. */
+function logSumExp(scores: Float32Array): number {
+  const greatest = scores[argmax(scores)] as number;
+  return greatest + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - greatest), 0));
+}
+
+/** The entropy of the next token in nats. `total` is the logarithm of Σ e^score. */
+function entropyOf(scores: Float32Array, total: number): number {
+  let entropy = 0;
+  for (const score of scores) if (score !== NEVER) entropy += Math.exp(score - total) * (total - score);
+  return entropy;
 }
 
 /** The place of the greatest, the first of equals. */

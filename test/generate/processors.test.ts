@@ -2,15 +2,21 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/core/random.js';
 import type { ScoreProcessor } from '../../src/generate/logits-processor.js';
 import {
+  epsilonCutoff,
+  etaCutoff,
   forbidBefore,
+  frequencyPenalty,
   minP,
   noRepeatNgram,
+  presencePenalty,
   repetitionPenalty,
   temperature,
   topK,
   topP,
+  typicalP,
 } from '../../src/generate/processors.js';
 import { draw, gumbel } from '../../src/generate/search.js';
+import samplers from './samplers.json' with { type: 'json' };
 
 /** Scores of tokens with these probabilities, up to a constant that no result may depend on. */
 const scoresOf = (...probabilities: number[]) => Float32Array.from(probabilities, (p) => Math.log(p) + 3);
@@ -169,5 +175,27 @@ describe('gumbel', () => {
       expect(same === draw || (same === Number.NEGATIVE_INFINITY && draw <= least)).toBe(true);
     }
     expect(left).toBeGreaterThan(5000);
+  });
+});
+
+describe('typical, epsilon and eta sampling', () => {
+  const processors = { typicalP, epsilonCutoff, etaCutoff };
+
+  it.each(samplers.map((_, i) => i))("keep what transformers' warpers keep: %i", (i) => {
+    const { scores, kept: wanted } = samplers[i]!;
+    for (const [name, value, tokens] of wanted as [keyof typeof processors, number, number[]][]) {
+      const given = Float32Array.from(scores, (score) => score ?? Number.NEGATIVE_INFINITY);
+      expect(kept(processors[name](value), given), `${name} ${value}`).toEqual(tokens);
+    }
+  });
+});
+
+describe('frequency and presence penalties', () => {
+  it('count generated tokens, not the prompt', () => {
+    const scores = Float32Array.from([1, 1, 1, 1]);
+    frequencyPenalty(0.5, 2)(scores, [3, 3, 0, 1, 0]);
+    expect([...scores]).toEqual([0, 0.5, 1, 1]);
+    presencePenalty(0.25, 2)(scores, [3, 3, 0, 1, 0]);
+    expect([...scores]).toEqual([-0.25, 0.25, 1, 1]);
   });
 });

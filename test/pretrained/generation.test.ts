@@ -69,10 +69,10 @@ describe('generation_config.json', async () => {
 
   it('says what it does not follow', async () => {
     const warnings: string[] = [];
-    const file = { typical_p: 0.9, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
+    const file = { top_h: 0.9, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
     const given = { ...files, 'generation_config.json': bytesOf(file) };
     const model = await loadModel(device, given, { onWarning: (message) => warnings.push(message) });
-    expect(warnings).toEqual(['the given files asks for stop_strings, typical_p, which generate does not have']);
+    expect(warnings).toEqual(['the given files asks for stop_strings, top_h, which generate does not have']);
     model.dispose();
   });
 
