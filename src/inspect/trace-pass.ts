@@ -92,7 +92,7 @@ type Run<Inside> = (x: Tensor) => Inside;
 
 /** Sub-layer `i` of a layer that got `x`, after sub-layers that gave `before`. */
 function traceSubLayer<Inside extends { output: Tensor }>(
-  { wiring, finish }: TransformerLayer,
+  { wiring, postNorms }: TransformerLayer,
   i: number,
   x: Tensor,
   before: Tensor,
@@ -102,7 +102,7 @@ function traceSubLayer<Inside extends { output: Tensor }>(
   const input = wiring === 'parallel' ? x : before;
   const normed = wiring === 'pre' || wiring === 'parallel' ? traceNorm(norm, input) : null;
   const inside = run(normed?.output ?? input);
-  const branch = finish[i]?.forward(inside.output) ?? inside.output;
+  const branch = postNorms[i]?.forward(inside.output) ?? inside.output;
   if (normed) {
     const sum = add(before, branch);
     return { input: before, inside, sum, norm: normed, output: sum };

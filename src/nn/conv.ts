@@ -1,4 +1,4 @@
-import { checkSizes } from '../core/check.js';
+import { checkSizes, describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from '../ops/conv.js';
@@ -8,7 +8,12 @@ import { Module } from './module.js';
 /** A weight whose results have the variance of the input. */
 function kernelWeight(op: string, init: Initializer, sizes: ConvSizes, kernel: readonly number[]): Tensor {
   checkInitializer(op, init);
-  const { inputs, outputs, groups = 1 } = sizes;
+  if (!isObject(sizes.options))
+    throw new ArgumentError(`${op}: options is ${describeValue(sizes.options)}, expected an object like { stride: 2 }`);
+  if (!Array.isArray(kernel))
+    throw new ArgumentError(`${op}: kernel is ${describeValue(kernel)}, expected [height, width]`);
+  const { inputs, outputs } = sizes;
+  const { groups = 1 } = sizes.options;
   checkSizes(op, { inputs, outputs, groups }, 1);
   for (const taps of kernel) checkSizes(op, { kernel: taps }, 1);
   if (inputs % groups !== 0 || outputs % groups !== 0)
@@ -21,7 +26,7 @@ function kernelWeight(op: string, init: Initializer, sizes: ConvSizes, kernel: r
 interface ConvSizes {
   readonly inputs: number;
   readonly outputs: number;
-  readonly groups: number | undefined;
+  readonly options: { readonly groups?: number | undefined };
 }
 
 /** A convolution over sequences; names and layouts are those of PyTorch's nn.Conv1d. */
@@ -44,7 +49,7 @@ export class Conv1d extends Module {
     bias = true,
   ) {
     super();
-    this.weight = kernelWeight('Conv1d', init, { inputs, outputs, groups: options.groups }, [kernel]);
+    this.weight = kernelWeight('Conv1d', init, { inputs, outputs, options }, [kernel]);
     this.bias = bias ? init.constant([outputs], 0) : null;
   }
 
@@ -71,7 +76,7 @@ export class Conv2d extends Module {
     bias = true,
   ) {
     super();
-    this.weight = kernelWeight('Conv2d', init, { inputs, outputs, groups: options.groups }, kernel);
+    this.weight = kernelWeight('Conv2d', init, { inputs, outputs, options }, kernel);
     this.bias = bias ? init.constant([outputs], 0) : null;
   }
 

@@ -1,3 +1,5 @@
+import { describeValue } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { relu } from '../ops/activation.js';
@@ -32,6 +34,10 @@ export class Dropout extends Module {
   ) {
     super();
     checkDropping('Dropout', { p, seed: 0 });
+    if (typeof randomness?.streams !== 'number')
+      throw new ArgumentError(
+        `Dropout: randomness is ${describeValue(randomness)}, expected { seed: 0, streams: 0 }, one object for all dropouts of a model`,
+      );
     this.#stream = randomness.streams++;
   }
 

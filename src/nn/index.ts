@@ -7,7 +7,7 @@ export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
 export { Embedding, type Lookup } from './embedding.js';
 export { FeedForward, type FeedForwardOptions } from './feed-forward.js';
 export { Initializer } from './init.js';
-export { type Finish, type LayerContext, type LayerParts, TransformerLayer } from './layer.js';
+export { type LayerContext, type LayerParts, type PostNorm, TransformerLayer } from './layer.js';
 export { ConstantScale, LayerScale } from './layer-scale.js';
 export { Linear, type Output, type Projection, TiedLinear } from './linear.js';
 export { type LoadableTensor, Module, type Parameter, type StateDict, type StateEntry } from './module.js';

@@ -2,11 +2,11 @@ import { checkNumber, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { mul, scale } from '../ops/binary.js';
 import { checkInitializer, type Initializer } from './init.js';
-import type { Finish } from './layer.js';
+import type { PostNorm } from './layer.js';
 import { Module } from './module.js';
 
 /** One constant factor for all that a sub-layer adds (Granite). It has no parameters. */
-export class ConstantScale extends Module implements Finish {
+export class ConstantScale extends Module implements PostNorm {
   constructor(private readonly factor: number) {
     super();
     checkNumber('ConstantScale', 'factor', factor, Number.isFinite, 'a number');
@@ -19,7 +19,7 @@ export class ConstantScale extends Module implements Finish {
 }
 
 /** A learned factor for each feature of what a sub-layer adds (Touvron et al. 2021, arXiv 2103.17239). */
-export class LayerScale extends Module implements Finish {
+export class LayerScale extends Module implements PostNorm {
   /** [features] */
   readonly weight: Tensor;
 
@@ -28,6 +28,7 @@ export class LayerScale extends Module implements Finish {
     super();
     checkInitializer('LayerScale', init);
     checkSizes('LayerScale', { features }, 1);
+    checkNumber('LayerScale', 'start', start, Number.isFinite, 'a number');
     this.weight = init.constant([features], start);
   }
 

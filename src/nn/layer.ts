@@ -8,14 +8,15 @@ import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout, Randomness } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { FeedForward } from './feed-forward.js';
+import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
 import { inModes, Module } from './module.js';
 import type { Norm } from './norm.js';
 import { type SubLayer, type Wiring, wirings } from './residual.js';
 import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
-/** Changes what a sub-layer gives before it is added: a norm, or a scale. */
-export interface Finish extends Module {
+/** Changes the output of a sub-layer before it is added: a norm, or a scale. */
+export interface PostNorm extends Module {
   forward(x: Tensor): Tensor;
 }
 
@@ -31,7 +32,7 @@ export interface LayerParts {
   /** One for each sub-layer, by its number from 0 on; where it stands, `wiring` says. */
   readonly norm: (subLayer: number) => Norm;
   /** Another one, between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
-  readonly finish?: (() => Finish) | null | undefined;
+  readonly postNorm?: (() => PostNorm) | null | undefined;
   /** Of each sub-layer's output, by its number, in training. Default null: none. */
   readonly dropout?: ((subLayer: number) => Dropout | null) | null | undefined;
   /** How sub-layers are added up; see residual.ts. Default `post`. */
@@ -43,8 +44,8 @@ export interface LayerParts {
 const maker = orNull('function');
 
 const kinds = {
-  ...({ selfAttn: 'function', feedForward: 'function', norm: 'function' } as const),
-  ...{ multiheadAttn: maker, finish: maker, dropout: maker },
+  ...({ selfAttn: 'any', feedForward: 'any', norm: 'any' } as const), // see checkMaker
+  ...{ multiheadAttn: maker, postNorm: maker, dropout: maker },
   wiring: Object.keys(wirings),
   randomness: 'object',
 } as const;
@@ -73,27 +74,37 @@ export class TransformerLayer extends Module {
   readonly multiheadAttn: MultiHeadAttention | null;
   readonly norm3: Norm | null;
   readonly dropout3: Dropout | null;
-  /** What comes between a sub-layer and the addition, one for each, or none. */
-  readonly finish: readonly Finish[];
+  /** Applied between a sub-layer and the addition, one for each sub-layer, or none. */
+  readonly postNorms: readonly PostNorm[];
   readonly wiring: Wiring;
   readonly #randomness: Randomness;
 
   /** Throws ArgumentError for parts that make no layer. */
   constructor(parts: LayerParts) {
     super();
-    const { dropout, finish, multiheadAttn = null, wiring = 'post' } = checkOptions('TransformerLayer', parts, kinds);
+    const { dropout, postNorm, multiheadAttn = null, wiring = 'post' } = checkOptions('TransformerLayer', parts, kinds);
+    for (const name of ['selfAttn', 'feedForward', 'norm'] as const) checkMaker('TransformerLayer', name, parts[name]);
+    const made = <Part extends Module>(name: string, part: Part, kind: PartKind): Part =>
+      checkMade('TransformerLayer', name, part, kind);
+    const norm = (subLayer: number) => made('norm', parts.norm(subLayer), partKinds.norm);
+    const dropoutOf = (subLayer: number) => {
+      const part = dropout?.(subLayer) ?? null;
+      return part && made('dropout', part, partKinds.module);
+    };
     this.wiring = wiring;
     this.#randomness = parts.randomness ?? { seed: 0, streams: 0 };
-    this.selfAttn = parts.selfAttn();
-    this.feedForward = parts.feedForward();
-    this.norm1 = parts.norm(0);
-    this.norm2 = parts.norm(1);
-    this.dropout1 = dropout?.(0) ?? null;
-    this.dropout2 = dropout?.(1) ?? null;
-    this.multiheadAttn = multiheadAttn?.() ?? null;
-    this.norm3 = multiheadAttn && parts.norm(2);
-    this.dropout3 = (multiheadAttn && dropout?.(2)) ?? null;
-    this.finish = finish ? Array.from({ length: multiheadAttn ? 3 : 2 }, finish) : [];
+    this.selfAttn = made('selfAttn', parts.selfAttn(), partKinds.attention);
+    this.feedForward = made('feedForward', parts.feedForward(), partKinds.feedForward);
+    this.norm1 = norm(0);
+    this.norm2 = norm(1);
+    this.dropout1 = dropoutOf(0);
+    this.dropout2 = dropoutOf(1);
+    this.multiheadAttn = multiheadAttn && made('multiheadAttn', multiheadAttn(), partKinds.attention);
+    this.norm3 = multiheadAttn && norm(2);
+    this.dropout3 = multiheadAttn && dropoutOf(2);
+    this.postNorms = postNorm
+      ? Array.from({ length: multiheadAttn ? 3 : 2 }, () => made('postNorm', postNorm(), partKinds.module))
+      : [];
   }
 
   protected override get stateNames(): StateNames {
@@ -148,20 +159,20 @@ export class TransformerLayer extends Module {
     cross: (x: Tensor, attention: MultiHeadAttention) => Tensor,
     batch?: Sequences,
   ): Tensor {
-    const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3, finish, feedForward } = this;
-    const finishing = (i: number, dropout: Dropout | null) => (branch: Tensor) => {
-      const finished = finish[i]?.forward(branch) ?? branch;
-      return dropout?.forward(finished, batch) ?? finished;
+    const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3, postNorms, feedForward } = this;
+    const post = (i: number, dropout: Dropout | null) => (branch: Tensor) => {
+      const normed = postNorms[i]?.forward(branch) ?? branch;
+      return dropout?.forward(normed, batch) ?? normed;
     };
     const network = (y: Tensor) => feedForward.forward(y);
-    const attend = { run: self, norm: norm1, finish: finishing(0, dropout1) };
+    const attend = { run: self, norm: norm1, post: post(0, dropout1) };
     if (!multiheadAttn || !norm3) {
-      return wirings[this.wiring](x, [attend, { run: network, norm: norm2, finish: finishing(1, dropout2) }]);
+      return wirings[this.wiring](x, [attend, { run: network, norm: norm2, post: post(1, dropout2) }]);
     }
     return wirings[this.wiring](x, [
       attend,
-      { run: (y) => cross(y, multiheadAttn), norm: norm2, finish: finishing(1, dropout2) },
-      { run: network, norm: norm3, finish: finishing(2, dropout3) },
+      { run: (y) => cross(y, multiheadAttn), norm: norm2, post: post(1, dropout2) },
+      { run: network, norm: norm3, post: post(2, dropout3) },
     ]);
   }
 

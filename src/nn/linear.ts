@@ -1,4 +1,5 @@
-import { checkSizes } from '../core/check.js';
+import { checkDType, checkSizes, checkTensor, describeShape } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
 import { add } from '../ops/binary.js';
@@ -95,6 +96,10 @@ export class TiedLinear extends Module implements Output {
   ) {
     super();
     checkInitializer('TiedLinear', init);
+    checkTensor('TiedLinear', 'weight', weight, init.device);
+    checkDType('TiedLinear', 'weight', weight, 'float32');
+    if (weight.shape.length !== 2)
+      throw new ShapeError(`TiedLinear: weight is ${describeShape(weight.shape)}, expected [out, in]`);
     this.bias = bias ? init.constant([weight.shape[0] as number], 0) : null;
   }
 

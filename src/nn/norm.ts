@@ -1,4 +1,4 @@
-import { checkDevice, checkShape, checkSizes } from '../core/check.js';
+import { checkDevice, checkNumber, checkShape, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { add, mul } from '../ops/binary.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
@@ -114,6 +114,7 @@ export class RMSNorm extends Module implements Norm {
     super();
     checkInitializer('RMSNorm', init);
     checkSizes('RMSNorm', { features }, 1);
+    checkNumber('RMSNorm', 'offset', offset, Number.isFinite, 'a number');
     this.weight = init.constant([features], 1 - offset);
   }
 

@@ -1,5 +1,5 @@
-import { checkKnown, checkOneOf, checkSizes, describeShape } from '../core/check.js';
-import { ShapeError } from '../core/errors.js';
+import { checkKnown, checkOneOf, checkSizes, describeShape, describeValue } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { add } from '../ops/binary.js';
 import { concat, gather, permute } from '../ops/move.js';
@@ -50,7 +50,12 @@ export class PatchEmbedding extends Module {
     const { dModel, channels, image, patch, bias = true } = checkKnown('PatchEmbedding', options, OPTIONS);
     const { classToken = true, interpolate = false } = options;
     checkSizes('PatchEmbedding', { dModel, channels }, 1);
-    for (const [height, width] of [image, patch]) checkSizes('PatchEmbedding', { height, width }, 1);
+    for (const [name, grid] of Object.entries({ image, patch })) {
+      if (!Array.isArray(grid))
+        throw new ArgumentError(`PatchEmbedding: ${name} is ${describeValue(grid)}, expected [height, width]`);
+      const [height, width] = grid;
+      checkSizes('PatchEmbedding', { height, width }, 1);
+    }
     for (const [name, flag] of Object.entries({ bias, classToken, interpolate }))
       checkOneOf('PatchEmbedding', name, flag, [true, false]);
     if (image[0] < patch[0] || image[1] < patch[1])

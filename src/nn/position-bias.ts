@@ -99,6 +99,7 @@ export class LinearBias extends PositionBias {
     super();
     checkInitializer('LinearBias', init);
     checkSizes('LinearBias', { heads, maxLength }, 1);
+    checkNumber('LinearBias', 'scale', scale, Number.isFinite, 'a number');
     const slopes = slopesOf(heads);
     const width = 2 * maxLength - 1;
     this.#table = init.table(heads, width, (first, count) =>

@@ -8,13 +8,13 @@ import type { Norm } from './norm.js';
 export interface SubLayer {
   readonly run: (x: Tensor) => Tensor;
   readonly norm: Norm;
-  /** What changes the result before it is added: dropout, a norm of its own, a scale. */
-  readonly finish: (branch: Tensor) => Tensor;
+  /** Changes the result before it is added: post-norm, scale and dropout, if there are any. */
+  readonly post: (branch: Tensor) => Tensor;
 }
 
 /** norm(x + f(x)), one sub-layer after the other (Vaswani et al. 2017). */
 export function postNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  for (const { run, norm, finish } of subLayers) x = norm.forward(finish(run(x)), x);
+  for (const { run, norm, post } of subLayers) x = norm.forward(post(run(x)), x);
   return x;
 }
 
@@ -22,19 +22,19 @@ export function postNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
 export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   // Each addition shares a pass over memory with the norm that comes next.
   let branch: Tensor | null = null;
-  for (const { run, norm, finish } of subLayers) {
+  for (const { run, norm, post } of subLayers) {
     const { sum, normed }: { sum: Tensor; normed: Tensor } = branch
       ? norm.add(branch, x)
       : { sum: x, normed: norm.forward(x) };
     x = sum;
-    branch = finish(run(normed));
+    branch = post(run(normed));
   }
   return branch ? add(x, branch) : x;
 }
 
 /** x + norm(f(x)), one after the other (OLMo 2, arXiv 2501.00656): only what is added is normalised. */
 export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  for (const { run, norm, finish } of subLayers) x = add(x, norm.forward(finish(run(x))));
+  for (const { run, norm, post } of subLayers) x = add(x, norm.forward(post(run(x))));
   return x;
 }
 
@@ -42,10 +42,10 @@ export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
 export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   const normed = new Map<Norm, Tensor>();
   let sum = x;
-  for (const { run, norm, finish } of subLayers) {
+  for (const { run, norm, post } of subLayers) {
     const input = normed.get(norm) ?? norm.forward(x);
     normed.set(norm, input);
-    sum = add(sum, finish(run(input)));
+    sum = add(sum, post(run(input)));
   }
   return sum;
 }

@@ -1,6 +1,6 @@
 // Attention as it began: the plain idea, and the small network of the first translation models that attended.
 
-import { describeShape } from '../core/check.js';
+import { checkSizes, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { tanh } from '../ops/activation.js';
@@ -32,6 +32,7 @@ export class AdditiveAttention extends Module {
   constructor(init: Initializer, queryFeatures: number, keyFeatures: number, hidden: number) {
     super();
     checkInitializer('AdditiveAttention', init);
+    checkSizes('AdditiveAttention', { queryFeatures, keyFeatures, hidden }, 1);
     this.queryWeight = init.xavierUniform(queryFeatures, hidden);
     this.keyWeight = init.xavierUniform(keyFeatures, hidden);
     this.score = init.xavierUniform(hidden, 1);

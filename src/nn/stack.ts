@@ -1,4 +1,4 @@
-import { checkSizes } from '../core/check.js';
+import { checkOptions, checkSizes, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { type CacheType, cacheFill } from '../ops/kv-cache.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
@@ -6,6 +6,7 @@ import type { Dropout, LayerDrop } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { TransformerLayer } from './layer.js';
 import type { Projection } from './linear.js';
+import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { Sequences } from './sequences.js';
@@ -30,6 +31,9 @@ export interface StackParts {
   readonly layerDrop?: (() => LayerDrop) | null | undefined;
 }
 
+const maker = orNull('function');
+const kinds = { projection: maker, dropout: maker, layerDrop: maker };
+
 /** Layers one after the other, and a norm at the end unless there is none: an encoder, or a decoder. */
 export class Stack extends Module {
   readonly layers: readonly TransformerLayer[];
@@ -44,15 +48,24 @@ export class Stack extends Module {
     layers: number,
     layer: (i: number) => TransformerLayer,
     norm: (() => Norm) | null,
-    { projection, dropout, layerDrop }: StackParts = {},
+    parts: StackParts = {},
   ) {
     super();
     checkSizes('Stack', { layers }, 0);
-    this.layers = Array.from({ length: layers }, (_, i) => layer(i));
-    this.norm = norm?.() ?? null;
-    this.projection = projection?.() ?? null;
-    this.dropout = dropout?.() ?? null;
-    this.layerDrops = layerDrop ? Array.from({ length: layers }, layerDrop) : [];
+    checkMaker('Stack', 'layer', layer);
+    checkMaker('Stack', 'norm', norm, true);
+    const { projection, dropout, layerDrop } = checkOptions('Stack', parts, kinds);
+    const make = <Part extends Module>(name: string, maker: (() => Part) | null | undefined, kind: PartKind) =>
+      maker ? checkMade('Stack', name, maker(), kind) : null;
+    this.layers = Array.from({ length: layers }, (_, i) =>
+      checkMade('Stack', `layer(${i})`, layer(i), partKinds.layer),
+    );
+    this.norm = make('norm', norm, partKinds.norm);
+    this.projection = make('projection', projection, partKinds.module);
+    this.dropout = make('dropout', dropout, partKinds.module);
+    this.layerDrops = layerDrop
+      ? Array.from({ length: layers }, () => checkMade('Stack', 'layerDrop', layerDrop(), partKinds.layerDrop))
+      : [];
   }
 
   /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */

@@ -297,7 +297,9 @@ describe('parts refuse, for callers without types, too,', () => {
   it('what does not fit, whose part that did is freed by the initializer', () => {
     const { used } = device.memory();
     const init = new Initializer(device, 1);
-    expect(() => new AdditiveAttention(init, 4, -1, 4)).toThrow(ShapeError);
+    const makeLayer = (i: number) => (i === 0 ? layerOf(init) : (new LayerNorm(init, 4) as never));
+    expect(() => new Stack(2, makeLayer, null)).toThrow(/layer\(1\) made a LayerNorm, expected a TransformerLayer/);
+    expect(() => new AdditiveAttention(init, 4, -1, 4)).toThrow(ArgumentError);
     expect(device.memory().used).toBeGreaterThan(used);
     init.dispose();
     expect(device.memory().used).toBe(used);

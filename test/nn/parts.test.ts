@@ -74,7 +74,7 @@ const kinds: Record<string, Kind> = {
   'norms of branches': { layer: () => ({ wiring: 'branch' }) },
   'parallel branches': { layer: () => ({ wiring: 'parallel' }) },
   'a sandwich of norms': {
-    layer: (init) => ({ wiring: 'pre', finish: () => new RMSNorm(init, dModel, 1e-6, 1) }),
+    layer: (init) => ({ wiring: 'pre', postNorm: () => new RMSNorm(init, dModel, 1e-6, 1) }),
   },
   'RMS norms with 1 + w': { layer: (init) => ({ wiring: 'pre', norm: () => new RMSNorm(init, dModel, 1e-6, 1) }) },
   'gated units': {

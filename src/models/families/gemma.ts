@@ -59,10 +59,10 @@ export class Gemma2 extends Gemma {
   protected override get stateNames(): StateNames {
     const layer = 'model.layers.*';
     return {
-      'decoder.layers.*.finish.0': `${layer}.post_attention_layernorm`,
+      'decoder.layers.*.post_norms.0': `${layer}.post_attention_layernorm`,
       ...super.stateNames,
       'decoder.layers.*.norm2': `${layer}.pre_feedforward_layernorm`,
-      'decoder.layers.*.finish.1': `${layer}.post_feedforward_layernorm`,
+      'decoder.layers.*.post_norms.1': `${layer}.post_feedforward_layernorm`,
     };
   }
 }
@@ -115,7 +115,7 @@ function sandwich(
     selfAttn: () => llamaAttention(init, config, randomness, { scale, bias, ...attention }),
     feedForward: () => llamaFeedForward(init, config, { activation }),
     norm,
-    finish: norm,
+    postNorm: norm,
     wiring: 'pre',
     randomness: randomness,
   });

@@ -20,7 +20,7 @@ export class Glm4 extends Llama {
         selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias, outBias: false }),
         feedForward: () => llamaFeedForward(init, config, { fused: true }),
         norm,
-        finish: norm,
+        postNorm: norm,
         wiring: 'pre',
         randomness: this.randomness,
       });
@@ -31,8 +31,8 @@ export class Glm4 extends Llama {
     return {
       ...super.stateNames,
       'decoder.layers.*.feed_forward.linear1': `${layer}.mlp.gate_up_proj`,
-      'decoder.layers.*.finish.0': `${layer}.post_self_attn_layernorm`,
-      'decoder.layers.*.finish.1': `${layer}.post_mlp_layernorm`,
+      'decoder.layers.*.post_norms.0': `${layer}.post_self_attn_layernorm`,
+      'decoder.layers.*.post_norms.1': `${layer}.post_mlp_layernorm`,
     };
   }
 }

@@ -30,7 +30,7 @@ export class Granite extends Llama {
         selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias, scale }),
         feedForward: () => llamaFeedForward(init, config, { bias: networkBias }),
         norm,
-        finish: () => new ConstantScale(config.number('residual_multiplier')),
+        postNorm: () => new ConstantScale(config.number('residual_multiplier')),
         wiring: 'pre',
         randomness: this.randomness,
       });
