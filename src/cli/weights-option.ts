@@ -1,15 +1,14 @@
 import { Option } from 'commander';
 import { CACHE_TYPES } from '../ops/kv-cache.js';
+import { DEFAULT_WEIGHTS } from '../pretrained/packed-options.js';
 
-/** Of commands that load pretrained models. */
+/** The option of commands that load pretrained models. */
 export const weightsOption = () =>
   new Option(
     '--weights <format>',
-    'what matrices of a pretrained model are packed as (default: auto of a GGUF file)',
+    `the format of a pretrained model's matrices (default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other})`,
   ).choices([...['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']]);
 
-/** Of commands that let pretrained models write. */
+/** The option of commands that generate text with pretrained models. */
 export const cacheOption = (byDefault = "'float32'") =>
-  new Option('--cache <type>', `what keys and values are kept as meanwhile (default: ${byDefault})`).choices(
-    CACHE_TYPES,
-  );
+  new Option('--cache <type>', `the format of cached keys and values (default: ${byDefault})`).choices(CACHE_TYPES);

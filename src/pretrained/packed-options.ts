@@ -21,10 +21,13 @@ interface PackingOptions {
   readonly isPacked: boolean;
 }
 
+/** The format of matrices by default: for GGUF files and our packed files, and for other files. */
+export const DEFAULT_WEIGHTS = { packed: 'auto', other: 'float32' } as const;
+
 /** How weights are packed by the options of `loadModel`; null if all are float32. Throws ArgumentError. */
 export function packingOf({ isPacked, dtype, activations = 'int8', ...options }: PackingOptions): Packing | null {
   const named = typeof dtype === 'string' ? DTYPES[dtype] : undefined;
-  const weights = options.weights ?? named ?? (isPacked ? 'auto' : 'float32');
+  const weights = options.weights ?? named ?? (isPacked ? DEFAULT_WEIGHTS.packed : DEFAULT_WEIGHTS.other);
   if (weights === 'auto') return asStoredWith(activations);
   if (weights === 'float32') return null;
   const wanted = { weights, activations };

@@ -1,4 +1,4 @@
-// The answers to a request, generated side by side.
+// The answers to one request, generated in parallel.
 
 import { setMaxListeners } from 'node:events';
 import type { BatchedOptions, BatchedStream } from '../generate/index.js';
@@ -6,19 +6,20 @@ import { logprobsOf, StopStrings, type TokenLogprobs, textAfter } from './answer
 import { ApiError } from './errors.js';
 import type { Writer } from './served-model.js';
 
-/** What is to be answered. */
+/** Prompts, and how they are to be continued. */
 export interface AnswerRequest {
   readonly prompts: readonly (readonly number[])[];
-  /** Answers to each prompt. */
+  /** The number of answers to each prompt. */
   readonly choices: number;
   readonly options: BatchedOptions;
   readonly maxTokens: number | undefined;
   readonly stops: readonly string[];
-  /** Probabilities of so many tokens are told with each; null: none. */
+  /** The number of alternatives whose log-probabilities are reported for each token; null for none. */
   readonly logprobs: number | null;
-  /** Whether special tokens are left out of the text. */
+  /** True (the default) if special tokens are left out of the text. */
   readonly skipSpecial?: boolean;
   readonly client: string;
+  readonly prefixScope: string;
 }
 
 /** A part of an answer. */
@@ -33,41 +34,42 @@ export interface AnswerEnd {
   readonly finishReason: 'stop' | 'length';
 }
 
-/** Tokens of a request, as they are counted for its bill. */
+/** The numbers of tokens of a request. */
 export interface Usage {
   prompt: number;
   completion: number;
   cached: number;
 }
 
-/** The answers to a request, which ends when `signal` says so, or when nobody reads `events` any more. */
+/** The answers to a request. Generation stops if `signal` is aborted, or if the reader of `events` leaves. */
 export class Answers {
   readonly usage: Usage;
   readonly #streams: BatchedStream[];
   readonly #controller = new AbortController();
 
-  /** Throws ApiError and QueueFullError for what cannot be answered. */
+  /** Throws ApiError for a prompt that is too long, and QueueFullError. */
   constructor(
     private readonly writer: Writer,
     private readonly request: AnswerRequest,
     signal: AbortSignal,
   ) {
-    const { prompts, choices, options, maxTokens, logprobs, client } = request;
+    const { prompts, choices, options, maxTokens, logprobs, client, prefixScope } = request;
     const { batching } = writer;
     this.usage = { prompt: prompts.reduce((sum, { length }) => sum + length, 0), completion: 0, cached: 0 };
     const all = AbortSignal.any([signal, this.#controller.signal]);
-    setMaxListeners(0, all); // one for each answer
+    setMaxListeners(0, all); // one listener for each answer
     const requests = prompts.flatMap((prompt) => {
       const room = batching.context - prompt.length;
-      if (room < 1) throw tooLong(prompt.length, batching.context);
+      if (room < 1) throw tooLong(`${prompt.length}`, batching.context);
       return Array.from({ length: choices }, (_, stream) => ({
         prompt,
         options: {
           ...options,
-          maxNewTokens: Math.min(maxTokens ?? room, room), // there is no more, however much is asked for
+          maxNewTokens: Math.min(maxTokens ?? room, room), // the context has no more room
           topLogProbabilities: Math.min(logprobs ?? 0, writer.served.model.vocabSize),
           stream,
           client,
+          prefixScope,
           signal: all,
         },
       }));
@@ -75,7 +77,7 @@ export class Answers {
     this.#streams = batching.streamAll(requests);
   }
 
-  /** What comes, of all answers as it comes. Once. */
+  /** The pieces of all answers in the order in which they are generated. Can be read once. */
   async *events(): AsyncGenerator<AnswerPiece | AnswerEnd, void, void> {
     const events: (AnswerPiece | AnswerEnd)[] = [];
     let open = this.#streams.length;
@@ -150,7 +152,7 @@ export class Answers {
   }
 }
 
-/** The tokens that begin within so many characters: others are of a stop string. */
+/** The tokens that begin within the first `length` characters. The others belong to a stop string. */
 function within(told: readonly TokenLogprobs[], length: number): TokenLogprobs[] {
   let begin = 0;
   return told.filter(({ token }) => {
@@ -159,14 +161,15 @@ function within(told: readonly TokenLogprobs[], length: number): TokenLogprobs[]
   });
 }
 
-function tooLong(length: number, context: number): ApiError {
+/** The error for a prompt of `length` tokens. */
+export function tooLong(length: string, context: number): ApiError {
   const message =
     `This model's maximum context length is ${context} tokens, but the prompt alone has ${length}, ` +
     'which leaves none for an answer';
   return new ApiError(400, message, 'context_length_exceeded', 'messages');
 }
 
-/** All of the answers at once. */
+/** Waits for all answers. */
 export async function collect(answers: Answers, count: number) {
   const collected = Array.from({ length: count }, () => ({
     text: '',

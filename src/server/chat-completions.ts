@@ -1,9 +1,10 @@
-import type { BatchedOptions, ToolCallsFormat } from '../generate/index.js';
+import { ResponseFormatError } from '../constrain/index.js';
+import type { BatchedOptions, ResponseFormat } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
 import type { TokenLogprobs } from './answer-text.js';
-import { type AnswerEnd, Answers, collect } from './answers.js';
+import { type AnswerEnd, Answers, collect, tooLong } from './answers.js';
 import { messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
 import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
@@ -31,9 +32,9 @@ import { type ServedModel, servedModel, type Writer, writerOf } from './served-m
 import { type CallDelta, ToolCalls } from './tool-calls.js';
 import { type ChosenTools, chosenTools, toolChoice } from './tool-choice.js';
 
-export const mostTokens = optional(integer({ min: 1, max: 2 ** 31 - 1 }));
+export const maxTokens = optional(integer({ min: 1, max: 2 ** 31 - 1 }));
 
-/** Fields that change nothing here, and that clients send all the same. */
+/** Fields that clients send and that change nothing here. */
 export const ignoredFields = {
   user: optional(string({ maxLength: 512 })),
 } as const;
@@ -57,11 +58,9 @@ const constrained = tagged('type', {
   }),
 });
 
-export type ResponseFormat = Exclude<Read<typeof constrained>, { type: 'text' }> | ToolCallsFormat;
-
 /**
- * Options of generation that let only answers of a format come out, which end with one of `stopTokens`. Throws ApiError
- * for formats that it does not know.
+ * Returns options of generation that restrict an answer to a format. The answer ends with one of `stopTokens`. Throws
+ * ApiError or ResponseFormatError for formats that it does not support.
  */
 export type Constrain = (
   format: ResponseFormat,
@@ -77,8 +76,8 @@ const chatBody = (model: Schema<string>) =>
     tool_choice: toolChoice,
     parallel_tool_calls: optional(boolean),
     response_format: optional(constrained),
-    max_tokens: mostTokens,
-    max_completion_tokens: mostTokens,
+    max_tokens: maxTokens,
+    max_completion_tokens: maxTokens,
     logprobs: optional(boolean),
     top_logprobs: optional(integer({ min: 0, max: 20 })),
     ...samplingFields,
@@ -107,7 +106,7 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
     method: 'post',
     path: '/v1/chat/completions',
     operationId: 'createChatCompletion',
-    summary: 'Goes on with a conversation.',
+    summary: 'Continues a conversation.',
     body: onlyWith(onlyWith(chatBody(name), 'top_logprobs', 'logprobs'), 'stream_options', 'stream'),
     response: chatCompletion,
     streams: true,
@@ -152,14 +151,14 @@ type ReasonOf = (reason: AnswerEnd['finishReason'], called: boolean) => FinishRe
 
 interface Begun {
   readonly answers: Answers;
-  /** Finds calls, where there are tools. */
+  /** Null without tools. */
   readonly calls: ToolCalls | null;
-  /** A call of the tool that a request names is an answer like others: OpenAI's reason is 'stop'. */
+  /** As at OpenAI, the reason is 'stop' if the request names the tool that is called. */
   readonly reasonOf: ReasonOf;
 }
 
 async function begin(
-  { body, client, signal }: Call<ChatRequest>,
+  { body, client, prefixScope, signal }: Call<ChatRequest>,
   writer: Writer,
   constrain: Constrain,
 ): Promise<Begun> {
@@ -168,7 +167,7 @@ async function begin(
   if (template === null)
     throw new ApiError(
       400,
-      `The model '${served.id}' has no chat template: it was not made for conversations; use /v1/completions`,
+      `The model '${served.id}' has no chat template, expected a model for conversations: use /v1/completions`,
       'unsupported_model',
       'model',
     );
@@ -181,10 +180,13 @@ async function begin(
     template,
   );
   const calls = toolCallsOf(chosen, body, isParallel);
-  const prompt = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
+  const text = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
     addGenerationPrompt: true,
     tools: chosen.tools.length > 0 ? chosen.tools : null,
+    tokenize: false,
   });
+  checkFits(text, writer);
+  const prompt = tokenizer.encode(text);
   const answers = new Answers(
     writer,
     {
@@ -196,6 +198,7 @@ async function begin(
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : null,
       skipSpecial: calls === null,
       client,
+      prefixScope,
     },
     signal,
   );
@@ -207,7 +210,13 @@ async function begin(
   };
 }
 
-/** What a request says of how an answer is written: how tokens are drawn, and of which format it is. */
+/** Refuses a text that cannot fit before it is tokenized. Throws ApiError 400. */
+export function checkFits(text: string, { served, batching }: Writer): void {
+  const least = served.tokenBound(text);
+  if (least >= batching.context) throw tooLong(`at least ${least}`, batching.context);
+}
+
+/** The options of generation: how tokens are sampled, and the format of the answer. */
 async function optionsOf(
   body: ChatRequest,
   chosen: ChosenTools,
@@ -215,11 +224,16 @@ async function optionsOf(
   stopTokens: readonly number[],
   constrain: Constrain,
 ): Promise<BatchedOptions> {
-  // An answer of a format has no room for calls that the model decides on.
+  // An answer that must have a format has no room for optional calls.
   const isFormatted = body.response_format !== undefined && body.response_format.type !== 'text';
   const wanted =
     chosen.format?.optional && isFormatted ? body.response_format : (chosen.format ?? body.response_format);
-  const formatted = wanted && wanted.type !== 'text' ? await constrain(wanted, writer, stopTokens) : {};
+  const formatted =
+    wanted && wanted.type !== 'text'
+      ? await withParam(wanted === chosen.format ? 'tools' : 'response_format', () =>
+          constrain(wanted, writer, stopTokens),
+        )
+      : {};
   const sampling = samplingOptions(body, writer.served.model.vocabSize);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
   return {
@@ -228,6 +242,16 @@ async function optionsOf(
     ...formatted,
     ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}),
   };
+}
+
+/** Names the field of the request in errors of response formats. */
+async function withParam<T>(param: string, work: () => Promise<T> | T): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ResponseFormatError)) throw error;
+    throw new ApiError(400, `'${param}': ${error.reason}`, 'invalid_value', param);
+  }
 }
 
 function toolCallsOf({ tools: callable }: ChosenTools, { messages: said }: ChatRequest, isParallel: boolean) {

@@ -1,7 +1,8 @@
-// Conversations as clients send them, and as chat templates take them.
+// Conversations as clients send them, and as chat templates expect them.
 
 import { withParsedArguments } from '../tasks/chat/call-arguments.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
+import { checkNesting } from './nesting.js';
 import {
   anyObject,
   anyOf,
@@ -16,12 +17,16 @@ import {
   tagged,
 } from './schema.js';
 
-const MOST_MESSAGES = 2048;
-const MOST_PARTS = 256;
+const MAX_MESSAGES = 2048;
+const MAX_PARTS = 256;
 
-/** Images, recordings and files are refused by what they are called. */
+/** Only text: images, audio and files are refused by name. */
 const textPart = tagged('type', { text: object({ type: oneOf(['text']), text: string() }) });
-const content = anyOf<[string, Read<typeof textPart>[]]>(string(), array(textPart, { min: 1, max: MOST_PARTS }));
+const content = anyOf<[string, Read<typeof textPart>[]]>(
+  `text, or an array of 1 to ${MAX_PARTS} text parts`,
+  string(),
+  array(textPart, { min: 1, max: MAX_PARTS }),
+);
 const name = optional(string({ maxLength: 256 }));
 
 const toolCall = object({
@@ -40,7 +45,7 @@ const message = tagged('role', {
     name,
     refusal: optional(string()),
     tool_calls: optional(array(toolCall, { min: 1, max: 128 })),
-    // What clients have of an answer of OpenAI's, and send back.
+    // Clients send these fields of OpenAI's answers back.
     annotations: optional(array(anyObject, { max: 0 })),
     audio: refusedField('leave it out, models write text'),
     function_call: refusedField("give 'tool_calls'"),
@@ -48,7 +53,7 @@ const message = tagged('role', {
   tool: object({ role: oneOf(['tool']), content, tool_call_id: string({ maxLength: 256 }) }),
 });
 
-export const messages = array(message, { min: 1, max: MOST_MESSAGES });
+export const messages = array(message, { min: 1, max: MAX_MESSAGES });
 
 export const tools = optional(
   array(
@@ -65,8 +70,9 @@ export const tools = optional(
   ),
 );
 
-/** Messages as templates take them: text is one string, and the arguments of calls are objects. */
+/** Messages for templates: the text is one string, and arguments of calls are objects. Throws ApiError 400. */
 export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
+  checkArguments(given);
   const written = given.map((each): ChatMessage => {
     const { role, content: parts } = each;
     const text = typeof parts === 'string' ? parts : parts?.map((part) => part.text).join('');
@@ -85,7 +91,18 @@ export function templateTools(given: Read<typeof tools>): ChatTool[] {
   }));
 }
 
-/** The names of tools whose calls are to fit their schemas. */
+/** Arguments are JSON in a string, which templates write recursively. */
+function checkArguments(given: Read<typeof messages>): void {
+  for (const [i, message] of given.entries()) {
+    if (message.role !== 'assistant') continue;
+    for (const [j, call] of (message.tool_calls ?? []).entries()) {
+      const param = `messages[${i}].tool_calls[${j}].function.arguments`;
+      checkNesting(Buffer.from(call.function.arguments), `'${param}'`, param);
+    }
+  }
+}
+
+/** The names of tools with `strict`: the arguments of their calls must satisfy their schemas. */
 export function strictTools(given: Read<typeof tools>): ReadonlySet<string> {
   return new Set((given ?? []).flatMap(({ function: { name, strict } }) => (strict ? [name] : [])));
 }

@@ -1,6 +1,6 @@
 import type { TokenLogprobs } from './answer-text.js';
 import { Answers, collect } from './answers.js';
-import { ignoredFields, mostTokens, streamFields } from './chat-completions.js';
+import { checkFits, ignoredFields, maxTokens, streamFields } from './chat-completions.js';
 import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
@@ -22,24 +22,25 @@ import {
 } from './schema.js';
 import { type Limits, limitsOf, type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
 
-const MOST_PROMPTS = 64;
-/** Tokens of an answer where nobody says how many: OpenAI's. */
+const MAX_PROMPTS = 64;
+/** The default of `max_tokens`, as at OpenAI. */
 const DEFAULT_TOKENS = 16;
 
-/** Texts or ids of tokens, one or several. */
-export function textsOrIds(text: Schema<string>, most: number, { vocabulary, tokens }: Limits) {
+/** One text, several texts, one list of token ids, or several lists. */
+export function textsOrIds(text: Schema<string>, maxCount: number, { vocabulary, tokens }: Limits) {
   const ids = array(integer({ min: 0, max: vocabulary - 1 }), { min: 1, max: tokens });
-  const several = { min: 1, max: most };
-  return anyOf<[string, string[], number[], number[][]]>(text, array(text, several), ids, array(ids, several));
+  const several = { min: 1, max: maxCount };
+  const name = `a text or a list of at most ${tokens} token ids below ${vocabulary}, or an array of 1 to ${maxCount} of these`;
+  return anyOf<[string, string[], number[], number[][]]>(name, text, array(text, several), ids, array(ids, several));
 }
 
 const completionBody = (model: Schema<string>, limits: Limits) =>
   object({
     model,
-    prompt: textsOrIds(string(), MOST_PROMPTS, limits),
-    max_tokens: mostTokens,
+    prompt: textsOrIds(string(), MAX_PROMPTS, limits),
+    max_tokens: maxTokens,
     echo: optional(boolean),
-    suffix: refusedField('models go on from a prompt, and fill in nothing'),
+    suffix: refusedField('models continue a prompt, and do not fill gaps'),
     best_of: refusedField("give 'n' and 'logprobs'"),
     logprobs: optional(integer({ min: 0, max: 5 })),
     ...samplingFields,
@@ -56,12 +57,12 @@ export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint 
     method: 'post',
     path: '/v1/completions',
     operationId: 'createCompletion',
-    summary: 'Goes on with texts.',
+    summary: 'Continues texts.',
     body: onlyWith(completionBody(name, limitsOf(writers)), 'stream_options', 'stream'),
     response: completion,
     streams: true,
     async handle(call): Promise<Reply> {
-      const { body, client, signal } = call;
+      const { body, client, prefixScope, signal } = call;
       const served = servedModel(models, body.model);
       call.note({ model: served.id });
       const writer = writerOf(served);
@@ -79,6 +80,7 @@ export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint 
           stops: stopsOf(body),
           logprobs: body.logprobs ?? null,
           client,
+          prefixScope,
         },
         signal,
       );
@@ -126,7 +128,7 @@ async function* chunks(
   if (options?.include_usage) yield { ...frame, choices: [], usage: usageOf(answers.usage) };
 }
 
-/** The form that completions of texts have; `offset`: characters before the first of the tokens. */
+/** Log-probabilities in the form of /v1/completions. `offset` is the number of characters before the first token. */
 function legacyLogprobs(all: readonly TokenLogprobs[], offset: number) {
   const ends: number[] = [];
   for (const { token } of all) ends.push((ends.at(-1) ?? offset) + token.length);
@@ -142,12 +144,13 @@ function legacyLogprobs(all: readonly TokenLogprobs[], offset: number) {
 
 interface Prompt {
   readonly ids: readonly number[];
-  /** As it was given, or what the ids say. */
+  /** The given text, or the text of the ids. */
   text(): string;
 }
 
-/** Throws ApiError for ids that the model has not. */
-function promptsOf(given: CompletionRequest['prompt'], { tokenizer, served }: Writer): Prompt[] {
+/** Throws ApiError for unknown ids, and for texts that cannot fit. */
+function promptsOf(given: CompletionRequest['prompt'], writer: Writer): Prompt[] {
+  const { tokenizer, served } = writer;
   const { vocabSize, startId, endIds } = served.model;
   const list = typeof given === 'string' || typeof given[0] === 'number' ? [given] : given;
   return (list as (string | number[])[]).map((prompt) => {
@@ -156,15 +159,21 @@ function promptsOf(given: CompletionRequest['prompt'], { tokenizer, served }: Wr
       if (unknown === undefined) return { ids: prompt, text: () => tokenizer.decode(prompt) };
       throw new ApiError(
         400,
-        `'prompt' has token ${unknown}, but the model has ${vocabSize}`,
+        `'prompt' has the token id ${unknown}, expected ids below ${vocabSize}`,
         'invalid_value',
         'prompt',
       );
     }
+    checkFits(prompt, writer);
     const ids = tokenizer.encode(prompt, { addSpecial: true });
     const start = startId ?? endIds[0];
     if (ids.length > 0) return { ids, text: () => prompt };
     if (start !== undefined && start !== null) return { ids: [start], text: () => '' };
-    throw new ApiError(400, "'prompt' is empty, and the model has no token to begin with", 'invalid_value', 'prompt');
+    throw new ApiError(
+      400,
+      "'prompt' is empty, expected text: the model has no start token",
+      'invalid_value',
+      'prompt',
+    );
   });
 }

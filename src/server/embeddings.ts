@@ -2,20 +2,28 @@ import { textsOrIds } from './completions.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { constant, count, listOf, shape, text } from './responses.js';
-import { integer, nameOf, object, oneOf, optional, type Schema, string } from './schema.js';
+import { boolean, integer, nameOf, object, oneOf, optional, type Schema, string } from './schema.js';
 import { type Limits, limitsOf, type ServedModel, servedModel } from './served-model.js';
 
-/** Texts of a request at most: OpenAI's. */
-const MOST_TEXTS = 2048;
+/** The maximum number of texts of a request, as at OpenAI. */
+const MAX_TEXTS = 2048;
 
 const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
   object({
     model,
-    input: textsOrIds(string({ minLength: 1 }), MOST_TEXTS, limits),
+    input: textsOrIds(string({ minLength: 1 }), MAX_TEXTS, limits),
     encoding_format: optional(oneOf(['float', 'base64'])),
     dimensions: optional(
-      integer({ min: 1, max: size, description: 'Numbers of a vector: the first ones, normalised.' }),
+      integer({
+        min: 1,
+        max: size,
+        description: 'The number of dimensions to keep. The shortened vector is normalized.',
+      }),
     ),
+    truncate: optional({
+      ...boolean,
+      json: { ...boolean.json, description: 'An extension: true cuts texts that are too long. Default: false.' },
+    }),
     user: optional(string({ maxLength: 512 })),
   });
 
@@ -27,7 +35,7 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
     method: 'post',
     path: '/v1/embeddings',
     operationId: 'createEmbedding',
-    summary: 'Makes a vector of each text.',
+    summary: 'Computes an embedding of each text.',
     body: embeddingBody(name, limitsOf(embedders), size),
     response: shape({
       object: constant('list'),
@@ -45,7 +53,7 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
       const { body, client, signal } = call;
       const served = servedModel(models, body.model);
       call.note({ model: served.id });
-      const sequences = sequencesOf(body.input, served);
+      const sequences = sequencesOf(body.input, served, body.truncate ?? false);
       const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
       const vectors = await served.embedder?.embed(sequences, client, signal);
       call.note({ promptTokens: tokens });
@@ -65,36 +73,48 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
   });
 }
 
-/** Ids of each text. Throws ApiError for texts that are too long, as OpenAI does. */
+/** The token ids of each text. Throws ApiError for a text that is too long, unless it may be cut. */
 function sequencesOf(
   input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
-  { id, model, embedder }: ServedModel,
+  { id, model, embedder, tokenBound }: ServedModel,
+  isCut: boolean,
 ): (readonly number[])[] {
   const { tokenizer } = model;
   if (!embedder || !tokenizer)
     throw new ApiError(400, `The model '${id}' does not make embeddings`, 'unsupported_model', 'model');
   const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
   return (list as (string | readonly number[])[]).map((each, i) => {
-    const ids = typeof each === 'string' ? (tokenizer.encodeBatch([each]).inputIds[0] as number[]) : each;
-    const unknown = ids.find((token) => token >= model.vocabSize);
     const invalid = (message: string, code: string) => new ApiError(400, message, code, 'input');
-    if (unknown !== undefined)
-      throw invalid(`'input' has token ${unknown}, but the model has ${model.vocabSize}`, 'invalid_value');
-    if (ids.length > embedder.maxTokens)
-      throw invalid(
-        `This model reads ${embedder.maxTokens} tokens of a text, but text ${i} of the request has ${ids.length}`,
+    const { maxTokens } = embedder;
+    const tooLong = (length: string) =>
+      invalid(
+        `This model reads at most ${maxTokens} tokens of a text, but text ${i} of the request has ${length}: ` +
+          "shorten it, or set 'truncate'",
         'context_length_exceeded',
       );
+    if (typeof each === 'string') {
+      const least = isCut ? 0 : tokenBound(each);
+      if (least > maxTokens) throw tooLong(`at least ${least}`);
+    }
+    const cut = isCut ? { truncation: true, maxLength: maxTokens } : {};
+    const ids =
+      typeof each === 'string'
+        ? (tokenizer.encodeBatch([each], cut).inputIds[0] as number[])
+        : each.slice(0, isCut ? maxTokens : undefined);
+    const unknown = ids.find((token) => token >= model.vocabSize);
+    if (unknown !== undefined)
+      throw invalid(`'input' has the token id ${unknown}, expected ids below ${model.vocabSize}`, 'invalid_value');
+    if (ids.length > maxTokens) throw tooLong(`${ids.length}`);
     return ids;
   });
 }
 
-/** The first numbers of a vector, as one of length 1. */
+/** The first dimensions of a vector, normalized. */
 function firstOf(vector: Float32Array, dimensions: number): Float32Array {
   if (dimensions > vector.length)
     throw new ApiError(
       400,
-      `'dimensions' is ${dimensions}, but vectors have ${vector.length}`,
+      `'dimensions' is ${dimensions}, expected at most ${vector.length}`,
       'invalid_value',
       'dimensions',
     );
@@ -103,7 +123,7 @@ function firstOf(vector: Float32Array, dimensions: number): Float32Array {
   return first.map((value) => value / length);
 }
 
-/** Little-endian float32, as OpenAI's clients read it. */
+/** Little-endian float32, as OpenAI's clients expect. */
 function base64(vector: Float32Array): string {
   const bytes = Buffer.alloc(vector.length * 4);
   for (const [i, value] of vector.entries()) bytes.writeFloatLE(value, 4 * i);

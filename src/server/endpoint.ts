@@ -1,13 +1,15 @@
 import type { JsonSchema, Schema } from './schema.js';
 
-/** A request that was read and checked. */
+/** A request whose body was checked. */
 export interface Call<Body> {
   readonly body: Body;
-  /** Ends when the client goes away, or the server must. */
+  /** Aborted if the client leaves. */
   readonly signal: AbortSignal;
-  /** Whose request it is. */
+  /** The client: clients take turns. */
   readonly client: string;
-  /** What else the line in the log and the metrics say. */
+  /** Requests of one scope share the prefixes of prompts. */
+  readonly prefixScope: string;
+  /** Adds to the log line and the metrics. */
   note(entry: CallNote): void;
 }
 
@@ -21,29 +23,29 @@ export interface CallNote {
   readonly error?: string;
 }
 
-/** What is answered: JSON, text of a media type, or JSON objects one by one as Server-Sent Events. */
+/** An answer: JSON, text of a media type, or JSON objects as Server-Sent Events. */
 export type Reply =
   | { readonly json: unknown }
   | { readonly text: string; readonly type: string }
   | { readonly events: AsyncGenerator<object, void, void> };
 
-/** A path of the API: what it takes, what it gives, and what does it. */
+/** A path of the API with the forms of its requests and answers, and its handler. */
 export interface Endpoint<Body = unknown> {
   readonly method: 'get' | 'post';
   readonly path: string;
   readonly operationId: string;
   readonly summary: string;
-  /** What a request's JSON, or its form, looks like. */
+  /** The body: JSON, or a form if `isForm`. */
   readonly body?: Schema<Body>;
   readonly isForm?: boolean;
   readonly parameters?: readonly { readonly name: string; readonly schema: JsonSchema }[];
-  /** What the JSON of an answer looks like. */
+  /** The JSON Schema of an answer. */
   readonly response: JsonSchema;
-  /** Whether events may come instead. */
+  /** True if the answer may be events instead. */
   readonly streams?: boolean;
-  /** Media types of text that may come instead. */
+  /** Media types of text that the answer may have instead. */
   readonly texts?: readonly string[];
-  /** `path`: the values of its parameters, by name. */
+  /** `path` has the values of the path's parameters by name. */
   handle(call: Call<Body>, path: Readonly<Record<string, string>>): Promise<Reply>;
 }
 

@@ -1,10 +1,11 @@
-// Errors in OpenAI's shape: its clients choose their own error classes by the status, and show the message.
+// Errors in OpenAI's shape. OpenAI's clients choose an error class by the status, and show the message.
 
+import { NoRoomError, ResponseFormatError } from '../constrain/index.js';
 import { ArgumentError, DisposedError, NonFiniteError, ShapeError, SimdformerError } from '../core/errors.js';
 import { QueueFullError } from '../generate/index.js';
 import { UnknownTokenError } from '../tokenizers/index.js';
 
-/** The statuses that are answered, with the type that OpenAI gives each. */
+/** The statuses of errors, with OpenAI's type for each. */
 const TYPES = {
   400: 'invalid_request_error',
   401: 'invalid_request_error',
@@ -37,7 +38,7 @@ export class ApiError extends SimdformerError {
     readonly status: ErrorStatus,
     message: string,
     readonly code: string | null = null,
-    /** The field that is to blame. */
+    /** The field that is wrong. */
     readonly param: string | null = null,
     readonly headers: Readonly<Record<string, string>> = {},
   ) {
@@ -50,17 +51,28 @@ export class ApiError extends SimdformerError {
   }
 }
 
-/** What a client is told about an error. Of faults of the server it hears nothing but that there is one. */
+/** An error as the client sees it. Details of internal errors are not sent. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof QueueFullError) {
-    const message = 'The server is busy: as many requests are waiting as may. Try again later.';
+    const message = 'The server is busy: the queue is full. Try again later.';
     return new ApiError(429, message, 'queue_full', null, { 'retry-after': String(error.retryAfterSeconds) });
   }
   if (error instanceof DisposedError) return new ApiError(503, 'The server is shutting down.', 'shutting_down');
+  if (error instanceof NoRoomError) return noRoom(error);
+  if (error instanceof ResponseFormatError)
+    return new ApiError(400, `'response_format': ${error.reason}`, 'invalid_value', 'response_format');
   if (error instanceof UnknownTokenError) return new ApiError(400, error.message, 'unknown_token');
   if (error instanceof ArgumentError || error instanceof ShapeError) return new ApiError(400, error.message);
-  if (error instanceof NonFiniteError) return new ApiError(500, 'The model gave numbers that are not finite.');
+  if (error instanceof NonFiniteError) return new ApiError(500, 'The model computed numbers that are not finite.');
   if ((error as Error | null)?.name === 'AbortError') return new ApiError(499, 'The client has left.', 'cancelled');
   return new ApiError(500, 'The server had an error while processing the request.');
+}
+
+/** The library's options have other names than OpenAI's fields. */
+function noRoom({ generated, left }: NoRoomError): ApiError {
+  const message =
+    `No answer of this 'response_format' fits: after ${generated} tokens of the answer, ${left} are left. ` +
+    "Raise 'max_completion_tokens' or 'max_tokens', shorten the messages, or lower minLength, minItems and the like";
+  return new ApiError(400, message, 'response_format_too_long', 'max_completion_tokens');
 }

@@ -1,4 +1,4 @@
-export type { Constrain, ResponseFormat } from './chat-completions.js';
+export type { Constrain } from './chat-completions.js';
 export { ApiError } from './errors.js';
 export { type OpenAIApp, type OpenAIOptions, openai } from './openai.js';
 export type { RequestEntry } from './requests.js';

@@ -11,7 +11,7 @@ export function listModels(models: ReadonlyMap<string, ServedModel>): Endpoint {
     method: 'get',
     path: '/v1/models',
     operationId: 'listModels',
-    summary: 'The models that are served.',
+    summary: 'Lists the models.',
     response: shape({ object: constant('list'), data: listOf(model) }),
     handle: async () => ({ json: { object: 'list', data: [...models.values()].map(described) } }),
   });
@@ -22,7 +22,7 @@ export function retrieveModel(models: ReadonlyMap<string, ServedModel>): Endpoin
     method: 'get',
     path: '/v1/models/{model}',
     operationId: 'retrieveModel',
-    summary: 'One of them.',
+    summary: 'Describes a model.',
     parameters: [{ name: 'model', schema: { enum: [...models.keys()] } }],
     response: model,
     handle: async (_, { model: id = '' }) => ({ json: described(servedModel(models, id)) }),
@@ -34,7 +34,7 @@ export function health(models: ReadonlyMap<string, ServedModel>, isClosing: () =
     method: 'get',
     path: '/health',
     operationId: 'health',
-    summary: 'Whether requests are taken. Without a key.',
+    summary: 'Tells if the server takes requests. Needs no key.',
     response: shape({ status: text }),
     handle: async () => ({ json: { status: isClosing() ? 'closing' : 'ok', models: [...models.keys()] } }),
   });

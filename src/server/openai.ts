@@ -1,4 +1,4 @@
-// OpenAI's API for models of this package, as an app of Hono.
+// OpenAI's API for models of this package, as a Hono app.
 
 import type { Context, Hono } from 'hono';
 import { constrain } from '../constrain/index.js';
@@ -19,37 +19,47 @@ import { health, listModels, retrieveModel } from './models.js';
 import { openApiDocument } from './openapi.js';
 import { answer, type Bindings, type RequestEntry, refused } from './requests.js';
 import type { ServedModel } from './served-model.js';
+import { tokenBoundOf } from './token-bound.js';
 import { Transcriber } from './transcriber.js';
 import { transcriptions } from './transcriptions.js';
 
 export interface OpenAIOptions {
-  /** The models by the names that clients know them by. They stay the caller's, to be disposed of after `close()`. */
+  /** The models by the names that clients use. The caller disposes of them after `close()`. */
   models: Readonly<Record<string, LoadedModel>>;
-  /** Keys of which a request must have one. Default: none are asked for. */
+  /** API keys. A request must have one of them. Default: no key is needed. */
   apiKeys?: readonly string[] | undefined;
-  /** Sequences that a model generates side by side. Default 8. */
+  /** The number of sequences that a model generates in parallel. Default: 8. */
   parallel?: number | undefined;
-  /** Tokens of a prompt and its answer. Default: the model's maxLength, 2048 at most. */
+  /** The maximum number of tokens of a prompt and its answer. Default: the model's maxLength, but at most 2048. */
   context?: number | undefined;
-  /** Requests that wait for each model at most; others get 429. Default 64. */
+  /** The maximum number of requests that wait for each model. Further requests get 429. Default: 64. */
   maxWaiting?: number | undefined;
-  /** Bytes of a body at most. Default 4 MiB. */
+  /** The maximum number of bytes of a body. Default: 4 MiB. */
   maxBodyBytes?: number | undefined;
-  /** Bytes of a body with a recording at most. Default 25 MiB. */
+  /** The maximum number of bytes of a body with a recording. Default: 25 MiB. */
   maxAudioBytes?: number | undefined;
   /**
-   * Whose request it is: clients take turns. Default: the key's, if there are several, or the address that it came from.
+   * Names the client of a request. Clients take turns, and do not share prefixes. Default: the request's key if there are
+   * several keys, otherwise its address.
    */
   client?: ((context: Context) => string) | undefined;
-  /** Lets only answers of a `response_format` come out. Default: `constrain` of simdformer/constrain. */
+  /**
+   * True lets all clients share the prefixes of prompts that were read already. A client can then guess the prompts of
+   * another client, because `cached_tokens` and the time to the first token tell what was read. Default: false: only
+   * requests with the same key, or of the same `client`, share prefixes.
+   */
+  sharePrefixes?: boolean | undefined;
+  /** The origins of web pages that may use the API, such as 'https://example.com'; '*' for all. Default: none. */
+  cors?: string | readonly string[] | undefined;
+  /** Restricts answers to a `response_format`. Default: `constrain` of simdformer/constrain. */
   constrain?: Constrain | undefined;
-  /** Is told every request once it is over. */
+  /** Is called with each finished request. */
   onRequest?: ((request: RequestEntry) => void) | undefined;
 }
 
-/** OpenAI's API as an app, to be served or mounted in another one. */
+/** OpenAI's API as a Hono app, which can be served or mounted in another app. */
 export type OpenAIApp = Hono<Bindings> & {
-  /** Refuses further requests, and ends once those under way are answered and the memory is given back. */
+  /** Refuses further requests. Ends when the current requests are answered and the memory is freed. */
   close(): Promise<void>;
 };
 
@@ -57,18 +67,19 @@ const BODY_BYTES = 4 * 2 ** 20;
 const AUDIO_BYTES = 25 * 2 ** 20;
 
 /**
- * OpenAI's API for models that were loaded:
+ * Serves loaded models by OpenAI's API:
  *
  * ```ts
  * const app = new Hono();
  * app.route('/', await openai({ models: { smollm2: model } }));
  * ```
  *
- * Rejects with ArgumentError for options that make no sense, SimdformerError where hono or prom-client is not installed,
+ * Rejects with ArgumentError for wrong options, SimdformerError if hono or prom-client is not installed, and
  * OutOfMemoryError.
  */
 export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
-  const { models: given, apiKeys = [], client, constrain = constrained, onRequest } = checked(options);
+  const { models: given, apiKeys = [], client, sharePrefixes = false, cors, onRequest, ...others } = checked(options);
+  const { constrain = constrained } = others;
   const { Hono } = await loadOptional('hono', () => import('hono'));
   const models = await serveModels(given, options);
   const metrics = await Metrics.create(models);
@@ -85,10 +96,13 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   ];
   const clientOf = (context: Context<Bindings>, key: string | null) =>
     client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
-  const { maxBodyBytes = BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = options;
+  const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
+    sharePrefixes ? '' : (client?.(context) ?? key ?? '');
+  const { maxBodyBytes = BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
   const limits = { maxBodyBytes, maxAudioBytes };
-  const settings = { keys, metrics, clientOf, onRequest, isClosing: () => isClosing, ...limits };
+  const settings = { keys, metrics, clientOf, prefixScopeOf, onRequest, isClosing: () => isClosing, ...limits };
   const app = new Hono<Bindings>();
+  if (cors !== undefined) await allowOrigins(app, cors);
   for (const each of endpoints)
     app[each.method](each.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(settings, context, each));
   serveDocument(app, endpoints, keys, models);
@@ -114,34 +128,68 @@ function serveDocument(
 ): void {
   const version = models.values().next().value?.model.device.info.version ?? '';
   const document = openApiDocument(endpoints, keys !== null, version);
-  app.get('/openapi.json', (context) => context.json(document));
+  app.get('/openapi.json', (context) => withKey(context, keys, () => context.json(document)));
+}
+
+/** Answers a request that is no endpoint's. Refuses it with 401 if it has no valid key. */
+function withKey(context: Context<Bindings>, keys: Keys | null, respond: () => Response | Promise<Response>) {
+  try {
+    keys?.check(context.req.header('authorization'));
+  } catch (error) {
+    return refused(apiErrorOf(error));
+  }
+  return respond();
+}
+
+/** Cross-origin requests of web pages (CORS), whose preflight requests have no key. */
+async function allowOrigins(app: Hono<Bindings>, origin: string | readonly string[]): Promise<void> {
+  const { cors } = await loadOptional('hono', () => import('hono/cors'));
+  app.use(
+    '*',
+    cors({
+      origin: typeof origin === 'string' ? origin : [...origin],
+      allowMethods: ['GET', 'HEAD', 'POST'],
+      exposeHeaders: ['x-request-id', 'retry-after'],
+      maxAge: 600,
+    }),
+  );
 }
 
 function serveMetrics(app: Hono<Bindings>, metrics: Metrics, keys: Keys | null): void {
-  app.get('/metrics', async (context) => {
-    try {
-      keys?.check(context.req.header('authorization'));
-    } catch (error) {
-      return refused(apiErrorOf(error));
-    }
-    const { body, type } = await metrics.text();
-    return context.body(body, 200, { 'content-type': type });
-  });
+  app.get('/metrics', (context) =>
+    withKey(context, keys, async () => {
+      const { body, type } = await metrics.text();
+      return context.body(body, 200, { 'content-type': type });
+    }),
+  );
 }
 
 function checked(options: OpenAIOptions): OpenAIOptions {
-  const { models, apiKeys = [] } = checkOptions('openai', options, {
+  const {
+    models,
+    apiKeys = [],
+    cors = [],
+  } = checkOptions('openai', options, {
     ...{ models: 'object', apiKeys: 'array', parallel: 'count', context: 'count', maxWaiting: 'whole' },
     ...{ maxBodyBytes: 'count', maxAudioBytes: 'count' },
+    ...{ sharePrefixes: 'boolean', cors: 'any' },
     ...{ client: 'function', constrain: 'function', onRequest: 'function' },
   });
   if (!isObject(models) || Object.keys(models).length === 0)
-    throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, one at least`);
+    throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, at least one`);
   for (const key of apiKeys)
     if (typeof key !== 'string' || !/^\S+$/.test(key))
-      throw new ArgumentError('openai: a key of apiKeys is no text without spaces');
+      throw new ArgumentError('openai: an element of apiKeys is empty, not text, or has spaces in it');
+  for (const origin of typeof cors === 'string' ? [cors] : Array.isArray(cors) ? cors : [cors])
+    if (origin !== '*' && !isOrigin(origin))
+      throw new ArgumentError(
+        `openai: cors is ${describeValue(origin)}, expected '*' or origins such as 'https://example.com'`,
+      );
   return options;
 }
+
+const isOrigin = (value: unknown) =>
+  typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value;
 
 async function serveModels(
   given: Readonly<Record<string, LoadedModel>>,
@@ -154,12 +202,14 @@ async function serveModels(
     const size = context === undefined ? undefined : Math.min(context, model.maxLength);
     const batching = writes ? new ContinuousBatching(model, { parallel, context: size, maxWaiting }) : null;
     const embedder = Embedder.of(model, 64 * maxWaiting);
-    served.set(id, { id, model, created, batching, embedder, transcriber: await Transcriber.of(model, maxWaiting) });
+    const transcriber = await Transcriber.of(model, maxWaiting);
+    const tokenBound = await tokenBoundOf(model.tokenizer);
+    served.set(id, { id, model, created, batching, embedder, transcriber, tokenBound });
   }
   return served;
 }
 
-/** 405 with what is allowed, for paths that there are; 404 for those that there are not, unless another app has them. */
+/** 405 with the allowed methods for known paths, and 404 for unknown paths below /v1. */
 function refuseOtherMethods(app: Hono<Bindings>, endpoints: readonly Endpoint[]): void {
   const paths = new Map<string, string>([
     ['/openapi.json', 'GET'],
@@ -176,5 +226,5 @@ function refuseOtherMethods(app: Hono<Bindings>, endpoints: readonly Endpoint[])
   );
 }
 
-/** Of a JSON Schema, any JSON object, or calls of tools. */
+/** Supports every response format of the library. */
 const constrained: Constrain = (format, { tokenizer }, stopTokens) => constrain(tokenizer, format, { stopTokens });

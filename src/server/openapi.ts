@@ -1,4 +1,4 @@
-// The OpenAPI document of what is served.
+// The OpenAPI document of the server.
 
 import type { Endpoint } from './endpoint.js';
 import { error } from './responses.js';
@@ -6,17 +6,17 @@ import type { JsonSchema } from './schema.js';
 
 const json = (schema: JsonSchema) => ({ 'application/json': { schema } });
 
-/** What an event has: `data` is JSON, or [DONE]. */
+/** An event: `data` is JSON or [DONE]. */
 const EVENT: JsonSchema = { type: 'object', properties: { data: { type: 'string' } }, required: ['data'] };
 
 const REFUSALS: Readonly<Record<string, string>> = {
-  '400': 'The request makes no sense, or the model cannot do it.',
-  '401': 'The key is missing, or not one of the keys.',
-  '404': 'There is no such model.',
+  '400': 'The request is wrong, or the model does not support it.',
+  '401': 'The API key is missing or wrong.',
+  '404': 'The model does not exist.',
   '413': 'The body is too large.',
-  '415': 'The body is of another type.',
-  '429': 'As many requests are waiting as may; Retry-After says when to come again.',
-  '500': 'A fault of the server.',
+  '415': 'The body has another content type.',
+  '429': 'The queue is full. Retry-After says when to try again.',
+  '500': 'An internal error.',
   '503': 'The server is shutting down.',
 };
 
@@ -28,7 +28,7 @@ export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'simdformer', version, description: 'Models behind the API that OpenAI made known.' },
+    info: { title: 'simdformer', version, description: "Models behind OpenAI's API." },
     paths,
     components: {
       schemas: { Error: error },
@@ -66,7 +66,7 @@ function operation(each: Endpoint, hasKey: boolean) {
       : {}),
     responses: {
       '200': {
-        description: streams ? 'The answer; with `stream`, its parts as Server-Sent Events.' : 'The answer.',
+        description: streams ? 'The answer. With `stream`, its parts as Server-Sent Events.' : 'The answer.',
         content: {
           ...json(response),
           ...Object.fromEntries(texts.map((type) => [type, { schema: { type: 'string' } }])),

@@ -1,11 +1,16 @@
 import { ApiError } from './errors.js';
+import { checkNesting } from './nesting.js';
 
-/** The JSON of a request. Throws ApiError for another type, more bytes than may be, and what is no JSON. */
-export async function readJson(request: Request, most: number): Promise<unknown> {
+/**
+ * Reads the JSON of a request. Throws ApiError for another content type, for more than `maxBytes` bytes, for deep
+ * nesting, and for a body that is not JSON in UTF-8.
+ */
+export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
   const type = request.headers.get('content-type') ?? '';
   if (!/^application\/(json|[\w.-]+\+json)\s*(;|$)/i.test(type))
     throw new ApiError(415, `The body is ${type || 'of no type'}, expected application/json`, 'unsupported_media_type');
-  const bytes = await readBytes(request, most);
+  const bytes = await readBytes(request, maxBytes);
+  checkNesting(bytes, 'The body');
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {
@@ -13,25 +18,30 @@ export async function readJson(request: Request, most: number): Promise<unknown>
   }
 }
 
-/** The body of a request, no further than may be. Throws ApiError 413. */
-export async function readBytes(request: Request, most: number): Promise<Uint8Array> {
+/** Reads the body of a request. Throws ApiError 413 for more than `maxBytes` bytes, and AbortError if the client leaves. */
+export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const tooLarge = () => {
-    const message = `The body has more than ${most} bytes`;
+    const message = `The body has more than ${maxBytes} bytes`;
     return new ApiError(413, message, 'request_too_large', null, { connection: 'close' });
   };
-  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge();
+  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;
   const reader = request.body?.getReader();
   for (;;) {
-    const { value, done } = (await reader?.read()) ?? { done: true, value: undefined };
+    const { value, done } = (await reader?.read().catch(hasLeft)) ?? { done: true, value: undefined };
     if (done) break;
     size += value.length;
-    if (size > most) {
+    if (size > maxBytes) {
       await reader?.cancel();
       throw tooLarge();
     }
     chunks.push(value);
   }
   return Buffer.concat(chunks);
+}
+
+/** A body fails only if its connection closes before the end. */
+function hasLeft(cause: unknown): never {
+  throw Object.assign(new DOMException('The client has left', 'AbortError'), { cause });
 }

@@ -1,4 +1,4 @@
-// A request, from its arrival to its line in the log.
+// One request, from its arrival to its line in the log.
 
 import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
@@ -13,26 +13,28 @@ import { read } from './schema.js';
 
 export type Bindings = { Bindings: Partial<HttpBindings> };
 
-/** A request that is over. */
+/** A finished request. */
 export interface RequestEntry extends Finished {
   readonly id: string;
   readonly method: string;
   readonly client: string;
 }
 
-/** What all requests of a server share. */
+/** The settings of a server. */
 export interface RequestSettings {
   readonly keys: Keys | null;
   readonly metrics: Metrics;
   readonly maxBodyBytes: number;
   readonly maxAudioBytes: number;
-  /** Whose request it is, `key` being the name of the key that it came with. */
+  /** The client of a request. `key` is the name of its API key. */
   readonly clientOf: (context: Context<Bindings>, key: string | null) => string;
+  /** Requests of one scope share the prefixes of prompts. */
+  readonly prefixScopeOf: (context: Context<Bindings>, key: string | null) => string;
   readonly onRequest: ((request: RequestEntry) => void) | undefined;
   readonly isClosing: () => boolean;
 }
 
-/** Answers a request for an endpoint; what goes wrong becomes OpenAI's JSON of an error. */
+/** Answers a request for an endpoint. Errors become OpenAI's JSON. */
 export async function answer(
   settings: RequestSettings,
   context: Context<Bindings>,
@@ -74,6 +76,7 @@ class OngoingRequest {
     const call = {
       body: await this.#body(),
       client: this.#client,
+      prefixScope: settings.prefixScopeOf(context, key),
       signal: this.#controller.signal,
       note: (entry: CallNote) => {
         this.#note = { ...this.#note, ...entry };
@@ -93,7 +96,7 @@ class OngoingRequest {
     return read(endpoint.body, given, '');
   }
 
-  /** The request is over with it, but for events, which end it themselves. */
+  /** Ends the request, unless the response is a stream of events, which ends it later. */
   #responseOf(reply: Awaited<ReturnType<Endpoint['handle']>>): Response {
     if ('events' in reply) {
       return eventResponse(reply.events, (error) =>
@@ -110,13 +113,13 @@ class OngoingRequest {
 
   readonly #leave = () => this.#controller.abort(new DOMException('The client has left', 'AbortError'));
 
-  /** Once what was asked is answered or refused: frees what works for it, counts it and tells of it. */
+  /** Stops all work for the request, counts it and logs it. */
   end(status: number, error?: unknown): void {
     const { context, endpoint, settings } = this;
     context.req.raw.signal.removeEventListener('abort', this.#leave);
     this.#controller.abort(new DOMException('The request is over', 'AbortError'));
     const milliseconds = performance.now() - this.#start;
-    // Messages about requests may quote them, and what was asked is not for the log.
+    // Messages may quote the request, which must not appear in the log.
     const note = error === undefined ? this.#note : { ...this.#note, error: logged(error) };
     const finished = { ...note, path: endpoint.path, status, milliseconds };
     settings.metrics.observe(finished);

@@ -1,4 +1,4 @@
-// What answers look like, for the OpenAPI document.
+// JSON Schemas of answers, for the OpenAPI document.
 
 import type { JsonSchema } from './schema.js';
 

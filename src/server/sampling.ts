@@ -44,6 +44,7 @@ export const samplingFields = {
   n: optional(integer({ min: 1, max: MAX_CHOICES })),
   stop: optional(
     anyOf<[string, string[]]>(
+      'a text of at most 256 characters, or an array of at most 4',
       string({ minLength: 1, maxLength: 256 }),
       array(string({ minLength: 1, maxLength: 256 }), { max: 4 }),
     ),

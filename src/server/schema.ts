@@ -1,22 +1,22 @@
-// What requests may look like, said once: the OpenAPI document has the JSON Schema of it, and requests are read by it.
+// Descriptions of requests: requests are checked by them, and the OpenAPI document contains their JSON Schemas.
 
 import { ApiError } from './errors.js';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** A kind of values. */
+/** A description of values. */
 export interface Schema<T> {
   readonly json: JsonSchema;
-  /** The value as one of this kind, or undefined if it is none. Throws ApiError where it can say more. */
+  /** The value, or undefined if it does not fit. Throws ApiError for problems inside of the value. */
   read(value: unknown, param: string): T | undefined;
-  /** What messages say that it is. */
+  /** The description in messages: expected … */
   readonly name: string;
   readonly isOptional?: boolean;
 }
 
 export type Read<S> = S extends Schema<infer T> ? T : never;
 
-/** A value of the kind. Throws ApiError 400 that names the field. */
+/** Checks a value. Throws ApiError 400, which names the field. */
 export function read<T>(schema: Schema<T>, value: unknown, param: string): T {
   const found = schema.read(value, param);
   if (found !== undefined || schema.isOptional) return found as T;
@@ -37,21 +37,21 @@ function shown(value: unknown): string {
 interface StringRules {
   readonly minLength?: number;
   readonly maxLength?: number;
-  /** Of characters of ASCII. */
+  /** A pattern for ASCII characters. */
   readonly pattern?: string;
   readonly description?: string;
 }
 
-/** Text, made well-formed: half a surrogate pair becomes U+FFFD, as in UTF-8. */
+/** Text. Lone surrogates become U+FFFD, as in UTF-8. */
 export function string({ minLength = 0, maxLength, pattern, description }: StringRules = {}): Schema<string> {
   const json = clean({ type: 'string', minLength: minLength || undefined, maxLength, pattern, description });
   const regex = pattern === undefined ? null : new RegExp(pattern);
-  const limits = [minLength > 0 ? `${minLength} at least` : '', maxLength ? `${maxLength} at most` : ''].filter(
+  const limits = [minLength > 0 ? `at least ${minLength}` : '', maxLength ? `at most ${maxLength}` : ''].filter(
     Boolean,
   );
   return {
     json,
-    name: `${limits.length > 0 ? `text of characters, ${limits.join(', ')}` : 'text'}${regex ? ` like ${pattern}` : ''}`,
+    name: `${limits.length > 0 ? `text of ${limits.join(', ')} characters` : 'text'}${regex ? ` that matches ${pattern}` : ''}`,
     read: (value) => {
       if (typeof value !== 'string') return undefined;
       const text = value.replace(/[\ud800-\udfff]/gu, '\ufffd');
@@ -71,7 +71,7 @@ export function oneOf<const T extends string | boolean>(values: readonly T[]): S
 interface NumberRules {
   readonly min: number;
   readonly max: number;
-  /** Whether the least is excluded. */
+  /** True if the minimum is excluded. */
   readonly above?: boolean;
   readonly description?: string;
 }
@@ -112,7 +112,7 @@ export function array<T>(of: Schema<T>, { min = 0, max }: { min?: number; max: n
   };
 }
 
-/** Leaves out, and null, mean the same. */
+/** A value that may be left out or null. */
 export function optional<T>(of: Schema<T>): Schema<T | undefined> {
   const { type } = of.json;
   const { description, ...rest } = of.json;
@@ -128,7 +128,7 @@ export function optional<T>(of: Schema<T>): Schema<T | undefined> {
   };
 }
 
-/** A field of OpenAI's that is refused unless it says nothing: `instead` tells what to do. */
+/** A field of OpenAI's that is not supported. `instead` says what to do. */
 export function refusedField(instead: string): Schema<undefined> {
   return {
     json: { type: 'null', description: `Not supported: ${instead}` },
@@ -141,13 +141,14 @@ export function refusedField(instead: string): Schema<undefined> {
   };
 }
 
-/** The first of several kinds that the value is one of. */
+/** A value that fits one of several descriptions. `name` describes all of them together. */
 export function anyOf<T>(
+  name: string,
   ...kinds: { [I in keyof T]: Schema<T[I]> } & readonly Schema<unknown>[]
 ): Schema<T[keyof T & number]> {
   return {
     json: { anyOf: kinds.map(({ json }) => json) },
-    name: kinds.map(({ name }) => name).join(', or '),
+    name,
     read: (value, param) => {
       let problem: unknown;
       for (const kind of kinds) {
@@ -164,7 +165,7 @@ export function anyOf<T>(
   };
 }
 
-/** One of several kinds of objects, that which has the value's `key`. */
+/** An object whose member `key` decides which description it must fit. */
 export function tagged<Kinds extends Readonly<Record<string, Schema<unknown>>>>(
   key: string,
   kinds: Kinds,
@@ -187,7 +188,7 @@ export function tagged<Kinds extends Readonly<Record<string, Schema<unknown>>>>(
 type Fields = Readonly<Record<string, Schema<unknown>>>;
 type ReadFields<F extends Fields> = { readonly [Name in keyof F]: Read<F[Name]> };
 
-/** An object with these fields and no others: what is misspelt must not count as left out. */
+/** An object with these fields and no others: a misspelt field must not count as left out. */
 export function object<F extends Fields>(fields: F, description?: string): Schema<ReadFields<F>> {
   const required = Object.keys(fields).filter((name) => !fields[name]?.isOptional);
   const properties = Object.fromEntries(Object.entries(fields).map(([name, { json }]) => [name, json]));
@@ -217,7 +218,7 @@ export function object<F extends Fields>(fields: F, description?: string): Schem
   };
 }
 
-/** The same objects, but for those that have the field `name` and in which `flag` is not true: OpenAI refuses them. */
+/** Refuses objects that have the field `name` without `flag: true`, as OpenAI does. */
 export function onlyWith<T extends object>(of: Schema<T>, name: keyof T & string, flag: keyof T & string): Schema<T> {
   const isLeftOut = { properties: { [name]: { type: 'null' } } };
   const isOn = { required: [flag], properties: { [flag]: { const: true } } };
@@ -234,7 +235,7 @@ export function onlyWith<T extends object>(of: Schema<T>, name: keyof T & string
   };
 }
 
-/** An object with any names, that fit `pattern` if given. */
+/** An object with any names, or with names that match `pattern`. */
 export function record<T>(
   of: Schema<T>,
   { max, pattern, description }: { max: number; pattern?: string; description?: string },
@@ -248,7 +249,7 @@ export function record<T>(
       propertyNames: pattern === undefined ? undefined : { pattern },
       description,
     }),
-    name: `an object of at most ${max} of ${of.name}${pattern === undefined ? '' : `, whose names fit ${pattern}`}`,
+    name: `an object of at most ${max} of ${of.name}${pattern === undefined ? '' : `, whose names match ${pattern}`}`,
     read: (value, param) => {
       if (!isRecord(value)) return undefined;
       const entries = Object.entries(value);
@@ -258,7 +259,7 @@ export function record<T>(
   };
 }
 
-/** A name, of which the document knows some. */
+/** The name of a model. The OpenAPI document lists the known ones. */
 export function nameOf(known: readonly string[]): Schema<string> {
   const text = string();
   return { ...text, json: known.length > 0 ? { enum: known } : text.json };

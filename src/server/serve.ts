@@ -1,40 +1,53 @@
-// The API behind a port, and what it writes into its log.
+// The API behind a port, with a log.
 
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { checkNumber, checkOneOf, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { Connections } from './connections.js';
 import { loadOptional } from './load-optional.js';
 import { type OpenAIOptions, openai } from './openai.js';
 import type { RequestEntry } from './requests.js';
 
 export interface ServeOptions extends OpenAIOptions {
-  /** Default 8080; 0 is any that is free. */
+  /** The port; 0 for any free port. Default: 8080. */
   port?: number | undefined;
-  /** The address to listen at. Default 127.0.0.1: only programs of this machine are heard. */
+  /** The address to listen at. Default: 127.0.0.1, which only programs on this machine can reach. */
   host?: string | undefined;
-  /** Where the log's lines go, one for each request, without what was asked or answered. Default: standard error. */
+  /** Where to write the log: one line for each request, without prompts and answers. Default: standard error. */
   log?: 'stderr' | 'none' | undefined;
+  /** Seconds that `close()` waits for current requests before it ends them. Default: 30. */
+  drainSeconds?: number | undefined;
 }
 
-/** A server that listens. */
+/** A running server. */
 export interface RunningServer {
   readonly url: string;
-  /** Takes no more requests, answers those under way, and ends. */
+  /**
+   * Takes no more requests and closes idle connections and incomplete requests. Ends when the current requests are
+   * answered, or after `drainSeconds`.
+   */
   close(): Promise<void>;
 }
 
+/** The default of `drainSeconds`. */
+export const DRAIN_SECONDS = 30;
+
 /**
- * Serves models over HTTP. Rejects with what `openai` rejects with, ArgumentError for a port that is none, and the
- * system's error if it cannot listen there.
+ * Serves models over HTTP. Rejects with the errors of `openai`, with ArgumentError for wrong options, and with the
+ * system's error if it cannot listen.
  */
 export async function serve({
   port = 8080,
   host = '127.0.0.1',
   log = 'stderr',
+  drainSeconds = DRAIN_SECONDS,
   ...options
 }: ServeOptions): Promise<RunningServer> {
   if (!Number.isInteger(port) || port < 0 || port > 65535)
     throw new ArgumentError(`serve: port is ${port}, expected an integer from 0 to 65535`);
+  checkNumber('serve', 'drainSeconds', drainSeconds, isNotNegative, 'a number of seconds, 0 or more');
+  checkOneOf('serve', 'log', log, ['stderr', 'none']);
   const { createAdaptorServer } = await loadOptional('@hono/node-server', () => import('@hono/node-server'));
   const write = log === 'none' ? () => {} : await logger();
   const onRequest = (entry: RequestEntry) => {
@@ -42,7 +55,9 @@ export async function serve({
     options.onRequest?.(entry);
   };
   const app = await openai({ ...options, onRequest });
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server;
+  // A request of HTTP/1.0 may have no Host header.
+  const server = createAdaptorServer({ fetch: app.fetch, hostname: 'localhost' }) as Server;
+  const connections = new Connections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
@@ -53,13 +68,7 @@ export async function serve({
   const { address, family, port: taken } = server.address() as AddressInfo;
   return {
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      await app.close();
-      server.closeIdleConnections();
-      await closed;
-    },
+    close: () => connections.drain(drainSeconds * 1000, () => app.close()),
   };
 }
 

@@ -3,31 +3,34 @@ import type { LoadedModel } from '../pretrained/index.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { Embedder } from './embedder.js';
 import { ApiError } from './errors.js';
+import type { TokenBound } from './token-bound.js';
 import type { Transcriber } from './transcriber.js';
 
-/** A model by the name that clients know it by, and what it can do. */
+/** A model with the name that clients use, and what it can do. */
 export interface ServedModel {
   readonly id: string;
   readonly model: LoadedModel;
-  /** When it came, in seconds since 1970. */
+  /** The time at which serving began, in seconds since 1970. */
   readonly created: number;
-  /** Of models that go on from prompts. */
+  /** Null for models that do not continue prompts. */
   readonly batching: ContinuousBatching | null;
-  /** Of models that make vectors of texts. */
+  /** Null for models that do not embed texts. */
   readonly embedder: Embedder | null;
-  /** Of models that write what is said. */
+  /** Null for models that do not transcribe speech. */
   readonly transcriber: Transcriber | null;
+  /** A lower bound of a text's tokens. */
+  readonly tokenBound: TokenBound;
 }
 
-/** What the models that are served can do, for the document. */
+/** The limits of the served models, for the OpenAPI document. */
 export interface Limits {
-  /** Ids of tokens are below this. */
+  /** Token ids are below this number. */
   readonly vocabulary: number;
-  /** Tokens of a prompt at most. */
+  /** The maximum number of tokens of a prompt. */
   readonly tokens: number;
 }
 
-/** Of the largest of them. */
+/** The limits of the largest model. */
 export function limitsOf(models: readonly ServedModel[]): Limits {
   return {
     vocabulary: Math.max(1, ...models.map(({ model }) => model.vocabSize)),
@@ -43,17 +46,17 @@ export function servedModel(models: ReadonlyMap<string, ServedModel>, id: string
   const found = models.get(id);
   if (found) return found;
   const known = [...models.keys()].join(', ');
-  throw new ApiError(404, `The model '${id}' does not exist; there is ${known}`, 'model_not_found', 'model');
+  throw new ApiError(404, `The model '${id}' does not exist, expected one of ${known}`, 'model_not_found', 'model');
 }
 
-/** What a model that goes on from prompts needs to do so. */
+/** A model that continues prompts, with what it needs. */
 export interface Writer {
   readonly served: ServedModel;
   readonly batching: ContinuousBatching;
   readonly tokenizer: PretrainedTokenizer;
 }
 
-/** Throws ApiError 400 where the model writes no text. */
+/** Throws ApiError 400 for a model that does not generate text. */
 export function writerOf(served: ServedModel): Writer {
   const { batching, model } = served;
   if (batching && model.tokenizer) return { served, batching, tokenizer: model.tokenizer };

@@ -1,7 +1,7 @@
-// Which tools a model may call, or must.
+// The tools that a model may or must call.
 
-import type { CallableTool, ToolCallsFormat } from '../generate/index.js';
 import { callSyntaxOf } from '../constrain/call-syntax.js';
+import type { CallableTool, ToolCallsFormat } from '../generate/index.js';
 import type { ChatTemplate, ChatTool } from '../tokenizers/chat-template.js';
 import { ApiError } from './errors.js';
 import { anyOf, array, object, oneOf, optional, type Read, string } from './schema.js';
@@ -18,23 +18,24 @@ const allowed = object({
 
 export const toolChoice = optional(
   anyOf<['none' | 'auto' | 'required', Read<typeof named>, Read<typeof allowed>]>(
+    "one of none, auto, required, or an object like { type: 'function', function: { name } }",
     oneOf(['none', 'auto', 'required']),
     named,
     allowed,
   ),
 );
 
-/** What a choice comes to. */
+/** The effect of `tool_choice`. */
 export interface ChosenTools {
-  /** Those that the model is told of, and may call. */
+  /** The tools that the model sees and may call. */
   readonly tools: readonly ChatTool[];
-  /** What the answer must be, if it must be calls, or if calls must fit. */
+  /** The format of the answer, if it must be a call or if calls must satisfy their schemas. */
   readonly format: ToolCallsFormat | null;
-  /** Whether the request names the one tool that is called. */
+  /** True if the request names the tool that is called. */
   readonly isNamed: boolean;
 }
 
-/** `strict`: the tools whose calls fit their schemas whoever decides on them. Throws ApiError 400 for tools that the request has not. */
+/** `strict` names the tools whose calls always satisfy their schemas. Throws ApiError 400 for unknown tools. */
 export function chosenTools(
   all: readonly ChatTool[],
   strict: ReadonlySet<string>,
@@ -52,7 +53,7 @@ export function chosenTools(
         : choice.allowed_tools.tools.map((each) => each.function.name);
   const unknown = names?.find((name) => !all.some((tool) => tool.function.name === name));
   const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'tool_choice');
-  if (unknown !== undefined) throw refused(`'tool_choice' names '${unknown}', which is none of 'tools'`);
+  if (unknown !== undefined) throw refused(`'tool_choice' names '${unknown}', expected one of 'tools'`);
   const isForced = choice === 'required' || isNamed || (typeof choice === 'object' && modeOf(choice) === 'required');
   if (isForced && all.length === 0) throw refused("'tool_choice' is only allowed when 'tools' are specified");
   const tools = names === null ? all : all.filter((tool) => names.includes(tool.function.name));

@@ -11,8 +11,9 @@ import { type ServedModel, servedModel } from './served-model.js';
 import { type Segment, subRip, webVtt } from './subtitles.js';
 import type { Transcriber } from './transcriber.js';
 
-/** Seconds of a recording at most: few bytes can say that they are hours, of which each takes 230 MB. */
-const MOST_SECONDS = 4 * 3600;
+/** Limits of a recording. An hour takes 230 MB, and at a low rate a few bytes are hours. */
+const MIN_RATE = 4000;
+const MAX_SECONDS = 4 * 3600;
 
 const seconds = { type: 'number', minimum: 0 } as const;
 
@@ -23,7 +24,7 @@ const segment = shape({
   ...{ temperature: seconds, avg_logprob: number, compression_ratio: seconds, no_speech_prob: seconds },
 });
 
-/** As openai-whisper goes on where an answer is doubtful, and no temperature is asked for. */
+/** The default of openai-whisper: a doubtful answer is generated again at a higher temperature. */
 const FALLBACK: SpeechRecognitionOptions = {
   temperature: [0, 0.2, 0.4, 0.6, 0.8, 1],
   compression_ratio_threshold: 1.35,
@@ -51,7 +52,7 @@ export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoi
     method: 'post',
     path: '/v1/audio/transcriptions',
     operationId: 'createTranscription',
-    summary: 'Writes what is said in a recording.',
+    summary: 'Transcribes a recording.',
     body: transcriptionBody(name),
     isForm: true,
     response: shape(
@@ -80,7 +81,8 @@ async function transcribe(
   const served = servedModel(models, body.model);
   note({ model: served.id });
   const { transcriber } = served;
-  if (!transcriber) throw new ApiError(400, `The model '${served.id}' does not hear`, 'unsupported_model', 'model');
+  if (!transcriber)
+    throw new ApiError(400, `The model '${served.id}' does not transcribe speech`, 'unsupported_model', 'model');
   const recording = recordingOf(new Uint8Array(await body.file.arrayBuffer()));
   const options = optionsOf(body, transcriber);
   const hear: Hear = (timestamps, more = {}) =>
@@ -105,7 +107,7 @@ function optionsOf({ language, temperature = 0, prompt }: Body, transcriber: Tra
   };
 }
 
-/** What was said, in the format that was asked for. */
+/** The transcript in the requested format. */
 async function reply(
   hear: Hear,
   format: (typeof FORMATS)[number],
@@ -128,7 +130,7 @@ type Hear = (
   more?: SpeechRecognitionOptions,
 ) => ReturnType<Transcriber['transcribe']>;
 
-/** OpenAI's events: text as it is sure, and all of it. */
+/** OpenAI's events: pieces of text once they are final, then the whole text. */
 async function* deltas(hear: Hear): AsyncGenerator<object, void, void> {
   const pieces: string[] = [];
   let wake = () => {};
@@ -157,7 +159,7 @@ async function* deltas(hear: Hear): AsyncGenerator<object, void, void> {
   yield { type: 'transcript.text.done', text: (await heard).text.trim() };
 }
 
-/** Words and segments are of one text, for which it is written twice. */
+/** The transcript with times. The recording is transcribed twice if words and segments are wanted. */
 async function verbose(hear: Hear, duration: number, wanted: readonly ('segment' | 'word')[]): Promise<object> {
   const inWords = wanted.includes('word') ? await hear('word') : null;
   const inSegments = wanted.includes('segment') ? await hear(true, { return_quality: true }) : null;
@@ -173,7 +175,7 @@ async function verbose(hear: Hear, duration: number, wanted: readonly ('segment'
   };
 }
 
-/** Segments as openai-whisper tells them. */
+/** Segments in the form of openai-whisper. */
 function judged(chunks: readonly TranscriptChunk[], duration: number): object[] {
   return segmentsOf(chunks, duration).map((each, id) => {
     const { quality, tokens, seek } = chunks[id] as TranscriptChunk;
@@ -187,19 +189,22 @@ function judged(chunks: readonly TranscriptChunk[], duration: number): object[] 
   });
 }
 
-/** What the model does not say of times is the beginning and the end. */
+/** A missing start is the start of the recording, a missing end its end. */
 function segmentsOf(chunks: readonly TranscriptChunk[] = [], duration: number): Segment[] {
   return chunks.map(({ text, timestamp: [start, end] }) => ({ start: start ?? 0, end: end ?? duration, text }));
 }
 
-/** Throws ApiError 400 for what is no WAV file, and what is too long. */
+/** Throws ApiError 400 for a file that is not WAV, too long, or of a low sampling rate. */
 function recordingOf(bytes: Uint8Array): Recording {
   const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'file');
   try {
     const recording = readWav(bytes);
+    const { samplingRate } = recording;
+    if (samplingRate < MIN_RATE)
+      throw refused(`'file' has a sampling rate of ${samplingRate} Hz, expected at least ${MIN_RATE} Hz`);
     const duration = durationOf(recording);
-    if (!(duration <= MOST_SECONDS))
-      throw refused(`'file' is ${duration} seconds long, expected ${MOST_SECONDS} at most`);
+    if (!(duration <= MAX_SECONDS))
+      throw refused(`'file' is ${duration} seconds long, expected at most ${MAX_SECONDS}`);
     if (duration === 0) throw refused("'file' has no samples");
     return recording;
   } catch (error) {

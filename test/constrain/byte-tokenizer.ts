@@ -1,7 +1,7 @@
 import { parseTokenizer } from '../../src/tokenizers/index.js';
 
-/** A byte-level BPE of all bytes and some longer tokens, with an end. */
-export function byteTokenizer() {
+/** A byte-level BPE of all bytes and some longer tokens, with an end token. */
+export function byteTokenizer(normalizer: object | null = null) {
   const isShown = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
   let moved = 256;
   const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isShown(byte) ? byte : moved++));
@@ -25,7 +25,7 @@ export function byteTokenizer() {
     added_tokens: [
       { id: 0, content: '</s>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false },
     ],
-    normalizer: null,
+    normalizer,
     pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
     post_processor: null,
     decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },

@@ -113,7 +113,7 @@ describe('simdformer serve', () => {
     expect((await simdformer(['serve', 'x', '--port', '70000'])).code).toBe(2);
     expect((await simdformer(['serve', 'x', '--weights', 'int3'])).code).toBe(2);
     const twice = await simdformer(['serve', `a=${server.folder}`, `a=${server.folder}`]);
-    expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining("two models are called 'a'") });
+    expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining("two models have the name 'a'") });
   });
 
   const schemathesis = process.env.SCHEMATHESIS ?? 'schemathesis';

@@ -244,8 +244,8 @@ describe('requests', () => {
 
   it('says what options make no sense', async () => {
     const { stories } = server.models;
-    await expect(openai({ models: {} })).rejects.toThrow('one at least');
-    await expect(openai({ models: { stories }, apiKeys: ['a b'] })).rejects.toThrow('without spaces');
+    await expect(openai({ models: {} })).rejects.toThrow('at least one');
+    await expect(openai({ models: { stories }, apiKeys: ['a b'] })).rejects.toThrow('has spaces in it');
     await expect(openai({ models: { stories }, paralel: 2 } as never)).rejects.toThrow('no option paralel');
   });
 });

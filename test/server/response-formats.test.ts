@@ -56,6 +56,22 @@ describe('response formats', () => {
     expect(JSON.parse(answer)).toBeTypeOf('object');
   });
 
+  it("speaks of max_tokens, and of OpenAI's fields, where a format does not fit or is impossible", async () => {
+    const refusal = async (schema: Record<string, unknown>) => {
+      const response_format = { type: 'json_schema' as const, json_schema: { name: 'x', schema } };
+      return client.chat.completions.create({ ...base, max_tokens: 10, response_format }).catch((error) => error);
+    };
+    const long = { type: 'object', properties: { a: { type: 'string', minLength: 20 } }, required: ['a'] };
+    expect(await refusal(long)).toMatchObject({
+      ...{ status: 400, code: 'response_format_too_long', param: 'max_completion_tokens' },
+      message: expect.stringMatching(/after 0 tokens of the answer, 10 are left.*'max_tokens'/),
+    });
+    expect(await refusal({ type: 'object', properties: { a: false }, required: ['a'] })).toMatchObject({
+      ...{ status: 400, param: 'response_format' },
+      message: expect.stringContaining("'response_format': nothing that ends"),
+    });
+  });
+
   it('refuses schemas that it does not know', async () => {
     const schema = { type: 'object', patternProperties: { x: {} } };
     const format = { type: 'json_schema' as const, json_schema: { name: 'x', schema } };

@@ -166,7 +166,7 @@ describe('calls that are asked for', () => {
     });
     await refused({ tool_choice: 'required', max_tokens: 5 }).toMatchObject({
       status: 400,
-      message: expect.stringContaining('maxNewTokens'),
+      message: expect.stringContaining('max_tokens'),
     });
   });
 

@@ -46,6 +46,7 @@ export class BatchedSequence {
   constructor(
     private readonly plan: Plan,
     readonly client: string,
+    readonly prefixScope: string,
     private readonly top: number,
     private readonly listener: Listener,
     /** Holds what was read before, and receives what is in the row at the end. Already acquired. */

@@ -165,9 +165,9 @@ export class ContinuousBatching {
       throw new QueueFullError(message, this.#waitForPlace());
     }
     for (const { cache } of plans) cache?.acquire(this.#model);
-    return plans.map(({ plan, client, top, cache }, i) => {
+    return plans.map(({ plan, client, prefixScope, top, cache }, i) => {
       const tokens = new TokenStream();
-      const sequence = new BatchedSequence(plan, client, top, this.#listener(tokens), cache);
+      const sequence = new BatchedSequence(plan, client, prefixScope, top, this.#listener(tokens), cache);
       this.#queue.push(sequence);
       this.#start();
       const { signal } = requests[i]?.options ?? {};
@@ -281,7 +281,7 @@ export class ContinuousBatching {
   /** Gives free rows to requests that wait. */
   async #admit(): Promise<void> {
     const running = (client: string) => this.#rows.active.filter(([, each]) => each.client === client).length;
-    const isReady = ({ prompt }: BatchedSequence) => !this.#rows.isBeingRead(prompt);
+    const isReady = (sequence: BatchedSequence) => !this.#rows.isBeingRead(sequence);
     while (this.#rows.used < this.parallel) {
       const sequence = this.#queue.shift(running, isReady);
       if (sequence === undefined) return;
@@ -299,7 +299,7 @@ export class ContinuousBatching {
     const { prompt, cache } = sequence;
     await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length);
     if (sequence.ended) return sequence.hasLeft();
-    const { row, from, common } = this.#rows.place(prompt);
+    const { row, from, common } = this.#rows.place(sequence);
     const own = cache === null ? 0 : Math.min(commonLength(cache.tokens, prompt), prompt.length - 1);
     if (cache !== null && own > common) {
       cache.copyTo(this.#passes.state, row, own);

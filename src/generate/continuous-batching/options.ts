@@ -39,6 +39,11 @@ export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[
   cache?: PromptCache | undefined;
   /** Whose request it is: clients take turns. Default: all are one client's. */
   client?: string | undefined;
+  /**
+   * Requests of one scope share the prefixes of their prompts that were read already. A client could otherwise guess the
+   * prompts of another one from `cachedTokens` and from time. Default: all requests have one scope.
+   */
+  prefixScope?: string | undefined;
   /** Which of the random streams of `seed` it draws from: several answers to one prompt differ by this. Default 0. */
   stream?: number | undefined;
   /** How many of the most probable tokens are told with every token, 20 at most. Default 0. */
@@ -58,6 +63,7 @@ const LEFT_OUT = [
 export interface BatchedPlan {
   readonly plan: Plan;
   readonly client: string;
+  readonly prefixScope: string;
   readonly top: number;
   readonly cache: PromptCache | null;
 }
@@ -67,12 +73,13 @@ export function planFor(
   model: Generative,
   prompt: readonly number[],
   context: number,
-  { client = '', stream = 0, topLogProbabilities = 0, cache, signal: _, ...options }: BatchedOptions,
+  { client = '', prefixScope = '', stream = 0, topLogProbabilities = 0, cache, signal: _, ...options }: BatchedOptions,
 ): BatchedPlan {
-  const mine = { client, stream, topLogProbabilities };
+  const mine = { client, prefixScope, stream, topLogProbabilities };
   const most = Math.min(MOST_TOP, model.vocabSize);
   checkOptions('ContinuousBatching.stream', mine, {
     client: 'string',
+    prefixScope: 'string',
     stream: 'whole',
     topLogProbabilities: {
       accepts: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) <= most,
@@ -89,7 +96,7 @@ export function planFor(
   const defaults = withModelDefaults(alone, { ...options, numBeams: 1, numReturnSequences: 1, cropContext: false });
   const plan = resolveOptions(alone, [prompt], { ...defaults, outputAttentions: false });
   const inputs = plan.inputs.map((input) => ({ ...input, index: stream }));
-  return { plan: { ...plan, inputs }, client, top: topLogProbabilities, cache: cache ?? null };
+  return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, cache: cache ?? null };
 }
 
 /** The model as one whose sequences are no longer than that: the last place of a row is nobody's. */

@@ -1,17 +1,20 @@
-/** What a row of the state belongs to while it is in use. */
+/** A sequence, as the rows see it. */
 export interface Occupant {
-  /** Tokens that it begins with. */
+  /** The tokens that it begins with. */
   readonly prompt: readonly number[];
   /** Tokens whose keys and values are in the row once all queued commands have run. */
   readonly read: number;
   /** Leading tokens of the prompt that other sequences may copy. */
   readonly sharable: number;
+  /** Sequences of one scope share prefixes. */
+  readonly prefixScope: string;
 }
 
 interface Row<Sequence> {
   occupant: Sequence | null;
-  /** The prompt of the last occupant: keys and values of its first `kept` tokens lie in the row. */
+  /** The prompt of the last occupant, and its scope. The row has the keys and values of the first `kept` tokens. */
   prompt: readonly number[];
+  prefixScope: string;
   kept: number;
   usedAt: number;
 }
@@ -46,7 +49,7 @@ export class Rows<Sequence extends Occupant> {
 
   /** Adds rows up to `count`. */
   grow(count: number): void {
-    while (this.count < count) this.#rows.push({ occupant: null, prompt: [], kept: 0, usedAt: -1 });
+    while (this.count < count) this.#rows.push({ occupant: null, prompt: [], prefixScope: '', kept: 0, usedAt: -1 });
   }
 
   /** Removes all rows behind the first `count`, and all prefixes. No row may be in use. */
@@ -84,11 +87,11 @@ export class Rows<Sequence extends Occupant> {
    * free ones among these come first: that which has most of the prompt already, or else the one whose prefix was not
    * needed for the longest time. The last token of the prompt is always read, for what follows it.
    */
-  place(prompt: readonly number[]): Place {
+  place(sequence: Occupant): Place {
     const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
     const first = free[0] as number;
     const within = sizeFor(Math.max(this.extent, first + 1));
-    const common = this.#rows.map((row) => commonLength(row, prompt));
+    const common = this.#rows.map((row) => commonLength(row, sequence));
     const near = free.filter((row) => row < within);
     const rank = (row: number) => [-(common[row] as number), this.#of(row).usedAt] as const;
     near.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
@@ -101,7 +104,8 @@ export class Rows<Sequence extends Occupant> {
 
   /** `kept` tokens of its prompt lie there. */
   take(row: number, occupant: Sequence, kept: number): void {
-    Object.assign(this.#of(row), { occupant, prompt: occupant.prompt, usedAt: this.#clock++ });
+    const { prompt, prefixScope } = occupant;
+    Object.assign(this.#of(row), { occupant, prompt, prefixScope, usedAt: this.#clock++ });
     this.keep(row, kept);
   }
 
@@ -116,14 +120,14 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /** Whether a row is about to have more of a prompt than any has by now: who waits for that need not read it again. */
-  isBeingRead(prompt: readonly number[]): boolean {
+  isBeingRead(sequence: Occupant): boolean {
     const soon = this.#rows.map((row) =>
       commonLength(
         { ...row, kept: row.occupant ? Math.min(row.prompt.length, row.occupant.sharable) : row.kept },
-        prompt,
+        sequence,
       ),
     );
-    const now = this.#rows.map((row) => commonLength(row, prompt));
+    const now = this.#rows.map((row) => commonLength(row, sequence));
     return Math.max(...soon) - Math.max(...now) >= WORTH_WAITING;
   }
 
@@ -160,8 +164,12 @@ export function sizeFor(rows: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
 }
 
-/** How much of a prompt lies in a row; never its last token, which must be read for what follows it. */
-function commonLength(row: { readonly prompt: readonly number[]; readonly kept: number }, prompt: readonly number[]) {
+/** The number of a prompt's tokens that a row has. The last token is always read, because the next one follows it. */
+function commonLength(
+  row: Pick<Occupant, 'prompt' | 'prefixScope'> & { readonly kept: number },
+  { prompt, prefixScope }: Occupant,
+): number {
+  if (row.prefixScope !== prefixScope) return 0;
   const most = Math.min(row.kept, prompt.length - 1);
   let length = 0;
   while (length < most && row.prompt[length] === prompt[length]) length++;
