@@ -67,14 +67,36 @@ struct Constant {
   uint32_t value;
 };
 
-// One instruction set: its name, kernels and constants, and how many columns of a weight make a panel. `kernels` has
-// the same names in the same order in every set.
+// A format of packed weights (formats/layout.h), as the manifest describes it. Sizes are bytes.
+struct Format {
+  const char* name;
+  // GGUF's name and number of the type; a null name if no GGUF file has it.
+  const char* ggufName;
+  uint32_t ggufType;
+  // A block of one output feature in a file: inputs, and bytes. `rowHead` precedes the blocks of a feature.
+  uint32_t inputs, blockBytes, rowHead;
+  // In the heap: a block of all features of a tile, and the head that precedes the blocks of a tile.
+  uint32_t recordBytes, tileHead;
+  // Bits of a stored weight.
+  uint32_t bits;
+  // True if weights are integers with scales: value = (integer - offset)·scale. `scales` counts the scales of 32 inputs;
+  // 0 means that all inputs of a feature share one.
+  bool integers;
+  uint32_t offset, scales;
+  // True if packFloats can make it.
+  bool made;
+};
+
+// One instruction set: its name, kernels, constants and formats, and how many columns of a weight make a panel.
+// `kernels` and `formats` have the same names in the same order in every set.
 struct Isa {
   const char* name;
   const Kernel* kernels;
   uint32_t count, panelCols;
   const Constant* constants;
   uint32_t constantCount;
+  const Format* formats;
+  uint32_t formatCount;
 };
 
 }  // namespace simdformer

@@ -25,6 +25,29 @@ void eachOperand(const char* signature, Visit visit) {
 
 bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || kind == "inout"; }
 
+// As JSON.
+std::string describe(const Format& format) {
+  std::string json = std::string("{\"name\":\"") + format.name + "\"";
+  const auto number = [&](const char* name, uint32_t value) {
+    json.append(",\"").append(name).append("\":").append(std::to_string(value));
+  };
+  if (format.ggufName != nullptr) {
+    json += std::string(",\"ggufName\":\"") + format.ggufName + "\"";
+    number("ggufType", format.ggufType);
+  }
+  number("inputs", format.inputs);
+  number("blockBytes", format.blockBytes);
+  number("rowHead", format.rowHead);
+  number("recordBytes", format.recordBytes);
+  number("tileHead", format.tileHead);
+  number("bits", format.bits);
+  if (format.integers) {
+    number("offset", format.offset);
+    number("scales", format.scales);
+  }
+  return json + ",\"made\":" + (format.made ? "true" : "false") + "}";
+}
+
 }  // namespace
 
 Engine::Engine(const Isa& isa, int threads)
@@ -149,7 +172,9 @@ std::string Engine::manifest() const {
   json += "],\"constants\":{\"engine.maxThreads\":" + std::to_string(kMaxThreads);
   for (uint32_t i = 0; i < isa_.constantCount; ++i)
     json += std::string(",\"") + isa_.constants[i].name + "\":" + std::to_string(isa_.constants[i].value);
-  return json + "}}";
+  json += "},\"formats\":[";
+  for (uint32_t i = 0; i < isa_.formatCount; ++i) json += (i == 0 ? "" : ",") + describe(isa_.formats[i]);
+  return json + "]}";
 }
 
 }  // namespace simdformer

@@ -21,10 +21,12 @@ struct SixteenBits {
 
 struct Float16 : SixteenBits<Float16> {
   static constexpr const char* kName = "float16";
+  static constexpr GgufType kGguf{"F16", 1};
   SIMD_INLINE static Vf values(const uint8_t* from) { return halves(from); }
 };
 
 struct BFloat16 : SixteenBits<BFloat16> {
   static constexpr const char* kName = "bfloat16";
+  static constexpr GgufType kGguf{"BF16", 30};
   SIMD_INLINE static Vf values(const uint8_t* from) { return asFloat(shortsToInts(from) << 16); }
 };

@@ -1,4 +1,4 @@
-// The formats of packed weights: a header each, and a line in this list.
+// The formats of packed weights. A format needs its header and its place in this list.
 #pragma once
 #include "formats/half.h"
 #include "formats/integers.h"
@@ -15,26 +15,27 @@
 #include "formats/q5_k.h"
 #include "formats/q6_k.h"
 #include "formats/q8_0.h"
+//
+#include "formats/quantize.h"
 
-// clang-format off
-#define EACH_FORMAT(FORMAT) \
-  FORMAT(Float16, 0) FORMAT(BFloat16, 1) FORMAT(Int8, 2) FORMAT(Q8_0, 3) FORMAT(Q4_0, 4) FORMAT(Q4_1, 5) \
-  FORMAT(Q5_0, 6) FORMAT(Q5_1, 7) FORMAT(Q4_K, 8) FORMAT(Q5_K, 9) FORMAT(Q6_K, 10)
-// clang-format on
+#define EACH_FORMAT(FORMAT)                                                                                          \
+  FORMAT(Float16) FORMAT(BFloat16) FORMAT(Int8) FORMAT(Q8_0) FORMAT(Q4_0) FORMAT(Q4_1) FORMAT(Q5_0) FORMAT(Q5_1) \
+  FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K)
 
+// Numbers of formats in commands: positions in the list.
 enum PackedFormat : uint32_t {
-#define FORMAT(Type, number) k##Type = number,
+#define FORMAT(Type) k##Type,
   EACH_FORMAT(FORMAT)
 #undef FORMAT
-      kFormats
+      kFormatCount
 };
 
-// Calls body(Format()) of the format of this number, so that loops are compiled once for each and branch once.
+// Calls body(Format()) for the format of this number, so that loops are compiled once per format and branch once.
 template <class Body>
 SIMD_INLINE auto withFormat(uint32_t format, const Body& body) {
   switch (format) {
-#define FORMAT(Type, number) \
-  case number:               \
+#define FORMAT(Type) \
+  case k##Type:      \
     return body(Type());
     EACH_FORMAT(FORMAT)
 #undef FORMAT
@@ -43,17 +44,30 @@ SIMD_INLINE auto withFormat(uint32_t format, const Body& body) {
   }
 }
 
-CONSTANT("format.float16", kFloat16)
-CONSTANT("format.bfloat16", kBFloat16)
-CONSTANT("format.int8", kInt8)
-CONSTANT("format.q8_0", kQ8_0)
-CONSTANT("format.q4_0", kQ4_0)
-CONSTANT("format.q4_1", kQ4_1)
-CONSTANT("format.q5_0", kQ5_0)
-CONSTANT("format.q5_1", kQ5_1)
-CONSTANT("format.q4_k", kQ4_K)
-CONSTANT("format.q5_k", kQ5_K)
-CONSTANT("format.q6_k", kQ6_K)
+// The manifest's description of a format.
+template <class Type>
+constexpr Format describeFormat() {
+  constexpr IntegerKind kKind = kindOf<Type>();
+  return {.name = Type::kName,
+          .ggufName = Type::kGguf.name,
+          .ggufType = Type::kGguf.number,
+          .inputs = kRecordInputs<Type>,
+          .blockBytes = Type::kBlockBytes,
+          .rowHead = kRowHead<Type>,
+          .recordBytes = kRecordBytes<Type>,
+          .tileHead = Type::kTileHead,
+          .bits = kKind.bits > 0 ? static_cast<uint32_t>(kKind.bits) : 16,
+          .integers = kKind.bits > 0,
+          .offset = static_cast<uint32_t>(kKind.offset),
+          .scales = static_cast<uint32_t>(kKind.parts),
+          .made = Quantizer<Type>::kExists};
+}
+
+inline constexpr std::array<Format, kFormatCount> kFormats{
+#define FORMAT(Type) describeFormat<Type>(),
+    EACH_FORMAT(FORMAT)
+#undef FORMAT
+};
 
 // The longest row of inputs.
 inline constexpr uint32_t kMostInputs = 1 << 19;
@@ -61,7 +75,7 @@ CONSTANT("format.mostInputs", kMostInputs)
 
 // Null, or why `span` is no weight of this size.
 inline const char* checkPacked(Span span, uint32_t format, uint64_t rows, uint64_t cols) {
-  REQUIRE(format < kFormats, "unknown format");
+  REQUIRE(format < kFormatCount, "unknown format");
   REQUIRE(cols <= kMostInputs, "cols is larger than format.mostInputs");
   const uint64_t words = withFormat(format, [&](auto f) { return packedWords<decltype(f)>(rows, cols); });
   REQUIRE(span.covers(words), "the packed weight is smaller than its rows and cols say");

@@ -3,6 +3,7 @@
 
 struct Int8 {
   static constexpr const char* kName = "int8";
+  static constexpr GgufType kGguf{};
   static constexpr size_t kBlockBytes = kGroup;  // the bytes q alone
   static constexpr size_t kTileHead = kTile * 4, kHead = 0, kGroups = 1, kGroupBytes = kTile * kGroup;
   static constexpr int kOffset = 128, kBits = 8;

@@ -22,6 +22,13 @@
 #pragma once
 
 inline constexpr size_t kTile = 16, kGroup = 32, kQuads = kGroup / 4;
+CONSTANT("format.tile", kTile)
+
+// A type of GGUF files; the name is null if none has the format.
+struct GgufType {
+  const char* name = nullptr;
+  uint32_t number = 0;
+};
 
 // Where a group of a tile lies.
 struct GroupAt {

@@ -3,6 +3,7 @@
 
 struct Q4_0 {
   static constexpr const char* kName = "q4_0";
+  static constexpr GgufType kGguf{"Q4_0", 2};
   static constexpr size_t kBlockBytes = 18;
   static constexpr size_t kTileHead = 0, kHead = 0, kGroups = 1, kGroupBytes = kNibbleBytes + kScaleBytes;
   static constexpr int kOffset = 8, kBits = 4;

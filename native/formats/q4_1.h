@@ -3,6 +3,7 @@
 
 struct Q4_1 {
   static constexpr const char* kName = "q4_1";
+  static constexpr GgufType kGguf{"Q4_1", 3};
   static constexpr size_t kBlockBytes = 20;
   static constexpr size_t kTileHead = 0, kHead = 0, kGroups = 1, kGroupBytes = kNibbleBytes + 2 * kScaleBytes;
   static constexpr int kOffset = 0, kBits = 4;

@@ -70,6 +70,7 @@ struct ScaledTwice {
 
 struct Q4_K : ScaledTwice<kNibbleBytes> {
   static constexpr const char* kName = "q4_k";
+  static constexpr GgufType kGguf{"Q4_K", 12};
   static constexpr size_t kBlockBytes = 144;
   static constexpr int kBits = 4;
 

@@ -3,6 +3,7 @@
 
 struct Q5_0 {
   static constexpr const char* kName = "q5_0";
+  static constexpr GgufType kGguf{"Q5_0", 6};
   static constexpr size_t kBlockBytes = 22;
   static constexpr size_t kTileHead = 0, kHead = 0, kGroups = 1, kBitsAt = kNibbleBytes, kScalesAt = kBitsAt + 64;
   static constexpr size_t kGroupBytes = kScalesAt + kScaleBytes;

@@ -3,6 +3,7 @@
 
 struct Q5_1 {
   static constexpr const char* kName = "q5_1";
+  static constexpr GgufType kGguf{"Q5_1", 7};
   static constexpr size_t kBlockBytes = 24;
   static constexpr size_t kTileHead = 0, kHead = 0, kGroups = 1, kBitsAt = kNibbleBytes, kScalesAt = kBitsAt + 64;
   static constexpr size_t kGroupBytes = kScalesAt + 2 * kScaleBytes;

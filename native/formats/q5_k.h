@@ -3,6 +3,7 @@
 
 struct Q5_K : ScaledTwice<kNibbleBytes + 64> {
   static constexpr const char* kName = "q5_k";
+  static constexpr GgufType kGguf{"Q5_K", 13};
   static constexpr size_t kBlockBytes = 176;
   static constexpr int kBits = 5;
 

@@ -3,6 +3,7 @@
 
 struct Q6_K {
   static constexpr const char* kName = "q6_k";
+  static constexpr GgufType kGguf{"Q6_K", 14};
   static constexpr size_t kBlockBytes = 210;
   static constexpr size_t kTileHead = 0, kHead = kScaleBytes, kGroups = 8;
   // Bits 4 and 5: two words of each feature, which have at bits 8i + 2·(k mod 4) those of input 4k + i.

@@ -3,6 +3,7 @@
 
 struct Q8_0 {
   static constexpr const char* kName = "q8_0";
+  static constexpr GgufType kGguf{"Q8_0", 8};
   static constexpr size_t kBlockBytes = 34;
   static constexpr size_t kTileHead = 0, kHead = 0, kGroups = 1, kGroupBytes = kTile * kGroup + kScaleBytes;
   static constexpr int kOffset = 128, kBits = 8;

@@ -111,7 +111,8 @@ constexpr auto list(std::index_sequence<I...>) {
 const Isa& isa() {
   static constexpr auto kernels = list<Kernel>(AllListed());
   static constexpr auto constants = list<Constant>(AllListed());
-  static constexpr Isa self{ISA_NAME, kernels.data(), kernels.size(), kPanelCols, constants.data(), constants.size()};
+  static constexpr Isa self{ISA_NAME,         kernels.data(),   kernels.size(),   kPanelCols,
+                            constants.data(), constants.size(), kFormats.data(), kFormats.size()};
   return self;
 }
 

@@ -1,6 +1,5 @@
 // Packed weights (formats/layout.h) made of a file's blocks or of floats, and as floats again.
 #include "formats/formats.h"
-#include "formats/quantize.h"
 
 // Bytes of a feature's blocks in a file.
 inline uint64_t fileRowBytes(uint32_t format, uint64_t cols) {
@@ -95,14 +94,15 @@ struct UnpackBlocks {
 };
 KERNEL(UnpackBlocks)
 
-// The same from floats x: that of feature o < count and input i is x[o·rowStride + i·colStride]. Of formats that can be
-// made.
+// Features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from floats: feature
+// o < count has x[o·rowStride + i·colStride] as input i. The format must be one that can be made. If `refine` is not 0,
+// a format that can search for a smaller error does so.
 struct PackFloats {
   static constexpr const char* name = "packFloats";
   static constexpr const char* signature =
-      "in:x out:w u32:format u32:rows u32:cols u32:firstRow u32:count u32:rowStride u32:colStride";
+      "in:x out:w u32:format u32:rows u32:cols u32:firstRow u32:count u32:rowStride u32:colStride u32:refine";
   Span x, w;
-  uint32_t format, rows, cols, firstRow, count, rowStride, colStride;
+  uint32_t format, rows, cols, firstRow, count, rowStride, colStride, refine;
 
   const char* check() const {
     if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
@@ -126,6 +126,13 @@ struct PackFloats {
 
  private:
   template <class Format>
+  void quantizeGroup(const float* values, float scale, uint8_t* block) const {
+    if constexpr (requires { Quantizer<Format>::refine(values, block); })
+      if (refine != 0) return Quantizer<Format>::refine(values, block);
+    Quantizer<Format>::quantize(values, scale, block);
+  }
+
+  template <class Format>
   void packTile(const Context& context, uint64_t row, uint64_t last, uint8_t* to) const {
     const size_t bytes = tileBytes<Format>(cols), groups = divideUp(size_t{cols}, kGroup);
     uint8_t* tile = to + (firstRow + row) / kTile * bytes;
@@ -141,7 +148,7 @@ struct PackFloats {
         memcpy(tile + 4 * lane, &scale, 4);
       }
       for (size_t g = 0; g < groups; ++g) {
-        Quantizer<Format>::quantize(values + g * kGroup, scale, block);
+        quantizeGroup<Format>(values + g * kGroup, scale, block);
         Format::pack(block, lane, tile + Format::kTileHead + g * kRecordBytes<Format>);
       }
     }

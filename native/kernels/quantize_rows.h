@@ -10,7 +10,7 @@ struct QuantizeRows {
 
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
-    REQUIRE(format < kFormats && kindOfFormat(format).bits > 0, "this format has no integers");
+    REQUIRE(format < kFormatCount && kindOfFormat(format).bits > 0, "this format has no integers");
     REQUIRE(x.covers(rows, depth, xStride), "x is smaller than rows, depth and xStride say");
     REQUIRE(q.covers(rows * Int8Layout(kindOfFormat(format), depth).rowWords()), "q is too small");
     return nullptr;

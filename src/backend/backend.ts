@@ -3,7 +3,31 @@
  */
 export type OperandKind = 'in' | 'in?' | 'out' | 'out?' | 'inout' | 'inout?' | 'i32' | 'u32' | 'f32' | 'tail';
 
-/** What a loaded engine can do; opcodes are positions in `ops`. */
+/** A format of packed weights, as its header in native/formats defines it. Sizes are bytes. */
+export interface FormatInfo {
+  readonly name: string;
+  /** GGUF's name and number of the type; undefined if no GGUF file has it. */
+  readonly ggufName?: string;
+  readonly ggufType?: number;
+  /** Inputs and bytes of a block of one output feature, as files have it. */
+  readonly inputs: number;
+  readonly blockBytes: number;
+  /** Precedes the blocks of a feature. */
+  readonly rowHead: number;
+  /** In the heap: a block of all features of a tile, and the head that precedes the blocks of a tile. */
+  readonly recordBytes: number;
+  readonly tileHead: number;
+  /** Of a stored weight. */
+  readonly bits: number;
+  /** Of integers with scales: value = (integer - offset) · scale. Undefined for floats. */
+  readonly offset?: number;
+  /** Scales of 32 inputs; 0 if all inputs of a feature share one. Undefined for floats. */
+  readonly scales?: number;
+  /** True if the engine can make it from floats. */
+  readonly made: boolean;
+}
+
+/** What a loaded engine can do; opcodes are positions in `ops`, numbers of formats positions in `formats`. */
 export interface Manifest {
   readonly version: string;
   readonly isa: string;
@@ -18,6 +42,7 @@ export interface Manifest {
   }[];
   /** Numbers that kernels and ops have to agree on, by name: see `Device.constant`. */
   readonly constants: Readonly<Record<string, number>>;
+  readonly formats: readonly FormatInfo[];
 }
 
 /** Why a command list did not run to its end. */

@@ -20,14 +20,14 @@ import { type Operand, Scalar } from './operand.js';
 import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
 import { Queue } from './queue.js';
 import { hold, letGo, type Recording } from './recording.js';
-import type { DeviceInfo } from './runtime.js';
+import type { DeviceInfo, Format } from './runtime.js';
 import { type DType, lastOf, type Shape, sameShape, sizeOf } from './shape.js';
 import { Storage } from './storage.js';
 import { type Device, Tensor } from './tensor.js';
 import { flatten, type TensorData } from './tensor-data.js';
 import { tensorsIn } from './tensors-in.js';
 
-export type { DeviceInfo } from './runtime.js';
+export type { DeviceInfo, Format } from './runtime.js';
 export type { Device } from './tensor.js';
 
 /** A device on an engine. What its methods promise is written at Device. */
@@ -36,6 +36,7 @@ export class EngineDevice implements Device {
   readonly queue: Queue;
   readonly autograd = { backward, slotOf };
   readonly #heap: Heap;
+  readonly formats: ReadonlyMap<string, Format>;
   readonly #constants: ReadonlyMap<string, number>;
   /** Tensors of each open scope, the innermost last. */
   readonly #scopes: Tensor[][] = [];
@@ -53,7 +54,9 @@ export class EngineDevice implements Device {
     this.info = { backend: backend.kind, isa, threads, isas, version, ...(reason === undefined ? {} : { reason }) };
     this.queue = new Queue(backend);
     this.#heap = new Heap((words) => backend.grow(words * 4));
-    this.#constants = new Map(Object.entries(backend.manifest.constants ?? {})); // none of an engine that is older
+    const { constants = {}, formats = [] } = backend.manifest; // an older engine may lack them
+    this.#constants = new Map(Object.entries(constants));
+    this.formats = new Map(formats.map((format, code) => [format.name, { ...format, code }]));
   }
 
   tensor(

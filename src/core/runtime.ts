@@ -1,3 +1,4 @@
+import type { FormatInfo } from '../backend/backend.js';
 import type { Pool } from './heap.js';
 import type { Operand, Scalar } from './operand.js';
 import type { Program, RecordedGradient } from './program.js';
@@ -17,6 +18,11 @@ export interface DeviceInfo {
   readonly version: string;
   /** Why it is not the native addon, where the backend was left to choose. */
   readonly reason?: string;
+}
+
+/** A format of packed weights, with its number in commands. */
+export interface Format extends FormatInfo {
+  readonly code: number;
 }
 
 /** What a device does that is not about single tensors: scopes, gradients on and off, programs, runs, memory. */
@@ -85,6 +91,9 @@ export interface Runtime extends Disposable {
    * beside them. Throws DeviceError if the engine has none of that name.
    */
   constant(name: string): number;
+
+  /** For authors of ops: the formats of packed weights by name, with their numbers in commands. */
+  readonly formats: ReadonlyMap<string, Format>;
 
   /** @internal */
   upload(storage: Storage, offset: number, values: Float32Array | Int32Array, packed?: boolean): void;

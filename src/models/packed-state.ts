@@ -23,6 +23,8 @@ export interface PackedPiece {
   /** Whether the checkpoint has it as [in, out]. */
   readonly inOut: boolean;
   readonly format: PackedFormat;
+  /** Bytes of a row of blocks. */
+  readonly rowBytes: number;
   /** Blocks as a file has them, in the order of the checkpoint's output features. */
   blocks(): Promise<Uint8Array>;
   /** The values in the checkpoint's layout. */
@@ -63,7 +65,8 @@ function pieceOf(name: string, rows: readonly PackedRows[], order: Int32Array | 
     return moved;
   };
   return {
-    ...{ name, format, cols, inOut, rows: count, shape: inOut ? [cols, count] : [count, cols] },
+    ...{ name, format: format.name, cols, inOut, rows: count, shape: inOut ? [cols, count] : [count, cols] },
+    rowBytes: blockRowBytes(format, cols, true),
     blocks: async () => inOrder(await readRows(rows), blockRowBytes(format, cols, true)),
     floats: async () => {
       const values = inOrder(await readFloats(rows), cols);
@@ -75,10 +78,9 @@ function pieceOf(name: string, rows: readonly PackedRows[], order: Int32Array | 
 /** What a file of safetensors has of packed weights, by name; they are read when they are written. */
 export function packedArrays(pieces: readonly PackedPiece[]): [name: string, array: SafetensorsLater][] {
   return pieces.flatMap((piece): [string, SafetensorsLater][] => {
-    const { name, format, rows, cols, shape } = piece;
+    const { name, format, rows, cols, rowBytes, shape } = piece;
     if (format === 'float16') return [[name, lazily('F16', shape, async () => toHalf(await piece.floats()))]];
     if (format === 'bfloat16') return [[name, lazily('BF16', shape, async () => toBrain(await piece.floats()))]];
-    const rowBytes = blockRowBytes(format, cols, true);
     if (format !== 'int8') return [[`${name}.${format}`, lazily('U8', [rows, rowBytes], () => piece.blocks())]];
     // A row is its scale and the values, some of which may be there only to fill a block.
     const part = async (from: number, length: number) => {

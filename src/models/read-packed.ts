@@ -1,7 +1,7 @@
 // Weights that are packed while they are read, or packed in the file: no more than one of them is there as floats at a time.
 
 import { giveBack, passingBytes } from '../core/passing-bytes.js';
-import type { Tensor } from '../core/tensor.js';
+import type { Device, Tensor } from '../core/tensor.js';
 import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
 import type { StatePiece } from '../nn/state-names.js';
@@ -13,7 +13,7 @@ import type { WeightEntry } from './weight-entry.js';
 /** What becomes of weights while they are read. */
 export interface Packing {
   /** The format of a weight, by the entries it is read from; 'blocks' keeps those of the file, null leaves it float32. */
-  readonly choose: (entries: readonly WeightEntry[]) => PackedFormat | 'blocks' | null;
+  readonly choose: (entries: readonly WeightEntry[], device: Device) => PackedFormat | 'blocks' | null;
   /** What `quantize` would be given for all; null where each weight keeps what the file has. */
   readonly options: QuantizeOptions | null;
   /** What activations are when they meet integers. */
@@ -26,8 +26,8 @@ export function asStoredWith(activations: ActivationFormat = 'int8'): Packing {
 }
 
 /** Of what a file has: blocks stay blocks, and halves halves. */
-function asStored(entries: readonly WeightEntry[]): PackedFormat | 'blocks' | null {
-  const own = entries.map((entry) => (entry.blocks === undefined ? halfOf(entry) : 'blocks'));
+function asStored(entries: readonly WeightEntry[], device: Device): PackedFormat | 'blocks' | null {
+  const own = entries.map((entry) => (entry.blocks?.(device) === undefined ? halfOf(entry) : 'blocks'));
   const [format, ...others] = new Set(own);
   if (format === undefined || own.includes(null)) return null;
   return others.length === 0 ? format : 'blocks';
@@ -58,7 +58,8 @@ export async function readPacked(
   for (const target of packables(model)) {
     const tensor = target.weight as Tensor;
     const readings = byTensor.get(tensor) ?? [];
-    const format = choose(readings.map(({ entry }) => entry));
+    const entries = readings.map(({ entry }) => entry);
+    const format = choose(entries, tensor.device);
     if (readings.length === 0 || format === null) continue; // without readings it is a head that is drawn anew
     byTensor.delete(tensor);
     tensor.dispose();
@@ -116,8 +117,9 @@ class UnfinishedWeight {
     const { target, format } = this;
     const { piece, entry } = this.readings[section] as PieceReading;
     const { device } = piece.tensor;
-    if (format === 'blocks' && entry.blocks !== undefined) {
-      const { format: own, shape, read, ...options } = entry.blocks;
+    const blocks = format === 'blocks' ? entry.blocks?.(device) : undefined;
+    if (blocks !== undefined) {
+      const { format: own, shape, read, ...options } = blocks;
       this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, buffer, ...options });
     } else if (format === 'blocks') {
       this.#sections[section] = await this.#readHalves(piece, entry, signal);

@@ -1,13 +1,14 @@
+import type { Device } from '../core/tensor.js';
 import type { StoredTensor } from '../nn/read-pieces.js';
 import type { PackedFormat } from '../ops/packed.js';
 
 /** A tensor of a file, whichever the format is. */
 export interface WeightEntry extends StoredTensor {
   readonly size: number;
-  /** All values at once. */
-  data(): Float32Array | Int32Array | Promise<Float32Array>;
-  /** The same values as the file has them, where those are blocks that stay packed in memory. */
-  readonly blocks?: StoredBlocks | undefined;
+  /** All values at once. Throws FormatError for blocks, which only `stream` unpacks. */
+  data(): Float32Array | Int32Array;
+  /** The same values as blocks, if the file has blocks that can stay packed in memory. */
+  blocks?(device: Device): StoredBlocks | undefined;
 }
 
 /** A matrix of a file that is packed there. */
@@ -31,5 +32,7 @@ export interface Weights {
   readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
   /** Tensors whose names the file has lost. */
   readonly unnamed?: readonly WeightEntry[] | undefined;
+  /** Throws FormatError, naming the tensor, if there is one of a type that the engine of `device` does not read. */
+  check?(device: Device): void;
   close(): void;
 }

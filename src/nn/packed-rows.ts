@@ -1,6 +1,7 @@
 // The rows of packed weights as the blocks that a file has of them.
 
-import type { PackedFormat, PackedMatrix } from '../ops/packed.js';
+import type { Format } from '../core/device.js';
+import type { PackedMatrix } from '../ops/packed.js';
 import { blockRowBytes, unpacked, unpackedBlocks } from '../ops/packed.js';
 import type { PackedWeight } from './weight.js';
 
@@ -25,7 +26,7 @@ export function rowsIn({ parts }: PackedWeight, start: number, end: number): Pac
 }
 
 /** Their format, if they have one. */
-export function formatOf(rows: readonly PackedRows[]): PackedFormat | null {
+export function formatOf(rows: readonly PackedRows[]): Format | null {
   const [format, ...others] = new Set(rows.map(({ part }) => part.format));
   return format !== undefined && others.length === 0 ? format : null;
 }

@@ -1,7 +1,7 @@
 // Parameters read from a file straight into the device's memory, a piece at a time: nothing is held twice, and no read
 // or copy blocks the event loop for long. While the engine works on a part the next one is read.
 
-import { lastOf, type Tensor } from '../core/tensor.js';
+import { type Device, lastOf, type Tensor } from '../core/tensor.js';
 import { transposeInto, widenInto } from '../ops/move.js';
 import type { StatePiece } from './state-names.js';
 import { spread } from './stored-layout.js';
@@ -18,9 +18,10 @@ export interface StoredTensor {
   /** Where it lies in a file that is read from front to back; undefined where any order will do. */
   readonly place?: number | undefined;
   /**
-   * Its values in order, a multiple of so many at a time; a part may lie in `buffer` until the next one is asked for.
+   * Its values in order, a multiple of so many at a time. A part may lie in `buffer` until the next one is asked for. The
+   * engine of `device` unpacks blocks.
    */
-  stream(buffer: Uint8Array, multiple: number): AsyncIterable<Float32Array | Int32Array>;
+  stream(buffer: Uint8Array, multiple: number, device: Device): AsyncIterable<Float32Array | Int32Array>;
   /** The same of F16 and BF16 as they are stored, in `buffer`. */
   streamHalves?(buffer: Uint8Array, multiple: number): AsyncIterable<Uint16Array>;
 }
@@ -81,11 +82,12 @@ async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): Async
     const { piece, entry } = reading;
     const multiple = piece.transposed ? lastOf(entry.shape) : 1;
     if (!isInPlace(piece)) {
-      yield { ...reading, values: await collected(entry, buffer), start: 0 };
+      yield { ...reading, values: await collected(entry, buffer, piece.tensor.device), start: 0 };
       continue;
     }
     const isHalves = entry.dtype === 'F16' || entry.dtype === 'BF16';
-    const stream = (isHalves && entry.streamHalves?.(buffer, multiple)) || entry.stream(buffer, multiple);
+    const halves = isHalves ? entry.streamHalves?.(buffer, multiple) : undefined;
+    const stream = halves ?? entry.stream(buffer, multiple, piece.tensor.device);
     let start = 0;
     for await (const values of stream) {
       yield { ...reading, values, start };
@@ -101,10 +103,10 @@ function isInPlace({ tensor, transposed, start, end, order }: StatePiece): boole
   return order === null && (transposed || isWhole || tensor.shape.length === 1);
 }
 
-async function collected(entry: StoredTensor, buffer: Uint8Array): Promise<Float32Array> {
+async function collected(entry: StoredTensor, buffer: Uint8Array, device: Device): Promise<Float32Array> {
   const all = new Float32Array(entry.shape.reduce((size, n) => size * n, 1));
   let at = 0;
-  for await (const values of entry.stream(buffer, 1)) {
+  for await (const values of entry.stream(buffer, 1, device)) {
     all.set(values, at);
     at += values.length;
   }

@@ -9,13 +9,15 @@ import { concat } from '../ops/move.js';
 import {
   blockRowBytes,
   emptyPacked,
+  formatOf,
   type PackedFormat,
   type PackedMatrix,
   packBlocks,
   packFloats,
-  TILE,
+  tileOf,
   tileWords,
   unpacked,
+  wordsOf,
 } from '../ops/packed.js';
 import { quantizedEmbedding } from '../ops/quantized-embedding.js';
 import { type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.js';
@@ -133,16 +135,22 @@ export class PackedWeight {
   }
 
   /**
-   * Packs x, float32 [out, in], or [in, out] if `transposed`, as float16, bfloat16, int8, q8_0, q4_0 or q4_1. Throws
-   * ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
+   * Packs x, float32 [out, in], or [in, out] if `transposed`, as one of the formats that `device.formats` says can be made.
+   * Throws ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
    */
   static fromTensor(x: Tensor, format: PackedFormat, transposed = false): PackedWeight {
-    checkOneOf('packed weights', 'format', format, MADE_HERE);
+    const made = [...x.device.formats.values()].filter((each) => each.made);
+    checkOneOf(
+      'packed weights',
+      'format',
+      format,
+      made.map(({ name }) => name),
+    );
     if (x.shape.length !== 2)
       throw new ShapeError(`packed weights: x is ${describeShape(x.shape)}, expected [out, in]`);
     const [rows, cols] = (transposed ? [...x.shape].reverse() : x.shape) as [number, number];
     const weight = emptyPacked(x.device, format, rows, cols);
-    packFloats(x, weight, transposed);
+    packFloats(x, weight, transposed, true);
     return new PackedWeight([weight]);
   }
 
@@ -161,7 +169,7 @@ export class PackedWeight {
 
   /** How its elements are packed; of a joined weight the formats of its parts. */
   get format(): string {
-    return [...new Set(this.parts.map(({ format }) => format))].join('+');
+    return [...new Set(this.parts.map(({ format }) => format.name))].join('+');
   }
 
   /** Bytes in the heap. */
@@ -223,27 +231,17 @@ export interface ReadBlocksOptions {
   readonly buffer?: Uint8Array | undefined;
 }
 
-const MADE_HERE = ['float16', 'bfloat16', 'int8', 'q8_0', 'q4_0', 'q4_1'] as const;
-
 /** Memory for a weight, bytes of a feature's blocks, and how many features are packed at a time. */
 function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, padded = false) {
   if (shape.length !== 2)
     throw new ShapeError(`packed weights: the shape is ${describeShape(shape)}, expected [out, in]`);
   const [rows, cols] = shape as [number, number];
-  const rowBytes = blockRowBytes(format, cols, padded);
-  let least = TILE;
-  while (least % unit !== 0) least += TILE;
+  const rowBytes = blockRowBytes(formatOf(device, format), cols, padded);
+  const tile = tileOf(device);
+  let least = tile;
+  while (least % unit !== 0) least += tile;
   const step = Math.max(least, Math.floor(STAGE / rowBytes / least) * least);
   return { weight: emptyPacked(device, format, rows, cols), rowBytes, step };
-}
-
-/** Bytes as words, copied where they do not lie so; zeros fill the last one. */
-function wordsOf(bytes: Uint8Array): Int32Array {
-  if (bytes.byteOffset % 4 === 0 && bytes.length % 4 === 0)
-    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  const copy = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
-  copy.set(bytes);
-  return new Int32Array(copy.buffer);
 }
 
 /** Neighbours of one format become one part, so that a product reads them as one: their words follow one another. */
@@ -251,7 +249,7 @@ function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
   const runs: [PackedMatrix, ...PackedMatrix[]][] = [];
   for (const part of parts) {
     const run = runs.at(-1);
-    const fits = run?.[0].format === part.format && run.every(({ rows }) => rows % TILE === 0);
+    const fits = run?.[0].format === part.format && run.every(({ rows, words }) => rows % tileOf(words.device) === 0);
     if (run && fits) run.push(part);
     else runs.push([part]);
   }
@@ -276,9 +274,10 @@ function slice(parts: readonly PackedMatrix[], start: number, end: number) {
     const [from, to] = [Math.max(0, start - first), Math.min(rows, end - first)];
     first += rows;
     if (from >= to) continue;
-    const tile = from - (from % TILE);
+    const { device } = words;
+    const tile = from - (from % tileOf(device));
     before += from - tile;
-    const view = words.columns(tileWords(format, tile, cols), tileWords(format, to, cols));
+    const view = words.columns(tileWords(device, format, tile, cols), tileWords(device, format, to, cols));
     found.push({ format, rows: to - tile, cols, words: view });
   }
   return { parts: found, before };

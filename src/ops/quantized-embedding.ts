@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { checkPositions, type EmbeddingOptions, embeddingOptions, scatterGrad } from './embedding.js';
 import { checkHostIds } from './host-ids.js';
-import { formatCode, type PackedMatrix } from './packed.js';
+import type { PackedMatrix } from './packed.js';
 
 /**
  * As `embedding`, of a packed table [rows, features], which gets no gradient; `positions` may get one. Throws
@@ -23,7 +23,7 @@ export function quantizedEmbedding(table: PackedMatrix, given: Tensor, options: 
     const y = device.empty([...ids.shape, table.cols]);
     const sizes = { count: ids.size, cols: table.cols, tableRows: table.rows, scale };
     const rest = {
-      format: formatCode(device, table.format),
+      format: table.format.code,
       positionRows: positions?.shape[0] ?? 0,
       positionStride: positions?.rowStride ?? 0,
     };

@@ -1,11 +1,12 @@
 import { differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
+import type { Format } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { activationKind, checkActivation } from './activation.js';
 import { checkDropping, dropout } from './dropout.js';
 import { type LinearOptions, linearOptions, throughActivation } from './linear.js';
-import { formatCode, isInteger, type PackedFormat, type PackedMatrix, scalesPerGroup, unpacked } from './packed.js';
+import { type PackedMatrix, unpacked } from './packed.js';
 import { product } from './product.js';
 import { broadcastGrad } from './reduce.js';
 
@@ -52,10 +53,10 @@ export function quantizedLinear(
     const rounded = activations === 'int8' ? new RoundedRows(x, rows, depth, stride) : null;
     eachPart(parts, (w, first) => {
       const columns = (tensor: Tensor | null | undefined) => tensor?.columns(first, first + w.rows);
-      const integers = Number(rounded !== null && isInteger(w.format));
+      const integers = Number(rounded !== null && w.format.scales !== undefined);
       const q = integers === 1 ? rounded?.of(w.format) : null;
-      const format = formatCode(device, w.format);
-      const sizes = { rows, cols: w.rows, depth, xStride: stride, yStride: cols, format, integers, activation: kind };
+      const strides = { xStride: stride, yStride: cols };
+      const sizes = { rows, cols: w.rows, depth, ...strides, format: w.format.code, integers, activation: kind };
       const operands = { x, q, w: w.words, bias: columns(b), y: columns(y), pre: columns(pre), ...sizes };
       device.emit('quantizedLinear', operands, 2 * rows * w.rows * depth);
     });
@@ -123,19 +124,18 @@ class RoundedRows {
   ) {}
 
   /** Null if they are so few that the product makes them itself. */
-  of(format: PackedFormat): Tensor | null {
+  of({ code, offset, scales }: Format): Tensor | null {
     const { x, rows, depth, stride } = this;
     const { device } = x;
     if (rows === 1 && depth <= device.constant('int8.mostHeld')) return null;
-    const { offset, scales } = scalesPerGroup(format);
     const key = `${offset} ${scales}`;
     let q = this.#made.get(key);
     if (q === undefined) {
       const groups = Math.ceil(depth / 32);
-      const heads = scales === 0 ? Math.ceil(groups / device.constant('int8.rowGroups')) : scales * groups;
+      const heads = scales ? scales * groups : Math.ceil(groups / device.constant('int8.rowGroups'));
       const words = groups * device.constant('int8.groupWords') + heads * device.constant('int8.headWords');
       q = device.empty([rows, words], 'int32');
-      const sizes = { rows, depth, xStride: stride, format: formatCode(device, format) };
+      const sizes = { rows, depth, xStride: stride, format: code };
       device.emit('quantizeRows', { x, q, ...sizes }, rows * depth);
       this.#made.set(key, q);
     }

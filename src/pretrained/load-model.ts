@@ -177,8 +177,10 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   checkOneOf('loadModel', 'head', head, headKinds);
   const weights = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
   try {
+    weights.check?.(device);
     const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null; // their configs are made of what they have
-    const untied = mayDiffer && (await hasOwnOutput(weights.tensors, signal)) ? { tie_word_embeddings: false } : {};
+    const untied =
+      mayDiffer && (await hasOwnOutput(weights.tensors, device, signal)) ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...untied });
     const Model = modelOf(family, architectureOf(family, json, head));
     const model = new Model({ init: new Initializer(device, 0, true), config, head });

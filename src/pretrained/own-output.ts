@@ -1,5 +1,6 @@
 // Files decide whether an output projection is the embedding: what configs say of that is not always so (Flan-T5).
 
+import type { Device } from '../core/tensor.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 
 /** Output projections of language models, and what they are tied to: the first of these that is there. */
@@ -14,7 +15,11 @@ const EMBEDDINGS = [
 const PART = 1 << 17;
 
 /** Whether a file has an output projection that differs from the embedding, which transformers does not tie either. */
-export async function hasOwnOutput(tensors: ReadonlyMap<string, WeightEntry>, signal?: AbortSignal): Promise<boolean> {
+export async function hasOwnOutput(
+  tensors: ReadonlyMap<string, WeightEntry>,
+  device: Device,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const names = [...tensors.keys()];
   const output = names.find((name) => OUTPUT.test(name));
   const embedding = EMBEDDINGS.map((pattern) => names.find((name) => pattern.test(name))).find(
@@ -23,8 +28,8 @@ export async function hasOwnOutput(tensors: ReadonlyMap<string, WeightEntry>, si
   if (output === undefined || embedding === undefined) return false;
   const [a, b] = [tensors.get(output) as WeightEntry, tensors.get(embedding) as WeightEntry];
   if (a.size !== b.size) return true;
-  const others = b.stream(new Uint8Array(8 * PART), 1)[Symbol.asyncIterator]();
-  for await (const part of a.stream(new Uint8Array(8 * PART), 1)) {
+  const others = b.stream(new Uint8Array(8 * PART), 1, device)[Symbol.asyncIterator]();
+  for await (const part of a.stream(new Uint8Array(8 * PART), 1, device)) {
     signal?.throwIfAborted();
     const other = (await others.next()).value as typeof part;
     if (part.some((value, i) => value !== other[i])) return true;

@@ -6,6 +6,7 @@ import { readSafetensors } from '../io/safetensors.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import type { StoredElsewhere } from '../models/saved-pretrained.js';
 import { SentenceHead, type SentencePooling, type SentenceStep } from '../models/sentence-head.js';
+import type { WeightEntry } from '../models/weight-entry.js';
 import type { Initializer } from '../nn/init.js';
 import { Linear } from '../nn/linear.js';
 import type { Activation } from '../ops/activation.js';
@@ -86,16 +87,23 @@ async function denseOf(source: ModelSource, path: string, init: Initializer): Pr
   const activation = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
   if (activation === undefined)
     throw new FormatError(`${path}/config.json: activation_function is ${name}, expected Tanh, Identity, ReLU or GELU`);
+  const given = source.projections?.get(path);
+  if (given !== undefined) return { dense: await denseFrom(given, path, init), activation, folder: path };
   const file = await source.open(`${path}/model.safetensors`);
   try {
     const { tensors } = readSafetensors(file);
-    const shape = tensors.get('linear.weight')?.shape ?? [];
-    const [outputs, inputs] = shape as [number, number];
-    if (shape.length !== 2) throw new FormatError(`${path}/model.safetensors: there is no matrix linear.weight`);
-    const dense = new Linear(init, inputs, outputs, tensors.has('linear.bias'));
-    await dense.readState(new Map([...tensors].map(([key, entry]) => [key.replace('linear.', ''), entry])));
-    return { dense, activation, folder: path };
+    const entries = new Map([...tensors].map(([key, entry]) => [key.replace('linear.', ''), entry]));
+    return { dense: await denseFrom(entries, path, init), activation, folder: path };
   } finally {
     file.close();
   }
+}
+
+async function denseFrom(entries: ReadonlyMap<string, WeightEntry>, path: string, init: Initializer): Promise<Linear> {
+  const shape = entries.get('weight')?.shape ?? [];
+  const [outputs, inputs] = shape as [number, number];
+  if (shape.length !== 2) throw new FormatError(`${path}/model.safetensors: there is no matrix linear.weight`);
+  const dense = new Linear(init, inputs, outputs, entries.has('bias'));
+  await dense.readState(entries);
+  return dense;
 }

@@ -4,7 +4,7 @@ import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { OpenFile } from '../io/file.js';
 import type { GgufValue } from '../io/gguf-values.js';
-import type { Weights } from '../models/weight-entry.js';
+import type { WeightEntry, Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
 
 /**
@@ -28,6 +28,8 @@ export interface ModelSource {
   open(name: string): Promise<OpenFile>;
   /** The weights, where they are in none of these files: those of a GGUF file, which is open until they are closed. */
   readonly weights?: Weights | undefined;
+  /** Projections behind the pooling, by folder and parameter, where they are in none of these files. */
+  readonly projections?: ReadonlyMap<string, ReadonlyMap<string, WeightEntry>> | undefined;
   /** What a GGUF file says of its vocabulary. */
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }

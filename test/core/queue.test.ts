@@ -162,6 +162,7 @@ describe('a queue whose engine fails or is busy', () => {
       isas: [],
       threads: 1,
       constants: {},
+      formats: [],
       ops: [{ name: 'upload', operands: [{ name: 'data', kind: 'tail' }] }],
     },
     run: () => null,

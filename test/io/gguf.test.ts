@@ -1,11 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
-import { type GgmlType, ggmlLayouts } from '../../src/io/ggml-types.js';
-import { unpackBlocks } from '../../src/io/ggml-unpack.js';
 import { parseGguf, readGguf } from '../../src/io/gguf.js';
 import { GgufTexts } from '../../src/io/gguf-values.js';
 import { type GgufEntry, ggufBytes } from '../../src/io/gguf-writer.js';
-import { testData } from '../test-data.js';
 
 const metadata = new Map<string, GgufEntry>([
   ['general.architecture', { string: 'llama' }],
@@ -140,28 +137,4 @@ it('refuses to write a name twice, and bytes that a shape does not have', async 
   await expect(ggufBytes(metadata, [{ ...matrix!, shape: [3, 3] }])).rejects.toThrow(
     /gives 24 bytes, its shape needs 36/,
   );
-});
-
-describe('blocks of ggml', async () => {
-  const data = testData('checkpoints/ggml-quant-vectors');
-  interface Vectors {
-    types: Record<string, { bytes_b64: string; dequant_b64_f32: string }>;
-  }
-  const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-  const { types } = await data.json<Vectors>('vectors.json');
-  const read = ['q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_K', 'q5_K', 'q6_K'];
-  for (const [name, { bytes_b64: packed, dequant_b64_f32: expected }] of Object.entries(types)) {
-    const type = name.toUpperCase() as GgmlType;
-    it(read.includes(name) ? `unpacks ${type} to the bit` : `refuses ${type} by its name`, () => {
-      const bytes = bytesOf(packed);
-      const { elements, bytes: width } = ggmlLayouts[type];
-      const values = new Float32Array((bytes.length / width) * elements);
-      if (!read.includes(name))
-        expect(() => unpackBlocks(type, bytes, values)).toThrow(`type ${type}, which is not read`);
-      else {
-        unpackBlocks(type, bytes, values);
-        expect(new Uint8Array(values.buffer)).toEqual(bytesOf(expected));
-      }
-    });
-  }
 });

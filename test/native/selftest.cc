@@ -131,30 +131,32 @@ void productsInPanels(const Isa& isa) {
   expect(memcmp(weight.data(), values.data(), weight.size() * 4) == 0, "the weight is as it was", isa.name);
 }
 
-uint32_t constantOf(const Isa& isa, std::string_view name) {
-  for (uint32_t i = 0; i < isa.constantCount; ++i)
-    if (name == isa.constants[i].name) return isa.constants[i].value;
-  std::fprintf(stderr, "no constant %s\n", std::string(name).c_str());
-  std::abort();
-}
-
 // Products of packed weights with rows as integers, of which all instruction sets are to give the same bits. Every
 // other feature and row is as large as can be in all inputs, so that sums of too few bits would show.
 std::vector<uint32_t> integerProducts(const Isa& isa) {
   constexpr uint32_t kDepth = 608, kCols = 40, kRows = 45, kSize = kRows * kDepth;
   constexpr uint32_t kX = kCols * kDepth, kW = kX + kSize, kQ = kW + kCols * kDepth * 2, kY = kQ + 4 * kSize;
+  constexpr uint32_t kB = kY + kRows * kCols, kBlocks = kCols * kDepth;
   Engine engine(isa, 2);
-  expect(engine.grow(uint64_t{4} * (kY + kRows * kCols)), "an engine has memory", isa.name);
+  expect(engine.grow(uint64_t{4} * (kB + kBlocks)), "an engine has memory", isa.name);
   std::vector<float> values(kW);
   for (size_t i = 0; i < values.size(); ++i)
     values[i] = i / kDepth % 2 == 1 ? 1 : static_cast<float>(i * 2654435761u % 2048) / 1024 - 1;
   engine.write(0, values.data(), values.size() * 4);
+  // Blocks of formats that only files have: any two bytes are a finite float of 16 bits.
+  std::vector<uint8_t> blocks(size_t{4} * kBlocks);
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<uint8_t>(i * 2654435761u >> 24 & 0x7b);
+  engine.write(uint64_t{4} * kB, blocks.data(), blocks.size());
   std::vector<uint32_t> all;
-  for (const char* name : {"format.int8", "format.q8_0", "format.q4_0", "format.q4_1"}) {
-    const uint32_t format = constantOf(isa, name);
+  for (uint32_t format = 0; format < isa.formatCount; ++format) {
+    if (!isa.formats[format].integers) continue;
+    std::vector<uint32_t> pack;
+    if (isa.formats[format].made)
+      encode(pack, isa, "packFloats", {0, kX, kW, kQ - kW, format, kCols, kDepth, 0, kCols, kDepth, 1, 1});
+    else
+      encode(pack, isa, "packBlocks", {kB, kBlocks, kW, kQ - kW, format, kCols, kDepth, 0, kCols});
     for (const uint32_t rows : {1u, 2u, 4u, 7u, 14u, kRows}) {
-      std::vector<uint32_t> list, y(size_t{rows} * kCols);
-      encode(list, isa, "packFloats", {0, kX, kW, kQ - kW, format, kCols, kDepth, 0, kCols, kDepth, 1});
+      std::vector<uint32_t> list = pack, y(size_t{rows} * kCols);
       encode(list, isa, "quantizeRows", {kX, kSize, kQ, kY - kQ, rows, kDepth, kDepth, format});
       encode(list, isa, "quantizedLinear", {kX, kSize, kQ,   kY - kQ, kW,     kQ - kW, 0,     0,      kY, kRows * kCols,
                                             0,  0,     rows, kCols,   kDepth, kDepth,  kCols, format, 1,  0});

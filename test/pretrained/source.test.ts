@@ -12,6 +12,7 @@ import { loadModel } from '../../src/pretrained/load-later.js';
 import { openSource } from '../../src/pretrained/open-source.js';
 import type { ModelSource } from '../../src/pretrained/source.js';
 import { openWeights, parseWeightIndex } from '../../src/pretrained/weights.js';
+import { deviceFor, isas } from '../describe-op.js';
 
 const config = Buffer.from('{"model_type": "bert", "architectures": ["BertModel"]}');
 const pooling = Buffer.from('{"word_embedding_dimension": 384}');
@@ -150,7 +151,7 @@ describe('a Blob', () => {
     const weights = await openWeights(await openSource({ 'model.safetensors': content }));
     const entry = weights.tensors.get('big')!;
     let at = 0;
-    for await (const part of entry.stream(new Uint8Array(80_000), 1)) {
+    for await (const part of entry.stream(new Uint8Array(80_000), 1, await deviceFor(isas[0] as string, 1))) {
       expect(part).toEqual(values.subarray(at, at + part.length));
       at += part.length;
     }

@@ -3,13 +3,13 @@ import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
 import { PretrainedModel } from '../../models/pretrained-model.js';
 import { quantize } from '../../models/quantize.js';
-import { type LoadedModel, loadModel, type SaveGgufOptions, saveGguf } from '../../pretrained/index.js';
+import { fileTypes, type GgufFileType } from '../../pretrained/gguf/file-types.js';
+import { type LoadedModel, loadModel, saveGguf } from '../../pretrained/index.js';
 import { openDevice } from '../common.js';
 
-type GgufType = NonNullable<SaveGgufOptions['type']>;
 type FolderType = 'float16' | 'bfloat16' | 'int8' | 'int4';
 
-const ofFiles: readonly string[] = ['f16', 'q8_0', 'q4_0', 'q4_1'] satisfies GgufType[];
+const ofFiles: readonly string[] = Object.keys(fileTypes);
 const ofFolders: readonly string[] = ['float16', 'bfloat16', 'int8', 'int4'] satisfies FolderType[];
 
 export function quantizeCommand(): Command {
@@ -20,7 +20,7 @@ export function quantizeCommand(): Command {
     .addOption(
       new Option(
         '--type <type>',
-        'what matrices become: f16, q8_0, q4_0 or q4_1 in a file (default: q8_0), others in a folder (default: int8)',
+        `type of matrices: ${ofFiles.join(', ')} in a file (default: q8_0), ${ofFolders.join(', ')} in a folder (default: int8)`,
       ).choices([...ofFiles, ...ofFolders]),
     )
     .action(async (name: string, out: string, options: { type?: string }, command: Command) => {
@@ -38,7 +38,7 @@ export function quantizeCommand(): Command {
       if (!(model instanceof PretrainedModel))
         throw new ArgumentError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
       for (const adapter of model.adapters.values()) adapter.merge();
-      await saveGguf(model, out, { type: type as GgufType });
+      await saveGguf(model, out, { type: type as GgufFileType });
     });
 }
 

@@ -2,7 +2,6 @@
 
 import { FormatError } from '../../core/errors.js';
 import { bytesOf } from '../../io/byte-source.js';
-import { unpackBlocks } from '../../io/ggml-unpack.js';
 import type { Gguf } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
 import type { Family, GgufReadable, GgufSettings } from '../../models/family.js';
@@ -199,9 +198,8 @@ async function divisorsOf({ tensors }: Gguf, source: ByteSource): Promise<Map<st
       throw new FormatError(
         `tensor ${name} has ${count} numbers of type ${tensor.type}, expected half a head's of F32`,
       );
-    const values = new Float32Array(count);
-    unpackBlocks('F32', await bytesOf(source, tensor.position, tensor.byteLength), values);
-    found.set(name, Array.from(values));
+    const bytes = (await bytesOf(source, tensor.position, tensor.byteLength)).slice(); // aligned
+    found.set(name, Array.from(new Float32Array(bytes.buffer)));
   }
   return found;
 }

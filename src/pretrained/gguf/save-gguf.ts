@@ -2,10 +2,13 @@
 
 import { checkOneOf, checkOptions } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import type { Device } from '../../core/tensor.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
-import { packBlocks, type WritableType } from '../../io/ggml-pack.js';
+import type { GgmlType } from '../../io/ggml-types.js';
+import { byteLengthOf } from '../../io/gguf.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../io/gguf-writer.js';
+import { toHalf } from '../../io/half.js';
 import type { GgufFamily } from '../../models/family.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { type PackedPiece, packedPieces } from '../../models/packed-state.js';
@@ -13,27 +16,18 @@ import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { familyOf, ggufTypes } from '../../models/registry.js';
 import { entryOf } from '../../nn/state-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
-import type { PackedFormat } from '../../ops/packed.js';
+import { blocksOfFloats } from '../../ops/packed.js';
+import { fileTypes, type GgufFileType } from './file-types.js';
 import { writtenRope } from './written-rope.js';
 import { copiedEntries, writtenVocabulary } from './written-vocabulary.js';
 
 export interface SaveGgufOptions {
   /**
-   * What matrices become; vectors stay float32, and of 4 bits the embedding has 8. Weights that are packed so already are written as
-   * they are, to the bit, others by way of floats. Default 'f16'.
+   * The type of matrices. Vectors stay float32, and the embedding has 8 bits where other matrices have 4. Weights that are
+   * packed in this type already keep their bits; others are unpacked and packed anew. Default: 'f16'.
    */
-  type?: 'f16' | 'q8_0' | 'q4_0' | 'q4_1' | undefined;
+  type?: GgufFileType | undefined;
 }
-
-/** ggml's numbers for what most tensors of a file are. */
-const fileTypes = { f16: 1, q4_0: 2, q4_1: 3, q8_0: 7 } as const;
-/** The types of packed weights that are written as they are. */
-const typesOfFormats: Readonly<Partial<Record<PackedFormat, WritableType>>> = {
-  float16: 'F16',
-  q8_0: 'Q8_0',
-  q4_0: 'Q4_0',
-  q4_1: 'Q4_1',
-};
 
 /**
  * Writes a model of the families llama, qwen2, qwen3, gemma or gpt2, with its tokenizer, to a GGUF file; see load-later.ts.
@@ -70,7 +64,7 @@ function metadataOf(
   model: PretrainedModel,
   family: string,
   sizes: Readonly<Record<string, GgufEntry>>,
-  type: keyof typeof fileTypes,
+  type: GgufFileType,
 ): Map<string, GgufEntry> {
   const vocabulary =
     model.origin?.vocabulary !== undefined
@@ -113,7 +107,7 @@ interface Written {
   readonly packed?: PackedPiece;
 }
 
-function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: keyof typeof fileTypes): GgufPart[] {
+function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufFileType): GgufPart[] {
   const names = new Map(Object.entries(architecture.names).map(([own, theirs]) => [theirs, own]));
   const tensors = model.statePieces().map((piece): Written => {
     const { shape, data } = entryOf(piece);
@@ -125,8 +119,8 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: keyof
     const isTransposed = shape.length === 2 && (architecture.inOut?.includes(last) ?? false);
     const stored = isTransposed ? [...shape].reverse() : shape;
     const usual = typeOf(name, stored, wanted);
-    const given = packed && typesOfFormats[packed.format];
-    const type = given !== undefined && given.toLowerCase() === wanted ? given : usual;
+    const given = packed && (model.device.formats.get(packed.format)?.ggufName as GgmlType | undefined);
+    const type = given?.toLowerCase() === wanted ? (given as GgmlType) : usual;
     const isTurned = architecture.turned?.includes(last) ?? false;
     const headSize = isTurned ? new ModelConfig(model.config).size('head_dim') : null;
     const plus = architecture.plusOne && name.endsWith('norm.weight') ? 1 : 0;
@@ -137,9 +131,9 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: keyof
       }
       const values = await floats();
       const added = plus === 0 ? values : values.map((value) => value + plus);
-      const columns = shape.length > 1 ? (shape.at(-1) as number) : 1;
-      const turned = isTransposed ? transpose(added, shape) : added;
-      return packBlocks(type, headSize === null ? turned : sideBySide(turned, headSize, columns));
+      const columns = shape.length > 1 ? (stored.at(-1) as number) : 1;
+      const rows = isTransposed ? transpose(added, shape) : added;
+      return bytesOf(model.device, type, headSize === null ? rows : sideBySide(rows, headSize, columns), columns);
     };
     return { name, type, shape: stored, bytes };
   });
@@ -155,12 +149,32 @@ function nameOf(names: ReadonlyMap<string, string>, name: string): { name: strin
   return { name: own.replace('*', number) + suffix, last: own.split('.').at(-1) as string };
 }
 
+/** Values that are packed at a time. */
+const AT_ONCE = 1 << 20;
+
+/** Rows of `columns` values as a file has them: the engine packs them, whole blocks at a time. */
+async function bytesOf(device: Device, type: GgmlType, values: Float32Array, columns: number): Promise<Uint8Array> {
+  if (type === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  if (type === 'F16') return new Uint8Array(toHalf(values).buffer); // of any number of columns
+  const name = [...device.formats.values()].find(({ ggufName }) => ggufName === type)?.name as string;
+  const all = new Uint8Array(byteLengthOf('the tensor', type, [values.length / columns, columns]));
+  const step = columns * Math.max(1, Math.floor(AT_ONCE / columns));
+  let at = 0;
+  for (let start = 0; start < values.length; start += step) {
+    const part = values.subarray(start, start + step);
+    const blocks = await blocksOfFloats(device, name, [part.length / columns, columns], part);
+    all.set(blocks, at);
+    at += blocks.length;
+  }
+  return all;
+}
+
 /** What is added or multiplied number by number stays float32; rows that blocks do not fill are halves. */
-function typeOf(name: string, shape: readonly number[], wanted: keyof typeof fileTypes): WritableType {
+function typeOf(name: string, shape: readonly number[], wanted: GgufFileType): GgmlType {
   if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
   if (wanted === 'f16' || (shape.at(-1) as number) % 32 !== 0) return 'F16';
   const isTable = name === 'token_embd.weight' || name === 'output.weight';
-  return isTable ? 'Q8_0' : (wanted.toUpperCase() as WritableType);
+  return isTable ? 'Q8_0' : (wanted.toUpperCase() as GgmlType);
 }
 
 /** Row j · headSize / 2 + i of each head becomes row 2i + j; rows have `columns` values, or bytes. */

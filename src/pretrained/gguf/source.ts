@@ -1,9 +1,10 @@
 // A GGUF file as a model's folder: the files that transformers would have beside the weights are made of its metadata.
 
 import { FormatError } from '../../core/errors.js';
+import type { Device } from '../../core/tensor.js';
 import type { OpenFile } from '../../io/file.js';
 import { readGguf } from '../../io/gguf.js';
-import { inMemory, serializeSafetensors } from '../../io/safetensors.js';
+import { inMemory } from '../../io/safetensors.js';
 import { familyOfGguf } from '../../models/registry.js';
 import { headOf } from '../architectures.js';
 import type { ModelSource } from '../source.js';
@@ -11,7 +12,7 @@ import { ggufConfig } from './config.js';
 import { endIds } from './end-tokens.js';
 import { GgufMetadata } from './metadata.js';
 import { ggufTokenizerConfig, ggufTokenizerJson, tokenizerKind } from './tokenizer.js';
-import { type GgufWeight, ggufWeights } from './weights.js';
+import { checkReadable, type GgufWeight, ggufWeights } from './weights.js';
 
 /** How vectors of tokens become one, by the numbers of `pooling_type`. */
 const POOLINGS: Readonly<Record<number, string>> = {
@@ -52,19 +53,15 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     );
   }
   const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
+  const projections = pooling === undefined ? new Map<string, GgufWeight>() : denseFiles(tensors);
   if (pooling !== undefined) {
     const width = config.hidden_size ?? config.d_model;
-    const projections = denseFiles(tensors);
     files.set('modules.json', () => sentenceModules([...projections.keys()]));
     files.set('1_Pooling/config.json', () => ({ word_embedding_dimension: width, [pooling]: true }));
     for (const [path, weight] of projections) {
       const [out_features, in_features] = weight.shape;
       const activation_function = 'torch.nn.modules.linear.Identity';
       files.set(`${path}/config.json`, () => ({ in_features, out_features, bias: false, activation_function }));
-      files.set(`${path}/model.safetensors`, async () => {
-        const entry = { dtype: 'F32', shape: weight.shape, data: await weight.data() } as const;
-        return serializeSafetensors(new Map([['linear.weight', entry]]));
-      });
     }
   }
   const contentOf = (path: string): unknown => {
@@ -72,19 +69,24 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     if (make === undefined) throw new FormatError(`${name} has no ${path}`);
     return make();
   };
+  const check = (device: Device) => {
+    for (const { tensor } of [...tensors.values(), ...projections.values()])
+      checkReadable(device, tensor.name, tensor.type);
+  };
   const bytes = async (path: string) => {
     const content = await contentOf(path);
     return content instanceof Uint8Array ? content : new TextEncoder().encode(JSON.stringify(content, null, 1));
   };
   return {
     name,
-    list: async () => [...files.keys()].filter((path) => !path.endsWith('.safetensors')), // those the model has, and writes
+    list: async () => [...files.keys()],
     has: async (path) => files.has(path),
     bytes,
     json: async (path) => contentOf(path) as Readonly<Record<string, unknown>>,
     open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
     vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
-    weights: { tensors, metadata: new Map(), close: () => file.close() },
+    weights: { tensors, metadata: new Map(), check, close: () => file.close() },
+    projections: new Map([...projections].map(([path, weight]) => [path, new Map([['weight', weight]])])),
   };
 }
 

@@ -1,15 +1,16 @@
 // The tensors of a GGUF file as a checkpoint of transformers has them: names, shapes, the order of rows.
 
 import { FormatError } from '../../core/errors.js';
+import type { Device } from '../../core/tensor.js';
 import { bytesOf } from '../../io/byte-source.js';
-import { quote } from '../../io/dtypes.js';
+import { dtypes, quote } from '../../io/dtypes.js';
 import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
-import { checkReadable, unpackBlocks } from '../../io/ggml-unpack.js';
 import type { Gguf, GgufTensor } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
 import type { GgufFamily } from '../../models/family.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
-import type { PackedFormat } from '../../ops/packed.js';
+import { transpose } from '../../nn/stored-layout.js';
+import { floatsOfBlocks } from '../../ops/packed.js';
 import type { GgufMetadata } from './metadata.js';
 
 /** How a tensor lies in the file, where that is not as transformers has it. */
@@ -22,19 +23,25 @@ export interface GgufStorage {
   readonly plus: number;
 }
 
-/** Types whose blocks stay packed in memory. */
-const PACKED: Readonly<Partial<Record<GgmlType, PackedFormat>>> = {
-  F16: 'float16',
-  BF16: 'bfloat16',
-  Q8_0: 'q8_0',
-  Q4_0: 'q4_0',
-  Q4_1: 'q4_1',
-  Q5_0: 'q5_0',
-  Q5_1: 'q5_1',
-  Q4_K: 'q4_k',
-  Q5_K: 'q5_k',
-  Q6_K: 'q6_k',
-};
+/** Types of single numbers, which need no engine. */
+const PLAIN = ['F32', 'F16', 'BF16'] as const;
+type PlainType = (typeof PLAIN)[number];
+
+const isPlain = (type: GgmlType): type is PlainType => (PLAIN as readonly GgmlType[]).includes(type);
+
+/** The engine's format for a type of tensor; undefined if it has none. */
+function formatFor(device: Device, type: GgmlType) {
+  return [...device.formats.values()].find(({ ggufName }) => ggufName === type);
+}
+
+/** Throws FormatError, naming the tensor, for a type that is not read. */
+export function checkReadable(device: Device, name: string, type: GgmlType): void {
+  if (isPlain(type) || formatFor(device, type) !== undefined) return;
+  const known = new Set([...PLAIN, ...[...device.formats.values()].flatMap(({ ggufName = [] }) => ggufName)]);
+  throw new FormatError(
+    `tensor ${quote(name)} is of type ${type}, which is not read: expected one of ${[...known].join(' ')}`,
+  );
+}
 
 /** A tensor of a file, whose values are unpacked as they are read, or read as the blocks that they are. */
 export class GgufWeight implements WeightEntry {
@@ -60,17 +67,16 @@ export class GgufWeight implements WeightEntry {
   }
 
   /** Undefined for vectors, for values that are stored as others, and for halves whose rows no blocks fill. */
-  get blocks(): StoredBlocks | undefined {
+  blocks(device: Device): StoredBlocks | undefined {
     const { shape, type, position } = this.tensor;
     const { headSize, plus } = this.storage;
-    const format = PACKED[type];
+    const format = formatFor(device, type);
     const [rows, columns, ...others] = shape;
     if (format === undefined || rows === undefined || columns === undefined || others.length > 0) return undefined;
-    if (plus !== 0 || columns % 32 !== 0) return undefined;
-    const { elements, bytes } = ggmlLayouts[type];
-    const rowBytes = (columns / elements) * bytes;
+    if (plus !== 0 || columns % format.inputs !== 0) return undefined;
+    const rowBytes = (columns / format.inputs) * format.blockBytes;
     return {
-      format,
+      format: format.name,
       shape: [rows, columns],
       unit: headSize ?? 1,
       read: async (buffer, from) => {
@@ -80,11 +86,11 @@ export class GgufWeight implements WeightEntry {
     };
   }
 
-  async data(): Promise<Float32Array> {
-    return this.#read(0, this.size);
+  data(): never {
+    throw new FormatError(`tensor ${quote(this.tensor.name)} cannot be read without waiting`);
   }
 
-  async *stream(_buffer: Uint8Array, multiple: number): AsyncGenerator<Float32Array> {
+  async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {
     const { headSize, transposed } = this.storage;
     const columns = this.tensor.shape.at(-1) ?? 1;
     const unit = Math.max(
@@ -93,20 +99,20 @@ export class GgufWeight implements WeightEntry {
       headSize === null ? columns : headSize * columns,
     );
     const step = transposed ? this.size : Math.max(unit, unit * Math.floor(AT_ONCE / unit));
-    for (let start = 0; start < this.size; start += step) yield this.#read(start, Math.min(step, this.size - start));
+    for (let start = 0; start < this.size; start += step)
+      yield this.#read(device, start, Math.min(step, this.size - start));
   }
 
   /** Values from `start` on, both of them multiples of a row, or of a head. */
-  async #read(start: number, count: number): Promise<Float32Array> {
+  async #read(device: Device, start: number, count: number): Promise<Float32Array> {
     const { tensor, storage } = this;
     const { elements, bytes: width } = ggmlLayouts[tensor.type];
     const position = tensor.position + (start / elements) * width;
     const bytes = await bytesOf(this.source, position, (count / elements) * width);
-    const values = new Float32Array(count);
-    unpackBlocks(tensor.type, bytes, values);
+    const values = await valuesOf(device, tensor, bytes);
     if (storage.plus !== 0) for (let i = 0; i < count; i++) values[i] = (values[i] as number) - storage.plus;
     const columns = tensor.shape.at(-1) ?? 1;
-    if (storage.transposed) return turned(values, count / columns, columns);
+    if (storage.transposed) return transpose(values, [count / columns, columns]);
     const lineWidth = tensor.shape.length > 1 ? columns : 1;
     if (storage.headSize !== null) inHalves(values, storage.headSize, lineWidth);
     return values;
@@ -116,12 +122,16 @@ export class GgufWeight implements WeightEntry {
 /** Values that are unpacked at a time. */
 const AT_ONCE = 1 << 18;
 
-function turned(values: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++)
-      result[column * rows + row] = values[row * columns + column] as number;
-  return result;
+/** Whole blocks as floats: the engine takes each for a row. */
+async function valuesOf(device: Device, { name, type }: GgufTensor, bytes: Uint8Array): Promise<Float32Array> {
+  if (isPlain(type)) {
+    const { array, decode, bytes: width } = dtypes[type];
+    const copy = bytes.slice(); // aligned, and not the file itself
+    return decode(new array(copy.buffer, 0, copy.length / width)) as Float32Array;
+  }
+  checkReadable(device, name, type);
+  const { elements, bytes: width } = ggmlLayouts[type];
+  return floatsOfBlocks(device, formatFor(device, type)?.name as string, [bytes.length / width, elements], bytes);
 }
 
 async function fill(source: ByteSource, position: number, into: Uint8Array): Promise<void> {
@@ -155,10 +165,7 @@ function renamed(names: GgufFamily['names'], name: string): { name: string; patt
 /** What is no weight of a model but of its positions, which the config says. */
 const OF_POSITIONS = /^rope_(freqs|factors_long|factors_short)\.weight$/;
 
-/**
- * The weights of a file by the names of transformers; what has none there keeps its own. Throws FormatError for types that are not
- * read.
- */
+/** The weights of a file by the names of transformers. A tensor that has no name there keeps its own. */
 export function ggufWeights(
   { tensors }: Gguf,
   metadata: GgufMetadata,
@@ -169,7 +176,6 @@ export function ggufWeights(
   const isGated = tensors.has('enc.blk.0.ffn_gate.weight');
   for (const [given, tensor] of tensors) {
     if (OF_POSITIONS.test(given)) continue;
-    checkReadable(`tensor ${quote(given)}`, tensor.type);
     const found = renamed(architecture.names, given);
     const last = found?.pattern.split('.').at(-1) as string;
     const isTurned = architecture.turned?.includes(last) ?? false;

@@ -1,7 +1,6 @@
-// How queries and keys turn, as GGUF files say it: by settings, or by a tensor of divisors.
+// Rotary positions in GGUF files: settings, or a tensor of divisors.
 
 import { ArgumentError } from '../../core/errors.js';
-import { packBlocks } from '../../io/ggml-pack.js';
 import type { GgufEntry, GgufPart } from '../../io/gguf-writer.js';
 import { rotaryScaling } from '../../models/config-values.js';
 import { ModelConfig } from '../../models/model-config.js';
@@ -53,6 +52,6 @@ function scaled(type: string, factor: number): Record<string, GgufEntry> {
 }
 
 function divisors(values: readonly number[]): GgufPart {
-  const bytes = () => packBlocks('F32', Float32Array.from(values));
+  const bytes = () => new Uint8Array(Float32Array.from(values).buffer);
   return { name: 'rope_freqs.weight', type: 'F32', shape: [values.length], bytes };
 }
