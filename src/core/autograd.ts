@@ -17,25 +17,25 @@ import { type TensorData, valuesFor } from './tensor-data.js';
 export type { GradientTarget } from './tensor.js';
 
 /**
- * What a scope would have disposed of but its results' graphs still need. Each result lets go of it once, when its
- * graph is used or it is disposed of itself; the last one frees it.
+ * Tensors that a scope would have disposed of but that the graphs of its results still need. Each result releases them
+ * once, when its graph is used or when it is disposed of. The last release disposes of the tensors.
  */
-export class Keeping {
+export class RetainedTensors {
   constructor(
     private readonly tensors: readonly Tensor[],
     private holders: number,
   ) {}
 
-  letGo(): void {
+  release(): void {
     if (--this.holders === 0) for (const tensor of this.tensors) tensor.dispose();
   }
 }
 
 /**
- * Registers how to differentiate `output = f(inputs)`, if gradients are on and an input requires one, and returns
- * `output`. `backward` receives `dy`, the gradient of the output, contiguous and in the output's shape, and emits
- * commands; it asks `gradOf(input)` where to put each result. Every tensor it uses stays alive until then. What it reads
- * beside inputs and output, such as ids, is named by `reads`, for backward() to notice if that was written to.
+ * Registers how to differentiate `output = f(inputs)` if gradients are on and an input requires one. Returns `output`.
+ * `backward` receives `dy`, the gradient of the output, contiguous and in the output's shape, and emits commands;
+ * `gradOf(input)` tells it where each result goes. Every tensor that it uses stays alive until then. `reads` names what
+ * it reads beside inputs and output, such as ids, so that backward() notices a later write to it.
  */
 export function differentiable(
   output: Tensor,
@@ -50,7 +50,7 @@ export function differentiable(
   return output;
 }
 
-/** As `differentiable` for several outputs; the gradient of an output that nobody used is null. */
+/** Like `differentiable`, for several outputs. The gradient of an unused output is null. */
 export function differentiableMany(
   outputs: readonly Tensor[],
   inputs: readonly (Tensor | null | undefined)[],
@@ -59,7 +59,7 @@ export function differentiableMany(
 ): void {
   if (!isDifferentiated(inputs)) return;
   const { device } = outputs[0] as Tensor;
-  const spent = inputs.find((input) => input?.root.spent) ?? undefined;
+  const usedInput = inputs.find((input) => input?.root.graphUsed) ?? undefined;
   const read = [...inputs, ...reads, ...outputs].filter((tensor) => tensor !== null && tensor !== undefined);
   const node: Node = {
     sequence: device.nextSequence(),
@@ -69,36 +69,42 @@ export function differentiableMany(
     versions: read.map(({ storage }) => versionOf(storage, device.arena)),
     arena: device.arena,
     backward,
-    spent,
+    usedInput,
     holders: [],
   };
   for (const output of outputs) output.root.node = node;
 }
 
-/** Whether an op of these inputs is to be differentiated, and must keep what its backward needs. */
+/** True if an op of these inputs is differentiated, so that it must keep what its backward pass needs. */
 export function isDifferentiated(inputs: readonly (Tensor | null | undefined)[]): boolean {
   return inputs.some((input) => input?.requiresGrad && input.device.gradientsOn);
 }
 
 /**
- * @internal In a backward: where the gradient of `x` goes, or null if it needs none. Call it once for each command that writes
- * it.
+ * @internal In a backward pass: where the gradient of `x` goes, or null if it needs none. Call it once for each command
+ * that writes it.
  */
 export function gradOf(x: Tensor | null | undefined): GradientTarget | null {
   if (!x?.requiresGrad) return null;
   return slotOf(x.root).targetFor(x);
 }
 
-/** @internal The `accumulate` operand of a backward command: bit i says that the i-th gradient is added to what is there. */
+/**
+ * @internal The `accumulate` operand of a backward command: bit i is set if the i-th gradient is added to existing
+ * values.
+ */
 export function accumulateBits(...targets: (GradientTarget | null)[]): number {
   return targets.reduce((bits, target, i) => bits | ((target?.accumulate ?? 0) << i), 0);
 }
 
-/** @internal In a backward: adds `dy` itself to the gradient of `x`, without a copy where nothing else needs `dy`'s memory. */
+/**
+ * @internal In a backward pass: adds `dy` itself to the gradient of `x`, without a copy if nothing else needs `dy`'s
+ * memory.
+ */
 export function passGrad(x: Tensor | null | undefined, dy: Tensor): void {
   if (!x?.requiresGrad) return;
   const unused = x.root === x && x.gradient === null && x.node !== null;
-  // Two references: the slot of the output, which ends with this backward, and its tensor.
+  // Two references: the slot of the output, which ends with this backward pass, and its tensor.
   if (unused && dy.storage.references === 2 && dy.root === dy && dy.isContiguous) {
     x.gradient = new GradientSlot(x, x.device.keep(dy.reshape(x.shape))); // `x` may be older than the scope
     x.gradient.targetFor(x);
@@ -116,13 +122,14 @@ function copy(x: Tensor, { tensor, accumulate }: GradientTarget): void {
   x.device.emit('copy', { x, y: tensor, rows: tensor.size / cols, cols, ...strides, accumulate });
 }
 
-/** Where the gradient of a root goes. */
+/** Returns the slot for the gradient of a root. */
 export function slotOf(root: Tensor): Gradient {
-  if (root.gradient?.tensor.disposed) dropGradient(root); // by whoever was given it as `grad`
+  if (root.gradient?.tensor.disposed) dropGradient(root); // the caller may have disposed of `grad`
   if (root.gradient === null) {
-    if (root.node === null) root.assertUsable('backward'); // as a view of it may be: nobody would free the gradient
+    // a view of a disposed root may be usable, but nobody would free the gradient
+    if (root.node === null) root.assertUsable('backward');
     const device = root.device;
-    // A leaf's gradient is the caller's to keep, beyond scopes and recordings; the others end with backward().
+    // The caller keeps the gradient of a leaf, beyond scopes and recordings. Other gradients end with backward().
     const make = () => device.empty(root.shape);
     const tensor = root.node === null ? device.unscoped(make) : device.keep(make());
     root.gradient = new GradientSlot(root, tensor);
@@ -132,10 +139,12 @@ export function slotOf(root: Tensor): Gradient {
 }
 
 /**
- * Calls `fn` without keeping what its backward needs, and calls it again when that comes: gradient checkpointing (Chen
- * et al. 2016, arXiv 1604.06174), which trades one more forward pass of this part for the memory of its inner results.
- * `inputs` are all tensors that `fn` uses; it must compute the same both times, and returns one tensor, which may have any
- * shape. Throws ArgumentError if `inputs` is empty or `fn` asynchronous.
+ * Calls `fn` without keeping what its backward pass needs, and calls it again during the backward pass: gradient
+ * checkpointing (Chen et al. 2016, arXiv 1604.06174). One more forward pass of this part saves the memory of its inner
+ * results.
+ *
+ * `inputs` are all tensors that `fn` uses. `fn` must compute the same both times, and returns one tensor of any shape.
+ * Throws ArgumentError if `inputs` is empty or `fn` is asynchronous.
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   checkFunction('recompute', fn);
@@ -143,7 +152,7 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   if (!device.gradientsOn) return fn();
   const y = device.noGrad(() => device.scope(() => checkSynchronous('recompute', fn())));
   checkTensor('recompute', 'what fn returned', y);
-  // fn did nothing, as dropout does where p is 0.
+  // `fn` returned its input, as dropout with p = 0 does.
   if (y.requiresGrad || inputs.some(({ root }) => root === y.root)) return y;
   return differentiable(y, inputs, (dy) => {
     device.scope(() => {
@@ -155,8 +164,8 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
 }
 
 /**
- * See `Tensor.backward`. Nodes older than `since` are left to the caller. `onFinal` is told of every leaf once all
- * commands that write its gradient are queued, so that what is done with it can begin while the rest of the pass runs.
+ * See `Tensor.backward`. Nodes older than `since` are left to the caller. `onFinal` is called with each leaf as soon as
+ * all commands that write its gradient are queued, so that further work on it can overlap with the rest of the pass.
  */
 export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, onFinal?: (leaf: Tensor) => void): void {
   y.assertUsable('backward');
@@ -190,7 +199,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, o
   );
 }
 
-/** How many inputs of nodes lie in each leaf. */
+/** Counts the inputs of nodes that belong to each leaf. */
 function usesOf(nodes: readonly Node[]): Map<Tensor, number> {
   const uses = new Map<Tensor, number>();
   for (const { inputs } of nodes)
@@ -198,7 +207,7 @@ function usesOf(nodes: readonly Node[]): Map<Tensor, number> {
   return uses;
 }
 
-/** The leaves that no node after this one adds to, their gradients whole. */
+/** Leaves that no later node adds to: their gradients are complete. */
 function lastUses({ inputs }: Node, uses: Map<Tensor, number>): Tensor[] {
   const last: Tensor[] = [];
   for (const { root } of inputs) {
@@ -232,11 +241,11 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
   addGrad(y, given);
 }
 
-/** The nodes that led to `last`, newest first. */
+/** Nodes that led to `last`, newest first. */
 function reach(last: Node, since: number): Node[] {
   const found = new Set([last]);
-  for (const { inputs, spent } of found) {
-    const used = spent ?? inputs.find(({ requiresGrad }) => !requiresGrad);
+  for (const { inputs, usedInput } of found) {
+    const used = usedInput ?? inputs.find(({ requiresGrad }) => !requiresGrad);
     if (used !== undefined) {
       throw new AutogradError(
         `backward: the graph behind a tensor ${describeShape(used.root.shape)} was used by an earlier backward(): add the ` +
@@ -251,7 +260,7 @@ function reach(last: Node, since: number): Node[] {
   return [...found].sort((a, b) => b.sequence - a.sequence);
 }
 
-/** Throws if the node would be differentiated at other values than it was computed from. */
+/** Throws if the node would be differentiated at values other than those it was computed from. */
 function assertUnchanged({ read, versions, arena }: Node): void {
   const changed = read.find(({ storage }, i) => versionOf(storage, arena) !== versions[i]);
   if (changed === undefined) return;
@@ -271,7 +280,7 @@ function finished(output: Tensor): Tensor | null {
   slot.complete();
   const dy = slot.viewFor(output);
   if (dy.isContiguous) return dy;
-  const packed = dy.device.empty(dy.shape); // only of columns, which recompute may be given
+  const packed = dy.device.empty(dy.shape); // needed only for columns, which recompute may receive
   copy(dy, { tensor: packed, accumulate: 0 });
   return packed;
 }
@@ -286,7 +295,7 @@ function release(node: Node): void {
   for (const { root } of node.outputs) {
     dropGradient(root);
     root.node = null;
-    root.spent = true;
+    root.graphUsed = true;
   }
-  for (const holder of node.holders.splice(0)) holder.letGo();
+  for (const holder of node.holders.splice(0)) holder.release();
 }

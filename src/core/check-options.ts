@@ -1,4 +1,4 @@
-// What functions check of their options objects: what is misspelt or of another type must not count as left out.
+// Checks of options objects. A misspelt option or a value of the wrong type must not count as omitted.
 
 import {
   describeValue,
@@ -14,15 +14,15 @@ import {
 import { ArgumentError } from './errors.js';
 import { isList, isSignal, isTensorLike } from './kinds.js';
 
-/** What values an option takes, and what messages say of them. */
+/** The values that an option takes, and how messages describe them. */
 export interface OptionRule {
   readonly accepts: (value: unknown) => boolean;
   readonly expected: string;
 }
 
 /**
- * What an option may be: one of RULES by its name, one of a list of values, or a rule of the function's own. `any` leaves
- * the check to the function.
+ * The kind of an option: the name of one of RULES, a list of allowed values, or a custom rule. `any` leaves the check
+ * to the function.
  */
 export type OptionKind = keyof typeof RULES | readonly (string | number | boolean | null)[] | OptionRule;
 
@@ -50,7 +50,7 @@ const RULES = {
   integer: numberThat(Number.isInteger, 'an integer'),
   positive: numberThat(isPositive, 'a positive number'),
   notNegative: numberThat(isNotNegative, 'a number, 0 or more'),
-  /** From 0 to below 1, as probabilities of dropout are. */
+  /** From 0 to below 1, such as dropout probabilities. */
   fraction: numberThat(isFraction, 'a number from 0 to below 1'),
   seed: numberThat(isSeed, SEED),
 } satisfies Record<string, OptionRule>;
@@ -62,14 +62,13 @@ export function orNull(kind: OptionKind): OptionRule {
 }
 
 /**
- * Options of a function, once they are an object with nothing in it but what `kinds` names, each of its kind or
- * undefined:
+ * Checks the options of a function: an object that contains only the names in `kinds`, each of its kind or undefined.
+ * Returns the options.
  *
  *     const { causal = false, scale } = checkOptions('attention', options, { causal: 'boolean', scale: 'positive' });
  *
- * `kinds` names all options of the type, so that a new one does not compile until it says what it may be. Without
- * `kinds`, only that it is an object is checked. Throws ArgumentError, also for callers without types who give null or a
- * value without its name.
+ * `kinds` names all options of the type, so that a new option does not compile without a kind. Without `kinds`, only
+ * the object itself is checked. Throws ArgumentError, also for untyped callers that pass null or a bare value.
  */
 export function checkOptions<Options extends object>(
   op: string,
@@ -83,7 +82,7 @@ export function checkOptions<Options extends object>(
   }
   if (kinds === undefined) return options;
   const known: Readonly<Record<string, OptionKind>> = kinds;
-  // Ops come by here at each call: what is given is looked at, not all that might be.
+  // Ops call this often, so the loop visits the given options instead of all possible ones.
   for (const name in options) {
     const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     if (kind === undefined) {
@@ -107,7 +106,7 @@ export function ruleOf(kind: OptionKind): OptionRule {
 
 const isChoice = (kind: OptionKind): kind is readonly (string | number | boolean | null)[] => Array.isArray(kind);
 
-/** `defaults`, or what the options of these names say instead. Undefined says nothing. */
+/** Returns `defaults`, overridden by the options of the same names. Undefined does not override. */
 export function withDefaults<All extends object>(
   options: { readonly [Name in keyof All]?: All[Name] | undefined },
   defaults: All,
@@ -121,8 +120,8 @@ export function withDefaults<All extends object>(
 }
 
 /**
- * Options, once they are an object with nothing in it but `names`: what is misspelt must not count as left out.
- * `otherNames` says what other libraries' names, by their letters, are called here: `{ nhead: 'heads' }`.
+ * Checks that options are an object that contains only `names`, so that a misspelt option does not count as omitted.
+ * `otherNames` maps names of other libraries, reduced to their letters, to ours: `{ nhead: 'heads' }`.
  */
 export function checkKnown<Options extends object>(
   op: string,
@@ -149,7 +148,7 @@ function unknownOption(
   );
 }
 
-/** What stays of a name in any style: d_model and dModel are both dmodel. */
+/** Reduces a name in any style to its letters: d_model and dModel both become dmodel. */
 function lettersOf(name: string): string {
   return name.replace(/[_-]/g, '').toLowerCase();
 }

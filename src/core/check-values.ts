@@ -1,10 +1,13 @@
-// What functions check of plain values. Every message names the function, what was given and what was expected.
+// Checks of plain values. Every message names the function, the given value and the expected one.
 
 import { ArgumentError } from './errors.js';
 import { isPromise, isSignal, isTensorLike, isTyped } from './kinds.js';
 import type { Shape } from './shape.js';
 
-/** What was given, for a message. Callers without types may give anything, even what has no text form or a long one. */
+/**
+ * Describes a given value for a message. Untyped callers may pass anything, even values without a text form or with a
+ * long one.
+ */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'bigint') return `${value}n`;
@@ -19,7 +22,7 @@ export function describeShape(shape: readonly unknown[]): string {
   return `[${shape.map(describeValue).join(', ')}]`;
 }
 
-/** A number for which `accepts` returns true. Returns it. */
+/** Checks that `accepts` returns true for a number. Returns the number. */
 export function checkNumber(
   op: string,
   name: string,
@@ -38,26 +41,26 @@ export const isWhole = (value: number) => Number.isInteger(value) && value >= 0;
 export const isFraction = (value: number) => value >= 0 && value < 1;
 export const isPositive = (value: number) => value > 0 && Number.isFinite(value);
 export const isNotNegative = (value: number) => value >= 0 && Number.isFinite(value);
-/** An integer that the engine can hold: any other would wrap around there. */
+/** True for an integer that the engine can hold without wrapping around. */
 export const isInt32 = (value: number) => value === (value | 0);
 export const isUint32 = (value: number) => value === value >>> 0;
-/** What messages say that `isUint32` expects. */
+/** Describes values that `isUint32` accepts. */
 export const UINT32 = 'an integer from 0 to 2³² − 1';
 
-/** Not only 32 bits: Date.now() makes a seed, too. */
+/** Seeds may exceed 32 bits, because Date.now() is a common seed. */
 export const isSeed = (value: number) => Number.isSafeInteger(value) && value >= 0;
-/** What messages say that `isSeed` expects. */
+/** Describes values that `isSeed` accepts. */
 export const SEED = 'an integer, 0 or more';
 
 export function checkSeed(op: string, seed: number): void {
   checkNumber(op, 'seed', seed, isSeed, SEED);
 }
 
-/** An object that is no array, and nothing to wait for. */
+/** True for an object that is neither an array nor a promise. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !isPromise(value);
 
-/** A function to call, for callers without types. */
+/** Checks that untyped callers pass a function. */
 export function checkFunction(op: string, fn: unknown): void {
   if (typeof fn !== 'function') throw new ArgumentError(`${op}: fn is ${describeValue(fn)}, expected a function`);
 }
@@ -67,14 +70,14 @@ export function checkSignal(op: string, signal: AbortSignal | undefined): void {
   throw new ArgumentError(`${op}: signal is ${describeValue(signal)}, expected an AbortSignal`);
 }
 
-/** What a function returned that must not be asynchronous. */
+/** Checks that a callback did not return a promise. */
 export function checkSynchronous<T>(op: string, result: T): T {
   if (!isPromise(result)) return result;
-  Promise.resolve(result).catch(() => {}); // fails, as what it uses ends here, and nobody else hears of it
+  Promise.resolve(result).catch(() => {}); // it may fail, because its tensors end here, and nobody else handles that
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 
-/** Integers that the engine can hold, from `least` on. */
+/** Checks integers that the engine can hold, from `least` on. */
 export function checkSizes(op: string, values: Readonly<Record<string, number | undefined>>, least: 0 | 1): void {
   for (const [name, value] of Object.entries(values)) {
     const isSize = (size: number) => isInt32(size) && size >= least;
@@ -82,7 +85,7 @@ export function checkSizes(op: string, values: Readonly<Record<string, number | 
   }
 }
 
-/** A choice among names, or truth and names. */
+/** Checks a choice among names, or among booleans and names. */
 export function checkOneOf(op: string, name: string, value: unknown, names: readonly (string | boolean)[]): void {
   if (!names.includes(value as string)) {
     throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected one of ${names.join(', ')}`);
@@ -93,12 +96,12 @@ export function checkArray(op: string, name: string, value: readonly unknown[], 
   if (!Array.isArray(value)) throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected ${expected}`);
 }
 
-/** Integers where a tensor would do as well; what they may be is left to the op. */
+/** Checks an array of integers, where a tensor is allowed too. The op checks their range. */
 export function checkIntegers(op: string, name: string, values: readonly number[] | Int32Array): void {
   if (!isTyped(values, 'Int32Array')) checkArray(op, name, values, 'an array of integers or an int32 tensor');
 }
 
-/** The position of `axis` (negative counts from the end) in `shape`. */
+/** Returns the position of `axis` (negative counts from the end) in `shape`. */
 export function checkAxis(op: string, axis: number, shape: Shape): number {
   const position = Number.isInteger(axis) ? (axis < 0 ? axis + shape.length : axis) : -1;
   if (!(position >= 0 && position < shape.length)) {

@@ -1,4 +1,4 @@
-// What ops check before they emit anything: tensors here, and all that is no tensor by way of this file.
+// Checks that ops make before they emit a command: of tensors here, of other values through this file.
 
 import { checkArray, describeShape, describeValue } from './check-values.js';
 
@@ -9,7 +9,10 @@ import { type Device, Tensor } from './tensor.js';
 export * from './check-options.js';
 export * from './check-values.js';
 
-/** All tensors of an op, of which the `optional` ones may be absent: usable and of one device, which it returns. */
+/**
+ * Checks that all tensors of an op are usable and on one device, which is returned. Tensors in `optional` may be
+ * absent.
+ */
 export function checkDevice(
   op: string,
   tensors: Readonly<Record<string, Tensor>>,
@@ -25,7 +28,7 @@ export function checkDevice(
   return device;
 }
 
-/** A tensor: usable and of `device`, if that is known from others. Returns its device. */
+/** Checks that a tensor is usable and on `device`, if that is given. Returns its device. */
 export function checkTensor(op: string, name: string, tensor: Tensor, device?: Device): Device {
   if (!(tensor instanceof Tensor))
     throw new ArgumentError(`${op}: ${name} is ${describeValue(tensor)}, expected a tensor`);
@@ -35,7 +38,7 @@ export function checkTensor(op: string, name: string, tensor: Tensor, device?: D
   return tensor.device;
 }
 
-/** An array of at least one tensor, as `checkTensor`. Returns their device. */
+/** Checks an array of at least one tensor, like `checkTensor`. Returns their device. */
 export function checkTensorList(op: string, name: string, tensors: readonly Tensor[]): Device {
   checkArray(op, name, tensors, 'an array of tensors');
   let device: Device | undefined;
@@ -48,7 +51,7 @@ export function checkDType(op: string, name: string, tensor: { readonly dtype: D
   if (tensor.dtype !== dtype) throw new DTypeError(`${op}: ${name} is ${tensor.dtype}, expected ${dtype}`);
 }
 
-/** The same of several tensors, some of which may be absent. */
+/** Checks the dtype of several tensors, some of which may be absent. */
 export function checkDTypes(op: string, tensors: Readonly<Record<string, Tensor | null>>, dtype: DType): void {
   for (const name in tensors) {
     const tensor = tensors[name];
@@ -62,7 +65,7 @@ export function checkShape(op: string, name: string, tensor: Tensor, shape: Shap
   }
 }
 
-/** A tensor as a matrix: its last dimension is the columns, all others together are the rows. */
+/** Views a tensor as a matrix: the last dimension gives the columns, all others together the rows. */
 export function matrixOf(tensor: Tensor): { rows: number; cols: number; stride: number } {
   const cols = lastOf(tensor.shape);
   return { rows: tensor.size / cols, cols, stride: tensor.rowStride };

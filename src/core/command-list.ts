@@ -1,7 +1,7 @@
 import type { OperandKind } from '../backend/backend.js';
 import type { Scalar } from './operand.js';
 
-/** A word of a command list that a Scalar decides. */
+/** A word of a command list that a Scalar sets. */
 export interface Patch {
   readonly at: number;
   readonly kind: OperandKind;

@@ -1,2 +1,2 @@
-/** Options with their defaults: `name: T` of `name?: T | undefined`, where `Required` may leave undefined. */
+/** Options with their defaults: `name: T` for `name?: T | undefined`. TypeScript's `Required` may keep undefined. */
 export type Complete<Options> = { [Name in keyof Options]-?: Exclude<Options[Name], undefined> };

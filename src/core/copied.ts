@@ -1,6 +1,6 @@
 import { isTyped } from './kinds.js';
 
-/** Arrays and plain objects as they are now, whatever callers do with their own while they wait. */
+/** Copies arrays and plain objects, so that later changes by the caller have no effect. */
 export function copied<T>(value: T): T;
 export function copied(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(copied);

@@ -9,19 +9,19 @@ import { ArgumentError, DeviceError } from './errors.js';
 
 export interface DeviceOptions extends WasmOptions {
   /**
-   * `native`: the C++ addon, in Node. `wasm`: the same kernels in WebAssembly. `auto`: the best that loads here;
+   * `native`: the C++ addon, in Node. `wasm`: the same kernels in WebAssembly. `auto`: the best one that loads here;
    * `device.info.reason` says why it is not the addon. Default: `SIMDFORMER_BACKEND` if set, else `auto`.
    */
   backend?: 'auto' | 'native' | 'wasm' | undefined;
   /**
-   * WebAssembly computes in a worker, so that a page never waits for it; `dataSync()` and other waiting methods throw.
-   * In pages `threads` is then one less than there are cores by default, so that the page can draw. The addon computes
-   * beside the calling thread anyway. Default false.
+   * WebAssembly computes in a worker, so that a page never blocks. `dataSync()` and other blocking methods throw. In
+   * pages, the default of `threads` is then one less than the number of cores, so that the page can draw. The addon
+   * computes beside the calling thread in any case. Default: false.
    */
   worker?: boolean | undefined;
   /**
-   * Whether nothing is written to stderr where the addon does not load and WebAssembly stands in. Default: false, or true
-   * if `SIMDFORMER_QUIET` is 1.
+   * True to write nothing to stderr if the addon does not load and WebAssembly replaces it. Default: false, or true if
+   * `SIMDFORMER_QUIET` is 1.
    */
   quiet?: boolean | undefined;
 }
@@ -29,8 +29,8 @@ export interface DeviceOptions extends WasmOptions {
 /**
  * Opens a device. Any number can be open at once; each has its own heap.
  *
- * Throws DeviceError if the backend does not load or lacks the instruction set asked for, ArgumentError for an option
- * that makes no sense.
+ * Throws DeviceError if the backend does not load or lacks the requested instruction set, ArgumentError for an invalid
+ * option.
  */
 export async function createDevice(options: DeviceOptions = {}): Promise<Device> {
   const {
@@ -75,14 +75,14 @@ async function openNative(options: BackendOptions): Promise<Device> {
 }
 
 async function openWasm(options: WasmOptions, worker: boolean, reason?: string): Promise<Device> {
-  // Not where it would be asked for: service workers, which have no workers, have no import() either.
+  // This check comes early: service workers have no workers, and no import() to load the backend with.
   if (worker && !hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
   const create = worker ? (await import('../backend/wasm-worker.js')).createWorkerBackend : createWasmBackend;
   return new EngineDevice(await create(options), reason);
 }
 
 async function openBest(options: WasmOptions, worker: boolean, quiet: boolean): Promise<Device> {
-  if (!isNode) return openWasm(options, worker, NO_ADDON); // loading nothing that cannot be used
+  if (!isNode) return openWasm(options, worker, NO_ADDON); // load nothing that cannot be used
   const { createNativeBackend, loadAddon, tellOfFallback } = await nativeModule();
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {

@@ -1,5 +1,5 @@
 import type { Backend } from '../backend/backend.js';
-import { backward, Keeping, slotOf } from './autograd.js';
+import { backward, RetainedTensors, slotOf } from './autograd.js';
 import { checkDType } from './check.js';
 import { checkOptions } from './check-options.js';
 import {
@@ -19,7 +19,7 @@ import { isTyped } from './kinds.js';
 import { type Operand, Scalar } from './operand.js';
 import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
 import { Queue } from './queue.js';
-import { hold, letGo, type Recording } from './recording.js';
+import { type Recording, releaseInput, retainInput } from './recording.js';
 import type { DeviceInfo, Format } from './runtime.js';
 import { type DType, lastOf, type Shape, sameShape, sizeOf } from './shape.js';
 import { Storage } from './storage.js';
@@ -30,7 +30,7 @@ import { tensorsIn } from './tensors-in.js';
 export type { DeviceInfo, Format } from './runtime.js';
 export type { Device } from './tensor.js';
 
-/** A device on an engine. What its methods promise is written at Device. */
+/** A device on an engine. The interface Device documents its methods. */
 export class EngineDevice implements Device {
   readonly info: DeviceInfo;
   readonly queue: Queue;
@@ -107,7 +107,7 @@ export class EngineDevice implements Device {
   #filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
     const y = this.#allocate(op, shape, dtype);
     const bits = dtype === 'int32' ? value : (new Int32Array(Float32Array.of(value).buffer)[0] as number);
-    // As with tensor(): what outlives a recording is filled once, not by its runs.
+    // A tensor that outlives a recording is filled once, not by each run; device.tensor() does the same.
     const [cols, queue] = [lastOf(shape), this.#untracked ? this.queue : this];
     queue.emit('fill', { y, rows: y.size / cols, cols, stride: cols, value: bits });
     return y;
@@ -138,7 +138,7 @@ export class EngineDevice implements Device {
     }
   }
 
-  /** That of most ops: one result, without a graph. */
+  /** Ends a scope with one result and no graph, as most ops have. */
   #endPlainScope(tracked: readonly Tensor[], result: Tensor): void {
     for (const tensor of tracked) {
       if (tensor !== result) tensor.dispose();
@@ -151,8 +151,8 @@ export class EngineDevice implements Device {
     const differentiable = [...results].filter(({ root }) => (root.node?.sequence ?? -1) >= before);
     const others = tracked.filter((tensor) => !results.has(tensor));
     if (differentiable.length > 0) {
-      const keeping = new Keeping(others, differentiable.length);
-      for (const tensor of differentiable) tensor.hold(keeping);
+      const retained = new RetainedTensors(others, differentiable.length);
+      for (const tensor of differentiable) tensor.retain(retained);
     } else for (const tensor of others) tensor.dispose();
     for (const tensor of tracked) if (results.has(tensor)) this.#scopes.at(-1)?.push(tensor);
   }
@@ -207,14 +207,16 @@ export class EngineDevice implements Device {
       inputs: new Map<Storage, number>(),
       gradients: new Map<RecordedGradient, WrittenColumns>(),
     };
-    const [outer, untracked] = [this.#scopes.splice(0), this.#untracked]; // its tensors are its own, wherever it is recorded
+    // its tensors belong to it alone, wherever it is recorded
+    const [outer, untracked] = [this.#scopes.splice(0), this.#untracked];
     [this.#recording, this.#untracked] = [recording, false];
     const made: Tensor[] = [];
     this.#scopes.push(made);
     const release = () => {
       recording.arena.release();
-      for (const tensor of made) tensor.dispose(); // with their gradients, and the views of what is outside that graphs hold
-      for (const storage of recording.inputs.keys()) letGo(storage);
+      // with their gradients, and the views of outer tensors that graphs retain
+      for (const tensor of made) tensor.dispose();
+      for (const storage of recording.inputs.keys()) releaseInput(storage);
     };
     try {
       const result = checkSynchronous('record', fn());
@@ -274,7 +276,8 @@ export class EngineDevice implements Device {
       this.queue.emit(op, operands);
     } else {
       for (const operand of Object.values(operands)) {
-        if (typeof operand === 'object' && operand !== null && 'storage' in operand) hold(recording, operand.storage);
+        if (typeof operand === 'object' && operand !== null && 'storage' in operand)
+          retainInput(recording, operand.storage);
       }
       this.queue.emit(op, operands, recording.list);
       recording.commands.push(recordedCommand(op, operands, flops));
@@ -287,18 +290,18 @@ export class EngineDevice implements Device {
     throw new DeviceError(`the loaded engine has no constant '${name}': it is older than this package, rebuild it`);
   }
 
-  /** What is `packed` is no ids, and is not kept. */
+  /** `packed` values are never ids, and are not kept on the host. */
   upload(storage: Storage, offset: number, values: Float32Array | Int32Array, packed = false): void {
     const recording = this.#recording;
     if (recording === null || this.#untracked) this.queue.upload(offset, values);
     else {
-      hold(recording, storage);
+      retainInput(recording, storage);
       for (const length of this.queue.upload(offset, values, recording.list)) {
         recording.commands.push({ op: 'upload', operands: ['y', [length]], flops: 0 });
       }
     }
     storage.version++;
-    // Ops check ids at their call as long as the host knows them; the caller may use its array for something else.
+    // Ops check ids at the call if the host knows them. The copy protects against later changes of the caller's array.
     if (!packed && isTyped(values, 'Int32Array'))
       storage.fromHost = { values: values.slice(), offset, version: storage.version };
   }
@@ -340,7 +343,7 @@ export class EngineDevice implements Device {
   }
 }
 
-/** For callers without types. */
+/** Checks shape and dtype for untyped callers. */
 function checkForm(op: string, shape: Shape, dtype: DType): void {
   if (!Array.isArray(shape))
     throw new ShapeError(`${op}: ${describeValue(shape)} is not a valid shape: expected an array of dimensions`);

@@ -1,6 +1,6 @@
-/** The base of every error that simdformer throws. */
+/** Base class of all errors that simdformer throws. */
 export class SimdformerError extends Error {
-  // Written out, as minifiers shorten the names of classes.
+  // Written out, because minifiers shorten class names.
   override name = 'SimdformerError';
 }
 
@@ -14,22 +14,22 @@ export class DTypeError extends SimdformerError {
   override name = 'DTypeError';
 }
 
-/** Tensors of different devices, a closed device, or a device that cannot be made. */
+/** Tensors of different devices, a closed device, or a device that cannot be opened. */
 export class DeviceError extends SimdformerError {
   override name = 'DeviceError';
 }
 
-/** A tensor or program used after its memory was given back, or a file after it was closed. */
+/** Use of a tensor or program after its memory was freed, or of a file after it was closed. */
 export class DisposedError extends SimdformerError {
   override name = 'DisposedError';
 }
 
-/** An argument or option outside what the function accepts. */
+/** An argument or option outside the accepted values. */
 export class ArgumentError extends SimdformerError {
   override name = 'ArgumentError';
 }
 
-/** Automatic differentiation asked for what it cannot give. */
+/** An impossible request to automatic differentiation. */
 export class AutogradError extends SimdformerError {
   override name = 'AutogradError';
 }
@@ -39,20 +39,20 @@ export class OutOfMemoryError extends SimdformerError {
   override name = 'OutOfMemoryError';
 }
 
-/** A number that has become NaN or infinite, such as the loss of a training that diverges. */
+/** A number that became NaN or infinite, such as the loss of a diverging training run. */
 export class NonFiniteError extends SimdformerError {
   override name = 'NonFiniteError';
 
   constructor(
     message: string,
-    /** The step of the training at which that was seen; undefined outside of training. */
+    /** The training step at which it was found; undefined outside of training. */
     readonly step?: number | undefined,
   ) {
     super(message);
   }
 }
 
-/** A file or buffer that is not what its format demands. */
+/** A file or buffer that does not follow its format. */
 export class FormatError extends SimdformerError {
   override name = 'FormatError';
 }
@@ -62,7 +62,7 @@ export class FetchError extends SimdformerError {
   override name = 'FetchError';
 }
 
-/** What Hugging Face's hub, or a server in its place, refused or did not deliver. */
+/** A refusal or failure of Hugging Face's hub, or of a server in its place. */
 export class HubError extends FetchError {
   override name = 'HubError';
 
@@ -77,19 +77,21 @@ export class HubError extends FetchError {
   }
 }
 
-/** A process of several that work together has failed, ended, or not been heard of. */
+/** One of several cooperating processes failed, ended, or did not answer. */
 export class WorldError extends SimdformerError {
   override name = 'WorldError';
 }
 
-/** A command that the engine refused or that met bad data: an id outside the vocabulary, a negative length. */
+/**
+ * A command that the engine refused, or that met bad data such as an id outside the vocabulary or a negative length.
+ */
 export class CommandError extends SimdformerError {
   override name = 'CommandError';
 
   constructor(
-    /** Position in the command list that was run. */
+    /** Position in the command list that ran. */
     readonly index: number,
-    /** The op as the engine calls it. */
+    /** The engine's name of the op. */
     readonly op: string,
     readonly reason: string,
   ) {

@@ -1,5 +1,5 @@
-// The gradient of a root, of which views write their columns one after the other: which are written already, and so
-// which writers assign and which accumulate.
+// The gradient of a root. Views write their columns one after another, so the slot records which are written: the first
+// writer assigns, later ones accumulate.
 
 import type { WrittenColumns } from './program.js';
 import { lastOf } from './shape.js';
@@ -7,7 +7,7 @@ import { type Gradient, type GradientTarget, Tensor } from './tensor.js';
 
 /** The gradient of a root, and how much of it has been written. */
 export class GradientSlot implements Gradient {
-  /** The whole is written when it is one range over all columns. */
+  /** Written columns. The whole gradient is written when one range covers all columns. */
   #ranges: WrittenColumns = [];
 
   constructor(
@@ -49,12 +49,12 @@ export class GradientSlot implements Gradient {
     const cols = lastOf(this.root.shape);
     const whole = view.size === this.root.size;
     const start = (view.within - this.root.within) % cols;
-    const isAligned = view.rowStride === cols; // else, as after reshape(), its rows are in other columns each
+    const isAligned = view.rowStride === cols; // false after reshape(): each row then lies in other columns
     const isColumns = isAligned && view.size / lastOf(view.shape) === this.root.size / cols;
     const [from, to] = whole || !isAligned ? [0, cols] : [start, start + lastOf(view.shape)];
     const tensor = this.viewFor(view);
     if (this.#covers(from, to) || (!whole && !isColumns)) {
-      if (!this.#covers(from, to)) this.complete(); // rows of a gradient of which not all will be written
+      if (!this.#covers(from, to)) this.complete(); // the gradient's rows will not all be written
       return { tensor, accumulate: 1 };
     }
     if (this.#ranges.some(([a, b]) => a < to && from < b)) {
@@ -88,5 +88,5 @@ function zero(tensor: Tensor, from: number, to: number): void {
   const { device, dtype, storage, within } = tensor;
   const y = new Tensor(device, [rows, to - from], dtype, storage, within + from, cols, tensor.root);
   device.emit('fill', { y, rows, cols: to - from, stride: cols, value: 0 });
-  y.dispose(); // runs of a program come here, and are in no scope
+  y.dispose(); // runs of a program come here, outside of any scope
 }

@@ -3,11 +3,11 @@ import { OutOfMemoryError } from './errors.js';
 /** Blocks are multiples of this many words: a cache line, so that no two tensors share one. */
 const ALIGNMENT = 16;
 
-/** A source of memory, in words. `take` may hand out more than was asked for; the block's length says how much. */
+/** A source of memory, in words. `take` may return more than requested; the block's length tells. */
 export interface Pool {
-  /** Whether all its memory was given back at once, even blocks that somebody still has. */
+  /** True once all its memory was freed at once, including blocks still in use. */
   readonly released: boolean;
-  /** How often everything in it was written anew: once for each run of the program that owns it. */
+  /** Number of times that everything in it was written anew: once for each run of the owning program. */
   readonly runs: number;
   take(words: number): Block;
   give(block: Block): void;
@@ -21,14 +21,14 @@ export interface Block {
 /** Free blocks by offset, no two adjacent. */
 type FreeList = { offset: number; words: number }[];
 
-/** The length of the block that so many words get. */
+/** The length of the block for so many words. */
 function aligned(words: number): number {
   return Math.ceil(words / ALIGNMENT) * ALIGNMENT;
 }
 
 /**
- * Best-fit allocator over one growing address range. Memory is taken and given in program order, the order in which the
- * engine will run the commands, so a block can be handed out again while commands that use it are still queued.
+ * A best-fit allocator over one growing address range. Memory is taken and freed in program order, the order in which
+ * the engine runs the commands. A block can therefore be reused while commands that use it are still queued.
  */
 export class Heap implements Pool {
   readonly released = false;
@@ -41,7 +41,7 @@ export class Heap implements Pool {
   /** `extend(words)` makes the range at least that long, or returns false. */
   constructor(private readonly extend: (words: number) => boolean) {}
 
-  /** Bytes in use, the most there ever were since `resetPeak`, and bytes taken from the system. */
+  /** Bytes in use, their maximum since `resetPeak`, and bytes taken from the system. */
   get usage(): { used: number; peak: number; capacity: number } {
     return { used: this.#used * 4, peak: this.#peak * 4, capacity: this.#capacity * 4 };
   }
@@ -66,7 +66,7 @@ export class Heap implements Pool {
   #grow(wanted: number): Block {
     const last = this.#free.at(-1);
     const spare = last !== undefined && last.offset + last.words === this.#capacity ? last.words : 0;
-    // Growing by a quarter at least keeps the number of calls low; untouched memory costs nothing.
+    // Growth by at least a quarter keeps the number of calls low; untouched memory costs nothing.
     const roomy = this.#capacity + Math.max(wanted - spare, this.#capacity >> 2, 1 << 18);
     const exact = this.#capacity + wanted - spare;
     const capacity = [roomy, exact].find((words) => this.extend(words));
@@ -85,8 +85,8 @@ export class Heap implements Pool {
 const mebibytes = (words: number) => `${Math.ceil((words * 4) / 2 ** 20)} MiB`;
 
 /**
- * Memory that belongs to a recorded program: its commands use it again at every run, so nobody else may have what is
- * given back while recording. Blocks that were given back serve later requests of the same recording.
+ * Memory of a recorded program. Its commands use the memory again in every run, so blocks that are freed while
+ * recording must not go to anybody else. They serve later requests of the same recording.
  */
 export class Arena implements Pool {
   released = false;
@@ -116,18 +116,20 @@ export class Arena implements Pool {
     return this.#taken.reduce((sum, block) => sum + block.words, 0);
   }
 
-  /** Called by its program when that is disposed of: the program's tensors end with it. */
+  /** Called by its program when the program is disposed of, which ends the program's tensors. */
   release(): void {
     this.released = true;
-    this.letGo();
+    this.removeUser();
   }
 
-  /** Called by another program that uses this memory, which stays as it is until that calls `letGo`. */
-  hold(): void {
+  /**
+   * Called by another program that uses this memory. The memory stays as it is until that program calls `removeUser`.
+   */
+  addUser(): void {
     this.#holders++;
   }
 
-  letGo(): void {
+  removeUser(): void {
     if (--this.#holders === 0) for (const block of this.#taken.splice(0)) this.parent.give(block);
   }
 }

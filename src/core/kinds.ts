@@ -1,4 +1,4 @@
-// What values are, whichever realm made them: those of an iframe, and what Node makes in Jest, are no `instanceof` here.
+// Type checks that work across realms: `instanceof` fails for values of an iframe, and for Node's own in Jest.
 
 interface TypedArrays {
   Float32Array: Float32Array;
@@ -12,11 +12,11 @@ export function isTyped(value: unknown, kind: string): boolean {
   return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === kind;
 }
 
-/** Token ids, or other lists of integers. */
+/** True for token ids or other lists of integers. */
 export const isList = (value: unknown): value is readonly unknown[] =>
   Array.isArray(value) || isTyped(value, 'Int32Array');
 
-/** A tensor, or what has a form like one, for messages and for checks that stand below tensors. */
+/** True for a tensor or an object with a tensor's form. For messages, and for checks in modules below tensors. */
 export const isTensorLike = (value: unknown): value is { readonly shape: readonly number[]; readonly dtype: string } =>
   Array.isArray((value as { shape?: unknown } | null)?.shape) &&
   typeof (value as { dtype?: unknown }).dtype === 'string';

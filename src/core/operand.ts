@@ -1,4 +1,4 @@
-// What commands are made of, before they are encoded.
+// Parts of commands before they are encoded.
 
 import type { OperandKind } from '../backend/backend.js';
 import { checkNumber, isUint32, UINT32 } from './check-values.js';
@@ -10,32 +10,32 @@ export class Scalar {
   constructor(
     readonly name: string,
     public value: number,
-    /** What runs of a program that do not name it set it to; without, it keeps its value. */
+    /** Draws the value for runs of a program that do not set it. Without it, the scalar keeps its value. */
     readonly draw?: () => number,
-    /** That of the program that draws it; others that use it keep what that drew. */
+    /** The arena of the program that draws it. Other programs keep the value that was drawn. */
     readonly arena?: object,
   ) {}
 }
 
-/** Where a tensor operand lies, in words. */
+/** The place of a tensor operand, in words. */
 export interface Region {
   readonly offset: number;
   readonly length: number;
 }
 
-/** What has a place in the heap: a Tensor, or a part of one. */
+/** A value with a place in the heap: a Tensor, or a part of one. */
 export interface Placed {
   readonly shape: Shape;
-  /** What a recorded program must hold, as it goes on using the place. */
+  /** The memory that a recorded program must retain, as its runs use the place again. */
   readonly storage: Storage;
   /** `op` is for error messages. */
   region(op?: string): Region;
 }
 
-/** What a command takes for an operand; null and undefined for a tensor that is left out. */
+/** The value of an operand. A tensor that is left out is null or undefined. */
 export type Operand = Placed | Scalar | number | boolean | null | undefined;
 
-/** What would be rounded or wrap where the engine keeps it is refused. */
+/** Refuses a value that the engine would round or wrap. */
 export function checkScalar(op: string, name: string, value: number, kind: OperandKind): void {
   if (kind === 'u32') checkNumber(op, name, value, isUint32, UINT32);
 }

@@ -1,4 +1,4 @@
-/** What `use` returns; if it throws, `made`, which nobody would get then, is disposed of. */
+/** Returns the result of `use`. If it throws, `made` is disposed of, because nobody else could do so. */
 export function orDispose<T>(made: { dispose(): void }, use: () => T): T {
   try {
     return use();

@@ -1,17 +1,17 @@
 import { isNode } from '../backend/node.js';
 
-/** Parts of the language that are younger than what this is compiled for. */
+/** Members that are newer than the language version of this build. */
 interface Resizable extends ArrayBuffer {
   resize?(length: number): void;
 }
 type ResizableKind = new (length: number, options: { maxByteLength: number }) => Resizable;
 
-/** The end of a channel whose other end is closed. */
+/** One end of a channel whose other end is closed. */
 let nowhere: MessagePort | undefined;
 
 /**
- * Bytes that `giveBack` frees soon. In Node they come from the system itself: what malloc is given back by the megabyte it takes as a
- * sign to keep as much for each thread from then on.
+ * Allocates bytes that `giveBack` frees soon. In Node they come from the system itself: glibc's malloc reacts to freed
+ * megabytes by keeping as much memory for each thread.
  */
 export function passingBytes(length: number): Uint8Array {
   return new Uint8Array(
@@ -20,9 +20,9 @@ export function passingBytes(length: number): Uint8Array {
 }
 
 /**
- * Frees the memory of bytes that nobody else has, or will read again: what passes by would otherwise stay until tens of megabytes are
- * collected at once. In a page a message takes it along, and is dropped where nobody receives it, as `ArrayBuffer.transfer` leaves
- * it to be collected in Chromium. Nothing happens to bytes that are part of a buffer, nor in Node to those of others.
+ * Frees bytes that nobody will read again. They would otherwise stay until tens of megabytes are collected at once. In
+ * a page, a message to a closed channel takes the memory along and drops it; `ArrayBuffer.transfer` leaves it to the
+ * garbage collector in Chromium. Does nothing for a part of a buffer and, in Node, for memory from elsewhere.
  */
 export function giveBack({ buffer, byteLength }: Uint8Array): void {
   if (isNode) {

@@ -8,70 +8,70 @@ import type { Queue } from './queue.js';
 import type { Shape } from './shape.js';
 import type { Storage } from './storage.js';
 
-/** A recorded command as people read it. */
+/** A readable description of a recorded command. */
 export interface CommandInfo {
   readonly op: string;
   /** Tensor operands with their shapes, scalars with their values, in the order of the call. */
   readonly operands: readonly (readonly [name: string, value: Shape | number | string])[];
-  /** Floating-point operations, where the op counts them. */
+  /** Floating-point operations, if the op counts them. */
   readonly flops: number;
 }
 
-/** The same as it is kept: names and values of operands in turn, and nothing that can be made when somebody asks. */
+/** A recorded command as it is stored: names and values of operands in turn. Everything else is derived on request. */
 export interface RecordedCommand {
   readonly op: string;
   readonly operands: readonly (string | number | Shape)[];
   readonly flops: number;
 }
 
-/** A command that was run, and how long it took, the way there and back included. */
+/** A command that ran, and its time, including the round trip to the engine. */
 export interface CommandTiming extends CommandInfo {
   readonly milliseconds: number;
 }
 
-/** What a program needs of its device. */
+/** The part of a device that a program needs. */
 interface Host {
   readonly queue: Queue;
   assertOpen(op: string): void;
   assertNotRecording(op: string): void;
 }
 
-/** Columns from ≤ c < to of a gradient that have been written: in order, disjoint. */
+/** Written columns from ≤ c < to of a gradient, in order and disjoint. */
 export type WrittenColumns = readonly (readonly [from: number, to: number])[];
 
-/** What a program needs of the gradient of a leaf. */
+/** The part of a leaf's gradient that a program needs. */
 export interface RecordedGradient {
   readonly root: { readonly disposed: boolean };
   /** @internal */
   readonly tensor: { assertUsable(op: string): void };
-  /** Whether some of it has been. */
+  /** True if any part of it has been written. */
   readonly written: boolean;
-  /** What has been written, to be restored: recording changes nothing, each run of its program does. */
+  /** The written columns, to be restored: recording changes nothing, each run of the program does. */
   readonly state: WrittenColumns;
   restore(state: WrittenColumns): void;
-  /** Zeroes what has not been written. */
+  /** Zeroes the columns that have not been written. */
   complete(): void;
 }
 
-/** The gradient of a leaf that a program changes: how much was written when it was recorded, before it and after. */
+/** The gradient of a leaf that a program changes: the columns written before and after the recording. */
 interface LeafGradient {
   readonly slot: RecordedGradient;
   readonly before: WrittenColumns;
   readonly after: WrittenColumns;
 }
 
-/** What runs change of what is not the program's own. */
+/** Changes that runs make outside of the program's own memory. */
 interface Effects {
   readonly gradients: readonly LeafGradient[];
   readonly written: readonly Storage[];
 }
 
 /**
- * Commands recorded by `device.record(fn)`. Running them again costs no work per op in JavaScript. The tensors made
- * while recording belong to the program: they hold the results of its latest run until `dispose()`.
+ * Commands recorded by `device.record(fn)`. Another run costs no work per op in JavaScript. The tensors made while
+ * recording belong to the program: they hold the results of its latest run until `dispose()`.
  */
 export class Program<Result = unknown> {
-  /** In the order in which they came. */
+  /** In the order of their first use. */
   readonly #scalars: ReadonlySet<Scalar>;
   /** Bytes that the program's tensors take. */
   readonly bytes: number;
@@ -80,7 +80,7 @@ export class Program<Result = unknown> {
   /** @internal */
   constructor(
     private readonly device: Host,
-    /** What the recorded function returned. */
+    /** The result of the recorded function. */
     readonly result: Result,
     private readonly recorded: readonly RecordedCommand[],
     private readonly list: CommandList,
@@ -108,12 +108,14 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Queues the commands once more, with named scalars set anew; those not named keep their value, but for the dropout
-   * seeds of a model, which are drawn anew, and the corrections of an AdamW, which go with its steps. Like any op it runs
-   * when something is read (`await program.result.data()`) or at `device.flush()`, which then throw CommandError if a
-   * command fails. Throws ArgumentError, and sets none, for a scalar that the program has not or that an operand cannot
-   * hold, DisposedError after `dispose()` or that of a gradient that it writes, DeviceError after the device's,
-   * SimdformerError while a program is being recorded.
+   * Queues the commands once more, with new values for the named scalars. Other scalars keep their value, except the
+   * dropout seeds of a model, which are drawn anew, and the bias corrections of AdamW, which follow its steps. Like an
+   * op, the run happens when something is read (`await program.result.data()`) or at `device.flush()`, which then throw
+   * CommandError if a command fails.
+   *
+   * Throws ArgumentError, without setting any scalar, for a scalar that the program does not have or that an operand
+   * cannot hold. Throws DisposedError after `dispose()` or after a gradient that it writes was disposed of, DeviceError
+   * after the device's `dispose()`, SimdformerError while a program is being recorded.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     this.#assertRuns('program.run');
@@ -147,9 +149,9 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Runs the commands one by one on this thread, with the scalars of the latest run, and says how long each took: a
-   * training step trains. Throws CommandError if one fails, DisposedError after `dispose()`, DeviceError if the device
-   * computes in a worker.
+   * Runs the commands one by one on this thread, with the scalars of the latest run, and returns the time of each. A
+   * recorded training step really trains. Throws CommandError if one fails, DisposedError after `dispose()`,
+   * DeviceError if the device computes in a worker.
    */
   profile(): CommandTiming[] {
     this.#assertRuns('program.profile');
@@ -169,19 +171,19 @@ export class Program<Result = unknown> {
     return timings;
   }
 
-  /** Sets scalars, and gradients up as they were when recorded; they then count as what the run makes of them. */
+  /** Sets scalars, and restores gradients to their state at recording. They then count as written by the run. */
   #prepare(): void {
     for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
     for (const storage of this.effects.written) storage.version++;
     this.arena.runs++;
     for (const { slot, before, after } of this.effects.gradients) {
-      if (before.length > 0 && !slot.written) slot.complete(); // with zeros, to be added to
+      if (before.length > 0 && !slot.written) slot.complete(); // with zeros, for later additions
       slot.restore(after);
     }
   }
 
   /**
-   * Gives the memory of the program's tensors back; they cannot be used afterwards, but by programs that were recorded
+   * Frees the memory of the program's tensors. They cannot be used afterwards, except by programs that were recorded
    * with them.
    */
   dispose(): void {
@@ -194,7 +196,7 @@ export class Program<Result = unknown> {
     this.dispose();
   }
 
-  /** One line a command: its position, name, operands with shapes, and FLOPs; totals at the end. */
+  /** One line for each command: position, name, operands with shapes, FLOPs. Totals come last. */
   toString(): string {
     const lines = this.commands.map(({ op, operands, flops }, i) => {
       const described = operands.map(
@@ -209,7 +211,7 @@ export class Program<Result = unknown> {
   }
 }
 
-/** What is kept of a command for those who read it. */
+/** Describes a command for `Program.commands`. */
 export function recordedCommand(
   op: string,
   operands: Readonly<Record<string, unknown>>,

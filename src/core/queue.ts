@@ -3,10 +3,10 @@ import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
 import { checkScalar, type Operand, type Placed, Scalar } from './operand.js';
 
-/** Words after which a queue that nobody reads from is run. */
+/** A queue with more words than this runs by itself. */
 const FULL = 1 << 20;
 /** A command's length has 16 bits. */
-const LONGEST_UPLOAD = 0xffff - 3;
+const MAX_UPLOAD = 0xffff - 3;
 
 interface OperandLayout {
   readonly name: string;
@@ -18,14 +18,14 @@ interface OperandLayout {
   readonly isRequired: boolean;
 }
 
-/** How commands of one op are encoded. */
+/** The encoding of an op's commands. */
 interface OpLayout {
   readonly name: string;
   readonly opcode: number;
   /** Without the tail. */
   readonly words: number;
   readonly operands: ReadonlyMap<string, OperandLayout>;
-  /** Operands that may not be left out. */
+  /** Number of operands that may not be left out. */
   readonly required: number;
 }
 
@@ -37,9 +37,9 @@ interface Read {
 
 interface Job {
   readonly words: Uint32Array;
-  /** How many of them are its own. */
+  /** Number of words that belong to this job. */
   readonly count: number;
-  /** Those that are still to be made. */
+  /** Reads still to be made. */
   readonly reads: Read[];
   resolve(): void;
   reject(error: unknown): void;
@@ -49,9 +49,9 @@ interface Job {
 export class Queue {
   readonly #layouts = new Map<string, OpLayout>();
   readonly #pending = new CommandList();
-  /** Of the command that is being encoded. */
+  /** Patches of the command that is being encoded. */
   readonly #patches: Patch[] = [];
-  /** Waiting for their turn to run off this thread, behind the one that runs. */
+  /** Jobs that wait to run off this thread, behind the running one. */
   readonly #jobs: Job[] = [];
   #running: Job | null = null;
   #closed = false;
@@ -81,9 +81,9 @@ export class Queue {
     const at = list.length;
     const end = at + layout.words;
     words[at] = layout.opcode | (layout.words << 16);
-    for (let i = at + 1; i < end; i++) words[i] = 0; // of tensors that are left out
+    for (let i = at + 1; i < end; i++) words[i] = 0; // tensors that are left out
     let missing = layout.required;
-    // Ops come by here at each call: it takes less time to go through what is given than to look for what might be.
+    // Every op passes here. A loop over the given operands is faster than one over the possible operands.
     for (const name in operands) {
       const value = operands[name];
       if (value === undefined || value === null) continue;
@@ -94,7 +94,7 @@ export class Queue {
       if (operand.isRequired) missing--;
     }
     if (missing > 0) throw missingOperand(op, leftOut(layout, operands));
-    // Only now, so that a command that was refused leaves nothing behind.
+    // The length is set last, so that a refused command leaves nothing behind.
     list.length = end;
     if (list === this.#pending) this.#runIfFull();
     else list.patches.push(...this.#patches);
@@ -111,7 +111,8 @@ export class Queue {
   }
 
   /**
-   * Copies `data` to the heap, in order with the commands around it. Returns how many words each command it took has.
+   * Copies `data` to the heap, in order with the commands around it. Returns the number of words of each command it
+   * took.
    */
   upload(offset: number, data: Float32Array | Int32Array, list = this.#pending): number[] {
     if (list === this.#pending && this.idle) {
@@ -121,8 +122,8 @@ export class Queue {
     const lengths: number[] = [];
     const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
     const layout = this.#layout('upload');
-    for (let from = 0; from < words.length; from += LONGEST_UPLOAD) {
-      const part = words.subarray(from, from + LONGEST_UPLOAD);
+    for (let from = 0; from < words.length; from += MAX_UPLOAD) {
+      const part = words.subarray(from, from + MAX_UPLOAD);
       list.append(Uint32Array.of(layout.opcode | ((layout.words + part.length) << 16), offset + from, part.length));
       list.append(part);
       lengths.push(part.length);
@@ -137,32 +138,32 @@ export class Queue {
     this.#runIfFull();
   }
 
-  /** Whether there is nothing to run and nothing running. */
+  /** True if nothing is queued or running. */
   get idle(): boolean {
     return this.#pending.length === 0 && this.#running === null && this.#jobs.length === 0;
   }
 
-  /** Whether this thread can wait for a run: not where the engine is in a worker. */
+  /** False if the engine is in a worker, where this thread cannot wait for a run. */
   get #canWait(): boolean {
     return this.backend.readAsync === undefined;
   }
 
-  /** Nobody waits for this run: where it cannot be waited for either, the next one reports its error. */
+  /** Nobody waits for this run. If it cannot be waited for, the next run reports its error. */
   #runIfFull(): void {
     if (this.#pending.length <= FULL) return;
     if (this.#canWait) this.runSync();
     else this.#start([], ignore, (error) => (this.#unreported ??= error));
   }
 
-  /** Whether what is queued can run on this thread without waiting for anything that came before. */
+  /** True if the queue can run on this thread without waiting for earlier runs. */
   get isFree(): boolean {
     return this.#canWait && this.#running === null && this.#jobs.length === 0;
   }
 
-  /** Runs everything on this thread; then copies `reads` out of the heap. */
+  /** Runs everything on this thread, then copies `reads` out of the heap. */
   runSync(...reads: Read[]): void {
     const list = this.#pending;
-    if (!this.#canWait) this.backend.run(list.words, 0); // throws, and says what to do instead
+    if (!this.#canWait) this.backend.run(list.words, 0); // throws an error with the alternative
     this.#catchUp();
     const count = list.length;
     list.length = 0;
@@ -170,7 +171,7 @@ export class Queue {
     for (const { byteOffset, target } of reads) this.backend.read(byteOffset, target);
   }
 
-  /** Runs everything off this thread, in order; then copies `reads` out of the heap. */
+  /** Runs everything off this thread, in order, then copies `reads` out of the heap. */
   run(...reads: Read[]): Promise<void> {
     return new Promise((resolve, reject) => this.#start(reads, resolve, reject));
   }
@@ -178,7 +179,7 @@ export class Queue {
   #start(reads: Read[], resolve: Job['resolve'], reject: Job['reject']): void {
     const { words, length: count } = this.#pending;
     this.#pending.length = 0;
-    const own = this.idle ? words : words.slice(0, count); // if it need not wait, the backend copies them at once
+    const own = this.idle ? words : words.slice(0, count); // the backend copies the words at once if nothing is running
     this.#jobs.push({ words: own, count, reads, resolve, reject });
     this.#runJobs();
   }
@@ -189,7 +190,7 @@ export class Queue {
     if (error !== undefined) throw error;
   }
 
-  /** Ends what is under way, so that nobody waits for it in vain, and forgets what is not. */
+  /** Rejects the jobs that wait, so that nobody waits in vain, and forgets the queued commands. */
   close(): void {
     this.#closed = true;
     try {
@@ -215,7 +216,7 @@ export class Queue {
     for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
       this.#running = job;
       try {
-        this.#throwUnreported(); // what came before has failed: optimizers must not go on from it
+        this.#throwUnreported(); // an earlier run failed: optimizers must not continue from it
         const run = backend.runAsync(job.words, job.count);
         const reads = backend.readAsync
           ? job.reads.splice(0).map((read) => backend.readAsync?.(read.byteOffset, read.target))
@@ -239,7 +240,7 @@ export class Queue {
     for (const { byteOffset, target } of job.reads.splice(0)) this.backend.read(byteOffset, target);
   }
 
-  /** Runs on this thread what waits to be run off it, so that later commands see its results. */
+  /** Runs the waiting jobs on this thread, so that later commands see their results. */
   #catchUp(): void {
     if (this.#running !== null) {
       this.backend.run(new Uint32Array(0), 0); // waits for the run in progress
@@ -263,7 +264,7 @@ function unknownOperand(op: string, name: string): SimdformerError {
   );
 }
 
-/** Where a tensor lies. */
+/** Encodes the place of a tensor. */
 function putTensor(
   { words }: CommandList,
   at: number,
@@ -282,7 +283,7 @@ function missingOperand(op: string, name: string): SimdformerError {
   return new SimdformerError(`${op}: operand '${name}' is missing`);
 }
 
-/** The first of the operands that may not be left out and was. */
+/** The first required operand that is missing. */
 function leftOut({ operands }: OpLayout, given: Readonly<Record<string, Operand>>): string {
   const isMissing = ({ name, isRequired }: OperandLayout) => isRequired && (given[name] ?? null) === null;
   return [...operands.values()].find(isMissing)?.name ?? '';

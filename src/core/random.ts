@@ -1,8 +1,8 @@
 import { checkNumber, checkSeed, isCount } from './check.js';
 
 /**
- * Counter-based random numbers: number n of a stream is a function of (seed, stream, n), so the same seed gives the
- * same numbers on every machine and any one of them can be computed alone. Philox4x32-10 (Salmon et al., 2011).
+ * Counter-based random numbers: number n of a stream is a function of (seed, stream, n). The same seed gives the same
+ * numbers on every machine, and each number can be computed alone. Philox4x32-10 (Salmon et al., 2011).
  */
 export class Random {
   #counter = 0;
@@ -10,8 +10,8 @@ export class Random {
   #left = 0;
 
   /**
-   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. All bits of both count. Throws
-   * ArgumentError unless `seed` is an integer, 0 or more.
+   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. All bits of both count.
+   * Throws ArgumentError unless `seed` is an integer, 0 or more.
    */
   constructor(
     readonly seed: number,
@@ -68,7 +68,7 @@ export class Random {
   }
 }
 
-/** In variables rather than arrays, since millions of parameters begin so. */
+/** Uses variables instead of arrays, because it initialises millions of parameters. */
 function philox(counter: number, stream: number, seed: number, block: Uint32Array): void {
   let c0 = counter | 0;
   let c1 = (counter / 2 ** 32) | 0;
@@ -93,7 +93,7 @@ function philox(counter: number, stream: number, seed: number, block: Uint32Arra
   block[3] = c3;
 }
 
-/** Bits 32 to 63 of the product of two unsigned 32-bit integers; no step leaves 32 bits. */
+/** Bits 32 to 63 of the product of two unsigned 32-bit integers. No intermediate value exceeds 32 bits. */
 function highWord(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;

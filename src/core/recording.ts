@@ -1,4 +1,4 @@
-// A program while it is being recorded.
+// State of a program while it is being recorded.
 
 import type { CommandList } from './command-list.js';
 import { Arena } from './heap.js';
@@ -9,21 +9,21 @@ export interface Recording {
   readonly list: CommandList;
   readonly commands: RecordedCommand[];
   readonly arena: Arena;
-  /** Memory from outside that the commands use, with its version before. */
+  /** Outer memory that the commands use, with its version before the recording. */
   readonly inputs: Map<Storage, number>;
-  /** Of leaves, with what was written of them before. */
+  /** Gradients of leaves, with the columns written before the recording. */
   readonly gradients: Map<RecordedGradient, WrittenColumns>;
 }
 
-/** Memory that a program uses but does not own stays as it is for as long as there is the program. */
-export function hold({ arena, inputs }: Recording, storage: Storage): void {
+/** Retains memory that a program uses but does not own, for as long as the program exists. */
+export function retainInput({ arena, inputs }: Recording, storage: Storage): void {
   if (storage.pool === arena || inputs.has(storage)) return;
   inputs.set(storage, storage.version);
   storage.retain();
-  if (storage.pool instanceof Arena) storage.pool.hold();
+  if (storage.pool instanceof Arena) storage.pool.addUser();
 }
 
-export function letGo(storage: Storage): void {
+export function releaseInput(storage: Storage): void {
   storage.release();
-  if (storage.pool instanceof Arena) storage.pool.letGo();
+  if (storage.pool instanceof Arena) storage.pool.removeUser();
 }

@@ -5,18 +5,18 @@ import type { Program, RecordedGradient } from './program.js';
 import type { Queue } from './queue.js';
 import type { Storage } from './storage.js';
 
-/** What a device turned out to be. */
+/** Properties of an open device. */
 export interface DeviceInfo {
   readonly backend: 'native' | 'wasm';
   /** The instruction set in use. */
   readonly isa: string;
-  /** Threads a run may use, the calling one included. */
+  /** Threads that a run may use, including the calling one. */
   readonly threads: number;
   /** Every instruction set that this machine and build have, best first. */
   readonly isas: readonly string[];
-  /** Of the engine. */
+  /** Version of the engine. */
   readonly version: string;
-  /** Why it is not the native addon, where the backend was left to choose. */
+  /** The reason why it is not the native addon, if the backend was chosen automatically. */
   readonly reason?: string;
 }
 
@@ -25,59 +25,62 @@ export interface Format extends FormatInfo {
   readonly code: number;
 }
 
-/** What a device does that is not about single tensors: scopes, gradients on and off, programs, runs, memory. */
+/** The part of a device that is not about single tensors: scopes, gradients on and off, programs, runs, memory. */
 export interface Runtime extends Disposable {
   readonly info: DeviceInfo;
   /** @internal */
   readonly queue: Queue;
 
   /**
-   * A named number that ops take as an operand and `program.run({ name: value })` can change. Throws ArgumentError if
-   * `value` is NaN or no number.
+   * A named number that ops take as an operand and that `program.run({ name: value })` can change. Throws ArgumentError
+   * if `value` is NaN or no number.
    */
   scalar(name: string, value: number): Scalar;
 
   /**
-   * Runs `fn` and disposes of the tensors made in it, except those in what it returns (a tensor, a TokenBatch or another
-   * object that lists its `tensors`, or arrays and plain objects of these) and, if those can still be differentiated, the
-   * ones that backward needs. Scopes nest. Throws ArgumentError if `fn` is no function or asynchronous.
+   * Runs `fn` and disposes of the tensors made in it, except the tensors in its result: a tensor, a TokenBatch or
+   * another object that lists its `tensors`, or arrays and plain objects of these. If the result can still be
+   * differentiated, the tensors that its backward pass needs are kept too. Scopes nest. Throws ArgumentError if `fn` is
+   * no function or is asynchronous.
    */
   scope<T>(fn: () => T): T;
 
   /**
-   * Runs `fn` with tensors belonging to no scope or recording: for state that outlives them. Throws ArgumentError if `fn`
-   * is no function or asynchronous.
+   * Runs `fn` with tensors that belong to no scope or recording, for state that outlives them. Throws ArgumentError if
+   * `fn` is no function or is asynchronous.
    */
   unscoped<T>(fn: () => T): T;
 
-  /** Runs `fn` without preparing for backward. Throws ArgumentError if `fn` is no function or asynchronous. */
+  /**
+   * Runs `fn` without preparing for a backward pass. Throws ArgumentError if `fn` is no function or is asynchronous.
+   */
   noGrad<T>(fn: () => T): T;
 
-  /** Runs `fn` as outside any `noGrad`. Throws as `noGrad`. */
+  /** Runs `fn` as if it were outside any `noGrad`. Throws like `noGrad`. */
   withGrad<T>(fn: () => T): T;
 
   /**
-   * Runs `fn`, which computes nothing yet: its ops are kept as a program, to be run any number of times. Tensors made
-   * outside serve as inputs: write to them between runs, which give those made in it their values anew. A `backward()` in
-   * it gives every run the same gradients: one that was assigned when recorded is assigned anew, one that was added to
-   * what was there is added again. Throws ArgumentError if `fn` is no function or asynchronous, SimdformerError if it
-   * reads values or a program is being recorded already.
+   * Records `fn` as a program, to be run any number of times; `fn` itself computes nothing. Tensors made outside serve
+   * as inputs: write to them between runs. Each run gives the tensors made inside new values. A `backward()` inside
+   * gives every run the same gradients: a gradient that was assigned during recording is assigned again, one that was
+   * added to existing values is added again. Throws ArgumentError if `fn` is no function or is asynchronous,
+   * SimdformerError if it reads values or if a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T>;
 
-  /** Runs what is queued, off this thread. Rejects as `Tensor.data`. */
+  /** Runs the queue off this thread. Rejects like `Tensor.data`. */
   flush(): Promise<void>;
 
-  /** Runs what is queued, on this thread. Throws as `Tensor.dataSync`. */
+  /** Runs the queue on this thread. Throws like `Tensor.dataSync`. */
   flushSync(): void;
 
-  /** Bytes: in use by tensors, the most since `resetPeak`, and taken from the system. */
+  /** Bytes: in use by tensors, the maximum since `resetPeak`, and taken from the system. */
   memory(): { used: number; peak: number; capacity: number };
 
-  /** Lets `memory().peak` start again from what is in use now. */
+  /** Restarts `memory().peak` from the memory in use now. */
   resetPeak(): void;
 
-  /** Gives all memory back; the device and its tensors cannot be used afterwards. */
+  /** Frees all memory. The device and its tensors cannot be used afterwards. */
   dispose(): void;
 
   /**
@@ -87,8 +90,8 @@ export interface Runtime extends Disposable {
   emit(op: string, operands: Readonly<Record<string, Operand>>, flops?: number): void;
 
   /**
-   * For authors of ops: a number that the engine's kernels were compiled with, such as `broadcast.rank`; CONSTANT lists it
-   * beside them. Throws DeviceError if the engine has none of that name.
+   * For authors of ops: a number that the engine's kernels were compiled with, such as `broadcast.rank`. CONSTANT lists
+   * it in C++. Throws DeviceError if the engine has no constant of that name.
    */
   constant(name: string): number;
 
@@ -98,10 +101,10 @@ export interface Runtime extends Disposable {
   /** @internal */
   upload(storage: Storage, offset: number, values: Float32Array | Int32Array, packed?: boolean): void;
 
-  /** @internal Called before the gradient of a leaf changes, so that a recording can put it back. */
+  /** @internal Called before the gradient of a leaf changes, so that a recording can restore it. */
   noteGradient(slot: RecordedGradient): void;
 
-  /** @internal Where the tensors of the program lie that is being recorded. */
+  /** @internal The memory of the program that is being recorded. */
   readonly arena: Pool | undefined;
 
   /** @internal */
@@ -113,7 +116,7 @@ export interface Runtime extends Disposable {
   /** @internal */
   assertOpen(op: string): void;
 
-  /** @internal Whether ops are being recorded as a program, and compute nothing yet. */
+  /** @internal True while ops are recorded as a program and compute nothing yet. */
   readonly recording: boolean;
 
   /** @internal */

@@ -2,7 +2,7 @@
 
 /** The type of a tensor's elements. */
 export type DType = 'float32' | 'int32';
-/** The size of each dimension, the outermost first; [] is that of a scalar. */
+/** The size of each dimension, the outermost first; [] is the shape of a scalar. */
 export type Shape = readonly number[];
 
 export function sizeOf(shape: Shape): number {
@@ -18,7 +18,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dimension, i) => dimension === b[i]);
 }
 
-/** `dimensions`, of which one may be -1, as the shape of `size` elements; null if there is none. */
+/** Resolves `dimensions`, one of which may be -1, to the shape of `size` elements; null if there is none. */
 export function inferShape(dimensions: Shape, size: number): Shape | null {
   if (!dimensions.every((dimension) => dimension === -1 || isPositive(dimension))) return null;
   const known = dimensions.reduce((product, dimension) => (dimension === -1 ? product : product * dimension), 1);
@@ -27,7 +27,7 @@ export function inferShape(dimensions: Shape, size: number): Shape | null {
   return isOne && shape.every(isPositive) && sizeOf(shape) === size ? shape : null;
 }
 
-/** Whether `start` ≤ i < `end` names entries, at least one, of a dimension of size `limit`. */
+/** True if `start` ≤ i < `end` selects at least one entry of a dimension of size `limit`. */
 export function isRange(start: number, end: number, limit: number): boolean {
   return Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end && end <= limit;
 }

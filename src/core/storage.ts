@@ -2,26 +2,26 @@ import type { Block, Pool } from './heap.js';
 
 interface FromHost {
   readonly values: Int32Array;
-  /** Of the first, in words of the heap. */
+  /** Position of the first element, in words of the heap. */
   readonly offset: number;
   readonly version: number;
 }
 
 let count = 0;
 
-/** Memory that one or more tensors look at. */
+/** Memory that one or more tensors share. */
 export class Storage {
-  /** Tells it from all others. */
+  /** Unique among all storages. */
   readonly id = count++;
   references = 0;
-  /** Grows whenever something is written to it. */
+  /** Increases with every write. */
   version = 0;
-  /** The integers that the host wrote last, and where; of `version`, or something was written to it since. */
+  /** The integers that the host wrote last, and their position. Valid while `version` is unchanged. */
   fromHost: FromHost | null = null;
 
   #block: Block | null;
 
-  /** `later`: the memory is taken when it is needed first. Throws OutOfMemoryError. */
+  /** If `later`, memory is taken when it is first needed. Throws OutOfMemoryError. */
   constructor(
     private readonly words: number,
     readonly pool: Pool,
@@ -30,7 +30,7 @@ export class Storage {
     this.#block = later ? null : pool.take(words);
   }
 
-  /** Throws OutOfMemoryError where it was not taken before. */
+  /** Throws OutOfMemoryError if memory was not taken before and cannot be. */
   get block(): Block {
     this.#block ??= this.pool.take(this.words);
     return this.#block;

@@ -1,4 +1,4 @@
-// The values that tensors are made from.
+// Values that tensors are made from.
 
 import { describeShape, describeValue } from './check-values.js';
 import { DTypeError, ShapeError } from './errors.js';
@@ -7,10 +7,10 @@ import { type DType, type Shape, sameShape, sizeOf } from './shape.js';
 
 /** Numbers nested as deep as the tensor has dimensions. */
 export type NestedNumbers = number | readonly NestedNumbers[];
-/** The values of a tensor: flat in a typed array, nested, or the one of a scalar. */
+/** The values of a tensor: flat in a typed array, nested, or a single number for a scalar. */
 export type TensorData = Float32Array | Int32Array | readonly NestedNumbers[] | number;
 
-/** Values in row-major order and the shape of nested numbers. Throws ShapeError if they are ragged. */
+/** Returns the values in row-major order and the shape of nested numbers. Throws ShapeError if they are ragged. */
 export function flatten(
   op: string,
   data: TensorData,
@@ -50,7 +50,7 @@ export function flatten(
   return { values, shape };
 }
 
-/** Values for all of a tensor, nested as its shape or flat. Throws ShapeError if they are of another. */
+/** Returns the values of a whole tensor, given nested in its shape or flat. Throws ShapeError for another shape. */
 export function valuesFor(
   op: string,
   data: TensorData,

@@ -17,28 +17,28 @@ export * from './tensor-data.js';
 
 /**
  * An n-dimensional array in a device's heap: float32 or int32, row-major, the last dimension contiguous. A view
- * (`reshape`, `columns`, `rows`) shares its root's memory and gradient; its rows may lie `rowStride` > last dimension
- * apart.
+ * (`reshape`, `columns`, `rows`) shares the memory and gradient of its root; its rows may lie `rowStride` > last
+ * dimension apart.
  *
- * Made by `device.tensor()` and by ops, never directly.
+ * `device.tensor()` and ops make tensors; the constructor is internal.
  */
 export class Tensor {
-  /** Elements. */
+  /** Number of elements. */
   readonly size: number;
   /** The tensor whose memory and gradient this one shares: itself if it is no view. */
   readonly root: Tensor;
-  /** @internal What made it, for backward. Of a root. */
+  /** @internal The op that made it, for the backward pass. Set on roots. */
   node: Node | null = null;
-  /** @internal Of a root. */
+  /** @internal Set on roots. */
   gradient: Gradient | null = null;
-  /** @internal Of a root: whether backward() has used the graph behind it. */
-  spent = false;
+  /** @internal True once backward() has used the graph that led here. Set on roots. */
+  graphUsed = false;
   #requiresGrad = false;
   #disposed = false;
-  /** What backward needs from the scopes that it is a result of. */
-  #keepings: { letGo(): void }[] = [];
+  /** Tensors of ended scopes that the backward pass of this result needs. */
+  #retained: { release(): void }[] = [];
 
-  /** For the library alone. */
+  /** Internal to the library. */
   constructor(
     readonly device: Device,
     readonly shape: Shape,
@@ -54,14 +54,14 @@ export class Tensor {
     device.track(this);
   }
 
-  /** In words, within the heap. */
+  /** Position in the heap, in words. */
   get offset(): number {
     return this.storage.block.offset + this.within;
   }
 
   /**
-   * Whether `backward()` computes a gradient for it. Set it on leaves; results of ops have it when an input has. Setting it
-   * throws DTypeError for int32, AutogradError for views and such results.
+   * True if `backward()` computes its gradient. Set it on leaves; the result of an op has it if an input has it.
+   * Setting it throws DTypeError for int32, and AutogradError for views and for results of ops.
    */
   get requiresGrad(): boolean {
     return this.root.#requiresGrad || this.root.node !== null;
@@ -75,20 +75,20 @@ export class Tensor {
       throw new AutogradError('requiresGrad: rows of this detached view lie apart; set it on a copy, contiguous(x)');
     }
     this.#requiresGrad = value;
-    this.spent = false;
+    this.graphUsed = false;
   }
 
-  /** The gradient that `backward()` accumulated, or null. Shaped as the tensor. */
+  /** The gradient that `backward()` accumulated, or null. It has the tensor's shape. */
   get grad(): Tensor | null {
     const slot = this.root.gradient;
     if (slot === null || !slot.written || slot.tensor.disposed) return null;
     return slot.viewFor(this);
   }
 
-  /** Forgets the gradient; its memory is kept for the next one. */
+  /** Clears the gradient; its memory is kept for the next one. */
   zeroGrad(): void {
     const { device, root } = this;
-    // Runs of a program forget one that comes later, too.
+    // Runs of a program must clear a gradient that appears later, too.
     const slot =
       device.recording && this.requiresGrad && root.node === null ? device.autograd.slotOf(root) : root.gradient;
     if (slot === null) return;
@@ -96,44 +96,45 @@ export class Tensor {
     slot.clear();
   }
 
-  /**
-   * The same values in the same memory, of which `backward()` knows nothing: no gradient goes through it. Throws
-   * DisposedError.
-   */
+  /** The same values in the same memory, outside the graph: no gradient passes through it. Throws DisposedError. */
   detach(): Tensor {
     this.assertUsable('detach');
     return new Tensor(this.device, this.shape, this.dtype, this.storage, this.within, this.rowStride);
   }
 
-  /** @internal Holds on to what its graph needs until that is used or the tensor disposed of. */
-  hold(keeping: { letGo(): void }): void {
-    this.#keepings.push(keeping);
+  /** @internal Retains what its graph needs, until the graph is used or the tensor is disposed of. */
+  retain(retained: { release(): void }): void {
+    this.#retained.push(retained);
     this.root.node?.holders.push(this);
   }
 
   /** @internal */
-  letGo(): void {
-    for (const keeping of this.#keepings.splice(0)) keeping.letGo();
+  release(): void {
+    for (const retained of this.#retained.splice(0)) retained.release();
   }
 
-  /** Whether it cannot be used any more, after `dispose()` or that of the program that it is part of. */
+  /** True after `dispose()`, and after the program that owns it was disposed of. */
   get disposed(): boolean {
     return this.#disposed || this.storage.pool.released;
   }
 
-  /** Whether its rows follow one another without gaps. */
+  /** True if its rows follow one another without gaps. */
   get isContiguous(): boolean {
     return this.rowStride === lastOf(this.shape) || this.size === lastOf(this.shape);
   }
 
-  /** The words that it may touch, as commands name them. `op` is for error messages. Throws DisposedError, DeviceError. */
+  /**
+   * The words that it may touch, as commands name them. `op` is for error messages. Throws DisposedError, DeviceError.
+   */
   region(op = 'tensor'): Region {
     this.assertUsable(op);
     const cols = lastOf(this.shape);
     return { offset: this.offset, length: (this.size / cols - 1) * this.rowStride + cols };
   }
 
-  /** @internal `name`: what the op calls it. A message is made of them only if there is one, as all ops come by here. */
+  /**
+   * @internal `name` is the op's name of the tensor. The message is built only on failure, because every op calls this.
+   */
   assertUsable(op: string, name?: string): void {
     if (this.disposed) {
       const what = name === undefined ? op : `${op}: ${name}`;
@@ -143,10 +144,10 @@ export class Tensor {
   }
 
   /**
-   * Runs what is queued, off this thread, and returns a copy of the values in row-major order: a Float32Array of
-   * float32, an Int32Array of int32. Rejects with CommandError if a command that was queued fails, which whoever reads
-   * first hears of; with DisposedError after `dispose()`, DeviceError after the device's, and SimdformerError while a program
-   * is being recorded.
+   * Runs the queue off this thread, and returns a copy of the values in row-major order: a Float32Array of float32, an
+   * Int32Array of int32. Rejects with CommandError if a queued command fails (the first reader gets it), with
+   * DisposedError after `dispose()`, with DeviceError after the device's `dispose()`, and with SimdformerError while a
+   * program is being recorded.
    */
   async data(): Promise<Float32Array | Int32Array> {
     const { region, target, pick } = this.#reading();
@@ -155,8 +156,8 @@ export class Tensor {
   }
 
   /**
-   * @internal As `data()` of each, all of one device, with one way there and back; on this thread if what is queued is
-   * `brief` and there is nothing to wait for.
+   * @internal Like `data()` of each tensor, in one round trip. All tensors must be on one device. Runs on this thread
+   * if the queue is `brief` and nothing is running.
    */
   static async dataOf(tensors: [Tensor, ...Tensor[]], brief = false): Promise<(Float32Array | Int32Array)[]> {
     const readings = tensors.map((tensor) => tensor.#reading());
@@ -177,20 +178,23 @@ export class Tensor {
     for (const { given, target, pick } of readings) if (target !== given) given.set(pick(target));
   }
 
-  /** As `data()`, on this thread. Throws what that rejects with, and DeviceError if the device computes in a worker. */
+  /**
+   * Like `data()`, on this thread. Throws the errors that `data()` rejects with, and DeviceError if the device computes
+   * in a worker.
+   */
   dataSync(): Float32Array | Int32Array {
     const { region, target, pick } = this.#reading();
     this.device.queue.runSync({ byteOffset: region.offset * 4, target });
     return pick(target);
   }
 
-  /** The value of a tensor with one element. Rejects as `data()`, and with ShapeError if there are more. */
+  /** The value of a tensor with one element. Rejects like `data()`, and with ShapeError if there are more elements. */
   async item(): Promise<number> {
     if (this.size !== 1) throw new ShapeError(`item: the tensor is ${describeShape(this.shape)}, expected one element`);
     return (await this.data())[0] as number;
   }
 
-  /** What is read, and where to: to `given`, unless there are gaps between the rows. */
+  /** The source and target of a read: `given`, unless there are gaps between the rows. */
   #reading(given?: Float32Array) {
     this.device.assertNotRecording('data');
     const region = this.region('data');
@@ -209,8 +213,9 @@ export class Tensor {
   }
 
   /**
-   * Replaces the values, in order with the ops around it. `data` has the tensor's shape, nested or flat, and numbers that
-   * its dtype can hold. Throws ShapeError, DTypeError, ArgumentError, DisposedError; ShapeError for columns of a tensor.
+   * Replaces the values, in order with the ops around it. `data` has the tensor's shape, nested or flat, and numbers
+   * that its dtype can hold. Throws ShapeError (also for columns of a tensor), DTypeError, ArgumentError,
+   * DisposedError.
    */
   write(data: TensorData): void {
     this.assertUsable('write');
@@ -266,21 +271,23 @@ export class Tensor {
 
   /**
    * Computes the gradients of everything that requires them and led to this tensor (reverse-mode differentiation), and
-   * adds them to their `grad`. `upstream` is the gradient with respect to this tensor; default 1, for a tensor with one
-   * element. Throws AutogradError if there is nothing to differentiate, if a part of the graph was used before, or if a
-   * tensor in it was written to since (by `write()` or an optimizer's step); DTypeError, ShapeError or DeviceError for
+   * adds them to `grad`. `upstream` is the gradient with respect to this tensor; default: 1, for a tensor with one
+   * element.
+   *
+   * Throws AutogradError if there is nothing to differentiate, if a part of the graph was used before, or if a tensor
+   * in it was written to since (by `write()` or an optimizer's step). Throws DTypeError, ShapeError or DeviceError for
    * an upstream that does not fit.
    */
   backward(upstream?: Tensor | TensorData): void {
     this.device.autograd.backward(this, upstream);
   }
 
-  /** Gives the memory back once no view of it is left. Using the tensor afterwards throws DisposedError. */
+  /** Frees the memory once no view of it is left. Later use of the tensor throws DisposedError. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.storage.release();
-    this.letGo();
+    this.release();
     if (this.root === this) {
       this.gradient?.release();
       this.gradient = null;
@@ -291,7 +298,7 @@ export class Tensor {
     this.dispose();
   }
 
-  /** @internal What Node's `console.log` shows, as others show `toString()` only if asked. */
+  /** @internal Used by Node's `console.log`, which does not call `toString()`. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString();
   }
@@ -302,26 +309,28 @@ export class Tensor {
   }
 }
 
-/** What an op remembers to differentiate itself. */
+/** The record that an op leaves for its differentiation. */
 export interface Node {
-  /** Grows with every node: inputs are older than outputs. */
+  /** Increases with every node: inputs are older than outputs. */
   readonly sequence: number;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  /** What its backward may read, whether that needs a gradient or not. */
+  /** Tensors that its backward pass may read, including those that need no gradient. */
   readonly read: readonly Tensor[];
-  /** The versions that the memory of these tensors had when the node was made. */
+  /** Versions of these tensors' memory when the node was made. */
   readonly versions: readonly number[];
-  /** The memory of the program that the node is recorded in, which each run writes anew. */
+  /** Memory of the program that the node is recorded in; each run writes it anew. */
   readonly arena: Pool | undefined;
   backward: ((gradients: (Tensor | null)[]) => void) | null;
-  /** An input whose graph an earlier backward() had used: its gradient would silently be missing, so it is an error. */
-  readonly spent: Tensor | undefined;
-  /** Results of scopes that hold what this node, or an older one, still needs; see Keeping. */
+  /** An input whose graph an earlier backward() used. Its gradient would silently be missing, so this is an error. */
+  readonly usedInput: Tensor | undefined;
+  /** Results of scopes that retain what this node, or an older one, needs; see RetainedTensors. */
   readonly holders: Tensor[];
 }
 
-/** Where an op's backward command puts a gradient: into `tensor`, added to what is there if `accumulate`. */
+/**
+ * The target of an op's backward command: the gradient goes into `tensor`, added to existing values if `accumulate`.
+ */
 export interface GradientTarget {
   readonly tensor: Tensor;
   readonly accumulate: 0 | 1;
@@ -333,28 +342,31 @@ export interface Gradient extends RecordedGradient {
   readonly tensor: Tensor;
   /** The part of the gradient that belongs to `view`. */
   viewFor(view: Tensor): Tensor;
-  /** Declares a writer of `view`'s part. */
+  /** Registers a writer of `view`'s part. */
   targetFor(view: Tensor): GradientTarget;
   clear(): void;
   release(): void;
 }
 
-/** What tensors need of autograd.ts, which their device has, as it stands above them. */
+/** The functions of autograd.ts that tensors call through their device, because that module imports this one. */
 interface Autograd {
   backward(y: Tensor, upstream?: Tensor | TensorData): void;
-  /** The gradient of a root, made if there is none. */
+  /** Returns the gradient of a root, created if needed. */
   slotOf(root: Tensor): Gradient;
 }
 
-/** Where tensors live and ops run: one heap, one instruction set, a number of threads. Made by `createDevice`. */
+/**
+ * The place where tensors live and ops run: one heap, one instruction set, a number of threads. `createDevice` makes
+ * it.
+ */
 export interface Device extends Runtime {
   /** @internal */
   readonly autograd: Autograd;
 
   /**
-   * A tensor with the given values: a typed array (its type decides the dtype) or nested numbers (float32 by default).
-   * `shape` is by default theirs, [length] of a typed array. Throws ShapeError if the values do not fill the shape,
-   * DTypeError if they are of another type than asked for, ArgumentError for other options.
+   * A tensor with the given values: a typed array, whose type sets the dtype, or nested numbers, float32 by default.
+   * `shape` defaults to their own shape, [length] for a typed array. Throws ShapeError if the values do not fill the
+   * shape, DTypeError if they have another type than requested, ArgumentError for other options.
    */
   tensor(
     data: TensorData,
@@ -364,23 +376,23 @@ export interface Device extends Runtime {
 
   /**
    * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not
-   * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow so far.
+   * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow enough.
    */
   empty(shape: Shape, dtype?: DType): Tensor;
 
-  /** @internal As `empty`, but memory is taken when it is needed first. */
+  /** @internal Like `empty`, but memory is taken when it is first needed. */
   reserve(shape: Shape): Tensor;
 
   /**
-   * A tensor whose elements all equal `value`. Throws as `empty`, and ArgumentError if `value` is no number or, for
+   * A tensor whose elements all equal `value`. Throws like `empty`, and ArgumentError if `value` is no number or, for
    * int32, no 32-bit integer.
    */
   full(shape: Shape, value: number, dtype?: DType): Tensor;
 
-  /** A tensor whose elements are all 0. Throws as `empty`. */
+  /** A tensor whose elements are all 0. Throws like `empty`. */
   zeros(shape: Shape, dtype?: DType): Tensor;
 
-  /** Takes a tensor out of the scopes it belongs to: it lives until it is disposed of. Returns it. */
+  /** Removes a tensor from its scopes: it lives until it is disposed of. Returns the tensor. */
   keep(tensor: Tensor): Tensor;
 
   /** @internal */

@@ -1,6 +1,6 @@
 import { Tensor } from './tensor.js';
 
-/** The tensors in arrays, in plain objects, and in what lists its own as `tensors`; they may hold each other. */
+/** Finds the tensors in arrays, in plain objects, and in objects that list their `tensors`. Cycles are allowed. */
 export function* tensorsIn(value: unknown, seen = new Set<object>()): Generator<Tensor> {
   if (value instanceof Tensor) yield value;
   else if (value !== null && typeof value === 'object' && !seen.has(value)) {

@@ -1,21 +1,27 @@
-/** A list of texts in UTF-8. Number i begins at `starts[i]`, and ends `gap` bytes before the next one begins, or one more would. */
+/**
+ * A list of texts in UTF-8. Text i begins at `starts[i]` and ends `gap` bytes before the next text begins (or would
+ * begin).
+ */
 export interface TextBytes {
   readonly length: number;
   readonly bytes: Uint8Array;
   readonly starts: Uint32Array;
   readonly gap: number;
-  /** One of them; undefined if there is none of that number. What is no UTF-8 becomes U+FFFD. */
+  /** Returns one text; undefined if there is no such index. Invalid UTF-8 becomes U+FFFD. */
   at(number: number): string | undefined;
 }
 
 const leniently = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** The text of bytes in UTF-8; what is none becomes U+FFFD. */
+/** Decodes bytes as UTF-8; invalid parts become U+FFFD. */
 export function decodeText(bytes: Uint8Array, start: number, end: number): string {
   return shortText(bytes, start, end) ?? leniently.decode(bytes.subarray(start, end));
 }
 
-/** A few characters of one to three bytes, which most tokens are, without the cost of a decoder's call; undefined for others. */
+/**
+ * Decodes a few characters of one to three bytes without the cost of a decoder call, as most tokens are short.
+ * Undefined for other texts.
+ */
 function shortText(bytes: Uint8Array, start: number, end: number): string | undefined {
   if (end - start > 36) return undefined;
   let text = '';
@@ -30,7 +36,7 @@ function shortText(bytes: Uint8Array, start: number, end: number): string | unde
 
 const widthOf = (code: number) => (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4);
 
-/** The character that begins there; -1 of bytes that are none. */
+/** The code point that begins there; -1 for invalid bytes. */
 function codePointAt(bytes: Uint8Array, start: number, end: number): number {
   const first = bytes[start] as number;
   if (first < 0x80) return first;
@@ -42,11 +48,11 @@ function codePointAt(bytes: Uint8Array, start: number, end: number): number {
     if (next >> 6 !== 2) return -1;
     code = (code << 6) | (next & 63);
   }
-  // Longer than need be, half a pair of UTF-16, or more than there are.
+  // Overlong, a surrogate, or beyond the last code point.
   return widthOf(code) !== width || code >> 11 === 27 || code > 0x10ffff ? -1 : code;
 }
 
-/** The same texts with bytes that say what `textOf` makes of each: itself where it is not empty, and is UTF-8. */
+/** The same texts, each replaced by `textOf` of it if it is empty or invalid UTF-8. */
 export function wellFormed(texts: TextBytes, textOf: (text: string, number: number) => string): TextBytes {
   const { length, bytes, starts, gap } = texts;
   for (let i = 0; i < length; i++) {
@@ -74,7 +80,10 @@ function written(texts: TextBytes, textOf: (text: string, number: number) => str
   return { length, bytes, starts, gap: 0, at };
 }
 
-/** Writes a text's bytes, three for each unit at most, and returns their number. Half a pair of UTF-16 is no text's: it gets three of its own. */
+/**
+ * Writes the bytes of a text, at most three for each unit, and returns their number. A lone surrogate gets three bytes
+ * of its own.
+ */
 export function writeText(text: string, into: Uint8Array): number {
   let at = 0;
   for (let i = 0; i < text.length; i++) {

@@ -21,17 +21,17 @@ const activations = [
 ] as const;
 
 /**
- * An activation that other ops fuse; `gelu` is the exact one, `gelu_tanh` its approximation by tanh, `quickGelu` that by
- * a sigmoid. Those with parameters have PyTorch's defaults.
+ * An activation that other ops can fuse. `gelu` is exact, `gelu_tanh` its approximation by tanh, `quickGelu` by a
+ * sigmoid. Activations with parameters have PyTorch's defaults.
  */
 export type Activation = (typeof activations)[number];
 
-/** @internal Throws ArgumentError for another. */
+/** @internal Throws ArgumentError for an unknown activation. */
 export function checkActivation(op: string, activation: Activation): void {
   checkOneOf(op, 'activation', activation, activations);
 }
 
-/** What the manifest calls them; a name that is put together at each call would be slow to look up. */
+/** Names in the manifest. A name built at each call would be slow to look up. */
 const constants = new Map(activations.map((name) => [name, `activation.${name}`]));
 
 /** @internal The activation's number in commands. */
@@ -39,7 +39,7 @@ export function activationKind(device: Device, activation: Activation): number {
   return device.constant(constants.get(activation) as string);
 }
 
-/** @internal The activation of that name. */
+/** @internal Applies the activation of that name. */
 export function activate(op: string, x: Tensor, activation: Activation): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
@@ -66,8 +66,8 @@ export function activate(op: string, x: Tensor, activation: Activation): Tensor 
 }
 
 /**
- * max(x, 0), element by element. `x`: float32, any shape, which the result has, too. Its slope at 0 counts as 0, and so
- * does that at NaN, where PyTorch passes the gradient on. Throws DTypeError.
+ * max(x, 0), element by element. `x`: float32, any shape; the result has the same shape. The slope at 0 and at NaN is 0
+ * (PyTorch passes the gradient on at NaN). Throws DTypeError.
  */
 export function relu(x: Tensor): Tensor {
   return activate('relu', x, 'relu');
@@ -75,8 +75,9 @@ export function relu(x: Tensor): Tensor {
 
 /**
  * x·Φ(x), Φ the standard normal distribution function (Hendrycks, Gimpel 2016, arXiv 1606.08415). `x`: float32, any
- * shape. `approximate: 'tanh'` takes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default 'none',
- * which is 0 at -∞, where PyTorch and 'tanh' give NaN. Slopes at ±∞ are their limits. Throws DTypeError, ArgumentError.
+ * shape. `approximate: 'tanh'` computes x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) instead, as GPT-2 does. Default:
+ * 'none', which is 0 at -∞, where PyTorch and 'tanh' give NaN. Slopes at ±∞ are their limits. Throws DTypeError,
+ * ArgumentError.
  */
 export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undefined } = {}): Tensor {
   const { approximate = 'none' } = checkOptions('gelu', options, { approximate: ['none', 'tanh'] });
@@ -85,41 +86,43 @@ export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' | undef
 
 /**
  * x·sigmoid(x), also called swish (Elfwing, Uchibe, Doya 2017, arXiv 1702.03118), element by element. `x`: float32, any
- * shape, which the result has, too. NaN at -∞, as in PyTorch; slopes at ±∞ are their limits. Throws DTypeError.
+ * shape; the result has the same shape. NaN at -∞, as in PyTorch; slopes at ±∞ are their limits. Throws DTypeError.
  */
 export function silu(x: Tensor): Tensor {
   return activate('silu', x, 'silu');
 }
 
-/** Hyperbolic tangent, element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/**
+ * Hyperbolic tangent, element by element. `x`: float32, any shape; the result has the same shape. Throws DTypeError.
+ */
 export function tanh(x: Tensor): Tensor {
   return activate('tanh', x, 'tanh');
 }
 
-/** 1 / (1 + e^-x), element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** 1 / (1 + e^-x), element by element. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function sigmoid(x: Tensor): Tensor {
   return activate('sigmoid', x, 'sigmoid');
 }
 
 /**
- * x·sigmoid(1.702·x), an approximation of `gelu` (Hendrycks, Gimpel 2016, arXiv 1606.08415) that CLIP uses. `x`: float32,
- * any shape, which the result has, too. Throws DTypeError.
+ * x·sigmoid(1.702·x), CLIP's approximation of `gelu` (Hendrycks, Gimpel 2016, arXiv 1606.08415). `x`: float32, any
+ * shape; the result has the same shape. Throws DTypeError.
  */
 export function quickGelu(x: Tensor): Tensor {
   return activate('quickGelu', x, 'quickGelu');
 }
 
 /**
- * x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244), element by element. `x`: float32, any shape, which the
- * result has, too. Throws DTypeError.
+ * x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244), element by element. `x`: float32, any shape; the
+ * result has the same shape. Throws DTypeError.
  */
 export function hardSwish(x: Tensor): Tensor {
   return activate('hardSwish', x, 'hardSwish');
 }
 
 /**
- * x·tanh(ln(1 + e^x)) (Misra 2019, arXiv 1908.08681), element by element. `x`: float32, any shape, which the result has,
- * too. Throws DTypeError.
+ * x·tanh(ln(1 + e^x)) (Misra 2019, arXiv 1908.08681), element by element. `x`: float32, any shape; the result has the
+ * same shape. Throws DTypeError.
  */
 export function mish(x: Tensor): Tensor {
   return activate('mish', x, 'mish');

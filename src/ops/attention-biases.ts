@@ -1,4 +1,4 @@
-// What is added to attention's scores, and what hides keys: biases and masks by query and key, and tables by distance.
+// Biases of attention's scores, and masks that hide keys: by query and key, and by distance.
 
 import { checkDType, checkNumber, checkShape, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
@@ -8,7 +8,7 @@ import { add } from './binary.js';
 import { contiguous } from './contiguous.js';
 import { matmul } from './matmul.js';
 
-/** What biases and masks are for: a dimension of theirs is as large or 1. */
+/** The shape of the scores. Each dimension of a bias or mask has this size or 1. */
 export interface ScoreShape {
   readonly batch: number;
   readonly heads: number;
@@ -18,7 +18,7 @@ export interface ScoreShape {
   readonly packed: boolean;
 }
 
-/** The operands of the kernels, by their names. */
+/** Operands of the kernels, by their names. */
 export interface Biases {
   readonly bias: Tensor | null;
   readonly biasItems: number;
@@ -39,7 +39,7 @@ export interface Biases {
 
 type Given = Pick<AttentionOptions, 'bias' | 'mask' | 'relativeBias' | 'relativeKeys'>;
 
-/** `width` is that of a head of q. */
+/** `width` is the width of a head of q. */
 export function checkBiases(op: string, given: Given, q: Tensor, width: number, shape: ScoreShape): Biases {
   const { relativeBias = null, relativeKeys = null } = given;
   const bias = checkGrid(op, 'bias', given.bias, 'float32', shape);
@@ -84,7 +84,7 @@ function checkGrid(
   if (tensor === null || tensor === undefined) return NO_GRID;
   checkDType(op, name, tensor, dtype);
   const [items, itemHeads, rows, cols] = [1, 1, 1, ...tensor.shape].slice(-4) as [number, number, number, number];
-  // The lengths of packed items may be known to the kernel only: it checks them against rows and columns.
+  // Only the kernel may know the lengths of packed items. It checks them against rows and columns.
   const isLong = (n: number, longest: number) => n === 1 || packed || n === longest;
   const isOneOr = (n: number, all: number) => n === 1 || n === all;
   const fits = isOneOr(items, batch) && isOneOr(itemHeads, heads) && isLong(rows, maxQ) && isLong(cols, maxK);
@@ -96,12 +96,12 @@ function checkGrid(
   return { tensor, items, heads: itemHeads, rows, cols };
 }
 
-/** A bias with a column for each key, as backward writes to. */
+/** A bias with a column for each key, because the backward pass writes to each column. */
 function acrossKeys(bias: Tensor, keys: number): Tensor {
   return lastOf(bias.shape) === keys || lastOf(bias.shape) !== 1 ? bias : add(bias, bias.device.zeros([keys]));
 }
 
-/** That `table` has an odd number of distances along `axis`, and `other` entries along the other one. */
+/** Checks that `table` has an odd number of distances along `axis`, and `other` entries along the other axis. */
 export function checkDistances(op: string, name: string, table: Tensor, axis: 0 | 1, other: number): void {
   checkDType(op, name, table, 'float32');
   const distances = table.shape[axis] ?? 0;
@@ -111,10 +111,7 @@ export function checkDistances(op: string, name: string, table: Tensor, axis: 0 
   checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${most}`);
 }
 
-/**
- * Each head of each row of q times all of relativeKeys, whatever the keys: only the places of the products depend on
- * those.
- */
+/** Multiplies each head of each row of q with all of relativeKeys. The keys decide only where the products are used. */
 function scoresByDistance(q: Tensor, relativeKeys: Tensor, heads: number): Tensor {
   const distances = relativeKeys.shape[0] as number;
   const queries = contiguous(q).reshape(-1, relativeKeys.shape[1] as number);

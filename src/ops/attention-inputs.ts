@@ -1,4 +1,4 @@
-// What attention and attentionWeights share: the checks, and the operands of their kernels.
+// Code that attention and attentionWeights share: checks, and operands of their kernels.
 
 import { checkDevice, checkDType, checkNumber, checkOptions, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -9,7 +9,10 @@ import { checkLengths, lengthCount, lengthsTensor } from './attention-lengths.js
 import type { AttentionOptions, AttentionValueOptions } from './attention-options.js';
 import { type CacheType, cacheWords } from './kv-cache.js';
 
-/** The options by `kinds`, and the device of all tensors that are given: an op's `own` ones, and those of the options. */
+/**
+ * Checks the options by `kinds`, and that all given tensors are on one device, which is returned. `own` are the op's
+ * own tensors.
+ */
 export function checkTensors<Options extends AttentionOptions>(
   op: string,
   own: Record<string, Tensor>,
@@ -33,12 +36,12 @@ export interface AttentionInputs {
   readonly sight: Sight;
   readonly biases: Biases;
   readonly factors: { readonly scale: number; readonly softcap: number };
-  /** The longest item; when packed rows come with lengths in tensors, what biases and masks allow, or all rows. */
+  /** The longest item. If packed rows have lengths in tensors: the size that biases and masks allow, or all rows. */
   readonly maxQ: number;
   readonly maxK: number;
 }
 
-/** Checks all but what `checkTensors` did. */
+/** Checks everything that `checkTensors` does not check. */
 export function checkAttention(
   op: string,
   device: Device,
@@ -73,19 +76,19 @@ interface Sizes {
   readonly batch: number;
   readonly heads: number;
   readonly kvHeads: number;
-  /** Of a head. */
+  /** Width of a head. */
   readonly width: number;
   readonly packed: boolean;
-  /** What k and v are kept as. */
+  /** How k and v are stored. */
   readonly cells: number;
-  /** Rows of q and k: of each item if padded, of all if packed. */
+  /** Rows of q and k: of each item if padded, of all items if packed. */
   readonly rowsQ: number;
   readonly rowsK: number;
   readonly qStride: number;
   readonly kStride: number;
 }
 
-/** How q and k are divided. */
+/** Reads batch, heads and rows from the shapes of q and k. */
 function divide(
   op: string,
   q: Tensor,
@@ -133,11 +136,11 @@ function shapesOf(tensors: Record<string, Tensor>): string {
 interface LengthsOfItems {
   readonly lengthsQ: Tensor | null;
   readonly lengthsK: Tensor | null;
-  /** Room for the first rows of packed items. */
+  /** Memory for the first rows of packed items. */
   readonly offsets: Tensor | null;
 }
 
-/** The lengths of all items, and the longest. */
+/** Checks the lengths of all items, and finds the longest. */
 function checkItems(op: string, device: Device, sizes: Sizes, options: AttentionOptions) {
   const { batch, packed, rowsQ, rowsK } = sizes;
   const lengthsQ = options.lengthsQ ?? null;
@@ -156,15 +159,15 @@ function checkItems(op: string, device: Device, sizes: Sizes, options: Attention
 }
 
 interface Sight {
-  /** Whether the last query stands at the last key, instead of the first one at key `offset`. */
+  /** True if the last query stands at the last key. Otherwise the first query stands at key `offset`. */
   readonly lowerRight: boolean;
   readonly offset: number;
-  /** How many keys before and after its own position a query sees; -1 is no limit. */
+  /** Number of keys before and after its own position that a query sees; -1 means no limit. */
   readonly left: number;
   readonly right: number;
 }
 
-/** Which keys a query sees. */
+/** The keys that a query sees. */
 function sightOf(op: string, { causal = false, window, offset }: AttentionOptions): Sight {
   if (offset !== undefined && typeof causal === 'string')
     throw new ArgumentError(`${op}: causal is '${causal}' and offset is ${offset}, expected one of them: causal: true`);
@@ -178,7 +181,10 @@ function sightOf(op: string, { causal = false, window, offset }: AttentionOption
   };
 }
 
-/** Pairs of a query and a key of one head that are multiplied, as far as shapes tell; about so many if lengths are data. */
+/**
+ * Pairs of a query and a key of one head that are multiplied, as far as the shapes tell. Approximate if the lengths are
+ * data.
+ */
 export function countProducts({ sizes, sight }: AttentionInputs): number {
   const { batch, heads, rowsQ, rowsK, packed } = sizes;
   const pairs = packed ? (rowsQ * rowsK) / batch : batch * rowsQ * rowsK;

@@ -1,4 +1,4 @@
-// How many rows of each item take part in attention.
+// The number of rows of each item that take part in attention.
 
 import { checkDType, checkIntegers, checkNumber, checkShape, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -7,7 +7,7 @@ import { Tensor } from '../core/tensor.js';
 import type { Lengths } from './attention-options.js';
 import { contiguous } from './contiguous.js';
 
-/** The lengths if they are a tensor. Throws ArgumentError for what cannot be lengths. */
+/** Returns the lengths if they are a tensor. Throws ArgumentError for values that cannot be lengths. */
 export function lengthsTensor(op: string, name: string, lengths: Lengths | null | undefined): Tensor | null {
   if (lengths instanceof Tensor) return lengths;
   if (lengths !== null && lengths !== undefined) checkIntegers(op, name, lengths);
@@ -16,17 +16,17 @@ export function lengthsTensor(op: string, name: string, lengths: Lengths | null 
 
 export const lengthCount = (lengths: Lengths) => (lengths instanceof Tensor ? lengths.size : lengths.length);
 
-/** What lengths are lengths of. */
+/** The rows that lengths count. */
 interface Rows {
   readonly batch: number;
-  /** Of each item if padded, of all if packed. */
+  /** Rows of each item if padded, of all items if packed. */
   readonly rows: number;
   readonly packed: boolean;
 }
 
 export interface CheckedLengths {
   readonly tensor: Tensor | null;
-  /** The longest item, or what it may be at most. */
+  /** The longest item, or an upper bound of it. */
   readonly longest: number;
 }
 

@@ -1,77 +1,79 @@
-// What attention and attentionWeights can be told, and what values that may be.
+// Options of attention and attentionWeights, and their allowed values.
 
 import { isInt32, type OptionKind, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DropoutOptions } from './dropout.js';
 import { CACHE_TYPES, type CacheType } from './kv-cache.js';
 
-/**
- * How much of each item of a batch takes part: integers, or an int32 tensor [B] whose values are checked when they are
- * used.
- */
+/** The rows of each item that take part: integers, or an int32 tensor [B] whose values are checked by the kernel. */
 export type Lengths = readonly number[] | Int32Array | Tensor;
 
 /**
- * Scores are s = scale · q kᵀ; with a soft cap, softcap · tanh(s / softcap); then + bias + relativeBias, and −∞ where
- * the mask is 0 or a key is out of sight by causality or the window. That is the order of ONNX's Attention from version
- * 24 on, and of Gemma 2.
+ * Scores are s = scale · q kᵀ. With a soft cap they become softcap · tanh(s / softcap). Then bias and relativeBias are
+ * added. A score is −∞ where the mask is 0, or where causality or the window hides the key. ONNX's Attention from
+ * version 24 on and Gemma 2 use the same order.
  */
 export interface AttentionOptions {
-  /** Heads of q. Default 1. */
+  /** Heads of q. Default: 1. */
   heads?: number | undefined;
   /** Heads of k and v; each serves heads / kvHeads heads of q (grouped-query attention). Default: `heads`. */
   kvHeads?: number | undefined;
   /**
-   * A query sees no key after its own position. true and 'lower-right': the last query stands at the last key of its
-   * item; 'upper-left': the first query at the first key (PyTorch's `is_causal` and its names). Default false.
+   * Hides keys after a query's own position. true and 'lower-right': the last query stands at the last key of its item.
+   * 'upper-left': the first query stands at the first key (PyTorch's `is_causal` and its names). Default: false.
    */
   causal?: boolean | 'lower-right' | 'upper-left' | undefined;
   /**
-   * [left, right]: a query at position p sees keys p − left to p + right; −1 is no limit. Without `causal` the last
-   * query stands at the last key (flash-attention's `window_size`); with it there is none to the right. Cost is
-   * proportional to the window. Default [-1, -1].
+   * [left, right]: a query at position p sees keys p − left to p + right; −1 means no limit. Without `causal`, the last
+   * query stands at the last key (flash-attention's `window_size`). With `causal`, there are no keys to the right. Cost
+   * is proportional to the window. Default: [-1, -1].
    */
   window?: readonly [left: number, right: number] | null | undefined;
   /**
-   * The position among the keys of the first query, for all items, if it is not what `causal` and `window` say (0
-   * without either): −2³¹ to 2³¹ − 1.
+   * The position of the first query among the keys, for all items: −2³¹ to 2³¹ − 1. Default: follows from `causal` and
+   * `window` (0 without either).
    */
   offset?: number | undefined;
-  /** Holds scores within ±softcap, by softcap · tanh(s / softcap) (Gemma 2, arXiv 2408.00118). Default: none. */
+  /** Limits scores to ±softcap, by softcap · tanh(s / softcap) (Gemma 2, arXiv 2408.00118). Default: none. */
   softcap?: number | null | undefined;
-  /** Padded: the queries of each item that count (default all). Packed: how many rows each item has. */
+  /**
+   * Padded: the number of queries of each item that take part (default: all). Packed: the number of rows of each item.
+   */
   lengthsQ?: Lengths | null | undefined;
-  /** The same for keys. Default, packed: lengthsQ; padded: all. */
+  /** The number of keys, like `lengthsQ`. Default: lengthsQ if packed, all if padded. */
   lengthsK?: Lengths | null | undefined;
   /**
    * Added to the scores: float32 [B | 1, heads | 1, Tq | 1, Tk | 1], or the last one to three of these dimensions.
-   * Packed: Tq and Tk the longest.
+   * Packed: Tq and Tk are those of the longest items.
    */
   bias?: Tensor | null | undefined;
-  /** int32 of the same shapes: a query may attend to a key where it is not 0. */
+  /** int32 of the same shapes. A query may attend to a key where the mask is not 0. */
   mask?: Tensor | null | undefined;
   /**
    * [heads, 2M + 1], added to the scores by clipped distance: entry clip(j - p, ±M) + M for key j and a query at
-   * position p. Queries count from 0 unless `causal`, `window` or `offset` say otherwise.
+   * position p. Positions of queries start at 0 unless `causal`, `window` or `offset` define them otherwise.
    */
   relativeBias?: Tensor | null | undefined;
   /**
-   * [2M + 1, d], shared by the heads: key j of a query at p is k[j] + relativeKeys[clip(j - p, ±M) + M] (Shaw,
-   * Uszkoreit, Vaswani 2018, arXiv 1803.02155). Distances as for relativeBias. Costs 2M + 1 floats for each row and head.
+   * [2M + 1, d], shared by the heads. Key j of a query at p is k[j] + relativeKeys[clip(j - p, ±M) + M] (Shaw,
+   * Uszkoreit, Vaswani 2018, arXiv 1803.02155). Distances are as for relativeBias. Costs 2M + 1 floats for each row and
+   * head.
    */
   relativeKeys?: Tensor | null | undefined;
-  /** What products are multiplied by. Default 1 / √(width of a head). */
+  /** Factor of the products. Default: 1 / √(width of a head). */
   scale?: number | undefined;
 }
 
 export interface AttentionValueOptions extends AttentionOptions {
-  /** [2M + 1, dv], as relativeKeys (and as many, if both are given): value j of query p is v[j] + relativeValues[…]. */
+  /**
+   * [2M + 1, dv], with as many rows as relativeKeys if both are given. Value j of query p is v[j] + relativeValues[…].
+   */
   relativeValues?: Tensor | null | undefined;
-  /** Drops probabilities, as `dropout` does; the bits depend on the row of q, the head and the key. Default: none. */
+  /** Drops probabilities, like `dropout`. The bits depend on the row of q, the head and the key. Default: none. */
   dropout?: DropoutOptions | null | undefined;
   /**
-   * What k and v are: the halves of a key–value cache's columns. If they are packed, int32 [B, T, kvHeads · cacheWords],
-   * they are read so, without gradients, and their heads are as wide as q's. Default 'float32': as above.
+   * The type of k and v, which are the halves of a key–value cache's columns. Packed ones are int32 [B, T, kvHeads ·
+   * cacheWords]; they are read without gradients, and their heads are as wide as q's. Default: 'float32'.
    */
   cache?: CacheType | undefined;
 }
@@ -80,14 +82,14 @@ const STAGES = ['raw', 'capped', 'biased', 'softmax'] as const;
 
 export interface AttentionWeightsOptions extends AttentionOptions {
   /**
-   * After which step: 'raw' scale · q kᵀ and 'capped' of every query and key, 0 past their lengths; 'biased' with
-   * biases, −∞ where a query does not see a key; 'softmax' the probabilities, 0 there. ONNX's `qk_matmul_output_mode` 0 to
-   * 3. Default 'softmax'.
+   * The step after which scores are returned. 'raw': scale · q kᵀ, and 'capped': with the soft cap, of every query and
+   * key, 0 past their lengths. 'biased': with biases, −∞ where a query does not see a key. 'softmax': probabilities, 0
+   * there. These are ONNX's `qk_matmul_output_mode` 0 to 3. Default: 'softmax'.
    */
   stage?: (typeof STAGES)[number] | undefined;
 }
 
-/** What kernels call a stage. */
+/** The number of a stage in commands. */
 export const stageNumber = (stage: NonNullable<AttentionWeightsOptions['stage']>): number => STAGES.indexOf(stage);
 
 const isBound = (value: unknown) => typeof value === 'number' && isInt32(value) && value >= -1;

@@ -5,9 +5,9 @@ import { type AttentionWeightsOptions, stageNumber, WEIGHTS_KINDS } from './atte
 export type { AttentionWeightsOptions } from './attention-options.js';
 
 /**
- * The probabilities softmax(scale · q kᵀ + bias) that `attention` uses without ever writing them down, or the scores
- * that an earlier `stage` has: float32 [B, heads, Tq, Tk]. Packed: Tq and Tk are the longest items'; give the lengths
- * as arrays then. Same options and errors as `attention`; not differentiable.
+ * The probabilities softmax(scale · q kᵀ + bias), which `attention` uses without storing them, or the scores of an
+ * earlier `stage`: float32 [B, heads, Tq, Tk]. Packed: Tq and Tk are those of the longest items, and the lengths must
+ * be arrays. Options and errors are those of `attention`. Not differentiable.
  */
 export function attentionWeights(q: Tensor, k: Tensor, options: AttentionWeightsOptions = {}): Tensor {
   const op = 'attentionWeights';

@@ -15,21 +15,20 @@ import { matmul } from './matmul.js';
 export type { AttentionOptions, AttentionValueOptions, Lengths } from './attention-options.js';
 
 /**
- * softmax(scale · q kᵀ + bias) v for each head (Vaswani et al. 2017, arXiv 1706.03762), in memory proportional to the
- * rows, both ways (FlashAttention-2, Dao 2023, arXiv 2307.08691).
+ * softmax(scale · q kᵀ + bias) v for each head (Vaswani et al. 2017, arXiv 1706.03762). Forward and backward pass take
+ * memory proportional to the rows (FlashAttention-2, Dao 2023, arXiv 2307.08691).
  *
- * Padded: `q` float32 [B, Tq, heads·d], `k` [B, Tk, kvHeads·d], `v` [B, Tk, kvHeads·dv], result [B, Tq, heads·dv]; rows
+ * Padded: `q` float32 [B, Tq, heads·d], `k` [B, Tk, kvHeads·d], `v` [B, Tk, kvHeads·dv], result [B, Tq, heads·dv]. Rows
  * past their length are zero in the result and get no gradient. Packed: the rows of all items end to end, with lengths,
  * `q` [ΣTq, heads·d] and so on. [T, width] without lengths is one sequence. A query that sees no key gives zeros. q, k
  * and v may be columns of one matrix, and are read in place. A score of +∞, which may come from a bias, gives its key
  * the weight 1, where PyTorch and `softmax` give NaN.
  *
- * Throws ShapeError, DTypeError, ArgumentError; the run fails with CommandError if lengths in a tensor turn out
- * impossible.
+ * Throws ShapeError, DTypeError, ArgumentError. The run fails with CommandError if lengths in a tensor are impossible.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
   const device = checkTensors('attention', { q, k, v }, options, ATTENTION_KINDS);
-  // The scope frees lengths and statistics once backward is done.
+  // The scope frees lengths and statistics after the backward pass.
   return device.scope(() => attentionOf(device, q, k, v, options));
 }
 
@@ -59,7 +58,7 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
   return add(y, relative.reshape(y.shape));
 }
 
-/** The operands of dropout: a threshold of 0 drops nothing. */
+/** Operands of dropout. A threshold of 0 drops nothing. */
 type DroppingOperands = Readonly<Record<'seed' | 'stream' | 'threshold' | 'keptScale', Operand>>;
 
 function droppingOf(options: DropoutOptions | null): DroppingOperands {
@@ -69,7 +68,10 @@ function droppingOf(options: DropoutOptions | null): DroppingOperands {
   return { ...rest, keptScale };
 }
 
-/** The command, its outputs and its gradients; with the probabilities by distance, if there are `distances`. */
+/**
+ * Emits the command and registers its gradients. If there are `distances`, the probabilities summed by distance are a
+ * second output.
+ */
 function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distances: number, dropping: DroppingOperands) {
   const { device, q, k, sizes, lengths, sight, biases, factors } = inputs;
   const { bias, mask, relativeBias, relativeScores } = biases;
@@ -77,7 +79,7 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
   const y = device.empty([...q.shape.slice(0, -1), sizes.heads * valueWidth]);
   const relativeWeights = distances > 0 ? device.empty([rows, sizes.heads * distances]) : null;
   const differentiated = [q, k, v, bias, relativeBias, relativeScores];
-  // Spreads come last: of a literal that begins with one V8 makes a slow object.
+  // Spreads come last: V8 makes a slow object of a literal that begins with one.
   const operands = {
     q,
     k,
@@ -109,7 +111,7 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
   return { y, relativeWeights };
 }
 
-/** The command of all gradients, those of `differentiated`. */
+/** Emits the command for all gradients of `differentiated`. */
 function attendBackward(
   inputs: AttentionInputs,
   operands: Readonly<Record<string, Operand>> & { readonly valueWidth: number },
@@ -145,25 +147,29 @@ function attendBackward(
   targets.forEach(addApart);
 }
 
-/** The least in a chunk, if there are so many. */
+/** The smallest chunk, unless there are fewer keys. */
 const CHUNK_KEYS = 512;
-/** With fewer pairs of an item and a head of keys, tasks are made of chunks: threads can share so many. */
+/**
+ * If there are fewer pairs of an item and a head of keys, tasks are chunks of keys, so that threads can share the work.
+ */
 const TASKS = 16;
-/** Short items share a task up to so many multiply-adds, so that starting it is little of the work. */
+/** Short items share a task up to this many multiply-adds, so that the start of a task is little of its work. */
 const TASK_PRODUCTS = 2 ** 19;
 
 /**
- * How backward is cut into tasks, by shapes alone so that the result does not depend on the threads: short items
- * together, the keys of long ones in chunks where there are few of them. Each chunk costs as much memory as q.
+ * Cuts the backward pass into tasks. Short items share a task; the keys of long items are cut into chunks if there are
+ * few items. Only the shapes decide, so the result does not depend on the threads. Each chunk costs as much memory as
+ * q.
  */
 function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const { device, sizes, biases } = inputs;
   const { batch, heads, kvHeads, rowsQ, rowsK, packed, width } = sizes;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
   const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * heads))));
-  const wanted = biases.relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads)); // its rows have one writer
+  // its rows have one writer
+  const wanted = biases.relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads));
   const leastKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
-  const blockKeys = device.constant('attentionBackward.blockKeys'); // of which a chunk is a whole number
+  const blockKeys = device.constant('attentionBackward.blockKeys'); // a chunk is a whole number of blocks
   const chunkKeys = Math.ceil(leastKeys / blockKeys) * blockKeys;
   return {
     itemsTogether,

@@ -1,4 +1,4 @@
-// What is done along an axis: extrema, running sums, the k best. native/kernels/axis.h computes it.
+// Ops along an axis: extrema, running sums, the k best. native/kernels/axis.h computes them.
 
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
 import { checkAxis, checkDevice, checkDType, checkNumber, checkOptions, isCount } from '../core/check.js';
@@ -8,7 +8,7 @@ import { contiguous } from './contiguous.js';
 import { permute } from './move.js';
 import { checkAxes, type ReduceOptions, withoutAxes } from './reduce.js';
 
-/** Where neighbouring dimensions lie that are one axis to a kernel. */
+/** Neighbouring dimensions that are one axis to a kernel. */
 interface Axis {
   readonly outer: number;
   readonly count: number;
@@ -24,7 +24,7 @@ function axisOf(shape: Shape, first: number, last = first + 1): Axis {
   };
 }
 
-/** `x` so that `axes`, in their order, are one axis: moved to the end if they are no neighbours. */
+/** Returns `x` with `axes`, in their order, as one axis. Axes that are not neighbours move to the end. */
 function together(x: Tensor, axes: readonly number[]): { input: Tensor; axis: Axis } {
   const [first = x.shape.length] = axes;
   if (axes.every((d, i) => d === first + i))
@@ -41,15 +41,15 @@ function checkFloats(op: string, x: Tensor): Device {
 }
 
 /**
- * The greatest element over dimensions, NaN if there is one: torch.amax. The gradient is spread evenly over the elements
- * that are as great, as there, and is NaN for all if the result is. `x`: float32, any shape; the result is float32 of the
- * dimensions that are left, [] by default. Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice.
+ * The maximum over dimensions, NaN if any element is NaN: torch.amax. The gradient is split evenly among equal maxima,
+ * as there, and is NaN for all if the result is. `x`: float32, any shape; the result is float32 with the remaining
+ * dimensions, [] by default. Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice.
  */
 export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
   return extremum('max', x, options, false);
 }
 
-/** The least element over dimensions, otherwise as `max`. */
+/** The minimum over dimensions; otherwise like `max`. */
 export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
   return extremum('min', x, options, true);
 }
@@ -71,21 +71,21 @@ function extremum(op: string, x: Tensor, options: ReduceOptions, least: boolean)
 }
 
 export interface ArgOptions {
-  /** The dimension to search, negative ones counted from the end. Default: all, as if `x` were flat. */
+  /** The dimension to search; negative numbers count from the end. Default: all, as if `x` were flat. */
   axis?: number | undefined;
   /** Keeps searched dimensions, with size 1. Default: false. */
   keepDims?: boolean | undefined;
 }
 
 /**
- * Where along a dimension the greatest element is: of equals the first, the first NaN if there is one. `x`: float32, any
- * shape; the result is int32 of the dimensions that are left, without a gradient. Throws DTypeError, ArgumentError.
+ * The index of the maximum along a dimension: the first of equal ones, the first NaN if there is one. `x`: float32, any
+ * shape; the result is int32 with the remaining dimensions, without a gradient. Throws DTypeError, ArgumentError.
  */
 export function argmax(x: Tensor, options: ArgOptions = {}): Tensor {
   return place('argmax', x, options, false);
 }
 
-/** Where along a dimension the least element is; otherwise as `argmax`. */
+/** The index of the minimum along a dimension; otherwise like `argmax`. */
 export function argmin(x: Tensor, options: ArgOptions = {}): Tensor {
   return place('argmin', x, options, true);
 }
@@ -105,8 +105,9 @@ function place(op: string, x: Tensor, options: ArgOptions, least: boolean): Tens
 }
 
 /**
- * Running sums along a dimension: y[i] = x[0] + … + x[i], added up in float64. `x`: float32, any shape but [], which the
- * result has, too. `axis`: negative ones count from the end, default -1. Throws DTypeError, ArgumentError.
+ * Running sums along a dimension: y[i] = x[0] + … + x[i], accumulated in float64. `x`: float32, any shape but []; the
+ * result has the same shape. `axis`: negative numbers count from the end; default: -1. Throws DTypeError,
+ * ArgumentError.
  */
 export function cumsum(x: Tensor, options: { axis?: number | undefined } = {}): Tensor {
   const { axis: given = -1 } = checkOptions('cumsum', options, { axis: 'integer' });
@@ -125,17 +126,17 @@ export function cumsum(x: Tensor, options: { axis?: number | undefined } = {}): 
 }
 
 export interface TopKOptions {
-  /** The dimension to search, negative ones counted from the end. Default: -1. */
+  /** The dimension to search; negative numbers count from the end. Default: -1. */
   axis?: number | undefined;
-  /** The greatest elements (the default), or with false the least. */
+  /** True for the greatest elements, false for the least. Default: true. */
   largest?: boolean | undefined;
-  /** Whether they must come in order, the best first. Default: true; they do so in any case. */
+  /** True to return them in order, the best first. They come in order in any case. Default: true. */
   sorted?: boolean | undefined;
 }
 
 /**
- * The k best along a dimension: `values` float32 and `indices` int32, of x's shape with k in the place of that dimension.
- * Of equals the first comes first; NaN counts as greater than all else, as in PyTorch. The gradient goes through the values.
+ * The k best along a dimension: `values` float32 and `indices` int32, of x's shape with k in that dimension. Of equal
+ * elements the first comes first; NaN counts as the greatest, as in PyTorch. The gradient passes through the values.
  * `x`: float32, any shape but []. Throws DTypeError; ArgumentError if k is not from 1 to the dimension's size.
  */
 export function topk(x: Tensor, k: number, options: TopKOptions = {}): { values: Tensor; indices: Tensor } {

@@ -1,4 +1,4 @@
-// What backwards share that has no op of its own.
+// Code that backward passes of several ops share.
 
 import { type GradientTarget, gradOf, passGrad } from '../core/autograd.js';
 import type { Device } from '../core/device.js';
@@ -7,42 +7,45 @@ import { lastOf, type Tensor } from '../core/tensor.js';
 
 type Input = Tensor | null | undefined;
 
-/** With `of`, the tensor lies apart from the gradient of that one. */
+/** If `of` is given, the tensor lies apart from the gradient of `of`. */
 type Target = GradientTarget & { readonly of?: Tensor };
 
 /**
- * As `gradOf`, for a command that writes several gradients in no particular order: one that shares memory with those of
- * `others` is written to a tensor of its own, which `addApart` adds after the command.
+ * Like `gradOf`, for a command that writes several gradients in no particular order. A gradient that shares memory with
+ * those of `others` is written to a separate tensor, which `addApart` adds after the command.
  */
 export function gradApart(x: Input, ...others: readonly Input[]): Target | null {
   const isApart = x?.requiresGrad && others.some((other) => other && overlap(x, other));
   return isApart ? { tensor: x.device.empty(x.shape), accumulate: 0, of: x } : gradOf(x);
 }
 
-/** Adds what was written apart to the gradient it is of. */
+/** Adds a gradient that was written apart to the gradient of its tensor. */
 export function addApart(target: Target | null | undefined): void {
   if (!target?.of) return;
   passGrad(target.of, target.tensor);
   target.tensor.dispose();
 }
 
-/** Whether a word may belong to both: columns of one matrix are known to lie apart. */
+/** True if both may share a word. Columns of one matrix are known to be disjoint. */
 function overlap(a: Tensor, b: Tensor): boolean {
   const [first, last] = a.offset < b.offset ? [a, b] : [b, a];
   const distance = last.offset - first.offset;
   if (a.root !== b.root || distance >= first.region().length) return false;
   const cols = lastOf(a.root.shape);
-  const right = distance % cols; // rows may go on in the next one of the root
+  const right = distance % cols; // rows may continue in the next row of the root
   const isColumns = a.rowStride === cols && b.rowStride === cols;
   return !isColumns || right < lastOf(first.shape) || cols - right < lastOf(last.shape);
 }
 
-/** An operand for backward, which a Scalar may have changed by then: what it is now, unless a program's run decides. */
+/**
+ * An operand for the backward pass. A Scalar may change before that pass, so its present value is kept, unless a
+ * program's run sets it.
+ */
 export function frozen(device: Device, operand: number | Scalar): number | Scalar {
   return operand instanceof Scalar && !device.recording ? operand.value : operand;
 }
 
-/** Partial sums that a sum over `rows` rows, column by column, is made of. */
+/** Number of partial sums for a sum over `rows` rows, column by column. */
 export function partialsOf(device: Device, rows: number): number {
   return Math.ceil(rows / device.constant('rows.perPartial'));
 }

@@ -8,10 +8,10 @@ import { broadcastOperands, broadcastShape, broadcastSteps, dimensionsOf } from 
 import { broadcastGrad } from './reduce.js';
 import { powOfNumber } from './unary.js';
 
-/** Operations that the kernel has for both types, under these names in the manifest; of int32 with Int behind. */
+/** Operations that the kernel has for both types. The manifest uses these names, with the suffix Int for int32. */
 type Either = 'add' | 'sub' | 'mul' | 'minimum' | 'maximum' | Comparison;
 type Comparison = 'equal' | 'notEqual' | 'less' | 'lessEqual';
-/** Those of float32 alone. */
+/** Operations of float32 alone. */
 type OfFloats = 'div' | 'pow' | 'powBase' | 'powExponent' | 'share';
 
 /**
@@ -22,12 +22,12 @@ type OfFloats = 'div' | 'pow' | 'powBase' | 'powExponent' | 'share';
 export function add(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('add', a, 1, checkOperand('add', b));
   return differentiable(binary('add', a, b), [a, b], (dy) => {
-    // What has dy's shape may take it over, so that a part of that comes before.
+    // A tensor with dy's shape may take dy over, so a smaller one comes first.
     for (const x of b.size < dy.size ? [b, a] : [a, b]) broadcastGrad(x, dy);
   });
 }
 
-/** a − b, as `add`. */
+/** a − b; otherwise like `add`. */
 export function sub(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('sub', a, 1, -checkOperand('sub', b));
   return differentiable(binary('sub', a, b), [a, b], (dy) => {
@@ -36,7 +36,7 @@ export function sub(a: Tensor, b: Tensor | number): Tensor {
   });
 }
 
-/** a · b element by element, as `add`. */
+/** a · b, element by element; otherwise like `add`. */
 export function mul(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('mul', a, checkOperand('mul', b));
   return differentiable(binary('mul', a, b), [a, b], (dy) => {
@@ -45,7 +45,7 @@ export function mul(a: Tensor, b: Tensor | number): Tensor {
   });
 }
 
-/** a / b element by element, correctly rounded, of float32; otherwise as `add`. */
+/** a / b, element by element, correctly rounded, for float32; otherwise like `add`. */
 export function div(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return divByNumber(a, checkOperand('div', b));
   const y = binary('div', a, b);
@@ -58,21 +58,21 @@ export function div(a: Tensor, b: Tensor | number): Tensor {
 
 function divByNumber(a: Tensor, b: number): Tensor {
   const inverse = 1 / b;
-  // Multiplying by a rounded 1/b would round twice. It is exact for powers of two within the range of float32.
+  // Multiplication by a rounded 1/b would round twice. It is exact for powers of two within the range of float32.
   if (Math.fround(b) === b && Math.fround(inverse) === inverse && b * inverse === 1) return affine('div', a, inverse);
   const device = checkDevice('div', { a });
   checkDType('div', 'a', a, 'float32');
   return device.scope(() => div(a, device.full([], b)));
 }
 
-/** -x, element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** -x, element by element. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function neg(x: Tensor): Tensor {
   return affine('neg', x, -1);
 }
 
 /**
- * x · factor. `x`: float32, any shape. A Scalar is read when this is called (for backward, too) or, in a recorded program,
- * when that runs. Throws DTypeError, ArgumentError if the factor is NaN.
+ * x · factor. `x`: float32, any shape. A Scalar is read at the call (also for the backward pass) or, in a recorded
+ * program, at each run. Throws DTypeError, ArgumentError if the factor is NaN.
  */
 export function scale(x: Tensor, factor: number | Scalar): Tensor {
   if (!(factor instanceof Scalar)) checkNumber('scale', 'factor', factor, isNotNaN, 'a number or a Scalar');
@@ -80,14 +80,14 @@ export function scale(x: Tensor, factor: number | Scalar): Tensor {
 }
 
 /**
- * The lesser of a and b, element by element; NaN where either is. The gradient goes to the lesser, half to each where they
- * are equal, as in PyTorch. Types, shapes and errors as of `add`.
+ * The lesser of a and b, element by element; NaN where either is. The gradient goes to the lesser, half to each if they
+ * are equal, as in PyTorch. Types, shapes and errors are those of `add`.
  */
 export function minimum(a: Tensor, b: Tensor | number): Tensor {
   return extremum('minimum', a, b);
 }
 
-/** The greater of a and b, as `minimum`. */
+/** The greater of a and b; otherwise like `minimum`. */
 export function maximum(a: Tensor, b: Tensor | number): Tensor {
   return extremum('maximum', a, b);
 }
@@ -116,34 +116,34 @@ export function pow(a: Tensor, b: Tensor | number): Tensor {
 }
 
 /**
- * 1 where a = b, else 0: int32, as `where` takes it. No gradient. NaN equals nothing. Types, shapes and errors as of `add`,
- * but that `b` may be a number beside int32, too: a 32-bit integer.
+ * 1 where a = b, else 0: int32, as `where` takes it. No gradient. NaN equals nothing. Types, shapes and errors are
+ * those of `add`; for int32 too, `b` may be a number: a 32-bit integer.
  */
 export function equal(a: Tensor, b: Tensor | number): Tensor {
   return compare('equal', 'equal', a, b);
 }
 
-/** 1 where a ≠ b, else 0; otherwise as `equal`. */
+/** 1 where a ≠ b, else 0; otherwise like `equal`. */
 export function notEqual(a: Tensor, b: Tensor | number): Tensor {
   return compare('notEqual', 'notEqual', a, b);
 }
 
-/** 1 where a < b, else 0; otherwise as `equal`. */
+/** 1 where a < b, else 0; otherwise like `equal`. */
 export function less(a: Tensor, b: Tensor | number): Tensor {
   return compare('less', 'less', a, b);
 }
 
-/** 1 where a ≤ b, else 0; otherwise as `equal`. */
+/** 1 where a ≤ b, else 0; otherwise like `equal`. */
 export function lessEqual(a: Tensor, b: Tensor | number): Tensor {
   return compare('lessEqual', 'lessEqual', a, b);
 }
 
-/** 1 where a > b, else 0; otherwise as `equal`. */
+/** 1 where a > b, else 0; otherwise like `equal`. */
 export function greater(a: Tensor, b: Tensor | number): Tensor {
   return compare('greater', 'less', a, b, true);
 }
 
-/** 1 where a ≥ b, else 0; otherwise as `equal`. */
+/** 1 where a ≥ b, else 0; otherwise like `equal`. */
 export function greaterEqual(a: Tensor, b: Tensor | number): Tensor {
   return compare('greaterEqual', 'lessEqual', a, b, true);
 }
@@ -153,9 +153,9 @@ function compare(op: string, kind: Comparison, a: Tensor, b: Tensor | number, sw
 }
 
 /**
- * a where `condition` is not 0, else b, element by element. `condition` int32; a and b both float32 or both int32, or one
- * of them a number; all three broadcast by NumPy's rule. A gradient passes to where it was taken from. Throws ShapeError,
- * DTypeError, ArgumentError.
+ * a where `condition` is not 0, else b, element by element. `condition` is int32; a and b are both float32 or both
+ * int32, or one of them is a number. All three broadcast by NumPy's rule. The gradient goes to the chosen operand.
+ * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
   const op = 'where';
@@ -186,15 +186,15 @@ function select(op: string, c: Tensor, a: Tensor, b: Tensor, shape: Shape): Tens
   return y;
 }
 
-/** Operands that walk `shape`, to which `inputs` are broadcast. */
+/** Operands for a walk over `shape`, to which `inputs` are broadcast. */
 function walk(op: string, shape: Shape, inputs: readonly Tensor[], names: readonly string[]): Record<string, number> {
   const dimensions = dimensionsOf(shape, ...inputs.map((x) => broadcastSteps(x, shape)));
-  // Vectors run along the last dimension, which a view of one column has not contiguous.
+  // Vectors run along the last dimension, which must be contiguous. A view of one column is not.
   if (dimensions.at(-1)?.steps.some((step) => step > 1)) dimensions.push({ size: 1, steps: names.map(() => 0) });
   return broadcastOperands(op, (inputs[0] as Tensor).device, dimensions, names);
 }
 
-/** a ∘ b: `kind` of what both are, which is what `op` takes. */
+/** a ∘ b by the operation `kind`. `op` is the name in messages. */
 function binary(op: string, a: Tensor, b: Tensor, kind = op as Either | OfFloats): Tensor {
   const device = checkDevice(op, { a, b });
   const ofFloats = kind === 'div' || kind === 'pow' || a.dtype !== 'int32';
@@ -208,7 +208,7 @@ function binary(op: string, a: Tensor, b: Tensor, kind = op as Either | OfFloats
   return y;
 }
 
-/** `use` of b, which is made a tensor if it is a number. */
+/** Calls `use` with b as a tensor; a number becomes a tensor for the call. */
 function withOperand(op: string, a: Tensor, b: Tensor | number, use: (b: Tensor) => Tensor): Tensor {
   const device = checkDevice(op, { a });
   return b instanceof Tensor ? use(b) : device.scope(() => use(constantOf(op, 'b', device, a.dtype, b)));
@@ -237,7 +237,7 @@ function affine(op: string, x: Tensor, factor: number | Scalar, shift?: number):
   });
 }
 
-/** y = factor·x + shift, added to y if `accumulate`; by default it adds -0, which leaves a product of -0 as it is. */
+/** y = factor·x + shift, added to y if `accumulate`. The default shift of -0 preserves a product of -0. */
 export function affineInto(
   x: Tensor,
   y: Tensor,

@@ -1,5 +1,5 @@
-// Shapes as nested dimensions, in which each operand has a step: the words from one index to the next, 0 where it is
-// broadcast. Kernels walk `broadcast.rank` of them; `product` in matmul.ts itself does so.
+// Shapes as nested dimensions. In each, every operand has a step: the words from one index to the next, 0 if it is
+// broadcast. Kernels walk `broadcast.rank` dimensions.
 
 import { describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -9,7 +9,7 @@ import type { Shape, Tensor } from '../core/tensor.js';
 
 interface Dimension {
   readonly size: number;
-  /** Of each operand, in words. */
+  /** Steps of the operands, in words. */
   readonly steps: readonly number[];
 }
 
@@ -26,14 +26,14 @@ export function broadcastShape(op: string, a: Shape, b: Shape): Shape {
   });
 }
 
-/** Words from one index of each dimension of `x` to the next. */
+/** Words from one index to the next, for each dimension of `x`. */
 export function stepsOf(x: Tensor): number[] {
   const steps: number[] = x.shape.map(() => 1);
   for (let d = x.shape.length - 2, step = x.rowStride; d >= 0; step *= x.shape[d--] as number) steps[d] = step;
   return steps;
 }
 
-/** The same when `x` is broadcast to `shape`. */
+/** Steps of `x` broadcast to `shape`. */
 export function broadcastSteps(x: Tensor, shape: Shape): number[] {
   const steps = stepsOf(x);
   const missing = shape.length - x.shape.length;
@@ -48,7 +48,10 @@ export function beyond(x: Tensor, words: number): Placed {
   return { region, shape: x.shape, storage: x.storage };
 }
 
-/** The dimensions of `shape` with the steps of each operand, as few as possible: ones left out, neighbours merged. */
+/**
+ * The dimensions of `shape` with the steps of each operand, as few as possible: dimensions of size 1 are dropped,
+ * neighbours are merged.
+ */
 export function dimensionsOf(shape: Shape, ...operands: (readonly number[])[]): Dimension[] {
   const merged: Dimension[] = [];
   shape.forEach((size, d) => {
@@ -62,7 +65,10 @@ export function dimensionsOf(shape: Shape, ...operands: (readonly number[])[]): 
   return merged;
 }
 
-/** The operands n0 … n5 and, for each name, name0 … name5; the dimensions stand last. Throws ShapeError for more. */
+/**
+ * Operands n0 … n5 and, for each name, name0 … name5; unused dimensions come first. Throws ShapeError for more
+ * dimensions.
+ */
 export function broadcastOperands(
   op: string,
   device: Device,
@@ -88,7 +94,7 @@ export function broadcastOperands(
 
 const known = new Map<string, readonly string[]>();
 
-/** name0, name1, …: as names that are put together at each call would be slow to look up. */
+/** name0, name1, …: names that are built at each call would be slow to look up. */
 function numberedNames(name: string, count: number): readonly string[] {
   let names = known.get(name);
   if (names === undefined || names.length < count) {

@@ -2,7 +2,10 @@ import { differentiable, passGrad } from '../core/autograd.js';
 import { checkTensor, matrixOf } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** `x` itself if its rows follow one another without gaps, else a copy that does. Same shape and dtype. Throws DisposedError. */
+/**
+ * `x` itself if its rows follow one another without gaps, else a contiguous copy with the same shape and dtype. Throws
+ * DisposedError.
+ */
 export function contiguous(x: Tensor): Tensor {
   checkTensor('contiguous', 'x', x);
   if (x.isContiguous) return x;

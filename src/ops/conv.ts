@@ -23,21 +23,24 @@ import { linear } from './linear.js';
 import { matmul } from './matmul.js';
 import { permute } from './move.js';
 
-/** Of conv1d one number, of conv2d one for both dimensions or [height, width]. */
+/** A number for conv1d; for conv2d one for both dimensions, or [height, width]. */
 type Steps = number | readonly [number, number];
 
 interface ConvOptions<Size> {
-  /** From one output to the next. Default 1. */
+  /** Distance between neighbouring outputs. Default: 1. */
   stride?: Size | undefined;
-  /** Zeros that are added before and after the input. Default 0. */
+  /** Zeros added before and after the input. Default: 0. */
   padding?: Size | undefined;
-  /** From one tap of the weights to the next. Default 1. */
+  /** Distance between neighbouring taps of the weights. Default: 1. */
   dilation?: Size | undefined;
-  /** Channels are cut into so many groups, which do not see each other; as many as channels: depthwise. Default 1. */
+  /**
+   * Number of groups of channels, which do not see each other; as many as channels is a depthwise convolution. Default:
+   * 1.
+   */
   groups?: number | undefined;
   /**
-   * Takes x as [B, T, C] or [B, H, W, C] and gives the result so: the layout in which tokens lie, and the faster one, as
-   * bias and product are one pass and patches are runs of channels. The weights stay as they are. Default: false.
+   * True for x and result as [B, T, C] or [B, H, W, C]: the layout of tokens. It is the faster one, as bias and product
+   * are one pass and patches are runs of channels. The weights keep their layout. Default: false.
    */
   channelsLast?: boolean | undefined;
 }
@@ -46,13 +49,13 @@ export type Conv1dOptions = ConvOptions<number>;
 export type Conv2dOptions = ConvOptions<Steps>;
 
 /**
- * Convolution over a sequence, as torch.nn.functional.conv1d:
- * y[b, o, t] = bias[o] + Σ_c,i w[o, c, i]·x[b, c, t·stride + i·dilation - padding].
+ * Convolution over a sequence, as torch.nn.functional.conv1d: y[b, o, t] = bias[o] + Σ_c,i w[o, c, i]·x[b, c, t·stride
+ * + i·dilation - padding].
  *
- * `x` float32 [B, C, T]; `w` float32 [out, C / groups, k]; `bias` float32 [out] or null; the result is [B, out, T'] with
- * T' = ⌊(T + 2·padding - dilation·(k - 1) - 1) / stride⌋ + 1. With `channelsLast`, x is [B, T, C] and the result
- * [B, T', out]. Takes memory for the patches, k/stride times the input's, unless they lie in it side by side. Throws
- * ShapeError, DTypeError, ArgumentError.
+ * `x` float32 [B, C, T]; `w` float32 [out, C / groups, k]; `bias` float32 [out] or null; the result is [B, out, T']
+ * with T' = ⌊(T + 2·padding - dilation·(k - 1) - 1) / stride⌋ + 1. With `channelsLast`, x is [B, T, C] and the result
+ * [B, T', out]. Takes memory for the patches, k/stride times the input's, unless the patches lie side by side in the
+ * input. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
   const rule = (kind: OptionRule) => kind;
@@ -60,12 +63,12 @@ export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
 }
 
 /**
- * Convolution over an image, as torch.nn.functional.conv2d: as `conv1d` in two dimensions.
+ * Convolution over an image, as torch.nn.functional.conv2d: `conv1d` in two dimensions.
  *
- * `x` float32 [B, C, H, W]; `w` float32 [out, C / groups, kh, kw]; `bias` float32 [out] or null; the result is
- * [B, out, H', W']. With `channelsLast`, x is [B, H, W, C] and the result [B, H', W', out]: of patches that do not overlap
- * (stride and kernel are one) the tokens of a vision Transformer. Takes memory for the patches, kh·kw/stride² times the
- * input's. Throws ShapeError, DTypeError, ArgumentError.
+ * `x` float32 [B, C, H, W]; `w` float32 [out, C / groups, kh, kw]; `bias` float32 [out] or null; the result is [B, out,
+ * H', W']. With `channelsLast`, x is [B, H, W, C] and the result [B, H', W', out]; with equal stride and kernel these
+ * are the tokens of a vision Transformer. Takes memory for the patches, kh·kw/stride² times the input's. Throws
+ * ShapeError, DTypeError, ArgumentError.
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
   const isPair = (value: unknown): value is readonly unknown[] => Array.isArray(value) && value.length === 2;
@@ -84,7 +87,7 @@ function kindsOf(rule: (each: OptionRule) => OptionRule): { [Name in keyof Conv2
   return { stride: count, padding: whole, dilation: count, groups: 'count', channelsLast: 'boolean' };
 }
 
-/** Height and width of everything; sequences are images of height 1. */
+/** Height and width of all parts. Sequences are images of height 1. */
 interface Geometry {
   readonly batch: number;
   readonly channels: number;
@@ -97,7 +100,7 @@ interface Geometry {
   readonly stride: Pair;
   readonly padding: Pair;
   readonly dilation: Pair;
-  /** The result's: [B, out, ...] or [B, ..., out]. */
+  /** The result's shape: [B, out, ...] or [B, ..., out]. */
   readonly shape: readonly number[];
 }
 
@@ -156,8 +159,8 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dO
 }
 
 /**
- * The patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C / groups]; `x` itself
- * where they lie in it so.
+ * The patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C / groups]. Returns
+ * `x` itself if the patches already lie in it like this.
  */
 function patchesOf(device: Device, x: Tensor, it: Geometry): Tensor {
   const { batch, channels, groups, input, output, kernel, stride, padding, dilation } = it;
@@ -190,7 +193,7 @@ function patchesOf(device: Device, x: Tensor, it: Geometry): Tensor {
   });
 }
 
-/** Whether the patches of the input follow one another in it: of one tap each, or of a row's taps that do not overlap. */
+/** True if the patches follow one another in the input: patches of one tap, or of a row's taps without overlap. */
 function liesInPlace({ channelsLast, groups, input, kernel, stride, padding, dilation }: Geometry): boolean {
   const isWhole = padding.every((size) => size === 0) && kernel.every((size, d) => size === stride[d]);
   if (!isWhole || (channelsLast && groups > 1)) return false;
@@ -213,7 +216,7 @@ function productLast(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geomet
   const { batch, groups, channels, outChannels, kernel, output } = it;
   const [depth, perGroup] = [(channels / groups) * sizeOf(kernel), outChannels / groups];
   const rows = batch * sizeOf(output);
-  // Taps before channels, as the patches have them.
+  // Taps before channels, as in the patches.
   const weights = contiguous(w).reshape(groups, perGroup, channels / groups, sizeOf(kernel));
   const factor = permute(weights, [0, 3, 2, 1]).reshape(groups, depth, perGroup);
   if (groups === 1) return linear(patches.reshape(rows, depth), factor.reshape(depth, perGroup), bias);

@@ -19,24 +19,26 @@ import { permute } from './move.js';
 const reductions = ['none', 'mean', 'sum'] as const;
 
 export interface NllLossOptions {
-  /** float32 [classes]: how often a target of each class counts. No gradient goes to it. Default: each once. */
+  /** float32 [classes]: the weight of targets of each class. It gets no gradient. Default: 1 for each class. */
   weight?: Tensor | null | undefined;
   /**
-   * A target that is left out of the loss, a 32-bit integer; null for none. Default -100, as in PyTorch. The gradient of
-   * its logits is 0, even if they are not finite.
+   * A target that is left out of the loss, a 32-bit integer; null for none. Default: -100, as in PyTorch. The gradient
+   * of its logits is 0, even if they are not finite.
    */
   ignoreIndex?: number | null | undefined;
   /**
-   * The mean (the default) over targets that are not ignored, each counted as often as its weight says; their sum; or the
-   * loss of each target (0 if ignored).
+   * 'mean': the mean over targets that are not ignored, with the weights of their classes. 'sum': their sum. 'none':
+   * the loss of each target, 0 if ignored. Default: 'mean'.
    */
   reduction?: (typeof reductions)[number] | undefined;
-  /** The dimension of the classes; negative counts from the end. Default -1, the last; PyTorch's and ONNX's are at 1. */
+  /**
+   * The dimension of the classes; negative numbers count from the end. Default: -1, the last (1 in PyTorch and ONNX).
+   */
   axis?: number | undefined;
 }
 
 export interface CrossEntropyOptions extends NllLossOptions {
-  /** The share of each target's probability that is spread evenly over all classes. 0 to 1, default 0. */
+  /** The share of each target's probability that is spread evenly over all classes: 0 to 1. Default: 0. */
   labelSmoothing?: number | undefined;
 }
 
@@ -51,12 +53,12 @@ const kinds = {
 } satisfies Record<keyof NllLossOptions, OptionKind>;
 
 /**
- * -ln softmax(logits)[target], with labels smoothed as in Szegedy et al. 2015 (arXiv 1512.00567) and classes weighed as
- * in PyTorch. Probabilities are never stored: the logits are read once forward and once backward.
+ * -ln softmax(logits)[target], with label smoothing as in Szegedy et al. 2015 (arXiv 1512.00567) and class weights as
+ * in PyTorch. Probabilities are never stored: each pass reads the logits once.
  *
- * `logits` float32 [..., classes], or with the classes at `axis`; `targets` int32, shaped as the logits without that
- * dimension, as is the result with reduction 'none'; else it is []. The mean over no targets is NaN, as in PyTorch. A
- * target that is neither a class nor ignored is refused at once if the host wrote it (ArgumentError); one that was computed
+ * `logits` float32 [..., classes], or with the classes at `axis`; `targets` int32, of the logits' shape without that
+ * dimension. The result has the shape of `targets` with reduction 'none', else []. The mean over no targets is NaN, as
+ * in PyTorch. A target that is neither a class nor ignored throws ArgumentError if the host wrote it; a computed one
  * fails the run (CommandError). Throws ShapeError, DTypeError, ArgumentError.
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
@@ -67,14 +69,14 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
 }
 
 /**
- * -logProbs[target], the cross entropy of what `logSoftmax` gives. Shapes, options and errors as of `crossEntropy`, of
- * which it is the part after the softmax.
+ * -logProbs[target], the cross entropy of log probabilities such as those of `logSoftmax`: `crossEntropy` without the
+ * softmax. Shapes, options and errors are those of `crossEntropy`.
  */
 export function nllLoss(logProbs: Tensor, targets: Tensor, options: NllLossOptions = {}): Tensor {
   return lossOf('nllLoss', 'logProbs', logProbs, targets, checkOptions('nllLoss', options, kinds), null);
 }
 
-/** `smoothing` is null where `given` are logarithms of probabilities. */
+/** `smoothing` is null if `given` are logarithms of probabilities. */
 function lossOf(
   op: string,
   name: string,
@@ -127,7 +129,7 @@ function lossOf(
   });
 }
 
-/** `x` with dimension `at` for its last. */
+/** `x` with dimension `at` moved to the end. */
 function classesLast(x: Tensor, at: number): Tensor {
   const last = x.shape.length - 1;
   if (at === last) return x;

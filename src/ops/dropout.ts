@@ -5,21 +5,23 @@ import type { Tensor } from '../core/tensor.js';
 import { frozen } from './backward.js';
 
 export interface DropoutOptions {
-  /** The probability that an element becomes 0; the others are multiplied by 1/(1 − p). 0 gives `x` itself, 1 zeros. */
+  /**
+   * The probability that an element becomes 0. Other elements are multiplied by 1/(1 − p). 0 gives `x` itself, 1 zeros.
+   */
   p: number;
   /**
-   * Decides, together with `stream`, which elements are dropped. An unsigned 32-bit integer; or a Scalar, which each
-   * run of a program can set anew.
+   * Selects, together with `stream`, the elements to drop. An unsigned 32-bit integer, or a Scalar that each run of a
+   * program can set.
    */
   seed: number | Scalar;
-  /** Tells the dropouts of a model from each other, so that they can share a seed. Default: 0. */
+  /** Distinguishes the dropouts of a model, so that they can share a seed. Default: 0. */
   stream?: number | undefined;
 }
 
 /**
- * Inverted dropout (Srivastava et al., 2014). `x`: float32, any shape; the result has its shape. No mask is kept:
- * backward computes the same random bits again. The same seed, stream and shape give the same bits on every backend,
- * instruction set and number of threads. Throws DTypeError, ArgumentError.
+ * Inverted dropout (Srivastava et al., 2014). `x`: float32, any shape; the result has the same shape. No mask is
+ * stored: the backward pass computes the same random bits again. Equal seed, stream and shape give equal bits on every
+ * backend, instruction set and number of threads. Throws DTypeError, ArgumentError.
  */
 export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const device = checkDevice('dropout', { x });
@@ -40,7 +42,7 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   });
 }
 
-/** The operands of dropout; null if nothing is dropped. */
+/** Operands of dropout; null if nothing is dropped. */
 export function checkDropping(op: string, options: DropoutOptions) {
   const { p, seed, stream = 0 } = checkOptions(op, options, { p: 'any', seed: 'any', stream: 'any' });
   checkNumber(op, 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');

@@ -10,11 +10,11 @@ import { checkHostIds } from './host-ids.js';
 export interface EmbeddingOptions {
   /** Multiplies the rows of the table: √d in "Attention Is All You Need", §3.4. Default: 1. */
   scale?: number | undefined;
-  /** A second table, float32 [maxLength, d], whose rows `positionIds` are added, not scaled. Default: none. */
+  /** A second table, float32 [maxLength, d]. Its rows `positionIds` are added without a scale. Default: none. */
   positions?: Tensor | null | undefined;
-  /** int32, shaped as `ids`. Comes with `positions`, or not at all. */
+  /** int32, shaped like `ids`. Required with `positions`. */
   positionIds?: Tensor | null | undefined;
-  /** The id whose row of `table` gets no gradient from here, as PyTorch's padding_idx. Default: none. */
+  /** The id whose row of `table` gets no gradient here, like PyTorch's padding_idx. Default: none. */
   paddingId?: number | null | undefined;
 }
 
@@ -30,15 +30,15 @@ export const embeddingOptions = {
  * Rows of a table: `y[i] = scale · table[ids[i]] + positions[positionIds[i]]`.
  *
  * `table` is float32 [vocabulary, d], `ids` int32 of any shape; the result is float32 [...ids.shape, d]. Gradients are
- * added up in the order of the ids. An id outside its table is refused at once if the host wrote it (ArgumentError); one
- * that was computed gives a row of zeros and fails the run (CommandError) of all who use the device.
+ * added in the order of the ids. An id outside its table throws ArgumentError if the host wrote it. A computed one
+ * gives a row of zeros and fails the run (CommandError) for everyone who uses the device.
  *
  * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
   const { positions, positionIds } = checkOptions('embedding', options, embeddingOptions);
   const device = checkDevice('embedding', { table, ids }, { positions, positionIds });
-  // The scope frees copies of ids that have gaps once backward is done.
+  // The scope frees copies of ids with gaps after the backward pass.
   return device.scope(() => embeddingOf(device, table, ids, options));
 }
 
@@ -69,7 +69,7 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
   return differentiable(y, [table, positions], backward, [ids, positionIds]);
 }
 
-/** @internal Checks the second table, of `cols` features, and gives its ids without gaps. */
+/** @internal Checks the second table, of `cols` features. Returns its ids without gaps. */
 export function checkPositions({ positions, positionIds: given }: EmbeddingOptions, ids: Tensor, cols: number) {
   if (!positions !== !given) {
     throw new ArgumentError('embedding: positions and positionIds come together or not at all');
@@ -85,7 +85,7 @@ export function checkPositions({ positions, positionIds: given }: EmbeddingOptio
   return positionIds;
 }
 
-/** A gradient with zeros where `ids` are `id`. */
+/** A gradient with zeros where `ids` equal `id`. */
 function withoutRows(dy: Tensor, ids: Tensor, id: number): Tensor {
   return where(equal(ids.reshape(...ids.shape, 1), id), 0, dy);
 }

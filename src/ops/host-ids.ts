@@ -1,10 +1,10 @@
-// Ids that came from the host are checked where ops use them, before a command is queued: queues are shared by all who
-// use a device, and a command that fails there fails the run of others, too.
+// Checks of ids from the host. Ops check them before they queue a command: everyone who uses a device shares its queue,
+// and a failing command also fails the run of others.
 
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** What the host wrote to an int32 tensor without gaps, if nothing was written to its memory since. */
+/** The integers that the host wrote to an int32 tensor without gaps; null if its memory was written to since. */
 function knownIds({ storage, offset, size }: Tensor): Int32Array | null {
   const { fromHost } = storage;
   if (fromHost === null || fromHost.version !== storage.version) return null;
@@ -14,8 +14,8 @@ function knownIds({ storage, offset, size }: Tensor): Int32Array | null {
 }
 
 /**
- * Throws ArgumentError for an id that is neither a row of `rows` nor `ignored`, if the ids are those that the host gave.
- * What was computed is known only to the run, which fails (CommandError).
+ * Throws ArgumentError for an id that is neither a row of `rows` nor `ignored`, if the host wrote the ids. Computed ids
+ * are checked by the run, which fails with CommandError.
  */
 export function checkHostIds(op: string, name: string, ids: Tensor, rows: number, ignored: number | null = null): void {
   const values = ids.isContiguous ? knownIds(ids) : null;

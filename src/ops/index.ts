@@ -1,5 +1,5 @@
-// What users call. The other files are for this package alone: broadcast, backward and those of attention's inputs have
-// no op of their own; those of kv-cache and top-k write into tensors that they are given, which no gradient could follow.
+// Public ops. Other files are internal: broadcast, backward and the inputs of attention contain no op; ops of kv-cache
+// and top-k write into given tensors, which gradients cannot follow.
 
 export { type Activation, gelu, hardSwish, mish, quickGelu, relu, sigmoid, silu, tanh } from './activation.js';
 export { type AttentionOptions, type AttentionValueOptions, attention, type Lengths } from './attention.js';

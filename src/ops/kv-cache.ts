@@ -1,4 +1,4 @@
-// A decoder's memory between steps. Nothing here is differentiated: training sees whole sequences.
+// A decoder's memory between steps. Nothing here is differentiated, because training sees whole sequences.
 
 import {
   checkDevice,
@@ -14,7 +14,7 @@ import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The most sequences that can change places in a cache. */
+/** The maximum number of sequences that can be reordered in a cache. */
 export function maxCacheRows(device: Device): number {
   return device.constant('cacheReorder.mostRows');
 }
@@ -26,20 +26,23 @@ function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots:
   return cache.shape as readonly [number, number, number];
 }
 
-/** What keys and values are kept as between steps. */
+/** Types of keys and values between steps. */
 export const CACHE_TYPES = ['float32', 'float16', 'int8'] as const;
 
-/** One of them: of 4, 2 and 1 bytes a feature, the latter with a scale of 2 bytes for each 32 features of a head. */
+/**
+ * float32, float16 and int8 take 4, 2 and 1 bytes for each feature. int8 has a scale of 2 bytes for each 32 features of
+ * a head.
+ */
 export type CacheType = (typeof CACHE_TYPES)[number];
 
-/** How the rows of a cache are kept. */
+/** The format of a cache's rows. */
 export interface CacheFormat {
   readonly type: CacheType;
-  /** Features of a head, each of which begins a word. */
+  /** Features of a head. Each head begins a word. */
   readonly headSize: number;
 }
 
-/** Words that a head takes in a cache. Tensors of packed ones are int32. */
+/** Words of a head in a cache. Tensors with packed heads are int32. */
 export function cacheWords(device: Device, { type, headSize }: CacheFormat): number {
   if (type === 'float32') return headSize;
   const [pad, group] = ['pad', 'group'].map((name) => device.constant(`cache.${name}`)) as [number, number];
@@ -47,7 +50,10 @@ export function cacheWords(device: Device, { type, headSize }: CacheFormat): num
   return type === 'float16' ? cells / 2 : Math.ceil((cells + 2 * Math.ceil(cells / group)) / 4);
 }
 
-/** Checks that rows of `x` fit into `cache`, and emits what puts row r into slot `positions[r]`, or the first one. */
+/**
+ * Checks that rows of `x` fit into `cache`. Emits the command that puts row r into slot `positions[r]`, or into the
+ * first one.
+ */
 function put(op: string, cache: Tensor, x: Tensor, positions: Tensor | null, format: CacheFormat | null): void {
   const { device } = cache;
   const [rows, slots, words] = cache.shape as readonly [number, number, number];
@@ -78,8 +84,8 @@ export function cacheAppend(cache: Tensor, x: Tensor, positions: Tensor, format:
 /**
  * Fills a cache from packed rows: the `lengths[r]` rows of sequence r go to its first slots, zeros to the others.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [sum of lengths, cols], `lengths` int32 [rows]; with a packed
- * `format` as of `cacheAppend`. A sequence longer than the cache fails the run.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [sum of lengths, cols], `lengths` int32 [rows]; a packed `format`
+ * is as in `cacheAppend`. A sequence longer than the cache fails the run.
  */
 export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor, format: CacheFormat | null = null): void {
   const device = checkDevice('cacheFill', { cache, x, lengths });
@@ -99,10 +105,10 @@ export function cacheFill(cache: Tensor, x: Tensor, lengths: Tensor, format: Cac
 }
 
 /**
- * Writes rows that follow each other into one sequence: `cache[row, slot + t] = x[t]`.
+ * Writes consecutive rows into one sequence: `cache[row, slot + t] = x[t]`.
  *
- * `cache` is float32 [rows, slots, cols], `x` float32 [T, cols]; with a packed `format` as of `cacheAppend`, and without
- * one both may be words of the same format. Throws ArgumentError for a row or slots that are not there.
+ * `cache` is float32 [rows, slots, cols], `x` float32 [T, cols]; a packed `format` is as in `cacheAppend`. Without a
+ * format, both may be words of the same format. Throws ArgumentError for a row or slots outside the cache.
  */
 export function cacheWrite(
   cache: Tensor,
@@ -120,8 +126,8 @@ export function cacheWrite(
 }
 
 /**
- * Lets every sequence r go on from what was sequence `order[r]`, in place: `cache[r, s] = cache[order[r], s]` for
- * s < lengths[r], all at once. Beam search, where some beams split and others end.
+ * Continues every sequence r from sequence `order[r]`, in place: `cache[r, s] = cache[order[r], s]` for s < lengths[r],
+ * all at once. For beam search, where some beams split and others end.
  *
  * `cache` is [rows, slots, cols], packed or not, `order` and `lengths` int32 [rows]; at most `maxCacheRows` rows.
  */

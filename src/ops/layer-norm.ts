@@ -6,22 +6,25 @@ import { addApart, gradApart, partialsOf } from './backward.js';
 import { contiguous } from './contiguous.js';
 
 export interface LayerNormOptions {
-  /** Added to the variance. Default 1e-5. */
+  /** Added to the variance. Default: 1e-5. */
   eps?: number | undefined;
   /** Added to x before the normalisation, of x's shape. */
   residual?: Tensor | null | undefined;
-  /** The first of the dimensions that are normalised together; negative counts from the end. Default -1: the last. */
+  /**
+   * The first of the dimensions that are normalised together; negative numbers count from the end. Default: -1, the
+   * last.
+   */
   axis?: number | undefined;
 }
 
 /**
- * Normalises the last dimension, or those from `axis` on: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x + residual, the variance
- * taken over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part of the same pass over
- * memory.
+ * Normalises the last dimension, or those from `axis` on: gamma·(s - mean(s)) / √(variance(s) + eps) + beta with s = x
+ * + residual. The variance is taken over n, not n - 1 (Ba, Kiros, Hinton 2016, arXiv 1607.06450). The addition is part
+ * of the same pass over memory.
  *
- * `x` float32 [..., n]; `gamma` and `beta` float32 of the dimensions that are normalised, [n] by default, null for 1 and
- * 0; the result has x's shape. A row whose squared deviations add up to more than float32 holds gives NaN, as do its
- * gradients. Throws ShapeError, DTypeError, ArgumentError.
+ * `x` float32 [..., n]; `gamma` and `beta` float32 of the normalised dimensions, [n] by default, null for 1 and 0; the
+ * result has x's shape. If the squared deviations of a row add up to more than float32 holds, the row and its gradients
+ * are NaN. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function layerNorm(
   x: Tensor,
@@ -33,9 +36,8 @@ export function layerNorm(
 }
 
 /**
- * As `layerNorm`, and returns what it measured: the means and the inverse deviations 1 / √(variance + eps), of x's shape
- * with 1 for each dimension that is normalised, as in ONNX and PyTorch. No gradient goes through those two. Throws as
- * that.
+ * Like `layerNorm`, and also returns the means and the inverse deviations 1 / √(variance + eps), of x's shape with 1
+ * for each normalised dimension, as in ONNX and PyTorch. These two have no gradient. Throws like `layerNorm`.
  */
 export function layerNormWithStats(
   x: Tensor,
@@ -49,8 +51,9 @@ export function layerNormWithStats(
 }
 
 /**
- * As `layerNorm` with a residual, and returns the sum too: one step of a pre-norm Transformer, whose residual stream
- * goes on as `sum` while the next layer reads `normed`. The gradients of both come back in one pass. Throws as that.
+ * Like `layerNorm` with a residual, and also returns the sum: one step of a pre-norm Transformer, whose residual stream
+ * continues as `sum` while the next layer reads `normed`. One pass computes the gradients of both. Throws like
+ * `layerNorm`.
  */
 export function addLayerNorm(
   x: Tensor,
@@ -67,7 +70,7 @@ export function addLayerNorm(
 
 const kinds = { eps: 'notNegative', residual: orNull('tensor'), axis: 'any' } as const;
 
-/** What is normalised, and what scales and shifts it. */
+/** The input, and its scale and shift. */
 interface Inputs {
   readonly x: Tensor;
   readonly residual: Tensor | null;
@@ -75,7 +78,7 @@ interface Inputs {
   readonly beta: Tensor | null;
 }
 
-/** What was normalised, and what was measured of its rows. */
+/** The normalised result, and the statistics of its rows. */
 interface Measured {
   readonly sum: Tensor;
   readonly mean: Tensor;
@@ -84,7 +87,10 @@ interface Measured {
   readonly cols: number;
 }
 
-/** All of `sum` and of what was measured that `wants` does not name is null, and only lives as long as backward needs it. */
+/**
+ * Returns `sum` and statistics only if `wants` names them, else null; the others live as long as the backward pass
+ * needs them.
+ */
 function normalise(
   op: string,
   wants: 'sum' | 'stats' | null,
@@ -115,13 +121,13 @@ function normalise(
       } else if (dSum) for (const input of [x, residual]) passGrad(input, dSum);
     };
     differentiableMany(outputs, inputs, backward, wants === 'stats' ? [mean, rstd] : []);
-    // Their own tensors, which the caller may dispose of before backward has read the values.
+    // Separate tensors, because the caller may dispose of them before the backward pass reads the values.
     const stats = wants === 'stats' ? { mean: mean.detach(), rstd: rstd.detach() } : { mean: null, rstd: null };
     return { y, sum: wants === 'sum' ? sum : null, ...stats };
   });
 }
 
-/** How many elements are normalised together. */
+/** Checks the inputs. Returns the number of elements that are normalised together. */
 function checkInputs(op: string, { x, residual, gamma, beta }: Inputs, axis: number): number {
   checkDTypes(op, { x, gamma, beta, residual }, 'float32');
   const normal = x.shape.slice(checkAxis(op, axis, x.shape));
@@ -131,10 +137,10 @@ function checkInputs(op: string, { x, residual, gamma, beta }: Inputs, axis: num
   return sizeOf(normal);
 }
 
-/** 1 for each dimension that is normalised, from `first` on. */
+/** The shape with 1 for each normalised dimension, from `first` on. */
 const statsShape = (shape: Shape, first: number): Shape => shape.map((size, d) => (d < first ? size : 1));
 
-/** The command of all gradients. `dsum` is that of the sum as a result of its own. */
+/** Emits the command for all gradients. `dsum` is the gradient of the sum if that is a result, too. */
 function normaliseBackward(
   { x, residual, gamma, beta }: Inputs,
   { sum, mean, rstd, rows, cols }: Measured,
@@ -143,7 +149,7 @@ function normaliseBackward(
 ): void {
   const { device } = x;
   const dx = gradOf(x);
-  // The same elements twice are added to one after the other.
+  // If x and residual are the same elements, two commands add to their gradient one after the other.
   const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
   const [dgamma, dbeta] = [gradOf(gamma), gradOf(beta)];
   const partials = dgamma || dbeta ? device.empty([partialsOf(device, rows), 2, cols]) : null;

@@ -11,7 +11,7 @@ import { broadcastGrad } from './reduce.js';
 export interface LinearOptions {
   /** Applied to the result in the same pass. Default: 'none'. */
   activation?: Activation | undefined;
-  /** Applied after it, as `dropout` does, with relu in the same pass. Default: none. */
+  /** Applied after the activation, like `dropout`; with relu in the same pass. Default: none. */
   dropout?: DropoutOptions | null | undefined;
 }
 
@@ -19,8 +19,8 @@ export interface LinearOptions {
 export const linearOptions = { activation: 'any', dropout: 'any' } as const;
 
 /**
- * dropout(activation(x·w + b)): x [..., in], w [in, out] (PyTorch's transposed), b [out] or none, result [..., out].
- * Float32; all may be views. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
+ * dropout(activation(x·w + b)): x [..., in], w [in, out] (the transpose of PyTorch's), b [out] or none, result [...,
+ * out]. Float32; all may be views. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
   const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options, linearOptions);
@@ -29,7 +29,8 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
   checkActivation('linear', activation);
   const kind = activationKind(device, activation);
   const random = dropping === null ? null : checkDropping('linear: dropout', dropping);
-  // Backward of relu and dropout sees all it needs in y: both left it positive. Of others it needs what each was given.
+  // The backward pass of relu and dropout needs only y, which is positive where both passed the value. Other
+  // activations need their arguments.
   if (dropping && random && (activation !== 'relu' || random.scale === 0))
     return dropout(linear(x, w, b, { activation }), dropping);
   const { rows, stride } = matrixOf(x);
@@ -53,7 +54,7 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
   });
 }
 
-/** The inputs and outputs of w. */
+/** Checks w and b. Returns the inputs and outputs of w. */
 function checkFactors(x: Tensor, w: Tensor, b: Tensor | null | undefined): readonly [depth: number, cols: number] {
   checkDType('linear', 'x', x, 'float32');
   checkDType('linear', 'w', w, 'float32');
@@ -72,7 +73,7 @@ function checkFactors(x: Tensor, w: Tensor, b: Tensor | null | undefined): reado
   return [depth, cols];
 }
 
-/** All gradients, given that of the product with the bias. */
+/** All gradients, given the gradient of the product with the bias. */
 function linearBackward(x: Tensor, w: Tensor, b: Tensor | null | undefined, dz: Tensor): void {
   const upstream = { x: asMatrix(dz), transposed: false };
   const dx = gradOf(x);
@@ -86,8 +87,8 @@ function linearBackward(x: Tensor, w: Tensor, b: Tensor | null | undefined, dz: 
 }
 
 /**
- * @internal The gradient of what an activation was given, of that of its result y; `pre` is what it was given, or null for
- * those that see it in y, and `scale` that of dropout.
+ * @internal The gradient of an activation's argument, given the gradient of its result y. `pre` is the argument, or
+ * null for activations that need only y; `scale` is the scale of dropout.
  */
 export function throughActivation(
   dy: Tensor,

@@ -13,11 +13,11 @@ const reductions = ['none', 'sum', 'mean'] as const;
 type Reduction = (typeof reductions)[number];
 
 export interface ElementLossOptions {
-  /** The mean over all elements (the default), their sum, or the loss of each element. */
+  /** 'mean' over all elements, their 'sum', or 'none' for the loss of each element. Default: 'mean'. */
   reduction?: Reduction | undefined;
 }
 
-/** A loss of elements of `input` and `target`, float32 of one shape, reduced. */
+/** The reduced loss of elements of `input` and `target`, float32 of one shape. */
 function lossOf(op: string, input: Tensor, target: Tensor, reduction: Reduction, each: () => Tensor): Tensor {
   const device = checkDevice(op, { input, target });
   checkDTypes(op, { input, target }, 'float32');
@@ -42,18 +42,18 @@ export function mseLoss(input: Tensor, target: Tensor, options: ElementLossOptio
   });
 }
 
-/** |input - target|, whose slope where they are equal counts as 0; otherwise as `mseLoss`. */
+/** |input - target|, with a slope of 0 where they are equal; otherwise like `mseLoss`. */
 export function l1Loss(input: Tensor, target: Tensor, options: ElementLossOptions = {}): Tensor {
   const { reduction = 'mean' } = checkOptions('l1Loss', options, { reduction: reductions });
   return lossOf('l1Loss', input, target, reduction, () => abs(sub(input, target)));
 }
 
 export interface SmoothL1LossOptions extends ElementLossOptions {
-  /** The difference at which the square ends. 0 or more, default 1; 0 makes it `l1Loss`. */
+  /** The difference at which the square ends: 0 or more; 0 gives `l1Loss`. Default: 1. */
   beta?: number | undefined;
 }
 
-/** d²/(2·beta) where d = |input - target| is less than beta, d - beta/2 elsewhere; otherwise as `mseLoss`. */
+/** d²/(2·beta) where d = |input - target| is less than beta, d - beta/2 elsewhere; otherwise like `mseLoss`. */
 export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1LossOptions = {}): Tensor {
   const kinds = { reduction: reductions, beta: 'notNegative' } as const;
   const { reduction = 'mean', beta = 1 } = checkOptions('smoothL1Loss', options, kinds);
@@ -62,9 +62,11 @@ export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1Los
 }
 
 export interface BceWithLogitsOptions extends ElementLossOptions {
-  /** The factor of each element's loss; float32, broadcast to the logits. Default: 1. */
+  /** Factor of each element's loss; float32, broadcast to the logits. Default: 1. */
   weight?: Tensor | null | undefined;
-  /** The factor of what targets of 1 cost; float32, broadcast to the logits, such as one per class. Default: 1. */
+  /**
+   * Factor of the loss of targets of 1; float32, broadcast to the logits, for example one for each class. Default: 1.
+   */
   posWeight?: Tensor | null | undefined;
 }
 
@@ -99,18 +101,18 @@ function checkBroadcast(op: string, name: string, factor: Tensor | null | undefi
 
 export interface KlDivOptions {
   /**
-   * The mean over all elements (the default, as in PyTorch), their sum, the loss of each, or 'batchmean': the sum divided by
-   * the first dimension, which is the divergence's mean over a batch.
+   * 'mean' over all elements (as in PyTorch), their 'sum', 'none' for the loss of each, or 'batchmean': the sum divided
+   * by the first dimension, which is the mean divergence over a batch. Default: 'mean'.
    */
   reduction?: Reduction | 'batchmean' | undefined;
-  /** Whether `target` has logarithms of probabilities, too. Default: false. */
+  /** True if `target` contains logarithms of probabilities, too. Default: false. */
   logTarget?: boolean | undefined;
 }
 
 /**
- * target·(ln target - input), whose sum is the Kullback–Leibler divergence of the distribution `target` from the one whose
- * logarithms are `input`; 0 where the target is 0. Both float32, of one shape; result [], or that shape with reduction
- * 'none'. Throws ShapeError, DTypeError, ArgumentError.
+ * target·(ln target - input); 0 where the target is 0. The sum is the Kullback–Leibler divergence of the distribution
+ * `target` from the one whose logarithms are `input`. Both float32, of one shape; result [], or that shape with
+ * reduction 'none'. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
   const kinds = { reduction: [...reductions, 'batchmean'], logTarget: 'boolean' } as const;
@@ -125,15 +127,16 @@ export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {})
 }
 
 export interface CosineSimilarityOptions {
-  /** The dimension that holds the vectors, negative ones counted from the end. Default: 1, as in PyTorch. */
+  /** The dimension of the vectors; negative numbers count from the end. Default: 1, as in PyTorch. */
   axis?: number | undefined;
-  /** What norms count at least. Positive, default 1e-8. */
+  /** Lower bound of the norms. Positive; default: 1e-8. */
   eps?: number | undefined;
 }
 
 /**
- * a·b / (max(|a|, eps)·max(|b|, eps)) of vectors along a dimension: their cosine. Both float32 of as many dimensions, whose
- * others broadcast; the result lacks that dimension. Throws ShapeError, DTypeError, ArgumentError.
+ * a·b / (max(|a|, eps)·max(|b|, eps)) of vectors along a dimension: their cosine. Both float32 with equally many
+ * dimensions; the other dimensions broadcast, and the result lacks this one. Throws ShapeError, DTypeError,
+ * ArgumentError.
  */
 export function cosineSimilarity(a: Tensor, b: Tensor, options: CosineSimilarityOptions = {}): Tensor {
   const op = 'cosineSimilarity';

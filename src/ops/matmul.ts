@@ -6,17 +6,17 @@ import { broadcastShape } from './broadcast.js';
 import { colsOf, type Factor, product, rowsOf } from './product.js';
 
 export interface MatmulOptions {
-  /** Takes `a` as stored [..., k, m]. Default: false. */
+  /** True if `a` is stored as [..., k, m]. Default: false. */
   transposeA?: boolean | undefined;
-  /** Takes `b` as stored [..., n, k]. Default: false. */
+  /** True if `b` is stored as [..., n, k]. Default: false. */
   transposeB?: boolean | undefined;
 }
 
 /**
- * The matrix products of the last two dimensions, as numpy.matmul and torch.matmul: a [..., m, k] · b [..., k, n] is
- * [..., m, n]; leading dimensions broadcast by NumPy's rule. A vector a [k] is a row and b [k] a column, a dimension
- * that the result has not: of [k] and [..., k, n] it is [..., n], of [..., m, k] and [k] it is [..., m], of two vectors
- * []. Float32. Throws ShapeError if an operand is [], the inner dimensions differ or the leading ones do not broadcast;
+ * Matrix products of the last two dimensions, like numpy.matmul and torch.matmul: a [..., m, k] · b [..., k, n] is
+ * [..., m, n]; leading dimensions broadcast by NumPy's rule. A vector a [k] is a row and b [k] a column, and the result
+ * lacks that dimension: [k] and [..., k, n] give [..., n], [..., m, k] and [k] give [..., m], two vectors []. Float32.
+ * Throws ShapeError if an operand is [], if the inner dimensions differ or if the leading ones do not broadcast;
  * DTypeError; ArgumentError, also for the transpose of a vector.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
@@ -48,7 +48,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const y = device.empty([...batch, rowsOf(left), colsOf(right)]);
   product(left, right, { tensor: y, accumulate: 0 }, batch);
   return differentiable(y, [a, b], (dy) => {
-    // Of y = op(a)·op(b), for a and b as they are stored.
+    // For y = op(a)·op(b), with a and b as they are stored.
     const upstream = { x: dy, transposed: false };
     const flipped = { x: dy, transposed: true };
     const da = gradOf(a);

@@ -1,4 +1,4 @@
-// Rearranging: other orders of dimensions, parts of tensors, rows by number, ragged batches.
+// Rearrangement: other orders of dimensions, parts of tensors, rows by number, ragged batches.
 
 import { differentiable, gradOf } from '../core/autograd.js';
 import {
@@ -28,9 +28,10 @@ import { scatterRows } from './embedding.js';
 import { checkHostIds } from './host-ids.js';
 
 /**
- * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`, negative ones
- * counted from the end. `x`: any shape and dtype; the result is a copy. Throws ArgumentError if `axes` does not name
- * each dimension once, ShapeError if more than six are left where those that stay neighbours are one.
+ * `x` with its dimensions in another order: dimension d of the result is dimension `axes[d]` of `x`; negative numbers
+ * count from the end. `x`: any shape and dtype; the result is a copy. Throws ArgumentError if `axes` does not name each
+ * dimension once. Throws ShapeError if more than six dimensions remain after neighbours that stay neighbours are
+ * merged.
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const device = checkDevice('permute', { x });
@@ -51,8 +52,8 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
 }
 
 /**
- * `x` with dimensions `a` and `b` exchanged, by default the last two; negative ones count from the end. `x`: any shape
- * and dtype; the result is a copy. Throws ArgumentError for a dimension that `x` lacks.
+ * `x` with dimensions `a` and `b` exchanged, by default the last two; negative numbers count from the end. `x`: any
+ * shape and dtype; the result is a copy. Throws ArgumentError for a dimension that `x` lacks.
  */
 export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   checkTensor('transpose', 'x', x);
@@ -63,24 +64,24 @@ export function transpose(x: Tensor, a = -2, b = -1): Tensor {
   return permute(x, axes);
 }
 
-/** Writes the transpose of a matrix into another, which may be columns of a larger one. Without a gradient. */
+/** Writes the transpose of a matrix into another one, which may be columns of a larger one. No gradient. */
 export function transposeInto(x: Tensor, y: Tensor): void {
   copyInto(x.device, y, stepsOf(y), x, stepsOf(x).reverse(), y.shape);
 }
 
-/** @internal Writes floats of 16 bits, which lie side by side in `words`, into y, contiguous: bfloat16 if `isBrain`. */
+/** @internal Writes floats of 16 bits, side by side in `words`, into y, contiguous; bfloat16 if `isBrain`. */
 export function widenInto(words: Tensor, y: Tensor, isBrain: boolean): void {
   y.device.emit('widen', { x: words, y, count: y.size, brain: isBrain });
 }
 
 /**
- * Tensors joined along dimension `axis` (default 0, negative counts from the end), in which alone their shapes may
- * differ: of [..., n, ...] and [..., m, ...] the result is [..., n + m, ...], a copy. All of one dtype, any. Throws
- * ShapeError, DTypeError, ArgumentError if there are no tensors or they lack the dimension.
+ * Joins tensors along dimension `axis` (default: 0; negative numbers count from the end), the only one in which their
+ * shapes may differ. [..., n, ...] and [..., m, ...] give [..., n + m, ...], a copy. All must have one dtype, float32
+ * or int32. Throws ShapeError, DTypeError, ArgumentError if there are no tensors or if they lack the dimension.
  */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const device = checkTensorList('concat', 'tensors', tensors);
-  const parts = [...tensors]; // for backward, whatever becomes of the caller's array
+  const parts = [...tensors]; // the backward pass needs its own copy of the caller's array
   const { shape, dtype } = tensors[0] as Tensor;
   const d = checkAxis('concat', axis, shape);
   tensors.forEach((tensor, i) => {
@@ -102,8 +103,8 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
 }
 
 /**
- * Entries `start` ≤ i < `end` of dimension `axis` (negative counts from the end). `x`: any shape and dtype; the result
- * has `end` - `start` entries there. A view where that is the first or the last dimension, else a copy. Throws
+ * Entries `start` ≤ i < `end` of dimension `axis` (negative numbers count from the end). `x`: any shape and dtype; the
+ * result has `end` - `start` entries there. A view if that is the first or the last dimension, else a copy. Throws
  * ArgumentError if they are out of range.
  */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
@@ -130,9 +131,9 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 }
 
 /**
- * Consecutive parts of dimension `axis` (default 0, negative counts from the end), with the given sizes there; views or
- * copies as of `slice`. Throws ShapeError if the sizes do not add up to the dimension, ArgumentError if `x` lacks it or
- * a size is not a positive integer.
+ * Consecutive parts of dimension `axis` (default: 0; negative numbers count from the end) with the given sizes; views
+ * or copies as in `slice`. Throws ShapeError if the sizes do not add up to the dimension, ArgumentError if `x` lacks it
+ * or if a size is not a positive integer.
  */
 export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
   checkTensor('split', 'x', x);
@@ -158,9 +159,8 @@ function runningSums(sizes: readonly number[]): number[] {
 
 /**
  * Entries of the first dimension by number: `y[i] = x[rows[i]]`. `rows` is int32 of any shape; the result is
- * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` is refused at
- * once if the host wrote it (ArgumentError); one that was computed fails the run (CommandError). Throws DTypeError,
- * ShapeError if `x` is [].
+ * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` throws ArgumentError if
+ * the host wrote it; a computed one fails the run (CommandError). Throws DTypeError, ShapeError if `x` is [].
  */
 export function gather(x: Tensor, rows: Tensor): Tensor {
   const device = checkDevice('gather', { x, rows });
@@ -182,16 +182,16 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
 }
 
 /**
- * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or integers, of which
- * item b keeps its first `lengths[b]` steps; the result is [total, ...] with `total` their sum, to be given if
- * `lengths` is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError,
+ * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or integers; item b
+ * keeps its first `lengths[b]` steps. The result is [total, ...] with `total` their sum, which is required if `lengths`
+ * is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError,
  * ArgumentError if a length is no integer or `total` is missing or not positive.
  */
 export function pack(x: Tensor, lengths: Lengths, total?: number): Tensor {
   const device = checkRagged('pack', x, lengths);
   if (x.shape.length < 2) throw new ShapeError(`pack: x is ${describeShape(x.shape)}, expected [batch, time, ...]`);
   const [batch, time, ...rest] = x.shape as [number, number, ...number[]];
-  const counts = lengths instanceof Tensor ? undefined : (lengths as readonly number[]); // an Int32Array sums up, too
+  const counts = lengths instanceof Tensor ? undefined : (lengths as readonly number[]); // sums an Int32Array as well
   const count = total ?? counts?.reduce((sum, length) => sum + length, 0);
   if (count === undefined) throw new ArgumentError('pack: lengths is a tensor, so total, their sum, must be given');
   checkNumber('pack', 'the sum of the lengths', count, isCount, 'a positive integer');
@@ -207,9 +207,9 @@ export function pack(x: Tensor, lengths: Lengths, total?: number): Tensor {
 }
 
 /**
- * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` as for
- * `pack`. Throws ShapeError, DTypeError, ArgumentError if there are no lengths, one is no integer or `time` is not
- * positive.
+ * The inverse of `pack`: `x` [total, ...] becomes [batch, time, ...], zero after each item's length. `lengths` are as
+ * for `pack`. Throws ShapeError, DTypeError, ArgumentError if there are no lengths, if one is no integer or if `time`
+ * is not positive.
  */
 export function unpack(x: Tensor, lengths: Lengths, time: number): Tensor {
   const device = checkRagged('unpack', x, lengths);
@@ -229,7 +229,7 @@ export function unpack(x: Tensor, lengths: Lengths, time: number): Tensor {
   return differentiable(padded, [packed], backward, [lengths instanceof Tensor ? lengths : null]);
 }
 
-/** The device of a ragged batch. Lengths in an array would be rounded to integers. */
+/** Returns the device of a ragged batch. Lengths in an array must be integers, as they would be rounded. */
 function checkRagged(op: string, x: Tensor, lengths: Lengths): Device {
   if (lengths instanceof Tensor) {
     const device = checkDevice(op, { x, lengths });
@@ -241,13 +241,14 @@ function checkRagged(op: string, x: Tensor, lengths: Lengths): Device {
   return checkDevice(op, { x });
 }
 
-/** Checks how many lengths there are; returns what queues the command between a padded and a packed tensor. */
+/** Checks the number of lengths. Returns a function that queues the command between a padded and a packed tensor. */
 function repacking(op: string, x: Tensor, lengths: Lengths, batch: number, time: number, total: number) {
   if (lengths instanceof Tensor) checkShape(op, 'lengths', lengths, [batch]);
   else if (lengths.length !== batch) {
     throw new ShapeError(`${op}: there are ${lengths.length} lengths, expected ${batch}`);
   }
-  const kept = lengths instanceof Tensor ? lengths : Int32Array.from(lengths); // whatever becomes of the caller's array
+  // a copy, independent of the caller's array
+  const kept = lengths instanceof Tensor ? lengths : Int32Array.from(lengths);
   return (padded: Tensor, packed: Tensor, packing: boolean, accumulate: 0 | 1): void => {
     const counts = kept instanceof Tensor ? kept : x.device.tensor(kept);
     const strides = { paddedStride: strideOf(padded, batch * time), packedStride: strideOf(packed, total) };
@@ -255,17 +256,17 @@ function repacking(op: string, x: Tensor, lengths: Lengths, batch: number, time:
     const { storage } = packing ? padded : packed;
     const { version } = storage;
     x.device.emit('repack', { padded, packed, lengths: counts, ...sizes, ...strides, packing, accumulate });
-    storage.version = version; // which is only read, as the command's signature cannot tell
+    storage.version = version; // the tensor is only read, which the command's signature cannot express
     if (counts !== kept) counts.dispose();
   };
 }
 
-/** `x`, or a copy of it if it cannot be read as `rows` rows that lie equally far apart. */
+/** `x`, or a copy of it if it cannot be read as `rows` rows at equal distances. */
 function withRows(x: Tensor, rows: number): Tensor {
   return lastOf(x.shape) === x.size / rows ? x : contiguous(x);
 }
 
-/** Words from one to the next of the `rows` rows of a tensor from `withRows`. */
+/** Words from one row to the next, of the `rows` rows of a tensor from `withRows`. */
 function strideOf(x: Tensor, rows: number): number {
   const cols = x.size / rows;
   return lastOf(x.shape) === cols ? x.rowStride : cols;
@@ -276,7 +277,7 @@ function startingAt(x: Tensor, d: number, start: number): Placed {
   return beyond(x, start * (stepsOf(x)[d] as number));
 }
 
-/** Copies `shape` from x to y (adding if asked), each with its own steps. */
+/** Copies `shape` from x to y, each with its own steps. Adds to y on request. */
 function copyInto(
   device: Device,
   y: Placed,

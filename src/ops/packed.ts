@@ -1,4 +1,4 @@
-// Weights of fewer than 32 bits an element, as the engine keeps them: native/formats/layout.h.
+// Weights of fewer than 32 bits for each element, as the engine stores them: native/formats/layout.h.
 
 import { checkOneOf, describeShape, isCount } from '../core/check.js';
 import type { Format } from '../core/device.js';
@@ -16,7 +16,7 @@ export interface PackedMatrix {
   readonly format: Format;
   readonly rows: number;
   readonly cols: number;
-  /** int32: 32-bit words, as the engine lays them out. */
+  /** int32: words in the engine's layout. */
   readonly words: Tensor;
 }
 
@@ -26,7 +26,7 @@ export function formatOf(device: Device, name: PackedFormat): Format {
   return device.formats.get(name) as Format;
 }
 
-/** Output features that lie interleaved. */
+/** Number of output features that are interleaved. */
 export function tileOf(device: Device): number {
   return device.constant('format.tile');
 }
@@ -41,13 +41,16 @@ export function blockRowBytes({ name, inputs, blockBytes, rowHead }: Format, col
   return rowHead + Math.ceil(cols / inputs) * blockBytes;
 }
 
-/** Words of the tiles that hold so many features. */
+/** Words of the tiles that hold this many features. */
 export function tileWords(device: Device, format: Format, rows: number, cols: number): number {
   const { inputs, recordBytes, tileHead } = format;
   return Math.ceil(rows / tileOf(device)) * ((tileHead + Math.ceil(cols / inputs) * recordBytes) / 4);
 }
 
-/** Memory for a packed matrix, with undefined values, which outlives scopes. Throws ArgumentError, ShapeError, OutOfMemoryError. */
+/**
+ * Memory for a packed matrix with undefined values, which outlives scopes. Throws ArgumentError, ShapeError,
+ * OutOfMemoryError.
+ */
 export function emptyPacked(device: Device, name: PackedFormat, rows: number, cols: number): PackedMatrix {
   const format = formatOf(device, name);
   if (!isCount(rows) || !isCount(cols))
@@ -58,17 +61,17 @@ export function emptyPacked(device: Device, name: PackedFormat, rows: number, co
   return { format, rows, cols, words };
 }
 
-/** The operands that say which features of `w` a command is about. */
+/** Operands that select features of `w`. */
 function layoutOf(w: PackedMatrix, firstRow: number, count: number) {
   return { format: w.format.code, rows: w.rows, cols: w.cols, firstRow, count };
 }
 
-/** Packs a file's blocks, which lie in `blocks`, as features from `firstRow`, a multiple of a tile, on. */
+/** Packs the file's blocks in `blocks` as features from `firstRow` on, a multiple of a tile. */
 export function packBlocks(blocks: Tensor, w: PackedMatrix, firstRow: number, count: number): void {
   w.words.device.emit('packBlocks', { blocks, w: w.words, ...layoutOf(w, firstRow, count) });
 }
 
-/** The blocks that a file has of features from `firstRow` on, as words. Belongs to the scope it is called in. */
+/** The file's blocks of features from `firstRow` on, as words. Belongs to the current scope. */
 export function unpackedBlocks(w: PackedMatrix, firstRow: number, count: number): Tensor {
   const { device } = w.words;
   const blocks = device.empty([Math.ceil((count * blockRowBytes(w.format, w.cols, true)) / 4)], 'int32');
@@ -85,7 +88,7 @@ export function packFloats(x: Tensor, w: PackedMatrix, transposed: boolean, refi
   w.words.device.emit('packFloats', { x, w: w.words, ...layoutOf(w, 0, w.rows), ...strides, refine: Number(refine) });
 }
 
-/** Features from `firstRow` on as floats, float32 [count, cols]. Belongs to the scope it is called in. */
+/** Features from `firstRow` on as floats, float32 [count, cols]. Belongs to the current scope. */
 export function unpacked(w: PackedMatrix, firstRow = 0, count = w.rows): Tensor {
   const { device } = w.words;
   const y = device.empty([count, w.cols]);
@@ -93,7 +96,7 @@ export function unpacked(w: PackedMatrix, firstRow = 0, count = w.rows): Tensor 
   return y;
 }
 
-/** Bytes as words, copied where they are not aligned. Zeros fill the last word. */
+/** Bytes as words, copied if they are not aligned. Zeros fill the last word. */
 export function wordsOf(bytes: Uint8Array): Int32Array {
   if (bytes.byteOffset % 4 === 0 && bytes.length % 4 === 0)
     return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -121,7 +124,7 @@ export async function floatsOfBlocks(
   return (await read(y, [stage, w.words])) as Float32Array;
 }
 
-/** The blocks of floats [rows, cols], as ggml's reference makes them. Throws as `floatsOfBlocks`. */
+/** The blocks of floats [rows, cols], with the bits of ggml's reference. Throws like `floatsOfBlocks`. */
 export async function blocksOfFloats(
   device: Device,
   format: PackedFormat,
@@ -137,7 +140,7 @@ export async function blocksOfFloats(
   return new Uint8Array(words.buffer, words.byteOffset, rows * blockRowBytes(w.format, cols, true));
 }
 
-/** Memory that outlives scopes: a packed matrix, and what `make` gives. */
+/** Memory that outlives scopes: a packed matrix, and the result of `make`. */
 function staged(
   device: Device,
   format: PackedFormat,
@@ -153,7 +156,7 @@ function staged(
   }
 }
 
-/** The values of a result, which is disposed of with the tensors that it was made from. */
+/** Reads the values of a result, and disposes of it and of the tensors that it was made from. */
 async function read(result: Tensor, made: readonly Tensor[]): Promise<Float32Array | Int32Array> {
   try {
     return await result.data();

@@ -1,4 +1,4 @@
-// The product of two factors, as one command or several: what matmul, linear and their gradients come down to.
+// The product of two factors, as one command or several. matmul, linear and their gradients use it.
 
 import type { GradientTarget } from '../core/autograd.js';
 import type { Device } from '../core/device.js';
@@ -6,7 +6,7 @@ import type { Placed, Scalar } from '../core/operand.js';
 import { lastOf, type Shape, sizeOf, type Tensor } from '../core/tensor.js';
 import { beyond, broadcastSteps, dimensionsOf } from './broadcast.js';
 
-/** What takes part: c = a·b, and what a linear layer adds to it. */
+/** The matrices of c = a·b, and the vectors that a linear layer adds. */
 interface Matrices {
   readonly a: Placed;
   readonly b: Placed;
@@ -18,7 +18,7 @@ interface Matrices {
   readonly sums?: Placed | null | undefined;
 }
 
-/** Words between rows as they are stored, and which factors are stored transposed. */
+/** Words between stored rows, and flags for transposed factors. */
 interface Layout {
   readonly transposeA: boolean;
   readonly transposeB: boolean;
@@ -27,7 +27,7 @@ interface Layout {
   readonly cStride: number;
 }
 
-/** How many matrices, and words from each to the next; 0 where one serves all. */
+/** Number of matrices, and words from each to the next; 0 if one matrix serves all. */
 interface Batches {
   readonly batch: number;
   readonly aBatch: number;
@@ -37,19 +37,19 @@ interface Batches {
 
 /** Applied to the product before it is stored. */
 interface Fused {
-  /** Its number in commands. */
+  /** The activation's number in commands. */
   readonly activation: number;
   readonly seed: number | Scalar;
   readonly stream: number;
   readonly threshold: number;
-  /** 0: nothing is dropped. */
+  /** Nothing is dropped if it is 0. */
   readonly dropScale: number;
 }
 
 const ONE: Batches = { batch: 1, aBatch: 0, bBatch: 0, cBatch: 0 };
 const PLAIN: Fused = { activation: 0, seed: 0, stream: 0, threshold: 0, dropScale: 0 };
 
-/** Queues one command, whose parts native/kernels/matmul.h describes. */
+/** Queues one command; native/kernels/matmul.h describes its operands. */
 export function emitProduct(
   device: Device,
   { a, b, c, bias, pre, sums }: Matrices,
@@ -59,7 +59,7 @@ export function emitProduct(
 ): void {
   const { batch, aBatch, bBatch, cBatch } = batches;
   const { activation, seed, stream, threshold, dropScale } = fused;
-  // All by name, once: where a literal is made of two spreads V8 takes the slow way, 10 µs and more.
+  // One literal with all names: V8 takes 10 µs and more for a literal made of two spreads.
   const operands = {
     a,
     b,
@@ -89,7 +89,7 @@ export function emitProduct(
   device.emit('matmul', operands, 2 * rows * cols * depth * batch);
 }
 
-/** A matrix, or a batch of them, and whether its transpose is meant. */
+/** A matrix or a batch of matrices. `transposed` selects the transpose. */
 export interface Factor {
   readonly x: Tensor;
   readonly transposed: boolean;
@@ -103,7 +103,7 @@ export function colsOf({ x, transposed }: Factor): number {
   return transposed ? (x.shape.at(-2) as number) : lastOf(x.shape);
 }
 
-/** A dimension of a batch: how many matrices, and words from each to the next in the factors and the result. */
+/** A dimension of a batch: the number of matrices, and words from each to the next in the factors and the result. */
 interface Dimension {
   readonly size: number;
   readonly a: number;
@@ -112,9 +112,9 @@ interface Dimension {
 }
 
 /**
- * Emits target (+)= left·right, and `sums` (+)= the column sums of a matrix `right`, where `left` is transposed. All
- * three have `batch` for leading dimensions or broadcast to it; where the target does, as the gradient of a broadcast
- * operand, products are added up.
+ * Emits target (+)= left·right and, if `left` is transposed, `sums` (+)= the column sums of a matrix `right`. The
+ * leading dimensions of all three are `batch` or broadcast to it. Where the target broadcasts, as the gradient of a
+ * broadcast operand does, products are added up.
  */
 export function product(
   left: Factor,
@@ -145,9 +145,9 @@ export function product(
 }
 
 /**
- * The sizes of the matrices, and the dimensions of the batch, the innermost first, that are left once what can be one
- * matrix is one: taller if all share the right factor, a longer sum if the matrices of each factor follow one another
- * along it.
+ * The sizes of the matrices, and the remaining dimensions of the batch, the innermost first. Matrices are merged where
+ * possible: into a taller one if all share the right factor, into a longer sum if the matrices of each factor follow
+ * one another along it.
  */
 function joined(left: Factor, right: Factor, y: Tensor, batch: Shape) {
   const sizes = { rows: rowsOf(left), cols: colsOf(right), depth: colsOf(left) };
@@ -171,7 +171,7 @@ function joined(left: Factor, right: Factor, y: Tensor, batch: Shape) {
   return { sizes, separate };
 }
 
-/** Where number `index` of a batch lies, and whether an earlier one has written the same matrix. */
+/** The place of matrix `index` of a batch, and whether an earlier one wrote the same matrix. */
 function placeOf(index: number, dimensions: readonly Dimension[]) {
   const place = { a: 0, b: 0, c: 0, again: false };
   for (const { size, a, b, c } of dimensions) {

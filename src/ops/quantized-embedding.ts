@@ -7,7 +7,7 @@ import { checkHostIds } from './host-ids.js';
 import type { PackedMatrix } from './packed.js';
 
 /**
- * As `embedding`, of a packed table [rows, features], which gets no gradient; `positions` may get one. Throws
+ * Like `embedding`, with a packed table [rows, features], which gets no gradient; `positions` may get one. Throws
  * ShapeError, DTypeError, ArgumentError.
  */
 export function quantizedEmbedding(table: PackedMatrix, given: Tensor, options: EmbeddingOptions = {}): Tensor {

@@ -10,25 +10,25 @@ import { type PackedMatrix, unpacked } from './packed.js';
 import { product } from './product.js';
 import { broadcastGrad } from './reduce.js';
 
-/** Features whose weights are floats at a time while gradients go through them: 4 MB of 1024 inputs. */
+/** Number of features whose weights are unpacked at a time during the backward pass: 4 MB for 1024 inputs. */
 const FEATURES = 1024;
 
-/** What activations are when they meet packed weights: integers of 8 bits, or floats. */
+/** The type of activations in products with packed weights: integers of 8 bits, or floats. */
 export type ActivationFormat = 'int8' | 'float32';
 
 export interface QuantizedLinearOptions extends LinearOptions {
   /**
-   * 'int8' rounds x to integers, of a scale for each 64 inputs, or 32 where the weight has groups, and multiplies
-   * integers where the weight has them: the same bits on every machine and in WebAssembly. 'float32': the product with the
+   * 'int8' rounds x to integers and multiplies integers, if the weight has integers: the same bits on every machine and
+   * in WebAssembly. Each 64 inputs share a scale, or 32 if the weight has groups. 'float32' multiplies with the
    * unpacked weight. Default: 'float32'.
    */
   activations?: ActivationFormat | undefined;
 }
 
 /**
- * dropout(activation(x·wᵀ + b)) with a packed w: x float32 [..., in], w [out, in], made of `parts` whose features follow
- * one another, b float32 [out] or none; the result is float32 [..., out]. The gradient of x is that of the unpacked
- * weights; these have none themselves. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
+ * dropout(activation(x·wᵀ + b)) with a packed w. x float32 [..., in]; w [out, in], made of consecutive `parts`; b
+ * float32 [out] or none; the result is float32 [..., out]. The gradient of x uses the unpacked weights; the weights
+ * have no gradient. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
  */
 export function quantizedLinear(
   x: Tensor,
@@ -69,7 +69,7 @@ export function quantizedLinear(
   });
 }
 
-/** Throws unless x can meet the parts and b; gives how many features these have altogether, and how many inputs. */
+/** Checks that x fits the parts and b. Returns the features of all parts, and the inputs. */
 function checkShapes(x: Tensor, parts: readonly PackedMatrix[], b?: Tensor | null): [cols: number, depth: number] {
   for (const { words } of parts) words.assertUsable('quantizedLinear: w');
   checkDType('quantizedLinear', 'x', x, 'float32');
@@ -88,7 +88,7 @@ function checkShapes(x: Tensor, parts: readonly PackedMatrix[], b?: Tensor | nul
   return [cols, depth];
 }
 
-/** tensor (+)= dz·w, some features of w after the others. */
+/** tensor (+)= dz·w, for some features of w at a time. */
 function multiplyUnpacked(dz: Tensor, parts: readonly PackedMatrix[], tensor: Tensor, accumulate: 0 | 1): void {
   let accumulates = accumulate;
   eachPart(parts, (w, first) => {
@@ -112,7 +112,7 @@ function eachPart(parts: readonly PackedMatrix[], body: (part: PackedMatrix, fir
   }
 }
 
-/** Rows as integers of 8 bits: for weights whose formats have the same scales and offsets they are made once. */
+/** Rows as integers of 8 bits. Weights whose formats have equal scales and offsets share them. */
 class RoundedRows {
   readonly #made = new Map<string, Tensor>();
 
@@ -123,7 +123,7 @@ class RoundedRows {
     readonly stride: number,
   ) {}
 
-  /** Null if they are so few that the product makes them itself. */
+  /** Null if there are so few that the product makes them itself. */
   of({ code, offset, scales }: Format): Tensor | null {
     const { x, rows, depth, stride } = this;
     const { device } = x;
@@ -131,7 +131,7 @@ class RoundedRows {
     const key = `${offset} ${scales}`;
     let q = this.#made.get(key);
     if (q === undefined) {
-      const groups = Math.ceil(depth / 32);
+      const groups = Math.ceil(depth / device.constant('format.group'));
       const heads = scales ? scales * groups : Math.ceil(groups / device.constant('int8.rowGroups'));
       const words = groups * device.constant('int8.groupWords') + heads * device.constant('int8.headWords');
       q = device.empty([rows, words], 'int32');

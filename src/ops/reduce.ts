@@ -5,22 +5,22 @@ import { type Shape, sameShape, sizeOf, type Tensor } from '../core/tensor.js';
 import { broadcastOperands, broadcastSteps, dimensionsOf } from './broadcast.js';
 
 export interface ReduceOptions {
-  /** One dimension or several, negative ones counted from the end; none is summed over for []. Default: all. */
+  /** One dimension or several; negative numbers count from the end; [] sums over none. Default: all. */
   axis?: number | readonly number[] | undefined;
   /** Keeps summed dimensions, with size 1. Default: false. */
   keepDims?: boolean | undefined;
 }
 
 /**
- * The sum over dimensions. `x`: float32, any shape; the result is float32 of the dimensions that are left, [] by
- * default. Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice; ShapeError if more than
- * six dimensions are left where neighbours that are both summed, or both kept, are one.
+ * The sum over dimensions. `x`: float32, any shape; the result is float32 with the remaining dimensions, [] by default.
+ * Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice; ShapeError if more than six
+ * dimensions remain after neighbours that are both summed, or both kept, are merged.
  */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('sum', x, options, () => 1);
 }
 
-/** The mean over dimensions; shapes, dtypes and errors as of `sum`. */
+/** The mean over dimensions. Shapes, dtypes and errors are those of `sum`. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('mean', x, options, (count) => 1 / count);
 }
@@ -51,7 +51,7 @@ export function checkAxes(op: string, axis: ReduceOptions['axis'], shape: Shape)
   return axes.sort((a, b) => a - b);
 }
 
-/** The shape once these dimensions are reduced. */
+/** The shape after these dimensions are reduced. */
 export function withoutAxes(shape: Shape, axes: readonly number[], keepDims: boolean): Shape {
   if (!keepDims) return shape.filter((_, d) => !axes.includes(d));
   return shape.map((size, d) => (axes.includes(d) ? 1 : size));
@@ -67,7 +67,7 @@ export function broadcastGrad(x: Tensor, dy: Tensor, w: Tensor | null = null, sc
   if (dx) sumInto('backward', dx, dy.shape, dy, w, scale);
 }
 
-/** y = scale·Σ x·w (added to y if asked), all three broadcast to `shape`, summed where y is broadcast. */
+/** y = scale·Σ x·w, added to y on request. All three are broadcast to `shape`, and summed where y is broadcast. */
 function sumInto(
   op: string,
   { tensor: y, accumulate }: GradientTarget,
@@ -85,7 +85,7 @@ function sumInto(
   );
   const kept = dimensions.filter(({ steps }) => steps[2] !== 0);
   const summed = dimensions.filter(({ steps }) => steps[2] === 0);
-  // The vector's dimension is the last one if it is contiguous, else one column.
+  // Vectors run along the last dimension if it is contiguous, else along a single column.
   const [xStep = 0, wStep = 0, yStep = 0] = dimensions.at(-1)?.steps ?? [];
   const rowwise = summed.length > 0 && yStep === 0 && xStep === 1 && wStep <= 1;
   if (!rowwise && !(yStep === 1 && xStep <= 1 && wStep <= 1)) kept.push({ size: 1, steps: [0, 0, 1] });

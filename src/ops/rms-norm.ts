@@ -8,20 +8,23 @@ import { contiguous } from './contiguous.js';
 export interface RmsNormOptions {
   /** Added to the mean of the squares. Default: float32's machine epsilon, as in PyTorch. */
   eps?: number | undefined;
-  /** Added to gamma: 1 for weights that are stored as what they differ from 1, as Gemma's. Default 0. */
+  /** Added to gamma. 1 for weights that are stored as their difference from 1, as Gemma's are. Default: 0. */
   offset?: number | undefined;
-  /** The first of the dimensions that are normalised together; negative counts from the end. Default -1: the last. */
+  /**
+   * The first of the dimensions that are normalised together; negative numbers count from the end. Default: -1, the
+   * last.
+   */
   axis?: number | undefined;
 }
 
 const kinds = { eps: 'notNegative', offset: 'number', axis: 'any' } as const;
 
 /**
- * Divides the last dimension, or those from `axis` on, by their root mean square: (gamma + offset)·x / √(mean(x²) + eps)
- * (Zhang, Sennrich 2019, arXiv 1910.07467).
+ * Divides the last dimension, or those from `axis` on, by their root mean square: (gamma + offset)·x / √(mean(x²) +
+ * eps) (Zhang, Sennrich 2019, arXiv 1910.07467).
  *
- * `x` float32 [..., n]; `gamma` float32 of the dimensions that are normalised, [n] by default, or null where the factor
- * is 1; the result has x's shape. Throws ShapeError, DTypeError; ArgumentError, also for an offset without a gamma.
+ * `x` float32 [..., n]; `gamma` float32 of the normalised dimensions, [n] by default, or null for a factor of 1; the
+ * result has x's shape. Throws ShapeError, DTypeError; ArgumentError, also for an offset without a gamma.
  */
 export function rmsNorm(x: Tensor, gamma: Tensor | null = null, options: RmsNormOptions = {}): Tensor {
   const { eps = 2 ** -23, offset = 0, axis = -1 } = checkOptions('rmsNorm', options, kinds);

@@ -18,21 +18,27 @@ import { concat } from './move.js';
 const layouts = ['interleaved', 'halves'] as const;
 
 export interface RotaryOptions {
-  /** Rotates the first `columns` features, whole heads; the others pass unchanged. Default: all. */
+  /** Number of features to rotate, whole heads. Others pass unchanged. Default: all. */
   columns?: number | undefined;
-  /** Features of a head, of which the first ones turn, as many as the table has. Default: as many as those. */
+  /**
+   * Features of a head. The first of them are rotated, as many as the table has. Default: the number of rotated
+   * features.
+   */
   headSize?: number | undefined;
-  /** A pair: neighbours (`interleaved`, default), or one of each half of what turns (`halves`, as in GPT-NeoX, LLaMA). */
+  /**
+   * The features of a pair: neighbours (`interleaved`), or one from each half of the rotated features (`halves`, as in
+   * GPT-NeoX and LLaMA). Default: 'interleaved'.
+   */
   layout?: (typeof layouts)[number] | undefined;
 }
 
 /**
- * Rotary positions (Su et al. 2021, arXiv 2104.09864): in each head, pairs of features turn by the angles of their
- * position, so that the product of a query and a key depends on how far they are apart.
+ * Rotary positions (Su et al. 2021, arXiv 2104.09864). In each head, pairs of features are rotated by the angles of
+ * their position, so that the product of a query and a key depends on their distance.
  *
- * `x` is float32 [..., n], heads of `headSize` features side by side, and may be columns of a wider tensor; `table` is
- * float32 [length, 2·d] for the first d features of each head, what `rotations` or `rotaryTable` give for this layout;
- * `positions` int32 [...], rows of the table, or null where it has a row of its own for each row of `x`, in order. The
+ * `x` is float32 [..., n], heads of `headSize` features side by side, and may be columns of a wider tensor. `table` is
+ * float32 [length, 2·d] for the first d features of each head, made by `rotations` or `rotaryTable` for this layout.
+ * `positions` is int32 [...], rows of the table, or null if the table has one row for each row of `x`, in order. The
  * result is float32 [..., n]. A position outside the table fails the run (CommandError) and gives a row of zeros.
  * Gradients go to `x`. Throws ShapeError, DTypeError, ArgumentError.
  */
@@ -80,9 +86,9 @@ export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, optio
 }
 
 /**
- * The table that `rotary` takes, of cosines and sines as ONNX and Hugging Face have them, one for each pair: `cos` and
- * `sin` are float32 [..., d / 2] for any leading dimensions, `length` rows in all; the result is [length, 2·d], for
- * this layout. Throws ShapeError, DTypeError, ArgumentError.
+ * The table for `rotary`, from cosines and sines as in ONNX and Hugging Face, one for each pair. `cos` and `sin` are
+ * float32 [..., d / 2] with any leading dimensions, `length` rows in all; the result is [length, 2·d], for this layout.
+ * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function rotaryTable(cos: Tensor, sin: Tensor, options: Pick<RotaryOptions, 'layout'> = {}): Tensor {
   const device = checkDevice('rotaryTable', { cos, sin });
@@ -92,7 +98,7 @@ export function rotaryTable(cos: Tensor, sin: Tensor, options: Pick<RotaryOption
   checkShape('rotaryTable', 'sin', sin, cos.shape);
   const pairs = lastOf(cos.shape);
   const length = cos.size / pairs;
-  // Features of a pair lie side by side, or half of what turns apart.
+  // Features of a pair lie side by side, or half of the rotated features apart.
   const spread = (first: Tensor, second: Tensor) => {
     const shape = layout === 'halves' ? [length, pairs] : [length, pairs, 1];
     return concat([contiguous(first).reshape(shape), contiguous(second).reshape(shape)], -1).reshape(length, 2 * pairs);

@@ -4,7 +4,7 @@ import { sizeOf, type Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
 export interface SoftmaxOptions {
-  /** The dimension that sums to 1; negative counts from the end. Default -1. */
+  /** The dimension that sums to 1; negative numbers count from the end. Default: -1. */
   axis?: number | undefined;
 }
 
@@ -18,8 +18,8 @@ export function softmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
 }
 
 /**
- * ln softmax(x) along `axis`, without its loss of precision. `x`: float32, any shape but [], which the result has, too.
- * Throws ArgumentError for an axis that x lacks, DTypeError. See `softmax`.
+ * ln softmax(x) along `axis`, without its loss of precision. `x`: float32, any shape but []; the result has the same
+ * shape. Throws ArgumentError for an axis that x lacks, DTypeError. See `softmax`.
  */
 export function logSoftmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
   return alongAxis('logSoftmax', x, options);

@@ -1,4 +1,4 @@
-// Norms and deviations, composed of other ops but for what their gradients are where a root is 0.
+// Norms and deviations, composed of other ops. Only their gradients where a root is 0 are defined here.
 
 import { differentiable } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions } from '../core/check.js';
@@ -9,14 +9,14 @@ import { broadcastGrad, checkAxes, mean, type ReduceOptions, sum, withoutAxes } 
 import { abs, sqrt } from './unary.js';
 
 export interface NormOptions extends ReduceOptions {
-  /** 1: Σ|x|; 2: √Σx², the default; Infinity: the greatest |x|. */
+  /** 1: Σ|x|; 2: √Σx²; Infinity: the greatest |x|. Default: 2. */
   ord?: 1 | 2 | typeof Infinity | undefined;
 }
 
 /**
- * The vector norm over dimensions, all by default. The gradient is 0 where a norm is 0, and is spread evenly over the
- * elements that are as great where `ord` is Infinity, as in PyTorch. `x`: float32, any shape, of squares that float32 holds;
- * the result is float32 of the dimensions that are left. Throws DTypeError, ArgumentError, ShapeError as `sum`.
+ * The vector norm over dimensions, all by default. The gradient is 0 where a norm is 0. If `ord` is Infinity, it is
+ * split evenly among equal maxima, as in PyTorch. `x`: float32, any shape, with squares within float32; the result is
+ * float32 with the remaining dimensions. Throws DTypeError, ArgumentError, ShapeError like `sum`.
  */
 export function norm(x: Tensor, options: NormOptions = {}): Tensor {
   const kinds = { ord: [1, 2, Infinity], axis: 'any', keepDims: 'boolean' } as const;
@@ -33,20 +33,20 @@ export function norm(x: Tensor, options: NormOptions = {}): Tensor {
 }
 
 export interface VarianceOptions extends ReduceOptions {
-  /** What is subtracted from the number of elements before the squares are divided by it. Default: 1; 0 of a whole population. */
+  /** Subtracted from the number of elements that divides the sum of squares. Default: 1; 0 for a whole population. */
   correction?: number | undefined;
 }
 
 /**
  * Σ(x - mean)²/(n - correction) over dimensions, all by default: torch.var. NaN where n is 1 and `correction` 1. `x`:
- * float32, any shape; the result is float32 of the dimensions that are left. Throws DTypeError, ArgumentError, ShapeError as
- * `sum`.
+ * float32, any shape; the result is float32 with the remaining dimensions. Throws DTypeError, ArgumentError, ShapeError
+ * like `sum`.
  */
 export function variance(x: Tensor, options: VarianceOptions = {}): Tensor {
   return spread('variance', x, options, false);
 }
 
-/** The standard deviation, √variance, whose gradient is 0 where it is 0; otherwise as `variance`. */
+/** The standard deviation, √variance, with a gradient of 0 where it is 0; otherwise like `variance`. */
 export function std(x: Tensor, options: VarianceOptions = {}): Tensor {
   return spread('std', x, options, true);
 }
@@ -72,7 +72,7 @@ function spread(op: string, x: Tensor, options: VarianceOptions, root: boolean):
   });
 }
 
-/** dy / y, 0 where y is 0. */
+/** dy / y; 0 where y is 0. */
 function overRoot(dy: Tensor, y: Tensor): Tensor {
   return where(equal(y, 0), 0, div(dy, y));
 }

@@ -1,4 +1,4 @@
-// Choosing the next tokens where their scores are. Nothing here is differentiated.
+// Selection of the next tokens on the device, where their scores are. Nothing here is differentiated.
 
 import {
   checkDevice,
@@ -14,24 +14,24 @@ import { ShapeError } from '../core/errors.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The most that `topKInto` finds of each row. */
+/** The maximum number of tokens that `topKInto` finds for each row. */
 export function maxTopK(device: Device): number {
   return device.constant('topK.most');
 }
 
-/** The best of each row, best first, with room for several steps. */
+/** The best tokens of each row, best first, with slots for several steps. */
 export interface BestTokens {
   /** float32 and int32 [slots, rows, k]. */
   readonly values: Tensor;
   readonly ids: Tensor;
-  /** float32 [slots, rows, 2]: the two add up to log Σ e^x over the row. */
+  /** float32 [slots, rows, 2]: the sum of the two is log Σ e^x over the row. */
   readonly logSums: Tensor;
 }
 
 interface TopKIntoOptions {
-  /** Which of `best`'s slots to write. Default 0. */
+  /** The slot of `best` to write. Default: 0. */
   slot?: number | Scalar | undefined;
-  /** int32: what is passed over, the first `without` of them. */
+  /** int32: tokens to skip; the first `without` of them count. */
   forbidden?: Tensor | null | undefined;
   without?: number | Scalar | undefined;
 }
@@ -43,9 +43,9 @@ function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows:
 }
 
 /**
- * Finds the k greatest of each row of `x`, float32 [rows, cols], of equals the first, and the row's log Σ e^x. `best`
- * may have been made for more rows: its slots are then those of so many rows side by side. Where too few are above −∞,
- * or not forbidden, the others are −∞ and 0.
+ * Finds the k greatest elements of each row of `x`, float32 [rows, cols], the first of equal ones, and the row's log Σ
+ * e^x. `best` may have been made for more rows; its slots then hold that many rows each. If too few elements are above
+ * −∞ and not forbidden, the others are −∞ and 0.
  */
 export function topKInto(
   x: Tensor,
@@ -70,11 +70,12 @@ export function topKInto(
 }
 
 /**
- * Makes the best token of each row what the decoder reads next: `tokens[r] = ids[slot, r]`, of a `best` with k = 1;
- * `finished[r] = 1` if that is one of `stops`. Once every row is finished the run ends here and skips the commands that
- * are queued after this one: queue none that must run.
+ * Makes the best token of each row the decoder's next input: `tokens[r] = ids[slot, r]`, with k = 1 in `best`;
+ * `finished[r] = 1` if it is one of `stops`. Once every row is finished the run ends here and skips the commands after
+ * this one, so queue none that must run.
  *
- * `tokens` is int32 [rows], `finished` and `stops` are int32, the one at least as long, the other perhaps absent.
+ * `tokens` is int32 [rows]; `finished` and `stops` are int32. `finished` is at least as long as `tokens`; `stops` may
+ * be absent.
  */
 export function takeTokens(
   { ids }: BestTokens,

@@ -1,4 +1,4 @@
-// Functions of one tensor, element by element: native/kernels/unary.h has them and their gradients.
+// Functions of one tensor, element by element. native/kernels/unary.h has them and their gradients.
 
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, checkOptions, isNotNaN } from '../core/check.js';
@@ -6,7 +6,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
-/** Of each function in the kernel's list: the names that it has in the manifest. */
+/** Functions of the kernel's list, by their names in the manifest. */
 type Function =
   | 'exp'
   | 'log'
@@ -26,7 +26,7 @@ type Function =
   | 'smoothL1'
   | 'xlogx';
 
-/** f(x) of a function that may have parameters, `p` and `q`; `op` is for messages. */
+/** f(x) for a function with up to two parameters, `p` and `q`; `op` is for messages. */
 export function unary(op: string, name: Function, x: Tensor, p = 0, q = 0): Tensor {
   const device = checkDevice(op, { x });
   checkDType(op, 'x', x, 'float32');
@@ -42,75 +42,77 @@ export function unary(op: string, name: Function, x: Tensor, p = 0, q = 0): Tens
   });
 }
 
-/** e^x, element by element. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** e^x, element by element. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function exp(x: Tensor): Tensor {
   return unary('exp', 'exp', x);
 }
 
-/** The natural logarithm: -∞ at 0, NaN below. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/**
+ * The natural logarithm: -∞ at 0, NaN below. `x`: float32, any shape; the result has the same shape. Throws DTypeError.
+ */
 export function log(x: Tensor): Tensor {
   return unary('log', 'log', x);
 }
 
-/** √x, correctly rounded, NaN below 0. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** √x, correctly rounded, NaN below 0. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function sqrt(x: Tensor): Tensor {
   return unary('sqrt', 'sqrt', x);
 }
 
-/** 1/√x: ∞ at 0, NaN below. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** 1/√x: ∞ at 0, NaN below. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function rsqrt(x: Tensor): Tensor {
   return unary('rsqrt', 'rsqrt', x);
 }
 
-/** |x|, whose slope at 0 counts as 0. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** |x|, with a slope of 0 at 0. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function abs(x: Tensor): Tensor {
   return unary('abs', 'abs', x);
 }
 
 /**
- * -1 below 0, 1 above, 0 at 0 and at NaN; its gradient is 0. `x`: float32, any shape, which the result has, too. Throws
- * DTypeError.
+ * -1 below 0, 1 above, 0 at 0 and at NaN; the gradient is 0. `x`: float32, any shape; the result has the same shape.
+ * Throws DTypeError.
  */
 export function sign(x: Tensor): Tensor {
   return unary('sign', 'sign', x);
 }
 
-/** sin x, x in radians of any size. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** sin x, x in radians of any size. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function sin(x: Tensor): Tensor {
   return unary('sin', 'sin', x);
 }
 
-/** cos x, x in radians of any size. `x`: float32, any shape, which the result has, too. Throws DTypeError. */
+/** cos x, x in radians of any size. `x`: float32, any shape; the result has the same shape. Throws DTypeError. */
 export function cos(x: Tensor): Tensor {
   return unary('cos', 'cos', x);
 }
 
 /**
- * The greatest integer that is not above x; its gradient is 0. `x`: float32, any shape, which the result has, too. Throws
- * DTypeError.
+ * The greatest integer that is not above x; the gradient is 0. `x`: float32, any shape; the result has the same shape.
+ * Throws DTypeError.
  */
 export function floor(x: Tensor): Tensor {
   return unary('floor', 'floor', x);
 }
 
 /**
- * The nearest integer, of two the even one; its gradient is 0. `x`: float32, any shape, which the result has, too. Throws
- * DTypeError.
+ * The nearest integer, the even one of two; the gradient is 0. `x`: float32, any shape; the result has the same shape.
+ * Throws DTypeError.
  */
 export function round(x: Tensor): Tensor {
   return unary('round', 'round', x);
 }
 
 export interface ClampOptions {
-  /** The least value of the result. Default: none. */
+  /** Lower bound of the result. Default: none. */
   min?: number | undefined;
-  /** The greatest value of the result, also where `min` is greater. Default: none. */
+  /** Upper bound of the result, even if `min` is greater. Default: none. */
   max?: number | undefined;
 }
 
 /**
- * x, but not below `min` nor above `max`, of which at least one must be given. The gradient is 0 where x lies beyond them;
- * NaN stays NaN. `x`: float32, any shape, which the result has, too. Throws DTypeError, ArgumentError.
+ * x limited to `min` and `max`, at least one of which is required. The gradient is 0 where x lies outside; NaN stays
+ * NaN. `x`: float32, any shape; the result has the same shape. Throws DTypeError, ArgumentError.
  */
 export function clamp(x: Tensor, options: ClampOptions): Tensor {
   const limit = { accepts: (v: unknown) => typeof v === 'number' && isNotNaN(v), expected: 'a number' };
@@ -126,8 +128,8 @@ export function powOfNumber(x: Tensor, exponent: number): Tensor {
 }
 
 /**
- * x, but alpha·(e^x - 1) below 0 (Clevert et al. 2015, arXiv 1511.07289). `x`: float32, any shape, which the result has,
- * too. `alpha`: default 1. Throws DTypeError, ArgumentError.
+ * x, or alpha·(e^x - 1) where x is below 0 (Clevert et al. 2015, arXiv 1511.07289). `x`: float32, any shape; the result
+ * has the same shape. `alpha`: default: 1. Throws DTypeError, ArgumentError.
  */
 export function elu(x: Tensor, options: { alpha?: number | undefined } = {}): Tensor {
   const { alpha = 1 } = checkOptions('elu', options, { alpha: 'number' });
@@ -135,8 +137,8 @@ export function elu(x: Tensor, options: { alpha?: number | undefined } = {}): Te
 }
 
 /**
- * x, but negativeSlope·x below 0. `x`: float32, any shape, which the result has, too. `negativeSlope`: default 0.01.
- * Throws DTypeError, ArgumentError.
+ * x, or negativeSlope·x where x is below 0. `x`: float32, any shape; the result has the same shape. `negativeSlope`:
+ * default: 0.01. Throws DTypeError, ArgumentError.
  */
 export function leakyRelu(x: Tensor, options: { negativeSlope?: number | undefined } = {}): Tensor {
   const { negativeSlope = 0.01 } = checkOptions('leakyRelu', options, { negativeSlope: 'number' });
@@ -144,8 +146,8 @@ export function leakyRelu(x: Tensor, options: { negativeSlope?: number | undefin
 }
 
 /**
- * ln(1 + e^(beta·x)) / beta, and x itself where beta·x is above `threshold`, as in PyTorch. `x`: float32, any shape, which
- * the result has, too. `beta`: positive, default 1; `threshold`: default 20. Throws DTypeError, ArgumentError.
+ * ln(1 + e^(beta·x)) / beta, or x itself where beta·x is above `threshold`, as in PyTorch. `x`: float32, any shape; the
+ * result has the same shape. `beta`: positive, default: 1; `threshold`: default: 20. Throws DTypeError, ArgumentError.
  */
 export function softplus(
   x: Tensor,
