@@ -7,6 +7,10 @@
 //
 #include "formats/float16.h"
 #include "formats/int8.h"
+#include "formats/mxfp4.h"
+#include "formats/nvfp4.h"
+#include "formats/q2_k.h"
+#include "formats/q3_k.h"
 #include "formats/q4_0.h"
 #include "formats/q4_1.h"
 #include "formats/q4_k.h"
@@ -15,12 +19,15 @@
 #include "formats/q5_k.h"
 #include "formats/q6_k.h"
 #include "formats/q8_0.h"
+#include "formats/tq2_0.h"
+//
 //
 #include "formats/quantize.h"
 
-#define EACH_FORMAT(FORMAT)                                                                                          \
+#define EACH_FORMAT(FORMAT) \
   FORMAT(Float16) FORMAT(BFloat16) FORMAT(Int8) FORMAT(Q8_0) FORMAT(Q4_0) FORMAT(Q4_1) FORMAT(Q5_0) FORMAT(Q5_1) \
-  FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K)
+  FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(MXFP4) \
+  FORMAT(NVFP4) FORMAT(TQ2_0)
 
 // Numbers of formats in commands: positions in the list.
 enum PackedFormat : uint32_t {
@@ -44,6 +51,12 @@ SIMD_INLINE auto withFormat(uint32_t format, const Body& body) {
   }
 }
 
+template <class Type>
+constexpr uint32_t storedBits() {
+  if constexpr (requires { Type::kStoredBits; }) return Type::kStoredBits;
+  return kindOf<Type>().bits > 0 ? static_cast<uint32_t>(kindOf<Type>().bits) : 16;
+}
+
 // The manifest's description of a format.
 template <class Type>
 constexpr Format describeFormat() {
@@ -56,7 +69,7 @@ constexpr Format describeFormat() {
           .rowHead = kRowHead<Type>,
           .recordBytes = kRecordBytes<Type>,
           .tileHead = Type::kTileHead,
-          .bits = kKind.bits > 0 ? static_cast<uint32_t>(kKind.bits) : 16,
+          .bits = storedBits<Type>(),
           .integers = kKind.bits > 0,
           .offset = static_cast<uint32_t>(kKind.offset),
           .scales = static_cast<uint32_t>(kKind.parts),

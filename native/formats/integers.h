@@ -28,9 +28,10 @@ template <class Format>
 __attribute__((noinline)) void unpackIntegers(const GroupAt at, const GroupRoom room) {
   for (size_t lane = 0; lane < kTile; lane += kWidth) {
     for (size_t k = 0; k < kQuads; ++k) storeInts(room.bytes + k * 64 + lane * 4, Format::bytes(at.group, k, lane));
-    for (size_t part = 0; part < Format::kParts; ++part)
+    for (size_t part = 0; part < Format::kParts; ++part) {
       store(room.scales + part * kTile + lane, Format::scale(at, part, lane));
-    if constexpr (Format::kMinima) store(room.minima + lane, Format::minimum(at, lane));
+      if constexpr (Format::kMinima) store(room.minima + part * kTile + lane, Format::minimum(at, part, lane));
+    }
   }
 }
 
@@ -40,10 +41,10 @@ __attribute__((noinline)) inline void integersToFloats(const GroupRoom& from, In
                                                        float* to) {
   const size_t steps = kQuads / kind.parts;
   for (size_t lane = 0; lane < kTile; lane += kWidth) {
-    const Vf minimum = kind.minima ? load(from.minima + lane) : splat(0.f);
     for (size_t k = 0; k < kQuads; ++k) {
       const Vi word = loadInts(from.bytes + k * 64 + lane * 4);
       const Vf scale = load(from.scales + k / steps * kTile + lane);
+      const Vf minimum = kind.minima ? load(from.minima + k / steps * kTile + lane) : splat(0.f);
       for (size_t i = 0; i < 4; ++i) {
         const Vi byte = ((word >> static_cast<int>(8 * i)) & splatInt(0xff)) - splatInt(kind.offset);
         const Vf value = toFloat(byte) * scale;
@@ -56,7 +57,7 @@ __attribute__((noinline)) inline void integersToFloats(const GroupRoom& from, In
 template <class Format>
 void unpackFloats(const GroupAt& at, size_t stride, float* to) {
   alignas(64) uint8_t bytes[kTile * kGroup];
-  alignas(64) float scales[2 * kTile], minima[kTile];
+  alignas(64) float scales[2 * kTile], minima[2 * kTile];
   const GroupRoom room{bytes, scales, minima};
   unpackIntegers<Format>(at, room);
   IntegerKind kind = kindOf<Format>();

@@ -23,6 +23,7 @@
 
 inline constexpr size_t kTile = 16, kGroup = 32, kQuads = kGroup / 4;
 CONSTANT("format.tile", kTile)
+CONSTANT("format.group", kGroup)
 
 // A type of GGUF files; the name is null if none has the format.
 struct GgufType {

@@ -8,6 +8,24 @@ SIMD_INLINE Vi nibblesAt(const uint8_t* group, size_t k, size_t lane) {
   const Vi word = loadInts(group + k % 4 * 64 + lane * 4);
   return (k < 4 ? word : word >> 4) & splatInt(0x0f0f0f0f);
 }
+// Bits that lie two by two: two words of each feature, which have at bits 8i + 2·(k mod 4) those of input 4k + i. Here
+// they come as bits 0 and 1 of each byte, or as bits `at` and at + 1.
+inline constexpr size_t kPairBytes = 2 * kTile * 4;
+template <int at = 0>
+SIMD_INLINE Vi bitPairsAt(const uint8_t* bits, size_t k, size_t lane) {
+  const Vi word = loadInts(bits + k / 4 * 64 + lane * 4);
+  const int shift = static_cast<int>(k % 4) * 2;
+  return (shift <= at ? word << (at - shift) : word >> (shift - at)) & splatInt(0x03030303 << at);
+}
+// Stores and loads the pairs of bits of inputs 4k … 4k + 3 of a feature, which are bits 0 and 1 of the bytes of `word`.
+//
+SIMD_INLINE void putBitPairs(uint8_t* bits, size_t lane, size_t k, uint32_t word) {
+  uint8_t* to = bits + k / 4 * 64 + lane * 4;
+  storeWord(to, (k % 4 == 0 ? 0 : loadWord(to)) | word << (k % 4 * 2));
+}
+SIMD_INLINE uint32_t takeBitPairs(const uint8_t* bits, size_t lane, size_t k) {
+  return loadWord(bits + k / 4 * 64 + lane * 4) >> (k % 4 * 2) & 0x03030303u;
+}
 // Bit 4 of the inputs 4k …: a word of each feature has at bit 8i + k that of input 4k + i.
 SIMD_INLINE Vi fifthBitsAt(const uint8_t* bits, int k, size_t lane) {
   const Vi word = loadInts(bits + lane * 4);

@@ -63,7 +63,7 @@ struct ScaledTwice {
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.head + 2 * lane) * toFloat(bytesToInts(at.group + kBytesAt + lane));
   }
-  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t lane) {
+  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t, size_t lane) {
     return -(halves(at.head + kScaleBytes + 2 * lane) * toFloat(bytesToInts(at.group + kBytesAt + kTile + lane)));
   }
 };

@@ -29,7 +29,7 @@ struct Q5_1 {
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t, size_t lane) {
     return halves(at.group + kScalesAt + 2 * lane);
   }
-  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t lane) {
+  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t, size_t lane) {
     return halves(at.group + kScalesAt + kScaleBytes + 2 * lane);
   }
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q5_1>(at, stride, to); }

@@ -6,8 +6,7 @@ struct Q6_K {
   static constexpr GgufType kGguf{"Q6_K", 14};
   static constexpr size_t kBlockBytes = 210;
   static constexpr size_t kTileHead = 0, kHead = kScaleBytes, kGroups = 8;
-  // Bits 4 and 5: two words of each feature, which have at bits 8i + 2·(k mod 4) those of input 4k + i.
-  static constexpr size_t kBitsAt = kNibbleBytes, kScalesAt = kBitsAt + 128, kGroupBytes = kScalesAt + 2 * kTile;
+  static constexpr size_t kBitsAt = kNibbleBytes, kScalesAt = kBitsAt + kPairBytes, kGroupBytes = kScalesAt + 2 * kTile;
   static constexpr int kOffset = 32, kBits = 6;
   static constexpr bool kMinima = false;
   static constexpr size_t kParts = 2;
@@ -18,15 +17,11 @@ struct Q6_K {
       const size_t half = g / 4, quarter = g % 4;
       const uint8_t *low = block + 64 * half + quarter % 2 * 32, *high = block + 128 + 32 * half;
       uint8_t* group = record + kHead + g * kGroupBytes;
-      uint32_t words[2] = {};
       for (size_t k = 0; k < kQuads; ++k) {
         putNibbles(group, lane, k, loadWord(low + 4 * k) >> (quarter / 2 * 4) & 0x0f0f0f0fu);
-        words[k / 4] |= (loadWord(high + 4 * k) >> (2 * quarter) & 0x03030303u) << (k % 4 * 2);
+        putBitPairs(group + kBitsAt, lane, k, loadWord(high + 4 * k) >> (2 * quarter) & 0x03030303u);
       }
-      for (size_t i = 0; i < 2; ++i) {
-        storeWord(group + kBitsAt + 64 * i + 4 * lane, words[i]);
-        group[kScalesAt + kTile * i + lane] = block[192 + 2 * g + i];
-      }
+      for (size_t i = 0; i < 2; ++i) group[kScalesAt + kTile * i + lane] = block[192 + 2 * g + i];
     }
   }
   static void block(const uint8_t* record, size_t lane, uint8_t* to) {
@@ -37,18 +32,14 @@ struct Q6_K {
       uint8_t *low = to + 64 * half + quarter % 2 * 32, *high = to + 128 + 32 * half;
       const uint8_t* group = record + kHead + g * kGroupBytes;
       for (size_t k = 0; k < kQuads; ++k) {
-        const uint32_t word = loadWord(group + kBitsAt + 64 * (k / 4) + 4 * lane);
         storeWord(low + 4 * k, loadWord(low + 4 * k) | takeNibbles(group, lane, k) << (quarter / 2 * 4));
-        storeWord(high + 4 * k, loadWord(high + 4 * k) | (word >> (k % 4 * 2) & 0x03030303u) << (2 * quarter));
+        storeWord(high + 4 * k, loadWord(high + 4 * k) | takeBitPairs(group + kBitsAt, lane, k) << (2 * quarter));
       }
       for (size_t i = 0; i < 2; ++i) to[192 + 2 * g + i] = group[kScalesAt + kTile * i + lane];
     }
   }
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
-    const Vi word = loadInts(group + kBitsAt + k / 4 * 64 + lane * 4);
-    const int shift = static_cast<int>(k % 4) * 2;
-    return nibblesAt(group, k, lane) |
-           ((shift <= 4 ? word << (4 - shift) : word >> (shift - 4)) & splatInt(0x30303030));
+    return nibblesAt(group, k, lane) | bitPairsAt<4>(group + kBitsAt, k, lane);
   }
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t part, size_t lane) {
     const Vi s = (bytesToInts(at.group + kScalesAt + kTile * part + lane) ^ splatInt(128)) - splatInt(128);  // signed

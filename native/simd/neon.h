@@ -17,6 +17,7 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/plain_sums.h"
 
+SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) { return (Vi)vqtbl1q_u8(vld1q_u8(table), (uint8x16_t)v); }
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   uint32_t word;
   memcpy(&word, p, sizeof word);

@@ -84,6 +84,7 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[1]) { return rows[0]; }
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
+#include "simd/look_up.h"
 #include "simd/plain_sums.h"
 
 struct Dots : PlainSums {

@@ -16,6 +16,7 @@ SIMD_INLINE Vf sqrt(Vf v) { return (Vf)_mm_sqrt_ps((__m128)v); }
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
+#include "simd/look_up.h"
 
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   int32_t word;

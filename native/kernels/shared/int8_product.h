@@ -67,7 +67,7 @@ template <class Format>
 void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number, Int8Memory& memory) {
   for (size_t g = 0; g < count; ++g) {
     const GroupRoom room{memory.bytes[number] + g * kTile * kGroup, memory.scales[number] + g * Format::kParts * kTile,
-                         memory.minima[number] + g * kTile};
+                         memory.minima[number] + g * Format::kParts * kTile};
     const GroupAt at = groupAt<Format>(tile, first + g);
     fetchAhead<Format>(at);
     unpackIntegers<Format>(at, room);
@@ -140,7 +140,7 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
       });
       if constexpr (Format::kMinima) {
         Vf minima[kVecs];
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { minima[v] = Format::minimum(at, lane + v * kWidth); });
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { minima[v] = Format::minimum(at, part, lane + v * kWidth); });
         eachAccumulator<kRows, kVecs>(
             [&](size_t r, size_t v) { total[r][v] += rounded(minima[v] * splatWord(heads + r * kHeadWords + 1)); });
       }

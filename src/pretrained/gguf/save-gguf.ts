@@ -5,7 +5,7 @@ import { ArgumentError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
-import type { GgmlType } from '../../io/ggml-types.js';
+import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
 import { byteLengthOf } from '../../io/gguf.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../io/gguf-writer.js';
 import { toHalf } from '../../io/half.js';
@@ -125,7 +125,7 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufF
     const headSize = isTurned ? new ModelConfig(model.config).size('head_dim') : null;
     const plus = architecture.plusOne && name.endsWith('norm.weight') ? 1 : 0;
     const bytes = async () => {
-      if (packed !== undefined && given === type && packed.cols % 32 === 0) {
+      if (packed !== undefined && given === type && packed.rowBytes === byteLengthOf(name, type, [packed.cols])) {
         const blocks = await packed.blocks(); // as they are, to the bit
         return headSize === null ? blocks : sideBySide(blocks, headSize, blocks.length / packed.rows);
       }
@@ -169,12 +169,12 @@ async function bytesOf(device: Device, type: GgmlType, values: Float32Array, col
   return all;
 }
 
-/** What is added or multiplied number by number stays float32; rows that blocks do not fill are halves. */
+/** Vectors and tables of positions stay float32. Rows that blocks do not fill are halves. */
 function typeOf(name: string, shape: readonly number[], wanted: GgufFileType): GgmlType {
   if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
-  if (wanted === 'f16' || (shape.at(-1) as number) % 32 !== 0) return 'F16';
   const isTable = name === 'token_embd.weight' || name === 'output.weight';
-  return isTable ? 'Q8_0' : (wanted.toUpperCase() as GgmlType);
+  const type = (isTable && wanted !== 'f16' ? 'Q8_0' : wanted.toUpperCase()) as GgmlType;
+  return (shape.at(-1) as number) % ggmlLayouts[type].elements === 0 ? type : 'F16';
 }
 
 /** Row j · headSize / 2 + i of each head becomes row 2i + j; rows have `columns` values, or bytes. */

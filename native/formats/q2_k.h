@@ -1,0 +1,59 @@
+// Blocks of 256 inputs: q·(d·s) - dmin·m with 2 bits, and s and m of 4 bits for each 16 inputs, in one byte.
+#pragma once
+
+// Where blocks of K-quants have the two bits of group g: its quads begin at byte 32·(g / 4), `shift` is within a byte.
+struct TwoBits {
+  size_t from;
+  int shift;
+  explicit TwoBits(size_t g) : from(g / 4 * 32), shift(static_cast<int>(g % 4) * 2) {}
+  uint32_t take(const uint8_t* bytes, size_t k) const { return loadWord(bytes + from + 4 * k) >> shift & 0x03030303u; }
+  // `bytes` begin as zeros.
+  void put(uint8_t* bytes, size_t k, uint32_t pairs) const {
+    uint8_t* to = bytes + from + 4 * k;
+    storeWord(to, loadWord(to) | pairs << shift);
+  }
+};
+
+struct Q2_K {
+  static constexpr const char* kName = "q2_k";
+  static constexpr GgufType kGguf{"Q2_K", 10};
+  static constexpr size_t kBlockBytes = 84;
+  static constexpr size_t kTileHead = 0, kHead = 2 * kScaleBytes, kGroups = 8, kGroupBytes = kPairBytes + 2 * kTile;
+  static constexpr int kOffset = 0, kBits = 4, kStoredBits = 2;
+  static constexpr bool kMinima = true;
+  static constexpr size_t kParts = 2;
+
+  // A block has 16 bytes of s and m, 64 of integers, d and dmin.
+  static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
+    copyHalf(record + 2 * lane, block + 80);
+    copyHalf(record + kScaleBytes + 2 * lane, block + 82);
+    for (size_t g = 0; g < kGroups; ++g) {
+      uint8_t* group = record + kHead + g * kGroupBytes;
+      for (size_t k = 0; k < kQuads; ++k) putBitPairs(group, lane, k, TwoBits(g).take(block + 16, k));
+      for (size_t i = 0; i < 2; ++i) group[kPairBytes + kTile * i + lane] = block[2 * g + i];
+    }
+  }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    memset(to, 0, kBlockBytes);
+    copyHalf(to + 80, record + 2 * lane);
+    copyHalf(to + 82, record + kScaleBytes + 2 * lane);
+    for (size_t g = 0; g < kGroups; ++g) {
+      const uint8_t* group = record + kHead + g * kGroupBytes;
+      for (size_t k = 0; k < kQuads; ++k) TwoBits(g).put(to + 16, k, takeBitPairs(group, lane, k));
+      for (size_t i = 0; i < 2; ++i) to[2 * g + i] = group[kPairBytes + kTile * i + lane];
+    }
+  }
+  SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) { return bitPairsAt(group, k, lane); }
+  SIMD_INLINE static Vf scale(const GroupAt& at, size_t part, size_t lane) {
+    return halves(at.head + 2 * lane) * toFloat(scalesAt(at, part, lane) & splatInt(15));
+  }
+  SIMD_INLINE static Vf minimum(const GroupAt& at, size_t part, size_t lane) {
+    return -(halves(at.head + kScaleBytes + 2 * lane) * toFloat(scalesAt(at, part, lane) >> 4));
+  }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q2_K>(at, stride, to); }
+
+ private:
+  SIMD_INLINE static Vi scalesAt(const GroupAt& at, size_t part, size_t lane) {
+    return bytesToInts(at.group + kPairBytes + kTile * part + lane);
+  }
+};
