@@ -22,12 +22,13 @@
 #include "formats/tq2_0.h"
 //
 #include "formats/iq4_nl.h"
+#include "formats/iq4_xs.h"
 //
 #include "formats/quantize.h"
 
 #define EACH_FORMAT(FORMAT) \
   FORMAT(Float16) FORMAT(BFloat16) FORMAT(Int8) FORMAT(Q8_0) FORMAT(Q4_0) FORMAT(Q4_1) FORMAT(Q5_0) FORMAT(Q5_1) \
-  FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(IQ4_NL) FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(MXFP4) \
+  FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(IQ4_NL) FORMAT(IQ4_XS) FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(MXFP4) \
   FORMAT(NVFP4) FORMAT(TQ2_0)
 
 // Numbers of formats in commands: positions in the list.

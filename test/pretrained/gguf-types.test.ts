@@ -33,7 +33,7 @@ const isRead = ({ bytes }: { bytes: Uint8Array }) =>
 
 it('there are files of these types', () => {
   const read = files.filter(isRead).map(({ name }) => name.split('.')[1]);
-  expect(read).toEqual(expect.arrayContaining(['Q2_K', 'Q3_K_M', 'MXFP4', 'NVFP4', 'TQ2_0']));
+  expect(read).toEqual(expect.arrayContaining(['IQ4_NL', 'IQ4_XS', 'Q2_K', 'Q3_K_M', 'MXFP4', 'NVFP4', 'TQ2_0']));
 });
 
 describe.each(files.filter(isRead))('$name', ({ name, bytes }) => {
