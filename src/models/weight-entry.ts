@@ -6,7 +6,7 @@ import type { PackedFormat } from '../ops/packed.js';
 export interface WeightEntry extends StoredTensor {
   readonly size: number;
   /** All values at once. Throws FormatError for blocks, which only `stream` unpacks. */
-  data(): Float32Array | Int32Array;
+  data(): Float32Array | Int32Array | Promise<Float32Array>;
   /** The same values as blocks, if the file has blocks that can stay packed in memory. */
   blocks?(device: Device): StoredBlocks | undefined;
 }
