@@ -10,19 +10,19 @@ import { cut, type LabelledTokens, TokenObjective } from './token-objective.js';
 
 /** A conversation, a text, or ids. */
 export interface CausalRow {
-  /** Of which what assistants say is learnt. */
+  /** A conversation. Only the messages of assistants are learnt. */
   readonly messages?: readonly ChatMessage[] | undefined;
   /** Learnt as a whole; or, with `prompt`, what follows that. */
   readonly text?: string | undefined;
   readonly prompt?: string | undefined;
   readonly inputIds?: readonly number[] | undefined;
-  /** Of `inputIds`; -100 where nothing is learnt. Default: the ids. */
+  /** Labels of `inputIds`; -100 where nothing is learnt. Default: the ids. */
   readonly labels?: readonly number[] | undefined;
 }
 
 /**
- * Teaches a decoder to write: rows are `{ messages }`, of which answers alone are learnt, `{ text }`, `{ prompt, text }` or
- * `{ inputIds, labels }`. Sequences of a batch lie end to end and do not see each other.
+ * Teaches a decoder to write. Rows are `{ messages }`, whose answers alone are learnt, `{ text }`, `{ prompt, text }`
+ * or `{ inputIds, labels }`. Sequences of a batch lie end to end and do not see each other.
  */
 export class CausalLanguageModel extends TokenObjective<CausalRow> {
   /** Renders conversations. */
@@ -53,7 +53,7 @@ export class CausalLanguageModel extends TokenObjective<CausalRow> {
 export function encodeContinuation(model: PretrainedModel, prompt: string, text: string): LabelledTokens {
   const tokenizer = tokenizerOf('fit', model);
   const [start, end] = [tokenizer.bosId ?? [], tokenizer.eosId ?? []].map((id) => [id].flat()) as [number[], number[]];
-  // As a model meets it: a prompt is encoded by itself, with what its tokenizer puts before texts.
+  // The prompt is encoded by itself, with its special tokens, because the model will read it so.
   const withSpecial = prompt === '' ? start : (tokenizer.encodeBatch([prompt]).inputIds[0] as number[]);
   const given = withSpecial.at(-1) === end[0] && withSpecial.length > 1 ? withSpecial.slice(0, -1) : withSpecial;
   const answer = [...tokenizer.encode(text), ...end];

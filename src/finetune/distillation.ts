@@ -10,13 +10,13 @@ import { distillationLoss } from './losses.js';
 import { ModelObjective } from './model-objective.js';
 
 export interface DistillationOptions {
-  /** Of both distributions. Default: 2. */
+  /** Temperature of both distributions. Default: 2. */
   temperature?: number | undefined;
   /** The share of the teacher's logits; the rest is that of the objective's own loss. Default: 0.5. */
   alpha?: number | undefined;
-  /** Which hidden states of the student are to be like which of the teacher's: pairs of numbers, 0 being the embedding. */
+  /** Pairs of hidden states, [student's, teacher's], that are to agree. The embedding has the number 0. */
   hiddenStates?: readonly (readonly [student: number, teacher: number])[] | undefined;
-  /** How much the mean squares of their differences count. Default: 1. */
+  /** Weight of the mean squares of their differences. Default: 1. */
   hiddenWeight?: number | undefined;
 }
 

@@ -17,9 +17,9 @@ import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js
 export interface EmbeddingRow {
   readonly text?: string | undefined;
   readonly pair?: string | undefined;
-  /** How near the two are, on any scale. */
+  /** The similarity of the two, on any scale. */
   readonly score?: number | string | undefined;
-  /** The same as `text` and `pair`, with what is farther from the first. */
+  /** Other names for `text` and `pair`, and a text that is less similar to the first. */
   readonly anchor?: string | undefined;
   readonly positive?: string | undefined;
   readonly negative?: string | undefined;
@@ -27,14 +27,14 @@ export interface EmbeddingRow {
 
 export interface EmbeddingOptions extends ModelObjectiveOptions {
   /**
-   * 'ranked': pairs of higher scores have higher cosines (CoSENT); 'cosine': cosines are the scores, -1 to 1; 'negatives': the
-   * pairs of others in the batch are farther, and negatives; 'triplet': negatives are farther by a margin. Default: 'ranked'
-   * for rows with scores, else 'negatives'.
+   * 'ranked': pairs of higher scores have higher cosines (CoSENT). 'cosine': cosines are the scores, -1 to 1.
+   * 'negatives': the pairs of others in the batch, and negatives, are farther. 'triplet': negatives are farther by a
+   * margin. Default: 'ranked' for rows with scores, otherwise 'negatives'.
    */
   loss?: 'ranked' | 'cosine' | 'negatives' | 'triplet' | undefined;
-  /** What cosines are multiplied by, but for 'cosine' and 'triplet'. Default: 20. */
+  /** Factor of the cosines in 'ranked' and 'negatives'. Default: 20. */
   scale?: number | undefined;
-  /** Of 'triplet', whose distance is 1 − cosine. Default: 0.5. */
+  /** Margin of 'triplet', whose distance is 1 − cosine. Default: 0.5. */
   margin?: number | undefined;
 }
 

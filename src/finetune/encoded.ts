@@ -9,7 +9,7 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 /** A text, or a pair of texts. */
 export interface EncodedText {
   readonly inputIds: readonly number[];
-  /** Which text of a pair each token is of; null where that makes no difference. */
+  /** The text of a pair, 0 or 1, that each token belongs to; null if the model makes no difference. */
   readonly tokenTypeIds: readonly number[] | null;
 }
 

@@ -1,4 +1,4 @@
-// What classifiers predict, and how often they are right.
+// Predictions of classifiers, and their metrics.
 
 import type { Tensor } from '../core/tensor.js';
 import { accuracy, f1, matthews, scoresOf } from '../metrics/classification.js';
@@ -37,8 +37,9 @@ export async function classify(
 }
 
 /**
- * Accuracy, macro F1 and Matthews' correlation of labels; of several labels at once, the share of rows that are right as a
- * whole and micro F1; of numbers, both correlations and the mean square of the error. With the mean loss.
+ * The mean loss, and metrics of a classifier. Labels: accuracy, macro F1 and Matthews' correlation. Several labels at
+ * once: the share of rows that are right as a whole, and micro F1. Numbers: both correlations, and the mean square of
+ * the error.
  */
 export async function evaluateClassification(
   model: PretrainedModel,

@@ -1,4 +1,4 @@
-// What models say of tokens, and what they write.
+// Metrics of predicted tokens, and of generated texts.
 
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';

@@ -1,7 +1,7 @@
 /** Tokens that are computed together. */
 const TOKENS = 4096;
 
-/** What `run` makes of items, batch by batch of like length, in the order of the items. */
+/** The results of `run` for items, batch by batch of similar length, in the order of the items. */
 export async function byLength<Item, Result>(
   items: readonly Item[],
   lengthOf: (item: Item) => number,

@@ -19,8 +19,8 @@ function normalised(x: Tensor): Tensor {
 }
 
 /**
- * Each anchor is to be nearer to its own positive than to those of the others, and to negatives if there are some
- * (MultipleNegativesRankingLoss): cross entropy of cosines times `scale`. All [B, d].
+ * Each anchor is to be nearer to its own positive than to those of the others, and than to negatives, if given. The
+ * loss is the cross entropy of cosines times `scale` (MultipleNegativesRankingLoss). All tensors are [B, d].
  */
 export function inBatchNegatives(
   anchors: Tensor,
@@ -41,8 +41,8 @@ export function cosineLoss(a: Tensor, b: Tensor, scores: readonly number[]): Ten
 }
 
 /**
- * Pairs of higher scores are to have higher cosines, whatever the scale of the scores (CoSENTLoss, Su 2022): ln(1 + Σ
- * exp(scale·(cosⱼ − cosᵢ))) over all i, j with scoreᵢ > scoreⱼ.
+ * Pairs of higher scores are to have higher cosines, whatever the scale of the scores (CoSENTLoss, Su 2022). The loss
+ * is ln(1 + Σ exp(scale·(cosⱼ − cosᵢ))) over all i, j with scoreᵢ > scoreⱼ.
  */
 export function rankedCosineLoss(
   a: Tensor,
@@ -120,8 +120,8 @@ export interface AnswerScores {
 }
 
 /**
- * Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): the mean of −ln σ(β·((πᶜ − πʳ) − (ρᶜ − ρʳ))), of
- * the policy π that is trained and the reference ρ that it began as.
+ * Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): the mean of −ln σ(β·((πᶜ − πʳ) − (ρᶜ −
+ * ρʳ))). π is the trained policy, ρ the reference that it started from.
  */
 export function dpoLoss(
   policy: AnswerScores,

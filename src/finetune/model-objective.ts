@@ -1,4 +1,4 @@
-// What the objectives of pretrained models have in common.
+// The base of all objectives of pretrained models.
 
 import { checkKnown, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -32,7 +32,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
   /** Throws ArgumentError for a row that is no example. */
   protected abstract encode(row: Row): Encoded;
   protected abstract lengthOf(example: Encoded): number;
-  /** What the model reads of examples, labels among it. */
+  /** The model's inputs for examples, labels included. */
   abstract inputs(examples: readonly Encoded[]): ModelInputs;
 
   /** The mean loss of examples. */
@@ -40,7 +40,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     return this.model.forward(this.inputs(examples)).loss as Tensor;
   }
 
-  /** How many labels `loss` is the mean over. */
+  /** The number of labels that `loss` is the mean over. */
   protected weight(examples: readonly Encoded[]): number {
     return examples.length;
   }
@@ -87,7 +87,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     return this.namedTensors();
   }
 
-  /** What is trained, which is what a checkpoint keeps: the rest is as it was loaded. */
+  /** The trained parameters. A checkpoint keeps only these: the others are as they were loaded. */
   namedTensors(): [name: string, tensor: Tensor][] {
     return this.model.namedTensors().filter(([, tensor]) => tensor.requiresGrad);
   }

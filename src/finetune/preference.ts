@@ -1,4 +1,4 @@
-// Which of two answers is better (DPO).
+// Learns the better one of two answers (DPO).
 
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -24,9 +24,9 @@ export interface PreferenceRow {
 }
 
 export interface PreferenceOptions extends ModelObjectiveOptions {
-  /** What the model is not to leave too far. Default: the model without its adapters. */
+  /** The model that the policy is not to leave too far. Default: the model without its adapters. */
   reference?: PretrainedModel | undefined;
-  /** How much that counts. Default: 0.1. */
+  /** The weight β of the distance to the reference. Default: 0.1. */
   beta?: number | undefined;
 }
 

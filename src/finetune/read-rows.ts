@@ -12,7 +12,7 @@ const CSV_PARSE = 'csv-parse';
 /** A row of a file: columns by name. */
 export type FileRow = Record<string, unknown>;
 
-/** Where each row was read. */
+/** The file and line of each row. */
 const places = new WeakMap<FileRow, string>();
 
 /** The file of a row that `readRows` gave, and its line or its number there. */
@@ -65,7 +65,7 @@ export async function* readRows(path: string, options: ReadRowsOptions = {}): As
   }
 }
 
-/** Whether a `.txt` begins with names of columns, as some sets do. */
+/** True if the first line of a `.txt` has names of columns, as in some sets. */
 async function hasColumns({ path, columns }: Reading): Promise<boolean> {
   for await (const [line] of lines(path)) {
     const names = line.split('\t');

@@ -1,4 +1,4 @@
-// What columns of files are called, in rows and by those who have published sets.
+// Names of columns, in rows and in published sets.
 
 /** Texts and pairs, of GLUE's sets and others; of those that a row has, the first counts. */
 const TEXTS: readonly (readonly [text: string, pair?: string])[] = [
@@ -21,7 +21,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   words: 'tokens',
 };
 
-/** What rows call them. */
+/** Their names in rows. */
 const OWN =
   'text,pair,label,labels,score,tokens,source,target,anchor,positive,negative,prompt,chosen,rejected,messages'.split(
     ',',
@@ -32,7 +32,7 @@ const KNOWN = new Set([...OWN, ...TEXTS.flat(), ...Object.keys(OTHERS)]);
 /** Names of columns in a file by what rows are to call them: `{ text: 'review', label: 'sentiment' }`. */
 export type ColumnNames = Readonly<Record<string, string>>;
 
-/** Whether a first line is one of names. */
+/** True if a first line has names of columns. */
 export function isHeader(cells: readonly string[], given: ColumnNames): boolean {
   const wanted = Object.values(given);
   return cells.some((cell) => KNOWN.has(cell.trim()) || wanted.includes(cell.trim()));

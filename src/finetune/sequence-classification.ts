@@ -17,7 +17,7 @@ export interface ClassificationRow {
   readonly score?: number | string | undefined;
 }
 
-/** What a classifier's numbers mean; transformers' `problem_type`. */
+/** The meaning of a classifier's numbers; transformers' `problem_type`. */
 export type ProblemType = 'regression' | 'single_label_classification' | 'multi_label_classification';
 
 interface EncodedExample {
@@ -42,7 +42,7 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
     return { text: encodeText(this.model, text, pair, this.maxLength), target: this.targetOf(row) };
   }
 
-  /** What is to be predicted of a row. Throws ArgumentError if it does not say it, or the model has no such label. */
+  /** The target of a row. Throws ArgumentError if the row has none, or the model has no such label. */
   targetOf({ label, labels, score }: ClassificationRow): number | readonly number[] {
     const names = labelNames(this.model.config);
     switch (problemTypeOf(this.model.config)) {
@@ -81,7 +81,7 @@ export function labelNames({ id2label, num_labels }: Readonly<Record<string, unk
   return Array.from({ length: count }, (_, id) => names[id] ?? `LABEL_${id}`);
 }
 
-/** What a config says of its labels, or what follows from there being one. */
+/** The problem type of a config, or the one that follows if there is one label. */
 export function problemTypeOf(config: Readonly<Record<string, unknown>>): ProblemType {
   const given = config.problem_type as ProblemType | null | undefined;
   return given ?? (labelNames(config).length === 1 ? 'regression' : 'single_label_classification');

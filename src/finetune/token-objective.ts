@@ -1,4 +1,4 @@
-// What the objectives have in common that predict something of each token.
+// The base of objectives that predict something of each token.
 
 import type { ModelInputs } from '../models/inputs.js';
 import { IGNORED } from '../models/losses.js';

@@ -1,4 +1,4 @@
-// What is predicted of each token: its label, or what a mask hides.
+// Predictions for each token: its label, or the token under a mask.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -14,7 +14,7 @@ import { type LabelledTokens, TokenObjective } from './token-objective.js';
 /** Words with a label each. */
 export interface TokenClassificationRow {
   readonly tokens: readonly string[];
-  /** By name or id. */
+  /** Labels of the words, by name or id. */
   readonly labels: readonly (string | number)[];
 }
 
@@ -59,7 +59,7 @@ export function encodeWords(
 export interface MaskingOptions extends ModelObjectiveOptions {
   /** The share of tokens that are predicted. Default: 0.15. */
   probability?: number | undefined;
-  /** Whether all tokens of a word are masked together. Default: true. */
+  /** True if all tokens of a word are masked together. Default: true. */
   wholeWords?: boolean | undefined;
 }
 
@@ -69,8 +69,8 @@ interface Maskable extends LabelledTokens {
 }
 
 /**
- * Teaches a model with the head 'masked-language-model' what is hidden (BERT): of the chosen tokens 80 % are masked, 10 %
- * become others and 10 % stay; other ones in each step. Rows are `{ text }`.
+ * Teaches a model with the head 'masked-language-model' the hidden tokens (BERT). Of the chosen tokens 80 % are masked,
+ * 10 % become others and 10 % stay; each step chooses anew. Rows are `{ text }`.
  */
 export class MaskedLanguageModel extends TokenObjective<{ readonly text: string }> {
   readonly #options: { readonly probability: number; readonly wholeWords: boolean };

@@ -8,7 +8,7 @@ import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { Sequences } from './sequences.js';
 
-/** As functions, for the parameters to be drawn in the order of their definition. */
+/** Given as functions, so that parameters are drawn in the order of their definition. */
 export interface AttentionPoolingParts {
   readonly dModel: number;
   readonly heads: number;

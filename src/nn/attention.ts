@@ -22,8 +22,8 @@ import { checkSequences, type Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
 /**
- * Parts that an attention owns are given as functions, so that parameters are drawn in the order of their definition;
- * those that layers share are given as they are.
+ * Parts that an attention owns are given as functions, so that parameters are drawn in the order of their definition.
+ * Parts that layers share are given as they are.
  */
 export interface MultiHeadOptions {
   /** Features of a token. */
@@ -34,19 +34,22 @@ export interface MultiHeadOptions {
   readonly kvHeads?: number | undefined;
   /** Features of a head. Default dModel/heads. */
   readonly headSize?: number | undefined;
-  /** Whether the projections to queries, keys and values add a bias. Default true. */
+  /** True if the projections to queries, keys and values add a bias. Default: true. */
   readonly bias?: boolean | undefined;
-  /** Whether the projection of the result does. Default: as `bias`. */
+  /** True if the output projection adds a bias. Default: as `bias`. */
   readonly outBias?: boolean | undefined;
-  /** Whether a query of self-attention sees no key after its own. Default false. */
+  /** True if a query of self-attention sees no key after its own. Default: false. */
   readonly causal?: boolean | undefined;
   /** A query of self-attention sees keys fewer than this many places from its own. Default null: all. */
   readonly window?: number | null | undefined;
-  /** What scores are multiplied by. Default 1/√headSize. */
+  /** Factor of the scores. Default: 1/√headSize. */
   readonly scale?: number | undefined;
   /** Scores become softcap · tanh(score / softcap) (Gemma 2). Default null: they stay. */
   readonly softcap?: number | null | undefined;
-  /** What normalises queries, and keys: each head's features where the norm has so many, else all. Default: nothing. */
+  /**
+   * Normalise queries, and keys: the features of each head if the norm has that many, otherwise all features. Default:
+   * none.
+   */
   readonly qNorm?: (() => Norm) | null | undefined;
   readonly kNorm?: (() => Norm) | null | undefined;
   /** Turns queries and keys of self-attention. Default: nothing. */
@@ -59,7 +62,7 @@ export interface MultiHeadOptions {
   readonly positionBias?: PositionBias | (() => PositionBias) | null | undefined;
   /** Adds to keys and values of self-attention by distance. Default: nothing. */
   readonly relative?: (() => RelativeVectors) | null | undefined;
-  /** Of the probabilities, in training. Default: none. */
+  /** Dropout of the probabilities, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
 }
 
@@ -74,7 +77,7 @@ const kinds = {
   ...({ rotary: orNull('object'), positionBias: 'any', dropout: orNull('object') } as const),
 };
 
-/** Who attends to whom. */
+/** The keys that each query attends to. */
 type Which = Pick<AttentionValueOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'>;
 
 /** Rows of each item, of queries and of keys. */
@@ -147,7 +150,7 @@ export class MultiHeadAttention extends Module {
     return 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
   }
 
-  /** How a cache of this type keeps them. */
+  /** The format of keys and values in a cache of this type. */
   cacheFormat(type: CacheType = 'float32'): CacheFormat {
     return { type, headSize: this.headSize };
   }
@@ -174,12 +177,14 @@ export class MultiHeadAttention extends Module {
     return this.#attend(queries, kv, { causal: this.causal, mask, bias, ...packed }, [counts, counts], tokens);
   }
 
-  /** What is added to scores, [B, heads, T, T], of `q` [N, heads·d] and `kv`, keys and values; null if nothing. */
+  /**
+   * The bias of the scores, [B, heads, T, T], for `q` [N, heads·d] and `kv`, keys and values; null if there is none.
+   */
   scoreBias(_q: Tensor, _kv: Tensor, _batch: Sequences): Tensor | null {
     return null;
   }
 
-  /** Who sees whom where padding is computed, too. */
+  /** The mask of a batch in which padding is computed, too. */
   protected sightOf(batch: Sequences): PaddingSight | null {
     return paddingSight(batch, this.window, false);
   }
@@ -202,8 +207,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * New tokens of some sequences, `x` [N, dModel] end to end, join the cache and attend to what is there before them and
-   * to each other.
+   * New tokens of some sequences, `x` [N, dModel] end to end, join the cache. Each attends to the cached tokens before
+   * it, and to new ones up to itself.
    */
   extend(x: Tensor, { positions, parts, asSteps }: Extension, cache: LayerCache, state: DecoderState): Tensor {
     const { q, kv } = this.project(x, positions, textLength(state), true);
@@ -223,7 +228,10 @@ export class MultiHeadAttention extends Module {
     return this.outProj.forward(outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs));
   }
 
-  /** What each query by itself makes of the keys up to its own, of which there are `start` before the first one's. */
+  /**
+   * Attention of each query to the keys up to its own, one query at a time. The first query has `start` keys before its
+   * own.
+   */
   #oneByOne(q: Tensor, kv: Tensor, start: number, cache: CacheType | undefined): Tensor[] {
     return Array.from({ length: q.shape[0] as number }, (_, i) => {
       const query = q.rows(i, i + 1).reshape(1, 1, -1);
@@ -283,14 +291,14 @@ export class MultiHeadAttention extends Module {
     return window === null ? { causal } : { causal, window: [window - 1, causal ? 0 : window - 1] };
   }
 
-  /** What `#mix` gives, projected. */
+  /** The output of `#mix`, after the output projection. */
   #attend(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
     return this.outProj.forward(this.#mix(q, kv, which, counts, shown));
   }
 
   /**
-   * `counts` are the lengths of packed queries and keys as numbers, which decide the shape of what `observe` gets; that is
-   * multiplied by `shown`, if given.
+   * Attention of queries to keys and values. `counts`: the lengths of packed queries and keys as numbers; they decide
+   * the shape of the maps that `observe` gets. `shown` multiplies these maps, if given.
    */
   #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
@@ -312,7 +320,7 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-/** What positions turn by, where that depends on how long a text is. */
+/** The length of text that the rotation of positions depends on. */
 const textLength = ({ sizes: { capacity, textLength: length = capacity } }: DecoderState) => length;
 
 /** Each head's features, or all, as the norm has so many. */

@@ -53,7 +53,10 @@ export class Conv1d extends Module {
     this.bias = bias ? init.constant([outputs], 0) : null;
   }
 
-  /** As the op `conv1d`: `x` float32 [B, inputs, T], or [B, T, inputs] with `channelsLast`. Throws ShapeError, DTypeError. */
+  /**
+   * Same as the op `conv1d`: `x` is float32 [B, inputs, T], or [B, T, inputs] with `channelsLast`. Throws ShapeError,
+   * DTypeError.
+   */
   forward(x: Tensor): Tensor {
     return conv1d(x, this.weight, this.bias, this.options);
   }
@@ -66,7 +69,7 @@ export class Conv2d extends Module {
   /** [outputs] */
   readonly bias: Tensor | null;
 
-  /** As of Conv1d; `kernel`: height and width. */
+  /** Same parameters as `Conv1d`; `kernel`: height and width. */
   constructor(
     init: Initializer,
     inputs: number,
@@ -80,7 +83,10 @@ export class Conv2d extends Module {
     this.bias = bias ? init.constant([outputs], 0) : null;
   }
 
-  /** As the op `conv2d`: `x` float32 [B, inputs, H, W], or [B, H, W, inputs] with `channelsLast`. Throws ShapeError, DTypeError. */
+  /**
+   * Same as the op `conv2d`: `x` is float32 [B, inputs, H, W], or [B, H, W, inputs] with `channelsLast`. Throws
+   * ShapeError, DTypeError.
+   */
   forward(x: Tensor): Tensor {
     return conv2d(x, this.weight, this.bias, this.options);
   }

@@ -32,7 +32,7 @@ import type { Tensor } from '../core/tensor.js';
 import { advance, type CacheType, cacheReorder, cacheWrite } from '../ops/kv-cache.js';
 import type { Sequences } from './sequences.js';
 
-/** What `encode` makes of a source batch. */
+/** The output of `encode` for a source batch. */
 export interface Memory {
   /** float32 [N, dModel], the encoder's outputs packed end to end. */
   readonly hidden: Tensor;
@@ -48,11 +48,11 @@ export interface LayerCache {
 }
 
 export interface CacheSizes {
-  /** What tells whose it is: the model. */
+  /** The model that the state belongs to. */
   readonly model: object;
-  /** What keys and values are kept as. Default 'float32'. */
+  /** The type of keys and values. Default: 'float32'. */
   readonly cache?: CacheType | undefined;
-  /** Of each layer, the words of keys and values together. */
+  /** Words of keys and values together, for each layer. */
   readonly widths: readonly number[];
   /** Batch items; each has `beams` sequences. */
   readonly sources: number;
@@ -116,8 +116,8 @@ export class DecoderState {
   }
 
   /**
-   * The first `sources` items as a state of its own in the same memory: its steps compute for them alone, but advance
-   * the positions and lengths of the others, too. To be disposed of before this one.
+   * The first `sources` items as a state of its own in the same memory. Its steps compute these items alone, but also
+   * advance the positions and lengths of the others. Dispose of it before this state.
    */
   first(sources: number): DecoderState {
     return new DecoderState(this.device, { ...this.sizes, sources }, this);

@@ -60,14 +60,14 @@ function logBucket(distance: number, span: number, maxDistance: number): number 
 export interface DisentangledOptions extends MultiHeadOptions {
   /** Vectors of distances, shared by layers. */
   readonly distances: DistanceVectors;
-  /** Whether scores have a term of the query's content and the distance, and of the key's content and the distance. */
+  /** True for a score of the query's content and the distance, and of the key's content and the distance. */
   readonly contentToPosition: boolean;
   readonly positionToContent: boolean;
-  /** Whether distances are projected as tokens are, instead of by matrices of their own. */
+  /** True if distances share the projections of tokens. Otherwise they have matrices of their own. */
   readonly shared: boolean;
-  /** Whether the own projection to keys adds a bias. */
+  /** True if the distances' own projection to keys adds a bias. */
   readonly positionKeyBias: boolean;
-  /** Of the vectors of distances, in training. */
+  /** Dropout of the vectors of distances, in training. */
   readonly distanceDropout: Dropout;
 }
 
@@ -118,8 +118,8 @@ export class DisentangledAttention extends BlindAttention {
   }
 
   /**
-   * [B, heads, T, T]: the products of `content`, [N, heads·d], with `positions`, [2·span, heads·d]: of the row that `of`
-   * says with that of the distance from key to query.
+   * Products of `content`, [N, heads·d], with `positions`, [2·span, heads·d], at the distance from key to query: [B,
+   * heads, T, T]. `of` chooses the row of content: the query's or the key's.
    */
   #term(
     content: Tensor,
@@ -142,7 +142,7 @@ export class DisentangledAttention extends BlindAttention {
   }
 }
 
-/** The same with biases of queries and values alone, as the first DeBERTa has them. */
+/** The projection with biases of queries and values alone, as in the first DeBERTa. */
 export class BiasedDisentangledAttention extends DisentangledAttention {
   /** Both [heads·d]. */
   readonly qBias: Tensor;

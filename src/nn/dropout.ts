@@ -9,16 +9,16 @@ import { gather } from '../ops/move.js';
 import { Module } from './module.js';
 import type { Sequences } from './sequences.js';
 
-/** What the dropouts of a model share: one object, given to each of them. */
+/** The random numbers of a model's dropouts: one object, given to each of them. */
 export interface Randomness {
   /**
-   * Of the forward pass under way: an unsigned 32-bit integer, or a Scalar in a recorded program. Set a new one before
-   * each training pass, or every pass drops the same places.
+   * The seed of the current forward pass: an unsigned 32-bit integer, or a Scalar in a recorded program. Set a new one
+   * before each training pass; otherwise every pass drops the same places.
    */
   seed: Scalar | number;
   /**
-   * Begin with 0. Each dropout that is made counts it up and has the number as a stream of its own, so that no two drop
-   * the same places.
+   * Start with 0. Each new dropout takes this number as its stream and counts it up, so that no two drop the same
+   * places.
    */
   streams: number;
 }
@@ -41,7 +41,7 @@ export class Dropout extends Module {
     this.#stream = randomness.streams++;
   }
 
-  /** What it does at the moment; null if nothing. */
+  /** The options of the op `dropout` at the moment; null if nothing is dropped. */
   get options(): DropoutOptions | null {
     if (!this.training || this.p === 0) return null;
     return { p: this.p, seed: this.randomness.seed, stream: this.#stream };

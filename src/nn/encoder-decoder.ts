@@ -2,7 +2,7 @@ import { ArgumentError } from '../core/errors.js';
 import { Module } from './module.js';
 import type { Stack } from './stack.js';
 
-/** What a model has: an encoder reads a source, a decoder a target. */
+/** The two sides of a model: an encoder reads a source, a decoder a target. */
 export interface Stacks {
   readonly encoder: Stack | null;
   readonly decoder: Stack | null;

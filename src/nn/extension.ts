@@ -1,4 +1,4 @@
-// What some sequences of a decoder's state read after what they have.
+// New tokens of some sequences of a decoder's state, after those that they have.
 
 import type { Tensor } from '../core/tensor.js';
 
@@ -6,7 +6,7 @@ import type { Tensor } from '../core/tensor.js';
 export interface ExtendedSequence {
   /** Its number in the state. */
   readonly sequence: number;
-  /** How many tokens it has before them. */
+  /** The number of tokens before them. */
   readonly start: number;
   readonly count: number;
 }
@@ -17,8 +17,8 @@ export interface Extension {
   readonly positions: Tensor;
   readonly parts: readonly ExtendedSequence[];
   /**
-   * Whether results have the bits of one step after the other, which rounds the sums of attention in another order than
-   * the pass over many tokens that is the faster one for them.
+   * True if results have the bits of one step after the other. One pass over many tokens is faster, but rounds the sums
+   * of attention in another order.
    */
   readonly asSteps: boolean;
 }

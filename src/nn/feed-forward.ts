@@ -12,9 +12,9 @@ export interface FeedForwardOptions {
   readonly dModel: number;
   /** Hidden features. Default 4·dModel. */
   readonly dFF?: number | undefined;
-  /** Of the hidden features. Default `relu`. */
+  /** Activation of the hidden features. Default: `relu`. */
   readonly activation?: Activation | undefined;
-  /** Whether a second projection of the input multiplies the hidden features. Default false. */
+  /** True if a second projection of the input multiplies the hidden features. Default: false. */
   readonly gated?: boolean | undefined;
   /**
    * True if the gate and the projection that it multiplies are one matrix, `linear1`, side by side; 'gateLast' if the gate
@@ -23,9 +23,9 @@ export interface FeedForwardOptions {
   readonly fused?: boolean | 'gateLast' | undefined;
   /** True if projections add a bias. Default true. */
   readonly bias?: boolean | undefined;
-  /** The same for the last projection alone. Default: as `bias`. */
+  /** True if the last projection adds a bias. Default: as `bias`. */
   readonly outBias?: boolean | undefined;
-  /** Of the hidden features, in training. Default null: none. */
+  /** Dropout of the hidden features, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
 }
 
@@ -38,7 +38,7 @@ export class FeedForward extends Module {
   readonly dropout: Dropout | null;
   readonly linear1: Projection;
   readonly linear2: Projection;
-  /** What multiplies the hidden features, if they are gated by a projection of its own. */
+  /** The projection that multiplies the hidden features, if the network is gated and not fused. */
   readonly linear3: Projection | null;
   readonly activation: Activation;
   /** The section of a fused `linear1` that is the gate. */

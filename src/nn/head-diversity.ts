@@ -4,13 +4,13 @@ import { mean, sum } from '../ops/reduce.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 
 /**
- * How alike the heads of one attention are: the mean cosine between the outputs of any two heads, [N, heads·dv], each
- * pair and each head with itself counted, so from near 0 or below to 1. Added to the loss it makes heads differ (output
- * disagreement, Li et al. 2018, arXiv 1810.10183).
+ * The mean cosine between the outputs of any two heads of one attention, [N, heads·dv]. Each pair counts, and each head
+ * with itself, so values go from about 0 to 1. Added to the loss, it makes heads differ (output disagreement, Li et al.
+ * 2018, arXiv 1810.10183).
  */
 export function headSimilarity(outputs: Tensor, heads: number): Tensor {
   const rows = outputs.size / (outputs.shape.at(-1) as number);
-  // Of norm √dv each, so that the mean square of their sum is the sum of all cosines.
+  // Each has the norm √dv, so the mean square of their sum is the sum of all cosines.
   const units = rmsNorm(outputs.reshape(rows * heads, -1), null);
   const sums = sum(units.reshape(rows, heads, -1), { axis: 1 });
   return scale(mean(mul(sums, sums)), 1 / heads ** 2);

@@ -1,4 +1,4 @@
-// How parameters begin: the same seed gives the same parameters on every backend.
+// Initial values of parameters: the same seed gives the same parameters on every backend.
 
 import { checkSeed, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -7,9 +7,8 @@ import { Random } from '../core/random.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 
 /**
- * Makes the parameters of a model on a device, each from its own stream of random numbers; or `blank`, with undefined
- * values, where saved ones are about to take their place: drawing a hundred million numbers takes longer than reading
- * them.
+ * Makes the parameters of a model on a device, each from its own stream of random numbers. `blank` leaves the values
+ * undefined, for loaders: to draw a hundred million numbers takes longer than to read them.
  */
 export class Initializer {
   #stream = 0;
@@ -28,8 +27,9 @@ export class Initializer {
 
   /**
    * A matrix [in, out] with entries uniform in ±√(6/(in + out)): the variance of activations and of gradients is the
-   * same on both sides (Glorot & Bengio 2010). PyTorch's nn.Transformer begins so, with in_proj counted as one matrix.
-   * Throws ShapeError unless both are positive integers, OutOfMemoryError; and so do the others, and all that they make.
+   * same on both sides (Glorot & Bengio 2010). PyTorch's nn.Transformer starts with it, and counts in_proj as one
+   * matrix. This method and the next ones throw ShapeError for sizes that are not positive integers, and
+   * OutOfMemoryError.
    */
   xavierUniform(rows: number, cols: number): Tensor {
     const bound = Math.sqrt(6 / (rows + cols));
@@ -80,8 +80,8 @@ export class Initializer {
   }
 
   /**
-   * Values come after the memory for them: the device knows better than JavaScript what is too much. Of a blank one memory is
-   * taken when values come, for weights may come packed instead.
+   * Memory is taken before values are drawn: the device reports what is too much better than JavaScript does. A blank
+   * parameter takes memory when its values come, because weights may come packed instead.
    */
   #make(shape: Shape, values: ((size: number) => Float32Array) | null): Tensor {
     return this.device.unscoped(() => {

@@ -21,7 +21,7 @@ export interface PostNorm extends Module {
 }
 
 /**
- * The parts of a layer, as functions that make them: so parameters are drawn in the order of their definition, which a
+ * The parts of a layer, as functions that make them. So parameters are drawn in the order of their definition, which a
  * seed's results depend on.
  */
 export interface LayerParts {
@@ -33,11 +33,11 @@ export interface LayerParts {
   readonly norm: (subLayer: number) => Norm;
   /** Another one, between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
   readonly postNorm?: (() => PostNorm) | null | undefined;
-  /** Of each sub-layer's output, by its number, in training. Default null: none. */
+  /** Dropout of each sub-layer's output, by its number, in training. Default null: none. */
   readonly dropout?: ((subLayer: number) => Dropout | null) | null | undefined;
-  /** How sub-layers are added up; see residual.ts. Default `post`. */
+  /** The wiring of sub-layers and residual connections; see residual.ts. Default: `post`. */
   readonly wiring?: Wiring | undefined;
-  /** What the dropouts share. Needed for gradient checkpointing with dropout. */
+  /** The random numbers that the dropouts share. Needed for gradient checkpointing with dropout. */
   readonly randomness?: Randomness | undefined;
 }
 
@@ -50,7 +50,7 @@ const kinds = {
   randomness: 'object',
 } as const;
 
-/** What a layer reads beside its input. */
+/** The inputs of a layer beside `x`. */
 export interface LayerContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
@@ -63,7 +63,7 @@ export interface LayerContext {
  * connection and norm. Names are those of PyTorch's nn.TransformerEncoderLayer and nn.TransformerDecoderLayer.
  */
 export class TransformerLayer extends Module {
-  /** Whether backward computes the layer's inner results once more instead of keeping them (gradient checkpointing). */
+  /** True if backward computes the layer's inner results again instead of keeping them (gradient checkpointing). */
   recomputes = false;
   readonly selfAttn: MultiHeadAttention;
   readonly feedForward: FeedForward;
@@ -128,7 +128,7 @@ export class TransformerLayer extends Module {
     );
   }
 
-  /** What becomes of the sub-layers' result `y` for the input `x`. */
+  /** Changes the sub-layers' result `y` for the input `x`; a subclass may override it. */
   after(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
     return y;
   }

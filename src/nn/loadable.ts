@@ -1,13 +1,11 @@
-// What is given to be loaded: whether it is what a model needs, by names and shapes, and its values.
+// Checks of values to load: names and shapes must be those of the model.
 
 import { describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, DTypeError, ShapeError } from '../core/errors.js';
 import { type Shape, sameShape, sizeOf } from '../core/tensor.js';
 import { type StatePiece, shapeOf } from './state-names.js';
 
-/**
- * What `loadStateDict` takes for a tensor: a Tensor, an entry of a state dict or of a safetensors file, or an array.
- */
+/** A tensor for `loadStateDict`: a Tensor, an entry of a state dict or of a safetensors file, or an array. */
 export interface LoadableTensor {
   readonly shape: Shape;
   readonly data: ArrayBufferView | (() => unknown);

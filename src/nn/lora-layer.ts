@@ -15,7 +15,7 @@ import { Module } from './module.js';
 export interface LoraBase {
   /** Columns of the weight, float32 [in, end − start], in the caller's scope. */
   columns(start: number, end: number): Tensor;
-  /** The same elements of the bias, [end − start]; null if there is none. */
+  /** The elements `start` to below `end` of the bias, [end − start]; null if there is none. */
   biasColumns(start: number, end: number): Tensor | null;
 }
 

@@ -32,7 +32,7 @@ export interface WeightNames {
   readonly path: string;
   readonly names: readonly (string | null)[];
   readonly perHead: number | null;
-  /** Whether state dicts have it as [in, out]. */
+  /** True if state dicts have the weight as [in, out]. */
   readonly inOut: boolean;
 }
 
@@ -45,12 +45,12 @@ export interface ParameterPlace extends StateParameter {
 }
 
 /**
- * A part of a model. Its properties that are float32 tensors, or arrays of them, are its parameters; those that are
- * modules, or arrays of them, its parts. int32 tensors are constants, which no state dict holds. What is in #private
- * fields, Maps and plain objects is neither.
+ * A part of a model. Properties that are float32 tensors, or arrays of them, are its parameters. Properties that are
+ * modules, or arrays of them, are its parts. int32 tensors are constants, which no state dict holds. #private fields,
+ * Maps and plain objects are ignored.
  */
 export abstract class Module {
-  /** Whether dropout is active; see `train` and `eval`. */
+  /** True while dropout is active; see `train` and `eval`. */
   training = true;
 
   /** Own parameters that state dicts hold transposed. (nn.Linear's weights are [out, in], ours [in, out].) */
@@ -66,7 +66,7 @@ export abstract class Module {
     return null;
   }
 
-  /** Whether it changes what the module that has it computes, and is no part of that module's state. */
+  /** True if this part changes its parent's forward pass without adding to the parent's state dict. */
   get isAdapter(): boolean {
     return false;
   }
@@ -79,7 +79,9 @@ export abstract class Module {
     return this;
   }
 
-  /** What state dicts call the parameters, where that is not the path of properties. The outermost module decides. */
+  /**
+   * Names of parameters in state dicts, where they differ from the path of properties. The outermost module decides.
+   */
   protected get stateNames(): StateNames {
     return {};
   }
@@ -112,8 +114,9 @@ export abstract class Module {
   }
 
   /**
-   * All parameters with their names, in the order of definition; one that several parts share comes once, first name.
-   * Those of pretrained models come as their checkpoints have them; `namedTensors` gives what optimizers train.
+   * All parameters with their names, in the order of definition. A parameter that several parts share comes once, under
+   * its first name. Pretrained models give their checkpoint's names and layouts; `namedTensors` gives the tensors that
+   * optimizers train.
    */
   namedParameters(): [name: string, parameter: Parameter][] {
     return this.namedTensors();
@@ -133,7 +136,7 @@ export abstract class Module {
     return [...this.#distinct().map(({ tensor }) => tensor), ...this.#adapterTensors().map(([, tensor]) => tensor)];
   }
 
-  /** What adapters learn, which is under their own names. */
+  /** The trained tensors of an adapter, by its own names. */
   tensors(): [name: string, tensor: Tensor][] {
     return [];
   }
@@ -143,8 +146,8 @@ export abstract class Module {
   }
 
   /**
-   * @internal What state dicts call the weight of each part that has one, packed ones too, with where its sections lie; one that
-   * is in several places comes once.
+   * @internal Names of the weight of each part that has one, packed ones included, and the places of its sections. A
+   * part in several places comes once.
    */
   weightNames(): WeightNames[] {
     const seen = new Set<Module>();
@@ -206,11 +209,10 @@ export abstract class Module {
   }
 
   /**
-   * Sets all parameters. The names must be exactly those of `stateDict()`; for a shared parameter one of its names is
-   * enough.
+   * Sets all parameters. The names must be exactly those of `stateDict()`; one name of a shared parameter is enough.
    *
-   * Throws, before anything is changed, ArgumentError if names are missing or unknown, ShapeError if a shape differs,
-   * DTypeError if something is not float32; one error names all that is wrong.
+   * Throws before anything is changed: ArgumentError if names are missing or unknown, ShapeError if a shape differs,
+   * DTypeError for another type than float32. One error names all problems.
    */
   loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
     checkGiven(tensors);
@@ -224,8 +226,9 @@ export abstract class Module {
   }
 
   /**
-   * @internal As `loadStateDict`, from a file and piece by piece. Throws the same errors before anything is changed; if
-   * reading fails later, only some parameters have been set. With `partial` names may be missing, whose parameters stay.
+   * @internal Same as `loadStateDict`, from a file and piece by piece. Throws the same errors before anything is
+   * changed. If reading fails later, only some parameters have been set. With `partial`, names may be missing: their
+   * parameters keep their values.
    */
   async readState(
     tensors: ReadonlyMap<string, LoadableTensor & StoredTensor>,
@@ -249,7 +252,7 @@ export abstract class Module {
     return this.#match(tensors).given;
   }
 
-  /** @internal What a state dict must have of each parameter, under its first name. */
+  /** @internal The pieces of each parameter in a state dict, under its first name. */
   statePieces(): StatePiece[] {
     return this.#distinct().flatMap(piecesOf);
   }
@@ -284,7 +287,7 @@ export abstract class Module {
     for (const { tensor } of this.#own()) tensor.dispose();
   }
 
-  /** What a state dict must have of the parameters, and what was given for each under its first name. */
+  /** The pieces of the parameters, and the given tensor for each piece under its first name. */
   #match<T extends LoadableTensor>(tensors: Iterable<readonly [string, T]>) {
     const given = new Map(tensors);
     const pieces = this.statePieces();
@@ -359,8 +362,8 @@ export abstract class Module {
 }
 
 /**
- * @internal Runs `fn` with `module` and its parts in training mode if they are in `training`, else in evaluation mode;
- * then each is in the mode that it was in.
+ * @internal Runs `fn` with `module` and its parts in training mode if they are in `training`, otherwise in evaluation
+ * mode. Then each part gets its own mode back.
  */
 export function inModes<T>(module: Module, training: ReadonlySet<Module>, fn: () => T): T {
   const before = module.modules().map((part) => [part, part.training] as const);

@@ -118,7 +118,7 @@ export class RMSNorm extends Module implements Norm {
     this.weight = init.constant([features], 1 - offset);
   }
 
-  /** As LayerNorm's. */
+  /** Same as `LayerNorm.forward`. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     return residual ? this.add(x, residual).normed : rmsNorm(x, this.weight, { eps: this.eps, offset: this.offset });
   }
@@ -136,7 +136,7 @@ export class IdentityNorm extends Module implements Norm {
   readonly weight = null;
   readonly bias = null;
 
-  /** x + residual. As LayerNorm's. */
+  /** x + residual. Shapes and errors are those of `LayerNorm.forward`. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     return residual ? this.add(x, residual).sum : x;
   }

@@ -55,7 +55,7 @@ export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array>
   return all;
 }
 
-/** The same rows as floats. */
+/** The rows as floats. */
 export async function readFloats(rows: readonly PackedRows[]): Promise<Float32Array> {
   const all = new Float32Array(rows.reduce((sum, { part, count }) => sum + count * part.cols, 0));
   let at = 0;

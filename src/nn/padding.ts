@@ -1,9 +1,9 @@
-// What attention does where padding is computed along with tokens, because a loss wants what comes out there.
+// Masks of attention in batches where padding is computed along with tokens, because a loss needs the results.
 
 import type { Tensor } from '../core/tensor.js';
 import type { Sequences } from './sequences.js';
 
-/** Who sees whom in a batch with padding. */
+/** The mask of a batch with padding. */
 export interface PaddingSight {
   /** int32 [B, 1, 1 | T, T]: whether a query sees a key. */
   readonly mask: Tensor;
@@ -14,9 +14,9 @@ export interface PaddingSight {
 }
 
 /**
- * The sight of a batch whose rows are all T long, of which some are padding; null if none is. No query sees padding; those
- * that see nothing else, because all tokens are `window` or more places away, attend to all keys alike, as where
- * transformers adds the least number to all scores. `blind`: padding sees nothing, however near.
+ * The mask of a batch whose rows are all T long, some of them padding; null if none is. No query sees padding. A query
+ * that sees nothing else, because all tokens are `window` or more places away, attends to all keys alike. transformers
+ * does the same: it adds the least number to all scores. `blind`: padding sees nothing, however near.
  */
 export function paddingSight(batch: Sequences, window: number | null, blind: boolean): PaddingSight | null {
   const { isToken, tokenMask, longest, size, positions } = batch;

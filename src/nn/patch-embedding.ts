@@ -14,15 +14,14 @@ export interface PatchEmbeddingOptions {
   readonly channels: number;
   /** Height and width of the images that the positions are for. */
   readonly image: Grid;
-  /** Height and width of a patch. What is left at an image's right and lower edges is not seen. */
+  /** Height and width of a patch. The rest at an image's right and lower edges is not read. */
   readonly patch: Grid;
-  /** Whether the projection adds a bias. Default true. */
+  /** True if the projection adds a bias. Default: true. */
   readonly bias?: boolean | undefined;
-  /** Whether a learned token comes before the patches. Default true. */
+  /** True if a learned token comes before the patches. Default: true. */
   readonly classToken?: boolean | undefined;
   /**
-   * Whether images may be of other sizes, for which positions are interpolated (bicubic, from a square grid). Default
-   * false.
+   * True if images may have other sizes. Positions are then interpolated (bicubic, from a square grid). Default: false.
    */
   readonly interpolate?: boolean | undefined;
 }
@@ -109,7 +108,8 @@ export class PatchEmbedding extends Module {
     const total = positions.shape[0] as number;
     const first = classToken ? 1 : 0;
     const own = this.grid(this.image);
-    // As transformers decides: an image that is not square is interpolated, though it may have as many patches.
+    // Same rule as in transformers: positions of an image that is not square are interpolated, even if it has as many
+    // patches.
     if (!this.interpolate || (isSquare && grid[0] * grid[1] === total - first)) return positions;
     if (own[0] !== own[1])
       throw new ShapeError(`PatchEmbedding: a grid of [${own}] positions is not interpolated, expected a square one`);

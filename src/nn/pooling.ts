@@ -6,7 +6,9 @@ import { gather, unpack } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { checkSequences, Sequences } from './sequences.js';
 
-/** How the rows of a sequence become one: its first or last, the mean of all its tokens, or of all rows but the first. */
+/**
+ * Reduces the rows of a sequence to one: its first or last, the mean of all its tokens, or of all rows but the first.
+ */
 export type PoolingMode = 'first' | 'last' | 'mean' | 'meanOfRest';
 
 /**

@@ -1,4 +1,4 @@
-// What self-attention adds by the distance from a query to a key.
+// Biases of self-attention by the distance from a query to a key.
 
 import { checkNumber, checkSizes, isCount } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';

@@ -1,4 +1,4 @@
-// Where a token stands: attention does not see order, so order is written into the embeddings or into attention itself.
+// Positions of tokens: attention does not see order, so order is written into the embeddings or into attention itself.
 
 import { checkKnown, checkNumber, checkOneOf, checkOptions, isCount, isWhole } from '../core/check.js';
 import type { Complete } from '../core/complete.js';

@@ -17,8 +17,8 @@ export interface QueryScaleOptions {
 const kinds = { beta: 'positive', interval: 'count', maxLength: 'count' } as const;
 
 /**
- * Multiplies the query at position p by 1 + beta · ln(1 + ⌊p / interval⌋), as Llama 4 does, so that attention in long
- * texts stays as sharp as in short ones. It has no parameters.
+ * Multiplies the query at position p by 1 + beta · ln(1 + ⌊p / interval⌋), as in Llama 4. Attention in long texts stays
+ * as sharp as in short ones. It has no parameters.
  */
 export class QueryScale extends Module {
   /** float32 [maxLength, 1], a constant. */

@@ -1,5 +1,5 @@
-// Parameters read from a file straight into the device's memory, a piece at a time: nothing is held twice, and no read
-// or copy blocks the event loop for long. While the engine works on a part the next one is read.
+// Reads parameters from a file straight into the device's memory, a piece at a time. Nothing is held twice, and no read
+// or copy blocks the event loop for long. The next part is read while the engine works on the last one.
 
 import { type Device, lastOf, type Tensor } from '../core/tensor.js';
 import { transposeInto, widenInto } from '../ops/move.js';
@@ -15,14 +15,14 @@ const STAGED = 1 << 18;
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly dtype: string;
-  /** Where it lies in a file that is read from front to back; undefined where any order will do. */
+  /** Its place in a file that is read from front to back; undefined if any order will do. */
   readonly place?: number | undefined;
   /**
    * Its values in order, a multiple of so many at a time. A part may lie in `buffer` until the next one is asked for. The
    * engine of `device` unpacks blocks.
    */
   stream(buffer: Uint8Array, multiple: number, device: Device): AsyncIterable<Float32Array | Int32Array>;
-  /** The same of F16 and BF16 as they are stored, in `buffer`. */
+  /** F16 and BF16 values as they are stored, in `buffer`. */
   streamHalves?(buffer: Uint8Array, multiple: number): AsyncIterable<Uint16Array>;
 }
 
@@ -68,7 +68,7 @@ export async function readPieces(readings: readonly Reading[], signal?: AbortSig
   }
 }
 
-/** As large as a part needs, which has whole rows. */
+/** A buffer as large as a part needs, which has whole rows. */
 function bufferFor(readings: readonly Reading[]): Uint8Array {
   const rows = readings.map(({ entry }) => 8 * lastOf(entry.shape));
   const largest = Math.max(...readings.map(({ entry }) => 8 * entry.shape.reduce((size, n) => size * n, 1)));
@@ -97,7 +97,7 @@ async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): Async
   return undefined;
 }
 
-/** Whether values become the piece's in their order, or as columns. */
+/** True if values become the piece's in their order, false if as columns. */
 function isInPlace({ tensor, transposed, start, end, order }: StatePiece): boolean {
   const isWhole = start === 0 && end === (tensor.shape.at(-1) ?? 1);
   return order === null && (transposed || isWhole || tensor.shape.length === 1);

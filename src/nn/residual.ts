@@ -1,4 +1,4 @@
-// How sub-layers and their residual connections are wired.
+// Wirings of sub-layers and their residual connections.
 
 import type { Tensor } from '../core/tensor.js';
 import { add } from '../ops/binary.js';

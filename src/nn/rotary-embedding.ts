@@ -9,7 +9,7 @@ import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 import { type Positions, rotations } from './positions.js';
 
-/** How a model reads longer texts than it was trained on: by turning slower. */
+/** Extensions to longer texts than a model was trained on, by slower rotation. */
 export type RotaryScaling =
   /** All angles divided by `factor` (Chen et al. 2023, arXiv 2306.15595). */
   | { readonly type: 'linear'; readonly factor: number }
@@ -33,12 +33,12 @@ export type RotaryScaling =
       readonly betaSlow?: number | undefined;
       /** Default 0.1 · ln(factor) + 1. */
       readonly attentionFactor?: number | undefined;
-      /** Whether the limits between the pairs are rounded to whole pairs. Default true. */
+      /** True if the limits between the pairs are rounded to whole pairs. Default: true. */
       readonly truncate?: boolean | undefined;
     }
   /**
-   * NTK-aware: for a text longer than `maxLength`, theta grows with its length, so that the slowest pair turns as far as
-   * with `linear`. What is written after a text turns as the last token of so long a text.
+   * NTK-aware: for a text longer than `maxLength`, theta grows with its length, so that the slowest pair rotates as far
+   * as with `linear`. Tokens that are generated later rotate as the last token of a text of that length.
    */
   | { readonly type: 'dynamic'; readonly factor: number; readonly maxLength: number }
   /**
@@ -58,8 +58,8 @@ export interface RotaryEmbeddingOptions {
   /** Features of a head. */
   readonly headSize: number;
   /**
-   * The first features of each head turn; the others stay. Of an odd number one more turns, at the speeds that follow from
-   * the odd one, as in transformers. Default: all.
+   * The first features of each head that rotate; the others stay. An odd number rotates one more, at the speeds that
+   * follow from the odd number, as in transformers. Default: all.
    */
   readonly rotaryDim?: number | undefined;
   /** Positions are below it. The table grows as they are used. */
@@ -88,7 +88,7 @@ export class RotaryEmbedding extends Module {
   readonly #tables = new Map<number, Tensor[]>();
   /** Features that turn, an even number. */
   readonly #rotaryDim: number;
-  /** What their speeds follow from. */
+  /** The number of features that the speeds follow from. */
   readonly #speedDim: number;
 
   /** Throws ArgumentError for options that make no sense. */
@@ -109,9 +109,9 @@ export class RotaryEmbedding extends Module {
   }
 
   /**
-   * Turns the heads in the first `columns` features of `x`, float32 [N, n], whose tokens stand at `positions`, int32
-   * [N], all below `length`; the other features stay. They are of texts of that length, or with `grows` they come one by one.
-   * The result is float32 [N, n]. Throws ShapeError, DTypeError.
+   * Rotates the heads in the first `columns` features of `x`, float32 [N, n], of tokens at `positions`, int32 [N], all
+   * below `length`. The other features stay. The tokens are those of a text of that length; with `grows` they come one
+   * by one. The result is float32 [N, n]. Throws ShapeError, DTypeError.
    */
   forward(
     x: Tensor,
@@ -127,7 +127,7 @@ export class RotaryEmbedding extends Module {
     });
   }
 
-  /** Has the angles of texts that grow to `length` at hand, which else are computed where they are first needed. */
+  /** Computes the angles of texts that grow to `length` now, instead of at their first use. */
   reserve(length: number): void {
     this.#table(length, true);
   }
@@ -155,7 +155,7 @@ export class RotaryEmbedding extends Module {
     return table;
   }
 
-  /** The same of a text that grows: from `maxLength` on each row is the last one of the table for that length. */
+  /** The table of a text that grows: from `maxLength` on, each row is the last row of the table for that length. */
   #growing(rows: number, maxLength: number): Float32Array {
     const table = this.#rotations(rows, Math.min(rows, maxLength));
     const width = 2 * this.#rotaryDim;
@@ -182,11 +182,11 @@ export class RotaryEmbedding extends Module {
   }
 }
 
-/** How tokens turn. */
+/** Options of `RotaryEmbedding.forward`. */
 interface TurnOptions {
   /** Features of which the heads turn. Default: all. */
   readonly columns?: number | undefined;
-  /** Whether each token is the last one of the text so far, so that its own place is what counts. Default: false. */
+  /** True if each token is the last one of the text so far, so that only its own position counts. Default: false. */
   readonly grows?: boolean | undefined;
 }
 
@@ -196,7 +196,7 @@ const PART = 1 << 16;
 /** The number of texts that grow, none of a length. */
 const GROWING = -1;
 
-/** The same number for lengths of texts that turn alike. */
+/** A number that is equal for lengths of texts whose tables are equal. */
 function kindOfLength(scaling: RotaryScaling | null, length: number): number {
   if (scaling?.type === 'dynamic') return Math.max(length, scaling.maxLength);
   return scaling?.type === 'longrope' && length > scaling.originalMaxLength ? 1 : 0;
@@ -244,7 +244,7 @@ export function scaledFrequencies(
   }
 }
 
-/** How much of a pair's speed is kept, from 0 to 1. */
+/** The share of a pair's speed that is kept, from 0 to 1. */
 type Share = (radians: number, pair: number) => number;
 
 function interpolated(plain: readonly number[], factor: number, kept: Share): number[] {

@@ -1,12 +1,12 @@
-// Sequences of different lengths, packed end to end, so that no layer ever computes on padding; attention, which must
-// know where each begins, gets the lengths.
+// Sequences of different lengths, packed end to end, so that no layer computes on padding. Attention gets the lengths,
+// because it must know where each sequence starts.
 
 import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** Where the rows of packed sequences begin, end and stand: of tokens, of frames of sound, of patches of a picture. */
+/** The lengths and positions of packed sequences: of tokens, of frames of sound, of patches of a picture. */
 export class Sequences {
   constructor(
     /** int32 [N]: each row's place in its sequence, from 0. */
@@ -16,8 +16,8 @@ export class Sequences {
     /** The lengths once more, for code that decides shapes. */
     readonly counts: readonly number[],
     /**
-     * Which rows are tokens, where padding is computed along with them: sequences are all of one length then, and no
-     * token's result depends on padding. Null if all are, as nearly always.
+     * Marks the rows that are tokens, if padding is computed along with them. All sequences then have one length, and
+     * no token's result depends on padding. Null if all rows are tokens, which is the usual case.
      */
     readonly isToken: readonly (readonly boolean[])[] | null = null,
   ) {}
@@ -30,7 +30,7 @@ export class Sequences {
     });
   }
 
-  /** How many sequences there are. */
+  /** The number of sequences. */
   get size(): number {
     return this.counts.length;
   }

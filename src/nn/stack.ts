@@ -11,7 +11,7 @@ import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { Sequences } from './sequences.js';
 
-/** What a stack reads beside its input, and what it leaves. */
+/** The inputs of a stack beside `x`, and its outputs beside the result. */
 export interface StackContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
@@ -21,11 +21,11 @@ export interface StackContext {
   readonly hiddenStates?: Tensor[] | undefined;
 }
 
-/** What a stack has beside its layers, as functions. Default: nothing. */
+/** Optional parts of a stack beside its layers, as functions. Default: none. */
 export interface StackParts {
   /** To other features, at the very end (OPT). */
   readonly projection?: (() => Projection) | null | undefined;
-  /** Of what comes after the last layer and its norm, in training (T5). */
+  /** Dropout after the last layer and its norm, in training (T5). */
   readonly dropout?: (() => Dropout) | null | undefined;
   /** Leaves out layers, in training. */
   readonly layerDrop?: (() => LayerDrop) | null | undefined;
@@ -103,8 +103,8 @@ export class Stack extends Module {
   }
 
   /**
-   * Where a state is written without gradients, each layer's temporary tensors are free for the next layer, and its input
-   * is free for the layer after that.
+   * If a state is written without gradients, each layer's temporary tensors are free for the next layer. Its input is
+   * free for the layer after that.
    */
   *#layerByLayer(
     x: Tensor,

@@ -16,7 +16,7 @@ export interface StateEntry {
 export interface Parameter {
   readonly shape: Shape;
   readonly requiresGrad: boolean;
-  /** What `backward()` left, if it did. */
+  /** The gradient, if `backward()` left one. */
   readonly grad: Pick<Parameter, 'shape' | 'data' | 'dataSync'> | null;
   data(): Promise<Float32Array | Int32Array>;
   dataSync(): Float32Array | Int32Array;
@@ -48,7 +48,7 @@ export function entryOf(piece: StatePiece): StateEntry {
   };
 }
 
-/** The same with its gradient. */
+/** The piece with its gradient. */
 export function parameterOf(piece: StatePiece): StateParameterEntry {
   const { tensor } = piece;
   return {

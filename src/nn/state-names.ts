@@ -1,5 +1,5 @@
-// How a state dict calls, cuts and lays out parameters that lie otherwise inside. Projections of one input are one
-// matrix here and several in most checkpoints; a family says so in a table of names, and nothing else knows.
+// Names, sections and layouts of parameters in state dicts, where they differ from those in memory. Projections of one
+// input are one matrix here and several in most checkpoints. A family's table of names says so, and nothing else knows.
 
 import type { Shape, Tensor } from '../core/tensor.js';
 
@@ -8,7 +8,7 @@ export interface StoredAs {
   readonly name: string | readonly (string | null)[];
   /** The matrix is stored [in, out]. */
   readonly inOut?: boolean | undefined;
-  /** Of so many heads each has its part of every section, as GPT-NeoX stores queries, keys and values. */
+  /** Sections are stored head by head, for this number of heads, as in GPT-NeoX. */
   readonly perHead?: number | undefined;
   /**
    * Dimensions that come first in the stored shape. Their product divides the first dimension: `[1]` stores a table of
@@ -56,7 +56,7 @@ export interface StatePiece {
   readonly leading: readonly number[];
 }
 
-/** What `names` says of a path: the name or names, and the layout; null if it says nothing. */
+/** The name or names of a path by `names`, and the layout; null if no pattern fits. */
 export function namesFor(names: StateNames, path: string): (StoredAs & { name: readonly (string | null)[] }) | null {
   for (const pattern in names) {
     const rest = matchPrefix(pattern, path);
@@ -74,7 +74,10 @@ export function joinPath(a: string, b: string): string {
   return a === '' || b === '' ? a + b : `${a}.${b}`;
 }
 
-/** What is left of a path after a pattern that fits its beginning, and what the stars were. Models ask a hundred thousand times. */
+/**
+ * The rest of a path after a pattern that fits its beginning, and the values of the stars. Loading a model calls it a
+ * hundred thousand times.
+ */
 function matchPrefix(pattern: string, path: string): { path: string; numbers: string[] } | null {
   const numbers: string[] = [];
   let at = 0;
@@ -97,7 +100,7 @@ function fill(name: string, numbers: readonly string[]): string {
   return name.replaceAll('*', () => numbers[next++] ?? '*');
 }
 
-/** What a state dict has of a parameter, in the order of its sections. */
+/** The pieces of a parameter in a state dict, in the order of its sections. */
 export function piecesOf({
   path,
   names,
@@ -121,7 +124,7 @@ export function piecesOf({
   });
 }
 
-/** Where the stored rows of sections lie that are stored head by head. */
+/** The column of each stored row, for sections that are stored head by head. */
 export function perHeadOrder(sections: readonly number[], heads: number): Int32Array {
   const order: number[] = [];
   for (let head = 0; head < heads; head++) {

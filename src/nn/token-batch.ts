@@ -40,9 +40,9 @@ export class TokenBatch extends Sequences {
   }
 
   /**
-   * Packs `tokens`. `name` is for error messages, `padId` null if there is no padding; `padTo` is the length of rows that
-   * results are to have, if it is not that of the tokens. Throws ArgumentError for what is
-   * no token id, ShapeError if a sequence or the batch is empty, DTypeError.
+   * Packs `tokens`. `name` is for error messages, `padId` null if there is no padding. `padTo` is the length of the
+   * rows of results, if it is not that of the tokens. Throws ArgumentError for values that are no token ids, ShapeError
+   * if a sequence or the batch is empty, DTypeError.
    */
   static from(device: Device, name: string, tokens: Tokens, padId: number | null, padTo?: number): TokenBatch {
     if (tokens instanceof TokenBatch) return tokens;
@@ -67,7 +67,7 @@ export class TokenBatch extends Sequences {
   }
 }
 
-/** That rows have nothing that int32 would round or wrap: 2³² + 1 would be read as token 1. */
+/** Throws for numbers that int32 would round or wrap: 2³² + 1 would be read as token 1. */
 export function checkIds(name: string, rows: readonly ArrayLike<number>[]): void {
   rows.forEach((row, i) => {
     for (let position = 0; position < row.length; position++) {
@@ -88,7 +88,7 @@ export function packed(rows: readonly ArrayLike<number>[]): { ids: number[]; len
   return { ids, lengths: rows.map((row) => row.length) };
 }
 
-/** The same tokens as numbers: what is in tensors is read without waiting for the device. */
+/** The tokens as numbers. Tensors are read without waiting for the device. */
 export async function readTokens(name: string, tokens: Tokens): Promise<Exclude<Tokens, Tensor | TokenBatch>> {
   if (Array.isArray(tokens)) return tokens;
   if (tokens instanceof Tensor) {

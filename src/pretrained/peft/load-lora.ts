@@ -16,9 +16,9 @@ import { moduleNames, ownNames } from './module-names.js';
 import { within } from './trained-copies.js';
 
 /**
- * Reads an adapter that PEFT or `Lora.save` wrote, from a folder, the hub or files by name, and puts it on a model, which has
- * it switched on. `name`: default 'default'. Throws FormatError for a file that is damaged, of another model, or of a kind
- * that is not supported.
+ * Reads an adapter that PEFT or `Lora.save` wrote, from a folder, the hub or files by name, and puts it on a model. The
+ * adapter is then active. `name`: default 'default'. Throws FormatError for a file that is damaged, of another model,
+ * or of a kind that is not supported.
  */
 export async function loadLora(
   model: PretrainedModel,
@@ -29,7 +29,7 @@ export async function loadLora(
   return loraFrom(model, await openSource(from, { signal }), name);
 }
 
-/** As `loadLora`, from opened files. */
+/** Same as `loadLora`, from opened files. */
 export async function loraFrom(model: PretrainedModel, source: ModelSource, name?: string): Promise<Lora> {
   const options = optionsOf(await source.json(ADAPTER_CONFIG), source.name);
   const tensors = renamed(model, parseSafetensors(await source.bytes(ADAPTER_WEIGHTS)).tensors, source.name);
@@ -53,7 +53,7 @@ export async function loraFrom(model: PretrainedModel, source: ModelSource, name
   return adapter;
 }
 
-/** The tensors by the names that the model has for them. What belongs to a head that it does not have is left out. */
+/** The tensors by the names that the model has for them, without those of a head that it does not have. */
 function renamed(
   model: PretrainedModel,
   tensors: ReadonlyMap<string, SafetensorsEntry>,

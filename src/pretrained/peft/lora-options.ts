@@ -11,8 +11,9 @@ export interface LoraOptions {
   /** Dropout of the input of a change, in training. Default: 0. */
   dropout?: number | undefined;
   /**
-   * The linears and embeddings to change: names as checkpoints have them, or their ends, such as `q_proj`; a regular
-   * expression for the whole name; or 'all-linear', which is all but the head. Default: queries and values, as in PEFT.
+   * The linears and embeddings to change. A list has names as in checkpoints, or their ends, such as `q_proj`. A
+   * regular expression is for the whole name. 'all-linear' is all but the head. Default: queries and values, as in
+   * PEFT.
    */
   targets?: string | readonly string[] | RegExp | undefined;
   /** True to multiply the change by alpha / √r (Kalajdzievski 2023). Default: false. */

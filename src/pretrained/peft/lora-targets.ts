@@ -10,7 +10,7 @@ import { moduleNames } from './module-names.js';
 
 /** A linear, a section of one that is computed side by side with others, or an embedding. */
 export interface LoraTarget {
-  /** As PEFT calls it: the checkpoint's name of the module. */
+  /** PEFT's name of the module, which is the checkpoint's. */
   readonly name: string;
   readonly path: string;
   readonly module: WeightModule;

@@ -1,4 +1,4 @@
-// What PEFT calls the modules of a model: the names of its checkpoint, as the class of transformers has them.
+// PEFT's names of the modules of a model: those of its checkpoint, by the class of transformers.
 
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 
@@ -6,8 +6,8 @@ import type { PretrainedModel } from '../../models/pretrained-model.js';
 const NEW_HEADS: readonly string[] = ['sequence-classification', 'token-classification', 'question-answering'];
 
 /**
- * Turns names of the family's table into those of modules: a weight's without its end, and in a model without a head without
- * the prefix of the body.
+ * Turns names of the family's table into names of modules: without `.weight` or `.bias`, and without the prefix of the
+ * body in a model that has no head.
  */
 export function moduleNames(model: PretrainedModel): (name: string) => string {
   const prefix = model.headKind === 'none' ? commonPrefix(model) : '';
@@ -18,8 +18,8 @@ export function moduleNames(model: PretrainedModel): (name: string) => string {
 }
 
 /**
- * Names of an adapter's file as this model has them: those of a model without a head have no prefix of the body, such as
- * `bert.`. Null for parts of a head that the model does not have.
+ * Maps names of an adapter's file to those of this model: names in a model without a head have no prefix of the body,
+ * such as `bert.`. Null for parts of a head that the model does not have.
  */
 export function ownNames(model: PretrainedModel, given: readonly string[]): Map<string, string | null> {
   const prefix = commonPrefix(model);

@@ -72,7 +72,7 @@ export class TrainedCopies {
     for (const exchange of [...exchanges].reverse()) put(exchange, exchange.original);
   }
 
-  /** What the files of PEFT have of them. A parameter under several names comes with each. */
+  /** The copies as PEFT's files have them. A parameter under several names comes with each. */
   pieces(): StatePiece[] {
     const seen = new Set<string>();
     return this.#parameters.flatMap(piecesOf).filter(({ name }) => !seen.has(name) && seen.add(name));
