@@ -1,6 +1,6 @@
 // Vectors of texts that are near where meanings are.
 
-import { checkOneOf, describeValue } from '../core/check.js';
+import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -25,7 +25,7 @@ export interface EmbeddingRow {
   readonly negative?: string | undefined;
 }
 
-export interface EmbeddingOptions extends ModelObjectiveOptions {
+export interface EmbeddingObjectiveOptions extends ModelObjectiveOptions {
   /**
    * 'ranked': pairs of higher scores have higher cosines (CoSENT). 'cosine': cosines are the scores, -1 to 1.
    * 'negatives': the pairs of others in the batch, and negatives, are farther. 'triplet': negatives are farther by a
@@ -45,9 +45,10 @@ interface EncodedTexts {
 
 /** Teaches a model of sentences: rows are `{ text, pair, score }`, `{ text, pair }` or `{ anchor, positive, negative }`. */
 export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
-  readonly #options: EmbeddingOptions;
+  readonly #options: EmbeddingObjectiveOptions;
 
-  constructor(model: PretrainedModel, options: EmbeddingOptions = {}) {
+  constructor(model: PretrainedModel, options: EmbeddingObjectiveOptions = {}) {
+    checkKnown('Embeddings', options, ['maxLength', 'loss', 'scale', 'margin']);
     super(model, { maxLength: options.maxLength ?? model.sentenceTokens ?? undefined });
     checkOneOf('Embeddings', 'loss', options.loss ?? 'ranked', ['ranked', 'cosine', 'negatives', 'triplet']);
     this.#options = options;

@@ -3,7 +3,7 @@ export { Lora, lora } from '../pretrained/peft/lora.js';
 export type { LoraOptions, SaveLoraOptions } from '../pretrained/peft/lora-options.js';
 export { CausalLanguageModel, type CausalRow, encodeChat } from './causal-language-model.js';
 export { Distillation, type DistillationOptions } from './distillation.js';
-export { type EmbeddingOptions, type EmbeddingRow, Embeddings, embedTexts } from './embedding.js';
+export { type EmbeddingObjectiveOptions, type EmbeddingRow, Embeddings, embedTexts } from './embedding.js';
 export { classify, evaluateClassification } from './evaluate-classification.js';
 export {
   type EvaluationOptions,

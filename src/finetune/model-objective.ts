@@ -15,7 +15,7 @@ export interface ModelObjectiveOptions {
 }
 
 /**
- * Teaches a pretrained model. Rows are turned into ids when they are first seen, and remembered for as long as the caller
+ * Teaches a pretrained model. Rows are encoded when they are first seen, and remembered for as long as the caller
  * keeps them.
  */
 export abstract class ModelObjective<Row extends object, Encoded> implements Objective<Row> {
@@ -24,9 +24,9 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
 
   constructor(
     readonly model: PretrainedModel,
-    { maxLength }: ModelObjectiveOptions = {},
+    options: ModelObjectiveOptions = {},
   ) {
-    this.maxLength = limitOf(model, maxLength);
+    this.maxLength = limitOf(model, checkKnown('objective', options, ['maxLength']).maxLength);
   }
 
   /** Throws ArgumentError for a row that is no example. */

@@ -1,5 +1,6 @@
 // Learns the better one of two answers (DPO).
 
+import { checkKnown } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -44,8 +45,9 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
   readonly #beta: number;
 
   constructor(model: PretrainedModel, options: PreferenceOptions = {}) {
-    super(model, { maxLength: options.maxLength });
-    const { reference = null, beta = 0.1 } = options;
+    const known = ['maxLength', 'reference', 'beta'] as const;
+    const { maxLength, reference = null, beta = 0.1 } = checkKnown('Preference', options, known);
+    super(model, { maxLength });
     if (reference === null && model.activeAdapters.length === 0)
       throw new ArgumentError(
         'Preference: the model has no adapter, so it needs a reference: what it is now, loaded again',

@@ -16,7 +16,7 @@ export function cut({ inputIds, labels }: LabelledTokens, length: number): Label
   return { inputIds: inputIds.slice(0, length), labels: labels.slice(0, length) };
 }
 
-/** Teaches labels of tokens, however a row is turned into them. */
+/** Teaches labels of tokens. A subclass encodes rows. */
 export abstract class TokenObjective<Row extends object> extends ModelObjective<Row, LabelledTokens> {
   override inputs(examples: readonly LabelledTokens[]): ModelInputs {
     return {

@@ -1,6 +1,6 @@
 // Predictions for each token: its label, or the token under a mask.
 
-import { describeValue } from '../core/check.js';
+import { checkKnown, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -78,8 +78,9 @@ export class MaskedLanguageModel extends TokenObjective<{ readonly text: string 
   #random = new Random(0, 0);
 
   constructor(model: PretrainedModel, options: MaskingOptions = {}) {
-    super(model, options);
-    const { probability = 0.15, wholeWords = true } = options;
+    const known = ['maxLength', 'probability', 'wholeWords'] as const;
+    const { maxLength, probability = 0.15, wholeWords = true } = checkKnown('MaskedLanguageModel', options, known);
+    super(model, { maxLength });
     if (!(probability > 0 && probability < 1))
       throw new ArgumentError(`MaskedLanguageModel: probability is ${probability}, expected more than 0, below 1`);
     this.#options = { probability, wholeWords };

@@ -17,7 +17,7 @@ export interface AttentionPoolingParts {
 }
 
 /**
- * One vector of each sequence: what a learned query finds in its rows, and a network after that, y + network(norm(y))
+ * One vector for each sequence: attention of a learned query to its rows, y, and a network after it, y + network(norm(y))
  * (Zhai et al. 2022, arXiv 2106.04560: the MAP head; Lee et al. 2019, arXiv 1810.00825).
  */
 export class AttentionPooling extends Module {
@@ -39,9 +39,9 @@ export class AttentionPooling extends Module {
   /** `x`: float32 [N, dModel], the rows of `batch` end to end; the result is float32 [B, dModel]. */
   forward(x: Tensor, batch: Sequences): Tensor {
     const { device } = x;
-    const queries = gather(this.probe.reshape(1, -1), device.tensor(new Int32Array(batch.size)));
+    const queries = gather(this.probe.reshape(1, -1), device.tensor(new Int32Array(batch.size))); // [B, dModel]
     const single = Sequences.of(device, Array<number>(batch.size).fill(1));
-    const found = this.attention.cross(queries, single, { hidden: x, batch });
+    const found = this.attention.cross(queries, single, { hidden: x, batch }); // [B, dModel]
     return add(found, this.feedForward.forward(this.norm.forward(found)));
   }
 }

@@ -52,7 +52,7 @@ export interface MultiHeadOptions {
    */
   readonly qNorm?: (() => Norm) | null | undefined;
   readonly kNorm?: (() => Norm) | null | undefined;
-  /** Turns queries and keys of self-attention. Default: nothing. */
+  /** Rotates queries and keys of self-attention. Default: none. */
   readonly rotary?: RotaryEmbedding | null | undefined;
   /** True if queries and keys are rotated before they are normalized (Hunyuan). Default false: after. */
   readonly rotatesFirst?: boolean | undefined;
@@ -200,8 +200,8 @@ export class MultiHeadAttention extends Module {
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { q, kv } = this.project(x, state.positions, textLength(state), true);
     cacheAppend(cache.self, kv, state.positions, this.cacheFormat(state.sizes.cache));
-    const queries = q.reshape(state.sequences, 1, -1);
-    // Causal hides nothing from the newest token, but tells distances where it stands: at the end.
+    const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
+    // `causal` hides nothing from the newest token, but places it at the end, which distances depend on.
     const which = { ...this.#sees, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
     return this.#attend(queries, cache.self, which).reshape(x.shape);
   }
@@ -221,11 +221,11 @@ export class MultiHeadAttention extends Module {
       const own = cache.self.rows(sequence, sequence + 1);
       if (asSteps) return this.#oneByOne(queries, own, start, type);
       const [, slots, width] = own.shape as readonly [number, number, number];
-      const keys = own.reshape(slots, width).rows(0, start + count);
+      const keys = own.reshape(slots, width).rows(0, start + count); // [S, keys | values]
       const lengths = { lengthsQ: [count], lengthsK: [start + count] };
       return this.#mix(queries, keys, { ...this.#sees, causal: true, ...lengths, cache: type });
     });
-    return this.outProj.forward(outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs));
+    return this.outProj.forward(outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs)); // [N, dModel]
   }
 
   /**
@@ -234,7 +234,7 @@ export class MultiHeadAttention extends Module {
    */
   #oneByOne(q: Tensor, kv: Tensor, start: number, cache: CacheType | undefined): Tensor[] {
     return Array.from({ length: q.shape[0] as number }, (_, i) => {
-      const query = q.rows(i, i + 1).reshape(1, 1, -1);
+      const query = q.rows(i, i + 1).reshape(1, 1, -1); // [1, 1, heads·d]
       const mixed = this.#mix(query, kv, { ...this.#sees, causal: true, lengthsK: [start + i + 1], cache });
       return mixed.reshape(1, -1);
     });
@@ -243,24 +243,24 @@ export class MultiHeadAttention extends Module {
   /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
   crossStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
-    const queries = this.query(x).reshape(sources, beams, -1);
+    const queries = this.query(x).reshape(sources, beams, -1); // [sources, beams, heads·d]
     const which = { lengthsK: state.sourceLengths, cache: state.sizes.cache };
     return this.#attend(queries, cache.cross as Tensor, which).reshape(x.shape);
   }
 
-  /** [N, keys | values] of `x`, which another sequence attends to. */
+  /** Keys and values of `x`, for queries of another sequence: [N, keys | values]. */
   keysAndValues(x: Tensor): Tensor {
     return this.qkv.part(x, 1, 3);
   }
 
-  /** [N, heads·headSize], the queries of `x` to another sequence. */
+  /** Queries of `x` to another sequence: [N, heads·d]. */
   query(x: Tensor): Tensor {
     return this.qkv.part(x, 0, 1);
   }
 
   /**
-   * Queries [N, heads·headSize], and keys and values, of `x`, whose tokens stand at `positions`, all below `length`; with `grows`
-   * they are written one by one.
+   * Queries [N, heads·d], and keys and values [N, keys | values], of `x`. Its tokens are at `positions`, all below
+   * `length`. With `grows`, tokens come one by one.
    */
   project(x: Tensor, positions: Tensor, length: number, grows = false): { q: Tensor; kv: Tensor } {
     const { q, kv } = this.#rotated(x, positions, length, grows);
@@ -270,19 +270,19 @@ export class MultiHeadAttention extends Module {
   #rotated(x: Tensor, positions: Tensor, length: number, grows: boolean): { q: Tensor; kv: Tensor } {
     const { rotary, rotatesFirst } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
-    const all = this.qkv.forward(x);
+    const all = this.qkv.forward(x); // [N, queries | keys | values]
     const end = queries + 2 * keys;
     if (this.qNorm === null && this.kNorm === null) {
       // Queries and keys lie side by side, values behind them.
-      const turned = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
-      return { q: turned.columns(0, queries), kv: turned.columns(queries, end) };
+      const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
+      return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end) };
     }
     const rotate = (part: Tensor) => rotary?.forward(part, positions, length, { grows }) ?? part;
     const normalize = (part: Tensor, norm: Norm | null) => (norm ? normalised(part, norm) : part);
     const ready = (part: Tensor, norm: Norm | null) =>
       rotatesFirst ? normalize(rotate(part), norm) : rotate(normalize(part, norm));
     const k = ready(all.columns(queries, queries + keys), this.kNorm);
-    const kv = concat([k, all.columns(queries + keys, end)], -1);
+    const kv = concat([k, all.columns(queries + keys, end)], -1); // [N, keys | values]
     return { q: ready(all.columns(0, queries), this.qNorm), kv };
   }
 
@@ -293,7 +293,7 @@ export class MultiHeadAttention extends Module {
 
   /** The output of `#mix`, after the output projection. */
   #attend(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
-    return this.outProj.forward(this.#mix(q, kv, which, counts, shown));
+    return this.outProj.forward(this.#mix(q, kv, which, counts, shown)); // [N, heads·d] → [N, dModel]
   }
 
   /**
@@ -303,14 +303,14 @@ export class MultiHeadAttention extends Module {
   #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
     const half = lastOf(kv.shape) / 2;
-    const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)];
+    const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)]; // each [N, kvHeads·d]
     const isSelf = which.causal !== undefined;
     const relativeBias = (isSelf && this.positionBias?.table()) || null;
     const cap = softcap === null ? {} : { softcap };
     const { cache, ...seen } = which;
     const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...seen };
     if (this.observe && counts) {
-      const weights = attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] });
+      const weights = attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }); // [B, heads, T, S]
       this.observe(shown ? mul(weights, shown) : weights);
     }
     const dropout = this.dropout?.options;
@@ -323,10 +323,11 @@ export class MultiHeadAttention extends Module {
 /** The length of text that the rotation of positions depends on. */
 const textLength = ({ sizes: { capacity, textLength: length = capacity } }: DecoderState) => length;
 
-/** Each head's features, or all, as the norm has so many. */
+/** Normalises the features of each head if the norm has that many, otherwise all features. */
 function normalised(x: Tensor, norm: Norm): Tensor {
   const packed = contiguous(x);
-  return norm.forward(packed.reshape(-1, norm.weight?.size ?? lastOf(x.shape))).reshape(x.shape);
+  const rows = packed.reshape(-1, norm.weight?.size ?? lastOf(x.shape)); // [N·heads, d] or [N, heads·d]
+  return norm.forward(rows).reshape(x.shape);
 }
 
 /** Throws ArgumentError for options that make no attention. */

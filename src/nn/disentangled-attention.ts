@@ -103,14 +103,14 @@ export class DisentangledAttention extends BlindAttention {
   override scoreBias(q: Tensor, kv: Tensor, batch: Sequences): Tensor | null {
     const { contentToPosition, positionToContent } = this.#terms;
     if (!contentToPosition && !positionToContent) return null;
-    const table = this.distanceDropout.forward(this.distances.table());
+    const table = this.distanceDropout.forward(this.distances.table()); // [2·span, dModel]
     const terms: Tensor[] = [];
     if (contentToPosition) {
-      const keys = this.positionKey?.forward(table) ?? this.qkv.part(table, 1, 2);
+      const keys = this.positionKey?.forward(table) ?? this.qkv.part(table, 1, 2); // [2·span, heads·d]
       terms.push(this.#term(q, keys, batch, (query) => query));
     }
     if (positionToContent) {
-      const queries = this.positionQuery?.forward(table) ?? this.qkv.part(table, 0, 1);
+      const queries = this.positionQuery?.forward(table) ?? this.qkv.part(table, 0, 1); // [2·span, heads·d]
       const content = kv.columns(0, this.heads * this.headSize);
       terms.push(this.#term(content, queries, batch, (_, key) => key));
     }
@@ -129,16 +129,16 @@ export class DisentangledAttention extends BlindAttention {
   ): Tensor {
     const { heads, headSize, distances } = this;
     const rows = 2 * distances.span;
-    const padded = unpack(contiguous(content), lengths, longest).reshape(size, longest, heads, headSize);
-    const byHead = permute(contiguous(positions).reshape(rows, heads, headSize), [1, 0, 2]);
-    const products = matmul(permute(padded, [0, 2, 1, 3]), byHead, { transposeB: true });
+    const padded = unpack(contiguous(content), lengths, longest).reshape(size, longest, heads, headSize); // [B, T, heads, d]
+    const byHead = permute(contiguous(positions).reshape(rows, heads, headSize), [1, 0, 2]); // [heads, 2·span, d]
+    const products = matmul(permute(padded, [0, 2, 1, 3]), byHead, { transposeB: true }); // [B, heads, T, 2·span]
     const places = new Int32Array(longest * longest);
     for (let query = 0; query < longest; query++)
       for (let key = 0; key < longest; key++)
         places[query * longest + key] = of(query, key) * rows + distances.rowOf(query - key);
-    const flat = permute(products, [2, 3, 0, 1]).reshape(longest * rows, size * heads);
+    const flat = permute(products, [2, 3, 0, 1]).reshape(longest * rows, size * heads); // [T·2·span, B·heads]
     const picked = gather(flat, content.device.tensor(places)).reshape(longest, longest, size, heads);
-    return permute(picked, [2, 3, 0, 1]);
+    return permute(picked, [2, 3, 0, 1]); // [B, heads, T, T]
   }
 }
 

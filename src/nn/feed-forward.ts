@@ -73,8 +73,8 @@ export class FeedForward extends Module {
     if (linear3 === null && !isFused) return linear2.forward(linear1.forward(x, activation, dropout));
     const [gateAt, otherAt] = [this.#gate, 1 - this.#gate];
     const gate = isFused ? linear1.part(x, gateAt, gateAt + 1, activation) : linear1.forward(x, activation);
-    const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, otherAt, otherAt + 1));
-    return linear2.forward(dropout?.forward(hidden) ?? hidden);
+    const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, otherAt, otherAt + 1)); // [N, dFF]
+    return linear2.forward(dropout?.forward(hidden) ?? hidden); // [N, dModel]
   }
 }
 

@@ -11,8 +11,8 @@ import { rmsNorm } from '../ops/rms-norm.js';
 export function headSimilarity(outputs: Tensor, heads: number): Tensor {
   const rows = outputs.size / (outputs.shape.at(-1) as number);
   // Each has the norm √dv, so the mean square of their sum is the sum of all cosines.
-  const units = rmsNorm(outputs.reshape(rows * heads, -1), null);
-  const sums = sum(units.reshape(rows, heads, -1), { axis: 1 });
+  const units = rmsNorm(outputs.reshape(rows * heads, -1), null); // [N·heads, d]
+  const sums = sum(units.reshape(rows, heads, -1), { axis: 1 }); // [N, d]
   return scale(mean(mul(sums, sums)), 1 / heads ** 2);
 }
 

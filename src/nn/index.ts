@@ -1,3 +1,11 @@
+// The parts of models. Letters of shapes, in comments at the end of lines and in docstrings:
+//
+//   B  sequences of a batch           dModel  features of a token
+//   T  tokens of the longest one      heads   heads of queries; kvHeads: of keys and values
+//   S  keys that queries attend to    d       features of a head, or of a row where there are no heads
+//   N  tokens of all sequences, end   dFF     hidden features of the feed-forward network
+//      to end, without padding        a | b   columns side by side
+
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';

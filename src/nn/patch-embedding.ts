@@ -87,7 +87,8 @@ export class PatchEmbedding extends Module {
     }
     const grid = this.grid([height, width]);
     const dModel = this.positions.shape[1] as number;
-    const patches = this.projection.forward(permute(pixels, [0, 2, 3, 1])).reshape(batch, -1, dModel);
+    const channelsLast = permute(pixels, [0, 2, 3, 1]); // [B, H, W, channels]
+    const patches = this.projection.forward(channelsLast).reshape(batch, -1, dModel); // [B, patches, dModel]
     return add(this.#withClass(patches), this.#positionsOf(grid, height === width));
   }
 
@@ -100,7 +101,7 @@ export class PatchEmbedding extends Module {
     if (this.classToken === null) return patches;
     const [batch, , dModel] = patches.shape as [number, number, number];
     const rows = gather(this.classToken.reshape(1, dModel), patches.device.tensor(new Int32Array(batch)));
-    return concat([rows.reshape(batch, 1, dModel), patches], 1);
+    return concat([rows.reshape(batch, 1, dModel), patches], 1); // [B, 1 + patches, dModel]
   }
 
   #positionsOf(grid: Grid, isSquare: boolean): Tensor {

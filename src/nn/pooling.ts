@@ -19,9 +19,9 @@ export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
   checkOneOf('pool', 'mode', mode, ['first', 'last', 'mean', 'meanOfRest']);
   const { lengths, counts, longest, starts, ends, isToken } = checkSequences('pool', batch);
   if (mode === 'meanOfRest') return pool(...rest(x, batch), 'mean');
-  if (mode !== 'mean') return gather(x, x.device.tensor(mode === 'first' ? starts : ends));
+  if (mode !== 'mean') return gather(x, x.device.tensor(mode === 'first' ? starts : ends)); // [B, d]
   const mask = batch.tokenMask;
-  const total = sum(unpack(mask ? mul(x, mask) : x, lengths, longest), { axis: 1 }); // zeros at padding add nothing
+  const total = sum(unpack(mask ? mul(x, mask) : x, lengths, longest), { axis: 1 }); // [B, d]; zeros at padding add nothing
   const tokens = isToken?.map((row) => row.filter(Boolean).length) ?? counts;
   return div(total, x.device.tensor(tokens.map((count) => [count])));
 }

@@ -66,7 +66,7 @@ export class BucketBias extends PositionBias {
   }
 
   table(): Tensor {
-    return transpose(gather(this.weight, this.buckets));
+    return transpose(gather(this.weight, this.buckets)); // [heads, 2·maxDistance + 1]
   }
 
   protected override release(): void {

@@ -13,7 +13,7 @@ export interface Positions {
    * - `learned`: a trained vector for each of `maxLength` positions, added to the embeddings (Gehring et al. 2017)
    * - `relativeBias`: a trained number for each head and distance, added to the attention scores of self-attention
    * - `shaw`: trained vectors for each distance, added to keys and values of self-attention (Shaw et al. 2018)
-   * - `rotary`: queries and keys of self-attention turn by angles that grow with the position (Su et al. 2021)
+   * - `rotary`: queries and keys of self-attention rotate by angles that grow with the position (Su et al. 2021)
    * - `none`
    */
   readonly kind: (typeof kinds)[number];
@@ -86,7 +86,7 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
 }
 
 /**
- * What `rotary` turns heads of `features` features by: [length, 2·features] row-major, in row p the cosine of the p-th
+ * The table of the op `rotary` for heads of `features` features, [length, 2·features]. Row p has the cosine of the p-th
  * position's angle for each feature, then the sines, negative for the first feature of each pair. Computed in float64.
  * Throws ArgumentError if `features` is odd, or what else makes no sense.
  */

@@ -1,4 +1,4 @@
-// Rotary positions: queries and keys turn by angles that grow with the position, so that their products depend on
+// Rotary positions: queries and keys rotate by angles that grow with the position, so that their products depend on
 // distances.
 
 import { checkNumber, checkOneOf, checkOptions, isCount, isPositive, orNull } from '../core/check.js';
@@ -27,9 +27,9 @@ export type RotaryScaling =
       readonly type: 'yarn';
       readonly factor: number;
       readonly originalMaxLength: number;
-      /** Turns within the original length from which on a pair stays as it was. Default 32. */
+      /** Pairs with at least this many rotations within the original length stay as they are. Default: 32. */
       readonly betaFast?: number | undefined;
-      /** Turns up to which a pair is divided by `factor`. Default 1. */
+      /** Pairs with at most this many rotations are slowed by `factor`. Default: 1. */
       readonly betaSlow?: number | undefined;
       /** Default 0.1 · ln(factor) + 1. */
       readonly attentionFactor?: number | undefined;
@@ -68,7 +68,7 @@ export interface RotaryEmbeddingOptions {
   readonly layout?: Positions['layout'];
   /** The number of the first position. Default 0. */
   readonly firstPosition?: number | undefined;
-  /** The i-th pair turns by theta^(-2i/rotaryDim) radians per position. Default 10000. */
+  /** The i-th pair rotates by theta^(-2i/rotaryDim) radians per position. Default: 10000. */
   readonly theta?: number | undefined;
   /** Radians per position instead, as `Positions` has them. */
   readonly frequencies?: Positions['frequencies'];
@@ -82,11 +82,11 @@ const kinds = {
   scaling: orNull('object'),
 };
 
-/** Turns queries and keys; one for all layers that turn alike. It has no parameters. */
+/** Rotates queries and keys. Layers with the same rotation share one. It has no parameters. */
 export class RotaryEmbedding extends Module {
-  /** Tables of texts that turn alike, the longest last. */
+  /** Tables by kind of length, the longest last. */
   readonly #tables = new Map<number, Tensor[]>();
-  /** Features that turn, an even number. */
+  /** Features that rotate, an even number. */
   readonly #rotaryDim: number;
   /** The number of features that the speeds follow from. */
   readonly #speedDim: number;
@@ -117,7 +117,7 @@ export class RotaryEmbedding extends Module {
     x: Tensor,
     positions: Tensor,
     length: number,
-    { columns = x.shape.at(-1) as number, grows = false }: TurnOptions = {},
+    { columns = x.shape.at(-1) as number, grows = false }: RotateOptions = {},
   ): Tensor {
     const { headSize, layout } = this.options;
     return rotary(x, positions, this.#table(length, grows), {
@@ -167,12 +167,12 @@ export class RotaryEmbedding extends Module {
   #rotations(rows: number, length: number, first = 0): Float32Array {
     const { layout, firstPosition = 0, theta = 10000, scaling = null } = this.options;
     const { frequencies, amplitude } = scaledFrequencies(this.#speedDim, theta, scaling, length);
-    const turning = {
+    const options = {
       layout,
       firstPosition: firstPosition + first,
       frequencies: this.options.frequencies ?? frequencies,
     };
-    const table = rotations(rows, this.#rotaryDim, turning);
+    const table = rotations(rows, this.#rotaryDim, options);
     return amplitude === 1 ? table : table.map((value) => value * amplitude);
   }
 
@@ -183,8 +183,8 @@ export class RotaryEmbedding extends Module {
 }
 
 /** Options of `RotaryEmbedding.forward`. */
-interface TurnOptions {
-  /** Features of which the heads turn. Default: all. */
+interface RotateOptions {
+  /** The first features, whose heads rotate. Default: all. */
   readonly columns?: number | undefined;
   /** True if each token is the last one of the text so far, so that only its own position counts. Default: false. */
   readonly grows?: boolean | undefined;
@@ -266,9 +266,9 @@ function yarnShare(
   theta: number,
   { originalMaxLength, betaFast = 32, betaSlow = 1, truncate = true }: Extract<RotaryScaling, { type: 'yarn' }>,
 ): Share {
-  /** The pair, not always a whole one, that turns so often within the original length. */
-  const pairOf = (turns: number) =>
-    (features * Math.log(originalMaxLength / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  /** The pair, not always a whole number, that rotates so often within the original length. */
+  const pairOf = (rotations: number) =>
+    (features * Math.log(originalMaxLength / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
   const [fast, slow] = [pairOf(betaFast), pairOf(betaSlow)];
   const first = Math.max(truncate ? Math.floor(fast) : fast, 0);
   const last = Math.min(truncate ? Math.ceil(slow) : slow, features - 1);

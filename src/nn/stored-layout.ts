@@ -8,8 +8,8 @@ import { type StatePiece, shapeOf } from './state-names.js';
 /** The values of a piece, row-major as its tensor's columns lie, as a state dict has them. */
 export function arrange({ tensor, transposed, start, end, order }: StatePiece, values: Float32Array): Float32Array {
   const shape = [...tensor.shape.slice(0, -1), end - start];
-  const turned = transposed ? transpose(values, shape) : values;
-  return order ? reorder(turned, order, (row) => [row, order[row] as number]) : turned;
+  const stored = transposed ? transpose(values, shape) : values;
+  return order ? reorder(stored, order, (row) => [row, order[row] as number]) : stored;
 }
 
 /** Writes what a state dict has for a piece where it belongs. */
@@ -50,15 +50,15 @@ function reorder(
 export function transpose(values: Float32Array, shape: Shape): Float32Array {
   const cols = lastOf(shape);
   const rows = values.length / cols;
-  const turned = new Float32Array(values.length);
+  const transposed = new Float32Array(values.length);
   const block = 32;
   for (let top = 0; top < rows; top += block) {
     const bottom = Math.min(rows, top + block);
     for (let left = 0; left < cols; left += block) {
       const right = Math.min(cols, left + block);
       for (let r = top; r < bottom; r++)
-        for (let c = left; c < right; c++) turned[c * rows + r] = values[r * cols + c] as number;
+        for (let c = left; c < right; c++) transposed[c * rows + r] = values[r * cols + c] as number;
     }
   }
-  return turned;
+  return transposed;
 }

@@ -78,6 +78,16 @@ describe('objectives', () => {
       expect((await loss(rows)) * objective.weightOf(rows)).toBeCloseTo(sum, 3);
     });
 
+    it('refuses options that are not there, and rows that are no array', async () => {
+      using model = await load('tinystories-656k');
+      lora(model, {});
+      const wrong = { maxLen: 5 } as object;
+      for (const make of [CausalLanguageModel, Preference]) expect(() => new make(model, wrong)).toThrow(/maxLen/);
+      const objective = new CausalLanguageModel(model);
+      expect(() => objective.lossOf('Tom' as never)).toThrow(/lossOf: rows is "Tom", expected an array/);
+      expect(() => objective.lossOf([{ text: 'Tom' }], { rDrop: 1 })).toThrow(/rDrop/);
+    });
+
     it('which answer is better, against the model without its adapter', async () => {
       using model = await load('tinystories-656k');
       expect(() => new Preference(model)).toThrow(/reference/);
