@@ -14,4 +14,10 @@ export type { DecodingOptions, ExtendOptions, Generative } from './generative.js
 export type { LogitsProcessor, ScoreProcessor, TokenPlace } from './logits-processor.js';
 export { minP, noRepeatNgram, repetitionPenalty, temperature, topK, topP } from './processors.js';
 export { PromptCache, type PromptCacheOptions } from './prompt-cache.js';
-export type { CallableTool, ResponseFormat, ToolCallSyntax, ToolCallSyntaxName, ToolCallsFormat } from './response-format.js';
+export type {
+  CallableTool,
+  ResponseFormat,
+  ToolCallSyntax,
+  ToolCallSyntaxName,
+  ToolCallsFormat,
+} from './response-format.js';

@@ -1,4 +1,6 @@
 // Answers that parse, whatever the model would rather write.
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { generateObject } from 'ai';
 import OpenAI from 'openai';
 import { zodResponseFormat } from 'openai/helpers/zod';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -70,6 +72,30 @@ describe('response formats', () => {
       ...{ status: 400, param: 'response_format' },
       message: expect.stringContaining("'response_format': nothing that ends"),
     });
+  });
+
+  it('gives objects of zod schemas to the AI SDK', async () => {
+    const provider = createOpenAICompatible({
+      name: 'simdformer',
+      baseURL: `${server.url}/v1`,
+      apiKey: 'none',
+      supportsStructuredOutputs: true,
+    });
+    const schema = z.object({
+      counts: z.record(z.string(), z.int().min(0).max(9)),
+      pair: z.tuple([z.enum(['a', 'b']), z.boolean()]),
+      shape: z.discriminatedUnion('kind', [
+        z.object({ kind: z.literal('circle'), radius: z.int().min(1).max(5) }),
+        z.object({ kind: z.literal('square'), side: z.int().min(1).max(5) }),
+      ]),
+      day: z.iso.date(),
+    });
+    const model = provider('qwen');
+    for (const seed of [1, 2]) {
+      const options = { model, schema, seed, temperature: 1.2, maxOutputTokens: 150, maxRetries: 0 };
+      const { object } = await generateObject({ ...options, prompt: 'Weather?' });
+      expect(schema.parse(object)).toEqual(object);
+    }
   });
 
   it('refuses schemas that it does not know', async () => {

@@ -35,6 +35,16 @@ describeReal('whisper-tiny.en', async (path) => {
       server?.end();
     });
 
+    it('refuses a few bytes that are hours of work', async () => {
+      const slow = Buffer.from(wav);
+      slow.writeUInt32LE(1, 24); // the sampling rate
+      const form = { ...base, file: await toFile(slow, 'slow.wav', { type: 'audio/wav' }) };
+      await expect(client.audio.transcriptions.create(form)).rejects.toMatchObject({
+        ...{ status: 400, param: 'file' },
+        message: expect.stringContaining('1 Hz, expected at least 4000 Hz'),
+      });
+    });
+
     it('writes JSON and text, at once and one after the other', async () => {
       const [json, text] = await Promise.all([
         client.audio.transcriptions.create({ ...base, file: await file(), language: 'en', temperature: 0 }),
