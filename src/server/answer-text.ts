@@ -1,21 +1,21 @@
-// An answer as text while it is generated.
+// The text of an answer while it is generated.
 
 import type { BatchedToken } from '../generate/index.js';
 import { TextStream } from '../tasks/chat/text-stream.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 
-/** Tokens of the prompt that decide how the first ones of the answer are written: a space, or none. */
+/** Tokens of the prompt that decide if the answer's first token is written with a space. */
 const CONTEXT = 5;
 const INCOMPLETE = '\ufffd';
 
-/** The text of tokens behind a prompt: never half a character. */
+/** The text of tokens behind a prompt, in whole characters. */
 export function textAfter(tokenizer: PretrainedTokenizer, prompt: readonly number[], skipSpecial: boolean): TextStream {
   const text = new TextStream(tokenizer, { skipSpecial });
   for (const token of prompt.slice(-CONTEXT)) text.push(token);
   return text;
 }
 
-/** Text without the stop strings and what follows them; what may become one is held back. */
+/** Text up to the first stop string. Text that may begin a stop string is held back. */
 export class StopStrings {
   #held = '';
   stopped = false;
@@ -41,17 +41,17 @@ export class StopStrings {
     return held;
   }
 
-  /** Characters at the end that begin a stop string. */
+  /** The number of characters at the end that begin a stop string. */
   #begun(text: string): number {
-    let most = 0;
+    let longest = 0;
     for (const stop of this.stops)
-      for (let length = Math.min(stop.length - 1, text.length); length > most; length--)
-        if (text.endsWith(stop.slice(0, length))) most = length;
-    return most;
+      for (let length = Math.min(stop.length - 1, text.length); length > longest; length--)
+        if (text.endsWith(stop.slice(0, length))) longest = length;
+    return longest;
   }
 }
 
-/** A token with its probability, as OpenAI's chats tell it. */
+/** A token with its log-probability, in the form of OpenAI's chats. */
 export interface TokenLogprob {
   readonly token: string;
   readonly logprob: number;
@@ -62,7 +62,7 @@ export interface TokenLogprobs extends TokenLogprob {
   readonly top_logprobs: readonly TokenLogprob[];
 }
 
-/** JSON has no −∞; OpenAI's documents say this for what is as good as impossible. */
+/** The log-probability of a token that is practically impossible, as in OpenAI's documentation. JSON has no −∞. */
 const LEAST = -9999;
 
 const encoder = new TextEncoder();
@@ -83,7 +83,7 @@ export function logprobsOf(
   };
 }
 
-/** The text of a token behind another one: alone it might lose the space that it begins with. */
+/** The text of a token behind another one. Alone, it might lose its leading space. */
 function tokenText(tokenizer: PretrainedTokenizer, before: number | undefined, id: number): string {
   const options = { skipSpecial: false };
   if (before === undefined) return tokenizer.decode([id], options);

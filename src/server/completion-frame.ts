@@ -1,4 +1,4 @@
-// What completions of chats and of texts have around their choices.
+// The fields around the choices of chats and completions.
 
 import { randomUUID } from 'node:crypto';
 import type { Answers, Usage } from './answers.js';
@@ -32,7 +32,7 @@ export function usageOf({ prompt, completion, cached }: Usage) {
   };
 }
 
-/** Notes what a request costs, once it is over, and when its first token came. */
+/** Notes the time of the first token, and at the end the numbers of tokens. */
 export async function* noted<T>(
   events: AsyncGenerator<T, void, void>,
   answers: Answers,

@@ -1,5 +1,5 @@
-// Vectors of texts for many requests at once: sequences are packed end to end, so a batch is as many tokens as fit,
-// whoever asked for them, and what a text gets does not depend on what lies beside it.
+// Embeddings for many requests at once. Sequences are packed end to end, so a batch is limited by tokens and may hold texts
+// of several requests. The embedding of a text does not depend on the rest of the batch.
 
 import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
@@ -11,7 +11,7 @@ import { pool } from '../nn/pooling.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/index.js';
 
-/** Tokens of a batch: enough for large products, few enough that nobody waits long for the next one. */
+/** Tokens of a batch: enough for large products, and few enough that the next batch starts soon. */
 const BATCH_TOKENS = 4096;
 
 interface Waiting {
@@ -29,34 +29,34 @@ export class Embedder {
 
   private constructor(
     private readonly model: LoadedModel,
-    private readonly mostWaiting: number,
+    private readonly maxWaiting: number,
   ) {}
 
-  /** Null for models that make no vectors of texts. */
-  static of(model: LoadedModel, mostWaiting: number): Embedder | null {
+  /** Null for models that do not embed texts. */
+  static of(model: LoadedModel, maxWaiting: number): Embedder | null {
     const readsTexts = model instanceof EncoderModel || model instanceof CausalModel;
-    return readsTexts && model.headKind === 'none' ? new Embedder(model, mostWaiting) : null;
+    return readsTexts && model.headKind === 'none' ? new Embedder(model, maxWaiting) : null;
   }
 
-  /** Texts that wait. */
+  /** The number of waiting texts. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** Numbers of a vector at most. */
+  /** The number of dimensions. */
   get size(): number {
     return Number(this.model.config.hidden_size);
   }
 
-  /** Tokens of a text at most. */
+  /** The maximum number of tokens of a text. */
   get maxTokens(): number {
     return Math.min(this.model.sentenceTokens ?? Number.POSITIVE_INFINITY, this.model.maxLength);
   }
 
-  /** A vector of each sequence of ids. Throws QueueFullError where too many wait already. */
+  /** Embeds each sequence of ids. Throws QueueFullError if too many texts wait already. */
   embed(sequences: readonly (readonly number[])[], client: string, signal: AbortSignal): Promise<Float32Array[]> {
     signal.throwIfAborted();
-    if (this.#waiting >= this.mostWaiting) throw new QueueFullError(`${this.#waiting} texts are waiting`, 1);
+    if (this.#waiting >= this.maxWaiting) throw new QueueFullError(`${this.#waiting} texts are waiting`, 1);
     const line = this.#lines.get(client) ?? [];
     this.#lines.set(client, line);
     const vectors = sequences.map((ids) => {
@@ -70,13 +70,13 @@ export class Embedder {
     return Promise.all(vectors);
   }
 
-  /** Ends when nothing waits any more. */
+  /** Ends when no text waits any more. */
   async close(): Promise<void> {
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    await null; // those that come together are computed together
+    await null; // requests that arrive together share a batch
     for (let batch = this.#next(); batch.length > 0; batch = this.#next()) {
       try {
         const vectors = await this.#vectors(batch.map(({ ids }) => ids));
@@ -87,7 +87,7 @@ export class Embedder {
     }
   }
 
-  /** Some texts of each client in turn, as many as make a batch. */
+  /** The texts of the next batch. Clients take turns. */
   #next(): Waiting[] {
     const batch: Waiting[] = [];
     let tokens = 0;

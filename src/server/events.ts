@@ -2,7 +2,7 @@
 
 import { apiErrorOf } from './errors.js';
 
-/** An answer whose body is events: one for each object, and `[DONE]`. `end` is called once, with what went wrong. */
+/** A response with an event for each object, then `[DONE]`. `end` is called once, with the error if there is one. */
 export function eventResponse(events: AsyncGenerator<object, void, void>, end: (error?: unknown) => void): Response {
   const encoder = new TextEncoder();
   const line = (data: string) => encoder.encode(`data: ${data}\n\n`);
@@ -23,7 +23,7 @@ export function eventResponse(events: AsyncGenerator<object, void, void>, end: (
         controller.enqueue(line('[DONE]'));
         over();
       } catch (error) {
-        // What was sent cannot be taken back: the error comes as an event, as OpenAI sends it.
+        // The status is sent already: the error becomes an event, as at OpenAI.
         if (!isOver) controller.enqueue(line(JSON.stringify(apiErrorOf(error).body)));
         over(error);
       }
@@ -38,7 +38,7 @@ export function eventResponse(events: AsyncGenerator<object, void, void>, end: (
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
-      'x-accel-buffering': 'no', // proxies such as nginx pass events on at once
+      'x-accel-buffering': 'no', // proxies such as nginx forward events at once
     },
   });
 }

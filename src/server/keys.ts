@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { ApiError } from './errors.js';
 
-/** Keys, as hashes of one length: comparing takes as long for any key that is wrong. */
+/** API keys as hashes of equal length: comparing takes the same time for every wrong key. */
 export class Keys {
   readonly #digests: readonly Buffer[];
 
@@ -9,7 +9,7 @@ export class Keys {
     this.#digests = keys.map(digest);
   }
 
-  /** A name for who has the key, which does not tell it. Throws ApiError 401. */
+  /** Checks a header and returns a name for its key that does not reveal the key. Throws ApiError 401. */
   check(authorization: string | undefined): string {
     const given = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
     const headers = { 'www-authenticate': 'Bearer' };
@@ -19,7 +19,7 @@ export class Keys {
     }
     const own = digest(given);
     let found = -1;
-    for (const [i, each] of this.#digests.entries()) if (timingSafeEqual(each, own)) found = i; // all, whichever fits
+    for (const [i, each] of this.#digests.entries()) if (timingSafeEqual(each, own)) found = i; // all are compared, so that time reveals nothing
     if (found < 0) throw new ApiError(401, 'Incorrect API key provided.', 'invalid_api_key', null, headers);
     return `key ${found}`;
   }

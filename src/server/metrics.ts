@@ -5,14 +5,14 @@ import type { ServedModel } from './served-model.js';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
-/** What a request was, for the metrics. */
+/** A finished request. */
 export interface Finished extends CallNote {
   readonly path: string;
   readonly status: number;
   readonly milliseconds: number;
 }
 
-/** What Prometheus is told. */
+/** Metrics for Prometheus. */
 export class Metrics {
   private constructor(
     private readonly registry: Registry,
@@ -35,15 +35,15 @@ export class Metrics {
       registers,
     });
     const seconds = new Histogram({
-      ...{ name: 'simdformer_request_seconds', help: 'From the request to the end of its answer.' },
+      ...{ name: 'simdformer_request_seconds', help: 'Seconds from the request to the end of its answer.' },
       ...{ labelNames: ['path', 'model'], buckets: SECONDS, registers },
     });
     const first = new Histogram({
-      ...{ name: 'simdformer_first_token_seconds', help: 'From the request to the first token of its answer.' },
+      ...{ name: 'simdformer_first_token_seconds', help: 'Seconds from the request to the first token of its answer.' },
       ...{ labelNames: ['model'], buckets: SECONDS, registers },
     });
     const tokens = new Counter({
-      ...{ name: 'simdformer_tokens_total', help: 'Tokens: of prompts, of those that were cached, of answers.' },
+      ...{ name: 'simdformer_tokens_total', help: 'Tokens of prompts, cached tokens of prompts, tokens of answers.' },
       ...{ labelNames: ['model', 'kind'], registers },
     });
     const perModel = (name: string, help: string, read: (model: ServedModel) => number) =>
@@ -55,12 +55,12 @@ export class Metrics {
       });
     perModel(
       'simdformer_running',
-      'Sequences and recordings that are worked on.',
+      'Sequences and recordings in progress.',
       ({ batching, transcriber }) => (batching?.load.running ?? 0) + (transcriber?.turns.running ?? 0),
     );
     perModel(
       'simdformer_waiting',
-      'Sequences, texts and recordings that wait for a place.',
+      'Waiting sequences, texts and recordings.',
       ({ batching, embedder, transcriber }) =>
         (batching?.load.waiting ?? 0) + (embedder?.waiting ?? 0) + (transcriber?.turns.waiting ?? 0),
     );

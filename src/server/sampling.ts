@@ -5,7 +5,7 @@ import type { BatchedOptions, LogitsProcessor } from '../generate/index.js';
 import { type AnyRow, OPTION_ROWS, type ServerField } from '../generate/option-table.js';
 import { anyOf, array, integer, number, optional, type Read, record, type Schema, string } from './schema.js';
 
-/** Answers to one prompt at most. */
+/** The maximum number of answers to one prompt. */
 export const MAX_CHOICES = 16;
 
 /** At lower temperatures the most probable token has all of the probability, within the precision of floats. */
@@ -30,17 +30,17 @@ const numberFields = Object.fromEntries([...ROWS].map(([name, { row }]) => [name
   readonly temperature: Schema<number | undefined>;
 };
 
-/** Fields that completions of chats and of texts have in common. */
+/** The fields that chats and completions have in common. */
 export const samplingFields = {
   ...numberFields,
   logit_bias: optional(
     record(number({ min: -100, max: 100 }), {
       max: 1024,
       pattern: '^[0-9]{1,9}$',
-      description: 'By ids of tokens; ids that the model has not change nothing.',
+      description: 'Additions to logits by token id. Unknown ids have no effect.',
     }),
   ),
-  seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1, description: 'The same gives the same answers.' })),
+  seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1, description: 'Equal seeds give equal answers.' })),
   n: optional(integer({ min: 1, max: MAX_CHOICES })),
   stop: optional(
     anyOf<[string, string[]]>(
@@ -72,13 +72,13 @@ export function samplingOptions(request: Sampling, vocabulary: number): BatchedO
   };
 }
 
-/** Adds to the logits of some tokens; ±100 forbids them, or leaves nothing else. */
+/** Adds to the logits of some tokens. −100 forbids a token. */
 function biased(bias: Readonly<Record<string, number>>, vocabulary: number): LogitsProcessor {
-  const entries = Object.entries(bias)
+  const additions = Object.entries(bias)
     .map(([id, value]) => [Number(id), value] as const)
     .filter(([id]) => id < vocabulary);
   return (scores) => {
-    for (const [id, value] of entries) {
+    for (const [id, value] of additions) {
       const change = value <= -100 ? Number.NEGATIVE_INFINITY : value;
       scores[id] = (scores[id] as number) + change;
     }

@@ -1,6 +1,6 @@
-// Segments as files of subtitles: SubRip's, and WebVTT (W3C).
+// Segments as subtitles: SubRip and WebVTT (W3C).
 
-/** What is said from one time to another, in seconds. */
+/** Text with its start and end in seconds. */
 export interface Segment {
   readonly start: number;
   readonly end: number;
@@ -15,14 +15,14 @@ export function webVtt(segments: readonly Segment[]): string {
   return `WEBVTT\n\n${segments.map((each) => `${cue(each, '.')}\n`).join('\n')}`;
 }
 
-/** An arrow within a text would be taken for times. */
+/** An arrow in a text would be read as times. */
 function cue({ start, end, text }: Segment, point: string): string {
   return `${clock(start, point)} --> ${clock(end, point)}\n${text.trim().replaceAll('-->', '->')}`;
 }
 
 function clock(seconds: number, point: string): string {
   const thousandths = Math.round(seconds * 1000);
-  const part = (size: number, most: number) => String(Math.floor(thousandths / size) % most).padStart(2, '0');
+  const part = (size: number, count: number) => String(Math.floor(thousandths / size) % count).padStart(2, '0');
   const rest = String(thousandths % 1000).padStart(3, '0');
   return `${part(3_600_000, Number.POSITIVE_INFINITY)}:${part(60_000, 60)}:${part(1000, 60)}${point}${rest}`;
 }

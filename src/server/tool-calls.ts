@@ -1,4 +1,4 @@
-// Calls of tools in what a model writes, as OpenAI has them.
+// Calls of tools in generated text, in OpenAI's form.
 
 import { CallFilter, callIdOf, parseToolCalls } from '../tasks/chat/tool-calls.js';
 
@@ -8,7 +8,7 @@ export interface ToolCall {
   readonly function: { readonly name: string; readonly arguments: string };
 }
 
-/** A call that begins, or more of its arguments. */
+/** The start of a call, or a piece of its arguments. */
 export interface CallDelta {
   readonly index: number;
   readonly id?: string;
@@ -26,16 +26,16 @@ interface ReadPiece {
   readonly deltas: readonly CallDelta[];
 }
 
-/** Finds calls of the tools of a request, whose conversation has `before` calls already. */
+/** Finds calls of a request's tools. The conversation has `before` calls already. */
 export class ToolCalls {
   constructor(
     readonly names: readonly string[],
     readonly before: number,
-    /** Calls of an answer at most; others are passed over. */
-    readonly most = Number.POSITIVE_INFINITY,
+    /** The maximum number of calls of an answer. Further calls are dropped. */
+    readonly maxCalls = Number.POSITIVE_INFINITY,
   ) {}
 
-  /** What of an answer is text, and what calls. */
+  /** Splits an answer into text and calls. */
   split(answer: string): CalledAnswer {
     const reader = this.reader();
     const { content, calls } = joined([reader.push(answer), reader.end()]);
@@ -47,7 +47,7 @@ export class ToolCalls {
   }
 }
 
-/** What pieces say together. */
+/** Joins pieces. */
 export function joined(pieces: readonly ReadPiece[]): CalledAnswer {
   const calls: ToolCall[] = [];
   for (const { index, id, function: called } of pieces.flatMap(({ deltas }) => deltas)) {
@@ -61,16 +61,16 @@ export function joined(pieces: readonly ReadPiece[]): CalledAnswer {
   return { content: pieces.map(({ content }) => content).join(''), calls };
 }
 
-/** What stands before the arguments of a call: a name in JSON, or one behind Mistral's mark. */
+/** The text before the arguments of a call: a name in JSON, or a name behind Mistral's mark. */
 const HEADER =
   /\{\s*"name"\s*:\s*"([\w.-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)|\[TOOL_CALLS\]\s*([\w.-]+)\s*(?:\[CALL_ID\]\w+\s*)?(?:\[ARGS\]\s*)?(?=\{)/g;
 
-/** Tells text and calls as they come: names first, then the arguments piece by piece, as the model writes them. */
+/** Splits a stream into text and calls: first the name of a call, then pieces of its arguments. */
 export class ToolCallReader {
   readonly #filter = new CallFilter();
   #answer = '';
   #count = 0;
-  /** How much of what was held back is read. */
+  /** The number of held characters that were read. */
   #at = 0;
   #arguments: ObjectEnd | null = null;
 
@@ -82,14 +82,14 @@ export class ToolCallReader {
     return { content, deltas: this.#filter.isCall ? this.#read(this.#filter.end()) : [] };
   }
 
-  /** What looked like calls and is none is text. */
+  /** Text that resembles a tool call but does not parse is returned as plain text. */
   end(): ReadPiece {
     if (this.#count > 0) return { content: '', deltas: [] };
-    // Calls that are written in another order are found as a whole.
+    // Calls whose members have another order are found only in the whole answer.
     const { calls } = parseToolCalls(this.#answer, this.tools.names, this.tools.before);
     if (calls.length === 0) return { content: this.#filter.end(), deltas: [] };
     const deltas = calls
-      .slice(0, this.tools.most)
+      .slice(0, this.tools.maxCalls)
       .map(({ id, name, arguments: given }, index) => deltaOf(index, id, name, JSON.stringify(given)));
     return { content: '', deltas };
   }
@@ -112,14 +112,14 @@ export class ToolCallReader {
     }
   }
 
-  /** The next call, if it begins. */
+  /** The start of the next call, or null. */
   #header(held: string): CallDelta | null {
-    const { names, before, most } = this.tools;
+    const { names, before, maxCalls } = this.tools;
     HEADER.lastIndex = this.#at;
-    const found = this.#count < most ? HEADER.exec(held) : null;
+    const found = this.#count < maxCalls ? HEADER.exec(held) : null;
     const name = found?.[1] ?? found?.[2];
     if (found === null || name === undefined) return null;
-    // JSON without a mark is an answer like any other, unless it names a tool.
+    // JSON without a mark is plain text, unless it names a tool.
     if (held.trimStart().startsWith('{') && !names.includes(name)) return null;
     this.#at = HEADER.lastIndex;
     this.#arguments = new ObjectEnd();
@@ -132,14 +132,14 @@ function deltaOf(index: number, id: string, name: string, given: string): CallDe
   return { index, id, type: 'function', function: { name, arguments: given } };
 }
 
-/** Finds the end of a JSON object that comes in pieces. */
+/** Finds the end of a JSON object that arrives in pieces. */
 class ObjectEnd {
   isFound = false;
   #depth = 0;
   #isText = false;
   #isEscaped = false;
 
-  /** The end, or how far there is none. */
+  /** The end of the object, or the end of `text` if the object goes on. */
   find(text: string, from: number): number {
     for (let at = from; at < text.length; at++) {
       const character = text[at] as string;

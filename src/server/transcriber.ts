@@ -11,30 +11,30 @@ export interface Transcription {
   readonly chunks?: readonly TranscriptChunk[];
 }
 
-/** Writes what is said, of one recording after the other: each keeps all threads busy by itself. */
+/** Transcribes one recording after the other: each keeps all threads busy. */
 export class Transcriber {
   readonly turns: Turns;
 
   private constructor(
     private readonly recognize: Pipeline<'automatic-speech-recognition'>,
     private readonly tokenizer: PretrainedTokenizer,
-    mostWaiting: number,
+    maxWaiting: number,
   ) {
-    this.turns = new Turns(mostWaiting);
+    this.turns = new Turns(maxWaiting);
   }
 
-  /** Null for models that hear nothing. */
-  static async of(model: LoadedModel, mostWaiting: number): Promise<Transcriber | null> {
+  /** Null for models that do not transcribe speech. */
+  static async of(model: LoadedModel, maxWaiting: number): Promise<Transcriber | null> {
     const hears = model instanceof Whisper && model.processor instanceof WhisperFeatureExtractor && model.tokenizer;
-    return hears ? new Transcriber(await pipeline('automatic-speech-recognition', model), hears, mostWaiting) : null;
+    return hears ? new Transcriber(await pipeline('automatic-speech-recognition', model), hears, maxWaiting) : null;
   }
 
-  /** The ids of a text that might come before a recording. */
+  /** The ids of a text that precedes a recording. */
   promptOf(text: string): number[] {
     return text.trim() === '' ? [] : this.tokenizer.encode(` ${text.trim()}`, { addSpecial: false });
   }
 
-  /** Rejects with QueueFullError where too many wait already, and what the task rejects with. */
+  /** Rejects with QueueFullError if too many recordings wait already, and with the errors of the task. */
   transcribe(
     recording: Recording,
     options: SpeechRecognitionOptions,

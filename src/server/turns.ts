@@ -1,14 +1,14 @@
-// Jobs one after the other, the clients in turn.
+// Jobs that run one after the other. Clients take turns.
 
 import { QueueFullError } from '../generate/index.js';
 
 export class Turns {
-  /** Of each client what begins its next job. */
+  /** For each client the functions that start its waiting jobs. */
   readonly #lines = new Map<string, (() => void)[]>();
   readonly #jobs = new Set<Promise<unknown>>();
   #isTaken = false;
 
-  constructor(private readonly mostWaiting: number) {}
+  constructor(private readonly maxWaiting: number) {}
 
   get running(): number {
     return this.#isTaken ? 1 : 0;
@@ -18,7 +18,7 @@ export class Turns {
     return [...this.#lines.values()].reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** Does a job when it is the client's turn. Rejects with QueueFullError where too many wait, and the signal's reason. */
+  /** Runs a job at the client's turn. Rejects with QueueFullError if too many jobs wait, and with the signal's reason. */
   async run<T>(client: string, signal: AbortSignal, job: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
     if (this.#isTaken) await this.#turn(client, signal);
@@ -33,14 +33,14 @@ export class Turns {
     }
   }
 
-  /** Ends when nothing runs or waits any more. */
+  /** Ends when no job runs or waits any more. */
   async close(): Promise<void> {
     while (this.#jobs.size > 0) await Promise.allSettled(this.#jobs);
   }
 
-  /** Who goes away frees the place. */
+  /** Waits for the client's turn. An aborted job leaves the line. */
   #turn(client: string, signal: AbortSignal): Promise<void> {
-    if (this.waiting >= this.mostWaiting) throw new QueueFullError(`${this.waiting} recordings are waiting`, 1);
+    if (this.waiting >= this.maxWaiting) throw new QueueFullError(`${this.waiting} recordings are waiting`, 1);
     const line = this.#lines.get(client) ?? [];
     this.#lines.set(client, line);
     return new Promise((resolve, reject) => {
@@ -58,7 +58,7 @@ export class Turns {
     });
   }
 
-  /** A client that had its turn goes behind the others. The place stays taken for whose turn it is. */
+  /** Starts the next job. Its client goes behind the others. */
   #next(): void {
     const [first] = this.#lines;
     this.#isTaken = first !== undefined;
