@@ -19,6 +19,7 @@ const corpora = {
     commit: 'a3d2e0d26b56f3846f66a952536ffed4e401d05a',
     files: {
       'data/task1/raw/train.en.gz': 'd79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f',
+      'data/task1/raw/val.en.gz': '14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28',
       'data/task1/tok/train.lc.norm.tok.en': '08925f8e0572bcd5a006702fc5fe20e2d77c6917d4eebd576fc20de6693c2119',
       'data/task1/tok/train.lc.norm.tok.de': 'cb5a23529b65ec2061f1dc446192a9c37382b63cc75f81a0be59d34894b3a505',
       'data/task1/tok/train.lc.norm.tok.fr': '8fa41bb718412bcb7c5dfa58603842810a01543eae86a51279f9886b901266e1',
