@@ -1,7 +1,6 @@
 // What config.json says of packed weights that were saved here.
 
-import { describeValue, isObject } from '../core/check.js';
-import { FormatError } from '../core/errors.js';
+import { isObject } from '../core/check.js';
 import type { PackedPiece } from './packed-state.js';
 
 /** Hugging Face's `quant_method`. */
@@ -33,14 +32,8 @@ export function withoutPacking({ quantization_config: _, [METHOD]: __, ...config
   return config;
 }
 
-/** The file with packed weights of ours, null if there is none. Throws FormatError for those of others, by name. */
-export function packedFile(source: string, config: Json): string | null {
-  const { quantization_config: theirs, [METHOD]: own } = config;
+/** The file with packed weights of simdformer, null if there is none. */
+export function packedFile({ quantization_config: quantization, [METHOD]: own }: Json): string | null {
   if (isObject(own) && own.weights === 'auto') return PLAIN;
-  if (!isObject(theirs)) return null;
-  if (theirs.quant_method === METHOD) return OWN;
-  throw new FormatError(
-    `${source}: its weights are quantized by ${describeValue(theirs.quant_method)}, which is not read here, expected ` +
-      'plain safetensors, or a GGUF file',
-  );
+  return isObject(quantization) && quantization.quant_method === METHOD ? OWN : null;
 }

@@ -153,7 +153,7 @@ async function readFiles(files: ModelFiles, weights: ByteSource | undefined): Pr
   for (const side of ['source', 'target'] as const) {
     if (files[TOKENIZERS[side]] !== undefined) tokenizers[side] = await readTokenizer(files, side, configs?.[side]);
   }
-  const isPacked = packedFile(CONFIG, packing) !== null;
+  const isPacked = packedFile(packing) !== null;
   const defaults = generationDefaults(generation);
   const config = model as TransformerOptions;
   return { config, tensors: parseWeights(weights), tokenizers, generation: defaults, isPacked };

@@ -30,6 +30,8 @@ export interface Weights {
   readonly metadata: ReadonlyMap<string, string>;
   /** The same tensors by the names that a model wants, where the file has them with another prefix. */
   readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
+  /** Names of tensors that change nothing if the model has no room for them. */
+  readonly unneeded?: ReadonlySet<string> | undefined;
   /** Tensors whose names the file has lost. */
   readonly unnamed?: readonly WeightEntry[] | undefined;
   /** Throws FormatError, naming the tensor, if there is one of a type that the engine of `device` does not read. */

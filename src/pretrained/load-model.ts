@@ -6,7 +6,7 @@ import { EncoderModel } from '../models/encoder-model.js';
 import { Transformer } from '../models/families/transformer.js';
 import type { Family } from '../models/family.js';
 import { fractionsIn } from '../models/json-fractions.js';
-import { ModelConfig } from '../models/model-config.js';
+import { type Json, ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
 import type { Packing } from '../models/read-packed.js';
@@ -123,7 +123,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
 ): Promise<Model> {
   const { head, labels, problemType, weights: wanted, activations, dtype, cache, onWarning, hub } = options;
   const json = await source.json('config.json');
-  const file = packedFile(source.name, json);
+  const file = packedFile(json);
   const packing = { weights: wanted, activations, dtype, isPacked: file !== null || source.weights !== undefined };
   if (json.format === 'simdformer') {
     const model = await loadOwn(device, source, { head, labels, problemType }, packingOf(packing));
@@ -153,6 +153,9 @@ function checkLoadOptions(options: LoadModelOptions) {
   return { head, labels, problemType, weights, activations, dtype, baseModel, cache, onWarning, hub };
 }
 
+/** Settings of config.json that describe quantized weights. */
+const QUANTIZATION = ['quantization_config', 'compression_config'];
+
 /** What a model of a family is made of. */
 interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   readonly source: ModelSource;
@@ -166,8 +169,26 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   readonly onWarning: typeof warn;
 }
 
+/** Weights in the format of another library become float32. What reads them is loaded when it is needed. */
+async function dequantized(weights: Weights, config: Json): Promise<Weights> {
+  const { dequantizing } = await import('./quantized/index.js');
+  return dequantizing(weights, config);
+}
+
+/** What config.json, or the file that AutoGPTQ wrote beside it, says of quantized weights. */
+async function quantizationIn(source: ModelSource, json: Json): Promise<Json | null> {
+  const { quantization_config: config, compression_config: older } = json;
+  if (isObject(config ?? older)) return (config ?? older) as Json;
+  return (await source.has('quantize_config.json')) ? source.json('quantize_config.json') : null;
+}
+
 async function loadFamily(device: Device, from: FamilySource): Promise<PretrainedModel> {
-  const { source, json, labelled, file, signal } = from;
+  const { source, json, labelled: given, file, signal } = from;
+  const quantization = file === null && source.weights === undefined ? await quantizationIn(source, json) : null;
+  // The model is saved as what it has in memory.
+  const labelled = Object.fromEntries(
+    Object.entries(given).filter(([key]) => !(quantization && QUANTIZATION.includes(key))),
+  );
   const named = headOf(json);
   // A decoder that sentence-transformers reads, whose class is nevertheless that of a language model.
   const isOfSentences = named === 'language-model' && (await source.has('modules.json'));
@@ -175,9 +196,11 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   const family = await familyOf(json.model_type);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
-  const weights = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
+  const stored = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
   try {
-    weights.check?.(device);
+    stored.check?.(device);
+    const weights =
+      quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
     const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null; // their configs are made of what they have
     const untied =
       mayDiffer && (await hasOwnOutput(weights.tensors, device, signal)) ? { tie_word_embeddings: false } : {};
@@ -193,7 +216,7 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
     }
     return model;
   } finally {
-    weights.close();
+    stored.close();
   }
 }
 

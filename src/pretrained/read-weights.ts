@@ -66,7 +66,7 @@ export async function readWeights(
     for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
   // A graph has other tensors, too. Those of modules have paths.
-  const isWeight = (name: string) => weights.named === undefined || name.includes('.');
+  const isWeight = (name: string) => (!weights.named || name.includes('.')) && !weights.unneeded?.has(name);
   const unused = [...given.keys()].filter((name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name));
   if (unused.length > 0) onWarning(`${source} has weights that the model does not use: ${some(unused)}`);
   if (pack === null) await model.readState(found, signal, true);

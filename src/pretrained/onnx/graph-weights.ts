@@ -9,27 +9,11 @@ import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../
 import { SafetensorsEntry } from '../../io/safetensors.js';
 import type { WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
-import { dequantized, elementsOf, type Spread, sizeOf, unpackNBits } from './values.js';
+import { ComputedWeight } from '../computed-weight.js';
+import { dequantized, elementsOf, type Spread, unpackNBits } from './values.js';
 
 /** The file that has the data of a tensor. */
 export type BesideOf = (tensor: OnnxTensor) => ByteSource | undefined;
-
-/** A tensor that is computed from those of the file when it is read. */
-class ComputedWeight implements WeightEntry {
-  readonly dtype = 'F32';
-  readonly size: number;
-
-  constructor(
-    readonly shape: readonly number[],
-    readonly data: () => Promise<Float32Array>,
-  ) {
-    this.size = sizeOf(this);
-  }
-
-  async *stream(): AsyncGenerator<Float32Array> {
-    yield this.data();
-  }
-}
 
 /** What a graph has: weights by name, and those whose names are lost. */
 export interface GraphWeights {

@@ -1,0 +1,39 @@
+import { FormatError } from '../../core/errors.js';
+import { type QuantizedTensors, valuesOf } from './tensors.js';
+
+/** The values of four bits: a sign, two bits of exponent, one of mantissa. */
+const VALUES = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6];
+/** Values that share an exponent, two in a byte, the low half first. */
+const BLOCK = 32;
+
+/**
+ * MXFP4 (OCP Microscaling Formats 1.0) as gpt-oss has it: `_blocks` [experts, out, in / 32, 16] and exponents `_scales`
+ * [experts, out, in / 32]. The parameter that they stand for is the transpose [experts, in, out].
+ */
+export function readMxfp4(tensors: QuantizedTensors): void {
+  for (const name of tensors.stems('_blocks')) {
+    const blocks = tensors.take(`${name}_blocks`);
+    const [experts = 0, outputs = 0, count = 0, bytes, ...others] = blocks.shape;
+    if (bytes !== BLOCK / 2 || others.length > 0)
+      throw new FormatError(
+        `tensor ${name}_blocks is [${blocks.shape.join(', ')}], expected [experts, out, blocks, 16]`,
+      );
+    const scales = tensors.take(`${name}_scales`, [experts, outputs, count]);
+    const inputs = count * BLOCK;
+    tensors.put(name, [experts, inputs, outputs], async () => {
+      const [codes, exponents] = [await valuesOf(blocks), await valuesOf(scales)];
+      const values = new Float32Array(experts * inputs * outputs);
+      for (let row = 0; row < experts * outputs; row++) {
+        const [expert, output] = [Math.floor(row / outputs), row % outputs];
+        for (let input = 0; input < inputs; input++) {
+          const block = row * count + Math.floor(input / BLOCK);
+          const place = input % BLOCK;
+          const code = ((codes[block * (BLOCK / 2) + (place >> 1)] as number) >> (4 * (place & 1))) & 15;
+          values[(expert * inputs + input) * outputs + output] =
+            (VALUES[code] as number) * 2 ** ((exponents[block] as number) - 127);
+        }
+      }
+      return values;
+    });
+  }
+}

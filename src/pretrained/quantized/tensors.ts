@@ -1,0 +1,107 @@
+// The tensors of a quantized folder: which belong together, what they hold, and the weights that are made of them.
+
+import { FormatError } from '../../core/errors.js';
+import { quote } from '../../io/dtypes.js';
+import { SafetensorsEntry } from '../../io/safetensors.js';
+import type { WeightEntry } from '../../models/weight-entry.js';
+import { ComputedWeight } from '../computed-weight.js';
+
+export type Numbers = Float32Array | Int32Array;
+
+/** Values of a tensor that are read at a time. */
+const PART = 1 << 17;
+
+/** All values of a tensor, without blocking where reading takes time. */
+export async function valuesOf(entry: SafetensorsEntry): Promise<Numbers> {
+  const parts: Numbers[] = [];
+  for await (const part of entry.stream(new Uint8Array(8 * PART), 1)) parts.push(part.slice());
+  const [first] = parts;
+  if (parts.length === 1 && first !== undefined) return first;
+  const all = first instanceof Int32Array ? new Int32Array(entry.size) : new Float32Array(entry.size);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Tensors by name, from which a format takes its own and puts back the weights that they mean. */
+export class QuantizedTensors {
+  readonly #tensors: Map<string, WeightEntry>;
+  /** Names of tensors of zeros, which a model may leave out. */
+  readonly unneeded = new Set<string>();
+
+  constructor(tensors: ReadonlyMap<string, WeightEntry>) {
+    this.#tensors = new Map(tensors);
+  }
+
+  get all(): ReadonlyMap<string, WeightEntry> {
+    return this.#tensors;
+  }
+
+  /** What precedes `suffix` in the names that end in it. */
+  stems(suffix: string): string[] {
+    return [...this.#tensors.keys()].flatMap((name) => (name.endsWith(suffix) ? [name.slice(0, -suffix.length)] : []));
+  }
+
+  /** Takes a tensor out, null if there is none. */
+  takeOptional(name: string): SafetensorsEntry | null {
+    const entry = this.#tensors.get(name);
+    this.#tensors.delete(name);
+    return entry instanceof SafetensorsEntry ? entry : null;
+  }
+
+  /** Takes a tensor out. Throws FormatError if it is missing, or has another shape than expected. */
+  take(name: string, shape?: readonly number[]): SafetensorsEntry {
+    const entry = this.takeOptional(name);
+    if (entry === null) throw new FormatError(`tensor ${quote(name)} of a quantized weight is missing`);
+    if (shape !== undefined && `${entry.shape}` !== `${shape}`)
+      throw new FormatError(`tensor ${quote(name)} is [${entry.shape.join(', ')}], expected [${shape.join(', ')}]`);
+    return entry;
+  }
+
+  /** Drops tensors that only matter to quantized activations or caches. */
+  drop(...suffixes: readonly string[]): void {
+    for (const name of this.#tensors.keys())
+      if (suffixes.some((suffix) => name.endsWith(suffix))) this.#tensors.delete(name);
+  }
+
+  /** Notes a bias of zeros: some libraries write one for each layer, also where the model has none. */
+  async noteBias(name: string): Promise<void> {
+    const entry = this.#tensors.get(name);
+    if (entry instanceof SafetensorsEntry && (await valuesOf(entry)).every((value) => value === 0))
+      this.unneeded.add(name);
+  }
+
+  put(name: string, shape: readonly number[], data: () => Promise<Float32Array>): void {
+    this.#tensors.set(name, new ComputedWeight(shape, data));
+  }
+}
+
+/** The sizes of a matrix. Throws FormatError for other tensors. */
+export function matrixOf(name: string, { shape }: WeightEntry): readonly [rows: number, columns: number] {
+  const [rows, columns, ...others] = shape;
+  if (rows !== undefined && columns !== undefined && rows > 0 && columns > 0 && others.length === 0)
+    return [rows, columns];
+  throw new FormatError(`tensor ${quote(name)} is [${shape.join(', ')}], expected a matrix`);
+}
+
+/** Codes that fill 32-bit words from their low bits on. */
+export class Codes {
+  readonly perWord: number;
+  readonly #mask: number;
+
+  constructor(
+    readonly bits: number,
+    private readonly words: Numbers,
+  ) {
+    this.perWord = 32 / bits;
+    this.#mask = 2 ** bits - 1;
+  }
+
+  /** The code in a place of a word. */
+  at(word: number, place: number): number {
+    return ((this.words[word] as number) >>> (place * this.bits)) & this.#mask;
+  }
+}

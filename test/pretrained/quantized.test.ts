@@ -1,0 +1,139 @@
+// Folders of test/data/formats/quantized have weights in the formats of GPTQ, AWQ, compressed-tensors, FP8, bitsandbytes and
+// MXFP4. Weights are dequantized to the bits of the libraries, and models compute with them what the original class does.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { afterAll, expect, it } from 'vitest';
+import { FormatError } from '../../src/core/errors.js';
+import { parseSafetensors, type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { openSource } from '../../src/pretrained/open-source.js';
+import { dequantizing } from '../../src/pretrained/quantized/index.js';
+import { openWeights } from '../../src/pretrained/weights.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { testData } from '../test-data.js';
+import { largest } from '../tolerance.js';
+
+const data = testData('formats/quantized');
+const names = Object.keys(await data.json<Record<string, string>>('index.json'));
+
+interface Expected {
+  readonly quantization_config: Readonly<Record<string, unknown>>;
+  readonly dequantized: Readonly<Record<string, readonly [dtype: string, shape: readonly number[], sha: string]>>;
+}
+
+/** How far float32 results may be from float64, of the largest value: the bound of reference.ts. */
+const LIMIT = 2e-4;
+
+const device = await deviceFor(isas.at(-1) as string, 2);
+const models: PretrainedModel[] = [];
+afterAll(() => {
+  for (const model of models) model.dispose();
+});
+
+const sha = (values: ArrayBufferView) =>
+  createHash('sha256')
+    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    .digest('hex');
+
+it.each(names)('%s is dequantized to the bits of its library', async (name) => {
+  const { dequantized, quantization_config } = await data.json<Expected>(`${name}/expected.json`);
+  const weights = await dequantizing(await openWeights(await openSource(`${data.path}/${name}`)), quantization_config);
+  for (const [key, [, shape, expected]] of Object.entries(dequantized)) {
+    const entry = weights.tensors.get(key)!;
+    expect([key, entry.shape]).toEqual([key, shape]);
+    expect([key, sha(await entry.data())]).toEqual([key, expected]);
+  }
+  // Nothing is left over that is no weight of the model.
+  for (const key of weights.tensors.keys()) expect(key).toMatch(/(weight|bias|sinks|_proj)$/);
+  weights.close();
+});
+
+/** The family of gpt-oss is not there yet. */
+const loadable = names.filter((name) => !name.endsWith('gpt-oss'));
+
+it.each(loadable)('%s computes what the original class computes', async (name) => {
+  const reference = parseSafetensors(await data.bytes(`${name}/expected.safetensors`)).tensors;
+  const onWarning = (warning: string) => expect.unreachable(warning);
+  const model = await loadModel(device, `${data.path}/${name}`, { onWarning });
+  models.push(model);
+  const rows = (key: string) => {
+    const { shape, ...entry } = { shape: reference.get(key)!.shape, values: reference.get(key)!.data() };
+    return Array.from({ length: shape[0]! }, (_, row) => [
+      ...entry.values.slice(row * shape[1]!, (row + 1) * shape[1]!),
+    ]);
+  };
+  const attentionMask = rows('attention_mask');
+  const values = await model.forward({ inputIds: rows('input_ids'), attentionMask }).logits!.data();
+  const expected = reference.get('logits')!.data() as Float32Array;
+  const width = reference.get('logits')!.shape.at(-1)!;
+  const limit = LIMIT * largest(expected);
+  for (const [i, value] of values.entries())
+    if (attentionMask.flat()[Math.floor(i / width)] !== 0) expect(Math.abs(value - expected[i]!)).toBeLessThan(limit);
+});
+
+/** A folder with another config, or other tensors. */
+function changed(name: string, config: object, tensors: Readonly<Record<string, SafetensorsArray | null>> = {}) {
+  const read = (file: string) => readFileSync(`${data.path}/${name}/${file}`);
+  const given = parseSafetensors(read('model.safetensors')).tensors;
+  const all = new Map<string, SafetensorsArray>();
+  for (const [key, entry] of given) all.set(key, { dtype: entry.dtype, shape: entry.shape, data: entry.bytes() });
+  for (const [key, tensor] of Object.entries(tensors)) if (tensor === null) all.delete(key);
+  for (const [key, tensor] of Object.entries(tensors)) if (tensor !== null) all.set(key, tensor);
+  const json = JSON.parse(read('config.json').toString());
+  const quantization_config = { ...json.quantization_config, ...config };
+  return {
+    'config.json': new TextEncoder().encode(JSON.stringify({ ...json, quantization_config })),
+    'model.safetensors': serializeSafetensors(all),
+  };
+}
+
+const q = 'model.layers.0.self_attn.q_proj';
+
+it.each<[string, ReturnType<typeof changed>, RegExp]>([
+  [
+    'an unknown method',
+    changed('gptq-g32-sym', { quant_method: 'aqlm' }),
+    /quant_method is .aqlm., .* expected gptq, awq/,
+  ],
+  ['GPTQ with 3 bits', changed('gptq-g32-sym', { bits: 3 }), /GPTQ with 3 bits/],
+  ['AWQ for vectors', changed('awq-g32', { version: 'gemv' }), /version gemv is not read/],
+  [
+    'missing scales',
+    changed('gptq-g32-sym', {}, { [`${q}.scales`]: null }),
+    /"model.layers.0.self_attn.q_proj.scales" .* missing/,
+  ],
+  [
+    'scales of another size',
+    changed(
+      'ct-int8-channel',
+      {},
+      { [`${q}.weight_scale`]: { dtype: 'F32', shape: [3, 1], data: new Float32Array(3) } },
+    ),
+    /scales of .* are \[3, 1\]/,
+  ],
+  [
+    'a group that is not there',
+    changed('gptq-g32-sym', {}, { [`${q}.g_idx`]: { dtype: 'I32', shape: [64], data: new Int32Array(64).fill(9) } }),
+    /g_idx of .* has group 9/,
+  ],
+  [
+    'a state that is no JSON',
+    changed(
+      'bnb-nf4',
+      {},
+      { [`${q}.weight.quant_state.bitsandbytes__nf4`]: { dtype: 'U8', shape: [1], data: Uint8Array.of(1) } },
+    ),
+    /quant_state of .* no JSON/,
+  ],
+])('refuses %s', async (_, files, message) => {
+  const loading = loadModel(device, files);
+  await expect(loading).rejects.toThrow(FormatError);
+  await expect(loading).rejects.toThrow(message);
+});
+
+it('is saved as what it is in memory', async () => {
+  const model = await loadModel(device, `${data.path}/gptq-g32-sym`);
+  models.push(model);
+  expect(model.origin?.config).not.toHaveProperty('quantization_config');
+});
