@@ -4,13 +4,13 @@ import { hasWasm } from './scripts/equipment.mjs';
 import { chromium } from './test/browser/chromium.js';
 import { filesOf, isolation } from './test/browser/server.js';
 
-/** What runs on WebAssembly as on the addon. The rest has no device, or tests the addon itself. */
+/** Tests that run on WebAssembly as on the addon. The rest use no device, or test the addon itself. */
 const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', 'test/fixtures.test.ts'];
-/** Other people's models: all in Node, one of each kind in pages. */
+/** Pretrained models: all of them in Node, one of each kind in pages. */
 const pretrained = ['test/pretrained/{families,families-2025,switches,save}.test.ts'];
 /**
- * What can differ in a page: how the engine is loaded, how it waits, how its threads start. The numbers of each op are
- * those of Node, which runs the same modules on the same compiler; some ops of each kind show it.
+ * Tests of parts that can differ in a page: loading the engine, waiting, and starting threads. Each op gives the same
+ * numbers as in Node, which compiles the same modules with the same compiler. A few ops of each kind check that.
  */
 const inPages = [
   'test/core/{autograd,program,programs-together,queue,recompute,tensor}.test.ts',
@@ -22,7 +22,7 @@ const inPages = [
   'test/fixtures.test.ts',
   'test/pretrained/families.test.ts',
 ];
-/** Without threads there is less that can: of each folder what uses most of it. */
+/** Fewer parts can differ without threads: from each folder the test that uses most of it. */
 const inPlainPages = [
   'test/core/{program,queue}.test.ts',
   'test/generate/{generate,streaming}.test.ts',
@@ -32,7 +32,7 @@ const inPlainPages = [
   'test/pretrained/families.test.ts',
 ];
 const addonOnly = ['test/core/device.test.ts'];
-/** Of what no backend has part in: options, refusals before anything is queued, and plans. */
+/** Tests that use no backend: options, refusals before anything is queued, and plans. */
 const anyBackend = [
   'test/core/{check-options,kinds,random}.test.ts',
   'test/ops/arguments.test.ts',
@@ -40,15 +40,17 @@ const anyBackend = [
 ];
 
 // test/backend/built.test.ts says if the engine was not built or Chromium is missing, and fails in CI.
-/** Node had relaxed SIMD behind a flag, which later versions do not know. */
+/** Node 20 has relaxed SIMD behind a flag, which later versions do not know. */
 const relaxed = Number.parseInt(process.versions.node, 10) < 22 ? ['--experimental-wasm-relaxed-simd'] : [];
-/** In pages alone, and when nothing else keeps the machine busy: they look at how smoothly a page runs. */
+/** Tests that run only in pages, and alone, because they check how smoothly a page runs. */
 const pageOnly = ['test/browser/*.page.test.ts'];
-/** Of a page in which models learn while a person clicks: one at a time, after the others. */
+/** Tests of a page in which models learn while a person clicks. They run one at a time, after the others. */
 const explorer = ['test/explorer/*.test.ts'];
 const hasPages = hasWasm && chromium !== undefined;
 
-/** Tests in a page, which has threads if the headers isolate it. Projects of a higher order run after the others. */
+/**
+ * A project of tests in a page. The page has threads if the headers isolate it. Projects of a higher order run later.
+ */
 function page(
   name: string,
   headers: Record<string, string>,
@@ -67,7 +69,7 @@ function page(
       browser: {
         enabled: true,
         headless: true,
-        fileParallelism: false, // beside the tests in Node, which keep the processors busy
+        fileParallelism: false, // the tests in Node keep the processors busy at the same time
         screenshotFailures: false,
         provider: playwright({ ...(chromium && { launchOptions: chromium }) }),
         instances: [{ browser: 'chromium' }],
@@ -82,8 +84,8 @@ export default defineConfig({
     maxWorkers: '100%',
     setupFiles: 'test/equality.ts',
     testTimeout: 60_000,
-    hookTimeout: 60_000,
-    server: { deps: { external: [/\/build\//] } }, // what was bundled is loaded as it is
+    hookTimeout: 180_000, // hooks build pages and packages
+    server: { deps: { external: [/\/build\//] } }, // bundles are loaded unchanged
     projects: [
       {
         extends: true,
@@ -118,7 +120,7 @@ export default defineConfig({
       page('page, alone', {}, pageOnly, 2),
       {
         extends: true,
-        // Two browsers act and draw in their own time; what fails once is told, what fails thrice fails.
+        // Browsers act and draw in their own time. A test fails if it fails three times.
         test: {
           name: 'explorer',
           include: hasPages ? explorer : [],

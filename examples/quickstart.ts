@@ -55,7 +55,7 @@ await say(model, words, '\nYour words, as it pronounces them now:');
 await showAttention(words[0]);
 device.dispose();
 
-/** What the command line says; a line about what is wrong with it ends the program. */
+/** Reads the command line. If it is wrong, the program ends with a line that says why. */
 function readArguments() {
   try {
     const { values, positionals } = parseArgs({
@@ -81,7 +81,7 @@ function readArguments() {
   }
 }
 
-/** Whether the model can read it; says so if not. */
+/** True if the model can read the word; prints a line if not. */
 function isSpellable(word: string): boolean {
   const spellable = /^[a-z']{1,48}$/.test(word);
   if (!spellable) console.log(`'${word}' is left out: only words of 1 to 48 letters a to z and ' can be pronounced.`);

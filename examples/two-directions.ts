@@ -41,7 +41,7 @@ const writers: readonly Writer[] = [
   { model: await loadModel(device, backwards), order: (output) => output.toReversed() },
 ];
 
-/** What both models can score: the begin and all of an output but its end. */
+/** The part of an output that both models can score: the begin token and all tokens except the end token. */
 const maxNewTokens = Math.min(...writers.map(({ model }) => model.config.maxLength)) - 1;
 
 const pairs = (await readPairs(file)).sort((a, b) => a.source.length - b.source.length); // equals end together
@@ -54,7 +54,7 @@ const { count, wordError, tokenError } = errorRates(outputs, references);
 const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 console.log(`word error ${percent(wordError)}, token error ${percent(tokenError)}, ${count} words`);
 
-/** What both models together think best, for each word. */
+/** For each word, the output with the best score of both models together. */
 async function pronounce(sources: readonly string[]): Promise<Output[]> {
   const proposals = await Promise.all(writers.map((writer) => propose(writer, sources)));
   const candidates = sources.flatMap((source, i) => {

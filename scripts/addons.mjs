@@ -80,7 +80,7 @@ function zig(...args) {
   });
 }
 
-/** What an addon for Windows links against: the names that node.exe exports. */
+/** The import library that an addon for Windows links against: the names that node.exe exports. */
 async function nodeLibrary(folder, target) {
   const definitions = join(folder, 'node.def');
   const exports = ['js_native_api.def', 'node_api.def'].map((name) => {

@@ -78,7 +78,7 @@ function section({ title, bench, rows, summary, notes, commit, date }) {
 
 const shownRatio = (ratio) => `${ratio.toFixed(2)}${ratio < 0.995 ? ' (slower)' : ''}`;
 
-/** What a time is held against, and how it compares: the hardest peer or, without any, the limit. */
+/** The fastest peer or, without peers, the limit, and the ratio to it. */
 function besides(row) {
   const best = hardest(row);
   if (best !== null) return [`${best.name} ${duration(row.times[best.name].median)}`, shownRatio(best.ratio)];

@@ -1,4 +1,5 @@
-// What binding.gyp says is compiled into the addon, and how, for those who compile it otherwise. Paths are of the root.
+// Reads the sources and flags of the addon from binding.gyp, for scripts that compile it by other means. Paths are
+// relative to the root.
 import { readdirSync, readFileSync } from 'node:fs';
 
 const at = (path) => new URL(`../${path}`, import.meta.url);

@@ -15,7 +15,7 @@ import { packageEntries, pageEntryPoints } from './subpaths.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (name) => readFileSync(join(root, name));
 
-/** What src/backend/embedded.ts is in a build. */
+/** The text that replaces src/backend/embedded.ts in a build. */
 function embedded() {
   if (!existsSync(join(root, 'wasm/dist/simd128.wasm'))) return read('src/backend/embedded.ts').toString();
   const wasm = deflateRawSync(read('wasm/dist/simd128.wasm'), { level: 9 }).toString('base64');
@@ -33,7 +33,7 @@ function withoutPictures(index) {
 /** Modules that read and write files: of no use to a page. package.json tells bundlers what stands for them. */
 const ofFiles = Object.keys(JSON.parse(read('package.json')).browser).map((path) => path.match(/dist\/(.+)\.js$/)[1]);
 
-/** What such a module is in a page: its functions, which refuse. */
+/** The text that replaces such a module in a page: its functions throw. */
 function withoutFiles(module) {
   const functions = read(`src/${module}.ts`)
     .toString()
@@ -60,7 +60,7 @@ const withEngine = {
   },
 };
 
-/** What src/backend/native.ts is in a page's files, should Node load them. */
+/** The text that replaces src/backend/native.ts in a page's files, in case Node loads them. */
 const withoutAddon = `import { DeviceError } from '../core/errors.js';
 export const createNativeBackend = undefined;
 export const tellOfFallback = () => {};
@@ -127,13 +127,13 @@ const forPages = {
   plugins: [...options.plugins, asInPages, joinedToRoot, packageEntries('browser.ts')],
   entryPoints: { ...pageEntryPoints, svg: 'src/inspect/svg.ts' },
 };
-/** What bundlers make of a page that trains and generates. */
+/** The bundle of a page that trains and generates. */
 const forBundlers = {
   ...options,
   stdin: { resolveDir: root, contents: "export { createDevice, fit, Transformer } from './src/browser.js'" },
 };
 
-/** What a build makes: the texts of its files by name. */
+/** The outputs of a build: the texts of its files by name. */
 async function bundle(buildOptions) {
   const { outputFiles, metafile } = await build({ ...buildOptions, outdir: '/', write: false, metafile: true });
   const files = new Map(outputFiles.map(({ path, text }) => [path.replaceAll('\\', '/').split('/').at(-1), text]));
@@ -202,7 +202,7 @@ async function checkSizes() {
 if (process.argv[2] === '--size') {
   await checkSizes();
 } else {
-  // As deep in the package as src/backend/, for the paths to wasm/ are relative to that.
+  // The output lies as deep in the package as src/backend/, because the paths to wasm/ are relative to that.
   const outdir = process.argv[2] ?? 'dist/browser';
   rmSync(join(root, outdir), { recursive: true, force: true }); // chunks have other names every time
   mkdirSync(join(root, outdir), { recursive: true });

@@ -12,14 +12,15 @@ import { entryPoints, packageEntries } from './subpaths.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 for (const folder of ['dist/node', 'dist/cli', 'dist/addon'])
   rmSync(join(root, folder), { recursive: true, force: true });
-// What tsc made of modules that are no more would be published. All at once, before tsc, others would find nothing.
+// Outputs of deleted modules must not be published. They are removed after tsc, so that dist/ is never empty.
 for (const file of readdirSync(join(root, 'dist'), { recursive: true })) {
   const module = /^(?!browser[\\/])(.*?)(\.page)?(\.d\.ts|\.js)$/.exec(file)?.[1];
   if (module !== undefined && !existsSync(join(root, 'src', `${module}.ts`))) rmSync(join(root, 'dist', file));
 }
 
 const { metafile } = await build({
-  // As deep in the package as src/backend/ and src/cli/, for the paths to build/, wasm/ and models/ are relative to that.
+  // The output lies as deep as src/backend/ and src/cli/, because the paths to build/, wasm/ and models/ are relative
+  // to that.
   entryPoints: {
     'cli/main': 'src/cli/main.ts',
     ...Object.fromEntries(Object.entries(entryPoints).map(([name, entry]) => [`node/${name}`, entry])),

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Where npm was called: of a dependency from git, in the project that asked for it. */
+/** The folder in which npm was called. For a dependency from git it is the project that depends on it. */
 const { INIT_CWD } = process.env;
 if (INIT_CWD === undefined || `${resolve(INIT_CWD)}/`.startsWith(`${root}/`)) process.exit(0);
 
@@ -33,7 +33,7 @@ const isBuilt =
   node(program('typescript'), '-p', 'tsconfig.build.json') && node('scripts/node.mjs') && node('scripts/browser.mjs');
 if (!isBuilt) fail('the package could not be built, see above');
 
-// Where an installed package looks for an addon that was built here (src/backend/native.ts).
+// An installed package looks here for an addon that was built on this machine (src/backend/native.ts).
 const addon = join(root, 'dist/addon');
 const headers = dirname(dirname(process.execPath));
 const nodedir = existsSync(join(headers, 'include/node/node_api.h')) ? [`--nodedir=${headers}`] : [];

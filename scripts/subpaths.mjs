@@ -1,4 +1,4 @@
-// What package.json exports beside the package's root: `simdformer/nn` is src/nn/index.ts, and so on.
+// Lists the subpaths that package.json exports: `simdformer/nn` is src/nn/index.ts, and so on.
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ const entries = (names) => Object.fromEntries(['index', ...names].map((name) => 
 /** esbuild's entry points for the root and for these. */
 export const entryPoints = entries(subpaths);
 
-/** The same of those that are not for Node alone. */
+/** Subpaths that also work outside of Node. */
 export const pageEntryPoints = entries(subpaths.filter((name) => exports[`./${name}`].default !== undefined));
 
 /**

@@ -1,13 +1,13 @@
-// What several scripts do. It needs no packages: setup.mjs runs before there are any.
+// Helpers of several scripts. They need no packages, because setup.mjs runs before any are installed.
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 
-/** The first of these commands that answers `--version`. */
+/** The first of these commands that runs with `--version`; undefined if none does. */
 export function findCommand(...commands) {
   return commands.find((command) => command && spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0);
 }
 
-/** Waits for work(item) of all items, which begin in their order, as many at a time as there are processors. */
+/** Runs work(item) for all items in order, as many at a time as there are processors, and waits for all. */
 export async function inParallel(items, work) {
   const waiting = [...items];
   const next = async () => {

@@ -1,4 +1,4 @@
-// Bundles the programs that tests start, once for all of them: tsx would look for hundreds of modules at every start.
+// Bundles the programs that tests start. Without bundles, each start would load hundreds of modules through tsx.
 import { build } from 'esbuild';
 import { forNode } from '../scripts/bundle.mjs';
 
@@ -10,6 +10,6 @@ export default async function setup() {
     'bench-bulk-worker': 'bench/bulk/worker.ts',
     'train-until-killed': 'test/train/train-until-killed.ts',
   };
-  // As deep as src/cli, from where paths into the package lead.
+  // The output lies as deep as src/cli, because paths into the package are relative to that.
   await build({ ...forNode, entryPoints, outdir: 'build/tests' });
 }

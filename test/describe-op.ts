@@ -24,7 +24,7 @@ export interface OpDescription<Case, In extends Inputs> {
   /** Null for an optional input that the case leaves out. */
   inputs(sizes: Case, random: Random): In;
   forward(tensors: TensorsOf<In>, sizes: Case): Tensor;
-  /** The same in float64. Integer inputs come as Int32Array. */
+  /** The reference in float64. Integer inputs come as Int32Array. */
   reference(arrays: RealsOf<In>, sizes: Case): Reals;
   /** Inputs to differentiate. */
   readonly gradients?: readonly (keyof In & string)[];
@@ -56,7 +56,7 @@ export const isas = await createDevice({ threads: 1 }).then((device) => {
   return device.info.isas;
 });
 
-/** What WebAssembly is compared with. */
+/** The device that WebAssembly is compared with. */
 const addon =
   environment('SIMDFORMER_BACKEND') === 'wasm' ? await createDevice({ backend: 'native', threads: 1 }) : null;
 
@@ -91,7 +91,7 @@ export function describeOp<Case, In extends Inputs>(op: OpDescription<Case, In>)
   });
 }
 
-/** What a case should give: computed once for all instruction sets. */
+/** Expected results of a case, computed once for all instruction sets. */
 interface Expected<In> {
   readonly inputs: In;
   readonly upstream: Float32Array;
@@ -290,7 +290,7 @@ async function runOn<Case, In extends Inputs>(
   return { shape: y.shape, output, gradients, accumulated };
 }
 
-/** The same values as columns of a wider tensor, so that rows lie apart and begin at odd addresses. */
+/** Copies the values into columns of a wider tensor, so that rows lie apart and begin at odd addresses. */
 function strided(device: Device, { data, shape }: Values): Tensor {
   if (data instanceof Int32Array || shape.length === 0) return device.tensor(data, shape);
   const cols = shape[shape.length - 1]!;

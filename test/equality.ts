@@ -4,7 +4,9 @@ import { expect } from 'vitest';
 type Numbers = ArrayBufferView & ArrayLike<number>;
 const isNumbers = (value: unknown): value is Numbers => ArrayBuffer.isView(value) && !(value instanceof DataView);
 
-/** Whether two typed arrays of one type have the same values; undefined, for Vitest to say, of what else there is. */
+/**
+ * True if two typed arrays of one type have the same values; undefined for other values, which Vitest compares itself.
+ */
 function areSame(a: unknown, b: unknown): boolean | undefined {
   if (!isNumbers(a) || !isNumbers(b) || a.constructor !== b.constructor) return undefined;
   if (a.length !== b.length) return false;

@@ -35,7 +35,7 @@ interface Case {
   readonly weightDecay: number;
 }
 
-/** By the names of inputs in the cases; which of them are there, the op decides. */
+/** Inputs by their names in the cases. The op decides which of them exist. */
 type Inputs<Value> = Record<
   | ('a' | 'b' | 'w' | 'x' | 'gamma' | 'beta' | 'residual' | 'table' | 'ids' | 'logits' | 'targets' | 'param' | 'grads')
   | ('q' | 'k' | 'v' | 'bias' | 'lengthsQ' | 'lengthsK'),

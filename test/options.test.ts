@@ -73,7 +73,7 @@ type Options =
 
 /** All that may be left out, as undefined. */
 type Unset<T> = { [Name in keyof T as object extends Pick<T, Name> ? Name : never]: undefined };
-/** Those of `T` that do not take that. */
+/** The options of `T` that do not accept undefined. */
 type Refusing<T> = T extends unknown ? (Unset<T> extends Partial<T> ? never : T) : never;
 
 it('undefined counts as left out, by type too', () => {

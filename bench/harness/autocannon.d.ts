@@ -1,4 +1,4 @@
-/** What bench/soak.ts uses of it: the package has no types of its own. */
+/** The part of autocannon that bench/soak.ts uses. The package has no types. */
 declare module 'autocannon' {
   interface Options {
     readonly url: string;

@@ -30,7 +30,7 @@ export interface Bench {
 
 export interface Row {
   readonly what: string;
-  /** By contestant, in seconds. */
+  /** Seconds by contestant. */
   readonly times: Readonly<Record<string, Timing>>;
   /** How many times as fast as each of the others we are. */
   readonly ratios: Readonly<Record<string, number>>;
@@ -56,7 +56,7 @@ export interface Results {
   readonly versions: Readonly<Record<string, string>>;
   /** Measured in this run. */
   readonly machineLimits: Readonly<Record<string, number>>;
-  /** What is not measured, and why. */
+  /** Notes on rows that are not measured, with the reason. */
   readonly notes: readonly string[];
   /** Single figures of the whole, such as a mean of ratios. */
   readonly summary: Readonly<Record<string, number>>;

@@ -1,10 +1,13 @@
-// Who is faster? The contestants take turns, round by round, so that a machine that slows down slows all of them.
+// Measures which contestant is faster. They take turns in rounds, so that a machine that slows down slows all of them.
 
 import { setTimeout } from 'node:timers/promises';
 import { BenchError } from './error.js';
 import { median, summarize, type Timing } from './statistics.js';
 
-/** What a contestant says after doing its work `repeats` times: seconds of one time, and some numbers of the result. */
+/**
+ * A contestant's report after it did its work `repeats` times: the seconds of one repeat, and some numbers of the
+ * result.
+ */
 export interface Turn {
   readonly seconds: number;
   readonly sample?: readonly number[];
@@ -33,11 +36,11 @@ export interface ContestOptions {
 }
 
 export interface Outcome {
-  /** By the contestants' names. */
+  /** Keys are the contestants' names. */
   readonly times: Readonly<Record<string, Timing>>;
   /** How many times as fast as each peer the first one is: the median of the rounds' ratios. */
   readonly ratios: Readonly<Record<string, number>>;
-  /** What part of the first one's time each reference takes: the median of the rounds' shares. */
+  /** Each reference's time as a share of the first contestant's time: the median over rounds. */
   readonly shares: Readonly<Record<string, number>>;
 }
 

@@ -50,7 +50,10 @@ export function makeEncoder(device: Device, { layers, dModel, heads, dFF }: Enco
 
 export const stackOf = (model: Transformer): Stack => model.encoder as Stack;
 
-/** Of the features that go in, [batch · tokens, dModel]; peers have them as [batch, tokens, dModel]. See `pattern`. */
+/**
+ * The period of the input features, [batch · tokens, dModel]. Peers have them as [batch, tokens, dModel]. See
+ * `pattern`.
+ */
 export const PERIOD = 1021;
 
 /** Records one forward pass. */
@@ -67,7 +70,7 @@ export function recordEncoder(device: Device, model: Transformer, [batch, tokens
   return { program, dispose };
 }
 
-/** What a forward pass takes: operations, and bytes of weights that must be read once. */
+/** The work of a forward pass: operations, and bytes of weights that must be read once. */
 export function encoderWork({ layers, dModel, dFF }: EncoderSizes, [batch, tokens]: EncoderBatch) {
   const weights = layers * (4 * dModel * dModel + 2 * dModel * dFF);
   const attention = layers * 4 * batch * tokens * tokens * dModel;

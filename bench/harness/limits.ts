@@ -1,4 +1,4 @@
-// What the machine can do at most, measured in the same run as what is compared with it.
+// Measures the limits of the machine in the same run as the times that are compared with them.
 
 import { compile } from './compile.js';
 import type { Contestant } from './contest.js';
@@ -13,7 +13,10 @@ export interface Traffic {
   readonly bytes: number;
 }
 
-/** What something has to do: operations while weights are read once, products of bytes, a pass over memory, or several, each so often. */
+/**
+ * Work of a task: operations while weights are read once, products of bytes, a pass over memory, or several with
+ * counts.
+ */
 export type Work =
   | { readonly flops: number; readonly bytes: number }
   | { readonly byteOperations: number }
@@ -41,7 +44,7 @@ export class Limits {
     return flops / seconds;
   }
 
-  /** The same of products of bytes, added by fours (VNNI); 0 where the machine has none. */
+  /** Operations per second of products of bytes, added by fours (VNNI); 0 if the machine has none. */
   async byteOperations(threads: number): Promise<number> {
     const { seconds, flops } = await this.#measure([2, threads, 10]);
     return flops / seconds;
@@ -60,7 +63,7 @@ export class Limits {
     return size / (await this.moving({ reads: 1, writes: 0, bytes: size }, threads));
   }
 
-  /** What a machine gives changes from minute to minute: its limit takes turns with those that are held against it. */
+  /** A machine's speed changes from minute to minute. Its limit is therefore measured in turns with the contestants. */
   contestant(work: Work, threads: number): Contestant {
     return { name: LIMIT, isReference: true, take: async () => ({ seconds: await this.#least(work, threads) }) };
   }

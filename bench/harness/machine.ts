@@ -3,7 +3,7 @@ import { cpus, release, totalmem, type } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Device } from '../../src/index.js';
 
-/** Where and with what something was measured. */
+/** The machine and the versions of a measurement. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -20,7 +20,7 @@ export function thisMachine(): Machine {
   };
 }
 
-/** Of the code that is measured: `3f2a1b0`, with a plus if it is not what was committed. */
+/** The commit that is measured, for example `3f2a1b0`. A plus follows if files differ from it. */
 export function commit(): string {
   const root = fileURLToPath(new URL('../../', import.meta.url));
   const git = (...args: string[]) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout?.trim() ?? '';

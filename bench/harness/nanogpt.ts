@@ -16,12 +16,12 @@ const TEXT = fileURLToPath(new URL('../../test/data/corpora/tinyshakespeare/inpu
 const LEG = 250;
 const ESTIMATES = 20;
 
-/** Somebody who trains: some steps and an estimate at a time, so that the sides can take turns. */
+/** A side that trains some steps and an estimate at a time, so that the sides can take turns. */
 interface Trainer {
   readonly name: string;
   /** Seconds that `steps` more steps and an estimate took. */
   train(steps: number): Promise<number>;
-  /** Of the whole held-out tenth. */
+  /** The loss over the whole held-out tenth. */
   loss(): Promise<number>;
 }
 

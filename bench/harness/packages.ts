@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** What is made once on a machine and used by every benchmark. Not in git. */
+/** A folder for files that are made once on a machine and used by every benchmark. It is not in git. */
 export const cacheFolder = fileURLToPath(new URL('../../.cache/bench/', import.meta.url));
 
 /** Peers from npm that are too large to install with the development dependencies: 139 MB to 450 MB. */

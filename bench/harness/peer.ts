@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { BenchError } from './error.js';
 
-/** Where the programs beside which we measure lie. */
+/** The folder of the peers' programs. */
 export const peersFolder = fileURLToPath(new URL('../peers/', import.meta.url));
 
 /** A program in a process of its own that answers one line of JSON with one line of JSON. */

@@ -22,7 +22,7 @@ export async function ourServer(threads: number, args: readonly string[]): Promi
   };
 }
 
-/** What `use` makes of a server that runs for so long. */
+/** Starts a server, returns the result of `use`, and stops the server. */
 export async function served<T>(start: Server, use: (url: string, server: ChildProcess) => Promise<T>): Promise<T> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -56,7 +56,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** What `use` makes of all of the servers. */
+/** Starts all servers, returns the result of `use`, and stops them. */
 export async function allServed<T>(
   [next, ...others]: readonly { name: string; start: Server }[],
   use: (urls: { name: string; url: string }[]) => Promise<T>,

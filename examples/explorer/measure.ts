@@ -95,7 +95,7 @@ interface Watched {
   readonly events: number[];
 }
 
-/** What was noted since it was asked before. */
+/** The notes since the last call. */
 function watched(page: Page): Promise<Watched> {
   return page.evaluate('({ frames: frameTimes.splice(0), events: eventTimes.splice(0) })');
 }

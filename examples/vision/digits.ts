@@ -28,7 +28,7 @@ export function readDigits(): { train: Digit[]; test: Digit[] } {
   return { train: digits.filter((_, i) => i % 5 !== 0), test: digits.filter((_, i) => i % 5 === 0) };
 }
 
-/** The same digits, and each a pixel to the left, to the right, up and down: where a digit stands says nothing of it. */
+/** Adds four copies of each digit, moved by a pixel to the left, right, up and down: its place does not matter. */
 export function withShifts(digits: readonly Digit[]): Digit[] {
   const ways = [
     [0, 0],

@@ -30,7 +30,7 @@ export interface ViTOptions {
   readonly seed?: number;
 }
 
-/** What `fit` trains: an example is an image, pixel by pixel, and the number of its class. */
+/** A model that `fit` trains. An example is an image, pixel by pixel, and the number of its class. */
 export class ViT extends Module implements Trainable<Float32Array> {
   readonly patches: PatchEmbedding;
   readonly dropout: Dropout;
@@ -85,7 +85,7 @@ export class ViT extends Module implements Trainable<Float32Array> {
     return crossEntropy(this.forward(source ?? []), labels);
   }
 
-  /** What dropout drops from now on: `fit` says it before each batch. */
+  /** Seeds dropout. `fit` calls it before each batch. */
   seedDropout(seed: number): void {
     this.#randomness.seed = seed;
   }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Plugin } from 'vite';
 
-/** Where a file comes from: a path, or what makes its text. */
+/** The source of a file: a path, or a function that makes its text. */
 type Origin = string | (() => string | Promise<string>);
 
 /** Serves files from elsewhere beside the page, and puts them into its build, by the names they have there. */

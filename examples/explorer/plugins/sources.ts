@@ -1,4 +1,4 @@
-// What pages of this repository have in common: the package's sources, and the headers that they are served with.
+// Settings that pages of this repository share: the package's sources, and the headers of their server.
 
 import { fileURLToPath } from 'node:url';
 

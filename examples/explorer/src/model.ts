@@ -6,16 +6,16 @@ export interface Model {
   readonly transformer: Transformer;
   readonly source: Tokenizer;
   readonly target: Tokenizer;
-  /** Whether its tokens are pieces of words, as in translations; otherwise they are letters and sounds. */
+  /** True if its tokens are pieces of words, as in translations; otherwise they are letters and sounds. */
   readonly readsText: boolean;
 }
 
-/** What a person can do something about. Its message is shown as it is. */
+/** An error that a person can do something about. The page shows its message unchanged. */
 export class Complaint extends Error {}
 
 export type Files = Readonly<Record<string, Uint8Array>>;
 
-/** What `model.save` writes. */
+/** The files that `model.save` writes. */
 export const MODEL_FILES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
 
 /** The files of a saved model, below `url`. Throws Complaint if one cannot be had. */
@@ -66,14 +66,14 @@ export function describe(name: string, transformer: Transformer): Model {
   return { name, transformer, source, target, readsText: hasPieces(source) && hasPieces(target) };
 }
 
-/** Whether a vocabulary has tokens that begin words, by the space before them. */
+/** True if a vocabulary marks tokens that begin words by the space before them. */
 function hasPieces(tokenizer: Tokenizer): boolean {
   return Array.from({ length: tokenizer.vocabSize }, (_, id) => id).some((id) =>
     /^[Ġ▁]./.test(tokenizer.idToToken(id) ?? ''),
   );
 }
 
-/** What the tokens of an answer say together. */
+/** The text of an answer's tokens. */
 export function textOf({ target, readsText }: Model, ids: readonly number[]): string {
   return readsText ? target.decode(ids).trim() : ids.map((id) => tokenName(target, id)).join(' ');
 }
@@ -97,13 +97,13 @@ export function encodeWord({ name, transformer, source, readsText }: Model, word
   return ids;
 }
 
-/** As a tokenizer's token is shown; `special` tokens by what they are for. */
+/** A token as the page shows it; `special` tokens are shown by their purpose. */
 export function tokenName(tokenizer: Tokenizer, id: number): string {
   if (id === tokenizer.bosId) return 'start';
   if (id === tokenizer.eosId) return 'end';
   if (id === tokenizer.padId) return 'pad';
   const token = tokenizer.idToToken(id) ?? `#${id}`;
-  // Of bytes a vocabulary has names of its own; some are no text without those beside them.
+  // Vocabularies over bytes have names for bytes. Some bytes are no text without their neighbours.
   const text = /^#\d+$/.test(token) ? token : tokenizer.decode([id], { skipSpecial: false }).trim();
   return text === '' || text.includes('\ufffd') ? token : text;
 }

@@ -14,7 +14,7 @@ export type Decoding =
       readonly seed: number;
     };
 
-/** What the decoder said while beam search asked it: the log-probabilities of what comes after tokens that it read. */
+/** A call of the decoder by beam search: the log-probabilities of the token after those that it read. */
 export interface Asked {
   /** Begins with the start token. */
   readonly read: readonly number[];
@@ -25,13 +25,13 @@ export interface Asked {
 export interface Hypothesis {
   /** Without start and end. */
   readonly tokens: readonly number[];
-  /** Of each token, and of the end if there is one. */
+  /** Log-probabilities of each token, and of the end token if there is one. */
   readonly logProbabilities: readonly number[];
   readonly score: number;
   readonly ended: boolean;
 }
 
-/** What a model made of a word. */
+/** A model's output for a word. */
 export interface Pronunciation {
   readonly model: Model;
   readonly word: string;
@@ -52,7 +52,7 @@ export interface Pronunciation {
   readonly hypotheses: readonly Hypothesis[];
   /** For each token of `read` the log-probabilities of what comes next; before temperature and the like. */
   readonly steps: readonly Float32Array[];
-  /** By beam search, in the order in which it asked; empty otherwise. */
+  /** Calls of beam search in their order; empty for other methods. */
   readonly asked: readonly Asked[];
 }
 

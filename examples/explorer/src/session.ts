@@ -14,15 +14,18 @@ export class Session {
   readonly decoding: Signal<Decoding> = signal({ kind: 'greedy' });
   /** Tokens that the answer for a word is made to begin with. */
   readonly forced: Signal<{ readonly word: string; readonly tokens: readonly number[] } | null> = signal(null);
-  /** Of `word` by `model`, with `decoding`; null until there is one, and for words that the model cannot read. */
+  /**
+   * The answer of `model` to `word` with `decoding`; null until there is one, and for words that the model cannot
+   * read.
+   */
   readonly pronunciation: Signal<Pronunciation | null> = signal(null);
-  /** Whether the answer to the word, as it is now, is still to come. */
+  /** True until the answer to the current word is there. */
   readonly busy = signal(true);
   /** Why there is no answer to the word, if there is none. */
   readonly complaint: Signal<string | null> = signal(null);
   /** A model of another kind that was brought: one part shows it. */
   readonly guest: Signal<Guest | null> = signal(null);
-  /** What went wrong otherwise; shown until it is put away. */
+  /** Another error, shown until the person dismisses it. */
   readonly error: Signal<string | null> = signal(null);
 
   /** In a worker: read with `await x.data()`. */

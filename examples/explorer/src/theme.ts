@@ -8,7 +8,7 @@ dark.addEventListener('change', () => {
   systemTheme.value = dark.matches ? 'dark' : 'light';
 });
 
-/** What was chosen on the page; null follows the system. */
+/** The theme that was chosen on the page; null follows the system. */
 const chosen = signal<Theme | null>(null);
 
 export const theme = computed(() => chosen.value ?? systemTheme.value);

@@ -10,7 +10,7 @@ export interface Traced {
   readonly trace: Trace;
 }
 
-/** Of the latest word that could be read: what was chosen to be seen of it stays while another word, or model, is on its way. */
+/** The trace of the latest word that the model could read. It stays until another word or model has one. */
 export function useTrace(session: Session): Traced | null {
   const { pronunciation, model, complaint } = session;
   const said = useRef<Pronunciation | null>(null);

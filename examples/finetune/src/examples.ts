@@ -15,7 +15,7 @@ const phrases = [
   (name: string, age: number, city: string) => `${name} (${age}) moved to ${city} last year.`,
 ];
 
-/** As many examples, of which no two are alike; in other orders for other seeds. */
+/** Returns `count` distinct examples. The seed decides their order. */
 export function people(count: number, seed = 1): Example[] {
   let state = seed;
   const draw = <T>(from: readonly T[]): T => {

@@ -19,7 +19,7 @@ const HELD_FROM = 20;
 
 type Origin = ReadonlyMap<string, File> | Blob | URL;
 
-/** What is there: a model and where it came from, and what it learnt. */
+/** The page's state: a model, its origin, and its adapter. */
 const state: { device: Device | null; model: LoadedModel | null; from: Origin | null; adapter: Lora | null } = {
   ...{ device: null, model: null, from: null, adapter: null },
 };

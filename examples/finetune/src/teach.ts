@@ -5,7 +5,7 @@ import type { LoadedModel } from 'simdformer/pretrained';
 import type { Progress } from 'simdformer/train';
 import type { Example } from './examples.js';
 
-/** What ends a prompt: the model sees where its answer begins. */
+/** Ends a prompt, so that the model sees the beginning of its answer. */
 const ASKED = '\n→';
 const BATCH = 8;
 
@@ -48,7 +48,7 @@ export async function teach(model: LoadedModel, examples: readonly Example[], te
   }
 }
 
-/** What a model answers to prompts: a label, or a text up to its end or the end of a line. */
+/** A model's answers to prompts: a label, or a text up to its end or the end of a line. */
 export async function answersOf(
   model: LoadedModel,
   prompts: readonly string[],

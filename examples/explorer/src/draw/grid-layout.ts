@@ -4,9 +4,9 @@ export interface Cell {
   readonly column: number;
 }
 
-/** Where names and cells of a grid go, in CSS pixels. */
+/** Places of a grid's names and cells, in CSS pixels. */
 export interface GridLayout {
-  /** Of the first cell. */
+  /** Place of the first cell. */
   readonly left: number;
   readonly top: number;
   /** Width and height of a cell. */
@@ -89,7 +89,7 @@ function everyThatFits(names: readonly string[], width: number): number {
   return Math.max(1, names.length);
 }
 
-/** Where a key leads from a cell; null if it is none that moves. */
+/** The cell that a key leads to; null if the key does not move. */
 export function neighbour(key: string, { row, column }: Cell, rows: number, columns: number): Cell | null {
   switch (key) {
     case 'ArrowUp':

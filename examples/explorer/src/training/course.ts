@@ -3,7 +3,7 @@ import { type Batches, lengthBatches } from 'simdformer/train';
 import { Complaint, type Model } from '../model.js';
 import { examplesOf, type Lesson, LONGEST } from './lesson.js';
 
-/** What a new model is to be like. */
+/** Settings of a new model. */
 export interface Settings {
   readonly size: keyof typeof SIZES;
   readonly positions: 'sinusoidal' | 'learned' | 'relativeBias' | 'shaw';

@@ -4,7 +4,7 @@ import { WordTokenizer } from 'simdformer/tokenizers';
 import type { Example } from 'simdformer/train';
 import { Complaint, fetchFile } from '../model.js';
 
-/** What is written on the left and what is to come out on the right. */
+/** An input and its target. */
 export interface Pair {
   readonly source: string;
   readonly target: string;
@@ -14,7 +14,7 @@ export interface Pair {
 export interface Lesson {
   readonly train: readonly Pair[];
   readonly test: readonly Pair[];
-  /** Of words that occur more than once every answer is right. */
+  /** For words that occur more than once, every target counts as right. */
   readonly answers: ReadonlyMap<string, ReadonlySet<string>>;
   readonly source: Tokenizer;
   readonly target: Tokenizer;

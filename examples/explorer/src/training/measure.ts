@@ -1,10 +1,10 @@
 import type { Model } from '../model.js';
 import type { Lesson } from './lesson.js';
 
-/** What a model made of a word, now and before. */
+/** A model's output for a word, now and before. */
 export interface Attempt {
   readonly word: string;
-  /** What the dictionary has; null for the person's own word. */
+  /** The dictionary's entry; null for the person's own word. */
   readonly expected: string | null;
   readonly answers: readonly { readonly step: number; readonly text: string }[];
   readonly right: boolean;

@@ -33,7 +33,7 @@ export class Trainer {
   readonly phase: Signal<Phase> = signal('idle');
   readonly report: Signal<Report> = signal(NOTHING);
   readonly learningRate = signal(2e-3);
-  /** Whether the other parts of the page show the model as it learns. */
+  /** True if the other parts of the page show the model as it learns. */
   readonly shared = signal(false);
   #device: Device | null = null;
   #course: Course | null = null;
@@ -43,7 +43,7 @@ export class Trainer {
   #savedStep = 0;
 
   constructor(private readonly session: Session) {
-    // What was learnt goes with the page: the browser asks first.
+    // Closing the page discards the trained weights, so the browser asks first.
     addEventListener('beforeunload', (event) => {
       if (this.report.value.step > this.#savedStep) event.preventDefault();
     });
@@ -120,7 +120,7 @@ export class Trainer {
     await this.session.open(`the model after ${step} steps`, await this.#files());
   }
 
-  /** What the model makes of test words now. */
+  /** The model's current outputs for test words. */
   async #measure(step: number): Promise<Record<string, number>> {
     const { model, lesson } = this.#course as Course;
     const { errors, attempts: before } = this.report.value;

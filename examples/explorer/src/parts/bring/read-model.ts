@@ -1,7 +1,7 @@
 import { Complaint, type Files, MODEL_FILES } from '../../model.js';
 
 const MOST_BYTES = 512 * 2 ** 20;
-/** Of a model of another kind, whose weights go to the device piece by piece: a page has four gigabytes for all. */
+/** The largest model of another kind. Its weights go to the device in pieces: a page has four gigabytes in total. */
 const MOST_GUEST_BYTES = 1.5 * 2 ** 30;
 
 /** A file and where it lies: its name, or the way to it below what was dropped. */
@@ -10,7 +10,7 @@ export interface Given {
   readonly file: File;
 }
 
-/** What was brought: a model that every part can show, one of Hugging Face's or a GGUF file, or a recording. */
+/** Files that a person gave: a model that every part can show, one of Hugging Face's or a GGUF file, or a recording. */
 export type Brought =
   | { readonly kind: 'transformer'; readonly name: string; readonly files: Files }
   | { readonly kind: 'guest'; readonly name: string; readonly files: ReadonlyMap<string, File> }
@@ -42,7 +42,7 @@ function guest(name: string, files: ReadonlyMap<string, File>): Brought {
   return { kind: 'guest', name, files };
 }
 
-/** Whether a config.json says what transformers calls the model. */
+/** True if a config.json has transformers' name of the model's class. */
 async function isOfHub(files: ReadonlyMap<string, File>): Promise<boolean> {
   try {
     const config = JSON.parse((await files.get('config.json')?.text()) ?? '{}');
@@ -72,7 +72,10 @@ async function readTransformer(given: ReadonlyMap<string, File>): Promise<Files>
   return files;
 }
 
-/** By their way below the folder that all lie in, if there is one. A model has folders in it, but none in those. */
+/**
+ * Files by their path below their common folder, if there is one. A model's folder may have folders, but no deeper
+ * ones.
+ */
 function withoutFolder(given: readonly Given[]): { folder: string; files: Map<string, File> } {
   const [first] = given as [Given];
   const top = first.path.slice(0, first.path.indexOf('/') + 1);

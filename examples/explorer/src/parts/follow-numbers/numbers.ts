@@ -1,4 +1,5 @@
-// What the page computes itself: the steps of attention that can be left out, and the norm that Transformers do not use.
+// Computations of the page itself: attention's steps that a person can leave out, and the norm that Transformers do not
+// use.
 
 import type { AttentionTrace, NormTrace, Values } from 'simdformer/inspect';
 import { matrixOf } from '../../traced.js';
@@ -63,7 +64,7 @@ export function batchNorm({ input, weight, bias }: NormTrace, eps: number, prese
   return output;
 }
 
-/** What nearly all values lie within, so that one that is far out does not make the rest pale. */
+/** A bound of nearly all values, so that one outlier does not make the rest pale. */
 export function spread(...parts: readonly Float32Array[]): number {
   const sizes = joined(...parts)
     .map(Math.abs)

@@ -1,4 +1,4 @@
-// What was chosen to be followed, and where its numbers lie in the trace.
+// The choice that the page follows, and the places of its numbers in the trace.
 
 import type { TransformerConfig } from 'simdformer';
 import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace } from 'simdformer/inspect';
@@ -10,7 +10,7 @@ export interface Choices {
   readonly token: number;
   readonly layer: number;
   readonly head: number;
-  /** Of a decoder layer's two attentions. */
+  /** One of a decoder layer's two attentions. */
   readonly attention: 'self' | 'cross';
 }
 
@@ -46,7 +46,7 @@ export function wayOf(traced: Traced, choices: Choices): Way {
   };
 }
 
-/** What each side reads. */
+/** The tokens that each side reads. */
 export function namesOf({ said }: Traced, side: Choices['side']): readonly string[] {
   return side === 'encoder' ? said.letters : readNames(said);
 }
@@ -58,7 +58,7 @@ export function choicesOf(place: Place | null): Choices {
   return { side, token, layer, head, attention: attention === 'cross' ? 'cross' : 'self' };
 }
 
-/** Where other parts find this head, and its token. */
+/** The address of this head and token in other parts. */
 export function placeOf({ side, attention, layer, head, token }: Way): Place {
   return { attention: side === 'decoder' && attention === 'cross' ? 'cross' : side, layer, head, token };
 }

@@ -1,4 +1,4 @@
-// What the pictures of this part have in common: which heads there are, and what their weights are between.
+// Shared by the pictures of this part: the heads, and the tokens that their weights connect.
 
 import { type AttentionTrace, type HeadId, type HeadStatistics, headStatistics, type Trace } from 'simdformer/inspect';
 import { decimal, weightText } from '../../draw/format.js';
@@ -13,14 +13,14 @@ export const attentions: Readonly<Record<Attention, string>> = {
   cross: 'Cross attention',
 };
 
-/** Who looks at whom; `readsText`: whether tokens are pieces of words. */
+/** A phrase that says which tokens attend to which. `readsText` is true if tokens are pieces of words. */
 export function promise(attention: Attention, readsText: boolean): string {
   const [read, written] = readsText ? ['words', 'translated words'] : ['letters', 'sounds'];
   if (attention === 'encoder') return `${read} look at ${read}`;
   return attention === 'decoder' ? `${written} look at the ${written} before them` : `${written} look at ${read}`;
 }
 
-/** What a head's picture shows where tokens are words, or pieces of them. */
+/** Captions of a head's picture if tokens are words or pieces of words. */
 export const ofTokens: Readonly<Record<Attention, string>> = {
   encoder: 'Each row is a token, and its colours say how much it looks at the tokens above.',
   decoder: 'Each row is a token, looking back; the corner is empty, for what comes later does not exist yet.',
@@ -44,7 +44,7 @@ export function nameOf({ attention, layer, head }: HeadId): string {
   return `${attentions[attention]}, layer ${layer + 1}, head ${head + 1}`;
 }
 
-/** What a head looks at. */
+/** Weights of a head. */
 export interface HeadWeights {
   readonly id: HeadId;
   /** [queries, keys], row-major. */
@@ -55,10 +55,10 @@ export interface HeadWeights {
   readonly keys: readonly string[];
 }
 
-/** The same, and why. */
+/** Weights of a head, with the values that explain them. */
 export interface HeadView extends HeadWeights {
   readonly products: Float32Array;
-  /** What is added to the products by distance, if the model has that: before and after they are scaled. */
+  /** Bias by distance, if the model has one: before and after scaling. */
   readonly relative: Float32Array | null;
   readonly bias: Float32Array | null;
   readonly scale: number;
@@ -98,7 +98,7 @@ export function tokensOf(said: Pronunciation, attention: Attention) {
   return { queries: saidTokens(said).map(({ name }) => name), keys: said.letters };
 }
 
-/** Where a head looks most, or one of its tokens. */
+/** The place of a head's largest weight, or of the largest in one row. */
 export function strongest({ weights, keys }: HeadWeights, row?: number): { row: number; column: number } {
   const [from, to] = row === undefined ? [0, weights.length] : [row * keys.length, (row + 1) * keys.length];
   const part = weights.subarray(from, to);

@@ -9,7 +9,7 @@ import { openTrainingDevice } from '../../training/trainer.js';
 export const KINDS = ['learned', 'relativeBias', 'shaw'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** What a model has learnt about places: a table, and where it is from. */
+/** A model's learned positions: a table and its origin. */
 export interface Learned {
   readonly rows: number;
   readonly columns: number;
@@ -91,7 +91,7 @@ export class School {
   }
 }
 
-/** What a model's encoder has learnt about places, if it does so in the way that `kind` says. */
+/** The learned positions of a model's encoder, if they are of this `kind`. */
 export async function tableOf(kind: Kind, { transformer }: Model, steps: number | null): Promise<Learned | null> {
   const attention = transformer.encoder?.layers[0]?.selfAttn;
   const tensors: Record<Kind, Tensor | null | undefined> = {

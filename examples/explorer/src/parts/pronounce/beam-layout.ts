@@ -7,7 +7,7 @@ export interface BeamNode {
   readonly key: string;
   readonly parent: BeamNode | null;
   readonly token: number;
-  /** Of the log-probabilities on the way here. */
+  /** Sum of the log-probabilities up to here. */
   readonly sum: number;
   /** Sum / length^lengthPenalty, the score of what is finished. */
   readonly score: number;
@@ -16,7 +16,7 @@ export interface BeamNode {
   readonly depth: number;
   /** From the top of its column. */
   readonly rank: number;
-  /** Whether it lies on the way to the answer. */
+  /** True if it leads to the answer. */
   readonly best: boolean;
   readonly children: BeamNode[];
 }

@@ -11,7 +11,7 @@ export const MOST_WRITTEN = 32;
 
 export interface Token {
   readonly id: number;
-  /** As it is shown. */
+  /** The text that the page shows. */
   readonly name: string;
 }
 
@@ -21,24 +21,27 @@ export interface Guess {
   readonly probability: number;
 }
 
-/** Of each layer what the model would say at each token if it ended there: the likeliest one. */
+/** For each layer and token, the likeliest prediction if the model ended after that layer. */
 export type Lens = readonly (readonly Guess[])[];
 
-/** What a model makes of a text. */
+/** Results of a model for a text. */
 export interface Reading {
   readonly guest: Guest;
-  /** What the encoder and the decoder read; null for a side that the model has not. */
+  /** Tokens that the encoder and the decoder read; null for a side that the model does not have. */
   readonly source: readonly Token[] | null;
   readonly target: readonly Token[] | null;
   /** How many of the text's tokens there was no room for. */
   readonly left: number;
   readonly trace: Trace;
-  /** What is likeliest at a token, best first: the next word, the hidden one or a label, by what the model was made for. */
+  /**
+   * The likeliest predictions at a token, best first: the next word, the hidden word or a label, as the model's head
+   * has it.
+   */
   readonly guesses: (token: number) => readonly Guess[];
-  /** Of the text as a whole, by models that sort texts. */
+  /** Predictions for the whole text, by models that classify texts. */
   readonly labels: readonly Guess[] | null;
   readonly lens: Lens | null;
-  /** What an encoder–decoder wrote. */
+  /** The text that an encoder–decoder wrote. */
   readonly written: string | null;
 }
 

@@ -1,4 +1,4 @@
-// What a Whisper makes of a recording: its words, and where in the sound it looks for each.
+// Runs Whisper on a recording: its words, and the times in the sound that it attends to for each.
 import { mixDown, readWav, resample } from 'simdformer/pretrained';
 import { pipeline } from 'simdformer/tasks';
 import { Complaint } from '../../../model.js';
@@ -11,10 +11,10 @@ const MOST_COLUMNS = 75;
 export interface Heard {
   readonly guest: Guest;
   readonly name: string;
-  /** Of the whole recording. */
+  /** Text and length of the whole recording. */
   readonly text: string;
   readonly seconds: number;
-  /** Of the first 30 seconds, as are the rest. */
+  /** Tokens of the first 30 seconds. The values below are of this part, too. */
   readonly tokens: readonly Token[];
   /** Cross attention, layer by layer. */
   readonly heads: readonly HeadWeights[];

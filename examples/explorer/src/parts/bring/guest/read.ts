@@ -1,4 +1,4 @@
-// What a guest makes of a text: one pass, every value of it, and what it would say.
+// Runs a guest model on a text: one pass, every value of it, and its predictions.
 import type { GenerateOptions } from 'simdformer';
 import { type Trace, trace } from 'simdformer/inspect';
 import { argmax, max, softmax } from 'simdformer/ops';
@@ -31,7 +31,7 @@ export async function read(guest: Guest, text: string, hidden: number | null): P
   };
 }
 
-/** What a decoder goes on with. */
+/** Tokens that a decoder continues with. */
 export async function goOn(guest: Guest, text: string): Promise<string> {
   const ids = idsOf(guest, text);
   const { sequences } = await guest.model.generate([ids], { ...greedy, maxNewTokens: MOST_WRITTEN });
@@ -126,7 +126,7 @@ function labelName({ model }: Guest, id: number): string {
   return labels?.[id] ?? `LABEL_${id}`;
 }
 
-/** Of each layer's output what the model would say of it (nostalgebraist 2020, "the logit lens"). */
+/** The prediction from each layer's output (nostalgebraist 2020, "the logit lens"). */
 async function lensOf(guest: Guest, { decoder }: Trace): Promise<Lens | null> {
   const { model, device } = guest;
   const { norm = null, projection = null } = model.decoder ?? {};
