@@ -75,9 +75,14 @@ const families: Readonly<Record<string, Entry>> = {
   'xlm-roberta': { load: async () => (await import('./families/roberta.js')).xlmRoberta },
 };
 
+/** True if a family has this model type. */
+export function isFamily(type: unknown): type is string {
+  return typeof type === 'string' && Object.hasOwn(families, type);
+}
+
 /** The family of a model type. Throws FormatError for one that is not known. */
 export async function familyOf(type: unknown): Promise<Family> {
-  const entry = typeof type === 'string' && Object.hasOwn(families, type) ? families[type] : undefined;
+  const entry = isFamily(type) ? families[type] : undefined;
   if (entry !== undefined) return entry.load();
   const known = Object.keys(families).filter((name) => !/_(text|vision)_model$/.test(name));
   throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known.join(', ')}`);

@@ -32,6 +32,7 @@ import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { readWeights } from './read-weights.js';
 import { sentenceFiles, sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
+import { textConfig, textWeights } from './text-config.js';
 import { openWeights } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
@@ -122,7 +123,11 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   options: Omit<ReturnType<typeof checkLoadOptions>, 'baseModel'>,
 ): Promise<Model> {
   const { head, labels, problemType, weights: wanted, activations, dtype, cache, onWarning, hub } = options;
-  const json = await source.json('config.json');
+  const whole = await source.json('config.json');
+  const text = await textConfig(whole);
+  const json = text ?? whole;
+  if (text !== null)
+    onWarning(`${source.name} reads more than text (${whole.model_type}): its language model is loaded alone`);
   const file = packedFile(json);
   const packing = { weights: wanted, activations, dtype, isPacked: file !== null || source.weights !== undefined };
   if (json.format === 'simdformer') {
@@ -134,7 +139,9 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   const labelled = problemType ? { ...named, problem_type: problemType } : named;
   const { signal, ...again } = hub; // of loading, not of saving
   const reopen = () => openSource(from, again);
-  const model = await loadFamily(device, { source, reopen, json, labelled, file, head, packing, onWarning, signal });
+  const isPart = text !== null;
+  const family = { source, reopen, json, isPart, labelled, file, head, packing, onWarning, signal };
+  const model = await loadFamily(device, family);
   model.cacheType = cache;
   return model.eval() as Model;
 }
@@ -163,6 +170,8 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   /** The config, and the same with the labels that were asked for. */
   readonly json: Record<string, unknown>;
   readonly labelled: Record<string, unknown>;
+  /** True if the model is the language model of a larger one. */
+  readonly isPart: boolean;
   /** The file of packed weights of ours, if it is one. */
   readonly file: ReturnType<typeof packedFile>;
   readonly packing: Parameters<typeof packingOf>[0];
@@ -196,7 +205,8 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   const family = await familyOf(json.model_type);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
-  const stored = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
+  const opened = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
+  const stored = from.isPart ? textWeights(opened) : opened;
   try {
     stored.check?.(device);
     const weights =
