@@ -26,12 +26,12 @@ export abstract class CausalModel extends PretrainedModel {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.target = padded;
     const { batch } = padded;
-    const hiddenStates: Tensor[] = [];
+    const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const features = this.decoder.forward(this.embedTarget(batch.ids, this.positionsOf(padded)), padded.sequences, {
       hiddenStates,
     });
     const output: ModelOutput = {};
-    if (options.hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
+    if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
     const { head } = this;
     if (head === null) {
       output.lastHiddenState = padded.unpack(features);

@@ -35,13 +35,13 @@ export abstract class EncoderModel extends PretrainedModel {
     const batch = padded.batch;
     if (padded.isToken === null) this.#checkLengths(batch.counts);
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
-    const hiddenStates: Tensor[] = [];
+    const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const segments = types ? this.device.tensor(types) : null;
     const x = this.embed(batch.ids, this.positionsOf(padded), segments);
     const features = this.encoder.forward(x, padded.sequences, { hiddenStates });
     const pooled = this.pooler?.forward(features, batch);
     const output: ModelOutput = {};
-    if (options.hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
+    if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
     if (this.head === null) {
       output.lastHiddenState = padded.unpack(features);
       if (pooled) output.poolerOutput = pooled;

@@ -50,7 +50,8 @@ export abstract class Seq2SeqModel extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    const [encoderStates, decoderStates]: [Tensor[], Tensor[]] = [[], []];
+    const isWanted = options.hiddenStates ?? false;
+    const [encoderStates, decoderStates]: (Tensor[] | undefined)[] = isWanted ? [[], []] : [];
     const { memory, unpack } = this.encodeInputs(inputs, encoderStates, layout);
     const target = this.#targetOf(inputs);
     layout.target = target;
@@ -60,7 +61,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     const x = this.embedTarget(batch.ids, this.positionsOf(target));
     const features = this.decoder.forward(x, batch, { memory, hiddenStates: decoderStates });
     const output: ModelOutput = { encoderLastHiddenState: unpack(memory.hidden) };
-    if (options.hiddenStates) {
+    if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(unpack);
       output.decoderHiddenStates = decoderStates.map((state) => target.unpack(state));
     }
@@ -68,10 +69,10 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return { ...output, ...this.#predict(this.head, features, target, inputs, options.loss ?? true) };
   }
 
-  /** Reads the source; `hiddenStates` gets what goes into each layer, and what comes out. */
+  /** Reads the source; `hiddenStates` gets the input of each layer, and the output of the last one. */
   protected encodeInputs(
     { inputIds, attentionMask }: ModelInputs,
-    hiddenStates: Tensor[],
+    hiddenStates: Tensor[] | undefined,
     layout: BatchLayout,
   ): EncodedSource {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);

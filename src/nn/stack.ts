@@ -70,7 +70,8 @@ export class Stack extends Module {
 
   /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
-    const layers = this.#layerByLayer(x, state, (layer, before, i) => {
+    const isSeen = hiddenStates !== undefined || this.layers.some(isObserved);
+    const layers = this.#layerByLayer(x, !isSeen, (layer, before, i) => {
       hiddenStates?.push(before);
       const y = layer.forward(before, batch, { memory, cache: state?.layers[i] });
       return this.layerDrops[i]?.choose(before, y) ?? y;
@@ -92,30 +93,30 @@ export class Stack extends Module {
 
   /** Same as `step`, yielding the output of each layer. */
   stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, state, (layer, before, i) => layer.step(before, state.layers[i] as LayerCache, state));
+    return this.#layerByLayer(x, true, (layer, before, i) => layer.step(before, state.layers[i] as LayerCache, state));
   }
 
   /** Same as `extend`, yielding the output of each layer. */
   extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, state, (layer, before, i) =>
+    return this.#layerByLayer(x, true, (layer, before, i) =>
       layer.extend(before, extension, state.layers[i] as LayerCache, state),
     );
   }
 
   /**
-   * If a state is written without gradients, each layer's temporary tensors are free for the next layer. Its input is
-   * free for the layer after that.
+   * Runs the layers one after the other. Without gradients and with `frees`, each layer's temporary tensors are free for
+   * the next layer, and its input is free for the layer after that: memory is that of one layer.
    */
   *#layerByLayer(
     x: Tensor,
-    state: DecoderState | undefined,
+    frees: boolean,
     run: (layer: TransformerLayer, x: Tensor, i: number) => Tensor,
   ): Generator<Tensor, Tensor> {
     for (const [i, layer] of this.layers.entries()) {
       const pass = run.bind(null, layer, x, i);
-      const isWriting = state && !x.device.gradientsOn;
-      const y = isWriting ? x.device.scope(pass) : pass();
-      if (isWriting && i > 0 && y !== x) x.dispose(); // the first one is the caller's
+      const isFree = frees && !x.device.gradientsOn;
+      const y = isFree ? x.device.scope(pass) : pass();
+      if (isFree && i > 0 && y !== x) x.dispose(); // the first one is the caller's
       x = y;
       yield x;
     }
@@ -151,4 +152,9 @@ function finish(layers: Generator<Tensor, Tensor>): Tensor {
     const { done, value } = layers.next();
     if (done) return value;
   }
+}
+
+/** True if somebody outside gets tensors that the layer makes on its way. */
+function isObserved({ selfAttn, multiheadAttn }: TransformerLayer): boolean {
+  return [selfAttn, multiheadAttn].some((attention) => attention && (attention.observe || attention.observeHeads));
 }

@@ -10,9 +10,7 @@ import { inference } from '../nn/module.js';
 import { pool } from '../nn/pooling.js';
 import { packed, TokenBatch } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/index.js';
-
-/** Tokens of a batch: enough for large products, and few enough that the next batch starts soon. */
-const BATCH_TOKENS = 4096;
+import { MAX_BATCH_TOKENS } from '../tasks/token-batches.js';
 
 interface Waiting {
   readonly client: string;
@@ -91,7 +89,7 @@ export class Embedder {
   #next(): Waiting[] {
     const batch: Waiting[] = [];
     let tokens = 0;
-    while (this.#lines.size > 0 && tokens < BATCH_TOKENS) {
+    while (this.#lines.size > 0 && tokens < MAX_BATCH_TOKENS) {
       for (const [client, line] of this.#lines) {
         const next = line.shift();
         if (line.length === 0) this.#lines.delete(client);

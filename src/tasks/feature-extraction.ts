@@ -12,7 +12,7 @@ import {
   checkFits,
   encode,
   hasSegments,
-  read,
+  readRows,
   sentenceLimit,
   type TruncationOptions,
   textsOf,
@@ -114,12 +114,10 @@ export async function extract(
 async function vectorsOf(context: TaskContext, texts: readonly string[], pooling: Pooling) {
   const { model } = context;
   const encoding = encode(context, texts, pooling === 'model' ? { maxLength: sentenceLimit(model) } : {});
-  const [values] = (await read(model, () => {
-    const batch = TokenBatch.from(model.device, 'inputIds', packed(encoding.inputIds), null);
-    const { tokenTypeIds } = encoding;
-    return [
-      pooled(run(model, hasSegments(model) ? { inputIds: batch, tokenTypeIds } : { inputIds: batch }), batch, pooling),
-    ];
+  const [values] = (await readRows(model, encoding, ({ inputIds, tokenTypeIds }) => {
+    const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
+    const inputs = hasSegments(model) ? { inputIds: batch, tokenTypeIds } : { inputIds: batch };
+    return [pooled(run(model, inputs), batch, pooling)];
   })) as [Float32Array];
   const counts = pooling === 'none' ? encoding.inputIds.map(({ length }) => length) : texts.map(() => 1);
   const features = values.length / counts.reduce((sum, count) => sum + count, 0);

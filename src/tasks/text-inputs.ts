@@ -3,8 +3,9 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { EncoderModel } from '../models/encoder-model.js';
-import type { ModelInputs, ModelOutput } from '../models/inputs.js';
+import type { ModelOutput } from '../models/inputs.js';
 import { inference } from '../nn/module.js';
 import { packed } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
@@ -12,6 +13,7 @@ import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-enco
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { inBatches } from './batches.js';
 import type { CallOptions, TaskContext } from './task.js';
+import { tokenBatches } from './token-batches.js';
 
 /** The tokenizer of a task's model. Throws FormatError if its folder brought none. */
 export function tokenizerOf({ task, model }: TaskContext): PretrainedTokenizer {
@@ -100,17 +102,44 @@ export function encode(
 export type EncodedRows = Pick<BatchEncoding, 'inputIds' | 'tokenTypeIds'>;
 
 /**
- * Runs the model on sequences, packed end to end, and reads what `pick` chooses of its output, in which rows of tokens
- * are [N, …]. Nothing of it stays on the device.
+ * Runs the model on sequences, packed end to end in batches of some tokens, and reads the tensors that `pick` chooses of
+ * its output, with rows for tokens or sequences. Nothing stays on the device.
  */
-export async function forward(
+export function forward(
   model: LoadedModel,
-  { inputIds, tokenTypeIds }: EncodedRows,
+  rows: EncodedRows,
   pick: (output: ModelOutput) => readonly [Tensor, ...Tensor[]],
 ): Promise<Float32Array[]> {
-  const ids = packed(inputIds);
-  const inputs: ModelInputs = hasSegments(model) ? { inputIds: ids, tokenTypeIds } : { inputIds: ids };
-  return read(model, () => pick(model.forward(inputs)));
+  return readRows(model, rows, ({ inputIds, tokenTypeIds }) => {
+    const ids = packed(inputIds);
+    return pick(model.forward(hasSegments(model) ? { inputIds: ids, tokenTypeIds } : { inputIds: ids }));
+  });
+}
+
+/** The numbers of the tensors that `compute` makes of rows, in batches of some tokens, joined. */
+export async function readRows(
+  model: LoadedModel,
+  { inputIds, tokenTypeIds }: EncodedRows,
+  compute: (batch: EncodedRows) => readonly [Tensor, ...Tensor[]],
+): Promise<Float32Array[]> {
+  const found: Float32Array[][] = [];
+  for (const batch of tokenBatches([...inputIds.keys()], (row) => (inputIds[row] as number[]).length)) {
+    await yieldToEventLoop();
+    const of = <T>(rows: readonly T[]) => batch.map((row) => rows[row] as T);
+    found.push(await read(model, () => compute({ inputIds: of(inputIds), tokenTypeIds: of(tokenTypeIds) })));
+  }
+  return (found[0] ?? []).map((_, i) => joined(found.map((parts) => parts[i] as Float32Array)));
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0] as Float32Array;
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 /** The numbers of what `compute` makes with the model, of which nothing stays on the device. */

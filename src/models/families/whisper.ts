@@ -132,7 +132,7 @@ export class Whisper extends Seq2SeqModel {
     return this.#read(source);
   }
 
-  protected override encodeInputs({ inputFeatures }: ModelInputs, hiddenStates: Tensor[]): EncodedSource {
+  protected override encodeInputs({ inputFeatures }: ModelInputs, hiddenStates?: Tensor[]): EncodedSource {
     const memory = this.#read(inputFeatures, hiddenStates);
     return { memory, unpack: (x) => x.reshape(memory.batch.size, this.maxSourceLength, -1) };
   }
@@ -143,7 +143,7 @@ export class Whisper extends Seq2SeqModel {
     return { embedding: { token, position, sum }, batch, stack: this.encoder, norm: this.encoder.norm };
   }
 
-  #read(features: unknown, hiddenStates: Tensor[] = []): Memory {
+  #read(features: unknown, hiddenStates?: Tensor[]): Memory {
     const { sum, batch } = this.#embed(features);
     return { hidden: this.encoder.forward(sum, batch, { hiddenStates }), batch };
   }
