@@ -135,6 +135,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
                            InstanceMethod<&NativeEngine::run>("run"),
                            InstanceMethod<&NativeEngine::runAsync>("runAsync"),
                            InstanceMethod<&NativeEngine::grow>("grow"),
+                           InstanceMethod<&NativeEngine::discard>("discard"),
                            InstanceMethod<&NativeEngine::read>("read"),
                            InstanceMethod<&NativeEngine::write>("write"),
                            InstanceMethod<&NativeEngine::close>("close"),
@@ -222,6 +223,19 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     const bool grown = open(info) && bytes >= 0 && bytes <= static_cast<double>(Heap::kMaxBytes) &&
                        engine_->grow(static_cast<uint64_t>(bytes));
     return Napi::Boolean::New(info.Env(), grown);
+  }
+
+  // discard(byteOffset, bytes): gives the pages of an unused range back to the system
+  Napi::Value discard(const Napi::CallbackInfo& info) {
+    Engine* self = idleEngine(info);
+    if (self == nullptr) return info.Env().Undefined();
+    const double offset = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
+    const double bytes = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : -1;
+    const double most = static_cast<double>(Heap::kMaxBytes);
+    if (!(offset >= 0 && offset <= most && bytes >= 0 && bytes <= most) ||
+        !self->discard(static_cast<uint64_t>(offset), static_cast<uint64_t>(bytes)))
+      Napi::RangeError::New(info.Env(), "the range is outside the heap").ThrowAsJavaScriptException();
+    return info.Env().Undefined();
   }
 
   // Shared by read and write: (byteOffset, typed array).

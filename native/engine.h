@@ -28,6 +28,10 @@ class Engine {
   // False, and nothing is copied, if the range is not inside the heap.
   bool read(uint64_t byteOffset, void* target, size_t bytes);
   bool write(uint64_t byteOffset, const void* source, size_t bytes);
+#ifndef __wasm__
+  // Gives the pages of a range that nobody uses back to the system. False if the range is not inside the heap.
+  bool discard(uint64_t byteOffset, uint64_t bytes);
+#endif
   // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind"}]}], "constants": {name:
   // value}}, ops by opcode.
   std::string manifest() const;

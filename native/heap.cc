@@ -59,4 +59,14 @@ bool Heap::grow(uint64_t bytes) {
   return true;
 }
 
+void Heap::discard(uint64_t byteOffset, uint64_t bytes) {
+  const uint64_t first = (byteOffset + kStep - 1) / kStep * kStep;  // whole huge pages: a part would split one
+  const uint64_t last = (byteOffset + bytes) / kStep * kStep;
+#ifdef __linux__
+  if (last > first) madvise(data_ + first, last - first, MADV_DONTNEED);
+#else
+  static_cast<void>(first), static_cast<void>(last);  // the system takes pages when it needs them
+#endif
+}
+
 }  // namespace simdformer

@@ -21,6 +21,10 @@ class Heap {
   // Makes at least `bytes` usable. False if the system has not that much. Others may read and write meanwhile what was
   // usable before.
   bool grow(uint64_t bytes);
+#ifndef __wasm__
+  // Gives the pages inside of a range back to the system. The range stays usable; its contents become undefined.
+  void discard(uint64_t byteOffset, uint64_t bytes);
+#endif
 #ifdef __wasm__
   // `bytes` of memory just behind the heap, to be used until it grows; null if the system has not that much.
   char* roomBehind(uint64_t bytes) const;

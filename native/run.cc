@@ -80,6 +80,15 @@ bool Engine::read(uint64_t byteOffset, void* target, size_t bytes) {
   return true;
 }
 
+#ifndef __wasm__
+bool Engine::discard(uint64_t byteOffset, uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!reach(byteOffset, bytes)) return false;
+  heap_.discard(byteOffset, bytes);
+  return true;
+}
+#endif
+
 bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!reach(byteOffset, bytes)) return false;

@@ -62,6 +62,11 @@ export interface Backend {
   runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null>;
   /** Makes at least `bytes` of the heap usable; false if the system has not that much. */
   grow(bytes: number): boolean;
+  /**
+   * Gives the pages of a range that nobody uses back to the system; the range stays usable. Only of engines that can: the
+   * memory of WebAssembly never shrinks.
+   */
+  discard?(byteOffset: number, bytes: number): void;
   /** Copies from the heap into `target`. */
   read(byteOffset: number, target: ArrayBufferView): void;
   /**

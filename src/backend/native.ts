@@ -93,6 +93,7 @@ export function createNativeBackend({ Engine, parallelism }: Addon, options: Bac
     run: (words, count) => engine.run(words, count),
     runAsync: (words, count) => engine.runAsync(words, count),
     grow: (bytes) => engine.grow(bytes),
+    discard: (byteOffset, bytes) => engine.discard?.(byteOffset, bytes),
     read: (byteOffset, target) => engine.read(byteOffset, target),
     write: (byteOffset, source) => engine.write(byteOffset, source),
     close: () => engine.close(),

@@ -15,6 +15,7 @@ import {
 import { CommandList } from './command-list.js';
 import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import { Arena, Heap, type Pool } from './heap.js';
+import { HeapTrimmer } from './heap-trimmer.js';
 import { isTyped } from './kinds.js';
 import { type Operand, Scalar } from './operand.js';
 import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
@@ -36,6 +37,7 @@ export class EngineDevice implements Device {
   readonly queue: Queue;
   readonly autograd = { backward, slotOf };
   readonly #heap: Heap;
+  readonly #trimmer: HeapTrimmer;
   readonly formats: ReadonlyMap<string, Format>;
   readonly #constants: ReadonlyMap<string, number>;
   /** Tensors of each open scope, the innermost last. */
@@ -53,7 +55,11 @@ export class EngineDevice implements Device {
     const { isa, isas, threads, version } = backend.manifest;
     this.info = { backend: backend.kind, isa, threads, isas, version, ...(reason === undefined ? {} : { reason }) };
     this.queue = new Queue(backend);
-    this.#heap = new Heap((words) => backend.grow(words * 4));
+    this.#heap = new Heap(
+      (words) => backend.grow(words * 4),
+      () => this.#trimmer.schedule(),
+    );
+    this.#trimmer = new HeapTrimmer(this.#heap, this.queue, backend);
     const { constants = {}, formats = [] } = backend.manifest; // an older engine may lack them
     this.#constants = new Map(Object.entries(constants));
     this.formats = new Map(formats.map((format, code) => [format.name, { ...format, code }]));
@@ -259,6 +265,7 @@ export class EngineDevice implements Device {
   dispose(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#trimmer.dispose();
     try {
       this.queue.close();
     } finally {

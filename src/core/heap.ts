@@ -37,9 +37,31 @@ export class Heap implements Pool {
   #capacity = 0;
   #used = 0;
   #peak = 0;
+  /** Words that were given back since the last `trim`. */
+  #given = 0;
+  /** Counts blocks that were taken or given: the heap is idle while it stays. */
+  #changes = 0;
 
-  /** `extend(words)` makes the range at least that long, or returns false. */
-  constructor(private readonly extend: (words: number) => boolean) {}
+  /** `extend(words)` makes the range at least that long, or returns false. `onGive` is called for blocks given back. */
+  constructor(
+    private readonly extend: (words: number) => boolean,
+    private readonly onGive: () => void = () => {},
+  ) {}
+
+  /** Words given back since the last `trim`. */
+  get given(): number {
+    return this.#given;
+  }
+
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** The free blocks, for memory to be returned to the system. */
+  trim(): readonly Block[] {
+    this.#given = 0;
+    return this.#free.map(({ offset, words }) => ({ offset, words }));
+  }
 
   /** Bytes in use, their maximum since `resetPeak`, and bytes taken from the system. */
   get usage(): { used: number; peak: number; capacity: number } {
@@ -55,12 +77,16 @@ export class Heap implements Pool {
     const block = takeBestFit(this.#free, wanted) ?? this.#grow(wanted);
     this.#used += block.words;
     this.#peak = Math.max(this.#peak, this.#used);
+    this.#changes++;
     return block;
   }
 
   give(block: Block): void {
     this.#used -= block.words;
     insertFree(this.#free, block);
+    this.#given += block.words;
+    this.#changes++;
+    this.onGive();
   }
 
   #grow(wanted: number): Block {

@@ -34,6 +34,7 @@ export class AddedTokens {
     added: readonly AddedToken[],
     model: { readonly ids: TokenIds; readonly count: number },
     private readonly normalize: Normalizer,
+    private readonly normalizeContinued: Normalizer,
   ) {
     let next = model.count;
     const tokens = new Map<number, AddedToken>();
@@ -54,11 +55,12 @@ export class AddedTokens {
     }
   }
 
-  /** The parts of a text. */
-  sections(text: string): Section[] {
-    return this.#raw.split(AlignedText.of(text)).flatMap((section) => {
+  /** The parts of a text; `isContinued`: of a slice that is not the first one of its text. */
+  sections(text: string, isContinued = false): Section[] {
+    return this.#raw.split(AlignedText.of(text)).flatMap((section, i) => {
       if (section.id !== null) return [section];
-      this.normalize(section.part);
+      if (isContinued && i === 0) this.normalizeContinued(section.part);
+      else this.normalize(section.part);
       return this.#normalized.split(section.part);
     });
   }

@@ -67,7 +67,7 @@ export function encodeBatch(
   options: EncodeBatchOptions,
   settings: BatchSettings,
 ): BatchEncoding {
-  const { textPair, padding = false, padToMultipleOf = 1, returnOffsets = true } = checked(texts, options);
+  const { textPair, padding = false, padToMultipleOf = 1, returnOffsets = true } = checkedTexts(texts, options);
   const { truncation = options.maxLength !== undefined && padding === false } = options;
   const maxLength = options.maxLength ?? settings.maxLength;
   if ((padding === 'max_length' || truncation) && maxLength === undefined)
@@ -118,7 +118,8 @@ function encoded(
   return returnOverflowingTokens ? sequences : sequences.slice(0, 1);
 }
 
-function checked(texts: readonly string[], options: EncodeBatchOptions): EncodeBatchOptions {
+/** Throws ArgumentError for texts or options that make no sense. */
+export function checkedTexts(texts: readonly string[], options: EncodeBatchOptions): EncodeBatchOptions {
   const isList = (list: unknown) => Array.isArray(list) && list.every((text) => typeof text === 'string');
   const { textPair } = checkOptions('encodeBatch', options, {
     textPair: 'array',

@@ -7,9 +7,10 @@ import { bytePairsOf } from './byte-pairs.js';
 import { cleanedUp, type Decoder, decoderOf } from './decoders.js';
 import { type TokenizerJson, type TokenizerModel, typeOf } from './json.js';
 import type { Model, ModelToken } from './model.js';
-import { normalizerOf } from './normalizers.js';
+import { continuingNormalizerOf, normalizerOf } from './normalizers.js';
 import { type Item, type PostProcessor, postProcessorOf } from './post-processor.js';
 import { type PreTokenizer, preTokenizerOf } from './pre-tokenizers.js';
+import { canSlice, slicesOf } from './text-slices.js';
 import { UnknownTokenError } from './tokenizer.js';
 import { UnigramModel } from './unigram-model.js';
 import { WordLevelModel, WordPieceModel } from './word-models.js';
@@ -23,11 +24,19 @@ export class Engine {
   readonly #preTokenize: PreTokenizer;
   readonly #model: Model;
   readonly #decoder: Decoder;
+  /** Whether long texts can be tokenized in slices; null until a long text comes. */
+  #canSlice: boolean | null = null;
 
   /** Throws FormatError for steps that are not known. */
-  constructor({ added_tokens, normalizer, pre_tokenizer, post_processor, decoder, model }: TokenizerJson) {
+  constructor(private readonly json: TokenizerJson) {
+    const { added_tokens, normalizer, pre_tokenizer, post_processor, decoder, model } = json;
     this.#model = modelOf(model);
-    this.#added = new AddedTokens(added_tokens, this.#model, normalizerOf(normalizer));
+    this.#added = new AddedTokens(
+      added_tokens,
+      this.#model,
+      normalizerOf(normalizer),
+      continuingNormalizerOf(normalizer),
+    );
     this.#preTokenize = preTokenizerOf(pre_tokenizer);
     this.postProcessor = postProcessorOf(post_processor);
     this.#decoder = decoderOf(decoder);
@@ -36,23 +45,56 @@ export class Engine {
 
   /** The tokens of a text, with their places in code points. Throws UnknownTokenError. */
   items(text: string, type: number): Item[] {
-    const wellFormed = text.replace(/\p{Surrogate}/gu, '\ufffd'); // as half a character is in UTF-8
-    const charactersBefore = characterCounter(wellFormed);
+    return this.#itemsOf(wellFormed(text), type, { characters: 0, word: 0 });
+  }
+
+  /**
+   * Same as `items`, in parts that follow each other. A long text is tokenized in slices, so that callers can pause and
+   * memory stays small. Texts and tokenizers that cannot be sliced are one part.
+   */
+  *itemsInSlices(text: string, type: number, length?: number): Generator<Item[]> {
+    const whole = wellFormed(text);
+    const slices = slicesOf(whole, length);
+    const first = slices.next();
+    if (first.value === whole || !(yield* this.#slices()))
+      return yield this.#itemsOf(whole, type, { characters: 0, word: 0 });
+    const place = { characters: 0, word: 0 };
+    for (let slice = first; !slice.done; slice = slices.next()) yield this.#itemsOf(slice.value, type, place);
+  }
+
+  *#slices(): Generator<Item[], boolean> {
+    if (this.#canSlice !== null) return this.#canSlice;
+    const check = canSlice(this.json, this.#model);
+    for (;;) {
+      const { done, value } = check.next();
+      if (done) {
+        this.#canSlice = value;
+        return value;
+      }
+      yield [];
+    }
+  }
+
+  /** The tokens of a slice. `place` says what is before it, and is moved behind it. */
+  #itemsOf(text: string, type: number, place: { characters: number; word: number }): Item[] {
+    const charactersBefore = characterCounter(text);
     const items: Item[] = [];
-    let word = 0;
+    const { characters } = place;
     const add = (part: AlignedText, { id, token, start, end }: ModelToken) => {
-      const offset = [charactersBefore(part.startOf(start)), charactersBefore(part.endOf(end - 1))] as const;
+      const [from, to] = [charactersBefore(part.startOf(start)), charactersBefore(part.endOf(end - 1))];
+      const offset = [characters + from, characters + to] as const;
       if (id === null) throw new UnknownTokenError(token, offset[0]);
-      items.push({ id, token, type, special: 0, offset, word });
+      items.push({ id, token, type, special: 0, offset, word: place.word });
     };
-    for (const { part, id } of this.#added.sections(wellFormed)) {
+    for (const { part, id } of this.#added.sections(text, characters > 0)) {
       const { text: token } = part;
       for (const piece of id === null ? this.#preTokenize(part) : [part]) {
         if (id !== null) add(part, { id, token, start: 0, end: token.length });
         else for (const each of this.#model.tokensOf(piece.text)) add(piece, each);
-        word++;
+        place.word++;
       }
     }
+    place.characters += charactersBefore(text.length);
     return items;
   }
 
@@ -73,6 +115,9 @@ export class Engine {
     return this.#added.contents.get(id) ?? this.#model.tokenOf(id);
   }
 }
+
+/** A text without halves of surrogate pairs, which UTF-8 does not have. */
+const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd');
 
 function modelOf(model: TokenizerModel): Model {
   switch (typeOf(model)) {

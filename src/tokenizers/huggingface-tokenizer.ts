@@ -2,7 +2,14 @@
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { type BatchEncoding, type EncodeBatchOptions, encodeBatch } from './batch-encoding.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
+import {
+  type BatchEncoding,
+  type BatchSettings,
+  checkedTexts,
+  type EncodeBatchOptions,
+  encodeBatch,
+} from './batch-encoding.js';
 import { type ApplyChatTemplateOptions, type ChatMessage, type ChatTemplate, chatTemplateOf } from './chat-template.js';
 import { Engine } from './engine.js';
 import {
@@ -13,10 +20,14 @@ import {
   type TokenizerJson,
   typeOf,
 } from './json.js';
+import type { Item } from './post-processor.js';
 import type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 import { checkText, knownIds } from './tokenizer.js';
 
 export { checkTokenizerJson } from './check-json.js';
+
+/** Stands for the ids of a text. */
+const TEXT = -1;
 
 export class HuggingFaceTokenizer implements PretrainedTokenizer {
   readonly vocabSize: number;
@@ -45,9 +56,32 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   encode(text: string, options: { addSpecial?: boolean | undefined } = {}): number[] {
     checkText('encode', text);
     checkOptions('encode', options, { addSpecial: 'boolean' });
-    const { postProcessor } = this.engine;
-    const parts = postProcessor.process([[this.engine.items(text, 0)]], options.addSpecial ?? false);
-    return parts.flatMap(([items]) => (items ?? []).map(({ id }) => id));
+    const ids: number[] = [];
+    for (const part of this.engine.itemsInSlices(text, 0)) for (const { id } of part) ids.push(id);
+    return this.#surrounded(ids, options.addSpecial ?? false);
+  }
+
+  async encodeAsync(text: string, options: { addSpecial?: boolean | undefined } = {}): Promise<number[]> {
+    checkText('encode', text);
+    checkOptions('encode', options, { addSpecial: 'boolean' });
+    const ids: number[] = [];
+    for (const part of this.engine.itemsInSlices(text, 0)) {
+      for (const { id } of part) ids.push(id);
+      await yieldToEventLoop();
+    }
+    return this.#surrounded(ids, options.addSpecial ?? false);
+  }
+
+  /** Ids of a text with those that the post-processor puts around it. */
+  #surrounded(ids: readonly number[], addsSpecial: boolean): number[] {
+    if (!addsSpecial) return ids as number[];
+    // The post-processor moves whole texts only: one token stands for all of them.
+    const text: Item = { id: TEXT, token: '', type: 0, special: 0, offset: [0, 0], word: null };
+    const around = this.engine.postProcessor.process([[[text]]], true).flatMap(([items]) => items ?? []);
+    const at = around.findIndex(({ id }) => id === TEXT);
+    const idsOf = (items: readonly Item[]) => items.map(({ id }) => id);
+    if (at < 0) return idsOf(around);
+    return [...idsOf(around.slice(0, at))].concat(ids as number[], idsOf(around.slice(at + 1)));
   }
 
   decode(
@@ -72,16 +106,43 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   }
 
   encodeBatch(texts: readonly string[], options: EncodeBatchOptions = {}): BatchEncoding {
+    return encodeBatch(
+      texts,
+      options,
+      this.#batchSettings((text, type) => this.engine.items(text, type)),
+    );
+  }
+
+  async encodeBatchAsync(texts: readonly string[], options: EncodeBatchOptions = {}): Promise<BatchEncoding> {
+    const known = new Map<string, Item[]>();
+    const { textPair } = checkedTexts(texts, options);
+    for (const [type, list] of [texts, textPair ?? []].entries())
+      for (const text of list) {
+        const items: Item[] = [];
+        for (const part of this.engine.itemsInSlices(text, type)) {
+          for (const item of part) items.push(item);
+          await yieldToEventLoop();
+        }
+        known.set(`${type} ${text}`, items);
+      }
+    return encodeBatch(
+      texts,
+      options,
+      this.#batchSettings((text, type) => known.get(`${type} ${text}`) as Item[]),
+    );
+  }
+
+  #batchSettings(items: BatchSettings['items']): BatchSettings {
     const { padding_side: side, truncation_side, model_max_length: most, pad_token_type_id: type } = this.config ?? {};
-    return encodeBatch(texts, options, {
+    return {
       postProcessor: this.engine.postProcessor,
       padId: this.padId,
       padTypeId: typeof type === 'number' ? type : 0,
       paddingSide: side === 'left' ? 'left' : 'right',
       truncationSide: truncation_side === 'left' ? 'left' : 'right',
       maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for none
-      items: (text, type) => this.engine.items(text, type),
-    });
+      items,
+    };
   }
 
   applyChatTemplate(
@@ -93,7 +154,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     const { chatRendering, namedTokens, renderChat } = await import('./render-chat.js');
     const tokens = { ...this.#foundTokens(), ...namedTokens(this.config ?? {}) };
     const text = renderChat(chatRendering(this.chatTemplate, messages, options, tokens));
-    return (options.tokenize ?? true) ? this.encode(text) : text;
+    return (options.tokenize ?? true) ? this.encodeAsync(text) : text;
   }
 
   /** Byte pairs write the spaces that the text had, so that none is cleaned away unless the config insists. */

@@ -12,7 +12,16 @@ export type Normalizer = (text: AlignedText) => void;
 
 /** The normalizer of a tokenizer.json. Throws FormatError for one that is not known. */
 export function normalizerOf(part: unknown): Normalizer {
-  const steps = partsOf(part, 'normalizers').map(stepOf);
+  return inOrder(partsOf(part, 'normalizers').map(stepOf));
+}
+
+/** The normalizer of a slice that is not the first one of its text: it prepends nothing. */
+export function continuingNormalizerOf(part: unknown): Normalizer {
+  const parts = partsOf(part, 'normalizers').filter(({ type }) => type !== 'Prepend');
+  return inOrder(parts.map(stepOf));
+}
+
+function inOrder(steps: readonly Normalizer[]): Normalizer {
   return (text) => {
     for (const step of steps) step(text);
   };

@@ -10,6 +10,13 @@ export interface PretrainedTokenizer extends Tokenizer {
    */
   encodeBatch(texts: readonly string[], options?: EncodeBatchOptions): BatchEncoding;
   /**
+   * Same as `encode`, giving way to the event loop while a long text is tokenized: in slices where the tokenizer allows
+   * it.
+   */
+  encodeAsync(text: string, options?: { addSpecial?: boolean | undefined }): Promise<number[]>;
+  /** Same as `encodeBatch`, giving way to the event loop between texts and slices. */
+  encodeBatchAsync(texts: readonly string[], options?: EncodeBatchOptions): Promise<BatchEncoding>;
+  /**
    * As of every tokenizer. `cleanUp`, by default the config's `clean_up_tokenization_spaces`, leaves out spaces before
    * punctuation and contractions of English, but not of byte pairs, whose spaces are those of the text.
    */

@@ -1,0 +1,43 @@
+import type { Backend } from '../backend/backend.js';
+import type { Heap } from './heap.js';
+import type { Queue } from './queue.js';
+
+/** Words given back after which returning them to the system is worth it: 32 MiB. */
+const WORTH_WORDS = 2 ** 23;
+/** Milliseconds without work after which a device is idle. */
+const IDLE_MS = 1000;
+
+/** Returns free memory of a heap to the system once the device has been idle for a second. */
+export class HeapTrimmer {
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #changes = 0;
+
+  constructor(
+    private readonly heap: Heap,
+    private readonly queue: Queue,
+    private readonly backend: Backend,
+  ) {}
+
+  /** To be called when memory was given back. */
+  schedule(): void {
+    if (this.#timer !== null || this.backend.discard === undefined || this.heap.given < WORTH_WORDS) return;
+    this.#changes = this.heap.changes;
+    this.#timer = setTimeout(() => this.#trim(), IDLE_MS);
+    (this.#timer as { unref?(): void }).unref?.(); // it does not keep a process alive
+  }
+
+  #trim(): void {
+    this.#timer = null;
+    const { heap, queue, backend } = this;
+    // Memory is free in program order: commands that wait may still use it.
+    if (heap.changes !== this.#changes || !queue.idle) {
+      this.schedule();
+      return;
+    }
+    for (const { offset, words } of heap.trim()) backend.discard?.(offset * 4, words * 4);
+  }
+
+  dispose(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+}

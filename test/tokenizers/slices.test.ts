@@ -1,0 +1,59 @@
+// Long texts in slices have the tokens of the whole text.
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../src/core/random.js';
+import { Engine } from '../../src/tokenizers/engine.js';
+import { parseTokenizer } from '../../src/tokenizers/huggingface.js';
+import { checkTokenizerJson } from '../../src/tokenizers/huggingface-tokenizer.js';
+import { slicesOf } from '../../src/tokenizers/text-slices.js';
+import { recordedIn } from './recorded.js';
+
+const recorded = recordedIn<{ texts: string[]; tokenizers: Record<string, { json: object }> }>('ids.json.gz');
+
+/** Texts of many scripts in another order, with English words between them. */
+function longText(seed: number): string {
+  const random = new Random(seed);
+  const words = "the cat can't see 3 DOGS: that is it, said I'm  not\n\n here\tnow".split(/(?<= )/);
+  const parts: string[] = [];
+  for (let i = 0; i < 60; i++) {
+    parts.push(recorded.texts[random.below(recorded.texts.length)] as string);
+    for (let n = random.below(12); n > 0; n--) parts.push(`${words[random.below(words.length)]} `);
+  }
+  return parts.join('');
+}
+
+it('cuts between a letter and a space before a letter', () => {
+  const text = 'ab cd  ef, gh ij é kl';
+  expect([...slicesOf(text, 1)]).toEqual(['ab', ' cd  ef, gh', ' ij é kl']);
+  expect([...slicesOf(text, 100)]).toEqual([text]);
+  expect([...slicesOf('', 1)]).toEqual(['']);
+  expect([...slicesOf(longText(1), 50)].join('')).toBe(longText(1));
+});
+
+const sliced: string[] = [];
+
+describe.each(Object.entries(recorded.tokenizers))('%s', (name, { json }) => {
+  it('has the same tokens, places and words', async () => {
+    const engine = new Engine(checkTokenizerJson(json));
+    for (const seed of [1, 2, 3]) {
+      const text = longText(seed);
+      const whole = engine.items(text, 0);
+      const parts = [...engine.itemsInSlices(text, 0, 40)].filter(({ length }) => length > 0);
+      if (parts.length > 1 && seed === 1) sliced.push(name);
+      expect(parts.flat()).toEqual(whole);
+    }
+    const [tokenizer, text] = [await parseTokenizer(json), longText(4).repeat(4)];
+    for (const addSpecial of [false, true]) {
+      const ids = tokenizer.encode(text, { addSpecial });
+      expect(await tokenizer.encodeAsync(text, { addSpecial })).toEqual(ids);
+      const { inputIds } = tokenizer.encodeBatch([text], { addSpecialTokens: addSpecial });
+      expect(inputIds[0]).toEqual(ids);
+    }
+    const options = { returnOffsets: true, textPair: ['and another', text] } as const;
+    const texts = [text, 'short'];
+    expect(await tokenizer.encodeBatchAsync(texts, options)).toEqual(tokenizer.encodeBatch(texts, options));
+  });
+});
+
+it('applies to most of the tokenizers', () => {
+  expect(sliced.length).toBeGreaterThan(Object.keys(recorded.tokenizers).length / 2);
+});
