@@ -113,7 +113,7 @@ export async function extract(
 /** The vectors of a batch, each text's end to end. */
 async function vectorsOf(context: TaskContext, texts: readonly string[], pooling: Pooling) {
   const { model } = context;
-  const encoding = encode(context, texts, pooling === 'model' ? { maxLength: sentenceLimit(model) } : {});
+  const encoding = await encode(context, texts, pooling === 'model' ? { maxLength: sentenceLimit(model) } : {});
   const [values] = (await readRows(model, encoding, ({ inputIds, tokenTypeIds }) => {
     const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
     const inputs = hasSegments(model) ? { inputIds: batch, tokenTypeIds } : { inputIds: batch };

@@ -44,7 +44,7 @@ export const fillMask: Task<FillMask> = {
       const { top_k: count = 5, targets } = checkOptions(TASK, options, kinds);
       const among = targets === undefined ? null : targetIds(context, textsOf(TASK, targets, 'targets'));
       const run = async (batch: readonly string[]) => {
-        const encoded = encode(context, batch);
+        const encoded = await encode(context, batch);
         const logits = await tokenLogits(context.model, encoded);
         return batch.map((text, i) => {
           const ids = encoded.inputIds[i] as number[];

@@ -101,7 +101,7 @@ async function readParts(
   { maxLength, stride, questionLength }: Limits,
   { signal, batchSize }: CallOptions,
 ): Promise<ContextPart[][]> {
-  const encoded = encode(
+  const encoded = await encode(
     task,
     batch.map(([question]) => cut(task, question, questionLength)),
     {

@@ -92,7 +92,7 @@ export async function classify<Result>(
   await checkFits(context, pairs, options);
   const run = async (batch: readonly TextOrPair[]) => {
     const second = paired ? { textPair: batch.map(([, pair]) => pair as string), truncation } : {};
-    const encoded = encode(
+    const encoded = await encode(
       context,
       batch.map(([text]) => text),
       second,

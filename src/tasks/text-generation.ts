@@ -132,7 +132,7 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
   const tokenizer = tokenizerOf(context);
   if (typeof input === 'string') {
     const addSpecialTokens = options.add_special_tokens ?? true;
-    const { inputIds } = tokenizer.encodeBatch([input], { addSpecialTokens, returnOffsets: false });
+    const { inputIds } = await tokenizer.encodeBatchAsync([input], { addSpecialTokens, returnOffsets: false });
     return { input, ids: inputIds[0] as number[] };
   }
   const { tools, documents, chat_template: template, tokenizer_encode_kwargs: variables } = options;

@@ -66,12 +66,11 @@ export async function checkFits(
   const lengthsOf = async (batch: TextOrPair[]) => {
     const pairs = batch[0]?.[1] === undefined ? {} : { textPair: batch.map(([, pair]) => pair ?? '') };
     const options = { truncation: false, returnOffsets: false, ...pairs } as const;
-    return tokenizer
-      .encodeBatch(
-        batch.map(([text]) => text),
-        options,
-      )
-      .inputIds.map(({ length }) => length);
+    const { inputIds } = await tokenizer.encodeBatchAsync(
+      batch.map(([text]) => text),
+      options,
+    );
+    return inputIds.map(({ length }) => length);
   };
   const lengths = await inBatches(texts, ([text, pair]) => text.length + (pair?.length ?? 0), lengthsOf, {
     signal,
@@ -92,10 +91,10 @@ export function encode(
   context: TaskContext,
   texts: readonly string[],
   options: EncodeBatchOptions = {},
-): BatchEncoding {
+): Promise<BatchEncoding> {
   const limit = tokenLimit(context.model);
   const limits = Number.isFinite(limit) ? ({ truncation: true, maxLength: limit } as const) : {};
-  return tokenizerOf(context).encodeBatch(texts, { ...limits, returnOffsets: false, ...options });
+  return tokenizerOf(context).encodeBatchAsync(texts, { ...limits, returnOffsets: false, ...options });
 }
 
 /** Ids of sequences, and which text of a pair each is of. */

@@ -35,7 +35,7 @@ export interface WrittenScores {
 /** How texts are read and written. */
 export interface TextToText {
   /** Tokens of texts, as the encoder reads them. */
-  readonly encode: (texts: readonly string[]) => number[][];
+  readonly encode: (texts: readonly string[]) => Promise<number[][]>;
   /** What the task itself asks for; less than options of the call. */
   readonly parameters: TaskParameters;
   /** What is forced. */
@@ -77,7 +77,7 @@ export async function rewrite(
     texts.map((text) => [parameters.prefix + text]),
     options,
   );
-  const rows = encode(texts);
+  const rows = await encode(texts);
   const empty = rows.findIndex(({ length }) => length === 0);
   if (empty >= 0) throw new ArgumentError(`${task}: text ${empty} is empty`);
   const all = { ...withTaskParameters(parameters.generate, generate), ...forced, signal };
@@ -119,11 +119,13 @@ export function writingTask<Key extends string>(
     head: 'language-model',
     create: (context) => {
       const parameters = taskParameters(context.model, [name]) ?? { prefix: '', generate: {} };
-      const read = (all: readonly string[]) =>
-        encode(
+      const read = async (all: readonly string[]) => {
+        const { inputIds } = await encode(
           context,
           all.map((text) => parameters.prefix + text),
-        ).inputIds;
+        );
+        return inputIds;
+      };
       return async (texts, options = {}) => {
         const generate = textToTextArguments(context, options);
         const how = { encode: read, parameters, forced: {} };

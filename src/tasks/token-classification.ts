@@ -100,7 +100,7 @@ export const tokenClassification: Task<TokenClassificationPipeline> = {
 /** Probabilities of the classes of all tokens but special ones; texts in parts, if with a stride. */
 async function scoresOf(context: TaskContext, texts: readonly string[], stride: number | undefined) {
   const parts = stride === undefined ? {} : { returnOverflowingTokens: true, stride };
-  const encoded = encode(context, texts, { returnOffsets: true, ...parts });
+  const encoded = await encode(context, texts, { returnOffsets: true, ...parts });
   const logits = await tokenLogits(context.model, encoded);
   const tokenizer = tokenizerOf(context);
   const isWordPiece = tokenizer.toJSON().model.type === 'WordPiece';

@@ -51,7 +51,7 @@ function multilingual(context: TaskContext, languages: TranslationLanguages, fro
   const forced = to === undefined ? context.model.generationConfig.forcedBosTokenId : languages.id('tgt_lang', to);
   if (forced == null)
     throw new ArgumentError(`${TASK}: tgt_lang is missing, expected one of ${languages.known().join(', ')}`);
-  const read = (texts: readonly string[]) => languages.mark(encode(context, texts), source);
+  const read = async (texts: readonly string[]) => languages.mark(await encode(context, texts), source);
   return { encode: read, parameters: NOTHING, forced: { forcedBosTokenId: forced } };
 }
 
@@ -68,10 +68,12 @@ function ofPair(context: TaskContext, options: TranslationOptions, from?: string
     throw new ArgumentError(`${TASK}: src_lang is ${from} and tgt_lang ${to}, but the model has ${has}`);
   }
   const { prefix } = parameters ?? NOTHING;
-  const read = (texts: readonly string[]) =>
-    encode(
+  const read = async (texts: readonly string[]) => {
+    const { inputIds } = await encode(
       context,
       texts.map((text) => prefix + text),
-    ).inputIds;
+    );
+    return inputIds;
+  };
   return { encode: read, parameters: parameters ?? NOTHING, forced: {} };
 }

@@ -64,11 +64,11 @@ async function encoded(
     addGenerationPrompt: true,
     tokenize: false,
   });
-  const ids = tokenizer.encode(text);
+  const ids = await tokenizer.encodeAsync(text);
   if (read.text === '' || !text.startsWith(read.text)) return { ids, text };
   // Models write texts in other tokens than tokenizers do: those that were read are kept, if the rest is the same
   // behind them.
-  const rest = tokenizer.encode(text.slice(read.text.length));
+  const rest = await tokenizer.encodeAsync(text.slice(read.text.length));
   const isSame = rest.length <= ids.length && rest.every((id, i) => id === ids[ids.length - rest.length + i]);
   return { ids: isSame ? [...read.ids, ...rest] : ids, text };
 }
