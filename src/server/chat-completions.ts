@@ -186,7 +186,7 @@ async function begin(
     tokenize: false,
   });
   checkFits(text, writer);
-  const prompt = tokenizer.encode(text);
+  const prompt = await tokenizer.encodeAsync(text);
   const answers = new Answers(
     writer,
     {

@@ -69,7 +69,7 @@ export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint 
       const { n: choices = 1, stream = false, echo = false } = body;
       if (echo && body.logprobs !== undefined)
         throw new ApiError(400, "'echo' together with 'logprobs' is not supported", 'unsupported_parameter', 'echo');
-      const read = promptsOf(body.prompt, writer);
+      const read = await promptsOf(body.prompt, writer);
       const answers = new Answers(
         writer,
         {
@@ -149,11 +149,11 @@ interface Prompt {
 }
 
 /** Throws ApiError for unknown ids, and for texts that cannot fit. */
-function promptsOf(given: CompletionRequest['prompt'], writer: Writer): Prompt[] {
+async function promptsOf(given: CompletionRequest['prompt'], writer: Writer): Promise<Prompt[]> {
   const { tokenizer, served } = writer;
   const { vocabSize, startId, endIds } = served.model;
   const list = typeof given === 'string' || typeof given[0] === 'number' ? [given] : given;
-  return (list as (string | number[])[]).map((prompt) => {
+  const promptOf = async (prompt: string | number[]): Promise<Prompt> => {
     if (typeof prompt !== 'string') {
       const unknown = prompt.find((id) => id >= vocabSize);
       if (unknown === undefined) return { ids: prompt, text: () => tokenizer.decode(prompt) };
@@ -165,7 +165,7 @@ function promptsOf(given: CompletionRequest['prompt'], writer: Writer): Prompt[]
       );
     }
     checkFits(prompt, writer);
-    const ids = tokenizer.encode(prompt, { addSpecial: true });
+    const ids = await tokenizer.encodeAsync(prompt, { addSpecial: true });
     const start = startId ?? endIds[0];
     if (ids.length > 0) return { ids, text: () => prompt };
     if (start !== undefined && start !== null) return { ids: [start], text: () => '' };
@@ -175,5 +175,8 @@ function promptsOf(given: CompletionRequest['prompt'], writer: Writer): Prompt[]
       'invalid_value',
       'prompt',
     );
-  });
+  };
+  const prompts: Prompt[] = [];
+  for (const prompt of list as (string | number[])[]) prompts.push(await promptOf(prompt));
+  return prompts;
 }

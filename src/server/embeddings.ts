@@ -53,7 +53,7 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
       const { body, client, signal } = call;
       const served = servedModel(models, body.model);
       call.note({ model: served.id });
-      const sequences = sequencesOf(body.input, served, body.truncate ?? false);
+      const sequences = await sequencesOf(body.input, served, body.truncate ?? false);
       const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
       const vectors = await served.embedder?.embed(sequences, client, signal);
       call.note({ promptTokens: tokens });
@@ -74,16 +74,17 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
 }
 
 /** The token ids of each text. Throws ApiError for a text that is too long, unless it may be cut. */
-function sequencesOf(
+async function sequencesOf(
   input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
   { id, model, embedder, tokenBound }: ServedModel,
   isCut: boolean,
-): (readonly number[])[] {
+): Promise<(readonly number[])[]> {
   const { tokenizer } = model;
   if (!embedder || !tokenizer)
     throw new ApiError(400, `The model '${id}' does not make embeddings`, 'unsupported_model', 'model');
   const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
-  return (list as (string | readonly number[])[]).map((each, i) => {
+  const sequences: (readonly number[])[] = [];
+  for (const [i, each] of (list as (string | readonly number[])[]).entries()) {
     const invalid = (message: string, code: string) => new ApiError(400, message, code, 'input');
     const { maxTokens } = embedder;
     const tooLong = (length: string) =>
@@ -99,14 +100,15 @@ function sequencesOf(
     const cut = isCut ? { truncation: true, maxLength: maxTokens } : {};
     const ids =
       typeof each === 'string'
-        ? (tokenizer.encodeBatch([each], cut).inputIds[0] as number[])
+        ? ((await tokenizer.encodeBatchAsync([each], cut)).inputIds[0] as number[])
         : each.slice(0, isCut ? maxTokens : undefined);
     const unknown = ids.find((token) => token >= model.vocabSize);
     if (unknown !== undefined)
       throw invalid(`'input' has the token id ${unknown}, expected ids below ${model.vocabSize}`, 'invalid_value');
     if (ids.length > maxTokens) throw tooLong(`${ids.length}`);
-    return ids;
-  });
+    sequences.push(ids);
+  }
+  return sequences;
 }
 
 /** The first dimensions of a vector, normalized. */
