@@ -4,8 +4,9 @@ import { sameShape, Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
+import { BatchDecoder, type Decoder, endBatch, joined, startBatch } from './batch-decoder.js';
 import { BeamSearch } from './beam-search.js';
-import { isCached, startCached } from './cached-session.js';
+import { isCached, startCached } from './cached-decoder.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { withModelDefaults } from './model-defaults.js';
@@ -14,7 +15,6 @@ import type { DeviceSource, Hypothesis, Plan, PlannedInput } from './plan.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import type { ResponseFormat } from './response-format.js';
 import { type Search, TokenSearch } from './search.js';
-import { endSession, joined, Session, type Steps, startSession } from './session.js';
 
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
@@ -109,20 +109,20 @@ async function* decode(
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const { signal, onToken } = options;
   // First, as the device knows what is too much.
-  let session = isCached(options) ? startCached(model, plan, options, generate) : startSession(model, plan);
+  let decoder = isCached(options) ? startCached(model, plan, options, generate) : startBatch(model, plan);
   let search: Search | null = null;
   try {
     search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
     for (let length = 0; ; ) {
-      if (session instanceof Session && session.isOutgrown) {
-        endSession(model, session);
-        session = startSession(model, plan, true);
+      if (decoder instanceof BatchDecoder && decoder.isOutgrown) {
+        endBatch(model, decoder);
+        decoder = startBatch(model, plan, true);
       }
-      const rankings = await advance(session, search, plan, length);
+      const rankings = await advance(decoder, search, plan, length);
       await yieldToEventLoop();
       for (const ranking of rankings) {
         signal?.throwIfAborted();
-        session.assertUsable();
+        decoder.assertUsable();
         const events = search.choose(ranking);
         length++;
         if (onToken !== undefined) for (const event of events) await onToken(event);
@@ -130,27 +130,27 @@ async function* decode(
         if (search.done) return search;
         if (ranking.supposed !== null && ranking.supposed !== search.tokens[0]) break;
       }
-      if (session.shrinks(search.open)) search.compact();
+      if (decoder.shrinks(search.open)) search.compact();
     }
   } finally {
-    if (session instanceof Session) endSession(model, session);
-    else session.end(search?.contexts[0] ?? []);
+    if (decoder instanceof BatchDecoder) endBatch(model, decoder);
+    else decoder.end(search?.contexts[0] ?? []);
   }
 }
 
 /** What decides about the next token of every sequence, which has `length`, or about the next ones. */
-function advance(session: Steps, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
+function advance(decoder: Decoder, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
   const processed = needsLogits(plan);
   const withLogits = inputs.flatMap((each) => stepsWithLogits(plan, each));
   const logits = processed || withLogits.includes(length) || inputs.some(({ prefix }) => length < prefix.length);
   const forbids = !processed && length < minNewTokens;
   const next = Math.min(forbids ? minNewTokens : maxNewTokens, ...withLogits.filter((step) => step > length));
-  const left = Math.min(session.room, next - length);
-  const steps = !session.drafts && (logits || numBeams > 1 || stop) ? 1 : left;
+  const left = Math.min(decoder.room, next - length);
+  const steps = !decoder.drafts && (logits || numBeams > 1 || stop) ? 1 : left;
   const ahead = { steps, logits, forbids, finished: search.finished, contexts: () => search.contexts };
-  if (session.room < 1 || session.readsPrompts(search.contexts)) return session.read(search.contexts, ahead);
-  return session.step(search.tokens, search.order, ahead);
+  if (decoder.room < 1 || decoder.readsPrompts(search.contexts)) return decoder.read(search.contexts, ahead);
+  return decoder.step(search.tokens, search.order, ahead);
 }
 
 /** All inputs if they are few; otherwise those of similar length together, the longest first. */

@@ -7,8 +7,8 @@ import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
-import { SequenceSteps } from './sequence-steps.js';
-import { disposeWith, forget } from './sessions.js';
+import { disposeWith, forget } from './model-decoders.js';
+import { PromptCacheSteps } from './prompt-cache-steps.js';
 
 export interface PromptCacheOptions {
   /** Tokens at most, of prompts and what is written after them. Default: the model's maxLength. */
@@ -46,7 +46,7 @@ export class PromptCache {
   /** Leading tokens that were read as part of a prompt. Tokens that the model wrote are rounded otherwise. */
   #readCount = 0;
   #state: DecoderState | null = null;
-  #steps: SequenceSteps | null = null;
+  #steps: PromptCacheSteps | null = null;
   readonly #companions = new Map<Generative, PromptCache>();
   #isBusy = false;
   #isDisposed = false;
@@ -205,11 +205,11 @@ export class PromptCache {
   }
 
   /** @internal What advances the state, where there are so many stop tokens, and so many that are never chosen. */
-  steps(stops: number, suppressed: number): SequenceSteps {
+  steps(stops: number, suppressed: number): PromptCacheSteps {
     const known = this.#steps;
     if (known?.stops === stops && known.suppressed === suppressed) return known;
     known?.dispose();
-    this.#steps = new SequenceSteps(this.model, this.#state as DecoderState, stops, suppressed);
+    this.#steps = new PromptCacheSteps(this.model, this.#state as DecoderState, stops, suppressed);
     return this.#steps;
   }
 

@@ -7,7 +7,7 @@ import { type BestTokens, takeTokens, topKInto } from '../ops/top-k.js';
 import type { Plan, PlannedInput } from './plan.js';
 import { beginOf, changesEveryStep } from './processor-list.js';
 
-/** Steps at most without a way back to JavaScript. */
+/** Decoder at most without a way back to JavaScript. */
 export const MAX_STEPS_AHEAD = 64;
 
 /** Whether all tokens are chosen by all logits, not by the best and log Σ e^logit alone. */

@@ -9,7 +9,7 @@ import { Random } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
 import type { DecodingOptions, ExtendOptions, Generative } from '../generate/generative.js';
-import { disposeSessions, forgetSessions } from '../generate/sessions.js';
+import { disposeDecoders, forgetDecoders } from '../generate/model-decoders.js';
 import type { AttentionsByKind } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
@@ -275,7 +275,7 @@ export abstract class Model extends Module implements Generative {
    * next step; what they held is free at once.
    */
   override dispose(): void {
-    disposeSessions(this);
+    disposeDecoders(this);
     super.dispose();
   }
 
@@ -307,7 +307,7 @@ export abstract class Model extends Module implements Generative {
   /** @internal Says that parts were added or removed, or switched on or off: what was recorded is no longer good. */
   partsChanged(): void {
     this.#dropouts = null;
-    forgetSessions(this);
+    forgetDecoders(this);
   }
 
   /** Whether a pass drops anything. */

@@ -2,7 +2,7 @@ import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { Generative } from '../generate/generative.js';
-import { forgetSessions } from '../generate/sessions.js';
+import { forgetDecoders } from '../generate/model-decoders.js';
 import { Module } from '../nn/module.js';
 import { isProjection, isWeightModule, packedModule, type WeightModule } from '../nn/packed-modules.js';
 import { type Place, placesIn, substitute } from '../nn/substitution.js';
@@ -69,7 +69,7 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
   if (packed) throw new ArgumentError(`quantize: ${packed.path} is packed already`);
   if (found.length === 0)
     throw new ArgumentError('quantize: the model has no weight of a Linear or an Embedding to pack');
-  forgetSessions(model as unknown as Generative); // of any other module there are none
+  forgetDecoders(model as unknown as Generative); // of any other module there are none
   for (const { owners, weight, transposed } of found) {
     const floats = weight as Tensor;
     const replaced = PackedWeight.fromTensor(floats, format, transposed);

@@ -1,8 +1,8 @@
 // Finished sequences leave the batch: the others get what they would have got, with less work.
 
 import { expect, it } from 'vitest';
+import { startBatch } from '../../src/generate/batch-decoder.js';
 import { resolveOptions } from '../../src/generate/options.js';
-import { startSession } from '../../src/generate/session.js';
 import type { GenerateOptions, Transformer } from '../../src/index.js';
 import { decoderOnly, device, expectClose, inputs, kinds, makeModel } from './small-model.js';
 
@@ -44,7 +44,7 @@ for (const [kind, options] of Object.entries(kinds)) {
   });
 }
 
-it('a session computes for those that are left', async () => {
+it('a decoder computes for those that are left', async () => {
   const model = makeModel();
   const step = async (tokens: readonly number[], order: readonly number[] | null = null) => {
     const ahead = {
@@ -54,28 +54,28 @@ it('a session computes for those that are left', async () => {
       finished: new Int32Array(tokens.length),
       contexts: () => [],
     };
-    const [ranking] = await session.step(Int32Array.from(tokens), order && Int32Array.from(order), ahead);
+    const [ranking] = await decoder.step(Int32Array.from(tokens), order && Int32Array.from(order), ahead);
     return ranking!.logits!.length / model.config.targetVocab;
   };
-  const session = startSession(model, resolveOptions(model, many, {}));
+  const decoder = startBatch(model, resolveOptions(model, many, {}));
   expect(await step(Array(9).fill(1))).toBe(9);
-  expect([9, 8, 7, 5, 4].map((open) => session.shrinks(open))).toEqual([false, true, true, true, true]);
+  expect([9, 8, 7, 5, 4].map((open) => decoder.shrinks(open))).toEqual([false, true, true, true, true]);
   expect(await step([3, 4, 5], [8, 1, 4])).toBe(4);
-  expect(session.shrinks(3)).toBe(false);
+  expect(decoder.shrinks(3)).toBe(false);
   expect(await step([3])).toBe(1);
-  session.restart(many);
+  decoder.restart(many);
   expect(await step(Array(9).fill(1))).toBe(9);
-  session.dispose();
+  decoder.dispose();
   model.dispose();
 });
 
 it('several of one prompt leave one by one, several of one source together', async () => {
   const lengths = async (model: Transformer) => {
     const plan = resolveOptions(model, many, { doSample: true, numReturnSequences: 4 });
-    const session = startSession(model, plan);
+    const decoder = startBatch(model, plan);
     await device.flush();
-    const { sources, beams } = session.state.sizes;
-    session.dispose();
+    const { sources, beams } = decoder.state.sizes;
+    decoder.dispose();
     model.dispose();
     return [sources, beams];
   };

@@ -1,8 +1,8 @@
 // The conversations with a model. Those that begin alike share what was read, and answers at the same time are one batch.
 
 import { type BatchedOptions, type BatchedStream, ContinuousBatching } from '../../generate/index.js';
+import { disposeWith, forget } from '../../generate/model-decoders.js';
 import { commonLength, type PromptCache } from '../../generate/prompt-cache.js';
-import { disposeWith, forget } from '../../generate/sessions.js';
 import { maxCacheRows } from '../../ops/kv-cache.js';
 import type { ChatModel } from './chat-options.js';
 

@@ -4,34 +4,34 @@ import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
+import type { Decoder, StepRequest } from './batch-decoder.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { extendInSlices } from './in-slices.js';
 import type { Plan } from './plan.js';
 import { CHUNK, PromptCache } from './prompt-cache.js';
+import type { PromptCacheSteps } from './prompt-cache-steps.js';
 import type { Ranking } from './ranking.js';
-import type { SequenceSteps } from './sequence-steps.js';
-import type { Ahead, Steps } from './session.js';
 import { type Drafter, drafterOf, type Generate } from './speculative.js';
 
 /** Whether options ask for it. */
 export const isCached = ({ cache, draft }: GenerateOptions): boolean =>
   typeof cache === 'object' || draft !== undefined;
 
-/** A session for the one input of `plan`. To be ended by `end`. Throws ArgumentError for a cache that does not fit. */
+/** A decoder for the one input of `plan`. To be ended by `end`. Throws ArgumentError for a cache that does not fit. */
 export function startCached(
   model: Generative,
   plan: Plan,
   options: GenerateOptions,
   generate: Generate,
-): CachedSession {
+): CachedDecoder {
   const isOwn = typeof options.cache !== 'object';
   const cache = isOwn ? new PromptCache(model, { cache: plan.cacheType }) : options.cache;
   if (!(cache instanceof PromptCache))
     throw new ArgumentError(`generate: cache is ${describeValue(cache)}, expected a PromptCache`);
   cache.acquire(model);
   try {
-    return new CachedSession(cache, drafterOf(cache, options, generate), plan, options.signal, isOwn);
+    return new CachedDecoder(cache, drafterOf(cache, options, generate), plan, options.signal, isOwn);
   } catch (error) {
     cache.release();
     if (isOwn) cache.dispose();
@@ -39,10 +39,10 @@ export function startCached(
   }
 }
 
-export class CachedSession implements Steps {
+export class CachedDecoder implements Decoder {
   readonly #stops: readonly number[];
   readonly #suppressed: readonly number[];
-  /** Those that know what stops this session. */
+  /** Those that know what stops this decoder. */
   readonly #ready = new Set<object>();
   #isFirst = true;
   /** Tokens that the state counts: what was read and chosen, and what was written ahead of choices. */
@@ -83,7 +83,7 @@ export class CachedSession implements Steps {
   }
 
   /** Reads what is new of the prompt. */
-  async read([context = []]: readonly (readonly number[])[], ahead: Ahead): Promise<Ranking[]> {
+  async read([context = []]: readonly (readonly number[])[], ahead: StepRequest): Promise<Ranking[]> {
     const { cache } = this;
     this.assertUsable();
     let start = cache.reuse(context);
@@ -101,7 +101,7 @@ export class CachedSession implements Steps {
     return rankings;
   }
 
-  async step(_tokens: Int32Array, _order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
+  async step(_tokens: Int32Array, _order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
     const [context = []] = ahead.contexts();
     const { drafter } = this;
@@ -132,7 +132,7 @@ export class CachedSession implements Steps {
   }
 
   /** By the recorded step, which chooses by itself: `most` tokens, or as many as take little time. */
-  async #advance(context: readonly number[], most: number, ahead: Ahead): Promise<Ranking[]> {
+  async #advance(context: readonly number[], most: number, ahead: StepRequest): Promise<Ranking[]> {
     const start = context.length - 1;
     const state = this.#reserve(start + 1, context);
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
@@ -153,7 +153,7 @@ export class CachedSession implements Steps {
     tokens: readonly number[],
     start: number,
     logits: 'last' | 'every',
-    ahead: Ahead,
+    ahead: StepRequest,
     context: readonly number[] = [],
   ): Promise<Ranking[]> {
     const { model } = this.cache;
@@ -182,7 +182,7 @@ export class CachedSession implements Steps {
     return cache.reserve(length);
   }
 
-  #ranker(steps: SequenceSteps, count: number) {
+  #ranker(steps: PromptCacheSteps, count: number) {
     const ranker = steps.ranker(count);
     if (this.#ready.has(ranker)) return ranker;
     ranker.setStops(this.#stops, this.#suppressed);

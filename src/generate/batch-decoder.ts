@@ -9,91 +9,90 @@ import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
 import { type RecordedStep, recordStep } from './in-slices.js';
+import { decodersOf, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import type { Plan, Source } from './plan.js';
 import { longest } from './prompts.js';
 import { Ranker, type Ranking, rankedOf } from './ranking.js';
-import { keptOf, sessionsOf } from './sessions.js';
 
-/** Idle sessions that a model keeps. */
-const KEPT = 4;
+/** Maximum number of idle decoders of a model. */
+const MAX_IDLE = 4;
 
-/** Times as many places as a batch needs may be in the session that serves it: the encoder reads a token for each that is free. */
-const ROOMY = 8;
+/** A decoder may have up to this many times the places that a batch needs. The encoder reads a token for each free place. */
+const MAX_ROOMINESS = 8;
 
-/** Tokens of a batch up to which queuing the encoder's commands anew takes a part of the time that they take. */
-const MOST_RECORDED = 256;
+/** Tokens of a batch up to which a recorded encoder pass is faster: queuing its commands takes a good part of the time. */
+const MAX_RECORDED_TOKENS = 256;
 
-/** The tokens of each source, or its features. */
+/** Token ids or features of each source. */
 type Sources = readonly Source[];
 
-/** What a session is good for; sizes are rounded up so that similar batches share one. */
+/** The sizes of a decoder, rounded up so that similar batches share one. */
 interface Sizes {
-  /** Of `beams` sequences each, which share a source or are beams of one input. */
+  /** Number of groups. A group has `beams` sequences that share a source or are beams of one input. */
   readonly groups: number;
   readonly beams: number;
   readonly maxLength: number;
   /** 0 without an encoder. */
   readonly sourceLength: number;
-  /** Best tokens of each sequence that are found. */
+  /** Number of best tokens that are found for each sequence. */
   readonly ranked: number;
   readonly stops: number;
   readonly suppressed: number;
   readonly cache: CacheType;
 }
 
-/** The first sequences of a session, with a recorded step that computes for them alone. */
+/** The first groups of a decoder, with a recorded step that computes for these groups only. */
 interface Part {
   readonly state: DecoderState;
   readonly recorded: RecordedStep;
 }
 
-/** What else the next steps are to know. */
-export interface Ahead {
-  /** All that each sequence has read and chosen. */
+/** Settings of the next steps. */
+export interface StepRequest {
+  /** All tokens that each sequence has read and chosen. */
   readonly contexts: () => readonly (readonly number[])[];
-  /** The most steps to take. */
+  /** Maximum number of steps. */
   readonly steps: number;
-  /** Whether all logits are wanted. */
+  /** True if the caller needs all logits. */
   readonly logits: boolean;
-  /** Whether stop tokens may not be chosen yet. */
+  /** True if stop tokens may not be chosen yet. */
   readonly forbids: boolean;
-  /** Which sequences are finished: 1, or 0. */
+  /** 1 for each finished sequence, 0 for the others. */
   readonly finished: Int32Array;
 }
 
-/** What advances sequences: `step` by one or more tokens, `read` by prompts. */
-export interface Steps {
+/** Advances sequences: `step` by one or more tokens, `read` by their prompts. */
+export interface Decoder {
   /** Tokens for which every sequence has room. */
   readonly room: number;
-  /** Whether it begins with these, by `read`. */
+  /** True if these prompts are to be read by `read` first. */
   readsPrompts(contexts: readonly (readonly number[])[]): boolean;
-  /** Whether steps may be several though all logits are wanted, as it guesses what is chosen. */
+  /** True if a step may give several tokens although all logits are needed, as the decoder guesses tokens. */
   readonly drafts?: boolean;
   shrinks(groups: number): boolean;
-  step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]>;
-  read(contexts: readonly (readonly number[])[], ahead: Ahead): Promise<Ranking[]>;
+  step(tokens: Int32Array, order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]>;
+  read(contexts: readonly (readonly number[])[], ahead: StepRequest): Promise<Ranking[]>;
   assertUsable(): void;
 }
 
 /**
- * A decoder state and the programs that advance it, recorded once. Sessions go back to the model after use and serve
- * the next batch of the same sizes. Sequences can leave: the others then move to the front, and steps go no further
- * than they must.
+ * Decodes a batch: a decoder state and its recorded steps. After use it goes back to the model and serves the next batch
+ * of the same sizes. When sequences finish, the others move to the front, and steps compute for fewer groups.
  */
-export class Session implements Steps {
-  /** By the groups that they have. */
+export class BatchDecoder implements Decoder {
+  /** Keyed by their number of groups. */
   readonly #parts = new Map<number, Part>();
-  /** Made when beams change places for the first time, and when sources do. Their results are the orders. */
+  /** Recorded when beams, or sources, change places for the first time. The result of each is the order to be written. */
   #reorder: Program<Tensor> | null = null;
   #reorderSources: Program<Tensor> | null = null;
   readonly state: DecoderState;
-  /** Groups that the latest step was for. */
+  /** Number of groups of the latest step. */
   #groups = 0;
-  /** What `state.lengths` and `state.sourceLengths` hold. */
+  /** Copies of `state.lengths` and `state.sourceLengths`. */
   #lengths = new Int32Array();
   #sourceLengths = new Int32Array();
-  /** The lengths of the last sources; and what encodes such, once they came again: it wants their ids. */
+  /** Lengths of the latest sources, and the recorded encoder pass for sources of these lengths. */
   #encodedLengths = '';
   #encoding: { readonly batch: TokenBatch; readonly program: Program<void> } | null = null;
   readonly #ranker: Ranker;
@@ -101,7 +100,7 @@ export class Session implements Steps {
   #isFirst = true;
   #disposed = false;
 
-  /** `sources` are ignored without an encoder. */
+  /** Models without an encoder ignore `sources`. */
   constructor(
     readonly sizes: Sizes,
     private readonly model: Generative,
@@ -121,7 +120,7 @@ export class Session implements Steps {
     this.#begin(sources);
   }
 
-  /** Makes it ready for another batch. Places without a source are as those that sequences have left. */
+  /** Prepares the decoder for another batch. Places without a source count as finished. */
   restart(given: Sources, shape: readonly number[] | null = null): void {
     const free = Math.max(0, this.state.sizes.sources - given.length);
     const short = Array.isArray(given[0]) ? given[0].slice(0, 1) : [];
@@ -135,7 +134,7 @@ export class Session implements Steps {
     const { model } = this;
     const tokens = packed(shape ? [] : (sources as readonly (readonly number[])[]));
     if (shape) this.#remember(joined(model, sources, shape));
-    else if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MOST_RECORDED) {
+    else if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MAX_RECORDED_TOKENS) {
       if (this.#encoding === null) {
         const batch = model.device.unscoped(() => TokenBatch.from(model.device, 'source', tokens, null));
         const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));
@@ -168,12 +167,12 @@ export class Session implements Steps {
     this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
-  /** Whether steps would be smaller if only so many groups went on. */
+  /** True if steps for so many groups would be smaller than the latest one. */
   shrinks(groups: number): boolean {
     return this.state.sequences <= maxCacheRows(this.model.device) && this.#groupsFor(groups) < this.#groups;
   }
 
-  /** Prompts of one token are a step as any other. */
+  /** False for prompts of one token, which a step reads. */
   readsPrompts(contexts: readonly (readonly number[])[]): boolean {
     return this.#isFirst && this.state.sizes.sourceCapacity === 0 && contexts.some(({ length }) => length > 1);
   }
@@ -185,22 +184,22 @@ export class Session implements Steps {
     return capacity - lengths.reduce((longest, length) => Math.max(longest, length), 0);
   }
 
-  /** Whether longer sequences are to be read anew, by a session with more room. */
+  /** True if longer sequences need a decoder with more room, which reads them again. */
   get isOutgrown(): boolean {
     return this.room < 1 && this.state.sizes.capacity === this.model.rereadLength;
   }
 
-  /** Says what ends a sequence, and what is never chosen: as many tokens as its sizes say. */
+  /** Sets the stop tokens and the suppressed tokens, as many as `sizes` says. */
   setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
     this.#ranker.setStops(stops, suppressed);
   }
 
   /**
-   * What follows after one more token of each sequence, where sequence r first goes on from what was `order[r]`.
-   * Sequences beyond these have left. If sequences then go on with their best tokens there may be more steps than one:
-   * as many as take little time. Those after the one that finishes the last sequence are left out, and mean nothing.
+   * The rankings after one more token of each sequence. Sequence r first takes the place of sequence `order[r]`; sequences
+   * beyond `tokens` have finished. If sequences go on with their best tokens, there may be several steps, as many as take
+   * little time. Rankings after the step that finishes the last sequence have no meaning.
    */
-  async step(tokens: Int32Array, order: Int32Array | null, ahead: Ahead): Promise<Ranking[]> {
+  async step(tokens: Int32Array, order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
     const { state, recorded } = await this.#shrink(tokens.length);
     this.assertUsable();
@@ -218,10 +217,10 @@ export class Session implements Steps {
   }
 
   /**
-   * Reads `contexts` instead of what it has read, of each as much of its end as there is room for. Decoder-only; else
-   * as `step`.
+   * Reads `contexts` instead of what the state holds; of a context that is too long, its end. For decoder-only models.
+   * Otherwise the same as `step`.
    */
-  async read(contexts: readonly (readonly number[])[], { logits, forbids }: Ahead): Promise<Ranking[]> {
+  async read(contexts: readonly (readonly number[])[], { logits, forbids }: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
     const { state } = await this.#shrink(contexts.length);
     this.assertUsable();
@@ -235,14 +234,14 @@ export class Session implements Steps {
     return rankings;
   }
 
-  /** Throws if the model was disposed of, and this with it. */
+  /** Throws DisposedError if the model, and this decoder with it, was disposed of. */
   assertUsable(): void {
     if (!this.#disposed) return;
     const toDo = 'await or abort its generations, and leave the loops of its streams, before model.dispose()';
     throw new DisposedError(`generate: the model was disposed of meanwhile; ${toDo}`);
   }
 
-  /** What runs meanwhile is not disturbed: memory is used again only by what is queued later. */
+  /** Commands that run are not disturbed: only commands that are queued later use the memory again. */
   dispose(): void {
     this.#disposed = true;
     for (const { state, recorded } of this.#parts.values()) {
@@ -263,7 +262,7 @@ export class Session implements Steps {
     return part;
   }
 
-  /** A few sizes are enough: each is recorded once. */
+  /** Sizes are powers of two, as each size is recorded once. */
   #groupsFor(groups: number): number {
     return Math.min(this.#groups, 2 ** Math.ceil(Math.log2(groups)));
   }
@@ -281,7 +280,7 @@ export class Session implements Steps {
     } catch (error) {
       recorded?.dispose();
       if (!isWhole) state.dispose();
-      this.assertUsable(); // its own error says more than that of a tensor that went with the model
+      this.assertUsable(); // this error is clearer than that of a disposed tensor
       throw error;
     }
     const part = { state, recorded };
@@ -312,7 +311,7 @@ export class Session implements Steps {
   }
 }
 
-/** Sources as `encode` takes them; of `shape` each, if they are features: all that their tensor has, if they are there. */
+/** Sources as `encode` takes them. Features have `shape` each; features on the device are their whole tensor. */
 export function joined({ device }: Generative, sources: Sources, shape: readonly number[] | null): Tokens {
   if (!shape) return packed(sources as readonly (readonly number[])[]);
   const [first] = sources;
@@ -323,7 +322,7 @@ export function joined({ device }: Generative, sources: Sources, shape: readonly
   return device.tensor(all, [sources.length, ...shape]);
 }
 
-/** How many rows the encoder makes of a source. */
+/** Number of rows of the encoder's output for a source. */
 function rowsOfSource({ featureShape, maxSourceLength = 0 }: Generative, { length }: Source): number {
   return featureShape ? maxSourceLength : length;
 }
@@ -338,7 +337,7 @@ function prefill(model: Generative, state: DecoderState, prompts: Tokens): Tenso
   throw new ArgumentError('generate: the model reads no sources, and has no prefill()');
 }
 
-/** Its result is the order, to be written before it runs. */
+/** The result is the order, to be written before each run. */
 function recordReorder(device: Device, length: number, reorder: (order: Tensor) => void): Program<Tensor> {
   return device.record(() => {
     const order = device.empty([length], 'int32');
@@ -348,15 +347,15 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
 }
 
 /**
- * A session for the inputs, which has read their sources; `outgrown`: for what a session of before had no room for. Give
- * it back with `endSession`.
+ * A decoder for the inputs that has read their sources. `outgrown`: an earlier decoder had no room for the sequences. To be
+ * given back by `endBatch`.
  */
-export function startSession(model: Generative, plan: Plan, outgrown = false): Session {
+export function startBatch(model: Generative, plan: Plan, outgrown = false): BatchDecoder {
   const { inputs, sourceShape, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
   const { maxLength, maxSourceLength = 0, featureShape } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
-  const { idle, busy } = sessionsOf(model);
+  const { idle, busy } = decodersOf(model);
   const { rereadLength } = model;
   const mostAtFirst = rereadLength && longest(prompts) <= rereadLength ? rereadLength : maxLength;
   const sizes: Sizes = {
@@ -369,39 +368,46 @@ export function startSession(model: Generative, plan: Plan, outgrown = false): S
     suppressed: suppressTokens.length,
     cache: plan.cacheType,
   };
-  const known = knownFor(model, idle as Session[], sizes);
+  const known = knownFor(model, idle as BatchDecoder[], sizes);
   if (known) {
-    known.restart(sources, sourceShape); // or it stays idle, if it refuses them
+    known.restart(sources, sourceShape); // stays idle if this throws
     idle.splice(idle.indexOf(known), 1);
   }
-  const session = known ?? new Session(sizes, model, sources, sourceShape);
-  busy.add(session);
-  session.setStops(stopTokens, suppressTokens);
-  return session;
+  const decoder = known ?? new BatchDecoder(sizes, model, sources, sourceShape);
+  busy.add(decoder);
+  decoder.setStops(stopTokens, suppressTokens);
+  return decoder;
 }
 
-/** The idle session of these sizes, or else the smallest with more places, of which a step computes no more than it must. */
-function knownFor({ device, featureShape }: Generative, idle: readonly Session[], wanted: Sizes): Session | undefined {
+/** The idle decoder of these sizes, or else the smallest one with more places. Steps compute only for the places in use. */
+function knownFor(
+  { device, featureShape }: Generative,
+  idle: readonly BatchDecoder[],
+  wanted: Sizes,
+): BatchDecoder | undefined {
   const { groups, ...others } = wanted;
-  const isRoomy = ({ state, sizes }: Session) =>
-    sizes.groups > groups && sizes.groups <= ROOMY * groups && !featureShape && state.sequences <= maxCacheRows(device);
+  const isRoomy = ({ state, sizes }: BatchDecoder) =>
+    sizes.groups > groups &&
+    sizes.groups <= MAX_ROOMINESS * groups &&
+    !featureShape &&
+    state.sequences <= maxCacheRows(device);
   const fitting = idle.filter(
-    (session) =>
-      Object.entries(others).every(([name, value]) => session.sizes[name as keyof Sizes] === value) &&
-      (session.sizes.groups === groups || isRoomy(session)),
+    (decoder) =>
+      Object.entries(others).every(([name, value]) => decoder.sizes[name as keyof Sizes] === value) &&
+      (decoder.sizes.groups === groups || isRoomy(decoder)),
   );
   return fitting.sort((a, b) => a.sizes.groups - b.sizes.groups)[0];
 }
 
-/** Keeps it for the next batch, unless it went with its model. */
-export function endSession(model: Generative, session: Session): void {
-  const sessions = keptOf(model);
-  if (!sessions?.busy.delete(session)) return;
-  sessions.idle.push(session);
-  if (sessions.idle.length > KEPT) sessions.idle.shift()?.dispose();
+/** Keeps a decoder for the next batch, unless its model was disposed of. */
+export function endBatch(model: Generative, decoder: BatchDecoder): void {
+  const decoders = keptOf(model);
+  if (!decoders?.busy.delete(decoder)) return;
+  decoders.idle.push(decoder);
+  if (decoders.idle.length > MAX_IDLE) decoders.idle.shift()?.dispose();
 }
 
-/** To a power of two, 16 at least. */
+/** Rounds up to a power of two, at least 16. */
 function roundUp(length: number): number {
   return Math.max(16, 2 ** Math.ceil(Math.log2(length)));
 }

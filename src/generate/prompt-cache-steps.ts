@@ -6,7 +6,7 @@ import { Pace } from './pace.js';
 import { Ranker } from './ranking.js';
 
 /** The recorded step of a state with one sequence, and the rankers of one or more rows of its logits. */
-export class SequenceSteps {
+export class PromptCacheSteps {
   readonly pace = new Pace();
   readonly #rankers = new Map<number, Ranker>();
   readonly #chosen = new Map<number, Tensor>();

@@ -1,0 +1,58 @@
+// The decoders that a model keeps between generations. A file of its own, as models that never generate need it, too.
+
+import { DisposedError } from '../core/errors.js';
+import type { Generative } from './generative.js';
+
+/** A decoder, as far as models know it. */
+export interface KeptDecoder {
+  dispose(): void;
+}
+
+/** The decoders of a model. */
+interface ModelDecoders {
+  /** Decoders that wait for the next batch, the most recently used one last. */
+  readonly idle: KeptDecoder[];
+  /** Decoders in use, including those of abandoned streams. */
+  readonly busy: Set<KeptDecoder>;
+  /** Other objects that are disposed of with the model. */
+  readonly others: Set<{ dispose(): void }>;
+}
+
+/** Null for a model that was disposed of. */
+const registry = new WeakMap<Generative, ModelDecoders | null>();
+
+/** The decoders of a model. Throws DisposedError if the model was disposed of. */
+export function decodersOf(model: Generative): ModelDecoders {
+  const known = registry.get(model);
+  if (known === null) throw new DisposedError('generate: the model has already been disposed');
+  const decoders = known ?? { idle: [], busy: new Set(), others: new Set() };
+  registry.set(model, decoders);
+  return decoders;
+}
+
+/** Same as `decodersOf`, but null for a model that was disposed of, and undefined for one that has never generated. */
+export function keptOf(model: Generative): ModelDecoders | null | undefined {
+  return registry.get(model);
+}
+
+/** Lets `what` be disposed of with the model. Throws DisposedError if the model was disposed of. */
+export function disposeWith(model: Generative, what: { dispose(): void }): void {
+  decodersOf(model).others.add(what);
+}
+
+/** Undoes `disposeWith`. */
+export function forget(model: Generative, what: { dispose(): void }): void {
+  registry.get(model)?.others.delete(what);
+}
+
+/** Disposes of idle decoders, whose recorded steps do not fit a model that has changed. Running generations go on. */
+export function forgetDecoders(model: Generative): void {
+  for (const decoder of registry.get(model)?.idle.splice(0) ?? []) decoder.dispose();
+}
+
+/** Disposes of all decoders for good. Running generations fail at their next step. */
+export function disposeDecoders(model: Generative): void {
+  const { idle, busy, others } = registry.get(model) ?? { idle: [], busy: [], others: [] };
+  registry.set(model, null);
+  for (const each of [...idle, ...busy, ...others]) each.dispose();
+}
