@@ -2,7 +2,7 @@
 // for runtimes, the engine as WebAssembly where Emscripten is there, and the addon where a compiler is. An installation in
 // the repository itself, `npm ci`, finds nothing to do here: `npm test` and the other commands build what they need.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,21 +30,19 @@ function fail(message) {
 
 node('wasm/build.mjs', '--optional');
 const isBuilt =
-  node(program('typescript'), '-p', 'tsconfig.build.json') && node('scripts/node.mjs') && node('scripts/browser.mjs');
+  node(program('typescript'), '-p', 'tsconfig.build.json') &&
+  node('scripts/node.mjs') &&
+  node('scripts/browser.mjs') &&
+  node('scripts/minify.mjs');
 if (!isBuilt) fail('the package could not be built, see above');
 
-// An installed package looks here for an addon that was built on this machine (src/backend/native.ts).
-const addon = join(root, 'dist/addon');
+// The addon goes to where an installed package looks for it (src/backend/native.ts).
 const headers = dirname(dirname(process.execPath));
 const nodedir = existsSync(join(headers, 'include/node/node_api.h')) ? [`--nodedir=${headers}`] : [];
-const hasAddon = node(program('node-gyp'), 'rebuild', '-C', addon, '--jobs=max', '--loglevel=error', ...nodedir);
+const hasAddon = node(program('node-gyp'), 'rebuild', '--jobs=max', '--loglevel=error', ...nodedir);
 if (hasAddon) {
-  const kept = join(root, 'build/prepared.node');
-  mkdirSync(dirname(kept), { recursive: true });
-  cpSync(join(addon, 'build/Release/simdformer.node'), kept);
-  rmSync(join(addon, 'build'), { recursive: true });
-  mkdirSync(join(addon, 'build/Release'), { recursive: true });
-  cpSync(kept, join(addon, 'build/Release/simdformer.node'));
+  mkdirSync(join(root, 'dist/addon'), { recursive: true });
+  cpSync(join(root, 'build/Release/simdformer.node'), join(root, 'dist/addon/simdformer.node'));
 }
 if (!hasAddon && !existsSync(join(root, 'wasm/dist/simd128.wasm'))) {
   fail(

@@ -26,12 +26,13 @@ export async function loadAddon(): Promise<Addon> {
     );
   }
   const require = createRequire(url);
-  // One that was built here is preferred: in a clone (src/backend/ and dist/node/ are equally deep), or where it is installed.
-  const built = ['../../build', '../addon/build'].map((place) =>
-    fileURLToPath(besides(url, `${place}/Release/simdformer.node`)),
+  // An addon that was built here comes first: in a clone (src/backend/ and dist/node/ are equally deep), or by an
+  // installation from git.
+  const built = ['../../build/Release', '../addon'].map((place) =>
+    fileURLToPath(besides(url, `${place}/simdformer.node`)),
   );
   const reasons: string[] = [];
-  for (const place of [...built, ...prebuilt()]) {
+  for (const place of [...built, ...prebuilt(), SOURCE]) {
     try {
       return { ...(require(place) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
     } catch (error) {
@@ -42,16 +43,18 @@ export async function loadAddon(): Promise<Addon> {
   }
   throw new DeviceError(
     `the native addon for ${process.platform}-${process.arch} did not load from ${reasons.join(', nor from ')}. ` +
-      'Install with optional dependencies, of which one is the addon; or build it with `npm run build` in a clone, with ' +
-      '`npx --yes node-gyp rebuild -C node_modules/simdformer/dist/addon` where it is installed (needs a C++20 compiler, make ' +
-      'and Python 3); and leave simdformer out of bundles (external).',
+      'Install with optional dependencies, of which one is the addon; or build it, with `npm run setup` in a clone and ' +
+      `with \`${COMPILE}\` elsewhere (needs a C++20 compiler, make and Python 3); and leave simdformer out ` +
+      'of bundles (external).',
   );
 }
 
-/** How the addon is built where this module lies: in a clone, or where the package is installed. */
-const BUILD = /[\\/]node_modules[\\/]simdformer[\\/]/.test(import.meta.url ?? '')
-  ? 'npx --yes node-gyp rebuild -C node_modules/simdformer/dist/addon'
-  : 'npm run setup';
+/** The package with the C++ sources, whose program compiles the addon. */
+const SOURCE = 'simdformer-source';
+const COMPILE = `npm install ${SOURCE} && npx ${SOURCE}`;
+
+/** The command that builds the addon where this module lies: in a clone, or in an installed package. */
+const BUILD = /[\\/]node_modules[\\/]simdformer[\\/]/.test(import.meta.url ?? '') ? COMPILE : 'npm run setup';
 
 let isTold = false;
 

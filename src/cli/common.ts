@@ -1,6 +1,7 @@
 // What commands share.
 
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,8 +12,23 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/families/transformer.js';
 import { isPretrainedFolder } from './pretrained-folder.js';
 
-/** Models that come with the package. */
+/** Models of the repository. Where the package is installed, they are packages of their own. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
+const MODEL_PACKAGES = ['g2p-en'];
+
+/** The folder of a model that has a name of its own; undefined if it is not here. */
+function namedModel(name: string): string | undefined {
+  const inClone = join(MODELS, name);
+  if (existsSync(join(inClone, 'config.json'))) return inClone;
+  if (!MODEL_PACKAGES.includes(name)) return undefined;
+  const installed = [import.meta.url, join(process.cwd(), 'package.json')].map((from) =>
+    createRequire(from).resolve.paths(`simdformer-${name}`),
+  );
+  return installed
+    .flatMap((paths) => paths ?? [])
+    .map((folder) => join(folder, `simdformer-${name}`))
+    .find((folder) => existsSync(join(folder, 'config.json')));
+}
 
 /** The device that the command's options ask for; of `processes` on this machine each has its part of the cores. */
 export function openDevice(command: Command, processes = 1): Promise<Device> {
@@ -22,13 +38,12 @@ export function openDevice(command: Command, processes = 1): Promise<Device> {
   return createDevice({ threads: threads ?? fair, isa });
 }
 
-/** A model by its folder, or by the name of one that comes with the package. */
+/** A model by its folder, or by the name of a model that has a package of its own. */
 export async function loadModel(device: Device, name: string): Promise<Transformer> {
-  const shipped = join(MODELS, name);
-  const folder = existsSync(name) || !existsSync(join(shipped, 'config.json')) ? name : shipped;
+  const folder = existsSync(name) ? name : (namedModel(name) ?? name);
   if (!existsSync(folder)) {
-    const expected = 'the folder of a saved model, or the name of one that comes with the package, such as g2p-en';
-    throw new ArgumentError(`there is no model '${name}': expected ${expected}`);
+    const install = MODEL_PACKAGES.includes(name) ? `. This model has a package: npm install simdformer-${name}` : '';
+    throw new ArgumentError(`there is no model '${name}': expected the folder of a saved model${install}`);
   }
   if (folder.endsWith('.gguf') || isPretrainedFolder(folder))
     throw new ArgumentError(`'${name}' is a pretrained model, expected one that \`simdformer train\` saved`);

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { nodeModule } from '../backend/node.js';
 import { checkOptions, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import { loadOptional } from '../io/optional-package.js';
 import { type ColumnNames, isHeader, named, namesOf } from './row-columns.js';
 
 /** Named so that bundlers for pages, which have no files, do not look for it. */
@@ -121,9 +122,7 @@ async function* taggedLines(reading: Reading): AsyncGenerator<FileRow, void> {
 async function* cells(reading: Reading, delimiter: string): AsyncGenerator<FileRow, void> {
   const { path, columns } = reading;
   const loading: Promise<typeof import('csv-parse')> = import(/* @vite-ignore */ /* webpackIgnore: true */ CSV_PARSE);
-  const { parse: parser } = await loading.catch((cause) => {
-    throw new ArgumentError(`${path}: files of columns need the package csv-parse: npm install csv-parse`, { cause });
-  });
+  const { parse: parser } = await loadOptional('A file of columns (CSV or TSV)', () => loading);
   // Quotes of a TSV are characters, as in GLUE's files.
   const quoted = delimiter === ',' ? {} : ({ quote: false } as const);
   const options = { delimiter, bom: true, skip_empty_lines: true, relax_column_count: true, info: true, ...quoted };

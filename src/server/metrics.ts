@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
+import { loadOptional } from '../io/optional-package.js';
 import type { CallNote } from './endpoint.js';
-import { loadOptional } from './load-optional.js';
 import type { ServedModel } from './served-model.js';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -21,7 +21,7 @@ export class Metrics {
 
   static async create(models: ReadonlyMap<string, ServedModel>): Promise<Metrics> {
     const { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } = await loadOptional(
-      'prom-client',
+      'simdformer/server',
       () => import('prom-client'),
     );
     const registry = new Registry();

@@ -13,7 +13,7 @@ import { embeddings } from './embeddings.js';
 import type { Endpoint } from './endpoint.js';
 import { ApiError, apiErrorOf } from './errors.js';
 import { Keys } from './keys.js';
-import { loadOptional } from './load-optional.js';
+import { loadOptional } from '../io/optional-package.js';
 import { Metrics } from './metrics.js';
 import { health, listModels, retrieveModel } from './models.js';
 import { openApiDocument } from './openapi.js';
@@ -80,7 +80,7 @@ const AUDIO_BYTES = 25 * 2 ** 20;
 export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const { models: given, apiKeys = [], client, sharePrefixes = false, cors, onRequest, ...others } = checked(options);
   const { constrain = constrained } = others;
-  const { Hono } = await loadOptional('hono', () => import('hono'));
+  const { Hono } = await loadOptional('simdformer/server', () => import('hono'));
   const models = await serveModels(given, options);
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
@@ -143,7 +143,7 @@ function withKey(context: Context<Bindings>, keys: Keys | null, respond: () => R
 
 /** Cross-origin requests of web pages (CORS), whose preflight requests have no key. */
 async function allowOrigins(app: Hono<Bindings>, origin: string | readonly string[]): Promise<void> {
-  const { cors } = await loadOptional('hono', () => import('hono/cors'));
+  const { cors } = await loadOptional('simdformer/server', () => import('hono/cors'));
   app.use(
     '*',
     cors({

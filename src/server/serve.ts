@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { checkNumber, checkOneOf, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Connections } from './connections.js';
-import { loadOptional } from './load-optional.js';
+import { loadOptional } from '../io/optional-package.js';
 import { type OpenAIOptions, openai } from './openai.js';
 import type { RequestEntry } from './requests.js';
 
@@ -48,7 +48,7 @@ export async function serve({
     throw new ArgumentError(`serve: port is ${port}, expected an integer from 0 to 65535`);
   checkNumber('serve', 'drainSeconds', drainSeconds, isNotNegative, 'a number of seconds, 0 or more');
   checkOneOf('serve', 'log', log, ['stderr', 'none']);
-  const { createAdaptorServer } = await loadOptional('@hono/node-server', () => import('@hono/node-server'));
+  const { createAdaptorServer } = await loadOptional('simdformer/server', () => import('@hono/node-server'));
   const write = log === 'none' ? () => {} : await logger();
   const onRequest = (entry: RequestEntry) => {
     write(entry);
@@ -74,7 +74,7 @@ export async function serve({
 
 /** One line of JSON for each request. */
 async function logger(): Promise<(entry: RequestEntry) => void> {
-  const { pino } = await loadOptional('pino', () => import('pino'));
+  const { pino } = await loadOptional('simdformer/server', () => import('pino'));
   const log = pino({ name: 'simdformer' }, pino.destination({ dest: 2, sync: false }));
   return ({ milliseconds, firstTokenMs, ...entry }) => {
     const level = entry.status >= 500 ? 'error' : entry.status >= 400 ? 'warn' : 'info';

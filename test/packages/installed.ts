@@ -50,14 +50,13 @@ async function alone<T>(work: () => Promise<T>): Promise<T> {
 /** When the youngest of the files that the package is made from was changed. */
 async function youngest(): Promise<number> {
   const folders = await Promise.all(
-    ['src', 'native', 'wasm', 'models'].map(async (name) =>
-      (await readdir(name, { recursive: true })).map((file) => join(name, file)),
-    ),
+    ['src', 'wasm'].map(async (name) => (await readdir(name, { recursive: true })).map((file) => join(name, file))),
   );
   const files = [
     'package.json',
     'README.md',
     'scripts/browser.mjs',
+    'scripts/minify.mjs',
     'scripts/node.mjs',
     'scripts/subpaths.mjs',
     ...folders.flat(),

@@ -1,6 +1,6 @@
 // The installed package in Node, where nothing has built its addon.
 import { existsSync } from 'node:fs';
-import { copyFile, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
@@ -25,7 +25,7 @@ if (folder) {
       expect(info).toMatchObject({ backend: 'wasm', reason: error.message });
       expect(error.name).toBe('DeviceError');
       expect(error.message).toMatch(
-        /did not load from .*simdformer\.node: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon/,
+        /did not load from .*simdformer\.node: .*npm install simdformer-source && npx simdformer-source/,
       );
     });
 
@@ -37,7 +37,7 @@ if (folder) {
         return (await run(process.execPath, ['--input-type=module', '-e', text], options)).stderr;
       };
       expect(await told(opened('{ threads: 1 }'))).toMatch(
-        /^simdformer: .*npx --yes node-gyp rebuild -C node_modules\/simdformer\/dist\/addon .*\n$/,
+        /^simdformer: .*npm install simdformer-source && npx simdformer-source .*\n$/,
       );
       expect(await told(opened('{ threads: 1 }'), { SIMDFORMER_QUIET: '1' })).toBe('');
       expect(await told(opened('{ threads: 1, quiet: true }'))).toBe('');
@@ -151,11 +151,41 @@ if (folder) {
       const { scripts } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'));
       for (const name of ['preinstall', 'install', 'postinstall']) expect(scripts).not.toHaveProperty(name);
       expect(existsSync(join(own, 'binding.gyp'))).toBe(false);
-      // What it may be compiled from by hand is all there.
-      const text = await readFile(join(own, 'dist/addon/binding.gyp'), 'utf8');
-      const [{ sources }] = JSON.parse(text).targets;
-      for (const source of sources.slice(0, -1)) expect(existsSync(join(own, 'dist/addon', source)), source).toBe(true);
-      expect(existsSync(join(own, 'native/isa/scalar.cc'))).toBe(true);
+    });
+
+    it('brings nothing that embedding a text does not need', async () => {
+      const own = join(folder as string, 'node_modules/simdformer');
+      const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(own, 'package.json'), 'utf8'));
+      expect(Object.keys(dependencies)).toEqual(['@huggingface/jinja', 'tinyqueue']);
+      expect(optionalDependencies).toBeUndefined(); // until the addons are named there by a release
+      const files = await readdir(own, { recursive: true, withFileTypes: true });
+      const names = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name));
+      expect(names.filter((name) => /\.(cc|h|o|gyp|safetensors)$/.test(name))).toEqual([]);
+      const sizes = await Promise.all(names.map(async (name) => (await stat(name)).size));
+      expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(8.2e6);
+    });
+
+    it('names the packages that the server needs, with the command that installs them', async () => {
+      const place = join(folder as string, 'alone'); // from where no other package is found
+      await cp(join(folder as string, 'node_modules/simdformer'), join(place, 'node_modules/simdformer'), {
+        recursive: true,
+      });
+      const serve = "await (await import('simdformer/server')).serve({}).catch((error) => error.message)";
+      const message = await script(`console.log(JSON.stringify(${serve}))`, place);
+      if (existsSync(join(folder as string, 'node_modules/hono'))) return; // an example brings it
+      expect(message).toMatch(/npm install hono@4 @hono\/node-server@2 pino@10 prom-client@15$/);
+    });
+
+    it('has its C++ sources in a package of their own, complete', async () => {
+      await run(process.execPath, ['scripts/packages.mjs']);
+      const source = 'build/npm/simdformer-source';
+      const [{ sources }] = JSON.parse(await readFile(join(source, 'binding.gyp'), 'utf8')).targets;
+      for (const file of sources.slice(0, -1)) expect(existsSync(join(source, file)), file).toBe(true);
+      expect(existsSync(join(source, 'native/isa/scalar.cc'))).toBe(true);
+      const manifest = JSON.parse(await readFile(join(source, 'package.json'), 'utf8'));
+      expect(manifest).toMatchObject({ version: '0.1.0', bin: 'compile.mjs', main: 'simdformer.node' });
+      expect(Object.keys(manifest.dependencies)).toEqual(['node-addon-api']);
+      expect(existsSync('build/npm/simdformer-g2p-en/model.safetensors')).toBe(true);
     });
 
     it('names the same files to what reads no exports: Parcel, and TypeScript with the module resolution node10', async () => {

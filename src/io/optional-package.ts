@@ -1,0 +1,26 @@
+// Packages that only some programs need. They are optional peers: npm installs none of them by itself.
+
+import { SimdformerError } from '../core/errors.js';
+
+/** The packages of a part of simdformer, as they are installed. */
+const PACKAGES = {
+  'simdformer/server': ['hono@4', '@hono/node-server@2', 'pino@10', 'prom-client@15'],
+  'A file of columns (CSV or TSV)': ['csv-parse@7'],
+} as const;
+
+/**
+ * Imports a package for `part`. Throws SimdformerError with the command that installs all packages of the part, if this
+ * one is missing.
+ */
+export async function loadOptional<Module>(part: keyof typeof PACKAGES, load: () => Promise<Module>): Promise<Module> {
+  try {
+    return await load();
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause;
+    const [, name = ''] = /package '([^']+)'/.exec((cause as Error).message) ?? [];
+    throw new SimdformerError(
+      `${part} needs packages that are not installed${name && `, such as ${name}`}: npm install ${PACKAGES[part].join(' ')}`,
+      { cause },
+    );
+  }
+}
