@@ -28,7 +28,7 @@ export default {
   async run(run) {
     const limit = (await run.limits.byteOperations(run.threads)) > 0;
     if (!limit) run.note('This machine has no VNNI: products have no limit beside them');
-    for (const isa of [undefined, 'avx2']) {
+    for (const isa of [undefined, 'avx2'] as const) {
       const device = await createDevice({ threads: run.threads, ...(isa ? { isa } : {}) });
       run.version(isa ? `${OURS}, ${isa}` : OURS, describeDevice(device));
       for (const format of formats) await products(run, device, format, isa ? `, ${isa}` : '', limit && !isa);

@@ -1,6 +1,7 @@
 // What a first page needs; all that a folder has is in its subpath: simdformer/nn, /ops, /train and so on. It comes from where
 // it is, not from the folders' indices: a bundler that makes several files puts all that those export into the first one.
 
+export type { InstructionSet } from './backend/backend.js';
 export { createDevice, type DeviceOptions } from './core/create-device.js';
 export type { DeviceInfo } from './core/device.js';
 export * from './core/errors.js';

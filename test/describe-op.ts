@@ -2,6 +2,7 @@
 // its float64 reference, forward and backward, on contiguous and on strided inputs. Every number of threads must give the
 // same bits, and WebAssembly in Node must agree with the addon. Gradients are compared with finite differences of the
 // reference, so the reference is all that has to be written.
+import type { InstructionSet } from '../src/backend/backend.js';
 import { describe, expect, it } from 'vitest';
 import { environment } from '../src/backend/node.js';
 import { createDevice, type Device, type Shape, type Tensor } from '../src/index.js';
@@ -46,7 +47,7 @@ const devices = new Map<string, Promise<Device>>();
 /** One device for each instruction set and number of threads, shared by the ops of a file. */
 export function deviceFor(isa: string, threads: number): Promise<Device> {
   const key = `${isa} ${threads}`;
-  if (!devices.has(key)) devices.set(key, createDevice({ isa, threads }));
+  if (!devices.has(key)) devices.set(key, createDevice({ isa: isa as InstructionSet, threads }));
   return devices.get(key)!;
 }
 

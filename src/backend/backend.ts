@@ -30,9 +30,9 @@ export interface FormatInfo {
 /** What a loaded engine can do; opcodes are positions in `ops`, numbers of formats positions in `formats`. */
 export interface Manifest {
   readonly version: string;
-  readonly isa: string;
+  readonly isa: InstructionSet;
   /** Every instruction set of this build that this machine has, best first. */
-  readonly isas: readonly string[];
+  readonly isas: readonly InstructionSet[];
   readonly threads: number;
   /** What its heap can grow to at most, in WebAssembly. */
   readonly mostBytes?: number;
@@ -82,6 +82,8 @@ export interface Backend {
 /** Of all backends, those of the addon first, best first; which of them a machine has, `device.info.isas` says. */
 export const INSTRUCTION_SETS = ['avx512', 'avx2', 'neon', 'sse2', 'scalar', 'relaxed', 'simd128'] as const;
 
+export type InstructionSet = (typeof INSTRUCTION_SETS)[number];
+
 /** The engine's constant `engine.maxThreads`, written down because options are checked before there is an engine. */
 export const MAX_THREADS = 64;
 
@@ -91,7 +93,7 @@ export interface BackendOptions {
   /**
    * Instruction set, one of `device.info.isas`. Default: the best the machine has; of the addon, `SIMDFORMER_ISA` if set.
    */
-  isa?: (typeof INSTRUCTION_SETS)[number] | (string & {}) | undefined; // the one for editors, the other for `info.isas`
+  isa?: InstructionSet | undefined;
 }
 
 export interface WasmOptions extends BackendOptions {

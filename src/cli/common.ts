@@ -6,6 +6,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import type { InstructionSet } from '../backend/backend.js';
 import { createDevice } from '../core/create-device.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
@@ -32,7 +33,7 @@ function namedModel(name: string): string | undefined {
 
 /** The device that the command's options ask for; of `processes` on this machine each has its part of the cores. */
 export function openDevice(command: Command, processes = 1): Promise<Device> {
-  const { threads, isa } = command.optsWithGlobals<{ threads?: number; isa?: string }>();
+  const { threads, isa } = command.optsWithGlobals<{ threads?: number; isa?: InstructionSet }>();
   const part = Math.max(1, Math.floor(cpus().length / processes));
   const fair = processes > 1 ? Math.min(part, availableParallelism()) : undefined;
   return createDevice({ threads: threads ?? fair, isa });

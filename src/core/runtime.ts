@@ -1,4 +1,4 @@
-import type { FormatInfo } from '../backend/backend.js';
+import type { FormatInfo, InstructionSet } from '../backend/backend.js';
 import type { Pool } from './heap.js';
 import type { Operand, Scalar } from './operand.js';
 import type { Program, RecordedGradient } from './program.js';
@@ -9,11 +9,11 @@ import type { Storage } from './storage.js';
 export interface DeviceInfo {
   readonly backend: 'native' | 'wasm';
   /** The instruction set in use. */
-  readonly isa: string;
+  readonly isa: InstructionSet;
   /** Threads that a run may use, including the calling one. */
   readonly threads: number;
   /** Every instruction set that this machine and build have, best first. */
-  readonly isas: readonly string[];
+  readonly isas: readonly InstructionSet[];
   /** Version of the engine. */
   readonly version: string;
   /** The reason why it is not the native addon, if the backend was chosen automatically. */

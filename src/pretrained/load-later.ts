@@ -9,20 +9,21 @@ import type { TokenizerConfig } from '../tokenizers/json.js';
 import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
 import type { SaveGgufOptions } from './gguf/save-gguf.js';
 import type { HubOptions } from './hub-options.js';
-import type { LoadedModel, LoadModelOptions } from './load-model.js';
+import type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
 import type { ModelLocation } from './open-source.js';
 
-export type { LoadedModel, LoadModelOptions } from './load-model.js';
+export type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
 
 /**
  * Loads a model that others have trained: from a folder, from Hugging Face's hub by its id, from files by name, as
  * dropped on a page, or from a GGUF file: its path, its URL, a Blob of it or a server's Response. It is in evaluation mode; its parameters live until `dispose()`. A folder of `Transformer.save`
- * gives that Transformer: `loadModel<Transformer>(device, folder)`.
+ * gives that Transformer: `loadModel<Transformer>(device, folder)`. The result's type has a tokenizer, which a folder
+ * without one leaves null: `loadModel<LoadedModel>` says so, for models of images and of ids.
  *
  * Throws FormatError, naming the file, for what is missing, damaged or of a family that is not known; FetchError if the
  * hub or the network fails; OutOfMemoryError; ArgumentError for options that make no sense.
  */
-export async function loadModel<Model extends LoadedModel | Transformer = LoadedModel>(
+export async function loadModel<Model extends LoadedModel | Transformer = TextModel>(
   device: Device,
   from: ModelLocation,
   options: LoadModelOptions = {},

@@ -40,6 +40,9 @@ export interface LoadedModel extends PretrainedModel {
   processor: Processor | null;
 }
 
+/** A model whose folder brings a tokenizer. */
+export type TextModel = LoadedModel & { tokenizer: PretrainedTokenizer };
+
 export interface LoadModelOptions extends HubOptions {
   /** What the model is to predict. Default: what `architectures` of config.json says; of a decoder of sentence-transformers 'none'. */
   head?: HeadKind | undefined;
@@ -72,7 +75,7 @@ export interface LoadModelOptions extends HubOptions {
 }
 
 /** See load-later.ts. */
-export async function loadModel<Model extends LoadedModel | Transformer = LoadedModel>(
+export async function loadModel<Model extends LoadedModel | Transformer = TextModel>(
   device: Device,
   from: ModelLocation,
   options: LoadModelOptions = {},

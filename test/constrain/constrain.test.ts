@@ -99,7 +99,7 @@ describe('a model under a constraint', () => {
     const model = await loadModel(device, 'test/data/gguf/qwen2.Q8_0.gguf');
     const prompt = [3, 4, 5];
     const own = model.tokenizer as PretrainedTokenizer;
-    model.tokenizer = null;
+    model.tokenizer = null as never;
     await expect(model.generate([prompt], { responseFormat: { choices: ['a'] } })).rejects.toThrow(
       'needs a model with a tokenizer',
     );

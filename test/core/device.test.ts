@@ -1,3 +1,4 @@
+import type { InstructionSet } from '../../src/backend/backend.js';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -75,7 +76,7 @@ describe('createDevice', () => {
 });
 
 it('blames an instruction set for what is its fault alone, whichever realm says so', () => {
-  const create = (error: string, isa?: string) => {
+  const create = (error: string, isa?: InstructionSet) => {
     const Engine = class {
       constructor() {
         throw runInNewContext(error); // as the addon does in Jest

@@ -158,7 +158,7 @@ describe('a queue whose engine fails or is busy', () => {
     kind: 'native',
     manifest: {
       version: '',
-      isa: '',
+      isa: 'scalar',
       isas: [],
       threads: 1,
       constants: {},

@@ -1,9 +1,10 @@
 // One of the workers of device.test.ts: opens a device of its own, computes, and sends the result.
+import type { InstructionSet } from '../../src/backend/backend.js';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createDevice } from '../../src/index.js';
 import { contiguous } from '../../src/ops/index.js';
 
-const { isa, threads, seed } = workerData as { isa: string; threads: number; seed: number };
+const { isa, threads, seed } = workerData as { isa: InstructionSet; threads: number; seed: number };
 const device = await createDevice({ isa, threads });
 const x = device.tensor(
   Float32Array.from({ length: 6000 }, (_, i) => Math.sin(seed + i)),

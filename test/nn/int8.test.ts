@@ -1,5 +1,6 @@
 // Products of packed integers with activations of 8 bits: what they mean, in plain numbers, is the truth here; and every
 // instruction set, number of threads and batch gives the same bits.
+import type { InstructionSet } from '../../src/backend/backend.js';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, type Device, type Tensor } from '../../src/index.js';
 import { PackedWeight } from '../../src/nn/index.js';
@@ -35,7 +36,7 @@ async function deviceOf(isa: string, threads: number): Promise<Device> {
   const known = devices.get(`${isa} ${threads}`);
   if (known !== undefined) return known;
   const wasm = isa.startsWith('wasm ');
-  const device = await createDevice(wasm ? { backend: 'wasm', threads } : { isa, threads });
+  const device = await createDevice(wasm ? { backend: 'wasm', threads } : { isa: isa as InstructionSet, threads });
   devices.set(`${isa} ${threads}`, device);
   return device;
 }
