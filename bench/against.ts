@@ -9,7 +9,7 @@ import { OURS } from './harness/ours.js';
 import { Peer } from './harness/peer.js';
 import { geometricMean } from './harness/statistics.js';
 
-/** What a row, and a table in the geometric mean, may lose. */
+/** The largest loss allowed for a row, and for a table in the geometric mean. */
 const ROW = 0.95;
 const TABLE = 0.98;
 
@@ -18,7 +18,7 @@ export interface AgainstOptions {
   readonly quick: boolean;
   /** Only rows whose table and name match, as `gemm: linear 8: 512→2048`. */
   readonly only: RegExp | null;
-  /** Whether the rows are printed as JSON at the end, and all else on stderr. */
+  /** True if rows are printed as JSON at the end, and all other output goes to stderr. */
   readonly json: boolean;
 }
 
@@ -49,7 +49,7 @@ async function compare(
   return { table, row, seconds, before, ratio: ratios[ref] as number };
 }
 
-/** What of these results is lost: rows, and tables in the geometric mean. */
+/** Rows that lose too much, and tables that do in the geometric mean. */
 function lossesOf(results: readonly Result[]): string[] {
   const rows = results.filter(({ ratio }) => ratio < ROW);
   const told = rows.map(({ table, row, ratio }) => `${table}: ${row} ${ratio.toFixed(3)}×, at least ${ROW}`);

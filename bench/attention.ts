@@ -40,7 +40,6 @@ const questions: readonly Question[] = [
   { name: '8 × 1 of 2048', batch: 8, heads: 12, width: 64, queries: 1, keys: 2048, causal: false, backward: false },
 ];
 
-/** Of ours, too. */
 const FULL = 'full';
 const FORWARD = 'forward';
 

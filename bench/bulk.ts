@@ -1,4 +1,4 @@
-// Whether bulk inference loses nothing, and what a queue costs, on a Redis of its own:
+// Checks that bulk inference loses nothing, and measures the cost of a queue, on a Redis of its own:
 //
 //   npx tsx bench/bulk.ts kills [jobs] [kills]    three workers, one of which is killed every few seconds; Redis restarts halfway;
 //                                                 how the memory grows of one that is not killed
@@ -105,7 +105,7 @@ function memoryOf({ told }: BulkWorker): string {
     .join('; ');
 }
 
-/** What one process gives. */
+/** Results of one process without a queue. */
 async function expectedOf(words: readonly string[]): Promise<Collected[]> {
   const device = await createDevice({ threads: 1 });
   const task = transformerTask(await Transformer.load(device, 'models/g2p-en'));

@@ -1,4 +1,4 @@
-// What happens when the machine is not ours alone: another process burns a core, or four devices run at once.
+// Measures a busy machine: another process uses a core, or four devices run at once.
 
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -22,7 +22,7 @@ import { pytorch } from './harness/peers.js';
 const BATCH = 32;
 const BATCHES = 4;
 const RANK = 8;
-/** Of losses without dropout. */
+/** Largest difference of losses without dropout. */
 const TOLERANCE = 1e-4;
 
 type Rows = readonly ClassificationRow[];
@@ -87,7 +87,7 @@ async function batchesOf(path: string): Promise<Rows[]> {
 interface OurTrainer extends Trainer {
   readonly model: LoadedModel;
   readonly adapter: Lora | null;
-  /** Of gradients and the optimiser's states. */
+  /** Bytes of gradients and of the optimiser's states. */
   readonly bytes: number;
 }
 
@@ -132,7 +132,7 @@ async function trainer(
   return { contestant: { name: OURS, take }, check, model, adapter, bytes };
 }
 
-/** The same model in PyTorch, which reads what ours saves. */
+/** The model in PyTorch, which reads the files that ours saves. */
 async function torchTrainer(run: Run, ours: OurTrainer, batches: readonly Rows[], work: string): Promise<Trainer[]> {
   const peer = await pytorch(run, 'finetune_torch.py');
   if (peer === null) return [];

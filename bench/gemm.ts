@@ -39,7 +39,7 @@ const layers = [
 /** `linear`, which goal 1 is about. */
 const forward: Shape[] = layers.flatMap(([k, n]) => rows.map((m) => ({ what: `linear ${m}: ${k}→${n}`, m, n, k })));
 
-/** What training adds, and the logits of tied embeddings. */
+/** Products of training, and the logits of tied embeddings. */
 const others: Shape[] = [
   ...(
     [

@@ -19,7 +19,7 @@ const layers = [
   [1536, 576],
   [768, 3072],
 ] as const;
-/** As many products as make up for a call from JavaScript are recorded in one program. */
+/** Products in one recorded program. Their number makes the cost of a call from JavaScript negligible. */
 const LEAST = 2e8;
 const MOST_COPIES = 32;
 

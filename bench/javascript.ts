@@ -1,4 +1,4 @@
-// What the TypeScript side costs by itself: encoding ops, recording, tokenizers. By the `benchmark` package.
+// Measures the TypeScript side by itself: encoding ops, recording, tokenizers. Uses the `benchmark` package.
 
 import Benchmark from 'benchmark';
 import { CharTokenizer, createDevice, Transformer } from '../src/index.js';

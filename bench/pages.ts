@@ -14,7 +14,7 @@ import { openPage, watchPage, whyNoChromium } from './wasm/chromium.js';
 const [WRITTEN, READ, TOKENS] = [32, 120, 128];
 const CONTEST = { turn: 0.3, seconds: 12, warming: 0.1 };
 
-/** Where a page may have a file from. */
+/** Sources from which a page may load a file. */
 const SOURCES = ['a Blob', 'its URL', 'a Response', 'a Response with no-store'] as const;
 
 type Page = Awaited<ReturnType<typeof openPage>>['page'];

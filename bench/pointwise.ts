@@ -13,7 +13,7 @@ interface Op {
   readonly op: string;
   readonly rows: number;
   readonly cols: number;
-  /** Of arrays of rows × cols. */
+  /** Number of arrays of rows × cols. */
   readonly reads: number;
   readonly writes: number;
 }

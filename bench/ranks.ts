@@ -22,7 +22,7 @@ export interface RankPoint {
   readonly threads: number;
   readonly parameters: number;
   readonly seconds: number;
-  /** Of steps. */
+  /** Number of rounds of steps. */
   readonly rounds: number;
 }
 

@@ -64,7 +64,7 @@ export default {
   },
 } satisfies Bench;
 
-/** What clients have got: milliseconds to each first token, tokens, and the time of it. */
+/** Measurements of the clients: milliseconds to each first token, tokens, and the total time. */
 interface Heard {
   readonly firsts: number[];
   tokens: number;

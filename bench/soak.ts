@@ -15,7 +15,7 @@ const CLIENTS = 64;
 /** Seconds between two looks at the memory. */
 const EVERY = 5;
 
-/** What a look sees, by the names of the metrics. */
+/** The metrics that are watched. */
 const LOOKS = {
   resident: 'process_resident_memory_bytes',
   heap: 'nodejs_heap_size_used_bytes',

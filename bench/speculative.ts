@@ -14,7 +14,7 @@ const VOCABULARY = 8192;
 const sizes = { dModel: 576, heads: 9, kvHeads: 3, dFF: 1536, encoderLayers: 0, decoderLayers: 12 };
 const PLAIN = 'step by step';
 
-/** What is forced is written whatever the weights are: the prompt once more, or other tokens. */
+/** Forces the output, whatever the weights are: the prompt once more, or other tokens. */
 const texts = {
   'repeats its prompt': (prompt: readonly number[], _: readonly number[]) => prompt,
   'repeats nothing': (_: readonly number[], other: readonly number[]) => other,

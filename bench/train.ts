@@ -20,7 +20,7 @@ interface Task {
   readonly batch: number;
   readonly source: readonly [number, number] | null;
   readonly target: readonly [number, number];
-  /** Whether the step is recorded once: it is good for all batches of the same lengths. */
+  /** True if the step is recorded once. It then serves all batches of the same lengths. */
   readonly recorded?: boolean;
 }
 
@@ -63,7 +63,7 @@ const tasks: Readonly<Record<string, Task>> = {
 };
 
 const BATCHES = 4;
-/** Of the losses of the first steps: what rounding does to the gradients, the optimiser makes larger. */
+/** Largest difference of the losses of the first steps. The optimiser amplifies rounding errors of gradients. */
 const TOLERANCE = 1e-3;
 const OPTIMIZER = { lr: 1e-4, beta1: 0.9, beta2: 0.98, eps: 1e-9, weightDecay: 0 };
 const LABEL_SMOOTHING = 0.1;
@@ -145,7 +145,7 @@ function eagerStep(model: Transformer, optimizer: AdamW): Step {
   };
 }
 
-/** Of batches with targets alone. */
+/** A recorded step for batches that have targets only. */
 function recordedStep(model: Transformer, optimizer: AdamW, first: Batch): Step {
   const { input, labels } = model.shift(first.target);
   const program = model.device.record(() => {
@@ -186,7 +186,7 @@ function makeBatches({ model, batch, source, target }: Task): Batch[] {
   }));
 }
 
-/** As PyTorch takes them: rows of equal length. */
+/** Rows of equal length, as PyTorch expects them. */
 function padded({ source, target }: Batch): Batch {
   const pad = (rows: number[][]) => {
     const longest = Math.max(...rows.map((row) => row.length));

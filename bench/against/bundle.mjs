@@ -1,5 +1,5 @@
 // Makes of a tree what is measured of it: its package in plain JavaScript, bundled as the published one is, in .cache/against-package.
-// What tsx does to the modules it loads costs small models up to a tenth of their time, and users nothing.
+// Modules that tsx loads cost small models up to a tenth of their time. Users do not pay that.
 //
 //   node bench/against/bundle.mjs <tree> <entry>=<file> …
 import { build } from 'esbuild';

@@ -208,7 +208,7 @@ const nanogpt: Task = {
   target: [65, 65],
 };
 
-/** By table and name. */
+/** Rows by table and name. */
 export const tables: Readonly<Record<string, Readonly<Record<string, Row>>>> = {
   gemm: Object.fromEntries(
     [512, 3072].flatMap((k) =>

@@ -43,7 +43,7 @@ interface Layers {
   readonly heads: number;
   readonly epsilon: number;
   readonly output: string;
-  /** Where there is one, the lengths of the sequences. */
+  /** Lengths of the sequences, if there is such an input. */
   readonly lengths?: string;
 }
 

@@ -1,4 +1,4 @@
-// What this machine can do at most, driven over a pipe by bench/harness/limits.ts, which builds it.
+// Measures the limits of this machine. bench/harness/limits.ts builds it and drives it over a pipe.
 //
 // Reads a line, answers with {"seconds": …} of one repetition by the slowest thread, all of them having begun together:
 //   [0, threads, repeats]                        a million rounds of twelve multiply-adds of vectors in registers; also "flops"

@@ -34,7 +34,7 @@ export interface Graph {
   readonly initializers: readonly Initializer[];
 }
 
-/** Of ONNX's operators: the first with LayerNormalization. */
+/** Version of ONNX's operators: the first with LayerNormalization. */
 const OPSET = 17;
 /** IR 8 came with opset 17's release. */
 const IR_VERSION = 8;

@@ -122,7 +122,7 @@ function forward(device: Device, model: LoadedModel, batches: Batches): Contesta
   };
 }
 
-/** As peers have it: features of the first tokens, for what padding holds is nobody's business. */
+/** A sample of features of the first tokens, as peers return it. Features of padding do not count. */
 function firstTokens(hidden: Tensor, rows: Batches[number]): number[] {
   const [values, size] = [hidden.dataSync(), rows.length];
   const features = hidden.shape.at(-1) as number;

@@ -42,7 +42,7 @@ for (const point of measured) {
 }
 console.log(`worst of the points that were not fitted: ${(100 * worst).toFixed(0)} %`);
 
-/** What each rank is taken to be, and to do in a step. */
+/** Assumptions about each rank and its work in a step. */
 const MACHINE = { flops: 1e12, tokens: 8192, latency: 5e-5 };
 const RANKS = Array.from({ length: 10 }, (_, i) => 2 ** (i + 1));
 const LINKS = [1, 10, 25, 100] as const;

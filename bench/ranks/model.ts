@@ -18,7 +18,7 @@ export interface Measured extends Point {
   readonly seconds: number;
 }
 
-/** What is fitted. */
+/** Parameters that are fitted. */
 export interface Constants {
   /** Seconds of a core for each byte that a rank sends and receives, which nothing hides. */
   readonly perByte: number;

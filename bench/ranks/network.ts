@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export interface Link {
-  /** Of each host, both ways; 0 for as fast as it goes. */
+  /** Bandwidth of each host in both directions; 0 for no limit. */
   readonly bitsPerSecond: number;
   /** One way. */
   readonly seconds: number;
@@ -73,7 +73,7 @@ export class Network {
   }
 }
 
-/** What a job prints. Throws if it fails. */
+/** The output of a job. Throws if the job fails. */
 export async function printed(program: string, args: readonly string[]): Promise<string> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';

@@ -8,7 +8,7 @@ export interface RankJob {
   readonly threads: number;
   readonly steps: number;
   readonly gradientAccumulation: number;
-  /** Whether gradients travel while the backward pass runs, after it, or not at all, as if there were no other ranks. */
+  /** Gradients travel while the backward pass runs, after it, or not at all, as if there were no other ranks. */
   readonly travel: 'overlapped' | 'after' | 'never';
 }
 

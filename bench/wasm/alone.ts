@@ -16,7 +16,7 @@ export interface Memory {
   readonly own: number;
 }
 
-/** What to do in a page that has `module`: texts of asynchronous code. */
+/** Work in a page that has `module`: texts of asynchronous code. */
 export interface Script {
   readonly module: string;
   readonly prepare: string;
@@ -25,7 +25,7 @@ export interface Script {
 
 export interface Watched {
   readonly seconds: number;
-  /** By how much the page's process grew at most while it did it. */
+  /** Largest growth of the page's process during the work. */
   readonly grown: Memory;
 }
 
@@ -111,7 +111,7 @@ async function textOf(request: IncomingMessage): Promise<string> {
 
 const larger = (a: Memory, b: Memory): Memory => ({ all: Math.max(a.all, b.all), own: Math.max(a.own, b.own) });
 
-/** As Linux tells them. */
+/** Bytes of a process, as Linux reports them. */
 function memoryOf(id: number): Memory {
   const status = readFileSync(`/proc/${id}/status`, 'utf8');
   const of = (name: string) => 1024 * Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]);

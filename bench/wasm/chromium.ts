@@ -16,7 +16,7 @@ import { type Script, type Watched, watch } from './alone.js';
 import type { Sides } from './side.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-/** As deep in the package as src/backend/, for the paths to wasm/ are relative to that. */
+/** A folder as deep in the package as src/backend/, because the paths to wasm/ are relative to that. */
 const built = 'build/bench-wasm';
 
 /** Why there is no Chromium to measure in; null if there is one. */

@@ -63,7 +63,7 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
       ]),
       [...advance(COUNT, -1), ...get(COUNT)],
     ),
-    // What nobody reads would not be computed.
+    // Results must be read, or the compiler would not compute them.
     ...each(ROWS * VECTORS, (i) => [...constant(0), ...get(SUMS + i), ...memory(0x0b, 4, 16 * i)]),
     0x0b,
   ];

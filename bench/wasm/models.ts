@@ -1,4 +1,4 @@
-// What bench/pages.ts times in a page, which loads this file in a bundle: models with packed weights, ours and those of others.
+// Timed by bench/pages.ts in a page, which loads this file in a bundle: models with packed weights, ours and other libraries'.
 
 import { createDevice, type Device, type GenerateOptions } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';

@@ -1,4 +1,4 @@
-// What bench/wasm.ts times, on one side: in Node or in a page, which loads this file in a bundle.
+// One side that bench/wasm.ts times: in Node, or in a page, which loads this file in a bundle.
 
 import { createDevice, type Device, type Program, type Tensor } from '../../src/index.js';
 import { linear } from '../../src/ops/index.js';
