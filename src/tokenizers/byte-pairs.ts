@@ -3,6 +3,7 @@
 
 import { FormatError } from '../core/errors.js';
 import { type TextBytes, wellFormed } from '../core/utf8.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { TokenizerModel } from './json.js';
 import type { TokenIds, TokenTable } from './token-table.js';
 
@@ -45,44 +46,73 @@ export function hasBytePairs(model: object): boolean {
   return made.has(model);
 }
 
+/** Tables that `prepareBytePairs` has made. */
+const prepared = new WeakMap<object, BytePairs>();
+
+/** Tokens or merges after which the making of tables pauses. */
+const ENTRIES_A_SLICE = 4096;
+
 /** The tables of a BPE model. Throws FormatError for merges that are not two tokens which make a third. */
 export function bytePairsOf(model: TokenizerModel): BytePairs {
-  const known = made.get(model);
+  const known = made.get(model) ?? prepared.get(model);
   if (known !== undefined) return known;
+  const tables = makeTables(model);
+  for (;;) {
+    const { done, value } = tables.next();
+    if (done) return value;
+  }
+}
+
+/** Makes the tables of a BPE model for `bytePairsOf`, in slices that give way to the event loop. Throws as that. */
+export async function prepareBytePairs(model: TokenizerModel): Promise<void> {
+  if (made.has(model)) return;
+  const tables = makeTables(model);
+  for (;;) {
+    const { done, value } = tables.next();
+    if (done) {
+      prepared.set(model, value);
+      return;
+    }
+    await yieldToEventLoop();
+  }
+}
+
+/** The tables of a BPE model. The generator pauses after each slice of tokens or merges. */
+export function* makeTables(model: TokenizerModel): Generator<undefined, BytePairs> {
   const vocab = model.vocab as Readonly<Record<string, number>>;
   const ids = new Map<string, number>();
   const tokens: string[] = [];
+  let count = 0;
   for (const token of Object.keys(vocab)) {
     const id = vocab[token] as number;
     ids.set(token, id);
     tokens[id] = token;
+    if (++count % ENTRIES_A_SLICE === 0) yield;
   }
   const merges = model.merges ?? [];
-  return {
-    ids,
-    size: tokens.length,
-    tokenOf: (id) => tokens[id],
-    rankOf: ranksOf(merges, merges.length, numbered(ids), model.continuing_subword_prefix?.length),
-  };
+  const rankOf = yield* ranksOf(merges, merges.length, numbered(ids), model.continuing_subword_prefix?.length);
+  return { ids, size: tokens.length, tokenOf: (id) => tokens[id], rankOf };
 }
 
 /**
- * The place of each pair among `count` merges, of which the last counts if there are several; `numbers` has another one for each
- * token. Of the right one of a pair the merged token lacks the first `prefix` units. Throws as `bytePairsOf`.
+ * The rank of each pair among `count` merges; the last one counts if a pair occurs several times. `numbers` has a different
+ * number for each token. The merged token lacks the first `prefix` units of the right token. Throws as `bytePairsOf`.
  */
-function ranksOf(
+function* ranksOf(
   merges: Iterable<string | readonly string[]>,
   count: number,
   numbers: TokenIds,
   prefix = 0,
-): BytePairs['rankOf'] {
+): Generator<undefined, BytePairs['rankOf']> {
   const table = new PairTable(count);
+  let done = 0;
   for (const merge of merges) {
     const pair: readonly unknown[] = typeof merge === 'string' ? merge.split(' ') : merge;
     const [left, right] = (Array.isArray(pair) && pair.length === 2 ? pair : []) as [string, string];
     const [a, b] = [numbers.get(left), numbers.get(right)];
     if (a === undefined || b === undefined || !numbers.has(left + right.slice(prefix))) throw oddMerge(merge);
     table.add(a, b);
+    if (++done % ENTRIES_A_SLICE === 0) yield;
   }
   return lookedUp(numbers, table);
 }

@@ -10,6 +10,7 @@ import {
   type EncodeBatchOptions,
   encodeBatch,
 } from './batch-encoding.js';
+import { prepareBytePairs } from './byte-pairs.js';
 import { type ApplyChatTemplateOptions, type ChatMessage, type ChatTemplate, chatTemplateOf } from './chat-template.js';
 import { Engine } from './engine.js';
 import {
@@ -189,4 +190,11 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     const token = contentOf(configured) ?? found;
     return token === undefined ? undefined : this.engine.tokenToId(token);
   }
+}
+
+/** A tokenizer whose tables are made in slices that give way to the event loop. Throws as the constructor. */
+export async function makeTokenizer(json: TokenizerJson, config?: TokenizerConfig): Promise<HuggingFaceTokenizer> {
+  await yieldToEventLoop();
+  if (typeOf(json.model) === 'BPE') await prepareBytePairs(json.model);
+  return new HuggingFaceTokenizer(json, config);
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { GgufTexts } from '../../src/io/gguf-values.js';
-import { bytePairsOf, ranksOfTexts } from '../../src/tokenizers/byte-pairs.js';
+import { bytePairsOf, makeTables, prepareBytePairs, ranksOfTexts } from '../../src/tokenizers/byte-pairs.js';
 import { KeyedHash } from '../../src/tokenizers/keyed-hash.js';
 import { TokenTable } from '../../src/tokenizers/token-table.js';
 
@@ -109,4 +109,27 @@ it('ranks merges as the strings of a tokenizer.json are', () => {
   expect([ranks('a', 'b'), ranks('é', 'a'), ranks('b', 'a')]).toEqual([3, 1, undefined]);
   const table = new TokenTable(inUtf8(tokens), 'tokens');
   for (const merge of ['ab', 'a x', 'b a', '']) expect(() => ranksOfTexts(inUtf8([merge]), table)).toThrow(/the merge/);
+});
+
+it('makes the tables of merges in slices, the same as at once', async () => {
+  const letters = [...'abcdefghijklmnopqrstuvwxyz'];
+  const pairs = letters.flatMap((left) => letters.map((right) => [left, right]));
+  const triples = pairs.flatMap(([left, right]) => letters.map((third) => [`${left}${right}`, third]));
+  const merges = [...pairs, ...triples] as [string, string][];
+  const tokens = [...letters, ...merges.map((pair) => pair.join(''))];
+  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+  const model = { type: 'BPE', vocab, merges } as unknown as Parameters<typeof bytePairsOf>[0];
+  const tables = makeTables(model);
+  let pauses = 0;
+  for (let next = tables.next(); !next.done; next = tables.next()) pauses++;
+  expect(pauses).toBeGreaterThanOrEqual(Math.floor((tokens.length + merges.length) / 4096) - 1);
+  const atOnce = bytePairsOf({ ...model });
+  await prepareBytePairs(model);
+  const prepared = bytePairsOf(model);
+  expect(bytePairsOf(model)).toBe(prepared); // made once
+  expect([...prepared.ids]).toEqual([...atOnce.ids]);
+  for (const [i, [left, right]] of merges.entries())
+    expect([prepared.rankOf(left, right), atOnce.rankOf(left, right)]).toEqual([i, i]);
+  const odd = { ...model, merges: [['a', 'zzzz']] } as unknown as typeof model;
+  await expect(prepareBytePairs(odd)).rejects.toThrow(/the merge/);
 });
