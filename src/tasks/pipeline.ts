@@ -26,12 +26,27 @@ export type PipelineProgress =
     }
   | { readonly status: 'ready'; readonly task: string; readonly model: string };
 
+/** Processors that transformers.js can use, and simdformer cannot. */
+const OTHER_PROCESSORS = [
+  'gpu',
+  'webgpu',
+  'cuda',
+  'dml',
+  'coreml',
+  'webnn',
+  'webnn-cpu',
+  'webnn-gpu',
+  'webnn-npu',
+] as const;
+type OtherProcessor = (typeof OTHER_PROCESSORS)[number];
+
 export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels'> {
   /**
    * What computes: a device, or the name of one that the pipeline opens, and closes in `dispose()`: `native` is the
-   * addon, `wasm` WebAssembly, `auto` and `cpu` the best that loads here. Default 'auto'.
+   * addon, `wasm` WebAssembly, `auto` and `cpu` the best that loads here. Names of other processors in transformers.js, such as
+   * `webgpu`, mean `auto`, with a warning: everything is computed on the CPU. Default 'auto'.
    */
-  device?: Device | 'auto' | 'cpu' | 'native' | 'wasm' | undefined;
+  device?: Device | 'auto' | 'cpu' | 'native' | 'wasm' | OtherProcessor | undefined;
   /** As `cacheDir`, by the name of transformers.js. */
   cache_dir?: string | undefined;
   /** As `onProgress`, by the name and in the form of transformers.js. */
@@ -117,7 +132,7 @@ export async function openModel(
     for (const each of opened.splice(0).reverse()) each.dispose();
   };
   try {
-    const device = typeof given === 'object' ? given : await openDevice(given);
+    const device = typeof given === 'object' ? given : await openDevice(given, load.onWarning);
     if (device !== given) opened.push(device);
     const read = await loadModel(device, await localOr(model as ModelLocation), { ...load, head });
     opened.push(read);
@@ -147,7 +162,14 @@ function nameOf(model: unknown): string {
   return typeof model === 'string' || model instanceof URL ? String(model) : 'given';
 }
 
-async function openDevice(name: unknown = 'auto'): Promise<Device> {
+async function openDevice(
+  name: unknown = 'auto',
+  onWarning: LoadModelOptions['onWarning'] = console.warn,
+): Promise<Device> {
+  if (OTHER_PROCESSORS.some((other) => other === name)) {
+    onWarning(`pipeline: there is no device ${name} here: everything is computed on the CPU`);
+    return createDevice();
+  }
   const backends = { auto: 'auto', cpu: 'auto', native: 'native', wasm: 'wasm' } as const;
   const known = Object.keys(backends);
   if (!known.includes(name as string)) {

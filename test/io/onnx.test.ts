@@ -66,6 +66,18 @@ it('reads raw data, numbers in fields of their kind, and constants', async () =>
   expect(nodes.map(({ op, outputs }) => [op, ...outputs])).toEqual([['Constant', 'c']]);
 });
 
+it('finds integers that are widened and multiplied with the scales of their rows', async () => {
+  const node = (op: string, inputs: readonly string[], output: string) =>
+    message(...inputs.map((input) => [1, input] as const), [2, output], [4, op]);
+  const file = model(
+    [tensor('a.weight_q', [2, 2], INT8, [1, 2, 3, 255]), tensor('a.weight_scale', [2, 1], FLOAT, floats(0.5, 2))],
+    [node('Cast', ['a.weight_q'], 'a.weight_f'), node('Mul', ['a.weight_f', 'a.weight_scale'], 'a.weight')],
+  );
+  const { tensors } = await open({ 'model.onnx': file });
+  expect([...tensors.keys()]).toEqual(['a.weight']);
+  expect([...(await tensors.get('a.weight')!.data())]).toEqual([0.5, 1, 6, -2]);
+});
+
 it('reads data from a file beside it', async () => {
   const weights = await open({
     'onnx/model.onnx': model([external('a.weight', { location: 'model.onnx_data', offset: '4', length: '8' })]),

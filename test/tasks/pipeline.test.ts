@@ -145,13 +145,21 @@ describe('a pipeline', () => {
     await Promise.all([plain!.dispose(), packed!.dispose()]);
   });
 
+  it('takes the names of other processors, with a note that there are none', async () => {
+    const warnings: string[] = [];
+    const onWarning = (warning: string) => warnings.push(warning);
+    await using pipe = await pipeline('embeddings', smallModel('bert-pooler'), { device: 'webgpu', onWarning });
+    expect((await pipe('a cat')).dims).toHaveLength(3);
+    expect(warnings).toEqual([expect.stringContaining('there is no device webgpu here')]);
+  });
+
   it('refuses what it does not know', async () => {
     const model = smallModel('bert-pooler');
     await expect(pipeline('embeddings', model, { dtype: 'int9' as 'q8' })).rejects.toThrow('dtype is');
     await expect(pipeline('image-to-poem' as 'embeddings', model)).rejects.toThrow(
       'expected one of automatic-speech-recognition',
     );
-    await expect(pipeline('embeddings', model, { device: 'webgpu' as 'cpu' })).rejects.toThrow('computes on the CPU');
+    await expect(pipeline('embeddings', model, { device: 'tpu' as 'cpu' })).rejects.toThrow('computes on the CPU');
     await expect(pipeline('embeddings', model, { cachedir: 'x' } as object)).rejects.toThrow('it is cacheDir here');
     await expect(extract(1 as unknown as string)).rejects.toThrow(
       'texts is 1, expected a string or an array of strings',

@@ -28,6 +28,8 @@ export function graphWeights(graph: OnnxGraph, besideOf: BesideOf): GraphWeights
 /** Floats, as which weights are stored that are not quantized. */
 const FLOATS = ['F32', 'F16', 'BF16', 'F64'];
 
+const INTEGERS = ['I8', 'U8'];
+
 /** A name that an exporter made up, or gave to a value between nodes. */
 const isMadeUp = (name: string) => /^(onnx::|\/|val_\d|\d)/.test(name);
 
@@ -40,6 +42,8 @@ const QUANTIZED = '_quantized';
 class WeightFinder {
   /** Weights by the names of values in the graph. */
   readonly #values = new Map<string, WeightEntry>();
+  /** Integers that are widened to floats, by the names of these. */
+  readonly #integers = new Map<string, OnnxTensor>();
   readonly #consumers = new Map<string, OnnxNode[]>();
   readonly #named = new Map<string, WeightEntry>();
   readonly #used = new Set<WeightEntry>();
@@ -63,8 +67,9 @@ class WeightFinder {
     return { named: this.#named, unnamed };
   }
 
-  /** True for names of initializers: those of other values are made up, too. */
+  /** True for names of initializers, and of what is computed under the name of a weight. */
   #isStored(name: string): boolean {
+    if (/\.(weight|bias)$/.test(name)) return true;
     const { tensors } = this.graph;
     const tensor = tensors.get(name) ?? tensors.get(name + QUANTIZED);
     return tensor !== undefined && !tensor.isConstant;
@@ -105,6 +110,19 @@ class WeightFinder {
     });
   }
 
+  /** Integers that are widened and multiplied with their scales: one for all, for each row, or for each column. */
+  #addScaled(output: string, [a = '', b = '']: readonly string[]): void {
+    const [q, by] = this.#integers.has(a) ? [this.#integers.get(a), b] : [this.#integers.get(b), a];
+    const scale = this.graph.tensors.get(by);
+    if (q === undefined || scale === undefined || !FLOATS.includes(scale.dtype)) return;
+    const [axis, ...others] = [...Array(q.shape.length).keys()].filter(
+      (each) => (scale.shape.at(each - q.shape.length) ?? 1) > 1,
+    );
+    if (others.length > 0) return;
+    this.#values.set(output, this.#dequantized(q, scale, undefined, { axis: axis ?? 0, block: 0 }));
+    this.#values.delete(by);
+  }
+
   #elements(tensor: OnnxTensor) {
     return elementsOf(tensor, this.besideOf(tensor));
   }
@@ -125,6 +143,8 @@ class WeightFinder {
       };
       this.#values.set(output, this.#dequantized(q, by, tensors.get(zero), spread));
     } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
+    else if (node.op === 'Cast' && q !== undefined && INTEGERS.includes(q.dtype)) this.#integers.set(output, q);
+    else if (node.op === 'Mul') this.#addScaled(output, node.inputs);
     // Where a named table is transposed, it is the tied output of a language model.
   }
 

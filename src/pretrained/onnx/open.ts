@@ -59,7 +59,7 @@ function checkInside({ name, position, byteLength }: OnnxTensor, { size }: OpenF
 /** Exporters leave out the prefix of the module that they export, or put the name of a wrapper before all. */
 const PREFIXES: readonly ((name: string) => string)[] = [
   (name) => name,
-  (name) => name.replace(/^model\./, ''),
+  (name) => name.slice(name.indexOf('.') + 1),
   (name) => `encoder.${name}`,
   (name) => `model.encoder.${name}`,
   (name) => `decoder.${name}`,
