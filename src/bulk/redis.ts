@@ -153,7 +153,20 @@ function isAway(error: NodeJS.ErrnoException): boolean {
   return code === undefined ? /closed|timed? ?out|no answer/i.test(message) : /^E(?!RR_)[A-Z_]+$/.test(code);
 }
 
-/** Without the password. */
+/**
+ * The result of `work`. Throws DeviceError instead of a reply with which the server refuses a command: it may be out of
+ * memory, read-only, or unable to save to its disk.
+ */
+export async function withReplies<Result>(op: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'ReplyError') throw error;
+    throw new DeviceError(`${op}: Redis refuses the command: ${error.message}`, { cause: error });
+  }
+}
+
+/** The URL without its password. */
 function hidden(url: string): string {
   return url.replace(/\/\/.*@/, '//');
 }

@@ -3,7 +3,7 @@ import { checkKnown, checkNumber, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkQueue, type JobData } from './create-worker.js';
 import { jobId } from './job-ids.js';
-import { connect, loadBullMQ } from './redis.js';
+import { connect, loadBullMQ, withReplies } from './redis.js';
 
 export interface QueueOptions {
   /** As of `createWorker`. Default: `redis://localhost:6379`. */
@@ -33,7 +33,8 @@ const CHUNK = 1000;
 
 /**
  * Adds a job for each input, with an id of its position and content: submitting again, after a kill for example, adds only
- * what is not there. Returns how many inputs there were. Throws what `createWorker` throws, and what the inputs throw.
+ * those that are missing. Returns the number of inputs. Throws the errors of `createWorker` and of the inputs, and
+ * DeviceError if Redis refuses to write.
  */
 export async function submit(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
@@ -51,7 +52,7 @@ export async function submit(
   let count = 0;
   let chunk: { name: string; data: JobData; opts: JobsOptions }[] = [];
   const add = async () => {
-    if (chunk.length > 0) await queue.addBulk(chunk);
+    if (chunk.length > 0) await withReplies('submit', () => queue.addBulk(chunk));
     count += chunk.length;
     chunk = [];
     onProgress?.(count);

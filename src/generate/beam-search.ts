@@ -4,29 +4,29 @@ import type { ScoreProcessor } from './logits-processor.js';
 import type { Hypothesis, Plan, PlannedInput } from './plan.js';
 import { processorsOf } from './processor-list.js';
 import { argmax } from './processors.js';
-import { candidatesOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
+import { candidatesOf, groupSizeOf, needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search } from './search.js';
 
 /** An unfinished hypothesis. */
 interface Beam {
-  /** Which of its input's sequences it is. */
+  /** The place of its sequence among those of its group. */
   readonly place: number;
-  /** What the decoder has read, the start or the prompt included. */
+  /** The tokens that the decoder has read, the start or the prompt included. */
   readonly read: readonly number[];
   readonly tokens: readonly number[];
   readonly logProbabilities: readonly number[];
-  /** Of log-probabilities, as processors left them. */
+  /** The sum of log-probabilities after all processors. */
   readonly sum: number;
 }
 
-/** A beam goes on, in a sequence of its input, from what was another or the same. */
+/** A beam continues in sequence `to` of its group what was in sequence `from`. */
 interface Move {
   readonly from: number;
   readonly to: number;
   readonly token: number;
 }
 
-/** A way to go on. */
+/** A token that may follow a beam. */
 interface Candidate {
   readonly beam: number;
   readonly token: number;
@@ -35,14 +35,17 @@ interface Candidate {
 }
 
 /**
- * Keeps the `numBeams` best unfinished hypotheses of each input. Of the best ways to go on, those that end are finished
- * if they are among the first numBeams, and the others fill the beams again. As in Hugging Face, the score of a
+ * Beam search: keeps the best unfinished hypotheses of each input. Among the best candidates, those that end are finished
+ * if they rank among the first numBeams, and the others fill the beams again. As in Hugging Face, the score of a
  * hypothesis is
  *
  *   sum of log-probabilities / length^lengthPenalty, where length counts the end but not the start or the prompt.
  *
- * With `doSample` the ways to go on are drawn without replacement, each with probability ∝ exp(its sum): the greatest
+ * With `doSample` candidates are drawn without replacement, each with probability ∝ exp(its sum): those with the greatest
  * sums plus Gumbel noise (Kool et al. 2019, arXiv 1903.06059).
+ *
+ * With `numBeamGroups` the beams of an input form groups (diverse beam search, Vijayakumar et al. 2018). Each group is a
+ * search of its own; at each step, tokens that earlier groups chose have a penalty.
  */
 export class BeamSearch implements Search {
   tokens: Int32Array;
@@ -74,13 +77,7 @@ export class BeamSearch implements Search {
   }
 
   get contexts(): readonly (readonly number[])[] {
-    const { numBeams } = this.plan;
-    return this.#batch.flatMap((input) =>
-      Array.from(
-        { length: numBeams },
-        (_, place) => (input.beams.find((beam) => beam.place === place) ?? input.beams[0])?.read ?? [0],
-      ),
-    );
+    return this.#batch.flatMap(({ contexts }) => contexts);
   }
 
   choose(ranking: Ranking): TokenEvent[] {
@@ -91,7 +88,7 @@ export class BeamSearch implements Search {
         this.#order[sequence] = sequence;
         this.tokens[sequence] = 0;
       }
-      for (const { from, to, token } of input.done ? [] : input.advance(ranking, first)) {
+      for (const { from, to, token } of input.advance(ranking, first)) {
         this.#order[first + to] = first + from;
         this.tokens[first + to] = token;
       }
@@ -110,23 +107,66 @@ export class BeamSearch implements Search {
     return this.#all.map((input) => input.finished.slice(0, this.plan.numReturnSequences));
   }
 
-  /** Whether the input of this sequence of the batch is done. */
+  /** True if the input of this sequence of the batch is done. */
   #isDone(sequence: number): boolean {
     return (this.#batch[Math.floor(sequence / this.plan.numBeams)] as InputBeams).done;
   }
 }
 
-/** The beams of one input. */
+/** The beams of one input: one group, or several of one size. */
 class InputBeams {
-  /** At most numBeams, best first. */
+  readonly #groups: readonly BeamGroup[];
+  readonly #size: number;
+
+  constructor(plan: Plan, input: PlannedInput) {
+    this.#size = groupSizeOf(plan);
+    this.#groups = Array.from({ length: plan.numBeamGroups }, () => new BeamGroup(plan, input));
+  }
+
+  get done(): boolean {
+    return this.#groups.every(({ done }) => done);
+  }
+
+  /** The finished hypotheses of all groups, best first. */
+  get finished(): Hypothesis[] {
+    return this.#groups.flatMap(({ finished }) => finished).sort((a, b) => b.score - a.score);
+  }
+
+  /** The tokens that each sequence has read. */
+  get contexts(): readonly (readonly number[])[] {
+    return this.#groups.flatMap(({ beams }) =>
+      Array.from(
+        { length: this.#size },
+        (_, place) => (beams.find((beam) => beam.place === place) ?? beams[0])?.read ?? [0],
+      ),
+    );
+  }
+
+  /** Adds one token to every beam; returns the moves of the beams. The input's sequences begin at `first` in the batch. */
+  advance(ranking: Ranking, first: number): Move[] {
+    const chosen: number[] = [];
+    return this.#groups.flatMap((group, g) => {
+      if (group.done) return [];
+      const offset = g * this.#size;
+      const moves = group.advance(ranking, first + offset, chosen);
+      chosen.push(...moves.map(({ token }) => token));
+      return moves.map(({ from, to, token }) => ({ from: from + offset, to: to + offset, token }));
+    });
+  }
+}
+
+/** Beams of one input that are searched together. */
+class BeamGroup {
+  /** At most as many as beams, best first. */
   readonly finished: Hypothesis[] = [];
   done = false;
-  /** At most numBeams, best first. */
+  /** Best first. */
   beams: readonly Beam[];
+  readonly #size: number;
   readonly #processors: readonly ScoreProcessor[];
-  /** When all logits are there, whether or not they always are. */
+  /** The steps that need all logits although others may not. */
   readonly #steps: readonly number[];
-  /** Of its own for each input, if beams are drawn. */
+  /** The random numbers of the input, if candidates are drawn. */
   readonly #random: Random | null;
 
   constructor(
@@ -134,32 +174,36 @@ class InputBeams {
     private readonly input: PlannedInput,
   ) {
     const { prompt, prefix } = input;
+    this.#size = groupSizeOf(plan);
     this.#processors = processorsOf(plan, prompt.length, prefix.length);
     this.#steps = stepsWithLogits(plan, input);
     this.#random = plan.doSample ? new Random(plan.seed, input.index) : null;
     this.beams = [{ place: 0, read: prompt, tokens: [], logProbabilities: [], sum: 0 }];
   }
 
-  /** One token further; returns how the beams go on. Its sequences are those of the batch from `first` on. */
-  advance(ranking: Ranking, first: number): Move[] {
-    const { numBeams, stopTokens, maxNewTokens } = this.plan;
+  /**
+   * Adds one token to every beam; returns the moves of the beams. The group's sequences begin at `first` in the batch.
+   * Earlier groups have `chosen` tokens at this step.
+   */
+  advance(ranking: Ranking, first: number, chosen: readonly number[]): Move[] {
+    const { stopTokens, maxNewTokens } = this.plan;
     const length = (this.beams[0] as Beam).tokens.length + 1;
     const kept: Candidate[] = [];
     const next: Beam[] = [];
-    for (const [rank, candidate] of this.#candidates(ranking, first).entries()) {
+    for (const [rank, candidate] of this.#candidates(ranking, first, chosen).entries()) {
       const grown = this.#grow(candidate);
       const ends = stopTokens.has(candidate.token) && length > this.input.prefix.length;
       if (ends || (length >= this.input.prefix.length && this.plan.stop?.(grown.tokens))) {
         const tokens = ends ? grown.tokens.slice(0, -1) : grown.tokens;
-        if (rank < numBeams) this.#finish({ ...grown, tokens }, 'stop');
+        if (rank < this.#size) this.#finish({ ...grown, tokens }, 'stop');
       } else {
         kept.push(candidate);
         next.push(grown);
       }
-      if (kept.length === numBeams) break;
+      if (kept.length === this.#size) break;
     }
     const from = next.map(({ place }) => place);
-    const to = placesFor(from, numBeams);
+    const to = placesFor(from, this.#size);
     this.beams = next.map((beam, i) => ({ ...beam, place: to[i] as number }));
     if (next.length > 0 && length >= maxNewTokens) for (const beam of next) this.#finish(beam, 'length');
     this.done = next.length === 0 || length >= maxNewTokens || this.#cannotImprove(length);
@@ -167,22 +211,21 @@ class InputBeams {
   }
 
   /**
-   * The best ways to go on, best first: enough to fill the beams even if those that end are among them. With `doSample`
-   * so many drawn by their probabilities instead, none twice. A beam that has none drops out; without any the search is
-   * over, and throws if it found nothing.
+   * The best candidates, best first: enough to fill the beams even if candidates that end are among them. With `doSample`
+   * as many are drawn by their probabilities, none twice. A beam without candidates drops out; the search ends if there is
+   * none at all, and throws if it has found nothing.
    */
-  #candidates(ranking: Ranking, first: number): Candidate[] {
-    const { numBeams, stopTokens } = this.plan;
-    const best = new BestCandidates(candidatesOf(numBeams, stopTokens.size));
+  #candidates(ranking: Ranking, first: number, chosen: readonly number[]): Candidate[] {
+    const best = new BestCandidates(candidatesOf(this.#size, this.plan.stopTokens.size));
     const { length } = (this.beams[0] as Beam).tokens;
     const forced = this.input.prefix[length];
     const byLogits = forced !== undefined || needsLogits(this.plan) || this.#steps.includes(length);
     for (let beam = 0; beam < this.beams.length; beam++) {
       const sequence = first + (this.beams[beam] as Beam).place;
       const total = checkedTotal(ranking, sequence, this.input.index);
-      // Logits that are there for another input are no reason to round in another way.
+      // Logits that another input needs must not change how this one is rounded.
       if (!byLogits) this.#offerRanked(best, beam, ranking, sequence, total);
-      else this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, forced);
+      else this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, chosen, forced);
     }
     if (best.list.length === 0 && this.finished.length === 0) throw noneAllowed(this.input.index);
     return this.#random === null ? best.list : [...best.list].sort((a, b) => b.sum - a.sum);
@@ -193,21 +236,30 @@ class InputBeams {
     for (let rank = 0; rank < ranking.count; rank++) {
       const logProbability = ranking.logit(sequence, rank) - total;
       const candidate = sum + logProbability;
-      if (!(candidate > best.least)) return; // nor are those after it
+      if (!(candidate > best.least)) return; // the next ones are no better
       best.offer({ beam, token: ranking.token(sequence, rank), sum: candidate, logProbability }, candidate);
     }
   }
 
-  #offerLogits(best: BestCandidates, beam: number, logits: Float32Array, total: number, forced?: number): void {
+  #offerLogits(
+    best: BestCandidates,
+    beam: number,
+    logits: Float32Array,
+    total: number,
+    chosen: readonly number[],
+    forced: number | undefined,
+  ): void {
     const { read, sum } = this.beams[beam] as Beam;
     if (forced !== undefined) {
       const logProbability = (logits[forced] as number) - total;
       best.offer({ beam, token: forced, sum: sum + logProbability, logProbability }, sum + logProbability);
       return;
     }
-    const scores = this.#processors.length > 0 ? new Float32Array(logits.length) : logits;
+    const isChanged = this.#processors.length > 0 || chosen.length > 0;
+    const scores = isChanged ? new Float32Array(logits.length) : logits;
     if (scores !== logits)
       for (let token = 0; token < logits.length; token++) scores[token] = (logits[token] as number) - total;
+    for (const token of chosen) scores[token] = (scores[token] as number) - this.plan.diversityPenalty;
     for (const process of this.#processors) process(scores, read);
     if (scores !== logits && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === logits ? sum - total : sum;
@@ -239,34 +291,34 @@ class InputBeams {
     const score = sum / logProbabilities.length ** this.plan.lengthPenalty;
     const better = this.finished.findIndex((other) => score > other.score);
     this.finished.splice(better < 0 ? this.finished.length : better, 0, { tokens, logProbabilities, score, reason });
-    this.finished.splice(this.plan.numBeams);
+    this.finished.splice(this.#size);
   }
 
   #cannotImprove(length: number): boolean {
-    const { numBeams, earlyStopping, lengthPenalty, maxNewTokens } = this.plan;
-    const worst = this.finished[numBeams - 1];
+    const { earlyStopping, lengthPenalty, maxNewTokens } = this.plan;
+    const worst = this.finished[this.#size - 1];
     if (worst === undefined) return false;
     if (earlyStopping === true) return true;
-    // The sum only falls. Divided by more it rises again, if the penalty is positive: at most at the greatest length.
+    // The sum only falls, but with a positive penalty the score can rise with the length, up to the greatest one.
     const reached = earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length;
     return worst.score >= (this.beams[0] as Beam).sum / reached ** lengthPenalty;
   }
 }
 
 /**
- * Where beams go on that come from these of `count` sequences: the first from each stays in it, so that little is moved,
- * and the others take those that nobody goes on from.
+ * The sequences, of `count`, in which beams continue that come from these: the first beam from each sequence stays there,
+ * so that little is moved, and the others take sequences that no beam comes from.
  */
 function placesFor(from: readonly number[], count: number): number[] {
   const free = Array.from({ length: count }, (_, place) => place).filter((place) => !from.includes(place));
   return from.map((place, i) => (from.indexOf(place) === i ? place : (free.shift() as number)));
 }
 
-/** What was offered with the greatest keys so far, in their order; of equals the first. */
+/** The candidates with the greatest keys so far, in order; among equal keys the first ones. */
 class BestCandidates {
   readonly list: Candidate[] = [];
   readonly #keys: number[] = [];
-  /** What a key must exceed. */
+  /** Keys must exceed this one. */
   least = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly size: number) {}

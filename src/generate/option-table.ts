@@ -135,6 +135,28 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'num_beams' },
   }),
   /**
+   * Diverse beam search (Vijayakumar et al. 2018): the beams form this many groups of one size, each of which is searched
+   * by itself, with `diversityPenalty` for tokens of the groups before it. Default: 1.
+   */
+  numBeamGroups: row<number>({
+    group: 'search',
+    default: 1,
+    check: 'count',
+    help: 'groups of beams that are searched one after the other; a divisor of numBeams',
+    huggingFace: { name: 'num_beam_groups' },
+  }),
+  /**
+   * Is subtracted from the log-probability of a token for each beam of earlier groups that chose it at the same step.
+   * Needs `numBeamGroups` above 1. Default: 0.
+   */
+  diversityPenalty: row<number>({
+    group: 'search',
+    default: 0,
+    check: 'notNegative',
+    help: 'lower the score of tokens that earlier groups of beams chose at the same step',
+    huggingFace: { name: 'diversity_penalty' },
+  }),
+  /**
    * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty; the end counts as a token. Default: 1.
    */
   lengthPenalty: row<number>({

@@ -12,9 +12,9 @@ export const MAX_STEPS_AHEAD = 64;
 
 /** Whether all tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
 export function needsLogits(plan: Plan): boolean {
-  const { numBeams, stopTokens, doSample, logitsProcessors } = plan;
-  const candidates = numBeams > 1 ? candidatesOf(numBeams, stopTokens.size) : 1;
-  const isChanged = logitsProcessors.length > 0 || changesEveryStep(plan);
+  const { numBeams, stopTokens, doSample, logitsProcessors, diversityPenalty } = plan;
+  const candidates = numBeams > 1 ? candidatesOf(groupSizeOf(plan), stopTokens.size) : 1;
+  const isChanged = logitsProcessors.length > 0 || diversityPenalty > 0 || changesEveryStep(plan);
   return doSample || isChanged || candidates > Math.min(plan.maxRanked, plan.vocabulary);
 }
 
@@ -29,12 +29,17 @@ export function stepsWithLogits(plan: Plan, { prompt, prefix }: PlannedInput): n
 
 /** How many of a sequence's best tokens are found. */
 export function rankedOf(plan: Plan): number {
-  return plan.numBeams > 1 && !needsLogits(plan) ? candidatesOf(plan.numBeams, plan.stopTokens.size) : 1;
+  return plan.numBeams > 1 && !needsLogits(plan) ? candidatesOf(groupSizeOf(plan), plan.stopTokens.size) : 1;
 }
 
-/** Ways to go on that fill all beams even if those that end are among them. */
-export function candidatesOf(numBeams: number, stops: number): number {
-  return numBeams * (1 + Math.max(1, stops));
+/** Beams that are searched together. */
+export function groupSizeOf({ numBeams, numBeamGroups }: Plan): number {
+  return numBeams / numBeamGroups;
+}
+
+/** The number of candidates that fill `beams` beams even if candidates that end are among them. */
+export function candidatesOf(beams: number, stops: number): number {
+  return beams * (1 + Math.max(1, stops));
 }
 
 /** What a step says of the next token of each sequence. */

@@ -76,12 +76,21 @@ export function checkTogether(settings: Settings, options: GenerateOptions, mode
   const { cropContext, outputAttentions, maxNewTokens } = settings;
   if (cropContext && model.maxSourceLength) refuse('cropContext needs a decoder-only model');
   if (cropContext && outputAttentions && maxNewTokens > left) refuse('outputAttentions needs outputs within maxLength');
+  checkGroups(settings);
   if (numBeams > 1 && options.onToken) refuse('onToken is given, but tokens of beams are final only at the end');
   if (numBeams > 1 && numReturnSequences > numBeams)
     refuse(`numReturnSequences is ${numReturnSequences}, but there are only ${numBeams} beams`);
   if (numBeams === 1 && !doSample && numReturnSequences > 1) refuse('numReturnSequences needs beams or doSample');
   const drawing = namesOf('sampling').filter((name) => !isNeutral(OPTION_TABLE[name], settings[name as never]));
   if (!doSample && drawing.length > 0) refuse(`${drawing.join(', ')} needs doSample: true`);
+}
+
+/** Throws ArgumentError for groups of beams that are not all of one size, and for options that groups exclude. */
+function checkGroups({ numBeams, numBeamGroups, diversityPenalty, doSample }: Settings): void {
+  if (numBeams % numBeamGroups !== 0)
+    refuse(`numBeamGroups is ${numBeamGroups}, expected a divisor of numBeams, ${numBeams}`);
+  if (numBeamGroups > 1 && doSample) refuse('numBeamGroups above 1 needs doSample: false');
+  if (numBeamGroups === 1 && diversityPenalty !== 0) refuse('diversityPenalty needs numBeamGroups above 1');
 }
 
 /** Throws ArgumentError for options that `cache` and `draft` exclude. */

@@ -339,6 +339,27 @@ describeWith(['Redis'], 'bulk inference', () => {
     expect((await once(again, 'close'))[0]).toBe(0);
   });
 
+  it('says that Redis refuses to write, without a stack', async () => {
+    const full = await free();
+    const memory = ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'];
+    const there = spawn('redis-server', ['--port', `${full}`, '--save', '', ...memory], { stdio: 'ignore' });
+    const file = join(folder, 'full.txt');
+    writeFileSync(file, 'wood\n');
+    try {
+      const url = `redis://127.0.0.1:${full}`;
+      const client = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: null });
+      client.on('error', () => {});
+      while ((await client.ping().catch(() => '')) !== 'PONG') await sleep(20);
+      client.disconnect();
+      const { code, stderr } = await simdformer(['submit', file, '--redis', url, '--queue', 'q']);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^simdformer: submit: Redis refuses the command: OOM /m);
+      expect(stderr).not.toMatch(/^\s+at /m);
+    } finally {
+      there.kill();
+    }
+  });
+
   it('says what is wrong', async () => {
     const task = transformerTask(model);
     await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/no redis:/);

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { DEFAULT_WEIGHTS } from '../../src/pretrained/packed-options.js';
 import { hasWasm } from '../equipment.js';
 import { argumentsOf, simdformer } from './run-cli.js';
 
@@ -13,6 +14,11 @@ describe('arguments', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^Usage: simdformer ${command}`));
     expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
+  });
+
+  it.concurrent.each(['run', 'serve', 'bench', 'finetune'])('%s --help has the defaults of loadModel', async (command) => {
+    const help = (await simdformer([command, '--help'])).stdout.replace(/\s+/g, ' ');
+    expect(help).toContain(`(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other})`);
   });
 
   it.concurrent('--version is that of the package', async () => {

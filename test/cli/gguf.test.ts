@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +23,16 @@ describe('GGUF files on the command line', () => {
     expect(told.stdout).toContain('chat template    none');
   });
 
+  it('do not grow unless that is allowed', async () => {
+    const given = fileURLToPath(new URL('../data/gguf/llama.Q4_K_M.gguf', import.meta.url));
+    const packed = join(folder, 'larger');
+    const larger = await simdformer(['quantize', given, packed]);
+    expect(larger.code).toBe(1);
+    expect(larger.stderr).toMatch(/would have 1\.\d MB as int8, more than the \d\.\d MB of .*add --allow-larger/);
+    expect(existsSync(packed)).toBe(false);
+    expect(readdirSync(folder).filter((name) => name.includes('unfinished'))).toEqual([]);
+  }, 180_000);
+
   it('are run and timed, and become folders of packed weights', async () => {
     const given = fileURLToPath(new URL('../data/gguf/llama.Q4_K_M.gguf', import.meta.url));
     const run = async (name: string) => {
@@ -33,7 +43,9 @@ describe('GGUF files on the command line', () => {
     const [own] = await run(given);
     expect(own.input).toBe('Zwei Männer');
     const packed = join(folder, 'packed');
-    expect((await simdformer(['quantize', given, packed])).code).toBe(0);
+    const { code, stdout } = await simdformer(['quantize', given, packed, '--allow-larger']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/packed: \d\.\d MB → \d\.\d MB \(int8\)$/m);
     expect(existsSync(join(packed, 'model.simdformer.safetensors'))).toBe(true);
     const told = JSON.parse((await simdformer(['info', packed, '--json'])).stdout);
     expect(told).toMatchObject({ type: 'llama', packed: ['int8'], tokenizer: true });
@@ -48,5 +60,5 @@ describe('GGUF files on the command line', () => {
     expect(read).toBeGreaterThan(0);
     expect(written).toBeGreaterThan(0);
     expect(bytes).toBeLessThan(1_100_000);
-  });
+  }, 180_000);
 });

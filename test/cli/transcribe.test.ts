@@ -19,6 +19,9 @@ describeReal('whisper-tiny.en', async (path) => {
       const { code, stdout, stderr } = await simdformer(['transcribe', path, recording]);
       expect(code, stderr).toBe(0);
       expect(stdout.trim()).toMatch(/^And so my fellow Americans ask not what your country can do for you/);
+      const timed = await simdformer(['transcribe', path, recording, '--words']);
+      expect(timed.stdout).toMatch(/^\[0\.\d\d-\d\.\d\d\] And \[\d\.\d\d-\d\.\d\d\] so \[/);
+      expect(timed.stdout.trim().split('\n')).toHaveLength(1);
       const out = join(folder, 'words.jsonl');
       expect((await simdformer(['transcribe', path, recording, '--words', '--format', 'jsonl', '-o', out])).code).toBe(
         0,

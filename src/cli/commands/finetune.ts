@@ -59,36 +59,36 @@ const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? 2e-3 : 5e-5);
 
 export function finetuneCommand(): Command {
   return new Command('finetune')
-    .description('teach a pretrained model a task, and save it as Hugging Face does')
+    .description('fine-tune a pretrained model, and save it in the layout of Hugging Face')
     .requiredOption('--model <model>', 'a folder, or an id on the hub')
     .addOption(
-      new Option('--task <task>', 'what it is to learn').choices(Object.keys(FINETUNE_TASKS)).makeOptionMandatory(),
+      new Option('--task <task>', 'the task to learn').choices(Object.keys(FINETUNE_TASKS)).makeOptionMandatory(),
     )
-    .requiredOption('--data <file>', 'rows to learn from: .jsonl, .json, .csv, .tsv, .parquet, or .txt')
-    .option('--validation <file>', 'rows to measure with after each epoch')
-    .requiredOption('-o, --out <folder>', 'where the model goes')
-    .option('--epochs <n>', 'times to see all rows', positive(), 2)
+    .requiredOption('--data <file>', 'rows to train on: .jsonl, .json, .csv, .tsv, .parquet, or .txt')
+    .option('--validation <file>', 'rows that measure the model after each epoch')
+    .requiredOption('-o, --out <folder>', 'folder for the model')
+    .option('--epochs <n>', 'passes over all rows', positive(), 2)
     .option('--batch <n>', 'rows in a batch', integer(1), 32)
     .option('--lr <rate>', 'the highest learning rate (default: 5e-5; with --lora 2e-3)', positive())
-    .option('--weight-decay <n>', 'of matrices', share, 0)
-    .option('--warmup <share>', 'of the steps, in which the rate rises', share, 0)
-    .option('--accumulate <n>', 'batches whose gradients make one step', integer(1), 1)
-    .option('--max-length <n>', 'tokens of a text, beyond which it is cut (default: 512 at most)', integer(1))
-    .option('--limit <n>', 'rows to learn from, the first ones', integer(1))
-    .option('--columns <names>', 'what columns of the files are called, as in text=review,label=stars', columnNames)
-    .option('--lora', 'train an adapter beside the frozen weights, and save it as PEFT does')
+    .option('--weight-decay <n>', 'weight decay of matrices', share, 0)
+    .option('--warmup <share>', 'share of the steps in which the rate rises', share, 0)
+    .option('--accumulate <n>', 'batches whose gradients are accumulated for one step', integer(1), 1)
+    .option('--max-length <n>', 'cut texts to this many tokens (default: 512 at most)', integer(1))
+    .option('--limit <n>', 'train on the first n rows only', integer(1))
+    .option('--columns <names>', 'names of columns in the files, as in text=review,label=stars', columnNames)
+    .option('--lora', 'train a LoRA adapter, and save it in the layout of PEFT')
     .option('--r <n>', 'rank of the adapter', integer(1), 8)
-    .option('--alpha <n>', 'what it is multiplied by, times r (default: 2r)', positive())
-    .option('--lora-dropout <p>', 'of what it reads, in training', share, 0)
-    .option('--dora', 'the adapter has magnitudes of its own')
+    .option('--alpha <n>', 'scale of the adapter: its output is multiplied by alpha / r (default: 2r)', positive())
+    .option('--lora-dropout <p>', 'dropout of the input of the adapter', share, 0)
+    .option('--dora', 'use DoRA: learn the magnitude of each weight column beside the low-rank update')
     .option(
       '--targets <names>',
-      "projections that it changes, with commas between, or 'all-linear' (default: queries and values)",
+      "linear layers that get an adapter, separated by commas, or 'all-linear' (default: queries and values)",
     )
     .addOption(weightsOption())
-    .option('--seed <n>', 'same seed, same model', integer(0), 0)
-    .option('--patience <n>', 'end with the best weights once so many validations were no better', integer(1))
-    .option('--resume', 'go on from the checkpoint in the folder')
+    .option('--seed <n>', 'the same seed gives the same model', integer(0), 0)
+    .option('--patience <n>', 'stop after n validations without improvement, and keep the best weights', integer(1))
+    .option('--resume', 'continue from the checkpoint in the folder')
     .addOption(new Option('--overwrite', 'replace an earlier model in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
     .action(run);

@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -9,8 +12,13 @@ import { openDevice } from '../common.js';
 
 type FolderType = 'float16' | 'bfloat16' | 'int8' | 'int4';
 
-const ofFiles: readonly string[] = Object.keys(fileTypes);
-const ofFolders: readonly string[] = ['float16', 'bfloat16', 'int8', 'int4'] satisfies FolderType[];
+const FILE_TYPES: readonly string[] = Object.keys(fileTypes);
+const FOLDER_TYPES: readonly string[] = ['float16', 'bfloat16', 'int8', 'int4'] satisfies FolderType[];
+
+interface QuantizeOptions {
+  readonly type?: string;
+  readonly allowLarger?: boolean;
+}
 
 export function quantizeCommand(): Command {
   return new Command('quantize')
@@ -20,29 +28,56 @@ export function quantizeCommand(): Command {
     .addOption(
       new Option(
         '--type <type>',
-        `type of matrices: ${ofFiles.join(', ')} in a file (default: q8_0), ${ofFolders.join(', ')} in a folder (default: int8)`,
-      ).choices([...ofFiles, ...ofFolders]),
+        `type of matrices: ${FILE_TYPES.join(', ')} in a file (default: q8_0), ${FOLDER_TYPES.join(', ')} in a folder (default: int8)`,
+      ).choices([...FILE_TYPES, ...FOLDER_TYPES]),
     )
-    .action(async (name: string, out: string, options: { type?: string }, command: Command) => {
-      const isFile = out.endsWith('.gguf');
-      const type = options.type ?? (isFile ? 'q8_0' : 'int8');
-      const [own, what] = isFile ? [ofFiles, 'a GGUF file'] : [ofFolders, 'a folder'];
-      if (!own.includes(type)) throw new ArgumentError(`${type} is no type of ${what}: expected ${own.join(', ')}`);
-      using device = await openDevice(command);
-      if (!isFile) {
-        const model = await packedModel(device, name, type as FolderType);
-        await model.save(out); // while the device is there
-        return;
-      }
-      const model: unknown = await loadModel(device, name, { weights: 'auto' }); // what is packed so already stays so
-      if (!(model instanceof PretrainedModel))
-        throw new ArgumentError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
-      for (const adapter of model.adapters.values()) adapter.merge();
-      await saveGguf(model, out, { type: type as GgufFileType });
-    });
+    .option('--allow-larger', 'write the result even if it is larger than the model')
+    .action(run);
 }
 
-/** A model with packed weights. Those of an adapter's base are packed once the adapter is part of them. */
+async function run(name: string, out: string, options: QuantizeOptions, command: Command): Promise<void> {
+  const isFile = out.endsWith('.gguf');
+  const type = options.type ?? (isFile ? 'q8_0' : 'int8');
+  const [own, kind] = isFile ? [FILE_TYPES, 'a GGUF file'] : [FOLDER_TYPES, 'a folder'];
+  if (!own.includes(type)) throw new ArgumentError(`${type} is no type of ${kind}: expected ${own.join(', ')}`);
+  using device = await openDevice(command);
+  const before = await sizeOf(name);
+  const unfinished = `${out}.unfinished-${process.pid}`;
+  try {
+    const save = await (isFile ? fileWriter : folderWriter)(device, name, type);
+    await save(unfinished);
+    const after = (await sizeOf(unfinished)) as number;
+    if (before !== undefined && after > before && !options.allowLarger) {
+      throw new ArgumentError(
+        `${out} would have ${megabytes(after)} as ${type}, more than the ${megabytes(before)} of ${name}: ` +
+          'choose another --type, or add --allow-larger',
+      );
+    }
+    if (isFile || !existsSync(out)) await rename(unfinished, out);
+    else await save(out); // which replaces the model there, and leaves other files
+    console.log(`${out}: ${before === undefined ? '' : `${megabytes(before)} → `}${megabytes(after)} (${type})`);
+  } finally {
+    await rm(unfinished, { recursive: true, force: true });
+  }
+}
+
+/** Loads a model and returns a function that writes it to a path. */
+type Writer = (device: Device, name: string, type: string) => Promise<(path: string) => Promise<void>>;
+
+const folderWriter: Writer = async (device, name, type) => {
+  const model = await packedModel(device, name, type as FolderType);
+  return (path) => model.save(path);
+};
+
+const fileWriter: Writer = async (device, name, type) => {
+  const model: unknown = await loadModel(device, name, { weights: 'auto' }); // packed weights stay as they are
+  if (!(model instanceof PretrainedModel))
+    throw new ArgumentError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
+  for (const adapter of model.adapters.values()) adapter.merge();
+  return (path) => saveGguf(model, path, { type: type as GgufFileType });
+};
+
+/** A model with packed weights. The weights of an adapter's base are packed once the adapter is merged into them. */
 async function packedModel(device: Device, name: string, weights: FolderType): Promise<LoadedModel> {
   const model = await loadModel<LoadedModel>(device, name, { weights });
   if (!(model instanceof PretrainedModel) || model.adapters.size === 0) return model;
@@ -51,3 +86,19 @@ async function packedModel(device: Device, name: string, weights: FolderType): P
   for (const adapter of floats.adapters.values()) adapter.merge();
   return quantize(floats, { weights });
 }
+
+/**
+ * Bytes of the weights at a path: a file, or the files of weights of a folder. Undefined for an id on the hub, and for an
+ * adapter, whose base is elsewhere.
+ */
+async function sizeOf(path: string): Promise<number | undefined> {
+  if (!existsSync(path)) return undefined;
+  const found = await stat(path);
+  if (!found.isDirectory()) return found.size;
+  const names = (await readdir(path)).filter((name) => /\.(safetensors|gguf|bin|onnx)$/.test(name));
+  if (names.every((name) => name.startsWith('adapter_'))) return undefined;
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(path, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;

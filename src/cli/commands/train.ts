@@ -49,50 +49,50 @@ interface TrainOptions
 
 export function trainCommand(): Command {
   return new Command('train')
-    .description('train a model and save it, with its checkpoint, log and loss curve')
+    .description('train a model, and save it with its checkpoint, log and loss curve')
     .argument('<task>', `${TASKS.join(' or ')}, or a JSON file that configures one`)
-    .requiredOption('-o, --out <folder>', 'where the model goes')
-    .option('--data <file>', 'what to learn: lines of source, tab, target; or a text')
-    .option('--validation <file>', 'for translation: other such lines, to measure the model by on the way')
-    .option('--init <model>', 'a saved model to begin from: its sizes, weights and tokenizers')
+    .requiredOption('-o, --out <folder>', 'folder for the model')
+    .option('--data <file>', 'training data: lines of source, tab, target; or a text')
+    .option('--validation <file>', 'for translation: other such lines, to validate the model during training')
+    .option('--init <model>', 'a saved model to start from: its sizes, weights and tokenizers')
     .addOption(new Option('--steps <n>', 'steps to take').argParser(integer(1)).conflicts('epochs'))
-    .option('--epochs <n>', 'times to see all data', positive())
+    .option('--epochs <n>', 'passes over all data', positive())
     .addOption(
-      new Option('--minutes <n>', 'time to take, by the speed of the first steps')
+      new Option('--minutes <n>', 'time limit, by the speed of the first steps')
         .argParser(positive())
         .conflicts(['steps', 'epochs']),
     )
     .option('--batch <n>', 'tokens in a batch; for characters, windows', integer(1))
-    .option('--layers <n>', 'of the model: of its encoder, if it has one, and of its decoder', integer(1))
-    .option('--d-model <n>', 'features of a token', integer(1))
+    .option('--layers <n>', 'layers of the encoder, if there is one, and of the decoder', integer(1))
+    .option('--d-model <n>', 'features of each token', integer(1))
     .option('--d-ff <n>', 'hidden features of the feed-forward networks', integer(1))
-    .option('--heads <n>', 'heads of each attention', integer(1))
-    .option('--dropout <p>', 'what is dropped in training', share)
-    .option('--activation-dropout <p>', 'of the hidden features of the feed-forward networks (default: dropout)', share)
+    .option('--heads <n>', 'attention heads of each layer', integer(1))
+    .option('--dropout <p>', 'dropout in training', share)
+    .option('--activation-dropout <p>', 'dropout of the hidden features of feed-forward networks (default: --dropout)', share)
     .option(
       '--r-drop <strength>',
-      'how much two passes, which drop otherwise, must agree: 1 to 5, twice the work',
+      'R-Drop: weight of the agreement of two passes with different dropout, 1 to 5; twice the work',
       positive(),
     )
-    .option('--vocab-size <n>', 'for translation: tokens of both languages together', integer(1))
-    .option('--ignore-index <id>', 'a label that is not learnt (default: -100)', integer(-(2 ** 31), 2 ** 31 - 1))
-    .option('--seed <n>', 'same seed, same model', integer(0))
+    .option('--vocab-size <n>', 'for translation: size of the vocabulary of both languages', integer(1))
+    .option('--ignore-index <id>', 'label that has no loss (default: -100)', integer(-(2 ** 31), 2 ** 31 - 1))
+    .option('--seed <n>', 'the same seed gives the same model', integer(0))
     .addOption(
-      new Option('--dtype <type>', 'of the saved weights: float16 takes half the space')
+      new Option('--dtype <type>', 'type of the saved weights; float16 takes half of the space')
         .choices(['float32', 'float16'])
         .default('float32'),
     )
     .addOption(
       new Option(
         '--wire <type>',
-        'how gradients travel between ranks of MPI: 16 bits are half the bytes, not the same bits',
+        'type of gradients on the wire between MPI ranks: 16 bits halve the traffic, but round',
       )
         .choices(['float32', 'float16', 'bfloat16'])
         .default('float32'),
     )
-    .option('--zero-stage <stage>', "1 shards the optimizer's state over ranks of MPI", integer(0, 1), 0)
-    .option('--resume', 'go on from the checkpoint in the folder; more steps and other rates are fine')
-    .addOption(new Option('--overwrite', 'replace an earlier training, or model, in the folder').conflicts('resume'))
+    .option('--zero-stage <stage>', "1 shards the optimizer's state over the MPI ranks", integer(0, 1), 0)
+    .option('--resume', 'continue from the checkpoint in the folder; the number of steps and the rates may differ')
+    .addOption(new Option('--overwrite', 'replace an earlier training or model in the folder').conflicts('resume'))
     .option('--json', 'print the result as JSON')
     .action(run);
 }

@@ -31,7 +31,7 @@ interface Transcribed extends SpeechRecognitionOutput {
 
 export function transcribeCommand(): Command {
   return new Command('transcribe')
-    .description('write what is said in recordings')
+    .description('transcribe recordings of speech')
     .argument('<model>', 'a folder, or an id on the hub, of a Whisper')
     .argument(
       '[file...]',
@@ -43,13 +43,13 @@ export function transcribeCommand(): Command {
     )
     .option('--overwrite', 'replace results that are there')
     .addOption(
-      new Option('--format <format>', 'a line each, with JSON with times, or subtitles')
+      new Option('--format <format>', 'text or JSON with times, a line for each recording, or subtitles')
         .choices(FORMATS)
         .default('text'),
     )
-    .option('--words', 'times of words, not of segments')
-    .option('--language <language>', 'what is said, as de or german (default: found out)')
-    .option('--translate', 'write in English')
+    .option('--words', 'times of words instead of segments; in text, each word follows its times')
+    .option('--language <language>', 'the spoken language, such as de or german (default: detected)')
+    .option('--translate', 'translate to English')
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, files: string[], options: TranscribeOptions, command: Command) => {
       const { out, format, words, language, translate, revision, overwrite = false } = options;
@@ -96,8 +96,17 @@ const whole = (encode: (result: Transcribed) => string): ResultFormat<Transcribe
   encode: (results) => new TextEncoder().encode(results.map(encode).join('')),
 });
 
+/** The text of a recording; with times, each word or segment after its own: "[0.00-0.38] And [0.38-0.72] so". */
+function lineOf({ text, chunks }: Transcribed): string {
+  if (chunks === undefined) return text.trim();
+  const seconds = (time: number | null | undefined) => time?.toFixed(2) ?? '';
+  return chunks
+    .map(({ text: said, timestamp: [from, to] }) => `[${seconds(from)}-${seconds(to)}] ${said.trim()}`)
+    .join(' ');
+}
+
 const formats: Readonly<Record<(typeof FORMATS)[number], ResultFormat<Transcribed>>> = {
-  text: textLines(({ text }) => text.trim()),
+  text: textLines(lineOf),
   jsonl: jsonLines((result) => result),
   srt: whole(({ chunks = [] }) => srt(chunks)),
   vtt: whole(({ chunks = [] }) => vtt(chunks)),

@@ -1,0 +1,58 @@
+// Diverse beam search, compared with transformers before version 5 (make_groups.py).
+import { afterAll, describe, expect, it } from 'vitest';
+import type { GenerateOptions } from '../../src/index.js';
+import { createDevice } from '../../src/index.js';
+import type { LoadedModel } from '../../src/pretrained/load-later.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { testData } from '../test-data.js';
+import groups from './groups.json' with { type: 'json' };
+import { inputs, makeModel } from './small-model.js';
+
+const device = await createDevice({ threads: 1 });
+afterAll(() => device.dispose());
+
+describe('diverse beam search', async () => {
+  const models = new Map<string, LoadedModel>();
+  for (const name of ['gpt2', 't5']) {
+    const data = testData('reference');
+    const files = ['config.json', 'model.safetensors'].map(async (file) => [file, await data.bytes(`${name}/${file}`)]);
+    models.set(name, await loadModel<LoadedModel>(device, Object.fromEntries(await Promise.all(files))));
+  }
+
+  it.each(groups)('$model, $settings after $prompt', async ({ model: name, settings, prompt, sequences, scores }) => {
+    const options = Object.fromEntries(
+      Object.entries(settings).map(([key, value]) => [
+        key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()),
+        value,
+      ]),
+    ) as GenerateOptions;
+    const numReturnSequences = settings.num_beams;
+    const given = { ...options, maxNewTokens: 8, numReturnSequences, forcedEosTokenId: null };
+    const result = await models.get(name)!.generate([prompt], given);
+    expect(result.sequences).toEqual(sequences);
+    for (const [i, score] of scores.entries()) expect(result.scores[i]).toBeCloseTo(score, 4);
+  });
+
+  it('with one group is beam search, and gives an input in a batch what it gives it alone', async () => {
+    using model = makeModel();
+    const options = { numBeams: 4, numReturnSequences: 4, maxNewTokens: 10 };
+    expect(await model.generate(inputs, { ...options, numBeamGroups: 1 })).toEqual(
+      await model.generate(inputs, options),
+    );
+    const diverse = { ...options, numBeamGroups: 2, diversityPenalty: 0.8 };
+    const together = await model.generate(inputs, diverse);
+    for (const [i, input] of inputs.entries()) {
+      const alone = await model.generate([input], diverse);
+      expect(together.sequences.filter((_, s) => together.inputs[s] === i)).toEqual(alone.sequences);
+    }
+  });
+
+  it('refuses groups that make no sense', async () => {
+    using model = makeModel();
+    const refused = (options: GenerateOptions, message: string) =>
+      expect(model.generate(inputs, options)).rejects.toThrow(message);
+    await refused({ numBeams: 4, numBeamGroups: 3 }, 'numBeamGroups is 3, expected a divisor of numBeams, 4');
+    await refused({ numBeams: 4, numBeamGroups: 2, doSample: true }, 'numBeamGroups above 1 needs doSample: false');
+    await refused({ numBeams: 4, diversityPenalty: 0.5 }, 'diversityPenalty needs numBeamGroups above 1');
+  });
+});
