@@ -24,8 +24,7 @@ export async function checkRows(objective: Objective<object>, rows: readonly Fil
       objective.tokensOf?.(row);
     } catch (error) {
       if (!(error instanceof ArgumentError)) throw error;
-      const message = error.message.replace(/^fit: /, '');
-      throw new ArgumentError(`${placeOfRow(row) ?? 'a row'}: ${message}`, { cause: error });
+      throw new ArgumentError(`${placeOfRow(row) ?? 'a row'}: ${error.message}`, { cause: error });
     }
   }
 }

@@ -11,3 +11,4 @@ export type { RawImage } from './processors/image.js';
 export type { Processor } from './processors/load-processor.js';
 export { resample } from './processors/resample.js';
 export { mixDown, type Recording, readWav } from './processors/wav.js';
+export type { OnWarning, WarningCode } from './warnings.js';

@@ -33,6 +33,7 @@ import { readWeights } from './read-weights.js';
 import { sentenceFiles, sentenceHead } from './sentence-modules.js';
 import type { ModelSource } from './source.js';
 import { textConfig, textWeights } from './text-config.js';
+import type { OnWarning } from './warnings.js';
 import { openWeights } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
@@ -70,8 +71,8 @@ export interface LoadModelOptions extends HubOptions {
   cache?: CacheType | undefined;
   /** Of an adapter: the folder or id of its base, in place of the one that it names. */
   baseModel?: string | undefined;
-  /** Gets what is odd about the weights: a head that was drawn anew, tensors that nothing uses. Default: stderr. */
-  onWarning?: ((message: string) => void) | undefined;
+  /** Called with the text and the code of each warning, such as one about weights that nothing uses. Default: stderr. */
+  onWarning?: OnWarning | undefined;
 }
 
 /** See load-later.ts. */
@@ -178,7 +179,7 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   /** The file of packed weights of ours, if it is one. */
   readonly file: ReturnType<typeof packedFile>;
   readonly packing: Parameters<typeof packingOf>[0];
-  readonly onWarning: typeof warn;
+  readonly onWarning: OnWarning;
 }
 
 /** Weights in the format of another library become float32. What reads them is loaded when it is needed. */
@@ -282,12 +283,12 @@ async function companions(
   source: ModelSource,
   { vocabulary }: Family,
   type: string,
-  onWarning: (message: string) => void,
+  onWarning: OnWarning,
 ): Promise<[PretrainedTokenizer | null, Processor | null]> {
   const orNull = <T>(loading: Promise<T>): Promise<T | null> =>
     loading.catch((error: unknown) => {
       if (!(error instanceof FormatError)) throw error;
-      onWarning(error.message);
+      onWarning(error.message, 'unreadable-file');
       return null;
     });
   return [await orNull(loadModelTokenizer(source, vocabulary)), await orNull(loadProcessor(source, type))];
@@ -300,7 +301,7 @@ async function readGenerationConfig(
   given: ModelConfig['values'],
   { values }: ModelConfig,
   model: PretrainedModel,
-  onWarning: typeof warn,
+  onWarning: OnWarning,
 ) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
   // As in transformers, a class's defaults are not the file's word on how a sequence begins and ends.
@@ -310,7 +311,8 @@ async function readGenerationConfig(
   model.generationConfig = generationOptions(file, said, model);
   model.generationFile = file ?? said;
   const others = unfollowed(file ?? given);
-  if (others.length > 0) onWarning(`${source.name} asks for ${others.join(', ')}, which generate does not have`);
+  if (others.length > 0)
+    onWarning(`${source.name} asks for ${others.join(', ')}, which generate does not have`, 'ignored-setting');
 }
 
 /** The text of config.json; of a GGUF file, which has none, nothing. */

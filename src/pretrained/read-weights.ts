@@ -9,6 +9,7 @@ import { type Packing, readPacked } from '../models/read-packed.js';
 import type { WeightEntry, Weights } from '../models/weight-entry.js';
 import { type StatePiece, shapeOf } from '../nn/state-names.js';
 import type { HubOptions } from './hub-options.js';
+import type { OnWarning } from './warnings.js';
 
 /**
  * Buffers that some versions saved and that follow from the config; a head's second bias, and the embedding for both sides
@@ -21,7 +22,7 @@ interface ReadOptions extends Pick<HubOptions, 'signal'> {
   readonly pack: Packing | null;
   /** Whether the file may have packed weights of ours. */
   readonly isPacked: boolean;
-  readonly onWarning: (message: string) => void;
+  readonly onWarning: OnWarning;
 }
 
 async function unsuffixed(source: string, tensors: Weights['tensors'], model: PretrainedModel) {
@@ -68,7 +69,8 @@ export async function readWeights(
   // A graph has other tensors, too. Those of modules have paths.
   const isWeight = (name: string) => (!weights.named || name.includes('.')) && !weights.unneeded?.has(name);
   const unused = [...given.keys()].filter((name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name));
-  if (unused.length > 0) onWarning(`${source} has weights that the model does not use: ${some(unused)}`);
+  if (unused.length > 0)
+    onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
   if (pack === null) await model.readState(found, signal, true);
   else await readPacked(model, found, pack, signal);
   return renamed;
@@ -124,12 +126,12 @@ function checkShape(source: string, piece: StatePiece, { shape }: WeightEntry): 
   );
 }
 
-/** A head that the file has not is drawn anew, as transformers does; a body must be there. */
+/** Initializes a head that the file lacks at random, as transformers does. Throws FormatError if the body lacks weights. */
 function drawMissing(
   model: PretrainedModel,
   source: string,
   missing: readonly StatePiece[],
-  onWarning: (message: string) => void,
+  onWarning: OnWarning,
 ): void {
   if (missing.length === 0) return;
   const body = missing.filter(({ path }) => !/^(head|(vision\.)?pooler)\./.test(path));
@@ -142,7 +144,8 @@ function drawMissing(
       tensor.write(Float32Array.from({ length: tensor.size }, () => deviation * random.normal()));
     else tensor.write(new Float32Array(tensor.size).fill(/\.norm\.weight$/.test(path) ? 1 : 0));
   }
-  onWarning(`${source} has no ${some(missing.map(({ name }) => name))}: drawn anew, train before use`);
+  const names = some(missing.map(({ name }) => name));
+  onWarning(`${source} has no ${names}: initialized at random, train before use`, 'new-head');
 }
 
 function some(names: readonly string[]): string {

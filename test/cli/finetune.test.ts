@@ -52,10 +52,14 @@ describe('simdformer finetune', () => {
       return (await runCli(args)).stderr;
     };
     const labels = [0, 1].map((label) => ({ text: 'CC', label }));
-    expect(await refused([...labels, { text: 'C' }])).toContain('odd.jsonl: line 3: an example has no label');
-    expect(await refused([...labels, { label: 1 }])).toContain("odd.jsonl: line 3: an example's text is undefined");
+    expect(await refused([...labels, { text: 'C' }])).toContain('odd.jsonl: line 3: fit: an example has no label');
+    expect(await refused([...labels, { label: 1 }])).toContain(
+      "odd.jsonl: line 3: fit: an example's text is undefined",
+    );
     const scores = [1.5, 2].map((score) => ({ text: 'CC', score }));
-    expect(await refused([...scores, { text: 'C', score: 'high' }])).toContain(`line 3: an example's score is "high"`);
+    expect(await refused([...scores, { text: 'C', score: 'high' }])).toContain(
+      `line 3: fit: an example's score is "high"`,
+    );
     const many = Array.from({ length: 150 }, (_, i) => ({ text: 'C', label: `text ${i}` }));
     expect(await refused(many)).toContain('150 rows have 150 labels: is the column of labels another one?');
   });

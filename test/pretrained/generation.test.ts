@@ -68,11 +68,12 @@ describe('generation_config.json', async () => {
   });
 
   it('says what it does not follow', async () => {
-    const warnings: string[] = [];
+    const warnings: string[][] = [];
     const file = { top_h: 0.9, num_beam_groups: 1, stop_strings: ['.'], epsilon_cutoff: null, max_new_tokens: 3 };
     const given = { ...files, 'generation_config.json': bytesOf(file) };
-    const model = await loadModel(device, given, { onWarning: (message) => warnings.push(message) });
-    expect(warnings).toEqual(['the given files asks for stop_strings, top_h, which generate does not have']);
+    const model = await loadModel(device, given, { onWarning: (...warning) => void warnings.push(warning) });
+    const text = 'the given files asks for stop_strings, top_h, which generate does not have';
+    expect(warnings).toEqual([[text, 'ignored-setting']]);
     model.dispose();
   });
 
