@@ -344,7 +344,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     const memory = ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'];
     const there = spawn('redis-server', ['--port', `${full}`, '--save', '', ...memory], { stdio: 'ignore' });
     const file = join(folder, 'full.txt');
-    writeFileSync(file, 'wood\n');
+    writeFileSync(file, '"wood"\n');
     try {
       const url = `redis://127.0.0.1:${full}`;
       const client = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: null });

@@ -24,9 +24,9 @@ const KINDS = ['encoder', 'decoder', 'cross'];
 
 export function attentionCommand(): Command {
   return new Command('attention')
-    .description('show where a model looks while it writes: each head of each layer')
+    .description('show the attention of each head of each layer while a model generates')
     .argument('<model>', 'folder or name of a model')
-    .argument('<text>', 'input; of a decoder-only model, the text that is read')
+    .argument('<text>', 'input; for a decoder-only model, the prompt')
     .option('-o, --output <file.svg>', 'write all maps as a picture (- for standard output)', svgFile)
     .addOption(new Option('--kind <kind>', 'which attention (default: cross, if the model has it)').choices(KINDS))
     .option('--layer <n>', 'only this layer, from 1', integer(1))

@@ -36,16 +36,16 @@ const MIB = 2 ** 20;
 export function benchCommand(): Command {
   return new Command('bench')
     .description(
-      'time a forward pass of an encoder here, op by op, or how fast a pretrained model reads and writes (comparisons with ' +
-        'other libraries: bench/ of the repository)',
+      'time a forward pass of an encoder, op by op, or the reading and writing of a pretrained model (for comparisons ' +
+        'with other libraries see bench/ of the repository)',
     )
     .argument('[model]', 'GGUF file or folder of a pretrained model')
     .option('--d-model <n>', 'features', integer(1), 384)
     .option('--heads <n>', 'attention heads', integer(1), 12)
     .option('--layers <n>', 'layers', integer(1), 6)
     .option('--batch <n>', 'sequences', integer(1), 1)
-    .option('--length <n>', 'tokens of each', integer(1), 128)
-    .option('--tokens <n>', 'tokens that a pretrained model writes after them', integer(1), 64)
+    .option('--length <n>', 'tokens of each sequence', integer(1), 128)
+    .option('--tokens <n>', 'tokens that a pretrained model generates', integer(1), 64)
     .addOption(weightsOption())
     .option('--train', 'time a training step, and measure its memory without and with gradient checkpointing')
     .option('--json', 'print JSON')

@@ -25,10 +25,10 @@ interface Options {
 
 export function chatCommand(): Command {
   const command = new Command('chat')
-    .description('talk with a model; /help says what can be done meanwhile')
-    .argument('<model>', 'folder, GGUF file or hub id of a model that was made for conversations')
-    .option('--system <text>', 'what the model is told before all else')
-    .option('--tools <file>', "JSON file with a list of tools that the model may call, in OpenAI's form")
+    .description('chat with a model; /help lists the commands of a chat')
+    .argument('<model>', 'folder, GGUF file or hub id of a chat model')
+    .option('--system <text>', 'system message')
+    .option('--tools <file>', "JSON file with a list of tools that the model may call, in OpenAI's format")
     .option('--context <n>', "tokens of the conversation at most (default: the model's limit)", integer(2))
     .addOption(cacheOption())
     .addOption(
@@ -36,14 +36,14 @@ export function chatCommand(): Command {
         .choices(WHEN_FULL)
         .default(WHEN_FULL[0]),
     )
-    .option('--restore <file>', 'go on with a conversation that /save wrote')
+    .option('--restore <file>', 'continue a conversation that /save has written')
     .option(
       '--draft <model>',
-      "a smaller model with the same vocabulary that guesses ahead, or 'prompt': by what was said",
+      "speculative decoding by a smaller model with the same vocabulary, or by the text so far: 'prompt'",
     )
     .option('--max-tokens <n>', 'tokens of an answer at most', integer(1))
-    .option('--sample', 'draw tokens by their probabilities (default: as the model is made for)')
-    .option('--seed <n>', 'same seed, same answers', integer(0))
+    .option('--sample', "draw tokens by their probabilities (default: the model's own setting)")
+    .option('--seed <n>', 'the same seed gives the same answers', integer(0))
     .action(async (name: string, options: Options, command: Command) => {
       using device = await openDevice(command);
       const model = await loadModel(device, name, { cache: options.cache });

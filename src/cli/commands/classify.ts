@@ -20,14 +20,11 @@ interface Classified {
 }
 
 export function classifyCommand(): Command {
-  return textJobCommand(new Command('classify').description('say what texts are: classes and scores'), [
-    'text',
-    'jsonl',
-  ])
-    .option('--top-k <n>', 'classes for each text, the likeliest first', integer(1), 1)
+  return textJobCommand(new Command('classify').description('classify texts: classes and scores'), ['text', 'jsonl'])
+    .option('--top-k <n>', 'classes for each text, the most probable first', integer(1), 1)
     .option('--labels <list>', 'classes of your own, separated by commas, for a model of natural language inference')
-    .option('--template <text>', 'what is said of a text, with {} for the class (default: "This example is {}.")')
-    .option('--multi-label', 'let several classes be true')
+    .option('--template <text>', 'hypothesis for each class, with {} for its name (default: "This example is {}.")')
+    .option('--multi-label', 'score classes independently, so that several can apply')
     .action(async (model: string, files: string[], options: ClassifyOptions, command: Command) => {
       const { topK, labels, template, multiLabel = false, batch: batchSize, revision } = options;
       if (labels === undefined && (template !== undefined || multiLabel))

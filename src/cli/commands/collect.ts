@@ -11,9 +11,9 @@ import { stopping } from '../stopping.js';
 
 export function collectCommand(): Command {
   return withQueue(new Command('collect'))
-    .description('write the results of submitted lines, in their order; again, it goes on where it was stopped')
-    .argument('<file>', 'what was submitted')
-    .option('-o, --out <file>', 'where the results go: JSON lines (default: standard output)')
+    .description('write the results of submitted lines in order; a second run continues where the first was stopped')
+    .argument('<file>', 'the submitted file')
+    .option('-o, --out <file>', 'file for the results, as JSON lines (default: standard output)')
     .action(async (file: string, { redis, queue, task, out }: QueueFlags & { out?: string }) => {
       using stop = stopping();
       const { signal } = stop;

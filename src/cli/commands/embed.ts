@@ -19,13 +19,13 @@ interface Embedded {
 const POOLINGS = ['model', 'mean', 'cls', 'last_token'];
 
 export function embedCommand(): Command {
-  return textJobCommand(new Command('embed').description('turn texts into vectors'), ['text', 'jsonl', 'npy'])
+  return textJobCommand(new Command('embed').description('compute embeddings of texts'), ['text', 'jsonl', 'npy'])
     .addOption(
-      new Option('--pooling <how>', 'how tokens become a vector: as the model says, or so')
+      new Option('--pooling <how>', 'pooling of the token vectors: that of the model, or another')
         .choices(POOLINGS)
         .default('model'),
     )
-    .option('--normalize', 'divide vectors by their length')
+    .option('--normalize', 'normalize vectors to length 1')
     .action(async (model: string, files: string[], options: EmbedOptions, command: Command) => {
       const { pooling, normalize = false, batch: batchSize, revision } = options;
       using device = await openDevice(command);

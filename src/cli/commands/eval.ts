@@ -95,17 +95,17 @@ interface EvalOptions {
 export function evalCommand(): Command {
   return new Command('eval')
     .description(
-      'measure a model: error rates on pairs, BLEU on translations, the loss on a text, or what it was fine-tuned for on rows',
+      'measure a model: error rates on pairs, BLEU on translations, the loss on a text, or the metrics of a fine-tuned task on rows',
     )
     .argument('<model>', 'folder or name of a model')
-    .argument('<file>', 'lines of source, tab, target, and further targets that are right, too; a text; or rows')
+    .argument('<file>', 'lines of source, tab, target, and further correct targets; a text; or rows')
     .option('--beams <n>', 'hypotheses of beam search', integer(1, MOST_HYPOTHESES), 1)
     .option(
       '--length-penalty <p>',
-      "of translations: above 1 longer ones are preferred, below 1 shorter ones (default: the model's)",
+      "for translations: above 1 prefers longer ones, below 1 shorter ones (default: the model's)",
       positive(),
     )
-    .option('--columns <names>', 'what columns of rows are called, as in text=review,label=stars', columnNames)
+    .option('--columns <names>', 'names of the columns of rows, as in text=review,label=stars', columnNames)
     .option('--outputs', 'print every output that is wrong')
     .option('--json', 'print JSON')
     .action(run);

@@ -8,6 +8,7 @@ import type { FileRow } from '../../finetune/read-rows.js';
 import { placeOf } from '../../io/atomic-write.js';
 import { type LoadedModel, type LoadModelOptions, loadModel } from '../../pretrained/load-later.js';
 import { SETTINGS } from '../../pretrained/peft/adapter-folder.js';
+import type { OnWarning } from '../../pretrained/warnings.js';
 import { AdamW } from '../../train/adamw.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import { linearDecay } from '../../train/schedule.js';
@@ -111,9 +112,8 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   using stop = stopping();
   const head = task.head([...rows, ...heldOut]);
   const { signal } = stop;
-  // That a new head is drawn anew is what was asked for.
-  const onWarning = (message: string) => {
-    if (!/drawn anew|does not use/.test(message)) console.error(message);
+  const onWarning: OnWarning = (message, code) => {
+    if (code !== 'new-head' && code !== 'unused-weights') console.error(message); // a new head is expected here
   };
   using model = await loadModel<LoadedModel>(device, options.model, { ...head, weights, signal, onWarning });
   if (model.adapters.size > 0)

@@ -8,9 +8,9 @@ import { isPretrainedFolder } from '../pretrained-folder.js';
 
 export function infoCommand(): Command {
   return new Command('info')
-    .description('say what runs here, and what a model is made of')
+    .description('describe the engine on this machine, or a model')
     .argument('[model]', 'folder or name of a model, or a GGUF file')
-    .option('--length <n>', 'tokens of the sequences whose cost is counted', integer(1), 32)
+    .option('--length <n>', 'length of the sequences for which operations are counted', integer(1), 32)
     .option('--json', 'print JSON')
     .action(async (name: string | undefined, options: { length: number; json?: boolean }, command: Command) => {
       const gguf = name === undefined ? null : ggufAt(name);

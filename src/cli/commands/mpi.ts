@@ -2,10 +2,10 @@ import { Command } from 'commander';
 import { addonPath, buildMpi, builtMpis } from '../../mpi/build.js';
 
 export function mpiCommand(): Command {
-  const command = new Command('mpi').description('train on many machines: the addon that speaks MPI');
+  const command = new Command('mpi').description('train on several machines: build the MPI addon');
   command
     .command('build')
-    .description('compile it with the MPI of this machine, once; then `mpirun -n 4 npx simdformer train …`')
+    .description('compile the addon with the MPI of this machine, once; then run `mpirun -n 4 npx simdformer train …`')
     .option('--compiler <name>', "MPI's C++ compiler", 'mpicxx')
     .action(async ({ compiler }: { compiler: string }) => {
       const { name, path } = await buildMpi(compiler);
@@ -13,7 +13,7 @@ export function mpiCommand(): Command {
     });
   command
     .command('info')
-    .description('say which are built')
+    .description('list the addons that are built')
     .action(() => {
       const built = builtMpis();
       if (built.length === 0) console.log('None is built: `simdformer mpi build` does it.');

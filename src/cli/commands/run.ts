@@ -24,22 +24,17 @@ interface RunOptions {
 
 export function runCommand(): Command {
   const command = new Command('run')
-    .description('let a model write: the output for each text, or what follows it')
+    .description('generate: the output for each text, or its continuation')
     .argument(
       '<model>',
       'folder or name of a model, such as g2p-en, a GGUF file, or an id on the hub, such as org/name',
     )
     .argument('[text...]', 'inputs; without them, the lines of standard input')
     .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MOST_HYPOTHESES))
-    .option(
-      '--n-best <n>',
-      'outputs for each text: the best of as many beams, or samples',
-      integer(1, MOST_HYPOTHESES),
-      1,
-    )
+    .option('--n-best <n>', 'outputs for each text: the best of n beams, or n samples', integer(1, MOST_HYPOTHESES), 1)
     .option('--sample', 'draw tokens by their probabilities')
-    .option('--max-tokens <n>', 'tokens to write at most (default: 256, or what the model can)', integer(1))
-    .option('--seed <n>', 'same seed, same output', integer(0), 0)
+    .option('--max-tokens <n>', 'new tokens at most (default: 256, or as many as fit)', integer(1))
+    .option('--seed <n>', 'the same seed gives the same output', integer(0), 0)
     .addOption(weightsOption())
     .addOption(cacheOption())
     .option('--json', 'print JSON, with scores')

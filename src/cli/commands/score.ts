@@ -5,9 +5,9 @@ import { encode, encodeInput, tokenizersOf } from '../encoding.js';
 
 export function scoreCommand(): Command {
   return new Command('score')
-    .description('say how probable an output is: log-probabilities, token by token')
+    .description('score an output: log-probabilities, token by token')
     .argument('<model>', 'folder or name of a model')
-    .argument('<texts...>', 'a source and its target; of a decoder-only model, the text')
+    .argument('<texts...>', 'a source and its target; for a decoder-only model, the text')
     .option('--json', 'print JSON')
     .action(async (name: string, texts: string[], options: { json?: boolean }, command: Command) => {
       using device = await openDevice(command);

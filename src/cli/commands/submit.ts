@@ -12,10 +12,15 @@ interface SubmitFlags extends QueueFlags {
 
 export function submitCommand(): Command {
   return withQueue(new Command('submit'))
-    .description('add a job for each line of a file to a queue; again, only for those that are not there')
-    .argument('<file>', 'JSON lines: an input each, or objects with input or text')
-    .option('--attempts <n>', 'how often a job is tried that fails for no fault of its input', integer(1), 3)
-    .option('--backoff <ms>', 'milliseconds before the second time, twice as many before each other', integer(0), 1000)
+    .description('add a job for each line of a file to a queue; a second run adds only missing jobs')
+    .argument('<file>', 'JSON lines: inputs, or objects with input or text')
+    .option('--attempts <n>', 'attempts for a job that fails, unless its input is invalid', integer(1), 3)
+    .option(
+      '--backoff <ms>',
+      'milliseconds before the second attempt, doubled before each further one',
+      integer(0),
+      1000,
+    )
     .action(async (file: string, { redis, queue, task, attempts, backoff }: SubmitFlags) => {
       using stop = stopping();
       const { signal } = stop;

@@ -68,7 +68,11 @@ export function trainCommand(): Command {
     .option('--d-ff <n>', 'hidden features of the feed-forward networks', integer(1))
     .option('--heads <n>', 'attention heads of each layer', integer(1))
     .option('--dropout <p>', 'dropout in training', share)
-    .option('--activation-dropout <p>', 'dropout of the hidden features of feed-forward networks (default: --dropout)', share)
+    .option(
+      '--activation-dropout <p>',
+      'dropout of the hidden features of feed-forward networks (default: --dropout)',
+      share,
+    )
     .option(
       '--r-drop <strength>',
       'R-Drop: weight of the agreement of two passes with different dropout, 1 to 5; twice the work',

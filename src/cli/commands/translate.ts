@@ -24,11 +24,15 @@ interface Translated {
 }
 
 export function translateCommand(): Command {
-  return textJobCommand(new Command('translate').description('translate texts, a line each'), ['text', 'jsonl'])
-    .option('--from <language>', 'what texts are written in, as the model calls it: eng_Latn, en, en_XX')
-    .option('--to <language>', 'what to write in')
-    .option('--beams <n>', 'beams to search with (default: as the model says)', integer(1))
-    .option('--max-new-tokens <n>', 'tokens of a translation at most (default: as the model says)', integer(1))
+  return textJobCommand(new Command('translate').description('translate texts, one a line'), ['text', 'jsonl'])
+    .option('--from <language>', "language of the texts, by the model's name for it: eng_Latn, en, en_XX")
+    .option('--to <language>', 'language of the translations')
+    .option('--beams <n>', "beams of the search (default: the model's own setting)", integer(1))
+    .option(
+      '--max-new-tokens <n>',
+      "new tokens of a translation at most (default: the model's own setting)",
+      integer(1),
+    )
     .action(async (model: string, files: string[], options: TranslateOptions, command: Command) => {
       const { from, to, beams, maxNewTokens, revision } = options;
       const format = options.format ?? formatOf(options.out) ?? 'text';

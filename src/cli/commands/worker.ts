@@ -24,11 +24,11 @@ const TELL_EVERY = 10_000;
 
 export function workerCommand(): Command {
   return withQueue(new Command('worker'))
-    .description('do the jobs of a queue, in batches, until it is told to stop')
+    .description('process the jobs of a queue in batches, until a signal stops it')
     .requiredOption('--model <model>', 'folder, name or hub id of the model')
-    .option('--batch-tokens <n>', 'tokens of a batch, at most', integer(1), 8192)
+    .option('--batch-tokens <n>', 'tokens of a batch at most', integer(1), 8192)
     .option('--linger <ms>', 'milliseconds that a job waits for others to share its batch', integer(0), 20)
-    .option('--concurrency <n>', 'jobs held at once, at most: of long ones two batches', integer(1), 256)
+    .option('--concurrency <n>', 'jobs held at once at most; for long inputs, two batches', integer(1), 256)
     .option('--beams <n>', 'hypotheses of beam search, for run', integer(1), 1)
     .action(async (options: WorkerFlags, command: Command) => {
       const { redis, queue, batchTokens, linger, concurrency } = options;
