@@ -2,9 +2,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { BulkTask } from './bulk-task.js';
 
 export interface BatcherOptions {
-  /** The cost that a batch may have; an input that costs more is a batch of its own. */
+  /** The greatest cost of a batch. An input that costs more is a batch of its own. */
   readonly batchTokens: number;
-  /** Inputs that a batch may have. */
+  /** Inputs of a batch at most. */
   readonly batchSize: number;
   /** Milliseconds that the first input of a batch waits for others. */
   readonly linger: number;
@@ -18,15 +18,15 @@ interface Waiting<Input, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Inputs whose results are told of in one turn of the event loop. */
+/** Inputs whose results are reported in one turn of the event loop. */
 const AT_ONCE = 16;
 
-/** Inputs by which the mean cost of the latest is known. */
+/** The number of latest inputs whose mean cost is kept. */
 const LATEST = 32;
 
 /**
  * Gathers inputs that come one by one into batches. A batch begins once it is full, its first input has waited long
- * enough, and the one before it is done; until then it grows. Results are told of while the next batch runs.
+ * enough, and the previous batch is done; until then it grows. Results are reported while the next batch runs.
  */
 export class Batcher<Input, Result> {
   #waiting: Waiting<Input, Result>[] = [];
@@ -41,14 +41,14 @@ export class Batcher<Input, Result> {
     private readonly options: BatcherOptions,
   ) {}
 
-  /** Of the latest inputs; of none 0. */
+  /** The mean cost of the latest inputs; 0 without inputs. */
   get meanCost(): number {
     return this.#mean;
   }
 
   /**
-   * The result of one input, once its batch has run. Rejects for this input alone if it is to blame. `onProgress` is told 0
-   * when its batch begins, then how many percent of the batch are done.
+   * The result of one input, once its batch has run. Rejects if this input causes an error. `onProgress` gets 0 when the
+   * batch begins, then the percentage of the batch that is done.
    */
   add(input: Input, onProgress?: (percent: number) => void): Promise<Result> {
     const cost = this.task.cost(input);
@@ -61,7 +61,7 @@ export class Batcher<Input, Result> {
     });
   }
 
-  /** Whether there is enough for a batch. */
+  /** True if the inputs fill a batch. */
   #isFull(): boolean {
     return this.#cost >= this.options.batchTokens || this.#waiting.length >= this.options.batchSize;
   }
@@ -85,7 +85,7 @@ export class Batcher<Input, Result> {
     this.#isRunning = false;
   }
 
-  /** As many as fit, those that came first. */
+  /** The oldest inputs, as many as fit into a batch. */
   #take(): Waiting<Input, Result>[] {
     let cost = 0;
     let count = 0;
@@ -98,7 +98,7 @@ export class Batcher<Input, Result> {
     return this.#waiting.splice(0, count);
   }
 
-  /** Runs a batch; if it fails, each of its inputs alone, so that only those fail that are to blame. */
+  /** Runs a batch. If it fails, runs each input alone, so that only inputs with errors fail. */
   async #finish(batch: readonly Waiting<Input, Result>[]): Promise<void> {
     try {
       const tell = (percent: number) => {

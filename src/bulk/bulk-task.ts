@@ -1,10 +1,10 @@
-// What the jobs of a queue ask for, and a model does, many at once.
+// Work that the jobs of a queue request, and that a model does in batches.
 
 /** Work of one kind. The results of inputs do not depend on what else is in their batch. */
 export interface BulkTask<Input = unknown, Result = unknown> {
-  /** Of the work, as `run` or `text-classification`; workers and submitters of a queue agree on it. */
+  /** The name of the work, such as `run` or `text-classification`. Workers and submitters of a queue must use one name. */
   readonly name: string;
-  /** Tokens of an input, or what else makes a batch large. Throws ArgumentError for what is no input. */
+  /** The cost of an input, such as its tokens. Throws ArgumentError for an invalid input. */
   cost(input: Input): number;
   /** A result for each input, in their order; results are JSON. It may tell how many percent of them are done. */
   run(inputs: readonly Input[], onProgress?: (percent: number) => void): Promise<readonly Result[]>;

@@ -7,20 +7,20 @@ import { jobId } from './job-ids.js';
 import { connect, loadBullMQ } from './redis.js';
 import { QUEUE_OPTIONS, type QueueOptions } from './submit.js';
 
-/** What became of an input: its result, or why there is none. */
+/** The outcome of an input: its result, or the reason of its failure. */
 export type Collected = { readonly result: unknown } | { readonly error: string };
 
 export interface CollectOptions extends QueueOptions {
-  /** Inputs to pass over, whose results are known. Default: 0. */
+  /** Inputs to skip, whose results are known. Default: 0. */
   from?: number | undefined;
 }
 
-/** Jobs that are asked for at once. */
+/** Jobs that are requested at once. */
 const CHUNK = 256;
 
 /**
- * What became of each input that `submit` was given, in their order; waits for jobs that are not finished. Throws
- * ArgumentError for an input that was not submitted, and what `createWorker` throws.
+ * The outcomes of the inputs that `submit` was given, in order. Waits for jobs that are not finished. Throws ArgumentError
+ * for an input that was not submitted, and the errors of `createWorker`.
  */
 export async function* collect(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
@@ -57,7 +57,7 @@ async function* chunks(inputs: AsyncIterable<unknown> | Iterable<unknown>, from:
   if (chunk.length > 0) yield { first, chunk };
 }
 
-/** Of jobs by their ids, in that order, as they come to an end. */
+/** The outcomes of jobs, in the order of their ids, once they have ended. */
 async function* finished(
   queue: Queue<JobData>,
   ids: readonly string[],

@@ -5,7 +5,7 @@ import { Batcher } from './batcher.js';
 import type { BulkTask } from './bulk-task.js';
 import { connect, loadBullMQ, PATIENCE } from './redis.js';
 
-/** What a job holds. */
+/** The data of a job. */
 export interface JobData {
   /** The name of a `BulkTask`. */
   readonly task: string;
@@ -14,26 +14,26 @@ export interface JobData {
 
 export interface CreateWorkerOptions {
   /**
-   * Where Redis is: `redis://user:password@host:6379/0`, `rediss://` with TLS, nodes of a cluster as `redis://a:7000,b:7000`; or what
-   * BullMQ takes as `connection`, such as a client of ioredis. Default: `redis://localhost:6379`.
+   * The URL of Redis: `redis://user:password@host:6379/0`, `rediss://` with TLS, nodes of a cluster as `redis://a:7000,b:7000`; or a
+   * `connection` of BullMQ, such as a client of ioredis. Default: `redis://localhost:6379`.
    */
   redis?: string | ConnectionOptions | undefined;
   /** The name of the queue; of a cluster's in braces, `{names}`. */
   queue: string;
-  /** What its jobs are done by. */
+  /** The task that does the jobs. */
   task: BulkTask<never, unknown>;
-  /** Tokens of a batch, at most. Default: 8192. */
+  /** Tokens of a batch at most. Default: 8192. */
   batchTokens?: number | undefined;
   /** Milliseconds that a job waits for others to share its batch. Default: 20. */
   linger?: number | undefined;
   /**
-   * Jobs that this worker holds at once, at most: half of them may be in the batch that runs, the others wait for the next. Of
-   * long ones it holds no more than are two batches by `batchTokens`, so that others find some. Default: 256.
+   * Jobs that this worker holds at most: up to half of them in the running batch, the others for the next one. It holds
+   * at most two batches of `batchTokens`, so that other workers find jobs. Default: 256.
    */
   concurrency?: number | undefined;
   /**
-   * Milliseconds between two reports of a job's progress. It is what percentage of its batch is done: 0 once that begins, and
-   * BullMQ's `job.progress` and the event `progress` of its QueueEvents. Default: 1000.
+   * Milliseconds between two reports of a job's progress, which is the percentage of its batch that is done. BullMQ has it
+   * as `job.progress` and in the event `progress` of QueueEvents. Default: 1000.
    */
   progressEvery?: number | undefined;
   /** Other options of BullMQ's Worker, such as `prefix`, `lockDuration`, `limiter`. */
@@ -41,15 +41,15 @@ export interface CreateWorkerOptions {
 }
 
 /**
- * Milliseconds after which the job of a worker that was killed is another's. The engine does not hold up the event loop, so
+ * Milliseconds after which other workers take the jobs of a killed worker. The engine does not block the event loop, so
  * locks are renewed in time.
  */
 const LOCK = 10_000;
 
-/** Jobs that a worker takes before it knows how long they are. */
+/** Jobs that a worker takes before it knows their mean cost. */
 const FIRST = 8;
 
-/** How often a job may lose its worker: that is the machine's fault, and hardly ever the job's. */
+/** How often a job may lose its worker, which is rarely the fault of the job. */
 const KILLS = 100;
 
 const NAMES = [
@@ -64,11 +64,10 @@ const NAMES = [
  *     const queue = new Queue('names', { connection });
  *     const job = await queue.add('run', { task: 'run', input: 'wood' });
  *
- * A job fails alone: its error is the reason in the queue's failed set, and `attempts` and `backoff` of the job are obeyed,
- * but for inputs that are wrong (ArgumentError), which no attempt mends. While Redis is away, at the start too, the worker
- * waits for it, and its event `error` says why. `close()` waits for the jobs that have begun, and five seconds for a Redis that
- * is away. Throws ArgumentError for options that make no sense and if Redis refuses, as a wrong password; DeviceError if BullMQ is
- * not installed.
+ * A job fails alone: its error is the reason in the queue's failed set. `attempts` and `backoff` of the job apply, except to
+ * invalid inputs (ArgumentError). While Redis is away, also at the start, the worker waits for it and emits `error` events.
+ * `close()` waits for jobs that have begun, but only five seconds for a Redis that is away. Throws ArgumentError for invalid
+ * options and if Redis refuses the connection, for example for a wrong password; DeviceError if BullMQ is not installed.
  */
 export async function createWorker(options: CreateWorkerOptions): Promise<Worker<JobData>> {
   const given = checkKnown('createWorker', options, NAMES);
@@ -111,7 +110,7 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
   return worker;
 }
 
-/** Tells BullMQ how far a job is, now and then. */
+/** Reports a job's progress to BullMQ, at most once in `every` milliseconds. */
 function progressOf(job: Job<JobData>, every: number): (percent: number) => void {
   let next = 0;
   let last = -1;
@@ -124,7 +123,7 @@ function progressOf(job: Job<JobData>, every: number): (percent: number) => void
   };
 }
 
-/** Throws ArgumentError for what BullMQ does not take as the name of a queue. */
+/** Throws ArgumentError for a name that BullMQ does not accept for a queue. */
 export function checkQueue(op: string, queue: string): void {
   if (typeof queue === 'string' && queue !== '' && !queue.includes(':')) return;
   throw new ArgumentError(`${op}: queue is ${JSON.stringify(queue)}, expected a name without colons`);

@@ -3,7 +3,7 @@ import type { TaskProgress } from '../tasks/task.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { BulkTask } from './bulk-task.js';
 
-/** What bulk inference needs of a pipeline. */
+/** The interface of pipelines for bulk inference. */
 export interface PipelineLike {
   readonly task: string;
   readonly tokenizer: PretrainedTokenizer | null;

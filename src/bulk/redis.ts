@@ -1,4 +1,4 @@
-// BullMQ and its Redis client, which only those need who share work between machines.
+// BullMQ and its Redis client, which only bulk inference on several machines needs.
 
 import type { ConnectionOptions } from 'bullmq';
 import type { Cluster, Redis } from 'ioredis';
@@ -6,26 +6,26 @@ import { ArgumentError, DeviceError } from '../core/errors.js';
 
 export type BullMQ = typeof import('bullmq');
 
-/** A connection, and how it ends; one that the caller gave is the caller's to end. */
+/** A connection. The caller must close a connection that the caller made. */
 export interface Connection {
   readonly connection: ConnectionOptions;
-  /** Whether commands wait for a server that is away. */
+  /** True if commands wait for a server that is away. */
   isAway(): boolean;
-  /** Ends it and those that BullMQ made like it. Commands that wait fail. */
+  /** Ends the connection and BullMQ's duplicates of it. Commands that wait fail. */
   close(): void;
 }
 
 export interface ConnectOptions {
-  /** The queue, and what BullMQ puts before its name: in a cluster their keys must be in one slot. */
+  /** The queue and the prefix of its keys. In a cluster, their keys must be in one slot. */
   readonly queue: string;
   readonly prefix?: string | undefined;
-  /** Whether it waits for a server that is away, however long. */
+  /** True waits for a server that is away without a limit. */
   readonly isPatient?: boolean;
 }
 
 const ADVICE = 'bulk inference stands on BullMQ and ioredis: `npm install bullmq ioredis`';
 
-/** Throws DeviceError, saying what to install, if it is not there. */
+/** Loads BullMQ. Throws DeviceError, with the install command, if it is missing. */
 export async function loadBullMQ(): Promise<BullMQ> {
   try {
     return await import('bullmq');
@@ -34,7 +34,7 @@ export async function loadBullMQ(): Promise<BullMQ> {
   }
 }
 
-/** Milliseconds in which a server must answer for the first time, and be back for a worker that ends. */
+/** Milliseconds for the first answer of a server, and for the return of a server when a worker closes. */
 export const PATIENCE = 5000;
 
 /**
@@ -123,7 +123,7 @@ function parsed(text: string, url: string): URL {
   );
 }
 
-/** Whether the server is there; false: it is away, and the client goes on trying. */
+/** True if the server answers; false if it is away, and the client keeps trying. */
 async function opened(client: Redis | Cluster, url: string, { isPatient = false }: ConnectOptions): Promise<boolean> {
   let reason: Error | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -131,7 +131,7 @@ async function opened(client: Redis | Cluster, url: string, { isPatient = false 
     timer = setTimeout(() => (isPatient ? resolve(false) : reject(reason ?? new Error('no answer'))), PATIENCE);
     client.once('ready', () => resolve(true));
     client.on('error', (error: Error & { lastNodeError?: Error }) => {
-      reason = error.lastNodeError ?? error; // were nobody to listen, it would be thrown
+      reason = error.lastNodeError ?? error; // without a listener it would be thrown
       if (!isAway(reason)) reject(reason);
       else if (isPatient) resolve(false);
     });
@@ -147,7 +147,7 @@ async function opened(client: Redis | Cluster, url: string, { isPatient = false 
   }
 }
 
-/** Whether an error may pass: the network's do, the answers of a server, or of what is none, do not. */
+/** True for an error of the network, which may pass; false for answers of a server. */
 function isAway(error: NodeJS.ErrnoException): boolean {
   const { code, message } = error;
   return code === undefined ? /closed|timed? ?out|no answer/i.test(message) : /^E(?!RR_)[A-Z_]+$/.test(code);

@@ -6,12 +6,12 @@ import { jobId } from './job-ids.js';
 import { connect, loadBullMQ, withReplies } from './redis.js';
 
 export interface QueueOptions {
-  /** As of `createWorker`. Default: `redis://localhost:6379`. */
+  /** The Redis server, as in `createWorker`. Default: `redis://localhost:6379`. */
   redis?: string | ConnectionOptions | undefined;
   queue: string;
   /** The name of the task that the jobs are for. Default: `run`. */
   task?: string | undefined;
-  /** What BullMQ's keys begin with. Default: `bull`, as BullMQ has it. */
+  /** The prefix of BullMQ's keys. Default: `bull`, as in BullMQ. */
   prefix?: string | undefined;
   signal?: AbortSignal | undefined;
 }

@@ -5,7 +5,7 @@ import { inBatches } from '../tasks/batches.js';
 import type { TaskProgress } from '../tasks/task.js';
 import type { BulkTask } from './bulk-task.js';
 
-/** What a Transformer has written for a text. */
+/** The output of a Transformer for a text. */
 export interface Written {
   readonly output: string;
   /** Log-probability, as `generate` scores it. */
@@ -50,7 +50,7 @@ export function transformerTask(
   };
 }
 
-/** What a tokenizer cannot read no attempt mends. */
+/** Encodes a text. Errors of the tokenizer become ArgumentError, because further attempts would fail too. */
 function asArgument<T>(read: () => T): T {
   try {
     return read();

@@ -42,7 +42,7 @@ export async function benchModel(device: Device, name: string, bench: ModelBench
   const writes = model.decoder !== null && tokens > 1;
   const [first = 0, rest = 0] = await medians(writes ? [() => pass(1), () => pass(tokens)] : [() => pass(1)]);
   const read = (1000 * batch * length) / first;
-  // Of models so small that the difference is lost in the noise, nothing is said.
+  // For very small models the difference is lost in noise, and not reported.
   const written = writes && rest > first ? (1000 * batch * (tokens - 1)) / (rest - first) : null;
   return { loadMilliseconds, read, written, bytes };
 }

@@ -1,4 +1,4 @@
-// What `simdformer train characters` learns, a text, and how well a model foretells it.
+// The task `simdformer train characters`: training on a text, and the loss on the rest of it.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
@@ -45,7 +45,7 @@ function textModel(device: Device, config: TaskConfig, text: string): Transforme
   return newModel(device, config, { targetVocab: target.vocabSize, ...specialIds(target) }, { target });
 }
 
-/** As many as nanoGPT's configuration for CPUs takes: 20 batches of 12. */
+/** Windows of a validation, as in nanoGPT's configuration for CPUs: 20 batches of 12. */
 const VALIDATION_WINDOWS = 240;
 
 /**

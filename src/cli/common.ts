@@ -1,4 +1,4 @@
-// What commands share.
+// Functions that several commands use.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -60,7 +60,7 @@ export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, null, 2));
 }
 
-/** Whether standard output shows the 256 colours of heat maps: a terminal, unless NO_COLOR or TERM say otherwise. */
+/** True if standard output shows 256 colours: a terminal, unless NO_COLOR or TERM forbid it. */
 export function showsColors(): boolean {
   return process.stdout.isTTY && process.stdout.hasColors(256);
 }

@@ -41,7 +41,7 @@ export interface TaskConfig extends FitSettings {
   lowerCase?: boolean;
 }
 
-/** What `fit` is told as it stands in a file. */
+/** Settings in a file that are passed to `fit` unchanged. */
 type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
 
 const FIT_SETTINGS = [
@@ -135,7 +135,7 @@ const SPECIAL_IDS: readonly string[] = ['padId', 'bosId', 'eosId'];
 /** Steps of warm-up where a task does not say; those of a short trial are cut. */
 export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000, translation: 1000, characters: 100 };
 
-/** What validation measures. */
+/** The metrics of each task's validation. */
 const METRICS: Record<TaskConfig['task'], readonly string[]> = {
   pronunciation: ['wordError', 'tokenError'],
   translation: ['loss'],

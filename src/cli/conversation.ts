@@ -96,7 +96,7 @@ const turns = (count: number) => (count === 1 ? 'turn' : `${count} turns`);
 /** A word behind a slash; paths have more of them. */
 const isCommand = (line: string) => /^\/\w+(\s|$)/.test(line);
 
-/** Whether the conversation goes on. */
+/** True if the conversation continues. */
 async function run(chat: Chat, line: string, output: Writable): Promise<boolean> {
   const [command, ...rest] = line.trim().split(/\s+/);
   try {

@@ -71,7 +71,7 @@ export async function readPairLines(path: string): Promise<Pair[]> {
 
 const WORDS = wordPattern('whitespace');
 
-/** Those of an output or a reference, as the tokenizer of pronunciations finds them. */
+/** The tokens of an output or a reference, as the tokenizer of pronunciations splits them. */
 export function words(text: string): string[] {
   return text.match(WORDS) ?? [];
 }

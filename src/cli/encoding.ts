@@ -31,13 +31,13 @@ export function tokenizerProblem(model: Transformer): string | undefined {
   return `has ${size} ${side} tokens, but its ${side} tokenizer ${used.vocabSize}: that is another model's`;
 }
 
-/** What a decoder alone reads are tokens of the target. */
+/** The tokenizer of the input. A decoder-only model reads tokens of the target. */
 function sidesOf({ config, tokenizers: { source, target } }: Transformer): Transformer['tokenizers'] {
   const written = target ?? source;
   return { source: config.encoderLayers > 0 ? (source ?? target) : written, target: written };
 }
 
-/** Whether a tokenizer has a model's tokens. A model may have more, where their number was rounded up for speed. */
+/** True if a tokenizer has a model's tokens. A model may have more, because sizes are rounded up for speed. */
 function fits({ vocabSize }: Tokenizer, size: number): boolean {
   return vocabSize === size || (vocabSize < size && size % 64 === 0);
 }
@@ -56,7 +56,7 @@ export function encode(tokenizer: Tokenizer, text: string): number[] {
     try {
       return tokenizer.encode(lower);
     } catch (second) {
-      // What stops it later says more.
+      // A later error says more.
       const further = second instanceof UnknownTokenError && (second.position ?? 0) > (error.position ?? 0);
       throw further ? unknownIn(lower, second) : unknownIn(text, error);
     }

@@ -25,10 +25,10 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EDQUOT: 'its disk is full',
 };
 
-/** What a user should read about an error; undefined if it is a fault of the program, whose stack should be seen. */
+/** The message of an error for users; undefined for an error of the program itself, whose stack should be printed. */
 export function describeError(error: unknown): string | undefined {
   if (error instanceof SimdformerError) return error.message;
-  // What V8 says where an array is longer than it has memory for.
+  // V8 throws RangeError if there is no memory for an array.
   if (error instanceof RangeError && /array (buffer|length)|allocation/i.test(error.message)) {
     return `this takes more memory than there is (${error.message}): give smaller sizes`;
   }

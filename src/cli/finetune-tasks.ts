@@ -1,4 +1,4 @@
-// What `simdformer finetune` teaches: how each task's rows decide the model's head, are learnt and are measured.
+// The tasks of `simdformer finetune`: how rows determine the head of the model, its objective and its metrics.
 
 import { ArgumentError } from '../core/errors.js';
 import { CausalLanguageModel, type CausalRow } from '../finetune/causal-language-model.js';
@@ -27,7 +27,7 @@ import type { Objective } from '../train/fit.js';
 export interface FinetuneTask {
   /** Rows as the objective takes them; changes them in place. */
   normalize?(rows: readonly FileRow[]): void;
-  /** What the model is to predict, as rows show it, those of the validation among them. */
+  /** The head that the rows require, those of the validation included. */
   head(rows: readonly FileRow[]): Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>;
   objective(model: PretrainedModel, options: ModelObjectiveOptions): Objective<object>;
   /** Metrics of a model on rows; `loss` among them, where the task has one that can be compared. */
@@ -68,7 +68,7 @@ const sequenceClassification: FinetuneTask = {
 /** Labels beyond which it is asked whether they are labels. */
 const MANY = 100;
 
-/** Whether labels are numbers that are measured, not counted: some are no integers, as in STS-B. */
+/** True if labels are scores for regression, not classes: some are no integers, as in STS-B. */
 function areMeasures(labels: readonly unknown[]): boolean {
   const numbers = labels.map(numberOf);
   return numbers.every((number) => number !== undefined) && !numbers.every(Number.isInteger);

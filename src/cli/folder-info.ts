@@ -1,4 +1,4 @@
-// What a folder of Hugging Face's says of itself: headers are read, not weights.
+// Information on a folder in the layout of Hugging Face, from headers only.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -49,7 +49,7 @@ export async function printFolder(folder: string, isJson: boolean): Promise<void
   console.log(`chat template    ${chatTemplate ? 'yes' : 'none'}`);
 }
 
-/** What adapter_config.json says. */
+/** The content of adapter_config.json. */
 async function adapterInfo(folder: string) {
   const config = await read(join(folder, 'adapter_config.json'));
   return {

@@ -1,4 +1,4 @@
-// What a GGUF file says of itself: its header is read, not its weights.
+// Information on a GGUF file, from its header only.
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';

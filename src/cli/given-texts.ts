@@ -6,9 +6,9 @@ import { linesOf } from './lines.js';
 
 /** A text that somebody gave. */
 export interface GivenText {
-  /** What it is called in errors. */
+  /** The name of the text in errors. */
   readonly name: string;
-  /** Of standard input. */
+  /** True for a line of standard input. */
   readonly isLine: boolean;
   /** Throws ArgumentError if it is no text. */
   read(): string;

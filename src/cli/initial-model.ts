@@ -8,7 +8,7 @@ import { loadModel } from './common.js';
 import { type TaskConfig, taskProblem } from './config.js';
 import { tokenizerProblem } from './encoding.js';
 
-/** What training alone decides: it may differ from what the model was saved with. */
+/** Options that only affect training, and may differ from those of the saved model. */
 const FREE: readonly string[] = ['dropout', 'activationDropout', 'seed'];
 
 /**

@@ -15,7 +15,7 @@ export interface JobInput {
 /** How results become bytes. */
 export interface ResultFormat<Result> {
   encode(results: readonly Result[]): Uint8Array;
-  /** What a file of so many results begins with, always of the same length. Such a format needs a file. */
+  /** The header of a file with this many results; all headers have one length. Such a format needs a file. */
   header?(count: number): Uint8Array;
 }
 
@@ -26,9 +26,9 @@ export interface LineJob<Result> {
   readonly format: ResultFormat<Result>;
   /** The file; undefined for standard output, where nothing can be gone on from. */
   readonly out: string | undefined;
-  /** Whether a file that is there is replaced. */
+  /** True replaces an existing file. */
   readonly overwrite: boolean;
-  /** What the results depend on beside the inputs: a job goes on only with the same. */
+  /** Settings that results depend on beside the inputs. A job resumes only with equal settings. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Inputs that are worked on, and written, together. */
   readonly together: number;
@@ -78,7 +78,7 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
   }
 }
 
-/** What comes before the signal, which ends the wait for more, too. */
+/** The items that come before the signal, which also ends the wait for more. */
 async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
   const iterator = items[Symbol.asyncIterator]();
   const aborted = new Promise<null>((resolve) => {

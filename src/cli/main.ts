@@ -28,7 +28,7 @@ import { workerCommand } from './commands/worker.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
 
-/** Of this package, whether it is run from src or dist. */
+/** The version of this package, run from src or dist. */
 function version(): string {
   const file = new URL('../../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;

@@ -17,7 +17,7 @@ import { ArgumentError } from '../core/errors.js';
 import { withPath } from '../io/atomic-write.js';
 import { removeUnfinished } from '../train/checkpoint.js';
 
-/** What a training writes whole, beside its place first; `fit` looks after its checkpoint. */
+/** Files that a training replaces as a whole, by way of temporary files; `fit` manages its checkpoint. */
 const FILES = [
   ...['task.json', 'log.jsonl', 'loss.svg'],
   ...['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'],
@@ -108,7 +108,7 @@ function attempt(act: () => void, code: string): boolean {
   }
 }
 
-/** Whether another process that runs has this number. */
+/** True if another running process has this id. */
 function isRunning(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0 || pid === process.pid) return false;
   try {

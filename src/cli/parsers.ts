@@ -5,8 +5,8 @@ import { InvalidArgumentError } from 'commander';
 
 type Parser = (text: string) => number;
 
-/** Hypotheses for a text that a command line can ask for: more are a mistake. */
-export const MOST_HYPOTHESES = 4096;
+/** Upper limit of hypotheses for a text on the command line. */
+export const MAX_HYPOTHESES = 4096;
 
 /** The path of a file for an SVG. What has no extension may be a device. */
 export function svgFile(path: string): string {
@@ -20,7 +20,7 @@ export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {
   return (text) => {
     const value = parseNumber(text);
     if (Number.isInteger(value) && value >= least && value <= most) return value;
-    // That there is a limit is only worth saying where it is what is wrong.
+    // The message names the upper limit only if the value exceeds it.
     const isUnlimited = most === Number.MAX_SAFE_INTEGER && !(value > most);
     const range = isUnlimited ? `${least} or more` : `${least} to ${most}`;
     throw new InvalidArgumentError(`Expected an integer, ${range}.`);

@@ -1,4 +1,4 @@
-// What the tasks of `simdformer train` have in common: a model as they want it, and how it is fitted.
+// Parts that all tasks of `simdformer train` share: making the model, and fitting it.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
@@ -21,7 +21,7 @@ export interface PreparedTask {
   readonly steps: number;
   readonly schedule: Schedule;
   readonly optimizer: AdamW;
-  /** What the validation after a step measures; lower is better. None if nothing was held out. */
+  /** Measures the model after a step; lower is better for the first metric. Undefined if no data were held out. */
   readonly validate: ((step: number) => Promise<Record<string, number>>) | undefined;
 }
 
@@ -65,8 +65,8 @@ function tooLong(what: string, length: number, limit: string): ArgumentError {
 }
 
 /**
- * The same batches, with a fingerprint that depends on what is held out, too: a run that is resumed must not compare
- * its validations with those of other data.
+ * The batches, with a fingerprint that also depends on the held-out data: a resumed run must not compare its validations
+ * with those of other data.
  */
 export function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batches {
   const { perEpoch, batch, fingerprint: learnt } = batches;

@@ -3,19 +3,19 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Whether a folder holds a pretrained model, or an adapter of one. */
+/** True if a folder holds a pretrained model, or an adapter of one. */
 export function isPretrainedFolder(folder: string): boolean {
   const config = read(join(folder, 'config.json'));
   if (config === null) return read(join(folder, 'adapter_config.json')) !== null;
   return config.format !== 'simdformer' && typeof config.model_type === 'string';
 }
 
-/** Whether a folder holds what `Transformer.save` wrote, as `simdformer train` does. */
+/** True if a folder holds a model that `Transformer.save` or `simdformer train` wrote. */
 export function isOwnFolder(folder: string): boolean {
   return read(join(folder, 'config.json'))?.format === 'simdformer';
 }
 
-/** Whether it holds an adapter alone. */
+/** True if the folder holds only an adapter. */
 export function isAdapterFolder(folder: string): boolean {
   return read(join(folder, 'config.json')) === null && read(join(folder, 'adapter_config.json')) !== null;
 }

@@ -14,7 +14,7 @@ const SMOOTHING = 0.9;
 /** Seconds between two lines where there is no terminal. */
 const LINE_EVERY = 5;
 
-/** What is counted per second: an example is a word where models learn words. */
+/** The unit of speed. An example is a word for models that learn words. */
 type Unit = 'tokens' | 'words';
 
 /** A bar with loss, speed and time left on a terminal that can draw one; plain lines where `stream` is something else. */
@@ -34,7 +34,7 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
     };
   }
   const format = '{bar} {percentage}% | smoothed loss {loss} | {speed} | {left} left{validation}';
-  // Who is killed could not show the cursor again, nor let long lines wrap again.
+  // A killed process could not restore the cursor and line wrapping.
   const bar = new cliProgress.SingleBar(
     { stream, format, hideCursor: false, linewrap: true, barsize: 20 },
     cliProgress.Presets.shades_classic,

@@ -1,4 +1,4 @@
-// What `simdformer train pronunciation` learns, words and how they are said, and how errors are measured.
+// The task `simdformer train pronunciation`: words, their pronunciations, and error rates.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError, NonFiniteError } from '../core/errors.js';
@@ -58,7 +58,7 @@ export async function preparePronunciation(device: Device, config: TaskConfig, r
   return validation > 0 ? { ...task, validate } : task;
 }
 
-/** What is measured of a model that has diverged, so that no token is its most probable: as of its loss, no number. */
+/** The metrics of a model that has diverged, and has no most probable token: NaN, like its loss. */
 function unmeasured(error: unknown): { wordError: number; tokenError: number } {
   if (error instanceof NonFiniteError) return { wordError: Number.NaN, tokenError: Number.NaN };
   throw error;

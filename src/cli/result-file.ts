@@ -9,15 +9,15 @@ import { withPath } from '../io/atomic-write.js';
 import { removeUnfinished } from '../train/checkpoint.js';
 import { writeWhole } from './whole-file.js';
 
-/** What the file holds that is good. */
+/** The valid part of a file. */
 interface Index {
-  /** What the results were made with. */
+  /** The settings of the results. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Inputs whose results are in the file. */
   readonly inputs: number;
   /** Bytes of the file; what is behind them is of a batch that was cut short. */
   readonly bytes: number;
-  /** Of all those inputs, so that a job goes on with the same ones only. */
+  /** A hash of all inputs, so that a job resumes only with equal inputs. */
   readonly digest: string;
 }
 
@@ -121,7 +121,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** What differs, in words; empty for nothing. */
+/** The differences, in words; empty if there are none. */
 function changes(before: Index['settings'], now: Index['settings']): string {
   const names = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const different = names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]));

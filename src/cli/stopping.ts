@@ -1,6 +1,6 @@
 // The end of a training in order, when the system or the user asks for it.
 
-/** What asks a program to end. */
+/** Signals that ask a program to end. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 type Signal = (typeof SIGNALS)[number];
 

@@ -1,4 +1,4 @@
-// What `simdformer train` can train: each task is a file of its own.
+// The tasks of `simdformer train`, each in a file of its own.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';

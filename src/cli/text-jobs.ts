@@ -1,4 +1,4 @@
-// What commands have in common that read texts line by line and ask a pipeline about each.
+// Commands that read texts line by line and pass each to a pipeline.
 
 import { type Command, Option } from 'commander';
 import type { Device } from '../core/device.js';
@@ -88,7 +88,7 @@ export async function runTextJob<Result>(
   options: TextJobOptions,
   stop: Stopping,
   job: {
-    /** What results depend on: the command and its options. */
+    /** Settings that results depend on: the command and its options. */
     readonly settings: Readonly<Record<string, unknown>>;
     readonly format: ResultFormat<Result>;
     work(texts: readonly string[]): Promise<readonly Result[]>;

@@ -1,4 +1,4 @@
-// How many steps a training can take in a time that is given: its rates must know where it ends before it begins.
+// The number of steps that fit into a time budget. Schedules need it before the training begins.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { Transformer } from '../models/families/transformer.js';
@@ -9,7 +9,7 @@ import type { PreparedTask } from './prepared-task.js';
 /** Steps that are measured, after some that are not: the first ones are slower. */
 const [MEASURED, BEFORE] = [8, 3];
 
-/** What validations and checkpoints take of the time. */
+/** The share of time for validations and checkpoints. */
 const REST = 0.08;
 
 /** Steps of a task that fit into `minutes`, 1 at least, by a few steps of a model of the same sizes. */

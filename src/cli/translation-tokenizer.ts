@@ -83,7 +83,7 @@ export function wordsOf(sentence: string): string[] {
 
 const replace = (Regex: string, content: string) => ({ type: 'Replace', pattern: { Regex }, content });
 
-/** What Moses writes for characters that mean something in XML. */
+/** The escapes of Moses for special characters of XML. */
 const ENTITIES = ['apos', 'quot', 'amp', 'lt', 'gt', '#91', '#93', '#124'];
 
 /** Contractions of English that begin with the apostrophe; other languages elide what is before it. */

@@ -1,4 +1,4 @@
-// What `simdformer train translation` learns, sentences of two languages, and how translations are measured.
+// The task `simdformer train translation`: pairs of sentences, and metrics of translations.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError, NonFiniteError } from '../core/errors.js';
@@ -120,7 +120,7 @@ class Sentences {
     };
   }
 
-  /** The same batches, with other tokens each time: see `BpeDropout`. */
+  /** The batches with other tokens in each epoch: see `BpeDropout`. */
   varied({ perEpoch, batch, fingerprint }: Batches, seed: number): Batches {
     if (this.bpeDropout === 0) return { perEpoch, batch, fingerprint };
     const vary = (n: number) => {
@@ -142,7 +142,7 @@ function optional(id: number | undefined): number[] {
 /** Pairs whose loss is measured at once. */
 const LOSS_BATCH = 128;
 
-/** Whether a model writes sentences, as those that `train translation` makes, and not the words of a list. */
+/** True if a model writes sentences, as models of `train translation` do, and not the words of a list. */
 export function isTranslator(model: Transformer): boolean {
   const { encoderLayers, decoderLayers } = model.config;
   return encoderLayers > 0 && decoderLayers > 0 && tokenizersOf(model).target.toJSON().model.type === 'BPE';
@@ -159,7 +159,7 @@ export async function evaluateTranslations(
 ) {
   const { target } = tokenizersOf(model);
   const sources = pairs.map(({ source }) => encodeInput(model, source));
-  // What a model that has hardly learnt writes has no end.
+  // Outputs of a model that has hardly learnt may not end.
   const maxNewTokens = Math.min(model.config.maxLength, 2 * Math.max(...sources.map(({ length }) => length)) + 10);
   const { sequences } = await model.generate(sources, { numBeams: beams, lengthPenalty, maxNewTokens });
   const outputs = sequences.map((ids) => target.decode(ids));

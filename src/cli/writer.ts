@@ -1,4 +1,4 @@
-// What `run` lets write: a model of this package's own, or a pretrained one of a folder or a GGUF file.
+// Models that `run` generates with: those of this package, and pretrained ones in a folder or a GGUF file.
 
 import { existsSync } from 'node:fs';
 import type { Device } from '../core/device.js';
@@ -13,14 +13,14 @@ import { isPretrainedFolder } from './pretrained-folder.js';
 
 export interface Writer {
   readonly model: Model;
-  /** Whether it goes on with what it reads. */
+  /** True if the model continues its input. */
   readonly goesOn: boolean;
   /** Throws ArgumentError, calling the text `name`, for one that it cannot read. */
   encode(text: string, name: string): number[];
   decode(ids: Iterable<number>): string;
 }
 
-/** Whether a model is a GGUF file or a folder of Hugging Face's. */
+/** True if a model is a GGUF file or a folder in the layout of Hugging Face. */
 export const isPretrained = (name: string) => ggufAt(name) !== null || isPretrainedFolder(name);
 
 /** An id on the hub has its organisation: other names are of models that come with the package. */

@@ -1,4 +1,4 @@
-// Tokens in a row that never come out.
+// Sequences of tokens that are never generated.
 
 import type { ScoreProcessor } from './logits-processor.js';
 

@@ -1,4 +1,4 @@
-// Tokens that a place of the output has whatever the model says: the first one after the start, or the last one.
+// Tokens that are forced at a place of the output: the first one after the start, or the last one.
 
 import type { ScoreProcessor } from './logits-processor.js';
 

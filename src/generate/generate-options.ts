@@ -1,4 +1,4 @@
-// What `generate` takes and gives.
+// The options and the result of `generate`.
 
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { CacheType } from '../ops/kv-cache.js';
@@ -6,13 +6,13 @@ import type { LogitsProcessor } from './logits-processor.js';
 import type { TableOptions } from './option-table.js';
 import type { ResponseFormat } from './response-format.js';
 
-/** What a model has read: a PromptCache. */
+/** A text that a model has read: a PromptCache. */
 export interface CachedText {
   readonly tokens: readonly number[];
   readonly maxLength: number;
 }
 
-/** A model that guesses for another one: any that generates. */
+/** A draft model for speculative decoding: any model that generates. */
 export interface DraftModel {
   readonly vocabSize: number;
   readonly maxLength: number;
@@ -25,30 +25,29 @@ export interface DraftModel {
  */
 export interface GenerateOptions extends TableOptions {
   /**
-   * With what a decoder begins that writes from sources, and one of its own where a prompt is empty. Default: the
-   * model's.
+   * The first token of a decoder that has sources, or whose prompt is empty. Default: the model's.
    */
   decoderStartTokenId?: number | null | undefined;
   /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
   prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
   /**
-   * Tokens that end a sequence and are no part of it, but for those of `prefix`. Default: the end of the model's target
+   * Tokens that end a sequence and are no part of it, except in `prefix`. Default: the end token of the model's target
    * tokenizer, or its eosId.
    */
   stopTokens?: readonly number[] | Int32Array | undefined;
   /**
-   * Ends a sequence after its newest token, which stays in it, by returning true. Gets what was generated so far, once
-   * that has all of `prefix`.
+   * Ends a sequence by returning true. The newest token stays in it. Called with the tokens so far, once they include all
+   * of `prefix`.
    */
   stop?: ((tokens: readonly number[]) => boolean) | undefined;
 
-  /** Change scores before tokens are chosen, in this order, after all above and before temperature and the rest. */
+  /** Functions that change scores before a token is chosen, called in this order, after penalties and before temperature. */
   logitsProcessors?: readonly LogitsProcessor[] | undefined;
 
   /**
-   * Lets only texts of a format come out: JSON of a schema, what a regular expression or a grammar allows, one of some
-   * choices. Tokens that cannot lead to such a text within `maxNewTokens` have probability 0. For models with a tokenizer.
-   * Default: any text.
+   * Restricts outputs to a format: JSON of a schema, a regular expression, a grammar, or a list of choices. Tokens that
+   * cannot lead to such a text within `maxNewTokens` have probability 0. Needs a model with a tokenizer. Default: any
+   * text.
    */
   responseFormat?: ResponseFormat | undefined;
 
@@ -80,7 +79,7 @@ export interface GenerateOptions extends TableOptions {
 
 /** A token that was chosen. */
 export interface TokenEvent {
-  /** Which sequence of the result it belongs to. */
+  /** The sequence of the result that the token belongs to. */
   readonly sequence: number;
   /**
    * Its id. Of BPE and bytes it may be a part of a character, and spaces between words depend on what is around them:
@@ -99,7 +98,7 @@ export interface TokenEvent {
    * ```
    */
   readonly token: number;
-  /** What the model gave it. */
+  /** The log-probability by the model. */
   readonly logProbability: number;
 }
 
@@ -117,9 +116,9 @@ export interface GenerateResult {
   readonly scores: number[];
   /** The model's log-probability of every token, and of the token that ended it, if one did. */
   readonly logProbabilities: number[][];
-  /** Whether a stop token or function ended it, or maxNewTokens. */
+  /** The reason why each sequence ended: a stop token or function, or maxNewTokens. */
   readonly finishReasons: FinishReason[];
-  /** Which input each sequence belongs to. */
+  /** The input that each sequence belongs to. */
   readonly inputs: number[];
   /**
    * With `outputAttentions`: of the sources and of what the decoder read, the start or the prompt and all tokens with

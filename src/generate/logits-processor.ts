@@ -14,15 +14,15 @@ export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[], 
 /** A processor that does not need the token's place; all processors of the package are of this kind. */
 export type ScoreProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
 
-/** Where the next token stands. */
+/** The place of the next token. */
 export interface TokenPlace {
   /** Tokens of the start or the prompt: the first new one is `tokens[begin]`, those of `prefix` included. */
   readonly begin: number;
-  /** Tokens that there can be with them. */
+  /** The greatest number of tokens, including these. */
   readonly maxLength: number;
 }
 
-/** What processors of `generate` know of the sequence for which they choose. */
+/** The sequence for which processors of `generate` choose. */
 export interface TokenChoice {
   /** Tokens of the start or the prompt. */
   readonly begin: number;

@@ -99,7 +99,7 @@ export const OPTION_TABLE = {
     help: 'new tokens at most (default: 256, or as many as fit)',
     huggingFace: { name: 'max_new_tokens' },
   }),
-  /** The same, counted with the start or the longest prompt. `maxNewTokens` of the same call takes precedence. */
+  /** Tokens at most, counted with the start or the longest prompt. `maxNewTokens` of one call takes precedence. */
   maxLength: row<number | undefined>({
     group: 'lengths',
     default: undefined,
@@ -117,7 +117,7 @@ export const OPTION_TABLE = {
     isByEngine: true,
     processor: (count, { begin, stopTokens }) => forbidBefore(begin + count, stopTokens),
   }),
-  /** The same, counted with the start or the longest prompt. `minNewTokens` of the same call takes precedence. */
+  /** Like `minNewTokens`, but counted with the start or the longest prompt. `minNewTokens` of one call takes precedence. */
   minLength: row<number | undefined>({
     group: 'lengths',
     default: undefined,
@@ -201,7 +201,7 @@ export const OPTION_TABLE = {
     help: 'draw tokens by their probabilities',
     huggingFace: { name: 'do_sample' },
   }),
-  /** The same seed gives the same tokens; each sequence of the result has its own random numbers. Default: 0. */
+  /** Seed of the random numbers, of which each sequence of the result has its own. One seed gives one result. Default: 0. */
   seed: row<number>({ group: 'search', default: 0, check: 'seed', help: 'the same seed gives the same tokens' }),
 
   /** Above 1: tokens that have occurred become less likely, those of the prompt too. Default: 1. */

@@ -6,8 +6,8 @@ import type { ScoreProcessor } from './logits-processor.js';
 const NEVER = Number.NEGATIVE_INFINITY;
 
 /**
- * Every token that is there already: positive scores divided by the penalty, negative ones multiplied (CTRL, Keskar et
- * al. 2019). Throws ArgumentError unless the penalty is positive.
+ * Divides positive scores of tokens that have occurred by the penalty, and multiplies negative ones (CTRL, Keskar et al.
+ * 2019). Throws ArgumentError unless the penalty is positive.
  */
 export function repetitionPenalty(penalty: number): ScoreProcessor {
   checkNumber('repetitionPenalty', 'penalty', penalty, isPositive, 'a positive number');
@@ -40,8 +40,8 @@ export function presencePenalty(penalty: number, begin: number): ScoreProcessor 
 }
 
 /**
- * Forbids what would complete a sequence of `size` tokens that is there already. Throws ArgumentError unless that is a
- * positive integer.
+ * Forbids tokens that would complete an n-gram of `size` tokens that has occurred. Throws ArgumentError unless the size is
+ * a positive integer.
  */
 export function noRepeatNgram(size: number): ScoreProcessor {
   checkNumber('noRepeatNgram', 'size', size, isCount, 'a positive integer');
@@ -74,7 +74,7 @@ export function temperature(value: number): ScoreProcessor {
   };
 }
 
-/** The k best; more if several are equal to the last of them. Throws ArgumentError unless k is a positive integer. */
+/** Keeps the k best tokens, more if several equal the last one. Throws ArgumentError unless k is a positive integer. */
 export function topK(k: number): ScoreProcessor {
   checkNumber('topK', 'k', k, isCount, 'a positive integer');
   return (scores) => {
@@ -85,7 +85,7 @@ export function topK(k: number): ScoreProcessor {
 }
 
 /**
- * The fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). Throws ArgumentError
+ * Keeps the fewest tokens that together have probability p (nucleus sampling, Holtzman et al. 2020). Throws ArgumentError
  * unless p is above 0 and at most 1.
  */
 export function topP(p: number): ScoreProcessor {
@@ -100,14 +100,14 @@ export function topP(p: number): ScoreProcessor {
   };
 }
 
-/** Parts at most, by distance from the greatest score: each is a sixteenth wide, and the last has all the rest. */
+/** Parts at most, by distance from the greatest score. Each is a sixteenth wide; the last one has the rest. */
 const PARTS = 512;
 
 /**
- * As many of the greatest scores as together weigh `enough`, all if they never do: the worst of them, and how many that
- * equal it are among them. Each weighs 1, or with `byProbability` its probability. Sorting all would take ten times as
- * long: weights are summed by distance from the greatest, and only the part in which the worst lies is sorted. The loops
- * over all scores call nothing that differs between calls, so that they are compiled well.
+ * Finds the greatest scores whose weights together reach `enough`: the worst of them, and how many that equal it are
+ * among them. Each score weighs 1, or with `byProbability` its probability. Weights are summed by distance from the
+ * greatest score, and only the part with the worst score is sorted, because sorting all would take ten times as long.
+ * The loops over all scores call no functions that vary, so that they are compiled well.
  */
 function greatestOf(scores: Float32Array, byProbability: boolean, enough: number): { worst: number; equals: number } {
   const greatest = scores[argmax(scores)] as number;
@@ -137,7 +137,7 @@ function greatestOf(scores: Float32Array, byProbability: boolean, enough: number
   return { worst, equals: sorted.lastIndexOf(worst) - from + 1 };
 }
 
-/** Those with at least `share` of the best one's probability. Throws ArgumentError unless that is from 0 to 1. */
+/** Keeps tokens with at least `share` of the best token's probability. Throws ArgumentError unless it is from 0 to 1. */
 export function minP(share: number): ScoreProcessor {
   checkNumber('minP', 'the share', share, (part) => part >= 0 && part <= 1, 'a number from 0 to 1');
   return (scores) => {
@@ -147,7 +147,7 @@ export function minP(share: number): ScoreProcessor {
 }
 
 /**
- * Locally typical sampling (Meister et al. 2023): the tokens whose log-probability is nearest to its mean, the fewest
+ * Locally typical sampling (Meister et al. 2023): keeps the tokens whose log-probability is nearest to its mean, the fewest
  * that together have probability `mass`. Throws ArgumentError unless that is above 0 and at most 1.
  */
 export function typicalP(mass: number): ScoreProcessor {
@@ -171,7 +171,7 @@ export function typicalP(mass: number): ScoreProcessor {
 }
 
 /**
- * Epsilon sampling (Hewitt et al. 2022): the tokens with at least probability `cutoff`, or the most probable one. Throws
+ * Epsilon sampling (Hewitt et al. 2022): keeps the tokens with at least probability `cutoff`, or the most probable one. Throws
  * ArgumentError unless that is from 0 to below 1.
  */
 export function epsilonCutoff(cutoff: number): ScoreProcessor {
@@ -180,7 +180,7 @@ export function epsilonCutoff(cutoff: number): ScoreProcessor {
 }
 
 /**
- * Eta sampling (Hewitt et al. 2022): the tokens with at least probability min(cutoff, √cutoff · e^−entropy), or the most
+ * Eta sampling (Hewitt et al. 2022): keeps the tokens with at least probability min(cutoff, √cutoff · e^−entropy), or the most
  * probable one. Throws ArgumentError unless the cutoff is from 0 to below 1.
  */
 export function etaCutoff(cutoff: number): ScoreProcessor {
@@ -211,7 +211,7 @@ function entropyOf(scores: Float32Array, total: number): number {
   return entropy;
 }
 
-/** The place of the greatest, the first of equals. */
+/** The place of the greatest score, the first one of equals. */
 export function argmax(scores: Float32Array): number {
   let best = 0;
   let most = scores[0] as number;

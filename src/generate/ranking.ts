@@ -1,5 +1,5 @@
-// The best tokens of each sequence, found where the logits are: generation that chooses by them reads a few words of
-// each step, and greedy generation takes several steps before it reads any.
+// The best tokens of each sequence, found on the device, so that generation reads a few words per step instead of all
+// logits. Greedy generation takes several steps before it reads anything.
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
@@ -7,10 +7,10 @@ import { type BestTokens, takeTokens, topKInto } from '../ops/top-k.js';
 import type { Plan, PlannedInput } from './plan.js';
 import { beginOf, changesEveryStep } from './processor-list.js';
 
-/** Decoder at most without a way back to JavaScript. */
+/** Steps at most that run without a return to JavaScript. */
 export const MAX_STEPS_AHEAD = 64;
 
-/** Whether all tokens are chosen by all logits, not by the best and log Σ e^logit alone. */
+/** True if every choice needs all logits, not only the best ones and log Σ e^logit. */
 export function needsLogits(plan: Plan): boolean {
   const { numBeams, stopTokens, doSample, logitsProcessors, diversityPenalty } = plan;
   const candidates = numBeams > 1 ? candidatesOf(groupSizeOf(plan), stopTokens.size) : 1;
@@ -18,7 +18,7 @@ export function needsLogits(plan: Plan): boolean {
   return doSample || isChanged || candidates > Math.min(plan.maxRanked, plan.vocabulary);
 }
 
-/** After how many new tokens of an input the next one is chosen by all logits, whether or not the others are. */
+/** The numbers of new tokens of an input after which the next choice needs all logits, even if other choices do not. */
 export function stepsWithLogits(plan: Plan, { prompt, prefix }: PlannedInput): number[] {
   const steps: number[] = [];
   if (plan.forcedBosTokenId !== null) steps.push(0);
@@ -27,7 +27,7 @@ export function stepsWithLogits(plan: Plan, { prompt, prefix }: PlannedInput): n
   return steps;
 }
 
-/** How many of a sequence's best tokens are found. */
+/** The number of best tokens that are found for each sequence. */
 export function rankedOf(plan: Plan): number {
   return plan.numBeams > 1 && !needsLogits(plan) ? candidatesOf(groupSizeOf(plan), plan.stopTokens.size) : 1;
 }
@@ -42,36 +42,36 @@ export function candidatesOf(beams: number, stops: number): number {
   return beams * (1 + Math.max(1, stops));
 }
 
-/** What a step says of the next token of each sequence. */
+/** The candidates of a step for the next token of each sequence. */
 export class Ranking {
-  /** Of the step whose sequences begin at number `first` in `data`. */
+  /** The ranking of a step whose sequences begin at number `first` in `data`. */
   constructor(
     readonly count: number,
     private readonly data: readonly [values: Float32Array, ids: Int32Array, logSums: Float32Array],
     private readonly first: number,
-    /** [sequences, vocabulary], if they were asked for. */
+    /** [sequences, vocabulary], if they were requested. */
     readonly logits: Float32Array | null,
-    /** The token that the ranking after this one takes for chosen here; null if that follows whatever is chosen. */
+    /** The token whose choice the next ranking assumes; null if the next ranking holds for any choice. */
     readonly supposed: number | null = null,
   ) {}
 
-  /** What it says of `sequence` alone. */
+  /** The ranking of `sequence` alone. */
   row(sequence: number, vocabulary: number): Ranking {
     const logits = this.logits?.subarray(sequence * vocabulary, (sequence + 1) * vocabulary) ?? null;
     return new Ranking(this.count, this.data, this.first + sequence, logits);
   }
 
-  /** The same, before one that supposes a token. */
+  /** This ranking, if the next one assumes the choice of a token. */
   supposing(token: number | null): Ranking {
     return new Ranking(this.count, this.data, this.first, this.logits, token);
   }
 
-  /** The token that is `rank`th best of `sequence`, from 0. */
+  /** The token of `sequence` at `rank`, from 0 for the best. */
   token(sequence: number, rank: number): number {
     return this.data[1][(this.first + sequence) * this.count + rank] as number;
   }
 
-  /** Its logit; −∞ if there is none. */
+  /** The logit of that token; −∞ if there is none. */
   logit(sequence: number, rank: number): number {
     return this.data[0][(this.first + sequence) * this.count + rank] as number;
   }
@@ -84,13 +84,13 @@ export class Ranking {
 }
 
 /**
- * The memory for rankings of steps. With `count` 1 steps follow each other, each reading the best tokens of the one
- * before.
+ * The memory for the rankings of steps. With `count` 1 steps follow each other: each reads the best tokens of the previous
+ * one.
  */
 export class Ranker {
   readonly #best: BestTokens;
   readonly #stops: Tensor | null;
-  /** What is never chosen, and after that the stop tokens, which some steps pass over, too. */
+  /** Tokens that are never chosen, then the stop tokens, which some steps forbid too. */
   readonly #forbidden: Tensor | null;
   readonly #finished: Tensor;
 
@@ -102,7 +102,7 @@ export class Ranker {
     private readonly suppressed: number,
   ) {
     const slots = this.follows ? MAX_STEPS_AHEAD : 1;
-    // All or, where memory ends, none. There are no scopes outside this one.
+    // A scope frees all of them if memory runs out.
     [this.#best, this.#stops, this.#forbidden, this.#finished] = device.scope(() => [
       {
         values: device.empty([slots, sequences, count]),
@@ -115,12 +115,12 @@ export class Ranker {
     ]);
   }
 
-  /** Whether steps follow each other without a way back to JavaScript. */
+  /** True if steps follow each other without a return to JavaScript. */
   get follows(): boolean {
     return this.count === 1;
   }
 
-  /** As many of each as it was made for. */
+  /** Writes as many tokens of each kind as the constructor was told. */
   setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
     this.#stops?.write(Int32Array.from(stops));
     this.#forbidden?.write(Int32Array.from([...suppressed, ...stops]));
@@ -140,7 +140,7 @@ export class Ranker {
     if (this.follows) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
   }
 
-  /** What a recorded ranking takes for the step in `slot`. */
+  /** The scalars of a recorded ranking for the step in `slot`. */
   scalars(slot: number, forbids: boolean): Record<string, number> {
     return { slot, without: this.#without(forbids) };
   }
@@ -150,8 +150,8 @@ export class Ranker {
   }
 
   /**
-   * Runs what is queued, on this thread if that is `brief`; the rankings of `steps` steps, each of `sequences`, with
-   * the logits of the last if given.
+   * Runs the queue, on this thread if that is `brief`. Returns the rankings of `steps` steps, each of `sequences`, with the
+   * logits of the last step if given.
    */
   async read(steps: number, sequences: number, logits: Tensor | null, brief = false): Promise<Ranking[]> {
     const { values, ids, logSums } = this.#best;

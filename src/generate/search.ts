@@ -12,21 +12,21 @@ import type { Ranking } from './ranking.js';
  * finished ones, are its batch.
  */
 export interface Search {
-  /** Takes what the model says of the next token of every sequence of the batch; returns what is decided. */
+  /** Takes the model's ranking for the next token of every sequence of the batch; returns the chosen tokens. */
   choose(ranking: Ranking): TokenEvent[];
-  /** What the decoder reads next. */
+  /** The tokens that the decoder reads next. */
   readonly tokens: Int32Array;
-  /** Which sequence each one goes on from; null if all from themselves. */
+  /** The sequence that each one continues; null if each continues itself. */
   readonly order: Int32Array | null;
-  /** All that each sequence has read with `tokens`, the start or the prompt included. */
+  /** The tokens that each sequence has read, including `tokens` and the start or the prompt. */
   readonly contexts: readonly (readonly number[])[];
-  /** How many groups of `plan.group` sequences are open: one of their sequences is not finished. */
+  /** The number of groups of `plan.group` sequences with an unfinished sequence. */
   readonly open: number;
-  /** Whether all sequences are finished. */
+  /** True if all sequences are finished. */
   readonly done: boolean;
-  /** Which sequences of the batch are finished: 1, or 0. */
+  /** 1 for each finished sequence of the batch, 0 for the others. */
   readonly finished: Int32Array;
-  /** Takes finished groups out of the batch, between `choose` and the use of `tokens` and `order`. */
+  /** Removes finished groups from the batch, between `choose` and the use of `tokens` and `order`. */
   compact(): void;
   /** For each input: the beams, best first, or the samples in order. */
   hypotheses(): Hypothesis[][];
@@ -34,9 +34,9 @@ export interface Search {
 
 interface Track {
   readonly input: number;
-  /** Its place in the result. */
+  /** The place of the sequence in the result. */
   readonly sequence: number;
-  /** What the decoder has read, the start or the prompt included. */
+  /** The tokens that the decoder has read, the start or the prompt included. */
   readonly read: number[];
   readonly tokens: number[];
   readonly logProbabilities: number[];
@@ -46,7 +46,7 @@ interface Track {
   reason: FinishReason | null;
 }
 
-/** One token after the other: the most probable, or drawn. */
+/** Greedy search and sampling: one token after the other, the most probable or a drawn one. */
 export class TokenSearch implements Search {
   tokens: Int32Array;
   order: Int32Array | null = null;
@@ -152,7 +152,7 @@ export class TokenSearch implements Search {
     return this.plan.stopTokens.has(token) && tokens.length >= prefix.length;
   }
 
-  /** Of each group of the batch, whether it is open. */
+  /** True for each group of the batch that has an unfinished sequence. */
   #openGroups(): boolean[] {
     const { group } = this.plan;
     const open = new Array<boolean>(this.#batch.length / group).fill(false);
@@ -163,7 +163,7 @@ export class TokenSearch implements Search {
   }
 }
 
-/** All logits of a sequence, where they were asked for. */
+/** All logits of a sequence, if they were requested. */
 export function logitsOf({ logits }: Ranking, sequence: number, { vocabulary }: Plan): Float32Array {
   return (logits as Float32Array).subarray(sequence * vocabulary, (sequence + 1) * vocabulary);
 }
@@ -175,7 +175,7 @@ export function checkedTotal(ranking: Ranking, sequence: number, input: number):
   return total;
 }
 
-/** Whether a token is allowed. Throws if there is NaN or +∞ among the scores. */
+/** True if any token is allowed. Throws if a score is NaN or +∞. */
 export function isAnyAllowed(scores: Float32Array, input: number): boolean {
   let any = false;
   for (let token = 0; token < scores.length; token++) {
@@ -198,7 +198,7 @@ const noneFor = (input: number) => `generate: no next token can be chosen for in
 
 /** Tokens of a block in `draw`. */
 const BLOCK = 256;
-/** e to the power of this, and of anything less, is 0. */
+/** e to this power, or a lower one, is 0 in float64. */
 const LEAST = -746;
 
 /** Draws a token with probability proportional to exp(score): first a block of tokens, then one token of it. */
@@ -234,7 +234,7 @@ export function draw(scores: Float32Array, random: Random): number {
 
 /**
  * A draw from the standard Gumbel distribution: the greatest of log p + draw is at each place with probability p. Only
- * those above -log(rarity) are told exactly, as logarithms take long; some others are −∞.
+ * draws above -log(rarity) are exact, because logarithms are slow; lower ones may be −∞.
  */
 export function gumbel(random: Random, rarity: number): number {
   const uniform = uniform48(random);
@@ -242,7 +242,7 @@ export function gumbel(random: Random, rarity: number): number {
   return -Math.log(-Math.log(Math.max(uniform, Number.MIN_VALUE)));
 }
 
-/** From 0 to below 1 in 48 bits, so that rare tokens of large vocabularies count, too. */
+/** A number from 0 to below 1 with 48 bits, enough for rare tokens of large vocabularies. */
 function uniform48(random: Random): number {
   return random.uniform() + random.uniform() * 2 ** -24;
 }

@@ -5,16 +5,16 @@ import { checkPaired } from './classification.js';
 import { splitWords, trimEnd } from './python-text.js';
 
 export interface BleuOptions {
-  /** '13a': mteval's words, sacrebleu's default; 'none': what spaces separate. */
+  /** '13a', the tokenization of mteval and sacrebleu's default; or 'none', words between white space. */
   tokenize?: '13a' | 'none' | undefined;
-  /** Default: false. */
+  /** True ignores case. Default: false. */
   lowercase?: boolean | undefined;
 }
 
 export interface BleuScore {
   /** From 0 to 100. */
   readonly score: number;
-  /** Of n-grams of 1 to 4 words, in percent. */
+  /** The precisions of n-grams of 1 to 4 words, in percent. */
   readonly precisions: readonly number[];
   readonly brevityPenalty: number;
   /** Words of the outputs, and of the references that are nearest in length. */
@@ -25,9 +25,9 @@ export interface BleuScore {
 const ORDER = 4;
 
 /**
- * BLEU of a corpus: the geometric mean of n-gram precisions, those without a match smoothed as mteval does ('exp'), times the
- * brevity penalty. `references`: for each output one, or several. sacrebleu gives the same numbers. Throws ArgumentError if
- * there are not as many references as outputs, or none.
+ * BLEU of a corpus: the geometric mean of n-gram precisions, smoothed as in mteval ('exp'), times the brevity penalty.
+ * `references` has one reference, or several, for each output. sacrebleu gives the same numbers. Throws ArgumentError if
+ * there are no outputs, or not as many references as outputs.
  */
 export function bleu(
   outputs: readonly string[],
@@ -70,7 +70,7 @@ export function bleu(
   };
 }
 
-/** In percent; where nothing matches, half, a quarter … of one match. What outputs are too short for is 0. */
+/** Precisions in percent. Without matches, half, a quarter … of one match count; 0 if outputs are too short for an order. */
 function smoothed(matches: readonly number[], totals: readonly number[]): number[] {
   if (matches.every((count) => count === 0)) return totals.map(() => 0);
   let smoothing = 1;

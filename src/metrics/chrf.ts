@@ -9,7 +9,7 @@ export interface ChrfOptions {
   charOrder?: number | undefined;
   /** Longest n-grams of words: 0 for chrF, 2 for chrF++. Default: 0. */
   wordOrder?: number | undefined;
-  /** How much more recall counts than precision. Default: 2. */
+  /** The weight of recall relative to precision. Default: 2. */
   beta?: number | undefined;
 }
 
@@ -17,8 +17,8 @@ export interface ChrfOptions {
 type Statistics = (readonly [output: number, reference: number, both: number])[];
 
 /**
- * The F score of n-grams of characters over a corpus, from 0 to 100; of several references of an output the best counts.
- * White space is no character. sacrebleu gives the same numbers. Throws as `bleu`.
+ * The F score of character n-grams over a corpus, from 0 to 100. The best of several references of an output counts.
+ * White space is ignored. sacrebleu gives the same numbers. Throws as `bleu`.
  */
 export function chrf(
   outputs: readonly string[],
@@ -49,7 +49,7 @@ function statistics(
   return output.map((own, n) => {
     const other = reference[n] as ReadonlyMap<string, number>;
     const both = [...own].reduce((sum, [gram, count]) => sum + Math.min(count, other.get(gram) ?? 0), 0);
-    // Of n-grams that a reference is too short for, none of the output counts.
+    // An order for which the reference is too short does not count.
     return [other.size > 0 ? size(own) : 0, size(other), both] as const;
   });
 }
@@ -76,7 +76,7 @@ function characterGrams(text: string, order: number): Map<string, number>[] {
 
 const PUNCTUATION = /^[!-/:-@[-`{-~]$/;
 
-/** Words, from which punctuation at one end is taken off, as chrF++ does. */
+/** Words, split from punctuation at one end, as in chrF++. */
 function wordGrams(text: string, order: number): Map<string, number>[] {
   const words = splitWords(text).flatMap((word) => {
     const characters = [...word];

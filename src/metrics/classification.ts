@@ -1,4 +1,4 @@
-// How often predicted classes are right, with the numbers of scikit-learn.
+// Metrics of predicted classes, as scikit-learn computes them.
 
 import { ArgumentError } from '../core/errors.js';
 
@@ -25,7 +25,7 @@ export interface F1Options {
    * 'weighted': the mean over classes, each as often as the references have it. Default: 'macro'.
    */
   average?: 'binary' | 'macro' | 'micro' | 'weighted' | undefined;
-  /** The class that 'binary' is about. Default: 1. */
+  /** The positive class for 'binary'. Default: 1. */
   positive?: Label | undefined;
 }
 

@@ -2,8 +2,8 @@ import { checkPaired } from './classification.js';
 import { splitWords } from './python-text.js';
 
 /**
- * Word error rate: insertions, deletions and substitutions that turn outputs into references, for each word of these; more
- * than 1 is possible. Words are what white space separates. Throws ArgumentError if there are not as many references as outputs.
+ * Word error rate: insertions, deletions and substitutions that turn outputs into references, per word of the references.
+ * It can exceed 1. White space separates words. Throws ArgumentError if there are not as many references as outputs.
  */
 export function wer(outputs: readonly string[], references: readonly string[]): number {
   checkPaired('wer', outputs, references);

@@ -15,14 +15,14 @@ export type MpiName = 'openmpi' | 'mpich';
 
 export interface MpiBuild {
   readonly name: MpiName;
-  /** Of the addon. */
+  /** The path of the addon. */
   readonly path: string;
 }
 
-/** As deep in the package in src/mpi/ as in dist/node/. */
+/** The package's folder: two levels up, from src/mpi/ and from dist/node/. */
 const SOURCES = fileURLToPath(new URL('../../native/mpi/', import.meta.url));
 
-/** Where the addon for an MPI is, once it is built; the name tells of which sources. SIMDFORMER_MPI says another folder. */
+/** The path of the addon for an MPI, once it is built; its name identifies the sources. SIMDFORMER_MPI sets another folder. */
 export function addonPath(name: MpiName): string {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   const hash = createHash('sha256');

@@ -24,7 +24,7 @@ export interface Mpi extends World {
   close(): void;
 }
 
-/** What native/mpi/addon.cc exports. */
+/** The exports of native/mpi/addon.cc. */
 interface Addon {
   open(seconds: number): { rank: number; size: number };
   exchange(bytes: Uint8Array): Promise<ArrayBuffer[]>;
@@ -55,7 +55,7 @@ export async function mpi(options: MpiOptions = {}): Promise<Mpi> {
   return opened;
 }
 
-/** Whether a launcher started this process as one of several. */
+/** True if a launcher started this process as one of several. */
 function launched(): boolean {
   return sizeGiven() > 1;
 }

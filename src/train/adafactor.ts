@@ -11,23 +11,23 @@ import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerSt
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface AdafactorOptions {
-  /** A rate. Default: none, with `relativeStep`. */
+  /** Fixed learning rate. Default: none, with `relativeStep`. */
   lr?: number | undefined;
-  /** What is added to squared gradients, and the least scale of parameters. Default: [1e-30, 1e-3]. */
+  /** A term added to squared gradients, and the least scale of parameters. Default: [1e-30, 1e-3]. */
   eps?: readonly [squares: number, scale: number] | undefined;
-  /** The most that the root mean square of an update may be. Default: 1. */
+  /** Upper limit of the root mean square of an update. Default: 1. */
   clipThreshold?: number | undefined;
-  /** The exponent by which means of squares come to forget more slowly. Default: -0.8. */
+  /** Exponent of the decay of running means, which grows with the steps. Default: -0.8. */
   decayRate?: number | undefined;
   /** Decay of a running mean of updates; null for none, which needs no memory. Default: null. */
   beta1?: number | null | undefined;
-  /** Of groups without their own. Default: 0. */
+  /** Weight decay of groups without their own. Default: 0. */
   weightDecay?: number | undefined;
-  /** Whether rates are multiplied by the root mean square of the parameter. Default: true. */
+  /** True multiplies rates by the root mean square of the parameter. Default: true. */
   scaleParameter?: boolean | undefined;
-  /** Whether the rate is 1/√step, at most 0.01, whatever `step` and schedules say. Default: true, unless `lr` is given. */
+  /** True sets the rate to 1/√step, at most 0.01, and ignores schedules. Default: true, unless `lr` is given. */
   relativeStep?: boolean | undefined;
-  /** Whether that rate rises from 1e-6 in the first steps. Default: false. */
+  /** True lets that rate rise from 1e-6 in the first steps. Default: false. */
   warmupInit?: boolean | undefined;
 }
 
@@ -36,17 +36,17 @@ type Settings = Complete<Omit<AdafactorOptions, 'lr'>> & { readonly lr: number |
 
 interface Entry {
   readonly param: Tensor;
-  /** Among the parameters. */
+  /** The place of the parameter among all parameters. */
   readonly index: number;
   readonly group: ParameterGroup;
-  /** By the names that transformers has for them. */
+  /** The state by the names of transformers. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   steps: number;
 }
 
 /**
- * Adafactor (Shazeer & Stern 2018, arXiv 1804.04235), with transformers' arithmetic: of matrices it remembers one mean of
- * squares for each row and each column, so its memory is next to nothing.
+ * Adafactor (Shazeer & Stern 2018, arXiv 1804.04235), with transformers' arithmetic. For a matrix it keeps one mean of
+ * squares for each row and each column, so its state is small.
  */
 export class Adafactor implements Optimizer {
   readonly params: readonly Tensor[];
@@ -55,7 +55,7 @@ export class Adafactor implements Optimizer {
   #entries: readonly Entry[];
   readonly #options: Settings;
 
-  /** `params`, and what it throws: as AdamW's. */
+  /** Takes the parameters of AdamW's constructor, and throws the same errors. */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdafactorOptions = {}) {
     const kinds = {
       ...({ lr: 'notNegative', eps: 'any', clipThreshold: 'positive', decayRate: 'number' } as const),
@@ -178,7 +178,7 @@ export class Adafactor implements Optimizer {
     });
   }
 
-  /** Gives the memory of the state back. The parameters stay. */
+  /** Frees the memory of the state. The parameters stay. */
   dispose(): void {
     for (const { tensors } of this.#entries) for (const tensor of tensors.values()) tensor.dispose();
   }

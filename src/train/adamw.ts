@@ -22,9 +22,9 @@ export interface AdamWOptions {
   beta1?: number | undefined;
   /** Decay of the squared gradient's running mean. Default: 0.999. */
   beta2?: number | undefined;
-  /** Default: 1e-8. */
+  /** Term added to the denominator. Default: 1e-8. */
   eps?: number | undefined;
-  /** Of groups without their own. Default: 0.01. */
+  /** Weight decay of groups without their own. Default: 0.01. */
   weightDecay?: number | undefined;
   /**
    * Divides by the greatest running mean of squared gradients so far instead of the current one (AMSGrad, Reddi et al.
@@ -41,16 +41,16 @@ export interface ParameterGroup {
   weightDecay?: number | undefined;
 }
 
-/** What version 0.1.0 called its state. */
+/** The names of the state in version 0.1.0. */
 const EARLIER_NAMES = { m: 'exp_avg', v: 'exp_avg_sq', steps: 'step' };
 
-/** What makes up for means that begin at zero: 1 − βᵢ to the power of the steps. */
+/** The bias correction of running means that begin at zero: 1 − βᵢ^steps. */
 type Corrections<Value extends number | Scalar> = { readonly correction1: Value; readonly correction2: Value };
 
 /** One parameter and its state. */
 interface Entry {
   readonly param: Tensor;
-  /** Among the parameters. */
+  /** The place of the parameter among all parameters. */
   readonly index: number;
   readonly m: Tensor;
   readonly v: Tensor;
@@ -58,19 +58,18 @@ interface Entry {
   readonly greatest: Tensor | null;
   readonly lr: number | Scalar;
   readonly weightDecay: number;
-  /** Steps in which it had a gradient. */
+  /** Steps in which the parameter had a gradient. */
   steps: number;
-  /** The step of the optimiser that was counted last. */
+  /** The latest step of the optimizer that was counted. */
   counted: number;
 }
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter, 2019), with PyTorch's arithmetic: one fused pass over each
- * parameter. Parameters without a gradient are left alone, and a step is none of theirs: the first one with a gradient
- * has the size of the rate, whenever it comes.
+ * parameter. A step does not change, or count for, parameters without a gradient. The bias correction therefore begins
+ * at the first gradient of each parameter.
  *
- * In a recorded program, whose runs count for the parameters that it updates, use `apply` and give each run what
- * `advance` returns:
+ * In a recorded program use `apply`, and give each run the result of `advance`:
  *
  * ```ts
  * const program = device.record(() => { loss().backward(); adamw.apply({ maxNorm: 1 }); adamw.zeroGrad() });
@@ -90,8 +89,8 @@ export class AdamW implements Optimizer {
   readonly #lr: Scalar;
 
   /**
-   * `params`: leaves of float32, each there once. Throws ArgumentError for options that make no sense and parameters that
-   * are none, DTypeError, AutogradError for views and results of ops, SimdformerError while a program is being recorded.
+   * `params` are leaves of float32, each given once. Throws ArgumentError for invalid options and for values that are no
+   * parameters, DTypeError, AutogradError for views and results of ops, and SimdformerError while a program is recorded.
    */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
     const {
@@ -131,10 +130,10 @@ export class AdamW implements Optimizer {
    * One step: `advance`, then `apply`; `lr` is that of the options by default. Throws ArgumentError if `maxNorm` is given
    * but no gradient is there, SimdformerError while a program is being recorded.
    *
-   * With `maxNorm` the gradients count as scaled down to that global norm. If that norm is not finite, parameters and
-   * running means stay as they are, and `gradNorm` tells. As only the device knows, the step still counts in the bias
-   * correction, which makes updates smaller if it was one of the first. Without `maxNorm` such gradients reach the
-   * parameters, as in PyTorch.
+   * With `maxNorm` the gradients are scaled down to that global norm. If the norm is not finite, parameters and running
+   * means stay as they are, and `gradNorm` shows the norm. The step still counts in the bias correction, because only the
+   * device knows the norm; this makes updates smaller if it was one of the first steps. Without `maxNorm` gradients that
+   * are not finite reach the parameters, as in PyTorch.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr, maxNorm } = checkKnown('AdamW.step', options, ['lr', 'maxNorm']);
@@ -144,8 +143,8 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * Counts a step, and sets the rate of the programs' next runs. What it returns is for `run` to take, and names no
-   * scalar: another optimiser in the program may have a rate of its own.
+   * Counts a step, and sets the rate of the next runs of programs. Pass the result to `run`. It names no scalar, because
+   * another optimizer in the program may have a rate of its own.
    */
   advance(options: { lr?: number | undefined } = {}): Record<string, number> {
     this.#begin(checkKnown('AdamW.advance', options, ['lr']).lr);
@@ -161,7 +160,7 @@ export class AdamW implements Optimizer {
     this.#lr.value = lr;
   }
 
-  /** Counts the optimiser's step as one of a parameter's, once. */
+  /** Counts the optimizer's step, once, as a step of the parameter. */
   #count(entry: Entry): Corrections<number> {
     if (entry.counted !== this.steps) {
       entry.counted = this.steps;
@@ -174,7 +173,7 @@ export class AdamW implements Optimizer {
       : { correction1: 1 - beta1 ** steps, correction2: 1 - beta2 ** steps };
   }
 
-  /** The same in a program: each run counts. */
+  /** The corrections in a recorded program, where each run counts a step. */
   #countInRuns(entry: Entry): Corrections<Scalar> {
     const scalar = (name: keyof Corrections<Scalar>) =>
       new Scalar(`${name}.${entry.index}`, 1, () => this.#count(entry)[name], this.#device.arena);
@@ -182,9 +181,9 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * Queues the update of every parameter that has a gradient, as part of the step that `advance` counted: call that
-   * before, or the bias correction stays behind. Throws ArgumentError if none has a gradient and `maxNorm` is given or a
-   * program is being recorded, in which `backward()` must come before it.
+   * Queues the update of every parameter that has a gradient. Call `advance` before, which counts the step for the bias
+   * correction. Throws ArgumentError if no parameter has a gradient and `maxNorm` is given or a program is recorded, in
+   * which `backward()` must come first.
    */
   apply(options: { maxNorm?: number | undefined } = {}): void {
     const { maxNorm } = checkKnown('AdamW.apply', options, ['maxNorm']);
@@ -208,7 +207,7 @@ export class AdamW implements Optimizer {
     factor?.dispose();
   }
 
-  /** Forgets the gradients. */
+  /** Deletes the gradients. */
   zeroGrad(): void {
     for (const param of this.params) param.zeroGrad();
   }
@@ -248,7 +247,7 @@ export class AdamW implements Optimizer {
     this.#entries = keepOwn(this.#entries, own, disposeState);
   }
 
-  /** Gives the memory of the state back. The parameters stay. */
+  /** Frees the memory of the state. The parameters stay. */
   dispose(): void {
     this.gradNorm.dispose();
     for (const entry of this.#entries) disposeState(entry);

@@ -3,37 +3,37 @@ import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
 
-/** One side of an example: token ids, or other numbers where a model reads or predicts such. */
+/** One side of an example: token ids, or other numbers if the model reads or predicts such. */
 export type Row = ArrayLike<number>;
 
 /**
- * What a model learns from. For a `Transformer` token ids: `source` is read by the encoder (leave it out for a
- * decoder-only model); `target` begins with the start token and ends with the end token, the decoder is taught each token
- * from those before it. An encoder-only model has in `target` a label for each token of the source.
+ * An example for training. A `Transformer` takes token ids: its encoder reads `source`, which a decoder-only model does not
+ * have; `target` begins with the start token and ends with the end token, and the decoder learns each token from the
+ * ones before it. For an encoder-only model, `target` has a label for each token of the source.
  */
 export interface Example<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
   readonly source?: Source | undefined;
   readonly target: Target;
 }
 
-/** An endless sequence of batches. Batch n depends on nothing but n and the seed, so a run can be resumed anywhere. */
+/** An endless sequence of batches. Batch n depends only on n and the seed, so a run can be resumed anywhere. */
 export interface Batches<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
-  /** Batches after which every example has been seen once more. */
+  /** Batches in one epoch. */
   readonly perEpoch: number;
   batch(n: number): readonly Example<Source, Target>[];
   /**
-   * A number that other data or other batches of them do not share, which a run that is resumed is compared by.
-   * Default: none; the first batches are compared then.
+   * A number that identifies the data and their batches. A resumed run compares it with the checkpoint's. Default: none;
+   * then the first batches are compared.
    */
   readonly fingerprint?: number | undefined;
 }
 
-/** In a batch of windows. More would exhaust JavaScript's memory, which ends a process, before that of the device. */
+/** Tokens in a batch of windows at most. More would exhaust JavaScript's memory, which ends the process. */
 const MAX_TOKENS = 2 ** 24;
 
 const SHUFFLE_STREAM = 0x5175ff1e;
 
-/** The last two are for examples that have no source and target. */
+/** Options of batches; the internal ones are for examples without source and target. */
 interface LengthBatchesOptions {
   tokens?: number | undefined;
   seed?: number | undefined;
@@ -50,10 +50,9 @@ function sidesLength({ source, target }: Example<Row, Row>): number {
 }
 
 /**
- * Batches of similar length: as many examples as fit into `tokens` (default 4096) source and target tokens together. Each
- * epoch draws anew, from `seed` (default 0), which examples of equal length meet and in which order the batches come.
- * Throws ArgumentError for options that make no sense and if there are no examples, an empty one, or one longer than
- * `tokens`.
+ * Batches of examples of similar length: as many as fit into `tokens` (default 4096), source and target tokens together.
+ * Each epoch draws from `seed` (default 0) which examples of one length share a batch, and the order of the batches.
+ * Throws ArgumentError for invalid options, and if there are no examples, an empty one, or one longer than `tokens`.
  */
 export function lengthBatches<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
   examples: readonly Example<Source, Target>[],
@@ -111,8 +110,8 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
 }
 
 /**
- * Batches of `size` examples each, drawn anew in each epoch; the last of an epoch has what is left. Throws ArgumentError
- * for options that make no sense and if there are no examples.
+ * Batches of `size` examples each, drawn again in each epoch; the last batch of an epoch has the remaining examples.
+ * Throws ArgumentError for invalid options and if there are no examples.
  */
 export function shuffledBatches<Item>(
   examples: readonly Item[],
@@ -145,7 +144,7 @@ export function shuffledBatches<Item>(
 /**
  * Random windows of one long text, for a decoder-only model: each of the `batchSize` examples of a batch is `blockSize` + 1
  * consecutive ids, so that `blockSize` tokens are predicted. `seed` is 0 by default.
- * Throws ArgumentError for options that make no sense, if the text is shorter than a window, or a batch has more than 2²⁴
+ * Throws ArgumentError for invalid options, if the text is shorter than a window, or a batch has more than 2²⁴
  * tokens.
  */
 export function windowBatches(

@@ -16,15 +16,15 @@ interface Saved {
   optimizer: Readonly<Record<string, number>>;
 }
 
-/** The state of an optimiser as it is written, in the device's memory or not. */
+/** The state of an optimizer to be written, in the device's memory or outside. */
 export interface StoredState {
   readonly tensors: ReadonlyMap<string, SafetensorsSource>;
   readonly numbers: Readonly<Record<string, number>>;
 }
 
 /**
- * Writes tensors, an optimiser's state and a run's to one safetensors file. It appears whole or not at all; what was at
- * `path` before stays until then. Throws NonFiniteError, and leaves that, if a tensor has an element that is not finite.
+ * Writes tensors, the optimizer's state and the run's state to one safetensors file. The file at `path` is replaced only
+ * once the new one is complete. Throws NonFiniteError, and keeps the old file, if an element of a tensor is not finite.
  */
 export async function saveCheckpoint(
   path: string,
@@ -51,9 +51,9 @@ async function checkFinite(path: string, tensors: ReadonlyMap<string, Tensor>, s
 }
 
 /**
- * Reads a checkpoint into the same tensors and optimiser and returns the run's state, or null if there is no file.
- * Throws FormatError, naming the file, if it is damaged, no checkpoint, or one of another model or optimiser, and
- * ArgumentError if that run had other batches than `own`; nothing is changed then.
+ * Reads a checkpoint into the tensors and the optimizer; returns the run's state, or null if there is no file. Throws
+ * FormatError, naming the file, if it is damaged, no checkpoint, or of another model or optimizer, and ArgumentError if
+ * its run had other batches than `own`. Nothing changes if it throws.
  */
 export async function loadCheckpoint(
   path: string,
@@ -66,7 +66,7 @@ export async function loadCheckpoint(
     file = await openSafetensors(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw named(path, (error as Error).cause ?? error); // what it is of, this says
+    throw named(path, (error as Error).cause ?? error); // `named` adds the path
   }
   try {
     const saved = parse(file.metadata.get(KEY));
@@ -101,8 +101,8 @@ export async function loadCheckpoint(
 }
 
 /**
- * Whether there is a file at `path`, and nothing else, that can be replaced when the time comes. Throws the system's
- * error if no other can be written beside it.
+ * True if `path` is a file that a later checkpoint can replace. Throws the system's error if no file can be written
+ * beside it.
  */
 export async function canStay(path: string): Promise<boolean> {
   const { open, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -114,12 +114,12 @@ export async function canStay(path: string): Promise<boolean> {
   return true;
 }
 
-/** Removes what writers of a file left beside it when they were killed. Nobody may be writing it. */
+/** Removes the temporary files of writers that were killed. No writer may be running. */
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
   const place = await placeOf(path);
-  const names = await readdir(dirname(place)).catch(() => []); // writing says what is wrong with the folder
+  const names = await readdir(dirname(place)).catch(() => []); // writing will report the error
   const left = names.filter((name) => isTemporary(name, basename(place)));
   for (const name of left) await rm(join(dirname(place), name), { force: true });
 }
@@ -130,11 +130,11 @@ function parse(json: string | undefined): Saved {
     const { state, optimizer } = JSON.parse(json) as Saved;
     const numbers = Object.entries(optimizer).every(([, value]) => typeof value === 'number');
     if (typeof optimizer === 'object' && numbers) return { state, optimizer };
-  } catch {} // JSON, or null, that is not what was written
+  } catch {} // other JSON, or null
   throw new FormatError('its state is damaged');
 }
 
-/** What is wrong with the file at `path`, with its name. */
+/** The error, with the path of the file if that is damaged. */
 function named(path: string, error: unknown): unknown {
   if (!(error instanceof FormatError)) return error;
   return new FormatError(`the checkpoint ${path} cannot be used: ${error.message}`, { cause: error });

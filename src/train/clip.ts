@@ -6,8 +6,8 @@ import { checkLeaves } from './optimizer.js';
 
 /**
  * Scales the gradients of `params` in place so that their global norm is at most `maxNorm`, as PyTorch's
- * `clip_grad_norm_`. Returns the norm before, a scalar tensor; nothing is read back to decide. Parameters without a gradient
- * count as zero.
+ * `clip_grad_norm_`. Returns the norm before scaling as a scalar tensor, without reading it back. Parameters without a
+ * gradient count as zero.
  *
  * If a gradient is not finite, or the norm too large for float32, the norm is infinity or NaN and the gradients are left
  * as they are. Throws AutogradError for views and results of ops, ArgumentError if a parameter is given twice, none has a
@@ -23,7 +23,7 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor
   return norm;
 }
 
-/** The global norm of gradients, which is finite if they all are: a scalar tensor. */
+/** The global norm of gradients, a scalar tensor. It is finite if all gradients are. */
 export function globalNorm(grads: readonly Tensor[]): Tensor {
   const norm = (grads[0] as Tensor).device.empty([]);
   clipFactor(grads, 1, norm).dispose();
@@ -31,8 +31,8 @@ export function globalNorm(grads: readonly Tensor[]): Tensor {
 }
 
 /**
- * Computes the global norm of `grads` into `norm` and returns what to multiply them by: min(1, maxNorm / (norm +
- * 1e-6)), or NaN if the norm is not finite, which the commands that take a factor understand as "change nothing".
+ * Computes the global norm of `grads` into `norm`, and returns their factor: min(1, maxNorm / (norm + 1e-6)), or NaN if
+ * the norm is not finite. Commands that take a factor change nothing if it is NaN.
  */
 export function clipFactor(grads: readonly Tensor[], maxNorm: number, norm: Tensor): Tensor {
   const device = norm.device;
@@ -52,13 +52,13 @@ export function clipFactor(grads: readonly Tensor[], maxNorm: number, norm: Tens
   return factor;
 }
 
-/** The gradients that there are, once there is one and `maxNorm` is a norm: to be checked before anything changes. */
+/** The gradients of `params`. Throws ArgumentError if there is none, or if `maxNorm` is not positive. */
 export function gradsToClip(op: string, params: readonly Tensor[], maxNorm: number): Tensor[] {
   checkNumber(op, 'maxNorm', maxNorm, (value) => value > 0, 'a positive number');
   return gradsOf(op, params);
 }
 
-/** The gradients that there are. Throws ArgumentError if there is none. */
+/** The gradients of `params`. Throws ArgumentError if there is none. */
 export function gradsOf(op: string, params: readonly Tensor[]): Tensor[] {
   const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
   if (grads.length === 0)

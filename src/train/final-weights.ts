@@ -6,7 +6,7 @@ import type { FitOptions, WeightsKind } from './fit-options.js';
 export interface FinalWeights {
   /** Called after step number `step`, and queued with it. */
   update(step: number): void;
-  /** Called after validation number `count`; `best` says that none before was better. */
+  /** Called after validation number `count`; `best` is true if no earlier one was better. */
   validated(count: number, best: boolean): void;
   /** The kind of weights that `finish` puts into the model after `count` validations. */
   kind(count: number): WeightsKind;
@@ -17,7 +17,7 @@ export interface FinalWeights {
   dispose(): void;
 }
 
-/** The weights of `params` that the options of `fit` ask for: a mean, or the best seen, or simply the last. */
+/** The weights that the options of `fit` ask for: an average, those of the best validation, or the last. */
 export function finalWeightsOf(
   params: readonly Tensor[],
   { averageLast, emaDecay, earlyStopping }: Pick<FitOptions, 'averageLast' | 'emaDecay' | 'earlyStopping'>,
@@ -73,7 +73,7 @@ export class WeightsCopy {
 }
 
 /**
- * Exponential moving average: after step t with decay min(d, (t − 1) / (t + 9)), so that it forgets early weights fast.
+ * Exponential moving average with decay min(d, (t − 1) / (t + 9)) at step t, which drops early weights fast.
  */
 class MovingAverage implements FinalWeights {
   readonly #copy: WeightsCopy;

@@ -3,15 +3,15 @@ const EMPTY = 0x811c9dc5;
 const PRIME = 0x01000193;
 
 /**
- * FNV-1a (Fowler, Noll, Vo) of numbers, added to `hash`: a number that two lists share only if they are equal, or by
- * chance of one in 2³².
+ * The FNV-1a hash (Fowler, Noll, Vo) of numbers, starting from `hash`. Different lists share it with a probability of
+ * about 1 in 2³².
  */
 export function fingerprint(values: ArrayLike<number>, hash = EMPTY): number {
   let result = hash;
   for (let i = 0; i < values.length; i++) {
     const value = values[i] as number;
     result = Math.imul(result ^ value, PRIME);
-    if (value !== (value | 0)) result = withFraction(result, value); // the operator above has cut it to 32 bits
+    if (value !== (value | 0)) result = withFraction(result, value); // bitwise operators keep 32 bits
   }
   return result >>> 0;
 }
@@ -21,7 +21,7 @@ function withFraction(hash: number, value: number): number {
   return Math.imul(Math.imul(hash ^ low, PRIME) ^ high, PRIME);
 }
 
-/** The same of examples, in their order. */
+/** The fingerprint of examples, in order. */
 export function fingerprintOf(
   examples: readonly { readonly source?: ArrayLike<number> | undefined; readonly target: ArrayLike<number> }[],
 ): number {
@@ -31,7 +31,7 @@ export function fingerprintOf(
   }, EMPTY);
 }
 
-/** The same of a text. */
+/** The fingerprint of a text. */
 export function fingerprintOfText(text: string): number {
   return fingerprint(Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i)));
 }

@@ -1,4 +1,4 @@
-// What `fit` is given and what it gives back.
+// The options and the result of `fit`.
 
 import {
   checkKnown,
@@ -16,7 +16,7 @@ import type { Schedule } from './schedule.js';
 import type { LossSettings } from './trainable.js';
 import { checkWorld, type WireFormat, type World } from './world.js';
 
-/** Where a run stands, after each step. */
+/** The progress of a run after a step. */
 export interface Progress {
   /** Steps taken, from 1. */
   readonly step: number;
@@ -24,9 +24,9 @@ export interface Progress {
   readonly steps: number;
   /** The pass over the data that the step began in, from 0. */
   readonly epoch: number;
-  /** Of this step, per label. */
+  /** The loss of this step per label. */
   readonly loss: number;
-  /** Of this step, as `schedule` gave it. */
+  /** The learning rate of this step, from `schedule`. */
   readonly learningRate: number;
   /** Source and target tokens, and examples, seen since the run was started or resumed. */
   readonly tokens: number;
@@ -85,8 +85,8 @@ export interface FitOptions extends LossSettings {
   /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
   clipNorm?: number | null | undefined;
   /**
-   * Whether a step whose loss or gradients are NaN or infinite is left out, and counted in `skipped`, instead of ending
-   * the run. Every step is then waited for before it changes weights, which takes a little longer. Default: false.
+   * True skips steps whose loss or gradients are NaN or infinite, and counts them in `skipped`, instead of ending the run.
+   * Each step is then awaited before it changes weights, which takes a little longer. Default: false.
    */
   skipNonFinite?: boolean | undefined;
   /**

@@ -11,17 +11,17 @@ export type { ExampleStream } from './stream-batches.js';
 export type { LossSettings, Trainable } from './trainable.js';
 
 /**
- * Trains a model, or an objective, which has a loss of examples of any kind, in batches of similar length, or on batches
- * of your own making. Examples are an array, or what can be iterated over, sync or async, or a function that opens such a
- * stream, which is read anew in each epoch and never held as a whole. Resolves when done,
- * stopped early or aborted; the event loop keeps running meanwhile. The model ends in evaluation mode, after a throw
- * too; if the options are refused, it stays as it was.
+ * Trains a model, or an objective, which defines a loss for examples of any kind. Examples are an array, an iterable, an
+ * async iterable, or a function that opens one; a stream is read again in each epoch and never held as a whole. `fit` makes
+ * batches of similar length, or takes your own batches. Resolves when the training is done, stopped early or aborted; the
+ * event loop keeps running meanwhile. The model ends in evaluation mode, also after an error; if the options are refused,
+ * it stays as it was.
  *
  * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
  *
- * Throws NonFiniteError at a step whose loss is NaN or infinite and where weights that are not finite would be saved,
- * ArgumentError for options that make no sense and a model that is in training already, FormatError for a checkpoint
- * that is damaged or of another model, WorldError if another rank fails, and what `validate`, the callbacks, the data or the file system throw.
+ * Throws NonFiniteError if a loss is NaN or infinite, or if weights to be saved are not finite; ArgumentError for invalid
+ * options and for a model that another call trains; FormatError for a checkpoint that is damaged or of another model;
+ * WorldError if another rank fails. Errors of `validate`, of callbacks, of the data and of the file system pass through.
  */
 export async function fit<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
   model: Trainable<Source, Target>,
@@ -38,7 +38,7 @@ export async function fit(
   data: readonly unknown[] | Batches<Row, Row> | ExampleStream<unknown>,
   options: FitOptions = {},
 ): Promise<FitResult> {
-  const examples = Array.isArray(data) ? [...data] : data; // as they are now
+  const examples = Array.isArray(data) ? [...data] : data; // changes of the array after this call have no effect
   const given = isObject(options) ? { ...options } : options;
   const [{ TrainingRun }, { learnerOf, prepared }] = await Promise.all([
     import('./training-run.js'),

@@ -1,5 +1,5 @@
-// The gradient of a step: the sum over its batches, in their order, each batch's own gradient computed afresh. So it has
-// the same bits whether one process adds up N batches or N ranks compute one each.
+// The gradient of a step: the sum of its batches' gradients, in the order of the batches. It has the same bits whether
+// one process adds up N batches or N ranks compute one each.
 
 import { Tensor } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
@@ -9,21 +9,21 @@ import { partLength, type ReduceOptions, type WireFormat, type World } from './w
 /** Adds up the gradients of `params` over the batches of a step. */
 export interface GradientSum {
   /**
-   * Before the next batch, the first or last of its step. What this returns is to be told of each leaf whose gradient is
-   * final; null: nobody waits for it.
+   * Called before each batch, with whether it is the first or the last of its step. Returns a function to call with each
+   * leaf whose gradient is final, or null if no one waits for gradients.
    */
   begin(isFirst: boolean, isLast: boolean): ((leaf: Tensor) => void) | null;
-  /** Once the backward pass is queued: adds its gradients to those before it. */
+  /** Called once the backward pass is queued: adds its gradients to the sums. */
   end(): void;
-  /** After the last batch: the parameters have the sums as their gradients. Null: they have that as soon as it is queued. */
+  /** Called after the last batch: gives the parameters the sums as gradients. Null if queued commands have done that. */
   finish(): Promise<void> | null;
   dispose(): void;
 }
 
-/** Of a process alone: the sums stay in the device's memory. */
+/** The sums of a single process, which stay in the device's memory. */
 export class LocalSum implements GradientSum {
   readonly #sums = new Map<Tensor, Tensor>();
-  /** Parameters that had a gradient in this step. */
+  /** Parameters with a gradient in this step. */
   readonly #begun = new Set<Tensor>();
   #isLast = true;
 
@@ -52,7 +52,7 @@ export class LocalSum implements GradientSum {
   }
 
   #finish(param: Tensor, grad: Tensor | null): void {
-    if (!this.#begun.has(param)) return; // its gradient is the sum already
+    if (!this.#begun.has(param)) return; // the gradient is the sum already
     const sum = this.#sumOf(param);
     if (grad !== null) affineInto(sum, grad, 1, true);
     else affineInto(sum, param.device.autograd.slotOf(param).targetFor(param).tensor, 1, false);
@@ -70,30 +70,30 @@ export class LocalSum implements GradientSum {
   }
 }
 
-/** Elements that travel at once: while they do, the backward pass goes on. */
+/** Elements of a bucket. The backward pass continues while a bucket travels. */
 const BUCKET = 1 << 19;
 
 /** Parameters whose gradients travel together. */
 interface Bucket {
   readonly params: readonly Tensor[];
-  /** The gradients end to end, then for each parameter whether it has one; and what the parts of ranks have more. */
+  /** The gradients end to end, then a flag for each parameter that has one, then padding to whole parts of ranks. */
   readonly values: Float32Array;
-  /** Where in `values` it says whether parameters have a gradient. */
+  /** The place of the flags in `values`. */
   readonly flagsAt: number;
-  /** What this rank adds up. */
+  /** The part that this rank adds up. */
   readonly sum: Float32Array;
   /** Parameters whose gradient is not final yet. */
   waiting: number;
-  /** The way of the latest batch's gradients, and of how many batches they have not arrived. */
+  /** The transfer of the latest batch's gradients, and the number of batches that are still on their way. */
   travel: Pending<void>;
   travelling: number;
 }
 
-/** Over all ranks: gradients travel in buckets, the last parameters' first, as the backward pass comes to them first. */
+/** The sums over all ranks. Gradients travel in buckets, last parameters first, in the order of the backward pass. */
 export class WorldSum implements GradientSum {
   readonly #buckets: Bucket[] = [];
   readonly #bucketOf = new Map<Tensor, Bucket>();
-  /** Of the bucket that was sent last. */
+  /** The transfer of the latest bucket. */
   #leaving: Pending<unknown> = new Pending(Promise.resolve());
   /** Buckets of this batch that have been sent. */
   #sent = 0;
@@ -138,7 +138,7 @@ export class WorldSum implements GradientSum {
       const bucket = this.#bucketOf.get(leaf);
       if (bucket === undefined) return;
       bucket.waiting--;
-      // All ranks send buckets in one order, whatever the order in which they become full.
+      // All ranks send buckets in one order, independent of the order in which they become full.
       for (let next = this.#next(); next?.waiting === 0; next = this.#next()) this.#send(next);
     };
   }
@@ -174,7 +174,7 @@ export class WorldSum implements GradientSum {
     bucket.travel = new Pending(travel());
   }
 
-  /** Gives a bucket to the world, after the one before it: they may have been read in another order than on other ranks. */
+  /** Sends a bucket after the one before it, because ranks may read buckets in different orders. */
   async #leave(
     { values, sum, travel: earlier }: Bucket,
     buffer: Float32Array,
@@ -190,7 +190,7 @@ export class WorldSum implements GradientSum {
   }
 
   end(): void {
-    // What is left has parameters without a gradient in this batch.
+    // The remaining buckets have parameters without a gradient in this batch.
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#send(next);
     if (!this.#isLast) for (const param of this.#bucketOf.keys()) param.zeroGrad();
   }

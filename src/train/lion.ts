@@ -14,21 +14,21 @@ export interface LionOptions {
   beta1?: number | undefined;
   /** Decay of the running mean. Default: 0.99. */
   beta2?: number | undefined;
-  /** Of groups without their own. Default: 0. */
+  /** Weight decay of groups without their own. Default: 0. */
   weightDecay?: number | undefined;
 }
 
 interface Entry {
   readonly param: Tensor;
-  /** Among the parameters. */
+  /** The place of the parameter among all parameters. */
   readonly index: number;
   readonly m: Tensor;
   readonly group: ParameterGroup;
 }
 
 /**
- * Lion (Chen et al. 2023, arXiv 2302.06675): p −= lr·(sign(β₁·m + (1 − β₁)·g) + weightDecay·p), m = β₂·m + (1 − β₂)·g. One
- * state for each parameter, half of AdamW's; rates are three to ten times lower.
+ * Lion (Chen et al. 2023, arXiv 2302.06675): p −= lr·(sign(β₁·m + (1 − β₁)·g) + weightDecay·p), m = β₂·m + (1 − β₂)·g. The
+ * state has half the size of AdamW's. Good rates are three to ten times lower than AdamW's.
  */
 export class Lion implements Optimizer {
   readonly params: readonly Tensor[];
@@ -42,7 +42,7 @@ export class Lion implements Optimizer {
     readonly weightDecay: number;
   };
 
-  /** `params`, and what it throws: as AdamW's. */
+  /** Takes the parameters of AdamW's constructor, and throws the same errors. */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: LionOptions = {}) {
     const names = ['lr', 'beta1', 'beta2', 'weightDecay'] as const;
     const { lr = 1e-4, beta1 = 0.9, beta2 = 0.99, weightDecay = 0 } = checkKnown('Lion', options, names);
@@ -112,7 +112,7 @@ export class Lion implements Optimizer {
     this.#entries = keepOwn(this.#entries, own, ({ m }) => m.dispose());
   }
 
-  /** Gives the memory of the state back. The parameters stay. */
+  /** Frees the memory of the state. The parameters stay. */
   dispose(): void {
     for (const { m } of this.#entries) m.dispose();
   }

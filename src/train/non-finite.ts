@@ -1,13 +1,13 @@
-// What `fit` makes of losses and gradients that are NaN or infinite.
+// Losses and gradients that are NaN or infinite: their detection and the error of `fit`.
 
 import { NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { globalNorm } from './clip.js';
 
-/** Whether all gradients of `params` are finite, as their global norm then is. */
+/** True if all gradients of `params` are finite, which their global norm shows. */
 export async function areFinite(params: readonly Tensor[]): Promise<boolean> {
   const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
-  if (grads.length === 0) return true; // the optimizer says so
+  if (grads.length === 0) return true; // the optimizer reports that
   const norm = globalNorm(grads);
   try {
     return Number.isFinite(await norm.item());

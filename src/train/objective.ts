@@ -1,4 +1,4 @@
-// What `fit` learns by: a model and its loss of examples of any kind. Models of sources and targets are made one here.
+// Objectives of `fit`: a model and its loss for examples of any kind. Models of sources and targets are adapted to them.
 
 import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -16,18 +16,17 @@ import { checkTrainable, countLabels, type LossSettings, sidesOf, type Trainable
  */
 export interface Objective<Item> {
   readonly device: Device;
-  /** Its tensors, or something to look at, where `namedTensors` gives those. */
+  /** The tensors of the model, or other values if `namedTensors` lists the tensors. */
   namedParameters(): [name: string, parameter: Parameter][];
   namedTensors?(): [name: string, tensor: Tensor][];
   /** Called before steps; dropout is active then. */
   train(): unknown;
   /** Called before validations and at the end. */
   eval(): unknown;
-  /** The mean over what `weightOf` counts in these examples: a float32 tensor of one element that can be differentiated. */
+  /** The mean loss over the labels that `weightOf` counts: a differentiable float32 tensor of one element. */
   lossOf(items: readonly Item[], settings: LossSettings): Tensor;
   /**
-   * How many labels `lossOf` is the mean over, by which batches are weighed where several make a step. Default: as many as
-   * there are examples.
+   * The number of labels that `lossOf` averages, which weights the batches of a step. Default: the number of examples.
    */
   weightOf?(items: readonly Item[], settings: LossSettings): number;
   /**
@@ -35,18 +34,18 @@ export interface Objective<Item> {
    * is prepared as a whole, a stream as it is read.
    */
   prepare?(items: readonly Item[]): Promise<void>;
-  /** Tokens of an example, of which a batch has `batchTokens`. Default: 1. */
+  /** Tokens of an example, which count towards `batchTokens`. Default: 1. */
   tokensOf?(item: Item): number;
-  /** Whether backward computes layers anew; for the option of `fit`, which puts it back at the end. */
+  /** True if the backward pass recomputes layers. `fit` sets it by its option, and restores it at the end. */
   gradientCheckpointing?: boolean | undefined;
-  /** Decides what dropout drops from now on: called before each batch, so that a resumed run drops the same. */
+  /** Sets the seed of dropout. Called before each batch, so that a resumed run drops the same elements. */
   seedDropout?(seed: number): void;
 }
 
-/** What a run needs of an objective, of one made of a model that knows sources and targets, too. */
+/** The interface that a run uses, for objectives and for models of sources and targets. */
 export interface Learner {
   readonly model: Objective<unknown> | Trainable<Row, Row>;
-  /** Whether examples are sources and targets. */
+  /** True if examples are sources and targets. */
   readonly isPaired: boolean;
   lossOf(items: readonly unknown[], settings: LossSettings): Tensor;
   /** `n`: the number of the batch, for errors. */
@@ -55,7 +54,7 @@ export interface Learner {
   fingerprintOf(items: readonly unknown[]): number;
 }
 
-/** The same data, whose examples the objective has prepared before it sees them. */
+/** The data, with examples that the objective has prepared. */
 export async function prepared(model: object, data: Data): Promise<Data> {
   const { prepare } = model as Partial<Objective<unknown>>;
   if (prepare === undefined || 'batch' in Object(data)) return data;
@@ -72,10 +71,10 @@ export async function prepared(model: object, data: Data): Promise<Data> {
   };
 }
 
-/** What `fit` takes as data. */
+/** Data for `fit`. */
 export type Data = readonly unknown[] | Batches<never, never> | ExampleStream<unknown>;
 
-/** Throws ArgumentError for what is neither an objective nor a model. */
+/** Throws ArgumentError for a value that is neither an objective nor a model. */
 export function learnerOf(model: Objective<never> | Trainable<Row, Row>): Learner {
   return isObjective(model) ? ofObjective(model) : ofTrainable(model);
 }
@@ -126,7 +125,7 @@ function ofObjective(model: Objective<unknown>): Learner {
   };
 }
 
-/** What an example says, as numbers. */
+/** The numbers of an example. */
 function codesOf(item: unknown): Uint16Array {
   const text = JSON.stringify(item, (_, value) => (ArrayBuffer.isView(value) ? [...(value as Int32Array)] : value));
   return Uint16Array.from({ length: text?.length ?? 0 }, (_, i) => text.charCodeAt(i));

@@ -4,7 +4,7 @@ import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { PackedWeight } from '../nn/weight.js';
 
-/** What changes parameters by their gradients. */
+/** An optimizer changes parameters by their gradients. */
 export interface Optimizer {
   /** Every parameter it changes. */
   readonly params: readonly Tensor[];
@@ -13,18 +13,18 @@ export interface Optimizer {
    * their global norm is at most that.
    */
   step(options?: { lr?: number | undefined; maxNorm?: number | undefined }): void;
-  /** Forgets the gradients. */
+  /** Deletes the gradients. */
   zeroGrad(): void;
-  /** What a checkpoint must hold to continue with the same bits: tensors by name, and numbers. */
+  /** The state that a checkpoint must hold to continue with the same bits: tensors by name, and numbers. */
   state(): OptimizerState;
-  /** Goes on from what `state` returned. Throws FormatError, and changes nothing, if it is of other parameters. */
+  /** Continues from a result of `state`. Throws FormatError, and changes nothing, if it is of other parameters. */
   loadState(state: { tensors: ReadonlyMap<string, Float32Array>; numbers: Readonly<Record<string, number>> }): void;
   /**
-   * From now on has state of `own` alone, some of `params`, changes these alone, and gives back the memory of the others'
-   * state: other ranks have that (ZeRO stage 1). The gradients of all count for `maxNorm` as before.
+   * Keeps the state of `own`, a subset of `params`, changes only these parameters from now on, and frees the state of the
+   * others, which other ranks keep (ZeRO stage 1). `maxNorm` still counts the gradients of all parameters.
    */
   shard?(own: ReadonlySet<Tensor>): void;
-  /** Its settings, which are JSON: ranks that train a model together must have the same. */
+  /** The settings, as JSON. They must be equal on all ranks that train a model together. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
 
@@ -33,14 +33,14 @@ export interface OptimizerState {
   readonly numbers: Readonly<Record<string, number>>;
 }
 
-/** The device of an optimiser's parameters, once they are leaves of float32, each there once. */
+/** The device of an optimizer's parameters, which must be leaves of float32, each given once. */
 export function checkParameters(op: string, params: readonly Tensor[]): Device {
   const device = checkLeaves(op, params);
   device.assertNotRecording(op);
   return device;
 }
 
-/** The same where a program may be recorded. */
+/** Checks parameters as `checkParameters` does, for functions that may be recorded in a program. */
 export function checkLeaves(op: string, params: readonly Tensor[]): Device {
   if (Array.isArray(params)) {
     const packed = (params as readonly unknown[]).find((param): param is PackedWeight => param instanceof PackedWeight);
@@ -62,7 +62,7 @@ export function checkLeaves(op: string, params: readonly Tensor[]): Device {
   return device;
 }
 
-/** An optimiser's `settings`: its options, and how many parameters have which of their own. */
+/** An optimizer's `settings`: its options, and the settings and sizes of its groups. */
 export function settingsOf(
   options: object,
   groups: readonly {
@@ -75,7 +75,7 @@ export function settingsOf(
   return { ...options, groups: own };
 }
 
-/** Of what an optimiser has of each parameter: the entries of `own`; what the others hold is given to `drop`. */
+/** The entries of the parameters `own`; calls `drop` for all other entries. */
 export function keepOwn<Entry extends { readonly param: Tensor }>(
   entries: readonly Entry[],
   own: ReadonlySet<Tensor>,
@@ -103,7 +103,7 @@ export function loadTensors(
 
 type SavedState = Parameters<Optimizer['loadState']>[0];
 
-/** A saved state whose entries had other names, by the last part of these. */
+/** A saved state with the last parts of its names replaced by `names`. */
 export function renamed({ tensors, numbers }: SavedState, names: Readonly<Record<string, string>>): SavedState {
   const own = (name: string) => name.replace(/[^.]+$/, (last) => names[last] ?? last);
   return {

@@ -1,4 +1,4 @@
-// Which parameters learn, how fast, and how they decay, by their names.
+// Groups of parameters by their names: which are trained, at which rate, and with which weight decay.
 
 import { checkArray, checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -7,10 +7,10 @@ import type { ParameterGroup } from './adamw.js';
 
 export type { ParameterGroup } from './adamw.js';
 
-/** What a model, or an objective, calls its tensors. */
+/** The names of a model's, or an objective's, tensors. */
 interface Named {
   namedTensors(): [name: string, tensor: Tensor][];
-  /** @internal Names in state dicts, of which a tensor may have several: of queries, keys and values in one matrix. */
+  /** @internal Names in state dicts. A fused tensor has several, for example those of queries, keys and values. */
   statePieces?(): readonly { readonly name: string; readonly tensor: Tensor }[];
 }
 
@@ -21,10 +21,10 @@ function allNames(model: Named): (readonly [names: readonly string[], tensor: Te
   return model.namedTensors().map(([name, tensor]) => [[name, ...(stored.get(tensor) ?? [])], tensor] as const);
 }
 
-/** A name, as checkpoints have it, or the beginning of one up to a point; or an expression that is found in it. */
+/** A name in a checkpoint, a prefix of it that ends before a point, or a regular expression that matches in it. */
 export type NamePattern = string | RegExp;
 
-/** Settings of the parameters whose names fit. */
+/** Settings of the parameters whose names match. */
 export interface GroupRule {
   pattern: NamePattern | readonly NamePattern[];
   /** A fixed rate. Default: that of the optimizer's steps. */
@@ -34,15 +34,15 @@ export interface GroupRule {
 }
 
 /**
- * Groups of the parameters that require gradients, for an optimizer: each is in the first whose pattern fits its name, what
- * fits none in a group without settings.
+ * Groups of the parameters that require gradients, for an optimizer. Each parameter is in the first group whose pattern
+ * matches its name; the others form a group without settings.
  *
  *     new AdamW(parameterGroups(model, [
  *       { pattern: /bias$|LayerNorm/, weightDecay: 0 },
  *       { pattern: 'classifier', lr: 1e-3 },
  *     ]), { weightDecay: 0.01 });
  *
- * Throws ArgumentError for a pattern that fits no parameter, which is a mistake.
+ * Throws ArgumentError for a pattern that matches no parameter.
  */
 export function parameterGroups(model: Named, rules: readonly GroupRule[]): ParameterGroup[] {
   const groups = rules.map(({ pattern, ...settings }) => ({ pattern, group: { ...settings, params: [] as Tensor[] } }));
@@ -60,9 +60,9 @@ export function parameterGroups(model: Named, rules: readonly GroupRule[]): Para
 }
 
 /**
- * Groups whose rates fall from the last layer to the first (Howard & Ruder 2018): `lr` for what stands behind the layers,
- * `lr·decay` for the last layer, and so on down to the embeddings. The number of a layer is the first one in a parameter's
- * name; names without one that come before all layers are embeddings. Weight decay is as in the optimizer.
+ * Groups whose rates fall from the last layer to the first (Howard & Ruder 2018): `lr` for modules after the layers,
+ * `lr·decay` for the last layer, and so on down to the embeddings. The first number in a parameter's name is that of its
+ * layer; parameters without a number before all layers are embeddings. Weight decay is that of the optimizer.
  */
 export function layerwiseGroups(model: Named, options: { lr: number; decay: number }): ParameterGroup[] {
   const { lr, decay } = checkKnown('layerwiseGroups', options, ['lr', 'decay']);
@@ -83,8 +83,8 @@ export function layerwiseGroups(model: Named, options: { lr: number; decay: numb
 }
 
 /**
- * Freezes the parameters whose names fit, which no optimizer changes then, and returns how many these are; `unfreeze` takes that
- * back. Throws ArgumentError if none fits.
+ * Freezes the parameters whose names match, so that no optimizer changes them; returns their number. `unfreeze` reverses
+ * this. Throws ArgumentError if no name matches.
  */
 export function freeze(model: Named, patterns: NamePattern | readonly NamePattern[]): number {
   return setTrained('freeze', model, patterns, false);

@@ -1,6 +1,6 @@
 /**
- * What has been begun and is asked for later. An error waits with it until then, and is never an unhandled rejection; if
- * another error ends everything before, nobody asks.
+ * A result that is awaited later. An error is kept until then, and is never an unhandled rejection, even if another error
+ * ends the run first and no one asks for the result.
  */
 export class Pending<T> {
   readonly #outcome: Promise<PromiseSettledResult<T>>;
@@ -9,14 +9,14 @@ export class Pending<T> {
     this.#outcome = Promise.allSettled([promise]).then(([outcome]) => outcome as PromiseSettledResult<T>);
   }
 
-  /** The value, once it is there. Rejects with the error if it failed. */
+  /** Resolves with the value, or rejects with its error. */
   async value(): Promise<T> {
     const outcome = await this.#outcome;
     if (outcome.status === 'rejected') throw outcome.reason;
     return outcome.value;
   }
 
-  /** Resolves when it is over, however it ended. */
+  /** Resolves when the work has ended, with or without an error. */
   async end(): Promise<void> {
     await this.#outcome;
   }

@@ -1,20 +1,20 @@
-// What the ranks of a run must agree on, beside gradients: how much each batch counts, losses, and when to stop.
+// Values, beside gradients, that the ranks of a run share: weights of batches, losses, and when to stop.
 
 import type { World } from './world.js';
 
-/** What is known of a step once it has been computed, by one rank, or by all of them together. */
+/** The results of a computed step, of one rank or of all ranks together. */
 export interface Step {
-  /** Of its batches, in their order. */
+  /** The losses of the batches, in order. */
   readonly losses: readonly number[];
   readonly tokens: number;
   readonly examples: number;
-  /** Whether it, or one of them, was asked to stop. */
+  /** True if the rank, or any rank, was asked to stop. */
   readonly isAborted: boolean;
-  /** Whether much would be lost without a checkpoint. */
+  /** True if it is time for a checkpoint. */
   readonly isLate: boolean;
 }
 
-/** The ranks of a run; one, without a world. */
+/** The ranks of a run; a run without a world has one. */
 export class Ranks {
   constructor(private readonly world: World | undefined) {}
 
@@ -22,25 +22,25 @@ export class Ranks {
     return this.world?.size ?? 1;
   }
 
-  /** Whether this one writes files. */
+  /** True if this rank writes files. */
   get isFirst(): boolean {
     return (this.world?.rank ?? 0) === 0;
   }
 
-  /** The numbers of the batches of a step that are this rank's, where each rank has `each` of them. */
+  /** The numbers of this rank's batches in a step in which each rank has `each` batches. */
   batches(step: number, each: number): number[] {
     const { rank = 0, size = 1 } = this.world ?? {};
     return Array.from({ length: each }, (_, i) => (step - 1) * each * size + i * size + rank);
   }
 
-  /** Values of this rank's batches to those of all, in the order of batches. */
+  /** The values of all ranks' batches, in the order of batches, given those of this rank. */
   async all(own: readonly number[]): Promise<number[]> {
     if (this.world === undefined) return [...own];
     const given = await this.world.exchange(Float64Array.from(own));
     return own.flatMap((_, i) => given.map((values) => values[i] as number));
   }
 
-  /** What all ranks know of a step together. */
+  /** The results of a step over all ranks. */
   async step({ losses, tokens, examples, isAborted, isLate }: Step): Promise<Step> {
     if (this.world === undefined) return { losses, tokens, examples, isAborted, isLate };
     const flags = [Number(isAborted), Number(isLate)];
@@ -50,12 +50,12 @@ export class Ranks {
     return { losses: all, tokens: sum(0), examples: sum(1), isAborted: sum(2) > 0, isLate: sum(3) > 0 };
   }
 
-  /** Whether one of them says so. */
+  /** True if the value is true on any rank. */
   async any(own: boolean): Promise<boolean> {
     return (await this.all([Number(own)])).some((value) => value > 0);
   }
 
-  /** The mean over the ranks of what each has measured; what all found alike stays as it is. */
+  /** The mean of the ranks' metrics. A value that is equal on all ranks keeps its bits. */
   async mean(own: Readonly<Record<string, number>>): Promise<Readonly<Record<string, number>>> {
     if (this.world === undefined) return own;
     const given = (await this.world.exchangeText(JSON.stringify(encode(own)))).map(decode);
@@ -67,13 +67,13 @@ export class Ranks {
     return Object.fromEntries(Object.keys(own).map((name) => [name, mean(name)]));
   }
 
-  /** Tells the others why this one has failed. */
+  /** Tells the other ranks why this one has failed. */
   fail(error: unknown): void {
     this.world?.fail(error instanceof Error ? error.message : String(error));
   }
 }
 
-/** JSON has no numbers that are not finite. */
+/** A number as JSON can hold it, which has no NaN and no infinities. */
 function encode(metrics: Readonly<Record<string, number>>): Record<string, string> {
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, String(value)]));
 }

@@ -1,4 +1,4 @@
-// Where a run's batches come from: given, made of examples at once, or read as they are needed.
+// Sources of a run's batches: given batches, batches made of an array, or batches of a stream that is read on demand.
 
 import { lengthBatches, shuffledBatches } from './batches.js';
 import type { FitOptions } from './fit-options.js';
@@ -6,24 +6,24 @@ import type { Data, Learner } from './objective.js';
 import { type ExampleStream, streamBatches } from './stream-batches.js';
 
 export interface Reader {
-  /** Batches of an epoch; null of a stream, for which `count` reads one. */
+  /** Batches of an epoch; null for a stream, whose epoch `count` reads. */
   readonly perEpoch: number | null;
-  /** Tells apart what is learnt from, where that can be known before it is read. */
+  /** Identifies the data, if that is possible before they are read. */
   readonly fingerprint: number | undefined;
-  /** A promise, where it has to be read. */
+  /** The batch, or a promise if it must be read. */
   batch(n: number): readonly unknown[] | Promise<readonly unknown[]>;
   count(): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Batches of data that are there as a whole. */
+/** Batches of data in memory. */
 interface WholeBatches {
   readonly perEpoch: number;
   readonly fingerprint?: number | undefined;
   batch(n: number): readonly unknown[];
 }
 
-/** Reads data as the options say. Throws what making batches throws. */
+/** The reader of data for the options of `fit`. Throws the errors of the functions that make batches. */
 export function readerOf(data: Data, learner: Learner, options: FitOptions): Reader {
   const { batchSize, batchTokens = 4096, shuffleBuffer, seed = 0 } = options;
   const tokensOf = (item: unknown) => learner.tokensOf(item);

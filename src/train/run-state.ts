@@ -1,4 +1,4 @@
-// What a checkpoint of `fit` remembers beside tensors.
+// The state of a run in a checkpoint of `fit`, beside tensors.
 
 import { isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
@@ -8,7 +8,7 @@ export interface RunState {
   step: number;
   seed: number;
   gradientAccumulation: number;
-  /** Tell apart what a run learns from: all of it, where `Batches` has a fingerprint, and what it begins with. */
+  /** Fingerprints that identify the data: of all batches, if `Batches` has one, and of the first batch. */
   data?: number | undefined;
   firstBatch: number;
   /** Steps whose losses or gradients were not finite. */
@@ -17,7 +17,7 @@ export interface RunState {
 }
 
 /**
- * The state as JSON can hold it: numbers that are not finite, as metrics of a diverged model are, become their names.
+ * The state as JSON can hold it. Numbers that are not finite, such as metrics of a diverged model, become their names.
  */
 export function encodeState(state: RunState): unknown {
   const encode = (value: number) => (Number.isFinite(value) ? value : String(value));
@@ -28,8 +28,8 @@ export function encodeState(state: RunState): unknown {
 }
 
 /**
- * The state that `encodeState` made. Throws FormatError if it is damaged, and ArgumentError if it is of a run that had
- * other batches than `own`; what old checkpoints do not tell is not compared.
+ * Reads a state that `encodeState` made. Throws FormatError if it is damaged, and ArgumentError if its run had other
+ * batches than `own`. Values that old checkpoints lack are not compared.
  */
 export function decodeState(given: unknown, own: RunState): RunState {
   const { seed, gradientAccumulation, firstBatch } = own;
@@ -70,7 +70,7 @@ function objectOf(name: string, value: unknown): object {
   throw new FormatError(`${name} is ${JSON.stringify(value)}, expected an object`);
 }
 
-/** Old checkpoints have null for what was not finite. */
+/** The number of a metric. Old checkpoints have null for numbers that are not finite. */
 function decodeMetric(value: unknown): number {
   if (typeof value === 'number') return value;
   if (value === null || ['NaN', 'Infinity', '-Infinity'].includes(value as string)) return Number(value ?? 'NaN');

@@ -4,7 +4,7 @@ import { checkKnown, checkNumber, isCount, isNotNegative, isPositive, isWhole } 
 export type Schedule = (step: number) => number;
 
 interface DecayOptions {
-  /** At which it ends; more than `warmup`. */
+  /** The step at which the schedule ends; more than `warmup`. */
   steps: number;
   /** Steps of the warm-up. Default 0. */
   warmup?: number | undefined;
@@ -18,7 +18,7 @@ function checkWarmup(op: string, peak: number, warmup: number, name = 'peak'): v
 }
 
 /**
- * The same rate, `peak`, at every step after a linear warm-up over `warmup` steps, by default none. Throws ArgumentError
+ * A constant rate, `peak`, after a linear warm-up over `warmup` steps, by default none. Throws ArgumentError
  * unless the rate is positive and the steps are an integer, 0 or more.
  */
 export function constant(peak: number, options: { warmup?: number | undefined } = {}): Schedule {

@@ -25,7 +25,7 @@ export interface SGDOptions {
   dampening?: number | undefined;
   /** Nesterov momentum, which needs `momentum` above 0 and no `dampening`. Default: false. */
   nesterov?: boolean | undefined;
-  /** Times the parameter, added to its gradient; of groups without their own. Default: 0. */
+  /** Weight decay of groups without their own: the parameter times this is added to its gradient. Default: 0. */
   weightDecay?: number | undefined;
 }
 
@@ -56,7 +56,7 @@ export class SGD implements Optimizer {
   readonly #options: Complete<SGDOptions>;
   readonly #lr: Scalar;
 
-  /** `params`, and what it throws: as AdamW's. */
+  /** Takes the parameters of AdamW's constructor, and throws the same errors. */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: SGDOptions = {}) {
     const kinds = {
       ...({ lr: 'notNegative', momentum: 'fraction', dampening: 'any', nesterov: 'boolean' } as const),
@@ -84,8 +84,8 @@ export class SGD implements Optimizer {
   }
 
   /**
-   * One step; `lr` is that of the options by default. With `maxNorm` the gradients count as scaled down to that global
-   * norm, and nothing changes if it is not finite. Throws ArgumentError if no gradient is there and `maxNorm` is given or a
+   * One step; `lr` is that of the options by default. With `maxNorm` the gradients are scaled down to that global norm,
+   * and nothing changes if the norm is not finite. Throws ArgumentError if no gradient is there and `maxNorm` is given or a
    * program is being recorded. With `dampening` every parameter must have taken a step before a program is recorded.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
@@ -150,7 +150,7 @@ export class SGD implements Optimizer {
     this.#entries = keepOwn(this.#entries, own, ({ v }) => v.dispose());
   }
 
-  /** Gives the memory of the state back. The parameters stay. */
+  /** Frees the memory of the state. The parameters stay. */
   dispose(): void {
     for (const { v } of this.#entries) v.dispose();
   }

@@ -1,5 +1,5 @@
-// ZeRO stage 1 (Rajbhandari et al. 2020, arXiv 1910.02054): each rank keeps the optimiser's state of a part of the
-// parameters, changes these, and gives them to the others. Gradients are whole on every rank.
+// ZeRO stage 1 (Rajbhandari et al. 2020, arXiv 1910.02054): each rank keeps the optimizer's state of some parameters,
+// changes these, and sends them to the other ranks. Every rank has all gradients.
 
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
@@ -8,26 +8,26 @@ import type { StoredState } from './checkpoint.js';
 import type { Optimizer } from './optimizer.js';
 import type { World } from './world.js';
 
-/** Where a tensor of the state is. */
+/** The rank and the shape of a tensor of the state. */
 interface Place {
   readonly rank: number;
   readonly shape: readonly number[];
 }
 
-/** What one rank says of its part of the state. */
+/** The description of one rank's part of the state. */
 interface Part {
   readonly tensors: readonly (readonly [name: string, shape: readonly number[]])[];
   readonly numbers: Readonly<Record<string, number>>;
 }
 
-/** The state of an optimiser, spread over the ranks of a world. */
+/** The state of an optimizer, sharded over the ranks of a world. */
 export class Shards {
   /** Parameters by the rank that changes them. */
   readonly #owned: readonly (readonly Tensor[])[];
-  /** Of all parameters, rank after rank. */
+  /** The sizes of all parameters, rank after rank. */
   readonly #values: Float32Array;
   readonly #lengths: readonly number[];
-  /** What rank 0 has read from a checkpoint. */
+  /** The state that rank 0 has read from a checkpoint. */
   #read: Parameters<Optimizer['loadState']>[0] | null = null;
   #places: ReadonlyMap<string, Place> = new Map();
 
@@ -46,7 +46,7 @@ export class Shards {
     optimizer.shard(new Set(this.#owned[world.rank]));
   }
 
-  /** After a step: the parameters that each rank has changed become everyone's. */
+  /** Sends the parameters that each rank has changed to all other ranks, after a step. */
   async share(): Promise<void> {
     const { world } = this;
     const [first, ...others] = this.#owned[world.rank] as readonly Tensor[];
@@ -65,7 +65,7 @@ export class Shards {
       }
   }
 
-  /** The whole state, for rank 0 to write; the others hold one tensor of it at a time. */
+  /** Gathers the whole state on rank 0. The other ranks hold one tensor of it at a time. */
   async gather(): Promise<StoredState> {
     const parts = await this.#parts();
     const { rank } = this.world;
@@ -81,7 +81,7 @@ export class Shards {
     return { tensors, numbers };
   }
 
-  /** Finds out what the others have; to be called before `loadState`. */
+  /** Exchanges the descriptions of all parts. Must be called before `loadState`. */
   async begin(): Promise<void> {
     await this.#parts();
   }
@@ -107,7 +107,7 @@ export class Shards {
     this.#read = state;
   }
 
-  /** Of the state that rank 0 has kept. */
+  /** The numbers of the state that rank 0 has kept. */
   get numbers(): Readonly<Record<string, number>> {
     return this.#read?.numbers ?? {};
   }
@@ -125,7 +125,7 @@ export class Shards {
   }
 }
 
-/** Each parameter goes, the largest first, to the rank that has least. */
+/** Assigns each parameter, largest first, to the rank with the fewest elements. */
 function divide(params: readonly Tensor[], size: number): Tensor[][] {
   const parts = Array.from({ length: size }, () => ({ params: [] as Tensor[], size: 0 }));
   for (const param of [...params].sort((a, b) => b.size - a.size)) {

@@ -1,4 +1,4 @@
-// How the ranks of a run begin alike: with what rank 0 has made or read from a checkpoint.
+// All ranks of a run begin with the weights and the state of rank 0, new or read from a checkpoint.
 
 import type { Tensor } from '../core/tensor.js';
 import type { Optimizer } from './optimizer.js';
@@ -7,8 +7,8 @@ import { Shards } from './shards.js';
 import type { World } from './world.js';
 
 /**
- * Gives all ranks the tensors, and, if it resumes, the optimiser's and the run's state of rank 0, which is `state` there;
- * returns that.
+ * Sends the tensors of rank 0 to all ranks and, if the run resumes, the optimizer's state and the run's state, which is
+ * `state` on rank 0. Returns the run's state.
  */
 export async function shareState(
   world: World,

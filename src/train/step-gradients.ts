@@ -11,23 +11,23 @@ import { checkLoss, type LossSettings } from './trainable.js';
 export interface PreparedBatch {
   readonly n: number;
   readonly items: readonly unknown[];
-  /** Of the step's labels. */
+  /** The share of the step's labels. */
   readonly share: number;
 }
 
 export class StepGradients {
   constructor(
     private readonly learner: Learner,
-    /** Where a step has several batches. */
+    /** Sums gradients if a step has several batches. */
     private readonly sum: GradientSum | null,
     private readonly settings: LossSettings,
   ) {}
 
   /**
    * Adds up the gradients of all batches of a step and returns their losses. Each batch runs while the next one is
-   * queued: all together would fill the queue, and hold up the event loop. The last one is left in the queue, for the
-   * update to run with it; all before it have run then, as the update would not know that one has failed. `seed` is that
-   * of the run, from which each batch's dropout has its own.
+   * queued, because all together would fill the queue and block the event loop. The last batch stays in the queue, so
+   * that the update runs with it. All earlier batches have ended by then, because the update could not see their
+   * failure. `seed` is that of the run; each batch derives the seed of its dropout from it.
    */
   async compute(batches: readonly PreparedBatch[], seed: number): Promise<Tensor[]> {
     const losses: Tensor[] = [];
@@ -41,16 +41,16 @@ export class StepGradients {
         if (i + 2 === batches.length) await runs[i]?.value();
       }
       const finishing = this.sum?.finish();
-      if (finishing) await finishing; // what waits leaves the queue to others
+      if (finishing) await finishing; // a wait lets others use the queue
       return losses;
     } catch (error) {
       disposeAll(losses);
-      for (const run of runs) await run.end(); // nothing runs on once this is over
+      for (const run of runs) await run.end(); // nothing may run after this function has ended
       throw error;
     }
   }
 
-  /** Queues a batch, whose gradients count for its share of the step's; returns its loss. */
+  /** Queues a batch, whose gradients are weighted by its share of the step; returns its loss. */
   #add({ n, items, share }: PreparedBatch, seed: number, isFirst: boolean, isLast: boolean): Tensor {
     const { model } = this.learner;
     const onFinal = this.sum?.begin(isFirst, isLast);

@@ -1,29 +1,29 @@
-// Batches of examples that are read as they are needed: a file of any length, a database, a generator.
+// Batches of examples that are read on demand: from a file of any length, a database or a generator.
 
 import { checkKnown, checkNumber, checkSeed, describeValue, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 
-/** Examples that are read one after another, anew in each epoch: what can be iterated over, or a function that gives it. */
+/** Examples that are read one by one, again in each epoch: an iterable, sync or async, or a function that returns one. */
 export type ExampleStream<Item> = Iterable<Item> | AsyncIterable<Item> | (() => Iterable<Item> | AsyncIterable<Item>);
 
 export interface StreamOptions<Item> {
   /** Examples in a batch. Default: as many as `tokens` allow. */
   readonly size?: number | undefined;
-  /** Tokens in a batch, at most, if `size` is not given. Default: 4096. */
+  /** Tokens in a batch at most, if `size` is not given. Default: 4096. */
   readonly tokens?: number | undefined;
   /** Tokens of an example. Default: 1. */
   readonly tokensOf?: ((item: Item) => number) | undefined;
-  /** Examples that are held at a time, out of which batches are drawn. Default: 8192. */
+  /** Examples in the shuffle buffer, from which batches are drawn. Default: 8192. */
   readonly buffer?: number | undefined;
   /** Default: 0. */
   readonly seed?: number | undefined;
 }
 
-/** An endless sequence of batches that are read. Batch n depends on nothing but the examples, n and the seed. */
+/** An endless sequence of batches that are read. Batch n depends only on the examples, n and the seed. */
 export interface StreamBatches<Item> {
   batch(n: number): Promise<readonly Item[]>;
-  /** Batches of an epoch: reads it, if that was not done yet. */
+  /** The number of batches in an epoch. Reads an epoch, if none was read yet. */
   count(): Promise<number>;
   /** Ends the reading. */
   close(): Promise<void>;
@@ -35,16 +35,16 @@ const SHUFFLE_STREAM = 0x57e4a6;
 interface Pass<Item> {
   readonly epoch: number;
   readonly batches: AsyncGenerator<readonly Item[], void>;
-  /** The number, in the epoch, of the batch that comes next. */
+  /** The number of the next batch in the epoch. */
   next: number;
 }
 
 /**
- * Batches out of a stream. Examples wait in a buffer, out of which those of a batch are drawn at random, so no more is
- * held than that, and a run that is resumed reads to where it was. With `size` a batch has so many examples; else as
- * many as fit into `tokens`, of like length if the buffer has them. Each epoch reads the stream from its beginning: of a
- * generator, which can be read once, give the function. Throws ArgumentError for options that make no sense, and when an
- * epoch has no examples or one that is longer than `tokens`.
+ * Batches from a stream. A buffer holds examples, from which batches are drawn at random; no other examples are held. A
+ * resumed run reads the stream up to its place. With `size` a batch has that many examples; otherwise it has as many as
+ * fit into `tokens`, of similar length if the buffer has them. Each epoch reads the stream from its beginning, so pass a
+ * generator function instead of a generator. Throws ArgumentError for invalid options, and if an epoch has no examples or
+ * one that is longer than `tokens`.
  */
 export function streamBatches<Item>(
   examples: ExampleStream<Item>,
@@ -66,7 +66,7 @@ class StreamReader<Item> implements StreamBatches<Item> {
   #perEpoch: number | undefined;
   #pass: Pass<Item> | undefined;
   #opened = 0;
-  /** The batch that was asked for last: of what can be read once, it may be asked for again. */
+  /** The latest batch, which may be requested again although the stream can be read only once. */
   #latest: { readonly n: number; readonly items: readonly Item[] } | undefined;
 
   constructor(examples: ExampleStream<Item>, limits: Limits<Item>, seed: number) {
@@ -99,7 +99,7 @@ class StreamReader<Item> implements StreamBatches<Item> {
     }
   }
 
-  /** Batch n of an epoch; undefined if the epoch turns out to have no more. */
+  /** Batch n of an epoch; undefined if the epoch has ended before. */
   async #batchOf(epoch: number, n: number): Promise<readonly Item[] | undefined> {
     if (this.#pass === undefined || this.#pass.epoch !== epoch || this.#pass.next > n) {
       await this.close();
@@ -119,7 +119,7 @@ class StreamReader<Item> implements StreamBatches<Item> {
     return { epoch, batches: drawn(open(this.#examples), this.#limits, random), next: 0 };
   }
 
-  /** The next batch of a pass; undefined at its end, whose number is then known. */
+  /** The next batch of a pass; undefined at its end. The number of batches is known then. */
   async #advance(pass: Pass<Item>): Promise<readonly Item[] | undefined> {
     const { value, done } = await pass.batches.next();
     if (!done) {
@@ -152,7 +152,7 @@ interface Limits<Item> {
   readonly buffer: number;
 }
 
-/** Fills the buffer, and draws batches out of it as soon as it is full. */
+/** Fills the buffer, and draws batches from it once it is full. */
 async function* drawn<Item>(
   examples: AsyncIterable<Item> | Iterable<Item>,
   limits: Limits<Item>,
@@ -166,7 +166,7 @@ async function* drawn<Item>(
   while (held.length > 0) yield draw(held, limits, random);
 }
 
-/** Takes a batch out of what is held: one at random, and then others at random, or those that are as long. */
+/** Takes a batch from the buffer: a random example, then other random ones, or those of the nearest length. */
 function draw<Item>(held: Item[], { size, tokens, tokensOf }: Limits<Item>, random: Random): Item[] {
   const first = take(held, random.below(held.length));
   if (size !== undefined) {
@@ -177,7 +177,7 @@ function draw<Item>(held: Item[], { size, tokens, tokensOf }: Limits<Item>, rand
   const length = tokensOf(first);
   if (!(length > 0 && length <= tokens))
     throw new ArgumentError(`streamBatches: an example has ${length} tokens, a batch may have 1 to ${tokens}`);
-  // Of those that are as far from the first in length, the order in which they lie decides, which is random already.
+  // Among examples of equal distance in length, their order in the buffer decides, which is random.
   const near = held.map((item, i) => ({ i, length: tokensOf(item) }));
   near.sort((a, b) => Math.abs(a.length - length) - Math.abs(b.length - length) || a.i - b.i);
   const chosen: number[] = [];
@@ -192,7 +192,7 @@ function draw<Item>(held: Item[], { size, tokens, tokensOf }: Limits<Item>, rand
   return batch;
 }
 
-/** Removes an item, in whose place the last one comes. */
+/** Removes an item, and puts the last one in its place. */
 function take<Item>(held: Item[], i: number): Item {
   const item = held[i] as Item;
   const last = held.pop() as Item;

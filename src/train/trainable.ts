@@ -1,4 +1,4 @@
-// What `fit` needs of a model. It knows nothing else about it.
+// The interface of models that `fit` can train.
 
 import { checkDType, checkTensor, describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -7,15 +7,15 @@ import { Tensor } from '../core/tensor.js';
 import type { Parameter } from '../nn/module.js';
 import type { Example, Row } from './batches.js';
 
-/** Options of `fit` that are the loss's: given to `loss` and `countLabels` as they are. */
+/** Options of `fit` that are passed to `loss` and `countLabels` unchanged. */
 export interface LossSettings {
   /** Default: 0. */
   labelSmoothing?: number | undefined;
-  /** A label that is not learnt; null for none. Default: -100, as PyTorch's. */
+  /** A label that has no loss; null for none. Default: -100, as in PyTorch. */
   ignoreIndex?: number | null | undefined;
-  /** Makes heads differ: see `LossOptions`. Default: 0. */
+  /** Weight of the loss that makes heads differ: see `LossOptions`. Default: 0. */
   headDiversity?: number | undefined;
-  /** Makes predictions depend less on which elements dropout drops: see `LossOptions`. Default: 0. */
+  /** Weight of R-Drop, which makes predictions depend less on dropout: see `LossOptions`. Default: 0. */
   rDrop?: number | undefined;
 }
 
@@ -37,7 +37,7 @@ export interface LossSettings {
  */
 export interface Trainable<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
   readonly device: Device;
-  /** Its tensors, or something to look at, where `namedTensors` gives those. */
+  /** The tensors of the model, or other values if `namedTensors` lists the tensors. */
   namedParameters(): [name: string, parameter: Parameter][];
   namedTensors?(): [name: string, tensor: Tensor][];
   /** Called before steps; dropout is active then. */
@@ -45,22 +45,22 @@ export interface Trainable<Source extends Row = readonly number[], Target extend
   /** Called before validations and at the end. */
   eval(): unknown;
   /**
-   * The mean over the labels of these examples: a float32 tensor of one element that can be differentiated. `source` is
-   * null if the examples have none. A model throws for `settings` that it does not know.
+   * The mean loss over the labels of these examples: a differentiable float32 tensor of one element. `source` is null if
+   * the examples have none. A model throws for `settings` that it does not know.
    */
   loss(source: readonly Source[] | null, target: readonly Target[], settings: LossSettings): Tensor;
   /**
-   * How many labels `loss` of the same arguments is the mean over, by which batches are weighed where several make a
-   * step. Default: as many as the targets have elements.
+   * The number of labels that `loss` averages for these arguments, which weights the batches of a step. Default: the
+   * number of elements of the targets.
    */
   countLabels?(source: readonly Source[] | null, target: readonly Target[], settings: LossSettings): number;
-  /** Whether backward computes layers anew; for the option of `fit`, which puts it back at the end. */
+  /** True if the backward pass recomputes layers. `fit` sets it by its option, and restores it at the end. */
   gradientCheckpointing?: boolean | undefined;
-  /** Decides what dropout drops from now on: called before each batch, so that a resumed run drops the same. */
+  /** Sets the seed of dropout. Called before each batch, so that a resumed run drops the same elements. */
   seedDropout?(seed: number): void;
 }
 
-/** What is trained, and what a checkpoint keeps. Throws ArgumentError for parameters that are no tensors. */
+/** The tensors that are trained and kept in checkpoints, by name. Throws ArgumentError for parameters that are no tensors. */
 export function namedTensorsOf(
   model: Pick<Trainable<Row, Row>, 'namedParameters' | 'namedTensors'>,
 ): [name: string, tensor: Tensor][] {
@@ -75,7 +75,7 @@ export function namedTensorsOf(
 
 const METHODS = ['namedParameters', 'train', 'eval', 'loss'] as const;
 
-/** Throws ArgumentError, naming what is missing, for what is no model. */
+/** Throws ArgumentError, with the names of missing members, for a value that is no model. */
 export function checkTrainable(model: Trainable<Row, Row>): void {
   const members: Partial<Trainable> = Object(model);
   const missing: string[] = METHODS.filter((name) => typeof members[name] !== 'function').map((name) => `${name}()`);
@@ -102,7 +102,7 @@ export function sidesOf(examples: readonly Example<Row, Row>[], n: number): Side
 }
 
 /**
- * How many labels the mean loss of batch `n` is over. Throws ArgumentError if there are none, as the mean is NaN then.
+ * The number of labels in batch `n`. Throws ArgumentError if there are none, because the mean loss would be NaN.
  */
 export function countLabels(
   model: Trainable<Row, Row>,
@@ -116,7 +116,7 @@ export function countLabels(
   throw new ArgumentError(`fit: what countLabels returned is ${describeValue(count)}, expected an integer, 0 or more`);
 }
 
-/** What `loss` returned. Throws ArgumentError, DTypeError, ShapeError unless it is a number that can be differentiated. */
+/** The result of `loss`. Throws ArgumentError, DTypeError or ShapeError unless it is a differentiable scalar. */
 export function checkLoss(loss: Tensor): Tensor {
   checkTensor('fit', 'what loss returned', loss);
   checkDType('fit', 'what loss returned', loss, 'float32');

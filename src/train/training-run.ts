@@ -1,4 +1,4 @@
-// What `fit` does. It is loaded when that is first called: pages that do not train need not download it.
+// The training loop of `fit`. It is loaded at the first call, so pages that do not train need not download it.
 
 import { checkNumber, isCount, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -31,42 +31,42 @@ import { type LossSettings, namedTensorsOf } from './trainable.js';
 import { areBetter, checkMetrics, validationsSinceBest } from './validations.js';
 import { checkAgreement } from './world.js';
 
-/** A step that runs, or has run. */
+/** A step that is running or has run. */
 interface QueuedStep extends Pick<Progress, 'step' | 'learningRate'> {
   readonly computed: Pending<Step>;
-  /** How much each batch counts, of all ranks'. */
+  /** The weights of the batches of all ranks. */
   readonly shares: readonly number[];
 }
 
-/** Milliseconds of work that a run may lose. */
+/** Milliseconds between two checkpoints at most, if `checkpointEvery` is not given. */
 const SAVE_AFTER = 60_000;
 
-/** Models that a run is training: two would take each other's gradients. */
+/** Models in training. Two runs of one model would mix their gradients. */
 const training = new WeakSet<Learner['model']>();
 
 /** One call of `fit`. */
 export class TrainingRun {
   readonly #model: Learner['model'];
   readonly #data: Reader;
-  /** Not known of a stream at first, and not needed if `steps` is given. */
+  /** Batches in an epoch. A stream's are unknown at first, and not needed if `steps` is given. */
   #perEpoch = Number.POSITIVE_INFINITY;
   #steps = 0;
   readonly #accumulation: number;
   #schedule: Schedule;
   readonly #optimizer: Optimizer;
-  /** Of the model and the optimizer, whoever owns them. */
+  /** The parameters of the model and of the optimizer. */
   readonly #parameters: ReadonlySet<Tensor>;
   /** The model's parameters that require gradients. */
   readonly #trained: readonly Tensor[];
   readonly #finalWeights: FinalWeights;
   readonly #ranks: Ranks;
-  /** Where a step has several batches. */
+  /** Sums gradients if a step has several batches. */
   readonly #sum: GradientSum | null;
-  /** Where ranks share the optimizer's state. */
+  /** The optimizer's state, if it is sharded over ranks. */
   readonly #shards: Shards | null;
   readonly #gradients: StepGradients;
   readonly #state: RunState;
-  /** Whether the model had gradient checkpointing before. */
+  /** The model's gradient checkpointing before the run. */
   readonly #recomputed: boolean | undefined;
   readonly #losses: number[] = [];
   #tokens = 0;
@@ -91,7 +91,7 @@ export class TrainingRun {
     const world = options.world && options.world.size > 1 ? options.world : undefined;
     this.#ranks = new Ranks(world);
     this.#accumulation = gradientAccumulation;
-    this.#schedule = schedule ?? (() => 0); // until there is a plan
+    this.#schedule = schedule ?? (() => 0); // until the steps are planned
     this.#data = readerOf(data, learner, options);
     const isStream = this.#data.perEpoch === null;
     if (this.#data.perEpoch !== null) this.#plan(this.#data.perEpoch);
@@ -99,7 +99,7 @@ export class TrainingRun {
       step: 0,
       seed,
       gradientAccumulation: this.#batchesOfStep,
-      data: options.checkpoint === undefined ? undefined : this.#data.fingerprint, // which reads all of it
+      data: options.checkpoint === undefined ? undefined : this.#data.fingerprint, // this reads all data
       firstBatch: isStream ? 0 : learner.fingerprintOf(this.#data.batch(0) as readonly unknown[]),
       skipped: 0,
       validations: [],
@@ -108,7 +108,7 @@ export class TrainingRun {
     const params = namedTensorsOf(model).map(([, param]) => param);
     const trained = params.filter((param) => param.requiresGrad);
     if (trained.length === 0) throw new ArgumentError('fit: the model has no parameter that requires gradients');
-    // What others wrote, and may throw, was called before: nobody would give this memory back.
+    // Code of callers, which may throw, was called before: the memory taken from here on would be lost.
     const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
     if (!trained.some((param) => optimizer.params.includes(param))) {
       throw new ArgumentError('fit: the optimizer has none of the parameters that require gradients');
@@ -125,7 +125,7 @@ export class TrainingRun {
     training.add(model);
   }
 
-  /** Decides how many steps there are, and how fast they learn. */
+  /** Sets the number of steps and the schedule. */
   #plan(perEpoch: number): void {
     const { steps, epochs = 1, schedule } = this.options;
     this.#perEpoch = perEpoch;
@@ -135,7 +135,7 @@ export class TrainingRun {
     this.#schedule = schedule ?? inverseSquareRoot(1e-3, { warmup });
   }
 
-  /** The same of a stream, which is read for it. */
+  /** Plans the steps of a stream, which is read once for that. */
   async #planStream(): Promise<void> {
     this.#plan(this.options.steps === undefined ? await this.#data.count() : Number.POSITIVE_INFINITY);
     this.#state.firstBatch = this.learner.fingerprintOf(await this.#data.batch(0));
@@ -144,11 +144,11 @@ export class TrainingRun {
   async go(): Promise<FitResult> {
     if (this.#data.perEpoch === null) await this.#planStream();
     const resumed = await this.#begin();
-    // A run that had stopped early, and has no more patience now, does not go on.
+    // A run that had stopped early, and has no more patience now, does not continue.
     const reason = resumed && this.#hasWaited() ? 'early' : await this.#takeSteps();
     const { step, skipped, validations } = this.#state;
     if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validate();
-    if (step > 0) await this.#save(); // else there is no more than a beginning
+    if (step > 0) await this.#save(); // otherwise there is no progress to save
     const final = reason === 'aborted' ? this.#asMeasured('last', validations.at(-1)) : await this.#finish();
     await this.#model.device.flush();
     return { step, reason, losses: this.#losses, skipped, validations, ...final };
@@ -182,38 +182,38 @@ export class TrainingRun {
     }
   }
 
-  /** The kind of weights that the model has, and what `validation` measured, if it was of these weights. */
+  /** The kind of weights in the model, and the metrics of `validation`, if it measured these weights. */
   #asMeasured(weights: WeightsKind, validation: Validation | undefined): Pick<FitResult, 'weights' | 'metrics'> {
     return { weights, metrics: validation?.step === this.#state.step ? validation.metrics : undefined };
   }
 
-  /** Makes the model and the file ready; returns whether the run goes on from a checkpoint. */
+  /** Prepares the model and the checkpoint; returns true if the run resumes. */
   async #begin(): Promise<boolean> {
     const { checkpoint, gradientCheckpointing } = this.options;
     await this.#agree();
     await this.#shards?.begin();
     if (checkpoint !== undefined && this.#ranks.isFirst) await removeUnfinished(checkpoint);
     const resumed = await this.#resume();
-    // What another run has left stays until there is more than a beginning to take its place.
+    // The checkpoint of another run stays until this run has made progress.
     const isNew = checkpoint !== undefined && this.#ranks.isFirst && !resumed && !(await canStay(checkpoint));
     if (await this.#ranks.any(isNew)) await this.#save();
     this.#isAborted = await this.#ranks.any(this.options.signal?.aborted ?? false);
     this.#model.train();
     if (gradientCheckpointing !== undefined) this.#model.gradientCheckpointing = gradientCheckpointing;
-    this.#zeroGrad(); // what was computed before is none of this run's
+    this.#zeroGrad(); // earlier gradients do not belong to this run
     return resumed;
   }
 
-  /** Takes the steps that are left, with the validations and checkpoints between them; returns what ended that. */
+  /** Takes the remaining steps, with validations and checkpoints; returns why that ended. */
   async #takeSteps(): Promise<FitResult['reason']> {
     const { validateEvery, checkpointEvery = 500 } = this.options;
-    // One step is prepared while the one before it runs.
+    // Each step is prepared while the previous one runs.
     let report = new Pending(Promise.resolve());
     while (this.#state.step < this.#steps && !this.#isStopped()) {
       const step = ++this.#state.step;
-      if (this.#sum !== null) await report.value(); // which calls onStep, where gradients are nobody's
+      if (this.#sum !== null) await report.value(); // calls onStep, which may use gradients
       const queued = new Pending(this.#queue(step));
-      await report.value(); // if the step before has failed, that is the error
+      await report.value(); // throws the error of the previous step, if it failed
       report = new Pending(this.#report(await queued.value()));
       if (validateEvery !== undefined && step % validateEvery === 0) {
         await report.value();
@@ -228,12 +228,12 @@ export class TrainingRun {
     return this.#state.step < this.#steps ? 'aborted' : 'done';
   }
 
-  /** Whether it was asked to stop: by `signal`, where ranks have not agreed on that at the last step. */
+  /** True if the run was asked to stop: by `signal` or, with several ranks, as agreed at the last step. */
   #isStopped(): boolean {
     return this.#ranks.size > 1 ? this.#isAborted : (this.options.signal?.aborted ?? false);
   }
 
-  /** Tells the other ranks why this one ends, so that they do not wait for it. */
+  /** Tells the other ranks why this one failed, so that they do not wait for it. */
   fail(error: unknown): void {
     this.#ranks.fail(error);
   }
@@ -250,12 +250,12 @@ export class TrainingRun {
   }
 
   /**
-   * Queues a step and starts it; resolves once the next one may be queued. None of it is left in the queue meanwhile,
-   * where others would run it, and hear of its errors.
+   * Queues a step and starts it; resolves once the next one may be queued. None of its commands stay in the queue, where
+   * other code would run them and get their errors.
    */
   async #queue(step: number): Promise<QueuedStep> {
     const { batches, shares, learningRate } = await this.#prepare(step);
-    this.#zeroGrad(); // those that callbacks may have left are none of this step's
+    this.#zeroGrad(); // callbacks may have left some
     const losses = await this.#gradients.compute(batches, this.#state.seed);
     let computed: Pending<Step>;
     try {
@@ -273,14 +273,14 @@ export class TrainingRun {
     return { step, learningRate, computed, shares };
   }
 
-  /** What all ranks know of a step together; that one was asked to stop they learn at the same time. */
+  /** The results of a step over all ranks, which also tell whether any rank was asked to stop. */
   async #share(own: Pending<Step>): Promise<Pending<Step>> {
     const computed = new Pending(this.#ranks.step(await own.value()));
     ({ isAborted: this.#isAborted, isLate: this.#isLate } = await computed.value());
     return computed;
   }
 
-  /** What is known of this rank's part of a step once it has run. */
+  /** The results of this rank's part of a step, once it has run. */
   #computed(batches: readonly PreparedBatch[], losses: readonly Tensor[]): Pending<Step> {
     const items = batches.flatMap((batch) => batch.items);
     const tokens = items.reduce<number>((sum, item) => sum + this.learner.tokensOf(item), 0);
@@ -291,7 +291,7 @@ export class TrainingRun {
     return new Pending(read.then((values) => ({ losses: values, tokens, examples, isAborted, isLate })));
   }
 
-  /** What step number `step` learns from, and how fast. */
+  /** The batches of step number `step`, their weights, and its learning rate. */
   async #prepare(step: number) {
     const numbers = this.#ranks.batches(step, this.#accumulation);
     const items: (readonly unknown[])[] = [];
@@ -310,14 +310,14 @@ export class TrainingRun {
     return { batches, shares: counts.map((count) => count / total), learningRate };
   }
 
-  /** Queues what the optimizer makes of the gradients. */
+  /** Queues the optimizer's step. */
   #step(lr: number): void {
     const { clipNorm = 1 } = this.options;
     this.#model.device.scope(() => this.#optimizer.step({ lr, maxNorm: clipNorm ?? undefined }));
     this.#zeroGrad();
   }
 
-  /** The same, but `skipNonFinite` skips and counts a step whose losses or gradients are not finite. */
+  /** Updates the weights. With `skipNonFinite` a step whose losses or gradients are not finite is skipped and counted. */
   async #updateIfFinite(step: number, lr: number, losses: readonly number[]): Promise<void> {
     const { skipNonFinite = false } = this.options;
     if (!skipNonFinite || (losses.every(Number.isFinite) && (await areFinite(this.#optimizer.params)))) {
@@ -331,7 +331,7 @@ export class TrainingRun {
     }
   }
 
-  /** Tells of a step once its loss is known. Throws NonFiniteError if that is no finite number, unless that is skipped. */
+  /** Reports a step once its loss is known. Throws NonFiniteError if the loss is not finite, unless such steps are skipped. */
   async #report({ step, computed, shares, learningRate }: QueuedStep): Promise<void> {
     const { skipNonFinite = false, onStep } = this.options;
     const { losses, tokens, examples } = await computed.value();
@@ -346,7 +346,7 @@ export class TrainingRun {
     await onStep?.({ step, steps: this.#steps, epoch, loss, learningRate, ...seen, seconds });
   }
 
-  /** Of all ranks. */
+  /** Batches of a step over all ranks. */
   get #batchesOfStep(): number {
     return this.#accumulation * this.#ranks.size;
   }
@@ -356,13 +356,13 @@ export class TrainingRun {
     return { labelSmoothing, ignoreIndex, headDiversity, rDrop };
   }
 
-  /** Whether much would be lost by now; where the user has said when checkpoints are written, that is known. */
+  /** True if the latest checkpoint is too old. False if the options say when checkpoints are written. */
   #isOverdue(): boolean {
     const { checkpoint, checkpointEvery } = this.options;
     return checkpoint !== undefined && checkpointEvery === undefined && performance.now() - this.#saved > SAVE_AFTER;
   }
 
-  /** Returns whether it is time to stop. */
+  /** Validates the model; returns true if the run should stop early. */
   async #validate(): Promise<boolean> {
     const { validate, onValidation, earlyStopping } = this.options;
     if (validate === undefined) return false;
@@ -384,7 +384,7 @@ export class TrainingRun {
     return this.#ranks.mean(checkMetrics(metrics, earlyStopping?.metric));
   }
 
-  /** Whether validations have been no better for as long as early stopping is patient. */
+  /** True if validations have not improved for as long as the patience of early stopping. */
   #hasWaited(): boolean {
     const { earlyStopping } = this.options;
     if (earlyStopping === undefined) return false;
@@ -404,7 +404,7 @@ export class TrainingRun {
     this.#saved = performance.now();
   }
 
-  /** Returns whether there was a checkpoint to go on from. All ranks begin with the weights and the state of the first. */
+  /** Returns true if the run resumes from a checkpoint. All ranks begin with the weights and the state of rank 0. */
   async #resume(): Promise<boolean> {
     const { checkpoint, resume = false, world } = this.options;
     const optimizer = this.#shards ?? this.#optimizer;
@@ -418,7 +418,7 @@ export class TrainingRun {
     return true;
   }
 
-  /** Throws ArgumentError, on all ranks, where one of them has other data or options. */
+  /** Throws ArgumentError, on all ranks, if one of them has other data or options. */
   async #agree(): Promise<void> {
     const { world, ...options } = this.options;
     if (world === undefined || this.#ranks.size === 1) return;
@@ -437,7 +437,7 @@ export class TrainingRun {
     });
   }
 
-  /** Everything that a checkpoint holds beside the optimiser's state. */
+  /** Everything that a checkpoint holds beside the optimizer's state. */
   #tensors(): Map<string, Tensor> {
     const model = namedTensorsOf(this.#model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#finalWeights.tensors()]);

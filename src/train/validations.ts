@@ -4,7 +4,7 @@ import { checkNumber, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Validation } from './fit-options.js';
 
-/** What `validate` returned, once it is numbers by name, `watched` among them. */
+/** The result of `validate`. Throws ArgumentError unless it has numbers by name, `watched` among them. */
 export function checkMetrics(given: Readonly<Record<string, number>>, watched: string | undefined) {
   const metrics = checkOptions('fit: what validate returned', given);
   for (const [name, value] of Object.entries(metrics)) {
@@ -15,7 +15,7 @@ export function checkMetrics(given: Readonly<Record<string, number>>, watched: s
   throw new ArgumentError(`fit: earlyStopping watches '${watched}', but validate measured ${names}`);
 }
 
-/** How many validations ago `metric` was lowest. Where it was not measured, or NaN, it was worse than any number. */
+/** The number of validations since `metric` was lowest. A metric that is missing or NaN is worse than any number. */
 export function validationsSinceBest(validations: readonly Validation[], metric: string): number {
   const history = validations.map(({ metrics: { [metric]: value = Number.NaN } }) =>
     Number.isNaN(value) ? Infinity : value,

@@ -1,22 +1,22 @@
-// What `fit` needs of the processes that train one model together: `mpi()` of simdformer/mpi makes one.
+// The interface of processes that train one model together; `mpi()` of simdformer/mpi implements it.
 
 import { describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
-/** How numbers travel: the last two take half the bytes, and are rounded on their way. */
+/** The type of numbers on the wire. The last two halve the traffic, and round. */
 export type WireFormat = 'float32' | 'float16' | 'bfloat16';
 
 /**
- * One of `size` processes, its ranks, that train one model together. All of them call the same methods in the same
- * order. Promises reject with WorldError once a rank has failed, ended, or not been heard of.
+ * One of `size` processes, called ranks, that train one model together. All ranks call the same methods in the same order.
+ * Promises reject with WorldError once a rank has failed, ended, or does not answer.
  */
 export interface World {
-  /** From 0. */
+  /** The number of this rank, from 0. */
   readonly rank: number;
   readonly size: number;
-  /** Everyone's values, by rank; all give as many. */
+  /** The values of all ranks, by rank. All ranks give the same number of values. */
   exchange(values: Float64Array): Promise<Float64Array[]>;
-  /** Everyone's text, by rank. */
+  /** The texts of all ranks, by rank. */
   exchangeText(text: string): Promise<string[]>;
   /**
    * Adds everyone's `values` to `sum`, in the order of ranks: sum ← ((sum + v₀) + v₁) + …, so that many ranks give the
@@ -24,11 +24,11 @@ export interface World {
    * `values` has the length of all ranks' parts together. Where `isLast`, `values` becomes the whole sum.
    */
   reduce(values: Float32Array, sum: Float32Array, options: ReduceOptions): Promise<void>;
-  /** Everyone's `values` become those of rank `root`. */
+  /** Copies the `values` of rank `root` to all ranks. */
   broadcast(values: Float32Array, root: number): Promise<void>;
-  /** Everyone's part of `values`, where they lie rank after rank, `lengths` elements of each. */
+  /** Copies each rank's part of `values` to all ranks. The parts lie rank after rank and have `lengths` elements. */
   allGather(values: Float32Array, lengths: readonly number[]): Promise<void>;
-  /** Tells all other ranks that this one has failed, and why: what they wait for rejects with that. */
+  /** Tells all other ranks that this one has failed, and why. Their pending promises reject with that error. */
   fail(reason: string): void;
 }
 
@@ -38,14 +38,14 @@ export interface ReduceOptions {
   readonly wire: WireFormat;
 }
 
-/** Elements that each of `size` ranks adds up, of `length`. */
+/** Elements of `length` that each of `size` ranks adds up. */
 export function partLength(length: number, size: number): number {
   return Math.ceil(length / size);
 }
 
 const METHODS = ['exchange', 'exchangeText', 'reduce', 'broadcast', 'allGather', 'fail'] as const;
 
-/** Throws ArgumentError for what is no world. */
+/** Throws ArgumentError for a value that is no world. */
 export function checkWorld(world: World): void {
   const given: Partial<World> = Object(world);
   const { rank = -1, size = 0 } = given;
@@ -55,8 +55,8 @@ export function checkWorld(world: World): void {
 }
 
 /**
- * Throws ArgumentError, on every rank, unless all gave the same: `facts` by name, such as the version, the data and the
- * options of a run, those that are undefined left out. The error names the rank that differs from most, and in what.
+ * Throws ArgumentError, on every rank, unless all ranks gave equal `facts`, such as the version, the data and the options
+ * of a run. Undefined facts are left out. The error names the rank that differs from most others, and the fact.
  */
 export async function checkAgreement(world: World, facts: Readonly<Record<string, unknown>>): Promise<void> {
   const said = JSON.stringify(facts, (_, value) => (typeof value === 'function' ? 'a function' : value));

@@ -63,7 +63,7 @@ export function attentionCommand(): Command {
     });
 }
 
-/** Whether a path leads to what standard output is. */
+/** True if a path leads to the file of standard output. */
 function isOutput(path: string): boolean {
   const [there, output] = [statSync(path), fstatSync(1)];
   return there.dev === output.dev && there.ino === output.ino;

@@ -51,7 +51,7 @@ export function classifyCommand(): Command {
 
 type Source = Parameters<typeof loadPipeline>[2];
 
-/** By the classes that the model was taught. */
+/** Classifies by the model's own classes. */
 async function trained(model: string, source: Source, options: { top_k: null; batchSize: number }) {
   const pipe = await loadPipeline('text-classification', model, source);
   return {
@@ -60,7 +60,7 @@ async function trained(model: string, source: Source, options: { top_k: null; ba
   };
 }
 
-/** By other classes. */
+/** Classifies by given classes. */
 async function zeroShot(
   model: string,
   source: Source,

@@ -9,12 +9,12 @@ import { loadModel, openDevice, printJson } from '../common.js';
 import { type Pair, readPairLines, readPairs, readText, words } from '../data.js';
 import { encode, tokenizersOf } from '../encoding.js';
 import { taskOf } from '../finetune-tasks.js';
-import { columnNames, integer, MOST_HYPOTHESES, positive } from '../parsers.js';
+import { columnNames, integer, MAX_HYPOTHESES, positive } from '../parsers.js';
 import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { evaluatePairs } from '../pronunciation.js';
 import { evaluateTranslations, isTranslator } from '../translation.js';
 
-/** What a fine-tuned model is measured by, and how many rows there were. */
+/** The metrics of a fine-tuned model, and the number of rows. */
 async function evaluateRows(device: Device, name: string, file: string, { beams, columns }: EvalOptions) {
   const rows = await collect(file, { columns });
   const quiet = { onWarning: () => {} };
@@ -27,7 +27,7 @@ async function evaluateRows(device: Device, name: string, file: string, { beams,
   return { count: rows.length, ...metrics, seconds: (performance.now() - start) / 1000 };
 }
 
-/** What fine-tuned models are measured by. */
+/** The metrics of fine-tuned models. */
 function printMetrics(metrics: Readonly<Record<string, number>>, { json }: EvalOptions): void {
   const told = Object.entries(metrics).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
   if (json) printJson(metrics);
@@ -99,7 +99,7 @@ export function evalCommand(): Command {
     )
     .argument('<model>', 'folder or name of a model')
     .argument('<file>', 'lines of source, tab, target, and further correct targets; a text; or rows')
-    .option('--beams <n>', 'hypotheses of beam search', integer(1, MOST_HYPOTHESES), 1)
+    .option('--beams <n>', 'hypotheses of beam search', integer(1, MAX_HYPOTHESES), 1)
     .option(
       '--length-penalty <p>',
       "for translations: above 1 prefers longer ones, below 1 shorter ones (default: the model's)",

@@ -137,7 +137,7 @@ function adapterOf(
 ): Lora {
   const names = targets === 'all-linear' ? targets : targets?.split(',').map((name) => name.trim());
   const adapter = lora(model, { r, alpha, dropout: loraDropout, dora, targets: names, seed });
-  // Where the model lies is found again from wherever the adapter is loaded.
+  // An absolute path finds the base from wherever the adapter is loaded.
   if (model.origin && existsSync(base)) model.origin = { ...model.origin, from: resolve(base) };
   return adapter;
 }
@@ -217,7 +217,7 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
   }
 }
 
-/** What early stopping watches: the loss, or, where there is none, what another measure lacks to 1. */
+/** The metric for early stopping: the loss, or without one, 1 minus another metric. */
 function errorOf({ loss, spearman, f1, accuracy = 0 }: Readonly<Record<string, number>>): number {
   return loss ?? 1 - (spearman ?? f1 ?? accuracy);
 }

@@ -7,7 +7,7 @@ import { openDevice, printJson } from '../common.js';
 import { EXIT } from '../exit.js';
 import { addGenerationFlags, generationFlags } from '../generation-flags.js';
 import { type GivenText, givenTexts } from '../given-texts.js';
-import { integer, MOST_HYPOTHESES } from '../parsers.js';
+import { integer, MAX_HYPOTHESES } from '../parsers.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
 import { openWriter, type Writer } from '../writer.js';
 
@@ -30,8 +30,8 @@ export function runCommand(): Command {
       'folder or name of a model, such as g2p-en, a GGUF file, or an id on the hub, such as org/name',
     )
     .argument('[text...]', 'inputs; without them, the lines of standard input')
-    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MOST_HYPOTHESES))
-    .option('--n-best <n>', 'outputs for each text: the best of n beams, or n samples', integer(1, MOST_HYPOTHESES), 1)
+    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MAX_HYPOTHESES))
+    .option('--n-best <n>', 'outputs for each text: the best of n beams, or n samples', integer(1, MAX_HYPOTHESES), 1)
     .option('--sample', 'draw tokens by their probabilities')
     .option('--max-tokens <n>', 'new tokens at most (default: 256, or as many as fit)', integer(1))
     .option('--seed <n>', 'the same seed gives the same output', integer(0), 0)

@@ -142,7 +142,7 @@ async function prepareWithin(
   return prepareTask(device, { ...config, steps, epochs: undefined }, world.size);
 }
 
-/** What the command line says of a task. */
+/** The settings of a task on the command line. */
 function overridesOf(options: TrainOptions): Partial<TaskConfig> {
   const { validation: validationData, layers } = options;
   const sizes = given(SIZES.map((name) => [name, options[name]]));
