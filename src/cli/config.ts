@@ -1,56 +1,14 @@
-// What `simdformer train` is told: the built-in tasks, JSON files on top of them, options of the command on top of
-// these.
+// The configuration of `simdformer train`: the built-in tasks, overridden by JSON files, overridden by options of the
+// command.
 
-import { isCount, isFraction, isInt32, isObject, isSeed, isWhole, SEED } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
-import type { FitOptions } from '../train/fit.js';
 import { checkNoAverage } from '../train/fit-options.js';
 import { readJson } from './data.js';
+import { FIT_SETTINGS, type FitSettings, type TaskConfig } from './task-config.js';
+import { parseTask } from './task-schema.js';
 
-/** A task as a JSON file gives it; what is left out is taken from the built-in task named by `task`. */
-export interface TaskConfig extends FitSettings {
-  /**
-   * `pronunciation`: pairs, letters to phonemes. `translation`: pairs, sentences of two languages. `characters`: a text,
-   * character by character.
-   */
-  task: 'pronunciation' | 'translation' | 'characters';
-  /** A file; for `pronunciation` the npm dictionary if it is left out. */
-  data?: string;
-  /** For `translation` a file of pairs that are held out. */
-  validationData?: string;
-  /** A saved model to begin from: its options, weights and tokenizers. `model` may then change dropout and seed. */
-  init?: string;
-  /** Its `seed` counts where the task has none; vocabularies and special ids come from the data. */
-  model?: TransformerOptions;
-  /** Steps to take; or `epochs`. */
-  steps?: number | undefined;
-  epochs?: number | undefined;
-  /** Tokens in a batch; for `characters` windows in a batch. */
-  batch?: number;
-  /** Steps of `warmup`; by default a number for each task, or a quarter of all steps if that is less. */
-  schedule?: { kind?: (typeof SCHEDULES)[number]; peak?: number; warmup?: number };
-  optimizer?: { beta1?: number; beta2?: number; eps?: number; weightDecay?: number };
-  /** Pairs, or the share of a text, held out for validation. */
-  validation?: number;
-  /** For `translation`: tokens of both languages together, at most. */
-  vocabSize?: number;
-  /** For `translation`: the share of merges that are left out at random whenever a word is read or written in training. */
-  bpeDropout?: number;
-  /** For `translation`: whether all is small letters, as results on tokenized text are reported. */
-  lowerCase?: boolean;
-}
-
-/** Settings in a file that are passed to `fit` unchanged. */
-type FitSettings = Pick<FitOptions, (typeof FIT_SETTINGS)[number]>;
-
-const FIT_SETTINGS = [
-  ...(['labelSmoothing', 'ignoreIndex', 'headDiversity', 'rDrop', 'clipNorm', 'skipNonFinite'] as const),
-  ...(['gradientAccumulation', 'gradientCheckpointing', 'averageLast', 'emaDecay', 'earlyStopping'] as const),
-  ...(['validateEvery', 'checkpointEvery', 'seed'] as const),
-];
-
-const SCHEDULES = ['constant', 'cosine', 'linear', 'inverseSquareRoot'] as const;
+export type { TaskConfig } from './task-config.js';
 
 const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
   pronunciation: {
@@ -135,13 +93,6 @@ const SPECIAL_IDS: readonly string[] = ['padId', 'bosId', 'eosId'];
 /** Steps of warm-up where a task does not say; those of a short trial are cut. */
 export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000, translation: 1000, characters: 100 };
 
-/** The metrics of each task's validation. */
-const METRICS: Record<TaskConfig['task'], readonly string[]> = {
-  pronunciation: ['wordError', 'tokenError'],
-  translation: ['loss'],
-  characters: ['loss'],
-};
-
 export const TASKS = Object.keys(BUILT_IN);
 
 /**
@@ -184,111 +135,26 @@ async function readConfig(path: string): Promise<TaskConfig> {
   if (!path.endsWith('.json')) {
     throw new ArgumentError(`'${path}' is neither a task (${TASKS.join(', ')}) nor a .json file`);
   }
-  const value = await readJson(path);
-  checkConfig(path, value);
-  return value;
+  const config = parseTask(path, await readJson(path));
+  checkTogether(path, config);
+  return config;
 }
 
-type Check = readonly [accepts: (value: unknown) => boolean, expected: string];
-
-const numberThat = (accepts: (value: number) => boolean, expected: string): Check => [
-  (value) => typeof value === 'number' && Number.isFinite(value) && accepts(value),
-  expected,
-];
-const oneOf = (names: readonly string[]): Check => [(value) => names.includes(value as string), names.join(' or ')];
-const flag: Check = [(value) => typeof value === 'boolean', 'true or false'];
-const object: Check = [isObject, 'an object'];
-const count = numberThat(isCount, 'a positive integer');
-const countOrZero = numberThat(isWhole, 'an integer, 0 or more');
-const positive = numberThat((n) => n > 0, 'a positive number');
-const notNegative = numberThat((n) => n >= 0, 'a number, 0 or more');
-const share = numberThat(isFraction, 'a number from 0 to below 1');
-
-const CHECKS: Record<keyof TaskConfig, Check> = {
-  task: oneOf(TASKS),
-  data: [(value) => typeof value === 'string', 'the path of a file'],
-  validationData: [(value) => typeof value === 'string', 'the path of a file'],
-  init: [(value) => typeof value === 'string', 'the folder or name of a model'],
-  model: object,
-  steps: count,
-  epochs: positive,
-  batch: count,
-  schedule: object,
-  optimizer: object,
-  labelSmoothing: share,
-  ignoreIndex: [(value) => value === null || numberThat(isInt32, '')[0](value), 'a 32-bit integer or null'],
-  headDiversity: notNegative,
-  rDrop: notNegative,
-  gradientAccumulation: count,
-  skipNonFinite: flag,
-  gradientCheckpointing: flag,
-  earlyStopping: object,
-  checkpointEvery: count,
-  clipNorm: [(value) => value === null || positive[0](value), 'a positive number or null'],
-  averageLast: count,
-  emaDecay: share,
-  validation: notNegative,
-  vocabSize: count,
-  bpeDropout: share,
-  lowerCase: flag,
-  validateEvery: count,
-  seed: numberThat(isSeed, SEED),
-};
-const SCHEDULE_CHECKS: Record<keyof NonNullable<TaskConfig['schedule']>, Check> = {
-  kind: oneOf(SCHEDULES),
-  peak: positive,
-  warmup: countOrZero,
-};
-const OPTIMIZER_CHECKS: Record<keyof NonNullable<TaskConfig['optimizer']>, Check> = {
-  beta1: share,
-  beta2: share,
-  eps: notNegative,
-  weightDecay: notNegative,
-};
-
-function checkConfig(path: string, value: unknown): asserts value is TaskConfig {
-  if (!object[0](value)) throw new ArgumentError(`${path} is not a JSON object`);
-  const config = value as TaskConfig;
-  checkEach(path, '', Object.assign({ task: undefined }, config), CHECKS);
-  checkEach(path, 'schedule.', config.schedule, SCHEDULE_CHECKS);
-  checkEach(path, 'optimizer.', config.optimizer, OPTIMIZER_CHECKS);
-  if (config.steps !== undefined && config.epochs !== undefined) {
-    throw new ArgumentError(`${path}: there are steps and epochs, expected one of them`);
-  }
-  if (config.averageLast !== undefined && config.emaDecay !== undefined) {
-    throw new ArgumentError(`${path}: there are averageLast and emaDecay, expected one of them`);
-  }
-  checkStopping(path, config);
-  if (config.validation !== undefined) {
-    const [accepts, expected] = config.task === 'characters' ? share : countOrZero;
-    if (!accepts(config.validation))
-      throw new ArgumentError(`${path}: validation is ${config.validation}, expected ${expected}`);
-  }
-}
-
-function checkStopping(path: string, config: TaskConfig): void {
-  const { task, earlyStopping } = config;
-  if (earlyStopping === undefined) return;
-  const checks = { metric: oneOf(METRICS[task]), patience: count };
-  checkEach(path, 'earlyStopping.', Object.assign({ metric: undefined, patience: undefined }, earlyStopping), checks);
-  checkNoAverage(path, config);
-}
-
-function checkEach(path: string, prefix: string, given: object = {}, checks: Readonly<Record<string, Check>>): void {
-  for (const [name, value] of Object.entries(given)) {
-    const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
-    if (check === undefined) {
-      throw new ArgumentError(`${path}: there is no setting ${prefix}${name}, only ${Object.keys(checks).join(', ')}`);
-    }
-    const [accepts, expected] = check;
-    if (!accepts(value)) {
-      throw new ArgumentError(`${path}: ${prefix}${name} is ${JSON.stringify(value)}, expected ${expected}`);
-    }
-  }
+/** Throws ArgumentError, naming the file, for settings that exclude each other. */
+function checkTogether(path: string, config: TaskConfig): void {
+  const pairs = [
+    ['steps', 'epochs'],
+    ['averageLast', 'emaDecay'],
+  ] as const;
+  for (const [one, other] of pairs)
+    if (config[one] !== undefined && config[other] !== undefined)
+      throw new ArgumentError(`${path}: there are ${one} and ${other}, expected one of them`);
+  if (config.earlyStopping !== undefined) checkNoAverage(path, config);
 }
 
 /**
- * Vocabularies come from the data; what a saved model says is not known yet; all else is as the model checks it itself.
+ * Checks the options of a model, except vocabularies, which come from the data, and those of a saved model, which are not
+ * known yet. The model checks all others itself.
  */
 function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
   const vocabularies = { sourceVocab: 1, targetVocab: 1 };
@@ -311,7 +177,7 @@ function checkModel(path: string, task: TaskConfig['task'], model: TransformerOp
   }
 }
 
-/** Why a model of these layers cannot learn a task, if it cannot. */
+/** The reason why a model of these layers cannot learn a task, if there is one. */
 export function taskProblem(
   task: TaskConfig['task'],
   { encoderLayers, decoderLayers }: { encoderLayers: number; decoderLayers: number },
