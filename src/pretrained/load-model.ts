@@ -131,7 +131,10 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   const text = await textConfig(whole);
   const json = text ?? whole;
   if (text !== null)
-    onWarning(`${source.name} reads more than text (${whole.model_type}): its language model is loaded alone`);
+    onWarning(
+      `${source.name} reads more than text (${whole.model_type}): its language model is loaded alone`,
+      'language-model-only',
+    );
   const file = packedFile(json);
   const packing = { weights: wanted, activations, dtype, isPacked: file !== null || source.weights !== undefined };
   if (json.format === 'simdformer') {
