@@ -26,20 +26,24 @@ export interface ReadRowsOptions {
   columns?: ColumnNames | undefined;
 }
 
-/** The file that is read, and what its columns are called. */
+/** A file, and the names of its columns. */
 interface Reading {
   readonly path: string;
   readonly columns: ColumnNames;
 }
 
 /**
- * The rows of a file, read as they are asked for, by its extension: `.jsonl` (or `.ndjson`) has an object of JSON in each
- * line, `.json` a list of them, `.csv` and `.tsv` columns under a first line of names, `.parquet` columns by name, `.txt`
- * a label, a space and a text in each line, `.conll` a word in each line, whose last column is its label, and an empty line
- * behind each sentence; all but Parquet may be packed, as `.jsonl.gz`. A `.tsv` whose first line has no known name has a
- * text and its label in each line, or two texts and their score, and a number may come first. Columns called as in GLUE
- * (`sentence`, `sentence1`, `premise` …) are the `text` and `pair` of rows. Throws FormatError, naming file and line, for
- * what is damaged, and the file system's errors.
+ * The rows of a file, read when they are asked for. The extension says how:
+ *
+ * - `.jsonl`, `.ndjson`: an object of JSON in each line. `.json`: a list of objects.
+ * - `.csv`, `.tsv`: columns under a first line of names. `.parquet`: columns by name.
+ * - `.tsv` without known names in its first line: a text and its label in each line, or two texts and their score. A number
+ *   may come first.
+ * - `.txt`: a label, a space and a text in each line.
+ * - `.conll`: a word in each line, whose last column is its label, and an empty line after each sentence.
+ *
+ * All but Parquet may be gzipped, as `.jsonl.gz`. Columns named as in GLUE (`sentence`, `sentence1`, `premise` …) are the
+ * `text` and `pair` of rows. Throws FormatError, naming file and line, for damaged files, and the file system's errors.
  */
 export async function* readRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<FileRow, void> {
   const { columns = {} } = checkOptions('readRows', options, { columns: 'object' });

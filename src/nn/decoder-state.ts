@@ -1,4 +1,4 @@
-// What a decoder remembers between steps, so that a step computes only the new token.
+// The memory of a decoder between steps: a step computes only the new token.
 //
 //   const memory = model.encode(source);                                   // encoder–decoder only
 //   const state = model.startDecoding({ memory, beams: 4, maxLength: 64 }); // sequence r = source · beams + beam
@@ -7,22 +7,22 @@
 //   loop:
 //     step.run();            // appends keys and values of state.tokens, counts positions up; logits in step.result
 //     … choose from step.result (ops recorded after model.step, or on the host) and state.tokens.write(next)
-//     reorder.run();         // device.record(() => state.reorder(order)), where beams change places
+//     reorder.run();         // device.record(() => state.reorder(order)), if beams change places
 //
-// Decoder-only: model.startDecoding({ sequences: 3 }), then model.prefill(state, prompts) returns the logits after each
-// prompt and model.step(state) goes on from there. Everything that changes between steps (tokens, positions, lengths,
-// order) is data in the heap, so a recorded step is good for every position. model.restartDecoding(state, memory) makes
-// the same state, and what was recorded with it, serve the next batch.
+// Decoder-only models: after model.startDecoding({ sequences: 3 }), model.prefill(state, prompts) returns the logits after
+// each prompt, and model.step(state) continues from there. All that changes between steps (tokens, positions, lengths,
+// order) is data in the heap, so a recorded step is good for every position. After model.restartDecoding(state, memory) the
+// same state, and programs recorded with it, serve the next batch.
 //
-// Any sequences of a state, too, read more than one token after those that they have, while the others stay as they are:
+// Some sequences of a state can read several tokens after those that they have, while the others stay as they are:
 //
 //   model.extend(state, [chunk], { sequences: [2], starts: [256], logits: 'none' }); // a prompt in chunks
 //   state.copySequence(3, 2, 256);                                          // equal beginnings are computed once
 //   const logits = model.extend(state, [ids], { starts: [length], logits: 'every' }); // after every token
 //
-// `starts` may be less than what a sequence has, which then forgets the rest. A recorded step between computes for all
-// sequences and counts all up: what it wrote behind those that were not to go on is overwritten by the next `extend`, or
-// forgotten by `setLength`.
+// If `starts` is less than the length of a sequence, the sequence forgets the rest. A recorded step in between computes all
+// sequences and advances them. The next `extend` overwrites its results for sequences that were not to advance, or
+// `setLength` forgets them.
 
 import { checkNumber, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';

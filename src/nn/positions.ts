@@ -18,9 +18,10 @@ export interface Positions {
    */
   readonly kind: (typeof kinds)[number];
   /**
-   * Sinusoidal: sines on even and cosines on odd features as in the paper (`interleaved`, default), or sines in the
-   * first half and cosines in the second as in tensor2tensor (`halves`). Rotary: pairs are neighbours (`interleaved`,
-   * default, as in the paper), or features of a head's two halves (`halves`), as in GPT-NeoX and LLaMA.
+   * - Sinusoidal, `interleaved` (default): sines on even and cosines on odd features, as in the paper. `halves`: sines in
+   *   the first half and cosines in the second, as in tensor2tensor.
+   * - Rotary, `interleaved` (default): pairs are neighbours, as in the paper. `halves`: pairs are features of a head's two
+   *   halves, as in GPT-NeoX and LLaMA.
    */
   readonly layout?: (typeof layouts)[number] | undefined;
   /** Sinusoidal, rotary: the number of the first position. Default 0. */
@@ -86,9 +87,9 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
 }
 
 /**
- * The table of the op `rotary` for heads of `features` features, [length, 2·features]. Row p has the cosine of the p-th
- * position's angle for each feature, then the sines, negative for the first feature of each pair. Computed in float64.
- * Throws ArgumentError if `features` is odd, or what else makes no sense.
+ * The table of the op `rotary` for heads of `features` features, [length, 2·features], computed in float64. Row p has the
+ * cosines of the p-th position's angles, then the sines, which are negative for the first feature of each pair. Throws
+ * ArgumentError if `features` is odd, and for options that make no sense.
  */
 export function rotations(length: number, features: number, options: TableOptions = {}): Float32Array {
   const positions = resolvePositions({ ...checkOptions('rotations', options), kind: 'rotary' }, 'rotations');

@@ -1,9 +1,9 @@
 // Adapters that peft 0.21 wrote: test/data/peft/make_adapters.py.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { type Lora, loadLora } from '../../src/finetune/index.js';
 import { loadModel, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
@@ -11,6 +11,7 @@ import { entryOf } from '../../src/nn/state-entry.js';
 import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { piecesOfLora } from '../../src/pretrained/peft/lora-parts.js';
 import { deviceFor, isas } from '../describe-op.js';
+import { Hub } from './hub-server.js';
 
 const device = await deviceFor(isas[0] as string, 2);
 const data = fileURLToPath(new URL('../data/peft/', import.meta.url));
@@ -128,6 +129,43 @@ describe.each(cases)('%s', (name) => {
     using merged = await loadModel(device, join(temporary, `${name}-model`), { onWarning });
     expect(merged.adapters.size).toBe(0);
     expect(error(logitsOf(merged), on)).toBeLessThan(CLOSE);
+  });
+});
+
+describe('adapters and bases on the hub', () => {
+  const filesOf = (folder: string) =>
+    Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+  const serving = async (files: Record<string, Buffer>) => {
+    const hub = await new Hub(files).start();
+    vi.stubEnv('HF_ENDPOINT', `${hub.endpoint}/`);
+    return hub;
+  };
+  afterEach(() => vi.unstubAllEnvs());
+  const name = 'gpt2-output';
+  const cacheDir = join(temporary, 'hub');
+
+  it('a folder names its base by an id', async () => {
+    const hub = await serving(filesOf(join(reference, 'gpt2')));
+    const folder = join(temporary, 'of-the-hub');
+    cpSync(join(data, name), folder, { recursive: true });
+    const config = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8'));
+    const named = { ...config, base_model_name_or_path: 'org/model', revision: 'main' };
+    writeFileSync(join(folder, 'adapter_config.json'), JSON.stringify(named));
+    using model = await loadModel(device, folder, { cacheDir, onWarning });
+    using local = await loadModel(device, join(data, name), { onWarning });
+    expect(logitsOf(model)).toEqual(logitsOf(local));
+    await hub.stop();
+  });
+
+  it('an id is that of an adapter, and so are files by name', async () => {
+    const files = filesOf(join(data, name));
+    const hub = await serving(files);
+    const options = { baseModel: join(reference, 'gpt2'), onWarning };
+    using model = await loadModel(device, 'org/model', { ...options, cacheDir: join(temporary, 'hub-2') });
+    using given = await loadModel(device, files, options);
+    expect(logitsOf(model)).toEqual(logitsOf(given));
+    expect(model.activeAdapters).toEqual(['default']);
+    await hub.stop();
   });
 });
 

@@ -24,6 +24,12 @@ ADAPTERS = {
     "t5": dict(task_type="SEQ_2_SEQ_LM"),
     "bart": dict(task_type="SEQ_2_SEQ_LM", target_modules="all-linear"),
     "whisper": dict(target_modules=["q_proj", "v_proj"]),
+    "qwen2": dict(
+        bias="lora_only", target_modules=["embed_tokens", "q_proj", "lm_head"],
+        rank_pattern={"q_proj": 2}, alpha_pattern={"layers.0.self_attn.q_proj": 20},
+    ),
+    "gemma2": dict(target_modules=["v_proj"], modules_to_save=["lm_head"]),  # tied
+    "opt": dict(bias="all", target_modules=["v_proj"]),
 }
 
 INPUTS = (

@@ -4,7 +4,7 @@
 //   tsx test/python/exchange.ts REFERENCE WORK
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadLora, lora } from '../../src/finetune/index.js';
+import { type LoraOptions, loadLora, lora } from '../../src/finetune/index.js';
 import { AdamW, createDevice, type Device, loadModel, type Tensor } from '../../src/index.js';
 import { parseSafetensors, serializeSafetensors } from '../../src/io/index.js';
 import type { ModelInputs } from '../../src/models/inputs.js';
@@ -22,6 +22,22 @@ const names: Readonly<Record<string, keyof ModelInputs>> = {
   labels: 'labels',
   pixel_values: 'pixelValues',
   input_features: 'inputFeatures',
+};
+
+/** Options of adapters that are trained here. */
+const OPTIONS: Readonly<Record<string, LoraOptions>> = {
+  'gpt-neox': { targets: ['query_key_value', 'dense'] },
+  bart: { targets: 'all-linear' },
+  qwen3: { dora: true },
+  t5: { rsLora: true },
+  qwen2: {
+    bias: 'lora_only',
+    targets: ['embed_tokens', 'q_proj', 'lm_head'],
+    rankPattern: { q_proj: 2 },
+    alphaPattern: { 'layers.0.self_attn.q_proj': 20 },
+  },
+  gemma2: { modulesToSave: ['lm_head'] }, // tied
+  opt: { bias: 'all' },
 };
 
 const [references, work] = process.argv.slice(2) as [string, string];
@@ -54,8 +70,7 @@ for (const name of MODELS) {
 
 for (const name of readdirSync(join(work, 'peft'))) {
   using model = await load(join(references, name));
-  const targets = { 'gpt-neox': ['query_key_value', 'dense'], bart: 'all-linear' as const }[name];
-  const adapter = lora(model, { r: 3, alpha: 5, dropout: 0.1, dora: name === 'qwen3', rsLora: name === 't5', targets });
+  const adapter = lora(model, { r: 3, alpha: 5, dropout: 0.1, ...OPTIONS[name] });
   await train(model, name, adapter.parameters());
   await write(model, name, 'adapters', (folder) => adapter.save(folder));
 }
