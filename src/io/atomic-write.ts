@@ -8,12 +8,12 @@ export type FileParts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 /** One system call moves at most 2 GiB. */
 export const maxTransfer = 1 << 30;
 
-/** What is appended to a file's path for a temporary one beside it: never the same twice. */
+/** The end of a temporary file's path, which lies beside the file: never the same twice. */
 export function temporarySuffix(): string {
   return `.${globalThis.crypto.randomUUID()}.tmp`;
 }
 
-/** Whether a file of this name is a temporary one for `own`, and not for a file whose name begins so. */
+/** True if a file of this name is a temporary one for `own`, and not for a file whose name begins like it. */
 export function isTemporary(name: string, own: string): boolean {
   const suffix = name.slice(own.length);
   return name.startsWith(own) && /^\.[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(suffix);
@@ -38,7 +38,7 @@ export async function placeOf(path: string): Promise<string> {
   return realpath(path); // which throws, as they go round
 }
 
-/** What leads to files that processes have open. */
+/** Paths to files that processes have open. */
 const OPEN = /^\/(proc|dev\/fd)\//;
 
 /**
@@ -102,10 +102,10 @@ export function withPath(error: unknown, path: string): unknown {
   return isSystem ? Object.assign(error as object, { path }) : error;
 }
 
-/** What renaming would throw, when other files had been replaced already. */
+/** The error that renaming would throw after other files had been replaced. */
 function isFolder(path: string): Error {
   return Object.assign(new Error(`EISDIR: is a folder, expected a file: '${path}'`), { code: 'EISDIR', path });
 }
 
-/** What fails while cleaning up must not hide the error that made it necessary. */
+/** An error while cleaning up must not hide the error that made it necessary. */
 function ignore(): void {}

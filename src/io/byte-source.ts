@@ -3,7 +3,7 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
-/** Where a file's bytes come from. `read` fills `into` or throws. `view` exists if the bytes lie in memory. */
+/** A source of a file's bytes. `read` fills `into` or throws. `view` exists if the bytes lie in memory. */
 export interface ByteSource {
   readonly size: number;
   read(position: number, into: Uint8Array): void;

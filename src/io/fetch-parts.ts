@@ -70,7 +70,7 @@ function isPartFrom({ status, headers }: Response, from: number): boolean {
   return status === 206 && Number(start) === from && headers.get('content-encoding') === null;
 }
 
-/** What all parts of one file have in common. */
+/** Properties that all parts of one file share. */
 interface Version {
   readonly size: number;
   /** Its tag, or else its date; null where the server shows neither. */
@@ -86,7 +86,7 @@ function versionOf({ headers }: Response): Version | null {
 
 /** The parts of a file, one after another. Each comes as a whole: what Chromium gives bit by bit it keeps a copy of for a while. */
 class Parts implements Chunks {
-  /** Where the part begins that is under way. */
+  /** Position of the part that is under way. */
   #from = 0;
   #coming: Promise<Uint8Array>;
 

@@ -140,7 +140,7 @@ export function safetensorsParts(
   }
 }
 
-/** What reads files of a folder by their names; it gives an empty string for one that is not there. */
+/** A function that reads files of a folder by their names. It gives an empty string for a file that is not there. */
 export async function readFilesOf(
   folder: string,
 ): Promise<(name: string, signal?: AbortSignal) => Promise<Uint8Array | string>> {

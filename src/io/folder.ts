@@ -53,7 +53,7 @@ async function readFolder(
 }
 
 /**
- * As `readFolder`, but one of the required files is only opened where it is a file of Node's file system.
+ * Reads a folder like `readFolder`, but only opens one large file if it lies in Node's file system.
  */
 export async function openFolder(
   folder: string | URL,

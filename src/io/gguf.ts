@@ -13,14 +13,14 @@ import { quote } from './dtypes.js';
 import { type GgmlType, ggmlLayouts, ggmlTypeOf } from './ggml-types.js';
 import { GgufCursor, type GgufValue, MoreBytes } from './gguf-values.js';
 
-/** What a file says of a tensor. */
+/** The description of a tensor in a file. */
 export interface GgufTensor {
   readonly name: string;
   readonly type: GgmlType;
   /** Row-major, the last dimension is contiguous: ggml's dimensions the other way round. */
   readonly shape: readonly number[];
   readonly byteLength: number;
-  /** Of its first byte in the file. */
+  /** Position of its first byte in the file. */
   readonly position: number;
 }
 
@@ -34,10 +34,10 @@ export interface Gguf {
 }
 
 const MAGIC = 0x46554747; // GGUF
-const MOST_DIMENSIONS = 4;
+const MAX_DIMENSIONS = 4;
 /** Bytes of a metadata entry and of a tensor's description, at least. */
-const LEAST_ENTRY = 13;
-const LEAST_TENSOR = 32;
+const MIN_ENTRY = 13;
+const MIN_TENSOR = 32;
 
 /**
  * Reads the header of a file that is in memory. Throws FormatError if it is no GGUF file, or if anything in it does not agree with
@@ -51,7 +51,7 @@ export function parseGguf(file: Uint8Array): Gguf {
 const FIRST = 1 << 22;
 const GROWTH = 2;
 
-/** The same of a file that can be read at any position, without blocking where it says how. */
+/** Reads the header of a file that can be read at any position, without blocking if it has `readAsync`. */
 export async function readGguf(source: ByteSource): Promise<Gguf> {
   let length = Math.min(FIRST, source.size);
   for (;;) {
@@ -82,8 +82,8 @@ function parse(cursor: GgufCursor): Gguf {
   }
   const tensorCount = cursor.count('the number of tensors');
   const entryCount = cursor.count('the number of metadata entries');
-  cursor.expect('the number of tensors', tensorCount, LEAST_TENSOR);
-  cursor.expect('the number of metadata entries', entryCount, LEAST_ENTRY);
+  cursor.expect('the number of tensors', tensorCount, MIN_TENSOR);
+  cursor.expect('the number of metadata entries', entryCount, MIN_ENTRY);
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < entryCount; i++) {
     const key = cursor.text(`the name of metadata entry ${i}`);
@@ -123,8 +123,8 @@ function readTensor(
   const name = cursor.text(`the name of tensor ${number}`);
   const what = `tensor ${quote(name)}`;
   const dimensions = cursor.uint32(what);
-  if (dimensions > MOST_DIMENSIONS)
-    throw new FormatError(`${what} has ${dimensions} dimensions, expected ${MOST_DIMENSIONS} at most`);
+  if (dimensions > MAX_DIMENSIONS)
+    throw new FormatError(`${what} has ${dimensions} dimensions, expected ${MAX_DIMENSIONS} at most`);
   const shape = Array.from({ length: dimensions }, () => cursor.count(what)).reverse();
   const typeNumber = cursor.uint32(what);
   const type = ggmlTypeOf(typeNumber);

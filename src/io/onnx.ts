@@ -79,7 +79,7 @@ class GraphReader {
     }
   }
 
-  /** Of two tensors of one name in different graphs the first counts. */
+  /** Adds a tensor. If different graphs have one of the same name, the first counts. */
   #add(tensor: OnnxTensor | null): void {
     if (tensor !== null && !this.found.tensors.has(tensor.name)) this.found.tensors.set(tensor.name, tensor);
   }

@@ -82,7 +82,7 @@ class Machine {
     throw new FormatError(`byte ${this.at - back} of the pickle: ${why}`);
   }
 
-  // What the opcodes read.
+  // Operands of opcodes.
 
   take(length: number): Uint8Array {
     if (!(length >= 0 && length <= this.bytes.byteLength - this.at))
@@ -225,7 +225,7 @@ class Machine {
     return key;
   }
 
-  // What refers to the surroundings.
+  // References to the surroundings.
 
   global(module: string, name: string): void {
     const found = constructors.get(`${module}.${name}`) ?? this.context.globalOf(module, name);
@@ -389,7 +389,7 @@ function frame(machine: Machine): void {
   machine.at -= length;
 }
 
-/** What each opcode does, by its number. Names are those of Python's pickletools. */
+/** Operations by the numbers of opcodes. Names are those of Python's pickletools. */
 const operations: Readonly<Record<number, (machine: Machine) => void>> = {
   40: (m) => m.mark(), // MARK (
   41: (m) => m.push(new PickleTuple([])), // EMPTY_TUPLE )

@@ -44,7 +44,7 @@ export class SafetensorsEntry {
     this.source.read(this.position + start, into);
   }
 
-  /** As `read`, without blocking where reading takes time. */
+  /** Reads without blocking where reading takes time; see `read`. */
   async readAsync(into: Uint8Array, start = 0): Promise<void> {
     const { source } = this;
     if (source.readAsync === undefined || start + into.byteLength > this.byteLength) return this.read(into, start);
@@ -198,7 +198,7 @@ function parseHeader(header: Uint8Array): Record<string, unknown> {
 }
 
 /**
- * Of two equal keys JSON.parse keeps the last, and other readers the first: a file could show each a different tensor.
+ * Refuses equal keys. JSON.parse keeps the last of them and other readers the first: a file could show each a different tensor.
  */
 export function checkKeys(what: string, json: string): void {
   const seen: Set<string>[] = [];
@@ -274,7 +274,7 @@ export interface SafetensorsArray {
   readonly data: ArrayBufferView;
 }
 
-/** What a {@link Tensor} offers to be written. */
+/** The part of a {@link Tensor} that is written. */
 export interface SafetensorsTensor {
   readonly dtype: 'float32' | 'int32';
   readonly shape: readonly number[];
@@ -293,7 +293,7 @@ export interface SafetensorsLater {
 export type SafetensorsSource = SafetensorsArray | SafetensorsTensor;
 /** Names and what to write under them; a Map where a name may be anything, such as `__proto__`. */
 export type SafetensorsTensors = Readonly<Record<string, SafetensorsSource>> | ReadonlyMap<string, SafetensorsSource>;
-/** The same, or what is read later. */
+/** Tensors by name, of which some are read later. */
 export type SafetensorsParts = ReadonlyMap<string, SafetensorsSource | SafetensorsLater>;
 /** Text by name, in the header. */
 export type SafetensorsMetadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;

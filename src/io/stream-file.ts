@@ -5,7 +5,7 @@ import type { OpenFile } from './file.js';
 
 /** The bytes of a file in order, as they come. */
 export interface Chunks {
-  /** Those that come next; undefined after the last. */
+  /** The next bytes; undefined after the last. */
   next(): Promise<Uint8Array | undefined>;
   /** Ends what is under way. */
   cancel(): void;
@@ -20,7 +20,7 @@ export function chunksOf(body: ReadableStream<Uint8Array>): Chunks {
 }
 
 /**
- * What a server sends as a file that is read once, from front to back, without being kept. Throws FetchError if the server has not sent
+ * A server's answer as a file that is read once, from front to back, without being kept. Throws FetchError if the server has not sent
  * the file, and FormatError if it does not say how long that is.
  */
 export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
@@ -29,7 +29,7 @@ export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
   if (!ok) throw new FetchError(`${name} cannot be read: HTTP status ${status}`);
   const length = headers.get('content-encoding') === null ? Number(headers.get('content-length')) : 0;
   if (body === null || !(length > 0)) throw new FormatError(`${name} does not say its length, expected content-length`);
-  // What came over the network is nobody else's; in Node the streams of a cloned response have the same parts.
+  // Bytes from the network belong to nobody else. In Node the streams of a cloned response have the same parts.
   return inOrder(name, length, chunksOf(body), { signal, isOurs: url !== '' && !isNode });
 }
 
@@ -44,7 +44,7 @@ export function inOrder(
   chunks: Chunks,
   { signal, isOurs }: { signal: AbortSignal | undefined; isOurs: boolean },
 ): OpenFile {
-  /** What was read and not yet asked for, from `start` on. */
+  /** Bytes that were read and not yet asked for, from `start` on. */
   let parts: Uint8Array[] = [];
   let start = 0;
   let end = 0;

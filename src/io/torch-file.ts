@@ -148,9 +148,9 @@ function sizesOf(what: string, value: unknown): readonly number[] {
   throw new FormatError(`the ${what} of a tensor is [${sizes.map(named).join(', ')}], expected integers from 0 on`);
 }
 
-/** What a pickle of a state dict may refer to. Collects the storages that it names. */
+/** The context of a state dict's pickle. Collects the storages that it names. */
 class StateDictContext implements PickleContext {
-  /** By key. */
+  /** Storages by key. */
   readonly storages = new Map<string, Storage>();
 
   globalOf(module: string, name: string): unknown {
@@ -233,7 +233,7 @@ function tensorsIn(value: unknown): [string, TorchTensor][] {
   return entries.filter(([name, each]) => typeof name === 'string' && each instanceof TorchTensor);
 }
 
-/** Where the first byte of a storage lies. */
+/** The place of a storage's first byte. */
 interface Placed {
   readonly source: ByteSource;
   readonly position: number;
@@ -316,7 +316,7 @@ interface LegacyHeader {
   readonly end: number;
 }
 
-/** What a pickle may refer to that describes only plain values. */
+/** The context of a pickle that has only plain values. */
 const plain: PickleContext = {
   globalOf: () => undefined,
   persistent(id) {

@@ -56,7 +56,7 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord
   return records;
 }
 
-/** Where the data of a record begin. Throws FormatError if the local header is not that of the record. */
+/** The position of a record's data. Throws FormatError if the local header is not that of the record. */
 async function dataPosition(source: ByteSource, { name, header, byteLength }: ZipRecord): Promise<number> {
   const view = viewOf(await bytesOf(source, header, LOCAL_BYTES));
   const position = header + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
@@ -160,7 +160,7 @@ async function endOf(source: ByteSource): Promise<DirectoryPlace> {
   return place;
 }
 
-/** The same of archives with more than 4 GiB, or 65,535 records. Null where there is no such record. */
+/** The directory of an archive with more than 4 GiB, or 65,535 records. Null if there is no such record. */
 async function endOf64(source: ByteSource, end: number): Promise<DirectoryPlace | null> {
   const at = end - LOCATOR_64_BYTES;
   if (at < 0) return null;
@@ -199,7 +199,7 @@ function recordAt(directory: Uint8Array, view: DataView, at: number): { record: 
     number,
     number,
   ];
-  // What has no room in 32 bits follows in an extra field, in this order.
+  // Numbers that have no room in 32 bits follow in an extra field, in this order.
   let wide = wideField(view, extra, extra + (extraLength as number));
   const widened = (value: number): number => {
     if (value !== 0xffffffff) return value;
@@ -214,7 +214,7 @@ function recordAt(directory: Uint8Array, view: DataView, at: number): { record: 
   return { record: { name, byteLength: size, crc: view.getUint32(at + 16, true), header }, end };
 }
 
-/** Where the zip64 field lies among the extra fields, null if there is none. */
+/** The place of the zip64 field among the extra fields, null if there is none. */
 function wideField(view: DataView, start: number, end: number): { at: number; end: number } | null {
   for (let at = start; at + 4 <= end; ) {
     const next = at + 4 + view.getUint16(at + 2, true);

@@ -13,7 +13,7 @@ import type { ModelConfig } from './model-config.js';
 
 export interface BartStackOptions {
   readonly wiring: 'pre' | 'post';
-  /** Whether a norm comes after the last layer. */
+  /** True if a norm comes after the last layer. */
   readonly finalNorm: boolean;
 }
 

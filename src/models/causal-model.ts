@@ -81,13 +81,13 @@ export abstract class CausalModel extends PretrainedModel {
     return this.embedTarget(ids, positions);
   }
 
-  /** Of RoPE's type `dynamic` its factor more than without: that is what its angles are stretched for. */
+  /** With RoPE's type `dynamic`, its factor times as long: its angles are stretched for that. */
   override get maxLength(): number {
     const { rope_type: type, factor } = (this.config.rope_parameters ?? {}) as Json;
     return type === 'dynamic' && typeof factor === 'number' ? Math.floor(factor * super.maxLength) : super.maxLength;
   }
 
-  /** Of longrope: longer texts turn by other frequencies. */
+  /** With longrope, the length from which on other frequencies rotate. */
   get rereadLength(): number | null {
     const { rope_type: type, original_max_position_embeddings: length } = (this.config.rope_parameters ?? {}) as Json;
     return type === 'longrope' && typeof length === 'number' && length < this.maxLength ? length : null;

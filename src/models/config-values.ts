@@ -1,4 +1,4 @@
-// What several families read of a config: names of activations, labels, and how queries and keys turn.
+// Settings that several families read of a config: activations, labels, and the rotary embedding of queries and keys.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -44,7 +44,7 @@ export function dropoutOf(config: ModelConfig, name: string, randomness: Randomn
   return new Dropout(config.numberOrNull(name) ?? 0, randomness);
 }
 
-/** What leaves out layers, if the setting of that name is above 0. */
+/** Leaves out layers, if the setting of that name is above 0. */
 export function layerDropOf(config: ModelConfig, name: string, randomness: Randomness): (() => LayerDrop) | null {
   const p = config.numberOrNull(name) ?? 0;
   return p > 0 ? () => new LayerDrop(p, randomness) : null;

@@ -1,4 +1,4 @@
-// What a Transformer can be made of.
+// Options of a Transformer.
 
 import {
   checkKnown,
@@ -36,21 +36,21 @@ export interface TransformerOptions {
   decoderLayers?: number | undefined;
   /** Hidden features of the feed-forward networks. Default 4 · dModel. */
   dFF?: number | undefined;
-  /** Of the feed-forward networks. Default `relu`. */
+  /** The activation of the feed-forward networks. Default `relu`. */
   activation?: Activation | undefined;
   /**
-   * Whether a second projection of the input multiplies the hidden features (Shazeer 2020, "GLU Variants Improve
+   * True if a second projection of the input multiplies the hidden features (Shazeer 2020, "GLU Variants Improve
    * Transformer"): SwiGLU with activation `silu`, GEGLU with `gelu`. Default false.
    */
   gated?: boolean | undefined;
-  /** What is normalised: mean and variance (`layer`, default), or the root mean square alone, without a bias (`rms`). */
+  /** The kind of normalisation: by mean and variance (`layer`, default), or the root mean square alone, without a bias (`rms`). */
   normalization?: 'layer' | 'rms' | undefined;
   /** Normalisation before the sub-layers or after the residual additions. Default `post`, as in the paper. */
   norm?: 'pre' | 'post' | undefined;
   /** A normalisation after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
   finalNorm?: boolean | undefined;
   /**
-   * Whether linear layers, normalisations and the output projection add a bias: PyTorch's `bias` of nn.Transformer,
+   * True if linear layers, normalisations and the output projection add a bias: PyTorch's `bias` of nn.Transformer,
    * which has no output projection, and nanoGPT's. Default true.
    */
   bias?: boolean | undefined;
@@ -62,7 +62,7 @@ export interface TransformerOptions {
    * whole here, are not dropped). Default 0; the paper's base model has 0.1.
    */
   dropout?: number | undefined;
-  /** The same for the hidden layer of the feed-forward networks alone. Default `dropout`; fairseq's models have 0. */
+  /** Dropout of the hidden layer of the feed-forward networks. Default `dropout`; fairseq's models have 0. */
   activationDropout?: number | undefined;
   /** Ids of the source are below it. Needed with encoder layers. */
   sourceVocab?: number | undefined;
@@ -72,7 +72,7 @@ export interface TransformerOptions {
    */
   targetVocab?: number | undefined;
   /**
-   * Whether the output projection is the target embedding (encoder-only: the source embedding). `all`, as in the paper:
+   * True if the output projection is the target embedding (encoder-only: the source embedding). `all`, as in the paper:
    * source and target embedding are one, too. Default false.
    */
   tieEmbeddings?: boolean | 'all' | undefined;
@@ -91,17 +91,17 @@ export interface TransformerOptions {
   bosId?: number | null | undefined;
   /** Ends what is generated; nothing does if it is null or not below `targetVocab`. Default 2. */
   eosId?: number | null | undefined;
-  /** Of the initial parameters and of dropout: an integer, 0 or more. Default 0. */
+  /** The seed of the initial parameters and of dropout: an integer, 0 or more. Default 0. */
   seed?: number | undefined;
 }
 
-/** What a model was made of: all options, defaults included. */
+/** All options of a model, defaults included. */
 export interface TransformerConfig extends Complete<TransformerOptions> {
   readonly positions: Complete<Positions>;
   readonly embeddingScale: number;
 }
 
-/** What PyTorch, Hugging Face and nanoGPT call options, by its letters. */
+/** Options by the letters of their names in PyTorch, Hugging Face and nanoGPT. */
 const OTHER_NAMES = {
   ...{ hiddensize: 'dModel', nembd: 'dModel', embeddim: 'dModel', hiddendim: 'dModel', dim: 'dModel' },
   ...{ nhead: 'heads', nheads: 'heads', numheads: 'heads', numattentionheads: 'heads', numkeyvalueheads: 'kvHeads' },

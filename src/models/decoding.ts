@@ -1,4 +1,4 @@
-// What has to fit together when a model decodes step by step; nn/decoder-state.ts says how that goes.
+// Checks that the parts of a step-by-step decoding fit together; nn/decoder-state.ts explains it.
 
 import { checkKnown, checkNumber, checkOneOf, checkOptions, describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
@@ -10,7 +10,7 @@ import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 
-/** What of a model decides about its states. */
+/** Properties of a model that decide about its states. */
 interface Decodes {
   readonly encoder: Stack | null;
   readonly decoder: Stack | null;

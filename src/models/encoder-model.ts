@@ -54,7 +54,7 @@ export abstract class EncoderModel extends PretrainedModel {
     return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
   }
 
-  /** Of classes of sequences, logits [B, labels]. */
+  /** The loss of classes of sequences, logits [B, labels]. */
   protected sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
     return sequenceLoss(logits, labels, this.settings);
   }

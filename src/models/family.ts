@@ -11,31 +11,31 @@ export interface Family {
   readonly encoder?: new (
     context: FamilyContext,
   ) => PretrainedModel;
-  /** What transformers' classes begin with: `Bert` of BertModel. */
+  /** The beginning of transformers' class names: `Bert` of BertModel. */
   readonly className: string;
   /** The class that writes text. Default: `ForCausalLM` behind the name. */
   readonly writer?: string;
   /**
-   * What transformers takes for settings that a config.json lacks: those of the architecture, of dropout and of special tokens. Files of
-   * old, from before a setting was introduced, lack some; the parts of CLIP and SigLIP hold only what differs from this. Null
-   * stands for what is derived from others.
+   * Defaults of transformers for settings that a config.json lacks: those of the architecture, of dropout and of special tokens. Files
+   * from before a setting was introduced lack it. The parts of CLIP and SigLIP hold only what differs from the defaults. Null
+   * stands for a setting that is derived from others.
    */
   readonly defaults: Json;
   /** Derives settings from others. `config` has the defaults already; `given` is the file. */
   readonly complete?: (config: Record<string, unknown>, given: Json) => void;
-  /** Whether layer number i attends within a window, where some do: what `layer_types` says in newer files. */
+  /** True if layer number i attends within a window; newer files say it in `layer_types`. */
   readonly isSliding?: (layer: number, config: Json) => boolean;
-  /** Where queries and keys rotate. */
+  /** The rotary embedding of queries and keys. */
   readonly rope?: RopeDefaults;
   /** Configs of models within, by their key, and their model types. */
   readonly parts?: Readonly<Record<string, string>>;
-  /** What its vocab.txt, or its vocab.json and merges.txt, are like, for folders without tokenizer.json. */
+  /** The kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
   readonly vocabulary?: 'bert' | 'gpt2' | 'roberta';
-  /** Where GGUF files of it exist. */
+  /** The layout of its GGUF files, if there are any. */
   readonly gguf?: GgufFamily;
 }
 
-/** How queries and keys rotate where a config.json does not say it. */
+/** Defaults of the rotary embedding, for a config.json that does not describe it. */
 export interface RopeDefaults {
   /** The base of the frequencies, and its name in files of before transformers 5. Default `rope_theta`. */
   readonly theta: number;
@@ -43,9 +43,9 @@ export interface RopeDefaults {
   /** The part of a head that rotates, and its name in older files. Default: all of it; `partial_rotary_factor`. */
   readonly partial?: number;
   readonly partialName?: string;
-  /** What else `rope_type` was called. */
+  /** Other names of values of `rope_type`. */
   readonly typeNames?: Readonly<Record<string, string>>;
-  /** Of layers within a window, where they have their own; `isScaled`: `rope_scaling` is theirs, too. */
+  /** Settings of layers within a window, if these differ; `isScaled`: `rope_scaling` is theirs, too. */
   readonly sliding?: { readonly theta: number; readonly thetaName: string; readonly isScaled: boolean };
 }
 
@@ -57,13 +57,13 @@ export interface GgufFamily {
   readonly turned?: readonly string[];
   /** Norms hold 1 + weight. */
   readonly plusOne?: boolean;
-  /** Matrices that transformers stores the other way round. */
+  /** Matrices that transformers stores transposed. */
   readonly inOut?: readonly string[];
-  /** Its vectors of tokens become one: it writes nothing. */
+  /** True if it only encodes: vectors of tokens become one. */
   readonly isEncoder?: boolean;
-  /** What config.json would say, `architectures` where they are not the usual. Default: that of decoders whose positions rotate. */
+  /** The config.json of a file, with `architectures` if they are unusual. Default: that of decoders with rotary positions. */
   readonly config?: (file: GgufSettings) => Json;
-  /** What `saveGguf` writes of the config; 'decoder': the same as of decoders whose positions rotate. Without it, it refuses. */
+  /** The part of the config that `saveGguf` writes; 'decoder': that of decoders with rotary positions. Without it, `saveGguf` refuses. */
   readonly saved?: 'decoder' | ((config: ModelConfig) => Readonly<Record<string, GgufNumber>>);
 }
 
@@ -72,23 +72,23 @@ export type GgufReadable = Family & { readonly gguf: GgufFamily };
 
 export type GgufNumber = { readonly uint32: number } | { readonly float32: number };
 
-/** What a GGUF file says of its model. */
+/** Settings of a model in its GGUF file. */
 export interface GgufSettings {
   readonly tensors: Gguf['tensors'];
   /** `general.architecture`. */
   readonly architecture: string;
-  /** A number by a name such as `block_count`; of a float32 the decimal that is meant: 1e-6, not 9.999999974752427e-7. */
+  /** A number by a name such as `block_count`. A float32 becomes the decimal that is meant: 1e-6, not 9.999999974752427e-7. */
   number(name: string): number | undefined;
-  /** The same of what must be there. Throws FormatError. */
+  /** A number that must be there. Throws FormatError. */
   needed(name: string): number;
   /** Names in a list. */
   texts(name: string): readonly string[] | undefined;
-  /** Whether layers have a window: a list of truth values, or every how many layers one has none. */
+  /** Layers with a window: a list of truth values, or the number of layers of which one has none. */
   pattern(name: string): number | readonly boolean[] | undefined;
   /** Rows of a tensor. Throws FormatError if it is not there. */
   rows(tensor: string): number;
-  /** What all decoders whose positions rotate have in common. */
+  /** The common config of all decoders with rotary positions. */
   decoder(): Json;
-  /** How the features of a head rotate. */
+  /** The rotary settings of heads of this size. */
   rope(headSize: number): Json;
 }

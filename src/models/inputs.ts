@@ -1,4 +1,4 @@
-// What pretrained models are given, in Hugging Face's form: rows padded on the right or on the left, and masks. Inside,
+// Inputs of pretrained models, in Hugging Face's form: rows padded on the right or on the left, and masks. Inside,
 // sequences are packed end to end, and padding is nowhere computed.
 
 import { describeShape, describeValue } from '../core/check.js';
@@ -14,7 +14,7 @@ import { concat, gather, unpack } from '../ops/move.js';
 /** Rows of numbers, or a tensor [batch, time]. */
 export type Rows = readonly (readonly number[] | Int32Array)[] | Tensor;
 
-/** What `forward` of a pretrained model takes; which of it, its family says. */
+/** Inputs of a pretrained model's `forward`. Its family says which of them it takes. */
 export interface ModelInputs {
   /** Rows of token ids, int32 [B, T], or packed sequences. */
   inputIds?: Tokens | undefined;
@@ -29,7 +29,7 @@ export interface ModelInputs {
   decoderInputIds?: Tokens | undefined;
   decoderAttentionMask?: Rows | undefined;
   /**
-   * What is to come out, for the loss: ids for each token, -100 where none is learnt; classes, or numbers, for each
+   * Expected outputs, for the loss: ids for each token, -100 where none is learnt; classes, or numbers, for each
    * sequence.
    */
   labels?: Rows | readonly number[] | readonly (readonly number[])[] | undefined;
@@ -43,17 +43,17 @@ export interface ModelInputs {
 }
 
 export interface ForwardOptions {
-  /** Whether `hiddenStates` of every layer are given back. Default false. */
+  /** True to return `hiddenStates` of every layer. Default false. */
   hiddenStates?: boolean | undefined;
-  /** Whether attention probabilities of every layer are given back. Default false. */
+  /** True to return attention probabilities of every layer. Default false. */
   attentions?: boolean | undefined;
-  /** Whether the loss is computed. Default: if there are labels. */
+  /** True to compute the loss. Default: if there are labels. */
   loss?: boolean | undefined;
 }
 
-/** What comes out, as tensors of the caller's scope; [B, T, …] is padded as the input was, with zeros. */
+/** Outputs, as tensors of the caller's scope. [B, T, …] is padded as the input was, with zeros. */
 export interface ModelOutput {
-  /** What the head gives: [B, T, vocabulary], [B, T, labels] or [B, labels]. */
+  /** The head's output: [B, T, vocabulary], [B, T, labels] or [B, labels]. */
   logits?: Tensor;
   /** A scalar, ready for `backward()`. */
   loss?: Tensor;
@@ -75,14 +75,14 @@ export interface ModelOutput {
   imageEmbeds?: Tensor;
   logitsPerImage?: Tensor;
   logitsPerText?: Tensor;
-  /** What each of two encoders gives by itself. */
+  /** The output of each of two encoders by itself. */
   textModelOutput?: ModelOutput;
   visionModelOutput?: ModelOutput;
 }
 
 /**
- * What becomes of padding: nowhere computed; along with tokens, for a loss that wants what comes out there; or so only in
- * batches that have some before a token, whose results it changes.
+ * The use of padding: it is not computed; or it is computed like tokens, for a loss that reads its outputs; or it is computed only
+ * in batches that have padding before a token, whose results it changes.
  */
 export type PaddingUse = 'dropped' | 'kept' | 'keptAhead';
 
@@ -259,13 +259,13 @@ function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean
   return isToken;
 }
 
-/** Whether a row has padding; `keptAhead`: before a token. */
+/** True if a row has padding; `keptAhead`: before a token. */
 function hasPadding(isToken: readonly boolean[], padding: PaddingUse): boolean {
   const first = isToken.indexOf(false);
   return first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));
 }
 
-/** Where the tokens of a row are, which has no padding between them. */
+/** The span of a row's tokens, which have no padding between them. */
 function spanOf(isToken: readonly boolean[], row: number): { start: number; end: number } {
   const [start, end] = [isToken.indexOf(true), isToken.lastIndexOf(true) + 1];
   if (!isToken.slice(start, end).includes(false)) return { start, end };

@@ -28,7 +28,7 @@ export function nextLabels(labels: readonly number[], counts: readonly number[])
 }
 
 /**
- * Of classes of sequences, logits [B, labels]: mean squares for one number or where the config says so, binary cross
+ * The loss of classes of sequences, logits [B, labels]: mean squares for one number or where the config says so, binary cross
  * entropy for several labels at once, else cross entropy.
  */
 export function sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>, config: ModelConfig): Tensor {
@@ -69,7 +69,7 @@ export function answerOutput(
   return output;
 }
 
-/** Whether a loss of answers is to be computed. */
+/** True if a loss of answers is wanted. */
 export function wantsSpans({ startPositions, endPositions }: ModelInputs, { loss = true }: ForwardOptions): boolean {
   return loss && startPositions !== undefined && endPositions !== undefined;
 }

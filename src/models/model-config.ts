@@ -3,7 +3,7 @@
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 
-/** What config.json holds, keys as they are. */
+/** The contents of config.json, keys as they are. */
 export type Json = Readonly<Record<string, unknown>>;
 
 /** Reads settings by name. Throws FormatError for those that are missing or of another kind. */
@@ -26,7 +26,7 @@ export class ModelConfig {
     return this.#read(name, (value): value is number => Number.isFinite(value), 'a number');
   }
 
-  /** The same, or null where it is null or missing. */
+  /** A number, or null where it is null or missing. */
   numberOrNull(name: string): number | null {
     return this.values[name] == null ? null : this.number(name);
   }
@@ -40,7 +40,7 @@ export class ModelConfig {
     return this.#read(name, (value): value is string => typeof value === 'string', 'a text');
   }
 
-  /** Whether it is true; what is missing or null is not. */
+  /** True if the setting is true; false if it is missing or null. */
   flag(name: string): boolean {
     return (this.values[name] ?? false) === true;
   }
@@ -60,7 +60,7 @@ export class ModelConfig {
     throw new FormatError(`config.json: ${name} is ${describeValue(this.values[name])}, expected an id, or several`);
   }
 
-  /** What a text stands for. Throws FormatError for one that is not known. */
+  /** The meaning of a text. Throws FormatError for one that is not known. */
   oneOf<T>(name: string, meanings: Readonly<Record<string, T>>): T {
     const text = this.text(name);
     if (Object.hasOwn(meanings, text)) return meanings[text] as T;

@@ -1,4 +1,4 @@
-// What all models have in common, whatever they are made of: reading, writing by steps, and looking inside.
+// The common part of all models: encoding, generating by steps, and inspection.
 
 import { copied } from '../core/copied.js';
 import type { Device } from '../core/device.js';
@@ -25,7 +25,7 @@ import { cacheSizes, checkExtension, checkMemory, checkPrompts, checkState } fro
 /** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
 const DROPOUT = 2 ** 32 - 1;
 
-/** What an encoder makes of tokens. */
+/** An encoder's output for tokens. */
 export interface Encoded extends Memory {
   readonly batch: TokenBatch;
 }
@@ -42,9 +42,9 @@ export abstract class Model extends Module implements Generative {
   abstract readonly startId: number | null;
   abstract readonly endIds: readonly number[];
   abstract readonly padId: number | null;
-  /** What keys and values are kept as while the model writes, where `generate` and the like do not say it. */
+  /** The format of keys and values while the model generates, unless `generate` and the like say it. */
   cacheType: CacheType = 'float32';
-  /** What all dropouts of the model share. */
+  /** The state that all dropouts of the model share. */
   protected readonly randomness: Randomness = { seed: 0, streams: 0 };
   #seeds: Random;
   #dropouts: Dropout[] | null = null;
@@ -91,7 +91,7 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * As `generate`, giving every token as soon as it is chosen; what the iterator returns at its end is the result.
+   * Generates like `generate`, and yields every token as soon as it is chosen. The iterator returns the result at its end.
    * Leaving the loop ends the generation. Without beams.
    */
   stream(input: Tokens, options: GenerateOptions = {}): AsyncGenerator<TokenEvent, GenerateResult, void> {
@@ -249,7 +249,7 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * Whether backward computes every layer once more instead of keeping what it needs: a third more work for a fraction
+   * True if backward computes every layer once more instead of keeping what it needs: a third more work for a fraction
    * of the memory. The results are the same to the bit. Default false.
    */
   get gradientCheckpointing(): boolean {
@@ -310,7 +310,7 @@ export abstract class Model extends Module implements Generative {
     forgetDecoders(this);
   }
 
-  /** Whether a pass drops anything. */
+  /** True if a pass drops anything. */
   protected get drops(): boolean {
     this.#dropouts ??= this.modules().filter((part) => part instanceof Dropout);
     return this.#dropouts.some(({ options }) => options !== null);
@@ -329,7 +329,7 @@ export abstract class Model extends Module implements Generative {
 
 let loaded: typeof import('../generate/generate.js') | undefined;
 
-/** What writes, loaded when it is first called. To ask a loader each time takes up to 0.3 ms, a fifth of a short text. */
+/** The generator, loaded when it is first called. To ask a loader each time takes up to 0.3 ms, a fifth of a short text. */
 async function writing() {
   loaded ??= await import('../generate/generate.js');
   return loaded;

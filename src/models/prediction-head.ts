@@ -13,7 +13,7 @@ import type { Activation } from '../ops/activation.js';
 import { concat } from '../ops/move.js';
 import type { ModelConfig } from './model-config.js';
 
-/** What a model predicts; transformers calls the classes so. */
+/** Kinds of predictions, by the names of transformers' classes. */
 export type HeadKind =
   | 'none'
   | 'language-model'
@@ -34,14 +34,14 @@ export type Pick = 'tokens' | PoolingMode | 'firstAndRest' | 'meanOfOutputs';
 /** The parts of a head, in the order in which features pass them. */
 export interface HeadParts {
   readonly pick: Pick;
-  /** Of what was picked, in training. */
+  /** Dropout of the picked rows, in training. */
   readonly inputDropout?: Dropout | null | undefined;
   readonly dense?: Linear | null | undefined;
   readonly activation?: Activation | undefined;
   readonly norm?: Norm | null | undefined;
   /** Before `out`, in training. */
   readonly dropout?: Dropout | null | undefined;
-  /** What gives logits; none if the features are the result, as a pooler's. */
+  /** The projection to logits; none if the features are the result, as those of a pooler. */
   readonly out?: Linear | TiedLinear | null | undefined;
 }
 
@@ -70,7 +70,7 @@ export class PredictionHead extends Module {
     return this.read(picked(features, batch, this.pick));
   }
 
-  /** The same of rows that were picked. */
+  /** The prediction for rows that were picked. */
   read(rows: Tensor): Tensor {
     const { dense, norm, out, inputDropout, dropout } = this;
     const { activation = 'none' } = this.parts;

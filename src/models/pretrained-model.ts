@@ -22,7 +22,7 @@ import type { SentenceHead } from './sentence-head.js';
 
 export type { HeadKind } from './prediction-head.js';
 
-/** What a family's constructor gets. */
+/** The arguments of a family's constructor. */
 export interface FamilyContext {
   readonly init: Initializer;
   readonly config: ModelConfig;
@@ -50,13 +50,13 @@ export abstract class PretrainedModel extends Model {
   /** config.json, keys as they are. */
   readonly config: Json;
   readonly headKind: HeadKind;
-  /** What `generate` does where its options do not say it; of generation_config.json, if it was loaded. */
+  /** Defaults of `generate`, from generation_config.json if that was loaded. */
   generationConfig: GenerateOptions = {};
   /** generation_config.json, keys as they are, or where there was none config.json. */
   generationFile: Json = {};
-  /** What turns text into ids, if the model brought it. */
+  /** Turns text into ids, if the model brought a tokenizer. */
   tokenizer: PretrainedTokenizer | null = null;
-  /** What turns sounds or images into inputs, if the model brought it. */
+  /** Turns sounds or images into inputs, if the model brought a processor. */
   processor: object | null = null;
   /** Makes one vector of a text, in a model of sentence-transformers. */
   sentenceHead: SentenceHead | null = null;
@@ -136,7 +136,7 @@ export abstract class PretrainedModel extends Model {
     return [...this.#adapters.values()].filter(({ isActive }) => isActive).map(({ name }) => name);
   }
 
-  /** By name. */
+  /** Adapters by name. */
   get adapters(): ReadonlyMap<string, Adapter> {
     return this.#adapters;
   }
@@ -235,7 +235,7 @@ export abstract class PretrainedModel extends Model {
     return this.statePieces().map((piece) => [this.#saved(piece.name), parameterOf(piece)]);
   }
 
-  /** As of all modules, by the names of the checkpoint: those of a body without a head have no prefix, as in transformers. */
+  /** The state dict, by the names of the checkpoint. Names of a body without a head have no prefix, as in transformers. */
   override stateDict(): StateDict {
     return this.#renamed(super.stateDict());
   }
@@ -244,7 +244,7 @@ export abstract class PretrainedModel extends Model {
     return this.#renamed(super.gradientDict());
   }
 
-  /** As of all modules; names with and without the prefix of the body are known. */
+  /** Loads a state dict. Names with and without the prefix of the body are known. */
   override loadStateDict(
     tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>,
   ): void {
@@ -258,13 +258,13 @@ export abstract class PretrainedModel extends Model {
     return Object.fromEntries(Object.entries(entries).map(([name, entry]) => [this.#saved(name), entry]));
   }
 
-  /** What checkpoints of the class call a tensor. */
+  /** The name of a tensor in checkpoints of the class. */
   #saved(name: string): string {
     const isBody = this.headKind === 'none' && name.startsWith(`${this.bodyName}.`);
     return this.origin?.names.get(name) ?? (isBody ? name.slice(this.bodyName.length + 1) : name);
   }
 
-  /** What `stateNames` begin with: checkpoints of a class with a head have it, those of the body alone have not. */
+  /** The beginning of `stateNames`, which checkpoints of a class with a head have, and those of the body alone do not. */
   protected get bodyName(): string {
     return 'model';
   }
@@ -304,17 +304,17 @@ export abstract class PretrainedModel extends Model {
     return this.sentenceHead?.maxTokens ?? null;
   }
 
-  /** Whether the family has such an input. */
+  /** True if the family has such an input. */
   takes(name: keyof ModelInputs): boolean {
     return this.inputNames.includes(name);
   }
 
-  /** What the encoder makes of a source, in the scope it is called in. */
+  /** The encoder's output for a source, in the scope it is called in. */
   protected readSource(source: Tokens): Memory {
     return this.encodeBatch(source);
   }
 
-  /** Whether an encoder reads a source. */
+  /** True if an encoder reads a source. */
   protected get readsSource(): boolean {
     return this.encoder !== null;
   }

@@ -15,7 +15,7 @@ import { type PackedPiece, packedArrays } from './packed-state.js';
 import type { SaveOptions } from './saved.js';
 import { packingFields, weightFiles, withoutPacking } from './saved-packing.js';
 
-/** What a model was loaded from, as far as saving needs it. */
+/** The origin of a model, as far as saving needs it. */
 export interface Origin {
   /** The folder, the URL or the id on the hub. */
   readonly from?: string | undefined;
@@ -29,7 +29,7 @@ export interface Origin {
   readonly elsewhere?: ReadonlyMap<string, StoredElsewhere> | undefined;
   /** The files beside config and weights, such as the tokenizer's, by name. */
   companions(): Promise<ReadonlyMap<string, Uint8Array>>;
-  /** What a GGUF file said of its vocabulary, if it was one. */
+  /** The vocabulary's metadata in a GGUF file, if it was one. */
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
 
@@ -39,13 +39,13 @@ export interface StoredElsewhere {
   readonly name: string;
 }
 
-/** What a folder's safetensors are made of. */
+/** The contents of a folder's safetensors. */
 export interface SavedWeights {
   readonly values: StateValues;
   readonly packed: readonly PackedPiece[];
 }
 
-/** What an earlier model in the folder may have left, which would be read beside the new one. */
+/** Files of an earlier model in the folder, which would be read beside the new one. */
 const STALE = /^(model\.safetensors\.index\.json|model-\d{5}-of-\d{5}\.safetensors)$/;
 
 /** Writes a folder that transformers loads: all files are replaced, or none. */

@@ -29,19 +29,19 @@ import { packedArrays, packedPieces } from './packed-state.js';
 import type { Packing } from './read-packed.js';
 import { packedFile, packingFields } from './saved-packing.js';
 
-/** What turns text into a model's ids and back: one for both sides, or one for each. */
+/** Tokenizers of a model: one for both sides, or one for each. */
 export interface Tokenizers {
   readonly source?: Tokenizer | undefined;
   readonly target?: Tokenizer | undefined;
 }
 
-/** What a model keeps of options of `generate`. */
+/** Options of `generate` that a model keeps. */
 export interface GenerationDefaults {
-  /** Of beam search: above 1 longer outputs are preferred, below 1 shorter ones. */
+  /** Exponent of lengths in beam search: above 1 longer outputs are preferred, below 1 shorter ones. */
   readonly lengthPenalty?: number | undefined;
 }
 
-/** What is saved: a module with a config, tokenizers, and how it generates. */
+/** A module that can be saved: with a config, tokenizers, and defaults for generation. */
 interface Saved extends Module {
   readonly config: TransformerConfig;
   tokenizers: Tokenizers;
@@ -62,13 +62,13 @@ const TOKENIZERS = { source: 'source-tokenizer.json', target: 'target-tokenizer.
 const FORMAT = 'simdformer';
 const METADATA = { format: FORMAT };
 
-/** What config.json holds. */
+/** The contents of config.json. */
 interface Config {
   readonly format: typeof FORMAT;
   readonly model: TransformerOptions;
   /** Left out where there are none. */
   readonly generation?: GenerationDefaults | undefined;
-  /** Those of tokenizers that were loaded with one. */
+  /** Configs of tokenizers that were loaded with one. */
   readonly tokenizers?: { readonly [Side in keyof Tokenizers]: TokenizerConfig | undefined } | undefined;
 }
 
@@ -144,7 +144,7 @@ interface Read {
   readonly isPacked: boolean;
 }
 
-/** What the files of a saved model say. Throws FormatError if one is missing or damaged. */
+/** The contents of a saved model's files. Throws FormatError if one is missing or damaged. */
 async function readFiles(files: ModelFiles, weights: ByteSource | undefined): Promise<Read> {
   checkOrigin(files);
   const { model, generation, tokenizers: configs, ...packing } = decodeJson(files, CONFIG) as Config;
@@ -198,7 +198,7 @@ export async function modelFromFolder<Model extends Saved>(
   }
 }
 
-/** The same of files in memory. `packing`: what becomes of weights, where that is not what the files say. */
+/** Loads a model of files in memory. `packing`: how weights are packed, if not as the files say. */
 export async function modelFromFiles<Model extends Saved>(
   given: Readonly<Record<string, Uint8Array | Blob>>,
   make: Make<Model>,
@@ -254,7 +254,7 @@ async function modelFrom<Model extends Saved>(
   return model.eval();
 }
 
-/** Whether a tensor of the model would have more numbers than the file bytes: then it is not memory that is wrong. */
+/** True if a tensor of the model would have more numbers than the file has bytes: then the file is wrong, not the memory. */
 function outgrows(config: TransformerOptions, file: ByteSource): boolean {
   const { dModel, dFF, sourceVocab, targetVocab, maxLength } = config as Complete<TransformerOptions>;
   return dModel * Math.max(dFF, sourceVocab, targetVocab, maxLength) > file.size;

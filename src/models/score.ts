@@ -11,13 +11,13 @@ import { gather } from '../ops/move.js';
 import { logSoftmax } from '../ops/softmax.js';
 import { shiftedTargets } from './targets.js';
 
-/** What scoring needs of a model. */
+/** The part of a model that scoring needs. */
 interface Scored extends Stacks, Pick<Generative, 'vocabSize' | 'padId'> {
   readonly device: Device;
   forward(source: Tokens | null, target: Tokens): Tensor;
 }
 
-/** What a model thinks of given targets. */
+/** A model's log-probabilities of given targets. */
 export interface ScoreResult {
   /** For each target, of every token but the first, which only begins it. */
   readonly logProbabilities: number[][];

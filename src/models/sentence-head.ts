@@ -13,13 +13,13 @@ import { norm } from '../ops/statistics.js';
 /** How the vectors of tokens become one, by the names of sentence-transformers. */
 export type SentencePooling = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
 
-/** What follows pooling: a projection, or a division by the length. */
+/** A step behind pooling: a projection, or a division by the length. */
 export type SentenceStep = SentenceProjection | 'normalize';
 
 export interface SentenceProjection {
   readonly dense: Linear;
   readonly activation: Activation;
-  /** Where its weights lie in a model's folder, as `2_Dense`. */
+  /** The folder of its weights in a model's folder, such as `2_Dense`. */
   readonly folder: string;
 }
 

@@ -18,7 +18,7 @@ import { answerOutput, IGNORED, sequenceLoss, tokenLoss } from './losses.js';
 import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 
-/** What the encoder makes of a source. */
+/** The encoder's output for a source. */
 export interface EncodedSource {
   readonly memory: Memory;
   /** [N, features] as the source was given: [B, T, features], zero at padding. */
@@ -112,7 +112,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     }
   }
 
-  /** What is at the last end token of each sequence, which stands for all of it. */
+  /** The features of the last end token of each sequence, which stand for all of it. */
   #lastEnds(features: Tensor, { counts, starts }: TokenBatch, { inputIds }: ModelInputs): Tensor {
     const [end] = this.endIds;
     const ends = rowsGiven('inputIds', inputIds).rows.map((row) =>
@@ -133,7 +133,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return gather(features, this.device.tensor(Int32Array.from(places)));
   }
 
-  /** What the decoder reads: what is given, or the labels one place later, behind the start. */
+  /** The decoder's input: the given ids, or the labels one place later, behind the start. */
   #targetOf({ inputIds, decoderInputIds, decoderAttentionMask, labels }: ModelInputs): PaddedBatch {
     const name = 'decoderInputIds';
     const toShift = this.headKind === 'language-model' && labels ? (labels as Rows) : this.#sourceToShift(inputIds);
@@ -162,14 +162,14 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return time === null ? packed(shifted) : shifted;
   }
 
-  /** What a target begins with; `ids` are its own tokens. */
+  /** The first token of a target; `ids` are its own tokens. */
   protected startOf(_ids: readonly number[], _pad: number | null): number {
     const { startId } = this;
     if (startId !== null) return startId;
     throw new FormatError('config.json: there is no decoder_start_token_id, which targets begin with');
   }
 
-  /** Whether the decoder reads the source where no target is given. */
+  /** True if the decoder reads the source when no target is given. */
   protected get shiftsSource(): boolean {
     return this.headKind !== 'language-model';
   }

@@ -114,7 +114,7 @@ export abstract class SequenceModel extends Model {
     return Object.values(this.attentions).flat()[0]?.heads ?? 1;
   }
 
-  /** What the last layer makes of every token, [N, dModel], and the batch that says whose they are. */
+  /** The last layer's output for every token, [N, dModel], and the batch that says to whom they belong. */
   #features(op: string, first: Tokens | null, second?: Tokens | null): { features: Tensor; batch: TokenBatch } {
     const { encoder, decoder } = this;
     const [source, target] = encoder === null ? [second ? first : null, second ?? first] : [first, second];

@@ -1,4 +1,4 @@
-// What a model is to say, as `loss` compares it with what the model does say.
+// Targets: the outputs that `loss` compares with those of a model.
 
 import { checkOptions, type OptionRule } from '../core/check-options.js';
 import { isInt32 } from '../core/check-values.js';
@@ -11,7 +11,7 @@ import { checkIds, packed, rowsOf, TokenBatch, type Tokens, unpaddedLength } fro
 /**
  * Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. Between runs
  * of a program that was recorded with it, others of the same lengths can be written to `input.ids` and `labels`.
- * Of an encoder-only model `input` is the source, and there is a label for each of its tokens.
+ * In an encoder-only model `input` is the source, and there is a label for each of its tokens.
  */
 export interface TargetBatch {
   readonly input: TokenBatch;
@@ -67,7 +67,7 @@ export function isTargetBatch(target: Tokens | TargetBatch): target is TargetBat
   return 'labels' in Object(target);
 }
 
-/** Of each target all tokens but the last, and of all together the labels: all but the first. */
+/** The decoder's input, all tokens of each target but the last, and the labels of all: all tokens but the first. */
 export function shiftedTargets(
   op: string,
   target: Tokens,

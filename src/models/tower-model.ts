@@ -20,7 +20,7 @@ import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 import type { TextTower, TowerOutput, VisionTower } from './towers.js';
 
-/** What a tower gives, also as the output that users see. */
+/** The result of a tower, also as the output that users see. */
 export interface TowerRun {
   readonly output: ModelOutput;
   readonly tower: TowerOutput;
@@ -77,7 +77,7 @@ export abstract class TowerModel extends PretrainedModel {
     return { ...rest, [text ? 'textEmbeds' : 'imageEmbeds']: projection.forward(pooled) };
   }
 
-  /** What becomes of padding of texts. */
+  /** The use of padding in texts. */
   protected get textPadding(): PaddingUse {
     return 'keptAhead';
   }

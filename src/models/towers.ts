@@ -20,7 +20,7 @@ import type { TokenBatch } from '../nn/token-batch.js';
 import { activationOf, dropoutOf, heightAndWidth } from './config-values.js';
 import type { ModelConfig } from './model-config.js';
 
-/** What a tower makes of its input. */
+/** The output of a tower. */
 export interface TowerOutput<Batch extends Sequences = Sequences> {
   /** float32 [N, hidden], the rows of `batch` end to end. */
   readonly features: Tensor;
@@ -29,7 +29,7 @@ export interface TowerOutput<Batch extends Sequences = Sequences> {
   readonly hiddenStates: readonly Tensor[];
 }
 
-/** What makes one vector of each sequence, float32 [B, features], of what a tower gives. */
+/** Makes one vector of each sequence, float32 [B, features], of a tower's output. */
 export interface TowerPooler<Batch extends Sequences = Sequences> extends Module {
   forward(features: Tensor, batch: Batch): Tensor;
 }
@@ -57,7 +57,7 @@ export class TextTower extends Module {
     this.norm = new LayerNorm(init, dModel, config.number('layer_norm_eps'));
   }
 
-  /** What the first layer reads, float32 [N, hidden]. */
+  /** The first layer's input, float32 [N, hidden]. */
   embed({ ids, positions }: TokenBatch): Tensor {
     return this.tokens.forward(ids, { positions: this.positions.weight, positionIds: positions });
   }
@@ -72,10 +72,10 @@ export class TextTower extends Module {
 
 export interface VisionParts {
   readonly patches: PatchEmbedding;
-  /** What patches pass before the first layer: a norm, or dropout. */
+  /** A module before the first layer: a norm, or dropout. */
   readonly start?: (Module & { forward(x: Tensor): Tensor }) | null | undefined;
   readonly encoder: Stack;
-  /** What all rows pass after the last. */
+  /** The norm behind the last layer. */
   readonly norm?: LayerNorm | null | undefined;
   /** Makes one vector of an image. */
   readonly pooler?: TowerPooler | null | undefined;
@@ -99,7 +99,7 @@ export class VisionTower extends Module {
   }
 
   /**
-   * What the first layer reads, float32 [N, hidden]. `pixels`: float32 [B, channels, height, width]. Throws ShapeError,
+   * The first layer's input, float32 [N, hidden]. `pixels`: float32 [B, channels, height, width]. Throws ShapeError,
    * DTypeError, ArgumentError.
    */
   embed(pixels: Tensor | undefined): { x: Tensor; batch: Sequences } {
@@ -162,7 +162,7 @@ export function towerFeedForward(init: Initializer, config: ModelConfig): FeedFo
   return new FeedForward(init, { dModel, dFF, activation: activationOf(config.text('hidden_act')) });
 }
 
-/** What CLIP and SigLIP call the parts of a tower. */
+/** The names of a tower's parts in CLIP and SigLIP. */
 export function towerNames(tower: 'text' | 'vision'): StateNames {
   const [inner, embeddings] = [`${tower}_model.encoder.layers.*`, `${tower}_model.embeddings`];
   return {
@@ -181,7 +181,7 @@ export function towerNames(tower: 'text' | 'vision'): StateNames {
   };
 }
 
-/** What transformers takes for settings of CLIP's and SigLIP's towers that a file lacks. */
+/** Defaults of transformers for settings of CLIP's and SigLIP's towers that a file lacks. */
 export const towerDefaults: Json = {
   hidden_size: 768,
   intermediate_size: 3072,

@@ -23,14 +23,14 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
 /** All that a model may predict. */
 export const headKinds: readonly HeadKind[] = [...new Set(suffixes.map(([, head]) => head))];
 
-/** What the model of a config.json predicts. */
+/** The head of the model of a config.json. */
 export function headOf({ architectures }: Config): HeadKind {
   const name = Array.isArray(architectures) ? String(architectures[0]) : '';
   if (predictsPairs(name)) return 'masked-language-model';
   return suffixes.find(([suffix]) => name.endsWith(suffix))?.[1] ?? 'none';
 }
 
-/** Whether a class says which of two texts comes first, beside the words that are hidden: BERT's and ALBERT's, not ELECTRA's. */
+/** True for a class that predicts which of two texts comes first, beside hidden words: BERT's and ALBERT's, not ELECTRA's. */
 function predictsPairs(name: string): boolean {
   return name.endsWith('ForPreTraining') && !name.startsWith('Electra');
 }
@@ -44,7 +44,7 @@ export function architectureOf({ className, writer, encoder }: Family, config: C
   return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;
 }
 
-/** What computes what transformers' class of that name does. */
+/** The class that computes the same as transformers' class of that name. */
 export function modelOf({ model, encoder }: Family, architecture: string): Family['model'] {
   return encoder !== undefined && /(EncoderModel|ForTokenClassification)$/.test(architecture) ? encoder : model;
 }

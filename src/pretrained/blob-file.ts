@@ -6,7 +6,7 @@ import { inMemory } from '../io/safetensors.js';
 /** A file of no more bytes is read when it is opened. */
 const SMALL = 1 << 20;
 /** Headers of safetensors files are read when those are opened, if they are no longer. */
-const LONGEST_HEADER = 100_000_000;
+const MAX_HEADER = 100_000_000;
 
 /**
  * A Blob, or a File that was dropped on a page, as an open file. It is read where it lies, which can only be waited for:
@@ -23,7 +23,7 @@ export async function blobFile(name: string, blob: Blob): Promise<OpenFile> {
   if (blob.size <= SMALL) return { ...inMemory(await read(0, blob.size)), close() {} };
   let head = await read(0, 8);
   const length = Number(new DataView(head.buffer).getBigUint64(0, true));
-  if (length <= Math.min(LONGEST_HEADER, blob.size - 8)) head = await read(0, 8 + length);
+  if (length <= Math.min(MAX_HEADER, blob.size - 8)) head = await read(0, 8 + length);
   return {
     size: blob.size,
     read(position, into) {

@@ -12,7 +12,7 @@ const known = [
 /** Folders: what sentence-transformers has, such as `1_Pooling/config.json`, and chat templates beside the default. */
 const MODULE = /^(\d+_[A-Za-z]+|additional_chat_templates)\//;
 
-/** What sentence-transformers takes a folder for a model of sentences by. */
+/** Files by which sentence-transformers recognizes a model of sentences. */
 const OF_SENTENCES = /^(modules|sentence_bert_config|config_sentence_transformers)\.json$|^\d+_/;
 
 /**

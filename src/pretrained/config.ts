@@ -1,5 +1,5 @@
-// What a config.json means: with the defaults that transformers assumes, what is derived from other settings, and the names that
-// transformers 5 gave to settings of before. What is a family's own is in its file in models/.
+// The meaning of a config.json: with the defaults of transformers, derived settings, and the names that transformers 5 gave to older
+// settings. Settings of one family are in its file in models/families/.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -7,7 +7,7 @@ import { eachLayer, type Json, numberIn } from '../models/model-config.js';
 import { familyOf } from '../models/registry.js';
 import { ropeParameters } from './rope-parameters.js';
 
-/** What config.json holds, keys as they are. */
+/** The contents of config.json, keys as they are. */
 export type Config = Json;
 
 /**

@@ -30,7 +30,7 @@ interface Answer {
 export class HubClient {
   constructor(
     private readonly settings: Pick<HubSettings, 'endpoint' | 'token' | 'signal'>,
-    /** What messages call the model. */
+    /** The model's name in messages. */
     private readonly id: string,
   ) {}
 
@@ -56,7 +56,7 @@ export class HubClient {
     }
   }
 
-  /** What an API answers, as JSON. */
+  /** The answer of an API, as JSON. */
   async json(url: string, tries?: number): Promise<unknown> {
     const { response, watch } = await this.#request(url, { tries });
     try {

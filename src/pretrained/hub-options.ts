@@ -1,4 +1,4 @@
-// What can be said about Hugging Face's hub: by options, and by the environment variables of its Python library.
+// Settings of Hugging Face's hub: options, and the environment variables of its Python library.
 
 import { environment, isNode, nodeModule } from '../backend/node.js';
 import { checkFunction, checkKnown, checkSignal, describeValue } from '../core/check.js';
@@ -41,7 +41,7 @@ export interface HubSettings {
   readonly revision: string;
   readonly token: string | undefined;
   readonly cacheDir: string;
-  /** Whether `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is set: nothing is asked of the network. */
+  /** True if `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is set: nothing is asked of the network. */
   readonly offline: boolean;
   readonly onProgress: (progress: DownloadProgress) => void;
   readonly signal: AbortSignal | undefined;

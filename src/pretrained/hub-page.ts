@@ -1,5 +1,5 @@
-// What is kept of the hub in Cache storage, in pages and workers: the answers to lists of files, and files in parts, each
-// its own entry, so that a page that was closed goes on where it was.
+// The hub's cache of pages and workers, in Cache storage: lists of files, and files in parts. Each part is an entry of its
+// own, so that a page that was closed goes on where it stopped.
 
 import { isObject } from '../core/check.js';
 import { HubError } from '../core/errors.js';
@@ -10,7 +10,7 @@ import type { HubCache, HubFile, HubRevision } from './hub-store.js';
 /** Bytes of a part. */
 const PART = 1 << 24;
 
-/** What is stored of a complete file: how long it is. */
+/** The entry of a complete file: its length. */
 interface Complete {
   readonly size: number;
 }

@@ -1,4 +1,4 @@
-// What Node's cache of the hub and that of pages have in common.
+// The common part of Node's cache of the hub and that of pages.
 
 import type { OpenFile } from '../io/file.js';
 import type { HubClient } from './hub-client.js';
@@ -7,7 +7,7 @@ import type { HubClient } from './hub-client.js';
 export interface HubFile {
   readonly name: string;
   readonly size?: number | undefined;
-  /** What names its content: the SHA-256 of large files, git's own hash of others. */
+  /** A name of its content: the SHA-256 of large files, git's own hash of others. */
   readonly etag?: string | undefined;
 }
 
@@ -17,9 +17,9 @@ export interface HubRevision {
   readonly files: ReadonlyMap<string, HubFile>;
 }
 
-/** What is kept of a model on the hub, in Node's files or in a page's Cache storage. */
+/** The cache of a model on the hub, in Node's files or in a page's Cache storage. */
 export interface HubCache {
-  /** What a revision was when it was last asked for, with the files that are there; null if it never was. */
+  /** The state of a revision when it was last asked for, with the files that are there; null if it never was. */
   remembered(revision: string): Promise<HubRevision | null>;
   remember(revision: string, found: HubRevision): Promise<void>;
   /** A file that is there completely; null otherwise. */

@@ -13,7 +13,7 @@ import { openPageCache } from './hub-page.js';
 import type { HubCache, HubFile, HubRevision } from './hub-store.js';
 import { type ModelSource, sourceOf } from './source.js';
 
-/** Whether a text has the form of an id: `name` or `organisation/name`. */
+/** True for a text with the form of an id: `name` or `organisation/name`. */
 export function isHubId(text: string): boolean {
   return /^(?=.{1,96}$)(\w[\w.-]*\/)?\w[\w.-]*$/.test(text) && !/\.\.|--|\.git$|[.-](\/|$)/.test(text);
 }

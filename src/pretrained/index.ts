@@ -3,8 +3,14 @@ export type { ForwardOptions, ModelInputs, ModelOutput } from '../models/inputs.
 export { type HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 export type { SaveGgufOptions } from './gguf/save-gguf.js';
 export type { DownloadProgress, HubOptions } from './hub-options.js';
-export { type LoadedModel, type LoadModelOptions,
-  type TextModel, loadModel, loadTokenizer, saveGguf } from './load-later.js';
+export {
+  type LoadedModel,
+  type LoadModelOptions,
+  loadModel,
+  loadTokenizer,
+  saveGguf,
+  type TextModel,
+} from './load-later.js';
 export type { FileContent, ModelFileSet } from './open-source.js';
 export { decodeImage } from './processors/decode-image.js';
 export type { RawImage } from './processors/image.js';

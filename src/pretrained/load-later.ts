@@ -1,4 +1,4 @@
-// What loads models, in a file of its own that a page gets when it loads one.
+// Loads the loader of models when it is first needed, so that pages without models do not pay for it.
 
 import { isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';

@@ -45,31 +45,31 @@ export interface LoadedModel extends PretrainedModel {
 export type TextModel = LoadedModel & { tokenizer: PretrainedTokenizer };
 
 export interface LoadModelOptions extends HubOptions {
-  /** What the model is to predict. Default: what `architectures` of config.json says; of a decoder of sentence-transformers 'none'. */
+  /** The head of the model. Default: by `architectures` of config.json; 'none' for a decoder of sentence-transformers. */
   head?: HeadKind | undefined;
   /** The labels of a head that is put on anew. */
   labels?: readonly string[] | undefined;
-  /** What new labels mean: one of them, several at once, or a number; transformers' `problem_type`. */
+  /** The meaning of new labels: one of them, several at once, or a number; transformers' `problem_type`. */
   problemType?: 'regression' | 'single_label_classification' | 'multi_label_classification' | undefined;
   /**
-   * What weights of matrices are packed as while they are read; 'auto' keeps what the file has: halves, and the blocks of a
+   * The format in which matrices are packed while they are read. 'auto' keeps what the file has: halves, and the blocks of a
    * GGUF file. See docs/packed-weights.md. Default: 'auto' of a GGUF file, otherwise 'float32'.
    */
   weights?: 'float32' | WeightFormat | 'auto' | undefined;
   /** As of `quantize`: 'int8' rounds them where they meet integers, 'float32' multiplies with unpacked weights. Default: 'int8'. */
   activations?: ActivationFormat | undefined;
   /**
-   * The same by the names of transformers.js. In a folder with only ONNX files it chooses the file instead: `q8` is
+   * `weights` by the names of transformers.js. In a folder with only ONNX files it chooses the file instead: `q8` is
    * `model_quantized.onnx`. An object has one for each file: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. Default: the
    * most exact file.
    */
   dtype?: OnnxChoice | undefined;
   /**
-   * What keys and values are kept as while the model writes: its `cacheType`, see `generate`. 'float16' takes half of the
+   * The format of keys and values while the model generates: its `cacheType`, see `generate`. 'float16' takes half of the
    * memory, 'int8' about a quarter. Default: 'float32'.
    */
   cache?: CacheType | undefined;
-  /** Of an adapter: the folder or id of its base, in place of the one that it names. */
+  /** The base of an adapter: a folder or an id, in place of the one that the adapter names. */
   baseModel?: string | undefined;
   /** Called with the text and the code of each warning, such as one about weights that nothing uses. Default: stderr. */
   onWarning?: OnWarning | undefined;
@@ -170,7 +170,7 @@ function checkLoadOptions(options: LoadModelOptions) {
 /** Settings of config.json that describe quantized weights. */
 const QUANTIZATION = ['quantization_config', 'compression_config'];
 
-/** What a model of a family is made of. */
+/** Everything that a model of a family is made of. */
 interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   readonly source: ModelSource;
   reopen(): Promise<ModelSource>;
@@ -185,13 +185,13 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   readonly onWarning: OnWarning;
 }
 
-/** Weights in the format of another library become float32. What reads them is loaded when it is needed. */
+/** Weights in the format of another library become float32. Their reader is loaded when it is needed. */
 async function dequantized(weights: Weights, config: Json): Promise<Weights> {
   const { dequantizing } = await import('./quantized/index.js');
   return dequantizing(weights, config);
 }
 
-/** What config.json, or the file that AutoGPTQ wrote beside it, says of quantized weights. */
+/** The description of quantized weights: in config.json, or in the file that AutoGPTQ wrote beside it. */
 async function quantizationIn(source: ModelSource, json: Json): Promise<Json | null> {
   const { quantization_config: config, compression_config: older } = json;
   if (isObject(config ?? older)) return (config ?? older) as Json;
@@ -246,7 +246,7 @@ async function fillModel(
   { source, reopen, json, labelled, file, head, packing, onWarning, signal }: FamilySource & { head: HeadKind },
 ): Promise<void> {
   if (model.decoder !== null) await readGenerationConfig(source, labelled, config, model, onWarning);
-  // Of ONNX files `dtype` has chosen one already.
+  // If there are ONNX files, `dtype` has chosen one already.
   const pack = packingOf(weights.named === undefined ? packing : { ...packing, dtype: undefined });
   const names = await readWeights(model, source.name, weights, { pack, isPacked: file !== null, onWarning, signal });
   model.origin = {
@@ -307,7 +307,7 @@ async function readGenerationConfig(
   onWarning: OnWarning,
 ) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
-  // As in transformers, a class's defaults are not the file's word on how a sequence begins and ends.
+  // A class's defaults do not say how a sequence begins and ends, as in transformers.
   const start = given.decoder_start_token_id ?? given.bos_token_id ?? values.decoder_start_token_id;
   const { eos_token_id, forced_eos_token_id } = given;
   const said = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };

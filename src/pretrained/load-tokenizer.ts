@@ -36,7 +36,7 @@ export async function loadModelTokenizer(
   }
 }
 
-/** What pads where the configuration does not say it, as transformers' classes know. */
+/** The padding token if the configuration has none, as transformers' classes know it. */
 function paddingOf({ added_tokens: added }: { readonly added_tokens?: unknown }): TokenizerConfig {
   const contents = Array.isArray(added) ? added.map((token) => (token as { content?: unknown } | null)?.content) : [];
   const pad_token = ['[PAD]', '<pad>'].find((token) => contents.includes(token));

@@ -1,4 +1,4 @@
-// Where a model comes from: a folder, a URL, the hub, or files.
+// Sources of models: a folder, a URL, the hub, or files.
 
 import { isNode, nodeModule } from '../backend/node.js';
 import { checkKnown, checkSignal, describeValue } from '../core/check.js';
@@ -21,7 +21,7 @@ export type FileContent = Blob | Uint8Array | ArrayBuffer;
 /** Files by name, or a list of what was dropped on a page or picked in it: names there may begin with that of one folder. */
 export type ModelFileSet = Readonly<Record<string, FileContent>> | ReadonlyMap<string, FileContent> | Iterable<File>;
 
-/** Where a model may lie. A Blob, or a Response, is of a GGUF file. */
+/** The place of a model. A Blob or a Response holds a GGUF file. */
 export type ModelLocation = string | URL | ModelFileSet | Blob | Response;
 
 /**
@@ -42,7 +42,7 @@ export async function openSource(from: ModelLocation, options: HubOptions = {}):
   return single === null ? source : openGguf(`${source.name}/${single}`, await source.open(single));
 }
 
-/** What reads such files is loaded when the first one comes. */
+/** Opens a GGUF file. The reader is loaded with the first one. */
 async function openGguf(name: string, file: OpenFile): Promise<ModelSource> {
   const { ggufSource } = await import('./gguf/source.js');
   return ggufSource(name, file);
@@ -82,13 +82,13 @@ async function folderOf(from: string | URL | ModelFileSet, options: HubOptions):
   return filesSource(filesByName(from), signal);
 }
 
-/** Where the hub is out of reach, an id is most likely the path of a model that is not there. */
+/** If the hub is out of reach, an id is most likely the path of a model that is not there. */
 function notHere(id: string, error: unknown): never {
   if (!isNode || !(error instanceof HubError) || error.status !== undefined) throw error;
   throw new HubError(`there is no folder or file ${id}, and ${error.message}`, error.url, undefined, { cause: error });
 }
 
-/** What is at a path; null for nothing. */
+/** The kind of what lies at a path; null for nothing. */
 async function kindOf(path: string): Promise<'folder' | 'file' | null> {
   const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const stats = await stat(path).catch(() => undefined);
@@ -170,7 +170,7 @@ function filesByName(given: ModelFileSet): Map<string, FileContent> {
 
 const isBuffer = (value: unknown) => Object.prototype.toString.call(value) === '[object ArrayBuffer]';
 
-/** What was picked or dropped as a folder has its name before each file's. */
+/** Removes the name of a picked or dropped folder, which stands before each file's name. */
 function withoutFolder(files: readonly File[]): [string, File][] {
   const names = files.map((file) => {
     if (typeof file?.name !== 'string')

@@ -14,7 +14,7 @@ const EMBEDDINGS = [
 /** Numbers that are compared at a time. */
 const PART = 1 << 17;
 
-/** Whether a file has an output projection that differs from the embedding, which transformers does not tie either. */
+/** True if a file has an output projection that differs from the embedding. transformers does not tie such a pair either. */
 export async function hasOwnOutput(
   tensors: ReadonlyMap<string, WeightEntry>,
   device: Device,

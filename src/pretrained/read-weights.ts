@@ -20,7 +20,7 @@ const BUFFERS =
 
 interface ReadOptions extends Pick<HubOptions, 'signal'> {
   readonly pack: Packing | null;
-  /** Whether the file may have packed weights of ours. */
+  /** True if the file may have packed weights of simdformer. */
   readonly isPacked: boolean;
   readonly onWarning: OnWarning;
 }
@@ -103,7 +103,7 @@ function unnamedPieces(
   return found;
 }
 
-/** What a tensor may be called in files: with and without the prefix of the body, and by names of before. */
+/** Names that a tensor may have in files: with and without the prefix of the body, and older names. */
 function namesOf(name: string): string[] {
   const old = name
     .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
@@ -113,7 +113,7 @@ function namesOf(name: string): string[] {
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
 }
 
-/** Whether a name in a file is what transformers saves, too: of a body without a head, names have no prefix. */
+/** True if transformers saves a tensor by this name, too: names of a body without a head have no prefix. */
 function isOwnName(model: PretrainedModel, name: string, given: string): boolean {
   return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
 }

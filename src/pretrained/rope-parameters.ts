@@ -13,7 +13,7 @@ export interface RopeParameters {
   readonly rope_theta: number;
   /** Which part of a head is rotated, its first columns. Default all of it. */
   readonly partial_rotary_factor?: number | undefined;
-  /** By how much longer texts are than those of pretraining. */
+  /** The factor by which texts are longer than those of pretraining. */
   readonly factor?: number | undefined;
   readonly original_max_position_embeddings?: number | undefined;
   readonly attention_factor?: number | undefined;
@@ -28,7 +28,7 @@ export interface RopeParameters {
   readonly long_factor?: readonly number[] | undefined;
 }
 
-/** Where layers that see everything and those that see a window have their own. */
+/** Settings of full and of windowed layers, if these differ. */
 export interface LayeredRope {
   readonly full_attention: RopeParameters;
   readonly sliding_attention: RopeParameters;

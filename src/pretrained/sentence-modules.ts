@@ -1,4 +1,4 @@
-// What sentence-transformers puts behind a Transformer: modules.json and a folder for each module.
+// The modules of sentence-transformers behind a Transformer: modules.json and a folder for each module.
 
 import { describeValue, isCount, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -12,7 +12,7 @@ import { Linear } from '../nn/linear.js';
 import type { Activation } from '../ops/activation.js';
 import { type ModelSource, parseJson } from './source.js';
 
-/** Where the parameters of a head lie, by their names in the model that has it. */
+/** The places of a head's parameters, by their names in the model that has it. */
 export function sentenceFiles(model: PretrainedModel): Map<string, StoredElsewhere> {
   const projections = model.sentenceHead?.steps.filter((step) => step !== 'normalize') ?? [];
   const pieces = model.statePieces();

@@ -30,7 +30,7 @@ export interface ModelSource {
   readonly weights?: Weights | undefined;
   /** Projections behind the pooling, by folder and parameter, where they are in none of these files. */
   readonly projections?: ReadonlyMap<string, ReadonlyMap<string, WeightEntry>> | undefined;
-  /** What a GGUF file says of its vocabulary. */
+  /** The vocabulary's metadata in a GGUF file. */
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
 
@@ -86,7 +86,7 @@ export function sourceOf(
   };
 }
 
-/** What a file of JSON holds. Throws FormatError, naming the file, if it is none. */
+/** The value in a file of JSON. Throws FormatError, naming the file, if it is no JSON. */
 export function parseJson(where: string, bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

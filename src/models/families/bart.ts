@@ -17,15 +17,15 @@ import { Seq2SeqModel } from '../seq2seq-model.js';
 
 /** In what the families of BART's kind differ. */
 export interface BartDesign extends BartStackOptions {
-  /** Whether a norm comes before the first layer. */
+  /** True if a norm comes before the first layer. */
   readonly embeddingNorm: boolean;
   /** The row of the first position in a table of learned positions. */
   readonly firstPosition: number;
   /** Positions that are computed, [length or more, dModel]; null if they are learnt. */
   readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
-  /** Whether files may have these, one table of each side, and then count: those in half precision are rounded. */
+  /** True if files may have sinusoids, one table for each side. These count then: in half precision they are rounded. */
   readonly storesSinusoids: boolean;
-  /** Whether logits have a bias, which is not learnt. */
+  /** True if logits have a bias, which is not learnt. */
   readonly logitsBias: boolean;
   readonly heads: readonly HeadKind[];
 }
@@ -92,7 +92,7 @@ export class Bart extends Seq2SeqModel {
     this.finalLogitsBias = isBiased ? init.table(1, this.vocabSize, () => new Float32Array(this.vocabSize)) : null;
   }
 
-  /** Whether source and target have one embedding. */
+  /** True if source and target have one embedding. */
   protected get sharesTokens(): boolean {
     return this.settings.flag('tie_word_embeddings');
   }
@@ -194,7 +194,7 @@ export class Bart extends Seq2SeqModel {
   }
 }
 
-/** What BART and those that follow it have in common. */
+/** Defaults of BART and of the families that follow it. */
 export const bartDefaults: Json = {
   max_position_embeddings: 1024,
   encoder_layers: 12,

@@ -83,7 +83,7 @@ export class Bert extends EncoderModel {
   }
 }
 
-/** Of tokens, positions and segments, with the features of `embedding_size` if there is one. */
+/** Embeddings of tokens, positions and segments, with the features of `embedding_size` if there is one. */
 export function bertEmbeddings(
   init: Initializer,
   config: ModelConfig,
@@ -207,7 +207,7 @@ export const bert: Family = {
   },
 };
 
-/** What GGUF files say of BERT and of those like it. */
+/** Settings of BERT and of families like it in GGUF files. */
 export function bertSizes(file: GgufSettings): Json {
   return {
     hidden_size: file.needed('embedding_length'),

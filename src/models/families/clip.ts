@@ -121,7 +121,7 @@ class EndPooler extends Module implements TowerPooler<TokenBatch> {
   }
 }
 
-/** What configs said before the end id was put right. */
+/** The end id of older configs, which is wrong. */
 const OLD_END = 2;
 
 export const clip: Family = {

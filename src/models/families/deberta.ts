@@ -137,7 +137,7 @@ export class DebertaV2 extends EncoderModel {
     });
   }
 
-  /** What stands beside the first layer. */
+  /** The convolution beside the first layer. */
   protected convolution({ init, config }: FamilyContext, norm: LayerNorm, dropout: Dropout): Convolution | null {
     const kernel = config.number('conv_kernel_size');
     if (kernel === 0) return null;

@@ -24,7 +24,7 @@ import { imageDefaults, imageNames } from './vit.js';
 export class Dinov2 extends TowerModel {
   override readonly text = null;
   readonly vision: VisionTower;
-  /** What took the place of hidden patches in pre-training, [dModel]; not used here. */
+  /** The vector in place of hidden patches in pre-training, [dModel]; not used here. */
   readonly maskToken: Tensor | null;
   readonly head: PredictionHead | null;
 

@@ -154,7 +154,7 @@ export const gemma: Family = {
   },
 };
 
-/** What GGUF files call tensors where there are norms behind the sub-layers, too. */
+/** Names of tensors in GGUF files, if there are norms behind the sub-layers, too. */
 const sandwichNames = {
   ...ggufNames,
   'blk.*.post_attention_norm': 'model.layers.*.post_attention_layernorm',
@@ -220,7 +220,7 @@ export const gemma3: Family = {
   },
 };
 
-/** What a GGUF file says of windows, and of how scores are scaled; `usual`: where it does not. */
+/** Windows and the scale of scores in a GGUF file; `usual`: their defaults. */
 function windowed(file: GgufSettings, usual: { window: number; pattern: number; largest: number }): Json {
   const decoder = file.decoder();
   const layers = numberIn(decoder, 'num_hidden_layers');

@@ -37,7 +37,7 @@ export class Llama extends CausalModel {
     });
   }
 
-  /** Whether transformers has a class of it that does. */
+  /** True if transformers has a class of the family that answers questions. */
   protected get answersQuestions(): boolean {
     return true;
   }
@@ -56,7 +56,7 @@ export class Llama extends CausalModel {
     return this.settings.numberOrNull('pad_token_id');
   }
 
-  /** What makes layer number i. */
+  /** A function that makes layer number i. */
   protected layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
     const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
@@ -128,7 +128,7 @@ export function llamaNames(body: string, stack: 'decoder' | 'encoder' = 'decoder
   };
 }
 
-/** What Llama and all that follow it have in common. */
+/** Defaults of Llama and of the families that follow it. */
 export const decoderDefaults: Json = {
   hidden_size: 4096,
   intermediate_size: 11008,
@@ -148,7 +148,7 @@ export const decoderDefaults: Json = {
 
 const LAYER = 'model.layers.*';
 
-/** What GGUF files call the tensors of most decoders. */
+/** Names of most decoders' tensors in GGUF files. */
 export const ggufNames: GgufFamily['names'] = {
   token_embd: 'model.embed_tokens',
   output_norm: 'model.norm',

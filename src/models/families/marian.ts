@@ -23,7 +23,7 @@ export class Marian extends Bart {
     return false;
   }
 
-  /** Of the target. */
+  /** The size of the target's vocabulary. */
   override get vocabSize(): number {
     const own = this.settings.flag('share_encoder_decoder_embeddings')
       ? null

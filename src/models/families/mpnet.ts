@@ -12,7 +12,7 @@ import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bertEmbeddings, bertLayer } from './bert.js';
 import { roberta, robertaHead, robertaHeadNames, robertaPooler } from './roberta.js';
 
-/** What transformers takes whatever the config says. */
+/** Constants of transformers, whatever the config says. */
 const [PAD, BUCKETS, MAX_DISTANCE] = [1, 32, 128];
 
 /**

@@ -66,7 +66,7 @@ export class Roberta extends EncoderModel {
   }
 }
 
-/** What makes the first token's features one vector of the sequence. */
+/** Makes one vector of a sequence of its first token's features. */
 export function robertaPooler({ init, config, head }: FamilyContext): PredictionHead | null {
   if (head !== 'none') return null;
   const dModel = config.size('hidden_size');

@@ -84,7 +84,7 @@ export class T5 extends Seq2SeqModel {
     return this.targetDropout.forward(this.tokens.forward(ids));
   }
 
-  /** As an embedding is large and an output projection small, version 1.0, where one is both, scales. */
+  /** Scales the features in version 1.0: its embedding, whose numbers are large, is also the output projection. */
   override logitsOf(features: Tensor): Tensor {
     const isScaled = this.settings.type === 't5' && this.settings.flag('scale_decoder_outputs');
     return super.logitsOf(isScaled ? scale(features, this.settings.size('d_model') ** -0.5) : features);
@@ -94,7 +94,7 @@ export class T5 extends Seq2SeqModel {
     return LONGEST;
   }
 
-  /** As of all models, but that without a `maxLength` there is room for as many tokens as T5 was trained on. */
+  /** Starts decoding. Without a `maxLength` there is room for as many tokens as T5 was trained on. */
   override startDecoding(options: DecodingOptions = {}): DecoderState {
     return super.startDecoding({ ...options, maxLength: options.maxLength ?? TRAINED });
   }
@@ -199,7 +199,7 @@ function t5Stack(init: Initializer, config: ModelConfig, randomness: Randomness,
   return new Stack(config.size(isDecoder ? 'num_decoder_layers' : 'num_layers'), layer, norm, { dropout });
 }
 
-/** What a checkpoint calls one of the stacks; `last`: the number of its feed-forward sub-layer. */
+/** Names of a stack in checkpoints; `last`: the number of its feed-forward sub-layer. */
 function t5StackNames(config: ModelConfig, stack: string, name: string, last: number): StateNames {
   const [layers, block] = [`${stack}.layers.*`, `${name}.block.*.layer`];
   const [attention, network] = [`${block}.0.SelfAttention`, `${block}.${last}.DenseReluDense`];
@@ -236,7 +236,7 @@ function completeT5(config: Record<string, unknown>, given: Json): void {
   config.scale_decoder_outputs = given.scale_decoder_outputs ?? given.tie_word_embeddings !== false;
 }
 
-/** What a GGUF file calls one of the stacks; `last`: the number of its feed-forward sub-layer. */
+/** Names of a stack in GGUF files; `last`: the number of its feed-forward sub-layer. */
 function ggufStack(from: string, to: string, last: number): Record<string, string> {
   const sub = `${to}.block.*.layer`;
   return {
@@ -259,7 +259,7 @@ function ggufStack(from: string, to: string, last: number): Record<string, strin
   };
 }
 
-/** What a GGUF file says of a model. Throws FormatError for UMT5. */
+/** The config in a GGUF file. Throws FormatError for UMT5. */
 function ggufConfig(file: GgufSettings): Json {
   const [layers, heads, width] = ['block_count', 'attention.head_count', 'embedding_length'].map((name) =>
     file.needed(name),

@@ -40,9 +40,9 @@ export class Transformer extends SequenceModel {
   readonly generator: Linear | TiedLinear;
   readonly dropout: Dropout;
   readonly config: TransformerConfig;
-  /** What it was trained with: saved and loaded together with it. Its begin and end stand for the config's. */
+  /** The tokenizers of training, which are saved and loaded with the model. Their begin and end replace the config's. */
   tokenizers: Tokenizers = {};
-  /** What `generate` does where its options do not say it: saved and loaded, too. */
+  /** Defaults of `generate`, which are saved and loaded, too. */
   generationConfig: GenerationDefaults = {};
   /** float32 [maxLength, dModel], where positions are sinusoidal. */
   readonly #sinusoids: Tensor | null;
@@ -196,7 +196,7 @@ export class Transformer extends SequenceModel {
     return modelFromFolder(folder, (sizes) => new Transformer(device, sizes, true), options);
   }
 
-  /** What `save` writes, in memory, by name. */
+  /** The files that `save` writes, in memory, by name. */
   async toFiles(options: SaveOptions = {}): Promise<ModelFiles> {
     const values = this.readStateDict();
     values.catch(() => {}); // reported when it is awaited
@@ -204,7 +204,7 @@ export class Transformer extends SequenceModel {
     return toFiles(this, values, options);
   }
 
-  /** As `load`, from files by name, as bytes: fetched, or dropped on a page. */
+  /** Loads a model from files by name, as bytes: fetched, or dropped on a page. */
   static async fromFiles(device: Device, files: Readonly<Record<string, Uint8Array | Blob>>): Promise<Transformer> {
     const { modelFromFiles } = await import('../saved.js');
     return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true));

@@ -75,7 +75,7 @@ export class Vit extends TowerModel {
   }
 }
 
-/** What ViT and its descendants call their parts in checkpoints. */
+/** Names in checkpoints of ViT and its descendants. */
 export function imageNames(family: string): StateNames {
   const [embeddings, attention] = [`${family}.embeddings`, `${family}.encoder.layer.*.attention`];
   return {
@@ -89,7 +89,7 @@ export function imageNames(family: string): StateNames {
   };
 }
 
-/** What ViT and DINOv2 have in common. */
+/** Defaults of ViT and DINOv2. */
 export const imageDefaults: Json = {
   hidden_size: 768,
   num_hidden_layers: 12,

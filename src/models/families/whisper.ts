@@ -72,7 +72,7 @@ export class Whisper extends Seq2SeqModel {
     return ['inputFeatures', 'decoderInputIds', 'decoderAttentionMask', 'labels'];
   }
 
-  /** Where the encoder was called before, what it gave is a source as well. */
+  /** The shape of an encoder's output, which is a source as well. */
   get encodedShape(): readonly number[] {
     return [this.maxSourceLength, this.settings.size('d_model')];
   }
@@ -97,7 +97,7 @@ export class Whisper extends Seq2SeqModel {
   }
 
   /**
-   * What tokens look at in the sound, one sequence for each source: probabilities of the cross-attention of `heads`, each
+   * The attention of tokens to the sound, one sequence for each source: probabilities of the cross-attention of `heads`, each
    * [layer, head], float32 [sequences, heads, longest sequence, places], zero behind shorter ones. `source` as `encode`
    * takes it. Without gradients; belongs to the scope it is called in. Throws as `forward`, and ArgumentError for heads
    * that there are not.

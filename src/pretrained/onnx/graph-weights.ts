@@ -15,7 +15,7 @@ import { dequantized, elementsOf, type Spread, unpackNBits } from './values.js';
 /** The file that has the data of a tensor. */
 export type BesideOf = (tensor: OnnxTensor) => ByteSource | undefined;
 
-/** What a graph has: weights by name, and those whose names are lost. */
+/** Weights of a graph: by name, and those whose names are lost. */
 export interface GraphWeights {
   readonly named: ReadonlyMap<string, WeightEntry>;
   readonly unnamed: readonly WeightEntry[];
@@ -145,7 +145,7 @@ class WeightFinder {
     } else if (weight !== undefined && (node.op === 'Cast' || node.op === 'Identity')) this.#values.set(output, weight);
     else if (node.op === 'Cast' && q !== undefined && INTEGERS.includes(q.dtype)) this.#integers.set(output, q);
     else if (node.op === 'Mul') this.#addScaled(output, node.inputs);
-    // Where a named table is transposed, it is the tied output of a language model.
+    // A named table that is transposed is the tied output of a language model.
   }
 
   /** Names the matrix that a node multiplies with. */

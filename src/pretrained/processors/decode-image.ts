@@ -6,7 +6,7 @@ import { ArgumentError, FormatError } from '../../core/errors.js';
 import { isBlob, isTyped } from '../../core/kinds.js';
 import type { RawImage } from './image.js';
 
-/** What is used of sharp. */
+/** The part of sharp's interface that is used here. */
 type Sharp = (bytes: Uint8Array) => {
   rotate(): ReturnType<Sharp>;
   toColourspace(name: 'srgb'): ReturnType<Sharp>;

@@ -1,4 +1,4 @@
-/** What a processor makes for a model: numbers and their shape, for a tensor. */
+/** The result of a processor: numbers and their shape, for a tensor. */
 export interface Features {
   readonly data: Float32Array;
   readonly shape: readonly number[];

@@ -21,7 +21,7 @@ const HALVES = [0.5, 0.5, 0.5];
 const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
 
-/** What a kind of processor takes for settings that its file lacks. `squares`: a size that is one number is that of both sides. */
+/** Defaults of each kind of processor, for settings that its file lacks. `squares`: a size of one number counts for both sides. */
 const kinds = {
   ViT: { squares: true, size: { height: 224, width: 224 }, resample: 2, crop: false, mean: HALVES, std: HALVES },
   CLIP: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
@@ -163,7 +163,7 @@ function cropOf(settings: Settings, size: unknown): { height: number; width: num
   return settings.refuse('crop_size', JSON.stringify(size)?.slice(0, 200), '{ height, width }, in pixels');
 }
 
-/** Where a crop begins; negative if the image is smaller. transformers rounds both the cut and the black down to whole pixels. */
+/** The start of a crop; negative if the image is smaller. transformers rounds both the cut and the black down to whole pixels. */
 function cropStart(size: number, crop: number): number {
   return crop <= size ? Math.floor((size - crop) / 2) : -Math.ceil((crop - size) / 2);
 }
@@ -189,7 +189,7 @@ function rgbOf(image: RawImage): Pixels {
   return { width, height, channels: 3, data: rgb };
 }
 
-/** What is seen through to a white background, rounded as PIL's `alpha_composite` does. */
+/** Blends a value with a white background, and rounds as PIL's `alpha_composite` does. */
 function onWhite(value: number, alpha: number): number {
   const sum = (value * alpha + 255 * (255 - alpha) + 128) * 128;
   return ((sum >> 8) + sum) >> 15;

@@ -4,7 +4,7 @@ import { ImageProcessor } from './image.js';
 import type { Json } from './settings.js';
 import { WhisperFeatureExtractor } from './whisper.js';
 
-/** What turns a model's sounds or images into numbers. */
+/** Turns a model's sounds or images into numbers. */
 export type Processor = WhisperFeatureExtractor | ImageProcessor;
 
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;

@@ -7,7 +7,7 @@ import { isTyped } from '../../core/kinds.js';
 const CROSSINGS = 64;
 /** Kaiser's β: what is beyond half a rate is 100 dB lower. */
 const BETA = 10;
-/** Where the filter has half its height, as a part of half the lower rate; from 1 on everything is gone, up to 0.9 nothing. */
+/** The frequency of half the filter's height, as a part of half the lower rate. From 1 on everything is gone, up to 0.9 nothing. */
 const CUTOFF = 0.95;
 /** Points between two crossings; lines between them are off by 3e-8. */
 const POINTS = 4096;
@@ -29,7 +29,7 @@ export function resample(samples: Float32Array, from: number, to: number): Float
   }
 }
 
-/** As `resample`, but other events are handled meanwhile. Rejects with the reason of `signal`. */
+/** Resamples while other events are handled. Rejects with the reason of `signal`. */
 export async function resampleMeanwhile(
   samples: Float32Array,
   from: number,

@@ -23,7 +23,7 @@ function bicubic(x: number): number {
   return t < 2 ? (((t - 5) * t + 8) * t - 4) * -0.5 : 0;
 }
 
-/** By the numbers that PIL has for them, and preprocessor_config.json as `resample`. Number 0 takes the nearest pixel. */
+/** Filters by PIL's numbers, which are `resample` of preprocessor_config.json. Number 0 takes the nearest pixel. */
 const filters: Readonly<Record<number, Filter>> = {
   1: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) }, // Lanczos
   2: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) }, // bilinear

@@ -9,7 +9,7 @@ export type Json = Readonly<Record<string, unknown>>;
 /** Reads settings by name, with the defaults of transformers for those that are missing. Throws FormatError for others. */
 export class Settings {
   constructor(
-    /** What messages call the file. */
+    /** The file's name in messages. */
     private readonly where: string,
     private readonly json: Json,
   ) {}
