@@ -1,4 +1,4 @@
-// Generation of one sequence that goes on from what a PromptCache holds, with or without guesses of what comes next.
+// Generation of one sequence that continues from a PromptCache, with or without drafts.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -14,11 +14,11 @@ import type { PromptCacheSteps } from './prompt-cache-steps.js';
 import type { Ranking } from './ranking.js';
 import { type Drafter, drafterOf, type Generate } from './speculative.js';
 
-/** Whether options ask for it. */
+/** True if options need a CachedDecoder. */
 export const isCached = ({ cache, draft }: GenerateOptions): boolean =>
   typeof cache === 'object' || draft !== undefined;
 
-/** A decoder for the one input of `plan`. To be ended by `end`. Throws ArgumentError for a cache that does not fit. */
+/** A decoder for the one input of `plan`, to be ended by `end`. Throws ArgumentError for an unsuitable cache. */
 export function startCached(
   model: Generative,
   plan: Plan,
@@ -42,12 +42,12 @@ export function startCached(
 export class CachedDecoder implements Decoder {
   readonly #stops: readonly number[];
   readonly #suppressed: readonly number[];
-  /** Those that know what stops this decoder. */
+  /** Rankers that have this decoder's stop tokens. */
   readonly #ready = new Set<object>();
   #isFirst = true;
-  /** Tokens that the state counts: what was read and chosen, and what was written ahead of choices. */
+  /** Number of tokens in the state, including tokens that were written before they were chosen. */
   #counted = 0;
-  /** The latest guesses, and how long the context was before them. */
+  /** The latest drafted tokens, and the length of the context before them. */
   #guesses: { readonly tokens: readonly number[]; readonly after: number } | null = null;
 
   constructor(
@@ -69,7 +69,7 @@ export class CachedDecoder implements Decoder {
     return this.#isFirst;
   }
 
-  /** Plans leave enough; without a cropped context nothing is read twice. */
+  /** Plans never exceed it, as there is no cropped context with a cache. */
   get room(): number {
     return this.cache.maxLength;
   }
@@ -82,7 +82,7 @@ export class CachedDecoder implements Decoder {
     this.cache.assertUsable('generate');
   }
 
-  /** Reads what is new of the prompt. */
+  /** Reads the part of the prompt that is not in the cache. */
   async read([context = []]: readonly (readonly number[])[], ahead: StepRequest): Promise<Ranking[]> {
     const { cache } = this;
     this.assertUsable();
@@ -131,7 +131,7 @@ export class CachedDecoder implements Decoder {
     this.#guesses = null;
   }
 
-  /** By the recorded step, which chooses by itself: `most` tokens, or as many as take little time. */
+  /** Runs the recorded step, which chooses the best tokens: up to `most` times, as often as takes little time. */
   async #advance(context: readonly number[], most: number, ahead: StepRequest): Promise<Ranking[]> {
     const start = context.length - 1;
     const state = this.#reserve(start + 1, context);
@@ -148,7 +148,7 @@ export class CachedDecoder implements Decoder {
     return steps.pace.time(count, (brief) => ranker.read(count, 1, logits, brief));
   }
 
-  /** What comes after all of `tokens`, or after every one. */
+  /** Reads `tokens` and ranks the tokens after the last one, or after each one. */
   async #extend(
     tokens: readonly number[],
     start: number,
@@ -172,7 +172,7 @@ export class CachedDecoder implements Decoder {
     return Array.from({ length: count }, (_, i) => (all as Ranking).row(i, model.vocabSize));
   }
 
-  /** Room for so many tokens: what the state has of `context` moves along. */
+  /** A state with room for so many tokens, which holds those of `context`. */
   #reserve(length: number, context: readonly number[]): DecoderState {
     const { cache } = this;
     if (length > cache.capacity && context.length > 0) {
@@ -191,7 +191,7 @@ export class CachedDecoder implements Decoder {
     return ranker;
   }
 
-  /** Leaves the cache to others. `context`: all that was read and chosen, of which the last token is not in it. */
+  /** Ends the generation. `context` are all tokens that were read or chosen; the last one is not in the cache. */
   end(context: readonly number[]): void {
     const { cache } = this;
     if (!this.#isFirst) cache.remember(context.slice(0, -1));
@@ -200,7 +200,7 @@ export class CachedDecoder implements Decoder {
   }
 }
 
-/** Reads `tokens` behind the `start` tokens of the one sequence. */
+/** Reads `tokens` after the first `start` tokens of the sequence. */
 function extend(
   model: Generative,
   state: DecoderState,

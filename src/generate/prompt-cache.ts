@@ -1,4 +1,4 @@
-// What a model has read of one text, kept so that the next generation reads no more than what is new.
+// The keys and values of one text, kept so that the next generation reads only new tokens.
 
 import { checkNumber, checkOptions, isCount, isWhole } from '../core/check.js';
 import { ArgumentError, DisposedError } from '../core/errors.js';
@@ -11,9 +11,9 @@ import { disposeWith, forget } from './model-decoders.js';
 import { PromptCacheSteps } from './prompt-cache-steps.js';
 
 export interface PromptCacheOptions {
-  /** Tokens at most, of prompts and what is written after them. Default: the model's maxLength. */
+  /** Maximum number of tokens, of prompts and generated text together. Default: the model's maxLength. */
   maxLength?: number | undefined;
-  /** What keys and values are kept as, see `generate`. Default: the model's `cacheType`. */
+  /** Type of the keys and values, see `generate`. Default: the model's `cacheType`. */
   cache?: CacheType | undefined;
 }
 
@@ -22,12 +22,12 @@ const FIRST_ROOM = 256;
 /** Minimum room for tokens that were copied from elsewhere. */
 const MIN_ROOM = 32;
 
-/** Tokens that are read at once, before others get their turn. */
+/** Maximum number of tokens that are read at once, before the event loop gets its turn. */
 export const CHUNK = 512;
 
 /**
- * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`: of a prompt that
- * begins as that text does, only the rest is read, and what the model writes is kept, too.
+ * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`. If a prompt begins with
+ * that text, only the rest is read. Generated tokens are kept, too.
  *
  * ```ts
  * const cache = new PromptCache(model);
@@ -35,12 +35,12 @@ export const CHUNK = 512;
  * await model.generate([[...prompt, ...sequences[0], ...next]], { cache }); // reads `next`
  * ```
  *
- * One generation at a time. What was written was rounded step by step, a prompt all at once: results differ from those
- * without a cache by rounding, in the last bits of log-probabilities. Lives until `dispose()`, or the model's.
+ * A cache serves one generation at a time. Steps and prompts round sums in different orders, so log-probabilities may differ
+ * in their last bits from those without a cache. A cache lives until `dispose()`, or the model's.
  */
 export class PromptCache {
   readonly maxLength: number;
-  /** What keys and values are kept as. */
+  /** Type of the keys and values. */
   readonly type: CacheType;
   #tokens: number[] = [];
   /** Leading tokens that were read as part of a prompt. Tokens that the model wrote are rounded otherwise. */
@@ -51,7 +51,7 @@ export class PromptCache {
   #isBusy = false;
   #isDisposed = false;
 
-  /** Memory is taken as it is needed. Throws ArgumentError for models that cannot read on, such as encoder–decoders. */
+  /** Memory is taken as it is needed. Throws ArgumentError for models without `extend`, such as encoder–decoders. */
   constructor(
     readonly model: Generative,
     options: PromptCacheOptions = {},
@@ -67,7 +67,7 @@ export class PromptCache {
     disposeWith(model, this);
   }
 
-  /** What it holds. */
+  /** The tokens that the cache holds. */
   get tokens(): readonly number[] {
     return this.#tokens;
   }
@@ -77,7 +77,7 @@ export class PromptCache {
     return Math.min(this.#readCount, this.#tokens.length);
   }
 
-  /** Whether a generation uses it now. */
+  /** True while a generation uses the cache. */
   get isBusy(): boolean {
     return this.#isBusy;
   }
@@ -93,7 +93,7 @@ export class PromptCache {
     this.#shorten(length);
   }
 
-  /** Another one with the same tokens, which goes its own way. Throws OutOfMemoryError. */
+  /** An independent copy. Throws OutOfMemoryError. */
   fork(): PromptCache {
     this.#assertFree('fork');
     const fork = new PromptCache(this.model, { maxLength: this.maxLength, cache: this.type });
@@ -102,8 +102,8 @@ export class PromptCache {
   }
 
   /**
-   * Begins with what `other` has in common with `tokens`, if that is more than it holds itself: conversations that begin
-   * alike are read once. Throws ArgumentError for one of another model, or of another type.
+   * Copies the beginning that `other` has in common with `tokens`, if it is longer than the own one: conversations that begin
+   * alike are read once. Throws ArgumentError if `other` is of another model or type.
    */
   share(other: PromptCache, tokens: readonly number[]): void {
     this.#assertFree('share');
@@ -112,7 +112,7 @@ export class PromptCache {
     if (common > commonLength(this.#tokens, tokens)) this.begin(other, common);
   }
 
-  /** @internal Copies the beginning of another one. */
+  /** @internal Copies the first `length` tokens of another cache. */
   begin(other: PromptCache, length = other.#tokens.length): void {
     if (other.model !== this.model)
       throw new ArgumentError('PromptCache: the other one is of another model, expected one of the same');
@@ -126,15 +126,15 @@ export class PromptCache {
   }
 
   /**
-   * @internal How long a text of `length` may become before its tokens turn otherwise, and what was read of it has to be read
-   * once more (longrope): the model's rereadLength, or the cache's end.
+   * @internal The length to which a text of `length` can grow before its tokens rotate by other frequencies and must be read
+   * again (longrope): the model's rereadLength, or the cache's maxLength.
    */
   textLength(length: number): number {
     const { rereadLength } = this.model;
     return rereadLength && length <= rereadLength ? Math.min(rereadLength, this.maxLength) : this.maxLength;
   }
 
-  /** @internal What it has in common with `context`, of which the last token is always read anew; the rest is forgotten. */
+  /** @internal Keeps the common beginning with `context` without its last token, and returns its length. */
   reuse(context: readonly number[]): number {
     const common = Math.min(commonLength(this.#tokens, context), context.length - 1);
     this.#shorten(common);
@@ -166,12 +166,12 @@ export class PromptCache {
     this.#readCount = this.readCount;
   }
 
-  /** @internal A state of one sequence with room for a text of `length` tokens. Those that it holds move along. */
+  /** @internal A state of one sequence with room for `length` tokens, which holds the tokens of the cache. */
   reserve(length: number, room = FIRST_ROOM): DecoderState {
     const { model } = this;
     const old = this.#state;
     const textLength = this.textLength(length);
-    if (old && old.sizes.capacity >= length && this.#turns(old, textLength)) return old;
+    if (old && old.sizes.capacity >= length && this.#rotatesAlike(old, textLength)) return old;
     const capacity = Math.min(textLength, Math.max(room, 2 ** Math.ceil(Math.log2(length))));
     const sizes = { sequences: 1, maxLength: capacity, textLength, cache: this.type };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
@@ -181,14 +181,14 @@ export class PromptCache {
     return state;
   }
 
-  /** Whether what a state holds turns as in a text that may become so long: always, but for models that read once more. */
-  #turns({ sizes }: DecoderState, textLength: number | undefined): boolean {
+  /** True if the tokens of a state rotate as in a text of `textLength`. False is possible only with a rereadLength. */
+  #rotatesAlike({ sizes }: DecoderState, textLength: number | undefined): boolean {
     return !this.model.rereadLength || sizes.textLength === textLength;
   }
 
-  /** Moves what `from` holds of `tokens`; where they turn otherwise now, they are read again. */
+  /** Copies `tokens` from another state, or reads them again if they rotate by other frequencies now. */
   #copy(state: DecoderState, tokens: readonly number[], from: DecoderState): void {
-    if (this.#turns(from, state.sizes.textLength)) {
+    if (this.#rotatesAlike(from, state.sizes.textLength)) {
       state.copySequence(0, 0, tokens.length, from);
       return;
     }
@@ -199,12 +199,12 @@ export class PromptCache {
       );
   }
 
-  /** @internal Tokens for which there is memory. */
+  /** @internal Number of tokens for which there is memory. */
   get capacity(): number {
     return this.#state?.sizes.capacity ?? 0;
   }
 
-  /** @internal What advances the state, where there are so many stop tokens, and so many that are never chosen. */
+  /** @internal The recorded step of the state, for so many stop tokens and suppressed tokens. */
   steps(stops: number, suppressed: number): PromptCacheSteps {
     const known = this.#steps;
     if (known?.stops === stops && known.suppressed === suppressed) return known;
@@ -213,7 +213,7 @@ export class PromptCache {
     return this.#steps;
   }
 
-  /** @internal Of a model that drafts for this one. */
+  /** @internal The cache of a model that drafts for this one. */
   companion(model: Generative): PromptCache {
     const known = this.#companions.get(model);
     if (known && !known.#isDisposed) return known;
@@ -222,26 +222,26 @@ export class PromptCache {
     return made;
   }
 
-  /** @internal */
+  /** @internal Begins a generation. Throws ArgumentError if the cache is in use. */
   acquire(model: Generative): void {
     if (model !== this.model) throw new ArgumentError('generate: the cache is of another model');
     this.#assertFree('generate');
     this.#isBusy = true;
   }
 
-  /** @internal */
+  /** @internal Ends a generation. */
   release(): void {
     this.#isBusy = false;
     if (this.#isDisposed) this.#free();
   }
 
-  /** @internal Throws if it was disposed of. */
+  /** @internal Throws DisposedError if the cache was disposed of. */
   assertUsable(op: string): void {
     if (!this.#isDisposed) return;
     throw new DisposedError(`${op}: the cache was disposed of, or its model was`);
   }
 
-  /** What generates with it ends with DisposedError at its next step. */
+  /** Frees the memory. A generation that uses the cache ends with DisposedError at its next step. */
   dispose(): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
@@ -268,7 +268,7 @@ export class PromptCache {
   }
 }
 
-/** How much two texts have in common at their beginning. */
+/** Length of the common beginning of two texts. */
 export function commonLength(a: readonly number[], b: readonly number[]): number {
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) length++;

@@ -2,8 +2,8 @@ import { isObject } from '../../core/check.js';
 import type { ChatMessage, ChatToolCall } from '../../tokenizers/chat-template.js';
 
 /**
- * Messages whose calls of tools have objects as arguments, which templates write as JSON: OpenAI's clients send JSON, which
- * many templates would quote once more. What a model wrote may be no JSON, and stays as it is.
+ * Parses the arguments of tool calls, as templates write objects as JSON. OpenAI's clients send JSON, which many templates
+ * would quote once more. Arguments that are not valid JSON stay unchanged.
  */
 export function withParsedArguments(messages: readonly ChatMessage[]): ChatMessage[] {
   return messages.map((message) =>
@@ -11,7 +11,7 @@ export function withParsedArguments(messages: readonly ChatMessage[]): ChatMessa
   );
 }
 
-/** Templates say what is wrong with what is no call. */
+/** Leaves malformed calls to the template, whose error says what is wrong. */
 function parsed(call: ChatToolCall): ChatToolCall {
   const json: unknown = call?.function?.arguments;
   if (typeof json !== 'string') return call;

@@ -7,12 +7,12 @@ import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import type { ChatMessage, ChatTool } from '../../tokenizers/index.js';
 import type { ToolCall } from './tool-calls.js';
 
-/** A decoder-only model with its tokenizer, as `loadModel` gives it. */
+/** A decoder-only model with its tokenizer, as `loadModel` returns it. */
 export interface ChatModel extends Generative {
   readonly tokenizer: PretrainedTokenizer | null;
 }
 
-/** What `send` passes on to `generate`: all but what a conversation decides itself. */
+/** Options of `generate` that `send` accepts: all but those that the conversation sets itself. */
 export type ChatGenerateOptions = Omit<
   GenerateOptions,
   | ('cache' | 'numBeams' | 'numReturnSequences' | 'lengthPenalty' | 'earlyStopping' | 'cropContext' | 'batchSize')
@@ -24,16 +24,16 @@ export const WHEN_FULL = ['refuse', 'shift'] as const;
 export type WhenFull = (typeof WHEN_FULL)[number];
 
 export interface ChatOptions {
-  /** What the model is told before all else. Default none. */
+  /** The system message. Default none. */
   system?: string | undefined;
-  /** What the model may call, by its template. Default none. */
+  /** Tools that the model may call, if its template supports them. Default none. */
   tools?: readonly ChatTool[] | undefined;
-  /** A conversation to go on from, without the system's message. Default none. */
+  /** Messages to continue from, without the system message. Default none. */
   messages?: readonly ChatMessage[] | undefined;
-  /** Tokens of the context at most. Default: the model's maxLength. Memory is taken as the conversation grows. */
+  /** Maximum number of tokens of the context. Memory grows with the conversation. Default: the model's maxLength. */
   maxLength?: number | undefined;
   /**
-   * What keys and values are kept as, see `generate`. Forks and restored conversations keep them so, too. Default: the
+   * Type of the cached keys and values, see `generate`. Forks and restored conversations have the same type. Default: the
    * model's `cacheType`.
    */
   cache?: CacheType | undefined;
@@ -43,41 +43,41 @@ export interface ChatOptions {
    * stay. Default 'refuse', here and in the command line.
    */
   whenFull?: WhenFull | undefined;
-  /** Another template than the tokenizer's, in Jinja. */
+  /** A template in Jinja. Default: the tokenizer's. */
   chatTemplate?: string | undefined;
-  /** What else the template knows, such as `{ enable_thinking: false }`. Default none. */
+  /** Other variables of the template, such as `{ enable_thinking: false }`. Default none. */
   variables?: Readonly<Record<string, unknown>> | undefined;
-  /** How answers are written where `send` does not say it; where neither does, the model's own settings. */
+  /** Defaults for the options of `send`. Default: the model's own settings. */
   generation?: ChatGenerateOptions | undefined;
 }
 
-/** What the model has answered. */
+/** An answer of the model. */
 export interface ChatAnswer {
-  /** Without the calls. */
+  /** The text without tool calls. */
   readonly text: string;
-  /** Of tools, in order; [] without any. */
+  /** Tool calls in order; [] if there are none. */
   readonly toolCalls: readonly ToolCall[];
-  /** 'length': maxNewTokens, or the end of the context. */
+  /** 'length' stands for maxNewTokens or the end of the context. */
   readonly finishReason: FinishReason;
-  /** Tokens of the conversation that it answers. */
+  /** Number of tokens of the prompt. */
   readonly promptTokens: number;
-  /** Those of them that the model had read before. */
+  /** Number of tokens of the prompt that were not read again. */
   readonly cachedTokens: number;
   readonly newTokens: number;
-  /** Turns at the beginning that the model did not see, with `whenFull: 'shift'`. */
+  /** Number of turns that were hidden from the model, with `whenFull: 'shift'`. */
   readonly hiddenTurns: number;
 }
 
-/** A conversation that leaves no room for an answer. */
+/** Thrown if a conversation leaves no room for an answer. */
 export class ContextFullError extends SimdformerError {
   override name = 'ContextFullError';
 
   constructor(
-    /** Of the conversation with its newest message. */
+    /** Number of tokens of the conversation with its newest message. */
     readonly tokens: number,
-    /** Of the context. */
+    /** Maximum number of tokens of the context. */
     readonly maxLength: number,
-    /** That an answer was to have. */
+    /** Number of tokens that the answer needs. */
     readonly wanted: number,
   ) {
     super(
@@ -110,7 +110,7 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOp
   return options;
 }
 
-/** That they are none which the conversation decides itself; all else is checked by `generate`. */
+/** Throws ArgumentError for options that the conversation sets itself. `generate` checks the others. */
 export function checkGeneration<Options extends ChatGenerateOptions>(options: Options): Options {
   checkOptions('Chat', options);
   const decided = ['cache', 'numBeams', 'numReturnSequences', 'cropContext', 'batchSize', 'maxLength', 'minLength'];
@@ -120,7 +120,7 @@ export function checkGeneration<Options extends ChatGenerateOptions>(options: Op
   throw new ArgumentError(`Chat: ${name} is decided by the conversation: leave it out`);
 }
 
-/** What is sent: a user's text, or messages such as the results of tools. */
+/** The messages to send: a user's text becomes a message. Throws ArgumentError for anything else. */
 export function messagesOf(message: string | ChatMessage | readonly ChatMessage[]): readonly ChatMessage[] {
   if (typeof message === 'string') return [{ role: 'user', content: message }];
   const list = Array.isArray(message) ? (message as readonly ChatMessage[]) : [message as ChatMessage];

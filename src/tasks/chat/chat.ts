@@ -22,15 +22,16 @@ import { TextStream } from './text-stream.js';
 import { CALL_MARKS, CallFilter, parseToolCalls } from './tool-calls.js';
 
 /**
- * A conversation with a model. Template, stop tokens and settings of generation are the model's; what it has read and
- * written stays in memory, so that it reads no more than what is new.
+ * A conversation with a model. The model brings the template, the stop tokens and the generation settings. Everything that
+ * it has read and written stays in memory, so it reads only new messages. Answers of several conversations with one model
+ * that overlap in time are generated as one batch.
  *
  * ```ts
  * const chat = new Chat(model, { system: 'You are terse.' });
  * for await (const piece of chat.send('Why is the sky blue?')) process.stdout.write(piece);
  * ```
  *
- * One answer at a time. Lives until `dispose()`, or the model's.
+ * A conversation has one answer at a time. It lives until `dispose()`, or the model's.
  */
 export class Chat {
   readonly #options: ChatOptions;
@@ -41,7 +42,7 @@ export class Chat {
   #answer: ChatAnswer | null = null;
   #isAnswering = false;
 
-  /** Throws ArgumentError for options that make no sense, and for models without a tokenizer or a template. */
+  /** Throws ArgumentError for invalid options, and for models without a tokenizer or a template. */
   constructor(
     readonly model: ChatModel,
     options: ChatOptions = {},
@@ -54,7 +55,7 @@ export class Chat {
     join(model, this.#cache);
   }
 
-  /** What was said, without the system's message, as templates take it. */
+  /** The messages in the form of chat templates, without the system message. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }
@@ -64,19 +65,19 @@ export class Chat {
     return this.#answer;
   }
 
-  /** Tokens that the model has in memory. */
+  /** Number of tokens that the model has in memory. */
   get length(): number {
     return this.#cache.tokens.length;
   }
 
   /**
-   * Says something, a user's text or messages such as `{ role: 'tool', content, tool_call_id }`, and gives the answer
-   * piece by piece, never half a character and without calls of tools; what the iterator returns at its end is the whole
-   * of it, and so is `answer` then. Options are those of `generate`.
+   * Sends a user's text, or messages such as `{ role: 'tool', content, tool_call_id }`. Yields the answer in pieces of
+   * whole characters, without tool calls. The iterator returns the whole answer, which is then `answer`, too. Options are
+   * those of `generate`.
    *
-   * Leaving the loop, or `signal`, ends the answer: what there is of it stays in the conversation; if there is nothing,
-   * so does the message that was sent. Throws ContextFullError, what the template refuses, the signal's reason, and what
-   * `generate` throws.
+   * Leaving the loop, or `signal`, ends the answer. The part that was written stays in the conversation; if there is none,
+   * the conversation stays unchanged. Throws ContextFullError, ArgumentError for messages that the template refuses, the
+   * signal's reason, and the errors of `generate`.
    */
   async *send(
     message: string | ChatMessage | readonly ChatMessage[],
@@ -170,7 +171,7 @@ export class Chat {
     }
   }
 
-  /** The same without other conversations: with guesses, or with a model whose states cannot be shared. */
+  /** The tokens of an answer by itself: with drafts, or with a model whose states cannot be shared. */
   async *#ownTokens(ids: readonly number[], options: GenerateOptions): AsyncGenerator<number, TokensEnd, void> {
     const cachedTokens = Math.min(commonLength(this.#cache.tokens, ids), ids.length - 1);
     const events = stream(this.model, [[...ids]], { ...options, cache: this.#cache });
@@ -213,13 +214,13 @@ export class Chat {
     return this.#answer;
   }
 
-  /** Tokens that an answer is to have room for: what is asked for; else a sixteenth of the context. */
+  /** Number of tokens to leave room for: as requested, or else a sixteenth of the context. */
   #wanted({ maxNewTokens }: ChatGenerateOptions): number {
     const { maxLength } = this.#cache;
     return Math.min(maxNewTokens ?? Math.ceil(maxLength / 16), maxLength);
   }
 
-  /** Another conversation that begins as this one, and goes its own way. Throws OutOfMemoryError. */
+  /** An independent copy of the conversation. Throws OutOfMemoryError. */
   fork(): Chat {
     this.#assertFree('fork');
     const fork = new Chat(this.model, { ...this.#options, messages: this.#messages });
@@ -229,7 +230,7 @@ export class Chat {
     return fork;
   }
 
-  /** Takes back the newest `turns`: a message of the user's, and what came after it. */
+  /** Removes the newest `turns`. A turn is a user's message and everything after it. */
   rewind(turns = 1): void {
     this.#assertFree('rewind');
     const all = turnsOf(this.#messages);
@@ -240,7 +241,7 @@ export class Chat {
     this.#answer = null;
   }
 
-  /** Forgets all that was said; the system's message stays. */
+  /** Removes all messages but the system message. */
   reset(): void {
     this.#assertFree('reset');
     this.#messages = [];
@@ -249,8 +250,8 @@ export class Chat {
   }
 
   /**
-   * Writes the conversation to a file of JSON, for `Chat.restore`; it is replaced whole, or stays. Node, Deno and Bun;
-   * pages keep `toJSON()`. Throws the file system's errors.
+   * Writes the conversation to a JSON file for `Chat.restore`. The file is replaced as a whole, or stays unchanged. For Node,
+   * Deno and Bun; pages use `toJSON()`. Throws the file system's errors.
    */
   async save(path: string | URL): Promise<void> {
     const { writeAtomically } = await import('../../io/atomic-write.js');
@@ -260,14 +261,14 @@ export class Chat {
     await writeAtomically(new Map([[path instanceof URL ? fileURLToPath(path) : path, [bytes]]]));
   }
 
-  /** What `save` writes. */
+  /** The content of the file that `save` writes. */
   toJSON(): SavedChat {
     return savedChat(this.#options, this.#messages, this.#read, this.model.vocabSize);
   }
 
   /**
-   * The conversation of a file that `save` wrote, with the model that had it, which reads it again with the next message.
-   * Throws the file system's errors, FormatError for another file, and as the constructor.
+   * Restores a conversation from a file that `save` wrote. The model reads it again with the next message. Throws the file
+   * system's errors, FormatError for any other file, and the errors of the constructor.
    */
   static async restore(model: ChatModel, path: string | URL): Promise<Chat> {
     const { nodeModule } = await import('../../backend/node.js');
@@ -282,16 +283,16 @@ export class Chat {
     return Chat.fromJSON(model, value, String(path));
   }
 
-  /** As `restore`, of what `toJSON` gave; `name` is for errors. */
+  /** Same as `restore`, for the result of `toJSON`. `name` appears in errors. */
   static fromJSON(model: ChatModel, json: unknown, name = 'Chat.fromJSON: json'): Chat {
     const { options, messages, read, vocabSize } = checkSavedChat(name, json);
     const chat = new Chat(model, { ...options, messages });
-    // Ids mean the same with the same vocabulary alone.
+    // With another vocabulary, ids mean other tokens.
     if (vocabSize === model.vocabSize && read.ids.every((id) => id < vocabSize)) chat.#read = read;
     return chat;
   }
 
-  /** Frees the memory of what was read. */
+  /** Frees the memory of the conversation. */
   dispose(): void {
     leave(this.model, this.#cache);
     this.#cache.dispose();
@@ -313,18 +314,18 @@ export class Chat {
   }
 }
 
-/** What ended the tokens of an answer, and how many tokens of the prompt were not read again. */
+/** Why an answer ended, and how many tokens of its prompt were not read again. */
 interface TokensEnd {
   readonly finishReason: FinishReason;
   readonly cachedTokens: number;
 }
 
-/** An answer on its way. */
+/** An answer that is being generated. */
 interface Answering {
   readonly messages: readonly ChatMessage[];
   readonly context: Context;
   readonly ids: readonly number[];
-  /** null if the reader has left. */
+  /** Null if the reader has left. */
   readonly finishReason: FinishReason | null;
   readonly cachedTokens: number;
 }

@@ -1,11 +1,11 @@
-// A conversation as the ids that a model reads.
+// The token ids of a conversation.
 
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import { withParsedArguments } from './call-arguments.js';
 import { type ChatModel, type ChatOptions, ContextFullError } from './chat-options.js';
 
-/** What a model has read and written, as ids and as text. */
+/** The ids that a model has read and written, and their text. */
 export interface Read {
   readonly ids: readonly number[];
   readonly text: string;
@@ -13,14 +13,14 @@ export interface Read {
 
 export const NOTHING: Read = { ids: [], text: '' };
 
-/** What is to be read. */
+/** The prompt of an answer. */
 export interface Context extends Read {
   readonly hiddenTurns: number;
 }
 
 /**
- * The ids of a conversation that awaits an answer, with room for one of `wanted` tokens. Throws ContextFullError, and
- * ArgumentError where the template refuses the messages.
+ * The prompt for the next answer, with room for `wanted` tokens. Throws ContextFullError, and ArgumentError for messages
+ * that the template refuses.
  */
 export async function contextOf(
   model: ChatModel,
@@ -39,7 +39,7 @@ export async function contextOf(
   }
 }
 
-/** Messages from one of the user's to the next; what is before the first is of the first turn. */
+/** Splits messages before each message of the user. Messages before the first one belong to the first turn. */
 export function turnsOf(messages: readonly ChatMessage[]): ChatMessage[][] {
   const turns: ChatMessage[][] = [];
   for (const [i, message] of messages.entries()) {
@@ -66,8 +66,8 @@ async function encoded(
   });
   const ids = await tokenizer.encodeAsync(text);
   if (read.text === '' || !text.startsWith(read.text)) return { ids, text };
-  // Models write texts in other tokens than tokenizers do: those that were read are kept, if the rest is the same
-  // behind them.
+  // A model may write a text in other tokens than its tokenizer. The tokens in memory are kept if the tokens of the rest
+  // do not depend on them.
   const rest = await tokenizer.encodeAsync(text.slice(read.text.length));
   const isSame = rest.length <= ids.length && rest.every((id, i) => id === ids[ids.length - rest.length + i]);
   return { ids: isSame ? [...read.ids, ...rest] : ids, text };

@@ -1,4 +1,4 @@
-// A conversation in a file: JSON, as people may read it.
+// Saved conversations, as readable JSON.
 
 import { isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -8,13 +8,13 @@ import type { Read } from './context.js';
 
 const FORMAT = 'simdformer-chat';
 
-/** What a file holds, and `toJSON` gives. */
+/** The content of a file, and the result of `toJSON`. */
 export interface SavedChat {
   readonly format: typeof FORMAT;
   readonly version: 1;
   readonly options: Omit<ChatOptions, 'messages' | 'generation'>;
   readonly messages: readonly ChatMessage[];
-  /** What the model has read and written; another one reads the messages anew. */
+  /** The ids that the model has read and written. A model with another vocabulary reads the messages again. */
   readonly read: Read;
   readonly vocabSize: number;
 }
@@ -28,7 +28,7 @@ export function savedChat(
   return { format: FORMAT, version: 1, options, messages, read, vocabSize };
 }
 
-/** Throws FormatError for what no conversation was saved as. */
+/** Throws FormatError if `value` is not a saved conversation. */
 export function checkSavedChat(name: string, value: unknown): SavedChat {
   const refuse = (what: string): never => {
     throw new FormatError(`${name} is no saved conversation: ${what}`);

@@ -1,11 +1,11 @@
 import type { Tokenizer } from '../../tokenizers/tokenizer.js';
 
-/** Tokens at most whose text is held back, as a character takes no more: then there is none, whatever they are. */
-const MOST_HELD = 8;
+/** Maximum number of tokens whose text is held back: no character has more tokens. */
+const MAX_HELD = 8;
 
 /**
- * Text that grows by tokens: `push` gives what each token adds, never half a character, and spaces as they stand between
- * words. All pieces together are the text of all tokens; of the last, `end` gives what was held back, if it is whole.
+ * Turns a stream of tokens into text. `push` returns the text that a token adds, in whole characters. `end` returns the text
+ * that was held back, without an incomplete character. All pieces together are the text of all tokens.
  *
  * ```ts
  * const text = new TextStream(tokenizer);
@@ -15,9 +15,9 @@ const MOST_HELD = 8;
  */
 export class TextStream {
   readonly #ids: number[] = [];
-  /** Tokens before it decide about nothing that comes. */
+  /** Tokens before this index do not affect later text. */
   #start = 0;
-  /** Those before it have been shown. */
+  /** The text of tokens before this index was returned. */
   #shown = 0;
   #before = '';
 
@@ -29,11 +29,11 @@ export class TextStream {
   push(token: number): string {
     this.#ids.push(token);
     const text = this.tokenizer.decode(this.#ids.slice(this.#start), this.options);
-    const isHeld = text.endsWith('\ufffd') && this.#ids.length - this.#shown < MOST_HELD;
+    const isHeld = text.endsWith('\ufffd') && this.#ids.length - this.#shown < MAX_HELD;
     return isHeld ? '' : this.#show(text);
   }
 
-  /** What is left, without half a character. */
+  /** The rest of the text, without an incomplete character. */
   end(): string {
     const text = this.tokenizer.decode(this.#ids.slice(this.#start), this.options);
     return this.#show(text.replace(/\ufffd+$/u, ''));
@@ -41,7 +41,7 @@ export class TextStream {
 
   #show(text: string): string {
     const piece = text.slice(this.#before.length);
-    // What comes next is decoded behind these tokens, as it may depend on the last one whether a space is before it.
+    // Later tokens are decoded together with these tokens: the last one may decide if a space follows.
     this.#start = this.#shown;
     this.#shown = this.#ids.length;
     this.#before = this.tokenizer.decode(this.#ids.slice(this.#start), this.options);

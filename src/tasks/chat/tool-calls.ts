@@ -1,30 +1,30 @@
-// Calls of tools in what a model writes: JSON in <tool_call> (Hermes, Qwen), after [TOOL_CALLS] (Mistral), after
+// Tool calls in the text of a model: JSON in <tool_call> (Hermes, Qwen), after [TOOL_CALLS] (Mistral), after
 // <|python_tag|> or by itself (Llama 3.1).
 
 import { isObject } from '../../core/check.js';
 
-/** A call of a tool that a model has written. */
+/** A tool call of a model. */
 export interface ToolCall {
-  /** Nine letters and digits; what answers it has it as `tool_call_id`. */
+  /** Nine letters and digits. The tool's answer repeats it as `tool_call_id`. */
   readonly id: string;
   readonly name: string;
-  /** As the model wrote them: nothing is checked against the tool's schema. */
+  /** Arguments as the model wrote them, not checked against the tool's schema. */
   readonly arguments: Readonly<Record<string, unknown>>;
 }
 
-/** What a model has written, in parts. */
+/** The text and the tool calls of an answer. */
 export interface ParsedAnswer {
   readonly text: string;
   readonly calls: readonly ToolCall[];
 }
 
-/** With which a call begins. */
+/** Marks that begin a call. */
 export const CALL_MARKS = ['<tool_call>', '[TOOL_CALLS]', '<|python_tag|>'] as const;
 
 /**
- * The calls in `answer`, which has special tokens as they are, and the text beside them. What begins as a call but is
- * none stays text. `names`: of the tools there are; JSON by itself is a call if it names one. `before`: how many calls
- * the conversation has, from which ids count.
+ * Splits `answer`, which includes special tokens, into tool calls and other text. Text that resembles a tool call but does
+ * not parse is returned as plain text. `names` are the names of the tools: JSON alone is a call if it names one of them.
+ * `before` is the number of earlier calls, from which ids count.
  */
 export function parseToolCalls(answer: string, names: readonly string[], before = 0): ParsedAnswer {
   const found = inTags(answer) ?? afterMark(answer) ?? byItself(answer, names);
@@ -33,7 +33,7 @@ export function parseToolCalls(answer: string, names: readonly string[], before 
   return { text: found.text.trim(), calls };
 }
 
-/** The id of a call that a model gives none; Mistral's templates want nine characters. */
+/** An id for a call without one. Mistral's templates need nine characters. */
 export const callIdOf = (number: number) => `call${String(number + 1).padStart(5, '0')}`;
 
 type Call = Omit<ToolCall, 'id'> & { readonly id?: string };
@@ -42,7 +42,7 @@ interface Found {
   readonly calls: readonly Call[];
 }
 
-/** Each call between tags; the last one may lack its end, if the answer ends there. */
+/** Calls between tags. The last one may lack its end tag if the answer ends there. */
 function inTags(answer: string): Found | null {
   if (!answer.includes(CALL_MARKS[0])) return null;
   const calls: Call[] = [];
@@ -64,7 +64,7 @@ function afterMark(answer: string): Found | null {
   return null;
 }
 
-/** A list, a call, several with semicolons between, or a name before its arguments. */
+/** Parses a list of calls, a call, calls separated by semicolons, or a name before its arguments. */
 function callsIn(written: string): readonly Call[] {
   const value = parsed(written);
   const listed = (Array.isArray(value) ? value : [value]).map(callOf);
@@ -78,7 +78,7 @@ function callsIn(written: string): readonly Call[] {
   return severalIn(written) ?? [];
 }
 
-/** Semicolons stand between calls, and may stand in their texts. */
+/** Splits calls at semicolons, which may also occur inside of strings. */
 function severalIn(written: string): Call[] | null {
   const calls: Call[] = [];
   let open = '';
@@ -106,7 +106,7 @@ function callOf(value: unknown): Call | null {
   return { ...(typeof value.id === 'string' ? { id: value.id } : {}), name: value.name, arguments: args };
 }
 
-/** undefined for what is no JSON. */
+/** Returns undefined for invalid JSON. */
 function parsed(json: string): unknown {
   try {
     return JSON.parse(json);
@@ -115,13 +115,13 @@ function parsed(json: string): unknown {
   }
 }
 
-/** Lets text pass that is before a call, piece by piece. */
+/** Passes on the text before a call, piece by piece. */
 export class CallFilter {
   #held = '';
   #isCall = false;
   #isBegin = true;
 
-  /** What can be shown now. */
+  /** Returns the text that cannot be part of a call. */
   push(piece: string): string {
     this.#held += piece;
     if (this.#isBegin && this.#held.trim() !== '') {
@@ -137,22 +137,22 @@ export class CallFilter {
     return shown;
   }
 
-  /** What follows is a call. */
+  /** Says that a call follows. */
   close(): void {
     this.#isCall = true;
   }
 
-  /** Whether what is held back began as a call does. */
+  /** True if the text that is held back begins like a call. */
   get isCall(): boolean {
     return this.#isCall;
   }
 
-  /** What was held back and is no call after all. */
+  /** Returns the text that was held back but is not a call. */
   end(): string {
     return this.#held;
   }
 
-  /** How much of the end may be the beginning of a mark. */
+  /** Length of the end of the text that may begin a mark. */
   #begun(): number {
     const longest = Math.max(...CALL_MARKS.map(({ length }) => length)) - 1;
     for (let length = Math.min(longest, this.#held.length); length > 0; length--) {
