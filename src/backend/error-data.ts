@@ -1,5 +1,5 @@
 // Errors as data, for the border between threads: a structured clone of an error of ours is a plain Error.
-import { ArgumentError, DeviceError, OutOfMemoryError, type SimdformerError } from '../core/errors.js';
+import { ArgumentError, DeviceError, OutOfMemoryError, type SimdformerError } from './errors.js';
 
 export interface ErrorData {
   readonly name: string;

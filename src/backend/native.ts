@@ -1,5 +1,5 @@
-import { DeviceError } from '../core/errors.js';
 import { type Backend, type BackendOptions, MAX_THREADS, type Manifest } from './backend.js';
+import { DeviceError } from './errors.js';
 import { besides, environment, nodeModule } from './node.js';
 
 /** What native/addon.cc makes: a backend, but for its manifest, which is JSON. */

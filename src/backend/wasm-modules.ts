@@ -1,6 +1,7 @@
 // Which of the modules in wasm/dist this runtime can run, and how it gets them.
-import { ArgumentError, DeviceError } from '../core/errors.js';
+
 import type { WasmOptions } from './backend.js';
+import { ArgumentError, DeviceError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { threadsHere, warnOnce } from './wasm-threads.js';

@@ -1,6 +1,7 @@
 // The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
-import type { DeviceError } from '../core/errors.js';
+
 import { MAX_THREADS } from './backend.js';
+import type { DeviceError } from './errors.js';
 import { besides, isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { hasWorkers, type RunningWorker, startWorker } from './workers.js';

@@ -1,6 +1,6 @@
-import { DeviceError, type SimdformerError } from '../core/errors.js';
 import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmOptions } from './backend.js';
 import { errorOf } from './error-data.js';
+import { DeviceError, type SimdformerError } from './errors.js';
 import { besides, isNode } from './node.js';
 import { bytesOf } from './wasm.js';
 import type { WasmEngine } from './wasm-engine.js';

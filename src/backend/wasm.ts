@@ -1,6 +1,6 @@
-import { DeviceError } from '../core/errors.js';
 import { afterEvents } from './after-events.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
+import { DeviceError } from './errors.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { wasmEngine, wasmIsas } from './wasm-modules.js';
 import { startThreads } from './wasm-threads.js';

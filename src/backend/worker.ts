@@ -1,7 +1,8 @@
 // A worker that computes for a device on another thread: an engine in WebAssembly, driven by messages.
-import { OutOfMemoryError } from '../core/errors.js';
+
 import type { Backend, CommandFailure } from './backend.js';
 import { dataOf } from './error-data.js';
+import { OutOfMemoryError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
 import { openEngine } from './wasm.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';

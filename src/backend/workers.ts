@@ -1,5 +1,5 @@
 // Workers, as Node and browsers have them.
-import { DeviceError } from '../core/errors.js';
+import { DeviceError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
 
 /** Cloudflare's workerd has none. */
