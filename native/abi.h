@@ -12,16 +12,16 @@ namespace simdformer {
 
 inline constexpr const char* kVersion = "0.1.0";
 
-// A tensor operand: where it starts in the heap and how many 4-byte words (float32 or int32) it may touch.
-// Length 0 means "absent", which only operands marked optional may be.
+// A tensor operand: its start in the heap, and the number of 4-byte words (float32 or int32) that it may touch. Length
+// 0 means "absent", which is allowed only for operands marked optional.
 struct Span {
   uint32_t offset;
   uint32_t length;
   bool present() const { return length != 0; }
   // True if `count` words starting at the span's first word lie inside it.
   bool covers(uint64_t count) const { return count <= length; }
-  // True if a matrix of `rows` × `cols` whose rows start `stride` words apart lies inside it. One without elements must
-  // still be no longer than the span, or a loop over 2³² times nothing would seem to hang.
+  // True if a matrix of `rows` × `cols` whose rows start `stride` words apart lies inside it. A matrix without elements
+  // must not be longer than the span either, so that loops over empty rows stay short.
   bool covers(uint64_t rows, uint64_t cols, uint64_t stride) const {
     if (rows == 0 || cols == 0) return rows <= length && cols <= length;
     return stride >= cols && rows <= 0xffffffffu && cols <= 0xffffffffu && stride <= 0xffffffffu &&
@@ -29,16 +29,16 @@ struct Span {
   }
 };
 
-// Why a command list was refused or failed; `reason` is empty when it ran.
+// The reason why a command list was refused or failed; `reason` is empty if it ran.
 struct Failure {
   int64_t index = -1;
   const char* name = nullptr;
   std::string reason;
 };
 
-// An operand that a product multiplies with: a dense matrix [depth, cols], which panels.h may lay out anew.
+// An operand that a product multiplies with: a dense matrix [depth, cols], which panels.h may rearrange.
 struct Weight {
-  uint32_t at = 0;  // of its span, in words from the first operand on
+  uint32_t at = 0;  // position of its span, in words from the first operand on
   uint32_t depth = 0, cols = 0;
   bool present() const { return depth != 0; }
 };
@@ -51,17 +51,18 @@ struct Kernel {
   // Operands in order, separated by blanks: `kind:name`, kind one of in out inout i32 u32 f32 (`in?` = may be absent),
   // and at the end perhaps `tail`: any number of words.
   const char* signature;
-  uint32_t words;  // of the operands, without the tail
+  uint32_t words;  // number of operand words, without the tail
   bool tail;
-  // Null, or why these operands cannot run. Sees only the operands, never the heap: it runs before any command does.
+  // Returns null, or why these operands cannot run. It sees only the operands, never the heap, because it runs before
+  // any command does.
   const char* (*check)(const uint32_t* operands);
   // Called by every thread of the team with the same operands.
   void (*run)(const uint32_t* operands, Context& context);
-  // Null, or the operand that may lie in panels. Sees operands that check() has passed.
+  // Null, or returns the operand that may lie in panels. It sees operands that check() has passed.
   Weight (*weight)(const uint32_t* operands);
 };
 
-// A number that TypeScript has to know of the kernels: it reads them in the manifest.
+// A number that kernels and TypeScript share: TypeScript reads it in the manifest.
 struct Constant {
   const char* name;  // `<kernel or part>.<what>`
   uint32_t value;
@@ -87,8 +88,8 @@ struct Format {
   bool made;
 };
 
-// One instruction set: its name, kernels, constants and formats, and how many columns of a weight make a panel.
-// `kernels` and `formats` have the same names in the same order in every set.
+// One instruction set: its name, kernels, constants and formats, and the columns of a panel of a weight. `kernels` and
+// `formats` have the same names in the same order in every set.
 struct Isa {
   const char* name;
   const Kernel* kernels;

@@ -22,15 +22,15 @@ Napi::Value toJs(Napi::Env env, const Failure& failure) {
   return object;
 }
 
-// A thread that runs command lists for one device, in order, so that the event loop need not wait for them.
+// A thread that runs the command lists of one device in order, so that the event loop does not wait for them.
 class Runner : public std::enable_shared_from_this<Runner> {
  public:
   Runner(Napi::Env env, std::shared_ptr<Engine> engine) : env_(env), engine_(std::move(engine)) {
     done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "simdformer.runAsync", 0, 1);
     done_.Unref(env);
-    // Node that ends destroys `done_` before this, and calls hooks before both.
+    // When Node ends it destroys `done_` before this, and calls hooks before both.
     napi_add_env_cleanup_hook(env_, stop, this);
-    startThread(thread_, [this] { work(); });  // without it, the calling thread runs what is posted
+    startThread(thread_, [this] { work(); });  // without it, the calling thread runs the posted tasks
   }
 
   ~Runner() {
@@ -57,7 +57,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
     return promise;
   }
 
-  // Waits until everything posted has run.
+  // Waits until all posted tasks have run.
   void drain() {
     std::unique_lock<std::mutex> lock(mutex_);
     idle_.wait(lock, [&] { return tasks_.empty() && !busy_; });
@@ -68,7 +68,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
     std::vector<uint32_t> words;
     Napi::Promise::Deferred deferred;
     Failure failure;
-    std::weak_ptr<Runner> runner;  // gone if the engine was closed before the event loop came to hear of the result
+    std::weak_ptr<Runner> runner;  // gone if the engine was closed before the event loop received the result
   };
 
   static void stop(void* self) {
@@ -114,7 +114,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
   const napi_env env_;
   std::shared_ptr<Engine> engine_;
   Napi::ThreadSafeFunction done_;
-  // Both used on the JavaScript thread only.
+  // Both are used on the JavaScript thread only.
   int pending_ = 0;
   std::vector<uint32_t> spare_;  // memory for the next task: new pages would cost more than the words
   std::mutex mutex_;
@@ -165,14 +165,14 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
   }
 
  private:
-  // False, and a JavaScript exception, after close().
+  // False, with a JavaScript exception, after close().
   bool open(const Napi::CallbackInfo& info) {
     if (engine_ != nullptr) return true;
     Napi::Error::New(info.Env(), "the engine is closed").ThrowAsJavaScriptException();
     return false;
   }
 
-  // The engine once no run is in progress; null and a JavaScript exception after close().
+  // Returns the engine once no run is in progress; null, with a JavaScript exception, after close().
   Engine* idleEngine(const Napi::CallbackInfo& info) {
     if (!open(info)) return nullptr;
     if (runner_ != nullptr) runner_->drain();
@@ -208,7 +208,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     return toJs(info.Env(), self->run(data, count));
   }
 
-  // runAsync(words, count) → a promise of the same; the words are copied.
+  // runAsync(words, count) → a promise of the same. The words are copied.
   Napi::Value runAsync(const Napi::CallbackInfo& info) {
     const uint32_t* data = nullptr;
     size_t count = 0;
@@ -217,7 +217,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     return runner_->post(info.Env(), data, count);
   }
 
-  // grow(bytes) → whether the heap now has that many; a run in progress need not end for it
+  // grow(bytes) → true if the heap now has that many bytes. A run may be in progress.
   Napi::Value grow(const Napi::CallbackInfo& info) {
     const double bytes = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
     const bool grown = open(info) && bytes >= 0 && bytes <= static_cast<double>(Heap::kMaxBytes) &&
@@ -266,7 +266,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
                     [](Engine& self, uint64_t at, const void* data, size_t n) { return self.write(at, data, n); });
   }
 
-  // Waits for the runs that were asked for and gives the heap back.
+  // Waits for the requested runs and frees the heap.
   void close(const Napi::CallbackInfo&) {
     if (runner_ != nullptr) runner_->drain();
     runner_.reset();

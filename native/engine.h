@@ -13,17 +13,17 @@ namespace simdformer {
 
 // The instruction sets of this build that this machine has, best first.
 const Isa* const* availableIsas();
-// The one named, or null if this build or this machine lacks it.
+// The set of this name; null if this build or this machine lacks it.
 const Isa* findIsa(const char* name);
 
 class Engine {
  public:
   Engine(const Isa& isa, int threads);
 
-  // Checks every command, then runs them all in order. If one is malformed none has run; if one meets bad data in the
-  // heap the others have run, and what it wrote is unspecified.
+  // Checks every command, then runs them all in order. If one is malformed, none has run. If one finds invalid data in
+  // the heap, the others have run, and its own results are unspecified.
   Failure run(const uint32_t* words, size_t count);
-  // Does not wait for a run: what lies in the heap stays where it is.
+  // Does not wait for a run: the heap's contents never move.
   bool grow(uint64_t bytes);
   // False, and nothing is copied, if the range is not inside the heap.
   bool read(uint64_t byteOffset, void* target, size_t bytes);
@@ -33,7 +33,7 @@ class Engine {
   bool discard(uint64_t byteOffset, uint64_t bytes);
 #endif
   // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind"}]}], "constants": {name:
-  // value}}, ops by opcode.
+  // value}, "formats": [Format]}. Positions in "ops" are opcodes, positions in "formats" are numbers of formats.
   std::string manifest() const;
 
   const Heap& heap() const { return heap_; }
@@ -41,12 +41,12 @@ class Engine {
 
  private:
   struct Walk;
-  // Whether the range lies in the heap. Weights that lie in panels there are put back.
+  // True if the range lies in the heap. Weights in panels there are restored.
   bool reach(uint64_t byteOffset, size_t bytes);
   const char* check(const uint32_t* words, size_t left);
   static void walk(void* data, Job& job, int thread);
 
-  // Where a command has a tensor operand, in words from its first operand on.
+  // The place of a command's tensor operand, in words from its first operand on.
   struct TensorOperand {
     uint32_t at;
     bool optional;
@@ -54,13 +54,14 @@ class Engine {
 
   const Isa& isa_;
   const int threads_;
-  std::vector<std::vector<TensorOperand>> tensors_;  // by opcode: a signature takes longer to read than a small command
+  // by opcode, because reading a signature takes longer than running a small command
+  std::vector<std::vector<TensorOperand>> tensors_;
   Heap heap_;
-  Heap scratch_heap_{false};  // most work touches little of it
+  Heap scratch_heap_{false};  // most commands touch little of it
   char* scratch_ = nullptr;
   Panels panels_;
   std::mutex growing_;
-  std::mutex mutex_;  // held while a run or a copy lasts: those of a device follow one another
+  std::mutex mutex_;  // held during a run or a copy: those of a device are sequential
 };
 
 }  // namespace simdformer

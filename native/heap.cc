@@ -26,7 +26,7 @@ char* reserve(uint64_t bytes) {
 bool commit(char* at, uint64_t bytes, [[maybe_unused]] bool huge) {
   if (mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0) return false;
 #ifdef MADV_HUGEPAGE
-  if (huge) madvise(at, bytes, MADV_HUGEPAGE);  // fewer TLB misses in large matrices; a wish, not a need
+  if (huge) madvise(at, bytes, MADV_HUGEPAGE);  // fewer TLB misses in large matrices; only a hint
 #endif
   return true;
 }
@@ -36,7 +36,7 @@ void release(char* data, uint64_t bytes) { munmap(data, bytes); }
 }  // namespace
 
 Heap::Heap(bool huge) : huge_(huge) {
-  // Where address space is limited (ulimit -v, 32-bit), take what there is.
+  // If address space is limited (ulimit -v, 32-bit), the heap takes as much as there is.
   for (uint64_t bytes = kMaxBytes + kStep; base_ == nullptr && bytes > kStep; bytes /= 2) {
     if (bytes > SIZE_MAX) continue;  // a 32-bit mmap() would get the low half: 2 MiB
     base_ = reserve(bytes);

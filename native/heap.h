@@ -1,5 +1,5 @@
-// A device's linear memory: a large range of addresses, made usable from the front as it grows, so it never moves. In
-// WebAssembly it is the end of the module's memory.
+// A device's linear memory: a large range of addresses that becomes usable from the front as it grows, so it never
+// moves. In WebAssembly it is the end of the module's memory.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -9,24 +9,25 @@ namespace simdformer {
 
 class Heap {
  public:
-  // Word offsets are 32 bits wide, so this is all that a command can address: 16 GiB.
+  // The limit of word offsets with 32 bits: 16 GiB.
   static constexpr uint64_t kMaxBytes = uint64_t{4} << 32;
 
-  // `huge`: in huge pages where the system has them, of which each that is touched at all is there as a whole.
+  // `huge` asks for huge pages. A huge page that is touched anywhere takes memory as a whole.
   explicit Heap(bool huge = true);
   ~Heap();
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
-  // Makes at least `bytes` usable. False if the system has not that much. Others may read and write meanwhile what was
-  // usable before.
+  // Makes at least `bytes` usable; false if the system has too little memory. Meanwhile others may read and write the
+  // part that was usable before.
   bool grow(uint64_t bytes);
 #ifndef __wasm__
   // Gives the pages inside of a range back to the system. The range stays usable; its contents become undefined.
   void discard(uint64_t byteOffset, uint64_t bytes);
 #endif
 #ifdef __wasm__
-  // `bytes` of memory just behind the heap, to be used until it grows; null if the system has not that much.
+  // Returns `bytes` of memory just behind the heap, usable until the heap grows; null if the system has too little
+  // memory.
   char* roomBehind(uint64_t bytes) const;
 #endif
   uint64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
@@ -35,7 +36,7 @@ class Heap {
 
  private:
 #ifndef __wasm__
-  char* base_ = nullptr;  // of the reserved range; data_ is the first huge page boundary in it
+  char* base_ = nullptr;  // start of the reserved range; data_ is its first huge page boundary
   uint64_t reserved_ = 0;
   bool huge_;
 #endif

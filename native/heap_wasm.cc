@@ -9,7 +9,7 @@ namespace {
 constexpr uint64_t kPage = 65536;
 constexpr uint64_t kLine = 64;
 
-// Takes `bytes` from the end of the memory.
+// Takes `bytes` at the end of the memory.
 bool extend(uint64_t bytes) {
   return bytes <= UINT32_MAX && sbrk(static_cast<intptr_t>(bytes)) != reinterpret_cast<void*>(-1);
 }
@@ -27,7 +27,7 @@ bool Heap::grow(uint64_t bytes) {
     if (!extend(-reinterpret_cast<uintptr_t>(end) % kLine)) return false;
     data_ = end = static_cast<char*>(sbrk(0));
   }
-  if (end != data_ + had) return false;  // something else took the memory behind
+  if (end != data_ + had) return false;  // other code took the memory behind
   const uint64_t wanted = (bytes + kPage - 1) / kPage * kPage;
   if (!extend(wanted - had)) return false;
   bytes_.store(wanted, std::memory_order_release);

@@ -48,7 +48,7 @@ void Panels::touch(uint64_t offset, uint64_t length) {
       move(at->first, entry, false);
       entry.inPanels = false;
       const bool paid = entry.uses - entry.enough >= kPaid;
-      entry.enough = paid ? kUses : std::min(entry.enough * kMoreUses, kMostUses);
+      entry.enough = paid ? kUses : std::min(entry.enough * kMoreUses, kMaxUses);
     }
     entry.uses = 0;
   }
@@ -62,7 +62,7 @@ void Panels::layOut() {
     const uint64_t floats = uint64_t{entry.depth} * entry.cols;
     if (floats > roomFloats_) {
       std::unique_ptr<float[]> room(new (std::nothrow) float[floats]);
-      if (room == nullptr) continue;  // it works as it is
+      if (room == nullptr) continue;  // the product works without panels
       room_ = std::move(room);
       roomFloats_ = floats;
     }

@@ -1,8 +1,8 @@
-// Weights in panels: a weight that some products have read since it was last written is laid out anew where it lies, as
-// panels of a tile's columns from its first row to its last. Products then pack nothing and read memory from end to
-// end, with no line half used and none that shares a set of the cache with those above it: 1.6 times as fast for 16
-// rows of 768 → 3072 with AVX2, 1.2 times for 128 with AVX-512. Whatever else touches the weight finds it as it was,
-// since it is put back first; so nothing but time depends on where a weight is.
+// Weights in panels. A weight that some products have read since it was last written is rearranged in place, as panels
+// of a tile's columns from its first row to its last. Products then pack nothing and read memory from end to end. They
+// use whole cache lines, and rows do not compete for a set of the cache: 1.6 times as fast for 16 rows of 768 → 3072
+// with AVX2, 1.2 times for 128 rows with AVX-512. A weight is restored before anything else touches it, so only time
+// depends on its arrangement.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -26,14 +26,14 @@ class Panels {
 #else
 class Panels {
  public:
-  // `heap` stays where it is; panels have `width` columns, the last of a weight what is left.
+  // `heap` never moves. Panels have `width` columns; the last panel of a weight has the remaining ones.
   Panels(char* heap, uint32_t width) : heap_(reinterpret_cast<float*>(heap)), width_(width) {}
 
-  // A product is about to read this weight, whether it lies in panels or not.
+  // Called before a product reads this weight, in panels or not.
   void use(uint32_t offset, const Weight& weight);
-  // Anything else is about to read or write `length` words.
+  // Called before anything else reads or writes `length` words.
   void touch(uint64_t offset, uint64_t length);
-  // Lays out the weights that are worth it. Not while a run lasts.
+  // Rearranges the weights that are worth it. Not to be called during a run.
   void layOut();
 
   bool has(uint32_t offset) const {
@@ -44,13 +44,13 @@ class Panels {
  private:
   struct Entry {
     uint32_t depth, cols;
-    uint32_t uses = 0;        // since it was touched
-    uint32_t enough = kUses;  // to lay it out
+    uint32_t uses = 0;        // since it was last touched
+    uint32_t enough = kUses;  // uses after which it is rearranged
     bool inPanels = false;
   };
-  // Laying out takes the time of some four products. A weight that had to be put back before it had paid waits for more
-  // of them.
-  static constexpr uint32_t kUses = 3, kPaid = 32, kMoreUses = 4, kMostUses = 1 << 20;
+  // Rearranging takes the time of some four products. A weight that had to be restored before it had paid for that
+  // waits for more uses.
+  static constexpr uint32_t kUses = 3, kPaid = 32, kMoreUses = 4, kMaxUses = 1 << 20;
   static constexpr uint32_t kPageBits = 14;  // words
 
   using Entries = std::map<uint32_t, Entry>;
@@ -63,9 +63,9 @@ class Panels {
   uint32_t width_;
   Entries weights_;                // by offset; they do not overlap
   std::vector<uint64_t> pages_;    // a bit for each page of the heap that any of them has ever been in
-  std::unique_ptr<float[]> room_;  // for the largest weight that is in panels: what was laid out can be put back
+  std::unique_ptr<float[]> room_;  // memory for the largest weight in panels, so that it can always be restored
   uint64_t roomFloats_ = 0;
-  bool ready_ = false;  // some have been used often enough
+  bool ready_ = false;  // true if some have been used often enough
 };
 #endif
 

@@ -25,7 +25,7 @@ void eachOperand(const char* signature, Visit visit) {
 
 bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || kind == "inout"; }
 
-// As JSON.
+// Describes a format as JSON.
 std::string describe(const Format& format) {
   std::string json = std::string("{\"name\":\"") + format.name + "\"";
   const auto number = [&](const char* name, uint32_t value) {
@@ -96,8 +96,8 @@ bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
   return true;
 }
 
-// Null, or why the command that starts at `words` cannot run. Puts back what lies in panels of all that it touches, but
-// for the weight that its kernel can read there.
+// Returns null, or why the command that starts at `words` cannot run. Restores weights in panels that it touches,
+// except the weight that its kernel can read in panels.
 const char* Engine::check(const uint32_t* words, size_t left) {
   const uint32_t opcode = words[0] & kOpcodeMask;
   if (opcode >= isa_.count) return "unknown opcode";

@@ -18,7 +18,7 @@ inline void pause() {
 
 #ifdef __wasm__
 
-// A browser's main thread must not sleep, and nobody holds the pool's lock for long.
+// A browser's main thread must not sleep. The pool's lock is never held for long.
 class Mutex {
  public:
   void lock() {
@@ -30,10 +30,10 @@ class Mutex {
   std::atomic<bool> held_{false};
 };
 
-// Whether the thread that runs jobs may sleep: a page's own may not. Those of the pool may.
+// True if the thread that runs jobs may sleep. A page's own thread may not; pool threads may.
 bool callerSleeps = false;
 
-// How often Backoff looks before it lets others run: some ten microseconds, as naps are no shorter than that.
+// Number of looks before Backoff lets other threads run: some ten microseconds, the length of the shortest nap.
 constexpr int kLooks = 20000;
 
 #ifdef __wasm_atomics__
@@ -46,7 +46,7 @@ void wakeSleepers(std::atomic<uint32_t>& word) {
   __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), kMaxThreads);
 }
 
-// A nap, from which nobody wakes it.
+// A nap with a timeout, from which nobody wakes it.
 void yield() {
   static int never = 0;
   constexpr int64_t kNanoseconds = 20000;
@@ -111,8 +111,8 @@ class Pool {
   void post(Job& job) {
     const std::lock_guard<Mutex> lock(mutex_);
     job.processors[0] = processor();
-#ifndef __wasm__  // where JavaScript starts them
-    // Where the system has no more threads, those that there are do all.
+#ifndef __wasm__  // JavaScript starts the threads
+    // If the system has no more threads, the existing ones do all the work.
     std::thread worker;
     while (workers_ < job.threads - 1 && startThread(worker, [this] { work(); })) {
       worker.detach();
@@ -134,7 +134,7 @@ class Pool {
     *link = job.next;
   }
 
-  // The life of a pool thread.
+  // The loop of a pool thread.
   [[noreturn]] void work() {
     Sleeper self;
     {
@@ -171,7 +171,7 @@ class Pool {
   }
 
  private:
-  // Whether this thread of a job runs where one before it does; the lock is held.
+  // True if this thread of a job runs on the processor of an earlier one. The lock is held.
   static bool takeProcessor(Job& job, int thread) {
     const int mine = processor();
     job.processors[thread] = mine;
@@ -180,14 +180,14 @@ class Pool {
     return false;
   }
 
-  // A job that may have one more thread; the lock is held.
+  // A job that may have one more thread. The lock is held.
   Job* openJob() {
     for (Job* job = jobs_; job != nullptr; job = job->next)
       if (job->taken < job->threads) return job;
     return nullptr;
   }
 
-  // Waits for a new job for as long as the gap between two runs of a busy program lasts; returns whether one came.
+  // Waits for a new job, for as long as the gap between two runs of a busy program. Returns true if one came.
   bool spin(uint32_t seen) {
     Patience patience;
     do {
@@ -202,7 +202,7 @@ class Pool {
   Mutex mutex_;
   Job* jobs_ = nullptr;
   Sleeper* sleepers_ = nullptr;  // its threads
-  bool crowds_ = false;          // whether a thread was woken where another one of its job runs
+  bool crowds_ = false;          // true if a thread was woken on the processor of another thread of its job
 #ifndef __wasm__
   int workers_ = 0;
 #endif
@@ -217,12 +217,12 @@ Pool& pool = *new Pool;
 void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self) {
   const uint64_t phase = phase_++;
   const uint64_t next = (phase + 1) << 32;
-  // The low half of a ticket counts claims from the front and, above them, from the back; or, of very many, from the
-  // front.
+  // The low half of a ticket counts claims from the front and, above them, claims from the back. If there are very many
+  // chunks it counts claims from the front only.
   const bool bothEnds = chunks <= 0xffff, back = fromBack(chunks);
   uint64_t ticket = job_.ticket.load(std::memory_order_acquire);
   for (;;) {
-    if (ticket >> 32 != phase) return;  // over before this thread came
+    if (ticket >> 32 != phase) return;  // the phase ended before this thread arrived
     if (chunks == 0) {
       if (job_.ticket.compare_exchange_weak(ticket, next, std::memory_order_acq_rel)) return;
       continue;

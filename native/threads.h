@@ -1,10 +1,10 @@
-// One pool of threads per process; a run borrows whoever is free.
+// One pool of threads for each process. A run borrows free threads.
 //
 // A run is a list of phases, each a number of chunks. Every thread of a run makes the same sequence of parallel() calls
-// and claims chunks from one atomic ticket, so a phase ends when its chunks are done, not when every thread has come
-// by: a thread that the system has put aside delays only the chunk it holds, and one that arrives late finds the phase
-// over and goes on. Which thread computes a chunk never changes a result: chunks are cut by shape alone, or so that no
-// bit depends on how.
+// and claims chunks from one atomic ticket. A phase ends when its chunks are done, without waiting for every thread. A
+// thread that the system has suspended delays only its own chunk, and a late thread finds the phase over and goes on.
+// The thread that computes a chunk never changes a result: chunks are cut by shape alone, or so that the cut affects no
+// bit.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -19,13 +19,13 @@ inline constexpr int kMaxThreads = 64;
 
 // A run in progress, shared by its threads.
 struct Job {
-  void (*walk)(void* data, Job& job, int thread);  // what each thread does; 0 is the caller
+  void (*walk)(void* data, Job& job, int thread);  // work of each thread; thread 0 is the caller
   void* data;
-  int threads;                                  // the most threads it may have, the caller included
+  int threads;                                  // maximum number of threads, including the caller
   int taken = 1;                                // guarded by the pool's lock
-  int processors[kMaxThreads] = {};             // on which the threads began; guarded likewise
+  int processors[kMaxThreads] = {};             // processors on which the threads began; guarded by the same lock
   alignas(64) std::atomic<uint64_t> ticket{0};  // phase << 32 | claims
-  alignas(64) std::atomic<uint32_t> done{0};    // chunks of this phase that are finished
+  alignas(64) std::atomic<uint32_t> done{0};    // finished chunks of this phase
   alignas(64) std::atomic<int> inside{0};       // pool threads in walk()
   Job* next = nullptr;
 };
@@ -36,15 +36,15 @@ class Team {
   Team(Job& job, int thread) : job_(job), thread_(thread) {}
   int threads() const { return job_.threads; }
 
-  // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. How
-  // many parallel() calls a kernel makes must depend on its operands only, not on heap data. A late thread may pass
-  // through with stale heap data; its chunks are never run, but the code between two phases must not crash on garbage.
+  // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. The
+  // number of parallel() calls of a kernel must depend only on its operands, never on heap data. A late thread may see
+  // stale heap data: its chunks never run, but the code between two phases must not crash on garbage.
   template <class Body>
   void parallel(uint32_t chunks, const Body& body) {
     parallel(chunks, [](const void* self, uint32_t chunk) { (*static_cast<const Body*>(self))(chunk); }, &body);
   }
 
-  // As parallel(), over items [0, count) in runs of `grain`, at least 1: calls body(first, last) for each run.
+  // Like parallel(), over items [0, count) in runs of `grain`, at least 1: calls body(first, last) for each run.
   template <class Body>
   void parallelRange(uint64_t count, uint64_t grain, const Body& body) {
     const uint64_t chunks = (count + grain - 1) / grain;
@@ -54,18 +54,19 @@ class Team {
     });
   }
 
-  // The chunk that this thread will run after this one, if all take as long; this one if there is none. A guess, for
-  // fetching ahead.
+  // The chunk that this thread will probably run after this one, if all take equally long; this one if there is none.
+  // For fetching ahead.
   uint32_t after(uint32_t chunk, uint32_t chunks) const {
     const bool back = fromBack(chunks);
-    const uint32_t others = static_cast<uint32_t>(job_.threads + (back ? 0 : 1)) / 2;  // that claim from the same end
+    // threads that claim from the same end
+    const uint32_t others = static_cast<uint32_t>(job_.threads + (back ? 0 : 1)) / 2;
     const uint32_t left = back ? chunk : chunks - 1 - chunk;
     return left < others ? chunk : back ? chunk - others : chunk + others;
   }
 
  private:
-  // Odd threads claim from the back, so that from one command to the next a thread meets the same rows, still in its
-  // cache; of very many chunks all claim from the front.
+  // Odd threads claim from the back, so that a thread finds the same rows, still in its cache, in one command after
+  // another. If there are very many chunks, all claim from the front.
   bool fromBack(uint32_t chunks) const { return chunks <= 0xffff && thread_ % 2 == 1; }
   void parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self);
 
@@ -74,11 +75,11 @@ class Team {
   uint32_t phase_ = 0;
 };
 
-// Runs `walk` on the calling thread and on up to threads-1 pool threads; returns when all have left it.
+// Runs `walk` on the calling thread and on up to threads-1 pool threads. Returns when all have left it.
 void runJob(int threads, void (*walk)(void* data, Job& job, int thread), void* data);
 
 #ifndef __wasm__
-// Whether `thread` runs `work` now; the system may refuse to start one more.
+// Starts `work` on `thread`. Returns false if the system refuses one more thread.
 template <class Work>
 bool startThread(std::thread& thread, const Work& work) {
   try {
@@ -89,9 +90,9 @@ bool startThread(std::thread& thread, const Work& work) {
   }
 }
 #else
-// Makes the calling thread one of the pool, for ever.
+// Makes the calling thread a pool thread for ever.
 [[noreturn]] void joinPool();
-// The thread that calls runJob() may sleep while it waits for others.
+// Allows the thread that calls runJob() to sleep while it waits for others.
 void letCallerSleep();
 #endif
 

@@ -1,5 +1,5 @@
 // The engine's methods for WebAssembly: one instance of the module is one device. Like the addon, it never grows when
-// an op is added. JavaScript copies into and out of the memory itself; pointers go to it as they are.
+// an op is added. JavaScript accesses the memory itself, and receives pointers unchanged.
 #include <cstdlib>
 #include <string>
 
@@ -18,7 +18,7 @@ char* stacks = nullptr;
 
 constexpr size_t kStackBytes = 256 << 10;
 
-// A Failure as JavaScript reads it: three words.
+// A Failure in the form that JavaScript reads: three words.
 struct {
   int32_t index;
   const char* name;
@@ -27,8 +27,8 @@ struct {
 
 }  // namespace
 
-// Everything that the C library allocates is allocated here: what follows in memory is the heap's. `sleeps`: the
-// calling thread may wait for others asleep, which a page's own may not.
+// All allocations of the C library happen here, because the memory behind belongs to the heap. `sleeps` is true if the
+// calling thread may sleep while it waits for others; a page's own thread may not.
 EXPORT(create) bool create(int threads, bool sleeps) {
   if (sleeps) letCallerSleep();
   engine = new Engine(*availableIsas()[0], threads);
@@ -45,11 +45,11 @@ EXPORT(join) void join() { joinPool(); }
 
 EXPORT(manifest) const char* manifest() { return json->c_str(); }
 
-// Room for a command list of `words`, behind the heap until that grows, where no command reaches; null if there is
-// none.
+// Memory for a command list of `words`, behind the heap until the heap grows, where no command reaches; null if there
+// is none.
 EXPORT(commands) char* commands(uint32_t words) { return engine->heap().roomBehind(uint64_t{words} * 4); }
 
-// Runs the list in commands(words); null, or why it did not run to its end.
+// Runs the list in commands(words). Returns null, or why it did not run to its end.
 EXPORT(run) const void* run(uint32_t words) {
   const Failure failure = engine->run(reinterpret_cast<const uint32_t*>(commands(words)), words);
   if (failure.reason.empty()) return nullptr;

@@ -22,8 +22,8 @@ flags.push('-sSTANDALONE_WASM', '-sPURE_WASI', '--no-entry');
 flags.push('-sSTACK_SIZE=256KB', '-Wl,--stack-first');
 flags.push('-sALLOW_MEMORY_GROWTH', '-sINITIAL_MEMORY=1MB', '-sMAXIMUM_MEMORY=4GB');
 
-// Threads without Emscripten's: every worker instantiates the module over the same memory, with a stack of its own. Only
-// the device's thread allocates, so the C library may be the one that knows of no threads, and the linker must not object.
+// Threads without Emscripten's runtime: every worker instantiates the module over the same memory, with its own stack.
+// Only the device's thread allocates, so the C library may be the single-threaded one, and the linker must accept it.
 const threads = ['-matomics', '-mbulk-memory', '-sIMPORTED_MEMORY'];
 threads.push('-Wl,--shared-memory,--no-check-features,--export=__stack_pointer');
 
@@ -35,7 +35,7 @@ const modules = {
   'relaxed-threads': ['native/isa/relaxed.cc', '-mrelaxed-simd', ...threads],
 };
 
-/** When the youngest of the sources was changed. */
+/** The time of the newest source file. */
 function youngest() {
   const names = readdirSync(join(root, 'native'), { recursive: true }).map((name) => join(root, 'native', name));
   return Math.max(...[fileURLToPath(import.meta.url), ...names].map((name) => statSync(name).mtimeMs));
@@ -49,7 +49,7 @@ await build({
   bundle: true,
   format: 'esm',
   target: 'es2022',
-  // White space stays, and with it the comments that bundlers heed.
+  // White space and comments stay, because bundlers read some comments.
   minifyIdentifiers: true,
   minifySyntax: true,
 });

@@ -1,4 +1,4 @@
-// IEEE's floats of 16 bits, and bfloat16, the upper half of a float32: a group has 32 rows of 16 features.
+// IEEE floats of 16 bits, and bfloat16, the upper half of a float32. A group has 32 rows of 16 features.
 #pragma once
 
 template <class Self>

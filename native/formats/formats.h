@@ -26,10 +26,12 @@
 //
 #include "formats/quantize.h"
 
+// clang-format off
 #define EACH_FORMAT(FORMAT) \
   FORMAT(Float16) FORMAT(BFloat16) FORMAT(Int8) FORMAT(Q8_0) FORMAT(Q4_0) FORMAT(Q4_1) FORMAT(Q5_0) FORMAT(Q5_1) \
   FORMAT(Q4_K) FORMAT(Q5_K) FORMAT(Q6_K) FORMAT(IQ4_NL) FORMAT(IQ4_XS) FORMAT(Q2_K) FORMAT(Q3_K) FORMAT(MXFP4) \
   FORMAT(NVFP4) FORMAT(TQ2_0)
+// clang-format on
 
 // Numbers of formats in commands: positions in the list.
 enum PackedFormat : uint32_t {
@@ -84,14 +86,14 @@ inline constexpr std::array<Format, kFormatCount> kFormats{
 #undef FORMAT
 };
 
-// The longest row of inputs.
-inline constexpr uint32_t kMostInputs = 1 << 19;
-CONSTANT("format.mostInputs", kMostInputs)
+// Maximum length of a row of inputs.
+inline constexpr uint32_t kMaxInputs = 1 << 19;
+CONSTANT("format.maxInputs", kMaxInputs)
 
-// Null, or why `span` is no weight of this size.
+// Returns null, or why `span` is no weight of this size.
 inline const char* checkPacked(Span span, uint32_t format, uint64_t rows, uint64_t cols) {
   REQUIRE(format < kFormatCount, "unknown format");
-  REQUIRE(cols <= kMostInputs, "cols is larger than format.mostInputs");
+  REQUIRE(cols <= kMaxInputs, "cols is larger than format.maxInputs");
   const uint64_t words = withFormat(format, [&](auto f) { return packedWords<decltype(f)>(rows, cols); });
   REQUIRE(span.covers(words), "the packed weight is smaller than its rows and cols say");
   return nullptr;

@@ -1,4 +1,4 @@
-// Floats of 16 bits, one by one: those of vectors are in simd/.
+// Scalar conversions of 16-bit floats. simd/ has those of vectors.
 #pragma once
 
 SIMD_INLINE float halfToFloat(uint16_t half) {
@@ -15,7 +15,7 @@ SIMD_INLINE float halfToFloat(uint16_t half) {
   return value;
 }
 
-// Rounded to nearest, of two the even one.
+// Rounds to nearest, ties to even.
 inline uint16_t floatToHalf(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
@@ -25,7 +25,7 @@ inline uint16_t floatToHalf(float value) {
   if (rest < 0x38800000) {                                              // below 2⁻¹⁴: steps of 2⁻²⁴
     float size;
     memcpy(&size, &rest, sizeof size);
-    size += .5f;  // whose last bit is 2⁻²⁴
+    size += .5f;  // its last bit is 2⁻²⁴
     uint32_t sum;
     memcpy(&sum, &size, sizeof sum);
     return static_cast<uint16_t>(sign | (sum - 0x3f000000));

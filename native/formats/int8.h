@@ -1,10 +1,11 @@
-// q·d with one scale d of float32 for each output feature, at the head of its tile. Bytes are q + 128. No file has it.
+// q·d with one scale d of float32 for each output feature, in the head of its tile. Bytes are q + 128. No file format
+// has it.
 #pragma once
 
 struct Int8 {
   static constexpr const char* kName = "int8";
   static constexpr GgufType kGguf{};
-  static constexpr size_t kBlockBytes = kGroup;  // the bytes q alone
+  static constexpr size_t kBlockBytes = kGroup;  // the bytes q without a scale
   static constexpr size_t kTileHead = kTile * 4, kHead = 0, kGroups = 1, kGroupBytes = kTile * kGroup;
   static constexpr int kOffset = 128, kBits = 8;
   static constexpr bool kMinima = false;

@@ -1,12 +1,12 @@
-// A group of a tile as products take it, whatever its format: a byte for each weight, which is (byte - offset)·scale
-// (+ minimum), and its scales as floats.
+// A group of a tile in the form that products read, for any format: a byte for each weight, which is (byte -
+// offset)·scale (+ minimum), and its scales as floats.
 #pragma once
 #include "formats/layout.h"
 
-// How products of a format go.
+// Properties of a format that products depend on.
 struct IntegerKind {
   int offset = 0, bits = 0;  // bits 0: the format has no integers
-  size_t parts = 0;          // of a group, each with a scale; 0: all inputs of a feature share theirs
+  size_t parts = 0;          // scales of a group; 0: all inputs of a feature share one
   bool minima = false;
 };
 
@@ -18,7 +18,7 @@ constexpr IntegerKind kindOf() {
     return {};
 }
 
-// bytes[k][lane]: of the inputs 4k … 4k + 3 of a feature; scales[part][lane].
+// bytes[k][lane] has inputs 4k to 4k + 3 of a feature; scales[part][lane] and minima[part][lane] are floats.
 struct GroupRoom {
   uint8_t* bytes;
   float *scales, *minima;
@@ -35,8 +35,8 @@ __attribute__((noinline)) void unpackIntegers(const GroupAt at, const GroupRoom 
   }
 }
 
-// The same as floats, to[i·stride + lane]. The product with a scale is exact in all formats of files, so that it does
-// not matter whether the minimum's addition is fused.
+// Converts the group to floats, to[i·stride + lane]. Products with scales are exact in all file formats, so a fused
+// addition of the minimum gives the same bits.
 __attribute__((noinline)) inline void integersToFloats(const GroupRoom& from, IntegerKind kind, size_t stride,
                                                        float* to) {
   const size_t steps = kQuads / kind.parts;

@@ -1,24 +1,32 @@
-// How packed weights lie in memory. A weight has `rows` output features of `cols` inputs each. Features are interleaved
-// in tiles of 16, so that the lanes of a vector are features: whoever multiplies reads a tile from end to end. Inputs
-// are cut into groups of 32. What a format keeps of a group of a tile, its record, is described in its own header.
+// The layout of packed weights. A weight has `rows` output features of `cols` inputs each. Features are interleaved in
+// tiles of 16, so that the lanes of a vector are features, and a product reads a tile from end to end. Inputs are cut into
+// groups of 32. A record holds one block, as files have it, of each feature of a tile:
 //
-//   tile   = [head of the tile] [record of blocks] …         zeros fill the last tile, and the last group of own
-//   formats record = [head] [group] × kGroups                        of as many inputs as a block of the format in
-//   files
+//   tile   = [head of the tile] [record] …
+//   record = [head] [group] × kGroups
+//
+// Zeros fill the last tile, and the last record if blocks do not fill the inputs. Each format's header describes its
+// records.
 //
 // A format is a struct:
-//   kName, kBlockBytes                as GGUF has it, of kGroups · 32 inputs of one feature
-//   kTileHead, kHead, kGroups, kGroupBytes
-//   pack(block, lane, record)         puts a block of a file where it belongs; what a tile's head has of a
-//                                     feature comes before its blocks, and is put there by whoever packs
-//   block(record, lane, to)           the block that was put there
-//   unpack(at, stride, to)            a group as floats: to[i·stride + lane] for inputs i < 32
-// Those of integers have besides
-//   kOffset                           a weight is (byte - kOffset)·scale (+ minimum)
-//   kBits                             of a byte that may be set: 4 to 8
-//   kMinima, kParts                   whether there are minima; how many scales a group has, each for as many inputs
-//   bytes(group, k, lane)             of the inputs 4k … 4k + 3, in a lane of 32 bits, for kWidth features from `lane`
-//   scale(at, part, lane), minimum(at, lane)
+//   kName, kGguf                     its name, and the type of GGUF files
+//   kBlockBytes                      bytes of a file's block, of kGroups · 32 inputs of one feature
+//   kTileHead                        bytes of a tile's head
+//   kHead, kGroups, kGroupBytes      bytes of a record's head, groups of a record, bytes of a group
+//   pack(block, lane, record)        puts a file's block into a record. The part of a tile's head that belongs to a
+//                                    feature precedes its blocks; the caller copies it
+//   block(record, lane, to)          the inverse of pack
+//   unpack(at, stride, to)           a group as floats: input i < 32 of a lane becomes to[i·stride + lane]
+//
+// A format of integers also has:
+//   kOffset                          a weight is (byte - kOffset)·scale (+ minimum)
+//   kBits                            bits of a byte that may be set: 4 to 8
+//   kStoredBits                      bits of a stored weight, if they differ from kBits
+//   kMinima                          true if there are minima
+//   kParts                           scales of a group, each for equally many inputs: 1 or 2
+//   bytes(group, k, lane)            inputs 4k to 4k + 3, in 32 bits of each lane, for kWidth features from `lane` on
+//   scale(at, part, lane)            scales of kWidth features
+//   minimum(at, part, lane)          minima of kWidth features
 #pragma once
 
 inline constexpr size_t kTile = 16, kGroup = 32, kQuads = kGroup / 4;

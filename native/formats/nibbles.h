@@ -1,5 +1,5 @@
-// What formats of 4 to 6 bits have in common: a group of a tile as 256 bytes, of which the low halves are the inputs 0
-// to 15 and the high ones 16 to 31. Further bits, if any, lie apart.
+// Helpers of formats with 2 to 6 bits. A group of nibbles takes 256 bytes: their low halves are inputs 0 to 15, their
+// high halves inputs 16 to 31. Further bits are stored apart.
 #pragma once
 
 inline constexpr size_t kNibbleBytes = kTile * kGroup / 2, kScaleBytes = kTile * 2;
@@ -8,8 +8,8 @@ SIMD_INLINE Vi nibblesAt(const uint8_t* group, size_t k, size_t lane) {
   const Vi word = loadInts(group + k % 4 * 64 + lane * 4);
   return (k < 4 ? word : word >> 4) & splatInt(0x0f0f0f0f);
 }
-// Bits that lie two by two: two words of each feature, which have at bits 8i + 2·(k mod 4) those of input 4k + i. Here
-// they come as bits 0 and 1 of each byte, or as bits `at` and at + 1.
+// Pairs of bits: two words of each feature have those of input 4k + i at bits 8i + 2·(k mod 4). They are returned as
+// bits `at` and at + 1 of each byte.
 inline constexpr size_t kPairBytes = 2 * kTile * 4;
 template <int at = 0>
 SIMD_INLINE Vi bitPairsAt(const uint8_t* bits, size_t k, size_t lane) {
@@ -17,8 +17,8 @@ SIMD_INLINE Vi bitPairsAt(const uint8_t* bits, size_t k, size_t lane) {
   const int shift = static_cast<int>(k % 4) * 2;
   return (shift <= at ? word << (at - shift) : word >> (shift - at)) & splatInt(0x03030303 << at);
 }
-// Stores and loads the pairs of bits of inputs 4k … 4k + 3 of a feature, which are bits 0 and 1 of the bytes of `word`.
-//
+// Store and load the pairs of bits of inputs 4k to 4k + 3 of a feature, as bits 0 and 1 of the bytes of `word`. Quads
+// must be stored in order.
 SIMD_INLINE void putBitPairs(uint8_t* bits, size_t lane, size_t k, uint32_t word) {
   uint8_t* to = bits + k / 4 * 64 + lane * 4;
   storeWord(to, (k % 4 == 0 ? 0 : loadWord(to)) | word << (k % 4 * 2));
@@ -26,21 +26,21 @@ SIMD_INLINE void putBitPairs(uint8_t* bits, size_t lane, size_t k, uint32_t word
 SIMD_INLINE uint32_t takeBitPairs(const uint8_t* bits, size_t lane, size_t k) {
   return loadWord(bits + k / 4 * 64 + lane * 4) >> (k % 4 * 2) & 0x03030303u;
 }
-// Bit 4 of the inputs 4k …: a word of each feature has at bit 8i + k that of input 4k + i.
+// Bit 4 of inputs 4k to 4k + 3: a word of each feature has at bit 8i + k that of input 4k + i.
 SIMD_INLINE Vi fifthBitsAt(const uint8_t* bits, int k, size_t lane) {
   const Vi word = loadInts(bits + lane * 4);
   return (k <= 4 ? word << (4 - k) : word >> (k - 4)) & splatInt(0x10101010);
 }
-// The words of the low four bits of inputs 4k …, of a feature: where they belong.
+// Stores the low four bits of inputs 4k to 4k + 3 of a feature.
 SIMD_INLINE void putNibbles(uint8_t* group, size_t lane, size_t k, uint32_t word) {
   uint8_t* to = group + k % 4 * 64 + lane * 4;
   storeWord(to, k < 4 ? word : loadWord(to) | word << 4);
 }
-// 16 bytes of which the low halves are 16 inputs and the high halves the next ones, as GGUF's blocks of 32 have them.
+// Stores 16 bytes whose low halves are 16 inputs and whose high halves are the next ones, as in GGUF's blocks of 32.
 SIMD_INLINE void putPairs(uint8_t* group, size_t lane, const uint8_t* pairs) {
   for (size_t k = 0; k < 4; ++k) storeWord(group + k * 64 + lane * 4, loadWord(pairs + 4 * k));
 }
-// The same words and bytes again.
+// The inverse of putNibbles and putPairs.
 SIMD_INLINE uint32_t takeNibbles(const uint8_t* group, size_t lane, size_t k) {
   const uint32_t word = loadWord(group + k % 4 * 64 + lane * 4);
   return (k < 4 ? word : word >> 4) & 0x0f0f0f0fu;
@@ -48,7 +48,7 @@ SIMD_INLINE uint32_t takeNibbles(const uint8_t* group, size_t lane, size_t k) {
 SIMD_INLINE void takePairs(const uint8_t* group, size_t lane, uint8_t* pairs) {
   for (size_t k = 0; k < 4; ++k) storeWord(pairs + 4 * k, loadWord(group + k * 64 + lane * 4));
 }
-// Bits of 32 inputs, one each, as GGUF's blocks of 32 have them.
+// Stores one bit for each of 32 inputs, as GGUF's blocks of 32 have them.
 SIMD_INLINE void putFifthBits(uint8_t* bits, size_t lane, uint32_t given) {
   uint32_t word = 0;
   for (uint32_t k = 0; k < kQuads; ++k) word |= ((given >> (4 * k) & 15) * 0x00204081u & 0x01010101u) << k;

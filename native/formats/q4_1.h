@@ -1,4 +1,4 @@
-// q·d + m in groups of 32: 4 bits, a scale and a minimum of float16. What is packed as int4 here is made so, too.
+// q·d + m in groups of 32: 4 bits, a scale and a minimum of float16. quantize() makes int4 in this format.
 #pragma once
 
 struct Q4_1 {

@@ -1,8 +1,8 @@
-// Blocks of 256 inputs as 8 groups of 32: q·(d·s) - dmin·m with 4 bits, s and m of 6 bits each a group. Here s and m
-// take a byte.
+// Blocks of 256 inputs as 8 groups of 32: q·(d·s) - dmin·m with 4 bits, and s and m of 6 bits for each group. Here s
+// and m take a byte.
 #pragma once
 
-// The scale and the minimum of group g, of 12 bytes that have 8 of each.
+// The scale and the minimum of group g, from the 12 bytes that hold 8 of each.
 struct SixBits {
   uint8_t scale, minimum;
 };
@@ -12,7 +12,7 @@ inline SixBits sixBitsOf(const uint8_t* packed, size_t g) {
           static_cast<uint8_t>((packed[g + 4] >> 4) | (packed[g] >> 6) << 4)};
 }
 
-// Those of group g, as 12 bytes have them that begin as zeros.
+// Stores those of group g into 12 bytes, which must be zeros at first.
 inline void putSixBits(uint8_t* packed, size_t g, SixBits bits) {
   const uint8_t scale = bits.scale, minimum = bits.minimum;
   if (g < 4) {
@@ -25,7 +25,7 @@ inline void putSixBits(uint8_t* packed, size_t g, SixBits bits) {
   packed[g] = static_cast<uint8_t>(packed[g] | (minimum >> 4) << 6);
 }
 
-// What Q4_K and Q5_K have in common: their heads, scales and low bits. kBytesAt: of s and m in a group.
+// Code that Q4_K and Q5_K share: heads, scales and low bits. kBytesAt is the place of s and m in a group.
 template <size_t kBytesAt>
 struct ScaledTwice {
   static constexpr size_t kTileHead = 0, kHead = 2 * kScaleBytes, kGroups = 8, kGroupBytes = kBytesAt + 2 * kTile;
@@ -33,7 +33,7 @@ struct ScaledTwice {
   static constexpr bool kMinima = true;
   static constexpr size_t kParts = 1;
 
-  // `block`: d, dmin, 12 bytes; `low`: 128 bytes of nibbles, those of two groups in 32 bytes.
+  // `block` has d, dmin and 12 bytes; `low` has 128 bytes of nibbles, 32 bytes for two groups.
   static void packBlock(const uint8_t* block, const uint8_t* low, size_t lane, uint8_t* record) {
     copyHalf(record + 2 * lane, block);
     copyHalf(record + kScaleBytes + 2 * lane, block + 2);

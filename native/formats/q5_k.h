@@ -1,4 +1,4 @@
-// As Q4_K with 5 bits.
+// Like Q4_K, with 5 bits.
 #pragma once
 
 struct Q5_K : ScaledTwice<kNibbleBytes + 64> {

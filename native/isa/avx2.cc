@@ -1,4 +1,4 @@
-// x86-64 since Haswell (2013) and Zen: 8 floats, FMA, 16 registers; and AVX-VNNI where the processor has it.
+// x86-64 since Haswell (2013) and Zen: 8 floats, FMA, 16 registers; AVX-VNNI if the processor has it.
 #include "isa/begin.h"
 
 #if defined(__x86_64__)

@@ -1,4 +1,4 @@
-// Everything that must come before a target pragma: shared inline code has to stay free of wide instructions.
+// Includes that must precede a target pragma: shared inline code must not contain wide instructions.
 #pragma once
 #include <array>
 #include <cmath>

@@ -1,5 +1,5 @@
-// Of x86-64 it reads cpuid itself: __builtin_cpu_supports differs by compiler and does not ask the operating system
-// whether it saves the wide registers.
+// On x86-64 it reads cpuid itself: __builtin_cpu_supports differs by compiler, and does not check that the operating
+// system saves the wide registers.
 #include "isa/cpu.h"
 
 #include <cstdlib>
@@ -17,7 +17,7 @@
 namespace simdformer {
 namespace {
 
-// 0 in the environment: as on a machine without, for tests.
+// False if the environment variable is 0. Tests use it to act like a machine without the feature.
 bool isWanted(const char* variable) {
   const char* wanted = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): nothing writes to it while addons load
   return wanted == nullptr || *wanted != '0';
@@ -63,7 +63,7 @@ Cpu identify() {
 #else
 bool hasDotProd() {
 #if defined(__APPLE__)
-  return true;  // since the first of these machines
+  return true;  // all of these machines have it
 #elif defined(_WIN32)
   constexpr DWORD kDotProd = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, which older headers lack
   return IsProcessorFeaturePresent(kDotProd) != 0;

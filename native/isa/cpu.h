@@ -7,10 +7,10 @@ namespace simdformer {
 struct Cpu {
   bool avx2 = false;
   bool avx512 = false;
-  bool vnni = false;     // of 512 bits
-  bool avxVnni = false;  // of 256
-  bool dotProd = false;  // of arm64
-  size_t cache = 0;      // bytes of the largest one, or 0 if it does not say
+  bool vnni = false;     // with 512 bits
+  bool avxVnni = false;  // with 256 bits
+  bool dotProd = false;  // on arm64
+  size_t cache = 0;      // bytes of the largest cache; 0 if unknown
 };
 
 #if defined(__x86_64__) || defined(__aarch64__)

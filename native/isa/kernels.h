@@ -38,7 +38,7 @@ constexpr Kernel describe() {
           weightOf<T>()};
 }
 
-// A kernel whose command ends in any number of words gets its operands as they lie in the list.
+// A kernel whose command ends in any number of words receives its operands as they lie in the list.
 template <class T>
 uint32_t tailWords(const uint32_t* operands) {
   return (operands[-1] >> 16) - 1 - sizeof(T) / 4;
@@ -59,7 +59,7 @@ constexpr uint32_t signatureWords(const char* signature) {
   return words;
 }
 
-// What the files below list, in their order: kernels and constants.
+// Items that the files below list, in their order: kernels and constants.
 template <int N>
 struct Listed;
 
@@ -70,7 +70,7 @@ enum { kBeforeFirst = __COUNTER__ };
 #define LIST_KERNEL(Type, description)                                                                   \
   static_assert(sizeof(Type) == 4 * signatureWords(Type::signature), "fields and signature must agree"); \
   LIST(Kernel, description)
-// A number that TypeScript reads as device.constant(name), which so need not be written down there.
+// A number that TypeScript reads as device.constant(name), so that it is written down once.
 #define CONSTANT(name, value) LIST(Constant, (Constant{name, value}))
 #define LIST(Type, description)                   \
   template <>                                     \
@@ -78,7 +78,7 @@ enum { kBeforeFirst = __COUNTER__ };
     static constexpr Type item = description;     \
   };
 
-// What every check() says first when a condition does not hold.
+// A condition of check(): returns the reason if it does not hold.
 #define REQUIRE(condition, reason) \
   if (!(condition)) return reason
 
@@ -94,7 +94,7 @@ using AllListed = std::make_index_sequence<__COUNTER__ - kBeforeFirst - 1>;
 template <class Type, int N>
 constexpr bool kIsListedAs = std::is_same_v<decltype(Listed<N>::item), const Type>;
 
-// The items of one type.
+// All items of one type.
 template <class Type, size_t... I>
 constexpr auto list(std::index_sequence<I...>) {
   std::array<Type, (size_t{0} + ... + kIsListedAs<Type, I>)> items{};
@@ -111,7 +111,7 @@ constexpr auto list(std::index_sequence<I...>) {
 const Isa& isa() {
   static constexpr auto kernels = list<Kernel>(AllListed());
   static constexpr auto constants = list<Constant>(AllListed());
-  static constexpr Isa self{ISA_NAME,         kernels.data(),   kernels.size(),   kPanelCols,
+  static constexpr Isa self{ISA_NAME,         kernels.data(),   kernels.size(),  kPanelCols,
                             constants.data(), constants.size(), kFormats.data(), kFormats.size()};
   return self;
 }

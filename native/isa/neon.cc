@@ -1,4 +1,4 @@
-// Every arm64 machine: 4 floats, FMA, 32 registers; and dot products of bytes where the processor has them.
+// Every arm64 machine: 4 floats, FMA, 32 registers; dot products of bytes if the processor has them.
 #include "isa/begin.h"
 
 #if defined(__aarch64__)

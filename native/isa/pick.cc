@@ -1,4 +1,4 @@
-// Which instruction sets this build and this machine have.
+// The instruction sets of this build and this machine.
 #include <cstring>
 #include <iterator>
 
@@ -45,7 +45,7 @@ struct Built {
 
 bool always() { return true; }
 
-// Of this build, best first. A module of WebAssembly has one: JavaScript chooses the module.
+// Sets of this build, best first. A WebAssembly module has one: JavaScript chooses the module.
 constexpr Built kBuilt[] = {
 #if defined(__x86_64__)
     {avx512::isa, [] { return cpu().avx512; }},
@@ -64,7 +64,7 @@ constexpr Built kBuilt[] = {
 };
 
 struct Available {
-  const Isa* isas[std::size(kBuilt) + 1] = {};  // and null behind the last
+  const Isa* isas[std::size(kBuilt) + 1] = {};  // null after the last
 
   Available() {
     size_t n = 0;

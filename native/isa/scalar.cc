@@ -1,4 +1,4 @@
-// Plain C++, one float at a time: runs anywhere and shows what a kernel means.
+// Plain C++, one float at a time. It runs anywhere, and shows the meaning of a kernel.
 #include "isa/begin.h"
 
 #define ISA scalar

@@ -1,4 +1,4 @@
-// The x86-64 baseline, which every such machine has: 4 floats, no FMA, 16 registers.
+// The x86-64 baseline: 4 floats, no FMA, 16 registers.
 #include "isa/begin.h"
 
 #if defined(__x86_64__)

@@ -1,4 +1,4 @@
-// Activations on their own; matrix multiplication fuses the same functions.
+// Separate activations. Matrix products fuse the same functions.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/results.h"
 
@@ -24,7 +24,7 @@ struct Activate {
           eachVector(last - first, [&](size_t i, size_t lanes) {
             storeResult<past()>(to + first + i, activate<f()>(loadLanes(from + first + i, lanes)), lanes);
           });
-          if (past()) endPast();
+          if (past()) fenceNonTemporal();
         });
       });
     });

@@ -8,7 +8,8 @@
 struct Adamw {
   static constexpr const char* name = "adamw";
   static constexpr const char* signature =
-      "inout:p in:g inout:m inout:v inout?:greatest in?:factor u32:count f32:lr f32:rate1 f32:rate2 f32:correction1 f32:correction2 "
+      "inout:p in:g inout:m inout:v inout?:greatest in?:factor u32:count f32:lr f32:rate1 f32:rate2 f32:correction1 "
+      "f32:correction2 "
       "f32:eps f32:weightDecay";
   Span p, g, m, v, greatest, factor;
   uint32_t count;
@@ -24,7 +25,8 @@ struct Adamw {
   void run(Context& context) const {
     const Vf stepSize = splat(static_cast<float>(double{lr} / double{correction1}));
     const Vf rootRate = splat(static_cast<float>(1 / std::sqrt(double{correction2})));
-    // Not m += rate·(g' - m): where β is 0, little would be left of a gradient much smaller than the one before.
+    // The form m += rate·(g' - m) would lose most of a gradient that is much smaller than the previous one where β is
+    // 0.
     const auto beta = [](float rate) { return splat(static_cast<float>(1 - double{rate})); };
     const Vf beta1 = beta(rate1), beta2 = beta(rate2);
     const Vf keep = splat(static_cast<float>(1 - double{lr} * double{weightDecay}));

@@ -1,17 +1,17 @@
-// y = softmax(scores) v, scores = scale · q kᵀ + bias, for every item of a batch and every head; attention_shape.h has
+// y = softmax(scores) v, scores = scale · q kᵀ + bias, for every item of a batch and every head. attention_shape.h has
 // the operands.
 //
-// Blocked with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023): for each block of keys the
-// sums so far are rescaled to the new maximum, so no more than a block of scores ever exists. Saved for backward, in
-// `stats` [2, heads, rows]: each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
-// key. Dropout, if there is any, is of the probabilities that meet values, not of their sum. relativeWeights [rows,
-// heads, scoreDistances], if wanted, are the probabilities summed up by clipped distance.
+// Blocked with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023): for each block of keys, the
+// sums so far are rescaled to the new maximum, so that at most one block of scores exists. `stats` [2, heads, rows]
+// saves for the backward pass each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
+// key. Dropout drops probabilities that meet values, not terms of their sum. relativeWeights [rows, heads,
+// scoreDistances] receives the probabilities summed by clipped distance.
 #pragma once
 #include "kernels/shared/attention_decode.h"
 
 namespace attention {
 
-inline constexpr uint32_t kQueries = 256;  // at most, in a block: they share the keys' way through the caches
+inline constexpr uint32_t kQueries = 256;  // maximum number in a block: the queries share the loads of the keys
 
 // Blocks of queries of one head, in the calling thread's scratch memory.
 class Forward {
@@ -37,7 +37,7 @@ class Forward {
     if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
   }
 
-  // Rows first ≤ i < end of item b. Those past its queries become zero.
+  // Rows first ≤ i < end of item b. Rows past its queries become zero.
   void attend(uint32_t b, const Item& it, uint32_t first, uint32_t end) {
     const uint32_t last = it.queries < end ? it.queries : end;
     for (uint32_t i = last > first ? last : first; i < end; ++i) memset(row(it, i), 0, in_.valueWidth * sizeof(float));
@@ -84,18 +84,18 @@ class Forward {
     for (uint32_t p = 0; p < count; p += kPanel) finish(it, first + p, p, panelSize(p, count));
   }
 
-  // Whether no sums must be rescaled, as there is no second block.
+  // True if there is one block, so that no sums must be rescaled.
   static bool inOneBlock(const Keys& seen) { return seen.begin >= seen.end || seen.end - seen.begin <= kKeys; }
 
-  // Where a panel's products with values go: to y and divided by the total if no more will come, else to sums_.
+  // The target of a panel's products with values: y, divided by the total, if this is the last block; else sums_.
   Result target(const Item& it, const Block& block, uint32_t p, const Keys& seen) const {
     if (inOneBlock(seen)) return {.c = row(it, block.i), .stride = out_.stride, .factors = total_ + p};
     const bool add = block.k > seen.begin;
     return {.c = sums_ + p * sumsStride(), .stride = sumsStride(), .add = add, .factors = add ? shrink_ : nullptr};
   }
 
-  // Keys and values k … of a block. Where many queries meet them they are copied, as rows far apart would compete for
-  // the same few sets of the level-1 cache; and where they are packed, they become floats.
+  // Keys and values from k on, of a block. If many queries meet them they are copied, because rows far apart would
+  // compete for the same few sets of the level-1 cache. Packed ones become floats.
   void readKeys(const Item& it, uint32_t k, uint32_t size, uint32_t count) {
     const float *keys = in_.keyRow(context_, it, k, h_), *values = in_.valueRow(context_, it, k, h_);
     const bool floats = in_.cells == kFloatCells;
@@ -127,7 +127,8 @@ class Forward {
     return most;
   }
 
-  // Scores become 2^(score - largest so far), and shrink_ what rescales to that what was summed up before.
+  // Scores become 2^(score - largest so far). shrink_ receives the factors that rescale earlier sums to the new
+  // maximum.
   void softmax(const Item& it, const Block& block, uint32_t p) {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
       const Vf before = load(largest_ + p + i);
@@ -152,7 +153,7 @@ class Forward {
     for (size_t r = 0; r < kWidth && r < count; ++r) weights(it, i).scale(r, lanes[r]);
   }
 
-  // Totals of queries i … become their inverses.
+  // Replaces the totals of queries from i on by their inverses.
   void invert(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
     for (uint32_t lane = 0; lane < size; lane += kWidth) {
       const Vf total = load(total_ + p + lane);
@@ -162,7 +163,8 @@ class Forward {
     }
   }
 
-  // Writes the rows of a panel, queries i …, unless a product has done that already, and what backward needs of them.
+  // Writes the rows of a panel, queries from i on, unless a product has written them, and the statistics for the
+  // backward pass.
   void finish(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
     const Keys seen = in_.visible(it, i, i + size, kKeys);
     if (!inOneBlock(seen)) invert(it, i, p, size);
@@ -177,7 +179,7 @@ class Forward {
     keepStats(it, i, p, size);
   }
 
-  // Of queries i …, the p-th and following of a block.
+  // Saves the statistics of queries from i on, the p-th and following of a block.
   void keepStats(const Item& it, uint32_t i, uint32_t p, uint32_t size) const {
     if (out_.stats == nullptr) return;
     const uint64_t rows = in_.totalQ();
@@ -194,9 +196,9 @@ class Forward {
   float* shrink_;                                 // [kPanel]
   float* scores_;                                 // [kKeys, kPanel]
   float *keyMemory_, *valueMemory_;               // [kKeys, width], [kKeys, valueWidth]
-  float* queries_;                                // a panel [width, kPanel] after the other
+  float* queries_;                                // panels [width, kPanel], one after the other
   float* sums_;                                   // [kQueries, valueWidth]
-  Factor keys_{nullptr, 0}, values_{nullptr, 0};  // of the block under way
+  Factor keys_{nullptr, 0}, values_{nullptr, 0};  // of the current block
   RelativeTable table_;
 };
 
@@ -221,10 +223,9 @@ struct Attention {
     return nullptr;
   }
 
-  // A chunk is one head and as many as kQueries rows: of one item or, packed, of whichever items lie there. Those of an
-  // item, or of as many packed rows as an item has on average, follow one another, as threads meet the same rows in one
-  // command after the other; among these those of a head, its keys and values still in the cache, and if it is causal
-  // those first that see most keys. Short items share a chunk, and so do their heads, which read the same rows.
+  // A chunk is one head and at most kQueries rows: of one item or, packed, of the items that lie there. Chunks of a head
+  // follow one another, while its keys and values are in the cache; if it is causal, those that see most keys come
+  // first. Short items share a chunk, and so do their heads, which read the same rows.
   void run(Context& context) const {
     in.findOffsets(context);
     if (in.totalQ() == 0) return;
@@ -233,18 +234,17 @@ struct Attention {
     if (attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
       return withCells(in.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
     if (in.workOf(1) < kLeastWork) return attendShort(context, output);
-    // Smaller blocks where there are few, for more threads to share.
+    // Smaller blocks if there are few, so that more threads share them.
     const bool many = in.totalQ() * in.heads >= 32 * attention::kQueries;
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
-    const uint32_t blocks = divideUp(in.rowsQ, size), together = in.packed ? divideUp(blocks, in.batch) : blocks;
+    const uint32_t blocks = divideUp(in.rowsQ, size);
     context.team.parallel(blocks * in.heads * (in.packed ? 1 : in.batch), [&](uint32_t chunk) {
-      const uint32_t place = chunk / (together * in.heads), n = chunk % (together * in.heads);
-      const uint32_t begin = in.packed ? place * together : 0, count = atMost(together, blocks - begin);
-      attention::Forward forward(in, context, n / count, output);
-      const uint32_t first = (begin + count - 1 - n % count) * size;
+      attention::Forward forward(in, context, chunk / blocks % in.heads, output);
+      const uint32_t first = (blocks - 1 - chunk % blocks) * size;
       const uint32_t end = in.rowsQ - first < size ? in.rowsQ : first + size;
       if (in.packed) return attendPacked(context, forward, first, end);
-      forward.attend(place, in.item(context, place), first, end);
+      const uint32_t b = chunk / blocks / in.heads;
+      forward.attend(b, in.item(context, b), first, end);
     });
   }
 
@@ -281,7 +281,7 @@ struct Attention {
     });
   }
 
-  // Rows first ≤ r < end of the packed ones.
+  // Rows first ≤ r < end of packed rows.
   void attendPacked(const Context& context, attention::Forward& forward, uint32_t first, uint32_t end) const {
     uint32_t low = 0;  // the first item that ends after row `first`
     for (uint32_t high = in.batch; low < high;) {

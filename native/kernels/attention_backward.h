@@ -1,4 +1,4 @@
-// The gradients of attention, task by task; attention_gradient.h has the operands and what a task does for a head.
+// The gradients of attention, task by task. attention_gradient.h has the operands, and a task's work for a head.
 #pragma once
 #include "kernels/shared/attention_gradient.h"
 #include "kernels/shared/blocks.h"
@@ -35,7 +35,7 @@ struct AttentionBackward {
 
   uint32_t headGroups() const { return of.headsTogether() ? 1 : of.in.kvHeads; }
 
-  // The first keys are seen by most queries: largest tasks first.
+  // Most queries see the first keys, so the largest tasks come first.
   Task taskOf(uint32_t number) const {
     const uint32_t groups = headGroups(), heads = of.in.heads / groups, firstHead = number % groups * heads;
     const uint32_t group = number / groups / of.chunks();
@@ -48,7 +48,7 @@ struct AttentionBackward {
             .chunk = number / groups % of.chunks()};
   }
 
-  // What this thread will probably do next.
+  // The probable next task of this thread.
   struct Next {
     bool known;
     uint32_t item, firstHead;
@@ -58,8 +58,8 @@ struct AttentionBackward {
     return {known, after / headGroups(), after % headGroups() * (of.in.heads / headGroups())};
   }
 
-  // Item by item, all heads of one before those of the next. What comes next, as far as it can be told, is fetched
-  // meanwhile: the same head of the next item, or of the next task's.
+  // Item by item, all heads of one before those of the next. The probable next data is fetched meanwhile: the same head
+  // of the next item, or of the next task's item.
   void differentiateByItem(const Context& context, const Task& task, const Next& after) const {
     for (uint64_t b = task.firstItem; b < task.endItem; ++b) {
       const bool more = b + 1 < task.endItem;
@@ -73,7 +73,7 @@ struct AttentionBackward {
     }
   }
 
-  // Head by head, as each sums up the gradient of its relative biases over all items.
+  // Head by head, because each head sums the gradient of its relative biases over all items.
   void differentiateByHead(const Context& context, const Task& task) const {
     for (uint32_t h = task.firstHead; h < task.endHead; ++h) {
       attention::HeadGradient gradient(of, context, h, task.chunk);
@@ -90,7 +90,7 @@ struct AttentionBackward {
         size, 16384, [&](uint64_t first, uint64_t last) { memset(to + first, 0, (last - first) * sizeof(float)); });
   }
 
-  // dq from what each chunk of keys gave.
+  // Adds the parts of dq from all chunks of keys.
   void addPartials(Context& context) const {
     const uint64_t width = uint64_t{of.in.heads} * of.in.width, rows = of.in.totalQ();
     const uint32_t chunks = of.chunks();
@@ -107,7 +107,7 @@ struct AttentionBackward {
     });
   }
 
-  // drelativeBias from what each task gave.
+  // Adds the parts of drelativeBias from all tasks.
   void addRelativePartials(Context& context) const {
     const size_t size = size_t{of.in.heads} * of.in.distances;
     const uint64_t parts = uint64_t{of.groups()} * of.chunks();

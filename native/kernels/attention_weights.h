@@ -1,8 +1,10 @@
-// The scores of attention after one of its steps, p [batch, heads, maxQ, maxK]. For looking inside; attention itself
-// never forms them.
-//   kRaw: scale · (q kᵀ + relativeScores)     kCapped: with the soft cap     of every query and key, 0 where an item
-//   has none kBiased: with biases, -infinity where a query does not see a key or an item has none kSoftmax:
-//   probabilities, 0 there
+// The scores of attention after one of its steps, p [batch, heads, maxQ, maxK]. For inspection; attention itself never
+// stores them.
+//
+//   kRaw       scale · (q kᵀ + relativeScores), of every query and key; 0 past the rows of an item
+//   kCapped    the same after the soft cap
+//   kBiased    with biases; -infinity where a query does not see a key, and past the rows of an item
+//   kSoftmax   probabilities; 0 there
 #pragma once
 #include "kernels/shared/attention_shape.h"
 
@@ -75,7 +77,7 @@ struct AttentionWeights {
     }
   }
 
-  // Scores, -infinity where there are none, become probabilities; a row without scores becomes zero.
+  // Scores, -infinity where there are none, become probabilities. A row without scores becomes zero.
   void softmax(float* row) const {
     float largest = -attention::kLargest;
     for (uint32_t j = 0; j < maxK; ++j) largest = row[j] > largest ? row[j] : largest;

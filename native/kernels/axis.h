@@ -1,14 +1,14 @@
-// What is done along one axis of x [outer, count, inner]: extrema, running sums, the k best.
+// Ops along one axis of x [outer, count, inner]: extrema, running sums, the k best.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/elementary.h"
 #include "kernels/shared/rows.h"
 
-// Where an axis lies: elements of it are `inner` words apart.
+// The place of an axis: its elements are `inner` words apart.
 struct Axis {
   uint32_t outer, count, inner;
 
   uint64_t lines() const { return uint64_t{outer} * inner; }
-  // Whether a tensor with `along` elements of each line, at least one, lies inside the span.
+  // True if a tensor with `along` elements of each line, at least one, lies inside the span.
   bool fits(Span span, uint64_t along) const {
     const uint64_t product = lines();
     return along > 0 && product <= UINT32_MAX / along && span.covers(product * along);
@@ -26,8 +26,8 @@ struct Axis {
   }
 };
 
-// The greatest of each line, or with `least` the least: values and ids, where it is, both [outer, inner]; of equals the
-// first, and NaN before all others.
+// The greatest of each line, or with `least` the least: values and ids (positions), both [outer, inner]. Of equal
+// elements the first counts, and NaN precedes all others.
 struct Extremum {
   static constexpr const char* name = "extremum";
   static constexpr const char* signature = "in:x out?:values out?:ids u32:outer u32:count u32:inner u32:least";
@@ -94,7 +94,7 @@ struct Extremum {
     int32_t at[kWidth];
     store(value, best.value);
     memcpy(at, &best.at, sizeof at);
-    size_t first = 0;  // lanes beyond the row are not before it: their places are greater
+    size_t first = 0;  // lanes beyond the row never win: their positions are greater
     for (size_t lane = 1; lane < kWidth; ++lane) {
       const bool isNaN = value[lane] != value[lane], wasNaN = value[first] != value[first];
       const bool equal = isNaN ? wasNaN : value[lane] == value[first];
@@ -106,8 +106,8 @@ struct Extremum {
 };
 KERNEL(Extremum)
 
-// dx = dy / n where x is one of the n that equal y, 0 elsewhere (+ dx if accumulate); NaN all along a line that has
-// one.
+// dx = dy / n where x is one of the n elements equal to y, 0 elsewhere (+ dx if accumulate). NaN along a whole line
+// that contains NaN.
 struct ExtremumBackward {
   static constexpr const char* name = "extremumBackward";
   static constexpr const char* signature = "in:dy in:x in:y inout:dx u32:outer u32:count u32:inner u32:accumulate";
@@ -203,18 +203,18 @@ struct CumulativeSum {
 };
 KERNEL(CumulativeSum)
 
-// The k greatest of each line, or with `least` the k least, in order: values and ids [outer, k, inner]. Of equals the
-// first comes first; NaN counts as the greatest of all.
+// The k greatest of each line, or with `least` the k least, in order: values and ids [outer, k, inner]. Of equal
+// elements the first comes first; NaN counts as the greatest.
 struct TopKAlong {
   static constexpr const char* name = "topKAlong";
   static constexpr const char* signature = "in:x out:values out:ids u32:outer u32:count u32:inner u32:k u32:least";
-  static constexpr uint32_t kMost = kScratchFloats / 2;
+  static constexpr uint32_t kMax = kScratchFloats / 2;
   Span x, values, ids;
   Axis axis;
   uint32_t k, least;
 
   const char* check() const {
-    REQUIRE(k >= 1 && k <= kMost && k <= axis.count, "k is out of range");
+    REQUIRE(k >= 1 && k <= kMax && k <= axis.count, "k is out of range");
     REQUIRE(axis.fits(x, axis.count), "x is smaller than its dimensions say");
     REQUIRE(axis.fits(values, k) && axis.fits(ids, k), "values or ids is smaller than its dimensions say");
     return nullptr;
@@ -247,7 +247,7 @@ struct TopKAlong {
     return least != 0 ? a.value < b.value : a.value > b.value;
   }
 
-  // Lets the entry at `at` sink to its place in a heap whose last in order is on top.
+  // Moves the entry at `at` down to its place in a heap whose last entry in order is on top.
   void sink(Entry* heap, uint64_t at, uint64_t size) const {
     for (uint64_t child = 2 * at + 1; child < size; child = 2 * at + 1) {
       if (child + 1 < size && isBefore(heap[child], heap[child + 1])) ++child;
@@ -273,10 +273,9 @@ struct TopKAlong {
   }
 };
 KERNEL(TopKAlong)
-CONSTANT("topKAlong.most", TopKAlong::kMost)
+CONSTANT("topKAlong.max", TopKAlong::kMax)
 
-// dx = dy at the places `ids` [outer, k, inner], which are different ones of each line, 0 elsewhere (+ dx if
-// accumulate).
+// dx = dy at the positions `ids` [outer, k, inner], which are distinct within a line, 0 elsewhere (+ dx if accumulate).
 struct TopKAlongBackward {
   static constexpr const char* name = "topKAlongBackward";
   static constexpr const char* signature = "in:dy in:ids inout:dx u32:outer u32:count u32:inner u32:k u32:accumulate";

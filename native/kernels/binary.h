@@ -6,7 +6,7 @@
 
 namespace binary {
 
-// The operations on vectors l and r, and their names in the manifest. Words are float32 or, of those that end in Int,
+// The operations on vectors l and r, and their names in the manifest. Words are float32 or, for names that end in Int,
 // int32, which vectors of floats carry unchanged. Comparisons give int32: 1 or 0.
 #define EACH_BINARY(X)                                                                    \
   X(Add, "binary.add", l + r)                                                             \
@@ -39,11 +39,11 @@ SIMD_INLINE Vf truth(Mask mask) {
   return asFloat(mask ? splatInt(1) : splatInt(0));
 }
 
-// The words of integers as unsigned ones, which wrap around, and back.
+// Integers as unsigned words, which wrap around, and back.
 SIMD_INLINE Vu bits(Vf v) { return (Vu)asInt(v); }
 SIMD_INLINE Vf wrapped(Vu v) { return asFloat((Vi)v); }
 
-// ∂(l^r)/∂r = l^r·ln l, 0 where l is 0 and stays so.
+// ∂(l^r)/∂r = l^r·ln l; 0 where l is 0 and stays so.
 SIMD_INLINE Vf powExponent(Vf l, Vf r) {
   const Vf slope = pow(l, r) * log(l);
   return l == splat(0.f) ? (r >= splat(0.f) ? splat(0.f) : slope) : slope;
@@ -56,7 +56,7 @@ enum Kind : uint32_t {
       kKinds
 };
 
-// Calls body with the operation, so that loops are compiled once for each.
+// Calls body with the operation, so that loops are compiled once for each operation.
 template <class Body>
 SIMD_INLINE void withOperation(uint32_t kind, const Body& body) {
   switch (kind) {
@@ -77,7 +77,7 @@ EACH_BINARY(X)
 #undef X
 #undef EACH_BINARY
 
-// `lanes` words of an operand along the last dimension, in which it may be broadcast: integers, too.
+// `lanes` words of an operand along the last dimension, in which it may be broadcast. Integers, too.
 SIMD_INLINE Vf wordsAt(const float* row, size_t c, size_t lanes, uint32_t step) {
   if (step != 0) return loadLanes(row + c, lanes);
   int32_t word;
@@ -85,8 +85,8 @@ SIMD_INLINE Vf wordsAt(const float* row, size_t c, size_t lanes, uint32_t step) 
   return asFloat(splatInt(word));
 }
 
-// y[i] = a[i] ∘ b[i], ∘ by `kind`. y is contiguous, n0 × … × n5; a and b have a step per dimension, 0 where they are
-// broadcast, and 0 or 1 in the last.
+// y[i] = a[i] ∘ b[i], ∘ by `kind`. y is contiguous, n0 × … × n5. a and b have a step for each dimension, 0 where they
+// are broadcast, and 0 or 1 in the last.
 struct Binary {
   static constexpr const char* name = "binary";
   static constexpr const char* signature =
@@ -120,7 +120,7 @@ struct Binary {
             storeResult<past()>(target + c, operation(l, r), lanes);
           });
         }
-        if (past()) endPast();
+        if (past()) fenceNonTemporal();
       };
       parallelBlocks(context.team, rows, cols, more * 16384, block);
     });
@@ -132,8 +132,8 @@ struct Binary {
 };
 KERNEL(Binary)
 
-// y[i] = c[i] ≠ 0 ? a[i] : b[i], for int32 c and a, b and y all of one type. y is contiguous, n0 × … × n5; the others
-// have a step per dimension, 0 where they are broadcast, and 0 or 1 in the last.
+// y[i] = c[i] ≠ 0 ? a[i] : b[i], for int32 c, and a, b and y of one type. y is contiguous, n0 × … × n5. The others have
+// a step for each dimension, 0 where they are broadcast, and 0 or 1 in the last.
 struct Where {
   static constexpr const char* name = "where";
   static constexpr const char* signature =

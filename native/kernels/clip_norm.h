@@ -15,8 +15,8 @@ struct WidePartials {
 };
 
 // partials[first + j] = Σ x[i]² over the j-th chunk of 8192 elements. Squares of floats are exact in float64, and there
-// are 16 running sums whatever the vector width, so every instruction set gets the same bits. They are vectors of four,
-// which compilers cut to what there is; GCC leaves a plain loop over 16 doubles scalar.
+// are 16 running sums for any vector width, so every instruction set gives the same bits. The sums are vectors of four,
+// which compilers split as needed; GCC leaves a plain loop over 16 doubles scalar.
 struct SumOfSquares {
   static constexpr const char* name = "sumOfSquares";
   static constexpr const char* signature = "in:x inout:partials u32:count u32:first u32:chunks";
@@ -53,9 +53,9 @@ struct SumOfSquares {
 KERNEL(SumOfSquares)
 CONSTANT("sumOfSquares.chunk", WidePartials::kChunk)
 
-// norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)) as in PyTorch's clip_grad_norm_. If the norm is not finite
-// the factor is NaN, which adamw, sgd and rescale take as "leave it": one bad batch does not ruin the parameters, and
-// the norm shows it.
+// norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)), as in PyTorch's clip_grad_norm_. If the norm is not
+// finite the factor is NaN, and adamw, sgd and rescale then change nothing: one bad batch does not ruin the parameters,
+// and the norm shows it.
 struct ClipFactor {
   static constexpr const char* name = "clipFactor";
   static constexpr const char* signature = "in:partials out:norm out:factor u32:count f32:maxNorm";
@@ -107,7 +107,7 @@ struct Rescale {
 };
 KERNEL(Rescale)
 
-// y = x, unless the factor is not finite: then the step is skipped, and y stays as it is.
+// y = x, unless the factor is not finite. Then the step is skipped, and y stays as it is.
 struct AdoptIfFinite {
   static constexpr const char* name = "adoptIfFinite";
   static constexpr const char* signature = "in:x inout:y in:factor u32:count";

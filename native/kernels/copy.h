@@ -1,8 +1,8 @@
-// Moving and making data: upload, copy, fill.
+// Creation and copies of data: upload, copy, fill.
 #include "kernels/shared/blocks.h"
 
-// y[i] = data[i]: the words that end the command, however many. So small inputs travel inside the list, in order with
-// the other commands.
+// y[i] = data[i], the words at the end of the command. Small inputs travel inside the list, in order with the other
+// commands.
 struct Upload {
   static constexpr const char* name = "upload";
   static constexpr const char* signature = "out:y tail:data";
@@ -45,7 +45,7 @@ struct Copy {
 };
 KERNEL(Copy)
 
-// y[i] = the i-th of `count` floats of 16 bits that lie side by side in x: bfloat16 if `brain`, otherwise IEEE's.
+// y[i] = the i-th of `count` floats of 16 bits, side by side in x: bfloat16 if `brain`, else IEEE.
 struct Widen {
   static constexpr const char* name = "widen";
   static constexpr const char* signature = "in:x out:y u32:count u32:brain";
@@ -72,7 +72,7 @@ struct Widen {
 };
 KERNEL(Widen)
 
-// y[i] = value, the bits of a float or an integer.
+// y[i] = value, the bits of a float or of an integer.
 struct Fill {
   static constexpr const char* name = "fill";
   static constexpr const char* signature = "out:y u32:rows u32:cols u32:stride u32:value";

@@ -16,15 +16,15 @@ CONSTANT("reduction.none", kEach)
 CONSTANT("reduction.mean", kMean)
 CONSTANT("reduction.sum", kSum)
 
-// The target that counts for nothing, if there is one: the operands hasIgnored and ignored.
+// The target that is left out, if there is one: the operands hasIgnored and ignored.
 struct Ignored {
   uint32_t exists;
   int32_t target;
   bool is(int32_t other) const { return exists != 0 && other == target; }
 };
 
-// losses [rows]. Unless kEach also loss [1]: their sum or mean over rows that are not ignored, each counted as often as
-// its target's weight, and share [1]: 1, or 1 over what was counted. The mean of no rows is NaN, as in PyTorch.
+// losses [rows]. Unless kEach, also loss [1], their sum or mean over rows that are not ignored, with the weights of
+// their targets, and share [1]: 1, or 1 over the total weight. The mean of no rows is NaN, as in PyTorch.
 struct CrossEntropy {
   static constexpr const char* name = "crossEntropy";
   static constexpr const char* signature =
@@ -81,7 +81,7 @@ struct CrossEntropy {
     const LogSum z = spreads ? logSum<true>(logits, classes) : logSum(logits, classes);
     context.f32(logSums)[2 * row] = z.max;
     context.f32(logSums)[2 * row + 1] = z.log;
-    // Everything relative to the maximum, where nothing large cancels.
+    // All terms are relative to the maximum, so that no large values cancel.
     const double confidence = 1 - static_cast<double>(smoothing), above = static_cast<double>(logits[target]) - z.max;
     if (!weights.present()) {
       double result = z.log - confidence * above;
@@ -105,10 +105,10 @@ struct CrossEntropy {
 };
 KERNEL(CrossEntropy)
 
-// dx = d_r·(p - (1 - smoothing)·[c = t_r] - smoothing/classes) (+ dx if accumulate), 0 where ignored, with
-// d_r = dloss[r] if kEach, else dloss[0]·share[0]. With weights
-// dx = d_r·(((1 - smoothing)·w[t_r] + smoothing·mean(w))·p - (1 - smoothing)·w[t_r]·[c = t_r] -
-// smoothing/classes·w[c]), and of logarithms only the term of the target is there.
+// dx = d_r·(p - (1 - smoothing)·[c = t_r] - smoothing/classes) (+ dx if accumulate), 0 where ignored, with d_r =
+// dloss[r] if kEach, else dloss[0]·share[0]. With weights dx = d_r·(((1 - smoothing)·w[t_r] + smoothing·mean(w))·p - (1
+// - smoothing)·w[t_r]·[c = t_r] - smoothing/classes·w[c]). If x are logarithms of probabilities, only the term of the
+// target remains.
 struct CrossEntropyBackward {
   static constexpr const char* name = "crossEntropyBackward";
   static constexpr const char* signature =
@@ -136,7 +136,7 @@ struct CrossEntropyBackward {
     withResults(uint64_t{rows} * classes, [&](auto past, uint64_t more) {
       context.team.parallelRange(rows, rowGrain(classes, more), [&](uint64_t row, uint64_t last) {
         for (; row < last; ++row) differentiate<past()>(context, row);
-        if (past()) endPast();
+        if (past()) fenceNonTemporal();
       });
     });
   }

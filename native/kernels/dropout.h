@@ -1,8 +1,9 @@
-// Dropout (Srivastava et al. 2014), inverted: what is kept is scaled by 1/(1-p).
+// Inverted dropout (Srivastava et al. 2014): elements that are kept are scaled by 1/(1-p).
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/dropping.h"
 
-// y[r, c] = scale·x[r, c] if it is kept, else 0 (+ y[r, c] if accumulate). The gradient is the same from dy to dx.
+// y[r, c] = scale·x[r, c] if the element is kept, else 0 (+ y[r, c] if accumulate). The gradient is the same function
+// of dy.
 struct Dropout {
   static constexpr const char* name = "dropout";
   static constexpr const char* signature =

@@ -1,8 +1,8 @@
-// Rows of a table by number, and the sums of rows that their gradients are.
+// Rows of a table by number, and their gradients: sums of rows.
 #include "kernels/shared/results.h"
 #include "kernels/shared/rows_by_id.h"
 
-// RowsById of a table in rows `tableStride` floats apart.
+// RowsById of a table whose rows are `tableStride` floats apart.
 struct Embedding {
   static constexpr const char* name = "embedding";
   static constexpr const char* signature =
@@ -25,9 +25,9 @@ struct Embedding {
 };
 KERNEL(Embedding)
 
-// dtable[v] = scale · Σ dy[i] over the i with ids[i] = v (+ dtable[v] if accumulate).
-// Each chunk owns a block of the table, rows × columns, and looks through all ids for its rows: comparing is cheap
-// beside adding, nothing is sorted, and the order of the sums is the order of the ids.
+// dtable[v] = scale · Σ dy[i] over the i with ids[i] = v (+ dtable[v] if accumulate). Each chunk owns a block of the
+// table, rows × columns, and searches all ids for its rows. Comparisons are cheap beside additions, nothing is sorted,
+// and sums follow the order of the ids.
 struct EmbeddingBackward {
   static constexpr const char* name = "embeddingBackward";
   static constexpr const char* signature =
@@ -46,7 +46,7 @@ struct EmbeddingBackward {
   }
 
   void run(Context& context) const {
-    // Tall blocks, so that few chunks read the ids; wide ones, as memory is slow in short runs.
+    // tall blocks, so that few chunks read the ids; wide ones, because memory is slow in short runs
     constexpr uint64_t kRows = 512, kCols = 512;
     const uint64_t across = divideUp(cols, kCols);
     const uint64_t down = divideUp(tableRows, kRows);
@@ -60,7 +60,7 @@ struct EmbeddingBackward {
           for (uint64_t r = 0; r < height; ++r)
             eachVector(width,
                        [&](size_t c, size_t lanes) { storeResult<past()>(block + r * tableStride + c, Vf{}, lanes); });
-          if (past()) endPast();
+          if (past()) fenceNonTemporal();
         });
       const int32_t* words = context.i32(ids);
       for (uint64_t i = 0; i < count; ++i) {

@@ -1,10 +1,10 @@
-// What a decoder keeps between steps: the keys and values of the tokens so far, in a table of `slots` rows for each
-// sequence. Which slot comes next is data in the heap, so one recorded step serves every position.
+// A decoder's memory between steps: keys and values of the tokens so far, in a table of `slots` rows for each sequence.
+// The next slot is data in the heap, so that one recorded step serves every position.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/cells.h"
 
-// cache[r, positions[r]] = x[r], r < rows, or cache[r, 0] without positions: x has `cols` floats in heads of `head`
-// features, the cache what cells.h makes of them, of the type `cells`.
+// cache[r, positions[r]] = x[r], r < rows, or cache[r, 0] without positions. x has `cols` floats in heads of `head`
+// features; the cache stores them as the type `cells` (cells.h).
 struct CacheAppend {
   static constexpr const char* name = "cacheAppend";
   static constexpr const char* signature =
@@ -48,20 +48,20 @@ struct CacheAppend {
 };
 KERNEL(CacheAppend)
 
-// cache[r, s] = cache[order[r], s] for all r < rows and s < lengths[r], as if all at once: sequence r goes on from what
-// was sequence order[r], which is as long. A chunk owns one slot and some columns of every sequence, so two halves
-// suffice, out to scratch and back.
+// cache[r, s] = cache[order[r], s] for all r < rows and s < lengths[r], all at once: sequence r continues from sequence
+// order[r], which is as long. A chunk owns one slot and some columns of every sequence, and copies them to scratch
+// memory and back.
 struct CacheReorder {
   static constexpr const char* name = "cacheReorder";
   static constexpr const char* signature = "inout:cache in:order in:lengths u32:rows u32:slots u32:cols";
-  static constexpr uint64_t kCols = 256, kMostRows = kScratchFloats / kCols;
+  static constexpr uint64_t kCols = 256, kMaxRows = kScratchFloats / kCols;
   Span cache, order, lengths;
   uint32_t rows, slots, cols;
 
   const char* check() const {
     REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is smaller than rows, slots and cols say");
     REQUIRE(order.covers(rows) && lengths.covers(rows), "order or lengths is smaller than rows");
-    REQUIRE(rows <= kMostRows, "too many rows can change places");
+    REQUIRE(rows <= kMaxRows, "too many rows can change places");
     REQUIRE(uint64_t{slots} * across() <= 0xffffffffu, "slots and cols are too large");
     return nullptr;
   }
@@ -91,7 +91,7 @@ struct CacheReorder {
   uint64_t across() const { return divideUp(cols, kCols); }
 };
 KERNEL(CacheReorder)
-CONSTANT("cacheReorder.mostRows", CacheReorder::kMostRows)
+CONSTANT("cacheReorder.maxRows", CacheReorder::kMaxRows)
 
 // x[i] += 1, integers.
 struct Advance {
@@ -109,7 +109,7 @@ struct Advance {
     context.team.parallelRange(count, 4096, [&](uint64_t i, uint64_t last) {
       for (; i < last; ++i) {
         int32_t& value = context.i32(x)[i];
-        value = static_cast<int32_t>(static_cast<uint32_t>(value) + 1);  // wraps if garbage
+        value = static_cast<int32_t>(static_cast<uint32_t>(value) + 1);  // wraps if it is garbage
       }
     });
   }

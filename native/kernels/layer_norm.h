@@ -5,7 +5,7 @@
 //   y = gamma·x̂ + beta                    gamma, beta        [cols]
 #include "kernels/shared/rows.h"
 
-// Without residual s is x; without sum, s is not kept; without gamma it is 1, without beta 0.
+// Without residual, s is x. Without sum, s is not stored. Without gamma it is 1, without beta 0.
 struct LayerNorm {
   static constexpr const char* name = "layerNorm";
   static constexpr const char* signature =
@@ -35,7 +35,7 @@ struct LayerNorm {
   }
 
  private:
-  // kAffine: gamma and beta are both there, so that the loop does not ask.
+  // kAffine: gamma and beta are both present, so that the loop need not check.
   template <bool kPast, bool kAffine>
   void eachRowOf(Context& context, uint64_t more) const {
     context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
@@ -46,8 +46,8 @@ struct LayerNorm {
 
   template <bool kPast, bool kAffine>
   struct Row {
-    const float *s, *gamma, *beta;  // the latter null where absent
-    float *sum, *y;                 // sum: null unless it is still to be stored
+    const float *s, *gamma, *beta;  // null if absent
+    float *sum, *y;                 // sum is null unless it is still to be stored
     float center, scale;
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
@@ -65,25 +65,26 @@ struct LayerNorm {
     const uint64_t at = row * cols;
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;
-    // Past the caches s waits in scratch memory, and is stored with y while the next row is read (see eachRow).
+    // With non-temporal stores, s waits in scratch memory and is stored with y while the next row is read (see
+    // eachRow).
     const bool isLate = kPast && cols <= kHeldFloats && residual.present();
     const float* s = input;
     float pivot = input[0];
-    Totals<2> around;
+    Totals<2> pivoted;
     if (residual.present()) {
       const float* other = context.f32(residual) + at;
       float* kept = isLate ? heldRow(context, row) : sum.present() ? context.f32(sum) + at : output;
       s = kept;
       pivot += other[0];
-      around = addRows(input, other, kept, pivot, meanwhile);
+      pivoted = addRows(input, other, kept, pivot, meanwhile);
     } else {
-      around = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
+      pivoted = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         fetchBehind<kPast>(input + c, cols);
         meanwhile(c, lanes);
         addDeviations(loadLanes(input + c, lanes), pivot, lanes, sums);
       });
     }
-    const Moments moments = momentsOf(s, pivot, around);
+    const Moments moments = momentsOf(s, pivot, pivoted);
     context.f32(mean)[row] = moments.mean;
     context.f32(rstd)[row] = moments.rstd;
     return {s,
@@ -102,7 +103,7 @@ struct LayerNorm {
     sums[1] = fused(d, d, sums[1]);
   }
 
-  // sum = a + b, and the sums of its deviations.
+  // sum = a + b, and the sums of its deviations from a pivot.
   template <class Meanwhile>
   SIMD_INLINE Totals<2> addRows(const float* a, const float* b, float* sum, float pivot,
                                 const Meanwhile& meanwhile) const {
@@ -118,19 +119,19 @@ struct LayerNorm {
     float mean, rstd;
   };
 
-  // Of the row s, from its deviations around a pivot, which need not be the mean: what it misses is measured and taken
-  // off both. A constant row comes out with variance 0 and its value as the mean.
-  SIMD_INLINE Moments momentsOf(const float* s, float pivot, Totals<2> around) const {
-    // One so far from the mean that the variance would lose two bits is not used.
-    const double far = around.of[0] / cols;
-    if (!(far * far < 4 * (around.of[1] / cols - far * far))) {
+  // Mean and inverse deviation of the row s, from its deviations from a pivot, which need not be the mean: the
+  // difference is measured and subtracted from both. A constant row has variance 0 and its value as the mean.
+  SIMD_INLINE Moments momentsOf(const float* s, float pivot, Totals<2> pivoted) const {
+    // A pivot so far from the mean that the variance would lose two bits is not used.
+    const double far = pivoted.of[0] / cols;
+    if (!(far * far < 4 * (pivoted.of[1] / cols - far * far))) {
       pivot += static_cast<float>(far);
-      around = totals<2>(
+      pivoted = totals<2>(
           cols, [&](size_t c, size_t lanes, Vf* sums) { addDeviations(loadLanes(s + c, lanes), pivot, lanes, sums); });
     }
-    const double miss = around.of[0] / cols;
-    const double spread = around.of[1] / cols - miss * miss;
-    // Squares that add up to infinity would turn the row into beta, with gradients of 0.
+    const double miss = pivoted.of[0] / cols;
+    const double spread = pivoted.of[1] / cols - miss * miss;
+    // Squares that add up to infinity would make the row beta, with gradients of 0.
     if (!(spread < INFINITY)) return {static_cast<float>(pivot + miss), NAN};
     const double variance = spread < 0 ? 0 : spread;
     return {static_cast<float>(pivot + miss), static_cast<float>(1 / std::sqrt(variance + static_cast<double>(eps)))};
@@ -191,7 +192,7 @@ struct LayerNormBackward {
     const auto weighted = [&](Vf d, size_t c, size_t lanes) { return weighs ? d * loadLanes(weight + c, lanes) : d; };
     const auto normalised = [&](size_t c, size_t lanes) { return (loadLanes(s + c, lanes) - center) * scale; };
 
-    // In absent lanes g is 0, and so are both terms.
+    // g is 0 in absent lanes, and so are both terms.
     const Totals<2> means = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
       if (kPast) fetchBehind(upstream + c, cols), fetchBehind(s + c, cols);
       const Vf d = loadLanes(upstream + c, lanes), g = weighted(d, c, lanes), x = normalised(c, lanes);
@@ -207,11 +208,11 @@ struct LayerNormBackward {
     float* first = context.f32(dx) + at;
     float* second = context.f32(dresidual) + at;
     eachVector(cols, [&](size_t c, size_t lanes) {
-      // Rounded as in the mean: a single column, whose g is the mean, has gradient 0.
+      // Rounded as in the mean, so that a single column, whose g is the mean, has gradient 0.
       Vf d =
           (rounded(weighted(loadLanes(upstream + c, lanes), c, lanes)) - meanG - normalised(c, lanes) * meanGX) * scale;
       if (dsum.present()) d += loadLanes(past + c, lanes);
-      // One after the other: they are the same tensor when x and residual are.
+      // One after the other, because they are the same tensor if x and residual are.
       if (dx.present())
         storeResult<kPast>(first + c, (accumulate & 1) != 0 ? loadLanes(first + c, lanes) + d : d, lanes);
       if (dresidual.present())

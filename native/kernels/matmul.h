@@ -1,4 +1,4 @@
-// Matrix multiplication with everything that a linear layer fuses into it.
+// Matrix multiplication, with everything that a linear layer fuses into it.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/dropping.h"
 #include "kernels/shared/gemm_blocks.h"
@@ -67,7 +67,7 @@ struct MatMul {
     context.team.parallelRange(
         perMatrix * batch, perMatrix > 1 ? 1 : ways.together(), [&](uint64_t block, uint64_t end) {
           for (; block < end; ++block) {
-            // By rows, so that a thread meets the same rows of A in its cache, and those of the layer before.
+            // By rows, so that a thread finds the same rows of A in its cache, including those of the previous layer.
             const uint64_t n = block / perMatrix;
             const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
             const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);
@@ -81,10 +81,10 @@ struct MatMul {
  private:
   static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
 
-  // Not of a gradient of weights, which brings column sums and reads A across its rows.
+  // Never for gradients of weights, which sum columns and read A across its rows.
   bool few() const { return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth); }
 
-  // Matrix n's part of at most height × width at (row, col).
+  // Matrix n's part at (row, col), at most height × width.
   Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width,
             bool inPanels) const {
     Gemm g;
@@ -114,7 +114,7 @@ struct MatMul {
     return context.f32(c) + n * cBatch + row * cStride + col;
   }
 
-  // What follows a product: `from` has the sums of matrix n's part at (row, col).
+  // Applies the fused functions: `from` has the sums of matrix n's part at (row, col).
   void finish(const Context& context, const float* from, uint64_t n, uint64_t row, uint64_t col, size_t height,
               size_t width) const {
     if (activation == kNone && !keeps() && drop.scale == 0) return;
@@ -122,7 +122,6 @@ struct MatMul {
     withActivation(activation, [&](auto f) {
       for (const uint64_t end = row + height; row < end; ++row, from += keeps() ? cols : cStride, to += cStride) {
         eachVector(width, [&](size_t x, size_t lanes) {
-          __builtin_prefetch(to + height * cStride + x, 1);  // below: sums kept apart did not fetch it
           storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
         });
         if (drop.scale == 0) continue;

@@ -1,11 +1,11 @@
-// Rearranging: dimensions in another order, rows by number, ragged batches packed and padded.
+// Rearrangement: other orders of dimensions, rows by number, ragged batches packed and padded.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 #include "kernels/shared/pack.h"
 
 // y[i] = x[i] (+ y[i] if accumulate) over n0 × … × n5, each operand with its own steps. The caller puts y's contiguous
-// dimension last and, where it is another, x's contiguous one before it: those two are walked in tiles, so that both
-// sides touch whole cache lines.
+// dimension last and, if x's is another one, puts it before: the kernel walks these two in tiles, so that both sides
+// touch whole cache lines.
 struct Permute {
   static constexpr const char* name = "permute";
   static constexpr const char* signature =
@@ -25,7 +25,7 @@ struct Permute {
 
   void run(Context& context) const {
     constexpr uint64_t kTile = 64, kLeast = 512;  // rows and columns of a tile; columns in a chunk
-    const bool turns = xStep[4] == 1 && yStep[5] == 1 && xStep[5] != 1;
+    const bool transposes = xStep[4] == 1 && yStep[5] == 1 && xStep[5] != 1;
     const bool copies = xStep[5] == 1 && yStep[5] == 1;
     const uint64_t tiles = divideUp(n[4], kTile);
     const uint64_t outer = product(n, 0, 4);
@@ -36,9 +36,9 @@ struct Permute {
         const uint64_t i0 = row % tiles * kTile, i1 = i0 + kTile < n[4] ? i0 + kTile : n[4];
         const uint64_t run = copies ? c1 - c0 : kTile;
         for (uint64_t j0 = c0; j0 < c1; j0 += run) {
-          if (turns) {
-            turn(context.f32(x) + walk.at[0] + i0 + j0 * xStep[5], context.f32(y) + walk.at[1] + i0 * yStep[4] + j0,
-                 atMost(run, c1 - j0), i1 - i0);
+          if (transposes) {
+            transposeTile(context.f32(x) + walk.at[0] + i0 + j0 * xStep[5],
+                          context.f32(y) + walk.at[1] + i0 * yStep[4] + j0, atMost(run, c1 - j0), i1 - i0);
             continue;
           }
           for (uint64_t i = i0; i < i1; ++i) {
@@ -56,15 +56,15 @@ struct Permute {
   }
 
  private:
-  // y[c, r] = x[r, c] (+ y[c, r]), rows of x xStep[5] words apart, those of y yStep[4].
-  void turn(const float* source, float* target, size_t rows, size_t cols) const {
+  // Transposes a tile: y[c, r] = x[r, c] (+ y[c, r]). Rows of x are xStep[5] words apart, those of y yStep[4].
+  void transposeTile(const float* source, float* target, size_t rows, size_t cols) const {
     transposed(source, xStep[5], rows, cols, [&](size_t c, size_t r, Vf v, size_t lanes) {
       float* to = target + c * yStep[4] + r;
       storeLanes(to, accumulate != 0 ? loadLanes(to, lanes) + v : v, lanes);
     });
   }
 
-  // Words that do not lie side by side.
+  // Copies words that do not lie side by side.
   void moveApart(const float* source, float* target, uint64_t count) const {
     for (uint64_t j = 0; j < count; ++j) {
       const float from = source[j * xStep[5]];
@@ -75,7 +75,7 @@ struct Permute {
 };
 KERNEL(Permute)
 
-// y[i] = x[rows[i]], i < count, each a row of `cols` words; its gradient is embeddingBackward. A row outside x gives
+// y[i] = x[rows[i]], i < count, each a row of `cols` words. Its gradient is embeddingBackward. A row outside x gives
 // zeros and fails the run.
 struct Gather {
   static constexpr const char* name = "gather";
@@ -107,10 +107,9 @@ struct Gather {
 };
 KERNEL(Gather)
 
-// Between a padded batch [batch, time, cols] and its tokens packed end to end [total, cols], item b having lengths[b]
-// of them. `packing` 1: packed = padded's tokens. 0: padded = packed's tokens, and zeros after them. Each is the
-// other's gradient.
-// (+ what is there if accumulate; the padding is left alone then.)
+// Copies between a padded batch [batch, time, cols] and its tokens, packed end to end [total, cols]; item b has
+// lengths[b] of them. `packing` 1: packed = padded's tokens. 0: padded = packed's tokens, and zeros after them. Each is
+// the other's gradient. If accumulate, values are added, and the padding is not touched.
 struct Repack {
   static constexpr const char* name = "repack";
   static constexpr const char* signature =

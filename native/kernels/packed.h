@@ -1,4 +1,4 @@
-// Packed weights (formats/layout.h) made of a file's blocks or of floats, and as floats again.
+// Conversion of packed weights (formats/layout.h): from a file's blocks, to blocks, from floats, to floats.
 #include "formats/formats.h"
 
 // Bytes of a feature's blocks in a file.
@@ -6,7 +6,7 @@ inline uint64_t fileRowBytes(uint32_t format, uint64_t cols) {
   return withFormat(format, [&](auto f) { return blockRowBytes<decltype(f)>(cols); });
 }
 
-// Null, or why `w` is no weight of this size with features firstRow to below firstRow + count.
+// Returns null, or why `w` is no weight of this size with features firstRow to below firstRow + count.
 inline const char* checkFeatures(Span w, uint32_t format, uint32_t rows, uint32_t cols, uint32_t firstRow,
                                  uint32_t count) {
   if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
@@ -14,14 +14,14 @@ inline const char* checkFeatures(Span w, uint32_t format, uint32_t rows, uint32_
   return nullptr;
 }
 
-// Whether floats [count, cols] with these strides lie in the span.
+// True if floats [count, cols] with these strides lie in the span.
 inline bool coversStrided(Span span, uint32_t count, uint32_t cols, uint32_t rowStride, uint32_t colStride) {
   if (count == 0 || cols == 0) return true;
   return uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride < span.length;
 }
 
-// Features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from a file's blocks,
-// those of one feature after another. Features beyond `count` in its last tile become zeros.
+// Packs features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from a file's
+// blocks, one feature after another. Features beyond `count` in the last tile become zeros.
 struct PackBlocks {
   static constexpr const char* name = "packBlocks";
   static constexpr const char* signature = "in:blocks out:w u32:format u32:rows u32:cols u32:firstRow u32:count";
@@ -58,7 +58,7 @@ struct PackBlocks {
 };
 KERNEL(PackBlocks)
 
-// The blocks that a file would have of features firstRow to below firstRow + count: what PackBlocks was given.
+// The inverse of PackBlocks: the file's blocks of features firstRow to below firstRow + count.
 struct UnpackBlocks {
   static constexpr const char* name = "unpackBlocks";
   static constexpr const char* signature = "in:w out:blocks u32:format u32:rows u32:cols u32:firstRow u32:count";
@@ -94,9 +94,9 @@ struct UnpackBlocks {
 };
 KERNEL(UnpackBlocks)
 
-// Features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from floats: feature
-// o < count has x[o·rowStride + i·colStride] as input i. The format must be one that can be made. If `refine` is not 0,
-// a format that can search for a smaller error does so.
+// Packs features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from floats:
+// feature o < count has x[o·rowStride + i·colStride] as input i. The format must be one that can be made. If `refine`
+// is not 0, a format that can search for a smaller error does so.
 struct PackFloats {
   static constexpr const char* name = "packFloats";
   static constexpr const char* signature =
@@ -184,7 +184,7 @@ struct Unpack {
   }
 
  private:
-  // Threads write rows at the same time.
+  // False if threads would write the same words.
   bool areApart() const {
     if (count == 0 || cols == 0) return true;
     const bool rowsAreApart = count == 1 || rowStride > uint64_t{cols - 1} * colStride;

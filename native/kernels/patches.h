@@ -1,4 +1,4 @@
-// The patches that a convolution multiplies with its weights (im2col), and the sums that their gradients are (col2im).
+// The patches that a convolution multiplies with its weights (im2col), and their gradients: sums (col2im).
 //
 // In each dimension of space, outputs are `stride` apart, the taps of a patch `dilation`, and the input is padded with
 // zeros: output o reads at i = o·stride + tap·dilation - pad. Sequences are images of height 1.
@@ -8,8 +8,8 @@
 //   channels last:   x [batch, height, width, channels]
 //                    patches [groups, batch, outHeight, outWidth, kernelHeight, kernelWidth, channels / groups]
 //
-// Either way the patches of a group are one matrix for an image or all of them, and what lies side by side in the input
-// does so in the patches.
+// In both layouts the patches of a group are one matrix, for an image or for all images. Runs of the input stay runs in
+// the patches.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 
@@ -41,13 +41,13 @@ struct PatchShape {
     return nullptr;
   }
 
-  // Where output `o` reads by `tap`; outside [0, in) there are zeros.
+  // The position that output `o` reads with `tap`; outside [0, in) there are zeros.
   int64_t inputAt(int d, uint64_t o, uint64_t tap) const {
     return static_cast<int64_t>(o * stride[d] + tap * dilation[d]) - pad[d];
   }
   bool isInside(int d, int64_t i) const { return i >= 0 && i < in[d]; }
 
-  // Outputs [first, last) along the width that read inside the input by `tap`.
+  // The outputs [first, last) along the width that read inside the input with `tap`.
   struct Range {
     uint64_t first, last;
   };
@@ -151,7 +151,8 @@ struct Patches {
 };
 KERNEL(Patches)
 
-// dx[i] = Σ dpatches over the outputs and taps that read input i (+ dx[i] if accumulate), in one order for any threads.
+// dx[i] = Σ dpatches over the outputs and taps that read input i (+ dx[i] if accumulate), in one order for any number
+// of threads.
 struct PatchesBackward {
   static constexpr const char* name = "patchesBackward";
   static constexpr const char* signature =

@@ -5,14 +5,14 @@
 #include "kernels/shared/half_rows.h"
 #include "kernels/shared/int8_product.h"
 
-// Floats of x that each chunk makes integers of by itself, if these are not given.
-inline constexpr uint32_t kMostHeld = 1 << 14;
-CONSTANT("int8.mostHeld", kMostHeld)
+// Number of floats of x that each chunk rounds to integers by itself, if q is absent.
+inline constexpr uint32_t kMaxHeld = 1 << 14;
+CONSTANT("int8.maxHeld", kMaxHeld)
 
 // y = f(x·wᵀ + bias): x [rows, depth], w [cols, depth] packed, bias [cols], y [rows, cols].
-//   q      x as integers, by quantizeRows; if the product is one of integers, and x has more than kMostHeld floats or
+//   q      x as integers, by quantizeRows. Needed for a product of integers if x has more than kMaxHeld floats or
 //          kInt8Rows rows
-//   pre    [rows, cols] without gaps: receives the argument of f, which backward needs
+//   pre    [rows, cols] without gaps: receives the argument of f, which the backward pass needs
 struct QuantizedLinear {
   static constexpr const char* name = "quantizedLinear";
   static constexpr const char* signature =
@@ -51,9 +51,9 @@ struct QuantizedLinear {
   // Features that are unpacked together, and rows that meet them.
   static constexpr size_t kPanel = 3 * kTile, kBlockRows = kMaxTilesDown * kTileRows;
 
-  // Whether rows are so few that their product with integers takes as long as reading the weights.
+  // True if rows are so few that their product with integers takes as long as reading the weights.
   bool isFew() const { return rows <= 16; }
-  // Chunks of a thread that even out what it waits for others, if they keep as many rows.
+  // Chunks of a thread that balance the load, if they keep this many rows.
   static constexpr size_t kChunks = 12, kLeastRows = 32;
 
   bool keeps() const { return pre.present(); }
@@ -61,7 +61,7 @@ struct QuantizedLinear {
     return keeps() ? context.f32(pre) + row * cols + col : context.f32(y) + row * yStride + col;
   }
 
-  // Inputs from `k` on of some features, as a panel of floats.
+  // Unpacks inputs from `k` on of some features, as a panel of floats.
   template <class Format>
   void unpackPanel(const Context& context, uint64_t col, size_t width, size_t k, size_t inputs, float* panel) const {
     const uint8_t* tiles = reinterpret_cast<const uint8_t*>(context.f32(w)) + col / kTile * tileBytes<Format>(depth);
@@ -71,7 +71,7 @@ struct QuantizedLinear {
                        panel + g * kGroup * kPanel + t * kTile);
   }
 
-  // Blocks of inputs are unpacked as a panel, whose product is added to those before.
+  // Unpacks blocks of inputs as a panel, whose product is added to the previous ones.
   void multiply(const Context& context, uint64_t row, uint64_t col, size_t height, size_t width) const {
     float *panel = context.scratch(), *memory = panel + kMaxBlockDepth * kPanel;
     static_assert(kMaxBlockDepth * kPanel + kGemmMemory <= kScratchFloats && kMaxBlockDepth % kGroup == 0);
@@ -102,7 +102,7 @@ struct QuantizedLinear {
   const char* checkIntegers() const {
     const IntegerKind kind = kindOfFormat(format);
     REQUIRE(kind.bits > 0, "this format has no integers");
-    const bool held = rows <= kInt8Rows && uint64_t{rows} * depth <= kMostHeld;
+    const bool held = rows <= kInt8Rows && uint64_t{rows} * depth <= kMaxHeld;
     REQUIRE(q.present() || held, "q is missing");
     REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()),
             "q is smaller than rows and depth say");
@@ -126,12 +126,12 @@ struct QuantizedLinear {
     });
   }
 
-  // How a product is cut into chunks: tiles and rows of each, and how many there are of them.
+  // The cut of a product into chunks: tiles and rows of each, and the number of chunks.
   struct Chunks {
     uint64_t grain, across, blockRows, down;
   };
 
-  // Chunks of many rows take a few tiles each; of few, a thread is to read memory in long runs.
+  // With many rows, chunks take a few tiles each. With few rows, a thread reads memory in long runs.
   Chunks chunksFor(uint64_t threads) const {
     const uint64_t tiles = divideUp(cols, kTile), share = divideUp(tiles, 4 * threads);
     Chunks cut;
@@ -151,9 +151,9 @@ struct QuantizedLinear {
     const size_t words = Int8Layout(kind, depth).rowWords();
     const size_t bytes = bytesOfTile();
     auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
-    static_assert(sizeof(Int8Memory) + 2 * kMostHeld * 4 <= kScratchBytes);
+    static_assert(sizeof(Int8Memory) + 2 * kMaxHeld * 4 <= kScratchBytes);
     int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
-    bool holds = false;  // this thread its own integers of x, from its first chunk on
+    bool holds = false;  // true once this thread has its own integers of x, from its first chunk on
     const auto tilesFrom = [&](uint64_t tile) {
       return PackedTiles{tileAt(context, tile), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - tile))};
     };
@@ -163,7 +163,7 @@ struct QuantizedLinear {
       if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
       holds = true;
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
-      // A chunk begins with weights that were not fetched ahead, unless they are now: a thread may claim from the back.
+      // Weights of the next chunk are fetched ahead. A thread may claim chunks from the back.
       const uint64_t next =
           context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(chunks)) % across * grain;
       const uint64_t end = atMost(first + grain, tiles);
@@ -187,14 +187,14 @@ struct QuantizedLinear {
     return reinterpret_cast<const uint8_t*>(context.f32(w)) + tile * bytesOfTile();
   }
 
-  // `stride`: features that lie in a row of the products; `scales`: of features, if they are to be multiplied with
-  // them, those of a tile `scalesStep` floats behind those of the one before.
+  // `stride` is the number of features in a row of the products. `scales` multiply features if they are given; those of
+  // a tile lie `scalesStep` floats behind those of the previous tile.
   __attribute__((noinline)) void finishTile(const Context& context, float* products, size_t stride, uint64_t row,
                                             uint64_t col, size_t height, const float* scales = nullptr,
                                             size_t scalesStep = 0) const {
     const size_t width = atMost(stride, cols - col);
     const bool activates = activation != kNone && !keeps();
-    float* to = activates ? products : sums(context, row, col);  // what is read again stays in the cache
+    float* to = activates ? products : sums(context, row, col);  // values that are read again stay in the cache
     const size_t step = activates ? stride : keeps() ? cols : yStride;
     for (size_t r = 0; r < height; ++r) {
       eachVector(width, [&](size_t c, size_t lanes) {
@@ -207,7 +207,7 @@ struct QuantizedLinear {
     if (activates || keeps()) activateRows(context, to, step, row, col, height, width);
   }
 
-  // y of some rows and features, whose arguments of f lie at `from`, `step` from one row to the next.
+  // Applies f to some rows and features. Its arguments lie at `from`, `step` from one row to the next.
   __attribute__((noinline)) void activateRows(const Context& context, const float* from, size_t step, uint64_t row,
                                               uint64_t col, size_t height, size_t width) const {
     float* to = context.f32(y) + row * yStride + col;

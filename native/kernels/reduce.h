@@ -2,11 +2,11 @@
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 
-// y[k] = scale · Σ_r x[k, r]·w[k, r] (+ y[k] if accumulate); without w the weights are 1.
-// The first `kept` of the six dimensions index y (k), the others are summed (r). One of them is the vector's: the last
-// kept one (columns, `rowwise` 0) or the last summed one (`rowwise` 1); there x, w, and y when it is kept, have step 0
-// or 1. A long sum is cut into `pieces` (of all summed indices, or of the vector's dimension if rowwise), each added up
-// into `workspace` [pieces, outputs], then added in order: good for accuracy, and the same for any number of threads.
+// y[k] = scale · Σ_r x[k, r]·w[k, r] (+ y[k] if accumulate); without w the weights are 1. The first `kept` of the six
+// dimensions index y (k), the others are summed (r). Vectors run along the last kept dimension (columns, `rowwise` 0)
+// or along the last summed one (`rowwise` 1); there x, w, and y if it is kept, have step 0 or 1. A long sum is cut into
+// `pieces` (of all summed indices, or of the vector's dimension if rowwise). Each piece is summed into `workspace`
+// [pieces, outputs], and pieces are added in order: accurate, and the same for any number of threads.
 struct Reduce {
   static constexpr const char* name = "reduce";
   static constexpr const char* signature =
@@ -47,7 +47,7 @@ struct Reduce {
   }
 
  private:
-  static constexpr size_t kBlock = 8;  // vectors of accumulators: enough to hide the latency of an addition
+  static constexpr size_t kBlock = 8;  // vectors of accumulators, which hide the latency of an addition
   static constexpr uint64_t kGrain = 16384;
   static constexpr uint64_t kTogether = 128;  // pieces of columns
 
@@ -115,7 +115,7 @@ struct Reduce {
         eachVector(c1 - c0, [&](size_t c, size_t lanes) {
           Vf total = {};
           for (uint64_t part = 0; part < pieces;) {
-            Vf some = {};  // thousands of pieces, one after the other, would lose what a piece keeps
+            Vf some = {};  // adding thousands of pieces one after the other would lose their accuracy
             for (const uint64_t end = part + kTogether; part < pieces && part < end; ++part)
               some += loadLanes(parts + part * rows * cols + c, lanes);
             total += some;

@@ -4,7 +4,7 @@
 //   y = (gamma + offset)·x̂                          gamma  [cols], if absent the factor is 1
 #include "kernels/shared/rows.h"
 
-// What gamma has added to it: -0, which changes no bit of any gamma, where the offset is 0.
+// The vector that is added to gamma. For an offset of 0 it is -0, which changes no bit of any gamma.
 SIMD_INLINE Vf addedToGamma(float offset) { return splat(offset == 0 ? -0.f : offset); }
 
 struct RmsNorm {
@@ -34,7 +34,7 @@ struct RmsNorm {
  private:
   template <bool kPast>
   struct Row {
-    const float *x, *gamma;  // gamma: null where it is absent
+    const float *x, *gamma;  // gamma is null if absent
     float* y;
     float scale, offset;
 

@@ -3,21 +3,20 @@
 //   softmax     y = e^(x - max) / Σ e^(x - max)
 //   logSoftmax  y = (x - max) - ln Σ e^(x - max)
 //
-// As in PyTorch a -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes
-// NaN.
+// As in PyTorch, -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes NaN.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 #include "kernels/shared/rows.h"
 
-// a·b·c, or 2³² if it is more than that: no span is so long.
+// a·b·c, or 2³² if it is more, which no span reaches.
 inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {
   const uint32_t n[] = {a, b, c};
   return product(n, 0, 3);
 }
 
-// [outer, n, inner] along n: the slices whose elements lie side by side (inner is 1) as rows, by eachRow, where
-// measure(past, at, meanwhile) says with std::true_type that results go past the caches; else column(at, lanes) for as
-// many neighbouring slices as fit a vector. `at` is the first element.
+// Walks [outer, n, inner] along n. Slices with contiguous elements (inner is 1) are rows of eachRow, where
+// measure(nonTemporal, at, meanwhile) reads one. Otherwise column(at, lanes) handles as many neighbouring slices as a
+// vector has lanes. `at` is the first element.
 template <class Measure, class Column>
 void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Measure& measure, const Column& column) {
   if (n == 0) return;
@@ -63,9 +62,9 @@ struct SoftmaxForward {
  private:
   template <bool kPast>
   struct Row {
-    const float* from;  // the logits, or their powers
+    const float* from;  // the logits or their powers
     float* to;
-    float a, b;  // of logits: the two parts of their LogSum; of powers: their factor, and 0
+    float a, b;  // for logits, the two parts of their LogSum; for powers, their factor and 0
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
       const Vf v = loadLanes(from + c, lanes);
@@ -75,13 +74,14 @@ struct SoftmaxForward {
 
   template <bool kPast, class Meanwhile>
   Row<kPast> measure(const float* input, float* output, float* held, const Meanwhile& meanwhile) const {
-    const size_t cols = n;  // which no store changes
+    const size_t cols = n;  // a copy that no store changes
     if constexpr (kLog) {
       const LogSum total = logSum(input, cols, meanwhile);
       return {input, output, total.max, total.log};
     } else {
       const Vf max = splat(largest(input, cols));
-      float* powers = kPast && cols <= kHeldFloats ? held : output;  // past the caches they go only once
+      // with non-temporal stores, powers wait in scratch memory
+      float* powers = kPast && cols <= kHeldFloats ? held : output;
       const Totals<1> total = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
         fetchBehind<kPast>(input + c, cols);
         meanwhile(c, lanes);
@@ -93,7 +93,7 @@ struct SoftmaxForward {
     }
   }
 
-  // As many slices as there are lanes, side by side.
+  // Handles as many neighbouring slices as there are lanes.
   void column(const float* input, float* output, size_t lanes) const {
     Vf most = splat(kLowest), total = splat(0);
     for (uint64_t i = 0; i < n; ++i) most = max(most, loadLanes(input + i * inner, lanes));

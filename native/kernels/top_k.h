@@ -1,22 +1,21 @@
-// Choosing the next tokens of a text where their scores are, so that neither the scores nor the choice need to leave
-// the heap.
+// Selection of the next tokens of a text on the device, so that neither scores nor tokens leave the heap.
 #include "kernels/shared/rows.h"
 
 // The k greatest of each row of x [rows, cols], `stride` words between rows: best first, of equals the first. The first
-// `without` of `forbidden` are passed over; where too few are above -infinity, the others are (-infinity, 0).
-//   values, ids  [slots, rows, k], of which this writes slot `slot`
-//   logSums      [slots, rows, 2], likewise: max and ln Σ e^(x - max) of the whole row
+// `without` of `forbidden` are skipped. If too few are above -infinity, the others are (-infinity, 0).
+//   values, ids  [slots, rows, k]; this writes slot `slot`
+//   logSums      [slots, rows, 2]; max and ln Σ e^(x - max) of the whole row
 struct TopK {
   static constexpr const char* name = "topK";
   static constexpr const char* signature =
       "in:x in?:forbidden out:values out:ids out:logSums u32:rows u32:cols u32:stride u32:k u32:slot u32:without";
-  static constexpr uint32_t kMost = 256;
+  static constexpr uint32_t kMax = 256;
   static constexpr uint32_t kSlots = 1 << 16;
   Span x, forbidden, values, ids, logSums;
   uint32_t rows, cols, stride, k, slot, without;
 
   const char* check() const {
-    REQUIRE(k >= 1 && k <= kMost, "k is not from 1 to 256");
+    REQUIRE(k >= 1 && k <= kMax, "k is not from 1 to 256");
     REQUIRE(slot < kSlots, "slot is out of range");
     REQUIRE(x.covers(rows, cols, stride), "x is smaller than rows, cols and stride say");
     REQUIRE(forbidden.covers(without), "forbidden is shorter than it should be");
@@ -42,7 +41,7 @@ struct TopK {
  private:
   void choose(const float* from, const int32_t* never, float* best, int32_t* id) const {
     for (uint32_t i = 0; i < k; ++i) best[i] = -INFINITY, id[i] = 0;
-    constexpr size_t kBlock = 128;  // most have nothing that is good enough
+    constexpr size_t kBlock = 128;  // most blocks contain nothing good enough
     for (size_t block = 0; block < cols; block += kBlock) {
       const size_t count = atMost(kBlock, cols - block);
       if (!(largest(from + block, count) > best[k - 1])) continue;
@@ -65,10 +64,10 @@ struct TopK {
   }
 };
 KERNEL(TopK)
-CONSTANT("topK.most", TopK::kMost)
+CONSTANT("topK.max", TopK::kMax)
 
 // tokens[r] = ids[slot, r]; finished[r] = 1 if that is one of `stops`. Once all rows are finished the run ends here:
-// what follows would go on with texts that nobody continues.
+// later commands would continue texts that nobody needs.
 struct TakeTokens {
   static constexpr const char* name = "takeTokens";
   static constexpr const char* signature =

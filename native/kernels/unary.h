@@ -1,6 +1,6 @@
 // Functions of one tensor, element by element, and their gradients. A function is a line in EACH_UNARY and a struct:
-// value(x, p, q) is y, gradient(dy, x, y, p, q) is dy·∂y/∂x; p and q are its parameters, if it has any. As in PyTorch,
-// a gradient that is 0 is so even where dy is not finite.
+// value(x, p, q) is y, gradient(dy, x, y, p, q) is dy·∂y/∂x; p and q are parameters, if it has any. As in PyTorch, a
+// gradient of 0 is 0 even if dy is not finite.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/elementary.h"
 #include "kernels/shared/results.h"
@@ -52,7 +52,7 @@ struct Abs {
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf, Vf) { return dy * signOf(x); }
 };
 
-struct Flat {  // what is constant but for steps
+struct Flat {  // a function that is constant except for steps
   SIMD_INLINE static Vf gradient(Vf, Vf, Vf, Vf, Vf) { return splat(0.f); }
 };
 struct Sign : Flat {
@@ -75,7 +75,7 @@ struct Cos {
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf, Vf) { return -dy * sin(x); }
 };
 
-// To [p, q]; all q if p > q.
+// Limits x to [p, q]; all are q if p > q.
 struct Clamp {
   SIMD_INLINE static Vf value(Vf x, Vf p, Vf q) { return min(q, max(p, x)); }  // in this order NaN stays NaN
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf q) {
@@ -91,19 +91,19 @@ struct Pow {
   }
 };
 
-// x, but p·(e^x - 1) below 0.
+// x, or p·(e^x - 1) where x is below 0.
 struct Elu {
   SIMD_INLINE static Vf value(Vf x, Vf p, Vf) { return elu(x, p); }
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf) { return dy * eluSlope(x, p); }
 };
 
-// x, but p·x below 0.
+// x, or p·x where x is below 0.
 struct LeakyRelu {
   SIMD_INLINE static Vf value(Vf x, Vf p, Vf) { return leakyRelu(x, p); }
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf) { return dy * leakyReluSlope(x, p); }
 };
 
-// ln(1 + e^(p·x)) / p, x where p·x > q.
+// ln(1 + e^(p·x)) / p, or x where p·x > q.
 struct Softplus {
   SIMD_INLINE static Vf value(Vf x, Vf p, Vf q) { return softplus(x, p, q); }
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf q) { return dy * softplusSlope(x, p, q); }
@@ -176,7 +176,7 @@ struct Unary {
             const Vf y = function.value(loadLanes(from + first + i, lanes), splat(p), splat(q));
             storeResult<past()>(to + first + i, y, lanes);
           });
-          if (past()) endPast();
+          if (past()) fenceNonTemporal();
         });
       });
     });

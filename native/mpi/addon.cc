@@ -1,4 +1,4 @@
-// N-API: the methods of a rank for Node. They check nothing that src/mpi has checked.
+// N-API: the methods of a rank for Node. src/mpi has checked all arguments.
 #include <memory>
 
 #include "world.h"
@@ -56,7 +56,7 @@ std::vector<napi_value> argumentsOf(napi_env env, napi_callback_info info) {
   return values;
 }
 
-// A typed array's bytes, which the operation keeps until it has run.
+// The bytes of a typed array, which the operation keeps alive until it has run.
 char* take(napi_env env, napi_value array, size_t& bytes, napi_ref& ref) {
   napi_typedarray_type type;
   size_t length, offset;

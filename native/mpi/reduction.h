@@ -1,4 +1,4 @@
-// What JavaScript asks of the world, and how a reduction goes.
+// Requests of JavaScript, and the steps of a reduction.
 #pragma once
 #define NAPI_VERSION 8
 #define OMPI_SKIP_MPICXX 1
@@ -16,7 +16,7 @@
 
 namespace simdformer {
 
-// What JavaScript asked for. Its arrays are kept alive by a reference until it is told.
+// A request of JavaScript. A reference keeps its arrays alive until the result is delivered.
 struct Operation {
   enum Kind { kExchange, kReduce, kBroadcast, kAllGather };
 
@@ -30,18 +30,18 @@ struct Operation {
   bool isFirst = false, isLast = false;
   Wire wire = Wire::kFloat32;
   int root = 0;
-  std::vector<char> result;  // of an exchange: everyone's bytes, with their lengths before them
-  std::vector<int> lengths;  // of everyone's part
+  std::vector<char> result;  // of an exchange: the bytes of all ranks, preceded by their lengths
+  std::vector<int> lengths;  // length of each rank's part
   std::string error;
   napi_deferred deferred = nullptr;
   napi_ref array = nullptr, sumArray = nullptr;
 };
 
-// A reduction under way: everyone's values of this rank's part come, then everyone's sums of theirs.
+// A reduction in progress. First come all ranks' values of this rank's part, then the sums of all other parts.
 //
-// sum = ((sum + v₀) + v₁) + …: each rank gets everyone's values of its own part and adds them in the order of ranks,
-// whatever the order in which they came. There are as many values as all parts have together. Numbers of 32 bits are
-// sent from where they are and come back to there: on one machine, copies are most of what a reduction takes.
+// sum = ((sum + v₀) + v₁) + …: each rank receives all ranks' values of its own part and adds them in the order of
+// ranks, for any order of arrival. There are as many values as all parts have together. Numbers of 32 bits are sent and
+// received in place: on one machine, copies are most of a reduction's cost.
 class Reduction {
  public:
   Reduction(int rank, int size) : rank_(rank), size_(size), counts_(size), from_(size), to_(size) {}
@@ -68,7 +68,7 @@ class Reduction {
                    comm, &request);
   }
 
-  // Adds up this rank's part and asks for everyone's sums; false if the next batch adds to it first.
+  // Sums this rank's part and requests the sums of the other parts. Returns false if the next batch adds to it first.
   bool gather(MPI_Comm comm) {
     addUp();
     if (!operation->isLast) return false;
@@ -109,7 +109,7 @@ class Reduction {
     }
   }
 
-  // Some of what a rank has for this one; what stays here is rounded as what travels.
+  // Some of a rank's values for this rank. Own values are rounded like sent ones.
   const float* valuesOf(int rank, size_t start, size_t count, float* room) const {
     const bool isOwn = rank == rank_;
     const size_t at = (isOwn ? from_[rank] : to_[rank]) + start;

@@ -1,4 +1,4 @@
-// How numbers travel between ranks.
+// The encoding of numbers between ranks.
 #pragma once
 #include <bit>
 #include <cstddef>
@@ -10,11 +10,11 @@ namespace simdformer {
 
 enum class Wire { kFloat32, kFloat16, kBfloat16 };
 
-// float32 to 16 bits and back, to the nearest, ties to even.
+// Converts float32 to 16 bits and back, to nearest, ties to even.
 inline uint16_t toBfloat16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
-  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);  // NaN stays one
+  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);  // NaN stays NaN
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
@@ -29,7 +29,7 @@ inline uint16_t toFloat16(float value) { return std::bit_cast<uint16_t>(static_c
 
 inline float fromFloat16(uint16_t half) { return static_cast<float>(std::bit_cast<_Float16>(half)); }
 
-// To and from the formats of 16 bits.
+// Converts to and from the formats of 16 bits.
 inline void pack(const float* from, size_t count, Wire wire, std::vector<char>& to) {
   to.resize(count * 2);
   auto* half = reinterpret_cast<uint16_t*>(to.data());

@@ -1,9 +1,9 @@
-// The ranks of an MPI job for Node: an addon of its own, compiled on demand with the MPI that a machine has.
+// The ranks of an MPI job for Node: a separate addon, compiled on demand with the machine's MPI.
 //
-// One thread makes all calls of MPI (MPI_THREAD_FUNNELED), from MPI_Init to MPI_Finalize: it takes operations in the
-// order in which JavaScript asked for them, and between them listens to what other ranks say of themselves. Reductions
-// that follow one another are under way together, so that on slow links only the first one waits for an answer. While
-// the thread waits for the network it sleeps in between, as the cores belong to the computation.
+// One thread makes all calls of MPI (MPI_THREAD_FUNNELED), from MPI_Init to MPI_Finalize. It takes operations in the
+// order of JavaScript's requests, and listens to messages of other ranks between them. Consecutive reductions overlap,
+// so that on slow links only the first one waits for an answer. The thread sleeps while it waits for the network,
+// because the cores belong to the computation.
 #pragma once
 #define NAPI_VERSION 8
 #define OMPI_SKIP_MPICXX 1
@@ -53,7 +53,7 @@ class World {
     return failure_;
   }
 
-  // The event loop moves.
+  // Called while the event loop runs.
   void tick() { ticked_ = now(); }
 
   void post(napi_env env, Operation* operation) {
@@ -76,7 +76,7 @@ class World {
     wake_.notify_all();
   }
 
-  // Waits until everyone has come here, unless something has failed: then the job is ended as a whole.
+  // Waits until all ranks have arrived, unless something has failed: then the job is ended as a whole.
   void close() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -125,7 +125,8 @@ class World {
     wake_.notify_all();
   }
 
-  // The next operation, or null when there will be none. Meanwhile reductions move on, which all others wait for.
+  // The next operation; null when there will be none. Reductions proceed meanwhile, because all other ranks wait for
+  // them.
   Operation* next() {
     for (int turn = 0;; turn++) {
       if (turn % 64 == 0) listen();
@@ -162,7 +163,7 @@ class World {
       case Operation::kExchange:
         return exchange(operation);
       case Operation::kReduce:
-        return;  // goes on beside others
+        return;  // it proceeds beside other operations
       case Operation::kBroadcast:
         return broadcast(operation);
       case Operation::kAllGather:
@@ -170,7 +171,7 @@ class World {
     }
   }
 
-  // Waits for a request, with an ear for what others say. Returns false, with the reason in `operation`, if one has
+  // Waits for a request while it listens to other ranks. Returns false, with the reason in `operation`, if one has
   // failed.
   bool await(MPI_Request& request, Operation& operation) {
     for (int turn = 0;; turn++) {
@@ -184,13 +185,13 @@ class World {
     }
   }
 
-  // Why nothing goes on; empty if all is well.
+  // The reason why nothing proceeds; empty if all is well.
   std::string trouble() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return failure_.empty() && isFailed_ ? "this rank has failed: " + said_ : failure_;
   }
 
-  // What is there of what others say; and says of this rank that it is alive to the next one.
+  // Receives messages of other ranks, and tells the next rank that this one is alive.
   void listen() {
     if (size_ < 2) return;
     const double time = now();
@@ -225,7 +226,7 @@ class World {
           std::to_string(static_cast<int>(seconds_)) + " s");
   }
 
-  // Says once to all that this rank has failed, or that it noticed another has.
+  // Tells all ranks once that this rank has failed, or that it noticed the failure of another.
   void tellFailure() {
     std::string text;
     {
@@ -247,7 +248,7 @@ class World {
     if (failure_.empty()) failure_ = failure;
   }
 
-  // Everyone's bytes, by rank.
+  // The bytes of all ranks, by rank.
   void exchange(Operation& operation) {
     int length = static_cast<int>(operation.bytes);
     operation.lengths.resize(size_);
@@ -268,16 +269,16 @@ class World {
   }
 
   void broadcast(Operation& operation) {
-    constexpr size_t kMost = 1 << 30;
-    for (size_t at = 0; at < operation.bytes; at += kMost) {
+    constexpr size_t kMax = 1 << 30;
+    for (size_t at = 0; at < operation.bytes; at += kMax) {
       MPI_Request request;
-      const int count = static_cast<int>(std::min(kMost, operation.bytes - at));
+      const int count = static_cast<int>(std::min(kMax, operation.bytes - at));
       MPI_Ibcast(operation.data + at, count, MPI_CHAR, operation.root, comm_, &request);
       if (!await(request, operation)) return;
     }
   }
 
-  // Everyone's part, in place.
+  // The parts of all ranks, in place.
   void allGather(Operation& operation) {
     std::vector<int> starts(size_);
     for (int rank = 1; rank < size_; rank++) starts[rank] = starts[rank - 1] + operation.lengths[rank - 1];
@@ -296,7 +297,7 @@ class World {
     reductions_.back()->start(operation, comm_);
   }
 
-  // Whether a reduction has come further.
+  // Returns true if a reduction has proceeded.
   bool advance() {
     if (reductions_.empty()) return false;
     std::string error = trouble();
@@ -316,7 +317,7 @@ class World {
       for (auto& reduction : reductions_) {
         reduction->operation->error = error;
         tell(reduction->operation);
-        lost_.push_back(std::move(reduction));  // what has been asked for is left to MPI_Abort
+        lost_.push_back(std::move(reduction));  // its requests are left to MPI_Abort
       }
       reductions_.clear();
       return true;
@@ -328,7 +329,7 @@ class World {
     return hasMoved;
   }
 
-  // A world that has failed is not in a state to be finalised: MPI_Abort ends what other ranks still do.
+  // A world that has failed cannot be finalised: MPI_Abort ends the work of other ranks.
   void end() {
     listen();
     Operation barrier(Operation::kExchange);
@@ -341,7 +342,7 @@ class World {
     if (isWell) MPI_Ibarrier(comm_, &request);
     if (isWell && await(request, barrier)) {
       isOver_ =
-          true;  // nobody waits for signs of life now; the last ones are taken in, as MPI complains of them otherwise
+          true;  // nobody waits for signs of life now; the last ones are received, because MPI complains otherwise
       MPI_Ibarrier(comm_, &request);
       if (await(request, barrier)) {
         listen();
@@ -349,7 +350,7 @@ class World {
         return;
       }
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // others write what they have heard
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // other ranks write their messages
     MPI_Abort(MPI_COMM_WORLD, 1);
   }
 
@@ -363,12 +364,12 @@ class World {
   std::condition_variable wake_;
   std::deque<Operation*> queue_;
   napi_threadsafe_function done_ = nullptr;
-  int pending_ = 0;  // of the JavaScript thread
+  int pending_ = 0;  // used on the JavaScript thread
   std::atomic<bool> closing_ = false;
   bool isFailed_ = false, isTold_ = false, isOver_ = false;
-  std::string failure_;  // what another rank has done
-  std::string said_;     // why this one has failed
-  std::string text_;     // what is on its way to the others
+  std::string failure_;  // the failure of another rank
+  std::string said_;     // the failure of this rank
+  std::string text_;     // the text being sent to other ranks
   std::atomic<double> ticked_;
   double heard_ = 0, told_at_ = 0, listened_ = 0;
   std::deque<std::unique_ptr<Reduction>> reductions_;

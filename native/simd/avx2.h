@@ -21,9 +21,9 @@ SIMD_INLINE __m256i firstLanes(size_t n) {
 SIMD_INLINE Vf loadFirst(const float* p, size_t n) { return (Vf)_mm256_maskload_ps(p, firstLanes(n)); }
 SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) { _mm256_maskstore_ps(p, firstLanes(n), (__m256)v); }
 
-inline constexpr bool kStoresPast = true;
-SIMD_INLINE void storePast(float* p, Vf v) { _mm256_stream_ps(p, (__m256)v); }
-SIMD_INLINE void endPast() { _mm_sfence(); }
+inline constexpr bool kStoresNonTemporal = true;
+SIMD_INLINE void storeNonTemporal(float* p, Vf v) { _mm256_stream_ps(p, (__m256)v); }
+SIMD_INLINE void fenceNonTemporal() { _mm_sfence(); }
 
 SIMD_INLINE float sum(Vf v) {
   return fold(v, [](float a, float b) { return a + b; });
@@ -73,7 +73,7 @@ SIMD_INLINE Vi magnitudes(Vi v) { return (Vi)_mm256_abs_epi8((__m256i)v); }
 SIMD_INLINE Vi withSign(Vi v, Vi of) { return (Vi)_mm256_sign_epi8((__m256i)v, (__m256i)of); }
 #include "simd/pair_dots.h"
 
-// With AVX-VNNI, which processors have that lack AVX-512: Intel's since Alder Lake.
+// For processors with AVX-VNNI but without AVX-512: Intel's since Alder Lake.
 struct VnniDots : PlainSums {
   template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {

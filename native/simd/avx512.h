@@ -18,9 +18,9 @@ SIMD_INLINE __mmask16 firstLanes(size_t n) { return static_cast<__mmask16>((1u <
 SIMD_INLINE Vf loadFirst(const float* p, size_t n) { return (Vf)_mm512_maskz_loadu_ps(firstLanes(n), p); }
 SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) { _mm512_mask_storeu_ps(p, firstLanes(n), (__m512)v); }
 
-inline constexpr bool kStoresPast = true;
-SIMD_INLINE void storePast(float* p, Vf v) { _mm512_stream_ps(p, (__m512)v); }
-SIMD_INLINE void endPast() { _mm_sfence(); }
+inline constexpr bool kStoresNonTemporal = true;
+SIMD_INLINE void storeNonTemporal(float* p, Vf v) { _mm512_stream_ps(p, (__m512)v); }
+SIMD_INLINE void fenceNonTemporal() { _mm_sfence(); }
 
 SIMD_INLINE float sum(Vf v) { return _mm512_reduce_add_ps((__m512)v); }
 SIMD_INLINE float maximum(Vf v) { return _mm512_reduce_max_ps((__m512)v); }
@@ -51,7 +51,7 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[16]) {
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/polynomial.h"
 
-// To the same bits as in simd/exp2.h, with two thirds of the instructions.
+// The same bits as in simd/exp2.h, with two thirds of the instructions.
 SIMD_INLINE Vf exp2NonPositive(Vf x) {
   static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
   const Vf held = min(splat(0.f), x);

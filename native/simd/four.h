@@ -1,4 +1,4 @@
-// What all sets of four floats a vector do alike, without instructions of their own for it.
+// Code for all sets with vectors of four floats, without instructions of their own.
 #pragma once
 inline constexpr size_t kWidth = 4;
 #include "simd/vectors.h"
@@ -12,9 +12,9 @@ SIMD_INLINE void storeFirst(float* p, Vf v, size_t n) {
   for (size_t i = 0; i < n; ++i) p[i] = v[i];
 }
 
-inline constexpr bool kStoresPast = false;
-SIMD_INLINE void storePast(float* p, Vf v) { memcpy(p, &v, sizeof v); }
-SIMD_INLINE void endPast() {}
+inline constexpr bool kStoresNonTemporal = false;
+SIMD_INLINE void storeNonTemporal(float* p, Vf v) { memcpy(p, &v, sizeof v); }
+SIMD_INLINE void fenceNonTemporal() {}
 
 SIMD_INLINE float sum(Vf v) {
   return fold(v, [](float a, float b) { return a + b; });

@@ -1,7 +1,7 @@
 #pragma once
 
-// kWidth floats of 16 bits as floats. Their bits, moved, are those of a float 2¹¹² times too small, or smaller than any
-// normal one; infinity and NaN keep their exponent.
+// kWidth floats of 16 bits as floats. Their shifted bits are those of a float that is 2¹¹² times too small, or a
+// subnormal one. Infinity and NaN get the exponent of a float.
 SIMD_INLINE Vf halves(const void* p) {
   const Vi half = shortsToInts(p), rest = half & splatInt(0x7fff);
   const Vi special = rest >= splatInt(0x7c00) ? splatInt(0x7f800000) : splatInt(0);

@@ -1,13 +1,13 @@
-// Elementary functions on vectors, each with the error it was measured at (against float64, over its whole range).
+// Elementary functions on vectors. Each has its measured error against float64 over its whole range.
 
-// e^x, within 1.2 ulp (1 with FMA) where the result is normal; 0 below -104, infinity above 88.7, NaN stays NaN.
-// e^x = 2^k · e^r with k = round(x/ln 2), |r| ≤ ln 2/2, and a Taylor polynomial of degree 7 for e^r.
+// e^x, within 1.2 ulp (1 with FMA) if the result is normal; 0 below -104, infinity above 88.7, NaN stays NaN. e^x = 2^k
+// · e^r with k = round(x/ln 2), |r| ≤ ln 2/2, and a Taylor polynomial of degree 7 for e^r.
 SIMD_INLINE Vf exp(Vf x) {
   const Vf clamped = min(max(splat(-104.f), x), splat(89.f));
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer
   const Vf shifted = fma(clamped, splat(1.44269504088896341f), magic);
   const Vf k = shifted - magic;
-  // ln 2 in two parts, the first exact in few bits, so that r keeps its low bits.
+  // ln 2 in two parts. The first is exact in few bits, so that r keeps its low bits.
   Vf r = fma(k, splat(-0.693145751953125f), clamped);
   r = fma(k, splat(-1.428606765330187045e-6f), r);
   Vf p = splat(1.f / 5040);
@@ -18,7 +18,7 @@ SIMD_INLINE Vf exp(Vf x) {
   p = fma(p, r, splat(.5f));
   p = fma(p, r, splat(1.f));
   p = fma(p, r, splat(1.f));
-  // 2^k in two factors: k reaches beyond the exponents of a normal float.
+  // 2^k in two factors, because k exceeds the exponents of normal floats.
   const Vi n = toInt(k);
   const Vi half = n >> 1;
   const Vf a = asFloat((half + splatInt(127)) << 23);
@@ -35,8 +35,8 @@ SIMD_INLINE Vf absolute(Vf x) { return asFloat(asInt(x) & splatInt(0x7fffffff));
 SIMD_INLINE Vf log(Vf x) {
   const Vi subnormal = x < splat(1.17549435e-38f);
   const Vf scaled = subnormal ? x * splat(8388608.f) : x;  // · 2²³
-  // Subtracting √½ borrows from the exponent just when the mantissa is less than that of √½. The sign, which does not
-  // matter, is dropped so that nothing overflows.
+  // Subtracting √½ borrows from the exponent exactly if the mantissa is less than that of √½. The sign is irrelevant,
+  // and dropped so that nothing overflows.
   const Vi shifted = (asInt(scaled) & splatInt(0x7fffffff)) - splatInt(0x3f3504f3);
   const Vf k = toFloat((shifted >> 23) - (subnormal ? splatInt(23) : splatInt(0)));
   const Vf f = asFloat((shifted & splatInt(0x007fffff)) + splatInt(0x3f3504f3)) - splat(1.f);
@@ -44,7 +44,7 @@ SIMD_INLINE Vf log(Vf x) {
                                  -.1662332878f,  .2000121967f, -.2500082175f, .3333333178f};
   const Vf p = polynomial(f, kP);
   const Vf square = f * f;
-  // ln 2 in two parts as in exp(); the small terms first.
+  // ln 2 in two parts, as in exp(); the small terms come first.
   Vf result = fma(p * square, f, k * splat(1.428606765330187045e-6f));
   result = fma(square, splat(-.5f), result) + f;
   result = fma(k, splat(.693145751953125f), result);
@@ -53,8 +53,8 @@ SIMD_INLINE Vf log(Vf x) {
   return x >= splat(0.f) ? result : splat(NAN);
 }
 
-// tanh x, within 5.5 ulp and never beyond ±1: x · p(x²) / q(x²) fitted to the relative error on |x| ≤ 9.1, from where
-// the result rounds to ±1.
+// tanh x, within 5.5 ulp and never beyond ±1: x · p(x²) / q(x²), fitted to the relative error on |x| ≤ 9.1, beyond
+// which the result rounds to ±1.
 SIMD_INLINE Vf tanh(Vf x) {
   const Vf clamped = min(splat(9.1f), max(splat(-9.1f), x));  // in this order NaN stays NaN
   const Vf square = clamped * clamped;
@@ -65,8 +65,9 @@ SIMD_INLINE Vf tanh(Vf x) {
   return min(splat(1.f), max(splat(-1.f), clamped * p / q));
 }
 
-// The normal distribution's upper tail 1 - Φ(u) = (1 - erf(u/√2))/2 for 0 ≤ u ≤ 15, given e^(-u²/2), within 5e-7 of
-// itself plus the error of the latter: relative, which erf cannot give far out. The quotient is fitted on that range.
+// The upper tail of the normal distribution, 1 - Φ(u) = (1 - erf(u/√2))/2 for 0 ≤ u ≤ 15, given e^(-u²/2). The relative
+// error is 5e-7 plus that of e^(-u²/2); a difference with erf would lose it far out. The quotient is fitted on that
+// range.
 SIMD_INLINE Vf normalTail(Vf u, Vf gaussian) {
   static constexpr float kP[] = {4.149796533e-3f, .04085974827f, .1839085221f, .4392060736f, .5f};
   const Vf p = polynomial(u, kP);
@@ -75,6 +76,6 @@ SIMD_INLINE Vf normalTail(Vf u, Vf gaussian) {
   return gaussian * p / q;
 }
 
-// e^x for x ≤ 0, as exp2NonPositive: 0 below -87, within 2 ulp and |x| · 1e-7 of itself. Terms of a sum whose largest
-// is 1 need no more, the smaller they are the less.
+// e^x for x ≤ 0, like exp2NonPositive: 0 below -87, with a relative error of 2 ulp and |x| · 1e-7. Terms of a sum whose
+// largest is 1 need no more.
 SIMD_INLINE Vf expNonPositive(Vf x) { return exp2NonPositive(x * splat(1.44269504088896341f)); }

@@ -29,8 +29,7 @@ SIMD_INLINE Vf halves(const void* p) {
   return (Vf)vcvt_f32_f16(v);
 }
 
-// Bytes with signs, 16 at a time. As a machine without dot products has it: neighbours are added in 32 bits, and
-// neighbours of these at the end.
+// Signed bytes, 16 at a time.
 SIMD_INLINE int8x16_t signedBytes(Vi weights, bool eightBits) {
   return vreinterpretq_s8_s32((int32x4_t)(eightBits ? weights ^ splatInt(-0x7f7f7f80) : weights));
 }
@@ -58,7 +57,7 @@ struct Dots {
     return (Vi)vpaddq_s32(sums.low, sums.high) + splatInt(start);
   }
 };
-// With them, as machines of Apple have, and most others since 2019.
+// For machines with dot products of bytes: Apple's, and most others since 2019.
 struct FourDots : PlainSums {
   static constexpr bool kSigned = true, kBitsMatter = true;
   template <int kBits>

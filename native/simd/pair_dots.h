@@ -1,12 +1,13 @@
 #pragma once
 #include "simd/plain_sums.h"
 
-// Dots of sets that multiply bytes and add pairs of products in 16 bits. Products of 6 bits and less do not exceed
-// them, nor do 8 bits with a sign, which moves to the other factor, nor all of a part of 4, which are so added up. A
-// set has
-//   bytePairs(unsigned, signed)   the sums of pairs, in 16 bits
-//   addPairs(a, b)                in 16 bits
-//   sumsOfPairs(pairs)            in 32 bits
+// Dots of sets that multiply bytes and add pairs of products in 16 bits. Products of weights with at most 6 bits fit
+// into 16 bits. Signed weights of 8 bits move their sign to the other factor, so they fit too. All products of a part
+// with weights of 4 bits fit, and are added in 16 bits. A set has
+//
+//   bytePairs(unsigned, signed)     the sums of pairs, in 16 bits
+//   addPairs(a, b)                  in 16 bits
+//   sumsOfPairs(pairs)              in 32 bits
 //   magnitudes(v), withSign(v, of)  of bytes: |v|; v times the sign of `of`
 struct PairDots : PlainSums {
   static constexpr bool kSigned = true, kBitsMatter = true, kFourBitsMatter = true;

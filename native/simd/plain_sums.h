@@ -1,6 +1,6 @@
 #pragma once
 
-// What Dots of sets have in common whose sums are one vector.
+// Code for Dots whose sums are one vector.
 struct PlainSums {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false, kBitsMatter = false, kFourBitsMatter = false;

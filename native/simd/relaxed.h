@@ -18,15 +18,13 @@ SIMD_INLINE const float* inMemory(const float* constants) {
 #include "simd/exp2.h"
 #include "simd/half.h"
 
-SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) {
-  return (Vi)wasm_i8x16_swizzle(wasm_v128_load(table), (v128_t)v);
-}
+SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) { return (Vi)wasm_i8x16_swizzle(wasm_v128_load(table), (v128_t)v); }
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)));
 }
 
-// The second factor has 7 bits: the eighth of a weight is a product of its own, unless the machine takes all 8, as VNNI
-// does. WebAssembly leaves it open, but has each engine do the same always.
+// The second factor has 7 bits. The eighth bit of a weight takes a second product, unless the machine takes all 8 bits,
+// as VNNI does. WebAssembly allows both, but each engine always does the same.
 struct Dots {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false;
@@ -41,7 +39,7 @@ struct Dots {
   static bool takesEightBits() {
     static constexpr uint32_t kBytes[] = {0xffffffff, 0x80808080, 0x7f7f7f7f};
     const uint32_t* bytes = kBytes;
-    asm("" : "+r"(bytes));  // it is the engine that is to multiply
+    asm("" : "+r"(bytes));  // so that the engine multiplies, not the compiler
     const v128_t weights = wasm_v128_load32_splat(bytes);
     const auto dot = [&](const uint32_t* x) {
       return wasm_i32x4_extract_lane(

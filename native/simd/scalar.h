@@ -64,9 +64,9 @@ SIMD_INLINE Vf sqrt(Vf v) { return __builtin_sqrtf(v); }
 SIMD_INLINE Vf loadFirst(const float*, size_t) { return 0; }
 SIMD_INLINE void storeFirst(float*, Vf, size_t) {}
 
-inline constexpr bool kStoresPast = false;
-SIMD_INLINE void storePast(float* p, Vf v) { *p = v; }
-SIMD_INLINE void endPast() {}
+inline constexpr bool kStoresNonTemporal = false;
+SIMD_INLINE void storeNonTemporal(float* p, Vf v) { *p = v; }
+SIMD_INLINE void fenceNonTemporal() {}
 
 SIMD_INLINE float sum(Vf v) { return v; }
 SIMD_INLINE float maximum(Vf v) { return v; }

@@ -14,9 +14,7 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/exp2.h"
 #include "simd/half.h"
 
-SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) {
-  return (Vi)wasm_i8x16_swizzle(wasm_v128_load(table), (v128_t)v);
-}
+SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) { return (Vi)wasm_i8x16_swizzle(wasm_v128_load(table), (v128_t)v); }
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)));
 }

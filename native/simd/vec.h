@@ -1,50 +1,58 @@
-// Vectors of kWidth floats, named the same on every instruction set. These are its primitives, which its own header,
-// simd/<set>.h, has: the only ones that call intrinsics.
+// Vectors of kWidth floats, with the same names on every instruction set. simd/<set>.h defines these primitives; no other
+// file calls intrinsics.
 //
-//   kWidth                            floats in a vector
-//   Vf, Vi, Vu                        of float, int32_t and uint32_t; they have the operators of C++, lane by lane
-//   splat splatInt splatBits          the same in all lanes
-//   asInt asFloat, toFloat toInt      the same bits; the same value (toInt: towards zero)
-//   laneNumbers()                     0, 1, 2, …
-//   Vd, Vl                            kWidth doubles and int64_t, more than one register: toDouble toSingle splatDouble
-//   asLong asDouble                   as those of floats
-//   bytesToInts(p), shortsToInts(p)   kWidth unsigned numbers of 8 or 16 bits
-//   signedBytesToInts(p)              kWidth numbers of 8 bits with a sign
-//   halves(p)                         kWidth floats of 16 bits as floats
-//   fma(a, b, c)                      a * b + c, fused where the set can: the compiler contracts it
-//   fused(a, b, c)                    the same, fused by an intrinsic wherever the set can, for sums that must round
-//                                     alike in every loop: the compiler does not contract all of those that go from
-//                                     one iteration to the next
-//   rounded(v)                        v itself, but opaque to the compiler: if it is a product, it is rounded, not
-//                                     contracted with the addition that follows
-//   max(a, b), min(a, b)              as x86 does it: the second operand if either is NaN
-//   sqrt(v)
-//   loadFirst(p, n)                   the first n < kWidth floats: other lanes are loaded as 0 and not stored, and
-//   their storeFirst(p, v, n)               memory is not touched kStoresPast                       whether the set has
-//   non-temporal stores, past the caches: storePast(p, v)                   to an address that is a multiple of a
-//   vector's size endPast()                         the fence before other threads are told of them, as a release does
-//   not order such
-//                                     stores
-//   sum(v), maximum(v)                of a vector's lanes, always in the same order; of integers, too
-//   storeBytes(p, v), storeShorts     integers as 8 or 16 bits, of which they keep the low ones
-//   Dots                              products of bytes, of which a word of 32 bits has four. Sums, one for each lane,
-//                                     begin<kBits>(start), add<kBits>(sums, weights, x) the products of the unsigned
-//                                     bytes of `weights` with the signed ones of a word at x, and have a
-//                                     total<kBits>(sums, start). Of weights kBits may be set: 8; 7 or less, which
-//                                     kBitsMatter tells to matter where not takesEightBits(); 4, of 8 words at most, if
-//                                     kFourBitsMatter. With kSigned those of 8 bits count from -128 on. At x there are
-//                                     kWords: 1 word, or 2 of which the first has the bytes 0 and 2 as 16 bits, the
-//                                     second 1 and 3
-//   withDots(body)                    calls body(Dots()) with those that this machine has
-//   swapNeighbours(v, lanes)          lanes 2i and 2i + 1 change places
-//   transpose(rows)                   kWidth vectors: rows become columns
-//   sumsOfRows(rows)                  lane r is the sum of row r's lanes
-//   inMemory(constants)               constants whose values the compiler must not know, so that they are read from
-//                                     memory: V8 would make each of them anew wherever it is used, in three
-//                                     instructions
-//   exp2NonPositive(x)                2^x for x ≤ 0, within 2 ulp down to x = -125.5 and 0 from there; x > 0 counts as
-//   0,
-//                                     NaN stays NaN. For probabilities relative to the largest: it costs half of exp()
+// Types and conversions
+//   kWidth                          floats in a vector
+//   Vf, Vi, Vu                      vectors of float, int32_t and uint32_t, with C++ operators that work lane by lane
+//   Vd, Vl                          kWidth doubles and kWidth int64_t, in more than one register
+//   splat, splatInt, splatBits      one value in all lanes (of Vf, Vi, Vu); splatDouble for Vd
+//   laneNumbers()                   0, 1, 2, …
+//   asInt, asFloat                  the same bits as another type; asLong, asDouble for Vd and Vl
+//   toFloat, toInt                  the same value as another type (toInt rounds towards zero); toDouble, toSingle
+//
+// Memory
+//   loadFirst(p, n)                 loads the first n < kWidth floats; other lanes are 0, and their memory is not read
+//   storeFirst(p, v, n)             stores the first n < kWidth lanes; other memory is not written
+//   storeNonTemporal(p, v)          stores past the caches; p is a multiple of a vector's size
+//   fenceNonTemporal()              orders non-temporal stores before later ones; needed before other threads are told
+//                                   of them, as a release store does not order them
+//   kStoresNonTemporal              true if the set has non-temporal stores
+//   bytesToInts(p), shortsToInts(p) kWidth unsigned integers of 8 or 16 bits as Vi
+//   signedBytesToInts(p)            kWidth signed integers of 8 bits as Vi
+//   halves(p)                       kWidth floats of 16 bits as Vf
+//   storeBytes(p, v)                stores the low 8 bits of each integer; storeShorts the low 16 bits
+//   inMemory(constants)             hides constants from the compiler, so that it reads them from memory: V8 would make
+//                                   each of them anew, in three instructions, wherever it is used
+//
+// Arithmetic
+//   fma(a, b, c)                    a * b + c, fused if the set can; the compiler contracts it
+//   fused(a, b, c)                  the same by an intrinsic, for sums that must round alike in every loop; the compiler
+//                                   does not contract all sums that go from one iteration to the next
+//   rounded(v)                      v, opaque to the compiler: a product is rounded, not contracted with a later addition
+//   max(a, b), min(a, b)            as on x86: the second operand if either is NaN
+//   sqrt(v)                         the square root
+//   exp2NonPositive(x)              2^x for x ≤ 0, within 2 ulp down to x = -125.5, and 0 below; x > 0 counts as 0, NaN
+//                                   stays NaN. For probabilities relative to the largest; half the cost of exp()
+//
+// Across lanes
+//   sum(v), maximum(v)              over all lanes, always in the same order; of floats and integers
+//   swapNeighbours(v, lanes)        exchanges lanes 2i and 2i + 1
+//   transpose(rows)                 transposes kWidth vectors
+//   sumsOfRows(rows)                lane r is the sum of the lanes of row r
+//   lookUp(v, table)                replaces each byte of v, 0 to 15, by that byte of a table of 16 bytes
+//
+// Products of bytes
+//   Dots                            sums of products, one for each lane. A word of 32 bits has four bytes.
+//     begin<kBits>(start)           the sums before the first product
+//     add<kBits>(sums, weights, x)  adds the products of the unsigned bytes of `weights` and the signed bytes at x
+//     total<kBits>(sums, start)     the sums as Vi
+//     kBits                         8, or 7 if no weight has the eighth bit, or 4 if only four bits are set
+//     kBitsMatter                   7 bits are faster, unless takesEightBits()
+//     kFourBitsMatter               4 bits are faster, for at most 8 words between begin and total
+//     kSigned                       weights of 8 bits count from -128
+//     kWords                        words at x for four bytes: 1, or 2 with 16 bits for each byte, where the first word
+//                                   has bytes 0 and 2 and the second has bytes 1 and 3
+//   withDots(body)                  calls body(Dots()) with the Dots that this machine supports
 #pragma once
 
 SIMD_INLINE Vf load(const float* p) {

@@ -1,7 +1,7 @@
-// What all sets of vectors have in common, whatever their width, which a set's own header has defined as kWidth.
+// Code for all sets of vectors of any width kWidth, which the set's own header defines.
 //
-// Vf, Vi and Vu are vector types of GCC and Clang, so + - * / < > & | ^ ~ << >> and `mask ? a : b` work on them as they
-// are; a comparison gives a Vi of 0 and -1. simd/scalar.h has the same for one float.
+// Vf, Vi and Vu are vector types of GCC and Clang. The operators + - * / < > & | ^ ~ << >> and `mask ? a : b` work on
+// them; a comparison gives a Vi of 0 and -1. simd/scalar.h has the same for one float.
 #pragma once
 
 typedef float Vf __attribute__((vector_size(kWidth * 4)));
@@ -17,7 +17,7 @@ SIMD_INLINE Vf asFloat(Vi v) { return (Vf)v; }
 SIMD_INLINE Vf toFloat(Vi v) { return __builtin_convertvector(v, Vf); }
 SIMD_INLINE Vi toInt(Vf v) { return __builtin_convertvector(v, Vi); }  // towards zero
 
-// Unsigned lanes, for random bits: they wrap around.
+// Unsigned lanes, for random bits. They wrap around.
 SIMD_INLINE Vu splatBits(uint32_t x) { return x - Vu{}; }
 SIMD_INLINE Vu laneNumbers() {
   Vu v = {};
@@ -39,13 +39,13 @@ SIMD_INLINE Vi bytesToInts(const void* p) {
   return __builtin_convertvector(v, Vi);
 }
 
-// Lanes 2i and 2i + 1 change places.
+// Exchanges lanes 2i and 2i + 1.
 template <size_t... I>
 SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, (I ^ 1)...);
 }
 
-// A vector's lanes combined, always in the same order: one half with the other, then halves of that.
+// Combines a vector's lanes, always in the same order: one half with the other, then halves of the result.
 template <class V, class Combine>
 SIMD_INLINE auto fold(V v, Combine combine) {
   std::remove_cvref_t<decltype(v[0])> lanes[kWidth];
@@ -55,23 +55,24 @@ SIMD_INLINE auto fold(V v, Combine combine) {
   return lanes[0];
 }
 
-// kWidth integers as bytes, of which they keep the low ones.
+// Stores the low 8 bits of each integer.
 SIMD_INLINE void storeBytes(void* p, Vi v) {
   typedef int8_t Bytes __attribute__((vector_size(kWidth)));
-  typedef int16_t Shorts __attribute__((vector_size(kWidth * 2)));  // by way of which GCC stays in registers
+  // by way of shorts, with which GCC stays in registers
+  typedef int16_t Shorts __attribute__((vector_size(kWidth * 2)));
   const Bytes bytes = __builtin_convertvector(__builtin_convertvector(v, Shorts), Bytes);
   memcpy(p, &bytes, sizeof bytes);
 }
 
-// The same as 16 bits.
+// Stores the low 16 bits of each integer.
 SIMD_INLINE void storeShorts(void* p, Vi v) {
   typedef int16_t Shorts __attribute__((vector_size(kWidth * 2)));
   const Shorts shorts = __builtin_convertvector(v, Shorts);
   memcpy(p, &shorts, sizeof shorts);
 }
 
-// Rows become columns: first the 4 × 4 floats of each quarter (four lanes, which instructions shuffle cheaply), then
-// the quarters, as the set's own header has it. Four vectors at a time, in place, so that all stay in registers.
+// Transposition: first the 4 × 4 floats of each quarter (four lanes, which instructions shuffle cheaply), then the
+// quarters, in the set's own header. Four vectors at a time, in place, so that all stay in registers.
 
 // In each quarter: n floats of a from float `first` on, as many of b, the next n of a, …
 template <size_t first, size_t n, size_t... I>
@@ -96,8 +97,8 @@ SIMD_INLINE void transposeQuarters(Vf (&rows)[kWidth]) {
   }
 }
 
-// sums[i], in each quarter: the sums of that quarter of rows 4i … 4i + 3. Halves of two vectors change places and are
-// added, with half as many vectors each time, which takes half as many shuffles as transposing.
+// sums[i], in each quarter: the sums of that quarter of rows 4i to 4i + 3. Halves of two vectors are exchanged and
+// added, with half as many vectors each time. This takes half as many shuffles as a transposition.
 SIMD_INLINE void sumQuarters(const Vf (&rows)[kWidth], Vf (&sums)[kWidth / 4]) {
   constexpr auto all = std::make_index_sequence<kWidth>();
 #pragma GCC unroll 4

@@ -145,7 +145,7 @@ export function topk(x: Tensor, k: number, options: TopKOptions = {}): { values:
   const device = checkFloats('topk', x);
   const d = checkAxis('topk', given, x.shape);
   const axis = axisOf(x.shape, d);
-  const most = Math.min(axis.count, device.constant('topKAlong.most'));
+  const most = Math.min(axis.count, device.constant('topKAlong.max'));
   checkNumber('topk', 'k', k, (value) => isCount(value) && value <= most, `an integer from 1 to ${most}`);
   const shape = x.shape.map((size, dimension) => (dimension === d ? k : size));
   return device.scope(() => {

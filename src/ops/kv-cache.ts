@@ -16,7 +16,7 @@ import type { Tensor } from '../core/tensor.js';
 
 /** The maximum number of sequences that can be reordered in a cache. */
 export function maxCacheRows(device: Device): number {
-  return device.constant('cacheReorder.mostRows');
+  return device.constant('cacheReorder.maxRows');
 }
 
 function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots: number, cols: number] {

@@ -127,7 +127,7 @@ class RoundedRows {
   of({ code, offset, scales }: Format): Tensor | null {
     const { x, rows, depth, stride } = this;
     const { device } = x;
-    if (rows === 1 && depth <= device.constant('int8.mostHeld')) return null;
+    if (rows === 1 && depth <= device.constant('int8.maxHeld')) return null;
     const key = `${offset} ${scales}`;
     let q = this.#made.get(key);
     if (q === undefined) {

@@ -69,17 +69,17 @@ export function rotary(x: Tensor, positions: Tensor | null, table: Tensor, optio
   return device.scope(() => {
     const places = positions && contiguous(positions);
     const angles = contiguous(table);
-    const shared = { positions: places, table: angles, rows, cols, turned: columns, head: headSize, width, tableRows };
-    const turn = (from: Tensor, to: Tensor, back: boolean, accumulate: number) => {
+    const shared = { positions: places, table: angles, rows, cols, rotated: columns, head: headSize, width, tableRows };
+    const rotate = (from: Tensor, to: Tensor, back: boolean, accumulate: number) => {
       const strides = { x: from, y: to, xStride: from.rowStride, yStride: to.rowStride };
       const operands = Object.assign(strides, shared, { halves: layout === 'halves', back, accumulate });
       device.emit('rotary', operands, 3 * x.size);
     };
     const y = device.empty(x.shape);
-    turn(x, y, false, 0);
+    rotate(x, y, false, 0);
     const backward = (dy: Tensor) => {
       const dx = gradOf(x);
-      if (dx) turn(dy, dx.tensor, true, dx.accumulate);
+      if (dx) rotate(dy, dx.tensor, true, dx.accumulate);
     };
     return differentiable(y, [x], backward, [places, angles]);
   });

@@ -16,7 +16,7 @@ import type { Tensor } from '../core/tensor.js';
 
 /** The maximum number of tokens that `topKInto` finds for each row. */
 export function maxTopK(device: Device): number {
-  return device.constant('topK.most');
+  return device.constant('topK.max');
 }
 
 /** The best tokens of each row, best first, with slots for several steps. */

@@ -1,4 +1,4 @@
-// The activations y = f(x) and their derivatives on vectors, for the activation kernels and for whoever fuses them.
+// The activations y = f(x) and their derivatives on vectors, for the activation kernels and for kernels that fuse them.
 #pragma once
 #include "kernels/shared/elementary.h"
 
@@ -32,7 +32,7 @@ CONSTANT("activation.elu", kElu)
 CONSTANT("activation.leakyRelu", kLeakyRelu)
 CONSTANT("activation.softplus", kSoftplus)
 
-// e^(-x²/2) with what GELU needs of it: u = |x| and the tail beyond it. Past 15 the tail is 0 in a float.
+// e^(-x²/2), and u = |x| and the tail beyond it, for GELU. Past 15 the tail is 0 in a float.
 struct Normal {
   Vf gaussian, u, tail;
 };
@@ -61,7 +61,7 @@ SIMD_INLINE Vf geluTanhArgument(Vf x) {
 
 SIMD_INLINE Vf clamp(Vf x, float limit) { return min(splat(limit), max(splat(-limit), x)); }  // NaN stays NaN
 
-// sigmoid(1.702·x), which x·Φ(x) is approximated by (Hendrycks, Gimpel 2016, arXiv 1606.08415).
+// sigmoid(1.702·x), the factor of the approximation of x·Φ(x) (Hendrycks, Gimpel 2016, arXiv 1606.08415).
 inline constexpr float kQuickGeluFactor = 1.702f;
 
 // x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244): the second factor.
@@ -95,7 +95,7 @@ SIMD_INLINE Vf softplusSlope(Vf x, Vf beta, Vf threshold) {
   return z > threshold ? splat(1.f) : logistic(z).s;
 }
 
-// What `elu`, `leakyRelu` and `softplus` are called with by default, and where they are fused.
+// Default parameters of `elu`, `leakyRelu` and `softplus`, also used where they are fused.
 inline constexpr float kEluAlpha = 1, kLeakyReluSlope = .01f, kSoftplusBeta = 1, kSoftplusThreshold = 20;
 
 // f(x), NaN for NaN. Measured: gelu, geluTanh and silu within 1.2e-7·|x| (gelu within 2.1e-6 of itself down to x = -6),

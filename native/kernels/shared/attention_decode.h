@@ -1,35 +1,35 @@
-// Attention of few queries, as in generating one token after the other: nothing is computed twice, so what counts is
-// how fast keys and values stream by. The heads of a row lie side by side, so a block of rows serves all of a chunk's
-// heads before the next one; lanes run along the width of a head.
+// Attention of few queries, as when tokens are generated one by one. Nothing is computed twice, so the speed is that of
+// reading keys and values. The heads of a row lie side by side, so a block of rows serves all heads of a chunk before
+// the next block. Lanes run along the width of a head.
 #pragma once
 #include "kernels/shared/attention_shape.h"
 #include "kernels/shared/rows.h"
 
 namespace attention {
 
-// Whether this way is the faster one: Forward has queries in the lanes of vectors, which so few would not fill.
+// True if this way is faster than Forward, whose vector lanes are queries: few queries would not fill them.
 inline bool fewQueries(const Inputs& in) { return !in.packed && in.rowsQ <= kTuning.decodeQueries; }
 
-// `Cells` says how keys and values are kept, which become floats in registers, as they are read.
+// `Cells` is the type of stored keys and values, which become floats in registers as they are read.
 template <class Cells>
 class Decode {
  public:
   static constexpr uint32_t kBlockKeys = kTuning.decodeKeys;  // keys in a block
-  static constexpr uint32_t kMostQueries = kTuning.decodeQueries;
+  static constexpr uint32_t kMaxQueries = kTuning.decodeQueries;
 
-  // Heads are cut into units, which share what is read of keys and values: two heads of one that have a query each, one
-  // that has several.
-  static uint32_t unitHeads(const Inputs& in) { return in.rowsQ == 1 && kMostQueries > 1 ? 2 : 1; }
+  // Heads form units that share loads of keys and values: two heads with one query each, or one head with several
+  // queries.
+  static uint32_t unitHeads(const Inputs& in) { return in.rowsQ == 1 && kMaxQueries > 1 ? 2 : 1; }
   static uint32_t unitsOfGroup(const Inputs& in) { return divideUp(in.heads / in.kvHeads, unitHeads(in)); }
   static uint32_t units(const Inputs& in) { return in.kvHeads * unitsOfGroup(in); }
   static uint32_t firstHead(const Inputs& in, uint32_t unit) {
     return unit / unitsOfGroup(in) * (in.heads / in.kvHeads) + unit % unitsOfGroup(in) * unitHeads(in);
   }
 
-  // Units of a chunk: all, if the batch keeps the threads busy, and as many as fit into the scratch memory.
+  // Units of a chunk: all, if the batch keeps the threads busy, but at most as many as fit into the scratch memory.
   static uint32_t unitsTogether(const Inputs& in) {
-    constexpr size_t kRoom = kScratchFloats - kMostQueries * kBlockKeys;
-    static_assert(kMostQueries * (2 * kWidth + 2 * kMaxWidth) <= kRoom, "a unit must fit");
+    constexpr size_t kRoom = kScratchFloats - kMaxQueries * kBlockKeys;
+    static_assert(kMaxQueries * (2 * kWidth + 2 * kMaxWidth) <= kRoom, "a unit must fit");
     const uint64_t wanted = divideUp(uint64_t{units(in)} * in.batch, 16);
     const uint64_t room = kRoom / (stateSize(in) * in.rowsQ * unitHeads(in));
     const uint64_t most = wanted < room ? wanted : room;
@@ -46,8 +46,8 @@ class Decode {
                !in.caps() && in.left == kUnlimited),
         scores_(context.scratch()) {}
 
-  // Of each of these items all heads take their turn at a block of keys. Meanwhile the next block, maybe of the next
-  // item, is on its way from memory, where that helps (see RowsAhead).
+  // For each of these items, all heads meet one block of keys after another. Meanwhile the next block, perhaps of the
+  // next item, is fetched if that helps (see RowsAhead).
   void attend(uint32_t first, uint32_t end) {
     for (uint32_t b = first; b < end; ++b) {
       const Item it = in_.item(context_, b);
@@ -67,15 +67,15 @@ class Decode {
   }
 
  private:
-  // Of a query and head: its largest score, in every lane, the total of powers, lane by lane, its row of q and its
-  // sums, as wide as padded cells.
+  // The state of a query and head: its largest score, in every lane, the total of powers, lane by lane, its row of q,
+  // and its sums, as wide as padded cells.
   static size_t stateSize(const Inputs& in) { return 2 * kWidth + paddedCells(in.width) + paddedCells(in.valueWidth); }
   struct State {
     float *largest, *total, *query, *sums;
   };
   State state(uint32_t h, uint32_t i, size_t further = 0) const {
     const size_t place = size_t{h - firstHead_} * in_.rowsQ + i + further;
-    float* at = scores_ + kMostQueries * kBlockKeys + place * stateSize(in_);
+    float* at = scores_ + kMaxQueries * kBlockKeys + place * stateSize(in_);
     return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + paddedCells(in_.width)};
   }
 
@@ -85,7 +85,7 @@ class Decode {
       for (uint32_t i = 0; i < queries; ++i) body(h, i);
   }
 
-  // By any of the queries.
+  // The keys that any of the queries sees.
   Keys visible(const Item& it) const { return in_.visible(it, 0, it.queries, kBlockKeys); }
 
   void fetchBlock(const Item& it, uint32_t k) {
@@ -106,28 +106,28 @@ class Decode {
     for (size_t d = 0; d < in_.valueWidth; d += kWidth) store(s.sums + d, Vf{});
   }
 
-  // The unit that begins with head h; gives how many heads it has.
+  // The unit that begins with head h meets a block. Returns its number of heads.
   uint32_t meetBlock(uint32_t b, const Item& it, uint32_t h, uint32_t k) {
     const uint32_t group = in_.heads / in_.kvHeads;
-    if constexpr (kMostQueries > 1) {
+    if constexpr (kMaxQueries > 1) {
       if (unitHeads(in_) > 1 && h % group + 1 < group) {
         if (it.queries > 0) see<2, 1>(b, it, h, 0, k);
         return 2;
       }
     }
-    step<kMostQueries>(b, it, h, 0, k);
+    step<kMaxQueries>(b, it, h, 0, k);
     return 1;
   }
 
-  // Queries i … of one head: kCount at a time as long as there are so many, then fewer. They share what is read of keys
-  // and values, unless each sees other keys.
+  // Queries from i on of one head: kCount at a time while there are so many, then fewer. They share loads of keys and
+  // values, unless each sees other keys.
   template <size_t kCount>
   void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
     for (; i + kCount <= it.queries && (kCount == 1 || !in_.limited()); i += kCount) see<kCount>(b, it, h, i, k);
     if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
   }
 
-  // What queries i … see of a block, kOfHead of each head.
+  // The keys of a block that queries from i on see, kOfHead queries of each head.
   template <size_t kCount, size_t kOfHead = kCount>
   void see(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
     const Keys seen = in_.visible(it, i, i + 1, kBlockKeys);
@@ -135,8 +135,8 @@ class Decode {
       meet<kCount, kOfHead>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
   }
 
-  // kCount queries of a head, or of so many heads with a query each, meet a block of keys and values: their scores,
-  // powers of these, and sums so far. Their states lie side by side.
+  // kCount queries of a head, or of as many heads with a query each, meet a block of keys and values: scores, their
+  // powers, and the sums so far. Their states lie side by side.
   template <size_t kCount, size_t kOfHead>
   void meet(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
     Vf shrink[kCount];
@@ -159,7 +159,7 @@ class Decode {
       const State s = state(h, i, q);
       const Vf most = min(splat(maximum(largest[q])), splat(kLargest));
       shrink[q] = exp2NonPositive(load(s.largest) - most);
-      Vf total = rounded(load(s.total) * shrink[q]);  // whatever the compiler makes of the loop
+      Vf total = rounded(load(s.total) * shrink[q]);  // rounded, so that the compiler cannot contract it
       for (uint32_t j = 0; j < keys; j += kWidth) {
         float* score = scores_ + q * kBlockKeys + j;
         const Vf power = exp2NonPositive(load(score) - most);
@@ -172,7 +172,8 @@ class Decode {
     addValues<kCount, kOfHead, 4>(in_.valueRow(context_, it, k, h), keys, shrink, state(h, i).sums, 0);
   }
 
-  // dots[q][r]: query q times row r of the keys, lane by lane. As many rows at a time as leave sums in registers.
+  // dots[q][r]: query q times row r of the keys, lane by lane. It takes as many rows at a time as have room for sums in
+  // registers.
   template <size_t kCount>
   SIMD_INLINE void multiply(const float* keys, const float* queries, uint32_t count, Vf (*dots)[kWidth]) {
     constexpr size_t kTogether = kWidth / kCount;
@@ -208,7 +209,7 @@ class Decode {
     }
   }
 
-  // sum[r][q] += kVecs vectors of query q from feature d on times those of row r, which share a scale, if any.
+  // sum[r][q] += kVecs vectors of query q from feature d on, times those of row r, which share a scale, if any.
   template <size_t kVecs, size_t kTogether, size_t kCount, class Read>
   SIMD_INLINE void addStep(const float* keys, const float* queries, size_t d, Vf (&sum)[kTogether][kCount],
                            const Read& read) const {
@@ -240,7 +241,7 @@ class Decode {
     }
   }
 
-  // What Inputs::score does, for one query and a vector of keys. That no key is after what it sees is known.
+  // Inputs::score for one query and a vector of keys. None of the keys lies after the keys that the query sees.
   Vf scored(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
     const int64_t distance = int64_t{j} - i - it.shift;
     if (in_.relativeScores.present()) {
@@ -262,9 +263,9 @@ class Decode {
     return (Vi)laneNumbers() < splatInt(hidden) ? splat(-INFINITY) : score;
   }
 
-  // Of each of kCount queries: sums = sums · shrink + Σ scores[j] · row j of the values, from column d on: kVecs
-  // vectors at a time as long as there are so many, then fewer. Every kChains-th key has sums of its own, as an
-  // addition waits for the one before; a head that shares what is read with another has the sums that it has alone.
+  // For each of kCount queries: sums = sums · shrink + Σ scores[j] · row j of the values, from column d on, kVecs
+  // vectors at a time while there are so many, then fewer. Every kChains-th key has its own sums, because an addition
+  // waits for the previous one. A head that shares loads with another one has the same sums as alone.
   template <size_t kCount, size_t kOfHead, size_t kVecs>
   void addValues(const float* values, uint32_t keys, const Vf (&shrink)[kCount], float* sums, size_t d) {
     constexpr size_t kChains = kOfHead * kVecs < 8 ? 8 / (kOfHead * kVecs) : 1;
@@ -304,7 +305,7 @@ class Decode {
     if constexpr (kVecs > 1) addValues<kCount, kOfHead, kVecs / 2>(values, keys, shrink, sums, d);
   }
 
-  // What each query gives to row j's features from `d` on: its power, times their scale, if any.
+  // The factor of row j's features from `d` on for each query: its power, times their scale, if any.
   template <size_t kCount>
   SIMD_INLINE void weigh(const float* row, size_t j, size_t d, Vf (&weight)[kCount]) const {
 #pragma GCC unroll 4
@@ -334,9 +335,9 @@ class Decode {
   const Context& context_;
   const Output& out_;
   const uint32_t firstHead_, endHead_;
-  const bool plain_;  // scores are products and nothing else
+  const bool plain_;  // scores are products without biases, caps or masks
   RowsAhead keysAhead_, valuesAhead_;
-  float* scores_;  // [kMostQueries, kBlockKeys], and after it the states
+  float* scores_;  // [kMaxQueries, kBlockKeys], followed by the states
 };
 
 }  // namespace attention

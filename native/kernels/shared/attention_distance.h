@@ -1,5 +1,5 @@
-// Relative positions: what belongs to a query and a key by their distance, clipped to ±M. A row has 2M + 1 entries, and
-// key j of a query at position i has entry clip(j - i, ±M) + M.
+// Relative positions: entries for a query and a key by their distance, clipped to ±M. A row has 2M + 1 entries, and key
+// j of a query at position i has entry clip(j - i, ±M) + M.
 #pragma once
 #include "kernels/shared/attention_tile.h"
 
@@ -12,8 +12,8 @@ struct Block {
   uint32_t i, queries, k, keys;
 };
 
-// A head's relative biases, prepared so that the lanes of a vector (queries i, i+1, …) read neighbours for one key j:
-// entry i - j, so reversed, with the ends repeated for a vector's reach beyond either of them.
+// A head's relative biases, arranged so that the lanes of a vector (queries i, i+1, …) read neighbours for one key j:
+// entry i - j, so reversed, with the ends repeated as far as a vector reaches.
 class RelativeTable {
  public:
   static constexpr size_t size(size_t distances) { return distances + 2 * kWidth; }
@@ -26,11 +26,11 @@ class RelativeTable {
   void clear() {
     for (size_t t = 0; t < size(distances_); ++t) table_[t] = 0.f;
   }
-  // Adds what was summed up in this form to `to`, in its own.
+  // Adds sums in this arrangement to `to`, in the original one.
   void unload(float* to) const {
     for (size_t t = 0; t < size(distances_); ++t) to[entry(t)] += table_[t];
   }
-  // Where the lanes of queries at positions i… find key j.
+  // The place of key j for the lanes of queries from position i on.
   float* at(int64_t i, int64_t j) const {
     const int64_t start = i - j + distances_ / 2 + static_cast<int64_t>(kWidth);
     const int64_t last = static_cast<int64_t>(distances_ + kWidth);
@@ -61,12 +61,12 @@ struct DistanceRows {
   size_t stride;
   uint32_t distances;
 
-  // Where key j = block.k is found in the row of query block.i + i.
+  // The place of key j = block.k in the row of query block.i + i.
   int64_t entry(const Block& block, size_t i, int64_t shift) const {
     return int64_t{block.k} - (int64_t{block.i} + static_cast<int64_t>(i) + shift) + distances / 2;
   }
   int64_t clip(int64_t at) const { return at < 0 ? 0 : at < distances ? at : distances - 1; }
-  // Whether a vector of entries from `at` on has none of its ends clipped.
+  // True if a vector of entries from `at` on reaches neither end.
   bool inside(int64_t at) const { return at >= 0 && at + static_cast<int64_t>(kWidth) <= distances; }
 
   // A vector of row i's entries from `at` on, its ends repeated.
@@ -85,8 +85,8 @@ struct DistanceRows {
   }
 };
 
-// block += factor · entries, one by one of (Shaw, Uszkoreit and Vaswani 2018); as in the Music Transformer (Huang et
-// al. 2018) a query's products with all distances are made beforehand, and only their places depend on the keys.
+// block += factor · entries (Shaw, Uszkoreit and Vaswani 2018). As in the Music Transformer (Huang et al. 2018), a
+// query's products with all distances are computed first, and keys only select them.
 inline void addEntries(const Block& block, const DistanceRows& rows, int64_t shift, float factor) {
   for (size_t i = 0; i < block.queries; i += kWidth) {
     for (size_t j = 0; j < block.keys; j += kWidth) {

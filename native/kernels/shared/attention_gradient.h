@@ -10,14 +10,15 @@
 
 namespace attention {
 
-enum Gradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // by their bits of accumulate
+enum Gradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // numbers of their bits in `accumulate`
 
-// Gradients have the shapes of what they are of; y, stats and relativeWeights are attention's results.
+// Gradients have the shapes of their tensors; y, stats and relativeWeights are attention's results.
 //
 // A task is a group of items, a group of heads that share keys, and `chunkKeys` of the keys: it alone writes their dk
-// and dv. If keys come in several chunks, each leaves its part of dq in `partials` [chunks, rows, heads·width], and
-// those are added in order. So are those of relativeBias, by group and chunk, in `relativePartials` [groups · chunks,
-// heads, distances]. A bias that items or heads share is written by one task for all.
+// and dv. If there are several chunks of keys, each leaves its part of dq in `partials` [chunks, rows, heads·width],
+// and these are added in order. The gradient of relativeBias is added likewise, by group and chunk, from
+// `relativePartials` [groups · chunks, heads, distances]. A bias that items or heads share is written by one task for
+// all.
 struct GradientOperands {
   Inputs in;
   Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
@@ -29,7 +30,7 @@ struct GradientOperands {
   uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
   uint32_t items() const { return dbias.present() && in.biasGrid.items == 1 ? in.batch : itemsTogether; }
   uint32_t groups() const { return in.batch == 0 ? 0 : 1 + (in.batch - 1) / items(); }
-  // Heads that share a bias have one writer; those of short items read the same rows.
+  // Heads that share a bias have one writer. Heads of short items read the same rows.
   bool headsTogether() const { return itemsTogether > 1 || (dbias.present() && in.biasGrid.heads == 1); }
 
   const char* check() const {
@@ -69,7 +70,7 @@ struct GradientOperands {
 class HeadGradient {
  public:
   static constexpr uint32_t kBlockQueries = 64;  // in a block
-  static constexpr uint32_t kBlockKeys = 96;     // in a block, whose probabilities and slopes share a level-1 cache
+  static constexpr uint32_t kBlockKeys = 96;     // in a block; its probabilities and slopes share a level-1 cache
   static_assert((3 + 3 * kBlockKeys + 4 * kMaxWidth) * kBlockQueries + kMaxWidth * kBlockKeys +
                     2 * RelativeTable::size(kMaxDistances) <=
                 kScratchFloats);
@@ -98,7 +99,7 @@ class HeadGradient {
     if (op.drelativeBias.present()) dtable_.clear();
   }
 
-  // Item b and this chunk of its keys.
+  // Differentiates item b with this chunk of its keys.
   void differentiate(uint32_t b) {
     const Item it = in_.item(context_, b);
     const uint64_t begin = uint64_t{chunk_} * op_.chunkKeys, limit = begin + op_.chunkKeys;
@@ -108,15 +109,13 @@ class HeadGradient {
     const uint32_t most = blockQueries(it), blocks = divideUp(seeing.end - seeing.begin, most);
 
     const bool firstHead = h_ % (in_.heads / in_.kvHeads) == 0;
-    // The last queries come first: if they see all keys, gradients of keys begin with what they give.
-    begins_ = firstHead && blocks > 0 && seesAll(it, chunk, seeing.begin + (blocks - 1) * most, seeing.end);
     const uint64_t rows = in_.packed ? chunk.end : limit < in_.rowsK ? limit : in_.rowsK;
-    if (firstHead) clearKeys(it, begins_ ? chunk.end : begin, rows);
+    if (firstHead) clearKeys(it, begin, rows);
     clearQueries(it, 0, seeing.begin);
     if (op_.drelativeScores.present() && !op_.adds(kDrelativeScores))
       scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
 
-    for (uint32_t left = blocks; left > 0; --left, begins_ = false) {
+    for (uint32_t left = blocks; left > 0; --left) {
       const uint32_t from = seeing.begin + (left - 1) * most;
       const uint32_t count = seeing.end - from < most ? seeing.end - from : most;
       block(b, it, from, count, keysOf(it, chunk, from, from + count));
@@ -124,13 +123,13 @@ class HeadGradient {
     clearQueries(it, seeing.end, in_.packed ? it.queries : in_.rowsQ);
   }
 
-  // Fetches meanwhile what head h reads and writes of a short item, which comes next.
+  // Registers the rows that head h reads and writes of the next, short item. They are fetched meanwhile.
   void expect(const Item& it, uint32_t h) {
-    if (!kTuning.prefetches || it.queries > kMostAhead || it.keys > kMostAhead) return;
+    if (!kTuning.prefetches || it.queries > kMaxAhead || it.keys > kMaxAhead) return;
     const auto add = [&](const float* from, size_t stride, size_t rows, size_t cols) {
       ahead_[aheads_++] = {from, stride, rows, cols};
     };
-    // The last is fetched first.
+    // The last operand is fetched first.
     if (op_.dq.present()) add(queryGradient(it, 0, h), queryStride(), it.queries, in_.width);
     if (op_.dk.present()) add(keyGradient(it, 0, h), op_.dkStride, it.keys, in_.width);
     if (op_.dv.present()) add(valueGradient(it, 0, h), op_.dvStride, it.keys, in_.valueWidth);
@@ -141,16 +140,16 @@ class HeadGradient {
     add(in_.queryRow(context_, it, 0, h), in_.qStride, it.queries, in_.width);
   }
 
-  // This head's part of the gradient of relativeBias.
+  // Adds this head's part of the gradient of relativeBias.
   void unloadTable(float* to) {
     for (uint32_t t = 0; t < in_.distances; ++t) to[t] = 0.f;
     dtable_.unload(to);
   }
 
  private:
-  static constexpr uint32_t kMostAhead = 128;  // rows
+  static constexpr uint32_t kMaxAhead = 128;  // rows
 
-  // One operand of what comes next, between two products: all at once would be waited for.
+  // Fetches one operand of the next item between two products. Fetching all at once would stall.
   void fetchSome() {
     if (aheads_ == 0) return;
     const auto& [from, stride, rows, cols] = ahead_[--aheads_];
@@ -160,7 +159,7 @@ class HeadGradient {
   struct Queries {
     uint32_t begin, end;
   };
-  // Those that see any of these keys.
+  // The queries that see any of these keys.
   Queries queriesOf(const Item& it, const Keys& keys) const {
     if (keys.begin == keys.end) return {it.queries, it.queries};
     const uint32_t begin =
@@ -169,18 +168,14 @@ class HeadGradient {
         in_.left == kUnlimited ? it.queries : Inputs::clippedTo(it.queries, int64_t{keys.end} - it.shift + in_.left);
     return {begin, begin < end ? end : begin};
   }
-  // Those of a chunk's keys that queries first ≤ i < end see between them, from the beginning of a block on.
+  // The keys of a chunk that queries first ≤ i < end see, from the beginning of a block on.
   Keys keysOf(const Item& it, const Keys& chunk, uint32_t first, uint32_t end) const {
     const uint32_t key = in_.firstKey(it, first), visible = in_.visibleKeys(it, end);
     const uint32_t before = key > chunk.begin ? (key - chunk.begin) / kBlockKeys * kBlockKeys : 0;
     return {chunk.begin + before, chunk.end < visible ? chunk.end : visible};
   }
-  bool seesAll(const Item& it, const Keys& chunk, uint32_t first, uint32_t end) const {
-    const Keys seen = keysOf(it, chunk, first, end);
-    return seen.begin == chunk.begin && seen.end == chunk.end;
-  }
 
-  // Of short causal items half as many queries: fewer of a block's keys are in their future.
+  // Short causal items take half as many queries, so that fewer of a block's keys are in their future.
   uint32_t blockQueries(const Item& it) const {
     return in_.right == 0 && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
   }
@@ -190,11 +185,11 @@ class HeadGradient {
   float* valueGradient(const Item& it, uint64_t j, uint32_t h) const {
     return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + in_.kvHeadOf(h) * in_.valueWidth;
   }
-  // Of y or dy.
+  // A row of y or dy.
   const float* outputRow(Span rows, size_t stride, const Item& it, uint32_t i, uint32_t h) const {
     return context_.f32(rows) + (it.q + i) * stride + size_t{h} * in_.valueWidth;
   }
-  // Several chunks of keys: their parts of dq are kept apart.
+  // True if there are several chunks of keys, whose parts of dq are kept apart.
   bool apart() const { return op_.chunks() > 1; }
   size_t queryStride() const { return apart() ? size_t{in_.heads} * in_.width : op_.dqStride; }
   float* queryGradient(const Item& it, uint32_t i, uint32_t h) const {
@@ -202,7 +197,6 @@ class HeadGradient {
     return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.width;
   }
   bool addsQueries() const { return !apart() && op_.adds(kDq); }
-  bool addsKeys(Gradient gradient) const { return !begins_ || op_.adds(gradient); }
 
   DistanceRows scoreRows(const Item& it, uint32_t i) const {
     return in_.distanceRows(context_, op_.drelativeScores, it, i, h_);
@@ -219,7 +213,7 @@ class HeadGradient {
     for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i, h_), 0, in_.width * sizeof(float));
   }
 
-  // Queries i … meet the keys that they see.
+  // Queries from i on meet the keys that they see.
   void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, const Keys& seen) {
     if (seen.begin >= seen.end) return clearQueries(it, i, i + count);
     prepare(it, i, count);
@@ -247,7 +241,7 @@ class HeadGradient {
     }
   }
 
-  // q and dy of a block, as rows and as columns, and what belongs to its queries.
+  // Prepares q and dy of a block, as rows and as columns, and the statistics of its queries.
   void prepare(const Item& it, uint32_t i, uint32_t count) {
     const float* q = in_.queryRow(context_, it, i, h_);
     packTransposed(q, in_.qStride, count, in_.width, qColumns_, kBlockQueries);
@@ -279,7 +273,7 @@ class HeadGradient {
         delta_[r] += weights.data[r * weights.stride + t] * slopes.data[r * slopes.stride + t];
   }
 
-  // scale · q kᵀ with all that is added to it.
+  // scale · q kᵀ with all biases and masks.
   void findScores(const Block& scores, const Item& it, uint32_t b) {
     const Factor keys{in_.keyRow(context_, it, scores.k, h_), in_.kStride};
     rowProduct(keys, {qColumns_, kBlockQueries}, scores.keys, wholeVectors(scores.queries), in_.width,
@@ -290,7 +284,7 @@ class HeadGradient {
     in_.addBiases(context_, scores, it, b, h_, table_);
   }
 
-  // Keeps the slopes 1 - tanh² of the capped scores.
+  // Caps the scores and saves the slopes 1 - tanh².
   void cap(const Block& scores) {
     in_.cap(scores);
     const Vf most = splat(in_.capInBits());
@@ -300,7 +294,7 @@ class HeadGradient {
     });
   }
 
-  // dy vᵀ: what the probabilities are to change by.
+  // dy vᵀ: the gradient of the probabilities.
   void multiplyValues(const Block& slopes, const Item& it) {
     const Factor values{in_.valueRow(context_, it, slopes.k, h_), in_.vStride};
     rowProduct(values, {dyColumns_, kBlockQueries}, slopes.keys, wholeVectors(slopes.queries), in_.valueWidth,
@@ -323,7 +317,7 @@ class HeadGradient {
     }
   }
 
-  // To the biases; from there on slopes are those of the products.
+  // Adds the gradients of the biases. Afterwards the slopes are those of the products.
   void giveBiases(const Block& slopes, const Item& it, uint32_t b) {
     if (op_.dbias.present()) addBiasGradient(slopes, b);
     if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
@@ -335,13 +329,13 @@ class HeadGradient {
   void giveValues(const Block& block, const Item& it) {
     if (!op_.dv.present()) return;
     rowProduct({probabilities_, kBlockQueries}, dy_, block.keys, in_.valueWidth, block.queries,
-               {.c = valueGradient(it, block.k, h_), .stride = op_.dvStride, .add = addsKeys(kDv)});
+               {.c = valueGradient(it, block.k, h_), .stride = op_.dvStride, .add = true});
   }
 
   void giveKeys(const Block& block, const Item& it) {
     if (!op_.dk.present()) return;
     rowProduct({slopes_, kBlockQueries}, q_, block.keys, in_.width, block.queries,
-               {.c = keyGradient(it, block.k, h_), .stride = op_.dkStride, .add = addsKeys(kDk), .factor = in_.scale});
+               {.c = keyGradient(it, block.k, h_), .stride = op_.dkStride, .add = true, .factor = in_.scale});
   }
 
   void giveQueries(const Block& block, const Item& it, bool add) {
@@ -379,15 +373,15 @@ class HeadGradient {
   float *largest_, *inverse_, *delta_;  // [kBlockQueries]
   float *probabilities_, *slopes_;      // [kBlockKeys, kBlockQueries]
   float *qColumns_, *dyColumns_;        // [width or valueWidth, kBlockQueries]
-  float *qRows_, *dyRows_, *keyRows_;  // [kBlockQueries or kBlockKeys, width or valueWidth], if not read where they lie
-  float* capSlopes_;                   // as probabilities_, if scores are capped
-  Factor q_{nullptr, 0}, dy_{nullptr, 0};  // of the block under way, as rows
+  // [kBlockQueries or kBlockKeys, width or valueWidth], unless they are read in place
+  float *qRows_, *dyRows_, *keyRows_;
+  float* capSlopes_;                       // like probabilities_, if scores are capped
+  Factor q_{nullptr, 0}, dy_{nullptr, 0};  // of the current block, as rows
   struct {
     const float* from;
     size_t stride, rows, cols;
-  } ahead_[8];           // what is still to be fetched
-  size_t aheads_ = 0;    // how many of them
-  bool begins_ = false;  // whether the block under way is the first to write gradients of keys
+  } ahead_[8];         // operands still to be fetched
+  size_t aheads_ = 0;  // their number
   RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
 };
 

@@ -1,13 +1,13 @@
-// What becomes of a block of products of queries and keys before its softmax: soft caps, biases, masks, and keys out of
-// a query's sight. Scores are in units of ln 2, so that their powers are those of 2.
+// The steps from a block of products of queries and keys to its softmax: soft caps, biases, masks, and hidden keys.
+// Scores are in units of ln 2, so that their exponentials are powers of 2.
 #pragma once
 #include "kernels/shared/attention_distance.h"
 
 namespace attention {
 
-inline constexpr uint32_t kUnlimited = 0xffffffff;  // of a window to one side
+inline constexpr uint32_t kUnlimited = 0xffffffff;  // a window without a limit on one side
 
-// The shape of a bias or a mask, [items | 1, heads | 1, rows | 1, cols | 1]: what has one entry counts for all.
+// The shape of a bias or a mask, [items | 1, heads | 1, rows | 1, cols | 1]: a dimension of size 1 is broadcast.
 struct Grid {
   uint32_t items, heads, rows, cols;
 
@@ -28,10 +28,10 @@ struct Grid {
     const uint64_t matrix = uint64_t{items == 1 ? 0 : b} * heads + (heads == 1 ? 0 : h);
     return (matrix * rows + (rows == 1 ? 0 : i)) * cols + (cols == 1 ? 0 : j);
   }
-  // What `data`, which begins at a query and a key, has for this query and `count` keys.
+  // Entries for this query and `count` keys of `data`, which begins at a query and a key.
   Vf vector(const float* data, size_t count) const { return cols == 1 ? splat(*data) : loadLanes(data, count); }
 
-  // Calls put(score, v) for the scores of a block, a vector of queries at a time, where `data` begins at its first
+  // Calls put(score, v) for the scores of a block, a vector of queries at a time. `data` begins at the block's first
   // query and key.
   template <class Put>
   void eachOf(const Block& block, const float* data, const Put& put) const {
@@ -53,18 +53,18 @@ inline void eachScore(const Block& block, const Change& change) {
 // cap · tanh(score / cap) (Gemma 2, arXiv 2408.00118), `cap` in units of ln 2 as well.
 SIMD_INLINE Vf capped(Vf score, Vf cap) { return cap * tanh(score / cap); }
 
-// A score with its bias. The least float, which masks are made of, stays finite in units of ln 2: a query whose keys
-// all have it sees them all alike, as in PyTorch.
+// A score with its bias. Masks often consist of the lowest float, which stays finite in units of ln 2: a query whose
+// keys all have it sees them all alike, as in PyTorch.
 SIMD_INLINE Vf biased(Vf score, Vf bias) {
   constexpr float kLeast = -2.3e38f;
   const Vf held = bias > splat(-INFINITY) ? max(splat(kLeast), bias) : bias;
   return fma(held, splat(kLog2E), min(splat(kLargest), score));
 }
 
-// A score, or -infinity where the mask, whose words are integers, is 0.
+// A score, or -infinity where the mask (of integers) is 0.
 SIMD_INLINE Vf masked(Vf score, Vf mask) { return asInt(mask) == splatInt(0) ? splat(-INFINITY) : score; }
 
-// Scores of keys after what their query sees become -infinity: query i sees none after i + reach.
+// Sets scores of keys after the visible ones to -infinity: query i sees no key after i + reach.
 inline void maskFuture(const Block& block, int64_t reach) {
   const Vi lane = (Vi)laneNumbers();
   for (uint32_t j = 0; j < block.keys; ++j) {
@@ -78,11 +78,12 @@ inline void maskFuture(const Block& block, int64_t reach) {
   }
 }
 
-// The same of keys before what their query sees, which is none before i + reach.
+// Sets scores of keys before the visible ones to -infinity: query i sees no key before i + reach.
 inline void maskPast(const Block& block, int64_t reach) {
   const Vi lane = (Vi)laneNumbers();
   for (uint32_t j = 0; j < block.keys; ++j) {
-    const int64_t seen = int64_t{block.k} + j - reach - block.i + 1;  // how many queries of the block see this key
+    // number of queries of the block that see this key
+    const int64_t seen = int64_t{block.k} + j - reach - block.i + 1;
     if (seen >= int64_t{block.queries}) return;
     float* row = block.scores + j * block.stride;
     uint32_t i = seen > 0 ? static_cast<uint32_t>(seen) / kWidth * kWidth : 0;

@@ -1,4 +1,4 @@
-// What the attention kernels have in common: their inputs, which rows belong to whom, and the scores of a block.
+// Code that the attention kernels share: inputs, the rows of each item, and the scores of a block.
 #pragma once
 #include "kernels/shared/attention_scores.h"
 #include "kernels/shared/dropping.h"
@@ -6,7 +6,7 @@
 
 namespace attention {
 
-// One item of the batch: its first rows in q and in k, and how many of each take part.
+// One item of the batch: its first rows in q and in k, and the number of rows of each that take part.
 struct Item {
   uint64_t q, k;
   uint32_t queries, keys;
@@ -25,19 +25,18 @@ struct Keys {
   "u32:biasCols "                                                                                                   \
   "u32:maskItems u32:maskHeads u32:maskRows u32:maskCols u32:distances u32:scoreDistances f32:scale f32:softcap "
 
-// q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth], the latter two in heads of `cells`, as
-// cells.h has them; strides are words. Padded (packed = 0): item b has rowsQ
-// rows of q and rowsK of k and v from b·rowsQ and b·rowsK on, of which lengthsQ[b] and lengthsK[b] take part, all if
-// absent. Packed: rowsQ and rowsK rows altogether, the items end to end; findOffsets() puts their first rows into
-// offsets [2, batch + 1].
+// q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. k and v have heads of the type `cells`
+// (cells.h); strides are words. Padded (packed = 0): item b has rowsQ rows of q and rowsK of k and v, from b·rowsQ and
+// b·rowsK on; lengthsQ[b] and lengthsK[b] of them take part, all if absent. Packed: rowsQ and rowsK rows altogether,
+// the items end to end; findOffsets() puts their first rows into offsets [2, batch + 1].
 //
-// Query i stands at position i + offset among its item's keys or, if lowerRight, so that the last query stands at the
-// last key. It sees the keys from `left` before its position to `right` after it, as many as there are if kUnlimited.
+// Query i stands at position i + offset among its item's keys. If lowerRight, the last query stands at the last key
+// instead. It sees the keys from `left` before its position to `right` after it; kUnlimited means no limit.
 //
-// Scores are scale · (q kᵀ + relativeScores), then, with a softcap, softcap · tanh(score / softcap), then + bias +
-// relativeBias, and -infinity where the mask is 0. bias and mask, of integers, are a Grid each; relativeBias
-// [heads, distances]: entry clip(j - i, ±M) + M for key j and a query at position i, with distances = 2M + 1;
-// relativeScores [rows, heads, scoreDistances]: each query's own entries.
+// Scores are scale · (q kᵀ + relativeScores). With a softcap they become softcap · tanh(score / softcap). Then bias and
+// relativeBias are added, and a score is -infinity where the mask is 0. bias and mask (of integers) are a Grid each.
+// relativeBias [heads, distances] has entry clip(j - i, ±M) + M for key j and a query at position i, with distances =
+// 2M + 1. relativeScores [rows, heads, scoreDistances] has each query's own entries.
 struct Inputs {
   Span q, k, v, lengthsQ, lengthsK, offsets, bias, mask, relativeBias, relativeScores;
   uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, cells, qStride, kStride, vStride;
@@ -49,7 +48,7 @@ struct Inputs {
   uint64_t totalQ() const { return packed ? rowsQ : uint64_t{batch} * rowsQ; }
   uint64_t totalK() const { return packed ? rowsK : uint64_t{batch} * rowsK; }
 
-  // Multiply-adds that so many heads of an item take on average.
+  // Multiply-adds of `count` heads of an average item.
   double workOf(uint32_t count) const {
     const double items = packed ? batch : 1;
     return rowsQ / items * (rowsK / items) * (width + valueWidth) * count;
@@ -83,7 +82,7 @@ struct Inputs {
     return span.covers(totalQ(), row, row);
   }
 
-  // Of the kernels that use v.
+  // The check of kernels that use v.
   const char* checkValues() const {
     if (const char* reason = check()) return reason;
     REQUIRE(v.covers(totalK(), uint64_t{kvHeads} * headWords(valueWidth), vStride), "v is too small");
@@ -119,7 +118,7 @@ struct Inputs {
     });
   }
 
-  // The offset of item b, whatever the heap says.
+  // The offset of item b, valid for any contents of the heap.
   uint32_t offsetAt(const Context& context, int side, uint32_t b) const {
     const uint32_t offset = static_cast<uint32_t>(context.i32(offsets)[side * (uint64_t{batch} + 1) + b]);
     const uint32_t rows = side == 0 ? rowsQ : rowsK;
@@ -150,7 +149,7 @@ struct Inputs {
     return it;
   }
 
-  // Whether what a query sees depends on its position.
+  // True if the keys that a query sees depend on its position.
   bool limited() const { return left != kUnlimited || right != kUnlimited; }
 
   // The first key that query i and those after it see.
@@ -159,14 +158,14 @@ struct Inputs {
     return clippedTo(it.keys, int64_t{i} + it.shift - left);
   }
 
-  // How many keys, from the first of all on, the queries before `end` see.
+  // The number of keys, from the first one on, that the queries before `end` see.
   uint32_t visibleKeys(const Item& it, uint32_t end) const {
     if (right == kUnlimited) return it.keys;
     return clippedTo(it.keys, int64_t{end} + it.shift + right);
   }
 
-  // What queries first ≤ i < end see between them, from a multiple of `step` on: blocks of keys begin at the same ones
-  // for all queries, so that a query gives the same bits whichever others share its block.
+  // The keys that queries first ≤ i < end see, from a multiple of `step` on. Blocks of keys begin at the same keys for
+  // all queries, so a query gives the same bits with any other queries in its block.
   Keys visible(const Item& it, uint32_t first, uint32_t end, uint32_t step) const {
     return {firstKey(it, first) / step * step, visibleKeys(it, end)};
   }
@@ -197,8 +196,8 @@ struct Inputs {
     return context.f32(v) + (it.k + j) * vStride + kvHeadOf(h) * headWords(valueWidth);
   }
 
-  // The rows of an item that head h reads. Of short items there are few at a time, and those of the next wait for
-  // memory unless they are on their way before.
+  // Fetches the rows of an item that head h reads. Short items have few rows at a time, and those of the next item
+  // would otherwise be waited for.
   void fetch(const Context& context, const Item& it, uint32_t h) const {
     fetchRows(queryRow(context, it, 0, h), qStride, it.queries, width);
     fetchRows(keyRow(context, it, 0, h), kStride, it.keys, headWords(width));
@@ -230,7 +229,7 @@ struct Inputs {
     hide(context, block, it, b, h);
   }
 
-  // All of them.
+  // All steps.
   void score(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h,
              const RelativeTable& table) const {
     addRelativeScores(context, block, it, h);
@@ -249,9 +248,9 @@ struct Inputs {
   }
 };
 
-// What dropout leaves of a block of probabilities, those of head h and of queries from row `row` of q on. The bits are
-// keyed by (seed, stream and head); a counter is (row, j / 2), whose first word is for key j, the second for the one
-// after it, so that no bit depends on how queries and keys are cut into blocks. Blocks begin at even keys.
+// Applies dropout to a block of probabilities, of head h and of queries from row `row` of q on. The bits are keyed by
+// (seed, stream and head). A counter is (row, j / 2); its first word is for key j, its second for the next key, so no
+// bit depends on how queries and keys are cut into blocks. Blocks begin at even keys.
 inline void drop(const Block& block, uint64_t row, uint32_t h, const Dropping& dropping) {
   for (uint32_t j = 0; j < block.keys; j += 2) {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
@@ -265,7 +264,7 @@ inline void drop(const Block& block, uint64_t row, uint32_t h, const Dropping& d
   }
 }
 
-// Where attention's results go.
+// The targets of attention's results.
 struct Output {
   float* y;
   uint32_t stride;

@@ -1,4 +1,4 @@
-// How rows × cols are cut into chunks of work, and how a row of words is moved.
+// The cut of rows × cols into chunks of work, and copies of rows of words.
 #pragma once
 
 // Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items, at least 1, that tile rows × cols
@@ -25,10 +25,11 @@ void eachRun(Team& team, uint64_t rows, uint64_t cols, bool dense, const Body& b
                  });
 }
 
-// Rows in a chunk of work that moves `words` for each.
+// Rows in a chunk of work that copies `words` for each row.
 inline uint64_t copyGrain(uint64_t words) { return 1 + 16384 / (words + 1); }
 
-// target = source (+ target if accumulate), `cols` words side by side. They may be integers: vectors keep their bits.
+// target = source (+ target if accumulate), `cols` words side by side. They may be integers, because vectors keep their
+// bits.
 SIMD_INLINE void moveRow(const float* source, float* target, uint64_t cols, bool accumulate) {
   constexpr uint64_t kShort = kWidth == 1 ? 0 : 4 * kWidth;  // not worth a call
   if (!accumulate && cols > kShort) {

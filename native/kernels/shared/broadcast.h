@@ -1,12 +1,11 @@
-// Nested loops over at most six dimensions, n[0] × … × n[5], where each operand has its own step per dimension: the
-// words from one index to the next, 0 where it is broadcast. Shared by the element-wise, reducing and permuting
-// kernels.
+// Nested loops over at most six dimensions, n[0] × … × n[5]. Each operand has a step for each dimension: the words from
+// one index to the next, 0 where it is broadcast. For element-wise, reducing and permuting kernels.
 #pragma once
 
 inline constexpr uint32_t kRank = 6;
 CONSTANT("broadcast.rank", kRank)
 
-// n[first] × … × n[last - 1], or 2³² if it is more than that: no span is so long.
+// n[first] × … × n[last - 1], or 2³² if it is more, which no span reaches.
 inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {
   uint64_t result = 1;
   bool empty = false;
@@ -17,8 +16,8 @@ inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {
   return empty ? 0 : result;
 }
 
-// Whether an operand with these steps stays inside its span. An empty dimension counts as one, so that addresses are
-// good even where nothing is read.
+// True if an operand with these steps stays inside its span. An empty dimension counts as one, so that addresses are
+// valid even if nothing is read.
 inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
   uint64_t last = 0;
   for (uint32_t d = 0; d < kRank; ++d) {
@@ -29,7 +28,7 @@ inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
   return last < span.length;
 }
 
-// Where each of kOperands operands is, while dimensions [first, last) are stepped through in row-major order.
+// The positions of kOperands operands, while dimensions [first, last) are stepped through in row-major order.
 template <size_t kOperands>
 class BroadcastWalk {
  public:

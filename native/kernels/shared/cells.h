@@ -1,7 +1,7 @@
-// What keys and values are kept as between steps. A row of a cache has its heads one after the other, each in whole
-// words and padded with zeros to a multiple of kCellPad features, so that vectors end where heads do:
+// The types of keys and values between steps. A row of a cache has its heads one after the other, each in whole words
+// and padded with zeros to a multiple of kCellPad features, so that vectors end where heads do:
 //
-//   kFloatCells   floats, and nothing is padded
+//   kFloatCells   floats, without padding
 //   kHalfCells    floats of 16 bits
 //   kByteCells    bytes q, and behind them a scale for each kCellGroup of them: a feature is q · scale. A scale is the
 //                 upper half of a float, so that this product is exact, and so large that no q exceeds ±127
@@ -18,9 +18,9 @@ CONSTANT("cache.group", kCellGroup)
 
 constexpr size_t paddedCells(size_t width) { return divideUp(width, kCellPad) * kCellPad; }
 
-// How a head of `width` features is read: `values` are those from d on, to be multiplied by `scale` where there is one.
-// A step is what shares a scale. `add` is a · b + c: of values that are converted, the compiler does not contract all
-// sums of a loop alike.
+// The way to read a head of `width` features: `values` are those from d on, to be multiplied by `scale` if there is
+// one. A step is the run that shares a scale. `add` is a · b + c: the compiler does not contract all sums of converted
+// values in a loop alike.
 struct FloatCells {
   static constexpr bool kScaled = false;
   static constexpr size_t kStep = kWidth;
@@ -59,7 +59,7 @@ inline size_t cellWords(uint32_t type, size_t width) {
   return type == kHalfCells ? cells / 2 : divideUp(cells + 2 * divideUp(cells, kCellGroup), size_t{4});
 }
 
-// Calls body(Cells()) with those of this type.
+// Calls body(Cells()) with the cells of this type.
 template <class Body>
 SIMD_INLINE void withCells(uint32_t type, const Body& body) {
   if (type == kByteCells) return body(ByteCells());
@@ -67,7 +67,7 @@ SIMD_INLINE void withCells(uint32_t type, const Body& body) {
   body(FloatCells());
 }
 
-// out[r, c] = row r of a head, columns padded with what its last vector has.
+// out[r, c] = row r of a head; columns are padded with the contents of its last vector.
 inline void unpackCells(uint32_t type, const float* head, size_t stride, size_t rows, size_t width, float* out,
                         size_t outStride) {
   for (; rows > 0; --rows, head += stride, out += outStride)
@@ -76,11 +76,11 @@ inline void unpackCells(uint32_t type, const float* head, size_t stride, size_t 
                                         : ByteCells::values(head, d) * ByteCells::scale(head, width, d));
 }
 
-// Rounded to nearest, of two the even one.
+// Rounds to nearest, ties to even.
 SIMD_INLINE void storeHalves(void* to, Vf v) {
   const Vi bits = asInt(v), rest = bits & splatInt(0x7fffffff);
   const Vi normal = (rest + ((rest >> 13) & splatInt(1)) - splatInt(0x38000000 - 0xfff)) >> 13;
-  // Below 2⁻¹⁴ there are steps of 2⁻²⁴, which is the last bit of a half and more.
+  // Below 2⁻¹⁴ there are steps of 2⁻²⁴, the last bit of ½ in float32.
   const Vi small = asInt(asFloat(rest) + splat(.5f)) - splatInt(0x3f000000);
   const Vi finite = rest < splatInt(0x38800000) ? small : normal;
   const Vi special = rest > splatInt(0x7f800000) ? splatInt(0x7e00) : splatInt(0x7c00);
@@ -88,10 +88,10 @@ SIMD_INLINE void storeHalves(void* to, Vf v) {
   storeShorts(to, size | ((bits >> 16) & splatInt(0x8000)));
 }
 
-// A group of n features as bytes; gives their scale, in the upper half of a float's bits. One with infinity or NaN in
-// it is NaN altogether.
+// Packs a group of n features as bytes. Returns their scale, in the upper half of a float's bits. A group that contains
+// infinity or NaN becomes NaN as a whole.
 inline uint16_t packBytes(const float* x, size_t n, int8_t* to) {
-  constexpr int32_t kLeast = 0x0d800000, kInfinity = 0x7f800000;  // 2⁻¹⁰⁰, below which all count as 0
+  constexpr int32_t kLeast = 0x0d800000, kInfinity = 0x7f800000;  // 2⁻¹⁰⁰: smaller groups count as 0
   Vi most = {};
   eachVector(n, [&](size_t c, size_t lanes) {
     const Vi size = asInt(loadLanes(x + c, lanes)) & splatInt(0x7fffffff);
@@ -107,13 +107,13 @@ inline uint16_t packBytes(const float* x, size_t n, int8_t* to) {
   const Vf inverse = splat(1 / __builtin_bit_cast(float, upper << 16));
   eachVector(n, [&](size_t c, size_t lanes) {
     const Vf steps = rounded(loadLanes(x + c, lanes) * inverse);
-    const Vf held = min(max(steps, splat(-127.f)), splat(127.f));  // whatever the heap says meanwhile
+    const Vf held = min(max(steps, splat(-127.f)), splat(127.f));  // bounded even if the heap changes meanwhile
     storeBytes(to + c, toInt(held + (held < splat(0.f) ? splat(-.5f) : splat(.5f))));
   });
   return static_cast<uint16_t>(upper);
 }
 
-// A head as it is kept.
+// Packs a head.
 inline void packCells(uint32_t type, const float* x, size_t width, float* head) {
   memset(head, 0, cellWords(type, width) * sizeof(float));
   if (type == kHalfCells) {

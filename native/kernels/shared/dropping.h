@@ -1,10 +1,10 @@
-// Which elements dropout drops. No mask is stored: the bits come from a counter-based generator, so backward makes them
-// again and every instruction set and thread count makes the same.
+// The elements that dropout drops. No mask is stored: the bits come from a counter-based generator, so the backward
+// pass, every instruction set and every thread count make the same bits.
 #pragma once
 
-// Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): only additions,
-// rotations and exclusive ors, which every vector unit has. Encrypts the counter (c0, c1) with the key in place, a lane
-// at a time.
+// Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): additions,
+// rotations and exclusive ors, which every vector unit has. Encrypts the counter (c0, c1) with the key in place, lane
+// by lane.
 SIMD_INLINE void threefry(Vu& c0, Vu& c1, uint32_t key0, uint32_t key1) {
   constexpr int kRotations[] = {13, 15, 26, 6, 17, 29, 16, 24};
   const uint32_t keys[] = {key0, key1, key0 ^ key1 ^ 0x1BD11BDAu};
@@ -21,21 +21,21 @@ SIMD_INLINE void threefry(Vu& c0, Vu& c1, uint32_t key0, uint32_t key1) {
   }
 }
 
-// What is dropped, and what the others are multiplied by: bits(r, c) > threshold keeps, with threshold = ⌈p·2³²⌉ - 1
-// and scale = 1/(1-p). The bits are keyed by (seed, stream). Each 32 columns of a row r take 16 counters (i, r), i = 0
-// …: the first word of each is for columns 0-15, the second for 16-31, whatever the vector width.
+// The settings of dropout. An element with bits(r, c) > threshold is kept and multiplied by scale, with threshold =
+// ⌈p·2³²⌉ - 1 and scale = 1/(1-p). The bits are keyed by (seed, stream). Each 32 columns of a row r take 16 counters
+// (i, r), i = 0 …: the first word of each is for columns 0-15, the second for 16-31, for any vector width.
 struct Dropping {
   uint32_t seed, stream, threshold;
   float scale;
 
-  // Whether anything is dropped; of an element in 2^32 no more is known.
+  // True if anything is dropped. A probability below 2⁻³² counts as 0.
   bool drops() const { return threshold > 0; }
 
-  // What is left of x by its random bits.
+  // x, or 0 if its random bits drop it.
   SIMD_INLINE Vf kept(Vf x, Vu bits) const { return bits > splatBits(threshold) ? x * splat(scale) : splat(0); }
 
-  // Calls put(c, lanes, kept) for the vectors of columns first ≤ c < end of a row, `first` a multiple of kWidth: `kept`
-  // multiplies what is there by scale or 0.
+  // Calls put(c, lanes, kept) for the vectors of columns first ≤ c < end of a row, `first` a multiple of kWidth. `kept`
+  // multiplies its argument by scale or 0.
   template <class Put>
   SIMD_INLINE void eachVector(uint64_t row, uint64_t first, uint64_t end, const Put& put) const {
     for (uint64_t block = first / 32; 32 * block < end; ++block) {

@@ -1,5 +1,5 @@
-// Elementary functions beyond those of simd/math.h: powers and sines, which need doubles on their way, and the
-// exponential and the logarithm near 1.
+// Elementary functions beyond those of simd/math.h: powers and sines, which need doubles, and the exponential and the
+// logarithm near 1.
 #pragma once
 
 inline constexpr double kRoundsDouble = 6755399441055744.0;  // 1.5·2⁵²: adding it rounds to an integer
@@ -13,8 +13,8 @@ SIMD_INLINE Vd polynomial(Vd x, const double (&terms)[kTerms]) {
   return p;
 }
 
-// ln x for x ≥ 0, within 2⁻⁴² of itself: infinite at 0 and at infinity. x = 2^k·m with m in [√½, √2) as in log(), and
-// ln m = 2·artanh s, s = (m-1)/(m+1), by its series in s² ≤ 0.03.
+// ln x for x ≥ 0, with a relative error of 2⁻⁴²; infinite at 0 and at infinity. x = 2^k·m with m in [√½, √2) as in
+// log(), and ln m = 2·artanh s, s = (m-1)/(m+1), by its series in s² ≤ 0.03.
 SIMD_INLINE Vd logInDouble(Vf x) {
   const Vi subnormal = x < splat(1.17549435e-38f);
   const Vf scaled = subnormal ? x * splat(8388608.f) : x;  // · 2²³
@@ -28,7 +28,7 @@ SIMD_INLINE Vd logInDouble(Vf x) {
   return wide > splatDouble(0) ? (wide < infinity ? result : wide) : -infinity;
 }
 
-// e^t rounded to float, once: subnormals, too. t may be infinite, but not NaN.
+// e^t, rounded once to float, also for subnormal results. t may be infinite, but not NaN.
 SIMD_INLINE Vf expOfDouble(Vd t) {
   const Vd least = splatDouble(-110), most = splatDouble(90);
   const Vd above = t > least ? t : least, held = above < most ? above : most;
@@ -55,14 +55,14 @@ SIMD_INLINE Vf pow(Vf x, Vf y) {
   return y == splat(0.f) ? splat(1.f) : (x == splat(1.f) ? x : number);
 }
 
-// sin and cos of x, within 1 ulp or 1e-7 for all x. x = r + quarters·π/2 with |r| ≤ π/4: in double, π/2 in two parts of
-// which the first has few enough bits that its multiples are exact. Huge x are left to the library.
+// sin and cos of x, within 1 ulp or 1e-7 for all x. x = r + quarters·π/2 with |r| ≤ π/4, in double. π/2 is split in two
+// parts; the first has few enough bits that its multiples are exact. The library handles huge x.
 inline constexpr float kHugeAngle = 1.6e6f;
-struct Turned {
+struct ReducedAngle {
   Vf r;
   Vi quarters;
 };
-SIMD_INLINE Turned turned(Vf x) {
+SIMD_INLINE ReducedAngle reduceAngle(Vf x) {
   const Vd angle = toDouble(absolute(x) < splat(kHugeAngle) ? x : splat(0.f));
   const Vd k = angle * splatDouble(.636619772367581343) + splatDouble(kRoundsDouble) - splatDouble(kRoundsDouble);
   const Vd near = angle - k * splatDouble(1.57079632673412561417);
@@ -80,7 +80,7 @@ SIMD_INLINE Vf sineOf(Vf r, Vi quarters) {
   return (quarters & splatInt(2)) != splatInt(0) ? -value : value;
 }
 
-// `result`, but f(x) by the library where x is huge, infinite or NaN.
+// `result`, or f(x) by the library where x is huge, infinite or NaN.
 template <class Function>
 SIMD_INLINE Vf unlessHuge(Vf x, Vf result, const Function& f) {
   float angles[kWidth], values[kWidth];
@@ -92,29 +92,29 @@ SIMD_INLINE Vf unlessHuge(Vf x, Vf result, const Function& f) {
 }
 
 SIMD_INLINE Vf sin(Vf x) {
-  const Turned t = turned(x);
+  const ReducedAngle t = reduceAngle(x);
   const Vf result = x == splat(0.f) ? x : sineOf(t.r, t.quarters);
   return unlessHuge(x, result, [](double angle) { return std::sin(angle); });
 }
 SIMD_INLINE Vf cos(Vf x) {
-  const Turned t = turned(x);
+  const ReducedAngle t = reduceAngle(x);
   return unlessHuge(x, sineOf(t.r, t.quarters + splatInt(1)), [](double angle) { return std::cos(angle); });
 }
 
-// e^x - 1 for x ≤ 0, within 3 ulp: by its series near 0, where exp() would cancel.
+// e^x - 1 for x ≤ 0, within 3 ulp: by its series near 0, where exp() - 1 would cancel.
 SIMD_INLINE Vf expMinusOne(Vf x) {
   static constexpr float kSeries[] = {1.f / 40320, 1.f / 5040, 1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, .5f};
   const Vf near = fma(polynomial(x, kSeries) * x, x, x);
   return x > splat(-.5f) ? near : exp(x) - splat(1.f);
 }
 
-// ln(1 + e) for 0 ≤ e ≤ 1, within 2 ulp: what 1 + e loses to rounding is added again.
+// ln(1 + e) for 0 ≤ e ≤ 1, within 2 ulp: adds the part that 1 + e loses to rounding.
 SIMD_INLINE Vf logOnePlus(Vf e) {
   const Vf whole = rounded(splat(1.f) + e);
   return log(whole) + (e - (whole - splat(1.f))) / whole;
 }
 
-// The nearest integer, of two the even one; the greatest integer that is not above x. Floats from 2²³ on are whole.
+// The nearest integer, ties to even, and the greatest integer that is not above x. Floats from 2²³ on are whole.
 SIMD_INLINE Vf roundToEven(Vf x) {
   const Vf magic = splat(8388608.f), size = absolute(x);
   const Vf nearest = asFloat(asInt(rounded(size + magic) - magic) | (asInt(x) & splatInt(INT32_MIN)));
@@ -125,6 +125,6 @@ SIMD_INLINE Vf floor(Vf x) {
   return nearest > x ? nearest - splat(1.f) : nearest;
 }
 
-SIMD_INLINE Vf signOf(Vf x) {  // 0 for NaN, as PyTorch's
+SIMD_INLINE Vf signOf(Vf x) {  // 0 for NaN, as in PyTorch
   return (x > splat(0.f) ? splat(1.f) : splat(0.f)) - (x < splat(0.f) ? splat(1.f) : splat(0.f));
 }

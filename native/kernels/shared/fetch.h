@@ -1,19 +1,19 @@
-// Software prefetching. WebAssembly has none: there these functions do nothing.
+// Software prefetching. These functions do nothing in WebAssembly.
 #pragma once
 
-inline constexpr int kFetchTo = 2;  // of __builtin_prefetch: to level 2, as what is computed with fills level 1
+inline constexpr int kFetchTo = 2;  // argument of __builtin_prefetch: level 2, because the data in use fills level 1
 
-// rows × cols floats.
+// Fetches rows × cols floats.
 inline void fetchRows(const float* from, size_t stride, size_t rows, size_t cols) {
   for (; rows > 0; --rows, from += stride)
     for (size_t c = 0; c < cols; c += 16) __builtin_prefetch(from + c, 0, kFetchTo);
 }
 
-// Prefetches what lies a row of `cols` after x, for rows that are passed over several times: called in the first pass,
+// Fetches the data a row of `cols` after x, for rows that are passed over several times. Call it in the first pass,
 // which computes least and would wait for memory. A level-1 cache holds two short rows, so these are fetched into it.
-// With kFar, for rows that may come from memory, short ones are fetched 8 KB ahead, which may be several rows (a
-// softmax over 768 columns is 1.25 times as fast). Not for rows in a cache: their chunks are small, and what lies
-// further ahead is another thread's.
+// With kFar, for rows that may come from memory, short rows are fetched 8 KB ahead, which may be several rows (a
+// softmax over 768 columns is 1.25 times as fast). Do not use kFar for rows in a cache: their chunks are small, and the
+// data further ahead belongs to another thread.
 template <bool kFar = true>
 SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
   constexpr size_t kShort = 2048;
@@ -23,15 +23,14 @@ SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
     __builtin_prefetch(x + cols, 0, kFetchTo);
 }
 
-// Prefetches a matrix some lines at a time, row by row, whatever is computed with meanwhile: memory is fastest when it
-// is read in order.
+// Fetches a matrix row by row, some lines at a time, during other work: memory is fastest when it is read in order.
 class RowsAhead {
  public:
   RowsAhead() = default;
   RowsAhead(const float* from, size_t stride, size_t rows, size_t cols)
       : row_(from), stride_(stride), rows_(rows), cols_(cols) {}
 
-  // So many lines, or a few more at the end of a row.
+  // Fetches kLines lines, or a few more at the end of a row.
   template <size_t kLines>
   SIMD_INLINE void fetch() {
     if constexpr (!kTuning.fetchesSharedKeys) return;

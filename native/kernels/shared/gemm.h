@@ -1,23 +1,24 @@
-// C (+)= A·B on one thread: the packing of B and the loops around the register tile, after BLIS (Van Zee, van de
-// Geijn 2015). Strides describe every operand, so that transposed and sliced matrices are read where they lie.
+// C (+)= A·B on one thread: the packing of B and the loops around the register tile, after BLIS (Van Zee, van de Geijn
+// 2015). Strides describe every operand, so that transposed and sliced matrices are read in place.
 //
 //   A [rows, depth]   A(i, k) = a[i·aRow + k·aCol]
 //   B [depth, cols]   B(k, j) = b[k·bRow + j]       or, transposed,  b[j·bRow + k]
 //   C [rows, cols]    C(i, j) = c[i·cRow + j]
 //
-// Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. That depends on
-// depth alone, so a row's result is the same bits in any batch, at any place in it, on any number of threads.
+// Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. The order
+// depends on depth alone, so a row's result has the same bits in any batch, at any place in it, on any number of
+// threads.
 //
 // A panel of B, as wide as a tile, stays in a cache while all rows of A pass. A weight in panels (panels.h) lies in
-// that order; panels of another B are packed by the first tile that reads them. With few rows of A the time is that of
-// reading B, and memory is fastest when it is read from end to end: so a B in rows is taken some rows at a time, over
+// that order. Panels of another B are packed by the first tile that reads them. With few rows of A, the time is that of
+// reading B, and memory is fastest when it is read from end to end. So a B in rows is taken some rows at a time, over
 // all columns, and the unfinished sums of C wait in a buffer.
 //
 // gemmBlock() has four ways; GemmCut (gemm_blocks.h) cuts C into blocks for each of them.
 //
 //   fewRowsTransposed  Bᵀ and up to 8 rows: in registers, B is read once    many()
 //   rowsInPanels       a weight in panels, any number of rows               inPanels()
-//   fewRows            B in rows, up to kFewRows or, if large, kMostFew     few()
+//   fewRows            B in rows, up to kFewRows or, if large, kMaxFew      few()
 //   ManyRows           all others: B packed as it is met, or A, or both     many()
 #pragma once
 #include "kernels/shared/gemm_tile.h"
@@ -33,47 +34,48 @@ struct Gemm {
   size_t rows, cols, depth;
   bool accumulate;
   const float* bias;  // [cols], added at the end, or null
-  float* columnSums;  // [cols] (+)= those of B, or null; not for few rows
+  float* columnSums;  // [cols] (+)= the column sums of B, or null; never for few rows
   bool accumulateSums;
-  bool few;               // isFew(), of the whole product
-  bool inPanels = false;  // a weight of bRow columns at b, of which this reads those from firstCol on
+  bool few;               // isFew() for the whole product
+  bool inPanels = false;  // b is a weight of bRow columns in panels, read from column firstCol on
   size_t firstCol = 0;
 
-  // Where the tile at (i, j) leaves the sums of a block of k. The last block completes them.
+  // The target of the tile at (i, j) for a block of k. The last block completes the sums.
   TileTarget target(size_t i, size_t j, size_t width, bool first, bool last) const {
     const float* biases = last && bias != nullptr ? bias + j : nullptr;
     return {c + i * cRow + j, cRow, width, !first || accumulate, biases};
   }
 };
 
-// Loads a word of every line, so that all are on their way from memory at once.
+// Loads a word of every cache line, so that all lines are fetched at once.
 inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
   for (; depth > 0; --depth, b += bRow)
     for (size_t j = 0; j < cols; j += 16) (void)*static_cast<const volatile float*>(b + j);
 }
 
-// In a block of C.
+// Tiles of a block of C.
 inline constexpr size_t kMaxTilesDown = kTuning.blockRows / kTileRows;
 inline constexpr size_t kMaxTilesAcross = kTuning.blockCols / kTileCols;
 
-// Room for a packed tile of A. Somewhat more than it takes, or all tiles would begin in the same set of the cache.
+// Memory for a packed tile of A. It is a little larger than needed, or all tiles would begin in the same set of the
+// cache.
 inline constexpr size_t kPackedTile = kMaxBlockDepth * kTileRows + kWidth;
 
-// A(i … i+rows, k … k+depth) as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i]. Here the
-// rows of A are contiguous.
+// A(i … i+rows, k … k+depth) as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i]. For
+// contiguous rows of A.
 inline void packTiles(const float* a, size_t aRow, size_t depth, size_t rows, float* packed) {
   for (size_t i = 0; i < rows; i += kTileRows, packed += kPackedTile)
     packTransposed(a + i * aRow, aRow, atMost(kTileRows, rows - i), depth, packed, kTileRows);
 }
 
-// The same where the columns of A are contiguous: it is read column by column, as it lies. A tile that went from one of
-// these to the next by itself would wait for memory each time.
+// The same for contiguous columns of A, read one after the other. A tile that steps from column to column by itself
+// would wait for memory each time.
 inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, float* packed) {
   for (size_t k = 0; k < depth; ++k, a += aCol) {
     float* to = packed + k * kTileRows;
     for (size_t i = 0; i < rows; i += kTileRows, to += kPackedTile) {
       __builtin_prefetch(a + kTuning.packAhead * aCol + i);
-      if (i + kTileRows <= rows)  // a size that the compiler knows is a load and a store
+      if (i + kTileRows <= rows)  // a size that the compiler knows becomes a load and a store
         memcpy(to, a + i, kTileRows * sizeof(float));
       else
         memcpy(to, a + i, (rows - i) * sizeof(float));
@@ -81,20 +83,20 @@ inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, 
   }
 }
 
-inline constexpr size_t kFewRows = kTuning.fewRows, kMostFew = 2 * kFewRows;
+inline constexpr size_t kFewRows = kTuning.fewRows, kMaxFew = 2 * kFewRows;
 inline constexpr size_t kLargeB = size_t{1} << 20;
-inline bool isFew(size_t rows, size_t bFloats) { return rows <= (bFloats >= kLargeB ? kMostFew : kFewRows); }
+inline bool isFew(size_t rows, size_t bFloats) { return rows <= (bFloats >= kLargeB ? kMaxFew : kFewRows); }
 
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
-// Of few rows, a block of C has at most so many columns, rounded up to whole vectors.
+// Maximum size of a block of C for few rows; its columns are rounded up to whole vectors.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
 inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
-inline constexpr size_t kSumsFloats = kFewFloats + kMostFew * 2 * kWidth;
+inline constexpr size_t kSumsFloats = kFewFloats + kMaxFew * 2 * kWidth;
 
 inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
-inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which some cache still holds
+inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which a cache still holds
 
-// Calls body(i, rows, t) for the tiles that `rows` rows of A make, of nearly the same height: one of a row or two would
+// Calls body(i, rows, t) for the tiles that `rows` rows of A make, of nearly equal height: a tile of a row or two would
 // compute at a fraction of the speed.
 template <class Body>
 void eachTile(size_t rows, const Body& body) {
@@ -105,16 +107,16 @@ void eachTile(size_t rows, const Body& body) {
   }
 }
 
-// A·B for few rows, at most maxFewCols() columns, and a B that lies in rows.
+// A·B for few rows, at most maxFewCols() columns, and B in rows.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
-  // How many rows of B are taken at a time: more where they are short.
+  // Rows of B that are taken at a time: more if they are short.
   const bool isCached = g.bRow * g.depth <= kCachedB;
   const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
   const size_t part = most > least ? most : least, step = blockDepth(g.depth);
   const size_t tileCols = tileColsOf(g.rows, false);
   const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
-  // What a single row of A reads of a small B, the hardware prefetches.
+  // Hardware prefetches the loads of a single row of A from a small B.
   const bool fetches = kTuning.prefetches && (!isCached || g.rows > 1);
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
     const size_t start = k / step * step, end = atMost(g.depth, start + step);
@@ -124,9 +126,9 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
       width = widthOf(g.cols - j, tileCols);
       const size_t cols = atMost(width, g.cols - j);
       const float *b = g.b + k * g.bRow + j, *below = b + depth * g.bRow;
-      // While the rows of A meet this part of B, the next is on its way from memory.
+      // While the rows of A meet this part of B, the next part is fetched.
       const float* next = j + width < g.cols ? b + width : below - j;
-      const bool whole = cols == width;  // at the edge of C a part is packed
+      const bool whole = cols == width;  // at the edge of C, a part is packed
       if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
       eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
         float* sum = sums + i * sumsRow + j;
@@ -146,7 +148,7 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   }
 }
 
-// A·B for a B in panels, which are read from end to end. All tiles fetch a share of what follows.
+// A·B for B in panels, which are read from end to end. Each tile fetches a share of the next panel.
 template <class Finish>
 void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, false), step = blockDepth(g.depth);
@@ -163,7 +165,7 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
       for (size_t j = 0, width = 0; j < part; j += width, next += depth * width) {
         width = widthOf(part - j, tileCols);
         const size_t cols = atMost(width, part - j), nextRow = divideUp(width, tiles);
-        const bool whole = cols == width;  // at the edge of C a panel is packed
+        const bool whole = cols == width;  // at the edge of C, a panel is packed
         if (!whole) packRows(b + j, row, depth, cols, edge, width);
         eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
           const Tile compute = tileOf<TileMode::kFetches>(rows, width);
@@ -178,7 +180,7 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
   }
 }
 
-// sums (+)= the column sums of rows of B that a cache still holds.
+// sums (+)= the column sums of rows of B that are still in a cache.
 inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, bool accumulate, float* sums) {
   eachVector(cols, [&](size_t j, size_t lanes) {
     Vf sum = splat(0.f);
@@ -187,15 +189,15 @@ inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, b
   });
 }
 
-// Columns of B that meet each tile of A together: panels of `width` columns, `next` floats apart, their rows `row`
+// Columns of B that meet each tile of A together: panels of `width` columns, `next` floats apart, with rows `row`
 // apart.
 struct PanelsOfB {
   const float* b;
   size_t row, width, count, next;
-  size_t cols;  // of C, in the last of them
+  size_t cols;  // columns of C in the last panel
 };
 
-// Those from column j on, rows k … of a block of k, where they lie or packed in `memory`.
+// Panels from column j on, rows from k on of a block of k, in place or packed in `memory`.
 inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool touches,
                             float* memory) {
   const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
@@ -212,8 +214,8 @@ inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, siz
   return {memory, width, width, 1, 0, cols};
 }
 
-// A·Bᵀ for few rows, whose time is that of reading B as stored: kWidth of its rows at a time, transposed in registers,
-// while the next ones are fetched.
+// A·Bᵀ for few rows, limited by reading B: kWidth of its rows at a time are transposed in registers, while the next
+// ones are fetched.
 template <size_t kRows, class Finish>
 void fewRowsTransposed(const Gemm& g, const Finish& finish) {
   const size_t step = blockDepth(g.depth);
@@ -248,19 +250,13 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish, std::index_sequence<
   all[g.rows - 1](g, finish);
 }
 
-inline constexpr size_t kPackingTiles = 4;  // across C, from which packing A as it lies pays
+inline constexpr size_t kPackingTiles = 4;  // tiles across C from which packing rows of A pays
 
-// The rows of the next tile where so many are left: the last two share theirs, as a row or two compute at a fraction of
-// the speed. Not all of them as in eachTile(), for the first packs B, which takes a whole tile.
-inline size_t nextHeight(size_t rows) {
-  return rows >= 2 * kTileRows ? kTileRows : rows > kTileRows ? (rows + 1) / 2 : rows;
-}
-
-// A·B for many rows, at most kMaxTilesDown tiles, and a B that does not lie in panels.
+// A·B for many rows, at most kMaxTilesDown tiles, and B not in panels.
 template <class Finish>
 class ManyRows {
  public:
-  // `panel` has room for kPanelFloats, `packedA` for kPackedFloats.
+  // `panel` has space for kPanelFloats, `packedA` for kPackedFloats.
   ManyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish)
       : g_(g), panel_(panel), packedA_(packedA), finish_(finish) {}
 
@@ -282,13 +278,13 @@ class ManyRows {
       packColumns(g_.a + k_ * g_.aCol, g_.aCol, depth_, g_.rows, packedA_);
   }
 
-  // All tiles of A meet the panels of B that begin at column j. Returns how many columns of B these have.
+  // All tiles of A meet the panels of B that begin at column j. Returns the number of columns of these panels.
   size_t multiplyPanels(size_t j) {
     PanelsOfB panels = panelsFrom(g_, k_, depth_, j, tileCols_, touchesB_, panel_);
     const size_t cols = panels.count * panels.width;
     for (size_t i = 0, rows = 0, t = 0; i < g_.rows; i += rows, ++t) {
-      rows = packsA_ ? atMost(kTileRows, g_.rows - i) : nextHeight(g_.rows - i);
-      const bool packing = packsB_ && panels.b != panel_ && rows == kTileRows;  // by the first whole tile
+      rows = atMost(kTileRows, g_.rows - i);
+      const bool packing = packsB_ && panels.b != panel_ && rows == kTileRows;  // the first whole tile packs
       multiplyTile(i, rows, t, j, panels, packing);
       if (isLast_) finish_(i, j, rows, cols - panels.width + panels.cols);
       if (packing) panels.b = panel_, panels.row = panels.width, panels.next = depth_ * panels.width;
@@ -297,7 +293,7 @@ class ManyRows {
     return cols;
   }
 
-  // Tile t of A, its `rows` rows from i on, meets the panels of B; it packs them if asked to.
+  // Tile t of A, `rows` rows from i on, meets the panels of B, and packs them on request.
   void multiplyTile(size_t i, size_t rows, size_t t, size_t j, const PanelsOfB& panels, bool packing) {
     const float* a = packsA_ ? packedA_ + t * kPackedTile : g_.a + i * g_.aRow + k_ * g_.aCol;
     const auto target = [&](size_t col) { return g_.target(i, col, panels.cols, k_ == 0, isLast_); };
@@ -323,16 +319,16 @@ class ManyRows {
   float *panel_, *packedA_;
   const Finish& finish_;
   const size_t tileCols_ = tileColsOf(g_.rows, g_.bTransposed);
-  const bool packsB_ = !g_.bTransposed;  // by the first tile that reads it; else before
+  const bool packsB_ = !g_.bTransposed;  // packed by the first tile that reads it; a transposed B is packed before
   const bool touchesB_ = kTuning.touchedTiles > 0 && packsB_&& tileCols_ == kTileCols;
   const bool packsRowsOfA_ = kTuning.packsRows && g_.aCol == 1 && g_.cols >= kPackingTiles * tileCols_;
   const bool packsA_ = packsRowsOfA_ || (g_.aRow == 1 && g_.aCol > 1 && g_.cols > tileCols_);
-  // The block of k.
+  // The current block of k.
   size_t k_ = 0, depth_ = 0;
   bool isLast_ = false;
 };
 
-// Computes one thread's block of C. `memory` has room for kGemmMemory floats. finish(i, j, rows, cols) is called when
+// Computes one thread's block of C. `memory` has space for kGemmMemory floats. finish(i, j, rows, cols) is called when
 // that part of C is complete, while it is still in the cache.
 inline constexpr size_t kPackedFloats = kMaxTilesDown * kPackedTile;
 inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloats ? kPackedFloats : kSumsFloats);

@@ -1,26 +1,26 @@
-// The register tile of matrix products: its size, where its sums go, and the loop over k. gemm.h says what it is part
-// of.
+// The register tile of matrix products: its size, the target of its sums, and the loop over k. gemm.h describes the
+// whole.
 #pragma once
 #include "kernels/shared/fetch.h"
 #include "kernels/shared/pack.h"
 
 inline constexpr size_t kMaxBlockDepth = 512;
 
-// The tile.
+// Size of the tile.
 inline constexpr size_t kTileRows = kTuning.tileRows, kTileVecs = kTuning.tileVecs;
-inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // the latter for one row alone
+inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // kMaxTileCols is for one row alone
 static_assert(kTileCols < kMaxTileCols);
-// Of a weight in panels (see panels.h).
+// Columns of a panel of a weight (panels.h).
 inline constexpr size_t kPanelCols = kTuning.panelTiles * kTileCols;
 
 // The tile of a single row is wider, so that it has as many accumulators.
 inline size_t tileColsOf(size_t rows, bool bTransposed) { return rows == 1 && !bTransposed ? kMaxTileCols : kTileCols; }
 
-// Blocks of nearly the same depth; a last one of a few k would cost as much traffic of C as a full one.
+// Blocks have nearly equal depth; a last block of a few k would cost as much traffic of C as a full one.
 inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
 
-// Where a tile's sums go: `cols` columns of C, added to what is there if `add`, with `bias` (of these columns) if any.
-// Those of few rows begin with the sums at `start`, or with zeros if it is null.
+// The target of a tile's sums: `cols` columns of C, added to existing values if `add`, with `bias` (of these columns)
+// if any. Sums of few rows begin with those at `start`, or with zeros if it is null.
 struct TileTarget {
   float* c;
   size_t row, cols;
@@ -30,8 +30,8 @@ struct TileTarget {
   size_t startRow = 0;
 };
 
-// The sums of a tile at the right edge of C, which have been put aside, rows of tileCols. Not inlined: in
-// every tile it would make the addon a tenth larger.
+// Stores the sums of a tile at the right edge of C, in rows of tileCols. Not inlined: copies in every tile would make
+// the addon a tenth larger.
 __attribute__((noinline)) inline void storeEdge(const float* sums, size_t tileCols, size_t rows,
                                                 const TileTarget& target) {
   for (size_t r = 0; r < rows; ++r) {
@@ -44,8 +44,8 @@ __attribute__((noinline)) inline void storeEdge(const float* sums, size_t tileCo
   }
 }
 
-// Calls body(r, v) for each accumulator of a tile, unrolled: those that an index names at run time would not stay in
-// registers.
+// Calls body(r, v) for each accumulator of a tile, unrolled: accumulators with an index known only at run time would
+// not stay in registers.
 template <size_t kRows, size_t kVecs, class Body>
 SIMD_INLINE void eachAccumulator(const Body& body) {
 #pragma GCC unroll 16
@@ -54,26 +54,26 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
     for (size_t v = 0; v < kVecs; ++v) body(r, v);
 }
 
-inline constexpr int kUnrolled = kTuning.unrolled;  // for the pragma, which takes a name or a number
+inline constexpr int kUnrolled = kTuning.unrolled;  // the pragma takes a name or a number
 
-// What a tile does besides the product.
+// Additional work of a tile.
 enum class TileMode {
-  kPlain,      // nothing
-  kPacked,     // nothing; A and B are packed
-  kPacks,      // leaves the rows of B that it has read in `panel`, one after the other
+  kPlain,      // none
+  kPacked,     // none; A and B are packed
+  kPacks,      // stores the rows of B that it reads in `panel`, one after the other
   kContinues,  // begins with the sums at target.start
-  kFetches,    // that, and fetches `next`, the part of B that the next tile will read
+  kFetches,    // like kContinues, and fetches `next`, the part of B for the next tile
 };
 
-// What a tile multiplies: A(r, k) = a[r·aRow + k·aCol] and B(k, j) = b[k·bRow + j].
+// The factors of a tile: A(r, k) = a[r·aRow + k·aCol] and B(k, j) = b[k·bRow + j].
 struct TileOperands {
   size_t depth;
   const float* a;
   size_t aRow, aCol;
   const float* b;
   size_t bRow;
-  float* panel = nullptr;       // of kPacks
-  const float* next = nullptr;  // of kFetches, in rows `nextRow` apart
+  float* panel = nullptr;       // for kPacks
+  const float* next = nullptr;  // for kFetches, in rows `nextRow` apart
   size_t nextRow = 0;
 };
 
@@ -96,7 +96,7 @@ class TileSums {
     }
   }
 
-  // Where 16 registers have room for sums and a column of A, but not for a row of B, its vectors come one by one.
+  // If 16 registers have room for sums and a column of A, but not for a row of B, its vectors come one by one.
   static constexpr size_t kSums = kRows * kVecs;
   static constexpr bool kCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16;
   SIMD_INLINE void addByVector(const float* a, size_t aRow, const float* b) {
@@ -129,14 +129,13 @@ class TileSums {
   Vf sum_[kRows][kVecs] = {};
 };
 
-// rows × (vecs vectors) of C: for each k one outer product of a column of A with a row of B. C, whose rows lie on other
-// pages, is fetched meanwhile; a large tile by halves, as all of it at once would hold up the reading of A and B.
+// Computes rows × (vecs vectors) of C: for each k one outer product of a column of A with a row of B. The rows of C lie
+// on other pages, so they are fetched first.
 template <size_t kRows, size_t kVecs, TileMode kMode>
 void tile(const TileOperands& in, const TileTarget& target) {
   constexpr bool kContinues = kMode == TileMode::kContinues || kMode == TileMode::kFetches;
   constexpr bool kFetches = kMode == TileMode::kFetches, kPacks = kMode == TileMode::kPacks;
   constexpr bool kPacked = kMode == TileMode::kPacked;
-  constexpr size_t kParts = kTuning.prefetches && kRows * kVecs > 8 ? 2 : 1, kPartRows = divideUp(kRows, kParts);
   const auto eachOfRow = [](const auto& body) { eachAccumulator<1, kVecs>([&](size_t, size_t v) { body(v); }); };
   const size_t aRow = kPacked ? 1 : in.aRow, aCol = kPacked ? kTileRows : in.aCol;
   const size_t bRow = kPacked ? kVecs * kWidth : in.bRow, depth = in.depth;
@@ -145,38 +144,34 @@ void tile(const TileOperands& in, const TileTarget& target) {
   [[maybe_unused]] const float* next = in.next;
   TileSums<kRows, kVecs> sums;
   if (kContinues && target.start != nullptr) sums.begin(target.start, target.startRow);
-  for (size_t part = 0, k = 0; part < kParts; ++part) {
-    if (depth >= kTuning.leastAhead) {
-      const float* ahead = target.c + part * (kRows - kPartRows) * target.row;
-      eachAccumulator<kPartRows, kVecs>(
-          [&](size_t r, size_t v) { __builtin_prefetch(ahead + r * target.row + v * kWidth, 1); });
-    }
+  if (depth >= kTuning.leastAhead)
+    eachAccumulator<kRows, kVecs>(
+        [&](size_t r, size_t v) { __builtin_prefetch(target.c + r * target.row + v * kWidth, 1); });
 #pragma GCC unroll kUnrolled
-    for (const size_t end = depth * (part + 1) / kParts; k < end; ++k, a += aCol, b += bRow) {
-      if constexpr (kFetches) {
-        eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
-        next += in.nextRow;
-      }
-      if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
-        sums.addByVector(a, aRow, b);
-        continue;
-      }
-      Vf row[kVecs];
-      eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
-      if constexpr (kPacks) {
-        // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
-        eachOfRow([&](size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
-        eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
-        panel += kVecs * kWidth;
-      }
-      sums.add(a, aRow, row);
+  for (size_t k = 0; k < depth; ++k, a += aCol, b += bRow) {
+    if constexpr (kFetches) {
+      eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
+      next += in.nextRow;
     }
+    if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
+      sums.addByVector(a, aRow, b);
+      continue;
+    }
+    Vf row[kVecs];
+    eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
+    if constexpr (kPacks) {
+      // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
+      eachOfRow([&](size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
+      eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
+      panel += kVecs * kWidth;
+    }
+    sums.add(a, aRow, row);
   }
   sums.finish(target);
 }
 
-// Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another one:
-// 1.18 times as fast in Node 20.
+// Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another
+// loop: 1.18 times as fast in Node 20.
 inline void packedTiles(size_t depth, const float* a, const float* b, size_t next, size_t panels, TileTarget target) {
   for (; panels > 0; --panels, b += next, target.c += kTileCols) {
     tile<kTileRows, kTileVecs, TileMode::kPacked>({depth, a, 1, kTileRows, b, kTileCols}, target);
@@ -192,7 +187,7 @@ Tile tileWith(size_t rows, std::index_sequence<I...>) {
   return tiles[rows - 2];
 }
 
-// Of one row, which need not fetch: what it reads, the hardware prefetches.
+// Tiles of one row, which need not fetch: hardware prefetches their loads.
 template <size_t... I>
 Tile rowTileOf(size_t cols, std::index_sequence<I...>) {
   static constexpr Tile tiles[] = {tile<1, I + 1, TileMode::kContinues>...};
@@ -208,8 +203,8 @@ Tile tileOf(size_t rows, size_t cols) {
   return tileWith<2, kMode>(rows, all);
 }
 
-// The width of the next tile where `cols` columns are left: at the edge of C a narrower one, for one row without
-// packing if it can be.
+// The width of the next tile if `cols` columns are left: narrower at the edge of C, and for one row without packing if
+// possible.
 inline size_t widthOf(size_t cols, size_t tileCols) {
   if (cols >= tileCols) return tileCols;
   if (tileCols == kMaxTileCols) return cols < kWidth ? kWidth : cols / kWidth * kWidth;

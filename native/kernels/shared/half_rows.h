@@ -1,14 +1,13 @@
-// A few rows meet weights of 16 bits, which are widened as they are read: no panel is made.
+// Products of a few rows with weights of 16 bits, which are widened as they are read, without a panel.
 #pragma once
 #include "formats/formats.h"
 #include "kernels/shared/gemm_tile.h"
 
 inline constexpr size_t kHalfRows = 4;
-// Tiles at once: as many sums as hide the latency of a multiply-add, and as many places of memory that are read at
-// once.
+// Tiles at a time: enough sums to hide the latency of a multiply-add, and enough streams from memory.
 inline constexpr size_t kHalfTiles = kWidth == kTile ? 8 : kWidth == 8 ? 2 : 1;
 
-// sums[tile][feature] = the products of a row with `kTiles` tiles, `step` bytes apart: in the order of
+// sums[tile][feature] = the products of a row with `kTiles` tiles, `step` bytes apart, in the order of
 // kernels/shared/gemm.h, so that more rows have the same bits.
 template <class Format, size_t kTiles>
 void halfRow(const float* x, size_t inputs, const uint8_t* tile, size_t step, float* sums, size_t sumsStep) {

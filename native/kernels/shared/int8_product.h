@@ -1,5 +1,5 @@
-// The product of rows as integers with some tiles of a packed weight, on one thread. Tiles are unpacked to bytes some
-// groups at a time, which stay in a cache while all rows meet them; so products are compiled once for all formats.
+// The product of rows as integers with some tiles of a packed weight, on one thread. Tiles are unpacked to bytes, some
+// groups at a time, and stay in a cache while all rows meet them. So products are compiled once for all formats.
 #pragma once
 #include "kernels/shared/fetch.h"
 #include "kernels/shared/int8_tile.h"
@@ -7,10 +7,10 @@
 // Groups that are unpacked together, and rows that meet them.
 inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
                         kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
-// Of few rows the time is that of reading weights: few groups at a time, so that the next ones are read meanwhile; and
-// so many bytes ahead are fetched, into level 2, as what is computed with fills level 1.
+// With few rows, the time is that of reading weights. They take few groups at a time, so that the next groups are read
+// meanwhile. kAhead bytes ahead are fetched, into level 2, because the data in use fills level 1.
 inline constexpr size_t kFewGroups = 8, kAhead = 8192;
-// So many rows meet weights that are unpacked in registers.
+// Number of rows that meet weights unpacked in registers.
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kInt8Rows : 0;
 
 struct Int8Memory {
@@ -19,14 +19,14 @@ struct Int8Memory {
   float sums[kInt8BlockRows * kInt8Cols];
 };
 
-// Some tiles, at most kInt8Tiles, that follow one another in a packed weight.
+// Consecutive tiles of a packed weight, at most kInt8Tiles.
 struct PackedTiles {
   const uint8_t* first;
-  size_t bytes, count;  // of one
+  size_t bytes, count;  // bytes of one tile
   const uint8_t* at(size_t tile) const { return first + tile * bytes; }
 };
 
-// For a weight that comes from memory.
+// Fetches a weight that comes from memory.
 SIMD_INLINE void fetchWeights(const uint8_t* from, size_t bytes) {
   if constexpr (kTuning.prefetches)
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, kFetchTo);
@@ -36,12 +36,12 @@ SIMD_INLINE void fetchAhead(const GroupAt& at) {
   fetchWeights(at.group + kAhead, Format::kGroupBytes);
 }
 
-// Groups of some tiles that are multiplied next: they are fetched some lines at a time, while many rows meet what comes
-// before them. A model's integers are multiplied in 0.93 of the time with it.
+// Groups of some tiles that are multiplied next. They are fetched some lines at a time, while many rows meet the
+// current groups: 1.07 times as fast for a whole model of integers.
 class WeightsAhead {
  public:
   WeightsAhead() = default;
-  // `steps`: how often lines are fetched.
+  // `steps` is the number of fetch() calls.
   WeightsAhead(uint32_t format, const PackedTiles& tiles, size_t group, size_t count, size_t steps) : tiles_(tiles) {
     withFormat(format, [&](auto f) {
       const auto begin = [&](size_t g) { return groupAt<decltype(f)>(tiles.first, g).group; };
@@ -74,7 +74,7 @@ void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number
   }
 }
 
-// Groups from `first` on of some tiles: what of operands is the weight's.
+// Unpacks groups from `first` on of some tiles, and returns the weight's part of the operands.
 inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_t first, size_t count,
                                 Int8Memory& memory) {
   return withFormat(format, [&](auto f) -> Int8Operands {
@@ -83,7 +83,7 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
     Int8Operands in{};
     if constexpr (kKind.bits == 0) {
       return in;
-    } else if constexpr (kKind.parts == 0) {  // as it lies
+    } else if constexpr (kKind.parts == 0) {  // read in place
       in.bytes = groupAt<Format>(tiles.first, first).group;
       in.bytesStep = tiles.bytes;
       in.parts = divideUp(count, kRowGroups);
@@ -103,9 +103,8 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
   });
 }
 
-// The product of kRows rows with kVecs vectors of a tile's features, from `lane` on, whose weights are unpacked in
-// registers, which keeps up with memory. The rows are some of a block of `height`, whose heads and words of the first
-// of them are given.
+// The product of kRows rows with kVecs vectors of a tile's features, from `lane` on. Weights are unpacked in registers,
+// which keeps up with memory. The rows belong to a block of `height`; `heads` and `words` are those of the first row.
 template <class Products, class Format, size_t kRows, size_t kVecs>
 __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
                                        size_t height, size_t groups, float* sums) {
@@ -150,8 +149,8 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
       [&](size_t r, size_t v) { store(sums + r * kInt8Cols + lane + v * kWidth, total[r][v]); });
 }
 
-// The same of all features of a tile and all `height` rows of a block: as many rows at a time as a tile of products
-// has, then half as many and so on, of which there are functions.
+// The product of all features of a tile with all `height` rows of a block: as many rows at a time as a tile of products
+// has, then half as many, and so on.
 template <class Products, class Format, size_t kRows = kInt8Rows>
 void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& layout, size_t height, size_t row,
                  float* sums) {
@@ -195,7 +194,7 @@ void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, c
       return done(size_t{0}, rows, memory.sums);
     }
   }
-  // As few passes as possible, of nearly as many groups each.
+  // As few passes as possible, of nearly equally many groups each.
   const size_t room = kind.parts > 0 && rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
   const size_t each = divideUp(divideUp(layout.groups, divideUp(layout.groups, room)), kRowGroups) * kRowGroups;
   static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
@@ -219,7 +218,7 @@ void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, c
       in.words = block + g * 2 * kHalfWords * in.height + inBlock * kHalfWords;
       in.heads = block + (layout.quadWords() + part * kHeadWords) * in.height + inBlock * kHeadWords;
       ahead.fetch();
-      // Sums to which no later pass adds need not be kept: those of the next rows take their place, in level 1.
+      // Sums that no later pass adds to need not be kept: the next rows reuse their memory, in level 1.
       float* sums = memory.sums + (each < layout.groups ? row * kInt8Cols : 0);
       (height == kInt8TileRows ? wholeTile : int8TileOf(kind, height))(in, tiles.count, g > 0, sums);
       if (last) done(row, height, sums);

@@ -1,18 +1,17 @@
-// Rows of activations as integers of 8 bits, for products with packed weights of integers. This is what they mean, on
-// every instruction set alike, to the bit:
+// Rows of activations as integers of 8 bits, for products with packed weights of integers. Every instruction set
+// computes the same bits:
 //
-//   - The inputs of a row that share a scale, 64 where the weight has one for each output feature, else 32, are q·s:
-//     s = largest/127, q = x·(127/largest) rounded to nearest, of two the even one. Where largest < 10⁻³⁰ all are 0; if
-//     any is infinite or NaN, s is NaN and so is every result of the row. One scale for a whole row would be too
+//   - The inputs of a row that share a scale are q·s: 64 inputs if the weight has one scale for each output feature, else
+//     32. s = largest/127, and q = x·(127/largest), rounded to nearest, ties to even. All q are 0 if largest < 10⁻³⁰. If
+//     an input is infinite or NaN, s is NaN, and so is every result of the row. One scale for a whole row would be too
 //     coarse: rows of real models have a few inputs that are many times as large as the others.
-//   - Integers are multiplied and added exactly, in 32 bits. Of a feature's parts (of inputs that share s, a scale d of
-//     the weight, and a minimum m) each adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as 0:
-//     every operation rounds by itself. A d that all inputs share is multiplied with once instead, after all parts. The
-//     bias comes last.
+//   - Integers are multiplied and added exactly, in 32 bits. A part of a feature (inputs that share s, a scale d of the
+//     weight, and a minimum m) adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as 0. Every
+//     operation rounds by itself. If all inputs share d, it multiplies once instead, after all parts. The bias comes last.
 //
-// Rows are kept in blocks of up to kInt8Rows, in the order in which a tile of a product reads them: of 4 inputs each a
-// word (or two, see Dots in simd/vec.h), those of 16 inputs of one row after another, then the next 16; and behind them
-// a head for each part and row.
+// Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Each 4 inputs are
+// a word (or two, see Dots in simd/vec.h). The words of 16 inputs of one row follow those of another, then come the
+// next 16 inputs. A head for each part and row follows.
 #pragma once
 #include "formats/formats.h"
 
@@ -21,18 +20,18 @@ inline constexpr size_t kInt8Rows = kTuning.int8Rows, kHalf = kGroup / 2, kHalfW
 struct Int8Head {
   float scale;
   float sum;      // scale·Σ q
-  int32_t start;  // of the sum of products, for what the weights' bytes are off
+  int32_t start;  // start of the sum of products, for the offset of the weights' bytes
 };
 inline constexpr size_t kHeadWords = sizeof(Int8Head) / 4;
 
-// Groups of inputs that share a scale where the weight has one for each output feature.
+// Groups of inputs that share a scale if the weight has one scale for each output feature.
 inline constexpr size_t kRowGroups = 2;
 CONSTANT("int8.rowGroups", kRowGroups)
 
 CONSTANT("int8.groupWords", 2 * kHalfWords)
 CONSTANT("int8.headWords", kHeadWords)
 
-// Words of a row of so many inputs.
+// Words of a row.
 struct Int8Layout {
   size_t groups, parts;
 
@@ -45,7 +44,7 @@ struct Int8Layout {
 struct Int8Scale {
   float scale, inverse;
 };
-// `most`: the bits of the largest value, without a sign.
+// `most` has the bits of the largest absolute value.
 inline Int8Scale int8Scale(int32_t most) {
   if (most >= 0x7f800000) return {NAN, 0};
   float largest;
@@ -63,10 +62,10 @@ inline int32_t largestBits(const float* x, size_t inputs) {
   return maximum(most);
 }
 
-// Up to 16 inputs as integers, zeros behind them. Returns their sum.
+// Rounds up to 16 inputs to integers, followed by zeros. Returns their sum.
 SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int32_t* words) {
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer
-  if (inverse == 0) inputs = 0;        // what is infinite or NaN is no integer
+  if (inverse == 0) inputs = 0;        // infinite and NaN have no integer
   int8_t bytes[kHalf];
   Vi total = splatInt(0);
   for (size_t i = 0; i < kHalf; i += kWidth) {
@@ -87,16 +86,16 @@ SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int3
   return sum(total);
 }
 
-// Inputs of a row that share a scale, and where their words begin and their head lies, in a block of some rows.
+// Inputs of a row that share a scale, with the places of their words and head in a block.
 struct Int8Part {
   const float* x;
   int32_t *words, *head;
 };
 
-// What the parts of a block have in common.
+// Properties that the parts of a block share.
 struct Int8Block {
-  size_t height;  // rows
-  int offset;     // of the weights' bytes
+  size_t height;  // number of rows
+  int offset;     // offset of the weights' bytes
 
   int32_t* words(const Int8Part& part, size_t half) const { return part.words + half * height * kHalfWords; }
   void putHead(int32_t* to, float scale, int32_t total) const {
@@ -105,10 +104,10 @@ struct Int8Block {
   }
 };
 
-// Whether many scales are made at once, those of as many parts as a vector has lanes.
+// True if the scales of as many parts as a vector has lanes are computed at once.
 inline constexpr bool kScalesTogether = kWidth >= 8 && Dots::kWords == 1;
 
-// Parts of kHalves · 16 inputs each; false, and nothing is done, if any input is infinite or NaN.
+// Rounds parts of kHalves · 16 inputs each. Returns false, without effect, if any input is infinite or NaN.
 template <size_t kHalves>
 bool quantizeParts(const Int8Part (&parts)[kWidth], const Int8Block& block) {
   constexpr size_t kInputs = kHalves * kHalf;
@@ -143,14 +142,14 @@ bool quantizeParts(const Int8Part (&parts)[kWidth], const Int8Block& block) {
       total = total + rounding;
       storeBytes(reinterpret_cast<int8_t*>(block.words(parts[p], i / kHalf)) + i % kHalf, rounding);
     }
-    rows[p] = toFloat(total);  // whose sums are exact
+    rows[p] = toFloat(total);  // exact sums
   }
   storeInts(sums, toInt(sumsOfRows(rows)));
   for (size_t p = 0; p < kWidth; ++p) block.putHead(parts[p].head, scales[p], sums[p]);
   return true;
 }
 
-// A part of so many halves, of which `inputs` are there. `apart`: each half has a head.
+// Rounds a part of `halves` halves with `inputs` inputs. If `apart`, each half has a head.
 inline void quantizePart(const Int8Part& part, size_t inputs, size_t halves, bool apart, const Int8Block& block) {
   const Int8Scale scale = int8Scale(largestBits(part.x, inputs));
   int32_t total = 0;
@@ -164,7 +163,7 @@ inline void quantizePart(const Int8Part& part, size_t inputs, size_t halves, boo
   if (!apart) block.putHead(part.head, scale.scale, total);
 }
 
-// All rows of a block.
+// Rounds all rows of a block.
 inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t inputs, IntegerKind kind, int32_t* to) {
   const Int8Layout layout(kind, inputs);
   Int8Block block{height, kind.offset};
@@ -174,7 +173,7 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
     return Int8Part{x + row * stride + part * each, to + (part * groups * 2 * height + row) * kHalfWords,
                     to + (layout.quadWords() + part * heads * kHeadWords) * height + row * kHeadWords};
   };
-  size_t whole = 0;  // parts of a row that are done, all inputs of which there are
+  size_t whole = 0;  // complete parts of a row that are done
   if constexpr (kScalesTogether) {
     if (kind.parts < 2) whole = inputs / each;
     Int8Part parts[kWidth];
@@ -200,7 +199,8 @@ inline IntegerKind kindOfFormat(uint32_t format) {
   return withFormat(format, [](auto f) { return kindOf<decltype(f)>(); });
 }
 
-// Rows from `row` to below `last` of x, which begin a block, as all blocks of a matrix of `rows` rows lie at `to`.
+// Rounds rows from `row` to below `last` of x, the first of which begins a block. The blocks of a matrix of `rows` rows
+// lie at `to`.
 inline void quantizeRows(const float* x, size_t stride, size_t row, size_t last, size_t rows, size_t inputs,
                          IntegerKind kind, int32_t* to) {
   const size_t rowWords = Int8Layout(kind, inputs).rowWords();

@@ -1,24 +1,24 @@
-// Products of rows as integers (int8_rows.h) with 16 features of a packed weight, or of some tiles side by side where
-// one fills a vector, unpacked to bytes.
+// Products of rows as integers (int8_rows.h) with 16 features of a packed weight, unpacked to bytes, or of some tiles
+// side by side if a tile fills a vector.
 #pragma once
 #include "kernels/shared/int8_rows.h"
 
-// Tiles that meet a row together: so many products hide the latency of one, and share what is read of the row.
+// Tiles that meet a row together: enough products to hide the latency of one, which share the loads of the row.
 inline constexpr size_t kInt8Tiles = kTuning.int8Tiles, kInt8Cols = kInt8Tiles * kTile;
 inline constexpr size_t kInt8TileRows = 4;
 static_assert(kInt8Rows % kInt8TileRows == 0 && (kInt8Tiles == 1 || kWidth == kTile));
 
-// Some parts of the inputs of one tile, or of kInt8Tiles. All point at the first of these.
+// Some parts of the inputs of one tile, or of kInt8Tiles. Pointers are those of the first tile.
 struct Int8Operands {
-  const uint8_t* bytes;          // of the weights, 64 for each 4 inputs
-  const float *scales, *minima;  // of each part; either may be null
-  const int32_t *words, *heads;  // of some rows of a block
+  const uint8_t* bytes;          // weights, 64 bytes for each 4 inputs
+  const float *scales, *minima;  // for each part; either may be null
+  const int32_t *words, *heads;  // some rows of a block
   size_t height;                 // of that block
-  size_t parts, halves, tail;    // halves: of a part, each 16 inputs; tail: of the last part
-  size_t bytesStep, scalesStep;  // from a tile's to the next one's
+  size_t parts, halves, tail;    // halves of a part, 16 inputs each; tail: halves of the last part
+  size_t bytesStep, scalesStep;  // from one tile to the next
 };
 
-inline constexpr int kInt8Unrolled = kUnrolled > 1 ? 4 : 1;  // for the pragma, which takes a name or a number
+inline constexpr int kInt8Unrolled = kUnrolled > 1 ? 4 : 1;  // the pragma takes a name or a number
 
 SIMD_INLINE Vf splatWord(const int32_t* word) {
   float value;
@@ -29,7 +29,7 @@ SIMD_INLINE Vf splatWord(const int32_t* word) {
 inline constexpr float kNoSums[kInt8TileRows * kInt8Cols] = {};
 
 // sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. Sums stay in memory
-// where registers suffice for the products alone.
+// if registers suffice only for the products.
 template <class Products, int kBits, size_t kRows, size_t kVecs>
 SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float* sums) {
   constexpr bool kWhole = kWidth == kTile;  // vectors are tiles, and registers are many

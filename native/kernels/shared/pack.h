@@ -1,4 +1,4 @@
-// Copies of parts of matrices as the loops that read them want them: narrow, dense, or with rows for columns.
+// Copies of parts of matrices in the form that loops read: narrow, dense, or transposed.
 #pragma once
 
 // Calls put(c, r, v, n) with v = in[r…r+n-1, c], n ≤ kWidth, for all of in[rows, cols]; lanes from n on are 0.
@@ -10,7 +10,7 @@ SIMD_INLINE void transposed(const float* in, size_t stride, size_t rows, size_t 
       const size_t width = atMost(kWidth, cols - c);
       const float* corner = in + r * stride + c;
       Vf block[kWidth];
-      if (height == kWidth && width == kWidth) {  // unrolled: what an index names at run time leaves the registers
+      if (height == kWidth && width == kWidth) {  // unrolled: values with a run-time index would leave the registers
 #pragma GCC unroll 16
         for (size_t i = 0; i < kWidth; ++i) block[i] = load(corner + i * stride);
         transpose(block);

@@ -1,4 +1,4 @@
-// Rows of a table by number: what tables of floats and packed ones have in common.
+// Rows of a table by number, for tables of floats and packed tables.
 #pragma once
 #include "kernels/shared/blocks.h"
 
@@ -18,8 +18,8 @@ struct RowsById {
     return nullptr;
   }
 
-  // rowOf(id, room) gives a row of the table, where it lies or written to `room`, of `cols` floats. To get one takes as
-  // long as moving so many words.
+  // rowOf(id, room) returns a row of the table, in place or written to `room`, of `cols` floats. rowWords is its cost
+  // in words moved.
   template <class RowOf>
   void run(Context& context, uint64_t words, const RowOf& rowOf) const {
     context.team.parallelRange(count, copyGrain(words), [&](uint64_t i, uint64_t last) {
@@ -42,7 +42,7 @@ struct RowsById {
   }
 
  private:
-  // Whether what is asked for in place i is there; if not, the run fails.
+  // True if the rows of place i exist; otherwise the run fails.
   bool areRows(Context& context, uint64_t i, uint32_t id, uint32_t position) const {
     const bool placed = !positions.present() || position < positionRows;
     if (!placed) context.failAt("positionIds", i, static_cast<int32_t>(position), positionRows);
