@@ -54,7 +54,7 @@ export interface GgufFamily {
   /** Names in a GGUF file and in a checkpoint of transformers, without `.weight` and `.bias`; a star is a layer's number. */
   readonly names: Readonly<Record<string, string>>;
   /** Tensors whose heads have pairs of features side by side that transformers has in two halves. */
-  readonly turned?: readonly string[];
+  readonly pairedRows?: readonly string[];
   /** Norms hold 1 + weight. */
   readonly plusOne?: boolean;
   /** Matrices that transformers stores transposed. */

@@ -1,5 +1,5 @@
-// Packed weights in a safetensors file, as packed-state.ts writes them. A file is input from a stranger: what an entry claims is held
-// against the shape that the model needs before memory is taken for it.
+// Packed weights in a safetensors file, as packed-state.ts writes them. Files are untrusted input: each entry is
+// checked against the model's shape before memory is taken for it.
 
 import type { Format } from '../core/device.js';
 import { FormatError } from '../core/errors.js';
@@ -14,19 +14,19 @@ import { blockRowBytes, floatsOfBlocks } from '../ops/packed.js';
 import { packables } from './quantize.js';
 import type { StoredBlocks, WeightEntry } from './weight-entry.js';
 
-/** What a file has under the name of a weight with the name of a format behind it. */
+/** An entry of a file whose name is a weight's name with a format as its suffix. */
 interface Stored {
   readonly name: string;
   readonly format: Format;
   readonly values: SafetensorsEntry;
-  /** Of int8. */
+  /** Only for int8. */
   readonly scales: SafetensorsEntry | null;
 }
 
 /**
- * The tensors of a file by the names that the model has for them: of packed weights without the suffix. `namesOf` gives what a piece
- * may be called in the file. Throws FormatError for a packed weight that is none of the model's, or of another size, and where one is
- * there twice.
+ * The tensors of a file by the model's names; packed weights lose their suffix. `namesOf` returns the names that a
+ * piece may have in the file. Throws FormatError for a packed weight that the model lacks, or of another size, and for
+ * one that is there twice.
  */
 export function withPacked(
   tensors: ReadonlyMap<string, SafetensorsEntry>,
@@ -66,7 +66,9 @@ export function withPacked(
   throw new FormatError(`${quote(other)} is packed, but the model has no such weight`);
 }
 
-/** A packed weight of a file, for a piece of the model. Formats with row heads, as int8, are stored as two arrays. */
+/**
+ * A packed weight of a file, for a piece of the model. Formats with row heads, such as int8, are stored as two arrays.
+ */
 class PackedEntry implements WeightEntry {
   readonly dtype = 'F32';
   readonly shape: Shape;
@@ -157,7 +159,7 @@ function expect(name: string, entry: SafetensorsEntry, dtype: SafetensorsDType, 
   );
 }
 
-/** Where each column comes from. */
+/** Returns the source of each column. */
 function inverse(order: Int32Array): Int32Array {
   const from = new Int32Array(order.length);
   for (const [to, column] of order.entries()) from[column] = to;

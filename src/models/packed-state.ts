@@ -1,4 +1,4 @@
-// The packed weights of a model as state dicts call them, and as a safetensors file keeps them: docs/packed-weights.md.
+// The packed weights of a model, named as in state dicts and as in safetensors files: docs/packed-weights.md.
 
 import { ArgumentError } from '../core/errors.js';
 import type { Shape } from '../core/tensor.js';
@@ -12,28 +12,28 @@ import { transpose } from '../nn/stored-layout.js';
 import { PackedWeight } from '../nn/weight.js';
 import { blockRowBytes, type PackedFormat } from '../ops/packed.js';
 
-/** A packed matrix that a checkpoint has under a name. */
+/** A packed matrix with a name in a checkpoint. */
 export interface PackedPiece {
   readonly name: string;
-  /** As the checkpoint has it. */
+  /** Shape in the checkpoint. */
   readonly shape: Shape;
   /** Output features and inputs. */
   readonly rows: number;
   readonly cols: number;
-  /** Whether the checkpoint has it as [in, out]. */
+  /** True if the checkpoint stores it as [in, out]. */
   readonly inOut: boolean;
   readonly format: PackedFormat;
   /** Bytes of a row of blocks. */
   readonly rowBytes: number;
-  /** Blocks as a file has them, in the order of the checkpoint's output features. */
+  /** Blocks as in a file, in the order of the checkpoint's output features. */
   blocks(): Promise<Uint8Array>;
   /** The values in the checkpoint's layout. */
   floats(): Promise<Float32Array>;
 }
 
 /**
- * All of a model, each once, under the first of its names. Throws ArgumentError for a weight whose formats change within what a
- * checkpoint has under one name.
+ * All packed matrices of a model, each once, under its first name. Throws ArgumentError for a weight whose format
+ * changes within one name of the checkpoint.
  */
 export function packedPieces(model: Module): PackedPiece[] {
   const seen = new Set<PackedWeight>();
@@ -75,14 +75,14 @@ function pieceOf(name: string, rows: readonly PackedRows[], order: Int32Array | 
   };
 }
 
-/** What a file of safetensors has of packed weights, by name; they are read when they are written. */
+/** The arrays of packed weights in a safetensors file, by name. They are read from the device when they are written. */
 export function packedArrays(pieces: readonly PackedPiece[]): [name: string, array: SafetensorsLater][] {
   return pieces.flatMap((piece): [string, SafetensorsLater][] => {
     const { name, format, rows, cols, rowBytes, shape } = piece;
     if (format === 'float16') return [[name, lazily('F16', shape, async () => toHalf(await piece.floats()))]];
     if (format === 'bfloat16') return [[name, lazily('BF16', shape, async () => toBrain(await piece.floats()))]];
     if (format !== 'int8') return [[`${name}.${format}`, lazily('U8', [rows, rowBytes], () => piece.blocks())]];
-    // A row is its scale and the values, some of which may be there only to fill a block.
+    // A row is its scale and its values; some values may only fill a block.
     const part = async (from: number, length: number) => {
       const [blocks, bytes] = [await piece.blocks(), new Uint8Array(rows * length)];
       for (let row = 0; row < rows; row++)

@@ -9,25 +9,25 @@ import { type Place, placesIn, substitute } from '../nn/substitution.js';
 import { type ActivationFormat, PackedWeight, type Weight } from '../nn/weight.js';
 import type { PackedFormat } from '../ops/packed.js';
 
-/** What weights can be packed as here; docs/packed-weights.md says what each is. */
+/** Types that weights can be packed in here; docs/packed-weights.md describes each. */
 export type WeightFormat = 'float16' | 'bfloat16' | 'int8' | 'int4';
 
 export interface QuantizeOptions {
   /** Default: 'int8'. */
   weights?: WeightFormat | undefined;
   /**
-   * Inputs that share a scale: 32, or null for all of an output feature's, which is for int8 alone. Default: null for int8,
-   * 32 for int4.
+   * Inputs that share a scale: 32, or null for all inputs of an output feature, which only int8 allows. Default: null
+   * for int8, 32 for int4.
    */
   groupSize?: number | null | undefined;
   /**
-   * Modules to leave as they are: paths of properties, as `namedTensors` has them, of modules or of what they are in; or
-   * what decides by path. Default: none.
+   * Modules to leave unpacked: paths of properties, as `namedTensors` returns them, of modules or of their parents; or
+   * a function of the path. Default: none.
    */
   skip?: readonly string[] | ((path: string, module: Module) => boolean) | undefined;
   /**
-   * What activations are when they meet int8 and int4: 'int8' rounds them, so that integers are multiplied, which is fastest;
-   * 'float32' multiplies with the unpacked weights. Default: 'int8'.
+   * The type of activations in products with int8 and int4: 'int8' rounds them and multiplies integers, which is
+   * fastest; 'float32' multiplies with the unpacked weights. Default: 'int8'.
    */
   activations?: ActivationFormat | undefined;
 }
@@ -47,15 +47,16 @@ export interface Packable {
 }
 
 /**
- * Packs the weights of every `Linear` and `Embedding` of a model, of a module of one's own, too, and frees the floats. What
- * several share stays shared. Weights that are not multiplied, as those of norms and tables of positions, stay float32. Call it
- * when nothing is being generated; programs that were recorded before go on with the old weights.
+ * Packs the weights of every `Linear` and `Embedding` of a model, or of your own module, and frees the floats. Shared
+ * weights stay shared. Weights of norms and tables of positions stay float32. Do not call it while something is being
+ * generated; programs recorded before continue with the old weights.
  *
  * ```ts
  * quantize(model, { weights: 'int4', skip: ['head'] });
  * ```
  *
- * Throws ArgumentError for options that make no sense, for a model that is packed already, or that has nothing to pack.
+ * Throws ArgumentError for invalid options, for a model that is packed already, and for a model without weights to
+ * pack.
  */
 export function quantize<M extends Module>(model: M, options: QuantizeOptions = {}): M {
   if (!(model instanceof Module))
@@ -69,7 +70,7 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
   if (packed) throw new ArgumentError(`quantize: ${packed.path} is packed already`);
   if (found.length === 0)
     throw new ArgumentError('quantize: the model has no weight of a Linear or an Embedding to pack');
-  forgetDecoders(model as unknown as Generative); // of any other module there are none
+  forgetDecoders(model as unknown as Generative); // other modules have none
   for (const { owners, weight, transposed } of found) {
     const floats = weight as Tensor;
     const replaced = PackedWeight.fromTensor(floats, format, transposed);
@@ -80,7 +81,7 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
   return model;
 }
 
-/** @internal The format that options mean. Throws ArgumentError, in the name of `op`. */
+/** @internal The format that the options select. Throws ArgumentError, in the name of `op`. */
 export function packing(op: string, options: QuantizeOptions): PackedFormat {
   const { weights = 'int8', groupSize = weights === 'int4' ? 32 : null } = options;
   checkOneOf(op, 'weights', weights, ['float16', 'bfloat16', 'int8', 'int4']);
@@ -115,7 +116,7 @@ export function isTableOfPositions(path: string): boolean {
   return /positions(\.\d+)?$/i.test(path);
 }
 
-/** @internal Whether any weight of a model is packed. */
+/** @internal True if any weight of a model is packed. */
 export function hasPackedWeights(model: Module): boolean {
   return packables(model).some(({ weight }) => weight instanceof PackedWeight);
 }

@@ -1,4 +1,4 @@
-// Weights that are packed while they are read, or packed in the file: no more than one of them is there as floats at a time.
+// Weights that are packed while they are read, or stored packed. At most one of them exists as floats at a time.
 
 import { giveBack, passingBytes } from '../core/passing-bytes.js';
 import type { Device, Tensor } from '../core/tensor.js';
@@ -10,22 +10,22 @@ import type { PackedFormat } from '../ops/packed.js';
 import { type Packable, packables, type QuantizeOptions, replaceWeight } from './quantize.js';
 import type { WeightEntry } from './weight-entry.js';
 
-/** What becomes of weights while they are read. */
+/** The treatment of weights while they are read. */
 export interface Packing {
-  /** The format of a weight, by the entries it is read from; 'blocks' keeps those of the file, null leaves it float32. */
+  /** Chooses a weight's format by its entries: 'blocks' keeps the file's blocks, null leaves the weight float32. */
   readonly choose: (entries: readonly WeightEntry[], device: Device) => PackedFormat | 'blocks' | null;
-  /** What `quantize` would be given for all; null where each weight keeps what the file has. */
+  /** The options of `quantize` for all weights; null if each weight keeps its stored format. */
   readonly options: QuantizeOptions | null;
-  /** What activations are when they meet integers. */
+  /** The type of activations in products with integers. */
   readonly activations: ActivationFormat;
 }
 
-/** Every weight stays what the file has. */
+/** Keeps the stored format of every weight. */
 export function asStoredWith(activations: ActivationFormat = 'int8'): Packing {
   return { choose: asStored, options: null, activations };
 }
 
-/** Of what a file has: blocks stay blocks, and halves halves. */
+/** The stored format: blocks stay blocks, halves stay halves. */
 function asStored(entries: readonly WeightEntry[], device: Device): PackedFormat | 'blocks' | null {
   const own = entries.map((entry) => (entry.blocks?.(device) === undefined ? halfOf(entry) : 'blocks'));
   const [format, ...others] = new Set(own);
@@ -38,8 +38,9 @@ function halfOf({ dtype }: WeightEntry): 'float16' | 'bfloat16' | null {
 }
 
 /**
- * Reads what `found` has of a model, by the names of its pieces, in the order of the file, and packs the weights that a format is
- * chosen for: a blank model has taken no memory for their floats. Rejects as `readPieces`, and with OutOfMemoryError.
+ * Reads the entries `found` of a model, by the names of its pieces, in the order of the file, and packs the weights
+ * that have a chosen format. A blank model has taken no memory for their floats. Rejects like `readPieces`, and with
+ * OutOfMemoryError.
  */
 export async function readPacked(
   model: Module,
@@ -60,7 +61,7 @@ export async function readPacked(
     const readings = byTensor.get(tensor) ?? [];
     const entries = readings.map(({ entry }) => entry);
     const format = choose(entries, tensor.device);
-    if (readings.length === 0 || format === null) continue; // without readings it is a head that is drawn anew
+    if (readings.length === 0 || format === null) continue; // a head without readings is initialised
     byTensor.delete(tensor);
     tensor.dispose();
     const weight = new UnfinishedWeight(target, readings, format, activations);
@@ -69,7 +70,8 @@ export async function readPacked(
   }
   for (const readings of byTensor.values()) steps.push(...readings);
   steps.sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0)); // streams are read from front to back
-  const buffer = passingBytes(unfinished.size > 0 ? STAGE : 0); // one for all: hundreds of them would stay for long
+  // one buffer for all: hundreds of them would stay for long
+  const buffer = passingBytes(unfinished.size > 0 ? STAGE : 0);
   try {
     let plain: Reading[] = [];
     for (const step of steps) {
@@ -93,10 +95,13 @@ interface PieceReading extends Reading {
   readonly entry: WeightEntry;
 }
 
-/** What is read at a time: a section of a weight that becomes packed, or anything else. */
+/** A unit of reading: a section of a weight that becomes packed, or anything else. */
 type Step = PieceReading & ({ weight?: undefined } | { readonly weight: UnfinishedWeight; readonly section: number });
 
-/** A weight whose sections are read in any order, and packed as blocks of the file one by one or as floats together. */
+/**
+ * A weight whose sections are read in any order. They are packed one by one from the file's blocks, or together from
+ * floats.
+ */
 class UnfinishedWeight {
   readonly #sections: (PackedWeight | undefined)[];
   #floats: Tensor | null = null;
@@ -112,7 +117,9 @@ class UnfinishedWeight {
     this.#left = readings.length;
   }
 
-  /** Reads a section by way of `buffer`; with the last one the model gets the weight, and the result is true. */
+  /**
+   * Reads a section by way of `buffer`. With the last section the model receives the weight, and the result is true.
+   */
   async read(section: number, buffer: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     const { target, format } = this;
     const { piece, entry } = this.readings[section] as PieceReading;
@@ -136,7 +143,7 @@ class UnfinishedWeight {
     return true;
   }
 
-  /** A section of halves beside others that are blocks. */
+  /** Reads a section of halves beside sections of blocks. */
   async #readHalves(piece: StatePiece, entry: WeightEntry, signal?: AbortSignal): Promise<PackedWeight> {
     const { transposed } = this.target;
     const { device, shape } = piece.tensor;
@@ -156,7 +163,7 @@ class UnfinishedWeight {
       : PackedWeight.fromTensor(this.#floats as Tensor, format, this.target.transposed);
   }
 
-  /** Frees what was read of it. */
+  /** Frees the sections that were read. */
   dispose(): void {
     for (const section of this.#sections) section?.dispose();
     this.#floats?.dispose();

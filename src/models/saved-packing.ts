@@ -1,4 +1,4 @@
-// What config.json says of packed weights that were saved here.
+// The entries of config.json about weights that were packed here.
 
 import { isObject } from '../core/check.js';
 import type { PackedPiece } from './packed-state.js';
@@ -7,19 +7,24 @@ import type { PackedPiece } from './packed-state.js';
 const METHOD = 'simdformer';
 
 const PLAIN = 'model.safetensors';
-/** A name that other readers do not look for: of a method that they do not know they would only warn, and go on with random weights. */
+/**
+ * A name that other readers do not look for. They only warn about an unknown method, and continue with random weights.
+ */
 const OWN = 'model.simdformer.safetensors';
 
 type Json = Readonly<Record<string, unknown>>;
 
 const isHalf = ({ format }: Pick<PackedPiece, 'format'>) => format === 'float16' || format === 'bfloat16';
 
-/** The file that a model's weights are saved in, and what an earlier one may have left. */
+/** The file that a model's weights are saved in, and the file that an earlier save may have left. */
 export function weightFiles(pieces: readonly PackedPiece[]): { file: string; other: string } {
   return pieces.every(isHalf) ? { file: PLAIN, other: OWN } : { file: OWN, other: PLAIN };
 }
 
-/** What config.json has of packed weights. Halves alone are what Python reads, too, so only a note says that they stay packed. */
+/**
+ * The entries of config.json for packed weights. Python can read halves, so for them only a note keeps them packed
+ * here.
+ */
 export function packingFields(pieces: readonly PackedPiece[]): Json {
   const formats = [...new Set(pieces.map(({ format }) => format))].sort();
   if (formats.length === 0) return {};
@@ -27,7 +32,7 @@ export function packingFields(pieces: readonly PackedPiece[]): Json {
   return { quantization_config: { quant_method: METHOD, formats } };
 }
 
-/** config.json without what an earlier save may have said of it. */
+/** config.json without the entries of an earlier save. */
 export function withoutPacking({ quantization_config: _, [METHOD]: __, ...config }: Json): Json {
   return config;
 }

@@ -2,7 +2,7 @@ import type { Device } from '../core/tensor.js';
 import type { StoredTensor } from '../nn/read-pieces.js';
 import type { PackedFormat } from '../ops/packed.js';
 
-/** A tensor of a file, whichever the format is. */
+/** A tensor of a file of any format. */
 export interface WeightEntry extends StoredTensor {
   readonly size: number;
   /** All values at once. Throws FormatError for blocks, which only `stream` unpacks. */
@@ -11,20 +11,20 @@ export interface WeightEntry extends StoredTensor {
   blocks?(device: Device): StoredBlocks | undefined;
 }
 
-/** A matrix of a file that is packed there. */
+/** A packed matrix of a file. */
 export interface StoredBlocks {
   readonly format: PackedFormat;
-  /** [out, in], whichever way round state dicts have the matrix. */
+  /** [out, in], also if state dicts have the transposed matrix. */
   readonly shape: readonly [number, number];
-  /** Rows are read in multiples of so many. */
+  /** Rows are read in multiples of this number. */
   readonly unit: number;
-  /** Whether the last block of a row may have more inputs than the row. */
+  /** True if the last block of a row may have more inputs than the row. */
   readonly padded?: boolean | undefined;
-  /** Fills `buffer` from byte `from` of the blocks on, both of them whole units of rows. */
+  /** Fills `buffer` from byte `from` of the blocks on. Both are whole units of rows. */
   read(buffer: Uint8Array, from: number): Promise<void>;
 }
 
-/** Open files; their entries can be read until they are closed. */
+/** Open files. Their entries can be read until they are closed. */
 export interface Weights {
   readonly tensors: ReadonlyMap<string, WeightEntry>;
   readonly metadata: ReadonlyMap<string, string>;
@@ -34,7 +34,7 @@ export interface Weights {
   readonly unneeded?: ReadonlySet<string> | undefined;
   /** Tensors whose names the file has lost. */
   readonly unnamed?: readonly WeightEntry[] | undefined;
-  /** Throws FormatError, naming the tensor, if there is one of a type that the engine of `device` does not read. */
+  /** Throws FormatError, naming the tensor, if the engine of `device` does not read its type. */
   check?(device: Device): void;
   close(): void;
 }

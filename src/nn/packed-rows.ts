@@ -1,14 +1,14 @@
-// The rows of packed weights as the blocks that a file has of them.
+// Rows of packed weights as blocks of a file.
 
 import type { Format } from '../core/device.js';
 import type { PackedMatrix } from '../ops/packed.js';
 import { blockRowBytes, unpacked, unpackedBlocks } from '../ops/packed.js';
 import type { PackedWeight } from './weight.js';
 
-/** Bytes that the heap has besides the weight at a time. */
+/** Maximum bytes in the heap besides the weight. */
 const STAGE = 4 << 20;
 
-/** Output features that follow one another in a part of a packed weight. */
+/** Consecutive output features in a part of a packed weight. */
 export interface PackedRows {
   readonly part: PackedMatrix;
   readonly first: number;
@@ -25,13 +25,13 @@ export function rowsIn({ parts }: PackedWeight, start: number, end: number): Pac
   });
 }
 
-/** Their format, if they have one. */
+/** The format of all rows; null if they have several. */
 export function formatOf(rows: readonly PackedRows[]): Format | null {
   const [format, ...others] = new Set(rows.map(({ part }) => part.format));
   return format !== undefined && others.length === 0 ? format : null;
 }
 
-/** Blocks of one format, row after row, as files have them; the last block of a row may have more inputs than the row. */
+/** Blocks of one format, row after row, as in files. The last block of a row may have more inputs than the row. */
 export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array> {
   const [sizes, total] = sizesOf(rows);
   const all = new Uint8Array(total);

@@ -24,13 +24,13 @@ import { type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.
 
 export type { ActivationFormat };
 
-/** Bytes of a file's blocks that are in the heap at a time. */
+/** Maximum bytes of a file's blocks in the heap at a time. */
 export const STAGE = 1 << 20;
 
 /**
- * A matrix [out, in] (of an embedding [rows, features]) whose elements take fewer than 32 bits: as a state dict has it,
- * whatever it is the weight of. Arithmetic types stay float32 and int32: a packed weight is an operand of the two products
- * below alone, and has no gradient itself.
+ * A matrix [out, in] (of an embedding [rows, features]) whose elements take fewer than 32 bits, in the orientation of
+ * state dicts. Arithmetic stays float32 and int32: a packed weight is an operand of the two products below, and has no
+ * gradient itself.
  *
  * ```ts
  * const weight = PackedWeight.fromBlocks(device, 'q4_0', [out, in], bytes); // as GGUF has them
@@ -41,13 +41,13 @@ export class PackedWeight {
   readonly shape: Shape;
   readonly device: Device;
   /**
-   * What inputs become where they meet integers, as all formats but float16 and bfloat16 have them: 'int8' rounds them, so
-   * that integers are multiplied; 'float32' takes the unpacked weights.
+   * The type of inputs in products with integers, which all formats but float16 and bfloat16 have. 'int8' rounds inputs
+   * and multiplies integers; 'float32' multiplies with the unpacked weights.
    */
   activations: ActivationFormat = 'int8';
 
   private constructor(
-    /** @internal Features that follow one another. */
+    /** @internal Consecutive features. */
     readonly parts: readonly PackedMatrix[],
   ) {
     const [first] = parts as [PackedMatrix];
@@ -56,9 +56,9 @@ export class PackedWeight {
   }
 
   /**
-   * The weight [rows = out, cols = in] whose blocks `bytes` has in the order of a GGUF file; values stay as they are to
-   * the bit. What the heap holds besides the result is a few megabytes at a time. Throws ArgumentError for a format that
-   * does not exist, ShapeError if blocks do not fill the rows or `bytes` has another length, OutOfMemoryError.
+   * The weight [rows = out, cols = in] with the blocks `bytes`, in the order of a GGUF file. Values keep their bits.
+   * The heap holds a few megabytes besides the result at a time. Throws ArgumentError for an unknown format, ShapeError
+   * if blocks do not fill the rows or `bytes` has another length, OutOfMemoryError.
    */
   static fromBlocks(device: Device, format: PackedFormat, shape: Shape, bytes: Uint8Array): PackedWeight {
     const { weight, rowBytes, step } = begin(device, format, shape);
@@ -95,8 +95,9 @@ export class PackedWeight {
   }
 
   /**
-   * As `fromBlocks`, of blocks that `read(buffer, from)` brings, filling `buffer` from byte `from` of them on; it is asked
-   * for the next ones while those before are packed. Rejects as that throws, with what `read` does, or the reason of `signal`.
+   * Like `fromBlocks`, with blocks from `read(buffer, from)`, which fills `buffer` from byte `from` of the blocks on.
+   * The next blocks are read while the previous ones are packed. Rejects with the errors of `fromBlocks` and `read`, or
+   * with the reason of `signal`.
    */
   static async readBlocks(
     device: Device,
@@ -126,7 +127,7 @@ export class PackedWeight {
       await packing;
       return new PackedWeight([weight]);
     } catch (error) {
-      await packing.catch(() => {}); // of the two errors the first one counts
+      await packing.catch(() => {}); // the first of two errors counts
       weight.words.dispose();
       throw error;
     } finally {
@@ -135,8 +136,8 @@ export class PackedWeight {
   }
 
   /**
-   * Packs x, float32 [out, in], or [in, out] if `transposed`, as one of the formats that `device.formats` says can be made.
-   * Throws ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
+   * Packs x, float32 [out, in], or [in, out] if `transposed`, in one of the formats of `device.formats` that can be
+   * made. Throws ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
    */
   static fromTensor(x: Tensor, format: PackedFormat, transposed = false): PackedWeight {
     const made = [...x.device.formats.values()].filter((each) => each.made);
@@ -154,7 +155,10 @@ export class PackedWeight {
     return new PackedWeight([weight]);
   }
 
-  /** One weight of the features of all, which must have the same inputs; their memory becomes its own. Throws ShapeError. */
+  /**
+   * One weight with the features of all, which must have equally many inputs. It takes over their memory. Throws
+   * ShapeError.
+   */
   static join(weights: readonly [PackedWeight, ...PackedWeight[]]): PackedWeight {
     const other = weights.find(({ shape }) => shape[1] !== weights[0].shape[1]);
     if (other !== undefined) {
@@ -167,7 +171,7 @@ export class PackedWeight {
     return joined;
   }
 
-  /** How its elements are packed; of a joined weight the formats of its parts. */
+  /** The format; for a joined weight, the formats of its parts. */
   get format(): string {
     return [...new Set(this.parts.map(({ format }) => format.name))].join('+');
   }
@@ -177,12 +181,12 @@ export class PackedWeight {
     return this.parts.reduce((sum, { words }) => sum + 4 * words.size, 0);
   }
 
-  /** As the op `linear` with the transpose of this matrix. */
+  /** Like the op `linear` with the transpose of this matrix. */
   linear(x: Tensor, bias: Tensor | null, options?: LinearOptions): Tensor {
     return quantizedLinear(x, this.parts, bias, { ...options, activations: this.activations });
   }
 
-  /** As the op `embedding` with this table. */
+  /** Like the op `embedding` with this table. */
   embedding(ids: Tensor, options?: EmbeddingOptions): Tensor {
     const [table, ...others] = this.parts;
     if (table === undefined || others.length > 0)
@@ -195,7 +199,7 @@ export class PackedWeight {
     return this.linear(x, null);
   }
 
-  /** As `linear` with the features `start` to below `end` alone. */
+  /** Like `linear`, with only the features `start` to below `end`. */
   linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options?: LinearOptions): Tensor {
     return this.device.scope(() => {
       const { parts, before } = slice(this.parts, start, end);
@@ -205,7 +209,7 @@ export class PackedWeight {
     });
   }
 
-  /** All of it as floats, float32 [out, in]. Belongs to the scope it is called in. Throws OutOfMemoryError. */
+  /** The whole weight as floats, float32 [out, in]. Belongs to the current scope. Throws OutOfMemoryError. */
   unpack(): Tensor {
     return this.device.scope(() => {
       const all = this.parts.map((part) => unpacked(part));
@@ -220,18 +224,21 @@ export class PackedWeight {
 
 export type Weight = Tensor | PackedWeight;
 
-/** How `PackedWeight.readBlocks` reads. */
+/** Options of `PackedWeight.readBlocks`. */
 export interface ReadBlocksOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Rows come in multiples of so many, but for the last ones. Default: 1. */
+  /** Rows come in multiples of this number, except for the last ones. Default: 1. */
   readonly unit?: number | undefined;
   /** The last block of a row may have more inputs than the row. Default: false. */
   readonly padded?: boolean | undefined;
-  /** What `read` fills, if it is long enough, as STAGE bytes mostly are, and rows are not `padded`. Default: one of its own. */
+  /**
+   * The buffer for `read`, used if it is long enough, as STAGE bytes usually are, and if rows are not `padded`.
+   * Default: a new one.
+   */
   readonly buffer?: Uint8Array | undefined;
 }
 
-/** Memory for a weight, bytes of a feature's blocks, and how many features are packed at a time. */
+/** Memory for a weight, the bytes of a feature's blocks, and the number of features packed at a time. */
 function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, padded = false) {
   if (shape.length !== 2)
     throw new ShapeError(`packed weights: the shape is ${describeShape(shape)}, expected [out, in]`);
@@ -244,7 +251,9 @@ function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, pad
   return { weight: emptyPacked(device, format, rows, cols), rowBytes, step };
 }
 
-/** Neighbours of one format become one part, so that a product reads them as one: their words follow one another. */
+/**
+ * Merges neighbouring parts of one format into one part with consecutive words, so that a product reads them as one.
+ */
 function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
   const runs: [PackedMatrix, ...PackedMatrix[]][] = [];
   for (const part of parts) {
@@ -263,8 +272,8 @@ function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
 }
 
 /**
- * Features `start` to below `end`, as views, and the number of features `before` them: products begin at a tile, as there alone
- * they have the bits that these features have wherever they are kept.
+ * Features `start` to below `end`, as views, and the number of features `before` them. Products begin at a tile,
+ * because only there do features have the same bits wherever they are stored.
  */
 function slice(parts: readonly PackedMatrix[], start: number, end: number) {
   const found: PackedMatrix[] = [];
@@ -283,7 +292,7 @@ function slice(parts: readonly PackedMatrix[], start: number, end: number) {
   return { parts: found, before };
 }
 
-/** The weight as a tensor, for what reads or writes single numbers of it. Throws ArgumentError if it is packed. */
+/** The weight as a tensor, for code that needs single numbers. Throws ArgumentError if it is packed. */
 export function tensorOf(op: string, weight: Weight): Tensor {
   if (weight instanceof Tensor) return weight;
   throw new ArgumentError(`${op}: the weight is packed as ${weight.format}, expected float32; load it unpacked`);

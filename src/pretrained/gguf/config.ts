@@ -1,4 +1,4 @@
-// The config.json that a GGUF file stands for. What is a family's own is in its file in models/.
+// The config.json of a GGUF file. Families define their own entries in models/.
 
 import { FormatError } from '../../core/errors.js';
 import { bytesOf } from '../../io/byte-source.js';
@@ -9,7 +9,7 @@ import type { Json } from '../../models/model-config.js';
 import type { Config } from '../config.js';
 import type { GgufMetadata } from './metadata.js';
 
-/** Throws FormatError for what a model needs and the file does not say, and for kinds of models that are not supported. */
+/** Throws FormatError if the file lacks a value that the model needs, and for unsupported kinds of models. */
 export async function ggufConfig(
   gguf: Gguf,
   metadata: GgufMetadata,
@@ -28,7 +28,7 @@ export async function ggufConfig(
   };
 }
 
-/** What transformers' class is called. */
+/** The name of transformers' class. */
 function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf): string {
   if (!gguf.isEncoder) return writer ?? `${className}ForCausalLM`;
   return tensors.has('cls.output.weight') ? `${className}ForSequenceClassification` : `${className}Model`;
@@ -50,7 +50,7 @@ function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata): void {
 
 const headIds = { bos_token_id: 'bos', eos_token_id: 'eos', pad_token_id: 'padding' } as const;
 
-/** The ids that llama.cpp takes where the file does not say them. */
+/** The default ids of llama.cpp for files without them. */
 const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   llama: { bos_token_id: 1, eos_token_id: 2 },
   t5: { eos_token_id: 1, pad_token_id: 0 },
@@ -67,7 +67,7 @@ function specialIds(metadata: GgufMetadata): Record<string, number | null> {
   );
 }
 
-/** The decimal number that is meant by a float32: 1e-6, not 9.999999974752427e-7. */
+/** The decimal number that a float32 stands for: 1e-6, not 9.999999974752427e-7. */
 function decimal(value: number): number {
   if (Number.isInteger(value)) return value;
   for (let digits = 1; digits < 9; digits++) {
@@ -80,7 +80,7 @@ function decimal(value: number): number {
 class Settings implements GgufSettings {
   readonly tensors: Gguf['tensors'];
 
-  /** `divisors`: those of the frequencies of rotary positions, by the tensor's name. */
+  /** `divisors` has the divisors of rotary frequencies, by the tensor's name. */
   constructor(
     gguf: Gguf,
     private readonly metadata: GgufMetadata,
@@ -154,7 +154,7 @@ class Settings implements GgufSettings {
     };
   }
 
-  /** Divisors of the frequencies, as Llama 3.1's and Phi-3's, are tensors of the file. */
+  /** Divisors of frequencies, as in Llama 3.1 and Phi-3, are tensors of the file. */
   #ropeScaling(): Json {
     const own = (name: string) => this.number(`rope.scaling.${name}`);
     const original = own('original_context_length') ?? this.needed('context_length');
@@ -168,7 +168,7 @@ class Settings implements GgufSettings {
     const factor = own('factor') ?? this.number('rope.scale_linear') ?? 1;
     if (type === 'none' || (type === 'linear' && factor <= 1)) return { rope_type: 'default' };
     if (type === 'linear') return { rope_type: 'linear', factor };
-    if (type === 'longrope') return { rope_type: 'default' }; // without divisors it scales nothing
+    if (type === 'longrope') return { rope_type: 'default' }; // without divisors there is no scaling
     if (type !== 'yarn') throw new FormatError(`rope.scaling.type is ${type}, expected none, linear, yarn or longrope`);
     const given = { attention_factor: own('yarn_attn_factor'), beta_fast: own('yarn_beta_fast') };
     const all = Object.entries({ ...given, beta_slow: own('yarn_beta_slow') });
@@ -185,8 +185,8 @@ function longRope(short: readonly number[], long: readonly number[], original: n
 }
 
 const DIVISORS = ['rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'];
-/** Half of a head, at most. */
-const MOST_DIVISORS = 1 << 16;
+/** Maximum for half of a head. */
+const MAX_DIVISORS = 1 << 16;
 
 async function divisorsOf({ tensors }: Gguf, source: ByteSource): Promise<Map<string, number[]>> {
   const found = new Map<string, number[]>();
@@ -194,7 +194,7 @@ async function divisorsOf({ tensors }: Gguf, source: ByteSource): Promise<Map<st
     const tensor = tensors.get(name);
     if (tensor === undefined) continue;
     const count = tensor.shape.reduce((product, n) => product * n, 1);
-    if (tensor.type !== 'F32' || count > MOST_DIVISORS)
+    if (tensor.type !== 'F32' || count > MAX_DIVISORS)
       throw new FormatError(
         `tensor ${name} has ${count} numbers of type ${tensor.type}, expected half a head's of F32`,
       );

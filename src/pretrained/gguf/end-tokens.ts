@@ -1,13 +1,13 @@
 import type { GgufMetadata } from './metadata.js';
 
-/** What ends a turn in the templates of chats, by its text: files name the end of a text only. */
+/** Texts of tokens that end a turn in chat templates. Files name only the end of a text. */
 const ENDS = new Set([
   ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<end_of_turn>', '<|endoftext|>', '<|eom_id|>', '<EOT>'],
   ...['_<EOT>', '[EOT]', '[EOS]', '</s>', '<eos>', '<|end_of_text|>', '<end_of_utterance>'],
 ]);
 const CONTROL = 3;
 
-/** The ids that end what a model writes: those that the file names, and control tokens that are known to. */
+/** The ids that end generation: those that the file names, and known control tokens. */
 export function endIds(metadata: GgufMetadata): number[] {
   const named = ['eos', 'eot', 'eom'].flatMap((name) => metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? []);
   const tokens = metadata.texts('tokenizer.ggml.tokens');

@@ -3,10 +3,10 @@ import { FormatError } from '../../core/errors.js';
 import type { Gguf } from '../../io/gguf.js';
 import { type GgufNumbers, GgufTexts, type GgufValue } from '../../io/gguf-values.js';
 
-/** Reads the metadata of a GGUF file by name and kind. Throws FormatError for values of another kind. */
+/** Reads the metadata of a GGUF file by name and type. Throws FormatError for values of another type. */
 export class GgufMetadata {
   readonly #values: ReadonlyMap<string, GgufValue>;
-  /** What `general.architecture` says, which many names begin with. */
+  /** The value of `general.architecture`, a prefix of many names. */
   readonly architecture: string;
 
   constructor({ metadata }: Gguf) {
@@ -46,7 +46,7 @@ export class GgufMetadata {
     return value instanceof GgufTexts ? value : refuse(name, value, 'a list of texts');
   }
 
-  /** A list of numbers, `count` at least where that is known. */
+  /** A list of numbers, with at least `count` entries if that is known. */
   numbers(name: string, count = 0): Exclude<GgufNumbers, BigUint64Array | BigInt64Array> | undefined {
     const value = this.#values.get(name);
     if (value === undefined) return undefined;
@@ -55,7 +55,10 @@ export class GgufMetadata {
     return value.length >= count ? value : refuse(name, `${value.length} numbers`, `${count} at least`);
   }
 
-  /** A number of the architecture, such as `llama.block_count`; of a list, which has one for each layer, if all are alike. */
+  /**
+   * A number of the architecture, such as `llama.block_count`. A list with an entry for each layer counts if all
+   * entries are equal.
+   */
   own(name: string): number | undefined {
     const full = `${this.architecture}.${name}`;
     const value = this.#values.get(full);
@@ -65,12 +68,12 @@ export class GgufMetadata {
     throw new FormatError(`metadata ${full} differs from layer to layer: such models are not supported`);
   }
 
-  /** The same of what must be there. */
+  /** A required number of the architecture. */
   needed(name: string): number {
     return this.own(name) ?? refuse(`${this.architecture}.${name}`, undefined, 'a number');
   }
 
-  /** Whether layers have a window: a list of truth values, or every how many layers one has none. */
+  /** The layers with a window: a list of booleans, or the distance between layers without one. */
   pattern(name: string): number | readonly boolean[] | undefined {
     const full = `${this.architecture}.${name}`;
     const value = this.#values.get(full);

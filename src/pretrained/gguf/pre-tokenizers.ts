@@ -1,5 +1,6 @@
-// How byte-level tokenizers cut text into words before they merge bytes, by the names of `tokenizer.ggml.pre`. Cuts are
-// made one pattern after the other, each within what those before left: matches, and what lies between them.
+// The rules by which byte-level tokenizers cut text into words before they merge bytes, by the names of
+// `tokenizer.ggml.pre`. Each pattern cuts the pieces that the previous one left: into matches, and the text between
+// them.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -8,7 +9,7 @@ export interface PreTokenizer {
   readonly patterns: readonly string[];
   /** A word that is a token is not merged from its bytes. */
   readonly wholeWords?: boolean;
-  /** Whether the token of begin is put before text where the file does not say it. */
+  /** True to put the begin token before text if the file does not define it. */
   readonly addBos?: boolean;
 }
 
@@ -17,7 +18,7 @@ const word = '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+';
 const space = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 const punctuation = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*';
 
-/** GPT-2's, and as others have it since GPT-4: digits by so many, and words with what stands before them. */
+/** The rule of GPT-2, and the rules since GPT-4: limited runs of digits, and words with a preceding character. */
 const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
 const modern = (digits: string) => `${contraction}|${word}|${digits}|${punctuation}|${space}`;
 /** Words begin where letters become capitals. */
@@ -79,7 +80,7 @@ function named(kind: PreTokenizer, names: readonly string[]): Record<string, Pre
   return Object.fromEntries(names.map((name) => [name, kind]));
 }
 
-/** Throws FormatError for a name that is not known. */
+/** Throws FormatError for an unknown name. */
 export function preTokenizerNamed(name: string): PreTokenizer {
   if (Object.hasOwn(known, name)) return known[name] as PreTokenizer;
   const names = Object.keys(known).join(', ');

@@ -1,4 +1,4 @@
-// A model as a GGUF file, for llama.cpp and what stands on it.
+// A model as a GGUF file, for llama.cpp and programs based on it.
 
 import { checkOneOf, checkOptions } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -38,9 +38,9 @@ export async function saveGguf(
   options: SaveGgufOptions = {},
 ): Promise<void> {
   const { type = 'f16' } = checkOptions('saveGguf', options, { type: Object.keys(fileTypes) });
-  model.assertMerged('saveGguf');
   const family = String(model.config.model_type);
   const gguf = await writableFamily(family);
+  model.assertMerged('saveGguf');
   if (model.headKind !== 'language-model')
     throw new ArgumentError(`saveGguf: the model's head is for ${model.headKind}, expected a language model`);
   const config = new ModelConfig(model.config);
@@ -52,7 +52,7 @@ export async function saveGguf(
   await writeAtomically(new Map([[await pathOf(path), parts]]));
 }
 
-/** How files hold the model type. Throws ArgumentError for one that is not written. */
+/** The family's description of its files. Throws ArgumentError for a family that is not written. */
 async function writableFamily(type: string): Promise<GgufFamily & { saved: NonNullable<GgufFamily['saved']> }> {
   const families = await Promise.all(ggufTypes.map(async (each) => [each, (await familyOf(each)).gguf] as const));
   const writable = new Map(families.filter(([, gguf]) => gguf?.saved !== undefined));
@@ -99,7 +99,7 @@ function decoderSizes(model: PretrainedModel, config: ModelConfig): Record<strin
   };
 }
 
-/** What is written, as a state dict calls it; `packed` where it is no tensor but blocks. */
+/** A tensor to write, named as in state dicts; `packed` if it consists of blocks. */
 interface Written {
   readonly name: string;
   readonly shape: readonly number[];
@@ -121,12 +121,12 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufF
     const usual = typeOf(name, stored, wanted);
     const given = packed && (model.device.formats.get(packed.format)?.ggufName as GgmlType | undefined);
     const type = given?.toLowerCase() === wanted ? (given as GgmlType) : usual;
-    const isTurned = architecture.turned?.includes(last) ?? false;
-    const headSize = isTurned ? new ModelConfig(model.config).size('head_dim') : null;
+    const hasPairs = architecture.pairedRows?.includes(last) ?? false;
+    const headSize = hasPairs ? new ModelConfig(model.config).size('head_dim') : null;
     const plus = architecture.plusOne && name.endsWith('norm.weight') ? 1 : 0;
     const bytes = async () => {
       if (packed !== undefined && given === type && packed.rowBytes === byteLengthOf(name, type, [packed.cols])) {
-        const blocks = await packed.blocks(); // as they are, to the bit
+        const blocks = await packed.blocks(); // unchanged
         return headSize === null ? blocks : sideBySide(blocks, headSize, blocks.length / packed.rows);
       }
       const values = await floats();
@@ -139,7 +139,7 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufF
   });
 }
 
-/** The name in a GGUF file, and the tensor's within its layer. */
+/** The name in a GGUF file, and the tensor's name within its layer. */
 function nameOf(names: ReadonlyMap<string, string>, name: string): { name: string; last: string } {
   const end = name.lastIndexOf('.');
   const [stem, suffix] = [name.slice(0, end), name.slice(end)];
@@ -152,10 +152,10 @@ function nameOf(names: ReadonlyMap<string, string>, name: string): { name: strin
 /** Values that are packed at a time. */
 const AT_ONCE = 1 << 20;
 
-/** Rows of `columns` values as a file has them: the engine packs them, whole blocks at a time. */
+/** Rows of `columns` values as in a file. The engine packs whole blocks. */
 async function bytesOf(device: Device, type: GgmlType, values: Float32Array, columns: number): Promise<Uint8Array> {
   if (type === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  if (type === 'F16') return new Uint8Array(toHalf(values).buffer); // of any number of columns
+  if (type === 'F16') return new Uint8Array(toHalf(values).buffer); // allows any number of columns
   const name = [...device.formats.values()].find(({ ggufName }) => ggufName === type)?.name as string;
   const all = new Uint8Array(byteLengthOf('the tensor', type, [values.length / columns, columns]));
   const step = columns * Math.max(1, Math.floor(AT_ONCE / columns));

@@ -1,4 +1,4 @@
-// A GGUF file as a model's folder: the files that transformers would have beside the weights are made of its metadata.
+// A GGUF file as a model's folder. The files that transformers expects beside the weights are made from its metadata.
 
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
@@ -14,7 +14,7 @@ import { GgufMetadata } from './metadata.js';
 import { ggufTokenizerConfig, ggufTokenizerJson, tokenizerKind } from './tokenizer.js';
 import { checkReadable, type GgufWeight, ggufWeights } from './weights.js';
 
-/** How vectors of tokens become one, by the numbers of `pooling_type`. */
+/** The poolings of token vectors, by the numbers of `pooling_type`. */
 const POOLINGS: Readonly<Record<number, string>> = {
   1: 'pooling_mode_mean_tokens',
   2: 'pooling_mode_cls_token',
@@ -22,8 +22,8 @@ const POOLINGS: Readonly<Record<number, string>> = {
 };
 
 /**
- * The folder that an open file stands for; it is closed with the weights, or if this fails. Throws FormatError, naming the file, for one
- * that is damaged, of an architecture that is not known, or of types that are not read.
+ * The folder that an open file represents. The file is closed with the weights, or if this fails. Throws FormatError,
+ * naming the file, for a damaged file and for an unknown architecture.
  */
 export async function ggufSource(name: string, file: OpenFile): Promise<ModelSource> {
   try {
@@ -93,7 +93,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
 const withoutNothing = (values: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value != null));
 
-/** The projections behind the pooling, by their folders; they are no weights of the model. */
+/** The projections behind the pooling, by folder; they do not belong to the model's own weights. */
 function denseFiles(tensors: Map<string, GgufWeight>): Map<string, GgufWeight> {
   const found = new Map<string, GgufWeight>();
   for (const number of [2, 3]) {

@@ -1,4 +1,4 @@
-// The tokenizer.json and tokenizer_config.json that the vocabulary of a GGUF file stands for.
+// The tokenizer.json and tokenizer_config.json of a GGUF file's vocabulary.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -13,7 +13,7 @@ const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
-/** What a file says of its vocabulary. */
+/** The vocabulary in a file. */
 interface Vocabulary {
   readonly metadata: GgufMetadata;
   readonly tokens: TokenTable;
@@ -23,8 +23,8 @@ interface Vocabulary {
 
 type Model = Pick<TokenizerJson, 'model' | 'normalizer' | 'pre_tokenizer' | 'decoder'>;
 
-/** What puts tokens around text where the file does not say it, and which those are. */
-interface Around {
+/** Defaults for the tokens around text, for files without them. */
+interface SurroundingTokens {
   readonly bos: boolean;
   readonly eos: boolean;
   readonly sep: boolean;
@@ -37,7 +37,7 @@ const kindsOfTokenizers: Readonly<Record<string, (vocabulary: Vocabulary) => Mod
   t5: unigram,
 };
 
-/** What the file calls its kind of tokenizer; null if it has none. Throws FormatError for one that is not known. */
+/** The name of the tokenizer's kind in the file; null if it has none. Throws FormatError for an unknown kind. */
 export function tokenizerKind(metadata: GgufMetadata): string | null {
   const kind = metadata.text('tokenizer.ggml.model') ?? 'none';
   if (kind === 'none' || kind === 'no_vocab') return null;
@@ -46,7 +46,7 @@ export function tokenizerKind(metadata: GgufMetadata): string | null {
   throw new FormatError(`tokenizer.ggml.model is ${describeValue(kind)}, expected one of ${known}`);
 }
 
-/** Throws FormatError for a vocabulary that is incomplete or of a kind that is not known. */
+/** Throws FormatError for an incomplete vocabulary, and for one of an unknown kind. */
 export function ggufTokenizerJson(metadata: GgufMetadata): TokenizerJson {
   const kind = tokenizerKind(metadata);
   if (kind === null) throw new FormatError('the file has no vocabulary');
@@ -68,7 +68,7 @@ export function ggufTokenizerJson(metadata: GgufMetadata): TokenizerJson {
   };
 }
 
-/** Special tokens, what template messages have, and whether text has tokens around it. */
+/** Special tokens, the template of messages, and whether text has tokens around it. */
 export function ggufTokenizerConfig(metadata: GgufMetadata): TokenizerConfig {
   const tokens = metadata.texts('tokenizer.ggml.tokens');
   const kind = tokenizerKind(metadata) as string;
@@ -90,7 +90,7 @@ export function ggufTokenizerConfig(metadata: GgufMetadata): TokenizerConfig {
   return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
 }
 
-/** The ids that llama.cpp takes where the file does not say them. */
+/** The default ids of llama.cpp for files without them. */
 const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   llama: { bos: 1, eos: 2, unk: 0 },
   bert: { bos: 101, unk: 100, sep: 102, pad: 0 },
@@ -115,8 +115,8 @@ const idsOf = (tokens: readonly string[]): Record<string, number> =>
 const SPACE = '\u2581';
 
 /**
- * SentencePiece's byte pairs: of all neighbours that are a token together, those of the highest score become one, until none are
- * left. Text without a token is bytes.
+ * SentencePiece's byte pairs: among all neighbours that form a token, those with the highest score are merged, until
+ * none are left. Text without a token becomes bytes.
  */
 function sentencePiece(vocabulary: Vocabulary): Model {
   const { metadata, tokens, kinds } = vocabulary;
@@ -152,7 +152,7 @@ function bytePairs(tokens: TokenTable, rankOf: BytePairs['rankOf']): BytePairs {
   return { ids: tokens, size: tokens.size, tokenOf: (id) => tokens.at(id), rankOf };
 }
 
-/** The places of `mergesByScore`, of which there are millions, one by one. */
+/** The ranks of `mergesByScore`, one by one, because there are millions. */
 function rankByScore({ tokens, scores }: Vocabulary): BytePairs['rankOf'] {
   let places: Int32Array | undefined;
   return (left, right) => {
@@ -166,17 +166,17 @@ function rankByScore({ tokens, scores }: Vocabulary): BytePairs['rankOf'] {
   };
 }
 
-/** Ids, those of the highest scores first, equal ones in their order. */
+/** Ids by descending score; equal ones keep their order. */
 function byScore(scores: ArrayLike<number>, count: number): Int32Array {
   const ids = Int32Array.from({ length: count }, (_, id) => id);
   const isWhole = ids.every((id) => Number.isInteger(scores[id]) && Math.abs(scores[id] as number) < 2 ** 24);
   if (!isWhole) return ids.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
-  // As one number, which is sorted ten times as fast as by a function.
+  // Score and id in one number, which sorts ten times as fast as a comparison function.
   const keys = Float64Array.from(ids, (id) => -(scores[id] as number) * count + id).sort();
   return Int32Array.from(keys, (key) => key - Math.floor(key / count) * count);
 }
 
-/** The pairs of tokens that make a third, by its score; equal ones in the order of ids. */
+/** Pairs of tokens that form a third, by its score; equal ones in the order of ids. */
 function mergesByScore({ tokens, scores }: Vocabulary): [string, string][] {
   const found: { pair: [string, string]; score: number }[] = [];
   for (const [token, id] of tokens) {
@@ -215,7 +215,7 @@ function byteLevel({ metadata, tokens }: Vocabulary): Model {
   };
 }
 
-/** The file marks the beginnings of words, BERT what follows them. */
+/** The file marks the beginnings of words, BERT marks continuations. */
 function wordPiece({ metadata, tokens, kinds }: Vocabulary): Model {
   const lowercase = metadata.flag('tokenizer.ggml.normalizer.lowercase') ?? true;
   const pieces = Array.from(tokens, ([token, id]) => {
@@ -279,7 +279,7 @@ function templateOf(kind: string, { metadata, tokens }: Vocabulary): TokenizerJs
     return id !== undefined && id < tokens.size ? id : undefined;
   };
   const pre = kind === 'gpt2' ? preTokenizerNamed(metadata.text('tokenizer.ggml.pre') ?? 'default') : null;
-  const around: Around = {
+  const around: SurroundingTokens = {
     bos: metadata.flag('tokenizer.ggml.add_bos_token') ?? (kind === 'llama' || kind === 'bert' || pre?.addBos === true),
     eos: metadata.flag('tokenizer.ggml.add_eos_token') ?? kind === 't5',
     sep: kind === 'bert' && (metadata.flag('tokenizer.ggml.add_sep_token') ?? true),

@@ -1,4 +1,4 @@
-// The tensors of a GGUF file as a checkpoint of transformers has them: names, shapes, the order of rows.
+// The tensors of a GGUF file, with the names, shapes and row order of transformers' checkpoints.
 
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
@@ -13,13 +13,13 @@ import { transpose } from '../../nn/stored-layout.js';
 import { floatsOfBlocks } from '../../ops/packed.js';
 import type { GgufMetadata } from './metadata.js';
 
-/** How a tensor lies in the file, where that is not as transformers has it. */
+/** Differences between a tensor's layout in the file and in transformers. */
 export interface GgufStorage {
-  /** Rows of a head, whose pairs lie side by side instead of in halves. */
+  /** Rows of a head whose pairs lie side by side instead of in halves; null for other tensors. */
   readonly headSize: number | null;
-  /** The matrix is stored [out, in], which a checkpoint has as [in, out]. */
+  /** True if the file stores [out, in] and checkpoints store [in, out]. */
   readonly transposed: boolean;
-  /** What the file's values are more by. */
+  /** Added to the values in the file. */
   readonly plus: number;
 }
 
@@ -43,11 +43,11 @@ export function checkReadable(device: Device, name: string, type: GgmlType): voi
   );
 }
 
-/** A tensor of a file, whose values are unpacked as they are read, or read as the blocks that they are. */
+/** A tensor of a file, read as unpacked values or as its blocks. */
 export class GgufWeight implements WeightEntry {
-  /** What values are once they are unpacked: of halves theirs, which any width of rows can stay. */
+  /** The type of unpacked values. Halves can have rows of any width. */
   readonly dtype: 'F32' | 'F16' | 'BF16';
-  /** As a checkpoint has it. */
+  /** Shape in a checkpoint. */
   readonly shape: readonly number[];
   readonly size: number;
 
@@ -61,12 +61,12 @@ export class GgufWeight implements WeightEntry {
     this.size = tensor.shape.reduce((product, n) => product * n, 1);
   }
 
-  /** Where it lies in the file: those that come first are read first. */
+  /** Position in the file. Tensors are read in this order. */
   get place(): number {
     return this.tensor.position;
   }
 
-  /** Undefined for vectors, for values that are stored as others, and for halves whose rows no blocks fill. */
+  /** Undefined for vectors, for values with an added constant, and for halves whose rows do not fill blocks. */
   blocks(device: Device): StoredBlocks | undefined {
     const { shape, type, position } = this.tensor;
     const { headSize, plus } = this.storage;
@@ -103,7 +103,7 @@ export class GgufWeight implements WeightEntry {
       yield this.#read(device, start, Math.min(step, this.size - start));
   }
 
-  /** Values from `start` on, both of them multiples of a row, or of a head. */
+  /** Reads values from `start` on. Both numbers are multiples of a row or of a head. */
   async #read(device: Device, start: number, count: number): Promise<Float32Array> {
     const { tensor, storage } = this;
     const { elements, bytes: width } = ggmlLayouts[tensor.type];
@@ -122,11 +122,11 @@ export class GgufWeight implements WeightEntry {
 /** Values that are unpacked at a time. */
 const AT_ONCE = 1 << 18;
 
-/** Whole blocks as floats: the engine takes each for a row. */
+/** Unpacks whole blocks. The engine treats each block as a row. */
 async function valuesOf(device: Device, { name, type }: GgufTensor, bytes: Uint8Array): Promise<Float32Array> {
   if (isPlain(type)) {
     const { array, decode, bytes: width } = dtypes[type];
-    const copy = bytes.slice(); // aligned, and not the file itself
+    const copy = bytes.slice(); // aligned, and independent of the file's bytes
     return decode(new array(copy.buffer, 0, copy.length / width)) as Float32Array;
   }
   checkReadable(device, name, type);
@@ -152,7 +152,10 @@ function inHalves(values: Float32Array | Uint8Array, headSize: number, columns: 
   }
 }
 
-/** A tensor's name by patterns such as `blk.*.attn_q`; undefined if none of them fits. `.weight` or `.bias` stays. */
+/**
+ * Renames a tensor by patterns such as `blk.*.attn_q`; undefined if no pattern fits. The suffix `.weight` or `.bias`
+ * stays.
+ */
 function renamed(names: GgufFamily['names'], name: string): { name: string; pattern: string } | undefined {
   const end = name.lastIndexOf('.');
   const [stem, suffix] = [name.slice(0, end), name.slice(end)];
@@ -162,10 +165,10 @@ function renamed(names: GgufFamily['names'], name: string): { name: string; patt
   return target === undefined ? undefined : { name: target.replace('*', number ?? '*') + suffix, pattern };
 }
 
-/** What is no weight of a model but of its positions, which the config says. */
+/** Tensors of rotary positions, which become entries of the config. */
 const OF_POSITIONS = /^rope_(freqs|factors_long|factors_short)\.weight$/;
 
-/** The weights of a file by the names of transformers. A tensor that has no name there keeps its own. */
+/** The weights of a file by transformers' names. Unknown tensors keep their own names. */
 export function ggufWeights(
   { tensors }: Gguf,
   metadata: GgufMetadata,
@@ -178,9 +181,9 @@ export function ggufWeights(
     if (OF_POSITIONS.test(given)) continue;
     const found = renamed(architecture.names, given);
     const last = found?.pattern.split('.').at(-1) as string;
-    const isTurned = architecture.turned?.includes(last) ?? false;
+    const hasPairs = architecture.pairedRows?.includes(last) ?? false;
     const storage = {
-      headSize: isTurned ? headSizeOf(tensor, metadata, last) : null,
+      headSize: hasPairs ? headSizeOf(tensor, metadata, last) : null,
       transposed: tensor.shape.length === 2 && (architecture.inOut?.includes(last) ?? false),
       plus: architecture.plusOne && given.endsWith('norm.weight') ? 1 : 0,
     };

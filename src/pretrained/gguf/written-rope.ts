@@ -6,13 +6,13 @@ import { rotaryScaling } from '../../models/config-values.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { scaledFrequencies } from '../../nn/rotary-embedding.js';
 
-/** What a file says of a decoder's positions, by names without the architecture, and the tensor of divisors, if it needs one. */
+/** The entries for a decoder's positions, by names without the architecture, and the tensor of divisors, if needed. */
 export interface WrittenRope {
   readonly sizes: Readonly<Record<string, GgufEntry>>;
   readonly parts: readonly GgufPart[];
 }
 
-/** Throws ArgumentError for scalings that files cannot say. */
+/** Throws ArgumentError for scalings that files cannot express. */
 export function writtenRope(config: ModelConfig): WrittenRope {
   const rope = new ModelConfig(config.object('rope_parameters'));
   const features = Math.trunc(config.size('head_dim') * (rope.numberOrNull('partial_rotary_factor') ?? 1));

@@ -9,7 +9,7 @@ import type { TokenizerJson } from '../../tokenizers/json.js';
 
 type Entries = Map<string, GgufEntry>;
 
-/** Metadata that was read, to be written again. */
+/** Metadata that was read, in the form for writing. */
 export function copiedEntries(values: ReadonlyMap<string, GgufValue>): Entries {
   const entries: Entries = new Map();
   for (const [name, value] of values) {
@@ -31,7 +31,10 @@ function copied(value: GgufValue): GgufEntry | null {
 
 const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6] as const;
 
-/** Of `size` tokens, as the model has rows. Throws ArgumentError for a tokenizer that GGUF files have no kind for. */
+/**
+ * The entries for `size` tokens, as many as the model has rows. Throws ArgumentError for a tokenizer that GGUF files do
+ * not support.
+ */
 export function writtenVocabulary(tokenizer: PretrainedTokenizer, size: number): Entries {
   const json = tokenizer.toJSON();
   const { vocab } = json.model;
@@ -65,7 +68,7 @@ export function writtenVocabulary(tokenizer: PretrainedTokenizer, size: number):
   return entries;
 }
 
-/** What is merged first has the highest score. */
+/** Tokens that are merged first have the highest scores. */
 function scoresOf(tokens: readonly string[], merges: readonly string[]): Float32Array {
   const ranks = new Map<string, number>();
   for (const [rank, merge] of merges.entries()) {
@@ -75,7 +78,7 @@ function scoresOf(tokens: readonly string[], merges: readonly string[]): Float32
   return Float32Array.from(tokens, (token) => -(ranks.get(token) ?? merges.length));
 }
 
-/** The name of how a tokenizer cuts words. Throws ArgumentError for a way that is not known. */
+/** The name of a tokenizer's cutting rule. Throws ArgumentError for an unknown rule. */
 function preNameOf({ pre_tokenizer: pre }: TokenizerJson): string {
   const all = isObject(pre) && Array.isArray(pre.pretokenizers) ? pre.pretokenizers : [pre];
   const text = JSON.stringify(all);
