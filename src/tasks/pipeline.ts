@@ -167,7 +167,7 @@ async function openDevice(
   onWarning: LoadModelOptions['onWarning'] = console.warn,
 ): Promise<Device> {
   if (OTHER_PROCESSORS.some((other) => other === name)) {
-    onWarning(`pipeline: there is no device ${name} here: everything is computed on the CPU`);
+    onWarning(`pipeline: there is no device ${name} here: everything is computed on the CPU`, 'ignored-setting');
     return createDevice();
   }
   const backends = { auto: 'auto', cpu: 'auto', native: 'native', wasm: 'wasm' } as const;
