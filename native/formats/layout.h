@@ -39,7 +39,7 @@ struct GgufType {
   uint32_t number = 0;
 };
 
-// Where a group of a tile lies.
+// The place of a group of a tile.
 struct GroupAt {
   const uint8_t *tile, *head, *group;
   size_t number;  // in its record

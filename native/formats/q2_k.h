@@ -1,7 +1,7 @@
 // Blocks of 256 inputs: q·(d·s) - dmin·m with 2 bits, and s and m of 4 bits for each 16 inputs, in one byte.
 #pragma once
 
-// Where blocks of K-quants have the two bits of group g: its quads begin at byte 32·(g / 4), `shift` is within a byte.
+// The two bits of group g in blocks of K-quants: its quads begin at byte 32·(g / 4), `shift` is within a byte.
 struct TwoBits {
   size_t from;
   int shift;

@@ -67,7 +67,7 @@ struct MatMul {
     context.team.parallelRange(
         perMatrix * batch, perMatrix > 1 ? 1 : ways.together(), [&](uint64_t block, uint64_t end) {
           for (; block < end; ++block) {
-            // By rows, so that a thread finds the same rows of A in its cache, including those of the previous layer.
+            // Blocks go by rows, so that a thread finds the same rows of A in its cache, including those of the previous layer.
             const uint64_t n = block / perMatrix;
             const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
             const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);

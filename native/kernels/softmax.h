@@ -3,7 +3,7 @@
 //   softmax     y = e^(x - max) / Σ e^(x - max)
 //   logSoftmax  y = (x - max) - ln Σ e^(x - max)
 //
-// As in PyTorch, -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes NaN.
+// Like in PyTorch, -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes NaN.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 #include "kernels/shared/rows.h"

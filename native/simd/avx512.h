@@ -51,7 +51,7 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[16]) {
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/polynomial.h"
 
-// The same bits as in simd/exp2.h, with two thirds of the instructions.
+// Computes the bits of simd/exp2.h with two thirds of the instructions.
 SIMD_INLINE Vf exp2NonPositive(Vf x) {
   static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
   const Vf held = min(splat(0.f), x);

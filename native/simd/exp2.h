@@ -1,7 +1,7 @@
 #pragma once
 #include "simd/polynomial.h"
 
-// As simd/vec.h specifies: 2^x = 2^k · 2^r with k = round(x), and a polynomial for 2^r, fitted to the relative error on
+// Computes 2^x = 2^k · 2^r with k = round(x), and a polynomial for 2^r, fitted to the relative error on
 // |r| ≤ ½ (9.2e-8), 1 at 0. Adding 1.5·2²³ rounds to an integer in the low bits; adding 126 more makes them the
 // exponent of 2^(k-1), whose float is 0 from k = -126 on. The polynomial is twice as large.
 SIMD_INLINE Vf exp2NonPositive(Vf x) {

@@ -17,9 +17,9 @@ export interface FormatInfo {
   /** In the heap: a block of all features of a tile, and the head that precedes the blocks of a tile. */
   readonly recordBytes: number;
   readonly tileHead: number;
-  /** Of a stored weight. */
+  /** Bits of a stored weight. */
   readonly bits: number;
-  /** Of integers with scales: value = (integer - offset) · scale. Undefined for floats. */
+  /** A weight is (integer - offset) · scale. Undefined for floats. */
   readonly offset?: number;
   /** Scales of 32 inputs; 0 if all inputs of a feature share one. Undefined for floats. */
   readonly scales?: number;
@@ -27,14 +27,14 @@ export interface FormatInfo {
   readonly made: boolean;
 }
 
-/** What a loaded engine can do; opcodes are positions in `ops`, numbers of formats positions in `formats`. */
+/** The abilities of a loaded engine. Opcodes are positions in `ops`, numbers of formats positions in `formats`. */
 export interface Manifest {
   readonly version: string;
   readonly isa: InstructionSet;
   /** Every instruction set of this build that this machine has, best first. */
   readonly isas: readonly InstructionSet[];
   readonly threads: number;
-  /** What its heap can grow to at most, in WebAssembly. */
+  /** Maximum size of its heap, in WebAssembly. */
   readonly mostBytes?: number;
   readonly ops: readonly {
     readonly name: string;
@@ -58,7 +58,7 @@ export interface Backend {
   readonly manifest: Manifest;
   /** Runs the first `count` words; null when all went well. Waits for runs in progress. */
   run(words: Uint32Array, count: number): CommandFailure | null;
-  /** The same off this thread; the words are copied before it returns. */
+  /** Like `run`, off this thread. The words are copied before it returns. */
   runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null>;
   /** Makes at least `bytes` of the heap usable; false if the system has not that much. */
   grow(bytes: number): boolean;
@@ -70,7 +70,7 @@ export interface Backend {
   /** Copies from the heap into `target`. */
   read(byteOffset: number, target: ArrayBufferView): void;
   /**
-   * The same, in order with the runs that were asked for. Only of engines in a worker, whose `run` and `read` throw.
+   * Like `read`, in order with the requested runs. Only for engines in a worker, whose `run` and `read` throw.
    */
   readAsync?(byteOffset: number, target: ArrayBufferView): Promise<void>;
   /** Copies `source` into the heap. */
@@ -79,7 +79,7 @@ export interface Backend {
   close(): void;
 }
 
-/** Of all backends, those of the addon first, best first; which of them a machine has, `device.info.isas` says. */
+/** The sets of all backends, the addon's first, best first. `device.info.isas` lists those of this machine. */
 export const INSTRUCTION_SETS = ['avx512', 'avx2', 'neon', 'sse2', 'scalar', 'relaxed', 'simd128'] as const;
 
 export type InstructionSet = (typeof INSTRUCTION_SETS)[number];

@@ -2,14 +2,14 @@ import { type Backend, type BackendOptions, MAX_THREADS, type Manifest } from '.
 import { DeviceError } from './errors.js';
 import { besides, environment, nodeModule } from './node.js';
 
-/** What native/addon.cc makes: a backend, but for its manifest, which is JSON. */
+/** The class of native/addon.cc: a backend whose manifest is JSON. */
 interface NativeEngine extends Omit<Backend, 'kind' | 'manifest' | 'readAsync'> {
   manifest(): string;
 }
 
 export interface Addon {
   Engine: new (isa: string | undefined, threads: number) => NativeEngine;
-  /** Of the machine. */
+  /** Number of processors of the machine. */
   parallelism: number;
 }
 

@@ -1,4 +1,4 @@
-// What is asked of Node where there may be none.
+// Access to Node, which may be absent.
 
 /**
  * Whether Node's own modules are to be had: in Node, Bun and Deno, but not in Cloudflare's workerd, which may look like

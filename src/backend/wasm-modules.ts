@@ -16,7 +16,7 @@ interface BundledEngine {
   load(): Promise<Pick<WasmEngine, 'module' | 'worker'>>;
 }
 
-/** Whether there is WebAssembly with these instructions: a module whose one function, of type () → v128, has them. */
+/** True if WebAssembly has these instructions: validates a module with one function, of type () → v128, that uses them. */
 function validates(...instructions: number[]): boolean | undefined {
   const body = [0, ...instructions, 0x0b]; // no locals … end
   const type = [1, 5, 1, 0x60, 0, 1, 0x7b];
@@ -47,7 +47,7 @@ const urls: Record<ModuleName, () => URL> = {
   'relaxed-threads': () => new URL('../../wasm/dist/relaxed-threads.wasm', import.meta.url),
 };
 
-/** Of the entry that was imported: src/browser.ts or src/workerd.ts. */
+/** Set by the imported entry: src/browser.ts or src/workerd.ts. */
 let bundled: BundledEngine | null = null;
 
 export function bringEngine(engine: BundledEngine): void {
@@ -98,7 +98,7 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   }
 }
 
-/** Where the bundler or the package has a module. */
+/** The URL of a module, in the bundle or in the package. */
 function packaged(name: ModuleName): URL {
   try {
     return urls[name]();

@@ -62,7 +62,7 @@ export async function startThreads(
   throw failed.reason;
 }
 
-/** Where thread.js is, and what starts it in browsers. */
+/** The URL of thread.js, and the function that starts it in browsers. */
 function scriptIn(folder?: string): [url: URL, inBrowser: () => Worker] {
   if (folder === undefined) {
     const literal = () => new Worker(new URL('../../wasm/dist/thread.js', import.meta.url), { type: 'module' });

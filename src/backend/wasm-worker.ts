@@ -133,7 +133,7 @@ export function createWorkerBackend(options: WasmOptions): Promise<Backend> {
   return new WorkerBackend().open(options);
 }
 
-/** Where the worker's module is, and what starts it in browsers. */
+/** The URL of the worker's module, and the function that starts it in browsers. */
 function workerOf({ folder, worker: text }: WasmEngine): [url: URL, inBrowser: () => Worker] {
   if (text !== undefined) {
     // A classic script, as pages of files have no origin, whose modules Chromium does not start. This engine has no

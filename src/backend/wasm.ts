@@ -6,7 +6,7 @@ import { wasmEngine, wasmIsas } from './wasm-modules.js';
 import { startThreads } from './wasm-threads.js';
 import type { RunningWorker } from './workers.js';
 
-/** What native/wasm.cc exports. Pointers are signed: those beyond 2 GiB come as negative numbers. */
+/** The exports of native/wasm.cc. Pointers are signed: those beyond 2 GiB come as negative numbers. */
 interface Exports {
   /** Unless it is imported. */
   readonly memory?: WebAssembly.Memory | undefined;
@@ -135,7 +135,7 @@ class WasmBackend implements Backend {
   }
 }
 
-/** Whether this thread may wait asleep for others that share the memory: all may but those of pages. */
+/** True if this thread may sleep while it waits for others that share the memory. Only page threads may not. */
 function maySleep({ buffer }: WebAssembly.Memory): boolean {
   try {
     Atomics.wait(new Int32Array(buffer), 0, 0, 0); // for no time at all

@@ -1,4 +1,4 @@
-// What a device and the worker that computes for it say to each other. The worker does things in the order it is told.
+// Messages between a device and the worker that computes for it. The worker handles them in order.
 import type { CommandFailure, Manifest } from './backend.js';
 import type { ErrorData } from './error-data.js';
 import type { WasmEngine } from './wasm-engine.js';
@@ -10,7 +10,7 @@ export type Request =
   | { do: 'write'; byteOffset: number; bytes: Uint8Array }
   | { do: 'grow'; bytes: number };
 
-/** What a request is answered with; `write` and `grow` are not. */
+/** Answers to requests. `write` and `grow` have none. */
 export interface Answers {
   open: Manifest;
   run: CommandFailure | null;

@@ -35,7 +35,7 @@ function run(words: Uint32Array): CommandFailure | null {
   throw broken;
 }
 
-/** Whether the command at position `index` has an operand that lies beyond what the heap has become. */
+/** True if the command at position `index` has an operand beyond the end of the heap. */
 function reachesBeyond(words: Uint32Array, index: number): boolean {
   let at = 0;
   for (let i = 0; i < index; i++) at += (words[at] as number) >>> 16;

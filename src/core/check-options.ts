@@ -55,7 +55,7 @@ const RULES = {
   seed: numberThat(isSeed, SEED),
 } satisfies Record<string, OptionRule>;
 
-/** The same kind, or null. */
+/** A kind that also allows null. */
 export function orNull(kind: OptionKind): OptionRule {
   const { accepts, expected } = ruleOf(kind);
   return { accepts: (value) => value === null || accepts(value), expected: `${expected}, or null` };

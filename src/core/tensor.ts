@@ -96,7 +96,7 @@ export class Tensor {
     slot.clear();
   }
 
-  /** The same values in the same memory, outside the graph: no gradient passes through it. Throws DisposedError. */
+  /** A view of the values outside the graph: no gradient passes through it. Throws DisposedError. */
   detach(): Tensor {
     this.assertUsable('detach');
     return new Tensor(this.device, this.shape, this.dtype, this.storage, this.within, this.rowStride);
@@ -225,7 +225,7 @@ export class Tensor {
   }
 
   /**
-   * The same values in another shape; one dimension may be -1. A view: memory and gradient are shared. Throws ShapeError
+   * Reshapes the tensor; one dimension may be -1. A view: memory and gradient are shared. Throws ShapeError
    * if the number of elements differs, or for columns of a tensor whose last dimension would change; DisposedError.
    */
   reshape(...dimensions: number[] | [Shape]): Tensor {

@@ -52,7 +52,7 @@ function codePointAt(bytes: Uint8Array, start: number, end: number): number {
   return widthOf(code) !== width || code >> 11 === 27 || code > 0x10ffff ? -1 : code;
 }
 
-/** The same texts, each replaced by `textOf` of it if it is empty or invalid UTF-8. */
+/** Copies the texts, each replaced by `textOf` of it if it is empty or invalid UTF-8. */
 export function wellFormed(texts: TextBytes, textOf: (text: string, number: number) => string): TextBytes {
   const { length, bytes, starts, gap } = texts;
   for (let i = 0; i < length; i++) {

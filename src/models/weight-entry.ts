@@ -7,7 +7,7 @@ export interface WeightEntry extends StoredTensor {
   readonly size: number;
   /** All values at once. Throws FormatError for blocks, which only `stream` unpacks. */
   data(): Float32Array | Int32Array | Promise<Float32Array>;
-  /** The same values as blocks, if the file has blocks that can stay packed in memory. */
+  /** The values as blocks, if the file has blocks that can stay packed in memory. */
   blocks?(device: Device): StoredBlocks | undefined;
 }
 
@@ -28,7 +28,7 @@ export interface StoredBlocks {
 export interface Weights {
   readonly tensors: ReadonlyMap<string, WeightEntry>;
   readonly metadata: ReadonlyMap<string, string>;
-  /** The same tensors by the names that a model wants, where the file has them with another prefix. */
+  /** The tensors by the names that a model wants, if the file has them with another prefix. */
   readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
   /** Names of tensors that change nothing if the model has no room for them. */
   readonly unneeded?: ReadonlySet<string> | undefined;

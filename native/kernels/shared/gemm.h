@@ -68,7 +68,7 @@ inline void packTiles(const float* a, size_t aRow, size_t depth, size_t rows, fl
     packTransposed(a + i * aRow, aRow, atMost(kTileRows, rows - i), depth, packed, kTileRows);
 }
 
-// The same for contiguous columns of A, read one after the other. A tile that steps from column to column by itself
+// packTiles for contiguous columns of A, read one after the other. A tile that steps from column to column by itself
 // would wait for memory each time.
 inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, float* packed) {
   for (size_t k = 0; k < depth; ++k, a += aCol) {

@@ -194,7 +194,7 @@ void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, c
       return done(size_t{0}, rows, memory.sums);
     }
   }
-  // As few passes as possible, of nearly equally many groups each.
+  // The fewest passes possible, of nearly equally many groups each.
   const size_t room = kind.parts > 0 && rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
   const size_t each = divideUp(divideUp(layout.groups, divideUp(layout.groups, room)), kRowGroups) * kRowGroups;
   static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
