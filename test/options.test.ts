@@ -1,7 +1,9 @@
 // Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
 import { expectTypeOf, it } from 'vitest';
+import type { ConstrainOptions } from '../src/constrain/index.js';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
 import type { LoadModelOptions } from '../src/pretrained/load-model.js';
+import type { OpenAIOptions, ServeOptions } from '../src/server/index.js';
 import type * as tasks from '../src/tasks/index.js';
 import type { ChatGenerateOptions, ChatOptions } from '../src/tasks/index.js';
 import type * as simdformer from './simdformer.js';
@@ -20,6 +22,9 @@ type Options =
   | tasks.ZeroShotClassificationOptions
   | ChatGenerateOptions
   | ChatOptions
+  | ConstrainOptions
+  | OpenAIOptions
+  | ServeOptions
   | HubOptions
   | LoadModelOptions
   | simdformer.ArgOptions

@@ -43,8 +43,11 @@ export class Connections {
     const timer = setTimeout(() => {
       for (const socket of this.#requests.keys()) socket.destroy();
     }, maxMilliseconds);
-    await answered();
-    await closed;
-    clearTimeout(timer);
+    try {
+      await answered();
+      await closed;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

@@ -1,9 +1,13 @@
 // `simdformer serve`, as a process.
 import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContinuousBatching } from '../../src/generate/index.js';
+import { hasPackedWeights } from '../../src/models/quantize.js';
 import { loadModel } from '../../src/pretrained/index.js';
+import { DEFAULT_WEIGHTS } from '../../src/pretrained/packed-options.js';
 import { argumentsOf, simdformer } from '../cli/run-cli.js';
+import { testData } from '../test-data.js';
 import { type Served, startServer } from './served.js';
 
 const PROMPT = [1, 403, 407, 261, 378];
@@ -103,6 +107,20 @@ describe('simdformer serve', () => {
     expect(await told(['--weights', 'int8'])).toEqual(halves);
     expect(await told(['--weights', 'int8', '--cache', 'float32'])).toEqual(floats);
     expect(await told([])).toEqual(await byItself('float32', 'float32'));
+  });
+
+  it('documents the default of --weights that the code has', async () => {
+    const { stdout } = await simdformer(['serve', '--help']);
+    const help = stdout.replace(/\s+/g, ' ');
+    expect(help).toContain(`(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other}`);
+    expect(readFileSync(new URL('../../docs/server.md', import.meta.url), 'utf8')).toContain(
+      `Default: \`${DEFAULT_WEIGHTS.packed}\` for GGUF files, otherwise \`${DEFAULT_WEIGHTS.other}\``,
+    );
+    const gguf = `${testData('gguf').path}/qwen2.Q8_0.gguf`;
+    const model = await loadModel(server.models.stories.device, gguf);
+    expect(hasPackedWeights(model)).toBe(true);
+    expect(hasPackedWeights(server.models.stories)).toBe(false);
+    model.dispose();
   });
 
   it('says what is wrong with its arguments', async () => {
