@@ -69,38 +69,40 @@ interface Compiled {
   readonly names: { readonly isWhole: boolean } | null;
 }
 
-/** Many requests have the same format. The latest ones are kept, with at most so many states together. */
-const MAX_FORMATS = 8;
-const compiled = new WeakMap<PretrainedTokenizer, Map<string, Promise<Compiled>>>();
-
-async function compiledOf(tokenizer: PretrainedTokenizer, format: CheckedFormat): Promise<Compiled> {
-  const own = compiled.get(tokenizer) ?? new Map<string, Promise<Compiled>>();
-  compiled.set(tokenizer, own);
-  const key = JSON.stringify(format);
-  const found = own.get(key) ?? compile(tokenizer, format);
-  own.delete(key);
-  own.set(key, found); // the latest format is the last one
-  try {
-    await found;
-  } catch (error) {
-    if (own.get(key) === found) own.delete(key);
-    throw error;
-  }
-  await forget(own);
-  return found;
+interface Entry {
+  readonly compiled: Promise<Compiled>;
+  /** 0 while the format is being compiled. */
+  states: number;
 }
 
-/** Forgets the oldest formats. */
-async function forget(own: Map<string, Promise<Compiled>>): Promise<void> {
-  let [formats, states] = [0, 0];
-  for (const [key, each] of [...own].reverse()) {
-    const size = await each.then(
-      ({ states }) => states,
-      () => 0,
-    );
-    formats++;
-    states += size;
-    if (formats > 1 && (formats > MAX_FORMATS || states > MAX_STATES)) own.delete(key);
+/** Many requests have the same format. The latest ones are kept, with at most MAX_STATES states together. */
+const MAX_FORMATS = 8;
+const entries = new WeakMap<PretrainedTokenizer, Map<string, Entry>>();
+
+async function compiledOf(tokenizer: PretrainedTokenizer, format: CheckedFormat): Promise<Compiled> {
+  const own = entries.get(tokenizer) ?? new Map<string, Entry>();
+  entries.set(tokenizer, own);
+  const key = JSON.stringify(format);
+  const entry = own.get(key) ?? { compiled: compile(tokenizer, format), states: 0 };
+  own.delete(key);
+  own.set(key, entry); // the latest format is the last one
+  try {
+    const compiled = await entry.compiled;
+    entry.states = compiled.states;
+    return compiled;
+  } catch (error) {
+    if (own.get(key) === entry) own.delete(key);
+    throw error;
+  } finally {
+    forgetOldest(own);
+  }
+}
+
+function forgetOldest(own: Map<string, Entry>): void {
+  const total = () => [...own.values()].reduce((sum, { states }) => sum + states, 0);
+  for (const key of own.keys()) {
+    if (own.size === 1 || (own.size <= MAX_FORMATS && total() <= MAX_STATES)) return;
+    own.delete(key);
   }
 }
 
