@@ -20,8 +20,8 @@ export interface ConstrainOptions {
 }
 
 /**
- * Options of `generate` that restrict the text to a format. A token has probability 0 if no text of the format begins with
- * the text so far and this token, or if no such text ends within `maxNewTokens`.
+ * Options of `generate` that restrict the text to a format. A token has probability 0 if no text of the format can
+ * begin with it here, or if no such text ends within `maxNewTokens`.
  *
  * ```ts
  * const schema = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
@@ -31,8 +31,8 @@ export interface ConstrainOptions {
  * ```
  *
  * Formats are compiled in slices of a few milliseconds, and the latest ones are kept. Rejects with ResponseFormatError for a
- * format that is wrong, too large or not supported, or that nothing satisfies, and with FormatError for a grammar that
- * cannot be read. Generation throws NoRoomError if `maxNewTokens` is too small for any text of the format.
+ * format that is wrong, too large, unsatisfiable or not supported. Rejects with FormatError for a grammar that cannot be
+ * read. Generation throws NoRoomError if `maxNewTokens` is too small for any text of the format.
  */
 export async function constrain(
   tokenizer: PretrainedTokenizer,

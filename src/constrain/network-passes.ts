@@ -1,4 +1,4 @@
-// What is computed over all states of a network. Each pass takes linear time, but for the order of distances.
+// Computations over all states of a network. Each takes linear time, except for sorting distances.
 
 import TinyQueue from 'tinyqueue';
 import { ResponseFormatError } from './format-error.js';

@@ -153,7 +153,7 @@ interface Begun {
   readonly answers: Answers;
   /** Null without tools. */
   readonly calls: ToolCalls | null;
-  /** As at OpenAI, the reason is 'stop' if the request names the tool that is called. */
+  /** If the request names the tool that is called, the reason is 'stop', as at OpenAI. */
   readonly reasonOf: ReasonOf;
 }
 
