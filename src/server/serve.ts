@@ -4,8 +4,8 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { checkNumber, checkOneOf, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { Connections } from './connections.js';
 import { loadOptional } from '../io/optional-package.js';
+import { Connections } from './connections.js';
 import { type OpenAIOptions, openai } from './openai.js';
 import type { RequestEntry } from './requests.js';
 
