@@ -1,6 +1,6 @@
 // The check of JSON files that configure a training, by a zod schema for each task.
 
-import { z } from 'zod';
+import * as z from 'zod/mini'; // whose unused parts, unlike zod's, a bundle leaves out
 import { isCount, isFraction, isInt32, isSeed, isWhole, SEED } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { SCHEDULES, type TaskConfig } from './task-config.js';
@@ -17,9 +17,10 @@ const METRICS: Readonly<Record<TaskName, readonly string[]>> = {
 const TASK_NAMES = Object.keys(METRICS);
 
 /** A finite number that `accepts` accepts. The schema's messages say what was expected. */
-const number = (accepts: (value: number) => boolean, expected: string) => z.number(expected).refine(accepts, expected);
+const number = (accepts: (value: number) => boolean, expected: string) =>
+  z.number(expected).check(z.refine(accepts, expected));
 const oneOf = (names: readonly string[]) => z.enum(names, names.join(' or '));
-const object = <Shape extends z.ZodRawShape>(shape: Shape) =>
+const object = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
   z.strictObject(shape, { error: ({ code }) => (code === 'invalid_type' ? 'an object' : undefined) });
 const flag = z.boolean('true or false');
 const path = z.string('the path of a file');
@@ -28,50 +29,54 @@ const whole = number(isWhole, 'an integer, 0 or more');
 const positive = number((n) => n > 0, 'a positive number');
 const notNegative = number((n) => n >= 0, 'a number, 0 or more');
 const share = number(isFraction, 'a number from 0 to below 1');
-const int32OrNull = number(isInt32, 'a 32-bit integer or null').nullable();
-const positiveOrNull = number((n) => n > 0, 'a positive number or null').nullable();
+const int32OrNull = z.nullable(number(isInt32, 'a 32-bit integer or null'));
+const positiveOrNull = z.nullable(number((n) => n > 0, 'a positive number or null'));
 
 /** The settings of a task. A setting that TaskConfig gets does not compile before it has a schema. */
 function shapeOf(task: TaskName) {
   return {
     task: oneOf(TASK_NAMES),
-    data: path.optional(),
-    validationData: path.optional(),
-    init: z.string('the folder or name of a model').optional(),
-    model: z.record(z.string(), z.unknown(), 'an object').optional(),
-    steps: count.optional(),
-    epochs: positive.optional(),
-    batch: count.optional(),
-    schedule: object({
-      kind: oneOf(SCHEDULES).optional(),
-      peak: positive.optional(),
-      warmup: whole.optional(),
-    }).optional(),
-    optimizer: object({
-      beta1: share.optional(),
-      beta2: share.optional(),
-      eps: notNegative.optional(),
-      weightDecay: notNegative.optional(),
-    }).optional(),
-    labelSmoothing: share.optional(),
-    ignoreIndex: int32OrNull.optional(),
-    headDiversity: notNegative.optional(),
-    rDrop: notNegative.optional(),
-    gradientAccumulation: count.optional(),
-    skipNonFinite: flag.optional(),
-    gradientCheckpointing: flag.optional(),
-    earlyStopping: object({ metric: oneOf(METRICS[task]), patience: count }).optional(),
-    checkpointEvery: count.optional(),
-    clipNorm: positiveOrNull.optional(),
-    averageLast: count.optional(),
-    emaDecay: share.optional(),
-    validation: (task === 'characters' ? share : whole).optional(),
-    vocabSize: count.optional(),
-    bpeDropout: share.optional(),
-    lowerCase: flag.optional(),
-    validateEvery: count.optional(),
-    seed: number(isSeed, SEED).optional(),
-  } satisfies Readonly<Record<keyof TaskConfig, z.ZodType>>;
+    data: z.optional(path),
+    validationData: z.optional(path),
+    init: z.optional(z.string('the folder or name of a model')),
+    model: z.optional(z.record(z.string(), z.unknown(), 'an object')),
+    steps: z.optional(count),
+    epochs: z.optional(positive),
+    batch: z.optional(count),
+    schedule: z.optional(
+      object({
+        kind: z.optional(oneOf(SCHEDULES)),
+        peak: z.optional(positive),
+        warmup: z.optional(whole),
+      }),
+    ),
+    optimizer: z.optional(
+      object({
+        beta1: z.optional(share),
+        beta2: z.optional(share),
+        eps: z.optional(notNegative),
+        weightDecay: z.optional(notNegative),
+      }),
+    ),
+    labelSmoothing: z.optional(share),
+    ignoreIndex: z.optional(int32OrNull),
+    headDiversity: z.optional(notNegative),
+    rDrop: z.optional(notNegative),
+    gradientAccumulation: z.optional(count),
+    skipNonFinite: z.optional(flag),
+    gradientCheckpointing: z.optional(flag),
+    earlyStopping: z.optional(object({ metric: oneOf(METRICS[task]), patience: count })),
+    checkpointEvery: z.optional(count),
+    clipNorm: z.optional(positiveOrNull),
+    averageLast: z.optional(count),
+    emaDecay: z.optional(share),
+    validation: z.optional(task === 'characters' ? share : whole),
+    vocabSize: z.optional(count),
+    bpeDropout: z.optional(share),
+    lowerCase: z.optional(flag),
+    validateEvery: z.optional(count),
+    seed: z.optional(number(isSeed, SEED)),
+  } satisfies Readonly<Record<keyof TaskConfig, z.ZodMiniType>>;
 }
 
 /** A task's settings, once they are of their kinds. Throws ArgumentError, naming the file and the setting. */
@@ -86,7 +91,7 @@ export function parseTask(file: string, value: unknown): TaskConfig {
 }
 
 /** The problem with a setting: its name, its value, and the expected ones. */
-function describe(issue: z.core.$ZodIssue, schema: z.ZodObject): string {
+function describe(issue: z.core.$ZodIssue, schema: z.ZodMiniObject): string {
   const name = issue.path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const prefix = name === '' ? '' : `${name}.`;
@@ -97,7 +102,8 @@ function describe(issue: z.core.$ZodIssue, schema: z.ZodObject): string {
 }
 
 /** The names of all settings, or of those in the object `name`. */
-function namesIn({ shape }: z.ZodObject, name: PropertyKey | undefined): string[] {
-  const inner = name === undefined ? undefined : (shape[name as string] as z.ZodOptional<z.ZodObject>).unwrap();
+function namesIn({ shape }: z.ZodMiniObject, name: PropertyKey | undefined): string[] {
+  const inner =
+    name === undefined ? undefined : (shape[name as string] as z.ZodMiniOptional<z.ZodMiniObject>).def.innerType;
   return Object.keys(inner?.shape ?? shape);
 }
