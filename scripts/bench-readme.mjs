@@ -1,4 +1,4 @@
-// From bench/results/*.json: README's Speed section, between its two comments, bench/results/README.md with all tables, and the
+// From bench/results/*.json: the table of docs/speed.md, between its two comments, bench/results/README.md with all tables, and the
 // chart.
 //
 //   node scripts/bench-readme.mjs
@@ -170,18 +170,18 @@ function replace(path, text) {
   renameSync(`${path}.tmp`, path);
 }
 
-const readmePath = join(root, 'README.md');
+const readmePath = join(root, 'docs/speed.md');
 const readme = readFileSync(readmePath, 'utf8');
 const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
 if (begin < 0 || end < begin) {
-  console.error(`README.md has no section between ${BEGIN} and ${END}`);
+  console.error(`docs/speed.md has no section between ${BEGIN} and ${END}`);
   process.exit(1);
 }
-const more = '[bench/results](bench/results/README.md) has all tables, and where we lose as plainly as where we win.';
+const more = '[bench/results](../bench/results/README.md) has all tables, and where we lose as plainly as where we win.';
 const text = [introduction(), headlineTable(), more].join('\n\n');
 replace(readmePath, `${readme.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${readme.slice(end)}`);
 const picture = '![Times as fast as the fastest peer](chart.svg)';
 const all = ['# Speed', introduction(), picture, ...results.map(section)].join('\n\n');
 replace(join(root, 'bench/results/README.md'), `${all}\n`);
 replace(join(root, 'bench/results/chart.svg'), chart());
-console.log(`README.md and bench/results: ${results.map(({ bench }) => bench).join(', ')}`);
+console.log(`docs/speed.md and bench/results: ${results.map(({ bench }) => bench).join(', ')}`);
