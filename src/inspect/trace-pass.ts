@@ -5,6 +5,7 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { tensorsIn } from '../core/tensors-in.js';
 import { checkInputs } from '../nn/encoder-decoder.js';
+import { FeedForward } from '../nn/feed-forward.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { type Norm, RMSNorm } from '../nn/norm.js';
 import type { Sequences } from '../nn/sequences.js';
@@ -79,6 +80,8 @@ function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory
       : null;
   const before = (crossAttention ?? selfAttention).output;
   const feedForward = subLayer(crossAttention ? 2 : 1, before, norm3 ?? norm2, (input) => {
+    if (!(network instanceof FeedForward))
+      throw new ArgumentError('trace: a layer has a mixture of experts, which is not traced; ask forward for hiddenStates');
     const { linear1, linear2, linear3, activation } = network;
     const gate = linear1.sections.length > 1 ? linear1.part(input, 1, 2) : (linear3?.forward(input) ?? null);
     const activated = linear1.part(input, 0, 1, activation);

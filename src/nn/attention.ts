@@ -7,6 +7,7 @@ import { mul } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { type CacheFormat, type CacheType, cacheAppend, cacheFill, cacheWords, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
+import { clamp } from '../ops/unary.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout } from './dropout.js';
 import type { Extension } from './extension.js';
@@ -54,6 +55,8 @@ export interface MultiHeadOptions {
   readonly kNorm?: (() => Norm) | null | undefined;
   /** Rotates queries and keys of self-attention. Default: none. */
   readonly rotary?: RotaryEmbedding | null | undefined;
+  /** Queries, keys and values are clamped to ±clip, after the norms and before the rotation (OLMoE). Default null: never. */
+  readonly clip?: number | null | undefined;
   /** True if queries and keys are rotated before they are normalized (Hunyuan). Default false: after. */
   readonly rotatesFirst?: boolean | undefined;
   /** Multiplies queries of self-attention by a factor of their position, after the rotation. Default: nothing. */
@@ -73,7 +76,7 @@ const kinds = {
   ...({ bias: [true, false], outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
-  ...({ rotatesFirst: [true, false], queryScale: orNull('object') } as const),
+  ...({ clip: orNull('positive'), rotatesFirst: [true, false], queryScale: orNull('object') } as const),
   ...({ rotary: orNull('object'), positionBias: 'any', dropout: orNull('object') } as const),
 };
 
@@ -95,6 +98,7 @@ export class MultiHeadAttention extends Module {
   /** Queries, keys and values side by side. */
   readonly qkv: Projection;
   readonly rotary: RotaryEmbedding | null;
+  readonly clip: number | null;
   readonly rotatesFirst: boolean;
   readonly queryScale: QueryScale | null;
   readonly positionBias: PositionBias | null;
@@ -116,6 +120,7 @@ export class MultiHeadAttention extends Module {
     const { positionBias = null, relative = null, qNorm = null, kNorm = null } = options;
     const { causal = false, window = null, scale = 1 / Math.sqrt(headSize), softcap = null } = options;
     this.rotary = options.rotary ?? null;
+    this.clip = options.clip ?? null;
     this.rotatesFirst = options.rotatesFirst ?? false;
     this.queryScale = options.queryScale ?? null;
     this.heads = heads;
@@ -268,21 +273,22 @@ export class MultiHeadAttention extends Module {
   }
 
   #rotated(x: Tensor, positions: Tensor, length: number, grows: boolean): { q: Tensor; kv: Tensor } {
-    const { rotary, rotatesFirst } = this;
+    const { rotary, rotatesFirst, clip } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const all = this.qkv.forward(x); // [N, queries | keys | values]
     const end = queries + 2 * keys;
-    if (this.qNorm === null && this.kNorm === null) {
+    if (this.qNorm === null && this.kNorm === null && clip === null) {
       // Queries and keys lie side by side, values behind them.
       const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
       return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end) };
     }
+    const clipped = (part: Tensor) => (clip === null ? part : clamp(part, { min: -clip, max: clip }));
     const rotate = (part: Tensor) => rotary?.forward(part, positions, length, { grows }) ?? part;
-    const normalize = (part: Tensor, norm: Norm | null) => (norm ? normalised(part, norm) : part);
+    const normalize = (part: Tensor, norm: Norm | null) => clipped(norm ? normalised(part, norm) : part);
     const ready = (part: Tensor, norm: Norm | null) =>
       rotatesFirst ? normalize(rotate(part), norm) : rotate(normalize(part, norm));
     const k = ready(all.columns(queries, queries + keys), this.kNorm);
-    const kv = concat([k, all.columns(queries + keys, end)], -1); // [N, keys | values]
+    const kv = concat([k, clipped(all.columns(queries + keys, end))], -1); // [N, keys | values]
     return { q: ready(all.columns(0, queries), this.qNorm), kv };
   }
 

@@ -7,7 +7,6 @@ import type { MultiHeadAttention } from './attention.js';
 import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
 import type { Dropout, Randomness } from './dropout.js';
 import type { Extension } from './extension.js';
-import type { FeedForward } from './feed-forward.js';
 import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
 import { inModes, Module } from './module.js';
 import type { Norm } from './norm.js';
@@ -20,6 +19,12 @@ export interface PostNorm extends Module {
   forward(x: Tensor): Tensor;
 }
 
+/** The second sub-layer: a `FeedForward`, or a `MixtureOfExperts`. */
+export interface Network extends Module {
+  /** float32 [N, dModel] → [N, dModel]. */
+  forward(x: Tensor): Tensor;
+}
+
 /**
  * The parts of a layer, as functions that make them. So parameters are drawn in the order of their definition, which a
  * seed's results depend on.
@@ -28,7 +33,7 @@ export interface LayerParts {
   readonly selfAttn: () => MultiHeadAttention;
   /** Attention to an encoder's output. Default null: none. */
   readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
-  readonly feedForward: () => FeedForward;
+  readonly feedForward: () => Network;
   /** One for each sub-layer, by its number from 0 on; where it stands, `wiring` says. */
   readonly norm: (subLayer: number) => Norm;
   /** Another one, between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
@@ -66,7 +71,7 @@ export class TransformerLayer extends Module {
   /** True if backward computes the layer's inner results again instead of keeping them (gradient checkpointing). */
   recomputes = false;
   readonly selfAttn: MultiHeadAttention;
-  readonly feedForward: FeedForward;
+  readonly feedForward: Network;
   readonly norm1: Norm;
   readonly norm2: Norm;
   readonly dropout1: Dropout | null;

@@ -29,6 +29,7 @@ export { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } 
 export { type DropoutOptions, dropout } from './dropout.js';
 export { type EmbeddingOptions, embedding } from './embedding.js';
 export type { CacheType } from './kv-cache.js';
+export { type GroupedRows, groupedLinear, groupRows } from './grouped.js';
 export { addLayerNorm, type LayerNormOptions, layerNorm, layerNormWithStats } from './layer-norm.js';
 export { type LinearOptions, linear } from './linear.js';
 export {

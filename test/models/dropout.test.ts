@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Tensor, Transformer } from '../../src/index.js';
+import type { FeedForward } from '../../src/nn/index.js';
 import { deviceFor } from '../describe-op.js';
 import { best, build, lossOf, sources, targets } from './small-models.js';
 
@@ -71,7 +72,7 @@ describe('dropout', () => {
       const model = build(device, options);
       model.gradientCheckpointing = gradientCheckpointing;
       const [batch, shifted] = [model.batch(sources), model.shift(targets)];
-      const weight = model.transformer.encoder!.layers[0]!.feedForward.linear2.weight as Tensor;
+      const weight = (model.transformer.encoder!.layers[0]!.feedForward as FeedForward).linear2.weight as Tensor;
       const losses = () => [model.loss(batch, shifted, { rDrop: 1 }), model.loss(batch, shifted)];
       model.seedDropout(5);
       const eager = losses();
@@ -112,7 +113,7 @@ describe('dropout', () => {
     expect(lossAt(hidden)).not.toBe(plain);
     for (const activationDropout of [0, 0.3]) {
       const model = build(device, { dropout: 0.3, activationDropout });
-      const { feedForward } = model.transformer.encoder!.layers[0]!;
+      const feedForward = model.transformer.encoder!.layers[0]!.feedForward as FeedForward;
       expect(feedForward.dropout?.options?.p).toBe(activationDropout || undefined);
       expect(model.dropout.options?.p).toBe(0.3);
     }
@@ -126,7 +127,7 @@ describe('dropout', () => {
       return lossOf(model);
     };
     passAt().backward();
-    const weight = model.transformer.encoder!.layers[0]!.feedForward.linear2.weight as Tensor;
+    const weight = (model.transformer.encoder!.layers[0]!.feedForward as FeedForward).linear2.weight as Tensor;
     const gradient = weight.grad!.dataSync();
     const before = weight.dataSync();
     const length = norm(gradient);

@@ -1,6 +1,6 @@
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
 import { RMSNorm } from '../../nn/norm.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
@@ -17,11 +17,16 @@ export class Qwen2 extends Llama {
       new TransformerLayer({
         selfAttn: () =>
           llamaAttention(init, config, this.randomness, { rotary, window: windowOf(config, i), ...attention }),
-        feedForward: () => llamaFeedForward(init, config),
+        feedForward: () => this.network(init, config, i),
         norm,
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  /** The feed-forward network of layer `layer`. */
+  protected network(init: Initializer, config: ModelConfig, _layer: number): Network {
+    return llamaFeedForward(init, config);
   }
 
   protected attention(_init: Initializer, _config: ModelConfig): Partial<MultiHeadOptions> {

@@ -1,0 +1,215 @@
+// Products of rows with the matrix of their group: a mixture of experts, in which each expert is one product.
+#include "kernels/shared/gemm_blocks.h"
+
+// Sorts `count` ids by group, those of one group in their order. Each row has `perRow` ids, one after the other.
+//   ids      [count]       groups, each below `groups`
+//   rows     [count]       receives the rows of the ids, sorted by group
+//   places   [count]       receives the place of each id in `rows`
+//   offsets  [groups + 1]  receives the place where each group starts, and `count`
+// An id out of range counts as group 0 and fails the run.
+struct GroupRows {
+  static constexpr const char* name = "groupRows";
+  static constexpr const char* signature = "in:ids out:rows out:places out:offsets u32:count u32:perRow u32:groups";
+  Span ids, rows, places, offsets;
+  uint32_t count, perRow, groups;
+
+  const char* check() const {
+    REQUIRE(groups >= 1, "there are no groups");
+    REQUIRE(perRow >= 1, "perRow is 0");
+    REQUIRE(ids.covers(count), "ids is smaller than count");
+    REQUIRE(rows.covers(count) && places.covers(count), "rows or places is smaller than count");
+    REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallel(1, [&](uint32_t) {
+      int32_t* starts = context.i32(offsets);
+      for (uint64_t g = 0; g <= groups; ++g) starts[g] = 0;
+      for (uint32_t i = 0; i < count; ++i) ++starts[groupOf(context, i) + 1];
+      for (uint64_t g = 0; g < groups; ++g) starts[g + 1] += starts[g];
+      // Each start moves to the end of its group, which is the start of the next one.
+      for (uint32_t i = 0; i < count; ++i) {
+        const int32_t place = starts[groupOf(context, i)]++;
+        context.i32(rows)[place] = static_cast<int32_t>(i / perRow);
+        context.i32(places)[i] = place;
+      }
+      for (uint64_t g = groups; g > 0; --g) starts[g] = starts[g - 1];
+      starts[0] = 0;
+      for (uint32_t i = 0; i < count; ++i) {
+        const int32_t id = context.i32(ids)[i];
+        if (static_cast<uint32_t>(id) >= groups) context.failAt("ids", i, id, groups);
+      }
+    });
+  }
+
+ private:
+  uint32_t groupOf(const Context& context, uint32_t i) const {
+    const uint32_t id = static_cast<uint32_t>(context.i32(ids)[i]);
+    return id < groups ? id : 0;
+  }
+};
+KERNEL(GroupRows)
+
+// Where groups start among `rows` rows. Offsets come from the heap, so each use checks them.
+struct GroupOffsets {
+  const int32_t* starts;
+  uint32_t rows;
+
+  uint64_t start(uint64_t group) const { return static_cast<uint32_t>(starts[group]); }
+  bool isValid(uint64_t group) const { return start(group) <= start(group + 1) && start(group + 1) <= rows; }
+  uint64_t size(uint64_t group) const { return start(group + 1) - start(group); }
+};
+
+// A block of rows of one group.
+struct GroupBlock {
+  uint64_t group, first, rows;
+};
+
+// y[r] (+)= x[r]·op(w[g]) for each row r of group g. The matrices of the groups lie side by side in w.
+//   x        [rows, depth]           sorted by group
+//   w        [depth, groups · cols]  or, transposed, [cols, groups · depth]; `wStride` words between rows
+//   offsets  [groups + 1]            see GroupRows
+//   y        [rows, cols]
+struct GroupedLinear {
+  static constexpr const char* name = "groupedLinear";
+  static constexpr const char* signature =
+      "in:x in:w in:offsets inout:y u32:rows u32:depth u32:cols u32:groups u32:wStride u32:transposed u32:accumulate";
+  Span x, w, offsets, y;
+  uint32_t rows, depth, cols, groups, wStride, transposed, accumulate;
+
+  const char* check() const {
+    REQUIRE(depth > 0, "depth is 0");
+    REQUIRE(x.covers(rows, depth, depth), "x is smaller than rows and depth say");
+    REQUIRE(w.covers(transposed ? cols : depth, uint64_t{groups} * (transposed ? depth : cols), wStride),
+            "w is smaller than its shape and stride say");
+    REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
+    REQUIRE(y.covers(rows, cols, cols), "y is smaller than rows and cols say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (rows == 0 || cols == 0 || groups == 0) return;
+    // Each group has at most one block that is not full.
+    const uint64_t down = rows / kRowStep + groups, across = divideUp(cols, kColStep);
+    context.team.parallelRange(down * across, 1, [&](uint64_t chunk, uint64_t end) {
+      for (; chunk < end; ++chunk) {
+        const GroupBlock block = blockAt(context, chunk / across);
+        if (block.rows > 0) multiply(context, block, chunk % across * kColStep);
+      }
+    });
+  }
+
+ private:
+  static constexpr uint64_t kRowStep = kMaxTilesDown * kTileRows, kColStep = kMaxTilesAcross * kTileCols;
+
+  // Block number `index`, counted through all groups. It has no rows if there are fewer blocks.
+  GroupBlock blockAt(const Context& context, uint64_t index) const {
+    const GroupOffsets groupOffsets{context.i32(offsets), rows};
+    for (uint64_t group = 0; group < groups; ++group) {
+      if (!groupOffsets.isValid(group)) {
+        context.fail("offsets do not count the rows of x");
+        break;
+      }
+      const uint64_t size = groupOffsets.size(group), blocks = divideUp(size, kRowStep);
+      if (index < blocks) {
+        const uint64_t first = index * kRowStep;
+        return {group, groupOffsets.start(group) + first, atMost(kRowStep, size - first)};
+      }
+      index -= blocks;
+    }
+    return {0, 0, 0};
+  }
+
+  void multiply(const Context& context, const GroupBlock& block, uint64_t col) const {
+    const float* weight = context.f32(w) + block.group * (transposed ? depth : cols);
+    Gemm g;
+    g.a = context.f32(x) + block.first * depth;
+    g.aRow = depth;
+    g.aCol = 1;
+    g.b = weight + (transposed ? col * wStride : col);
+    g.bRow = wStride;
+    g.bTransposed = transposed != 0;
+    g.c = context.f32(y) + block.first * cols + col;
+    g.cRow = cols;
+    g.rows = block.rows;
+    g.cols = atMost(kColStep, cols - col);
+    g.depth = depth;
+    g.accumulate = accumulate != 0;
+    g.bias = nullptr;
+    g.columnSums = nullptr;
+    g.accumulateSums = false;
+    g.few = !g.bTransposed && isFew(block.rows, uint64_t{cols} * depth);
+    gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
+  }
+};
+KERNEL(GroupedLinear)
+
+// dw[g] (+)= xᵀ·dy over the rows of group g: the gradient of GroupedLinear's w. Groups without rows get zeros.
+//   x        [rows, depth]
+//   dy       [rows, cols]
+//   offsets  [groups + 1]
+//   dw       [depth, groups · cols], `wStride` words between rows
+struct GroupedGradient {
+  static constexpr const char* name = "groupedGradient";
+  static constexpr const char* signature =
+      "in:x in:dy in:offsets inout:dw u32:rows u32:depth u32:cols u32:groups u32:wStride u32:accumulate";
+  Span x, dy, offsets, dw;
+  uint32_t rows, depth, cols, groups, wStride, accumulate;
+
+  const char* check() const {
+    REQUIRE(x.covers(rows, depth, depth), "x is smaller than rows and depth say");
+    REQUIRE(dy.covers(rows, cols, cols), "dy is smaller than rows and cols say");
+    REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
+    REQUIRE(dw.covers(depth, uint64_t{groups} * cols, wStride), "dw is smaller than its shape and stride say");
+    REQUIRE(depth <= 1 || wStride >= uint64_t{groups} * cols, "the rows of dw overlap");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (depth == 0 || cols == 0) return;
+    const uint64_t down = divideUp(depth, kRowStep), across = divideUp(cols, kColStep);
+    context.team.parallelRange(groups * down * across, 1, [&](uint64_t chunk, uint64_t end) {
+      for (; chunk < end; ++chunk) {
+        const uint64_t group = chunk / (down * across);
+        sum(context, group, chunk / across % down * kRowStep, chunk % across * kColStep);
+      }
+    });
+  }
+
+ private:
+  static constexpr uint64_t kRowStep = kMaxTilesDown * kTileRows, kColStep = kMaxTilesAcross * kTileCols;
+
+  void sum(const Context& context, uint64_t group, uint64_t row, uint64_t col) const {
+    const GroupOffsets groupOffsets{context.i32(offsets), rows};
+    const bool isValid = groupOffsets.isValid(group);
+    if (!isValid) context.fail("offsets do not count the rows of x");
+    const uint64_t first = isValid ? groupOffsets.start(group) : 0, count = isValid ? groupOffsets.size(group) : 0;
+    const uint64_t height = atMost(kRowStep, depth - row), width = atMost(kColStep, cols - col);
+    float* to = context.f32(dw) + row * wStride + group * cols + col;
+    if (count == 0) {
+      if (accumulate == 0)
+        for (uint64_t i = 0; i < height; ++i) memset(to + i * wStride, 0, width * sizeof(float));
+      return;
+    }
+    Gemm g;
+    g.a = context.f32(x) + first * depth + row;
+    g.aRow = 1;
+    g.aCol = depth;
+    g.b = context.f32(dy) + first * cols + col;
+    g.bRow = cols;
+    g.bTransposed = false;
+    g.c = to;
+    g.cRow = wStride;
+    g.rows = height;
+    g.cols = width;
+    g.depth = count;
+    g.accumulate = accumulate != 0;
+    g.bias = nullptr;
+    g.columnSums = nullptr;
+    g.accumulateSums = false;
+    g.few = false;
+    gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
+  }
+};
+KERNEL(GroupedGradient)

@@ -1,0 +1,78 @@
+import type { MultiHeadOptions } from '../../nn/attention.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import { RMSNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, type MakeNorm } from './llama.js';
+import { expertNames } from './qwen3-moe.js';
+
+/** OLMoE (Muennighoff et al. 2024, arXiv 2409.02060): a mixture of experts; queries and keys are normalized as a whole. */
+export class Olmoe extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+    config.expect('output_router_logits', false);
+    const normOf = (heads: string) => () =>
+      new RMSNorm(init, config.size(heads) * config.size('head_dim'), config.number('rms_norm_eps'));
+    const attention: Partial<MultiHeadOptions> = {
+      rotary: rotaryOf(init, config),
+      bias: config.flag('attention_bias'),
+      clip: config.numberOrNull('clip_qkv'),
+      qNorm: normOf('num_attention_heads'),
+      kNorm: normOf('num_key_value_heads'),
+    };
+    const experts = {
+      dModel: config.size('hidden_size'),
+      dFF: config.size('intermediate_size'),
+      experts: config.size('num_experts'),
+      chosen: config.size('num_experts_per_tok'),
+      activation: activationOf(config.text('hidden_act')),
+      normalized: config.flag('norm_topk_prob'),
+    };
+    return () =>
+      new TransformerLayer({
+        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
+        feedForward: () => new MixtureOfExperts(init, experts),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  protected override get stateNames(): StateNames {
+    return { ...expertNames('model.layers.*.mlp', this.settings.size('num_experts')), ...super.stateNames };
+  }
+}
+
+export const olmoe: Family = {
+  model: Olmoe,
+  className: 'Olmoe',
+  defaults: {
+    ...decoderDefaults,
+    hidden_size: 2048,
+    intermediate_size: 2048,
+    num_hidden_layers: 16,
+    num_attention_heads: 16,
+    max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    pad_token_id: 1,
+    bos_token_id: null,
+    eos_token_id: 50279,
+    attention_bias: false,
+    clip_qkv: null,
+    num_experts_per_tok: 8,
+    num_experts: 64,
+    norm_topk_prob: false,
+    output_router_logits: false,
+  },
+  complete: (config, given) => {
+    config.num_experts = given.num_experts ?? given.num_local_experts ?? config.num_experts;
+  },
+  rope: { theta: 10000 },
+};

@@ -1,0 +1,77 @@
+import type { Initializer } from '../../nn/init.js';
+import type { Network } from '../../nn/layer.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { type ModelConfig, numberIn } from '../model-config.js';
+import { llamaFeedForward } from './llama.js';
+import { Qwen3, qwen3 } from './qwen.js';
+
+/** Qwen3's mixtures of experts (Yang et al. 2025, arXiv 2505.09388): Qwen3 with sparse feed-forward networks. */
+export class Qwen3Moe extends Qwen3 {
+  protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
+    config.expect('output_router_logits', false);
+    if (!isSparse(config, layer)) return llamaFeedForward(init, config);
+    return new MixtureOfExperts(init, {
+      dModel: config.size('hidden_size'),
+      dFF: config.size('moe_intermediate_size'),
+      experts: config.size('num_experts'),
+      chosen: config.size('num_experts_per_tok'),
+      activation: activationOf(config.text('hidden_act')),
+      normalized: config.flag('norm_topk_prob'),
+    });
+  }
+
+  protected override get stateNames(): StateNames {
+    return { ...expertNames('model.layers.*.mlp', this.settings.size('num_experts')), ...super.stateNames };
+  }
+}
+
+/** True if a layer has experts. */
+function isSparse(config: ModelConfig, layer: number): boolean {
+  const step = config.size('decoder_sparse_step');
+  return !config.list('mlp_only_layers').includes(layer) && (layer + 1) % step === 0;
+}
+
+/** The names of a `MixtureOfExperts` whose checkpoint has each expert's matrices apart. `block`: the path of its module. */
+export function expertNames(block: string, experts: number): StateNames {
+  const own = 'decoder.layers.*.feed_forward';
+  const each = (name: string) => Array.from({ length: experts }, (_, i) => `${block}.experts.${i}.${name}`);
+  return {
+    [`${own}.router`]: `${block}.gate`,
+    [`${own}.gates`]: each('gate_proj'),
+    [`${own}.ups`]: each('up_proj'),
+    [`${own}.downs`]: each('down_proj'),
+  };
+}
+
+export const qwen3Moe: Family = {
+  model: Qwen3Moe,
+  className: 'Qwen3Moe',
+  defaults: {
+    ...qwen3.defaults,
+    hidden_size: 2048,
+    intermediate_size: 6144,
+    num_hidden_layers: 24,
+    num_key_value_heads: 4,
+    head_dim: null,
+    decoder_sparse_step: 1,
+    moe_intermediate_size: 768,
+    num_experts_per_tok: 8,
+    num_experts: 128,
+    norm_topk_prob: false,
+    output_router_logits: false,
+    mlp_only_layers: null,
+  },
+  complete: (config, given) => {
+    config.num_experts = given.num_experts ?? given.num_local_experts ?? config.num_experts;
+    config.mlp_only_layers ??= [];
+    const hasWindow = config.use_sliding_window === true && config.sliding_window != null;
+    // Unlike in Qwen3, a window is that of all layers.
+    config.layer_types ??= Array.from({ length: numberIn(config, 'num_hidden_layers') }, () =>
+      hasWindow ? 'sliding_attention' : 'full_attention',
+    );
+  },
+  rope: { theta: 10000 },
+};

@@ -1,0 +1,119 @@
+import { checkOneOf, checkOptions, checkSizes } from '../core/check.js';
+import type { Complete } from '../core/complete.js';
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { type Activation, activate, checkActivation, sigmoid } from '../ops/activation.js';
+import { topk } from '../ops/axis.js';
+import { add, div, mul, scale } from '../ops/binary.js';
+import { groupedLinear, groupRows } from '../ops/grouped.js';
+import { gather } from '../ops/move.js';
+import { sum } from '../ops/reduce.js';
+import { softmax } from '../ops/softmax.js';
+import type { Initializer } from './init.js';
+import { Linear } from './linear.js';
+import { Module } from './module.js';
+
+/**
+ * How a token's experts are weighted: by the softmax over all experts, by the softmax over the chosen ones alone, or by
+ * the sigmoid of each.
+ */
+export type ExpertWeights = 'softmax' | 'softmaxOfChosen' | 'sigmoid';
+
+export interface MixtureOfExpertsOptions {
+  /** Features of a token. */
+  readonly dModel: number;
+  /** Hidden features of an expert. */
+  readonly dFF: number;
+  readonly experts: number;
+  /** Experts that each token is sent to. */
+  readonly chosen: number;
+  /** Activation of the gate. Default `silu`. */
+  readonly activation?: Activation | undefined;
+  /** Default `softmax`. */
+  readonly weights?: ExpertWeights | undefined;
+  /** True if the weights of a token's experts are divided by their sum. Default false. */
+  readonly normalized?: boolean | undefined;
+  /** Multiplies the weights. Default 1. */
+  readonly scale?: number | undefined;
+  /** True if a bias per expert is added to its score for the choice alone (DeepSeek-V3). Default false. */
+  readonly choiceBias?: boolean | undefined;
+}
+
+const kinds = {
+  ...({ dModel: 'any', dFF: 'any', experts: 'any', chosen: 'any', activation: 'any', weights: 'any' } as const),
+  ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false] } as const),
+};
+
+/**
+ * A sparse mixture of experts (Shazeer et al. 2017, arXiv 1701.06538; Fedus et al. 2021, arXiv 2101.03961): a router sends
+ * each token to a few gated feed-forward networks and adds up what they return. Tokens are sorted by expert, so that each
+ * expert is one product, and only the weights of chosen experts are read.
+ */
+export class MixtureOfExperts extends Module {
+  /** [dModel, experts] */
+  readonly router: Linear;
+  /** [experts], or null. Optimizers do not train it; see `MixtureOfExpertsOptions.choiceBias`. */
+  readonly choiceBias: Tensor | null;
+  /** The experts' gates, side by side: weight [dModel, experts · dFF]. */
+  readonly gates: Linear;
+  /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. */
+  readonly ups: Linear;
+  /** The projections back, side by side: weight [dFF, experts · dModel]. */
+  readonly downs: Linear;
+  readonly #options: Complete<MixtureOfExpertsOptions>;
+
+  /** Throws ArgumentError, ShapeError for options that are missing or out of range, OutOfMemoryError. */
+  constructor(init: Initializer, options: MixtureOfExpertsOptions) {
+    super();
+    const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
+    const { activation = 'silu', weights = 'softmax', normalized = false, scale = 1, choiceBias = false } = rest;
+    checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
+    checkActivation('MixtureOfExperts', activation);
+    checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
+    if (chosen > experts)
+      throw new ArgumentError(`MixtureOfExperts: chosen is ${chosen}, expected at most experts, ${experts}`);
+    this.#options = { dModel, dFF, experts, chosen, activation, weights, normalized, scale, choiceBias };
+    const sideBySide = (width: number) => Array<number>(experts).fill(width);
+    this.router = new Linear(init, dModel, experts, false);
+    this.choiceBias = choiceBias ? init.constant([experts], 0) : null;
+    this.gates = new Linear(init, dModel, sideBySide(dFF), false);
+    this.ups = new Linear(init, dModel, sideBySide(dFF), false);
+    this.downs = new Linear(init, dFF, sideBySide(dModel), false);
+  }
+
+  /** `x` and the result: float32 [N, dModel]. Throws ShapeError, DTypeError. */
+  forward(x: Tensor): Tensor {
+    const { experts, chosen, dModel, activation } = this.#options;
+    const { ids, weights } = this.route(x); // [N, chosen]
+    const { rows, places, offsets } = groupRows(ids, experts); // [N · chosen], by expert
+    const tokens = gather(x, rows); // [N · chosen, dModel]
+    const gate = activate('MixtureOfExperts', groupedLinear(tokens, this.gates.weight, offsets), activation);
+    const hidden = mul(gate, groupedLinear(tokens, this.ups.weight, offsets)); // [N · chosen, dFF]
+    const outputs = groupedLinear(hidden, this.downs.weight, offsets); // [N · chosen, dModel]
+    const ofTokens = gather(outputs, places).reshape(-1, chosen, dModel); // [N, chosen, dModel]
+    return sum(mul(ofTokens, weights.reshape(-1, chosen, 1)), { axis: 1 });
+  }
+
+  /** The experts of each token, int32 [N, chosen], best first, and their weights, float32 [N, chosen]. `x` as in `forward`. */
+  route(x: Tensor): { ids: Tensor; weights: Tensor } {
+    const { chosen, normalized, scale: factor, weights: kind } = this.#options;
+    const logits = this.router.forward(x); // [N, experts]
+    const scores = kind === 'sigmoid' ? sigmoid(logits) : kind === 'softmax' ? softmax(logits) : logits;
+    const { values, indices } = this.#choose(scores, chosen);
+    const raw = kind === 'softmaxOfChosen' ? softmax(values) : values;
+    const shared = normalized ? div(raw, sum(raw, { axis: -1, keepDims: true })) : raw;
+    return { ids: indices, weights: factor === 1 ? shared : scale(shared, factor) };
+  }
+
+  #choose(scores: Tensor, chosen: number): { values: Tensor; indices: Tensor } {
+    if (this.choiceBias === null) return topk(scores, chosen);
+    const { indices } = topk(add(scores, this.choiceBias), chosen);
+    const [rows, experts] = scores.shape as readonly [number, number];
+    const starts = scores.device.tensor(
+      Int32Array.from({ length: rows }, (_, row) => row * experts),
+      [rows, 1],
+    );
+    const values = gather(scores.reshape(-1, 1), add(indices, starts)).reshape(rows, chosen);
+    return { values, indices };
+  }
+}
