@@ -81,7 +81,9 @@ function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory
   const before = (crossAttention ?? selfAttention).output;
   const feedForward = subLayer(crossAttention ? 2 : 1, before, norm3 ?? norm2, (input) => {
     if (!(network instanceof FeedForward))
-      throw new ArgumentError('trace: a layer has a mixture of experts, which is not traced; ask forward for hiddenStates');
+      throw new ArgumentError(
+        'trace: a layer has a mixture of experts, which is not traced; ask forward for hiddenStates',
+      );
     const { linear1, linear2, linear3, activation } = network;
     const gate = linear1.sections.length > 1 ? linear1.part(input, 1, 2) : (linear3?.forward(input) ?? null);
     const activated = linear1.part(input, 0, 1, activation);

@@ -28,8 +28,8 @@ export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.j
 export { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } from './cross-entropy.js';
 export { type DropoutOptions, dropout } from './dropout.js';
 export { type EmbeddingOptions, embedding } from './embedding.js';
-export type { CacheType } from './kv-cache.js';
 export { type GroupedRows, groupedLinear, groupRows } from './grouped.js';
+export type { CacheType } from './kv-cache.js';
 export { addLayerNorm, type LayerNormOptions, layerNorm, layerNormWithStats } from './layer-norm.js';
 export { type LinearOptions, linear } from './linear.js';
 export {

@@ -67,7 +67,11 @@ describe.each(isas)('%s', (isa) => {
     expect(() => groupedLinear(x, device.zeros([3, 9]), offsets)).toThrow(
       'groupedLinear: x is [4, 3], w is [3, 9], offsets is [3], expected [rows, depth], [depth, groups · cols]',
     );
-    for (const wrong of [[0, 5, 4], [0, -1, 4], [0, 2, 5]]) {
+    for (const wrong of [
+      [0, 5, 4],
+      [0, -1, 4],
+      [0, 2, 5],
+    ]) {
       const y = groupedLinear(x, w, device.tensor(Int32Array.from(wrong)));
       await expect(y.data()).rejects.toThrow(CommandError);
     }
