@@ -177,7 +177,8 @@ if (begin < 0 || end < begin) {
   console.error(`docs/speed.md has no section between ${BEGIN} and ${END}`);
   process.exit(1);
 }
-const more = '[bench/results](../bench/results/README.md) has all tables, and where we lose as plainly as where we win.';
+const more =
+  '[bench/results](../bench/results/README.md) has all tables, and where we lose as plainly as where we win.';
 const text = [introduction(), headlineTable(), more].join('\n\n');
 replace(readmePath, `${readme.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${readme.slice(end)}`);
 const picture = '![Times as fast as the fastest peer](chart.svg)';

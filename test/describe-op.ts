@@ -2,8 +2,9 @@
 // its float64 reference, forward and backward, on contiguous and on strided inputs. Every number of threads must give the
 // same bits, and WebAssembly in Node must agree with the addon. Gradients are compared with finite differences of the
 // reference, so the reference is all that has to be written.
-import type { InstructionSet } from '../src/backend/backend.js';
+
 import { describe, expect, it } from 'vitest';
+import type { InstructionSet } from '../src/backend/backend.js';
 import { environment } from '../src/backend/node.js';
 import { createDevice, type Device, type Shape, type Tensor } from '../src/index.js';
 import { Random, sizeOf, type Values } from './random.js';

@@ -43,21 +43,25 @@ describe('the examples of README.md and docs/', () => {
 
   // Models of the hub, files and other machines are not at hand here.
   const runnable = examples.filter(
-    ({ code, hasPrelude }) => !hasPrelude && !/loadModel|loadTokenizer|pipeline\(|simdformer\/(mpi|bulk|server)/.test(code),
+    ({ code, hasPrelude }) =>
+      !hasPrelude && !/loadModel|loadTokenizer|pipeline\(|simdformer\/(mpi|bulk|server)/.test(code),
   );
 
   it('of training and of own models run', () => expect(runnable.length).toBeGreaterThanOrEqual(6));
 
-  it.each(runnable.map(({ name, code }) => [name, code] as const))('%s runs as it is', { timeout: 120_000 }, (_, code) =>
-    inFolder(async (folder) => {
-      const file = join(folder, 'example.mts');
-      const sources = code.replaceAll(/'simdformer(\/\w+)?'/g, (_, path = '') =>
-        JSON.stringify(join(root, `src${path}/index.ts`)),
-      );
-      await writeFile(file, sources);
-      const { stdout } = await promisify(execFile)(process.execPath, ['--import', tsx, file], { cwd: folder });
-      expect(stdout).not.toBe('');
-      if (code.includes('badcafe')) expect(stdout).toContain('efacdab');
-    }),
+  it.each(runnable.map(({ name, code }) => [name, code] as const))(
+    '%s runs as it is',
+    { timeout: 120_000 },
+    (_, code) =>
+      inFolder(async (folder) => {
+        const file = join(folder, 'example.mts');
+        const sources = code.replaceAll(/'simdformer(\/\w+)?'/g, (_, path = '') =>
+          JSON.stringify(join(root, `src${path}/index.ts`)),
+        );
+        await writeFile(file, sources);
+        const { stdout } = await promisify(execFile)(process.execPath, ['--import', tsx, file], { cwd: folder });
+        expect(stdout).not.toBe('');
+        if (code.includes('badcafe')) expect(stdout).toContain('efacdab');
+      }),
   );
 });

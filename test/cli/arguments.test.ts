@@ -16,10 +16,13 @@ describe('arguments', () => {
     expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
   });
 
-  it.concurrent.each(['run', 'serve', 'bench', 'finetune'])('%s --help has the defaults of loadModel', async (command) => {
-    const help = (await simdformer([command, '--help'])).stdout.replace(/\s+/g, ' ');
-    expect(help).toContain(`(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other})`);
-  });
+  it.concurrent.each(['run', 'serve', 'bench', 'finetune'])(
+    '%s --help has the defaults of loadModel',
+    async (command) => {
+      const help = (await simdformer([command, '--help'])).stdout.replace(/\s+/g, ' ');
+      expect(help).toContain(`(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other})`);
+    },
+  );
 
   it.concurrent('--version is that of the package', async () => {
     const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));

@@ -1,4 +1,3 @@
-import type { InstructionSet } from '../../src/backend/backend.js';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +5,7 @@ import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
+import type { InstructionSet } from '../../src/backend/backend.js';
 import { INSTRUCTION_SETS } from '../../src/backend/backend.js';
 import { type Addon, createNativeBackend } from '../../src/backend/native.js';
 import {

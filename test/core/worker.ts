@@ -1,6 +1,7 @@
 // One of the workers of device.test.ts: opens a device of its own, computes, and sends the result.
-import type { InstructionSet } from '../../src/backend/backend.js';
+
 import { parentPort, workerData } from 'node:worker_threads';
+import type { InstructionSet } from '../../src/backend/backend.js';
 import { createDevice } from '../../src/index.js';
 import { contiguous } from '../../src/ops/index.js';
 

@@ -145,7 +145,7 @@ describe('objectives', () => {
   });
 });
 
-describe('objectives', () => {
+describe('objectives of encoders', () => {
   const reactions = ['CCO.CC(=O)O>>CC(=O)OCC', 'CCN.CC(=O)Cl>>CC(=O)NCC', 'CO.O=C=O>>COC(=O)O', 'C=C.Br>>CCBr'];
 
   describe('of readers', () => {

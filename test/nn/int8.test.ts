@@ -1,7 +1,8 @@
 // Products of packed integers with activations of 8 bits: what they mean, in plain numbers, is the truth here; and every
 // instruction set, number of threads and batch gives the same bits.
-import type { InstructionSet } from '../../src/backend/backend.js';
+
 import { afterAll, describe, expect, it } from 'vitest';
+import type { InstructionSet } from '../../src/backend/backend.js';
 import { createDevice, type Device, type Tensor } from '../../src/index.js';
 import { PackedWeight } from '../../src/nn/index.js';
 import type { PackedFormat } from '../../src/ops/index.js';

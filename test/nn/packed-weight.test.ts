@@ -4,7 +4,7 @@ import type { Device, Tensor } from '../../src/index.js';
 import { Embedding, Initializer, Linear, PackedWeight } from '../../src/nn/index.js';
 import { packedModule } from '../../src/nn/packed-modules.js';
 import { readRows, rowsIn } from '../../src/nn/packed-rows.js';
-import { add, embedding, gelu, matmul, mul, type PackedFormat, sum, transpose } from '../../src/ops/index.js';
+import { add, embedding, gelu, matmul, mul, sum, transpose } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 import { testData } from '../test-data.js';
@@ -179,9 +179,7 @@ it.each(['float16', 'int8', 'q8_0', 'q4_0'] as const)(
 it('what is no weight is refused by name', async () => {
   const device = await deviceFor(isas[0] as string, 1);
   const bytes = new Uint8Array(18);
-  expect(() => PackedWeight.fromBlocks(device, 'q1_0', [1, 256], bytes)).toThrow(
-    /"q1_0", expected one of/,
-  );
+  expect(() => PackedWeight.fromBlocks(device, 'q1_0', [1, 256], bytes)).toThrow(/"q1_0", expected one of/);
   expect(() => PackedWeight.fromBlocks(device, 'q4_k', [1, 32], bytes)).toThrow(/32 inputs are no multiple of 256/);
   expect(() => PackedWeight.fromBlocks(device, 'q4_0', [2, 32], bytes)).toThrow(/18 bytes, expected 36/);
   expect(() => PackedWeight.fromTensor(device.zeros([32, 32]), 'q6_k')).toThrow(/"q6_k", expected one of/);
