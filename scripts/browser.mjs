@@ -33,8 +33,9 @@ function withoutPictures(index) {
 /** Modules that read and write files: of no use to a page. package.json tells bundlers what stands for them. */
 const ofFiles = Object.keys(JSON.parse(read('package.json')).browser).map((path) => path.match(/dist\/(.+)\.js$/)[1]);
 
-/** The text that replaces such a module in a page: its functions throw. */
+/** The text that replaces such a module in a page. Its functions throw, but for fetch: a page's browser has the proxy. */
 function withoutFiles(module) {
+  if (module === 'io/proxied-fetch') return 'export const proxiedFetch = (url, init) => fetch(url, init);\n';
   const functions = read(`src/${module}.ts`)
     .toString()
     .matchAll(/^export (?:async )?function (\w+)/gm);
@@ -183,14 +184,14 @@ function largestFamily({ files, metafile }) {
 
 async function checkSizes() {
   const modules = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => `wasm/dist/${name}.wasm`);
-  const sizes = modules.map((name) => [name, gzipSync(read(name), { level: 9 }).length, 180]);
+  const sizes = modules.map((name) => [name, gzipSync(read(name), { level: 9 }).length, 190]);
   const pages = await bundleForPages();
   sizes.push(['JavaScript of a page without a bundler', downloaded(pages, 'index.'), 60]);
   sizes.push(largestFamily(pages));
   sizes.push([
     'JavaScript that trains and generates, bundled',
     downloaded(await bundle(forBundlers), 'stdin.', 'training-run-'),
-    79,
+    80,
   ]);
   sizes.push(['worker.js', gzipSync(read('wasm/dist/worker.js'), { level: 9 }).length, 60]);
   for (const [name, bytes, limit] of sizes) {

@@ -64,7 +64,7 @@ const fromVendor = {
     }));
     // The package is named by a constant there, so that bundlers for pages leave it out.
     build.onLoad({ filter: /src[\\/]io[\\/]proxied-fetch\.ts$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replace("UNDICI = 'undici'", "UNDICI = '../vendor/undici.js'"),
+      contents: readFileSync(path, 'utf8').replace("UNDICI = String('undici')", "UNDICI = '../vendor/undici.js'"),
       loader: 'ts',
     }));
   },

@@ -8,8 +8,11 @@ type Fetch = typeof fetch;
 /** Each in lower case first, as curl has it. */
 const NAMES = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'no_proxy', 'NO_PROXY'] as const;
 
-/** A constant, so that bundlers for pages leave the package out. `scripts/bundle.mjs` has Node's bundle include it. */
-const UNDICI = 'undici';
+/**
+ * The result of a call, which minifiers do not put into import(): bundlers for pages then leave the package out.
+ * scripts/node.mjs replaces it in Node's bundle, which includes the package.
+ */
+const UNDICI = String('undici');
 
 let made: { readonly settings: string; readonly fetch: Promise<Fetch> } | undefined;
 

@@ -380,7 +380,7 @@ export class TrainingRun {
   async #measure(): Promise<Record<string, number>> {
     const { validate, earlyStopping } = this.options;
     this.#model.eval();
-    const metrics = (await validate?.(this.#state.step)) ?? {};
+    const metrics = validate === undefined ? {} : await validate(this.#state.step);
     return this.#ranks.mean(checkMetrics(metrics, earlyStopping?.metric));
   }
 

@@ -328,7 +328,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     expect(said).toEqual([
       [1, 2],
       'DeviceError: createDevice: worker is true, but this runtime has no workers',
-      expect.stringMatching(/^SimdformerError: loadTokenizer: .*bundler/),
+      expect.stringMatching(/^SimdformerError: parseTokenizer: .*bundler/),
     ]);
   });
 });

@@ -171,6 +171,8 @@ describe('generationOptions', () => {
       repetitionPenalty: 1,
       noRepeatNgramSize: 0,
       numBeams: 1,
+      numBeamGroups: 1,
+      diversityPenalty: 0,
       lengthPenalty: 1,
       earlyStopping: false,
       numReturnSequences: 1,

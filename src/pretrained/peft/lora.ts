@@ -27,7 +27,7 @@ import { TrainedCopies, within } from './trained-copies.js';
 const frozen = new WeakMap<PretrainedModel, Tensor[]>();
 
 /** One adapter of a model. */
-export class Lora implements Adapter, LoraParts {
+export class Lora implements Adapter {
   readonly name: string;
   readonly settings: LoraSettings;
   readonly modulesToSave: readonly string[];
