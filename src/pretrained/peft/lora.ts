@@ -18,7 +18,7 @@ import {
   patternValue,
   type SaveLoraOptions,
 } from './lora-options.js';
-import { type LoraPart, type LoraParts, PEFT_PREFIX } from './lora-parts.js';
+import { type LoraPart, PEFT_PREFIX } from './lora-parts.js';
 import { chosenTargets, type LoraTarget, loraTargets } from './lora-targets.js';
 import { headModules } from './module-names.js';
 import { TrainedCopies, within } from './trained-copies.js';
