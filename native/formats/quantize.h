@@ -100,8 +100,9 @@ template <>
 struct Quantizer<Q4_0> {
   static constexpr bool kExists = true;
   static void quantize(const float* x, float, uint8_t* block) {
+    const float farthest = largestOf(x, kGroup);
     float most = 0;
-    for (size_t i = 0; i < kGroup; ++i) most = std::fabs(x[i]) > std::fabs(most) ? x[i] : most;
+    for (size_t i = kGroup; i-- > 0;) most = std::fabs(x[i]) == farthest ? x[i] : most;  // the first of equals
     const float scale = most / -8, inverse = inverseOf(scale);
     putHalf(block, scale);
     putLevels(block + 2, [&](size_t i) { return levelAt(alone(x[i] * inverse) + 8.5f); });
