@@ -44,7 +44,10 @@ describe('the examples of README.md and docs/', () => {
   // Models of the hub, files and other machines are not at hand here.
   const runnable = examples.filter(
     ({ code, hasPrelude }) =>
-      !hasPrelude && !/loadModel|loadTokenizer|pipeline\(|from_pretrained|localhost|127\.0\.0\.1|simdformer\/(mpi|bulk|server)/.test(code),
+      !hasPrelude &&
+      !/loadModel|loadTokenizer|pipeline\(|from_pretrained|localhost|127\.0\.0\.1|simdformer\/(mpi|bulk|server)/.test(
+        code,
+      ),
   );
 
   it('of training and of own models run', () => expect(runnable.length).toBeGreaterThanOrEqual(6));

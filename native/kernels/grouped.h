@@ -51,7 +51,7 @@ struct GroupRows {
 };
 KERNEL(GroupRows)
 
-// Where groups start among `rows` rows. Offsets come from the heap, so each use checks them.
+// Start of each group among `rows` rows. Offsets come from the heap, so each use checks them.
 struct GroupOffsets {
   const int32_t* starts;
   uint32_t rows;
