@@ -57,7 +57,7 @@ const others: Shape[] = [
 
 /** Peers repeat a product in C: as many of ours as make up for a call from JavaScript are recorded in one program. */
 const LEAST_FLOPS = 1e8;
-const MOST_COPIES = 64;
+const MAX_COPIES = 64;
 /** Rounding of sums of up to 3072 terms, relative to the largest. */
 const TOLERANCE = 1e-4;
 
@@ -85,7 +85,7 @@ export default {
       const b = patterned(device, transposeB ? [n, k] : [k, n], 1019);
       const bias = device.zeros([n]);
       const flops = 2 * m * n * k;
-      const copies = Math.ceil(Math.min(MOST_COPIES, LEAST_FLOPS / flops));
+      const copies = Math.ceil(Math.min(MAX_COPIES, LEAST_FLOPS / flops));
       const program = device.record(() => {
         const all = Array.from({ length: copies }, () =>
           isLinear ? linear(a, b, bias) : matmul(a, b, { transposeA, transposeB }),

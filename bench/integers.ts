@@ -21,7 +21,7 @@ const layers = [
 ] as const;
 /** Products in one recorded program. Their number makes the cost of a call from JavaScript negligible. */
 const LEAST = 2e8;
-const MOST_COPIES = 32;
+const MAX_COPIES = 32;
 
 export default {
   question: 'How near do products of packed integers come to what the machine multiplies?',
@@ -49,7 +49,7 @@ async function products(run: Run, device: Device, format: PackedFormat, suffix: 
       const weight = PackedWeight.fromTensor(floats, format);
       const w = device.noGrad(() => transpose(floats));
       const operations = 2 * count * inputs * outputs;
-      const copies = Math.ceil(Math.min(MOST_COPIES, LEAST / operations));
+      const copies = Math.ceil(Math.min(MAX_COPIES, LEAST / operations));
       const contestants = (
         [
           [OURS, () => weight.linear(x, null)],

@@ -109,7 +109,7 @@ export class MultiHeadAttention extends Module {
   readonly dropout: Dropout | null;
   /** Gets the attention probabilities of each forward pass, if set; not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
-  /** Gets what the heads give, [N, heads·headSize], in each forward pass, if set: for regularisers of the loss. */
+  /** Gets what the heads give, [N, heads·headSize], in each forward pass, if set: for regularizers of the loss. */
   observeHeads: ((outputs: Tensor) => void) | null = null;
 
   /** Throws ArgumentError for options that make no attention. */

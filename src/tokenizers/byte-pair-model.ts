@@ -5,8 +5,8 @@ import type { TokenizerModel } from './json.js';
 import type { Model, ModelToken } from './model.js';
 import type { TokenIds } from './token-table.js';
 
-const MOST_REMEMBERED = 10_000;
-const LONGEST_REMEMBERED = 256;
+const MAX_REMEMBERED = 10_000;
+const MAX_REMEMBERED_LENGTH = 256;
 
 /** A part of a word that is a token, in a list. */
 interface Symbol {
@@ -53,8 +53,8 @@ export class BytePairModel implements Model {
     let tokens = this.#known.get(word);
     if (tokens === undefined) {
       tokens = this.#found(word);
-      if (this.#known.size >= MOST_REMEMBERED) this.#known.clear();
-      if (word.length <= LONGEST_REMEMBERED) this.#known.set(word, tokens);
+      if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
+      if (word.length <= MAX_REMEMBERED_LENGTH) this.#known.set(word, tokens);
     }
     return tokens;
   }

@@ -1,7 +1,7 @@
 import { FormatError } from '../core/errors.js';
 
 /** Graphemes of more bytes are looked up character by character. */
-const LONGEST_GRAPHEME = 5;
+const MAX_GRAPHEME_BYTES = 5;
 
 const KNOWN_ENTRIES = 1 << 14;
 const KNOWN_LENGTH = 64;
@@ -22,7 +22,7 @@ export function charsmap(base64: string): (text: string) => Iterable<CharsmapEnt
 
   const entriesOf = (grapheme: string): CharsmapEntry[] => {
     const key = encoder.encode(grapheme);
-    const whole = key.length <= LONGEST_GRAPHEME ? find(key) : undefined;
+    const whole = key.length <= MAX_GRAPHEME_BYTES ? find(key) : undefined;
     if (whole !== undefined) return [{ before: grapheme, after: whole }];
     return Array.from(grapheme, (before) => ({ before, after: find(encoder.encode(before)) ?? null }));
   };

@@ -287,7 +287,7 @@ class Translation {
     const range = first === last ? escaped(first) : `${escaped(first)}-${escaped(last)}`;
     if (!this.#flags.ignoreCase) return range;
     const [from, to] = [first.codePointAt(0) as number, last.codePointAt(0) as number];
-    if (to - from > MOST_FOLDED) return range;
+    if (to - from > MAX_FOLDED) return range;
     const all = Array.from({ length: to - from + 1 }, (_, i) => alike(String.fromCodePoint(from + i)));
     return range + [...new Set(all.flat())].map(escaped).join('');
   }
@@ -321,7 +321,7 @@ class Translation {
   }
 }
 
-const MOST_FOLDED = 1 << 12;
+const MAX_FOLDED = 1 << 12;
 
 const IN_WORD = `[${WORD}${FRACTIONS}]`;
 const NOT_IN_WORD = `[^${WORD}${FRACTIONS}]`;

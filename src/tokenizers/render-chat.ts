@@ -43,7 +43,7 @@ export function renderChat(rendering: ChatRendering): string {
 
 /** Templates are parsed once; there are few. */
 const parsed = new Map<string, unknown>();
-const MOST_PARSED = 8;
+const MAX_PARSED = 8;
 
 function parse(template: string): unknown {
   const known = parsed.get(template);
@@ -54,7 +54,7 @@ function parse(template: string): unknown {
   } catch (cause) {
     throw new FormatError(`the chat template cannot be parsed: ${(cause as Error).message}`, { cause });
   }
-  if (parsed.size >= MOST_PARSED) parsed.clear();
+  if (parsed.size >= MAX_PARSED) parsed.clear();
   parsed.set(template, program);
   return program;
 }

@@ -5,8 +5,8 @@ import type { Model, ModelToken } from './model.js';
 /** How much less than the worst token a character without one is worth. */
 const UNKNOWN_PENALTY = 10;
 
-const MOST_REMEMBERED = 10_000;
-const LONGEST_REMEMBERED = 256;
+const MAX_REMEMBERED = 10_000;
+const MAX_REMEMBERED_LENGTH = 256;
 
 /** A vocabulary with scores: of all ways to write a word, the one whose scores have the largest sum (Viterbi). */
 export class UnigramModel implements Model {
@@ -40,8 +40,8 @@ export class UnigramModel implements Model {
     let tokens = this.#known.get(word);
     if (tokens === undefined) {
       tokens = this.#spans(word).flatMap(([start, end]) => this.#tokensAt(word, start, end));
-      if (this.#known.size >= MOST_REMEMBERED) this.#known.clear();
-      if (word.length <= LONGEST_REMEMBERED) this.#known.set(word, tokens);
+      if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
+      if (word.length <= MAX_REMEMBERED_LENGTH) this.#known.set(word, tokens);
     }
     return tokens;
   }

@@ -20,7 +20,7 @@ import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
 /** How many chunks are read at once at most, where few or none wait for a next token. */
-const MOST_CHUNKS = 8;
+const MAX_CHUNKS = 8;
 /** Tokens of a prompt that are worth a turn. */
 const LEAST_CHUNK = 16;
 /** Tokens of a row at first, where memory grows with the sequences. */
@@ -360,7 +360,7 @@ export class ContinuousBatching {
   async #read(writing: number): Promise<Reading | null> {
     const unread = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
     if (unread.length === 0) return null;
-    const most = Math.max(1, Math.min(MOST_CHUNKS, Math.floor(unread.length / writing))); // all where none writes
+    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // all where none writes
     const chunks = this.#chunks(unread, most * this.#chunk);
     const finishing = chunks.flatMap(([, sequence, count], place) =>
       sequence.unread === count ? [[place, sequence] as const] : [],

@@ -51,7 +51,7 @@ export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[
 }
 
 /** The most that `topLogProbabilities` can be: OpenAI's. */
-export const MOST_TOP = 20;
+export const MAX_TOP = 20;
 
 /** What is of several sequences, or of one that has the model for itself. */
 const LEFT_OUT = [
@@ -76,7 +76,7 @@ export function planFor(
   { client = '', prefixScope = '', stream = 0, topLogProbabilities = 0, cache, signal: _, ...options }: BatchedOptions,
 ): BatchedPlan {
   const mine = { client, prefixScope, stream, topLogProbabilities };
-  const most = Math.min(MOST_TOP, model.vocabSize);
+  const most = Math.min(MAX_TOP, model.vocabSize);
   checkOptions('ContinuousBatching.stream', mine, {
     client: 'string',
     prefixScope: 'string',

@@ -10,7 +10,7 @@ import { type BestTokens, topKInto } from '../../ops/top-k.js';
 import type { Generative } from '../generative.js';
 import { extendInSlices, type RecordedStep, recordStep } from '../in-slices.js';
 import { Ranking } from '../ranking.js';
-import { MOST_TOP } from './options.js';
+import { MAX_TOP } from './options.js';
 import { sizeFor } from './rows.js';
 
 /** Milliseconds for which the way to another thread and back is not worth it. */
@@ -222,7 +222,7 @@ export class Passes {
 
   #bestOf(rows: number): BestTokens {
     const { device, vocabSize } = this.model;
-    const count = Math.min(MOST_TOP, vocabSize);
+    const count = Math.min(MAX_TOP, vocabSize);
     return device.unscoped(() => ({
       values: device.empty([1, rows, count]),
       ids: device.empty([1, rows, count], 'int32'),

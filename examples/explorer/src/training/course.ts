@@ -16,7 +16,7 @@ const SIZES = {
 } as const satisfies Record<string, Partial<TransformerOptions>>;
 
 /** Beyond it, distances between letters are as one. */
-const MOST_DISTANCE = 8;
+const MAX_DISTANCE = 8;
 const BATCH_TOKENS = 1024;
 const WARMUP = 50;
 
@@ -25,7 +25,7 @@ export function newModel(device: Device, lesson: Lesson, { size, positions: kind
   const { source, target } = lesson;
   const transformer = new Transformer(device, {
     ...SIZES[size],
-    ...{ norm: 'pre', positions: { kind, maxDistance: MOST_DISTANCE }, dropout: 0.1, maxLength: LONGEST + 2 },
+    ...{ norm: 'pre', positions: { kind, maxDistance: MAX_DISTANCE }, dropout: 0.1, maxLength: LONGEST + 2 },
     ...{ sourceVocab: source.vocabSize, targetVocab: target.vocabSize },
   });
   transformer.tokenizers = { source, target };

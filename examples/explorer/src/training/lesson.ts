@@ -22,7 +22,7 @@ export interface Lesson {
 
 /** Letters, or tokens of an answer, at most. */
 export const LONGEST = 46;
-const MOST_PAIRS = 20_000;
+const MAX_PAIRS = 20_000;
 const LEAST_PAIRS = 20;
 const TESTED = 200;
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
@@ -51,9 +51,9 @@ export function parsePairs(text: string): Pair[] {
   if (pairs.length < LEAST_PAIRS) {
     throw new Complaint(`${count(pairs.length)} to learn from are too few. Give ${LEAST_PAIRS} or more.`);
   }
-  if (pairs.length > MOST_PAIRS) {
+  if (pairs.length > MAX_PAIRS) {
     throw new Complaint(
-      `${count(pairs.length)} are more than a page can teach. Give ${MOST_PAIRS.toLocaleString('en')} at most.`,
+      `${count(pairs.length)} are more than a page can teach. Give ${MAX_PAIRS.toLocaleString('en')} at most.`,
     );
   }
   return pairs;

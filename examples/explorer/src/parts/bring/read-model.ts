@@ -1,8 +1,8 @@
 import { Complaint, type Files, MODEL_FILES } from '../../model.js';
 
-const MOST_BYTES = 512 * 2 ** 20;
+const MAX_BYTES = 512 * 2 ** 20;
 /** The largest model of another kind. Its weights go to the device in pieces: a page has four gigabytes in total. */
-const MOST_GUEST_BYTES = 1.5 * 2 ** 30;
+const MAX_GUEST_BYTES = 1.5 * 2 ** 30;
 
 /** A file and where it lies: its name, or the way to it below what was dropped. */
 export interface Given {
@@ -35,8 +35,8 @@ export async function readModel(given: readonly Given[]): Promise<Brought> {
 
 function guest(name: string, files: ReadonlyMap<string, File>): Brought {
   const bytes = [...files.values()].reduce((sum, { size }) => sum + size, 0);
-  if (bytes > MOST_GUEST_BYTES) {
-    const [size, most] = [bytes, MOST_GUEST_BYTES].map((each) => Math.round(each / 2 ** 20).toLocaleString('en'));
+  if (bytes > MAX_GUEST_BYTES) {
+    const [size, most] = [bytes, MAX_GUEST_BYTES].map((each) => Math.round(each / 2 ** 20).toLocaleString('en'));
     throw new Complaint(`“${name}” has ${size} MB, too much for a page, which takes ${most} MB.`);
   }
   return { kind: 'guest', name, files };
@@ -65,7 +65,7 @@ async function readTransformer(given: ReadonlyMap<string, File>): Promise<Files>
   for (const name of MODEL_FILES) {
     const file = given.get(name);
     if (file === undefined) continue;
-    if (file.size > MOST_BYTES)
+    if (file.size > MAX_BYTES)
       throw new Complaint(`${name} has ${Math.round(file.size / 2 ** 20)} MB, too much for a page.`);
     files[name] = new Uint8Array(await file.arrayBuffer());
   }

@@ -19,7 +19,7 @@ export interface Learned {
 }
 
 const STRETCH = 20;
-const MOST_STEPS = 600;
+const MAX_STEPS = 600;
 const LEARNING_RATE = 4e-3;
 
 /** Three small models, alike but in how they tell places apart, that learn the same words side by side. */
@@ -68,7 +68,7 @@ export class School {
   async #learn(): Promise<void> {
     try {
       await this.open();
-      while (this.running.value && this.step.value < MOST_STEPS) {
+      while (this.running.value && this.step.value < MAX_STEPS) {
         const step = this.step.value + STRETCH;
         const tables: [Kind, Learned | null][] = [];
         for (const [kind, course] of this.#courses) {
@@ -80,7 +80,7 @@ export class School {
           for (const [kind, table] of tables) this.learned[kind].value = table;
         });
       }
-      this.done.value = this.step.value >= MOST_STEPS;
+      this.done.value = this.step.value >= MAX_STEPS;
     } finally {
       this.running.value = false;
     }

@@ -5,9 +5,9 @@ import { type LoadedModel, loadModel } from 'simdformer/pretrained';
 import { Complaint } from '../../../model.js';
 
 /** Tokens that the pictures have room for. */
-export const MOST_TOKENS = 48;
+export const MAX_TOKENS = 48;
 /** Tokens that an encoder–decoder writes at most, and that a decoder goes on by. */
-export const MOST_WRITTEN = 32;
+export const MAX_WRITTEN = 32;
 
 export interface Token {
   readonly id: number;

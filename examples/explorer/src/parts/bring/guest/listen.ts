@@ -6,7 +6,7 @@ import type { HeadWeights } from '../../look-inside/heads.js';
 import type { Guest, Token } from './guest.js';
 
 /** Columns of a map: a recording is as long as 1500 places, more than there are pixels for. */
-const MOST_COLUMNS = 75;
+const MAX_COLUMNS = 75;
 
 export interface Heard {
   readonly guest: Guest;
@@ -90,7 +90,7 @@ async function headsOf(
   const all = await reading;
   const places = whisper.maxSourceLength;
   const used = Math.max(1, Math.round(sounding * places));
-  const columns = Math.min(MOST_COLUMNS, used);
+  const columns = Math.min(MAX_COLUMNS, used);
   const keys = Array.from({ length: columns }, (_, i) => `${((i * seconds) / columns).toFixed(1)} s`);
   const names = tokens.map((id) => guest.nameOf(id));
   // The row of a token says what the next one is read from.

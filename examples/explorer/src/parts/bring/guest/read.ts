@@ -4,7 +4,7 @@ import { type Trace, trace } from 'simdformer/inspect';
 import { argmax, max, softmax } from 'simdformer/ops';
 import { Complaint } from '../../../model.js';
 import { rowOf } from '../../../traced.js';
-import { type Guess, type Guest, type Lens, MOST_TOKENS, MOST_WRITTEN, type Reading } from './guest.js';
+import { type Guess, type Guest, type Lens, MAX_TOKENS, MAX_WRITTEN, type Reading } from './guest.js';
 
 /** Guesses that are shown. */
 const SHOWN = 8;
@@ -15,7 +15,7 @@ const greedy: GenerateOptions = { numBeams: 1, doSample: false };
 export async function read(guest: Guest, text: string, hidden: number | null): Promise<Reading> {
   const { model, mask } = guest;
   const all = idsOf(guest, text);
-  const ids = all.slice(0, Math.min(MOST_TOKENS, model.maxLength));
+  const ids = all.slice(0, Math.min(MAX_TOKENS, model.maxLength));
   if (mask && hidden !== null && hidden < ids.length) ids[hidden] = mask.id;
   const written = model.encoder && model.decoder ? await write(guest, ids) : null;
   const [source, target] = model.encoder ? [ids, written?.read] : [null, ids];
@@ -34,7 +34,7 @@ export async function read(guest: Guest, text: string, hidden: number | null): P
 /** Tokens that a decoder continues with. */
 export async function goOn(guest: Guest, text: string): Promise<string> {
   const ids = idsOf(guest, text);
-  const { sequences } = await guest.model.generate([ids], { ...greedy, maxNewTokens: MOST_WRITTEN });
+  const { sequences } = await guest.model.generate([ids], { ...greedy, maxNewTokens: MAX_WRITTEN });
   const written = sequences[0] as number[];
   return guest.model.tokenizer ? guest.textOf([...ids, ...written]) : [...ids, ...written].join(' ');
 }
@@ -61,7 +61,7 @@ function idsOf({ model, name }: Guest, text: string): number[] {
 
 /** An encoder–decoder's answer, and what its decoder reads to give it. */
 async function write({ model }: Guest, ids: readonly number[]): Promise<{ tokens: number[]; read: number[] }> {
-  const { sequences, finishReasons } = await model.generate([ids], { ...greedy, maxNewTokens: MOST_WRITTEN });
+  const { sequences, finishReasons } = await model.generate([ids], { ...greedy, maxNewTokens: MAX_WRITTEN });
   const tokens = sequences[0] as number[];
   const read = [model.startId ?? (model.generationConfig.decoderStartTokenId as number), ...tokens];
   return { tokens, read: finishReasons[0] === 'stop' ? read : read.slice(0, -1) };

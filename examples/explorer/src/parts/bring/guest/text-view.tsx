@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { Figure } from '../../../draw/figure.js';
 import { Guesses } from './guesses.js';
-import { type Guess, type Guest, MOST_TOKENS, type Reading, type Token } from './guest.js';
+import { type Guess, type Guest, MAX_TOKENS, type Reading, type Token } from './guest.js';
 import { HeadsView } from './heads-view.js';
 import { LayersView } from './layers-view.js';
 
@@ -171,7 +171,7 @@ function Words({ reading, hidden, onHide }: WordsProps) {
         />
       )}
       {labels && <Guesses label="Of the whole text" guesses={labels} />}
-      {reading.left > 0 && <p class="note">The pictures have room for {MOST_TOKENS} tokens.</p>}
+      {reading.left > 0 && <p class="note">The pictures have room for {MAX_TOKENS} tokens.</p>}
     </Figure>
   );
 }

@@ -1,0 +1,155 @@
+// The prose part of `npm run lint`: comments and pages have short sentences, plain first words and the field's terms.
+// `node scripts/prose.mjs PATH…` checks some files or folders only. cspell checks the spelling (see cspell.json).
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { extname } from 'node:path';
+import { commentsOfC, commentsOfScript, paragraphsOfMarkdown } from './prose-readers.mjs';
+
+/** Files and folders that do not pass yet. The goal is an empty list. */
+const EXEMPT = [
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'README.md',
+  'bench',
+  'docs',
+  'examples',
+  'native/abi.h',
+  'native/engine.h',
+  'native/formats',
+  'native/isa',
+  'native/kernels',
+  'native/mpi',
+  'native/panels.cc',
+  'native/panels.h',
+  'native/simd',
+  'native/wasm.cc',
+  'scripts',
+  'src/backend',
+  'src/bulk',
+  'src/cli',
+  'src/constrain',
+  'src/core',
+  'src/finetune',
+  'src/generate',
+  'src/index.ts',
+  'src/inspect',
+  'src/io',
+  'src/metrics',
+  'src/models',
+  'src/mpi',
+  'src/nn',
+  'src/ops',
+  'src/pretrained',
+  'src/server',
+  'src/tasks',
+  'src/tokenizers',
+  'src/train',
+  'test/backend',
+  'test/browser',
+  'test/bulk',
+  'test/cli',
+  'test/constrain',
+  'test/core',
+  'test/describe-op.ts',
+  'test/examples',
+  'test/explorer',
+  'test/fixtures.test.ts',
+  'test/fuzz',
+  'test/generate',
+  'test/inspect',
+  'test/io',
+  'test/models',
+  'test/mpi',
+  'test/native',
+  'test/nn',
+  'test/onnx',
+  'test/ops',
+  'test/packages',
+  'test/pretrained',
+  'test/python',
+  'test/readme.test.ts',
+  'test/reference',
+  'test/runtimes',
+  'test/server',
+  'test/tasks',
+  'test/tokenizers',
+  'test/tolerance.ts',
+  'test/train',
+  'wasm',
+];
+
+const MAX_WORDS = 25;
+
+/** A comment begins with a noun, a verb, or If/When. These words begin a clause that lacks its subject. */
+const FIRST_WORDS = /^(what|that|those|of|whether|as|where|by|who|the same)\b/i;
+
+/** Terms that the project no longer uses, and their replacements. They are searched in comments, pages and code. */
+const ABOLISHED = [
+  [/\b[kK]eeping\b(?=\.)|\bletGo\b/, 'Recording'],
+  [/\bstorePast\b|\bkStoresPast\b/, 'non-temporal store'],
+  [/\bgiveWay\b/, 'yieldToEventLoop'],
+  [/\bTurnOptions\b/, 'RotaryOptions'],
+  [/\b(MOST|LONGEST)_[A-Z]/, 'MAX_'],
+];
+
+const READERS = {
+  '.ts': commentsOfScript,
+  '.tsx': commentsOfScript,
+  '.mts': commentsOfScript,
+  '.mjs': commentsOfScript,
+  '.h': commentsOfC,
+  '.cc': commentsOfC,
+  '.inc': commentsOfC,
+  '.md': paragraphsOfMarkdown,
+};
+
+const words = (text) => text.match(/\p{L}[\p{L}\p{N}_'’.-]*/gu) ?? [];
+
+/** Sentences end with a full stop, a question mark or an exclamation mark that a space or the end follows. */
+const sentences = (paragraph) =>
+  paragraph.replace(/\b(e\.g|i\.e|etc|vs|cf|al|Fig|Eq|No)\. /g, '$1 ').split(/(?<=[.!?]["'”’)]*)\s+/);
+
+function* problemsOf({ text, isComment }) {
+  for (const [i, paragraph] of text.entries()) {
+    if (i === 0 && isComment && FIRST_WORDS.test(paragraph)) {
+      yield `begins with "${words(paragraph)[0]}": ${paragraph.slice(0, 60)}`;
+    }
+    for (const sentence of sentences(paragraph)) {
+      const count = words(sentence).length;
+      if (count > MAX_WORDS) yield `${count} words, expected at most ${MAX_WORDS}: ${sentence.slice(0, 60)}…`;
+    }
+  }
+}
+
+function check(path) {
+  const source = readFileSync(path, 'utf8');
+  const problems = [];
+  for (const passage of READERS[extname(path)](source, path)) {
+    for (const problem of problemsOf(passage)) problems.push(`${path}:${passage.line}: ${problem}`);
+  }
+  for (const [i, line] of source.split('\n').entries()) {
+    for (const [term, instead] of ABOLISHED) {
+      const [found] = line.match(term) ?? [];
+      if (found !== undefined) problems.push(`${path}:${i + 1}: "${found}" is now called ${instead}`);
+    }
+  }
+  return problems;
+}
+
+const given = process.argv.slice(2);
+const listed = execFileSync('git', ['ls-files', '-co', '--exclude-standard', ...given], { encoding: 'utf8' });
+const isWithin = (path, folder) => path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+const isChecked = (path) =>
+  extname(path) in READERS &&
+  existsSync(path) &&
+  path !== 'scripts/prose.mjs' &&
+  !isWithin(path, 'test/data') &&
+  !isWithin(path, 'models') &&
+  (given.length > 0 || !EXEMPT.some((each) => isWithin(path, each)));
+
+const problems = listed.split('\n').filter(isChecked).flatMap(check);
+for (const problem of problems) console.error(problem);
+if (problems.length > 0) {
+  console.error(`\n${problems.length} problems. CONTRIBUTING.md, "Style", has the rules.`);
+  process.exit(1);
+}
