@@ -42,7 +42,6 @@ const EXEMPT = [
   'src/pretrained',
   'src/server',
   'src/tasks',
-  'src/tokenizers',
   'src/train',
   'test/backend',
   'test/browser',

@@ -1,4 +1,4 @@
-// Tokens that are found in the text itself, before the model looks at what is between them.
+// Tokens that are found in the text itself, before the model reads the text between them.
 
 import { AlignedText } from './aligned-text.js';
 import type { TokenizerJson } from './json.js';
@@ -8,10 +8,10 @@ import { WORD_IN_RUST } from './unicode-tables.js';
 
 export type AddedToken = TokenizerJson['added_tokens'][number];
 
-/** A part of a text, normalized: an added token, or what is between two. */
+/** A section of a normalized text: an added token, or the text between two of them. */
 export interface Section {
   readonly part: AlignedText;
-  /** The id of the added token; null for other text. */
+  /** The id of the added token, or null for other text. */
   readonly id: number | null;
 }
 
@@ -19,17 +19,20 @@ const SPACE = /\p{White_Space}/u;
 const BEFORE_WORD = new RegExp(`(?=[${WORD_IN_RUST}])`, 'vy');
 const AFTER_WORD = new RegExp(`(?<=[${WORD_IN_RUST}])`, 'vy');
 
-/** The added tokens of a tokenizer.json: some are looked for in the text, the others in what is left of it, normalized. */
+/**
+ * The added tokens of a tokenizer.json. Some are found in the raw text, the others in the normalized text between
+ * those.
+ */
 export class AddedTokens {
   readonly ids = new Map<string, number>();
   readonly contents = new Map<number, string>();
-  /** What decoding has for their ids. */
+  /** Decoded text by id. */
   readonly texts = new Map<number, string>();
   readonly special = new Set<number>();
   readonly #raw = new Trie();
   readonly #normalized = new Trie();
 
-  /** What the model has no id for gets the next one, whatever the file says. */
+  /** A token without an id in the model gets the next free id, whatever the file says (as Rust's `tokenizers` does). */
   constructor(
     added: readonly AddedToken[],
     model: { readonly ids: TokenIds; readonly count: number },
@@ -55,7 +58,7 @@ export class AddedTokens {
     }
   }
 
-  /** The parts of a text; `isContinued`: of a slice that is not the first one of its text. */
+  /** Splits a text into sections. `isContinued` is true for a slice that does not begin its text. */
   sections(text: string, isContinued = false): Section[] {
     return this.#raw.split(AlignedText.of(text)).flatMap((section, i) => {
       if (section.id !== null) return [section];
@@ -82,7 +85,7 @@ interface Node {
   found?: Found;
 }
 
-/** Finds texts in another, of those that begin at a place the longest. */
+/** Finds texts inside another text. If several begin at one place, the longest wins. */
 class Trie {
   readonly #root: Node = { next: new Map() };
 
@@ -101,7 +104,7 @@ class Trie {
     node.found = found;
   }
 
-  /** Added tokens with the white space that they take, and what is between them. */
+  /** Splits a part into added tokens, with the white space that they absorb, and the text between them. */
   split(part: AlignedText): Section[] {
     const { text } = part;
     const sections: Section[] = [];

@@ -1,28 +1,28 @@
-/** Where a pattern is in a text, in UTF-16 units. */
+/** Start and end of a match in a text, in UTF-16 units. */
 export type Span = readonly [start: number, end: number];
 
-/** What is done with the places where a pattern is found. */
+/** Fate of the matches when a text is split, named as in tokenizer.json. */
 export type SplitBehavior = 'Removed' | 'Isolated' | 'MergedWithPrevious' | 'MergedWithNext' | 'Contiguous';
 
-/** What stands for a part of a text. */
+/** Replacement of a part of a text. */
 export interface Edit {
   readonly characters: readonly string[];
   /**
-   * Of each character 1 if it is put in, in the place of the one before it; else it stands for the next of the old ones,
-   * of which as many more are left out as this is below 0.
+   * One number for each new character. 1: the character is inserted and belongs to the one before it. 0 or less: the
+   * character replaces the next old one, and as many further old ones as the number is below 0 are dropped.
    */
   readonly changes: readonly number[];
-  /** How many of the old ones are left out at first. Default 0. */
+  /** Number of old characters that are dropped at the beginning. Default 0. */
   readonly skipped?: number;
 }
 
-/** Of each UTF-16 unit of a text. */
+/** Position of each UTF-16 unit of the text in the original text. */
 interface Places {
   readonly starts: Int32Array;
   readonly ends: Int32Array;
 }
 
-/** Of the matches of a pattern. */
+/** An edit with the match that it replaces. */
 interface MadeEdit {
   readonly start: number;
   readonly end: number;
@@ -31,16 +31,16 @@ interface MadeEdit {
 }
 
 /**
- * A part of a text and what steps of a tokenizer made of it, with the place of each character in the text, as Rust's
- * `tokenizers` keeps it: what was put in has the place of the character before it.
+ * A part of a text after some steps of a tokenizer. It keeps the position of each character in the original text. An
+ * inserted character has the position of the character before it, as in Rust's `tokenizers`.
  */
 export class AlignedText {
   private constructor(
     public text: string,
-    /** Where the part is in the whole text, in UTF-16 units. */
+    /** Start of the part in the original text, in UTF-16 units. */
     readonly start: number,
     readonly end: number,
-    /** Null while nothing has changed; shared between slices, which begin at `from`. */
+    /** Null while nothing has changed. Slices share it, each with its own offset `from`. */
     private places: Places | null,
     private from: number,
   ) {}
@@ -54,7 +54,7 @@ export class AlignedText {
     return new AlignedText(text, this.startOf(start), this.endOf(end - 1), this.places, this.from + start);
   }
 
-  /** Parts of it, without those where `matches` are if they are removed; none of them is empty. */
+  /** Splits the part at `matches`, which `behavior` keeps, merges or removes. Empty parts are dropped. */
   split(matches: readonly Span[], behavior: SplitBehavior, inverted = false): AlignedText[] {
     if (matches.length === 0 && !inverted) return this.places === null ? [this] : [this.slice(0, this.text.length)];
     const parts = partsBetween(matches, this.text.length, inverted);
@@ -62,7 +62,7 @@ export class AlignedText {
     return kept.filter(({ start, end }) => start < end).map(({ start, end }) => this.slice(start, end));
   }
 
-  /** Edits what is at `matches`, in their order. */
+  /** Replaces the text at `matches`, in ascending order, by the results of `make`. */
   edit(matches: readonly Span[], make: (text: string) => Edit): void {
     if (matches.length === 0) return;
     const edits = matches.map(([start, end]) => {
@@ -100,7 +100,7 @@ export class AlignedText {
     return places;
   }
 
-  /** Writes the places of the characters of an edit from `at` on, and returns where they end. */
+  /** Writes the positions of an edit's characters, beginning at index `at`. Returns the index after the last one. */
   #place({ start, old, edit }: MadeEdit, { starts, ends }: Places, at: number): number {
     const { characters, changes, skipped = 0 } = edit;
     let next = 0;
@@ -122,13 +122,13 @@ export class AlignedText {
     return end;
   }
 
-  /** Where the character of a unit of `text` begins in the whole text. */
+  /** Start of the character that contains a unit of `text`, in the original text. */
   startOf(unit: number): number {
     if (this.places !== null) return this.places.starts[this.from + unit] as number;
     return this.start + unit - Number(isLow(this.text.charCodeAt(unit)));
   }
 
-  /** And where it ends. */
+  /** End of the character that contains a unit of `text`, in the original text. */
   endOf(unit: number): number {
     if (this.places !== null) return this.places.ends[this.from + unit] as number;
     return this.start + unit + 1 + Number(isLow(this.text.charCodeAt(unit + 1)));
@@ -140,7 +140,7 @@ function keepsPlaces({ characters, changes, skipped = 0 }: Edit, old: readonly s
   return characters.every((character, i) => changes[i] === 0 && character.length === old[i]?.length);
 }
 
-/** Of a surrogate pair, the second one: texts have no others. */
+/** True for the second unit of a surrogate pair. Texts have no unpaired ones. */
 const isLow = (unit: number) => unit >= 0xdc00 && unit < 0xe000;
 
 interface TextPart {
@@ -149,7 +149,7 @@ interface TextPart {
   readonly isMatch: boolean;
 }
 
-/** Matches, which follow each other, and what is between them. */
+/** Consecutive matches and the text between them. */
 function partsBetween(matches: readonly Span[], length: number, inverted: boolean): TextPart[] {
   const parts: TextPart[] = [];
   let done = 0;
@@ -166,7 +166,7 @@ function joined(parts: readonly TextPart[], behavior: SplitBehavior): TextPart[]
   if (behavior === 'Isolated') return [...parts];
   const backwards = behavior === 'MergedWithNext';
   const found: TextPart[] = [];
-  let before = false; // whether the last part was a match
+  let before = false; // true if the last part was a match
   for (const part of backwards ? parts.toReversed() : parts) {
     const last = found.at(-1);
     const isJoined = behavior === 'Contiguous' ? part.isMatch === before : part.isMatch && !before;

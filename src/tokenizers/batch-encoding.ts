@@ -1,55 +1,57 @@
-// Batches of texts as a model reads them, cut and padded as Hugging Face's tokenizers do it.
+// Batches of texts, truncated and padded as Hugging Face's tokenizers do it.
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Item, type PostProcessor, sequencesOf } from './post-processor.js';
 
 export interface EncodeBatchOptions {
-  /** A second text for each: a pair is read as one sequence. */
+  /** A second text for each row: both are read as one sequence. */
   textPair?: readonly string[] | undefined;
-  /** Whether tokens such as [CLS] and [SEP] are put around the texts. Default true. */
+  /** True adds special tokens such as [CLS] and [SEP] around the texts. Default true. */
   addSpecialTokens?: boolean | undefined;
-  /** true or 'longest': to the longest sequence; 'max_length': to `maxLength`. Default false. */
+  /** True or 'longest' pads to the longest sequence, 'max_length' to `maxLength`. Default false. */
   padding?: boolean | 'longest' | 'max_length' | undefined;
   /**
-   * What is cut where a sequence is longer than `maxLength`: true or 'longest_first' cuts the longer of a pair. Default
-   * false; true if `maxLength` is given without padding.
+   * Text that is cut from sequences longer than `maxLength`: true or 'longest_first' cuts the longer text of a pair.
+   * Default false, or true if `maxLength` is given without padding.
    */
   truncation?: boolean | 'longest_first' | 'only_first' | 'only_second' | undefined;
-  /** Where texts are cut. Default: the config's `truncation_side`, or right. */
+  /** Side at which texts are cut. Default: the config's `truncation_side`, or right. */
   truncationSide?: 'left' | 'right' | undefined;
-  /** Tokens of a sequence, special ones included. Default: the `model_max_length` of the tokenizer's config. */
+  /**
+   * Maximum length of a sequence in tokens, with special ones. Default: `model_max_length` of the tokenizer's config.
+   */
   maxLength?: number | undefined;
-  /** Tokens that a part that was cut off has in common with the one before it. Default 0. */
+  /** Number of tokens that each overflowing window repeats from the one before it. Default 0. */
   stride?: number | undefined;
-  /** Whether parts that were cut off follow as sequences of their own. Default false. */
+  /** True returns the windows that were cut off as further sequences. Default false. */
   returnOverflowingTokens?: boolean | undefined;
-  /** Whether there are `offsets` and `wordIds`; both are empty otherwise. Default true. */
+  /** True returns `offsets` and `wordIds`; false leaves both empty. Default true. */
   returnOffsets?: boolean | undefined;
   /** Lengths are padded to a multiple of this. Default 1. */
   padToMultipleOf?: number | undefined;
-  /** Default: the config's `padding_side`, or right. */
+  /** Side of the padding. Default: the config's `padding_side`, or right. */
   paddingSide?: 'left' | 'right' | undefined;
 }
 
-/** A row for each sequence. */
+/** Encoded texts: one row per sequence, [rows, tokens]. */
 export interface BatchEncoding {
   readonly inputIds: number[][];
   /** 1 for tokens, 0 for padding. */
   readonly attentionMask: number[][];
-  /** Which text of a pair a token belongs to, as the model was trained. */
+  /** Index of the text in a pair that each token belongs to, as the model was trained (`token_type_ids`). */
   readonly tokenTypeIds: number[][];
-  /** 1 for tokens that are in no text. */
+  /** 1 for special tokens and padding, 0 for tokens of a text. */
   readonly specialTokensMask: number[][];
-  /** Where tokens begin and end in their text, in characters (code points): `[...text].slice(start, end)`. */
+  /** Start and end of each token in its text, in code points: `[...text].slice(start, end)`. */
   readonly offsets: [start: number, end: number][][];
-  /** The number of the word that a token is part of, of its text; null for tokens that are in none. */
+  /** Index of the word that a token belongs to, counted per text. Null for special tokens. */
   readonly wordIds: (number | null)[][];
-  /** Which text, or pair, a sequence is of. */
+  /** Index of the text, or pair, that each sequence comes from. */
   readonly overflowToSampleMapping: number[];
 }
 
-/** What a batch needs of a tokenizer. */
+/** Parts of a tokenizer that batches need. */
 export interface BatchSettings {
   readonly postProcessor: PostProcessor;
   readonly padId: number | undefined;
@@ -57,11 +59,11 @@ export interface BatchSettings {
   readonly paddingSide: 'left' | 'right';
   readonly truncationSide: 'left' | 'right';
   readonly maxLength: number | undefined;
-  /** The tokens of a text, of type 0 or, of the second, 1. */
+  /** Tokens of a text: type 0, or 1 for the second text of a pair. */
   items(text: string, type: 0 | 1): Item[];
 }
 
-/** The sequences of texts. Throws ArgumentError for options that make no sense together. */
+/** Encodes texts as sequences. Throws ArgumentError for options that contradict each other. */
 export function encodeBatch(
   texts: readonly string[],
   options: EncodeBatchOptions,
@@ -99,7 +101,7 @@ export function encodeBatch(
   };
 }
 
-/** The sequence of one text or pair, and if they are wanted those of what was cut off. */
+/** The sequence of one text or pair, followed by its overflowing windows if they were requested. */
 function encoded(
   first: string,
   second: string | undefined,
@@ -118,7 +120,7 @@ function encoded(
   return returnOverflowingTokens ? sequences : sequences.slice(0, 1);
 }
 
-/** Throws ArgumentError for texts or options that make no sense. */
+/** Checks texts and options. Throws ArgumentError for invalid ones. */
 export function checkedTexts(texts: readonly string[], options: EncodeBatchOptions): EncodeBatchOptions {
   const isList = (list: unknown) => Array.isArray(list) && list.every((text) => typeof text === 'string');
   const { textPair } = checkOptions('encodeBatch', options, {
@@ -144,7 +146,7 @@ function refuse(message: string): never {
   throw new ArgumentError(`encodeBatch: ${message}`);
 }
 
-/** How many tokens of each text stay when all are cut to `room`. */
+/** Number of tokens that each text keeps when both are cut to `room` tokens. */
 function lengthsIn(texts: readonly Item[][], room: number, how: EncodeBatchOptions['truncation']): number[] {
   const [first, second = 0] = texts.map(({ length }) => length) as [number, number?];
   if (first + second <= room) return [first, second].slice(0, texts.length);
@@ -152,7 +154,7 @@ function lengthsIn(texts: readonly Item[][], room: number, how: EncodeBatchOptio
   return (room === 0 ? [0, 0] : lengthsOf(first, second, room, how)).slice(0, texts.length);
 }
 
-/** The same where they are too many. */
+/** Same as `lengthsIn`, for texts that exceed the room. */
 function lengthsOf(first: number, second: number, room: number, how: EncodeBatchOptions['truncation']) {
   if (how === 'only_first' || how === 'only_second') {
     const kept = room - (how === 'only_first' ? second : first);
@@ -165,7 +167,9 @@ function lengthsOf(first: number, second: number, room: number, how: EncodeBatch
   return first > second ? [longer, shorter] : [shorter, longer];
 }
 
-/** Parts of `length` tokens, each of which repeats `stride` of the one before; cut at the left side, the last come first. */
+/**
+ * Windows of `length` tokens that overlap by `stride`. If texts are cut at the left side, the last window comes first.
+ */
 function windows(items: Item[], length: number, stride: number, side: 'left' | 'right'): Item[][] {
   if (items.length <= length) return [items];
   if (length === 0) return [[], items];

@@ -1,4 +1,4 @@
-// BERT's tokenizer by its vocab.txt, for models that have no tokenizer.json.
+// BERT's tokenizer made from vocab.txt, for models without a tokenizer.json.
 
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
@@ -6,8 +6,9 @@ import type { TokenizerConfig, TokenizerJson } from './json.js';
 const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
 
 /**
- * The tokenizer.json of a WordPiece vocabulary, a token in each line. `config` is tokenizer_config.json: `do_lower_case`
- * (default true), `strip_accents`, `tokenize_chinese_chars`. Throws FormatError if [UNK], [CLS] or [SEP] is missing.
+ * Makes the tokenizer.json of a WordPiece vocabulary with one token per line. `config` is tokenizer_config.json:
+ * `do_lower_case` (default true), `strip_accents`, `tokenize_chinese_chars`. Throws FormatError if [UNK], [CLS] or
+ * [SEP] is missing.
  */
 export function bertTokenizerJson(text: string, config: TokenizerConfig = {}): TokenizerJson {
   const lines = text.replace(/\r?\n$/, '').split(/\r?\n/);

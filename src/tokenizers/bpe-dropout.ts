@@ -4,27 +4,27 @@ import { pairKey } from './bpe-trainer.js';
 import { BYTE_NAMES } from './byte-level.js';
 import type { TokenizerJson } from './json.js';
 
-/** Ways of a word that are drawn; more are hardly ever different. */
+/** Number of segmentations drawn per word. More of them hardly ever differ. */
 const WAYS = 32;
 
-/** No place. */
+/** Marks a missing position. */
 const NONE = -1;
 
 /**
- * The tokens of words by a byte-level BPE, with merges left out at random (BPE-dropout: Provilkov et al. 2020, arXiv
- * 1910.13267): a model that sees a word now whole and now in pieces learns what the pieces of rare words mean.
+ * Byte-level BPE that omits merges at random (BPE-dropout: Provilkov et al. 2020, arXiv 1910.13267). A model that sees
+ * a word sometimes whole and sometimes in pieces learns the meaning of the pieces of rare words.
  */
 export class BpeDropout {
-  /** The place among the merges of each pair of ids, and what it makes. */
+  /** Rank and result of the merge for each pair of ids. */
   readonly #merges = new Map<number, { readonly rank: number; readonly made: number }>();
-  /** Of each byte. */
+  /** Token id of each byte. */
   readonly #bytes: readonly number[];
   readonly #whole = new Map<string, readonly number[]>();
   readonly #ways = new Map<string, readonly (readonly number[])[]>();
 
   /**
-   * `json`: a `tokenizer.json` whose model is BPE over bytes. `p`: the probability, from 0 to below 1, by which a place where
-   * two tokens could become one is passed over in a step. Throws ArgumentError for others.
+   * `json` is a `tokenizer.json` whose model is byte-level BPE. `p`, from 0 to below 1, is the probability that a step
+   * skips a possible merge. Throws ArgumentError for other values.
    */
   constructor(
     { model }: TokenizerJson,
@@ -38,12 +38,12 @@ export class BpeDropout {
       this.#merges.set(pairKey(idOf(left), idOf(right)), { rank, made: idOf(left + right) });
   }
 
-  /** The ids of a word, what the pre-tokenizer makes of a text, without leaving anything out. */
+  /** Ids of a pre-tokenized word with every merge applied. */
   whole(word: string): readonly number[] {
     return remembered(this.#whole, word, () => this.#merged(word, () => false));
   }
 
-  /** The ids of a word in one of several ways, which depend on the word alone; `random` chooses. */
+  /** Ids of a word in one of its segmentations, chosen by `random`. The segmentations depend on the word alone. */
   draw(word: string, random: Random): readonly number[] {
     if (this.p === 0) return this.whole(word);
     const ways = remembered(this.#ways, word, () => {
@@ -56,7 +56,7 @@ export class BpeDropout {
     return ways[random.below(WAYS)] as readonly number[];
   }
 
-  /** Joins the pair whose merge was learnt first, again and again, until there is none. */
+  /** Applies the earliest learned merge again and again, until no pair is left. */
   #merged(word: string, isPassedOver: () => boolean): number[] {
     const ids = Array.from(new TextEncoder().encode(word), (byte) => this.#bytes[byte] as number);
     for (;;) {

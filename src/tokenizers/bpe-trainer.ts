@@ -1,14 +1,14 @@
 import TinyQueue from 'tinyqueue';
 
-/** Two tokens that become one, as written in the vocabulary. */
+/** Two tokens that are merged into one, as written in the vocabulary. */
 export type Merge = readonly [left: string, right: string];
 
-/** Ids stay below it, so that a pair of them fits a number. */
+/** Upper limit of ids, so that a pair of them fits a double exactly. */
 export const ID_LIMIT = 2 ** 26;
 
 export const pairKey = (left: number, right: number): number => left * ID_LIMIT + right;
 
-/** A word of the corpus as token ids, and how often it occurs. */
+/** A word of the corpus as token ids, with its frequency. */
 interface CountedWord {
   readonly ids: readonly number[];
   readonly count: number;
@@ -17,31 +17,30 @@ interface CountedWord {
 interface Pair {
   readonly left: number;
   readonly right: number;
-  /** Occurrences in the corpus. */
+  /** Number of occurrences in the corpus. */
   count: number;
-  /** Where it begins in the text, and where it once did. */
+  /** Positions in the text where the pair begins, or once began. */
   positions: number[];
-  /** Whether it has been learnt. */
+  /** True once the merge was learned. */
   learnt: boolean;
 }
 
-/** A pair with the number it had when queued; it may have fewer by now. */
+/** A pair with the count it had when it was queued. The current count may be lower. */
 interface Candidate {
   readonly pair: Pair;
   readonly count: number;
 }
 
-/** No token: outside a word, or merged into the one before. */
+/** Marks the absence of a token: the end of a word, or a token merged into the one before. */
 const NONE = -1;
 
 /**
- * Merges the most frequent pair of neighbouring tokens, again and again, until there are `vocabSize` tokens or no pair
- * occurs `minFrequency` times. Ties go to the lower left id, then the lower right one. `tokens` lists those to begin
- * with; what spells one of them is not merged.
+ * Merges the most frequent pair of neighbouring tokens until there are `vocabSize` tokens or no pair occurs
+ * `minFrequency` times. Ties go to the pair with the lower left id, then the lower right id. `tokens` lists the initial
+ * tokens. A merge that spells one of the special ones is skipped.
  *
- * All distinct words lie one after another in one linked list. A merge visits only the places of its pair and corrects
- * the counts of the pairs around them; the queue holds outdated counts, which only ever are too high and are corrected
- * when popped.
+ * All distinct words form one linked list. A merge visits only the places of its pair and corrects the counts of the
+ * neighbouring pairs. Queued counts can be outdated, but never too low; they are corrected when popped.
  */
 export function learnMerges(
   words: readonly CountedWord[],
@@ -67,8 +66,8 @@ export function learnMerges(
     }
     const [left, right] = [vocabulary[pair.left] as string, vocabulary[pair.right] as string];
     const known = idOf.get(left + right);
-    if (known !== undefined && known < tokens.length) continue; // it spells a special token, which is no text
-    // Two ways to the same token share it. A pair that returns by the second way is joined by the rule it already has.
+    if (known !== undefined && known < tokens.length) continue; // it spells a special token, which is not text
+    // Two different pairs can spell the same token. They share one id, and each keeps its own rule.
     const id = known ?? vocabulary.push(left + right) - 1;
     idOf.set(left + right, id);
     if (!pair.learnt) merges.push([left, right]);
@@ -78,13 +77,13 @@ export function learnMerges(
   return merges;
 }
 
-/** The words as linked lists of tokens, with every pair of neighbours and where it is. */
+/** The words as linked lists of tokens, with the positions of every pair of neighbours. */
 class PairText {
   readonly pairs = new Map<number, Pair>();
   readonly #ids: Int32Array;
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
-  /** Of the word at a position. */
+  /** Frequency of the word at each position. */
   readonly #counts: Float64Array;
 
   constructor(words: readonly CountedWord[]) {
@@ -106,14 +105,14 @@ class PairText {
     }
   }
 
-  /** Replaces `pair` by `id` everywhere, from left to right. Returns the pairs that this made more frequent. */
+  /** Replaces `pair` by `id` everywhere, from left to right. Returns the pairs whose counts increased. */
   merge(pair: Pair, id: number): Set<Pair> {
     const made = new Set<Pair>();
     const places = Int32Array.from(pair.positions).sort();
     pair.positions = [];
     for (const at of places) {
       const second = this.#next[at] as number;
-      if (this.#ids[at] !== pair.left || second === NONE || this.#ids[second] !== pair.right) continue; // not any more
+      if (this.#ids[at] !== pair.left || second === NONE || this.#ids[second] !== pair.right) continue; // gone
       const before = this.#previous[at] as number;
       const after = this.#next[second] as number;
       this.#remove(at);

@@ -9,11 +9,11 @@ import { type SpecialTokens, specialList } from './special.js';
 import { checkMinFrequency, visitCorpus } from './vocabulary.js';
 
 export interface BpeOptions {
-  /** Tokens at most: special ones, the 256 bytes, and merges. Fewer if the corpus runs out of pairs. */
+  /** Maximum size: special tokens, the 256 bytes, and merges. The result is smaller if no pair is left to merge. */
   vocabSize: number;
-  /** Pairs that occur less often are not merged; a number of at least 1. Default 2. */
+  /** Pairs that occur less often are not merged. A number of at least 1, default 2. */
   minFrequency?: number | undefined;
-  /** Come first in the vocabulary, in the order pad, bos, eos, unk, additional. Default none. */
+  /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default none. */
   special?: SpecialTokens | undefined;
 }
 
@@ -27,28 +27,38 @@ const WORDWISE: Pick<TokenizerParts, 'pre_tokenizer' | 'decoder'> = {
   decoder: BYTE_LEVEL,
 };
 
-/** What was written before: each reader's own form of GPT-2's pattern, which differ in what is white space. */
+/**
+ * The pre-tokenizer of earlier files. Each reader has its own form of GPT-2's pattern; they disagree about white space.
+ */
 const GPT2 = { ...BYTE_LEVEL, use_regex: true };
 
-/** Where a token was that has been merged into the one before. */
+/** Marks a token that was merged into the one before it. */
 const GONE = -1;
 
 const CACHE_ENTRIES = 1 << 16;
 const CACHE_LENGTH = 64;
 
 /**
- * Byte-pair encoding over UTF-8 bytes: frequent words are one token, rare ones several, and no text is unknown.
+ * Byte-pair encoding over UTF-8 bytes. A frequent word is one token, a rare word several, and no text is unknown.
  * Sennrich et al., 2016 (https://arxiv.org/abs/1508.07909); on bytes: Radford et al., 2019 (GPT-2).
+ *
+ * ```ts
+ * const tokenizer = BpeTokenizer.train(corpus, { vocabSize: 8000, special: { eos: '</s>' } });
+ * const ids = tokenizer.encode('Hello, world!');
+ * ```
  */
 export class BpeTokenizer extends ByteTokenizer {
   readonly #merges: readonly Merge[];
-  /** The place among the merges of each pair of ids: the earliest is applied first. */
+  /** Rank of each pair of ids among the merges. The lowest rank is merged first. */
   readonly #ranks = new Map<number, number>();
-  /** What each merge makes. */
+  /** Token id that each merge produces. */
   readonly #made: readonly number[];
   readonly #cache = new Map<string, readonly number[]>();
 
-  /** `merges` in the order in which they were learnt. Throws ArgumentError for one of tokens that are not there yet. */
+  /**
+   * `merges` are in the order in which they were learned. Throws ArgumentError if a merge uses a token that does not
+   * exist yet.
+   */
   constructor(merges: readonly Merge[], special: SpecialTokens = {}) {
     if (!Array.isArray(merges))
       throw new ArgumentError(`BpeTokenizer: the merges are ${describeValue(merges)}, expected an array`);
@@ -65,8 +75,8 @@ export class BpeTokenizer extends ByteTokenizer {
   }
 
   /**
-   * Learns merges from a corpus. The same corpus and options give the same tokenizer: of equally frequent pairs the one
-   * of the lower ids is merged first. Throws ArgumentError for an empty corpus and for a vocabulary too small for the
+   * Learns merges from a corpus. Equal corpora and options give equal tokenizers: among equally frequent pairs, the one
+   * with the lower ids is merged first. Throws ArgumentError for an empty corpus, or a vocabulary too small for the
    * bytes.
    */
   static train(corpus: string | Iterable<string>, options: BpeOptions): BpeTokenizer {
@@ -89,7 +99,7 @@ export class BpeTokenizer extends ByteTokenizer {
     return new BpeTokenizer(learnMerges(words, tokens, vocabSize, minFrequency), special);
   }
 
-  /** Reads back what `toJSON` wrote. */
+  /** Restores a tokenizer from the result of `toJSON`. */
   static override fromJSON(json: unknown): BpeTokenizer {
     const { pre_tokenizer, decoder } = (json ?? {}) as Partial<TokenizerParts>;
     const isOlder = sameJson(pre_tokenizer, GPT2) && sameJson(decoder, GPT2);
@@ -111,14 +121,14 @@ export class BpeTokenizer extends ByteTokenizer {
     }
   }
 
-  /** Applies the earliest merge to its leftmost pair until none applies. */
+  /** Applies the merge of the lowest rank to its leftmost pair until no merge applies. */
   #encodeWord(word: string): number[] {
     const ids: number[] = [];
     super.encodeText(word, ids);
     const next = ids.map((_, at) => at + 1);
     const previous = ids.map((_, at) => at - 1);
     const rankAt = (at: number) => this.#ranks.get(pairKey(ids[at] as number, ids[next[at] as number] as number));
-    // Ranks and places in one number each, ordered by rank, then place.
+    // Rank and position share one number, ordered by rank, then by position.
     const queue = new TinyQueue<number>();
     const offer = (at: number) => {
       const rank = rankAt(at);
@@ -128,7 +138,7 @@ export class BpeTokenizer extends ByteTokenizer {
     for (let best = queue.pop(); best !== undefined; best = queue.pop()) {
       const at = best % ID_LIMIT;
       const rank = (best - at) / ID_LIMIT;
-      if (rankAt(at) !== rank) continue; // merged otherwise meanwhile
+      if (rankAt(at) !== rank) continue; // another merge took the pair
       const second = next[at] as number;
       ids[at] = this.#made[rank] as number;
       ids[second] = GONE;

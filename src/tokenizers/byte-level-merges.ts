@@ -1,12 +1,12 @@
-// GPT-2's and RoBERTa's tokenizers by vocab.json and merges.txt, for models that have no tokenizer.json.
+// Tokenizers of GPT-2 and RoBERTa made from vocab.json and merges.txt, for models without a tokenizer.json.
 
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
 
 /**
- * The tokenizer.json of a byte-level BPE: `vocab`, tokens and their ids, and `merges`, the text of merges.txt. RoBERTa's
- * has `<s>` and `</s>` around text, GPT-2's nothing; `config` is tokenizer_config.json (`add_prefix_space`). Throws
- * FormatError for a vocabulary without RoBERTa's special tokens, or with values that are no ids.
+ * Makes the tokenizer.json of a byte-level BPE. `vocab` maps tokens to ids; `merges` is the text of merges.txt. RoBERTa
+ * puts `<s>` and `</s>` around text, GPT-2 nothing. `config` is tokenizer_config.json (`add_prefix_space`). Throws
+ * FormatError if RoBERTa's special tokens are missing, or if an id is invalid.
  */
 export function byteLevelTokenizerJson(
   kind: 'gpt2' | 'roberta',

@@ -1,6 +1,6 @@
 /**
- * How bytes are written in vocabularies: printable ones of Latin-1 as themselves, the others as the characters from
- * U+0100 on, in order (as GPT-2 does).
+ * Names of the 256 bytes in vocabularies (as in GPT-2). Printable bytes of Latin-1 are written as themselves. The
+ * others are the characters from U+0100 on, in order.
  */
 export const BYTE_NAMES: readonly string[] = (() => {
   let next = 0x100;
@@ -10,12 +10,12 @@ export const BYTE_NAMES: readonly string[] = (() => {
   });
 })();
 
-/** What writes text as these names, and reads it back. */
+/** The step of a tokenizer.json that writes text as byte names and reads it back. */
 export const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false } as const;
 
 /**
- * The words that merges stay within: contractions, letters, digits or other signs with a space before, white space
- * (GPT-2). `\s` is another set in every dialect of regular expressions.
+ * Words that merges stay within (GPT-2): contractions; letters, digits or other signs with an optional space before;
+ * white space. The pattern spells white space out, because `\s` differs between dialects of regular expressions.
  */
 export const GPT2_WORDS =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+" +
@@ -23,7 +23,7 @@ export const GPT2_WORDS =
 
 const encoder = new TextEncoder();
 
-/** The tokens that vocabularies of SentencePiece have for the bytes of a text, as <0xE2>. */
+/** Tokens for the bytes of a text in SentencePiece's vocabularies, such as <0xE2>. */
 export function byteTokens(text: string): string[] {
   return Array.from(encoder.encode(text), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
 }

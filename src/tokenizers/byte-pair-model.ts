@@ -8,24 +8,24 @@ import type { TokenIds } from './token-table.js';
 const MAX_REMEMBERED = 10_000;
 const MAX_REMEMBERED_LENGTH = 256;
 
-/** A part of a word that is a token, in a list. */
+/** A token of a word, in a linked list. */
 interface Symbol {
   token: string;
   readonly id: number | null;
-  /** How much of the word it stands for, in bytes of UTF-8; 0 for one that is part of the one before. */
+  /** Length of the symbol in UTF-8 bytes. 0 after it was merged into the one before. */
   bytes: number;
   previous: number;
   next: number;
 }
 
-/** Two neighbours that make a token. */
+/** Two neighbours that can be merged into one token. */
 interface Merge {
   readonly rank: number;
   readonly at: number;
   readonly token: string;
 }
 
-/** A vocabulary whose tokens are merged from pairs of others, those first that were learned first. */
+/** A BPE vocabulary: pairs of tokens are merged, in the order in which the merges were learned. */
 export class BytePairModel implements Model {
   readonly ids: TokenIds;
   readonly count: number;
@@ -74,7 +74,7 @@ export class BytePairModel implements Model {
     });
   }
 
-  /** Characters, or their bytes, or the unknown token for those that have neither. */
+  /** Initial symbols: characters, or their bytes, or the unknown token for characters that have neither. */
   #symbolsOf(word: string): Symbol[] {
     const symbols: Symbol[] = [];
     const add = (token: string, bytes: number, id: number | null) => {
@@ -82,7 +82,7 @@ export class BytePairModel implements Model {
       if (at > 0) (symbols[at - 1] as Symbol).next = at;
       symbols.push({ token, id, bytes, previous: at - 1, next: -1 });
     };
-    let unknown = ''; // characters that have neither
+    let unknown = ''; // characters without a token and without bytes
     const endUnknown = () => {
       if (unknown !== '') add(...this.#unknown(unknown));
       unknown = '';
@@ -126,7 +126,7 @@ export class BytePairModel implements Model {
     for (let at = 0; at + 1 < symbols.length; at++) offer(at);
     for (let merge = queue.pop(); merge !== undefined; merge = queue.pop()) {
       const left = symbols[merge.at] as Symbol;
-      // What it was offered for may have become part of another token since.
+      // The symbols of this queued merge may have been merged with others since.
       if (left.bytes === 0 || this.#mergeAt(symbols, merge.at)?.token !== merge.token) continue;
       const right = symbols[left.next] as Symbol;
       left.token = merge.token;
@@ -161,7 +161,7 @@ function lengthInBytes(character: string): number {
   return code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
 }
 
-/** The characters, in UTF-16 units, that a span of bytes of a word is of. */
+/** Returns a function that maps a range of a word's bytes to the UTF-16 units of the characters it belongs to. */
 function byteSpans(word: string): (start: number, end: number) => [start: number, end: number] {
   if (ASCII.test(word)) return (start, end) => [start, Math.min(end, word.length)];
   const starts: number[] = [];

@@ -1,5 +1,5 @@
-// The tokens of a BPE model and which of them are merged first, as tables that are looked into by number: keys of text for
-// half a million merges would take seconds.
+// Tokens and merges of a BPE model as tables of numbers. A Map with text keys would need seconds for half a million
+// merges.
 
 import { FormatError } from '../core/errors.js';
 import { type TextBytes, wellFormed } from '../core/utf8.js';
@@ -12,13 +12,13 @@ export interface BytePairs {
   /** One more than the last id. */
   readonly size: number;
   tokenOf(id: number): string | undefined;
-  /** Of pairs the one with the lowest is merged first; undefined for a pair that is not merged. */
+  /** Rank of a pair: the lowest is merged first. Undefined for a pair that is not merged. */
   rankOf(left: string, right: string): number | undefined;
 }
 
 const made = new WeakMap<object, BytePairs>();
 
-/** A model whose tables are there: its vocabulary and merges, as a tokenizer.json has them, are made when they are asked for. */
+/** A model with finished tables. Vocabulary and merges in the form of a tokenizer.json are made on demand. */
 export function bytePairModel(
   fields: Omit<TokenizerModel, 'vocab' | 'merges'> & Readonly<Record<string, unknown>>,
   pairs: BytePairs,
@@ -41,18 +41,18 @@ export function bytePairModel(
   return model;
 }
 
-/** Whether its tables are there, and need no check. */
+/** True if the tables of a model exist, so that the model needs no check. */
 export function hasBytePairs(model: object): boolean {
   return made.has(model);
 }
 
-/** Tables that `prepareBytePairs` has made. */
+/** Tables made by `prepareBytePairs`. */
 const prepared = new WeakMap<object, BytePairs>();
 
-/** Tokens or merges after which the making of tables pauses. */
+/** Number of tokens or merges per slice of work. */
 const ENTRIES_A_SLICE = 4096;
 
-/** The tables of a BPE model. Throws FormatError for merges that are not two tokens which make a third. */
+/** The tables of a BPE model. Throws FormatError if a merge is not two tokens that together form a third. */
 export function bytePairsOf(model: TokenizerModel): BytePairs {
   const known = made.get(model) ?? prepared.get(model);
   if (known !== undefined) return known;
@@ -63,7 +63,9 @@ export function bytePairsOf(model: TokenizerModel): BytePairs {
   }
 }
 
-/** Makes the tables of a BPE model for `bytePairsOf`, in slices that give way to the event loop. Throws as that. */
+/**
+ * Makes the tables of a BPE model for `bytePairsOf`, in slices that yield to the event loop. Throws as `bytePairsOf`.
+ */
 export async function prepareBytePairs(model: TokenizerModel): Promise<void> {
   if (made.has(model)) return;
   const tables = makeTables(model);
@@ -95,8 +97,9 @@ export function* makeTables(model: TokenizerModel): Generator<undefined, BytePai
 }
 
 /**
- * The rank of each pair among `count` merges; the last one counts if a pair occurs several times. `numbers` has a different
- * number for each token. The merged token lacks the first `prefix` units of the right token. Throws as `bytePairsOf`.
+ * Rank of each pair among `count` merges; if a pair occurs several times, its last rank counts. `numbers` has a
+ * different number for each token. The merged token lacks the first `prefix` units of the right token. Throws as
+ * `bytePairsOf`.
  */
 function* ranksOf(
   merges: Iterable<string | readonly string[]>,
@@ -117,7 +120,7 @@ function* ranksOf(
   return lookedUp(numbers, table);
 }
 
-/** The same of merges in a file, each of two tokens with a space between, without a string for any. */
+/** Same as `ranksOf`, for merges in a file, each two tokens with a space between. No strings are created. */
 export function ranksOfTexts(merges: TextBytes, tokens: TokenTable): BytePairs['rankOf'] {
   const { length, bytes, starts, gap } = wellFormed(merges, (merge) => merge);
   const table = new PairTable(length);
@@ -163,12 +166,12 @@ class PairTable {
   readonly #lefts: Int32Array;
   readonly #rights: Int32Array;
   #size = 0;
-  /** Places + 1 by the hash of pairs: open addressing, 0 is an empty slot. */
+  /** Positions + 1, placed by the hash of the pair (open addressing); 0 is an empty slot. */
   readonly #slots: Int32Array;
   readonly #leftFactor = randomFactor();
   readonly #rightFactor = randomFactor();
 
-  /** For so many pairs. */
+  /** Makes a table for `count` pairs. */
   constructor(count: number) {
     this.#lefts = new Int32Array(count);
     this.#rights = new Int32Array(count);

@@ -6,7 +6,7 @@ import { VocabularyTokenizer } from './vocabulary.js';
 const BYTES_BY_NAME: ReadonlyMap<string, number> = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
 
 /**
- * One token a byte of the UTF-8 form: every text has ids, and none is unknown. Special tokens come first, then the
+ * Tokenizer with one token per UTF-8 byte, so that no text is unknown. Special tokens have the first ids, then the
  * bytes.
  */
 export class ByteTokenizer extends VocabularyTokenizer {
@@ -24,7 +24,7 @@ export class ByteTokenizer extends VocabularyTokenizer {
     this.firstByte = list.length;
   }
 
-  /** Reads back what `toJSON` wrote. */
+  /** Restores a tokenizer from the result of `toJSON`. */
   static fromJSON(json: unknown): ByteTokenizer {
     return restoreTokenizer(json, (_, special) => new ByteTokenizer(special));
   }
@@ -56,7 +56,7 @@ export class ByteTokenizer extends VocabularyTokenizer {
     return { pre_tokenizer: BYTE_LEVEL, decoder: BYTE_LEVEL, model: this.bytePairs([]) };
   }
 
-  /** The format's model of bytes: pairs that are merged, in their order. */
+  /** The model of a tokenizer.json over bytes, with merges in order of rank. */
   protected bytePairs(merges: readonly (readonly string[])[]): TokenizerParts['model'] {
     const rules = { dropout: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false };
     const model = { type: 'BPE', ...rules, byte_fallback: false, ignore_merges: false, vocab: this.vocab(), merges };

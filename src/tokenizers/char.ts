@@ -3,11 +3,11 @@ import { restoreTokenizer, type TokenizerParts } from './json.js';
 import { type SpecialTokens, specialList } from './special.js';
 import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';
 
-/** One token a character (Unicode code point). */
+/** Tokenizer with one token per character (Unicode code point). */
 export class CharTokenizer extends VocabularyTokenizer {
   /**
-   * `vocabulary` lists characters and special tokens by id; `special` says which are special and what for.
-   * Throws ArgumentError for no token, a token twice, a special one that is missing, or another that is not one
+   * `vocabulary` lists characters and special tokens by id. `special` names the special ones and their roles. Throws
+   * ArgumentError for an empty vocabulary, a duplicate, a missing special token, or another entry that is not one
    * character.
    */
   constructor(vocabulary: readonly string[], special: SpecialTokens = {}) {
@@ -17,7 +17,9 @@ export class CharTokenizer extends VocabularyTokenizer {
     if (longer !== undefined) throw new ArgumentError(`CharTokenizer: ${JSON.stringify(longer)} is not one character`);
   }
 
-  /** A tokenizer for the characters of `corpus`, the most frequent first. Throws ArgumentError if none is left. */
+  /**
+   * Makes a tokenizer for the characters of `corpus`, the most frequent first. Throws ArgumentError if none is left.
+   */
   static train(corpus: string | Iterable<string>, options: VocabularyOptions = {}): CharTokenizer {
     return new CharTokenizer(
       buildVocabulary('CharTokenizer', corpus, options, (text) => text),
@@ -25,7 +27,7 @@ export class CharTokenizer extends VocabularyTokenizer {
     );
   }
 
-  /** Reads back what `toJSON` wrote. */
+  /** Restores a tokenizer from the result of `toJSON`. */
   static fromJSON(json: unknown): CharTokenizer {
     return restoreTokenizer(json, (tokens, special) => new CharTokenizer(tokens, special));
   }

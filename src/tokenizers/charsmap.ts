@@ -1,20 +1,20 @@
 import { FormatError } from '../core/errors.js';
 
-/** Graphemes of more bytes are looked up character by character. */
+/** Longer graphemes, in UTF-8 bytes, are looked up character by character. */
 const MAX_GRAPHEME_BYTES = 5;
 
 const KNOWN_ENTRIES = 1 << 14;
 const KNOWN_LENGTH = 64;
 
-/** A part of a text, and what the map has for it; null if it has nothing. */
+/** A part of a text and its replacement, or null if the map has no entry for it. */
 export interface CharsmapEntry {
   readonly before: string;
   readonly after: string | null;
 }
 
 /**
- * What the `precompiled_charsmap` of a SentencePiece model makes of text, as Rust's `tokenizers` applies it: the first
- * entry that a grapheme begins with stands for all of it. Throws FormatError for what is no such map.
+ * Applies the `precompiled_charsmap` of a SentencePiece model to text, as Rust's `tokenizers` does. The first entry
+ * that is a prefix of a grapheme replaces the whole grapheme. Throws FormatError for an invalid map.
  */
 export function charsmap(base64: string): (text: string) => Iterable<CharsmapEntry> {
   const find = finderIn(base64);
@@ -41,7 +41,7 @@ export function charsmap(base64: string): (text: string) => Iterable<CharsmapEnt
   };
 }
 
-/** What finds the text of the shortest entry that a key begins with. */
+/** Returns a function that finds the text of the shortest entry that is a prefix of a key. */
 function finderIn(base64: string): (key: Uint8Array) => string | undefined {
   const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
   const trieBytes = bytes.length < 4 ? -1 : new DataView(bytes.buffer).getUint32(0, true);
@@ -70,13 +70,13 @@ function finderIn(base64: string): (key: Uint8Array) => string | undefined {
   };
 }
 
-/** Without carriage returns, each character is a grapheme. */
+/** ASCII without carriage returns, where each character is a grapheme. */
 const ASCII = /^[\n -~]+$/;
 
-/** A little text at a time, as the time that a segmenter takes grows with the square of its length. */
+/** Graphemes of a text. The text is segmented in short pieces, because Intl.Segmenter takes quadratic time. */
 function* graphemesOf(text: string): Iterable<string> {
   const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
-  let last = ''; // may go on in the next piece
+  let last = ''; // the last grapheme may continue in the next piece
   for (const [piece] of text.matchAll(/[\s\S]{1,256}/gu)) {
     const together = last + piece;
     const found = ASCII.test(together)
@@ -88,7 +88,8 @@ function* graphemesOf(text: string): Iterable<string> {
   if (last !== '') yield last;
 }
 
-// A unit of the trie, a double array (Darts-clone): its label, whether an entry ends there, and where its children are.
+// A unit of the trie, a double array (Darts-clone): its label, a flag for the end of an entry, and the place of its
+// children.
 const LABEL = 0x800000ff | 0;
 const ENDS_ENTRY = 0x100;
 const VALUE = 0x7fffffff;

@@ -1,11 +1,11 @@
-// What a chat template is rendered with: options, the template that they choose, and special tokens by name.
+// Inputs of a chat template: options, the chosen template, and special tokens by name.
 
 import { checkArray, checkOptions, describeValue, isObject, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { ApplyChatTemplateOptions, ChatMessage, ChatTemplate, ChatTool } from './chat-template.js';
 import { type ConfiguredToken, contentOf, type TokenizerConfig } from './json.js';
 
-/** What rendering needs, all of it checked. */
+/** Checked inputs of a rendering. */
 export interface ChatRendering {
   readonly template: string;
   readonly messages: readonly ChatMessage[];
@@ -18,7 +18,7 @@ export interface ChatRendering {
 
 const OP = 'applyChatTemplate';
 
-/** The options of `applyChatTemplate`, and the template that they choose. Throws ArgumentError. */
+/** Checks the options of `applyChatTemplate` and chooses the template. Throws ArgumentError. */
 export function chatRendering(
   own: ChatTemplate | null,
   messages: readonly ChatMessage[],
@@ -61,7 +61,10 @@ export function chatRendering(
   };
 }
 
-/** As transformers chooses: what is asked for; of several, the one for tools if there are any, or the default. */
+/**
+ * Chooses a template as transformers does: the requested one; or of several, `tool_use` if there are tools, else
+ * `default`.
+ */
 function chosen(own: ChatTemplate | null, asked: string | undefined, hasTools: boolean): string {
   const named = new Map(own !== null && typeof own === 'object' ? Object.entries(own) : []);
   if (asked !== undefined) return named.get(asked) ?? asked;
@@ -76,7 +79,7 @@ function chosen(own: ChatTemplate | null, asked: string | undefined, hasTools: b
   throw new ArgumentError(`${OP}: none of the tokenizer's chat templates is the default; give one of ${names}`);
 }
 
-/** What templates call special tokens: `bos_token`, `eos_token` and whatever else a tokenizer's config names. */
+/** Special tokens by the names that templates use: `bos_token`, `eos_token` and others in a tokenizer's config. */
 export function namedTokens(config: TokenizerConfig): Record<string, string> {
   const { extra_special_tokens: extra } = config;
   const all = { ...config, ...(isObject(extra) ? extra : {}) };

@@ -1,36 +1,36 @@
-// What a chat template takes and gives. Rendering, with the engine for Jinja, is loaded when it is first called.
+// Types of chat templates. The renderer, with its Jinja engine, is loaded at the first call.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig } from './json.js';
 
-/** A template in Jinja, or several by name, of which `default` and `tool_use` are chosen without being asked for. */
+/** A Jinja template, or several by name. `default` and `tool_use` are chosen automatically. */
 export type ChatTemplate = string | Readonly<Record<string, string>>;
 
 /**
- * A message as Hugging Face's templates take it. Which roles and keys there are beyond these, the template decides:
- * `reasoning_content`, `name` and others are passed on as they are.
+ * A message in the form of Hugging Face's templates. The template decides which roles and keys exist. Further keys such
+ * as `reasoning_content` and `name` are passed on unchanged.
  */
 export interface ChatMessage {
-  /** `system`, `user`, `assistant`, `tool`, or what else the template knows. */
+  /** `system`, `user`, `assistant`, `tool`, or another role that the template knows. */
   readonly role: string;
   /** Text, or parts as `{ type: 'text', text }`. */
   readonly content?: string | readonly Readonly<Record<string, unknown>>[] | null | undefined;
-  /** Of an assistant that calls tools. */
+  /** Calls of an assistant. */
   readonly tool_calls?: readonly ChatToolCall[] | null | undefined;
-  /** Of a tool's answer: which call it answers. */
+  /** Id of the call that a tool's message answers. */
   readonly tool_call_id?: string | null | undefined;
   readonly [key: string]: unknown;
 }
 
-/** A call of a tool. Most templates want arguments as an object; some take their JSON, too. */
+/** A call of a tool. Most templates expect arguments as an object; some accept JSON text, too. */
 export interface ChatToolCall {
   readonly id?: string | undefined;
   readonly type?: 'function' | undefined;
   readonly function: { readonly name: string; readonly arguments: Readonly<Record<string, unknown>> | string };
 }
 
-/** A function that a model may call, with a JSON Schema of its parameters: OpenAI's form, and Hugging Face's. */
+/** A function that a model may call, with a JSON Schema of its parameters, in the form of OpenAI and Hugging Face. */
 export interface ChatTool {
   readonly type: 'function';
   readonly function: {
@@ -42,23 +42,27 @@ export interface ChatTool {
 }
 
 export interface ApplyChatTemplateOptions {
-  /** What the model may call. Default null: nothing. */
+  /** Tools that the model may call. Default null: none. */
   tools?: readonly ChatTool[] | null | undefined;
-  /** What the model is to answer from, for templates that know documents. Default null. */
+  /** Documents to answer from, for templates that support them. Default null. */
   documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
-  /** Whether the beginning of the assistant's answer follows. Default false. */
+  /** True appends the beginning of the assistant's answer. Default false. */
   addGenerationPrompt?: boolean | undefined;
-  /** Whether the last message stays open, so that the model goes on with it. Default false. */
+  /** True leaves the last message open, so that the model continues it. Default false. */
   continueFinalMessage?: boolean | undefined;
-  /** Whether ids come back, or the text. Default true: ids. */
+  /** True returns ids, false returns text. Default true. */
   tokenize?: boolean | undefined;
-  /** Another template, or the name of one of several. Default: the tokenizer's. */
+  /** Another template, or the name of one of several. Default: the tokenizer's own template. */
   chatTemplate?: string | undefined;
-  /** What else the template knows: `{ enable_thinking: false }`, `{ date_string: '26 Jul 2024' }`. Default none. */
+  /**
+   * Further variables of the template: `{ enable_thinking: false }`, `{ date_string: '26 Jul 2024' }`. Default none.
+   */
   variables?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The template of a tokenizer_config.json: text, or a list of named ones. Throws FormatError for anything else. */
+/**
+ * Reads the template of a tokenizer_config.json: text, or a list of named ones. Throws FormatError for anything else.
+ */
 export function chatTemplateOf({ chat_template: given = null }: TokenizerConfig): ChatTemplate | null {
   if (given === null || typeof given === 'string') return given;
   const pairs = Array.isArray(given)

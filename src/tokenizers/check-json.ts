@@ -1,5 +1,5 @@
-// A tokenizer.json is input from a stranger. What this package reads of one is checked here, by what Hugging Face's own
-// readers demand; ids must fit an int32, too, as models read them.
+// A tokenizer.json is untrusted input. This file checks the parts that this package reads, by the rules of Hugging
+// Face's own readers. Ids must also fit an int32, because models read them as such.
 import { FormatError } from '../core/errors.js';
 import { hasBytePairs } from './byte-pairs.js';
 import type { TokenizerJson } from './json.js';
@@ -10,7 +10,7 @@ const MODELS = ['BPE', 'Unigram', 'WordLevel', 'WordPiece'];
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Checks what was parsed from a `tokenizer.json`, which may lack `added_tokens`. Throws FormatError. */
+/** Checks the parsed content of a `tokenizer.json`, which may lack `added_tokens`. Throws FormatError. */
 export function checkTokenizerJson(json: unknown): TokenizerJson {
   const isKnown = isFields(json) && isFields(json.model) && hasBytePairs(json.model);
   if (!isKnown && !hasVocabulary(json))
@@ -30,7 +30,7 @@ function checkModel(model: Fields): void {
   const { type, vocab, merges, unk_token, unk_id, continuing_subword_prefix } = checkedFields(model);
   if (type === 'WordPiece' && typeof continuing_subword_prefix !== 'string')
     refuse('has no continuing_subword_prefix in its WordPiece model, expected text such as ##');
-  // Files of old have no type.
+  // Old files have no type.
   if (type !== undefined && !MODELS.includes(type as string)) {
     refuse(`has a model of type ${JSON.stringify(type)}, expected one of ${MODELS.join(', ')}`);
   }
@@ -99,7 +99,7 @@ function checkId(token: string, id: unknown): void {
   );
 }
 
-/** Of a template: a special token, or the first or second text. */
+/** True for an element of a template: a special token, or the first or second text. */
 function isPiece(piece: unknown): boolean {
   if (!isFields(piece) || Object.keys(piece).length !== 1) return false;
   const { SpecialToken: special, Sequence: sequence } = piece;
@@ -111,7 +111,7 @@ function isPair(value: unknown): value is [string, unknown] {
   return Array.isArray(value) && value.length === 2 && typeof value[0] === 'string';
 }
 
-/** As `isObject`, for which a page would load core/check.ts as a chunk of its own: a kilobyte more. */
+/** Same as `isObject` in core/check.ts. Importing that would add a chunk of a kilobyte to every page. */
 function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,4 @@
-// How a tokenizer.json makes text of tokens.
+// Decoders of a tokenizer.json: tokens to text.
 
 import { BYTE_NAMES } from './byte-level.js';
 import { patternOf } from './normalizers.js';
@@ -9,7 +9,10 @@ export type Decoder = (tokens: readonly string[]) => string;
 
 type Step = (tokens: readonly string[]) => string[];
 
-/** The decoder of a tokenizer.json; without one there are spaces between tokens. Throws FormatError if it is not known. */
+/**
+ * Makes the decoder of a tokenizer.json. Without one, tokens are joined with spaces. Throws FormatError if it is
+ * unknown.
+ */
 export function decoderOf(part: unknown): Decoder {
   const steps = partsOf(part, 'decoders').map(stepOf);
   const between = part === null || part === undefined ? ' ' : '';
@@ -56,7 +59,7 @@ function replaced(token: string, pattern: RegExp, content: string): string {
   return text + token.slice(done);
 }
 
-/** Without so many of a character at the beginning and the end. */
+/** Removes up to `start` and `stop` copies of a character from the beginning and the end. */
 function stripped(token: string, { content, start = 0, stop = 0 }: Part): string {
   const characters = Array.from(token);
   let from = 0;
@@ -68,7 +71,7 @@ function stripped(token: string, { content, start = 0, stop = 0 }: Part): string
 
 const UTF8 = { ignoreBOM: true };
 
-/** Of a run of bytes that is not UTF-8, every byte is U+FFFD, each a text of its own. */
+/** Decodes byte tokens. In a run that is not valid UTF-8, every byte becomes U+FFFD, each as its own text. */
 function decodeBytes(tokens: readonly string[]): string[] {
   const texts: string[] = [];
   const bytes: number[] = [];
@@ -95,7 +98,7 @@ function decodeBytes(tokens: readonly string[]): string[] {
 
 const BYTES_BY_NAME = new Map(BYTE_NAMES.map((name, byte) => [name, byte]));
 
-/** Text keeps a byte order mark that bytes spell, and tokens that names of bytes do not spell are themselves. */
+/** Decodes byte names. A byte order mark stays in the text. Tokens that are not byte names stay unchanged. */
 function decodeByteNames(tokens: readonly string[]): string {
   const encoder = new TextEncoder();
   const bytes = tokens.flatMap((token) => {
@@ -105,7 +108,7 @@ function decodeByteNames(tokens: readonly string[]): string {
   return new TextDecoder('utf-8', UTF8).decode(Uint8Array.from(bytes));
 }
 
-/** Of equal tokens in a row one stays; the delimiter is a space only where there is a clean-up. */
+/** Removes repeated tokens of CTC output. With clean-up, the word delimiter becomes a space. */
 function decodeCtc(
   tokens: readonly string[],
   { pad_token = '<pad>', word_delimiter_token = '|', cleanup = true }: Part,
@@ -133,12 +136,12 @@ function decodeWordPieces(tokens: readonly string[], { prefix = '##', cleanup = 
 // biome-ignore format: one line
 const CLEANER: readonly (readonly [string, string])[] = [[' .', '.'], [' ?', '?'], [' !', '!'], [' ,', ','], [" ' ", "'"], [" n't", "n't"], [" 'm", "'m"], [" 's", "'s"], [" 've", "'ve"], [" 're", "'re"]];
 
-/** Text without the spaces that tokens of English leave, as transformers cleans it up. */
+/** Removes the spaces that English tokens leave before punctuation, as transformers does. */
 export function cleanedUp(text: string): string {
   return CLEANER.reduce((cleaner, [from, to]) => cleaner.replaceAll(from, to), text);
 }
 
-/** What Rust's `tokenizers` cleans up in each token, which is a little more. */
+/** Replacements that Rust's `tokenizers` applies to each token: one more than transformers. */
 const WORD_CLEANER = CLEANER.toSpliced(7, 0, [' do not', " don't"]);
 
 function cleanedUpWord(text: string): string {

@@ -1,4 +1,4 @@
-// The steps of a tokenizer.json, put together.
+// The steps of a tokenizer.json, composed.
 
 import { AddedTokens } from './added-tokens.js';
 import type { AlignedText } from './aligned-text.js';
@@ -15,7 +15,7 @@ import { UnknownTokenError } from './tokenizer.js';
 import { UnigramModel } from './unigram-model.js';
 import { WordLevelModel, WordPieceModel } from './word-models.js';
 
-/** The steps of a tokenizer.json: text to tokens, and ids to text. */
+/** Text to tokens and ids to text, by the steps of a tokenizer.json. */
 export class Engine {
   /** One more than the last id. */
   readonly size: number;
@@ -24,10 +24,10 @@ export class Engine {
   readonly #preTokenize: PreTokenizer;
   readonly #model: Model;
   readonly #decoder: Decoder;
-  /** Whether long texts can be tokenized in slices; null until a long text comes. */
+  /** True if long texts can be tokenized in slices. Null until the first long text. */
   #canSlice: boolean | null = null;
 
-  /** Throws FormatError for steps that are not known. */
+  /** Throws FormatError for unknown steps. */
   constructor(private readonly json: TokenizerJson) {
     const { added_tokens, normalizer, pre_tokenizer, post_processor, decoder, model } = json;
     this.#model = modelOf(model);
@@ -43,14 +43,14 @@ export class Engine {
     this.size = [...this.#added.ids.values()].reduce((most, id) => Math.max(most, id + 1), this.#model.size);
   }
 
-  /** The tokens of a text, with their places in code points. Throws UnknownTokenError. */
+  /** Tokens of a text with their offsets in code points. Throws UnknownTokenError. */
   items(text: string, type: number): Item[] {
     return this.#itemsOf(wellFormed(text), type, { characters: 0, word: 0 });
   }
 
   /**
-   * Same as `items`, in parts that follow each other. A long text is tokenized in slices, so that callers can pause and
-   * memory stays small. Texts and tokenizers that cannot be sliced are one part.
+   * Same as `items`, in consecutive parts. A long text is tokenized in slices, so that callers can pause and memory
+   * stays small. A text or tokenizer that cannot be sliced gives one part.
    */
   *itemsInSlices(text: string, type: number, length?: number): Generator<Item[]> {
     const whole = wellFormed(text);
@@ -75,7 +75,7 @@ export class Engine {
     }
   }
 
-  /** The tokens of a slice. `place` says what is before it, and is moved behind it. */
+  /** Tokens of a slice. `place` is the position of the slice; it is moved to the end of the slice. */
   #itemsOf(text: string, type: number, place: { characters: number; word: number }): Item[] {
     const charactersBefore = characterCounter(text);
     const items: Item[] = [];
@@ -99,7 +99,7 @@ export class Engine {
   }
 
   decode(ids: readonly number[], skipsSpecial: boolean, cleansUp: boolean): string {
-    // Those whose text normalizing changes are skipped, too: Rust's library does not, transformers does.
+    // Tokens whose text is changed by normalization are skipped, too, as in transformers but not in Rust's library.
     const tokens = ids
       .filter((id) => !(skipsSpecial && this.#added.special.has(id)))
       .map((id) => this.#added.texts.get(id) ?? (this.#model.tokenOf(id) as string));
@@ -116,7 +116,7 @@ export class Engine {
   }
 }
 
-/** A text without halves of surrogate pairs, which UTF-8 does not have. */
+/** Replaces unpaired surrogates by U+FFFD, because UTF-8 cannot represent them. */
 const wellFormed = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd');
 
 function modelOf(model: TokenizerModel): Model {
@@ -132,7 +132,7 @@ function modelOf(model: TokenizerModel): Model {
   }
 }
 
-/** Counts the characters before places, in UTF-16 units. */
+/** Returns a function that counts the characters before a position in UTF-16 units. */
 function characterCounter(text: string): (unit: number) => number {
   if (!/[\u{10000}-\u{10ffff}]/u.test(text)) return (unit) => unit;
   const before = new Int32Array(text.length + 1);

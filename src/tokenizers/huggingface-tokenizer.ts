@@ -1,4 +1,4 @@
-// A tokenizer.json at work, loaded with all that reads it when the first one is.
+// The tokenizer of a tokenizer.json. This module is loaded, with all readers, when the first tokenizer is made.
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -27,7 +27,7 @@ import { checkText, knownIds } from './tokenizer.js';
 
 export { checkTokenizerJson } from './check-json.js';
 
-/** Stands for the ids of a text. */
+/** Placeholder for the ids of a text. */
 const TEXT = -1;
 
 export class HuggingFaceTokenizer implements PretrainedTokenizer {
@@ -39,7 +39,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   chatTemplate: ChatTemplate | null;
   private readonly engine: Engine;
 
-  /** Throws FormatError for steps that are not known. */
+  /** Throws FormatError for unknown steps. */
   constructor(
     private readonly json: TokenizerJson,
     readonly config?: TokenizerConfig | undefined,
@@ -73,10 +73,10 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     return this.#surrounded(ids, options.addSpecial ?? false);
   }
 
-  /** Ids of a text with those that the post-processor puts around it. */
+  /** Adds the special tokens of the post-processor to ids. */
   #surrounded(ids: readonly number[], addsSpecial: boolean): number[] {
     if (!addsSpecial) return ids as number[];
-    // The post-processor moves whole texts only: one token stands for all of them.
+    // The post-processor moves whole texts only, so one token stands for all ids.
     const text: Item = { id: TEXT, token: '', type: 0, special: 0, offset: [0, 0], word: null };
     const around = this.engine.postProcessor.process([[[text]]], true).flatMap(([items]) => items ?? []);
     const at = around.findIndex(({ id }) => id === TEXT);
@@ -141,7 +141,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
       padTypeId: typeof type === 'number' ? type : 0,
       paddingSide: side === 'left' ? 'left' : 'right',
       truncationSide: truncation_side === 'left' ? 'left' : 'right',
-      maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for none
+      maxLength: typeof most === 'number' && most < 1e9 ? most : undefined, // transformers writes 1e30 for no limit
       items,
     };
   }
@@ -158,13 +158,13 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     return (options.tokenize ?? true) ? this.encodeAsync(text) : text;
   }
 
-  /** Byte pairs write the spaces that the text had, so that none is cleaned away unless the config insists. */
+  /** Byte pairs spell the spaces of the original text, so none is removed unless the config requires it. */
   #isCleanedUp(): boolean {
     const insists = this.config?.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output;
     return typeOf(this.json.model) !== 'BPE' || insists === true;
   }
 
-  /** Special tokens that the file itself shows, by the names of a config. */
+  /** Special tokens found in the file, by the names that a config uses. */
   #foundTokens(): Record<string, string> {
     const found = { bos_token: this.bosId, eos_token: this.eosId, unk_token: this.unkId, pad_token: this.padId };
     const known = Object.entries(found).flatMap(([name, id]) => {
@@ -192,7 +192,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   }
 }
 
-/** A tokenizer whose tables are made in slices that give way to the event loop. Throws as the constructor. */
+/** Makes a tokenizer. Its tables are made in slices that yield to the event loop. Throws as the constructor. */
 export async function makeTokenizer(json: TokenizerJson, config?: TokenizerConfig): Promise<HuggingFaceTokenizer> {
   await yieldToEventLoop();
   if (typeOf(json.model) === 'BPE') await prepareBytePairs(json.model);

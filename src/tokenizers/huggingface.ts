@@ -6,19 +6,19 @@ import type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 export type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 
 /**
- * Makes a tokenizer of a `tokenizer.json`, given as its text or as the object it parses to. Its model is BPE, Unigram,
- * WordLevel or WordPiece. Results equal those of Hugging Face's `tokenizers` in Rust: ids, offsets, and text of ids.
- * Truncation, padding and dropout of the file are ignored. `config` is the `tokenizer_config.json` beside it, if there
- * is one. Without it, the tokens for padding, begin, end and unknown are found in the file itself.
+ * Makes a tokenizer from a `tokenizer.json`, given as text or as the parsed object. The model is BPE, Unigram,
+ * WordLevel or WordPiece. Ids, offsets and decoded text equal those of Hugging Face's `tokenizers` in Rust. Truncation,
+ * padding and dropout in the file are ignored. `config` is the `tokenizer_config.json` beside it. Without a config, the
+ * pad, begin, end and unknown tokens are found in the file itself.
  *
  * ```ts
  * const tokenizer = await parseTokenizer(await readFile('tokenizer.json', 'utf8'));
  * const { inputIds, offsets } = tokenizer.encodeBatch(['Hello, world!']);
  * ```
  *
- * Throws FormatError if it cannot be read or has a step that is not known, such as the pre-tokenizer UnicodeScripts,
- * ArgumentError for a path or a URL instead of what lies there, or if the config is not an object, SimdformerError if the
- * code that reads it does not load.
+ * Throws FormatError if the file is invalid or has an unknown step, such as the pre-tokenizer UnicodeScripts. Throws
+ * ArgumentError for a path or URL instead of a content, or a config that is not an object. Throws SimdformerError if
+ * the code that reads it fails to load.
  */
 export async function parseTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer> {
   checkOptions('parseTokenizer', config ?? {});

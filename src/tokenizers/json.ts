@@ -1,7 +1,7 @@
 import { FormatError } from '../core/errors.js';
 import { type SpecialTokens, specialList } from './special.js';
 
-/** A Hugging Face `tokenizer.json`, as far as this package looks into it. */
+/** A Hugging Face `tokenizer.json`: the fields that this package reads. */
 export interface TokenizerJson {
   readonly version: string;
   readonly truncation: unknown;
@@ -13,7 +13,7 @@ export interface TokenizerJson {
     readonly single_word?: boolean;
     readonly lstrip?: boolean;
     readonly rstrip?: boolean;
-    /** Whether it is looked for in normalized text. Default: unless it is special. */
+    /** True if the token is looked for in normalized text. Default: the opposite of `special`. */
     readonly normalized?: boolean;
   }[];
   readonly normalizer: unknown;
@@ -25,25 +25,25 @@ export interface TokenizerJson {
 
 export interface TokenizerModel {
   readonly type?: string;
-  /** Token to id; in Unigram models a list by id. */
+  /** Token to id. Unigram models have a list ordered by id. */
   readonly vocab: Readonly<Record<string, number>> | ScoredTokens;
   readonly merges?: readonly (readonly string[])[] | undefined;
   readonly continuing_subword_prefix?: string | null;
-  /** Whether text without a token is written in bytes. */
+  /** True if text without a token is written as bytes. */
   readonly byte_fallback?: boolean;
   readonly unk_token?: string | null;
-  /** What Unigram models have instead. */
+  /** Unigram models have this instead of `unk_token`. */
   readonly unk_id?: number | null;
 }
 
-/** What a model is; files of old do not name it. */
+/** Type of a model. Old files do not name it. */
 export function typeOf(model: TokenizerModel): string {
   if (model.type !== undefined) return model.type;
   if (Array.isArray(model.vocab)) return 'Unigram';
   return model.merges !== undefined ? 'BPE' : 'max_input_chars_per_word' in model ? 'WordPiece' : 'WordLevel';
 }
 
-/** The tokens of a Unigram model by id; null of others, whose vocabularies are not looked at. */
+/** Tokens of a Unigram model by id. Null for other models, whose vocabularies are not read. */
 export function scoredTokensOf(model: TokenizerModel): ScoredTokens | null {
   return typeOf(model) === 'Unigram' ? (model.vocab as ScoredTokens) : null;
 }
@@ -57,7 +57,7 @@ export function contentOf(token: ConfiguredToken | undefined): string | undefine
 }
 
 /**
- * The part of Hugging Face's `tokenizer_config.json` that says what special tokens are for; other keys are passed on.
+ * The part of Hugging Face's `tokenizer_config.json` that gives special tokens their roles. Other keys are passed on.
  */
 export interface TokenizerConfig {
   readonly pad_token?: ConfiguredToken;
@@ -67,21 +67,21 @@ export interface TokenizerConfig {
   readonly [key: string]: unknown;
 }
 
-/** What differs between the tokenizers made here. */
+/** Parts that differ between the tokenizers made here. */
 export type TokenizerParts = Pick<TokenizerJson, 'pre_tokenizer' | 'decoder' | 'model'>;
 
 type TemplatePiece = { SpecialToken: { id: string; type_id: number } } | { Sequence: { id: string; type_id: number } };
 
 type NamedToken = readonly [token: string, id: number];
 
-/** What puts special tokens around text, as far as this package looks into it. */
+/** The step that puts special tokens around text: the fields that this package reads. */
 type PostProcessor =
   | { readonly type: 'TemplateProcessing'; readonly single: readonly TemplatePiece[]; readonly [key: string]: unknown }
   | { readonly type: 'BertProcessing' | 'RobertaProcessing'; readonly cls: NamedToken; readonly sep: NamedToken }
   | { readonly type: 'Sequence'; readonly processors: readonly PostProcessor[] }
   | { readonly type: 'ByteLevel' };
 
-/** Writes a `tokenizer.json`. The roles of special tokens are kept where the format has a place for them. */
+/** Makes a `tokenizer.json`. Roles of special tokens are kept where the format has a place for them. */
 export function writeTokenizer(
   special: SpecialTokens,
   ids: ReadonlyMap<string, number>,
@@ -125,7 +125,7 @@ function templateOf({ bos, eos }: SpecialTokens, idOf: (token: string) => number
   };
 }
 
-/** The roles of special tokens, read from where `writeTokenizer` and Hugging Face's own tools put them. */
+/** Roles of special tokens, read from the places where `writeTokenizer` and Hugging Face's tools put them. */
 export function specialTokensOf({ added_tokens, padding, post_processor, model }: TokenizerJson): SpecialTokens {
   const special = added_tokens.filter((token) => token.special).map((token) => token.content);
   const roles = {
@@ -137,7 +137,7 @@ export function specialTokensOf({ added_tokens, padding, post_processor, model }
   return { ...roles, additional: special.filter((token) => !named.includes(token)) };
 }
 
-/** The tokens next to the text. */
+/** Tokens directly before and after the text. */
 function tokensAround(processor: PostProcessor | null | undefined): {
   bos?: string | undefined;
   eos?: string | undefined;
@@ -159,7 +159,7 @@ function tokensAround(processor: PostProcessor | null | undefined): {
   }
 }
 
-/** The token for unknown text; a name that no token has says that there is none. */
+/** The token for unknown text. If no token has that name, there is none. */
 function unknownOf(model: TokenizerModel, special: readonly string[]): string | undefined {
   const { unk_token, unk_id } = model;
   const scored = scoredTokensOf(model);
@@ -169,14 +169,14 @@ function unknownOf(model: TokenizerModel, special: readonly string[]): string | 
 }
 
 /**
- * Restores a tokenizer made here from its `tokenizer.json`: `make` gets the tokens by id and the special ones. Throws
- * FormatError if `json` is not what that tokenizer writes.
+ * Restores a tokenizer made here from its `tokenizer.json`. `make` gets the tokens by id and the special ones. Throws
+ * FormatError if `json` differs from the output of the restored tokenizer.
  */
 export function restoreTokenizer<T extends { toJSON(): TokenizerJson }>(
   json: unknown,
   make: (tokens: string[], special: SpecialTokens, json: TokenizerJson) => T,
 ): T {
-  const read = json as TokenizerJson; // if it is one, it is what the tokenizer writes
+  const read = json as TokenizerJson; // invalid content is found by comparing the result
   let tokenizer: T;
   try {
     const byId = Object.entries(read.model.vocab).sort(([, a], [, b]) => a - b);

@@ -1,4 +1,4 @@
-// HalfSipHash-1-3 (Aumasson & Bernstein 2012): a hash whose collisions nobody can choose without its key.
+// HalfSipHash-1-3 (Aumasson & Bernstein 2012): without its key, nobody can construct collisions.
 
 /** A hash function with a random key. Every bit of its result depends on every bit of the key and of the input. */
 export class KeyedHash {
@@ -25,7 +25,7 @@ export class KeyedHash {
       if (at === end && i === end - start) at = start2;
       word |= (isLast ? 0 : (bytes[at++] as number)) << (8 * (i & 3));
       if (!isLast && (i & 3) !== 3) continue;
-      // The last word has the rest of the bytes, and the length above them.
+      // The last word contains the remaining bytes, and the length in its highest byte.
       if (isLast) word |= length << 24;
       v3 ^= word;
       v0 = (v0 + v1) | 0;

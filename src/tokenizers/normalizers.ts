@@ -1,4 +1,4 @@
-// What a tokenizer.json does to text before it is split.
+// Normalizers of a tokenizer.json: changes of the text before it is split.
 
 import type { AlignedText } from './aligned-text.js';
 import { BYTE_NAMES } from './byte-level.js';
@@ -10,12 +10,12 @@ import { ACCENT, BERT_MARK, CONTROL, NMT_CONTROL, OTHER_SPACE } from './unicode-
 
 export type Normalizer = (text: AlignedText) => void;
 
-/** The normalizer of a tokenizer.json. Throws FormatError for one that is not known. */
+/** Makes the normalizer of a tokenizer.json. Throws FormatError if it is unknown. */
 export function normalizerOf(part: unknown): Normalizer {
   return inOrder(partsOf(part, 'normalizers').map(stepOf));
 }
 
-/** The normalizer of a slice that is not the first one of its text: it prepends nothing. */
+/** Makes the normalizer for a slice that does not begin its text. It prepends nothing. */
 export function continuingNormalizerOf(part: unknown): Normalizer {
   const parts = partsOf(part, 'normalizers').filter(({ type }) => type !== 'Prepend');
   return inOrder(parts.map(stepOf));
@@ -58,7 +58,7 @@ function stepOf(part: Part): Normalizer {
       };
     case 'ByteLevel':
       return nameBytes;
-    case 'Precompiled': // some converted files have no map; most maps do what NFKC does
+    case 'Precompiled': // some converted files have no map; most maps equal NFKC
       if (!part.precompiled_charsmap) return (text) => putInForm(text, 'NFKC');
       return byCharsmap(charsmap(part.precompiled_charsmap as string));
     default:
@@ -66,7 +66,7 @@ function stepOf(part: Part): Normalizer {
   }
 }
 
-/** What a step looks for: a text or a regular expression. */
+/** The pattern of a step: a text or a regular expression. */
 export function patternOf({ pattern }: Part): RegExp {
   const { String: text, Regex: regex } = (pattern ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof regex === 'string') return oniguruma(regex);
@@ -74,7 +74,7 @@ export function patternOf({ pattern }: Part): RegExp {
   return refuse(`${JSON.stringify(pattern)} for a pattern, expected a String or a Regex`);
 }
 
-/** Each character that is found by what `replacement` makes of it. */
+/** Replaces each matching character by the result of `replacement`. */
 function map(text: AlignedText, pattern: RegExp, replacement: (character: string) => string): void {
   text.edit(spansOf(pattern, text.text), (found) => {
     const characters: string[] = [];
@@ -95,14 +95,14 @@ function remove(text: AlignedText, pattern: RegExp): void {
   text.edit(spansOf(pattern, text.text), () => ({ characters: [], changes: [] }));
 }
 
-/** Puts `content` where a pattern is, in the place of its last character. */
+/** Replaces matches of a pattern by `content`, at the position of their last character. */
 export function replace(text: AlignedText, pattern: RegExp, content: string): void {
   const characters = Array.from(content);
   const changes = characters.map(() => 1);
   text.edit(spansOf(pattern, text.text), ({ length }) => ({ characters, changes, skipped: length }));
 }
 
-/** Puts `prefix` before text that is not empty, in the place of its first character. */
+/** Puts `prefix` before a text that is not empty, at the position of its first character. */
 export function prepend(text: AlignedText, prefix: string): void {
   text.edit(spansOf(FIRST, text.text), (first) => {
     const characters = [...prefix, first];
@@ -110,13 +110,13 @@ export function prepend(text: AlignedText, prefix: string): void {
   });
 }
 
-/** Every character by the names of its bytes. */
+/** Replaces every character by the names of its bytes. */
 export function nameBytes(text: AlignedText): void {
   map(text, OTHER_THAN_NAMES, byteNames);
 }
 
 const FIRST = /^[\s\S]/gu;
-/** Others name themselves. */
+/** Characters that are not their own byte names. */
 const OTHER_THAN_NAMES = /[^!-~]+/gu;
 const encoder = new TextEncoder();
 
@@ -144,7 +144,7 @@ const LEADING_SPACE = /^\p{White_Space}+/gu;
 const TRAILING_SPACE = /(?<!\p{White_Space})\p{White_Space}+$/gu;
 const CASED = /[\p{Uppercase}\p{Lt}]+/gu;
 const NMT_SPACE = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g;
-/** What BERT takes for a word of its own. */
+/** Ideographs that BERT treats as words of their own. */
 const IDEOGRAPH =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]+/gu;
 
@@ -174,7 +174,7 @@ function byCharsmap(entriesOf: (text: string) => Iterable<CharsmapEntry>): Norma
       const replaced = Array.from(own);
       const more = replaced.length - Array.from(before).length;
       characters.push(...replaced);
-      // What is put in is at the end; of what is left out the last one before it knows.
+      // Inserted characters come last. The last kept character records the dropped ones.
       for (let i = 0; i < replaced.length; i++) changes.push(i >= replaced.length - more ? 1 : 0);
       if (more < 0 && changes.length > 0) changes[changes.length - 1] = (changes.at(-1) as number) + more;
     }

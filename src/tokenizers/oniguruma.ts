@@ -1,11 +1,11 @@
-// Regular expressions as Oniguruma reads them, which Rust's `tokenizers` uses, as JavaScript's with the flag `v`: it has
-// sets within sets and intersections, too.
+// Translates regular expressions of Oniguruma, which Rust's `tokenizers` uses, to JavaScript's with flag `v`. That flag
+// has nested sets and intersections, too.
 
 import { FormatError } from '../core/errors.js';
 import type { Span } from './aligned-text.js';
 import { FRACTIONS, LATE, WORD_IN_ONIGURUMA as WORD } from './unicode-tables.js';
 
-/** What finds a pattern. Throws FormatError for what JavaScript cannot do. */
+/** Translates a pattern. Throws FormatError for features that JavaScript lacks. */
 export function oniguruma(pattern: string): RegExp {
   try {
     return new RegExp(new Translation(pattern).all(), 'gv');
@@ -15,12 +15,12 @@ export function oniguruma(pattern: string): RegExp {
   }
 }
 
-/** What finds a text. */
+/** A regular expression that matches a literal text. */
 export function literally(text: string): RegExp {
   return new RegExp(Array.from(text, escaped).join(''), 'gv');
 }
 
-/** Where a pattern with the flag `g` is found: not with nothing right behind another. */
+/** All matches of a pattern with flag `g`. An empty match directly after another match is skipped. */
 export function spansOf(pattern: RegExp, text: string): Span[] {
   const spans: Span[] = [];
   if (text === '') return spans;
@@ -46,10 +46,10 @@ const START = `(?<!${ANY})`;
 const END = `(?!${ANY})`;
 const SPACE = '\\p{White_Space}';
 
-/** What escapes mean as sets; in capitals the others. */
+/** Sets of escapes. Capital letters are the complements. */
 const SETS: Readonly<Record<string, string>> = { d: known('Nd'), h: '0-9A-Fa-f', s: SPACE, w: WORD };
 
-/** Names of sets that Unicode does not have, or for other ones. */
+/** Names of sets that Unicode lacks or defines differently. */
 const NAMED: Readonly<Record<string, string>> = {
   alnum: `${known('Alphabetic')}${known('Nd')}`,
   alpha: known('Alphabetic'),
@@ -68,7 +68,7 @@ const NAMED: Readonly<Record<string, string>> = {
   xdigit: '0-9A-Fa-f',
 };
 
-/** What Oniguruma's tables know of a property; to them ʕ is a small letter. */
+/** A property as Oniguruma's tables define it. For Oniguruma, ʕ is a lower-case letter. */
 function known(property: string): string {
   if (/^(?:C|Cn|Other|Unassigned)$/.test(property)) return `\\p{${property}}${LATE}`;
   if (/^(?:Ll|Lowercase)/.test(property)) return `\\u0295[\\p{${property}}--[${LATE}]]`;
@@ -79,21 +79,21 @@ const CHARACTERS: Readonly<Record<string, string>> = {
   ...{ a: '\x07', b: '\b', e: '\x1b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' },
 };
 
-/** Characters that are one without regard to case, beside those of `toLowerCase` and `toUpperCase`. */
+/** Further characters that are equal if case is ignored, beside those of `toLowerCase` and `toUpperCase`. */
 const ALIKE: Readonly<Record<string, string>> = { s: 'ſ', S: 'ſ', k: '\u212a', K: '\u212a', å: '\u212b', Å: '\u212b' };
 
 interface Flags {
   readonly ignoreCase: boolean;
-  /** Whether a dot is a line feed, too. */
+  /** True if a dot also matches a line feed. */
   readonly dotAll: boolean;
-  /** Whether white space and comments are left out. */
+  /** True if white space and comments in the pattern are ignored. */
   readonly extended: boolean;
 }
 
-/** One pass over a pattern. */
+/** Translates one pattern in a single pass. */
 class Translation {
   #at = 0;
-  /** Groups that keep what they match, of the pattern and of what stands for its atomic ones. */
+  /** Number of capturing groups: those of the pattern and those that emulate atomic groups. */
   #groups = 0;
   #atomic = 0;
   readonly #names = new Map<string, number>();
@@ -107,7 +107,7 @@ class Translation {
     return whole;
   }
 
-  /** Up to the end of a group. */
+  /** Translates alternatives up to the end of a group. */
   #alternatives(): string {
     const flags = this.#flags;
     let text = '';
@@ -128,14 +128,14 @@ class Translation {
       if (isQuantified) atom = `(?:${atom})`;
       const isInterval = found.startsWith('{');
       const [, own = '', behind = ''] = /^(.[^?+]*)(.?)$/.exec(found.replace('{,', '{0,')) as RegExpExecArray;
-      // What is behind an interval is a quantifier of its own, but for one that makes it lazy.
+      // After an interval, `+` is a quantifier of its own; `?` makes the interval lazy only if it has a comma.
       if (isInterval && (behind === '+' || !own.includes(','))) atom = `(?:${atom}${own})${behind}`;
       else atom = behind === '+' ? this.#once(atom + own) : atom + own + behind;
       isQuantified = true;
     }
   }
 
-  /** Matched once and for all. */
+  /** Emulates an atomic group, which is never re-entered by backtracking. */
   #once(text: string): string {
     const name = `a${++this.#atomic}`;
     return `(?:(?=(?<${name}>${text}))\\k<${name}>)`;
@@ -153,7 +153,7 @@ class Translation {
         return this.#escape();
       case '.':
         return this.#flags.dotAll ? ANY : '[^\\n]';
-      case '^': // of a line
+      case '^': // start of a line
         return `(?:${START}|(?<=\\n)(?=${ANY}))`;
       case '$':
         return `(?:(?=\\n)|${END})`;
@@ -168,7 +168,7 @@ class Translation {
       if (this.pattern[this.#at] === '?') this.#refuse();
       return this.#closed(`(?<g${++this.#groups}>`);
     }
-    if (kind.startsWith('?#')) return this.#closed('(?:'); // which is empty
+    if (kind.startsWith('?#')) return this.#closed('(?:'); // a comment becomes an empty group
     if (kind === '?>') {
       const text = this.#closed('');
       return this.#once(text.slice(0, -1));
@@ -186,7 +186,7 @@ class Translation {
       dotAll: isOn('m', before.dotAll),
       extended: isOn('x', before.extended),
     };
-    if (kind.endsWith(')')) return `(?:${this.#alternatives()})`; // up to the end of the group around it
+    if (kind.endsWith(')')) return `(?:${this.#alternatives()})`; // until the enclosing group ends
     const text = this.#closed('(?:');
     this.#flags = before;
     return text;
@@ -216,7 +216,7 @@ class Translation {
     return set === undefined ? this.#literal(this.#character()) : `[${set}]`;
   }
 
-  /** One that stands for several characters, as a member of a set. */
+  /** An escape for several characters, as a member of a set. */
   #setEscape(): string | undefined {
     const property = this.#match(/[pP]\{\^?[\w ]+\}/y);
     if (property !== undefined) {
@@ -229,7 +229,7 @@ class Translation {
     return letter === letter.toLowerCase() ? set : `[^${set}]`;
   }
 
-  /** The character that an escape stands for. */
+  /** A single character written as an escape. */
   #character(): string {
     const hex = this.#match(/x\{[\dA-Fa-f]+\}|x[\dA-Fa-f]{1,2}|u[\dA-Fa-f]{4}/y);
     if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex.replace(/[xu{}]/g, ''), 16));
@@ -245,7 +245,7 @@ class Translation {
     return all.length === 1 ? escaped(character) : `[${all.map(escaped).join('')}]`;
   }
 
-  /** What is between the brackets of a set. */
+  /** Translates the content of the brackets of a set. */
   #set(): string {
     const negation = this.#take('^') ? '^' : '';
     const operands: string[] = [];
@@ -276,7 +276,7 @@ class Translation {
     return this.#range(first[0] as string, last[0] as string);
   }
 
-  /** A character, or with nothing before it a set. */
+  /** A single character, or an empty text and a set. */
   #single(): [character: string] | ['', set: string] {
     if (!this.#take('\\')) return [this.#next()];
     const set = this.#setEscape();
@@ -342,7 +342,7 @@ function alike(character: string): string[] {
   return [...new Set(all)].filter((each) => Array.from(each).length === 1);
 }
 
-/** By the name that Oniguruma has for it: case, spaces and underscores do not count. */
+/** A property by Oniguruma's name. Case, spaces and underscores do not count. */
 function propertySet(name: string): string {
   const plain = name.replace(/[ _]/g, '').toLowerCase();
   const own = plain === 'punct' ? known('P') : NAMED[plain];

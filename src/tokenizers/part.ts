@@ -6,7 +6,9 @@ export interface Part {
   readonly [key: string]: unknown;
 }
 
-/** The steps of a part, of sequences within sequences, too; `list` is the name that their kind of sequence has for them. */
+/**
+ * The steps of a part, with nested sequences flattened. `list` is the field that holds the steps of such a sequence.
+ */
 export function partsOf(part: unknown, list: string): Part[] {
   if (part === null || part === undefined) return [];
   if (typeof part !== 'object') return refuse(`${JSON.stringify(part)} among its ${list}, expected an object`);
@@ -18,7 +20,7 @@ export function partsOf(part: unknown, list: string): Part[] {
   return parts.flatMap((each) => partsOf(each, list));
 }
 
-/** The kinds of fields: each has one, in whichever part it is, in a model or an added token. */
+/** Kinds of fields by name. A field has the same kind in every part, model and added token. */
 const FIELDS = {
   string: [
     ...['content', 'continuing_subword_prefix', 'delimiter', 'end_of_word_suffix', 'pad_token', 'precompiled_charsmap'],
@@ -34,7 +36,7 @@ const FIELDS = {
 
 const KINDS = new Map(Object.entries(FIELDS).flatMap(([kind, fields]) => fields.map((field) => [field, kind])));
 
-/** A part without the fields that are null, which say as much as absent ones. Throws FormatError for those of another kind. */
+/** Removes null fields, which mean the same as absent ones. Throws FormatError for fields of a wrong kind. */
 export function checkedFields<T extends object>(part: T): T {
   const fields = Object.entries(part).filter(([, value]) => value !== null);
   for (const [name, value] of fields) {
@@ -45,7 +47,7 @@ export function checkedFields<T extends object>(part: T): T {
   return Object.fromEntries(fields) as T;
 }
 
-/** The text of a field that a part must have. */
+/** A required text field of a part. */
 export function textOf(part: Part, field: string): string {
   const text = part[field];
   return typeof text === 'string' ? text : refuse(`no ${field} in a part of type ${JSON.stringify(part.type)}`);

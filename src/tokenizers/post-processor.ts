@@ -1,4 +1,4 @@
-// What a tokenizer.json puts around texts and between those of a pair, and what it leaves of the places of their tokens.
+// Post-processors of a tokenizer.json: special tokens around and between texts, and corrections of offsets.
 
 import { type Part, partsOf, refuse } from './part.js';
 
@@ -12,17 +12,17 @@ export interface Item {
   readonly word: number | null;
 }
 
-/** A part of a sequence, a text or what is around it: of a text that was cut the first window, then the others. */
+/** A part of a sequence: a text or special tokens. A text that was cut has several windows. */
 export type Windows = readonly (readonly Item[])[];
 
 export interface PostProcessor {
-  /** How many tokens it adds. */
+  /** Number of tokens that are added. */
   around(isPair: boolean): number;
-  /** The parts of a sequence of one or two texts, of types 0 and 1. */
+  /** Adds special tokens to one or two texts, which get types 0 and 1. */
   process(parts: readonly Windows[], addsSpecial: boolean): readonly Windows[];
 }
 
-/** The post-processor of a tokenizer.json. Throws FormatError for one that is not known. */
+/** Makes the post-processor of a tokenizer.json. Throws FormatError if it is unknown. */
 export function postProcessorOf(part: unknown): PostProcessor {
   const steps = partsOf(part, 'processors').map(stepOf);
   return {
@@ -53,7 +53,7 @@ const specialItem = (id: number, type: number): Item => ({
 const ofType = (items: readonly Item[], type: number) =>
   items.map((item) => (item.type === type ? item : { ...item, type }));
 
-/** Windows behind the first keep the type of their text. */
+/** Windows after the first keep the type of their text. */
 const firstOfType = ([items = [], ...rests]: Windows, type: number): Windows => [ofType(items, type), ...rests];
 
 function bert({ cls, sep }: Part): PostProcessor {
@@ -115,7 +115,7 @@ function template(part: Part): PostProcessor {
 const LEADING = /^[Ġ\p{White_Space}]*/u;
 const TRAILING = /[Ġ\p{White_Space}]*$/u;
 
-/** Leaves spaces out of the places of tokens that have them. */
+/** Removes leading and trailing spaces from the offsets of tokens. */
 function trimmer({ add_prefix_space: prefixed = true }: Part) {
   const trimmed = (item: Item, i: number): Item => {
     const [start, end] = item.offset;

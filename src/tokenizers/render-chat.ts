@@ -1,5 +1,5 @@
-// Chat templates, rendered as transformers renders them: its globals, and its care for messages. @huggingface/jinja
-// computes what Jinja computes.
+// Renders chat templates as transformers does, with the same globals and message handling. @huggingface/jinja is the
+// Jinja engine.
 
 import * as jinja from '@huggingface/jinja';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
@@ -10,7 +10,7 @@ import { strftime } from './strftime.js';
 
 export { chatRendering, namedTokens } from './chat-options.js';
 
-/** What is used of the engine, most of whose declarations do not resolve in Node's module mode. */
+/** The part of the engine that is used here. Most of its declarations do not resolve in Node's module mode. */
 interface Jinja {
   readonly Template: new (template: string) => { readonly parsed: unknown };
   readonly Environment: new () => { set(name: string, value: unknown): void };
@@ -18,12 +18,12 @@ interface Jinja {
 }
 const { Template, Environment, Interpreter } = jinja as unknown as Jinja;
 
-/** Stands behind what is to be continued. */
+/** Marks the end of a message that is continued. */
 const OPEN_END = 'CONTINUE_FINAL_MESSAGE_TAG ';
 
 /**
- * The text of a conversation. Throws ArgumentError where the template refuses the messages, FormatError if it cannot be
- * parsed or does what the engine cannot.
+ * Renders a conversation. Throws ArgumentError if the template refuses the messages. Throws FormatError if the template
+ * cannot be parsed, or uses a feature that the engine lacks.
  */
 export function renderChat(rendering: ChatRendering): string {
   const { template, addGenerationPrompt, continueFinalMessage, variables } = rendering;
@@ -41,7 +41,7 @@ export function renderChat(rendering: ChatRendering): string {
   return open === null ? text : cut(text, open);
 }
 
-/** Templates are parsed once; there are few. */
+/** Parsed templates. There are few, and each is parsed once. */
 const parsed = new Map<string, unknown>();
 const MAX_PARSED = 8;
 
@@ -70,7 +70,7 @@ function run(program: unknown, values: object): string {
   }
 }
 
-/** What transformers' templates know beside Jinja's filters and tests. */
+/** Globals of transformers' templates beside Jinja's own filters and tests. */
 const globals = {
   ...{ true: true, false: false, none: null, True: true, False: false, None: null },
   range(first: number, last?: number, step = 1): number[] {
@@ -86,7 +86,7 @@ const globals = {
 
 type Plain = Record<string, unknown>;
 
-/** What is undefined is not there, at any depth. */
+/** Removes undefined values at any depth. */
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== 'object' || value === null) return value;
@@ -97,8 +97,8 @@ function plain(value: unknown): unknown {
 const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
 
 /**
- * A message as transformers gives it to templates: keys that are null are left out, as many templates would write
- * "None", and reasoning has all of the names that templates have for it.
+ * Prepares a message for a template, as transformers does. Null keys are removed, because many templates would write
+ * "None". Reasoning is given by all names that templates use for it.
  */
 function readable(message: ChatMessage): Plain {
   const own = Object.fromEntries(Object.entries(plain(message) as Plain).filter(([, value]) => value !== null));
@@ -106,7 +106,7 @@ function readable(message: ChatMessage): Plain {
   return reasoning === undefined ? own : { thinking: reasoning, ...own, reasoning_content: reasoning };
 }
 
-/** Marks the end of the last message's text, which it returns. */
+/** Appends the mark to the last message's text, and returns that text. */
 function leaveOpen(messages: readonly Plain[]): string {
   const last = messages.at(-1) as Plain;
   const { content } = last;
@@ -122,7 +122,7 @@ function leaveOpen(messages: readonly Plain[]): string {
   return text;
 }
 
-/** What is before the mark; without the space that the template may have cut off behind the message. */
+/** Text before the mark, without a space that the template may have trimmed from the message. */
 function cut(text: string, open: string): string {
   const at = text.lastIndexOf(OPEN_END.trim());
   if (at < 0 || !text.includes(open.trim()))

@@ -1,22 +1,22 @@
 import { checkArray, checkKnown, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
-/** Tokens that stand for no text, by what they are for. */
+/** Special tokens by role. They represent no text. */
 export interface SpecialTokens {
-  /** Fills batches. */
+  /** Padding of batches. */
   readonly pad?: string | undefined;
   /** Begin of sequence. */
   readonly bos?: string | undefined;
   /** End of sequence. */
   readonly eos?: string | undefined;
-  /** Stands for text that is not in the vocabulary. */
+  /** Replaces text that is not in the vocabulary. */
   readonly unk?: string | undefined;
   readonly additional?: readonly string[] | undefined;
 }
 
 const ROLES = ['pad', 'bos', 'eos', 'unk', 'additional'] as const;
 
-/** All of them, in the order in which vocabularies made here start. */
+/** All special tokens, in the order in which vocabularies made here begin. */
 export function specialList(special: SpecialTokens): string[] {
   const { pad, bos, eos, unk, additional = [] } = checkKnown('special tokens', special, ROLES);
   checkArray('special tokens', 'additional', additional, 'an array of texts');
@@ -27,15 +27,15 @@ export function specialList(special: SpecialTokens): string[] {
   return [...new Set(list)];
 }
 
-/** A stretch of text without special tokens, or one of them. */
+/** A special token, or text between special tokens. */
 interface Section {
   readonly text: string;
-  /** In UTF-16 units. */
+  /** Position in UTF-16 units. */
   readonly start: number;
   readonly isSpecial: boolean;
 }
 
-/** Finds special tokens in text, the longest where several begin. */
+/** Finds special tokens in text. If several begin at one place, the longest wins. */
 export class SpecialSplitter {
   readonly #pattern: RegExp | null;
 

@@ -1,11 +1,11 @@
-// Python's datetime.strftime in its default locale, for templates that tell the model what day it is.
+// Python's datetime.strftime in its default locale, for templates that tell the model the date.
 
 const MONTHS = 'January February March April May June July August September October November December'.split(' ');
 const DAYS = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
 
 const two = (n: number, fill = '0') => String(n).padStart(2, fill);
 const hour12 = (date: Date) => date.getHours() % 12 || 12;
-/** Without the clocks that go forward and back. */
+/** Day of the year, without daylight-saving time. */
 const dayOfYear = (date: Date) =>
   (Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) - Date.UTC(date.getFullYear(), 0, 0)) / 86_400_000;
 
@@ -30,7 +30,7 @@ const directives: Readonly<Record<string, (date: Date) => string>> = {
   '%': () => '%',
 };
 
-/** `-` between the sign and the letter leaves padding out. Directives that are not known stay as they are. */
+/** Formats a date. `-` between the percent sign and the letter removes padding. Unknown directives stay unchanged. */
 export function strftime(date: Date, format: string): string {
   return format.replace(/%(-?)([A-Za-z%])/g, (whole, dash: string, letter: string) => {
     const text = directives[letter]?.(date);

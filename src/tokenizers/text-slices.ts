@@ -1,14 +1,15 @@
-// Long texts in slices that are tokenized by themselves, with the tokens that the whole text has.
+// Cuts long texts into slices that are tokenized one by one. The tokens equal those of the whole text.
 //
-// A slice ends between an ASCII letter and a space that another ASCII letter follows. No step that is allowed below looks
-// across such a place: Unicode's normal forms do not compose a space with what is before it, the known patterns begin a new
-// word at the space, and a vocabulary without tokens that have a space behind a letter has no merge across it.
+// A slice ends between an ASCII letter and a space that another ASCII letter follows. No step that is allowed below
+// looks across such a place. Unicode's normal forms do not compose a space with the character before it. The known
+// patterns begin a new word at the space. A vocabulary without tokens that have a space after a letter has no merge
+// across it.
 
 import { type TokenizerJson, type TokenizerModel, typeOf } from './json.js';
 import type { Model } from './model.js';
 import { type Part, partsOf } from './part.js';
 
-/** UTF-16 units of a slice, if there is a place to cut behind them. */
+/** Minimum length of a slice in UTF-16 units. It is longer if no cut is possible there. */
 const SLICE_LENGTH = 4096;
 
 const BOUNDARY = /(?<=[A-Za-z])(?= [A-Za-z])/g;
@@ -31,18 +32,16 @@ const LOCAL_NORMALIZERS = new Set([
   ...['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents', 'BertNormalizer', 'Nmt', 'ByteLevel', 'Prepend'],
 ]);
 
-/** Split patterns that begin a match at a space before a letter: GPT-2's, cl100k's, Llama 3's, Qwen 2's and o200k's. */
+/** Split patterns that begin a match at a space before a letter: those of GPT-2, cl100k, Llama 3, Qwen 2 and o200k. */
 const SPACE_BEFORE_WORD = /(?:\[\^\\r\\n\\p\{L\}\\p\{N\}\]\?| \?)(?:\\p\{L\}\+|\[\\p\{L)/;
 const LOOKS_BEHIND = /\(\?<[=!]/;
 
-/** The mark that a space becomes in the vocabulary, behind a letter: only then can a merge reach across a cut. */
+/** A letter before the mark that a space becomes in the vocabulary. Only such a token can merge across a cut. */
 const ACROSS_CUT = /[A-Za-z][ ▁Ġ]/u;
-/** Tokens that are checked before a pause. */
+/** Number of tokens that are checked before a pause. */
 const TOKENS_A_SLICE = 8192;
 
-/**
- * Whether the slices of a text have the tokens of the whole text. The generator pauses while it goes through a vocabulary.
- */
+/** True if the tokens of slices equal those of the whole text. The generator pauses while it reads a vocabulary. */
 export function* canSlice(json: TokenizerJson, model: Model): Generator<undefined, boolean> {
   const { normalizer, pre_tokenizer, added_tokens, model: file } = json;
   const normalizers = partsOf(normalizer, 'normalizers');
@@ -54,7 +53,7 @@ export function* canSlice(json: TokenizerJson, model: Model): Generator<undefine
     added_tokens.every(isWithinSlice);
   if (!isLocal) return false;
   if (preTokenizers.some(splitsAtSpaces)) return true;
-  // The whole text is one word. Sums of Unigram's scores would be rounded otherwise, so this is for BPE alone.
+  // The whole text is one word. Slices would round sums of Unigram scores differently, so only BPE is allowed.
   const { continuing_subword_prefix, end_of_word_suffix, fuse_unk } = file as MergeFields;
   if (typeOf(file) !== 'BPE' || continuing_subword_prefix || end_of_word_suffix || fuse_unk) return false;
   let count = 0;
@@ -85,7 +84,7 @@ function normalizesLocally({ type, pattern, content }: Part): boolean {
 }
 
 function splitsLocally(part: Part, hasSpaces: boolean): boolean {
-  if (part.type === 'Split' && !hasSpaces && stringOf(part.pattern) === ' ') return true; // finds nothing
+  if (part.type === 'Split' && !hasSpaces && stringOf(part.pattern) === ' ') return true; // it finds nothing
   return splitsAtSpaces(part) || ['Digits', 'Punctuation', 'ByteLevel'].includes(part.type as string);
 }
 

@@ -6,39 +6,40 @@ import type { TokenizerConfig, TokenizerJson } from './json.js';
 export interface Tokenizer {
   /** Ids run from 0 to `vocabSize` − 1. */
   readonly vocabSize: number;
-  /** Of the token that fills batches; undefined, as the next three, if the vocabulary has no such token. */
+  /** Id of the padding token. Undefined, as are the next three, if the vocabulary has no such token. */
   readonly padId: number | undefined;
-  /** Of the token that a sequence begins with. */
+  /** Id of the token that begins a sequence. */
   readonly bosId: number | undefined;
-  /** Of the token that a sequence ends with. Without one, nothing but a limit of tokens ends what a model generates. */
+  /** Id of the token that ends a sequence. Without one, only a limit of tokens ends a generation. */
   readonly eosId: number | undefined;
-  /** Of the token for text that is not in the vocabulary. */
+  /** Id of the token for text that is not in the vocabulary. */
   readonly unkId: number | undefined;
   /**
-   * The ids of `text`. Special tokens written in it become their ids. With `addSpecial` the tokens for begin and end,
-   * as far as the tokenizer has them, are put around it. Throws UnknownTokenError for text that the vocabulary does not
-   * cover, if there is no token for it.
+   * Encodes `text`. Special tokens written in it become their ids. `addSpecial` puts the begin and end tokens around
+   * it, if the tokenizer has them. Default false. Throws UnknownTokenError for text outside the vocabulary if there is
+   * no unknown token.
    */
   encode(text: string, options?: { addSpecial?: boolean | undefined }): number[];
   /**
-   * The text of `ids`, with special tokens only if `skipSpecial` is false. Throws ArgumentError for ids out of range.
+   * Decodes `ids`. Special tokens are left out unless `skipSpecial` is false. Throws ArgumentError for ids out of
+   * range.
    */
   decode(ids: Iterable<number>, options?: { skipSpecial?: boolean | undefined }): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
   /** The content of a Hugging Face `tokenizer.json`; `parseTokenizer` reads it back, with `config` if there is one. */
   toJSON(): TokenizerJson;
-  /** The `tokenizer_config.json` that the tokenizer was loaded with. Saved models keep it. */
+  /** Content of the `tokenizer_config.json` that the tokenizer was loaded with. Saved models keep it. */
   readonly config?: TokenizerConfig | undefined;
 }
 
-/** Text that the vocabulary has no token for. */
+/** Thrown for text that the vocabulary has no token for. */
 export class UnknownTokenError extends SimdformerError {
   override name = 'UnknownTokenError';
 
   constructor(
     readonly token: string,
-    /** Of its first character in the text, counted in code points from 0. */
+    /** Position of the first unknown character in the text, in code points from 0. */
     readonly position: number,
   ) {
     super(
@@ -47,12 +48,12 @@ export class UnknownTokenError extends SimdformerError {
   }
 }
 
-/** Throws ArgumentError for what is not text, given without types. */
+/** Throws ArgumentError if `text` is not a string. */
 export function checkText(op: string, text: string): void {
   if (typeof text !== 'string') throw new ArgumentError(`${op}: the text is ${describeValue(text)}, expected a string`);
 }
 
-/** The ids to decode. Throws ArgumentError for what is not several ids of the vocabulary. */
+/** Checks ids before decoding. Throws ArgumentError for ids outside the vocabulary, or a single number. */
 export function knownIds(tokenizer: Tokenizer, ids: Iterable<number>): number[] {
   if (typeof ids?.[Symbol.iterator] !== 'function')
     throw new ArgumentError(`decode: the ids are ${describeValue(ids)}, expected an array`);

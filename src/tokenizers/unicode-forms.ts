@@ -1,13 +1,12 @@
-// Unicode's normalization forms with what became of each character, as Rust's `tokenizers` knows them: characters that
-// are newer than its tables are neither marks nor made of others. V8 has the tables, and gives them away through
-// String.normalize.
+// Unicode's normalization forms, with the origin of each character, as Rust's `tokenizers` computes them. Characters
+// newer than its tables are neither marks nor compositions. V8's tables are read through String.normalize.
 
 import type { Edit } from './aligned-text.js';
 import { LATE_IN_FORMS } from './unicode-tables.js';
 
 export type Form = 'NFC' | 'NFD' | 'NFKC' | 'NFKD';
 
-/** Which parts of a text may be another in a form: what composes does so with the character before it. */
+/** Characters that a form may change. A character that composes changes the one before it. */
 export const CHANGED_BY: Readonly<Record<Form, RegExp>> = {
   NFC: /[\0-\u02ff]?[\u0300-\u{10ffff}]+/gu,
   NFD: /[\xc0-\u{10ffff}]+/gu,
@@ -15,15 +14,15 @@ export const CHANGED_BY: Readonly<Record<Form, RegExp>> = {
   NFKD: /[\xa0-\u{10ffff}]+/gu,
 };
 
-/** Marks, and the letters of Hangul, which make others together. */
+/** Marks and letters of Hangul, which compose with a character before them. */
 const COMPOSING = /[\p{M}\u1160-\u11ff]/u;
 
-/** Whether a text may be another in a form: nearly all text is not. */
+/** True if a form may change a text. Nearly all texts stay unchanged. */
 export function mayChange(text: string, form: Form): boolean {
   return COMPOSING.test(text) || text.normalize(form) !== text;
 }
 
-/** A text in a form. */
+/** Converts a text to a form. */
 export function inForm(text: string, form: Form): Edit {
   const decomposed = decomposition(text, form.includes('K') ? 'NFKD' : 'NFD');
   return form.endsWith('C') ? composition(decomposed) : decomposed;
@@ -32,7 +31,7 @@ export function inForm(text: string, form: Form): Edit {
 function decomposition(text: string, form: 'NFD' | 'NFKD'): Edit {
   const characters: string[] = [];
   const changes: number[] = [];
-  let marks = 0; // at the end, in the order of the text
+  let marks = 0; // marks at the end, in the order of the text
   const endRun = () => {
     if (marks > 1) sortRun(characters, changes, characters.length - marks);
     marks = 0;
@@ -55,7 +54,7 @@ function partsOf(character: string, form: 'NFD' | 'NFKD'): string {
   return character <= '\x7f' || LATE_IN_FORMS.test(character) ? character : character.normalize(form);
 }
 
-/** Puts marks in the order that their classes have; of one class they stay as they are. */
+/** Sorts marks by combining class. Marks of one class keep their order. */
 function sortRun(characters: string[], changes: number[], from: number): void {
   const marks = characters.splice(from);
   const own = changes.splice(from);
@@ -70,7 +69,7 @@ function sortRun(characters: string[], changes: number[], from: number): void {
 function composition({ characters, changes }: Edit): Edit {
   const result: { characters: string[]; changes: number[] } = { characters: [], changes: [] };
   let starter: readonly [character: string, change: number] | null = null;
-  let marks: (readonly [character: string, change: number])[] = []; // that are not part of it
+  let marks: (readonly [character: string, change: number])[] = []; // marks that do not compose with the base
   const end = () => {
     for (const [character, change] of starter === null ? marks : [starter, ...marks]) {
       result.characters.push(character);
@@ -99,7 +98,7 @@ function composition({ characters, changes }: Edit): Edit {
 
 const wholes = new Map<string, string | null>();
 
-/** The character that two make together. */
+/** The composition of two characters, or null. */
 function composed(first: string, second: string): string | null {
   if (second <= '\u02ff') return null;
   return remembered(wholes, first + second, (pair) => {
@@ -111,7 +110,9 @@ function composed(first: string, second: string): string | null {
 
 const marks = new Map<string, boolean>();
 
-/** Whether its combining class is not 0: whether it changes places with a mark of a low class, or a high one. */
+/**
+ * True if the combining class is not 0. The test normalizes the character beside a mark of a low and of a high class.
+ */
 function isMark(character: string): boolean {
   if (character <= '\u02ff') return false;
   return remembered(marks, character, () => {
@@ -120,7 +121,7 @@ function isMark(character: string): boolean {
   });
 }
 
-/** Of marks in order. */
+/** True if two consecutive marks have the same combining class. */
 function haveOneClass(first: string, second: string): boolean {
   return isInOrder(second, first);
 }

@@ -2,13 +2,13 @@ import { byteTokens } from './byte-level.js';
 import type { TokenizerModel } from './json.js';
 import type { Model, ModelToken } from './model.js';
 
-/** How much less than the worst token a character without one is worth. */
+/** Penalty of a character without a token, relative to the worst token. */
 const UNKNOWN_PENALTY = 10;
 
 const MAX_REMEMBERED = 10_000;
 const MAX_REMEMBERED_LENGTH = 256;
 
-/** A vocabulary with scores: of all ways to write a word, the one whose scores have the largest sum (Viterbi). */
+/** A vocabulary with scores. A word is segmented so that the sum of scores is largest (Viterbi). */
 export class UnigramModel implements Model {
   readonly ids = new Map<string, number>();
   readonly count: number;
@@ -56,7 +56,7 @@ export class UnigramModel implements Model {
     return [{ id: this.#unknown, token, start, end }];
   }
 
-  /** The best way to write a word; characters without a token that follow each other are one. */
+  /** The best segmentation of a word. Consecutive characters without a token are one span. */
   #spans(word: string): (readonly [start: number, end: number])[] {
     const { starts, isUnknown } = this.#bestPaths(word);
     const spans: (readonly [start: number, end: number])[] = [];
@@ -72,7 +72,7 @@ export class UnigramModel implements Model {
     return spans.reverse();
   }
 
-  /** Of what ends at each place, the best: where its last token starts, and whether that is the unknown one. */
+  /** Best path to each position: the start of its last token, and a flag for the unknown token. */
   #bestPaths(word: string) {
     const scores = new Float64Array(word.length + 1);
     const starts = new Int32Array(word.length + 1).fill(-1);
@@ -99,10 +99,10 @@ export class UnigramModel implements Model {
   }
 }
 
-/** Finds which of many texts begin at a place of another: they are sorted, and each unit narrows down the range. */
+/** Finds all of many texts that begin at a place of another text. They are sorted, and each unit narrows the range. */
 class Prefixes {
   readonly #sorted: readonly string[];
-  /** Where those with the same first unit begin and end. */
+  /** Range of the texts that share a first unit. */
   readonly #ranges = new Map<number, readonly [from: number, to: number]>();
 
   constructor(texts: Iterable<string>) {
@@ -131,7 +131,7 @@ class Prefixes {
     }
   }
 
-  /** The first in a range whose unit at `depth` is not below `unit`. */
+  /** Index of the first text in a range whose unit at `depth` is not below `unit`. */
   #bound(from: number, to: number, depth: number, unit: number): number {
     let [low, high] = [from, to];
     while (low < high) {

@@ -4,13 +4,13 @@ import { type TokenizerJson, type TokenizerParts, writeTokenizer } from './json.
 import { SpecialSplitter, type SpecialTokens, specialList } from './special.js';
 import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenError } from './tokenizer.js';
 
-/** What to keep of a corpus when a vocabulary is made from it. */
+/** Options that limit the vocabulary made from a corpus. */
 export interface VocabularyOptions {
-  /** Come first in the vocabulary, in the order pad, bos, eos, unk, additional. Default none. */
+  /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default none. */
   special?: SpecialTokens | undefined;
-  /** Tokens at most, special ones included; the most frequent stay. Default: all. */
+  /** Maximum number of tokens, with special ones. The most frequent stay. Default: no limit. */
   vocabSize?: number | undefined;
-  /** Tokens that occur less often are left out; a number of at least 1. Default 1. */
+  /** Tokens that occur less often are left out. A number of at least 1, default 1. */
   minFrequency?: number | undefined;
 }
 
@@ -22,14 +22,14 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   readonly bosId: number | undefined;
   readonly eosId: number | undefined;
   readonly unkId: number | undefined;
-  /** By id. */
+  /** Tokens by id. */
   protected readonly tokens: readonly string[];
   protected readonly special: SpecialTokens;
   readonly #ids: ReadonlyMap<string, number>;
   readonly #specialIds: ReadonlySet<number>;
   readonly #splitter: SpecialSplitter;
 
-  /** `name` is for error messages; a class's own does not survive bundling. */
+  /** `name` appears in error messages. The name of the class does not survive minification. */
   protected constructor(tokens: readonly string[], special: SpecialTokens, name = 'VocabularyTokenizer') {
     if (!Array.isArray(tokens))
       throw new ArgumentError(`${name}: the vocabulary is ${describeValue(tokens)}, expected an array`);
@@ -89,7 +89,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
     return writeTokenizer(this.special, this.#ids, this.parts());
   }
 
-  /** Appends the ids of text without special tokens. `position` says where an index into it is in the whole text. */
+  /** Appends the ids of text without special tokens. `position` maps an index in it to an index in the whole text. */
   protected abstract encodeText(text: string, ids: number[], position: (index: number) => number): void;
 
   protected abstract decodeIds(ids: readonly number[]): string;
@@ -100,17 +100,16 @@ export abstract class VocabularyTokenizer implements Tokenizer {
     return this.#specialIds.has(id);
   }
 
-  /** The id of a token of the text, or the one that stands for unknown text. */
+  /** Id of a token of the text, or of the unknown token. */
   protected idFor(token: string, position: () => number): number {
     const id = this.#ids.get(token) ?? this.unkId;
     if (id === undefined) throw new UnknownTokenError(token, position());
     return id;
   }
 
-  /** The model of tokenizers that look whole tokens up. */
+  /** The model of a tokenizer.json for tokenizers that look up whole tokens. */
   protected wordLevel(): TokenizerParts['model'] {
-    // The format demands a name. Without a token for unknown text it is one that no token has, so that such
-    // text is an error there, too.
+    // The format requires a name. A name that no token has makes unknown text an error there, too.
     let unk_token = this.special.unk ?? '<unk>';
     while (this.special.unk === undefined && this.#ids.has(unk_token)) unk_token = `<${unk_token}>`;
     return { type: 'WordLevel', vocab: this.vocab(), unk_token };
@@ -121,10 +120,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   }
 }
 
-/**
- * Calls `visit` with every stretch of the corpus between special tokens. Throws ArgumentError if there is no text at
- * all.
- */
+/** Calls `visit` with every stretch of the corpus between special tokens. Throws ArgumentError for an empty corpus. */
 export function visitCorpus(
   name: string,
   corpus: string | Iterable<string>,
@@ -152,8 +148,8 @@ export function checkMinFrequency(name: string, minFrequency: number): void {
 }
 
 /**
- * Special tokens, then those of the corpus: the most frequent first, equally frequent ones in the order of their code
- * points. Throws ArgumentError if none of the corpus are left.
+ * Special tokens, then those of the corpus: the most frequent first, ties in the order of code points. Throws
+ * ArgumentError if no token of the corpus is left.
  */
 export function buildVocabulary(
   name: string,
@@ -183,7 +179,7 @@ export function buildVocabulary(
   return [...list, ...found.slice(0, vocabSize - list.length).map(([token]) => token)];
 }
 
-/** UTF-16 order differs from it for characters beyond U+FFFF. */
+/** Compares by code points. UTF-16 order differs from it for characters beyond U+FFFF. */
 function compareCodePoints(a: string, b: string): number {
   const [x, y] = [Array.from(a), Array.from(b)];
   for (let i = 0; i < Math.min(x.length, y.length); i++) {

@@ -1,9 +1,9 @@
-// Models that look words up, whole or the longest pieces of them first.
+// Models that look up words: whole, or piece by piece.
 
 import type { TokenizerModel } from './json.js';
 import type { Model, ModelToken } from './model.js';
 
-/** A vocabulary of words. */
+/** A vocabulary of whole words. */
 export class WordLevelModel implements Model {
   readonly ids: ReadonlyMap<string, number>;
   readonly count: number;
@@ -34,11 +34,13 @@ export class WordLevelModel implements Model {
   }
 }
 
-/** A vocabulary of beginnings of words and, with a prefix, of what goes on with them. */
+/**
+ * WordPiece: a word is split into the longest known pieces, from left to right. Later pieces have a prefix such as ##.
+ */
 export class WordPieceModel extends WordLevelModel {
   readonly #prefix: string;
   readonly #maxCharacters: number;
-  /** Of its tokens, in UTF-16 units. */
+  /** Length of the longest token in UTF-16 units. */
   readonly #maxLength: number;
 
   constructor(model: TokenizerModel) {
@@ -64,7 +66,7 @@ export class WordPieceModel extends WordLevelModel {
   #longestFrom(word: string, start: number): ModelToken | undefined {
     for (let end = Math.min(word.length, start + this.#maxLength); end > start; end--) {
       const code = word.charCodeAt(end);
-      if (code >= 0xdc00 && code < 0xe000) continue; // not between the halves of a character
+      if (code >= 0xdc00 && code < 0xe000) continue; // not inside a surrogate pair
       const token = (start > 0 ? this.#prefix : '') + word.slice(start, end);
       const id = this.ids.get(token);
       if (id !== undefined) return { id, token, start, end };

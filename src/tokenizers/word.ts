@@ -4,25 +4,25 @@ import type { SpecialTokens } from './special.js';
 import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './vocabulary.js';
 
 /**
- * What a word is: `whitespace`, anything between white space; `punctuation`, a run of letters, digits, marks and
- * underscores, or one character that is none of these.
+ * Definition of a word. `whitespace`: text between white space. `punctuation`: a run of letters, digits, marks and
+ * underscores, or any other single character.
  */
 export type WordSplit = 'whitespace' | 'punctuation';
 
-/** White space as Unicode has it: `\s` is another set in every dialect of regular expressions. */
+/** White space as Unicode defines it. `\s` differs between dialects of regular expressions. */
 const WORDS: Record<WordSplit, string> = {
   whitespace: '\\P{White_Space}+',
   punctuation: '[\\p{L}\\p{M}\\p{N}_]+|[^\\p{White_Space}\\p{L}\\p{M}\\p{N}_]',
 };
 
-/** One token a word. Decoding puts single spaces between words. */
+/** Tokenizer with one token per word. Decoding puts single spaces between words. */
 export class WordTokenizer extends VocabularyTokenizer {
   readonly #split: WordSplit;
   readonly #pattern: RegExp;
 
   /**
-   * `vocabulary` lists words and special tokens by id; `special` says which are special and what for.
-   * Throws ArgumentError for no token, a token twice or a special one that is missing.
+   * `vocabulary` lists words and special tokens by id. `special` names the special ones and their roles. Throws
+   * ArgumentError for an empty vocabulary, a duplicate or a missing special token.
    */
   constructor(vocabulary: readonly string[], special: SpecialTokens = {}, split: WordSplit = 'punctuation') {
     super(vocabulary, special, 'WordTokenizer');
@@ -30,7 +30,7 @@ export class WordTokenizer extends VocabularyTokenizer {
     this.#pattern = wordPattern(split);
   }
 
-  /** A tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if none is left. */
+  /** Makes a tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if none is left. */
   static train(
     corpus: string | Iterable<string>,
     options: VocabularyOptions & { split?: WordSplit | undefined } = {},
@@ -41,7 +41,7 @@ export class WordTokenizer extends VocabularyTokenizer {
     return new WordTokenizer(buildVocabulary('WordTokenizer', corpus, kept, words), kept.special, split);
   }
 
-  /** Reads back what `toJSON` wrote. */
+  /** Restores a tokenizer from the result of `toJSON`. */
   static fromJSON(json: unknown): WordTokenizer {
     return restoreTokenizer(json, (tokens, special, { pre_tokenizer }) => {
       const { pattern } = pre_tokenizer as { pattern?: { Regex?: string } };
@@ -69,7 +69,7 @@ export class WordTokenizer extends VocabularyTokenizer {
   }
 }
 
-/** What finds the words of a text. */
+/** A regular expression that finds the words of a text. */
 export function wordPattern(split: WordSplit): RegExp {
   checkOneOf('WordTokenizer', 'split', split, Object.keys(WORDS));
   return new RegExp(WORDS[split], 'gu');
