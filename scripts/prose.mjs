@@ -30,7 +30,6 @@ const EXEMPT = [
   'src/constrain',
   'src/core',
   'src/finetune',
-  'src/generate',
   'src/index.ts',
   'src/inspect',
   'src/io',

@@ -19,7 +19,7 @@ interface Beam {
   readonly sum: number;
 }
 
-/** A beam continues in sequence `to` of its group what was in sequence `from`. */
+/** A move between sequences of a group: a beam that was in sequence `from` continues in sequence `to`. */
 interface Move {
   readonly from: number;
   readonly to: number;
@@ -35,17 +35,18 @@ interface Candidate {
 }
 
 /**
- * Beam search: keeps the best unfinished hypotheses of each input. Among the best candidates, those that end are finished
- * if they rank among the first numBeams, and the others fill the beams again. As in Hugging Face, the score of a
- * hypothesis is
+ * Beam search keeps the best unfinished hypotheses of each input. A candidate that ends is finished if it ranks among
+ * the first numBeams. The other candidates become the next beams. As in Hugging Face, the score of a hypothesis is
  *
- *   sum of log-probabilities / length^lengthPenalty, where length counts the end but not the start or the prompt.
+ *     sum of log-probabilities / length^lengthPenalty
  *
- * With `doSample` candidates are drawn without replacement, each with probability ∝ exp(its sum): those with the greatest
+ * The length counts the end token, but not the start or the prompt.
+ *
+ * With `doSample`, candidates are drawn without replacement, each with probability ∝ exp(sum): those with the greatest
  * sums plus Gumbel noise (Kool et al. 2019, arXiv 1903.06059).
  *
- * With `numBeamGroups` the beams of an input form groups (diverse beam search, Vijayakumar et al. 2018). Each group is a
- * search of its own; at each step, tokens that earlier groups chose have a penalty.
+ * With `numBeamGroups`, the beams of an input form groups (diverse beam search, Vijayakumar et al. 2018). Each group is
+ * a search of its own, with a penalty for tokens that earlier groups chose at the same step.
  */
 export class BeamSearch implements Search {
   tokens: Int32Array;
@@ -142,7 +143,7 @@ class InputBeams {
     );
   }
 
-  /** Adds one token to every beam; returns the moves of the beams. The input's sequences begin at `first` in the batch. */
+  /** Adds one token to every beam and returns the moves. The input's sequences begin at `first` in the batch. */
   advance(ranking: Ranking, first: number): Move[] {
     const chosen: number[] = [];
     return this.#groups.flatMap((group, g) => {
@@ -164,9 +165,9 @@ class BeamGroup {
   beams: readonly Beam[];
   readonly #size: number;
   readonly #processors: readonly ScoreProcessor[];
-  /** The steps that need all logits although others may not. */
+  /** Steps that need all logits although other steps do not. */
   readonly #steps: readonly number[];
-  /** The random numbers of the input, if candidates are drawn. */
+  /** Random numbers of the input, or null if no candidates are drawn. */
   readonly #random: Random | null;
 
   constructor(
@@ -182,8 +183,8 @@ class BeamGroup {
   }
 
   /**
-   * Adds one token to every beam; returns the moves of the beams. The group's sequences begin at `first` in the batch.
-   * Earlier groups have `chosen` tokens at this step.
+   * Adds one token to every beam and returns the moves. The group's sequences begin at `first` in the batch. `chosen`
+   * are the tokens of earlier groups at this step.
    */
   advance(ranking: Ranking, first: number, chosen: readonly number[]): Move[] {
     const { stopTokens, maxNewTokens } = this.plan;
@@ -211,9 +212,9 @@ class BeamGroup {
   }
 
   /**
-   * The best candidates, best first: enough to fill the beams even if candidates that end are among them. With `doSample`
-   * as many are drawn by their probabilities, none twice. A beam without candidates drops out; the search ends if there is
-   * none at all, and throws if it has found nothing.
+   * The best candidates, best first. There are enough to fill the beams even if some candidates end. With `doSample` as
+   * many different ones are drawn by probability. A beam without candidates drops out. If no beam is left, the search
+   * ends. It throws if no hypothesis is finished.
    */
   #candidates(ranking: Ranking, first: number, chosen: readonly number[]): Candidate[] {
     const best = new BestCandidates(candidatesOf(this.#size, this.plan.stopTokens.size));
@@ -264,7 +265,7 @@ class BeamGroup {
     if (scores !== logits && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === logits ? sum - total : sum;
     const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);
-    let rarity = Math.exp(greatest - best.least); // of draws that can lift any of these among the best
+    let rarity = Math.exp(greatest - best.least); // probability of a draw that can lift a candidate among the best
     for (let token = 0; token < logits.length; token++) {
       const candidate = base + (scores[token] as number);
       if (candidate === Number.NEGATIVE_INFINITY) continue;
@@ -299,22 +300,22 @@ class BeamGroup {
     const worst = this.finished[this.#size - 1];
     if (worst === undefined) return false;
     if (earlyStopping === true) return true;
-    // The sum only falls, but with a positive penalty the score can rise with the length, up to the greatest one.
+    // The sum only falls. With a positive penalty, the score can still rise until the maximum length.
     const reached = earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length;
     return worst.score >= (this.beams[0] as Beam).sum / reached ** lengthPenalty;
   }
 }
 
 /**
- * The sequences, of `count`, in which beams continue that come from these: the first beam from each sequence stays there,
- * so that little is moved, and the others take sequences that no beam comes from.
+ * Sequences, of `count`, in which the next beams continue. `from` are the sequences that the beams come from. The first
+ * beam of each sequence stays in place, to move little. The others take sequences without a beam.
  */
 function placesFor(from: readonly number[], count: number): number[] {
   const free = Array.from({ length: count }, (_, place) => place).filter((place) => !from.includes(place));
   return from.map((place, i) => (from.indexOf(place) === i ? place : (free.shift() as number)));
 }
 
-/** The candidates with the greatest keys so far, in order; among equal keys the first ones. */
+/** The candidates with the greatest keys so far, in descending order. Among equal keys the earlier ones stay. */
 class BestCandidates {
   readonly list: Candidate[] = [];
   readonly #keys: number[] = [];

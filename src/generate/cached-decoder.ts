@@ -18,7 +18,10 @@ import { type Drafter, drafterOf, type Generate } from './speculative.js';
 export const isCached = ({ cache, draft }: GenerateOptions): boolean =>
   typeof cache === 'object' || draft !== undefined;
 
-/** A decoder for the one input of `plan`, to be ended by `end`. Throws ArgumentError for an unsuitable cache. */
+/**
+ * Makes the decoder for the one input of `plan`. The caller ends it with `end`. Throws ArgumentError for an unsuitable
+ * cache.
+ */
 export function startCached(
   model: Generative,
   plan: Plan,
@@ -69,7 +72,7 @@ export class CachedDecoder implements Decoder {
     return this.#isFirst;
   }
 
-  /** Plans never exceed it, as there is no cropped context with a cache. */
+  /** Room for further tokens. Plans never exceed it, because cropped contexts exclude a cache. */
   get room(): number {
     return this.cache.maxLength;
   }
@@ -111,7 +114,7 @@ export class CachedDecoder implements Decoder {
     const tokens = most > 0 ? await drafter.propose(context, most) : [];
     this.signal?.throwIfAborted();
     this.assertUsable();
-    if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
+    if (tokens.length === 0) return this.#advance(context, 1, ahead); // guesses may follow the next token
     this.#guesses = { tokens, after: context.length };
     const rankings = await this.#extend(
       [context.at(-1) as number, ...tokens],
@@ -131,7 +134,9 @@ export class CachedDecoder implements Decoder {
     this.#guesses = null;
   }
 
-  /** Runs the recorded step, which chooses the best tokens: up to `most` times, as often as takes little time. */
+  /**
+   * Runs the recorded step, which chooses the best tokens. It runs up to `most` times, limited by the time it takes.
+   */
   async #advance(context: readonly number[], most: number, ahead: StepRequest): Promise<Ranking[]> {
     const start = context.length - 1;
     const state = this.#reserve(start + 1, context);
@@ -167,12 +172,12 @@ export class CachedDecoder implements Decoder {
     const ranker = this.#ranker(steps, count);
     ranker.rank(result, steps.chosen(count), ahead.forbids);
     const reading = ranker.read(1, count, ahead.logits ? result : null);
-    result.dispose(); // once that has run
+    result.dispose(); // queued commands finish first
     const [all] = await reading;
     return Array.from({ length: count }, (_, i) => (all as Ranking).row(i, model.vocabSize));
   }
 
-  /** A state with room for so many tokens, which holds those of `context`. */
+  /** Makes a state with room for `length` tokens that holds those of `context`. */
   #reserve(length: number, context: readonly number[]): DecoderState {
     const { cache } = this;
     if (length > cache.capacity && context.length > 0) {
@@ -191,7 +196,7 @@ export class CachedDecoder implements Decoder {
     return ranker;
   }
 
-  /** Ends the generation. `context` are all tokens that were read or chosen; the last one is not in the cache. */
+  /** Ends the generation. `context` has all tokens that were read or chosen. The last one is not in the cache. */
   end(context: readonly number[]): void {
     const { cache } = this;
     if (!this.#isFirst) cache.remember(context.slice(0, -1));

@@ -52,78 +52,81 @@ export interface GenerateOptions extends TableOptions {
   responseFormat?: ResponseFormat | undefined;
 
   /**
-   * What the model has read before, for one input: of a prompt that begins like it, only the rest is read. Keeps what is
-   * read and written now. Decoder-only, without beams or several sequences. Or what keys and values are to be kept as
-   * while this is written: 'float32', 'float16' (half of the memory) or 'int8' (about a quarter: bytes, and a scale for each
-   * 32 features of a head); that of a PromptCache is its own. See docs/packed-weights.md. Default: the model's `cacheType`,
-   * and nothing is kept afterwards.
+   * Keys and values. A PromptCache continues from a text that the model has read: of a prompt with the same beginning,
+   * only the rest is read. The cache then keeps the prompt and the output. It needs one input, a decoder-only model, no
+   * beams and one returned sequence.
+   *
+   * A type sets the format of keys and values for this call: 'float32', 'float16' (half of the memory) or 'int8'. Int8
+   * takes about a quarter: bytes, and a scale for each 32 features of a head. A PromptCache has its own type. See
+   * docs/packed-weights.md. Default: the model's `cacheType`, and nothing is kept afterwards.
    */
   cache?: CachedText | CacheType | undefined;
   /**
-   * Guesses several tokens, which the model then reads in one pass and keeps as far as it would have chosen them itself:
-   * 'prompt' by what followed the newest tokens where they came before, a smaller model with the same vocabulary by what
-   * it writes. The tokens and their log-probabilities are those of generation without, greedily and by sampling; only the
-   * speed differs, by how good the guesses are. Inputs are decoded one after the other. Decoder-only, without beams or
-   * several sequences. Default: none.
+   * Speculative decoding. A drafter guesses several tokens. The model reads them in one pass and keeps those that it
+   * would have chosen itself. 'prompt' guesses the tokens that followed the newest ones earlier in the text. A draft
+   * model, smaller and with the same vocabulary, guesses its own output.
+   *
+   * Tokens and log-probabilities equal those without a draft, with greedy search and with sampling. Only the speed
+   * depends on the guesses. Inputs are decoded one after the other. Needs a decoder-only model, no beams and one
+   * returned sequence. Default: none.
    */
   draft?: 'prompt' | DraftModel | undefined;
 
-  /** Ends the generation: the promise rejects with the signal's reason, by default an AbortError. */
+  /** Ends the generation when aborted. The promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal | undefined;
   /**
-   * Called with every token as it is chosen. A promise is waited for. What it throws ends the generation. Not with
-   * beams, whose tokens are final only at the end.
+   * Called with every token when it is chosen. A returned promise is awaited. An error that it throws ends the
+   * generation. Not allowed with beams, whose tokens are final only at the end.
    */
   onToken?: ((event: TokenEvent) => unknown) | undefined;
 }
 
 /** A token that was chosen. */
 export interface TokenEvent {
-  /** The sequence of the result that the token belongs to. */
+  /** Index of the sequence in the result. */
   readonly sequence: number;
   /**
-   * Its id. Of BPE and bytes it may be a part of a character, and spaces between words depend on what is around them:
-   * to print a sequence as it grows, decode all of its tokens and print what is new, unless that ends with U+FFFD, whose
-   * rest is in the next token:
+   * Id of the token. It can be a part of a character, and spaces depend on neighbouring tokens. To print a growing
+   * sequence, decode all of its tokens and print the new text. Wait for the next token while the text ends with U+FFFD:
+   *
    * ```ts
    * const ids: number[] = [];
    * let shown = '';
    * for await (const { token } of model.stream([prompt])) {
    *   ids.push(token);
    *   const text = tokenizer.decode(ids);
-   *   if (text.endsWith('\ufffd')) continue;
+   *   if (text.endsWith('\\ufffd')) continue;
    *   process.stdout.write(text.slice(shown.length));
    *   shown = text;
    * }
    * ```
    */
   readonly token: number;
-  /** The log-probability by the model. */
+  /** Natural logarithm of the model's probability for the token. */
   readonly logProbability: number;
 }
 
 /**
- * At most `numReturnSequences` sequences for each input, of beams the best first, one input after the other: `inputs`
- * says which input each belongs to.
+ * Result of `generate`. Each input has at most `numReturnSequences` sequences; beams are sorted, best first. `inputs`
+ * gives the input of each sequence.
  */
 export interface GenerateResult {
-  /** Tokens from `prefix` on, without the start or the prompt, and without the token that ended it. */
+  /** Token ids of each sequence, from `prefix` on. The start, the prompt and the stop token are not included. */
   readonly sequences: number[][];
   /**
-   * Sum of log-probabilities / length^lengthPenalty, the end counted; of beams those that ranked them, changed by
-   * `repetitionPenalty`, `logitsProcessors` and `temperature`.
+   * Sum of log-probabilities / length^lengthPenalty per sequence; the length counts the stop token. With beams, the
+   * log-probabilities include `repetitionPenalty`, `logitsProcessors` and `temperature`.
    */
   readonly scores: number[];
-  /** The model's log-probability of every token, and of the token that ended it, if one did. */
+  /** The model's log-probability of every token, followed by that of the stop token if there is one. */
   readonly logProbabilities: number[][];
-  /** The reason why each sequence ended: a stop token or function, or maxNewTokens. */
+  /** Reason why each sequence ended: a stop token, the `stop` function, or maxNewTokens. */
   readonly finishReasons: FinishReason[];
-  /** The input that each sequence belongs to. */
+  /** Index of the input that each sequence belongs to. */
   readonly inputs: number[];
   /**
-   * With `outputAttentions`: of the sources and of what the decoder read, the start or the prompt and all tokens with
-   * one after them. The last rows of each are what it looked at for each of its `logProbabilities`. To be disposed of
-   * by the caller.
+   * Present with `outputAttentions`: attention maps of the sources and of the tokens that the decoder read. The last
+   * rows of a map belong to the sequence's `logProbabilities`. The caller disposes of them.
    */
   readonly attentions?: AttentionMaps;
 }

@@ -47,7 +47,7 @@ export async function* stream(
   }
 }
 
-/** Yields what each step decided. */
+/** Yields the tokens that each step chose. */
 async function* run(
   model: Generative,
   input: Tokens,
@@ -76,7 +76,7 @@ async function* run(
   return options.outputAttentions ? { ...result, attentions: attentionsOf(model, plan, result) } : result;
 }
 
-/** Options under which only texts of a format are generated. */
+/** Adds the options that restrict outputs to a format. */
 export async function withFormat(
   model: Generative,
   format: ResponseFormat,
@@ -101,14 +101,14 @@ export function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: Gen
   }
 }
 
-/** The inputs of one batch to their ends. */
+/** Decodes the inputs of one batch to their ends. */
 async function* decode(
   model: Generative,
   plan: Plan,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const { signal, onToken } = options;
-  // First, as the device knows what is too much.
+  // The device knows the memory limits, so this comes first.
   let decoder = isCached(options) ? startCached(model, plan, options, generate) : startBatch(model, plan);
   let search: Search | null = null;
   try {
@@ -138,7 +138,9 @@ async function* decode(
   }
 }
 
-/** What decides about the next token of every sequence, which has `length`, or about the next ones. */
+/**
+ * Computes the rankings for the next token of every sequence, which has `length` tokens, or for several next tokens.
+ */
 function advance(decoder: Decoder, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
   const processed = needsLogits(plan);
@@ -153,7 +155,7 @@ function advance(decoder: Decoder, search: Search, plan: Plan, length: number): 
   return decoder.step(search.tokens, search.order, ahead);
 }
 
-/** All inputs if they are few; otherwise those of similar length together, the longest first. */
+/** All inputs at once if they are few. Otherwise batches of similar length, the longest first. */
 function batches(plan: Plan): Plan[] {
   const { inputs, batchSize, width, maxSequences } = plan;
   const size = Math.max(1, Math.min(batchSize, Math.floor(maxSequences / width)));
@@ -177,7 +179,10 @@ function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
   return result;
 }
 
-/** What each token that was read looked at: one pass over the finished sequences, so that steps need not keep it. */
+/**
+ * Attention maps of every token that was read. One more pass over the finished sequences computes them, so that steps
+ * need not keep them.
+ */
 function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: GenerateResult): AttentionMaps {
   const of = result.inputs.map((input) => inputs[input] as PlannedInput);
   const read = result.sequences.map((tokens, i) => {
@@ -195,7 +200,7 @@ function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: 
   throw new ArgumentError('generate: outputAttentions needs a model that has attentionMaps');
 }
 
-/** The features of each source, or what was encoded of it, and their shape. */
+/** Features of each source, or its encoding, with their shape. */
 function featuresOf(
   features: readonly number[],
   encoded: readonly number[] | null,

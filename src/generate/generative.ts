@@ -7,111 +7,120 @@ import type { CacheType } from '../ops/kv-cache.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { FormatConstraint, ResponseFormat } from './response-format.js';
 
-/** How large a state must be that decodes. */
+/** Sizes of a decoder state. */
 export interface DecodingOptions {
-  /** What `encode` returned. For models with an encoder. */
+  /** Result of `encode`, for models with an encoder. */
   memory?: Memory | undefined;
-  /** How many sequences to decode side by side. For decoder-only models; otherwise the memory decides. Default 1. */
+  /**
+   * Number of sequences that are decoded side by side, for decoder-only models. With an encoder, the memory decides.
+   * Default 1.
+   */
   sequences?: number | undefined;
   /** Sequences for each source, for beam search. Default 1. */
   beams?: number | undefined;
-  /** Tokens that a sequence can have. Default: the model's maxLength. */
+  /** Maximum length of a sequence in tokens. Default: the model's maxLength. */
   maxLength?: number | undefined;
   /**
-   * What keys and values are kept as: 'float16' takes half of the memory of 'float32', 'int8' about a quarter. Default: the
+   * Type of keys and values. 'float16' takes half of the memory of 'float32', 'int8' about a quarter. Default: the
    * model's `cacheType`.
    */
   cache?: CacheType | undefined;
   /**
-   * Tokens that texts may grow to, where a larger state is to go on with what this one has: positions that turn by the
-   * length of a text take it for the length. Default: `maxLength`.
+   * Length in tokens that a text may reach after its keys and values move to a larger state. Rotary frequencies that
+   * depend on the text's length use this value. Default: `maxLength`.
    */
   textLength?: number | undefined;
   /**
-   * Tokens that a source can have, where the state is to serve others after this one. Default: the memory's longest.
+   * Maximum length of a source in tokens, for a state that also serves later sources. Default: the longest in `memory`.
    */
   sourceLength?: number | undefined;
 }
 
-/** What some sequences of a state read more of. */
+/** Options of `extend`. */
 export interface ExtendOptions {
-  /** Which sequences, a number for each row of tokens, none twice. Default: 0, 1, 2, … */
+  /** Indices of the sequences that read, one per row of tokens, without duplicates. Default: 0, 1, 2, … */
   sequences?: readonly number[] | undefined;
   /**
-   * How many tokens each of them has; it forgets what it had beyond these. The caller knows, as a state's own lengths
-   * are on the device. Default: 0 each.
+   * Number of tokens that each of these sequences keeps. Later tokens are dropped. The caller passes the lengths,
+   * because the state's own ones are on the device. Default: 0 each.
    */
   starts?: readonly number[] | undefined;
   /**
-   * Which logits come back. 'last', the default: after the last token of each, [rows, vocabSize], rounded as those of
-   * `prefill`, wherever a text is cut into chunks. 'every': after each token, [N, vocabSize], rounded as those of `step`,
-   * token by token. 'none': of chunks that are not the last.
+   * Logits that are returned. 'last' (default): after the last token of each row, [rows, vocabSize], with the bits of
+   * `prefill` for any chunking. 'every': after each token, [N, vocabSize], with the bits of `step`. 'none': no logits,
+   * for chunks that are not the last.
    */
   logits?: 'last' | 'every' | 'none' | undefined;
 }
 
 /**
- * What decoding needs of a model: greedy and beam search, sampling, streams and batches know nothing else of it. A model
- * that reads sources writes an output for each of them; another one goes on from prompts.
+ * Parts of a model that decoding needs. Greedy and beam search, sampling, streams and batches use nothing else. A model
+ * with an encoder writes an output for each source; a decoder-only model continues prompts.
  */
 export interface Generative {
   readonly device: Device;
-  /** How many tokens there are; logits are [sequences, vocabSize]. */
+  /** Size of the vocabulary; logits are [sequences, vocabSize]. */
   readonly vocabSize: number;
-  /** Tokens that a sequence can have, its start or prompt included. */
+  /** Maximum length of a sequence in tokens, with its start or prompt. */
   readonly maxLength: number;
-  /** Tokens that a source can have; 0 for models that read none. Default 0. */
+  /** Maximum length of a source in tokens; 0 for models without an encoder. Default 0. */
   readonly maxSourceLength?: number | undefined;
-  /** What keys and values are kept as where nobody says it. Default 'float32'. */
+  /** Type of keys and values if the call does not choose one. Default 'float32'. */
   readonly cacheType?: CacheType | undefined;
   /**
-   * A sequence that outgrows this length is read once more from its beginning, as its tokens then turn otherwise (longrope).
-   * Default null: what was read stays.
+   * A sequence that exceeds this length is read again from its beginning, because its rotary frequencies change
+   * (longrope). Default null: never.
    */
   readonly rereadLength?: number | null | undefined;
   /**
-   * The shape of a source, where sources are features, of sound for example: `encode` gets float32 [sources,
-   * ...featureShape] then, and makes `maxSourceLength` rows of each. Default null: sources are ids.
+   * Shape of a source of features, such as audio. `encode` then gets float32 [sources, ...featureShape] and returns
+   * `maxSourceLength` rows for each source. Default null: sources are token ids.
    */
   readonly featureShape?: readonly number[] | null | undefined;
   /**
-   * The shape of what `encode` made of a source of features, where that can be given instead: who needs it for more than
-   * generating encodes once. Default null: it cannot.
+   * Shape of an encoded source of features, if `generate` accepts encodings, too. Callers that need an encoding for
+   * more than one generation then encode once. Default null: not accepted.
    */
   readonly encodedShape?: readonly number[] | null | undefined;
-  /** null in models that only read, such as encoders. */
+  /** Null for models that cannot generate, such as encoders. */
   readonly decoder?: object | null | undefined;
-  /** Begins what is generated where there is no prompt; null if there is no such token. */
+  /** Id of the token that begins outputs without a prompt; null if there is none. */
   readonly startId: number | null;
-  /** End what is generated; [] if nothing does. */
+  /** Ids of the tokens that end an output; [] if there are none. */
   readonly endIds: readonly number[];
-  /** How the model is to be used where the options of a call do not say it. Default: the defaults of the options. */
+  /** Defaults of `generate` for this model. Options of a call take precedence. Default: the defaults of the options. */
   readonly generationConfig?: GenerateOptions | undefined;
-  /** Is left out at the end of rows; null if there is no padding. Default null. */
+  /** Id of the padding token, removed from the ends of rows; null if there is none. Default null. */
   readonly padId?: number | null | undefined;
-  /** Reads sources, where `maxSourceLength` is above 0. Belongs to the scope it is called in. */
+  /** Reads sources, if `maxSourceLength` is above 0. The result belongs to the current scope. */
   encode?(source: Tokens): Memory;
-  /** A state to decode with, one token at a time. The caller disposes of it. */
+  /** Makes a state for decoding. The caller disposes of it. */
   startDecoding(options: DecodingOptions): DecoderState;
-  /** Empties a state for other inputs, and another memory of as many sources. */
+  /** Empties a state for other inputs, and for another memory with as many sources. */
   restartDecoding(state: DecoderState, memory?: Memory): void;
-  /** Reads a prompt for each sequence of a fresh state; logits after its last token. For models without an encoder. */
+  /**
+   * Reads one prompt per sequence of a fresh state and returns the logits after its last token, [sequences, vocabSize].
+   * For models without an encoder.
+   */
   prefill?(state: DecoderState, prompts: Tokens): Tensor;
   /**
-   * Reads more tokens of some sequences, after those that they have; the others stay as they are. For models without an
-   * encoder. Needed for conversations, drafts and servers, which know it as the one way to read into a state in use.
+   * Appends tokens to some sequences; the others stay unchanged. For models without an encoder. Conversations, drafts
+   * and servers need it, because it is the only way to read into a state in use.
    */
   extend?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Tensor | null;
-  /** Reads `state.tokens`, one more of each sequence, and returns the logits of the next. Can be recorded. */
+  /**
+   * Reads `state.tokens`, one more token of each sequence, and returns the logits of the next, [sequences, vocabSize].
+   * Can be recorded.
+   */
   step(state: DecoderState): Tensor;
   /**
-   * Same as `extend` and `step`, yielding after each layer. Long work then leaves the event loop room between layers.
-   * Default: `extend` and `step` run at once.
+   * Same as `extend` and `step`, but yields after each layer, so that the event loop can run between layers. Default:
+   * `extend` and `step` run without a pause.
    */
   extendByLayers?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
   stepByLayers?(state: DecoderState): Generator<Tensor, Tensor>;
-  /** Needed for `responseFormat`: options by which only texts of a format come out. */
+  /** Needed for `responseFormat`: makes the options that restrict outputs to a format. */
   constrain?(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined }): Promise<FormatConstraint>;
-  /** Needed for `outputAttentions`: of every layer, for sources, if it reads them, and what was read after them. */
+  /** Needed for `outputAttentions`: the maps of every layer, for sources (if any) and the tokens read after them. */
   attentionMaps?(source: Tokens | null, target: Tokens): AttentionMaps;
 }

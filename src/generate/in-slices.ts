@@ -1,5 +1,5 @@
-// Work of a model in slices: between layers the event loop gets its turn. A first call runs cold code, and models have many
-// layers, so that one call could otherwise block the event loop for 100 ms.
+// Work of a model in slices, with a turn of the event loop between layers. A first call runs cold code over many
+// layers. In one piece it could block the event loop for 100 ms.
 
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
@@ -28,7 +28,7 @@ export async function extendInSlices(
 
 /** A recorded step of a model: one program, or several that follow each other. */
 export class RecordedStep {
-  /** Of one step, in order. */
+  /** `programs` of one step, in order. */
   constructor(private readonly programs: readonly Program<Tensor>[]) {}
 
   /** float32 [sequences, vocabSize]: the logits of the latest run. */
@@ -51,7 +51,7 @@ export class RecordedStep {
   }
 }
 
-/** Records a step of `model` with `state`, in slices; `rank` emits what is done with its logits. */
+/** Records a step of `model` with `state`, in slices. `rank` emits the commands that use its logits. */
 export async function recordStep(
   model: Generative,
   state: DecoderState,

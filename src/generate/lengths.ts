@@ -8,10 +8,10 @@ import type { Generative } from './generative.js';
 const DEFAULT = 256;
 
 /**
- * The lengths that options ask for, if the longest prompt has `promptLength` tokens and the model has room for `room`
- * more. Options of the call take precedence over the model's own settings, under either name; among both names of one
- * source, numbers of new tokens take precedence, as in transformers. The model's own settings are cut to the room that
- * there is and to the lengths of the call. The call's options are not.
+ * Limits of the output length. The longest prompt has `promptLength` tokens, and the model has room for `room` more.
+ * Options of the call take precedence over the model's own settings, under either name. Within one source, numbers of
+ * new tokens take precedence, as in transformers. The model's own settings are cut to the room and to the lengths of
+ * the call. The call's options are never cut.
  */
 export function lengthsOf(
   { generationConfig: own = {} }: Pick<Generative, 'generationConfig'>,

@@ -1,13 +1,14 @@
 /**
- * Changes the scores of the next token in place, one for each of the vocabulary: logits, or log-probabilities with
- * beams. What it returns is ignored, but a promise is refused. `tokens` is what the decoder has read so far, the start
- * or the prompt included.
+ * Changes the scores of the next token in place. `scores` has one value per token of the vocabulary: logits, or
+ * log-probabilities with beams. `tokens` are the tokens read so far, with the start or the prompt. The returned value
+ * is ignored, but a promise is refused.
  *
- * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors` it counts as 0, and all that are
- * not +Infinity as -Infinity. Greedily that is Hugging Face's choice, the first of those with +Infinity; its beams and
- * samples, whose softmax of +Infinity is NaN, end in an error or go astray. SimdformerError ends the generation if a
- * score is NaN, or if every token is forbidden: with beams if that is so of every beam of an input, and none has
- * finished yet.
+ * -Infinity forbids a token. +Infinity forces it: after the last of `logitsProcessors`, +Infinity becomes 0 and every
+ * other score -Infinity. Greedy search agrees with Hugging Face, which takes the first token with +Infinity. Hugging
+ * Face's beams and samples compute a softmax of +Infinity there, which is NaN.
+ *
+ * A score of NaN ends the generation with a SimdformerError. So does a step that forbids every token. With beams, this
+ * holds if every beam of an input is stuck and no hypothesis is finished.
  */
 export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[], place: TokenPlace) => void;
 

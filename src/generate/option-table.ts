@@ -1,6 +1,6 @@
-// The options of `generate` that decide which tokens come out. Each row says everything about its option: the type and
-// the checks of GenerateOptions, the settings that a Hugging Face folder can have, the names in pipelines, the flags of
-// the command line, the fields of the server and the table in docs/generation.md all derive from it.
+// Options of `generate` that decide which tokens come out. Each row says everything about its option. From it derive
+// the type and checks of GenerateOptions, the settings of Hugging Face folders, and the names in pipelines. The command
+// line's flags, the server's fields and the table in docs/generation.md derive from it, too.
 
 import { type OptionKind, type OptionRule, ruleOf } from '../core/check.js';
 import { isList } from '../core/kinds.js';
@@ -26,8 +26,8 @@ import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
 type Tokens = readonly number[] | Int32Array;
 
 /**
- * Options by their purpose. Those of `sampling` need `doSample`; those of `lengths` depend on the prompts; those of
- * `running` change how the work is done, not which tokens come out, and no folder or pipeline sets them.
+ * Options by purpose. `sampling`: needs `doSample`. `lengths`: depends on the prompts. `running`: changes how the work
+ * is done, but not the tokens. Folders and pipelines cannot set it.
  */
 type Group = 'lengths' | 'search' | 'scores' | 'sampling' | 'running';
 
@@ -135,8 +135,8 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'num_beams' },
   }),
   /**
-   * Diverse beam search (Vijayakumar et al. 2018): the beams form this many groups of one size, each of which is searched
-   * by itself, with `diversityPenalty` for tokens of the groups before it. Default: 1.
+   * Diverse beam search (Vijayakumar et al. 2018). The beams form this many groups of equal size. Each group is
+   * searched separately, with `diversityPenalty` for tokens of earlier groups. Default: 1.
    */
   numBeamGroups: row<number>({
     group: 'search',
@@ -146,8 +146,8 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'num_beam_groups' },
   }),
   /**
-   * Is subtracted from the log-probability of a token for each beam of earlier groups that chose it at the same step.
-   * Needs `numBeamGroups` above 1. Default: 0.
+   * Subtracted from the log-probability of a token, once for each beam of earlier groups that chose it at the same
+   * step. Needs `numBeamGroups` above 1. Default: 0.
    */
   diversityPenalty: row<number>({
     group: 'search',
@@ -167,9 +167,9 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'length_penalty' },
   }),
   /**
-   * When beam search ends, once there are numBeams finished hypotheses. true: at once. false (default): when the best
-   * unfinished one is no better than the worst of them, at its present length. 'never': when it cannot become better
-   * at any length.
+   * Condition that ends beam search once there are numBeams finished hypotheses. true: it ends at once. false
+   * (default): it ends when no unfinished hypothesis at its present length is better than the worst finished one.
+   * 'never': it ends when none can become better at any length.
    */
   earlyStopping: row<boolean | 'never'>({
     group: 'search',
@@ -179,8 +179,8 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'early_stopping' },
   }),
   /**
-   * Sequences for each input: the best of the beams, or this many samples. Beams give fewer, but at least one, if fewer
-   * outputs are possible: tokens are forbidden, the vocabulary is tiny, `prefix` leaves few tokens. Default: 1.
+   * Sequences per input: the best beams, or this many samples. Beams give fewer, but at least one, if fewer outputs are
+   * possible. Causes are forbidden tokens, a tiny vocabulary or a long `prefix`. Default: 1.
    */
   numReturnSequences: row<number>({
     group: 'search',
@@ -190,9 +190,9 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'num_return_sequences' },
   }),
   /**
-   * Draws tokens by their probabilities. Default: false, the most probable token. With beams: draws without replacement
-   * among the continuations of all beams, as Hugging Face's beam sampling, but `topK`, `topP` and `minP` may leave a beam
-   * a single one, the end included; results are still ranked by their scores.
+   * Draws tokens by their probabilities. Default: false, the most probable token. With beams, it draws without
+   * replacement among the continuations of all beams, as Hugging Face does. However, `topK`, `topP` and `minP` may
+   * leave a beam a single continuation, the end included. Results are ranked by their scores.
    */
   doSample: row<boolean>({
     group: 'search',
@@ -201,7 +201,10 @@ export const OPTION_TABLE = {
     help: 'draw tokens by their probabilities',
     huggingFace: { name: 'do_sample' },
   }),
-  /** Seed of the random numbers, of which each sequence of the result has its own. One seed gives one result. Default: 0. */
+  /**
+   * Seed of the random numbers. Each sequence of the result has its own stream. Equal seeds give equal results.
+   * Default: 0.
+   */
   seed: row<number>({ group: 'search', default: 0, check: 'seed', help: 'the same seed gives the same tokens' }),
 
   /** Above 1: tokens that have occurred become less likely, those of the prompt too. Default: 1. */
@@ -377,10 +380,10 @@ export const OPTION_TABLE = {
   }),
 
   /**
-   * Decoder-only: once a sequence has the model's maxLength, every further token is chosen after reading the last
-   * maxLength tokens anew, as nanoGPT does. Prompts and outputs can be of any length, but such a token costs a whole
-   * pass. The other sequences of the batch are read anew too, so their log-probabilities may be rounded otherwise than
-   * alone. Default: false, prompt and output must fit into maxLength.
+   * Decoder-only. Once a sequence has the model's maxLength, every further token is chosen after reading the last
+   * maxLength tokens again, as nanoGPT does. Prompts and outputs can have any length, but each such token costs a whole
+   * pass. Other sequences of the batch are read again, too, so their log-probabilities may be rounded differently.
+   * Default: false, prompt and output must fit into maxLength.
    */
   cropContext: row<boolean>({
     group: 'running',
@@ -396,8 +399,8 @@ export const OPTION_TABLE = {
     help: 'compute the attention of every layer over the finished sequences',
   }),
   /**
-   * Inputs at most that are decoded side by side. More are sorted by length and taken in turn, because a batch takes as
-   * long as its longest output. Default: 64.
+   * Maximum number of inputs that are decoded side by side. More inputs are sorted by length and split into batches,
+   * because a batch takes as long as its longest output. Default: 64.
    */
   batchSize: row<number>({
     group: 'running',

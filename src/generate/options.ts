@@ -1,4 +1,4 @@
-// Options of a call and its inputs become a plan.
+// Turns the options of a call and its inputs into a plan.
 
 import { checkKnown, checkNumber, describeValue } from '../core/check.js';
 import { CACHE_TYPES, type CacheType, maxCacheRows } from '../ops/kv-cache.js';
@@ -20,8 +20,8 @@ import {
 } from './settings.js';
 
 /**
- * Checks options, and plans the generation for `inputs`: sources, of `sourceShape` if they are features, or prompts of a
- * decoder-only model. Throws ArgumentError.
+ * Checks options, and plans the generation for `inputs`: sources, or prompts of a decoder-only model. `sourceShape` is
+ * the shape of sources that are features. Throws ArgumentError.
  */
 export function resolveOptions(
   model: Generative,
@@ -84,7 +84,7 @@ export function resolveOptions(
   };
 }
 
-/** The text that was read before, if there is any, and the format of the cache of keys and values. */
+/** The cached text, if there is one, and the type of keys and values. */
 function cacheOf({ cacheType = 'float32' }: Generative, { cache }: GenerateOptions) {
   if (cache === undefined || CACHE_TYPES.some((type) => type === cache))
     return { cacheType: (cache as CacheType | undefined) ?? cacheType };

@@ -6,18 +6,18 @@ import { MAX_STEPS_AHEAD } from './ranking.js';
 const MAX_MS = 20;
 
 /**
- * Milliseconds of work up to which this thread runs it: the way to another thread and back takes 0.1 to 1 ms. Work that was
- * timed on another thread includes this way. The event loop gets its turns between steps in any case.
+ * Maximum milliseconds of work that runs on this thread. A round trip to another thread takes 0.1 to 1 ms, and work
+ * that was timed there includes it. The event loop runs between steps in any case.
  */
 const BRIEF = 2;
 const BRIEF_WITH_WAY = 3;
 
 export class Pace {
-  /** Milliseconds of a step with its share of the encoder's pass; infinite until known. */
+  /** Milliseconds of a step, with its share of the encoder's pass. Infinite until it is known. */
   #each = Number.POSITIVE_INFINITY;
   #wasBrief = false;
 
-  /** Number of steps that take little time: from 1 to `most`. */
+  /** Number of steps, from 1 to `most`, that stay within the maximum time. */
   stepsOf(most: number): number {
     return Math.max(1, Math.min(MAX_STEPS_AHEAD, most, Math.floor(MAX_MS / this.#each)));
   }

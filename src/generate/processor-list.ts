@@ -1,4 +1,4 @@
-// The processors that the options of a plan ask for.
+// Processors that the options of a plan require.
 
 import { checkSynchronous } from '../core/check.js';
 import type { LogitsProcessor, ScoreProcessor, TokenChoice, TokenPlace } from './logits-processor.js';
@@ -6,8 +6,8 @@ import { isNeutral, OPTION_ROWS } from './option-table.js';
 import type { Plan } from './plan.js';
 
 /**
- * How many tokens are read before the model chooses its first one: the start or prompt, and what is forced after it; as
- * in transformers, where Whisper's `forcedBosTokenId` does not count.
+ * Number of tokens that are read before the model's first choice: the start or prompt, and the tokens forced after it.
+ * As in transformers, Whisper's `forcedBosTokenId` does not count.
  */
 export function beginOf(plan: Plan, promptLength: number, prefixLength: number): number {
   const length = promptLength + prefixLength;
@@ -15,8 +15,8 @@ export function beginOf(plan: Plan, promptLength: number, prefixLength: number):
 }
 
 /**
- * The processors that the options ask for, in Hugging Face's order. `promptLength` tokens come before new ones, of which
- * the first `prefixLength` are given.
+ * Processors that the options require, in Hugging Face's order. `promptLength` tokens come before the new ones; the
+ * first `prefixLength` new ones are given.
  */
 export function processorsOf(plan: Plan, promptLength: number, prefixLength: number): ScoreProcessor[] {
   const { maxNewTokens, stopTokens, logitsProcessors } = plan;

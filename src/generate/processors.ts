@@ -46,7 +46,7 @@ export function presencePenalty(penalty: number, begin: number): ScoreProcessor 
 export function noRepeatNgram(size: number): ScoreProcessor {
   checkNumber('noRepeatNgram', 'size', size, isCount, 'a positive integer');
   return (scores, tokens) => {
-    const start = tokens.length - (size - 1); // of the newest size - 1 tokens
+    const start = tokens.length - (size - 1); // the newest size - 1 tokens begin here
     if (start < 0) return;
     for (let at = 0; at + size - 1 < tokens.length; at++) {
       let same = 0;
@@ -56,7 +56,7 @@ export function noRepeatNgram(size: number): ScoreProcessor {
   };
 }
 
-/** Forbids tokens as long as there are fewer than `length`. */
+/** Forbids tokens while the sequence has fewer than `length` tokens. */
 export function forbidBefore(length: number, forbidden: Iterable<number>): ScoreProcessor {
   return (scores, tokens) => {
     if (tokens.length < length) for (const token of forbidden) scores[token] = NEVER;
@@ -104,10 +104,10 @@ export function topP(p: number): ScoreProcessor {
 const PARTS = 512;
 
 /**
- * Finds the greatest scores whose weights together reach `enough`: the worst of them, and how many that equal it are
- * among them. Each score weighs 1, or with `byProbability` its probability. Weights are summed by distance from the
- * greatest score, and only the part with the worst score is sorted, because sorting all would take ten times as long.
- * The loops over all scores call no functions that vary, so that they are compiled well.
+ * Finds the greatest scores whose weights together reach `enough`. Returns the worst of them, and how many scores equal
+ * to it belong to them. Each score weighs 1, or its probability with `byProbability`. Weights are summed by distance
+ * from the greatest score. Then only the part with the worst score is sorted, because sorting all takes ten times as
+ * long. The loops over all scores call no varying functions, so that they compile well.
  */
 function greatestOf(scores: Float32Array, byProbability: boolean, enough: number): { worst: number; equals: number } {
   const greatest = scores[argmax(scores)] as number;

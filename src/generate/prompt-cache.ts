@@ -102,8 +102,8 @@ export class PromptCache {
   }
 
   /**
-   * Copies the beginning that `other` has in common with `tokens`, if it is longer than the own one: conversations that begin
-   * alike are read once. Throws ArgumentError if `other` is of another model or type.
+   * Copies the common beginning of `other` and `tokens`, if it is longer than the own one. Conversations with equal
+   * beginnings then read them once. Throws ArgumentError if `other` has another model or type.
    */
   share(other: PromptCache, tokens: readonly number[]): void {
     this.#assertFree('share');
@@ -126,8 +126,8 @@ export class PromptCache {
   }
 
   /**
-   * @internal The length to which a text of `length` can grow before its tokens rotate by other frequencies and must be read
-   * again (longrope): the model's rereadLength, or the cache's maxLength.
+   * @internal Length to which a text of `length` tokens can grow before its rotary frequencies change and it must be
+   * read again (longrope). It is the model's rereadLength or the cache's maxLength.
    */
   textLength(length: number): number {
     const { rereadLength } = this.model;
@@ -141,7 +141,7 @@ export class PromptCache {
     return common;
   }
 
-  /** @internal Says what the state holds now; `isRead`: the tokens that it did not hold before are part of a prompt. */
+  /** @internal Records the tokens that the state holds now. `isRead` is true if its new tokens are part of a prompt. */
   remember(tokens: readonly number[], isRead = false): void {
     if (isRead && this.#readCount >= this.#tokens.length) this.#readCount = tokens.length;
     this.#tokens = [...tokens];

@@ -1,7 +1,7 @@
-// Speculative decoding: tokens are guessed, and the model reads several guesses in one pass, whose logits say which of
-// them it would have chosen (Leviathan et al. 2022, arXiv 2211.17192). Those before the first wrong one are kept, and what
-// the model chose instead of that. Every token is chosen from the logits that a step would have given, to the bit, so
-// nothing but the speed depends on the guesses: greedily, with processors, by sampling.
+// Speculative decoding (Leviathan et al. 2022, arXiv 2211.17192). Several tokens are guessed, and the model reads them
+// in one pass. Its logits tell which guesses it would have chosen. The guesses before the first wrong one are kept,
+// followed by the model's own choice. Every token is chosen from the logits that a step would have given, bit for bit.
+// The guesses therefore change only the speed, with greedy search, processors or sampling.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -9,46 +9,47 @@ import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import type { PromptCache } from './prompt-cache.js';
 
-/** Where guesses come from. */
+/** Source of guesses. */
 export interface Drafter {
-  /** What may follow `context`, at most `most` tokens; none if it has no idea. */
+  /** Guesses up to `most` tokens after `context`. Returns none if it has no guess. */
   propose(context: readonly number[], most: number): number[] | Promise<number[]>;
-  /** What became of the latest proposal. */
+  /** Reports how many of the latest guesses were accepted. */
   learn(proposed: number, accepted: number): void;
 }
 
-/** Guesses of a proposal at most. */
-const MOST = 16;
-/** At first. */
-const FIRST = 8;
+/** Maximum number of guesses in a proposal. */
+const MAX_GUESSES = 16;
+/** Number of guesses in the first proposal. */
+const FIRST_GUESSES = 8;
 
-/** How many tokens are worth guessing: twice as many after a proposal that was right, half of them after a bad one. */
+/** Number of tokens to guess: it doubles after a fully accepted proposal and halves if less than half was accepted. */
 class Eagerness {
-  #count = FIRST;
+  #count = FIRST_GUESSES;
 
   within(most: number): number {
     return Math.min(this.#count, most);
   }
 
   learn(proposed: number, accepted: number): void {
-    if (accepted === proposed) this.#count = Math.min(MOST, 2 * this.#count);
+    if (accepted === proposed) this.#count = Math.min(MAX_GUESSES, 2 * this.#count);
     else if (2 * accepted < proposed) this.#count = Math.max(2, Math.ceil(this.#count / 2));
   }
 }
 
-/** The longest and the shortest ending that is looked for. */
-const [LONGEST, SHORTEST] = [4, 2];
+/** Lengths of the endings that are looked up: maximum and minimum. */
+const [MAX_ENDING, MIN_ENDING] = [4, 2];
 
 /**
- * Prompt look-up (Saxena 2023): what followed the newest tokens when they came before, the longest such ending first and
- * the latest place of it. For texts that repeat their prompt: summaries, corrections, code, JSON of what was given.
+ * Prompt look-up (Saxena 2023): guesses the tokens that followed the newest ones earlier in the text. It prefers the
+ * longest matching ending, and then its latest occurrence. This suits outputs that repeat their prompt: summaries,
+ * corrections, code, JSON.
  */
 export class PromptLookup implements Drafter {
   readonly #eagerness = new Eagerness();
 
   propose(context: readonly number[], most: number): number[] {
     const count = this.#eagerness.within(most);
-    for (let length = Math.min(LONGEST, context.length - 1); length >= SHORTEST; length--) {
+    for (let length = Math.min(MAX_ENDING, context.length - 1); length >= MIN_ENDING; length--) {
       const start = context.length - length;
       for (let at = start - 1; at >= 0; at--) {
         let same = 0;
@@ -64,14 +65,14 @@ export class PromptLookup implements Drafter {
   }
 }
 
-/** What generates with the model that drafts; given from above, as generation stands on this file. */
+/** Generates with the draft model. It is a parameter, because `generate` imports this file. */
 export type Generate = (
   model: Generative,
   input: number[][],
   options: GenerateOptions,
 ) => Promise<{ sequences: number[][] }>;
 
-/** A smaller model with the same vocabulary, which writes greedily ahead. It keeps what it has read. */
+/** A smaller model with the same vocabulary, which continues greedily. Its cache keeps the tokens that it has read. */
 class ModelDrafter implements Drafter {
   readonly #eagerness = new Eagerness();
 
@@ -96,7 +97,7 @@ class ModelDrafter implements Drafter {
   }
 }
 
-/** What drafts for a generation with `cache`, by `draft` of its options. */
+/** Makes the drafter for a generation with `cache`, by the option `draft`. */
 export function drafterOf(cache: PromptCache, { draft, signal }: GenerateOptions, generate: Generate): Drafter | null {
   if (draft === undefined) return null;
   if (draft === 'prompt') return new PromptLookup();

@@ -1,4 +1,4 @@
-// Tokens that are never chosen, or not as the first one.
+// Forbids tokens at every step, or as the first token.
 
 import type { ScoreProcessor } from './logits-processor.js';
 
@@ -9,7 +9,10 @@ export function suppressTokens(tokens: Iterable<number>): ScoreProcessor {
   };
 }
 
-/** Forbids these tokens as the one after the first `begin`, which are the start or the prompt, and what is forced after it. */
+/**
+ * Forbids these tokens directly after the first `begin` tokens: the start or the prompt, and the tokens forced after
+ * it.
+ */
 export function suppressTokensAtBegin(tokens: Iterable<number>, begin: number): ScoreProcessor {
   const suppress = suppressTokens(tokens);
   return (scores, read) => {

@@ -7,34 +7,34 @@ import { TokenSearch } from '../search.js';
 /** A token that was chosen. */
 export interface BatchedToken {
   readonly token: number;
-  /** What the model gave it. */
+  /** Natural logarithm of the model's probability for the token. */
   readonly logProbability: number;
-  /** The most probable ones in its place, best first: as many as `topLogProbabilities` asks for. */
+  /** The most probable tokens at this place, best first, as many as `topLogProbabilities`. */
   readonly top: readonly { readonly token: number; readonly logProbability: number }[];
 }
 
-/** What a sequence ended with. */
+/** Result of a finished sequence. */
 export interface BatchedResult {
   readonly finishReason: FinishReason;
-  /** Tokens of the prompt that were not read, as what they leave was there already. */
+  /** Number of prompt tokens that were not read, because their keys and values existed already. */
   readonly cachedTokens: number;
 }
 
-/** What is heard of a sequence: tokens, and its end. */
+/** Callbacks for the tokens of a sequence and its end. */
 export interface Listener {
   token(token: BatchedToken): void;
   end(result: BatchedResult): void;
   fail(error: unknown): void;
 }
 
-/** A request on its way. */
+/** A request that waits or runs. */
 export class BatchedSequence {
   readonly prompt: readonly number[];
-  /** Tokens whose keys and values lie in its row once what is queued has run. */
+  /** Number of tokens whose keys and values are in the row once all queued commands have run. */
   read = 0;
   cachedTokens = 0;
   sharable = Number.POSITIVE_INFINITY;
-  /** Resolves when the sequence has left its row, and its cache is free. */
+  /** Resolves when the sequence has left its row and its cache is free. */
   readonly left: Promise<void>;
   #leave = () => {};
   #ended = false;
@@ -49,7 +49,7 @@ export class BatchedSequence {
     readonly prefixScope: string,
     private readonly top: number,
     private readonly listener: Listener,
-    /** Holds what was read before, and receives what is in the row at the end. Already acquired. */
+    /** Provides an earlier text, and receives the content of the row at the end. Already acquired. */
     readonly cache: PromptCache | null,
   ) {
     this.left = new Promise((resolve) => {
@@ -58,50 +58,50 @@ export class BatchedSequence {
     const input = plan.inputs[0] as Plan['inputs'][number];
     this.prompt = input.prompt;
     this.#search = new TokenSearch(plan);
-    // The engine passes over no tokens for one sequence alone.
+    // The engine cannot skip tokens for single sequences.
     const passesOver = plan.suppressTokens.length > 0 || plan.minNewTokens > 0 || input.prefix.length > 0;
     this.#withLogits = needsLogits(plan) || passesOver;
   }
 
-  /** The tokens whose keys and values are in the row. */
+  /** Tokens whose keys and values are in the row. */
   get tokensInRow(): readonly number[] {
     return [...this.prompt, ...this.#generated].slice(0, this.read);
   }
 
-  /** Says that the row is free. */
+  /** Reports that the row is free. */
   hasLeft(): void {
     this.cache?.release();
     this.#leave();
   }
 
-  /** Whether nobody waits for it any more, or it is complete. */
+  /** True if the sequence is complete, or nobody waits for it any more. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Tokens of the prompt that are to be read still. */
+  /** Number of prompt tokens that are still to be read. */
   get unread(): number {
     return Math.max(0, this.prompt.length - this.read);
   }
 
-  /** Whether its prompt is read, and its first token chosen. */
+  /** True if the prompt is read and the first token chosen. */
   get isWriting(): boolean {
     return this.#generated.length > 0;
   }
 
-  /** What a step reads next: the latest token. */
+  /** The latest token, which the next step reads. */
   get next(): number {
     return this.#generated.at(-1) as number;
   }
 
-  /** Whether its next token is chosen by all logits. */
+  /** True if the choice of the next token needs all logits. */
   get wantsLogits(): boolean {
     const length = this.#generated.length;
     const input = this.plan.inputs[0] as Plan['inputs'][number];
     return this.#withLogits || stepsWithLogits(this.plan, input).includes(length);
   }
 
-  /** Chooses a token by the first sequence of `ranking`. */
+  /** Chooses a token by the first row of `ranking`. */
   choose(ranking: Ranking): void {
     try {
       for (const { token, logProbability } of this.#search.choose(ranking)) {
@@ -119,7 +119,7 @@ export class BatchedSequence {
     this.listener.end({ finishReason, cachedTokens: this.cachedTokens });
   }
 
-  /** As `fail`, where the contents of the row are lost, too. */
+  /** Same as `fail`, if the content of the row is lost, too. */
   breakOff(error: unknown): void {
     this.#isBroken = true;
     this.fail(error);

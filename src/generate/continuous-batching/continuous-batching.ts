@@ -1,10 +1,10 @@
-// Requests join and leave a running batch between steps (Yu et al. 2022, "Orca").
+// Continuous batching: requests join and leave a running batch between steps (Yu et al. 2022, "Orca").
 //
-// The rows of one decoder state belong to sequences at different places: tokens, positions and lengths are data in the
-// heap, written before every step. So a step that was recorded once serves whatever runs at the moment.
+// The rows of one decoder state belong to sequences at different positions. Tokens, positions and lengths are data in
+// the heap, written before every step. One recorded step therefore serves any mix of sequences.
 //
-// The tokens of a sequence do not depend on what runs beside it, to the bit: a row's results depend on that row alone, and
-// every sequence has its own random numbers.
+// The tokens of a sequence do not depend on the other sequences, bit for bit. The results of a row depend on that row
+// alone, and every sequence has its own random numbers.
 
 import { checkOptions, checkSignal } from '../../core/check.js';
 import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
@@ -19,53 +19,53 @@ import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
-/** How many chunks are read at once at most, where few or none wait for a next token. */
+/** Maximum number of chunks read at once, if few or no sequences wait for a next token. */
 const MAX_CHUNKS = 8;
-/** Tokens of a prompt that are worth a turn. */
+/** Minimum number of prompt tokens to read in one turn. */
 const LEAST_CHUNK = 16;
-/** Tokens of a row at first, where memory grows with the sequences. */
+/** Initial number of tokens per row, if memory grows with the sequences. */
 const FIRST_CAPACITY = 64;
-/** Rows up to which memory is kept when nothing runs, where it grows with the sequences. */
+/** Number of rows whose memory is kept while nothing runs, if memory grows with the sequences. */
 const MAX_IDLE_ROWS = 4;
 
-/** Requests that wait are as many as may: try again later. */
+/** Thrown if the queue of waiting requests is full. Try again later. */
 export class QueueFullError extends SimdformerError {
   override name = 'QueueFullError';
 
   constructor(
     message: string,
-    /** When a place will probably be free. */
+    /** Estimated seconds until a place is free. */
     readonly retryAfterSeconds: number,
   ) {
     super(message);
   }
 }
 
-/** What is going on. */
+/** Counters of the current load. */
 export interface BatchingLoad {
   readonly running: number;
   readonly waiting: number;
-  /** Since the beginning: tokens of prompts that were read, that were there already, and tokens that were generated. */
+  /** Totals since the start: prompt tokens read, prompt tokens found in a cache, and generated tokens. */
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly generatedTokens: number;
   readonly steps: number;
 }
 
-/** A prompt to go on from. */
+/** A prompt with its options. */
 export interface BatchedRequest {
   readonly prompt: readonly number[];
   readonly options?: BatchedOptions | undefined;
 }
 
-/** Parts of prompts that are queued to be read. */
+/** Queued chunks of prompts. */
 interface Reading {
   readonly pass: Pass | null;
-  /** Those whose prompts end, by their places in the pass. */
+  /** Sequences whose prompts end in this pass, with their places in it. */
   readonly finishing: readonly (readonly [place: number, sequence: BatchedSequence])[];
 }
 
-/** Tokens as they are chosen; what the iterator returns is why there are no more. */
+/** Yields tokens when they are chosen. The iterator returns the result of the sequence. */
 export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
 
 /**
@@ -74,7 +74,7 @@ export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
  *     const batching = new ContinuousBatching(model, { parallel: 16, context: 2048 });
  *     for await (const { token } of batching.stream(prompt, { maxNewTokens: 64, client: 'ann' })) …
  *
- * Throws ArgumentError for options that make no sense or a model with an encoder, OutOfMemoryError.
+ * Throws ArgumentError for invalid options or a model with an encoder, and OutOfMemoryError.
  */
 export class ContinuousBatching {
   readonly parallel: number;
@@ -90,12 +90,12 @@ export class ContinuousBatching {
   #running: Promise<void> | null = null;
   #closing = false;
   #disposed = false;
-  /** Milliseconds of a request from its coming to its end, as of late. */
+  /** Recent average time of a request from arrival to end, in milliseconds. */
   #stay = 1000;
   #turns = 0;
-  /** What was queued while the turn before ran. */
+  /** The reading that was queued while the previous turn ran. */
   #ahead: Reading | null = null;
-  /** What listeners are to hear: while the next turn runs, as they have much to do with it. */
+  /** Events for listeners. They are delivered while the next turn runs, because listeners may take long. */
   #news: (() => void)[] = [];
   readonly #counts = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
@@ -114,7 +114,7 @@ export class ContinuousBatching {
       const has = model.decoder === null ? 'no decoder' : 'an encoder';
       throw new ArgumentError(`ContinuousBatching: the model has ${has}, expected one that goes on from prompts`);
     }
-    // The last token of an answer is never read, so a sequence may have one more than the model reads.
+    // The last token of an answer is never read, so a sequence can be one token longer than the model's maximum.
     if (context < 2 || context > model.maxLength + 1)
       throw new ArgumentError(
         `ContinuousBatching: context is ${context}, expected from 2 to the model's maxLength + 1, ${model.maxLength + 1}`,
@@ -136,23 +136,23 @@ export class ContinuousBatching {
     return { running: this.#rows.used, waiting: this.#queue.size, ...this.#counts };
   }
 
-  /** Requests that would be taken now. */
+  /** Number of requests that would be accepted now. */
   get room(): number {
     return Math.max(0, this.parallel - this.#rows.used + this.#maxWaiting - this.#queue.size);
   }
 
   /**
-   * Goes on from a prompt: tokens as they are chosen, and at last why there are no more. Leaving the loop, and `signal`,
-   * end the request. Tokens are those that `generate` of the prompt alone would give.
+   * Continues a prompt. Yields tokens when they are chosen and returns the result. Leaving the loop or aborting
+   * `signal` ends the request. The tokens equal those of `generate` for the prompt alone.
    *
-   * Throws at once ArgumentError for options that make no sense or a prompt that does not fit, QueueFullError,
-   * DisposedError; while it runs what `generate` throws, and the signal's reason.
+   * The call itself throws ArgumentError for invalid options or a prompt that does not fit, QueueFullError and
+   * DisposedError. The iteration throws the errors of `generate`, or the signal's reason.
    */
   stream(prompt: readonly number[], options: BatchedOptions = {}): BatchedStream {
     return this.streamAll([{ prompt, options }])[0] as BatchedStream;
   }
 
-  /** One request of several sequences, which is taken or refused as a whole. */
+  /** Several sequences that are accepted or refused together. */
   streamAll(requests: readonly BatchedRequest[]): BatchedStream[] {
     for (const { options } of requests) {
       checkSignal('ContinuousBatching.stream', options?.signal);
@@ -190,13 +190,13 @@ export class ContinuousBatching {
     };
   }
 
-  /** Ends when all that was asked for is done; further requests are refused at once. */
+  /** Resolves when all accepted requests are done. New requests are refused at once. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#running;
   }
 
-  /** Ends all requests with DisposedError and gives the memory back. The model stays. */
+  /** Ends all requests with DisposedError and frees the memory. The model stays usable. */
   async dispose(): Promise<void> {
     this.#closing = this.#disposed = true;
     const error = new DisposedError('ContinuousBatching: it was disposed of meanwhile');
@@ -206,7 +206,7 @@ export class ContinuousBatching {
     this.#passes.dispose();
   }
 
-  /** Seconds until a place is free, if requests stay as long as the latest ones. */
+  /** Seconds until a place is free, estimated by the duration of recent requests. */
   #waitForPlace(): number {
     return Math.max(1, Math.ceil(this.#stay / this.parallel / 1000));
   }
@@ -224,7 +224,7 @@ export class ContinuousBatching {
   }
 
   async #run(): Promise<void> {
-    await null; // those that come together begin together
+    await null; // requests of one tick start together
     for (;;) {
       try {
         await this.#release();
@@ -237,7 +237,7 @@ export class ContinuousBatching {
         this.#rows.clear();
         this.#forget();
       }
-      if (this.#passes.areBrief) await yieldToEventLoop(); // others let events in while they run
+      if (this.#passes.areBrief) await yieldToEventLoop(); // longer passes run on another thread and let events in
     }
     this.#tell();
     this.#forget();
@@ -253,7 +253,7 @@ export class ContinuousBatching {
     for (const say of this.#news.splice(0)) say();
   }
 
-  /** Frees the rows of sequences that have ended, and closes the gaps that they leave. */
+  /** Frees the rows of finished sequences, and closes the gaps that they leave. */
   async #release(): Promise<void> {
     for (const [row, sequence] of this.#rows.active) {
       if (sequence.cache?.isDisposed) sequence.fail(new DisposedError('generate: the cache was disposed of meanwhile'));
@@ -274,11 +274,11 @@ export class ContinuousBatching {
     try {
       cache.copyFrom(this.#passes.state, row, tokens, Math.min(tokens.length, prompt.length, sharable));
     } catch {
-      // Without memory for it, the cache is empty, and the next prompt is read from its beginning.
+      // If memory runs out, the cache stays empty and the next prompt is read from its beginning.
     }
   }
 
-  /** Gives free rows to requests that wait. */
+  /** Gives free rows to waiting requests. */
   async #admit(): Promise<void> {
     const running = (client: string) => this.#rows.active.filter(([, each]) => each.client === client).length;
     const isReady = (sequence: BatchedSequence) => !this.#rows.isBeingRead(sequence);
@@ -294,7 +294,7 @@ export class ContinuousBatching {
     }
   }
 
-  /** Gives a row to a sequence, with the beginning that a row or its cache has in common with it. */
+  /** Gives a row to a sequence. Copies the beginning that another row or its cache has in common with it. */
   async #place(sequence: BatchedSequence): Promise<void> {
     const { prompt, cache } = sequence;
     await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length);
@@ -311,7 +311,7 @@ export class ContinuousBatching {
     await yieldToEventLoop();
   }
 
-  /** Makes room for so many sequences, one of which has `length` tokens. Throws OutOfMemoryError. */
+  /** Makes room for `sequences` sequences, one of which has `length` tokens. Throws OutOfMemoryError. */
   async #fit(sequences: number, length: number): Promise<void> {
     const { rows, capacity } = this.#passes.room;
     const limit = this.#limit;
@@ -322,7 +322,7 @@ export class ContinuousBatching {
     this.#rows.grow(enough);
   }
 
-  /** Reads some of the prompts, and one more token of every sequence whose prompt is read. */
+  /** Reads chunks of some prompts, and one more token of every sequence whose prompt is read. */
   async #turn(): Promise<void> {
     const writing = this.#rows.active.filter(([, { isWriting }]) => isWriting);
     await this.#fit(0, Math.max(0, ...writing.map(([, { read }]) => read + 1)));
@@ -342,8 +342,8 @@ export class ContinuousBatching {
     const run = this.#passes.run(
       choosing.map(([pass, sequences]) => [pass, sequences.some(([, { wantsLogits }]) => wantsLogits)]),
     );
-    run.catch(() => {}); // awaited below, if what is next can be queued
-    // To queue what is read next takes as long as some steps: meanwhile this turn runs.
+    run.catch(() => {}); // awaited below; this line prevents an unhandled rejection
+    // Queuing the next reading takes as long as some steps, so it happens while this turn runs.
     this.#tell();
     this.#ahead = await this.#read(writing.length + (reading?.finishing.length ?? 0));
     const rankings = await run;
@@ -356,11 +356,14 @@ export class ContinuousBatching {
       }
   }
 
-  /** Queues the reading of some of the prompts, beside `writing` sequences whose prompts are read; null if none is left. */
+  /**
+   * Queues chunks of some prompts, beside `writing` sequences whose prompts are read. Returns null if no prompt is
+   * left.
+   */
   async #read(writing: number): Promise<Reading | null> {
     const unread = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
     if (unread.length === 0) return null;
-    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // all where none writes
+    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // all if none writes
     const chunks = this.#chunks(unread, most * this.#chunk);
     const finishing = chunks.flatMap(([, sequence, count], place) =>
       sequence.unread === count ? [[place, sequence] as const] : [],
@@ -369,7 +372,7 @@ export class ContinuousBatching {
       chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
       finishing.length > 0,
     );
-    // What is queued later finds it read.
+    // The tokens count as read for all commands that are queued later.
     for (const [row, sequence, count] of chunks) {
       sequence.read += count;
       this.#counts.promptTokens += count;
@@ -378,13 +381,13 @@ export class ContinuousBatching {
     return { pass, finishing };
   }
 
-  /** Whose prompts were to be read next have left. */
+  /** Discards the queued reading if all of its sequences have ended. */
   #forget(): void {
     if (this.#ahead?.pass) this.#passes.forget(this.#ahead.pass);
     this.#ahead = null;
   }
 
-  /** How much of which prompts is read next: about `most` tokens, as many of each, another one first every time. */
+  /** Chunks to read next: about `most` tokens, divided equally. Another prompt comes first each time. */
   #chunks(unread: readonly (readonly [number, BatchedSequence])[], most: number): [number, BatchedSequence, number][] {
     const first = unread.length > 0 ? this.#turns++ % unread.length : 0;
     const share = Math.max(LEAST_CHUNK, Math.ceil(most / unread.length));

@@ -1,19 +1,20 @@
-/** What waits, by the client that it came from. */
+/** The waiting items of one client. */
 interface Line<Item> {
   readonly items: Item[];
-  /** When one of its items was taken last. */
+  /** Time at which one of its items was last taken. */
   servedAt: number;
 }
 
 /**
- * First come, first served among the requests of one client; among clients it is the turn of the one that has the
- * fewest running, and of those the one served longest ago: whoever sends a hundred requests does not delay who sends one.
+ * Serves the requests of one client in order of arrival. Among clients, the one with the fewest running requests is
+ * next, then the one that was served longest ago. A client that sends a hundred requests does not delay one that sends
+ * a single request.
  */
 export class FairQueue<Item extends { readonly client: string }> {
   readonly #lines = new Map<string, Line<Item>>();
   #size = 0;
   #served = 0;
-  /** When clients without waiting requests were served last; forgotten once the queue is empty. */
+  /** Times at which clients without waiting requests were last served. Cleared when the queue is empty. */
   readonly #past = new Map<string, number>();
 
   get size(): number {
@@ -30,7 +31,10 @@ export class FairQueue<Item extends { readonly client: string }> {
     this.#size++;
   }
 
-  /** The next for which `isReady`, taken out; undefined if there is none. `running`: how many a client has. */
+  /**
+   * Removes and returns the next item for which `isReady`, or undefined. `running` is the number of running requests of
+   * a client.
+   */
   shift(running: (client: string) => number, isReady: (item: Item) => boolean): Item | undefined {
     const ready = [...this.#lines].filter(([, { items }]) => isReady(items[0] as Item));
     const ranked = ready.map(([client, line]) => ({ client, line, running: running(client) }));
@@ -43,7 +47,7 @@ export class FairQueue<Item extends { readonly client: string }> {
     return item;
   }
 
-  /** Takes an item out; false if it is not there. */
+  /** Removes an item. Returns false if it is not in the queue. */
   delete(item: Item): boolean {
     const line = this.#lines.get(item.client);
     const at = line?.items.indexOf(item) ?? -1;

@@ -8,58 +8,60 @@ import { resolveOptions } from '../options.js';
 import type { Plan } from '../plan.js';
 import { PromptCache } from '../prompt-cache.js';
 
-/** How much runs side by side. */
+/** Capacity of a ContinuousBatching. */
 export interface BatchingOptions {
-  /** Sequences that are generated at the same time; others wait. Default 8. */
+  /** Maximum number of sequences that are generated at the same time; others wait. Default 8. */
   parallel?: number | undefined;
-  /** Tokens that a sequence can have, prompt and answer together. Default: the model's maxLength, 2048 at most. */
+  /**
+   * Maximum length of a sequence in tokens, prompt and answer together. Default: the model's maxLength, at most 2048.
+   */
   context?: number | undefined;
   /**
-   * True: memory for `parallel` sequences of `context` tokens is taken at once, so that it cannot run out later. False: it
-   * grows with the sequences, and most of it is given back when nothing runs. Default true.
+   * True reserves the memory for `parallel` sequences of `context` tokens at once, so that it cannot run out later.
+   * False lets it grow with the sequences; most of it is freed when nothing runs. Default true.
    */
   reserve?: boolean | undefined;
-  /** Requests that can wait; one more is refused with QueueFullError. Default 64. */
+  /** Maximum number of waiting requests; one more is refused with QueueFullError. Default 64. */
   maxWaiting?: number | undefined;
   /**
-   * Tokens of prompts that are read between two steps of the sequences that generate already: more are faster in all,
-   * fewer let answers stream more evenly. Default 128.
+   * Number of prompt tokens read between two steps of generating sequences. A larger number increases the throughput; a
+   * smaller one makes streams more even. Default 128.
    */
   chunk?: number | undefined;
-  /** What keys and values are kept as, see `generate`. Default: the model's `cacheType`. */
+  /** Type of keys and values, see `generate`. Default: the model's `cacheType`. */
   cache?: CacheType | undefined;
 }
 
-/** What a request asks for: of one sequence, without beams. */
+/** Options of a request for one sequence, without beams. */
 export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[number] | 'cache'> {
   /**
-   * A cache of the model, with the same type of keys and values. What it has in common with the prompt is not read again;
-   * at the end it holds the sequence. Default none.
+   * A cache of the model with the same type of keys and values. The tokens it shares with the prompt are not read
+   * again. At the end it holds the sequence. Default none.
    */
   cache?: PromptCache | undefined;
-  /** Whose request it is: clients take turns. Default: all are one client's. */
+  /** Name of the client. Clients take turns. Default: all requests belong to one client. */
   client?: string | undefined;
   /**
-   * Requests of one scope share the prefixes of their prompts that were read already. A client could otherwise guess the
-   * prompts of another one from `cachedTokens` and from time. Default: all requests have one scope.
+   * Requests of one scope share the prefixes of their prompts. Separate scopes keep a client from guessing the prompts
+   * of others by `cachedTokens` or by timing. Default: all requests have one scope.
    */
   prefixScope?: string | undefined;
-  /** Which of the random streams of `seed` it draws from: several answers to one prompt differ by this. Default 0. */
+  /** Index of the random stream of `seed`, so that several answers to one prompt differ. Default 0. */
   stream?: number | undefined;
-  /** How many of the most probable tokens are told with every token, 20 at most. Default 0. */
+  /** Number of most probable tokens reported with every token, at most 20. Default 0. */
   topLogProbabilities?: number | undefined;
 }
 
-/** The most that `topLogProbabilities` can be: OpenAI's. */
+/** Maximum of `topLogProbabilities`, as in OpenAI's API. */
 export const MAX_TOP = 20;
 
-/** What is of several sequences, or of one that has the model for itself. */
+/** Options that need several sequences, or a model for one sequence alone. */
 const LEFT_OUT = [
   ...(['numBeams', 'numReturnSequences', 'cropContext', 'outputAttentions', 'batchSize', 'onToken'] as const),
   ...(['lengthPenalty', 'earlyStopping', 'draft', 'responseFormat'] as const),
 ] as const;
 
-/** Options with defaults, and what they mean for a prompt. */
+/** Options with defaults, applied to a prompt. */
 export interface BatchedPlan {
   readonly plan: Plan;
   readonly client: string;
@@ -68,7 +70,7 @@ export interface BatchedPlan {
   readonly cache: PromptCache | null;
 }
 
-/** Checks a request. Throws ArgumentError for what makes no sense, or does not fit into `context`. */
+/** Checks a request. Throws ArgumentError for invalid options, or a prompt that does not fit into `context`. */
 export function planFor(
   model: Generative,
   prompt: readonly number[],
@@ -99,7 +101,7 @@ export function planFor(
   return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, cache: cache ?? null };
 }
 
-/** The model as one whose sequences are no longer than that: the last place of a row is nobody's. */
+/** The model with a smaller maxLength. The last place of a row stays unused. */
 function limited(model: Generative, context: number): Generative {
   return Object.create(model, { maxLength: { value: context - 1 } }) as Generative;
 }

@@ -13,32 +13,32 @@ import { Ranking } from '../ranking.js';
 import { MAX_TOP } from './options.js';
 import { sizeFor } from './rows.js';
 
-/** Milliseconds for which the way to another thread and back is not worth it. */
+/** Maximum milliseconds of a pass that runs on this thread, because a round trip to another thread costs more. */
 const BRIEF = 2;
 
-/** What a row reads of its prompt, behind the `start` tokens that it has. */
+/** A chunk of a prompt for a row that holds `start` tokens. */
 export interface Chunk {
   readonly row: number;
   readonly start: number;
   readonly tokens: readonly number[];
 }
 
-/** What a row reads in a step, behind the `length` tokens that it has. */
+/** The next token of a row that holds `length` tokens. */
 export interface NextToken {
   readonly row: number;
   readonly token: number;
   readonly length: number;
 }
 
-/** What was queued, and where its results will be. */
+/** A queued pass, and the tensors that receive its results. */
 export interface Pass {
   readonly best: BestTokens;
   readonly logits: Tensor;
-  /** Whether the logits are to be disposed of. */
+  /** True if the pass owns its logits and disposes of them. */
   readonly isOwn: boolean;
 }
 
-/** The ranking of row i of a pass, alone, with logits if the pass was run for them. */
+/** The ranking of row i of a pass, with logits if the pass was run for them. */
 export type RankingOf = (i: number, withLogits: boolean) => Ranking;
 
 interface Step {
@@ -47,24 +47,24 @@ interface Step {
   readonly recorded: RecordedStep;
 }
 
-/** How much a state has room for. */
+/** Capacity of a state. */
 export interface Room {
   readonly rows: number;
-  /** Tokens of a row. */
+  /** Tokens per row. */
   readonly capacity: number;
 }
 
-/** The passes of a model over the rows of one decoder state. */
+/** Passes of a model over the rows of one decoder state. */
 export class Passes {
   #state: DecoderState;
   #room: Room;
-  /** By the rows that they compute for. */
+  /** Recorded steps by the number of rows that they compute. */
   readonly #steps = new Map<number, Step>();
   readonly #bestOfChunks: BestTokens;
-  /** Milliseconds that the latest took. */
+  /** Milliseconds of the latest pass. */
   #pace = Number.POSITIVE_INFINITY;
 
-  /** `limit`: the most that `resize` can ask for. */
+  /** `limit` is the maximum size for `resize`. */
   constructor(
     private readonly model: Generative,
     room: Room,
@@ -91,7 +91,7 @@ export class Passes {
     return model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
   }
 
-  /** Makes room for more or fewer rows and tokens; `held` rows keep their tokens. Throws OutOfMemoryError. */
+  /** Changes the number of rows and tokens. The rows in `held` keep their tokens. Throws OutOfMemoryError. */
   async resize(room: Room, held: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
     const state = this.#newState(room);
     try {
@@ -108,17 +108,17 @@ export class Passes {
     [this.#state, this.#room] = [state, room];
   }
 
-  /** Whether they are too short for the event loop to get to anything meanwhile. */
+  /** True if passes are too short for the event loop to do anything meanwhile. */
   get areBrief(): boolean {
     return this.#pace <= BRIEF;
   }
 
-  /** Lets row `to` have the first `length` tokens of row `from`. */
+  /** Copies the first `length` tokens of row `from` to row `to`. */
   copy(to: number, from: number, length: number): void {
     this.#state.copySequence(to, from, length);
   }
 
-  /** Lets the rows of each pair have what the other has. */
+  /** Exchanges the contents of the rows of each pair. */
   exchange(pairs: readonly (readonly [number, number])[]): void {
     const { device } = this.model;
     const { rows, capacity } = this.#room;
@@ -132,7 +132,7 @@ export class Passes {
     device.scope(() => this.#state.reorder(device.tensor(order)));
   }
 
-  /** Queues the reading of parts of prompts; what follows them is found if `finishes`. */
+  /** Queues the reading of chunks. `finishes` is true if the tokens after them are to be ranked. */
   async read(chunks: readonly Chunk[], finishes: boolean): Promise<Pass | null> {
     const tokens = packed(chunks.map(({ tokens }) => tokens));
     const logits = await extendInSlices(this.model, this.#state, tokens, {
@@ -146,15 +146,16 @@ export class Passes {
   }
 
   /**
-   * Queues a step of some rows; the pass has all rows up to the last of them. `held`: tokens that other rows hold.
+   * Queues a step of some rows. The pass has all rows up to the last of them. `held` gives the number of tokens in
+   * other rows.
    */
   async step(next: readonly NextToken[], held: readonly (readonly [row: number, tokens: number])[]): Promise<Pass> {
     const { rows, capacity } = this.#room;
     const extent = next.reduce((most, { row }) => Math.max(most, row + 1), 0);
     const { recorded, best } = await this.#stepFor(Math.min(sizeFor(extent), rows));
     const tokens = new Int32Array(rows);
-    // A row that does not go on attends to one token, and writes to its next free place, which is read or written later. A
-    // full row loses its last token, which `Rows` and caches never take from a full row.
+    // A row that pauses attends to one token and writes to its next free place, which is overwritten later. A full row
+    // loses its last token, which `Rows` and caches never use.
     const positions = new Int32Array(rows).fill(-1);
     for (const [row, count] of held) positions[row] = Math.min(count, capacity - 1) - 1;
     const lengths = new Int32Array(rows);
@@ -169,7 +170,7 @@ export class Passes {
     return { best, logits: recorded.run(), isOwn: false };
   }
 
-  /** Runs what is queued: the rankings of each pass, with logits of those that want them. */
+  /** Runs the queued passes and returns their rankings, with logits for passes that request them. */
   async run(passes: readonly (readonly [pass: Pass, withLogits: boolean])[]): Promise<RankingOf[]> {
     const start = performance.now();
     const tensors = passes.flatMap(([{ best, logits }, withLogits]) => {
@@ -200,7 +201,7 @@ export class Passes {
     }
   }
 
-  /** Gives back what a pass has for itself. */
+  /** Frees the memory that a pass owns. */
   forget({ logits, isOwn }: Pass): void {
     if (isOwn) logits.dispose();
   }

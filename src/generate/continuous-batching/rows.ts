@@ -1,6 +1,6 @@
-/** A sequence, as the rows see it. */
+/** A sequence as the rows see it. */
 export interface Occupant {
-  /** The tokens that it begins with. */
+  /** Tokens of the prompt. */
   readonly prompt: readonly number[];
   /** Tokens whose keys and values are in the row once all queued commands have run. */
   readonly read: number;
@@ -19,21 +19,21 @@ interface Row<Sequence> {
   usedAt: number;
 }
 
-/** Tokens that take longer to read than to wait for. */
+/** Minimum common beginning, in tokens, that is worth waiting for: reading it again would take longer. */
 const WORTH_WAITING = 16;
 
-/** Where a new sequence goes. */
+/** The row for a new sequence. */
 export interface Place {
   readonly row: number;
-  /** The row with the longest beginning in common, perhaps the same. */
+  /** The row with the longest common beginning. It can be the same row. */
   readonly from: number;
-  /** How many tokens that is. */
+  /** Length of that beginning in tokens. */
   readonly common: number;
 }
 
 /**
- * The rows of a decoder's state: which sequence has which, and what prefixes lie in them. A row that is given back keeps
- * its prefix until another sequence needs the place.
+ * The rows of a decoder state: the sequence in each row, and the prefixes they hold. A freed row keeps its prefix until
+ * another sequence needs the row.
  */
 export class Rows<Sequence extends Occupant> {
   readonly #rows: Row<Sequence>[] = [];
@@ -52,13 +52,13 @@ export class Rows<Sequence extends Occupant> {
     while (this.count < count) this.#rows.push({ occupant: null, prompt: [], prefixScope: '', kept: 0, usedAt: -1 });
   }
 
-  /** Removes all rows behind the first `count`, and all prefixes. No row may be in use. */
+  /** Removes all rows after the first `count`, and all prefixes. No row may be in use. */
   reset(count: number): void {
     this.#rows.length = 0;
     this.grow(count);
   }
 
-  /** Rows that hold tokens, and how many. */
+  /** Rows that hold tokens, with their number. */
   get held(): [row: number, tokens: number][] {
     const held = this.#rows.map(({ occupant, kept }, i): [number, number] => [i, occupant ? occupant.read : kept]);
     return held.filter(([, tokens]) => tokens > 0);
@@ -83,9 +83,9 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * A free row for a sequence; there must be one. Steps compute for the first rows, a power of two of them, so the
-   * free ones among these come first: that which has most of the prompt already, or else the one whose prefix was not
-   * needed for the longest time. The last token of the prompt is always read, for what follows it.
+   * Chooses a free row for a sequence; there must be one. Steps compute the first rows, a power of two, so free rows
+   * among these come first. Among them, the row with the longest common beginning wins, then the one whose prefix was
+   * unused for the longest time. The last token of the prompt is always read, because the next token follows it.
    */
   place(sequence: Occupant): Place {
     const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
@@ -102,14 +102,14 @@ export class Rows<Sequence extends Occupant> {
     return { row, from, common: common[from] as number };
   }
 
-  /** `kept` tokens of its prompt lie there. */
+  /** Assigns a row to a sequence. `kept` tokens of its prompt are in the row already. */
   take(row: number, occupant: Sequence, kept: number): void {
     const { prompt, prefixScope } = occupant;
     Object.assign(this.#of(row), { occupant, prompt, prefixScope, usedAt: this.#clock++ });
     this.keep(row, kept);
   }
 
-  /** Says how much of its prompt lies in a row by now. */
+  /** Records how many tokens of its prompt a row holds now. */
   keep(row: number, kept: number): void {
     const of = this.#of(row);
     of.kept = Math.min(kept, of.occupant?.sharable ?? kept);
@@ -119,7 +119,10 @@ export class Rows<Sequence extends Occupant> {
     Object.assign(this.#of(row), { occupant: null, usedAt: this.#clock++ });
   }
 
-  /** Whether a row is about to have more of a prompt than any has by now: who waits for that need not read it again. */
+  /**
+   * True if a row will soon hold more of a prompt than any row does now. A sequence that waits for it need not read
+   * that part again.
+   */
   isBeingRead(sequence: Occupant): boolean {
     const soon = this.#rows.map((row) =>
       commonLength(
@@ -137,8 +140,8 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * Pairs of rows to exchange, so that steps are for half of the rows or fewer, where sequences have left; none where
-   * that would not help.
+   * Pairs of rows to exchange after sequences have left, so that steps compute at most half of the rows. Empty if that
+   * is not possible.
    */
   exchanges(): [number, number][] {
     const { used, extent } = this;
@@ -159,12 +162,12 @@ export class Rows<Sequence extends Occupant> {
   }
 }
 
-/** A few sizes of steps are enough: each is recorded once. */
+/** Number of rows of a recorded step. A few sizes suffice, and each is recorded once. */
 export function sizeFor(rows: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
 }
 
-/** The number of a prompt's tokens that a row has. The last token is always read, because the next one follows it. */
+/** Number of prompt tokens that a row holds. The last token is always read, because the next one follows it. */
 function commonLength(
   row: Pick<Occupant, 'prompt' | 'prefixScope'> & { readonly kept: number },
   { prompt, prefixScope }: Occupant,

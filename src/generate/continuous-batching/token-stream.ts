@@ -1,6 +1,6 @@
 import type { BatchedResult, BatchedToken } from './batched-sequence.js';
 
-/** What a sequence says until its end, for one reader that may be slower. */
+/** Buffers the tokens of a sequence for one reader, which may be slower. */
 export class TokenStream {
   #tokens: BatchedToken[] = [];
   #result: BatchedResult | null = null;
@@ -23,8 +23,8 @@ export class TokenStream {
   }
 
   /**
-   * All of it. `leave` is called with a reason if the reader goes, or `signal` says so, before the end. The stream ends
-   * once `left` has resolved.
+   * Yields all tokens and returns the result. `leave` is called with a reason if the reader leaves, or `signal` aborts,
+   * before the end. The stream ends after `left` has resolved.
    */
   read(
     signal: AbortSignal | undefined,
@@ -32,7 +32,7 @@ export class TokenStream {
     left: Promise<void>,
   ): AsyncGenerator<BatchedToken, BatchedResult, void> {
     const abort = () => leave(signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true }); // now, not when the first token is asked for
+    signal?.addEventListener('abort', abort, { once: true }); // from now on, even before the first token is requested
     return this.#all(() => {
       signal?.removeEventListener('abort', abort);
       leave(new DOMException('The reader has left', 'AbortError'));
