@@ -1,4 +1,4 @@
-// How fast a pretrained model reads and writes here.
+// Measures how fast a pretrained model reads and writes on this machine.
 
 import type { Device } from '../core/device.js';
 import { Random } from '../core/random.js';
@@ -7,22 +7,22 @@ import { ggufAt } from './gguf-info.js';
 
 export interface ModelSpeed {
   readonly loadMilliseconds: number;
-  /** Tokens a second of all sequences: of what is read, and of what is written, which encoders do not. */
+  /** Tokens per second of all sequences together: read, and written. Encoders write none. */
   readonly read: number;
   readonly written: number | null;
-  /** In the heap once it is loaded. */
+  /** Bytes of the heap after loading. */
   readonly bytes: number;
 }
 
 export interface ModelBench {
   readonly weights?: LoadModelOptions['weights'];
   readonly batch: number;
-  /** Tokens that each sequence reads, and writes. */
+  /** Tokens that each sequence reads and writes. */
   readonly length: number;
   readonly tokens: number;
 }
 
-/** Medians of several runs each. */
+/** Measures a model. Each number is the median of several runs. */
 export async function benchModel(device: Device, name: string, bench: ModelBench): Promise<ModelSpeed> {
   const start = performance.now();
   using model = await loadModel(device, ggufAt(name) ?? name, { weights: bench.weights });
@@ -42,12 +42,12 @@ export async function benchModel(device: Device, name: string, bench: ModelBench
   const writes = model.decoder !== null && tokens > 1;
   const [first = 0, rest = 0] = await medians(writes ? [() => pass(1), () => pass(tokens)] : [() => pass(1)]);
   const read = (1000 * batch * length) / first;
-  // For very small models the difference is lost in noise, and not reported.
+  // For very small models the difference vanishes in noise and is not reported.
   const written = writes && rest > first ? (1000 * batch * (tokens - 1)) / (rest - first) : null;
   return { loadMilliseconds, read, written, bytes };
 }
 
-/** Milliseconds of each, in turn, after a pass of each that warms up. */
+/** Median milliseconds of each function. They run in turns, after one warm-up pass. */
 async function medians(runs: readonly (() => Promise<void>)[]): Promise<number[]> {
   const times = runs.map((): number[] => []);
   for (const run of runs) await run();

@@ -32,25 +32,25 @@ export async function prepareCharacters(device: Device, config: TaskConfig, rank
   const heldOut = ids.subarray(cut);
   const task = withoutValidation(config, ranks, model, withHeldOut(train, heldOut));
   if (heldOut.length < 2) return task;
-  // On the way a sample is enough, so that measuring does not take as long as learning; the last validation takes all.
+  // During training a sample suffices, so that validation is short; the last validation reads all.
   const validate = async (step: number) => ({
     loss: await textLoss(model, heldOut, { sample: step < task.steps ? VALIDATION_WINDOWS : undefined, ignoreIndex }),
   });
   return { ...task, validate };
 }
 
-/** A new model, for the characters of the text. */
+/** A new model with the characters of the text. */
 function textModel(device: Device, config: TaskConfig, text: string): Transformer {
   const target = CharTokenizer.train(text);
   return newModel(device, config, { targetVocab: target.vocabSize, ...specialIds(target) }, { target });
 }
 
-/** Windows of a validation, as in nanoGPT's configuration for CPUs: 20 batches of 12. */
+/** Windows per validation, as in nanoGPT's configuration for CPUs: 20 batches of 12. */
 const VALIDATION_WINDOWS = 240;
 
 /**
- * Mean loss per token over a text, cut into windows of the model's maxLength that do not overlap; or over `sample` of
- * them, evenly spread. Tokens that are `ignoreIndex` do not count.
+ * Mean loss per token over a text, cut into windows of the model's maxLength without overlap. `sample` limits it to so
+ * many evenly spaced windows. Tokens equal to `ignoreIndex` do not count.
  */
 export async function textLoss(
   model: Transformer,
@@ -67,5 +67,5 @@ export async function textLoss(
   return meanLoss(model, null, windows, { together: LOSS_BATCH, ignoreIndex });
 }
 
-/** Windows whose loss is measured at once. */
+/** Number of windows per forward pass. */
 const LOSS_BATCH = 64;

@@ -16,7 +16,7 @@ export async function collect(
   return rows;
 }
 
-/** Throws ArgumentError, naming its file and line, for a row that the objective cannot learn from. */
+/** Throws ArgumentError, naming file and line, for a row that the objective rejects. */
 export async function checkRows(objective: Objective<object>, rows: readonly FileRow[]): Promise<void> {
   for (const row of rows) {
     try {

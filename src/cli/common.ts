@@ -13,11 +13,11 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/families/transformer.js';
 import { isPretrainedFolder } from './pretrained-folder.js';
 
-/** Models of the repository. Where the package is installed, they are packages of their own. */
+/** Models of the repository. If the package is installed, they come from packages of their own. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
 const MODEL_PACKAGES = ['g2p-en'];
 
-/** The folder of a model that has a name of its own; undefined if it is not here. */
+/** Folder of a named model; undefined if it is not installed. */
 function namedModel(name: string): string | undefined {
   const inClone = join(MODELS, name);
   if (existsSync(join(inClone, 'config.json'))) return inClone;
@@ -31,7 +31,9 @@ function namedModel(name: string): string | undefined {
     .find((folder) => existsSync(join(folder, 'config.json')));
 }
 
-/** The device that the command's options ask for; of `processes` on this machine each has its part of the cores. */
+/**
+ * Opens the device that the command's options choose. With `processes` on this machine, each gets a share of the cores.
+ */
 export function openDevice(command: Command, processes = 1): Promise<Device> {
   const { threads, isa } = command.optsWithGlobals<{ threads?: number; isa?: InstructionSet }>();
   const part = Math.max(1, Math.floor(cpus().length / processes));
@@ -39,7 +41,7 @@ export function openDevice(command: Command, processes = 1): Promise<Device> {
   return createDevice({ threads: threads ?? fair, isa });
 }
 
-/** A model by its folder, or by the name of a model that has a package of its own. */
+/** Loads a model by its folder, or by the name of a model package. */
 export async function loadModel(device: Device, name: string): Promise<Transformer> {
   const folder = existsSync(name) ? name : (namedModel(name) ?? name);
   if (!existsSync(folder)) {
@@ -60,12 +62,12 @@ export function printJson(value: unknown): void {
   console.log(JSON.stringify(value, null, 2));
 }
 
-/** True if standard output shows 256 colours: a terminal, unless NO_COLOR or TERM forbid it. */
+/** True if standard output shows 256 colours: it is a terminal, and neither NO_COLOR nor TERM forbids colours. */
 export function showsColors(): boolean {
   return process.stdout.isTTY && process.stdout.hasColors(256);
 }
 
-/** A token that can be seen where it labels a row or column. */
+/** Replaces invisible characters of a token, so that it can label a row or column. */
 export function visible(token: string): string {
   return token.replaceAll('\n', '⏎').replaceAll('\t', '⇥').replaceAll(' ', '␣');
 }

@@ -1,5 +1,5 @@
-// The configuration of `simdformer train`: the built-in tasks, overridden by JSON files, overridden by options of the
-// command.
+// Configuration of `simdformer train`: options of the command override JSON files, and these override the built-in
+// tasks.
 
 import { ArgumentError } from '../core/errors.js';
 import { resolveConfig, type TransformerOptions } from '../models/config.js';
@@ -20,7 +20,7 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
       decoderLayers: 4,
       dFF: 512,
       norm: 'pre',
-      positions: 'shaw', // what a letter sounds like depends on its neighbours, wherever they stand
+      positions: 'shaw', // the sound of a letter depends on its neighbours
       dropout: 0.07,
       maxLength: 64,
     },
@@ -32,8 +32,8 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
     validation: 1500,
     validateEvery: 2000,
   },
-  // fairseq's smallest Transformer with twice the hidden features, for some ten thousands of sentences. More dropout kept
-  // it from learning: with 0.3 everywhere it translated what it had learnt no better than what it had not.
+  // fairseq's smallest Transformer with twice the hidden features, for some ten thousand sentences. More dropout (0.3
+  // everywhere) was no better on new sentences and learned the known ones worse.
   translation: {
     task: 'translation',
     model: {
@@ -43,7 +43,7 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
       decoderLayers: 4,
       dFF: 512,
       norm: 'pre',
-      positions: 'rotary', // learns in three quarters of the steps what it does with sinusoidal ones
+      positions: 'rotary', // needs three quarters of the steps of sinusoidal positions
       dropout: 0.2,
       activationDropout: 0,
       maxLength: 256,
@@ -87,24 +87,24 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
   },
 };
 
-/** Options of a model that may be null: its vocabulary has no such token. */
+/** Options of a model that may be null, if its vocabulary has no such token. */
 const SPECIAL_IDS: readonly string[] = ['padId', 'bosId', 'eosId'];
 
-/** Steps of warm-up where a task does not say; those of a short trial are cut. */
+/** Default number of warm-up steps. Short trials use fewer. */
 export const WARMUP: Record<TaskConfig['task'], number> = { pronunciation: 1000, translation: 1000, characters: 100 };
 
 export const TASKS = Object.keys(BUILT_IN);
 
 /**
- * A built-in task by name, or one from a JSON file, with `overrides` on top. Throws ArgumentError, naming the file and
- * the setting, for what it does not know or cannot be.
+ * A built-in task by name, or a task in a JSON file, with `overrides`. Throws ArgumentError, naming file and setting,
+ * for unknown settings and wrong values.
  */
 export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig> = {}): Promise<TaskConfig> {
   const given = Object.hasOwn(BUILT_IN, nameOrPath)
     ? { task: nameOrPath as TaskConfig['task'] }
     : await readConfig(nameOrPath);
   const base = BUILT_IN[given.task];
-  // Steps of one replace epochs of another.
+  // `steps` of one source replace `epochs` of another.
   const ends = [overrides, given, base].find(({ steps, epochs }) => steps !== undefined || epochs !== undefined);
   const init = overrides.init ?? given.init;
   const model = { ...(init === undefined ? base.model : {}), ...given.model, ...overrides.model };
@@ -126,7 +126,7 @@ export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig
   };
 }
 
-/** The part of a task that is for `fit`. */
+/** The settings of a task for `fit`. */
 export function fitSettings(config: TaskConfig): FitSettings {
   return Object.fromEntries(FIT_SETTINGS.map((name) => [name, config[name]]));
 }
@@ -153,8 +153,8 @@ function checkTogether(path: string, config: TaskConfig): void {
 }
 
 /**
- * Checks the options of a model, except vocabularies, which come from the data, and those of a saved model, which are not
- * known yet. The model checks all others itself.
+ * Checks the options of a model that the model does not check itself. Vocabularies come from the data. Options of a
+ * saved model are not known yet.
  */
 function checkModel(path: string, task: TaskConfig['task'], model: TransformerOptions, init: string | undefined): void {
   const vocabularies = { sourceVocab: 1, targetVocab: 1 };
@@ -163,7 +163,7 @@ function checkModel(path: string, task: TaskConfig['task'], model: TransformerOp
     if (!defaults.has(name)) {
       throw new ArgumentError(`${path}: model: there is no such option of a model: ${name}`);
     }
-    // Vocabularies, and all options of a model to go on from, reach no check of the model's own.
+    // Vocabularies, and options of a model to continue from, are not checked by the model.
     if (typeof defaults.get(name) !== 'number' || typeof value === 'number' || value === undefined) continue;
     if (name === 'embeddingScale' || (value === null && SPECIAL_IDS.includes(name))) continue;
     throw new ArgumentError(`${path}: model: ${name} is ${JSON.stringify(value)}, expected a number`);
@@ -177,7 +177,7 @@ function checkModel(path: string, task: TaskConfig['task'], model: TransformerOp
   }
 }
 
-/** The reason why a model of these layers cannot learn a task, if there is one. */
+/** Reason why a model with these layers cannot learn a task; undefined if it can. */
 export function taskProblem(
   task: TaskConfig['task'],
   { encoderLayers, decoderLayers }: { encoderLayers: number; decoderLayers: number },

@@ -1,4 +1,4 @@
-// A conversation in the terminal, or over lines of standard input.
+// A conversation in the terminal, or by lines of standard input.
 
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
@@ -13,12 +13,12 @@ const HELP = `/help          what can be done
 Ctrl-C stops an answer; the conversation goes on. \\ at the end of a line goes on with the next one.
 `;
 
-/** Messages that are kept for the arrow keys. */
+/** Messages that the arrow keys recall. */
 const REMEMBERED = 1000;
 
 /**
- * Answers lines until they end. In a terminal they are edited and recalled as usual, and Ctrl-C stops the answer under
- * way. What is wrong with a message is said on standard error, and the conversation goes on.
+ * Answers lines until the input ends. In a terminal, lines are edited and recalled as usual, and Ctrl-C stops the
+ * current answer. An invalid message is reported on standard error, and the conversation continues.
  */
 export async function converse(
   chat: Chat,
@@ -67,7 +67,7 @@ export async function converse(
   }
 }
 
-/** Ctrl-C where there is no answer to stop: the line is given up. */
+/** Ctrl-C without an answer to stop clears the line. */
 function hint(lines: Interface, output: Writable): void {
   output.write(lines.line === '' ? '\n(Ctrl-D or /exit leaves)\n' : '\n');
   lines.write(null, { ctrl: true, name: 'e' });
@@ -93,10 +93,10 @@ async function answer(chat: Chat, message: string, options: ChatGenerateOptions,
 
 const turns = (count: number) => (count === 1 ? 'turn' : `${count} turns`);
 
-/** A word behind a slash; paths have more of them. */
+/** A word after a slash is a command. Paths have further slashes. */
 const isCommand = (line: string) => /^\/\w+(\s|$)/.test(line);
 
-/** True if the conversation continues. */
+/** Runs a command. Returns true if the conversation continues. */
 async function run(chat: Chat, line: string, output: Writable): Promise<boolean> {
   const [command, ...rest] = line.trim().split(/\s+/);
   try {
@@ -128,7 +128,7 @@ async function run(chat: Chat, line: string, output: Writable): Promise<boolean>
   return true;
 }
 
-/** Throws what is a fault of the program. */
+/** Reports errors of the user, and throws errors of the program. */
 function report(error: unknown): void {
   const message = describeError(error);
   if (message === undefined) throw error;

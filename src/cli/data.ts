@@ -5,7 +5,7 @@ import { withPath } from '../io/atomic-write.js';
 import { wordPattern } from '../tokenizers/word.js';
 import { quoted } from './encoding.js';
 
-/** An input and every output that is right for it. */
+/** An input with all of its correct outputs. */
 export interface Pair {
   readonly source: string;
   readonly targets: readonly string[];
@@ -15,12 +15,12 @@ export interface Pair {
 export async function readText(path: string): Promise<string> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ERR_FS_FILE_TOO_LARGE') throw tooLong(path, error);
-    throw withPath(error, path); // of a folder Node says everything but which
+    throw withPath(error, path); // Node's errors about folders do not name them
   });
   return decodeText(path, bytes);
 }
 
-/** Reads a file of JSON. Throws ArgumentError, as `readText`, and if it is none. */
+/** Reads a JSON file. Throws ArgumentError as `readText`, and for invalid JSON. */
 export async function readJson(path: string): Promise<unknown> {
   const text = await readText(path);
   try {
@@ -30,7 +30,7 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** Bytes as UTF-8, without a byte order mark. Throws ArgumentError as `readText`, calling them `name`. */
+/** Decodes UTF-8, without a byte order mark. Throws ArgumentError as `readText`, with `name` for the text. */
 export function decodeText(name: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -46,15 +46,15 @@ function tooLong(name: string, cause: unknown): ArgumentError {
 }
 
 /**
- * Reads a file of pairs: a line each, source and one or more targets separated by tabs. Lines of the same source are
- * joined. Sources become lower case where `lowerCase` says so.
+ * Reads a file of pairs. Each line has a source and one or more targets, separated by tabs. Lines with equal sources
+ * are joined. `lowerCase` converts sources to lower case.
  */
 export async function readPairs(path: string, { lowerCase = false } = {}): Promise<Pair[]> {
   const pairs = await readPairLines(path);
   return joined(pairs.map(({ source, targets }) => [lowerCase ? source.toLowerCase() : source, targets]));
 }
 
-/** Reads a file of pairs as `readPairs`, each line as it stands there. */
+/** Reads a file of pairs as `readPairs`, but keeps each line as it is. */
 export async function readPairLines(path: string): Promise<Pair[]> {
   const lines = (await readText(path)).split(/\r\n?|\n/);
   const pairs = lines.flatMap((line, i): Pair[] => {
@@ -71,12 +71,12 @@ export async function readPairLines(path: string): Promise<Pair[]> {
 
 const WORDS = wordPattern('whitespace');
 
-/** The tokens of an output or a reference, as the tokenizer of pronunciations splits them. */
+/** Tokens of an output or a reference, as the tokenizer of pronunciations splits them. */
 export function words(text: string): string[] {
   return text.match(WORDS) ?? [];
 }
 
-/** The CMU pronouncing dictionary of npm's `cmu-pronouncing-dictionary`, without stress. */
+/** The CMU pronouncing dictionary in the npm package `cmu-pronouncing-dictionary`, without stress marks. */
 export async function readDictionary(): Promise<Pair[]> {
   let dictionary: Record<string, string>;
   try {
@@ -95,7 +95,7 @@ export async function readDictionary(): Promise<Pair[]> {
   return joined(pairs);
 }
 
-/** Pairs of the same source as one, in the order in which sources and targets come first. */
+/** Joins pairs with equal sources. Sources and targets keep the order of their first occurrence. */
 function joined(pairs: readonly (readonly [source: string, targets: readonly string[]])[]): Pair[] {
   const all = new Map<string, Set<string>>();
   for (const [source, targets] of pairs) {

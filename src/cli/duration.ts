@@ -1,4 +1,4 @@
-/** "48 s", "3 min 05 s", "2 h 07 min". */
+/** A duration as text: "48 s", "3 min 05 s", "2 h 07 min". */
 export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];

@@ -5,8 +5,8 @@ import type { Transformer } from '../models/families/transformer.js';
 import { type Tokenizer, UnknownTokenError } from '../tokenizers/tokenizer.js';
 
 /**
- * The tokenizers that a model was saved with; the one of a single side is that of both. Throws ArgumentError if one is
- * missing, or of another model, as files that were copied may be: its ids would mean something else.
+ * The tokenizers that a model was saved with. A single one serves both sides. Throws ArgumentError if one is missing,
+ * or does not fit the model, as copied files may not.
  */
 export function tokenizersOf(model: Transformer): { source: Tokenizer; target: Tokenizer } {
   const problem = tokenizerProblem(model);
@@ -14,7 +14,7 @@ export function tokenizersOf(model: Transformer): { source: Tokenizer; target: T
   return sidesOf(model) as { source: Tokenizer; target: Tokenizer };
 }
 
-/** Why a model's tokenizers cannot be used, if they cannot: it "was saved without its tokenizer", say. */
+/** Problem with a model's tokenizers, such as "was saved without its tokenizer"; undefined if there is none. */
 export function tokenizerProblem(model: Transformer): string | undefined {
   const { encoderLayers, decoderLayers, sourceVocab, targetVocab } = model.config;
   const { source, target } = sidesOf(model);
@@ -31,20 +31,20 @@ export function tokenizerProblem(model: Transformer): string | undefined {
   return `has ${size} ${side} tokens, but its ${side} tokenizer ${used.vocabSize}: that is another model's`;
 }
 
-/** The tokenizer of the input. A decoder-only model reads tokens of the target. */
+/** The tokenizers of input and output. A decoder-only model reads tokens of the target. */
 function sidesOf({ config, tokenizers: { source, target } }: Transformer): Transformer['tokenizers'] {
   const written = target ?? source;
   return { source: config.encoderLayers > 0 ? (source ?? target) : written, target: written };
 }
 
-/** True if a tokenizer has a model's tokens. A model may have more, because sizes are rounded up for speed. */
+/** True if the vocabulary fits the model. The model's may be larger, because sizes are rounded up for speed. */
 function fits({ vocabSize }: Tokenizer, size: number): boolean {
   return vocabSize === size || (vocabSize < size && size % 64 === 0);
 }
 
 /**
- * The ids of a text that people gave; capital letters that the model does not know are read as small ones. Throws
- * ArgumentError, naming the text, for other characters that it does not know.
+ * Encodes a user's text. Unknown capital letters are read as lower case. Throws ArgumentError, quoting the text, for
+ * other unknown characters.
  */
 export function encode(tokenizer: Tokenizer, text: string): number[] {
   const lower = text.toLowerCase();
@@ -56,7 +56,7 @@ export function encode(tokenizer: Tokenizer, text: string): number[] {
     try {
       return tokenizer.encode(lower);
     } catch (second) {
-      // A later error says more.
+      // The later error is more informative.
       const further = second instanceof UnknownTokenError && (second.position ?? 0) > (error.position ?? 0);
       throw further ? unknownIn(lower, second) : unknownIn(text, error);
     }
@@ -64,8 +64,8 @@ export function encode(tokenizer: Tokenizer, text: string): number[] {
 }
 
 /**
- * `encode` of a text that a model shall read. Throws ArgumentError, calling it `name`, if it is empty but the model needs
- * something to read, and if it is longer than its encoder can hold.
+ * Encodes a text that a model reads. Throws ArgumentError, with `name` for the text, if it is too long for the encoder.
+ * An empty text is an error if the model needs input.
  */
 export function encodeInput(model: Transformer, text: string, name = 'the text'): number[] {
   const { source, target } = tokenizersOf(model);
@@ -82,7 +82,7 @@ export function encodeInput(model: Transformer, text: string, name = 'the text')
   return ids;
 }
 
-/** The ids of a text to learn from, as it stands there. Throws as `encode` does. */
+/** Encodes a text of the training data, unchanged. Throws as `encode`. */
 export function encodeData(tokenizer: Tokenizer, text: string, options?: { addSpecial?: boolean }): number[] {
   try {
     return tokenizer.encode(text, options);
@@ -102,7 +102,7 @@ function unknownIn(text: string, error: UnknownTokenError): ArgumentError {
   );
 }
 
-/** The beginning of a text, for errors. */
+/** The beginning of a text, for error messages. */
 export function quoted(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 39)}…` : text);
 }

@@ -3,11 +3,11 @@ import { SimdformerError } from '../core/errors.js';
 /** Exit codes. */
 export const EXIT = {
   done: 0,
-  /** The command was understood, but could not be done. */
+  /** The command is valid, but failed. */
   failed: 1,
-  /** The arguments make no sense. */
+  /** The arguments are invalid. */
   usage: 2,
-  /** Ended by a signal, as shells have it: 128 and its number. Ctrl-C is SIGINT. */
+  /** Ended by a signal: 128 plus its number, as in shells. Ctrl-C is SIGINT. */
   SIGHUP: 129,
   SIGINT: 130,
   SIGTERM: 143,
@@ -25,22 +25,22 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EDQUOT: 'its disk is full',
 };
 
-/** The message of an error for users; undefined for an error of the program itself, whose stack should be printed. */
+/** Message of an error for users; undefined for an error of the program itself, whose stack is printed. */
 export function describeError(error: unknown): string | undefined {
   if (error instanceof SimdformerError) return error.message;
-  // V8 throws RangeError if there is no memory for an array.
+  // V8 throws RangeError if memory for an array runs out.
   if (error instanceof RangeError && /array (buffer|length)|allocation/i.test(error.message)) {
     return `this takes more memory than there is (${error.message}): give smaller sizes`;
   }
   const { code, path, message } = error as NodeJS.ErrnoException;
   if (typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return undefined;
-  // Files are written beside their place first; what was asked for is the place.
+  // Files are written under a temporary name first. The message names the final path.
   const place = path?.replace(/\.[\da-f-]+\.tmp$/, '');
   if (SYSTEM_ERRORS[code] === undefined) return place && !message.includes(place) ? `${place}: ${message}` : message;
   return `${place === undefined ? 'a file cannot be used' : place || "''"}: ${reasonOf(error as Error)}`;
 }
 
-/** Why the system refuses, in words. */
+/** The system's reason, in words. */
 export function reasonOf({ code = '', message }: NodeJS.ErrnoException): string {
   const reason = SYSTEM_ERRORS[code];
   return reason === undefined ? message : `${reason} (${code})`;

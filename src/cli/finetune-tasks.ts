@@ -1,4 +1,4 @@
-// The tasks of `simdformer finetune`: how rows determine the head of the model, its objective and its metrics.
+// Tasks of `simdformer finetune`. Rows determine the model's head, the objective and the metrics.
 
 import { ArgumentError } from '../core/errors.js';
 import { CausalLanguageModel, type CausalRow } from '../finetune/causal-language-model.js';
@@ -25,12 +25,12 @@ import type { LoadModelOptions } from '../pretrained/load-model.js';
 import type { Objective } from '../train/fit.js';
 
 export interface FinetuneTask {
-  /** Rows as the objective takes them; changes them in place. */
+  /** Converts rows to the objective's form, in place. */
   normalize?(rows: readonly FileRow[]): void;
-  /** The head that the rows require, those of the validation included. */
+  /** The head that the rows of training and validation require. */
   head(rows: readonly FileRow[]): Pick<LoadModelOptions, 'head' | 'labels' | 'problemType'>;
   objective(model: PretrainedModel, options: ModelObjectiveOptions): Objective<object>;
-  /** Metrics of a model on rows; `loss` among them, where the task has one that can be compared. */
+  /** Metrics of a model on rows. They include `loss` if the task has a comparable one. */
   evaluate(
     model: PretrainedModel,
     rows: readonly FileRow[],
@@ -65,22 +65,22 @@ const sequenceClassification: FinetuneTask = {
     }),
 };
 
-/** Labels beyond which it is asked whether they are labels. */
+/** With more labels, the command asks for confirmation that they are labels. */
 const MANY = 100;
 
-/** True if labels are scores for regression, not classes: some are no integers, as in STS-B. */
+/** True if labels are scores for regression, not classes: some are not integers, as in STS-B. */
 function areMeasures(labels: readonly unknown[]): boolean {
   const numbers = labels.map(numberOf);
   return numbers.every((number) => number !== undefined) && !numbers.every(Number.isInteger);
 }
 
-/** Several labels as a 1 or 0 for each, which transformers takes, become the ids of those that hold. */
+/** Converts labels with a 1 or 0 per class, as in transformers, to the ids of the classes with 1. */
 function idsOfShares(rows: readonly FileRow[]): void {
   const all = rows.map(({ labels }) => labels);
   const width = Array.isArray(all[0]) ? all[0].length : 0;
   const isShares = (labels: unknown): labels is number[] =>
     Array.isArray(labels) && labels.length === width && labels.every((each) => each === 0 || each === 1);
-  // Ids of labels, which look alike, are each there once.
+  // Lists of ids can look alike, but each id occurs once.
   if (width < 2 || !all.every(isShares) || all.every((labels) => new Set(labels).size === width)) return;
   for (const row of rows) row.labels = (row.labels as number[]).flatMap((share, id) => (share === 1 ? [id] : []));
 }
@@ -139,7 +139,7 @@ export const FINETUNE_TASKS: Readonly<Record<string, FinetuneTask>> = {
   preference,
 };
 
-/** The task of a model that was fine-tuned, by what it predicts. */
+/** The task of a fine-tuned model, by its head. */
 export function taskOf(model: PretrainedModel): FinetuneTask {
   if (model.headKind === 'none') return embedding;
   if (model.headKind === 'language-model' && model.encoder !== null) return sequenceToSequence;
@@ -148,7 +148,7 @@ export function taskOf(model: PretrainedModel): FinetuneTask {
   throw new ArgumentError(`a model with the head ${model.headKind} cannot be measured`);
 }
 
-/** Names of labels, numbers in their order. */
+/** Sorted names of labels; numbers are sorted by value. */
 function sorted(labels: readonly unknown[]): string[] {
   const names = [...new Set(labels.filter((label) => label !== undefined && label !== null).map(String))];
   return names.sort((a, b) => Number(a) - Number(b) || (a < b ? -1 : 1));

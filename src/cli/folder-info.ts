@@ -7,7 +7,7 @@ import { printJson } from './common.js';
 import { readJson } from './data.js';
 import { isAdapterFolder } from './pretrained-folder.js';
 
-/** Prints the architecture, how much of which types there is, the tokenizer and the chat template. Throws FormatError. */
+/** Prints the architecture, the sizes of weights per type, the tokenizer and the chat template. Throws FormatError. */
 export async function printFolder(folder: string, isJson: boolean): Promise<void> {
   const types = new Map<string, { tensors: number; bytes: number }>();
   let bytes = 0;
@@ -62,7 +62,7 @@ async function adapterInfo(folder: string) {
   };
 }
 
-/** An object of JSON; empty where there is none. */
+/** Reads a JSON object. Returns an empty one if the file is missing. */
 async function read(path: string): Promise<Readonly<Record<string, unknown>>> {
   return existsSync(path) ? Object(await readJson(path)) : {};
 }

@@ -1,4 +1,4 @@
-// Flags of commands that generate, from the rows of `generate`'s options that have one.
+// Flags of commands that generate, made from the option table of `generate`.
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { GenerateOptions } from '../generate/generate-options.js';
@@ -15,7 +15,7 @@ export function addGenerationFlags(command: Command): Command {
   return command;
 }
 
-/** The options of `generate` that flags have set. */
+/** Options of `generate` that were set by flags. */
 export function generationFlags(options: object): GenerateOptions {
   const values = options as Readonly<Record<string, unknown>>;
   const given = OPTION_ROWS.filter(([name, { flag }]) => flag !== undefined && values[name] !== undefined);

@@ -17,7 +17,7 @@ export function ggufAt(path: string): string | null {
   return files.length === 1 ? join(path, files[0] as string) : null;
 }
 
-/** Prints architecture, sizes, how much of which types there is, the tokenizer and the chat template. Throws FormatError. */
+/** Prints architecture, sizes of weights per type, tokenizer and chat template. Throws FormatError. */
 export async function printGguf(path: string, isJson: boolean): Promise<void> {
   const file = await openFileOf(path, '');
   if (file === null) throw new FormatError(`${path} is not there any more`);
@@ -59,7 +59,7 @@ export async function printGguf(path: string, isJson: boolean): Promise<void> {
   }
 }
 
-/** JSON has no integers of 64 bits. */
+/** JSON has no 64-bit integers. */
 const jsonOf = (value: unknown) => (typeof value === 'bigint' ? String(value) : value);
 
 const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

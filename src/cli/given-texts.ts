@@ -1,25 +1,25 @@
-// The texts that a command is to read: its arguments, or standard input.
+// Texts that a command reads: its arguments, or standard input.
 
 import { ArgumentError } from '../core/errors.js';
 import { decodeText } from './data.js';
 import { linesOf } from './lines.js';
 
-/** A text that somebody gave. */
+/** A text of the user. */
 export interface GivenText {
-  /** The name of the text in errors. */
+  /** Name of the text in error messages. */
   readonly name: string;
   /** True for a line of standard input. */
   readonly isLine: boolean;
-  /** Throws ArgumentError if it is no text. */
+  /** Throws ArgumentError if it is not text. */
   read(): string;
 }
 
-/** Lines of standard input that are worked on together. */
+/** Number of lines of standard input that are processed together. */
 const TOGETHER = 256;
 
 /**
- * The texts given as arguments, or the lines of standard input as they come: 256 at a time, from a terminal each by
- * itself. Empty lines are left out.
+ * Yields the arguments, or lines of standard input: 256 at a time, or single lines from a terminal. Empty lines are
+ * skipped.
  */
 export async function* givenTexts(texts: readonly string[]): AsyncGenerator<readonly GivenText[]> {
   if (texts.length > 0) {

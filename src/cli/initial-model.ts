@@ -1,4 +1,4 @@
-// The model that a training begins from where `--init` names one that was saved.
+// The saved model that `--init` names, from which a training starts.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
@@ -8,13 +8,13 @@ import { loadModel } from './common.js';
 import { type TaskConfig, taskProblem } from './config.js';
 import { tokenizerProblem } from './encoding.js';
 
-/** Options that only affect training, and may differ from those of the saved model. */
+/** Options of training that may differ from those of the saved model. */
 const FREE: readonly string[] = ['dropout', 'activationDropout', 'seed'];
 
 /**
- * The saved model that `config.init` names, with its tokenizers, or null without one. Of the `config.model` options
- * those of training replace what was saved; the others must agree with it. Throws ArgumentError if one does not, or if
- * it is no model for the task.
+ * Loads the saved model that `config.init` names, with its tokenizers; null if there is none. Training options in
+ * `config.model` replace saved ones; all others must equal them. Throws ArgumentError if one differs, or if the model
+ * cannot learn the task.
  */
 export async function initialModel(device: Device, config: TaskConfig): Promise<Transformer | null> {
   const { init: name, model: wanted = {}, seed = wanted.seed } = config;
@@ -54,11 +54,11 @@ function checkAgreement(name: string, saved: TransformerConfig, wanted: Transfor
   }
 }
 
-/** An option in the form in which models are saved: "learned" as an object, say. */
+/** An option in its saved form, such as "learned" as an object. */
 function asSaved(saved: TransformerConfig, wanted: TransformerOptions, option: keyof TransformerConfig): unknown {
   try {
     return resolveConfig({ ...saved, [option]: wanted[option] })[option];
   } catch {
-    return wanted[option]; // makes no model together with what was saved, so it is something else
+    return wanted[option]; // it contradicts the saved options, so it differs from them
   }
 }

@@ -1,4 +1,4 @@
-// Inputs of jobs: a file of JSON lines, one input each.
+// Inputs of jobs: a file of JSON lines, one input per line.
 
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -7,8 +7,8 @@ import { isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 
 /**
- * The inputs of a file: what a line's JSON is, or its `input` or `text` if it is an object that has one. Throws
- * FormatError, with its number, for a line that is no JSON.
+ * Yields the inputs of a file. An input is the line's JSON, or the member `input` or `text` of an object that has one.
+ * Throws FormatError with the line's number for invalid JSON.
  */
 export async function* readInputs(path: string): AsyncGenerator<unknown> {
   const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
@@ -27,7 +27,7 @@ export async function* readInputs(path: string): AsyncGenerator<unknown> {
   }
 }
 
-/** The options by which commands find a queue. */
+/** Adds the options that name a queue. */
 export function withQueue(command: Command): Command {
   return command
     .option('--redis <url>', 'the Redis that holds the queue; nodes of a cluster with commas', 'redis://localhost:6379')

@@ -1,42 +1,42 @@
-// Long jobs over many inputs: results are written in the order of the inputs, and a job that was killed goes on where its
-// output ends. Nothing is computed twice but the batch that was cut short, nothing is written twice and nothing is lost.
+// Long jobs over many inputs. Results are written in the order of the inputs. A killed job resumes where its output
+// ends: only the interrupted batch is computed again, nothing is written twice, and nothing is lost.
 
 import { once } from 'node:events';
 import { ArgumentError } from '../core/errors.js';
 import { duration } from './duration.js';
 import { digestOf, ResultFile } from './result-file.js';
 
-/** An input, and what it is called in errors. */
+/** An input, and its name in error messages. */
 export interface JobInput {
   readonly name: string;
   readonly bytes: Uint8Array;
 }
 
-/** How results become bytes. */
+/** Conversion of results to bytes. */
 export interface ResultFormat<Result> {
   encode(results: readonly Result[]): Uint8Array;
-  /** The header of a file with this many results; all headers have one length. Such a format needs a file. */
+  /** Header of a file with `count` results. All headers have equal lengths. A format with a header needs a file. */
   header?(count: number): Uint8Array;
 }
 
 export interface LineJob<Result> {
   readonly inputs: AsyncIterable<JobInput>;
-  /** The results of inputs, one for each, in their order. */
+  /** Computes results, one per input, in order. */
   work(inputs: readonly JobInput[]): Promise<readonly Result[]>;
   readonly format: ResultFormat<Result>;
-  /** The file; undefined for standard output, where nothing can be gone on from. */
+  /** Path of the output. Undefined for standard output, which cannot be resumed. */
   readonly out: string | undefined;
   /** True replaces an existing file. */
   readonly overwrite: boolean;
-  /** Settings that results depend on beside the inputs. A job resumes only with equal settings. */
+  /** Settings that results depend on, besides the inputs. A job resumes only with equal settings. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Inputs that are worked on, and written, together. */
+  /** Number of inputs that are processed and written together. */
   readonly together: number;
-  /** Ends the job after the batch that is under way. */
+  /** Stops the job after the current batch. */
   readonly signal: AbortSignal;
 }
 
-/** Runs a job to its end, or until it is stopped, and says how far it came. */
+/** Runs a job until it ends or is stopped. Returns the number of inputs done. */
 export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: number; stopped: boolean }> {
   const file = job.out === undefined ? null : await ResultFile.open(job.out, job.settings, job.overwrite);
   if (file === null && job.format.header)
@@ -78,7 +78,7 @@ export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: 
   }
 }
 
-/** The items that come before the signal, which also ends the wait for more. */
+/** Yields items until the signal aborts, which also ends the wait for the next item. */
 async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
   const iterator = items[Symbol.asyncIterator]();
   const aborted = new Promise<null>((resolve) => {
@@ -99,7 +99,7 @@ function otherInputs(out: string | undefined): ArgumentError {
 /** Seconds between two lines of progress. */
 const LINE_EVERY = 5;
 
-/** Says on standard error how many inputs are done: on a terminal in one line, elsewhere every few seconds. */
+/** Shows the number of finished inputs on standard error: in one line on a terminal, elsewhere every few seconds. */
 function showInputs(before: number, stream: NodeJS.WriteStream = process.stderr) {
   const started = performance.now();
   const drawn = stream.isTTY && process.env.TERM !== 'dumb';

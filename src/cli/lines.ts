@@ -1,11 +1,11 @@
-// Bytes as lines.
+// Splits bytes into lines.
 
 import { createReadStream } from 'node:fs';
 import { withPath } from '../io/atomic-write.js';
 
 const [LINE_FEED, CARRIAGE_RETURN] = [10, 13];
 
-/** The lines of what is read, without their ends; the last one counts if there is anything in it. */
+/** Yields lines without their ends. A last line without an end counts unless it is empty. */
 export async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
   let begun: Buffer[] = [];
   const line = (last: Buffer) => {
@@ -24,7 +24,7 @@ export async function* linesOf(input: AsyncIterable<Buffer>): AsyncGenerator<Buf
   if (begun.length > 0) yield line(Buffer.alloc(0));
 }
 
-/** The lines of files one after another, or of standard input if there are none; `-` is standard input, too. */
+/** Yields the lines of files in order, or of standard input if there are none. `-` means standard input. */
 export async function* linesOfFiles(paths: readonly string[]): AsyncGenerator<NamedLine, void, void> {
   for (const path of paths.length > 0 ? paths : ['-']) {
     const isInput = path === '-';
@@ -39,7 +39,7 @@ export async function* linesOfFiles(paths: readonly string[]): AsyncGenerator<Na
   }
 }
 
-/** A line, and what it is called in errors. */
+/** A line, and its name in error messages. */
 export interface NamedLine {
   readonly name: string;
   readonly bytes: Buffer;

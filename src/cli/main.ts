@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line. Each command is a file in commands/; what they share is in shared.ts.
+// The command line. Each command is a file in commands/; common.ts has functions that several commands use.
 
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
@@ -28,7 +28,7 @@ import { workerCommand } from './commands/worker.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
 
-/** The version of this package, run from src or dist. */
+/** Version of this package, for src and dist. */
 function version(): string {
   const file = new URL('../../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
@@ -65,9 +65,8 @@ const commands = [
 ];
 for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
 
-// The reader of a pipe may leave early, as `head` does, and without one for the output there is nothing to do.
-// Progress that nobody reads, as the pipe, the terminal or the disk behind it is gone or full, is no reason to end a
-// training.
+// The reader of a pipe may leave early, as `head` does. The program then has nothing more to do. Progress that nobody
+// reads must not end a training. Its pipe or terminal may be gone, or the disk full.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.done);
   console.error(`simdformer: the output cannot be written: ${reasonOf(error)}`);
@@ -75,7 +74,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
-// Node aborts, with a core dump, when it sets back a terminal that has closed. What ends then is ended by its closing.
+// Node aborts with a core dump when it resets a terminal that has closed. Closing the terminal ends the program anyway.
 const terminals = [0, 1, 2].filter((stream) => isatty(stream));
 process.on('exit', () => {
   if (terminals.some((stream) => !isatty(stream))) process.kill(process.pid, 'SIGHUP');
@@ -85,7 +84,7 @@ try {
   if (process.argv.length <= 2) program.outputHelp();
   else await program.parseAsync();
 } catch (error) {
-  // Commander has said by itself what was wrong with the arguments.
+  // Commander has already reported the wrong arguments.
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   else {
     const message = describeError(error);

@@ -1,8 +1,8 @@
 import type { Transformer } from '../models/families/transformer.js';
 
 /**
- * The mean loss per token of targets, of which `together` are computed at once; `sources` is null for decoder-only
- * models. Tokens that are `ignoreIndex` do not count; where none does, the mean is NaN.
+ * Mean loss per token of targets, `together` of them per forward pass. `sources` is null for decoder-only models.
+ * Tokens equal to `ignoreIndex` do not count. The mean is NaN if none counts.
  */
 export async function meanLoss(
   model: Transformer,

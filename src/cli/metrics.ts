@@ -1,16 +1,16 @@
 import { editDistance } from '../metrics/word-error-rate.js';
 
-/** How far outputs are from what was expected. */
+/** Error rates of outputs. */
 interface ErrorRates {
-  /** Inputs. */
+  /** Number of inputs. */
   readonly count: number;
-  /** The share of outputs that are none of their references. */
+  /** Share of outputs that equal none of their references. */
   readonly wordError: number;
-  /** Edits to the nearest reference, per token of those references. */
+  /** Edit distance to the nearest reference, per token of those references. */
   readonly tokenError: number;
 }
 
-/** Compares outputs, as lists of tokens, with the references that are right for each. */
+/** Compares outputs, as lists of tokens, with the references of each. */
 export function errorRates(
   outputs: readonly (readonly string[])[],
   references: readonly (readonly (readonly string[])[])[],

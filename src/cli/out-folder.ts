@@ -1,4 +1,4 @@
-// The folder of a training: one training at a time, and nothing left in it of those that were killed.
+// The output folder of a training. One training uses it at a time, and leftovers of killed ones are removed.
 
 import {
   constants,
@@ -17,23 +17,23 @@ import { ArgumentError } from '../core/errors.js';
 import { withPath } from '../io/atomic-write.js';
 import { removeUnfinished } from '../train/checkpoint.js';
 
-/** Files that a training replaces as a whole, by way of temporary files; `fit` manages its checkpoint. */
+/** Files that a training replaces as a whole by way of temporary files. `fit` manages its checkpoint itself. */
 const FILES = [
   ...['task.json', 'log.jsonl', 'loss.svg'],
   ...['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'],
 ];
 
 /**
- * Makes the folder and takes it for this process, until the result is disposed of: the file `lock` in it holds the
- * process's number. That of a process which is no longer there is taken over. Throws ArgumentError if another training
- * has the folder.
+ * Makes the folder and locks it for this process until the result is disposed of. The file `lock` in it contains the
+ * process id. The lock of a process that has ended is taken over. Throws ArgumentError if another training uses the
+ * folder.
  */
 export async function takeFolder(folder: string): Promise<Disposable> {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, 'lock');
   while (!create(path)) {
     const owner = ownerOf(path);
-    if (owner === null) continue; // it has ended meanwhile
+    if (owner === null) continue; // the owner has ended
     if (isRunning(Number(owner))) throw inUse(folder, path, owner);
     takeAway(path, owner);
   }
@@ -45,14 +45,14 @@ export async function takeFolder(folder: string): Promise<Disposable> {
   return { [Symbol.dispose]: () => giveUp(path) };
 }
 
-/** Removes this process's lock; where the disk has become read-only, say, the next training takes it over. */
+/** Removes this process's lock. If that fails, on a read-only disk for example, the next training takes it over. */
 function giveUp(path: string): void {
   try {
-    if (ownerOf(path) === `${process.pid}`) rmSync(path); // the folder may have been removed, and be another's now
-  } catch {} // why the training could not be written says more
+    if (ownerOf(path) === `${process.pid}`) rmSync(path); // the folder may have been replaced by another training's
+  } catch {} // the error of the training says more
 }
 
-/** Makes the lock; returns false if there is one. It is there with its number or not at all. */
+/** Creates the lock with its content in one step. Returns false if there is a lock. */
 function create(path: string): boolean {
   const own = `${path}.${process.pid}`;
   try {
@@ -65,19 +65,19 @@ function create(path: string): boolean {
   }
 }
 
-/** Gives a file a second place if that is free; returns false if it is not. */
+/** Links a file to a second path. Returns false if that path exists. */
 function place(file: string, path: string): boolean {
   return attempt(() => {
     try {
       linkSync(file, path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error;
-      copyFileSync(file, path, constants.COPYFILE_EXCL); // FAT, exFAT and some disks of networks have no links
+      copyFileSync(file, path, constants.COPYFILE_EXCL); // FAT, exFAT and some network disks have no links
     }
   }, 'EEXIST');
 }
 
-/** The number of the process that has the lock; null if there is none any more. Throws ArgumentError if it is no file. */
+/** Process id in the lock; null if the lock has gone. Throws ArgumentError if it is not a file. */
 function ownerOf(path: string): string | null {
   let owner: string | null = null;
   attempt(() => {
@@ -89,7 +89,7 @@ function ownerOf(path: string): string | null {
   return owner;
 }
 
-/** Removes a leftover lock. Of several that see it one can; a lock that has come meanwhile is put back. */
+/** Removes a stale lock. Only one of several processes succeeds. A new lock that appeared meanwhile is put back. */
 function takeAway(path: string, owner: string): void {
   const aside = `${path}.${process.pid}`;
   if (!attempt(() => renameSync(path, aside), 'ENOENT')) return;
@@ -97,7 +97,7 @@ function takeAway(path: string, owner: string): void {
   rmSync(aside);
 }
 
-/** Does something to a file; returns false if that fails by `code`, as another process was faster. */
+/** Runs a file operation. Returns false if it fails with `code`, because another process was faster. */
 function attempt(act: () => void, code: string): boolean {
   try {
     act();

@@ -1,4 +1,4 @@
-// Values of options, for commander: what they throw is shown as an error of usage.
+// Parsers of options for commander, which reports their errors as errors of usage.
 
 import { extname } from 'node:path';
 import { InvalidArgumentError } from 'commander';
@@ -8,7 +8,7 @@ type Parser = (text: string) => number;
 /** Upper limit of hypotheses for a text on the command line. */
 export const MAX_HYPOTHESES = 4096;
 
-/** The path of a file for an SVG. What has no extension may be a device. */
+/** Path of an SVG file. A path without extension may be a device. */
 export function svgFile(path: string): string {
   const extension = extname(path);
   if (extension === '' || extension.toLowerCase() === '.svg') return path;
@@ -27,7 +27,7 @@ export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Parser {
   };
 }
 
-/** A number above 0, at most `most`. */
+/** A number above 0 and at most `most`. */
 export function positive(most = Number.POSITIVE_INFINITY): Parser {
   return (text) => {
     const value = parseNumber(text);
@@ -45,14 +45,14 @@ export function share(text: string): number {
   throw new InvalidArgumentError('Expected a number from 0 to below 1.');
 }
 
-/** `text=review,label=stars`: names of columns by what rows call them. */
+/** Renamed columns such as `text=review,label=stars`: the name in rows, then the column. */
 export function columnNames(text: string): Record<string, string> {
   const pairs = text.split(',').map((pair) => pair.split('=').map((name) => name.trim()));
   if (pairs.every((pair) => pair.length === 2 && !pair.includes(''))) return Object.fromEntries(pairs);
   throw new InvalidArgumentError('Expected names of columns, such as text=review,label=stars.');
 }
 
-/** The number that a text is; NaN for blank text, too. */
+/** Parses a number. Blank text gives NaN. */
 export function parseNumber(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);
 }

@@ -46,9 +46,9 @@ export function newModel(
   return model;
 }
 
-/** Found here, a pair that is too long costs no training. */
+/** Checks the length of a pair before training, where the error costs nothing. */
 export function checkLength(text: string, { source, target }: PairExample, maxLength: number, batch: number): void {
-  const read = target.length - 1; // the end is written, but not read
+  const read = target.length - 1; // the end token is written, but not read
   checkSource(text, source.length, maxLength);
   if (read > maxLength)
     throw tooLong(`the target of ${quoted(text)}, with its start,`, read, `maxLength is ${maxLength}`);
@@ -73,13 +73,13 @@ export function withHeldOut(batches: Batches, heldOut: ArrayLike<number>): Batch
   return { perEpoch, batch, fingerprint: fingerprint(heldOut, learnt) };
 }
 
-/** All that pairs say, as numbers for a fingerprint. */
+/** All texts of pairs as numbers, for a fingerprint. */
 export function codesOf(pairs: readonly Pair[]): Uint16Array {
   const text = pairs.map(({ source, targets }) => [source, ...targets].join('\t')).join('\n');
   return Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
 }
 
-/** A prepared task, but for how its model is validated. */
+/** A prepared task without its validation. */
 export function withoutValidation(
   config: TaskConfig,
   ranks: number,
@@ -103,7 +103,7 @@ export function withoutValidation(
 }
 
 function scheduleOf({ task, schedule = {} }: TaskConfig, steps: number): Schedule {
-  // Unless it is asked for otherwise, a short trial still comes down.
+  // Short trials, too, warm up and decay by default.
   const { kind, peak = 1e-3, warmup = Math.min(WARMUP[task], Math.floor(steps / 4)) } = schedule;
   switch (kind) {
     case 'cosine':
@@ -117,7 +117,7 @@ function scheduleOf({ task, schedule = {} }: TaskConfig, steps: number): Schedul
   }
 }
 
-/** Special tokens that a vocabulary does not have are null: no number stands for them. */
+/** Ids of special tokens; null if the vocabulary lacks one. */
 export function specialIds({ padId, bosId, eosId }: Tokenizer) {
   return { padId: padId ?? null, bosId: bosId ?? null, eosId: eosId ?? null };
 }

@@ -1,4 +1,4 @@
-// Which folders hold a model of Hugging Face's, and which one of `Transformer.save`.
+// Distinguishes folders of Hugging Face models from those of `Transformer.save`.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,6 +24,6 @@ function read(path: string): Record<string, unknown> | null {
   try {
     return Object(JSON.parse(readFileSync(path, 'utf8')));
   } catch {
-    return null; // what is wrong with it, loading says
+    return null; // loading reports the problem
   }
 }

@@ -2,22 +2,22 @@ import cliProgress from 'cli-progress';
 import type { Progress, Validation } from '../train/fit.js';
 import { duration } from './duration.js';
 
-/** Shows a training run: `fit` calls the first two, `stop` ends it. */
+/** Progress of a training: `fit` calls the first two methods, `stop` ends it. */
 interface ProgressView {
   onStep(progress: Progress): void;
   onValidation(validation: Validation): void;
   stop(): void;
 }
 
-/** The exponential mean of the losses is shown, because single ones differ too much. */
+/** Factor of the exponential mean of losses. Single losses vary too much. */
 const SMOOTHING = 0.9;
-/** Seconds between two lines where there is no terminal. */
+/** Seconds between two lines without a terminal. */
 const LINE_EVERY = 5;
 
 /** The unit of speed. An example is a word for models that learn words. */
 type Unit = 'tokens' | 'words';
 
-/** A bar with loss, speed and time left on a terminal that can draw one; plain lines where `stream` is something else. */
+/** Shows loss, speed and remaining time: as a bar on a terminal, as plain lines elsewhere. */
 export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream = process.stderr): ProgressView {
   const describe = describer(unit);
   if (!stream.isTTY || process.env.TERM === 'dumb') {
@@ -49,21 +49,21 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
       bar.update(progress.step, shown);
     },
     onValidation({ metrics }) {
-      const [first] = Object.entries(metrics); // one has room in 80 columns
+      const [first] = Object.entries(metrics); // 80 columns have room for one
       if (first) validation = ` | validation ${first[0]} ${first[1].toFixed(4)}`;
     },
     stop: () => bar.stop(),
   };
 }
 
-/** "step 500, validation: loss 0.0733", or the same of an average of weights, with whether it is saved. */
+/** Text such as "step 500, validation: loss 0.0733". For averaged weights, it tells if they are saved. */
 function describeValidation({ step, metrics, averageIsKept }: Validation): string {
   if (averageIsKept === undefined) return `step ${step}, validation: ${list(metrics)}`;
   const outcome = averageIsKept ? 'better, saved' : 'not better, not saved';
   return `step ${step}, validation of the averaged weights: ${list(metrics)} (${outcome})`;
 }
 
-/** "wordError 0.2104, tokenError 0.0510". */
+/** Text such as "wordError 0.2104, tokenError 0.0510". */
 function list(metrics: Readonly<Record<string, number>>): string {
   return Object.entries(metrics)
     .map(([name, value]) => `${name} ${value.toFixed(4)}`)
@@ -72,7 +72,7 @@ function list(metrics: Readonly<Record<string, number>>): string {
 
 function describer(unit: Unit) {
   let smoothed: number | undefined;
-  let before = 0; // steps of an earlier run that this one goes on from
+  let before = 0; // steps of the earlier run that this one continues
   return ({ step, steps, loss, tokens, examples, seconds }: Progress) => {
     if (smoothed === undefined) before = step - 1;
     smoothed = smoothed === undefined ? loss : SMOOTHING * smoothed + (1 - SMOOTHING) * loss;

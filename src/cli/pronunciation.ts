@@ -24,7 +24,7 @@ import {
   withoutValidation,
 } from './prepared-task.js';
 
-/** Reads pairs of a text and what becomes of it, a line each, and makes a model of letters and words. */
+/** Reads pairs of texts, one per line, and makes a model of letters and words. */
 export async function preparePronunciation(device: Device, config: TaskConfig, ranks: number): Promise<PreparedTask> {
   const { data, seed = 0, validation = 0, batch = 4096 } = config;
   const initial = await initialModel(device, config);
@@ -58,13 +58,13 @@ export async function preparePronunciation(device: Device, config: TaskConfig, r
   return validation > 0 ? { ...task, validate } : task;
 }
 
-/** The metrics of a model that has diverged, and has no most probable token: NaN, like its loss. */
+/** NaN as metrics of a model that has diverged and has no most probable token. */
 function unmeasured(error: unknown): { wordError: number; tokenError: number } {
   if (error instanceof NonFiniteError) return { wordError: Number.NaN, tokenError: Number.NaN };
   throw error;
 }
 
-/** A new model, for the letters and words of all pairs. */
+/** A new model with the letters and words of all pairs. */
 function pairModel(device: Device, config: TaskConfig, pairs: readonly Pair[]): Transformer {
   const source = CharTokenizer.train(
     pairs.map((pair) => pair.source),
@@ -78,7 +78,7 @@ function pairModel(device: Device, config: TaskConfig, pairs: readonly Pair[]): 
   return newModel(device, config, { ...vocabularies, ...specialIds(target) }, { source, target });
 }
 
-/** Pairs whose outputs are written side by side. */
+/** Number of pairs that are decoded side by side. */
 const EVALUATED_TOGETHER = 256;
 
 /** Error rates of a model on pairs, greedily or by beam search. */
@@ -86,7 +86,7 @@ export async function evaluatePairs(model: Transformer, pairs: readonly Pair[], 
   const { target } = tokenizersOf(model);
   const inputs = pairs.map(({ source }) => encodeInput(model, source));
   const outputs: string[][] = [];
-  // Sequences of like length end together.
+  // Sequences of similar length end together.
   const order = pairs
     .map((_, i) => i)
     .sort((a, b) => (pairs[a] as Pair).source.length - (pairs[b] as Pair).source.length);

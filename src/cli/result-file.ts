@@ -1,4 +1,4 @@
-// The output of a long job, which can be killed at any time: an index beside it says how far it is good.
+// The output file of a long job, which can be killed at any time. An index beside it records the valid length.
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -11,22 +11,22 @@ import { writeWhole } from './whole-file.js';
 
 /** The valid part of a file. */
 interface Index {
-  /** The settings of the results. */
+  /** Settings of the results. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Inputs whose results are in the file. */
+  /** Number of inputs whose results are in the file. */
   readonly inputs: number;
-  /** Bytes of the file; what is behind them is of a batch that was cut short. */
+  /** Valid bytes of the file. Later bytes belong to an interrupted batch. */
   readonly bytes: number;
   /** A hash of all inputs, so that a job resumes only with equal inputs. */
   readonly digest: string;
 }
 
-/** The digest of inputs, one more with each. */
+/** Digest of inputs, extended by one input. */
 export function digestOf(before: string, input: Uint8Array): string {
   return createHash('sha256').update(before).update(input).digest('base64');
 }
 
-/** Results in a file. Whatever ends the process, the next one goes on where the index says. */
+/** Results in a file. After any interruption, the next process continues where the index says. */
 export class ResultFile {
   private constructor(
     private readonly path: string,
@@ -35,9 +35,8 @@ export class ResultFile {
   ) {}
 
   /**
-   * Opens a file for results that are made with `settings`: a new one, or one whose index is beside it. Throws
-   * ArgumentError for a file without an index, or with one of other settings, unless it may be overwritten; the system's
-   * errors.
+   * Opens a file for results of `settings`: a new file, or one with an index. Throws ArgumentError if the file has no
+   * index or other settings, unless it may be overwritten. Throws the system's errors.
    */
   static async open(path: string, settings: Index['settings'], overwrite: boolean): Promise<ResultFile> {
     const found = overwrite ? null : await readIndex(path);
@@ -47,7 +46,7 @@ export class ResultFile {
     if (changed) throw new ArgumentError(`${path} was made with ${changed}: give --overwrite, or another file`);
     await removeUnfinished(indexOf(path));
     const index = found ?? { settings, inputs: 0, bytes: 0, digest: '' };
-    // The index comes first: of a file without one nobody would know that it can be replaced.
+    // The index comes first, because a file without one cannot be recognized as replaceable.
     if (found === null) await writeIndex(path, index);
     let file: FileHandle | undefined;
     try {
@@ -62,7 +61,7 @@ export class ResultFile {
     }
   }
 
-  /** Inputs whose results are there already. */
+  /** Number of inputs whose results exist already. */
   get inputs(): number {
     return this.index.inputs;
   }
@@ -72,8 +71,8 @@ export class ResultFile {
   }
 
   /**
-   * Adds the results of as many inputs, whose digest is `digest` with all before. `header` is what the file begins with
-   * once they are in it; it has always the same length. Only when all of it is on the disk does it count.
+   * Appends the results of `inputs` inputs. `digest` covers all inputs so far. `header` is the new beginning of the
+   * file, always of equal length. Results count only after all of it is on the disk.
    */
   async append(bytes: Uint8Array, inputs: number, digest: string, header?: Uint8Array): Promise<void> {
     const start = Math.max(this.index.bytes, header?.length ?? 0);
@@ -101,7 +100,7 @@ function indexOf(path: string): string {
   return `${path}.index.json`;
 }
 
-/** The index beside a file; null if there is none. */
+/** Reads the index beside a file; null if there is none. */
 async function readIndex(path: string): Promise<Index | null> {
   const place = indexOf(path);
   if (!existsSync(place) || !existsSync(path)) return null;
@@ -121,7 +120,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** The differences, in words; empty if there are none. */
+/** Describes the differences in words; empty if there are none. */
 function changes(before: Index['settings'], now: Index['settings']): string {
   const names = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const different = names.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]));

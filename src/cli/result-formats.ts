@@ -1,32 +1,32 @@
-// How results are written: as text, as JSON lines, or as an array of NumPy's.
+// Formats of results: text, JSON lines, or a NumPy array.
 
 import { extname } from 'node:path';
 import { ArgumentError } from '../core/errors.js';
 import type { ResultFormat } from './line-jobs.js';
 
-/** The format of a file by the end of its name; undefined if that says nothing. */
+/** Format of a file by its extension; undefined for other extensions. */
 export function formatOf(path: string | undefined): 'npy' | 'jsonl' | undefined {
   const extension = path === undefined ? '' : extname(path).toLowerCase();
   if (extension === '.npy') return 'npy';
   return extension === '.jsonl' || extension === '.ndjson' ? 'jsonl' : undefined;
 }
 
-/** A line for each result. */
+/** One line of text per result. */
 export function textLines<Result>(lineOf: (result: Result) => string): ResultFormat<Result> {
   const encoder = new TextEncoder();
   return { encode: (results) => encoder.encode(results.map((result) => `${lineOf(result)}\n`).join('')) };
 }
 
-/** A line of JSON for each result. */
+/** One line of JSON per result. */
 export function jsonLines<Result>(shown: (result: Result) => unknown): ResultFormat<Result> {
   return textLines((result) => JSON.stringify(shown(result)));
 }
 
-/** Bytes of a header; NumPy wants a multiple of 64. */
+/** Length of the header in bytes. NumPy requires a multiple of 64. */
 const HEADER = 128;
 
 /**
- * A row of as many float32 numbers for each result, as `numpy.load` reads it. Its format is
+ * An array of float32 with one row per result, readable by `numpy.load`. Format:
  * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, version 1.0.
  */
 export function npyRows<Result>(rowOf: (result: Result) => Float32Array): ResultFormat<Result> {

@@ -1,13 +1,10 @@
-// What a training that is resumed may have changed: how long and how fast it goes on, not what it learns or in which
+// Settings that may change when a training resumes. They control its duration and speed, not what it learns or in which
 // order.
 
 import { readFileSync } from 'node:fs';
 import { ArgumentError } from '../core/errors.js';
 
-/**
- * Settings, with all that is in them, that may change. Where a file lies is free; that it holds the same data `fit`
- * sees.
- */
+/** Settings, including nested ones, that may change. Paths of files may change, because `fit` compares the data. */
 const FREE = [
   ...[
     'data',
@@ -24,7 +21,7 @@ const FREE = [
     'skipNonFinite',
   ],
   ...['validation', 'lr', 'weightDecay', 'warmup'],
-  // The batches of a step stay as many: `fit` sees to that.
+  // `fit` checks that a step keeps its number of batches.
   ...[
     'gradientAccumulation',
     'gradientCheckpointing',
@@ -37,8 +34,8 @@ const FREE = [
 ];
 
 /**
- * The settings that differ from those of the training that left `path`, each as "name: old → new". None if the file is
- * not there or no JSON. Throws ArgumentError, naming them, if some may not.
+ * Settings that differ from those of the training that wrote `path`, each as "name: old → new". Empty if the file is
+ * missing or invalid. Throws ArgumentError, naming them, if some may not change.
  */
 export function changedSettings(path: string, config: object): string[] {
   const before = readSettings(path);
@@ -55,7 +52,7 @@ export function changedSettings(path: string, config: object): string[] {
   return changed.map(describe);
 }
 
-/** Each number, text and choice by its path, 'model.dropout'. */
+/** Every number, text and choice by its path, such as 'model.dropout'. */
 function settingsOf(value: object, prefix = ''): Map<string, string> {
   const entries = Object.entries(value).flatMap(([name, setting]): [string, string][] => {
     if (setting === undefined) return [];

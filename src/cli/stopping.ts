@@ -1,4 +1,4 @@
-// The end of a training in order, when the system or the user asks for it.
+// Stops a training in an orderly way when the system or the user asks for it.
 
 /** Signals that ask a program to end. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -6,12 +6,12 @@ type Signal = (typeof SIGNALS)[number];
 
 export interface Stopping extends Disposable {
   readonly signal: AbortSignal;
-  /** The signal that asked for it, if one did. */
+  /** The signal that was received; undefined if there was none. */
   readonly by: Signal | undefined;
   now(): void;
 }
 
-/** The end of a training that a signal asks for, or `now`; until it is disposed of. */
+/** Listens for signals until it is disposed of. `now` stops the training, too. */
 export function stopping(): Stopping {
   const aborter = new AbortController();
   let by: Signal | undefined;
@@ -19,7 +19,7 @@ export function stopping(): Stopping {
     by ??= name as Signal;
     aborter.abort();
   };
-  // Asked twice to end, a program ends at once; but a terminal that closes may say so more than once.
+  // A second signal ends the program at once. A closing terminal may send SIGHUP several times.
   for (const name of SIGNALS) process[name === 'SIGHUP' ? 'on' : 'once'](name, stop);
   return {
     signal: aborter.signal,

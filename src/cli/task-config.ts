@@ -5,11 +5,11 @@ import type { FitOptions } from '../train/fit.js';
 
 export const SCHEDULES = ['constant', 'cosine', 'linear', 'inverseSquareRoot'] as const;
 
-/** The settings of a task in a JSON file. The built-in task named by `task` has the values of missing settings. */
+/** The settings of a task in a JSON file. Missing settings have the values of the built-in task named by `task`. */
 export interface TaskConfig extends FitSettings {
   /**
-   * `pronunciation`: pairs, letters to phonemes. `translation`: pairs, sentences of two languages. `characters`: a text,
-   * character by character.
+   * `pronunciation`: pairs of letters and phonemes. `translation`: pairs of sentences in two languages. `characters`: a
+   * text, character by character.
    */
   task: 'pronunciation' | 'translation' | 'characters';
   /** The data file. Default for `pronunciation`: the dictionary of an npm package. */
@@ -20,19 +20,22 @@ export interface TaskConfig extends FitSettings {
   init?: string;
   /** Options of the model. Its `seed` applies if the task has none; vocabularies and special ids come from the data. */
   model?: TransformerOptions;
-  /** Steps to take; or `epochs`. */
+  /** Number of steps; or `epochs`. */
   steps?: number | undefined;
   epochs?: number | undefined;
-  /** Tokens in a batch; for `characters` windows in a batch. */
+  /** Tokens per batch; for `characters`, windows per batch. */
   batch?: number;
-  /** Steps of `warmup`; by default a number for each task, or a quarter of all steps if that is less. */
+  /**
+   * Schedule of the learning rate. `warmup` is in steps. Default: a number for each task, at most a quarter of all
+   * steps.
+   */
   schedule?: { kind?: (typeof SCHEDULES)[number]; peak?: number; warmup?: number };
   optimizer?: { beta1?: number; beta2?: number; eps?: number; weightDecay?: number };
-  /** Pairs, or the share of a text, held out for validation. */
+  /** Number of pairs, or share of a text, held out for validation. */
   validation?: number;
-  /** For `translation`: size of the vocabulary of both languages at most. */
+  /** For `translation`: maximum size of the common vocabulary of both languages. */
   vocabSize?: number;
-  /** For `translation`: BPE dropout, the share of merges that are left out at random in training. */
+  /** For `translation`: BPE dropout, the share of merges that are omitted at random in training. */
   bpeDropout?: number;
   /** For `translation`: true converts all text to lower case. */
   lowerCase?: boolean;

@@ -1,6 +1,6 @@
-// The check of JSON files that configure a training, by a zod schema for each task.
+// Checks JSON files that configure a training, by a zod schema for each task.
 
-import * as z from 'zod/mini'; // whose unused parts, unlike zod's, a bundle leaves out
+import * as z from 'zod/mini'; // bundlers remove its unused parts, unlike zod's
 import { isCount, isFraction, isInt32, isSeed, isWhole, SEED } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { SCHEDULES, type TaskConfig } from './task-config.js';
@@ -16,7 +16,7 @@ const METRICS: Readonly<Record<TaskName, readonly string[]>> = {
 
 const TASK_NAMES = Object.keys(METRICS);
 
-/** A finite number that `accepts` accepts. The schema's messages say what was expected. */
+/** A finite number that `accepts` accepts. The messages of the schema come from `expected`. */
 const number = (accepts: (value: number) => boolean, expected: string) =>
   z.number(expected).check(z.refine(accepts, expected));
 const oneOf = (names: readonly string[]) => z.enum(names, names.join(' or '));
@@ -32,7 +32,7 @@ const share = number(isFraction, 'a number from 0 to below 1');
 const int32OrNull = z.nullable(number(isInt32, 'a 32-bit integer or null'));
 const positiveOrNull = z.nullable(number((n) => n > 0, 'a positive number or null'));
 
-/** The settings of a task. A setting that TaskConfig gets does not compile before it has a schema. */
+/** Settings of a task. The compiler requires a schema for every setting of TaskConfig. */
 function shapeOf(task: TaskName) {
   return {
     task: oneOf(TASK_NAMES),
@@ -79,7 +79,7 @@ function shapeOf(task: TaskName) {
   } satisfies Readonly<Record<keyof TaskConfig, z.ZodMiniType>>;
 }
 
-/** A task's settings, once they are of their kinds. Throws ArgumentError, naming the file and the setting. */
+/** Checked settings of a task. Throws ArgumentError, naming the file and the setting. */
 export function parseTask(file: string, value: unknown): TaskConfig {
   const { task } = Object(value) as { task?: TaskName };
   const known = task !== undefined && TASK_NAMES.includes(task) ? task : 'pronunciation';

@@ -10,7 +10,7 @@ import { prepareTranslation } from './translation.js';
 
 const PREPARE = { pronunciation: preparePronunciation, translation: prepareTranslation, characters: prepareCharacters };
 
-/** Reads the data of a task and makes its model; `ranks` processes train it together. */
+/** Reads the data of a task and makes its model, for a training by `ranks` processes. */
 export async function prepareTask(device: Device, config: TaskConfig, ranks = 1): Promise<PreparedTask> {
   const task = await PREPARE[config.task](device, config, ranks);
   const needs = (['averageLast', 'earlyStopping'] as const).find((name) => config[name] !== undefined);

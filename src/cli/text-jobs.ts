@@ -12,7 +12,7 @@ import { linesOfFiles } from './lines.js';
 import { integer } from './parsers.js';
 import type { Stopping } from './stopping.js';
 
-/** Options of all of them. */
+/** Options that all of these commands have. */
 export interface TextJobOptions {
   out?: string;
   overwrite?: boolean;
@@ -22,10 +22,10 @@ export interface TextJobOptions {
   revision?: string;
 }
 
-/** Lines that are worked on, and written, together: some seconds' work, which is all that a kill can cost. */
+/** Number of lines that are processed and written together. They take some seconds, the most that a kill can cost. */
 const TOGETHER = 256;
 
-/** Adds the arguments and options of such a command, which writes one of `formats`. */
+/** Adds the arguments and options of such a command. Its output has one of `formats`. */
 export function textJobCommand(command: Command, formats: readonly string[]): Command {
   return command
     .argument('<model>', 'a folder, or an id on the hub')
@@ -45,7 +45,7 @@ export function textJobCommand(command: Command, formats: readonly string[]): Co
     .option('--revision <name>', 'branch, tag or commit on the hub');
 }
 
-/** The texts of inputs. Throws ArgumentError for one that is none, naming it. */
+/** Texts of inputs. Throws ArgumentError, naming the input, if one is not text. */
 export function textsOfInputs(inputs: readonly JobInput[], field: string | undefined): string[] {
   return inputs.map(({ name, bytes }) => {
     const line = decodeText(name, bytes);
@@ -61,7 +61,7 @@ export function textsOfInputs(inputs: readonly JobInput[], field: string | undef
   });
 }
 
-/** Loads a pipeline, saying on standard error what is downloaded. */
+/** Loads a pipeline and reports downloads on standard error. */
 export async function loadPipeline<Name extends TaskName>(
   task: Name,
   model: string,
@@ -82,7 +82,7 @@ export async function loadPipeline<Name extends TaskName>(
   }
 }
 
-/** Runs the job of a command on the lines of `files`, and says how to go on if it was stopped. */
+/** Runs a command's job on the lines of `files`. If it is stopped, prints how to resume. */
 export async function runTextJob<Result>(
   files: readonly string[],
   options: TextJobOptions,

@@ -1,4 +1,4 @@
-// The number of steps that fit into a time budget. Schedules need it before the training begins.
+// Number of steps that fit into a time budget. Schedules need it before the training begins.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { Transformer } from '../models/families/transformer.js';
@@ -6,13 +6,13 @@ import { fit } from '../train/fit.js';
 import { fitSettings } from './config.js';
 import type { PreparedTask } from './prepared-task.js';
 
-/** Steps that are measured, after some that are not: the first ones are slower. */
+/** Number of steps that are timed, and of slower steps before them. */
 const [MEASURED, BEFORE] = [8, 3];
 
-/** The share of time for validations and checkpoints. */
+/** Share of the time for validations and checkpoints. */
 const REST = 0.08;
 
-/** Steps of a task that fit into `minutes`, 1 at least, by a few steps of a model of the same sizes. */
+/** Number of steps, at least 1, that fit into `minutes`. A few steps of a model of equal sizes are timed. */
 export async function stepsWithin(minutes: number, { model, batches, config }: PreparedTask): Promise<number> {
   using trial = new Transformer(model.device, model.config);
   const ends: number[] = [];
@@ -26,13 +26,13 @@ export async function stepsWithin(minutes: number, { model, batches, config }: P
   return Math.max(1, Math.floor(((1 - REST) * 60 * minutes) / seconds));
 }
 
-/** The steps that a training which is resumed was to take, by the settings that it left; undefined if there are none. */
+/** Number of steps in the settings of an earlier training; undefined if there are none. */
 export function stepsBefore(path: string): number | undefined {
   if (!existsSync(path)) return undefined;
   try {
     const { steps } = JSON.parse(readFileSync(path, 'utf8')) as { steps?: unknown };
     return typeof steps === 'number' ? steps : undefined;
   } catch {
-    return undefined; // what is wrong with it, resuming says
+    return undefined; // resuming reports the problem
   }
 }

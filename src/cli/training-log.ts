@@ -7,19 +7,19 @@ import type { FitResult, Progress, Validation } from '../train/fit.js';
 /** A line of the log: a step, or a validation after it. */
 type Entry = { step: number; loss: number; learningRate: number; seconds: number } | Validation;
 
-/** Points of a curve; more cannot be told apart. */
+/** Number of points of a curve. More would be indistinguishable. */
 const POINTS = 600;
 
 /**
- * What a training run went through, a line of JSON for each step and validation, written as they come: whatever ends
- * the program, the file is there. A run that goes on from a checkpoint goes on with its log.
+ * Log of a training: one line of JSON per step and validation, written immediately, so that it survives any end of the
+ * program. A resumed run continues the log.
  */
 export class TrainingLog {
   #entries: Entry[] = [];
   #begun = false;
   #error: unknown;
 
-  /** `failed` is called when the file cannot be written, once. */
+  /** `failed` is called once if the file cannot be written. */
   constructor(
     private readonly path: string,
     private readonly failed: () => void,
@@ -31,24 +31,25 @@ export class TrainingLog {
   }
 
   onValidation(validation: Validation): void {
-    // The first that a run does where it was killed between its last checkpoint and its end.
+    // This is the first entry of a run that was killed between its last checkpoint and its end.
     const isOfAverage = isAverage(validation);
     this.#begin(validation.step, (entry) => 'loss' in entry || (isOfAverage && !isAverage(entry)));
     this.#add(validation);
   }
 
-  /** Writes which weights the run has ended with: the log's last line. */
+  /** Writes the last line of the log: which weights the run ended with. */
   onEnd({ step, weights }: Pick<FitResult, 'step' | 'weights'>): void {
     this.#write(() => appendFileSync(this.path, `${JSON.stringify({ step, saved: weights })}\n`));
   }
 
-  /** Throws the error that kept the log from being written. */
+  /** Throws the error that prevented writing the log. */
   check(): void {
     if (this.#error !== undefined) throw this.#error;
   }
 
   /**
-   * Training loss, each point the mean of its neighbours, and all that validations measured; undefined without a step.
+   * Curves of the training loss, smoothed over neighbouring steps, and of all validation metrics. Undefined without a
+   * step.
    */
   curves(): string | undefined {
     const entries = this.#begun ? this.#entries : this.#read().entries;
@@ -67,8 +68,8 @@ export class TrainingLog {
   }
 
   /**
-   * Cuts an earlier log short, which needs no space on the disk, to what came before the first step of this run, and
-   * what of that step `precedes`.
+   * Truncates an earlier log before the first step of this run, which needs no disk space. Entries of that step stay if
+   * `precedes` is true.
    */
   #begin(first: number, precedes: (entry: Entry) => boolean = () => false): void {
     if (this.#begun) return;
@@ -87,7 +88,7 @@ export class TrainingLog {
     this.#write(() => appendFileSync(this.path, lineOf(entry)));
   }
 
-  /** A disk that is full must not end a step half way: `failed` can stop the run in order. */
+  /** A full disk must not interrupt a step. `failed` can stop the run in an orderly way. */
   #write(write: () => void): void {
     if (this.#error !== undefined) return;
     try {
@@ -99,8 +100,8 @@ export class TrainingLog {
   }
 
   /**
-   * The entries of an earlier run for as long as `isKept`, and the bytes up to the end of the last one. Lines that are no
-   * entries, as one that a full disk cut short, are passed over.
+   * Reads the entries of an earlier run while `isKept`, and the byte offset after the last of them. Invalid lines are
+   * skipped, such as one that a full disk cut short.
    */
   #read(isKept: (entry: Entry) => boolean = () => true): { entries: Entry[]; size: number } {
     const entries: Entry[] = [];
@@ -123,7 +124,7 @@ export class TrainingLog {
 const isAverage = (entry: Entry) => 'averageIsKept' in entry;
 
 function parseLine(line: string): Entry | undefined {
-  if (!line.endsWith('\n')) return undefined; // what is written next would be in it
+  if (!line.endsWith('\n')) return undefined; // the next line would be appended to it
   try {
     const entry: unknown = JSON.parse(line);
     const { step, loss, metrics } = Object(entry);

@@ -1,4 +1,4 @@
-// The last line of `train` and `finetune`: which weights were saved, and their metrics.
+// The last line of `train` and `finetune`: the saved weights and their metrics.
 
 import type { FitResult } from '../train/fit.js';
 import { printJson } from './common.js';
@@ -10,7 +10,7 @@ const SAVED = {
   best: 'of the best validation',
 } as const;
 
-/** Prints how a training ended that took `seconds`. `more` are further fields of the JSON. */
+/** Prints how a training of `seconds` ended. `more` are further fields of the JSON. */
 export function reportTraining(
   result: FitResult,
   { out, json = false }: { readonly out: string; readonly json?: boolean | undefined },

@@ -1,5 +1,6 @@
-// What `simdformer train translation` makes of sentences: one set of tokens for both languages, learnt from both, after the
-// text has become what translations are trained on and measured by, small letters and words apart from punctuation.
+// The tokenizer of `simdformer train translation`: one vocabulary learned from both languages. Text is normalized
+// first, in the form that translations are trained and measured in. Letters are lower case, and spaces separate words
+// from punctuation.
 
 import { BpeTokenizer } from '../tokenizers/bpe.js';
 import { learnMerges } from '../tokenizers/bpe-trainer.js';
@@ -15,15 +16,15 @@ export interface TranslationTokenizerOptions {
   readonly lowerCase: boolean;
 }
 
-/** Words with the space before them: punctuation is a word of its own by then. */
+/** Words with the space before them. Normalized punctuation is a word of its own. */
 const WORDS = ' ?[^ ]+';
 
-/** Pairs of tokens that occur but once are not merged. */
+/** Pairs of tokens that occur only once are not merged. */
 const MIN_FREQUENCY = 2;
 
 /**
- * Learns a tokenizer from sentences of both languages. Text is normalised by the tokenizer itself, so that plain sentences
- * and those that were normalised before have the same ids, in Python's `tokenizers`, too.
+ * Learns a tokenizer from sentences of both languages. The tokenizer itself normalizes text. Plain and normalized
+ * sentences therefore have equal ids, in Python's `tokenizers`, too.
  */
 export async function trainTranslationTokenizer(
   sentences: readonly string[],
@@ -54,8 +55,8 @@ type Normalizer =
   | { readonly type: 'Replace'; readonly pattern: { readonly Regex: string }; readonly content: string };
 
 /**
- * What such a tokenizer makes of a sentence before it looks for tokens, without the space in front: in a fraction of the
- * time that it takes to encode it, as thousands of sentences are learnt from.
+ * Returns a function that normalizes a sentence as such a tokenizer does, without the leading space. It takes a
+ * fraction of the time of encoding, which matters for thousands of sentences.
  */
 export function normalizerOf({ normalizer }: Pick<TokenizerJson, 'normalizer'>): (sentence: string) => string {
   const parts = (normalizer as { normalizers?: Normalizer[] } | null)?.normalizers ?? [];
@@ -76,22 +77,22 @@ export function normalizerOf({ normalizer }: Pick<TokenizerJson, 'normalizer'>):
   return (sentence) => steps.reduce((text, step) => step(text), sentence);
 }
 
-/** The words of a normalised sentence, each with the space that is before it. */
+/** Words of a normalized sentence, each with the space before it. */
 export function wordsOf(sentence: string): string[] {
   return sentence.split(' ').flatMap((word) => (word === '' ? [] : [` ${word}`]));
 }
 
 const replace = (Regex: string, content: string) => ({ type: 'Replace', pattern: { Regex }, content });
 
-/** The escapes of Moses for special characters of XML. */
+/** Moses's escapes of special characters of XML. */
 const ENTITIES = ['apos', 'quot', 'amp', 'lt', 'gt', '#91', '#93', '#124'];
 
-/** Contractions of English that begin with the apostrophe; other languages elide what is before it. */
+/** English contractions that begin with the apostrophe. Other languages elide the letters before it. */
 const CONTRACTIONS = '(?:s|t|re|ve|m|ll|d)(?![\\p{L}\\p{N}])';
 
 /**
- * Moses's rules, as far as regular expressions say them. What they have made stays as it is: text that was tokenized before
- * is not changed. `escapes`: whether quotes are written as XML's entities, as in such text.
+ * Moses's rules, as far as regular expressions can express them. Their results are stable: normalized text does not
+ * change. `escapes` is true if quotes are written as XML entities, as in Moses's output.
  */
 function normalizers(lowerCase: boolean, escapes: boolean): object[] {
   const apart = [',', ';', ':', '!', '?', '(', ')'].map((sign) => {

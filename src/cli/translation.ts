@@ -27,7 +27,9 @@ import {
 } from './prepared-task.js';
 import { normalizerOf, trainTranslationTokenizer, wordsOf } from './translation-tokenizer.js';
 
-/** Reads sentences and their translations, a line each, and makes a model with one vocabulary for both languages. */
+/**
+ * Reads sentences and their translations, one pair per line, and makes a model with one vocabulary for both languages.
+ */
 export async function prepareTranslation(device: Device, config: TaskConfig, ranks: number): Promise<PreparedTask> {
   const { data, validationData, seed = 0, validation = 0, batch = 8192 } = config;
   if (data === undefined) throw new ArgumentError('the task learns from pairs of sentences: give them with --data');
@@ -62,7 +64,7 @@ export async function prepareTranslation(device: Device, config: TaskConfig, ran
   return { ...task, validate };
 }
 
-/** A new model, for the tokens of both languages together. */
+/** A new model with the common vocabulary of both languages. */
 async function pairModel(device: Device, config: TaskConfig, pairs: readonly Pair[]): Promise<Transformer> {
   const { vocabSize = 6000, lowerCase = true } = config;
   const sentences = pairs.flatMap(({ source, targets }) => [source, ...targets]);
@@ -77,7 +79,7 @@ async function pairModel(device: Device, config: TaskConfig, pairs: readonly Pai
 /** "Attention Is All You Need", §6.1. */
 const LENGTH_PENALTY = 0.6;
 
-/** Added to the number of a batch, for random numbers that nothing else has. */
+/** Added to the number of a batch, for random numbers that no other part uses. */
 const DROPOUT_STREAM = 0x2b7e1516;
 
 interface Words {
@@ -85,7 +87,7 @@ interface Words {
   readonly target: readonly string[];
 }
 
-/** Sentences as ids, now and then otherwise. */
+/** Sentences as ids, sometimes with other segmentations. */
 class Sentences {
   readonly #target: Tokenizer;
   readonly #tokens: BpeDropout;
@@ -120,7 +122,7 @@ class Sentences {
     };
   }
 
-  /** The batches with other tokens in each epoch: see `BpeDropout`. */
+  /** Batches with different segmentations in each epoch: see `BpeDropout`. */
   varied({ perEpoch, batch, fingerprint }: Batches, seed: number): Batches {
     if (this.bpeDropout === 0) return { perEpoch, batch, fingerprint };
     const vary = (n: number) => {
@@ -139,18 +141,21 @@ function optional(id: number | undefined): number[] {
   return id === undefined ? [] : [id];
 }
 
-/** Pairs whose loss is measured at once. */
+/** Number of pairs per forward pass. */
 const LOSS_BATCH = 128;
 
-/** True if a model writes sentences, as models of `train translation` do, and not the words of a list. */
+/**
+ * True if a model writes sentences, as models of `train translation` do. Models of `train pronunciation` write words of
+ * a list.
+ */
 export function isTranslator(model: Transformer): boolean {
   const { encoderLayers, decoderLayers } = model.config;
   return encoderLayers > 0 && decoderLayers > 0 && tokenizersOf(model).target.toJSON().model.type === 'BPE';
 }
 
 /**
- * BLEU and chrF of a model's translations, as sacrebleu gives them without a tokenizer: text is tokenized by the model's own
- * rules. References that were tokenized before, as most of a file shows, stand as they are.
+ * BLEU and chrF of a model's translations, as sacrebleu computes them without a tokenizer: the model's own rules
+ * tokenize the text. References stay unchanged if most of the file was tokenized before.
  */
 export async function evaluateTranslations(
   model: Transformer,
@@ -159,7 +164,7 @@ export async function evaluateTranslations(
 ) {
   const { target } = tokenizersOf(model);
   const sources = pairs.map(({ source }) => encodeInput(model, source));
-  // Outputs of a model that has hardly learnt may not end.
+  // Outputs of a model that has hardly learned may not end.
   const maxNewTokens = Math.min(model.config.maxLength, 2 * Math.max(...sources.map(({ length }) => length)) + 10);
   const { sequences } = await model.generate(sources, { numBeams: beams, lengthPenalty, maxNewTokens });
   const outputs = sequences.map((ids) => target.decode(ids));

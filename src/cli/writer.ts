@@ -15,7 +15,7 @@ export interface Writer {
   readonly model: Model;
   /** True if the model continues its input. */
   readonly goesOn: boolean;
-  /** Throws ArgumentError, calling the text `name`, for one that it cannot read. */
+  /** Throws ArgumentError, with `name` for the text, if the model cannot read it. */
   encode(text: string, name: string): number[];
   decode(ids: Iterable<number>): string;
 }
@@ -23,7 +23,7 @@ export interface Writer {
 /** True if a model is a GGUF file or a folder in the layout of Hugging Face. */
 export const isPretrained = (name: string) => ggufAt(name) !== null || isPretrainedFolder(name);
 
-/** An id on the hub has its organisation: other names are of models that come with the package. */
+/** A hub id contains an organisation. Other names are those of model packages. */
 const isOnHub = (name: string) => name.includes('/') && !existsSync(name) && isHubId(name);
 
 export async function openWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {

@@ -8,10 +8,10 @@ export interface AttentionMaps {
   readonly cross: Tensor[];
 }
 
-/** The attentions of a model's layers, by what they are. */
+/** Attention layers of a model by kind. */
 export type AttentionsByKind = Readonly<Record<keyof AttentionMaps, readonly MultiHeadAttention[]>>;
 
-/** What attentions look at while `pass` runs through them. */
+/** Attention maps of all layers while `pass` runs. */
 export function observeAttention(attentions: AttentionsByKind, pass: () => unknown): AttentionMaps {
   const maps: AttentionMaps = { encoder: [], decoder: [], cross: [] };
   for (const kind of ['encoder', 'decoder', 'cross'] as const) {
@@ -25,7 +25,7 @@ export function observeAttention(attentions: AttentionsByKind, pass: () => unkno
   }
 }
 
-/** Runs `pass` and puts what the heads of every attention give into `outputs`, [N, heads·dv] each. */
+/** Runs `pass` and appends the outputs of the heads of every attention to `outputs`, [N, heads·dv] each. */
 export function observeHeads<T>(attentions: AttentionsByKind, outputs: Tensor[], pass: () => T): T {
   const all = Object.values(attentions).flat();
   for (const attention of all) attention.observeHeads = (output) => outputs.push(output);

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../core/errors.js';
 
-/** Throws ArgumentError unless there is a finite weight for each cell of a picture. */
+/** Throws ArgumentError unless there is one finite weight for each cell of a picture. */
 export function checkWeights(op: string, weights: ArrayLike<number>, rows: number, columns: number): void {
   if (weights.length !== rows * columns) {
     throw new ArgumentError(`${op}: ${weights.length} weights, expected ${rows} rows × ${columns} columns`);

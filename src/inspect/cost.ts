@@ -6,16 +6,16 @@ import type { Stacks } from '../nn/encoder-decoder.js';
 import { inference } from '../nn/module.js';
 import type { Tokens } from '../nn/token-batch.js';
 
-/** What a model takes, known before it is run. */
+/** Cost of a model, known before it runs. */
 export interface ModelCost {
   readonly parameters: number;
-  /** Floating-point operations of one forward pass. */
+  /** Floating-point operations of one forward pass. A multiply-add counts as two. */
   readonly forwardFlops: number;
-  /** Bytes of all that a forward pass computes. */
+  /** Bytes of all tensors that a forward pass writes. */
   readonly forwardBytes: number;
 }
 
-/** What counting needs of a model. */
+/** Parts of a model that counting needs. */
 interface Countable extends Stacks {
   readonly device: Device;
   readonly maxLength: number;
@@ -25,11 +25,11 @@ interface Countable extends Stacks {
 }
 
 /**
- * Counts parameters, and the work of a forward pass over one source and one target of the given lengths, 32 by default,
- * by recording the pass without running it. Dropout is no part of it, in training mode either, and the dropout of later
- * passes stays what it would have been. Lengths that the model has no side for are ignored.
+ * Counts parameters, and the work of a forward pass over one source and one target. `source` and `target` are their
+ * lengths in tokens, 32 by default. A length is ignored if the model has no such side. The pass is recorded but not
+ * run. Dropout is not counted, and the random numbers of later passes do not change.
  *
- * Throws ArgumentError if a length is not a positive integer, ShapeError if it is above the model's `maxLength`.
+ * Throws ArgumentError if a length is not a positive integer, and ShapeError if it exceeds the model's `maxLength`.
  */
 export function modelCost(
   model: Countable,

@@ -3,22 +3,22 @@ import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { Values } from './trace-types.js';
 
-/** What a head does, in numbers, each a mean over the queries of a batch. */
+/** Statistics of a head, each a mean over the queries of a batch. */
 export interface HeadStatistics {
-  /** Entropy of the weights, in bits: 0 if all weight is on one key, log2(keys) if it is the same on each. */
+  /** Entropy of the weights in bits: 0 if all weight is on one key, log2(keys) if all keys have equal weights. */
   readonly entropy: number;
-  /** The mean distance from query to key, in tokens, by weight. */
+  /** Weighted mean distance from query to key, in tokens. */
   readonly distance: number;
-  /** Weight on the token before the query, over the queries that have one: near 1 for a "previous token" head. */
+  /** Mean weight on the token before the query, without the first query. It is near 1 for a "previous token" head. */
   readonly previous: number;
 }
 
 /**
- * Statistics of every head of one layer's attention weights, [B, heads, Tq, Tk] or [heads, Tq, Tk], as `attentionMaps`
- * or a trace has them. Rows without weight do not count.
+ * Statistics of every head of one layer. `weights` are attention probabilities, [B, heads, Tq, Tk] or [heads, Tq, Tk],
+ * from `attentionMaps` or a trace. Rows without weight do not count.
  *
- * Throws ShapeError if the weights have another form, ArgumentError if one is not a finite number from 0 on or a head
- * has none.
+ * Throws ShapeError for other shapes. Throws ArgumentError if a weight is negative or not finite, or if a head has no
+ * weight.
  */
 export async function headStatistics(weights: Tensor | Values): Promise<HeadStatistics[]> {
   const { shape } = weights;

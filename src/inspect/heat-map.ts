@@ -2,21 +2,21 @@ import { checkOptions } from '../core/check.js';
 import { checkWeights } from './check-weights.js';
 
 export interface HeatMapOptions {
-  /** What each row stands for, at its left. */
+  /** Label of each row, at its left. */
   rows: readonly string[];
-  /** What each column stands for, above it. */
+  /** Label of each column, above it. */
   columns: readonly string[];
-  /** Whether cells are coloured, by ANSI escape codes, or shaded, by characters. Default false: shaded. */
+  /** True colours cells by ANSI escape codes, false shades them by characters. Default false. */
   color?: boolean | undefined;
 }
 
 const SHADES = [' ', '░', '▒', '▓', '█'];
-/** Codes of the 256-colour palette, dark to light: blue, violet, red, orange, yellow. */
+/** Codes of the 256-colour palette from dark to light: blue, violet, red, orange, yellow. */
 const COLORS = [16, 17, 18, 54, 90, 126, 162, 197, 203, 209, 215, 221, 227, 230];
 
 /**
- * Draws a matrix for a terminal: a cell for each number, darkest at 0 and below, lightest at the largest. `weights` is
- * row-major, as many as rows × columns. Throws ArgumentError if their number is another, or one of them is not finite.
+ * Draws a matrix for a terminal, one cell per number: darkest at 0 and below, lightest at the largest. `weights` is
+ * row-major with rows × columns numbers. Throws ArgumentError for another number of weights, or one that is not finite.
  */
 export function renderHeatMap(weights: ArrayLike<number>, options: HeatMapOptions): string {
   const {
@@ -46,7 +46,7 @@ export function renderHeatMap(weights: ArrayLike<number>, options: HeatMapOption
   return [heading.trimEnd(), ...lines.map((line) => (color ? line : line.trimEnd()))].join('\n');
 }
 
-/** Columns that a label takes, counting code points. */
+/** Width of a label in columns, counted in code points. */
 function widthOf(label: string): number {
   return [...label].length;
 }

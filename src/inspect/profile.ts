@@ -2,23 +2,23 @@ import { checkNumber, describeValue, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { CommandTiming, Program } from '../core/program.js';
 
-/** What one op took of a run. */
+/** Time and work of one op in a run. */
 export interface OpProfile {
   readonly op: string;
   readonly calls: number;
   readonly milliseconds: number;
-  /** Its part of the whole run, 0 to 1. */
+  /** Share of the time of the whole run, 0 to 1. */
   readonly share: number;
-  /** 0 where the op counts no floating-point operations, or took no time that the clock can tell. */
+  /** 0 if the op counts no floating-point operations, or is too fast for the clock. */
   readonly gflopsPerSecond: number;
   /** Bytes of its tensor operands. */
   readonly bytes: number;
 }
 
 /**
- * Runs a recorded program `runs` times, command by command, and adds up what each op took, the most expensive first.
- * Times are the fastest of the runs, 3 by default, call by call; each has a few microseconds that the call itself costs.
- * Throws ArgumentError, and what `program.profile` throws.
+ * Runs a recorded program `runs` times, command by command, and sums the time per op, the most expensive first. The
+ * time of each command is the fastest of the runs, 3 by default. It includes a few microseconds of overhead per
+ * command. Throws ArgumentError, and the errors of `program.profile`.
  */
 export function profile(program: Program, runs = 3): OpProfile[] {
   if (typeof program?.profile !== 'function') {
@@ -38,13 +38,13 @@ export function profile(program: Program, runs = 3): OpProfile[] {
     const milliseconds = calls.reduce((sum, call) => sum + call.milliseconds, 0);
     const flops = calls.reduce((sum, call) => sum + call.flops, 0);
     const bytes = calls.reduce((sum, call) => sum + bytesOf(call), 0);
-    const gflopsPerSecond = milliseconds && flops / milliseconds / 1e6; // less than the clock can tell
+    const gflopsPerSecond = milliseconds && flops / milliseconds / 1e6; // 0 if the clock shows no time
     return { op, calls: calls.length, milliseconds, share: milliseconds / (total || 1), gflopsPerSecond, bytes };
   });
   return ops.sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
-/** Elements have four bytes each. */
+/** Every element has four bytes. */
 function bytesOf({ operands }: CommandTiming): number {
   let elements = 0;
   for (const [, value] of operands) if (typeof value === 'object') elements += value.reduce((a, b) => a * b, 1);

@@ -1,4 +1,4 @@
-// Pictures as SVG text: attention as grids of heat maps, training as curves. No DOM needed.
+// Pictures as SVG text: attention as grids of heat maps, training as curves. Needs no DOM.
 
 import { scaleLinear } from 'd3-scale';
 import { interpolateViridis } from 'd3-scale-chromatic';
@@ -6,25 +6,25 @@ import { line } from 'd3-shape';
 import { ArgumentError } from '../core/errors.js';
 import { checkWeights } from './check-weights.js';
 
-/** One map of a grid. */
+/** One heat map of a grid. */
 export interface AttentionMap {
   readonly title: string;
-  /** Row-major, a row for each query. */
+  /** Row-major, one row per query. */
   readonly weights: ArrayLike<number>;
 }
 
 const CELL = 14;
 const GAP = 28;
-/** Pixels of a character of the font. */
+/** Width of a character in pixels. */
 const CHARACTER = 7;
-/** Labels of columns that are longer stand upright. */
+/** Maximum length of horizontal column labels; longer ones are vertical. */
 const LYING = 3;
 const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
 
 /**
- * A grid of heat maps, one for each head: rows are queries, columns keys, dark is 0 and bright 1. `columns` says how
- * many stand side by side; default 4. Throws ArgumentError if the weights of a map do not fill it or one of them is not
- * finite, or if `columns` is not a positive integer.
+ * Draws a grid of heat maps, one per head. Rows are queries, columns are keys; dark is 0 and bright is 1. `columns` is
+ * the number of maps side by side, default 4. Throws ArgumentError if `columns` is not a positive integer. Throws it,
+ * too, if a map's weights do not fill it or are not finite.
  */
 export function heatMapGridSvg(
   maps: readonly AttentionMap[],
@@ -66,7 +66,7 @@ export function heatMapGridSvg(
   return svg(across * width + GAP / 2, Math.ceil(maps.length / columns) * height + GAP / 2, 'Attention weights', drawn);
 }
 
-/** Characters of the longest text, 1 at least. */
+/** Length of the longest text, at least 1. */
 function longest(texts: readonly string[]): number {
   return texts.reduce((most, text) => Math.max(most, [...text].length), 1);
 }
@@ -77,7 +77,7 @@ export interface Curve {
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
-/** Curves of so many points show each of them. */
+/** Maximum number of points that are drawn as dots. */
 const DOTS = 40;
 
 const INK = ['#4269d0', '#ff725c', '#3ca951', '#a463f2'];
@@ -85,8 +85,8 @@ const INK = ['#4269d0', '#ff725c', '#3ca951', '#a463f2'];
 const isFinitePoint = (point: readonly [x: number, y: number]) => point.every(Number.isFinite);
 
 /**
- * Curves over a common x axis, which starts at the smallest x; the y axis starts at 0. Points that are not finite are
- * left out and interrupt their curve. Throws ArgumentError if no point is left.
+ * Draws curves over a common x axis, which starts at the smallest x. The y axis starts at 0. A point that is not finite
+ * interrupts its curve. Throws ArgumentError if no point is finite.
  */
 export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: string }): string {
   const [width, height, left, bottom, top] = [720, 376, 56, 44, 32];
@@ -116,7 +116,7 @@ export function curvesSvg(curves: readonly Curve[], { x, y }: { x: string; y: st
     const key = `<path d="M${legendX} 8h18" stroke="${ink}" stroke-width="2"/>`;
     const text = `<text x="${legendX + 24}" y="12">${escapeXml(name)}</text>`;
     legendX += 44 + CHARACTER * [...name].length;
-    // Points that are few are shown: there is no line through one.
+    // A curve with few points shows them as dots, because a single point has no line.
     const dots = points.length > DOTS ? [] : points.filter(isFinitePoint);
     const marks = dots.map(([at, value]) => `<circle cx="${toX(at)}" cy="${toY(value)}" r="2.5" fill="${ink}"/>`);
     const curve = `<path d="${draw([...points]) ?? ''}" fill="none" stroke="${ink}" stroke-width="1.5"/>`;
@@ -136,7 +136,7 @@ function svg(width: number, height: number, title: string, content: readonly str
   return `${open}<title>${escapeXml(title)}</title>${background}${content.join('')}</svg>\n`;
 }
 
-/** What XML has no way to write, as control characters and halves of surrogate pairs, is replaced. */
+/** Replaces characters that XML cannot represent: control characters and unpaired surrogates. */
 function escapeXml(text: string): string {
   const writable = text.replace(/[^\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu, '\u{FFFD}');
   return writable.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');

@@ -9,7 +9,7 @@ import { gather, permute } from '../ops/move.js';
 import { softmax } from '../ops/softmax.js';
 import type { AttentionTrace } from './trace-types.js';
 
-/** Attention of `input`, the tokens of `batch`, which is one sequence, to `memory`, or to itself if that is null. */
+/** Attention of `input` to `memory`, or to itself if that is null. `batch` is one sequence. */
 export function traceAttention(
   attention: MultiHeadAttention,
   input: Tensor,
@@ -62,7 +62,7 @@ function queriesFirst(x: Tensor): Tensor {
   return permute(x, [1, 0, 2]);
 }
 
-/** Each head of keys or values once for every head of queries that it serves. */
+/** Repeats each head of keys or values for every head of queries that shares it. */
 function shared(x: Tensor, heads: number): Tensor {
   const kvHeads = x.shape[0] as number;
   if (kvHeads === heads) return x;
@@ -72,7 +72,7 @@ function shared(x: Tensor, heads: number): Tensor {
   );
 }
 
-/** Rows of a table [2M + 1, n] by the distance from query to key, at most ±M: [Tq, Tk, n]. */
+/** Rows of a table [2M + 1, n] by the distance from query to key, clamped to ±M: [Tq, Tk, n]. */
 function byDistance(table: Tensor, timeQ: number, timeK: number): Tensor {
   const most = ((table.shape[0] as number) - 1) / 2;
   const rows = Int32Array.from({ length: timeQ * timeK }, (_, i) => {
@@ -82,7 +82,7 @@ function byDistance(table: Tensor, timeQ: number, timeK: number): Tensor {
   return gather(table, table.device.tensor(rows, [timeQ, timeK]));
 }
 
-/** [Tq, Tk]: -∞ where a query does not see a key: after it if `causal`, and from `window` places away. */
+/** [Tq, Tk]: -∞ where a query must not see a key: later keys if `causal`, and keys at least `window` places away. */
 function mask({ device, shape }: Tensor, timeK: number, causal: boolean, window: number | null): Tensor {
   const timeQ = shape[0] as number;
   const values = Float32Array.from({ length: timeQ * timeK }, (_, i) => {

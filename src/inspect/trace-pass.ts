@@ -1,4 +1,4 @@
-// What `trace` does. It is loaded when it is first called: pages that do not look inside need not download it.
+// Implementation of `trace`, loaded at its first call, so that pages without it do not download it.
 
 import { describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
@@ -18,7 +18,7 @@ import { softmax } from '../ops/softmax.js';
 import { traceAttention } from './trace-attention.js';
 import type { LayerTrace, NormTrace, StackTrace, SubLayerTrace, Trace, Traceable, TraceInput } from './trace-types.js';
 
-/** One pass, whose values are still on the device. */
+/** Runs one pass. The values stay on the device. */
 export function tracePass(
   model: Traceable,
   source: readonly number[] | Tensor | null,
@@ -95,7 +95,7 @@ function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory
 
 type Run<Inside> = (x: Tensor) => Inside;
 
-/** Sub-layer `i` of a layer that got `x`, after sub-layers that gave `before`. */
+/** Traces sub-layer `i` of a layer with input `x`. `before` are the earlier sub-layers of the layer. */
 function traceSubLayer<Inside extends { output: Tensor }>(
   { wiring, postNorms }: TransformerLayer,
   i: number,
@@ -131,7 +131,7 @@ function traceNorm(norm: Norm, input: Tensor): NormTrace<Tensor> {
   return { input, mean: average, variance, weight, bias: norm.bias, output: norm.forward(input) };
 }
 
-/** All tensors end to end, to be read at once, and what makes a trace of what was read. */
+/** All tensors as one, to be read at once, and a function that arranges the numbers as a trace. */
 export function joined(passed: Trace<Tensor>): { all: Tensor; arrange: (data: Float32Array) => Trace } {
   const starts = new Map<Tensor, number>();
   let end = 0;

@@ -1,4 +1,4 @@
-// What a trace holds.
+// Types of traces.
 
 import type { Device } from '../core/device.js';
 import type { Shape, Tensor } from '../core/tensor.js';
@@ -8,31 +8,31 @@ import type { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
 
-/** Numbers that were read from a device, row-major. */
+/** Numbers read from a device, row-major. */
 export interface Values {
   readonly shape: Shape;
   readonly data: Float32Array;
 }
 
-/** How a token becomes a vector. Each is [T, dModel]. */
+/** Embedding of tokens. Each part is [T, dModel]. */
 export interface EmbeddingTrace<T = Values> {
-  /** The token's row of the table, times `config.embeddingScale`. */
+  /** The token's row of the embedding table, times `config.embeddingScale`. */
   readonly token: T;
-  /** What says where it stands; null if attention does, or nothing. */
+  /** The position's vector; null if attention encodes positions, or nothing does. */
   readonly position: T | null;
-  /** What the first layer gets. */
+  /** Input of the first layer. */
   readonly sum: T;
 }
 
 /**
- * weight·(input - mean) / √(variance + eps) + bias, over the features of each token. Of RMSNorm the mean is taken for 0,
- * so that the variance is the mean square.
+ * weight·(input - mean) / √(variance + eps) + bias, over the features of each token. RMSNorm has mean 0, so its
+ * variance is the mean square.
  */
 export interface NormTrace<T = Values> {
   readonly input: T;
   /** [T, 1] */
   readonly mean: T;
-  /** [T, 1], over dModel, not dModel - 1. */
+  /** [T, 1], divided by dModel, not by dModel - 1. */
   readonly variance: T;
   /** [dModel] */
   readonly weight: T;
@@ -44,114 +44,116 @@ export interface FeedForwardTrace<T = Values> {
   readonly input: T;
   /** [T, dFF], before the activation. */
   readonly hidden: T;
-  /** [T, dFF], after it, times `gate` if there is one. */
+  /** [T, dFF], after the activation, times `gate` if there is one. */
   readonly active: T;
-  /** [T, dFF]: what multiplies the hidden features; null unless the model is `gated`. */
+  /** [T, dFF], the factor of the hidden features; null unless the model is `gated`. */
   readonly gate: T | null;
   readonly output: T;
 }
 
 /**
- * A sub-layer with its residual connection and its norm: pre-norm input + inside(norm(input)), post-norm norm(input +
+ * A sub-layer with its residual connection and norm. Pre-norm: input + inside(norm(input)). Post-norm: norm(input +
  * inside(input)).
  */
 export interface SubLayerTrace<Inside, T = Values> {
-  /** [T, dModel], as all that has no other shape. */
+  /** [T, dModel], as every tensor below without a shape of its own. */
   readonly input: T;
   readonly inside: Inside;
   /** input + inside.output */
   readonly sum: T;
   readonly norm: NormTrace<T>;
-  /** What goes on to the next sub-layer: the sum if pre-norm, the norm's output if post-norm. */
+  /** Input of the next sub-layer: the sum if pre-norm, the norm's output if post-norm. */
   readonly output: T;
 }
 
 export interface LayerTrace<T = Values> {
   readonly selfAttention: SubLayerTrace<AttentionTrace<T>, T>;
-  /** Of decoder layers that read an encoder's output. */
+  /** Null unless the layer is a decoder layer that reads an encoder's output. */
   readonly crossAttention: SubLayerTrace<AttentionTrace<T>, T> | null;
   readonly feedForward: SubLayerTrace<FeedForwardTrace<T>, T>;
 }
 
-/** One side of the model. Of images and sounds tokens are patches, after the class's, and places in time. */
+/** One side of the model. Tokens of images are the class token and patches; tokens of audio are positions in time. */
 export interface StackTrace<T = Values> {
   readonly embedding: EmbeddingTrace<T>;
   readonly layers: readonly LayerTrace<T>[];
-  /** After the last layer; null if the model has none. */
+  /** Norm after the last layer; null if the model has none. */
   readonly norm: NormTrace<T> | null;
   /** [T, dModel] */
   readonly output: T;
 }
 
-/** All that a model computes for one source and one target. */
+/** Every intermediate value of a model for one source and one target. */
 export interface Trace<T = Values> {
   readonly encoder: StackTrace<T> | null;
   readonly decoder: StackTrace<T> | null;
-  /** [T, vocabulary], for each target token the one after it; encoder-only: for each source token. */
+  /**
+   * [T, vocabulary]: scores of the next token after each target token; for encoder-only models, scores at each source
+   * token.
+   */
   readonly logits: T;
   /** softmax(logits) */
   readonly probabilities: T;
 }
 
 /**
- * Multi-head attention: outputs = softmax((q·k + q·r)·scale + bias) · (v + r'), the relative terms only where the model
- * has them.
+ * Multi-head attention: outputs = softmax((q·k + q·r)·scale + bias) · (v + r'). Relative terms are null in models
+ * without them.
  */
 export interface AttentionTrace<T = Values> {
   /** [Tq, dModel] */
   readonly input: T;
-  /**
-   * [Tk, dModel], what keys and values are made of: `input` in self-attention, the encoder's output in cross attention.
-   */
+  /** [Tk, dModel], the input of keys and values: `input` in self-attention, the encoder's output in cross-attention. */
   readonly memory: T;
-  /** [heads, Tq, d]; with positions `rotary` as they have turned, keys likewise. */
+  /** [heads, Tq, d]; with `rotary` positions after the rotation, as are keys. */
   readonly q: T;
-  /** [heads, Tk, d]; heads that share keys and values have a copy each. */
+  /** [heads, Tk, d]; heads that share keys and values have equal copies. */
   readonly k: T;
   readonly v: T;
   /** [heads, Tq, Tk], as are all scores: q·k. */
   readonly products: T;
-  /** q·r, r the trained vector of the distance; with positions `shaw` only. */
+  /** q·r, where r is the trained vector of the distance. Null unless positions are `shaw`. */
   readonly relative: T | null;
-  /** The trained number of the distance, with positions `relativeBias`; DeBERTa's terms of content and distance. */
+  /** The trained bias of the distance, with `relativeBias` positions, or DeBERTa's terms of content and distance. */
   readonly bias: T | null;
   /**
-   * [2M + 1, d], the trained vectors r and r' of the distances -M … M from query to key; with positions `shaw` only.
+   * [2M + 1, d], the trained vectors r and r' of the distances -M … M from query to key. Null unless positions are
+   * `shaw`.
    */
   readonly relativeKeys: T | null;
   readonly relativeValues: T | null;
-  /** 1/√d, unless the model has another one. */
+  /** 1/√d, unless the model sets another scale. */
   readonly scale: number;
-  /** (products + relative)·scale, capped where the model caps scores, + bias, before the mask. */
+  /** (products + relative)·scale, then the soft cap if the model has one, + bias, before the mask. */
   readonly scores: T;
-  /** Whether queries see no key after them: the mask of the decoder's self-attention. */
+  /** True if queries see no later keys: the mask of the decoder's self-attention. */
   readonly causal: boolean;
-  /** Queries see keys fewer than this many places away; null: all. */
+  /** Queries see keys fewer than this many places away; null for all keys. */
   readonly window: number | null;
-  /** softmax(scores) over the keys that a query may see; 0 for the others. */
+  /** softmax(scores) over the keys that a query may see; 0 for other keys. */
   readonly weights: T;
-  /** [heads, Tq, d]: the mean of the values by weight, and what it adds with positions `shaw`. */
+  /** [heads, Tq, d]: the weighted mean of the values, with the relative term of `shaw` positions. */
   readonly outputs: T;
-  /** [Tq, dModel]: the heads side by side, through the output projection. */
+  /** [Tq, dModel]: the concatenated heads after the output projection. */
   readonly output: T;
 }
 
-/** What the layers of one side read, and which they are. */
+/** Input and layers of one side. */
 export interface TraceInput {
   readonly embedding: EmbeddingTrace<Tensor>;
   readonly batch: Sequences;
   readonly stack: Stack;
-  /** After the last layer. */
+  /** Norm after the last layer. */
   readonly norm: Norm | null;
 }
 
-/** What a trace needs of a model. */
+/** Parts of a model that a trace needs. */
 export interface Traceable extends Stacks {
   readonly device: Device;
   readonly maxLength: number;
-  /** How the tokens of one side become vectors. */
+  /** Embeds the tokens of one side. */
   traceEmbedding(side: 'encoder' | 'decoder', batch: TokenBatch): EmbeddingTrace<Tensor>;
-  /** Of models that read more than tokens, or have several encoders: what is read of a source. */
+  /** Reads a source in models that read more than tokens, or have several encoders. */
   traceSource?(source: readonly number[] | Tensor): TraceInput;
   /** Logits of features, float32 [N, vocabulary]. */
   logitsOf(features: Tensor): Tensor;

@@ -1,24 +1,23 @@
-// A forward pass, step by step as the papers write it, with every intermediate value at hand. The engine fuses these
-// steps and never writes most of the values down; here each is computed by an op of its own, from the model's own
-// parameters.
+// A forward pass step by step, as the papers write it, with every intermediate value. The engine fuses these steps and
+// never stores most of the values. Here an op of its own computes each value, from the model's own parameters.
 
 import { copied } from '../core/copied.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Trace, Traceable } from './trace-types.js';
 
 /**
- * Runs one sequence, or a pair of them, through a model and returns every intermediate value: see `Trace`. Takes what
- * `forward` takes, but for one sequence and without padding, and gives its results up to rounding, without dropout.
- * `source` is a tensor for models that read images, [1, channels, height, width], or sounds, [1, mel bins, frames]; a
- * model of texts and images traces the encoder of what it is given.
+ * Runs one sequence, or a source and a target, through a model and returns every intermediate value: see `Trace`. It
+ * takes the arguments of `forward`, but for one sequence without padding. Results equal those of `forward` up to
+ * rounding; dropout is off. `source` is a tensor for images, [1, channels, height, width], or audio, [1, mel bins,
+ * frames]. A model of texts and images traces the encoder of the given kind.
  *
  * ```ts
  * const { encoder } = await trace(model, tokenizer.encode('a cat'));
  * encoder?.layers[0]?.selfAttention.inside.weights; // { shape: [heads, tokens, tokens], data }
  * ```
  *
- * Throws ArgumentError if the model has another number of sides or an id is outside the vocabulary, ShapeError if a
- * sequence is empty or longer than `maxLength`, or a tensor is of more than one image or sound.
+ * Throws ArgumentError if the model has another number of sides, or for an id outside the vocabulary. Throws ShapeError
+ * if a sequence is empty or exceeds `maxLength`, or if a tensor has several images or sounds.
  */
 export async function trace(
   model: Traceable,

@@ -6,22 +6,19 @@ import type { AttentionMaps, AttentionsByKind } from './attention-maps.js';
 
 /** One head of a model, numbered from 0. */
 export interface HeadId {
-  /**
-   * The encoder's self-attention, the decoder's masked self-attention, or the decoder's attention to the encoder's
-   * output.
-   */
+  /** The encoder's self-attention, the decoder's masked self-attention, or the decoder's cross-attention. */
   readonly attention: keyof AttentionMaps;
   readonly layer: number;
   readonly head: number;
 }
 
 /**
- * Runs `fn` while the given heads add nothing to the output of their attention: the rows of the output projection that
- * read them are zero, which is the same as if the heads gave zeros (Michel, Levy, Neubig 2019, arXiv 1905.10650).
- * Afterwards the rows are what they were, to the bit, whatever `fn` did. Who uses the model meanwhile sees it so; do
- * not train it. Calls may nest and overlap.
+ * Runs `fn` while the given heads contribute nothing to their attention's output (Michel, Levy, Neubig 2019, arXiv
+ * 1905.10650). The rows of the output projection that read them are zero, which has the effect of heads that return
+ * zeros. Afterwards the rows are restored, bit for bit, even if `fn` throws. Other users of the model see the change
+ * meanwhile; do not train it. Calls may nest and overlap.
  *
- * Throws ArgumentError, before anything is changed, if the model has no such head.
+ * Throws ArgumentError, before any change, if the model has no such head.
  */
 export async function withoutHeads<T>(
   model: { readonly attentions: AttentionsByKind },
@@ -38,7 +35,7 @@ export async function withoutHeads<T>(
   }
 }
 
-/** The rows of an output projection that read one head. */
+/** Rows of an output projection that read one head. */
 interface Place {
   readonly weight: Tensor;
   readonly start: number;
@@ -57,16 +54,16 @@ function placeOf({ attentions }: { readonly attentions: AttentionsByKind }, { at
   return { weight, start: head * module.headSize, end: (head + 1) * module.headSize };
 }
 
-/** Rows that are zero for now: what they were, and for how many callers. */
+/** Rows that are zero for now: their original values, and the number of callers that need them zero. */
 interface Hidden {
   readonly before: Promise<Float32Array | Int32Array>;
   callers: number;
 }
 
-/** By weight and first row. */
+/** Hidden rows by weight and first row. */
 const hidden = new WeakMap<Tensor, Map<number, Hidden>>();
 
-/** Sets the rows to zero; what it returns takes that back, once nobody else wants them so. */
+/** Sets the rows to zero. Returns a function that restores them after the last caller has finished. */
 async function switchOff(place: Place): Promise<() => void> {
   const { weight, start } = place;
   const ofWeight = hidden.get(weight) ?? new Map<number, Hidden>();
@@ -75,7 +72,7 @@ async function switchOff(place: Place): Promise<() => void> {
   ofWeight.set(start, entry);
   entry.callers++;
   const before = await entry.before.catch((error: unknown) => {
-    if (ofWeight.get(start) === entry) ofWeight.delete(start); // the next caller reads anew
+    if (ofWeight.get(start) === entry) ofWeight.delete(start); // the next caller reads the rows again
     throw error;
   });
   onRows(place, (rows) => rows.write(new Float32Array(before.length)));

@@ -50,7 +50,7 @@ export function attentionCommand(): Command {
         const picture = heatMapGridSvg(titled, { queries, keys });
         if (options.output === '-') return void process.stdout.write(picture);
         await writeWhole(options.output, picture);
-        if (isOutput(options.output)) return; // behind a picture nothing may follow
+        if (isOutput(options.output)) return; // nothing may follow a picture
         if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
       }
       if (options.json) return printJson({ kind, queries, keys, heads });
@@ -63,13 +63,13 @@ export function attentionCommand(): Command {
     });
 }
 
-/** True if a path leads to the file of standard output. */
+/** True if a path leads to the same file as standard output. */
 function isOutput(path: string): boolean {
   const [there, output] = [statSync(path), fstatSync(1)];
   return there.dev === output.dev && there.ino === output.ino;
 }
 
-/** The attention that is asked for; without a wish, the one that says most. */
+/** The requested attention, or the most informative one. */
 function kindOf({ config }: Transformer, wanted: AttentionOptions['kind']): keyof AttentionMaps {
   const { encoderLayers, decoderLayers } = config;
   if (encoderLayers > 0 && decoderLayers > 0) return wanted ?? 'cross';
@@ -79,13 +79,13 @@ function kindOf({ config }: Transformer, wanted: AttentionOptions['kind']): keyo
   return only;
 }
 
-/** All maps for a text, and what the decoder read while they were made. */
+/** All attention maps for a text, and the tokens that the decoder read meanwhile. */
 async function observe(model: Transformer, read: number[]): Promise<{ maps: AttentionMaps; written: number[] }> {
   const { encoderLayers, decoderLayers } = model.config;
   if (decoderLayers === 0) return { maps: model.attentionMaps([read]), written: [] };
   if (encoderLayers === 0) return { maps: model.attentionMaps(null, [read]), written: read };
   const { sequences } = await model.generate([read]);
-  const begin = model.startId as number; // generate has begun with it
+  const begin = model.startId as number; // the token that generate began with
   const written = [begin, ...(sequences[0] as number[])].slice(0, model.config.maxLength);
   return { maps: model.attentionMaps([read], [written]), written };
 }
@@ -96,7 +96,7 @@ interface Head extends HeadStatistics {
   readonly weights: number[];
 }
 
-/** The heads that are asked for, numbered from 1. `layers` hold [1, heads, queries, keys] each. */
+/** The requested heads, numbered from 1. `layers` are [1, heads, queries, keys] each. */
 async function headsOf(layers: readonly Tensor[], wanted: { layer?: number; head?: number }): Promise<Head[]> {
   const all: Head[] = [];
   for (const [i, tensor] of layers.entries()) {

@@ -25,10 +25,10 @@ interface BenchOptions {
   json?: boolean;
 }
 
-/** Time each of them long enough to be no accident. */
+/** Seconds per measurement, long enough to average out disturbances. */
 const SECONDS = 2;
 
-/** About what V8 takes for a row of a batch, beside its tokens. */
+/** Approximate bytes that V8 needs for a row of a batch, besides its tokens. */
 const BYTES_OF_ROW = 256;
 
 const MIB = 2 ** 20;
@@ -104,10 +104,10 @@ async function printSpeed(device: Device, name: string, options: BenchOptions): 
   if (speed.written !== null) console.log(`writes           ${perSecond(speed.written)}, ${batch} × ${tokens}`);
 }
 
-/** Throws ArgumentError for a batch that this machine cannot hold: V8 ends the program where its own memory does. */
+/** Throws ArgumentError for a batch that exceeds this machine's memory. V8 would end the program. */
 function checkBatch(dModel: number, batch: number, length: number): void {
   const tokens = batch * length;
-  const isHeld = 4 * dModel * tokens <= totalmem(); // what one layer gives
+  const isHeld = 4 * dModel * tokens <= totalmem(); // output of one layer
   const isMade = BYTES_OF_ROW * batch + 8 * tokens <= getHeapStatistics().heap_size_limit;
   if (isHeld && isMade) return;
   throw new ArgumentError(
@@ -115,7 +115,7 @@ function checkBatch(dModel: number, batch: number, length: number): void {
   );
 }
 
-/** Milliseconds that `run` takes. */
+/** Times of `run` in milliseconds. */
 function timesOf(run: () => void): [median: number, fastest: number] {
   const times: number[] = [];
   for (const end = performance.now() + 1000 * SECONDS; performance.now() < end; ) {
@@ -129,11 +129,11 @@ function timesOf(run: () => void): [median: number, fastest: number] {
 
 interface TrainingStep {
   readonly milliseconds: number;
-  /** At most in use, beyond parameters and the optimiser's state. */
+  /** Maximum number of bytes in use, besides parameters and the optimizer's state. */
   readonly bytes: number;
 }
 
-/** A step of AdamW on the loss of guessing each token, with and without keeping what backward needs. */
+/** A step of AdamW on the loss of predicting each token, with and without activation checkpointing. */
 function trainingSteps(model: Transformer, tokens: number[][]): Record<'plain' | 'checkpointed', TrainingStep> {
   const { device } = model;
   const adamw = new AdamW(model.parameters());

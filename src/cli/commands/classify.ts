@@ -15,7 +15,7 @@ interface ClassifyOptions extends TextJobOptions {
 
 interface Classified {
   readonly text: string;
-  /** The likeliest first. */
+  /** Best first. */
   readonly labels: readonly ClassScore[];
 }
 

@@ -71,7 +71,7 @@ async function printPronunciations(
   const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
   const seconds = (performance.now() - start) / 1000;
   const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
-  // Words are what counts, as for the error rates, and not what separates them.
+  // Words count, as in the error rates. Separators do not.
   const wrong = results.filter(({ targets, output }) => !targets.some((text) => words(text).join(' ') === output));
   if (options.json) {
     return printJson({ count, wordError, tokenError, seconds, ...(options.outputs && { outputs: wrong }) });

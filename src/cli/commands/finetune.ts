@@ -55,7 +55,7 @@ interface FinetuneOptions {
   json?: boolean;
 }
 
-/** The rate where none is given: adapters begin at nothing, and want a higher one. */
+/** Default learning rate. Adapters start at zero and need a higher one. */
 const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? 2e-3 : 5e-5);
 
 export function finetuneCommand(): Command {
@@ -130,7 +130,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   reportTraining(result, options, (performance.now() - start) / 1000, { validations: result.validations });
 }
 
-/** An adapter with what the options say. */
+/** Makes the adapter that the options describe. */
 function adapterOf(
   model: LoadedModel,
   { r, alpha = 2 * r, loraDropout, dora, targets, seed, model: base }: FinetuneOptions,
@@ -152,7 +152,7 @@ interface Training {
   readonly head: ReturnType<FinetuneTask['head']>;
 }
 
-/** Weights of matrices decay, those of norms and biases do not. */
+/** Weight decay applies to matrices, but not to norms and biases. */
 function optimizerOf(model: LoadedModel, weightDecay: number): AdamW {
   const trained = model.parameters().filter(({ requiresGrad }) => requiresGrad);
   const isMatrix = ({ shape }: { shape: readonly number[] }) => shape.length > 1;
@@ -217,7 +217,7 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
   }
 }
 
-/** The metric for early stopping: the loss, or without one, 1 minus another metric. */
+/** Metric of early stopping: the loss, or else 1 minus another metric. */
 function errorOf({ loss, spearman, f1, accuracy = 0 }: Readonly<Record<string, number>>): number {
   return loss ?? 1 - (spearman ?? f1 ?? accuracy);
 }
@@ -229,7 +229,9 @@ async function drawCurves(log: TrainingLog, out: string): Promise<void> {
 
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
 
-/** Keeps what a resumption is compared with; throws ArgumentError if that of the training that it goes on with differs. */
+/**
+ * Saves the settings that a resumption is compared with. Throws ArgumentError if those of the resumed training differ.
+ */
 async function rememberSettings(
   { resume, overwrite: _, json: __, out, ...given }: FinetuneOptions,
   head: Training['head'],
@@ -245,7 +247,7 @@ async function rememberSettings(
   await writeWhole(path, `${JSON.stringify(settings, null, 1)}\n`);
 }
 
-/** Nothing replaces another training, or a model, unless that is said. */
+/** Another training, or a model, is replaced only with --overwrite. */
 function checkFolder({ out, resume, overwrite }: FinetuneOptions): void {
   if (overwrite || (resume && existsSync(checkpointIn(out)))) return;
   for (const [name, what] of [

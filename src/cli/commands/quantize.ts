@@ -54,7 +54,7 @@ async function run(name: string, out: string, options: QuantizeOptions, command:
       );
     }
     if (isFile || !existsSync(out)) await rename(unfinished, out);
-    else await save(out); // which replaces the model there, and leaves other files
+    else await save(out); // it replaces the model there, and leaves other files
     console.log(`${out}: ${before === undefined ? '' : `${megabytes(before)} → `}${megabytes(after)} (${type})`);
   } finally {
     await rm(unfinished, { recursive: true, force: true });
@@ -70,14 +70,14 @@ const folderWriter: Writer = async (device, name, type) => {
 };
 
 const fileWriter: Writer = async (device, name, type) => {
-  const model: unknown = await loadModel(device, name, { weights: 'auto' }); // packed weights stay as they are
+  const model: unknown = await loadModel(device, name, { weights: 'auto' }); // packed weights stay unchanged
   if (!(model instanceof PretrainedModel))
     throw new ArgumentError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
   for (const adapter of model.adapters.values()) adapter.merge();
   return (path) => saveGguf(model, path, { type: type as GgufFileType });
 };
 
-/** A model with packed weights. The weights of an adapter's base are packed once the adapter is merged into them. */
+/** A model with packed weights. An adapter is merged first, and then its base is packed. */
 async function packedModel(device: Device, name: string, weights: FolderType): Promise<LoadedModel> {
   const model = await loadModel<LoadedModel>(device, name, { weights });
   if (!(model instanceof PretrainedModel) || model.adapters.size === 0) return model;
@@ -88,8 +88,8 @@ async function packedModel(device: Device, name: string, weights: FolderType): P
 }
 
 /**
- * Bytes of the weights at a path: a file, or the files of weights of a folder. Undefined for an id on the hub, and for an
- * adapter, whose base is elsewhere.
+ * Bytes of the weights at a path: a file, or all weight files of a folder. Undefined for a hub id, and for an adapter,
+ * whose base is elsewhere.
  */
 async function sizeOf(path: string): Promise<number | undefined> {
   if (!existsSync(path)) return undefined;

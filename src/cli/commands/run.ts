@@ -42,7 +42,7 @@ export function runCommand(): Command {
       using device = await openDevice(command);
       const writer = await openWriter(device, name, options.weights);
       const { model, goesOn } = writer;
-      // A text that grows beyond what the model can read goes on from its end.
+      // A text that exceeds the model's length continues from its last tokens.
       const settings = { ...generateOptions(options), cropContext: goesOn };
       const single = settings.numBeams === 1 && options.nBest === 1 && !options.json;
       const results: Result[] = [];
@@ -53,7 +53,7 @@ export function runCommand(): Command {
         const readable = given.flatMap((each) => read(writer, each) ?? []);
         if (readable.length === 0) continue;
         const drawn = { ...settings, seed };
-        seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // what comes later is drawn anew
+        seed = (seed + 1) % Number.MAX_SAFE_INTEGER; // later texts use new random numbers
         if (goesOn && process.stdout.isTTY && given.length === 1 && single) {
           await write(writer, readable[0] as Readable, drawn);
           continue;
@@ -83,7 +83,7 @@ interface Result {
   readonly score: number;
 }
 
-/** The ids of a text. A line that the model cannot read does not stop those after it; the exit code remembers it. */
+/** Encodes a text. An unreadable line does not stop the following ones, but it sets the exit code. */
 function read(writer: Writer, given: GivenText): Readable | undefined {
   const { name, isLine } = given;
   try {
@@ -97,7 +97,7 @@ function read(writer: Writer, given: GivenText): Readable | undefined {
   }
 }
 
-/** Shows each token as it comes. */
+/** Prints each token as soon as it is chosen. */
 async function write(
   { model, decode }: Writer,
   { text, ids: prompt }: Readable,
@@ -109,7 +109,7 @@ async function write(
   for await (const { token } of model.stream([prompt], settings)) {
     ids.push(token);
     const written = decode(ids);
-    if (written.endsWith('\ufffd')) continue; // the rest of a character is in the next token
+    if (written.endsWith('\ufffd')) continue; // the next token completes the character
     process.stdout.write(written.slice(shown.length));
     shown = written;
   }

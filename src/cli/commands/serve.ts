@@ -48,7 +48,8 @@ async function serveModels(names: string[], options: Options, command: Command):
       if (models[id])
         throw new ArgumentError(`two models have the name '${id}': give one of them another name, as in NAME=${from}`);
       const model = await loadModel(device, from, { weights, cache });
-      // The keys and values of many sequences are as much to read as the weights: whoever packs weights wants both small.
+      // Keys and values of many sequences are as large as the weights. Packed weights suggest that both should be
+      // small.
       if (cache === undefined && hasPackedWeights(model)) model.cacheType = 'float16';
       models[id] = model;
     }
@@ -66,7 +67,7 @@ async function serveModels(names: string[], options: Options, command: Command):
   }
 }
 
-/** `NAME=FOLDER`, a folder, whose name is its last part, or a hub id. */
+/** Parses `NAME=FOLDER`, a folder, whose last part is the name, or a hub id. */
 function named(text: string): { id: string; from: string } {
   const [, id, given] = /^([^=/\\]+)=(.+)$/.exec(text) ?? [];
   if (id !== undefined && given !== undefined && !existsSync(text)) return { id, from: given };

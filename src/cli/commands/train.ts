@@ -24,12 +24,12 @@ import { TrainingLog } from '../training-log.js';
 import { reportTraining } from '../training-report.js';
 import { writeWhole } from '../whole-file.js';
 
-/** Settings of a task that are options of the command, too. */
+/** Settings of a task that are also options of the command. */
 const SETTINGS = [
   ...(['data', 'init', 'steps', 'epochs', 'batch', 'vocabSize', 'rDrop', 'ignoreIndex', 'seed'] as const),
 ];
 
-/** Options of the model that are options of the command, too. */
+/** Options of the model that are also options of the command. */
 const SIZES = ['dModel', 'dFF', 'heads', 'dropout', 'activationDropout'] as const;
 
 interface TrainOptions
@@ -111,7 +111,7 @@ async function run(taskName: string, options: TrainOptions, command: Command): P
   const task = await prepareWithin(device, config, options, world);
   const isFirst = world.rank === 0;
   using _folder = isFirst ? await takeFolder(out) : null;
-  checkFolder(options); // again: another training may have ended there meanwhile
+  checkFolder(options); // once more, because another training may have ended there meanwhile
   using stop = stopping();
   const start = performance.now();
   const result = await train(task, options, stop, world);
@@ -125,7 +125,7 @@ async function run(taskName: string, options: TrainOptions, command: Command): P
   if (isFirst) reportTraining(result, options, (performance.now() - start) / 1000);
 }
 
-/** A task with as many steps as fit into `--minutes`, which all ranks take of the first. */
+/** Prepares a task with as many steps as fit into `--minutes`. All ranks take the number of the first. */
 async function prepareWithin(
   device: Device,
   config: TaskConfig,
@@ -142,11 +142,11 @@ async function prepareWithin(
   return prepareTask(device, { ...config, steps, epochs: undefined }, world.size);
 }
 
-/** The settings of a task on the command line. */
+/** Settings of a task that the command line overrides. */
 function overridesOf(options: TrainOptions): Partial<TaskConfig> {
   const { validation: validationData, layers } = options;
   const sizes = given(SIZES.map((name) => [name, options[name]]));
-  // A text is read and written by the same layers, which are the decoder's.
+  // A decoder-only model reads and writes a text with the decoder's layers.
   const stacks = layers === undefined ? {} : { encoderLayers: layers, decoderLayers: layers };
   const model = { ...sizes, ...stacks };
   return given([
@@ -162,7 +162,7 @@ function given(entries: readonly (readonly [name: string, value: unknown])[]): o
 
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
 
-/** A training may have taken days: nothing replaces it, or the model it gave, unless that is said. */
+/** A training may have taken days. It, or its model, is replaced only with --overwrite. */
 function checkFolder({ out, resume, overwrite }: TrainOptions): void {
   const found = existsSync(checkpointIn(out));
   if (found && !resume && !overwrite) {
@@ -177,7 +177,10 @@ function checkFolder({ out, resume, overwrite }: TrainOptions): void {
   }
 }
 
-/** Fits the model, with log, progress and checkpoint; `stop` and a log that cannot be written end it in order. */
+/**
+ * Fits the model, with log, progress and checkpoint. `stop`, or a log that cannot be written, ends it in an orderly
+ * way.
+ */
 async function train(
   { config, model, batches, ...task }: PreparedTask,
   options: TrainOptions,
@@ -187,13 +190,13 @@ async function train(
   const { out, resume, wire } = options;
   const settings = join(out, 'task.json');
   const saveSettings = () => writeWhole(settings, `${JSON.stringify(config, null, 1)}\n`);
-  const isFirst = world.rank === 0; // the others write nothing
+  const isFirst = world.rank === 0; // other ranks write nothing
   if (resume && existsSync(checkpointIn(out))) {
     for (const change of changedSettings(settings, config)) if (isFirst) console.error(`Changed: ${change}`);
   } else if (isFirst) {
     if (resume) console.error(`There is no checkpoint in ${out}: starting from the beginning.`);
-    if (existsSync(checkpointIn(out))) await unlink(await placeOf(checkpointIn(out))); // --overwrite forgets it
-    await saveSettings(); // before the first checkpoint, so that whoever resumes from one can compare
+    if (existsSync(checkpointIn(out))) await unlink(await placeOf(checkpointIn(out))); // --overwrite discards it
+    await saveSettings(); // before the first checkpoint, so that every resumption can compare them
   }
   const log = new TrainingLog(join(out, 'log.jsonl'), stop.now);
   const progress = isFirst ? showProgress(config.task === 'pronunciation' ? 'words' : 'tokens') : null;
@@ -219,7 +222,7 @@ async function train(
       if (error instanceof NonFiniteError) {
         throw new NonFiniteError(`the training diverged: ${error.message}. ${ADVICE}`, error.step);
       }
-      if (!(error instanceof FormatError)) throw error; // a checkpoint that is no good
+      if (!(error instanceof FormatError)) throw error; // the checkpoint is damaged
       throw new FormatError(`${error.message}. --overwrite starts again`, { cause: error });
     })
     .finally(() => progress?.stop());
@@ -234,7 +237,7 @@ async function train(
 
 const ADVICE = 'Lower schedule.peak and start again with --overwrite';
 
-/** The metric of the saved weights that is not finite, if there is one. */
+/** A metric of the saved weights that is not finite; undefined if there is none. */
 function divergence({ metrics = {} }: FitResult): string | undefined {
   const odd = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
   return odd && `its last ${odd[0]} is ${odd[1]}`;

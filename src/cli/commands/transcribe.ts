@@ -84,7 +84,7 @@ export function transcribeCommand(): Command {
         ...{ out, overwrite, together: 1, signal: stop.signal },
       }).catch((error: unknown) => {
         if (!stop.signal.aborted) throw error;
-        return { done: 0, stopped: true }; // in the middle of a recording
+        return { done: 0, stopped: true }; // stopped in the middle of a recording
       });
       if (!stopped) return;
       console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
@@ -96,7 +96,7 @@ const whole = (encode: (result: Transcribed) => string): ResultFormat<Transcribe
   encode: (results) => new TextEncoder().encode(results.map(encode).join('')),
 });
 
-/** The text of a recording; with times, each word or segment after its own: "[0.00-0.38] And [0.38-0.72] so". */
+/** The text of a recording. With times, each word or segment follows its own: "[0.00-0.38] And [0.38-0.72] so". */
 function lineOf({ text, chunks }: Transcribed): string {
   if (chunks === undefined) return text.trim();
   const seconds = (time: number | null | undefined) => time?.toFixed(2) ?? '';

@@ -53,7 +53,7 @@ export function translateCommand(): Command {
             ? jsonLines((result) => result)
             : textLines(({ translation }) => translation.replace(/\s*\n\s*/g, ' ')),
         work: async (texts) => {
-          const full = texts.filter((text) => text.trim() !== ''); // an empty line stays one
+          const full = texts.filter((text) => text.trim() !== ''); // an empty line stays empty
           const found = full.length > 0 ? await translate(full) : [];
           let next = 0;
           return texts.map((text) => ({ text, translation: text.trim() === '' ? '' : (found[next++] ?? '') }));
@@ -64,7 +64,7 @@ export function translateCommand(): Command {
 
 type Translate = (texts: readonly string[]) => Promise<string[]>;
 
-/** Translates with a model of others. */
+/** Translates with a pretrained model. */
 function pretrainedTranslator(
   translate: Pipeline<'translation'>,
   { from, to, beams, maxNewTokens, batch: batchSize }: TranslateOptions,
@@ -73,7 +73,7 @@ function pretrainedTranslator(
   return async (texts) => (await translate(texts, settings)).map(({ translation_text }) => translation_text);
 }
 
-/** Translates with a model of `simdformer train translation`, which knows two languages, by five beams unless told otherwise. */
+/** Translates with a model of `simdformer train translation`, by five beams unless another number is given. */
 async function trainedTranslator(
   device: Device,
   folder: string,

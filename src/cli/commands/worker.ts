@@ -19,7 +19,7 @@ interface WorkerFlags extends QueueFlags {
   readonly beams: number;
 }
 
-/** Milliseconds between two lines of what was done. */
+/** Milliseconds between two progress lines. */
 const TELL_EVERY = 10_000;
 
 export function workerCommand(): Command {
@@ -41,7 +41,7 @@ export function workerCommand(): Command {
       worker.on('failed', () => failed++);
       let said = '';
       worker.on('error', ({ message }) => {
-        if (message !== said) console.error(`simdformer: ${message}`); // Redis is away, which each attempt says, or a lock was lost
+        if (message !== said) console.error(`simdformer: ${message}`); // repeated while Redis is unreachable
         said = message;
       });
       worker.on('ready', () => {
