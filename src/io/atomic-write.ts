@@ -5,23 +5,23 @@ import { nodeModule } from '../backend/node.js';
 /** The bytes of a file, one part after another. */
 export type FileParts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
-/** One system call moves at most 2 GiB. */
+/** Maximum bytes per system call. */
 export const maxTransfer = 1 << 30;
 
-/** The end of a temporary file's path, which lies beside the file: never the same twice. */
+/** A unique ending for the path of a temporary file, which lies beside the final one. */
 export function temporarySuffix(): string {
   return `.${globalThis.crypto.randomUUID()}.tmp`;
 }
 
-/** True if a file of this name is a temporary one for `own`, and not for a file whose name begins like it. */
+/** True if a file of this name is a temporary file for `own`. */
 export function isTemporary(name: string, own: string): boolean {
   const suffix = name.slice(own.length);
   return name.startsWith(own) && /^\.[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(suffix);
 }
 
 /**
- * Where a path leads by its links; the last one may name what is not there yet. What is open already, as /dev/stdout
- * is, stays a link. Throws the system's error if they go round.
+ * The target of a path's links. The last link may point to a file that does not exist. Open files such as /dev/stdout
+ * stay links. Throws the system's error for a cycle of links.
  */
 export async function placeOf(path: string): Promise<string> {
   const { readlink, realpath } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -30,22 +30,23 @@ export async function placeOf(path: string): Promise<string> {
   for (let links = 0; links < 40; links++) {
     const folder = await realpath(dirname(place)).catch(ignore);
     const target = await readlink(place).catch(ignore);
-    if (folder === undefined || target === undefined) return place; // opening it says what is wrong
+    if (folder === undefined || target === undefined) return place; // opening it reports the problem
     const link = resolve(folder, basename(place));
     if (OPEN.test(link)) return link;
-    place = isAbsolute(target) ? target : `${folder}/${target}`; // not resolved: before a `..` may be another link
+    // Not normalized, because the folder before a `..` may be a link.
+    place = isAbsolute(target) ? target : `${folder}/${target}`;
   }
-  return realpath(path); // which throws, as they go round
+  return realpath(path); // throws, because the links form a cycle
 }
 
-/** Paths to files that processes have open. */
+/** Paths of files that processes have open. */
 const OPEN = /^\/(proc|dev\/fd)\//;
 
 /**
- * Writes files, given by path. Each goes to a temporary file beside it, which is brought to the disk; when all are
- * there, and no path is a folder's, they are renamed. If anything fails before, what was at the paths is still there;
- * no temporary file stays. Links are followed; devices, pipes and what is open already are written to, never replaced.
- * Throws the system's error, or what the parts throw.
+ * Writes files, given by path. Each is written to a temporary file beside its path and flushed to the disk. When all
+ * are complete, and no path is a folder, they are renamed. If anything fails before, the old files stay, and the
+ * temporary ones are removed. Links are followed. Devices, pipes and open files are written to, never replaced. Throws
+ * the system's error, or the error of the parts.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -86,7 +87,7 @@ async function writeParts(path: string, file: FileHandle, parts: FileParts, onDi
   await file.close();
 }
 
-/** Brings a file to the disk, where a process may: not in Node 26's permission model, nor in Yarn's Plug'n'Play. */
+/** Flushes a file to the disk, if the process may. Node 26's permission model and Yarn's Plug'n'Play forbid it. */
 async function synced(file: FileHandle): Promise<void> {
   try {
     await file.sync();
@@ -96,13 +97,13 @@ async function synced(file: FileHandle): Promise<void> {
   }
 }
 
-/** An error with the path of the file, which the system's lack where a file is open already. */
+/** Adds the path to an error. The system's errors on open files lack it. */
 export function withPath(error: unknown, path: string): unknown {
   const isSystem = (error as NodeJS.ErrnoException)?.syscall !== undefined;
   return isSystem ? Object.assign(error as object, { path }) : error;
 }
 
-/** The error that renaming would throw after other files had been replaced. */
+/** The error that renaming would throw after other files were replaced. */
 function isFolder(path: string): Error {
   return Object.assign(new Error(`EISDIR: is a folder, expected a file: '${path}'`), { code: 'EISDIR', path });
 }

@@ -1,5 +1,5 @@
-// A file on a server that is read once, from front to back, and asked for in parts: of an answer that comes faster than it is read
-// Chromium keeps all in the page's memory.
+// A file on a server that is read once, from front to back, in parts. Chromium keeps a response in the page's memory if
+// it arrives faster than it is read.
 
 import { isNode } from '../backend/node.js';
 import { FetchError } from '../core/errors.js';
@@ -7,27 +7,27 @@ import type { OpenFile } from './file.js';
 import { proxiedFetch } from './proxied-fetch.js';
 import { type Chunks, inOrder, streamFile } from './stream-file.js';
 
-/** Bytes of a part. While one is read the next one comes. */
+/** Bytes per part. The next part arrives while one is read. */
 const PART = 1 << 21;
 
 /**
- * Opens the file at a URL, whose bytes are not kept. A server that does not send parts sends it whole, as `streamFile` reads it. Throws
- * FetchError if the server cannot be reached or refuses, if the file changes while it is read or a part does not come when it is asked
- * for again, the reason of `signal`, and what `streamFile` throws.
+ * Opens the file at a URL without storing its bytes. A server without range requests sends the whole file, which
+ * `streamFile` reads. Throws FetchError if the server is unreachable or refuses, if the file changes, or if a part
+ * fails twice. Throws the reason of `signal`, and the errors of `streamFile`.
  */
 export async function fetchInParts(url: URL, signal?: AbortSignal): Promise<OpenFile> {
   const server = new Server(url, signal);
-  // A server of another origin may refuse to be asked for a part, which looks as if it were not there.
+  // A server of another origin may refuse range requests, which looks like a missing server.
   const first = await server.ask(0).catch(() => server.ask());
   const version = versionOf(first);
   if (version !== null && isPartFrom(first, 0))
     return inOrder(url.href, version.size, new Parts(server, first, version), { signal, isOurs: !isNode });
   if (first.status !== 206 && first.status !== 416) return streamFile(first, signal);
-  first.body?.cancel().catch(() => {}); // it does not say what it is a part of, or there is none
+  first.body?.cancel().catch(() => {}); // the response has no range, or there are no parts
   return streamFile(await server.ask(), signal);
 }
 
-/** Asks for a file until it is told to end. */
+/** Sends requests for a file until it is aborted. */
 class Server {
   readonly name: string;
   readonly #ending = new AbortController();
@@ -42,12 +42,12 @@ class Server {
     signal?.addEventListener('abort', this.#abort);
   }
 
-  /** The part from a position on, or all. */
+  /** Requests the part that begins at a position, or the whole file. */
   async ask(from?: number): Promise<Response> {
     const headers = from === undefined ? {} : { range: `bytes=${from}-${from + PART - 1}` };
     try {
       const response = await proxiedFetch(this.url, { headers, signal: this.#ending.signal });
-      this.url = response.url || this.url; // where one was redirected to, the others are
+      this.url = response.url || this.url; // later requests skip the redirection
       return response;
     } catch (error) {
       this.signal?.throwIfAborted();
@@ -70,23 +70,25 @@ function isPartFrom({ status, headers }: Response, from: number): boolean {
   return status === 206 && Number(start) === from && headers.get('content-encoding') === null;
 }
 
-/** Properties that all parts of one file share. */
+/** Version of the file, which all parts must share. */
 interface Version {
   readonly size: number;
-  /** Its tag, or else its date; null where the server shows neither. */
+  /** ETag, or else the date; null if the server sends neither. */
   readonly tag: string | null;
 }
 
-/** Null where an answer does not say it: another origin has to allow that its headers are seen. */
+/** Null if the response hides the headers, as servers of other origins may. */
 function versionOf({ headers }: Response): Version | null {
   const size = CONTENT_RANGE.exec(headers.get('content-range') ?? '')?.[2];
   if (size === undefined) return null;
   return { size: Number(size), tag: headers.get('etag') ?? headers.get('last-modified') };
 }
 
-/** The parts of a file, one after another. Each comes as a whole: what Chromium gives bit by bit it keeps a copy of for a while. */
+/**
+ * Parts of a file in order. Each arrives as a whole, because Chromium holds a copy of a body that is read in pieces.
+ */
 class Parts implements Chunks {
-  /** Position of the part that is under way. */
+  /** Position of the part that is being fetched. */
   #from = 0;
   #coming: Promise<Uint8Array>;
 
@@ -96,13 +98,13 @@ class Parts implements Chunks {
     private readonly version: Version,
   ) {
     this.#coming = bytesOf(first);
-    this.#coming.catch(() => {}); // whoever comes to it hears of it
+    this.#coming.catch(() => {}); // reported when the part is needed
   }
 
   async next(): Promise<Uint8Array | undefined> {
     const from = this.#from;
     if (from >= this.version.size) return undefined;
-    const part = await this.#coming.catch(() => this.#ask(from)); // once more, should the connection be cut
+    const part = await this.#coming.catch(() => this.#ask(from)); // one retry after a lost connection
     this.#from += part.byteLength;
     if (part.byteLength > 0 && this.#from < this.version.size) {
       this.#coming = this.#ask(this.#from);

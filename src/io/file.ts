@@ -28,14 +28,14 @@ async function pathFrom(op: string, path: string | URL): Promise<string> {
   return fileURLToPath(path);
 }
 
-/** An open file; its entries read from it until it is closed, and throw DisposedError then. */
+/** An open file. Entries read from it until it is closed, and then throw DisposedError. */
 export interface SafetensorsFile extends Safetensors {
   close(): void;
 }
 
 /**
- * Opens a safetensors file and reads its header; the data stays in the file until an entry is asked for it. Throws
- * FormatError as `parseSafetensors` does, with the path, and the system's error if the file cannot be read.
+ * Opens a safetensors file and reads its header. The data of an entry is read on demand. Throws FormatError as
+ * `parseSafetensors` does, with the path, and the system's error if the file cannot be read.
  */
 export async function openSafetensors(path: string | URL): Promise<SafetensorsFile> {
   const file = await openFile(await pathFrom('openSafetensors', path));
@@ -53,8 +53,8 @@ export interface OpenFile extends ByteSource {
 }
 
 /**
- * Opens a file for reading. Throws the system's error if that fails, FormatError for what cannot be read at any
- * position, a pipe; reading what is no longer there is a FormatError, too.
+ * Opens a file for reading. Throws the system's error if that fails. Throws FormatError for a pipe, which cannot be
+ * read at any position. Later reads throw FormatError if the file has become shorter.
  */
 async function openFile(path: string): Promise<OpenFile> {
   const fs = await nodeModule<typeof import('node:fs')>('fs');
@@ -66,7 +66,7 @@ async function openFile(path: string): Promise<OpenFile> {
     throw new FormatError(`${path} is a pipe or a device, expected a file`);
   }
   let isOpen = true;
-  // Its number may be another file's by then.
+  // The descriptor may belong to another file by then.
   const assertOpen = () => {
     if (!isOpen) throw new DisposedError(`${path} has already been closed`);
   };
@@ -109,10 +109,10 @@ async function openFile(path: string): Promise<OpenFile> {
 }
 
 /**
- * Writes a safetensors file, one tensor at a time. It appears at `path` complete or not at all: if anything fails,
- * what was at `path` is still there. Links are followed; devices and pipes are written to. Throws ShapeError,
- * DTypeError if data and shape or dtype do not agree, ArgumentError for what is no object of tensors, and the system's
- * error if writing fails.
+ * Writes a safetensors file, one tensor at a time. The file appears complete or not at all: after an error, the old
+ * file is still there. Links are followed; devices and pipes are written to. Throws ShapeError or DTypeError if the
+ * data do not fit the shape or dtype. Throws ArgumentError for a value that is not an object of tensors, and the
+ * system's errors.
  */
 export async function saveSafetensors(
   path: string | URL,
@@ -140,7 +140,7 @@ export function safetensorsParts(
   }
 }
 
-/** A function that reads files of a folder by their names. It gives an empty string for a file that is not there. */
+/** Returns a function that reads files of a folder by name. It returns an empty string for a missing file. */
 export async function readFilesOf(
   folder: string,
 ): Promise<(name: string, signal?: AbortSignal) => Promise<Uint8Array | string>> {
@@ -156,7 +156,7 @@ export async function readFilesOf(
   };
 }
 
-/** Opens a file of a folder; null if it is not there. */
+/** Opens a file of a folder. Returns null if it does not exist. */
 export async function openFileOf(folder: string, name: string): Promise<OpenFile | null> {
   const { join } = await nodeModule<typeof import('node:path')>('path');
   try {

@@ -1,4 +1,4 @@
-// Files of a folder, which is a path in Node or a URL anywhere.
+// Files of a folder: a path in Node, or a URL anywhere.
 
 import { isNode, nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
@@ -10,22 +10,22 @@ import { inMemory } from './safetensors.js';
 
 /** Options of `Transformer.load`. */
 export interface LoadOptions {
-  /** Ends the loading with its reason when it is aborted. */
+  /** Aborts the loading, which then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** Files by name, with those of the optional ones that are there. */
+/** Files by name. Optional ones are present only if they exist. */
 interface FolderFiles {
   readonly required: readonly string[];
   readonly optional: readonly string[];
-  /** Gets the first of those required before others are looked for; throws if it is of something else. */
+  /** Checks the first required file before others are requested. Throws if it belongs to something else. */
   readonly recognize: (first: Uint8Array) => void;
 }
 
 /**
- * Reads files of a folder: a path, relative to the working directory, in Node; a URL, in browsers also one relative to
- * the page. Throws FormatError if a required file is not there, FetchError if the network or the server fails, the
- * system's error if a file cannot be read, and the reason of the signal.
+ * Reads files of a folder. In Node, a path is relative to the working directory; in browsers, a URL is relative to the
+ * page. Throws FormatError if a required file is missing, and FetchError if the network or the server fails. Throws the
+ * system's errors, and the reason of the signal.
  */
 async function readFolder(
   folder: string | URL,
@@ -71,7 +71,7 @@ export async function openFolder(
   return { files, opened };
 }
 
-/** The path of a folder in Node. Throws ArgumentError if there can be none. */
+/** The path of a folder in Node. Throws ArgumentError outside of Node, or for a URL. */
 export async function pathOf(folder: string | URL): Promise<string> {
   if (!isNode) throw new ArgumentError(`${folder} cannot be written: there are no folders here, use toFiles()`);
   if (remote(folder) !== null) throw new ArgumentError(`${folder} is not a folder of this machine`);
@@ -79,9 +79,9 @@ export async function pathOf(folder: string | URL): Promise<string> {
   return isUrl(folder) || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
 }
 
-/** The URL to fetch from; null for what Node's file system has. */
+/** The URL to fetch from. Null for a path in Node's file system. */
 export function remote(folder: string | URL): URL | null {
-  // One letter before the colon is a drive of Windows.
+  // A single letter before the colon is a Windows drive.
   const isPath = isNode && typeof folder === 'string' && !/^[a-z][a-z\d+.-]+:/i.test(folder);
   if (isPath) return null;
   try {
@@ -93,14 +93,14 @@ export function remote(folder: string | URL): URL | null {
   }
 }
 
-/** The URL of a file in a folder, whose own may end in a slash or not, and in a query. */
+/** The URL of a file in a folder. The folder's URL may end with a slash or a query. */
 export function inside(folder: URL, name: string): URL {
   const url = new URL(folder);
   url.pathname = `${url.pathname.replace(/\/$/, '')}/${name}`;
   return url;
 }
 
-/** A file's bytes, or else text in brackets that says why it is not there. */
+/** The bytes of a file, or a text in brackets that tells why it is missing. */
 export async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSignal): Promise<Uint8Array | string> {
   let response: Response;
   let bytes: ArrayBuffer;
@@ -114,10 +114,11 @@ export async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSig
     throw new FetchError(`${url} cannot be fetched: ${why}`, { cause: error });
   }
   const { status } = response;
-  const isAbsent = status === 404 || status === 410 || (isOptional && status === 403); // as stores say of what is not there
+  // Object stores answer 403 for missing files.
+  const isAbsent = status === 404 || status === 410 || (isOptional && status === 403);
   if (isAbsent) return ` (HTTP status ${status} for ${url})`;
   if (!response.ok) throw new FetchError(`${url} cannot be fetched: HTTP status ${status}`);
-  // Servers of single-page applications send their page for whatever is not there.
+  // Servers of single-page applications send their page instead of 404.
   const page = response.headers.get('content-type')?.startsWith('text/html');
   return page ? ` (${url} is a page, text/html)` : new Uint8Array(bytes);
 }

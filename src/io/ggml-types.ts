@@ -1,12 +1,12 @@
 // The element types of GGUF files, with the numbers and names of ggml: https://github.com/ggml-org/ggml.
 
-/** The size of a block of a type: its elements, all in one row, and its bytes. */
+/** Block of a type: number of elements, all in one row, and number of bytes. */
 export interface GgmlLayout {
   readonly elements: number;
   readonly bytes: number;
 }
 
-/** Sizes by name. They include types that the engine does not read, so that any file can be described. */
+/** Blocks by type. They include types that the engine does not read, so that every file can be described. */
 export const ggmlLayouts = {
   F32: { elements: 1, bytes: 4 },
   F16: { elements: 1, bytes: 2 },
@@ -46,7 +46,7 @@ export const ggmlLayouts = {
 
 export type GgmlType = keyof typeof ggmlLayouts;
 
-/** The numbers of ggml. Missing numbers belong to types that no file has any more. */
+/** Type numbers of ggml. Missing numbers belong to abandoned types. */
 const numbers: Readonly<Record<GgmlType, number>> = {
   ...{ F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q5_0: 6, Q5_1: 7, Q8_0: 8, Q8_1: 9, Q2_K: 10, Q3_K: 11, Q4_K: 12, Q5_K: 13 },
   ...{ Q6_K: 14, Q8_K: 15, IQ2_XXS: 16, IQ2_XS: 17, IQ3_XXS: 18, IQ1_S: 19, IQ4_NL: 20, IQ3_S: 21, IQ2_S: 22 },
@@ -56,6 +56,6 @@ const numbers: Readonly<Record<GgmlType, number>> = {
 
 const names = new Map(Object.entries(numbers).map(([name, number]) => [number, name as GgmlType]));
 
-/** The type of a number; undefined if it is unknown. */
+/** Type of a number; undefined if it is unknown. */
 export const ggmlTypeOf = (number: number): GgmlType | undefined => names.get(number);
 export const ggmlNumberOf = (type: GgmlType): number => numbers[type];

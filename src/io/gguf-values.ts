@@ -1,10 +1,10 @@
-// What stands in the metadata of a GGUF file: values of thirteen types, read one after another from bytes that a stranger wrote.
+// Metadata of a GGUF file: values of thirteen types, read in order. The bytes are untrusted.
 
 import { FormatError } from '../core/errors.js';
 import { decodeText, type TextBytes } from '../core/utf8.js';
 import { quote } from './dtypes.js';
 
-/** A list in the metadata. Texts are decoded when they are asked for: vocabularies have hundreds of thousands. */
+/** A list in the metadata. Texts are decoded on demand, because vocabularies have hundreds of thousands. */
 export type GgufArray = GgufNumbers | GgufTexts | readonly boolean[];
 export type GgufNumbers =
   | Uint8Array
@@ -17,12 +17,12 @@ export type GgufNumbers =
   | Float64Array
   | BigUint64Array
   | BigInt64Array;
-/** Integers of 64 bits are numbers where a number holds them exactly. */
+/** 64-bit integers are numbers if they are exact. */
 export type GgufValue = number | bigint | boolean | string | GgufArray;
 
-/** A list of texts, decoded whenever they are asked for. What is no UTF-8 becomes U+FFFD. */
+/** A list of texts that are decoded on demand. Invalid UTF-8 becomes U+FFFD. */
 export class GgufTexts implements TextBytes, Iterable<string> {
-  /** Bytes between two texts: the length of the second. */
+  /** Bytes between two texts: the length of the second one. */
   readonly gap = 8;
   #starts: Uint32Array | undefined;
 
@@ -31,13 +31,13 @@ export class GgufTexts implements TextBytes, Iterable<string> {
     readonly bytes: Uint8Array,
   ) {}
 
-  /** Where each one begins, and where one more would. */
+  /** Start of each text, and of the place after the last. */
   get starts(): Uint32Array {
     this.#starts ??= startsOf(this);
     return this.#starts;
   }
 
-  /** One of them; undefined beyond the last. */
+  /** The text at an index; undefined beyond the last one. */
   at(index: number): string | undefined {
     const { starts, gap } = this;
     if (!(Number.isInteger(index) && index >= 0 && index < this.length)) return undefined;
@@ -58,13 +58,13 @@ function startsOf({ length, bytes, gap }: GgufTexts): Uint32Array {
   const starts = new Uint32Array(length + 1);
   starts[0] = gap;
   for (let i = 0, start = gap; i < length; i++) {
-    start += view.getUint32(start - gap, true) + gap; // what was checked has no higher half
+    start += view.getUint32(start - gap, true) + gap; // checked lengths have no upper half
     starts[i + 1] = start;
   }
   return starts;
 }
 
-/** Thrown where the bytes at hand end before what is read: the file may have more. */
+/** Thrown if the available bytes end too early. The file may have more. */
 export class MoreBytes extends Error {
   constructor(readonly wanted: number) {
     super(`expected ${wanted} bytes`);
@@ -94,7 +94,7 @@ const ARRAY = 9;
 
 const strictly = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Reads values from the beginning of a file of `size` bytes, of which `bytes` are at hand. */
+/** Reads values from the beginning of a file of `size` bytes. `bytes` are the available ones. */
 export class GgufCursor {
   at = 0;
   readonly #view: DataView;
@@ -106,7 +106,7 @@ export class GgufCursor {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** Throws FormatError unless `count` things of so many bytes at least can be in what is left of the file. */
+  /** Throws FormatError unless the rest of the file can hold `count` items of at least `bytes` bytes each. */
   expect(what: string, count: number, bytes: number): void {
     const left = this.size - this.at;
     if (count * bytes > left)
@@ -117,12 +117,12 @@ export class GgufCursor {
     return this.#view.getUint32(this.#take(what, 4), true);
   }
 
-  /** An integer of 64 bits. Throws FormatError for one that no number holds exactly. */
+  /** A 64-bit integer. Throws FormatError if no number holds it exactly. */
   count(what: string): number {
     const at = this.#take(what, 8);
     const high = this.#view.getUint32(at + 4, true);
     const low = this.#view.getUint32(at, true);
-    const value = high === 0 ? low : low + 2 ** 32 * high; // a sum would be a float, and what is added to it later as well
+    const value = high === 0 ? low : low + 2 ** 32 * high; // stays an integer below 2^31, which is faster than a float
     if (Number.isSafeInteger(value)) return value;
     throw new FormatError(`${what} is ${this.#view.getBigUint64(at, true)}, more than any file holds`);
   }
@@ -154,7 +154,7 @@ export class GgufCursor {
     return inner === STRING ? this.#texts(what, count) : this.#numbers(what, inner, count);
   }
 
-  /** Moves on by so many bytes and gives where they begin. */
+  /** Skips so many bytes and returns their start. */
   #take(what: string, bytes: number): number {
     const start = this.at;
     this.#need(what, start, bytes);
@@ -173,7 +173,8 @@ export class GgufCursor {
     const width = Kind.BYTES_PER_ELEMENT;
     this.expect(what, count, width);
     const start = this.#take(what, count * width);
-    const copy = new Uint8Array(this.bytes.subarray(start, start + count * width)); // aligned, and the header need not stay
+    // The copy is aligned, and the header can be freed.
+    const copy = new Uint8Array(this.bytes.subarray(start, start + count * width));
     return new Kind(copy.buffer, 0, count);
   }
 
@@ -188,7 +189,7 @@ export class GgufCursor {
     const start = this.at;
     const view = this.#view;
     const have = Math.min(this.size, this.bytes.byteLength);
-    let at = start; // in numbers that take no memory, as there may be hundreds of thousands
+    let at = start; // plain numbers, because there may be hundreds of thousands
     for (let i = 0; i < count; i++) {
       if (at + 8 > have) this.#need(what, at, 8);
       const length = view.getUint32(at, true);

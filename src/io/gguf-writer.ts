@@ -1,11 +1,11 @@
-// Writes GGUF files, version 3: the header, and then one tensor at a time.
+// Writes GGUF files of version 3: the header, then one tensor at a time.
 
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { quote } from './dtypes.js';
 import { type GgmlType, ggmlNumberOf } from './ggml-types.js';
 import { byteLengthOf } from './gguf.js';
 
-/** A value of the metadata with its type, as the format has many kinds of numbers. */
+/** A metadata value with its type, because the format has many types of numbers. */
 export type GgufEntry =
   | { readonly uint32: number }
   | { readonly float32: number }
@@ -16,7 +16,7 @@ export type GgufEntry =
   | { readonly int32s: ArrayLike<number> }
   | { readonly uint8s: ArrayLike<number> };
 
-/** A tensor to write: its shape row-major, and what gives its bytes when they are needed. */
+/** A tensor to write: its row-major shape, and a function that returns its bytes on demand. */
 export interface GgufPart {
   readonly name: string;
   readonly type: GgmlType;
@@ -27,7 +27,7 @@ export interface GgufPart {
 const ALIGNMENT = 32;
 const [UINT8, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY] = [0, 4, 5, 6, 7, 8, 9] as const;
 
-/** Bytes that grow. */
+/** A growing buffer. */
 class Writer {
   #bytes = new Uint8Array(1 << 12);
   #view = new DataView(this.#bytes.buffer);
@@ -101,8 +101,8 @@ class Writer {
 const padded = (length: number) => Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 
 /**
- * The bytes of a file, one tensor at a time, in their order. Throws FormatError for rows that are not made of whole blocks, and
- * ShapeError if a tensor gives another number of bytes than its shape says.
+ * The bytes of a file, one tensor at a time, in order. Throws FormatError for rows that are not whole blocks. Throws
+ * ShapeError if a tensor's bytes do not fit its shape.
  */
 export function ggufParts(
   metadata: ReadonlyMap<string, GgufEntry>,
@@ -147,7 +147,7 @@ export function ggufParts(
   }
 }
 
-/** The same, whole. */
+/** Same as `ggufParts`, as one array. */
 export async function ggufBytes(
   metadata: ReadonlyMap<string, GgufEntry>,
   tensors: readonly GgufPart[],

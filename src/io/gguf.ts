@@ -1,9 +1,10 @@
 /**
- * The GGUF format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), versions 2 and 3, little-endian: a header, metadata by
- * name, what tensors there are, and their data. This file reads all before the data, and runs anywhere.
+ * The GGUF format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), versions 2 and 3, little-endian: a
+ * header, metadata by name, descriptions of tensors, and their data. This file reads everything before the data, and
+ * runs anywhere.
  *
- * A file is input from a stranger. Every count is held against the bytes that are left before memory is taken for it, and every tensor
- * lies inside the file, so that all later reads are in bounds by construction.
+ * A file is untrusted input. Every count is compared with the remaining bytes before memory is allocated for it. Every
+ * tensor must lie inside the file, so later reads are always in bounds.
  */
 
 import { FormatError } from '../core/errors.js';
@@ -17,41 +18,41 @@ import { GgufCursor, type GgufValue, MoreBytes } from './gguf-values.js';
 export interface GgufTensor {
   readonly name: string;
   readonly type: GgmlType;
-  /** Row-major, the last dimension is contiguous: ggml's dimensions the other way round. */
+  /** Row-major shape, with the contiguous dimension last. ggml lists dimensions in the opposite order. */
   readonly shape: readonly number[];
   readonly byteLength: number;
   /** Position of its first byte in the file. */
   readonly position: number;
 }
 
-/** All that stands before the data. Maps, so that no name can mean anything else. */
+/** Everything before the data. Maps allow any name, such as `__proto__`. */
 export interface Gguf {
   readonly version: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
-  /** Positions of tensors are multiples of it, counted from the first. */
+  /** Positions of tensors are multiples of it, relative to the first tensor. */
   readonly alignment: number;
 }
 
 const MAGIC = 0x46554747; // GGUF
 const MAX_DIMENSIONS = 4;
-/** Bytes of a metadata entry and of a tensor's description, at least. */
+/** Minimum bytes of a metadata entry and of a tensor's description. */
 const MIN_ENTRY = 13;
 const MIN_TENSOR = 32;
 
 /**
- * Reads the header of a file that is in memory. Throws FormatError if it is no GGUF file, or if anything in it does not agree with
- * its size.
+ * Reads the header of a file in memory. Throws FormatError if it is not a GGUF file, or if any part contradicts its
+ * size.
  */
 export function parseGguf(file: Uint8Array): Gguf {
   return parse(new GgufCursor(file, file.byteLength));
 }
 
-/** Bytes that are read first; as many times more if a header is longer. */
+/** Number of bytes that are read first. Longer headers are read in multiples of it. */
 const FIRST = 1 << 22;
 const GROWTH = 2;
 
-/** Reads the header of a file that can be read at any position, without blocking if it has `readAsync`. */
+/** Reads the header of a file with random access, without blocking if it has `readAsync`. */
 export async function readGguf(source: ByteSource): Promise<Gguf> {
   let length = Math.min(FIRST, source.size);
   for (;;) {
@@ -62,7 +63,7 @@ export async function readGguf(source: ByteSource): Promise<Gguf> {
       if (!(error instanceof MoreBytes)) throw error;
       length = Math.min(source.size, Math.max(error.wanted, length * GROWTH));
     } finally {
-      if (!source.view) giveBack(bytes); // all that is kept of it was copied
+      if (!source.view) giveBack(bytes); // everything that is kept was copied
     }
   }
 }
@@ -135,7 +136,7 @@ function readTensor(
   return { name, type, shape, byteLength: byteLengthOf(what, type, shape), offset };
 }
 
-/** The bytes that a tensor takes. Throws FormatError if rows are not made of whole blocks, or if it is too large for any file. */
+/** Bytes of a tensor. Throws FormatError if rows are not whole blocks, or if the tensor is larger than any file. */
 export function byteLengthOf(what: string, type: GgmlType, shape: readonly number[]): number {
   const { elements, bytes } = ggmlLayouts[type];
   const columns = shape.at(-1) ?? 1;

@@ -1,5 +1,6 @@
 /**
- * float32 values as the bits of the nearest float16 (IEEE 754 binary16), ties to even; too large ones become infinity.
+ * Converts float32 values to the bits of the nearest float16 (IEEE 754 binary16), ties to even. Values out of range
+ * become infinity.
  */
 export function toHalf(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
@@ -26,7 +27,7 @@ function roundToEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }
 
-/** float32 values as the bits of the nearest bfloat16, ties to even. */
+/** Converts float32 values to the bits of the nearest bfloat16, ties to even. */
 export function toBrain(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   return Uint16Array.from(bits, (word) =>

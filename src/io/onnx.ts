@@ -1,8 +1,8 @@
 /**
  * The ONNX format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto): nodes of a graph and the tensors that they
- * read. Graphs inside of nodes, as of If, are read as if their nodes and tensors lay outside.
+ * read. Nested graphs, such as those of If, are read as parts of the outer graph.
  *
- * A file is input from a stranger: all data of a tensor lie inside the file, or in a file beside it.
+ * A file is untrusted input: all data of a tensor must lie inside the file, or in a file beside it.
  */
 
 import { FormatError } from '../core/errors.js';
@@ -10,10 +10,10 @@ import { type ByteSource, bytesOf } from './byte-source.js';
 import { dtypes, quote, type SafetensorsDType } from './dtypes.js';
 import { type Field, ProtobufReader } from './protobuf.js';
 
-/** The elements of a tensor. INT4 and UINT4 lie two in a byte, the low half first. */
+/** Element types. INT4 and UINT4 have two elements per byte, the low half first. */
 export type OnnxDType = SafetensorsDType | 'I4' | 'U4';
 
-/** A tensor of a file: where its data lie, in `source` or in a file beside it. */
+/** A tensor of a file, with the place of its data: in `source` or in a file beside it. */
 export interface OnnxTensor {
   readonly name: string;
   readonly dtype: OnnxDType;
@@ -21,7 +21,7 @@ export interface OnnxTensor {
   readonly byteLength: number;
   readonly position: number;
   readonly source: ByteSource | { readonly file: string };
-  /** True for the value of a Constant node. Its name is that of a value between nodes. */
+  /** True for the value of a Constant node, whose name is that of the node's output. */
   readonly isConstant?: boolean;
 }
 
@@ -30,13 +30,13 @@ export interface OnnxNode {
   readonly op: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Integers by the names of attributes. */
+  /** Integer attributes by name. */
   readonly attributes: ReadonlyMap<string, number>;
 }
 
 export interface OnnxGraph {
   readonly nodes: readonly OnnxNode[];
-  /** Initializers, and the values of Constant nodes by the names of their outputs. */
+  /** Initializers, and values of Constant nodes by the name of their output. */
   readonly tensors: ReadonlyMap<string, OnnxTensor>;
 }
 
@@ -47,7 +47,7 @@ const DTYPES: Readonly<Record<number, OnnxDType>> = {
 
 const MAX_DEPTH = 8;
 const MAX_DIMENSIONS = 64;
-/** Bytes of numbers that are not raw, which only small tensors have. */
+/** Maximum bytes of numbers that are not raw; only small tensors store them. */
 const MAX_LISTED = 1 << 24;
 
 /** Reads the graph of a file, without the data of its tensors. Throws FormatError. */
@@ -79,7 +79,7 @@ class GraphReader {
     }
   }
 
-  /** Adds a tensor. If different graphs have one of the same name, the first counts. */
+  /** Adds a tensor. Among tensors of one name in different graphs, the first counts. */
   #add(tensor: OnnxTensor | null): void {
     if (tensor !== null && !this.found.tensors.has(tensor.name)) this.found.tensors.set(tensor.name, tensor);
   }
@@ -118,7 +118,7 @@ class GraphReader {
     return tensor;
   }
 
-  /** Null for tensors of texts and complex numbers, which are no weights. */
+  /** Returns null for tensors of texts and complex numbers, which are not weights. */
   async #tensor({ start, end }: Field): Promise<OnnxTensor | null> {
     const { reader } = this;
     let shape: number[] = [];
@@ -151,7 +151,7 @@ class GraphReader {
     return { ...tensor, position: 0, source };
   }
 
-  /** Numbers in fields of their kind: floats lie as they are, integers are varints. */
+  /** Numbers in typed fields: floats are stored as they are, integers are varints. */
   async #listed(fields: readonly Field[], dtype: OnnxDType): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     for (const field of fields) {
@@ -174,7 +174,7 @@ class GraphReader {
   }
 }
 
-/** Integers as a tensor stores them; halves are listed by their bits. */
+/** Converts integers to the storage of a dtype. Halves are listed by their bits. */
 function stored(values: readonly number[], dtype: OnnxDType): Uint8Array {
   if (dtype === 'I64' || dtype === 'U64') return new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
   const Ints = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[

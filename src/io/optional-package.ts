@@ -2,7 +2,7 @@
 
 import { SimdformerError } from '../core/errors.js';
 
-/** The packages of a part of simdformer, as they are installed. */
+/** Packages of each part of simdformer. */
 const PACKAGES = {
   'simdformer/server': ['hono@4', '@hono/node-server@2', 'pino@10', 'prom-client@15'],
   'A file of columns (CSV or TSV)': ['csv-parse@7'],

@@ -1,10 +1,10 @@
 /**
- * Python's pickle format, protocols 0 to 5 (https://docs.python.org/3/library/pickletools.html), for files of weights. A
- * pickle is a program for a stack machine that can call any Python function. This machine knows plain values and the
+ * Python's pickle format, protocols 0 to 5 (https://docs.python.org/3/library/pickletools.html), for files of weights.
+ * A pickle is a program for a stack machine that can call any Python function. This machine knows plain values and the
  * globals that its caller gives. It refuses all others by name, and it never runs anything.
  *
- * A file is input from a stranger. Time and memory are bounded by the length of the pickle: values are never copied or
- * walked more often than they were written, and nothing here is recursive.
+ * A file is untrusted input. Its length bounds time and memory: values are copied or walked at most as often as they
+ * were written, and nothing here is recursive.
  */
 
 import { describeValue } from '../core/check.js';
@@ -24,15 +24,15 @@ export class PickleGlobal {
   ) {}
 }
 
-/** How a pickle's references to its surroundings are resolved. */
+/** Resolves a pickle's references to its surroundings. */
 export interface PickleContext {
-  /** The global of that module and name, or undefined to refuse it. */
+  /** The global of a module and name; undefined refuses it. */
   globalOf(module: string, name: string): unknown;
   /** The object of a persistent id. Throws FormatError. */
   persistent(id: unknown): unknown;
 }
 
-/** Thrown where the bytes end before the pickle does. Whoever read only a part of a file reads more then. */
+/** Thrown if the bytes end before the pickle. Readers of a part of a file then read more. */
 export class PickleEnd extends FormatError {}
 
 /** Reads the pickle that begins at `start`. `end` is the position after it. Throws FormatError. */
@@ -42,9 +42,9 @@ export function unpickle(bytes: Uint8Array, context: PickleContext, start = 0): 
 }
 
 const MAX_PROTOCOL = 5;
-/** Integers that a file of weights has: sizes, counts, and the seeds of random generators. */
+/** Maximum size of an integer in a file of weights: sizes, counts, and seeds of random generators. */
 const MAX_INTEGER_BYTES = 64;
-/** Characters of a line in text opcodes. */
+/** Maximum length of a line in text opcodes. */
 const MAX_LINE = 4096;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -56,7 +56,7 @@ class Machine {
   /** Heights of the stack at each MARK. */
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, unknown>();
-  /** Items that calls have copied: a short pickle could have a long list copied again and again. */
+  /** Number of items that calls have copied, because a short pickle could copy a long list repeatedly. */
   #copied = 0;
 
   constructor(
@@ -175,7 +175,7 @@ class Machine {
     return this.#stack.splice(height as number);
   }
 
-  /** POP takes a value, or a MARK if that lies on top. */
+  /** POP removes a value, or a MARK if it is on top. */
   discard(): void {
     if (this.#marks.at(-1) === this.#stack.length) this.#marks.pop();
     else this.pop();
@@ -276,7 +276,7 @@ const sizeOf = (value: unknown) =>
 
 const plainInteger = (value: bigint): number | bigint => (Number.isSafeInteger(Number(value)) ? Number(value) : value);
 
-/** A value of a pickle as errors name it. Its contents are left out: they may contain the value itself. */
+/** Describes a value in errors. Its contents are left out, because they may contain the value itself. */
 export function named(value: unknown): string {
   if (value instanceof PickleTuple) return `a tuple of ${value.items.length}`;
   if (value instanceof PickleGlobal) return value.name;
@@ -314,7 +314,7 @@ function newSet(args: readonly unknown[]): Set<unknown> {
   return new Set(args.length === 0 ? [] : itemsOf(args[0]));
 }
 
-/** Python 2's way to write bytes in protocol 2: text and the encoding that turns it into them. */
+/** Bytes as Python 2 writes them in protocol 2: a text and its encoding. */
 function encode([text, encoding]: readonly unknown[]): Uint8Array {
   if (typeof text !== 'string' || encoding !== 'latin1')
     throw new FormatError(`_codecs.encode is called with ${named(encoding)}, expected a text and latin1`);
@@ -327,7 +327,7 @@ function newBytes([value]: readonly unknown[]): Uint8Array {
   throw new FormatError(`bytearray is called with ${named(value)}, expected bytes`);
 }
 
-/** Constructors of plain values, by the names that Python 2 and 3 have for them. */
+/** Constructors of plain values, by their names in Python 2 and 3. */
 const constructors = new Map(
   Object.entries({
     'collections.OrderedDict': newDict,

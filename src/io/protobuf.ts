@@ -1,12 +1,12 @@
 /**
- * The wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding), read field by field. Files of
- * models have gigabytes in some fields, so that nothing is read before it is asked for.
+ * The wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding), read field by field. Some
+ * fields have gigabytes, so data is read on demand only.
  */
 
 import { FormatError } from '../core/errors.js';
 import { type ByteSource, bytesOf } from './byte-source.js';
 
-/** A field of a message. `value` is that of a number; `start` and `end` are where the bytes of others lie in the file. */
+/** A field of a message. Numeric fields have a `value`; for others, `start` and `end` are the position of the bytes. */
 export interface Field {
   readonly number: number;
   readonly value: number;
@@ -19,9 +19,9 @@ const FIXED64 = 1;
 const BYTES = 2;
 const FIXED32 = 5;
 
-/** Bytes that are read at a time where no field says how many are needed. */
+/** Number of bytes to read if no field tells the length. */
 const WINDOW = 1 << 16;
-/** A tag and a length: ten bytes each at most. */
+/** Maximum bytes of a tag and a length: ten each. */
 const HEADER = 20;
 
 export class ProtobufReader {
@@ -30,7 +30,7 @@ export class ProtobufReader {
 
   constructor(private readonly source: ByteSource) {}
 
-  /** The fields of the message that lies between two positions. Throws FormatError where its lengths do not fit. */
+  /** The fields of the message between two positions. Throws FormatError if its lengths do not fit. */
   async *fields(start: number, end: number): AsyncGenerator<Field> {
     for (let at = start; at < end; ) {
       const { bytes, offset } = await this.#near(at);
@@ -53,7 +53,7 @@ export class ProtobufReader {
     }
   }
 
-  /** The bytes of a field. They are valid until something else is read. */
+  /** The bytes of a field. They are valid until the next read. */
   async bytes({ start, end }: Field, limit: number): Promise<Uint8Array> {
     if (end - start > limit) throw new FormatError(`byte ${start}: ${end - start} bytes, expected at most ${limit}`);
     return bytesOf(this.source, start, end - start);
@@ -63,7 +63,7 @@ export class ProtobufReader {
     return new TextDecoder().decode(await this.bytes(field, MAX_TEXT));
   }
 
-  /** Integers of a repeated field, which is packed into bytes or has one of them. */
+  /** Integers of a repeated field, packed or single. */
   async integers(field: Field, limit: number): Promise<readonly number[]> {
     if (field.end === field.start) return [field.value];
     const bytes = await this.bytes(field, limit);
@@ -73,7 +73,7 @@ export class ProtobufReader {
     return values;
   }
 
-  /** Bytes that include those from a position on, enough for a tag and a length. */
+  /** Bytes from a position on, enough for a tag and a length. */
   async #near(position: number): Promise<{ bytes: Uint8Array; offset: number }> {
     const isInside = position >= this.#from && position + HEADER <= this.#from + this.#window.length;
     const isAtEnd = position >= this.#from && this.#from + this.#window.length === this.source.size;
@@ -87,7 +87,7 @@ export class ProtobufReader {
 
 const MAX_TEXT = 1 << 16;
 
-/** Integers of seven bits a byte. Negative ones, which take ten bytes, become those of two's complement. */
+/** Reads integers of seven bits per byte. Negative ones take ten bytes in two's complement. */
 class Varints {
   constructor(
     private readonly bytes: Uint8Array,

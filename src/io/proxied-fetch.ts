@@ -1,15 +1,15 @@
-// fetch by way of the proxy that the environment names. Node's own fetch ignores HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+// Fetches through the proxy of the environment. Node's own fetch ignores HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
 import { environment, isNode } from '../backend/node.js';
 import { FetchError } from '../core/errors.js';
 
 type Fetch = typeof fetch;
 
-/** Each in lower case first, as curl has it. */
+/** Lower case takes precedence, as in curl. */
 const NAMES = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'no_proxy', 'NO_PROXY'] as const;
 
 /**
- * The result of a call, which minifiers do not put into import(): bundlers for pages then leave the package out.
+ * The name comes from a call, which minifiers do not inline into import(): bundlers for pages then omit the package.
  * scripts/node.mjs replaces it in Node's bundle, which includes the package.
  */
 const UNDICI = String('undici');
@@ -17,8 +17,8 @@ const UNDICI = String('undici');
 let made: { readonly settings: string; readonly fetch: Promise<Fetch> } | undefined;
 
 /**
- * As `fetch`. In Node, requests go through the proxy that the environment names, except for the hosts of NO_PROXY. Bun
- * and Deno do so by themselves; pages use the proxy of their browser. Throws FetchError for a proxy that is no URL.
+ * Same as `fetch`, but in Node requests go through the proxy of the environment, except for the hosts in NO_PROXY. Bun
+ * and Deno do so themselves, and pages use the browser's proxy. Throws FetchError if the proxy is not a URL.
  */
 export async function proxiedFetch(url: string | URL, init?: RequestInit): Promise<Response> {
   const values = NAMES.map((name) => environment(name));

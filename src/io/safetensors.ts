@@ -1,9 +1,10 @@
 /**
  * The safetensors format (https://github.com/huggingface/safetensors#format): an 8-byte little-endian header length, a
- * JSON header, the tensors' bytes. This file reads and writes it in memory and runs anywhere; file.ts adds paths.
+ * JSON header, and the bytes of the tensors. This file reads and writes it in memory and runs anywhere; file.ts adds
+ * paths.
  *
- * A file is input from a stranger. Everything its header claims is checked before any tensor can be asked for, so that
- * every later read is in bounds by construction. Arrays are used as they lie in memory: little-endian machines only.
+ * A file is untrusted input. The whole header is checked before any tensor is read, so later reads are always in
+ * bounds. Arrays are used without conversion, on little-endian machines only.
  */
 
 import { checkOptions, describeValue, isObject } from '../core/check.js';
@@ -15,10 +16,10 @@ import { dtypes, type ElementType, isDType, quote, type SafetensorsDType } from 
 export type { SafetensorsDType };
 export { type ByteSource, inMemory };
 
-/** The longest header that the format allows. */
+/** Maximum length of the header in the format. */
 const maxHeaderBytes = 100_000_000;
 
-/** One tensor of a file: what the header says of it, and its data when asked for. */
+/** A tensor of a file: its description, and its data on demand. */
 export class SafetensorsEntry {
   /** Number of elements. */
   readonly size: number;
@@ -35,7 +36,7 @@ export class SafetensorsEntry {
     this.size = byteLength / dtypes[dtype].bytes;
   }
 
-  /** Fills `into` with the data as stored, from its byte `start` on: straight into memory that the caller owns. */
+  /** Copies stored bytes into `into`, from byte `start` of the data on. */
   read(into: Uint8Array, start = 0): void {
     if (!(Number.isInteger(start) && start >= 0 && start + into.byteLength <= this.byteLength)) {
       const range = `[${start}, ${start + into.byteLength})`;
@@ -44,36 +45,36 @@ export class SafetensorsEntry {
     this.source.read(this.position + start, into);
   }
 
-  /** Reads without blocking where reading takes time; see `read`. */
+  /** Same as `read`, without blocking if reading takes time. */
   async readAsync(into: Uint8Array, start = 0): Promise<void> {
     const { source } = this;
     if (source.readAsync === undefined || start + into.byteLength > this.byteLength) return this.read(into, start);
     await source.readAsync(this.position + start, into);
   }
 
-  /** The data as stored: a view if the file is in memory, otherwise read now. */
+  /** The stored bytes: a view if the file is in memory, otherwise a new array. */
   bytes(): Uint8Array {
     return this.slice(0, this.byteLength);
   }
 
   /**
-   * The data in one of a tensor's two types: floats become float32, integers int32. An F32 or I32 tensor of
-   * a file in memory comes as a view where its alignment allows. Throws FormatError if an integer does not fit an int32.
+   * The data as float32 for floats, or int32 for integers. F32 and I32 data of a file in memory is a view if it is
+   * aligned. Throws FormatError if an integer does not fit an int32.
    */
   data(): Float32Array | Int32Array {
     return this.decode(this.bytes());
   }
 
   /**
-   * @internal {@link data} in parts of a multiple of so many elements, read without blocking. Each may lie in `buffer`, which has
-   * eight bytes at least for each of them, until the next one is asked for.
+   * @internal {@link data} in parts of a multiple of `multiple` elements, read without blocking. A part may lie in
+   * `buffer`, of at least eight bytes per element, until the next one is requested.
    */
   async *stream(buffer: Uint8Array, multiple: number): AsyncGenerator<Float32Array | Int32Array> {
     const isInMemory = this.source.readAsync === undefined;
     for await (const part of this.parts(buffer, multiple, isInMemory)) yield this.decode(part);
   }
 
-  /** @internal The same of F16 and BF16 as they are stored. A part has room for an even number of them. */
+  /** @internal Stored F16 and BF16 elements in parts. A part has room for an even number of them. */
   async *streamHalves(buffer: Uint8Array, multiple: number): AsyncGenerator<Uint16Array> {
     for await (const part of this.parts(buffer, multiple))
       yield new Uint16Array(part.buffer, part.byteOffset, part.length / 2);
@@ -104,7 +105,7 @@ export class SafetensorsEntry {
 }
 
 /**
- * A file's tensors by name, in the order of their data, and its metadata. Maps, so that no name can mean anything else.
+ * Tensors of a file by name, in the order of their data, and its metadata. Maps allow any name, such as `__proto__`.
  */
 export interface Safetensors {
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
@@ -112,16 +113,14 @@ export interface Safetensors {
 }
 
 /**
- * Reads a file that is in memory. Nothing is copied: the entries are views of `file`. Throws FormatError, naming the
- * tensor and what was expected, if the header lies in any way, and ArgumentError for what is not bytes.
+ * Reads a file in memory without copying: entries are views of `file`. Throws FormatError, with the tensor and the
+ * expected value, if the header is wrong. Throws ArgumentError for a value that is not bytes.
  */
 export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
   return readSafetensors(inMemory(file));
 }
 
-/**
- * Reads the header of a file that can be read at any position; {@link parseSafetensors} for other places than memory.
- */
+/** Reads the header of a file with random access; see {@link parseSafetensors}. */
 export function readSafetensors(source: ByteSource): Safetensors {
   if (source.size < 8)
     throw new FormatError(`the file has ${source.size} bytes: expected 8 for the header's length at least`);
@@ -145,7 +144,7 @@ export function readSafetensors(source: ByteSource): Safetensors {
     else entries.push({ name, info: checkTensor(name, value) });
   }
 
-  // Ordered by their data, tensors must follow one another without a gap and end where the file does.
+  // In the order of their data, tensors must be adjacent and end at the end of the file.
   entries.sort((a, b) => a.info.begin - b.info.begin || a.info.end - b.info.end);
   const tensors = new Map<string, SafetensorsEntry>();
   let at = 0;
@@ -172,7 +171,7 @@ export function readSafetensors(source: ByteSource): Safetensors {
   return { tensors, metadata };
 }
 
-/** Formats of other files with weights, as errors name them. A header cannot have the length that their first bytes say. */
+/** Other weight formats, for errors. Their first bytes cannot be a valid header length. */
 const FOREIGN = {
   zip: 'a zip archive, as torch.save writes .bin, .pt and .pth files, which loadModel reads',
   pickle: 'a pickle, as older versions of torch.save write .bin, .pt and .pth files, which loadModel reads',
@@ -198,7 +197,8 @@ function parseHeader(header: Uint8Array): Record<string, unknown> {
 }
 
 /**
- * Refuses equal keys. JSON.parse keeps the last of them and other readers the first: a file could show each a different tensor.
+ * Refuses duplicate keys. JSON.parse keeps the last one and other readers the first, so that each could see a different
+ * tensor.
  */
 export function checkKeys(what: string, json: string): void {
   const seen: Set<string>[] = [];
@@ -255,7 +255,7 @@ function checkTensor(name: string, value: unknown): TensorInfo {
   return { dtype, shape, begin, end };
 }
 
-/** Undefined if it is too large for a number to hold exactly, at any step. */
+/** Undefined if a step exceeds the exact integers of a number. */
 function byteLengthOf(dtype: SafetensorsDType, shape: readonly number[]): number | undefined {
   let bytes: number = dtypes[dtype].bytes;
   for (const n of shape) {
@@ -265,9 +265,7 @@ function byteLengthOf(dtype: SafetensorsDType, shape: readonly number[]): number
   return bytes;
 }
 
-/**
- * An array to write: its bytes in a Uint8Array, or elements in the typed array of its dtype (halves in a Uint16Array).
- */
+/** An array to write: bytes in a Uint8Array, or elements in the typed array of the dtype (Uint16Array for halves). */
 export interface SafetensorsArray {
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];
@@ -282,20 +280,20 @@ export interface SafetensorsTensor {
   dataSync(): ArrayBufferView;
 }
 
-/** An array that is read when it is written, in the same types. */
+/** An array that is read when it is written, with equal types. */
 export interface SafetensorsLater {
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];
   data(): Promise<ArrayBufferView>;
 }
 
-/** One of either. */
+/** An array or a tensor. */
 export type SafetensorsSource = SafetensorsArray | SafetensorsTensor;
-/** Names and what to write under them; a Map where a name may be anything, such as `__proto__`. */
+/** Arrays and tensors by name. A Map allows any name, such as `__proto__`. */
 export type SafetensorsTensors = Readonly<Record<string, SafetensorsSource>> | ReadonlyMap<string, SafetensorsSource>;
-/** Tensors by name, of which some are read later. */
+/** Tensors by name. Some are read when they are written. */
 export type SafetensorsParts = ReadonlyMap<string, SafetensorsSource | SafetensorsLater>;
-/** Text by name, in the header. */
+/** Texts of the header by name. */
 export type SafetensorsMetadata = Readonly<Record<string, string>> | ReadonlyMap<string, string>;
 
 type Stored = SafetensorsSource | SafetensorsLater;
@@ -303,7 +301,7 @@ type Stored = SafetensorsSource | SafetensorsLater;
 interface Layout {
   /** The header with its length before it. */
   readonly header: Uint8Array;
-  /** In the order of their data, which follows the header. */
+  /** Parts in the order of their data, which follows the header. */
   readonly parts: readonly { name: string; dtype: SafetensorsDType; byteLength: number; tensor: Stored }[];
   readonly byteLength: number;
 }
@@ -313,7 +311,7 @@ const entriesOf = <T>(named: Readonly<Record<string, T>> | ReadonlyMap<string, T
 
 const storedDType = (dtype: Stored['dtype']) => (dtype === 'float32' ? 'F32' : dtype === 'int32' ? 'I32' : dtype);
 
-/** Decides where everything goes: wide elements first, then by name, so that all data is aligned to its element. */
+/** Plans the file: wide elements first, then by name, so that all data is aligned to its elements. */
 export function layOut(tensors: SafetensorsTensors | SafetensorsParts, metadata: SafetensorsMetadata = {}): Layout {
   const parts = entriesOf<Stored>(tensors).map(([name, tensor]) => {
     if (!isObject(tensor))
@@ -349,7 +347,7 @@ export function layOut(tensors: SafetensorsTensors | SafetensorsParts, metadata:
   return { header, parts, byteLength: header.byteLength + at };
 }
 
-/** The bytes of `data` as they go into the file, after checking that they are what the header will say. */
+/** The bytes of `data` for the file. Throws if they do not fit the header. */
 export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number], data: ArrayBufferView): Uint8Array {
   if (!(isTyped(data, 'Uint8Array') || isTyped(data, dtypes[dtype].array.name)))
     throw new DTypeError(`tensor ${quote(name)}: ${dtype} data cannot come in ${Object.prototype.toString.call(data)}`);
@@ -361,8 +359,8 @@ export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number]
 }
 
 /**
- * Writes a file into memory. Tensors are read with `dataSync()`. Throws ShapeError, DTypeError if data and shape or dtype
- * do not agree, ArgumentError for what is no object of tensors.
+ * Writes a file in memory. Tensors are read with `dataSync()`. Throws ShapeError or DTypeError if the data do not fit
+ * their shape or dtype. Throws ArgumentError for a value that is not an object of tensors.
  */
 export function serializeSafetensors(tensors: SafetensorsTensors, metadata?: SafetensorsMetadata): Uint8Array {
   const { header, parts, byteLength } = layOut(checkOptions('serializeSafetensors', tensors), metadata);

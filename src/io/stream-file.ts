@@ -3,11 +3,11 @@ import { FetchError, FormatError } from '../core/errors.js';
 import { giveBack } from '../core/passing-bytes.js';
 import type { OpenFile } from './file.js';
 
-/** The bytes of a file in order, as they come. */
+/** Bytes of a file in order of arrival. */
 export interface Chunks {
-  /** The next bytes; undefined after the last. */
+  /** The next bytes; undefined after the last ones. */
   next(): Promise<Uint8Array | undefined>;
-  /** Ends what is under way. */
+  /** Stops the transfer. */
   cancel(): void;
 }
 
@@ -20,8 +20,8 @@ export function chunksOf(body: ReadableStream<Uint8Array>): Chunks {
 }
 
 /**
- * A server's answer as a file that is read once, from front to back, without being kept. Throws FetchError if the server has not sent
- * the file, and FormatError if it does not say how long that is.
+ * A response as a file that is read once, from front to back, without storing it. Throws FetchError if the server has
+ * not sent the file, and FormatError if the response has no length.
  */
 export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
   const { body, headers, ok, status, url } = response;
@@ -29,14 +29,14 @@ export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
   if (!ok) throw new FetchError(`${name} cannot be read: HTTP status ${status}`);
   const length = headers.get('content-encoding') === null ? Number(headers.get('content-length')) : 0;
   if (body === null || !(length > 0)) throw new FormatError(`${name} does not say its length, expected content-length`);
-  // Bytes from the network belong to nobody else. In Node the streams of a cloned response have the same parts.
+  // Bytes from the network belong to nobody else. In Node, however, clones of a response share them.
   return inOrder(name, length, chunksOf(body), { signal, isOurs: url !== '' && !isNode });
 }
 
 /**
- * A file of `size` bytes that comes in order: what was skipped is gone. The beginning can be read again until something behind it is:
- * `readAsync` of positions that grow, or of 0. The memory of what `isOurs` is given back. Reading throws the reason of `signal`,
- * FetchError if the chunks break off, and FormatError if they end early.
+ * A file of `size` bytes that arrives in order; skipped bytes are lost. `readAsync` takes growing positions, or 0 until
+ * a later position was read. With `isOurs`, the memory of chunks is freed after use. Reads throw the reason of
+ * `signal`, FetchError if the connection breaks, and FormatError if the bytes end early.
  */
 export function inOrder(
   name: string,
@@ -44,7 +44,7 @@ export function inOrder(
   chunks: Chunks,
   { signal, isOurs }: { signal: AbortSignal | undefined; isOurs: boolean },
 ): OpenFile {
-  /** Bytes that were read and not yet asked for, from `start` on. */
+  /** Received bytes from `start` on that are not yet consumed. */
   let parts: Uint8Array[] = [];
   let start = 0;
   let end = 0;
@@ -60,7 +60,7 @@ export function inOrder(
       end += part.byteLength;
     }
   };
-  /** Forgets what is before a position. */
+  /** Drops the bytes before a position. */
   const forget = (position: number) => {
     while (parts.length > 0 && start + (parts[0] as Uint8Array).byteLength <= position) {
       const part = parts.shift() as Uint8Array;

@@ -12,8 +12,8 @@ const ARRAYS: Readonly<Record<number, ElementArray>> = {
 };
 
 /**
- * A view of numbers in a file, with a stride for each dimension, as a source of the row-major bytes. They are laid out
- * when they are first read, and kept until the last of them was.
+ * A strided view of numbers in a file, as a source of row-major bytes. They are arranged at the first read, and kept
+ * until the last byte was read.
  */
 export class Strided implements ByteSource {
   /** Bytes of the row-major array. */
@@ -21,7 +21,10 @@ export class Strided implements ByteSource {
   readonly readAsync?: (position: number, into: Uint8Array) => Promise<void>;
   #laidOut: Uint8Array | null = null;
 
-  /** `position`: of the first number; `width`: bytes of each. The caller has checked that the view lies in the file. */
+  /**
+   * `position` is that of the first number, `width` the bytes per number. The caller has checked that the view lies
+   * inside the file.
+   */
   constructor(
     private readonly source: ByteSource,
     private readonly position: number,
@@ -37,7 +40,7 @@ export class Strided implements ByteSource {
       };
   }
 
-  /** True if the numbers lie in the file as they lie in the row-major array. */
+  /** True if the numbers in the file are row-major and contiguous. */
   get isContiguous(): boolean {
     let expected = 1;
     for (let i = this.shape.length - 1; i >= 0; i--) {

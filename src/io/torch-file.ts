@@ -1,9 +1,9 @@
 /**
- * Files of torch.save: `pytorch_model.bin`, `adapter_model.bin`, `*.pt`. A pickle describes tensors as views of storages.
- * Since torch 1.6 a zip archive holds both. Before, the storages followed the pickle.
+ * Files of torch.save: `pytorch_model.bin`, `adapter_model.bin`, `*.pt`. A pickle describes tensors as views of
+ * storages. Since torch 1.6 a zip archive holds both. Before, the storages followed the pickle.
  *
- * A file is input from a stranger. All tensors lie inside their storages, and all storages inside the file, before any of
- * them can be asked for.
+ * A file is untrusted input. All tensors must lie inside their storages, and all storages inside the file, before any
+ * data is read.
  */
 
 import { FormatError } from '../core/errors.js';
@@ -29,19 +29,19 @@ export async function readTorchFile(source: ByteSource): Promise<Safetensors> {
 
 // Storages and tensors, as pickles describe them.
 
-/** Some numbers of one type that tensors are views of. */
+/** An array of numbers of one type; tensors are views of it. */
 interface Storage {
   readonly key: string;
-  /** Numbers, or bytes where their type is not known. */
+  /** Number of elements, or of bytes if the type is unknown. */
   readonly count: number;
   readonly byteLength: number;
 }
 
-/** A reference to a storage. `dtype` is null for bytes, whose type the tensor says. */
+/** A reference to a storage. `dtype` is null for bytes, whose type the tensor gives. */
 interface StorageReference {
   readonly storage: Storage;
   readonly dtype: SafetensorsDType | null;
-  /** The bytes of the storage before this one, which old files describe as a part of it. */
+  /** Byte offset in the storage that contains this one; old files have nested storages. */
   readonly start: number;
   readonly byteLength: number;
 }
@@ -50,7 +50,7 @@ class TorchTensor {
   constructor(
     readonly storage: Storage,
     readonly dtype: SafetensorsDType,
-    /** Byte of the storage at which the first number lies. */
+    /** Byte offset of the first number in the storage. */
     readonly start: number,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
@@ -148,7 +148,7 @@ function sizesOf(what: string, value: unknown): readonly number[] {
   throw new FormatError(`the ${what} of a tensor is [${sizes.map(named).join(', ')}], expected integers from 0 on`);
 }
 
-/** The context of a state dict's pickle. Collects the storages that it names. */
+/** Context of a state dict's pickle. Collects the storages that it names. */
 class StateDictContext implements PickleContext {
   /** Storages by key. */
   readonly storages = new Map<string, Storage>();
@@ -202,7 +202,10 @@ function partOf(part: unknown): [start: number, size: number] {
 
 /** Keys under which training scripts save a state dict beside other values. */
 const WRAPPERS = ['state_dict', 'model_state_dict', 'model', 'module'];
-/** Tensors of which storages hold one row, such as masks, may be larger than the file when they are laid out, up to this. */
+/**
+ * Maximum size of tensors that become larger than the file when they are laid out. Their storage has one row, as in
+ * masks.
+ */
 const MAX_SPREAD = 1 << 28;
 
 function stateDict(value: unknown, fileBytes: number, sourceOf: (storage: Storage) => Placed): Safetensors {
@@ -233,7 +236,7 @@ function tensorsIn(value: unknown): [string, TorchTensor][] {
   return entries.filter(([name, each]) => typeof name === 'string' && each instanceof TorchTensor);
 }
 
-/** The place of a storage's first byte. */
+/** A storage with the position of its first byte. */
 interface Placed {
   readonly source: ByteSource;
   readonly position: number;
@@ -262,7 +265,7 @@ async function readArchive(file: ByteSource): Promise<Safetensors> {
   return stateDict(value, file.size, (storage) => placed.get(storage) as Placed);
 }
 
-/** The folder that all records lie in, with its slash. */
+/** The folder of all records, with a slash. */
 function rootOf(records: ReadonlyMap<string, ZipRecord>): string {
   const roots = [...records.keys()].flatMap((name) => /^([^/]+\/)?data\.pkl$/.exec(name)?.[1] ?? []);
   const [root] = roots;
@@ -275,7 +278,7 @@ function rootOf(records: ReadonlyMap<string, ZipRecord>): string {
   return root;
 }
 
-/** A data.pkl of more bytes describes no state dict. */
+/** Maximum size of data.pkl. A larger one is not that of a state dict. */
 const MAX_PICKLE = 1 << 28;
 
 async function readRecord(file: ByteSource, record: ZipRecord): Promise<Uint8Array> {
@@ -291,7 +294,7 @@ async function readRecord(file: ByteSource, record: ZipRecord): Promise<Uint8Arr
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
-/** Bytes that are read first. As many times more are read if the pickles are longer. */
+/** Number of bytes that are read first. Longer pickles are read in multiples of it. */
 const FIRST = 1 << 20;
 const GROWTH = 4;
 
@@ -310,7 +313,7 @@ async function readLegacy(file: ByteSource): Promise<Safetensors> {
 interface LegacyHeader {
   readonly value: unknown;
   readonly storages: ReadonlyMap<string, Storage>;
-  /** The keys of storages in their order in the file. */
+  /** Keys of storages in file order. */
   readonly keys: readonly unknown[];
   /** Position of the first storage. */
   readonly end: number;
@@ -342,7 +345,7 @@ function legacyHeader(bytes: Uint8Array): LegacyHeader {
   return { value: object.value, storages: context.storages, keys: keys.value, end: keys.end };
 }
 
-/** Finds the storages: before the data of each is a count of 64 bits. */
+/** Finds the storages. A 64-bit count comes before the data of each. */
 async function placedStorages(file: ByteSource, { storages, keys, end }: LegacyHeader) {
   const placed = new Map<Storage, Placed>();
   let at = end;

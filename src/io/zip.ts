@@ -1,6 +1,6 @@
 /**
- * The records of a zip archive whose data are stored as they are, as torch.save writes them. A file is input from a
- * stranger: everything that its directory says is checked before any record is read.
+ * Records of a zip archive with uncompressed data, as torch.save writes them. A file is untrusted input: everything in
+ * its directory is checked before any record is read.
  */
 
 import { FormatError } from '../core/errors.js';
@@ -28,12 +28,12 @@ const LOCATOR_64_BYTES = 20;
 const ENTRY_BYTES = 46;
 const LOCAL_BYTES = 30;
 const MAX_COMMENT = 0xffff;
-/** A directory of more bytes is no directory of weights. */
+/** Maximum size of a directory of weights. */
 const MAX_DIRECTORY = 1 << 28;
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Reads the directory of an archive: its records by name. Throws FormatError where it does not fit the file. */
+/** Reads the directory of an archive as records by name. Throws FormatError if it does not fit the file. */
 export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord>> {
   const { count, position, size } = await endOf(source);
   if (size > MAX_DIRECTORY || count * ENTRY_BYTES > size)
@@ -56,7 +56,7 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord
   return records;
 }
 
-/** The position of a record's data. Throws FormatError if the local header is not that of the record. */
+/** Position of a record's data. Throws FormatError if the local header belongs to another record. */
 async function dataPosition(source: ByteSource, { name, header, byteLength }: ZipRecord): Promise<number> {
   const view = viewOf(await bytesOf(source, header, LOCAL_BYTES));
   const position = header + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
@@ -66,8 +66,8 @@ async function dataPosition(source: ByteSource, { name, header, byteLength }: Zi
 }
 
 /**
- * The data of a record, from position 0 on. Their CRC-32 is checked when they are first read, which reads all of them.
- * Reading throws FormatError if they are not those that were written.
+ * The data of a record, from position 0 on. The first read checks their CRC-32, which reads all of them. Throws
+ * FormatError if it differs.
  */
 export class ZipData implements ByteSource {
   readonly size: number;
@@ -94,7 +94,7 @@ export class ZipData implements ByteSource {
       };
   }
 
-  /** Throws FormatError if the local header is not where the directory says. */
+  /** Throws FormatError if the local header is not at the position in the directory. */
   static async open(source: ByteSource, record: ZipRecord): Promise<ZipData> {
     return new ZipData(source, record, await dataPosition(source, record));
   }
@@ -114,7 +114,7 @@ export class ZipData implements ByteSource {
     for (const [position, part] of this.#parts()) await this.source.readAsync?.(position, part);
   }
 
-  /** Parts to be filled by whoever asks for the next one. */
+  /** Yields parts that the caller fills before it requests the next one. */
   *#parts(): Generator<[position: number, part: Uint8Array]> {
     const { name, crc } = this.record;
     const buffer = new Uint8Array(Math.min(PART, this.size));
@@ -129,7 +129,7 @@ export class ZipData implements ByteSource {
   }
 }
 
-/** Bytes that are checked at a time. */
+/** Number of bytes that are checked at once. */
 const PART = 1 << 20;
 
 interface DirectoryPlace {
@@ -160,7 +160,7 @@ async function endOf(source: ByteSource): Promise<DirectoryPlace> {
   return place;
 }
 
-/** The directory of an archive with more than 4 GiB, or 65,535 records. Null if there is no such record. */
+/** Directory of an archive with more than 4 GiB or 65,535 records. Null if there is no such record. */
 async function endOf64(source: ByteSource, end: number): Promise<DirectoryPlace | null> {
   const at = end - LOCATOR_64_BYTES;
   if (at < 0) return null;
@@ -173,7 +173,7 @@ async function endOf64(source: ByteSource, end: number): Promise<DirectoryPlace 
   return { count: uint64(view, 32), size: uint64(view, 40), position: uint64(view, 48) };
 }
 
-/** An integer of 64 bits. It is not exact beyond 2⁵³, where no file reaches. */
+/** A 64-bit integer. It is inexact beyond 2⁵³, which exceeds any file. */
 const uint64 = (view: DataView, at: number) => Number(view.getBigUint64(at, true));
 
 const ENCRYPTED = 1;
@@ -199,7 +199,7 @@ function recordAt(directory: Uint8Array, view: DataView, at: number): { record: 
     number,
     number,
   ];
-  // Numbers that have no room in 32 bits follow in an extra field, in this order.
+  // Numbers above 32 bits follow in an extra field, in this order.
   let wide = wideField(view, extra, extra + (extraLength as number));
   const widened = (value: number): number => {
     if (value !== 0xffffffff) return value;
@@ -214,7 +214,7 @@ function recordAt(directory: Uint8Array, view: DataView, at: number): { record: 
   return { record: { name, byteLength: size, crc: view.getUint32(at + 16, true), header }, end };
 }
 
-/** The place of the zip64 field among the extra fields, null if there is none. */
+/** Position of the zip64 field among the extra fields; null if there is none. */
 function wideField(view: DataView, start: number, end: number): { at: number; end: number } | null {
   for (let at = start; at + 4 <= end; ) {
     const next = at + 4 + view.getUint16(at + 2, true);
@@ -224,7 +224,7 @@ function wideField(view: DataView, start: number, end: number): { at: number; en
   return null;
 }
 
-/** Table k has the CRC of each byte that is followed by k zeros, so that four bytes are looked up at once. */
+/** Table k has the CRC of each byte followed by k zeros, so that four bytes are looked up at once. */
 const tables = [0, 1, 2, 3].map(() => new Int32Array(256)) as [Int32Array, Int32Array, Int32Array, Int32Array];
 for (let byte = 0; byte < 256; byte++) {
   let crc = byte;
@@ -235,7 +235,7 @@ for (const [k, table] of tables.slice(1).entries())
   for (const [byte, crc] of (tables[k] as Int32Array).entries())
     table[byte] = (crc >>> 8) ^ (tables[0][crc & 255] as number);
 
-/** The CRC-32 of bytes that follow others, whose CRC-32 is given. */
+/** The CRC-32 of bytes, given the CRC-32 of the bytes before them. */
 function crc32(before: number, bytes: Uint8Array): number {
   const [t0, t1, t2, t3] = tables;
   let crc = ~before;

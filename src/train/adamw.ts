@@ -27,8 +27,8 @@ export interface AdamWOptions {
   /** Weight decay of groups without their own. Default: 0.01. */
   weightDecay?: number | undefined;
   /**
-   * Divides by the greatest running mean of squared gradients so far instead of the current one (AMSGrad, Reddi et al.
-   * 2018), which takes half as much state again. Default: false.
+   * True divides by the greatest running mean of squared gradients so far, not by the current one (AMSGrad, Reddi et
+   * al. 2018). The state then takes half as much memory again. Default: false.
    */
   amsgrad?: boolean | undefined;
 }
@@ -89,8 +89,9 @@ export class AdamW implements Optimizer {
   readonly #lr: Scalar;
 
   /**
-   * `params` are leaves of float32, each given once. Throws ArgumentError for invalid options and for values that are no
-   * parameters, DTypeError, AutogradError for views and results of ops, and SimdformerError while a program is recorded.
+   * `params` are leaves of float32, each given once. Throws ArgumentError for invalid options, and for values that are
+   * not parameters. Throws DTypeError, AutogradError for views and results of ops, and SimdformerError while a program
+   * is recorded.
    */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdamWOptions = {}) {
     const {
@@ -112,7 +113,7 @@ export class AdamW implements Optimizer {
     this.params = groups.flatMap((group) => group.params);
     this.settings = settingsOf(this.#options, groups);
     this.#device = checkParameters('AdamW', this.params);
-    // Nothing is refused from here on, so that no memory is lost.
+    // No error is possible from here on, so no memory is lost.
     const device = this.#device;
     this.#lr = device.scalar('lr', lr);
     this.gradNorm = device.unscoped(() => device.zeros([]));
@@ -127,13 +128,13 @@ export class AdamW implements Optimizer {
   }
 
   /**
-   * One step: `advance`, then `apply`; `lr` is that of the options by default. Throws ArgumentError if `maxNorm` is given
-   * but no gradient is there, SimdformerError while a program is being recorded.
+   * One step: `advance`, then `apply`. The default of `lr` is the rate in the options. Throws ArgumentError if
+   * `maxNorm` is given but no parameter has a gradient, and SimdformerError while a program is recorded.
    *
-   * With `maxNorm` the gradients are scaled down to that global norm. If the norm is not finite, parameters and running
-   * means stay as they are, and `gradNorm` shows the norm. The step still counts in the bias correction, because only the
-   * device knows the norm; this makes updates smaller if it was one of the first steps. Without `maxNorm` gradients that
-   * are not finite reach the parameters, as in PyTorch.
+   * With `maxNorm`, the gradients are scaled down to that global norm. If the norm is not finite, parameters and
+   * running means stay unchanged, and `gradNorm` shows the norm. The step still counts in the bias correction, because
+   * only the device knows the norm. Early skipped steps therefore make later updates smaller. Without `maxNorm`,
+   * gradients that are not finite reach the parameters, as in PyTorch.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr, maxNorm } = checkKnown('AdamW.step', options, ['lr', 'maxNorm']);

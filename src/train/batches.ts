@@ -7,9 +7,9 @@ import { fingerprint, fingerprintOf } from './fingerprint.js';
 export type Row = ArrayLike<number>;
 
 /**
- * An example for training. A `Transformer` takes token ids: its encoder reads `source`, which a decoder-only model does not
- * have; `target` begins with the start token and ends with the end token, and the decoder learns each token from the
- * ones before it. For an encoder-only model, `target` has a label for each token of the source.
+ * An example for training. A `Transformer` takes token ids. Its encoder reads `source`, which decoder-only models do
+ * not have. `target` begins with the start token and ends with the end token. The decoder learns each token from the
+ * ones before it. For encoder-only models, `target` has one label per token of the source.
  */
 export interface Example<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
   readonly source?: Source | undefined;
@@ -28,7 +28,7 @@ export interface Batches<Source extends Row = readonly number[], Target extends 
   readonly fingerprint?: number | undefined;
 }
 
-/** Tokens in a batch of windows at most. More would exhaust JavaScript's memory, which ends the process. */
+/** Maximum number of tokens in a batch of windows. More would exhaust JavaScript's memory and end the process. */
 const MAX_TOKENS = 2 ** 24;
 
 const SHUFFLE_STREAM = 0x5175ff1e;
@@ -50,9 +50,10 @@ function sidesLength({ source, target }: Example<Row, Row>): number {
 }
 
 /**
- * Batches of examples of similar length: as many as fit into `tokens` (default 4096), source and target tokens together.
- * Each epoch draws from `seed` (default 0) which examples of one length share a batch, and the order of the batches.
- * Throws ArgumentError for invalid options, and if there are no examples, an empty one, or one longer than `tokens`.
+ * Batches of examples of similar length. A batch has at most `tokens` source and target tokens together, 4096 by
+ * default. Each epoch draws from `seed` (default 0) which examples of similar length share a batch, and the order of
+ * the batches. Throws ArgumentError for invalid options, for no examples, and for an example that is empty or longer
+ * than `tokens`.
  */
 export function lengthBatches<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
   examples: readonly Example<Source, Target>[],
@@ -142,10 +143,9 @@ export function shuffledBatches<Item>(
 }
 
 /**
- * Random windows of one long text, for a decoder-only model: each of the `batchSize` examples of a batch is `blockSize` + 1
- * consecutive ids, so that `blockSize` tokens are predicted. `seed` is 0 by default.
- * Throws ArgumentError for invalid options, if the text is shorter than a window, or a batch has more than 2²⁴
- * tokens.
+ * Random windows of one long text, for a decoder-only model. A batch has `batchSize` examples of `blockSize` + 1
+ * consecutive ids, so that `blockSize` tokens are predicted. `seed` is 0 by default. Throws ArgumentError for invalid
+ * options, a text shorter than a window, or batches of more than 2²⁴ tokens.
  */
 export function windowBatches(
   ids: ArrayLike<number>,

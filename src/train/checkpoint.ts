@@ -51,9 +51,9 @@ async function checkFinite(path: string, tensors: ReadonlyMap<string, Tensor>, s
 }
 
 /**
- * Reads a checkpoint into the tensors and the optimizer; returns the run's state, or null if there is no file. Throws
- * FormatError, naming the file, if it is damaged, no checkpoint, or of another model or optimizer, and ArgumentError if
- * its run had other batches than `own`. Nothing changes if it throws.
+ * Reads a checkpoint into the tensors and the optimizer. Returns the run's state, or null if there is no file. Throws
+ * FormatError, naming the file, if it is damaged, not a checkpoint, or of another model or optimizer. Throws
+ * ArgumentError if its run had other batches than `own`. Nothing changes if it throws.
  */
 export async function loadCheckpoint(
   path: string,

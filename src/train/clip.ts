@@ -9,12 +9,13 @@ import { checkLeaves } from './optimizer.js';
  * `clip_grad_norm_`. Returns the norm before scaling as a scalar tensor, without reading it back. Parameters without a
  * gradient count as zero.
  *
- * If a gradient is not finite, or the norm too large for float32, the norm is infinity or NaN and the gradients are left
- * as they are. Throws AutogradError for views and results of ops, ArgumentError if a parameter is given twice, none has a
- * gradient or `maxNorm` is not positive.
+ * If a gradient is not finite, or the norm overflows float32, the norm is infinity or NaN and the gradients stay
+ * unchanged. Throws AutogradError for views and results of ops. Throws ArgumentError if a parameter is given twice, if
+ * none has a gradient, or if `maxNorm` is not positive.
  */
 export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor {
-  const device = checkLeaves('clipGradNorm', params); // a view's gradient may have gaps, which commands here do not know
+  // A view's gradient may have gaps, which these commands cannot handle.
+  const device = checkLeaves('clipGradNorm', params);
   const grads = gradsToClip('clipGradNorm', params, maxNorm);
   const norm = device.empty([]);
   const factor = clipFactor(grads, maxNorm, norm);
@@ -67,8 +68,8 @@ export function gradsOf(op: string, params: readonly Tensor[]): Tensor[] {
 }
 
 /**
- * Copies `value` into `state`. With a `factor` of `clipFactor` that is NaN, because a gradient is not finite, `state`
- * stays as it is: the step is skipped.
+ * Copies `value` into `state`. If `factor`, from `clipFactor`, is NaN because a gradient is not finite, `state` stays
+ * unchanged: the step is skipped.
  */
 export function adopt(value: Tensor, state: Tensor, factor: Tensor | null): void {
   if (factor === null) affineInto(value, state, 1, false);

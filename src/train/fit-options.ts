@@ -53,7 +53,9 @@ export interface FitOptions extends LossSettings {
    * `requiresGrad` is true. Parameters that it does not own are left alone.
    */
   optimizer?: Optimizer | undefined;
-  /** Default: inverse square root with a peak of 1e-3 after a tenth of the steps, 4000 at most. */
+  /**
+   * Learning rate per step. Default: inverse square root with a peak of 1e-3 after a tenth of the steps, at most 4000.
+   */
   schedule?: Schedule | undefined;
   /** Source and target tokens in a batch, where `data` are examples. Default: 4096. */
   batchTokens?: number | undefined;
@@ -64,25 +66,25 @@ export interface FitOptions extends LossSettings {
   /** Batches whose gradients make one step, weighted by their labels; of each rank of a `world`. Default: 1. */
   gradientAccumulation?: number | undefined;
   /**
-   * The processes that train together, what `mpi()` of simdformer/mpi gives: each computes `gradientAccumulation` batches
-   * of a step. N ranks give the bits of one process that accumulates N times as many. All have the same data and options;
-   * rank 0 reads and writes checkpoints and its weights are the first; callbacks are called on every rank, and what
-   * `validate` measures is the mean over the ranks. Default: this process alone.
+   * The processes that train together: the result of `mpi()` of simdformer/mpi. Each computes `gradientAccumulation`
+   * batches of a step. N ranks give the bits of one process that accumulates N times as many batches. All ranks need
+   * equal data and options. Rank 0 reads and writes checkpoints, and all ranks begin with its weights. Callbacks are
+   * called on every rank. Results of `validate` are averaged over the ranks. Default: this process alone.
    */
   world?: World | undefined;
   /**
-   * How gradients travel between ranks: in float16 or bfloat16 they take half the bytes and are rounded, so that the
-   * bits are no longer those of one process. Default: float32.
+   * Format of gradients between ranks. float16 and bfloat16 halve the traffic, but round. The bits then differ from
+   * those of one process. Default: float32.
    */
   wire?: WireFormat | undefined;
   /**
-   * 1 shards the optimizer's state over the ranks of `world` (ZeRO stage 1, Rajbhandari et al. 2020), with the same bits:
-   * each has that of its own parameters, changes these and sends them to the others, which is half as much again as
-   * gradients are. An `optimizer` that is given gives the rest of its state up for good. Checkpoints are whole, and good for any
-   * number of ranks. Default: 0.
+   * 1 shards the optimizer's state over the ranks of `world` (ZeRO stage 1, Rajbhandari et al. 2020), with the same
+   * bits. Each rank keeps the state of its own parameters, updates them and sends them to the others. This adds half of
+   * the traffic of gradients. A given `optimizer` discards the rest of its state for good. Checkpoints contain the
+   * whole state and suit any number of ranks. Default: 0.
    */
   zeroStage?: 0 | 1 | undefined;
-  /** Largest global norm of the gradients; null leaves them as they are. Default: 1. */
+  /** Maximum global norm of the gradients; null does not clip. Default: 1. */
   clipNorm?: number | null | undefined;
   /**
    * True skips steps whose loss or gradients are NaN or infinite, and counts them in `skipped`, instead of ending the run.
@@ -90,60 +92,60 @@ export interface FitOptions extends LossSettings {
    */
   skipNonFinite?: boolean | undefined;
   /**
-   * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`, which is put
-   * back at the end. Default: as the model has it.
+   * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`. The model's
+   * setting is restored at the end. Default: the model's setting.
    */
   gradientCheckpointing?: boolean | undefined;
-  /** Decides how examples are batched and what dropout drops. Default: 0. */
+  /** Seed of batches and dropout. Default: 0. */
   seed?: number | undefined;
   /**
-   * Measures the model, in evaluation mode and with the weights of the step, every `validateEvery` steps (default:
-   * never) and at the end. With `averageLast` or `emaDecay` the average is measured, too, at the end. Its `loss`, or
-   * without one its first number, then decides which weights are better: lower is better.
+   * Measures the model in evaluation mode, every `validateEvery` steps (default: never) and at the end. With
+   * `averageLast` or `emaDecay`, it also measures the average at the end. The result's `loss`, or else its first
+   * number, decides which weights are better: lower is better.
    */
   validate?: ((step: number) => Promise<Record<string, number>> | Record<string, number>) | undefined;
   /** Steps from one validation to the next. Default: only at the end. */
   validateEvery?: number | undefined;
   /**
-   * Stops when `metric` has not become lower in `patience` validations, at least 1, and ends with the weights of the
-   * best; NaN is worse than any number. Needs `validate`; not together with `averageLast` or `emaDecay`, which end
-   * with other weights.
+   * Stops when `metric` has not improved for `patience` validations, at least 1, and ends with the best weights. Lower
+   * is better, and NaN is worse than any number. Needs `validate`. Not allowed with `averageLast` or `emaDecay`, which
+   * end with other weights.
    */
   earlyStopping?: { metric: string; patience: number } | undefined;
   /**
-   * Ends with the mean of the weights at the last `averageLast` validations, if `validate` finds it better than the
-   * weights of the last step, else with these. Needs `validate`. Not together with `emaDecay`.
+   * Averages the weights at the last `averageLast` validations. The run ends with the average if `validate` finds it
+   * better than the last weights. Needs `validate`. Not allowed with `emaDecay`.
    */
   averageLast?: number | undefined;
   /**
-   * Ends with the exponential moving average of the weights: at step t its decay is min(emaDecay, (t − 1)/(t + 9)). With
-   * `validate` only if that finds it better than the weights of the last step.
+   * Exponential moving average of the weights, with decay min(emaDecay, (t − 1)/(t + 9)) at step t. The run ends with
+   * the average. With `validate` it does so only if the average is better than the last weights.
    */
   emaDecay?: number | undefined;
   /**
-   * A file that holds all that is needed to go on, written at the beginning, every `checkpointEvery` steps (default:
-   * 500, or once a minute if that is more often) and at the end. A file that is there, if it is not resumed from, is
-   * replaced only after the first of these steps. Weights that are not finite never take its place: they end the run.
+   * Path of the checkpoint, which holds everything that a resumed run needs. It is written at the beginning, every
+   * `checkpointEvery` steps and at the end. An existing file that is not resumed from is replaced only after the first
+   * of these intervals. Weights that are not finite are never saved: they end the run.
    */
   checkpoint?: string | undefined;
-  /** Steps from one checkpoint to the next. Default: see `checkpoint`. */
+  /** Steps between checkpoints. Default: 500, or the steps of a minute if that is less. */
   checkpointEvery?: number | undefined;
   /**
-   * Goes on from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be the same; steps,
-   * rates and the like may be others. Default: false.
+   * True continues from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be equal;
+   * other options, such as steps and rates, may differ. Default: false.
    */
   resume?: boolean | undefined;
   /**
-   * Stops after the step under way; a checkpoint is written, and the weights are those of that step, whatever
-   * `earlyStopping`, `averageLast` or `emaDecay` would end with.
+   * Stops after the current step when aborted. A checkpoint is written. The weights are those of that step, regardless
+   * of `earlyStopping`, `averageLast` and `emaDecay`.
    */
   signal?: AbortSignal | undefined;
   /**
-   * Called after each step, once its loss is known; the next one may be under way. A promise is waited for. What it
-   * throws ends the run.
+   * Called after each step, when its loss is known. The next step may be running already. A returned promise is
+   * awaited. An error that it throws ends the run.
    */
   onStep?: ((progress: Progress) => unknown) | undefined;
-  /** Called after each validation, and waited for. What it throws ends the run. */
+  /** Called after each validation. A returned promise is awaited. An error that it throws ends the run. */
   onValidation?: ((validation: Validation) => unknown) | undefined;
 }
 
@@ -151,13 +153,13 @@ export interface FitOptions extends LossSettings {
 export type WeightsKind = 'last' | 'average' | 'best';
 
 export interface FitResult {
-  /** Steps taken in all, those before a resumption included. */
+  /** Number of steps taken in all, with those before a resumption. */
   readonly step: number;
-  /** Why it ended: all steps were taken, `signal` was aborted, or `earlyStopping` had waited long enough. */
+  /** Reason for the end: all steps were taken, `signal` was aborted, or `earlyStopping` ran out of patience. */
   readonly reason: 'done' | 'aborted' | 'early';
   /** Loss per label of every step since the run was started or resumed. */
   readonly losses: readonly number[];
-  /** Steps in all that `skipNonFinite` has left out; their losses are among `losses`. */
+  /** Number of steps that `skipNonFinite` has skipped; their losses are among `losses`. */
   readonly skipped: number;
   /** Validations of the weights of steps. */
   readonly validations: readonly Validation[];
@@ -204,7 +206,7 @@ const kinds = {
   ...({ onStep: 'function', onValidation: 'function', world: 'any', wire, zeroStage: stage } as const),
 };
 
-/** Throws ArgumentError for options of `fit` that make no sense, alone, together or with the model. */
+/** Throws ArgumentError for invalid options of `fit`, and for options that contradict each other or the model. */
 export function checkSettings(options: FitOptions, model: Learner['model']): void {
   checkOptions('fit', options, kinds);
   if (options.world !== undefined) checkWorld(options.world);

@@ -11,17 +11,20 @@ export type { ExampleStream } from './stream-batches.js';
 export type { LossSettings, Trainable } from './trainable.js';
 
 /**
- * Trains a model, or an objective, which defines a loss for examples of any kind. Examples are an array, an iterable, an
- * async iterable, or a function that opens one; a stream is read again in each epoch and never held as a whole. `fit` makes
- * batches of similar length, or takes your own batches. Resolves when the training is done, stopped early or aborted; the
- * event loop keeps running meanwhile. The model ends in evaluation mode, also after an error; if the options are refused,
- * it stays as it was.
+ * Trains a model, or an objective, which defines a loss for examples of any kind. Examples are an array, an iterable,
+ * an async iterable, or a function that opens one. A stream is read again in each epoch and never held as a whole.
+ * `fit` makes batches of similar length, or takes your own batches. It resolves when the training is done, stopped
+ * early or aborted; the event loop keeps running meanwhile. The model ends in evaluation mode, also after an error. If
+ * the options are refused, it stays unchanged.
  *
- * The same seed gives the same losses, bit for bit, on any number of threads and across a resumption.
+ * Equal seeds give equal losses, bit for bit, on any number of threads and across a resumption.
  *
- * Throws NonFiniteError if a loss is NaN or infinite, or if weights to be saved are not finite; ArgumentError for invalid
- * options and for a model that another call trains; FormatError for a checkpoint that is damaged or of another model;
- * WorldError if another rank fails. Errors of `validate`, of callbacks, of the data and of the file system pass through.
+ * - NonFiniteError: a loss is NaN or infinite, or weights to be saved are not finite.
+ * - ArgumentError: an option is invalid, or another call trains the model.
+ * - FormatError: the checkpoint is damaged or of another model.
+ * - WorldError: another rank fails.
+ *
+ * Errors of `validate`, callbacks, the data and the file system pass through.
  */
 export async function fit<Source extends Row = readonly number[], Target extends Row = readonly number[]>(
   model: Trainable<Source, Target>,

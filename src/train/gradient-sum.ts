@@ -149,8 +149,8 @@ export class WorldSum implements GradientSum {
 
   #send(bucket: Bucket): void {
     this.#sent++;
-    // Read now, in the order of the queue: the next batch's gradients come to where these are. It is read to where it is sent
-    // from, unless the batch before is still on its way from there.
+    // Gradients are read now, in the order of the queue, because the next batch overwrites them. They are read into the
+    // buffer that is sent, unless the previous batch is still being sent from there.
     const { params, values, flagsAt } = bucket;
     const buffer = bucket.travelling > 0 ? values.slice() : values;
     const pairs: [Tensor, Float32Array][] = [];

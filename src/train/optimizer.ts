@@ -20,8 +20,8 @@ export interface Optimizer {
   /** Continues from a result of `state`. Throws FormatError, and changes nothing, if it is of other parameters. */
   loadState(state: { tensors: ReadonlyMap<string, Float32Array>; numbers: Readonly<Record<string, number>> }): void;
   /**
-   * Keeps the state of `own`, a subset of `params`, changes only these parameters from now on, and frees the state of the
-   * others, which other ranks keep (ZeRO stage 1). `maxNorm` still counts the gradients of all parameters.
+   * Keeps the state of `own`, a subset of `params`, and frees the state of the others, which other ranks keep (ZeRO
+   * stage 1). From now on, only `own` changes. `maxNorm` still counts the gradients of all parameters.
    */
   shard?(own: ReadonlySet<Tensor>): void;
   /** The settings, as JSON. They must be equal on all ranks that train a model together. */

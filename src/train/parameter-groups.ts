@@ -60,9 +60,10 @@ export function parameterGroups(model: Named, rules: readonly GroupRule[]): Para
 }
 
 /**
- * Groups whose rates fall from the last layer to the first (Howard & Ruder 2018): `lr` for modules after the layers,
- * `lr·decay` for the last layer, and so on down to the embeddings. The first number in a parameter's name is that of its
- * layer; parameters without a number before all layers are embeddings. Weight decay is that of the optimizer.
+ * Groups whose rates fall from the last layer to the first (Howard & Ruder 2018). The rate is `lr` for modules after
+ * the layers, `lr·decay` for the last layer, and so on down to the embeddings. The first number in a parameter's name
+ * is that of its layer. Parameters without a number before all layers are embeddings. Weight decay is that of the
+ * optimizer.
  */
 export function layerwiseGroups(model: Named, options: { lr: number; decay: number }): ParameterGroup[] {
   const { lr, decay } = checkKnown('layerwiseGroups', options, ['lr', 'decay']);

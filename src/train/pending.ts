@@ -1,6 +1,6 @@
 /**
- * A result that is awaited later. An error is kept until then, and is never an unhandled rejection, even if another error
- * ends the run first and no one asks for the result.
+ * A result that is awaited later. An error is kept until then. It never becomes an unhandled rejection, even if another
+ * error ends the run first.
  */
 export class Pending<T> {
   readonly #outcome: Promise<PromiseSettledResult<T>>;

@@ -6,7 +6,7 @@ import type { Data, Learner } from './objective.js';
 import { type ExampleStream, streamBatches } from './stream-batches.js';
 
 export interface Reader {
-  /** Batches of an epoch; null for a stream, whose epoch `count` reads. */
+  /** Batches per epoch. Null for a stream, where `count` reads an epoch. */
   readonly perEpoch: number | null;
   /** Identifies the data, if that is possible before they are read. */
   readonly fingerprint: number | undefined;

@@ -41,12 +41,12 @@ interface Entry {
 }
 
 /**
- * Stochastic gradient descent with PyTorch's momentum: d = g + weightDecay·p, v = momentum·v + (1 − dampening)·d,
- * p = p − lr·v; with `nesterov` p = p − lr·(d + momentum·v). Without momentum, and in a parameter's first step, v = d. Parameters without a
- * gradient are left alone.
+ * Stochastic gradient descent with PyTorch's momentum: d = g + weightDecay·p, v = momentum·v + (1 − dampening)·d, p = p
+ * − lr·v. With `nesterov`, p = p − lr·(d + momentum·v). Without momentum, and in a parameter's first step, v = d.
+ * Parameters without a gradient stay unchanged.
  *
- * In a recorded program `step` leaves a scalar for the rate: `program.run({ lr })`. A run without it has the rate that
- * the latest step or run has set.
+ * In a recorded program, `step` leaves a scalar for the rate: `program.run({ lr })`. A run without it uses the rate of
+ * the latest step or run.
  */
 export class SGD implements Optimizer {
   readonly params: readonly Tensor[];
@@ -113,7 +113,7 @@ export class SGD implements Optimizer {
   /** The dampening of this step: the first direction of a parameter is its whole gradient. */
   #dampeningOf(entry: Entry): number {
     const { momentum, dampening } = this.#options;
-    if (momentum === 0) return 0; // as in PyTorch
+    if (momentum === 0) return 0; // PyTorch does the same
     if (entry.isMoving || dampening === 0) return dampening;
     if (this.#device.recording)
       throw new ArgumentError('SGD: take a step before recording a program, as dampening spares the first one');
@@ -138,7 +138,7 @@ export class SGD implements Optimizer {
   }
 
   loadState(state: Parameters<Optimizer['loadState']>[0]): void {
-    const { tensors, numbers } = renamed(state, { v: 'momentum_buffer' }); // as version 0.1.0 called it
+    const { tensors, numbers } = renamed(state, { v: 'momentum_buffer' }); // the name in version 0.1.0
     if (!Object.values(numbers).every((value) => value === 0))
       throw new FormatError('SGD: the state has numbers that are none of its own');
     loadTensors('SGD', this.state().tensors, tensors);

@@ -108,7 +108,7 @@ export class TrainingRun {
     const params = namedTensorsOf(model).map(([, param]) => param);
     const trained = params.filter((param) => param.requiresGrad);
     if (trained.length === 0) throw new ArgumentError('fit: the model has no parameter that requires gradients');
-    // Code of callers, which may throw, was called before: the memory taken from here on would be lost.
+    // Callers' code, which may throw, has been called before: memory taken from here on cannot be lost.
     const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
     if (!trained.some((param) => optimizer.params.includes(param))) {
       throw new ArgumentError('fit: the optimizer has none of the parameters that require gradients');
@@ -425,9 +425,10 @@ export class TrainingRun {
     const sizes = namedTensorsOf(this.#model).map(([name, { shape }]) => `${name} ${shape.join('×')}`);
     await checkAgreement(world, {
       ...options,
-      ...{ checkpoint: undefined, signal: undefined, onStep: undefined, onValidation: undefined }, // are each rank's own
+      // Each rank has its own.
+      ...{ checkpoint: undefined, signal: undefined, onStep: undefined, onValidation: undefined },
       ...this.#state,
-      ...{ step: undefined, skipped: undefined, validations: undefined }, // of the first rank's checkpoint
+      ...{ step: undefined, skipped: undefined, validations: undefined }, // they belong to the first rank's checkpoint
       version: this.#model.device.info.version,
       data: this.#data.fingerprint,
       steps: this.#steps,

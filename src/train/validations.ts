@@ -24,8 +24,8 @@ export function validationsSinceBest(validations: readonly Validation[], metric:
 }
 
 /**
- * True if `metrics` are better than those `before`: their `loss` is lower, or without one the first number that was
- * measured before. NaN is worse than any number. Where nothing was measured, any metrics are better.
+ * True if `metrics` are better than `before`. The `loss` decides, or else the first metric of `before`; lower is
+ * better. NaN is worse than any number. If `before` has no metrics, any are better.
  */
 export function areBetter(
   metrics: Readonly<Record<string, number>>,

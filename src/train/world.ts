@@ -19,9 +19,9 @@ export interface World {
   /** The texts of all ranks, by rank. */
   exchangeText(text: string): Promise<string[]>;
   /**
-   * Adds everyone's `values` to `sum`, in the order of ranks: sum ← ((sum + v₀) + v₁) + …, so that many ranks give the
-   * bits of one that adds one after the other. Each rank adds up a part of its own, `sum`, which begins as v₀ where `isFirst`;
-   * `values` has the length of all ranks' parts together. Where `isLast`, `values` becomes the whole sum.
+   * Adds the `values` of all ranks to `sum`, in the order of ranks: sum ← ((sum + v₀) + v₁) + …. The bits therefore
+   * equal those of one process that adds them in turn. Each rank adds up its own part, `sum`, which begins as v₀ if
+   * `isFirst`. `values` has the length of all parts together. If `isLast`, `values` receives the whole sum.
    */
   reduce(values: Float32Array, sum: Float32Array, options: ReduceOptions): Promise<void>;
   /** Copies the `values` of rank `root` to all ranks. */
@@ -63,7 +63,7 @@ export async function checkAgreement(world: World, facts: Readonly<Record<string
   const texts = await world.exchangeText(said);
   const all = texts.map((text) => JSON.parse(text) as Record<string, unknown>);
   for (const name of new Set(all.flatMap((each) => Object.keys(each)))) {
-    const values = all.map((each) => JSON.stringify(each[name]) ?? 'undefined'); // which sort() would put last
+    const values = all.map((each) => JSON.stringify(each[name]) ?? 'undefined'); // sort() would put undefined last
     const count = (value: string) => values.filter((each) => each === value).length;
     const [usual] = [...values].sort((a, b) => count(b) - count(a));
     const rank = values.findIndex((value) => value !== usual);
