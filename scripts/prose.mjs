@@ -33,7 +33,6 @@ const EXEMPT = [
   'src/metrics',
   'src/models',
   'src/mpi',
-  'src/nn',
   'src/ops',
   'src/pretrained',
   'src/server',

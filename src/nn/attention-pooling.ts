@@ -8,7 +8,7 @@ import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { Sequences } from './sequences.js';
 
-/** Given as functions, so that parameters are drawn in the order of their definition. */
+/** Parts are functions, so that parameters are drawn in the order of their definition. */
 export interface AttentionPoolingParts {
   readonly dModel: number;
   readonly heads: number;
@@ -17,8 +17,8 @@ export interface AttentionPoolingParts {
 }
 
 /**
- * One vector for each sequence: attention of a learned query to its rows, y, and a network after it, y + network(norm(y))
- * (Zhai et al. 2022, arXiv 2106.04560: the MAP head; Lee et al. 2019, arXiv 1810.00825).
+ * One vector for each sequence. A learned query attends to the rows and gives y; a network follows: y +
+ * network(norm(y)). This is the MAP head (Zhai et al. 2022, arXiv 2106.04560; Lee et al. 2019, arXiv 1810.00825).
  */
 export class AttentionPooling extends Module {
   /** [dModel], the query. */
@@ -27,7 +27,7 @@ export class AttentionPooling extends Module {
   readonly norm: Norm;
   readonly feedForward: FeedForward;
 
-  /** Throws ArgumentError for sizes that make no attention. */
+  /** Throws ArgumentError for invalid sizes. */
   constructor(init: Initializer, { dModel, heads, norm, feedForward }: AttentionPoolingParts) {
     super();
     this.probe = init.normal([dModel], dModel ** -0.5);
@@ -36,7 +36,7 @@ export class AttentionPooling extends Module {
     this.feedForward = feedForward();
   }
 
-  /** `x`: float32 [N, dModel], the rows of `batch` end to end; the result is float32 [B, dModel]. */
+  /** `x`: float32 [N, dModel], the rows of `batch` end to end. Returns float32 [B, dModel]. */
   forward(x: Tensor, batch: Sequences): Tensor {
     const { device } = x;
     const queries = gather(this.probe.reshape(1, -1), device.tensor(new Int32Array(batch.size))); // [B, dModel]

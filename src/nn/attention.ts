@@ -23,15 +23,15 @@ import { checkSequences, type Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
 /**
- * Parts that an attention owns are given as functions, so that parameters are drawn in the order of their definition.
- * Parts that layers share are given as they are.
+ * Parts that an attention owns are functions, so that parameters are drawn in the order of their definition. Parts that
+ * layers share are given directly.
  */
 export interface MultiHeadOptions {
   /** Features of a token. */
   readonly dModel: number;
   /** Heads of queries. */
   readonly heads: number;
-  /** Heads of keys and values, each shared by heads/kvHeads heads of queries (Ainslie et al. 2023). Default `heads`. */
+  /** Heads of keys and values. Each serves heads/kvHeads heads of queries (Ainslie et al. 2023). Default `heads`. */
   readonly kvHeads?: number | undefined;
   /** Features of a head. Default dModel/heads. */
   readonly headSize?: number | undefined;
@@ -39,23 +39,25 @@ export interface MultiHeadOptions {
   readonly bias?: boolean | undefined;
   /** True if the output projection adds a bias. Default: as `bias`. */
   readonly outBias?: boolean | undefined;
-  /** True if a query of self-attention sees no key after its own. Default: false. */
+  /** True if a query of self-attention sees no later keys. Default: false. */
   readonly causal?: boolean | undefined;
-  /** A query of self-attention sees keys fewer than this many places from its own. Default null: all. */
+  /** Queries of self-attention see keys fewer than this many places away. Default null: all keys. */
   readonly window?: number | null | undefined;
   /** Factor of the scores. Default: 1/√headSize. */
   readonly scale?: number | undefined;
-  /** Scores become softcap · tanh(score / softcap) (Gemma 2). Default null: they stay. */
+  /** Limits scores to softcap · tanh(score / softcap) (Gemma 2). Default null: no limit. */
   readonly softcap?: number | null | undefined;
   /**
-   * Normalise queries, and keys: the features of each head if the norm has that many, otherwise all features. Default:
-   * none.
+   * Normalizes queries and keys. If the norm has headSize features, it normalizes each head, otherwise all features
+   * together. Default: none.
    */
   readonly qNorm?: (() => Norm) | null | undefined;
   readonly kNorm?: (() => Norm) | null | undefined;
   /** Rotates queries and keys of self-attention. Default: none. */
   readonly rotary?: RotaryEmbedding | null | undefined;
-  /** Queries, keys and values are clamped to ±clip, after the norms and before the rotation (OLMoE). Default null: never. */
+  /**
+   * Clamps queries, keys and values to ±clip, after the norms and before the rotation (OLMoE). Default null: no clamp.
+   */
   readonly clip?: number | null | undefined;
   /** True if queries and keys are rotated before they are normalized (Hunyuan). Default false: after. */
   readonly rotatesFirst?: boolean | undefined;
@@ -80,10 +82,10 @@ const kinds = {
   ...({ rotary: orNull('object'), positionBias: 'any', dropout: orNull('object') } as const),
 };
 
-/** The keys that each query attends to. */
+/** Keys that each query attends to. */
 type Which = Pick<AttentionValueOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'>;
 
-/** Rows of each item, of queries and of keys. */
+/** Number of query rows and of key rows in each item. */
 type Counts = readonly [readonly number[], readonly number[]];
 
 /** Multi-head attention (Vaswani et al. 2017, 3.2.2) over packed sequences. State dicts have PyTorch's names. */
@@ -107,12 +109,14 @@ export class MultiHeadAttention extends Module {
   readonly qNorm: Norm | null;
   readonly kNorm: Norm | null;
   readonly dropout: Dropout | null;
-  /** Gets the attention probabilities of each forward pass, if set; not of decoding steps. */
+  /** If set, receives the attention probabilities of each forward pass, but not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
-  /** Gets what the heads give, [N, heads·headSize], in each forward pass, if set: for regularizers of the loss. */
+  /**
+   * If set, receives the outputs of the heads, [N, heads·headSize], in each forward pass, for regularizers of the loss.
+   */
   observeHeads: ((outputs: Tensor) => void) | null = null;
 
-  /** Throws ArgumentError for options that make no attention. */
+  /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: MultiHeadOptions) {
     super();
     checkMultiHead('MultiHeadAttention', options);
@@ -150,7 +154,7 @@ export class MultiHeadAttention extends Module {
     };
   }
 
-  /** Words of keys and values together, as a cache of this type holds them. */
+  /** Words of keys and values per token in a cache of this type. */
   cacheWidth(type: CacheType = 'float32'): number {
     return 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
   }
@@ -161,8 +165,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Each sequence attends to itself. `x` and the result are float32 [N, dModel], the rows of `batch` end to end. Fills
-   * `cache`, if given. Throws ShapeError, DTypeError, ArgumentError if `batch` is none.
+   * Self-attention within each sequence. `x` and the result are float32 [N, dModel], the rows of `batch` end to end.
+   * Fills `cache`, if given. Throws ShapeError and DTypeError, and ArgumentError if `batch` is not a `Sequences`.
    */
   forward(x: Tensor, batch: Sequences, cache?: LayerCache): Tensor {
     const { lengths, counts, positions, longest } = checkSequences('MultiHeadAttention', batch);
@@ -189,31 +193,34 @@ export class MultiHeadAttention extends Module {
     return null;
   }
 
-  /** The mask of a batch in which padding is computed, too. */
+  /** Mask of a batch in which padding is computed, too. */
   protected sightOf(batch: Sequences): PaddingSight | null {
     return paddingSight(batch, this.window, false);
   }
 
-  /** Each sequence of `x` attends to that of `memory` with the same number; shapes and errors as of `forward`. */
+  /**
+   * Cross-attention: each sequence of `x` attends to the sequence of `memory` with the same index. Shapes and errors
+   * are those of `forward`.
+   */
   cross(x: Tensor, batch: Sequences, { hidden, batch: memory }: Memory): Tensor {
     for (const each of [batch, memory]) checkSequences('MultiHeadAttention', each);
     const lengths = { lengthsQ: batch.lengths, lengthsK: memory.lengths };
     return this.#attend(this.query(x), this.keysAndValues(hidden), lengths, [batch.counts, memory.counts]);
   }
 
-  /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
+  /** Adds the newest token of each sequence, `x` [sequences, dModel], to the cache. It attends to all cached tokens. */
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { q, kv } = this.project(x, state.positions, textLength(state), true);
     cacheAppend(cache.self, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
-    // `causal` hides nothing from the newest token, but places it at the end, which distances depend on.
+    // `causal` hides nothing from the newest token, but it places the token at the end, which distances depend on.
     const which = { ...this.#sees, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
     return this.#attend(queries, cache.self, which).reshape(x.shape);
   }
 
   /**
-   * New tokens of some sequences, `x` [N, dModel] end to end, join the cache. Each attends to the cached tokens before
-   * it, and to new ones up to itself.
+   * Adds new tokens of some sequences, `x` [N, dModel] end to end, to the cache. Each attends to the cached tokens
+   * before it, and to new ones up to itself.
    */
   extend(x: Tensor, { positions, parts, asSteps }: Extension, cache: LayerCache, state: DecoderState): Tensor {
     const { q, kv } = this.project(x, positions, textLength(state), true);
@@ -245,7 +252,7 @@ export class MultiHeadAttention extends Module {
     });
   }
 
-  /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
+  /** The newest token of each sequence attends to its source. The beams of one source are its queries. */
   crossStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
     const queries = this.query(x).reshape(sources, beams, -1); // [sources, beams, heads·d]
@@ -264,8 +271,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Queries [N, heads·d], and keys and values [N, keys | values], of `x`. Its tokens are at `positions`, all below
-   * `length`. With `grows`, tokens come one by one.
+   * Projects `x` to queries [N, heads·d] and to keys and values [N, keys | values]. Its tokens are at `positions`, all
+   * below `length`. With `grows`, tokens come one by one.
    */
   project(x: Tensor, positions: Tensor, length: number, grows = false): { q: Tensor; kv: Tensor } {
     const { q, kv } = this.#rotated(x, positions, length, grows);
@@ -278,7 +285,7 @@ export class MultiHeadAttention extends Module {
     const all = this.qkv.forward(x); // [N, queries | keys | values]
     const end = queries + 2 * keys;
     if (this.qNorm === null && this.kNorm === null && clip === null) {
-      // Queries and keys lie side by side, values behind them.
+      // Queries and keys are adjacent, and values follow them.
       const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
       return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end) };
     }
@@ -303,8 +310,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Attention of queries to keys and values. `counts`: the lengths of packed queries and keys as numbers; they decide
-   * the shape of the maps that `observe` gets. `shown` multiplies these maps, if given.
+   * Attention of queries to keys and values. `counts` are the lengths of packed queries and keys as numbers. They
+   * decide the shape of the maps that `observe` receives. `shown` multiplies these maps, if given.
    */
   #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
@@ -329,14 +336,14 @@ export class MultiHeadAttention extends Module {
 /** The length of text that the rotation of positions depends on. */
 const textLength = ({ sizes: { capacity, textLength: length = capacity } }: DecoderState) => length;
 
-/** Normalises the features of each head if the norm has that many, otherwise all features. */
+/** Normalizes each head if the norm has headSize features, otherwise all features together. */
 function normalised(x: Tensor, norm: Norm): Tensor {
   const packed = contiguous(x);
   const rows = packed.reshape(-1, norm.weight?.size ?? lastOf(x.shape)); // [N·heads, d] or [N, heads·d]
   return norm.forward(rows).reshape(x.shape);
 }
 
-/** Throws ArgumentError for options that make no attention. */
+/** Throws ArgumentError for invalid options. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {
   const { dModel, heads, kvHeads = heads, headSize, window } = checkOptions(op, options, kinds);
   checkSizes(op, { dModel, heads, kvHeads, headSize: headSize ?? 1, window: window ?? 1 }, 1);

@@ -5,7 +5,7 @@ import { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from '../ops/c
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
-/** A weight whose results have the variance of the input. */
+/** A weight that preserves the variance of the input. */
 function kernelWeight(op: string, init: Initializer, sizes: ConvSizes, kernel: readonly number[]): Tensor {
   checkInitializer(op, init);
   if (!isObject(sizes.options))
@@ -29,7 +29,7 @@ interface ConvSizes {
   readonly options: { readonly groups?: number | undefined };
 }
 
-/** A convolution over sequences; names and layouts are those of PyTorch's nn.Conv1d. */
+/** A convolution over sequences, with the names and layouts of PyTorch's nn.Conv1d. */
 export class Conv1d extends Module {
   /** [outputs, inputs / groups, kernel] */
   readonly weight: Tensor;
@@ -37,7 +37,7 @@ export class Conv1d extends Module {
   readonly bias: Tensor | null;
 
   /**
-   * `inputs`, `outputs`: channels; `kernel`: taps; `options` as those of the op `conv1d`. Weights begin as
+   * `inputs` and `outputs`: channels. `kernel`: number of taps. `options`: those of the op `conv1d`. Weights start as
    * N(0, groups / (inputs·kernel)), the bias as 0. Throws ArgumentError, ShapeError, OutOfMemoryError.
    */
   constructor(
@@ -54,22 +54,22 @@ export class Conv1d extends Module {
   }
 
   /**
-   * Same as the op `conv1d`: `x` is float32 [B, inputs, T], or [B, T, inputs] with `channelsLast`. Throws ShapeError,
-   * DTypeError.
+   * Same as the op `conv1d`. `x` is float32 [B, inputs, T], or [B, T, inputs] with `channelsLast`; the result has
+   * `outputs` channels. Throws ShapeError, DTypeError.
    */
   forward(x: Tensor): Tensor {
-    return conv1d(x, this.weight, this.bias, this.options);
+    return conv1d(x, this.weight, this.bias, this.options); // [B, outputs, T'] or [B, T', outputs]
   }
 }
 
-/** A convolution over images; names and layouts are those of PyTorch's nn.Conv2d. */
+/** A convolution over images, with the names and layouts of PyTorch's nn.Conv2d. */
 export class Conv2d extends Module {
   /** [outputs, inputs / groups, height, width] */
   readonly weight: Tensor;
   /** [outputs] */
   readonly bias: Tensor | null;
 
-  /** Same parameters as `Conv1d`; `kernel`: height and width. */
+  /** Same parameters as `Conv1d`, but `kernel` has a height and a width. */
   constructor(
     init: Initializer,
     inputs: number,
@@ -84,10 +84,10 @@ export class Conv2d extends Module {
   }
 
   /**
-   * Same as the op `conv2d`: `x` is float32 [B, inputs, H, W], or [B, H, W, inputs] with `channelsLast`. Throws
-   * ShapeError, DTypeError.
+   * Same as the op `conv2d`. `x` is float32 [B, inputs, H, W], or [B, H, W, inputs] with `channelsLast`; the result has
+   * `outputs` channels. Throws ShapeError, DTypeError.
    */
   forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options);
+    return conv2d(x, this.weight, this.bias, this.options); // [B, outputs, H', W'] or [B, H', W', outputs]
   }
 }

@@ -41,9 +41,9 @@ export interface Memory {
 
 /** Keys and values of one decoder layer: float32, or int32 words of a packed type, as `cacheAppend` writes them. */
 export interface LayerCache {
-  /** [sequences, capacity, keys | values]: of the target tokens so far. */
+  /** [sequences, capacity, keys | values] of the target tokens so far. */
   readonly self: Tensor;
-  /** [sources, sourceCapacity, keys | values]: of the encoder's memory; null without an encoder. */
+  /** [sources, sourceCapacity, keys | values] of the encoder's memory; null without an encoder. */
   readonly cross: Tensor | null;
 }
 
@@ -57,19 +57,19 @@ export interface CacheSizes {
   /** Batch items; each has `beams` sequences. */
   readonly sources: number;
   readonly beams: number;
-  /** Target tokens a sequence can have. */
+  /** Maximum number of target tokens of a sequence. */
   readonly capacity: number;
-  /** Target tokens of the longest text that it may become a part of. Default: `capacity`. */
+  /** Maximum length of the text when the sequence moves to a larger state. Default: `capacity`. */
   readonly textLength?: number | undefined;
-  /** Source tokens an item can have; 0 without an encoder. */
+  /** Maximum number of source tokens of an item; 0 without an encoder. */
   readonly sourceCapacity: number;
 }
 
-/** See the top of this file. Lives until `dispose()`, whatever scope it was made in. */
+/** Memory of a decoder; see the top of this file. Lives until `dispose()`, in whatever scope it was made. */
 export class DecoderState {
-  /** int32 [sequences]: what the next step reads. The caller writes them. */
+  /** int32 [sequences]: the tokens that the next step reads. The caller writes them. */
   readonly tokens: Tensor;
-  /** int32 [sequences]: the place of the newest token, from 0; -1 before the first step. */
+  /** int32 [sequences]: position of the newest token, from 0; -1 before the first step. */
   readonly positions: Tensor;
   /** int32 [sequences]: tokens so far. */
   readonly lengths: Tensor;
@@ -82,7 +82,7 @@ export class DecoderState {
   readonly #counters: Tensor;
   readonly #owned: Tensor[] = [];
 
-  /** Room for `sizes`; with `whole`, a part of that state's memory. Throws OutOfMemoryError. */
+  /** Takes memory for `sizes`. With `whole`, it is a part of that state's memory. Throws OutOfMemoryError. */
   constructor(
     private readonly device: Device,
     readonly sizes: CacheSizes,
@@ -90,7 +90,7 @@ export class DecoderState {
   ) {
     const { widths, sources, beams, capacity, sourceCapacity } = sizes;
     const own = (make: () => Tensor): Tensor => {
-      const tensor = orDispose(this, () => device.unscoped(make)); // with those before it
+      const tensor = orDispose(this, () => device.unscoped(make)); // frees the earlier tensors after an error
       this.#owned.push(tensor);
       return tensor;
     };
@@ -116,39 +116,39 @@ export class DecoderState {
   }
 
   /**
-   * The first `sources` items as a state of its own in the same memory. Its steps compute these items alone, but also
+   * The first `sources` items as a state of their own in the same memory. Its steps compute these items alone, but also
    * advance the positions and lengths of the others. Dispose of it before this state.
    */
   first(sources: number): DecoderState {
     return new DecoderState(this.device, { ...this.sizes, sources }, this);
   }
 
-  /** Makes room for one more token in every sequence: the newest is now at `positions`. */
+  /** Counts one more token in every sequence: the newest is now at `positions`. */
   advance(): void {
     advance(this.#counters);
   }
 
   /**
-   * Lets every sequence r go on from what was sequence `order[r]`, one of the same source unless `reorderSources` moves
-   * that, too. Lengths stay, so they must be equal or set before. `order` is int32 [sequences] and data in the heap:
-   * record this once and write `order` between runs.
+   * Sequence r continues what was sequence `order[r]`, of the same source unless `reorderSources` moves that, too.
+   * Lengths stay, so they must be equal or set before. `order` is int32 [sequences] and data in the heap: record this
+   * once and write `order` between runs.
    */
   reorder(order: Tensor): void {
     for (const { self } of this.layers) cacheReorder(self, order, this.lengths);
   }
 
-  /** Lets every item s have what was the source of item `order[s]`; as `reorder`, with int32 [sources]. */
+  /** Item s gets the source of item `order[s]`, int32 [sources]. Record it as `reorder`. */
   reorderSources(order: Tensor): void {
     for (const { cross } of this.layers) if (cross) cacheReorder(cross, order, this.sourceLengths);
   }
 
-  /** Says how many tokens each sequence has. */
+  /** Sets the number of tokens of each sequence. */
   setLengths(lengths: Int32Array): void {
     this.positions.write(lengths.map((length) => length - 1));
     this.lengths.write(lengths);
   }
 
-  /** Says how many tokens one sequence has; the others stay as they are. */
+  /** Sets the number of tokens of one sequence; the others stay unchanged. */
   setLength(sequence: number, length: number): void {
     const one = (counters: Tensor) => counters.columns(sequence, sequence + 1);
     this.device.scope(() => {
@@ -158,8 +158,8 @@ export class DecoderState {
   }
 
   /**
-   * Lets sequence `to` begin with the first `length` tokens of sequence `from`, of this state or of `source`, another
-   * state of the model. Throws ArgumentError for sequences that are not there or have no room for it.
+   * Copies the first `length` tokens of sequence `from` to sequence `to`, from this state or from `source`, another
+   * state of the model. Throws ArgumentError if a sequence does not exist, or `to` has no room.
    */
   copySequence(to: number, from: number, length: number, source: DecoderState = this): void {
     checkCopy(this, source, to, from, length);

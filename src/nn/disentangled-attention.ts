@@ -14,13 +14,15 @@ import type { Sequences } from './sequences.js';
 
 /** Trained vectors of distances, which attentions project to keys and queries of their own. */
 export class DistanceVectors extends Module {
-  /** [2·span, features]: for the distances −span … span − 1 from key to query; beyond them as at them. */
+  /**
+   * [2·span, features], for distances −span … span − 1 from key to query. Larger distances use the first or last row.
+   */
   readonly weight: Tensor;
   readonly norm: Norm | null;
 
   /**
-   * `maxDistance`: with it, distances beyond half of the span share buckets, which grow with the distance up to that one
-   * (He et al. 2021, arXiv 2111.09543, after T5); null: each has a row of its own.
+   * With `maxDistance`, distances beyond half of the span share buckets (He et al. 2021, arXiv 2111.09543, after T5).
+   * Buckets grow with the distance, up to `maxDistance`. With null, each distance has its own row.
    */
   constructor(
     init: Initializer,
@@ -39,7 +41,7 @@ export class DistanceVectors extends Module {
     return this.norm?.forward(this.weight) ?? this.weight;
   }
 
-  /** The row of a distance, the query's place less the key's. */
+  /** Row of a distance: the query's position minus the key's. */
   rowOf(distance: number): number {
     const bucket = this.maxDistance === null ? distance : logBucket(distance, this.span, this.maxDistance);
     return Math.min(2 * this.span - 1, Math.max(0, bucket + this.span));
@@ -60,7 +62,7 @@ function logBucket(distance: number, span: number, maxDistance: number): number 
 export interface DisentangledOptions extends MultiHeadOptions {
   /** Vectors of distances, shared by layers. */
   readonly distances: DistanceVectors;
-  /** True for a score of the query's content and the distance, and of the key's content and the distance. */
+  /** True adds scores of the query's content and the distance, and of the key's content and the distance. */
   readonly contentToPosition: boolean;
   readonly positionToContent: boolean;
   /** True if distances share the projections of tokens. Otherwise they have matrices of their own. */
@@ -71,7 +73,7 @@ export interface DisentangledOptions extends MultiHeadOptions {
   readonly distanceDropout: Dropout;
 }
 
-/** Attention as DeBERTa's: padding sees nothing. */
+/** DeBERTa's attention: padding sees nothing. */
 export class BlindAttention extends MultiHeadAttention {
   protected override sightOf(batch: Sequences): PaddingSight | null {
     return paddingSight(batch, this.window, true);
@@ -81,7 +83,9 @@ export class BlindAttention extends MultiHeadAttention {
 /** Attention by content and by distance apart (DeBERTa, He et al. 2020, arXiv 2006.03654). */
 export class DisentangledAttention extends BlindAttention {
   readonly distances: DistanceVectors;
-  /** From vectors of distances to keys, and to queries; null where there is no such term or it is shared. */
+  /**
+   * Projections of distance vectors to keys and to queries. Null if the term is missing or the projection is shared.
+   */
   readonly positionKey: Projection | null;
   readonly positionQuery: Projection | null;
   readonly distanceDropout: Dropout;

@@ -9,25 +9,28 @@ import { gather } from '../ops/move.js';
 import { Module } from './module.js';
 import type { Sequences } from './sequences.js';
 
-/** The random numbers of a model's dropouts: one object, given to each of them. */
+/** Random numbers shared by all dropouts of a model. */
 export interface Randomness {
   /**
-   * The seed of the current forward pass: an unsigned 32-bit integer, or a Scalar in a recorded program. Set a new one
-   * before each training pass; otherwise every pass drops the same places.
+   * Seed of the current forward pass: an unsigned 32-bit integer, or a Scalar in a recorded program. Set a new one
+   * before each training pass; otherwise every pass drops the same elements.
    */
   seed: Scalar | number;
   /**
-   * Start with 0. Each new dropout takes this number as its stream and counts it up, so that no two drop the same
-   * places.
+   * Starts at 0. Each new dropout takes this number as its stream and increments it, so that no two drop the same
+   * elements.
    */
   streams: number;
 }
 
-/** In training sets each element to 0 with probability p and scales the others by 1/(1-p); otherwise does nothing. */
+/**
+ * Dropout. In training it sets each element to 0 with probability p and scales the others by 1/(1-p). In evaluation it
+ * does nothing.
+ */
 export class Dropout extends Module {
   readonly #stream: number;
 
-  /** `p`: from 0, which drops nothing, to 1. Throws ArgumentError for others. */
+  /** `p` is from 0, which drops nothing, to 1. Throws ArgumentError for other values. */
   constructor(
     private readonly p: number,
     private readonly randomness: Randomness,
@@ -41,22 +44,27 @@ export class Dropout extends Module {
     this.#stream = randomness.streams++;
   }
 
-  /** The options of the op `dropout` at the moment; null if nothing is dropped. */
+  /** Current options of the op `dropout`; null if nothing is dropped. */
   get options(): DropoutOptions | null {
     if (!this.training || this.p === 0) return null;
     return { p: this.p, seed: this.randomness.seed, stream: this.#stream };
   }
 
-  /** `x`: float32, any shape, which the result has, too: `x` itself where nothing is dropped. Throws DTypeError. */
+  /**
+   * `x` is float32 of any shape; the result has the same shape. It is `x` itself if nothing is dropped. Throws
+   * DTypeError.
+   */
   forward(x: Tensor, _batch?: Sequences): Tensor {
     const { options } = this;
     return options ? dropout(x, options) : x;
   }
 }
 
-/** Stochastic depth (Huang et al. 2016, arXiv 1603.09382): drops what is added to a sequence as a whole, or keeps it. */
+/**
+ * Stochastic depth (Huang et al. 2016, arXiv 1603.09382): drops or keeps a residual branch for a sequence as a whole.
+ */
 export class DropPath extends Dropout {
-  /** `x`: float32 [N, features], the rows of `batch`, without which each is a sequence. Throws DTypeError. */
+  /** `x` is float32 [N, features], the rows of `batch`; without a batch, each row is a sequence. Throws DTypeError. */
   override forward(x: Tensor, batch?: Sequences): Tensor {
     const { options } = this;
     if (options === null) return x;
@@ -68,9 +76,9 @@ export class DropPath extends Dropout {
   }
 }
 
-/** LayerDrop (Fan et al. 2019, arXiv 1909.11556): in a share p of the training passes a layer is left out. */
+/** LayerDrop (Fan et al. 2019, arXiv 1909.11556): skips a layer in a share p of the training passes. */
 export class LayerDrop extends Dropout {
-  /** `y`, what the layer made of `x`, or `x` itself. Both float32 [N, features]. */
+  /** Returns `y`, the layer's output for `x`, or `x` itself. Both are float32 [N, features]. */
   choose(x: Tensor, y: Tensor): Tensor {
     const { options } = this;
     if (options === null) return y;

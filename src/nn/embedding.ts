@@ -5,10 +5,13 @@ import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 import type { Weight } from './weight.js';
 
-/** A table of vectors: an `Embedding`, or the module that `quantize` or `lora` put in its place. */
+/** A table of vectors: an `Embedding`, or the module that `quantize` or `lora` substitutes for it. */
 export interface Lookup extends Module {
   readonly weight: Weight;
-  /** The rows of `ids`, int32 of any shape: float32 [...ids.shape, features]. Throws DTypeError, ArgumentError. */
+  /**
+   * Looks up the rows of `ids`, int32 of any shape. Returns float32 [...ids.shape, features]. Throws DTypeError,
+   * ArgumentError.
+   */
   forward(ids: Tensor, options?: EmbeddingOptions): Tensor;
 }
 
@@ -18,8 +21,8 @@ export class Embedding extends Module implements Lookup {
   readonly weight: Tensor;
 
   /**
-   * Entries start as N(0, 1/features). Scaled by √features, as in the paper, a token's vector has the size of a position's.
-   * As the output projection of a tied model, such a table gives logits of unit variance.
+   * Entries start as N(0, 1/features). Scaled by √features, as in the paper, a token's vector is as large as a
+   * position's. As the output projection of a tied model, such a table gives logits of unit variance.
    */
   constructor(init: Initializer, rows: number, features: number) {
     super();

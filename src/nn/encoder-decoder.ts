@@ -18,7 +18,9 @@ export class EncoderDecoder extends Module implements Stacks {
   }
 }
 
-/** Throws unless a model gets what its stacks read: a source for an encoder, a target for a decoder. */
+/**
+ * Throws unless a model gets exactly the inputs that its stacks read: a source for an encoder, a target for a decoder.
+ */
 export function checkInputs(op: string, { encoder, decoder }: Stacks, source: unknown, target: unknown): void {
   const isGiven = (tokens: unknown) => tokens !== null && tokens !== undefined;
   if (isGiven(source) === (encoder !== null) && isGiven(target) === (decoder !== null)) return;

@@ -1,24 +1,24 @@
-// New tokens of some sequences of a decoder's state, after those that they have.
+// New tokens of some sequences of a decoder's state, appended to those they have.
 
 import type { Tensor } from '../core/tensor.js';
 
-/** So many tokens of one sequence. */
+/** The new tokens of one sequence. */
 export interface ExtendedSequence {
-  /** Its number in the state. */
+  /** Index in the state. */
   readonly sequence: number;
-  /** The number of tokens before them. */
+  /** Number of earlier tokens. */
   readonly start: number;
   readonly count: number;
 }
 
-/** The new tokens of one or more sequences, end to end. */
+/** New tokens of one or more sequences, end to end. */
 export interface Extension {
-  /** int32 [N]: where each token stands in its sequence. */
+  /** int32 [N]: position of each token in its sequence. */
   readonly positions: Tensor;
   readonly parts: readonly ExtendedSequence[];
   /**
-   * True if results have the bits of one step after the other. One pass over many tokens is faster, but rounds the sums
-   * of attention in another order.
+   * True if results must have the bits of single steps. One pass over many tokens is faster, but adds the sums of
+   * attention in another order.
    */
   readonly asSteps: boolean;
 }

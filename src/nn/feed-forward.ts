@@ -17,22 +17,22 @@ export interface FeedForwardOptions {
   /** True if a second projection of the input multiplies the hidden features. Default: false. */
   readonly gated?: boolean | undefined;
   /**
-   * True if the gate and the projection that it multiplies are one matrix, `linear1`, side by side; 'gateLast' if the gate
-   * is its second half. Default false.
+   * True if the gate and the projection that it multiplies are one matrix, `linear1`, side by side. 'gateLast' if the
+   * gate is its second half. Default false.
    */
   readonly fused?: boolean | 'gateLast' | undefined;
   /** True if projections add a bias. Default true. */
   readonly bias?: boolean | undefined;
-  /** True if the last projection adds a bias. Default: as `bias`. */
+  /** True if the last projection adds a bias. Default: `bias`. */
   readonly outBias?: boolean | undefined;
   /** Dropout of the hidden features, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
 }
 
 /**
- * The position-wise network (Vaswani et al. 2017, 3.3): linear2(activation(linear1(x))), or, gated, linear2(
- * activation(linear1(x)) ⊙ linear3(x)) (Shazeer 2020, "GLU Variants Improve Transformer"): SwiGLU with `silu`, GEGLU with
- * `gelu`. Names are PyTorch's.
+ * The position-wise network (Vaswani et al. 2017, 3.3): linear2(activation(linear1(x))). If gated, it is
+ * linear2(activation(linear1(x)) ⊙ linear3(x)) (Shazeer 2020, "GLU Variants Improve Transformer"): SwiGLU with `silu`,
+ * GEGLU with `gelu`. Names are PyTorch's.
  */
 export class FeedForward extends Module {
   readonly dropout: Dropout | null;
@@ -41,10 +41,10 @@ export class FeedForward extends Module {
   /** The projection that multiplies the hidden features, if the network is gated and not fused. */
   readonly linear3: Projection | null;
   readonly activation: Activation;
-  /** The section of a fused `linear1` that is the gate. */
+  /** Section of a fused `linear1` that is the gate. */
   readonly #gate: 0 | 1;
 
-  /** Throws ArgumentError for options that make no network. */
+  /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: FeedForwardOptions) {
     super();
     checkFeedForward('FeedForward', options);
@@ -84,7 +84,7 @@ const kinds = {
   dropout: orNull('object'),
 };
 
-/** Throws ArgumentError for options that make no network; the dropout has checked itself. */
+/** Throws ArgumentError for invalid options. The dropout checks itself. */
 export function checkFeedForward(op: string, options: FeedForwardOptions): void {
   const { dModel, dFF = dModel, activation = 'relu', gated = false, fused = false } = checkOptions(op, options, kinds);
   checkSizes(op, { dModel, dFF }, 1);

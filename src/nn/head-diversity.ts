@@ -4,8 +4,8 @@ import { mean, sum } from '../ops/reduce.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 
 /**
- * The mean cosine between the outputs of any two heads of one attention, [N, heads·dv]. Each pair counts, and each head
- * with itself, so values go from about 0 to 1. Added to the loss, it makes heads differ (output disagreement, Li et al.
+ * Mean cosine between the outputs of all pairs of heads of one attention, [N, heads·dv]. Each head is also paired with
+ * itself, so values range from about 0 to 1. Added to the loss, it makes heads differ (output disagreement, Li et al.
  * 2018, arXiv 1810.10183).
  */
 export function headSimilarity(outputs: Tensor, heads: number): Tensor {
@@ -16,7 +16,7 @@ export function headSimilarity(outputs: Tensor, heads: number): Tensor {
   return scale(mean(mul(sums, sums)), 1 / heads ** 2);
 }
 
-/** loss + strength · the mean of `headSimilarity` over attentions. */
+/** loss + strength · the mean of `headSimilarity` over all attentions. */
 export function withHeadDiversity(loss: Tensor, strength: number, outputs: readonly Tensor[], heads: number): Tensor {
   const total = outputs.map((each) => headSimilarity(each, heads)).reduce((a, b) => add(a, b));
   return add(loss, scale(total, strength / outputs.length));

@@ -5,6 +5,7 @@
 //   S  keys that queries attend to    d       features of a head, or of a row where there are no heads
 //   N  tokens of all sequences, end   dFF     hidden features of the feed-forward network
 //      to end, without padding        a | b   columns side by side
+//   H, W  height and width of images
 
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';

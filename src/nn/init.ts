@@ -8,13 +8,13 @@ import type { Shape, Tensor } from '../core/tensor.js';
 
 /**
  * Makes the parameters of a model on a device, each from its own stream of random numbers. `blank` leaves the values
- * undefined, for loaders: to draw a hundred million numbers takes longer than to read them.
+ * undefined for loaders, because drawing a hundred million numbers takes longer than reading them.
  */
 export class Initializer {
   #stream = 0;
   readonly #made: Tensor[] = [];
 
-  /** Throws ArgumentError unless `device` is one and `seed` an integer, 0 or more. */
+  /** Throws ArgumentError unless `device` is a Device and `seed` a non-negative integer. */
   constructor(
     readonly device: Device,
     readonly seed: number,
@@ -26,22 +26,21 @@ export class Initializer {
   }
 
   /**
-   * A matrix [in, out] with entries uniform in ±√(6/(in + out)): the variance of activations and of gradients is the
-   * same on both sides (Glorot & Bengio 2010). PyTorch's nn.Transformer starts with it, and counts in_proj as one
-   * matrix. This method and the next ones throw ShapeError for sizes that are not positive integers, and
-   * OutOfMemoryError.
+   * A matrix [in, out] with entries uniform in ±√(6/(in + out)), so that activations and gradients keep their variance
+   * (Glorot & Bengio 2010). PyTorch's nn.Transformer starts with it, and counts in_proj as one matrix. This method and
+   * the next ones throw ShapeError for sizes that are not positive integers, and OutOfMemoryError.
    */
   xavierUniform(rows: number, cols: number): Tensor {
     const bound = Math.sqrt(6 / (rows + cols));
     return this.#fill([rows, cols], (random) => (2 * random.uniform() - 1) * bound);
   }
 
-  /** Entries from a normal distribution around 0 with the standard deviation `deviation`. */
+  /** Normally distributed entries with mean 0 and standard deviation `deviation`. */
   normal(shape: Shape, deviation: number): Tensor {
     return this.#fill(shape, (random) => deviation * random.normal());
   }
 
-  /** Entries that all are `value`. */
+  /** Entries that are all `value`. */
   constant(shape: Shape, value: number): Tensor {
     return this.#fill(shape, () => value);
   }
@@ -58,7 +57,10 @@ export class Initializer {
     return parameter;
   }
 
-  /** @internal A matrix of given values, which is no parameter: `step` rows at a time, from row `first` on; by default all. */
+  /**
+   * @internal A matrix of given values that is not a parameter. `values` returns `step` rows at a time, from row
+   * `first` on. Default: all rows.
+   */
   table(rows: number, cols: number, values: (first: number, count: number) => Float32Array, step = rows): Tensor {
     if (step >= rows) return this.#make([rows, cols], () => values(0, rows));
     const table = this.device.unscoped(() => this.device.empty([rows, cols]));
@@ -72,7 +74,7 @@ export class Initializer {
     return table;
   }
 
-  /** @internal Integers that are no parameter. */
+  /** @internal Integers that are not a parameter. */
   constants(values: Int32Array): Tensor {
     const tensor = this.device.unscoped(() => this.device.tensor(values));
     this.#made.push(tensor);
@@ -80,8 +82,8 @@ export class Initializer {
   }
 
   /**
-   * Memory is taken before values are drawn: the device reports what is too much better than JavaScript does. A blank
-   * parameter takes memory when its values come, because weights may come packed instead.
+   * Memory is taken before values are drawn, because the device reports a lack of memory better than JavaScript. A
+   * blank parameter takes memory when its values arrive, because they may arrive packed instead.
    */
   #make(shape: Shape, values: ((size: number) => Float32Array) | null): Tensor {
     return this.device.unscoped(() => {
@@ -92,13 +94,13 @@ export class Initializer {
     });
   }
 
-  /** Frees all that it made: for a model that cannot be made as a whole. */
+  /** Frees everything that it made, after an error in a model's constructor. */
   dispose(): void {
     for (const tensor of this.#made) tensor.dispose();
   }
 }
 
-/** For callers without types, who may give sizes alone: PyTorch's modules take no initializer. */
+/** Checks the initializer for callers without types, who may omit it as in PyTorch. */
 export function checkInitializer(op: string, init: Initializer): void {
   if (init instanceof Initializer) return;
   throw new ArgumentError(`${op}: init is ${describeValue(init)}, expected new Initializer(device, seed)`);

@@ -1,4 +1,4 @@
-// Tables of positions on a grid, for another grid.
+// Resizes tables of positions on a grid.
 
 import { checkSizes } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -10,13 +10,13 @@ import { matmul } from '../ops/matmul.js';
 /** The size of a grid. */
 export type Grid = readonly [height: number, width: number];
 
-/** Keys' cubic kernel with a = -3/4 (1981), as OpenCV and PyTorch have it, at a distance below 2. */
+/** Keys' cubic kernel with a = -3/4 (1981), as in OpenCV and PyTorch, for distances below 2. */
 function cubic(distance: number): number {
   const [a, x] = [-0.75, Math.abs(distance)];
   return x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : ((x - 5) * x + 8) * x * a - 4 * a;
 }
 
-/** The matrix [to, from] that interpolates a row of numbers; those beyond its ends are as the last. */
+/** The matrix [to, from] that interpolates a row of numbers. The end values continue beyond the ends. */
 function weights(device: Device, from: number, to: number): Tensor {
   const values = new Float32Array(to * from);
   for (let i = 0; i < to; i++) {
@@ -31,8 +31,8 @@ function weights(device: Device, from: number, to: number): Tensor {
 }
 
 /**
- * A table [height·width, features] of one grid, row by row, on another: as torch's `interpolate` with bicubic,
- * align_corners false and antialias false. The table gets the gradient. Throws ShapeError, DTypeError.
+ * Resizes a table [height·width, features] from one grid to another: torch's `interpolate` with bicubic, align_corners
+ * false and antialias false. The table receives the gradient. Throws ShapeError, DTypeError.
  */
 export function bicubic(table: Tensor, from: Grid, to: Grid): Tensor {
   for (const [height, width] of [from, to]) checkSizes('bicubic', { height, width }, 1);

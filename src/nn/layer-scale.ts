@@ -5,7 +5,7 @@ import { checkInitializer, type Initializer } from './init.js';
 import type { PostNorm } from './layer.js';
 import { Module } from './module.js';
 
-/** One constant factor for all that a sub-layer adds (Granite). It has no parameters. */
+/** A constant factor for the output of a sub-layer (Granite). It has no parameters. */
 export class ConstantScale extends Module implements PostNorm {
   constructor(private readonly factor: number) {
     super();
@@ -18,12 +18,12 @@ export class ConstantScale extends Module implements PostNorm {
   }
 }
 
-/** A learned factor for each feature of what a sub-layer adds (Touvron et al. 2021, arXiv 2103.17239). */
+/** A learned factor for each feature of a sub-layer's output (Touvron et al. 2021, arXiv 2103.17239). */
 export class LayerScale extends Module implements PostNorm {
   /** [features] */
   readonly weight: Tensor;
 
-  /** All factors begin as `start`: small ones, such as 1e-5, let a deep network begin as the identity. */
+  /** All factors start as `start`. Small ones, such as 1e-5, let a deep network start near the identity. */
   constructor(init: Initializer, features: number, start: number) {
     super();
     checkInitializer('LayerScale', init);

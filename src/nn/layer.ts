@@ -26,17 +26,17 @@ export interface Network extends Module {
 }
 
 /**
- * The parts of a layer, as functions that make them. So parameters are drawn in the order of their definition, which a
- * seed's results depend on.
+ * The parts of a layer, as functions that make them. Parameters are thus drawn in the order of their definition, which
+ * the results of a seed depend on.
  */
 export interface LayerParts {
   readonly selfAttn: () => MultiHeadAttention;
   /** Attention to an encoder's output. Default null: none. */
   readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
   readonly feedForward: () => Network;
-  /** One for each sub-layer, by its number from 0 on; where it stands, `wiring` says. */
+  /** Makes the norm of each sub-layer, by its index from 0. `wiring` decides its place. */
   readonly norm: (subLayer: number) => Norm;
-  /** Another one, between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
+  /** A further norm between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
   readonly postNorm?: (() => PostNorm) | null | undefined;
   /** Dropout of each sub-layer's output, by its number, in training. Default null: none. */
   readonly dropout?: ((subLayer: number) => Dropout | null) | null | undefined;
@@ -59,7 +59,7 @@ const kinds = {
 export interface LayerContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
-  /** Is filled for the steps that come after. */
+  /** Filled for later decoding steps. */
   readonly cache?: LayerCache | undefined;
 }
 
@@ -84,7 +84,7 @@ export class TransformerLayer extends Module {
   readonly wiring: Wiring;
   readonly #randomness: Randomness;
 
-  /** Throws ArgumentError for parts that make no layer. */
+  /** Throws ArgumentError for invalid parts. */
   constructor(parts: LayerParts) {
     super();
     const { dropout, postNorm, multiheadAttn = null, wiring = 'post' } = checkOptions('TransformerLayer', parts, kinds);
@@ -117,8 +117,8 @@ export class TransformerLayer extends Module {
   }
 
   /**
-   * `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. Throws ShapeError, DTypeError,
-   * ArgumentError if `batch` is none or a memory is needed and missing.
+   * `x` and the result: float32 [N, dModel], the rows of `batch` end to end. Throws ShapeError and DTypeError. Throws
+   * ArgumentError if `batch` is not a `Sequences`, or a memory is missing.
    */
   forward(x: Tensor, batch: Sequences, { memory = null, cache }: LayerContext = {}): Tensor {
     if (this.multiheadAttn && !memory)
@@ -133,12 +133,12 @@ export class TransformerLayer extends Module {
     );
   }
 
-  /** Changes the sub-layers' result `y` for the input `x`; a subclass may override it. */
+  /** Post-processes the output `y` of the sub-layers for the input `x`. Subclasses may override it. */
   after(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
     return y;
   }
 
-  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
+  /** `x` and the result: float32 [sequences, dModel], the newest token of each sequence. */
   step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
     return this.#run(
       x,
@@ -147,7 +147,10 @@ export class TransformerLayer extends Module {
     );
   }
 
-  /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. Without cross-attention. */
+  /**
+   * `x` and the result: float32 [N, dModel], new tokens of some sequences, end to end. Not for layers with
+   * cross-attention.
+   */
   extend(x: Tensor, extension: Extension, cache: LayerCache, state: DecoderState): Tensor {
     return this.#run(
       x,
@@ -181,7 +184,10 @@ export class TransformerLayer extends Module {
     ]);
   }
 
-  /** The layer's pass over `inputs`, or, if it recomputes, one that forgets its inner results and draws them again. */
+  /**
+   * Runs the layer's pass over `inputs`. If the layer recomputes, its inner results are dropped and computed again in
+   * backward.
+   */
   #pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
     if (!this.recomputes || !this.training) return forward();
     const randomness = this.#randomness;
@@ -189,7 +195,7 @@ export class TransformerLayer extends Module {
     const training = new Set(this.modules().filter((part) => part.training));
     return recompute([...inputs, ...this.parameters()], () => {
       const { seed: current } = randomness;
-      randomness.seed = seed; // another pass may have begun since, or inference
+      randomness.seed = seed; // another pass may have changed the seed since
       try {
         return inModes(this, training, forward);
       } finally {

@@ -19,15 +19,15 @@ export interface Output extends Module {
 }
 
 /**
- * A projection of features: a `Linear`, or the module that `quantize` or `lora` put in its place. Layers hold projections,
- * and do not know which of them they have.
+ * A projection of features: a `Linear`, or the module that `quantize` or `lora` substitutes for it. Layers hold
+ * projections of either kind.
  */
 export interface Projection extends Output {
   /** Widths of the projections that are computed side by side. */
   readonly sections: readonly number[];
   /** dropout(activation(x w + b)): float32 [..., in] → [..., out]. Throws ShapeError, DTypeError, ArgumentError. */
   forward(x: Tensor, activation?: Activation, dropout?: Dropout | null): Tensor;
-  /** The sections `first` to below `end` alone: float32 [..., in] → [..., their widths]. Throws as `forward`. */
+  /** Only the sections from `first` to below `end`: float32 [..., in] → [..., their widths]. Throws as `forward`. */
   part(x: Tensor, first: number, end: number, activation?: Activation): Tensor;
 }
 
@@ -40,10 +40,10 @@ export class Linear extends Module implements Projection {
   readonly #sections: readonly number[];
 
   /**
-   * `inputs` and `outputs`: numbers of features. A list of `outputs` describes several projections of one input, computed
-   * side by side as one product; a state dict can hold them apart. `bias`: default true. Weights start as Xavier's
-   * (`Initializer.xavierUniform`), biases as 0. Throws ArgumentError, ShapeError for sizes that are not positive integers,
-   * OutOfMemoryError.
+   * `inputs` and `outputs` are numbers of features. A list of `outputs` describes several projections of one input,
+   * computed as one product; a state dict can hold them apart. `bias`: default true. Weights start as Xavier's
+   * (`Initializer.xavierUniform`), biases as 0. Throws ArgumentError, OutOfMemoryError, and ShapeError for sizes that
+   * are not positive integers.
    */
   constructor(init: Initializer, inputs: number, outputs: number | readonly number[], bias = true) {
     super();
@@ -74,7 +74,7 @@ export class Linear extends Module implements Projection {
   }
 }
 
-/** The columns of the sections `first` to below `end`; by default of all. */
+/** Columns of the sections from `first` to below `end`; all by default. */
 export function columnsOf(
   sections: readonly number[],
   first = 0,
@@ -103,7 +103,7 @@ export class TiedLinear extends Module implements Output {
     this.bias = bias ? init.constant([weight.shape[0] as number], 0) : null;
   }
 
-  /** `x`: float32 [..., in]; the result is float32 [..., out]. Throws ShapeError, DTypeError. */
+  /** `x`: float32 [..., in]. Returns float32 [..., out]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
     const y = matmul(x, this.weight, { transposeB: true });
     return this.bias ? add(y, this.bias) : y;

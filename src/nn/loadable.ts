@@ -12,7 +12,7 @@ export interface LoadableTensor {
   dataSync?(): ArrayBufferView;
 }
 
-/** For callers without types. */
+/** Checks the argument for callers without types. */
 export function checkGiven(tensors: object): void {
   if (typeof tensors !== 'object' || tensors === null) {
     throw new ArgumentError(
@@ -28,7 +28,7 @@ export function checkGiven(tensors: object): void {
   }
 }
 
-/** Moves what was given under another name of a shared parameter to its first name. */
+/** Moves a value that was given under another name of a shared parameter to its first name. */
 export function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, name: string): void {
   const other = given.get(alias);
   if (other === undefined) return;

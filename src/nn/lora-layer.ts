@@ -31,7 +31,7 @@ export interface LoraLayerOptions {
   readonly device: Device;
   /** Its name in state dicts. */
   readonly name: string;
-  /** An embedding's matrices have other names, and start with the other one at 0. */
+  /** True for an embedding. Its matrices have other names, and the other one starts at 0. */
   readonly isEmbedding: boolean;
   readonly inputs: number;
   /** The columns of the weight that it changes, from `start` to below `end`. */

@@ -16,8 +16,8 @@ import { floatModule, isProjection, type WeightModule } from './packed-modules.j
 import type { Weight } from './weight.js';
 
 /**
- * A module and the adapters beside it. State dicts have the parameters of the module, under the name that it had alone. To
- * merge an adapter puts a changed copy of the module in its place: the original comes back to the bit.
+ * A module with adapters. State dicts have the parameters of the module, under the name that it had alone. Merging an
+ * adapter puts a changed copy of the module in its place, so that the original can be restored bit for bit.
  */
 export abstract class LoraModule extends Module implements LoraBase {
   /** The module itself, or its copy that contains the merged changes. */
@@ -54,21 +54,21 @@ export abstract class LoraModule extends Module implements LoraBase {
     return this.#merged.includes(layer);
   }
 
-  /** Adds the change of an adapter to the weights: from now on it costs nothing. */
+  /** Adds the change of an adapter to the weights, so that it costs no further time. */
   merge(layer: LoraLayer): void {
     if (this.isMerged(layer)) return;
     this.#merged.push(layer);
     this.#mergeAgain();
   }
 
-  /** Takes the change of an adapter out of the weights. The others' stays. */
+  /** Removes the change of an adapter from the weights. Changes of other adapters stay. */
   unmerge(layer: LoraLayer): void {
     if (!this.isMerged(layer)) return;
     this.#merged.splice(this.#merged.indexOf(layer), 1);
     this.#mergeAgain();
   }
 
-  /** The adapters that are added to columns at the moment. */
+  /** Adapters that currently change the columns `from` to below `to`. */
   protected changing(from: number, to: number): readonly LoraLayer[] {
     return this.adapters.filter((each) => each.isActive && !this.isMerged(each) && each.start < to && each.end > from);
   }
@@ -89,7 +89,7 @@ export abstract class LoraModule extends Module implements LoraBase {
     return 'bias' in this.#original && !isProjection(this.#original);
   }
 
-  /** Computes the base anew from the original and all merged adapters, so that they can leave in any order. */
+  /** Computes the base again from the original and all merged adapters, so that they can be removed in any order. */
   #mergeAgain(): void {
     const original = this.#original;
     if (this.base !== original) this.#releaseMerged();
@@ -206,13 +206,13 @@ export class LoraEmbedding extends LoraModule implements Lookup {
   }
 }
 
-/** The columns of `from` to below `to` that a change of an adapter has. */
+/** The columns `from` to below `to` of an adapter's change. */
 function within({ start, end }: LoraLayer, from: number, to: number, change: Tensor): Tensor {
   const cut = [Math.max(from, start), Math.min(to, end)] as const;
   return cut[0] === start && cut[1] === end ? change : change.columns(cut[0] - start, cut[1] - start);
 }
 
-/** A change of an adapter with zeros on both sides, so that it has the columns `from` to below `to`. */
+/** An adapter's change, padded with zeros to the columns `from` to below `to`. */
 function padded({ start, end }: LoraLayer, from: number, to: number, change: Tensor): Tensor {
   const zeros = (width: number) => (width > 0 ? [change.device.zeros([...change.shape.slice(0, -1), width])] : []);
   const parts = [...zeros(start - from), change, ...zeros(to - end)];
@@ -220,8 +220,8 @@ function padded({ start, end }: LoraLayer, from: number, to: number, change: Ten
 }
 
 /**
- * The sum of plain changes as one product, with the matrices of the adapters side by side. In training rows are many: each pass
- * over them that is saved counts, in backward, too.
+ * The sum of plain changes as one product, with the matrices of the adapters side by side. Training has many rows, and
+ * this saves passes over them, in backward, too.
  */
 function together(x: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
   const rows = adapters.map((each) => padded(each, from, to, within(each, from, to, scale(each.b, each.scaling))));

@@ -1,16 +1,17 @@
-// Parts that are given as functions: so parameters are drawn in the order of their definition, which a seed's results depend on.
+// Parts that are given as functions, so that parameters are drawn in the order of their definition. The results of a
+// seed depend on this order.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Module } from './module.js';
 
-/** The kind of part that a function must make: its name in messages, and its methods. */
+/** Kind of part that a function must make: its name in messages, and its methods. */
 export interface PartKind {
   readonly kind: string;
   readonly methods: readonly string[];
 }
 
-/** Parts of layers and stacks. Modules of one's own fit if they have the methods. */
+/** Parts of layers and stacks. Users' own modules fit if they have the methods. */
 export const partKinds = {
   attention: { kind: 'a MultiHeadAttention', methods: ['forward', 'step', 'cross'] },
   feedForward: { kind: 'a FeedForward', methods: ['forward'] },

@@ -14,8 +14,8 @@ import { Linear } from './linear.js';
 import { Module } from './module.js';
 
 /**
- * How a token's experts are weighted: by the softmax over all experts, by the softmax over the chosen ones alone, or by
- * the sigmoid of each.
+ * Weights of a token's experts: the softmax over all experts, the softmax over the chosen ones, or the sigmoid of each
+ * score.
  */
 export type ExpertWeights = 'softmax' | 'softmaxOfChosen' | 'sigmoid';
 
@@ -25,7 +25,7 @@ export interface MixtureOfExpertsOptions {
   /** Hidden features of an expert. */
   readonly dFF: number;
   readonly experts: number;
-  /** Experts that each token is sent to. */
+  /** Number of experts for each token. */
   readonly chosen: number;
   /** Activation of the gate. Default `silu`. */
   readonly activation?: Activation | undefined;
@@ -45,9 +45,9 @@ const kinds = {
 };
 
 /**
- * A sparse mixture of experts (Shazeer et al. 2017, arXiv 1701.06538; Fedus et al. 2021, arXiv 2101.03961): a router sends
- * each token to a few gated feed-forward networks and adds up what they return. Tokens are sorted by expert, so that each
- * expert is one product, and only the weights of chosen experts are read.
+ * A sparse mixture of experts (Shazeer et al. 2017, arXiv 1701.06538; Fedus et al. 2021, arXiv 2101.03961). A router
+ * sends each token to a few gated feed-forward networks and adds up their weighted outputs. Tokens are sorted by
+ * expert. Each expert is then one product, and only the weights of chosen experts are read.
  */
 export class MixtureOfExperts extends Module {
   /** [dModel, experts] */

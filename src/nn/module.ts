@@ -20,23 +20,23 @@ import { spread } from './stored-layout.js';
 
 export type { LoadableTensor, Parameter, StateEntry };
 
-/** The values of a state dict, as they were at one time. */
+/** Values of a state dict at the time of the call. */
 export type StateValues = Promise<{ name: string; shape: Shape; data: Float32Array }[]>;
 
 /** Tensors by PyTorch's names. */
 export type StateDict = Record<string, StateEntry>;
 
-/** A part that has a weight, and the names that state dicts have for the sections of it. */
+/** A part with a weight, and the names of the weight's sections in state dicts. */
 export interface WeightNames {
   readonly part: Module;
   readonly path: string;
   readonly names: readonly (string | null)[];
   readonly perHead: number | null;
-  /** True if state dicts have the weight as [in, out]. */
+  /** True if state dicts store the weight as [in, out]. */
   readonly inOut: boolean;
 }
 
-/** A parameter, and the property of a module that has it. */
+/** A parameter, and the property of the module that holds it. */
 export interface ParameterPlace extends StateParameter {
   readonly owner: Module;
   readonly key: string;
@@ -53,7 +53,7 @@ export abstract class Module {
   /** True while dropout is active; see `train` and `eval`. */
   training = true;
 
-  /** Own parameters that state dicts hold transposed. (nn.Linear's weights are [out, in], ours [in, out].) */
+  /** Own parameters that state dicts store transposed. (nn.Linear's weights are [out, in], ours [in, out].) */
   protected get transposed(): readonly string[] {
     return [];
   }
@@ -86,12 +86,12 @@ export abstract class Module {
     return {};
   }
 
-  /** This module, then its parts and theirs; one that is in several places comes each time. */
+  /** This module, then its parts recursively. A module in several places is listed for each. */
   modules(): Module[] {
     return this.#withParts([]);
   }
 
-  /** Without generators, which take five times as long: inference asks at every step. */
+  /** A recursive function, because a generator takes five times as long and inference asks at every step. */
   #withParts(found: Module[]): Module[] {
     found.push(this);
     for (const value of Object.values(this)) {
@@ -114,15 +114,18 @@ export abstract class Module {
   }
 
   /**
-   * All parameters with their names, in the order of definition. A parameter that several parts share comes once, under
-   * its first name. Pretrained models give their checkpoint's names and layouts; `namedTensors` gives the tensors that
-   * optimizers train.
+   * All parameters with their names, in the order of definition. A parameter that several parts share is listed once,
+   * under its first name. Pretrained models use the names and layouts of their checkpoints; `namedTensors` returns the
+   * tensors that optimizers train.
    */
   namedParameters(): [name: string, parameter: Parameter][] {
     return this.namedTensors();
   }
 
-  /** The tensors of all parameters, as `namedParameters`. One whose sections have names of their own is whole, under its path. */
+  /**
+   * The tensors of all parameters. A tensor whose sections have names of their own is listed as a whole, under its
+   * path.
+   */
   namedTensors(): [name: string, tensor: Tensor][] {
     const own = this.#distinct().map(({ names, path, tensor }): [string, Tensor] => [
       (names.length === 1 && names[0]) || path,
@@ -147,7 +150,7 @@ export abstract class Module {
 
   /**
    * @internal Names of the weight of each part that has one, packed ones included, and the places of its sections. A
-   * part in several places comes once.
+   * part in several places is listed once.
    */
   weightNames(): WeightNames[] {
     const seen = new Set<Module>();
@@ -177,42 +180,42 @@ export abstract class Module {
   }
 
   /**
-   * All parameters by PyTorch's names in PyTorch's layouts; one that several parts share comes under each of its names.
-   * Live: an entry shows the parameter as it is when read. Throws ArgumentError for a model with packed weights, which
-   * are no tensors.
+   * All parameters by PyTorch's names in PyTorch's layouts. A shared parameter is listed under each of its names.
+   * Entries are live: they show the parameter at the time they are read. Throws ArgumentError for a model with packed
+   * weights, which are not tensors.
    */
   stateDict(): StateDict {
     this.assertUnpacked('stateDict');
     return this.#entries((tensor) => tensor);
   }
 
-  /** @internal Throws ArgumentError, in the name of `op`, if a weight is packed: what has all weights would lack it. */
+  /** @internal Throws ArgumentError, naming `op`, if a weight is packed, because the result would lack it. */
   assertUnpacked(op: string): void {
     for (const { part, path } of this.weightNames()) {
       const { weight } = part as Module & { weight?: Tensor | { format: string } | null };
-      if (!weight || weight instanceof Tensor) continue; // a norm that does nothing has none
+      if (!weight || weight instanceof Tensor) continue; // a norm without parameters has none
       throw new ArgumentError(
         `${op}: ${path} is packed as ${weight.format}, which is no tensor: load the model with weights: 'float32'`,
       );
     }
   }
 
-  /** @internal The values of all tensors, as they are now, whatever is written to them afterwards; packed weights are none. */
+  /** @internal The current values of all tensors, unaffected by later changes. Packed weights are not included. */
   readStateDict(): StateValues {
     const entries = Object.entries(this.#entries((tensor) => tensor));
     return Promise.all(entries.map(async ([name, { shape, data }]) => ({ name, shape, data: await data() })));
   }
 
-  /** The gradients that `backward()` left, named and laid out as in `stateDict`. */
+  /** The gradients left by `backward()`, with the names and layouts of `stateDict`. */
   gradientDict(): StateDict {
     return this.#entries((tensor) => tensor.grad);
   }
 
   /**
-   * Sets all parameters. The names must be exactly those of `stateDict()`; one name of a shared parameter is enough.
+   * Sets all parameters. Names must be exactly those of `stateDict()`; one name of a shared parameter suffices.
    *
-   * Throws before anything is changed: ArgumentError if names are missing or unknown, ShapeError if a shape differs,
-   * DTypeError for another type than float32. One error names all problems.
+   * Throws before any change: ArgumentError if names are missing or unknown, ShapeError if a shape differs, DTypeError
+   * for a type other than float32. One error lists all problems.
    */
   loadStateDict(tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>): void {
     checkGiven(tensors);
@@ -226,9 +229,9 @@ export abstract class Module {
   }
 
   /**
-   * @internal Same as `loadStateDict`, from a file and piece by piece. Throws the same errors before anything is
-   * changed. If reading fails later, only some parameters have been set. With `partial`, names may be missing: their
-   * parameters keep their values.
+   * @internal Same as `loadStateDict`, but from a file, piece by piece. Throws the same errors before any change. If
+   * reading fails later, only some parameters are set. With `partial`, parameters whose names are missing keep their
+   * values.
    */
   async readState(
     tensors: ReadonlyMap<string, LoadableTensor & StoredTensor>,
@@ -257,12 +260,15 @@ export abstract class Module {
     return this.#distinct().flatMap(piecesOf);
   }
 
-  /** @internal All parameters, and those of the parts, where they are; a shared one comes for each place, under each name. */
+  /**
+   * @internal All parameters of this module and its parts, with their places. A shared one is listed for each place and
+   * name.
+   */
   parameterPlaces(): ParameterPlace[] {
     return this.#all();
   }
 
-  /** @internal All names that a state dict may have for each piece, by its first: of shared parameters there are more. */
+  /** @internal All names of each piece in state dicts, by its first name. Shared parameters have several. */
   pieceNames(): Map<string, string[]> {
     const byPlace = new Map<string, string[]>();
     for (const piece of this.#all().flatMap(piecesOf)) {
@@ -273,7 +279,7 @@ export abstract class Module {
     return new Map(Array.from(byPlace.values(), (names) => [names[0] as string, names]));
   }
 
-  /** Frees the parameters, and what parts keep beside them. */
+  /** Frees the parameters, and other memory of the parts. */
   dispose(): void {
     for (const module of this.modules()) module.release();
   }
@@ -282,7 +288,7 @@ export abstract class Module {
     this.dispose();
   }
 
-  /** Frees what is this module's own. */
+  /** Frees the module's own memory. */
   protected release(): void {
     for (const { tensor } of this.#own()) tensor.dispose();
   }
@@ -300,7 +306,7 @@ export abstract class Module {
     return { pieces, given };
   }
 
-  /** Own properties of a class, and what is in arrays, each with the name of its property and its own in a state dict. */
+  /** Own properties of a class, also those in arrays, each with its property's name and its name in a state dict. */
   #properties<T>(
     type: abstract new (...args: never[]) => T,
   ): [key: string, name: string, value: T, index: number | null][] {
@@ -362,8 +368,8 @@ export abstract class Module {
 }
 
 /**
- * @internal Runs `fn` with `module` and its parts in training mode if they are in `training`, otherwise in evaluation
- * mode. Then each part gets its own mode back.
+ * @internal Runs `fn` with parts of `module` in training mode if they are in `training`, and all others in evaluation
+ * mode. Then restores each part's mode.
  */
 export function inModes<T>(module: Module, training: ReadonlySet<Module>, fn: () => T): T {
   const before = module.modules().map((part) => [part, part.training] as const);
@@ -375,15 +381,13 @@ export function inModes<T>(module: Module, training: ReadonlySet<Module>, fn: ()
   }
 }
 
-/**
- * @internal Runs `fn` on a model without dropout and gradients, in a scope. A model that is no module has no modes.
- */
+/** @internal Runs `fn` in a scope, without dropout and gradients. A model that is not a module has no modes. */
 export function inference<T>(model: { readonly device: Device }, fn: () => T): T {
   const run = () => model.device.noGrad(() => model.device.scope(fn));
   return model instanceof Module ? inModes(model, new Set(), run) : run();
 }
 
-/** Tells pieces of one parameter from each other and from those of others. */
+/** Identifies a piece of a parameter. */
 function placeOf({ tensor, start }: StatePiece): string {
   return `${tensor.storage.id}.${tensor.within}.${start}`;
 }

@@ -6,23 +6,23 @@ import { rmsNorm } from '../ops/rms-norm.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
-/** A normalisation over the last dimension. */
+/** Normalization over the last dimension. */
 export interface Norm extends Module {
-  /** Both [features]; null for a norm that has none. */
+  /** Both [features], or null if the norm has none. */
   readonly weight: Tensor | null;
   readonly bias: Tensor | null;
-  /** norm(x + residual). `x` and `residual`: float32 [..., features]; so is the result. Throws ShapeError, DTypeError. */
+  /** norm(x + residual). `x`, `residual` and the result are float32 [..., features]. Throws ShapeError, DTypeError. */
   forward(x: Tensor, residual?: Tensor | null): Tensor;
-  /** x + residual and its norm, both shaped as `x`. Throws as `forward`. */
+  /** x + residual and its norm, both of the shape of `x`. Throws as `forward`. */
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor };
 }
 
-/** Layer normalisation (Ba, Kiros, Hinton 2016), with the residual addition before it in the same pass if there is one. */
+/** Layer normalization (Ba, Kiros, Hinton 2016). A residual addition before it shares its pass over memory. */
 export class LayerNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
 
-  /** `features`: the size of the last dimension. `eps`: added to the variance; default 1e-5. `bias`: default true. */
+  /** `features`: size of the last dimension. `eps`: added to the variance, default 1e-5. `bias`: default true. */
   constructor(
     init: Initializer,
     features: number,
@@ -36,7 +36,7 @@ export class LayerNorm extends Module implements Norm {
     this.bias = bias ? init.constant([features], 0) : null;
   }
 
-  /** norm(x + residual) over the last dimension; float32 [..., features], as are `x` and `residual`, if given. */
+  /** norm(x + residual) over the last dimension. `x`, `residual` and the result are float32 [..., features]. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     return layerNorm(x, this.weight, this.bias, { eps: this.eps, residual });
   }
@@ -47,8 +47,8 @@ export class LayerNorm extends Module implements Norm {
 }
 
 /**
- * Layer normalization of each head by itself, with a weight of its own for each (StableLM, Command R+). It has no bias.
- * A state dict can hold the heads' weights under one name each.
+ * Layer normalization of each head separately, with its own weight (StableLM, Command R+). It has no bias. A state dict
+ * can store the heads' weights under one name each.
  */
 export class HeadNorm extends Module implements Norm {
   /** [heads · headSize] */
@@ -75,7 +75,7 @@ export class HeadNorm extends Module implements Norm {
     return Array.from({ length: this.heads }, () => this.headSize);
   }
 
-  /** norm(x + residual) of each head; float32 [..., heads · headSize], as are `x` and `residual`, if given. */
+  /** norm(x + residual) of each head. `x`, `residual` and the result are float32 [..., heads · headSize]. */
   forward(x: Tensor, residual: Tensor | null = null): Tensor {
     if (residual) return this.add(x, residual).normed;
     const heads = layerNorm(x.reshape(-1, this.headSize), this.#ones, null, { eps: this.eps }); // [N · heads, headSize]
@@ -95,15 +95,15 @@ export class HeadNorm extends Module implements Norm {
   }
 }
 
-/** Root mean square normalisation (Zhang, Sennrich 2019): no mean is subtracted, no bias added. */
+/** Root mean square normalization (Zhang, Sennrich 2019): it subtracts no mean and adds no bias. */
 export class RMSNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias = null;
 
   /**
-   * `features`: the size of the last dimension. `eps`: added to the mean square; default 2⁻²³, float32's epsilon.
-   * `offset`: added to the weight, 1 in Gemma, so that a weight of 0 leaves the scale as it is; default 0. The weight
-   * begins as 1 - offset.
+   * `features`: size of the last dimension. `eps`: added to the mean square, default 2⁻²³, float32's epsilon. `offset`:
+   * added to the weight, default 0. Gemma's offset is 1, so that a weight of 0 means a factor of 1. The weight starts
+   * as 1 - offset.
    */
   constructor(
     init: Initializer,
@@ -131,7 +131,7 @@ export class RMSNorm extends Module implements Norm {
   }
 }
 
-/** Leaves its input as it is, where others would normalise what has been already (ModernBERT's first layer). */
+/** Returns its input unchanged, for inputs that are normalized already (ModernBERT's first layer). */
 export class IdentityNorm extends Module implements Norm {
   readonly weight = null;
   readonly bias = null;

@@ -99,7 +99,7 @@ export function isEmbedding(module: Module): module is Embedding | PackedEmbeddi
   return module instanceof Embedding || module instanceof PackedEmbedding;
 }
 
-/** The module with `weight` packed that stands in for `module`, with its bias. */
+/** Makes the module that replaces `module`, with the packed `weight` and the same bias. */
 export function packedModule(module: WeightModule, weight: PackedWeight): WeightModule {
   const packed = isProjection(module)
     ? new PackedLinear(weight, module.bias, module.sections)
@@ -109,7 +109,7 @@ export function packedModule(module: WeightModule, weight: PackedWeight): Weight
   return packed.train(module.training);
 }
 
-/** A copy of `module` with a float32 weight of its own, unpacked if need be, not trained. The bias is shared. */
+/** A copy of `module` with its own float32 weight, unpacked if necessary, that is not trained. The bias is shared. */
 export function floatModule(module: WeightModule): Linear | Embedding | TiedLinear {
   const { weight } = module;
   const { device } = weight;

@@ -1,28 +1,31 @@
-// Masks of attention in batches where padding is computed along with tokens, because a loss needs the results.
+// Attention masks of batches in which padding is computed like tokens, because a loss needs the results.
 
 import type { Tensor } from '../core/tensor.js';
 import type { Sequences } from './sequences.js';
 
-/** The mask of a batch with padding. */
+/** Mask of a batch with padding. */
 export interface PaddingSight {
-  /** int32 [B, 1, 1 | T, T]: whether a query sees a key. */
+  /** int32 [B, 1, 1 | T, T]: 1 if a query sees a key. */
   readonly mask: Tensor;
-  /** float32 [B·T, 1]: 0 for queries that see no token, whose attention is spread over all keys; null if there are none. */
+  /**
+   * float32 [B·T, 1]: 0 for queries that see no token, whose attention is uniform over all keys. Null if there are
+   * none.
+   */
   readonly sighted: Tensor | null;
   /** float32 [B, 1, T, 1]: 1 for tokens, 0 for padding. */
   readonly tokens: Tensor;
 }
 
 /**
- * The mask of a batch whose rows are all T long, some of them padding; null if none is. No query sees padding. A query
- * that sees nothing else, because all tokens are `window` or more places away, attends to all keys alike. transformers
- * does the same: it adds the least number to all scores. `blind`: padding sees nothing, however near.
+ * Mask of a batch whose rows are all T long; null if none has padding. No query sees padding. A query that sees no
+ * token, because all are at least `window` places away, attends to all keys equally. transformers does the same,
+ * because it adds the lowest number to all scores. With `blind`, padding itself sees nothing.
  */
 export function paddingSight(batch: Sequences, window: number | null, blind: boolean): PaddingSight | null {
   const { isToken, tokenMask, longest, size, positions } = batch;
   if (isToken === null || tokenMask === null) return null;
   const { device } = positions;
-  const tokens = tokenMask.reshape(size, 1, longest, 1);
+  const tokens = tokenMask.reshape(size, 1, longest, 1); // [B, 1, T, 1]
   if (window === null && !blind) {
     const keys = Int32Array.from(isToken.flat(), Number);
     return { mask: device.tensor(keys, [size, 1, 1, longest]), sighted: null, tokens };

@@ -12,9 +12,9 @@ export interface PatchEmbeddingOptions {
   /** Features of a token. */
   readonly dModel: number;
   readonly channels: number;
-  /** Height and width of the images that the positions are for. */
+  /** Height and width of the images that positions were learned for. */
   readonly image: Grid;
-  /** Height and width of a patch. The rest at an image's right and lower edges is not read. */
+  /** Height and width of a patch. A remainder at an image's right and lower edges is ignored. */
   readonly patch: Grid;
   /** True if the projection adds a bias. Default: true. */
   readonly bias?: boolean | undefined;
@@ -29,14 +29,14 @@ export interface PatchEmbeddingOptions {
 const OPTIONS = ['dModel', 'channels', 'image', 'patch', 'bias', 'classToken', 'interpolate'] as const;
 
 /**
- * Images as tokens (Dosovitskiy et al. 2020, arXiv 2010.11929): patches that do not overlap, projected, after a token of
- * the class, with learned positions added to all.
+ * Images as tokens (Dosovitskiy et al. 2020, arXiv 2010.11929): a class token and the projections of patches without
+ * overlap, plus learned positions.
  */
 export class PatchEmbedding extends Module {
   readonly projection: Conv2d;
   /** [dModel] */
   readonly classToken: Tensor | null;
-  /** [tokens, dModel], of the class first, then of patches row by row. */
+  /** [tokens, dModel]: the class token first, then patches row by row. */
   readonly positions: Tensor;
   readonly image: Grid;
   readonly patch: Grid;
@@ -70,8 +70,8 @@ export class PatchEmbedding extends Module {
   }
 
   /**
-   * `pixels`: float32 [B, channels, height, width]; the result is float32 [B, tokens, dModel]. Throws ShapeError for
-   * images of another size unless positions are interpolated, DTypeError.
+   * `pixels`: float32 [B, channels, height, width]. Returns float32 [B, tokens, dModel]. Throws DTypeError, and
+   * ShapeError for images of another size unless positions are interpolated.
    */
   forward(pixels: Tensor): Tensor {
     const { channels, image } = this;
@@ -92,7 +92,7 @@ export class PatchEmbedding extends Module {
     return add(this.#withClass(patches), this.#positionsOf(grid, height === width));
   }
 
-  /** Patches of an image, in rows and columns. */
+  /** Rows and columns of an image's patches. */
   grid([height, width]: Grid): Grid {
     return [Math.floor(height / this.patch[0]), Math.floor(width / this.patch[1])];
   }

@@ -6,13 +6,11 @@ import { gather, unpack } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { checkSequences, Sequences } from './sequences.js';
 
-/**
- * Reduces the rows of a sequence to one: its first or last, the mean of all its tokens, or of all rows but the first.
- */
+/** Row that represents a sequence: its first or last one, the mean of all, or the mean of all but the first. */
 export type PoolingMode = 'first' | 'last' | 'mean' | 'meanOfRest';
 
 /**
- * One vector for each sequence, float32 [B, d], of its rows in `x`, float32 [N, d], those of `batch` end to end. Throws
+ * One vector for each sequence, float32 [B, d]. `x` is float32 [N, d], the rows of `batch` end to end. Throws
  * ArgumentError, ShapeError, DTypeError.
  */
 export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
@@ -21,12 +19,13 @@ export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
   if (mode === 'meanOfRest') return pool(...rest(x, batch), 'mean');
   if (mode !== 'mean') return gather(x, x.device.tensor(mode === 'first' ? starts : ends)); // [B, d]
   const mask = batch.tokenMask;
-  const total = sum(unpack(mask ? mul(x, mask) : x, lengths, longest), { axis: 1 }); // [B, d]; zeros at padding add nothing
+  // Zeros at padding add nothing to the sum.
+  const total = sum(unpack(mask ? mul(x, mask) : x, lengths, longest), { axis: 1 }); // [B, d]
   const tokens = isToken?.map((row) => row.filter(Boolean).length) ?? counts;
   return div(total, x.device.tensor(tokens.map((count) => [count])));
 }
 
-/** All rows but the first of each sequence. Throws ShapeError if there is but one. */
+/** All rows but the first of each sequence. Throws ShapeError if a sequence has only one. */
 function rest(x: Tensor, { counts, starts }: Sequences): [x: Tensor, batch: Sequences] {
   if (Math.min(...counts) < 2)
     throw new ShapeError('pool: a sequence has one row, expected more for a mean of the rest');

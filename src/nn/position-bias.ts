@@ -6,9 +6,9 @@ import { gather, transpose } from '../ops/move.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
-/** Numbers that are added to the scores of self-attention. */
+/** Biases of the scores of self-attention. */
 export abstract class PositionBias extends Module {
-  /** [heads, 2·M + 1]: for the distances -M … M from query to key; beyond them as at them. */
+  /** [heads, 2·M + 1], for distances -M … M from query to key. Larger distances use the first or last column. */
   abstract table(): Tensor;
 }
 
@@ -30,8 +30,8 @@ export class DistanceBias extends PositionBias {
 }
 
 /**
- * A trained number for each head and bucket of distances: one for each short distance, wider and wider ones for longer
- * (T5, Raffel et al. 2020, arXiv 1910.10683). One for all layers of a stack.
+ * A trained number for each head and bucket of distances (T5, Raffel et al. 2020, arXiv 1910.10683). Short distances
+ * have a bucket each, longer ones share ever wider buckets. All layers of a stack share it.
  */
 export class BucketBias extends PositionBias {
   /** [rows, heads] */
@@ -40,9 +40,9 @@ export class BucketBias extends PositionBias {
   readonly buckets: Tensor;
 
   /**
-   * `bidirectional`: half of the buckets are for keys after the query; otherwise those share the bucket of distance 0, as
-   * a decoder never sees them. Distances from `maxDistance` on share the last bucket. `rows`: those of the table, as many
-   * as there are buckets, or more, which nothing uses.
+   * If `bidirectional`, half of the buckets are for later keys. Otherwise later keys share the bucket of distance 0,
+   * because a decoder never sees them. Distances from `maxDistance` on share the last bucket. `rows` is the size of the
+   * table: at least the number of buckets; the rest is unused.
    */
   constructor(
     init: Initializer,
@@ -75,7 +75,7 @@ export class BucketBias extends PositionBias {
   }
 }
 
-/** The bucket of a distance, key minus query. Rounded to float32 where the reference implementation is. */
+/** Bucket of a distance, key minus query, rounded to float32 where the reference implementation rounds. */
 export function bucketOf(distance: number, buckets: number, maxDistance: number, bidirectional: boolean): number {
   const half = bidirectional ? buckets / 2 : buckets;
   const first = bidirectional && distance > 0 ? half : 0;
@@ -88,13 +88,16 @@ export function bucketOf(distance: number, buckets: number, maxDistance: number,
 }
 
 /**
- * Scores fall linearly with the distance, in each head with a slope of its own (ALiBi, Press, Smith, Lewis 2022,
- * arXiv 2108.12409). It has no parameters.
+ * Scores that fall linearly with the distance, with one slope per head (ALiBi, Press, Smith, Lewis 2022, arXiv
+ * 2108.12409). It has no parameters.
  */
 export class LinearBias extends PositionBias {
   readonly #table: Tensor;
 
-  /** Distances are below `maxLength`. `scale` multiplies all slopes; default 1. Throws ArgumentError, OutOfMemoryError. */
+  /**
+   * `maxLength` is an upper limit of distances. `scale` multiplies all slopes; default 1. Throws ArgumentError,
+   * OutOfMemoryError.
+   */
   constructor(init: Initializer, heads: number, maxLength: number, scale = 1) {
     super();
     checkInitializer('LinearBias', init);
@@ -120,7 +123,10 @@ export class LinearBias extends PositionBias {
   }
 }
 
-/** The slopes of the heads: a geometric series for a power of 2, and every second one of the next series for the rest. */
+/**
+ * Slopes of the heads: a geometric series for a power of 2; the remaining heads take every second one of the next
+ * series.
+ */
 function slopesOf(heads: number): number[] {
   const power = 2 ** Math.floor(Math.log2(heads));
   const series = (count: number) => Array.from({ length: count }, (_, i) => 2 ** ((-8 / count) * (i + 1)));

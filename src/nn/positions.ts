@@ -1,4 +1,4 @@
-// Positions of tokens: attention does not see order, so order is written into the embeddings or into attention itself.
+// Positions of tokens. Attention ignores order, so embeddings or attention itself must encode it.
 
 import { checkKnown, checkNumber, checkOneOf, checkOptions, isCount, isWhole } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
@@ -27,9 +27,9 @@ export interface Positions {
   /** Sinusoidal, rotary: the number of the first position. Default 0. */
   readonly firstPosition?: number | undefined;
   /**
-   * Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel).
-   * `tensor2tensor`: 10000^(-i/(dModel/2 - 1)), whose last wave has exactly the wavelength 2π·10000. Or a number for
-   * each wave, or a function. Rotary: the same of the pairs of a head, with the features of a head for dModel.
+   * Frequencies. Sinusoidal: radians per position of the i-th of dModel/2 waves. `paper` (default): 10000^(-2i/dModel).
+   * `tensor2tensor`: 10000^(-i/(dModel/2 - 1)), whose last wavelength is exactly 2π·10000. Or a number for each wave,
+   * or a function. Rotary: the same for the pairs of a head, with the head's features in place of dModel.
    */
   readonly frequencies?:
     | 'paper'
@@ -37,11 +37,11 @@ export interface Positions {
     | readonly number[]
     | ((i: number, dModel: number) => number)
     | undefined;
-  /** Relative: distances beyond it count as it. Default 16, as in Shaw et al. */
+  /** Relative: larger distances count as this one. Default 16, as in Shaw et al. */
   readonly maxDistance?: number | undefined;
 }
 
-/** `positions` with its defaults; `op` is for error messages. Throws ArgumentError if it makes no sense. */
+/** Resolves `positions` with defaults. `op` is for error messages. Throws ArgumentError for invalid values. */
 export function resolvePositions(
   positions: Positions | Positions['kind'] = 'sinusoidal',
   op = 'Transformer',
@@ -67,12 +67,12 @@ export function resolvePositions(
   return { kind, layout, firstPosition, frequencies, maxDistance };
 }
 
-/** Options of a table of positions; its kind says the rest. */
+/** Options of a table of positions. */
 type TableOptions = Pick<Positions, 'layout' | 'firstPosition' | 'frequencies'>;
 
 /**
- * [length, dModel] row-major: row p is the encoding of the p-th position, computed in float64. Throws ArgumentError if
- * something makes no sense.
+ * Sinusoidal encodings, [length, dModel] row-major, computed in float64. Row p belongs to the p-th position. Throws
+ * ArgumentError for invalid options.
  */
 export function sinusoids(length: number, dModel: number, options: TableOptions = {}): Float32Array {
   const positions = resolvePositions({ ...checkOptions('sinusoids', options), kind: 'sinusoidal' }, 'sinusoids');
@@ -87,9 +87,9 @@ export function sinusoids(length: number, dModel: number, options: TableOptions 
 }
 
 /**
- * The table of the op `rotary` for heads of `features` features, [length, 2·features], computed in float64. Row p has the
- * cosines of the p-th position's angles, then the sines, which are negative for the first feature of each pair. Throws
- * ArgumentError if `features` is odd, and for options that make no sense.
+ * The table of the op `rotary` for heads of `features` features, [length, 2·features], computed in float64. Row p has
+ * the cosines of the p-th position's angles, then the sines, which are negative for the first feature of each pair.
+ * Throws ArgumentError for odd `features` and invalid options.
  */
 export function rotations(length: number, features: number, options: TableOptions = {}): Float32Array {
   const positions = resolvePositions({ ...checkOptions('rotations', options), kind: 'rotary' }, 'rotations');
@@ -106,7 +106,7 @@ export function rotations(length: number, features: number, options: TableOption
   return table;
 }
 
-/** Calls `put` for each position and pair of features; an odd last feature's partner is none. */
+/** Calls `put` for each position and pair of features. An odd last feature has no partner. */
 function eachAngle(
   op: string,
   length: number,

@@ -6,19 +6,19 @@ import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
 export interface QueryScaleOptions {
-  /** The growth of the factor with the logarithm of the position. */
+  /** Growth of the factor with the logarithm of the position. */
   readonly beta: number;
-  /** The factor changes after every `interval` positions. */
+  /** Number of positions with equal factors. */
   readonly interval: number;
-  /** Positions are below it. */
+  /** Upper limit of positions. */
   readonly maxLength: number;
 }
 
 const kinds = { beta: 'positive', interval: 'count', maxLength: 'count' } as const;
 
 /**
- * Multiplies the query at position p by 1 + beta · ln(1 + ⌊p / interval⌋), as in Llama 4. Attention in long texts stays
- * as sharp as in short ones. It has no parameters.
+ * Multiplies the query at position p by 1 + beta · ln(1 + ⌊p / interval⌋), as in Llama 4. Attention in long texts then
+ * stays as sharp as in short ones. It has no parameters.
  */
 export class QueryScale extends Module {
   /** float32 [maxLength, 1], a constant. */
@@ -34,7 +34,7 @@ export class QueryScale extends Module {
     this.#factors = init.table(maxLength, 1, factors);
   }
 
-  /** `q`: float32 [N, features] at `positions`, int32 [N]; so is the result. Throws ShapeError, DTypeError. */
+  /** `q` and the result: float32 [N, features] at `positions`, int32 [N]. Throws ShapeError, DTypeError. */
   forward(q: Tensor, positions: Tensor): Tensor {
     return mul(q, gather(this.#factors, positions));
   }

@@ -3,13 +3,13 @@ import { add, mul, scale, sub } from '../ops/binary.js';
 import { sum } from '../ops/reduce.js';
 import { logSoftmax, softmax } from '../ops/softmax.js';
 
-/** KL(p‖q) + KL(q‖p) of the distributions that two tensors of logits [N, classes] mean, averaged over N. */
+/** KL(p‖q) + KL(q‖p) of two distributions, given as logits [N, classes] each, averaged over N. */
 function divergence(a: Tensor, b: Tensor): Tensor {
   const terms = mul(sub(softmax(a), softmax(b)), sub(logSoftmax(a), logSoftmax(b)));
   return scale(sum(terms), 1 / (a.shape[0] as number));
 }
 
-/** R-Drop (Liang et al. 2021, eq. 4) over 2: the mean of two passes' losses, + strength/4 · their divergence. */
+/** Half of R-Drop (Liang et al. 2021, eq. 4): the mean of two passes' losses + strength/4 · their divergence. */
 export function withRDrop(
   losses: readonly [Tensor, Tensor],
   logits: readonly [Tensor, Tensor],

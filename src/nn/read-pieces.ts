@@ -1,32 +1,32 @@
-// Reads parameters from a file straight into the device's memory, a piece at a time. Nothing is held twice, and no read
-// or copy blocks the event loop for long. The next part is read while the engine works on the last one.
+// Reads parameters from a file straight into the device's memory, piece by piece. Nothing is stored twice, and no read
+// or copy blocks the event loop for long. The next part is read while the engine processes the current one.
 
 import { type Device, lastOf, type Tensor } from '../core/tensor.js';
 import { transposeInto, widenInto } from '../ops/move.js';
 import type { StatePiece } from './state-names.js';
 import { spread } from './stored-layout.js';
 
-/** Bytes for a part, which has half a million to a million values: few enough waits, and no memory to speak of. */
+/** Bytes of a part, which has half a million to a million values: few waits and little memory. */
 const PART = 8 << 20;
-/** Words of halves from which on they are converted: those of large parts, or of many small tensors. */
+/** Minimum number of words of halves for a conversion: a large part, or many small tensors. */
 const STAGED = 1 << 18;
 
 /** A tensor of a file. */
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly dtype: string;
-  /** Its place in a file that is read from front to back; undefined if any order will do. */
+  /** Position in a file that is read from front to back; undefined if any order is possible. */
   readonly place?: number | undefined;
   /**
-   * Its values in order, a multiple of so many at a time. A part may lie in `buffer` until the next one is asked for. The
-   * engine of `device` unpacks blocks.
+   * Its values in order, in parts of a multiple of `multiple`. A part may lie in `buffer` until the next one is
+   * requested. The engine of `device` unpacks blocks.
    */
   stream(buffer: Uint8Array, multiple: number, device: Device): AsyncIterable<Float32Array | Int32Array>;
-  /** F16 and BF16 values as they are stored, in `buffer`. */
+  /** Stored F16 and BF16 values, in `buffer`. */
   streamHalves?(buffer: Uint8Array, multiple: number): AsyncIterable<Uint16Array>;
 }
 
-/** A piece of a parameter and what it is to be. */
+/** A piece of a parameter and its source. */
 export interface Reading {
   readonly piece: StatePiece;
   readonly entry: StoredTensor;
@@ -38,10 +38,7 @@ interface Part extends Reading {
   readonly start: number;
 }
 
-/**
- * Reads all of them. If that fails, with an error of the file or the signal's reason, those not reached are as they
- * were.
- */
+/** Reads all pieces. After an error of the file, or with the signal's reason, the remaining pieces are unchanged. */
 export async function readPieces(readings: readonly Reading[], signal?: AbortSignal): Promise<void> {
   const [first] = readings;
   if (first === undefined) return;
@@ -54,11 +51,11 @@ export async function readPieces(readings: readonly Reading[], signal?: AbortSig
     for (let part = await next; !part.done; part = await next) {
       signal?.throwIfAborted();
       const { piece, values } = part.value;
-      piece.tensor.assertUsable('load'); // the device may have gone meanwhile
-      if (!device.queue.idle) await device.flush(); // what is written while commands wait is copied once more
+      piece.tensor.assertUsable('load'); // the device may have been disposed of meanwhile
+      if (!device.queue.idle) await device.flush(); // writes while commands wait would be copied once more
       const isFull = values instanceof Uint16Array ? halves.add(part.value, values) : place(part.value, values);
-      next = parts.next(); // whose bytes may lie where these did
-      next.catch(() => {}); // it is awaited above, unless this part fails
+      next = parts.next(); // its bytes may lie in the same buffer
+      next.catch(() => {}); // awaited above, unless this part fails
       if (isFull) await halves.convert();
     }
     await halves.convert();
@@ -68,14 +65,14 @@ export async function readPieces(readings: readonly Reading[], signal?: AbortSig
   }
 }
 
-/** A buffer as large as a part needs, which has whole rows. */
+/** A buffer that holds whole rows of each piece. */
 function bufferFor(readings: readonly Reading[]): Uint8Array {
   const rows = readings.map(({ entry }) => 8 * lastOf(entry.shape));
   const largest = Math.max(...readings.map(({ entry }) => 8 * entry.shape.reduce((size, n) => size * n, 1)));
   return new Uint8Array(Math.max(Math.min(PART, largest), ...rows));
 }
 
-/** Their values in the order of the file; a part is there until the next one is asked for. */
+/** Values in the order of the file. A part is valid until the next one is requested. */
 async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): AsyncGenerator<Part, undefined> {
   const inOrder = [...readings].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
   for (const reading of inOrder) {
@@ -97,7 +94,7 @@ async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): Async
   return undefined;
 }
 
-/** True if values become the piece's in their order, false if as columns. */
+/** True if values fill the piece in order, false if they become columns. */
 function isInPlace({ tensor, transposed, start, end, order }: StatePiece): boolean {
   const isWhole = start === 0 && end === (tensor.shape.at(-1) ?? 1);
   return order === null && (transposed || isWhole || tensor.shape.length === 1);
@@ -113,7 +110,7 @@ async function collected(entry: StoredTensor, buffer: Uint8Array, device: Device
   return all;
 }
 
-/** Writes values where they belong. Returns whether commands wait for that. */
+/** Writes values to their place. Returns true if commands must run for that. */
 function place({ piece, entry, start }: Part, values: Float32Array | Int32Array): boolean {
   const { tensor, transposed } = piece;
   if (!isInPlace(piece)) spread(piece, values as Float32Array);
@@ -126,26 +123,26 @@ function place({ piece, entry, start }: Part, values: Float32Array | Int32Array)
   return !tensor.device.queue.idle;
 }
 
-/** Rows of the transpose become columns from the piece's `first` on. */
+/** Writes rows of the transpose as columns, from the piece's column `first` on. */
 function asColumns(rows: Tensor, { tensor, start }: StatePiece, first: number): void {
   const columns = tensor.columns(start + first, start + first + (rows.shape[0] as number));
   transposeInto(rows, columns);
   columns.dispose();
 }
 
-/** Floats of 16 bits on their way: the engine converts them. */
+/** 16-bit floats that wait for their conversion by the engine. */
 class Halves {
   #words: Tensor | null = null;
   #used = 0;
   #waiting: (() => void)[] = [];
 
-  /** `room`: in words, for what waits and a part more. */
+  /** `room` in words, for waiting values and one more part. */
   constructor(
     private readonly device: Tensor['device'],
     private readonly room: number,
   ) {}
 
-  /** Takes values, which are free then. Returns whether they are to be converted before the next. */
+  /** Adds values, whose buffer is free afterwards. Returns true if a conversion must come before the next ones. */
   add(part: Part, values: Uint16Array): boolean {
     const { device } = this;
     const count = Math.ceil(values.length / 2);
@@ -160,7 +157,7 @@ class Halves {
     return this.#used >= STAGED;
   }
 
-  /** Converts what waits. */
+  /** Converts the waiting values. */
   async convert(): Promise<void> {
     for (const emit of this.#waiting.splice(0)) emit();
     this.#used = 0;
@@ -172,7 +169,7 @@ class Halves {
   }
 }
 
-/** `words` have `count` halves for a part. */
+/** Converts `count` halves in `words` for a part. */
 function widened({ piece, entry, start }: Part, words: Tensor, count: number): void {
   const { tensor, transposed } = piece;
   const { device } = tensor;
@@ -186,7 +183,7 @@ function widened({ piece, entry, start }: Part, words: Tensor, count: number): v
   });
 }
 
-/** Values from number `start` on, of a tensor without gaps. */
+/** A flat view of values from number `start` on, in a tensor without gaps. */
 function flat(tensor: Tensor, start: number, count: number): Tensor {
   const all = tensor.reshape(tensor.size);
   const some = all.columns(start, start + count);

@@ -4,23 +4,23 @@ import type { Tensor } from '../core/tensor.js';
 import { add } from '../ops/binary.js';
 import type { Norm } from './norm.js';
 
-/** Attention, or a feed-forward network, on its way through a layer. */
+/** A sub-layer: attention, or a feed-forward network. */
 export interface SubLayer {
   readonly run: (x: Tensor) => Tensor;
   readonly norm: Norm;
-  /** Changes the result before it is added: post-norm, scale and dropout, if there are any. */
+  /** Processes the branch before it is added: post-norm, scale and dropout. */
   readonly post: (branch: Tensor) => Tensor;
 }
 
-/** norm(x + f(x)), one sub-layer after the other (Vaswani et al. 2017). */
+/** norm(x + f(x)), sub-layer by sub-layer (Vaswani et al. 2017). x and the result: float32 [N, dModel], as below. */
 export function postNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   for (const { run, norm, post } of subLayers) x = norm.forward(post(run(x)), x);
   return x;
 }
 
-/** x + f(norm(x)), one after the other, which trains without warm-up (Xiong et al. 2020, arXiv 2002.04745). */
+/** x + f(norm(x)), sub-layer by sub-layer, which trains without warm-up (Xiong et al. 2020, arXiv 2002.04745). */
 export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  // Each addition shares a pass over memory with the norm that comes next.
+  // Each addition shares its pass over memory with the next norm.
   let branch: Tensor | null = null;
   for (const { run, norm, post } of subLayers) {
     const { sum, normed }: { sum: Tensor; normed: Tensor } = branch
@@ -32,13 +32,16 @@ export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   return branch ? add(x, branch) : x;
 }
 
-/** x + norm(f(x)), one after the other (OLMo 2, arXiv 2501.00656): only what is added is normalised. */
+/** x + norm(f(x)), sub-layer by sub-layer (OLMo 2, arXiv 2501.00656): only the branch is normalized. */
 export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   for (const { run, norm, post } of subLayers) x = add(x, norm.forward(post(run(x))));
   return x;
 }
 
-/** x + Σ f(norm(x)): all read the same input (GPT-J, GPT-NeoX, arXiv 2204.06745). A norm they share is computed once. */
+/**
+ * x + Σ f(norm(x)): all sub-layers read the same input (GPT-J, GPT-NeoX, arXiv 2204.06745). A shared norm is computed
+ * once.
+ */
 export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   const normed = new Map<Norm, Tensor>();
   let sum = x;

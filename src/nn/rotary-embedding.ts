@@ -1,5 +1,5 @@
-// Rotary positions: queries and keys rotate by angles that grow with the position, so that their products depend on
-// distances.
+// Rotary positions: queries and keys rotate by angles proportional to the position, so that their products depend on
+// the distance alone.
 
 import { checkNumber, checkOneOf, checkOptions, isCount, isPositive, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -9,17 +9,17 @@ import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 import { type Positions, rotations } from './positions.js';
 
-/** Extensions to longer texts than a model was trained on, by slower rotation. */
+/** Extensions to texts longer than those of the training, by slower rotation. */
 export type RotaryScaling =
   /** All angles divided by `factor` (Chen et al. 2023, arXiv 2306.15595). */
   | { readonly type: 'linear'; readonly factor: number }
-  /** Llama 3.1's: slow pairs divided by `factor`, fast ones as they were, those between interpolated. */
+  /** Llama 3.1: slow pairs are divided by `factor`, fast ones stay, and those between are interpolated. */
   | {
       readonly type: 'llama3';
       readonly factor: number;
       readonly lowFrequencyFactor: number;
       readonly highFrequencyFactor: number;
-      /** Tokens of the texts that the model was first trained on. */
+      /** Length of the original training texts, in tokens. */
       readonly originalMaxLength: number;
     }
   /** YaRN (Peng et al. 2023, arXiv 2309.00071), whose tables are also multiplied by `attentionFactor`. */
@@ -27,24 +27,24 @@ export type RotaryScaling =
       readonly type: 'yarn';
       readonly factor: number;
       readonly originalMaxLength: number;
-      /** Pairs with at least this many rotations within the original length stay as they are. Default: 32. */
+      /** Pairs with at least this many rotations within the original length stay unchanged. Default: 32. */
       readonly betaFast?: number | undefined;
-      /** Pairs with at most this many rotations are slowed by `factor`. Default: 1. */
+      /** Pairs with at most this many rotations are divided by `factor`. Default: 1. */
       readonly betaSlow?: number | undefined;
-      /** Default 0.1 · ln(factor) + 1. */
+      /** Default: 0.1 · ln(factor) + 1. */
       readonly attentionFactor?: number | undefined;
       /** True if the limits between the pairs are rounded to whole pairs. Default: true. */
       readonly truncate?: boolean | undefined;
     }
   /**
-   * NTK-aware: for a text longer than `maxLength`, theta grows with its length, so that the slowest pair rotates as far
-   * as with `linear`. Tokens that are generated later rotate as the last token of a text of that length.
+   * NTK-aware: for a text longer than `maxLength`, theta grows with the length, so that the slowest pair rotates as far
+   * as with `linear`. A generated token rotates as the last token of a text of its length.
    */
   | { readonly type: 'dynamic'; readonly factor: number; readonly maxLength: number }
   /**
-   * A divisor for each pair, one list for texts up to `originalMaxLength` and one for longer ones (Ding et al. 2024,
-   * arXiv 2402.13753). Tables are multiplied by `attentionFactor`. A batch counts as long as its longest text, and a text
-   * that is being written as long as there is room for it.
+   * Longrope (Ding et al. 2024, arXiv 2402.13753): a divisor for each pair, with one list for texts up to
+   * `originalMaxLength` and one for longer ones. Tables are multiplied by `attentionFactor`. A batch counts as long as
+   * its longest text. A growing text counts as long as the room for it.
    */
   | {
       readonly type: 'longrope';
@@ -58,21 +58,21 @@ export interface RotaryEmbeddingOptions {
   /** Features of a head. */
   readonly headSize: number;
   /**
-   * The first features of each head that rotate; the others stay. An odd number rotates one more, at the speeds that
-   * follow from the odd number, as in transformers. Default: all.
+   * Number of leading features of each head that rotate; the others stay. An odd number rotates one more feature, with
+   * the frequencies of the odd number, as in transformers. Default: all.
    */
   readonly rotaryDim?: number | undefined;
-  /** Positions are below it. The table grows as they are used. */
+  /** Upper limit of positions. The table grows as they are used. */
   readonly maxLength: number;
-  /** Pairs are neighbours, or features of the two halves. Default `interleaved`. */
+  /** Pairs are neighbours (`interleaved`), or features of the two halves. Default `interleaved`. */
   readonly layout?: Positions['layout'];
-  /** The number of the first position. Default 0. */
+  /** Number of the first position. Default 0. */
   readonly firstPosition?: number | undefined;
   /** The i-th pair rotates by theta^(-2i/rotaryDim) radians per position. Default: 10000. */
   readonly theta?: number | undefined;
-  /** Radians per position instead, as `Positions` has them. */
+  /** Radians per position in place of `theta`, as in `Positions`. */
   readonly frequencies?: Positions['frequencies'];
-  /** Default null: none. */
+  /** Extension to longer texts. Default null: none. */
   readonly scaling?: RotaryScaling | null | undefined;
 }
 
@@ -82,16 +82,16 @@ const kinds = {
   scaling: orNull('object'),
 };
 
-/** Rotates queries and keys. Layers with the same rotation share one. It has no parameters. */
+/** Rotates queries and keys. Layers with equal rotations share one. It has no parameters. */
 export class RotaryEmbedding extends Module {
-  /** Tables by kind of length, the longest last. */
+  /** Tables by kind of text length, each list ordered by length. */
   readonly #tables = new Map<number, Tensor[]>();
-  /** Features that rotate, an even number. */
+  /** Number of features that rotate, even. */
   readonly #rotaryDim: number;
-  /** The number of features that the speeds follow from. */
+  /** Number of features that the frequencies derive from. */
   readonly #speedDim: number;
 
-  /** Throws ArgumentError for options that make no sense. */
+  /** Throws ArgumentError for invalid options. */
   constructor(
     private readonly init: Initializer,
     private readonly options: RotaryEmbeddingOptions,
@@ -105,13 +105,13 @@ export class RotaryEmbedding extends Module {
     checkNumber('RotaryEmbedding', 'rotaryDim', rotaryDim, isPart, `whole pairs of headSize, ${headSize}`);
     this.#speedDim = rotaryDim;
     this.#rotaryDim = rotaryDim + (rotaryDim % 2);
-    this.#rotations(1, 1); // refuses frequencies that make no sense before memory is taken
+    this.#rotations(1, 1); // refuses invalid frequencies before memory is taken
   }
 
   /**
-   * Rotates the heads in the first `columns` features of `x`, float32 [N, n], of tokens at `positions`, int32 [N], all
-   * below `length`. The other features stay. The tokens are those of a text of that length; with `grows` they come one
-   * by one. The result is float32 [N, n]. Throws ShapeError, DTypeError.
+   * Rotates the heads in the first `columns` features of `x`, float32 [N, n], at `positions`, int32 [N], all below
+   * `length`. The other features stay. The tokens belong to a text of that length; with `grows` they come one by one.
+   * Returns float32 [N, n]. Throws ShapeError, DTypeError.
    */
   forward(
     x: Tensor,
@@ -127,17 +127,17 @@ export class RotaryEmbedding extends Module {
     });
   }
 
-  /** Computes the angles of texts that grow to `length` now, instead of at their first use. */
+  /** Computes the angles of growing texts up to `length` now, not at their first use. */
   reserve(length: number): void {
     this.#table(length, true);
   }
 
-  /** The length of a text of `longest` tokens that is written on, for which there is `room`. */
+  /** Length that counts for a text of `longest` tokens that grows, with memory for `room` tokens. */
   lengthOf(longest: number, room: number): number {
     return this.options.scaling?.type === 'longrope' ? room : longest;
   }
 
-  /** [at least `length`, 2 · rotaryDim]. A longer one is made where it is needed; others may use the shorter still. */
+  /** A table [at least `length`, 2 · rotaryDim]. Longer ones are made on demand; shorter ones may still be in use. */
   #table(length: number, grows: boolean): Tensor {
     const { scaling = null } = this.options;
     const growsOn = grows && scaling?.type === 'dynamic';
@@ -155,7 +155,7 @@ export class RotaryEmbedding extends Module {
     return table;
   }
 
-  /** The table of a text that grows: from `maxLength` on, each row is the last row of the table for that length. */
+  /** Table of a growing text: from `maxLength` on, each row is the last row of the table for its length. */
   #growing(rows: number, maxLength: number): Float32Array {
     const table = this.#rotations(rows, Math.min(rows, maxLength));
     const width = 2 * this.#rotaryDim;
@@ -163,7 +163,7 @@ export class RotaryEmbedding extends Module {
     return table;
   }
 
-  /** The table for texts of `length`, [rows, 2 · rotaryDim], from row `first` on. */
+  /** Rows [rows, 2 · rotaryDim] of the table for texts of `length`, from row `first` on. */
   #rotations(rows: number, length: number, first = 0): Float32Array {
     const { layout, firstPosition = 0, theta = 10000, scaling = null } = this.options;
     const { frequencies, amplitude } = scaledFrequencies(this.#speedDim, theta, scaling, length);
@@ -184,25 +184,27 @@ export class RotaryEmbedding extends Module {
 
 /** Options of `RotaryEmbedding.forward`. */
 interface RotateOptions {
-  /** The first features, whose heads rotate. Default: all. */
+  /** Number of leading features whose heads rotate. Default: all. */
   readonly columns?: number | undefined;
   /** True if each token is the last one of the text so far, so that only its own position counts. Default: false. */
   readonly grows?: boolean | undefined;
 }
 
-/** Values of a table that are made at a time: one of a hundred thousand rows would be there three times otherwise. */
+/**
+ * Number of values computed at a time. A table of a hundred thousand rows would otherwise need three times its memory.
+ */
 const PART = 1 << 16;
 
-/** The number of texts that grow, none of a length. */
+/** Key of growing texts; no length has it. */
 const GROWING = -1;
 
-/** A number that is equal for lengths of texts whose tables are equal. */
+/** A number that is equal for text lengths with equal tables. */
 function kindOfLength(scaling: RotaryScaling | null, length: number): number {
   if (scaling?.type === 'dynamic') return Math.max(length, scaling.maxLength);
   return scaling?.type === 'longrope' && length > scaling.originalMaxLength ? 1 : 0;
 }
 
-/** Radians per position of each pair of `features`, scaled for a text of `length`, and what the table is multiplied by. */
+/** Radians per position of each pair of `features`, scaled for a text of `length`, and the factor of the table. */
 export function scaledFrequencies(
   features: number,
   theta: number,
@@ -244,7 +246,7 @@ export function scaledFrequencies(
   }
 }
 
-/** The share of a pair's speed that is kept, from 0 to 1. */
+/** Share of a pair's frequency that is kept, from 0 to 1. */
 type Share = (radians: number, pair: number) => number;
 
 function interpolated(plain: readonly number[], factor: number, kept: Share): number[] {
@@ -266,7 +268,7 @@ function yarnShare(
   theta: number,
   { originalMaxLength, betaFast = 32, betaSlow = 1, truncate = true }: Extract<RotaryScaling, { type: 'yarn' }>,
 ): Share {
-  /** The pair, not always a whole number, that rotates so often within the original length. */
+  /** The pair, possibly fractional, with this number of rotations within the original length. */
   const pairOf = (rotations: number) =>
     (features * Math.log(originalMaxLength / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
   const [fast, slow] = [pairOf(betaFast), pairOf(betaSlow)];

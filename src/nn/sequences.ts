@@ -1,28 +1,28 @@
-// Sequences of different lengths, packed end to end, so that no layer computes on padding. Attention gets the lengths,
-// because it must know where each sequence starts.
+// Sequences of different lengths, packed end to end, so that no layer computes padding. Attention gets the lengths, to
+// know where each sequence starts.
 
 import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The lengths and positions of packed sequences: of tokens, of frames of sound, of patches of a picture. */
+/** Lengths and positions of packed sequences of tokens, audio frames or image patches. */
 export class Sequences {
   constructor(
-    /** int32 [N]: each row's place in its sequence, from 0. */
+    /** int32 [N]: position of each row in its sequence, from 0. */
     readonly positions: Tensor,
     /** int32 [B]. */
     readonly lengths: Tensor,
-    /** The lengths once more, for code that decides shapes. */
+    /** The lengths as numbers, for code that decides shapes. */
     readonly counts: readonly number[],
     /**
-     * Marks the rows that are tokens, if padding is computed along with them. All sequences then have one length, and
-     * no token's result depends on padding. Null if all rows are tokens, which is the usual case.
+     * Marks the rows that are tokens, if padding is computed, too. All sequences then have one length, and no token's
+     * result depends on padding. Null if all rows are tokens, the usual case.
      */
     readonly isToken: readonly (readonly boolean[])[] | null = null,
   ) {}
 
-  /** Sequences of so many rows each, all at least 1. Belongs to the scope it is made in. */
+  /** Makes sequences with `counts` rows each, all at least 1. Belongs to the current scope. */
   static of(device: Device, counts: readonly number[]): Sequences {
     return device.scope(() => {
       const [positions, lengths] = [placesOf(counts), new Int32Array(counts)].map((data) => device.tensor(data));
@@ -35,28 +35,28 @@ export class Sequences {
     return this.counts.length;
   }
 
-  /** Rows of all sequences. */
+  /** Number of rows of all sequences. */
   get total(): number {
     return this.positions.size;
   }
 
-  /** Rows of the longest. */
+  /** Number of rows of the longest sequence. */
   get longest(): number {
-    return this.counts.reduce((most, count) => Math.max(most, count)); // as arguments, there may be too many
+    return this.counts.reduce((most, count) => Math.max(most, count)); // spread arguments would overflow the stack
   }
 
-  /** @internal The row at which each sequence ends. */
+  /** @internal Row index of the last row of each sequence. */
   get ends(): Int32Array {
     let end = -1;
     return Int32Array.from(this.counts, (count) => (end += count));
   }
 
-  /** @internal The row at which each sequence begins. */
+  /** @internal Row index of the first row of each sequence. */
   get starts(): Int32Array {
     return this.ends.map((end, i) => end + 1 - (this.counts[i] as number));
   }
 
-  /** @internal float32 [N, 1]: 1 for tokens, 0 for padding that is computed along with them; null if none is. */
+  /** @internal float32 [N, 1]: 1 for tokens, 0 for padding; null if no padding is computed. */
   get tokenMask(): Tensor | null {
     const { isToken, positions } = this;
     return isToken && positions.device.tensor(Float32Array.from(isToken.flat(), Number), [positions.size, 1]);
@@ -66,7 +66,7 @@ export class Sequences {
     return [this.positions, this.lengths];
   }
 
-  /** Gives its memory back before its scope ends, or without one. */
+  /** Frees its memory before its scope ends, or without a scope. */
   dispose(): void {
     for (const tensor of this.tensors) tensor.dispose();
   }
@@ -76,7 +76,7 @@ export class Sequences {
   }
 }
 
-/** Each row's place in its sequence. */
+/** Position of each row in its sequence. */
 export function placesOf(counts: readonly number[]): Int32Array {
   const places = new Int32Array(counts.reduce((sum, count) => sum + count, 0));
   let at = 0;
@@ -84,7 +84,7 @@ export function placesOf(counts: readonly number[]): Int32Array {
   return places;
 }
 
-/** For callers without types: with an array of lengths, say, all sequences would count as one. */
+/** Checks a batch for callers without types: an array of lengths, for example, would count as one sequence. */
 export function checkSequences(op: string, batch: Sequences): Sequences {
   if (batch instanceof Sequences) return batch;
   throw new ArgumentError(`${op}: the batch is ${describeValue(batch)}, expected a TokenBatch`);

@@ -1,4 +1,4 @@
-// Attention as it began: the plain idea, and the small network of the first translation models that attended.
+// Early forms of attention: the plain idea, and the small network of the first translation models with attention.
 
 import { checkSizes, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
@@ -11,9 +11,9 @@ import { softmax } from '../ops/softmax.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
-/** Self-attention without weights: every vector becomes a mean of all, those weighing most that point its way. */
+/** Self-attention without parameters: every vector becomes a mean of all vectors, weighted by similarity. */
 export class SelfAttention extends Module {
-  /** softmax(x xᵀ) x; `x` and the result are float32 [..., T, d]. Throws ShapeError, DTypeError. */
+  /** softmax(x xᵀ) x. `x` and the result are float32 [..., T, d]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
     const scores = matmul(x, x, { transposeB: true });
     return matmul(softmax(scores), x);

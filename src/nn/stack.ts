@@ -11,39 +11,41 @@ import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import type { Sequences } from './sequences.js';
 
-/** The inputs of a stack beside `x`, and its outputs beside the result. */
+/** Further inputs and outputs of a stack. */
 export interface StackContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
-  /** Is filled for the steps that come after. */
+  /** Filled for later decoding steps. */
   readonly state?: DecoderState | undefined;
-  /** Gets the input of each layer, and the result. */
+  /** Receives the input of each layer, and the result. */
   readonly hiddenStates?: Tensor[] | undefined;
 }
 
-/** Optional parts of a stack beside its layers, as functions. Default: none. */
+/** Optional parts of a stack, as functions. Default: none. */
 export interface StackParts {
-  /** To other features, at the very end (OPT). */
+  /** Projection of the result to other features (OPT). */
   readonly projection?: (() => Projection) | null | undefined;
   /** Dropout after the last layer and its norm, in training (T5). */
   readonly dropout?: (() => Dropout) | null | undefined;
-  /** Leaves out layers, in training. */
+  /** Skips layers in training. */
   readonly layerDrop?: (() => LayerDrop) | null | undefined;
 }
 
 const maker = orNull('function');
 const kinds = { projection: maker, dropout: maker, layerDrop: maker };
 
-/** Layers one after the other, and a norm at the end unless there is none: an encoder, or a decoder. */
+/** Layers in sequence, with an optional norm at the end: an encoder or a decoder. */
 export class Stack extends Module {
   readonly layers: readonly TransformerLayer[];
   readonly norm: Norm | null;
   readonly projection: Projection | null;
   readonly dropout: Dropout | null;
-  /** One for each layer, or none. */
+  /** One for each layer, or an empty list. */
   readonly layerDrops: readonly LayerDrop[];
 
-  /** `layers`: how many, 0 or more; `layer` makes number i, `norm` and `parts` what comes after the last. */
+  /**
+   * `layers` is their number, 0 or more. `layer` makes layer i; `norm` and `parts` make the parts after the last one.
+   */
   constructor(
     layers: number,
     layer: (i: number) => TransformerLayer,
@@ -68,7 +70,10 @@ export class Stack extends Module {
       : [];
   }
 
-  /** `x`: float32 [N, dModel], the rows of `batch` end to end; so is the result. */
+  /**
+   * `x`: float32 [N, dModel], the rows of `batch` end to end. The result has the same shape unless there is a
+   * projection.
+   */
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
     const isSeen = hiddenStates !== undefined || this.layers.some(isObserved);
     const layers = this.#layerByLayer(x, !isSeen, (layer, before, i) => {
@@ -81,12 +86,17 @@ export class Stack extends Module {
     return x;
   }
 
-  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
+  /**
+   * `x`: float32 [sequences, dModel], the newest token of each sequence. The result has the same shape, as in
+   * `forward`.
+   */
   step(x: Tensor, state: DecoderState): Tensor {
     return finish(this.stepByLayers(x, state));
   }
 
-  /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. */
+  /**
+   * `x`: float32 [N, dModel], new tokens of some sequences, end to end. The result has the same shape, as in `forward`.
+   */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
     return finish(this.extendByLayers(x, extension, state));
   }
@@ -104,8 +114,8 @@ export class Stack extends Module {
   }
 
   /**
-   * Runs the layers one after the other. Without gradients and with `frees`, each layer's temporary tensors are free for
-   * the next layer, and its input is free for the layer after that: memory is that of one layer.
+   * Runs the layers in sequence. Without gradients and with `frees`, a layer's temporary tensors are freed for the next
+   * layer, and its input for the one after that. The memory is then that of one layer.
    */
   *#layerByLayer(
     x: Tensor,
@@ -116,7 +126,7 @@ export class Stack extends Module {
       const pass = run.bind(null, layer, x, i);
       const isFree = frees && !x.device.gradientsOn;
       const y = isFree ? x.device.scope(pass) : pass();
-      if (isFree && i > 0 && y !== x) x.dispose(); // the first one is the caller's
+      if (isFree && i > 0 && y !== x) x.dispose(); // the caller owns the first one
       x = y;
       yield x;
     }
@@ -126,10 +136,10 @@ export class Stack extends Module {
   #end(x: Tensor): Tensor {
     const normed = this.norm?.forward(x) ?? x;
     const kept = this.dropout?.forward(normed) ?? normed;
-    return this.projection?.forward(kept) ?? kept;
+    return this.projection?.forward(kept) ?? kept; // [N, features of the projection, or dModel]
   }
 
-  /** Puts the memory's keys and values into the state, where every step will find them. */
+  /** Writes keys and values of the memory into the state for all later steps. */
   remember({ hidden, batch }: Memory, state: DecoderState): void {
     state.sourceLengths.write(Int32Array.from(batch.counts));
     for (const [i, { multiheadAttn }] of this.layers.entries()) {
@@ -140,7 +150,7 @@ export class Stack extends Module {
     }
   }
 
-  /** Words of keys and values together, of each layer, in a cache of this type. */
+  /** Words of keys and values per token of each layer, in a cache of this type. */
   cacheWidths(type: CacheType = 'float32'): readonly number[] {
     return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth(type));
   }
@@ -154,7 +164,7 @@ function finish(layers: Generator<Tensor, Tensor>): Tensor {
   }
 }
 
-/** True if somebody outside gets tensors that the layer makes on its way. */
+/** True if an observer receives tensors from inside the layer. */
 function isObserved({ selfAttn, multiheadAttn }: TransformerLayer): boolean {
   return [selfAttn, multiheadAttn].some((attention) => attention && (attention.observe || attention.observeHeads));
 }

@@ -1,10 +1,10 @@
-// Parameters as state dicts show them, whatever they are pieces of.
+// Parameters in the form of state dicts.
 
 import type { Shape, Tensor } from '../core/tensor.js';
 import { type StatePiece, shapeOf } from './state-names.js';
 import { arrange } from './stored-layout.js';
 
-/** A tensor as a state dict shows it: in PyTorch's layout, read from the device when asked for. */
+/** A tensor of a state dict: in PyTorch's layout, read from the device on demand. */
 export interface StateEntry {
   readonly dtype: 'float32';
   readonly shape: Shape;
@@ -12,7 +12,7 @@ export interface StateEntry {
   dataSync(): Float32Array;
 }
 
-/** A parameter to look at: a tensor, or the piece of one that a checkpoint has under a name. */
+/** A parameter: a tensor, or the piece of one that a checkpoint has under a name. */
 export interface Parameter {
   readonly shape: Shape;
   readonly requiresGrad: boolean;
@@ -28,7 +28,7 @@ export interface StateParameterEntry extends StateEntry {
   readonly grad: StateEntry | null;
 }
 
-/** A piece as it is whenever it is read. */
+/** An entry that shows a piece at the time of each read. */
 export function entryOf(piece: StatePiece): StateEntry {
   const onColumns = <T>(use: (columns: Tensor) => T): T => {
     const { tensor, start, end } = piece;
@@ -37,7 +37,7 @@ export function entryOf(piece: StatePiece): StateEntry {
     try {
       return use(columns);
     } finally {
-      columns.dispose(); // a read under way keeps the memory
+      columns.dispose(); // a running read keeps the memory
     }
   };
   return {

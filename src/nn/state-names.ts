@@ -1,62 +1,62 @@
-// Names, sections and layouts of parameters in state dicts, where they differ from those in memory. Projections of one
-// input are one matrix here and several in most checkpoints. A family's table of names says so, and nothing else knows.
+// Names, sections and layouts of parameters in state dicts, where they differ from memory. Projections of one input are
+// one matrix here and several in most checkpoints. Only a family's table of names describes this.
 
 import type { Shape, Tensor } from '../core/tensor.js';
 
-/** A layout that differs from PyTorch's nn.Linear: `[in, out]` as in GPT-2's Conv1D, or sections head by head. */
+/** A layout that differs from PyTorch's nn.Linear: `[in, out]` as in GPT-2's Conv1D, or interleaved by head. */
 export interface StoredAs {
   readonly name: string | readonly (string | null)[];
-  /** The matrix is stored [in, out]. */
+  /** True if the matrix is stored as [in, out]. */
   readonly inOut?: boolean | undefined;
-  /** Sections are stored head by head, for this number of heads, as in GPT-NeoX. */
+  /** Number of heads, if the sections are stored head by head, as in GPT-NeoX. */
   readonly perHead?: number | undefined;
   /**
-   * Dimensions that come first in the stored shape. Their product divides the first dimension: `[1]` stores a table of
+   * Leading dimensions of the stored shape. Their product divides the first dimension: `[1]` stores a table of
    * positions as [1, positions, features], `[heads]` stores a vector as [heads, headSize].
    */
   readonly leading?: readonly number[] | undefined;
 }
 
 /**
- * Names in a state dict by paths of properties, a path being of a parameter or of a part with all that is in it. `*`
- * stands for the number of a layer, in the path and in the name; '' leaves a part's name out. An array names the sections
- * of a `Linear` one by one; null leaves one out, of a bias that only some of them have. The first path that fits counts.
+ * Names in a state dict by paths of properties, of a parameter or of a part with its content. `*` stands for the index
+ * of a layer, in the path and in the name. '' omits a part's name. An array names the sections of a `Linear` one by
+ * one; null omits one, for a bias that only some sections have. The first matching path counts.
  */
 export type StateNames = Readonly<Record<string, string | readonly (string | null)[] | StoredAs>>;
 
-/** A parameter, and what state dicts say of it. */
+/** A parameter, with its names and layout in state dicts. */
 export interface StateParameter {
   /** The path of properties. */
   readonly path: string;
-  /** Its name, or those of its sections. */
+  /** Its name, or the names of its sections. */
   readonly names: readonly (string | null)[];
   readonly tensor: Tensor;
-  /** Stored as the transpose. */
+  /** True if it is stored as the transpose. */
   readonly transposed: boolean;
-  /** Widths of the last dimension, if it is made of sections. */
+  /** Widths of the sections of the last dimension, or null. */
   readonly sections: readonly number[] | null;
   readonly perHead: number | null;
-  /** Dimensions that come first in the stored shape; see `StoredAs`. */
+  /** Leading dimensions of the stored shape; see `StoredAs`. */
   readonly leading: readonly number[];
 }
 
-/** A part of a parameter that a state dict has under one name. */
+/** A part of a parameter with one name in a state dict. */
 export interface StatePiece {
   /** The path of properties of the whole parameter. */
   readonly path: string;
   readonly name: string;
   readonly tensor: Tensor;
   readonly transposed: boolean;
-  /** The columns, or elements of a vector, from `start` to below `end`. */
+  /** Range of columns, or of elements of a vector: from `start` to below `end`. */
   readonly start: number;
   readonly end: number;
-  /** The column that each stored row is, where that is not its own number. */
+  /** Column of each stored row; null if the order is equal. */
   readonly order: Int32Array | null;
-  /** Dimensions that come first in the stored shape; see `StoredAs`. */
+  /** Leading dimensions of the stored shape; see `StoredAs`. */
   readonly leading: readonly number[];
 }
 
-/** The name or names of a path by `names`, and the layout; null if no pattern fits. */
+/** Name or names of a path in `names`, and the layout; null if no pattern matches. */
 export function namesFor(names: StateNames, path: string): (StoredAs & { name: readonly (string | null)[] }) | null {
   for (const pattern in names) {
     const rest = matchPrefix(pattern, path);
@@ -69,14 +69,14 @@ export function namesFor(names: StateNames, path: string): (StoredAs & { name: r
   return null;
 }
 
-/** 'a' and 'b' as 'a.b'; either may be empty. */
+/** Joins 'a' and 'b' as 'a.b'; either may be empty. */
 export function joinPath(a: string, b: string): string {
   return a === '' || b === '' ? a + b : `${a}.${b}`;
 }
 
 /**
- * The rest of a path after a pattern that fits its beginning, and the values of the stars. Loading a model calls it a
- * hundred thousand times.
+ * Rest of a path after a pattern that matches its beginning, and the values of the stars. Written for speed, because
+ * loading a model calls it a hundred thousand times.
  */
 function matchPrefix(pattern: string, path: string): { path: string; numbers: string[] } | null {
   const numbers: string[] = [];
@@ -100,7 +100,7 @@ function fill(name: string, numbers: readonly string[]): string {
   return name.replaceAll('*', () => numbers[next++] ?? '*');
 }
 
-/** The pieces of a parameter in a state dict, in the order of its sections. */
+/** Pieces of a parameter in a state dict, in the order of its sections. */
 export function piecesOf({
   path,
   names,
@@ -124,7 +124,7 @@ export function piecesOf({
   });
 }
 
-/** The column of each stored row, for sections that are stored head by head. */
+/** Column of each stored row, for sections that are stored head by head. */
 export function perHeadOrder(sections: readonly number[], heads: number): Int32Array {
   const order: number[] = [];
   for (let head = 0; head < heads; head++) {
@@ -137,7 +137,7 @@ export function perHeadOrder(sections: readonly number[], heads: number): Int32A
   return Int32Array.from(order);
 }
 
-/** The shape that a state dict tells. */
+/** Shape in a state dict. */
 export function shapeOf({ tensor, transposed, start, end, leading }: StatePiece): Shape {
   const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];
   const [first = 1, ...rest] = transposed ? shape.reverse() : shape;

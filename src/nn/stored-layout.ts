@@ -1,18 +1,18 @@
-// From the layout of parameters to that of state dicts and back: matrices are transposed, and rows may be in another
+// Converts between the layouts of parameters and of state dicts: matrices are transposed, and rows can have another
 // order.
 
 import { lastOf, type Shape } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
 import { type StatePiece, shapeOf } from './state-names.js';
 
-/** The values of a piece, row-major as its tensor's columns lie, as a state dict has them. */
+/** Converts the values of a piece, row-major by its tensor's columns, to the layout of a state dict. */
 export function arrange({ tensor, transposed, start, end, order }: StatePiece, values: Float32Array): Float32Array {
   const shape = [...tensor.shape.slice(0, -1), end - start];
   const stored = transposed ? transpose(values, shape) : values;
   return order ? reorder(stored, order, (row) => [row, order[row] as number]) : stored;
 }
 
-/** Writes what a state dict has for a piece where it belongs. */
+/** Writes a state dict's values of a piece into its tensor. */
 export function spread(piece: StatePiece, stored: Float32Array): void {
   const { tensor, transposed, start, end, order } = piece;
   const rows = order ? reorder(stored, order, (row) => [order[row] as number, row]) : stored;
@@ -31,7 +31,7 @@ export function spread(piece: StatePiece, stored: Float32Array): void {
   });
 }
 
-/** Rows in another order; `places` gives where one goes to and comes from. */
+/** Copies rows in another order; `places` gives the target and the source of each. */
 function reorder(
   values: Float32Array,
   order: Int32Array,
@@ -46,7 +46,7 @@ function reorder(
   return moved;
 }
 
-/** The transpose of a matrix of the given shape, by blocks that fit into the first cache. */
+/** Transposes a matrix of the given shape in blocks that fit into the L1 cache. */
 export function transpose(values: Float32Array, shape: Shape): Float32Array {
   const cols = lastOf(shape);
   const rows = values.length / cols;

@@ -3,18 +3,18 @@
 import { Module, snakeCase } from './module.js';
 import { joinPath } from './state-names.js';
 
-/** A module inside a model: a property of its parent, or an element of an array there. */
+/** Place of a module in a model: a property of its parent, or an element of an array there. */
 export interface Place {
   readonly module: Module;
   readonly parent: Module;
   readonly key: string;
   /** The index in an array; null for a property. */
   readonly index: number | null;
-  /** The path of properties, as in `namedTensors`. A wrapper and the module that it wraps have one path. */
+  /** Path of properties, as in `namedTensors`. A wrapper and its wrapped module have one path. */
   readonly path: string;
 }
 
-/** All modules below `root`, each parent before its parts. A module that is in several places comes once for each. */
+/** All modules below `root`, each parent before its parts. A module in several places is listed for each. */
 export function* placesIn(root: Module, path = ''): Generator<Place> {
   for (const [key, value] of Object.entries(root)) {
     for (const [i, module] of [value].flat().entries()) {
@@ -28,7 +28,7 @@ export function* placesIn(root: Module, path = ''): Generator<Place> {
   }
 }
 
-/** Puts another module in a place. */
+/** Replaces the module at a place. */
 export function substitute({ parent, key, index }: Place, module: Module): void {
   if (index === null) Object.assign(parent, { [key]: module });
   else (parent as unknown as Record<string, Module[]>)[key]?.splice(index, 1, module);

@@ -1,4 +1,4 @@
-// Ragged batches of token ids, from whatever form they are given in.
+// Ragged batches of token ids in all accepted forms.
 
 import { checkDType, checkIntegers, describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -7,22 +7,22 @@ import { isList } from '../core/kinds.js';
 import { Tensor } from '../core/tensor.js';
 import { placesOf, Sequences } from './sequences.js';
 
-/** Sequences packed end to end: `ids` of all together, and how many belong to each. */
+/** Sequences packed end to end: all `ids`, and the length of each sequence. */
 export interface PackedTokens {
   readonly ids: readonly number[] | Int32Array | Tensor;
   readonly lengths: readonly number[] | Int32Array | Tensor;
 }
 
 /**
- * Token ids of a batch: rows of numbers, equally long or not; an int32 tensor [B, T]; or packed sequences. In rows and
- * tensors the padding ids at the end of each row are no tokens. Tensors are read, which runs what is queued: inside
- * `device.record()`, or where the device computes in a worker, give arrays, or a TokenBatch made before.
+ * Token ids of a batch: rows of numbers of equal or different lengths, an int32 tensor [B, T], or packed sequences. In
+ * rows and tensors, padding ids at the end of each row are not tokens. Reading a tensor runs the queue. Inside
+ * `device.record()`, or if the device computes in a worker, pass arrays or a TokenBatch made before.
  */
 export type Tokens = readonly (readonly number[] | Int32Array)[] | Tensor | PackedTokens | TokenBatch;
 
 /**
- * A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in. Between
- * runs of a program that was recorded with it, others of the same lengths can be written to `ids`.
+ * A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in.
+ * Between runs of a recorded program, other ids of equal lengths can be written to `ids`.
  */
 export class TokenBatch extends Sequences {
   private constructor(
@@ -31,18 +31,16 @@ export class TokenBatch extends Sequences {
     positions: Tensor,
     lengths: Tensor,
     counts: readonly number[],
-    /**
-     * T if the caller's batch was [B, T] or rows; null if it was packed: what comes out has the form of what went in.
-     */
+    /** T if the caller's batch was [B, T] or rows, null if it was packed. Results have the form of the input. */
     readonly time: number | null,
   ) {
     super(positions, lengths, counts);
   }
 
   /**
-   * Packs `tokens`. `name` is for error messages, `padId` null if there is no padding. `padTo` is the length of the
-   * rows of results, if it is not that of the tokens. Throws ArgumentError for values that are no token ids, ShapeError
-   * if a sequence or the batch is empty, DTypeError.
+   * Packs `tokens`. `name` is for error messages; `padId` is null without padding. `padTo` is the length of result
+   * rows, if it differs from the tokens'. Throws ArgumentError for invalid ids, ShapeError for an empty sequence or
+   * batch, and DTypeError.
    */
   static from(device: Device, name: string, tokens: Tokens, padId: number | null, padTo?: number): TokenBatch {
     if (tokens instanceof TokenBatch) return tokens;
@@ -55,7 +53,7 @@ export class TokenBatch extends Sequences {
     checkIds(name, rows);
     const counts = rows.map((row) => row.length);
     const { ids } = packed(rows);
-    // In a scope: all or, where memory ends, none.
+    // The scope frees everything if memory runs out.
     return device.scope(() => {
       const [positions, lengths] = [placesOf(counts), new Int32Array(counts)].map((data) => device.tensor(data));
       return new TokenBatch(device.tensor(new Int32Array(ids)), positions as Tensor, lengths as Tensor, counts, time);
@@ -67,7 +65,7 @@ export class TokenBatch extends Sequences {
   }
 }
 
-/** Throws for numbers that int32 would round or wrap: 2³² + 1 would be read as token 1. */
+/** Throws for numbers that int32 would round or wrap: 2³² + 1 would become token 1. */
 export function checkIds(name: string, rows: readonly ArrayLike<number>[]): void {
   rows.forEach((row, i) => {
     for (let position = 0; position < row.length; position++) {
@@ -81,14 +79,14 @@ export function checkIds(name: string, rows: readonly ArrayLike<number>[]): void
   });
 }
 
-/** Sequences end to end, in which no token is taken for padding. */
+/** Packs sequences without removing padding. */
 export function packed(rows: readonly ArrayLike<number>[]): { ids: number[]; lengths: number[] } {
   const ids: number[] = []; // flat() takes twenty times as long
   for (const row of rows) for (let i = 0; i < row.length; i++) ids.push(row[i] as number);
   return { ids, lengths: rows.map((row) => row.length) };
 }
 
-/** The tokens as numbers. Tensors are read without waiting for the device. */
+/** The tokens as numbers. Tensors are read asynchronously. */
 export async function readTokens(name: string, tokens: Tokens): Promise<Exclude<Tokens, Tensor | TokenBatch>> {
   if (Array.isArray(tokens)) return tokens;
   if (tokens instanceof Tensor) {
@@ -166,9 +164,9 @@ async function readIntegers(name: string, values: Integers): Promise<readonly nu
   return (await values.data()) as Int32Array;
 }
 
-/** @internal Entries before the padding at the end of a row. */
+/** @internal Length of a row without the padding at its end. */
 export function unpaddedLength(row: ArrayLike<number>, padId: number | null): number {
   let length = row.length;
-  while (padId !== null && length > 0 && row[length - 1] === padId) length--; // null is no id
+  while (padId !== null && length > 0 && row[length - 1] === padId) length--; // null is not an id
   return length;
 }

@@ -1,4 +1,4 @@
-// The weights of Linear and Embedding: tensors, or packed into fewer bits.
+// Weights of Linear and Embedding: tensors, or packed into fewer bits.
 
 import { checkOneOf, describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
@@ -28,9 +28,9 @@ export type { ActivationFormat };
 export const STAGE = 1 << 20;
 
 /**
- * A matrix [out, in] (of an embedding [rows, features]) whose elements take fewer than 32 bits, in the orientation of
- * state dicts. Arithmetic stays float32 and int32: a packed weight is an operand of the two products below, and has no
- * gradient itself.
+ * A matrix [out, in] (for an embedding [rows, features]) whose elements take fewer than 32 bits, in the orientation of
+ * state dicts. It is an operand of the two products below. Arithmetic stays float32 and int32. It has no gradient of
+ * its own.
  *
  * ```ts
  * const weight = PackedWeight.fromBlocks(device, 'q4_0', [out, in], bytes); // as GGUF has them
@@ -41,8 +41,8 @@ export class PackedWeight {
   readonly shape: Shape;
   readonly device: Device;
   /**
-   * The type of inputs in products with integers, which all formats but float16 and bfloat16 have. 'int8' rounds inputs
-   * and multiplies integers; 'float32' multiplies with the unpacked weights.
+   * Type of the inputs in products. 'int8' rounds them and multiplies integers; 'float32' multiplies with the unpacked
+   * weights. float16 and bfloat16 weights have no integer products.
    */
   activations: ActivationFormat = 'int8';
 
@@ -56,9 +56,9 @@ export class PackedWeight {
   }
 
   /**
-   * The weight [rows = out, cols = in] with the blocks `bytes`, in the order of a GGUF file. Values keep their bits.
-   * The heap holds a few megabytes besides the result at a time. Throws ArgumentError for an unknown format, ShapeError
-   * if blocks do not fill the rows or `bytes` has another length, OutOfMemoryError.
+   * Makes the weight [rows = out, cols = in] from `bytes`, blocks in the order of a GGUF file. Values keep their bits.
+   * At a time, the heap holds a few megabytes besides the result. Throws ArgumentError for an unknown format,
+   * ShapeError if blocks do not fill the rows or `bytes` has another length, and OutOfMemoryError.
    */
   static fromBlocks(device: Device, format: PackedFormat, shape: Shape, bytes: Uint8Array): PackedWeight {
     const { weight, rowBytes, step } = begin(device, format, shape);
@@ -81,7 +81,7 @@ export class PackedWeight {
               true,
             );
             packBlocks(stage, weight, row, count);
-            if (device.queue.isFree) device.queue.runSync(); // so that the next bytes go straight into the heap
+            if (device.queue.isFree) device.queue.runSync(); // the next bytes then go straight into the heap
           }
         } finally {
           stage.dispose();
@@ -95,9 +95,9 @@ export class PackedWeight {
   }
 
   /**
-   * Like `fromBlocks`, with blocks from `read(buffer, from)`, which fills `buffer` from byte `from` of the blocks on.
-   * The next blocks are read while the previous ones are packed. Rejects with the errors of `fromBlocks` and `read`, or
-   * with the reason of `signal`.
+   * Same as `fromBlocks`, with blocks from `read(buffer, from)`, which fills `buffer` from byte `from` of the blocks
+   * on. The next blocks are read while the previous ones are packed. Rejects with the errors of `fromBlocks` and
+   * `read`, or with the reason of `signal`.
    */
   static async readBlocks(
     device: Device,
@@ -127,7 +127,7 @@ export class PackedWeight {
       await packing;
       return new PackedWeight([weight]);
     } catch (error) {
-      await packing.catch(() => {}); // the first of two errors counts
+      await packing.catch(() => {}); // the first error counts
       weight.words.dispose();
       throw error;
     } finally {
@@ -136,8 +136,8 @@ export class PackedWeight {
   }
 
   /**
-   * Packs x, float32 [out, in], or [in, out] if `transposed`, in one of the formats of `device.formats` that can be
-   * made. Throws ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
+   * Packs x, float32 [out, in], or [in, out] if `transposed`, in a format of `device.formats` that the engine can make.
+   * Throws ArgumentError for another format, ShapeError, DTypeError, OutOfMemoryError.
    */
   static fromTensor(x: Tensor, format: PackedFormat, transposed = false): PackedWeight {
     const made = [...x.device.formats.values()].filter((each) => each.made);
@@ -155,10 +155,7 @@ export class PackedWeight {
     return new PackedWeight([weight]);
   }
 
-  /**
-   * One weight with the features of all, which must have equally many inputs. It takes over their memory. Throws
-   * ShapeError.
-   */
+  /** Joins the features of weights with equal numbers of inputs, and takes over their memory. Throws ShapeError. */
   static join(weights: readonly [PackedWeight, ...PackedWeight[]]): PackedWeight {
     const other = weights.find(({ shape }) => shape[1] !== weights[0].shape[1]);
     if (other !== undefined) {
@@ -181,12 +178,12 @@ export class PackedWeight {
     return this.parts.reduce((sum, { words }) => sum + 4 * words.size, 0);
   }
 
-  /** Like the op `linear` with the transpose of this matrix. */
+  /** Same as the op `linear` with the transpose of this matrix. */
   linear(x: Tensor, bias: Tensor | null, options?: LinearOptions): Tensor {
     return quantizedLinear(x, this.parts, bias, { ...options, activations: this.activations });
   }
 
-  /** Like the op `embedding` with this table. */
+  /** Same as the op `embedding` with this table. */
   embedding(ids: Tensor, options?: EmbeddingOptions): Tensor {
     const [table, ...others] = this.parts;
     if (table === undefined || others.length > 0)
@@ -199,7 +196,7 @@ export class PackedWeight {
     return this.linear(x, null);
   }
 
-  /** Like `linear`, with only the features `start` to below `end`. */
+  /** Same as `linear`, but only for the features `start` to below `end`. */
   linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options?: LinearOptions): Tensor {
     return this.device.scope(() => {
       const { parts, before } = slice(this.parts, start, end);
@@ -209,7 +206,7 @@ export class PackedWeight {
     });
   }
 
-  /** The whole weight as floats, float32 [out, in]. Belongs to the current scope. Throws OutOfMemoryError. */
+  /** The whole weight as float32 [out, in]. Belongs to the current scope. Throws OutOfMemoryError. */
   unpack(): Tensor {
     return this.device.scope(() => {
       const all = this.parts.map((part) => unpacked(part));
@@ -229,16 +226,18 @@ export interface ReadBlocksOptions {
   readonly signal?: AbortSignal | undefined;
   /** Rows come in multiples of this number, except for the last ones. Default: 1. */
   readonly unit?: number | undefined;
-  /** The last block of a row may have more inputs than the row. Default: false. */
+  /** True if the last block of a row may have more inputs than the row. Default: false. */
   readonly padded?: boolean | undefined;
   /**
-   * The buffer for `read`, used if it is long enough, as STAGE bytes usually are, and if rows are not `padded`.
-   * Default: a new one.
+   * Buffer for `read`, used if it is long enough (usually STAGE bytes) and rows are not `padded`. Default: a new one.
    */
   readonly buffer?: Uint8Array | undefined;
 }
 
-/** Memory for a weight, the bytes of a feature's blocks, and the number of features packed at a time. */
+/**
+ * Takes memory for a weight. Returns it with the bytes of a feature's blocks, and the number of features packed at a
+ * time.
+ */
 function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, padded = false) {
   if (shape.length !== 2)
     throw new ShapeError(`packed weights: the shape is ${describeShape(shape)}, expected [out, in]`);
@@ -272,8 +271,8 @@ function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
 }
 
 /**
- * Features `start` to below `end`, as views, and the number of features `before` them. Products begin at a tile,
- * because only there do features have the same bits wherever they are stored.
+ * Features `start` to below `end` as views, and the number of features `before` them. Products begin at a tile, because
+ * only then the bits of a feature do not depend on its place.
  */
 function slice(parts: readonly PackedMatrix[], start: number, end: number) {
   const found: PackedMatrix[] = [];
