@@ -31,7 +31,6 @@ const EXEMPT = [
   'src/finetune',
   'src/index.ts',
   'src/metrics',
-  'src/models',
   'src/mpi',
   'src/ops',
   'src/pretrained',

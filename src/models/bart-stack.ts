@@ -1,4 +1,4 @@
-// The stacks of BART, which its descendants and Whisper have, too.
+// The stacks of BART, shared with its descendants and Whisper.
 
 import { MultiHeadAttention } from '../nn/attention.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
@@ -17,7 +17,7 @@ export interface BartStackOptions {
   readonly finalNorm: boolean;
 }
 
-/** The encoder, or the decoder, which attends to what that gives. */
+/** Makes the encoder, or the decoder, which attends to the encoder's output. */
 export function bartStack(
   init: Initializer,
   config: ModelConfig,

@@ -6,15 +6,15 @@ import { chooseHead, type HeadKind, PredictionHead, vocabularyOutput } from './p
 import type { FamilyContext } from './pretrained-model.js';
 
 export interface CausalHeadOptions {
-  /** True if transformers has a class that finds answers in texts. Default true. */
+  /** True if transformers has a class for question answering. Default true. */
   readonly answers?: boolean;
-  /** True if the projection to logits of tokens adds a bias. Default false. */
+  /** True if the projection to token logits adds a bias. Default false. */
   readonly outputBias?: boolean;
 }
 
 /**
- * The head of a decoder. It predicts the next token (with the token table as output projection if they are tied), labels
- * of tokens, a label of the sequence from its last token, or the first and last token of an answer.
+ * The head of a decoder. It predicts the next token, token labels, a label of the sequence from its last token, or the
+ * first and last token of an answer. If embeddings are tied, the output projection of tokens is the token table.
  */
 export function causalHead(
   { init, config, head }: FamilyContext,
@@ -40,7 +40,7 @@ export function causalHead(
   });
 }
 
-/** The name of the output projection in checkpoints; `classifier` is that of a classifier of tokens. */
+/** Name of the output projection in checkpoints. `classifier` is its name in a classifier of tokens. */
 export function headName(head: HeadKind, classifier = 'score'): string {
   if (head === 'token-classification') return classifier;
   if (head === 'question-answering') return 'qa_outputs';

@@ -9,7 +9,7 @@ import type { Json } from './model-config.js';
 import type { PredictionHead } from './prediction-head.js';
 import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
 
-/** A language model: every token sees those before it. */
+/** A language model: every token attends to the tokens before it. */
 export abstract class CausalModel extends PretrainedModel {
   override readonly encoder = null;
   abstract override readonly decoder: Stack;
@@ -21,7 +21,7 @@ export abstract class CausalModel extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    // transformers' loss of answers is over all places of a row, padding among them.
+    // transformers' loss of answers runs over all places of a row, with padding.
     const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'dropped';
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.target = padded;
@@ -55,12 +55,12 @@ export abstract class CausalModel extends PretrainedModel {
     return { ...output, logits: padded.unpack(logits) };
   }
 
-  /** int32 [N]: where tokens, and padding where it is computed, stand. */
+  /** int32 [N]: positions of tokens, and of padding if it is computed. */
   protected positionsOf({ batch }: PaddedBatch): Tensor {
     return batch.positions;
   }
 
-  /** The rows of the last tokens that are no padding by their ids, as transformers finds them: it takes no mask for that. */
+  /** Rows of the last tokens that differ from the padding id. transformers ignores the mask here, too. */
   #lastTokens({ rows, batch: { counts } }: PaddedBatch): Tensor {
     const padId = this.settings.numberOrNull('pad_token_id');
     let start = 0;
@@ -81,13 +81,13 @@ export abstract class CausalModel extends PretrainedModel {
     return this.embedTarget(ids, positions);
   }
 
-  /** With RoPE's type `dynamic`, its factor times as long: its angles are stretched for that. */
+  /** With RoPE's type `dynamic`, the maximum is multiplied by its factor, because its angles are stretched. */
   override get maxLength(): number {
     const { rope_type: type, factor } = (this.config.rope_parameters ?? {}) as Json;
     return type === 'dynamic' && typeof factor === 'number' ? Math.floor(factor * super.maxLength) : super.maxLength;
   }
 
-  /** With longrope, the length from which on other frequencies rotate. */
+  /** With longrope, the length beyond which other frequencies apply. */
   get rereadLength(): number | null {
     const { rope_type: type, original_max_position_embeddings: length } = (this.config.rope_parameters ?? {}) as Json;
     return type === 'longrope' && typeof length === 'number' && length < this.maxLength ? length : null;

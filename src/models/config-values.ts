@@ -29,8 +29,8 @@ const activations: Readonly<Record<string, Activation>> = {
 };
 
 /**
- * The activation that transformers calls so: `gelu` is the exact one; `gelu_new`, `gelu_fast` and others are spellings of
- * that by tanh. Throws FormatError for one that is not known.
+ * Activation by transformers' name. `gelu` is the exact one; `gelu_new`, `gelu_fast` and others are the approximation
+ * by tanh. Throws FormatError for an unknown name.
  */
 export function activationOf(name: unknown): Activation {
   if (typeof name === 'string' && Object.hasOwn(activations, name)) return activations[name] as Activation;
@@ -39,18 +39,18 @@ export function activationOf(name: unknown): Activation {
   );
 }
 
-/** The dropout of that name; none drops where the config has none. */
+/** The dropout of that name; 0 if the config has none. */
 export function dropoutOf(config: ModelConfig, name: string, randomness: Randomness): Dropout {
   return new Dropout(config.numberOrNull(name) ?? 0, randomness);
 }
 
-/** Leaves out layers, if the setting of that name is above 0. */
+/** Skips layers in training, if the setting of that name is above 0. */
 export function layerDropOf(config: ModelConfig, name: string, randomness: Randomness): (() => LayerDrop) | null {
   const p = config.numberOrNull(name) ?? 0;
   return p > 0 ? () => new LayerDrop(p, randomness) : null;
 }
 
-/** A height and a width, or one number for both. Throws FormatError for what is neither. */
+/** A height and a width, or one number for both. Throws FormatError for other values. */
 export function heightAndWidth(config: ModelConfig, name: string): readonly [height: number, width: number] {
   const value = config.values[name];
   if (!Array.isArray(value)) return [config.size(name), config.size(name)];
@@ -60,8 +60,8 @@ export function heightAndWidth(config: ModelConfig, name: string): readonly [hei
 }
 
 /**
- * The names of a classifier's labels by their ids: `id2label`, or LABEL_0, LABEL_1 … for `num_labels`, or two of them.
- * Throws FormatError for ids that do not count from 0.
+ * Names of a classifier's labels in the order of their ids: `id2label`, or LABEL_0, LABEL_1 … for `num_labels`, by
+ * default two. Throws FormatError unless ids count from 0.
  */
 export function labelsOf({ values: { id2label, num_labels } }: ModelConfig): string[] {
   if (id2label == null) {
@@ -76,7 +76,10 @@ export function labelsOf({ values: { id2label, num_labels } }: ModelConfig): str
   throw new FormatError('config.json: id2label does not give a name to each id from 0 on');
 }
 
-/** How many places layer number i sees, itself included: its window if `layer_types` gives it one, null for all. */
+/**
+ * Number of keys that a query of a layer sees, itself included: the window if `layer_types` gives the layer one; null
+ * for all.
+ */
 export function windowOf(config: ModelConfig, layer: number): number | null {
   const type = config.list('layer_types')[layer];
   if (type === 'full_attention') return null;
@@ -86,7 +89,7 @@ export function windowOf(config: ModelConfig, layer: number): number | null {
 }
 
 export interface RotaryChoice {
-  /** The kind of layers, where `rope_parameters` has settings for each. */
+  /** Kind of the layers, if `rope_parameters` has settings for each kind. */
   readonly kind?: string | undefined;
   /** Features of a head. Default `head_dim`. */
   readonly headSize?: number | undefined;
@@ -94,9 +97,7 @@ export interface RotaryChoice {
   readonly layout?: 'halves' | 'interleaved' | undefined;
 }
 
-/**
- * The rotation of queries and keys by `rope_parameters`, or by those of one kind of layers. Null if nothing rotates.
- */
+/** Rotation of queries and keys by `rope_parameters`, or by those of one kind of layers. Null if nothing rotates. */
 export function rotaryOf(
   init: Initializer,
   config: ModelConfig,
@@ -104,7 +105,7 @@ export function rotaryOf(
 ): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
   const ofKind = kind === undefined ? undefined : all[kind];
-  // transformers looks for `truncate` beside the kinds of layers alone.
+  // transformers looks for `truncate` only beside the kinds of layers.
   const rope = new ModelConfig(isObject(ofKind) ? { ...ofKind, truncate: undefined } : all);
   const features = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
   const maxLength = config.size('max_position_embeddings');
@@ -113,7 +114,7 @@ export function rotaryOf(
   const theta = rope.number('rope_theta') * (alpha ? alpha ** (headSize / (headSize - 2)) : 1);
   const scaling = alpha ? null : rotaryScaling(rope, features, maxLength);
   const isOddYarn = scaling?.type === 'yarn' && features % 2 === 1;
-  if (features === 0 || (isOddYarn && features === 1)) return null; // too small a part of a head for a pair
+  if (features === 0 || (isOddYarn && features === 1)) return null; // too few features for a pair
   if (isOddYarn) {
     const why = `YaRN turns ${features} features, expected an even number: transformers has no speeds for it either`;
     throw new FormatError(`config.json: ${why}`);
@@ -122,8 +123,8 @@ export function rotaryOf(
 }
 
 /**
- * How the settings of `rope_parameters` scale the frequencies of `rotaryDim` features, of a model for `maxLength` tokens.
- * Throws FormatError for what a type needs and has not, or a type that is not known.
+ * Scaling of the frequencies of `rotaryDim` features by `rope_parameters`, for a model of `maxLength` tokens. Throws
+ * FormatError for an unknown type, or a missing setting of the type.
  */
 export function rotaryScaling(rope: ModelConfig, rotaryDim: number, maxLength: number): RotaryScaling | null {
   const type = (rope.values.rope_type ?? 'default') as RotaryScaling['type'] | 'default';
@@ -178,7 +179,7 @@ function divisorsOf(rope: ModelConfig, name: string, pairs: number): number[] {
   throw new FormatError(`config.json: ${name} of RoPE must be ${pairs} numbers above 0`);
 }
 
-/** YaRN's factor of tables: as it is given, or of DeepSeek's two scales, or undefined, which leaves it to the default. */
+/** YaRN's factor of tables: the given one, or from DeepSeek's two scales, or undefined for the default. */
 function yarnFactor(rope: ModelConfig, factor: number): number | undefined {
   const given = rope.numberOrNull('attention_factor');
   if (given !== null) return given;

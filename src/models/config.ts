@@ -20,19 +20,19 @@ import { type Positions, resolvePositions } from '../nn/positions.js';
 import type { Activation } from '../ops/activation.js';
 
 /**
- * Defaults are those of the base model of "Attention Is All You Need" where not said otherwise. Other names are refused:
- * a model of other sizes than were meant would not be noticed.
+ * Options of a `Transformer`. Defaults are those of the base model of "Attention Is All You Need", unless another is
+ * given. Unknown names are refused, because a model of unintended size would go unnoticed.
  */
 export interface TransformerOptions {
   /** Features of every token. Default 512. */
   dModel?: number | undefined;
   /** Attention heads; divides dModel. Default 8. */
   heads?: number | undefined;
-  /** Heads of keys and values, each shared by heads/kvHeads heads of queries; divides heads. Default `heads`. */
+  /** Heads of keys and values. Each serves heads/kvHeads heads of queries. It divides heads. Default `heads`. */
   kvHeads?: number | undefined;
-  /** Default 6. 0 makes a decoder-only model: a language model. */
+  /** Number of encoder layers. Default 6. 0 makes a decoder-only model: a language model. */
   encoderLayers?: number | undefined;
-  /** Default 6. 0 makes an encoder-only model: one output for each source token. */
+  /** Number of decoder layers. Default 6. 0 makes an encoder-only model: one output for each source token. */
   decoderLayers?: number | undefined;
   /** Hidden features of the feed-forward networks. Default 4 · dModel. */
   dFF?: number | undefined;
@@ -43,55 +43,60 @@ export interface TransformerOptions {
    * Transformer"): SwiGLU with activation `silu`, GEGLU with `gelu`. Default false.
    */
   gated?: boolean | undefined;
-  /** The kind of normalisation: by mean and variance (`layer`, default), or the root mean square alone, without a bias (`rms`). */
+  /**
+   * Kind of normalization: by mean and variance (`layer`, default), or by the root mean square alone, without a bias
+   * (`rms`).
+   */
   normalization?: 'layer' | 'rms' | undefined;
-  /** Normalisation before the sub-layers or after the residual additions. Default `post`, as in the paper. */
+  /**
+   * Place of the normalization: before the sub-layers, or after the residual additions. Default `post`, as in the
+   * paper.
+   */
   norm?: 'pre' | 'post' | undefined;
-  /** A normalisation after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
+  /** True adds a normalization after the last layer of each stack. Default true, as in PyTorch's nn.Transformer. */
   finalNorm?: boolean | undefined;
   /**
-   * True if linear layers, normalisations and the output projection add a bias: PyTorch's `bias` of nn.Transformer,
-   * which has no output projection, and nanoGPT's. Default true.
+   * True if linear layers, normalizations and the output projection add a bias. This is `bias` of PyTorch's
+   * nn.Transformer, which has no output projection, and of nanoGPT. Default true.
    */
   bias?: boolean | undefined;
-  /** How tokens know where they stand. Default `sinusoidal`. */
+  /** Encoding of positions. Default `sinusoidal`. */
   positions?: Positions | Positions['kind'] | undefined;
   /**
-   * The probability of dropping, in training mode, an element of the embeddings, of each sub-layer's output and of the
-   * hidden layer of the feed-forward networks (PyTorch's places; the attention probabilities, which never exist as a
-   * whole here, are not dropped). Default 0; the paper's base model has 0.1.
+   * Probability of dropping an element in training. It applies to the embeddings, the output of each sub-layer, and the
+   * hidden layer of the feed-forward networks, as in PyTorch. Attention probabilities never exist as a whole here and
+   * are not dropped. Default 0; the paper's base model has 0.1.
    */
   dropout?: number | undefined;
   /** Dropout of the hidden layer of the feed-forward networks. Default `dropout`; fairseq's models have 0. */
   activationDropout?: number | undefined;
-  /** Ids of the source are below it. Needed with encoder layers. */
+  /** Size of the source vocabulary. Required with encoder layers. */
   sourceVocab?: number | undefined;
   /**
-   * Ids of the target are below it, and it is the number of logits. Needed with decoder layers; otherwise
-   * `sourceVocab`.
+   * Size of the target vocabulary, which is the number of logits. Required with decoder layers. Default: `sourceVocab`.
    */
   targetVocab?: number | undefined;
   /**
-   * True if the output projection is the target embedding (encoder-only: the source embedding). `all`, as in the paper:
-   * source and target embedding are one, too. Default false.
+   * True uses the target embedding as output projection (encoder-only: the source embedding). `all` also shares the
+   * source and target embedding, as in the paper. Default false.
    */
   tieEmbeddings?: boolean | 'all' | undefined;
-  /** The longest sequence, source or target. Default 1024. */
+  /** Maximum length of a source or target in tokens. Default 1024. */
   maxLength?: number | undefined;
-  /** Default 1e-5. */
+  /** Added to the variance in normalizations. Default 1e-5. */
   layerNormEps?: number | undefined;
-  /** Multiplies the token embeddings; true (default) and `sqrt(dModel)`: √dModel as in the paper; false: 1. */
+  /** Factor of the token embeddings. true (default) and `sqrt(dModel)`: √dModel, as in the paper; false: 1. */
   embeddingScale?: number | boolean | 'sqrt(dModel)' | undefined;
   /**
-   * The id of padding: at the end of a row it is left out. null: there is no padding. Default 0, null for decoder-only.
-   * Labels that are not to be learnt have an id of their own: `ignoreIndex` of `loss`.
+   * Id of padding at the end of rows, which is not computed; null for no padding. Default 0, or null for decoder-only
+   * models. Labels that are not learned have an id of their own: `ignoreIndex` of `loss`.
    */
   padId?: number | null | undefined;
-  /** Begins what is generated, for which it must be below `targetVocab`. null: nothing does. Default 1. */
+  /** Id of the token that begins outputs. It must be below `targetVocab` for generation. null: none. Default 1. */
   bosId?: number | null | undefined;
-  /** Ends what is generated; nothing does if it is null or not below `targetVocab`. Default 2. */
+  /** Id of the token that ends outputs. Nothing ends them if it is null or not below `targetVocab`. Default 2. */
   eosId?: number | null | undefined;
-  /** The seed of the initial parameters and of dropout: an integer, 0 or more. Default 0. */
+  /** Seed of the initial parameters and of dropout: an integer, 0 or more. Default 0. */
   seed?: number | undefined;
 }
 
@@ -101,7 +106,7 @@ export interface TransformerConfig extends Complete<TransformerOptions> {
   readonly embeddingScale: number;
 }
 
-/** Options by the letters of their names in PyTorch, Hugging Face and nanoGPT. */
+/** Names of options in PyTorch, Hugging Face and nanoGPT, for error messages. */
 const OTHER_NAMES = {
   ...{ hiddensize: 'dModel', nembd: 'dModel', embeddim: 'dModel', hiddendim: 'dModel', dim: 'dModel' },
   ...{ nhead: 'heads', nheads: 'heads', numheads: 'heads', numattentionheads: 'heads', numkeyvalueheads: 'kvHeads' },
@@ -116,7 +121,7 @@ const OTHER_NAMES = {
   causal: 'decoderLayers, without encoderLayers,',
 };
 
-/** All options with their defaults. Throws ArgumentError, naming the option, if they make no model or are unknown. */
+/** Options with defaults. Throws ArgumentError, naming the option, for unknown or contradicting ones. */
 export function resolveConfig(options: TransformerOptions): TransformerConfig {
   const {
     dModel = 512,
@@ -160,7 +165,7 @@ export function resolveConfig(options: TransformerOptions): TransformerConfig {
   return config;
 }
 
-/** `given` tells what was left out from what is 0. */
+/** Checks single values. `given` distinguishes omitted options from 0. */
 function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   const { maxLength, encoderLayers, decoderLayers, bosId, eosId, seed, padId, tieEmbeddings } = config;
   const { dModel, heads, kvHeads, bias, dFF, activation, gated } = config;
@@ -171,7 +176,7 @@ function checkEach(config: TransformerConfig, given: TransformerOptions): void {
   checkOneOf('Transformer', 'finalNorm', config.finalNorm, [true, false]);
   checkNumber('Transformer', 'layerNormEps', config.layerNormEps, isNotNegative, 'a number, 0 or more');
   checkSizes('Transformer', { maxLength }, 1);
-  const ids = { bosId: bosId ?? 0, eosId: eosId ?? 0, padId: padId ?? 0 }; // null: there is no such token
+  const ids = { bosId: bosId ?? 0, eosId: eosId ?? 0, padId: padId ?? 0 }; // null means that there is no such token
   checkSizes('Transformer', { encoderLayers, decoderLayers, ...ids }, 0);
   checkSeed('Transformer', seed);
   check(encoderLayers + decoderLayers > 0, 'encoderLayers and decoderLayers are both 0, expected one of them above');

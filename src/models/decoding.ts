@@ -1,4 +1,4 @@
-// Checks that the parts of a step-by-step decoding fit together; nn/decoder-state.ts explains it.
+// Checks that the parts of step-by-step decoding fit together; see nn/decoder-state.ts.
 
 import { checkKnown, checkNumber, checkOneOf, checkOptions, describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
@@ -10,7 +10,7 @@ import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 
-/** Properties of a model that decide about its states. */
+/** Properties of a model that determine its states. */
 interface Decodes {
   readonly encoder: Stack | null;
   readonly decoder: Stack | null;
@@ -20,7 +20,7 @@ interface Decodes {
 
 const NAMES = ['cache', 'memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
 
-/** The sizes of a state for `options`. */
+/** Sizes of a state for `options`. */
 export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes {
   const { decoder, maxLength } = model;
   const {
@@ -51,7 +51,7 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   return { model, cache, widths: decoder.cacheWidths(cache), sources, beams, capacity, textLength, sourceCapacity };
 }
 
-/** Throws unless the state is one of this model. */
+/** Throws unless the state belongs to this model. */
 export function checkState(op: string, model: Decodes, state: DecoderState): void {
   checkOrigin(`${op}: state`, state, state?.sizes?.model === model, "this model's startDecoding()");
 }
@@ -60,7 +60,7 @@ function checkOrigin(name: string, value: unknown, isFromThere: boolean, origin:
   if (!isFromThere) throw new ArgumentError(`${name} is ${describeValue(value)}, expected what ${origin} returned`);
 }
 
-/** Throws unless the memory is one for this model and fits into a state of these sizes. */
+/** Throws unless the memory belongs to this model and fits into a state of these sizes. */
 export function checkMemory(
   op: string,
   { encoder }: Decodes,
@@ -91,7 +91,7 @@ export function checkPrompts({ encoder }: Decodes, state: DecoderState, prompts:
   }
 }
 
-/** Which sequences read how much of `tokens`, and where. Throws unless the state has them and room for it. */
+/** Positions and sequences for new `tokens`. Throws unless the state has the sequences and room for the tokens. */
 export function checkExtension(
   { encoder }: Decodes,
   state: DecoderState,

@@ -10,19 +10,19 @@ import { type ForwardOptions, type ModelInputs, type ModelOutput, unpackMaps } f
 import type { BatchLayout } from './pretrained-model.js';
 import { TowerModel, type TowerRun } from './tower-model.js';
 
-/** Vectors of texts and images, compared. */
+/** Comparison of the vectors of texts and images. */
 export interface Contrast {
-  /** Both at length 1. */
+  /** Both normalized to length 1. */
   readonly embeds: readonly [text: Tensor, image: Tensor];
   /** [texts, images] */
   readonly logits: Tensor;
 }
 
-/** A model of texts and images, each read by an encoder of its own, whose vectors are compared; or of one of them. */
+/** A model with an encoder for texts and one for images, whose vectors are compared; or only one of them. */
 export abstract class DualEncoderModel extends TowerModel {
   /** Compares texts [texts, d] with images [images, d]. */
   protected abstract compare(texts: Tensor, images: Tensor): Contrast;
-  /** The loss of logits [n, n] where text i belongs to image i. */
+  /** The loss of logits [n, n], where text i belongs to image i. */
   protected abstract contrastLoss(logits: Tensor): Tensor;
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
@@ -59,7 +59,7 @@ export abstract class DualEncoderModel extends TowerModel {
   }
 }
 
-/** Cosines of texts [texts, d] and images [images, d] times e^`logScale`, plus `bias`, if there is one. */
+/** Cosines of texts [texts, d] and images [images, d], times e^`logScale`, plus `bias` if it is given. */
 export function contrast(text: Tensor, image: Tensor, logScale: Tensor, bias: Tensor | null = null): Contrast {
   const [texts, images] = [text, image].map((x) => div(x, norm(x, { axis: -1, keepDims: true }))) as [Tensor, Tensor];
   const scaled = mul(matmul(texts, images, { transposeB: true }), exp(logScale));

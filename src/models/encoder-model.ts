@@ -9,17 +9,17 @@ import type { PredictionHead } from './prediction-head.js';
 import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
 import { TextEmbeddings } from './text-embeddings.js';
 
-/** A model that reads a text as a whole: BERT and its descendants. */
+/** A model that reads a text as a whole, as BERT and its descendants do. */
 export abstract class EncoderModel extends PretrainedModel {
   abstract override readonly encoder: Stack;
   override readonly decoder = null;
-  /** Makes one vector of a sequence, beside what the head does. */
+  /** Makes one vector of a sequence, in addition to the head. */
   readonly pooler: PredictionHead | null = null;
   abstract override readonly head: PredictionHead | null;
 
   /**
-   * Vectors of tokens, float32 [N, hidden]. `ids`, `positions` from 0 on, and `types`, the segments, null where all are
-   * 0: int32 [N].
+   * Embeddings of tokens, float32 [N, hidden]. `ids`, `positions` (from 0) and `types` (segments, null if all are 0)
+   * are int32 [N].
    */
   protected abstract embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor;
 
@@ -28,7 +28,7 @@ export abstract class EncoderModel extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    // transformers' loss of answers is over all places of a row, padding among them.
+    // transformers' loss of answers runs over all places of a row, with padding.
     const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptAhead';
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.source = padded;
@@ -105,7 +105,7 @@ export abstract class EncoderModel extends PretrainedModel {
     );
   }
 
-  /** The most tokens that the model has learned positions for; Infinity if it computes positions. */
+  /** Number of positions that were learned; Infinity if positions are computed. */
   protected get positionLimit(): number {
     const { embeddings } = this as { embeddings?: unknown };
     return embeddings instanceof TextEmbeddings ? embeddings.positionLimit : Number.POSITIVE_INFINITY;
@@ -123,7 +123,7 @@ export abstract class EncoderModel extends PretrainedModel {
     return this.embed(ids, positions, null);
   }
 
-  /** int32 [N]: where tokens stand. */
+  /** int32 [N]: positions of tokens. */
   protected positionsOf({ batch }: PaddedBatch): Tensor {
     return batch.positions;
   }

@@ -1,5 +1,5 @@
-// Inputs of pretrained models, in Hugging Face's form: rows padded on the right or on the left, and masks. Inside,
-// sequences are packed end to end, and padding is nowhere computed.
+// Inputs of pretrained models in Hugging Face's form: rows padded at the right or left, and masks. Models pack
+// sequences end to end and do not compute padding.
 
 import { describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -14,26 +14,26 @@ import { concat, gather, unpack } from '../ops/move.js';
 /** Rows of numbers, or a tensor [batch, time]. */
 export type Rows = readonly (readonly number[] | Int32Array)[] | Tensor;
 
-/** Inputs of a pretrained model's `forward`. Its family says which of them it takes. */
+/** Inputs of a pretrained model's `forward`. Its family determines which of them it takes. */
 export interface ModelInputs {
   /** Rows of token ids, int32 [B, T], or packed sequences. */
   inputIds?: Tokens | undefined;
   /**
-   * 1 for tokens, 0 for padding. Default: all are tokens. Encoders take any mask: behind the tokens padding changes
-   * nothing, before them and between them it takes places and may be the first row, as in transformers. Others take
-   * padding on one side of each row; decoders without an encoder count from the first token then, as `generate` does.
+   * 1 for tokens, 0 for padding, [B, T]. Default: all are tokens. Encoders take any mask. Padding after the tokens
+   * changes nothing. Padding before or between them takes positions and may be the first row, as in transformers. Other
+   * models take padding at one side of each row. Decoders without an encoder then count positions from the first token,
+   * as `generate` does.
    */
   attentionMask?: Rows | undefined;
-  /** The number of the segment of each token. Default 0. */
+  /** Index of the segment of each token, [B, T]. Default 0. */
   tokenTypeIds?: Rows | undefined;
   decoderInputIds?: Tokens | undefined;
   decoderAttentionMask?: Rows | undefined;
   /**
-   * Expected outputs, for the loss: ids for each token, -100 where none is learnt; classes, or numbers, for each
-   * sequence.
+   * Expected outputs for the loss: an id for each token (-100: not learned), or classes or numbers for each sequence.
    */
   labels?: Rows | readonly number[] | readonly (readonly number[])[] | undefined;
-  /** For question answering: the token at which the answer begins, and its last one. */
+  /** For question answering: index of the first token of the answer, and of its last one. */
   startPositions?: readonly number[] | Tensor | undefined;
   endPositions?: readonly number[] | Tensor | undefined;
   /** float32 [B, channels, height, width] */
@@ -47,19 +47,22 @@ export interface ForwardOptions {
   hiddenStates?: boolean | undefined;
   /** True to return attention probabilities of every layer. Default false. */
   attentions?: boolean | undefined;
-  /** True to compute the loss. Default: if there are labels. */
+  /** True to compute the loss. Default: true if there are labels. */
   loss?: boolean | undefined;
 }
 
-/** Outputs, as tensors of the caller's scope. [B, T, …] is padded as the input was, with zeros. */
+/** Outputs, as tensors of the caller's scope. [B, T, …] is padded with zeros as the input was. */
 export interface ModelOutput {
   /** The head's output: [B, T, vocabulary], [B, T, labels] or [B, labels]. */
   logits?: Tensor;
-  /** A scalar, ready for `backward()`. */
+  /** The loss, a scalar with gradients. */
   loss?: Tensor;
   lastHiddenState?: Tensor;
   poolerOutput?: Tensor;
-  /** [B, features]: the vector of each text that sentence-transformers' `encode` gives, where its modules are there. */
+  /**
+   * [B, features]: the vector of each text, as sentence-transformers' `encode` returns it, if the model has its
+   * modules.
+   */
   sentenceEmbedding?: Tensor;
   hiddenStates?: Tensor[];
   attentions?: Tensor[];
@@ -75,32 +78,32 @@ export interface ModelOutput {
   imageEmbeds?: Tensor;
   logitsPerImage?: Tensor;
   logitsPerText?: Tensor;
-  /** The output of each of two encoders by itself. */
+  /** Output of each of two encoders. */
   textModelOutput?: ModelOutput;
   visionModelOutput?: ModelOutput;
 }
 
 /**
- * The use of padding: it is not computed; or it is computed like tokens, for a loss that reads its outputs; or it is computed only
- * in batches that have padding before a token, whose results it changes.
+ * Handling of padding. 'dropped': not computed. 'kept': computed like tokens, for a loss that reads its outputs.
+ * 'keptAhead': computed only in batches with padding before a token, where it changes results.
  */
 export type PaddingUse = 'dropped' | 'kept' | 'keptAhead';
 
-/** Padded rows, packed, and the way back. */
+/** Padded rows in packed form, and the way back. */
 export class PaddedBatch {
   private constructor(
     readonly batch: TokenBatch,
-    /** The place in its row at which each sequence begins. */
+    /** Column in its row at which each sequence begins. */
     readonly starts: readonly number[],
-    /** The tokens of each sequence, if they were given as rows. */
+    /** Tokens of each sequence, if they were given as rows. */
     readonly rows: readonly ArrayLike<number>[] | null,
-    /** Which of the rows' places are tokens, if padding is in the batch. */
+    /** Marks the tokens in each row, if the batch includes padding. */
     readonly isToken: readonly (readonly boolean[])[] | null = null,
   ) {}
 
   /**
-   * Packs rows by their mask; what it hides is zero in results, computed or not. Throws ArgumentError, ShapeError if they
-   * do not fit together.
+   * Packs rows by their mask. Results are zero where the mask is 0, whether padding is computed or not. Throws
+   * ArgumentError or ShapeError if rows and mask do not fit.
    */
   static from(
     device: Device,
@@ -137,7 +140,7 @@ export class PaddedBatch {
     );
   }
 
-  /** int32 [N]: where tokens stand in their rows, padding before them counted. */
+  /** int32 [N]: column of each token in its row, counting padding before it. */
   get columns(): Tensor {
     const { batch, starts } = this;
     if (starts.every((start) => start === 0)) return batch.positions;
@@ -145,7 +148,7 @@ export class PaddedBatch {
     return add(batch.positions, batch.ids.device.tensor(Int32Array.from(shifts)));
   }
 
-  /** int32 [N]: places that count the tokens which are not the padding id; the others, wherever they are, have −1. */
+  /** int32 [N]: positions that count tokens other than the padding id; tokens with that id have −1. */
   placesWithout(padId: number): Tensor {
     const { batch } = this;
     const rows = this.rows?.map((row) => Array.from(row)) ?? [];
@@ -163,7 +166,7 @@ export class PaddedBatch {
     return isToken ? new Sequences(batch.positions, batch.lengths, batch.counts, isToken) : batch;
   }
 
-  /** The rows of tokens, float32 [N, features], without those of padding. */
+  /** Rows of tokens, float32 [N, features], without those of padding. */
   ofTokens(x: Tensor): { x: Tensor; batch: Sequences } {
     const { batch, isToken } = this;
     if (isToken === null) return { x, batch };
@@ -172,7 +175,7 @@ export class PaddedBatch {
     return { x: gather(x, x.device.tensor(Int32Array.from(places))), batch: Sequences.of(x.device, counts) };
   }
 
-  /** One number for each row of tokens, [N, 1], as [B, T] for a softmax over T, in which what is no row has no share. */
+  /** One number per token, [N, 1], as [B, T] for a softmax over T, in which places without a row have no share. */
   scores(x: Tensor): Tensor {
     const { lengths, counts, longest, size } = this.batch;
     const padded = unpack(x, lengths, longest).reshape(size, longest);
@@ -181,7 +184,7 @@ export class PaddedBatch {
     return add(padded, x.device.tensor(Float32Array.from(hidden), [size, longest]));
   }
 
-  /** Numbers of rows that lie as the tokens do, packed as they are. Throws ShapeError for others. */
+  /** Numbers in rows like the tokens', packed. Throws ShapeError for other rows. */
   pack(name: string, rows: Rows): number[] {
     const given = rowsOf(name, rows, null).rows;
     const { counts } = this.batch;
@@ -196,13 +199,13 @@ export class PaddedBatch {
     });
   }
 
-  /** float32 [B, T, 1]: 1 for tokens, 0 for padding; null if none is computed. */
+  /** float32 [B, T, 1]: 1 for tokens, 0 for padding; null if no padding is computed. */
   get tokenMask(): Tensor | null {
     const { size, longest } = this.batch;
     return this.sequences.tokenMask?.reshape(size, longest, 1) ?? null;
   }
 
-  /** [N, features] as [B, T, features], zero at padding; as it is, if the input was packed. */
+  /** [N, features] as [B, T, features], zero at padding. Unchanged if the input was packed. */
   unpack(x: Tensor): Tensor {
     const { lengths, time, counts, size } = this.batch;
     if (time === null) return x;
@@ -210,7 +213,7 @@ export class PaddedBatch {
     if (mask) return mul(x.reshape(size, time, -1), mask);
     if (this.starts.every((start) => start === 0)) return unpack(x, lengths, time);
     const [total, features] = x.shape as [number, number];
-    const rows = new Int32Array(size * time).fill(total); // a row of zeros behind the others
+    const rows = new Int32Array(size * time).fill(total); // a row of zeros after the others
     let at = 0;
     for (const [i, count] of counts.entries())
       for (let place = 0; place < count; place++) rows[i * time + (this.starts[i] as number) + place] = at++;
@@ -219,7 +222,7 @@ export class PaddedBatch {
   }
 }
 
-/** Probabilities [B, heads, queries, keys] of packed sequences as their rows were padded, zero at padding. */
+/** Probabilities [B, heads, queries, keys] of packed sequences, padded as their rows were, with zeros. */
 export function unpackMaps(maps: readonly Tensor[], queries: PaddedBatch | null, keys = queries): Tensor[] {
   return maps.map((map) => unpackMap(map, queries, keys));
 }
@@ -231,7 +234,7 @@ function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch |
   if (mask) return mul(map, mask.reshape(size, 1, rows, 1));
   const starts = [queries, keys].map((batch) => batch?.starts ?? Array<number>(size).fill(0)) as [number[], number[]];
   if (time === rows && width === columns && starts.flat().every((start) => start === 0)) return map;
-  const places = new Int32Array(size * heads * time * width).fill(map.size); // a zero behind the others
+  const places = new Int32Array(size * heads * time * width).fill(map.size); // a zero after the others
   for (let i = 0, from = 0; i < size; i++) {
     const [down, right] = [starts[0][i] as number, starts[1][i] as number];
     for (let head = 0; head < heads; head++)
@@ -244,7 +247,7 @@ function unpackMap(map: Tensor, queries: PaddedBatch | null, keys: PaddedBatch |
   return gather(values, map.device.tensor(places)).reshape(size, heads, time, width);
 }
 
-/** Which places of a row of a mask are tokens. */
+/** Marks the tokens in a row of a mask. */
 function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean[] {
   if (mask.length !== length)
     throw new ShapeError(`forward: row ${row} of attentionMask has ${mask.length} numbers, expected ${length}`);
@@ -259,13 +262,13 @@ function tokensOf(mask: ArrayLike<number>, length: number, row: number): boolean
   return isToken;
 }
 
-/** True if a row has padding; `keptAhead`: before a token. */
+/** True if a row has padding; for `keptAhead`, before a token. */
 function hasPadding(isToken: readonly boolean[], padding: PaddingUse): boolean {
   const first = isToken.indexOf(false);
   return first >= 0 && (padding === 'kept' || first < isToken.lastIndexOf(true));
 }
 
-/** The span of a row's tokens, which have no padding between them. */
+/** Range of a row's tokens, without padding between them. */
 function spanOf(isToken: readonly boolean[], row: number): { start: number; end: number } {
   const [start, end] = [isToken.indexOf(true), isToken.lastIndexOf(true) + 1];
   if (!isToken.slice(start, end).includes(false)) return { start, end };
@@ -274,7 +277,7 @@ function spanOf(isToken: readonly boolean[], row: number): { start: number; end:
   );
 }
 
-/** A number for each sequence. */
+/** One number for each sequence. */
 export function perSequence(name: string, values: unknown, count: number): number[] {
   const all = values instanceof Tensor ? Array.from(values.dataSync()) : isList(values) ? Array.from(values) : null;
   if (all === null)

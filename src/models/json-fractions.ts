@@ -1,4 +1,4 @@
-/** Keys of the text of a config.json whose numbers, or those of whose lists, are written with a point or an exponent. */
+/** Keys in the text of a config.json whose numbers (or list elements) are written with a point or an exponent. */
 export function fractionsIn(json: string): Set<string> {
   const number = String.raw`-?\d+(?:\.\d|[eE])`;
   return new Set(

@@ -9,15 +9,15 @@ import { mean } from '../ops/reduce.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, type PaddedBatch, perSequence } from './inputs.js';
 import type { ModelConfig } from './model-config.js';
 
-/** The label that is nowhere learnt, as in transformers. */
+/** Label that has no loss, as in transformers. */
 export const IGNORED = -100;
 
-/** The mean over the labels of tokens, packed as the logits [N, classes] are. */
+/** Mean loss over the labels of tokens, packed like the logits [N, classes]. */
 export function tokenLoss(logits: Tensor, labels: readonly number[]): Tensor {
   return crossEntropy(logits, logits.device.tensor(Int32Array.from(labels)), { ignoreIndex: IGNORED });
 }
 
-/** Labels of the next token, packed: of the last token of each sequence none is known. */
+/** Labels of the next token, packed. The last token of each sequence has none. */
 export function nextLabels(labels: readonly number[], counts: readonly number[]): number[] {
   let start = 0;
   return counts.flatMap((count) => {
@@ -28,8 +28,8 @@ export function nextLabels(labels: readonly number[], counts: readonly number[])
 }
 
 /**
- * The loss of classes of sequences, logits [B, labels]: mean squares for one number or where the config says so, binary cross
- * entropy for several labels at once, else cross entropy.
+ * Loss of classes of sequences, logits [B, labels]. It is the mean squared error for one number, or if the config
+ * requires it. For several labels per sequence it is the binary cross entropy, otherwise the cross entropy.
  */
 export function sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>, config: ModelConfig): Tensor {
   const { device } = logits;
@@ -50,8 +50,8 @@ export function sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['la
 }
 
 /**
- * What says where an answer begins and ends, of packed logits [N, 2], and the loss if both places are given and it is
- * wanted.
+ * Scores of the first and last token of an answer, from packed logits [N, 2]. Includes the loss if both positions are
+ * given and the loss is wanted.
  */
 export function answerOutput(
   logits: Tensor,
@@ -69,12 +69,12 @@ export function answerOutput(
   return output;
 }
 
-/** True if a loss of answers is wanted. */
+/** True if the loss of answers is wanted. */
 export function wantsSpans({ startPositions, endPositions }: ModelInputs, { loss = true }: ForwardOptions): boolean {
   return loss && startPositions !== undefined && endPositions !== undefined;
 }
 
-/** The mean cross entropy of both ends; positions beyond the rows are not learnt. */
+/** Mean cross entropy of both ends. Positions beyond the rows have no loss. */
 function spanLoss(start: Tensor, end: Tensor, starts: unknown, ends: unknown): Tensor {
   const [batch, time] = start.shape as [number, number];
   const lossOf = (logits: Tensor, name: string, positions: unknown) => {

@@ -1,12 +1,12 @@
-// A config.json as families read it: typed, and complete.
+// Typed and complete settings of a config.json, as families read them.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 
-/** The contents of config.json, keys as they are. */
+/** Content of config.json with its original keys. */
 export type Json = Readonly<Record<string, unknown>>;
 
-/** Reads settings by name. Throws FormatError for those that are missing or of another kind. */
+/** Reads settings by name. Throws FormatError for missing ones and those of another type. */
 export class ModelConfig {
   constructor(readonly values: Json) {}
 
@@ -26,12 +26,12 @@ export class ModelConfig {
     return this.#read(name, (value): value is number => Number.isFinite(value), 'a number');
   }
 
-  /** A number, or null where it is null or missing. */
+  /** A number; null if it is null or missing. */
   numberOrNull(name: string): number | null {
     return this.values[name] == null ? null : this.number(name);
   }
 
-  /** A size, or null where it is null or missing. */
+  /** A size; null if it is null or missing. */
   sizeOrNull(name: string): number | null {
     return this.values[name] == null ? null : this.size(name);
   }
@@ -40,7 +40,7 @@ export class ModelConfig {
     return this.#read(name, (value): value is string => typeof value === 'string', 'a text');
   }
 
-  /** True if the setting is true; false if it is missing or null. */
+  /** True if the setting is true; false if it is false, missing or null. */
   flag(name: string): boolean {
     return (this.values[name] ?? false) === true;
   }
@@ -53,14 +53,14 @@ export class ModelConfig {
     return this.#read(name, isObject, 'an object');
   }
 
-  /** Token ids, or one alone; none where it is null or missing. */
+  /** A list of token ids, or a single one; empty if it is null or missing. */
   ids(name: string): readonly number[] {
     const ids = [this.values[name] ?? []].flat();
     if (ids.every(Number.isInteger)) return ids as number[];
     throw new FormatError(`config.json: ${name} is ${describeValue(this.values[name])}, expected an id, or several`);
   }
 
-  /** The meaning of a text. Throws FormatError for one that is not known. */
+  /** Maps a text to its meaning. Throws FormatError for an unknown text. */
   oneOf<T>(name: string, meanings: Readonly<Record<string, T>>): T {
     const text = this.text(name);
     if (Object.hasOwn(meanings, text)) return meanings[text] as T;
@@ -68,7 +68,7 @@ export class ModelConfig {
     throw new FormatError(`config.json: ${name} is ${describeValue(text)}, expected one of ${known}`);
   }
 
-  /** Throws FormatError if a setting is neither missing nor what alone is supported. */
+  /** Throws FormatError unless a setting is missing or has the only supported value. */
   expect(name: string, supported: string | number | boolean): void {
     const value = this.values[name] ?? supported;
     if (value === supported) return;
@@ -84,14 +84,14 @@ export class ModelConfig {
   }
 }
 
-/** A number of a config that is not complete yet. Throws FormatError if it is none: what a size is not must not become a shape. */
+/** A number of an incomplete config. Throws FormatError for another type, which must not become a shape. */
 export function numberIn(config: Json, name: string): number {
   const value = config[name];
   if (typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 2 ** 31) return value;
   throw new FormatError(`config.json: ${name} is ${describeValue(value)}, expected a number from 0 to 2³¹ − 1`);
 }
 
-/** A list with something for each of `num_hidden_layers`. */
+/** A list with one element for each of `num_hidden_layers`. */
 export function eachLayer<T>(config: Json, of: (layer: number) => T): T[] {
   return Array.from({ length: numberIn(config, 'num_hidden_layers') }, (_, layer) => of(layer));
 }

@@ -22,7 +22,7 @@ import type { CacheType } from '../ops/kv-cache.js';
 import { gather } from '../ops/move.js';
 import { cacheSizes, checkExtension, checkMemory, checkPrompts, checkState } from './decoding.js';
 
-/** The stream of random numbers that dropout has, apart from the parameters' streams, which count up from 0. */
+/** Random stream of dropout. Streams of parameters count up from 0. */
 const DROPOUT = 2 ** 32 - 1;
 
 /** An encoder's output for tokens. */
@@ -31,8 +31,8 @@ export interface Encoded extends Memory {
 }
 
 /**
- * A model of tokens. A family says what it is made of: an encoder, a decoder or both, how tokens become vectors, and how
- * features become logits.
+ * A model of tokens. A family defines its encoder, decoder or both, the embedding of tokens, and the logits of
+ * features.
  */
 export abstract class Model extends Module implements Generative {
   abstract readonly encoder: Stack | null;
@@ -42,7 +42,7 @@ export abstract class Model extends Module implements Generative {
   abstract readonly startId: number | null;
   abstract readonly endIds: readonly number[];
   abstract readonly padId: number | null;
-  /** The format of keys and values while the model generates, unless `generate` and the like say it. */
+  /** Type of keys and values while the model generates, unless a call sets another one. */
   cacheType: CacheType = 'float32';
   /** The state that all dropouts of the model share. */
   protected readonly randomness: Randomness = { seed: 0, streams: 0 };
@@ -57,17 +57,17 @@ export abstract class Model extends Module implements Generative {
     this.#seeds = new Random(seed, DROPOUT);
   }
 
-  /** Vectors of source tokens, float32 [N, dModel]. */
+  /** Embeddings of source tokens, float32 [N, dModel]. `ids` and `positions` are int32 [N]. */
   protected abstract embedSource(ids: Tensor, positions: Tensor): Tensor;
-  /** Vectors of target tokens, float32 [N, dModel]; `positions`: where they stand in their sequences. */
+  /** Embeddings of target tokens, float32 [N, dModel]. `ids` and `positions` are int32 [N]. */
   protected abstract embedTarget(ids: Tensor, positions: Tensor): Tensor;
   /** Logits of features, float32 [N, vocabSize]. */
   abstract logitsOf(features: Tensor): Tensor;
 
-  /** The encoder's output for a source batch. Belongs to the scope it is called in. Throws as `forward`. */
+  /** The encoder's output for a source batch. Belongs to the current scope. Throws as `forward`. */
   encode(source: Tokens): Memory {
     if (!(source instanceof TokenBatch)) {
-      const batch = this.toBatch('source', source); // outlives the scope, as part of the memory
+      const batch = this.toBatch('source', source); // part of the memory, so it outlives the scope
       return orDispose(batch, () => this.encode(batch));
     }
     return this.device.scope(() => {
@@ -77,13 +77,17 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * Writes a target for each source, or goes on from each prompt of a decoder-only model (an empty one is its start):
-   * greedily, by beam search, or by sampling. Inputs may differ in length, and no output depends on its neighbours.
-   * Memory and programs are kept for the next call with a batch like this one.
+   * Writes a target for each source, or continues each prompt of a decoder-only model; an empty prompt means the start
+   * token. It uses greedy search, beam search or sampling. Inputs may differ in length, and no output depends on the
+   * other inputs. Memory and programs are kept for the next call with a similar batch.
    *
-   * The model runs off this thread, but for runs of up to 2 ms. Rejects with ArgumentError for impossible options,
-   * NonFiniteError where scores are NaN or infinite, SimdformerError where all tokens are forbidden, DisposedError if the
-   * model is disposed of meanwhile, the reason of `signal`, and what `forward` throws.
+   * ```ts
+   * const { sequences } = await model.generate([ids], { maxNewTokens: 32, numBeams: 4 });
+   * ```
+   *
+   * The model runs off this thread, except for runs of up to 2 ms. Rejects with ArgumentError for invalid options, and
+   * NonFiniteError if scores are NaN or infinite. Rejects with SimdformerError if all tokens are forbidden,
+   * DisposedError if the model is disposed of meanwhile, the reason of `signal`, and the errors of `forward`.
    */
   generate(input: Tokens, options: GenerateOptions = {}): Promise<GenerateResult> {
     const [inputs, given] = [copied(input), copied(options)];
@@ -91,20 +95,20 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * Generates like `generate`, and yields every token as soon as it is chosen. The iterator returns the result at its end.
-   * Leaving the loop ends the generation. Without beams.
+   * Generates like `generate`, but yields every token as soon as it is chosen. The iterator returns the result. Leaving
+   * the loop ends the generation. Not with beams.
    */
   stream(input: Tokens, options: GenerateOptions = {}): AsyncGenerator<TokenEvent, GenerateResult, void> {
     return streamed(this, copied(input), copied(options));
   }
 
   /**
-   * A state to decode with, one token at a time; see nn/decoder-state.ts. To be disposed of by the caller. Throws
-   * ArgumentError, ShapeError if the sizes do not fit the model or the memory, OutOfMemoryError.
+   * Makes a state for decoding, one token at a time; see nn/decoder-state.ts. The caller disposes of it. Throws
+   * ArgumentError or ShapeError if the sizes do not fit the model or the memory, and OutOfMemoryError.
    */
   startDecoding(options: DecodingOptions = {}): DecoderState {
     const sizes = cacheSizes(this, options);
-    // Before anything is queued: what is written now goes into the heap, and the queue need not grow for it.
+    // Before anything is queued, writes go straight into the heap, and the queue need not grow for them.
     for (const part of this.decoder?.modules() ?? [])
       if (part instanceof RotaryEmbedding) part.reserve(sizes.textLength ?? sizes.capacity);
     const state = new DecoderState(this.device, sizes);
@@ -112,7 +116,9 @@ export abstract class Model extends Module implements Generative {
     return state;
   }
 
-  /** Empties a state for another memory of as many sources. What was recorded stays good. Throws as `startDecoding`. */
+  /**
+   * Empties a state for another memory with as many sources. Recorded programs stay valid. Throws as `startDecoding`.
+   */
   restartDecoding(state: DecoderState, memory?: Memory): void {
     const decoder = this.#decoderOf('restartDecoding', state);
     checkMemory('restartDecoding', this, state.sizes, memory);
@@ -123,15 +129,16 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * Reads a prompt for each sequence of a fresh state in one pass and returns the logits after its last token,
-   * [sequences, vocabulary]. For decoder-only models; a prefix of a translation goes in by steps.
+   * Reads one prompt per sequence of a fresh state in one pass and returns the logits after its last token, [sequences,
+   * vocabSize]. For decoder-only models; a prefix of a translation is read by steps.
    */
   prefill(state: DecoderState, prompts: Tokens): Tensor {
     const decoder = this.#decoderOf('prefill', state);
     return inference(this, () => {
       const batch = this.toBatch('prefill', prompts);
       checkPrompts(this, state, batch);
-      if (state.sizes.cache !== 'float32') return this.extend(state, batch); // attends to what is packed, as later steps do
+      // Attends to packed keys and values, as later steps do.
+      if (state.sizes.cache !== 'float32') return this.extend(state, batch);
       const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
@@ -139,10 +146,10 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * Reads more tokens of some sequences of a state, after those that they have, and returns the logits that `logits` asks
-   * for; null if none. The other sequences stay as they are. A text that is read in chunks, wherever it is cut, gives the
-   * bits of `prefill`; with `logits: 'every'` those of one `step` after the other. For decoder-only models. Throws
-   * ArgumentError for options that make no sense, ShapeError where there is no room, and what `forward` throws.
+   * Appends tokens to some sequences of a state, and returns the logits that `logits` selects; null for 'none'. The
+   * other sequences stay unchanged. A text gives the bits of `prefill` for any chunking. With `logits: 'every'` it
+   * gives those of single steps. For decoder-only models. Throws ArgumentError for invalid options, ShapeError if there
+   * is no room, and the errors of `forward`.
    */
   extend(state: DecoderState, tokens: Tokens, options: ExtendOptions & { logits: 'none' }): null;
   extend(
@@ -160,7 +167,10 @@ export abstract class Model extends Module implements Generative {
     });
   }
 
-  /** Same as `extend`, yielding after each layer, where the caller can pause. The caller ends the generator. */
+  /**
+   * Same as `extend`, but yields after each layer, where the caller can pause. The caller must run the generator to its
+   * end.
+   */
   *extendByLayers(state: DecoderState, tokens: Tokens, options: ExtendOptions = {}): Generator<Tensor, Tensor | null> {
     const decoder = this.#decoderOf('extend', state);
     const { batch, x, extension, logits } = inference(this, () => {
@@ -186,8 +196,8 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * Reads one more token of each sequence, `state.tokens`, and returns the logits of the next, [sequences, vocabulary].
-   * Costs no more per token the longer the sequence, but for attention. Record it once and run it for every position.
+   * Reads one more token of each sequence, `state.tokens`, and returns the logits of the next, [sequences, vocabSize].
+   * Only the cost of attention grows with the length. Record it once and run it for every position.
    */
   step(state: DecoderState): Tensor {
     const decoder = this.#decoderOf('step', state);
@@ -197,7 +207,10 @@ export abstract class Model extends Module implements Generative {
     });
   }
 
-  /** Same as `step`, yielding after each layer, where the caller can pause. The caller ends the generator. */
+  /**
+   * Same as `step`, but yields after each layer, where the caller can pause. The caller must run the generator to its
+   * end.
+   */
   *stepByLayers(state: DecoderState): Generator<Tensor, Tensor> {
     const decoder = this.#decoderOf('step', state);
     const x = inference(this, () => {
@@ -215,7 +228,7 @@ export abstract class Model extends Module implements Generative {
     }
   }
 
-  /** Runs each layer in a scope of its own, in inference mode. */
+  /** Runs each layer in its own scope, in inference mode. */
   *#pausing(layers: Generator<Tensor, Tensor>): Generator<Tensor, Tensor> {
     let last: Tensor | undefined;
     try {
@@ -233,12 +246,12 @@ export abstract class Model extends Module implements Generative {
     }
   }
 
-  /** Tokens that a source can have; 0 if the model reads none. */
+  /** Maximum length of a source in tokens; 0 if the model reads none. */
   get maxSourceLength(): number {
     return this.encoder ? this.maxLength : 0;
   }
 
-  /** The attentions of all layers, by what they are. */
+  /** The attention of all layers by kind. */
   get attentions(): AttentionsByKind {
     const { encoder, decoder } = this;
     return {
@@ -249,8 +262,8 @@ export abstract class Model extends Module implements Generative {
   }
 
   /**
-   * True if backward computes every layer once more instead of keeping what it needs: a third more work for a fraction
-   * of the memory. The results are the same to the bit. Default false.
+   * True if backward computes every layer again, which saves most of the memory for a third more work. Results are
+   * equal, bit for bit. Default false.
    */
   get gradientCheckpointing(): boolean {
     return this.#layers().some((layer) => layer.recomputes);
@@ -260,19 +273,19 @@ export abstract class Model extends Module implements Generative {
     for (const layer of this.#layers()) layer.recomputes = on;
   }
 
-  /** Uploads a batch of source or target sequences, for use in any number of calls. Throws as `forward`. */
+  /** Uploads a batch of source or target sequences for any number of calls. Throws as `forward`. */
   batch(tokens: Tokens): TokenBatch {
     return this.toBatch('batch', tokens);
   }
 
-  /** Lets dropout draw anew from `seed`, an integer, 0 or more: the same seed drops the same elements. */
+  /** Sets the seed of dropout, a non-negative integer. Equal seeds drop equal elements. */
   seedDropout(seed: number): void {
     this.#seeds = new Random(seed, DROPOUT);
   }
 
   /**
-   * Frees the parameters and what generation keeps. Generations under way, and streams, end with DisposedError at their
-   * next step; what they held is free at once.
+   * Frees the parameters and the memory of generation. Running generations and streams end with DisposedError at their
+   * next step.
    */
   override dispose(): void {
     disposeDecoders(this);
@@ -293,24 +306,24 @@ export abstract class Model extends Module implements Generative {
     return { hidden: encoder.forward(this.embedSource(batch.ids, batch.positions), batch), batch };
   }
 
-  /** Every training pass drops other elements: one recorded has a seed of this name, which its runs alone draw. */
+  /** Each training pass drops other elements. A recorded pass has a seed of this name, which only its runs draw. */
   protected beginPass(scalar = 'dropoutSeed'): void {
     const [draw, arena] = [() => this.#seeds.uint32(), this.device.arena];
     if (this.drops) this.randomness.seed = new Scalar(scalar, arena ? 0 : draw(), draw, arena);
   }
 
-  /** @internal What its dropouts share, for parts that are added to it. */
+  /** @internal Random numbers of its dropouts, for parts that are added to it. */
   get dropoutSource(): Randomness {
     return this.randomness;
   }
 
-  /** @internal Says that parts were added or removed, or switched on or off: what was recorded is no longer good. */
+  /** @internal Reports that parts were added, removed or switched. Recorded programs are then invalid. */
   partsChanged(): void {
     this.#dropouts = null;
     forgetDecoders(this);
   }
 
-  /** True if a pass drops anything. */
+  /** True if a training pass drops anything. */
   protected get drops(): boolean {
     this.#dropouts ??= this.modules().filter((part) => part instanceof Dropout);
     return this.#dropouts.some(({ options }) => options !== null);
@@ -329,7 +342,9 @@ export abstract class Model extends Module implements Generative {
 
 let loaded: typeof import('../generate/generate.js') | undefined;
 
-/** The generator, loaded when it is first called. To ask a loader each time takes up to 0.3 ms, a fifth of a short text. */
+/**
+ * The generator, loaded at its first use. Each dynamic import takes up to 0.3 ms, a fifth of the time of a short text.
+ */
 async function writing() {
   loaded ??= await import('../generate/generate.js');
   return loaded;

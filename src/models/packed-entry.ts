@@ -19,14 +19,14 @@ interface Stored {
   readonly name: string;
   readonly format: Format;
   readonly values: SafetensorsEntry;
-  /** Only for int8. */
+  /** Only for int8; otherwise null. */
   readonly scales: SafetensorsEntry | null;
 }
 
 /**
- * The tensors of a file by the model's names; packed weights lose their suffix. `namesOf` returns the names that a
- * piece may have in the file. Throws FormatError for a packed weight that the model lacks, or of another size, and for
- * one that is there twice.
+ * The tensors of a file by the model's names, where packed weights lose their suffix. `namesOf` returns the possible
+ * names of a piece in the file. Throws FormatError for a packed weight that is unknown to the model, duplicated, or of
+ * another size.
  */
 export function withPacked(
   tensors: ReadonlyMap<string, SafetensorsEntry>,
@@ -116,7 +116,7 @@ class PackedEntry implements WeightEntry {
 
   async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {
     const [rows, cols] = this.#blocks.shape;
-    const unit = multiple % cols === 0 ? multiple / cols : multiple; // in rows
+    const unit = multiple % cols === 0 ? multiple / cols : multiple; // number of rows
     const step = this.#inOut ? rows : Math.max(unit, unit * Math.floor(AT_ONCE / (unit * cols)));
     for (let row = 0; row < rows; row += step) yield this.#floats(device, row, Math.min(step, rows - row));
   }

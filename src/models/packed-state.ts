@@ -23,7 +23,7 @@ export interface PackedPiece {
   /** True if the checkpoint stores it as [in, out]. */
   readonly inOut: boolean;
   readonly format: PackedFormat;
-  /** Bytes of a row of blocks. */
+  /** Number of bytes of a row of blocks. */
   readonly rowBytes: number;
   /** Blocks as in a file, in the order of the checkpoint's output features. */
   blocks(): Promise<Uint8Array>;
@@ -82,7 +82,7 @@ export function packedArrays(pieces: readonly PackedPiece[]): [name: string, arr
     if (format === 'float16') return [[name, lazily('F16', shape, async () => toHalf(await piece.floats()))]];
     if (format === 'bfloat16') return [[name, lazily('BF16', shape, async () => toBrain(await piece.floats()))]];
     if (format !== 'int8') return [[`${name}.${format}`, lazily('U8', [rows, rowBytes], () => piece.blocks())]];
-    // A row is its scale and its values; some values may only fill a block.
+    // A row consists of its scale and its values; trailing values may only fill a block.
     const part = async (from: number, length: number) => {
       const [blocks, bytes] = [await piece.blocks(), new Uint8Array(rows * length)];
       for (let row = 0; row < rows; row++)

@@ -26,12 +26,12 @@ export type HeadKind =
   | 'projection';
 
 /**
- * The rows of a sequence that a head reads: all of them, one made of them, or the first beside the mean of the others.
- * With `meanOfOutputs` it reads all rows, and its outputs are averaged over the sequence.
+ * Rows of a sequence that a head reads: all, a pooled one, or the first beside the mean of the others. 'meanOfOutputs'
+ * reads all rows and averages the outputs.
  */
 export type Pick = 'tokens' | PoolingMode | 'firstAndRest' | 'meanOfOutputs';
 
-/** The parts of a head, in the order in which features pass them. */
+/** Parts of a head, in the order of computation. */
 export interface HeadParts {
   readonly pick: Pick;
   /** Dropout of the picked rows, in training. */
@@ -39,13 +39,13 @@ export interface HeadParts {
   readonly dense?: Linear | null | undefined;
   readonly activation?: Activation | undefined;
   readonly norm?: Norm | null | undefined;
-  /** Before `out`, in training. */
+  /** Dropout before `out`, in training. */
   readonly dropout?: Dropout | null | undefined;
-  /** The projection to logits; none if the features are the result, as those of a pooler. */
+  /** Projection to logits. Null if the features are the result, as in a pooler. */
   readonly out?: Linear | TiedLinear | null | undefined;
 }
 
-/** Logits of features: out(dropout(norm(activation(dense(dropout(picked)))))), whatever of that a family has. */
+/** Logits of features: out(dropout(norm(activation(dense(dropout(picked)))))). Families omit some of these parts. */
 export class PredictionHead extends Module {
   readonly dense: Linear | null;
   readonly norm: Norm | null;
@@ -64,13 +64,16 @@ export class PredictionHead extends Module {
     this.dropout = parts.dropout ?? null;
   }
 
-  /** `features`: float32 [N, d], the rows of `batch`; the result is [N, logits], or [B, logits] if one row is picked. */
+  /**
+   * `features`: float32 [N, d], the rows of `batch`. Returns [N, logits], or [B, logits] if one row per sequence is
+   * picked.
+   */
   forward(features: Tensor, batch: Sequences): Tensor {
     if (this.pick === 'meanOfOutputs') return pool(this.read(features), batch, 'mean');
     return this.read(picked(features, batch, this.pick));
   }
 
-  /** The prediction for rows that were picked. */
+  /** The prediction for picked rows. */
   read(rows: Tensor): Tensor {
     const { dense, norm, out, inputDropout, dropout } = this;
     const { activation = 'none' } = this.parts;
@@ -99,7 +102,7 @@ export function vocabularyOutput(
   return isTied ? new TiedLinear(init, tokens.weight, bias) : new Linear(init, features, vocabulary, bias);
 }
 
-/** The head of a kind, of those that a family has; null for none. Throws FormatError for another. */
+/** Makes the head of a kind, among those of a family; null for none. Throws FormatError for another kind. */
 export function chooseHead(
   config: ModelConfig,
   kind: HeadKind,
@@ -110,7 +113,7 @@ export function chooseHead(
   return heads[kind]?.() ?? null;
 }
 
-/** Throws FormatError for a head that a family has not. */
+/** Throws FormatError for a kind of head that a family lacks. */
 export function checkHead(
   { config, head }: { readonly config: ModelConfig; readonly head: HeadKind },
   known: readonly HeadKind[],
@@ -119,7 +122,7 @@ export function checkHead(
     throw new FormatError(`config.json: ${config.type} has no head for ${head}, expected one of ${known.join(', ')}`);
 }
 
-/** BERT's names of a head that predicts words. */
+/** Names in BERT's head that predicts words. */
 export function wordPredictionNames(config: ModelConfig, norm = 'LayerNorm'): StateNames {
   const predictions = 'cls.predictions';
   return {

@@ -29,7 +29,7 @@ export interface FamilyContext {
   readonly head: HeadKind;
 }
 
-/** A change of a model beside its weights, which can be switched on and off. */
+/** A change of a model's weights that can be switched on and off. */
 export interface Adapter {
   readonly name: string;
   isActive: boolean;
@@ -41,30 +41,30 @@ export interface Adapter {
 }
 
 export interface AdapterChoice {
-  /** The adapters of this call: one, several, whose changes are added up, or null for none. Default: the active ones. */
+  /** Adapters of this call: one, several, whose changes are added, or null for none. Default: the active ones. */
   adapter?: string | readonly string[] | null | undefined;
 }
 
-/** A model of a family that others have trained, with the interface of transformers. */
+/** A pretrained model of a family, with the interface of transformers. */
 export abstract class PretrainedModel extends Model {
-  /** config.json, keys as they are. */
+  /** Content of config.json, with its original keys. */
   readonly config: Json;
   readonly headKind: HeadKind;
   /** Defaults of `generate`, from generation_config.json if that was loaded. */
   generationConfig: GenerateOptions = {};
-  /** generation_config.json, keys as they are, or where there was none config.json. */
+  /** Content of generation_config.json, or of config.json if there is none, with original keys. */
   generationFile: Json = {};
-  /** Turns text into ids, if the model brought a tokenizer. */
+  /** Converts text to ids, if the model has a tokenizer. */
   tokenizer: PretrainedTokenizer | null = null;
-  /** Turns sounds or images into inputs, if the model brought a processor. */
+  /** Converts audio or images to inputs, if the model has a processor. */
   processor: object | null = null;
-  /** Makes one vector of a text, in a model of sentence-transformers. */
+  /** Makes one vector of a text, in models of sentence-transformers. */
   sentenceHead: SentenceHead | null = null;
-  /** @internal What it was loaded from. */
+  /** @internal The source that it was loaded from. */
   origin: Origin | null = null;
   protected readonly settings: ModelConfig;
   readonly #adapters = new Map<string, Adapter>();
-  /** Ends when the last generation does that was asked for. */
+  /** Resolves when the last requested generation has ended. */
   #turn: Promise<void> = Promise.resolve();
 
   constructor({ init, config, head }: FamilyContext) {
@@ -79,9 +79,13 @@ export abstract class PretrainedModel extends Model {
   }
 
   /**
-   * Runs the model. Results are padded as the inputs are, with zeros, and belong to the caller's scope; see
-   * `ModelOutput`. Throws ArgumentError, ShapeError, DTypeError for inputs that do not fit, such as an id outside the
+   * Runs the model. Results are padded with zeros as the inputs are, and belong to the current scope; see
+   * `ModelOutput`. Throws ArgumentError, ShapeError or DTypeError for invalid inputs, such as an id outside the
    * vocabulary.
+   *
+   * ```ts
+   * const { logits } = model.forward({ inputIds: [ids] }); // [1, T, vocabulary]
+   * ```
    */
   forward(inputs: ModelInputs, options: ForwardOptions & AdapterChoice = {}): ModelOutput {
     checkKnown('forward', inputs, this.inputNames);
@@ -104,9 +108,9 @@ export abstract class PretrainedModel extends Model {
   }
 
   /**
-   * Switches between adapters, which `lora` and `loadLora` put on the model: one name, several, whose changes are added up, or
-   * null for none. Adapters that are merged stay in the weights. Throws ArgumentError, and changes nothing, for a name that
-   * is not there, and for adapters that replace the same modules.
+   * Activates adapters of `lora` and `loadLora`: one name, several, whose changes are added, or null for none. Merged
+   * adapters stay in the weights. Throws ArgumentError, without a change, for an unknown name, and for adapters that
+   * replace the same modules.
    */
   setAdapter(names: string | readonly string[] | null): void {
     const wanted = names === null ? [] : [names].flat();
@@ -124,7 +128,7 @@ export abstract class PretrainedModel extends Model {
     }
   }
 
-  /** Switches off first: two adapters may replace the same modules, but not at one time. */
+  /** Switches off first, because two adapters may replace the same modules, but not at one time. */
   #switch(wanted: readonly string[]): void {
     const adapters = [...this.#adapters.values()];
     for (const adapter of adapters) if (!wanted.includes(adapter.name)) adapter.isActive = false;
@@ -152,7 +156,7 @@ export abstract class PretrainedModel extends Model {
     this.partsChanged();
   }
 
-  /** @internal Throws ArgumentError, in the name of `op`, if an active adapter is not part of the weights: it would be lost. */
+  /** @internal Throws ArgumentError, naming `op`, if an active adapter is not merged, because it would be lost. */
   assertMerged(op: string): void {
     for (const { name, isActive, isMerged } of this.#adapters.values()) {
       if (!isActive || isMerged) continue;
@@ -168,7 +172,7 @@ export abstract class PretrainedModel extends Model {
     super.dispose();
   }
 
-  /** The result of `fn` with other adapters than the active ones, which are back when it ends. */
+  /** Runs `fn` with other active adapters, and restores the previous ones afterwards. */
   #withAdapter<T>(names: string | readonly string[] | null | undefined, fn: () => T): T {
     if (names === undefined) return fn();
     const before = this.activeAdapters;
@@ -182,7 +186,7 @@ export abstract class PretrainedModel extends Model {
   }
 
   /**
-   * Writes a continuation of each input; see `Model.generate`. `adapter`: the adapters of this call, as in `forward`. A batch
+   * Continues each input; see `Model.generate`. `adapter` selects the adapters of this call, as in `forward`. A batch
    * has one choice of adapters. If a model has adapters, calls run one after the other.
    */
   override generate(input: Tokens, options: GenerateOptions & AdapterChoice = {}): Promise<GenerateResult> {
@@ -206,10 +210,9 @@ export abstract class PretrainedModel extends Model {
   }
 
   /**
-   * The attention probabilities of every layer for packed or ragged sequences: what each token looked at. `source`: null
-   * for decoders alone, for models of images or sounds a tensor of `pixelValues` or `inputFeatures`; `target`: what
-   * decoders read. Without gradients. The tensors belong to the scope it is called in.
-   * Throws as `forward`.
+   * Attention probabilities of every layer for packed or ragged sequences. `source` is null for decoders alone; for
+   * models of images or audio it is a tensor of `pixelValues` or `inputFeatures`. `target` is the input of decoders.
+   * Runs without gradients. The tensors belong to the current scope. Throws as `forward`.
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     const { decoder } = this;
@@ -230,12 +233,12 @@ export abstract class PretrainedModel extends Model {
     );
   }
 
-  /** All parameters by the names that the checkpoint has for them, in its layouts, each once; live, and so are gradients. */
+  /** All parameters by their checkpoint names and in its layouts, each once. Values and gradients are live. */
   override namedParameters(): [name: string, parameter: StateParameterEntry][] {
     return this.statePieces().map((piece) => [this.#saved(piece.name), parameterOf(piece)]);
   }
 
-  /** The state dict, by the names of the checkpoint. Names of a body without a head have no prefix, as in transformers. */
+  /** The state dict by checkpoint names. Names of a body without a head have no prefix, as in transformers. */
   override stateDict(): StateDict {
     return this.#renamed(super.stateDict());
   }
@@ -244,7 +247,7 @@ export abstract class PretrainedModel extends Model {
     return this.#renamed(super.gradientDict());
   }
 
-  /** Loads a state dict. Names with and without the prefix of the body are known. */
+  /** Loads a state dict. Names may have the body's prefix or lack it. */
   override loadStateDict(
     tensors: Readonly<Record<string, LoadableTensor>> | ReadonlyMap<string, LoadableTensor>,
   ): void {
@@ -258,23 +261,23 @@ export abstract class PretrainedModel extends Model {
     return Object.fromEntries(Object.entries(entries).map(([name, entry]) => [this.#saved(name), entry]));
   }
 
-  /** The name of a tensor in checkpoints of the class. */
+  /** Name of a tensor in checkpoints of the class. */
   #saved(name: string): string {
     const isBody = this.headKind === 'none' && name.startsWith(`${this.bodyName}.`);
     return this.origin?.names.get(name) ?? (isBody ? name.slice(this.bodyName.length + 1) : name);
   }
 
-  /** The beginning of `stateNames`, which checkpoints of a class with a head have, and those of the body alone do not. */
+  /** Prefix of `stateNames` that checkpoints of a class with a head have. Checkpoints of the body alone lack it. */
   protected get bodyName(): string {
     return 'model';
   }
 
   /**
-   * Writes the model to a folder, as transformers saves: config.json, model.safetensors, and the files of the tokenizer
-   * and others that came with the model, as they were. `loadModel` reads it, and so does Python, but for packed weights of
-   * fewer than 16 bits, which stay packed: docs/packed-weights.md has the layout. Node, Deno and Bun. Each
-   * file is replaced whole, once all are written beside them; an error leaves the old files. Throws the file system's
-   * errors, and ArgumentError for options that make no sense, and while an adapter is active that is not merged.
+   * Writes the model to a folder in transformers' layout: config.json, model.safetensors, the tokenizer's and other
+   * companion files. `loadModel` and Python read it. Only packed weights of fewer than 16 bits stay packed, and Python
+   * cannot read them: see docs/packed-weights.md. Works in Node, Deno and Bun. Files are replaced once all are written;
+   * an error leaves the old ones. Throws the file system's errors. Throws ArgumentError for invalid options, and if an
+   * active adapter is not merged.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     this.assertMerged('save');
@@ -289,27 +292,27 @@ export abstract class PretrainedModel extends Model {
     await writePretrained(folder, origin, { values, packed }, options);
   }
 
-  /** An adapter may have given a tied model an output projection of its own: config.json says so. */
+  /** An adapter may have added an output projection to a tied model: config.json then says so. */
   #untied(origin: Origin): Origin {
     const hasOwn = this.statePieces().some(({ path }) => path === 'head.out.weight');
     if (!hasOwn || !this.settings.flag('tie_word_embeddings')) return origin;
-    // T5 scales features where the two are tied, whose output projection learned with that.
+    // If the two are tied, T5 scales features, and the output projection has learned with the scale.
     const { scale_decoder_outputs } = this.settings.values;
     const scaled = scale_decoder_outputs ? { scale_decoder_outputs } : {};
     return { ...origin, config: { ...origin.config, ...scaled, tie_word_embeddings: false } };
   }
 
-  /** Tokens that a model of sentences reads of a text, if that is fewer than it could. */
+  /** Maximum number of tokens that a model of sentences reads, if it is below the model's maximum. */
   get sentenceTokens(): number | null {
     return this.sentenceHead?.maxTokens ?? null;
   }
 
-  /** True if the family has such an input. */
+  /** True if the family takes this input. */
   takes(name: keyof ModelInputs): boolean {
     return this.inputNames.includes(name);
   }
 
-  /** The encoder's output for a source, in the scope it is called in. */
+  /** The encoder's output for a source, in the current scope. */
   protected readSource(source: Tokens): Memory {
     return this.encodeBatch(source);
   }
@@ -322,9 +325,9 @@ export abstract class PretrainedModel extends Model {
   abstract readonly head: PredictionHead | null;
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
-  /** Says in `layout` how what it read was padded. */
+  /** Runs the family's model, and records the padding of its inputs in `layout`. */
   protected abstract run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput;
-  /** Attention maps by the names that the family's outputs have; `output`: what they are added to. */
+  /** Adds attention maps to `output` by the family's names. */
   protected abstract mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput;
 
   traceEmbedding(side: 'encoder' | 'decoder', { ids, positions }: TokenBatch): EmbeddingTrace<Tensor> {
@@ -332,7 +335,7 @@ export abstract class PretrainedModel extends Model {
     return { token: sum, position: null, sum };
   }
 
-  /** See `GenerateOptions.responseFormat`. What constrains is loaded when it is first called. */
+  /** See `GenerateOptions.responseFormat`. The module for constraints is loaded at the first call. */
   async constrain(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined } = {}) {
     if (this.tokenizer === null) throw new ArgumentError('generate: responseFormat needs a model with a tokenizer');
     const { constrain } = await import('../constrain/index.js');
@@ -356,7 +359,7 @@ export abstract class PretrainedModel extends Model {
   }
 }
 
-/** How sequences were padded, null where they were not rows of tokens. */
+/** Padding of the inputs; null if they were not rows of tokens. */
 export interface BatchLayout {
   source: PaddedBatch | null;
   target: PaddedBatch | null;

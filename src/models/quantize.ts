@@ -16,28 +16,28 @@ export interface QuantizeOptions {
   /** Default: 'int8'. */
   weights?: WeightFormat | undefined;
   /**
-   * Inputs that share a scale: 32, or null for all inputs of an output feature, which only int8 allows. Default: null
-   * for int8, 32 for int4.
+   * Number of inputs that share a scale: 32, or null for all inputs of an output feature, which only int8 allows.
+   * Default: null for int8, 32 for int4.
    */
   groupSize?: number | null | undefined;
   /**
-   * Modules to leave unpacked: paths of properties, as `namedTensors` returns them, of modules or of their parents; or
-   * a function of the path. Default: none.
+   * Modules that stay unpacked: paths of properties, as in `namedTensors`, of modules or their parents; or a function
+   * of the path. Default: none.
    */
   skip?: readonly string[] | ((path: string, module: Module) => boolean) | undefined;
   /**
-   * The type of activations in products with int8 and int4: 'int8' rounds them and multiplies integers, which is
+   * Type of activations in products with int8 and int4 weights. 'int8' rounds them and multiplies integers, which is
    * fastest; 'float32' multiplies with the unpacked weights. Default: 'int8'.
    */
   activations?: ActivationFormat | undefined;
 }
 
-/** A module that has a weight, and its place in the model. */
+/** A module with a weight, and its place in the model. */
 export interface Owner extends Place {
   readonly module: WeightModule;
 }
 
-/** A weight, the places of all modules that have it, and the path of the first. */
+/** A weight, the places of all modules that share it, and the path of the first. */
 export interface Packable {
   readonly path: string;
   readonly weight: Weight;
@@ -48,15 +48,14 @@ export interface Packable {
 
 /**
  * Packs the weights of every `Linear` and `Embedding` of a model, or of your own module, and frees the floats. Shared
- * weights stay shared. Weights of norms and tables of positions stay float32. Do not call it while something is being
- * generated; programs recorded before continue with the old weights.
+ * weights stay shared. Weights of norms and tables of positions stay float32. Do not call it during a generation.
+ * Programs recorded before continue with the old weights.
  *
  * ```ts
  * quantize(model, { weights: 'int4', skip: ['head'] });
  * ```
  *
- * Throws ArgumentError for invalid options, for a model that is packed already, and for a model without weights to
- * pack.
+ * Throws ArgumentError for invalid options, a packed model, and a model without weights to pack.
  */
 export function quantize<M extends Module>(model: M, options: QuantizeOptions = {}): M {
   if (!(model instanceof Module))
@@ -95,7 +94,7 @@ export function packing(op: string, options: QuantizeOptions): PackedFormat {
   return weights === 'int4' ? 'q4_1' : weights === 'int8' && groupSize === 32 ? 'q8_0' : weights;
 }
 
-/** @internal All weights of a model that can be packed. Tables of positions are not among them: they are added as float32. */
+/** @internal All weights that can be packed. Tables of positions are excluded, because they are added as float32. */
 export function packables(model: Module): Packable[] {
   const byWeight = new Map<Weight, Owner[]>();
   for (const place of placesIn(model)) {
@@ -111,7 +110,7 @@ export function packables(model: Module): Packable[] {
   });
 }
 
-/** @internal True for the path of a table of positions, which is added to other embeddings as it is. */
+/** @internal True for the path of a table of positions, which is added to other embeddings unchanged. */
 export function isTableOfPositions(path: string): boolean {
   return /positions(\.\d+)?$/i.test(path);
 }

@@ -12,7 +12,7 @@ import type { WeightEntry } from './weight-entry.js';
 
 /** The treatment of weights while they are read. */
 export interface Packing {
-  /** Chooses a weight's format by its entries: 'blocks' keeps the file's blocks, null leaves the weight float32. */
+  /** Chooses a weight's format by its entries: 'blocks' keeps the file's blocks, null leaves it float32. */
   readonly choose: (entries: readonly WeightEntry[], device: Device) => PackedFormat | 'blocks' | null;
   /** The options of `quantize` for all weights; null if each weight keeps its stored format. */
   readonly options: QuantizeOptions | null;
@@ -38,9 +38,8 @@ function halfOf({ dtype }: WeightEntry): 'float16' | 'bfloat16' | null {
 }
 
 /**
- * Reads the entries `found` of a model, by the names of its pieces, in the order of the file, and packs the weights
- * that have a chosen format. A blank model has taken no memory for their floats. Rejects like `readPieces`, and with
- * OutOfMemoryError.
+ * Reads the entries `found` of a model, by the names of its pieces, in file order. Weights with a chosen format are
+ * packed. A blank model has taken no memory for their floats. Rejects as `readPieces`, and with OutOfMemoryError.
  */
 export async function readPacked(
   model: Module,
@@ -61,7 +60,7 @@ export async function readPacked(
     const readings = byTensor.get(tensor) ?? [];
     const entries = readings.map(({ entry }) => entry);
     const format = choose(entries, tensor.device);
-    if (readings.length === 0 || format === null) continue; // a head without readings is initialised
+    if (readings.length === 0 || format === null) continue; // a head without readings is initialized
     byTensor.delete(tensor);
     tensor.dispose();
     const weight = new UnfinishedWeight(target, readings, format, activations);

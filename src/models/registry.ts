@@ -1,4 +1,4 @@
-// The families, by the `model_type` of config.json, loaded when they are needed: a page pays for those that it uses.
+// Families by the `model_type` of config.json. They are loaded on demand, so that a page loads only those that it uses.
 
 import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -6,7 +6,7 @@ import type { Family, GgufReadable } from './family.js';
 
 interface Entry {
   load(): Promise<Family>;
-  /** What `general.architecture` may be in its GGUF files. */
+  /** Values of `general.architecture` in its GGUF files. */
   readonly gguf?: readonly string[];
 }
 
@@ -82,7 +82,7 @@ export function isFamily(type: unknown): type is string {
   return typeof type === 'string' && Object.hasOwn(families, type);
 }
 
-/** The family of a model type. Throws FormatError for one that is not known. */
+/** The family of a model type. Throws FormatError for an unknown one. */
 export async function familyOf(type: unknown): Promise<Family> {
   const entry = isFamily(type) ? families[type] : undefined;
   if (entry !== undefined) return entry.load();
@@ -90,7 +90,7 @@ export async function familyOf(type: unknown): Promise<Family> {
   throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known.join(', ')}`);
 }
 
-/** The family of a GGUF file's architecture, and its model type. Throws FormatError for one that is not known. */
+/** The family and model type of a GGUF file's architecture. Throws FormatError for an unknown one. */
 export async function familyOfGguf(architecture: string): Promise<{ type: string; family: GgufReadable }> {
   const [type, entry] = Object.entries(families).find(([, { gguf }]) => gguf?.includes(architecture)) ?? [];
   const family = await entry?.load();
@@ -99,5 +99,5 @@ export async function familyOfGguf(architecture: string): Promise<{ type: string
   throw new FormatError(`general.architecture is ${describeValue(architecture)}, expected one of ${known}`);
 }
 
-/** Model types of which there are GGUF files. */
+/** Model types with GGUF files. */
 export const ggufTypes: readonly string[] = Object.keys(families).filter((type) => families[type]?.gguf !== undefined);

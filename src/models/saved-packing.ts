@@ -8,7 +8,8 @@ const METHOD = 'simdformer';
 
 const PLAIN = 'model.safetensors';
 /**
- * A name that other readers do not look for. They only warn about an unknown method, and continue with random weights.
+ * A name that other readers do not look for. They would only warn about an unknown method, and continue with random
+ * weights.
  */
 const OWN = 'model.simdformer.safetensors';
 
@@ -22,8 +23,7 @@ export function weightFiles(pieces: readonly PackedPiece[]): { file: string; oth
 }
 
 /**
- * The entries of config.json for packed weights. Python can read halves, so for them only a note keeps them packed
- * here.
+ * Entries of config.json for packed weights. Python can read halves, so for them the note only keeps them packed here.
  */
 export function packingFields(pieces: readonly PackedPiece[]): Json {
   const formats = [...new Set(pieces.map(({ format }) => format))].sort();
@@ -37,7 +37,7 @@ export function withoutPacking({ quantization_config: _, [METHOD]: __, ...config
   return config;
 }
 
-/** The file with packed weights of simdformer, null if there is none. */
+/** The file with packed weights of simdformer; null if there is none. */
 export function packedFile({ quantization_config: quantization, [METHOD]: own }: Json): string | null {
   if (isObject(own) && own.weights === 'auto') return PLAIN;
   return isObject(quantization) && quantization.quant_method === METHOD ? OWN : null;

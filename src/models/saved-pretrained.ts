@@ -1,4 +1,4 @@
-// A pretrained model as a folder of Hugging Face's: config.json, model.safetensors, and the files that came beside them.
+// A pretrained model as a folder in Hugging Face's layout: config.json, model.safetensors, and companion files.
 
 import { nodeModule } from '../backend/node.js';
 import { checkOptions } from '../core/check.js';
@@ -15,25 +15,25 @@ import { type PackedPiece, packedArrays } from './packed-state.js';
 import type { SaveOptions } from './saved.js';
 import { packingFields, weightFiles, withoutPacking } from './saved-packing.js';
 
-/** The origin of a model, as far as saving needs it. */
+/** Origin of a model: the parts that saving needs. */
 export interface Origin {
   /** The folder, the URL or the id on the hub. */
   readonly from?: string | undefined;
-  /** config.json, with the class of the head that the model has now. */
+  /** Content of config.json, with the class of the model's current head. */
   readonly config: Json;
-  /** Keys, at any depth, whose numbers config.json writes with a point: Python tells 0.0 from 0, and refuses one for the other. */
+  /** Keys, at any depth, whose numbers config.json writes with a point. Python distinguishes 0.0 from 0. */
   readonly fractions?: ReadonlySet<string> | undefined;
-  /** Names of parameters in the checkpoint, where they are not those of the family's table. */
+  /** Names of parameters in the checkpoint that differ from the family's table. */
   readonly names: ReadonlyMap<string, string>;
-  /** Parameters that lie in files of their own, as those of sentence-transformers' modules. */
+  /** Parameters in files of their own, such as those of sentence-transformers' modules. */
   readonly elsewhere?: ReadonlyMap<string, StoredElsewhere> | undefined;
-  /** The files beside config and weights, such as the tokenizer's, by name. */
+  /** Companion files such as the tokenizer's, by name. */
   companions(): Promise<ReadonlyMap<string, Uint8Array>>;
-  /** The vocabulary's metadata in a GGUF file, if it was one. */
+  /** Metadata of the vocabulary, if the model came from a GGUF file. */
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
 
-/** A file of safetensors, such as `2_Dense/model.safetensors`, and what it calls the parameter. */
+/** A safetensors file such as `2_Dense/model.safetensors`, and the parameter's name in it. */
 export interface StoredElsewhere {
   readonly file: string;
   readonly name: string;
@@ -45,10 +45,10 @@ export interface SavedWeights {
   readonly packed: readonly PackedPiece[];
 }
 
-/** Files of an earlier model in the folder, which would be read beside the new one. */
+/** Weight files of an earlier model, which would be read beside the new one. */
 const STALE = /^(model\.safetensors\.index\.json|model-\d{5}-of-\d{5}\.safetensors)$/;
 
-/** Writes a folder that transformers loads: all files are replaced, or none. */
+/** Writes a folder that transformers loads. Either all files are replaced, or none. */
 export async function writePretrained(
   folder: string | URL,
   origin: Origin,
@@ -64,11 +64,11 @@ export async function writePretrained(
   };
   const isElsewhere = ({ name }: PackedPiece) => origin.elsewhere?.has(name) ?? false;
   for (const [name, array] of packedArrays(packed.filter((piece) => !isElsewhere(piece)))) put(name, array);
-  // Files of modules have floats: sentence-transformers reads nothing else.
+  // Module files have floats, because sentence-transformers reads nothing else.
   for (const { name, shape, floats } of packed.filter(isElsewhere)) put(name, { dtype: 'F32', shape, data: floats });
   for (const { name, shape, data } of await values)
     put(name, dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) });
-  const companions = await origin.companions(); // before anything is written: it may be the same folder
+  const companions = await origin.companions(); // read before anything is written, because it may be the same folder
   const path = await pathOf(folder);
   const { mkdir, readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { dirname, join } = await nodeModule<typeof import('node:path')>('path');
@@ -76,7 +76,7 @@ export async function writePretrained(
     ...[...companions].map(([name, bytes]): [string, FileParts] => [join(path, name), [bytes]]),
     [join(path, 'config.json'), [configBytes(origin, dtypeOf(packed) ?? dtype, packed)]],
   ]);
-  // After the companions, among which are the modules' weights as they were.
+  // After the companions, which include the old weights of modules.
   for (const [name, tensors] of files) parts.set(join(path, name), safetensorsParts(tensors, { format: 'pt' }));
   for (const file of parts.keys()) await mkdir(dirname(file), { recursive: true });
   await writeAtomically(parts);
@@ -84,13 +84,13 @@ export async function writePretrained(
     if (name === other || STALE.test(name)) await rm(join(path, name), { force: true });
 }
 
-/** The type of halves, where all packed weights are such. */
+/** The type of halves, if all packed weights have it. */
 function dtypeOf(packed: readonly PackedPiece[]): string | null {
   const [format, ...others] = new Set(packed.map((piece) => piece.format));
   return others.length === 0 && (format === 'float16' || format === 'bfloat16') ? format : null;
 }
 
-/** `dtype` says what Python makes of the weights. */
+/** Content of config.json. `dtype` is the type of the weights in Python. */
 function configBytes(
   { config, fractions = new Set() }: Origin,
   dtype: string,

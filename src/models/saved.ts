@@ -1,6 +1,5 @@
-// A model as a folder: config.json, model.safetensors and the tokenizers' JSON. What Hugging Face has in a
-// tokenizer_config.json beside a tokenizer.json is in config.json here, so that no file of an older model can be left
-// over.
+// A model as a folder: config.json, model.safetensors and the tokenizers' JSON. config.json also has the content of
+// tokenizer_config.json, so that no such file of an older model can remain.
 
 import { nodeModule } from '../backend/node.js';
 import { checkNumber, checkOptions, describeValue } from '../core/check.js';
@@ -35,13 +34,13 @@ export interface Tokenizers {
   readonly target?: Tokenizer | undefined;
 }
 
-/** Options of `generate` that a model keeps. */
+/** Options of `generate` that are saved with a model. */
 export interface GenerationDefaults {
   /** Exponent of lengths in beam search: above 1 longer outputs are preferred, below 1 shorter ones. */
   readonly lengthPenalty?: number | undefined;
 }
 
-/** A module that can be saved: with a config, tokenizers, and defaults for generation. */
+/** A module that can be saved, with config, tokenizers, and defaults for generation. */
 interface Saved extends Module {
   readonly config: TransformerConfig;
   tokenizers: Tokenizers;
@@ -49,11 +48,11 @@ interface Saved extends Module {
 }
 
 export interface SaveOptions {
-  /** How weights are stored. float16 halves the size and rounds to 11 bits. Default `float32`. */
+  /** Type of the stored weights. float16 halves the size and rounds to 11 bits. Default `float32`. */
   dtype?: 'float32' | 'float16' | undefined;
 }
 
-/** The bytes of a saved model's files, by name. */
+/** Bytes of a saved model's files, by name. */
 export type ModelFiles = Readonly<Record<string, Uint8Array>>;
 
 const CONFIG = 'config.json';
@@ -62,11 +61,11 @@ const TOKENIZERS = { source: 'source-tokenizer.json', target: 'target-tokenizer.
 const FORMAT = 'simdformer';
 const METADATA = { format: FORMAT };
 
-/** The contents of config.json. */
+/** Content of config.json. */
 interface Config {
   readonly format: typeof FORMAT;
   readonly model: TransformerOptions;
-  /** Left out where there are none. */
+  /** Absent if there are none. */
   readonly generation?: GenerationDefaults | undefined;
   /** Configs of tokenizers that were loaded with one. */
   readonly tokenizers?: { readonly [Side in keyof Tokenizers]: TokenizerConfig | undefined } | undefined;
@@ -84,8 +83,8 @@ export async function toFiles(model: Saved, values: StateValues, options?: SaveO
 }
 
 /**
- * Writes a model to a folder: all or nothing is replaced, so that a full disk leaves the old files as they were.
- * Tokenizers of a model that was there before go.
+ * Writes a model to a folder. Either all files are replaced, or none, so that a full disk leaves the old ones.
+ * Tokenizers of an earlier model are removed.
  */
 export async function writeModel(
   folder: string | URL,
@@ -104,7 +103,7 @@ export async function writeModel(
   for (const name of Object.values(TOKENIZERS)) if (!(name in files)) await rm(join(path, name), { force: true });
 }
 
-/** All files but the weights; and those, as they are now, whatever the model learns while they are written. */
+/** All files but the weights, and the current weights, unaffected by later training. */
 async function contentsOf(model: Saved, values: StateValues, options: SaveOptions = {}) {
   const { dtype = 'float32' } = checkOptions('save', options, { dtype: ['float32', 'float16'] });
   if (typeof model.config.positions.frequencies === 'function') {
@@ -144,7 +143,7 @@ interface Read {
   readonly isPacked: boolean;
 }
 
-/** The contents of a saved model's files. Throws FormatError if one is missing or damaged. */
+/** Contents of a saved model's files. Throws FormatError if one is missing or damaged. */
 async function readFiles(files: ModelFiles, weights: ByteSource | undefined): Promise<Read> {
   checkOrigin(files);
   const { model, generation, tokenizers: configs, ...packing } = decodeJson(files, CONFIG) as Config;
@@ -167,7 +166,7 @@ function generationDefaults(given: unknown = {}): GenerationDefaults {
   return given as GenerationDefaults;
 }
 
-/** Throws FormatError unless config.json is one that `save` wrote, saying whose it is if it is known. */
+/** Throws FormatError unless `save` wrote the config.json, naming its origin if it is known. */
 function checkOrigin(files: ModelFiles): void {
   const { format, model_type: type } = decodeJson(files, CONFIG) as Partial<Config> & { readonly model_type?: unknown };
   if (format === FORMAT) return;
@@ -182,7 +181,7 @@ function checkOrigin(files: ModelFiles): void {
 
 type Make<Model extends Saved> = (options: TransformerOptions) => Model;
 
-/** Makes a model of what is in a folder, a path in Node or a URL, with `make` for its constructor. */
+/** Loads a model from a folder, a path in Node or a URL. `make` is its constructor. */
 export async function modelFromFolder<Model extends Saved>(
   folder: string | URL,
   make: Make<Model>,
@@ -198,7 +197,7 @@ export async function modelFromFolder<Model extends Saved>(
   }
 }
 
-/** Loads a model of files in memory. `packing`: how weights are packed, if not as the files say. */
+/** Loads a model from files in memory. `packing` overrides the packing of the files. */
 export async function modelFromFiles<Model extends Saved>(
   given: Readonly<Record<string, Uint8Array | Blob>>,
   make: Make<Model>,
@@ -211,7 +210,7 @@ export async function modelFromFiles<Model extends Saved>(
   return modelFrom(files, weights && inMemory(weights), make, undefined, packing);
 }
 
-/** Reads weights, packed ones of the file too. Throws as `loadStateDict`, and FormatError. */
+/** Reads weights, also packed ones. Throws as `loadStateDict`, and FormatError. */
 async function readPackedState(
   model: Module,
   tensors: ReadonlyMap<string, SafetensorsEntry>,
@@ -237,7 +236,7 @@ async function modelFrom<Model extends Saved>(
   let model: Model | undefined;
   try {
     const { size } = tensors;
-    for (const name of ['encoderLayers', 'decoderLayers'] as const) // before minutes go by in making millions of them
+    for (const name of ['encoderLayers', 'decoderLayers'] as const) // checked before millions of layers would be made
       checkNumber('load', name, config?.[name] ?? 0, (layers) => layers <= size, `at most ${size}, for its tensors`);
     model = make(config);
     if (packing === null && !isPacked) await model.readState(tensors, signal);
@@ -254,7 +253,7 @@ async function modelFrom<Model extends Saved>(
   return model.eval();
 }
 
-/** True if a tensor of the model would have more numbers than the file has bytes: then the file is wrong, not the memory. */
+/** True if a tensor of the model would have more numbers than the file has bytes. The file is then wrong. */
 function outgrows(config: TransformerOptions, file: ByteSource): boolean {
   const { dModel, dFF, sourceVocab, targetVocab, maxLength } = config as Complete<TransformerOptions>;
   return dModel * Math.max(dFF, sourceVocab, targetVocab, maxLength) > file.size;

@@ -19,9 +19,9 @@ interface Scored extends Stacks, Pick<Generative, 'vocabSize' | 'padId'> {
 
 /** A model's log-probabilities of given targets. */
 export interface ScoreResult {
-  /** For each target, of every token but the first, which only begins it. */
+  /** For each target, the log-probability of every token but the first, which only begins it. */
   readonly logProbabilities: number[][];
-  /** Their sums. */
+  /** Sum of each target's log-probabilities. */
   readonly scores: number[];
 }
 

@@ -10,10 +10,10 @@ import { concat, unpack } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { norm } from '../ops/statistics.js';
 
-/** How the vectors of tokens become one, by the names of sentence-transformers. */
+/** Pooling of token vectors into one, by sentence-transformers' names. */
 export type SentencePooling = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
 
-/** A step behind pooling: a projection, or a division by the length. */
+/** A step after pooling: a projection, or a division by the vector's length. */
 export type SentenceStep = SentenceProjection | 'normalize';
 
 export interface SentenceProjection {
@@ -23,7 +23,7 @@ export interface SentenceProjection {
   readonly folder: string;
 }
 
-/** Makes one vector of a text, as the modules of sentence-transformers do behind the Transformer. */
+/** Makes one vector of a text, as sentence-transformers' modules do after the Transformer. */
 export class SentenceHead extends Module {
   /** The projections among the steps. */
   readonly dense: readonly Linear[];
@@ -31,14 +31,17 @@ export class SentenceHead extends Module {
   constructor(
     private readonly poolings: readonly SentencePooling[],
     readonly steps: readonly SentenceStep[],
-    /** Tokens that the model reads of a text, if it is to read fewer than it could. */
+    /** Maximum number of tokens that the model reads of a text, if it is below the model's maximum. */
     readonly maxTokens: number | null = null,
   ) {
     super();
     this.dense = steps.flatMap((step) => (step === 'normalize' ? [] : [step.dense]));
   }
 
-  /** `features`: float32 [N, d], the rows of `batch`; the result is [B, d], or several of them side by side, or projected. */
+  /**
+   * `features`: float32 [N, d], the rows of `batch`. Returns [B, d]; the size differs with several poolings or
+   * projections.
+   */
   forward(features: Tensor, batch: Sequences): Tensor {
     const pooled = this.poolings.map((kind) => poolAs(kind, features, batch));
     let x = pooled.length === 1 ? (pooled[0] as Tensor) : concat(pooled, -1);
@@ -63,7 +66,7 @@ function poolAs(kind: SentencePooling, x: Tensor, batch: Sequences): Tensor {
     case 'mean_sqrt_len_tokens':
       return mul(pool(x, batch, 'mean'), device.tensor(counts.map((count) => [Math.sqrt(count)])));
     case 'weightedmean': {
-      // The place of a token, from 1 on, is its weight.
+      // The weight of a token is its position, from 1 on.
       const weights = counts.flatMap((count) =>
         Array.from({ length: count }, (_, i) => (2 * (i + 1)) / (count * (count + 1))),
       );

@@ -21,17 +21,20 @@ import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } 
 /** The encoder's output for a source. */
 export interface EncodedSource {
   readonly memory: Memory;
-  /** [N, features] as the source was given: [B, T, features], zero at padding. */
+  /** Converts [N, features] to the form of the source: [B, T, features], zero at padding. */
   readonly unpack: (x: Tensor) => Tensor;
 }
 
-/** A model that reads a source and writes a target: an encoder, and a decoder that attends to what that gives. */
+/**
+ * A model with an encoder, which reads a source, and a decoder, which attends to the encoder's output and writes a
+ * target.
+ */
 export abstract class Seq2SeqModel extends PretrainedModel {
   abstract override readonly encoder: Stack;
   abstract override readonly decoder: Stack;
   abstract override readonly head: PredictionHead | null;
 
-  /** `heads`: those that the family has. Throws FormatError for another one, and for a decoder without its encoder. */
+  /** `heads` are those of the family. Throws FormatError for another head, and for a decoder without its encoder. */
   constructor(context: FamilyContext, heads: readonly HeadKind[]) {
     super(context);
     const { config } = context;
@@ -69,7 +72,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return { ...output, ...this.#predict(this.head, features, target, inputs, options.loss ?? true) };
   }
 
-  /** Reads the source; `hiddenStates` gets the input of each layer, and the output of the last one. */
+  /** Reads the source. `hiddenStates` receives the input of each layer, and the output of the last one. */
   protected encodeInputs(
     { inputIds, attentionMask }: ModelInputs,
     hiddenStates: Tensor[] | undefined,
@@ -83,7 +86,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
   }
 
-  /** int32 [N]: where tokens stand. */
+  /** int32 [N]: positions of tokens. */
   protected positionsOf({ batch }: PaddedBatch): Tensor {
     return batch.positions;
   }
@@ -112,7 +115,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     }
   }
 
-  /** The features of the last end token of each sequence, which stand for all of it. */
+  /** Features of the last end token of each sequence, which represent it. */
   #lastEnds(features: Tensor, { counts, starts }: TokenBatch, { inputIds }: ModelInputs): Tensor {
     const [end] = this.endIds;
     const ends = rowsGiven('inputIds', inputIds).rows.map((row) =>
@@ -133,7 +136,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return gather(features, this.device.tensor(Int32Array.from(places)));
   }
 
-  /** The decoder's input: the given ids, or the labels one place later, behind the start. */
+  /** Input of the decoder: the given ids, or the labels shifted right by one, after the start token. */
   #targetOf({ inputIds, decoderInputIds, decoderAttentionMask, labels }: ModelInputs): PaddedBatch {
     const name = 'decoderInputIds';
     const toShift = this.headKind === 'language-model' && labels ? (labels as Rows) : this.#sourceToShift(inputIds);
@@ -162,14 +165,14 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     return time === null ? packed(shifted) : shifted;
   }
 
-  /** The first token of a target; `ids` are its own tokens. */
+  /** First token of a target with the tokens `ids`. */
   protected startOf(_ids: readonly number[], _pad: number | null): number {
     const { startId } = this;
     if (startId !== null) return startId;
     throw new FormatError('config.json: there is no decoder_start_token_id, which targets begin with');
   }
 
-  /** True if the decoder reads the source when no target is given. */
+  /** True if the decoder reads the shifted source when no target is given. */
   protected get shiftsSource(): boolean {
     return this.headKind !== 'language-model';
   }

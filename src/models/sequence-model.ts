@@ -22,19 +22,22 @@ import {
   tokenLabels,
 } from './targets.js';
 
-/** A model of pairs of sequences: what it says of each token of a target, or of a source if it has no decoder. */
+/**
+ * A model of pairs of sequences. It predicts each token of a target, or labels each token of a source if it has no
+ * decoder.
+ */
 export abstract class SequenceModel extends Model {
   /**
-   * Logits for every token: of an encoder–decoder `forward(source, target)`, the next target token's; encoder-only
-   * `forward(source)`; decoder-only `forward(target)` (or `forward(null, target)`).
+   * Logits for every token. Encoder–decoder: `forward(source, target)` predicts the next target token. Encoder-only:
+   * `forward(source)`. Decoder-only: `forward(target)` or `forward(null, target)`.
    *
-   * Batches are rows of ids or an int32 tensor [B, T], padded at the end with `padId` or ragged; the result is then
-   * [B, T, vocabulary], zero at padding. Or they are packed, `{ ids, lengths }`; the result is then [N, vocabulary].
-   * Neither the form nor the other sequences make a difference to the bits of what one gives.
+   * Batches are rows of ids, or an int32 tensor [B, T], ragged or padded at the end with `padId`. The result is then
+   * [B, T, vocabulary], zero at padding. Packed batches, `{ ids, lengths }`, give [N, vocabulary]. The bits of a
+   * sequence's logits depend neither on the form nor on the other sequences.
    *
-   * Throws ShapeError, DTypeError, and ArgumentError if a source is given to a model without an encoder, a target to
-   * one without a decoder, one of them is missing, or an id is outside the vocabulary: nothing is queued then.
-   * Ids that were written to a TokenBatch's tensor since it was made fail the run (CommandError) instead.
+   * Throws ShapeError, DTypeError and ArgumentError, before anything is queued. ArgumentError means a source without an
+   * encoder, a target without a decoder, a missing input, or an id outside the vocabulary. Wrong ids that were written
+   * to a TokenBatch's tensor later fail the run instead (CommandError).
    */
   forward(source: Tokens | null, target?: Tokens): Tensor {
     return this.device.scope(() => {
@@ -46,11 +49,12 @@ export abstract class SequenceModel extends Model {
   }
 
   /**
-   * The mean cross entropy of the next target token, given `source` and the tokens before it: decoder inputs are all
-   * but the last token of each target, labels all but the first. Encoder-only: `target` has a label for each source
-   * token and no others. Labels that are `ignoreIndex`, by default -100, are not learnt and do not count; padding at the
-   * end of a target is no token, `padId` elsewhere is one like others. Decoder-only: `source` is null. The result is a
-   * scalar, ready for `backward()`. Throws as `forward`, and ArgumentError for options that make no sense.
+   * Mean cross entropy of the next target token, given `source` and the tokens before it. Decoder inputs are all but
+   * the last token of each target, labels all but the first. For encoder-only models, `target` has one label per source
+   * token. For decoder-only models, `source` is null. Labels equal to `ignoreIndex`, by default -100, do not count.
+   * Padding at the end of a target is ignored, but `padId` elsewhere is an ordinary token.
+   *
+   * Returns a scalar for `backward()`. Throws as `forward`, and ArgumentError for invalid options.
    */
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
     const { labelSmoothing, ignoreIndex, headDiversity, rDrop } = resolveLossOptions(options);
@@ -76,14 +80,14 @@ export abstract class SequenceModel extends Model {
     });
   }
 
-  /** How many labels `loss` of the same rows and options is the mean over. */
+  /** Number of labels that `loss` averages for these rows and options. */
   countLabels(source: TokenRows | null, target: TokenRows, options: LossOptions = {}): number {
     const kind = this.decoder === null ? 'source tokens' : 'target tokens';
     const { ignoreIndex } = resolveLossOptions(options);
     return countLabels(kind, source, target, { padId: this.padId, ignoreIndex });
   }
 
-  /** Uploads target sequences as `loss` uses them, each of two tokens at least. Throws as `forward`. */
+  /** Uploads target sequences, each of at least two tokens, in the form that `loss` uses. Throws as `forward`. */
   shift(target: Tokens, /** @internal */ op = 'shift'): TargetBatch {
     const { inputs, labels } = shiftedTargets(op, target, this.padId);
     const input = this.toBatch(`${op}: target`, packed(inputs));
@@ -91,8 +95,8 @@ export abstract class SequenceModel extends Model {
   }
 
   /**
-   * The log-probability of every token of given targets, as `loss` takes them: the first one only begins it, and the
-   * end counts if it is there. `source` is null for decoder-only models. Rejects with what `forward` throws.
+   * Log-probabilities of the tokens of given targets, in the form that `loss` takes. The first token only begins a
+   * target; an end token counts. `source` is null for decoder-only models. Rejects with the errors of `forward`.
    */
   score(source: Tokens | null, target: Tokens): Promise<ScoreResult> {
     const [sources, targets] = [copied(source), copied(target)];
@@ -100,8 +104,8 @@ export abstract class SequenceModel extends Model {
   }
 
   /**
-   * The attention probabilities of every layer for one batch: what each token looked at. Without dropout or gradients.
-   * The tensors belong to the scope it is called in. Throws as `forward`.
+   * Attention probabilities of every layer for one batch, without dropout or gradients. The tensors belong to the
+   * current scope. Throws as `forward`.
    */
   attentionMaps(source: Tokens | null, target?: Tokens): AttentionMaps {
     return inference(this, () =>
@@ -109,12 +113,12 @@ export abstract class SequenceModel extends Model {
     );
   }
 
-  /** The heads of each attention, which all have as many. */
+  /** Number of heads, which is equal in all layers. */
   get #heads(): number {
     return Object.values(this.attentions).flat()[0]?.heads ?? 1;
   }
 
-  /** The last layer's output for every token, [N, dModel], and the batch that says to whom they belong. */
+  /** Output of the last layer for every token, [N, dModel], with its batch. */
   #features(op: string, first: Tokens | null, second?: Tokens | null): { features: Tensor; batch: TokenBatch } {
     const { encoder, decoder } = this;
     const [source, target] = encoder === null ? [second ? first : null, second ?? first] : [first, second];

@@ -9,35 +9,35 @@ import type { Tensor } from '../core/tensor.js';
 import { checkIds, packed, rowsOf, TokenBatch, type Tokens, unpaddedLength } from '../nn/token-batch.js';
 
 /**
- * Target sequences as training uses them: all tokens but the last go in, all but the first are to come out. Between runs
- * of a program that was recorded with it, others of the same lengths can be written to `input.ids` and `labels`.
- * In an encoder-only model `input` is the source, and there is a label for each of its tokens.
+ * Target sequences in training: the decoder reads all tokens but the last, and predicts all but the first. Between runs
+ * of a recorded program, others of equal lengths can be written to `input.ids` and `labels`. In an encoder-only model,
+ * `input` is the source, and each of its tokens has a label.
  */
 export interface TargetBatch {
   readonly input: TokenBatch;
-  /** int32 [N], packed as `input`. */
+  /** int32 [N], packed as `input` is. */
   readonly labels: Tensor;
 }
 
 export interface LossOptions {
   /**
-   * A label that is not learnt, as PyTorch's: a 32-bit integer that is none of a class, or one that shall not be learnt;
-   * null for none. Default -100. Labels of an encoder-only model may be that where a token has none; among the target
-   * tokens of a decoder, which also reads them, it is an id that is read but not learnt.
+   * Label without a loss, as in PyTorch: a 32-bit integer outside the classes, or a class that is not learned; null for
+   * none. Default -100. In an encoder-only model it marks tokens without a label. In a decoder's target it is a token
+   * that is read but not learned.
    */
   ignoreIndex?: number | null | undefined;
-  /** The share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
+  /** Share of each label's probability that is spread evenly over the vocabulary. Default 0; the paper has 0.1. */
   labelSmoothing?: number | undefined;
   /**
-   * Adds this much of the mean cosine between the outputs of any two heads of an attention, so that heads learn to
-   * differ (Li et al. 2018). Default 0. Not together with `gradientCheckpointing`.
+   * Weight of the mean cosine between the outputs of pairs of heads, which makes heads differ (Li et al. 2018). Default
+   * 0. Not together with `gradientCheckpointing`.
    */
   headDiversity?: number | undefined;
   /**
-   * R-Drop (Liang et al. 2021, arXiv 2106.14448): in training the loss is the mean of two passes, in which dropout
-   * drops different elements, plus rDrop / 4 times the divergence of their predictions, KL(p‖q) + KL(q‖p). This is the
-   * paper's α, 1 to 5 there, and half the paper's loss, so that it compares with the loss without R-Drop. Twice the
-   * work. Default 0. Without effect where nothing is dropped.
+   * R-Drop (Liang et al. 2021, arXiv 2106.14448), the paper's α, which is 1 to 5 there. In training, the loss is the
+   * mean of two passes, in which dropout drops different elements. To it, rDrop / 4 times the divergence of their
+   * predictions is added, KL(p‖q) + KL(q‖p). This is half of the paper's loss, so that it compares with the loss
+   * without R-Drop. It doubles the work. Default 0. Without effect if nothing is dropped.
    */
   rDrop?: number | undefined;
 }
@@ -47,7 +47,7 @@ const IGNORE_INDEX: OptionRule = {
   expected: 'a 32-bit integer or null',
 };
 
-/** `options` of `loss` with their defaults; `labelSmoothing` is left to the op. */
+/** Options of `loss` with defaults. The op checks `labelSmoothing`. */
 export function resolveLossOptions(options: LossOptions): Complete<LossOptions> {
   const {
     labelSmoothing = 0,
@@ -67,7 +67,7 @@ export function isTargetBatch(target: Tokens | TargetBatch): target is TargetBat
   return 'labels' in Object(target);
 }
 
-/** The decoder's input, all tokens of each target but the last, and the labels of all: all tokens but the first. */
+/** Input of the decoder, all tokens of each target but the last, and labels, all tokens but the first. */
 export function shiftedTargets(
   op: string,
   target: Tokens,
@@ -86,8 +86,8 @@ export function shiftedTargets(
 }
 
 /**
- * Labels of an encoder-only model: one for each source token, `ignoreIndex` for tokens that have none. Rows may go on
- * with `ignoreIndex` where the source is padded.
+ * Labels of an encoder-only model: one per source token, `ignoreIndex` for tokens without one. Rows may continue with
+ * `ignoreIndex` where the source is padded.
  */
 export function tokenLabels(
   device: Device,
@@ -111,14 +111,14 @@ export function tokenLabels(
   return device.tensor(new Int32Array(packed(labels).ids));
 }
 
-/** The length of a row of labels, without those after the first `least` that are not learnt. */
+/** Length of a row of labels, without trailing ones that equal `ignoreIndex`, but at least `least`. */
 function lengthWithout(row: readonly number[], ignoreIndex: number | null, least: number): number {
   let { length } = row;
   while (length > least && row[length - 1] === ignoreIndex) length--;
   return length;
 }
 
-/** Throws ShapeError unless there is a label for each source token, and no more. */
+/** Throws ShapeError unless each source token has exactly one label. */
 function checkAligned(lengths: readonly number[], counts: readonly number[]): void {
   const of = (numbers: readonly number[]) => `${numbers.length} rows`;
   if (lengths.length !== counts.length) {
@@ -137,7 +137,7 @@ function checkAligned(lengths: readonly number[], counts: readonly number[]): vo
 /** Rows of token ids. */
 export type TokenRows = readonly (readonly number[] | Int32Array)[];
 
-/** How many labels `loss` of these rows is the mean over: those of target tokens, or of an encoder's source tokens. */
+/** Number of labels that `loss` averages for these rows: of target tokens, or of an encoder's source tokens. */
 export function countLabels(
   kind: 'target tokens' | 'source tokens',
   source: TokenRows | null,

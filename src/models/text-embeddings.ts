@@ -11,31 +11,31 @@ export interface TextEmbeddingsParts {
   readonly vocabulary: number;
   /** Features of the tables. */
   readonly features: number;
-  /** Rows of the table of positions. Default 0: there is none. */
+  /** Rows of the table of positions. Default 0: no table. */
   readonly positions?: number | undefined;
-  /** Segments. Default 0: they make no difference. */
+  /** Number of segments. Default 0: no table. */
   readonly types?: number | undefined;
-  /** The row of the first token's position; the one before is padding's, which is not learnt. Default 0. */
+  /** Row of the first token's position. The row before it belongs to padding and is not learned. Default 0. */
   readonly firstPosition?: number | undefined;
-  /** The id whose vector is not learnt. */
+  /** Id whose vector is not learned; null for none. */
   readonly paddingId: number | null;
   readonly eps: number;
   readonly dropout: Dropout;
 }
 
-/** Vectors of tokens, positions and segments, added up and normalised, as BERT has them. */
+/** Sums of token, position and segment embeddings, normalized, as in BERT. */
 export class TextEmbeddings extends Module {
   readonly tokens: Embedding;
   readonly positions: Embedding | null;
   readonly types: Embedding | null;
-  /** From the features of the sum to others, before the norm (DeBERTa). */
+  /** Projects the sum to other features, before the norm (DeBERTa). */
   readonly projection: Linear | null;
   readonly norm: LayerNorm;
   readonly dropout: Dropout;
   readonly #firstPosition: number;
   readonly #paddingId: number | null;
 
-  /** `outputs`: features of the result, if the sum is to be projected before the norm. */
+  /** `outputs`: number of features after the projection before the norm, if there is one. */
   constructor(init: Initializer, parts: TextEmbeddingsParts, outputs = parts.features) {
     super();
     const { vocabulary, features, positions = 0, types = 0, firstPosition = 0 } = parts;
@@ -50,7 +50,7 @@ export class TextEmbeddings extends Module {
     this.#paddingId = parts.paddingId;
   }
 
-  /** The most tokens of a sequence that there are positions for; Infinity without a table of positions. */
+  /** Maximum length of a sequence by the table of positions; Infinity without a table. */
   get positionLimit(): number {
     return this.positions === null
       ? Number.POSITIVE_INFINITY
@@ -58,8 +58,8 @@ export class TextEmbeddings extends Module {
   }
 
   /**
-   * `ids`, `positions` from 0 on, and `types`, null where all are 0: int32 [N]; the result is float32 [N, outputs].
-   * Throws ShapeError, DTypeError.
+   * `ids`, `positions` (from 0) and `types` (null if all are 0) are int32 [N]. Returns float32 [N, outputs]. Throws
+   * ShapeError, DTypeError.
    */
   forward(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
     let x = this.#placed(ids, positions);
@@ -78,7 +78,7 @@ export class TextEmbeddings extends Module {
   }
 }
 
-/** The names that BERT's checkpoints and those of its descendants have for `embeddings`. */
+/** Names of `embeddings` in the checkpoints of BERT and its descendants. */
 export function embeddingNames(prefix: string): Record<string, string> {
   return {
     'embeddings.tokens': `${prefix}.word_embeddings`,

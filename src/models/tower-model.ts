@@ -20,24 +20,24 @@ import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
 import type { TextTower, TowerOutput, VisionTower } from './towers.js';
 
-/** The result of a tower, also as the output that users see. */
+/** Result of a tower, also in the form that users see. */
 export interface TowerRun {
   readonly output: ModelOutput;
   readonly tower: TowerOutput;
   readonly pooled: Tensor | null;
 }
 
-/** A model of images or of texts, which an encoder reads as a whole. */
+/** A model of images or of texts, read by an encoder. */
 export abstract class TowerModel extends PretrainedModel {
   abstract readonly text: TextTower | null;
   abstract readonly vision: VisionTower | null;
-  /** Bring texts and images into one space. */
+  /** Projections of texts and images to a common space. */
   readonly textProjection: Linear | null = null;
   readonly visualProjection: Linear | null = null;
   abstract override readonly head: PredictionHead | null;
   override readonly decoder = null;
 
-  /** `heads`: those that it may have beside 'none'. Throws FormatError for another one. */
+  /** `heads` are those that it supports besides 'none'. Throws FormatError for another one. */
   constructor(context: FamilyContext, heads: readonly HeadKind[]) {
     super(context);
     checkHead(context, ['none', ...heads]);
@@ -77,7 +77,7 @@ export abstract class TowerModel extends PretrainedModel {
     return { ...rest, [text ? 'textEmbeds' : 'imageEmbeds']: projection.forward(pooled) };
   }
 
-  /** The use of padding in texts. */
+  /** Handling of padding in texts. */
   protected get textPadding(): PaddingUse {
     return 'keptAhead';
   }
@@ -105,7 +105,7 @@ export abstract class TowerModel extends PretrainedModel {
     return { attentions: unpackMaps(encoder, source) };
   }
 
-  /** A tensor of four dimensions is of images, all else are texts. */
+  /** A tensor of four dimensions holds images; any other source is text. */
   protected override readSource(source: Tokens): Memory {
     const isImage = source instanceof Tensor && source.shape.length === 4;
     const { features: hidden, batch } = isImage
@@ -118,7 +118,7 @@ export abstract class TowerModel extends PretrainedModel {
     return true;
   }
 
-  /** @internal What the layers read of a text, or of images, [1, channels, height, width]. */
+  /** @internal Input of the layers for a text, or for images, [1, channels, height, width]. */
   traceSource(source: readonly number[] | Tensor): TraceInput {
     if (source instanceof Tensor) {
       const tower = this.#towerOf('vision');

@@ -1,5 +1,5 @@
 import type { Json } from './model-config.js';
-// Encoders of one kind of input, of which models of texts and images have one or two.
+// Encoders of one kind of input. Models of texts and images have one or two of them.
 
 import { checkDType, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -25,11 +25,11 @@ export interface TowerOutput<Batch extends Sequences = Sequences> {
   /** float32 [N, hidden], the rows of `batch` end to end. */
   readonly features: Tensor;
   readonly batch: Batch;
-  /** The input of each layer, and what the last one gives. */
+  /** Input of each layer, and the output of the last one. */
   readonly hiddenStates: readonly Tensor[];
 }
 
-/** Makes one vector of each sequence, float32 [B, features], of a tower's output. */
+/** Makes one vector of each sequence from a tower's output, float32 [B, features]. */
 export interface TowerPooler<Batch extends Sequences = Sequences> extends Module {
   forward(features: Tensor, batch: Batch): Tensor;
 }
@@ -57,12 +57,12 @@ export class TextTower extends Module {
     this.norm = new LayerNorm(init, dModel, config.number('layer_norm_eps'));
   }
 
-  /** The first layer's input, float32 [N, hidden]. */
+  /** Input of the first layer, float32 [N, hidden]. */
   embed({ ids, positions }: TokenBatch): Tensor {
     return this.tokens.forward(ids, { positions: this.positions.weight, positionIds: positions });
   }
 
-  /** `sequences`: the rows of the batch once more, where some are padding. */
+  /** `sequences` are the rows of the batch again, if some are padding. */
   forward(batch: TokenBatch, sequences: Sequences = batch): TowerOutput<TokenBatch> {
     const hiddenStates: Tensor[] = [];
     const x = this.encoder.forward(this.embed(batch), sequences, { hiddenStates });
@@ -75,7 +75,7 @@ export interface VisionParts {
   /** A module before the first layer: a norm, or dropout. */
   readonly start?: (Module & { forward(x: Tensor): Tensor }) | null | undefined;
   readonly encoder: Stack;
-  /** The norm behind the last layer. */
+  /** Norm after the last layer. */
   readonly norm?: LayerNorm | null | undefined;
   /** Makes one vector of an image. */
   readonly pooler?: TowerPooler | null | undefined;
@@ -99,7 +99,7 @@ export class VisionTower extends Module {
   }
 
   /**
-   * The first layer's input, float32 [N, hidden]. `pixels`: float32 [B, channels, height, width]. Throws ShapeError,
+   * Input of the first layer, float32 [N, hidden]. `pixels` is float32 [B, channels, height, width]. Throws ShapeError,
    * DTypeError, ArgumentError.
    */
   embed(pixels: Tensor | undefined): { x: Tensor; batch: Sequences } {
@@ -113,7 +113,7 @@ export class VisionTower extends Module {
     return { x: this.start?.forward(rows) ?? rows, batch };
   }
 
-  /** Takes and throws what `embed` does. */
+  /** Takes the arguments of `embed` and throws its errors. */
   forward(pixels: Tensor | undefined): TowerOutput {
     const hiddenStates: Tensor[] = [];
     const { x: embedded, batch } = this.embed(pixels);
@@ -122,7 +122,7 @@ export class VisionTower extends Module {
   }
 }
 
-/** The patches of a config. */
+/** Patch embedding that a config describes. */
 export function patchesOf(
   init: Initializer,
   config: ModelConfig,
@@ -137,7 +137,7 @@ export function patchesOf(
   });
 }
 
-/** Pre-norm layers as those of CLIP. */
+/** Pre-norm layers, as in CLIP. */
 export function towerEncoder(init: Initializer, config: ModelConfig, causal: boolean, randomness: Randomness): Stack {
   const dModel = config.size('hidden_size');
   const layer = () =>
@@ -162,7 +162,7 @@ export function towerFeedForward(init: Initializer, config: ModelConfig): FeedFo
   return new FeedForward(init, { dModel, dFF, activation: activationOf(config.text('hidden_act')) });
 }
 
-/** The names of a tower's parts in CLIP and SigLIP. */
+/** Names of a tower's parts in CLIP and SigLIP. */
 export function towerNames(tower: 'text' | 'vision'): StateNames {
   const [inner, embeddings] = [`${tower}_model.encoder.layers.*`, `${tower}_model.embeddings`];
   return {
@@ -181,7 +181,7 @@ export function towerNames(tower: 'text' | 'vision'): StateNames {
   };
 }
 
-/** Defaults of transformers for settings of CLIP's and SigLIP's towers that a file lacks. */
+/** transformers' defaults for settings of CLIP's and SigLIP's towers. */
 export const towerDefaults: Json = {
   hidden_size: 768,
   intermediate_size: 3072,

@@ -28,9 +28,9 @@ export interface StoredBlocks {
 export interface Weights {
   readonly tensors: ReadonlyMap<string, WeightEntry>;
   readonly metadata: ReadonlyMap<string, string>;
-  /** The tensors by the names that a model wants, if the file has them with another prefix. */
+  /** Maps the wanted names to tensors, if the file uses another prefix. */
   readonly named?: ((wanted: ReadonlySet<string>) => ReadonlyMap<string, WeightEntry>) | undefined;
-  /** Names of tensors that change nothing if the model has no room for them. */
+  /** Names of tensors that may be missing in the model without an effect. */
   readonly unneeded?: ReadonlySet<string> | undefined;
   /** Tensors whose names the file has lost. */
   readonly unnamed?: readonly WeightEntry[] | undefined;

@@ -13,12 +13,11 @@ import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertLayer } from './bert.js';
 
 /**
- * ALBERT (Lan et al. 2019, arXiv 1909.11942): BERT with narrow embeddings, and a few layers that are passed again and
- * again.
+ * ALBERT (Lan et al. 2019, arXiv 1909.11942): BERT with narrow embeddings and a few layers that are applied repeatedly.
  */
 export class Albert extends EncoderModel {
   readonly embeddings: TextEmbeddings;
-  /** From the size of the embeddings to that of the layers. */
+  /** Projects embeddings to the features of the layers. */
   readonly projection: Linear;
   readonly encoder: Stack;
   override readonly pooler: PredictionHead | null;
@@ -57,7 +56,7 @@ export class Albert extends EncoderModel {
     });
   }
 
-  /** Which of the layers pass number i goes through: groups follow each other, and the layers in a group. */
+  /** Index of the layer for pass i: groups of layers follow each other, and so do the layers of a group. */
   #distinct(i: number): number {
     const { settings } = this;
     const inner = settings.size('inner_group_num');

@@ -15,17 +15,20 @@ import { PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
-/** In what the families of BART's kind differ. */
+/** Differences between the families similar to BART. */
 export interface BartDesign extends BartStackOptions {
   /** True if a norm comes before the first layer. */
   readonly embeddingNorm: boolean;
-  /** The row of the first position in a table of learned positions. */
+  /** Row of the first position in the table of learned positions. */
   readonly firstPosition: number;
-  /** Positions that are computed, [length or more, dModel]; null if they are learnt. */
+  /** Computed positions, [length or more, dModel]; null if they are learned. */
   readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
-  /** True if files may have sinusoids, one table for each side. These count then: in half precision they are rounded. */
+  /**
+   * True if files may contain sinusoids, one table for each side. The file's values then count, because half precision
+   * rounds them.
+   */
   readonly storesSinusoids: boolean;
-  /** True if logits have a bias, which is not learnt. */
+  /** True if logits have a bias, which is not learned. */
   readonly logitsBias: boolean;
   readonly heads: readonly HeadKind[];
 }
@@ -43,7 +46,7 @@ export const bartDesign: BartDesign = {
 
 /** BART (Lewis et al. 2019, arXiv 1910.13461): the Transformer of 2017 with learned positions and a norm before it. */
 export class Bart extends Seq2SeqModel {
-  /** The embedding of source and target, where they share one. */
+  /** Shared embedding of source and target, if there is one. */
   readonly tokens: Embedding | null;
   readonly sourceTokens: Embedding;
   readonly targetTokens: Embedding;
@@ -56,9 +59,9 @@ export class Bart extends Seq2SeqModel {
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
-  /** [1, vocabulary]: is added to logits and not learnt. */
+  /** [1, vocabulary]: added to logits, and not learned. */
   readonly finalLogitsBias: Tensor | null;
-  /** [positions or more, dModel]: computed, and not learnt. */
+  /** [positions or more, dModel]: computed, and not learned. */
   readonly sourceSinusoids: Tensor | null;
   readonly targetSinusoids: Tensor | null;
   readonly #scale: number;
@@ -92,7 +95,7 @@ export class Bart extends Seq2SeqModel {
     this.finalLogitsBias = isBiased ? init.table(1, this.vocabSize, () => new Float32Array(this.vocabSize)) : null;
   }
 
-  /** True if source and target have one embedding. */
+  /** True if source and target share one embedding. */
   protected get sharesTokens(): boolean {
     return this.settings.flag('tie_word_embeddings');
   }
@@ -157,7 +160,7 @@ export class Bart extends Seq2SeqModel {
     return padded.columns;
   }
 
-  /** The rows of tokens in the table of positions. */
+  /** Rows of the tokens in the table of positions. */
   protected placesOf(_ids: Tensor, positions: Tensor): Tensor {
     return positions;
   }

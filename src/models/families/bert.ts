@@ -83,7 +83,7 @@ export class Bert extends EncoderModel {
   }
 }
 
-/** Embeddings of tokens, positions and segments, with the features of `embedding_size` if there is one. */
+/** Embeddings of tokens, positions and segments, with `embedding_size` features if the config has it. */
 export function bertEmbeddings(
   init: Initializer,
   config: ModelConfig,
@@ -108,8 +108,8 @@ export function bertEmbeddings(
 }
 
 /**
- * A post-norm layer, as most encoders have it; `attention`: what else its attention has; `dropsNetwork`: whether there is
- * dropout after the feed-forward network, too.
+ * A post-norm layer, as in most encoders. `attention` has further options of its attention. `dropsNetwork` is true if
+ * dropout follows the feed-forward network, too.
  */
 export function bertLayer(
   init: Initializer,
@@ -137,12 +137,12 @@ export function bertLayer(
   });
 }
 
-/** Before a classifier, in training. */
+/** Dropout before a classifier, in training. */
 export function classifierDropout(config: ModelConfig): number {
   return config.numberOrNull('classifier_dropout') ?? config.number('hidden_dropout_prob');
 }
 
-/** The names of layers; `layer` has a star for the number. */
+/** Names of layers. `layer` has a star for the index. */
 export function bertLayerNames(layer: string): StateNames {
   return {
     'encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${layer}.attention.self.${name}`),
@@ -207,7 +207,7 @@ export const bert: Family = {
   },
 };
 
-/** Settings of BERT and of families like it in GGUF files. */
+/** Settings of BERT and similar families in GGUF files. */
 export function bertSizes(file: GgufSettings): Json {
   return {
     hidden_size: file.needed('embedding_length'),

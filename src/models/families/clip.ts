@@ -28,8 +28,8 @@ import {
 } from '../towers.js';
 
 /**
- * CLIP (Radford et al. 2021, arXiv 2103.00020): a causal encoder of texts and one of images, whose vectors are alike for
- * what belongs together; or one of them, for the model types `clip_text_model` and `clip_vision_model`.
+ * CLIP (Radford et al. 2021, arXiv 2103.00020): a causal encoder of texts and an encoder of images with comparable
+ * vectors. The model types `clip_text_model` and `clip_vision_model` have one of them.
  */
 export class Clip extends DualEncoderModel {
   readonly text: TextTower | null;
@@ -71,7 +71,7 @@ export class Clip extends DualEncoderModel {
     return contrast(text, image, this.logitScale as Tensor);
   }
 
-  /** The mean of what it costs to find the image of each text, and the text of each image. */
+  /** Mean of two cross entropies: the image of each text, and the text of each image. */
   protected override contrastLoss(logits: Tensor): Tensor {
     const own = Array.from({ length: logits.shape[0] as number }, (_, i) => i);
     return scale(add(tokenLoss(logits, own), tokenLoss(transpose(logits), own)), 1 / 2);
@@ -98,7 +98,7 @@ function clipVision(init: Initializer, config: ModelConfig, randomness: Randomne
   });
 }
 
-/** The row of the first end token of each text; of the greatest id where the config has the end id of before, 2. */
+/** Row of each text's first end token. If the config has the old end id, 2, it is the row of the greatest id. */
 class EndPooler extends Module implements TowerPooler<TokenBatch> {
   readonly #end: number;
   readonly #vocabulary: number;

@@ -61,7 +61,7 @@ export class Cohere extends Llama {
   }
 }
 
-/** Command R7B and Command A (2025, arXiv 2504.00698): windows in three of four layers, which alone rotate. */
+/** Command R7B and Command A (2025, arXiv 2504.00698): three of four layers have windows, and only these rotate. */
 export class Cohere2 extends Cohere {
   protected override attention(init: Initializer, config: ModelConfig): (i: number) => Partial<MultiHeadOptions> {
     const rotary = rotaryOf(init, config, { layout: 'interleaved' });

@@ -33,7 +33,10 @@ import type { BatchLayout, FamilyContext, HeadKind } from '../pretrained-model.j
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertLayerNames } from './bert.js';
 
-/** DeBERTa-v2 and v3 (He et al. 2020 and 2021, arXiv 2006.03654, 2111.09543): attention by content and by distance apart. */
+/**
+ * DeBERTa-v2 and v3 (He et al. 2020 and 2021, arXiv 2006.03654, 2111.09543): separate attention by content and
+ * distance.
+ */
 export class DebertaV2 extends EncoderModel {
   readonly embeddings: TextEmbeddings;
   readonly distances: DistanceVectors | null;
@@ -153,7 +156,7 @@ export class DebertaV2 extends EncoderModel {
     return this.embeddings.forward(ids, positions, types);
   }
 
-  /** Rows of labels are shares of classes, where the config does not say otherwise; classes below 0 are not learnt. */
+  /** Rows of labels are shares of classes, unless the config has a `problem_type`; classes below 0 are not learned. */
   protected override sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
     const [batch, classes] = logits.shape as [number, number];
     if (this.config.problem_type != null || classes === 1) return super.sequenceLoss(logits, labels);
@@ -167,7 +170,9 @@ export class DebertaV2 extends EncoderModel {
     return scale(sum(mul(logSoftmax(logits), shares)), -1 / batch);
   }
 
-  /** One number for each text, once labels are given without a `problem_type`: [B] instead of [B, 1], as in transformers. */
+  /**
+   * One number for each text, [B] instead of [B, 1] as in transformers, if labels are given without a `problem_type`.
+   */
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     const output = super.run(inputs, options, layout);
     const { logits, loss } = output;
@@ -193,7 +198,7 @@ export class DebertaV2 extends EncoderModel {
       'encoder.layers.0.convolution.conv': 'deberta.encoder.conv.conv',
       'encoder.layers.0.convolution.norm': 'deberta.encoder.conv.LayerNorm',
       ...bertLayerNames(layer),
-      ...this.attentionNames(attention), // instead of BERT's
+      ...this.attentionNames(attention), // replaces BERT's
     };
   }
 
@@ -206,7 +211,7 @@ export class DebertaV2 extends EncoderModel {
   }
 }
 
-/** DeBERTa (He et al. 2020, arXiv 2006.03654): a distance has a row of its own, and keys have no bias. */
+/** DeBERTa (He et al. 2020, arXiv 2006.03654): every distance has its own row, and keys have no bias. */
 export class Deberta extends DebertaV2 {
   /** Without a norm, whatever `norm_rel_ebd` says, as in transformers. */
   protected override distancesOf({ init, config }: FamilyContext): DistanceVectors {
@@ -287,7 +292,7 @@ function headNames(kind: HeadKind, config: ModelConfig): StateNames {
   }
 }
 
-/** norm(y + activation(convolution of x)), of which padding is zero. */
+/** norm(y + activation(convolution of x)), where the convolution's output is zero at padding. */
 class Convolution extends Module {
   constructor(
     readonly conv: Conv1d,
@@ -306,7 +311,7 @@ class Convolution extends Module {
   }
 }
 
-/** The layer that reads the embeddings, which are zero at padding, with a convolution beside it if there is one. */
+/** The layer that reads the embeddings, which are zero at padding. A convolution may run beside it. */
 class FirstLayer extends TransformerLayer {
   constructor(
     parts: LayerParts,
@@ -325,12 +330,12 @@ class FirstLayer extends TransformerLayer {
   }
 }
 
-/** Rows of tokens as they are, those of padding zero. */
+/** Rows of tokens stay unchanged; those of padding become zero. */
 function tokensOf(x: Tensor, { tokenMask }: Sequences): Tensor {
   return tokenMask ? mul(x, tokenMask) : x;
 }
 
-/** Files of before have 'p2c|c2p'. */
+/** Old files have 'p2c|c2p'. */
 function completeDeberta(config: Record<string, unknown>): void {
   if (typeof config.pos_att_type === 'string') config.pos_att_type = config.pos_att_type.toLowerCase().split('|');
   config.pooler_hidden_size ??= config.hidden_size;
@@ -344,7 +349,7 @@ export const deberta: Family = {
     type_vocab_size: 0,
     layer_norm_eps: 1e-7,
     relative_attention: false,
-    max_relative_positions: -1, // as many as there are positions
+    max_relative_positions: -1, // the number of positions
     position_buckets: -1, // distances are not put into buckets
     position_biased_input: true,
     pos_att_type: null,

@@ -24,7 +24,7 @@ import { imageDefaults, imageNames } from './vit.js';
 export class Dinov2 extends TowerModel {
   override readonly text = null;
   readonly vision: VisionTower;
-  /** The vector in place of hidden patches in pre-training, [dModel]; not used here. */
+  /** Replaces hidden patches in pre-training, [dModel]; unused here. */
   readonly maskToken: Tensor | null;
   readonly head: PredictionHead | null;
 
@@ -80,7 +80,7 @@ export class Dinov2 extends TowerModel {
   }
 }
 
-/** Two matrices, or SwiGLU, whose hidden features are two thirds of as many, in eights. */
+/** Two matrices, or SwiGLU with two thirds of the hidden features, rounded up to a multiple of eight. */
 function feedForward(init: Initializer, config: ModelConfig): FeedForward {
   const dModel = config.size('hidden_size');
   const dFF = Math.trunc(dModel * config.number('mlp_ratio'));

@@ -12,10 +12,12 @@ import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
 
-/** ELECTRA (Clark et al. 2020, arXiv 2003.10555): BERT that tells replaced tokens, with embeddings of another size. */
+/**
+ * ELECTRA (Clark et al. 2020, arXiv 2003.10555): BERT that detects replaced tokens, with embeddings of another size.
+ */
 export class Electra extends EncoderModel {
   readonly embeddings: TextEmbeddings;
-  /** From the size of the embeddings to that of the layers, if they differ. */
+  /** Projects embeddings to the features of the layers, if the sizes differ. */
   readonly projection: Linear | null;
   readonly encoder: Stack;
   readonly head: PredictionHead | null;

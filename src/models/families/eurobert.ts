@@ -13,7 +13,7 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 import { decoderDefaults, llamaAttention, llamaFeedForward, llamaNames } from './llama.js';
 
-/** EuroBERT (Boizard et al. 2025, arXiv 2503.05500): the layers of Llama, whose tokens see those after them, too. */
+/** EuroBERT (Boizard et al. 2025, arXiv 2503.05500): Llama's layers without a causal mask. */
 export class EuroBert extends EncoderModel {
   readonly tokens: Embedding;
   readonly encoder: Stack;
@@ -71,7 +71,7 @@ export class EuroBert extends EncoderModel {
   }
 }
 
-/** The row or rows from which a label is predicted: the first token, the mean of all, or the mean of all predictions. */
+/** Pooling before a label is predicted: the first token, the mean of all tokens, or the mean of all predictions. */
 const POOLING = { bos: 'first', mean: 'mean', late: 'meanOfOutputs' } as const;
 
 export const euroBert: Family = {

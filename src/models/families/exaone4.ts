@@ -8,8 +8,8 @@ import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
- * EXAONE 4 (2025, arXiv 2507.11407): only what a sub-layer adds is normalized. Where some layers have windows, the
- * others see everything and rotate nothing.
+ * EXAONE 4 (2025, arXiv 2507.11407): only the branch of a sub-layer is normalized. If some layers have windows, the
+ * others see all keys and do not rotate.
  */
 export class Exaone4 extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
@@ -44,7 +44,7 @@ export class Exaone4 extends Llama {
   }
 }
 
-/** The number of layers after which one sees everything, or letters such as LLLG; 0 where no layer has a window. */
+/** Period of the layers without a window, also given as letters such as LLLG; 0 if no layer has a window. */
 function interval(pattern: unknown): number {
   if (typeof pattern === 'string') return pattern.length;
   return typeof pattern === 'number' ? pattern : 0;

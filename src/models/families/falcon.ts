@@ -17,8 +17,8 @@ import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
 /**
- * Falcon (Almazrouei et al. 2023, arXiv 2311.16867). Sub-layers run side by side or one after the other; positions
- * rotate, or scores fall linearly with distance (ALiBi); keys and values have one head, some, or all.
+ * Falcon (Almazrouei et al. 2023, arXiv 2311.16867). Sub-layers run in parallel or in sequence. Positions rotate, or
+ * scores fall linearly with the distance (ALiBi). Keys and values have one head, several, or all.
  */
 export class Falcon extends CausalModel {
   readonly tokens: Embedding;
@@ -88,13 +88,13 @@ export class Falcon extends CausalModel {
   }
 }
 
-/** The heads of keys and values. */
+/** Number of heads of keys and values. */
 function kvHeadsOf(config: ModelConfig): number {
   if (config.flag('new_decoder_architecture')) return config.size('num_kv_heads');
   return config.flag('multi_query') ? 1 : config.size('num_attention_heads');
 }
 
-/** How the norms of a layer are wired: one after the other, one for both sub-layers, or one for each of two side by side. */
+/** Wiring of a layer's norms: sequential, one norm for two parallel sub-layers, or one for each of them. */
 function normsOf(config: ModelConfig): 'sequential' | 'shared' | 'two' {
   if (config.flag('new_decoder_architecture')) return config.number('num_ln_in_parallel_attn') === 2 ? 'two' : 'shared';
   return config.flag('parallel_attn') ? 'shared' : 'sequential';
@@ -107,9 +107,9 @@ export const falcon: Family = {
     hidden_size: 4544,
     num_hidden_layers: 32,
     num_attention_heads: 71,
-    num_kv_heads: null, // as many as there are heads
+    num_kv_heads: null, // the number of heads
     num_ln_in_parallel_attn: null,
-    ffn_hidden_size: null, // four times the features of a token
+    ffn_hidden_size: null, // four times dModel
     activation: 'gelu',
     layer_norm_epsilon: 1e-5,
     hidden_dropout: 0,

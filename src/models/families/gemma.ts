@@ -42,7 +42,10 @@ export class Gemma extends Llama {
   }
 }
 
-/** Gemma 2 (2024, arXiv 2408.00118): norms around each sub-layer, windows in some layers, and caps of scores and logits. */
+/**
+ * Gemma 2 (2024, arXiv 2408.00118): norms before and after each sub-layer, windows in some layers, caps of scores and
+ * logits.
+ */
 export class Gemma2 extends Gemma {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
@@ -68,8 +71,8 @@ export class Gemma2 extends Gemma {
 }
 
 /**
- * Gemma 3 (2025, arXiv 2503.19786), text alone: normalised queries and keys, which turn faster in layers with windows. And
- * EmbeddingGemma (2025, arXiv 2509.20354), whose tokens see those behind them, too: half of a window on each side.
+ * Gemma 3 (2025, arXiv 2503.19786), text only. Queries and keys are normalized, and rotate faster in layers with
+ * windows. EmbeddingGemma (2025, arXiv 2509.20354) also sees later tokens: half of a window on each side.
  */
 export class Gemma3 extends Gemma2 {
   protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
@@ -100,7 +103,7 @@ function gemmaNorm(init: Initializer, config: ModelConfig, features: number): RM
   return new RMSNorm(init, features, config.number('rms_norm_eps'), 1);
 }
 
-/** A layer whose sub-layers have a norm before and one behind them. */
+/** A layer whose sub-layers have a norm before and after. */
 function sandwich(
   init: Initializer,
   config: ModelConfig,
@@ -143,7 +146,7 @@ export const gemma: Family = {
     hidden_act: ACTIVATION,
   },
   complete: (config) => {
-    if (config.hidden_act === 'gelu') config.hidden_act = ACTIVATION; // the first files have it wrong
+    if (config.hidden_act === 'gelu') config.hidden_act = ACTIVATION; // the first files have the wrong name
   },
   rope: { theta: 10000 },
   gguf: {
@@ -154,7 +157,7 @@ export const gemma: Family = {
   },
 };
 
-/** Names of tensors in GGUF files, if there are norms behind the sub-layers, too. */
+/** Names in GGUF files with norms after the sub-layers. */
 const sandwichNames = {
   ...ggufNames,
   'blk.*.post_attention_norm': 'model.layers.*.post_attention_layernorm',
@@ -220,7 +223,7 @@ export const gemma3: Family = {
   },
 };
 
-/** Windows and the scale of scores in a GGUF file; `usual`: their defaults. */
+/** Windows and the scale of scores in a GGUF file. `usual` are their defaults. */
 function windowed(file: GgufSettings, usual: { window: number; pattern: number; largest: number }): Json {
   const decoder = file.decoder();
   const layers = numberIn(decoder, 'num_hidden_layers');
@@ -229,7 +232,7 @@ function windowed(file: GgufSettings, usual: { window: number; pattern: number; 
   const isNear = (layer: number) =>
     window > 0 &&
     (typeof pattern === 'number' ? pattern === 0 || (layer + 1) % pattern !== 0 : pattern[layer] === true);
-  // The largest models divide by the root of their width's share, all others of their heads' size.
+  // The largest models divide by the root of dModel / heads, all others by the root of the head's size.
   const share = numberIn(decoder, 'hidden_size') / numberIn(decoder, 'num_attention_heads');
   return {
     ...decoder,
@@ -241,7 +244,7 @@ function windowed(file: GgufSettings, usual: { window: number; pattern: number; 
   };
 }
 
-/** A cap of a GGUF file, where 0 stands for none. */
+/** A cap in a GGUF file, where 0 means none. */
 function cap(file: GgufSettings, name: string, usual: number | null): number | null {
   return (file.number(name) ?? usual) || null;
 }

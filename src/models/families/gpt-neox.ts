@@ -14,7 +14,9 @@ import type { Family } from '../family.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): parallel sub-layers, a part of each head turns. */
+/**
+ * GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): parallel sub-layers, and rotation of a part of each head.
+ */
 export class GptNeox extends CausalModel {
   readonly tokens: Embedding;
   readonly dropout: Dropout;

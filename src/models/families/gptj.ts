@@ -15,7 +15,9 @@ import type { Family } from '../family.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** GPT-J (Wang and Komatsuzaki 2021): both sub-layers read one norm; neighbouring features of each head's start rotate. */
+/**
+ * GPT-J (Wang and Komatsuzaki 2021): both sub-layers read one norm; neighbouring features at each head's start rotate.
+ */
 export class GptJ extends CausalModel {
   readonly tokens: Embedding;
   readonly dropout: Dropout;

@@ -19,7 +19,7 @@ import type { FamilyContext } from '../pretrained-model.js';
 /** Makes one norm of a model. */
 export type MakeNorm = () => Norm;
 
-/** Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971): pre-norm by root mean squares, rotary positions, SwiGLU. */
+/** Llama 1 to 3 (Touvron et al. 2023, arXiv 2302.13971): pre-norm with RMSNorm, rotary positions, SwiGLU. */
 export class Llama extends CausalModel {
   readonly tokens: Embedding;
   readonly decoder: Stack;
@@ -37,7 +37,7 @@ export class Llama extends CausalModel {
     });
   }
 
-  /** True if transformers has a class of the family that answers questions. */
+  /** True if transformers has a class of the family for question answering. */
   protected get answersQuestions(): boolean {
     return true;
   }
@@ -51,12 +51,12 @@ export class Llama extends CausalModel {
     return new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
   }
 
-  /** The token whose vector is not learnt. */
+  /** Id of the token whose vector is not learned. */
   protected get paddingId(): number | null {
     return this.settings.numberOrNull('pad_token_id');
   }
 
-  /** A function that makes layer number i. */
+  /** Returns a function that makes layer i. */
   protected layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
     const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
@@ -80,7 +80,7 @@ export class Llama extends CausalModel {
   }
 }
 
-/** Causal attention of grouped heads, as most models have it since; without biases unless `options` say otherwise. */
+/** Causal attention with grouped heads, without biases unless `options` set them. */
 export function llamaAttention(
   init: Initializer,
   config: ModelConfig,
@@ -99,7 +99,7 @@ export function llamaAttention(
   });
 }
 
-/** Gated, without biases unless `options` say otherwise. */
+/** A gated network without biases unless `options` set them. */
 export function llamaFeedForward(
   init: Initializer,
   config: ModelConfig,
@@ -110,7 +110,7 @@ export function llamaFeedForward(
   return new FeedForward(init, { dModel, dFF, gated: true, bias: false, ...options, activation });
 }
 
-/** The names in most decoders' checkpoints. `body` is the model without its head, `stack` our property for its layers. */
+/** Names in most decoders' checkpoints. `body` is the model without its head, `stack` our property for its layers. */
 export function llamaNames(body: string, stack: 'decoder' | 'encoder' = 'decoder'): StateNames {
   const [own, layer] = [`${stack}.layers.*`, `${body}.layers.*`];
   return {
@@ -134,7 +134,7 @@ export const decoderDefaults: Json = {
   intermediate_size: 11008,
   num_hidden_layers: 32,
   num_attention_heads: 32,
-  num_key_value_heads: null, // as many as there are heads; files of Llama 1 have none
+  num_key_value_heads: null, // the number of heads; files of Llama 1 lack it
   hidden_act: 'silu',
   max_position_embeddings: 2048,
   rms_norm_eps: 1e-6,

@@ -6,7 +6,7 @@ import type { PaddedBatch } from '../inputs.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
 
-/** M2M-100 (Fan et al. 2020, arXiv 2010.11125) and NLLB: pre-norm layers, and positions as tensor2tensor computes them. */
+/** M2M-100 (Fan et al. 2020, arXiv 2010.11125) and NLLB: pre-norm layers, and positions as in tensor2tensor. */
 export class M2M100 extends Bart {
   constructor(context: FamilyContext) {
     const firstPosition = context.config.number('pad_token_id') + 1;
@@ -16,7 +16,7 @@ export class M2M100 extends Bart {
       finalNorm: true,
       embeddingNorm: false,
       sinusoids: (length, dModel) => {
-        const table = new Float32Array((length + 1) * dModel); // the last row is that of padding, which has no position
+        const table = new Float32Array((length + 1) * dModel); // the last row is for padding, which has no position
         table.set(sinusoids(length, dModel, { layout: 'halves', frequencies: 'tensor2tensor', firstPosition }));
         return table;
       },
@@ -25,7 +25,7 @@ export class M2M100 extends Bart {
     });
   }
 
-  /** Padding has none. */
+  /** Padding has no position. */
   protected override positionsOf(padded: PaddedBatch): Tensor {
     return padded.placesWithout(this.settings.number('pad_token_id'));
   }

@@ -3,7 +3,10 @@ import type { Family } from '../family.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
 
-/** Marian's translators (Junczys-Dowmunt et al. 2018, arXiv 1804.00344): the Transformer of 2017, sines before cosines. */
+/**
+ * Marian (Junczys-Dowmunt et al. 2018, arXiv 1804.00344) translates: the Transformer of 2017, with sines before
+ * cosines.
+ */
 export class Marian extends Bart {
   constructor(context: FamilyContext) {
     super(context, {
@@ -23,7 +26,7 @@ export class Marian extends Bart {
     return false;
   }
 
-  /** The size of the target's vocabulary. */
+  /** Size of the target vocabulary. */
   override get vocabSize(): number {
     const own = this.settings.flag('share_encoder_decoder_embeddings')
       ? null

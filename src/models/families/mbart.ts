@@ -2,13 +2,13 @@ import type { Family } from '../family.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign } from './bart.js';
 
-/** mBART (Liu et al. 2020, arXiv 2001.08210): BART of many languages, whose layers are pre-norm. */
+/** mBART (Liu et al. 2020, arXiv 2001.08210): multilingual BART with pre-norm layers. */
 export class MBart extends Bart {
   constructor(context: FamilyContext) {
     super(context, { ...bartDesign, wiring: 'pre', finalNorm: true });
   }
 
-  /** The language, which is the last of the tokens. */
+  /** The language token, which is the last of the tokens. */
   protected override startOf(ids: readonly number[], pad: number | null): number {
     const tokens = ids.filter((id) => id !== pad).length;
     return ids.at(tokens - 1) as number;
@@ -19,5 +19,5 @@ export const mBart: Family = {
   model: MBart,
   className: 'MBart',
   writer: 'MBartForConditionalGeneration',
-  defaults: { ...bartDefaults, decoder_start_token_id: null }, // the target's language
+  defaults: { ...bartDefaults, decoder_start_token_id: null }, // the target language
 };

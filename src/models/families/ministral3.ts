@@ -6,7 +6,7 @@ import type { Family } from '../family.js';
 import { ModelConfig } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
-/** Ministral 3 (2025): Llama that multiplies late queries, as Llama 4 does, so that attention stays sharp in long texts. */
+/** Ministral 3 (2025): Llama that scales late queries, as Llama 4 does, so that attention stays sharp in long texts. */
 export class Ministral3 extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
     const rotary = rotaryOf(init, config);

@@ -5,7 +5,7 @@ import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
-/** Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): Llama whose tokens see a window of those before them. */
+/** Mistral 7B (Jiang et al. 2023, arXiv 2310.06825): Llama with windowed attention. */
 export class Mistral extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
     const rotary = rotaryOf(init, config);

@@ -15,7 +15,7 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 import { modernBert } from './modernbert.js';
 
-/** The decoder of ModernBERT (Ettin, Weller et al. 2025, arXiv 2507.11412): each token sees only those before it. */
+/** The decoder of ModernBERT (Ettin, Weller et al. 2025, arXiv 2507.11412), with causal attention. */
 export class ModernBertDecoder extends CausalModel {
   readonly tokens: Embedding;
   readonly norm: LayerNorm;

@@ -17,8 +17,8 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 
 /**
- * ModernBERT (Warner et al. 2024, arXiv 2412.13663): pre-norm layers with rotary positions and GeGLU, most of which see a
- * window only.
+ * ModernBERT (Warner et al. 2024, arXiv 2412.13663): pre-norm layers with rotary positions and GeGLU. Most layers have
+ * a window.
  */
 export class ModernBert extends EncoderModel {
   readonly tokens: Embedding;
@@ -150,7 +150,7 @@ export const modernBert: Family = {
     attention_bias: false,
     attention_dropout: 0,
     global_attn_every_n_layers: 3,
-    local_attention: 128, // both sides together
+    local_attention: 128, // both directions together
     embedding_dropout: 0,
     mlp_bias: false,
     mlp_dropout: 0,

@@ -16,7 +16,7 @@ import { roberta, robertaHead, robertaHeadNames, robertaPooler } from './roberta
 const [PAD, BUCKETS, MAX_DISTANCE] = [1, 32, 128];
 
 /**
- * MPNet (Song et al. 2020, arXiv 2004.09297): RoBERTa without segments, whose layers share a bias by buckets of
+ * MPNet (Song et al. 2020, arXiv 2004.09297): RoBERTa without segments, whose layers share a bias per bucket of
  * distances.
  */
 export class MPNet extends EncoderModel {

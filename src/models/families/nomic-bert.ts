@@ -93,7 +93,7 @@ export class NomicBert extends EncoderModel {
     return 'nomic_bert';
   }
 
-  /** The names in checkpoints, which transformers keeps when it saves. */
+  /** Names in checkpoints, which transformers keeps when it saves. */
   protected override get stateNames(): StateNames {
     const [body, layer] = ['nomic_bert', 'nomic_bert.encoder.layers.*'];
     const head =

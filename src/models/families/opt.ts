@@ -18,10 +18,10 @@ import type { PaddedBatch } from '../inputs.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** Rows of the table of positions before that of the first token. */
+/** Number of rows of the position table before that of the first token. */
 const FIRST_POSITION = 2;
 
-/** OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions, narrower tables of tokens in one of its sizes. */
+/** OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions; one of its sizes has narrower token tables. */
 export class Opt extends CausalModel {
   readonly tokens: Embedding;
   readonly positions: Embedding;
@@ -70,7 +70,7 @@ export class Opt extends CausalModel {
     return add(projectIn.forward(tokens.forward(ids, { paddingId })), embedding(positions, positionIds));
   }
 
-  /** Padding stands before the first token, wherever it is. */
+  /** Padding has the position before the first token, wherever it is. */
   protected override positionsOf(padded: PaddedBatch): Tensor {
     const { isToken } = padded.sequences;
     if (isToken === null) return super.positionsOf(padded);
@@ -107,7 +107,7 @@ export const opt: Family = {
     hidden_size: 768,
     num_hidden_layers: 12,
     ffn_dim: 3072,
-    max_position_embeddings: 2048, // the table has two rows more
+    max_position_embeddings: 2048, // the table has two more rows
     do_layer_norm_before: true,
     word_embed_proj_dim: null,
     dropout: 0.1,

@@ -53,7 +53,7 @@ export const phi3: Family = {
     pad_token_id: 32000,
     sliding_window: null,
   },
-  rope: { theta: 10000, partial: 1, typeNames: { yarn: 'longrope' } }, // what the first files called it
+  rope: { theta: 10000, partial: 1, typeNames: { yarn: 'longrope' } }, // the name in the first files
   gguf: {
     names: {
       ...ggufNames,
@@ -64,7 +64,7 @@ export const phi3: Family = {
       ...file.decoder(),
       original_max_position_embeddings:
         file.number('rope.scaling.original_context_length') ?? file.needed('context_length'),
-      sliding_window: file.number('attention.sliding_window') || null, // of Phi-4 it is 0
+      sliding_window: file.number('attention.sliding_window') || null, // 0 in Phi-4
     }),
   },
 };

@@ -34,7 +34,7 @@ export class Qwen2 extends Llama {
   }
 }
 
-/** Qwen3 (Yang et al. 2025, arXiv 2505.09388): queries and keys are normalised, head by head. */
+/** Qwen3 (Yang et al. 2025, arXiv 2505.09388): queries and keys are normalized per head. */
 export class Qwen3 extends Qwen2 {
   protected override attention(init: Initializer, config: ModelConfig): Partial<MultiHeadOptions> {
     const norm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));

@@ -34,7 +34,7 @@ function isSparse(config: ModelConfig, layer: number): boolean {
   return !config.list('mlp_only_layers').includes(layer) && (layer + 1) % step === 0;
 }
 
-/** The names of a `MixtureOfExperts` whose checkpoint has each expert's matrices apart. `block`: the path of its module. */
+/** Names of a `MixtureOfExperts` whose checkpoint stores each expert separately. `block` is the path of its module. */
 export function expertNames(block: string, experts: number): StateNames {
   const own = 'decoder.layers.*.feed_forward';
   const each = (name: string) => Array.from({ length: experts }, (_, i) => `${block}.experts.${i}.${name}`);
@@ -68,7 +68,7 @@ export const qwen3Moe: Family = {
     config.num_experts = given.num_experts ?? given.num_local_experts ?? config.num_experts;
     config.mlp_only_layers ??= [];
     const hasWindow = config.use_sliding_window === true && config.sliding_window != null;
-    // Unlike in Qwen3, a window is that of all layers.
+    // Unlike in Qwen3, a window applies to all layers.
     config.layer_types ??= Array.from({ length: numberIn(config, 'num_hidden_layers') }, () =>
       hasWindow ? 'sliding_attention' : 'full_attention',
     );

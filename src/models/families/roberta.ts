@@ -16,8 +16,8 @@ import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bert, bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
 
 /**
- * RoBERTa (Liu et al. 2019, arXiv 1907.11692) and XLM-RoBERTa (Conneau et al. 2019, arXiv 1911.02116): BERT whose
- * positions count from behind the padding id, and with heads of its own.
+ * RoBERTa (Liu et al. 2019, arXiv 1907.11692) and XLM-RoBERTa (Conneau et al. 2019, arXiv 1911.02116). They are BERT
+ * with other heads, and with positions that count from the padding id + 1.
  */
 export class Roberta extends EncoderModel {
   readonly embeddings: TextEmbeddings;
@@ -66,7 +66,7 @@ export class Roberta extends EncoderModel {
   }
 }
 
-/** Makes one vector of a sequence of its first token's features. */
+/** Makes one vector of a sequence from its first token's features. */
 export function robertaPooler({ init, config, head }: FamilyContext): PredictionHead | null {
   if (head !== 'none') return null;
   const dModel = config.size('hidden_size');

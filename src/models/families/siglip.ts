@@ -26,9 +26,9 @@ import {
 } from '../towers.js';
 
 /**
- * SigLIP (Zhai et al. 2023, arXiv 2303.15343): encoders of texts and of images, trained to tell for each pair whether it
- * belongs together; or one of them, for the model types `siglip_text_model` and `siglip_vision_model`. Texts are pooled at
- * their last token, and are to be padded to the full length, without a mask, as they were in training.
+ * SigLIP (Zhai et al. 2023, arXiv 2303.15343): an encoder of texts and one of images, trained to classify single pairs
+ * as matching. The model types `siglip_text_model` and `siglip_vision_model` have one of them. Texts are pooled at
+ * their last token. As in training, pad them to the full length, without a mask.
  */
 export class Siglip extends DualEncoderModel {
   readonly text: TextTower | null;
@@ -61,7 +61,7 @@ export class Siglip extends DualEncoderModel {
         : null;
   }
 
-  /** The last row stands for a text, padding or not: the model has learnt from texts with theirs, and without a mask. */
+  /** The last row represents a text, padding or not, because the model was trained on padded texts without a mask. */
   protected override get textPadding(): PaddingUse {
     return 'kept';
   }

@@ -6,17 +6,17 @@ import type { ModelConfig } from '../model-config.js';
 import { eachLayer, numberIn } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
-/** SmolLM3 (2025): Llama of which some layers know no positions (Yang et al. 2025, arXiv 2501.18795). */
+/** SmolLM3 (2025): Llama in which some layers have no positions (Yang et al. 2025, arXiv 2501.18795). */
 export class SmolLM3 extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
-    const turns = config.list('no_rope_layers'); // against its name, 1 where a layer has them
+    const rotates = config.list('no_rope_layers'); // despite its name, 1 where a layer has positions
     const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
     return (i) =>
       new TransformerLayer({
         selfAttn: () =>
           llamaAttention(init, config, this.randomness, {
-            rotary: turns[i] ? rotary : null,
+            rotary: rotates[i] ? rotary : null,
             window: windowOf(config, i),
             bias,
           }),

@@ -22,14 +22,14 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
-/** Distances have no limit; some number must be the longest sequence. */
+/** Distances are unlimited, but the longest sequence needs some number. */
 const LONGEST = 2 ** 20;
-/** Tokens of the texts that the published models were trained on. */
+/** Length of the training texts of the published models, in tokens. */
 const TRAINED = 512;
 
 /**
- * T5 (Raffel et al. 2020, arXiv 1910.10683), its version 1.1 with gated layers, Flan-T5 and mT5: pre-norm by root mean
- * squares, no biases, scores that are not scaled and to which a number for each bucket of distances is added.
+ * T5 (Raffel et al. 2020, arXiv 1910.10683), its version 1.1 with gated layers, Flan-T5 and mT5. They are pre-norm with
+ * RMSNorm and without biases. Scores are not scaled and have a bias per bucket of distances.
  */
 export class T5 extends Seq2SeqModel {
   readonly tokens: Embedding;
@@ -84,7 +84,7 @@ export class T5 extends Seq2SeqModel {
     return this.targetDropout.forward(this.tokens.forward(ids));
   }
 
-  /** Scales the features in version 1.0: its embedding, whose numbers are large, is also the output projection. */
+  /** Scales the features in version 1.0, whose embedding, with large numbers, is also the output projection. */
   override logitsOf(features: Tensor): Tensor {
     const isScaled = this.settings.type === 't5' && this.settings.flag('scale_decoder_outputs');
     return super.logitsOf(isScaled ? scale(features, this.settings.size('d_model') ** -0.5) : features);
@@ -94,7 +94,7 @@ export class T5 extends Seq2SeqModel {
     return LONGEST;
   }
 
-  /** Starts decoding. Without a `maxLength` there is room for as many tokens as T5 was trained on. */
+  /** Starts decoding. Without a `maxLength` there is room for T5's training length. */
   override startDecoding(options: DecodingOptions = {}): DecoderState {
     return super.startDecoding({ ...options, maxLength: options.maxLength ?? TRAINED });
   }
@@ -115,7 +115,7 @@ export class T5 extends Seq2SeqModel {
   }
 }
 
-/** T5's encoder alone: vectors of tokens, which those of sentence-transformers are made of, or labels of tokens. */
+/** T5's encoder alone: vectors of tokens, as sentence-transformers' T5 models use them, or labels of tokens. */
 export class T5Encoder extends EncoderModel {
   readonly tokens: Embedding;
   readonly sourceTokens: Embedding;
@@ -199,7 +199,7 @@ function t5Stack(init: Initializer, config: ModelConfig, randomness: Randomness,
   return new Stack(config.size(isDecoder ? 'num_decoder_layers' : 'num_layers'), layer, norm, { dropout });
 }
 
-/** Names of a stack in checkpoints; `last`: the number of its feed-forward sub-layer. */
+/** Names of a stack in checkpoints. `last` is the index of its feed-forward sub-layer. */
 function t5StackNames(config: ModelConfig, stack: string, name: string, last: number): StateNames {
   const [layers, block] = [`${stack}.layers.*`, `${name}.block.*.layer`];
   const [attention, network] = [`${block}.0.SelfAttention`, `${block}.${last}.DenseReluDense`];
@@ -207,7 +207,7 @@ function t5StackNames(config: ModelConfig, stack: string, name: string, last: nu
   const cross = `${block}.1.EncDecAttention`;
   return {
     [`${stack}.layers.0.self_attn.position_bias`]: `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`,
-    [`${layers}.self_attn.position_bias`]: [null], // that of the first layer
+    [`${layers}.self_attn.position_bias`]: [null], // the first layer's is shared
     [`${layers}.self_attn.qkv`]: projections(attention),
     [`${layers}.self_attn.out_proj`]: `${attention}.o`,
     [`${layers}.norm1`]: `${block}.0.layer_norm`,
@@ -223,20 +223,20 @@ function t5StackNames(config: ModelConfig, stack: string, name: string, last: nu
 }
 
 /**
- * The feed-forward network, `relu` or `gated-gelu`, whose gelu is the one by tanh; and whether logits are scaled by d_model^−½, which
- * T5 1.0 does and 1.1 does not: files tell by `tie_word_embeddings`.
+ * The feed-forward network: `relu`, or `gated-gelu` with the approximation by tanh. Logits are scaled by d_model^−½ in
+ * T5 1.0, but not in 1.1; `tie_word_embeddings` distinguishes them.
  */
 function completeT5(config: Record<string, unknown>, given: Json): void {
   config.num_decoder_layers ??= config.num_layers;
   const feedForward = String(config.feed_forward_proj);
   const [gated, act] = feedForward.startsWith('gated-') ? [true, feedForward.slice(6)] : [false, feedForward];
-  config.is_gated_act ??= gated; // files of transformers say these, too, and then they count
+  config.is_gated_act ??= gated; // transformers' files have these settings, which then take precedence
   config.dense_act_fn ??= feedForward === 'gated-gelu' ? 'gelu_new' : act;
-  config.tie_word_embeddings = true; // but for files that have both tables: those of 1.1
+  config.tie_word_embeddings = true; // except for files of version 1.1, which have both tables
   config.scale_decoder_outputs = given.scale_decoder_outputs ?? given.tie_word_embeddings !== false;
 }
 
-/** Names of a stack in GGUF files; `last`: the number of its feed-forward sub-layer. */
+/** Names of a stack in GGUF files. `last` is the index of its feed-forward sub-layer. */
 function ggufStack(from: string, to: string, last: number): Record<string, string> {
   const sub = `${to}.block.*.layer`;
   return {

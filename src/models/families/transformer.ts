@@ -36,18 +36,18 @@ export class Transformer extends SequenceModel {
   readonly srcPositions: Embedding | null;
   readonly tgtPositions: Embedding | null;
   readonly transformer: EncoderDecoder;
-  /** From features to logits. */
+  /** Projects features to logits. */
   readonly generator: Linear | TiedLinear;
   readonly dropout: Dropout;
   readonly config: TransformerConfig;
-  /** The tokenizers of training, which are saved and loaded with the model. Their begin and end replace the config's. */
+  /** Tokenizers of the training, saved and loaded with the model. Their begin and end tokens replace the config's. */
   tokenizers: Tokenizers = {};
-  /** Defaults of `generate`, which are saved and loaded, too. */
+  /** Defaults of `generate`, saved and loaded with the model. */
   generationConfig: GenerationDefaults = {};
-  /** float32 [maxLength, dModel], where positions are sinusoidal. */
+  /** float32 [maxLength, dModel], if positions are sinusoidal. */
   readonly #sinusoids: Tensor | null;
 
-  /** Throws ArgumentError for options that make no model, OutOfMemoryError if it does not fit into the device. */
+  /** Throws ArgumentError for invalid options, and OutOfMemoryError if the device is too small. */
   constructor(
     device: Device,
     options: TransformerOptions,
@@ -124,7 +124,7 @@ export class Transformer extends SequenceModel {
     return this.#embed(this.tgtEmbed, this.tgtPositions, ids, positions);
   }
 
-  /** scale · table[id] + positions[place], and dropout. */
+  /** scale · table[id] + positions[position], then dropout. */
   #embed(table: Embedding | null, learned: Embedding | null, ids: Tensor, places: Tensor): Tensor {
     const positions = learned ? tensorOf('Transformer', learned.weight) : this.#sinusoids;
     const options = { scale: this.config.embeddingScale, positions, positionIds: positions && places };
@@ -167,7 +167,7 @@ export class Transformer extends SequenceModel {
     return this.tokenizers.target?.bosId ?? this.config.bosId;
   }
 
-  /** A tokenizer that has no end means that there is none, whatever number the config gives it. */
+  /** A tokenizer without an end token means that there is none, whatever the config says. */
   get endIds(): readonly number[] {
     const { target } = this.tokenizers;
     const eosId = target ? target.eosId : this.config.eosId;
@@ -175,9 +175,9 @@ export class Transformer extends SequenceModel {
   }
 
   /**
-   * Writes `config.json`, `model.safetensors` and the tokenizers to a folder, which is made if it is not there. Each
-   * file is replaced whole, once all are written beside them; an error leaves what was there. Throws the file system's
-   * errors, and ArgumentError for options that make no sense. In browsers, where there are no folders, use `toFiles`.
+   * Writes `config.json`, `model.safetensors` and the tokenizers to a folder, which is created if necessary. Files are
+   * replaced once all are written; an error leaves the old ones. Throws the file system's errors, and ArgumentError for
+   * invalid options. In browsers, which have no folders, use `toFiles`.
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     const values = this.readStateDict();
@@ -187,16 +187,16 @@ export class Transformer extends SequenceModel {
   }
 
   /**
-   * Reads what `save` wrote, for evaluation: from a path in Node, from a URL anywhere; in browsers it may be relative
-   * to the page. Throws FormatError, naming the file, if something is missing or damaged, FetchError if the network or
-   * server fails, OutOfMemoryError if the device is too small.
+   * Loads a model that `save` wrote, in evaluation mode, from a path in Node or from a URL. In browsers, a URL may be
+   * relative to the page. Throws FormatError, naming the file, if something is missing or damaged. Throws FetchError if
+   * the network or server fails, and OutOfMemoryError if the device is too small.
    */
   static async load(device: Device, folder: string | URL, options?: LoadOptions): Promise<Transformer> {
     const { modelFromFolder } = await import('../saved.js');
     return modelFromFolder(folder, (sizes) => new Transformer(device, sizes, true), options);
   }
 
-  /** The files that `save` writes, in memory, by name. */
+  /** The files that `save` writes, by name, in memory. */
   async toFiles(options: SaveOptions = {}): Promise<ModelFiles> {
     const values = this.readStateDict();
     values.catch(() => {}); // reported when it is awaited
@@ -204,7 +204,7 @@ export class Transformer extends SequenceModel {
     return toFiles(this, values, options);
   }
 
-  /** Loads a model from files by name, as bytes: fetched, or dropped on a page. */
+  /** Loads a model from bytes of files by name, fetched or dropped on a page. */
   static async fromFiles(device: Device, files: Readonly<Record<string, Uint8Array | Blob>>): Promise<Transformer> {
     const { modelFromFiles } = await import('../saved.js');
     return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true));

@@ -24,13 +24,13 @@ import type { FamilyContext } from '../pretrained-model.js';
 import { type EncodedSource, Seq2SeqModel } from '../seq2seq-model.js';
 
 /**
- * Whisper (Radford et al. 2022, arXiv 2212.04356): of a log-mel spectrogram two convolutions make one vector for each two
- * frames, pre-norm layers read those, and a decoder writes what was said.
+ * Whisper (Radford et al. 2022, arXiv 2212.04356). Two convolutions turn each two frames of a log-mel spectrogram into
+ * one vector. Pre-norm layers encode these, and a decoder writes the text.
  */
 export class Whisper extends Seq2SeqModel {
   readonly conv1: Conv1d;
   readonly conv2: Conv1d;
-  /** [places, dModel]: sinusoids, which are not learnt. */
+  /** [places, dModel]: sinusoids, which are not learned. */
   readonly sourcePositions: Tensor;
   readonly targetTokens: Embedding;
   readonly targetPositions: Embedding;
@@ -59,7 +59,7 @@ export class Whisper extends Seq2SeqModel {
     const isTied = config.flag('tie_word_embeddings');
     const out = head === 'none' ? null : vocabularyOutput(init, this.targetTokens, isTied, false);
     this.head = out && new PredictionHead({ pick: 'tokens', out });
-    // Keys have no bias, and no file has one; it would shift all scores of a query alike.
+    // Keys have no bias here or in files, because it would shift all scores of a query equally.
     for (const { qkv } of Object.values(this.attentions).flat()) qkv.bias?.write(new Float32Array(qkv.bias.size));
   }
 
@@ -72,14 +72,14 @@ export class Whisper extends Seq2SeqModel {
     return ['inputFeatures', 'decoderInputIds', 'decoderAttentionMask', 'labels'];
   }
 
-  /** The shape of an encoder's output, which is a source as well. */
+  /** Shape of an encoder's output, which is also accepted as a source. */
   get encodedShape(): readonly number[] {
     return [this.maxSourceLength, this.settings.size('d_model')];
   }
 
   /**
-   * `source`: float32 [B, mel bins, frames], or [B, places, dModel] as `hidden` of what this gives. Belongs to the scope
-   * it is called in. Throws as `forward`.
+   * `source`: float32 [B, mel bins, frames], or [B, places, dModel] as an earlier result's `hidden`. The result belongs
+   * to the current scope. Throws as `forward`.
    */
   override encode(source: unknown): Memory {
     return this.device.scope(() => {
@@ -91,16 +91,16 @@ export class Whisper extends Seq2SeqModel {
     });
   }
 
-  /** The places that the encoder makes of each of the sources. */
+  /** Number of places in the encoder's output for each source. */
   #places({ shape }: Tensor): Sequences {
     return Sequences.of(this.device, Array<number>(shape[0] as number).fill(this.maxSourceLength));
   }
 
   /**
-   * The attention of tokens to the sound, one sequence for each source: probabilities of the cross-attention of `heads`, each
-   * [layer, head], float32 [sequences, heads, longest sequence, places], zero behind shorter ones. `source` as `encode`
-   * takes it. Without gradients; belongs to the scope it is called in. Throws as `forward`, and ArgumentError for heads
-   * that there are not.
+   * Cross-attention of tokens to audio, one sequence per source. `heads` lists pairs [layer, head]. Returns
+   * probabilities, float32 [sequences, heads, longest sequence, places], zero after shorter sequences. `source` is as
+   * in `encode`. Runs without gradients; the result belongs to the current scope. Throws as `forward`, and
+   * ArgumentError for unknown heads.
    */
   crossAttention(source: Tensor, tokens: Tokens, heads: readonly (readonly [layer: number, head: number])[]): Tensor {
     const { layers } = this.decoder;
@@ -137,7 +137,7 @@ export class Whisper extends Seq2SeqModel {
     return { memory, unpack: (x) => x.reshape(memory.batch.size, this.maxSourceLength, -1) };
   }
 
-  /** @internal What the layers read of a spectrogram, [1, mel bins, frames]. */
+  /** @internal Input of the layers for a spectrogram, [1, mel bins, frames]. */
   traceSource(source: readonly number[] | Tensor): TraceInput {
     const { token, position, sum, batch } = this.#embed(source);
     return { embedding: { token, position, sum }, batch, stack: this.encoder, norm: this.encoder.norm };
