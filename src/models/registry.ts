@@ -13,11 +13,13 @@ interface Entry {
 const families: Readonly<Record<string, Entry>> = {
   albert: { load: async () => (await import('./families/albert.js')).albert },
   bart: { load: async () => (await import('./families/bart.js')).bart },
+  beit: { load: async () => (await import('./families/beit.js')).beit },
   bert: { load: async () => (await import('./families/bert.js')).bert, gguf: ['bert'] },
   clip: { load: async () => (await import('./families/clip.js')).clip },
   clip_text_model: { load: async () => (await import('./families/clip.js')).clipTextModel },
   clip_vision_model: { load: async () => (await import('./families/clip.js')).clipVisionModel },
   dinov2: { load: async () => (await import('./families/dinov2.js')).dinov2 },
+  dinov3_vit: { load: async () => (await import('./families/dinov3.js')).dinov3 },
   deberta: { load: async () => (await import('./families/deberta.js')).deberta },
   blenderbot: { load: async () => (await import('./families/blenderbot.js')).blenderbot },
   bloom: { load: async () => (await import('./families/bloom.js')).bloom },

@@ -152,7 +152,10 @@ export abstract class TowerModel extends PretrainedModel {
 
   override get maxLength(): number {
     const { text, vision } = this;
-    return (text?.positions.weight ?? vision?.patches.positions)?.shape[0] ?? 0;
+    if (text) return text.positions.weight.shape[0] ?? 0;
+    if (!vision) return 0;
+    const [rows, columns] = vision.patches.grid(vision.patches.image);
+    return vision.patches.prefix + rows * columns;
   }
 
   override get startId(): number | null {

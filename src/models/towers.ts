@@ -9,10 +9,11 @@ import type { Randomness } from '../nn/dropout.js';
 import { Embedding } from '../nn/embedding.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
+import type { Grid } from '../nn/interpolation.js';
 import { TransformerLayer } from '../nn/layer.js';
 import { Module } from '../nn/module.js';
 import { LayerNorm } from '../nn/norm.js';
-import { PatchEmbedding } from '../nn/patch-embedding.js';
+import { PatchEmbedding, type PatchEmbeddingOptions } from '../nn/patch-embedding.js';
 import { Sequences } from '../nn/sequences.js';
 import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
@@ -79,6 +80,8 @@ export interface VisionParts {
   readonly norm?: LayerNorm | null | undefined;
   /** Makes one vector of an image. */
   readonly pooler?: TowerPooler | null | undefined;
+  /** Receives the grid of patches of each pass before the layers run. Positions may depend on it. */
+  readonly onGrid?: ((grid: Grid) => void) | undefined;
 }
 
 /** A Transformer over the patches of images. */
@@ -89,8 +92,11 @@ export class VisionTower extends Module {
   readonly norm: LayerNorm | null;
   readonly pooler: TowerPooler | null;
 
-  constructor({ patches, start = null, encoder, norm = null, pooler = null }: VisionParts) {
+  readonly #onGrid: ((grid: Grid) => void) | undefined;
+
+  constructor({ patches, start = null, encoder, norm = null, pooler = null, onGrid }: VisionParts) {
     super();
+    this.#onGrid = onGrid;
     this.patches = patches;
     this.start = start;
     this.encoder = encoder;
@@ -108,6 +114,7 @@ export class VisionTower extends Module {
     checkDType('forward', 'pixelValues', pixels, 'float32');
     const embedded = this.patches.forward(pixels);
     const [size, count, dModel] = embedded.shape as [number, number, number];
+    this.#onGrid?.(this.patches.grid(pixels.shape.slice(2) as [number, number]));
     const batch = Sequences.of(pixels.device, Array<number>(size).fill(count));
     const rows = embedded.reshape(size * count, dModel);
     return { x: this.start?.forward(rows) ?? rows, batch };
@@ -126,7 +133,7 @@ export class VisionTower extends Module {
 export function patchesOf(
   init: Initializer,
   config: ModelConfig,
-  options: { bias?: boolean; classToken?: boolean; interpolate?: boolean } = {},
+  options: Partial<PatchEmbeddingOptions> = {},
 ): PatchEmbedding {
   return new PatchEmbedding(init, {
     dModel: config.size('hidden_size'),

@@ -1,4 +1,4 @@
-import { checkOptions, checkSizes, orNull } from '../core/check.js';
+import { checkOptions, checkSizes, describeValue, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type AttentionValueOptions, attention } from '../ops/attention.js';
@@ -18,7 +18,7 @@ import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight } from './padding.js';
 import type { PositionBias, RelativeVectors } from './position-bias.js';
 import type { QueryScale } from './query-scale.js';
-import type { RotaryEmbedding } from './rotary-embedding.js';
+import type { Rotation } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
@@ -35,9 +35,9 @@ export interface MultiHeadOptions {
   readonly kvHeads?: number | undefined;
   /** Features of a head. Default dModel/heads. */
   readonly headSize?: number | undefined;
-  /** True if the projections to queries, keys and values add a bias. Default: true. */
-  readonly bias?: boolean | undefined;
-  /** True if the output projection adds a bias. Default: as `bias`. */
+  /** True if the projections add a bias, or one flag for queries, one for keys and one for values. Default: true. */
+  readonly bias?: boolean | readonly [queries: boolean, keys: boolean, values: boolean] | undefined;
+  /** True if the output projection adds a bias. Default: same as `bias`; true if `bias` is a list. */
   readonly outBias?: boolean | undefined;
   /** True if a query of self-attention sees no later keys. Default: false. */
   readonly causal?: boolean | undefined;
@@ -54,7 +54,7 @@ export interface MultiHeadOptions {
   readonly qNorm?: (() => Norm) | null | undefined;
   readonly kNorm?: (() => Norm) | null | undefined;
   /** Rotates queries and keys of self-attention. Default: none. */
-  readonly rotary?: RotaryEmbedding | null | undefined;
+  readonly rotary?: Rotation | null | undefined;
   /**
    * Clamps queries, keys and values to ±clip, after the norms and before the rotation (OLMoE). Default null: no clamp.
    */
@@ -75,7 +75,7 @@ const maker = orNull('function');
 
 const kinds = {
   ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const), // see checkSizes
-  ...({ bias: [true, false], outBias: [true, false], causal: [true, false] } as const),
+  ...({ bias: 'any', outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
   ...({ clip: orNull('positive'), rotatesFirst: [true, false], queryScale: orNull('object') } as const),
@@ -99,7 +99,7 @@ export class MultiHeadAttention extends Module {
   readonly softcap: number | null;
   /** Queries, keys and values side by side. */
   readonly qkv: Projection;
-  readonly rotary: RotaryEmbedding | null;
+  readonly rotary: Rotation | null;
   readonly clip: number | null;
   readonly rotatesFirst: boolean;
   readonly queryScale: QueryScale | null;
@@ -120,7 +120,8 @@ export class MultiHeadAttention extends Module {
   constructor(init: Initializer, options: MultiHeadOptions) {
     super();
     checkMultiHead('MultiHeadAttention', options);
-    const { dModel, heads, kvHeads = heads, headSize = dModel / heads, bias = true, outBias = bias } = options;
+    const { dModel, heads, kvHeads = heads, headSize = dModel / heads, bias = true } = options;
+    const { outBias = bias !== false } = options;
     const { positionBias = null, relative = null, qNorm = null, kNorm = null } = options;
     const { causal = false, window = null, scale = 1 / Math.sqrt(headSize), softcap = null } = options;
     this.rotary = options.rotary ?? null;
@@ -345,7 +346,10 @@ function normalised(x: Tensor, norm: Norm): Tensor {
 
 /** Throws ArgumentError for invalid options. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {
-  const { dModel, heads, kvHeads = heads, headSize, window } = checkOptions(op, options, kinds);
+  const { dModel, heads, kvHeads = heads, headSize, window, bias = true } = checkOptions(op, options, kinds);
+  const isFlag = (value: unknown) => typeof value === 'boolean';
+  if (!isFlag(bias) && !(Array.isArray(bias) && bias.length === 3 && bias.every(isFlag)))
+    throw new ArgumentError(`${op}: bias is ${describeValue(bias)}, expected true or false, or a list of three`);
   checkSizes(op, { dModel, heads, kvHeads, headSize: headSize ?? 1, window: window ?? 1 }, 1);
   if (headSize === undefined && dModel % heads)
     throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);

@@ -16,33 +16,55 @@ function cubic(distance: number): number {
   return x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : ((x - 5) * x + 8) * x * a - 4 * a;
 }
 
+/** The kernel of linear interpolation, for distances below 1. */
+function triangle(distance: number): number {
+  return 1 - Math.abs(distance);
+}
+
+/** An interpolation kernel in one dimension. */
+interface Kernel {
+  /** Number of taps on each side of a place. */
+  readonly reach: number;
+  /** The weight of a tap at this distance. */
+  readonly weight: (distance: number) => number;
+  /** True if places before the first number are moved to it. */
+  readonly clamps: boolean;
+}
+
+const kernels = {
+  bilinear: { reach: 1, weight: triangle, clamps: true },
+  bicubic: { reach: 2, weight: cubic, clamps: false },
+} as const satisfies Record<string, Kernel>;
+
 /** The matrix [to, from] that interpolates a row of numbers. The end values continue beyond the ends. */
-function weights(device: Device, from: number, to: number): Tensor {
+function weights(device: Device, from: number, to: number, { reach, weight, clamps }: Kernel): Tensor {
   const values = new Float32Array(to * from);
   for (let i = 0; i < to; i++) {
-    const at = (from / to) * (i + 0.5) - 0.5;
-    const first = Math.floor(at) - 1;
-    for (let tap = first; tap < first + 4; tap++) {
+    const place = (from / to) * (i + 0.5) - 0.5;
+    const at = clamps ? Math.max(0, place) : place;
+    const first = Math.floor(at) + 1 - reach;
+    for (let tap = first; tap < first + 2 * reach; tap++) {
       const column = i * from + Math.min(from - 1, Math.max(0, tap));
-      values[column] = (values[column] as number) + cubic(at - tap);
+      values[column] = (values[column] as number) + weight(at - tap);
     }
   }
   return device.tensor(values, [to, from]);
 }
 
 /**
- * Resizes a table [height·width, features] from one grid to another: torch's `interpolate` with bicubic, align_corners
- * false and antialias false. The table receives the gradient. Throws ShapeError, DTypeError.
+ * Resizes a table [height·width, features] from one grid to another: torch's `interpolate` in this mode, with
+ * align_corners false and antialias false. The table receives the gradient. Throws ShapeError, DTypeError.
  */
-export function bicubic(table: Tensor, from: Grid, to: Grid): Tensor {
-  for (const [height, width] of [from, to]) checkSizes('bicubic', { height, width }, 1);
+export function interpolate(mode: keyof typeof kernels, table: Tensor, from: Grid, to: Grid): Tensor {
+  for (const [height, width] of [from, to]) checkSizes(mode, { height, width }, 1);
   const [rows, features] = table.shape as [number, number];
   if (table.shape.length !== 2 || rows !== from[0] * from[1])
-    throw new ShapeError(`bicubic: the table has ${rows} rows, expected ${from[0]}·${from[1]}`);
+    throw new ShapeError(`${mode}: the table has ${rows} rows, expected ${from[0]}·${from[1]}`);
   const { device } = table;
+  const matrix = (axis: 0 | 1) => weights(device, from[axis], to[axis], kernels[mode]);
   return device.scope(() => {
-    const tall = matmul(weights(device, from[0], to[0]), contiguous(table).reshape(from[0], from[1] * features));
-    const wide = matmul(weights(device, from[1], to[1]), tall.reshape(to[0], from[1], features));
+    const tall = matmul(matrix(0), contiguous(table).reshape(from[0], from[1] * features)); // [to[0], from[1]·features]
+    const wide = matmul(matrix(1), tall.reshape(to[0], from[1], features)); // [to[0], to[1], features]
     return wide.reshape(to[0] * to[1], features);
   });
 }

@@ -2,7 +2,7 @@ import { checkDType, checkSizes, checkTensor, describeShape } from '../core/chec
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
-import { add } from '../ops/binary.js';
+import { add, mul } from '../ops/binary.js';
 import { linear } from '../ops/linear.js';
 import { matmul } from '../ops/matmul.js';
 import type { Dropout } from './dropout.js';
@@ -38,14 +38,21 @@ export class Linear extends Module implements Projection {
   /** [out], or null. */
   readonly bias: Tensor | null;
   readonly #sections: readonly number[];
+  /** [out]: 1 in sections with a bias, 0 in the others; null if all sections have one. */
+  readonly #biased: Tensor | null;
 
   /**
    * `inputs` and `outputs` are numbers of features. A list of `outputs` describes several projections of one input,
-   * computed as one product; a state dict can hold them apart. `bias`: default true. Weights start as Xavier's
-   * (`Initializer.xavierUniform`), biases as 0. Throws ArgumentError, OutOfMemoryError, and ShapeError for sizes that
-   * are not positive integers.
+   * computed as one product; a state dict can hold them apart. `bias`: default true; a list has one flag for each
+   * output. Weights start as Xavier's (`Initializer.xavierUniform`), biases as 0. Throws ArgumentError,
+   * OutOfMemoryError, and ShapeError for sizes that are not positive integers.
    */
-  constructor(init: Initializer, inputs: number, outputs: number | readonly number[], bias = true) {
+  constructor(
+    init: Initializer,
+    inputs: number,
+    outputs: number | readonly number[],
+    bias: boolean | readonly boolean[] = true,
+  ) {
     super();
     checkInitializer('Linear', init);
     this.#sections = [outputs].flat();
@@ -53,7 +60,11 @@ export class Linear extends Module implements Projection {
     for (const width of this.#sections) checkSizes('Linear', { outputs: width }, 1);
     const width = columnsOf(this.#sections).to;
     this.weight = init.xavierUniform(inputs, width);
-    this.bias = bias ? init.constant([width], 0) : null;
+    const biased = this.#sections.map((_, i) => (Array.isArray(bias) ? bias[i] === true : Boolean(bias)));
+    this.bias = biased.includes(true) ? init.constant([width], 0) : null;
+    const marks = () =>
+      Float32Array.from(this.#sections.flatMap((size, i) => Array<number>(size).fill(biased[i] ? 1 : 0)));
+    this.#biased = this.bias && biased.includes(false) ? init.table(1, width, marks).reshape(width) : null;
   }
 
   override get sections(): readonly number[] {
@@ -65,12 +76,23 @@ export class Linear extends Module implements Projection {
   }
 
   forward(x: Tensor, activation: Activation = 'none', dropout: Dropout | null = null): Tensor {
-    return linear(x, this.weight, this.bias, { activation, dropout: dropout?.options });
+    return linear(x, this.weight, this.#trainedBias, { activation, dropout: dropout?.options });
   }
 
   part(x: Tensor, first: number, end: number, activation: Activation = 'none'): Tensor {
     const { from, to } = columnsOf(this.#sections, first, end);
-    return linear(x, this.weight.columns(from, to), this.bias?.columns(from, to), { activation });
+    return linear(x, this.weight.columns(from, to), this.#trainedBias?.columns(from, to), { activation });
+  }
+
+  /** The bias. Sections without one receive no gradient, and so stay zero. */
+  get #trainedBias(): Tensor | null {
+    const { bias } = this;
+    return bias && this.#biased && bias.device.gradientsOn ? mul(bias, this.#biased) : bias;
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#biased?.dispose();
   }
 }
 

@@ -5,7 +5,7 @@ import { add } from '../ops/binary.js';
 import { concat, gather, permute } from '../ops/move.js';
 import { Conv2d } from './conv.js';
 import type { Initializer } from './init.js';
-import { bicubic, type Grid } from './interpolation.js';
+import { type Grid, interpolate } from './interpolation.js';
 import { Module } from './module.js';
 
 export interface PatchEmbeddingOptions {
@@ -20,13 +20,20 @@ export interface PatchEmbeddingOptions {
   readonly bias?: boolean | undefined;
   /** True if a learned token comes before the patches. Default: true. */
   readonly classToken?: boolean | undefined;
+  /** Number of further learned tokens, between that one and the patches (Darcet et al. 2023, arXiv 2309.16588). Default: 0. */
+  readonly registers?: number | undefined;
+  /** True if each token has a learned position, which is added. Default: true. */
+  readonly positions?: boolean | undefined;
   /**
    * True if images may have other sizes. Positions are then interpolated (bicubic, from a square grid). Default: false.
    */
   readonly interpolate?: boolean | undefined;
 }
 
-const OPTIONS = ['dModel', 'channels', 'image', 'patch', 'bias', 'classToken', 'interpolate'] as const;
+const OPTIONS = [
+  ...(['dModel', 'channels', 'image', 'patch', 'bias'] as const),
+  ...(['classToken', 'registers', 'positions', 'interpolate'] as const),
+];
 
 /**
  * Images as tokens (Dosovitskiy et al. 2020, arXiv 2010.11929): a class token and the projections of patches without
@@ -36,8 +43,10 @@ export class PatchEmbedding extends Module {
   readonly projection: Conv2d;
   /** [dModel] */
   readonly classToken: Tensor | null;
-  /** [tokens, dModel]: the class token first, then patches row by row. */
-  readonly positions: Tensor;
+  /** [registers, dModel], or null if there are none. */
+  readonly registers: Tensor | null;
+  /** [tokens, dModel]: the class token first, then patches row by row. Null if tokens have no learned positions. */
+  readonly positions: Tensor | null;
   readonly image: Grid;
   readonly patch: Grid;
   readonly channels: number;
@@ -47,15 +56,16 @@ export class PatchEmbedding extends Module {
   constructor(init: Initializer, options: PatchEmbeddingOptions) {
     super();
     const { dModel, channels, image, patch, bias = true } = checkKnown('PatchEmbedding', options, OPTIONS);
-    const { classToken = true, interpolate = false } = options;
+    const { classToken = true, registers = 0, positions = true, interpolate = false } = options;
     checkSizes('PatchEmbedding', { dModel, channels }, 1);
+    checkSizes('PatchEmbedding', { registers }, 0);
     for (const [name, grid] of Object.entries({ image, patch })) {
       if (!Array.isArray(grid))
         throw new ArgumentError(`PatchEmbedding: ${name} is ${describeValue(grid)}, expected [height, width]`);
       const [height, width] = grid;
       checkSizes('PatchEmbedding', { height, width }, 1);
     }
-    for (const [name, flag] of Object.entries({ bias, classToken, interpolate }))
+    for (const [name, flag] of Object.entries({ bias, classToken, positions, interpolate }))
       checkOneOf('PatchEmbedding', name, flag, [true, false]);
     if (image[0] < patch[0] || image[1] < patch[1])
       throw new ShapeError(`PatchEmbedding: image is [${image}], expected at least one patch, [${patch}]`);
@@ -65,8 +75,10 @@ export class PatchEmbedding extends Module {
     this.interpolate = interpolate;
     this.projection = new Conv2d(init, channels, dModel, patch, { stride: patch, channelsLast: true }, bias);
     this.classToken = classToken ? init.normal([dModel], dModel ** -0.5) : null;
+    this.registers = registers > 0 ? init.normal([registers, dModel], dModel ** -0.5) : null;
     const [rows, columns] = this.grid(image);
-    this.positions = init.normal([rows * columns + (classToken ? 1 : 0), dModel], dModel ** -0.5);
+    const tokens = rows * columns + this.prefix;
+    this.positions = positions ? init.normal([tokens, dModel], dModel ** -0.5) : null;
   }
 
   /**
@@ -86,10 +98,15 @@ export class PatchEmbedding extends Module {
       );
     }
     const grid = this.grid([height, width]);
-    const dModel = this.positions.shape[1] as number;
     const channelsLast = permute(pixels, [0, 2, 3, 1]); // [B, H, W, channels]
-    const patches = this.projection.forward(channelsLast).reshape(batch, -1, dModel); // [B, patches, dModel]
-    return add(this.#withClass(patches), this.#positionsOf(grid, height === width));
+    const patches = this.projection.forward(channelsLast).reshape(batch, grid[0] * grid[1], -1); // [B, patches, dModel]
+    const tokens = this.#withPrefix(patches); // [B, tokens, dModel]
+    return this.positions ? add(tokens, this.#positionsOf(this.positions, grid, height === width)) : tokens;
+  }
+
+  /** Number of tokens before the patches. */
+  get prefix(): number {
+    return (this.classToken ? 1 : 0) + (this.registers?.shape[0] ?? 0);
   }
 
   /** Rows and columns of an image's patches. */
@@ -97,24 +114,26 @@ export class PatchEmbedding extends Module {
     return [Math.floor(height / this.patch[0]), Math.floor(width / this.patch[1])];
   }
 
-  #withClass(patches: Tensor): Tensor {
-    if (this.classToken === null) return patches;
+  #withPrefix(patches: Tensor): Tensor {
     const [batch, , dModel] = patches.shape as [number, number, number];
-    const rows = gather(this.classToken.reshape(1, dModel), patches.device.tensor(new Int32Array(batch)));
-    return concat([rows.reshape(batch, 1, dModel), patches], 1); // [B, 1 + patches, dModel]
+    const parts = [this.classToken?.reshape(1, dModel) ?? [], this.registers ?? []].flat();
+    if (parts.length === 0) return patches;
+    const prefix = parts.length === 1 ? (parts[0] as Tensor) : concat(parts); // [prefix, dModel]
+    const ids = Int32Array.from({ length: batch * this.prefix }, (_, i) => i % this.prefix);
+    const rows = gather(prefix, patches.device.tensor(ids));
+    return concat([rows.reshape(batch, this.prefix, dModel), patches], 1); // [B, tokens, dModel]
   }
 
-  #positionsOf(grid: Grid, isSquare: boolean): Tensor {
-    const { positions, classToken } = this;
+  #positionsOf(positions: Tensor, grid: Grid, isSquare: boolean): Tensor {
     const total = positions.shape[0] as number;
-    const first = classToken ? 1 : 0;
+    const first = this.prefix;
     const own = this.grid(this.image);
     // Same rule as in transformers: positions of an image that is not square are interpolated, even if it has as many
     // patches.
     if (!this.interpolate || (isSquare && grid[0] * grid[1] === total - first)) return positions;
     if (own[0] !== own[1])
       throw new ShapeError(`PatchEmbedding: a grid of [${own}] positions is not interpolated, expected a square one`);
-    const patches = bicubic(positions.rows(first, total), own, grid);
+    const patches = interpolate('bicubic', positions.rows(first, total), own, grid);
     return first ? concat([positions.rows(0, first), patches]) : patches;
   }
 }

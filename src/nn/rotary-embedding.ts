@@ -82,8 +82,16 @@ const kinds = {
   scaling: orNull('object'),
 };
 
+/** Rotates queries and keys by their positions. Layers with equal rotations share one. */
+export interface Rotation extends Module {
+  /** See `RotaryEmbedding.forward`. */
+  forward(x: Tensor, positions: Tensor, length: number, options?: RotateOptions): Tensor;
+  /** See `RotaryEmbedding.lengthOf`. */
+  lengthOf(longest: number, room: number): number;
+}
+
 /** Rotates queries and keys. Layers with equal rotations share one. It has no parameters. */
-export class RotaryEmbedding extends Module {
+export class RotaryEmbedding extends Module implements Rotation {
   /** Tables by kind of text length, each list ordered by length. */
   readonly #tables = new Map<number, Tensor[]>();
   /** Number of features that rotate, even. */
@@ -183,7 +191,7 @@ export class RotaryEmbedding extends Module {
 }
 
 /** Options of `RotaryEmbedding.forward`. */
-interface RotateOptions {
+export interface RotateOptions {
   /** Number of leading features whose heads rotate. Default: all. */
   readonly columns?: number | undefined;
   /** True if each token is the last one of the text so far, so that only its own position counts. Default: false. */

@@ -68,7 +68,10 @@ export async function readWeights(
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
   // A graph has other tensors, too. Those of modules have paths.
   const isWeight = (name: string) => (!weights.named || name.includes('.')) && !weights.unneeded?.has(name);
-  const unused = [...given.keys()].filter((name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name));
+  const isEmpty = (name: string) => given.get(name)?.shape.includes(0) ?? false; // as register tokens of none
+  const unused = [...given.keys()].filter(
+    (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),
+  );
   if (unused.length > 0)
     onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
   if (pack === null) await model.readState(found, signal, true);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ShapeError } from '../../src/index.js';
 import { Conv1d, Conv2d, Initializer, LayerScale, PatchEmbedding } from '../../src/nn/index.js';
-import { bicubic, type Grid } from '../../src/nn/interpolation.js';
+import { type Grid, interpolate } from '../../src/nn/interpolation.js';
 import { describeOp, deviceFor, isas } from '../describe-op.js';
 import { conv2d } from '../reference/conv.js';
 import { build, type Reals } from '../reference/reals.js';
@@ -10,15 +10,21 @@ import interpolated from './interpolation.json' with { type: 'json' };
 const device = await deviceFor(isas[0]!, 2);
 const init = () => new Initializer(device, 3);
 
-/** Interpolation as its formula is written, each result of sixteen taps. */
-function interpolation(table: Reals, from: Grid, to: Grid): Reals {
+type Mode = 'bilinear' | 'bicubic';
+
+/** Interpolation by its formula: each result is a sum over sixteen taps, of which a bilinear one has four that count. */
+function interpolation(mode: Mode, table: Reals, from: Grid, to: Grid): Reals {
   const features = table.shape[1]!;
   const kernel = (distance: number) => {
     const x = Math.abs(distance);
+    if (mode === 'bilinear') return Math.max(0, 1 - x);
     if (x <= 1) return 1.25 * x ** 3 - 2.25 * x ** 2 + 1;
     return x < 2 ? -0.75 * x ** 3 + 3.75 * x ** 2 - 6 * x + 3 : 0;
   };
-  const place = (i: number, d: 0 | 1) => ((i + 0.5) * from[d]) / to[d] - 0.5;
+  const place = (i: number, d: 0 | 1) => {
+    const at = ((i + 0.5) * from[d]) / to[d] - 0.5;
+    return mode === 'bilinear' ? Math.max(0, at) : at;
+  };
   const within = (i: number, d: 0 | 1) => Math.min(from[d] - 1, Math.max(0, i));
   return build([to[0] * to[1], features], (index) => {
     const [feature, at] = [index % features, Math.floor(index / features)];
@@ -34,23 +40,29 @@ function interpolation(table: Reals, from: Grid, to: Grid): Reals {
   });
 }
 
-describeOp({
-  name: 'bicubic',
-  cases: [
-    { from: [1, 1], to: [3, 2], features: 1 },
-    { from: [4, 4], to: [7, 5], features: 3 },
-    { from: [9, 9], to: [4, 16], features: 5 },
-  ] as { from: Grid; to: Grid; features: number }[],
-  inputs: ({ from, features }, random) => ({ table: random.normal([from[0] * from[1], features]) }),
-  forward: ({ table }, { from, to }) => bicubic(table, from, to),
-  reference: ({ table }, { from, to }) => interpolation(table, from, to),
-  gradients: ['table'],
-  tolerance: ({ from, to }) => 3 * Math.max(from[0] + from[1], to[0] + to[1]),
-});
+for (const mode of ['bilinear', 'bicubic'] as const)
+  describeOp({
+    name: mode,
+    cases: [
+      { from: [1, 1], to: [3, 2], features: 1 },
+      { from: [4, 4], to: [7, 5], features: 3 },
+      { from: [9, 9], to: [4, 16], features: 5 },
+    ] as { from: Grid; to: Grid; features: number }[],
+    inputs: ({ from, features }, random) => ({ table: random.normal([from[0] * from[1], features]) }),
+    forward: ({ table }, { from, to }) => interpolate(mode, table, from, to),
+    reference: ({ table }, { from, to }) => interpolation(mode, table, from, to),
+    gradients: ['table'],
+    tolerance: ({ from, to }) => 3 * Math.max(from[0] + from[1], to[0] + to[1]),
+  });
 
 it.each(interpolated)('bicubic is what torch computes: $from to $to', ({ from, to, features, values }) => {
   const table = Float32Array.from({ length: from[0]! * from[1]! * features }, (_, i) => Math.sin(1.7 * i));
-  const actual = bicubic(device.tensor(table, [from[0]! * from[1]!, features]), from as never, to as never).dataSync();
+  const actual = interpolate(
+    'bicubic',
+    device.tensor(table, [from[0]! * from[1]!, features]),
+    from as never,
+    to as never,
+  ).dataSync();
   expect(actual.length).toBe(values.length);
   actual.forEach((value, i) => {
     expect(Math.abs(value - values[i]!)).toBeLessThan(1e-5); // of values up to 1, and eight rounded terms
@@ -95,7 +107,7 @@ describeOp({
     const [rows, columns] = gridOf(size, patch);
     const first = token ? 1 : 0;
     const rest = { shape: [positions.shape[0]! - first, dModel], data: positions.data.subarray(first * dModel) };
-    const places = size.join() === image.join() ? rest : interpolation(rest, gridOf(image, patch), [rows, columns]);
+    const places = size.join() === image.join() ? rest : interpolation('bicubic', rest, gridOf(image, patch), [rows, columns]);
     const count = rows * columns + first;
     return build([batch, count, dModel], (index) => {
       const [d, at, b] = [index % dModel, Math.floor(index / dModel) % count, Math.floor(index / dModel / count)];

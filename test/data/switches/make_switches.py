@@ -8,10 +8,11 @@ Each folder is as those of ../reference: float64 arithmetic, stored as float32.
 import json
 import pathlib
 import sys
+import tempfile
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).parent
 TIME = 9
@@ -34,6 +35,9 @@ falcon = dict(
     common, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, ffn_hidden_size=10, max_position_embeddings=32, initializer_range=0.3
 )
 nomic = {key: value for key, value in base.items() if "token_id" not in key or key == "pad_token_id"}
+
+
+image = dict(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, image_size=12, patch_size=4, initializer_range=0.3)
 
 
 def rope(**settings):
@@ -148,7 +152,20 @@ CASES = {
             **rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=4, llama_4_scaling_beta=0.3, mscale=1.0, mscale_all_dim=0.5),
         ),
     ),
+    "beit-shared": (
+        "BeitForImageClassification",
+        dict(image, use_shared_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False, use_mask_token=True, layer_scale_init_value=0.0, num_labels=3),
+    ),
+    "beit-resized": ("BeitModel", dict(image, use_shared_relative_position_bias=True, use_relative_position_bias=True)),
+    "beit-plain": ("BeitForImageClassification", dict(image, num_labels=3)),
+    "dinov3-gated": (
+        "DINOv3ViTModel",
+        dict(image, use_gated_mlp=True, hidden_act="silu", query_bias=False, key_bias=True, value_bias=False, proj_bias=False, mlp_bias=False, num_register_tokens=0),
+    ),
+    "dinov3-resized": ("DINOv3ViTModel", dict(image, num_register_tokens=3)),
 }
+# The height and width of images, where they differ from the config's.
+RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24)}
 
 
 def as_in_files(tensors):
@@ -169,6 +186,38 @@ def as_in_files(tensors):
                 key = key.replace(theirs, own)
         found[key] = tensor
     return found
+
+
+def gradients_in_files(model, folder):
+    """Gradients that are not zero, by the names that save_pretrained gives their parameters."""
+    values = {name: parameter.data for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    model.save_pretrained(folder)
+    for name, parameter in model.named_parameters():
+        parameter.data = values[name]
+    return {f"grad.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items() if tensor.any()}
+
+
+def make_image_model(name, cls, model, folder):
+    """reference.safetensors of a model of images. Its loss is what transformers has, or a projection of the outputs."""
+    size = RESIZED.get(name, (model.config.image_size,) * 2)
+    inputs = dict(pixel_values=torch.randn(2, 3, *size).double())
+    if cls.endswith("ImageClassification"):
+        inputs["labels"] = torch.randint(0, model.config.num_labels, (2,))
+    output = model(**inputs, output_hidden_states=True)
+    tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value)})
+    if "loss" not in tensors:
+        projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output")}
+        tensors.update({f"projection.{key}": value for key, value in projections.items()})
+        tensors["loss"] = sum((output[key] * value).sum() for key, value in projections.items())
+    tensors["loss"].backward()
+    tensors.update({f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)})
+    with tempfile.TemporaryDirectory() as temporary:
+        tensors.update(gradients_in_files(model, pathlib.Path(temporary)))
+    stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
+    save_file(stored, folder / "reference.safetensors")
+    (folder / "reference.json").write_text(json.dumps({"class": cls}))
 
 
 def targets_of(config, cls, ids, mask):
@@ -225,6 +274,9 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     model = model.double().eval()
+    if "image_size" in settings:
+        make_image_model(name, cls, model, folder)
+        continue
     ids = torch.randint(3, VOCABULARY, (2, TIME))
     mask = torch.ones_like(ids)
     mask[1, -2:] = 0

@@ -1,0 +1,204 @@
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import { Dropout, DropPath } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { type Grid, interpolate } from '../../nn/interpolation.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { LayerScale } from '../../nn/layer-scale.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { add } from '../../ops/binary.js';
+import { concat, gather, permute } from '../../ops/move.js';
+import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { TowerModel } from '../tower-model.js';
+import { patchesOf, VisionTower } from '../towers.js';
+import { imageDefaults, imageNames } from './vit.js';
+
+/** The scores of a class token and of patches have trained biases by the distance of the patches, on both axes. */
+class PatchBias extends Module {
+  /** [distances, heads]: of patches, row by row; then of the class to patches, of patches to the class, of it to itself. */
+  readonly weight: Tensor;
+  #distances: Grid;
+  #grid: Grid;
+
+  /** `own`: the grid of patches that the table is for. Images of other sizes interpolate it. */
+  constructor(init: Initializer, own: Grid, heads: number) {
+    super();
+    this.#grid = own;
+    // transformers takes the table for rows of heights, which matters where a grid is not square.
+    this.#distances = [2 * own[1] - 1, 2 * own[0] - 1];
+    this.weight = init.constant([this.#distances[0] * this.#distances[1] + 3, heads], 0);
+  }
+
+  /** Sets the grid of the images of this pass. */
+  start(grid: Grid): void {
+    this.#grid = grid;
+  }
+
+  /** float32 [1, heads, T, T]; T: the class token and the patches. */
+  forward(): Tensor {
+    const [height, width] = this.#grid;
+    const { weight } = this;
+    const own = this.#distances[0] * this.#distances[1];
+    const patches = interpolate('bilinear', weight.rows(0, own), this.#distances, [2 * height - 1, 2 * width - 1]);
+    const table = concat([patches, weight.rows(own, own + 3)]); // [distances, heads]
+    const tokens = height * width + 1;
+    const rows = weight.device.tensor(distanceRows(this.#grid)); // [T·T]
+    return permute(gather(table, rows).reshape(tokens, tokens, -1), [2, 0, 1]).reshape(1, -1, tokens, tokens);
+  }
+}
+
+/** The row of the table for each query and key, [T·T]. */
+function distanceRows([height, width]: Grid): Int32Array {
+  const tokens = height * width + 1;
+  const patches = (2 * height - 1) * (2 * width - 1);
+  return Int32Array.from({ length: tokens * tokens }, (_, i) => {
+    const [query, key] = [Math.floor(i / tokens) - 1, (i % tokens) - 1];
+    if (query < 0) return patches + (key < 0 ? 2 : 0);
+    if (key < 0) return patches + 1;
+    const down = Math.floor(query / width) - Math.floor(key / width) + height - 1;
+    const right = (query % width) - (key % width) + width - 1;
+    return down * (2 * width - 1) + right;
+  });
+}
+
+/** Attention whose scores have a bias of the layer's own, one that all layers share, both, or none. */
+class PatchAttention extends MultiHeadAttention {
+  readonly patchBias: PatchBias | null;
+  readonly #shared: PatchBias | null;
+
+  constructor(init: Initializer, options: MultiHeadOptions, own: PatchBias | null, shared: PatchBias | null) {
+    super(init, options);
+    this.patchBias = own;
+    this.#shared = shared;
+  }
+
+  override scoreBias(): Tensor | null {
+    const [own, shared] = [this.patchBias?.forward() ?? null, this.#shared?.forward() ?? null];
+    return own && shared ? add(own, shared) : (own ?? shared);
+  }
+}
+
+/** BEiT (Bao et al. 2021, arXiv 2106.08254): a vision Transformer with layer scale and biases by distance. */
+export class Beit extends TowerModel {
+  override readonly text = null;
+  readonly sharedBias: PatchBias | null;
+  readonly vision: VisionTower;
+  /** The vector in place of hidden patches in pre-training, [dModel]; not used here. */
+  readonly maskToken: Tensor | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context, ['image-classification']);
+    const { init, config, head } = context;
+    const [dModel, heads, layers] = ['hidden_size', 'num_attention_heads', 'num_hidden_layers'].map((name) =>
+      config.size(name),
+    ) as [number, number, number];
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const interpolates = { positions: config.flag('use_absolute_position_embeddings'), interpolate: true };
+    const patches = patchesOf(init, config, interpolates);
+    const patchBias = () => new PatchBias(init, patches.grid(patches.image), heads);
+    const shared = config.flag('use_shared_relative_position_bias') ? patchBias() : null;
+    const biases: PatchBias[] = shared ? [shared] : [];
+    const attention = () => {
+      const own = config.flag('use_relative_position_bias') ? patchBias() : null;
+      if (own) biases.push(own);
+      const dropout = dropoutOf(config, 'attention_probs_dropout_prob', this.randomness);
+      return new PatchAttention(init, { dModel, heads, bias: [true, false, true], dropout }, own, shared);
+    };
+    const feedForward = () =>
+      new FeedForward(init, {
+        dModel,
+        dFF: config.size('intermediate_size'),
+        activation: activationOf(config.text('hidden_act')),
+      });
+    const scale = config.number('layer_scale_init_value');
+    const layer = (i: number) =>
+      new TransformerLayer({
+        selfAttn: attention,
+        feedForward,
+        norm,
+        postNorm: scale > 0 ? () => new LayerScale(init, dModel, scale) : null,
+        dropout: () => this.#dropout(context, i / Math.max(layers - 1, 1)),
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+    this.sharedBias = shared;
+    const isMean = config.flag('use_mean_pooling');
+    const pooled = () => ({ pick: isMean ? 'meanOfRest' : 'first', norm: isMean ? norm() : null }) as const;
+    this.vision = new VisionTower({
+      patches,
+      start: new Dropout(config.number('hidden_dropout_prob'), this.randomness),
+      encoder: new Stack(layers, layer, null),
+      norm: isMean ? null : norm(),
+      pooler: head === 'none' ? new PredictionHead(pooled()) : null,
+      onGrid: (grid) => {
+        for (const bias of biases) bias.start(grid);
+      },
+    });
+    this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
+    const classes = labelsOf(config).length;
+    this.head =
+      head === 'image-classification'
+        ? new PredictionHead({ ...pooled(), out: new Linear(init, dModel, classes) })
+        : null;
+  }
+
+  /** Later layers, up to `share` 1, are left out more often. Throws FormatError if features are dropped as well. */
+  #dropout({ config }: FamilyContext, share: number): Dropout | DropPath {
+    const [features, layers] = [config.number('hidden_dropout_prob'), config.number('drop_path_rate')];
+    if (features > 0 && layers > 0)
+      throw new FormatError('config.json: hidden_dropout_prob and drop_path_rate are above 0, expected one of them');
+    return features > 0 ? new Dropout(features, this.randomness) : new DropPath(layers * share, this.randomness);
+  }
+
+  protected override get bodyName(): string {
+    return 'beit';
+  }
+
+  protected override get stateNames(): StateNames {
+    const [layer, encoder] = ['beit.encoder.layer.*', 'vision.encoder.layers.*'];
+    const bias = 'relative_position_bias.relative_position_bias_table';
+    const query = (name: string) => `${layer}.attention.attention.${name}`;
+    return {
+      [`${encoder}.self_attn.qkv.bias`]: [query('query.bias'), null, query('value.bias')],
+      ...imageNames('beit'),
+      [`${encoder}.self_attn.patch_bias.weight`]: query(bias),
+      'shared_bias.weight': `beit.encoder.${bias}`,
+      [`${encoder}.norm1`]: `${layer}.layernorm_before`,
+      [`${encoder}.norm2`]: `${layer}.layernorm_after`,
+      [`${encoder}.post_norms.0.weight`]: `${layer}.lambda_1`,
+      [`${encoder}.post_norms.1.weight`]: `${layer}.lambda_2`,
+      [`${encoder}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
+      [`${encoder}.feed_forward.linear2`]: `${layer}.output.dense`,
+      'vision.pooler.norm': 'beit.pooler.layernorm',
+      'head.norm': 'beit.pooler.layernorm',
+      mask_token: { name: 'beit.embeddings.mask_token', leading: [1, 1] },
+    };
+  }
+}
+
+export const beit: Family = {
+  model: Beit,
+  className: 'Beit',
+  defaults: {
+    ...imageDefaults,
+    intermediate_size: 3072,
+    layer_norm_eps: 1e-12,
+    use_mask_token: false,
+    use_absolute_position_embeddings: false,
+    use_relative_position_bias: false,
+    use_shared_relative_position_bias: false,
+    layer_scale_init_value: 0.1,
+    drop_path_rate: 0.1,
+    use_mean_pooling: true,
+  },
+};
