@@ -32,7 +32,9 @@ export const forNode = {
   splitting: true,
   // One file each, or loaded only when used.
   external: [
+    '@ai-sdk/provider',
     '@hono/node-server',
+    '@langchain/core',
     'bullmq',
     'cli-progress',
     'cmu-pronouncing-dictionary',

@@ -17,8 +17,13 @@ const entries = (names) => Object.fromEntries(['index', ...names].map((name) => 
 /** esbuild's entry points for the root and for these. */
 export const entryPoints = entries(subpaths);
 
-/** Subpaths that also work outside of Node. */
-export const pageEntryPoints = entries(subpaths.filter((name) => exports[`./${name}`].default !== undefined));
+/** Adapters are for programs with packages of the framework, and thus with a bundler. */
+const adapters = ['ai-sdk'];
+
+/** Subpaths that also work in pages without a bundler. */
+export const pageEntryPoints = entries(
+  subpaths.filter((name) => exports[`./${name}`].default !== undefined && !adapters.includes(name)),
+);
 
 /**
  * Makes these entry points: the root, `index`, of src/<rootFile>, and every subpath of its folder and of the root. So all

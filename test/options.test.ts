@@ -1,5 +1,6 @@
 // Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
 import { expectTypeOf, it } from 'vitest';
+import type { SimdformerLanguageOptions, SimdformerOptions } from '../src/ai-sdk/index.js';
 import type { ConstrainOptions } from '../src/constrain/index.js';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
 import type { LoadModelOptions } from '../src/pretrained/load-model.js';
@@ -24,6 +25,8 @@ type Options =
   | ChatOptions
   | ConstrainOptions
   | OpenAIOptions
+  | SimdformerLanguageOptions
+  | SimdformerOptions
   | ServeOptions
   | HubOptions
   | LoadModelOptions

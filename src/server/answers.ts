@@ -2,7 +2,8 @@
 
 import { setMaxListeners } from 'node:events';
 import type { BatchedOptions, BatchedStream } from '../generate/index.js';
-import { logprobsOf, StopStrings, type TokenLogprobs, textAfter } from './answer-text.js';
+import { StopStrings } from '../tasks/chat/stop-strings.js';
+import { logprobsOf, type TokenLogprobs, textAfter } from './answer-text.js';
 import { ApiError } from './errors.js';
 import type { Writer } from './served-model.js';
 

@@ -23,6 +23,8 @@ const subpaths = [
   'constrain',
   'io',
 ];
+/** Those that need the package of a framework. */
+const adapters = ['ai-sdk'];
 /** Those that Node alone has. */
 const ofNode = ['mpi', 'bulk', 'server'];
 const names = ['', ...subpaths.map((name) => `/${name}`)];
@@ -90,7 +92,7 @@ if (folder) {
         (path) => path !== '.' && exports[path].types === `./dist${path.slice(1)}/index.d.ts`,
       );
       const isEverywhere = (path: string) => exports[path].default !== undefined;
-      expect(own.filter(isEverywhere)).toEqual(subpaths.map((name) => `./${name}`));
+      expect(own.filter(isEverywhere)).toEqual([...subpaths, ...adapters].map((name) => `./${name}`));
       expect(own.filter((path) => !isEverywhere(path))).toEqual(ofNode.map((name) => `./${name}`));
     });
 

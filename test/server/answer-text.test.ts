@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { StopStrings, textAfter } from '../../src/server/answer-text.js';
+import { textAfter } from '../../src/server/answer-text.js';
 import { joined, ToolCalls } from '../../src/server/tool-calls.js';
+import { StopStrings } from '../../src/tasks/index.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/huggingface.js';
 import { ByteTokenizer } from '../../src/tokenizers/index.js';
 

@@ -153,9 +153,9 @@ export class Chat {
   }
 
   async *#batchedTokens(ids: readonly number[], options: GenerateOptions): AsyncGenerator<number, TokensEnd, void> {
-    const { responseFormat } = options;
+    const { responseFormat, ...free } = options;
     const { onToken, ...batched } =
-      responseFormat === undefined ? options : await withFormat(this.model, responseFormat, options);
+      responseFormat === undefined ? free : await withFormat(this.model, responseFormat, options);
     const { draft: _, cache: __, ...others } = batched;
     const answer = answerInBatch(this.model, this.#cache, ids, others);
     try {

@@ -1,0 +1,97 @@
+// Models that embed, rank and transcribe.
+
+import type {
+  EmbeddingModelV4,
+  EmbeddingModelV4CallOptions,
+  EmbeddingModelV4Result,
+  RerankingModelV4,
+  RerankingModelV4CallOptions,
+  RerankingModelV4Result,
+  TranscriptionModelV4,
+  TranscriptionModelV4CallOptions,
+  TranscriptionModelV4Result,
+} from '@ai-sdk/provider';
+import { countTokens, embed } from '../frameworks/embed.js';
+import { type LocalModels, type ModelId, nameOf } from '../frameworks/local-models.js';
+import { readWav } from '../pretrained/index.js';
+import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
+import { PROVIDER } from './call-options.js';
+import { bytesOf } from './prompt.js';
+
+abstract class SimdformerModel {
+  readonly specificationVersion = 'v4';
+  readonly provider = PROVIDER;
+  readonly modelId: string;
+
+  constructor(
+    protected readonly models: LocalModels,
+    protected readonly id: ModelId,
+  ) {
+    this.modelId = nameOf(id);
+  }
+}
+
+export class SimdformerEmbeddingModel extends SimdformerModel implements EmbeddingModelV4 {
+  readonly maxEmbeddingsPerCall = Number.POSITIVE_INFINITY;
+  readonly supportsParallelCalls = true;
+
+  async doEmbed({ values, dimensions, abortSignal }: EmbeddingModelV4CallOptions): Promise<EmbeddingModelV4Result> {
+    abortSignal?.throwIfAborted();
+    const extract = await this.models.pipeline('feature-extraction', this.id);
+    const embeddings = await embed(extract, values, { dimensions, signal: abortSignal });
+    return { embeddings, usage: { tokens: await countTokens(extract, values) }, warnings: [] };
+  }
+}
+
+export class SimdformerRerankingModel extends SimdformerModel implements RerankingModelV4 {
+  /** Documents that are objects are read as JSON. */
+  async doRerank(options: RerankingModelV4CallOptions): Promise<RerankingModelV4Result> {
+    const { documents, query, topN, abortSignal } = options;
+    abortSignal?.throwIfAborted();
+    const rank = await this.models.pipeline('text-ranking', this.id);
+    const texts = documents.type === 'text' ? documents.values : documents.values.map((each) => JSON.stringify(each));
+    const ranked = await rank(query, texts, { top_k: topN, signal: abortSignal });
+    const ranking = ranked.map(({ corpus_id: index, score }) => ({ index, relevanceScore: score }));
+    return { ranking, warnings: [], response: { timestamp: new Date(), modelId: this.modelId } };
+  }
+}
+
+/** `providerOptions.simdformer` of transcription models: options of `pipeline('automatic-speech-recognition')`. */
+export type SimdformerTranscriptionOptions = Omit<
+  SpeechRecognitionOptions,
+  'signal' | 'onProgress' | 'onText' | 'batchSize' | 'return_timestamps' | 'return_language'
+>;
+
+export class SimdformerTranscriptionModel extends SimdformerModel implements TranscriptionModelV4 {
+  /** Reads WAV files. `words` are given if word times are asked for, otherwise `segments`. */
+  async doGenerate(options: TranscriptionModelV4CallOptions): Promise<TranscriptionModelV4Result> {
+    const { audio, timestampGranularities = [], abortSignal, providerOptions } = options;
+    abortSignal?.throwIfAborted();
+    const recording = readWav(bytesOf(audio));
+    const recognize = await this.models.pipeline('automatic-speech-recognition', this.id);
+    const hasWords = timestampGranularities.includes('word');
+    const own = (providerOptions?.[PROVIDER] ?? {}) as SimdformerTranscriptionOptions;
+    const { text, chunks = [] } = await recognize(recording, {
+      ...own,
+      return_timestamps: hasWords ? 'word' : true,
+      signal: abortSignal,
+    });
+    const duration = (recording.channels[0]?.length ?? 0) / recording.samplingRate;
+    const timed = chunks.map((chunk) => timesOf(chunk, duration));
+    return {
+      text: text.trim(),
+      segments: hasWords ? [] : timed,
+      ...(hasWords ? { words: timed } : {}),
+      language: own.language ?? undefined,
+      durationInSeconds: duration,
+      warnings: [],
+      response: { timestamp: new Date(), modelId: this.modelId },
+    };
+  }
+}
+
+/** A chunk whose end is not known lasts until the end of the recording. */
+function timesOf({ text, timestamp }: TranscriptChunk, duration: number) {
+  const [start, end] = timestamp ?? [0, null];
+  return { text: text.trim(), startSecond: start ?? 0, endSecond: end ?? duration };
+}

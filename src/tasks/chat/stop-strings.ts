@@ -1,0 +1,37 @@
+/** Passes on text up to the first stop string. Text that may begin a stop string is held back. */
+export class StopStrings {
+  #held = '';
+  /** True once a stop string was found. */
+  stopped = false;
+
+  constructor(private readonly stops: readonly string[]) {}
+
+  push(piece: string): string {
+    const text = this.#held + piece;
+    const found = this.stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
+    if (found.length > 0) {
+      this.stopped = true;
+      this.#held = '';
+      return text.slice(0, Math.min(...found));
+    }
+    const safe = text.length - this.#begun(text);
+    this.#held = text.slice(safe);
+    return text.slice(0, safe);
+  }
+
+  /** The text that was held back. */
+  end(): string {
+    const held = this.#held;
+    this.#held = '';
+    return held;
+  }
+
+  /** The number of characters at the end that begin a stop string. */
+  #begun(text: string): number {
+    let longest = 0;
+    for (const stop of this.stops)
+      for (let length = Math.min(stop.length - 1, text.length); length > longest; length--)
+        if (text.endsWith(stop.slice(0, length))) longest = length;
+    return longest;
+  }
+}

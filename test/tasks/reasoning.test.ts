@@ -1,0 +1,24 @@
+import { expect, it } from 'vitest';
+import { ReasoningFilter } from '../../src/tasks/index.js';
+
+const cases: readonly [answer: string, reasoning: string, text: string, isOpen?: boolean][] = [
+  ['<think>\nIs it so?\n</think>\n\nYes.', 'Is it so?', 'Yes.'],
+  ['\n<think>a < b</think>No. <think> is text here.', 'a < b', 'No. <think> is text here.'],
+  ['Is it so?\n</think>\n\nYes.', 'Is it so?', 'Yes.', true],
+  ['<think>\n\n</think>\n\nYes.', '', 'Yes.'],
+  ['<think>It ends here </thi', 'It ends here </thi', ''],
+  ['Yes, </think> is text. ', '', 'Yes, </think> is text. '],
+  ['<thing> is text', '', '<thing> is text'],
+  ['<thi', '', '<thi'],
+  ['', '', ''],
+];
+
+it.each(cases)('splits %j', (answer, reasoning, text, isOpen = false) => {
+  for (const size of [1, 2, 3, 5, 100]) {
+    const filter = new ReasoningFilter(isOpen);
+    const pieces = (answer.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []).map((piece) => filter.push(piece));
+    pieces.push(filter.end());
+    expect(pieces.map((piece) => piece.reasoning).join(''), `pieces of ${size}`).toBe(reasoning);
+    expect(pieces.map((piece) => piece.text).join(''), `pieces of ${size}`).toBe(text);
+  }
+});
