@@ -34,7 +34,6 @@ const EXEMPT = [
   'src/mpi',
   'src/ops',
   'src/pretrained',
-  'src/server',
   'src/tasks',
   'test/backend',
   'test/browser',

@@ -40,23 +40,24 @@ export const ignoredFields = {
 } as const;
 
 export const streamFields = {
-  stream: optional(boolean),
-  stream_options: optional(object({ include_usage: optional(boolean), include_obfuscation: optional(boolean) })),
+  stream: optional(boolean()),
+  stream_options: optional(object({ include_usage: optional(boolean()), include_obfuscation: optional(boolean()) })),
 } as const;
 
-const constrained = tagged('type', {
-  text: object({ type: oneOf(['text']) }),
-  json_object: object({ type: oneOf(['json_object']) }),
-  json_schema: object({
+const constrained = tagged(
+  'type',
+  object({ type: oneOf(['text']) }),
+  object({ type: oneOf(['json_object']) }),
+  object({
     type: oneOf(['json_schema']),
     json_schema: object({
       name: string({ minLength: 1, maxLength: 64 }),
       description: optional(string()),
       schema: optional(anyObject),
-      strict: optional(boolean),
+      strict: optional(boolean()),
     }),
   }),
-});
+);
 
 /**
  * Returns options of generation that restrict an answer to a format. The answer ends with one of `stopTokens`. Throws
@@ -74,11 +75,11 @@ const chatBody = (model: Schema<string>) =>
     messages,
     tools,
     tool_choice: toolChoice,
-    parallel_tool_calls: optional(boolean),
+    parallel_tool_calls: optional(boolean()),
     response_format: optional(constrained),
     max_tokens: maxTokens,
     max_completion_tokens: maxTokens,
-    logprobs: optional(boolean),
+    logprobs: optional(boolean()),
     top_logprobs: optional(integer({ min: 0, max: 20 })),
     ...samplingFields,
     ...streamFields,

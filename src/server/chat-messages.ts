@@ -21,8 +21,8 @@ const MAX_MESSAGES = 2048;
 const MAX_PARTS = 256;
 
 /** Only text: images, audio and files are refused by name. */
-const textPart = tagged('type', { text: object({ type: oneOf(['text']), text: string() }) });
-const content = anyOf<[string, Read<typeof textPart>[]]>(
+const textPart = tagged('type', object({ type: oneOf(['text']), text: string() }));
+const content = anyOf(
   `text, or an array of 1 to ${MAX_PARTS} text parts`,
   string(),
   array(textPart, { min: 1, max: MAX_PARTS }),
@@ -35,11 +35,12 @@ const toolCall = object({
   function: object({ name: string({ minLength: 1, maxLength: 256 }), arguments: string() }),
 });
 
-const message = tagged('role', {
-  system: object({ role: oneOf(['system']), content, name }),
-  developer: object({ role: oneOf(['developer']), content, name }),
-  user: object({ role: oneOf(['user']), content, name }),
-  assistant: object({
+const message = tagged(
+  'role',
+  object({ role: oneOf(['system']), content, name }),
+  object({ role: oneOf(['developer']), content, name }),
+  object({ role: oneOf(['user']), content, name }),
+  object({
     role: oneOf(['assistant']),
     content: optional(content),
     name,
@@ -50,8 +51,8 @@ const message = tagged('role', {
     audio: refusedField('leave it out, models write text'),
     function_call: refusedField("give 'tool_calls'"),
   }),
-  tool: object({ role: oneOf(['tool']), content, tool_call_id: string({ maxLength: 256 }) }),
-});
+  object({ role: oneOf(['tool']), content, tool_call_id: string({ maxLength: 256 }) }),
+);
 
 export const messages = array(message, { min: 1, max: MAX_MESSAGES });
 
@@ -63,7 +64,7 @@ export const tools = optional(
         name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
         description: optional(string()),
         parameters: optional(anyObject),
-        strict: optional(boolean),
+        strict: optional(boolean()),
       }),
     }),
     { max: 128 },

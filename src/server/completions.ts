@@ -31,7 +31,7 @@ export function textsOrIds(text: Schema<string>, maxCount: number, { vocabulary,
   const ids = array(integer({ min: 0, max: vocabulary - 1 }), { min: 1, max: tokens });
   const several = { min: 1, max: maxCount };
   const name = `a text or a list of at most ${tokens} token ids below ${vocabulary}, or an array of 1 to ${maxCount} of these`;
-  return anyOf<[string, string[], number[], number[][]]>(name, text, array(text, several), ids, array(ids, several));
+  return anyOf(name, text, array(text, several), ids, array(ids, several));
 }
 
 const completionBody = (model: Schema<string>, limits: Limits) =>
@@ -39,7 +39,7 @@ const completionBody = (model: Schema<string>, limits: Limits) =>
     model,
     prompt: textsOrIds(string(), MAX_PROMPTS, limits),
     max_tokens: maxTokens,
-    echo: optional(boolean),
+    echo: optional(boolean()),
     suffix: refusedField('models continue a prompt, and do not fill gaps'),
     best_of: refusedField("give 'n' and 'logprobs'"),
     logprobs: optional(integer({ min: 0, max: 5 })),

@@ -20,10 +20,7 @@ const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
         description: 'The number of dimensions to keep. The shortened vector is normalized.',
       }),
     ),
-    truncate: optional({
-      ...boolean,
-      json: { ...boolean.json, description: 'An extension: true cuts texts that are too long. Default: false.' },
-    }),
+    truncate: optional(boolean('An extension: true cuts texts that are too long. Default: false.')),
     user: optional(string({ maxLength: 512 })),
   });
 

@@ -1,8 +1,9 @@
 // Requests that are forms (multipart/form-data). A field is text or a file.
 
+import * as z from 'zod/mini';
 import { ApiError } from './errors.js';
 import { readBytes } from './read-body.js';
-import { number, read, type Schema } from './schema.js';
+import { boolean, number, type Schema, withJson } from './schema.js';
 
 /** The maximum number of fields. */
 const MAX_FIELDS = 64;
@@ -52,37 +53,25 @@ function checkFields(bytes: Uint8Array, type: string): void {
       throw new ApiError(400, `The form has more than ${MAX_FIELDS} fields`, 'too_many_fields');
 }
 
-export function file(description: string): Schema<Blob> {
-  return {
-    json: { type: 'string', format: 'binary', description },
-    name: 'a file',
-    read: (value) => (value instanceof Blob ? value : undefined),
-  };
-}
+export const file = (description: string): Schema<Blob> =>
+  withJson(
+    z.custom<Blob>((value) => value instanceof Blob, 'a file'),
+    { type: 'string', format: 'binary', description },
+  );
 
 /** A number in digits. */
 export function numeral(rules: Parameters<typeof number>[0]): Schema<number> {
-  const plain = number(rules);
-  return {
-    ...plain,
-    read: (value, param) =>
-      typeof value === 'string' && value.trim() !== '' ? plain.read(Number(value), param) : undefined,
-  };
+  const digits = z.transform((text) => (typeof text === 'string' && text.trim() !== '' ? Number(text) : text));
+  return z.pipe(digits, number(rules) as Schema) as unknown as Schema<number>;
 }
+
+const TRUTH: Readonly<Record<string, boolean>> = { true: true, false: false };
 
 /** `true` or `false`. */
-export const flag: Schema<boolean> = {
-  json: { type: 'boolean' },
-  name: 'true or false',
-  read: (value) => (value === 'true' ? true : value === 'false' ? false : undefined),
-};
+export const flag = z.pipe(
+  z.transform((text): unknown => TRUTH[String(text)]),
+  boolean() as Schema,
+) as unknown as Schema<boolean>;
 
 /** A field that may be left out. A form has no null. */
-export function field<T>(of: Schema<T>): Schema<T | undefined> {
-  return {
-    json: of.json,
-    name: of.name,
-    isOptional: true,
-    read: (value, param) => (value === undefined ? undefined : read(of, value, param)),
-  };
-}
+export const field = <T>(of: Schema<T>): Schema<T | undefined> => z.optional(of);

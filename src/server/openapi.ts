@@ -2,7 +2,7 @@
 
 import type { Endpoint } from './endpoint.js';
 import { error } from './responses.js';
-import type { JsonSchema } from './schema.js';
+import { type JsonSchema, jsonOf } from './schema.js';
 
 const json = (schema: JsonSchema) => ({ 'application/json': { schema } });
 
@@ -60,7 +60,7 @@ function operation(each: Endpoint, hasKey: boolean) {
       ? {
           requestBody: {
             required: true,
-            content: isForm ? { 'multipart/form-data': { schema: body.json } } : json(body.json),
+            content: isForm ? { 'multipart/form-data': { schema: jsonOf(body) } } : json(jsonOf(body)),
           },
         }
       : {}),

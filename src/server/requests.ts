@@ -93,7 +93,7 @@ class OngoingRequest {
     const { raw } = this.context.req;
     const { maxAudioBytes, maxBodyBytes } = settings;
     const given = endpoint.isForm ? await readForm(raw, maxAudioBytes) : await readJson(raw, maxBodyBytes);
-    return read(endpoint.body, given, '');
+    return read(endpoint.body, given);
   }
 
   /** Ends the request, unless the response is a stream of events, which ends it later. */

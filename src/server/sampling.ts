@@ -43,7 +43,7 @@ export const samplingFields = {
   seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1, description: 'Equal seeds give equal answers.' })),
   n: optional(integer({ min: 1, max: MAX_CHOICES })),
   stop: optional(
-    anyOf<[string, string[]]>(
+    anyOf(
       'a text of at most 256 characters, or an array of at most 4',
       string({ minLength: 1, maxLength: 256 }),
       array(string({ minLength: 1, maxLength: 256 }), { max: 4 }),

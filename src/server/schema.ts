@@ -1,33 +1,72 @@
-// Descriptions of requests: requests are checked by them, and the OpenAPI document contains their JSON Schemas.
+// Schemas of requests. zod checks requests by them, and the OpenAPI document contains their JSON Schemas. The message of
+// each schema is the expected value.
 
+import * as z from 'zod/mini'; // bundlers remove its unused parts, unlike zod's
 import { ApiError } from './errors.js';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
+export type Schema<T = unknown> = z.ZodMiniType<T>;
+export type Read<S extends Schema> = z.output<S>;
 
-/** A description of values. */
-export interface Schema<T> {
-  readonly json: JsonSchema;
-  /** The value, or undefined if it does not fit. Throws ApiError for problems inside of the value. */
-  read(value: unknown, param: string): T | undefined;
-  /** The description in messages: expected … */
-  readonly name: string;
-  readonly isOptional?: boolean;
+/** Additions to the JSON Schemas that zod makes. */
+const additions = z.registry<JsonSchema>();
+
+/** Adds fields to the JSON Schema of a schema, except for undefined ones. */
+export function withJson<S extends Schema>(schema: S, fields: JsonSchema): S {
+  additions.add(schema, Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)));
+  return schema;
 }
 
-export type Read<S> = S extends Schema<infer T> ? T : never;
+/** The JSON Schema of the requests that a schema accepts. */
+export function jsonOf(schema: Schema): JsonSchema {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, {
+    io: 'input',
+    metadata: additions,
+    unrepresentable: 'any', // `withJson` describes these
+  });
+  return json;
+}
 
 /** Checks a value. Throws ApiError 400, which names the field. */
-export function read<T>(schema: Schema<T>, value: unknown, param: string): T {
-  const found = schema.read(value, param);
-  if (found !== undefined || schema.isOptional) return found as T;
-  const problem = value === undefined ? 'is missing' : `is ${shown(value)}`;
-  throw new ApiError(
-    400,
-    `'${param}' ${problem}, expected ${schema.name}`,
-    value === undefined ? 'missing_required_parameter' : 'invalid_value',
-    param,
-  );
+export function read<S extends Schema>(schema: S, value: unknown): Read<S> {
+  const { data, error } = schema.safeParse(value);
+  if (error === undefined) return data as Read<S>;
+  throw refusal(innermost(error.issues), value);
 }
+
+type Issue = z.core.$ZodIssue;
+type Path = readonly PropertyKey[];
+
+/** The first problem. In a union it is a problem inside a kind of values, if there is one. */
+function innermost(issues: readonly Issue[], outer: Path = []): { issue: Issue; path: Path } {
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? (issues[0] as Issue);
+  const path = [...outer, ...issue.path];
+  for (const kind of issue.code === 'invalid_union' ? issue.errors : []) {
+    const inner = innermost(kind, path);
+    if (inner.path.length > path.length || inner.issue.code === 'unrecognized_keys') return inner;
+  }
+  return { issue, path };
+}
+
+function refusal({ issue, path }: ReturnType<typeof innermost>, value: unknown): ApiError {
+  const param = nameOfPath(path);
+  if (issue.code === 'unrecognized_keys') {
+    const name = nameOfPath([...path, issue.keys[0] as string]);
+    return new ApiError(400, `Unrecognized request argument supplied: ${name}`, 'unknown_parameter', name);
+  }
+  if (issue.code === 'custom' && issue.params !== undefined) {
+    const { describe, code } = issue.params as Refused;
+    return new ApiError(400, describe(param), code, param);
+  }
+  const given = path.reduce<unknown>((inside, key) => Object(inside)[key], value);
+  return given === undefined
+    ? new ApiError(400, `'${param}' is missing, expected ${issue.message}`, 'missing_required_parameter', param)
+    : new ApiError(400, `'${param}' is ${shown(given)}, expected ${issue.message}`, 'invalid_value', param);
+}
+
+/** The name of a field, such as `messages[0].content`. */
+const nameOfPath = (path: Path) =>
+  path.map((key, i) => (typeof key === 'number' ? `[${key}]` : `${i > 0 ? '.' : ''}${String(key)}`)).join('');
 
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
@@ -35,6 +74,7 @@ function shown(value: unknown): string {
 }
 
 interface StringRules {
+  /** Limits of the length, in code points. */
   readonly minLength?: number;
   readonly maxLength?: number;
   /** A pattern for ASCII characters. */
@@ -43,29 +83,28 @@ interface StringRules {
 }
 
 /** Text. Lone surrogates become U+FFFD, as in UTF-8. */
-export function string({ minLength = 0, maxLength, pattern, description }: StringRules = {}): Schema<string> {
-  const json = clean({ type: 'string', minLength: minLength || undefined, maxLength, pattern, description });
+export function string(rules: StringRules = {}): Schema<string> {
+  const { minLength = 0, maxLength = Number.POSITIVE_INFINITY, pattern } = rules;
   const regex = pattern === undefined ? null : new RegExp(pattern);
-  const limits = [minLength > 0 ? `at least ${minLength}` : '', maxLength ? `at most ${maxLength}` : ''].filter(
-    Boolean,
-  );
-  return {
-    json,
-    name: `${limits.length > 0 ? `text of ${limits.join(', ')} characters` : 'text'}${regex ? ` that matches ${pattern}` : ''}`,
-    read: (value) => {
-      if (typeof value !== 'string') return undefined;
-      const text = value.replace(/[\ud800-\udfff]/gu, '\ufffd');
-      if (regex && !regex.test(text)) return undefined;
-      if (minLength === 0 && maxLength === undefined) return text;
-      const length = text.length > 2 * (maxLength ?? text.length) ? text.length : [...text].length; // code points
-      return length >= minLength && length <= (maxLength ?? length) ? text : undefined;
-    },
+  const limits = [
+    minLength > 0 ? `at least ${minLength}` : '',
+    maxLength < Number.POSITIVE_INFINITY ? `at most ${maxLength}` : '',
+  ].filter(Boolean);
+  const kind = limits.length > 0 ? `text of ${limits.join(', ')} characters` : 'text';
+  const expected = regex ? `${kind} that matches ${pattern}` : kind;
+  const fits = (text: string) => {
+    if (regex?.test(text) === false) return false;
+    if (limits.length === 0) return true;
+    const length = text.length > 2 * maxLength ? text.length : [...text].length; // code points
+    return length >= minLength && length <= maxLength;
   };
+  const wellFormed = z.overwrite<string>((text) => text.replace(/[\ud800-\udfff]/gu, '\ufffd'));
+  return withJson(z.string(expected).check(wellFormed, z.refine(fits, expected)), { ...rules });
 }
 
-export function oneOf<const T extends string | boolean>(values: readonly T[]): Schema<T> {
-  const name = values.length === 1 ? String(values[0]) : `one of ${values.join(', ')}`;
-  return { json: { enum: values }, name, read: (value) => values.find((each) => each === value) };
+/** One of some values. */
+export function oneOf<const T extends string | boolean>(values: readonly T[]) {
+  return z.literal(values as T[], values.length === 1 ? String(values[0]) : `one of ${values.join(', ')}`);
 }
 
 interface NumberRules {
@@ -77,204 +116,129 @@ interface NumberRules {
 }
 
 export function number({ min, max, above = false, description }: NumberRules): Schema<number> {
-  return {
-    json: clean({ type: 'number', [above ? 'exclusiveMinimum' : 'minimum']: min, maximum: max, description }),
-    name: `a number ${above ? 'above' : 'from'} ${min}${above ? ', at most' : ' to'} ${max}`,
-    read: (value) =>
-      typeof value === 'number' && value <= max && (above ? value > min : value >= min) ? value : undefined,
-  };
+  const expected = `a number ${above ? 'above' : 'from'} ${min}${above ? ', at most' : ' to'} ${max}`;
+  const least = above ? z.gt(min) : z.gte(min);
+  return withJson(z.number({ error: () => expected }).check(least, z.lte(max)), { description });
 }
 
 export function integer({ min, max, description }: NumberRules): Schema<number> {
-  return {
-    json: clean({ type: 'integer', minimum: min, maximum: max, description }),
-    name: `an integer from ${min} to ${max}`,
-    read: (value) =>
-      Number.isInteger(value) && (value as number) >= min && (value as number) <= max ? (value as number) : undefined,
-  };
+  const expected = `an integer from ${min} to ${max}`;
+  return withJson(z.int({ error: () => expected }).check(z.gte(min), z.lte(max)), { description });
 }
 
-export const boolean: Schema<boolean> = {
-  json: { type: 'boolean' },
-  name: 'true or false',
-  read: (value) => (typeof value === 'boolean' ? value : undefined),
-};
+export const boolean = (description?: string) => withJson(z.boolean('true or false'), { description });
 
+/** A list of `min` to `max` values. */
 export function array<T>(of: Schema<T>, { min = 0, max }: { min?: number; max: number }): Schema<T[]> {
-  const many = min > 0 ? `${min} to ${max}` : `at most ${max}`;
-  return {
-    json: clean({ type: 'array', items: of.json, minItems: min || undefined, maxItems: max }),
-    name: `an array of ${many} of ${of.name}`,
-    read: (value, param) => {
-      if (!Array.isArray(value) || value.length < min || value.length > max) return undefined;
-      return value.map((each, i) => read(of, each, `${param}[${i}]`));
-    },
-  };
+  const fits = (value: unknown) => Array.isArray(value) && value.length >= min && value.length <= max;
+  const list = withJson(z.array(of), { minItems: min || undefined, maxItems: max });
+  return checkedBefore(list, fits, `an array of ${min > 0 ? `${min} to ${max}` : `at most ${max}`} elements`);
+}
+
+/** Checks a value as a whole before its parts, so that a large request of wrong parts costs little. */
+function checkedBefore<T>(schema: Schema<T>, fits: (value: unknown) => boolean, expected: string): Schema<T> {
+  const whole = z.custom<unknown>(fits, expected);
+  return withJson(z.pipe(whole, schema as Schema) as unknown as Schema<T>, jsonOf(schema));
 }
 
 /** A value that may be left out or null. */
 export function optional<T>(of: Schema<T>): Schema<T | undefined> {
-  const { type } = of.json;
-  const { description, ...rest } = of.json;
-  const json =
-    typeof type === 'string' && rest.enum === undefined
-      ? { ...of.json, type: [type, 'null'] }
-      : clean({ anyOf: [rest, { type: 'null' }], description });
-  return {
-    json,
-    name: of.name,
-    isOptional: true,
-    read: (value, param) => (value === undefined || value === null ? undefined : read(of, value, param)),
-  };
+  return z.pipe(
+    z.nullish(of),
+    z.transform((value) => value ?? undefined),
+  ) as unknown as Schema<T | undefined>;
+}
+
+/** The parameters of an issue that has a message and a code of its own. */
+interface Refused {
+  readonly describe: (param: string) => string;
+  readonly code: string | null;
 }
 
 /** A field of OpenAI's that is not supported. `instead` says what to do. */
 export function refusedField(instead: string): Schema<undefined> {
-  return {
-    json: { type: 'null', description: `Not supported: ${instead}` },
-    name: 'null',
-    isOptional: true,
-    read: (value, param) => {
-      if (value === undefined || value === null) return undefined;
-      throw new ApiError(400, `'${param}' is not supported: ${instead}`, 'unsupported_parameter', param);
-    },
+  const params: Refused = {
+    describe: (param) => `'${param}' is not supported: ${instead}`,
+    code: 'unsupported_parameter',
   };
+  const nothing = withJson(
+    z.custom<undefined>(() => false, { params }),
+    { not: {} },
+  );
+  return withJson(optional(nothing), { description: `Not supported: ${instead}` });
 }
 
-/** A value that fits one of several descriptions. `name` describes all of them together. */
-export function anyOf<T>(
-  name: string,
-  ...kinds: { [I in keyof T]: Schema<T[I]> } & readonly Schema<unknown>[]
-): Schema<T[keyof T & number]> {
-  return {
-    json: { anyOf: kinds.map(({ json }) => json) },
-    name,
-    read: (value, param) => {
-      let problem: unknown;
-      for (const kind of kinds) {
-        try {
-          const found = kind.read(value, param);
-          if (found !== undefined) return found as T[keyof T & number];
-        } catch (error) {
-          problem ??= error;
-        }
-      }
-      if (problem !== undefined) throw problem;
-      return undefined;
-    },
-  };
+/** A value of one of several kinds. `expected` describes all of them together. */
+export function anyOf<const Kinds extends readonly Schema[]>(
+  expected: string,
+  ...kinds: Kinds
+): Schema<Read<Kinds[number]>> {
+  return z.union(kinds, expected) as Schema<Read<Kinds[number]>>;
 }
-
-/** An object whose member `key` decides which description it must fit. */
-export function tagged<Kinds extends Readonly<Record<string, Schema<unknown>>>>(
-  key: string,
-  kinds: Kinds,
-): Schema<Read<Kinds[keyof Kinds]>> {
-  const names = Object.keys(kinds);
-  return {
-    json: { oneOf: Object.values(kinds).map(({ json }) => json) },
-    name: `an object whose ${key} is one of ${names.join(', ')}`,
-    read: (value, param) => {
-      const tag = isRecord(value) ? value[key] : undefined;
-      const kind = typeof tag === 'string' && Object.hasOwn(kinds, tag) ? kinds[tag] : undefined;
-      if (kind) return read(kind, value, param) as Read<Kinds[keyof Kinds]>;
-      if (!isRecord(value)) return undefined;
-      read(oneOf(names), tag, `${param}.${key}`);
-      return undefined;
-    },
-  };
-}
-
-type Fields = Readonly<Record<string, Schema<unknown>>>;
-type ReadFields<F extends Fields> = { readonly [Name in keyof F]: Read<F[Name]> };
 
 /** An object with these fields and no others: a misspelt field must not count as left out. */
-export function object<F extends Fields>(fields: F, description?: string): Schema<ReadFields<F>> {
-  const required = Object.keys(fields).filter((name) => !fields[name]?.isOptional);
-  const properties = Object.fromEntries(Object.entries(fields).map(([name, { json }]) => [name, json]));
-  return {
-    json: clean({
-      type: 'object',
-      properties,
-      required: required.length > 0 ? required : undefined,
-      additionalProperties: false,
-      description,
-    }),
-    name: 'an object',
-    read: (value, param) => {
-      if (!isRecord(value)) return undefined;
-      const within = (name: string) => (param === '' ? name : `${param}.${name}`);
-      const unknown = Object.keys(value).find((name) => !Object.hasOwn(fields, name));
-      if (unknown !== undefined)
-        throw new ApiError(
-          400,
-          `Unrecognized request argument supplied: ${within(unknown)}`,
-          'unknown_parameter',
-          within(unknown),
-        );
-      const entries = Object.entries(fields).map(([name, field]) => [name, read(field, value[name], within(name))]);
-      return Object.fromEntries(entries) as ReadFields<F>;
-    },
-  };
+export function object<Fields extends z.core.$ZodLooseShape>(fields: Fields) {
+  return z.strictObject(fields, 'an object');
+}
+
+/** An object of one of several kinds, each with another text in the field `key`. */
+export function tagged<Kinds extends readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]]>(
+  key: string,
+  ...kinds: Kinds
+): Schema<z.output<Kinds[number]>> {
+  const tags = kinds.flatMap(({ _zod }) => [...(_zod.propValues?.[key] ?? [])]);
+  const names = tags.length === 1 ? String(tags[0]) : `one of ${tags.join(', ')}`;
+  const error = ({ code }: { code?: string }) => (code === 'invalid_union' ? names : `an object with '${key}'`);
+  return z.discriminatedUnion(key, kinds, { error });
 }
 
 /** Refuses objects that have the field `name` without `flag: true`, as OpenAI does. */
 export function onlyWith<T extends object>(of: Schema<T>, name: keyof T & string, flag: keyof T & string): Schema<T> {
+  const params: Refused = {
+    describe: (param) => `The '${param}' parameter is only allowed when '${flag}' is enabled.`,
+    code: null,
+  };
+  const fits = (value: T) => value[name] === undefined || value[flag] === true;
   const isLeftOut = { properties: { [name]: { type: 'null' } } };
   const isOn = { required: [flag], properties: { [flag]: { const: true } } };
-  const { allOf = [] } = of.json as { allOf?: readonly unknown[] };
-  return {
-    ...of,
-    json: { ...of.json, allOf: [...allOf, { anyOf: [isLeftOut, isOn] }] },
-    read: (value, param) => {
-      const found = of.read(value, param);
-      if (found === undefined || found[name] === undefined || found[flag] === true) return found;
-      const message = `The '${name}' parameter is only allowed when '${flag}' is enabled.`;
-      throw new ApiError(400, message, null, name);
-    },
-  };
+  const { allOf = [] } = (additions.get(of) ?? {}) as { allOf?: readonly unknown[] };
+  return withJson(of.check(z.refine(fits, { path: [name], params })), {
+    allOf: [...allOf, { anyOf: [isLeftOut, isOn] }],
+  });
+}
+
+interface RecordRules {
+  readonly max: number;
+  /** A pattern of the names. */
+  readonly pattern?: string;
+  readonly description?: string;
 }
 
 /** An object with any names, or with names that match `pattern`. */
-export function record<T>(
-  of: Schema<T>,
-  { max, pattern, description }: { max: number; pattern?: string; description?: string },
-): Schema<Record<string, T>> {
-  const regex = pattern === undefined ? null : new RegExp(pattern);
-  return {
-    json: clean({
-      type: 'object',
-      additionalProperties: of.json,
-      maxProperties: max,
-      propertyNames: pattern === undefined ? undefined : { pattern },
-      description,
-    }),
-    name: `an object of at most ${max} of ${of.name}${pattern === undefined ? '' : `, whose names match ${pattern}`}`,
-    read: (value, param) => {
-      if (!isRecord(value)) return undefined;
-      const entries = Object.entries(value);
-      if (entries.length > max || (regex && entries.some(([name]) => !regex.test(name)))) return undefined;
-      return Object.fromEntries(entries.map(([name, each]) => [name, read(of, each, `${param}.${name}`)]));
-    },
+export function record<T>(of: Schema<T>, { max, pattern, description }: RecordRules): Schema<Record<string, T>> {
+  const regex = new RegExp(pattern ?? '');
+  const fits = (value: unknown) => {
+    const names = isRecord(value) ? Object.keys(value) : null;
+    return names !== null && names.length <= max && names.every((name) => regex.test(name));
   };
+  const expected = `an object of at most ${max} fields${pattern === undefined ? '' : ` with names like ${pattern}`}`;
+  const propertyNames = pattern === undefined ? undefined : { pattern };
+  return checkedBefore(
+    withJson(z.record(z.string(), of), { maxProperties: max, propertyNames, description }),
+    fits,
+    expected,
+  );
 }
 
 /** The name of a model. The OpenAPI document lists the known ones. */
-export function nameOf(known: readonly string[]): Schema<string> {
-  const text = string();
-  return { ...text, json: known.length > 0 ? { enum: known } : text.json };
-}
+export const nameOf = (known: readonly string[]): Schema<string> =>
+  withJson(string(), known.length > 0 ? { enum: known } : {});
 
 /** Any object, such as a JSON Schema. */
-export const anyObject: Schema<Readonly<Record<string, unknown>>> = {
-  json: { type: 'object' },
-  name: 'an object',
-  read: (value) => (isRecord(value) ? value : undefined),
-};
+export const anyObject = withJson(z.custom<Readonly<Record<string, unknown>>>(isRecord, 'an object'), {
+  type: 'object',
+});
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-function clean(json: Record<string, unknown>): JsonSchema {
-  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== undefined));
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

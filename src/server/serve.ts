@@ -14,7 +14,7 @@ export interface ServeOptions extends OpenAIOptions {
   port?: number | undefined;
   /** The address to listen at. Default: 127.0.0.1, which only programs on this machine can reach. */
   host?: string | undefined;
-  /** Where to write the log: one line for each request, without prompts and answers. Default: standard error. */
+  /** Stream of the log: one line per request, without prompts and answers. Default: standard error. */
   log?: 'stderr' | 'none' | undefined;
   /** Seconds that `close()` waits for current requests before it ends them. Default: 30. */
   drainSeconds?: number | undefined;

@@ -21,8 +21,8 @@ interface Part {
 }
 
 /**
- * The bound for a tokenizer. It is 0 for tokenizers that may make few tokens of a long text, such as those that delete
- * characters or that have a token for unknown text of any length.
+ * The bound for a tokenizer. It is 0 if few tokens can represent a long text. Such tokenizers delete characters, or have
+ * one token for unknown text of any length.
  */
 export async function tokenBoundOf(tokenizer: PretrainedTokenizer | null): Promise<TokenBound> {
   const json = (tokenizer as unknown as { toJSON?(): TokenizerJson } | null)?.toJSON?.();

@@ -4,7 +4,7 @@ import { callSyntaxOf } from '../constrain/call-syntax.js';
 import type { CallableTool, ToolCallsFormat } from '../generate/index.js';
 import type { ChatTemplate, ChatTool } from '../tokenizers/chat-template.js';
 import { ApiError } from './errors.js';
-import { anyOf, array, object, oneOf, optional, type Read, string } from './schema.js';
+import { anyOf, array, object, oneOf, optional, type Read, string, tagged } from './schema.js';
 
 const named = object({
   type: oneOf(['function']),
@@ -17,11 +17,10 @@ const allowed = object({
 });
 
 export const toolChoice = optional(
-  anyOf<['none' | 'auto' | 'required', Read<typeof named>, Read<typeof allowed>]>(
+  anyOf(
     "one of none, auto, required, or an object like { type: 'function', function: { name } }",
     oneOf(['none', 'auto', 'required']),
-    named,
-    allowed,
+    tagged('type', named, allowed),
   ),
 );
 

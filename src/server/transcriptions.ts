@@ -6,7 +6,7 @@ import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { field, file, flag, numeral } from './form.js';
 import { count, listOf, nullable, shape, text } from './responses.js';
-import { array, nameOf, object, oneOf, type Schema, string } from './schema.js';
+import { array, nameOf, object, oneOf, type Read, type Schema, string } from './schema.js';
 import { type ServedModel, servedModel } from './served-model.js';
 import { type Segment, subRip, webVtt } from './subtitles.js';
 import type { Transcriber } from './transcriber.js';
@@ -72,7 +72,7 @@ export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoi
   });
 }
 
-type Body = ReturnType<typeof transcriptionBody> extends Schema<infer Checked> ? Checked : never;
+type Body = Read<ReturnType<typeof transcriptionBody>>;
 
 async function transcribe(
   models: ReadonlyMap<string, ServedModel>,

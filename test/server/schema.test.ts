@@ -1,0 +1,82 @@
+// The JSON Schemas of the OpenAPI document accept the bodies that the server accepts. ajv is the reference.
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { expect, it } from 'vitest';
+import { chatCompletions } from '../../src/server/chat-completions.js';
+import { completions } from '../../src/server/completions.js';
+import { embeddings } from '../../src/server/embeddings.js';
+import { ApiError } from '../../src/server/errors.js';
+import { jsonOf, read } from '../../src/server/schema.js';
+
+const ajv = new Ajv2020({ strict: false });
+const bodies = {
+  chat: chatCompletions(new Map(), () => ({})).body,
+  completion: completions(new Map()).body,
+  embedding: embeddings(new Map()).body,
+};
+
+const messages = [{ role: 'user', content: 'x' }];
+const chat = { model: 'm', messages };
+const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object', properties: { a: null } } } };
+const called = { id: '1', type: 'function', function: { name: 'f', arguments: '{}' } };
+const format = (schema: unknown) => ({ type: 'json_schema', json_schema: { name: 'n', schema } });
+const GIVEN: readonly [kind: keyof typeof bodies, body: unknown, isValid: boolean][] = [
+  ['chat', chat, true],
+  ['chat', { ...chat, temperature: null, tools: null, functions: null, stop: ['a', 'b'] }, true],
+  ['chat', { ...chat, tools: [tool], tool_choice: { type: 'function', function: { name: 'f' } } }, true],
+  ['chat', { ...chat, messages: [{ role: 'assistant', tool_calls: [called] }] }, true],
+  ['chat', { ...chat, messages: [{ role: 'user', content: [{ type: 'text', text: 'x' }] }] }, true],
+  ['chat', { ...chat, response_format: format({ type: 'string' }), logit_bias: { 5: -100 }, seed: -1 }, true],
+  ['chat', { ...chat, stream: true, stream_options: { include_usage: true }, logprobs: true, top_logprobs: 1 }, true],
+  ['chat', { ...chat, user: '😀'.repeat(512) }, true],
+  ['chat', { ...chat, user: '😀'.repeat(513) }, false],
+  ['chat', [], false],
+  ['chat', { model: 'm' }, false],
+  ['chat', { messages }, false],
+  ['chat', { ...chat, messages: [] }, false],
+  ['chat', { ...chat, messages: [{ role: 'user' }] }, false],
+  ['chat', { ...chat, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: {} }] }] }, false],
+  ['chat', { ...chat, messages: [{ role: 'nobody', content: 'x' }] }, false],
+  ['chat', { ...chat, temprature: 1 }, false],
+  ['chat', { ...chat, temperature: 3 }, false],
+  ['chat', { ...chat, n: 1.5 }, false],
+  ['chat', { ...chat, functions: [] }, false],
+  ['chat', { ...chat, stream_options: {} }, false],
+  ['chat', { ...chat, top_logprobs: 1 }, false],
+  ['chat', { ...chat, logit_bias: { a: 1 } }, false],
+  ['chat', { ...chat, response_format: format([]) }, false],
+  ['chat', { ...chat, tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'all', tools: [] } } }, false],
+  ['completion', { model: 'm', prompt: 'x', n: 2, logprobs: 5 }, true],
+  ['completion', { model: 'm', prompt: ['x', 'y'] }, true],
+  ['completion', { model: 'm', prompt: [0] }, true],
+  ['completion', { model: 'm', prompt: ['x', 0] }, false],
+  ['completion', { model: 'm', prompt: [] }, false],
+  ['completion', { model: 'm' }, false],
+  ['embedding', { model: 'm', input: 'x', truncate: true, encoding_format: 'base64' }, true],
+  ['embedding', { model: 'm', input: '' }, false],
+  ['embedding', { model: 'm', input: ['x'], truncate: 'yes' }, false],
+];
+
+const validators = Object.fromEntries(Object.entries(bodies).map(([kind, body]) => [kind, ajv.compile(jsonOf(body!))]));
+
+it.each(GIVEN)('%s, body %#', (kind, body, isValid) => {
+  const schema = bodies[kind]!;
+  expect(validators[kind]!(body)).toBe(isValid);
+  if (isValid) expect(read(schema, body)).toMatchObject({ model: 'm' });
+  else expect(() => read(schema, body)).toThrow(ApiError);
+});
+
+it('names the innermost field that is wrong, and what was expected', () => {
+  const problem = (body: unknown) => {
+    try {
+      return read(bodies.chat!, body);
+    } catch (error) {
+      return error;
+    }
+  };
+  expect(problem({ ...chat, tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'all' } } })).toMatchObject({
+    param: 'tool_choice.allowed_tools.mode',
+    message: `'tool_choice.allowed_tools.mode' is "all", expected one of auto, required`,
+  });
+  expect(problem({ ...chat, stop: ['a', ''] })).toMatchObject({ param: 'stop[1]', code: 'invalid_value' });
+  expect(problem({ ...chat, audio: {} })).toMatchObject({ param: 'audio', code: 'unsupported_parameter' });
+});
