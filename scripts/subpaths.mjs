@@ -18,7 +18,7 @@ const entries = (names) => Object.fromEntries(['index', ...names].map((name) => 
 export const entryPoints = entries(subpaths);
 
 /** Adapters are for programs with packages of the framework, and thus with a bundler. */
-const adapters = ['ai-sdk'];
+const adapters = ['ai-sdk', 'langchain'];
 
 /** Subpaths that also work in pages without a bundler. */
 export const pageEntryPoints = entries(

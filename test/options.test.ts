@@ -1,7 +1,13 @@
 // Checked by tsc, in `npm run lint`: options can be undefined in projects with `exactOptionalPropertyTypes`, as ours.
+import type { EmbeddingsParams } from '@langchain/core/embeddings';
 import { expectTypeOf, it } from 'vitest';
 import type { SimdformerLanguageOptions, SimdformerOptions } from '../src/ai-sdk/index.js';
 import type { ConstrainOptions } from '../src/constrain/index.js';
+import type {
+  ChatSimdformerSettings,
+  SimdformerEmbeddingsFields,
+  SimdformerRerankFields,
+} from '../src/langchain/index.js';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
 import type { LoadModelOptions } from '../src/pretrained/load-model.js';
 import type { OpenAIOptions, ServeOptions } from '../src/server/index.js';
@@ -25,6 +31,9 @@ type Options =
   | ChatOptions
   | ConstrainOptions
   | OpenAIOptions
+  | ChatSimdformerSettings
+  | Omit<SimdformerEmbeddingsFields, keyof EmbeddingsParams>
+  | SimdformerRerankFields
   | SimdformerLanguageOptions
   | SimdformerOptions
   | ServeOptions

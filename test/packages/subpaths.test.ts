@@ -24,7 +24,7 @@ const subpaths = [
   'io',
 ];
 /** Those that need the package of a framework. */
-const adapters = ['ai-sdk'];
+const adapters = ['ai-sdk', 'langchain'];
 /** Those that Node alone has. */
 const ofNode = ['mpi', 'bulk', 'server'];
 const names = ['', ...subpaths.map((name) => `/${name}`)];

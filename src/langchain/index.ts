@@ -1,0 +1,9 @@
+export type { LocalModelsOptions, ModelId } from '../frameworks/local-models.js';
+export {
+  ChatSimdformer,
+  type ChatSimdformerCallOptions,
+  type ChatSimdformerFields,
+  type ChatSimdformerSettings,
+} from './chat-simdformer.js';
+export { SimdformerEmbeddings, type SimdformerEmbeddingsFields } from './simdformer-embeddings.js';
+export { SimdformerRerank, type SimdformerRerankFields } from './simdformer-rerank.js';

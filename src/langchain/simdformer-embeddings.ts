@@ -1,0 +1,48 @@
+import { Embeddings, type EmbeddingsParams } from '@langchain/core/embeddings';
+import { embed } from '../frameworks/embed.js';
+import { LocalModels, type LocalModelsOptions, type ModelId } from '../frameworks/local-models.js';
+
+export interface SimdformerEmbeddingsFields extends EmbeddingsParams {
+  /** The model: a folder, a hub id, a GGUF file, or a loaded model. */
+  model: ModelId;
+  /** Dimensions to keep. Shortened vectors are normalized. Default: all. */
+  dimensions?: number | undefined;
+  /** How the model is loaded. */
+  loadOptions?: LocalModelsOptions | undefined;
+}
+
+/**
+ * Embeddings on this machine.
+ *
+ * ```ts
+ * const embeddings = new SimdformerEmbeddings({ model: 'sentence-transformers/all-MiniLM-L6-v2' });
+ * const vectors = await embeddings.embedDocuments(['a cat', 'a dog']);
+ * ```
+ */
+export class SimdformerEmbeddings extends Embeddings {
+  readonly #models: LocalModels;
+  readonly #id: ModelId;
+  readonly #dimensions: number | undefined;
+
+  constructor({ model, dimensions, loadOptions, ...params }: SimdformerEmbeddingsFields) {
+    super(params);
+    this.#models = new LocalModels(loadOptions);
+    this.#id = model;
+    this.#dimensions = dimensions;
+  }
+
+  override async embedDocuments(documents: string[]): Promise<number[][]> {
+    const extract = await this.#models.pipeline('feature-extraction', this.#id);
+    return embed(extract, documents, { dimensions: this.#dimensions });
+  }
+
+  override async embedQuery(query: string): Promise<number[]> {
+    const [vector] = await this.embedDocuments([query]);
+    return vector as number[];
+  }
+
+  /** Frees the model if it was loaded here, and the device that was opened for it. */
+  dispose(): Promise<void> {
+    return this.#models.dispose();
+  }
+}
