@@ -109,9 +109,10 @@ function introduction() {
     ([name, version]) => `${name} ${/\bv?\d\S*/.exec(version)?.[0] ?? version}`,
   );
   return `Measured on ${machine.cores} cores of ${machine.cpu} (${machine.system}), which reach ${best('GFLOP/s')} GFLOP/s and \
-${best('GB/s from memory')} GB/s, with ${threads} threads of everybody, in turn, after a check that the answers agree; medians. A ratio \
-above 1 is how many times as fast as the fastest peer ${OURS} is; the limit is the time that the machine's multiply-adds or memory \
-need at least, measured in turn with everybody, and a ratio to it the part that is reached. ${peers.join(', ')}.`;
+${best('GB/s from memory')} GB/s. All contestants have ${threads} threads and run in turn, after a check that their results agree. \
+Times are medians. A ratio above 1 says how many times as fast as the fastest peer ${OURS} is. The limit is the minimum time that the \
+machine's arithmetic or memory allows, measured in the same run. A ratio to it is the share that is reached. Versions: \
+\`${peers.join(', ')}\`.`;
 }
 
 const escapeXml = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);

@@ -33,9 +33,10 @@ function familiesPage() {
 
 <!-- made by node scripts/families.mjs -->
 
-\`loadModel\` reads the families below. Of each checkpoint the outputs, hidden states and attention maps, the loss and the gradient of
-every parameter are what transformers computes in float64 (\`test/pretrained/families.test.ts\`, \`families-2025.test.ts\`, \`switches.test.ts\`), with each instruction
-set and through WebAssembly; with "tokens" greedy and beam search write the same ones, too. The checkpoints are small and random.
+\`loadModel\` reads the families below. For each checkpoint, tests compare the outputs, hidden states,
+attention maps, the loss and the gradient of every parameter with transformers in float64. They run on each instruction set and in
+WebAssembly. "tokens" in the last column means that the tokens of greedy and beam search are compared, too. The checkpoints are small
+and random. The tests are \`families.test.ts\`, \`families-2025.test.ts\` and \`switches.test.ts\` in \`test/pretrained\`.
 
 | \`model_type\` | head | class of transformers | checkpoint | |
 | --- | --- | --- | --- | --- |
