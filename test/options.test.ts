@@ -8,6 +8,7 @@ import type {
   SimdformerEmbeddingsFields,
   SimdformerRerankFields,
 } from '../src/langchain/index.js';
+import type { EncodeOptions, RankOptions, SparseOptions, TokenOptions } from '../src/models/index.js';
 import type { HubOptions } from '../src/pretrained/hub-options.js';
 import type { LoadModelOptions } from '../src/pretrained/load-model.js';
 import type { OpenAIOptions, ServeOptions } from '../src/server/index.js';
@@ -16,6 +17,11 @@ import type { ChatGenerateOptions, ChatOptions } from '../src/tasks/index.js';
 import type * as simdformer from './simdformer.js';
 
 type Options =
+  | EncodeOptions
+  | RankOptions
+  | SparseOptions
+  | TokenOptions
+  | tasks.SentenceSimilarityOptions
   | tasks.CallOptions
   | tasks.FeatureExtractionOptions
   | tasks.FillMaskOptions

@@ -27,15 +27,14 @@ export abstract class CausalModel extends PretrainedModel {
     layout.target = padded;
     const { batch } = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const features = this.decoder.forward(this.embedTarget(batch.ids, this.positionsOf(padded)), padded.sequences, {
-      hiddenStates,
-    });
+    const features = this.#features(padded, hiddenStates);
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
     const { head } = this;
     if (head === null) {
       output.lastHiddenState = padded.unpack(features);
-      if (this.sentenceHead) output.sentenceEmbedding = this.sentenceHead.forward(features, batch);
+      const sentence = this.sentenceHead?.forward(features, batch);
+      if (sentence) output.sentenceEmbedding = sentence;
       return output;
     }
     if (this.headKind === 'question-answering')
@@ -53,6 +52,16 @@ export abstract class CausalModel extends PretrainedModel {
       output.loss = tokenLoss(logits, isNext ? nextLabels(own, batch.counts) : own);
     }
     return { ...output, logits: padded.unpack(logits) };
+  }
+
+  protected override passFeatures({ inputIds, attentionMask }: ModelInputs): Tensor {
+    return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'dropped'));
+  }
+
+  /** The features of the last layer, float32 [N, hidden]. */
+  #features(padded: PaddedBatch, hiddenStates?: Tensor[]): Tensor {
+    const x = this.embedTarget(padded.batch.ids, this.positionsOf(padded));
+    return this.decoder.forward(x, padded.sequences, { hiddenStates });
   }
 
   /** int32 [N]: positions of tokens, and of padding if it is computed. */

@@ -32,13 +32,9 @@ export abstract class EncoderModel extends PretrainedModel {
     const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptAhead';
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.source = padded;
-    const batch = padded.batch;
-    if (padded.isToken === null) this.#checkLengths(batch.counts);
-    const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
+    const { batch } = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const segments = types ? this.device.tensor(types) : null;
-    const x = this.embed(batch.ids, this.positionsOf(padded), segments);
-    const features = this.encoder.forward(x, padded.sequences, { hiddenStates });
+    const features = this.#features(padded, inputs, hiddenStates);
     const pooled = this.pooler?.forward(features, batch);
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
@@ -47,11 +43,27 @@ export abstract class EncoderModel extends PretrainedModel {
       if (pooled) output.poolerOutput = pooled;
       if (this.sentenceHead) {
         const own = padded.ofTokens(features);
-        output.sentenceEmbedding = this.sentenceHead.forward(own.x, own.batch);
+        const sentence = this.sentenceHead.forward(own.x, own.batch);
+        if (sentence) output.sentenceEmbedding = sentence;
       }
       return output;
     }
     return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
+  }
+
+  protected override passFeatures(inputs: ModelInputs): Tensor {
+    const { inputIds, attentionMask } = inputs;
+    return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept'), inputs);
+  }
+
+  /** The features of the last layer, float32 [N, hidden]. */
+  #features(padded: PaddedBatch, inputs: ModelInputs, hiddenStates?: Tensor[]): Tensor {
+    const { batch } = padded;
+    if (padded.isToken === null) this.#checkLengths(batch.counts);
+    const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
+    const segments = types ? this.device.tensor(types) : null;
+    const x = this.embed(batch.ids, this.positionsOf(padded), segments);
+    return this.encoder.forward(x, padded.sequences, { hiddenStates });
   }
 
   /** The loss of classes of sequences, logits [B, labels]. */

@@ -13,12 +13,12 @@ import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from './inputs.js';
-import { Model } from './model.js';
 import type { Json, ModelConfig } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
+import type { SentenceHead } from './retrieval/sentence-head.js';
+import { RetrievalModel } from './retrieval-model.js';
 import type { SaveOptions } from './saved.js';
 import type { Origin } from './saved-pretrained.js';
-import type { SentenceHead } from './sentence-head.js';
 
 export type { HeadKind } from './prediction-head.js';
 
@@ -46,7 +46,7 @@ export interface AdapterChoice {
 }
 
 /** A pretrained model of a family, with the interface of transformers. */
-export abstract class PretrainedModel extends Model {
+export abstract class PretrainedModel extends RetrievalModel {
   /** Content of config.json, with its original keys. */
   readonly config: Json;
   readonly headKind: HeadKind;
@@ -58,7 +58,7 @@ export abstract class PretrainedModel extends Model {
   tokenizer: PretrainedTokenizer | null = null;
   /** Converts audio or images to inputs, if the model has a processor. */
   processor: object | null = null;
-  /** Makes one vector of a text, in models of sentence-transformers. */
+  /** The modules of sentence-transformers, if the folder has some. */
   sentenceHead: SentenceHead | null = null;
   /** @internal The source that it was loaded from. */
   origin: Origin | null = null;
@@ -105,6 +105,22 @@ export abstract class PretrainedModel extends Model {
       });
       return { ...output, ...this.mapsOf(maps, output, layout) };
     });
+  }
+
+  /** @internal See `TextReader`. */
+  featuresOf(inputs: ModelInputs): Tensor {
+    return this.device.scope(() => {
+      this.beginPass();
+      return this.passFeatures(inputs);
+    });
+  }
+
+  /** The features of a pass before any head, float32 [N, hidden]. */
+  protected passFeatures({ inputIds }: ModelInputs): Tensor {
+    const { encoder, decoder } = this;
+    if (encoder !== null && decoder !== null)
+      return this.encodeBatch(this.toBatch('inputIds', inputIds as Tokens)).hidden;
+    throw new ArgumentError(`encode: a model of the family ${this.config.model_type} does not read texts alone`);
   }
 
   /**
@@ -304,11 +320,11 @@ export abstract class PretrainedModel extends Model {
 
   /** Maximum number of tokens that a model of sentences reads, if it is below the model's maximum. */
   get sentenceTokens(): number | null {
-    return this.sentenceHead?.maxTokens ?? null;
+    return this.sentenceHead?.route(null).input.ownLimit ?? null;
   }
 
   /** True if the family takes this input. */
-  takes(name: keyof ModelInputs): boolean {
+  override takes(name: keyof ModelInputs): boolean {
     return this.inputNames.includes(name);
   }
 
@@ -322,7 +338,7 @@ export abstract class PretrainedModel extends Model {
     return this.encoder !== null;
   }
 
-  abstract readonly head: PredictionHead | null;
+  abstract override readonly head: PredictionHead | null;
   /** The inputs that the family takes. */
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
   /** Runs the family's model, and records the padding of its inputs in `layout`. */

@@ -71,6 +71,7 @@ const families: Readonly<Record<string, Entry>> = {
   siglip_text_model: { load: async () => (await import('./families/siglip.js')).siglipTextModel },
   siglip_vision_model: { load: async () => (await import('./families/siglip.js')).siglipVisionModel },
   smollm3: { load: async () => (await import('./families/smollm3.js')).smolLM3 },
+  'static-embedding': { load: async () => (await import('./families/static-embedding.js')).staticEmbedding },
   stablelm: { load: async () => (await import('./families/stablelm.js')).stableLm },
   starcoder2: { load: async () => (await import('./families/starcoder2.js')).starcoder2 },
   t5: { load: async () => (await import('./families/t5.js')).t5, gguf: ['t5', 't5encoder'] },

@@ -7,13 +7,14 @@ const known = [
   ...['source.spm', 'target.spm', 'generation_config.json', 'preprocessor_config.json', 'processor_config.json'],
   ...['modules.json', 'sentence_bert_config.json', 'config_sentence_transformers.json', 'chat_template.json'],
   ...['normalizer.json', 'video_preprocessor_config.json'],
+  ...['router_config.json', 'artifact.metadata', 'sparse_linear.pt', 'colbert_linear.pt', 'idf.json'],
 ];
 
 /** Folders: what sentence-transformers has, such as `1_Pooling/config.json`, and chat templates beside the default. */
 const MODULE = /^(\d+_[A-Za-z]+|additional_chat_templates)\//;
 
 /** Files by which sentence-transformers recognizes a model of sentences. */
-const OF_SENTENCES = /^(modules|sentence_bert_config|config_sentence_transformers)\.json$|^\d+_/;
+const OF_SENTENCES = /^(modules|sentence_bert_config|config_sentence_transformers)\.json$|^\d+_|_linear\.pt$/;
 
 /**
  * The files of a model that are neither config.json nor its weights: tokenizer, processor, settings of generation, and of a

@@ -1,8 +1,6 @@
 import { checkKnown, checkOneOf, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
-import { CausalModel } from '../models/causal-model.js';
-import { EncoderModel } from '../models/encoder-model.js';
 import { Transformer } from '../models/families/transformer.js';
 import type { Family } from '../models/family.js';
 import { fractionsIn } from '../models/json-fractions.js';
@@ -30,7 +28,9 @@ import { checkPacking, packingOf } from './packed-options.js';
 import { adapterBase, isAdapter } from './peft/adapter-folder.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { readWeights } from './read-weights.js';
-import { sentenceFiles, sentenceHead } from './sentence-modules.js';
+import { isColbert, isModel2vec, type SentenceFolder, sentenceFiles, sentenceHead } from './sentence/head.js';
+import { headOfLayout, partOf, type SentenceLayout, sentenceLayout } from './sentence/layout.js';
+import { staticSource } from './sentence/static-source.js';
 import type { ModelSource } from './source.js';
 import { textConfig, textWeights } from './text-config.js';
 import type { OnWarning } from './warnings.js';
@@ -127,7 +127,8 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   options: Omit<ReturnType<typeof checkLoadOptions>, 'baseModel'>,
 ): Promise<Model> {
   const { head, labels, problemType, weights: wanted, activations, dtype, cache, onWarning, hub } = options;
-  const whole = await source.json('config.json');
+  const { backbone, layout, sentence } = await backboneOf(source);
+  const whole = await backbone.json('config.json');
   const text = await textConfig(whole);
   const json = text ?? whole;
   if (text !== null)
@@ -136,7 +137,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
       'language-model-only',
     );
   const file = packedFile(json);
-  const packing = { weights: wanted, activations, dtype, isPacked: file !== null || source.weights !== undefined };
+  const packing = { weights: wanted, activations, dtype, isPacked: file !== null || backbone.weights !== undefined };
   if (json.format === 'simdformer') {
     const model = await loadOwn(device, source, { head, labels, problemType }, packingOf(packing));
     model.cacheType = cache;
@@ -147,10 +148,48 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   const { signal, ...again } = hub; // of loading, not of saving
   const reopen = () => openSource(from, again);
   const isPart = text !== null;
-  const family = { source, reopen, json, isPart, labelled, file, head, packing, onWarning, signal };
+  const loadPart = async (part: ModelSource, partHead: HeadKind) => {
+    const own = { ...options, head: partHead, labels: undefined, problemType: undefined };
+    return (await loadFrom<LoadedModel>(device, part, part.name, own)) as PretrainedModel;
+  };
+  const sentences = { source, layout, head: sentence, loadPart };
+  const family = {
+    source: backbone,
+    sentences,
+    reopen,
+    json,
+    isPart,
+    labelled,
+    file,
+    head,
+    packing,
+    onWarning,
+    signal,
+  };
   const model = await loadFamily(device, family);
   model.cacheType = cache;
   return model.eval() as Model;
+}
+
+/** The folder of the model itself, and the modules of sentence-transformers around it. */
+interface Backbone {
+  readonly backbone: ModelSource;
+  readonly layout: SentenceLayout | null;
+  /** The head that the modules work on; null if there are none. */
+  readonly sentence: HeadKind | null;
+}
+
+async function backboneOf(source: ModelSource): Promise<Backbone> {
+  const layout = await sentenceLayout(source);
+  const config = (await source.has('config.json')) ? await source.json('config.json') : {};
+  if (layout === null) {
+    if (isModel2vec(config)) return { backbone: await staticSource(source), layout, sentence: 'none' };
+    return { backbone: source, layout, sentence: isColbert(config) ? 'none' : null };
+  }
+  const sentence = await headOfLayout(source, layout);
+  const { path, type } = layout.backbone;
+  const part = partOf(source, path);
+  return { backbone: type.endsWith('StaticEmbedding') ? await staticSource(part) : part, layout, sentence };
 }
 
 function checkLoadOptions(options: LoadModelOptions) {
@@ -173,6 +212,8 @@ const QUANTIZATION = ['quantization_config', 'compression_config'];
 /** Everything that a model of a family is made of. */
 interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   readonly source: ModelSource;
+  /** The modules around the model, the folder of all, and the head that they work on. */
+  readonly sentences: Pick<SentenceFolder, 'source' | 'layout' | 'loadPart'> & { readonly head: HeadKind | null };
   reopen(): Promise<ModelSource>;
   /** The config, and the same with the labels that were asked for. */
   readonly json: Record<string, unknown>;
@@ -205,10 +246,8 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   const labelled = Object.fromEntries(
     Object.entries(given).filter(([key]) => !(quantization && QUANTIZATION.includes(key))),
   );
-  const named = headOf(json);
-  // A decoder that sentence-transformers reads, whose class is nevertheless that of a language model.
-  const isOfSentences = named === 'language-model' && (await source.has('modules.json'));
-  const head = from.head ?? (isOfSentences ? 'none' : named);
+  // The class of a model that sentence-transformers reads may have another head.
+  const head = from.head ?? from.sentences.head ?? headOf(json);
   const family = await familyOf(json.model_type);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
@@ -243,25 +282,50 @@ async function fillModel(
   model: PretrainedModel,
   config: ModelConfig,
   weights: Weights,
-  { source, reopen, json, labelled, file, head, packing, onWarning, signal }: FamilySource & { head: HeadKind },
+  {
+    source,
+    sentences,
+    reopen,
+    json,
+    labelled,
+    file,
+    head,
+    packing,
+    onWarning,
+    signal,
+  }: FamilySource & { head: HeadKind },
 ): Promise<void> {
   if (model.decoder !== null) await readGenerationConfig(source, labelled, config, model, onWarning);
   // If there are ONNX files, `dtype` has chosen one already.
   const pack = packingOf(weights.named === undefined ? packing : { ...packing, dtype: undefined });
-  const names = await readWeights(model, source.name, weights, { pack, isPacked: file !== null, onWarning, signal });
+  // ColBERT's projection of tokens is a module behind the model.
+  const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
+  const names = await readWeights(model, source.name, own, { pack, isPacked: file !== null, onWarning, signal });
   model.origin = {
     from: source.name,
     fractions: fractionsIn(await configText(source)),
     config: { ...labelled, architectures: [architectureOf(family, json, head)] },
     names,
     vocabulary: source.vocabulary,
-    companions: async () => companionFiles(source.weights ? source : await reopen(), head !== 'none'),
+    companions: async () => {
+      checkSavable(sentences.layout);
+      return companionFiles(source.weights ? source : await reopen(), head !== sentences.head && head !== 'none');
+    },
   };
-  if (head === 'none' && (model instanceof EncoderModel || model instanceof CausalModel)) {
-    model.sentenceHead = await sentenceHead(source, new Initializer(model.device, 0, true));
+  [model.tokenizer, model.processor] = await companions(source, family, config.type, onWarning);
+  // With another head than that of its modules, the model is none of sentences.
+  if (head === sentences.head) {
+    model.sentenceHead = await sentenceHead({ ...sentences, model, weights });
     model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
   }
-  [model.tokenizer, model.processor] = await companions(source, family, config.type, onWarning);
+}
+
+/** Throws ArgumentError for a model whose folder has it in a folder within: the others cannot be written. */
+function checkSavable(layout: SentenceLayout | null): void {
+  if (layout === null || layout.backbone.path === '') return;
+  throw new ArgumentError(
+    `save: the folder has the model in ${layout.backbone.path}, beside others, which cannot be saved: save it with sentence-transformers`,
+  );
 }
 
 /** A model that `Transformer.save` wrote. */

@@ -95,19 +95,24 @@ async function kindOf(path: string): Promise<'folder' | 'file' | null> {
   return stats?.isDirectory() ? 'folder' : stats?.isFile() ? 'file' : null;
 }
 
+/** A module's folder, which may have folders of other modules. */
+const MODULE = /^\d+_/;
+
 async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSource> {
   const { readdir, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   const names: string[] = [];
-  // Not deeper than modules of sentence-transformers lie: somebody may give a folder of a million files.
-  for (const entry of await readdir(path)) {
-    const stats = await stat(join(path, entry)).catch(() => undefined); // links are followed
-    if (stats?.isFile()) names.push(entry);
-    else if (stats?.isDirectory() && entry !== '.git') {
-      for (const inner of await readdir(join(path, entry), { withFileTypes: true }))
-        if (!inner.isDirectory()) names.push(`${entry}/${inner.name}`);
+  const list = async (folder: string, depth: number): Promise<void> => {
+    for (const entry of await readdir(join(path, folder))) {
+      const name = folder === '' ? entry : `${folder}/${entry}`;
+      const stats = await stat(join(path, name)).catch(() => undefined); // links are followed
+      if (stats?.isFile()) names.push(name);
+      // Not deeper than modules of sentence-transformers lie: somebody may give a folder of a million files.
+      else if (stats?.isDirectory() && entry !== '.git' && (depth === 0 || (depth === 1 && MODULE.test(folder))))
+        await list(name, depth + 1);
     }
-  }
+  };
+  await list('', 0);
   return sourceOf(path, names.sort(), (name) => openFileOf(path, name), signal);
 }
 

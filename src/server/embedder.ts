@@ -2,19 +2,33 @@
 // of several requests. The embedding of a text does not depend on the rest of the batch.
 
 import { ArgumentError } from '../core/errors.js';
-import { Tensor } from '../core/tensor.js';
 import { QueueFullError } from '../generate/index.js';
 import { CausalModel } from '../models/causal-model.js';
 import { EncoderModel } from '../models/encoder-model.js';
-import { inference } from '../nn/module.js';
-import { pool } from '../nn/pooling.js';
-import { packed, TokenBatch } from '../nn/token-batch.js';
+import { embedTokens, tokenize } from '../models/retrieval/encode.js';
+import type { TextTask } from '../models/retrieval/features.js';
+import { MAX_BATCH_TOKENS } from '../models/token-batches.js';
 import type { LoadedModel } from '../pretrained/index.js';
-import { MAX_BATCH_TOKENS } from '../tasks/token-batches.js';
 
-interface Waiting {
-  readonly client: string;
+/** A text as tokens, and how it is read. */
+export interface TextTokens {
   readonly ids: readonly number[];
+  /** The segment of each token; null if all are 0. */
+  readonly types: readonly number[] | null;
+  readonly task: TextTask;
+  /** The number of first tokens that belong to a prompt. */
+  readonly promptTokens: number;
+}
+
+/** The prompt of a text, and its use. */
+export interface TextUse {
+  readonly task: TextTask;
+  readonly prompt?: string | undefined;
+  readonly promptName?: string | undefined;
+}
+
+interface Waiting extends TextTokens {
+  readonly client: string;
   readonly resolve: (vector: Float32Array) => void;
   readonly reject: (error: unknown) => void;
   readonly signal: AbortSignal;
@@ -51,17 +65,26 @@ export class Embedder {
     return Math.min(this.model.sentenceTokens ?? Number.POSITIVE_INFINITY, this.model.maxLength);
   }
 
-  /** Embeds each sequence of ids. Throws QueueFullError if too many texts wait already. */
-  embed(sequences: readonly (readonly number[])[], client: string, signal: AbortSignal): Promise<Float32Array[]> {
+  /** A text as tokens. If it is longer than the model reads, `isCut` cuts it. */
+  async tokenize(text: string, { task, ...prompt }: TextUse, isCut: boolean): Promise<TextTokens> {
+    const { inputIds, tokenTypeIds, promptTokens } = await tokenize(this.model, [text], task, {
+      ...prompt,
+      truncate: isCut,
+    });
+    return { ids: inputIds[0] as readonly number[], types: tokenTypeIds?.[0] ?? null, task, promptTokens };
+  }
+
+  /** Embeds each text. Throws QueueFullError if too many texts wait already. */
+  embed(texts: readonly TextTokens[], client: string, signal: AbortSignal): Promise<Float32Array[]> {
     signal.throwIfAborted();
     if (this.#waiting >= this.maxWaiting) throw new QueueFullError(`${this.#waiting} texts are waiting`, 1);
     const line = this.#lines.get(client) ?? [];
     this.#lines.set(client, line);
-    const vectors = sequences.map((ids) => {
-      if (ids.length === 0) throw new ArgumentError('a text has no tokens');
-      return new Promise<Float32Array>((resolve, reject) => line.push({ client, ids, resolve, reject, signal }));
+    const vectors = texts.map((text) => {
+      if (text.ids.length === 0) throw new ArgumentError('a text has no tokens');
+      return new Promise<Float32Array>((resolve, reject) => line.push({ client, ...text, resolve, reject, signal }));
     });
-    this.#waiting += sequences.length;
+    this.#waiting += texts.length;
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
     });
@@ -77,8 +100,10 @@ export class Embedder {
     await null; // requests that arrive together share a batch
     for (let batch = this.#next(); batch.length > 0; batch = this.#next()) {
       try {
-        const vectors = await this.#vectors(batch.map(({ ids }) => ids));
-        for (const [i, { resolve }] of batch.entries()) resolve(vectors[i] as Float32Array);
+        for (const texts of readAlike(batch)) {
+          const vectors = await this.#vectors(texts);
+          for (const [i, { resolve }] of texts.entries()) resolve(vectors[i] as Float32Array);
+        }
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
@@ -105,19 +130,25 @@ export class Embedder {
     return batch;
   }
 
-  async #vectors(sequences: readonly (readonly number[])[]): Promise<Float32Array[]> {
-    const { model } = this;
-    const vectors = inference(model, () => {
-      const batch = TokenBatch.from(model.device, 'inputIds', packed(sequences), null);
-      const { sentenceEmbedding, lastHiddenState } = model.forward({ inputIds: batch });
-      return sentenceEmbedding ?? pool(lastHiddenState as Tensor, batch, 'mean');
-    });
-    try {
-      const [data] = (await Tensor.dataOf([vectors])) as [Float32Array];
-      const size = data.length / sequences.length;
-      return sequences.map((_, i) => data.subarray(i * size, (i + 1) * size));
-    } finally {
-      vectors.dispose();
-    }
+  #vectors(texts: readonly TextTokens[]): Promise<Float32Array[]> {
+    const { task, promptTokens } = texts[0] as TextTokens;
+    const hasTypes = texts.every(({ types }) => types !== null);
+    const encoded = {
+      inputIds: texts.map(({ ids }) => ids),
+      tokenTypeIds: hasTypes ? texts.map(({ types }) => types as readonly number[]) : null,
+      promptTokens,
+      attentionMask: null,
+    };
+    return embedTokens(this.model, encoded, task);
   }
+}
+
+/** Texts that one pass can read: they have one task, one length of the prompt, and all or none have segments. */
+function readAlike(texts: readonly Waiting[]): Waiting[][] {
+  const groups = new Map<string, Waiting[]>();
+  for (const text of texts) {
+    const key = `${text.task} ${text.promptTokens} ${text.types === null}`;
+    groups.set(key, [...(groups.get(key) ?? []), text]);
+  }
+  return [...groups.values()];
 }

@@ -1,8 +1,9 @@
 import { textsOrIds } from './completions.js';
+import type { TextTokens, TextUse } from './embedder.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { constant, count, listOf, shape, text } from './responses.js';
-import { boolean, integer, nameOf, object, oneOf, optional, type Schema, string } from './schema.js';
+import { boolean, integer, nameOf, object, oneOf, optional, type Schema, string, withJson } from './schema.js';
 import { type Limits, limitsOf, type ServedModel, servedModel } from './served-model.js';
 
 /** The maximum number of texts of a request, as at OpenAI. */
@@ -21,6 +22,13 @@ const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
       }),
     ),
     truncate: optional(boolean('An extension: true cuts texts that are too long. Default: false.')),
+    prompt: optional(string({ maxLength: 8192, description: 'An extension: a text that goes before each text.' })),
+    prompt_name: optional(string({ maxLength: 512, description: "An extension: the name of one of the model's prompts." })),
+    input_type: optional(
+      withJson(oneOf(['query', 'document']), {
+        description: "An extension: the use of the texts, which chooses the model's prompt and route. Default: none.",
+      }),
+    ),
     user: optional(string({ maxLength: 512 })),
   });
 
@@ -50,9 +58,10 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
       const { body, client, signal } = call;
       const served = servedModel(models, body.model);
       call.note({ model: served.id });
-      const sequences = await sequencesOf(body.input, served, body.truncate ?? false);
-      const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
-      const vectors = await served.embedder?.embed(sequences, client, signal);
+      const use = { task: body.input_type ?? null, prompt: body.prompt, promptName: body.prompt_name };
+      const texts = await textsOf(body.input, served, use, body.truncate ?? false);
+      const tokens = texts.reduce((sum, { ids }) => sum + ids.length, 0);
+      const vectors = await served.embedder?.embed(texts, client, signal);
       call.note({ promptTokens: tokens });
       const { encoding_format: format = 'float', dimensions } = body;
       return {
@@ -70,17 +79,25 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
   });
 }
 
-/** The token ids of each text. Throws ApiError for a text that is too long, unless it may be cut. */
-async function sequencesOf(
+/** The tokens of each text. Throws ApiError for a text that is too long, unless it may be cut. */
+async function textsOf(
   input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
   { id, model, embedder, tokenBound }: ServedModel,
+  use: TextUse,
   isCut: boolean,
-): Promise<(readonly number[])[]> {
-  const { tokenizer } = model;
-  if (!embedder || !tokenizer)
+): Promise<TextTokens[]> {
+  if (!embedder || !model.tokenizer)
     throw new ApiError(400, `The model '${id}' does not make embeddings`, 'unsupported_model', 'model');
   const list = typeof input === 'string' || typeof input[0] === 'number' ? [input] : input;
-  const sequences: (readonly number[])[] = [];
+  const { prompt, promptName } = use;
+  if (promptName !== undefined && prompt === undefined && !Object.hasOwn(model.prompts, promptName))
+    throw new ApiError(
+      400,
+      `'prompt_name' is '${promptName}', expected one of ${Object.keys(model.prompts).join(', ') || 'none'}`,
+      'invalid_value',
+      'prompt_name',
+    );
+  const texts: TextTokens[] = [];
   for (const [i, each] of (list as (string | readonly number[])[]).entries()) {
     const invalid = (message: string, code: string) => new ApiError(400, message, code, 'input');
     const { maxTokens } = embedder;
@@ -94,18 +111,18 @@ async function sequencesOf(
       const least = isCut ? 0 : tokenBound(each);
       if (least > maxTokens) throw tooLong(`at least ${least}`);
     }
-    const cut = isCut ? { truncation: true, maxLength: maxTokens } : {};
-    const ids =
+    const text =
       typeof each === 'string'
-        ? ((await tokenizer.encodeBatchAsync([each], cut)).inputIds[0] as number[])
-        : each.slice(0, isCut ? maxTokens : undefined);
+        ? await embedder.tokenize(each, use, isCut)
+        : { ids: each.slice(0, isCut ? maxTokens : undefined), types: null, task: use.task, promptTokens: 0 };
+    const { ids } = text;
     const unknown = ids.find((token) => token >= model.vocabSize);
     if (unknown !== undefined)
       throw invalid(`'input' has the token id ${unknown}, expected ids below ${model.vocabSize}`, 'invalid_value');
     if (ids.length > maxTokens) throw tooLong(`${ids.length}`);
-    sequences.push(ids);
+    texts.push(text);
   }
-  return sequences;
+  return texts;
 }
 
 /** The first dimensions of a vector, normalized. */

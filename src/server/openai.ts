@@ -18,6 +18,7 @@ import { Metrics } from './metrics.js';
 import { health, listModels, retrieveModel } from './models.js';
 import { openApiDocument } from './openapi.js';
 import { answer, type Bindings, type RequestEntry, refused } from './requests.js';
+import { rerank } from './rerank.js';
 import type { ServedModel } from './served-model.js';
 import { tokenBoundOf } from './token-bound.js';
 import { Transcriber } from './transcriber.js';
@@ -89,6 +90,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     chatCompletions(models, constrain),
     completions(models),
     embeddings(models),
+    rerank(models),
     transcriptions(models),
     listModels(models),
     retrieveModel(models),

@@ -7,6 +7,7 @@ import { packed, TokenBatch } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { HostTensor } from './host-tensor.js';
+import { type PromptNames, promptKinds, promptsOf } from './prompts.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import {
   checkFits,
@@ -25,7 +26,7 @@ import {
  */
 export type Pooling = 'none' | 'mean' | 'cls' | 'first_token' | 'last_token' | 'eos' | 'model';
 
-export interface FeatureExtractionOptions extends CallOptions, TruncationOptions {
+export interface FeatureExtractionOptions extends CallOptions, TruncationOptions, PromptNames {
   /** Default 'none': a vector for each token. */
   pooling?: Pooling | undefined;
   /** Whether vectors are divided by their length. Default false. */
@@ -77,6 +78,7 @@ function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
     quantize: 'boolean',
     precision: ['binary', 'ubinary'],
     truncate: 'boolean',
+    ...promptKinds,
     ...callOptionKinds,
   });
 }
@@ -85,18 +87,25 @@ function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
 export async function extract(
   context: TaskContext,
   texts: readonly string[],
-  options: CallOptions & TruncationOptions & { pooling: Pooling },
+  options: CallOptions & TruncationOptions & PromptNames & { pooling: Pooling },
 ): Promise<HostTensor> {
   const { model } = context;
+  const prompt = promptOf(context, options);
+  const given = prompt === '' ? texts : texts.map((text) => prompt + text);
   const limit = options.pooling === 'model' ? sentenceLimit(model) : tokenLimit(model);
   await checkFits(
     context,
-    texts.map((text) => [text]),
+    given.map((text) => [text]),
     options,
     limit,
   );
+  if (options.pooling === 'model') {
+    const { signal, onProgress, batchSize } = options;
+    const vectors = await model.encode(texts, { ...promptsOf(options), signal, onProgress, batchSize });
+    return stacked(vectors, [vectors[0]?.length ?? Number(model.config.hidden_size)]);
+  }
   const sizeOf = (text: string) => text.length;
-  const rows = await inBatches(texts, sizeOf, (batch) => vectorsOf(context, batch, options.pooling), options);
+  const rows = await inBatches(given, sizeOf, (batch) => vectorsOf(context, batch, options.pooling), options);
   const features = rows[0]?.features ?? Number(model.config.hidden_size);
   if (options.pooling !== 'none')
     return stacked(
@@ -110,10 +119,20 @@ export async function extract(
   );
 }
 
+/** The text before each text. */
+function promptOf({ task, model }: TaskContext, { prompt, prompt_name: name }: PromptNames): string {
+  if (prompt !== undefined) return prompt;
+  const { prompts } = model;
+  if (name === undefined) return '';
+  if (Object.hasOwn(prompts, name)) return prompts[name] as string;
+  const known = Object.keys(prompts).join(', ') || 'none';
+  throw new ArgumentError(`${task}: there is no prompt ${JSON.stringify(name)}, but ${known}: give its text as prompt`);
+}
+
 /** The vectors of a batch, each text's end to end. */
 async function vectorsOf(context: TaskContext, texts: readonly string[], pooling: Pooling) {
   const { model } = context;
-  const encoding = await encode(context, texts, pooling === 'model' ? { maxLength: sentenceLimit(model) } : {});
+  const encoding = await encode(context, texts);
   const [values] = (await readRows(model, encoding, ({ inputIds, tokenTypeIds }) => {
     const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
     const inputs = hasSegments(model) ? { inputIds: batch, tokenTypeIds } : { inputIds: batch };
@@ -136,8 +155,7 @@ function run(model: LoadedModel, inputs: ModelInputs): ModelOutput {
   return { lastHiddenState: model.encode(inputs.inputIds as TokenBatch).hidden };
 }
 
-function pooled({ lastHiddenState, sentenceEmbedding }: ModelOutput, batch: TokenBatch, pooling: Pooling): Tensor {
-  if (pooling === 'model' && sentenceEmbedding) return sentenceEmbedding;
+function pooled({ lastHiddenState }: ModelOutput, batch: TokenBatch, pooling: Pooling): Tensor {
   if (lastHiddenState === undefined)
     throw new FormatError('feature-extraction: the model gives no vectors of tokens, expected a model of texts');
   switch (pooling) {

@@ -1,10 +1,11 @@
 import { checkOptions } from '../core/check.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { extract, normalizeRows } from './feature-extraction.js';
+import { type PromptNames, promptKinds } from './prompts.js';
 import type { CallOptions, Task } from './task.js';
 import { type TruncationOptions, textsOf } from './text-inputs.js';
 
-export interface SentenceSimilarityOptions extends CallOptions, TruncationOptions {}
+export interface SentenceSimilarityOptions extends CallOptions, TruncationOptions, PromptNames {}
 
 /** A sentence, and the sentences to compare it with. */
 export interface SentenceSimilarityInputs {
@@ -35,7 +36,7 @@ export const sentenceSimilarity: Task<SentenceSimilarity> = {
       const source = isText ? first : first?.source_sentence;
       const sentences = textsOf(TASK, (isText ? second : first?.sentences) as readonly string[], 'sentences');
       const options = (isText ? third : (second as SentenceSimilarityOptions)) ?? {};
-      checkCallOptions(TASK, checkOptions(TASK, options, { truncate: 'boolean', ...callOptionKinds }));
+      checkCallOptions(TASK, checkOptions(TASK, options, { truncate: 'boolean', ...promptKinds, ...callOptionKinds }));
       const texts = [...textsOf(TASK, source, 'source_sentence').slice(0, 1), ...sentences];
       const { data, dims } = await extract(context, texts, { ...options, pooling: 'model' });
       const features = dims[1] as number;

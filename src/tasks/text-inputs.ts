@@ -6,6 +6,7 @@ import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import type { ModelOutput } from '../models/inputs.js';
+import { tokenBatches } from '../models/token-batches.js';
 import { inference } from '../nn/module.js';
 import { packed } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
@@ -13,7 +14,6 @@ import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-enco
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { inBatches } from './batches.js';
 import type { CallOptions, TaskContext } from './task.js';
-import { tokenBatches } from './token-batches.js';
 
 /** The tokenizer of a task's model. Throws FormatError if its folder brought none. */
 export function tokenizerOf({ task, model }: TaskContext): PretrainedTokenizer {

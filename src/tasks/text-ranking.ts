@@ -1,29 +1,23 @@
-import { checkNumber, checkOptions, describeValue, isObject } from '../core/check.js';
-import { FormatError } from '../core/errors.js';
-import type { LoadedModel } from '../pretrained/load-later.js';
+import { checkOptions } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import type { RankedDocument } from '../models/retrieval/rank.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
-import { largest, sigmoid } from './scores.js';
+import { type PromptNames, promptKinds, promptsOf } from './prompts.js';
 import type { CallOptions, Task } from './task.js';
-import { classify } from './text-classification.js';
-import { type TruncationOptions, textsOf } from './text-inputs.js';
+import { checkFits, type TruncationOptions, textsOf } from './text-inputs.js';
 
-export interface TextRankingOptions extends CallOptions, TruncationOptions {
-  /** How many documents come back. Default: all. */
+export type { RankedDocument } from '../models/retrieval/rank.js';
+
+export interface TextRankingOptions extends CallOptions, TruncationOptions, PromptNames {
+  /** The number of documents that come back. Default: all. */
   top_k?: number | undefined;
-  /** Whether results have the document's text, too. Default false. */
+  /** True to return the document's text, too. Default: false. */
   return_documents?: boolean | undefined;
 }
 
-export interface RankedDocument {
-  /** The place of the document in the list. */
-  readonly corpus_id: number;
-  readonly score: number;
-  readonly text?: string;
-}
-
 /**
- * Documents by how well they answer a query, the best first: as `CrossEncoder.rank` of sentence-transformers gives them,
- * whose names these are. The model reads the query and a document together.
+ * Documents by how well they answer a query, the best first, as `CrossEncoder.rank` of sentence-transformers gives them. The model reads
+ * the query and a document together; see `model.rank`.
  */
 export type TextRanking = (
   query: string,
@@ -32,38 +26,40 @@ export type TextRanking = (
 ) => Promise<RankedDocument[]>;
 
 const TASK = 'text-ranking';
+const HEADS = ['sequence-classification', 'language-model'];
 
 export const textRanking: Task<TextRanking> = {
-  head: 'sequence-classification',
   create(context) {
-    const activation = activationOf(context.model);
+    const { model } = context;
+    if (!HEADS.includes(model.headKind))
+      throw new ArgumentError(
+        `pipeline: ${TASK} needs a model with head '${HEADS.join("' or '")}', this one has '${model.headKind}'`,
+      );
     return async (query, documents, options = {}) => {
       checkCallOptions(TASK, options);
-      const { top_k: count = documents.length, return_documents: withText = false } = checkOptions(TASK, options, {
+      const { top_k, return_documents, truncate } = checkOptions(TASK, options, {
         top_k: 'count',
         return_documents: 'boolean',
         truncate: 'boolean',
+        ...promptKinds,
         ...callOptionKinds,
       });
       const [question] = textsOf(TASK, query, 'query') as [string];
-      const pairs = textsOf(TASK, documents, 'documents').map((document) => [question, document] as const);
-      const scores = await classify(context, pairs, options, (logits) => {
-        checkNumber(TASK, 'the number of classes', logits.length, (classes) => classes === 1, '1: a score');
-        return activation(logits[0] as number);
-      });
-      return largest(scores, count).map((place) => {
-        const result = { corpus_id: place, score: scores[place] as number };
-        return withText ? { ...result, text: documents[place] as string } : result;
+      const texts = textsOf(TASK, documents, 'documents');
+      const { signal, onProgress, batchSize } = options;
+      await checkFits(
+        context,
+        texts.map((text) => [question, text]),
+        { truncate, signal, batchSize },
+      );
+      return model.rank(question, texts, {
+        topK: top_k,
+        returnDocuments: return_documents,
+        ...promptsOf(options),
+        signal,
+        onProgress,
+        batchSize,
       });
     };
   },
 };
-
-/** What sentence-transformers does with the model's score: what its config says, or the sigmoid. */
-function activationOf({ config }: LoadedModel): (score: number) => number {
-  const own = isObject(config.sentence_transformers) ? config.sentence_transformers.activation_fn : undefined;
-  const name = own ?? config.sbert_ce_default_activation_function ?? 'torch.nn.modules.activation.Sigmoid';
-  if (/\bIdentity$/.test(String(name))) return (score) => score;
-  if (/\bSigmoid$/.test(String(name))) return sigmoid;
-  throw new FormatError(`config.json: activation_fn is ${describeValue(name)}, expected Identity or Sigmoid of torch`);
-}

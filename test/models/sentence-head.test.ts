@@ -1,8 +1,23 @@
 import { expect, it } from 'vitest';
-import { SentenceHead } from '../../src/models/sentence-head.js';
+import { InputModule } from '../../src/models/retrieval/features.js';
+import { Normalize } from '../../src/models/retrieval/modules/normalize.js';
+import { Pooling } from '../../src/models/retrieval/modules/pooling.js';
+import { SentenceHead } from '../../src/models/retrieval/sentence-head.js';
 import { Sequences } from '../../src/nn/sequences.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { assertClose } from '../tolerance.js';
+
+/** Stands for the Transformer, whose features the test gives. */
+class NoInput extends InputModule {
+  override readonly maxTokens = 0;
+  override token(): undefined {}
+  override encode(): never {
+    throw new Error('there are no texts');
+  }
+  override read(): never {
+    throw new Error('there are no texts');
+  }
+}
 
 it("pools as sentence-transformers' modules say, side by side, and normalises", async () => {
   const device = await deviceFor(isas.at(-1) as string, 1);
@@ -17,12 +32,9 @@ it("pools as sentence-transformers' modules say, side by side, and normalises", 
       [-1, -3],
     ],
   ];
-  const x = device.tensor(rows.flat());
-  const head = new SentenceHead(
-    ['cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken'],
-    ['normalize'],
-  );
-  const embedding = head.forward(x, Sequences.of(device, [3, 2]));
+  const modes = ['cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken'] as const;
+  const head = new SentenceHead([new NoInput(), new Pooling(modes), new Normalize()]);
+  const embedding = head.forward(device.tensor(rows.flat()), Sequences.of(device, [3, 2]))!;
   const expected = rows.flatMap((row) => {
     const columns = [0, 1].map((column) => row.map((values) => values[column] as number));
     const sumOf = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

@@ -9,6 +9,8 @@ import { loadPipeline, runTextJob, type TextJobOptions, textJobCommand } from '.
 interface EmbedOptions extends TextJobOptions {
   pooling: Exclude<Pooling, 'none'>;
   normalize?: boolean;
+  prompt?: string;
+  promptName?: string;
 }
 
 interface Embedded {
@@ -26,8 +28,11 @@ export function embedCommand(): Command {
         .default('model'),
     )
     .option('--normalize', 'normalize vectors to length 1')
+    .option('--prompt <text>', 'text before each text')
+    .option('--prompt-name <name>', "one of the model's prompts, such as query")
     .action(async (model: string, files: string[], options: EmbedOptions, command: Command) => {
-      const { pooling, normalize = false, batch: batchSize, revision } = options;
+      const { pooling, normalize = false, batch: batchSize, revision, prompt, promptName } = options;
+      const prompts = { prompt, prompt_name: promptName };
       using device = await openDevice(command);
       using stop = stopping();
       await using extract = await loadPipeline('feature-extraction', model, { device, revision, stop });
@@ -38,11 +43,13 @@ export function embedCommand(): Command {
           revision: revision ?? null,
           pooling,
           normalize,
+          ...(prompt !== undefined && { prompt }),
+          ...(promptName !== undefined && { prompt_name: promptName }),
           format: formatNamed(options),
         },
         format: formats[formatNamed(options)],
         async work(texts) {
-          const vectors = await extract(texts, { pooling, normalize, batchSize });
+          const vectors = await extract(texts, { pooling, normalize, batchSize, ...prompts });
           return texts.map((text, i) => ({ text, embedding: vectors.at(i).data }));
         },
       });

@@ -81,6 +81,8 @@ export class Whisper extends Seq2SeqModel {
    * `source`: float32 [B, mel bins, frames], or [B, places, dModel] as an earlier result's `hidden`. The result belongs
    * to the current scope. Throws as `forward`.
    */
+  override encode(source: Tokens): Memory;
+  override encode(source: string | readonly string[]): never;
   override encode(source: unknown): Memory {
     return this.device.scope(() => {
       this.beginPass();

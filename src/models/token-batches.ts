@@ -4,13 +4,17 @@
  */
 export const MAX_BATCH_TOKENS = 2048;
 
-/** Consecutive rows in batches of at most `MAX_BATCH_TOKENS` tokens, each of one row at least. */
-export function tokenBatches<Row>(rows: readonly Row[], lengthOf: (row: Row) => number): Row[][] {
+/** Consecutive rows in batches of at most `most` tokens, each of one row at least. */
+export function tokenBatches<Row>(
+  rows: readonly Row[],
+  lengthOf: (row: Row) => number,
+  most = MAX_BATCH_TOKENS,
+): Row[][] {
   const batches: Row[][] = [];
   let tokens = Number.POSITIVE_INFINITY;
   for (const row of rows) {
     const length = lengthOf(row);
-    if (tokens + length > MAX_BATCH_TOKENS) {
+    if (tokens + length > most) {
       batches.push([]);
       tokens = 0;
     }

@@ -1,0 +1,200 @@
+import type { Tensor } from '../core/tensor.js';
+import type { Memory } from '../nn/decoder-state.js';
+import type { Tokens } from '../nn/token-batch.js';
+import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
+import type { ModelInputs, ModelOutput } from './inputs.js';
+import { Model } from './model.js';
+import type { Json } from './model-config.js';
+import type { HeadKind, PredictionHead } from './prediction-head.js';
+import type { EncodeOptions, SparseOptions, TokenOptions, WeightedToken } from './retrieval/encode.js';
+import type { TextTask } from './retrieval/features.js';
+import type { Precision, VectorOf } from './retrieval/precision.js';
+import type { PredictOptions, RankedDocument, RankOptions, TextPair } from './retrieval/rank.js';
+import type { TextReader } from './retrieval/reader.js';
+import type { SentenceHead } from './retrieval/sentence-head.js';
+import {
+  DEFAULT_SIMILARITIES,
+  maxSim,
+  pairwiseSimilarities,
+  type Several,
+  type Similarities,
+  type SparseVector,
+  similarities,
+  type TokenVectors,
+} from './retrieval/similarity.js';
+
+/** Texts as vectors, similarities, and scores of pairs, by the names of sentence-transformers. docs/retrieval.md explains them. */
+export abstract class RetrievalModel extends Model implements TextReader {
+  abstract readonly config: Json;
+  abstract readonly headKind: HeadKind;
+  abstract readonly head: PredictionHead | null;
+  abstract readonly tokenizer: PretrainedTokenizer | null;
+  abstract readonly sentenceHead: SentenceHead | null;
+  abstract takes(name: keyof ModelInputs): boolean;
+  abstract forward(inputs: ModelInputs): ModelOutput;
+  /** @internal */
+  abstract featuresOf(inputs: ModelInputs): Tensor;
+
+  /**
+   * The vector of a text, or of each text of a list, by the modules of the model's folder. Without modules it is the mean of the tokens,
+   * of language models the last one. Numbers agree with sentence-transformers. Off the calling thread; texts of similar lengths
+   * run side by side. Rejects with ArgumentError for options that make no sense and for a model of sparse vectors or of tokens,
+   * FormatError without a tokenizer.
+   *
+   * Given token ids, it is the encoder's output instead; see `Model.encode`.
+   */
+  override encode(source: Tokens): Memory;
+  override encode<Kind extends Precision = 'float32'>(
+    text: string,
+    options?: EncodeOptions<Kind>,
+  ): Promise<VectorOf<Kind>>;
+  override encode<Kind extends Precision = 'float32'>(
+    texts: readonly string[],
+    options?: EncodeOptions<Kind>,
+  ): Promise<VectorOf<Kind>[]>;
+  override encode(source: Tokens | string | readonly string[], options: EncodeOptions = {}): unknown {
+    return isTexts(source) ? this.#encode(source, null, options) : super.encode(source);
+  }
+
+  /** Same as `encode`, for queries: with the prompt `query` of the model, and its route for queries. */
+  encodeQuery<Kind extends Precision = 'float32'>(text: string, options?: EncodeOptions<Kind>): Promise<VectorOf<Kind>>;
+  encodeQuery<Kind extends Precision = 'float32'>(
+    texts: readonly string[],
+    options?: EncodeOptions<Kind>,
+  ): Promise<VectorOf<Kind>[]>;
+  encodeQuery(texts: string | readonly string[], options: EncodeOptions = {}): Promise<unknown> {
+    return this.#encode(texts, 'query', options);
+  }
+
+  /** Same as `encode`, for documents: with the prompt `document` of the model, and its route for documents. */
+  encodeDocument<Kind extends Precision = 'float32'>(
+    text: string,
+    options?: EncodeOptions<Kind>,
+  ): Promise<VectorOf<Kind>>;
+  encodeDocument<Kind extends Precision = 'float32'>(
+    texts: readonly string[],
+    options?: EncodeOptions<Kind>,
+  ): Promise<VectorOf<Kind>[]>;
+  encodeDocument(texts: string | readonly string[], options: EncodeOptions = {}): Promise<unknown> {
+    return this.#encode(texts, 'document', options);
+  }
+
+  /**
+   * The sparse vector of a text, or of each: weights of words. Models: SPLADE, masked language models, sparse autoencoders, and
+   * BGE-M3. Rejects as `encode`.
+   */
+  encodeSparse(text: string, options?: SparseOptions): Promise<SparseVector>;
+  encodeSparse(texts: readonly string[], options?: SparseOptions): Promise<SparseVector[]>;
+  encodeSparse(texts: string | readonly string[], options: SparseOptions = {}): Promise<unknown> {
+    return this.#encodeSparse(texts, null, options);
+  }
+
+  /** Same as `encodeSparse`, for queries. */
+  encodeQuerySparse(text: string, options?: SparseOptions): Promise<SparseVector>;
+  encodeQuerySparse(texts: readonly string[], options?: SparseOptions): Promise<SparseVector[]>;
+  encodeQuerySparse(texts: string | readonly string[], options: SparseOptions = {}): Promise<unknown> {
+    return this.#encodeSparse(texts, 'query', options);
+  }
+
+  /** Same as `encodeSparse`, for documents. */
+  encodeDocumentSparse(text: string, options?: SparseOptions): Promise<SparseVector>;
+  encodeDocumentSparse(texts: readonly string[], options?: SparseOptions): Promise<SparseVector[]>;
+  encodeDocumentSparse(texts: string | readonly string[], options: SparseOptions = {}): Promise<unknown> {
+    return this.#encodeSparse(texts, 'document', options);
+  }
+
+  /** The words of a sparse vector, the greatest weight first; `topK`: at most so many. */
+  async decodeSparse(vector: SparseVector, options: { topK?: number | undefined } = {}): Promise<WeightedToken[]> {
+    const { decodeSparseVector } = await import('./retrieval/encode.js');
+    return decodeSparseVector(this, vector, options);
+  }
+
+  /**
+   * The vectors of the tokens of a text, or of each, for late interaction: those of ColBERT, PyLate and BGE-M3, or the bare ones of
+   * other models. `task`: 'query' adds the marker and the expansion of queries; 'document' leaves out skipped words. Rejects as `encode`.
+   */
+  encodeTokens(text: string, options?: TokenOptions): Promise<TokenVectors>;
+  encodeTokens(texts: readonly string[], options?: TokenOptions): Promise<TokenVectors[]>;
+  async encodeTokens(texts: string | readonly string[], options: TokenOptions = {}): Promise<unknown> {
+    const { encodeTokensOf } = await import('./retrieval/encode.js');
+    return severalOrOne(texts, (list) => encodeTokensOf(this, list, options));
+  }
+
+  /**
+   * The similarity of each vector of `a` to each of `b`, a row for each of `a`, by the model's own function: dense vectors by
+   * cosine if its folder names none, sparse ones by their product, and lists of vectors of tokens by `maxSim`. Throws ArgumentError
+   * for vectors that do not fit.
+   */
+  similarity(a: Several, b: Several): number[][] {
+    return similarities(a, b, this.#similarities);
+  }
+
+  /** The similarity of each vector of `a` to that of `b` in the same place. Throws ArgumentError. */
+  similarityPairwise(a: Several, b: Several): number[] {
+    return pairwiseSimilarities(a, b, this.#similarities);
+  }
+
+  /**
+   * Late interaction of a query's and a document's vectors of tokens: the best document token of each query token, added up, or for
+   * models that say so (BGE-M3) their mean. Throws ArgumentError for other vectors.
+   */
+  maxSim(query: TokenVectors, document: TokenVectors): number {
+    return maxSim(query, document, this.#similarities.tokens === 'meanmaxsim');
+  }
+
+  /**
+   * The scores of pairs, by a model that reads both texts at once: a number for each pair, or a list with one for each label. Models:
+   * cross-encoders, and language models that answer yes or no (LogitScore, Qwen3-Reranker, mxbai-rerank-v2, bge-reranker-v2-gemma, or
+   * with a `template`). Rejects with ArgumentError for another model, and for options that make no sense.
+   */
+  predict(pair: TextPair, options?: PredictOptions): Promise<number | number[]>;
+  predict(pairs: readonly TextPair[], options?: PredictOptions): Promise<number[] | number[][]>;
+  async predict(pairs: TextPair | readonly TextPair[], options: PredictOptions = {}): Promise<unknown> {
+    const { scorePairs } = await import('./retrieval/rank.js');
+    const isOne = Array.isArray(pairs) && typeof pairs[0] === 'string';
+    const rows = await scorePairs(this, isOne ? [pairs as unknown as TextPair] : (pairs as TextPair[]), options);
+    const scores = rows.map((row) => (row.length === 1 ? (row[0] as number) : row));
+    return isOne ? scores[0] : scores;
+  }
+
+  /** Documents by how well they answer a query, the best first. Rejects as `predict`, and for a model of several labels. */
+  async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
+    const { rankDocuments } = await import('./retrieval/rank.js');
+    return rankDocuments(this, query, documents, options);
+  }
+
+  /** The prompts of the model's folder, by name. */
+  get prompts(): Readonly<Record<string, string>> {
+    return this.sentenceHead?.settings.prompts ?? {};
+  }
+
+  async #encode(texts: string | readonly string[], task: TextTask, options: EncodeOptions): Promise<unknown> {
+    const { encodeTexts } = await import('./retrieval/encode.js');
+    return severalOrOne(texts, (list) => encodeTexts(this, list, task, options));
+  }
+
+  async #encodeSparse(texts: string | readonly string[], task: TextTask, options: SparseOptions): Promise<unknown> {
+    const { encodeSparseTexts } = await import('./retrieval/encode.js');
+    return severalOrOne(texts, (list) => encodeSparseTexts(this, list, task, options));
+  }
+
+  get #similarities(): Similarities {
+    return this.sentenceHead?.similarities ?? DEFAULT_SIMILARITIES;
+  }
+}
+
+/** A list of texts, or one; an empty list has no tokens either. */
+function isTexts(source: Tokens | string | readonly string[]): source is string | readonly string[] {
+  return (
+    typeof source === 'string' || (Array.isArray(source) && (source.length === 0 || typeof source[0] === 'string'))
+  );
+}
+
+/** The result of a list; of one text its only entry. */
+async function severalOrOne<Result>(
+  texts: string | readonly string[],
+  run: (list: readonly string[]) => Promise<readonly Result[]>,
+): Promise<readonly Result[] | Result> {
+  if (typeof texts !== 'string') return run(texts);
+  return (await run([texts]))[0] as Result;
+}

@@ -1,0 +1,109 @@
+// Many texts through a model, in batches of some tokens.
+
+import { Tensor } from '../../core/tensor.js';
+import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
+import { inference } from '../../nn/module.js';
+import { MAX_BATCH_TOKENS, tokenBatches } from '../token-batches.js';
+import type { EncodedTexts } from './features.js';
+import type { TextReader } from './reader.js';
+
+/** Progress of a call. */
+export interface TextProgress {
+  /** Texts that are finished. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface BatchOptions {
+  /** Ends the call: its promise rejects with the signal's reason, by default an AbortError. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each batch. */
+  readonly onProgress?: ((progress: TextProgress) => void) | undefined;
+  /** The most texts that run side by side. Results do not depend on it. Default: as many as fit. */
+  readonly batchSize?: number | undefined;
+}
+
+/** The most numbers that a batch of logits has. */
+const MAX_LOGITS = 2 ** 26;
+
+interface Run<Result> {
+  /** The tensors of a batch, in a scope of their own. */
+  compute(part: EncodedTexts): readonly [Tensor, ...Tensor[]];
+  /** The result of each text, of the values of these tensors. */
+  read(values: readonly (Float32Array | Int32Array)[], part: EncodedTexts): readonly Result[];
+}
+
+/**
+ * A result for each text, in their order. Texts of similar lengths run side by side, the longest first, and the event loop turns between
+ * two batches. No result depends on the batch. `width`: the numbers that a token leaves behind, if they are many.
+ */
+export async function inTokenBatches<Result>(
+  model: Pick<TextReader, 'device'>,
+  encoded: EncodedTexts,
+  { compute, read }: Run<Result>,
+  { signal, onProgress, batchSize = Number.POSITIVE_INFINITY }: BatchOptions,
+  width = 1,
+): Promise<Result[]> {
+  const lengths = encoded.inputIds.map(({ length }) => length);
+  const order = [...lengths.keys()].sort((a, b) => (lengths[b] as number) - (lengths[a] as number) || a - b);
+  const results = new Array<Result>(lengths.length);
+  const most = Math.max(1, Math.min(MAX_BATCH_TOKENS, Math.floor(MAX_LOGITS / width)));
+  let done = 0;
+  const batches = groups(order, encoded)
+    .flatMap((group) => tokenBatches(group, (i) => lengths[i] as number, most))
+    .flatMap((batch) => pieces(batch, batchSize));
+  for (const places of batches) {
+    signal?.throwIfAborted();
+    await yieldToEventLoop();
+    const part = partOf(encoded, places);
+    const tensors = inference(model, () => compute(part));
+    try {
+      const values = read(await Tensor.dataOf([...tensors]), part);
+      for (const [i, place] of places.entries()) results[place] = values[i] as Result;
+    } finally {
+      for (const tensor of tensors) tensor.dispose();
+    }
+    done += places.length;
+    onProgress?.({ done, total: lengths.length });
+  }
+  signal?.throwIfAborted();
+  return results;
+}
+
+function pieces<Item>(list: readonly Item[], size: number): Item[][] {
+  const found: Item[][] = [];
+  for (let start = 0; start < list.length; start += size) found.push(list.slice(start, start + size));
+  return found;
+}
+
+/** Rows with hidden tokens run by themselves, side by side with rows of their length. */
+function groups(order: readonly number[], { attentionMask, inputIds }: EncodedTexts): number[][] {
+  if (attentionMask === null) return [[...order]];
+  const byLength = new Map<string, number[]>();
+  for (const place of order) {
+    const isHidden = attentionMask[place]?.includes(0) ?? false;
+    const key = isHidden ? `${inputIds[place]?.length}` : '';
+    byLength.set(key, [...(byLength.get(key) ?? []), place]);
+  }
+  return [...byLength.values()];
+}
+
+function partOf(
+  { inputIds, tokenTypeIds, attentionMask, promptTokens }: EncodedTexts,
+  places: readonly number[],
+): EncodedTexts {
+  const of = <Row>(rows: readonly Row[]) => places.map((place) => rows[place] as Row);
+  const mask = attentionMask && of(attentionMask);
+  return {
+    inputIds: of(inputIds),
+    tokenTypeIds: tokenTypeIds && of(tokenTypeIds),
+    attentionMask: mask?.some((row) => row.includes(0)) ? mask : null,
+    promptTokens,
+  };
+}
+
+/** Rows of equal size. */
+export function rowsOf(values: Float32Array, count: number): Float32Array[] {
+  const size = values.length / Math.max(1, count);
+  return Array.from({ length: count }, (_, i) => values.slice(i * size, (i + 1) * size));
+}

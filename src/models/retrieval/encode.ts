@@ -1,0 +1,296 @@
+// Vectors of texts.
+
+import { checkOptions, describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { type BatchOptions, inTokenBatches, rowsOf } from './batches.js';
+import { headOf } from './default-head.js';
+import {
+  type EncodedTexts,
+  type InputModule,
+  type SentenceModule,
+  type TextFeatures,
+  type TextTask,
+  tokensOf,
+} from './features.js';
+import { PRECISIONS, type Precision, quantized, type VectorOf } from './precision.js';
+import type { TextReader } from './reader.js';
+import { run, type SentenceHead } from './sentence-head.js';
+import type { SparseVector, TokenVectors } from './similarity.js';
+
+export interface PromptOptions extends BatchOptions {
+  /** A text that goes before each text. Default: that of `promptName`. */
+  readonly prompt?: string | undefined;
+  /** The name of one of the model's prompts. Default: that of the task, or the model's default prompt. */
+  readonly promptName?: string | undefined;
+}
+
+export interface EncodeOptions<Kind extends Precision = Precision> extends PromptOptions {
+  /** The number of features that stay: the first ones. Default: what the model's folder says, or all. */
+  readonly truncateDim?: number | undefined;
+  /** True to divide vectors by their length. Default: false, the model's modules decide. */
+  readonly normalize?: boolean | undefined;
+  /** The numbers of the vectors. Default: 'float32'. */
+  readonly precision?: Kind | undefined;
+}
+
+export interface SparseOptions extends PromptOptions {
+  /** The number of features that stay: the greatest. Default: what the model's folder says, or all. */
+  readonly maxActiveDims?: number | undefined;
+}
+
+export interface TokenOptions extends PromptOptions {
+  /** The use of the texts. Default: none; they count as documents, without a prompt. */
+  readonly task?: 'query' | 'document' | undefined;
+  /** True to divide vectors by their length. Default: false, the model's modules decide. */
+  readonly normalize?: boolean | undefined;
+}
+
+export const PROMPT_KINDS = {
+  prompt: 'string',
+  promptName: 'string',
+  signal: 'signal',
+  onProgress: 'function',
+  batchSize: 'count',
+} as const;
+
+/** The vector of each text. Rejects with ArgumentError for a model of sparse vectors or of tokens. */
+export async function encodeTexts(
+  model: TextReader,
+  texts: readonly string[],
+  task: TextTask,
+  options: EncodeOptions,
+): Promise<VectorOf<Precision>[]> {
+  const {
+    precision = 'float32',
+    truncateDim,
+    normalize = false,
+  } = checkOptions('encode', options, {
+    ...PROMPT_KINDS,
+    truncateDim: 'count',
+    normalize: 'boolean',
+    precision: PRECISIONS,
+  });
+  const pass = await start('encode', model, texts, task, options);
+  const dims = truncateDim ?? pass.head.settings.truncateDim ?? undefined;
+  const vectors = await pass.run(denseOf, rowsOf);
+  const cut = vectors.map((vector) => (dims === undefined ? vector : vector.slice(0, dims)));
+  return quantized(normalize ? cut.map(unit) : cut, precision);
+}
+
+/** Texts as tokens of a model, for `embedTokens`. Rejects as `encodeTexts`. */
+export async function tokenize(
+  model: TextReader,
+  texts: readonly string[],
+  task: TextTask,
+  options: PromptOptions & { readonly truncate?: boolean | undefined },
+): Promise<EncodedTexts> {
+  const head = await headOf(model);
+  const { input } = head.route(task);
+  return input.encode(texts, { prompt: promptOf(head, task, options), task, truncate: options.truncate });
+}
+
+/** The vectors of tokens that `tokenize` gave, in one batch. Rejects as `encodeTexts`. */
+export async function embedTokens(model: TextReader, encoded: EncodedTexts, task: TextTask): Promise<Float32Array[]> {
+  const { input, steps } = (await headOf(model)).route(task);
+  const compute = (part: EncodedTexts) => [denseOf(run([input, ...steps], input.read(part, task)))] as const;
+  const read = ([values]: readonly (Float32Array | Int32Array)[], { inputIds }: EncodedTexts) =>
+    rowsOf(values as Float32Array, inputIds.length);
+  return inTokenBatches(model, encoded, { compute, read }, {});
+}
+
+/** The vectors of texts. Throws ArgumentError for sparse ones, and if there are none. */
+function denseOf({ sentence, isSparse }: TextFeatures): Tensor {
+  if (sentence !== null && !isSparse) return sentence;
+  const found = isSparse ? 'sparse vectors: call encodeSparse' : 'vectors of tokens: call encodeTokens';
+  throw new ArgumentError(`encode: the model gives ${found}`);
+}
+
+/** The sparse vector of each text. Rejects with ArgumentError for a model of other vectors. */
+export async function encodeSparseTexts(
+  model: TextReader,
+  texts: readonly string[],
+  task: TextTask,
+  options: SparseOptions,
+): Promise<SparseVector[]> {
+  checkOptions('encodeSparse', options, { ...PROMPT_KINDS, maxActiveDims: 'count' });
+  const pass = await start('encodeSparse', model, texts, task, options);
+  const { m3, settings } = pass.head;
+  const most = options.maxActiveDims ?? settings.maxActiveDims ?? undefined;
+  const sparse = (vector: Iterable<readonly [number, number]>) => greatest(vector, most);
+  if (m3)
+    return pass.tokens(
+      (features) => m3.tokenWeights(features),
+      (weights, ids) => sparse(m3.lexical(ids, weights)),
+    );
+  const dense = await pass.run(
+    (features) => {
+      if (features.sentence && features.isSparse) return features.sentence;
+      throw new ArgumentError(
+        'encodeSparse: the model gives no sparse vectors: it has no SPLADE head, sparse autoencoder, token weights or sparse_linear.pt',
+      );
+    },
+    rowsOf,
+    most,
+  );
+  return dense.map((vector) => sparse(vector.entries()));
+}
+
+/** The vectors of the compared tokens of each text. Rejects with ArgumentError for a model of words. */
+export async function encodeTokensOf(
+  model: TextReader,
+  texts: readonly string[],
+  options: TokenOptions,
+): Promise<TokenVectors[]> {
+  const { task = null, normalize = false } = checkOptions('encodeTokens', options, {
+    ...PROMPT_KINDS,
+    task: ['query', 'document'],
+    normalize: 'boolean',
+  });
+  const pass = await start('encodeTokens', model, texts, task, options);
+  const { m3 } = pass.head;
+  let compared: TextFeatures['compared'] = null;
+  return pass.tokens(
+    (features) => {
+      const last = m3 ? m3.vectors(features) : run(beforePooling(pass.steps), features);
+      compared = last.compared;
+      return tokensOf(last);
+    },
+    (values, ids, i) => {
+      const rows = rowsOf(values, ids.length).filter((_, place) => compared?.[i]?.[place] ?? true);
+      return normalize ? rows.map(unit) : rows;
+    },
+  );
+}
+
+/** The modules before the first that pools: they make vectors of tokens. */
+function beforePooling(steps: readonly SentenceModule[]): readonly SentenceModule[] {
+  const first = steps.findIndex(({ pools }) => pools);
+  return first < 0 ? steps : steps.slice(0, first);
+}
+
+interface Pass {
+  readonly head: SentenceHead;
+  readonly input: InputModule;
+  readonly steps: readonly SentenceModule[];
+  /** A result for each text, of one row for each of a batch's texts. */
+  run<Result>(
+    pick: (features: TextFeatures) => Tensor,
+    read: (values: Float32Array, count: number) => readonly Result[],
+    maxActiveDims?: number,
+  ): Promise<Result[]>;
+  /** The same of rows for each token; `read` gets those of a text, its ids, and its place in the batch. */
+  tokens<Result>(
+    pick: (features: TextFeatures) => Tensor,
+    read: (values: Float32Array, ids: readonly number[], place: number) => Result,
+  ): Promise<Result[]>;
+}
+
+/** Tokenizes texts for a task. */
+async function start(
+  op: string,
+  model: TextReader,
+  given: readonly string[],
+  task: TextTask,
+  options: PromptOptions,
+): Promise<Pass> {
+  const texts = checkTexts(op, given);
+  const { signal, onProgress, batchSize } = options;
+  const head = await headOf(model);
+  const { input, steps } = head.route(task);
+  const encoded = await input.encode(texts, { prompt: promptOf(head, task, options), task });
+  const width = model.headKind === 'masked-language-model' ? Number(model.config.vocab_size ?? 1) : 1;
+  const batched = <Result>(
+    compute: (part: EncodedTexts) => Tensor,
+    read: (values: Float32Array, part: EncodedTexts) => readonly Result[],
+  ) =>
+    inTokenBatches(
+      model,
+      encoded,
+      { compute: (part) => [compute(part)], read: ([values], part) => read(values as Float32Array, part) },
+      { signal, onProgress, batchSize },
+      width,
+    );
+  return {
+    head,
+    input,
+    steps,
+    run: (pick, read, maxActiveDims) =>
+      batched(
+        (part) => pick(run([input, ...steps], { ...input.read(part, task), maxActiveDims: maxActiveDims ?? null })),
+        (values, part) => read(values, part.inputIds.length),
+      ),
+    tokens: (pick, read) =>
+      batched(
+        (part) => pick(input.read(part, task)),
+        (values, part) => {
+          const width = values.length / part.inputIds.reduce((sum, { length }) => sum + length, 0);
+          let end = 0;
+          return part.inputIds.map((ids, i) => {
+            const start = end;
+            end += ids.length * width;
+            return read(values.subarray(start, end), ids, i);
+          });
+        },
+      ),
+  };
+}
+
+/** The prompts by which sentence-transformers knows documents, the first one wins. */
+const DOCUMENT_PROMPTS = ['document', 'passage', 'corpus'];
+
+/** The prompt of a call: the given one, that of its name, or that of the task. */
+export function promptOf(head: SentenceHead, task: TextTask, { prompt, promptName }: PromptOptions): string {
+  if (prompt !== undefined) return prompt;
+  const { prompts } = head.settings;
+  const own = task === 'query' ? ['query'] : DOCUMENT_PROMPTS;
+  if (promptName !== undefined || task === null) return head.prompt(promptName);
+  const name = own.find((each) => Object.hasOwn(prompts, each));
+  return name === undefined ? '' : (prompts[name] as string);
+}
+
+/** Texts as a list. Throws ArgumentError that names the one that is no string. */
+export function checkTexts(op: string, texts: readonly string[]): readonly string[] {
+  if (!Array.isArray(texts))
+    throw new ArgumentError(`${op}: the texts are ${describeValue(texts)}, expected a string or an array of strings`);
+  const odd = texts.findIndex((text) => typeof text !== 'string');
+  if (odd < 0) return texts;
+  throw new ArgumentError(`${op}: text ${odd} is ${describeValue(texts[odd])}, expected a string`);
+}
+
+function unit(vector: Float32Array): Float32Array {
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  const length = Math.max(Math.sqrt(squares), 1e-12);
+  return vector.map((value) => value / length);
+}
+
+/** The greatest numbers of a vector, in the order of their places. */
+function greatest(vector: Iterable<readonly [number, number]>, most = Number.POSITIVE_INFINITY): SparseVector {
+  let found = [...vector].filter(([, value]) => value !== 0);
+  if (found.length > most) found = found.sort(([i, a], [j, b]) => Math.abs(b) - Math.abs(a) || i - j).slice(0, most);
+  found.sort(([i], [j]) => i - j);
+  return {
+    indices: Int32Array.from(found, ([index]) => index),
+    values: Float32Array.from(found, ([, value]) => value),
+  };
+}
+
+/** A word of a sparse vector, and its weight. The word is null for a feature that stands for none. */
+export interface WeightedToken {
+  readonly token: string | null;
+  readonly weight: number;
+}
+
+/** The words of a sparse vector, the greatest weight first. Throws ArgumentError for options that make no sense. */
+export async function decodeSparseVector(
+  model: TextReader,
+  { indices, values }: SparseVector,
+  options: { readonly topK?: number | undefined },
+): Promise<WeightedToken[]> {
+  const { topK = indices.length } = checkOptions('decodeSparse', options, { topK: 'count' });
+  const { input } = (await headOf(model)).route(null);
+  return Array.from(indices, (index, i) => ({ token: input.token(index) ?? null, weight: values[i] as number }))
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, topK);
+}

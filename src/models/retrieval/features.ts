@@ -1,0 +1,100 @@
+// Texts on their way through the modules of sentence-transformers.
+
+import { ArgumentError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Module } from '../../nn/module.js';
+import type { Sequences } from '../../nn/sequences.js';
+
+/** The use of a text. A model may read queries and documents differently; null is neither. */
+export type TextTask = 'query' | 'document' | null;
+
+/** Token ids of texts, a row for each. */
+export interface EncodedTexts {
+  readonly inputIds: readonly (readonly number[])[];
+  /** The segment of each token; null if all are 0. */
+  readonly tokenTypeIds: readonly (readonly number[])[] | null;
+  /** The number of first tokens that belong to the prompt. */
+  readonly promptTokens: number;
+  /** 1 for tokens that others attend to. Null if that is true of all. */
+  readonly attentionMask: readonly (readonly number[])[] | null;
+}
+
+/** The state of a batch between two modules. Each module returns another one. */
+export interface TextFeatures {
+  /** Null in a forward pass of the model, which knows only `batch`. */
+  readonly encoded: EncodedTexts | null;
+  readonly task: TextTask;
+  readonly batch: Sequences;
+  /** float32 [N, d], a row for each token; null if no module gives one. */
+  readonly tokens: Tensor | null;
+  /** float32 [B, d], a row for each text; null until a module pools. */
+  readonly sentence: Tensor | null;
+  /** True if most numbers of `sentence` are 0. */
+  readonly isSparse: boolean;
+  /** The number of features that the caller wants to keep; null: the module decides. */
+  readonly maxActiveDims: number | null;
+  /** The tokens that late interaction compares. Null: all. */
+  readonly compared: readonly (readonly boolean[])[] | null;
+}
+
+/** The vectors of tokens. Throws ArgumentError if no module before gives them. */
+export function tokensOf(features: TextFeatures): Tensor {
+  if (features.tokens) return features.tokens;
+  throw new ArgumentError('encode: a module needs vectors of tokens, but those before it give vectors of texts');
+}
+
+/** The vectors of texts. Throws ArgumentError if no module before pools. */
+export function sentenceOf(features: TextFeatures): Tensor {
+  if (features.sentence) return features.sentence;
+  throw new ArgumentError('encode: a module needs vectors of texts, but no module before it pools');
+}
+
+/** The vectors that a module reads and writes, by sentence-transformers' name. */
+export type VectorName = 'sentence_embedding' | 'token_embeddings';
+
+/** Replaces vectors of texts or of tokens. */
+export function mapVectors(features: TextFeatures, name: VectorName, map: (x: Tensor) => Tensor): TextFeatures {
+  if (name === 'token_embeddings') return { ...features, tokens: map(tokensOf(features)) };
+  return { ...features, sentence: map(sentenceOf(features)) };
+}
+
+/** A module of sentence-transformers. */
+export abstract class SentenceModule extends Module {
+  /** The folder of its weights in a model's folder, such as `2_Dense`; null if it has none. */
+  readonly folder: string | null = null;
+  /** True if it makes vectors of texts from those of tokens. */
+  readonly pools: boolean = false;
+
+  abstract forward(features: TextFeatures): TextFeatures;
+
+  /** The modules that compute in place of this one for a task: a router chooses. */
+  route(_task: TextTask): readonly SentenceModule[] {
+    return [this];
+  }
+}
+
+/** Options of reading texts. */
+export interface ReadOptions {
+  readonly prompt: string;
+  readonly task: TextTask;
+  /** False to keep texts that are longer than the model reads. Default: true. */
+  readonly truncate?: boolean | undefined;
+}
+
+/** A module that reads texts. It is the first of a route. */
+export abstract class InputModule extends SentenceModule {
+  /** The most tokens that it reads of a text. */
+  abstract readonly maxTokens: number;
+  /** The limit that the folder states for it; null if there is none. */
+  readonly ownLimit: number | null = null;
+  /** The words of its vocabulary, by id. */
+  abstract token(id: number): string | undefined;
+  /** Token ids of texts with their prompt. Throws ArgumentError, FormatError if there is no tokenizer. */
+  abstract encode(texts: readonly string[], options: ReadOptions): Promise<EncodedTexts>;
+  /** The features of a batch, in the scope it is called in. */
+  abstract read(encoded: EncodedTexts, task: TextTask): TextFeatures;
+
+  override forward(features: TextFeatures): TextFeatures {
+    return features;
+  }
+}

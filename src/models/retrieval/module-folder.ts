@@ -1,0 +1,58 @@
+// What the modules of sentence-transformers are read from.
+
+import { FormatError } from '../../core/errors.js';
+import type { Initializer } from '../../nn/init.js';
+import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
+import type { Json } from '../model-config.js';
+import type { WeightEntry } from '../weight-entry.js';
+import type { SentenceModule, VectorName } from './features.js';
+
+/** The folder of a module. */
+export interface ModuleFolder {
+  /** Relative to the model's folder, '' for itself. */
+  readonly path: string;
+  readonly init: Initializer;
+  /** True if the model compares tokens: its modules read vectors of tokens unless they say otherwise. */
+  readonly isLateInteraction: boolean;
+  /** The settings of the module: {} without a config.json. */
+  config(): Promise<Json>;
+  /** The tensors of the module's weights. Throws FormatError if there are none. */
+  tensors(): Promise<ReadonlyMap<string, WeightEntry>>;
+  /** A module below this one. */
+  module(type: string, folder: string): Promise<SentenceModule>;
+  /** The model's tokenizer. */
+  tokenizer(): PretrainedTokenizer | null;
+  /** The tokenizer of this folder. */
+  ownTokenizer(): Promise<PretrainedTokenizer | null>;
+}
+
+/** Types that read texts: the first modules of a model or a route. */
+export const INPUT_TYPES = ['Transformer', 'MLMTransformer', 'StaticEmbedding'];
+
+/** The name of a type, such as `Pooling`, without the packages that Python has before it. */
+export const shortType = (type: unknown): string => `${type}`.split('.').at(-1) as string;
+
+/** The vectors that a module reads and writes. */
+export function vectorName(path: string, config: Json, isLateInteraction: boolean): VectorName {
+  const { module_input_name: input, module_output_name: output } = config;
+  const name = input ?? (isLateInteraction ? 'token_embeddings' : 'sentence_embedding');
+  const isKnown = name === 'sentence_embedding' || name === 'token_embeddings';
+  if (isKnown && (output ?? name) === name) return name;
+  throw new FormatError(
+    `${path}/config.json: module_input_name is ${name} and module_output_name is ${output ?? name}, ` +
+      'expected sentence_embedding or token_embeddings for both',
+  );
+}
+
+/** The sizes of a tensor. Throws FormatError if it is not there, or has another rank. */
+export function matrixSize(
+  path: string,
+  entries: ReadonlyMap<string, WeightEntry>,
+  name: string,
+  rank: number,
+): readonly number[] {
+  const shape = entries.get(name)?.shape ?? [];
+  if (shape.length === rank && rank > 0) return shape;
+  const expected = rank === 2 ? 'matrix' : 'vector';
+  throw new FormatError(`${path || 'the folder'}: its weights have no ${expected} ${name}`);
+}

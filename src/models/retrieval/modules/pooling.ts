@@ -1,0 +1,107 @@
+import { FormatError } from '../../../core/errors.js';
+import type { Tensor } from '../../../core/tensor.js';
+import { pool } from '../../../nn/pooling.js';
+import type { Sequences } from '../../../nn/sequences.js';
+import { max } from '../../../ops/axis.js';
+import { add, mul } from '../../../ops/binary.js';
+import { concat, gather, unpack } from '../../../ops/move.js';
+import { sum } from '../../../ops/reduce.js';
+import type { Json } from '../../model-config.js';
+import { SentenceModule, type TextFeatures, tokensOf } from '../features.js';
+import type { ModuleFolder } from '../module-folder.js';
+
+/** How the vectors of tokens become one, by the names of sentence-transformers. */
+export type SentencePooling = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
+
+/** The flags of older files, in the order in which their results are put side by side. */
+const FLAGS: Readonly<Record<string, SentencePooling>> = {
+  pooling_mode_cls_token: 'cls',
+  pooling_mode_max_tokens: 'max',
+  pooling_mode_mean_tokens: 'mean',
+  pooling_mode_mean_sqrt_len_tokens: 'mean_sqrt_len_tokens',
+  pooling_mode_weightedmean_tokens: 'weightedmean',
+  pooling_mode_lasttoken: 'lasttoken',
+};
+
+/** Makes one vector of a text: one pooling, or several side by side. */
+export class Pooling extends SentenceModule {
+  override readonly pools = true;
+
+  constructor(
+    readonly modes: readonly SentencePooling[],
+    /** False to leave out the tokens of the prompt. */
+    readonly includesPrompt = true,
+  ) {
+    super();
+  }
+
+  static async read({ path, config }: ModuleFolder): Promise<Pooling> {
+    const settings = await config();
+    return new Pooling(modesOf(settings, path), settings.include_prompt !== false);
+  }
+
+  override forward(features: TextFeatures): TextFeatures {
+    const x = tokensOf(features);
+    const prompt = this.includesPrompt ? 0 : (features.encoded?.promptTokens ?? 0);
+    const pooled = this.modes.map((mode) => poolAs(mode, x, features.batch, prompt));
+    return { ...features, sentence: pooled.length === 1 ? (pooled[0] as Tensor) : concat(pooled, -1) };
+  }
+}
+
+function modesOf(config: Json, path: string): readonly SentencePooling[] {
+  const known = Object.values(FLAGS);
+  const { pooling_mode: mode } = config;
+  if (mode === undefined) {
+    const chosen = Object.keys(FLAGS).filter((flag) => config[flag] === true);
+    return chosen.length > 0 ? chosen.map((flag) => FLAGS[flag] as SentencePooling) : ['mean'];
+  }
+  const named = [mode].flat() as SentencePooling[];
+  if (named.length > 0 && named.every((each) => known.includes(each))) return named;
+  throw new FormatError(`${path}/config.json: pooling_mode is ${JSON.stringify(mode)}, expected ${known.join(', ')}`);
+}
+
+/** `prompt`: the number of first tokens of each text that are left out. */
+function poolAs(mode: SentencePooling, x: Tensor, batch: Sequences, prompt: number): Tensor {
+  const { device } = x;
+  const { lengths, counts, longest, size } = batch;
+  const kept = counts.map((count) => Math.max(0, count - prompt));
+  switch (mode) {
+    case 'cls': {
+      const rows = batch.starts.map((start, i) => (kept[i] === 0 ? start : start + prompt));
+      return gather(x, device.tensor(rows));
+    }
+    case 'lasttoken': {
+      const last = pool(x, batch, 'last');
+      // A text of nothing but its prompt is 0.
+      return kept.includes(0) ? mul(last, device.tensor(kept.map((count) => [Math.min(count, 1)]))) : last;
+    }
+    case 'mean':
+      return prompt === 0 ? pool(x, batch, 'mean') : weighted(x, batch, prompt, (_, count) => 1 / count);
+    case 'mean_sqrt_len_tokens':
+      return weighted(x, batch, prompt, (_, count) => 1 / Math.sqrt(count));
+    case 'weightedmean':
+      // The place of a token, from 1 on and with the prompt, is its weight.
+      return weighted(x, batch, prompt, (place, count) => (2 * place) / (count * (count + 1 + 2 * prompt)));
+    case 'max': {
+      const hidden = counts.flatMap((count) =>
+        Array.from({ length: longest }, (_, i) => (i >= prompt && i < count ? 0 : Number.NEGATIVE_INFINITY)),
+      );
+      return max(add(unpack(x, lengths, longest), device.tensor(Float32Array.from(hidden), [size, longest, 1])), {
+        axis: 1,
+      });
+    }
+  }
+}
+
+/** The sum of weighted tokens. `weight` gets a token's place, from 1 on, and the number of tokens that count. */
+function weighted(
+  x: Tensor,
+  { counts, lengths, longest, total }: Sequences,
+  prompt: number,
+  weight: (place: number, count: number) => number,
+): Tensor {
+  const weights = counts.flatMap((count) =>
+    Array.from({ length: count }, (_, i) => (i < prompt ? 0 : weight(i + 1, count - prompt))),
+  );
+  return sum(unpack(mul(x, x.device.tensor(Float32Array.from(weights), [total, 1])), lengths, longest), { axis: 1 });
+}

@@ -1,0 +1,26 @@
+import type { Tensor } from '../../../core/tensor.js';
+import { mul } from '../../../ops/binary.js';
+import type { EncodedTexts, TextFeatures, TextTask } from '../features.js';
+import { Pooling } from './pooling.js';
+import { Transformer } from './transformer.js';
+
+/** The mean of table rows: sentence-transformers' StaticEmbedding, and model2vec. */
+export class StaticEmbedding extends Transformer {
+  override read(encoded: EncodedTexts, task: TextTask): TextFeatures {
+    // No batch has empty rows: some token stands for a text without tokens.
+    const inputIds = encoded.inputIds.map((row) => (row.length === 0 ? [0] : row));
+    return { ...super.read({ ...encoded, inputIds }, task), encoded };
+  }
+
+  override forward(given: TextFeatures): TextFeatures {
+    const features = new Pooling(['mean']).forward(given);
+    const sentence = features.sentence as Tensor;
+    const rows = given.encoded?.inputIds ?? [];
+    if (rows.every(({ length }) => length > 0)) return features;
+    // A text without tokens is 0.
+    return {
+      ...features,
+      sentence: mul(sentence, sentence.device.tensor(rows.map(({ length }) => [Math.min(1, length)]))),
+    };
+  }
+}

@@ -1,0 +1,36 @@
+import type { Device } from '../../core/device.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { Stack } from '../../nn/stack.js';
+import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
+import type { ModelInputs, ModelOutput } from '../inputs.js';
+import type { Json } from '../model-config.js';
+import type { HeadKind, PredictionHead } from '../prediction-head.js';
+import type { SentenceHead } from './sentence-head.js';
+
+/** A model of texts, as retrieval needs it. */
+export interface TextReader {
+  readonly device: Device;
+  readonly config: Json;
+  readonly headKind: HeadKind;
+  readonly head: PredictionHead | null;
+  readonly encoder: Stack | null;
+  readonly maxLength: number;
+  readonly tokenizer: PretrainedTokenizer | null;
+  readonly sentenceHead: SentenceHead | null;
+  takes(name: keyof ModelInputs): boolean;
+  /** What the layers make of packed tokens, before any head: float32 [N, hidden]. Padding that a mask hides is computed, too. */
+  featuresOf(inputs: ModelInputs): Tensor;
+  logitsOf(features: Tensor): Tensor;
+  forward(inputs: ModelInputs): ModelOutput;
+}
+
+/** True if the model was taught to tell two texts apart. */
+export function hasSegments(model: Pick<TextReader, 'config' | 'takes'>): boolean {
+  return model.takes('tokenTypeIds') && Number(model.config.type_vocab_size ?? 0) > 1;
+}
+
+/** The most tokens of a sequence: the model's own limit, or its tokenizer's if that is lower. */
+export function tokenLimit({ tokenizer, maxLength }: Pick<TextReader, 'tokenizer' | 'maxLength'>): number {
+  const limit = tokenizer?.config?.model_max_length;
+  return typeof limit === 'number' ? Math.min(limit, maxLength) : maxLength;
+}

@@ -1,0 +1,233 @@
+// The modules of sentence-transformers behind a model, read from its folder.
+
+import { FormatError } from '../../core/errors.js';
+import type { HeadKind, PretrainedModel } from '../../models/pretrained-model.js';
+import type { SentenceModule } from '../../models/retrieval/features.js';
+import { INPUT_TYPES, type ModuleFolder, matrixSize, shortType } from '../../models/retrieval/module-folder.js';
+import { BgeM3 } from '../../models/retrieval/modules/bge-m3.js';
+import { Dense } from '../../models/retrieval/modules/dense.js';
+import { idsOfWords, MultiVectorMask } from '../../models/retrieval/modules/multi-vector-mask.js';
+import { Normalize } from '../../models/retrieval/modules/normalize.js';
+import { StaticEmbedding } from '../../models/retrieval/modules/static-embedding.js';
+import { type ReadingSettings, Transformer } from '../../models/retrieval/modules/transformer.js';
+import { readModule } from '../../models/retrieval/registry.js';
+import { SentenceHead } from '../../models/retrieval/sentence-head.js';
+import type { StoredElsewhere } from '../../models/saved-pretrained.js';
+import type { WeightEntry, Weights } from '../../models/weight-entry.js';
+import { Initializer } from '../../nn/init.js';
+import { Linear } from '../../nn/linear.js';
+import { contentOf, type TokenizerConfig } from '../../tokenizers/json.js';
+import { loadModelTokenizer } from '../load-tokenizer.js';
+import type { ModelSource } from '../source.js';
+import { openTensors } from '../weights.js';
+import { inside, partOf, routerConfig, type SentenceLayout } from './layout.js';
+import { type FolderSettings, folderSettings, type LateInteraction, readingSettings } from './settings.js';
+import { staticSource } from './static-source.js';
+
+/** A folder with modules, and the model that was loaded from it. */
+export interface SentenceFolder {
+  readonly source: ModelSource;
+  /** Null for a folder without modules.json. */
+  readonly layout: SentenceLayout | null;
+  readonly model: PretrainedModel;
+  /** The weights of the model's own file. */
+  readonly weights: Weights;
+  /** Loads another model of the folder: a router may have several. */
+  loadPart(source: ModelSource, head: HeadKind): Promise<PretrainedModel>;
+}
+
+/** The modules of a folder; null if it has none. Throws FormatError for what is damaged or not known. */
+export async function sentenceHead(folder: SentenceFolder): Promise<SentenceHead | null> {
+  const { layout, model, source } = folder;
+  if (isColbert(model.config)) return colbertHead(folder);
+  if (layout === null) return isModel2vec(await rootConfig(source)) ? model2vecHead(folder) : null;
+  const settings = await folderSettings(source, false);
+  const made: SentenceModule[] = [];
+  const build = new Builder(folder, layout, settings);
+  for (const { type, path } of layout.modules) {
+    const module = await build.module(type, path);
+    if (module) made.push(module);
+  }
+  const { lateInteraction } = settings;
+  const steps = [...made, ...impliedModules(lateInteraction, model)];
+  return new SentenceHead(steps, settings.sentence, await bgeM3(source, model));
+}
+
+/** True for a config.json of Stanford's ColBERT. */
+export const isColbert = ({ architectures }: PretrainedModel['config']) =>
+  Array.isArray(architectures) && architectures[0] === 'HF_ColBERT';
+
+/** True for a config.json of model2vec. */
+export const isModel2vec = ({ model_type: type }: PretrainedModel['config']) => type === 'model2vec';
+
+async function rootConfig(source: ModelSource): Promise<PretrainedModel['config']> {
+  return (await source.has('config.json')) ? source.json('config.json') : {};
+}
+
+/** Makes the modules of a folder. */
+class Builder {
+  readonly #init: Initializer;
+
+  constructor(
+    private readonly folder: SentenceFolder,
+    private readonly layout: SentenceLayout,
+    private readonly settings: FolderSettings,
+  ) {
+    this.#init = new Initializer(folder.model.device, 0, true);
+  }
+
+  /** Null for a module that does nothing. */
+  async module(type: string, path: string): Promise<SentenceModule | null> {
+    return INPUT_TYPES.includes(shortType(type))
+      ? this.#input(type, path)
+      : readModule(type, this.#folderOf(type, path));
+  }
+
+  async #input(type: string, path: string): Promise<Transformer> {
+    const { source, model, loadPart } = this.folder;
+    const isStatic = shortType(type) === 'StaticEmbedding';
+    const part = partOf(source, path);
+    const isOwn = path === this.layout.backbone.path;
+    const head = shortType(type) === 'MLMTransformer' ? 'masked-language-model' : 'none';
+    const read = isOwn ? model : await loadPart(isStatic ? await staticSource(part) : part, head);
+    const owned = isOwn ? null : read;
+    if (isStatic) return new StaticEmbedding(read, await staticSettings(part), owned);
+    const { lateInteraction } = this.settings;
+    const reading = await readingSettings(part);
+    const later = lateInteraction ? { ...lateInteraction.reading, markers: lateInteraction.markers } : {};
+    const given = Object.entries(reading).filter(([, value]) => value !== null);
+    return new Transformer(read, { ...later, ...Object.fromEntries(given) }, owned);
+  }
+
+  #folderOf(type: string, path: string): ModuleFolder {
+    const { source, model } = this.folder;
+    const isRouter = ['Router', 'Asym'].includes(shortType(type));
+    return {
+      path,
+      init: this.#init,
+      isLateInteraction: this.settings.lateInteraction !== null,
+      config: async () => {
+        if (isRouter) return routerConfig(source, path);
+        const name = inside(path, 'config.json');
+        return (await source.has(name)) ? source.json(name) : {};
+      },
+      tensors: () => this.#tensors(path),
+      module: async (inner, folder) => {
+        const module = await this.module(inner, inside(path, folder));
+        if (module) return module;
+        throw new FormatError(`${path}: a router has ${inner}, which does nothing`);
+      },
+      tokenizer: () => model.tokenizer,
+      ownTokenizer: () => loadModelTokenizer(partOf(source, path), 'bert'),
+    };
+  }
+
+  /** The tensors of a module, in memory. */
+  async #tensors(path: string): Promise<ReadonlyMap<string, WeightEntry>> {
+    const { source } = this.folder;
+    const projection = source.projections?.get(path);
+    if (projection) return new Map([...projection].map(([name, entry]) => [`linear.${name}`, entry]));
+    for (const name of ['model.safetensors', 'pytorch_model.bin']) {
+      if (!(await source.has(inside(path, name)))) continue;
+      const file = await openTensors(source, inside(path, name));
+      try {
+        return await inMemory(file.tensors);
+      } finally {
+        file.close();
+      }
+    }
+    throw new FormatError(`${source.name}: ${path} has no weights: no model.safetensors and no pytorch_model.bin`);
+  }
+}
+
+/** Entries that can be read after their file is closed. Those of integers, which no module needs, are left out. */
+async function inMemory(tensors: ReadonlyMap<string, WeightEntry>): Promise<ReadonlyMap<string, WeightEntry>> {
+  const { ComputedWeight } = await import('../computed-weight.js');
+  const read = [...tensors].filter(([, { dtype }]) => /^B?F/.test(dtype));
+  const entries: [string, WeightEntry][] = [];
+  for (const [name, entry] of read) {
+    const values = Float32Array.from(await entry.data());
+    entries.push([name, new ComputedWeight(entry.shape, async () => values)]);
+  }
+  return new Map(entries);
+}
+
+/** The modules that PyLate and ColBERT have without saying so. */
+function impliedModules(late: LateInteraction | null, { tokenizer }: PretrainedModel): SentenceModule[] {
+  if (late === null || late.skipped === null) return [];
+  const skipped = idsOfWords(late.skipped, tokenizer);
+  return [new MultiVectorMask({ skipped, skippedIn: ['document'], keptOnly: null }), new Normalize('token_embeddings')];
+}
+
+/** Stanford's ColBERT: the projection of tokens lies in the model's own file. */
+async function colbertHead({ source, model, weights }: SentenceFolder): Promise<SentenceHead> {
+  const { sentence, lateInteraction } = await folderSettings(source, true);
+  const late = lateInteraction as LateInteraction;
+  const [outputs, inputs] = matrixSize('', weights.tensors, 'linear.weight', 2) as [number, number];
+  const linear = new Linear(new Initializer(model.device, 0, true), inputs, outputs, false);
+  await linear.readState(new Map([['weight', weights.tensors.get('linear.weight') as WeightEntry]]));
+  const reading: ReadingSettings = { ...late.reading, markers: late.markers };
+  const steps = [new Transformer(model, reading), new Dense({ linear, input: 'token_embeddings', folder: '' })];
+  return new SentenceHead([...steps, ...impliedModules(late, model)], sentence);
+}
+
+/** A folder that model2vec wrote, without modules.json. */
+async function model2vecHead({ source, model }: SentenceFolder): Promise<SentenceHead> {
+  const { normalize } = await rootConfig(source);
+  const input = new StaticEmbedding(model, await staticSettings(source));
+  return new SentenceHead(normalize === false ? [input] : [input, new Normalize()]);
+}
+
+/** Tables read texts without [CLS] and the like, up to the limit of tokenizer.json. model2vec leaves out unknown words. */
+async function staticSettings(source: ModelSource): Promise<ReadingSettings> {
+  const { truncation } = await source.json('tokenizer.json');
+  const limit = (truncation as { max_length?: number } | null)?.max_length;
+  const dropsUnknown = isModel2vec(await rootConfig(source));
+  return { addSpecialTokens: false, maxTokens: limit ?? Number.POSITIVE_INFINITY, dropsUnknown };
+}
+
+const SPARSE = 'sparse_linear.pt';
+const COLBERT = 'colbert_linear.pt';
+
+/** BGE-M3's other outputs; null for other models. */
+async function bgeM3(source: ModelSource, model: PretrainedModel): Promise<BgeM3 | null> {
+  if (!(await source.has(SPARSE)) || !(await source.has(COLBERT))) return null;
+  const linears: Linear[] = [];
+  for (const name of [SPARSE, COLBERT]) {
+    const file = await openTensors(source, name);
+    try {
+      const [outputs, inputs] = matrixSize(name, file.tensors, 'weight', 2) as [number, number];
+      const linear = new Linear(new Initializer(model.device, 0, true), inputs, outputs, file.tensors.has('bias'));
+      await linear.readState(file.tensors);
+      linears.push(linear);
+    } finally {
+      file.close();
+    }
+  }
+  const [sparse, colbert] = linears as [Linear, Linear];
+  const config = (model.tokenizer?.config ?? {}) as TokenizerConfig & Record<string, string | undefined>;
+  const special = ['cls_token', 'eos_token', 'pad_token', 'unk_token'].map((key) => contentOf(config[key]));
+  return new BgeM3(
+    sparse,
+    colbert,
+    idsOfWords(
+      special.filter((token) => token !== undefined),
+      model.tokenizer,
+    ),
+  );
+}
+
+/** The places of the modules' parameters, by their names in the model that has them. */
+export function sentenceFiles(model: PretrainedModel): Map<string, StoredElsewhere> {
+  const modules = (model.sentenceHead?.modules() ?? []) as (SentenceModule & { folder?: string | null })[];
+  const pieces = model.statePieces();
+  const found = new Map<string, StoredElsewhere>();
+  for (const module of modules) {
+    if (typeof module.folder !== 'string') continue;
+    for (const own of module.statePieces()) {
+      const piece = pieces.find(({ tensor, start }) => tensor === own.tensor && start === own.start);
+      if (piece) found.set(piece.name, { file: inside(module.folder, 'model.safetensors'), name: own.name });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,158 @@
+// Settings of sentence-transformers, PyLate and ColBERT, in one form.
+
+import { describeValue, isCount, isObject } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import type { QueryExpansion, ReadingSettings } from '../../models/retrieval/modules/transformer.js';
+import { DEFAULT_SETTINGS, type SentenceSettings } from '../../models/retrieval/sentence-head.js';
+import type { SimilarityName } from '../../models/retrieval/similarity.js';
+import type { ModelSource } from '../source.js';
+import { readingConfig } from './layout.js';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const FILE = 'config_sentence_transformers.json';
+const COLBERT_FILE = 'artifact.metadata';
+
+/** What late interaction needs beside modules, where an older folder says it elsewhere. */
+export interface LateInteraction {
+  /** Markers of queries and documents that are one token each. */
+  readonly markers: readonly string[];
+  readonly reading: Pick<ReadingSettings, 'queryTokens' | 'documentTokens' | 'expansion'>;
+  /** Words that documents are not compared by, where no module says it; null where modules do. */
+  readonly skipped: readonly string[] | null;
+}
+
+export interface FolderSettings {
+  readonly sentence: SentenceSettings;
+  /** Null for a model of single vectors. */
+  readonly lateInteraction: LateInteraction | null;
+}
+
+/** ASCII's punctuation, which ColBERT skips. */
+const PUNCTUATION = [...'!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~'];
+/** The length of ColBERT's queries by default. */
+const QUERY_LENGTH = 32;
+
+/** The settings of a folder. `isColbert`: the folder is one of Stanford's ColBERT. Throws FormatError for those that make no sense. */
+export async function folderSettings(source: ModelSource, isColbert: boolean): Promise<FolderSettings> {
+  const config = (await source.has(FILE)) ? await source.json(FILE) : {};
+  const sentence = sentenceSettings(config);
+  if (isColbert) return colbertSettings(source, sentence);
+  switch (config.model_type) {
+    case 'ColBERT':
+      return pylateSettings(config, sentence);
+    case 'MultiVectorEncoder':
+      return { sentence, lateInteraction: { markers: [], reading: {}, skipped: null } };
+    default:
+      return { sentence, lateInteraction: null };
+  }
+}
+
+const SIMILARITIES: readonly SimilarityName[] = ['cosine', 'dot', 'euclidean', 'manhattan', 'maxsim', 'meanmaxsim'];
+
+function sentenceSettings(config: Json): SentenceSettings {
+  const { prompts = {}, default_prompt_name: name = null, similarity_fn_name: similarity, activation_fn } = config;
+  const isText = (value: unknown) => value === null || typeof value === 'string';
+  if (!isObject(prompts) || !Object.values(prompts).every(isText))
+    throw new FormatError(`${FILE}: prompts is ${describeValue(prompts)}, expected texts by name`);
+  // sentence-transformers knows these two without being told.
+  const texts = Object.entries({ query: '', document: '', ...prompts }).map(([key, text]) => [key, `${text ?? ''}`]);
+  const all = Object.fromEntries(texts) as Record<string, string>;
+  if (!isText(name) || (name !== null && !Object.hasOwn(all, name as string)))
+    throw new FormatError(
+      `${FILE}: default_prompt_name is ${describeValue(name)}, expected one of ${Object.keys(all)}`,
+    );
+  const short = typeof similarity === 'string' ? similarity.toLowerCase() : null;
+  return {
+    ...DEFAULT_SETTINGS,
+    prompts: all,
+    defaultPromptName: name as string | null,
+    similarity: SIMILARITIES.find((each) => each === short) ?? null,
+    truncateDim: countOrNull(config, 'truncate_dim'),
+    maxActiveDims: countOrNull(config, 'max_active_dims'),
+    activation: typeof activation_fn === 'string' ? activation_fn : null,
+  };
+}
+
+function countOrNull(config: Json, key: string, file = FILE): number | null {
+  const value = config[key];
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'number' && isCount(value)) return value;
+  throw new FormatError(`${file}: ${key} is ${describeValue(value)}, expected a positive integer`);
+}
+
+/** PyLate to version 3 has its settings at the top of the file, and inserts its markers as tokens. */
+function pylateSettings(config: Json, sentence: SentenceSettings): FolderSettings {
+  const { query_prefix: query, document_prefix: document, skiplist_words: words, do_query_expansion: expands } = config;
+  const markers = [query, document].map((each) => (typeof each === 'string' ? each : ''));
+  const attend = (config.attend_to_expansion_tokens ?? config.attend_to_mask_tokens) === true;
+  const length = countOrNull(config, 'query_length') ?? QUERY_LENGTH;
+  const isOff = expands === false;
+  return {
+    sentence: withMarkers(sentence, markers),
+    lateInteraction: {
+      markers,
+      reading: {
+        queryTokens: isOff ? countOrNull(config, 'query_length') : null,
+        documentTokens: countOrNull(config, 'document_length'),
+        expansion: isOff ? null : { strategy: 'fixed', attend, length, token: null },
+      },
+      skipped: Array.isArray(words) ? (words as string[]) : PUNCTUATION,
+    },
+  };
+}
+
+/** Stanford's ColBERT. */
+async function colbertSettings(source: ModelSource, sentence: SentenceSettings): Promise<FolderSettings> {
+  const config = (await source.has(COLBERT_FILE)) ? await source.json(COLBERT_FILE) : {};
+  const { query_token_id: query, doc_token_id: document, mask_punctuation: masks = true } = config;
+  const markers = [`${query || '[unused0]'} `, `${document || '[unused1]'} `];
+  const length = countOrNull(config, 'query_maxlen', COLBERT_FILE) ?? QUERY_LENGTH;
+  const attend = config.attend_to_mask_tokens === true;
+  return {
+    sentence: withMarkers(sentence, markers),
+    lateInteraction: {
+      markers,
+      reading: {
+        documentTokens: countOrNull(config, 'doc_maxlen', COLBERT_FILE),
+        expansion: { strategy: 'fixed', attend, length, token: null },
+      },
+      skipped: masks === true ? PUNCTUATION : [],
+    },
+  };
+}
+
+/** Prompts that begin with the markers. */
+function withMarkers(sentence: SentenceSettings, [query, document]: readonly string[]): SentenceSettings {
+  const { prompts } = sentence;
+  const marked = (marker = '', prompt = '') => (prompt.startsWith(marker) ? prompt : marker + prompt);
+  return {
+    ...sentence,
+    prompts: { ...prompts, query: marked(query, prompts.query), document: marked(document, prompts.document) },
+  };
+}
+
+/** How a Transformer reads texts, of the settings file in its own folder. */
+export async function readingSettings(source: ModelSource): Promise<ReadingSettings> {
+  const config = await readingConfig(source);
+  const file = 'sentence_bert_config.json';
+  return {
+    maxTokens: countOrNull(config, 'max_seq_length', file),
+    queryTokens: countOrNull(config, 'query_length', file),
+    documentTokens: countOrNull(config, 'document_length', file),
+    expansion: expansionOf(config.query_expansion),
+    lowercase: config.do_lower_case === true,
+  };
+}
+
+function expansionOf(given: unknown): QueryExpansion | null {
+  if (given === undefined || given === null) return null;
+  const { strategy, length, attend = false, token = null } = isObject(given) ? given : {};
+  const isKnown = strategy === 'fixed' || strategy === 'min';
+  const isToken = token === null || typeof token === 'string';
+  if (isKnown && isCount(length as number) && typeof attend === 'boolean' && isToken)
+    return { strategy, length: length as number, attend, token: token as string | null };
+  throw new FormatError(
+    `sentence_bert_config.json: query_expansion is ${JSON.stringify(given)}, expected strategy 'fixed' or 'min', and length`,
+  );
+}
