@@ -23,7 +23,9 @@ const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
     ),
     truncate: optional(boolean('An extension: true cuts texts that are too long. Default: false.')),
     prompt: optional(string({ maxLength: 8192, description: 'An extension: a text that goes before each text.' })),
-    prompt_name: optional(string({ maxLength: 512, description: "An extension: the name of one of the model's prompts." })),
+    prompt_name: optional(
+      string({ maxLength: 512, description: "An extension: the name of one of the model's prompts." }),
+    ),
     input_type: optional(
       withJson(oneOf(['query', 'document']), {
         description: "An extension: the use of the texts, which chooses the model's prompt and route. Default: none.",
