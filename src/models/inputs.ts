@@ -40,6 +40,8 @@ export interface ModelInputs {
   pixelValues?: Tensor | undefined;
   /** float32 [B, mel bins, frames] */
   inputFeatures?: Tensor | undefined;
+  /** Samples of sound, float32 [B, samples]. */
+  inputValues?: Tensor | undefined;
 }
 
 export interface ForwardOptions {

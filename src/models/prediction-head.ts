@@ -23,6 +23,7 @@ export type HeadKind =
   | 'question-answering'
   | 'discriminator'
   | 'image-classification'
+  | 'ctc'
   | 'projection';
 
 /**

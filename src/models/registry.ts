@@ -76,6 +76,8 @@ const families: Readonly<Record<string, Entry>> = {
   starcoder2: { load: async () => (await import('./families/starcoder2.js')).starcoder2 },
   t5: { load: async () => (await import('./families/t5.js')).t5, gguf: ['t5', 't5encoder'] },
   vit: { load: async () => (await import('./families/vit.js')).vit },
+  hubert: { load: async () => (await import('./families/wav2vec2.js')).hubert },
+  wav2vec2: { load: async () => (await import('./families/wav2vec2.js')).wav2vec2 },
   whisper: { load: async () => (await import('./families/whisper.js')).whisper },
   'xlm-roberta': { load: async () => (await import('./families/roberta.js')).xlmRoberta },
 };

@@ -21,7 +21,7 @@ export { ConstantScale, LayerScale } from './layer-scale.js';
 export { Linear, type Output, type Projection, TiedLinear } from './linear.js';
 export { type ExpertWeights, MixtureOfExperts, type MixtureOfExpertsOptions } from './mixture-of-experts.js';
 export { type LoadableTensor, Module, type Parameter, type StateDict, type StateEntry } from './module.js';
-export { HeadNorm, IdentityNorm, LayerNorm, type Norm, RMSNorm } from './norm.js';
+export { GroupNorm, HeadNorm, IdentityNorm, LayerNorm, type Norm, RMSNorm } from './norm.js';
 export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-modules.js';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export { BucketBias, DistanceBias, LinearBias, PositionBias, RelativeVectors } from './position-bias.js';

@@ -1,6 +1,7 @@
 import { checkDevice, checkNumber, checkShape, checkSizes } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { add, mul } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
 import { addLayerNorm, layerNorm } from '../ops/layer-norm.js';
 import { rmsNorm } from '../ops/rms-norm.js';
 import { checkInitializer, type Initializer } from './init.js';
@@ -146,5 +147,41 @@ export class IdentityNorm extends Module implements Norm {
     checkShape('IdentityNorm', 'residual', residual, x.shape); // add would broadcast it
     const sum = add(x, residual);
     return { sum, normed: sum };
+  }
+}
+
+/**
+ * Normalization of groups of channels over all their places (Wu & He 2018, arXiv 1803.08494). With a group for each channel
+ * it is instance normalization. Names are those of PyTorch's nn.GroupNorm.
+ */
+export class GroupNorm extends Module {
+  /** [channels] */
+  readonly weight: Tensor;
+  /** [channels] */
+  readonly bias: Tensor;
+
+  /** `groups`: a divisor of `channels`. `eps`: added to the variance; default 1e-5. Throws ArgumentError. */
+  constructor(
+    init: Initializer,
+    private readonly groups: number,
+    channels: number,
+    private readonly eps = 1e-5,
+  ) {
+    super();
+    checkInitializer('GroupNorm', init);
+    checkSizes('GroupNorm', { groups, channels }, 1);
+    checkNumber('GroupNorm', 'groups', groups, (count) => channels % count === 0, `a divisor of ${channels} channels`);
+    this.weight = init.constant([channels], 1);
+    this.bias = init.constant([channels], 0);
+  }
+
+  /** `x` and the result: float32 [B, channels, ...]. Throws ShapeError, DTypeError. */
+  forward(x: Tensor): Tensor {
+    const [batch, channels, ...places] = x.shape as [number, number, ...number[]];
+    checkShape('GroupNorm', 'x', x, [batch, this.weight.size, ...places]);
+    const normed = layerNorm(contiguous(x).reshape(batch * this.groups, -1), null, null, { eps: this.eps });
+    const perChannel = (factors: Tensor) => factors.reshape(channels, 1);
+    const scaled = mul(normed.reshape(batch, channels, -1), perChannel(this.weight)); // [B, channels, places]
+    return add(scaled, perChannel(this.bias)).reshape(x.shape);
   }
 }

@@ -26,6 +26,7 @@ export {
 export { contiguous } from './contiguous.js';
 export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.js';
 export { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } from './cross-entropy.js';
+export { type CtcLossOptions, ctcLoss } from './ctc-loss.js';
 export { type DropoutOptions, dropout } from './dropout.js';
 export { type EmbeddingOptions, embedding } from './embedding.js';
 export { type GroupedRows, groupedLinear, groupRows } from './grouped.js';

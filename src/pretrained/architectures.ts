@@ -16,6 +16,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForQuestionAnswering', 'question-answering'],
   ['ForPreTraining', 'discriminator'],
   ['ForImageClassification', 'image-classification'],
+  ['ForCTC', 'ctc'],
   ['ModelWithProjection', 'projection'],
   ['Model', 'none'],
 ];

@@ -111,6 +111,8 @@ function namesOf(name: string): string[] {
   const old = name
     .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
     .replace(/(LayerNorm|layer_norm)\.bias$/, '$1.beta')
+    .replace(/\.parametrizations\.weight\.original0$/, '.weight_g') // weight normalization, before torch 2.1
+    .replace(/\.parametrizations\.weight\.original1$/, '.weight_v')
     .replace(/^lm_head\./, 'embed_out.') // GPT-NeoX's
     .replace(/^transformer\./, 'model.'); // Llama's, where it answers questions
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);

@@ -107,7 +107,8 @@ describeOp({
     const [rows, columns] = gridOf(size, patch);
     const first = token ? 1 : 0;
     const rest = { shape: [positions.shape[0]! - first, dModel], data: positions.data.subarray(first * dModel) };
-    const places = size.join() === image.join() ? rest : interpolation('bicubic', rest, gridOf(image, patch), [rows, columns]);
+    const places =
+      size.join() === image.join() ? rest : interpolation('bicubic', rest, gridOf(image, patch), [rows, columns]);
     const count = rows * columns + first;
     return build([batch, count, dModel], (index) => {
       const [d, at, b] = [index % dModel, Math.floor(index / dModel) % count, Math.floor(index / dModel / count)];

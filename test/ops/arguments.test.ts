@@ -18,6 +18,7 @@ const v = device.zeros([4]);
 const batch = device.zeros([1, 2, 4]);
 const image = device.zeros([1, 2, 2, 4]);
 const ids = device.zeros([2], 'int32');
+const labels = device.zeros([1, 1], 'int32');
 
 /** Takes what no type allows. */
 type Call = (given: never) => unknown;
@@ -44,6 +45,7 @@ describe('options that are no object', () => {
     conv1d: (o) => conv1d(batch, batch, null, o),
     conv2d: (o) => conv2d(image, image, null, o),
     crossEntropy: (o) => crossEntropy(x, ids, o),
+    ctcLoss: (o) => ops.ctcLoss(batch, labels, o),
     dropout: (o) => dropout(x, o),
     embedding: (o) => embedding(w, ids, o),
     gelu: (o) => gelu(x, o),
@@ -101,6 +103,8 @@ describe('what is no tensor', () => {
     'attentionWeights q': (t) => attentionWeights(t, x),
     'attentionWeights k': (t) => attentionWeights(x, t),
     'concat part': (t) => concat([x, t]),
+    'ctcLoss logProbs': (t) => ops.ctcLoss(t, labels),
+    'ctcLoss targets': (t) => ops.ctcLoss(batch, t),
     contiguous: (t) => contiguous(t),
     'conv1d x': (t) => conv1d(t, batch),
     'conv1d w': (t) => conv1d(batch, t),

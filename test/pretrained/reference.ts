@@ -31,6 +31,7 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   end_positions: 'endPositions',
   pixel_values: 'pixelValues',
   input_features: 'inputFeatures',
+  input_values: 'inputValues',
 };
 
 interface Written {
@@ -136,7 +137,10 @@ export function inputsOf(device: Device, reference: Reference): ModelInputs {
   for (const [theirs, ours] of Object.entries(inputNames)) {
     const entry = reference.get(theirs);
     if (entry)
-      inputs[ours] = entry.shape.length > 2 ? device.tensor(entry.data() as Float32Array, entry.shape) : rowsOf(entry);
+      inputs[ours] =
+        entry.shape.length > 2 || theirs === 'input_values'
+          ? device.tensor(entry.data() as Float32Array, entry.shape)
+          : rowsOf(entry);
   }
   return inputs;
 }
@@ -193,7 +197,7 @@ function tokensOf(name: string, reference: Reference): (i: number) => boolean {
   const isDecoder = name.startsWith('decoder_') || name.startsWith('cross_');
   const isTwoSided = reference.has('encoder_last_hidden_state');
   const side = isDecoder || (isTwoSided && name === 'logits') ? 'labels' : 'attention_mask';
-  const marks = reference.get(side);
+  const marks = reference.has('input_values') ? framesOf(reference, shape) : reference.get(side);
   // Attention maps are [batch, heads, queries, keys]; what is [batch, time] or [batch, time, …] has one row for each token.
   const time = shape[shape.length === 4 ? 2 : 1];
   const isOfTokens =
@@ -206,6 +210,22 @@ function tokensOf(name: string, reference: Reference): (i: number) => boolean {
     const mark = values[Math.floor(i / ofSequence) * time + (Math.floor(i / rest) % time)] as number;
     return side === 'labels' ? mark !== -100 : mark === 1;
   };
+}
+
+/** The mask of frames of sound: 1 up to the last frame that some query attends to. */
+function framesOf(
+  reference: Reference,
+  shape: readonly number[],
+): Pick<SafetensorsEntry, 'shape' | 'data'> | undefined {
+  const maps = reference.get('attentions.0');
+  if (!maps) return undefined;
+  const [batch, heads, time] = maps.shape as [number, number, number];
+  const weights = maps.data() as Float32Array;
+  const seen = Float32Array.from({ length: batch * time }, (_, i) => {
+    const item = Math.floor(i / time) * heads * time * time;
+    return weights[item + (i % time)] === 0 ? 0 : 1; // the first query of the first head sees every frame
+  });
+  return { shape: [batch, time, ...shape.slice(2)], data: () => seen };
 }
 
 /** Parameters whose names transformers 5 changed in memory alone: files have those of before. */

@@ -37,6 +37,11 @@ falcon = dict(
 nomic = {key: value for key, value in base.items() if "token_id" not in key or key == "pad_token_id"}
 
 
+sound = dict(
+    hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, conv_dim=[6, 8], conv_kernel=[5, 3], conv_stride=[3, 2], num_feat_extract_layers=2,
+    num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, mask_time_prob=0.0, hidden_dropout=0.0, activation_dropout=0.0,
+    attention_dropout=0.0, final_dropout=0.0, layerdrop=0.0,
+)
 image = dict(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, image_size=12, patch_size=4, initializer_range=0.3)
 
 
@@ -163,6 +168,12 @@ CASES = {
         dict(image, use_gated_mlp=True, hidden_act="silu", query_bias=False, key_bias=True, value_bias=False, proj_bias=False, mlp_bias=False, num_register_tokens=0),
     ),
     "dinov3-resized": ("DINOv3ViTModel", dict(image, num_register_tokens=3)),
+    "wav2vec2-stable": (
+        "Wav2Vec2ForCTC",
+        dict(sound, do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True, num_conv_pos_embeddings=5, ctc_loss_reduction="mean", pad_token_id=3),
+    ),
+    "wav2vec2-body": ("Wav2Vec2Model", dict(sound, mask_time_prob=0.05)),
+    "hubert-classes": ("HubertForSequenceClassification", dict(sound, feat_proj_layer_norm=False, classifier_proj_size=5, num_labels=3)),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24)}
@@ -199,20 +210,29 @@ def gradients_in_files(model, folder):
     return {f"grad.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items() if tensor.any()}
 
 
-def make_image_model(name, cls, model, folder):
-    """reference.safetensors of a model of images. Its loss is what transformers has, or a projection of the outputs."""
-    size = RESIZED.get(name, (model.config.image_size,) * 2)
-    inputs = dict(pixel_values=torch.randn(2, 3, *size).double())
-    if cls.endswith("ImageClassification"):
+def make_signal_model(name, cls, model, folder):
+    """reference.safetensors of a model of images or sounds. Its loss is what transformers has, or a projection of the outputs."""
+    if "conv_dim" in CASES[name][1]:
+        mask = torch.ones(2, 61, dtype=torch.long)
+        mask[1, 45:] = 0
+        inputs = dict(input_values=torch.randn(2, 61).double() * mask, attention_mask=mask)
+    else:
+        inputs = dict(pixel_values=torch.randn(2, 3, *RESIZED.get(name, (model.config.image_size,) * 2)).double())
+    if cls.endswith("Classification"):
         inputs["labels"] = torch.randint(0, model.config.num_labels, (2,))
-    output = model(**inputs, output_hidden_states=True)
-    tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value)})
+    elif cls.endswith("CTC"):
+        inputs["labels"] = torch.tensor([[1, 5, 5], [4, 2, -100]])
+    output = model(**inputs, output_hidden_states=True, output_attentions="conv_dim" in CASES[name][1])
+    tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value) and key != "extract_features"})
     if "loss" not in tensors:
-        projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output")}
+        projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output") if key in output}
+        if "attention_mask" in inputs:  # the mask of frames, from the keys that the first query attends to
+            projections = {key: value * (output.attentions[0][:, 0, 0] > 0)[:, :, None] for key, value in projections.items()}
         tensors.update({f"projection.{key}": value for key, value in projections.items()})
         tensors["loss"] = sum((output[key] * value).sum() for key, value in projections.items())
     tensors["loss"].backward()
-    tensors.update({f"hidden_states.{i}": state for i, state in enumerate(output.hidden_states)})
+    for key in ("hidden_states", "attentions"):
+        tensors.update({f"{key}.{i}": state for i, state in enumerate(output.get(key) or [])})
     with tempfile.TemporaryDirectory() as temporary:
         tensors.update(gradients_in_files(model, pathlib.Path(temporary)))
     stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
@@ -274,8 +294,8 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     model = model.double().eval()
-    if "image_size" in settings:
-        make_image_model(name, cls, model, folder)
+    if "image_size" in settings or "conv_dim" in settings:
+        make_signal_model(name, cls, model, folder)
         continue
     ids = torch.randint(3, VOCABULARY, (2, TIME))
     mask = torch.ones_like(ids)

@@ -1,0 +1,225 @@
+// Connectionist temporal classification (Graves et al. 2006): -ln of the probability that a sequence of rows spells a
+// target, summed over all alignments. A row emits a label of the target, or a blank; repeated labels count once.
+//
+// The states of a target of n labels are blank, label 1, blank, label 2 … blank: 2n + 1. Forward variables are
+//   a_t(s) = ln(e^a_{t-1}(s) + e^a_{t-1}(s - 1) + e^a_{t-1}(s - 2)) + logProbs[t, label(s)],
+// where the last term counts only if label(s) is neither a blank nor label(s - 2). Stored rows are relative to their
+// maximum, so that float32 is precise enough for long sequences.
+#include <cmath>
+
+// The rows and labels of an item, as int32 [4]: first row, number of rows, first label, number of labels.
+struct CtcItem {
+  uint32_t firstRow, rows, firstLabel, labels;
+
+  uint64_t states() const { return 2 * uint64_t{labels} + 1; }
+  bool fits(uint64_t allRows, uint64_t allLabels, uint64_t maxStates) const {
+    return uint64_t{firstRow} + rows <= allRows && uint64_t{firstLabel} + labels <= allLabels && states() <= maxStates;
+  }
+};
+
+// An item's labels, by the number of a state.
+struct CtcStates {
+  const int32_t* labels;
+  uint64_t count;
+  uint32_t blank;
+
+  uint32_t label(uint64_t s) const { return s % 2 == 0 ? blank : static_cast<uint32_t>(labels[s / 2]); }
+  // True if state s can follow state s - 2.
+  bool skips(uint64_t s) const { return s >= 2 && label(s) != blank && label(s) != label(s - 2); }
+};
+
+inline double ctcAdd(double a, double b) {
+  const double high = a > b ? a : b, low = a > b ? b : a;
+  return low == -INFINITY ? high : high + std::log1p(std::exp(low - high));
+}
+
+// Subtracts a row's maximum, which is returned; 0 if no state can be reached.
+inline double ctcNormalize(float* row, uint64_t states) {
+  float max = -INFINITY;
+  for (uint64_t s = 0; s < states; ++s) max = row[s] > max ? row[s] : max;
+  if (max == -INFINITY) return 0;
+  for (uint64_t s = 0; s < states; ++s) row[s] -= max;
+  return static_cast<double>(max);
+}
+
+// The operands that both passes share.
+struct CtcOperands {
+  Span logProbs, targets, items;
+  uint32_t count, rows, classes, labels, states, blank;
+
+  const char* check() const {
+    REQUIRE(logProbs.covers(rows, classes, classes), "logProbs is smaller than rows and classes say");
+    REQUIRE(targets.covers(labels), "targets is smaller than labels");
+    REQUIRE(items.covers(4 * uint64_t{count}), "items is smaller than count");
+    REQUIRE(blank < classes, "blank is not a class");
+    return nullptr;
+  }
+
+  // Item number b. It has no rows and no labels if it does not fit the operands, which fails the run.
+  CtcItem item(Context& context, uint64_t b) const {
+    const int32_t* at = context.i32(items) + 4 * b;
+    const CtcItem it{static_cast<uint32_t>(at[0]), static_cast<uint32_t>(at[1]), static_cast<uint32_t>(at[2]),
+                     static_cast<uint32_t>(at[3])};
+    if (it.fits(rows, labels, states)) return labelsFit(context, it) ? it : CtcItem{0, 0, 0, 0};
+    context.fail("items are outside of the rows, labels or states");
+    return {0, 0, 0, 0};
+  }
+
+  CtcStates statesOf(const Context& context, const CtcItem& it) const {
+    return {context.i32(targets) + it.firstLabel, it.states(), blank};
+  }
+
+ private:
+  bool labelsFit(Context& context, const CtcItem& it) const {
+    for (uint32_t i = it.firstLabel; i < it.firstLabel + it.labels; ++i) {
+      const int32_t label = context.i32(targets)[i];
+      if (static_cast<uint32_t>(label) < classes) continue;
+      context.failAt("targets", i, label, classes);
+      return false;
+    }
+    return true;
+  }
+};
+
+// losses [count]; forward [rows, states] receives a_t(s).
+struct CtcLoss {
+  static constexpr const char* name = "ctcLoss";
+  static constexpr const char* signature =
+      "in:logProbs in:targets in:items u32:count u32:rows u32:classes u32:labels u32:states u32:blank out:losses "
+      "out:forward u32:zeroInfinity";
+  CtcOperands ctc;
+  Span losses, forward;
+  uint32_t zeroInfinity;
+
+  const char* check() const {
+    if (const char* why = ctc.check()) return why;
+    REQUIRE(losses.covers(ctc.count), "losses is smaller than count");
+    REQUIRE(forward.covers(ctc.rows, ctc.states, ctc.states), "forward is smaller than rows and states say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    context.team.parallelRange(ctc.count, 1, [&](uint64_t b, uint64_t last) {
+      for (; b < last; ++b) {
+        const double loss = lossOf(context, ctc.item(context, b));
+        context.f32(losses)[b] = zeroInfinity != 0 && loss == INFINITY ? 0 : static_cast<float>(loss);
+      }
+    });
+  }
+
+ private:
+  double lossOf(Context& context, const CtcItem& it) const {
+    if (it.rows == 0) return it.labels == 0 ? 0 : INFINITY;
+    const CtcStates states = ctc.statesOf(context, it);
+    double shift = 0;
+    for (uint32_t t = 0; t < it.rows; ++t) {
+      const uint64_t at = uint64_t{it.firstRow} + t;
+      float* row = context.f32(forward) + at * ctc.states;
+      fill(context.f32(ctc.logProbs) + at * ctc.classes, states, t == 0 ? nullptr : row - ctc.states, row);
+      shift += ctcNormalize(row, states.count);
+    }
+    const float* end = context.f32(forward) + (uint64_t{it.firstRow} + it.rows - 1) * ctc.states + states.count;
+    const double log = states.count == 1 ? static_cast<double>(end[-1])
+                                         : ctcAdd(static_cast<double>(end[-1]), static_cast<double>(end[-2]));
+    return -(log + shift);
+  }
+
+  static void fill(const float* logProbs, const CtcStates& states, const float* before, float* row) {
+    for (uint64_t s = 0; s < states.count; ++s) {
+      double log = before == nullptr ? (s < 2 ? 0 : -INFINITY) : static_cast<double>(before[s]);
+      if (before != nullptr && s > 0) log = ctcAdd(log, static_cast<double>(before[s - 1]));
+      if (before != nullptr && states.skips(s)) log = ctcAdd(log, static_cast<double>(before[s - 2]));
+      row[s] = static_cast<float>(log + static_cast<double>(logProbs[states.label(s)]));
+    }
+  }
+};
+KERNEL(CtcLoss)
+
+// d[t, c] (+)= -dlosses[b] · Σ_s [label(s) = c] p_t(s), with p_t(s) the probability of state s in row t given the target:
+// e^(a_t(s) + b_t(s)), normalized. b_t(s) are the backward variables, the same recurrence from the last row on; two rows
+// of them for each item are in backward [2 · count, states]. Rows outside of items get 0. The gradient of a target that
+// cannot be spelled is NaN, or 0 if zeroInfinity.
+struct CtcLossBackward {
+  static constexpr const char* name = "ctcLossBackward";
+  static constexpr const char* signature =
+      "in:logProbs in:targets in:items u32:count u32:rows u32:classes u32:labels u32:states u32:blank in:dlosses "
+      "in:forward out:backward inout:d u32:zeroInfinity u32:accumulate";
+  CtcOperands ctc;
+  Span dlosses, forward, backward, d;
+  uint32_t zeroInfinity, accumulate;
+
+  const char* check() const {
+    if (const char* why = ctc.check()) return why;
+    REQUIRE(dlosses.covers(ctc.count), "dlosses is smaller than count");
+    REQUIRE(forward.covers(ctc.rows, ctc.states, ctc.states), "forward is smaller than rows and states say");
+    REQUIRE(backward.covers(2 * uint64_t{ctc.count}, ctc.states, ctc.states), "backward is smaller than two rows each");
+    REQUIRE(d.covers(ctc.rows, ctc.classes, ctc.classes), "d is smaller than rows and classes say");
+    return nullptr;
+  }
+
+  void run(Context& context) const {
+    if (accumulate == 0) {
+      const uint64_t size = uint64_t{ctc.rows} * ctc.classes;
+      context.team.parallelRange(size, 65536, [&](uint64_t first, uint64_t last) {
+        memset(context.f32(d) + first, 0, (last - first) * sizeof(float));
+      });
+    }
+    // Items may share rows, so that threads would race: one after the other then.
+    context.team.parallel(1, [&](uint32_t) {
+      for (uint64_t b = 0; b < ctc.count; ++b) differentiate(context, b, ctc.item(context, b));
+    });
+  }
+
+ private:
+  void differentiate(Context& context, uint64_t b, const CtcItem& it) const {
+    const CtcStates states = ctc.statesOf(context, it);
+    const float factor = context.f32(dlosses)[b];
+    float *row = context.f32(backward) + 2 * b * ctc.states, *after = row + ctc.states;
+    for (uint32_t t = it.rows; t-- > 0;) {
+      const uint64_t at = uint64_t{it.firstRow} + t;
+      fill(context.f32(ctc.logProbs) + (at + 1) * ctc.classes, states, t + 1 == it.rows ? nullptr : after, row);
+      ctcNormalize(row, states.count);
+      spread(context.f32(forward) + at * ctc.states, row, states, factor, context.f32(d) + at * ctc.classes);
+      float* const swapped = row;
+      row = after;
+      after = swapped;
+    }
+  }
+
+  // `logProbs`: of the next row; `after`: its backward variables, or null for the last row.
+  static void fill(const float* logProbs, const CtcStates& states, const float* after, float* row) {
+    const auto through = [&](uint64_t s) {
+      return static_cast<double>(after[s]) + static_cast<double>(logProbs[states.label(s)]);
+    };
+    for (uint64_t s = 0; s < states.count; ++s) {
+      double log = -INFINITY;
+      if (after == nullptr) {
+        if (s + 2 >= states.count) log = 0;
+      } else {
+        log = through(s);
+        if (s + 1 < states.count) log = ctcAdd(log, through(s + 1));
+        if (s + 2 < states.count && states.skips(s + 2)) log = ctcAdd(log, through(s + 2));
+      }
+      row[s] = static_cast<float>(log);
+    }
+  }
+
+  void spread(const float* a, const float* b, const CtcStates& states, float factor, float* to) const {
+    double max = -INFINITY, total = 0;
+    for (uint64_t s = 0; s < states.count; ++s) {
+      const double log = static_cast<double>(a[s]) + static_cast<double>(b[s]);
+      max = log > max ? log : max;
+    }
+    if (max == -INFINITY) {
+      if (zeroInfinity == 0) to[states.label(0)] = NAN;
+      return;
+    }
+    const auto weight = [&](uint64_t s) {
+      return std::exp(static_cast<double>(a[s]) + static_cast<double>(b[s]) - max);
+    };
+    for (uint64_t s = 0; s < states.count; ++s) total += weight(s);
+    for (uint64_t s = 0; s < states.count; ++s)
+      to[states.label(s)] -= static_cast<float>(static_cast<double>(factor) * weight(s) / total);
+  }
+};
+KERNEL(CtcLossBackward)

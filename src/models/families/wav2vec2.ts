@@ -1,0 +1,295 @@
+import { describeValue } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Conv1d } from '../../nn/conv.js';
+import type { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { GroupNorm, LayerNorm } from '../../nn/norm.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { type Activation, activate } from '../../ops/activation.js';
+import { add, div, mul } from '../../ops/binary.js';
+import { conv1d } from '../../ops/conv.js';
+import { slice, transpose } from '../../ops/move.js';
+import { sum } from '../../ops/reduce.js';
+import { sqrt } from '../../ops/unary.js';
+import { activationOf, dropoutOf, labelsOf, layerDropOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { Json, ModelConfig } from '../model-config.js';
+import { checkHead, PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { SoundModel } from '../sound-model.js';
+
+/** A convolution, a norm or none, and an activation. */
+class ConvLayer extends Module {
+  readonly conv: Conv1d;
+  readonly norm: GroupNorm | LayerNorm | null;
+
+  constructor(
+    conv: Conv1d,
+    private readonly stride: number,
+    norm: GroupNorm | LayerNorm | null,
+    private readonly activation: Activation,
+  ) {
+    super();
+    this.conv = conv;
+    this.norm = norm;
+  }
+
+  /** Number of frames that so many make. */
+  framesOf(count: number): number {
+    const taps = this.conv.weight.shape[2] as number;
+    return Math.floor((count - taps) / this.stride) + 1;
+  }
+
+  /** float32 [B, T, channels] → [B, T', channels']. */
+  forward(x: Tensor): Tensor {
+    const y = this.conv.forward(x); // [B, T', channels']
+    const normed = this.norm instanceof GroupNorm ? transpose(this.norm.forward(transpose(y))) : this.norm?.forward(y);
+    return activate('ConvLayer', normed ?? y, this.activation);
+  }
+}
+
+/**
+ * Positions by a convolution over neighbours, whose weights are a direction and a length for each tap (weight
+ * normalization, Salimans & Kingma 2016).
+ */
+class ConvPositions extends Module {
+  /** [taps] */
+  readonly lengths: Tensor;
+  /** [dModel, dModel / groups, taps] */
+  readonly directions: Tensor;
+  /** [dModel] */
+  readonly bias: Tensor;
+
+  constructor(
+    init: Initializer,
+    dModel: number,
+    private readonly taps: number,
+    private readonly groups: number,
+    private readonly activation: Activation,
+  ) {
+    super();
+    this.lengths = init.constant([taps], 1);
+    this.directions = init.normal([dModel, dModel / groups, taps], 2 * (taps * dModel) ** -0.5);
+    this.bias = init.constant([dModel], 0);
+  }
+
+  /** `x` and the result: float32 [B, T, dModel]. */
+  forward(x: Tensor): Tensor {
+    const { directions, lengths, taps, groups, bias } = this;
+    const [time] = x.shape.slice(1) as [number];
+    const flat = directions.reshape(-1, taps);
+    const norms = sqrt(sum(mul(flat, flat), { axis: 0 })); // [taps]
+    const weight = mul(flat, div(lengths, norms)).reshape(directions.shape);
+    const y = conv1d(x, weight, bias, { padding: Math.floor(taps / 2), groups, channelsLast: true });
+    // An even number of taps makes one place too many.
+    return activate('ConvPositions', slice(y, 1, 0, time), this.activation); // [B, T, dModel]
+  }
+}
+
+/**
+ * wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477): convolutions make frames of samples, further ones their positions,
+ * and an encoder reads them. SpecAugment, which hides frames in training, is not applied.
+ */
+export class Wav2Vec2 extends SoundModel {
+  readonly featureLayers: readonly ConvLayer[];
+  readonly featureNorm: LayerNorm | null;
+  readonly featureProjection: Linear;
+  readonly featureDropout: Dropout;
+  readonly positions: ConvPositions;
+  readonly startNorm: LayerNorm | null;
+  readonly startDropout: Dropout;
+  readonly encoder: Stack;
+  readonly endNorm: LayerNorm | null;
+  readonly head: PredictionHead | null;
+  /** The vector in place of hidden frames in pre-training, [dModel]; not used here. */
+  readonly maskVector: Tensor | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    checkHead(context, ['none', 'ctc', 'sequence-classification']);
+    const { init, config } = context;
+    checkSupported(config);
+    const dModel = config.size('hidden_size');
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const dropout = (name: string) => dropoutOf(config, name, this.randomness);
+    const [hidden, sound] = ['hidden_act', 'feat_extract_activation'].map((name) => activationOf(config.text(name)));
+    const activations = { hidden: hidden as Activation, sound: sound as Activation };
+    this.featureLayers = featureLayers(init, config, activations.sound);
+    const channels = (config.list('conv_dim') as readonly number[]).at(-1) as number;
+    const hasNorm = config.flag('feat_proj_layer_norm');
+    this.featureNorm = hasNorm ? new LayerNorm(init, channels, config.number('layer_norm_eps')) : null;
+    this.featureProjection = new Linear(init, channels, dModel);
+    this.featureDropout = dropout('feat_proj_dropout');
+    const [taps, groups] = [config.size('num_conv_pos_embeddings'), config.size('num_conv_pos_embedding_groups')];
+    this.positions = new ConvPositions(init, dModel, taps, groups, activations.sound);
+    const isPre = config.flag('do_stable_layer_norm');
+    this.startNorm = isPre ? null : norm();
+    this.startDropout = dropout('hidden_dropout');
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            dModel,
+            heads: config.size('num_attention_heads'),
+            dropout: dropout('attention_dropout'),
+          }),
+        feedForward: () =>
+          new FeedForward(init, {
+            dModel,
+            dFF: config.size('intermediate_size'),
+            activation: activations.hidden,
+            dropout: dropout('activation_dropout'),
+          }),
+        norm,
+        dropout: () => dropout('hidden_dropout'),
+        wiring: isPre ? 'pre' : 'post',
+        randomness: this.randomness,
+      });
+    const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
+    this.endNorm = isPre ? norm() : null;
+    this.head = headOf(context, () => dropout('final_dropout'));
+    const hides = config.number('mask_time_prob') > 0 || config.number('mask_feature_prob') > 0;
+    this.maskVector = hides ? init.normal([dModel], 1) : null;
+  }
+
+  override framesOf(samples: number): number {
+    return this.featureLayers.reduce((size, layer) => layer.framesOf(size), samples);
+  }
+
+  protected override embedSound(values: Tensor, batch: Sequences): Tensor {
+    const samples = values.reshape(...values.shape, 1); // [B, samples, 1]
+    const frames = this.featureLayers.reduce((x, layer) => layer.forward(x), samples); // [B, frames, channels]
+    const normed = this.featureNorm?.forward(frames) ?? frames;
+    const x = this.featureDropout.forward(this.featureProjection.forward(normed)); // [B, frames, dModel]
+    const mask = batch.tokenMask?.reshape(batch.size, batch.longest, 1);
+    const own = mask ? mul(x, mask) : x;
+    const placed = add(own, this.positions.forward(own)).reshape(batch.total, -1); // [B · frames, dModel]
+    return this.startDropout.forward(this.startNorm?.forward(placed) ?? placed);
+  }
+
+  protected override get bodyName(): string {
+    return this.settings.type;
+  }
+
+  protected override get stateNames(): StateNames {
+    const body = this.bodyName;
+    const [layer, sound] = [`${body}.encoder.layers.*`, `${body}.feature_extractor.conv_layers.*`];
+    const positions = `${body}.encoder.pos_conv_embed.conv`;
+    const isSpelled = this.headKind === 'ctc';
+    return {
+      'feature_layers.*.conv': `${sound}.conv`,
+      'feature_layers.*.norm': `${sound}.layer_norm`,
+      feature_norm: `${body}.feature_projection.layer_norm`,
+      feature_projection: `${body}.feature_projection.projection`,
+      'positions.lengths': { name: `${positions}.parametrizations.weight.original0`, leading: [1, 1] },
+      'positions.directions': `${positions}.parametrizations.weight.original1`,
+      'positions.bias': `${positions}.bias`,
+      start_norm: `${body}.encoder.layer_norm`,
+      end_norm: `${body}.encoder.layer_norm`,
+      'encoder.layers.*.self_attn.qkv': ['q', 'k', 'v'].map((name) => `${layer}.attention.${name}_proj`),
+      'encoder.layers.*.self_attn.out_proj': `${layer}.attention.out_proj`,
+      'encoder.layers.*.norm1': `${layer}.layer_norm`,
+      'encoder.layers.*.feed_forward.linear1': `${layer}.feed_forward.intermediate_dense`,
+      'encoder.layers.*.feed_forward.linear2': `${layer}.feed_forward.output_dense`,
+      'encoder.layers.*.norm2': `${layer}.final_layer_norm`,
+      mask_vector: `${body}.masked_spec_embed`,
+      'head.dense': 'projector',
+      'head.out': isSpelled ? 'lm_head' : 'classifier',
+    };
+  }
+}
+
+/** Throws FormatError for settings of what is not implemented. */
+function checkSupported({ values }: ModelConfig): void {
+  const unsupported = ['add_adapter', 'adapter_attn_dim', 'use_weighted_layer_sum', 'conv_pos_batch_norm'];
+  for (const name of unsupported) {
+    if (values[name])
+      throw new FormatError(
+        `config.json: ${name} is ${describeValue(values[name])}, expected none: it is not supported`,
+      );
+  }
+}
+
+/** Convolutions over samples. All have layer norms, or only the first has a norm of each channel over time. */
+function featureLayers(init: Initializer, config: ModelConfig, activation: Activation): ConvLayer[] {
+  const [channels, kernels, strides] = ['conv_dim', 'conv_kernel', 'conv_stride'].map((name) => config.list(name)) as [
+    number[],
+    number[],
+    number[],
+  ];
+  const kind = config.text('feat_extract_norm');
+  if (kind !== 'group' && kind !== 'layer')
+    throw new FormatError(`config.json: feat_extract_norm is ${describeValue(kind)}, expected group or layer`);
+  return channels.map((outputs, i) => {
+    const inputs = i === 0 ? 1 : (channels[i - 1] as number);
+    const stride = strides[i] as number;
+    const options = { stride, channelsLast: true };
+    const conv = new Conv1d(init, inputs, outputs, kernels[i] as number, options, config.flag('conv_bias'));
+    if (kind === 'layer') return new ConvLayer(conv, stride, new LayerNorm(init, outputs), activation);
+    return new ConvLayer(conv, stride, i === 0 ? new GroupNorm(init, outputs, outputs) : null, activation);
+  });
+}
+
+function headOf({ init, config, head }: FamilyContext, dropout: () => Dropout): PredictionHead | null {
+  const dModel = config.size('hidden_size');
+  if (head === 'ctc') {
+    const out = new Linear(init, dModel, config.size('vocab_size'));
+    return new PredictionHead({ pick: 'tokens', dropout: dropout(), out });
+  }
+  if (head === 'none') return null;
+  const size = config.size('classifier_proj_size');
+  const dense = new Linear(init, dModel, size);
+  return new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, labelsOf(config).length) });
+}
+
+const defaults: Json = {
+  vocab_size: 32,
+  hidden_size: 768,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  intermediate_size: 3072,
+  hidden_act: 'gelu',
+  hidden_dropout: 0.1,
+  activation_dropout: 0.1,
+  attention_dropout: 0.1,
+  feat_proj_dropout: 0,
+  final_dropout: 0.1,
+  layerdrop: 0.1,
+  layer_norm_eps: 1e-5,
+  feat_extract_norm: 'group',
+  feat_extract_activation: 'gelu',
+  feat_proj_layer_norm: true,
+  conv_dim: [512, 512, 512, 512, 512, 512, 512],
+  conv_stride: [5, 2, 2, 2, 2, 2, 2],
+  conv_kernel: [10, 3, 3, 3, 3, 2, 2],
+  conv_bias: false,
+  num_conv_pos_embeddings: 128,
+  num_conv_pos_embedding_groups: 16,
+  do_stable_layer_norm: false,
+  mask_time_prob: 0.05,
+  mask_feature_prob: 0,
+  ctc_loss_reduction: 'sum',
+  ctc_zero_infinity: false,
+  classifier_proj_size: 256,
+  pad_token_id: 0,
+  bos_token_id: 1,
+  eos_token_id: 2,
+};
+
+export const wav2vec2: Family = { model: Wav2Vec2, className: 'Wav2Vec2', defaults };
+
+/** HuBERT (Hsu et al. 2021, arXiv 2106.07447): wav2vec 2.0's network, trained otherwise. */
+export const hubert: Family = {
+  model: Wav2Vec2,
+  className: 'Hubert',
+  defaults: { ...defaults, conv_pos_batch_norm: false },
+};

@@ -1,0 +1,109 @@
+import { differentiable, gradOf } from '../core/autograd.js';
+import {
+  checkDevice,
+  checkDType,
+  checkNumber,
+  checkOptions,
+  describeShape,
+  describeValue,
+  isWhole,
+} from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { div } from './binary.js';
+import { contiguous } from './contiguous.js';
+import { checkHostIds } from './host-ids.js';
+import { mean, sum } from './reduce.js';
+
+const reductions = ['none', 'mean', 'sum'] as const;
+
+export interface CtcLossOptions {
+  /** Number of rows of each sequence, from 0 to T. Default: T for each. */
+  lengths?: readonly number[] | undefined;
+  /** Number of labels of each target, from 0 to S. Default: S for each. */
+  targetLengths?: readonly number[] | undefined;
+  /** The class that stands for no label. Default: 0. */
+  blank?: number | undefined;
+  /**
+   * 'mean': each loss divided by its number of labels (at least 1), then the mean over the batch. 'sum': the sum. 'none':
+   * the loss of each sequence, float32 [B]. Default: 'mean'.
+   */
+  reduction?: (typeof reductions)[number] | undefined;
+  /** True if a target that its rows are too few to spell has loss 0 and no gradient. Default false: Infinity and NaN. */
+  zeroInfinity?: boolean | undefined;
+}
+
+/**
+ * Connectionist temporal classification (Graves et al. 2006): -ln of the probability that rows of labels and blanks
+ * spell a target, summed over all alignments. It is torch.nn.functional.ctc_loss with the batch first.
+ *
+ * `logProbs` float32 [B, T, classes], as `logSoftmax` gives them; `targets` int32 [B, S], without blanks. The result is
+ * [] or, without reduction, [B]. Rows and labels beyond the lengths count for nothing. Takes memory for B · T · (2S + 1)
+ * numbers. Throws ShapeError, DTypeError, ArgumentError.
+ *
+ * @example
+ * const loss = ctcLoss(logSoftmax(logits), device.tensor(Int32Array.of(3, 1, 4), [1, 3]));
+ */
+export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptions = {}): Tensor {
+  const device = checkDevice('ctcLoss', { logProbs, targets });
+  checkDType('ctcLoss', 'logProbs', logProbs, 'float32');
+  checkDType('ctcLoss', 'targets', targets, 'int32');
+  const {
+    blank = 0,
+    reduction = 'mean',
+    zeroInfinity = false,
+  } = checkOptions('ctcLoss', options, {
+    lengths: 'any',
+    targetLengths: 'any',
+    blank: 'whole',
+    reduction: reductions,
+    zeroInfinity: 'boolean',
+  });
+  const [batch, longest, classes] = logProbs.shape as readonly [number, number, number];
+  const [rows, labels] = targets.shape as readonly [number, number];
+  if (logProbs.shape.length !== 3 || targets.shape.length !== 2 || rows !== batch) {
+    const given = `logProbs is ${describeShape(logProbs.shape)}, targets is ${describeShape(targets.shape)}`;
+    throw new ShapeError(`ctcLoss: ${given}, expected [B, T, classes] and [B, S]`);
+  }
+  checkNumber('ctcLoss', 'blank', blank, (id) => id < classes, `a class, below ${classes}`);
+  if (options.targetLengths === undefined) checkHostIds('ctcLoss', 'targets', targets, classes); // else there may be padding
+  const lengths = checkLengths('lengths', options.lengths, batch, longest);
+  const targetLengths = checkLengths('targetLengths', options.targetLengths, batch, labels);
+  const items = lengths.flatMap((length, b) => [b * longest, length, b * labels, targetLengths[b] as number]);
+  return device.scope(() => {
+    const shared = {
+      logProbs: contiguous(logProbs),
+      targets: contiguous(targets),
+      items: device.tensor(Int32Array.from(items), [batch, 4]),
+      ...{ count: batch, rows: batch * longest, classes, labels: batch * labels, states: 2 * labels + 1, blank },
+      zeroInfinity,
+    };
+    const losses = device.empty([batch]);
+    const forward = device.empty([batch * longest, shared.states]);
+    device.emit('ctcLoss', { ...shared, losses, forward }, forward.size * 16);
+    const backward = (dlosses: Tensor) => {
+      const d = gradOf(shared.logProbs);
+      if (!d) return;
+      const operands = { dlosses, forward, backward: device.empty([2 * batch, shared.states]) };
+      const target = { d: d.tensor, accumulate: d.accumulate };
+      device.emit('ctcLossBackward', { ...shared, ...operands, ...target }, forward.size * 32);
+    };
+    const loss = differentiable(losses, [shared.logProbs], backward, [shared.targets, shared.items, forward]);
+    if (reduction === 'none') return loss;
+    if (reduction === 'sum') return sum(loss);
+    return mean(div(loss, device.tensor(Float32Array.from(targetLengths, (length) => Math.max(1, length)))));
+  });
+}
+
+/** The lengths of a batch: those given, or `most` for each. Throws ArgumentError. */
+function checkLengths(
+  name: string,
+  given: readonly number[] | undefined,
+  batch: number,
+  most: number,
+): readonly number[] {
+  if (given === undefined) return Array<number>(batch).fill(most);
+  const fits = (length: unknown) => typeof length === 'number' && isWhole(length) && length <= most;
+  if (Array.isArray(given) && given.length === batch && given.every(fits)) return given;
+  throw new ArgumentError(`ctcLoss: ${name} is ${describeValue(given)}, expected ${batch} numbers from 0 to ${most}`);
+}
