@@ -65,6 +65,7 @@ type Options =
   | simdformer.Conv1dOptions
   | simdformer.Conv2dOptions
   | simdformer.CrossEntropyOptions
+  | simdformer.CtcLossOptions
   | simdformer.DecodingOptions
   | simdformer.DeviceOptions
   | simdformer.DropoutOptions
