@@ -1,6 +1,6 @@
 export type { LocalModelsOptions, ModelId } from '../frameworks/local-models.js';
 export type { SimdformerLanguageOptions } from './call-options.js';
-export type { SimdformerTranscriptionOptions } from './other-models.js';
+export type { SimdformerEmbeddingOptions, SimdformerTranscriptionOptions } from './other-models.js';
 export {
   createSimdformer,
   type SimdformerOptions,

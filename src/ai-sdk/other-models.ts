@@ -11,7 +11,7 @@ import type {
   TranscriptionModelV4CallOptions,
   TranscriptionModelV4Result,
 } from '@ai-sdk/provider';
-import { countTokens, embed } from '../frameworks/embed.js';
+import { countTokens, type EmbedOptions, embed } from '../frameworks/embed.js';
 import { type LocalModels, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { readWav } from '../pretrained/index.js';
 import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.js';
@@ -31,14 +31,22 @@ abstract class SimdformerModel {
   }
 }
 
+/**
+ * `providerOptions.simdformer` of embedding models. `task: 'query'` reads texts by the prompt for queries, `'document'` by
+ * that for documents.
+ */
+export type SimdformerEmbeddingOptions = Pick<EmbedOptions, 'task' | 'prompt' | 'promptName'>;
+
 export class SimdformerEmbeddingModel extends SimdformerModel implements EmbeddingModelV4 {
   readonly maxEmbeddingsPerCall = Number.POSITIVE_INFINITY;
   readonly supportsParallelCalls = true;
 
-  async doEmbed({ values, dimensions, abortSignal }: EmbeddingModelV4CallOptions): Promise<EmbeddingModelV4Result> {
-    abortSignal?.throwIfAborted();
+  async doEmbed(options: EmbeddingModelV4CallOptions): Promise<EmbeddingModelV4Result> {
+    const { values, dimensions, abortSignal: signal, providerOptions } = options;
+    signal?.throwIfAborted();
+    const { task, prompt, promptName } = (providerOptions?.[PROVIDER] ?? {}) as SimdformerEmbeddingOptions;
     const extract = await this.models.pipeline('feature-extraction', this.id);
-    const embeddings = await embed(extract, values, { dimensions, signal: abortSignal });
+    const embeddings = await embed(extract, values, { task, prompt, promptName, dimensions, signal });
     return { embeddings, usage: { tokens: await countTokens(extract, values) }, warnings: [] };
   }
 }

@@ -2,33 +2,45 @@ import { ArgumentError } from '../index.js';
 import type { Pipeline } from '../tasks/index.js';
 
 export interface EmbedOptions {
+  /**
+   * The use of the texts. Models with prompts read a query by another prompt than a document. Default: none, the model's
+   * default prompt.
+   */
+  readonly task?: 'query' | 'document' | undefined;
+  /** A text to put before each text. Default: the prompt of `task`. */
+  readonly prompt?: string | undefined;
+  /** The name of one of the model's prompts. Default: the prompt of `task`. */
+  readonly promptName?: string | undefined;
   /** Dimensions to keep. Shortened vectors are normalized. Default: all. */
   readonly dimensions?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A vector for each text, as the model's own pooling makes it. Rejects with ArgumentError for too many dimensions. */
+/**
+ * A vector for each text, as sentence-transformers makes it. Rejects with the errors of `model.encode`, and
+ * with ArgumentError for more dimensions than the model has.
+ */
 export async function embed(
-  extract: Pipeline<'feature-extraction'>,
+  { model }: Pipeline<'feature-extraction'>,
   texts: readonly string[],
-  { dimensions, signal }: EmbedOptions = {},
+  { task, dimensions, ...rest }: EmbedOptions = {},
 ): Promise<number[][]> {
-  const { data, dims } = await extract(texts, { pooling: 'model', signal });
-  const features = dims.at(-1) as number;
-  if (dimensions !== undefined && !(Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= features))
-    throw new ArgumentError(`embed: dimensions is ${dimensions}, expected an integer from 1 to ${features}`);
-  return texts.map((_, i) => {
-    const vector = Array.from(data.subarray(i * features, (i + 1) * features));
-    return dimensions === undefined ? vector : normalized(vector.slice(0, dimensions));
-  });
+  const shortened = dimensions === undefined ? {} : { truncateDim: dimensions, normalize: true };
+  const options = { ...rest, ...shortened };
+  const vectors =
+    task === 'query'
+      ? model.encodeQuery(texts, options)
+      : task === 'document'
+        ? model.encodeDocument(texts, options)
+        : model.encode(texts, options);
+  const plain = (await vectors).map((vector) => Array.from(vector));
+  const features = plain[0]?.length ?? 0;
+  if (dimensions !== undefined && plain.length > 0 && features < dimensions)
+    throw new ArgumentError(`embed: dimensions is ${dimensions}, expected at most ${features}`);
+  return plain;
 }
 
-function normalized(vector: readonly number[]): number[] {
-  const length = Math.hypot(...vector);
-  return length > 0 ? vector.map((value) => value / length) : [...vector];
-}
-
-/** The number of tokens that the model reads of texts. */
+/** The number of tokens that the model reads of texts, without prompts. */
 export async function countTokens({ tokenizer, model }: Pipeline<'feature-extraction'>, texts: readonly string[]) {
   const { inputIds } = await tokenizer.encodeBatchAsync(texts, { returnOffsets: false });
   const limit = Math.min(model.sentenceTokens ?? Number.POSITIVE_INFINITY, model.maxLength);

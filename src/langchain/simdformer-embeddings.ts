@@ -12,7 +12,7 @@ export interface SimdformerEmbeddingsFields extends EmbeddingsParams {
 }
 
 /**
- * Embeddings on this machine.
+ * Embeddings on this machine. Queries and documents have the model's own prompts.
  *
  * ```ts
  * const embeddings = new SimdformerEmbeddings({ model: 'sentence-transformers/all-MiniLM-L6-v2' });
@@ -31,14 +31,18 @@ export class SimdformerEmbeddings extends Embeddings {
     this.#dimensions = dimensions;
   }
 
-  override async embedDocuments(documents: string[]): Promise<number[][]> {
-    const extract = await this.#models.pipeline('feature-extraction', this.#id);
-    return embed(extract, documents, { dimensions: this.#dimensions });
+  override embedDocuments(documents: string[]): Promise<number[][]> {
+    return this.#embed(documents, 'document');
   }
 
   override async embedQuery(query: string): Promise<number[]> {
-    const [vector] = await this.embedDocuments([query]);
+    const [vector] = await this.#embed([query], 'query');
     return vector as number[];
+  }
+
+  async #embed(texts: string[], task: 'query' | 'document'): Promise<number[][]> {
+    const extract = await this.#models.pipeline('feature-extraction', this.#id);
+    return embed(extract, texts, { task, dimensions: this.#dimensions });
   }
 
   /** Frees the model if it was loaded here, and the device that was opened for it. */

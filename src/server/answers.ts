@@ -33,6 +33,8 @@ export interface AnswerPiece {
 export interface AnswerEnd {
   readonly index: number;
   readonly finishReason: 'stop' | 'length';
+  /** The stop string that ended the answer, if one did. */
+  readonly stop: string | null;
 }
 
 /** The numbers of tokens of a request. */
@@ -134,7 +136,7 @@ export class Answers {
           const last = stopping.push(pieces.end());
           const text = stopping.stopped ? last : last + stopping.end();
           if (text !== '' || told.length > 0) yield piece(text);
-          yield { index, finishReason: stopping.stopped ? 'stop' : value.finishReason };
+          yield { index, finishReason: stopping.stopped ? 'stop' : value.finishReason, stop: stopping.found };
           return;
         }
         this.usage.completion++;
@@ -144,7 +146,7 @@ export class Answers {
         if (stopping.stopped) told = within(told, text.length);
         if (text !== '') yield piece(text);
         if (!stopping.stopped) continue;
-        yield { index, finishReason: 'stop' };
+        yield { index, finishReason: 'stop', stop: stopping.found };
         return;
       }
     } finally {

@@ -1,6 +1,7 @@
 import { ResponseFormatError } from '../constrain/index.js';
 import type { BatchedOptions, ResponseFormat } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
+import { ReasoningFilter } from '../tasks/chat/reasoning.js';
 import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
 import type { TokenLogprobs } from './answer-text.js';
@@ -43,6 +44,9 @@ export const streamFields = {
   stream: optional(boolean()),
   stream_options: optional(object({ include_usage: optional(boolean()), include_obfuscation: optional(boolean()) })),
 } as const;
+
+/** An extension: variables of the chat template, such as `{ enable_thinking: false }`. */
+const templateVariables = optional(anyObject);
 
 const constrained = tagged(
   'type',
@@ -97,9 +101,10 @@ const chatBody = (model: Schema<string>) =>
     service_tier: optional(oneOf(['auto', 'default'])),
     safety_identifier: optional(string({ maxLength: 512 })),
     prompt_cache_key: optional(string({ maxLength: 512 })),
+    chat_template_kwargs: templateVariables,
   });
 
-type ChatRequest = Read<ReturnType<typeof chatBody>>;
+export type ChatRequest = Read<ReturnType<typeof chatBody>>;
 
 export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constrain: Constrain): Endpoint {
   const name = nameOf([...models.values()].filter(({ model }) => model.tokenizer?.chatTemplate).map(({ id }) => id));
@@ -116,17 +121,19 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
       const served = servedModel(models, body.model);
       call.note({ model: served.id });
       const writer = writerOf(served);
-      const { answers, calls: format, reasonOf } = await begin(call, writer, constrain);
+      const begun = await begin(call, writer, constrain);
+      const { answers, calls: format, reasonOf, isReasoning } = begun;
       const { n: choices = 1, stream = false } = body;
       const frame = frameOf('chatcmpl', stream ? 'chat.completion.chunk' : 'chat.completion', served);
       const events = () => noted(answers.events(), answers, call, served.id);
-      if (stream) return { events: chunks(frame, events(), answers, body, format, reasonOf) };
+      if (stream) return { events: chunks(frame, events(), body, begun) };
       const all = await collect({ events, usage: answers.usage } as Answers, choices);
       return {
         json: {
           ...frame,
           choices: all.map(({ text, logprobs, finishReason }, index) => {
-            const { content, calls } = format ? format.split(text) : { content: text, calls: [] };
+            const { content: said, calls } = format ? format.split(text) : { content: text, calls: [] };
+            const { reasoning, content } = filtered(new ReasoningFilter(isReasoning), said, true);
             const called = calls.length > 0;
             return {
               index,
@@ -134,6 +141,7 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
                 role: 'assistant',
                 content: called && content === '' ? null : content,
                 refusal: null,
+                ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
                 ...(called ? { tool_calls: calls } : {}),
               },
               logprobs: body.logprobs ? { content: logprobs, refusal: null } : null,
@@ -150,15 +158,19 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
 type FinishReason = AnswerEnd['finishReason'] | 'tool_calls';
 type ReasonOf = (reason: AnswerEnd['finishReason'], called: boolean) => FinishReason;
 
-interface Begun {
+/** An answer that has begun. */
+export interface Begun {
   readonly answers: Answers;
   /** Null without tools. */
   readonly calls: ToolCalls | null;
   /** If the request names the tool that is called, the reason is 'stop', as at OpenAI. */
   readonly reasonOf: ReasonOf;
+  /** True if the answer begins with reasoning, because the prompt ends with its mark. */
+  readonly isReasoning: boolean;
 }
 
-async function begin(
+/** Begins the answer to a request. Throws ApiError 400 and QueueFullError. */
+export async function begin(
   { body, client, prefixScope, signal }: Call<ChatRequest>,
   writer: Writer,
   constrain: Constrain,
@@ -184,6 +196,7 @@ async function begin(
   const text = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
     addGenerationPrompt: true,
     tools: chosen.tools.length > 0 ? chosen.tools : null,
+    variables: body.chat_template_kwargs,
     tokenize: false,
   });
   checkFits(text, writer);
@@ -204,9 +217,11 @@ async function begin(
     signal,
   );
   const { isNamed } = chosen;
+  const isFree = (chosen.format?.optional ?? true) && (body.response_format?.type ?? 'text') === 'text';
   return {
     answers,
     calls,
+    isReasoning: isFree && /<think>\s*$/.test(text),
     reasonOf: (reason, called) => (called && !isNamed && reason === 'stop' ? 'tool_calls' : reason),
   };
 }
@@ -269,16 +284,22 @@ function stopTokensOf(model: LoadedModel, template: ChatTemplate): number[] {
 interface Delta {
   readonly role?: 'assistant';
   readonly content?: string;
+  readonly reasoning_content?: string;
   readonly tool_calls?: readonly CallDelta[];
+}
+
+/** The reasoning and the text of a piece, and of what the filter held back if it is the last one. */
+function filtered(filter: ReasoningFilter, piece: string, isEnd: boolean) {
+  const { reasoning, text } = filter.push(piece);
+  const rest = isEnd ? filter.end() : { reasoning: '', text: '' };
+  return { reasoning: reasoning + rest.reasoning, content: text + rest.text };
 }
 
 async function* chunks(
   frame: Frame,
   events: ReturnType<Answers['events']>,
-  answers: Answers,
   { n: choices = 1, logprobs: withLogprobs, stream_options: options }: ChatRequest,
-  calls: ToolCalls | null,
-  reasonOf: ReasonOf,
+  { answers, calls, reasonOf, isReasoning }: Begun,
 ): AsyncGenerator<object, void, void> {
   const usage = options?.include_usage ? { usage: null } : {};
   const chunk = (
@@ -299,6 +320,7 @@ async function* chunks(
     ...usage,
   });
   const readers = Array.from({ length: choices }, () => calls?.reader() ?? null);
+  const filters = Array.from({ length: choices }, () => new ReasoningFilter(isReasoning));
   const called = new Set<number>();
   for (let index = 0; index < choices; index++) yield chunk(index, { role: 'assistant', content: '' });
   for await (const event of events) {
@@ -307,8 +329,12 @@ async function* chunks(
     const isEnd = 'finishReason' in event;
     const text = isEnd ? '' : event.text;
     const logprobs = isEnd ? [] : event.logprobs;
-    const { content, deltas } = (isEnd ? reader?.end() : reader?.push(text)) ?? { content: text, deltas: [] };
-    if (content !== '' || (logprobs.length > 0 && deltas.length === 0)) yield chunk(index, { content }, logprobs);
+    const read = (isEnd ? reader?.end() : reader?.push(text)) ?? { content: text, deltas: [] };
+    const { deltas } = read;
+    const { content, reasoning } = filtered(filters[index] as ReasoningFilter, read.content, isEnd);
+    if (reasoning !== '') yield chunk(index, { reasoning_content: reasoning }, content === '' ? logprobs : []);
+    else if (content === '' && logprobs.length > 0 && deltas.length === 0) yield chunk(index, { content }, logprobs);
+    if (content !== '') yield chunk(index, { content }, logprobs);
     for (const [i, delta] of deltas.entries()) {
       called.add(index);
       yield chunk(index, { tool_calls: [delta] }, i === 0 && content === '' ? logprobs : []);

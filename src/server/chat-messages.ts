@@ -45,6 +45,7 @@ const message = tagged(
     content: optional(content),
     name,
     refusal: optional(string()),
+    reasoning_content: optional(string()),
     tool_calls: optional(array(toolCall, { min: 1, max: 128 })),
     // Clients send these fields of OpenAI's answers back.
     annotations: optional(array(anyObject, { max: 0 })),
@@ -80,7 +81,18 @@ export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
     const rest = 'tool_calls' in each && each.tool_calls ? { tool_calls: each.tool_calls } : {};
     const called = each.role === 'tool' ? { tool_call_id: each.tool_call_id } : {};
     const named = 'name' in each && each.name !== undefined ? { name: each.name } : {};
-    return { role: role === 'developer' ? 'system' : role, content: text ?? '', ...named, ...called, ...rest };
+    const thought =
+      'reasoning_content' in each && each.reasoning_content !== undefined
+        ? { reasoning_content: each.reasoning_content }
+        : {};
+    return {
+      role: role === 'developer' ? 'system' : role,
+      content: text ?? '',
+      ...named,
+      ...called,
+      ...rest,
+      ...thought,
+    };
   });
   return withParsedArguments(written);
 }

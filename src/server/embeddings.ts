@@ -1,6 +1,6 @@
 import { textsOrIds } from './completions.js';
 import type { TextTokens, TextUse } from './embedder.js';
-import { type Endpoint, endpoint } from './endpoint.js';
+import { type Call, type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { constant, count, listOf, shape, text } from './responses.js';
 import { boolean, integer, nameOf, object, oneOf, optional, type Schema, string, withJson } from './schema.js';
@@ -57,28 +57,45 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
       usage: shape({ prompt_tokens: count, total_tokens: count }),
     }),
     async handle(call) {
-      const { body, client, signal } = call;
-      const served = servedModel(models, body.model);
-      call.note({ model: served.id });
+      const { body } = call;
       const use = { task: body.input_type ?? null, prompt: body.prompt, promptName: body.prompt_name };
-      const texts = await textsOf(body.input, served, use, body.truncate ?? false);
-      const tokens = texts.reduce((sum, { ids }) => sum + ids.length, 0);
-      const vectors = await served.embedder?.embed(texts, client, signal);
-      call.note({ promptTokens: tokens });
-      const { encoding_format: format = 'float', dimensions } = body;
+      const { encoding_format: format = 'float', truncate = false, ...texts } = body;
+      const { vectors, tokens } = await embedTexts(models, call, { ...texts, truncate, use });
       return {
         json: {
           object: 'list',
-          data: vectors?.map((vector, index) => {
-            const shortened = dimensions === undefined ? vector : firstOf(vector, dimensions);
-            return { object: 'embedding', index, embedding: format === 'base64' ? base64(shortened) : [...shortened] };
+          data: vectors.map((vector, index) => {
+            return { object: 'embedding', index, embedding: format === 'base64' ? base64(vector) : [...vector] };
           }),
-          model: served.id,
+          model: body.model,
           usage: { prompt_tokens: tokens, total_tokens: tokens },
         },
       };
     },
   });
+}
+
+interface Embedding {
+  readonly model: string;
+  readonly input: Parameters<typeof textsOf>[0];
+  readonly use: TextUse;
+  readonly truncate: boolean;
+  readonly dimensions?: number | undefined;
+}
+
+/** The vectors of texts, and the number of tokens that were read. Throws ApiError and QueueFullError. */
+export async function embedTexts(
+  models: ReadonlyMap<string, ServedModel>,
+  { client, signal, note }: Call<unknown>,
+  { model, input, use, truncate, dimensions }: Embedding,
+): Promise<{ vectors: Float32Array[]; tokens: number }> {
+  const served = servedModel(models, model);
+  note({ model: served.id });
+  const texts = await textsOf(input, served, use, truncate);
+  const tokens = texts.reduce((sum, { ids }) => sum + ids.length, 0);
+  const vectors = (await served.embedder?.embed(texts, client, signal)) ?? [];
+  note({ promptTokens: tokens });
+  return { tokens, vectors: vectors.map((each) => (dimensions === undefined ? each : firstOf(each, dimensions))) };
 }
 
 /** The tokens of each text. Throws ApiError for a text that is too long, unless it may be cut. */

@@ -1,3 +1,4 @@
+import type { Dialect } from './dialect.js';
 import type { JsonSchema, Schema } from './schema.js';
 
 /** A request whose body was checked. */
@@ -23,7 +24,7 @@ export interface CallNote {
   readonly error?: string;
 }
 
-/** An answer: JSON, text of a media type, or JSON objects as Server-Sent Events. */
+/** An answer: JSON, text of a media type, or a stream of JSON objects. */
 export type Reply =
   | { readonly json: unknown }
   | { readonly text: string; readonly type: string }
@@ -41,6 +42,8 @@ export interface Endpoint<Body = unknown> {
   readonly parameters?: readonly { readonly name: string; readonly schema: JsonSchema }[];
   /** The JSON Schema of an answer. */
   readonly response: JsonSchema;
+  /** The form of errors and streams. Default: OpenAI's. */
+  readonly dialect?: Dialect;
   /** True if the answer may be events instead. */
   readonly streams?: boolean;
   /** Media types of text that the answer may have instead. */

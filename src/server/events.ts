@@ -1,11 +1,15 @@
-// Server-Sent Events.
+// Streams of JSON objects: Server-Sent Events, or a line for each.
 
+import type { Dialect } from './dialect.js';
 import { apiErrorOf } from './errors.js';
 
-/** A response with an event for each object, then `[DONE]`. `end` is called once, with the error if there is one. */
-export function eventResponse(events: AsyncGenerator<object, void, void>, end: (error?: unknown) => void): Response {
+/** A response with a frame for each object. `end` is called once, with the error if there is one. */
+export function streamResponse(
+  events: AsyncGenerator<object, void, void>,
+  { frame, lastFrame, mediaType, errorEvent }: Dialect,
+  end: (error?: unknown) => void,
+): Response {
   const encoder = new TextEncoder();
-  const line = (data: string) => encoder.encode(`data: ${data}\n\n`);
   let isOver = false;
   const over = (error?: unknown) => {
     if (isOver) return;
@@ -17,14 +21,14 @@ export function eventResponse(events: AsyncGenerator<object, void, void>, end: (
       try {
         const { value, done } = await events.next();
         if (!done) {
-          controller.enqueue(line(JSON.stringify(value)));
+          controller.enqueue(encoder.encode(frame(value)));
           return;
         }
-        controller.enqueue(line('[DONE]'));
+        controller.enqueue(encoder.encode(lastFrame));
         over();
       } catch (error) {
         // The status is sent already: the error becomes an event, as at OpenAI.
-        if (!isOver) controller.enqueue(line(JSON.stringify(apiErrorOf(error).body)));
+        if (!isOver) controller.enqueue(encoder.encode(frame(errorEvent(apiErrorOf(error)))));
         over(error);
       }
       controller.close();
@@ -36,7 +40,7 @@ export function eventResponse(events: AsyncGenerator<object, void, void>, end: (
   });
   return new Response(body, {
     headers: {
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': `${mediaType}; charset=utf-8`,
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no', // proxies such as nginx forward events at once
     },

@@ -7,6 +7,7 @@ import { ArgumentError } from '../core/errors.js';
 import { ContinuousBatching } from '../generate/index.js';
 import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
+import { anthropicMessages } from './anthropic-messages.js';
 import { type Constrain, chatCompletions } from './chat-completions.js';
 import { completions } from './completions.js';
 import { Embedder } from './embedder.js';
@@ -16,9 +17,13 @@ import { ApiError, apiErrorOf } from './errors.js';
 import { Keys } from './keys.js';
 import { Metrics } from './metrics.js';
 import { health, listModels, retrieveModel } from './models.js';
+import { ollama } from './ollama.js';
 import { openApiDocument } from './openapi.js';
+import { Ranker } from './ranker.js';
 import { answer, type Bindings, type RequestEntry, refused } from './requests.js';
 import { rerank } from './rerank.js';
+import { responses } from './responses-api.js';
+import { nameOf } from './schema.js';
 import type { ServedModel } from './served-model.js';
 import { tokenBoundOf } from './token-bound.js';
 import { Transcriber } from './transcriber.js';
@@ -86,11 +91,17 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
+  const backend = { models, constrain };
+  const chats = nameOf([...models.values()].filter(({ model }) => model.tokenizer?.chatTemplate).map(({ id }) => id));
   const endpoints = [
     chatCompletions(models, constrain),
     completions(models),
     embeddings(models),
-    rerank(models),
+    responses(backend, chats),
+    anthropicMessages(backend, chats),
+    rerank(models, '1'),
+    rerank(models, '2'),
+    ...ollama(backend, chats),
     transcriptions(models),
     listModels(models),
     retrieveModel(models),
@@ -112,9 +123,10 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   refuseOtherMethods(app, endpoints);
   const close = async () => {
     isClosing = true;
-    for (const { batching, embedder, transcriber } of models.values()) {
+    for (const { batching, embedder, ranker, transcriber } of models.values()) {
       await batching?.close();
       await embedder?.close();
+      await ranker?.turns.close();
       await transcriber?.turns.close();
       await batching?.dispose();
     }
@@ -205,8 +217,9 @@ async function serveModels(
     const batching = writes ? new ContinuousBatching(model, { parallel, context: size, maxWaiting }) : null;
     const embedder = Embedder.of(model, 64 * maxWaiting);
     const transcriber = await Transcriber.of(model, maxWaiting);
+    const ranker = Ranker.of(model, maxWaiting);
     const tokenBound = await tokenBoundOf(model.tokenizer);
-    served.set(id, { id, model, created, batching, embedder, transcriber, tokenBound });
+    served.set(id, { id, model, created, batching, embedder, ranker, transcriber, tokenBound });
   }
   return served;
 }

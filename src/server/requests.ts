@@ -2,9 +2,10 @@
 
 import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
+import { type Dialect, OPENAI } from './dialect.js';
 import type { CallNote, Endpoint } from './endpoint.js';
 import { ApiError, apiErrorOf } from './errors.js';
-import { eventResponse } from './events.js';
+import { streamResponse } from './events.js';
 import { readForm } from './form.js';
 import type { Keys } from './keys.js';
 import type { Finished, Metrics } from './metrics.js';
@@ -46,7 +47,7 @@ export async function answer(
   } catch (error) {
     const refusal = apiErrorOf(error);
     request.end(refusal.status, error);
-    return refused(refusal, request.id);
+    return refused(refusal, request.id, endpoint.dialect);
   }
 }
 
@@ -68,7 +69,7 @@ class OngoingRequest {
   async reply(): Promise<Response> {
     const { context, endpoint, settings } = this;
     const { keys } = settings;
-    const key = keys && endpoint.path !== '/health' ? keys.check(context.req.header('authorization')) : null;
+    const key = keys && endpoint.path !== '/health' ? keys.check(authorizationOf(context)) : null;
     this.#client = settings.clientOf(context, key);
     if (settings.isClosing() && endpoint.method === 'post')
       throw new ApiError(503, 'The server is shutting down.', 'shutting_down', null, { connection: 'close' });
@@ -98,8 +99,9 @@ class OngoingRequest {
 
   /** Ends the request, unless the response is a stream of events, which ends it later. */
   #responseOf(reply: Awaited<ReturnType<Endpoint['handle']>>): Response {
+    const { endpoint } = this;
     if ('events' in reply) {
-      return eventResponse(reply.events, (error) =>
+      return streamResponse(reply.events, endpoint.dialect ?? OPENAI, (error) =>
         this.end(error === undefined ? 200 : apiErrorOf(error).status, error),
       );
     }
@@ -132,6 +134,14 @@ function logged(error: unknown): string {
   return status < 500 ? (code ?? 'invalid_request') : ((error as Error | null)?.message ?? message);
 }
 
-export function refused({ status, body, headers }: ApiError, id?: string): Response {
-  return Response.json(body, { status, headers: { ...headers, ...(id === undefined ? {} : { 'x-request-id': id }) } });
+/** The header with the API key. Anthropic's clients have another name for it. */
+function authorizationOf({ req }: Context<Bindings>): string | undefined {
+  const key = req.header('x-api-key');
+  return req.header('authorization') ?? (key === undefined ? undefined : `Bearer ${key}`);
+}
+
+export function refused(error: ApiError, id?: string, dialect: Dialect = OPENAI): Response {
+  const { status, headers } = error;
+  const own = id === undefined ? {} : { 'x-request-id': id };
+  return Response.json(dialect.errorBody(error), { status, headers: { ...headers, ...own } });
 }

@@ -1,65 +1,76 @@
+// Documents by their relevance to a query, by the fields of Cohere, Jina and vLLM.
+
+import { randomUUID } from 'node:crypto';
+import { RERANK } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { count, listOf, shape, text } from './responses.js';
-import { array, boolean, integer, nameOf, object, optional, type Schema, string } from './schema.js';
+import { anyOf, array, boolean, integer, nameOf, object, oneOf, optional, type Schema, string } from './schema.js';
 import { type ServedModel, servedModel } from './served-model.js';
 
 /** The maximum number of documents of a request. */
 const MAX_DOCUMENTS = 1000;
+const noEffect = { min: 0, max: 2 ** 31 - 1, description: 'Has no effect.' };
+
+const document = string({ minLength: 1 });
 
 const rerankBody = (model: Schema<string>) =>
   object({
     model,
     query: string({ minLength: 1 }),
-    documents: array(string({ minLength: 1 }), { min: 1, max: MAX_DOCUMENTS }),
-    top_n: optional(integer({ min: 1, max: MAX_DOCUMENTS })),
-    return_documents: optional(boolean()),
+    documents: array(anyOf('text, or an object with a text', document, object({ text: document })), {
+      min: 1,
+      max: MAX_DOCUMENTS,
+    }),
+    top_n: optional(integer({ min: 1, max: 2 ** 31 - 1, description: 'The number of documents to return.' })),
+    return_documents: optional(boolean('True returns the texts of documents. Default: false.')),
     prompt: optional(string({ maxLength: 8192 })),
     prompt_name: optional(string({ maxLength: 512 })),
+    // Cohere's clients send these.
+    max_tokens_per_doc: optional(integer(noEffect)),
+    priority: optional(integer(noEffect)),
+    rank_fields: optional(array(oneOf(['text']), { max: 1 })),
   });
 
-/** Ranks documents by how well they answer a query, by the fields of Jina, Cohere and vLLM. */
-export function rerank(models: ReadonlyMap<string, ServedModel>): Endpoint {
-  const name = nameOf([...models.values()].filter(isReranker).map(({ id }) => id));
+const response = shape({
+  id: text,
+  model: text,
+  results: listOf(
+    shape({ index: count, relevance_score: { type: 'number' }, document: shape({ text }) }, ['document']),
+  ),
+  meta: shape({ api_version: shape({ version: text }), billed_units: shape({ search_units: count }) }),
+});
+
+/** The endpoint at `/v1/rerank` or, for newer clients of Cohere, at `/v2/rerank`. */
+export function rerank(models: ReadonlyMap<string, ServedModel>, version: '1' | '2'): Endpoint {
+  const rankers = [...models.values()].filter(({ ranker }) => ranker);
   return endpoint({
     method: 'post',
-    path: '/v1/rerank',
-    operationId: 'createRerank',
+    path: `/v${version}/rerank`,
+    operationId: version === '1' ? 'createRerank' : 'createRerankV2',
     summary: 'Ranks documents by how well they answer a query.',
-    body: rerankBody(name),
-    response: shape({
-      model: text,
-      results: listOf(
-        shape({ index: count, relevance_score: { type: 'number' }, document: shape({ text }) }, ['document']),
-      ),
-    }),
-    async handle(call) {
-      const { body, signal } = call;
-      const served = servedModel(models, body.model);
-      call.note({ model: served.id });
-      if (!isReranker(served))
-        throw new ApiError(400, `The model '${served.id}' does not score pairs`, 'unsupported_model', 'model');
-      const hits = await served.model.rank(body.query, body.documents, {
-        topK: body.top_n,
-        returnDocuments: body.return_documents ?? false,
-        prompt: body.prompt,
-        promptName: body.prompt_name,
-        signal,
-      });
+    dialect: RERANK,
+    body: rerankBody(nameOf(rankers.map(({ id }) => id))),
+    response,
+    async handle({ body, client, signal, note }) {
+      const { ranker, id } = servedModel(models, body.model);
+      note({ model: id });
+      if (!ranker) throw new ApiError(400, `The model '${id}' does not score pairs`, 'unsupported_model', 'model');
+      const texts = body.documents.map((each) => (typeof each === 'string' ? each : each.text));
+      const options = { topK: body.top_n, prompt: body.prompt, promptName: body.prompt_name };
+      const hits = await ranker.rank(body.query, texts, options, client, signal);
       return {
         json: {
-          model: served.id,
-          results: hits.map(({ corpus_id, score, text: document }) => ({
-            index: corpus_id,
+          id: randomUUID(),
+          model: id,
+          results: hits.map(({ corpus_id: index, score }) => ({
+            index,
             relevance_score: score,
-            ...(document !== undefined && { document: { text: document } }),
+            ...(body.return_documents ? { document: { text: texts[index] } } : {}),
           })),
+          meta: { api_version: { version }, billed_units: { search_units: 1 } },
         },
       };
     },
   });
 }
-
-/** True for cross-encoders, and language models that answer yes or no. */
-const isReranker = ({ model }: ServedModel) =>
-  model.tokenizer !== null && (model.headKind === 'sequence-classification' || model.headKind === 'language-model');

@@ -3,6 +3,7 @@ import type { LoadedModel } from '../pretrained/index.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { Embedder } from './embedder.js';
 import { ApiError } from './errors.js';
+import type { Ranker } from './ranker.js';
 import type { TokenBound } from './token-bound.js';
 import type { Transcriber } from './transcriber.js';
 
@@ -16,6 +17,8 @@ export interface ServedModel {
   readonly batching: ContinuousBatching | null;
   /** Null for models that do not embed texts. */
   readonly embedder: Embedder | null;
+  /** Null for models that do not rank documents. */
+  readonly ranker: Ranker | null;
   /** Null for models that do not transcribe speech. */
   readonly transcriber: Transcriber | null;
   /** A lower bound of a text's tokens. */

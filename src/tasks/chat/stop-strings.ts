@@ -1,18 +1,24 @@
 /** Passes on text up to the first stop string. Text that may begin a stop string is held back. */
 export class StopStrings {
   #held = '';
-  /** True once a stop string was found. */
-  stopped = false;
+  /** The stop string that was found, or null. */
+  found: string | null = null;
 
   constructor(private readonly stops: readonly string[]) {}
 
+  /** True once a stop string was found. */
+  get stopped(): boolean {
+    return this.found !== null;
+  }
+
   push(piece: string): string {
     const text = this.#held + piece;
-    const found = this.stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-    if (found.length > 0) {
-      this.stopped = true;
+    const places = this.stops.map((stop) => ({ stop, at: text.indexOf(stop) })).filter(({ at }) => at >= 0);
+    const [first] = places.sort((a, b) => a.at - b.at);
+    if (first !== undefined) {
+      this.found = first.stop;
       this.#held = '';
-      return text.slice(0, Math.min(...found));
+      return text.slice(0, first.at);
     }
     const safe = text.length - this.#begun(text);
     this.#held = text.slice(safe);

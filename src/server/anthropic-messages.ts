@@ -1,0 +1,281 @@
+// Anthropic's Messages API.
+
+import { randomUUID } from 'node:crypto';
+import { type Backend, type Conversation, type ConversationRequest, converse, wholeAnswer } from './conversation.js';
+import { ANTHROPIC } from './dialect.js';
+import { type Endpoint, endpoint } from './endpoint.js';
+import { constant, count, listOf, nullable, shape, text } from './responses.js';
+import {
+  anyObject,
+  anyOf,
+  array,
+  boolean,
+  integer,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Read,
+  refusedField,
+  type Schema,
+  string,
+  tagged,
+} from './schema.js';
+
+const MAX_PARTS = 256;
+const CALL_ID = { maxLength: 256 };
+
+/** Prefixes are always cached, so the mark has no effect. */
+const marks = { cache_control: optional(anyObject), citations: optional(array(anyObject, { max: 0 })) };
+const textBlock = object({ type: oneOf(['text']), text: string(), ...marks });
+const texts = anyOf(
+  `text, or an array of at most ${MAX_PARTS} text blocks`,
+  string(),
+  array(tagged('type', textBlock), { max: MAX_PARTS }),
+);
+
+const block = tagged(
+  'type',
+  textBlock,
+  object({
+    type: oneOf(['tool_use']),
+    id: string(CALL_ID),
+    name: string({ minLength: 1, maxLength: 256 }),
+    input: anyObject,
+    caller: optional(anyObject),
+    ...marks,
+  }),
+  object({
+    type: oneOf(['tool_result']),
+    tool_use_id: string(CALL_ID),
+    content: optional(texts),
+    is_error: optional(boolean()),
+    ...marks,
+  }),
+  object({ type: oneOf(['thinking']), thinking: string(), signature: optional(string()) }),
+);
+
+const message = object({
+  role: oneOf(['user', 'assistant', 'system']),
+  content: anyOf(`text, or an array of at most ${MAX_PARTS} blocks`, string(), array(block, { max: MAX_PARTS })),
+});
+
+const tool = object({
+  type: optional(oneOf(['custom'])),
+  name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
+  description: optional(string()),
+  input_schema: anyObject,
+  strict: optional(boolean()),
+  cache_control: optional(anyObject),
+});
+
+const parallel = { disable_parallel_tool_use: optional(boolean()) };
+const toolChoice = tagged(
+  'type',
+  object({ type: oneOf(['auto']), ...parallel }),
+  object({ type: oneOf(['any']), ...parallel }),
+  object({ type: oneOf(['none']) }),
+  object({ type: oneOf(['tool']), name: string({ minLength: 1, maxLength: 64 }), ...parallel }),
+);
+
+const thinking = tagged(
+  'type',
+  object({ type: oneOf(['enabled']), budget_tokens: optional(integer({ min: 1, max: 2 ** 31 - 1 })) }),
+  object({ type: oneOf(['adaptive']) }),
+  object({ type: oneOf(['disabled']) }),
+);
+
+const format = object({ type: oneOf(['json_schema']), schema: anyObject });
+
+const messagesBody = (model: Schema<string>) =>
+  object({
+    model,
+    messages: array(message, { min: 1, max: 2048 }),
+    max_tokens: integer({ min: 1, max: 2 ** 31 - 1 }),
+    system: optional(texts),
+    stop_sequences: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),
+    stream: optional(boolean()),
+    temperature: optional(number({ min: 0, max: 2 })),
+    top_k: optional(integer({ min: 0, max: 2 ** 31 - 1 })),
+    top_p: optional(number({ min: 0, max: 1, above: true })),
+    tools: optional(array(tool, { max: 128 })),
+    tool_choice: optional(toolChoice),
+    thinking: optional(thinking),
+    output_config: optional(object({ format: optional(format), effort: refusedField("the model's template decides") })),
+    metadata: optional(object({ user_id: optional(string({ maxLength: 512 })) })),
+    service_tier: optional(oneOf(['auto', 'standard_only'])),
+    container: refusedField('leave it out'),
+    mcp_servers: refusedField('let the client call them'),
+  });
+
+type MessagesRequest = Read<ReturnType<typeof messagesBody>>;
+
+export function anthropicMessages(backend: Backend, name: Schema<string>): Endpoint {
+  return endpoint({
+    method: 'post',
+    path: '/v1/messages',
+    operationId: 'createMessage',
+    summary: "Continues a conversation, by Anthropic's API.",
+    dialect: ANTHROPIC,
+    body: messagesBody(name),
+    response: shape({
+      id: text,
+      type: constant('message'),
+      role: constant('assistant'),
+      model: text,
+      content: listOf({ type: 'object' }),
+      stop_reason: { enum: ['end_turn', 'max_tokens', 'stop_sequence', 'tool_use'] },
+      stop_sequence: nullable(text),
+      usage: shape({ input_tokens: count, output_tokens: count, cache_read_input_tokens: count }),
+    }),
+    streams: true,
+    async handle(call) {
+      const conversation = await converse(backend, call, requestOf(call.body));
+      if (call.body.stream) return { events: events(conversation) };
+      const { text: said, reasoning, calls, reason, stop } = await wholeAnswer(conversation);
+      const content = [
+        ...(reasoning === '' ? [] : [{ type: 'thinking', thinking: reasoning, signature: '' }]),
+        ...(said === '' ? [] : [{ type: 'text', text: said, citations: null }]),
+        ...calls.map(({ id, name: called, arguments: given }) => {
+          return { type: 'tool_use', id, name: called, input: JSON.parse(given) };
+        }),
+      ];
+      return {
+        json: {
+          ...messageOf(conversation),
+          content,
+          stop_reason: stopReason(reason, stop, calls.length > 0),
+          stop_sequence: stop,
+        },
+      };
+    },
+  });
+}
+
+function messageOf({ served, usage }: Conversation) {
+  return {
+    id: `msg_${randomUUID().replaceAll('-', '')}`,
+    type: 'message',
+    role: 'assistant',
+    model: served.id,
+    content: [] as object[],
+    stop_reason: null,
+    stop_sequence: null,
+    usage: {
+      input_tokens: usage.prompt - usage.cached,
+      cache_read_input_tokens: usage.cached,
+      cache_creation_input_tokens: 0,
+      output_tokens: usage.completion,
+    },
+  };
+}
+
+function stopReason(reason: 'stop' | 'length', stop: string | null, called: boolean): string {
+  if (reason === 'length') return 'max_tokens';
+  if (stop !== null) return 'stop_sequence';
+  return called ? 'tool_use' : 'end_turn';
+}
+
+/** Blocks of the answer as they are generated. */
+async function* events(conversation: Conversation): AsyncGenerator<object, void, void> {
+  yield { type: 'message_start', message: messageOf(conversation) };
+  let index = -1;
+  let open: string | null = null;
+  let called = false;
+  const close = function* () {
+    if (open !== null) yield { type: 'content_block_stop', index };
+    open = null;
+  };
+  const begin = function* (kind: string, content_block: object) {
+    yield* close();
+    open = kind;
+    index++;
+    yield { type: 'content_block_start', index, content_block };
+  };
+  const delta = (given: object) => ({ type: 'content_block_delta', index, delta: given });
+  for await (const part of conversation.parts()) {
+    switch (part.type) {
+      case 'text':
+        if (open !== 'text') yield* begin('text', { type: 'text', text: '' });
+        yield delta({ type: 'text_delta', text: part.text });
+        break;
+      case 'reasoning':
+        if (open !== 'reasoning') yield* begin('reasoning', { type: 'thinking', thinking: '', signature: '' });
+        yield delta({ type: 'thinking_delta', thinking: part.text });
+        break;
+      case 'call':
+        called = true;
+        yield* begin('call', { type: 'tool_use', id: part.id, name: part.name, input: {} });
+        break;
+      case 'arguments':
+        yield delta({ type: 'input_json_delta', partial_json: part.text });
+        break;
+      case 'end': {
+        yield* close();
+        const stop_reason = stopReason(part.reason, part.stop, called);
+        const { usage } = messageOf(conversation);
+        yield { type: 'message_delta', delta: { stop_reason, stop_sequence: part.stop }, usage };
+      }
+    }
+  }
+  yield { type: 'message_stop' };
+}
+
+/** The request in the form of OpenAI's chats. */
+function requestOf(body: MessagesRequest): ConversationRequest {
+  const { system, tools, tool_choice: choice, thinking: thought, output_config: output } = body;
+  const said = body.messages.flatMap(messagesOf);
+  const first = system === undefined ? [] : [{ role: 'system' as const, content: joined(system) }];
+  return {
+    model: body.model,
+    messages: [...first, ...said] as ConversationRequest['messages'],
+    max_tokens: body.max_tokens,
+    stop: body.stop_sequences,
+    temperature: body.temperature,
+    ...{ top_p: body.top_p, top_k: body.top_k },
+    tools: tools?.map(({ name, description, input_schema: parameters, strict }) => {
+      return { type: 'function' as const, function: { name, description, parameters, strict } };
+    }),
+    tool_choice: choiceOf(choice),
+    parallel_tool_calls: choice && choice.type !== 'none' ? !choice.disable_parallel_tool_use : undefined,
+    response_format: output?.format && {
+      type: 'json_schema',
+      json_schema: { name: 'answer', schema: output.format.schema, description: undefined, strict: true },
+    },
+    chat_template_kwargs: thought && { enable_thinking: thought.type !== 'disabled' },
+  };
+}
+
+function choiceOf(choice: MessagesRequest['tool_choice']): ConversationRequest['tool_choice'] {
+  if (choice === undefined) return undefined;
+  if (choice.type === 'tool') return { type: 'function', function: { name: choice.name } };
+  return choice.type === 'any' ? 'required' : choice.type;
+}
+
+const joined = (given: Read<typeof texts>) =>
+  typeof given === 'string' ? given : given.map((each) => each.text).join('');
+
+/** Results of tools are messages of their own at OpenAI. They come before the text of the same message. */
+function messagesOf({ role, content }: MessagesRequest['messages'][number]): object[] {
+  if (typeof content === 'string') return [{ role, content }];
+  const said = content.map((each) => (each.type === 'text' ? each.text : '')).join('');
+  const reasoning = content.map((each) => (each.type === 'thinking' ? each.thinking : '')).join('');
+  const calls = content.flatMap((each) =>
+    each.type === 'tool_use'
+      ? [{ id: each.id, type: 'function', function: { name: each.name, arguments: JSON.stringify(each.input) } }]
+      : [],
+  );
+  const results = content.flatMap((each) =>
+    each.type === 'tool_result'
+      ? [{ role: 'tool', tool_call_id: each.tool_use_id, content: joined(each.content ?? '') }]
+      : [],
+  );
+  const isMessage = said !== '' || calls.length > 0 || results.length === 0;
+  const message = {
+    role,
+    content: said,
+    ...(calls.length > 0 ? { tool_calls: calls } : {}),
+    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
+  };
+  return [...results, ...(isMessage ? [message] : [])];
+}

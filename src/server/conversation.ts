@@ -1,0 +1,104 @@
+// An answer to a conversation, for all APIs that have conversations.
+
+import { ReasoningFilter } from '../tasks/chat/reasoning.js';
+import type { Usage } from './answers.js';
+import { begin, type ChatRequest, type Constrain } from './chat-completions.js';
+import { noted } from './completion-frame.js';
+import type { Call } from './endpoint.js';
+import { type ServedModel, servedModel, writerOf } from './served-model.js';
+
+/** The models behind an API. */
+export interface Backend {
+  readonly models: ReadonlyMap<string, ServedModel>;
+  readonly constrain: Constrain;
+}
+
+/** A part of an answer. A call begins with its name, and pieces of its arguments follow. */
+export type Part =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'reasoning'; readonly text: string }
+  | { readonly type: 'call'; readonly id: string; readonly name: string }
+  | { readonly type: 'arguments'; readonly text: string }
+  | { readonly type: 'end'; readonly reason: 'stop' | 'length'; readonly stop: string | null };
+
+export interface Conversation {
+  readonly served: ServedModel;
+  readonly usage: Usage;
+  /** Can be read once. */
+  parts(): AsyncGenerator<Part, void, void>;
+}
+
+/** A request in the form of OpenAI's chats. Fields that are left out have their defaults. */
+export type ConversationRequest = Partial<ChatRequest> & Pick<ChatRequest, 'model' | 'messages'>;
+
+/** Begins an answer. Throws ApiError and QueueFullError. */
+export async function converse(
+  { models, constrain }: Backend,
+  call: Call<unknown>,
+  request: ConversationRequest,
+): Promise<Conversation> {
+  const served = servedModel(models, request.model);
+  call.note({ model: served.id });
+  const begun = await begin({ ...call, body: request as ChatRequest }, writerOf(served), constrain);
+  const { answers, calls, isReasoning } = begun;
+  return {
+    served,
+    usage: answers.usage,
+    async *parts() {
+      const reader = calls?.reader() ?? null;
+      const filter = new ReasoningFilter(isReasoning);
+      for await (const event of noted(answers.events(), answers, call, served.id)) {
+        const isEnd = 'finishReason' in event;
+        const read = isEnd ? reader?.end() : reader?.push(event.text);
+        const { content, deltas } = read ?? { content: isEnd ? '' : event.text, deltas: [] };
+        yield* textParts(filter.push(content));
+        if (isEnd) yield* textParts(filter.end());
+        for (const { id, function: called } of deltas) {
+          if (id !== undefined) yield { type: 'call', id, name: called.name ?? '' };
+          if (called.arguments !== '') yield { type: 'arguments', text: called.arguments };
+        }
+        if (isEnd) yield { type: 'end', reason: event.finishReason, stop: event.stop };
+      }
+    },
+  };
+}
+
+function* textParts({ reasoning, text }: { reasoning: string; text: string }): Generator<Part> {
+  if (reasoning !== '') yield { type: 'reasoning', text: reasoning };
+  if (text !== '') yield { type: 'text', text };
+}
+
+/** A call of a tool. The arguments are JSON. */
+export interface WholeCall {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+
+/** A whole answer. */
+export interface WholeAnswer {
+  readonly text: string;
+  readonly reasoning: string;
+  readonly calls: readonly WholeCall[];
+  /** Tokens up to the end of the reasoning. */
+  readonly reasoningTokens: number;
+  readonly reason: 'stop' | 'length';
+  readonly stop: string | null;
+}
+
+/** Waits for the whole answer. */
+export async function wholeAnswer(conversation: Conversation): Promise<WholeAnswer> {
+  const answer = { text: '', reasoning: '', reason: 'stop' as 'stop' | 'length', stop: null as string | null };
+  const calls: { id: string; name: string; arguments: string }[] = [];
+  let reasoningTokens = 0;
+  for await (const part of conversation.parts()) {
+    if (part.type === 'text') answer.text += part.text;
+    else if (part.type === 'reasoning') {
+      answer.reasoning += part.text;
+      reasoningTokens = conversation.usage.completion;
+    } else if (part.type === 'call') calls.push({ id: part.id, name: part.name, arguments: '' });
+    else if (part.type === 'arguments') (calls.at(-1) as { arguments: string }).arguments += part.text;
+    else Object.assign(answer, { reason: part.reason, stop: part.stop });
+  }
+  return { ...answer, calls, reasoningTokens };
+}

@@ -1,0 +1,70 @@
+// The forms in which APIs send errors and streams.
+
+import type { ApiError, ErrorStatus } from './errors.js';
+
+export interface Dialect {
+  readonly mediaType: 'text/event-stream' | 'application/x-ndjson';
+  /** The text of an object in a stream. */
+  frame(value: object): string;
+  /** The text that ends a stream. */
+  readonly lastFrame: string;
+  errorBody(error: ApiError): object;
+  /** An error in the middle of a stream. */
+  errorEvent(error: ApiError): object;
+}
+
+const dataFrame = (value: object) => `data: ${JSON.stringify(value)}\n\n`;
+/** An event whose name is the `type` of its data. */
+const namedFrame = (value: object) => `event: ${(value as { type: string }).type}\n${dataFrame(value)}`;
+
+export const OPENAI: Dialect = {
+  mediaType: 'text/event-stream',
+  frame: dataFrame,
+  lastFrame: 'data: [DONE]\n\n',
+  errorBody: ({ body }) => body,
+  errorEvent: ({ body }) => body,
+};
+
+/** The Responses API of OpenAI. */
+export const RESPONSES: Dialect = {
+  ...OPENAI,
+  frame: namedFrame,
+  lastFrame: '',
+  errorEvent: ({ message, code, param }) => ({ type: 'error', code, message, param }),
+};
+
+const ANTHROPIC_TYPES: Partial<Record<ErrorStatus, string>> = {
+  401: 'authentication_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  500: 'api_error',
+  503: 'overloaded_error',
+};
+
+const anthropicError = ({ status, message }: ApiError) => ({
+  type: 'error',
+  error: { type: ANTHROPIC_TYPES[status] ?? 'invalid_request_error', message },
+});
+
+export const ANTHROPIC: Dialect = {
+  ...OPENAI,
+  frame: namedFrame,
+  lastFrame: '',
+  errorBody: anthropicError,
+  errorEvent: anthropicError,
+};
+
+export const OLLAMA: Dialect = {
+  mediaType: 'application/x-ndjson',
+  frame: (value) => `${JSON.stringify(value)}\n`,
+  lastFrame: '',
+  errorBody: ({ message }) => ({ error: message }),
+  errorEvent: ({ message }) => ({ error: message }),
+};
+
+/** Cohere reads the message at the top. Jina's clients read OpenAI's form. */
+export const RERANK: Dialect = {
+  ...OPENAI,
+  errorBody: ({ body, message }) => ({ message, ...body }),
+};

@@ -1,0 +1,392 @@
+// Ollama's API, for its clients. The models are those of the server: nothing is pulled or deleted.
+
+import type { Answers } from './answers.js';
+import {
+  type Backend,
+  type Conversation,
+  type ConversationRequest,
+  converse,
+  type WholeCall,
+  wholeAnswer,
+} from './conversation.js';
+import { OLLAMA } from './dialect.js';
+import { embedTexts } from './embeddings.js';
+import { type Call, type Endpoint, endpoint } from './endpoint.js';
+import { ApiError } from './errors.js';
+import { count, listOf, shape, text } from './responses.js';
+import {
+  anyObject,
+  anyOf,
+  array,
+  boolean,
+  integer,
+  nameOf,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Read,
+  refusedField,
+  type Schema,
+  string,
+} from './schema.js';
+import { type ServedModel, servedModel } from './served-model.js';
+
+const INT = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+const noEffect = optional(anyOf('a number or true or false', number({ min: -(2 ** 53), max: 2 ** 53 }), boolean()));
+
+/** Sampling by Ollama's names. Sizes of the context and of batches were chosen when the server began. */
+const options = optional(
+  object({
+    temperature: optional(number({ min: 0, max: 2 })),
+    top_k: optional(integer({ min: 0, max: INT.max })),
+    top_p: optional(number({ min: 0, max: 1, above: true })),
+    min_p: optional(number({ min: 0, max: 1 })),
+    repeat_penalty: optional(number({ min: 0, max: 100, above: true })),
+    presence_penalty: optional(number({ min: -2, max: 2 })),
+    frequency_penalty: optional(number({ min: -2, max: 2 })),
+    seed: optional(integer({ min: -(2 ** 53) + 1, max: 2 ** 53 - 1 })),
+    num_predict: optional(integer({ min: -2, max: INT.max })),
+    stop: optional(array(string({ minLength: 1, maxLength: 256 }), { max: 4 })),
+    ...Object.fromEntries(
+      ['num_ctx', 'num_batch', 'num_gpu', 'main_gpu', 'num_thread', 'num_keep', 'use_mmap', 'numa'].map((name) => [
+        name,
+        noEffect,
+      ]),
+    ),
+  }),
+);
+
+const format = optional(anyOf("'json', or a JSON Schema", oneOf(['json', '']), anyObject));
+const shared = {
+  options,
+  format,
+  stream: optional(boolean('Default: true.')),
+  think: optional(anyOf('true, false or an effort', boolean(), oneOf(['low', 'medium', 'high']))),
+  keep_alive: optional(anyOf('a number or a duration', number({ min: -1, max: 2 ** 53 }), string({ maxLength: 32 }))),
+};
+const images = optional(array(string(), { max: 0 }));
+
+const call = object({
+  id: optional(string({ maxLength: 256 })),
+  type: optional(oneOf(['function'])),
+  function: object({
+    name: string({ minLength: 1, maxLength: 256 }),
+    arguments: anyObject,
+    index: optional(integer({ min: 0, max: 1024 })),
+  }),
+});
+const message = object({
+  role: oneOf(['system', 'user', 'assistant', 'tool']),
+  content: optional(string()),
+  thinking: optional(string()),
+  images,
+  tool_calls: optional(array(call, { max: 128 })),
+  tool_name: optional(string({ maxLength: 256 })),
+  tool_call_id: optional(string({ maxLength: 256 })),
+});
+const tool = object({
+  type: oneOf(['function']),
+  function: object({
+    name: string({ minLength: 1, maxLength: 64, pattern: '^[a-zA-Z0-9_-]+$' }),
+    description: optional(string()),
+    parameters: optional(anyObject),
+  }),
+});
+
+const chatBody = (model: Schema<string>) =>
+  object({
+    model,
+    messages: array(message, { min: 1, max: 2048 }),
+    tools: optional(array(tool, { max: 128 })),
+    ...shared,
+  });
+const generateBody = (model: Schema<string>) =>
+  object({
+    model,
+    prompt: string({ minLength: 1 }),
+    system: optional(string()),
+    images,
+    ...shared,
+    suffix: refusedField('models continue texts'),
+    template: refusedField('the model brings its template'),
+    raw: refusedField('use /v1/completions'),
+    context: refusedField('use /api/chat'),
+  });
+
+const embedBody = (model: Schema<string>) =>
+  object({
+    model,
+    input: anyOf(
+      'text, or an array of texts',
+      string({ minLength: 1 }),
+      array(string({ minLength: 1 }), { min: 1, max: 2048 }),
+    ),
+    truncate: optional(boolean('Default: true.')),
+    dimensions: optional(integer({ min: 1, max: INT.max })),
+    options,
+    keep_alive: shared.keep_alive,
+  });
+
+type Body = Read<ReturnType<typeof chatBody>>;
+
+/** All endpoints of Ollama. `chats` names the models for conversations. */
+export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
+  const { models } = backend;
+  const all = nameOf([...models.keys()]);
+  const common = { method: 'post', dialect: OLLAMA, streams: true } as const;
+  return [
+    endpoint({
+      ...common,
+      path: '/api/chat',
+      operationId: 'ollamaChat',
+      summary: "Continues a conversation, by Ollama's API.",
+      body: chatBody(chats),
+      response: shape({ model: text, message: { type: 'object' }, done: { const: true } }),
+      handle: (given) => answer(backend, given, given.body, requestOf(given.body), (fields) => ({ message: fields })),
+    }),
+    endpoint({
+      ...common,
+      path: '/api/generate',
+      operationId: 'ollamaGenerate',
+      summary: "Answers a prompt, by Ollama's API.",
+      body: generateBody(chats),
+      response: shape({ model: text, response: text, done: { const: true } }),
+      handle(given) {
+        const { prompt, system } = given.body;
+        const first = system === undefined ? [] : [{ role: 'system' as const, content: system }];
+        const messages = [...first, { role: 'user' as const, content: prompt }] as Body['messages'];
+        const request = requestOf({ ...given.body, messages, tools: undefined });
+        return answer(backend, given, given.body, request, ({ content, thinking }) => {
+          return { response: content, ...(thinking === undefined ? {} : { thinking }) };
+        });
+      },
+    }),
+    endpoint({
+      method: 'post',
+      path: '/api/embed',
+      operationId: 'ollamaEmbed',
+      summary: "Computes an embedding of each text, by Ollama's API.",
+      dialect: OLLAMA,
+      body: embedBody(nameOf([...models.values()].filter(({ embedder }) => embedder).map(({ id }) => id))),
+      response: shape({ model: text, embeddings: listOf(listOf({ type: 'number' })) }),
+      async handle(given) {
+        const { model, input, truncate = true, dimensions } = given.body;
+        const { vectors, tokens } = await embedTexts(models, given, {
+          model,
+          input,
+          truncate,
+          dimensions,
+          use: { task: null },
+        });
+        return { json: { model, embeddings: vectors.map((each) => [...each]), prompt_eval_count: tokens } };
+      },
+    }),
+    tags('/api/tags', 'ollamaTags', 'Lists the models.', models),
+    tags('/api/ps', 'ollamaPs', 'Lists the models in memory.', models),
+    endpoint({
+      method: 'post',
+      path: '/api/show',
+      operationId: 'ollamaShow',
+      summary: 'Describes a model.',
+      dialect: OLLAMA,
+      body: object({
+        model: optional(all),
+        name: optional(all),
+        verbose: optional(boolean()),
+        system: optional(string()),
+        template: optional(string()),
+      }),
+      response: shape({ details: { type: 'object' }, capabilities: listOf(text) }),
+      handle: async ({ body }) => ({ json: shown(named(models, body)) }),
+    }),
+    endpoint({
+      method: 'post',
+      path: '/api/pull',
+      operationId: 'ollamaPull',
+      summary: 'Succeeds for models that are served. The server fetches no others.',
+      dialect: OLLAMA,
+      body: object({
+        model: optional(all),
+        name: optional(all),
+        insecure: optional(boolean()),
+        stream: optional(boolean()),
+      }),
+      response: shape({ status: text }),
+      streams: true,
+      async handle({ body }) {
+        named(models, body);
+        return body.stream === false ? { json: { status: 'success' } } : { events: success() };
+      },
+    }),
+    endpoint({
+      method: 'get',
+      path: '/api/version',
+      operationId: 'ollamaVersion',
+      summary: 'Tells the version of the server.',
+      dialect: OLLAMA,
+      response: shape({ version: text }),
+      handle: async () => ({ json: { version: [...models.values()][0]?.model.device.info.version ?? '' } }),
+    }),
+  ];
+}
+
+/** The model of a request. Older clients name it in another field. Throws ApiError. */
+function named(
+  models: Backend['models'],
+  body: { model?: string | undefined; name?: string | undefined },
+): ServedModel {
+  const id = body.model ?? body.name;
+  if (id !== undefined) return servedModel(models, id);
+  throw new ApiError(400, "'model' is missing, expected text", 'missing_required_parameter', 'model');
+}
+
+async function* success() {
+  yield { status: 'success' };
+}
+
+/** A request in the form of OpenAI's chats. */
+function requestOf({ model, messages, tools, options: given, format: wanted, think }: Body): ConversationRequest {
+  const { num_predict: most, repeat_penalty, ...sampling } = (given ?? {}) as Partial<NonNullable<Body['options']>>;
+  const known = ['temperature', 'top_k', 'top_p', 'min_p', 'presence_penalty', 'frequency_penalty', 'seed', 'stop'];
+  let calls = 0;
+  let answered = 0;
+  return {
+    ...Object.fromEntries(Object.entries(sampling).filter(([name]) => known.includes(name))),
+    repetition_penalty: repeat_penalty,
+    model,
+    // Calls of Ollama may have no ids: results answer them in order.
+    messages: messages.map(({ role, content = '', thinking, tool_calls, tool_name, tool_call_id }) => ({
+      role,
+      content,
+      ...(thinking === undefined ? {} : { reasoning_content: thinking }),
+      ...(tool_name === undefined ? {} : { name: tool_name }),
+      ...(role === 'tool' ? { tool_call_id: tool_call_id ?? `call${answered++}` } : {}),
+      ...(tool_calls === undefined || tool_calls.length === 0
+        ? {}
+        : {
+            tool_calls: tool_calls.map(({ id, function: called }) => ({
+              id: id ?? `call${calls++}`,
+              type: 'function',
+              function: { name: called.name, arguments: JSON.stringify(called.arguments) },
+            })),
+          }),
+    })),
+    tools,
+    max_tokens: most !== undefined && most > 0 ? most : undefined,
+    response_format: formatOf(wanted),
+    chat_template_kwargs:
+      think === undefined
+        ? undefined
+        : { enable_thinking: think !== false, ...(typeof think === 'string' ? { reasoning_effort: think } : {}) },
+  } as unknown as ConversationRequest;
+}
+
+function formatOf(wanted: Body['format']) {
+  if (wanted === undefined || wanted === '') return undefined;
+  if (wanted === 'json') return { type: 'json_object' };
+  return { type: 'json_schema', json_schema: { name: 'answer', schema: wanted } };
+}
+
+interface Fields {
+  readonly role: 'assistant';
+  readonly content: string;
+  readonly thinking?: string;
+  readonly tool_calls?: readonly object[];
+}
+
+/** Answers a request. `place` puts the fields of a message where the endpoint has them. */
+async function answer(
+  backend: Backend,
+  given: Call<unknown>,
+  { stream = true }: { readonly stream?: boolean | undefined },
+  request: ConversationRequest,
+  place: (fields: Fields) => object,
+) {
+  const start = process.hrtime.bigint();
+  const conversation = await converse(backend, given, request);
+  const line = (fields: Omit<Fields, 'role'>, rest: object) => ({
+    model: conversation.served.id,
+    created_at: new Date().toISOString(),
+    ...place({ role: 'assistant', ...fields }),
+    ...rest,
+  });
+  if (stream) return { events: lines(conversation, start, line) };
+  const { text: content, reasoning, calls, reason } = await wholeAnswer(conversation);
+  const fields = {
+    content,
+    ...(reasoning === '' ? {} : { thinking: reasoning }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls.map(callOf) }),
+  };
+  return { json: line(fields, end(conversation.usage, start, reason)) };
+}
+
+function callOf({ id, name, arguments: given }: WholeCall, index: number) {
+  return { id, function: { index, name, arguments: JSON.parse(given) } };
+}
+
+async function* lines(
+  conversation: Conversation,
+  start: bigint,
+  line: (fields: Omit<Fields, 'role'>, rest: object) => object,
+): AsyncGenerator<object, void, void> {
+  const calls: { id: string; name: string; arguments: string }[] = [];
+  for await (const part of conversation.parts()) {
+    if (part.type === 'text') yield line({ content: part.text }, { done: false });
+    else if (part.type === 'reasoning') yield line({ content: '', thinking: part.text }, { done: false });
+    else if (part.type === 'call') calls.push({ id: part.id, name: part.name, arguments: '' });
+    else if (part.type === 'arguments') (calls.at(-1) as { arguments: string }).arguments += part.text;
+    else {
+      if (calls.length > 0) yield line({ content: '', tool_calls: calls.map(callOf) }, { done: false });
+      yield line({ content: '' }, end(conversation.usage, start, part.reason));
+    }
+  }
+}
+
+/** The fields of the last line. Durations are nanoseconds. */
+function end({ prompt, completion }: Answers['usage'], start: bigint, reason: 'stop' | 'length') {
+  const total_duration = Number(process.hrtime.bigint() - start);
+  const counts = { prompt_eval_count: prompt, eval_count: completion };
+  return { done: true, done_reason: reason, total_duration, load_duration: 0, ...counts };
+}
+
+function tags(path: string, operationId: string, summary: string, models: Backend['models']): Endpoint {
+  return endpoint({
+    method: 'get',
+    path,
+    operationId,
+    summary,
+    dialect: OLLAMA,
+    response: shape({ models: listOf(shape({ name: text, model: text, size: count })) }),
+    handle: async () => ({ json: { models: [...models.values()].map(tagOf) } }),
+  });
+}
+
+function tagOf(served: ServedModel) {
+  const { id, created } = served;
+  const time = new Date(created * 1000).toISOString();
+  return { name: id, model: id, modified_at: time, size: 0, digest: '', details: detailsOf(served) };
+}
+
+function detailsOf({ model }: ServedModel) {
+  const family = String(model.config.model_type ?? '');
+  return { parent_model: '', format: '', family, families: [family], parameter_size: '', quantization_level: '' };
+}
+
+function shown(served: ServedModel) {
+  const { model, batching, embedder } = served;
+  const template = model.tokenizer?.chatTemplate;
+  const tools = JSON.stringify(template ?? '').includes('tools');
+  return {
+    modelfile: '',
+    parameters: '',
+    template: typeof template === 'string' ? template : '',
+    details: detailsOf(served),
+    model_info: { 'general.architecture': model.config.model_type ?? '' },
+    capabilities: [
+      ...(batching ? ['completion'] : []),
+      ...(batching && tools ? ['tools'] : []),
+      ...(embedder ? ['embedding'] : []),
+    ],
+  };
+}

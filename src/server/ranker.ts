@@ -1,0 +1,34 @@
+import type { LoadedModel } from '../pretrained/index.js';
+import { Turns } from './turns.js';
+
+type Rank = LoadedModel['rank'];
+
+/** Ranks the documents of one request after those of the other: each request is computed in batches of its own. */
+export class Ranker {
+  readonly turns: Turns;
+
+  private constructor(
+    private readonly model: LoadedModel,
+    maxWaiting: number,
+  ) {
+    this.turns = new Turns(maxWaiting);
+  }
+
+  /** Null for models that cannot score pairs: they are no cross-encoders and cannot answer yes or no. */
+  static of(model: LoadedModel, maxWaiting: number): Ranker | null {
+    const { headKind, tokenizer } = model;
+    const scores = headKind === 'sequence-classification' || headKind === 'language-model';
+    return scores && tokenizer !== null ? new Ranker(model, maxWaiting) : null;
+  }
+
+  /** Rejects with QueueFullError if too many requests wait already, and with the errors of `model.rank`. */
+  rank(
+    query: string,
+    documents: readonly string[],
+    options: Parameters<Rank>[2],
+    client: string,
+    signal: AbortSignal,
+  ): ReturnType<Rank> {
+    return this.turns.run(client, signal, () => this.model.rank(query, documents, { ...options, signal }));
+  }
+}

@@ -1,0 +1,371 @@
+// The APIs beside OpenAI's chats, by the official clients as they are: openai, @anthropic-ai/sdk, ollama and cohere-ai.
+import Anthropic from '@anthropic-ai/sdk';
+import { CohereClientV2 } from 'cohere-ai';
+import { Ollama } from 'ollama';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { loadModel } from '../../src/index.js';
+import { type RunningServer, serve } from '../../src/server/index.js';
+import { pipeline } from '../../src/tasks/index.js';
+import { type SmallModels, smallModels, storyAfter, TEMPLATE } from '../frameworks/small-models.js';
+
+const KEY = 'a-key-of-the-test';
+const prompt = 'Tell me a story about a cat.';
+const schema = {
+  type: 'object',
+  properties: { city: { type: 'string', maxLength: 6 }, days: { type: 'integer', minimum: 1, maximum: 9 } },
+  required: ['city', 'days'],
+  additionalProperties: false,
+} as const;
+const arguments_ = z.strictObject({ city: z.string().max(6), days: z.int().min(1).max(9) });
+
+let models: SmallModels;
+let server: RunningServer;
+/** The greedy answer to `prompt`. */
+let story: string;
+beforeAll(async () => {
+  models = await smallModels();
+  const { stories, writer, vectors, ranker } = models;
+  const thinker = await loadModel(models.device, models.folder);
+  thinker.tokenizer.chatTemplate = TEMPLATE.replace("'{% if add", '{% if add').replace(
+    'assistant: ',
+    "{{ 'assistant: <think>\\n' }}",
+  );
+  server = await serve({
+    models: { stories, writer, vectors, ranker, thinker },
+    port: 0,
+    log: 'none',
+    apiKeys: [KEY, 'other'],
+  });
+  story = await storyAfter(stories, `<|start_story|>user: ${prompt}\nassistant: `, 24);
+});
+afterAll(async () => {
+  await server?.close();
+  models?.end();
+});
+
+describe("OpenAI's Responses API", () => {
+  const client = (apiKey = KEY) => new OpenAI({ baseURL: `${server.url}/v1`, apiKey, maxRetries: 0 });
+  const greedy = { model: 'stories', temperature: 0, max_output_tokens: 24 };
+
+  it('answers, with usage', async () => {
+    const response = await client().responses.create({ ...greedy, input: prompt });
+    expect(response.output_text).toBe(story);
+    expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+    expect(response.usage).toMatchObject({ output_tokens: 24, output_tokens_details: { reasoning_tokens: 0 } });
+  });
+
+  it('streams events in order', async () => {
+    const stream = await client().responses.create({ ...greedy, input: prompt, stream: true });
+    const types: string[] = [];
+    const numbers: number[] = [];
+    let streamed = '';
+    for await (const event of stream) {
+      if (event.type !== types.at(-1)) types.push(event.type);
+      numbers.push(event.sequence_number);
+      if (event.type === 'response.output_text.delta') streamed += event.delta;
+      if (event.type === 'response.incomplete') expect(event.response.usage!.output_tokens).toBe(24);
+    }
+    expect(streamed).toBe(story);
+    expect(types).toEqual([
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.content_part.added',
+      'response.output_text.delta',
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.incomplete',
+    ]);
+    expect(numbers).toEqual(numbers.map((_, i) => i));
+  });
+
+  it('streams by its helper, which checks the events', async () => {
+    const stream = client().responses.stream({ ...greedy, input: prompt });
+    expect((await stream.finalResponse()).output_text).toBe(story);
+  });
+
+  it('continues a response, for the same client only', async () => {
+    const first = await client().responses.create({ ...greedy, input: prompt });
+    const more = { ...greedy, max_output_tokens: 8, input: 'Go on.' };
+    const next = await client().responses.create({ ...more, previous_response_id: first.id });
+    const whole = await client().responses.create({
+      ...more,
+      input: [
+        { role: 'user', content: prompt },
+        { role: 'assistant', content: story },
+        { role: 'user', content: 'Go on.' },
+      ],
+    });
+    expect(next.output_text).toBe(whole.output_text);
+    expect(next.usage!.input_tokens).toBe(whole.usage!.input_tokens);
+    expect(next.previous_response_id).toBe(first.id);
+    const stranger = client('other').responses.create({ ...more, previous_response_id: first.id });
+    await expect(stranger).rejects.toMatchObject({ status: 404, code: 'previous_response_not_found' });
+    const forgotten = await client().responses.create({ ...greedy, input: prompt, store: false });
+    const missing = client().responses.create({ ...more, previous_response_id: forgotten.id });
+    await expect(missing).rejects.toThrow(OpenAI.NotFoundError);
+  });
+
+  it('calls tools, whose outputs are read', async () => {
+    const tools = [{ type: 'function' as const, name: 'weather', parameters: schema, strict: true }];
+    const base = { model: 'writer', max_output_tokens: 160, tools };
+    const called = await client().responses.create({
+      ...base,
+      input: 'Weather?',
+      tool_choice: 'required',
+      parallel_tool_calls: false,
+    });
+    const [call] = called.output;
+    expect(call!.type).toBe('function_call');
+    const { call_id, arguments: given } = call as OpenAI.Responses.ResponseFunctionToolCall;
+    arguments_.parse(JSON.parse(given));
+    const output = { type: 'function_call_output' as const, call_id, output: 'warm' };
+    const answer = await client().responses.create({
+      ...{ model: 'writer', max_output_tokens: 8, previous_response_id: called.id, input: [output] },
+    });
+    expect(answer.usage!.output_tokens).toBeGreaterThan(0);
+    const stream = client().responses.stream({
+      ...base,
+      input: 'Weather?',
+      tool_choice: { type: 'function', name: 'weather' },
+    });
+    const [streamed] = (await stream.finalResponse()).output;
+    arguments_.parse(JSON.parse((streamed as OpenAI.Responses.ResponseFunctionToolCall).arguments));
+  });
+
+  it('gives JSON of a schema', async () => {
+    const { output_text } = await client().responses.create({
+      ...{ model: 'writer', input: 'Weather?', max_output_tokens: 160 },
+      text: { format: { type: 'json_schema', name: 'weather', schema, strict: true } },
+    });
+    arguments_.parse(JSON.parse(output_text));
+  });
+
+  it('refuses unknown fields by name', async () => {
+    const call = client().responses.create({ ...greedy, input: prompt, temprature: 1 } as never);
+    await expect(call).rejects.toThrow(/temprature/);
+  });
+});
+
+describe("Anthropic's Messages API", () => {
+  const client = () => new Anthropic({ baseURL: server.url, apiKey: KEY, maxRetries: 0 });
+  const greedy = {
+    model: 'stories',
+    temperature: 0,
+    max_tokens: 24,
+    messages: [{ role: 'user' as const, content: prompt }],
+  };
+
+  it('answers, with usage', async () => {
+    const message = await client().messages.create(greedy);
+    expect(message.content).toMatchObject([{ type: 'text', text: story }]);
+    expect([message.stop_reason, message.usage.output_tokens]).toEqual(['max_tokens', 24]);
+  });
+
+  it('streams by its helper, which checks the events', async () => {
+    const stream = client().messages.stream(greedy);
+    const pieces: string[] = [];
+    stream.on('text', (piece) => pieces.push(piece));
+    const message = await stream.finalMessage();
+    expect(message.content).toMatchObject([{ type: 'text', text: story }]);
+    expect(pieces.join('')).toBe(story);
+    expect(pieces.length).toBeGreaterThan(10);
+    expect(message.usage.output_tokens).toBe(24);
+  });
+
+  it('names the stop sequence', async () => {
+    const stop = story.slice(12, 20);
+    const message = await client().messages.create({ ...greedy, stop_sequences: ['zebra', stop] });
+    expect(message).toMatchObject({ stop_reason: 'stop_sequence', stop_sequence: stop });
+    expect(message.content).toMatchObject([{ text: story.slice(0, story.indexOf(stop)) }]);
+  });
+
+  it('calls tools, whose results are read', async () => {
+    const tools = [{ name: 'weather', input_schema: { ...schema, required: [...schema.required] } }];
+    const base = { model: 'writer', max_tokens: 160, tools };
+    const asked = { role: 'user' as const, content: 'Weather?' };
+    const called = await client().messages.create({
+      ...{ ...base, messages: [asked], tool_choice: { type: 'any', disable_parallel_tool_use: true } },
+    });
+    const [use] = called.content;
+    expect([use!.type, called.stop_reason]).toEqual(['tool_use', 'tool_use']);
+    const { id, input } = use as Anthropic.ToolUseBlock;
+    arguments_.parse(input);
+    const results = [{ type: 'tool_result' as const, tool_use_id: id, content: 'warm' }];
+    const answer = await client().messages.create({
+      ...{ model: 'writer', max_tokens: 8, system: 'Be brief.' },
+      messages: [asked, { role: 'assistant', content: called.content }, { role: 'user', content: results }],
+    });
+    expect(answer.usage.output_tokens).toBeGreaterThan(0);
+    const stream = client().messages.stream({
+      ...{ ...base, messages: [asked], tool_choice: { type: 'tool', name: 'weather' } },
+    });
+    const [streamed] = (await stream.finalMessage()).content;
+    arguments_.parse((streamed as Anthropic.ToolUseBlock).input);
+  });
+
+  it('refuses by the errors of the client', async () => {
+    await expect(client().messages.create({ ...greedy, model: 'nobody' })).rejects.toThrow(Anthropic.NotFoundError);
+    const stranger = new Anthropic({ baseURL: server.url, apiKey: 'wrong', maxRetries: 0 });
+    await expect(stranger.messages.create(greedy)).rejects.toMatchObject({
+      ...{ status: 401, error: { type: 'error', error: { type: 'authentication_error' } } },
+    });
+    const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: '' } } as const;
+    const call = client().messages.create({ ...greedy, messages: [{ role: 'user', content: [image] }] });
+    await expect(call).rejects.toThrow(/messages\[0\]\.content\[0\]/);
+  });
+});
+
+describe("Ollama's API", () => {
+  const client = () => new Ollama({ host: server.url, headers: { authorization: `Bearer ${KEY}` } });
+  const options = { temperature: 0, num_predict: 24 };
+  const messages = [{ role: 'user', content: prompt }];
+
+  it('chats, whole and in lines', async () => {
+    const whole = await client().chat({ model: 'stories', messages, options });
+    expect(whole.message).toEqual({ role: 'assistant', content: story });
+    expect(whole).toMatchObject({ done: true, done_reason: 'length', eval_count: 24 });
+    const pieces: string[] = [];
+    for await (const { message, done, eval_count } of await client().chat({
+      model: 'stories',
+      messages,
+      options,
+      stream: true,
+    })) {
+      pieces.push(message.content);
+      if (done) expect(eval_count).toBe(24);
+    }
+    expect(pieces.join('')).toBe(story);
+    expect(pieces.length).toBeGreaterThan(10);
+  });
+
+  it('generates', async () => {
+    const { response } = await client().generate({ model: 'stories', prompt, options });
+    expect(response).toBe(story);
+    let streamed = '';
+    for await (const each of await client().generate({ model: 'stories', prompt, options, stream: true }))
+      streamed += each.response;
+    expect(streamed).toBe(story);
+  });
+
+  it('gives JSON of a schema', async () => {
+    const { message } = await client().chat({
+      model: 'writer',
+      messages,
+      format: schema,
+      options: { num_predict: 160 },
+    });
+    arguments_.parse(JSON.parse(message.content));
+  });
+
+  it('separates reasoning, and reads results of tools', async () => {
+    const tools = [{ type: 'function', function: { name: 'weather', description: '', parameters: schema as never } }];
+    const said = [
+      { role: 'user', content: 'Weather?' },
+      {
+        role: 'assistant',
+        content: '',
+        thinking: 'Hm.',
+        tool_calls: [{ function: { name: 'weather', arguments: { city: 'Rome', days: 1 } } }],
+      },
+      { role: 'tool', content: 'warm', tool_name: 'weather' },
+    ];
+    const { eval_count } = await client().chat({
+      model: 'writer',
+      messages: said,
+      tools,
+      think: false,
+      options: { num_predict: 8 },
+    });
+    expect(eval_count).toBeGreaterThan(0);
+  });
+
+  it('embeds', async () => {
+    const { embeddings } = await client().embed({ model: 'vectors', input: ['CCO', 'CO'] });
+    expect(embeddings.map(({ length }) => length)).toEqual([256, 256]);
+  });
+
+  it('lists, shows and pulls the models that are served', async () => {
+    const names = ['stories', 'writer', 'vectors', 'ranker', 'thinker'];
+    expect((await client().list()).models.map(({ name }) => name)).toEqual(names);
+    expect((await client().ps()).models.length).toBe(5);
+    expect((await client().show({ model: 'stories' })).capabilities).toEqual(['completion', 'tools']);
+    expect(await client().pull({ model: 'stories' })).toEqual({ status: 'success' });
+    await expect(client().pull({ model: 'llama3' })).rejects.toThrow(/llama3.*does not exist/);
+  });
+});
+
+describe('reranking', () => {
+  const documents = ['a cat', 'the dog is here', 'a'];
+  const expected = async (top_k: number) => {
+    const rank = await pipeline('text-ranking', models.ranker);
+    return (await rank('the cat', documents, { top_k })).map(({ corpus_id, score }) => [corpus_id, score]);
+  };
+
+  it("by Cohere's client", async () => {
+    const client = new CohereClientV2({ token: KEY, environment: server.url });
+    const { results } = await client.rerank({ model: 'ranker', query: 'the cat', documents, topN: 2 });
+    expect(results.map(({ index, relevanceScore }) => [index, relevanceScore])).toEqual(await expected(2));
+    await expect(client.rerank({ model: 'stories', query: 'the cat', documents })).rejects.toMatchObject({
+      ...{ statusCode: 400, message: expect.stringMatching(/no prompt is known for a reranker/) },
+    });
+  });
+
+  it("in Jina's form", async () => {
+    const response = await fetch(`${server.url}/v1/rerank`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}` },
+      body: JSON.stringify({
+        model: 'ranker',
+        query: 'the cat',
+        documents: documents.map((text) => ({ text })),
+        return_documents: true,
+      }),
+    });
+    const { results } = await response.json();
+    type Result = { index: number; relevance_score: number; document: { text: string } };
+    expect(results.map(({ index, relevance_score }: Result) => [index, relevance_score])).toEqual(await expected(3));
+    expect(results.every(({ index, document }: Result) => document.text === documents[index])).toBe(true);
+  });
+});
+
+describe('reasoning of a template that begins with it', () => {
+  const settings = { model: 'thinker', temperature: 0 };
+  const messages = [{ role: 'user' as const, content: prompt }];
+  let thought: string;
+  beforeAll(async () => {
+    const before = `<|start_story|>user: ${prompt}\nassistant: <think>\n`;
+    thought = (await storyAfter(models.stories, before, 24)).trim();
+  });
+
+  it('is reasoning_content of chats, whole and in chunks', async () => {
+    const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: KEY, maxRetries: 0 });
+    const { choices } = await client.chat.completions.create({ ...settings, messages, max_tokens: 24 });
+    expect(choices[0]!.message).toMatchObject({ content: '', reasoning_content: thought });
+    const seen = { content: '', reasoning_content: '' };
+    const stream = await client.chat.completions.create({ ...settings, messages, max_tokens: 24, stream: true });
+    for await (const {
+      choices: [choice],
+    } of stream)
+      for (const name of ['content', 'reasoning_content'] as const)
+        seen[name] += (choice!.delta as Partial<typeof seen>)[name] ?? '';
+    expect(seen).toEqual({ content: '', reasoning_content: thought });
+    const { output, usage } = await client.responses.create({ ...settings, input: prompt, max_output_tokens: 24 });
+    expect(output[0]).toMatchObject({ type: 'reasoning', content: [{ type: 'reasoning_text', text: thought }] });
+    expect(usage!.output_tokens_details.reasoning_tokens).toBe(24);
+  });
+
+  it('is a thinking block of messages, and `thinking` of Ollama', async () => {
+    const client = new Anthropic({ baseURL: server.url, apiKey: KEY, maxRetries: 0 });
+    const { content } = await client.messages.create({ ...settings, messages, max_tokens: 24 });
+    expect(content).toMatchObject([{ type: 'thinking', thinking: thought }]);
+    const stream = client.messages.stream({ ...settings, messages, max_tokens: 24 });
+    expect((await stream.finalMessage()).content).toMatchObject([{ type: 'thinking', thinking: thought }]);
+    const ollama = new Ollama({ host: server.url, headers: { authorization: `Bearer ${KEY}` } });
+    const options = { temperature: 0, num_predict: 24 };
+    expect((await ollama.chat({ model: 'thinker', messages, options })).message.thinking).toBe(thought);
+  });
+});
