@@ -49,7 +49,8 @@ class Context;
 struct Kernel {
   const char* name;
   // Operands in order, separated by blanks: `kind:name`, kind one of in out inout i32 u32 f32 (`in?` = may be absent),
-  // and at the end perhaps `tail`: any number of words.
+  // and at the end perhaps `tail`: any number of words. Numbers that belong together are one operand with fields:
+  // `u32:sizes{rows,cols}`.
   const char* signature;
   uint32_t words;  // number of operand words, without the tail
   bool tail;

@@ -32,7 +32,7 @@ class Engine {
   // Gives the pages of a range that nobody uses back to the system. False if the range is not inside the heap.
   bool discard(uint64_t byteOffset, uint64_t bytes);
 #endif
-  // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind"}]}], "constants": {name:
+  // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind", "fields"?}]}], "constants": {name:
   // value}, "formats": [Format]}. Positions in "ops" are opcodes, positions in "formats" are numbers of formats.
   std::string manifest() const;
 

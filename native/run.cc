@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string_view>
 
 #include "context.h"
@@ -8,7 +9,8 @@ namespace {
 
 constexpr uint32_t kOpcodeMask = 0xffff;
 
-// Calls visit(kind, optional, name) for each operand of a signature such as "in:x in?:bias out:y u32:rows".
+// Calls visit(kind, optional, name) for each operand of a signature such as "in:x in?:bias out:y u32:sizes{rows,cols}".
+// The name includes the fields.
 template <class Visit>
 void eachOperand(const char* signature, Visit visit) {
   for (const char* at = signature; *at != '\0';) {
@@ -24,6 +26,25 @@ void eachOperand(const char* signature, Visit visit) {
 }
 
 bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || kind == "inout"; }
+
+// The words of an operand in a command, without a tail.
+uint32_t wordsOf(std::string_view kind, std::string_view name) {
+  if (isTensor(kind)) return 2;
+  return kind == "tail" ? 0 : 1 + static_cast<uint32_t>(std::count(name.begin(), name.end(), ','));
+}
+
+// Describes an operand as JSON.
+std::string describe(std::string_view kind, bool optional, std::string_view name) {
+  const size_t brace = name.find('{');
+  std::string json = "{\"name\":\"";
+  json.append(name.substr(0, brace)).append("\",\"kind\":\"").append(kind).append(optional ? "?\"" : "\"");
+  if (brace != name.npos) {
+    json += ",\"fields\":[\"";
+    for (const char c : name.substr(brace + 1, name.size() - brace - 2)) json += c == ',' ? "\",\"" : std::string(1, c);
+    json += "\"]";
+  }
+  return json + "}";
+}
 
 // Describes a format as JSON.
 std::string describe(const Format& format) {
@@ -54,9 +75,9 @@ Engine::Engine(const Isa& isa, int threads)
     : isa_(isa), threads_(threads), tensors_(isa.count), panels_(heap_.data(), isa.panelCols) {
   for (uint32_t op = 0; op < isa.count; ++op) {
     uint32_t at = 0;
-    eachOperand(isa.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view) {
+    eachOperand(isa.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view name) {
       if (isTensor(kind)) tensors_[op].push_back({at, optional});
-      at += isTensor(kind) ? 2 : kind == "tail" ? 0 : 1;
+      at += wordsOf(kind, name);
     });
   }
   if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads))) scratch_ = scratch_heap_.data();
@@ -172,8 +193,7 @@ std::string Engine::manifest() const {
     json += std::string(op == 0 ? "" : ",") + "{\"name\":\"" + isa_.kernels[op].name + "\",\"operands\":[";
     bool first = true;
     eachOperand(isa_.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view name) {
-      json.append(first ? "" : ",").append("{\"name\":\"").append(name).append("\",\"kind\":\"").append(kind);
-      json.append(optional ? "?\"}" : "\"}");
+      json.append(first ? "" : ",").append(describe(kind, optional, name));
       first = false;
     });
     json += "]}";

@@ -48,6 +48,29 @@ SIMD_INLINE uint32_t takeNibbles(const uint8_t* group, size_t lane, size_t k) {
 SIMD_INLINE void takePairs(const uint8_t* group, size_t lane, uint8_t* pairs) {
   for (size_t k = 0; k < 4; ++k) storeWord(pairs + 4 * k, loadWord(group + k * 64 + lane * 4));
 }
+// A format of 32 nibbles that choose one of 16 integers, after a scale of kScale bytes. A block and a group have the same
+// parts. `Format` adds scale() to it.
+template <class Format, const uint8_t (&kTable)[16], size_t kScale>
+struct LookedUp {
+  static constexpr size_t kBlockBytes = kScale + kGroup / 2;
+  static constexpr size_t kTileHead = 0, kHead = 0, kGroups = 1, kGroupBytes = kNibbleBytes + kScale * kTile;
+  static constexpr int kStoredBits = 4;
+  static constexpr bool kMinima = false;
+  static constexpr size_t kParts = 1;
+
+  static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
+    memcpy(record + kNibbleBytes + kScale * lane, block, kScale);
+    putPairs(record, lane, block + kScale);
+  }
+  static void block(const uint8_t* record, size_t lane, uint8_t* to) {
+    memcpy(to, record + kNibbleBytes + kScale * lane, kScale);
+    takePairs(record, lane, to + kScale);
+  }
+  SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
+    return lookUp(nibblesAt(group, k, lane), kTable);
+  }
+  static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Format>(at, stride, to); }
+};
 // Stores one bit for each of 32 inputs, as GGUF's blocks of 32 have them.
 SIMD_INLINE void putFifthBits(uint8_t* bits, size_t lane, uint32_t given) {
   uint32_t word = 0;

@@ -52,6 +52,7 @@ constexpr Kernel describeWithTail() {
 constexpr uint32_t signatureWords(const char* signature) {
   uint32_t words = 0;
   for (const char* at = signature; *at != '\0'; ++at) {
+    if (*at == ',') ++words;  // one more number of a group
     if (at != signature && at[-1] != ' ') continue;
     const bool tensor = *at == 'o' || (*at == 'i' && at[1] == 'n');
     if (*at != 't') words += tensor ? 2 : 1;

@@ -30,24 +30,25 @@ class Forward {
         shrink_(total_ + kQueries),
         scores_(shrink_ + kPanel),
         keyMemory_(scores_ + kKeys * kPanel),
-        valueMemory_(keyMemory_ + kKeys * wholeVectors(in.width)),
-        queries_(valueMemory_ + kKeys * wholeVectors(in.valueWidth)),
-        sums_(queries_ + size_t{kQueries} * in.width),
-        table_(sums_ + size_t{kQueries} * wholeVectors(in.valueWidth), in.distances) {
-    if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
+        valueMemory_(keyMemory_ + kKeys * wholeVectors(in.sizes.width)),
+        queries_(valueMemory_ + kKeys * wholeVectors(in.sizes.valueWidth)),
+        sums_(queries_ + size_t{kQueries} * in.sizes.width),
+        table_(sums_ + size_t{kQueries} * wholeVectors(in.sizes.valueWidth), in.sizes.distances) {
+    if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.sizes.distances);
   }
 
   // Rows first ≤ i < end of item b. Rows past its queries become zero.
   void attend(uint32_t b, const Item& it, uint32_t first, uint32_t end) {
     const uint32_t last = it.queries < end ? it.queries : end;
-    for (uint32_t i = last > first ? last : first; i < end; ++i) memset(row(it, i), 0, in_.valueWidth * sizeof(float));
+    for (uint32_t i = last > first ? last : first; i < end; ++i)
+      memset(row(it, i), 0, in_.sizes.valueWidth * sizeof(float));
     if (sumsWeights() && first < end) weights(it, first).clear(end - first);
     for (; first < last; first += kQueries)
       attendBlock(b, it, first, last - first < kQueries ? last - first : kQueries);
   }
 
  private:
-  float* row(const Item& it, uint32_t i) const { return out_.row(it, i, h_, in_.valueWidth); }
+  float* row(const Item& it, uint32_t i) const { return out_.row(it, i, h_, in_.sizes.valueWidth); }
 
   bool sumsWeights() const { return out_.relativeWeights.present(); }
   DistanceRows weights(const Item& it, uint32_t i) const {
@@ -60,8 +61,8 @@ class Forward {
       store(total_ + i, Vf{});
     }
     for (uint32_t p = 0; p < count; p += kPanel)
-      packTransposed(in_.queryRow(context_, it, first + p, h_), in_.qStride, panelSize(p, count), in_.width,
-                     queries_ + p * in_.width, kPanel);
+      packTransposed(in_.queryRow(context_, it, first + p, h_), in_.strides.q, panelSize(p, count), in_.sizes.width,
+                     queries_ + p * in_.sizes.width, kPanel);
     const Keys keys = in_.visible(it, first, first + count, kKeys);
     for (uint32_t k = keys.begin; k < keys.end; k += kKeys) {
       const uint32_t size = keys.end - k < kKeys ? keys.end - k : uint32_t{kKeys};
@@ -71,14 +72,14 @@ class Forward {
         const Keys seen = in_.visible(it, first + p, first + p + lanes, kKeys);
         if (k < seen.begin || k >= seen.end) continue;
         const Block block{scores_, kPanel, first + p, lanes, k, seen.end - k < size ? seen.end - k : size};
-        rowProduct(keys_, {queries_ + p * in_.width, kPanel}, block.keys, wholeVectors(lanes), in_.width,
+        rowProduct(keys_, {queries_ + p * in_.sizes.width, kPanel}, block.keys, wholeVectors(lanes), in_.sizes.width,
                    {.c = scores_, .stride = kPanel, .factor = in_.scaleInBits()});
         in_.score(context_, block, it, b, h_, table_);
         softmax(it, block, p);
         if (out_.dropping.drops()) drop(block, it.q + block.i, h_, out_.dropping);
         if (sumsWeights()) sumEntries(block, weights(it, block.i), it.shift, 1.f);
         if (inOneBlock(seen)) invert(it, block.i, p, lanes);
-        columnProduct({scores_, kPanel}, values_, lanes, in_.valueWidth, block.keys, target(it, block, p, seen));
+        columnProduct({scores_, kPanel}, values_, lanes, in_.sizes.valueWidth, block.keys, target(it, block, p, seen));
       }
     }
     for (uint32_t p = 0; p < count; p += kPanel) finish(it, first + p, p, panelSize(p, count));
@@ -98,24 +99,24 @@ class Forward {
   // compete for the same few sets of the level-1 cache. Packed ones become floats.
   void readKeys(const Item& it, uint32_t k, uint32_t size, uint32_t count) {
     const float *keys = in_.keyRow(context_, it, k, h_), *values = in_.valueRow(context_, it, k, h_);
-    const bool floats = in_.cells == kFloatCells;
+    const bool floats = in_.sizes.cells == kFloatCells;
     if (count <= kPanel && floats) {
-      keys_ = {keys, in_.kStride};
-      values_ = wholeRows(values, in_.vStride, size, in_.valueWidth, valueMemory_);
+      keys_ = {keys, in_.strides.k};
+      values_ = wholeRows(values, in_.strides.v, size, in_.sizes.valueWidth, valueMemory_);
       return;
     }
-    keys_ = {keyMemory_, wholeVectors(in_.width)};
-    values_ = {valueMemory_, wholeVectors(in_.valueWidth)};
+    keys_ = {keyMemory_, wholeVectors(in_.sizes.width)};
+    values_ = {valueMemory_, wholeVectors(in_.sizes.valueWidth)};
     if (!floats) {
-      unpackCells(in_.cells, keys, in_.kStride, size, in_.width, keyMemory_, keys_.stride);
-      unpackCells(in_.cells, values, in_.vStride, size, in_.valueWidth, valueMemory_, values_.stride);
+      unpackCells(in_.sizes.cells, keys, in_.strides.k, size, in_.sizes.width, keyMemory_, keys_.stride);
+      unpackCells(in_.sizes.cells, values, in_.strides.v, size, in_.sizes.valueWidth, valueMemory_, values_.stride);
       return;
     }
-    packRows(keys, in_.kStride, size, in_.width, keyMemory_, keys_.stride);
-    packRows(values, in_.vStride, size, in_.valueWidth, valueMemory_, values_.stride);
+    packRows(keys, in_.strides.k, size, in_.sizes.width, keyMemory_, keys_.stride);
+    packRows(values, in_.strides.v, size, in_.sizes.valueWidth, valueMemory_, values_.stride);
   }
 
-  size_t sumsStride() const { return wholeVectors(in_.valueWidth); }
+  size_t sumsStride() const { return wholeVectors(in_.sizes.valueWidth); }
 
   static uint32_t panelSize(uint32_t p, uint32_t count) {
     return count - p < kPanel ? count - p : static_cast<uint32_t>(kPanel);
@@ -170,11 +171,11 @@ class Forward {
     if (!inOneBlock(seen)) invert(it, i, p, size);
     for (uint32_t r = 0; r < size; ++r) {
       float* to = row(it, i + r);
-      if (seen.begin >= seen.end) memset(to, 0, in_.valueWidth * sizeof(float));
+      if (seen.begin >= seen.end) memset(to, 0, in_.sizes.valueWidth * sizeof(float));
       if (inOneBlock(seen)) continue;
       const float* from = sums_ + (p + r) * sumsStride();
       const Vf inverse = splat(total_[p + r]);
-      eachVector(in_.valueWidth, [&](size_t c, size_t n) { storeLanes(to + c, load(from + c) * inverse, n); });
+      eachVector(in_.sizes.valueWidth, [&](size_t c, size_t n) { storeLanes(to + c, load(from + c) * inverse, n); });
     }
     keepStats(it, i, p, size);
   }
@@ -185,7 +186,7 @@ class Forward {
     const uint64_t rows = in_.totalQ();
     float* stats = out_.stats + h_ * rows + it.q + i;
     memcpy(stats, largest_ + p, size * sizeof(float));
-    memcpy(stats + in_.heads * rows, total_ + p, size * sizeof(float));
+    memcpy(stats + in_.sizes.heads * rows, total_ + p, size * sizeof(float));
   }
 
   const Inputs& in_;
@@ -207,8 +208,7 @@ class Forward {
 struct Attention {
   static constexpr const char* name = "attention";
   static constexpr const char* signature = ATTENTION_INPUTS
-      "out:y out?:stats out?:relativeWeights u32:yStride "
-      "u32:seed u32:stream u32:threshold f32:keptScale";
+      "out:y out?:stats out?:relativeWeights u32:yStride u32:dropping{seed,stream,threshold} f32:keptScale";
   attention::Inputs in;
   Span y, stats, relativeWeights;
   uint32_t yStride;
@@ -216,9 +216,10 @@ struct Attention {
 
   const char* check() const {
     if (const char* reason = in.checkValues()) return reason;
-    REQUIRE(y.covers(in.totalQ(), uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
-    REQUIRE(!stats.present() || stats.covers(2 * uint64_t{in.heads}, in.totalQ(), in.totalQ()), "stats is too small");
-    REQUIRE(!relativeWeights.present() || (in.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights)),
+    REQUIRE(y.covers(in.totalQ(), uint64_t{in.sizes.heads} * in.sizes.valueWidth, yStride), "y is too small");
+    REQUIRE(!stats.present() || stats.covers(2 * uint64_t{in.sizes.heads}, in.totalQ(), in.totalQ()),
+            "stats is too small");
+    REQUIRE(!relativeWeights.present() || (in.sizes.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights)),
             "relativeWeights is too small");
     return nullptr;
   }
@@ -232,18 +233,18 @@ struct Attention {
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights, dropping};
     if (attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
-      return withCells(in.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
+      return withCells(in.sizes.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
     if (in.workOf(1) < kLeastWork) return attendShort(context, output);
     // Smaller blocks if there are few, so that more threads share them.
-    const bool many = in.totalQ() * in.heads >= 32 * attention::kQueries;
+    const bool many = in.totalQ() * in.sizes.heads >= 32 * attention::kQueries;
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
-    const uint32_t blocks = divideUp(in.rowsQ, size);
-    context.team.parallel(blocks * in.heads * (in.packed ? 1 : in.batch), [&](uint32_t chunk) {
-      attention::Forward forward(in, context, chunk / blocks % in.heads, output);
+    const uint32_t blocks = divideUp(in.sizes.rowsQ, size);
+    context.team.parallel(blocks * in.sizes.heads * (in.sizes.packed ? 1 : in.sizes.batch), [&](uint32_t chunk) {
+      attention::Forward forward(in, context, chunk / blocks % in.sizes.heads, output);
       const uint32_t first = (blocks - 1 - chunk % blocks) * size;
-      const uint32_t end = in.rowsQ - first < size ? in.rowsQ : first + size;
-      if (in.packed) return attendPacked(context, forward, first, end);
-      const uint32_t b = chunk / blocks / in.heads;
+      const uint32_t end = in.sizes.rowsQ - first < size ? in.sizes.rowsQ : first + size;
+      if (in.sizes.packed) return attendPacked(context, forward, first, end);
+      const uint32_t b = chunk / blocks / in.sizes.heads;
       forward.attend(b, in.item(context, b), first, end);
     });
   }
@@ -254,26 +255,26 @@ struct Attention {
     using Decode = attention::Decode<Cells>;
     const uint32_t units = Decode::units(in), together = Decode::unitsTogether(in);
     const uint32_t headChunks = divideUp(units, together);
-    const uint32_t items = divideUp(in.batch, 4 * static_cast<uint32_t>(context.team.threads()));
-    context.team.parallel(divideUp(in.batch, items) * headChunks, [&](uint32_t chunk) {
+    const uint32_t items = divideUp(in.sizes.batch, 4 * static_cast<uint32_t>(context.team.threads()));
+    context.team.parallel(divideUp(in.sizes.batch, items) * headChunks, [&](uint32_t chunk) {
       const uint32_t unit = chunk % headChunks * together, b = chunk / headChunks * items;
       const uint32_t end = units - unit < together ? units : unit + together;
       Decode(in, context, output, Decode::firstHead(in, unit), Decode::firstHead(in, end))
-          .attend(b, in.batch - b < items ? in.batch : b + items);
+          .attend(b, in.sizes.batch - b < items ? in.sizes.batch : b + items);
     });
   }
 
   static constexpr double kLeastWork = 1 << 18;  // multiply-adds that are worth a chunk
 
   void attendShort(Context& context, const attention::Output& output) const {
-    const uint64_t together = static_cast<uint64_t>(kLeastWork / (in.workOf(in.heads) + 1)) + 1;
-    context.team.parallelRange(in.batch, together, [&](uint64_t b, uint64_t end) {
+    const uint64_t together = static_cast<uint64_t>(kLeastWork / (in.workOf(in.sizes.heads) + 1)) + 1;
+    context.team.parallelRange(in.sizes.batch, together, [&](uint64_t b, uint64_t end) {
       for (; b < end; ++b) {
         const attention::Item it = in.item(context, static_cast<uint32_t>(b));
-        const uint32_t rows = in.packed ? it.queries : in.rowsQ;
+        const uint32_t rows = in.sizes.packed ? it.queries : in.sizes.rowsQ;
         const bool last = b + 1 == end;
         const attention::Item next = last ? it : in.item(context, static_cast<uint32_t>(b + 1));
-        for (uint32_t h = 0; h < in.heads; ++h) {
+        for (uint32_t h = 0; h < in.sizes.heads; ++h) {
           if (!last) in.fetch(context, next, h);
           attention::Forward(in, context, h, output).attend(static_cast<uint32_t>(b), it, 0, rows);
         }
@@ -284,14 +285,14 @@ struct Attention {
   // Rows first ≤ r < end of packed rows.
   void attendPacked(const Context& context, attention::Forward& forward, uint32_t first, uint32_t end) const {
     uint32_t low = 0;  // the first item that ends after row `first`
-    for (uint32_t high = in.batch; low < high;) {
+    for (uint32_t high = in.sizes.batch; low < high;) {
       const uint32_t middle = low + (high - low) / 2;
       if (in.offsetAt(context, 0, middle + 1) > first)
         high = middle;
       else
         low = middle + 1;
     }
-    for (uint32_t b = low; b < in.batch && in.offsetAt(context, 0, b) < end; ++b) {
+    for (uint32_t b = low; b < in.sizes.batch && in.offsetAt(context, 0, b) < end; ++b) {
       const attention::Item it = in.item(context, b);
       const uint64_t begin = first > it.q ? first - it.q : 0;
       const uint64_t stop = end - it.q < it.queries ? end - it.q : it.queries;

@@ -7,9 +7,9 @@ struct AttentionBackward {
   static constexpr const char* name = "attentionBackward";
   static constexpr const char* signature = ATTENTION_INPUTS
       "in:y in:stats in:dy in?:relativeWeights in?:drelativeWeights inout?:dq inout?:dk inout?:dv inout?:dbias "
-      "inout?:drelativeBias inout?:drelativeScores inout?:partials inout?:relativePartials u32:yStride u32:dyStride "
-      "u32:dqStride u32:dkStride u32:dvStride u32:itemsTogether u32:chunkKeys u32:accumulate "
-      "u32:seed u32:stream u32:threshold f32:keptScale";
+      "inout?:drelativeBias inout?:drelativeScores inout?:partials inout?:relativePartials "
+      "u32:gradientStrides{y,dy,dq,dk,dv} u32:tasks{items,keys} u32:accumulate u32:dropping{seed,stream,threshold} "
+      "f32:keptScale";
   attention::GradientOperands of;
 
   const char* check() const { return of.check(); }
@@ -33,13 +33,13 @@ struct AttentionBackward {
     uint32_t firstHead, endHead, group, chunk;
   };
 
-  uint32_t headGroups() const { return of.headsTogether() ? 1 : of.in.kvHeads; }
+  uint32_t headGroups() const { return of.headsTogether() ? 1 : of.in.sizes.kvHeads; }
 
   // Most queries see the first keys, so the largest tasks come first.
   Task taskOf(uint32_t number) const {
-    const uint32_t groups = headGroups(), heads = of.in.heads / groups, firstHead = number % groups * heads;
+    const uint32_t groups = headGroups(), heads = of.in.sizes.heads / groups, firstHead = number % groups * heads;
     const uint32_t group = number / groups / of.chunks();
-    const uint64_t firstItem = uint64_t{group} * of.items(), room = of.in.batch - firstItem;
+    const uint64_t firstItem = uint64_t{group} * of.items(), room = of.in.sizes.batch - firstItem;
     return {.firstItem = firstItem,
             .endItem = firstItem + (of.items() < room ? of.items() : room),
             .firstHead = firstHead,
@@ -55,7 +55,7 @@ struct AttentionBackward {
   };
   Next taskAfter(uint32_t number, uint32_t after) const {
     const bool known = of.items() == 1 && of.chunks() == 1 && after != number;
-    return {known, after / headGroups(), after % headGroups() * (of.in.heads / headGroups())};
+    return {known, after / headGroups(), after % headGroups() * (of.in.sizes.heads / headGroups())};
   }
 
   // Item by item, all heads of one before those of the next. The probable next data is fetched meanwhile: the same head
@@ -79,7 +79,8 @@ struct AttentionBackward {
       attention::HeadGradient gradient(of, context, h, task.chunk);
       for (uint64_t b = task.firstItem; b < task.endItem; ++b) gradient.differentiate(static_cast<uint32_t>(b));
       gradient.unloadTable(context.f32(of.relativePartials) +
-                           ((uint64_t{task.group} * of.chunks() + task.chunk) * of.in.heads + h) * of.in.distances);
+                           ((uint64_t{task.group} * of.chunks() + task.chunk) * of.in.sizes.heads + h) *
+                               of.in.sizes.distances);
     }
   }
 
@@ -92,11 +93,11 @@ struct AttentionBackward {
 
   // Adds the parts of dq from all chunks of keys.
   void addPartials(Context& context) const {
-    const uint64_t width = uint64_t{of.in.heads} * of.in.width, rows = of.in.totalQ();
+    const uint64_t width = uint64_t{of.in.sizes.heads} * of.in.sizes.width, rows = of.in.totalQ();
     const uint32_t chunks = of.chunks();
     context.team.parallelRange(rows, copyGrain(width * chunks), [&](uint64_t first, uint64_t last) {
       for (uint64_t r = first; r < last; ++r) {
-        float* to = context.f32(of.dq) + r * of.dqStride;
+        float* to = context.f32(of.dq) + r * of.strides.dq;
         const float* from = context.f32(of.partials) + r * width;
         eachVector(width, [&](size_t c, size_t lanes) {
           Vf sum = of.adds(attention::kDq) ? loadLanes(to + c, lanes) : Vf{};
@@ -109,7 +110,7 @@ struct AttentionBackward {
 
   // Adds the parts of drelativeBias from all tasks.
   void addRelativePartials(Context& context) const {
-    const size_t size = size_t{of.in.heads} * of.in.distances;
+    const size_t size = size_t{of.in.sizes.heads} * of.in.sizes.distances;
     const uint64_t parts = uint64_t{of.groups()} * of.chunks();
     context.team.parallelRange(size, copyGrain(parts), [&](uint64_t first, uint64_t last) {
       float* to = context.f32(of.drelativeBias);

@@ -19,8 +19,8 @@ struct AttentionWeights {
 
   const char* check() const {
     if (const char* reason = in.check()) return reason;
-    REQUIRE(in.cells == kFloatCells, "k must be floats");
-    const uint64_t matrices = uint64_t{in.batch} * in.heads;
+    REQUIRE(in.sizes.cells == kFloatCells, "k must be floats");
+    const uint64_t matrices = uint64_t{in.sizes.batch} * in.sizes.heads;
     REQUIRE(maxQ <= attention::kMaxRows && maxK <= attention::kMaxRows, "too many rows");
     REQUIRE(stage <= kSoftmax, "there is no such stage");
     REQUIRE(matrices <= 0xffffffffu && matrices * maxQ <= 0xffffffffu, "too many rows");
@@ -32,13 +32,13 @@ struct AttentionWeights {
     in.findOffsets(context);
     if (maxQ == 0 || maxK == 0) return;
     const uint32_t panels = 1 + (maxQ - 1) / kRows;
-    context.team.parallel(in.batch * in.heads * panels, [&](uint32_t chunk) {
+    context.team.parallel(in.sizes.batch * in.sizes.heads * panels, [&](uint32_t chunk) {
       const uint32_t first = chunk % panels * kRows;
       const uint32_t matrix = chunk / panels;
       const uint32_t rowCount = maxQ - first < kRows ? maxQ - first : kRows;
       float* rows = context.f32(p) + (uint64_t{matrix} * maxQ + first) * maxK;
       for (uint64_t j = 0; j < uint64_t{rowCount} * maxK; ++j) rows[j] = hides() ? -INFINITY : 0.f;
-      const attention::Item it = in.item(context, matrix / in.heads);
+      const attention::Item it = in.item(context, matrix / in.sizes.heads);
       if (it.queries > maxQ || it.keys > maxK) return context.fail("an item is longer than the result");
       if (first < it.queries)
         writeScores(context, it, matrix, first, it.queries - first < rowCount ? it.queries - first : rowCount, rows);
@@ -58,16 +58,16 @@ struct AttentionWeights {
     static_assert((kKeys + kMaxWidth) * kPanel + RelativeTable::size(kMaxDistances) <= kScratchFloats);
     float* scores = context.scratch();
     float* queries = scores + kKeys * kPanel;
-    const uint32_t b = matrix / in.heads, h = matrix % in.heads;
-    RelativeTable table(queries + in.width * kPanel, in.distances);
-    if (in.relativeBias.present()) table.load(context.f32(in.relativeBias) + size_t{h} * in.distances);
-    packTransposed(in.queryRow(context, it, first, h), in.qStride, count, in.width, queries, kPanel);
+    const uint32_t b = matrix / in.sizes.heads, h = matrix % in.sizes.heads;
+    RelativeTable table(queries + in.sizes.width * kPanel, in.sizes.distances);
+    if (in.relativeBias.present()) table.load(context.f32(in.relativeBias) + size_t{h} * in.sizes.distances);
+    packTransposed(in.queryRow(context, it, first, h), in.strides.q, count, in.sizes.width, queries, kPanel);
     const Keys seen = hides() ? in.visible(it, first, first + count, kKeys) : Keys{0, it.keys};
     const Vf unit = splat(stage == kSoftmax ? 1.f : kLn2);
     for (uint32_t k = seen.begin; k < seen.end; k += kKeys) {
       const Block block{scores, kPanel, first, count, k, seen.end - k < kKeys ? seen.end - k : uint32_t{kKeys}};
-      rowProduct({in.keyRow(context, it, k, h), in.kStride}, {queries, kPanel}, block.keys, wholeVectors(count),
-                 in.width, {.c = scores, .stride = kPanel, .factor = in.scaleInBits()});
+      rowProduct({in.keyRow(context, it, k, h), in.strides.k}, {queries, kPanel}, block.keys, wholeVectors(count),
+                 in.sizes.width, {.c = scores, .stride = kPanel, .factor = in.scaleInBits()});
       in.addRelativeScores(context, block, it, h);
       if (stage >= kCapped) in.cap(block);
       if (stage >= kBiased) in.addBiases(context, block, it, b, h, table);

@@ -123,23 +123,18 @@ struct GroupedLinear {
 
   void multiply(const Context& context, const GroupBlock& block, uint64_t col) const {
     const float* weight = context.f32(w) + block.group * (transposed ? depth : cols);
-    Gemm g;
-    g.a = context.f32(x) + block.first * depth;
-    g.aRow = depth;
-    g.aCol = 1;
-    g.b = weight + (transposed ? col * wStride : col);
-    g.bRow = wStride;
-    g.bTransposed = transposed != 0;
-    g.c = context.f32(y) + block.first * cols + col;
-    g.cRow = cols;
-    g.rows = block.rows;
-    g.cols = atMost(kColStep, cols - col);
-    g.depth = depth;
-    g.accumulate = accumulate != 0;
-    g.bias = nullptr;
-    g.columnSums = nullptr;
-    g.accumulateSums = false;
-    g.few = !g.bTransposed && isFew(block.rows, uint64_t{cols} * depth);
+    const Gemm g{.a = context.f32(x) + block.first * depth,
+                 .aRow = depth,
+                 .b = weight + (transposed ? col * wStride : col),
+                 .bRow = wStride,
+                 .bTransposed = transposed != 0,
+                 .c = context.f32(y) + block.first * cols + col,
+                 .cRow = cols,
+                 .rows = block.rows,
+                 .cols = atMost(kColStep, cols - col),
+                 .depth = depth,
+                 .accumulate = accumulate != 0,
+                 .few = transposed == 0 && isFew(block.rows, uint64_t{cols} * depth)};
     gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
   }
 };
@@ -192,23 +187,17 @@ struct GroupedGradient {
         for (uint64_t i = 0; i < height; ++i) memset(to + i * wStride, 0, width * sizeof(float));
       return;
     }
-    Gemm g;
-    g.a = context.f32(x) + first * depth + row;
-    g.aRow = 1;
-    g.aCol = depth;
-    g.b = context.f32(dy) + first * cols + col;
-    g.bRow = cols;
-    g.bTransposed = false;
-    g.c = to;
-    g.cRow = wStride;
-    g.rows = height;
-    g.cols = width;
-    g.depth = count;
-    g.accumulate = accumulate != 0;
-    g.bias = nullptr;
-    g.columnSums = nullptr;
-    g.accumulateSums = false;
-    g.few = false;
+    const Gemm g{.a = context.f32(x) + first * depth + row,
+                 .aRow = 1,
+                 .aCol = depth,
+                 .b = context.f32(dy) + first * cols + col,
+                 .bRow = cols,
+                 .c = to,
+                 .cRow = wStride,
+                 .rows = height,
+                 .cols = width,
+                 .depth = count,
+                 .accumulate = accumulate != 0};
     gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
   }
 };

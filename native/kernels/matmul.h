@@ -87,26 +87,24 @@ struct MatMul {
   // Matrix n's part at (row, col), at most height × width.
   Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width,
             bool inPanels) const {
-    Gemm g;
-    g.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride);
-    g.aRow = transposeA ? 1 : aStride;
-    g.aCol = transposeA ? aStride : 1;
-    g.b = context.f32(b) + n * bBatch + (inPanels ? 0 : col * (transposeB ? bStride : 1));
-    g.bRow = bStride;
-    g.bTransposed = transposeB != 0;
-    g.c = keeps() ? context.f32(pre) + (n * rows + row) * cols + col : result(context, n, row, col);
-    g.cRow = keeps() ? cols : cStride;
-    g.rows = atMost(height, rows - row);
-    g.cols = atMost(width, cols - col);
-    g.depth = depth;
-    g.accumulate = (accumulate & 1) != 0;
-    g.bias = bias.present() ? context.f32(bias) + col : nullptr;
-    g.columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr;
-    g.accumulateSums = (accumulate & 2) != 0;
-    g.few = few();
-    g.inPanels = inPanels;
-    g.firstCol = col;
-    return g;
+    return {.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride),
+            .aRow = transposeA ? 1 : aStride,
+            .aCol = transposeA ? aStride : 1,
+            .b = context.f32(b) + n * bBatch + (inPanels ? 0 : col * (transposeB ? bStride : 1)),
+            .bRow = bStride,
+            .bTransposed = transposeB != 0,
+            .c = keeps() ? context.f32(pre) + (n * rows + row) * cols + col : result(context, n, row, col),
+            .cRow = keeps() ? cols : cStride,
+            .rows = atMost(height, rows - row),
+            .cols = atMost(width, cols - col),
+            .depth = depth,
+            .accumulate = (accumulate & 1) != 0,
+            .bias = bias.present() ? context.f32(bias) + col : nullptr,
+            .columnSums = sums.present() && row == 0 ? context.f32(sums) + col : nullptr,
+            .accumulateSums = (accumulate & 2) != 0,
+            .few = few(),
+            .inPanels = inPanels,
+            .firstCol = col};
   }
 
   bool keeps() const { return pre.present(); }

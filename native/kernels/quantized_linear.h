@@ -78,23 +78,17 @@ struct QuantizedLinear {
     for (size_t k = 0; k < depth; k += kMaxBlockDepth) {
       const size_t inputs = atMost(kMaxBlockDepth, depth - k);
       withFormat(format, [&](auto f) { unpackPanel<decltype(f)>(context, col, width, k, inputs, panel); });
-      Gemm product;
-      product.a = context.f32(x) + row * xStride + k;
-      product.aRow = xStride;
-      product.aCol = 1;
-      product.b = panel;
-      product.bRow = kPanel;
-      product.bTransposed = false;
-      product.c = sums(context, row, col);
-      product.cRow = keeps() ? cols : yStride;
-      product.rows = height;
-      product.cols = width;
-      product.depth = inputs;
-      product.accumulate = k > 0;
-      product.bias = bias.present() && k + inputs == depth ? context.f32(bias) + col : nullptr;
-      product.columnSums = nullptr;
-      product.accumulateSums = false;
-      product.few = false;
+      const Gemm product{.a = context.f32(x) + row * xStride + k,
+                         .aRow = xStride,
+                         .b = panel,
+                         .bRow = kPanel,
+                         .c = sums(context, row, col),
+                         .cRow = keeps() ? cols : yStride,
+                         .rows = height,
+                         .cols = width,
+                         .depth = inputs,
+                         .accumulate = k > 0,
+                         .bias = bias.present() && k + inputs == depth ? context.f32(bias) + col : nullptr};
       gemmBlock(product, memory, [](size_t, size_t, size_t, size_t) {});
     }
   }
@@ -172,10 +166,10 @@ struct QuantizedLinear {
         if (isFew() && last) fetchWeights(tileAt(context, next), kAhead);
         const PackedTiles some = tilesFrom(t), after = tilesFrom(last ? next : t + kInt8Tiles);
         const float* scales = kind.parts == 0 ? reinterpret_cast<const float*>(some.first) : nullptr;
-        multiplyInt8(format, kind, some, isFew() ? nullptr : &after, from, height, depth, memory,
-                     [&](size_t r, size_t count, float* sums) {
-                       finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, scales, bytes / sizeof(float));
-                     });
+        const auto finish = [&](size_t r, size_t count, float* sums) {
+          finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, scales, bytes / sizeof(float));
+        };
+        Int8Product(format, some, isFew() ? nullptr : &after, {from, height, depth}, memory, finish).multiply();
       }
     });
   }

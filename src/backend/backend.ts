@@ -38,7 +38,12 @@ export interface Manifest {
   readonly mostBytes?: number;
   readonly ops: readonly {
     readonly name: string;
-    readonly operands: readonly { readonly name: string; readonly kind: OperandKind }[];
+    /** `fields`: the names of numbers that are one operand together, each of this kind. */
+    readonly operands: readonly {
+      readonly name: string;
+      readonly kind: OperandKind;
+      readonly fields?: readonly string[];
+    }[];
   }[];
   /** Numbers that kernels and ops have to agree on, by name: see `Device.constant`. */
   readonly constants: Readonly<Record<string, number>>;

@@ -41,10 +41,10 @@ function reachesBeyond(words: Uint32Array, index: number): boolean {
   for (let i = 0; i < index; i++) at += (words[at] as number) >>> 16;
   const op = engine.manifest.ops[(words[at] as number) & 0xffff];
   at++;
-  for (const { kind } of op?.operands ?? []) {
+  for (const { kind, fields } of op?.operands ?? []) {
     const isTensor = /in|out/.test(kind);
     if (isTensor && ((words[at] as number) + (words[at + 1] as number)) * 4 > have) return true;
-    at += isTensor ? 2 : 1;
+    at += isTensor ? 2 : (fields?.length ?? 1);
   }
   return false;
 }

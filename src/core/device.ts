@@ -17,7 +17,7 @@ import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.j
 import { Arena, Heap, type Pool } from './heap.js';
 import { HeapTrimmer } from './heap-trimmer.js';
 import { isTyped } from './kinds.js';
-import { type Operand, Scalar } from './operand.js';
+import { isPlaced, type Operand, Scalar } from './operand.js';
 import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
 import { Queue } from './queue.js';
 import { type Recording, releaseInput, retainInput } from './recording.js';
@@ -283,8 +283,7 @@ export class EngineDevice implements Device {
       this.queue.emit(op, operands);
     } else {
       for (const operand of Object.values(operands)) {
-        if (typeof operand === 'object' && operand !== null && 'storage' in operand)
-          retainInput(recording, operand.storage);
+        if (isPlaced(operand)) retainInput(recording, operand.storage);
       }
       this.queue.emit(op, operands, recording.list);
       recording.commands.push(recordedCommand(op, operands, flops));

@@ -32,8 +32,19 @@ export interface Placed {
   region(op?: string): Region;
 }
 
+/** A number of a command. True counts as 1, false as 0. */
+export type NumberOperand = Scalar | number | boolean;
+
+/** Numbers that are one operand together. */
+export type OperandGroup = Readonly<Record<string, NumberOperand>>;
+
 /** The value of an operand. A tensor that is left out is null or undefined. */
-export type Operand = Placed | Scalar | number | boolean | null | undefined;
+export type Operand = Placed | OperandGroup | NumberOperand | null | undefined;
+
+/** True for a tensor or a part of one. */
+export function isPlaced(operand: Operand): operand is Placed {
+  return typeof operand === 'object' && operand !== null && 'storage' in operand;
+}
 
 /** Refuses a value that the engine would round or wrap. */
 export function checkScalar(op: string, name: string, value: number, kind: OperandKind): void {

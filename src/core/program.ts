@@ -3,7 +3,7 @@ import { checkNumber, isNotNaN } from './check-values.js';
 import type { CommandList } from './command-list.js';
 import { ArgumentError, DisposedError } from './errors.js';
 import type { Arena } from './heap.js';
-import { checkScalar, type Placed, Scalar } from './operand.js';
+import { checkScalar, isPlaced, type Operand, Scalar } from './operand.js';
 import type { Queue } from './queue.js';
 import type { Shape } from './shape.js';
 import type { Storage } from './storage.js';
@@ -214,18 +214,24 @@ export class Program<Result = unknown> {
 /** Describes a command for `Program.commands`. */
 export function recordedCommand(
   op: string,
-  operands: Readonly<Record<string, unknown>>,
+  operands: Readonly<Record<string, Operand>>,
   flops: number,
 ): RecordedCommand {
+  return { op, operands: describedOperands(operands), flops };
+}
+
+/** Fields of a group are `group.field`. */
+function describedOperands(operands: Readonly<Record<string, Operand>>, prefix = ''): (string | number | Shape)[] {
   const kept: (string | number | Shape)[] = [];
-  for (const name in operands) {
-    const value = operands[name];
+  for (const key in operands) {
+    const [name, value] = [prefix + key, operands[key]];
     if (value === null || value === undefined) continue;
     if (value instanceof Scalar) kept.push(name, `$${value.name}`);
-    else if (typeof value === 'object') kept.push(name, (value as Placed).shape);
+    else if (isPlaced(value)) kept.push(name, value.shape);
+    else if (typeof value === 'object') kept.push(...describedOperands(value, `${name}.`));
     else kept.push(name, typeof value === 'number' ? value : String(value));
   }
-  return { op, operands: kept, flops };
+  return kept;
 }
 
 function commandInfo({ op, operands, flops }: RecordedCommand): CommandInfo {

@@ -1,7 +1,7 @@
 import type { Backend, CommandFailure, OperandKind } from '../backend/backend.js';
 import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
-import { checkScalar, type Operand, type Placed, Scalar } from './operand.js';
+import { checkScalar, type Operand, type OperandGroup, type Placed, Scalar } from './operand.js';
 
 /** A queue with more words than this runs by itself. */
 const FULL = 1 << 20;
@@ -16,6 +16,8 @@ interface OperandLayout {
   readonly isTensor: boolean;
   readonly isWritten: boolean;
   readonly isRequired: boolean;
+  /** Names of the numbers of a group, in order; null for any other operand. */
+  readonly fields: readonly string[] | null;
 }
 
 /** The encoding of an op's commands. */
@@ -60,11 +62,11 @@ export class Queue {
   constructor(private readonly backend: Backend) {
     for (const [opcode, { name, operands: given }] of backend.manifest.ops.entries()) {
       let words = 1;
-      const operands = given.map(({ name, kind }) => {
+      const operands = given.map(({ name, kind, fields = null }) => {
         const isTensor = /in|out/.test(kind);
         const at = words;
-        words += isTensor ? 2 : kind === 'tail' ? 0 : 1;
-        return { name, kind, at, isTensor, isWritten: kind.includes('out'), isRequired: !kind.endsWith('?') };
+        words += isTensor ? 2 : kind === 'tail' ? 0 : (fields?.length ?? 1);
+        return { name, kind, at, isTensor, isWritten: kind.includes('out'), isRequired: !kind.endsWith('?'), fields };
       });
       const required = operands.filter(({ isRequired }) => isRequired).length;
       const byName = new Map(operands.map((operand) => [operand.name, operand]));
@@ -90,6 +92,7 @@ export class Queue {
       const operand = layout.operands.get(name);
       if (operand === undefined) throw unknownOperand(op, name);
       if (operand.isTensor) putTensor(list, at + operand.at, op, operand, value as Placed);
+      else if (operand.fields !== null) this.#putGroup(list, at + operand.at, op, operand, value as OperandGroup);
       else this.#putNumber(list, at + operand.at, op, operand, value);
       if (operand.isRequired) missing--;
     }
@@ -100,7 +103,20 @@ export class Queue {
     else list.patches.push(...this.#patches);
   }
 
-  #putNumber(list: CommandList, at: number, op: string, { name, kind }: OperandLayout, value: Operand): void {
+  #putGroup(list: CommandList, at: number, op: string, operand: OperandLayout, values: OperandGroup): void {
+    const { name, kind, fields } = operand;
+    for (const field of fields as readonly string[])
+      this.#putNumber(list, at++, op, { name: `${name}.${field}`, kind }, values[field]);
+    for (const field in values) if (!fields?.includes(field)) throw unknownOperand(op, `${name}.${field}`);
+  }
+
+  #putNumber(
+    list: CommandList,
+    at: number,
+    op: string,
+    { name, kind }: Pick<OperandLayout, 'name' | 'kind'>,
+    value: Operand,
+  ): void {
     if (typeof value === 'number') list.setScalar(at, kind, value);
     else if (typeof value === 'boolean') list.setScalar(at, kind, Number(value));
     else if (value instanceof Scalar) {

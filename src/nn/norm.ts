@@ -47,14 +47,33 @@ export class LayerNorm extends Module implements Norm {
   }
 }
 
+/** A norm without a kernel that adds the residual in the same pass. */
+abstract class UnfusedNorm extends Module implements Norm {
+  abstract readonly weight: Tensor | null;
+  readonly bias = null;
+
+  /** norm(x). `x` and the result: float32 [..., features]. */
+  protected abstract normalize(x: Tensor): Tensor;
+
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    return residual ? this.add(x, residual).normed : this.normalize(x);
+  }
+
+  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
+    checkDevice('norm', { x, residual });
+    checkShape('norm', 'residual', residual, x.shape); // add would broadcast it
+    const sum = add(x, residual);
+    return { sum, normed: this.normalize(sum) };
+  }
+}
+
 /**
  * Layer normalization of each head separately, with its own weight (StableLM, Command R+). It has no bias. A state dict
  * can store the heads' weights under one name each.
  */
-export class HeadNorm extends Module implements Norm {
+export class HeadNorm extends UnfusedNorm {
   /** [heads · headSize] */
   readonly weight: Tensor;
-  readonly bias = null;
   /** [headSize], a constant: the weights are multiplied afterwards. */
   readonly #ones: Tensor;
 
@@ -76,18 +95,10 @@ export class HeadNorm extends Module implements Norm {
     return Array.from({ length: this.heads }, () => this.headSize);
   }
 
-  /** norm(x + residual) of each head. `x`, `residual` and the result are float32 [..., heads · headSize]. */
-  forward(x: Tensor, residual: Tensor | null = null): Tensor {
-    if (residual) return this.add(x, residual).normed;
+  /** `x`: [..., heads · headSize]. */
+  protected override normalize(x: Tensor): Tensor {
     const heads = layerNorm(x.reshape(-1, this.headSize), this.#ones, null, { eps: this.eps }); // [N · heads, headSize]
     return mul(heads.reshape(x.shape), this.weight);
-  }
-
-  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
-    checkDevice('HeadNorm', { x, residual });
-    checkShape('HeadNorm', 'residual', residual, x.shape); // add would broadcast it
-    const sum = add(x, residual);
-    return { sum, normed: this.forward(sum) };
   }
 
   protected override release(): void {
@@ -97,9 +108,8 @@ export class HeadNorm extends Module implements Norm {
 }
 
 /** Root mean square normalization (Zhang, Sennrich 2019): it subtracts no mean and adds no bias. */
-export class RMSNorm extends Module implements Norm {
+export class RMSNorm extends UnfusedNorm {
   readonly weight: Tensor;
-  readonly bias = null;
 
   /**
    * `features`: size of the last dimension. `eps`: added to the mean square, default 2⁻²³, float32's epsilon. `offset`:
@@ -119,34 +129,17 @@ export class RMSNorm extends Module implements Norm {
     this.weight = init.constant([features], 1 - offset);
   }
 
-  /** Same as `LayerNorm.forward`. */
-  forward(x: Tensor, residual: Tensor | null = null): Tensor {
-    return residual ? this.add(x, residual).normed : rmsNorm(x, this.weight, { eps: this.eps, offset: this.offset });
-  }
-
-  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
-    checkDevice('RMSNorm', { x, residual });
-    checkShape('RMSNorm', 'residual', residual, x.shape); // add would broadcast it
-    const sum = add(x, residual);
-    return { sum, normed: this.forward(sum) };
+  protected override normalize(x: Tensor): Tensor {
+    return rmsNorm(x, this.weight, { eps: this.eps, offset: this.offset });
   }
 }
 
 /** Returns its input unchanged, for inputs that are normalized already (ModernBERT's first layer). */
-export class IdentityNorm extends Module implements Norm {
+export class IdentityNorm extends UnfusedNorm {
   readonly weight = null;
-  readonly bias = null;
 
-  /** x + residual. Shapes and errors are those of `LayerNorm.forward`. */
-  forward(x: Tensor, residual: Tensor | null = null): Tensor {
-    return residual ? this.add(x, residual).sum : x;
-  }
-
-  add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor } {
-    checkDevice('IdentityNorm', { x, residual });
-    checkShape('IdentityNorm', 'residual', residual, x.shape); // add would broadcast it
-    const sum = add(x, residual);
-    return { sum, normed: sum };
+  protected override normalize(x: Tensor): Tensor {
+    return x;
   }
 }
 

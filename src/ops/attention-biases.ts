@@ -18,18 +18,15 @@ export interface ScoreShape {
   readonly packed: boolean;
 }
 
+/** The shape of a bias or mask. */
+export type Grid = Readonly<Record<'items' | 'heads' | 'rows' | 'cols', number>>;
+
 /** Operands of the kernels, by their names. */
 export interface Biases {
   readonly bias: Tensor | null;
-  readonly biasItems: number;
-  readonly biasHeads: number;
-  readonly biasRows: number;
-  readonly biasCols: number;
+  readonly biasGrid: Grid;
   readonly mask: Tensor | null;
-  readonly maskItems: number;
-  readonly maskHeads: number;
-  readonly maskRows: number;
-  readonly maskCols: number;
+  readonly maskGrid: Grid;
   readonly relativeBias: Tensor | null;
   readonly distances: number;
   /** q times every row of relativeKeys: [rows, heads·(2M + 1)]. */
@@ -48,15 +45,9 @@ export function checkBiases(op: string, given: Given, q: Tensor, width: number, 
   if (relativeKeys) checkDistances(op, 'relativeKeys', relativeKeys, 0, width);
   return {
     bias: bias.tensor && contiguous(acrossKeys(bias.tensor, shape.maxK)),
-    biasItems: bias.items,
-    biasHeads: bias.heads,
-    biasRows: bias.rows,
-    biasCols: bias.cols === 1 ? shape.maxK : bias.cols,
+    biasGrid: bias.grid.cols === 1 ? { ...bias.grid, cols: shape.maxK } : bias.grid,
     mask: mask.tensor && contiguous(mask.tensor),
-    maskItems: mask.items,
-    maskHeads: mask.heads,
-    maskRows: mask.rows,
-    maskCols: mask.cols,
+    maskGrid: mask.grid,
     relativeBias: relativeBias && contiguous(relativeBias),
     distances: relativeBias ? lastOf(relativeBias.shape) : 0,
     relativeScores: relativeKeys && scoresByDistance(q, relativeKeys, shape.heads),
@@ -66,13 +57,10 @@ export function checkBiases(op: string, given: Given, q: Tensor, width: number, 
 
 interface CheckedGrid {
   readonly tensor: Tensor | null;
-  readonly items: number;
-  readonly heads: number;
-  readonly rows: number;
-  readonly cols: number;
+  readonly grid: Grid;
 }
 
-const NO_GRID: CheckedGrid = { tensor: null, items: 0, heads: 0, rows: 0, cols: 0 };
+const NO_GRID: CheckedGrid = { tensor: null, grid: { items: 0, heads: 0, rows: 0, cols: 0 } };
 
 function checkGrid(
   op: string,
@@ -93,7 +81,7 @@ function checkGrid(
     const expected = `${describeShape([batch, heads, maxQ, maxK])}, each 1 or as long, or the last of these`;
     throw new ShapeError(`${op}: ${name} is ${describeShape(tensor.shape)}, expected ${expected}`);
   }
-  return { tensor, items, heads: itemHeads, rows, cols };
+  return { tensor, grid: { items, heads: itemHeads, rows, cols } };
 }
 
 /** A bias with a column for each key, because the backward pass writes to each column. */

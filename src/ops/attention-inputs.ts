@@ -26,7 +26,7 @@ export function checkTensors<Options extends AttentionOptions>(
   return checkDevice(op, own, { bias, mask, relativeBias, relativeKeys, relativeValues, lengthsQ, lengthsK });
 }
 
-/** Checked inputs, in parts whose entries are operands of the kernels by their names. */
+/** Checked inputs. */
 export interface AttentionInputs {
   readonly device: Device;
   readonly q: Tensor;
@@ -54,7 +54,7 @@ export function checkAttention(
   const { batch, heads, width, packed } = sizes;
   const { lengths, maxQ, maxK } = checkItems(op, device, sizes, options);
   const biases = checkBiases(op, options, q, width, { batch, heads, maxQ, maxK, packed });
-  const { bias, biasRows, biasCols, mask, maskRows, maskCols } = biases;
+  const { bias, biasGrid, mask, maskGrid } = biases;
   const most = (longest: number, ...limits: number[]) => {
     return packed ? Math.min(longest, ...limits.filter((limit) => limit > 1)) : longest;
   };
@@ -67,8 +67,32 @@ export function checkAttention(
     sight: sightOf(op, options),
     biases,
     factors: { scale: options.scale ?? 1 / Math.sqrt(width), softcap: options.softcap ?? 0 },
-    maxQ: bias || mask ? most(maxQ, biasRows, maskRows) : maxQ,
-    maxK: bias || mask ? most(maxK, biasCols, maskCols) : maxK,
+    maxQ: bias || mask ? most(maxQ, biasGrid.rows, maskGrid.rows) : maxQ,
+    maxK: bias || mask ? most(maxK, biasGrid.cols, maskGrid.cols) : maxK,
+  };
+}
+
+/**
+ * The operands that all kernels have. `v` is null for kernels without values. `scoreDistances`: the distances of
+ * relativeKeys or relativeValues, 0 if there are none.
+ */
+export function operandsOf(
+  { q, k, sizes, lengths, sight, biases, factors }: AttentionInputs,
+  v: Tensor | null,
+  valueWidth: number,
+  scoreDistances: number,
+) {
+  const { distances, scoreDistances: _, ...rest } = biases;
+  return {
+    q,
+    k,
+    v,
+    sizes: { valueWidth, distances, scoreDistances, ...sizes },
+    strides: { q: matrixOf(q).stride, k: matrixOf(k).stride, v: v === null ? 0 : matrixOf(v).stride },
+    sight,
+    factors,
+    ...lengths,
+    ...rest,
   };
 }
 
@@ -84,8 +108,6 @@ interface Sizes {
   /** Rows of q and k: of each item if padded, of all items if packed. */
   readonly rowsQ: number;
   readonly rowsK: number;
-  readonly qStride: number;
-  readonly kStride: number;
 }
 
 /** Reads batch, heads and rows from the shapes of q and k. */
@@ -111,9 +133,8 @@ function divide(
   const batch = packed ? lengthCount(lengthsQ) : rank === 3 ? (q.shape[0] as number) : 1;
   if (rank === 3 && k.shape[0] !== batch) throw new ShapeError(`${op}: ${shapesOf({ q, k })}: batches differ`);
   const [rowsQ, rowsK] = [q, k].map((tensor) => tensor.shape[rank - 2] as number) as [number, number];
-  const [qStride, kStride] = [matrixOf(q).stride, matrixOf(k).stride];
   const cells = q.device.constant(`cache.${type}`);
-  return { batch, heads, kvHeads, width, packed, cells, rowsQ, rowsK, qStride, kStride };
+  return { batch, heads, kvHeads, width, packed, cells, rowsQ, rowsK };
 }
 
 /** The width of a head. */
@@ -158,14 +179,14 @@ function checkItems(op: string, device: Device, sizes: Sizes, options: Attention
   return { lengths, maxQ: packed ? queries.longest : rowsQ, maxK: packed ? keys.longest : rowsK };
 }
 
-interface Sight {
+type Sight = {
   /** True if the last query stands at the last key. Otherwise the first query stands at key `offset`. */
   readonly lowerRight: boolean;
   readonly offset: number;
   /** Number of keys before and after its own position that a query sees; -1 means no limit. */
   readonly left: number;
   readonly right: number;
-}
+};
 
 /** The keys that a query sees. */
 function sightOf(op: string, { causal = false, window, offset }: AttentionOptions): Sight {

@@ -1,5 +1,5 @@
 import type { Tensor } from '../core/tensor.js';
-import { checkAttention, checkTensors } from './attention-inputs.js';
+import { checkAttention, checkTensors, operandsOf } from './attention-inputs.js';
 import { type AttentionWeightsOptions, stageNumber, WEIGHTS_KINDS } from './attention-options.js';
 
 export type { AttentionWeightsOptions } from './attention-options.js';
@@ -14,11 +14,11 @@ export function attentionWeights(q: Tensor, k: Tensor, options: AttentionWeights
   const device = checkTensors(op, { q, k }, options, WEIGHTS_KINDS);
   return device.scope(() => {
     const inputs = checkAttention(op, device, q, k, options);
-    const { sizes, lengths, sight, biases, factors, maxQ, maxK } = inputs;
+    const { sizes, biases, maxQ, maxK } = inputs;
     const p = device.empty([sizes.batch, sizes.heads, maxQ, maxK]);
     const stage = stageNumber(options.stage ?? 'softmax');
-    const own = { q, k, v: null, valueWidth: sizes.width, vStride: 0, p, maxQ, maxK, stage };
-    device.emit(op, { ...own, ...sizes, ...lengths, ...sight, ...biases, ...factors }, 2 * p.size * sizes.width);
+    const operands = operandsOf(inputs, null, sizes.width, biases.scoreDistances);
+    device.emit(op, { p, maxQ, maxK, stage, ...operands }, 2 * p.size * sizes.width);
     return p;
   });
 }

@@ -1,11 +1,18 @@
 import { accumulateBits, differentiableMany, isDifferentiated } from '../core/autograd.js';
-import { checkDType, describeShape, matrixOf } from '../core/check.js';
+import { checkDType, describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
 import type { Operand, Scalar } from '../core/operand.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { checkDistances } from './attention-biases.js';
-import { type AttentionInputs, checkAttention, checkTensors, countProducts, headWidth } from './attention-inputs.js';
+import {
+  type AttentionInputs,
+  checkAttention,
+  checkTensors,
+  countProducts,
+  headWidth,
+  operandsOf,
+} from './attention-inputs.js';
 import { ATTENTION_KINDS, type AttentionValueOptions } from './attention-options.js';
 import { addApart, frozen, gradApart } from './backward.js';
 import { add } from './binary.js';
@@ -59,21 +66,30 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
 }
 
 /** Operands of dropout. A threshold of 0 drops nothing. */
-type DroppingOperands = Readonly<Record<'seed' | 'stream' | 'threshold' | 'keptScale', Operand>>;
+interface DroppingOperands {
+  readonly dropping: Readonly<Record<'seed' | 'stream' | 'threshold', Scalar | number>>;
+  readonly keptScale: number;
+}
 
 function droppingOf(options: DropoutOptions | null): DroppingOperands {
-  const dropping = options && checkDropping('attention', options);
-  if (!dropping) return { seed: 0, stream: 0, threshold: 0, keptScale: 1 };
-  const { scale: keptScale, ...rest } = dropping;
-  return { ...rest, keptScale };
+  const given = options && checkDropping('attention', options);
+  if (!given) return { dropping: { seed: 0, stream: 0, threshold: 0 }, keptScale: 1 };
+  const { scale: keptScale, ...dropping } = given;
+  return { dropping, keptScale };
 }
 
 /**
  * Emits the command and registers its gradients. If there are `distances`, the probabilities summed by distance are a
  * second output.
  */
-function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distances: number, dropping: DroppingOperands) {
-  const { device, q, k, sizes, lengths, sight, biases, factors } = inputs;
+function attend(
+  inputs: AttentionInputs,
+  v: Tensor,
+  valueWidth: number,
+  distances: number,
+  { dropping, keptScale }: DroppingOperands,
+) {
+  const { device, q, k, sizes, lengths, biases } = inputs;
   const { bias, mask, relativeBias, relativeScores } = biases;
   const rows = q.size / lastOf(q.shape);
   const y = device.empty([...q.shape.slice(0, -1), sizes.heads * valueWidth]);
@@ -81,31 +97,20 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
   const differentiated = [q, k, v, bias, relativeBias, relativeScores];
   // Spreads come last: V8 makes a slow object of a literal that begins with one.
   const operands = {
-    q,
-    k,
-    v,
-    valueWidth,
-    vStride: matrixOf(v).stride,
     y,
-    yStride: lastOf(y.shape),
-    relativeWeights,
     stats: isDifferentiated(differentiated) ? device.empty([2, sizes.heads, rows]) : null,
-    ...sizes,
-    ...lengths,
-    ...sight,
-    ...biases,
-    ...factors,
-    ...dropping,
-    scoreDistances: distances || biases.scoreDistances,
+    relativeWeights,
+    keptScale,
+    ...operandsOf(inputs, v, valueWidth, distances || biases.scoreDistances),
   };
   const flops = 2 * countProducts(inputs) * (sizes.width + valueWidth);
-  device.emit('attention', operands, flops);
+  device.emit('attention', { yStride: lastOf(y.shape), dropping, ...operands }, flops);
 
-  const seed = frozen(device, dropping.seed as number | Scalar);
+  const frozenDropping = { ...dropping, seed: frozen(device, dropping.seed) };
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   const backward = ([dy, drelativeWeights]: (Tensor | null)[]) => {
-    const upstream = { dy: dy ?? device.zeros(y.shape), drelativeWeights };
-    attendBackward(inputs, { ...operands, seed }, upstream, differentiated, 2.5 * flops);
+    const given = { dy: dy ?? device.zeros(y.shape), drelativeWeights, dropping: frozenDropping, ...operands };
+    attendBackward(inputs, given, differentiated, 2.5 * flops);
   };
   differentiableMany(outputs, differentiated, backward, [lengths.lengthsQ, lengths.lengthsK, mask]);
   return { y, relativeWeights };
@@ -114,34 +119,38 @@ function attend(inputs: AttentionInputs, v: Tensor, valueWidth: number, distance
 /** Emits the command for all gradients of `differentiated`. */
 function attendBackward(
   inputs: AttentionInputs,
-  operands: Readonly<Record<string, Operand>> & { readonly valueWidth: number },
-  { dy, drelativeWeights }: { readonly dy: Tensor; readonly drelativeWeights?: Tensor | null | undefined },
+  given: Readonly<Record<string, Operand>> & {
+    readonly y: Tensor;
+    readonly dy: Tensor;
+    readonly sizes: { valueWidth: number };
+  },
   differentiated: readonly (Tensor | null)[],
   flops: number,
 ): void {
   const { device, q } = inputs;
-  const { itemsTogether, chunkKeys, groups, keyChunks } = taskSize(inputs, operands.valueWidth);
+  const { y, dy } = given;
+  const { tasks, groups, keyChunks } = taskSize(inputs, given.sizes.valueWidth);
   const targets = differentiated.map((x, i, all) => gradApart(x, ...all.slice(0, i)));
   const [dq, dk, dv, dbias, drelativeBias, drelativeScores] = targets.map((target) => target?.tensor ?? null);
   const gradients = {
-    itemsTogether,
-    chunkKeys,
-    dy,
-    dyStride: lastOf(dy.shape),
-    drelativeWeights,
     dq,
     dk,
     dv,
     dbias,
     drelativeBias,
     drelativeScores,
-    dqStride: dq?.rowStride ?? 0,
-    dkStride: dk?.rowStride ?? 0,
-    dvStride: dv?.rowStride ?? 0,
+    gradientStrides: {
+      y: lastOf(y.shape),
+      dy: lastOf(dy.shape),
+      dq: dq?.rowStride ?? 0,
+      dk: dk?.rowStride ?? 0,
+      dv: dv?.rowStride ?? 0,
+    },
+    tasks,
     partials: dq && keyChunks > 1 ? device.empty([keyChunks, ...q.shape]) : null,
     relativePartials: drelativeBias ? device.empty([groups * keyChunks, ...drelativeBias.shape]) : null,
     accumulate: accumulateBits(...targets),
-    ...operands,
+    ...given,
   };
   device.emit('attentionBackward', gradients, flops);
   targets.forEach(addApart);
@@ -172,8 +181,7 @@ function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const blockKeys = device.constant('attentionBackward.blockKeys'); // a chunk is a whole number of blocks
   const chunkKeys = Math.ceil(leastKeys / blockKeys) * blockKeys;
   return {
-    itemsTogether,
-    chunkKeys,
+    tasks: { items: itemsTogether, keys: chunkKeys },
     groups: Math.ceil(batch / itemsTogether),
     keyChunks: Math.ceil(rowsK / chunkKeys),
   };

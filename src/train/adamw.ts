@@ -5,15 +5,7 @@ import { FormatError, SimdformerError } from '../core/errors.js';
 import { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import {
-  checkParameters,
-  keepOwn,
-  loadTensors,
-  type Optimizer,
-  type OptimizerState,
-  renamed,
-  settingsOf,
-} from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
@@ -40,9 +32,6 @@ export interface ParameterGroup {
   lr?: number | undefined;
   weightDecay?: number | undefined;
 }
-
-/** The names of the state in version 0.1.0. */
-const EARLIER_NAMES = { m: 'exp_avg', v: 'exp_avg_sq', steps: 'step' };
 
 /** The bias correction of running means that begin at zero: 1 − βᵢ^steps. */
 type Corrections<Value extends number | Scalar> = { readonly correction1: Value; readonly correction2: Value };
@@ -228,8 +217,7 @@ export class AdamW implements Optimizer {
   }
 
   /** Throws FormatError, and changes nothing, unless the state is of an AdamW with parameters of the same sizes. */
-  loadState(state: Parameters<Optimizer['loadState']>[0]): void {
-    const { tensors, numbers } = renamed(state, EARLIER_NAMES);
+  loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     const { step: steps = Number.NaN } = numbers;
     const own = this.#entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
     if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {

@@ -100,14 +100,3 @@ export function loadTensors(
   if (saved.size !== own.size) throw new FormatError(`${op}: the state is of more parameters`);
   for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
 }
-
-type SavedState = Parameters<Optimizer['loadState']>[0];
-
-/** A saved state with the last parts of its names replaced by `names`. */
-export function renamed({ tensors, numbers }: SavedState, names: Readonly<Record<string, string>>): SavedState {
-  const own = (name: string) => name.replace(/[^.]+$/, (last) => names[last] ?? last);
-  return {
-    tensors: new Map(Array.from(tensors, ([name, values]) => [own(name), values])),
-    numbers: Object.fromEntries(Object.entries(numbers).map(([name, value]) => [own(name), value])),
-  };
-}

@@ -5,15 +5,7 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Scalar } from '../core/operand.js';
 import type { Tensor } from '../core/tensor.js';
 import { clipFactor, gradsOf, gradsToClip } from './clip.js';
-import {
-  checkParameters,
-  keepOwn,
-  loadTensors,
-  type Optimizer,
-  type OptimizerState,
-  renamed,
-  settingsOf,
-} from './optimizer.js';
+import { checkParameters, keepOwn, loadTensors, type Optimizer, type OptimizerState, settingsOf } from './optimizer.js';
 import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 
 export interface SGDOptions {
@@ -137,8 +129,7 @@ export class SGD implements Optimizer {
     };
   }
 
-  loadState(state: Parameters<Optimizer['loadState']>[0]): void {
-    const { tensors, numbers } = renamed(state, { v: 'momentum_buffer' }); // the name in version 0.1.0
+  loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     if (!Object.values(numbers).every((value) => value === 0))
       throw new FormatError('SGD: the state has numbers that are none of its own');
     loadTensors('SGD', this.state().tensors, tensors);

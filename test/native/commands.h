@@ -62,13 +62,16 @@ inline std::vector<Operand> operandsOf(const Kernel& kernel) {
     left.remove_prefix(item.size() < left.size() ? item.size() + 1 : left.size());
     const std::string_view kind = item.substr(0, item.find(':'));
     const bool tensor = kind.starts_with("in") || kind.starts_with("out");
-    operands.push_back({tensor           ? Operand::kTensor
-                        : kind == "f32"  ? Operand::kFloat
-                        : kind == "tail" ? Operand::kTail
-                                         : Operand::kInteger,
-                        kind.ends_with('?'), tensor && kind.find("out") != kind.npos, item.substr(kind.size() + 1),
-                        at});
-    at += tensor ? 2 : kind == "tail" ? 0 : 1;
+    // Each field of a group is an operand here.
+    for (auto fields = 1 + std::count(item.begin(), item.end(), ','); fields > 0; --fields) {
+      operands.push_back({tensor           ? Operand::kTensor
+                          : kind == "f32"  ? Operand::kFloat
+                          : kind == "tail" ? Operand::kTail
+                                           : Operand::kInteger,
+                          kind.ends_with('?'), tensor && kind.find("out") != kind.npos, item.substr(kind.size() + 1),
+                          at});
+      at += tensor ? 2 : kind == "tail" ? 0 : 1;
+    }
   }
   return operands;
 }

@@ -8,7 +8,7 @@
 namespace attention {
 
 // True if this way is faster than Forward, whose vector lanes are queries: few queries would not fill them.
-inline bool fewQueries(const Inputs& in) { return !in.packed && in.rowsQ <= kTuning.decodeQueries; }
+inline bool fewQueries(const Inputs& in) { return !in.sizes.packed && in.sizes.rowsQ <= kTuning.decodeQueries; }
 
 // `Cells` is the type of stored keys and values, which become floats in registers as they are read.
 template <class Cells>
@@ -19,19 +19,19 @@ class Decode {
 
   // Heads form units that share loads of keys and values: two heads with one query each, or one head with several
   // queries.
-  static uint32_t unitHeads(const Inputs& in) { return in.rowsQ == 1 && kMaxQueries > 1 ? 2 : 1; }
-  static uint32_t unitsOfGroup(const Inputs& in) { return divideUp(in.heads / in.kvHeads, unitHeads(in)); }
-  static uint32_t units(const Inputs& in) { return in.kvHeads * unitsOfGroup(in); }
+  static uint32_t unitHeads(const Inputs& in) { return in.sizes.rowsQ == 1 && kMaxQueries > 1 ? 2 : 1; }
+  static uint32_t unitsOfGroup(const Inputs& in) { return divideUp(in.sizes.heads / in.sizes.kvHeads, unitHeads(in)); }
+  static uint32_t units(const Inputs& in) { return in.sizes.kvHeads * unitsOfGroup(in); }
   static uint32_t firstHead(const Inputs& in, uint32_t unit) {
-    return unit / unitsOfGroup(in) * (in.heads / in.kvHeads) + unit % unitsOfGroup(in) * unitHeads(in);
+    return unit / unitsOfGroup(in) * (in.sizes.heads / in.sizes.kvHeads) + unit % unitsOfGroup(in) * unitHeads(in);
   }
 
   // Units of a chunk: all, if the batch keeps the threads busy, but at most as many as fit into the scratch memory.
   static uint32_t unitsTogether(const Inputs& in) {
     constexpr size_t kRoom = kScratchFloats - kMaxQueries * kBlockKeys;
     static_assert(kMaxQueries * (2 * kWidth + 2 * kMaxWidth) <= kRoom, "a unit must fit");
-    const uint64_t wanted = divideUp(uint64_t{units(in)} * in.batch, 16);
-    const uint64_t room = kRoom / (stateSize(in) * in.rowsQ * unitHeads(in));
+    const uint64_t wanted = divideUp(uint64_t{units(in)} * in.sizes.batch, 16);
+    const uint64_t room = kRoom / (stateSize(in) * in.sizes.rowsQ * unitHeads(in));
     const uint64_t most = wanted < room ? wanted : room;
     return static_cast<uint32_t>(most < units(in) ? most : units(in));
   }
@@ -43,7 +43,7 @@ class Decode {
         firstHead_(firstHead),
         endHead_(endHead),
         plain_(!in.bias.present() && !in.mask.present() && !in.relativeBias.present() && !in.relativeScores.present() &&
-               !in.caps() && in.left == kUnlimited),
+               !in.caps() && in.sight.left == kUnlimited),
         scores_(context.scratch()) {}
 
   // For each of these items, all heads meet one block of keys after another. Meanwhile the next block, perhaps of the
@@ -62,21 +62,23 @@ class Decode {
         }
         for (uint32_t h = firstHead_; h < endHead_;) h += meetBlock(b, it, h, k);
       }
-      eachHead(in_.rowsQ, [&](uint32_t h, uint32_t i) { finish(it, h, i); });
+      eachHead(in_.sizes.rowsQ, [&](uint32_t h, uint32_t i) { finish(it, h, i); });
     }
   }
 
  private:
   // The state of a query and head: its largest score, in every lane, the total of powers, lane by lane, its row of q,
   // and its sums, as wide as padded cells.
-  static size_t stateSize(const Inputs& in) { return 2 * kWidth + paddedCells(in.width) + paddedCells(in.valueWidth); }
+  static size_t stateSize(const Inputs& in) {
+    return 2 * kWidth + paddedCells(in.sizes.width) + paddedCells(in.sizes.valueWidth);
+  }
   struct State {
     float *largest, *total, *query, *sums;
   };
   State state(uint32_t h, uint32_t i, size_t further = 0) const {
-    const size_t place = size_t{h - firstHead_} * in_.rowsQ + i + further;
+    const size_t place = size_t{h - firstHead_} * in_.sizes.rowsQ + i + further;
     float* at = scores_ + kMaxQueries * kBlockKeys + place * stateSize(in_);
-    return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + paddedCells(in_.width)};
+    return {at, at + kWidth, at + 2 * kWidth, at + 2 * kWidth + paddedCells(in_.sizes.width)};
   }
 
   template <class Body>
@@ -89,26 +91,28 @@ class Decode {
   Keys visible(const Item& it) const { return in_.visible(it, 0, it.queries, kBlockKeys); }
 
   void fetchBlock(const Item& it, uint32_t k) {
-    if (!kTuning.fetchesKeys && (!kTuning.fetchesSharedKeys || in_.heads == in_.kvHeads)) return;
+    if (!kTuning.fetchesKeys && (!kTuning.fetchesSharedKeys || in_.sizes.heads == in_.sizes.kvHeads)) return;
     const uint32_t rows = it.keys - k < kBlockKeys ? it.keys - k : kBlockKeys;
-    const size_t kvHeads = divideUp(endHead_ - firstHead_, in_.heads / in_.kvHeads);
-    keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.kStride, rows, kvHeads * in_.headWords(in_.width)};
-    valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.vStride, rows,
-                    kvHeads * in_.headWords(in_.valueWidth)};
+    const size_t kvHeads = divideUp(endHead_ - firstHead_, in_.sizes.heads / in_.sizes.kvHeads);
+    keysAhead_ = {in_.keyRow(context_, it, k, firstHead_), in_.strides.k, rows,
+                  kvHeads * in_.headWords(in_.sizes.width)};
+    valuesAhead_ = {in_.valueRow(context_, it, k, firstHead_), in_.strides.v, rows,
+                    kvHeads * in_.headWords(in_.sizes.valueWidth)};
   }
 
   void start(const Item& it, uint32_t h, uint32_t i) const {
     const State s = state(h, i);
     store(s.largest, splat(-kLargest));
     store(s.total, Vf{});
-    packRows(in_.queryRow(context_, it, i, h), in_.qStride, 1, in_.width, s.query, 0);
-    for (size_t d = wholeVectors(in_.width); d < paddedCells(in_.width); d += kWidth) store(s.query + d, Vf{});
-    for (size_t d = 0; d < in_.valueWidth; d += kWidth) store(s.sums + d, Vf{});
+    packRows(in_.queryRow(context_, it, i, h), in_.strides.q, 1, in_.sizes.width, s.query, 0);
+    for (size_t d = wholeVectors(in_.sizes.width); d < paddedCells(in_.sizes.width); d += kWidth)
+      store(s.query + d, Vf{});
+    for (size_t d = 0; d < in_.sizes.valueWidth; d += kWidth) store(s.sums + d, Vf{});
   }
 
   // The unit that begins with head h meets a block. Returns its number of heads.
   uint32_t meetBlock(uint32_t b, const Item& it, uint32_t h, uint32_t k) {
-    const uint32_t group = in_.heads / in_.kvHeads;
+    const uint32_t group = in_.sizes.heads / in_.sizes.kvHeads;
     if constexpr (kMaxQueries > 1) {
       if (unitHeads(in_) > 1 && h % group + 1 < group) {
         if (it.queries > 0) see<2, 1>(b, it, h, 0, k);
@@ -141,7 +145,7 @@ class Decode {
   void meet(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
     Vf shrink[kCount];
     Vf largest[kCount];
-    const uint32_t nextHead = in_.rowsQ == 1, nextQuery = 1 - nextHead;
+    const uint32_t nextHead = in_.sizes.rowsQ == 1, nextQuery = 1 - nextHead;
     for (size_t q = 0; q < kCount; ++q) largest[q] = load(state(h, i, q).largest);
     for (uint32_t j = 0; j < keys; j += kWidth) {
       const uint32_t count = keys - j < kWidth ? keys - j : kWidth;
@@ -179,8 +183,8 @@ class Decode {
     constexpr size_t kTogether = kWidth / kCount;
     uint32_t r = 0;
     for (; r + kTogether <= count; r += kTogether)
-      multiplyRows<kCount, kTogether>(keys + r * size_t{in_.kStride}, queries, r, dots);
-    for (; r < count; ++r) multiplyRows<kCount, 1>(keys + r * size_t{in_.kStride}, queries, r, dots);
+      multiplyRows<kCount, kTogether>(keys + r * size_t{in_.strides.k}, queries, r, dots);
+    for (; r < count; ++r) multiplyRows<kCount, 1>(keys + r * size_t{in_.strides.k}, queries, r, dots);
     for (; r < kWidth; ++r)
       for (size_t q = 0; q < kCount; ++q) dots[q][r] = Vf{};
   }
@@ -189,18 +193,18 @@ class Decode {
   SIMD_INLINE void multiplyRows(const float* keys, const float* queries, size_t first, Vf (*dots)[kWidth]) {
     Vf sum[kTogether][kCount] = {};
     size_t d = 0;
-    for (; d + Cells::kStep <= in_.width; d += Cells::kStep) {
+    for (; d + Cells::kStep <= in_.sizes.width; d += Cells::kStep) {
       if (d % 16 == 0) keysAhead_.fetch<kTogether>();
       addStep<Cells::kStep / kWidth>(keys, queries, d, sum,
                                      [&](const float* row, size_t at) { return Cells::values(row, at); });
     }
     if constexpr (Cells::kScaled) {
-      for (; d < in_.width; d += kCellPad)
+      for (; d < in_.sizes.width; d += kCellPad)
         addStep<kCellPad / kWidth>(keys, queries, d, sum,
                                    [&](const float* row, size_t at) { return Cells::values(row, at); });
-    } else if (d < in_.width) {
+    } else if (d < in_.sizes.width) {
       addStep<1>(keys, queries, d, sum,
-                 [&](const float* row, size_t at) { return Cells::firstValues(row, at, in_.width - at); });
+                 [&](const float* row, size_t at) { return Cells::firstValues(row, at, in_.sizes.width - at); });
     }
 #pragma GCC unroll 16
     for (size_t r = 0; r < kTogether; ++r) {
@@ -222,7 +226,7 @@ class Decode {
     }
 #pragma GCC unroll 16
     for (size_t r = 0; r < kTogether; ++r) {
-      const float* row = keys + r * in_.kStride;
+      const float* row = keys + r * in_.strides.k;
       Vf part[kCount] = {};
 #pragma GCC unroll 32
       for (size_t v = 0; v < kVecs; ++v) {
@@ -234,7 +238,7 @@ class Decode {
         }
       }
       if constexpr (Cells::kScaled) {
-        const Vf scale = Cells::scale(row, in_.width, d);
+        const Vf scale = Cells::scale(row, in_.sizes.width, d);
 #pragma GCC unroll 4
         for (size_t q = 0; q < kCount; ++q) sum[r][q] = Cells::add(part[q], scale, sum[r][q]);
       }
@@ -246,14 +250,14 @@ class Decode {
     const int64_t distance = int64_t{j} - i - it.shift;
     if (in_.relativeScores.present()) {
       const DistanceRows row = in_.distanceRows(context_, in_.relativeScores, it, i, h);
-      score = fma(row.vector(0, distance + in_.scoreDistances / 2), splat(in_.scaleInBits()), score);
+      score = fma(row.vector(0, distance + in_.sizes.scoreDistances / 2), splat(in_.scaleInBits()), score);
     }
     if (in_.caps()) score = capped(score, splat(in_.capInBits()));
     if (in_.bias.present())
       score = biased(score, in_.biasGrid.vector(context_.f32(in_.bias) + in_.biasGrid.at(b, h, i, j), count));
     if (in_.relativeBias.present()) {
-      const DistanceRows row{context_.f32(in_.relativeBias) + size_t{h} * in_.distances, 0, in_.distances};
-      score = fma(row.vector(0, distance + in_.distances / 2), splat(kLog2E), score);
+      const DistanceRows row{context_.f32(in_.relativeBias) + size_t{h} * in_.sizes.distances, 0, in_.sizes.distances};
+      score = fma(row.vector(0, distance + in_.sizes.distances / 2), splat(kLog2E), score);
     }
     if (in_.mask.present())
       score = masked(score, in_.maskGrid.vector(context_.f32(in_.mask) + in_.maskGrid.at(b, h, i, j), count));
@@ -269,10 +273,10 @@ class Decode {
   template <size_t kCount, size_t kOfHead, size_t kVecs>
   void addValues(const float* values, uint32_t keys, const Vf (&shrink)[kCount], float* sums, size_t d) {
     constexpr size_t kChains = kOfHead * kVecs < 8 ? 8 / (kOfHead * kVecs) : 1;
-    for (; d + (kVecs - 1) * kWidth < in_.valueWidth; d += kVecs * kWidth) {
-      const size_t n = in_.valueWidth - d - (kVecs - 1) * kWidth;  // columns of the last vector
+    for (; d + (kVecs - 1) * kWidth < in_.sizes.valueWidth; d += kVecs * kWidth) {
+      const size_t n = in_.sizes.valueWidth - d - (kVecs - 1) * kWidth;  // columns of the last vector
       const auto add = [&](size_t j, Vf(&sum)[kCount][kVecs]) {
-        const float* row = values + j * in_.vStride;
+        const float* row = values + j * in_.strides.v;
         Vf weight[kCount];
 #pragma GCC unroll 4
         for (size_t v = 0; v < kVecs; ++v) {
@@ -311,24 +315,25 @@ class Decode {
 #pragma GCC unroll 4
     for (size_t q = 0; q < kCount; ++q) {
       weight[q] = splat(scores_[q * kBlockKeys + j]);
-      if constexpr (Cells::kScaled) weight[q] = weight[q] * Cells::scale(row, in_.valueWidth, d);
+      if constexpr (Cells::kScaled) weight[q] = weight[q] * Cells::scale(row, in_.sizes.valueWidth, d);
     }
   }
 
   void finish(const Item& it, uint32_t h, uint32_t i) const {
-    float* to = out_.row(it, i, h, in_.valueWidth);
+    float* to = out_.row(it, i, h, in_.sizes.valueWidth);
     if (i >= it.queries) {
-      memset(to, 0, in_.valueWidth * sizeof(float));
+      memset(to, 0, in_.sizes.valueWidth * sizeof(float));
       return;
     }
     const State s = state(h, i);
     const float total = sum(load(s.total)), inverse = total == 0 ? 0.f : 1.f / total;
-    for (size_t d = 0; d < in_.valueWidth; d += kWidth)
-      storeLanes(to + d, load(s.sums + d) * splat(inverse), in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth);
+    for (size_t d = 0; d < in_.sizes.valueWidth; d += kWidth)
+      storeLanes(to + d, load(s.sums + d) * splat(inverse),
+                 in_.sizes.valueWidth - d < kWidth ? in_.sizes.valueWidth - d : kWidth);
     if (out_.stats == nullptr) return;
     const uint64_t rows = in_.totalQ();
     out_.stats[h * rows + it.q + i] = *s.largest;
-    out_.stats[(in_.heads + h) * rows + it.q + i] = inverse;
+    out_.stats[(in_.sizes.heads + h) * rows + it.q + i] = inverse;
   }
 
   const Inputs& in_;

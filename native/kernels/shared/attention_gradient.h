@@ -12,9 +12,19 @@ namespace attention {
 
 enum Gradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // numbers of their bits in `accumulate`
 
+// Words from one row to the next.
+struct GradientStrides {
+  uint32_t y, dy, dq, dk, dv;
+};
+
+// Items that share a task, and keys of a chunk.
+struct Tasks {
+  uint32_t items, keys;
+};
+
 // Gradients have the shapes of their tensors; y, stats and relativeWeights are attention's results.
 //
-// A task is a group of items, a group of heads that share keys, and `chunkKeys` of the keys: it alone writes their dk
+// A task is a group of items, a group of heads that share keys, and `tasks.keys` of the keys: it alone writes their dk
 // and dv. If there are several chunks of keys, each leaves its part of dq in `partials` [chunks, rows, heads·width],
 // and these are added in order. The gradient of relativeBias is added likewise, by group and chunk, from
 // `relativePartials` [groups · chunks, heads, distances]. A bias that items or heads share is written by one task for
@@ -23,43 +33,48 @@ struct GradientOperands {
   Inputs in;
   Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
       relativePartials;
-  uint32_t yStride, dyStride, dqStride, dkStride, dvStride, itemsTogether, chunkKeys, accumulate;
+  GradientStrides strides;
+  Tasks tasks;
+  uint32_t accumulate;
   Dropping dropping;
 
   bool adds(Gradient gradient) const { return (accumulate >> gradient & 1) != 0; }
-  uint32_t chunks() const { return in.rowsK == 0 ? 1 : 1 + (in.rowsK - 1) / chunkKeys; }
-  uint32_t items() const { return dbias.present() && in.biasGrid.items == 1 ? in.batch : itemsTogether; }
-  uint32_t groups() const { return in.batch == 0 ? 0 : 1 + (in.batch - 1) / items(); }
+  uint32_t chunks() const { return in.sizes.rowsK == 0 ? 1 : 1 + (in.sizes.rowsK - 1) / tasks.keys; }
+  uint32_t items() const { return dbias.present() && in.biasGrid.items == 1 ? in.sizes.batch : tasks.items; }
+  uint32_t groups() const { return in.sizes.batch == 0 ? 0 : 1 + (in.sizes.batch - 1) / items(); }
   // Heads that share a bias have one writer. Heads of short items read the same rows.
-  bool headsTogether() const { return itemsTogether > 1 || (dbias.present() && in.biasGrid.heads == 1); }
+  bool headsTogether() const { return tasks.items > 1 || (dbias.present() && in.biasGrid.heads == 1); }
 
   const char* check() const {
     if (const char* reason = in.checkValues()) return reason;
-    REQUIRE(in.cells == kFloatCells, "k and v must be floats");
-    const uint64_t rows = in.totalQ(), width = uint64_t{in.heads} * in.width;
-    REQUIRE(itemsTogether > 0 && chunkKeys > 0, "a task needs items and keys");
-    REQUIRE(y.covers(rows, uint64_t{in.heads} * in.valueWidth, yStride), "y is too small");
-    REQUIRE(dy.covers(rows, uint64_t{in.heads} * in.valueWidth, dyStride), "dy is too small");
-    REQUIRE(stats.covers(2 * uint64_t{in.heads}, rows, rows), "stats is too small");
-    REQUIRE(!dq.present() || dq.covers(rows, width, dqStride), "dq is too small");
-    REQUIRE(!dk.present() || dk.covers(in.totalK(), uint64_t{in.kvHeads} * in.width, dkStride), "dk is too small");
-    REQUIRE(!dv.present() || dv.covers(in.totalK(), uint64_t{in.kvHeads} * in.valueWidth, dvStride), "dv is too small");
-    REQUIRE(!dbias.present() || (in.bias.present() && in.biasGrid.fits(dbias, in.batch, in.heads)),
+    REQUIRE(in.sizes.cells == kFloatCells, "k and v must be floats");
+    const uint64_t rows = in.totalQ(), width = uint64_t{in.sizes.heads} * in.sizes.width;
+    REQUIRE(tasks.items > 0 && tasks.keys > 0, "a task needs items and keys");
+    REQUIRE(y.covers(rows, uint64_t{in.sizes.heads} * in.sizes.valueWidth, strides.y), "y is too small");
+    REQUIRE(dy.covers(rows, uint64_t{in.sizes.heads} * in.sizes.valueWidth, strides.dy), "dy is too small");
+    REQUIRE(stats.covers(2 * uint64_t{in.sizes.heads}, rows, rows), "stats is too small");
+    REQUIRE(!dq.present() || dq.covers(rows, width, strides.dq), "dq is too small");
+    REQUIRE(!dk.present() || dk.covers(in.totalK(), uint64_t{in.sizes.kvHeads} * in.sizes.width, strides.dk),
+            "dk is too small");
+    REQUIRE(!dv.present() || dv.covers(in.totalK(), uint64_t{in.sizes.kvHeads} * in.sizes.valueWidth, strides.dv),
+            "dv is too small");
+    REQUIRE(!dbias.present() || (in.bias.present() && in.biasGrid.fits(dbias, in.sizes.batch, in.sizes.heads)),
             "dbias is too small");
-    REQUIRE(!dbias.present() || in.biasGrid.cols != 1 || in.rowsK <= 1, "a bias with a gradient needs all columns");
+    REQUIRE(!dbias.present() || in.biasGrid.cols != 1 || in.sizes.rowsK <= 1,
+            "a bias with a gradient needs all columns");
     const uint64_t tasks = uint64_t{groups()} * chunks();
-    REQUIRE(tasks * in.kvHeads <= 0xffffffffu, "too many tasks");
+    REQUIRE(tasks * in.sizes.kvHeads <= 0xffffffffu, "too many tasks");
     REQUIRE(!dq.present() || chunks() == 1 ||
                 (rows <= 0xffffffffu / chunks() && partials.covers(chunks() * rows, width, width)),
             "partials is too small");
-    const uint64_t table = uint64_t{in.heads} * in.distances;
+    const uint64_t table = uint64_t{in.sizes.heads} * in.sizes.distances;
     REQUIRE(!drelativeBias.present() || (in.relativeBias.present() && drelativeBias.covers(table) &&
                                          relativePartials.covers(tasks, table, table)),
             "drelativeBias or relativePartials is too small");
     REQUIRE(!drelativeScores.present() ||
                 (in.relativeScores.present() && in.distanceRowsFit(drelativeScores) && chunks() == 1),
             "drelativeScores is too small, or the keys are in chunks");
-    REQUIRE(!drelativeWeights.present() || (in.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights) &&
+    REQUIRE(!drelativeWeights.present() || (in.sizes.scoreDistances % 2 == 1 && in.distanceRowsFit(relativeWeights) &&
                                             in.distanceRowsFit(drelativeWeights)),
             "relativeWeights or drelativeWeights is too small");
     return nullptr;
@@ -87,40 +102,40 @@ class HeadGradient {
     delta_ = take(kBlockQueries);
     probabilities_ = take(kBlockKeys * kBlockQueries);
     slopes_ = take(kBlockKeys * kBlockQueries);
-    qColumns_ = take(in_.width * kBlockQueries);
-    dyColumns_ = take(in_.valueWidth * kBlockQueries);
-    qRows_ = take(wholeVectors(in_.width) * kBlockQueries);
-    dyRows_ = take(wholeVectors(in_.valueWidth) * kBlockQueries);
-    keyRows_ = take(wholeVectors(in_.width) * kBlockKeys);
-    table_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
-    dtable_ = RelativeTable(take(RelativeTable::size(in_.distances)), in_.distances);
+    qColumns_ = take(in_.sizes.width * kBlockQueries);
+    dyColumns_ = take(in_.sizes.valueWidth * kBlockQueries);
+    qRows_ = take(wholeVectors(in_.sizes.width) * kBlockQueries);
+    dyRows_ = take(wholeVectors(in_.sizes.valueWidth) * kBlockQueries);
+    keyRows_ = take(wholeVectors(in_.sizes.width) * kBlockKeys);
+    table_ = RelativeTable(take(RelativeTable::size(in_.sizes.distances)), in_.sizes.distances);
+    dtable_ = RelativeTable(take(RelativeTable::size(in_.sizes.distances)), in_.sizes.distances);
     capSlopes_ = take(kBlockKeys * kBlockQueries);
-    if (in_.relativeBias.present()) table_.load(context.f32(in_.relativeBias) + size_t{h} * in_.distances);
+    if (in_.relativeBias.present()) table_.load(context.f32(in_.relativeBias) + size_t{h} * in_.sizes.distances);
     if (op.drelativeBias.present()) dtable_.clear();
   }
 
   // Differentiates item b with this chunk of its keys.
   void differentiate(uint32_t b) {
     const Item it = in_.item(context_, b);
-    const uint64_t begin = uint64_t{chunk_} * op_.chunkKeys, limit = begin + op_.chunkKeys;
+    const uint64_t begin = uint64_t{chunk_} * op_.tasks.keys, limit = begin + op_.tasks.keys;
     const Keys chunk{begin < it.keys ? static_cast<uint32_t>(begin) : it.keys,
                      limit < it.keys ? static_cast<uint32_t>(limit) : it.keys};
     const Queries seeing = queriesOf(it, chunk);
     const uint32_t most = blockQueries(it), blocks = divideUp(seeing.end - seeing.begin, most);
 
-    const bool firstHead = h_ % (in_.heads / in_.kvHeads) == 0;
-    const uint64_t rows = in_.packed ? chunk.end : limit < in_.rowsK ? limit : in_.rowsK;
+    const bool firstHead = h_ % (in_.sizes.heads / in_.sizes.kvHeads) == 0;
+    const uint64_t rows = in_.sizes.packed ? chunk.end : limit < in_.sizes.rowsK ? limit : in_.sizes.rowsK;
     if (firstHead) clearKeys(it, begin, rows);
     clearQueries(it, 0, seeing.begin);
     if (op_.drelativeScores.present() && !op_.adds(kDrelativeScores))
-      scoreRows(it, 0).clear(in_.packed ? it.queries : in_.rowsQ);
+      scoreRows(it, 0).clear(in_.sizes.packed ? it.queries : in_.sizes.rowsQ);
 
     for (uint32_t left = blocks; left > 0; --left) {
       const uint32_t from = seeing.begin + (left - 1) * most;
       const uint32_t count = seeing.end - from < most ? seeing.end - from : most;
       block(b, it, from, count, keysOf(it, chunk, from, from + count));
     }
-    clearQueries(it, seeing.end, in_.packed ? it.queries : in_.rowsQ);
+    clearQueries(it, seeing.end, in_.sizes.packed ? it.queries : in_.sizes.rowsQ);
   }
 
   // Registers the rows that head h reads and writes of the next, short item. They are fetched meanwhile.
@@ -130,19 +145,19 @@ class HeadGradient {
       ahead_[aheads_++] = {from, stride, rows, cols};
     };
     // The last operand is fetched first.
-    if (op_.dq.present()) add(queryGradient(it, 0, h), queryStride(), it.queries, in_.width);
-    if (op_.dk.present()) add(keyGradient(it, 0, h), op_.dkStride, it.keys, in_.width);
-    if (op_.dv.present()) add(valueGradient(it, 0, h), op_.dvStride, it.keys, in_.valueWidth);
-    add(in_.valueRow(context_, it, 0, h), in_.vStride, it.keys, in_.valueWidth);
-    add(in_.keyRow(context_, it, 0, h), in_.kStride, it.keys, in_.width);
-    add(outputRow(op_.y, op_.yStride, it, 0, h), op_.yStride, it.queries, in_.valueWidth);
-    add(outputRow(op_.dy, op_.dyStride, it, 0, h), op_.dyStride, it.queries, in_.valueWidth);
-    add(in_.queryRow(context_, it, 0, h), in_.qStride, it.queries, in_.width);
+    if (op_.dq.present()) add(queryGradient(it, 0, h), queryStride(), it.queries, in_.sizes.width);
+    if (op_.dk.present()) add(keyGradient(it, 0, h), op_.strides.dk, it.keys, in_.sizes.width);
+    if (op_.dv.present()) add(valueGradient(it, 0, h), op_.strides.dv, it.keys, in_.sizes.valueWidth);
+    add(in_.valueRow(context_, it, 0, h), in_.strides.v, it.keys, in_.sizes.valueWidth);
+    add(in_.keyRow(context_, it, 0, h), in_.strides.k, it.keys, in_.sizes.width);
+    add(outputRow(op_.y, op_.strides.y, it, 0, h), op_.strides.y, it.queries, in_.sizes.valueWidth);
+    add(outputRow(op_.dy, op_.strides.dy, it, 0, h), op_.strides.dy, it.queries, in_.sizes.valueWidth);
+    add(in_.queryRow(context_, it, 0, h), in_.strides.q, it.queries, in_.sizes.width);
   }
 
   // Adds this head's part of the gradient of relativeBias.
   void unloadTable(float* to) {
-    for (uint32_t t = 0; t < in_.distances; ++t) to[t] = 0.f;
+    for (uint32_t t = 0; t < in_.sizes.distances; ++t) to[t] = 0.f;
     dtable_.unload(to);
   }
 
@@ -162,10 +177,12 @@ class HeadGradient {
   // The queries that see any of these keys.
   Queries queriesOf(const Item& it, const Keys& keys) const {
     if (keys.begin == keys.end) return {it.queries, it.queries};
-    const uint32_t begin =
-        in_.right == kUnlimited ? 0 : Inputs::clippedTo(it.queries, int64_t{keys.begin} - it.shift - in_.right);
-    const uint32_t end =
-        in_.left == kUnlimited ? it.queries : Inputs::clippedTo(it.queries, int64_t{keys.end} - it.shift + in_.left);
+    const uint32_t begin = in_.sight.right == kUnlimited
+                               ? 0
+                               : Inputs::clippedTo(it.queries, int64_t{keys.begin} - it.shift - in_.sight.right);
+    const uint32_t end = in_.sight.left == kUnlimited
+                             ? it.queries
+                             : Inputs::clippedTo(it.queries, int64_t{keys.end} - it.shift + in_.sight.left);
     return {begin, begin < end ? end : begin};
   }
   // The keys of a chunk that queries first ≤ i < end see, from the beginning of a block on.
@@ -177,24 +194,24 @@ class HeadGradient {
 
   // Short causal items take half as many queries, so that fewer of a block's keys are in their future.
   uint32_t blockQueries(const Item& it) const {
-    return in_.right == 0 && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
+    return in_.sight.right == 0 && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
   }
   float* keyGradient(const Item& it, uint64_t j, uint32_t h) const {
-    return context_.f32(op_.dk) + (it.k + j) * op_.dkStride + in_.kvHeadOf(h) * in_.width;
+    return context_.f32(op_.dk) + (it.k + j) * op_.strides.dk + in_.kvHeadOf(h) * in_.sizes.width;
   }
   float* valueGradient(const Item& it, uint64_t j, uint32_t h) const {
-    return context_.f32(op_.dv) + (it.k + j) * op_.dvStride + in_.kvHeadOf(h) * in_.valueWidth;
+    return context_.f32(op_.dv) + (it.k + j) * op_.strides.dv + in_.kvHeadOf(h) * in_.sizes.valueWidth;
   }
   // A row of y or dy.
   const float* outputRow(Span rows, size_t stride, const Item& it, uint32_t i, uint32_t h) const {
-    return context_.f32(rows) + (it.q + i) * stride + size_t{h} * in_.valueWidth;
+    return context_.f32(rows) + (it.q + i) * stride + size_t{h} * in_.sizes.valueWidth;
   }
   // True if there are several chunks of keys, whose parts of dq are kept apart.
   bool apart() const { return op_.chunks() > 1; }
-  size_t queryStride() const { return apart() ? size_t{in_.heads} * in_.width : op_.dqStride; }
+  size_t queryStride() const { return apart() ? size_t{in_.sizes.heads} * in_.sizes.width : op_.strides.dq; }
   float* queryGradient(const Item& it, uint32_t i, uint32_t h) const {
     const uint64_t row = it.q + i + (apart() ? chunk_ * in_.totalQ() : 0);
-    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.width;
+    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.sizes.width;
   }
   bool addsQueries() const { return !apart() && op_.adds(kDq); }
 
@@ -204,13 +221,13 @@ class HeadGradient {
 
   void clearKeys(const Item& it, uint64_t first, uint64_t end) const {
     for (uint64_t j = first; j < end; ++j) {
-      if (op_.dk.present() && !op_.adds(kDk)) memset(keyGradient(it, j, h_), 0, in_.width * sizeof(float));
-      if (op_.dv.present() && !op_.adds(kDv)) memset(valueGradient(it, j, h_), 0, in_.valueWidth * sizeof(float));
+      if (op_.dk.present() && !op_.adds(kDk)) memset(keyGradient(it, j, h_), 0, in_.sizes.width * sizeof(float));
+      if (op_.dv.present() && !op_.adds(kDv)) memset(valueGradient(it, j, h_), 0, in_.sizes.valueWidth * sizeof(float));
     }
   }
   void clearQueries(const Item& it, uint32_t first, uint32_t end) const {
     if (!op_.dq.present() || addsQueries()) return;
-    for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i, h_), 0, in_.width * sizeof(float));
+    for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i, h_), 0, in_.sizes.width * sizeof(float));
   }
 
   // Queries from i on meet the keys that they see.
@@ -218,7 +235,7 @@ class HeadGradient {
     if (seen.begin >= seen.end) return clearQueries(it, i, i + count);
     prepare(it, i, count);
     fetchSome();
-    q_ = wholeRows(in_.queryRow(context_, it, i, h_), in_.qStride, count, in_.width, qRows_);
+    q_ = wholeRows(in_.queryRow(context_, it, i, h_), in_.strides.q, count, in_.sizes.width, qRows_);
     for (uint32_t k = seen.begin; k < seen.end; k += kBlockKeys) {
       const uint32_t size = seen.end - k < kBlockKeys ? seen.end - k : uint32_t{kBlockKeys};
       const Block scores{probabilities_, kBlockQueries, i, count, k, size};
@@ -244,24 +261,24 @@ class HeadGradient {
   // Prepares q and dy of a block, as rows and as columns, and the statistics of its queries.
   void prepare(const Item& it, uint32_t i, uint32_t count) {
     const float* q = in_.queryRow(context_, it, i, h_);
-    packTransposed(q, in_.qStride, count, in_.width, qColumns_, kBlockQueries);
-    const float* dy = outputRow(op_.dy, op_.dyStride, it, i, h_);
-    packTransposed(dy, op_.dyStride, count, in_.valueWidth, dyColumns_, kBlockQueries);
-    dy_ = wholeRows(dy, op_.dyStride, count, in_.valueWidth, dyRows_);
+    packTransposed(q, in_.strides.q, count, in_.sizes.width, qColumns_, kBlockQueries);
+    const float* dy = outputRow(op_.dy, op_.strides.dy, it, i, h_);
+    packTransposed(dy, op_.strides.dy, count, in_.sizes.valueWidth, dyColumns_, kBlockQueries);
+    dy_ = wholeRows(dy, op_.strides.dy, count, in_.sizes.valueWidth, dyRows_);
 
     const uint64_t rows = in_.totalQ();
     const float* stats = context_.f32(op_.stats) + h_ * rows + it.q + i;
     for (uint32_t r = 0; r < wholeVectors(count); r += kWidth) {
       const size_t n = count - r < kWidth ? count - r : kWidth;
       store(largest_ + r, loadLanes(stats + r, n));
-      store(inverse_ + r, loadLanes(stats + in_.heads * rows + r, n));
+      store(inverse_ + r, loadLanes(stats + in_.sizes.heads * rows + r, n));
       store(delta_ + r, Vf{});
     }
     for (uint32_t r = 0; r < count; ++r) {
-      const float* y = outputRow(op_.y, op_.yStride, it, i + r, h_);
+      const float* y = outputRow(op_.y, op_.strides.y, it, i + r, h_);
       Vf dot = {};
-      for (uint32_t d = 0; d < in_.valueWidth; d += kWidth)
-        dot = fma(loadLanes(y + d, in_.valueWidth - d < kWidth ? in_.valueWidth - d : kWidth),
+      for (uint32_t d = 0; d < in_.sizes.valueWidth; d += kWidth)
+        dot = fma(loadLanes(y + d, in_.sizes.valueWidth - d < kWidth ? in_.sizes.valueWidth - d : kWidth),
                   load(dy_.data + r * dy_.stride + d), dot);
       delta_[r] = sum(dot);
     }
@@ -269,14 +286,14 @@ class HeadGradient {
     const DistanceRows weights = in_.distanceRows(context_, op_.relativeWeights, it, i, h_);
     const DistanceRows slopes = in_.distanceRows(context_, op_.drelativeWeights, it, i, h_);
     for (uint32_t r = 0; r < count; ++r)
-      for (uint32_t t = 0; t < in_.scoreDistances; ++t)
+      for (uint32_t t = 0; t < in_.sizes.scoreDistances; ++t)
         delta_[r] += weights.data[r * weights.stride + t] * slopes.data[r * slopes.stride + t];
   }
 
   // scale · q kᵀ with all biases and masks.
   void findScores(const Block& scores, const Item& it, uint32_t b) {
-    const Factor keys{in_.keyRow(context_, it, scores.k, h_), in_.kStride};
-    rowProduct(keys, {qColumns_, kBlockQueries}, scores.keys, wholeVectors(scores.queries), in_.width,
+    const Factor keys{in_.keyRow(context_, it, scores.k, h_), in_.strides.k};
+    rowProduct(keys, {qColumns_, kBlockQueries}, scores.keys, wholeVectors(scores.queries), in_.sizes.width,
                {.c = probabilities_, .stride = kBlockQueries, .factor = in_.scaleInBits()});
     fetchSome();
     in_.addRelativeScores(context_, scores, it, h_);
@@ -296,8 +313,8 @@ class HeadGradient {
 
   // dy vᵀ: the gradient of the probabilities.
   void multiplyValues(const Block& slopes, const Item& it) {
-    const Factor values{in_.valueRow(context_, it, slopes.k, h_), in_.vStride};
-    rowProduct(values, {dyColumns_, kBlockQueries}, slopes.keys, wholeVectors(slopes.queries), in_.valueWidth,
+    const Factor values{in_.valueRow(context_, it, slopes.k, h_), in_.strides.v};
+    rowProduct(values, {dyColumns_, kBlockQueries}, slopes.keys, wholeVectors(slopes.queries), in_.sizes.valueWidth,
                {.c = slopes_, .stride = kBlockQueries});
     if (op_.drelativeWeights.present())
       addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, slopes.i, h_), it.shift, 1.f);
@@ -323,29 +340,30 @@ class HeadGradient {
     if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
     if (in_.caps())
       eachScore(slopes, [&](float* slope) { store(slope, load(slope) * load(capSlopes_ + (slope - slopes_))); });
-    if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, slopes.i), it.shift, in_.scale);
+    if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, slopes.i), it.shift, in_.factors.scale);
   }
 
   void giveValues(const Block& block, const Item& it) {
     if (!op_.dv.present()) return;
-    rowProduct({probabilities_, kBlockQueries}, dy_, block.keys, in_.valueWidth, block.queries,
-               {.c = valueGradient(it, block.k, h_), .stride = op_.dvStride, .add = true});
+    rowProduct({probabilities_, kBlockQueries}, dy_, block.keys, in_.sizes.valueWidth, block.queries,
+               {.c = valueGradient(it, block.k, h_), .stride = op_.strides.dv, .add = true});
   }
 
   void giveKeys(const Block& block, const Item& it) {
     if (!op_.dk.present()) return;
-    rowProduct({slopes_, kBlockQueries}, q_, block.keys, in_.width, block.queries,
-               {.c = keyGradient(it, block.k, h_), .stride = op_.dkStride, .add = true, .factor = in_.scale});
+    rowProduct({slopes_, kBlockQueries}, q_, block.keys, in_.sizes.width, block.queries,
+               {.c = keyGradient(it, block.k, h_), .stride = op_.strides.dk, .add = true, .factor = in_.factors.scale});
   }
 
   void giveQueries(const Block& block, const Item& it, bool add) {
     if (!op_.dq.present()) return;
-    const Factor keys = wholeRows(in_.keyRow(context_, it, block.k, h_), in_.kStride, block.keys, in_.width, keyRows_);
-    columnProduct({slopes_, kBlockQueries}, keys, block.queries, in_.width, block.keys,
+    const Factor keys =
+        wholeRows(in_.keyRow(context_, it, block.k, h_), in_.strides.k, block.keys, in_.sizes.width, keyRows_);
+    columnProduct({slopes_, kBlockQueries}, keys, block.queries, in_.sizes.width, block.keys,
                   {.c = queryGradient(it, block.i, h_),
                    .stride = queryStride(),
                    .add = add || addsQueries(),
-                   .factor = in_.scale});
+                   .factor = in_.factors.scale});
   }
 
   void addBiasGradient(const Block& slopes, uint32_t b) const {

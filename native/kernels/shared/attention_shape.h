@@ -20,10 +20,29 @@ struct Keys {
 
 #define ATTENTION_INPUTS                                                                                            \
   "in:q in:k in?:v in?:lengthsQ in?:lengthsK inout?:offsets in?:bias in?:mask in?:relativeBias in?:relativeScores " \
-  "u32:batch u32:heads u32:kvHeads u32:width u32:valueWidth u32:rowsQ u32:rowsK u32:packed u32:cells u32:qStride "  \
-  "u32:kStride u32:vStride u32:lowerRight u32:offset u32:left u32:right u32:biasItems u32:biasHeads u32:biasRows "  \
-  "u32:biasCols "                                                                                                   \
-  "u32:maskItems u32:maskHeads u32:maskRows u32:maskCols u32:distances u32:scoreDistances f32:scale f32:softcap "
+  "u32:sizes{batch,heads,kvHeads,width,valueWidth,rowsQ,rowsK,packed,cells,distances,scoreDistances} "              \
+  "u32:strides{q,k,v} u32:sight{lowerRight,offset,left,right} u32:biasGrid{items,heads,rows,cols} "                 \
+  "u32:maskGrid{items,heads,rows,cols} f32:factors{scale,softcap} "
+
+// Items, heads of q and of k and v, and columns of a head of k and of v. `packed` and rows: see Inputs. `cells` is the
+// type of k and v. The distances are those of relativeBias and relativeScores.
+struct Sizes {
+  uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, cells, distances, scoreDistances;
+};
+
+// Words from one row to the next.
+struct Strides {
+  uint32_t q, k, v;
+};
+
+// The keys that a query sees: see Inputs.
+struct Sight {
+  uint32_t lowerRight, offset, left, right;
+};
+
+struct Factors {
+  float scale, softcap;
+};
 
 // q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. k and v have heads of the type `cells`
 // (cells.h); strides are words. Padded (packed = 0): item b has rowsQ rows of q and rowsK of k and v, from b·rowsQ and
@@ -39,58 +58,62 @@ struct Keys {
 // 2M + 1. relativeScores [rows, heads, scoreDistances] has each query's own entries.
 struct Inputs {
   Span q, k, v, lengthsQ, lengthsK, offsets, bias, mask, relativeBias, relativeScores;
-  uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, cells, qStride, kStride, vStride;
-  uint32_t lowerRight, offset, left, right;
+  Sizes sizes;
+  Strides strides;
+  Sight sight;
   Grid biasGrid, maskGrid;
-  uint32_t distances, scoreDistances;
-  float scale, softcap;
+  Factors factors;
 
-  uint64_t totalQ() const { return packed ? rowsQ : uint64_t{batch} * rowsQ; }
-  uint64_t totalK() const { return packed ? rowsK : uint64_t{batch} * rowsK; }
+  uint64_t totalQ() const { return sizes.packed ? sizes.rowsQ : uint64_t{sizes.batch} * sizes.rowsQ; }
+  uint64_t totalK() const { return sizes.packed ? sizes.rowsK : uint64_t{sizes.batch} * sizes.rowsK; }
 
   // Multiply-adds of `count` heads of an average item.
   double workOf(uint32_t count) const {
-    const double items = packed ? batch : 1;
-    return rowsQ / items * (rowsK / items) * (width + valueWidth) * count;
+    const double items = sizes.packed ? sizes.batch : 1;
+    return sizes.rowsQ / items * (sizes.rowsK / items) * (sizes.width + sizes.valueWidth) * count;
   }
 
   const char* check() const {
-    REQUIRE(kvHeads > 0 && heads >= kvHeads && heads % kvHeads == 0, "kvHeads must divide heads");
-    REQUIRE(width > 0 && width <= kMaxWidth && valueWidth > 0 && valueWidth <= kMaxWidth,
+    REQUIRE(sizes.kvHeads > 0 && sizes.heads >= sizes.kvHeads && sizes.heads % sizes.kvHeads == 0,
+            "kvHeads must divide heads");
+    REQUIRE(sizes.width > 0 && sizes.width <= kMaxWidth && sizes.valueWidth > 0 && sizes.valueWidth <= kMaxWidth,
             "a head must be 1 to 1024 wide");
-    REQUIRE(q.covers(totalQ(), uint64_t{heads} * width, qStride), "q is too small");
-    REQUIRE(cells < kCellTypes, "there is no such type of cells");
-    REQUIRE(k.covers(totalK(), uint64_t{kvHeads} * headWords(width), kStride), "k is too small");
-    REQUIRE(totalQ() <= kMaxRows && totalK() <= kMaxRows && rowsQ <= kMaxRows && rowsK <= kMaxRows, "too many rows");
-    REQUIRE(!lengthsQ.present() || lengthsQ.covers(batch), "lengthsQ is too small");
-    REQUIRE(!lengthsK.present() || lengthsK.covers(batch), "lengthsK is too small");
-    REQUIRE(!packed || (lengthsQ.present() && lengthsK.present()), "packed rows need lengths");
-    REQUIRE(!packed || batch > 0, "packed rows belong to items");
-    REQUIRE(!packed || offsets.covers(2 * (uint64_t{batch} + 1)), "offsets is too small");
-    REQUIRE(!bias.present() || biasGrid.fits(bias, batch, heads), "bias is too small");
-    REQUIRE(!mask.present() || maskGrid.fits(mask, batch, heads), "mask is too small");
-    REQUIRE(!relativeBias.present() || (distances % 2 == 1 && distances <= kMaxDistances), "distances must be odd");
-    REQUIRE(!relativeBias.present() || relativeBias.covers(uint64_t{heads} * distances), "relativeBias is too small");
-    REQUIRE(!relativeScores.present() || (scoreDistances % 2 == 1 && distanceRowsFit(relativeScores)),
+    REQUIRE(q.covers(totalQ(), uint64_t{sizes.heads} * sizes.width, strides.q), "q is too small");
+    REQUIRE(sizes.cells < kCellTypes, "there is no such type of cells");
+    REQUIRE(k.covers(totalK(), uint64_t{sizes.kvHeads} * headWords(sizes.width), strides.k), "k is too small");
+    REQUIRE(totalQ() <= kMaxRows && totalK() <= kMaxRows && sizes.rowsQ <= kMaxRows && sizes.rowsK <= kMaxRows,
+            "too many rows");
+    REQUIRE(!lengthsQ.present() || lengthsQ.covers(sizes.batch), "lengthsQ is too small");
+    REQUIRE(!lengthsK.present() || lengthsK.covers(sizes.batch), "lengthsK is too small");
+    REQUIRE(!sizes.packed || (lengthsQ.present() && lengthsK.present()), "packed rows need lengths");
+    REQUIRE(!sizes.packed || sizes.batch > 0, "packed rows belong to items");
+    REQUIRE(!sizes.packed || offsets.covers(2 * (uint64_t{sizes.batch} + 1)), "offsets is too small");
+    REQUIRE(!bias.present() || biasGrid.fits(bias, sizes.batch, sizes.heads), "bias is too small");
+    REQUIRE(!mask.present() || maskGrid.fits(mask, sizes.batch, sizes.heads), "mask is too small");
+    REQUIRE(!relativeBias.present() || (sizes.distances % 2 == 1 && sizes.distances <= kMaxDistances),
+            "distances must be odd");
+    REQUIRE(!relativeBias.present() || relativeBias.covers(uint64_t{sizes.heads} * sizes.distances),
+            "relativeBias is too small");
+    REQUIRE(!relativeScores.present() || (sizes.scoreDistances % 2 == 1 && distanceRowsFit(relativeScores)),
             "relativeScores is too small");
     return nullptr;
   }
 
   // True if `span` is [rows, heads, scoreDistances].
   bool distanceRowsFit(Span span) const {
-    const uint64_t row = uint64_t{heads} * scoreDistances;
+    const uint64_t row = uint64_t{sizes.heads} * sizes.scoreDistances;
     return span.covers(totalQ(), row, row);
   }
 
   // The check of kernels that use v.
   const char* checkValues() const {
     if (const char* reason = check()) return reason;
-    REQUIRE(v.covers(totalK(), uint64_t{kvHeads} * headWords(valueWidth), vStride), "v is too small");
+    REQUIRE(v.covers(totalK(), uint64_t{sizes.kvHeads} * headWords(sizes.valueWidth), strides.v), "v is too small");
     return nullptr;
   }
 
   // Words of a head of k or v.
-  uint32_t headWords(uint32_t features) const { return static_cast<uint32_t>(cellWords(cells, features)); }
+  uint32_t headWords(uint32_t features) const { return static_cast<uint32_t>(cellWords(sizes.cells, features)); }
 
   static uint32_t lengthAt(const Context& context, Span lengths, uint32_t b, uint64_t limit) {
     const int32_t length = context.i32(lengths)[b];
@@ -101,18 +124,18 @@ struct Inputs {
 
   // Packed rows: offsets[b] = lengthsQ[0] + … + lengthsQ[b-1], and the same for keys. The first phase of every kernel.
   void findOffsets(Context& context) const {
-    if (!packed) return;
+    if (!sizes.packed) return;
     context.team.parallel(1, [&](uint32_t) {
       int32_t* to = context.i32(offsets);
       const Span lengths[] = {lengthsQ, lengthsK};
-      const uint32_t rows[] = {rowsQ, rowsK};
-      for (int side = 0; side < 2; ++side, to += uint64_t{batch} + 1) {
+      const uint32_t rows[] = {sizes.rowsQ, sizes.rowsK};
+      for (int side = 0; side < 2; ++side, to += uint64_t{sizes.batch} + 1) {
         uint32_t at = 0;
-        for (uint32_t b = 0; b < batch; ++b) {
+        for (uint32_t b = 0; b < sizes.batch; ++b) {
           to[b] = static_cast<int32_t>(at);
           at += lengthAt(context, lengths[side], b, rows[side] - at);
         }
-        to[batch] = static_cast<int32_t>(at);
+        to[sizes.batch] = static_cast<int32_t>(at);
         if (at != rows[side]) context.fail("the lengths of packed rows do not add up to their number");
       }
     });
@@ -120,24 +143,24 @@ struct Inputs {
 
   // The offset of item b, valid for any contents of the heap.
   uint32_t offsetAt(const Context& context, int side, uint32_t b) const {
-    const uint32_t offset = static_cast<uint32_t>(context.i32(offsets)[side * (uint64_t{batch} + 1) + b]);
-    const uint32_t rows = side == 0 ? rowsQ : rowsK;
+    const uint32_t offset = static_cast<uint32_t>(context.i32(offsets)[side * (uint64_t{sizes.batch} + 1) + b]);
+    const uint32_t rows = side == 0 ? sizes.rowsQ : sizes.rowsK;
     return offset < rows ? offset : rows;
   }
 
   Item item(const Context& context, uint32_t b) const {
     Item it;
-    if (packed) {
+    if (sizes.packed) {
       it.q = offsetAt(context, 0, b);
       it.k = offsetAt(context, 1, b);
       const uint32_t endQ = offsetAt(context, 0, b + 1), endK = offsetAt(context, 1, b + 1);
       it.queries = endQ > it.q ? endQ - static_cast<uint32_t>(it.q) : 0;
       it.keys = endK > it.k ? endK - static_cast<uint32_t>(it.k) : 0;
     } else {
-      it.q = uint64_t{b} * rowsQ;
-      it.k = uint64_t{b} * rowsK;
-      it.queries = lengthsQ.present() ? lengthAt(context, lengthsQ, b, rowsQ) : rowsQ;
-      it.keys = lengthsK.present() ? lengthAt(context, lengthsK, b, rowsK) : rowsK;
+      it.q = uint64_t{b} * sizes.rowsQ;
+      it.k = uint64_t{b} * sizes.rowsK;
+      it.queries = lengthsQ.present() ? lengthAt(context, lengthsQ, b, sizes.rowsQ) : sizes.rowsQ;
+      it.keys = lengthsK.present() ? lengthAt(context, lengthsK, b, sizes.rowsK) : sizes.rowsK;
     }
     const bool biasReaches = !bias.present() || biasGrid.covers(it.queries, it.keys);
     const bool maskReaches = !mask.present() || maskGrid.covers(it.queries, it.keys);
@@ -145,23 +168,23 @@ struct Inputs {
       context.fail(biasReaches ? "an item is longer than its mask" : "an item is longer than its bias");
       it.queries = it.keys = 0;
     }
-    it.shift = lowerRight ? int64_t{it.keys} - it.queries : int64_t{static_cast<int32_t>(offset)};
+    it.shift = sight.lowerRight ? int64_t{it.keys} - it.queries : int64_t{static_cast<int32_t>(sight.offset)};
     return it;
   }
 
   // True if the keys that a query sees depend on its position.
-  bool limited() const { return left != kUnlimited || right != kUnlimited; }
+  bool limited() const { return sight.left != kUnlimited || sight.right != kUnlimited; }
 
   // The first key that query i and those after it see.
   uint32_t firstKey(const Item& it, uint32_t i) const {
-    if (left == kUnlimited) return 0;
-    return clippedTo(it.keys, int64_t{i} + it.shift - left);
+    if (sight.left == kUnlimited) return 0;
+    return clippedTo(it.keys, int64_t{i} + it.shift - sight.left);
   }
 
   // The number of keys, from the first one on, that the queries before `end` see.
   uint32_t visibleKeys(const Item& it, uint32_t end) const {
-    if (right == kUnlimited) return it.keys;
-    return clippedTo(it.keys, int64_t{end} + it.shift + right);
+    if (sight.right == kUnlimited) return it.keys;
+    return clippedTo(it.keys, int64_t{end} + it.shift + sight.right);
   }
 
   // The keys that queries first ≤ i < end see, from a multiple of `step` on. Blocks of keys begin at the same keys for
@@ -178,36 +201,36 @@ struct Inputs {
     const float bits = x * kLog2E;
     return bits > kLargest ? kLargest : bits < -kLargest ? -kLargest : bits;
   }
-  float scaleInBits() const { return inBits(scale); }
-  bool caps() const { return softcap > 0; }
-  float capInBits() const { return inBits(softcap); }
+  float scaleInBits() const { return inBits(factors.scale); }
+  bool caps() const { return factors.softcap > 0; }
+  float capInBits() const { return inBits(factors.softcap); }
 
   // The head of k and v that head h of q reads.
-  uint64_t kvHeadOf(uint32_t h) const { return h / (heads / kvHeads); }
+  uint64_t kvHeadOf(uint32_t h) const { return h / (sizes.heads / sizes.kvHeads); }
 
   // The first of head h's columns in row i or j of an item.
   const float* queryRow(const Context& context, const Item& it, uint32_t i, uint32_t h) const {
-    return context.f32(q) + (it.q + i) * qStride + uint64_t{h} * width;
+    return context.f32(q) + (it.q + i) * strides.q + uint64_t{h} * sizes.width;
   }
   const float* keyRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(k) + (it.k + j) * kStride + kvHeadOf(h) * headWords(width);
+    return context.f32(k) + (it.k + j) * strides.k + kvHeadOf(h) * headWords(sizes.width);
   }
   const float* valueRow(const Context& context, const Item& it, uint32_t j, uint32_t h) const {
-    return context.f32(v) + (it.k + j) * vStride + kvHeadOf(h) * headWords(valueWidth);
+    return context.f32(v) + (it.k + j) * strides.v + kvHeadOf(h) * headWords(sizes.valueWidth);
   }
 
   // Fetches the rows of an item that head h reads. Short items have few rows at a time, and those of the next item
   // would otherwise be waited for.
   void fetch(const Context& context, const Item& it, uint32_t h) const {
-    fetchRows(queryRow(context, it, 0, h), qStride, it.queries, width);
-    fetchRows(keyRow(context, it, 0, h), kStride, it.keys, headWords(width));
-    fetchRows(valueRow(context, it, 0, h), vStride, it.keys, headWords(valueWidth));
+    fetchRows(queryRow(context, it, 0, h), strides.q, it.queries, sizes.width);
+    fetchRows(keyRow(context, it, 0, h), strides.k, it.keys, headWords(sizes.width));
+    fetchRows(valueRow(context, it, 0, h), strides.v, it.keys, headWords(sizes.valueWidth));
   }
 
   // The rows of head h, from query i of an item on, in a tensor [rows, heads, scoreDistances].
   DistanceRows distanceRows(const Context& context, Span span, const Item& it, uint32_t i, uint32_t h) const {
-    return {context.f32(span) + ((it.q + i) * heads + h) * scoreDistances, size_t{heads} * scoreDistances,
-            scoreDistances};
+    return {context.f32(span) + ((it.q + i) * sizes.heads + h) * sizes.scoreDistances,
+            size_t{sizes.heads} * sizes.scoreDistances, sizes.scoreDistances};
   }
 
   // The steps from products of queries and keys to scores, in this order.
@@ -243,8 +266,8 @@ struct Inputs {
     if (mask.present())
       maskGrid.eachOf(block, context.f32(mask) + maskGrid.at(b, h, block.i, block.k),
                       [](float* score, Vf v) { store(score, masked(load(score), v)); });
-    if (right != kUnlimited) maskFuture(block, it.shift + right);
-    if (left != kUnlimited) maskPast(block, it.shift - left);
+    if (sight.right != kUnlimited) maskFuture(block, it.shift + sight.right);
+    if (sight.left != kUnlimited) maskPast(block, it.shift - sight.left);
   }
 };
 

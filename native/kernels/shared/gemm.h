@@ -25,18 +25,18 @@
 
 struct Gemm {
   const float* a;
-  size_t aRow, aCol;
+  size_t aRow, aCol = 1;
   const float* b;
   size_t bRow;
-  bool bTransposed;
+  bool bTransposed = false;
   float* c;
   size_t cRow;
   size_t rows, cols, depth;
-  bool accumulate;
-  const float* bias;  // [cols], added at the end, or null
-  float* columnSums;  // [cols] (+)= the column sums of B, or null; never for few rows
-  bool accumulateSums;
-  bool few;               // isFew() for the whole product
+  bool accumulate = false;
+  const float* bias = nullptr;  // [cols], added at the end, or null
+  float* columnSums = nullptr;  // [cols] (+)= the column sums of B, or null; never for few rows
+  bool accumulateSums = false;
+  bool few = false;       // isFew() for the whole product
   bool inPanels = false;  // b is a weight of bRow columns in panels, read from column firstCol on
   size_t firstCol = 0;
 

@@ -180,48 +180,95 @@ inline void multiplyFew(uint32_t format, const PackedTiles& tiles, const int32_t
   });
 }
 
-// The product of some tiles with `rows` rows, at most kInt8BlockRows, whose blocks begin at `x`; without the scale that
-// all inputs of a feature share, if there is one. Calls done(row, height, sums) as soon as rows from `row` on have it,
-// sums[r][feature], so that what these become is written while the next are multiplied. `next`: the tiles that come
-// after these, to be fetched meanwhile; null for rows that are too few to hide that.
+// Some rows as integers, at most kInt8BlockRows, whose blocks begin at `x`.
+struct Int8Rows {
+  const int32_t* x;
+  size_t count, inputs;
+};
+
+// The product of some tiles with some rows, without the scale that all inputs of a feature share, if there is one. Calls
+// done(row, height, sums) as soon as rows from `row` on have it, sums[r][feature]. So the caller writes their results
+// while the next rows are multiplied.
 template <class Done>
-void multiplyInt8(uint32_t format, IntegerKind kind, const PackedTiles& tiles, const PackedTiles* next,
-                  const int32_t* x, size_t rows, size_t inputs, Int8Memory& memory, const Done& done) {
-  const Int8Layout layout(kind, inputs);
-  if constexpr (kInt8FewRows > 0) {
-    if (rows <= kInt8FewRows && kind.parts > 0) {
-      multiplyFew(format, tiles, x, rows, layout, memory.sums);
-      return done(size_t{0}, rows, memory.sums);
+class Int8Product {
+ public:
+  // `next`: the tiles that come after these, to be fetched meanwhile; null for rows that are too few to hide that.
+  Int8Product(uint32_t format, const PackedTiles& tiles, const PackedTiles* next, const Int8Rows& rows,
+              Int8Memory& memory, const Done& done)
+      : format_(format),
+        kind_(kindOfFormat(format)),
+        tiles_(tiles),
+        next_(next),
+        rows_(rows),
+        layout_(kind_, rows.inputs),
+        memory_(memory),
+        done_(done) {}
+
+  void multiply() {
+    if constexpr (kInt8FewRows > 0) {
+      if (rows_.count <= kInt8FewRows && kind_.parts > 0) {
+        multiplyFew(format_, tiles_, rows_.x, rows_.count, layout_, memory_.sums);
+        return done_(size_t{0}, rows_.count, memory_.sums);
+      }
+    }
+    for (group_ = 0; group_ < layout_.groups; group_ += count_) {
+      count_ = atMost(each_, layout_.groups - group_);
+      multiplyGroups();
     }
   }
+
+ private:
   // The fewest passes possible, of nearly equally many groups each.
-  const size_t room = kind.parts > 0 && rows <= kInt8Rows ? kFewGroups : kUnpackedGroups;
-  const size_t each = divideUp(divideUp(layout.groups, divideUp(layout.groups, room)), kRowGroups) * kRowGroups;
-  static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
-  for (size_t g = 0; g < layout.groups; g += each) {
-    const size_t count = atMost(each, layout.groups - g), after = g + count;
-    const bool last = after == layout.groups;
-    WeightsAhead ahead;
-    if (kTuning.prefetches && next != nullptr) {
-      const size_t steps = divideUp(rows, kInt8TileRows);
-      ahead = last ? WeightsAhead(format, *next, 0, atMost(each, layout.groups), steps)
-                   : WeightsAhead(format, tiles, after, atMost(each, layout.groups - after), steps);
-    }
-    Int8Operands in = unpackTiles(format, tiles, g, count, memory);
-    const size_t part = kind.parts == 0 ? g / kRowGroups : g * kind.parts;
-    const Int8Tile wholeTile = int8TileOf(kind, kInt8TileRows);
-    for (size_t row = 0; row < rows; row += kInt8TileRows) {
-      const size_t first = row / kInt8Rows * kInt8Rows, inBlock = row - first;
-      const size_t height = atMost(kInt8TileRows, rows - row);
-      const int32_t* block = x + first * layout.rowWords();
-      in.height = atMost(kInt8Rows, rows - first);
-      in.words = block + g * 2 * kHalfWords * in.height + inBlock * kHalfWords;
-      in.heads = block + (layout.quadWords() + part * kHeadWords) * in.height + inBlock * kHeadWords;
-      ahead.fetch();
+  size_t groupsOfPass() const {
+    static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
+    const size_t room = kind_.parts > 0 && rows_.count <= kInt8Rows ? kFewGroups : kUnpackedGroups;
+    return divideUp(divideUp(layout_.groups, divideUp(layout_.groups, room)), kRowGroups) * kRowGroups;
+  }
+
+  bool isLast() const { return group_ + count_ == layout_.groups; }
+
+  // The groups after the current ones: of these tiles or, at their end, of the next.
+  WeightsAhead ahead() const {
+    if (!kTuning.prefetches || next_ == nullptr) return {};
+    const size_t steps = divideUp(rows_.count, kInt8TileRows), after = isLast() ? 0 : group_ + count_;
+    return {format_, isLast() ? *next_ : tiles_, after, atMost(each_, layout_.groups - after), steps};
+  }
+
+  // All rows meet the current groups.
+  void multiplyGroups() {
+    WeightsAhead next = ahead();
+    Int8Operands in = unpackTiles(format_, tiles_, group_, count_, memory_);
+    const Int8Tile wholeTile = int8TileOf(kind_, kInt8TileRows);
+    for (size_t row = 0; row < rows_.count; row += kInt8TileRows) {
+      const size_t height = atMost(kInt8TileRows, rows_.count - row);
+      next.fetch();
+      point(in, row);
       // Sums that no later pass adds to need not be kept: the next rows reuse their memory, in level 1.
-      float* sums = memory.sums + (each < layout.groups ? row * kInt8Cols : 0);
-      (height == kInt8TileRows ? wholeTile : int8TileOf(kind, height))(in, tiles.count, g > 0, sums);
-      if (last) done(row, height, sums);
+      float* sums = memory_.sums + (each_ < layout_.groups ? row * kInt8Cols : 0);
+      const Int8Tile tile = height == kInt8TileRows ? wholeTile : int8TileOf(kind_, height);
+      tile(in, tiles_.count, group_ > 0, sums);
+      if (isLast()) done_(row, height, sums);
     }
   }
-}
+
+  // Points the operands to the current groups of rows from `row` on.
+  void point(Int8Operands& in, size_t row) const {
+    const size_t first = row / kInt8Rows * kInt8Rows, inBlock = row - first;
+    const size_t part = kind_.parts == 0 ? group_ / kRowGroups : group_ * kind_.parts;
+    const int32_t* block = rows_.x + first * layout_.rowWords();
+    in.height = atMost(kInt8Rows, rows_.count - first);
+    in.words = block + group_ * 2 * kHalfWords * in.height + inBlock * kHalfWords;
+    in.heads = block + (layout_.quadWords() + part * kHeadWords) * in.height + inBlock * kHeadWords;
+  }
+
+  const uint32_t format_;
+  const IntegerKind kind_;
+  const PackedTiles& tiles_;
+  const PackedTiles* next_;
+  const Int8Rows rows_;
+  const Int8Layout layout_;
+  Int8Memory& memory_;
+  const Done& done_;
+  const size_t each_ = groupsOfPass();
+  size_t group_ = 0, count_ = 0;  // the groups of the current pass
+};

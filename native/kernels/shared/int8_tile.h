@@ -28,67 +28,103 @@ SIMD_INLINE Vf splatWord(const int32_t* word) {
 
 inline constexpr float kNoSums[kInt8TileRows * kInt8Cols] = {};
 
-// sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. Sums stay in memory
-// if registers suffice only for the products.
+// sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. The sums stay in
+// registers if vectors are tiles, because there are many registers then; else in memory.
 template <class Products, int kBits, size_t kRows, size_t kVecs>
-SIMD_INLINE void int8Lanes(const Int8Operands& in, size_t lane, bool adds, float* sums) {
-  constexpr bool kWhole = kWidth == kTile;  // vectors are tiles, and registers are many
-  const size_t bytesStep = kWhole ? in.bytesStep : kWidth * 4, scalesStep = kWhole ? in.scalesStep : kWidth;
-  const uint8_t* bytes = in.bytes + lane * 4;
-  const int32_t *words = in.words, *heads = in.heads;
-  const float* scales = in.scales == nullptr ? nullptr : in.scales + lane;
-  const float* minima = in.minima == nullptr ? nullptr : in.minima + lane;
-  const float* from = adds ? sums : kNoSums;
-  const auto place = [&](size_t r, size_t v) { return r * kInt8Cols + lane + v * kWidth; };
-  [[maybe_unused]] Vf held[kRows][kVecs];
-  if constexpr (kWhole)
-    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { held[r][v] = load(from + place(r, v)); });
-  for (size_t part = 0; part < in.parts; ++part, heads += in.height * kHeadWords) {
-    typename Products::Sums products[kRows][kVecs];
-    eachAccumulator<kRows, kVecs>(
-        [&](size_t r, size_t v) { products[r][v] = Products::template begin<kBits>(heads[r * kHeadWords + 2]); });
-    const size_t halves = part + 1 < in.parts ? in.halves : in.tail;
-    for (size_t half = 0; half < halves; ++half, words += in.height * kHalfWords, bytes += kHalf * kTile) {
-#pragma GCC unroll kInt8Unrolled
-      for (size_t k = 0; k < kHalf / 4; ++k) {
-        Vi weights[kVecs];
-        eachAccumulator<1, kVecs>(
-            [&](size_t, size_t v) { weights[v] = loadInts(bytes + k * kTile * 4 + v * bytesStep); });
-        eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-          Products::template add<kBits>(products[r][v], weights[v], words + r * kHalfWords + k * Dots::kWords);
-        });
-      }
+class Int8Lanes {
+ public:
+  SIMD_INLINE Int8Lanes(const Int8Operands& in, size_t lane, bool adds, float* sums)
+      : in_(in),
+        bytes_(in.bytes + lane * 4),
+        words_(in.words),
+        heads_(in.heads),
+        scales_(in.scales == nullptr ? nullptr : in.scales + lane),
+        minima_(in.minima == nullptr ? nullptr : in.minima + lane),
+        sums_(sums + lane),
+        from_(adds ? sums_ : kNoSums) {}
+
+  SIMD_INLINE void multiply() {
+    if constexpr (kHolds) eachSum([&](size_t r, size_t v) { held_[r][v] = load(from_ + place(r, v)); });
+    for (size_t part = 0; part < in_.parts; ++part) {
+      eachSum([&](size_t r, size_t v) { products_[r][v] = Products::template begin<kBits>(head(r)[2]); });
+      const size_t halves = part + 1 < in_.parts ? in_.halves : in_.tail;
+      for (size_t half = 0; half < halves; ++half) multiplyHalf();
+      addPart();
     }
-    // add(sum, r, product, at): a sum with one more product, whose scales and minima are that far away.
-    const auto addAll = [&](const auto& add) {
-      eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-        const Vf product = toFloat(Products::template total<kBits>(products[r][v], heads[r * kHeadWords + 2]));
-        if constexpr (kWhole)
-          held[r][v] = add(held[r][v], r, product, v * scalesStep);
-        else
-          store(sums + place(r, v), add(load(from + place(r, v)), r, product, v * scalesStep));
-      });
-    };
-    const auto scale = [&](size_t r) { return splatWord(heads + r * kHeadWords); };
-    if (scales == nullptr) {
-      addAll([&](Vf sum, size_t r, Vf product, size_t) { return sum + rounded(product * scale(r)); });
-    } else if (minima == nullptr) {
-      addAll([&](Vf sum, size_t r, Vf product, size_t at) {
-        return sum + rounded(product * (load(scales + at) * scale(r)));
-      });
-    } else {
-      addAll([&](Vf sum, size_t r, Vf product, size_t at) {
-        sum += rounded(product * (load(scales + at) * scale(r)));
-        return sum + rounded(load(minima + at) * splatWord(heads + r * kHeadWords + 1));
-      });
-      minima += kTile;
-    }
-    if (scales != nullptr) scales += kTile;
-    from = sums;
+    if constexpr (kHolds) eachSum([&](size_t r, size_t v) { store(sums_ + place(r, v), held_[r][v]); });
   }
-  if constexpr (kWhole)
-    eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { store(sums + place(r, v), held[r][v]); });
-}
+
+ private:
+  static constexpr bool kHolds = kWidth == kTile;
+
+  template <class Body>
+  SIMD_INLINE static void eachSum(const Body& body) {
+    eachAccumulator<kRows, kVecs>(body);
+  }
+  // From `lane` on.
+  static constexpr size_t place(size_t r, size_t v) { return r * kInt8Cols + v * kWidth; }
+  size_t bytesStep() const { return kHolds ? in_.bytesStep : kWidth * 4; }
+  size_t scalesStep() const { return kHolds ? in_.scalesStep : kWidth; }
+  const int32_t* head(size_t r) const { return heads_ + r * kHeadWords; }
+
+  // The products of 16 inputs.
+  SIMD_INLINE void multiplyHalf() {
+#pragma GCC unroll kInt8Unrolled
+    for (size_t k = 0; k < kHalf / 4; ++k) {
+      Vi weights[kVecs];
+      eachAccumulator<1, kVecs>(
+          [&](size_t, size_t v) { weights[v] = loadInts(bytes_ + k * kTile * 4 + v * bytesStep()); });
+      eachSum([&](size_t r, size_t v) {
+        Products::template add<kBits>(products_[r][v], weights[v], words_ + r * kHalfWords + k * Dots::kWords);
+      });
+    }
+    words_ += in_.height * kHalfWords;
+    bytes_ += kHalf * kTile;
+  }
+
+  // Adds the products of a part, multiplied by their scales, to the sums.
+  SIMD_INLINE void addPart() {
+    if (scales_ == nullptr) {
+      eachProduct([&](Vf sum, size_t r, Vf product, size_t) { return sum + rounded(product * splatWord(head(r))); });
+    } else if (minima_ == nullptr) {
+      eachProduct([&](Vf sum, size_t r, Vf product, size_t at) { return sum + scaled(r, product, at); });
+    } else {
+      eachProduct([&](Vf sum, size_t r, Vf product, size_t at) {
+        sum += scaled(r, product, at);
+        return sum + rounded(load(minima_ + at) * splatWord(head(r) + 1));
+      });
+      minima_ += kTile;
+    }
+    if (scales_ != nullptr) scales_ += kTile;
+    heads_ += in_.height * kHeadWords;
+    from_ = sums_;
+  }
+
+  SIMD_INLINE Vf scaled(size_t r, Vf product, size_t at) const {
+    return rounded(product * (load(scales_ + at) * splatWord(head(r))));
+  }
+
+  // Each sum becomes add(sum, r, product, at), whose scales and minima are `at` floats away.
+  template <class Add>
+  SIMD_INLINE void eachProduct(const Add& add) {
+    eachSum([&](size_t r, size_t v) {
+      const Vf product = toFloat(Products::template total<kBits>(products_[r][v], head(r)[2]));
+      if constexpr (kHolds)
+        held_[r][v] = add(held_[r][v], r, product, v * scalesStep());
+      else
+        store(sums_ + place(r, v), add(load(from_ + place(r, v)), r, product, v * scalesStep()));
+    });
+  }
+
+  const Int8Operands& in_;
+  const uint8_t* bytes_;
+  const int32_t *words_, *heads_;
+  const float *scales_, *minima_;
+  float* sums_;
+  const float* from_;  // the sums before the current part
+  typename Products::Sums products_[kRows][kVecs];
+  Vf held_[kHolds ? kRows : 1][kHolds ? kVecs : 1];
+};
 
 // At most kTiles tiles.
 template <class Products, int kBits, size_t kRows, size_t kTiles = kInt8Tiles>
@@ -96,11 +132,11 @@ void int8Tile(const Int8Operands& in, size_t tiles, bool adds, float* sums) {
   if constexpr (kTiles > 1)
     if (tiles < kTiles) return int8Tile<Products, kBits, kRows, kTiles - 1>(in, tiles, adds, sums);
   if constexpr (kWidth == kTile) {
-    int8Lanes<Products, kBits, kRows, kTiles>(in, 0, adds, sums);
+    Int8Lanes<Products, kBits, kRows, kTiles>(in, 0, adds, sums).multiply();
   } else {
     constexpr size_t kVecs = kWidth == 1 ? 4 : 2;
     for (size_t lane = 0; lane < kTile; lane += kVecs * kWidth)
-      int8Lanes<Products, kBits, kRows, kVecs>(in, lane, adds, sums);
+      Int8Lanes<Products, kBits, kRows, kVecs>(in, lane, adds, sums).multiply();
   }
 }
 

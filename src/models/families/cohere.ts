@@ -2,13 +2,13 @@ import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { HeadNorm, LayerNorm, type Norm } from '../../nn/norm.js';
+import { LayerNorm, type Norm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, llamaHeadNorms, type MakeNorm } from './llama.js';
 
 /** Command R (Cohere 2024): both sub-layers read one norm without a bias, and logits are scaled. */
 export class Cohere extends Llama {
@@ -48,11 +48,8 @@ export class Cohere extends Llama {
   /** The options of attention that differ between layers. */
   protected attention(init: Initializer, config: ModelConfig): (i: number) => Partial<MultiHeadOptions> {
     const rotary = rotaryOf(init, config, { layout: 'interleaved' });
-    const eps = config.number('layer_norm_eps');
-    const headNorm = (heads: string) =>
-      config.flag('use_qk_norm') ? () => new HeadNorm(init, config.size(heads), config.size('head_dim'), eps) : null;
-    const [qNorm, kNorm] = [headNorm('num_attention_heads'), headNorm('num_key_value_heads')];
-    return () => ({ rotary, qNorm, kNorm });
+    const headNorms = llamaHeadNorms(init, config, 'use_qk_norm');
+    return () => ({ rotary, ...headNorms });
   }
 
   override logitsOf(features: Tensor): Tensor {

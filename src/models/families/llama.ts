@@ -5,7 +5,7 @@ import { Embedding } from '../../nn/embedding.js';
 import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { type Norm, RMSNorm } from '../../nn/norm.js';
+import { HeadNorm, type Norm, RMSNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
@@ -97,6 +97,18 @@ export function llamaAttention(
     dropout: dropoutOf(config, 'attention_dropout', randomness),
     ...options,
   });
+}
+
+/** Norms of each head of queries and keys, if the config's `flag` is set: an option of attention. */
+export function llamaHeadNorms(
+  init: Initializer,
+  config: ModelConfig,
+  flag: string,
+): Pick<MultiHeadOptions, 'qNorm' | 'kNorm'> {
+  const eps = config.number('layer_norm_eps');
+  const normOf = (heads: string) =>
+    config.flag(flag) ? () => new HeadNorm(init, config.size(heads), config.size('head_dim'), eps) : null;
+  return { qNorm: normOf('num_attention_heads'), kNorm: normOf('num_key_value_heads') };
 }
 
 /** A gated network without biases unless `options` set them. */

@@ -1,12 +1,12 @@
 import { Dropout } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { HeadNorm, LayerNorm, type Norm } from '../../nn/norm.js';
+import { LayerNorm, type Norm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, llamaHeadNorms, type MakeNorm } from './llama.js';
 
 /** StableLM (Bellagente et al. 2024, arXiv 2402.17834): layer norms, and rotation of a quarter of each head. */
 export class StableLm extends Llama {
@@ -20,15 +20,11 @@ export class StableLm extends Llama {
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
     const rotary = rotaryOf(init, config);
-    const eps = config.number('layer_norm_eps');
-    const headNorm = (heads: string) =>
-      config.flag('qk_layernorm') ? () => new HeadNorm(init, config.size(heads), config.size('head_dim'), eps) : null;
     const attention = {
       rotary,
       bias: config.flag('use_qkv_bias'),
       outBias: false,
-      qNorm: headNorm('num_attention_heads'),
-      kNorm: headNorm('num_key_value_heads'),
+      ...llamaHeadNorms(init, config, 'qk_layernorm'),
     };
     const isParallel = config.flag('use_parallel_residual');
     const dropout = new Dropout(config.number('hidden_dropout'), this.randomness);
