@@ -8,7 +8,7 @@ import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
-import { type RecordedStep, recordStep } from './in-slices.js';
+import { prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
 import { decodersOf, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import type { Plan, Source } from './plan.js';
@@ -227,7 +227,9 @@ export class BatchDecoder implements Decoder {
     const all = Array.from({ length: state.sequences }, (_, i) => (contexts[i] ?? [0]).slice(-state.sizes.capacity));
     this.#lengths.set(all.map(({ length }) => length));
     this.#isFirst = false;
-    const result = prefill(this.model, state, packed(all));
+    const result = await prefillInSlices(this.model, state, packed(all));
+    if (this.#disposed) result.dispose();
+    this.assertUsable();
     this.#ranker.rank(result, state.tokens, forbids);
     const rankings = this.#ranker.read(1, state.sequences, logits ? result : null);
     result.dispose(); // once that has run
@@ -332,11 +334,6 @@ function encode(model: Generative, sources: Tokens): Memory {
   throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
 }
 
-function prefill(model: Generative, state: DecoderState, prompts: Tokens): Tensor {
-  if (model.prefill) return model.prefill(state, prompts);
-  throw new ArgumentError('generate: the model reads no sources, and has no prefill()');
-}
-
 /** The result is the order, to be written before each run. */
 function recordReorder(device: Device, length: number, reorder: (order: Tensor) => void): Program<Tensor> {
   return device.record(() => {
@@ -350,12 +347,12 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
  * A decoder for the inputs that has read their sources. `outgrown`: an earlier decoder had no room for the sequences. To be
  * given back by `endBatch`.
  */
-export function startBatch(model: Generative, plan: Plan, outgrown = false): BatchDecoder {
+export async function startBatch(model: Generative, plan: Plan, outgrown = false): Promise<BatchDecoder> {
   const { inputs, sourceShape, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
   const { maxLength, maxSourceLength = 0, featureShape } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
-  const { idle, busy } = decodersOf(model);
+  const { idle } = decodersOf(model);
   const { rereadLength } = model;
   const mostAtFirst = rereadLength && longest(prompts) <= rereadLength ? rereadLength : maxLength;
   const sizes: Sizes = {
@@ -373,6 +370,8 @@ export function startBatch(model: Generative, plan: Plan, outgrown = false): Bat
     known.restart(sources, sourceShape); // stays idle if this throws
     idle.splice(idle.indexOf(known), 1);
   }
+  if (!known) await prepareInSlices(model, sizes.maxLength);
+  const { busy } = decodersOf(model); // throws if the model was disposed of meanwhile
   const decoder = known ?? new BatchDecoder(sizes, model, sources, sourceShape);
   busy.add(decoder);
   decoder.setStops(stopTokens, suppressTokens);

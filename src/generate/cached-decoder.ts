@@ -7,7 +7,7 @@ import type { DecoderState } from '../nn/decoder-state.js';
 import type { Decoder, StepRequest } from './batch-decoder.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
-import { extendInSlices } from './in-slices.js';
+import { extendInSlices, prepareInSlices } from './in-slices.js';
 import type { Plan } from './plan.js';
 import { CHUNK, PromptCache } from './prompt-cache.js';
 import type { PromptCacheSteps } from './prompt-cache-steps.js';
@@ -88,6 +88,8 @@ export class CachedDecoder implements Decoder {
   /** Reads the part of the prompt that is not in the cache. */
   async read([context = []]: readonly (readonly number[])[], ahead: StepRequest): Promise<Ranking[]> {
     const { cache } = this;
+    this.assertUsable();
+    await prepareInSlices(cache.model, cache.maxLength);
     this.assertUsable();
     let start = cache.reuse(context);
     const state = cache.reserve(context.length);

@@ -109,14 +109,15 @@ async function* decode(
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const { signal, onToken } = options;
   // The device knows the memory limits, so this comes first.
-  let decoder = isCached(options) ? startCached(model, plan, options, generate) : startBatch(model, plan);
+  let decoder = isCached(options) ? startCached(model, plan, options, generate) : await startBatch(model, plan);
   let search: Search | null = null;
   try {
     search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
     for (let length = 0; ; ) {
       if (decoder instanceof BatchDecoder && decoder.isOutgrown) {
+        const larger = await startBatch(model, plan, true);
         endBatch(model, decoder);
-        decoder = startBatch(model, plan, true);
+        decoder = larger;
       }
       const rankings = await advance(decoder, search, plan, length);
       await yieldToEventLoop();

@@ -94,6 +94,8 @@ export interface Generative {
   readonly padId?: number | null | undefined;
   /** Reads sources, if `maxSourceLength` is above 0. The result belongs to the current scope. */
   encode?(source: Tokens): Memory;
+  /** Makes what states for texts of `length` tokens share, yielding after each part. Default: `startDecoding` makes it. */
+  prepareByParts?(length: number): Generator<undefined, void>;
   /** Makes a state for decoding. The caller disposes of it. */
   startDecoding(options: DecodingOptions): DecoderState;
   /** Empties a state for other inputs, and for another memory with as many sources. */
@@ -114,9 +116,10 @@ export interface Generative {
    */
   step(state: DecoderState): Tensor;
   /**
-   * Same as `extend` and `step`, but yields after each layer, so that the event loop can run between layers. Default:
-   * `extend` and `step` run without a pause.
+   * Same as `prefill`, `extend` and `step`, but yields after each layer, so that the event loop can run between layers.
+   * Default: they run without a pause.
    */
+  prefillByLayers?(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor>;
   extendByLayers?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
   stepByLayers?(state: DecoderState): Generator<Tensor, Tensor>;
   /** Needed for `responseFormat`: makes the options that restrict outputs to a format. */

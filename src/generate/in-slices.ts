@@ -1,13 +1,43 @@
 // Work of a model in slices, with a turn of the event loop between layers. A first call runs cold code over many
 // layers. In one piece it could block the event loop for 100 ms.
 
+import { ArgumentError } from '../core/errors.js';
 import type { Program } from '../core/program.js';
+import { inSlices } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { SLICE_MS, yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import { inference } from '../nn/module.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ExtendOptions, Generative } from './generative.js';
+
+/** Latest preparation of each model. They follow each other, so that each part is made once. */
+const preparations = new WeakMap<Generative, Promise<void>>();
+
+/** Makes what states for texts of `length` tokens share, in slices. `startDecoding` then takes little time. */
+export async function prepareInSlices(model: Generative, length: number): Promise<void> {
+  if (model.prepareByParts === undefined) return;
+  const prepared = prepareAfter(preparations.get(model), model, length);
+  preparations.set(
+    model,
+    prepared.catch(() => {}),
+  );
+  await prepared;
+}
+
+async function prepareAfter(before: Promise<void> | undefined, model: Generative, length: number): Promise<void> {
+  await before;
+  if (model.prepareByParts !== undefined) await inSlices(model.prepareByParts(length));
+}
+
+/** Same as `model.prefill`, in slices. */
+export async function prefillInSlices(model: Generative, state: DecoderState, prompts: Tokens): Promise<Tensor> {
+  if (model.prefill === undefined)
+    throw new ArgumentError('generate: the model reads no sources, and has no prefill()');
+  await yieldToEventLoop();
+  const layers = model.prefillByLayers?.(state, prompts);
+  return layers === undefined ? model.prefill(state, prompts) : inSlices(layers);
+}
 
 /** Same as `model.extend`, in slices. */
 export async function extendInSlices(
@@ -19,11 +49,7 @@ export async function extendInSlices(
   await yieldToEventLoop();
   const layers = model.extendByLayers?.(state, tokens, options);
   if (layers === undefined) return inference(model, () => model.extend?.(state, tokens, options) ?? null);
-  for (;;) {
-    const { done, value } = layers.next();
-    if (done) return value;
-    await yieldToEventLoop();
-  }
+  return inSlices(layers);
 }
 
 /** A recorded step of a model: one program, or several that follow each other. */

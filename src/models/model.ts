@@ -116,6 +116,12 @@ export abstract class Model extends Module implements Generative {
     return state;
   }
 
+  /** Makes what states for texts of `length` tokens share, such as tables of positions, yielding after each part. */
+  *prepareByParts(length: number): Generator<undefined, void> {
+    for (const part of this.decoder?.modules() ?? [])
+      if (part instanceof RotaryEmbedding) yield* part.reserveByParts(length);
+  }
+
   /**
    * Empties a state for another memory with as many sources. Recorded programs stay valid. Throws as `startDecoding`.
    */
@@ -143,6 +149,26 @@ export abstract class Model extends Module implements Generative {
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
     });
+  }
+
+  /** Same as `prefill`, yielding after each layer, where the caller can pause. The caller ends the generator. */
+  *prefillByLayers(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor> {
+    const decoder = this.#decoderOf('prefill', state);
+    if (decoder.isObserved) return this.prefill(state, prompts);
+    const batch = this.device.unscoped(() => this.toBatch('prefill', prompts));
+    const own: { dispose(): void }[] = batch === prompts ? [] : [batch];
+    try {
+      checkPrompts(this, state, batch);
+      if (state.sizes.cache !== 'float32') return yield* this.extendByLayers(state, batch) as Generator<Tensor, Tensor>;
+      const x = inference(this, () => this.embedTarget(batch.ids, batch.positions));
+      own.push(x);
+      const features = yield* this.#pausing(decoder.forwardByLayers(x, batch, { state }));
+      own.push(features);
+      state.setLengths(Int32Array.from(batch.counts));
+      return inference(this, () => this.logitsOf(gather(features, this.device.tensor(batch.ends))));
+    } finally {
+      for (const each of own) each.dispose();
+    }
   }
 
   /**

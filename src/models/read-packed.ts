@@ -2,6 +2,7 @@
 
 import { giveBack, passingBytes } from '../core/passing-bytes.js';
 import type { Device, Tensor } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
 import type { StatePiece } from '../nn/state-names.js';
@@ -48,14 +49,18 @@ export async function readPacked(
   signal?: AbortSignal,
 ): Promise<void> {
   const byTensor = new Map<Tensor, PieceReading[]>();
-  for (const piece of model.statePieces()) {
+  const pieces = model.statePieces();
+  await yieldToEventLoop();
+  for (const piece of pieces) {
     const entry = found.get(piece.name);
     const known = byTensor.get(piece.tensor) ?? [];
     if (entry !== undefined) byTensor.set(piece.tensor, [...known, { piece, entry }]);
   }
   const steps: Step[] = [];
   const unfinished = new Set<UnfinishedWeight>();
-  for (const target of packables(model)) {
+  const targets = packables(model);
+  for (const target of targets) {
+    await yieldToEventLoop();
     const tensor = target.weight as Tensor;
     const readings = byTensor.get(tensor) ?? [];
     const entries = readings.map(({ entry }) => entry);

@@ -28,8 +28,9 @@ import { checkNumber, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
+import type { DType, Shape } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
-import { advance, type CacheType, cacheReorder, cacheWrite } from '../ops/kv-cache.js';
+import { advance, type CacheType, cacheReorder, cacheWrite, clear } from '../ops/kv-cache.js';
 import type { Sequences } from './sequences.js';
 
 /** The output of `encode` for a source batch. */
@@ -89,6 +90,14 @@ export class DecoderState {
     whole?: DecoderState,
   ) {
     const { widths, sources, beams, capacity, sourceCapacity } = sizes;
+    // Memory is taken before anything is filled. The queued commands of a state that does not fit would otherwise still
+    // write gigabytes.
+    const blank: Tensor[] = [];
+    const zeros = (shape: Shape, dtype: DType) => {
+      const tensor = device.empty(shape, dtype);
+      blank.push(tensor);
+      return tensor;
+    };
     const own = (make: () => Tensor): Tensor => {
       const tensor = orDispose(this, () => device.unscoped(make)); // frees the earlier tensors after an error
       this.#owned.push(tensor);
@@ -99,19 +108,20 @@ export class DecoderState {
     const dtype = (sizes.cache ?? 'float32') === 'float32' ? 'float32' : 'int32';
     const sequences = sources * beams;
     this.sequences = sequences;
-    this.tokens = rowsOf(whole?.tokens, sequences, () => device.zeros([sequences], 'int32'));
-    this.#counters = whole ? whole.#counters : own(() => device.zeros([2 * sequences], 'int32'));
+    this.tokens = rowsOf(whole?.tokens, sequences, () => zeros([sequences], 'int32'));
+    this.#counters = whole ? whole.#counters : own(() => zeros([2 * sequences], 'int32'));
     this.positions = rowsOf(whole?.positions, sequences, () => this.#counters.columns(0, sequences));
     this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
-    this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => device.zeros([sources], 'int32'));
+    this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => zeros([sources], 'int32'));
     this.layers = widths.map((width, i) => {
       const { self, cross } = whole?.layers[i] ?? {};
-      const crossCache = () => rowsOf(cross, sources, () => device.zeros([sources, sourceCapacity, width], dtype));
+      const crossCache = () => rowsOf(cross, sources, () => zeros([sources, sourceCapacity, width], dtype));
       return {
-        self: rowsOf(self, sequences, () => device.zeros([sequences, capacity, width], dtype)),
+        self: rowsOf(self, sequences, () => zeros([sequences, capacity, width], dtype)),
         cross: sourceCapacity > 0 ? crossCache() : null,
       };
     });
+    for (const tensor of blank) clear(tensor);
     if (!whole) this.setLengths(new Int32Array(sequences));
   }
 

@@ -4,6 +4,7 @@ import { checkSeed, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
+import { atOnce } from '../core/slices.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 
 /**
@@ -63,14 +64,23 @@ export class Initializer {
    */
   table(rows: number, cols: number, values: (first: number, count: number) => Float32Array, step = rows): Tensor {
     if (step >= rows) return this.#make([rows, cols], () => values(0, rows));
+    return atOnce(this.tableByParts(rows, cols, values, step));
+  }
+
+  /** Same as `table`, yielding after each `step` rows. A table that is left unfinished is disposed of with the others. */
+  *tableByParts(
+    rows: number,
+    cols: number,
+    values: (first: number, count: number) => Float32Array,
+    step: number,
+  ): Generator<undefined, Tensor> {
     const table = this.device.unscoped(() => this.device.empty([rows, cols]));
     this.#made.push(table);
-    this.device.unscoped(() => {
-      for (let first = 0; first < rows; first += step) {
-        const part = values(first, Math.min(step, rows - first));
-        this.device.upload(table.storage, table.offset + first * cols, part);
-      }
-    });
+    for (let first = 0; first < rows; first += step) {
+      const part = values(first, Math.min(step, rows - first));
+      this.device.unscoped(() => this.device.upload(table.storage, table.offset + first * cols, part));
+      yield;
+    }
     return table;
   }
 

@@ -3,6 +3,7 @@
 
 import { checkNumber, checkOneOf, checkOptions, isCount, isPositive, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import { rotary } from '../ops/rotary.js';
 import { checkInitializer, type Initializer } from './init.js';
@@ -140,6 +141,11 @@ export class RotaryEmbedding extends Module implements Rotation {
     this.#table(length, true);
   }
 
+  /** Same as `reserve`, yielding after each part of the table. */
+  *reserveByParts(length: number): Generator<undefined, void> {
+    if (this.#known(length, true) === undefined) yield* this.#makeTable(length, true);
+  }
+
   /** Length that counts for a text of `longest` tokens that grows, with memory for `room` tokens. */
   lengthOf(longest: number, room: number): number {
     return this.options.scaling?.type === 'longrope' ? room : longest;
@@ -147,27 +153,38 @@ export class RotaryEmbedding extends Module implements Rotation {
 
   /** A table [at least `length`, 2 · rotaryDim]. Longer ones are made on demand; shorter ones may still be in use. */
   #table(length: number, grows: boolean): Tensor {
+    return this.#known(length, grows) ?? atOnce(this.#makeTable(length, grows));
+  }
+
+  #kindOf(length: number, grows: boolean): number {
     const { scaling = null } = this.options;
-    const growsOn = grows && scaling?.type === 'dynamic';
-    const kind = growsOn ? GROWING : kindOfLength(scaling, length);
-    const tables = this.#tables.get(kind) ?? [];
-    const known = tables.at(-1);
-    if (known && (known.shape[0] as number) >= length) return known;
+    return grows && scaling?.type === 'dynamic' ? GROWING : kindOfLength(scaling, length);
+  }
+
+  #known(length: number, grows: boolean): Tensor | undefined {
+    const known = this.#tables.get(this.#kindOf(length, grows))?.at(-1);
+    return known && (known.shape[0] as number) >= length ? known : undefined;
+  }
+
+  *#makeTable(length: number, grows: boolean): Generator<undefined, Tensor> {
     const { maxLength } = this.options;
+    const kind = this.#kindOf(length, grows);
     const rows = Math.min(Math.max(maxLength, length), Math.max(256, 2 ** Math.ceil(Math.log2(length))));
     const width = 2 * this.#rotaryDim;
-    const table = growsOn
-      ? this.init.table(rows, width, () => this.#growing(rows, scaling.maxLength))
-      : this.init.table(rows, width, (first, count) => this.#rotations(count, length, first), Math.ceil(PART / width));
-    this.#tables.set(kind, [...tables, table]);
+    const values = (first: number, count: number) =>
+      kind === GROWING ? this.#growing(count, first) : this.#rotations(count, length, first);
+    const table = yield* this.init.tableByParts(rows, width, values, Math.ceil(PART / width));
+    this.#tables.set(kind, [...(this.#tables.get(kind) ?? []), table]);
     return table;
   }
 
-  /** Table of a growing text: from `maxLength` on, each row is the last row of the table for its length. */
-  #growing(rows: number, maxLength: number): Float32Array {
-    const table = this.#rotations(rows, Math.min(rows, maxLength));
+  /** Rows of the table of a growing text: from `maxLength` on, each row is the last row of the table for its length. */
+  #growing(rows: number, first: number): Float32Array {
+    const { maxLength } = this.options.scaling as Extract<RotaryScaling, { type: 'dynamic' }>;
+    const table = this.#rotations(rows, maxLength, first);
     const width = 2 * this.#rotaryDim;
-    for (let row = maxLength; row < rows; row++) table.set(this.#rotations(1, row + 1, row), row * width);
+    for (let row = Math.max(first, maxLength); row < first + rows; row++)
+      table.set(this.#rotations(1, row + 1, row), (row - first) * width);
     return table;
   }
 

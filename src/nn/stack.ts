@@ -75,15 +75,33 @@ export class Stack extends Module {
    * projection.
    */
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
-    const isSeen = hiddenStates !== undefined || this.layers.some(isObserved);
-    const layers = this.#layerByLayer(x, !isSeen, (layer, before, i) => {
+    const isSeen = hiddenStates !== undefined || this.isObserved;
+    x = finish(this.#forwardByLayers(x, batch, { memory, state, hiddenStates }, !isSeen));
+    hiddenStates?.push(x);
+    return x;
+  }
+
+  /** Same as `forward`, yielding the output of each layer. For stacks that are not observed. */
+  forwardByLayers(x: Tensor, batch: Sequences, context: Omit<StackContext, 'hiddenStates'>): Generator<Tensor, Tensor> {
+    return this.#forwardByLayers(x, batch, context, true);
+  }
+
+  #forwardByLayers(
+    x: Tensor,
+    batch: Sequences,
+    { memory, state, hiddenStates }: StackContext,
+    frees: boolean,
+  ): Generator<Tensor, Tensor> {
+    return this.#layerByLayer(x, frees, (layer, before, i) => {
       hiddenStates?.push(before);
       const y = layer.forward(before, batch, { memory, cache: state?.layers[i] });
       return this.layerDrops[i]?.choose(before, y) ?? y;
     });
-    x = finish(layers);
-    hiddenStates?.push(x);
-    return x;
+  }
+
+  /** True if somebody outside gets tensors that layers make on their way. */
+  get isObserved(): boolean {
+    return this.layers.some(isObserved);
   }
 
   /**

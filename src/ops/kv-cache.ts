@@ -12,6 +12,7 @@ import {
 } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { lastOf } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
 
 /** The maximum number of sequences that can be reordered in a cache. */
@@ -141,6 +142,12 @@ export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): voi
   checkShape('cacheReorder', 'order', order, [rows]);
   checkShape('cacheReorder', 'lengths', lengths, [rows]);
   device.emit('cacheReorder', { cache, order, lengths, rows, slots, cols });
+}
+
+/** Sets all elements of a contiguous tensor to 0. */
+export function clear(y: Tensor): void {
+  const cols = lastOf(y.shape);
+  y.device.emit('fill', { y, rows: y.size / cols, cols, stride: cols, value: 0 });
 }
 
 /** Adds 1 to every element of an int32 tensor, in place. */

@@ -3,6 +3,7 @@
 import { FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { sameShape } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { SafetensorsEntry } from '../io/safetensors.js';
 import type { PretrainedModel } from '../models/pretrained-model.js';
 import { type Packing, readPacked } from '../models/read-packed.js';
@@ -47,8 +48,12 @@ export async function readWeights(
   const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];
   const renamed = new Map<string, string>();
+  await yieldToEventLoop();
   const shared = model.pieceNames();
-  for (const piece of model.statePieces()) {
+  await yieldToEventLoop();
+  const pieces = model.statePieces();
+  await yieldToEventLoop();
+  for (const piece of pieces) {
     const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // what is shared may have any of its names
     const name = names.find((each) => given.has(each));
     const entry = name === undefined ? unnamed.get(piece.name) : given.get(name);
@@ -74,6 +79,7 @@ export async function readWeights(
   );
   if (unused.length > 0)
     onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
+  await yieldToEventLoop();
   if (pack === null) await model.readState(found, signal, true);
   else await readPacked(model, found, pack, signal);
   return renamed;
@@ -92,6 +98,7 @@ function unnamedPieces(
   given: ReadonlyMap<string, WeightEntry>,
   unnamed: readonly WeightEntry[],
 ): Map<string, WeightEntry> {
+  if (unnamed.length === 0) return new Map();
   const shared = model.pieceNames();
   const missing = model
     .statePieces()

@@ -2,8 +2,8 @@
 // merges.
 
 import { FormatError } from '../core/errors.js';
+import { atOnce, inSlices } from '../core/slices.js';
 import { type TextBytes, wellFormed } from '../core/utf8.js';
-import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { TokenizerModel } from './json.js';
 import type { TokenIds, TokenTable } from './token-table.js';
 
@@ -56,11 +56,7 @@ const ENTRIES_A_SLICE = 4096;
 export function bytePairsOf(model: TokenizerModel): BytePairs {
   const known = made.get(model) ?? prepared.get(model);
   if (known !== undefined) return known;
-  const tables = makeTables(model);
-  for (;;) {
-    const { done, value } = tables.next();
-    if (done) return value;
-  }
+  return atOnce(makeTables(model));
 }
 
 /**
@@ -68,15 +64,7 @@ export function bytePairsOf(model: TokenizerModel): BytePairs {
  */
 export async function prepareBytePairs(model: TokenizerModel): Promise<void> {
   if (made.has(model)) return;
-  const tables = makeTables(model);
-  for (;;) {
-    const { done, value } = tables.next();
-    if (done) {
-      prepared.set(model, value);
-      return;
-    }
-    await yieldToEventLoop();
-  }
+  prepared.set(model, await inSlices(makeTables(model)));
 }
 
 /** The tables of a BPE model. The generator pauses after each slice of tokens or merges. */
@@ -120,8 +108,11 @@ function* ranksOf(
   return lookedUp(numbers, table);
 }
 
-/** Same as `ranksOf`, for merges in a file, each two tokens with a space between. No strings are created. */
-export function ranksOfTexts(merges: TextBytes, tokens: TokenTable): BytePairs['rankOf'] {
+/**
+ * Same as `ranksOf`, for merges in a file, each two tokens with a space between. No strings are created. The generator
+ * pauses after each slice of merges.
+ */
+export function* ranksOfTexts(merges: TextBytes, tokens: TokenTable): Generator<undefined, BytePairs['rankOf']> {
   const { length, bytes, starts, gap } = wellFormed(merges, (merge) => merge);
   const table = new PairTable(length);
   for (let i = 0; i < length; i++) {
@@ -134,6 +125,7 @@ export function ranksOfTexts(merges: TextBytes, tokens: TokenTable): BytePairs['
     if (a === undefined || b === undefined || tokens.findBytes(bytes, start, cut, cut + 1, end) === undefined)
       throw oddMerge(merges.at(i));
     table.add(a, b);
+    if (i % ENTRIES_A_SLICE === ENTRIES_A_SLICE - 1) yield;
   }
   return lookedUp(tokens, table);
 }

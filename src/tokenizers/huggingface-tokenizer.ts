@@ -24,6 +24,7 @@ import {
 import type { Item } from './post-processor.js';
 import type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 import { checkText, knownIds } from './tokenizer.js';
+import { prepareUnigram } from './unigram-model.js';
 
 export { checkTokenizerJson } from './check-json.js';
 
@@ -66,6 +67,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     checkText('encode', text);
     checkOptions('encode', options, { addSpecial: 'boolean' });
     const ids: number[] = [];
+    await yieldToEventLoop(); // many texts may be encoded at the same time
     for (const part of this.engine.itemsInSlices(text, 0)) {
       for (const { id } of part) ids.push(id);
       await yieldToEventLoop();
@@ -153,6 +155,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   applyChatTemplate(messages: readonly ChatMessage[], options?: ApplyChatTemplateOptions): Promise<number[]>;
   async applyChatTemplate(messages: readonly ChatMessage[], options: ApplyChatTemplateOptions = {}) {
     const { chatRendering, namedTokens, renderChat } = await import('./render-chat.js');
+    await yieldToEventLoop(); // many conversations may have waited for this module
     const tokens = { ...this.#foundTokens(), ...namedTokens(this.config ?? {}) };
     const text = renderChat(chatRendering(this.chatTemplate, messages, options, tokens));
     return (options.tokenize ?? true) ? this.encodeAsync(text) : text;
@@ -196,5 +199,6 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
 export async function makeTokenizer(json: TokenizerJson, config?: TokenizerConfig): Promise<HuggingFaceTokenizer> {
   await yieldToEventLoop();
   if (typeOf(json.model) === 'BPE') await prepareBytePairs(json.model);
+  if (typeOf(json.model) === 'Unigram') await prepareUnigram(json.model);
   return new HuggingFaceTokenizer(json, config);
 }

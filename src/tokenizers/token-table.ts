@@ -15,8 +15,7 @@ export interface TokenIds extends Iterable<[token: string, id: number]> {
  */
 export class TokenTable implements TokenIds {
   readonly size: number;
-  /** Length of the longest token in bytes. */
-  readonly longest: number;
+  #longest = 0;
   readonly #texts: TextBytes;
   /** Token numbers + 1, placed by the hash of the token (open addressing); 0 is an empty slot. */
   readonly #slots: Int32Array;
@@ -28,21 +27,36 @@ export class TokenTable implements TokenIds {
   #bytes = new Uint8Array(256);
 
   /** An empty text becomes `[EMPTY_n]`, where n is its number. Throws FormatError with the list's name for duplicates. */
-  constructor(given: TextBytes, name: string) {
+  constructor(given: TextBytes, name: string, isFilled = true) {
     this.size = given.length;
     this.#texts = wellFormed(given, (text, id) => text || `[EMPTY_${id}]`);
     this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * given.length + 2)));
+    if (isFilled) for (const _ of this.#fill(name));
+  }
+
+  /** Same as the constructor, pausing after some tokens. */
+  static *byParts(given: TextBytes, name: string): Generator<undefined, TokenTable> {
+    const table = new TokenTable(given, name, false);
+    yield* table.#fill(name);
+    return table;
+  }
+
+  /** Length of the longest token in bytes. */
+  get longest(): number {
+    return this.#longest;
+  }
+
+  *#fill(name: string): Generator<undefined, void> {
     const { bytes, starts, gap } = this.#texts;
-    let longest = 0;
     for (let id = 0; id < this.size; id++) {
       const start = starts[id] as number;
       const end = (starts[id + 1] as number) - gap;
       const slot = this.#slotOf(bytes, start, end, end, end);
       if (this.#slots[slot] !== 0) throw new FormatError(`${name} has ${JSON.stringify(this.at(id))} twice`);
       this.#slots[slot] = id + 1;
-      longest = Math.max(longest, end - start);
+      this.#longest = Math.max(this.#longest, end - start);
+      if (id % TOKENS_A_SLICE === TOKENS_A_SLICE - 1) yield;
     }
-    this.longest = longest;
   }
 
   get(token: string): number | undefined {
@@ -98,6 +112,9 @@ export class TokenTable implements TokenIds {
     return true;
   }
 }
+
+/** Tokens that are put into a table before a pause. */
+const TOKENS_A_SLICE = 4096;
 
 /** Maximum number of recent results. */
 const RECENT = 1 << 12;

@@ -1,3 +1,4 @@
+import { atOnce, inSlices, sortedByParts } from '../core/slices.js';
 import { byteTokens } from './byte-level.js';
 import type { TokenizerModel } from './json.js';
 import type { Model, ModelToken } from './model.js';
@@ -8,9 +9,42 @@ const UNKNOWN_PENALTY = 10;
 const MAX_REMEMBERED = 10_000;
 const MAX_REMEMBERED_LENGTH = 256;
 
+/** Tables of a vocabulary, which are large. */
+interface Tables {
+  readonly ids: ReadonlyMap<string, number>;
+  /** The worst score. */
+  readonly least: number;
+  /** Tokens in ascending order, without the empty one. */
+  readonly sorted: readonly string[];
+}
+
+/** Tables that `prepareUnigram` has made. */
+const prepared = new WeakMap<object, Tables>();
+
+/** Tokens that are looked at before a pause. */
+const TOKENS_A_SLICE = 8192;
+
+/** Makes the tables of a Unigram model, in slices that yield to the event loop. */
+export async function prepareUnigram(model: TokenizerModel): Promise<void> {
+  prepared.set(model, await inSlices(makeTables(model)));
+}
+
+function* makeTables({ vocab }: TokenizerModel): Generator<undefined, Tables> {
+  const ids = new Map<string, number>();
+  let least = Number.POSITIVE_INFINITY;
+  for (const [id, [token, score]] of (vocab as readonly (readonly [string, number])[]).entries()) {
+    ids.set(token, id);
+    least = Math.min(least, score);
+    if (id % TOKENS_A_SLICE === TOKENS_A_SLICE - 1) yield;
+  }
+  const tokens = [...ids.keys()].filter((token) => token !== '');
+  yield;
+  return { ids, least, sorted: yield* sortedByParts(tokens, (a, b) => a < b) };
+}
+
 /** A vocabulary with scores. A word is segmented so that the sum of scores is largest (Viterbi). */
 export class UnigramModel implements Model {
-  readonly ids = new Map<string, number>();
+  readonly ids: ReadonlyMap<string, number>;
   readonly count: number;
   readonly size: number;
   readonly #vocab: readonly (readonly [token: string, score: number])[];
@@ -21,15 +55,15 @@ export class UnigramModel implements Model {
   readonly #known = new Map<string, readonly ModelToken[]>();
 
   constructor(model: TokenizerModel) {
+    const { ids, least, sorted } = prepared.get(model) ?? atOnce(makeTables(model));
     this.#vocab = model.vocab as readonly (readonly [string, number])[];
-    for (const [id, [token]] of this.#vocab.entries()) this.ids.set(token, id);
+    this.ids = ids;
     this.count = this.#vocab.length;
     this.size = this.#vocab.length;
     this.#unknown = model.unk_id ?? null;
-    const least = this.#vocab.reduce((min, [, score]) => Math.min(min, score), Number.POSITIVE_INFINITY);
     this.#unknownScore = least - UNKNOWN_PENALTY;
     this.#hasBytes = model.byte_fallback === true;
-    this.#prefixes = new Prefixes(this.ids.keys());
+    this.#prefixes = new Prefixes(sorted);
   }
 
   tokenOf(id: number): string | undefined {
@@ -105,10 +139,8 @@ class Prefixes {
   /** Range of the texts that share a first unit. */
   readonly #ranges = new Map<number, readonly [from: number, to: number]>();
 
-  constructor(texts: Iterable<string>) {
-    this.#sorted = Array.from(texts)
-      .filter((text) => text !== '')
-      .sort();
+  constructor(sorted: readonly string[]) {
+    this.#sorted = sorted;
     for (let from = 0; from < this.#sorted.length; ) {
       const first = (this.#sorted[from] as string).charCodeAt(0);
       const to = this.#bound(from, this.#sorted.length, 0, first + 1);

@@ -1,7 +1,11 @@
 // Long work of a model gives way to the event loop between its layers, with the same bits.
 import { expect, it, vi } from 'vitest';
 import { yieldToEventLoop } from '../../src/core/yield-to-event-loop.js';
-import { extendInSlices, recordStep } from '../../src/generate/in-slices.js';
+import { extendInSlices, prefillInSlices, prepareInSlices, recordStep } from '../../src/generate/in-slices.js';
+import { ContinuousBatching } from '../../src/generate/index.js';
+import { OutOfMemoryError } from '../../src/index.js';
+import { Initializer } from '../../src/nn/init.js';
+import { RotaryEmbedding } from '../../src/nn/rotary-embedding.js';
 import { decoderOnly, device, makeModel } from './small-model.js';
 
 /** The time of the slow clock. It goes on from test to test: the code under test remembers when it last gave way. */
@@ -14,6 +18,20 @@ function withSlowClock<T>(run: () => Promise<T>): Promise<T> {
     return now;
   });
   return run().finally(() => clock.mockRestore());
+}
+
+/** Counts the turns of the event loop while `run` goes on. `turn()` is the number of the current one. */
+async function countTurns<T>(run: (turn: () => number) => Promise<T>): Promise<T> {
+  let turn = 0;
+  let isOn = true;
+  const count = () => {
+    turn++;
+    if (isOn) setImmediate(count);
+  };
+  setImmediate(count);
+  return run(() => turn).finally(() => {
+    isOn = false;
+  });
 }
 
 it('records a step in slices of one layer at least, which compute what a whole step does', async () => {
@@ -86,4 +104,74 @@ it('lets one of many callers run in each turn of the event loop', async () => {
   await withSlowClock(() => Promise.all(callers()));
   isOn = false;
   expect(new Set(turns).size).toBe(20);
+});
+
+it('reads prompts of a fresh state in slices, with the bits of prefill', async () => {
+  const model = makeModel({ ...decoderOnly, decoderLayers: 4 });
+  const prompts = [[3, 4, 5], [6]];
+  const [sliced, whole] = [0, 1].map(() => model.startDecoding({ sequences: 2, maxLength: 16 }));
+  const { used } = device.memory();
+  await countTurns(async (turn) => {
+    const logits = await withSlowClock(() => prefillInSlices(model, sliced!, prompts));
+    expect(turn()).toBeGreaterThanOrEqual(4);
+    expect(logits.dataSync()).toEqual(device.scope(() => model.prefill(whole!, prompts).dataSync()));
+    logits.dispose();
+  });
+  expect(device.memory().used).toBe(used);
+  for (const state of [sliced, whole]) state!.dispose();
+  model.dispose();
+});
+
+it('makes long tables of positions in slices, each once for all who wait for it', async () => {
+  const tables = () => {
+    const init = new Initializer(device, 1);
+    const rotary = new RotaryEmbedding(init, { headSize: 64, maxLength: 4096 });
+    return { init, rotary, model: { device, prepareByParts: (length: number) => rotary.reserveByParts(length) } };
+  };
+  const { init, rotary, model } = tables();
+  const before = device.memory().used;
+  await countTurns(async (turn) => {
+    const callers = Array.from({ length: 5 }, () => prepareInSlices(model as never, 4096));
+    await withSlowClock(() => Promise.all(callers));
+    expect(turn()).toBeGreaterThanOrEqual(7);
+  });
+  expect(device.memory().used - before).toBe(4096 * 128 * 4);
+  const other = tables();
+  other.rotary.reserve(4096);
+  const turned = ({ rotary: of }: typeof other) =>
+    device.scope(() => {
+      const positions = device.tensor([0, 511, 512, 4095], undefined, { dtype: 'int32' });
+      return of.forward(device.full([4, 64], 1), positions, 4096).dataSync();
+    });
+  expect(turned({ init, rotary, model })).toEqual(turned(other));
+  for (const each of [init, other.init]) each.dispose();
+});
+
+it('tells many readers of a batch their tokens in many turns, because each may work on them', async () => {
+  const model = makeModel(decoderOnly);
+  const batching = new ContinuousBatching(model, { parallel: 8, context: 20, reserve: false });
+  const readers = new Map<number, number>();
+  await countTurns((turn) =>
+    withSlowClock(() =>
+      Promise.all(
+        Array.from({ length: 8 }, async (_, i) => {
+          const options = { maxNewTokens: 4, stopTokens: [], doSample: false };
+          for await (const _ of batching.stream([3, i % 8], options))
+            readers.set(turn(), (readers.get(turn()) ?? 0) + 1);
+        }),
+      ),
+    ),
+  );
+  expect([...readers.values()].reduce((sum, count) => sum + count)).toBe(8 * 4);
+  expect(Math.max(...readers.values())).toBeLessThanOrEqual(2);
+  await batching.dispose();
+  model.dispose();
+});
+
+it('a state for which there is no memory leaves nothing in the queue', async () => {
+  const model = makeModel(decoderOnly);
+  await device.flush();
+  expect(() => model.startDecoding({ sequences: 2 ** 31 })).toThrow(OutOfMemoryError);
+  expect(device.queue.idle).toBe(true); // it would fill gigabytes
+  model.dispose();
 });

@@ -57,7 +57,7 @@ it('a decoder computes for those that are left', async () => {
     const [ranking] = await decoder.step(Int32Array.from(tokens), order && Int32Array.from(order), ahead);
     return ranking!.logits!.length / model.config.targetVocab;
   };
-  const decoder = startBatch(model, resolveOptions(model, many, {}));
+  const decoder = await startBatch(model, resolveOptions(model, many, {}));
   expect(await step(Array(9).fill(1))).toBe(9);
   expect([9, 8, 7, 5, 4].map((open) => decoder.shrinks(open))).toEqual([false, true, true, true, true]);
   expect(await step([3, 4, 5], [8, 1, 4])).toBe(4);
@@ -72,7 +72,7 @@ it('a decoder computes for those that are left', async () => {
 it('several of one prompt leave one by one, several of one source together', async () => {
   const lengths = async (model: Transformer) => {
     const plan = resolveOptions(model, many, { doSample: true, numReturnSequences: 4 });
-    const decoder = startBatch(model, plan);
+    const decoder = await startBatch(model, plan);
     await device.flush();
     const { sources, beams } = decoder.state.sizes;
     decoder.dispose();

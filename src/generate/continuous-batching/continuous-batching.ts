@@ -127,7 +127,7 @@ export class ContinuousBatching {
     this.#maxWaiting = maxWaiting;
     this.#chunk = chunk;
     this.#limit = { rows: parallel, capacity: context - 1 };
-    this.#initial = reserve ? this.#limit : { rows: 1, capacity: Math.min(FIRST_CAPACITY, context - 1) };
+    this.#initial = reserve ? this.#limit : { rows: 0, capacity: Math.min(FIRST_CAPACITY, context - 1) };
     this.#rows = new Rows(this.#initial.rows);
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
   }
@@ -232,14 +232,14 @@ export class ContinuousBatching {
         if (this.#rows.used === 0) break;
         await this.#turn();
       } catch (error) {
-        this.#tell();
+        await this.#tell();
         for (const [, sequence] of this.#rows.active) sequence.breakOff(error);
         this.#rows.clear();
         this.#forget();
       }
       if (this.#passes.areBrief) await yieldToEventLoop(); // longer passes run on another thread and let events in
     }
-    this.#tell();
+    await this.#tell();
     this.#forget();
     if (this.#passes.room.rows > Math.max(MAX_IDLE_ROWS, this.#initial.rows)) await this.#shrink();
   }
@@ -249,8 +249,12 @@ export class ContinuousBatching {
     this.#rows.reset(this.#initial.rows);
   }
 
-  #tell(): void {
-    for (const say of this.#news.splice(0)) say();
+  /** Tells listeners the news, in slices, because programs work on what they hear. */
+  async #tell(): Promise<void> {
+    for (const say of this.#news.splice(0)) {
+      say();
+      await yieldToEventLoop();
+    }
   }
 
   /** Frees the rows of finished sequences, and closes the gaps that they leave. */
@@ -344,7 +348,7 @@ export class ContinuousBatching {
     );
     run.catch(() => {}); // awaited below; this line prevents an unhandled rejection
     // Queuing the next reading takes as long as some steps, so it happens while this turn runs.
-    this.#tell();
+    await this.#tell();
     this.#ahead = await this.#read(writing.length + (reading?.finishing.length ?? 0));
     const rankings = await run;
     for (const [, sequence] of writing) sequence.read++;

@@ -8,7 +8,7 @@ import { packed } from '../../nn/token-batch.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import { type BestTokens, topKInto } from '../../ops/top-k.js';
 import type { Generative } from '../generative.js';
-import { extendInSlices, type RecordedStep, recordStep } from '../in-slices.js';
+import { extendInSlices, prepareInSlices, type RecordedStep, recordStep } from '../in-slices.js';
 import { Ranking } from '../ranking.js';
 import { MAX_TOP } from './options.js';
 import { sizeFor } from './rows.js';
@@ -56,7 +56,8 @@ export interface Room {
 
 /** Passes of a model over the rows of one decoder state. */
 export class Passes {
-  #state: DecoderState;
+  /** Null while there is room for no row. */
+  #state: DecoderState | null;
   #room: Room;
   /** Recorded steps by the number of rows that they compute. */
   readonly #steps = new Map<number, Step>();
@@ -73,19 +74,22 @@ export class Passes {
   ) {
     if (!model.extend) throw new ArgumentError('ContinuousBatching: the model has no extend(), to read prompts by');
     this.#room = room;
-    this.#state = this.#newState(room);
-    this.#bestOfChunks = orDispose(this.#state, () => this.#bestOf(limit.rows));
+    const state = this.#newState(room);
+    this.#state = state;
+    this.#bestOfChunks = state ? orDispose(state, () => this.#bestOf(limit.rows)) : this.#bestOf(limit.rows);
   }
 
   get room(): Room {
     return this.#room;
   }
 
+  /** The rows. There must be room for one. */
   get state(): DecoderState {
-    return this.#state;
+    return this.#state as DecoderState;
   }
 
-  #newState({ rows, capacity }: Room): DecoderState {
+  #newState({ rows, capacity }: Room): DecoderState | null {
+    if (rows === 0) return null;
     const { model, cache, limit } = this;
     const sizes = { sequences: rows, maxLength: capacity, textLength: limit.capacity, cache };
     return model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
@@ -93,18 +97,19 @@ export class Passes {
 
   /** Changes the number of rows and tokens. The rows in `held` keep their tokens. Throws OutOfMemoryError. */
   async resize(room: Room, held: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
+    await prepareInSlices(this.model, this.limit.capacity);
     const state = this.#newState(room);
     try {
       for (const [row, tokens] of held) {
-        state.copySequence(row, row, tokens, this.#state);
+        state?.copySequence(row, row, tokens, this.state);
         await yieldToEventLoop();
       }
     } catch (error) {
-      state.dispose();
+      state?.dispose();
       throw error;
     }
     this.#disposeSteps();
-    this.#state.dispose();
+    this.#state?.dispose();
     [this.#state, this.#room] = [state, room];
   }
 
@@ -115,7 +120,7 @@ export class Passes {
 
   /** Copies the first `length` tokens of row `from` to row `to`. */
   copy(to: number, from: number, length: number): void {
-    this.#state.copySequence(to, from, length);
+    this.state.copySequence(to, from, length);
   }
 
   /** Exchanges the contents of the rows of each pair. */
@@ -128,14 +133,14 @@ export class Passes {
       [order[a], order[b]] = [b, a];
       lengths[a] = lengths[b] = capacity;
     }
-    this.#state.lengths.write(lengths);
-    device.scope(() => this.#state.reorder(device.tensor(order)));
+    this.state.lengths.write(lengths);
+    device.scope(() => this.state.reorder(device.tensor(order)));
   }
 
   /** Queues the reading of chunks. `finishes` is true if the tokens after them are to be ranked. */
   async read(chunks: readonly Chunk[], finishes: boolean): Promise<Pass | null> {
     const tokens = packed(chunks.map(({ tokens }) => tokens));
-    const logits = await extendInSlices(this.model, this.#state, tokens, {
+    const logits = await extendInSlices(this.model, this.state, tokens, {
       sequences: chunks.map(({ row }) => row),
       starts: chunks.map(({ start }) => start),
       logits: finishes ? 'last' : 'none',
@@ -164,9 +169,9 @@ export class Passes {
       positions[row] = length - 1;
       lengths[row] = length;
     }
-    this.#state.tokens.write(tokens);
-    this.#state.positions.write(positions);
-    this.#state.lengths.write(lengths);
+    this.state.tokens.write(tokens);
+    this.state.positions.write(positions);
+    this.state.lengths.write(lengths);
     return { best, logits: recorded.run(), isOwn: false };
   }
 
@@ -209,7 +214,7 @@ export class Passes {
   dispose(): void {
     this.#disposeSteps();
     for (const tensor of Object.values(this.#bestOfChunks)) tensor.dispose();
-    this.#state.dispose();
+    this.#state?.dispose();
   }
 
   #disposeSteps(): void {
@@ -234,7 +239,7 @@ export class Passes {
   async #stepFor(rows: number): Promise<Step> {
     const known = this.#steps.get(rows);
     if (known !== undefined) return known;
-    const state = rows === this.#room.rows ? this.#state : this.#state.first(rows);
+    const state = rows === this.#room.rows ? this.state : this.state.first(rows);
     const best = this.#bestOf(rows);
     const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best));
     const step = { state, best, recorded };

@@ -82,7 +82,7 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     list: async () => [...files.keys()],
     has: async (path) => files.has(path),
     bytes,
-    json: async (path) => contentOf(path) as Readonly<Record<string, unknown>>,
+    json: async (path) => (await contentOf(path)) as Readonly<Record<string, unknown>>,
     open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
     vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
     weights: { tensors, metadata: new Map(), check, close: () => file.close() },

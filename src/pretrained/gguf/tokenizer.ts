@@ -2,6 +2,8 @@
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
+import { inSlices, sortedByParts } from '../../core/slices.js';
+import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { type BytePairs, bytePairModel, ranksOfTexts } from '../../tokenizers/byte-pairs.js';
 import type { TokenizerConfig, TokenizerJson } from '../../tokenizers/json.js';
 import { TokenTable } from '../../tokenizers/token-table.js';
@@ -30,7 +32,7 @@ interface SurroundingTokens {
   readonly sep: boolean;
 }
 
-const kindsOfTokenizers: Readonly<Record<string, (vocabulary: Vocabulary) => Model>> = {
+const kindsOfTokenizers: Readonly<Record<string, (vocabulary: Vocabulary) => Model | Promise<Model>>> = {
   llama: sentencePiece,
   gpt2: byteLevel,
   bert: wordPiece,
@@ -46,11 +48,11 @@ export function tokenizerKind(metadata: GgufMetadata): string | null {
   throw new FormatError(`tokenizer.ggml.model is ${describeValue(kind)}, expected one of ${known}`);
 }
 
-/** Throws FormatError for an incomplete vocabulary, and for one of an unknown kind. */
-export function ggufTokenizerJson(metadata: GgufMetadata): TokenizerJson {
+/** Works in slices. Rejects with FormatError for an incomplete vocabulary, and for one of an unknown kind. */
+export async function ggufTokenizerJson(metadata: GgufMetadata): Promise<TokenizerJson> {
   const kind = tokenizerKind(metadata);
   if (kind === null) throw new FormatError('the file has no vocabulary');
-  const vocabulary = vocabularyOf(metadata);
+  const vocabulary = await vocabularyOf(metadata);
   const { tokens, kinds } = vocabulary;
   const added: TokenizerJson['added_tokens'][number][] = [];
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
@@ -58,12 +60,15 @@ export function ggufTokenizerJson(metadata: GgufMetadata): TokenizerJson {
     const isAdded = kinds[id] === CONTROL || kinds[id] === USER_DEFINED || kinds[id] === UNKNOWN;
     if (isAdded) added.push({ id, content: tokens.at(id) as string, ...flags, special: kinds[id] !== USER_DEFINED });
   }
+  await yieldToEventLoop();
+  const modelOf = kindsOfTokenizers[kind] as (typeof kindsOfTokenizers)[string];
+  const model = await modelOf(vocabulary);
   return {
     version: '1.0',
     truncation: null,
     padding: null,
     added_tokens: added,
-    ...(kindsOfTokenizers[kind] as (vocabulary: Vocabulary) => Model)(vocabulary),
+    ...model,
     post_processor: templateOf(kind, vocabulary),
   };
 }
@@ -97,10 +102,10 @@ const usualIds: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   t5: { eos: 1, unk: 2, pad: 0 },
 };
 
-function vocabularyOf(metadata: GgufMetadata): Vocabulary {
+async function vocabularyOf(metadata: GgufMetadata): Promise<Vocabulary> {
   const given = metadata.texts('tokenizer.ggml.tokens');
   if (given === undefined) throw new FormatError('the file has no tokenizer.ggml.tokens');
-  const tokens = new TokenTable(given, 'tokenizer.ggml.tokens');
+  const tokens = await inSlices(TokenTable.byParts(given, 'tokenizer.ggml.tokens'));
   return {
     metadata,
     tokens,
@@ -118,7 +123,7 @@ const SPACE = '\u2581';
  * SentencePiece's byte pairs: among all neighbours that form a token, those with the highest score are merged, until
  * none are left. Text without a token becomes bytes.
  */
-function sentencePiece(vocabulary: Vocabulary): Model {
+async function sentencePiece(vocabulary: Vocabulary): Promise<Model> {
   const { metadata, tokens, kinds } = vocabulary;
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix') ?? true;
   const unknown = metadata.whole('tokenizer.ggml.unknown_token_id') ?? 0;
@@ -142,7 +147,7 @@ function sentencePiece(vocabulary: Vocabulary): Model {
         ...{ type: 'BPE', dropout: null, fuse_unk: true, byte_fallback: true, ignore_merges: false },
         unk_token: kinds[unknown] === UNKNOWN ? (tokens.at(unknown) as string) : null,
       },
-      bytePairs(tokens, rankByScore(vocabulary)),
+      bytePairs(tokens, await rankByScore(vocabulary)),
       () => mergesByScore(vocabulary),
     ),
   };
@@ -153,27 +158,21 @@ function bytePairs(tokens: TokenTable, rankOf: BytePairs['rankOf']): BytePairs {
 }
 
 /** The ranks of `mergesByScore`, one by one, because there are millions. */
-function rankByScore({ tokens, scores }: Vocabulary): BytePairs['rankOf'] {
-  let places: Int32Array | undefined;
+async function rankByScore({ tokens, scores }: Vocabulary): Promise<BytePairs['rankOf']> {
+  const places = new Int32Array(tokens.size);
+  const sorted = await byScore(scores, tokens.size);
+  for (let place = 0; place < sorted.length; place++) places[sorted[place] as number] = place;
   return (left, right) => {
     const id = tokens.get(left + right);
     if (id === undefined || !tokens.has(left) || !tokens.has(right)) return undefined;
-    if (places === undefined) {
-      places = new Int32Array(tokens.size);
-      for (const [place, each] of byScore(scores, tokens.size).entries()) places[each] = place;
-    }
     return (places[id] as number) * tokens.longest + left.length;
   };
 }
 
-/** Ids by descending score; equal ones keep their order. */
-function byScore(scores: ArrayLike<number>, count: number): Int32Array {
-  const ids = Int32Array.from({ length: count }, (_, id) => id);
-  const isWhole = ids.every((id) => Number.isInteger(scores[id]) && Math.abs(scores[id] as number) < 2 ** 24);
-  if (!isWhole) return ids.sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
-  // Score and id in one number, which sorts ten times as fast as a comparison function.
-  const keys = Float64Array.from(ids, (id) => -(scores[id] as number) * count + id).sort();
-  return Int32Array.from(keys, (key) => key - Math.floor(key / count) * count);
+/** Ids by descending score; equal ones keep their order. Works in slices. */
+function byScore(scores: ArrayLike<number>, count: number): Promise<readonly number[]> {
+  const ids = Array.from({ length: count }, (_, id) => id);
+  return inSlices(sortedByParts(ids, (a, b) => (scores[a] as number) > (scores[b] as number)));
 }
 
 /** Pairs of tokens that form a third, by its score; equal ones in the order of ids. */
@@ -189,7 +188,7 @@ function mergesByScore({ tokens, scores }: Vocabulary): [string, string][] {
   return found.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
 }
 
-function byteLevel({ metadata, tokens }: Vocabulary): Model {
+async function byteLevel({ metadata, tokens }: Vocabulary): Promise<Model> {
   const name = metadata.text('tokenizer.ggml.pre') ?? 'default';
   const { patterns, wholeWords = false } = preTokenizerNamed(name);
   const merges = metadata.texts('tokenizer.ggml.merges');
@@ -205,7 +204,7 @@ function byteLevel({ metadata, tokens }: Vocabulary): Model {
         ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
         ignore_merges: wholeWords,
       },
-      bytePairs(tokens, ranksOfTexts(merges, tokens)),
+      bytePairs(tokens, await inSlices(ranksOfTexts(merges, tokens))),
       () =>
         Array.from(merges, (merge) => {
           const cut = merge.indexOf(' ', 1);

@@ -1,0 +1,15 @@
+import { expect, it } from 'vitest';
+import { atOnce, inSlices, sortedByParts } from '../../src/core/slices.js';
+import { Random } from '../random.js';
+
+it('sorts like a stable sort, in parts', async () => {
+  const random = new Random('slices');
+  for (const count of [0, 1, 4095, 4096, 4097, 50_000]) {
+    const values = Array.from({ length: count }, (_, id) => ({ key: Math.floor(random.next() * 1000), id }));
+    const expected = values.toSorted((a, b) => a.key - b.key);
+    const work = () => sortedByParts(values, (a, b) => a.key < b.key);
+    expect(atOnce(work())).toEqual(expected);
+    expect(await inSlices(work())).toEqual(expected);
+    expect([...work()].length).toBeGreaterThanOrEqual(Math.ceil(count / 4096));
+  }
+});
