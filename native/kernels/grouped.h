@@ -63,7 +63,8 @@ struct GroupOffsets {
 
 // A block of rows of one group.
 struct GroupBlock {
-  uint64_t group, first, rows;
+  uint64_t group, first;
+  size_t rows;
 };
 
 // y[r] (+)= x[r]·op(w[g]) for each row r of group g. The matrices of the groups lie side by side in w.
@@ -179,8 +180,9 @@ struct GroupedGradient {
     const GroupOffsets groupOffsets{context.i32(offsets), rows};
     const bool isValid = groupOffsets.isValid(group);
     if (!isValid) context.fail("offsets do not count the rows of x");
-    const uint64_t first = isValid ? groupOffsets.start(group) : 0, count = isValid ? groupOffsets.size(group) : 0;
-    const uint64_t height = atMost(kRowStep, depth - row), width = atMost(kColStep, cols - col);
+    const uint64_t first = isValid ? groupOffsets.start(group) : 0;
+    const size_t count = isValid ? static_cast<size_t>(groupOffsets.size(group)) : 0;
+    const size_t height = atMost(kRowStep, depth - row), width = atMost(kColStep, cols - col);
     float* to = context.f32(dw) + row * wStride + group * cols + col;
     if (count == 0) {
       if (accumulate == 0)

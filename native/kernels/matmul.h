@@ -104,7 +104,7 @@ struct MatMul {
             .accumulateSums = (accumulate & 2) != 0,
             .few = few(),
             .inPanels = inPanels,
-            .firstCol = col};
+            .firstCol = static_cast<size_t>(col)};
   }
 
   bool keeps() const { return pre.present(); }
