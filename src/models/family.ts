@@ -30,7 +30,7 @@ export interface Family {
   /** Configs of nested models by key, and their model types. */
   readonly parts?: Readonly<Record<string, string>>;
   /** Kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
-  readonly vocabulary?: 'bert' | 'gpt2' | 'roberta';
+  readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'ctc';
   /** Layout of its GGUF files, if there are any. */
   readonly gguf?: GgufFamily;
 }

@@ -4,6 +4,7 @@ import { FormatError } from '../core/errors.js';
 import type { Family } from '../models/family.js';
 import { bertTokenizerJson } from '../tokenizers/bert-vocabulary.js';
 import { byteLevelTokenizerJson } from '../tokenizers/byte-level-merges.js';
+import { ctcTokenizerJson } from '../tokenizers/ctc-vocabulary.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig, TokenizerJson } from '../tokenizers/json.js';
@@ -17,7 +18,7 @@ const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
 
 /**
  * The tokenizer of a folder: of tokenizer.json, or of BERT's vocab.txt, or of GPT-2's or RoBERTa's vocab.json and
- * merges.txt; null if it has none. tokenizer_config.json and special_tokens_map.json say which special tokens there are.
+ * merges.txt, or of wav2vec 2.0's vocab.json; null if it has none. tokenizer_config.json and special_tokens_map.json say which special tokens there are.
  * Throws FormatError for files that are damaged, and for those of SentencePiece alone.
  */
 export async function loadModelTokenizer(
@@ -59,6 +60,8 @@ async function tokenizerJson(
       await textOf(source, 'merges.txt'),
       config,
     );
+  if (vocabulary === 'ctc' && (await source.has('vocab.json')))
+    return ctcTokenizerJson(await source.json('vocab.json'), config);
   for (const name of SENTENCEPIECE) {
     if (!(await source.has(name))) continue;
     throw new FormatError(

@@ -5,6 +5,7 @@ import { checkCallOptions } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { type ListenOptions, listen, type Sound } from './speech/listen.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
+import { Speller } from './speech/spell.js';
 import { Transcript, type TranscriptChunk } from './speech/transcript.js';
 import { Listener, type SpeechTask } from './speech/whisper-settings.js';
 import type { CallOptions, Task } from './task.js';
@@ -36,8 +37,11 @@ export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationAr
   prompt_ids?: readonly number[] | undefined;
   /** Whether segments tell how sure the model is of them, as `quality`. Default false. */
   return_quality?: boolean | undefined;
-  /** Whether `chunks` with times are given back: segments, or words. Default false. */
-  return_timestamps?: boolean | 'word' | undefined;
+  /**
+   * True to return `chunks` with times: segments, words with 'word', letters with 'char'. Whisper gives segments and words;
+   * models that spell (wav2vec 2.0, HuBERT) give words and letters. Default: false.
+   */
+  return_timestamps?: boolean | 'word' | 'char' | undefined;
   /**
    * Seconds of windows that overlap and are heard side by side: faster where there is much to hear at once, less exact
    * than the default 0: one window after the other, of 30 seconds, each beginning where a sentence ended.
@@ -93,16 +97,17 @@ const OWN = [
 const BATCH_SIZE = 8;
 
 export const automaticSpeechRecognition: Task<SpeechRecognition> = {
-  head: 'language-model',
   create({ task, model }) {
-    const listener = new Listener(task, model);
+    const speller = model.headKind === 'language-model' ? null : new Speller(task, model);
+    const listener = speller ? null : new Listener(task, model);
     async function call(
       recordings: SoundInput | readonly SoundInput[],
       options: SpeechRecognitionOptions = {},
     ): Promise<SpeechRecognitionOutput | SpeechRecognitionOutput[]> {
-      const plan = planOf(listener, options);
       const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
-      const results = await recognize(listener, list, plan);
+      const results = listener
+        ? await recognize(listener, list, planOf(listener, options))
+        : await (speller as Speller).recognize(list, options);
       return Array.isArray(recordings) ? results : (results[0] as SpeechRecognitionOutput);
     }
     return call as SpeechRecognition;
@@ -330,7 +335,8 @@ async function soundOf({ extractor }: Listener, samples: Float32Array, signal?: 
 function outputOf(listener: Listener, plan: Plan, write: (transcript: Transcript) => void): SpeechRecognitionOutput {
   const { return_timestamps: timestamps = false, return_language: language = false } = plan.options;
   const quality = plan.options.return_quality ?? false;
-  const transcript = new Transcript(listener, { timestamps, language, quality });
+  const times = timestamps === 'char' ? true : timestamps; // planOf refuses letters
+  const transcript = new Transcript(listener, { timestamps: times, language, quality });
   write(transcript);
   const { text, chunks } = transcript.finish();
   if (timestamps !== false) return { text, chunks };

@@ -1,4 +1,5 @@
 export type { Answer } from './answers.js';
+export type { AudioClassification, AudioClassificationOptions } from './audio-classification.js';
 export type {
   SoundInput,
   SpeechRecognition,

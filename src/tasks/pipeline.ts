@@ -53,9 +53,13 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
   progress_callback?: ((progress: PipelineProgress) => void) | undefined;
 }
 
-const TOKENLESS: readonly string[] = ['image-classification', 'image-feature-extraction'] satisfies TaskName[];
+const TOKENLESS: readonly string[] = [
+  'audio-classification',
+  'image-classification',
+  'image-feature-extraction',
+] satisfies TaskName[];
 /** Tasks whose models may have no tokenizer. */
-type TokenlessTask = 'image-classification' | 'image-feature-extraction';
+type TokenlessTask = 'audio-classification' | 'image-classification' | 'image-feature-extraction';
 
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {

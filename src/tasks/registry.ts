@@ -5,6 +5,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Task } from './task.js';
 
 const tasks = {
+  'audio-classification': async () => (await import('./audio-classification.js')).audioClassification,
   'automatic-speech-recognition': async () =>
     (await import('./automatic-speech-recognition.js')).automaticSpeechRecognition,
   'feature-extraction': async () => (await import('./feature-extraction.js')).featureExtraction,

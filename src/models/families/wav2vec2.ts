@@ -285,11 +285,12 @@ const defaults: Json = {
   eos_token_id: 2,
 };
 
-export const wav2vec2: Family = { model: Wav2Vec2, className: 'Wav2Vec2', defaults };
+export const wav2vec2: Family = { model: Wav2Vec2, className: 'Wav2Vec2', vocabulary: 'ctc', defaults };
 
 /** HuBERT (Hsu et al. 2021, arXiv 2106.07447): wav2vec 2.0's network, trained otherwise. */
 export const hubert: Family = {
   model: Wav2Vec2,
   className: 'Hubert',
+  vocabulary: 'ctc',
   defaults: { ...defaults, conv_pos_batch_norm: false },
 };

@@ -2,10 +2,14 @@ import { isObject } from '../../core/check.js';
 import type { ModelSource } from '../source.js';
 import { ImageProcessor } from './image.js';
 import type { Json } from './settings.js';
+import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
 import { WhisperFeatureExtractor } from './whisper.js';
 
 /** Turns a model's sounds or images into numbers. */
-export type Processor = WhisperFeatureExtractor | ImageProcessor;
+export type Processor = WhisperFeatureExtractor | Wav2Vec2FeatureExtractor | ImageProcessor;
+
+/** Families that read samples of sound. */
+const SAMPLED: readonly string[] = ['wav2vec2', 'hubert'];
 
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
 
@@ -20,7 +24,10 @@ export async function loadProcessor(source: ModelSource, modelType: string): Pro
     const config = file === FILES[0] ? json : partOf(json);
     if (config === undefined) continue;
     const where = `${source.name}: ${file}`;
-    const isWhisper = modelType === 'whisper' || config.feature_extractor_type === 'WhisperFeatureExtractor';
+    const reads = config.feature_extractor_type;
+    if (SAMPLED.includes(modelType) || reads === 'Wav2Vec2FeatureExtractor')
+      return new Wav2Vec2FeatureExtractor(config, where);
+    const isWhisper = modelType === 'whisper' || reads === 'WhisperFeatureExtractor';
     return isWhisper ? new WhisperFeatureExtractor(config, where) : new ImageProcessor(config, modelType, where);
   }
   return null;

@@ -1,0 +1,57 @@
+// Samples of sound as wav2vec 2.0 reads them: as they are, or with mean 0 and variance 1, as transformers'
+// Wav2Vec2FeatureExtractor prepares them.
+
+import { describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { isTyped } from '../../core/kinds.js';
+import type { Features } from './features.js';
+import { type Json, Settings } from './settings.js';
+
+/** Added to the variance of samples. */
+const EPSILON = 1e-7;
+
+export class Wav2Vec2FeatureExtractor {
+  /** Hertz of the expected samples. */
+  readonly samplingRate: number;
+  /** True if a batch with padding comes with a mask. Other models read padding as silence. */
+  readonly hasMask: boolean;
+  readonly #normalizes: boolean;
+
+  /** Takes the content of preprocessor_config.json. Throws FormatError for settings that are not supported. */
+  constructor(config: Json = {}, where = 'preprocessor_config.json') {
+    const settings = new Settings(where, config);
+    this.samplingRate = settings.count('sampling_rate', 16000);
+    this.hasMask = settings.boolean('return_attention_mask', false);
+    this.#normalizes = settings.boolean('do_normalize', true);
+    const size = settings.count('feature_size', 1);
+    if (size !== 1) settings.refuse('feature_size', size, '1: samples of one channel');
+    const padding = settings.number('padding_value', 0);
+    if (padding !== 0) settings.refuse('padding_value', padding, '0');
+  }
+
+  /**
+   * Prepares recordings: samples of one channel from -1 to 1 at `samplingRate`. Shorter ones are padded with zeros.
+   * Returns [recordings, samples]. Throws ArgumentError for values that are no Float32Array, or not finite.
+   */
+  process(recordings: readonly Float32Array[]): Features {
+    const isSound = (samples: unknown) => isTyped(samples, 'Float32Array');
+    if (!Array.isArray(recordings) || !recordings.every(isSound))
+      throw new ArgumentError(
+        `wav2vec2: the recordings are ${describeValue(recordings)}, expected an array of Float32Array`,
+      );
+    const longest = recordings.reduce((most, samples) => Math.max(most, samples.length), 0);
+    const data = new Float32Array(recordings.length * longest);
+    for (const [i, samples] of recordings.entries()) this.#prepare(samples, data.subarray(i * longest));
+    return { data, shape: [recordings.length, longest] };
+  }
+
+  #prepare(samples: Float32Array, into: Float32Array): void {
+    let [sum, squares] = [0, 0];
+    for (const sample of samples) sum += sample;
+    const mean = this.#normalizes ? sum / samples.length : 0;
+    for (const sample of samples) squares += (sample - mean) ** 2;
+    if (!Number.isFinite(squares)) throw new ArgumentError('wav2vec2: a recording has a sample that is not finite');
+    const factor = this.#normalizes ? 1 / Math.sqrt(squares / samples.length + EPSILON) : 1;
+    for (let i = 0; i < samples.length; i++) into[i] = ((samples[i] as number) - mean) * factor;
+  }
+}

@@ -1,0 +1,68 @@
+import { checkNumber, checkOptions, isWhole } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { SoundModel } from '../models/sound-model.js';
+import { inference } from '../nn/module.js';
+import { Wav2Vec2FeatureExtractor } from '../pretrained/processors/wav2vec2.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { labelOf } from './labels.js';
+import { largest } from './scores.js';
+import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { type ClassScore, scoresOf } from './text-classification.js';
+
+export interface AudioClassificationOptions extends CallOptions {
+  /** Number of classes to return, the likeliest first; null or 0 for all. Default: 5. */
+  top_k?: number | null | undefined;
+}
+
+/**
+ * The classes of a recording, the likeliest first; of an array of recordings an array of those. Rejects with ArgumentError
+ * for values that are no recording and for invalid options, FormatError for files that are no WAV, and the reason of
+ * `signal`.
+ */
+export interface AudioClassification {
+  (recording: SoundInput, options?: AudioClassificationOptions): Promise<ClassScore[]>;
+  (recordings: readonly SoundInput[], options?: AudioClassificationOptions): Promise<ClassScore[][]>;
+}
+
+const TASK = 'audio-classification';
+
+export const audioClassification: Task<AudioClassification> = {
+  head: 'sequence-classification',
+  create: (context) => {
+    const { model, extractor } = hearerOf(context);
+    async function call(recordings: SoundInput | readonly SoundInput[], options: AudioClassificationOptions = {}) {
+      checkCallOptions(TASK, options);
+      const { top_k: count = 5 } = checkOptions(TASK, options, { top_k: 'any', ...callOptionKinds });
+      if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
+      const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
+      const results: ClassScore[][] = [];
+      for (const recording of list) {
+        options.signal?.throwIfAborted();
+        const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal);
+        const { data, shape } = extractor.process([samples]);
+        const logits = inference(
+          model,
+          () => model.forward({ inputValues: model.device.tensor(data, shape) }).logits as Tensor,
+        );
+        const scores = scoresOf(context.model, (await logits.data()) as Float32Array);
+        logits.dispose();
+        const ids = largest(scores, count || scores.length);
+        results.push(ids.map((id) => ({ label: labelOf(context.model, id), score: scores[id] as number })));
+        options.onProgress?.({ done: results.length, total: list.length });
+      }
+      return Array.isArray(recordings) ? results : (results[0] as ClassScore[]);
+    }
+    return call as AudioClassification;
+  },
+};
+
+/** Throws FormatError for a model that does not read sound, or without its feature extractor. */
+function hearerOf({ model }: TaskContext): { model: SoundModel; extractor: Wav2Vec2FeatureExtractor } {
+  const { processor, config } = model;
+  if (!(model instanceof SoundModel))
+    throw new FormatError(`${TASK}: the model is ${config.model_type}, expected one of sound, such as wav2vec2`);
+  if (processor instanceof Wav2Vec2FeatureExtractor) return { model, extractor: processor };
+  throw new FormatError(`${TASK}: the model's folder has no preprocessor_config.json of wav2vec 2.0`);
+}

@@ -1,0 +1,188 @@
+// Speech recognition by models that spell: each frame of sound gives a letter or a blank (CTC), and repeated letters count
+// once.
+
+import { afterEvents } from '../../backend/after-events.js';
+import { checkOptions, describeValue } from '../../core/check.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { SoundModel } from '../../models/sound-model.js';
+import { inference } from '../../nn/module.js';
+import type { LoadedModel } from '../../pretrained/load-later.js';
+import { Wav2Vec2FeatureExtractor } from '../../pretrained/processors/wav2vec2.js';
+import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
+import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from '../automatic-speech-recognition.js';
+import { callOptionKinds } from '../batches.js';
+import type { CallOptions } from '../task.js';
+import { type SoundInput, samplesOf } from './sound-inputs.js';
+import type { TranscriptChunk } from './transcript.js';
+
+type SpellOptions = Pick<
+  SpeechRecognitionOptions,
+  'return_timestamps' | 'chunk_length_s' | 'stride_length_s' | 'onText' | keyof CallOptions
+>;
+
+/** A letter, and the frames that spell it: from `start` to before `end`. */
+interface Letter {
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Samples of a part of a recording, and its frames that count: not `left` at its beginning and `right` at its end. */
+interface Part {
+  readonly samples: Float32Array;
+  readonly left: number;
+  readonly right: number;
+}
+
+/** A model that spells, with its tokenizer and feature extractor. */
+export class Speller {
+  readonly #model: SoundModel;
+  readonly #tokenizer: PretrainedTokenizer;
+  readonly #extractor: Wav2Vec2FeatureExtractor;
+  /** Samples from a frame to the next one. */
+  readonly #step: number;
+  readonly #blank: number;
+  readonly #delimiter: string;
+
+  /** Throws FormatError for a model that does not spell, or without a tokenizer or feature extractor. */
+  constructor(
+    private readonly task: string,
+    model: LoadedModel,
+  ) {
+    const { tokenizer, processor, config } = model;
+    if (!(model instanceof SoundModel) || model.headKind !== 'ctc')
+      throw new FormatError(`${task}: the model has the head '${model.headKind}', expected 'ctc' or 'language-model'`);
+    if (tokenizer === null)
+      throw new FormatError(`${task}: the model's folder has no tokenizer.json and no vocab.json`);
+    if (!(processor instanceof Wav2Vec2FeatureExtractor))
+      throw new FormatError(`${task}: the model's folder has no preprocessor_config.json of wav2vec 2.0`);
+    this.#model = model;
+    this.#tokenizer = tokenizer;
+    this.#extractor = processor;
+    this.#step = (config.conv_stride as readonly number[]).reduce((product, stride) => product * stride, 1);
+    this.#blank = config.pad_token_id as number;
+    this.#delimiter = String(tokenizer.config?.word_delimiter_token ?? '|');
+  }
+
+  /** Transcribes recordings one after the other. Rejects as the task does. */
+  async recognize(recordings: readonly SoundInput[], options: SpellOptions): Promise<SpeechRecognitionOutput[]> {
+    const { return_timestamps: times, signal, onText, onProgress } = this.#check(options);
+    const results: SpeechRecognitionOutput[] = [];
+    for (const [i, recording] of recordings.entries()) {
+      signal?.throwIfAborted();
+      const samples = await samplesOf(this.task, recording, this.#extractor.samplingRate, signal);
+      const letters = await this.#listen(samples, options);
+      const text = this.#textOf(letters);
+      onText?.({ recording: i, text });
+      const chunks = times === 'char' ? this.#chunks(letters.map((letter) => [letter])) : this.#words(letters);
+      results.push(times ? { text, chunks } : { text });
+      onProgress?.({ done: results.length, total: recordings.length });
+    }
+    return results;
+  }
+
+  /** Throws ArgumentError for options that this kind of model does not have. */
+  #check(options: SpellOptions): SpellOptions {
+    return checkOptions(this.task, options, {
+      return_timestamps: [false, 'word', 'char'],
+      chunk_length_s: 'notNegative',
+      stride_length_s: 'any',
+      onText: 'function',
+      ...callOptionKinds,
+    });
+  }
+
+  /** The letters of a recording. Parts that are longer than `chunk_length_s` are read apart. */
+  async #listen(samples: Float32Array, options: SpellOptions): Promise<Letter[]> {
+    if (this.#model.framesOf(samples.length) < 1) return []; // too short for a frame
+    const ids: number[] = [];
+    for (const part of this.#parts(samples, options)) {
+      options.signal?.throwIfAborted();
+      ids.push(...(await this.#read(part)));
+      await new Promise<void>((resolve) => afterEvents(resolve));
+    }
+    return this.#lettersOf(ids);
+  }
+
+  /** Parts that overlap by strides, which are whole frames as in transformers' pipeline. */
+  *#parts(samples: Float32Array, options: SpellOptions): Generator<Part> {
+    const { chunk_length_s: seconds = 0, stride_length_s: stride = seconds / 6 } = options;
+    if (seconds === 0) {
+      yield { samples, left: 0, right: 0 };
+      return;
+    }
+    const whole = (time: number) => Math.round((time * this.#extractor.samplingRate) / this.#step) * this.#step;
+    const sides = typeof stride === 'number' ? [stride, stride] : Array.from(stride);
+    const [length, left, right] = [seconds, ...sides].map(whole) as [number, number, number];
+    if (sides.length !== 2 || !(left >= 0 && right >= 0 && left + right < length)) {
+      const given = `chunk_length_s is ${seconds}, stride_length_s is ${describeValue(stride)}`;
+      throw new ArgumentError(`${this.task}: ${given}, expected strides that are shorter together`);
+    }
+    for (let start = 0; start < samples.length; start += length - left - right) {
+      const isLast = start + length >= samples.length;
+      const part = samples.subarray(start, start + length);
+      const before = start === 0 ? 0 : left;
+      if (part.length > before && this.#model.framesOf(part.length) > 0)
+        yield { samples: part, left: before, right: isLast ? 0 : right };
+      if (isLast) return;
+    }
+  }
+
+  /** The likeliest token of each frame that counts. */
+  async #read({ samples, left, right }: Part): Promise<number[]> {
+    const { data, shape } = this.#extractor.process([samples]);
+    const model = this.#model;
+    const logits = inference(model, () => {
+      const inputValues = model.device.tensor(data, shape as [number, number]);
+      return model.forward({ inputValues }).logits as Tensor; // [1, frames, vocabulary]
+    });
+    const [, frames, vocabulary] = logits.shape as [number, number, number];
+    const values = (await logits.data()) as Float32Array;
+    logits.dispose();
+    const counted = Math.round(samples.length / this.#step);
+    const inFrames = (size: number) => Math.round((size / samples.length) * counted);
+    const end = right === 0 ? frames : counted - inFrames(right);
+    const ids: number[] = [];
+    for (let frame = inFrames(left); frame < Math.min(frames, end); frame++) {
+      const row = values.subarray(frame * vocabulary, (frame + 1) * vocabulary);
+      ids.push(row.indexOf(row.reduce((most, value) => Math.max(most, value))));
+    }
+    return ids;
+  }
+
+  /** Runs of one token, without blanks. */
+  #lettersOf(ids: readonly number[]): Letter[] {
+    const letters: Letter[] = [];
+    let start = 0;
+    for (let i = 1; i <= ids.length; i++) {
+      if (i < ids.length && ids[i] === ids[start]) continue;
+      const id = ids[start] as number;
+      if (id !== this.#blank) letters.push({ text: this.#tokenizer.idToToken(id) ?? '', start, end: i });
+      start = i;
+    }
+    return letters;
+  }
+
+  #textOf(letters: readonly Letter[]): string {
+    const text = letters.map(({ text: own }) => (own === this.#delimiter ? ' ' : own)).join('');
+    return this.#tokenizer.config?.do_lower_case === true ? text.trim().toLowerCase() : text.trim();
+  }
+
+  #words(letters: readonly Letter[]): TranscriptChunk[] {
+    const words: Letter[][] = [[]];
+    for (const letter of letters) {
+      if (letter.text === this.#delimiter) words.push([]);
+      else words.at(-1)?.push(letter);
+    }
+    return this.#chunks(words.filter(({ length }) => length > 0));
+  }
+
+  #chunks(groups: readonly (readonly Letter[])[]): TranscriptChunk[] {
+    const seconds = (frame: number) => Math.round(((frame * this.#step) / this.#extractor.samplingRate) * 100) / 100;
+    return groups.map((group) => ({
+      text: this.#textOf(group),
+      timestamp: [seconds(group[0]?.start ?? 0), seconds(group.at(-1)?.end ?? 0)] as const,
+    }));
+  }
+}
