@@ -1,5 +1,6 @@
-// What a first page needs; all that a folder has is in its subpath: simdformer/nn, /ops, /train and so on. It comes from where
-// it is, not from the folders' indices: a bundler that makes several files puts all that those export into the first one.
+// Exports that a first page needs. Everything in a folder is in its subpath: simdformer/nn, /ops, /train and so on.
+// Modules are imported directly, not from the folders' indices. A bundler that makes several files would put all
+// exports of those into the first one.
 
 export type { InstructionSet } from './backend/backend.js';
 export { createDevice, type DeviceOptions } from './core/create-device.js';

@@ -103,9 +103,8 @@ export interface BackendOptions {
 
 export interface WasmOptions extends BackendOptions {
   /**
-   * The folder with the files of `simdformer/wasm/`, for pages to which a bundler did not bring them: a URL, absolute
-   * or relative to the page (in Node, to the working directory). Default: where the package or the bundler has put
-   * them.
+   * URL of the folder with the files of `simdformer/wasm/`, for bundlers that do not copy them. It is absolute, or
+   * relative to the page (in Node, to the working directory). Default: the location in the package or bundle.
    */
   wasmUrl?: string | URL | undefined;
 }

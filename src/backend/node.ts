@@ -1,9 +1,6 @@
 // Access to Node, which may be absent.
 
-/**
- * Whether Node's own modules are to be had: in Node, Bun and Deno, but not in Cloudflare's workerd, which may look like
- * it.
- */
+/** True if Node's own modules exist: in Node, Bun and Deno, but not in Cloudflare's workerd, which may look similar. */
 export const isNode: boolean =
   typeof process !== 'undefined' &&
   process.versions?.node !== undefined &&

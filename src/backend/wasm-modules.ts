@@ -86,7 +86,7 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
     }
     if ((options.isa ?? bundled.isa) !== bundled.isa) throw error;
     const engine = await bundled.load().catch(() => {
-      throw error; // what would have to be repaired, as a policy that forbids WebAssembly
+      throw error; // other errors need a repair, such as a policy that forbids WebAssembly
     });
     warnOnce(
       'with a plain copy of its engine, on one thread',

@@ -39,8 +39,9 @@ async function parallelism(): Promise<number> {
 }
 
 /**
- * Starts a worker for each of these stacks. Each enters the pool when it is up, in some 30 ms in Node; until then, or if
- * it does not load, the others do its part. Throws if one cannot even be made, and ends the others.
+ * Starts a worker for each of these stacks. Each enters the pool when it is ready, after some 30 ms in Node. Until
+ * then, or if it does not load, the other threads do its part. If a worker cannot be created, it throws and ends the
+ * others.
  */
 export async function startThreads(
   { module, folder }: WasmEngine,

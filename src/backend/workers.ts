@@ -29,7 +29,7 @@ export async function startWorker(
   try {
     if (isNode) {
       const { Worker: NodeWorker } = await nodeModule<typeof import('node:worker_threads')>('worker_threads');
-      // Of the process's own options some are refused, as --input-type, and loaders would only take time.
+      // Workers refuse some of the process's options, such as --input-type, and loaders would only take time.
       const worker = new NodeWorker(url, { execArgv: [] });
       worker.on('message', receive).on('error', (error: Error) => lost(failure(error)));
       worker.unref();

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /**
- * The id of the job for what stands at a position of a file: of position and content, so that submitting a file again adds
+ * Id of the job for a position of a file, made from position and content. Submitting a file again therefore adds
  * nothing, and collecting it finds the results of exactly these inputs.
  */
 export function jobId(position: number, task: string, input: unknown): string {

@@ -38,9 +38,10 @@ export async function loadBullMQ(): Promise<BullMQ> {
 export const PATIENCE = 5000;
 
 /**
- * A connection to the Redis at a URL: `redis://localhost:6379`, `rediss://user:password@host:6380/1` with TLS,
- * `redis://a:7000,b:7000` for nodes of a cluster; BullMQ's own ConnectionOptions are taken as they are. Once it stands, commands
- * wait for a server that restarts. Throws ArgumentError if the server refuses, and if nobody answers at first unless it `isPatient`.
+ * Connects to the Redis at a URL: `redis://localhost:6379`, `rediss://user:password@host:6380/1` with TLS, or
+ * `redis://a:7000,b:7000` for nodes of a cluster. BullMQ's own ConnectionOptions are passed on. Later, commands wait
+ * while a server restarts. Throws ArgumentError if the server refuses, or if no server answers at first, unless it
+ * `isPatient`.
  */
 export async function connect(redis: string | ConnectionOptions, options: ConnectOptions): Promise<Connection> {
   if (typeof redis !== 'string') return { connection: redis, isAway: () => false, close() {} };
@@ -154,8 +155,8 @@ function isAway(error: NodeJS.ErrnoException): boolean {
 }
 
 /**
- * The result of `work`. Throws DeviceError instead of a reply with which the server refuses a command: it may be out of
- * memory, read-only, or unable to save to its disk.
+ * Returns the result of `work`. Throws DeviceError if the server refuses a command: it may be out of memory, read-only,
+ * or unable to save to its disk.
  */
 export async function withReplies<Result>(op: string, work: () => Promise<Result>): Promise<Result> {
   try {

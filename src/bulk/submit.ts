@@ -32,8 +32,8 @@ export interface SubmitOptions extends QueueOptions {
 const CHUNK = 1000;
 
 /**
- * Adds a job for each input, with an id of its position and content: submitting again, after a kill for example, adds only
- * those that are missing. Returns the number of inputs. Throws the errors of `createWorker` and of the inputs, and
+ * Adds a job for each input, with an id made from its position and content. Submitting again, after a kill for example,
+ * adds only missing ones. Returns the number of inputs. Throws the errors of `createWorker` and of the inputs, and
  * DeviceError if Redis refuses to write.
  */
 export async function submit(

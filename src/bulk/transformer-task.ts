@@ -16,9 +16,8 @@ export interface Written {
 const TOGETHER = 64;
 
 /**
- * Lets a Transformer that was saved with its tokenizers write the output for texts, as pronunciations or translations;
- * `options` are those of `generate`, for one output each. Inputs are strings. Throws ArgumentError for a model without
- * tokenizers.
+ * Makes a task of a Transformer that was saved with its tokenizers, which writes an output for each text. `options` are
+ * those of `generate`. Inputs are strings. Throws ArgumentError for a model without tokenizers.
  */
 export function transformerTask(
   model: Transformer,

@@ -1,8 +1,8 @@
-// The tokens that can follow at places of a network.
+// Tokens that can follow at places of a network.
 //
-// Most tokens of a large vocabulary are words, which any string may contain. The tokens that can follow are found once for
-// the states of a rule, whoever called it: the tokens that stay inside the rule, and the nodes of the token tree at which
-// the rule may end. From these nodes on, the caller decides.
+// Most tokens of a large vocabulary are words, which any string may contain. The tokens that can follow are found once
+// for the states of a rule, for all of its callers. Some tokens stay inside the rule. For others, the result lists the
+// nodes of the token tree at which the rule may end. From these nodes on, the caller decides.
 
 import { NOWHERE, type Places, type Recognizer } from './recognizer.js';
 import type { TokenTrie } from './token-trie.js';

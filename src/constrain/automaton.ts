@@ -1,8 +1,9 @@
 // Intersections of regular languages, and lookaheads: a deterministic automaton over characters, written as rules.
 //
-// A thread is one way to read the text so far: a state of a Thompson automaton, and the conditions on the rest of the text.
-// A condition is a set of states of the same automaton. A positive condition must accept the rest, a negated one must not.
-// The states of the deterministic automaton are sets of threads (the subset construction for alternating automata).
+// A thread is one way to read the text so far. It has a state of a Thompson automaton, and the conditions on the rest
+// of the text. A condition is a set of states of the same automaton. A positive condition must accept the rest, a
+// negated one must not. The states of the deterministic automaton are sets of threads (the subset construction for
+// alternating automata).
 
 import { type Expression, LAST, oneOf, type Ranges, rule, sequence, set, text } from './expression.js';
 import { ResponseFormatError } from './format-error.js';

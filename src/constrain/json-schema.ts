@@ -284,7 +284,7 @@ class SchemaReader {
     return sequence(text('{'), listOf(member, least, fewNames ? 1 : most), text('}'));
   }
 
-  /** What `propertyNames` says, or null without it. Names are strings, so its `type` changes nothing. */
+  /** The constraint of `propertyNames`; null without it. Names are strings, so its `type` changes nothing. */
   *#names(given: unknown, at: string): Sliced<Names | null> {
     if (given === undefined || given === true) return null;
     const place = `${at}/propertyNames`;

@@ -120,7 +120,7 @@ function append<T>(list: readonly T[], element: T): readonly T[] {
   return list;
 }
 
-/** What is still to be connected: an expression, or texts that are alike in their first `depth` bytes. */
+/** Work that is left: an expression, or texts that share their first `depth` bytes. */
 interface Task {
   readonly expression: Expression | Texts;
   readonly from: number;

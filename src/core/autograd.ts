@@ -1,6 +1,5 @@
-// Reverse-mode differentiation. An op that can be differentiated leaves a Node at its outputs; backward() visits the
-// nodes that led to a tensor, newest first, and each one emits its backward commands into the same queue as the forward
-// ones.
+// Reverse-mode differentiation. An op that can be differentiated leaves a Node at its outputs. backward() visits the
+// nodes that led to a tensor, newest first. Each one emits its backward commands into the queue of the forward ones.
 //
 // Gradients live at roots: a view's gradient is its part of the root's. The first writer of a gradient assigns and
 // later ones accumulate, so nothing is zeroed beforehand.
@@ -165,7 +164,7 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
 
 /**
  * See `Tensor.backward`. Nodes older than `since` are left to the caller. `onFinal` is called with each leaf as soon as
- * all commands that write its gradient are queued, so that further work on it can overlap with the rest of the pass.
+ * all commands that write its gradient are queued. Further work on it can then overlap with the rest of the pass.
  */
 export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, onFinal?: (leaf: Tensor) => void): void {
   y.assertUsable('backward');

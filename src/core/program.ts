@@ -108,14 +108,14 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Queues the commands once more, with new values for the named scalars. Other scalars keep their value, except the
-   * dropout seeds of a model, which are drawn anew, and the bias corrections of AdamW, which follow its steps. Like an
-   * op, the run happens when something is read (`await program.result.data()`) or at `device.flush()`, which then throw
+   * Queues the commands once more, with new values for the named scalars. Other scalars keep their value, except
+   * dropout seeds, which are drawn again, and AdamW's bias corrections, which follow its steps. Like an op, the run
+   * happens when something is read (`await program.result.data()`) or at `device.flush()`. These then throw
    * CommandError if a command fails.
    *
-   * Throws ArgumentError, without setting any scalar, for a scalar that the program does not have or that an operand
-   * cannot hold. Throws DisposedError after `dispose()` or after a gradient that it writes was disposed of, DeviceError
-   * after the device's `dispose()`, SimdformerError while a program is being recorded.
+   * Throws ArgumentError, without setting any scalar, for an unknown scalar or a value that an operand cannot hold.
+   * Throws DisposedError after `dispose()`, or if a gradient that it writes was disposed of. Throws DeviceError after
+   * the device's `dispose()`, and SimdformerError while a program is recorded.
    */
   run(scalars: Readonly<Record<string, number>> = {}): Result {
     this.#assertRuns('program.run');

@@ -38,10 +38,10 @@ export interface Runtime extends Disposable {
   scalar(name: string, value: number): Scalar;
 
   /**
-   * Runs `fn` and disposes of the tensors made in it, except the tensors in its result: a tensor, a TokenBatch or
-   * another object that lists its `tensors`, or arrays and plain objects of these. If the result can still be
-   * differentiated, the tensors that its backward pass needs are kept too. Scopes nest. Throws ArgumentError if `fn` is
-   * no function or is asynchronous.
+   * Runs `fn` and disposes of the tensors made in it, except those in its result. A result is a tensor, a TokenBatch or
+   * another object that lists its `tensors`, or arrays and plain objects of these. If the result can be differentiated,
+   * the tensors of its backward pass are kept, too. Scopes nest. Throws ArgumentError if `fn` is not a function, or is
+   * asynchronous.
    */
   scope<T>(fn: () => T): T;
 
@@ -60,11 +60,11 @@ export interface Runtime extends Disposable {
   withGrad<T>(fn: () => T): T;
 
   /**
-   * Records `fn` as a program, to be run any number of times; `fn` itself computes nothing. Tensors made outside serve
-   * as inputs: write to them between runs. Each run gives the tensors made inside new values. A `backward()` inside
-   * gives every run the same gradients: a gradient that was assigned during recording is assigned again, one that was
-   * added to existing values is added again. Throws ArgumentError if `fn` is no function or is asynchronous,
-   * SimdformerError if it reads values or if a program is being recorded already.
+   * Records `fn` as a program that can run any number of times; `fn` itself computes nothing. Tensors made outside are
+   * inputs: write to them between runs. Each run gives the tensors made inside new values. A `backward()` inside gives
+   * every run the same gradients. A gradient that was assigned during recording is assigned again, and one that was
+   * added to existing values is added again. Throws ArgumentError if `fn` is not a function, or is asynchronous. Throws
+   * SimdformerError if it reads values, or if a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T>;
 

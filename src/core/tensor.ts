@@ -144,10 +144,10 @@ export class Tensor {
   }
 
   /**
-   * Runs the queue off this thread, and returns a copy of the values in row-major order: a Float32Array of float32, an
-   * Int32Array of int32. Rejects with CommandError if a queued command fails (the first reader gets it), with
-   * DisposedError after `dispose()`, with DeviceError after the device's `dispose()`, and with SimdformerError while a
-   * program is being recorded.
+   * Runs the queue off this thread, and returns a copy of the values in row-major order: a Float32Array for float32, an
+   * Int32Array for int32. Rejects with CommandError if a queued command fails (the first reader gets it). Rejects with
+   * DisposedError after `dispose()`, DeviceError after the device's `dispose()`, and SimdformerError while a program is
+   * recorded.
    */
   async data(): Promise<Float32Array | Int32Array> {
     const { region, target, pick } = this.#reading();
@@ -270,13 +270,13 @@ export class Tensor {
   }
 
   /**
-   * Computes the gradients of everything that requires them and led to this tensor (reverse-mode differentiation), and
+   * Computes the gradients of all tensors that require them and led to this one (reverse-mode differentiation), and
    * adds them to `grad`. `upstream` is the gradient with respect to this tensor; default: 1, for a tensor with one
    * element.
    *
-   * Throws AutogradError if there is nothing to differentiate, if a part of the graph was used before, or if a tensor
-   * in it was written to since (by `write()` or an optimizer's step). Throws DTypeError, ShapeError or DeviceError for
-   * an upstream that does not fit.
+   * Throws AutogradError if there is nothing to differentiate, or if a part of the graph was used before. Throws it,
+   * too, if a tensor in the graph was written to since (by `write()` or an optimizer's step). Throws DTypeError,
+   * ShapeError or DeviceError for an upstream that does not fit.
    */
   backward(upstream?: Tensor | TensorData): void {
     this.device.autograd.backward(this, upstream);

@@ -21,8 +21,8 @@ export interface DistillationOptions {
 }
 
 /**
- * Teaches what another model says (Hinton et al. 2015): the loss of an objective, and the divergence from the logits, and the
- * hidden states, that a teacher gives for the same examples. The teacher reads the same ids.
+ * Trains a student with a teacher (Hinton et al. 2015). The loss is that of an objective, plus the divergence from the
+ * teacher's logits and hidden states for the same examples. The teacher reads the same ids.
  *
  *     await fit(new Distillation(new SequenceClassification(student), teacher), rows, { batchSize: 32 });
  */

@@ -81,8 +81,8 @@ export function tripletLoss(anchor: Tensor, positive: Tensor, negative: Tensor, 
 }
 
 /**
- * Pairs that belong together, label 1, are to be near, others, label 0, farther than the margin (ContrastiveLoss, Hadsell et
- * al. 2006): the mean of ½(y·d² + (1 − y)·max(0, margin − d)²), d = 1 − cosine.
+ * Contrastive loss of pairs (ContrastiveLoss, Hadsell et al. 2006): pairs with label 1 should be near, pairs with label
+ * 0 farther apart than the margin. It is the mean of ½(y·d² + (1 − y)·max(0, margin − d)²), d = 1 − cosine.
  */
 export function contrastiveLoss(
   a: Tensor,

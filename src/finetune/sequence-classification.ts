@@ -27,9 +27,9 @@ interface EncodedExample {
 }
 
 /**
- * Teaches a model with the head 'sequence-classification'. The loss is the cross entropy of one label, the binary cross
- * entropy of several, or the mean square of a number: the config's `problem_type` and labels decide. Rows are
- * `{ text, pair?, label }`, `{ text, pair?, labels }` or `{ text, pair?, score }`.
+ * Trains a model with the head 'sequence-classification'. The loss is the cross entropy of one label, the binary cross
+ * entropy of several, or the mean squared error of a number. The config's `problem_type` and labels decide. Rows are `{
+ * text, pair?, label }`, `{ text, pair?, labels }` or `{ text, pair?, score }`.
  *
  *     const model = await loadModel(device, folder, { head: 'sequence-classification', labels: ['bad', 'good'] });
  *     await fit(new SequenceClassification(model), [{ text: 'a delight', label: 'good' }, …], { batchSize: 32 });

@@ -44,7 +44,8 @@ export function encodeWords(
     truncation: true,
     maxLength,
   });
-  const wordAt = words.flatMap((word, i) => [...Array.from(word, () => i), -1]); // by place; -1 is the space behind
+  // Index by position; -1 is the space after a word.
+  const wordAt = words.flatMap((word, i) => [...Array.from(word, () => i), -1]);
   let last = -1;
   const firsts = (offsets[0] as [number, number][]).map(([start, end], i) => {
     if (specialTokensMask[0]?.[i] === 1 || end <= start) return null;

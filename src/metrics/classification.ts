@@ -21,8 +21,9 @@ export function accuracy(predictions: readonly Label[], references: readonly Lab
 
 export interface F1Options {
   /**
-   * 'binary': of `positive` alone; 'macro': the mean over the classes that occur; 'micro': of all decisions together;
-   * 'weighted': the mean over classes, each as often as the references have it. Default: 'macro'.
+   * Averaging over classes. 'binary': only the class `positive`. 'macro': the mean over the classes that occur.
+   * 'micro': all decisions together. 'weighted': the mean weighted by the frequency of classes in the references.
+   * Default: 'macro'.
    */
   average?: 'binary' | 'macro' | 'micro' | 'weighted' | undefined;
   /** The positive class for 'binary'. Default: 1. */

@@ -1,9 +1,10 @@
 import { checkPaired, type Scores, scoresOf } from './classification.js';
 
 /**
- * Precision, recall and F1 of entities, given by the labels of tokens: `B-PER`, `I-PER`, `E-PER`, `S-PER`, `O`. An entity
- * is right if its kind, its first and its last token are. Counts as seqeval does by default: B- and S- begin an entity,
- * and so does I- or E- after another kind, after O, E- or S-. Throws ArgumentError if both sides differ in number.
+ * Precision, recall and F1 of entities, given by the labels of tokens: `B-PER`, `I-PER`, `E-PER`, `S-PER`, `O`. An
+ * entity is right if its kind, its first and its last token are. Counts equal seqeval's defaults: B- and S- begin an
+ * entity. I- and E- also begin one after another kind, and after O, E- or S-. Throws ArgumentError if both sides differ
+ * in number.
  */
 export function entityScores(
   predictions: readonly (readonly string[])[],

@@ -39,14 +39,15 @@ interface Addon {
 let opened: Mpi | undefined;
 
 /**
- * The job that `mpirun`, Slurm's `srun` or another launcher of MPI started this process in; without one a world of this
- * process alone, for which nothing is loaded. MPI is initialised once in a process: every call gives the same world.
+ * The job in which `mpirun`, Slurm's `srun` or another launcher of MPI started this process. Without a launcher, it is
+ * a world of this process alone, for which nothing is loaded. MPI is initialized once per process: every call gives the
+ * same world.
  *
  *     const model = new Transformer(device, options);
  *     await fit(model, examples, { world: await mpi() });       // mpirun -n 4 node train.js
  *
- * Throws DeviceError if the addon is not built (`npx simdformer mpi build`) or MPI does not start, ArgumentError for
- * options that make no sense.
+ * Throws DeviceError if the addon is not built (`npx simdformer mpi build`) or MPI does not start, and ArgumentError
+ * for invalid options.
  */
 export async function mpi(options: MpiOptions = {}): Promise<Mpi> {
   const { timeout = 20 } = checkKnown('mpi', options, ['timeout']);
@@ -85,9 +86,9 @@ function open(timeout: number): Mpi {
         `\`npx simdformer mpi build\` once on each machine${which && `, or \`npx simdformer mpi build${compiler}\``}`,
     );
   }
-  // UCX, which Open MPI and MPICH stand on, would patch munmap and madvise in memory while V8's threads are in them, and
-  // take over signals; and it would print warnings among results. It reads its settings as it is loaded with the addon, so
-  // that is too late in C++.
+  // Open MPI and MPICH use UCX. It would patch munmap and madvise in memory while V8's threads use them, take over
+  // signals, and print warnings among results. It reads its settings when the addon loads it, so C++ would set them too
+  // late.
   process.env.UCX_MEM_EVENTS ??= 'no';
   process.env.UCX_HANDLE_ERRORS ??= 'none';
   process.env.UCX_LOG_FILE ??= 'stderr';

@@ -15,9 +15,10 @@ type Comparison = 'equal' | 'notEqual' | 'less' | 'lessEqual';
 type OfFloats = 'div' | 'pow' | 'powBase' | 'powExponent' | 'share';
 
 /**
- * a + b with NumPy broadcasting. Both float32, or both int32, which wraps around; `b` may be a number if `a` is float32. Throws ShapeError if the shapes do not broadcast, or
- * if more than six dimensions are left where neighbours that broadcast alike are one; DTypeError; ArgumentError if `b`
- * is NaN or neither a tensor nor a number.
+ * a + b with NumPy broadcasting. Both are float32, or both int32, which wraps around; `b` may be a number if `a` is
+ * float32. Throws ShapeError if the shapes do not broadcast, or if more than six dimensions remain after neighbours
+ * that broadcast equally are merged. Throws DTypeError. Throws ArgumentError if `b` is NaN, or neither a tensor nor a
+ * number.
  */
 export function add(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('add', a, 1, checkOperand('add', b));

@@ -49,13 +49,14 @@ export type Conv1dOptions = ConvOptions<number>;
 export type Conv2dOptions = ConvOptions<Steps>;
 
 /**
- * Convolution over a sequence, as torch.nn.functional.conv1d: y[b, o, t] = bias[o] + Σ_c,i w[o, c, i]·x[b, c, t·stride
- * + i·dilation - padding].
+ * Convolution over a sequence, as torch.nn.functional.conv1d:
  *
- * `x` float32 [B, C, T]; `w` float32 [out, C / groups, k]; `bias` float32 [out] or null; the result is [B, out, T']
- * with T' = ⌊(T + 2·padding - dilation·(k - 1) - 1) / stride⌋ + 1. With `channelsLast`, x is [B, T, C] and the result
- * [B, T', out]. Takes memory for the patches, k/stride times the input's, unless the patches lie side by side in the
- * input. Throws ShapeError, DTypeError, ArgumentError.
+ *     y[b, o, t] = bias[o] + Σ_c,i w[o, c, i]·x[b, c, t·stride + i·dilation - padding]
+ *
+ * `x` is float32 [B, C, T], `w` float32 [out, C / groups, k], and `bias` float32 [out] or null. The result is [B, out,
+ * T'] with T' = ⌊(T + 2·padding - dilation·(k - 1) - 1) / stride⌋ + 1. With `channelsLast`, x is [B, T, C] and the
+ * result [B, T', out]. Takes memory for the patches, k/stride times the input's, unless the patches lie side by side in
+ * the input. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
   const rule = (kind: OptionRule) => kind;
@@ -65,10 +66,10 @@ export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
 /**
  * Convolution over an image, as torch.nn.functional.conv2d: `conv1d` in two dimensions.
  *
- * `x` float32 [B, C, H, W]; `w` float32 [out, C / groups, kh, kw]; `bias` float32 [out] or null; the result is [B, out,
- * H', W']. With `channelsLast`, x is [B, H, W, C] and the result [B, H', W', out]; with equal stride and kernel these
- * are the tokens of a vision Transformer. Takes memory for the patches, kh·kw/stride² times the input's. Throws
- * ShapeError, DTypeError, ArgumentError.
+ * `x` is float32 [B, C, H, W], `w` float32 [out, C / groups, kh, kw], and `bias` float32 [out] or null. The result is
+ * [B, out, H', W']. With `channelsLast`, x is [B, H, W, C] and the result [B, H', W', out]. With equal stride and
+ * kernel, these are the tokens of a vision Transformer. Takes memory for the patches, kh·kw/stride² times the input's.
+ * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
   const isPair = (value: unknown): value is readonly unknown[] => Array.isArray(value) && value.length === 2;

@@ -1,5 +1,5 @@
-// Checks of ids from the host. Ops check them before they queue a command: everyone who uses a device shares its queue,
-// and a failing command also fails the run of others.
+// Checks of ids from the host, before a command is queued. All users of a device share its queue, so a failing command
+// would also fail the run of others.
 
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';

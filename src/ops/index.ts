@@ -1,5 +1,5 @@
-// Public ops. Other files are internal: broadcast, backward and the inputs of attention contain no op; ops of kv-cache
-// and top-k write into given tensors, which gradients cannot follow.
+// Public ops. Other files are internal: broadcast, backward and the inputs of attention contain no op. The ops of
+// kv-cache and top-k write into given tensors, which gradients cannot follow.
 
 export { type Activation, gelu, hardSwish, mish, quickGelu, relu, sigmoid, silu, tanh } from './activation.js';
 export { type AttentionOptions, type AttentionValueOptions, attention, type Lengths } from './attention.js';

@@ -36,8 +36,9 @@ export function layerNorm(
 }
 
 /**
- * Like `layerNorm`, and also returns the means and the inverse deviations 1 / √(variance + eps), of x's shape with 1
- * for each normalised dimension, as in ONNX and PyTorch. These two have no gradient. Throws like `layerNorm`.
+ * Like `layerNorm`, and also returns the means and the inverse deviations 1 / √(variance + eps), as in ONNX and
+ * PyTorch. Their shape is that of x with 1 for each normalized dimension. They have no gradient. Throws like
+ * `layerNorm`.
  */
 export function layerNormWithStats(
   x: Tensor,
@@ -51,8 +52,8 @@ export function layerNormWithStats(
 }
 
 /**
- * Like `layerNorm` with a residual, and also returns the sum: one step of a pre-norm Transformer, whose residual stream
- * continues as `sum` while the next layer reads `normed`. One pass computes the gradients of both. Throws like
+ * Like `layerNorm` with a residual, and also returns the sum. This is one step of a pre-norm Transformer: the residual
+ * stream continues as `sum`, and the next layer reads `normed`. One pass computes the gradients of both. Throws like
  * `layerNorm`.
  */
 export function addLayerNorm(

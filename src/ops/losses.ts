@@ -101,8 +101,8 @@ function checkBroadcast(op: string, name: string, factor: Tensor | null | undefi
 
 export interface KlDivOptions {
   /**
-   * 'mean' over all elements (as in PyTorch), their 'sum', 'none' for the loss of each, or 'batchmean': the sum divided
-   * by the first dimension, which is the mean divergence over a batch. Default: 'mean'.
+   * Reduction of the losses. 'mean' (default, as in PyTorch) averages all elements, 'sum' adds them, 'none' keeps them.
+   * 'batchmean' is the sum divided by the first dimension, which is the mean divergence over a batch.
    */
   reduction?: Reduction | 'batchmean' | undefined;
   /** True if `target` contains logarithms of probabilities, too. Default: false. */

@@ -14,10 +14,10 @@ export interface MatmulOptions {
 
 /**
  * Matrix products of the last two dimensions, like numpy.matmul and torch.matmul: a [..., m, k] · b [..., k, n] is
- * [..., m, n]; leading dimensions broadcast by NumPy's rule. A vector a [k] is a row and b [k] a column, and the result
- * lacks that dimension: [k] and [..., k, n] give [..., n], [..., m, k] and [k] give [..., m], two vectors []. Float32.
- * Throws ShapeError if an operand is [], if the inner dimensions differ or if the leading ones do not broadcast;
- * DTypeError; ArgumentError, also for the transpose of a vector.
+ * [..., m, n]. Leading dimensions broadcast by NumPy's rule. A vector a [k] is a row and b [k] a column, and the result
+ * lacks that dimension. [k] and [..., k, n] give [..., n], [..., m, k] and [k] give [..., m], two vectors give []. All
+ * are float32. Throws ShapeError if an operand is [], if the inner dimensions differ, or if the leading ones do not
+ * broadcast. Throws DTypeError, and ArgumentError, also for the transpose of a vector.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const kinds = { transposeA: 'boolean', transposeB: 'boolean' } as const;

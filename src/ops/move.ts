@@ -131,9 +131,9 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
 }
 
 /**
- * Consecutive parts of dimension `axis` (default: 0; negative numbers count from the end) with the given sizes; views
- * or copies as in `slice`. Throws ShapeError if the sizes do not add up to the dimension, ArgumentError if `x` lacks it
- * or if a size is not a positive integer.
+ * Consecutive parts of dimension `axis` with the given sizes; views or copies as in `slice`. `axis` is 0 by default;
+ * negative numbers count from the end. Throws ShapeError if the sizes do not add up to the dimension. Throws
+ * ArgumentError if `x` lacks it, or if a size is not a positive integer.
  */
 export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
   checkTensor('split', 'x', x);

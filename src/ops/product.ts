@@ -145,9 +145,9 @@ export function product(
 }
 
 /**
- * The sizes of the matrices, and the remaining dimensions of the batch, the innermost first. Matrices are merged where
- * possible: into a taller one if all share the right factor, into a longer sum if the matrices of each factor follow
- * one another along it.
+ * Sizes of the matrices, and the remaining dimensions of the batch, innermost first. Matrices are merged where
+ * possible. If all share the right factor, they become one taller matrix. If the matrices of each factor follow one
+ * another along the sum, they become one longer sum.
  */
 function joined(left: Factor, right: Factor, y: Tensor, batch: Shape) {
   const sizes = { rows: rowsOf(left), cols: colsOf(right), depth: colsOf(left) };

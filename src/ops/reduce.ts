@@ -12,9 +12,9 @@ export interface ReduceOptions {
 }
 
 /**
- * The sum over dimensions. `x`: float32, any shape; the result is float32 with the remaining dimensions, [] by default.
- * Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice; ShapeError if more than six
- * dimensions remain after neighbours that are both summed, or both kept, are merged.
+ * Sum over dimensions. `x` is float32 of any shape. The result is float32 with the remaining dimensions, [] by default.
+ * Throws DTypeError, and ArgumentError for an axis that `x` lacks or that is named twice. Throws ShapeError if more
+ * than six dimensions remain after neighbours that are both summed, or both kept, are merged.
  */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reduce('sum', x, options, () => 1);

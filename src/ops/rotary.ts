@@ -34,7 +34,7 @@ export interface RotaryOptions {
 
 /**
  * Rotary positions (Su et al. 2021, arXiv 2104.09864). In each head, pairs of features are rotated by the angles of
- * their position, so that the product of a query and a key depends on their distance.
+ * their position. The product of a query and a key then depends on their distance.
  *
  * `x` is float32 [..., n], heads of `headSize` features side by side, and may be columns of a wider tensor. `table` is
  * float32 [length, 2·d] for the first d features of each head, made by `rotations` or `rotaryTable` for this layout.

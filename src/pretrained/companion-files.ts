@@ -17,8 +17,8 @@ const MODULE = /^(\d+_[A-Za-z]+|additional_chat_templates)\//;
 const OF_SENTENCES = /^(modules|sentence_bert_config|config_sentence_transformers)\.json$|^\d+_|_linear\.pt$/;
 
 /**
- * The files of a model that are neither config.json nor its weights: tokenizer, processor, settings of generation, and of a
- * body without a head the modules behind it.
+ * Files of a model other than config.json and weights: of the tokenizer, the processor and generation settings. For a
+ * body without a head, they include the modules of sentence-transformers after it.
  */
 export async function companionFiles(source: ModelSource, hasHead: boolean): Promise<Map<string, Uint8Array>> {
   const names = (await source.list())?.filter((name) => known.includes(name) || MODULE.test(name)) ?? known;

@@ -11,10 +11,11 @@ import { ropeParameters } from './rope-parameters.js';
 export type Config = Json;
 
 /**
- * A config with everything that transformers reads from its attributes, under the names of transformers 5: defaults where the file says
- * nothing, `dtype` for `torch_dtype`, `rope_parameters` for `rope_theta` and `rope_scaling`, `layer_types` for patterns of windows,
- * `num_key_value_heads` and `head_dim` where they follow from others. CLIP's and SigLIP's `text_config` and `vision_config` are made
- * complete, too. Other keys stay as they are. Throws FormatError if the model's type is not one of the families'.
+ * A config with everything that transformers reads from its attributes, under the names of transformers 5. Missing
+ * settings have their defaults. `dtype` replaces `torch_dtype`, `rope_parameters` replaces `rope_theta` and
+ * `rope_scaling`, and `layer_types` replaces patterns of windows. `num_key_value_heads` and `head_dim` are derived if
+ * necessary. `text_config` and `vision_config` of CLIP and SigLIP are completed, too. Other keys stay unchanged. Throws
+ * FormatError for an unknown model type.
  */
 export async function completeConfig(config: Config): Promise<Config> {
   const { model_type: type, torch_dtype: dtype, ...given } = config;

@@ -2,8 +2,9 @@ import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 
 /**
- * A name of a file inside a model's folder, such as `1_Pooling/config.json`, which may come from one of its other files
- * and so from a stranger. Throws FormatError for what could lead out of the folder. Returns it.
+ * Checks the name of a file inside a model's folder, such as `1_Pooling/config.json`, and returns it. The name may come
+ * from another of the folder's files, so it is untrusted. Throws FormatError for a name that could lead out of the
+ * folder.
  */
 export function checkFileName(name: unknown): string {
   const isInside =

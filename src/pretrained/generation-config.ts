@@ -17,10 +17,10 @@ interface Settings {
 }
 
 /**
- * The options of `generate` that a folder asks for: those of generation_config.json, `file`, or if there is none those
- * of config.json, with the defaults of transformers but for the length. Special tokens that the file does not name are
- * config.json's. The model chooses no token beyond its vocabulary, so such tokens are left out where they end a sequence
- * or are forbidden. Throws FormatError for values of the wrong kind.
+ * Options of `generate` from a folder: those of generation_config.json (`file`), or else of config.json. Defaults are
+ * those of transformers, except for the length. Missing special tokens come from config.json. Tokens beyond the
+ * vocabulary, which the model never chooses, are left out where they end a sequence or are forbidden. Throws
+ * FormatError for values of the wrong kind.
  */
 export function generationOptions(
   file: Config | null,
@@ -57,8 +57,8 @@ function settingValue({ from, where }: Settings, { huggingFace, group, default: 
 }
 
 /**
- * The value of a setting, which must be of the kind of `fallback`: a number, true or false, a token or tokens, or lists of
- * tokens. Limits are checked at each call, because other libraries accept settings that have no effect there.
+ * The value of a setting, which must be of the kind of `fallback`: a number, a boolean, tokens, or lists of tokens.
+ * Limits are checked at each call, because other libraries accept settings that have no effect there.
  */
 function read(name: string, value: unknown, fallback: unknown, where: string): unknown {
   const refuse = (expected: string): never => {
@@ -118,8 +118,8 @@ export function unfollowed(file: Config): string[] {
 }
 
 /**
- * The tokens of `forced_decoder_ids`, pairs of a place after the start and a token, up to the first place that is missing
- * or null, which is the model's choice. A Whisper of one language without them writes no times.
+ * Tokens of `forced_decoder_ids`, which has pairs of a position after the start and a token. The list ends at the first
+ * position that is missing or null, where the model chooses. Without them, a Whisper of one language writes no times.
  */
 function prefixOf({
   forced_decoder_ids: pairs,

@@ -39,8 +39,8 @@ export class HubClient {
   }
 
   /**
-   * The headers of a file on the hub itself, not of the store to which it redirects: it is them that have the commit, the
-   * tag and the length. Pages cannot see redirects, and get the store's.
+   * Headers of a file from the hub itself, which have the commit, the tag and the length. The store to which it
+   * redirects lacks these. Pages cannot see redirects, and get the store's headers.
    */
   async head(url: string): Promise<Headers> {
     const redirect = isNode ? 'manual' : 'follow';

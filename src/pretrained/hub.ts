@@ -1,5 +1,6 @@
-// A model's id on Hugging Face's hub → its files. A few lines on `fetch`: `@huggingface/hub` brings two more packages, a
-// module of WebAssembly among them, does not go on with what was cut, and keeps nothing in pages.
+// Files of a model by its id on Hugging Face's hub. These are a few lines on `fetch`. `@huggingface/hub` would bring
+// two more packages, one with a WebAssembly module. It does not resume interrupted downloads, and has no cache in
+// pages.
 
 import { isNode } from '../backend/node.js';
 import { isObject } from '../core/check.js';
@@ -19,10 +20,9 @@ export function isHubId(text: string): boolean {
 }
 
 /**
- * A model on the hub. Its files are downloaded when they are opened, and stay in the cache. Where the hub cannot be reached,
- * or `HF_HUB_OFFLINE` forbids it, the cache is all there is. Throws HubError for what the hub refuses and for what
- * does not arrive, ArgumentError for unknown options, the system's error if the cache cannot be written, and the
- * signal's reason.
+ * A model on the hub. Its files are downloaded when they are opened, and stay in the cache. If the hub is unreachable,
+ * or `HF_HUB_OFFLINE` is set, only the cache is used. Throws HubError if the hub refuses a file or the transfer fails.
+ * Throws ArgumentError for unknown options, the system's error if the cache cannot be written, and the signal's reason.
  */
 export async function openHub(id: string, options?: HubOptions): Promise<ModelSource> {
   const settings = await hubSettings('loadModel', options);

@@ -15,13 +15,15 @@ import type { ModelLocation } from './open-source.js';
 export type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
 
 /**
- * Loads a model that others have trained: from a folder, from Hugging Face's hub by its id, from files by name, as
- * dropped on a page, or from a GGUF file: its path, its URL, a Blob of it or a server's Response. It is in evaluation mode; its parameters live until `dispose()`. A folder of `Transformer.save`
- * gives that Transformer: `loadModel<Transformer>(device, folder)`. The result's type has a tokenizer, which a folder
- * without one leaves null: `loadModel<LoadedModel>` says so, for models of images and of ids.
+ * Loads a pretrained model from a folder, a hub id, files by name as dropped on a page, or a GGUF file. A GGUF file is
+ * given as a path, URL, Blob or Response. The model is in evaluation mode, and its parameters live until `dispose()`.
  *
- * Throws FormatError, naming the file, for what is missing, damaged or of a family that is not known; FetchError if the
- * hub or the network fails; OutOfMemoryError; ArgumentError for options that make no sense.
+ * A folder of `Transformer.save` gives that model: `loadModel<Transformer>(device, folder)`. The type of the result has
+ * a tokenizer, but a folder without one leaves it null. `loadModel<LoadedModel>` expresses this, for models of images
+ * or of ids.
+ *
+ * Throws FormatError, naming the file, if something is missing, damaged or of an unknown family. Throws FetchError if
+ * the hub or the network fails, OutOfMemoryError, and ArgumentError for invalid options.
  */
 export async function loadModel<Model extends LoadedModel | Transformer = TextModel>(
   device: Device,
@@ -33,16 +35,15 @@ export async function loadModel<Model extends LoadedModel | Transformer = TextMo
 }
 
 /**
- * Loads a tokenizer alone: of a folder, of a model on Hugging Face's hub by its id, of files by name, or of a GGUF file,
- * as `loadModel` does. Files of a tokenizer are read, and no weights.
+ * Loads only a tokenizer: from a folder, a hub id, files by name, or a GGUF file, as `loadModel` does.
  *
  * ```ts
  * const tokenizer = await loadTokenizer('sentence-transformers/all-MiniLM-L6-v2');
  * ```
  *
- * The text of a tokenizer.json, or the object it parses to, makes the tokenizer itself; `options` is then the object of
- * tokenizer_config.json. Throws FormatError, naming the file, for a tokenizer that is missing or damaged, FetchError if
- * the hub or the network fails, and ArgumentError for options that make no sense.
+ * The text of a tokenizer.json, or the parsed object, is also accepted; `options` is then the object of
+ * tokenizer_config.json. Throws FormatError, naming the file, for a missing or damaged tokenizer. Throws FetchError if
+ * the hub or the network fails, and ArgumentError for invalid options.
  */
 export async function loadTokenizer(from: ModelLocation, options?: HubOptions): Promise<PretrainedTokenizer>;
 export async function loadTokenizer(json: string | object, config?: TokenizerConfig): Promise<PretrainedTokenizer>;

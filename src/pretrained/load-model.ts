@@ -56,7 +56,10 @@ export interface LoadModelOptions extends HubOptions {
    * GGUF file. See docs/packed-weights.md. Default: 'auto' of a GGUF file, otherwise 'float32'.
    */
   weights?: 'float32' | WeightFormat | 'auto' | undefined;
-  /** As of `quantize`: 'int8' rounds them where they meet integers, 'float32' multiplies with unpacked weights. Default: 'int8'. */
+  /**
+   * Type of activations in products with integer weights, as in `quantize`. 'int8' rounds them, 'float32' multiplies
+   * with unpacked weights. Default: 'int8'.
+   */
   activations?: ActivationFormat | undefined;
   /**
    * `weights` by the names of transformers.js. In a folder with only ONNX files it chooses the file instead: `q8` is
@@ -145,7 +148,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   }
   const named = labels ? withLabels(json, labels) : json;
   const labelled = problemType ? { ...named, problem_type: problemType } : named;
-  const { signal, ...again } = hub; // of loading, not of saving
+  const { signal, ...again } = hub; // the signal is for loading, not for saving
   const reopen = () => openSource(from, again);
   const isPart = text !== null;
   const loadPart = async (part: ModelSource, partHead: HeadKind) => {
@@ -257,7 +260,8 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
     stored.check?.(device);
     const weights =
       quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
-    const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null; // their configs are made of what they have
+    // Their configs are made of what they have.
+    const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null;
     const untied =
       mayDiffer && (await hasOwnOutput(weights.tensors, device, signal)) ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...untied });

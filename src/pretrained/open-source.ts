@@ -18,15 +18,18 @@ import { type ModelSource, sourceOf } from './source.js';
 /** A file's content, in memory or where the browser keeps it. */
 export type FileContent = Blob | Uint8Array | ArrayBuffer;
 
-/** Files by name, or a list of what was dropped on a page or picked in it: names there may begin with that of one folder. */
+/**
+ * Files by name, or a list of files that were dropped on a page or picked in it. Names in the list may begin with that
+ * of one folder.
+ */
 export type ModelFileSet = Readonly<Record<string, FileContent>> | ReadonlyMap<string, FileContent> | Iterable<File>;
 
 /** The place of a model. A Blob or a Response holds a GGUF file. */
 export type ModelLocation = string | URL | ModelFileSet | Blob | Response;
 
 /**
- * The files of a model: of a folder or a GGUF file if there is one at that path, of a URL, of the hub for an id such as `org/name`, or what is
- * given. Throws ArgumentError if it is none of these, and whatever `openHub` throws.
+ * Files of a model: of a folder or GGUF file at a path, a URL, a hub id such as `org/name`, or the given files. Throws
+ * ArgumentError for other values, and the errors of `openHub`.
  */
 export async function openSource(from: ModelLocation, options: HubOptions = {}): Promise<ModelSource> {
   const { signal } = checkKnown('loadModel', options, [...hubOptionNames]);

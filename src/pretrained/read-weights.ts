@@ -13,8 +13,8 @@ import type { HubOptions } from './hub-options.js';
 import type { OnWarning } from './warnings.js';
 
 /**
- * Buffers that some versions saved and that follow from the config; a head's second bias, and the embedding for both sides
- * where each has its own, which nothing reads.
+ * Unused tensors in files: buffers that follow from the config, a head's second bias, and a common embedding where each
+ * side has its own.
  */
 const BUFFERS =
   /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.)?shared\.weight)$/;
@@ -54,11 +54,11 @@ export async function readWeights(
   const pieces = model.statePieces();
   await yieldToEventLoop();
   for (const piece of pieces) {
-    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // what is shared may have any of its names
+    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // a shared tensor may have any of its names
     const name = names.find((each) => given.has(each));
     const entry = name === undefined ? unnamed.get(piece.name) : given.get(name);
     if (entry === undefined) {
-      if (piece.tensor.requiresGrad) missing.push(piece); // what is not learnt is as it was made
+      if (piece.tensor.requiresGrad) missing.push(piece); // parameters that are not learned keep their initial values
       continue;
     }
     checkShape(source, piece, entry);
@@ -73,7 +73,7 @@ export async function readWeights(
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
   // A graph has other tensors, too. Those of modules have paths.
   const isWeight = (name: string) => (!weights.named || name.includes('.')) && !weights.unneeded?.has(name);
-  const isEmpty = (name: string) => given.get(name)?.shape.includes(0) ?? false; // as register tokens of none
+  const isEmpty = (name: string) => given.get(name)?.shape.includes(0) ?? false; // register tokens may be empty, for example
   const unused = [...given.keys()].filter(
     (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),
   );

@@ -1,5 +1,5 @@
-// How queries and keys are rotated, in the one form of transformers 5, `rope_parameters`, from those of before: `rope_theta` and
-// `rope_scaling`, and what single families called these.
+// Rotation of queries and keys in the form of transformers 5, `rope_parameters`. Older files have `rope_theta`,
+// `rope_scaling` and settings of single families.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -69,7 +69,7 @@ function standard(
   { type: oldName, ...given }: Json,
 ): RopeParameters {
   const said = String(given.rope_type ?? oldName ?? 'default');
-  const kind = typeNames?.[said] ?? (said === 'su' ? 'longrope' : said); // what LongRoPE was called first
+  const kind = typeNames?.[said] ?? (said === 'su' ? 'longrope' : said); // the first name of LongRoPE
   if (!TYPES.includes(kind))
     throw new FormatError(
       `config.json: rope_type is ${describeValue(given.rope_type ?? oldName)}, expected one of ${TYPES.join(', ')}`,

@@ -79,8 +79,8 @@ async function onnxWeights(source: ModelSource, dtype: OnnxChoice | undefined): 
 export type WeightIndex = ReadonlyMap<string, string>;
 
 /**
- * Reads an index, such as model.safetensors.index.json. Throws FormatError if it is not an object with a `weight_map` from
- * names of tensors to files of the same kind in the same folder, or if any object in it has a key twice.
+ * Reads an index such as model.safetensors.index.json. Throws FormatError unless it is an object with a `weight_map`
+ * from names of tensors to files. Files must be of one kind and in the same folder. Throws it for duplicate keys, too.
  */
 export function parseWeightIndex(bytes: Uint8Array, name = FILES[0] + INDEX): WeightIndex {
   const refuse = (why: string, cause?: unknown): never => {

@@ -2,7 +2,7 @@
 
 import { softmax } from './scores.js';
 
-/** What a model says of a part of a context; a number or place for each token of question and part. */
+/** A model's output for a part of a context: a number or position for each token of question and part. */
 export interface ContextPart {
   readonly starts: Float32Array;
   readonly ends: Float32Array;

@@ -26,16 +26,19 @@ export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationAr
    */
   logprob_threshold?: number | null | undefined;
   /**
-   * A window is silent if the model's probability of no speech is above this, and either its text is less likely than
-   * `logprob_threshold` or all its samples are below -60 dB of full scale. A silent window has no text. Null turns this
-   * off. Default 0.6, as in Whisper.
+   * Threshold of the model's probability that nobody speaks. Above it, a window is silent if its text is less likely
+   * than `logprob_threshold`, or all samples are below -60 dB of full scale. A silent window has no text. Null disables
+   * the check. Default 0.6, as in Whisper.
    */
   no_speech_threshold?: number | null | undefined;
-  /** Whether a window is written with what was said before in mind, unless that was drawn at 0.5 or more. Default false. */
+  /**
+   * True gives a window the preceding text as context, unless that was drawn at a temperature of 0.5 or more. Default
+   * false.
+   */
   condition_on_prev_tokens?: boolean | undefined;
   /** Tokens of a text that might come before, for names and style; `<|startofprev|>` at their beginning may be left out. */
   prompt_ids?: readonly number[] | undefined;
-  /** Whether segments tell how sure the model is of them, as `quality`. Default false. */
+  /** True adds the model's confidence to segments, as `quality`. Default false. */
   return_quality?: boolean | undefined;
   /**
    * True to return `chunks` with times: segments, words with 'word', letters with 'char'. Whisper gives segments and words;
@@ -43,26 +46,26 @@ export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationAr
    */
   return_timestamps?: boolean | 'word' | 'char' | undefined;
   /**
-   * Seconds of windows that overlap and are heard side by side: faster where there is much to hear at once, less exact
-   * than the default 0: one window after the other, of 30 seconds, each beginning where a sentence ended.
+   * Length in seconds of overlapping windows that are transcribed side by side. This is faster, but less exact than the
+   * default 0: one window of 30 seconds after the other, each from the end of a sentence.
    */
   chunk_length_s?: number | undefined;
   /** Seconds that a window shares with each of its neighbours, or with the one before and the one behind. Default: a sixth. */
   stride_length_s?: number | readonly [left: number, right: number] | undefined;
-  /** What is said, as `de` or `german`. Default: found out, where the model has several languages. */
+  /** Language, such as `de` or `german`. Default: detected, if the model has several languages. */
   language?: string | null | undefined;
   /** `translate` writes in English. Default `transcribe`. */
   task?: SpeechTask | null | undefined;
-  /** Whether chunks tell their language, and without times there is a chunk for each. Default false. */
+  /** True adds the language to chunks. Without times, each language then has a chunk. Default false. */
   return_language?: boolean | undefined;
   /**
-   * Told of each piece of text as it is written, of what is longer than a window or may be written again as it is sure;
-   * of a recording in windows side by side, in no order.
+   * Called with each piece of text once it is final. Windows that are transcribed side by side are reported in no
+   * order.
    */
   onText?: ((piece: { readonly recording: number; readonly text: string }) => unknown) | undefined;
 }
 
-/** What was said. */
+/** Transcript of a recording. */
 export interface SpeechRecognitionOutput {
   readonly text: string;
   /** With `return_timestamps` or `return_language`. */
@@ -70,9 +73,8 @@ export interface SpeechRecognitionOutput {
 }
 
 /**
- * Writes what is said in recordings of any length and rate: `{ text }` of one, or of an array of them an array.
- * Rejects with ArgumentError for what is no recording and options that make no sense, FormatError for files that are no
- * WAV, and the reason of `signal`.
+ * Transcribes recordings of any length and rate: `{ text }` for one recording, an array for an array. Rejects with
+ * ArgumentError for invalid recordings or options, FormatError for files other than WAV, and the reason of `signal`.
  */
 export interface SpeechRecognition {
   (recording: SoundInput, options?: SpeechRecognitionOptions): Promise<SpeechRecognitionOutput>;
@@ -266,7 +268,7 @@ async function inTurn(
   const results: SpeechRecognitionOutput[] = [];
   const sounds: Sound[] = [];
   for (const samples of recordings) sounds.push(await soundOf(listener, samples, signal));
-  // What is longer than a window goes on where a time says, whether times are wanted or not.
+  // A recording that exceeds a window continues at a time, so times are needed even if they are not returned.
   const isLong = ({ features }: Sound) => (features.shape[1] as number) > listener.extractor.frames;
   for (const long of [false, true]) {
     const places = [...sounds.keys()].filter((i) => isLong(sounds[i] as Sound) === long);
@@ -354,7 +356,7 @@ class Printer {
     private readonly tell: SpeechRecognitionOptions['onText'],
   ) {}
 
-  /** Of whole sentences. */
+  /** Tokens of whole sentences. */
   putAll(tokens: readonly number[]): unknown {
     const { tokenizer, tokens: ids } = this.listener;
     const text = tokenizer.decode(tokens.filter((token) => token < ids.end));

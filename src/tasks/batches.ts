@@ -17,9 +17,9 @@ export function checkCallOptions(task: string, { signal, onProgress, batchSize }
 }
 
 /**
- * What `run` makes of all items, in their order. Batches have items of similar size, the largest first, so that what is
- * too much for the memory shows at once; between two of them events are handled. Rejects with the reason of `signal`,
- * and what `run` rejects with.
+ * Results of `run` for all items, in order. Batches have items of similar size. The largest come first, so that a lack
+ * of memory shows at once. Yields to the event loop between batches. Rejects with the reason of `signal`, and the
+ * errors of `run`.
  */
 export async function inBatches<Item, Result>(
   items: readonly Item[],

@@ -16,15 +16,15 @@ export interface TokenScores {
   readonly start: number;
   readonly end: number;
   readonly scores: readonly number[];
-  /** Whether it is of the same word as the token before it. */
+  /** True if the token belongs to the same word as the one before it. */
   readonly goesOn: boolean;
-  /** Whether it stands for text that the vocabulary lacks. */
+  /** True if the token represents unknown text. */
   readonly isUnknown: boolean;
 }
 
 /** A text, or a part of it, as a model saw it. */
 export interface ClassifiedText {
-  /** Of the whole text. */
+  /** Characters of the whole text. */
   readonly characters: readonly string[];
   readonly tokens: readonly TokenScores[];
 }
@@ -96,7 +96,7 @@ export function groupsOf(
   }));
 }
 
-/** Of entities that parts of a text have in common, the longest, and of equally long ones the surest. */
+/** Among overlapping entities from different parts of a text, keeps the longest, then the most probable. */
 export function longestOfOverlapping(groups: readonly EntityGroup[]): EntityGroup[] {
   const kept: EntityGroup[] = [];
   for (const group of [...groups].sort((a, b) => a.start - b.start)) {

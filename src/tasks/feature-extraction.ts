@@ -21,26 +21,29 @@ import {
 } from './text-inputs.js';
 
 /**
- * How vectors of tokens become one of a text: the first, the last, the mean of all; `model` as the modules say that a
- * model of sentence-transformers has, or else the mean.
+ * Pooling of token vectors into one: the first, the last, or the mean of all. `model` applies the modules of a model of
+ * sentence-transformers, or the mean.
  */
 export type Pooling = 'none' | 'mean' | 'cls' | 'first_token' | 'last_token' | 'eos' | 'model';
 
 export interface FeatureExtractionOptions extends CallOptions, TruncationOptions, PromptNames {
   /** Default 'none': a vector for each token. */
   pooling?: Pooling | undefined;
-  /** Whether vectors are divided by their length. Default false. */
+  /** True divides vectors by their length. Default false. */
   normalize?: boolean | undefined;
-  /** Whether each number becomes a bit: whether it is above 0. For pooled vectors of 8 numbers or a multiple. Default false. */
+  /**
+   * True converts each number to a bit: 1 if it is above 0. Needs pooled vectors whose size is a multiple of 8. Default
+   * false.
+   */
   quantize?: boolean | undefined;
   /** Eight bits as a number from -128 on, or from 0 on. Default 'binary'. */
   precision?: 'binary' | 'ubinary' | undefined;
 }
 
 /**
- * What the model makes of texts: float32 [texts, features] if pooled, else [texts, tokens of the longest, features],
- * zero behind the tokens of shorter ones; int8 or uint8 [texts, features / 8] if quantized. Of an encoder–decoder, it is
- * the encoder's output. Rejects with ArgumentError for options that make no sense.
+ * Vectors of texts: float32 [texts, features] if pooled, else [texts, tokens of the longest, features] with zeros as
+ * padding. Quantized vectors are int8 or uint8 [texts, features / 8]. For an encoder–decoder, they are the encoder's
+ * output. Rejects with ArgumentError for invalid options.
  */
 export type FeatureExtraction = <Options extends FeatureExtractionOptions>(
   texts: string | readonly string[],
@@ -149,7 +152,7 @@ async function vectorsOf(context: TaskContext, texts: readonly string[], pooling
   });
 }
 
-/** Of an encoder–decoder, the encoder alone. */
+/** Runs only the encoder of an encoder–decoder. */
 function run(model: LoadedModel, inputs: ModelInputs): ModelOutput {
   if (model.encoder === null || model.decoder === null) return model.forward(inputs);
   return { lastHiddenState: model.encode(inputs.inputIds as TokenBatch).hidden };

@@ -23,8 +23,8 @@ export interface FilledMask {
 }
 
 /**
- * What stands where a text has the mask token, the likeliest first. A text with several masks gives an array for each
- * mask, every one filled by itself, with special tokens written out so that the other masks are to be seen.
+ * Words for the mask token in a text, best first. A text with several masks gives an array per mask. Each mask is
+ * filled separately, and the sequence shows special tokens, so that the other masks are visible.
  */
 export type FillMask = <Texts extends string | readonly string[]>(
   texts: Texts,

@@ -40,7 +40,7 @@ export class HostTensor<Data extends HostData = Float32Array> {
     for (let i = 0; i < (this.dims[0] ?? 0); i++) yield this.at(i);
   }
 
-  /** The same numbers as nested arrays. */
+  /** The numbers as nested arrays. */
   tolist(): NestedArray<Data> {
     if (this.dims.length === 0) return this.data[0] as NestedArray<Data>;
     if (this.dims.length === 1) return Array.from(this.data as ArrayLike<Data[number]>) as NestedArray<Data>;

@@ -11,8 +11,8 @@ export interface ImageClassificationOptions extends CallOptions {
   /** How many classes come back, the likeliest first; null or 0 for all. Default 5. */
   top_k?: number | null | undefined;
   /**
-   * What makes scores of logits. Default: nothing for a regression, the sigmoid for classes that do not exclude each other
-   * and for a single one, else the softmax.
+   * Function from logits to scores. Default: none for a regression, the sigmoid for a single class or classes that do
+   * not exclude each other, otherwise the softmax.
    */
   function_to_apply?: 'sigmoid' | 'softmax' | 'none' | undefined;
 }

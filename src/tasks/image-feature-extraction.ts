@@ -8,13 +8,13 @@ import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
 import type { CallOptions, Task } from './task.js';
 
 export interface ImageFeatureExtractionOptions extends CallOptions {
-  /** Whether the model's one vector of an image is wanted, where it has another one than what it gives by itself. Default false. */
+  /** True returns the model's pooled vector of an image, if the model has one. Default false. */
   pool?: boolean | null | undefined;
 }
 
 /**
- * What the model makes of images: float32 [images, features] of models that compare images with texts, and with `pool`;
- * else a vector for each patch, and for the token before them, [images, 1 + patches, features].
+ * Vectors of images. Models that compare images with texts, and `pool`, give float32 [images, features]. Other models
+ * give a vector for each patch and for the token before them, [images, 1 + patches, features].
  */
 export type ImageFeatureExtraction = (
   images: ImageInput | readonly ImageInput[],

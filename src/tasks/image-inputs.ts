@@ -36,7 +36,9 @@ export function imagesOf(task: string, images: ImageInput | readonly ImageInput[
   throw new ArgumentError(`${task}: an image is ${describeValue(odd)}, expected ${expected}`);
 }
 
-/** What `read` makes of what `run` computes of images, [images, …]: numbers of each of them. Nothing stays on the device. */
+/**
+ * Applies `run` to batches of images, and `read` to its result [images, …] on the host. Nothing stays on the device.
+ */
 export function look<Result>(
   context: TaskContext,
   images: readonly ImageInput[],

@@ -1,4 +1,4 @@
-// What config.json calls the classes that a model tells apart.
+// Names of a model's classes in config.json.
 
 import { isObject } from '../core/check.js';
 import type { LoadedModel } from '../pretrained/load-later.js';

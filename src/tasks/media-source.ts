@@ -1,4 +1,4 @@
-// Where sounds and images come from.
+// Sources of audio and images.
 
 import { isNode, nodeModule } from '../backend/node.js';
 import { describeValue } from '../core/check.js';
@@ -10,8 +10,8 @@ import { fetchFile, pathOf, remote } from '../io/folder.js';
 export type MediaFile = Uint8Array | ArrayBuffer | Blob | string | URL;
 
 /**
- * The bytes of a file. Rejects with ArgumentError for what is none, FetchError if the network or the server fails, the
- * system's error if it cannot be read, and the reason of `signal`.
+ * The bytes of a file. Rejects with ArgumentError for other values, and FetchError if the network or the server fails.
+ * Rejects with the system's error if the file cannot be read, and with the reason of `signal`.
  */
 export async function bytesOf(task: string, file: MediaFile, signal?: AbortSignal): Promise<Uint8Array> {
   if (isTyped(file, 'Uint8Array')) return file;
@@ -31,7 +31,7 @@ export async function bytesOf(task: string, file: MediaFile, signal?: AbortSigna
   return found;
 }
 
-/** Whether it is one of the kinds of `MediaFile`. */
+/** True for one of the kinds of `MediaFile`. */
 export function isMediaFile(value: unknown): value is MediaFile {
   return (
     typeof value === 'string' ||

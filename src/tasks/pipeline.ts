@@ -11,7 +11,7 @@ import { type CallOf, defaultModel, type TaskName, taskOf } from './registry.js'
 import { tokenizerOf } from './text-inputs.js';
 import { env, localOr } from './transformers/env.js';
 
-/** What `progress_callback` is told, as transformers.js tells it. */
+/** Argument of `progress_callback`, in the form of transformers.js. */
 export type PipelineProgress =
   | {
       readonly status: 'progress';
@@ -42,14 +42,14 @@ type OtherProcessor = (typeof OTHER_PROCESSORS)[number];
 
 export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels'> {
   /**
-   * What computes: a device, or the name of one that the pipeline opens, and closes in `dispose()`: `native` is the
-   * addon, `wasm` WebAssembly, `auto` and `cpu` the best that loads here. Names of other processors in transformers.js, such as
-   * `webgpu`, mean `auto`, with a warning: everything is computed on the CPU. Default 'auto'.
+   * The device, or the name of one that the pipeline opens, and closes in `dispose()`. `native` is the addon, `wasm` is
+   * WebAssembly, `auto` and `cpu` are the best that loads here. Names of other processors in transformers.js, such as
+   * `webgpu`, mean `auto`, with a warning, because everything is computed on the CPU. Default 'auto'.
    */
   device?: Device | 'auto' | 'cpu' | 'native' | 'wasm' | OtherProcessor | undefined;
-  /** As `cacheDir`, by the name of transformers.js. */
+  /** Same as `cacheDir`, by the name of transformers.js. */
   cache_dir?: string | undefined;
-  /** As `onProgress`, by the name and in the form of transformers.js. */
+  /** Same as `onProgress`, by the name and in the form of transformers.js. */
   progress_callback?: ((progress: PipelineProgress) => void) | undefined;
 }
 
@@ -75,17 +75,17 @@ export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
 };
 
 /**
- * A model for a task, by the names of transformers.js: a function that takes what the task is about.
+ * Makes a function for a task, with the names of transformers.js.
  *
  * ```ts
  * const extract = await pipeline('feature-extraction', 'sentence-transformers/all-MiniLM-L6-v2');
  * const { data, dims } = await extract(['a cat', 'a dog'], { pooling: 'mean', normalize: true }); // dims is [2, 384]
  * ```
  *
- * `model`: a folder, a hub id, a GGUF file, files by name, or a loaded model with the head of the task. Default: a small
- * model from the hub; docs/pipelines.md lists them. Inputs can be any number: they are computed in batches, off the
- * calling thread. Throws ArgumentError for an unknown task and for wrong options, FormatError for a model that lacks
- * what the task needs, such as a tokenizer, and what `loadModel` throws.
+ * `model` is a folder, a hub id, a GGUF file, files by name, or a loaded model with the head of the task. Default: a
+ * small model from the hub; docs/pipelines.md lists them. Any number of inputs is computed in batches, off the calling
+ * thread. Throws ArgumentError for an unknown task and invalid options. Throws FormatError for a model that lacks a
+ * part of the task, such as a tokenizer, and the errors of `loadModel`.
  */
 export async function pipeline<Name extends TaskName>(
   task: Name,

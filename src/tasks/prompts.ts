@@ -11,5 +11,5 @@ export interface PromptNames {
 /** For `checkOptions`. */
 export const promptKinds = { prompt: 'string', prompt_name: 'string' } as const;
 
-/** The same by the names of `model.encode`. */
+/** The prompt's settings by the names of `model.encode`. */
 export const promptsOf = ({ prompt, prompt_name }: PromptNames) => ({ prompt, promptName: prompt_name });

@@ -17,16 +17,16 @@ export interface QuestionAnsweringOptions extends CallOptions {
   max_answer_len?: number | undefined;
   /** Tokens of the question that are read at most. Default 64. */
   max_question_len?: number | undefined;
-  /** Whether '' can be the answer, if the model was taught that there may be none. Default false. */
+  /** True allows '' as an answer, if the model was trained on questions without one. Default false. */
   handle_impossible_answer?: boolean | undefined;
-  /** Whether answers are whole words. Default true; false for languages without spaces. */
+  /** True limits answers to whole words. Default true; false for languages without spaces. */
   align_to_words?: boolean | undefined;
 }
 
 /**
- * Answers that stand in a context. A context that is too long is read in parts that overlap. The `score` is the
- * probability of the answer's begin times that of its end, added up where parts find the same answer; `start` and `end`
- * count characters (code points) of the context: `[...context].slice(start, end).join('')` is the answer.
+ * Finds answers in a context. A context that is too long is read in overlapping parts. `score` is the probability of
+ * the answer's first token times that of its last one, added up over parts with the same answer. `start` and `end`
+ * count code points of the context: `[...context].slice(start, end).join('')` is the answer.
  */
 export type QuestionAnswering = <
   Texts extends string | readonly string[],
@@ -94,7 +94,7 @@ function limitsOf({ model }: TaskContext, options: QuestionAnsweringOptions): Li
   };
 }
 
-/** What the model says of the parts of each context. Parts are read side by side, as many as there may be inputs. */
+/** Outputs of the model for the parts of each context. Parts are read side by side, limited by the batch size. */
 async function readParts(
   task: TaskContext,
   batch: readonly (readonly [string, string])[],
@@ -148,7 +148,7 @@ function cut(task: TaskContext, question: string, tokens: number): string {
   return last !== undefined && isLonger ? [...question].slice(0, last[1]).join('') : question;
 }
 
-/** Where the second text begins: behind the special tokens that follow the first. */
+/** Index of the second text's first token, after the special tokens that follow the first text. */
 function firstOfContext(isSpecial: readonly number[]): number {
   const question = isSpecial.indexOf(0);
   const between = isSpecial.indexOf(1, question);

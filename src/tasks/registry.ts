@@ -55,12 +55,12 @@ type Aliases = { [Name in keyof typeof aliases]: Tasks[(typeof aliases)[Name]] }
 /** A task with its languages, of which config.json may say more. */
 type Pairs = { [Name in `translation_${string}_to_${string}`]: Tasks['translation'] };
 
-/** What each name of a task stands for. */
+/** Tasks by all of their names. */
 export interface TasksByName extends Tasks, Aliases, Pairs {}
 
 export type TaskName = keyof TasksByName;
 
-/** What a pipeline of that task is called with, and what comes out. */
+/** Type of a pipeline's function by its task. */
 export type CallOf<Name extends TaskName> = ReturnType<TasksByName[Name]['create']>;
 
 const plainName = (name: string) => {

@@ -13,13 +13,13 @@ export function sigmoid(logit: number): number {
   return 1 / (1 + Math.exp(-logit));
 }
 
-/** Where the largest values are, the largest first; of equal ones the first. */
+/** Indices of the largest values in descending order; among equal ones, the first come first. */
 export function largest(values: ArrayLike<number>, count: number): number[] {
   const places = Array.from({ length: values.length }, (_, i) => i);
   return places.sort((a, b) => (values[b] as number) - (values[a] as number) || a - b).slice(0, count);
 }
 
-/** Where the largest value is; of equal ones the first. */
+/** Index of the largest value; among equal ones, the first. */
 export function argmax(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;

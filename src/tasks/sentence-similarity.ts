@@ -14,8 +14,8 @@ export interface SentenceSimilarityInputs {
 }
 
 /**
- * How similar sentences are to one: the cosines of their vectors, which are made as the model's own modules say, or else
- * as the mean of their tokens'. As hub's widget of this name, `similar({ source_sentence, sentences })` does the same.
+ * Cosines between the vector of a sentence and those of others. The model's own modules make the vectors, or else the
+ * mean of their tokens. `similar({ source_sentence, sentences })`, the form of the hub's widget, gives the same.
  */
 export type SentenceSimilarity = {
   (source_sentence: string, sentences: readonly string[], options?: SentenceSimilarityOptions): Promise<number[]>;

@@ -1,4 +1,4 @@
-// What config.json says of single tasks: T5's prefixes, and how long and by how many beams it summarizes.
+// Settings of single tasks in config.json: T5's prefixes, and lengths and beams of summaries.
 
 import { isObject } from '../core/check.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
@@ -19,7 +19,7 @@ const NAMES = {
   early_stopping: 'earlyStopping',
 } as const satisfies Record<string, keyof GenerateOptions>;
 
-/** Of the first of `tasks` that `task_specific_params` has; null if it has none. */
+/** Parameters of the first of `tasks` that `task_specific_params` has; null if it has none. */
 export function taskParameters({ config }: LoadedModel, tasks: readonly string[]): TaskParameters | null {
   const all = isObject(config.task_specific_params) ? config.task_specific_params : {};
   const name = tasks.find((task) => Object.hasOwn(all, task));

@@ -1,9 +1,9 @@
-// What a task is: a file of this folder says it, registry.ts names it, pipeline.ts calls it.
+// Definition of tasks: each is a file of this folder. registry.ts names them, pipeline.ts calls them.
 
 import type { HeadKind } from '../models/pretrained-model.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 
-/** What a task works with. */
+/** Context of a task. */
 export interface TaskContext {
   /** The name that the pipeline was asked for by: `translation_en_to_fr` says more than `translation`. */
   readonly task: string;
@@ -28,7 +28,7 @@ export interface TaskProgress {
   readonly total: number;
 }
 
-/** What every call takes, beside the options that transformers.js has for its task. */
+/** Options that every call takes, besides those of transformers.js for its task. */
 export interface CallOptions {
   /** Ends the call: its promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal | undefined;

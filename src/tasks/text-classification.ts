@@ -17,8 +17,8 @@ export interface TextClassificationOptions extends CallOptions, TruncationOption
   /** How many classes come back, the likeliest first; null for all. Default 1. */
   top_k?: number | null | undefined;
   /**
-   * What makes scores of logits. Default: nothing for a regression, the sigmoid for classes that do not exclude each other
-   * and for a single one, else the softmax.
+   * Function from logits to scores. Default: none for a regression, the sigmoid for a single class or classes that do
+   * not exclude each other, otherwise the softmax.
    */
   function_to_apply?: 'sigmoid' | 'softmax' | 'none' | undefined;
 }
@@ -29,8 +29,8 @@ export interface ClassScore {
 }
 
 /**
- * The classes of texts: for `top_k` 1 a class for each text, in one array; else an array for each, or just that of a
- * single text.
+ * Classes of texts. For `top_k` 1, an array with one class per text. Otherwise an array of classes per text, or one
+ * array for a single text.
  */
 export type TextClassification = <
   Texts extends string | TextPair | readonly (string | TextPair)[],
@@ -76,7 +76,7 @@ export const textClassification: Task<TextClassification> = {
     }) as TextClassification,
 };
 
-/** What `read` makes of the logits of each text or pair. */
+/** Applies `read` to the logits of each text or pair. */
 export async function classify<Result>(
   context: TaskContext,
   pairs: readonly TextOrPair[],
@@ -111,7 +111,7 @@ function pairOf(given: unknown, index: number): TextOrPair {
   );
 }
 
-/** What the logits of a model say of each class. */
+/** Scores of each class by a model's logits. */
 export function scoresOf(model: LoadedModel, logits: Float32Array, how = functionOf(model, logits.length)): number[] {
   if (how === 'softmax') return softmax(logits);
   return Array.from(logits, (logit) => (how === 'sigmoid' ? sigmoid(logit) : logit));

@@ -13,25 +13,25 @@ import type { Streamer } from './text-streamer.js';
 
 /** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
 export interface TextGenerationOptions extends CallOptions, Omit<GenerationArguments, 'stopTokens' | 'stop_tokens'> {
-  /** Whether the prompt stays before what was written. Default true; conversations always stay. */
+  /** True returns the prompt before the generated text. Default true; conversations always keep it. */
   return_full_text?: boolean | undefined;
-  /** Whether the prompt begins as the tokenizer begins texts. Default true; a chat template says it itself. */
+  /** True begins the prompt with the tokenizer's start token. Default true; a chat template adds its own. */
   add_special_tokens?: boolean | undefined;
-  /** What a chat template offers the model to call. */
+  /** Tools for the chat template. Default: none. */
   tools?: readonly ChatTool[] | null | undefined;
-  /** What a chat template has the model answer from. */
+  /** Documents for the chat template. Default: none. */
   documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
   /** Another template, or the name of one of the tokenizer's. */
   chat_template?: string | null | undefined;
-  /** What else a chat template knows, as `{ enable_thinking: false }`. Default: nothing. */
+  /** Further variables of the chat template, such as `{ enable_thinking: false }`. Default: none. */
   tokenizer_encode_kwargs?: Readonly<Record<string, unknown>> | undefined;
   /** Is told of tokens as they come, for a single prompt without beams: see `TextStreamer`. */
   streamer?: Streamer | undefined;
   /** Tokens that end a text. Default: the model's. */
   eos_token_id?: number | readonly number[] | undefined;
-  /** Whether each text comes with its `score` and the log-probability of each token. Default false. */
+  /** True adds `score` and the log-probability of each token. Default false. */
   output_scores?: boolean | undefined;
-  /** Whether each text comes with what every layer looked at, [heads, tokens, tokens]. Default false. */
+  /** True adds the attention maps of every layer, [heads, tokens, tokens]. Default false. */
   output_attentions?: boolean | undefined;
 }
 
@@ -98,7 +98,7 @@ export const textGeneration: Task<TextGeneration> = {
     }) as TextGeneration,
 };
 
-/** Those that `generationArguments` leaves to the task. */
+/** Checks the options that `generationArguments` leaves to the task. */
 function checkOwn(options: TextGenerationOptions): void {
   const { return_full_text, add_special_tokens, output_scores, output_attentions, tokenizer_encode_kwargs } = options;
   const own = { return_full_text, add_special_tokens, output_scores, output_attentions, tokenizer_encode_kwargs };
@@ -148,7 +148,7 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
   return { input, ids };
 }
 
-/** As many tokens as transformers.js writes if nothing is said, or as the model has room for. */
+/** Number of tokens as in transformers.js by default, limited by the model's room. */
 function lengthsOf(model: LoadedModel, batch: readonly Prompt[], options: GenerateOptions): GenerateOptions {
   if (options.maxNewTokens !== undefined || options.maxLength !== undefined) return options;
   const longest = batch.reduce((most, { ids }) => Math.max(most, ids.length), 0);
@@ -186,7 +186,7 @@ async function write(
   return texts;
 }
 
-/** What was written, behind the prompt or the conversation. */
+/** The generated text, with the prompt or the conversation if requested. */
 function textOf(
   context: TaskContext,
   { input, ids }: Prompt,
@@ -194,13 +194,13 @@ function textOf(
   options: TextGenerationOptions,
 ): string | ChatMessage[] {
   const tokenizer = tokenizerOf(context);
-  // By itself, the first token might be written otherwise.
+  // Decoded alone, the first token could be written differently.
   const written = tokenizer.decode([...ids, ...tokens]).slice(tokenizer.decode(ids).length);
   if (typeof input !== 'string') return [...input, { role: 'assistant', content: written }];
   return (options.return_full_text ?? true) ? input + written : written;
 }
 
-/** Of each sequence and each layer [heads, tokens, tokens], without padding. */
+/** Attention maps of each sequence and layer, [heads, tokens, tokens], without padding. */
 async function attentionsOf(
   batch: readonly Prompt[],
   { attentions, inputs, logProbabilities }: GenerateResult,

@@ -37,7 +37,7 @@ export function tokenLimit(model: LoadedModel): number {
   return typeof limit === 'number' ? Math.min(limit, model.maxLength) : model.maxLength;
 }
 
-/** As `tokenLimit`, or fewer, if a model of sentence-transformers says so. */
+/** Same as `tokenLimit`, or lower if a model of sentence-transformers has a limit. */
 export function sentenceLimit(model: LoadedModel): number {
   return Math.min(model.sentenceTokens ?? Infinity, tokenLimit(model));
 }
@@ -101,8 +101,8 @@ export function encode(
 export type EncodedRows = Pick<BatchEncoding, 'inputIds' | 'tokenTypeIds'>;
 
 /**
- * Runs the model on sequences, packed end to end in batches of some tokens, and reads the tensors that `pick` chooses of
- * its output, with rows for tokens or sequences. Nothing stays on the device.
+ * Runs the model on sequences, packed end to end in batches limited by tokens. Reads the tensors that `pick` chooses
+ * from its output, with rows for tokens or sequences. Nothing stays on the device.
  */
 export function forward(
   model: LoadedModel,
@@ -151,14 +151,14 @@ export async function read(model: LoadedModel, compute: () => readonly [Tensor, 
   }
 }
 
-/** What the model says of each sequence, by a head that gives logits of sequences. */
+/** Logits of each sequence, by a head for sequences. */
 export async function sequenceLogits(model: LoadedModel, encoded: EncodedRows): Promise<Float32Array[]> {
   const [logits] = (await forward(model, encoded, (output) => [output.logits as Tensor])) as [Float32Array];
   const size = logits.length / encoded.inputIds.length;
   return encoded.inputIds.map((_, i) => logits.subarray(i * size, (i + 1) * size));
 }
 
-/** What the model says of each token, by a head that gives logits of tokens: [tokens, logits] of each sequence. */
+/** Logits of each token, by a head for tokens: [tokens, logits] per sequence. */
 export async function tokenLogits(model: LoadedModel, encoded: EncodedRows): Promise<Float32Array[][]> {
   const [logits] = (await forward(model, encoded, (output) => [output.logits as Tensor])) as [Float32Array];
   const size = logits.length / encoded.inputIds.reduce((sum, { length }) => sum + length, 0);
@@ -170,7 +170,7 @@ export async function tokenLogits(model: LoadedModel, encoded: EncodedRows): Pro
   });
 }
 
-/** Whether the model was taught which text of a pair a token is of. */
+/** True if the model was trained with segments of pairs. */
 export function hasSegments(model: LoadedModel): boolean {
   return model instanceof EncoderModel && Number(model.config.type_vocab_size ?? 0) > 1;
 }

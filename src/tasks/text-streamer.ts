@@ -4,7 +4,7 @@ import { checkOptions, type OptionRule } from '../core/check.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
 import { TextStream } from './chat/text-stream.js';
 
-/** What is told of tokens as they come: first those of the prompt, then each one; then the end. */
+/** Receiver of tokens: first those of the prompt, then each new one, then the end. */
 export interface Streamer {
   put(tokens: readonly (readonly number[])[]): void;
   end(): void;
@@ -18,7 +18,7 @@ export const STREAMER: OptionRule = {
 };
 
 export interface TextStreamerOptions {
-  /** Whether the prompt is left out. Default false. */
+  /** True leaves out the prompt. Default false. */
   skip_prompt?: boolean | undefined;
   /** Default true. */
   skip_special_tokens?: boolean | undefined;

@@ -1,4 +1,4 @@
-// What encoder–decoders write of texts: translations and summaries.
+// Texts written by encoder–decoders: translations and summaries.
 
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
@@ -13,11 +13,11 @@ import { STREAMER, type Streamer } from './text-streamer.js';
 export interface TextToTextOptions extends CallOptions, TruncationOptions, GenerationArguments {
   /** Is told of tokens as they come, for a single text without beams: see `TextStreamer`. */
   streamer?: Streamer | undefined;
-  /** Whether each text comes with its `score` and the log-probability of each token. Default false. */
+  /** True adds `score` and the log-probability of each token. Default false. */
   output_scores?: boolean | undefined;
 }
 
-/** What was written of a text. */
+/** Output for a text. */
 export interface Written {
   readonly text: string;
   readonly scores: WrittenScores | Record<never, never>;
@@ -28,7 +28,7 @@ export interface WrittenScores {
   /** The sum of log-probabilities, divided by the length to the power of `length_penalty`. */
   readonly score: number;
   readonly tokens: readonly number[];
-  /** Of each token, and of the one that ended the text, if one did. */
+  /** Log-probability of each token, and of the token that ended the text, if there was one. */
   readonly token_log_probabilities: readonly number[];
 }
 
@@ -36,9 +36,9 @@ export interface WrittenScores {
 export interface TextToText {
   /** Tokens of texts, as the encoder reads them. */
   readonly encode: (texts: readonly string[]) => Promise<number[][]>;
-  /** What the task itself asks for; less than options of the call. */
+  /** Defaults of the task. Options of a call take precedence. */
   readonly parameters: TaskParameters;
-  /** What is forced. */
+  /** Forced options. */
   readonly forced: GenerateOptions;
 }
 
@@ -59,7 +59,7 @@ export function textToTextArguments<Options extends TextToTextOptions>(
   return generationArguments(task, model, options, [...OWN, ...own]);
 }
 
-/** What the model writes of each text, `num_return_sequences` of each in a row. */
+/** Outputs for each text, `num_return_sequences` consecutive ones per text. */
 export async function rewrite(
   context: TaskContext,
   texts: readonly string[],
@@ -107,7 +107,7 @@ export async function rewrite(
   return written.flat();
 }
 
-/** What a model writes of each text. */
+/** A function that writes outputs for texts. */
 export type WriteTexts<Result> = (texts: string | readonly string[], options?: TextToTextOptions) => Promise<Result[]>;
 
 /** A task whose prefix and lengths config.json may say by its name, and whose texts are the `key` of results. */

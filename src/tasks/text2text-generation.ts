@@ -4,7 +4,9 @@ export interface Text2Text extends Partial<WrittenScores> {
   readonly generated_text: string;
 }
 
-/** What the model writes of each text; of one, too, it is an array. Of `num_return_sequences`, those of a text follow one another. */
+/**
+ * Outputs for each text, as an array even for one text. The `num_return_sequences` outputs of a text are consecutive.
+ */
 export type Text2TextGeneration = WriteTexts<Text2Text>;
 
 export const text2textGeneration = writingTask('text2text-generation', 'generated_text');

@@ -19,9 +19,9 @@ export interface TokenClassificationOptions extends CallOptions, TruncationOptio
   /** Labels that are left out. Default ['O']. */
   ignore_labels?: readonly string[] | undefined;
   /**
-   * What becomes of the tokens of an entity. `none` (default): each is told by itself. `simple`: neighbours of one kind
-   * become one, B- begins another. `first`, `average`, `max`: the same of words, which have the class of their first
-   * token, of their mean scores, or of their surest token.
+   * Aggregation of tokens to entities. `none` (default): no aggregation. `simple`: neighbours of one kind become one
+   * entity, and B- begins another. `first`, `average`, `max` aggregate words, by the class of the first token, the mean
+   * scores, or the most certain token.
    */
   aggregation_strategy?: AggregationStrategy | undefined;
   /**

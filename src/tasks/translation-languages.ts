@@ -9,7 +9,7 @@ import { tokenizerOf } from './text-inputs.js';
 export interface TranslationLanguages {
   /** The token of a language. Throws ArgumentError for one that the model has not. */
   id(option: string, language: string): number;
-  /** What the languages are called. */
+  /** Names of the languages. */
   known(): string[];
   /** Ids of texts that say what they are written in; null as the tokenizer has it. */
   mark(encoding: Pick<BatchEncoding, 'inputIds' | 'specialTokensMask'>, source: number | null): number[][];

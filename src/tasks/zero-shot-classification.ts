@@ -8,10 +8,10 @@ import { classify } from './text-classification.js';
 import { type TruncationOptions, textsOf } from './text-inputs.js';
 
 export interface ZeroShotClassificationOptions extends CallOptions, TruncationOptions {
-  /** What is claimed of a text, with {} for the label. Default 'This example is {}.' */
+  /** Hypothesis about a text, with {} for the label. Default 'This example is {}.' */
   hypothesis_template?: string | undefined;
   /**
-   * Whether several labels can be true: the score of each is then how likely it follows rather than contradicts. Default
+   * True allows several labels. The score of each is then the probability of entailment against contradiction. Default
    * false: scores add up to 1.
    */
   multi_label?: boolean | undefined;
@@ -25,8 +25,8 @@ export interface ZeroShotScores {
 }
 
 /**
- * Which of any labels fit a text, by a model of natural language inference: how likely the text entails that it is an
- * example of a label. Progress counts pairs of a text and a label.
+ * Scores of arbitrary labels for a text, by a model for natural language inference: the probability that the text
+ * entails an example of the label. Progress counts pairs of text and label.
  */
 export type ZeroShotClassification = <Texts extends string | readonly string[]>(
   texts: Texts,

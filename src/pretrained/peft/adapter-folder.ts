@@ -44,8 +44,8 @@ export interface AdapterBase {
 }
 
 /**
- * The base that an adapter names: a folder, absolute or relative to the adapter's or the working directory, a URL, or
- * an id on the hub. The head is the one that the adapter was trained with. Throws FormatError if it names none.
+ * The base that an adapter names, with the head that the adapter was trained with. It is a URL, a hub id, or a folder:
+ * absolute, or relative to the adapter's or the working directory. Throws FormatError if it names none.
  */
 export async function adapterBase(source: ModelSource, given: string | undefined): Promise<AdapterBase> {
   const config = await source.json(ADAPTER_CONFIG);

@@ -50,7 +50,8 @@ export class Lora implements Adapter {
     this.name = name;
     this.modulesToSave = options.modulesToSave ?? headModules(model);
     const isSaved = (target: LoraTarget) => this.modulesToSave.some((module) => within(target.name, module));
-    const all = loraTargets(model).filter((target) => !isSaved(target)); // PEFT's order: what is saved whole is no target
+    // PEFT's order: what is saved whole is no target.
+    const all = loraTargets(model).filter((target) => !isSaved(target));
     const targets = ranks === null ? chosenTargets(all, options.targets) : namedTargets(all, ranks);
     const copies = new TrainedCopies(model, this.modulesToSave, bias === 'all');
     this.copies = copies;
@@ -184,15 +185,15 @@ export class Lora implements Adapter {
 }
 
 /**
- * Puts an adapter on a model (LoRA): a linear x·W becomes x·W + x·a·b·alpha/r, and only a and b are trained, and a copy of
- * the head of a classifier. All else is frozen. Weights may be packed. A model can have several adapters, by name;
- * `model.setAdapter`, or the option `adapter` of a call, switches between them.
+ * Adds an adapter to a model (LoRA): a linear x·W becomes x·W + x·a·b·alpha/r. Only a and b are trained, and a copy of
+ * a classifier's head; all other parameters are frozen. Weights may be packed. A model can have several adapters by
+ * name. `model.setAdapter`, or the option `adapter` of a call, switches between them.
  *
  *     const adapter = lora(model, { r: 8, alpha: 16, targets: ['q_proj', 'v_proj'] });
  *     await fit(new CausalLanguageModel(model), rows, { epochs: 3 });
  *     await adapter.save('adapter');
  *
- * Throws ArgumentError for options that make no sense, and for targets and modules that the model does not have.
+ * Throws ArgumentError for invalid options, and for targets and modules that the model lacks.
  */
 export function lora(model: PretrainedModel, options: LoraOptions = {}): Lora {
   return new Lora(model, options);

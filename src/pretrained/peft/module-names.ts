@@ -6,8 +6,8 @@ import type { PretrainedModel } from '../../models/pretrained-model.js';
 const NEW_HEADS: readonly string[] = ['sequence-classification', 'token-classification', 'question-answering'];
 
 /**
- * Turns names of the family's table into names of modules: without `.weight` or `.bias`, and without the prefix of the
- * body in a model that has no head.
+ * Maps names of the family's table to names of modules, without `.weight` or `.bias`. In a model without a head, they
+ * lack the body's prefix, too.
  */
 export function moduleNames(model: PretrainedModel): (name: string) => string {
   const prefix = model.headKind === 'none' ? commonPrefix(model) : '';
@@ -18,8 +18,8 @@ export function moduleNames(model: PretrainedModel): (name: string) => string {
 }
 
 /**
- * Maps names of an adapter's file to those of this model: names in a model without a head have no prefix of the body,
- * such as `bert.`. Null for parts of a head that the model does not have.
+ * Maps names in an adapter's file to those of this model. In a model without a head, names lack the body's prefix, such
+ * as `bert.`. Null for parts of a head that the model does not have.
  */
 export function ownNames(model: PretrainedModel, given: readonly string[]): Map<string, string | null> {
   const prefix = commonPrefix(model);

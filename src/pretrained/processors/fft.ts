@@ -1,7 +1,7 @@
 /**
- * The discrete Fourier transform of n complex numbers, X[k] = Σ x[j]·exp(−2πijk/n), for one n many times over. Mixed radix (Cooley and
- * Tukey, 1965, in Stockham's order, which needs no shuffling): n is cut into its prime factors, and fours where it has them, so that
- * 400 takes 18 additions of products a number.
+ * The discrete Fourier transform of n complex numbers, X[k] = Σ x[j]·exp(−2πijk/n), prepared for one n. Mixed radix
+ * (Cooley and Tukey, 1965) in Stockham's order, which needs no shuffling. n is cut into its prime factors, with fours
+ * where possible, so that 400 takes 18 multiply-adds per number.
  */
 export class Fft {
   readonly #factors: readonly number[];

@@ -8,8 +8,8 @@ import { isResample, type Pixels, resize } from './resize.js';
 import { type Json, Settings } from './settings.js';
 
 /**
- * An image as rows of pixels from the top: one byte for each of red, green and blue, or of those and alpha, which is put on
- * white, or of grey alone. What a canvas gives is one.
+ * An image as rows of pixels from the top, with bytes for red, green and blue, or for these and alpha, or for grey.
+ * Alpha is blended with white. A canvas's ImageData is one.
  */
 export interface RawImage {
   readonly width: number;
@@ -68,8 +68,8 @@ export class ImageProcessor {
   }
 
   /**
-   * Makes the model's pixels of images, [images, 3, height, width]. Throws ArgumentError for what is no image, and if images are of several
-   * sizes in the end, which only happens to those that are not resized to one.
+   * Makes the model's pixels of images, [images, 3, height, width]. Throws ArgumentError for values that are not
+   * images. Throws it, too, if results differ in size, which is possible only without resizing to a fixed size.
    */
   process(images: readonly RawImage[]): Features {
     if (!Array.isArray(images) || images.length === 0)

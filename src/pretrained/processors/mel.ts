@@ -5,8 +5,9 @@ export interface MelFilter {
 }
 
 /**
- * Triangles over the bins of a spectrum, evenly spaced on the mel scale of Slaney's Auditory Toolbox (1998), and each of area 1, as
- * librosa and transformers make them: `bins` frequencies from 0 to half the sampling rate, `count` filters from `lowest` to `highest` hertz.
+ * Triangular filters over the bins of a spectrum, as in librosa and transformers. They are evenly spaced on the mel
+ * scale of Slaney's Auditory Toolbox (1998), each of area 1. `bins` frequencies range from 0 to half the sampling rate;
+ * `count` filters range from `lowest` to `highest` hertz.
  */
 export function slaneyFilters(
   count: number,

@@ -55,7 +55,7 @@ interface Weights {
 
 function weightsOf(from: number, to: number, { support, weight }: Filter): Weights {
   const scale = from / to;
-  const stretch = Math.max(scale, 1); // as wide as what becomes one pixel: antialiasing
+  const stretch = Math.max(scale, 1); // width of the source of one pixel: antialiasing
   const reach = support * stretch;
   const taps = Math.ceil(reach) * 2 + 1;
   const result = { taps, first: new Int32Array(to), counts: new Int32Array(to), weights: new Int32Array(to * taps) };

@@ -65,9 +65,8 @@ export class WhisperFeatureExtractor {
   }
 
   /**
-   * Features of one recording: of a window as `process`, and of a longer one as a whole, from which windows can be cut
-   * wherever they begin: [featureSize, frames], a frame for each hop, not padded. Other events are handled meanwhile.
-   * Throws as `process`, and the reason of `signal`.
+   * Features of a whole recording, [featureSize, frames], one frame per hop, without padding. Windows can be cut at any
+   * frame. Yields to the event loop meanwhile. Throws as `process`, and the reason of `signal`.
    */
   async spectrogram(samples: Float32Array, signal?: AbortSignal): Promise<Features> {
     if (!isTyped(samples, 'Float32Array'))

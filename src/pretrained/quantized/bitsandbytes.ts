@@ -45,7 +45,7 @@ async function readFourBits(tensors: QuantizedTensors, name: string, kind: strin
 interface FourBitState {
   readonly shape: readonly number[];
   readonly block: number;
-  /** Where the largest magnitudes are quantized, too: their block, and the mean that was subtracted. */
+  /** Block size of the quantized magnitudes, and the mean that was subtracted from them. */
   readonly nestedBlock: number;
   readonly offset: number;
 }

@@ -40,7 +40,7 @@ export class QuantizedTensors {
     return this.#tensors;
   }
 
-  /** What precedes `suffix` in the names that end in it. */
+  /** Names that end in `suffix`, without it. */
   stems(suffix: string): string[] {
     return [...this.#tensors.keys()].flatMap((name) => (name.endsWith(suffix) ? [name.slice(0, -suffix.length)] : []));
   }

@@ -13,7 +13,7 @@ type Json = Readonly<Record<string, unknown>>;
 const FILE = 'config_sentence_transformers.json';
 const COLBERT_FILE = 'artifact.metadata';
 
-/** What late interaction needs beside modules, where an older folder says it elsewhere. */
+/** Further settings of late interaction, for older folders that store them elsewhere. */
 export interface LateInteraction {
   /** Markers of queries and documents that are one token each. */
   readonly markers: readonly string[];

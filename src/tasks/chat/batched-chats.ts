@@ -54,7 +54,10 @@ export function share(model: ChatModel, cache: PromptCache, ids: readonly number
   if (best !== null) cache.share(best, ids.slice(0, most));
 }
 
-/** Whether answers of the model can be one batch. A model that reads long texts twice needs its states for itself. */
+/**
+ * True if several answers of the model can form a batch. A model that reads long texts again needs its states for
+ * itself.
+ */
 export function canJoin({ rereadLength }: ChatModel): boolean {
   return !rereadLength;
 }

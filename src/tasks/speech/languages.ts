@@ -35,7 +35,7 @@ const codes: ReadonlyMap<string, string> = new Map([
 /** Languages that are written without spaces between words. */
 const SPACELESS: ReadonlySet<string> = new Set(['zh', 'ja', 'th', 'lo', 'my', 'yue']);
 
-/** Whether words of the language, by its code, have spaces between them; they have if nothing is known. */
+/** True if words of the language, given by its code, have spaces between them. Default for unknown languages: true. */
 export function hasSpaces(code: string | null): boolean {
   return code === null || !SPACELESS.has(code);
 }

@@ -1,5 +1,5 @@
-// What a Whisper writes of sounds of any length: window after window, each beginning where the last one was sure to have
-// heard all (section 4.5 of Radford et al. 2022, "Long-form transcription").
+// Whisper's transcription of recordings of any length, window after window. Each begins at the last time that the
+// previous one is certain of (section 4.5 of Radford et al. 2022, "Long-form transcription").
 
 import type { Tensor } from '../../core/tensor.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
@@ -34,7 +34,7 @@ export interface HeardPart {
   readonly quality: SpeechQuality | null;
 }
 
-/** What was written of a sound. */
+/** Transcript of a recording. */
 export interface Heard {
   /** Its windows, in order. */
   readonly parts: readonly HeardPart[];
@@ -48,15 +48,15 @@ export interface Heard {
 
 export interface ListenOptions {
   readonly timestamps: boolean;
-  /** Whether the time of each token is wanted. */
+  /** True returns the time of each token. */
   readonly tokenTimes: boolean;
-  /** As `Listener.languageOf` gives it. */
+  /** Language in the form of `Listener.languageOf`. */
   readonly language: string | null | undefined;
   readonly task: SpeechTask | null | undefined;
-  /** What windows are written at, one after the other as long as `limits` refuse; null: as `generate` says. */
+  /** Temperatures of attempts, one after the other while `limits` refuse; null for the temperature of `generate`. */
   readonly temperatures: readonly number[] | null;
   readonly limits: QualityLimits;
-  /** Whether qualities are wanted. */
+  /** True measures qualities. */
   readonly judges: boolean;
   /** Tokens that might come before the sound; whether, after them, the ones of windows before are read. */
   readonly prompt: readonly number[];
@@ -80,7 +80,7 @@ interface Track {
   readonly tokens: number[];
   readonly times: number[];
   readonly parts: HeardPart[];
-  /** Whether its next window is written with what came before in mind. */
+  /** True if the next window gets the preceding text as context. */
   hasPast: boolean;
 }
 
@@ -139,7 +139,7 @@ export async function listen(listener: Listener, sounds: readonly Sound[], optio
   }));
 }
 
-/** What the encoder makes of the next window of each, zeros behind its end. To be disposed of. */
+/** Encodes the next window of each track, with zeros after its end. The caller disposes of the result. */
 function encode({ model, extractor }: Listener, tracks: readonly Track[]): Tensor {
   const { featureSize, frames } = extractor;
   const windows = new Float32Array(tracks.length * featureSize * frames);
@@ -207,7 +207,7 @@ async function firstStep(
   return silences;
 }
 
-/** What files say of generating is for text; none of it is for the token of a language. */
+/** Generation settings of files are for text; none applies to the token of a language. */
 const plain: GenerateOptions = {
   prefix: [],
   suppressTokens: [],
@@ -227,7 +227,7 @@ function grouped(listener: Listener, tracks: readonly Track[], options: ListenOp
   return [...groups.values()];
 }
 
-/** What the decoder reads before it writes: what was said before, if it is to know, and what it is to do. */
+/** Tokens that the decoder reads before it writes: the preceding text if it is context, and the tokens for the task. */
 function beforeText(
   listener: Listener,
   track: Track,
@@ -248,7 +248,7 @@ interface OpenWindow {
   readonly silence: number | null;
 }
 
-/** What was written of a window. */
+/** Tokens that were written for a window. */
 interface Written {
   readonly before: readonly number[];
   readonly tokens: readonly number[];
@@ -434,12 +434,12 @@ async function keep(
   track.seek += advance;
 }
 
-/** What was drawn at such temperatures is no good to go on from. */
+/** Text drawn at such temperatures is not used as context. */
 const RESETS = 0.5;
 
 /**
- * How many of the tokens are sure to be whole segments, and where the next window begins, in frames: after the last segment
- * that ended, or behind this window, if it ended with one or none ended.
+ * Number of tokens that certainly are whole segments, and the start of the next window in frames. It is the end of the
+ * last complete segment, or of this window if the window ended with one or has none.
  */
 function cut(written: readonly number[], { tokens, extractor, model }: Listener, frames: number) {
   const isTime = (place: number) => (written.at(place) ?? -1) >= tokens.first;

@@ -9,9 +9,9 @@ export interface TimedToken {
 }
 
 /**
- * One sequence of several that overlap, each with the one before: where most tokens are the same, the first half of the
- * overlap is taken from the left and the second from the right, as windows know their middle best. With `timed` tokens match
- * only where they go forward in time. An overlap is two tokens at least.
+ * Joins sequences that overlap, each with the one before. The overlap is chosen where most tokens are equal. Its first
+ * half comes from the left sequence, its second from the right one, because windows are most accurate in their middle.
+ * With `timed`, tokens match only if they go forward in time. An overlap has at least two tokens.
  */
 export function merged(sequences: readonly (readonly TimedToken[])[], timed: boolean): TimedToken[] {
   const [first = [], ...others] = sequences;
@@ -25,7 +25,7 @@ export function merged(sequences: readonly (readonly TimedToken[])[], timed: boo
   return [...done, ...left];
 }
 
-/** Where the left sequence ends and the right one goes on. */
+/** End of the left sequence and start of the right one. */
 function bestCut(left: readonly TimedToken[], right: readonly TimedToken[], timed: boolean) {
   let most = 0;
   let best = { end: left.length, start: 0 };
@@ -38,7 +38,7 @@ function bestCut(left: readonly TimedToken[], right: readonly TimedToken[], time
       const [a, b] = [left[from + i] as TimedToken, right[start + i] as TimedToken];
       if (a.token === b.token && (!timed || isBefore(a, b))) matches++;
     }
-    const share = matches / shift + shift / 10000; // of equal shares the longer one
+    const share = matches / shift + shift / 10000; // the longer of equal shares wins
     if (matches < 2 || share <= most) continue;
     most = share;
     best = { end: Math.floor((from + to) / 2), start: Math.floor((2 * start + to - from) / 2) };
@@ -46,7 +46,7 @@ function bestCut(left: readonly TimedToken[], right: readonly TimedToken[], time
   return best;
 }
 
-/** By its start, and of equal ones by its end. */
+/** Compares by start, then by end. */
 function isBefore(a: TimedToken, b: TimedToken): boolean {
   return a.start < b.start || (a.start === b.start && a.end <= b.end);
 }

@@ -2,7 +2,7 @@
 
 import type { LogitsProcessor } from '../../generate/logits-processor.js';
 
-/** What is known of how a part of a recording was written. */
+/** Confidence in a part of a transcript. */
 export interface SpeechQuality {
   /** The one it was drawn with at last; 0 is the likeliest. */
   readonly temperature: number;
@@ -10,21 +10,21 @@ export interface SpeechQuality {
   readonly averageLogProbability: number;
   /** Bytes of its text to those that zlib makes of them: much above 2 it repeats itself. */
   readonly compressionRatio: number;
-  /** That nothing is said. */
+  /** Probability that nobody speaks. */
   readonly noSpeechProbability: number;
 }
 
 /** When a window is heard again, at the next temperature, and when it is passed over as silent. */
 export interface QualityLimits {
-  /** Of tokens, as transformers has it. */
+  /** Compression ratio of the tokens, as in transformers. */
   readonly compressionRatio: number | null;
   readonly logProbability: number | null;
   readonly noSpeech: number | null;
 }
 
 /**
- * Sums the log-probabilities of the tokens that sequences of one batch chose, by the scores that they were chosen by: comes
- * after the processors that forbid tokens.
+ * Sums the log-probabilities of the chosen tokens of each sequence, by the scores used for the choice. It runs after
+ * the processors that forbid tokens.
  */
 export class ChosenScores {
   readonly #sums = new Map<readonly number[], { sum: number; count: number; scores: Float32Array; total: number }>();

@@ -1,4 +1,4 @@
-// What was said, and when, as subtitles.
+// Transcripts with times as subtitles.
 
 import type { TranscriptChunk } from './transcript.js';
 

@@ -1,8 +1,9 @@
 // When tokens were said: where the cross-attention of some heads looks while they are read, made to go forward in time.
 
 /**
- * What rows of heads look at, [heads, rows, width], of which the first `columns` count, as one matrix: each column of a head has
- * mean 0 and deviation 1 over the rows, is smoothed by the median of `filter` neighbours in time, and heads are averaged.
+ * Averages attention maps of heads, [heads, rows, width], whose first `columns` columns count. Before that, each column
+ * of a head is normalized to mean 0 and deviation 1 over the rows. Then it is smoothed by the median of `filter`
+ * neighbours in time.
  */
 export function alignmentMatrix(
   weights: Float32Array,
@@ -48,9 +49,9 @@ export function medianFilter(line: Float64Array, width: number): Float64Array {
 }
 
 /**
- * Dynamic time warping (Sakoe and Chiba, 1978): the way from the first row and column of a matrix to the last along which its
- * values have the greatest sum, where each step goes down, to the right, or both. Returns the column in which it enters each row.
- * Sums are rounded to float32, as in transformers.
+ * Dynamic time warping (Sakoe and Chiba, 1978). Finds the path from the first to the last element of a matrix with the
+ * greatest sum. Each step goes down, to the right, or both. Returns the column at which the path enters each row. Sums
+ * are rounded to float32, as in transformers.
  */
 export function warp(matrix: Float64Array, rows: number, columns: number): Int32Array {
   const width = columns + 1;

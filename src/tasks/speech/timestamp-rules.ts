@@ -14,10 +14,10 @@ export interface TimestampTokens {
 }
 
 /**
- * What Whisper was taught about times (openai-whisper's decoding.py, Radford et al. 2022): a window begins with a time;
- * times come in pairs between which there is no text, the end of one segment and the beginning of the next, or one before
- * the end; they do not go back; and where all times together are likelier than every other token, it is time for one.
- * `begin`: tokens that come before those that the model chooses.
+ * Rules for Whisper's time tokens (openai-whisper's decoding.py, Radford et al. 2022). A window begins with a time.
+ * Times come in pairs without text between them: the end of a segment and the start of the next. Before the end of the
+ * text, a single time is possible. Times never decrease. If all times together are more probable than every other
+ * token, a time is chosen. `begin` is the number of tokens before the model's first choice.
  */
 export function timestampRules(
   { end, noTimestamps, first, maxInitial }: TimestampTokens,
@@ -26,7 +26,7 @@ export function timestampRules(
   return (scores, tokens) => {
     scores[noTimestamps] = NEVER;
     const chosen = tokens.slice(begin(tokens));
-    const isTime = (place: number) => (chosen.at(place) ?? first) >= first; // what comes before all text counts as one
+    const isTime = (place: number) => (chosen.at(place) ?? first) >= first; // the position before all text counts as a time
     if (chosen.length === 0) {
       scores.fill(NEVER, 0, first);
       if (maxInitial !== null) scores.fill(NEVER, first + maxInitial + 1);
@@ -40,7 +40,7 @@ export function timestampRules(
   };
 }
 
-/** Whether log Σ e^score of the times is above every other score. */
+/** True if log Σ e^score of the times is above every other score. */
 function timesPrevail(scores: Float32Array, first: number): boolean {
   let text = NEVER;
   for (let token = 0; token < first; token++) text = Math.max(text, scores[token] as number);

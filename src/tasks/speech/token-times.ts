@@ -5,8 +5,8 @@ import { alignmentMatrix, warp } from './time-warping.js';
 import type { Listener } from './whisper-settings.js';
 
 /**
- * When each token behind the first `given` of `tokens` was said, in seconds of the window, of which so many frames sound; and
- * the last time once more, for a token that was not read.
+ * Times of the tokens after the first `given` ones, in seconds of the window, of which `frames` frames have sound. The
+ * last time is repeated for a token that was not read.
  */
 export async function timesOf(
   { model, alignmentHeads, medianFilterWidth, precision, extractor }: Listener,

@@ -12,7 +12,7 @@ export interface TranscriptChunk {
   readonly text: string;
   /** When it begins and ends, in seconds; the end is null where the model did not say it. */
   readonly timestamp: readonly [start: number | null, end: number | null];
-  /** What it is said in, as `german`, if that was asked for. */
+  /** Language, such as `german`, if it was requested. */
   readonly language?: string | null;
   /** How the window was written that it ends in, if that was asked for. */
   readonly quality?: SpeechQuality;
@@ -21,7 +21,7 @@ export interface TranscriptChunk {
   readonly seek?: number;
 }
 
-/** What was heard of a window, where it is one of several that overlap. */
+/** Transcript of a window that overlaps with others. */
 export interface HeardWindow extends Heard {
   /** Seconds: how long it is, and how much of that at both ends is in its neighbours, too. */
   readonly stride: { readonly length: number; readonly left: number; readonly right: number } | null;
@@ -32,7 +32,7 @@ export interface TranscriptOptions {
   /** Segments with their times, words with theirs, or one chunk for each language. */
   readonly timestamps: boolean | 'word';
   readonly language: boolean;
-  /** Whether segments tell how sure the model is. */
+  /** True adds qualities to segments. */
   readonly quality: boolean;
 }
 
@@ -91,7 +91,7 @@ export class Transcript {
     }
   }
 
-  /** What is left becomes the last chunk, whose end nobody said. */
+  /** Makes the remaining tokens the last chunk, whose end is unknown. */
   finish(): this {
     if (this.#pending.length > 0) this.#close(null);
     return this;

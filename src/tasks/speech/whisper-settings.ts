@@ -1,4 +1,4 @@
-// What Whisper's files say about its tokens: generation_config.json, or where that is old or missing the tokenizer.
+// Settings of Whisper's tokens: from generation_config.json, or from the tokenizer if that is old or missing.
 
 import { isObject } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
@@ -9,7 +9,7 @@ import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { languageCode, languageNames } from './languages.js';
 import type { TimestampTokens } from './timestamp-rules.js';
 
-/** What a model is asked to write: the words that are said, or what they mean in English. */
+/** Output of the model: the spoken words, or their English translation. */
 export type SpeechTask = 'transcribe' | 'translate';
 
 /** A Whisper with all that comes with it. */
@@ -91,7 +91,7 @@ export class Listener {
     throw new ArgumentError(`${this.task}: language is ${language}, but the model has ${has}`);
   }
 
-  /** What the decoder reads after its start. Throws ArgumentError for a task that the model cannot do. */
+  /** Tokens that the decoder reads after the start. Throws ArgumentError for a task that the model does not have. */
   prefix(language: string | undefined, task: SpeechTask | null | undefined, timestamps: boolean): number[] {
     const prefix: number[] = [];
     if (language !== undefined) {
@@ -143,7 +143,7 @@ function headsOf(heads: unknown): [number, number][] | null {
   return Array.isArray(heads) && heads.length > 0 && heads.every(isHead) ? (heads as [number, number][]) : null;
 }
 
-/** Where nothing is said, all heads of the upper half of the layers, as openai-whisper has it. */
+/** Default alignment heads: all heads in the upper half of the layers, as in openai-whisper. */
 function lastHeads({ decoder: { layers } }: Whisper): [number, number][] {
   const half = Math.floor(layers.length / 2);
   return layers.flatMap(({ multiheadAttn }, layer) =>

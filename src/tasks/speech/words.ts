@@ -1,6 +1,6 @@
 // Tokens → words, as openai-whisper and transformers cut them.
 
-/** What is needed of a tokenizer. */
+/** The part of a tokenizer that is needed here. */
 export interface Decoder {
   decode(ids: Iterable<number>): string;
 }

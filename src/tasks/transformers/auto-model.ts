@@ -15,7 +15,7 @@ import { read } from '../text-inputs.js';
 import { STREAMER, type Streamer } from '../text-streamer.js';
 import { int64, type TokenizedTexts } from './auto-tokenizer.js';
 
-/** What a model is called with: ids of `AutoTokenizer`. */
+/** Inputs of a model: the result of `AutoTokenizer`. */
 export interface TransformersInputs extends Partial<TokenizedTexts> {
   readonly decoder_input_ids?: HostTensor<BigInt64Array>;
 }
