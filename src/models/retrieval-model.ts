@@ -110,8 +110,9 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 
   /**
-   * The vectors of the tokens of a text, or of each, for late interaction: those of ColBERT, PyLate and BGE-M3, or the bare ones of
-   * other models. `task`: 'query' adds the marker and the expansion of queries; 'document' leaves out skipped words. Rejects as `encode`.
+   * Vectors of the tokens of a text, or of each text, for late interaction: those of ColBERT, PyLate and BGE-M3, or the
+   * plain ones of other models. `task`: 'query' adds the marker and the expansion of queries; 'document' leaves out
+   * skipped words. Rejects as `encode`.
    */
   encodeTokens(text: string, options?: TokenOptions): Promise<TokenVectors>;
   encodeTokens(texts: readonly string[], options?: TokenOptions): Promise<TokenVectors[]>;
@@ -121,9 +122,9 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 
   /**
-   * The similarity of each vector of `a` to each of `b`, a row for each of `a`, by the model's own function: dense vectors by
-   * cosine if its folder names none, sparse ones by their product, and lists of vectors of tokens by `maxSim`. Throws ArgumentError
-   * for vectors that do not fit.
+   * Similarities of each vector of `a` to each of `b`, one row per vector of `a`, by the model's own function. Dense
+   * vectors use the cosine if the model's folder names no function. Sparse ones use the product, and lists of token
+   * vectors use `maxSim`. Throws ArgumentError for vectors that do not fit.
    */
   similarity(a: Several, b: Several): number[][] {
     return similarities(a, b, this.#similarities);
@@ -135,17 +136,18 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 
   /**
-   * Late interaction of a query's and a document's vectors of tokens: the best document token of each query token, added up, or for
-   * models that say so (BGE-M3) their mean. Throws ArgumentError for other vectors.
+   * Late interaction of a query's and a document's token vectors. The best document token of each query token is added
+   * up, or averaged for models that require it (BGE-M3). Throws ArgumentError for other vectors.
    */
   maxSim(query: TokenVectors, document: TokenVectors): number {
     return maxSim(query, document, this.#similarities.tokens === 'meanmaxsim');
   }
 
   /**
-   * The scores of pairs, by a model that reads both texts at once: a number for each pair, or a list with one for each label. Models:
-   * cross-encoders, and language models that answer yes or no (LogitScore, Qwen3-Reranker, mxbai-rerank-v2, bge-reranker-v2-gemma, or
-   * with a `template`). Rejects with ArgumentError for another model, and for options that make no sense.
+   * Scores of pairs, by a model that reads both texts at once: one number per pair, or a list with one per label.
+   * Models are cross-encoders, and language models that answer yes or no. Examples of the latter are LogitScore,
+   * Qwen3-Reranker, mxbai-rerank-v2, bge-reranker-v2-gemma, or any with a `template`. Rejects with ArgumentError for
+   * another model, and for invalid options.
    */
   predict(pair: TextPair, options?: PredictOptions): Promise<number | number[]>;
   predict(pairs: readonly TextPair[], options?: PredictOptions): Promise<number[] | number[][]>;

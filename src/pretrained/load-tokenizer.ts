@@ -17,9 +17,10 @@ const TEMPLATE = 'chat_template.jinja';
 const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
 
 /**
- * The tokenizer of a folder: of tokenizer.json, or of BERT's vocab.txt, or of GPT-2's or RoBERTa's vocab.json and
- * merges.txt, or of wav2vec 2.0's vocab.json; null if it has none. tokenizer_config.json and special_tokens_map.json say which special tokens there are.
- * Throws FormatError for files that are damaged, and for those of SentencePiece alone.
+ * The tokenizer of a folder; null if it has none. It is read from tokenizer.json, from BERT's vocab.txt, or from
+ * vocab.json and merges.txt of GPT-2 and RoBERTa. wav2vec 2.0 has only vocab.json. tokenizer_config.json and
+ * special_tokens_map.json list the special tokens. Throws FormatError for damaged files, and for folders with
+ * SentencePiece files alone.
  */
 export async function loadModelTokenizer(
   source: ModelSource,

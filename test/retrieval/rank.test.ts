@@ -45,7 +45,7 @@ describe('scores of pairs', () => {
         pairs.map(({ p_yes }) => p_yes),
       ),
     ).toBeLessThan(TOLERANCE);
-    // The same prompt as a template of the caller's, scored by one logit.
+    // Same prompt as a template of the caller, scored by one logit.
     const { prefix, suffix, format, instruction } = expectedOf('qwen3-reranker');
     const template = { parts: [prefix, format, suffix], instruction, yes: 'yes', isProbability: false };
     expect(

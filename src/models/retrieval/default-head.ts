@@ -8,8 +8,9 @@ import { SentenceHead } from './sentence-head.js';
 const defaults = new WeakMap<TextReader, SentenceHead>();
 
 /**
- * The modules of a model, or those that sentence-transformers gives to a model without any: the mean of tokens, the last token of a
- * language model, or SPLADE of a masked one. Throws ArgumentError for a model with another head.
+ * The modules of a model, or the defaults of sentence-transformers for a model without any. These are the mean of
+ * tokens, the last token of a language model, or SPLADE for a masked one. Throws ArgumentError for a model with another
+ * head.
  */
 export async function headOf(model: TextReader): Promise<SentenceHead> {
   const known = model.sentenceHead ?? defaults.get(model);

@@ -179,7 +179,7 @@ interface Pass {
     read: (values: Float32Array, count: number) => readonly Result[],
     maxActiveDims?: number,
   ): Promise<Result[]>;
-  /** The same of rows for each token; `read` gets those of a text, its ids, and its place in the batch. */
+  /** Same for rows of each token. `read` gets those of a text, its ids, and its place in the batch. */
   tokens<Result>(
     pick: (features: TextFeatures) => Tensor,
     read: (values: Float32Array, ids: readonly number[], place: number) => Result,

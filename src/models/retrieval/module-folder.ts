@@ -1,4 +1,4 @@
-// What the modules of sentence-transformers are read from.
+// Source of the modules of sentence-transformers.
 
 import { FormatError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';

@@ -18,7 +18,10 @@ export interface TextReader {
   readonly tokenizer: PretrainedTokenizer | null;
   readonly sentenceHead: SentenceHead | null;
   takes(name: keyof ModelInputs): boolean;
-  /** What the layers make of packed tokens, before any head: float32 [N, hidden]. Padding that a mask hides is computed, too. */
+  /**
+   * Output of the layers for packed tokens, before any head: float32 [N, hidden]. Padding that a mask hides is
+   * computed, too.
+   */
   featuresOf(inputs: ModelInputs): Tensor;
   logitsOf(features: Tensor): Tensor;
   forward(inputs: ModelInputs): ModelOutput;

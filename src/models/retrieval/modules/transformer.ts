@@ -20,7 +20,7 @@ export interface QueryExpansion {
 export interface ReadingSettings {
   /** The most tokens of a text. Null: what the model and its tokenizer read. */
   readonly maxTokens?: number | null;
-  /** The same for one task. */
+  /** Maximum number of tokens for this task alone. */
   readonly queryTokens?: number | null;
   readonly documentTokens?: number | null;
   readonly expansion?: QueryExpansion | null;
@@ -88,7 +88,7 @@ export class Transformer extends InputModule {
     return { encoded, task, batch, tokens, sentence: null, isSparse: false, maxActiveDims: null, compared: null };
   }
 
-  /** What a head that predicts words makes of features. */
+  /** Output of a head that predicts words, for features. */
   #predicted(features: Tensor, batch: TokenBatch): Tensor {
     const { head, headKind } = this.#model;
     return headKind === 'masked-language-model' && head ? head.forward(features, batch) : features;
