@@ -35,6 +35,7 @@ export const forNode = {
     '@ai-sdk/provider',
     '@hono/node-server',
     '@langchain/core',
+    '@modelcontextprotocol/sdk',
     'bullmq',
     'cli-progress',
     'cmu-pronouncing-dictionary',

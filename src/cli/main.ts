@@ -14,6 +14,7 @@ import { embedCommand } from './commands/embed.js';
 import { evalCommand } from './commands/eval.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { infoCommand } from './commands/info.js';
+import { mcpCommand } from './commands/mcp.js';
 import { mergeCommand } from './commands/merge.js';
 import { mpiCommand } from './commands/mpi.js';
 import { quantizeCommand } from './commands/quantize.js';
@@ -59,6 +60,7 @@ const commands = [
   quantizeCommand,
   mpiCommand,
   serveCommand,
+  mcpCommand,
   workerCommand,
   submitCommand,
   collectCommand,

@@ -4,6 +4,7 @@ import { SimdformerError } from '../core/errors.js';
 
 /** Packages of each part of simdformer. */
 const PACKAGES = {
+  'simdformer mcp': ['@modelcontextprotocol/sdk@1'],
   'simdformer/server': ['hono@4', '@hono/node-server@2', 'pino@10', 'prom-client@15'],
   'A file of columns (CSV or TSV)': ['csv-parse@7'],
 } as const;

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-const FOLDERS = ['frameworks', 'ai-sdk', 'langchain'];
+const FOLDERS = ['frameworks', 'ai-sdk', 'langchain', 'mcp'];
 
 it.each(FOLDERS)('src/%s imports only entry points of the package', (folder) => {
   const files = readdirSync(join('src', folder)).filter((name) => name.endsWith('.ts'));

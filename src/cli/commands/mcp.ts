@@ -1,0 +1,49 @@
+import { once } from 'node:events';
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { ArgumentError } from '../../core/errors.js';
+import { loadOptional } from '../../io/optional-package.js';
+import { type LoadedModel, loadModel } from '../../pretrained/index.js';
+import { pipeline } from '../../tasks/index.js';
+import { openDevice } from '../common.js';
+
+interface Options {
+  folder: string;
+  model?: string;
+  reranker?: string;
+  chat?: string;
+}
+
+export function mcpCommand(): Command {
+  return new Command('mcp')
+    .description('Serve search over the files of a folder to clients of the Model Context Protocol, by standard input.')
+    .requiredOption('--folder <path>', 'folder whose text files are searched')
+    .option('--model <model>', 'embedding model (default: that of feature-extraction)')
+    .option('--reranker <model>', 'model that orders the passages that were found (default: none)')
+    .option('--chat <model>', 'language model that answers questions from the files (default: none)')
+    .action(serveFolder);
+}
+
+async function serveFolder({ folder, model, reranker, chat }: Options, command: Command): Promise<void> {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new ArgumentError(`mcp: --folder is '${folder}', expected a folder`);
+  const { folderServer } = await loadOptional('simdformer mcp', () => import('../../mcp/index.js'));
+  const { StdioServerTransport } = await import('@modelcontextprotocol/sdk/server/stdio.js');
+  using device = await openDevice(command);
+  await using embedder = await pipeline('feature-extraction', model ?? null, { device });
+  const ranker = reranker === undefined ? undefined : await pipeline('text-ranking', reranker, { device });
+  const { server, index } = folderServer({
+    folder: resolve(folder),
+    version: device.info.version,
+    embedder,
+    ranker,
+    chat: chat === undefined ? undefined : await loadModel<LoadedModel>(device, chat),
+  });
+  await index.update();
+  console.error(`simdformer: serving ${index.passages} passages of ${folder}`);
+  const transport = new StdioServerTransport();
+  await server.connect(transport);
+  await once(process.stdin, 'end'); // the client has left
+  await server.close();
+}

@@ -1,0 +1,124 @@
+// The passages of the files in a folder, with a vector for each.
+
+import { lstat, readdir, readFile } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import type { Pipeline } from '../tasks/index.js';
+import { type Passage, passagesOf } from './passages.js';
+
+const MAX_FILE_BYTES = 2 ** 20;
+const MAX_FILES = 20_000;
+/** Passages that are embedded in one call. */
+const BATCH = 256;
+
+/** Folders that contain no texts of the user. Hidden folders are left out, too. */
+const SKIPPED = new Set(['node_modules', 'dist', 'build', 'target', 'vendor', '__pycache__']);
+
+interface IndexedFile {
+  readonly modified: number;
+  readonly size: number;
+  readonly passages: readonly Passage[];
+  /** A vector of length 1 for each passage. */
+  readonly vectors: readonly Float32Array[];
+}
+
+/** A passage that was found. The path is relative to the folder, with slashes. */
+export interface Found extends Passage {
+  readonly path: string;
+  readonly score: number;
+}
+
+export class FolderIndex {
+  #files = new Map<string, IndexedFile>();
+  /** The update that runs: searches at the same time share it. */
+  #updating: Promise<void> | null = null;
+
+  constructor(
+    readonly folder: string,
+    private readonly embedder: Pipeline<'feature-extraction'>,
+  ) {}
+
+  get passages(): number {
+    return [...this.#files.values()].reduce((sum, { passages }) => sum + passages.length, 0);
+  }
+
+  /** Reads the files that are new or have changed, and forgets deleted ones. */
+  update(): Promise<void> {
+    this.#updating ??= this.#update().finally(() => {
+      this.#updating = null;
+    });
+    return this.#updating;
+  }
+
+  /** The `count` passages that are most similar to the query. The best passage comes first. */
+  async search(query: string, count: number): Promise<Found[]> {
+    await this.update();
+    const vector = await this.embedder.model.encodeQuery(query, { normalize: true });
+    const found: Found[] = [];
+    for (const [path, { passages, vectors }] of this.#files)
+      for (const [i, passage] of passages.entries())
+        found.push({ ...passage, path, score: product(vector, vectors[i] as Float32Array) });
+    return found.sort((a, b) => b.score - a.score).slice(0, count);
+  }
+
+  async #update(): Promise<void> {
+    const files = new Map<string, IndexedFile>();
+    const changed: { path: string; modified: number; size: number; passages: readonly Passage[] }[] = [];
+    for await (const { path, modified, size } of textFiles(this.folder)) {
+      const known = this.#files.get(path);
+      if (known?.modified === modified && known.size === size) files.set(path, known);
+      else {
+        const text = await textOf(join(this.folder, path));
+        if (text !== null) changed.push({ path, modified, size, passages: passagesOf(text) });
+      }
+    }
+    const vectors = await this.#embed(changed.flatMap(({ passages }) => passages.map(({ text }) => text)));
+    let at = 0;
+    for (const { path, ...file } of changed) {
+      files.set(path, { ...file, vectors: vectors.slice(at, at + file.passages.length) });
+      at += file.passages.length;
+    }
+    this.#files = files;
+  }
+
+  async #embed(texts: readonly string[]): Promise<Float32Array[]> {
+    const vectors: Float32Array[] = [];
+    for (let at = 0; at < texts.length; at += BATCH)
+      vectors.push(...(await this.embedder.model.encodeDocument(texts.slice(at, at + BATCH), { normalize: true })));
+    return vectors;
+  }
+}
+
+/** The files of a folder and of folders inside it. Links are not followed, so nothing outside is read. */
+async function* textFiles(folder: string): AsyncGenerator<{ path: string; modified: number; size: number }> {
+  const folders = [folder];
+  let count = 0;
+  for (const inside of folders) {
+    const entries = await readdir(inside, { withFileTypes: true }).catch(() => []); // it may be unreadable or gone
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const path = join(inside, entry.name);
+      if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) continue;
+      if (entry.isDirectory()) folders.push(path);
+      if (!entry.isFile()) continue;
+      const status = await lstat(path).catch(() => null);
+      if (status === null || status.size === 0 || status.size > MAX_FILE_BYTES) continue;
+      if (++count > MAX_FILES) return;
+      yield { path: relative(folder, path).split(sep).join('/'), modified: status.mtimeMs, size: status.size };
+    }
+  }
+}
+
+/** The text of a file, or null if it is no text in UTF-8 or cannot be read. */
+async function textOf(path: string): Promise<string | null> {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
+    return text.includes('\0') ? null : text;
+  } catch {
+    return null;
+  }
+}
+
+function product(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
+}

@@ -1,0 +1,139 @@
+// Search over the files of a folder for clients of the Model Context Protocol.
+
+import { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import { CallToolRequestSchema, type CallToolResult, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import { planAnswer, streamAnswer } from '../frameworks/answer.js';
+import { ArgumentError } from '../index.js';
+import { type ChatModel, ContextFullError, type Pipeline } from '../tasks/index.js';
+import type { Found } from './folder-index.js';
+import { FolderIndex } from './folder-index.js';
+
+export interface FolderServerOptions {
+  readonly folder: string;
+  readonly version: string;
+  readonly embedder: Pipeline<'feature-extraction'>;
+  /** Orders what the embedder finds. Default: none. */
+  readonly ranker?: Pipeline<'text-ranking'> | undefined;
+  /** Answers questions from what was found. Default: none, there is no such tool. */
+  readonly chat?: ChatModel | undefined;
+}
+
+/** Passages that a ranker reads for each passage that is wanted, and the maximum number of all. */
+const CANDIDATES = 4;
+const MAX_CANDIDATES = 50;
+const MAX_LIMIT = 50;
+/** Passages that an answer is made of, and its tokens at most. */
+const SOURCES = 5;
+const MAX_ANSWER_TOKENS = 512;
+
+const searchTool = {
+  name: 'search',
+  description: "Finds passages in the user's files by meaning. Returns paths, lines and texts, the best passage first.",
+  inputSchema: {
+    type: 'object' as const,
+    properties: {
+      query: { type: 'string', description: 'A question or a description of the passage.' },
+      limit: { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: 8 },
+    },
+    required: ['query'],
+  },
+  annotations: { readOnlyHint: true, openWorldHint: false },
+};
+
+const answerTool = {
+  name: 'answer',
+  description: "Answers a question from the user's files by a model on this machine. Names the files.",
+  inputSchema: {
+    type: 'object' as const,
+    properties: { question: { type: 'string' } },
+    required: ['question'],
+  },
+  annotations: { readOnlyHint: true, openWorldHint: false },
+};
+
+/** A server of the Model Context Protocol, to be connected to a transport. */
+export function folderServer({ folder, version, embedder, ranker, chat }: FolderServerOptions) {
+  const index = new FolderIndex(folder, embedder);
+  const search = async (query: string, limit: number): Promise<Found[]> => {
+    if (!ranker) return index.search(query, limit);
+    const candidates = await index.search(query, Math.min(MAX_CANDIDATES, CANDIDATES * limit));
+    const ranked = await ranker(
+      query,
+      candidates.map(({ text }) => text),
+      { top_k: limit },
+    );
+    return ranked.map(({ corpus_id: i, score }) => ({ ...(candidates[i] as Found), score }));
+  };
+  const server = new Server({ name: 'simdformer', version }, { capabilities: { tools: {} } });
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: chat ? [searchTool, answerTool] : [searchTool] }));
+  server.setRequestHandler(CallToolRequestSchema, async ({ params }, { signal }): Promise<CallToolResult> => {
+    const { name, arguments: given = {} } = params;
+    try {
+      if (name === searchTool.name) {
+        const results = await search(textOf(given, 'query'), limitOf(given));
+        return { content: [{ type: 'text', text: shown(results) }], structuredContent: { results } };
+      }
+      if (chat && name === answerTool.name) {
+        const question = textOf(given, 'question');
+        const sources = await search(question, SOURCES);
+        return { content: [{ type: 'text', text: await answerThatFits(chat, question, sources, signal) }] };
+      }
+      throw new ArgumentError(`there is no tool '${name}'`);
+    } catch (error) {
+      // The client's model reads this, and can call again.
+      return { isError: true, content: [{ type: 'text', text: (error as Error).message }] };
+    }
+  });
+  return { server, index };
+}
+
+function textOf(given: Readonly<Record<string, unknown>>, name: string): string {
+  const value = given[name];
+  if (typeof value === 'string' && value.trim() !== '') return value;
+  throw new ArgumentError(`'${name}' is ${JSON.stringify(value)}, expected text`);
+}
+
+function limitOf({ limit = searchTool.inputSchema.properties.limit.default }: { limit?: unknown }): number {
+  if (Number.isInteger(limit) && (limit as number) >= 1 && (limit as number) <= MAX_LIMIT) return limit as number;
+  throw new ArgumentError(`'limit' is ${JSON.stringify(limit)}, expected an integer from 1 to ${MAX_LIMIT}`);
+}
+
+const placeOf = ({ path, firstLine, lastLine }: Found) => `${path}:${firstLine}-${lastLine}`;
+
+function shown(found: readonly Found[]): string {
+  if (found.length === 0) return 'Nothing was found: the folder has no text files.';
+  return found.map((each) => `${placeOf(each)} (${each.score.toFixed(3)})\n${each.text}`).join('\n\n');
+}
+
+/** Leaves out the last passages if the model's context has no room for all. */
+async function answerThatFits(
+  chat: ChatModel,
+  question: string,
+  sources: readonly Found[],
+  signal: AbortSignal,
+): Promise<string> {
+  for (let count = sources.length; ; count--) {
+    try {
+      return await answerFrom(chat, question, sources.slice(0, count), signal);
+    } catch (error) {
+      if (!(error instanceof ContextFullError) || count === 0) throw error;
+    }
+  }
+}
+
+async function answerFrom(chat: ChatModel, question: string, sources: readonly Found[], signal: AbortSignal) {
+  const passages = sources.map((each) => `[${placeOf(each)}]\n${each.text}`).join('\n\n');
+  const plan = await planAnswer(chat, {
+    messages: [
+      {
+        role: 'system',
+        content: 'Answer from the passages only. Name the files that you used. Say if they have no answer.',
+      },
+      { role: 'user', content: `${passages}\n\nQuestion: ${question}` },
+    ],
+    generation: { maxNewTokens: MAX_ANSWER_TOKENS, signal },
+  });
+  let text = '';
+  for await (const piece of streamAnswer(chat, plan)) if (piece.type === 'text') text += piece.text;
+  return text;
+}

@@ -1,0 +1,46 @@
+// Texts in passages that an embedding model can read.
+
+/** A part of a file. Lines count from 1, and the last line belongs to it. */
+export interface Passage {
+  readonly firstLine: number;
+  readonly lastLine: number;
+  readonly text: string;
+}
+
+/** Characters of a passage at most: some 250 tokens, which most embedding models can read. */
+const MAX_CHARACTERS = 1000;
+
+/** Cuts a text at empty lines, or else at lines, so that passages are long but not too long. */
+export function passagesOf(text: string): Passage[] {
+  const passages: Passage[] = [];
+  let open: { firstLine: number; lastLine: number; lines: string[]; length: number } | null = null;
+  const close = () => {
+    const joined = open?.lines.join('\n').trim();
+    if (open && joined) passages.push({ firstLine: open.firstLine, lastLine: open.lastLine, text: joined });
+    open = null;
+  };
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === '') {
+      // A paragraph that begins in the second half of a passage begins the next one.
+      if ((open?.length ?? 0) > MAX_CHARACTERS / 2) close();
+      else open?.lines.push('');
+      continue;
+    }
+    for (const piece of piecesOf(line)) {
+      if (open && open.length + piece.length > MAX_CHARACTERS) close();
+      open ??= { firstLine: index + 1, lastLine: index + 1, lines: [], length: 0 };
+      open.lines.push(piece);
+      open.length += piece.length + 1;
+      open.lastLine = index + 1;
+    }
+  }
+  close();
+  return passages;
+}
+
+/** A line, or its pieces if it is longer than a passage. */
+function piecesOf(line: string): string[] {
+  if (line.length <= MAX_CHARACTERS) return [line];
+  const count = Math.ceil(line.length / MAX_CHARACTERS);
+  return Array.from({ length: count }, (_, i) => line.slice(i * MAX_CHARACTERS, (i + 1) * MAX_CHARACTERS));
+}
