@@ -61,6 +61,9 @@ SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return (Vi)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), (__m256i)v);
 }
+SIMD_INLINE Vi bytesToInts(const void* p) {
+  return (Vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+}
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
 }

@@ -64,6 +64,9 @@ SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return (Vi)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes), (__m512i)v);
 }
+SIMD_INLINE Vi bytesToInts(const void* p) {
+  return (Vi)_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
 }

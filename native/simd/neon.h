@@ -18,6 +18,11 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/plain_sums.h"
 
 SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) { return (Vi)vqtbl1q_u8(vld1q_u8(table), (uint8x16_t)v); }
+SIMD_INLINE Vi bytesToInts(const void* p) {
+  uint32_t word;
+  memcpy(&word, p, sizeof word);
+  return (Vi)vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(word)))));
+}
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   uint32_t word;
   memcpy(&word, p, sizeof word);

@@ -19,6 +19,9 @@ SIMD_INLINE const float* inMemory(const float* constants) {
 #include "simd/half.h"
 
 SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) { return (Vi)wasm_i8x16_swizzle(wasm_v128_load(table), (v128_t)v); }
+SIMD_INLINE Vi bytesToInts(const void* p) {
+  return (Vi)wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));
+}
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)));
 }

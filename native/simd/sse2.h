@@ -18,6 +18,12 @@ SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/half.h"
 #include "simd/look_up.h"
 
+SIMD_INLINE Vi bytesToInts(const void* p) {
+  int32_t word;
+  memcpy(&word, p, sizeof word);
+  const __m128i bytes = _mm_cvtsi32_si128(word), zero = __m128i{};
+  return (Vi)_mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, zero), zero);
+}
 SIMD_INLINE Vi signedBytesToInts(const void* p) {
   int32_t word;
   memcpy(&word, p, sizeof word);

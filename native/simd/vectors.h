@@ -25,16 +25,10 @@ SIMD_INLINE Vu laneNumbers() {
   return v;
 }
 
-// kWidth unsigned numbers of 16 or 8 bits.
+// kWidth unsigned numbers of 16 bits. GCC would convert bytes one by one, so each set has its own bytesToInts.
 SIMD_INLINE Vi shortsToInts(const void* p) {
   typedef uint16_t Shorts __attribute__((vector_size(kWidth * 2)));
   Shorts v;
-  memcpy(&v, p, sizeof v);
-  return __builtin_convertvector(v, Vi);
-}
-SIMD_INLINE Vi bytesToInts(const void* p) {
-  typedef uint8_t Bytes __attribute__((vector_size(kWidth)));
-  Bytes v;
   memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, Vi);
 }

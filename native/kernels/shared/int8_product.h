@@ -8,8 +8,9 @@
 inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
                         kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
 // With few rows, the time is that of reading weights. They take few groups at a time, so that the next groups are read
-// meanwhile. kAhead bytes ahead are fetched, into level 2, because the data in use fills level 1.
-inline constexpr size_t kFewGroups = 8, kAhead = 8192;
+// meanwhile. The processor fetches a stream into level 2 by itself. Instructions fetch it into level 1, only a short way
+// ahead: Q4_K is read 1.17 times as fast as with 8 KB ahead into level 2.
+inline constexpr size_t kFewGroups = 8, kAhead = 1024;
 // Number of rows that meet weights unpacked in registers.
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kInt8Rows : 0;
 
@@ -33,7 +34,8 @@ SIMD_INLINE void fetchWeights(const uint8_t* from, size_t bytes) {
 }
 template <class Format>
 SIMD_INLINE void fetchAhead(const GroupAt& at) {
-  fetchWeights(at.group + kAhead, Format::kGroupBytes);
+  if constexpr (kTuning.prefetches)
+    for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
 }
 
 // Groups of some tiles that are multiplied next. They are fetched some lines at a time, while many rows meet the
@@ -105,43 +107,49 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
 
 // The product of kRows rows with kVecs vectors of a tile's features, from `lane` on. Weights are unpacked in registers,
 // which keeps up with memory. The rows belong to a block of `height`; `heads` and `words` are those of the first row.
+// The loops over records and their groups are apart, so that the compiler converts the head of a record once.
 template <class Products, class Format, size_t kRows, size_t kVecs>
 __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
                                        size_t height, size_t groups, float* sums) {
   constexpr size_t kSteps = kQuads / Format::kParts, kQuadsOfHalf = kHalf / 4;
   Vf total[kRows][kVecs];
   eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) { total[r][v] = splat(0.f); });
-  for (size_t g = 0; g < groups; ++g) {
-    const GroupAt at = groupAt<Format>(tile, g);
-    if (lane == 0) fetchAhead<Format>(at);
+  for (size_t record = 0; record * Format::kGroups < groups; ++record) {
+    const GroupAt first = groupAt<Format>(tile, record * Format::kGroups);
+    const size_t count = atMost(Format::kGroups, groups - record * Format::kGroups);
+    for (size_t number = 0; number < count; ++number) {
+      const GroupAt at{tile, first.head, first.group + number * Format::kGroupBytes, number};
+      if (lane == 0) fetchAhead<Format>(at);
 #pragma GCC unroll 2
-    for (size_t part = 0; part < Format::kParts; ++part, heads += height * kHeadWords) {
-      typename Products::Sums products[kRows][kVecs];
-      eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-        products[r][v] = Products::template begin<Format::kBits>(heads[r * kHeadWords + 2]);
-      });
-#pragma GCC unroll 8
-      for (size_t k = part * kSteps; k < (part + 1) * kSteps; ++k) {
-        Vi weights[kVecs];
-        eachAccumulator<1, kVecs>(
-            [&](size_t, size_t v) { weights[v] = Format::bytes(at.group, k, lane + v * kWidth); });
-        const int32_t* x = words + k % kQuadsOfHalf * Dots::kWords;
+      for (size_t part = 0; part < Format::kParts; ++part, heads += height * kHeadWords) {
+        typename Products::Sums products[kRows][kVecs];
         eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-          Products::template add<Format::kBits>(products[r][v], weights[v], x + r * kHalfWords);
+          products[r][v] = Products::template begin<Format::kBits>(heads[r * kHeadWords + 2]);
         });
-        if (k % kQuadsOfHalf == kQuadsOfHalf - 1) words += height * kHalfWords;
-      }
-      Vf scales[kVecs];
-      eachAccumulator<1, kVecs>([&](size_t, size_t v) { scales[v] = Format::scale(at, part, lane + v * kWidth); });
-      eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
-        const Vi product = Products::template total<Format::kBits>(products[r][v], heads[r * kHeadWords + 2]);
-        total[r][v] += rounded(toFloat(product) * (scales[v] * splatWord(heads + r * kHeadWords)));
-      });
-      if constexpr (Format::kMinima) {
-        Vf minima[kVecs];
-        eachAccumulator<1, kVecs>([&](size_t, size_t v) { minima[v] = Format::minimum(at, part, lane + v * kWidth); });
-        eachAccumulator<kRows, kVecs>(
-            [&](size_t r, size_t v) { total[r][v] += rounded(minima[v] * splatWord(heads + r * kHeadWords + 1)); });
+#pragma GCC unroll 8
+        for (size_t k = part * kSteps; k < (part + 1) * kSteps; ++k) {
+          Vi weights[kVecs];
+          eachAccumulator<1, kVecs>(
+              [&](size_t, size_t v) { weights[v] = Format::bytes(at.group, k, lane + v * kWidth); });
+          const int32_t* x = words + k % kQuadsOfHalf * Dots::kWords;
+          eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
+            Products::template add<Format::kBits>(products[r][v], weights[v], x + r * kHalfWords);
+          });
+          if (k % kQuadsOfHalf == kQuadsOfHalf - 1) words += height * kHalfWords;
+        }
+        Vf scales[kVecs];
+        eachAccumulator<1, kVecs>([&](size_t, size_t v) { scales[v] = Format::scale(at, part, lane + v * kWidth); });
+        eachAccumulator<kRows, kVecs>([&](size_t r, size_t v) {
+          const Vi product = Products::template total<Format::kBits>(products[r][v], heads[r * kHeadWords + 2]);
+          total[r][v] += rounded(toFloat(product) * (scales[v] * splatWord(heads + r * kHeadWords)));
+        });
+        if constexpr (Format::kMinima) {
+          Vf minima[kVecs];
+          eachAccumulator<1, kVecs>(
+              [&](size_t, size_t v) { minima[v] = Format::minimum(at, part, lane + v * kWidth); });
+          eachAccumulator<kRows, kVecs>(
+              [&](size_t r, size_t v) { total[r][v] += rounded(minima[v] * splatWord(heads + r * kHeadWords + 1)); });
+        }
       }
     }
   }
