@@ -8,10 +8,11 @@ import { inference } from '../nn/module.js';
 import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
-import { prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
+import { extendInSlices, prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
 import { decodersOf, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import type { Plan, Source } from './plan.js';
+import { CHUNK } from './prompt-cache.js';
 import { longest } from './prompts.js';
 import { Ranker, type Ranking, rankedOf } from './ranking.js';
 
@@ -227,13 +228,32 @@ export class BatchDecoder implements Decoder {
     const all = Array.from({ length: state.sequences }, (_, i) => (contexts[i] ?? [0]).slice(-state.sizes.capacity));
     this.#lengths.set(all.map(({ length }) => length));
     this.#isFirst = false;
-    const result = await prefillInSlices(this.model, state, packed(all));
+    const result = await this.#readPrompts(state, all);
     if (this.#disposed) result.dispose();
     this.assertUsable();
     this.#ranker.rank(result, state.tokens, forbids);
     const rankings = this.#ranker.read(1, state.sequences, logits ? result : null);
     result.dispose(); // once that has run
     return rankings;
+  }
+
+  /**
+   * The logits after each prompt. A long prompt is read in pieces, so that its activations take little memory. Only the
+   * last pieces, which all prompts read together, have logits.
+   */
+  async #readPrompts(state: DecoderState, prompts: readonly (readonly number[])[]): Promise<Tensor> {
+    const { model } = this;
+    const starts = prompts.map(({ length }) => Math.floor(Math.max(0, length - 1) / CHUNK) * CHUNK);
+    if (!model.extend || starts.every((start) => start === 0)) return prefillInSlices(model, state, packed(prompts));
+    for (const [sequence, prompt] of prompts.entries())
+      for (let start = 0; start < (starts[sequence] as number); start += CHUNK) {
+        const options = { sequences: [sequence], starts: [start], logits: 'none' } as const;
+        await extendInSlices(model, state, [prompt.slice(start, start + CHUNK)], options);
+        await model.device.flush(); // queued commands would keep the activations of all pieces
+        this.assertUsable();
+      }
+    const rest = prompts.map((prompt, sequence) => prompt.slice(starts[sequence]));
+    return (await extendInSlices(model, state, rest, { starts, logits: 'last' })) as Tensor;
   }
 
   /** Throws DisposedError if the model, and this decoder with it, was disposed of. */

@@ -60,6 +60,22 @@ describe('models and memory', () => {
     expect(many).toBe(few);
   });
 
+  it('a long prompt takes no more for activations than a piece of it, and gives the bits of one pass', async () => {
+    const activations = [];
+    for (const length of [1024, 3072]) {
+      const prompt = Array.from({ length }, (_, i) => 3 + ((i * i) % 7));
+      const model = makeModel({ ...decoderOnly, positions: 'rotary', maxLength: 3100 });
+      const atOnce = makeModel({ ...decoderOnly, positions: 'rotary', maxLength: 3100 });
+      Object.defineProperty(atOnce, 'extend', { value: undefined });
+      device.resetPeak();
+      const result = await model.generate([[3, 4], prompt], { maxNewTokens: 3 });
+      activations.push(device.memory().peak - device.memory().used);
+      expect(result).toEqual(await atOnce.generate([[3, 4], prompt], { maxNewTokens: 3 }));
+      for (const each of [model, atOnce]) each.dispose();
+    }
+    expect(activations[1]).toBeLessThan(1.1 * (activations[0] as number));
+  });
+
   it.each(Object.entries(kinds))(
     'smaller batches use what larger ones have left, to the same bits: %s',
     async (_, kind) => {
