@@ -304,6 +304,11 @@ async function fillModel(
   const pack = packingOf(weights.named === undefined ? packing : { ...packing, dtype: undefined });
   // ColBERT's projection of tokens is a module behind the model.
   const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
+  if (pack !== null && weights.converted !== undefined)
+    onWarning(
+      `${source.name} has types that are not computed with as they are: in memory is ${weights.converted}`,
+      'converted-weights',
+    );
   const names = await readWeights(model, source.name, own, { pack, isPacked: file !== null, onWarning, signal });
   model.origin = {
     from: source.name,

@@ -2,7 +2,7 @@
 
 import { isNode, nodeModule } from '../backend/node.js';
 import { checkKnown, checkSignal, describeValue } from '../core/check.js';
-import { ArgumentError, HubError } from '../core/errors.js';
+import { ArgumentError, FormatError, HubError } from '../core/errors.js';
 import { isBlob, isResponse, isTyped, isUrl } from '../core/kinds.js';
 import { fetchInParts } from '../io/fetch-parts.js';
 import { type OpenFile, openFileOf } from '../io/file.js';
@@ -35,20 +35,35 @@ export async function openSource(from: ModelLocation, options: HubOptions = {}):
   const { signal } = checkKnown('loadModel', options, [...hubOptionNames]);
   checkSignal('loadModel', signal);
   signal?.throwIfAborted();
-  if (isResponse(from)) return openGguf(from.url || 'the response', streamFile(from));
+  if (isResponse(from)) return openGguf(from.url || 'the response', () => streamFile(from));
   if (isBlob(from)) {
     const name = (from as File).name || 'the blob';
-    return openGguf(name, await blobFile(name, from));
+    return openGguf(name, () => blobFile(name, from));
   }
   const source = await folderOf(from, options);
   const single = await singleGguf(source);
-  return single === null ? source : openGguf(`${source.name}/${single}`, await source.open(single));
+  return single === null ? source : openGguf(`${source.name}/${single}`, (name) => source.open(name), single);
 }
 
-/** Opens a GGUF file. The reader is loaded with the first one. */
-async function openGguf(name: string, file: OpenFile): Promise<ModelSource> {
+/**
+ * Opens a GGUF file, or all parts of one. `open` opens a file beside the one that was given, by its name, `file`. The reader is loaded with
+ * the first one.
+ */
+async function openGguf(
+  name: string,
+  open: (name: string) => OpenFile | Promise<OpenFile>,
+  file?: string,
+): Promise<ModelSource> {
   const { ggufSource } = await import('./gguf/source.js');
-  return ggufSource(name, file);
+  const { partNames } = await import('./gguf/split.js');
+  const files: OpenFile[] = [];
+  try {
+    for (const part of (file && partNames(file)) || [file ?? name]) files.push(await open(part));
+  } catch (error) {
+    for (const each of files) each.close();
+    throw error;
+  }
+  return ggufSource(name, files);
 }
 
 /** The GGUF file of a folder that has one, and no config.json of its own. */
@@ -58,6 +73,9 @@ async function singleGguf(source: ModelSource): Promise<string | null> {
   const [first, ...others] = names.filter((name) => name.endsWith('.gguf'));
   if (first === undefined) return null;
   if (others.length === 0) return first;
+  const { partNames } = await import('./gguf/split.js');
+  const parts = partNames(first);
+  if (parts !== null && names.every((name) => !name.endsWith('.gguf') || parts.includes(name))) return first;
   throw new ArgumentError(
     `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of ${first} or of another`,
   );
@@ -71,11 +89,11 @@ async function folderOf(from: string | URL | ModelFileSet, options: HubOptions):
       const path = await pathOf(from);
       const kind = await kindOf(path);
       if (kind === 'folder') return folderSource(path, signal);
-      if (kind === 'file') return openGguf(path, (await openFileOf(path, '')) as OpenFile);
+      if (kind === 'file') return openLocalGguf(path);
     } else if (isAddress || /^\.{0,2}\//.test(from)) {
       const url = remote(from) as URL;
       return url.pathname.endsWith('.gguf')
-        ? openGguf(url.href, await fetchInParts(url, signal))
+        ? openGguf(url.href, (file) => fetchInParts(new URL(file, url), signal), url.pathname.split('/').at(-1))
         : urlSource(url, signal);
     }
     if (typeof from === 'string' && isHubId(from)) return openHub(from, options).catch((error) => notHere(from, error));
@@ -83,6 +101,18 @@ async function folderOf(from: string | URL | ModelFileSet, options: HubOptions):
     throw new ArgumentError(`loadModel: ${describeValue(String(from))} is none of these: ${expected}`);
   }
   return filesSource(filesByName(from), signal);
+}
+
+/** A file at a path, with the parts that lie beside it. */
+async function openLocalGguf(path: string): Promise<ModelSource> {
+  const { basename, dirname } = await nodeModule<typeof import('node:path')>('path');
+  const folder = dirname(path);
+  const open = async (name: string) => {
+    const file = await openFileOf(folder, name);
+    if (file) return file;
+    throw new FormatError(`${path}: there is no ${name} beside it, which is another part of the file`);
+  };
+  return openGguf(path, open, basename(path));
 }
 
 /** If the hub is out of reach, an id is most likely the path of a model that is not there. */

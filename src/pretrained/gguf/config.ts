@@ -35,11 +35,6 @@ function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf): 
 }
 
 function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata): void {
-  const parts = metadata.number('split.count') ?? 1;
-  if (parts > 1)
-    throw new FormatError(
-      `the file is one of ${parts} parts, expected one file: join them by llama-gguf-split --merge`,
-    );
   const experts = metadata.own('expert_count') ?? 0;
   if (experts > 0) throw new FormatError(`the model has ${experts} experts: mixtures of experts are not supported`);
   const adapter = metadata.text('general.type');

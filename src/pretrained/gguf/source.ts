@@ -3,14 +3,15 @@
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
 import type { OpenFile } from '../../io/file.js';
-import { readGguf } from '../../io/gguf.js';
 import { inMemory } from '../../io/safetensors.js';
 import { familyOfGguf } from '../../models/registry.js';
 import { headOf } from '../architectures.js';
 import type { ModelSource } from '../source.js';
 import { ggufConfig } from './config.js';
+import { CONVERTED, isConverted } from './converted-names.js';
 import { endIds } from './end-tokens.js';
 import { GgufMetadata } from './metadata.js';
+import { type OpenGguf, readParts } from './split.js';
 import { ggufTokenizerConfig, ggufTokenizerJson, tokenizerKind } from './tokenizer.js';
 import { checkReadable, type GgufWeight, ggufWeights } from './weights.js';
 
@@ -22,20 +23,19 @@ const POOLINGS: Readonly<Record<number, string>> = {
 };
 
 /**
- * The folder that an open file represents. The file is closed with the weights, or if this fails. Throws FormatError,
+ * The folder that an open file represents, or the parts of a file. They are closed with the weights, or if this fails. Throws FormatError,
  * naming the file, for a damaged file and for an unknown architecture.
  */
-export async function ggufSource(name: string, file: OpenFile): Promise<ModelSource> {
+export async function ggufSource(name: string, files: readonly OpenFile[]): Promise<ModelSource> {
   try {
-    return await openSource(name, file);
+    return await openSource(name, await readParts(files));
   } catch (error) {
-    file.close();
+    for (const file of files) file.close();
     throw error instanceof FormatError ? new FormatError(`${name}: ${error.message}`, { cause: error }) : error;
   }
 }
 
-async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
-  const gguf = await readGguf(file);
+async function openSource(name: string, { gguf, file }: OpenGguf): Promise<ModelSource> {
   const metadata = new GgufMetadata(gguf);
   const { type, family } = await familyOfGguf(metadata.architecture);
   const tensors = ggufWeights(gguf, metadata, family.gguf, file);
@@ -85,9 +85,15 @@ async function openSource(name: string, file: OpenFile): Promise<ModelSource> {
     json: async (path) => (await contentOf(path)) as Readonly<Record<string, unknown>>,
     open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
     vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
-    weights: { tensors, metadata: new Map(), check, close: () => file.close() },
+    weights: { tensors, metadata: new Map(), converted: convertedIn(tensors), check, close: () => file.close() },
     projections: new Map([...projections].map(([path, weight]) => [path, new Map([['weight', weight]])])),
   };
+}
+
+/** The types of a file that become another format, and that format; undefined if there are none. */
+function convertedIn(tensors: ReadonlyMap<string, GgufWeight>): string | undefined {
+  const types = new Set([...tensors.values()].map(({ tensor }) => tensor.type).filter(isConverted));
+  return types.size === 0 ? undefined : [...types].map((type) => `${type} as ${CONVERTED[type].format}`).join(', ');
 }
 
 const withoutNothing = (values: Record<string, unknown>) =>

@@ -11,6 +11,7 @@ import type { GgufFamily } from '../../models/family.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import { floatsOfBlocks } from '../../ops/packed.js';
+import { CONVERTED, type ConvertedType, isConverted } from './converted-names.js';
 import type { GgufMetadata } from './metadata.js';
 
 /** Differences between a tensor's layout in the file and in transformers. */
@@ -36,8 +37,9 @@ function formatFor(device: Device, type: GgmlType) {
 
 /** Throws FormatError, naming the tensor, for a type that is not read. */
 export function checkReadable(device: Device, name: string, type: GgmlType): void {
-  if (isPlain(type) || formatFor(device, type) !== undefined) return;
-  const known = new Set([...PLAIN, ...[...device.formats.values()].flatMap(({ ggufName = [] }) => ggufName)]);
+  if (isPlain(type) || isConverted(type) || formatFor(device, type) !== undefined) return;
+  const engine = [...device.formats.values()].flatMap(({ ggufName = [] }) => ggufName);
+  const known = new Set([...PLAIN, ...engine, ...Object.keys(CONVERTED)]);
   throw new FormatError(
     `tensor ${quote(name)} is of type ${type}, which is not read: expected one of ${[...known].join(' ')}`,
   );
@@ -70,7 +72,7 @@ export class GgufWeight implements WeightEntry {
   blocks(device: Device): StoredBlocks | undefined {
     const { shape, type, position } = this.tensor;
     const { headSize, plus } = this.storage;
-    const format = formatFor(device, type);
+    const format = isConverted(type) ? device.formats.get(CONVERTED[type].format) : formatFor(device, type);
     const [rows, columns, ...others] = shape;
     if (format === undefined || rows === undefined || columns === undefined || others.length > 0) return undefined;
     if (plus !== 0 || columns % format.inputs !== 0) return undefined;
@@ -80,10 +82,19 @@ export class GgufWeight implements WeightEntry {
       shape: [rows, columns],
       unit: headSize ?? 1,
       read: async (buffer, from) => {
-        await fill(this.source, position + from, buffer);
+        if (isConverted(type)) await this.#convert(type, buffer, from);
+        else await fill(this.source, position + from, buffer);
         if (headSize !== null) inHalves(buffer, headSize, rowBytes);
       },
     };
+  }
+
+  /** Fills `buffer` with converted blocks from byte `from` on. */
+  async #convert(type: ConvertedType, buffer: Uint8Array, from: number): Promise<void> {
+    const { converted } = await import('./converted-types.js');
+    const [width, place] = [ggmlLayouts[type].bytes, from / CONVERTED[type].bytes];
+    const count = buffer.length / CONVERTED[type].bytes;
+    buffer.set(converted(type, await bytesOf(this.source, this.tensor.position + place * width, count * width)));
   }
 
   data(): never {
@@ -130,6 +141,7 @@ async function valuesOf(device: Device, { name, type }: GgufTensor, bytes: Uint8
     return decode(new array(copy.buffer, 0, copy.length / width)) as Float32Array;
   }
   checkReadable(device, name, type);
+  if (isConverted(type)) return (await import('./converted-types.js')).unpacked(type, bytes);
   const { elements, bytes: width } = ggmlLayouts[type];
   return floatsOfBlocks(device, formatFor(device, type)?.name as string, [bytes.length / width, elements], bytes);
 }
