@@ -23,6 +23,7 @@ const benches: Readonly<Record<string, () => Promise<{ default: Bench }>>> = {
   contention: () => import('./contention.js'),
   start: () => import('./start.js'),
   serve: () => import('./serve.js'),
+  burst: () => import('./burst.js'),
   embeddings: () => import('./embeddings.js'),
   soak: () => import('./soak.js'),
   masks: () => import('./masks.js'),

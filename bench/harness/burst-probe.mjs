@@ -1,9 +1,10 @@
-// In a process of its own, with the built package as users have it: many answers of a chat at once.
+// In a process of its own, with the built package as users have it: answers of many conversations.
 //
 //     node --expose-gc burst-probe.mjs <model> <threads> <chats> <tokens> <order>
 //
-// `order` is 'together' or 'apart': all answers at the same time, or one after another. Prints JSON: seconds, the longest pauses
-// of the event loop in milliseconds, bytes of the process, and the answers.
+// `order` is 'together' or 'apart': all answers at the same time, or one after another. The model is loaded, used and disposed
+// of twice. Prints JSON: seconds of the second answers, the longest pauses of the event loop in milliseconds, resident bytes, and
+// the answers.
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
@@ -12,8 +13,8 @@ import { Chat } from 'simdformer/tasks';
 
 const [file, threads, chats, tokens, order] = process.argv.slice(2);
 
-/** Runs `work` and returns the longest time for which nothing else was handled, in milliseconds. */
-async function watched(work) {
+/** Runs `work`. Returns the longest time for which the event loop handled nothing else, in milliseconds. */
+async function pauseOf(work) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   await setTimeout(5);
@@ -24,25 +25,25 @@ async function watched(work) {
   return delay.max / 1e6;
 }
 
-/** Resident bytes once everything that nobody uses was given back. */
-async function settled() {
-  globalThis.gc?.();
-  await setTimeout(2500); // the heap is trimmed after a second without work
-  globalThis.gc?.();
+/** Resident bytes after unused memory was returned: a device returns it after a second without work. */
+async function resident() {
+  globalThis.gc();
+  await setTimeout(1500);
+  globalThis.gc();
   await setTimeout(200);
   return process.memoryUsage.rss();
 }
 
 async function answerOf(model, i) {
   const chat = new Chat(model);
-  const options = { maxNewTokens: Number(tokens), doSample: false };
   let text = '';
+  const options = { maxNewTokens: Number(tokens), doSample: false };
   for await (const piece of chat.send(`Tell me a fact about the number ${i}, please.`, options)) text += piece;
   chat.dispose();
   return text;
 }
 
-async function all(model) {
+async function answersOf(model) {
   const numbers = Array.from({ length: Number(chats) }, (_, i) => i);
   if (order === 'together') return Promise.all(numbers.map((i) => answerOf(model, i)));
   const texts = [];
@@ -50,28 +51,31 @@ async function all(model) {
   return texts;
 }
 
-const idle = await watched(() => setTimeout(1000));
-const before = await settled();
-const device = await createDevice({ threads: Number(threads) });
-let model;
-const loading = await watched(async () => {
-  model = await loadModel(device, file);
-});
-const loaded = await settled();
-let texts;
-let seconds;
-const run = async () => {
-  const start = performance.now();
-  texts = await all(model);
-  seconds = (performance.now() - start) / 1e3;
-};
-const first = await watched(run);
-const firstSeconds = seconds;
-const second = await watched(run);
-const inUse = process.memoryUsage.rss();
-model.dispose();
-device.dispose();
-const after = await settled();
-const pauses = { idle, loading, first, second };
-const bytes = { before, loaded, inUse, after };
-console.log(JSON.stringify({ pauses, seconds, firstSeconds, bytes, texts }));
+/** Loads the model, lets it answer, and disposes of it. */
+async function cycle() {
+  const device = await createDevice({ threads: Number(threads) });
+  let model;
+  const loading = await pauseOf(async () => {
+    model = await loadModel(device, file);
+  });
+  let texts;
+  let seconds;
+  const answering = await pauseOf(async () => {
+    const start = performance.now();
+    texts = await answersOf(model);
+    seconds = (performance.now() - start) / 1e3;
+  });
+  model.dispose();
+  device.dispose();
+  return { loading, answering, seconds, texts };
+}
+
+const idle = await pauseOf(() => setTimeout(1000));
+const before = await resident();
+const first = await cycle();
+const after = await resident();
+const second = await cycle();
+const afterSecond = await resident();
+const pauses = { idle, loading: first.loading, first: first.answering, second: second.answering };
+const bytes = { before, after, afterSecond };
+console.log(JSON.stringify({ pauses, bytes, seconds: second.seconds, texts: second.texts }));

@@ -7,6 +7,7 @@ import { ArgumentError } from '../core/errors.js';
 import { ContinuousBatching } from '../generate/index.js';
 import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
+import { tokenBoundOf } from '../tasks/chat/token-bound.js';
 import { anthropicMessages } from './anthropic-messages.js';
 import { type Constrain, chatCompletions } from './chat-completions.js';
 import { completions } from './completions.js';
@@ -25,7 +26,6 @@ import { rerank } from './rerank.js';
 import { responses } from './responses-api.js';
 import { nameOf } from './schema.js';
 import type { ServedModel } from './served-model.js';
-import { tokenBoundOf } from './token-bound.js';
 import { Transcriber } from './transcriber.js';
 import { transcriptions } from './transcriptions.js';
 

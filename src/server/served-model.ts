@@ -1,10 +1,10 @@
 import type { ContinuousBatching } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
+import type { TokenBound } from '../tasks/chat/token-bound.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { Embedder } from './embedder.js';
 import { ApiError } from './errors.js';
 import type { Ranker } from './ranker.js';
-import type { TokenBound } from './token-bound.js';
 import type { Transcriber } from './transcriber.js';
 
 /** A model with the name that clients use, and what it can do. */

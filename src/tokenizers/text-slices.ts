@@ -85,7 +85,22 @@ function normalizesLocally({ type, pattern, content }: Part): boolean {
 
 function splitsLocally(part: Part, hasSpaces: boolean): boolean {
   if (part.type === 'Split' && !hasSpaces && stringOf(part.pattern) === ' ') return true; // it finds nothing
-  return splitsAtSpaces(part) || ['Digits', 'Punctuation', 'ByteLevel'].includes(part.type as string);
+  return (
+    splitsAtSpaces(part) ||
+    splitsAtSymbols(part) ||
+    ['Digits', 'Punctuation', 'ByteLevel'].includes(part.type as string)
+  );
+}
+
+/** Patterns of classes without a space and ASCII letters, such as `\p{N}{1,3}`. Their matches end before every cut. */
+const SYMBOLS = /^(?:\\p\{[NP]\}|\[0-9\]|\[\\p\{P\}(?:\\[^A-Za-z0-9 ]|[^\]\\A-Za-z -])*\])(?:\+|\{1,3\})?(?:\[0-9\])*$/;
+
+/** True if a pre-tokenizer only splits around digits or punctuation. */
+function splitsAtSymbols({ type, pattern, behavior, invert }: Part): boolean {
+  const { Regex: regex } = (pattern ?? {}) as { readonly Regex?: unknown };
+  return (
+    type === 'Split' && behavior === 'Isolated' && invert !== true && typeof regex === 'string' && SYMBOLS.test(regex)
+  );
 }
 
 /** True if a word begins at a space before a letter, or ends there. */

@@ -4,7 +4,7 @@ import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RequestEntry } from '../../src/server/index.js';
 import { openai, serve } from '../../src/server/index.js';
-import { type TokenBound, tokenBoundOf } from '../../src/server/token-bound.js';
+import { type TokenBound, tokenBoundOf } from '../../src/tasks/chat/token-bound.js';
 import { byteTokenizer } from '../constrain/byte-tokenizer.js';
 import { type Served, startServer } from './served.js';
 

@@ -241,6 +241,18 @@ describe('a conversation', () => {
     model.dispose();
   });
 
+  it('refuses a text that cannot fit before it is tokenized', async () => {
+    const model = makeModel();
+    const chat = new Chat(model, { maxLength: 100 });
+    const encode = vi.spyOn(model.tokenizer!, 'encodeAsync');
+    const error = await say(chat, 'What is this? '.repeat(3e5), short).catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(ContextFullError);
+    expect(error.tokens).toBeGreaterThan(1000);
+    expect(encode).not.toHaveBeenCalled();
+    encode.mockRestore();
+    model.dispose();
+  });
+
   it('refuses what makes no sense', async () => {
     const model = makeModel();
     const refused = (options: object, message: string, of: object = model) => {

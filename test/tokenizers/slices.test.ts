@@ -1,6 +1,7 @@
 // Long texts in slices have the tokens of the whole text.
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/core/random.js';
+import { preTokenizerNamed } from '../../src/pretrained/gguf/pre-tokenizers.js';
 import { Engine } from '../../src/tokenizers/engine.js';
 import { parseTokenizer } from '../../src/tokenizers/huggingface.js';
 import { checkTokenizerJson } from '../../src/tokenizers/huggingface-tokenizer.js';
@@ -57,3 +58,31 @@ describe.each(Object.entries(recorded.tokenizers))('%s', (name, { json }) => {
 it('applies to most of the tokenizers', () => {
   expect(sliced.length).toBeGreaterThan(Object.keys(recorded.tokenizers).length / 2);
 });
+
+/** A recorded tokenizer with byte pairs. */
+function byteLevelJson(): object {
+  type Json = { readonly pre_tokenizer: unknown; readonly model: { readonly type: string } };
+  const all = Object.values(recorded.tokenizers).map(({ json }) => json as Json);
+  const isByteLevel = ({ model, pre_tokenizer }: Json) =>
+    model.type === 'BPE' && JSON.stringify(pre_tokenizer).includes('"ByteLevel"');
+  return all.find(isByteLevel) as object;
+}
+
+it.each(['smollm', 'default', 'falcon', 'llama-bpe', 'qwen2'])(
+  'applies to GGUF files with the words of %s',
+  async (name) => {
+    const json = byteLevelJson();
+    const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
+    const splits = preTokenizerNamed(name).patterns.map((Regex) => {
+      return { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false };
+    });
+    const pre_tokenizer = { type: 'Sequence', pretokenizers: [...splits, bytes] };
+    const engine = new Engine(checkTokenizerJson({ ...json, normalizer: null, pre_tokenizer }));
+    for (const seed of [1, 2, 3]) {
+      const text = longText(seed);
+      const parts = [...engine.itemsInSlices(text, 0, 40)].filter(({ length }) => length > 0);
+      expect(parts.length).toBeGreaterThan(1);
+      expect(parts.flat()).toEqual(engine.items(text, 0));
+    }
+  },
+);

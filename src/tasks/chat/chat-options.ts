@@ -73,7 +73,7 @@ export class ContextFullError extends SimdformerError {
   override name = 'ContextFullError';
 
   constructor(
-    /** Number of tokens of the conversation with its newest message. */
+    /** Number of tokens of the conversation with its newest message, or fewer if the text is too long to be tokenized. */
     readonly tokens: number,
     /** Maximum number of tokens of the context. */
     readonly maxLength: number,
@@ -81,7 +81,7 @@ export class ContextFullError extends SimdformerError {
     readonly wanted: number,
   ) {
     super(
-      `Chat: the conversation has ${tokens} tokens, which leaves no room for an answer of ${wanted} in a context of ` +
+      `Chat: the conversation has at least ${tokens} tokens, which leaves no room for an answer of ${wanted} in a context of ` +
         `${maxLength}: rewind, begin another, or give { whenFull: 'shift' }`,
     );
   }

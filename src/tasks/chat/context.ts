@@ -4,6 +4,7 @@ import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import { withParsedArguments } from './call-arguments.js';
 import { type ChatModel, type ChatOptions, ContextFullError } from './chat-options.js';
+import type { TokenBound } from './token-bound.js';
 
 /** The ids that a model has read and written, and their text. */
 export interface Read {
@@ -32,10 +33,10 @@ export async function contextOf(
 ): Promise<Context> {
   const turns = turnsOf(messages);
   for (let hiddenTurns = 0; ; hiddenTurns++) {
-    const shown = await encoded(model, options, turns.slice(hiddenTurns).flat(), read);
-    if (shown.ids.length + wanted <= maxLength) return { ...shown, hiddenTurns };
+    const shown = await encoded(model, options, turns.slice(hiddenTurns).flat(), read, maxLength - wanted);
+    if ('ids' in shown && shown.ids.length + wanted <= maxLength) return { ...shown, hiddenTurns };
     if (options.whenFull !== 'shift' || hiddenTurns === turns.length - 1)
-      throw new ContextFullError(shown.ids.length, maxLength, wanted);
+      throw new ContextFullError('ids' in shown ? shown.ids.length : shown.atLeast, maxLength, wanted);
   }
 }
 
@@ -50,12 +51,28 @@ export function turnsOf(messages: readonly ChatMessage[]): ChatMessage[][] {
   return turns;
 }
 
+/** Length of a text in UTF-16 units from which a lower bound of its tokens is looked at before it is tokenized. */
+const LONG = 1 << 16;
+
+const bounds = new WeakMap<object, Promise<TokenBound>>();
+
+/** A number that is not greater than the number of tokens of a long text; 0 for others. */
+async function leastTokens(tokenizer: NonNullable<ChatModel['tokenizer']>, text: string): Promise<number> {
+  if (text.length < LONG) return 0;
+  const { tokenBoundOf } = await import('./token-bound.js');
+  const bound = bounds.get(tokenizer) ?? tokenBoundOf(tokenizer as Parameters<typeof tokenBoundOf>[0]);
+  bounds.set(tokenizer, bound);
+  return (await bound)(text);
+}
+
+/** The ids of messages and their text. A text that has more than `most` tokens for certain is not tokenized. */
 async function encoded(
   { tokenizer }: ChatModel,
   { system, tools, chatTemplate, variables }: ChatOptions,
   messages: readonly ChatMessage[],
   read: Read,
-): Promise<Read> {
+  most: number,
+): Promise<Read | { readonly atLeast: number }> {
   if (tokenizer === null) return NOTHING;
   await yieldToEventLoop(); // many conversations may begin at once
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
@@ -64,6 +81,8 @@ async function encoded(
     addGenerationPrompt: true,
     tokenize: false,
   });
+  const atLeast = await leastTokens(tokenizer, text);
+  if (atLeast > most) return { atLeast };
   const ids = await tokenizer.encodeAsync(text);
   if (read.text === '' || !text.startsWith(read.text)) return { ids, text };
   // A model may write a text in other tokens than its tokenizer. The tokens in memory are kept if the tokens of the rest

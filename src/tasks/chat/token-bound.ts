@@ -1,14 +1,17 @@
 // Lower bounds of the number of tokens: a text that cannot fit is refused before it is tokenized.
 
-import { inSlices } from '../constrain/slices.js';
-import { tokenBytes } from '../constrain/token-bytes.js';
-import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { type TokenizerJson, typeOf } from '../tokenizers/json.js';
+import { inSlices } from '../../constrain/slices.js';
+import { tokenBytes } from '../../constrain/token-bytes.js';
+import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
+import { type TokenizerJson, typeOf } from '../../tokenizers/json.js';
 
 /** A number that is never greater than the number of a text's tokens. */
 export type TokenBound = (text: string) => number;
 
 const NO_BOUND: TokenBound = () => 0;
+
+const encoder = new TextEncoder();
+const byteLength = (text: string) => encoder.encode(text).length;
 
 interface Part {
   readonly type?: string;
@@ -33,7 +36,7 @@ export async function tokenBoundOf(tokenizer: PretrainedTokenizer | null): Promi
   const shrinking = shrinkingOf(json.normalizer);
   if (shrinking !== null && keepsBytes(json)) {
     const longest = await longestToken(tokenizer);
-    return longest === null ? NO_BOUND : (text) => Math.ceil(Buffer.byteLength(text) / (shrinking * longest));
+    return longest === null ? NO_BOUND : (text) => Math.ceil(byteLength(text) / (shrinking * longest));
   }
   return splitsWords(json) ? countWords : NO_BOUND;
 }
@@ -47,7 +50,7 @@ function shrinkingOf(normalizer: unknown): number | null {
     // NFC composes at most three characters into one: Hangul's 9 bytes become 3, and Greek's 6 become 3.
     if (type === 'NFC') shrinking *= 3;
     else if (type === 'Replace' && pattern?.String && content) {
-      const [before, after] = [Buffer.byteLength(pattern.String), Buffer.byteLength(content)];
+      const [before, after] = [byteLength(pattern.String), byteLength(content)];
       shrinking *= Math.max(1, before / after);
     } else return null;
   }
@@ -90,7 +93,7 @@ async function longestToken(tokenizer: PretrainedTokenizer): Promise<number | nu
   try {
     const bytes = await inSlices(tokenBytes(tokenizer));
     const longest = bytes.reduce((most, each) => Math.max(most, each?.length ?? 0), 1);
-    return added.reduce((most, { content }) => Math.max(most, Buffer.byteLength(content)), longest);
+    return added.reduce((most, { content }) => Math.max(most, byteLength(content)), longest);
   } catch {
     return null;
   }
