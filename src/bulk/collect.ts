@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job, Queue } from 'bullmq';
-import { checkKnown, checkNumber, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { checkQueue, type JobData } from './create-worker.js';
+import type { JobData } from './create-worker.js';
 import { jobId } from './job-ids.js';
-import { connect, loadBullMQ } from './redis.js';
-import { QUEUE_OPTIONS, type QueueOptions } from './submit.js';
+import { checkQueueOptions, connect, loadBullMQ, QUEUE_KINDS } from './redis.js';
+import type { QueueOptions } from './submit.js';
 
 /** The outcome of an input: its result, or the reason of its failure. */
 export type Collected = { readonly result: unknown } | { readonly error: string };
@@ -26,10 +25,8 @@ export async function* collect(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
   options: CollectOptions,
 ): AsyncGenerator<Collected> {
-  const given = checkKnown('collect', options, [...QUEUE_OPTIONS, 'from']);
+  const given = checkQueueOptions('collect', options, { ...QUEUE_KINDS, from: 'whole' });
   const { redis = 'redis://localhost:6379', queue: name, prefix, task = 'run', signal, from = 0 } = given;
-  checkQueue('collect', name);
-  checkNumber('collect', 'from', from, isWhole, 'an integer, 0 or more');
   const { Queue: BullQueue } = await loadBullMQ();
   const { connection, close } = await connect(redis, { queue: name, prefix });
   const queue = new BullQueue<JobData>(name, { connection, ...(prefix !== undefined && { prefix }) });

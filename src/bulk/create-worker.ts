@@ -1,9 +1,9 @@
 import type { ConnectionOptions, Job, Worker, WorkerOptions } from 'bullmq';
-import { checkKnown, checkNumber, isCount, isNotNegative } from '../core/check.js';
+import { ruleOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Batcher } from './batcher.js';
 import type { BulkTask } from './bulk-task.js';
-import { connect, loadBullMQ, PATIENCE } from './redis.js';
+import { checkQueueOptions, connect, loadBullMQ, PATIENCE, QUEUE_KINDS } from './redis.js';
 
 /** The data of a job. */
 export interface JobData {
@@ -52,9 +52,14 @@ const FIRST = 8;
 /** How often a job may lose its worker, which is rarely the fault of the job. */
 const KILLS = 100;
 
-const NAMES = [
-  ...(['redis', 'queue', 'task', 'batchTokens', 'linger', 'concurrency', 'progressEvery', 'worker'] as const),
-];
+const isTask = (value: unknown) => typeof (value as Partial<BulkTask> | null)?.run === 'function';
+const milliseconds = { ...ruleOf('notNegative'), expected: 'milliseconds, 0 or more' };
+const KINDS = {
+  ...{ redis: QUEUE_KINDS.redis, queue: QUEUE_KINDS.queue, worker: 'object' as const },
+  task: { accepts: isTask, expected: 'a task { name, cost, run }' },
+  ...({ batchTokens: 'count', concurrency: 'count' } as const),
+  ...{ linger: milliseconds, progressEvery: milliseconds },
+};
 
 /**
  * A BullMQ Worker, running, that takes the jobs of a queue in batches. Jobs are `{ task, input }`; what `submit` of the
@@ -70,14 +75,11 @@ const NAMES = [
  * options and if Redis refuses the connection, for example for a wrong password; DeviceError if BullMQ is not installed.
  */
 export async function createWorker(options: CreateWorkerOptions): Promise<Worker<JobData>> {
-  const given = checkKnown('createWorker', options, NAMES);
+  const given = checkQueueOptions('createWorker', options, KINDS);
+  if (given.task === undefined)
+    throw new ArgumentError(`createWorker: task is undefined, expected ${KINDS.task.expected}`);
   const { redis = 'redis://localhost:6379', queue, task, batchTokens = 8192, linger = 20, concurrency = 256 } = given;
   const { progressEvery = 1000 } = given;
-  checkQueue('createWorker', queue);
-  checkNumber('createWorker', 'batchTokens', batchTokens, isCount, 'a positive integer');
-  checkNumber('createWorker', 'linger', linger, isNotNegative, 'milliseconds, 0 or more');
-  checkNumber('createWorker', 'concurrency', concurrency, isCount, 'a positive integer');
-  checkNumber('createWorker', 'progressEvery', progressEvery, isNotNegative, 'milliseconds, 0 or more');
   const { Worker: BullWorker, UnrecoverableError } = await loadBullMQ();
   const redisOf = { queue, prefix: given.worker?.prefix, isPatient: true };
   const { connection, isAway, close } = await connect(redis, redisOf);
@@ -121,10 +123,4 @@ function progressOf(job: Job<JobData>, every: number): (percent: number) => void
     next = now + every;
     job.updateProgress(percent).catch(() => {}); // the job was removed meanwhile, or Redis is away: its result tells more
   };
-}
-
-/** Throws ArgumentError for a name that BullMQ does not accept for a queue. */
-export function checkQueue(op: string, queue: string): void {
-  if (typeof queue === 'string' && queue !== '' && !queue.includes(':')) return;
-  throw new ArgumentError(`${op}: queue is ${JSON.stringify(queue)}, expected a name without colons`);
 }

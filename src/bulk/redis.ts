@@ -2,6 +2,7 @@
 
 import type { ConnectionOptions } from 'bullmq';
 import type { Cluster, Redis } from 'ioredis';
+import { anyOf, checkOptions, type OptionKind } from '../core/check.js';
 import { ArgumentError, DeviceError } from '../core/errors.js';
 
 export type BullMQ = typeof import('bullmq');
@@ -13,6 +14,28 @@ export interface Connection {
   isAway(): boolean;
   /** Ends the connection and BullMQ's duplicates of it. Commands that wait fail. */
   close(): void;
+}
+
+const isQueueName = (name: unknown) => typeof name === 'string' && name !== '' && !name.includes(':');
+
+/** The rules of options that `createWorker`, `submit` and `collect` share. */
+export const QUEUE_KINDS = {
+  redis: anyOf('string', 'object'),
+  queue: { accepts: isQueueName, expected: 'a name without colons' },
+  task: 'string',
+  prefix: 'string',
+  signal: 'signal',
+} as const;
+
+/** Throws ArgumentError for options that are not of their kinds, and if the queue is missing. */
+export function checkQueueOptions<Options extends { queue: string }>(
+  op: string,
+  options: Options,
+  kinds: { readonly [Name in keyof Options]-?: OptionKind },
+): Options {
+  const { queue } = checkOptions(op, options, kinds);
+  if (queue === undefined) throw new ArgumentError(`${op}: queue is undefined, expected ${QUEUE_KINDS.queue.expected}`);
+  return options;
 }
 
 export interface ConnectOptions {

@@ -1,9 +1,8 @@
 import type { ConnectionOptions, JobsOptions } from 'bullmq';
-import { checkKnown, checkNumber, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { checkQueue, type JobData } from './create-worker.js';
+import type { JobData } from './create-worker.js';
 import { jobId } from './job-ids.js';
-import { connect, loadBullMQ, withReplies } from './redis.js';
+import { checkQueueOptions, connect, loadBullMQ, QUEUE_KINDS, withReplies } from './redis.js';
 
 export interface QueueOptions {
   /** The Redis server, as in `createWorker`. Default: `redis://localhost:6379`. */
@@ -17,7 +16,6 @@ export interface QueueOptions {
 }
 
 /** Names of QueueOptions. */
-export const QUEUE_OPTIONS = ['redis', 'queue', 'task', 'prefix', 'signal'] as const;
 
 export interface SubmitOptions extends QueueOptions {
   /** How often a job is tried that fails for no fault of its input. Default: 3. */
@@ -40,11 +38,10 @@ export async function submit(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
   options: SubmitOptions,
 ): Promise<number> {
-  const given = checkKnown('submit', options, [...QUEUE_OPTIONS, 'attempts', 'job', 'onProgress']);
+  const kinds = { ...QUEUE_KINDS, attempts: 'count', job: 'object', onProgress: 'function' } as const;
+  const given = checkQueueOptions('submit', options, kinds);
   const { redis = 'redis://localhost:6379', queue: name, prefix, task = 'run', attempts = 3 } = given;
   const { signal, onProgress } = given;
-  checkQueue('submit', name);
-  checkNumber('submit', 'attempts', attempts, isCount, 'a positive integer');
   const { Queue } = await loadBullMQ();
   const { connection, close } = await connect(redis, { queue: name, prefix });
   const queue = new Queue<JobData>(name, { connection, ...(prefix !== undefined && { prefix }) });

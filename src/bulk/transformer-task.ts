@@ -1,5 +1,8 @@
+import { checkKnown } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
+import { OPTION_RULES } from '../generate/option-rules.js';
+import { checkKinds } from '../generate/settings.js';
 import type { Transformer } from '../models/families/transformer.js';
 import { inBatches } from '../tasks/batches.js';
 import type { TaskProgress } from '../tasks/task.js';
@@ -23,6 +26,8 @@ export function transformerTask(
   model: Transformer,
   options: Omit<GenerateOptions, 'numReturnSequences' | 'signal'> = {},
 ): BulkTask<string, Written> {
+  checkKnown('transformerTask', options, Object.keys(OPTION_RULES) as (keyof typeof options)[]);
+  checkKinds(options);
   const { source, target } = model.tokenizers;
   const [reader, writer] = [source ?? target, target ?? source];
   if (reader === undefined || writer === undefined)

@@ -40,7 +40,7 @@ export async function constrain(
   options: ConstrainOptions = {},
 ): Promise<FormatConstraint> {
   const { stopTokens = tokenizer.eosId === undefined ? [] : [tokenizer.eosId] } = checkOptions('constrain', options, {
-    stopTokens: { accepts: isIterable, expected: 'ids of tokens' },
+    stopTokens: { accepts: areTokens, expected: 'an iterable of tokens' },
   });
   const checked = checkFormat(format, defaultSyntaxOf(tokenizer));
   const compiled = await compiledOf(tokenizer, checked);
@@ -51,7 +51,10 @@ export async function constrain(
   };
 }
 
-const isIterable = (value: unknown) => typeof Object(value)[Symbol.iterator] === 'function';
+const areTokens = (value: unknown) =>
+  typeof value === 'object' &&
+  typeof Object(value)[Symbol.iterator] === 'function' &&
+  [...(value as Iterable<unknown>)].every(Number.isInteger);
 
 function defaultSyntaxOf({ chatTemplate: template }: PretrainedTokenizer) {
   if (template === null) return CALL_SYNTAXES.json;

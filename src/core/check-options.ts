@@ -18,6 +18,8 @@ import { isList, isSignal, isTensorLike } from './kinds.js';
 export interface OptionRule {
   readonly accepts: (value: unknown) => boolean;
   readonly expected: string;
+  /** The rule of each item of an array, so that messages name the first wrong one. */
+  readonly items?: OptionRule;
 }
 
 /**
@@ -61,6 +63,21 @@ export function orNull(kind: OptionKind): OptionRule {
   return { accepts: (value) => value === null || accepts(value), expected: `${expected}, or null` };
 }
 
+/** A kind of arrays, all of whose items are of one kind. */
+export function listOf(kind: OptionKind, expected: string): OptionRule {
+  const items = ruleOf(kind);
+  return { accepts: (value) => Array.isArray(value) && value.every(items.accepts), expected, items };
+}
+
+/** A kind that is any of several. */
+export function anyOf(...kinds: readonly OptionKind[]): OptionRule {
+  const rules = kinds.map(ruleOf);
+  return {
+    accepts: (value) => rules.some(({ accepts }) => accepts(value)),
+    expected: rules.map(({ expected }) => expected).join(' or '),
+  };
+}
+
 /**
  * Checks the options of a function: an object that contains only the names in `kinds`, each of its kind or undefined.
  * Returns the options.
@@ -91,10 +108,17 @@ export function checkOptions<Options extends object>(
     }
     const value: unknown = options[name];
     if (value === undefined) continue;
-    const { accepts, expected } = ruleOf(kind);
-    if (!accepts(value)) throw new ArgumentError(`${op}: ${name} is ${describeValue(value)}, expected ${expected}`);
+    const rule = ruleOf(kind);
+    if (!rule.accepts(value)) throw new ArgumentError(`${op}: ${mismatch(name, value, rule)}`);
   }
   return options;
+}
+
+/** Says how a value, or the first wrong item of an array, does not obey a rule. */
+export function mismatch(name: string, value: unknown, { expected, items }: OptionRule): string {
+  const i = items && Array.isArray(value) ? value.findIndex((item) => !items.accepts(item)) : -1;
+  if (items && i >= 0) return mismatch(`${name}[${i}]`, (value as readonly unknown[])[i], items);
+  return `${name} is ${describeValue(value)}, expected ${expected}`;
 }
 
 /** The rule of a kind. */

@@ -1,11 +1,12 @@
-import { type BackendOptions, MAX_THREADS, type WasmOptions } from '../backend/backend.js';
+import { type BackendOptions, INSTRUCTION_SETS, MAX_THREADS, type WasmOptions } from '../backend/backend.js';
 import { environment, isNode } from '../backend/node.js';
 import { createWasmBackend } from '../backend/wasm.js';
 import { hasWorkers } from '../backend/workers.js';
-import { checkOptions } from './check-options.js';
+import { anyOf, checkOptions } from './check-options.js';
 import { describeValue, isCount } from './check-values.js';
 import { type Device, EngineDevice } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
+import { isUrl } from './kinds.js';
 
 export interface DeviceOptions extends WasmOptions {
   /**
@@ -43,8 +44,8 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     worker: 'boolean',
     quiet: 'boolean',
     threads: THREADS,
-    isa: { accepts: (isa) => typeof isa === 'string', expected: 'the name of an instruction set' },
-    wasmUrl: 'any',
+    isa: INSTRUCTION_SETS,
+    wasmUrl: anyOf('string', { accepts: isUrl, expected: 'a URL' }),
   });
   switch (backend) {
     case 'native':

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkOptions, listOf } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -36,11 +36,9 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
   ) {
     super(own.model);
     const kinds = {
-      temperature: 'positive',
-      alpha: 'fraction',
-      hiddenStates: 'any',
-      hiddenWeight: 'notNegative',
-    } as const;
+      ...({ temperature: 'positive', alpha: 'fraction', hiddenWeight: 'notNegative' } as const),
+      hiddenStates: listOf(listOf('whole', 'a pair of layers'), 'an array of pairs [student, teacher]'),
+    };
     const {
       temperature = 2,
       alpha = 0.5,

@@ -1,6 +1,6 @@
 // Vectors of texts that are near where meanings are.
 
-import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -43,14 +43,20 @@ interface EncodedTexts {
   readonly score: number | null;
 }
 
+const kinds = {
+  maxLength: 'count',
+  loss: ['ranked', 'cosine', 'negatives', 'triplet'],
+  scale: 'positive',
+  margin: 'notNegative',
+} as const;
+
 /** Teaches a model of sentences: rows are `{ text, pair, score }`, `{ text, pair }` or `{ anchor, positive, negative }`. */
 export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
   readonly #options: EmbeddingObjectiveOptions;
 
   constructor(model: PretrainedModel, options: EmbeddingObjectiveOptions = {}) {
-    checkKnown('Embeddings', options, ['maxLength', 'loss', 'scale', 'margin']);
+    checkOptions('Embeddings', options, kinds);
     super(model, { maxLength: options.maxLength ?? model.sentenceTokens ?? undefined });
-    checkOneOf('Embeddings', 'loss', options.loss ?? 'ranked', ['ranked', 'cosine', 'negatives', 'triplet']);
     this.#options = options;
   }
 

@@ -1,5 +1,6 @@
 // Predictions of classifiers, and their metrics.
 
+import { checkOptions } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { accuracy, f1, matthews, scoresOf } from '../metrics/classification.js';
 import { meanSquaredError, pearson, spearman } from '../metrics/correlation.js';
@@ -46,6 +47,7 @@ export async function evaluateClassification(
   rows: readonly ClassificationRow[],
   options: { maxLength?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<Record<string, number>> {
+  checkOptions('evaluateClassification', options, { maxLength: 'count', signal: 'signal' });
   const objective = new SequenceClassification(model, { maxLength: options.maxLength });
   const targets = rows.map((row) => objective.targetOf(row));
   const logits = await classify(model, rows, options);

@@ -1,5 +1,6 @@
 // Metrics of predicted tokens, and of generated texts.
 
+import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { bleu } from '../metrics/bleu.js';
@@ -25,6 +26,11 @@ export interface EvaluationOptions {
   readonly signal?: AbortSignal | undefined;
   /** Hypotheses of beam search. Default: 1. */
   readonly beams?: number | undefined;
+}
+
+/** Throws ArgumentError for options of the wrong type. */
+function checkEvaluation(op: string, options: EvaluationOptions): EvaluationOptions {
+  return checkOptions(op, options, { maxLength: 'count', signal: 'signal', beams: 'count' });
 }
 
 /** The mean loss of an objective over rows, each counted by its labels. */
@@ -57,8 +63,9 @@ export async function lossOver<Row extends object>(
 export async function evaluateTokens(
   model: PretrainedModel,
   rows: readonly TokenClassificationRow[],
-  { maxLength, signal }: EvaluationOptions = {},
+  options: EvaluationOptions = {},
 ): Promise<Record<string, number>> {
+  const { maxLength, signal } = checkEvaluation('evaluateTokens', options);
   const names = labelNames(model.config);
   const limit = limitOf(model, maxLength);
   const encoded = rows.map(({ tokens }) => encodeWords(model, tokens, limit));
@@ -92,8 +99,9 @@ export async function evaluateTokens(
 export async function evaluateMasked(
   model: PretrainedModel,
   rows: readonly { readonly text: string }[],
-  { maxLength, signal }: EvaluationOptions = {},
+  options: EvaluationOptions = {},
 ): Promise<Record<string, number>> {
+  const { maxLength, signal } = checkEvaluation('evaluateMasked', options);
   const objective = new MaskedLanguageModel(model, { maxLength });
   const loss = await lossOver(objective, rows, signal);
   return { loss, perplexity: Math.exp(loss) };
@@ -103,8 +111,9 @@ export async function evaluateMasked(
 export async function evaluateCausal(
   model: PretrainedModel,
   rows: readonly CausalRow[],
-  { maxLength, signal, beams = 1 }: EvaluationOptions = {},
+  options: EvaluationOptions = {},
 ): Promise<Record<string, number>> {
+  const { maxLength, signal, beams = 1 } = checkEvaluation('evaluateCausal', options);
   const loss = await lossOver(new CausalLanguageModel(model, { maxLength }), rows, signal);
   const result = { loss, perplexity: Math.exp(loss) };
   const chats = rows.flatMap(({ messages }) => (messages?.at(-1)?.role === 'assistant' ? [messages] : []));
@@ -146,8 +155,9 @@ async function answersTo(
 export async function evaluateWriting(
   model: PretrainedModel,
   rows: readonly Seq2SeqRow[],
-  { maxLength, signal, beams = 1 }: EvaluationOptions = {},
+  options: EvaluationOptions = {},
 ): Promise<Record<string, number>> {
+  const { maxLength, signal, beams = 1 } = checkEvaluation('evaluateWriting', options);
   const tokenizer = tokenizerOf('eval', model);
   const limit = limitOf(model, maxLength);
   const loss = await lossOver(new SequenceToSequence(model, { maxLength }), rows, signal);
@@ -170,6 +180,7 @@ export async function evaluateEmbeddings(
   rows: readonly EmbeddingRow[],
   options: EvaluationOptions = {},
 ): Promise<Record<string, number>> {
+  checkEvaluation('evaluateEmbeddings', options);
   const texts = rows.map(({ text, anchor }) => (text ?? anchor) as string);
   const pairs = rows.map(({ pair, positive }) => (pair ?? positive) as string);
   if (![...texts, ...pairs].every((text) => typeof text === 'string'))

@@ -1,7 +1,7 @@
 // Losses of vectors of texts, of a teacher's numbers and of preferences, as sentence-transformers, PyTorch and trl compute
 // them.
 
-import { checkOptions } from '../core/check.js';
+import { checkOptions, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { relu } from '../ops/activation.js';
 import { add, div, maximum, mul, scale, sub } from '../ops/binary.js';
@@ -27,7 +27,7 @@ export function inBatchNegatives(
   positives: Tensor,
   options: { /** Default: 20. */ scale?: number | undefined; negatives?: Tensor | null | undefined } = {},
 ): Tensor {
-  const given = checkOptions('inBatchNegatives', options, { scale: 'positive', negatives: 'any' });
+  const given = checkOptions('inBatchNegatives', options, { scale: 'positive', negatives: orNull('tensor') });
   const { scale: factor = 20, negatives } = given;
   const candidates = negatives ? concat([positives, negatives]) : positives;
   const cosines = matmul(normalised(anchors), normalised(candidates), { transposeB: true });

@@ -1,6 +1,6 @@
 // The base of all objectives of pretrained models.
 
-import { checkKnown, describeValue, isObject } from '../core/check.js';
+import { checkKnown, checkOptions, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -26,7 +26,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     readonly model: PretrainedModel,
     options: ModelObjectiveOptions = {},
   ) {
-    this.maxLength = limitOf(model, checkKnown('objective', options, ['maxLength']).maxLength);
+    this.maxLength = limitOf(model, checkOptions('objective', options, { maxLength: 'count' }).maxLength);
   }
 
   /** Throws ArgumentError for a row that is no example. */

@@ -1,11 +1,11 @@
 // Learns the better one of two answers (DPO).
 
-import { checkKnown } from '../core/check.js';
+import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { ModelInputs } from '../models/inputs.js';
 import { IGNORED, nextLabels } from '../models/losses.js';
-import type { PretrainedModel } from '../models/pretrained-model.js';
+import { PretrainedModel } from '../models/pretrained-model.js';
 import { packed } from '../nn/token-batch.js';
 import { scale } from '../ops/binary.js';
 import { crossEntropy } from '../ops/cross-entropy.js';
@@ -45,8 +45,16 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
   readonly #beta: number;
 
   constructor(model: PretrainedModel, options: PreferenceOptions = {}) {
-    const known = ['maxLength', 'reference', 'beta'] as const;
-    const { maxLength, reference = null, beta = 0.1 } = checkKnown('Preference', options, known);
+    const isModel = (value: unknown) => value instanceof PretrainedModel;
+    const {
+      maxLength,
+      reference = null,
+      beta = 0.1,
+    } = checkOptions('Preference', options, {
+      maxLength: 'count',
+      reference: { accepts: isModel, expected: 'what loadModel gives' },
+      beta: 'positive',
+    });
     super(model, { maxLength });
     if (reference === null && model.activeAdapters.length === 0)
       throw new ArgumentError(

@@ -2,7 +2,7 @@
 
 import type { Readable } from 'node:stream';
 import { nodeModule } from '../backend/node.js';
-import { checkOptions, isObject } from '../core/check.js';
+import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { loadOptional } from '../io/optional-package.js';
 import { type ColumnNames, isHeader, named, namesOf } from './row-columns.js';
@@ -47,6 +47,9 @@ interface Reading {
  */
 export async function* readRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<FileRow, void> {
   const { columns = {} } = checkOptions('readRows', options, { columns: 'object' });
+  for (const [column, name] of Object.entries(columns))
+    if (typeof name !== 'string')
+      throw new ArgumentError(`readRows: columns.${column} is ${describeValue(name)}, expected the name of a column`);
   const reading = { path, columns };
   const kind = /\.([a-z]+)(\.gz)?$/i.exec(path)?.[1]?.toLowerCase();
   switch (kind) {

@@ -1,6 +1,6 @@
 // Predictions for each token: its label, or the token under a mask.
 
-import { checkKnown, describeValue } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -69,6 +69,13 @@ interface Maskable extends LabelledTokens {
   readonly words: readonly (number | null)[];
 }
 
+const isShare = (value: unknown) => typeof value === 'number' && value > 0 && value < 1;
+const masking = {
+  maxLength: 'count',
+  probability: { accepts: isShare, expected: 'more than 0, below 1' },
+  wholeWords: 'boolean',
+} as const;
+
 /**
  * Teaches a model with the head 'masked-language-model' the hidden tokens (BERT). Of the chosen tokens 80 % are masked,
  * 10 % become others and 10 % stay; each step chooses anew. Rows are `{ text }`.
@@ -79,11 +86,8 @@ export class MaskedLanguageModel extends TokenObjective<{ readonly text: string 
   #random = new Random(0, 0);
 
   constructor(model: PretrainedModel, options: MaskingOptions = {}) {
-    const known = ['maxLength', 'probability', 'wholeWords'] as const;
-    const { maxLength, probability = 0.15, wholeWords = true } = checkKnown('MaskedLanguageModel', options, known);
+    const { maxLength, probability = 0.15, wholeWords = true } = checkOptions('MaskedLanguageModel', options, masking);
     super(model, { maxLength });
-    if (!(probability > 0 && probability < 1))
-      throw new ArgumentError(`MaskedLanguageModel: probability is ${probability}, expected more than 0, below 1`);
     this.#options = { probability, wholeWords };
     this.#maskId = maskIdOf(model);
   }

@@ -1,4 +1,4 @@
-import { checkArray, checkDType, checkOptions, checkSignal, describeShape, describeValue } from '../core/check.js';
+import { checkDType, checkOptions, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { sameShape, Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
@@ -15,6 +15,7 @@ import type { DeviceSource, Hypothesis, Plan, PlannedInput } from './plan.js';
 import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import type { ResponseFormat } from './response-format.js';
 import { type Search, TokenSearch } from './search.js';
+import { checkKinds } from './settings.js';
 
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
@@ -32,7 +33,8 @@ export async function* stream(
   input: Tokens,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent, GenerateResult, void> {
-  if ((checkOptions('stream', options).numBeams ?? 1) > 1) {
+  checkKinds(checkOptions('stream', options));
+  if ((options.numBeams ?? 1) > 1) {
     throw new ArgumentError('stream: tokens of beams are final only at the end; leave numBeams 1');
   }
   const steps = run(model, input, withModelDefaults(model, { ...options, numBeams: 1 }));
@@ -53,7 +55,7 @@ async function* run(
   input: Tokens,
   options: GenerateOptions,
 ): AsyncGenerator<TokenEvent[], GenerateResult, void> {
-  checkHooks(options);
+  checkKinds(options);
   options.signal?.throwIfAborted();
   if (model.decoder === null) throw new ArgumentError('generate: the model has no decoder');
   const { responseFormat } = options;
@@ -87,18 +89,6 @@ export async function withFormat(
   const constraint = await model.constrain(format, { stopTokens });
   const isEnd = (tokens: readonly number[]) => constraint.stop(tokens) || (stop?.(tokens) ?? false);
   return { ...options, logitsProcessors: [...logitsProcessors, ...constraint.logitsProcessors], stop: isEnd };
-}
-
-/** Throws ArgumentError for hooks that cannot be called. */
-export function checkHooks({ signal, onToken, stop, logitsProcessors = [] }: GenerateOptions): void {
-  checkSignal('generate', signal);
-  checkArray('generate', 'logitsProcessors', logitsProcessors, 'an array of functions');
-  const given = Object.entries({ onToken, stop }).filter(([, hook]) => hook !== undefined);
-  const processors = logitsProcessors.map((processor, i) => [`logitsProcessors[${i}]`, processor] as const);
-  for (const [name, hook] of [...given, ...processors]) {
-    if (typeof hook === 'function') continue;
-    throw new ArgumentError(`generate: ${name} is ${describeValue(hook)}, expected a function`);
-  }
 }
 
 /** Decodes the inputs of one batch to their ends. */

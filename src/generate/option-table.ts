@@ -2,7 +2,7 @@
 // the type and checks of GenerateOptions, the settings of Hugging Face folders, and the names in pipelines. The command
 // line's flags, the server's fields and the table in docs/generation.md derive from it, too.
 
-import { type OptionKind, type OptionRule, ruleOf } from '../core/check.js';
+import { anyOf, listOf, type OptionKind, type OptionRule, orNull, ruleOf } from '../core/check.js';
 import { isList } from '../core/kinds.js';
 import { forbidWords } from './bad-words.js';
 import { forceTokens } from './forced-tokens.js';
@@ -82,12 +82,15 @@ const numberIn = (accepts: (value: number) => boolean, expected: string): Option
 const upToOne = numberIn((p) => p > 0 && p <= 1, 'a number above 0, at most 1');
 const fromZeroToOne = numberIn((p) => p >= 0 && p <= 1, 'a number from 0 to 1');
 const twoOrLess = numberIn((penalty) => penalty >= -2 && penalty <= 2, 'a number from -2 to 2');
-const list: OptionRule = { accepts: isList, expected: 'an array of tokens' };
-const words: OptionRule = {
-  accepts: (value) => Array.isArray(value) && value.every((word) => isList(word) && word.length > 0),
-  expected: 'arrays of tokens, none of them empty',
+const token = numberIn(Number.isInteger, 'a token');
+/** Tokens in an array or an Int32Array. */
+export const TOKENS: OptionRule = {
+  accepts: (value) => isList(value) && Array.from(value).every(token.accepts),
+  expected: 'an array of tokens',
+  items: token,
 };
-const tokenOrNull = numberIn(Number.isInteger, 'a token');
+const word = { ...TOKENS, accepts: (value: unknown) => TOKENS.accepts(value) && (value as Tokens).length > 0 };
+const words = listOf({ ...word, expected: 'an array of tokens that is not empty' }, 'an array of arrays of tokens');
 
 /** Rows in the order in which their processors are applied, which is that of transformers. */
 export const OPTION_TABLE = {
@@ -261,7 +264,7 @@ export const OPTION_TABLE = {
   forcedBosTokenId: row<number | null>({
     group: 'scores',
     default: null,
-    check: { ...tokenOrNull, accepts: (value) => value === null || tokenOrNull.accepts(value) },
+    check: orNull(token),
     help: 'the token after the start, such as a language',
     huggingFace: { name: 'forced_bos_token_id' },
     isByEngine: true,
@@ -271,7 +274,7 @@ export const OPTION_TABLE = {
   forcedEosTokenId: row<number | readonly number[] | null>({
     group: 'scores',
     default: null,
-    check: { accepts: (value) => value === null || Number.isInteger(value) || isList(value), expected: 'a token' },
+    check: orNull(anyOf(token, TOKENS)),
     help: 'the last token of a sequence that reaches its greatest length',
     huggingFace: { name: 'forced_eos_token_id' },
     isByEngine: true,
@@ -281,7 +284,7 @@ export const OPTION_TABLE = {
   suppressTokens: row<Tokens>({
     group: 'scores',
     default: [],
-    check: list,
+    check: TOKENS,
     help: 'tokens that are never chosen',
     huggingFace: { name: 'suppress_tokens' },
     isByEngine: true,
@@ -291,7 +294,7 @@ export const OPTION_TABLE = {
   beginSuppressTokens: row<Tokens>({
     group: 'scores',
     default: [],
-    check: list,
+    check: TOKENS,
     help: 'tokens that are not chosen as the first one',
     huggingFace: { name: 'begin_suppress_tokens' },
     isByEngine: true,

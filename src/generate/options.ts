@@ -1,18 +1,18 @@
 // Turns the options of a call and its inputs into a plan.
 
-import { checkKnown, checkNumber, describeValue } from '../core/check.js';
+import { checkKnown, checkNumber } from '../core/check.js';
 import { CACHE_TYPES, type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import { maxTopK } from '../ops/top-k.js';
-import type { GenerateOptions } from './generate-options.js';
+import type { CachedText, GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { lengthsOf } from './lengths.js';
 import type { Plan, Source } from './plan.js';
 import { longest, prefixesOf, promptsOf } from './prompts.js';
 import {
   checkAllTokens,
+  checkKinds,
   checkLimits,
   checkOneSequence,
-  checkRows,
   checkTogether,
   checkTokens,
   refuse,
@@ -29,7 +29,7 @@ export function resolveOptions(
   options: GenerateOptions,
   sourceShape: readonly number[] | null = null,
 ): Plan {
-  checkRows(options);
+  checkKinds(options);
   const { maxSourceLength = 0 } = model;
   const { draft } = options;
   const { cache, cacheType } = cacheOf(model, options);
@@ -88,6 +88,5 @@ export function resolveOptions(
 function cacheOf({ cacheType = 'float32' }: Generative, { cache }: GenerateOptions) {
   if (cache === undefined || CACHE_TYPES.some((type) => type === cache))
     return { cacheType: (cache as CacheType | undefined) ?? cacheType };
-  if (typeof cache === 'object' && cache !== null) return { cache, cacheType };
-  refuse(`cache is ${describeValue(cache)}, expected a PromptCache, or one of ${CACHE_TYPES.join(', ')}`);
+  return { cache: cache as CachedText, cacheType };
 }

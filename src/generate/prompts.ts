@@ -33,13 +33,12 @@ export function longest(sequences: readonly { readonly length: number }[]): numb
 
 /** The prefix of each input. */
 export function prefixesOf(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
-  const isOfEach = isList(prefix) && prefix.every((own) => isList(own));
-  if (!isList(prefix) || (!isOfEach && prefix.some((token) => typeof token !== 'number')))
-    refuse('prefix is neither an array of tokens nor one of such arrays');
+  const rows: readonly unknown[] = Array.from(prefix as ArrayLike<unknown>);
+  const isOfEach = rows.every(isList);
   if (prefix.length === 0 || !isOfEach) {
     const shared = Array.from(prefix as readonly number[]);
     return Array.from({ length: count }, () => shared);
   }
   if (prefix.length !== count) refuse(`prefix has ${prefix.length} rows, but there are ${count} inputs`);
-  return prefix.map((own) => Array.from(own as readonly number[]));
+  return rows.map((own) => Array.from(own as readonly number[]));
 }

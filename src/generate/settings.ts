@@ -1,10 +1,11 @@
 // Defaults and checks of the options of `generate`, most of them by the rows of the option table.
 
-import { checkNumber, checkSynchronous, describeValue, isWhole, withDefaults } from '../core/check.js';
+import { checkNumber, checkSynchronous, isWhole, mismatch, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { isList } from '../core/kinds.js';
 import type { CachedText, GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
+import { OPTION_RULES } from './option-rules.js';
 import { isNeutral, namesOf, OPTION_ROWS, OPTION_TABLE } from './option-table.js';
 import type { Settings } from './plan.js';
 
@@ -12,23 +13,21 @@ export function refuse(message: string): never {
   throw new ArgumentError(`generate: ${message}`);
 }
 
-/** Throws ArgumentError for an option of the table that is not of its kind. */
-export function checkRows(options: GenerateOptions): void {
-  for (const [name, { rule }] of OPTION_ROWS) {
-    const value = options[name];
-    if (value !== undefined && !rule.accepts(value))
-      refuse(`${name} is ${describeValue(value)}, expected ${rule.expected}`);
+/** Throws ArgumentError for an option that is not of its kind. */
+export function checkKinds(options: GenerateOptions): void {
+  for (const [name, rule] of Object.entries(OPTION_RULES)) {
+    const value = options[name as keyof GenerateOptions];
+    if (value !== undefined && !rule.accepts(value)) refuse(mismatch(name, value, rule));
   }
 }
 
-/** Options, once `checkRows` has checked them, with their defaults. */
+/** Options, once `checkKinds` has checked them, with their defaults. */
 export function settingsOf(
   model: Generative,
   options: GenerateOptions,
   lengths: Pick<Settings, 'maxNewTokens' | 'minNewTokens'>,
 ): Settings {
   const { stop, stopTokens = model.endIds, forcedEosTokenId: forced, maxLength: _, minLength: __, ...others } = options;
-  if (!isList(stopTokens)) refuse(`stopTokens is ${describeValue(stopTokens)}, expected an array of tokens`);
   const defaults = Object.fromEntries(OPTION_ROWS.map(([name, row]) => [name, row.default]));
   const { maxLength: ___, minLength: ____, ...own } = defaults;
   return withDefaults<Settings>(others, {
@@ -44,7 +43,7 @@ export function settingsOf(
 /** Throws ArgumentError for a token that the model does not have. */
 export function checkAllTokens(settings: Settings, model: Generative): void {
   const { stopTokens, suppressTokens, beginSuppressTokens, badWordsIds, forcedBosTokenId, forcedEosTokenId } = settings;
-  checkTokens('generate', 'a stop token', stopTokens, model);
+  checkTokens('generate', 'a token of stopTokens', stopTokens, model);
   checkTokens('generate', 'a token of suppressTokens', suppressTokens, model);
   checkTokens('generate', 'a token of beginSuppressTokens', beginSuppressTokens, model);
   checkTokens('generate', 'a token of badWordsIds', badWordsIds.flat(), model);

@@ -3,7 +3,6 @@
 // followed by the model's own choice. Every token is chosen from the logits that a step would have given, bit for bit.
 // The guesses therefore change only the speed, with greedy search, processors or sampling.
 
-import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
@@ -107,8 +106,6 @@ export function drafterOf(cache: PromptCache, { draft, signal }: GenerateOptions
 }
 
 function checkDraft(model: Generative, draft: Generative): void {
-  if (typeof draft !== 'object' || draft === null || typeof draft.startDecoding !== 'function')
-    throw new ArgumentError(`generate: draft is ${describeValue(draft)}, expected 'prompt' or a model`);
   if (draft === model) throw new ArgumentError('generate: draft is the model itself, expected a smaller one');
   if (draft.vocabSize === model.vocabSize) return;
   throw new ArgumentError(

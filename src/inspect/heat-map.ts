@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkArray, checkOptions, listOf } from '../core/check.js';
 import { checkWeights } from './check-weights.js';
 
 export interface HeatMapOptions {
@@ -24,10 +24,12 @@ export function renderHeatMap(weights: ArrayLike<number>, options: HeatMapOption
     columns,
     color = false,
   } = checkOptions('renderHeatMap', options, {
-    rows: 'array',
-    columns: 'array',
+    rows: TEXTS,
+    columns: TEXTS,
     color: 'boolean',
   });
+  checkArray('renderHeatMap', 'rows', rows, TEXTS.expected);
+  checkArray('renderHeatMap', 'columns', columns, TEXTS.expected);
   checkWeights('renderHeatMap', weights, rows.length, columns.length);
   const labelWidth = widest(rows);
   const cellWidth = Math.max(1, widest(columns)) + 1;
@@ -45,6 +47,8 @@ export function renderHeatMap(weights: ArrayLike<number>, options: HeatMapOption
   });
   return [heading.trimEnd(), ...lines.map((line) => (color ? line : line.trimEnd()))].join('\n');
 }
+
+const TEXTS = listOf('string', 'an array of texts');
 
 /** Width of a label in columns, counted in code points. */
 function widthOf(label: string): number {

@@ -26,7 +26,7 @@ export function chrf(
   options: ChrfOptions = {},
 ): number {
   checkPaired('chrf', outputs, references);
-  const kinds = { charOrder: 'count', wordOrder: 'any', beta: 'positive' } as const;
+  const kinds = { charOrder: 'count', wordOrder: 'whole', beta: 'positive' } as const;
   const { charOrder = 6, wordOrder = 0, beta = 2 } = checkOptions('chrf', options, kinds);
   const gramsOf = (text: string) => [...characterGrams(text, charOrder), ...wordGrams(text, wordOrder)];
   const totals: [number, number, number][] = Array.from({ length: charOrder + wordOrder }, () => [0, 0, 0]);

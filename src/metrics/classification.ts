@@ -1,5 +1,6 @@
 // Metrics of predicted classes, as scikit-learn computes them.
 
+import { anyOf, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** A class: its id or its name. */
@@ -38,11 +39,11 @@ export interface Scores {
 }
 
 /** Precision, recall and F1. Throws ArgumentError if there are not as many predictions as references, or none. */
-export function f1(
-  predictions: readonly Label[],
-  references: readonly Label[],
-  { average = 'macro', positive = 1 }: F1Options = {},
-): Scores {
+export function f1(predictions: readonly Label[], references: readonly Label[], options: F1Options = {}): Scores {
+  const { average = 'macro', positive = 1 } = checkOptions('f1', options, {
+    average: ['macro', 'micro', 'weighted', 'binary'],
+    positive: anyOf('string', 'number'),
+  });
   checkPaired('f1', predictions, references);
   const classes = average === 'binary' ? [positive] : [...new Set([...references, ...predictions])];
   const counts = classes.map((label) => {

@@ -90,7 +90,8 @@ export abstract class PretrainedModel extends RetrievalModel {
   forward(inputs: ModelInputs, options: ForwardOptions & AdapterChoice = {}): ModelOutput {
     checkKnown('forward', inputs, this.inputNames);
     const { adapter, ...rest } = checkKnown('forward', options, ['hiddenStates', 'attentions', 'loss', 'adapter']);
-    for (const [name, value] of Object.entries(rest)) checkOneOf('forward', name, value ?? true, [true, false]);
+    for (const [name, value] of Object.entries(rest))
+      if (value !== undefined) checkOneOf('forward', name, value, [true, false]);
     return this.#withAdapter(adapter, () => this.#forward(inputs, rest));
   }
 
@@ -133,7 +134,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     for (const name of wanted) {
       if (this.#adapters.has(name)) continue;
       const known = [...this.#adapters.keys()].join(', ') || 'none';
-      throw new ArgumentError(`setAdapter: there is no adapter ${describeValue(name)}, but ${known}`);
+      throw new ArgumentError(`setAdapter: there is no adapter ${describeValue(name)}, expected one of ${known}`);
     }
     const before = this.activeAdapters;
     try {

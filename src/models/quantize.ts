@@ -1,4 +1,4 @@
-import { checkKnown, checkOneOf, describeValue } from '../core/check.js';
+import { checkOneOf, checkOptions, describeValue, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { Generative } from '../generate/generative.js';
@@ -60,7 +60,11 @@ export interface Packable {
 export function quantize<M extends Module>(model: M, options: QuantizeOptions = {}): M {
   if (!(model instanceof Module))
     throw new ArgumentError(`quantize: model is ${describeValue(model)}, expected a Module`);
-  checkKnown('quantize', options, ['weights', 'groupSize', 'skip', 'activations']);
+  const names = listOf('string', 'an array of names, or a function');
+  checkOptions('quantize', options, {
+    ...({ weights: 'any', groupSize: 'any', activations: 'any' } as const), // `packing` checks them
+    skip: { ...names, accepts: (value: unknown) => typeof value === 'function' || names.accepts(value) },
+  });
   const format = packing('quantize', options);
   const found = packables(model).filter(
     ({ path, owners }) => !isSkipped(options.skip, path, (owners[0] as Owner).module),
@@ -82,9 +86,9 @@ export function quantize<M extends Module>(model: M, options: QuantizeOptions = 
 
 /** @internal The format that the options select. Throws ArgumentError, in the name of `op`. */
 export function packing(op: string, options: QuantizeOptions): PackedFormat {
-  const { weights = 'int8', groupSize = weights === 'int4' ? 32 : null } = options;
+  const { weights = 'int8', groupSize = weights === 'int4' ? 32 : null, activations = 'int8' } = options;
   checkOneOf(op, 'weights', weights, ['float16', 'bfloat16', 'int8', 'int4']);
-  checkOneOf(op, 'activations', options.activations ?? 'int8', ['int8', 'float32']);
+  checkOneOf(op, 'activations', activations, ['int8', 'float32']);
   const sizes = weights === 'int8' ? [null, 32] : weights === 'int4' ? [32] : [null];
   if (!sizes.includes(groupSize)) {
     throw new ArgumentError(

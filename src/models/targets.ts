@@ -47,7 +47,9 @@ const IGNORE_INDEX: OptionRule = {
   expected: 'a 32-bit integer or null',
 };
 
-/** Options of `loss` with defaults. The op checks `labelSmoothing`. */
+const isShare = (value: unknown) => typeof value === 'number' && value >= 0 && value <= 1;
+
+/** Options of `loss` with defaults. */
 export function resolveLossOptions(options: LossOptions): Complete<LossOptions> {
   const {
     labelSmoothing = 0,
@@ -55,7 +57,7 @@ export function resolveLossOptions(options: LossOptions): Complete<LossOptions> 
     headDiversity = 0,
     rDrop = 0,
   } = checkOptions('loss', options, {
-    labelSmoothing: 'any',
+    labelSmoothing: { accepts: isShare, expected: 'a number from 0 to 1' },
     ignoreIndex: IGNORE_INDEX,
     headDiversity: 'notNegative',
     rDrop: 'notNegative',

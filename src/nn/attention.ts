@@ -1,4 +1,4 @@
-import { checkOptions, checkSizes, describeValue, orNull } from '../core/check.js';
+import { anyOf, checkOptions, checkSizes, listOf, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type AttentionValueOptions, attention } from '../ops/attention.js';
@@ -13,6 +13,7 @@ import type { Dropout } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
+import { partKinds, partRule } from './made-parts.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight } from './padding.js';
@@ -73,13 +74,21 @@ export interface MultiHeadOptions {
 
 const maker = orNull('function');
 
+const flags = listOf('boolean', 'three of them, for queries, keys and values');
+const BIASES = { ...flags, accepts: (value: unknown) => flags.accepts(value) && (value as unknown[]).length === 3 };
+const part = orNull(partRule(partKinds.module));
 const kinds = {
   ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const), // see checkSizes
-  ...({ bias: 'any', outBias: [true, false], causal: [true, false] } as const),
+  ...{ bias: anyOf('boolean', BIASES) },
+  ...({ outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
-  ...({ clip: orNull('positive'), rotatesFirst: [true, false], queryScale: orNull('object') } as const),
-  ...({ rotary: orNull('object'), positionBias: 'any', dropout: orNull('object') } as const),
+  ...({ clip: orNull('positive'), rotatesFirst: [true, false], queryScale: part } as const),
+  ...({
+    rotary: part,
+    positionBias: orNull(anyOf(partRule(partKinds.positionBias), 'function')),
+    dropout: part,
+  } as const),
 };
 
 /** Keys that each query attends to. */
@@ -346,11 +355,8 @@ function normalised(x: Tensor, norm: Norm): Tensor {
 
 /** Throws ArgumentError for invalid options. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {
-  const { dModel, heads, kvHeads = heads, headSize, window, bias = true } = checkOptions(op, options, kinds);
-  const isFlag = (value: unknown) => typeof value === 'boolean';
-  if (!isFlag(bias) && !(Array.isArray(bias) && bias.length === 3 && bias.every(isFlag)))
-    throw new ArgumentError(`${op}: bias is ${describeValue(bias)}, expected true or false, or a list of three`);
-  checkSizes(op, { dModel, heads, kvHeads, headSize: headSize ?? 1, window: window ?? 1 }, 1);
+  const { dModel, heads, kvHeads = heads, headSize, window } = checkOptions(op, options, kinds);
+  checkSizes(op, { dModel, heads, kvHeads, headSize: headSize === undefined ? 1 : headSize, window: window ?? 1 }, 1);
   if (headSize === undefined && dModel % heads)
     throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
   if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);

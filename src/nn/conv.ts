@@ -1,15 +1,13 @@
-import { checkSizes, describeValue, isObject } from '../core/check.js';
+import { checkSizes, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from '../ops/conv.js';
+import { type Conv1dOptions, type Conv2dOptions, checkConv1d, checkConv2d, conv1d, conv2d } from '../ops/conv.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
 /** A weight that preserves the variance of the input. */
 function kernelWeight(op: string, init: Initializer, sizes: ConvSizes, kernel: readonly number[]): Tensor {
   checkInitializer(op, init);
-  if (!isObject(sizes.options))
-    throw new ArgumentError(`${op}: options is ${describeValue(sizes.options)}, expected an object like { stride: 2 }`);
   if (!Array.isArray(kernel))
     throw new ArgumentError(`${op}: kernel is ${describeValue(kernel)}, expected [height, width]`);
   const { inputs, outputs } = sizes;
@@ -49,7 +47,7 @@ export class Conv1d extends Module {
     bias = true,
   ) {
     super();
-    this.weight = kernelWeight('Conv1d', init, { inputs, outputs, options }, [kernel]);
+    this.weight = kernelWeight('Conv1d', init, { inputs, outputs, options: checkConv1d('Conv1d', options) }, [kernel]);
     this.bias = bias ? init.constant([outputs], 0) : null;
   }
 
@@ -79,7 +77,7 @@ export class Conv2d extends Module {
     bias = true,
   ) {
     super();
-    this.weight = kernelWeight('Conv2d', init, { inputs, outputs, options }, kernel);
+    this.weight = kernelWeight('Conv2d', init, { inputs, outputs, options: checkConv2d('Conv2d', options) }, kernel);
     this.bias = bias ? init.constant([outputs], 0) : null;
   }
 

@@ -1,10 +1,12 @@
-import { checkOneOf, checkOptions, checkSizes, orNull } from '../core/check.js';
+import { checkOneOf, checkOptions, checkSizes, describeValue, orNull } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Activation, checkActivation } from '../ops/activation.js';
 import { mul } from '../ops/binary.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
+import { partKinds, partRule } from './made-parts.js';
 import { Module } from './module.js';
 
 export interface FeedForwardOptions {
@@ -81,7 +83,7 @@ export class FeedForward extends Module {
 const kinds = {
   ...({ dModel: 'any', dFF: 'any', activation: 'any', fused: 'any' } as const), // see below
   ...({ gated: [true, false], bias: [true, false], outBias: [true, false] } as const),
-  dropout: orNull('object'),
+  dropout: orNull(partRule(partKinds.module)),
 };
 
 /** Throws ArgumentError for invalid options. The dropout checks itself. */
@@ -89,5 +91,6 @@ export function checkFeedForward(op: string, options: FeedForwardOptions): void 
   const { dModel, dFF = dModel, activation = 'relu', gated = false, fused = false } = checkOptions(op, options, kinds);
   checkSizes(op, { dModel, dFF }, 1);
   checkActivation(op, activation);
-  checkOneOf(op, 'fused', fused, gated ? [true, false, 'gateLast'] : [false]);
+  checkOneOf(op, 'fused', fused, [true, false, 'gateLast']);
+  if (fused && !gated) throw new ArgumentError(`${op}: fused is ${describeValue(fused)}, which needs gated: true`);
 }

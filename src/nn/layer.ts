@@ -1,5 +1,5 @@
 import { recompute } from '../core/autograd.js';
-import { checkOptions, orNull } from '../core/check.js';
+import { checkOptions, isObject, isWhole, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { frozen } from '../ops/backward.js';
@@ -52,7 +52,10 @@ const kinds = {
   ...({ selfAttn: 'any', feedForward: 'any', norm: 'any' } as const), // see checkMaker
   ...{ multiheadAttn: maker, postNorm: maker, dropout: maker },
   wiring: Object.keys(wirings),
-  randomness: 'object',
+  randomness: {
+    accepts: (value: unknown) => isObject(value) && isWhole(value.seed as number) && isWhole(value.streams as number),
+    expected: 'an object { seed, streams } of integers, 0 or more',
+  },
 } as const;
 
 /** The inputs of a layer beside `x`. */

@@ -1,7 +1,7 @@
 // Parts that are given as functions, so that parameters are drawn in the order of their definition. The results of a
 // seed depend on this order.
 
-import { describeValue } from '../core/check.js';
+import { describeValue, type OptionRule } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Module } from './module.js';
 
@@ -13,6 +13,7 @@ export interface PartKind {
 
 /** Parts of layers and stacks. Users' own modules fit if they have the methods. */
 export const partKinds = {
+  positionBias: { kind: 'a module with a method table', methods: ['table'] },
   attention: { kind: 'a MultiHeadAttention', methods: ['forward', 'step', 'cross'] },
   feedForward: { kind: 'a FeedForward', methods: ['forward'] },
   norm: { kind: 'a norm such as LayerNorm', methods: ['forward', 'add'] },
@@ -20,6 +21,13 @@ export const partKinds = {
   layer: { kind: 'a TransformerLayer', methods: ['forward', 'step'] },
   layerDrop: { kind: 'a LayerDrop', methods: ['choose'] },
 } as const satisfies Record<string, PartKind>;
+
+/** The rule of an option that is a part itself. */
+export function partRule({ kind, methods }: PartKind): OptionRule {
+  const fits = (value: unknown) =>
+    value instanceof Module && methods.every((name) => typeof Reflect.get(value, name) === 'function');
+  return { accepts: fits, expected: kind };
+}
 
 /** Throws ArgumentError, in the name of `op`, unless `maker` is a function, or null for an `optional` part. */
 export function checkMaker(op: string, name: string, maker: unknown, optional = false): void {
@@ -29,15 +37,10 @@ export function checkMaker(op: string, name: string, maker: unknown, optional = 
 }
 
 /** The part, if it is of the kind. Throws ArgumentError, in the name of `op`, for another value. */
-export function checkMade<Part extends Module>(
-  op: string,
-  name: string,
-  part: Part,
-  { kind, methods }: PartKind,
-): Part {
-  const fits = part instanceof Module && methods.every((method) => typeof Reflect.get(part, method) === 'function');
-  if (fits) return part;
-  throw new ArgumentError(`${op}: ${name} made ${describePart(part)}, expected ${kind}`);
+export function checkMade<Part extends Module>(op: string, name: string, part: Part, kind: PartKind): Part {
+  const { accepts, expected } = partRule(kind);
+  if (accepts(part)) return part;
+  throw new ArgumentError(`${op}: ${name} made ${describePart(part)}, expected ${expected}`);
 }
 
 function describePart(value: unknown): string {

@@ -63,7 +63,7 @@ export class PatchEmbedding extends Module {
       if (!Array.isArray(grid))
         throw new ArgumentError(`PatchEmbedding: ${name} is ${describeValue(grid)}, expected [height, width]`);
       const [height, width] = grid;
-      checkSizes('PatchEmbedding', { height, width }, 1);
+      checkSizes('PatchEmbedding', { [`${name}[0]`]: height, [`${name}[1]`]: width }, 1);
     }
     for (const [name, flag] of Object.entries({ bias, classToken, positions, interpolate }))
       checkOneOf('PatchEmbedding', name, flag, [true, false]);

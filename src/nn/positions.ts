@@ -1,6 +1,6 @@
 // Positions of tokens. Attention ignores order, so embeddings or attention itself must encode it.
 
-import { checkKnown, checkNumber, checkOneOf, checkOptions, isCount, isWhole } from '../core/check.js';
+import { anyOf, checkKnown, checkNumber, checkOneOf, checkOptions, isCount, isWhole } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 
@@ -41,6 +41,10 @@ export interface Positions {
   readonly maxDistance?: number | undefined;
 }
 
+const isNumbers = (value: unknown) => Array.isArray(value) || typeof value === 'function';
+/** `resolvePositions` checks the numbers. */
+export const FREQUENCIES = anyOf(['paper', 'tensor2tensor'], { accepts: isNumbers, expected: 'numbers or a function' });
+
 /** Resolves `positions` with defaults. `op` is for error messages. Throws ArgumentError for invalid values. */
 export function resolvePositions(
   positions: Positions | Positions['kind'] = 'sinusoidal',
@@ -58,7 +62,8 @@ export function resolvePositions(
   checkOneOf(op, 'positions.kind', kind, kinds);
   checkOneOf(op, 'positions.layout', layout, layouts);
   if (Array.isArray(frequencies)) {
-    for (const radians of frequencies) checkNumber(op, 'a frequency', radians, Number.isFinite, 'a finite number');
+    for (const [i, radians] of frequencies.entries())
+      checkNumber(op, `positions.frequencies[${i}]`, radians, Number.isFinite, 'a finite number');
   } else if (typeof frequencies !== 'function') {
     checkOneOf(op, 'positions.frequencies', frequencies, ['paper', 'tensor2tensor']);
   }

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkNumber, checkOptions, checkSizes, isPositive } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { mul } from '../ops/binary.js';
 import { gather } from '../ops/move.js';
@@ -29,6 +29,8 @@ export class QueryScale extends Module {
     super();
     checkInitializer('QueryScale', init);
     const { beta, interval, maxLength } = checkOptions('QueryScale', options, kinds);
+    checkSizes('QueryScale', { interval, maxLength }, 1);
+    checkNumber('QueryScale', 'beta', beta, isPositive, 'a positive number');
     const factor = (p: number) => 1 + beta * Math.log1p(Math.floor(p / interval));
     const factors = (first: number, count: number) => Float32Array.from({ length: count }, (_, i) => factor(first + i));
     this.#factors = init.table(maxLength, 1, factors);

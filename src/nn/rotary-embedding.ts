@@ -8,7 +8,7 @@ import type { Tensor } from '../core/tensor.js';
 import { rotary } from '../ops/rotary.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
-import { type Positions, rotations } from './positions.js';
+import { FREQUENCIES, type Positions, rotations } from './positions.js';
 
 /** Extensions to texts longer than those of the training, by slower rotation. */
 export type RotaryScaling =
@@ -79,7 +79,7 @@ export interface RotaryEmbeddingOptions {
 
 const kinds = {
   ...({ headSize: 'count', rotaryDim: 'any', maxLength: 'count', theta: 'positive' } as const),
-  ...({ layout: 'any', firstPosition: 'any', frequencies: 'any' } as const), // see rotations
+  ...({ layout: 'any', firstPosition: 'number', frequencies: FREQUENCIES } as const), // `rotations` checks further
   scaling: orNull('object'),
 };
 

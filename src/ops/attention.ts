@@ -72,7 +72,7 @@ interface DroppingOperands {
 }
 
 function droppingOf(options: DropoutOptions | null): DroppingOperands {
-  const given = options && checkDropping('attention', options);
+  const given = options && checkDropping('attention: dropout', options);
   if (!given) return { dropping: { seed: 0, stream: 0, threshold: 0 }, keptScale: 1 };
   const { scale: keptScale, ...dropping } = given;
   return { dropping, keptScale };

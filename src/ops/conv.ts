@@ -48,6 +48,20 @@ interface ConvOptions<Size> {
 export type Conv1dOptions = ConvOptions<number>;
 export type Conv2dOptions = ConvOptions<Steps>;
 
+/** Throws ArgumentError for options of `conv1d`, in the name of `op`. */
+export function checkConv1d(op: string, options: Conv1dOptions): Conv1dOptions {
+  return checkOptions(
+    op,
+    options,
+    kindsOf((kind) => kind),
+  );
+}
+
+/** Throws ArgumentError for options of `conv2d`, in the name of `op`. */
+export function checkConv2d(op: string, options: Conv2dOptions): Conv2dOptions {
+  return checkOptions(op, options, kindsOf(oneOrTwo));
+}
+
 /**
  * Convolution over a sequence, as torch.nn.functional.conv1d:
  *
@@ -59,8 +73,7 @@ export type Conv2dOptions = ConvOptions<Steps>;
  * the input. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
-  const rule = (kind: OptionRule) => kind;
-  return convolve('conv1d', 1, x, w, bias, checkOptions('conv1d', options, kindsOf(rule)));
+  return convolve('conv1d', 1, x, w, bias, checkConv1d('conv1d', options));
 }
 
 /**
@@ -72,12 +85,15 @@ export function conv1d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
  * Throws ShapeError, DTypeError, ArgumentError.
  */
 export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  return convolve('conv2d', 2, x, w, bias, checkConv2d('conv2d', options));
+}
+
+function oneOrTwo({ accepts, expected }: OptionRule): OptionRule {
   const isPair = (value: unknown): value is readonly unknown[] => Array.isArray(value) && value.length === 2;
-  const rule = ({ accepts, expected }: OptionRule) => ({
-    accepts: (value: unknown) => accepts(value) || (isPair(value) && value.every(accepts)),
+  return {
+    accepts: (value) => accepts(value) || (isPair(value) && value.every(accepts)),
     expected: `${expected}, or two of them`,
-  });
-  return convolve('conv2d', 2, x, w, bias, checkOptions('conv2d', options, kindsOf(rule)));
+  };
 }
 
 function kindsOf(rule: (each: OptionRule) => OptionRule): { [Name in keyof Conv2dOptions]-?: OptionKind } {

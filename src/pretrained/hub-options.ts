@@ -1,7 +1,7 @@
 // Settings of Hugging Face's hub: options, and the environment variables of its Python library.
 
 import { environment, isNode, nodeModule } from '../backend/node.js';
-import { checkFunction, checkKnown, checkSignal, describeValue } from '../core/check.js';
+import { anyOf, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
 /** How far the download of a file is. */
@@ -47,6 +47,22 @@ export interface HubSettings {
   readonly signal: AbortSignal | undefined;
 }
 
+const REVISION = /^(?!.*\.\.)[\w.-]+(\/[\w.-]+)*$/;
+
+/** Checks options that nothing may use: files of a folder need no hub. Throws ArgumentError. */
+export function checkHubOptions(op: string, options: HubOptions): HubOptions {
+  return checkOptions(op, options, {
+    revision: {
+      accepts: (value) => typeof value === 'string' && REVISION.test(value),
+      expected: 'a branch, a tag or a commit',
+    },
+    token: anyOf('string', { accepts: (value) => value === false, expected: 'false' }),
+    cacheDir: 'string',
+    onProgress: 'function',
+    signal: 'signal',
+  });
+}
+
 export const hubOptionNames = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
 
 /**
@@ -54,15 +70,7 @@ export const hubOptionNames = ['revision', 'token', 'cacheDir', 'onProgress', 's
  * names of revisions that could lead out of the cache.
  */
 export async function hubSettings(op: string, options: HubOptions = {}): Promise<HubSettings> {
-  const { revision = 'main', token, cacheDir, onProgress, signal } = checkKnown(op, options, [...hubOptionNames]);
-  checkSignal(op, signal);
-  if (onProgress !== undefined) checkFunction(op, onProgress);
-  if (typeof revision !== 'string' || !/^(?!.*\.\.)[\w.-]+(\/[\w.-]+)*$/.test(revision))
-    throw new ArgumentError(`${op}: revision is ${describeValue(revision)}, expected a branch, a tag or a commit`);
-  for (const [name, text] of Object.entries({ token: token || undefined, cacheDir })) {
-    if (text !== undefined && typeof text !== 'string')
-      throw new ArgumentError(`${op}: ${name} is ${describeValue(text)}, expected a string`);
-  }
+  const { revision = 'main', token, cacheDir, onProgress, signal } = checkHubOptions(op, options);
   const secret = token === false ? undefined : (token ?? (await storedToken()));
   if (secret !== undefined && !/^[!-~]+$/.test(secret))
     throw new ArgumentError(`${op}: the token has characters that no token has`);

@@ -1,4 +1,4 @@
-import { checkKnown, checkOneOf, describeValue, isObject } from '../core/check.js';
+import { checkKnown, checkOneOf, checkOptions, describeValue, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/families/transformer.js';
@@ -20,6 +20,7 @@ import { companionFiles } from './companion-files.js';
 import { completeConfig } from './config.js';
 import { generationOptions, unfollowed } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
+import { checkHubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
 import { type ModelLocation, openSource } from './open-source.js';
@@ -50,7 +51,7 @@ export interface LoadModelOptions extends HubOptions {
   /** The labels of a head that is put on anew. */
   labels?: readonly string[] | undefined;
   /** The meaning of new labels: one of them, several at once, or a number; transformers' `problem_type`. */
-  problemType?: 'regression' | 'single_label_classification' | 'multi_label_classification' | undefined;
+  problemType?: (typeof PROBLEM_TYPES)[number] | undefined;
   /**
    * The format in which matrices are packed while they are read. 'auto' keeps what the file has: halves, and the blocks of a
    * GGUF file. See docs/packed-weights.md. Default: 'auto' of a GGUF file, otherwise 'float32'.
@@ -121,6 +122,7 @@ async function loadAdapted(
 
 const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
 const PACKING_NAMES = ['weights', 'activations', 'dtype', 'cache'] as const;
+const PROBLEM_TYPES = ['regression', 'single_label_classification', 'multi_label_classification'] as const;
 const NAMES = ['head', 'labels', 'problemType', 'baseModel', ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
 
 async function loadFrom<Model extends LoadedModel | Transformer>(
@@ -203,6 +205,10 @@ function checkLoadOptions(options: LoadModelOptions) {
   const isLabel = (label: unknown) => typeof label === 'string';
   if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
     throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
+  if (head !== undefined) checkOneOf('loadModel', 'head', head, headKinds);
+  if (problemType !== undefined) checkOneOf('loadModel', 'problemType', problemType, PROBLEM_TYPES);
+  checkOptions('loadModel', { baseModel }, { baseModel: 'string' });
+  checkHubOptions('loadModel', hub);
   checkPacking(weights, activations);
   checkOnnxChoice(dtype);
   checkOneOf('loadModel', 'cache', cache, CACHE_TYPES);

@@ -4,13 +4,14 @@ import { FormatError } from '../core/errors.js';
 import type { Family } from '../models/family.js';
 import { familyOf } from '../models/registry.js';
 import type { PretrainedTokenizer } from '../tokenizers/pretrained-tokenizer.js';
-import type { HubOptions } from './hub-options.js';
+import { checkHubOptions, type HubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { type ModelLocation, openSource } from './open-source.js';
 import type { ModelSource } from './source.js';
 
 /** See `loadTokenizer` in load-later.ts. A path or URL of a tokenizer.json stands for its folder. */
 export async function openTokenizer(from: ModelLocation, options: HubOptions): Promise<PretrainedTokenizer> {
+  checkHubOptions('loadTokenizer', options);
   const source = await openSource(typeof from === 'string' ? from.replace(FILE, '') || '.' : from, options);
   try {
     const tokenizer = await loadModelTokenizer(source, await vocabularyOf(source));

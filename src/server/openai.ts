@@ -191,9 +191,14 @@ function checked(options: OpenAIOptions): OpenAIOptions {
   });
   if (!isObject(models) || Object.keys(models).length === 0)
     throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, at least one`);
-  for (const key of apiKeys)
-    if (typeof key !== 'string' || !/^\S+$/.test(key))
-      throw new ArgumentError('openai: an element of apiKeys is empty, not text, or has spaces in it');
+  for (const [name, model] of Object.entries(models))
+    if (typeof (model as Partial<LoadedModel> | null)?.forward !== 'function')
+      throw new ArgumentError(`openai: models.${name} is ${describeValue(model)}, expected what loadModel gives`);
+  for (const [i, key] of apiKeys.entries()) {
+    if (typeof key === 'string' && /^\S+$/.test(key)) continue;
+    const given = typeof key === 'string' ? 'empty or has spaces in it' : describeValue(key); // keys are secret
+    throw new ArgumentError(`openai: apiKeys[${i}] is ${given}, expected text without spaces`);
+  }
   for (const origin of typeof cors === 'string' ? [cors] : Array.isArray(cors) ? cors : [cors])
     if (origin !== '*' && !isOrigin(origin))
       throw new ArgumentError(

@@ -2,8 +2,7 @@
 
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { checkNumber, checkOneOf, isNotNegative } from '../core/check.js';
-import { ArgumentError } from '../core/errors.js';
+import { checkNumber, checkOneOf, checkOptions, isNotNegative, isWhole } from '../core/check.js';
 import { loadOptional } from '../io/optional-package.js';
 import { Connections } from './connections.js';
 import { type OpenAIOptions, openai } from './openai.js';
@@ -44,8 +43,16 @@ export async function serve({
   drainSeconds = DRAIN_SECONDS,
   ...options
 }: ServeOptions): Promise<RunningServer> {
-  if (!Number.isInteger(port) || port < 0 || port > 65535)
-    throw new ArgumentError(`serve: port is ${port}, expected an integer from 0 to 65535`);
+  const isPort = (value: unknown) => isWhole(value as number) && (value as number) <= 65535;
+  checkOptions(
+    'serve',
+    { port, host, onRequest: options.onRequest },
+    {
+      port: { accepts: isPort, expected: 'an integer from 0 to 65535' },
+      host: 'string',
+      onRequest: 'function',
+    },
+  );
   checkNumber('serve', 'drainSeconds', drainSeconds, isNotNegative, 'a number of seconds, 0 or more');
   checkOneOf('serve', 'log', log, ['stderr', 'none']);
   const { createAdaptorServer } = await loadOptional('simdformer/server', () => import('@hono/node-server'));

@@ -1,5 +1,5 @@
 import { afterEvents } from '../backend/after-events.js';
-import { checkOptions, describeValue } from '../core/check.js';
+import { anyOf, checkOptions, describeValue, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkCallOptions } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
@@ -137,12 +137,12 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
   checkOptions(task, own, {
     return_timestamps: [true, false, 'word'],
     chunk_length_s: 'notNegative',
-    stride_length_s: 'any',
+    stride_length_s: { ...anyOf('notNegative', listOf('notNegative', '')), expected: 'seconds, or [left, right]' },
     language: 'any',
     task: ['transcribe', 'translate', null],
     return_language: 'boolean',
     onText: 'function',
-    temperature: 'any',
+    temperature: anyOf('notNegative', 'array'),
     condition_on_prev_tokens: 'boolean',
     prompt_ids: 'array',
     return_quality: 'boolean',
@@ -246,8 +246,9 @@ async function recognize(
     signal?.throwIfAborted();
     const some = recordings.slice(first, first + (plan.windows ? 1 : batchSize));
     const samples: Float32Array[] = [];
-    for (const each of some) {
-      samples.push(await samplesOf(listener.task, each, listener.extractor.samplingRate, signal));
+    for (const [i, each] of some.entries()) {
+      const name = recordings.length === 1 ? 'the recording' : `recordings[${first + i}]`;
+      samples.push(await samplesOf(listener.task, each, listener.extractor.samplingRate, signal, name));
       await new Promise<void>((resolve) => afterEvents(resolve));
     }
     if (plan.windows) results.push(await inWindows(listener, samples[0] as Float32Array, first, plan, plan.windows));

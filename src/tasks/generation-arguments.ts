@@ -1,7 +1,9 @@
 // Options of `generate` as transformers.js names them, max_new_tokens for maxNewTokens.
 
-import { checkKnown } from '../core/check.js';
+import { checkKnown, mismatch, type OptionRule } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
+import { OPTION_RULES } from '../generate/option-rules.js';
 import { namesOf, type OptionName } from '../generate/option-table.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 
@@ -33,7 +35,7 @@ const camels: ReadonlyMap<string, Name> = new Map(
 
 /**
  * The options for `generate` among those of a task, whose own names are `own`. Settings of sampling are left out if
- * nothing is drawn, as in transformers. Throws ArgumentError for names of neither kind.
+ * nothing is drawn, as in transformers. Throws ArgumentError for names of neither kind, and for values of the wrong type.
  */
 export function generationArguments<Options extends object>(
   task: string,
@@ -44,7 +46,10 @@ export function generationArguments<Options extends object>(
   checkKnown(task, options, [...own, ...camels.keys()] as (keyof Options & string)[]);
   const known = Object.entries(options).flatMap(([name, value]) => {
     const camel = camels.get(name);
-    return camel === undefined || value === undefined ? [] : [[camel, value] as const];
+    if (camel === undefined || value === undefined) return [];
+    const rule = OPTION_RULES[camel] as OptionRule;
+    if (!rule.accepts(value)) throw new ArgumentError(`${task}: ${mismatch(name, value, rule)}`);
+    return [[camel, value] as const];
   });
   const generate: GenerateOptions = Object.fromEntries(known);
   if (generate.doSample ?? model.generationConfig.doSample) return generate;

@@ -27,13 +27,14 @@ export function viewerOf({ task, model }: TaskContext): { model: TowerModel; pro
   throw new FormatError(`${task}: the model's folder has no preprocessor_config.json, which says how images are cut`);
 }
 
-/** One image or several, as a list. Throws ArgumentError for what is none. */
+/** One image or several, as a list. Throws ArgumentError for the first item that is no image. */
 export function imagesOf(task: string, images: ImageInput | readonly ImageInput[]): readonly ImageInput[] {
   const list: readonly unknown[] = Array.isArray(images) ? images : [images];
-  const odd = list.find((each) => !isMediaFile(each) && !(isObject(each) && 'data' in each && 'width' in each));
-  if (odd === undefined) return list as readonly ImageInput[];
+  const odd = list.findIndex((each) => !isMediaFile(each) && !(isObject(each) && 'data' in each && 'width' in each));
+  if (odd < 0) return list as readonly ImageInput[];
+  const name = Array.isArray(images) ? `images[${odd}]` : 'the image';
   const expected = '{ width, height, data }, a path, a URL, a Blob or bytes';
-  throw new ArgumentError(`${task}: an image is ${describeValue(odd)}, expected ${expected}`);
+  throw new ArgumentError(`${task}: ${name} is ${describeValue(list[odd])}, expected ${expected}`);
 }
 
 /**

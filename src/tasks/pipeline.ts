@@ -151,6 +151,7 @@ export async function openModel(
 /** The options that `loadModel` has for what is given; it refuses what it does not know. */
 function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {
   const { cache_dir = env.cacheDir ?? undefined, progress_callback: tell, ...load } = checkOptions(op, options);
+  checkOptions(op, { cache_dir: options.cache_dir }, { cache_dir: 'string' });
   if (tell === undefined) return cache_dir === undefined ? load : { cacheDir: cache_dir, ...load };
   checkFunction(`${op}: progress_callback of ${task}`, tell);
   const name = nameOf(model);
@@ -177,7 +178,8 @@ async function openDevice(
   const backends = { auto: 'auto', cpu: 'auto', native: 'native', wasm: 'wasm' } as const;
   const known = Object.keys(backends);
   if (!known.includes(name as string)) {
-    const expected = `a device or one of ${known.join(', ')}: all computes on the CPU`;
+    const others = OTHER_PROCESSORS.join(', ');
+    const expected = `a device or one of ${known.join(', ')}: all computes on the CPU. ${others} mean auto`;
     throw new ArgumentError(`pipeline: device is ${describeValue(name)}, expected ${expected}`);
   }
   return createDevice({ backend: backends[name as keyof typeof backends] });

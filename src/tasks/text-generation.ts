@@ -1,15 +1,18 @@
-import { checkOptions, describeValue, isObject } from '../core/check.js';
+import { anyOf, checkOptions, describeValue, isObject, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
+import { TOKENS } from '../generate/option-table.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
+import { checkMessages } from '../tokenizers/chat-options.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
-import { checkCallOptions, inBatches } from './batches.js';
+import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { withParsedArguments } from './chat/call-arguments.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { HostTensor } from './host-tensor.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 import type { Streamer } from './text-streamer.js';
+import { STREAMER } from './text-streamer.js';
 
 /** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
 export interface TextGenerationOptions extends CallOptions, Omit<GenerationArguments, 'stopTokens' | 'stop_tokens'> {
@@ -73,6 +76,7 @@ const OWN = [
   ...(['tokenizer_encode_kwargs', 'streamer'] as const),
   ...(['eos_token_id', 'output_scores', 'output_attentions', 'signal', 'onProgress', 'batchSize'] as const),
 ] as const;
+type OwnName = (typeof OWN)[number];
 const DEFAULT_LENGTH = 256;
 
 export const textGeneration: Task<TextGeneration> = {
@@ -100,14 +104,19 @@ export const textGeneration: Task<TextGeneration> = {
 
 /** Checks the options that `generationArguments` leaves to the task. */
 function checkOwn(options: TextGenerationOptions): void {
-  const { return_full_text, add_special_tokens, output_scores, output_attentions, tokenizer_encode_kwargs } = options;
-  const own = { return_full_text, add_special_tokens, output_scores, output_attentions, tokenizer_encode_kwargs };
+  const own = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<TextGenerationOptions, OwnName>;
   checkOptions(TASK, own, {
+    ...callOptionKinds,
     return_full_text: 'boolean',
     add_special_tokens: 'boolean',
+    tools: orNull('array'), // applyChatTemplate checks each
+    documents: orNull('array'),
+    chat_template: orNull('string'),
+    tokenizer_encode_kwargs: 'object',
+    streamer: STREAMER,
+    eos_token_id: { ...anyOf('whole', TOKENS), expected: 'a token or several' },
     output_scores: 'boolean',
     output_attentions: 'boolean',
-    tokenizer_encode_kwargs: 'object',
   });
 }
 
@@ -117,15 +126,24 @@ interface Prompt {
 }
 
 function inputsOf(given: unknown): [inputs: (string | Chat)[], isBatch: boolean] {
-  if (typeof given === 'string' || isChat(given)) return [[given], false];
-  if (Array.isArray(given) && (given.every((each) => typeof each === 'string') || given.every(isChat)))
-    return [given, true];
-  const expected = 'a string or messages, or an array of either';
-  throw new ArgumentError(`${TASK}: the input is ${describeValue(given)}, expected ${expected}`);
-}
-
-function isChat(value: unknown): value is Chat {
-  return Array.isArray(value) && value.length > 0 && value.every((each) => isObject(each) && 'role' in each);
+  if (typeof given === 'string') return [[given], false];
+  if (!Array.isArray(given))
+    throw new ArgumentError(`${TASK}: the input is ${describeValue(given)}, expected text or messages, one or several`);
+  const [first] = given as readonly unknown[];
+  if (isObject(first)) {
+    checkMessages(TASK, given);
+    return [[given], false];
+  }
+  // All items are of the first one's kind: texts or conversations.
+  for (const [i, each] of given.entries()) {
+    const name = `inputs[${i}]`;
+    if (Array.isArray(first) && Array.isArray(each)) checkMessages(TASK, each, (j) => `${name}[${j}]`);
+    else if (typeof each !== 'string' || Array.isArray(first))
+      throw new ArgumentError(
+        `${TASK}: ${name} is ${describeValue(each)}, expected ${Array.isArray(first) ? 'messages' : 'text'}`,
+      );
+  }
+  return [given, true];
 }
 
 async function promptOf(context: TaskContext, input: string | Chat, options: TextGenerationOptions): Promise<Prompt> {

@@ -1,4 +1,4 @@
-import { checkOptions } from '../core/check.js';
+import { checkOptions, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import {
@@ -61,7 +61,7 @@ export const tokenClassification: Task<TokenClassificationPipeline> = {
         aggregation_strategy: strategy = 'none',
         stride,
       } = checkOptions(TASK, options, {
-        ignore_labels: 'array',
+        ignore_labels: listOf('string', 'an array of labels'),
         aggregation_strategy: aggregationStrategies,
         stride: 'whole',
         truncate: 'boolean',

@@ -1,4 +1,4 @@
-import { checkOptions, describeValue } from '../core/check.js';
+import { checkArray, checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
@@ -6,7 +6,7 @@ import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
 import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import type { ClassScore } from './text-classification.js';
-import { tokenizerOf } from './text-inputs.js';
+import { textsOf, tokenizerOf } from './text-inputs.js';
 
 export interface ZeroShotImageClassificationOptions extends CallOptions {
   /** The text that is compared with an image, with `{}` for a label. Default 'This is a photo of {}'. */
@@ -52,8 +52,9 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
         hypothesis_template: 'string',
         ...callOptionKinds,
       });
-      if (!Array.isArray(labels) || labels.length === 0 || !labels.every((label) => typeof label === 'string'))
-        throw new ArgumentError(`${TASK}: candidate_labels are ${describeValue(labels)}, expected an array of texts`);
+      checkArray(TASK, 'candidate_labels', labels, 'an array of texts');
+      textsOf(TASK, labels, 'candidate_labels');
+      if (labels.length === 0) throw new ArgumentError(`${TASK}: candidate_labels is [], expected at least one label`);
       const inputIds = idsOf(
         context,
         labels.map((label) => template.replaceAll('{}', () => label)),

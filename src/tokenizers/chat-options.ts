@@ -18,6 +18,38 @@ export interface ChatRendering {
 
 const OP = 'applyChatTemplate';
 
+/** Throws ArgumentError unless `tools` are functions in OpenAI's form. */
+export function checkTools(op: string, tools: readonly ChatTool[]): void {
+  for (const [i, tool] of tools.entries()) {
+    const name = `tools[${i}]`;
+    const refuse = (path: string, value: unknown, expected: string): never => {
+      throw new ArgumentError(`${op}: ${path} is ${describeValue(value)}, expected ${expected}`);
+    };
+    if (!isObject(tool)) refuse(name, tool, "{ type: 'function', function: { name, parameters } }");
+    if (tool.type !== 'function') refuse(`${name}.type`, tool.type, "'function'");
+    if (!isObject(tool.function)) refuse(`${name}.function`, tool.function, '{ name, parameters }');
+    if (typeof tool.function.name !== 'string') refuse(`${name}.function.name`, tool.function.name, 'text');
+  }
+}
+
+/** Throws ArgumentError unless `messages` are such, naming them as `nameOf` says. */
+export function checkMessages(
+  op: string,
+  messages: readonly ChatMessage[],
+  nameOf: (i: number) => string = (i) => `messages[${i}]`,
+): void {
+  for (const [i, message] of messages.entries()) {
+    const refuse = (path: string, value: unknown, expected: string): never => {
+      throw new ArgumentError(`${op}: ${path} is ${describeValue(value)}, expected ${expected}`);
+    };
+    if (!isObject(message)) refuse(nameOf(i), message, '{ role, content }');
+    const { role, content } = message;
+    if (typeof role !== 'string') refuse(`${nameOf(i)}.role`, role, "text such as 'user'");
+    if (content != null && typeof content !== 'string' && !Array.isArray(content))
+      refuse(`${nameOf(i)}.content`, content, 'text or an array of parts');
+  }
+}
+
 /** Checks the options of `applyChatTemplate` and chooses the template. Throws ArgumentError. */
 export function chatRendering(
   own: ChatTemplate | null,
@@ -42,10 +74,8 @@ export function chatRendering(
   });
   checkArray(OP, 'messages', messages, 'an array of { role, content }');
   if (messages.length === 0) throw new ArgumentError(`${OP}: there are no messages, expected one at least`);
-  for (const [i, message] of messages.entries()) {
-    if (isObject(message) && typeof message.role === 'string') continue;
-    throw new ArgumentError(`${OP}: messages[${i}] is ${describeValue(message)}, expected { role, content }`);
-  }
+  checkMessages(OP, messages);
+  if (tools !== null) checkTools(OP, tools);
   if (continueFinalMessage && addGenerationPrompt)
     throw new ArgumentError(
       `${OP}: continueFinalMessage goes on with the last message, addGenerationPrompt begins one`,

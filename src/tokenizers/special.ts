@@ -20,10 +20,18 @@ const ROLES = ['pad', 'bos', 'eos', 'unk', 'additional'] as const;
 export function specialList(special: SpecialTokens): string[] {
   const { pad, bos, eos, unk, additional = [] } = checkKnown('special tokens', special, ROLES);
   checkArray('special tokens', 'additional', additional, 'an array of texts');
-  const list = [pad, bos, eos, unk, ...additional].filter((token) => token !== undefined);
-  const odd = list.find((token) => typeof token !== 'string' || token === '');
-  if (odd !== undefined)
-    throw new ArgumentError(`special tokens: ${describeValue(odd)} is one of them, expected text such as <s>`);
+  const named = Object.entries({
+    pad,
+    bos,
+    eos,
+    unk,
+    ...Object.fromEntries(additional.map((each, i) => [`additional[${i}]`, each])),
+  });
+  const given = named.filter(([, token]) => token !== undefined);
+  const [name, odd] = given.find(([, token]) => typeof token !== 'string' || token === '') ?? [];
+  if (name !== undefined)
+    throw new ArgumentError(`special tokens: ${name} is ${describeValue(odd)}, expected text such as <s>`);
+  const list = given.map(([, token]) => token as string);
   return [...new Set(list)];
 }
 

@@ -57,8 +57,10 @@ export class Adafactor implements Optimizer {
 
   /** Takes the parameters of AdamW's constructor, and throws the same errors. */
   constructor(params: readonly Tensor[] | readonly ParameterGroup[], options: AdafactorOptions = {}) {
+    const isPair = (value: unknown) => Array.isArray(value) && value.length === 2 && value.every((n) => n >= 0);
     const kinds = {
-      ...({ lr: 'notNegative', eps: 'any', clipThreshold: 'positive', decayRate: 'number' } as const),
+      ...({ lr: 'notNegative', clipThreshold: 'positive', decayRate: 'number' } as const),
+      eps: { accepts: isPair, expected: 'two numbers, 0 or more' },
       ...{ beta1: orNull('fraction'), weightDecay: 'notNegative' as const },
       ...({ scaleParameter: 'boolean', relativeStep: 'boolean', warmupInit: 'boolean' } as const),
     };

@@ -1,4 +1,4 @@
-import { checkKnown, checkNumber, checkSeed, describeValue, isCount } from '../core/check.js';
+import { checkKnown, checkNumber, checkOptions, checkSeed, describeValue, isCount } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
@@ -59,10 +59,8 @@ export function lengthBatches<Source extends Row = readonly number[], Target ext
   examples: readonly Example<Source, Target>[],
   options: LengthBatchesOptions = {},
 ): Batches<Source, Target> {
-  const names = ['tokens', 'seed', 'tokensOf', 'fingerprint'] as const;
-  const { tokens = 4096, seed = 0, ...own } = checkKnown('lengthBatches', options, names);
-  checkNumber('lengthBatches', 'tokens', tokens, isCount, 'a positive integer');
-  checkSeed('lengthBatches', seed);
+  const kinds = { tokens: 'count', seed: 'seed', tokensOf: 'function', fingerprint: 'function' } as const;
+  const { tokens = 4096, seed = 0, ...own } = checkOptions('lengthBatches', options, kinds);
   if (own.tokensOf === undefined) checkExamples(examples);
   const { tokensOf = sidesLength, fingerprint: fingerprintAll = fingerprintOf } = own;
   if (examples.length === 0) throw new ArgumentError('lengthBatches: there are no examples to train on');
@@ -119,9 +117,9 @@ export function shuffledBatches<Item>(
   options: { size: number; seed?: number | undefined; fingerprint?: ((items: readonly Item[]) => number) | undefined },
 ): { readonly perEpoch: number; readonly fingerprint: number | undefined; batch(n: number): readonly Item[] } {
   const op = 'shuffledBatches';
-  const { size, seed = 0, fingerprint: own } = checkKnown(op, options, ['size', 'seed', 'fingerprint']);
-  checkNumber(op, 'size', size, isCount, 'a positive integer');
-  checkSeed(op, seed);
+  const kinds = { size: 'count', seed: 'seed', fingerprint: 'function' } as const;
+  const { size, seed = 0, fingerprint: own } = checkOptions(op, options, kinds);
+  checkNumber(op, 'size', size, isCount, 'a positive integer'); // it may be missing
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const perEpoch = Math.ceil(examples.length / size);
   let epoch = -1;

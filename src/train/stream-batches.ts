@@ -1,6 +1,6 @@
 // Batches of examples that are read on demand: from a file of any length, a database or a generator.
 
-import { checkKnown, checkNumber, checkSeed, describeValue, isCount } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 
@@ -51,11 +51,8 @@ export function streamBatches<Item>(
   options: StreamOptions<Item> = {},
 ): StreamBatches<Item> {
   const op = 'streamBatches';
-  const names = ['size', 'tokens', 'tokensOf', 'buffer', 'seed'] as const;
-  const { size, tokens = 4096, tokensOf = () => 1, buffer = 8192, seed = 0 } = checkKnown(op, options, names);
-  for (const [name, value] of Object.entries({ size: size ?? 1, tokens, buffer }))
-    checkNumber(op, name, value, isCount, 'a positive integer');
-  checkSeed(op, seed);
+  const kinds = { size: 'count', tokens: 'count', tokensOf: 'function', buffer: 'count', seed: 'seed' } as const;
+  const { size, tokens = 4096, tokensOf = () => 1, buffer = 8192, seed = 0 } = checkOptions(op, options, kinds);
   return new StreamReader(examples, { size, tokens, tokensOf, buffer }, seed);
 }
 

@@ -14,7 +14,7 @@ const wrong: Record<string, unknown> = {
   'logitsProcessors[0] is undefined': { logitsProcessors: [undefined] },
 
   'stopTokens is null, expected an array': { stopTokens: null },
-  'prefix is neither': { prefix: [[3], 4, 5] },
+  'prefix is an array, expected tokens, or a row of tokens for each input': { prefix: [[3], 4, 5] },
 };
 
 it.each(Object.entries(wrong))('%s', async (message, options) => {

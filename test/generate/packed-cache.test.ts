@@ -131,7 +131,7 @@ it('refuses other types', async () => {
   const model = makeModel(rotary);
   const cache = 'int4' as 'int8';
   await expect(model.generate([text(3)], { ...options, cache })).rejects.toThrow(
-    'cache is "int4", expected a PromptCache, or one of float32, float16, int8',
+    'cache is "int4", expected a PromptCache or one of float32, float16, int8',
   );
   expect(() => model.startDecoding({ cache })).toThrow(ArgumentError);
   expect(() => new PromptCache(model, { cache })).toThrow(ArgumentError);

@@ -25,7 +25,7 @@ describe('bad input', () => {
     ['earlyStopping', { numBeams: 2, earlyStopping: 'always' as never }],
     ['repetitionPenalty', { repetitionPenalty: 0 }],
     ['noRepeatNgramSize', { noRepeatNgramSize: 1.5 }],
-    ['stop token', { stopTokens: [11] }],
+    ['a token of stopTokens', { stopTokens: [11] }],
     ['prefix', { prefix: [99] }],
     ['prefix has 2 rows', { prefix: [[3], [4]] }],
     ['prefix has 4 tokens', { prefix: [3, 3, 3, 3], maxNewTokens: 3 }],

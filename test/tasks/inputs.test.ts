@@ -67,6 +67,24 @@ describe('an item that is no text', () => {
     await using classify = await pipeline('text-classification', smallModel('bert-sequence'), { device });
     await expect(classify(['a', 3 as unknown as string])).rejects.toThrow('texts[1] is 3');
   });
+
+  it('is named by its place among messages and conversations, too', async () => {
+    const template = '{% for m in messages %}{{ m.content }}{% endfor %}';
+    await using write = await pipeline('text-generation', smallModel('llama', {}, { chat_template: template }), {
+      device,
+    });
+    const user = { role: 'user', content: 'a' };
+    const cases: [unknown, string][] = [
+      [7, 'the input is 7, expected text or messages, one or several'],
+      [['a', user], 'inputs[1] is an object, expected text'],
+      [[[user], 'a'], 'inputs[1] is "a", expected messages'],
+      [[[user], [user, 7]], 'inputs[1][1] is 7, expected { role, content }'],
+      [[user, { role: 3 }], "messages[1].role is 3, expected text such as 'user'"],
+      [[user, { role: 'user', content: 3 }], 'messages[1].content is 3, expected text or an array of parts'],
+    ];
+    for (const [given, message] of cases)
+      await expect(write(given as string)).rejects.toThrow(`text-generation: ${message}`);
+  });
 });
 
 describe('zero-shot-classification', () => {

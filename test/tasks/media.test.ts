@@ -127,7 +127,7 @@ for (const { model, processor, tokenizer, config, labels, output } of recorded['
       const options = { hypothesis_template: 'w15 w16 {}', batchSize: 2 };
       expectScores(await classify(pictures, labels, options), output);
       await expect(classify(pictures, [], options)).rejects.toThrow(ArgumentError);
-      await expect(classify([3 as never], labels)).rejects.toThrow(/an image is 3, expected/);
+      await expect(classify([3 as never], labels)).rejects.toThrow(/images\[0\] is 3, expected/);
       await expect(classify(pictures, labels, { top_k: 3 } as never)).rejects.toThrow(/no option top_k/);
       await classify.dispose();
     });

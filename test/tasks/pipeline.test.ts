@@ -231,7 +231,7 @@ describe('text-generation', () => {
     const [other] = await write('a the cat sat', { ...options, return_full_text: false });
     const [told] = await write(messages, { ...options, tokenizer_encode_kwargs: { begin: 'sat' } });
     expect(told?.generated_text[1]).toMatchObject({ content: other?.generated_text });
-    await expect(write([1] as unknown as string)).rejects.toThrow('expected a string or messages');
+    await expect(write([1] as unknown as string)).rejects.toThrow('inputs[0] is 1, expected text');
   });
 
   it('takes options by their names here and there', async () => {

@@ -82,7 +82,7 @@ describe('WordTokenizer', () => {
   it('know every option that is given', () => {
     const wrong: [string, () => unknown][] = [
       ['additional is "<x>", expected an array', () => new ByteTokenizer({ additional: '<x>' as never })],
-      ['special tokens: 3n is one of them, expected text', () => new ByteTokenizer({ pad: 3n as never })],
+      ['special tokens: pad is 3n, expected text', () => new ByteTokenizer({ pad: 3n as never })],
       ['special tokens: there is no option mask', () => new ByteTokenizer({ mask: '<mask>' } as never)],
       ['no option min_frequency', () => BpeTokenizer.train('ab', { vocabSize: 300, min_frequency: 2 } as never)],
       ['no option split', () => CharTokenizer.train('ab', { split: 'whitespace' } as never)],
@@ -103,7 +103,7 @@ describe('WordTokenizer', () => {
     expect(() => new WordTokenizer(['a', 'a'])).toThrow('WordTokenizer: "a" is in the vocabulary twice');
     expect(() => new WordTokenizer(['a'], { eos: '</s>' })).toThrow('special token "</s>" is not in the vocabulary');
     for (const eos of ['', 5 as never]) {
-      const message = `special tokens: ${JSON.stringify(eos)} is one of them, expected text`;
+      const message = `special tokens: eos is ${JSON.stringify(eos)}, expected text`;
       expect(() => new WordTokenizer(['a'], { eos })).toThrow(message);
     }
     expect(() => new WordTokenizer(['a'], {}, 'letters' as never)).toThrow(ArgumentError);

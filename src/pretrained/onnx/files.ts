@@ -38,8 +38,11 @@ const FOLDERS = ['onnx/', ''];
 /** Throws ArgumentError for what no file can be chosen by. */
 export function checkOnnxChoice(choice: unknown): void {
   const known = [...onnxDTypes, 'auto'];
-  for (const each of isObject(choice) ? Object.values(choice) : [choice])
-    if (each !== undefined) checkOneOf('loadModel', 'dtype', each, known);
+  const named = isObject(choice)
+    ? Object.entries(choice).map(([part, each]) => [`dtype.${part}`, each])
+    : [['dtype', choice]];
+  for (const [name, each] of named as [string, unknown][])
+    if (each !== undefined) checkOneOf('loadModel', name, each, known);
 }
 
 /** The files of a variant, null if there are none. 'auto' is the most exact one that is there. */

@@ -25,7 +25,7 @@ export async function loadLora(
   from: string | URL | ModelFileSet,
   options: Pick<LoraOptions, 'name'> & { signal?: AbortSignal | undefined } = {},
 ): Promise<Lora> {
-  const { name, signal } = checkOptions('loadLora', options, { name: 'any', signal: 'signal' });
+  const { name, signal } = checkOptions('loadLora', options, { name: 'string', signal: 'signal' });
   return loraFrom(model, await openSource(from, { signal }), name);
 }
 

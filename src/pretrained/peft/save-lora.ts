@@ -34,7 +34,7 @@ export async function loraFiles(
   adapter: LoraParts,
   options: SaveLoraOptions = {},
 ): Promise<Record<string, Uint8Array>> {
-  const { baseModel = adapter.model.origin?.from ?? null } = checkOptions('save', options, { baseModel: 'any' });
+  const { baseModel = adapter.model.origin?.from ?? null } = checkOptions('save', options, { baseModel: 'string' });
   const tensors = await Promise.all(
     piecesOfLora(adapter).map(async (piece): Promise<[string, SafetensorsArray]> => {
       const { tensor, start, end } = piece;

@@ -1,8 +1,11 @@
-import { checkArray, checkOptions, describeValue, isObject } from '../../core/check.js';
+import { checkArray, checkKnown, checkOptions, describeValue, isObject } from '../../core/check.js';
 import { ArgumentError, SimdformerError } from '../../core/errors.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import type { Generative } from '../../generate/generative.js';
+import { OPTION_RULES } from '../../generate/option-rules.js';
+import { checkKinds } from '../../generate/settings.js';
 import { CACHE_TYPES, type CacheType } from '../../ops/kv-cache.js';
+import { checkMessages, checkTools } from '../../tokenizers/chat-options.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import type { ChatMessage, ChatTool } from '../../tokenizers/index.js';
 import type { ToolCall } from './tool-calls.js';
@@ -106,18 +109,25 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOp
     variables: 'object',
     generation: 'object',
   });
-  checkGeneration(options.generation ?? {});
+  checkTools('Chat', options.tools ?? []);
+  checkMessages('Chat', options.messages ?? []);
+  checkGeneration(options.generation ?? {}, 'Chat: generation');
   return options;
 }
 
-/** Throws ArgumentError for options that the conversation sets itself. `generate` checks the others. */
-export function checkGeneration<Options extends ChatGenerateOptions>(options: Options): Options {
-  checkOptions('Chat', options);
+/** Throws ArgumentError for options that are not of their kind, and for those that the conversation sets itself. */
+export function checkGeneration<Options extends ChatGenerateOptions>(options: Options, op = 'Chat'): Options {
+  checkOptions(op, options);
   const decided = ['cache', 'numBeams', 'numReturnSequences', 'cropContext', 'batchSize', 'maxLength', 'minLength'];
   const own = [...decided, 'lengthPenalty', 'earlyStopping', 'decoderStartTokenId', 'prefix', 'outputAttentions'];
   const name = own.find((each) => each in options);
-  if (name === undefined) return options;
-  throw new ArgumentError(`Chat: ${name} is decided by the conversation: leave it out`);
+  if (name !== undefined) throw new ArgumentError(`${op}: ${name} is decided by the conversation: leave it out`);
+  checkKinds(options);
+  return checkKnown(
+    op,
+    options,
+    Object.keys(OPTION_RULES).filter((each) => !own.includes(each)) as (keyof Options & string)[],
+  );
 }
 
 /** The messages to send: a user's text becomes a message. Throws ArgumentError for anything else. */
@@ -125,8 +135,6 @@ export function messagesOf(message: string | ChatMessage | readonly ChatMessage[
   if (typeof message === 'string') return [{ role: 'user', content: message }];
   const list = Array.isArray(message) ? (message as readonly ChatMessage[]) : [message as ChatMessage];
   checkArray('Chat.send', 'the message', list, 'text, a message or several');
-  for (const each of list)
-    if (!isObject(each) || typeof each.role !== 'string')
-      throw new ArgumentError(`Chat.send: the message is ${describeValue(each)}, expected text or { role, content }`);
+  checkMessages('Chat.send', list, (i) => (Array.isArray(message) ? `message ${i}` : 'the message'));
   return list;
 }

@@ -1,7 +1,7 @@
 import { checkNumber, isCount } from '../../core/check.js';
 import { ArgumentError, DisposedError, FormatError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
-import { checkHooks, stream, withFormat } from '../../generate/generate.js';
+import { stream, withFormat } from '../../generate/generate.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import { commonLength, PromptCache } from '../../generate/prompt-cache.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
@@ -147,7 +147,6 @@ export class Chat {
     const own = this.model.generationConfig?.maxNewTokens ?? Number.POSITIVE_INFINITY;
     const maxNewTokens = Math.min(room, generation.maxNewTokens ?? Math.min(room, own));
     const options: GenerateOptions = { stopTokens: this.#stops, ...generation, maxNewTokens };
-    checkHooks(options);
     const isBatched = options.draft === undefined && canJoin(this.model);
     return yield* isBatched ? this.#batchedTokens(ids, options) : this.#ownTokens(ids, options);
   }

@@ -1,3 +1,4 @@
+import { checkOptions } from '../../core/check.js';
 import type { Tokenizer } from '../../tokenizers/tokenizer.js';
 
 /** Maximum number of tokens whose text is held back: no character has more tokens. */
@@ -24,7 +25,9 @@ export class TextStream {
   constructor(
     private readonly tokenizer: Pick<Tokenizer, 'decode'>,
     private readonly options: { skipSpecial?: boolean | undefined } = {},
-  ) {}
+  ) {
+    checkOptions('TextStream', options, { skipSpecial: 'boolean' });
+  }
 
   push(token: number): string {
     this.#ids.push(token);

@@ -25,6 +25,7 @@ export async function samplesOf(
   input: SoundInput,
   rate: number,
   signal?: AbortSignal,
+  name = 'the recording',
 ): Promise<Float32Array> {
   if (isSamples(input)) return single(input);
   if (isMediaFile(input)) return resampled(task, readWav(await bytesOf(task, input, signal)), rate, signal);
@@ -38,8 +39,8 @@ export async function samplesOf(
     if (Array.isArray(channels) && channels.every(isSamples) && isCount(samplingRate as number))
       return resampled(task, { channels: channels.map(single), samplingRate: samplingRate as number }, rate, signal);
   }
-  const expected = 'samples as a Float32Array, { array, sampling_rate }, or a WAV file: a path, a URL, a Blob or bytes';
-  throw new ArgumentError(`${task}: a recording is ${describeValue(input)}, expected ${expected}`);
+  const expected = 'a Float32Array, { array, sampling_rate } or a WAV file';
+  throw new ArgumentError(`${task}: ${name} is ${describeValue(input)}, expected ${expected}`);
 }
 
 const isSamples = (value: unknown): value is Samples =>

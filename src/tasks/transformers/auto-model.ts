@@ -117,7 +117,9 @@ function rowsOf(name: string, tensor: unknown): number[][] {
 }
 
 async function write(model: LoadedModel, options: TransformersGenerateOptions): Promise<HostTensor<BigInt64Array>> {
-  const { input_ids, attention_mask, token_type_ids: _, decoder_input_ids: _d, ...rest } = options;
+  const { input_ids, attention_mask, token_type_ids, decoder_input_ids, ...rest } = options;
+  for (const [name, value] of Object.entries({ token_type_ids, decoder_input_ids }))
+    if (value !== undefined) rowsOf(name, value);
   const generate: GenerateOptions = generationArguments('generate', model, rest, ['streamer']);
   checkOptions('generate', { streamer: rest.streamer }, { streamer: STREAMER });
   const rows = rowsOf('input_ids', input_ids);
