@@ -3,7 +3,7 @@ import type { Job, Queue } from 'bullmq';
 import { ArgumentError } from '../core/errors.js';
 import type { JobData } from './create-worker.js';
 import { jobId } from './job-ids.js';
-import { checkQueueOptions, connect, loadBullMQ, QUEUE_KINDS } from './redis.js';
+import { checkQueueOptions, connect, loadBullMQ, QUEUE_DEFAULTS, QUEUE_KINDS } from './redis.js';
 import type { QueueOptions } from './submit.js';
 
 /** The outcome of an input: its result, or the reason of its failure. */
@@ -26,7 +26,7 @@ export async function* collect(
   options: CollectOptions,
 ): AsyncGenerator<Collected> {
   const given = checkQueueOptions('collect', options, { ...QUEUE_KINDS, from: 'whole' });
-  const { redis = 'redis://localhost:6379', queue: name, prefix, task = 'run', signal, from = 0 } = given;
+  const { redis = QUEUE_DEFAULTS.redis, queue: name, prefix, task = QUEUE_DEFAULTS.task, signal, from = 0 } = given;
   const { Queue: BullQueue } = await loadBullMQ();
   const { connection, close } = await connect(redis, { queue: name, prefix });
   const queue = new BullQueue<JobData>(name, { connection, ...(prefix !== undefined && { prefix }) });

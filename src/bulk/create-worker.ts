@@ -1,9 +1,9 @@
 import type { ConnectionOptions, Job, Worker, WorkerOptions } from 'bullmq';
-import { ruleOf } from '../core/check.js';
+import { ruleOf, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { Batcher } from './batcher.js';
 import type { BulkTask } from './bulk-task.js';
-import { checkQueueOptions, connect, loadBullMQ, PATIENCE, QUEUE_KINDS } from './redis.js';
+import { checkQueueOptions, connect, loadBullMQ, PATIENCE, QUEUE_DEFAULTS, QUEUE_KINDS } from './redis.js';
 
 /** The data of a job. */
 export interface JobData {
@@ -52,6 +52,8 @@ const FIRST = 8;
 /** How often a job may lose its worker, which is rarely the fault of the job. */
 const KILLS = 100;
 
+export const WORKER_DEFAULTS = { batchTokens: 8192, linger: 20, concurrency: 256, progressEvery: 1000 };
+
 const isTask = (value: unknown) => typeof (value as Partial<BulkTask> | null)?.run === 'function';
 const milliseconds = { ...ruleOf('notNegative'), expected: 'milliseconds, 0 or more' };
 const KINDS = {
@@ -78,8 +80,8 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
   const given = checkQueueOptions('createWorker', options, KINDS);
   if (given.task === undefined)
     throw new ArgumentError(`createWorker: task is undefined, expected ${KINDS.task.expected}`);
-  const { redis = 'redis://localhost:6379', queue, task, batchTokens = 8192, linger = 20, concurrency = 256 } = given;
-  const { progressEvery = 1000 } = given;
+  const { redis = QUEUE_DEFAULTS.redis, queue, task } = given;
+  const { batchTokens, linger, concurrency, progressEvery } = withDefaults(given, WORKER_DEFAULTS);
   const { Worker: BullWorker, UnrecoverableError } = await loadBullMQ();
   const redisOf = { queue, prefix: given.worker?.prefix, isPatient: true };
   const { connection, isAway, close } = await connect(redis, redisOf);

@@ -18,6 +18,9 @@ export interface Connection {
 
 const isQueueName = (name: unknown) => typeof name === 'string' && name !== '' && !name.includes(':');
 
+/** Defaults of the options that `createWorker`, `submit` and `collect` share. */
+export const QUEUE_DEFAULTS = { redis: 'redis://localhost:6379', task: 'run' } as const;
+
 /** The rules of options that `createWorker`, `submit` and `collect` share. */
 export const QUEUE_KINDS = {
   redis: anyOf('string', 'object'),

@@ -2,7 +2,7 @@ import type { ConnectionOptions, JobsOptions } from 'bullmq';
 import { ArgumentError } from '../core/errors.js';
 import type { JobData } from './create-worker.js';
 import { jobId } from './job-ids.js';
-import { checkQueueOptions, connect, loadBullMQ, QUEUE_KINDS, withReplies } from './redis.js';
+import { checkQueueOptions, connect, loadBullMQ, QUEUE_DEFAULTS, QUEUE_KINDS, withReplies } from './redis.js';
 
 export interface QueueOptions {
   /** The Redis server, as in `createWorker`. Default: `redis://localhost:6379`. */
@@ -26,6 +26,9 @@ export interface SubmitOptions extends QueueOptions {
   onProgress?: ((submitted: number) => void) | undefined;
 }
 
+/** The default of `attempts`. */
+export const ATTEMPTS = 3;
+
 /** Jobs that are added at once. */
 const CHUNK = 1000;
 
@@ -40,7 +43,7 @@ export async function submit(
 ): Promise<number> {
   const kinds = { ...QUEUE_KINDS, attempts: 'count', job: 'object', onProgress: 'function' } as const;
   const given = checkQueueOptions('submit', options, kinds);
-  const { redis = 'redis://localhost:6379', queue: name, prefix, task = 'run', attempts = 3 } = given;
+  const { redis = QUEUE_DEFAULTS.redis, queue: name, prefix, task = QUEUE_DEFAULTS.task, attempts = ATTEMPTS } = given;
   const { signal, onProgress } = given;
   const { Queue } = await loadBullMQ();
   const { connection, close } = await connect(redis, { queue: name, prefix });

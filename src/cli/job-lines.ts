@@ -3,6 +3,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
+import { QUEUE_DEFAULTS } from '../bulk/redis.js';
 import { isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 
@@ -30,9 +31,9 @@ export async function* readInputs(path: string): AsyncGenerator<unknown> {
 /** Adds the options that name a queue. */
 export function withQueue(command: Command): Command {
   return command
-    .option('--redis <url>', 'the Redis that holds the queue; nodes of a cluster with commas', 'redis://localhost:6379')
+    .option('--redis <url>', 'the Redis that holds the queue; nodes of a cluster with commas', QUEUE_DEFAULTS.redis)
     .requiredOption('--queue <name>', 'the queue')
-    .option('--task <name>', 'what its jobs are for: run, or a task of pipelines', 'run');
+    .option('--task <name>', 'what its jobs are for: run, or a task of pipelines', QUEUE_DEFAULTS.task);
 }
 
 export interface QueueFlags {

@@ -5,27 +5,7 @@ import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Command, CommanderError, Option } from 'commander';
 import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
-import { attentionCommand } from './commands/attention.js';
-import { benchCommand } from './commands/bench.js';
-import { chatCommand } from './commands/chat.js';
-import { classifyCommand } from './commands/classify.js';
-import { collectCommand } from './commands/collect.js';
-import { embedCommand } from './commands/embed.js';
-import { evalCommand } from './commands/eval.js';
-import { finetuneCommand } from './commands/finetune.js';
-import { infoCommand } from './commands/info.js';
-import { mcpCommand } from './commands/mcp.js';
-import { mergeCommand } from './commands/merge.js';
-import { mpiCommand } from './commands/mpi.js';
-import { quantizeCommand } from './commands/quantize.js';
-import { runCommand } from './commands/run.js';
-import { scoreCommand } from './commands/score.js';
-import { serveCommand } from './commands/serve.js';
-import { submitCommand } from './commands/submit.js';
-import { trainCommand } from './commands/train.js';
-import { transcribeCommand } from './commands/transcribe.js';
-import { translateCommand } from './commands/translate.js';
-import { workerCommand } from './commands/worker.js';
+import { COMMANDS } from './commands/index.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
 
@@ -42,30 +22,7 @@ const program = new Command('simdformer')
   .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
   .showHelpAfterError('(add --help for what is possible)')
   .exitOverride();
-const commands = [
-  infoCommand,
-  trainCommand,
-  finetuneCommand,
-  runCommand,
-  embedCommand,
-  classifyCommand,
-  translateCommand,
-  transcribeCommand,
-  chatCommand,
-  scoreCommand,
-  attentionCommand,
-  evalCommand,
-  benchCommand,
-  mergeCommand,
-  quantizeCommand,
-  mpiCommand,
-  serveCommand,
-  mcpCommand,
-  workerCommand,
-  submitCommand,
-  collectCommand,
-];
-for (const command of commands) program.addCommand(command().copyInheritedSettings(program));
+for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));
 
 // The reader of a pipe may leave early, as `head` does. The program then has nothing more to do. Progress that nobody
 // reads must not end a training. Its pipe or terminal may be gone, or the disk full.

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import type { Device } from '../core/device.js';
 import { ArgumentError, HubError } from '../core/errors.js';
 import type { DownloadProgress } from '../pretrained/hub-options.js';
+import { BATCH_SIZE } from '../tasks/batches.js';
 import { type Pipeline, pipeline, type TaskName } from '../tasks/index.js';
 import { decodeText } from './data.js';
 import { EXIT } from './exit.js';
@@ -41,7 +42,7 @@ export function textJobCommand(command: Command, formats: readonly string[]): Co
       ),
     )
     .option('--field <name>', 'lines are JSON objects, with the text under this name')
-    .option('--batch <n>', 'texts that the model reads side by side', integer(1), 32)
+    .option('--batch <n>', 'texts that the model reads side by side', integer(1), BATCH_SIZE)
     .option('--revision <name>', 'branch, tag or commit on the hub');
 }
 

@@ -10,5 +10,5 @@ export const weightsOption = () =>
   ).choices([...['float32', 'float16', 'bfloat16', 'int8', 'int4', 'auto']]);
 
 /** The option of commands that generate text with pretrained models. */
-export const cacheOption = (byDefault = "'float32'") =>
+export const cacheOption = (byDefault = CACHE_TYPES[0] as string) =>
   new Option('--cache <type>', `the format of cached keys and values (default: ${byDefault})`).choices(CACHE_TYPES);

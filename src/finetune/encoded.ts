@@ -19,11 +19,14 @@ export function tokenizerOf(op: string, model: PretrainedModel): PretrainedToken
   throw new ArgumentError(`${op}: the model has no tokenizer, which its folder should bring`);
 }
 
+/** Tokens of an example at most, if neither the options nor the model say how many. */
+export const MAX_LENGTH = 512;
+
 /** The most tokens that a model's inputs can have, or fewer. */
 export function limitOf(model: PretrainedModel, maxLength: number | undefined): number {
   const { model_max_length: most } = tokenizerOf('fit', model).config ?? {};
   const own = typeof most === 'number' && most < 1e9 ? most : Number.POSITIVE_INFINITY;
-  return Math.min(maxLength ?? 512, own, model.maxLength);
+  return Math.min(maxLength ?? MAX_LENGTH, own, model.maxLength);
 }
 
 /** A text, or a pair, with its special tokens, cut to `maxLength` tokens. */

@@ -3,9 +3,7 @@
 import { checkNumber } from '../core/check.js';
 import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
-
-/** New tokens at most, if neither the options nor the model say how many. */
-const DEFAULT = 256;
+import { DEFAULT_NEW_TOKENS } from './option-table.js';
 
 /**
  * Limits of the output length. The longest prompt has `promptLength` tokens, and the model has room for `room` more.
@@ -27,7 +25,7 @@ export function lengthsOf(
   const after = (length: number | undefined) => (length === undefined ? undefined : Math.max(0, length - promptLength));
   const most = options.maxNewTokens ?? after(maxLength);
   const least = options.minNewTokens ?? after(options.minLength);
-  const ownMost = own.maxNewTokens ?? after(own.maxLength) ?? DEFAULT;
+  const ownMost = own.maxNewTokens ?? after(own.maxLength) ?? DEFAULT_NEW_TOKENS;
   const ownLeast = own.minNewTokens ?? after(own.minLength) ?? 0;
   const maxNewTokens = most ?? Math.max(1, Math.min(Math.max(ownMost, least ?? 0), room));
   return { maxNewTokens, minNewTokens: least ?? Math.min(ownLeast, maxNewTokens) };

@@ -23,6 +23,9 @@ import {
 } from './processors.js';
 import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
 
+/** New tokens at most, if neither the options nor the model say how many. */
+export const DEFAULT_NEW_TOKENS = 256;
+
 type Tokens = readonly number[] | Int32Array;
 
 /**
@@ -99,7 +102,7 @@ export const OPTION_TABLE = {
     group: 'lengths',
     default: undefined,
     check: 'count',
-    help: 'new tokens at most (default: 256, or as many as fit)',
+    help: `new tokens at most (default: ${DEFAULT_NEW_TOKENS}, or as many as fit)`,
     huggingFace: { name: 'max_new_tokens' },
   }),
   /** Tokens at most, counted with the start or the longest prompt. `maxNewTokens` of one call takes precedence. */

@@ -1,4 +1,4 @@
-import { anyOf, checkOptions, checkSizes, listOf, orNull } from '../core/check.js';
+import { anyOf, checkOptions, checkSizes, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { type AttentionValueOptions, attention } from '../ops/attention.js';
@@ -74,12 +74,12 @@ export interface MultiHeadOptions {
 
 const maker = orNull('function');
 
-const flags = listOf('boolean', 'three of them, for queries, keys and values');
-const BIASES = { ...flags, accepts: (value: unknown) => flags.accepts(value) && (value as unknown[]).length === 3 };
+const isFlag = (value: unknown) => typeof value === 'boolean';
+const isBias = (value: unknown) => isFlag(value) || (Array.isArray(value) && value.length === 3 && value.every(isFlag));
 const part = orNull(partRule(partKinds.module));
 const kinds = {
   ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const), // see checkSizes
-  ...{ bias: anyOf('boolean', BIASES) },
+  bias: { accepts: isBias, expected: 'true or false, or a list of three' },
   ...({ outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker } as const),

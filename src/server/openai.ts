@@ -4,6 +4,7 @@ import type { Context, Hono } from 'hono';
 import { constrain } from '../constrain/index.js';
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
+import { BATCHING_DEFAULTS } from '../generate/continuous-batching/options.js';
 import { ContinuousBatching } from '../generate/index.js';
 import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
@@ -212,7 +213,11 @@ const isOrigin = (value: unknown) =>
 
 async function serveModels(
   given: Readonly<Record<string, LoadedModel>>,
-  { parallel, context, maxWaiting = 64 }: Pick<OpenAIOptions, 'parallel' | 'context' | 'maxWaiting'>,
+  {
+    parallel,
+    context,
+    maxWaiting = BATCHING_DEFAULTS.maxWaiting,
+  }: Pick<OpenAIOptions, 'parallel' | 'context' | 'maxWaiting'>,
 ): Promise<Map<string, ServedModel>> {
   const created = Math.floor(Date.now() / 1000);
   const served = new Map<string, ServedModel>();

@@ -30,17 +30,17 @@ export interface RunningServer {
 }
 
 /** The default of `drainSeconds`. */
-export const DRAIN_SECONDS = 30;
+export const SERVE_DEFAULTS = { port: 8080, host: '127.0.0.1', drainSeconds: 30 } as const;
 
 /**
  * Serves models over HTTP. Rejects with the errors of `openai`, with ArgumentError for wrong options, and with the
  * system's error if it cannot listen.
  */
 export async function serve({
-  port = 8080,
-  host = '127.0.0.1',
+  port = SERVE_DEFAULTS.port,
+  host = SERVE_DEFAULTS.host,
   log = 'stderr',
-  drainSeconds = DRAIN_SECONDS,
+  drainSeconds = SERVE_DEFAULTS.drainSeconds,
   ...options
 }: ServeOptions): Promise<RunningServer> {
   const isPort = (value: unknown) => isWhole(value as number) && (value as number) <= 65535;

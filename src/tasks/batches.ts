@@ -4,7 +4,8 @@ import { afterEvents } from '../backend/after-events.js';
 import { checkFunction, checkNumber, checkSignal, isCount } from '../core/check.js';
 import type { CallOptions } from './task.js';
 
-const BATCH_SIZE = 32;
+/** Inputs that are read side by side by default. */
+export const BATCH_SIZE = 32;
 
 /** For `checkOptions`, which leaves them to `checkCallOptions`. */
 export const callOptionKinds = { signal: 'any', onProgress: 'any', batchSize: 'any' } as const;

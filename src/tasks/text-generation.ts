@@ -1,7 +1,7 @@
 import { anyOf, checkOptions, describeValue, isObject, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from '../generate/generate-options.js';
-import { TOKENS } from '../generate/option-table.js';
+import { DEFAULT_NEW_TOKENS, TOKENS } from '../generate/option-table.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { checkMessages } from '../tokenizers/chat-options.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
@@ -77,7 +77,6 @@ const OWN = [
   ...(['eos_token_id', 'output_scores', 'output_attentions', 'signal', 'onProgress', 'batchSize'] as const),
 ] as const;
 type OwnName = (typeof OWN)[number];
-const DEFAULT_LENGTH = 256;
 
 export const textGeneration: Task<TextGeneration> = {
   head: 'language-model',
@@ -170,7 +169,7 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
 function lengthsOf(model: LoadedModel, batch: readonly Prompt[], options: GenerateOptions): GenerateOptions {
   if (options.maxNewTokens !== undefined || options.maxLength !== undefined) return options;
   const longest = batch.reduce((most, { ids }) => Math.max(most, ids.length), 0);
-  return { ...options, maxNewTokens: Math.max(1, Math.min(DEFAULT_LENGTH, model.maxLength - longest)) };
+  return { ...options, maxNewTokens: Math.max(1, Math.min(DEFAULT_NEW_TOKENS, model.maxLength - longest)) };
 }
 
 async function write(

@@ -34,6 +34,9 @@ export type ZeroShotClassification = <Texts extends string | readonly string[]>(
   options?: ZeroShotClassificationOptions,
 ) => Promise<Texts extends string ? ZeroShotScores : ZeroShotScores[]>;
 
+/** The default of `hypothesis_template`. */
+export const HYPOTHESIS = 'This example is {}.';
+
 const TASK = 'zero-shot-classification';
 
 export const zeroShotClassification: Task<ZeroShotClassification> = {
@@ -53,7 +56,7 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
       options: ZeroShotClassificationOptions = {},
     ) => {
       checkCallOptions(TASK, options);
-      const { hypothesis_template: template = 'This example is {}.', multi_label: multiple = false } = checkOptions(
+      const { hypothesis_template: template = HYPOTHESIS, multi_label: multiple = false } = checkOptions(
         TASK,
         options,
         { hypothesis_template: 'any', multi_label: 'boolean', truncate: 'boolean', ...callOptionKinds },

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { ClassScore } from '../../tasks/index.js';
+import { HYPOTHESIS } from '../../tasks/zero-shot-classification.js';
 import { openDevice } from '../common.js';
 import { integer } from '../parsers.js';
 import { formatOf, jsonLines, textLines } from '../result-formats.js';
@@ -23,7 +24,7 @@ export function classifyCommand(): Command {
   return textJobCommand(new Command('classify').description('classify texts: classes and scores'), ['text', 'jsonl'])
     .option('--top-k <n>', 'classes for each text, the most probable first', integer(1), 1)
     .option('--labels <list>', 'classes of your own, separated by commas, for a model of natural language inference')
-    .option('--template <text>', 'hypothesis for each class, with {} for its name (default: "This example is {}.")')
+    .option('--template <text>', `hypothesis for each class, with {} for its name (default: "${HYPOTHESIS}")`)
     .option('--multi-label', 'score classes independently, so that several can apply')
     .action(async (model: string, files: string[], options: ClassifyOptions, command: Command) => {
       const { topK, labels, template, multiLabel = false, batch: batchSize, revision } = options;

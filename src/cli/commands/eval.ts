@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { Device } from '../../core/device.js';
 import { ArgumentError } from '../../core/errors.js';
+import { OPTION_TABLE } from '../../generate/option-table.js';
 import type { Transformer } from '../../models/families/transformer.js';
 import { type LoadedModel, loadModel as loadPretrained } from '../../pretrained/load-later.js';
 import { textLoss } from '../characters.js';
@@ -99,7 +100,7 @@ export function evalCommand(): Command {
     )
     .argument('<model>', 'folder or name of a model')
     .argument('<file>', 'lines of source, tab, target, and further correct targets; a text; or rows')
-    .option('--beams <n>', 'hypotheses of beam search', integer(1, MAX_HYPOTHESES), 1)
+    .option('--beams <n>', 'hypotheses of beam search', integer(1, MAX_HYPOTHESES), OPTION_TABLE.numBeams.default)
     .option(
       '--length-penalty <p>',
       "for translations: above 1 prefers longer ones, below 1 shorter ones (default: the model's)",

@@ -3,6 +3,7 @@ import { unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { ArgumentError, NonFiniteError } from '../../core/errors.js';
+import { MAX_LENGTH } from '../../finetune/encoded.js';
 import { type Lora, lora } from '../../finetune/index.js';
 import type { FileRow } from '../../finetune/read-rows.js';
 import { placeOf } from '../../io/atomic-write.js';
@@ -55,8 +56,11 @@ interface FinetuneOptions {
   json?: boolean;
 }
 
-/** Default learning rate. Adapters start at zero and need a higher one. */
-const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? 2e-3 : 5e-5);
+/** Default learning rates. Adapters start at zero and need a higher one. */
+const RATES = { full: 5e-5, lora: 2e-3 };
+/** Default scale of an adapter, for each rank. */
+const ALPHA_PER_RANK = 2;
+const rateOf = ({ lr, lora }: FinetuneOptions) => lr ?? (lora ? RATES.lora : RATES.full);
 
 export function finetuneCommand(): Command {
   return new Command('finetune')
@@ -70,16 +74,20 @@ export function finetuneCommand(): Command {
     .requiredOption('-o, --out <folder>', 'folder for the model')
     .option('--epochs <n>', 'passes over all rows', positive(), 2)
     .option('--batch <n>', 'rows in a batch', integer(1), 32)
-    .option('--lr <rate>', 'the highest learning rate (default: 5e-5; with --lora 2e-3)', positive())
+    .option('--lr <rate>', `the highest learning rate (default: ${RATES.full}; with --lora ${RATES.lora})`, positive())
     .option('--weight-decay <n>', 'weight decay of matrices', share, 0)
     .option('--warmup <share>', 'share of the steps in which the rate rises', share, 0)
     .option('--accumulate <n>', 'batches whose gradients are accumulated for one step', integer(1), 1)
-    .option('--max-length <n>', 'cut texts to this many tokens (default: 512 at most)', integer(1))
+    .option('--max-length <n>', `cut texts to this many tokens (default: ${MAX_LENGTH} at most)`, integer(1))
     .option('--limit <n>', 'train on the first n rows only', integer(1))
     .option('--columns <names>', 'names of columns in the files, as in text=review,label=stars', columnNames)
     .option('--lora', 'train a LoRA adapter, and save it in the layout of PEFT')
     .option('--r <n>', 'rank of the adapter', integer(1), 8)
-    .option('--alpha <n>', 'scale of the adapter: its output is multiplied by alpha / r (default: 2r)', positive())
+    .option(
+      '--alpha <n>',
+      `scale of the adapter: its output is multiplied by alpha / r (default: ${ALPHA_PER_RANK}r)`,
+      positive(),
+    )
     .option('--lora-dropout <p>', 'dropout of the input of the adapter', share, 0)
     .option('--dora', 'use DoRA: learn the magnitude of each weight column beside the low-rank update')
     .option(
@@ -133,7 +141,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
 /** Makes the adapter that the options describe. */
 function adapterOf(
   model: LoadedModel,
-  { r, alpha = 2 * r, loraDropout, dora, targets, seed, model: base }: FinetuneOptions,
+  { r, alpha = ALPHA_PER_RANK * r, loraDropout, dora, targets, seed, model: base }: FinetuneOptions,
 ): Lora {
   const names = targets === 'all-linear' ? targets : targets?.split(',').map((name) => name.trim());
   const adapter = lora(model, { r, alpha, dropout: loraDropout, dora, targets: names, seed });

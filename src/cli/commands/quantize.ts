@@ -20,6 +20,8 @@ interface QuantizeOptions {
   readonly allowLarger?: boolean;
 }
 
+const DEFAULT_TYPES = { file: 'q8_0', folder: 'int8' };
+
 export function quantizeCommand(): Command {
   return new Command('quantize')
     .description('write a model in fewer bits: a language model as a GGUF file, or any model as a folder')
@@ -28,7 +30,7 @@ export function quantizeCommand(): Command {
     .addOption(
       new Option(
         '--type <type>',
-        `type of matrices: ${FILE_TYPES.join(', ')} in a file (default: q8_0), ${FOLDER_TYPES.join(', ')} in a folder (default: int8)`,
+        `type of matrices: ${FILE_TYPES.join(', ')} in a file (default: ${DEFAULT_TYPES.file}), ${FOLDER_TYPES.join(', ')} in a folder (default: ${DEFAULT_TYPES.folder})`,
       ).choices([...FILE_TYPES, ...FOLDER_TYPES]),
     )
     .option('--allow-larger', 'write the result even if it is larger than the model')
@@ -37,7 +39,7 @@ export function quantizeCommand(): Command {
 
 async function run(name: string, out: string, options: QuantizeOptions, command: Command): Promise<void> {
   const isFile = out.endsWith('.gguf');
-  const type = options.type ?? (isFile ? 'q8_0' : 'int8');
+  const type = options.type ?? (isFile ? DEFAULT_TYPES.file : DEFAULT_TYPES.folder);
   const [own, kind] = isFile ? [FILE_TYPES, 'a GGUF file'] : [FOLDER_TYPES, 'a folder'];
   if (!own.includes(type)) throw new ArgumentError(`${type} is no type of ${kind}: expected ${own.join(', ')}`);
   using device = await openDevice(command);

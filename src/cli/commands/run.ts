@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { ArgumentError } from '../../core/errors.js';
 import type { GenerateOptions } from '../../generate/generate-options.js';
+import { OPTION_TABLE } from '../../generate/option-table.js';
 import type { CacheType } from '../../ops/kv-cache.js';
 import type { LoadModelOptions } from '../../pretrained/index.js';
 import { openDevice, printJson } from '../common.js';
@@ -30,11 +31,15 @@ export function runCommand(): Command {
       'folder or name of a model, such as g2p-en, a GGUF file, or an id on the hub, such as org/name',
     )
     .argument('[text...]', 'inputs; without them, the lines of standard input')
-    .option('--beams <n>', 'hypotheses of beam search (default: 1, greedy)', integer(1, MAX_HYPOTHESES))
+    .option(
+      '--beams <n>',
+      `hypotheses of beam search (default: ${OPTION_TABLE.numBeams.default}, greedy)`,
+      integer(1, MAX_HYPOTHESES),
+    )
     .option('--n-best <n>', 'outputs for each text: the best of n beams, or n samples', integer(1, MAX_HYPOTHESES), 1)
     .option('--sample', 'draw tokens by their probabilities')
-    .option('--max-tokens <n>', 'new tokens at most (default: 256, or as many as fit)', integer(1))
-    .option('--seed <n>', 'the same seed gives the same output', integer(0), 0)
+    .option('--max-tokens <n>', OPTION_TABLE.maxNewTokens.help, integer(1))
+    .option('--seed <n>', 'the same seed gives the same output', integer(0), OPTION_TABLE.seed.default)
     .addOption(weightsOption())
     .addOption(cacheOption())
     .option('--json', 'print JSON, with scores')

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { submit } from '../../bulk/submit.js';
+import { ATTEMPTS, submit } from '../../bulk/submit.js';
 import { EXIT } from '../exit.js';
 import { type QueueFlags, readInputs, withQueue } from '../job-lines.js';
 import { integer } from '../parsers.js';
@@ -14,7 +14,7 @@ export function submitCommand(): Command {
   return withQueue(new Command('submit'))
     .description('add a job for each line of a file to a queue; a second run adds only missing jobs')
     .argument('<file>', 'JSON lines: inputs, or objects with input or text')
-    .option('--attempts <n>', 'attempts for a job that fails, unless its input is invalid', integer(1), 3)
+    .option('--attempts <n>', 'attempts for a job that fails, unless its input is invalid', integer(1), ATTEMPTS)
     .option(
       '--backoff <ms>',
       'milliseconds before the second attempt, doubled before each further one',

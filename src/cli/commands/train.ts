@@ -6,6 +6,7 @@ import type { Device } from '../../core/device.js';
 import { ArgumentError, FormatError, NonFiniteError } from '../../core/errors.js';
 import { placeOf } from '../../io/atomic-write.js';
 import type { TransformerOptions } from '../../models/config.js';
+import { resolveLossOptions } from '../../models/targets.js';
 import { mpi } from '../../mpi/mpi.js';
 import { type FitResult, fit } from '../../train/fit.js';
 import type { WireFormat, World } from '../../train/world.js';
@@ -79,7 +80,11 @@ export function trainCommand(): Command {
       positive(),
     )
     .option('--vocab-size <n>', 'for translation: size of the vocabulary of both languages', integer(1))
-    .option('--ignore-index <id>', 'label that has no loss (default: -100)', integer(-(2 ** 31), 2 ** 31 - 1))
+    .option(
+      '--ignore-index <id>',
+      `label that has no loss (default: ${resolveLossOptions({}).ignoreIndex})`,
+      integer(-(2 ** 31), 2 ** 31 - 1),
+    )
     .option('--seed <n>', 'the same seed gives the same model', integer(0))
     .addOption(
       new Option('--dtype <type>', 'type of the saved weights; float16 takes half of the space')

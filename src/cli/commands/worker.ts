@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import type { BulkTask } from '../../bulk/bulk-task.js';
-import { createWorker } from '../../bulk/create-worker.js';
+import { createWorker, WORKER_DEFAULTS } from '../../bulk/create-worker.js';
 import { pipelineTask } from '../../bulk/pipeline-task.js';
 import { transformerTask } from '../../bulk/transformer-task.js';
 import type { Device } from '../../core/device.js';
+import { OPTION_TABLE } from '../../generate/option-table.js';
 import { pipeline } from '../../tasks/pipeline.js';
 import type { TaskName } from '../../tasks/registry.js';
 import { loadModel, openDevice } from '../common.js';
@@ -26,10 +27,20 @@ export function workerCommand(): Command {
   return withQueue(new Command('worker'))
     .description('process the jobs of a queue in batches, until a signal stops it')
     .requiredOption('--model <model>', 'folder, name or hub id of the model')
-    .option('--batch-tokens <n>', 'tokens of a batch at most', integer(1), 8192)
-    .option('--linger <ms>', 'milliseconds that a job waits for others to share its batch', integer(0), 20)
-    .option('--concurrency <n>', 'jobs held at once at most; for long inputs, two batches', integer(1), 256)
-    .option('--beams <n>', 'hypotheses of beam search, for run', integer(1), 1)
+    .option('--batch-tokens <n>', 'tokens of a batch at most', integer(1), WORKER_DEFAULTS.batchTokens)
+    .option(
+      '--linger <ms>',
+      'milliseconds that a job waits for others to share its batch',
+      integer(0),
+      WORKER_DEFAULTS.linger,
+    )
+    .option(
+      '--concurrency <n>',
+      'jobs held at once at most; for long inputs, two batches',
+      integer(1),
+      WORKER_DEFAULTS.concurrency,
+    )
+    .option('--beams <n>', 'hypotheses of beam search, for run', integer(1), OPTION_TABLE.numBeams.default)
     .action(async (options: WorkerFlags, command: Command) => {
       const { redis, queue, batchTokens, linger, concurrency } = options;
       using stop = stopping();

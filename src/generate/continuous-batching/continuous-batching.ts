@@ -6,7 +6,7 @@
 // The tokens of a sequence do not depend on the other sequences, bit for bit. The results of a row depend on that row
 // alone, and every sequence has its own random numbers.
 
-import { checkOptions, checkSignal } from '../../core/check.js';
+import { checkOptions, checkSignal, withDefaults } from '../../core/check.js';
 import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
@@ -14,7 +14,7 @@ import type { Generative } from '../generative.js';
 import { commonLength } from '../prompt-cache.js';
 import { type BatchedResult, BatchedSequence, type BatchedToken, type Listener } from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
-import { type BatchedOptions, type BatchingOptions, planFor } from './options.js';
+import { BATCHING_DEFAULTS, type BatchedOptions, type BatchingOptions, planFor } from './options.js';
 import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
@@ -108,7 +108,8 @@ export class ContinuousBatching {
       reserve: 'boolean',
       cache: CACHE_TYPES,
     });
-    const { parallel = 8, context = Math.min(model.maxLength, 2048), maxWaiting = 64, chunk = 128 } = options;
+    const longest = Math.min(model.maxLength, BATCHING_DEFAULTS.context);
+    const { parallel, context, maxWaiting, chunk } = withDefaults(options, { ...BATCHING_DEFAULTS, context: longest });
     const { reserve = true } = options;
     if (model.decoder === null || model.maxSourceLength) {
       const has = model.decoder === null ? 'no decoder' : 'an encoder';

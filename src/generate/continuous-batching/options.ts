@@ -61,6 +61,9 @@ const LEFT_OUT = [
   ...(['lengthPenalty', 'earlyStopping', 'draft', 'responseFormat'] as const),
 ] as const;
 
+/** Defaults of BatchingOptions. `context` is the most that is taken of the model's maxLength. */
+export const BATCHING_DEFAULTS = { parallel: 8, context: 2048, maxWaiting: 64, chunk: 128 };
+
 /** Options with defaults, applied to a prompt. */
 export interface BatchedPlan {
   readonly plan: Plan;

@@ -1,4 +1,4 @@
-import { checkArray, checkKnown, checkOptions, describeValue, isObject } from '../../core/check.js';
+import { checkKnown, checkOptions, describeValue, isObject } from '../../core/check.js';
 import { ArgumentError, SimdformerError } from '../../core/errors.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import type { Generative } from '../../generate/generative.js';
@@ -134,7 +134,8 @@ export function checkGeneration<Options extends ChatGenerateOptions>(options: Op
 export function messagesOf(message: string | ChatMessage | readonly ChatMessage[]): readonly ChatMessage[] {
   if (typeof message === 'string') return [{ role: 'user', content: message }];
   const list = Array.isArray(message) ? (message as readonly ChatMessage[]) : [message as ChatMessage];
-  checkArray('Chat.send', 'the message', list, 'text, a message or several');
+  if (!Array.isArray(message) && !isObject(message))
+    throw new ArgumentError(`Chat.send: the message is ${describeValue(message)}, expected text or { role, content }`);
   checkMessages('Chat.send', list, (i) => (Array.isArray(message) ? `message ${i}` : 'the message'));
   return list;
 }
