@@ -11,6 +11,7 @@ import {
   type TranscriptionModelV3,
   type TranscriptionModelV4,
 } from '@ai-sdk/provider';
+import { describeValue } from '../core/check.js';
 import { LocalModels, type LocalModelsOptions, type ModelId, nameOf } from '../frameworks/local-models.js';
 import { ArgumentError } from '../index.js';
 import { SimdformerLanguageModel } from './language-model.js';
@@ -74,7 +75,9 @@ export function createSimdformer({
   ...options
 }: SimdformerOptions = {}): SimdformerProvider | SimdformerProviderV3 {
   if (specificationVersion !== 'v3' && specificationVersion !== 'v4')
-    throw new ArgumentError(`createSimdformer: specificationVersion is ${specificationVersion}, expected 'v3' or 'v4'`);
+    throw new ArgumentError(
+      `createSimdformer: specificationVersion is ${describeValue(specificationVersion)}, expected 'v3' or 'v4'`,
+    );
   const models = new LocalModels(options);
   // Models read and write the same in both versions.
   const versioned = <T extends object>(model: T): T => Object.assign(model, { specificationVersion });

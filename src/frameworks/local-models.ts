@@ -62,7 +62,7 @@ export class LocalModels {
   }
 
   async #onDevice<T>(open: (device: Device) => Promise<T>): Promise<T> {
-    if (this.options.device) return open(this.options.device);
+    if (this.options.device !== undefined) return open(this.options.device);
     this.#device ??= createDevice();
     return open(await this.#device);
   }

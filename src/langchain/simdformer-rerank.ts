@@ -1,5 +1,6 @@
 import type { DocumentInterface } from '@langchain/core/documents';
 import { BaseDocumentCompressor } from '@langchain/core/retrievers/document_compressors';
+import { checkOptions } from '../core/check.js';
 import { LocalModels, type LocalModelsOptions, type ModelId } from '../frameworks/local-models.js';
 
 export interface SimdformerRerankFields {
@@ -46,6 +47,7 @@ export class SimdformerRerank extends BaseDocumentCompressor {
     query: string,
     options: { readonly topN?: number | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<{ index: number; relevanceScore: number }[]> {
+    checkOptions('rerank', options, { topN: 'count', signal: 'signal' });
     const rank = await this.#models.pipeline('text-ranking', this.#id);
     const texts = documents.map((each) => (typeof each === 'string' ? each : each.pageContent));
     const ranked = await rank(query, texts, { top_k: options.topN ?? this.#topN, signal: options.signal });

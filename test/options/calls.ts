@@ -1,12 +1,14 @@
 // A call of each public function that takes options.
 
 import { readFileSync } from 'node:fs';
+import { createSimdformer } from '../../src/ai-sdk/index.js';
 import { collect, createWorker, submit, transformerTask } from '../../src/bulk/index.js';
 import { constrain } from '../../src/constrain/index.js';
 import * as finetune from '../../src/finetune/index.js';
 import { ContinuousBatching, generate, PromptCache, stream } from '../../src/generate/index.js';
 import * as core from '../../src/index.js';
 import { modelCost, renderHeatMap } from '../../src/inspect/index.js';
+import { SimdformerRerank } from '../../src/langchain/index.js';
 import { bleu, chrf, f1 } from '../../src/metrics/index.js';
 import { mpi } from '../../src/mpi/index.js';
 import * as nn from '../../src/nn/index.js';
@@ -126,6 +128,9 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const looking = call((options) => ops.embedding(x, ids, options));
   const step = (kind: Given) => call((options) => optimizer(kind).step(options));
   const reads = { responseFormat: { regex: 'a+' } };
+  const sparse = { indices: [5], values: [1] } as never;
+  const ranker = await load('bert-regression');
+  const reranker = new SimdformerRerank({ model: ranker as never });
   const written = { ...reads, response_format: { regex: 'a+' } };
   const writing = call((options) => generate(llama, [[1]], options), {}, reads);
   const objective = call((options) => classification.lossOf([{ text: 'a', label: 0 }] as never, options));
@@ -296,6 +301,22 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     constrain: call((options) => constrain(llama.tokenizer as never, { regex: 'a+' }, options)),
     'PretrainedModel#constrain': call((options) => llama.constrain({ regex: 'a+' }, options)),
     'PretrainedModel#forward': call((options) => llama.forward({ inputIds: [[1]] }, options)),
+    'PretrainedModel#encode': call((options) => bert.encode(['a'], options)),
+    'PretrainedModel#encodeQuery': call((options) => bert.encodeQuery(['a'], options)),
+    'PretrainedModel#encodeDocument': call((options) => bert.encodeDocument(['a'], options)),
+    'PretrainedModel#encodeSparse': call((options) => masked.encodeSparse(['a'], options)),
+    'PretrainedModel#encodeQuerySparse': call((options) => masked.encodeQuerySparse(['a'], options)),
+    'PretrainedModel#encodeDocumentSparse': call((options) => masked.encodeDocumentSparse(['a'], options)),
+    'PretrainedModel#decodeSparse': call((options) => masked.decodeSparse(sparse, options)),
+    'PretrainedModel#encodeTokens': call((options) => bert.encodeTokens(['a'], options)),
+    'PretrainedModel#predict': call((options) => ranker.predict([['a', 'b']], options)),
+    'PretrainedModel#rank': call((options) => ranker.rank('a', ['b'], options)),
+    'SimdformerRerank#rerank': call((options) => reranker.rerank(['a'], 'b', options)),
+    createSimdformer: call((options) =>
+      createSimdformer(options)
+        .embeddingModel('test/data/reference/bert-pooler')
+        .doEmbed({ values: ['a'] }),
+    ),
     'PretrainedModel#save': call((options) => llama.save('/dev/null/none', options)),
     saveGguf: call((options) => saveGguf(llama, '/dev/null/none', options)),
 

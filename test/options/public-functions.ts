@@ -110,7 +110,12 @@ class Reader {
   private readSignatures(name: string, signatures: readonly ts.Signature[]): void {
     for (const signature of signatures) {
       const { declaration } = signature;
-      if (INTERNAL.has(name) || declaration === undefined || this.types.has(declaration as ts.SignatureDeclaration))
+      if (
+        INTERNAL.has(name) ||
+        LANGCHAIN.test(name) ||
+        declaration === undefined ||
+        this.types.has(declaration as ts.SignatureDeclaration)
+      )
         continue;
       const types = signature.parameters.flatMap((each) => this.optionsType(each));
       if (types.length > 0) this.types.set(declaration as ts.SignatureDeclaration, { name, types });
@@ -181,6 +186,8 @@ const MADE = new Set(['CachedText', 'Memory', 'Randomness', 'BulkTask']);
 
 /** Methods that the package itself calls, and no user. */
 const INTERNAL = new Set(['Mpi#reduce', 'PackedWeight.readBlocks', 'RotaryEmbedding#forward']);
+/** Methods that LangChain calls with options of its own. */
+const LANGCHAIN = /^ChatSimdformer#/;
 
 const HIDDEN = ts.ModifierFlags.Private | ts.ModifierFlags.Protected;
 

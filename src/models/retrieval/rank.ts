@@ -112,7 +112,7 @@ async function scorerOf(model: TextReader, { template }: PredictOptions): Promis
     throw new ArgumentError(
       `predict: the model has the head '${headKind}', expected 'sequence-classification', or 'language-model' for one that answers yes or no`,
     );
-  if (template !== undefined)
+  if (template !== undefined && checkTemplate(template))
     throw new ArgumentError('predict: template is for language models, but this model has a classifier');
   return {
     activation: undefined,
