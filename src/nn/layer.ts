@@ -53,7 +53,7 @@ const kinds = {
   ...{ multiheadAttn: maker, postNorm: maker, dropout: maker },
   wiring: Object.keys(wirings),
   randomness: {
-    accepts: (value: unknown) => isObject(value) && isWhole(value.seed as number) && isWhole(value.streams as number),
+    accepts: (value: unknown) => isObject(value) && value.seed !== undefined && isWhole(value.streams as number),
     expected: 'an object { seed, streams } of integers, 0 or more',
   },
 } as const;

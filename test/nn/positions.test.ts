@@ -63,6 +63,6 @@ it('sinusoids take what rotations take, and refuse what makes none', () => {
 it('positions that make no sense are refused', () => {
   expect(() => resolvePositions('absolute' as 'none')).toThrow(ArgumentError);
   expect(() => resolvePositions({ kind: 'sinusoidal', firstPosition: Number.NaN })).toThrow('firstPosition');
-  expect(() => resolvePositions({ kind: 'sinusoidal', frequencies: [Number.NaN] })).toThrow('frequency');
+  expect(() => resolvePositions({ kind: 'sinusoidal', frequencies: [Number.NaN] })).toThrow('frequencies[0] is NaN');
   expect(() => resolvePositions({ kind: 'shaw', maxDistance: 1.5 })).toThrow('maxDistance');
 });

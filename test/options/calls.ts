@@ -129,6 +129,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const step = (kind: Given) => call((options) => optimizer(kind).step(options));
   const reads = { responseFormat: { regex: 'a+' } };
   const sparse = { indices: [5], values: [1] } as never;
+  const template = { parts: ['{query} {document}'], yes: 'yes' };
   const ranker = await load('bert-regression');
   const reranker = new SimdformerRerank({ model: ranker as never });
   const written = { ...reads, response_format: { regex: 'a+' } };
@@ -309,8 +310,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'PretrainedModel#encodeDocumentSparse': call((options) => masked.encodeDocumentSparse(['a'], options)),
     'PretrainedModel#decodeSparse': call((options) => masked.decodeSparse(sparse, options)),
     'PretrainedModel#encodeTokens': call((options) => bert.encodeTokens(['a'], options)),
-    'PretrainedModel#predict': call((options) => ranker.predict([['a', 'b']], options)),
-    'PretrainedModel#rank': call((options) => ranker.rank('a', ['b'], options)),
+    'PretrainedModel#predict': call((options) => ranker.predict([['a', 'b']], options), {}, { template }),
+    'PretrainedModel#rank': call((options) => ranker.rank('a', ['b'], options), {}, { template }),
     'SimdformerRerank#rerank': call((options) => reranker.rerank(['a'], 'b', options)),
     createSimdformer: call((options) =>
       createSimdformer(options)

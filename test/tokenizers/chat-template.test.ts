@@ -103,7 +103,7 @@ describe('applyChatTemplate', () => {
     await expect(apply([])).rejects.toThrow(/there are no messages/);
     await expect(apply('hi')).rejects.toThrow(ArgumentError);
     await expect(apply([{ content: 'hi' }])).rejects.toThrow(
-      /messages\[0\] is an object, expected \{ role, content \}/,
+      /messages\[0\]\.role is undefined, expected text such as 'user'/,
     );
     await expect(apply(hello, { add_generation_prompt: true })).rejects.toThrow(/it is addGenerationPrompt here/);
     await expect(apply(hello, { addGenerationPrompt: true, continueFinalMessage: true })).rejects.toThrow(
