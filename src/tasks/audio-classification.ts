@@ -38,9 +38,10 @@ export const audioClassification: Task<AudioClassification> = {
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
       const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
       const results: ClassScore[][] = [];
-      for (const recording of list) {
+      for (const [i, recording] of list.entries()) {
+        const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
         options.signal?.throwIfAborted();
-        const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal);
+        const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
         const { data, shape } = extractor.process([samples]);
         const logits = inference(
           model,

@@ -135,7 +135,10 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
   const { return_timestamps: timestamps = false, language, task: wanted, batchSize = BATCH_SIZE, signal } = options;
   const own = Object.fromEntries(OWN.map((name) => [name, options[name]])) as Pick<SpeechRecognitionOptions, Own>;
   checkOptions(task, own, {
-    return_timestamps: [true, false, 'word'],
+    return_timestamps: {
+      accepts: (value) => [true, false, 'word'].includes(value as string),
+      expected: "one of true, false, word (models that spell have 'char')",
+    },
     chunk_length_s: 'notNegative',
     stride_length_s: { ...anyOf('notNegative', listOf('notNegative', '')), expected: 'seconds, or [left, right]' },
     language: 'any',

@@ -53,6 +53,16 @@ function visionModel(task: string, name: string): Record<string, Uint8Array> {
   };
 }
 
+/** The files of a model of sounds, with the processor of test/tasks/spelled. */
+function soundModel(): Record<string, Uint8Array> {
+  const bytes = (path: string) => new Uint8Array(readFileSync(`test/${path}`));
+  return {
+    'config.json': bytes('data/switches/hubert-classes/config.json'),
+    'model.safetensors': bytes('data/switches/hubert-classes/model.safetensors'),
+    'preprocessor_config.json': bytes('tasks/spelled/preprocessor_config.json'),
+  };
+}
+
 /** Opens the models that the calls use. `close` frees them. */
 export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call>>; close(): Promise<void> }> {
   const device = await core.createDevice();
@@ -97,6 +107,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const nli = await load('bert-sequence', { id2label: names, label2id: {} });
   const pipes = {
     recognize: await pipe('automatic-speech-recognition', 'test/tasks/whisper'),
+    sounds: await pipe('audio-classification', soundModel()),
     features: await pipe('feature-extraction', bert),
     fill: await pipe('fill-mask', masked),
     images: await pipe('image-classification', visionModel('image-classification', 'vit-image')),
@@ -262,6 +273,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     conv2d: call((options) => ops.conv2d(device.zeros([1, 1, 4, 4]), device.zeros([1, 1, 2, 2]), null, options)),
     cosineSimilarity: call((options) => ops.cosineSimilarity(x, x, options)),
     crossEntropy: call((options) => ops.crossEntropy(x, ids, options)),
+    ctcLoss: call((options) => ops.ctcLoss(x.reshape([1, 2, 4]), ids.reshape([1, 2]), options)),
     cumsum: call((options) => ops.cumsum(x, options)),
     dropout: call((options) => ops.dropout(x, options), dropout),
     elu: call((options) => ops.elu(x, options)),
@@ -391,6 +403,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
       { tools },
     ),
     'type SpeechRecognition': call((options) => pipes.recognize(new Float32Array(9), options), {}, written),
+    'type AudioClassification': call((options) => pipes.sounds(new Float32Array(900), options)),
     'type FeatureExtraction': call((options) => pipes.features('a', options)),
     'type FillMask': call((options) => pipes.fill('[MASK]', options)),
     'type ImageClassification': call((options) => pipes.images(image, options)),

@@ -1,6 +1,6 @@
 // Scores of pairs of texts by models that read both at once.
 
-import { checkOptions, describeValue, isObject } from '../../core/check.js';
+import { checkOptions, describeValue, isObject, listOf } from '../../core/check.js';
 import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { packed, TokenBatch } from '../../nn/token-batch.js';
@@ -228,7 +228,7 @@ async function partRow(
 /** Throws ArgumentError for a template that lacks something. */
 function checkTemplate(template: RerankTemplate): RerankTemplate {
   const { parts, yes, no } = checkOptions('predict: template', template, {
-    parts: 'array',
+    parts: listOf('string', 'an array of texts'),
     yes: 'string',
     no: { accepts: (value) => value === null || typeof value === 'string', expected: 'a token or null' },
     instruction: 'string',
