@@ -110,8 +110,8 @@ export abstract class RetrievalModel extends Model implements TextReader {
   }
 
   /**
-   * Vectors of the tokens of a text, or of each text, for late interaction: those of ColBERT, PyLate and BGE-M3, or the
-   * plain ones of other models. `task`: 'query' adds the marker and the expansion of queries; 'document' leaves out
+   * Vectors of the tokens of a text, or of each text, for late interaction. ColBERT, PyLate and BGE-M3 have projections
+   * for them. `task`: 'query' adds the marker and the expansion of queries; 'document' leaves out
    * skipped words. Rejects as `encode`.
    */
   encodeTokens(text: string, options?: TokenOptions): Promise<TokenVectors>;

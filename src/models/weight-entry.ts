@@ -34,7 +34,7 @@ export interface Weights {
   readonly unneeded?: ReadonlySet<string> | undefined;
   /** Tensors whose names the file has lost. */
   readonly unnamed?: readonly WeightEntry[] | undefined;
-  /** What becomes of types that the engine does not compute with, for a warning. */
+  /** A warning text: the types that the engine does not compute with, and their format in memory. */
   readonly converted?: string | undefined;
   /** Throws FormatError, naming the tensor, if the engine of `device` does not read its type. */
   check?(device: Device): void;
