@@ -1,40 +1,39 @@
-// Pronounces words with the model that comes with the package; then teaches a new, small Transformer to pronounce English,
-// shows what it makes of words it never saw, and where it looked.
+// Pronounces words with the model g2p-en. Then trains a new, small Transformer to pronounce English, and shows its answers
+// for words that it has never seen, and their attention.
 //   npm run quickstart -- [words…] [--steps N] [--threads N] [--seed N]
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { showsColors } from '../src/cli/common.js';
-import { type Pair, readDictionary } from '../src/cli/data.js';
-import { duration } from '../src/cli/duration.js';
-import { tokenizersOf } from '../src/cli/encoding.js';
-import { integer } from '../src/cli/parsers.js';
-import { showProgress } from '../src/cli/progress.js';
-
+import { dictionary } from 'cmu-pronouncing-dictionary';
 import { CharTokenizer, createDevice, fit, linearDecay, Transformer } from '../src/index.js';
 import { renderHeatMap } from '../src/inspect/index.js';
 import { Random } from '../src/nn/index.js';
 import { WordTokenizer } from '../src/tokenizers/index.js';
-import type { Example } from '../src/train/index.js';
 
-const { seed, steps, threads, positionals } = readArguments();
+/** A word, and all of its pronunciations as phonemes between spaces. */
+interface Entry {
+  readonly word: string;
+  readonly spoken: readonly string[];
+}
+
+const { steps, threads, seed, positionals } = readArguments();
 const device = await createDevice({ threads });
 const words = positionals.map((word) => word.toLowerCase()).filter(isSpellable);
 
 await pronounceAtOnce();
 
-const pairs = new Random(seed).shuffle(await readDictionary());
-const unseen = pairs.slice(0, 1000);
-const seen = pairs.slice(1000);
+const entries = new Random(seed).shuffle(readDictionary());
+const unseen = entries.slice(0, 1000);
+const seen = entries.slice(1000);
 const special = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 const letters = CharTokenizer.train("abcdefghijklmnopqrstuvwxyz'", { special });
 const phonemes = WordTokenizer.train(
-  seen.flatMap(({ targets }) => targets),
+  seen.flatMap(({ spoken }) => spoken),
   { special },
 );
-const examples: Example[] = seen.flatMap(({ source, targets }) =>
-  targets.map((target) => ({ source: letters.encode(source), target: phonemes.encode(target, { addSpecial: true }) })),
+const examples = seen.flatMap(({ word, spoken }) =>
+  spoken.map((target) => ({ source: letters.encode(word), target: phonemes.encode(target, { addSpecial: true }) })),
 );
 const model = new Transformer(device, {
   dModel: 128,
@@ -51,37 +50,50 @@ model.tokenizers = { source: letters, target: phonemes };
 
 await train();
 await showUnseen();
-await say(model, words, '\nYour words, as it pronounces them now:');
+await say(model, words, '\nYour words, pronounced by the new model:');
 await showAttention(words[0]);
 device.dispose();
 
-/** Reads the command line. If it is wrong, the program ends with a line that says why. */
+/** Reads the command line. If it is wrong, the program ends with a line that tells why. */
 function readArguments() {
-  try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: {
-        steps: { type: 'string', default: '700' },
-        threads: { type: 'string' },
-        seed: { type: 'string', default: '0' },
-      },
-    });
-    const read = (name: keyof typeof values, least: number, most?: number) => {
-      try {
-        return integer(least, most)(values[name] as string);
-      } catch (error) {
-        throw new Error(`--${name} ${values[name]}: ${(error as Error).message}`);
-      }
-    };
-    const threads = values.threads === undefined ? undefined : read('threads', 1, 64);
-    return { seed: read('seed', 0), steps: read('steps', 1), threads, positionals };
-  } catch (error) {
-    console.error(`quickstart: ${(error as Error).message.replaceAll('\n', ' ')}`);
+  const fail = (message: string): never => {
+    console.error(`quickstart: ${message.replaceAll('\n', ' ')}`);
     process.exit(2);
+  };
+  const count = (name: string, text: string, least: number) => {
+    const value = Number(text);
+    return Number.isSafeInteger(value) && value >= least && text.trim() !== ''
+      ? value
+      : fail(`--${name} ${text}: expected an integer of at least ${least}`);
+  };
+  try {
+    const options = { steps: { type: 'string' }, threads: { type: 'string' }, seed: { type: 'string' } } as const;
+    const { values, positionals } = parseArgs({ allowPositionals: true, options });
+    const { steps = '700', threads, seed = '0' } = values;
+    return {
+      steps: count('steps', steps, 1),
+      threads: threads === undefined ? undefined : count('threads', threads, 1),
+      seed: count('seed', seed, 0),
+      positionals,
+    };
+  } catch (error) {
+    return fail((error as Error).message);
   }
 }
 
-/** True if the model can read the word; prints a line if not. */
+/** The words of the CMU pronouncing dictionary, without stress marks. */
+function readDictionary(): Entry[] {
+  const found = new Map<string, Set<string>>();
+  for (const [key, value] of Object.entries(dictionary)) {
+    const word = key.replace(/\(\d+\)$/, ''); // "read(2)" is another pronunciation of "read"
+    if (!/^[a-z']+$/.test(word)) continue;
+    const spoken = value.replace(/ *#.*$/, '').replace(/\d/g, '');
+    found.set(word, (found.get(word) ?? new Set()).add(spoken));
+  }
+  return [...found].map(([word, spoken]) => ({ word, spoken: [...spoken] }));
+}
+
+/** True if the models can read the word; prints a line if not. */
 function isSpellable(word: string): boolean {
   const spellable = /^[a-z']{1,48}$/.test(word);
   if (!spellable) console.log(`'${word}' is left out: only words of 1 to 48 letters a to z and ' can be pronounced.`);
@@ -93,7 +105,7 @@ async function pronounceAtOnce(): Promise<void> {
   if (!existsSync(folder)) return;
   const shipped = await Transformer.load(device, folder);
   const asked = words.length > 0 ? words : ['hello', 'world', 'transformer'];
-  await say(shipped, asked, 'The model that comes with the package pronounces:');
+  await say(shipped, asked, 'The model g2p-en pronounces:');
   shipped.dispose();
   console.log();
 }
@@ -106,31 +118,31 @@ async function train(): Promise<void> {
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
   process.once('SIGINT', interrupt);
-  const progress = showProgress('words');
-  const start = performance.now();
   const { reason, step } = await fit(model, examples, {
     steps,
     schedule: linearDecay(3e-3, { steps: Math.max(steps, 51), warmup: 50 }),
     seed,
     signal: interrupted.signal,
-    onStep: progress.onStep,
-  }).finally(progress.stop);
+    onStep: ({ step, loss, seconds }) => {
+      if (step % 50 === 0 || step === steps)
+        console.log(`step ${step} of ${steps}, loss ${loss.toFixed(3)}, ${seconds.toFixed(0)} s`);
+    },
+  });
   process.off('SIGINT', interrupt);
-  const seconds = (performance.now() - start) / 1000;
-  console.log(`${reason === 'aborted' ? 'Stopped' : 'Done'} after ${step} steps, ${duration(seconds)}.\n`);
+  console.log(`${reason === 'aborted' ? 'Stopped' : 'Done'} after ${step} steps.\n`);
 }
 
 async function showUnseen(): Promise<void> {
   const answers = await pronounce(
     model,
-    unseen.map(({ source }) => source),
+    unseen.map(({ word }) => word),
   );
-  const isRight = ({ targets }: Pair, i: number) => targets.includes(answers[i] as string);
+  const isRight = ({ spoken }: Entry, i: number) => spoken.includes(answers[i] as string);
   const right = unseen.filter(isRight).length;
   console.log(`Of ${unseen.length} words it never saw it pronounces ${right} as the dictionary does. The first:`);
-  for (const [i, pair] of unseen.slice(0, 12).entries()) {
-    const verdict = isRight(pair, i) ? 'right' : `it is ${pair.targets[0]}`;
-    console.log(`  ${pair.source.padEnd(14)} ${(answers[i] as string).padEnd(28)} ${verdict}`);
+  for (const [i, entry] of unseen.slice(0, 12).entries()) {
+    const verdict = isRight(entry, i) ? 'right' : `it is ${entry.spoken[0]}`;
+    console.log(`  ${entry.word.padEnd(14)} ${(answers[i] as string).padEnd(28)} ${verdict}`);
   }
 }
 
@@ -142,7 +154,8 @@ async function say(speaker: Transformer, list: readonly string[], heading: strin
 }
 
 async function pronounce(speaker: Transformer, list: readonly string[]): Promise<string[]> {
-  const { source, target } = tokenizersOf(speaker);
+  const { source, target } = speaker.tokenizers;
+  if (!source || !target) throw new Error('the model was saved without its tokenizers');
   const { sequences } = await speaker.generate(
     list.map((word) => source.encode(word)),
     { maxNewTokens: 60 },
@@ -150,11 +163,11 @@ async function pronounce(speaker: Transformer, list: readonly string[]): Promise
   return sequences.map((ids) => target.decode(ids));
 }
 
-/** The heat map of one word: the one asked for, or the first long one that it never saw. */
+/** Draws the attention for one word: the first given one, or the first long one that the model never saw. */
 async function showAttention(asked: string | undefined): Promise<void> {
-  const word = asked ?? unseen.find(({ source }) => source.length > 6)?.source ?? 'transformer';
+  const word = asked ?? unseen.find((entry) => entry.word.length > 6)?.word ?? 'transformer';
   const { attentions, sequences } = await model.generate([letters.encode(word)], { outputAttentions: true });
-  const cross = attentions?.cross.at(-1);
+  const cross = attentions?.cross.at(-1); // [1, heads, phonemes, letters]
   if (cross === undefined) return;
   const [, heads, rows, columns] = cross.shape as [number, number, number, number];
   const weights = await cross.data();
@@ -165,8 +178,9 @@ async function showAttention(asked: string | undefined): Promise<void> {
   });
   const spoken = (sequences[0] as number[]).map((id) => phonemes.idToToken(id) as string);
   console.log(
-    `\nWhich letters of "${word}" each phoneme looked at\n(cross attention of the last layer, mean of its heads):`,
+    `\nAttention of each phoneme to the letters of "${word}"\n(cross-attention of the last layer, mean of its heads):`,
   );
   const labels = { rows: [...spoken, 'end'], columns: [...word] };
-  console.log(renderHeatMap(mean, { ...labels, color: showsColors() }));
+  const color = process.stdout.isTTY && process.stdout.hasColors(256);
+  console.log(renderHeatMap(mean, { ...labels, color }));
 }

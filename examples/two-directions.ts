@@ -1,22 +1,25 @@
-// Pronounces words with two models that must agree, and measures the errors. One was taught as usual, the other to write
-// phonemes from the last to the first: what either writes is certain of the end it began with. The best few outputs of
-// each are scored by both, and the best mean of a token wins (Liu et al. 2016, "Agreement on Target-Bidirectional LSTMs for
+// Pronounces words with two models that must agree, and measures the errors. One was trained as usual, the other to write
+// phonemes in reverse order. Each is most certain near the end that it writes first. Both score the best outputs of each
+// model, and the best mean per token wins (Liu et al. 2016, "Agreement on Target-Bidirectional LSTMs for
 // Sequence-to-Sequence Learning").
-//   npx tsx examples/two-directions.ts <model> <model of reversed targets> <pairs> [options]
+//   npx tsx examples/two-directions.ts <model> <model of reversed targets> <pairs> [--beams N] [--threads N]
 
-import { Command } from 'commander';
-import { loadModel } from '../src/cli/common.js';
-import { readPairs, words } from '../src/cli/data.js';
-import { encodeInput, tokenizersOf } from '../src/cli/encoding.js';
-import { errorRates } from '../src/cli/metrics.js';
-import { integer } from '../src/cli/parsers.js';
-import { createDevice, type Transformer } from '../src/index.js';
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { createDevice, Transformer } from '../src/index.js';
+import { editDistance } from '../src/metrics/index.js';
 
-/** Words that are decoded side by side. */
+/** Number of words that are decoded side by side. */
 const BATCH = 128;
 
 /** A sequence of phonemes, in reading order. */
 type Output = readonly string[];
+
+/** A word with all of its pronunciations. */
+interface Pair {
+  readonly source: string;
+  readonly targets: readonly Output[];
+}
 
 /** A model, and the order in which it writes. */
 interface Writer {
@@ -24,35 +27,63 @@ interface Writer {
   readonly order: (output: Output) => Output;
 }
 
-const program = new Command('two-directions')
-  .description('measure two models that must agree on every word')
-  .argument('<forwards>', 'a model that was taught as usual')
-  .argument('<backwards>', 'one that was taught reversed targets')
-  .argument('<pairs>', 'lines of source, tab, target, and further targets that are right, too')
-  .option('--beams <n>', 'outputs that each model proposes', integer(1), 10)
-  .option('--threads <n>', 'threads to use', integer(1, 64))
-  .parse();
-const [forwards, backwards, file] = program.args as [string, string, string];
-const { beams, threads } = program.opts<{ beams: number; threads?: number }>();
+const options = { beams: { type: 'string', default: '10' }, threads: { type: 'string' } } as const;
+const { values, positionals } = parseArgs({ allowPositionals: true, options });
+const [forwards, backwards, file] = positionals;
+if (file === undefined || forwards === undefined || backwards === undefined) {
+  console.error('two-directions: expected two folders of models and a file of pairs');
+  process.exit(2);
+}
+const beams = Number(values.beams);
 
-using device = await createDevice({ threads });
+using device = await createDevice(values.threads === undefined ? {} : { threads: Number(values.threads) });
 const writers: readonly Writer[] = [
-  { model: await loadModel(device, forwards), order: (output) => output },
-  { model: await loadModel(device, backwards), order: (output) => output.toReversed() },
+  { model: await Transformer.load(device, forwards), order: (output) => output },
+  { model: await Transformer.load(device, backwards), order: (output) => output.toReversed() },
 ];
 
 /** The part of an output that both models can score: the begin token and all tokens except the end token. */
 const maxNewTokens = Math.min(...writers.map(({ model }) => model.config.maxLength)) - 1;
 
-const pairs = (await readPairs(file)).sort((a, b) => a.source.length - b.source.length); // equals end together
-const outputs: Output[] = [];
+const pairs = (await readPairs(file)).sort((a, b) => a.source.length - b.source.length); // equal lengths end together
+let [wrong, edits, length] = [0, 0, 0];
 for (let at = 0; at < pairs.length; at += BATCH) {
-  outputs.push(...(await pronounce(pairs.slice(at, at + BATCH).map(({ source }) => source))));
+  const batch = pairs.slice(at, at + BATCH);
+  const outputs = await pronounce(batch.map(({ source }) => source));
+  for (const [i, { targets }] of batch.entries()) {
+    const distances = targets.map((target) => editDistance(outputs[i] as Output, target));
+    const least = Math.min(...distances);
+    if (least > 0) wrong++;
+    edits += least;
+    length += targets[distances.indexOf(least)]?.length ?? 0;
+  }
 }
-const references = pairs.map(({ targets }) => targets.map(words));
-const { count, wordError, tokenError } = errorRates(outputs, references);
 const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
-console.log(`word error ${percent(wordError)}, token error ${percent(tokenError)}, ${count} words`);
+console.log(
+  `word error ${percent(wrong / pairs.length)}, token error ${percent(edits / length)}, ${pairs.length} words`,
+);
+
+/** Reads lines of a word and its pronunciations, separated by tabs. Lines with equal words are joined. */
+async function readPairs(path: string): Promise<Pair[]> {
+  const found = new Map<string, Output[]>();
+  for (const line of (await readFile(path, 'utf8')).split(/\r?\n/)) {
+    const [source = '', ...targets] = line.split('\t');
+    if (targets.length === 0) continue;
+    found.set(source, [...(found.get(source) ?? []), ...targets.map(phonemesOf)]);
+  }
+  return [...found].map(([source, targets]) => ({ source: source.toLowerCase(), targets }));
+}
+
+/** The phonemes of a text, which spaces separate. */
+function phonemesOf(text: string): Output {
+  return text.split(/\s+/).filter((phoneme) => phoneme !== '');
+}
+
+/** The tokenizers of a model that `simdformer train pronunciation` saved. */
+function tokenizersOf({ tokenizers: { source, target } }: Transformer) {
+  if (!source || !target) throw new Error('the model was saved without its tokenizers');
+  return { source, target };
+}
 
 /** For each word, the output with the best score of both models together. */
 async function pronounce(sources: readonly string[]): Promise<Output[]> {
@@ -73,20 +104,20 @@ async function pronounce(sources: readonly string[]): Promise<Output[]> {
 
 /** The beams of one model for each word. */
 async function propose({ model, order }: Writer, sources: readonly string[]): Promise<Output[][]> {
-  const { target } = tokenizersOf(model);
-  const encoded = sources.map((text) => encodeInput(model, text));
+  const { source, target } = tokenizersOf(model);
+  const encoded = sources.map((text) => source.encode(text));
   const found = await model.generate(encoded, { numBeams: beams, numReturnSequences: beams, maxNewTokens });
   const outputs: Output[][] = sources.map(() => []);
   found.sequences.forEach((ids, n) => {
-    outputs[found.inputs[n] as number]?.push(order(words(target.decode(ids))));
+    outputs[found.inputs[n] as number]?.push(order(phonemesOf(target.decode(ids))));
   });
   return outputs;
 }
 
 /** The log-probability that one model gives to each output. */
 async function judge({ model, order }: Writer, candidates: readonly { source: string; output: Output }[]) {
-  const { target } = tokenizersOf(model);
-  const sources = candidates.map(({ source }) => encodeInput(model, source));
+  const { source: input, target } = tokenizersOf(model);
+  const sources = candidates.map(({ source }) => input.encode(source));
   const targets = candidates.map(({ output }) => target.encode(order(output).join(' '), { addSpecial: true }));
   return (await model.score(sources, targets)).scores;
 }
