@@ -132,7 +132,7 @@ async function kills(jobs = 100_000, count = 50): Promise<void> {
   for (let kill = 1; kill <= count; kill++) {
     const due = (kill / (count + 1)) * jobs; // kills are spread over all jobs
     while ((await countsOf(queue)).completed < due) await sleep(100 * random.uniform());
-    const [victim] = workers.splice(1, 1) as [BulkWorker]; // that which has worked longer, but for the first
+    const [victim] = workers.splice(1, 1) as [BulkWorker]; // the worker that has worked longer, but not the first
     await victim.ready; // one that has not begun loses nothing
     victim.process.kill('SIGKILL');
     workers.push(new BulkWorker(queue));
@@ -208,7 +208,8 @@ async function throughput(jobs = 20_000): Promise<void> {
       await sleep(20);
     }
   };
-  const [from, to] = [await reached(0.2), await reached(0.9)]; // at first it takes jobs one by one, at last batches are not full
+  // At first it takes jobs one by one, at last batches are not full.
+  const [from, to] = [await reached(0.2), await reached(0.9)];
   const queued = (to.done - from.done) / (to.at - from.at);
   await reached(1);
   await counts.close();

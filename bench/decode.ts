@@ -23,8 +23,8 @@ interface Task {
   readonly beams: number;
   readonly batch: number;
   /**
-   * Milliseconds of CTranslate2 in float32, which no registry of ours has, and the limit of the machine on which they were
-   * taken: two AVX-512 cores of 267 GFLOP/s, 53 GB/s from memory.
+   * Milliseconds of CTranslate2 in float32, measured elsewhere, because our registries lack it. The limit is that of
+   * the other machine: two AVX-512 cores with 267 GFLOP/s, and 53 GB/s from memory.
    */
   readonly ctranslate2: number;
   readonly itsLimit: number;

@@ -1,5 +1,5 @@
-// A step of fine-tuning a classifier (forward with dropout, backward, clipping, AdamW), all weights or an adapter, beside
-// transformers and PEFT on PyTorch, with the same weights, batches.
+// A step of fine-tuning a classifier: forward with dropout, backward, clipping, AdamW. It trains all weights or an
+// adapter, beside transformers and PEFT on PyTorch, with equal weights and batches.
 //
 //     PYTHON=venv/bin/python FINETUNE_MODEL=…/all-MiniLM-L6-v2 npm run bench -- finetune
 

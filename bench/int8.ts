@@ -137,7 +137,7 @@ async function listening(run: Run, device: Device, peer: Peer | null): Promise<v
   const x = patterned(device, [1, 80, 3000], PERIOD);
   const heardBy = (name: string, repeats: number) =>
     ask('listen', { name, bins: 80, frames: 3000, period: PERIOD, repeats });
-  for (const [name] of peers) await heardBy(name, 1); // what they write of
+  for (const [name] of peers) await heardBy(name, 1); // the recordings are needed first
   const [prompt, end, tokens] = [[50257, 50362], 50256, 24];
   for (const what of wanted) {
     const encodes = what === tasks[0];

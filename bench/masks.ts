@@ -1,5 +1,5 @@
-// What answers of a JSON Schema cost: the time of masks beside that of the steps in which the tokens are made, over a whole
-// answer, when the schema is new and when it is known.
+// Cost of answers that follow a JSON Schema. Measures the time of masks beside that of the steps over a whole answer,
+// for new and known schemas.
 //
 //     MASKS_MODEL=…/gemma-3-270m.Q4_K_M.gguf npm run bench -- masks
 

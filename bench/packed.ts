@@ -1,6 +1,6 @@
-// Packed weights: a GGUF file with activations of 8 bits beside the same file with float activations, its weights as
-// floats, and llama.cpp's llama-bench, one process a turn. And packed keys and values: steps beside a long text, with
-// caches of each type.
+// Packed weights: a GGUF file with int8 activations, with float activations, and with float weights. Beside them
+// llama.cpp's llama-bench, one process per turn. Also packed keys and values: steps after a long text, with caches of
+// each type.
 //
 //     LLAMA_BENCH=…/llama-bench GGUF_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf npm run bench -- packed
 
@@ -137,9 +137,12 @@ async function measureCaches(run: Run, model: Model, { what, context, batch }: (
   for (const state of states.values()) state.dispose();
 }
 
-/** By how much a process grows that loads the file and writes, in the size of file and cache: of several, with the package as published. */
+/**
+ * Growth of a process that loads the file and writes, relative to the size of file and cache: several processes, with
+ * the package as published.
+ */
 async function memory(run: Run, file: string): Promise<void> {
-  const outdir = 'build/bench'; // as deep as src/cli, from where paths into the package lead
+  const outdir = 'build/bench'; // same depth as src/cli, because paths into the package are relative
   await build({ ...forNode, entryPoints: { 'memory-probe': 'bench/harness/memory-probe.ts' }, outdir });
   const probe = fileURLToPath(new URL(`../${outdir}/memory-probe.js`, import.meta.url));
   const probes = Array.from({ length: PROBES }, () => {

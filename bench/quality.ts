@@ -1,8 +1,8 @@
-// What packed weights cost in quality: perplexity as llama-perplexity measures it, beside llama.cpp; how well sentences' cosines
-// follow people's judgement; what is heard.
+// Quality of packed weights. Measures perplexity as llama-perplexity does, beside llama.cpp, the correlation of
+// sentences' cosines with human judgement, and transcripts.
 //
 //     GGUF_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf TEXT=…/val.en LLAMA_PERPLEXITY=…/llama-perplexity
-//     MINILM=…/all-MiniLM-L6-v2 STS=…/sts2015.tsv  WHISPER=…/whisper-tiny.en WAV=…/jfk-16k.wav   npm run bench -- quality
+// MINILM=…/all-MiniLM-L6-v2 STS=…/sts2015.tsv  WHISPER=…/whisper-tiny.en WAV=…/jfk-16k.wav   npm run bench -- quality
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -47,7 +47,7 @@ export default {
 
 function tell(run: Run, what: string, value: number): void {
   run.summary[what] = value;
-  console.error(`${what}: ${value}`); // as it comes, for this takes minutes
+  console.error(`${what}: ${value}`); // printed at once, because this takes minutes
 }
 
 async function reading(run: Run, device: Device): Promise<void> {

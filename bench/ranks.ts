@@ -1,6 +1,7 @@
-// How well training scales over ranks: `npx tsx bench/ranks.ts [pattern]` measures the points whose names fit, about ten seconds
-// each, as root (hosts are network namespaces), and keeps them in bench/results/ranks.json; `npx tsx bench/ranks/chart.ts` fits a
-// model of a step's time to some of them, checks it against the others, and draws what it predicts.
+// Scaling of training over ranks. `npx tsx bench/ranks.ts [pattern]` measures the points whose names match, as root,
+// because hosts are network namespaces. Each takes about ten seconds. Results are kept in bench/results/ranks.json.
+// `npx tsx bench/ranks/chart.ts` fits a model of a step's time to some of them, checks it with the others, and draws
+// its predictions.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Many clients for a long time: whether one of them gets an error, and whether the server's memory stays what it was once it
-// has met every kind of request.
+// Many clients for a long time. No client may get an error, and the server's memory must stay constant once every kind
+// of request has come.
 //
 //     SERVE_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf [SOAK_SECONDS=600] npm run bench -- soak
 

@@ -1,8 +1,8 @@
-// What browsers load, after tsc has made dist/: dist/browser/, the package for pages without a bundler, with what it depends
-// on, and the engine that dist/browser.js has in it for bundles.
+// Makes the files for browsers, after tsc has made dist/. dist/browser/ is the package with its dependencies, for pages
+// without a bundler. dist/browser.js contains the engine, for bundles.
 //
-//   node scripts/browser.mjs [folder]    builds; with a folder, only the package for pages, into that
-//   node scripts/browser.mjs --size      prints what a page downloads, and fails if that is too much
+//     node scripts/browser.mjs [folder]    builds; with a folder, only the package for pages, into that folder     node
+// scripts/browser.mjs --size      prints the size of a page's downloads, and fails if it is too large
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,8 +84,8 @@ const asInPages = {
 };
 
 /**
- * Lets what pages load later import the root. It would else make a file of each set of modules that it shares with the
- * page's own, which compress better as one, by some ten kilobytes.
+ * Lets modules that pages load later import the root. Otherwise esbuild makes a file of each set of modules that they
+ * share with the page. One file compresses better, by some ten kilobytes.
  */
 const joinedToRoot = {
   name: 'joined to the root',

@@ -4,8 +4,8 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * Has what only pages load later in the same files: what is imported dynamically is another copy of its modules in
- * programs that tsx takes for CommonJS, whose `fit` would know none of their tensors.
+ * Puts modules that pages load later into the same files. Programs that tsx treats as CommonJS would get a second copy
+ * of dynamically imported modules, whose `fit` would not know their tensors.
  */
 const atOnce = {
   name: 'at-once',

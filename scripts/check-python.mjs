@@ -1,9 +1,9 @@
-// npm run check:python: what Python's transformers and PEFT make of models and adapters that were trained here, and what is
-// made here of theirs; the logits are the same on both sides.
+// npm run check:python: loads models and adapters that were trained here in Python's transformers and PEFT, and theirs
+// here. Logits must be equal on both sides.
 //
-//   SIMDFORMER_PYTHON=venv/bin/python npm run check:python
+//     SIMDFORMER_PYTHON=venv/bin/python npm run check:python
 //
-// Python must have them: pip install torch transformers peft. The models are those of test/data/reference.
+// Python needs packages: pip install torch transformers peft. The models are those of test/data/reference.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -38,8 +38,8 @@ function youngest(...paths) {
 }
 
 /**
- * Compiles the core and one test file with these options, one file per processor at a time, where there is nothing newer
- * than the sources; the path of the program. Builds of one `name` share what they have in common.
+ * Compiles the core and one test file with these options, one file per processor at a time, unless the program is newer
+ * than its sources. Returns the path of the program. Builds of one `name` share their common parts.
  */
 async function build(name, cxx, main, options, linked = options) {
   const directory = join('build', 'checks', name);

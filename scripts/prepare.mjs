@@ -1,6 +1,7 @@
-// npm's `prepare`: builds the package for whoever installs it from git, as `npm install github:<owner>/simdformer`: the files
-// for runtimes, the engine as WebAssembly where Emscripten is there, and the addon where a compiler is. An installation in
-// the repository itself, `npm ci`, finds nothing to do here: `npm test` and the other commands build what they need.
+// npm's `prepare`: builds the package for installations from git, such as `npm install github:<owner>/simdformer`. It
+// builds the files for runtimes, the engine as WebAssembly if Emscripten is installed, and the addon if there is a
+// compiler. An installation in the repository itself, `npm ci`, needs nothing of this: `npm test` and other commands
+// build their parts.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -26,9 +26,9 @@ export const pageEntryPoints = entries(
 );
 
 /**
- * Makes these entry points: the root, `index`, of src/<rootFile>, and every subpath of its folder and of the root. So all
- * that the root needs is needed by every entry and thus comes in one file, where esbuild would otherwise make one for each
- * set of entries that share something; and a class is the same wherever it is imported from.
+ * Makes these entry points: the root, `index`, of src/<rootFile>, and every subpath of its folder and of the root.
+ * Every entry then needs everything that the root needs, which therefore comes in one file. esbuild would otherwise
+ * make a file for each set of entries that share something. A class is the same wherever it is imported from.
  */
 export const packageEntries = (rootFile) => ({
   name: 'entries of the package',

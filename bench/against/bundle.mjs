@@ -10,6 +10,6 @@ await build({
   ...forNode,
   absWorkingDir: tree,
   entryPoints: Object.fromEntries(entries.map((entry) => entry.split('='))),
-  outdir: '.cache/against-package', // as deep as src/backend, for the paths to build/ and wasm/ are relative to that
+  outdir: '.cache/against-package', // same depth as src/backend, because paths to build/ and wasm/ are relative
   outExtension: { '.js': '.mjs' },
 });

@@ -1,5 +1,5 @@
-// A worker of a queue: `worker.ts URL QUEUE`. Prints a line once it works, and then each second how many jobs it has done and the
-// bytes it takes, with Node's --expose-gc without what is garbage.
+// A worker of a queue: `worker.ts URL QUEUE`. Prints a line when it is ready. Then it prints its finished jobs and its
+// memory in bytes every second, without garbage under Node's --expose-gc.
 
 import { createWorker, transformerTask } from '../../src/bulk/index.js';
 import { createDevice, Transformer } from '../../src/index.js';
@@ -21,7 +21,7 @@ const tell = () => {
   console.log(JSON.stringify({ done, bytes: rss, live: heapUsed + external + device.memory().used }));
 };
 setInterval(tell, 1000);
-process.stdout.on('error', () => process.exit()); // who has started this one is gone
+process.stdout.on('error', () => process.exit()); // the starting process has gone
 process.on('SIGTERM', async () => {
   await worker.close();
   tell();

@@ -25,8 +25,8 @@ export interface ContestOptions {
   /** The largest difference between samples, relative to the largest value. Default 1e-3. */
   readonly tolerance?: number;
   /**
-   * Seconds that a turn should take at least, filled with repeats: after a rest products take some milliseconds to be
-   * as fast as they were, whoever makes them. Default 0.1.
+   * Minimum seconds of a turn, filled with repeats: after a rest, products need some milliseconds to reach full speed.
+   * Default 0.1.
    */
   readonly turn?: number;
   /** Seconds after which no more than FEWEST rounds are made. Default 10. */

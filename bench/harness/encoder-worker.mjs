@@ -1,5 +1,5 @@
-// A device of its own in a worker thread, which runs the smaller encoder whenever it is told for how many seconds, and answers
-// with passes a second.
+// A device in a worker thread. On request it runs the smaller encoder for some seconds, and answers with passes per
+// second.
 import { parentPort, workerData } from 'node:worker_threads';
 import { register } from 'tsx/esm/api';
 

@@ -1,5 +1,6 @@
-// In a process of its own: loads a GGUF file, writes until `context` tokens are there, and prints by how many bytes the
-// process grew at most, with those of its cache, and the seconds until the model was there: memory-probe.ts <file> <threads> <context>
+// Loads a GGUF file in a process of its own, and writes until there are `context` tokens. Prints the maximum growth of
+// the process and the size of its cache in bytes, then the seconds until the model was ready. Call: memory-probe.ts
+// <file> <threads> <context>
 
 import { readFileSync } from 'node:fs';
 import { createDevice } from '../../src/index.js';

@@ -65,7 +65,7 @@ function ourTrainer(device: Device, task: PreparedTask): Trainer {
       await loss.item();
       loss.dispose();
     }
-    await validate(0); // as many windows of the held-out text
+    await validate(0); // reads an equal number of windows of the held-out text
   };
   let done = 0;
   return {

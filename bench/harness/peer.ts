@@ -28,8 +28,8 @@ export class Peer {
   }
 
   /**
-   * A peer in Python: the system's, or PYTHON, with its packages. What its tensors free stays with the process, for which PyTorch's tuning guide
-   * has other allocators: otherwise every large result would come as new pages from the system.
+   * A peer in Python: the system's, or PYTHON, with its packages. Memory that its tensors free stays with the process,
+   * as PyTorch's tuning guide recommends. Otherwise every large result would need new pages from the system.
    */
   static python(script: string): Peer {
     const keepMemory = { MALLOC_MMAP_THRESHOLD_: '4294967296', MALLOC_TRIM_THRESHOLD_: '4294967296' };

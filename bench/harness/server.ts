@@ -13,7 +13,7 @@ export type Server = (port: number) => ChildProcess;
 
 /** `simdformer serve` with these arguments, of the program as it is published. */
 export async function ourServer(threads: number, args: readonly string[]): Promise<Server> {
-  const outdir = 'build/bench'; // as deep as src/cli, from where paths into the package lead
+  const outdir = 'build/bench'; // same depth as src/cli, because paths into the package are relative
   await build({ ...forNode, entryPoints: { simdformer: 'src/cli/main.ts' }, outdir });
   const main = fileURLToPath(new URL(`../../${outdir}/simdformer.js`, import.meta.url));
   return (port) => {
@@ -31,7 +31,7 @@ export async function served<T>(start: Server, use: (url: string, server: ChildP
     child.once('error', reject);
     child.once('exit', (code) => reject(new BenchError(`a server ended with ${code}`)));
   });
-  left.catch(() => {}); // as it does in the end
+  left.catch(() => {}); // the promise rejects at the end
   try {
     return await Promise.race([left, ready(url).then(() => use(url, child))]);
   } finally {

@@ -1,9 +1,11 @@
-// BERT by ONNX Runtime and by transformers.js for bench/pretrained.ts, driven over a pipe:
-// node bert.mjs <file of onnxruntime-node or of @huggingface/transformers> <onnx | transformers>
+// BERT by ONNX Runtime and by transformers.js for bench/pretrained.ts, driven over a pipe: node bert.mjs <file of
+// onnxruntime-node or of @huggingface/transformers> <onnx | transformers>
 //
-// Reads one JSON object a line: {"load": folder with onnx/model.onnx and the other files of the model, "threads"}, answered by {};
-// then {"batches": rows of ids, batch by batch, "repeats"}, answered by {"seconds": of one repeat, "sample": of the last batch}.
-// {"texts", "batchSize", "repeats"} asks transformers.js for the vectors of texts.
+// Each line is a JSON object.
+//
+// - {"load", "threads"} loads a folder with onnx/model.onnx and the model's other files; the answer is {}. -
+// {"batches", "repeats"} has rows of ids, batch by batch. The answer has the "seconds" of one repeat, and a "sample" of
+// the last batch. - {"texts", "batchSize", "repeats"} asks transformers.js for the vectors of texts.
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -53,7 +55,7 @@ function feedsOf(rows) {
   return { input_ids: tensor(ids), attention_mask: tensor(mask), token_type_ids: tensor(types) };
 }
 
-/** As bench/pretrained.ts has it: of the first tokens of a batch. */
+/** Same as in bench/pretrained.ts: the first tokens of a batch. */
 function sampleOf({ data, dims: [size, tokens, features] }) {
   return Array.from({ length: 64 }, (_, i) => data[((i * 7) % size) * tokens * features + ((i * 104729) % features)]);
 }

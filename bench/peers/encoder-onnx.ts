@@ -101,8 +101,8 @@ export function encoderOnnx(encoder: Stack, { dModel, heads }: EncoderSizes): Ui
 }
 
 /**
- * The same of a BERT without a head, from ids to the last hidden state, with the names that exported models have: int64
- * [batch, tokens] `input_ids`, `attention_mask` and `token_type_ids`; padding is on the right.
+ * A BERT without a head as ONNX, from ids to the last hidden state. Names are those of exported models: int64 [batch,
+ * tokens] `input_ids`, `attention_mask` and `token_type_ids`; padding is on the right.
  */
 export function bertOnnx({ config, embeddings, encoder }: Bert): Uint8Array {
   const graph = new Nodes();

@@ -1,14 +1,16 @@
 // ONNX Runtime for bench/encoder.ts, driven over a pipe: node onnxruntime.mjs <folder of onnxruntime-node>
 //
-// Reads one JSON object a line: {"load": path of a .onnx file, "threads"}, answered by {}; then {"batch", "tokens", "dModel",
-// "period", "repeats"}, answered by {"seconds": of one repeat, "sample": of the result}.
+// Each line is a JSON object.
+//
+// - {"load", "threads"} loads a .onnx file; the answer is {}. - {"batch", "tokens", "dModel", "period", "repeats"} runs
+// it. The answer has the "seconds" of one repeat, and a "sample" of the result.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
 const ort = createRequire(import.meta.url)(process.argv[2]);
 let session;
 
-/** As bench/harness/ours.ts has them. */
+/** Same as in bench/harness/ours.ts. */
 const pattern = (size, period) => Float32Array.from({ length: size }, (_, i) => (i % period) * (2 / period) - 1);
 const sampleOf = (values) => Array.from({ length: 64 }, (_, i) => values[(i * 104729) % values.length]);
 

@@ -1,5 +1,5 @@
-// From bench/results/ranks.json: fits the model of a step's time to the points of 2 and 4 hosts at 1 Gbit/s and 100 Mbit/s, checks
-// it against the others, and draws what it predicts as docs/ranks.svg: `npx tsx bench/ranks/chart.ts`.
+// Fits a model of a step's time to points in bench/results/ranks.json: 2 and 4 hosts at 1 Gbit/s and 100 Mbit/s. Checks
+// it with the other points, and draws its predictions as docs/ranks.svg: `npx tsx bench/ranks/chart.ts`.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

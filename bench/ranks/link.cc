@@ -1,7 +1,7 @@
-// The network of some hosts where the kernel has no netem: `link HOSTS BITS_PER_SECOND SECONDS`. Makes the devices
-// rank0, rank1, … (TAP), prints a line, and carries frames between them: each host sends and receives at a rate, 0 for
-// any, and what it sends comes later by a delay. Frames are as large as TCP makes them, and counted with the headers
-// that their segments would have. Nothing is lost: a host whose wire is busy is not read from.
+// The network of some hosts, for kernels without netem: `link HOSTS BITS_PER_SECOND SECONDS`. Makes the devices rank0,
+// rank1, … (TAP), prints a line, and forwards frames between them. Each host sends and receives at a limited rate, 0
+// for no limit, with a delay. Frames are as large as TCP makes them, and count with the headers of their segments.
+// Nothing is lost: a host whose wire is busy is not read from.
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -94,7 +94,7 @@ int main(int, char** argv) {
       if (!(polled[i].revents & POLLIN)) continue;
       const ssize_t size = read(hosts[i].fd, buffer.data(), buffer.size());
       if (size <= static_cast<ssize_t>(kHeader)) continue;
-      const unsigned char target = buffer[kHeader + 5];  // of its address, which ends with the number of the host
+      const unsigned char target = buffer[kHeader + 5];  // the address ends with the number of the host
       for (size_t to = 0; to < hosts.size(); to++)
         if (to != i && (target == 0xff || target == to + 1)) send(hosts[i], hosts[to], size);
     }

@@ -25,7 +25,7 @@ export class Network {
   constructor(private readonly hosts: number) {}
 
   async open({ bitsPerSecond, seconds }: Link): Promise<void> {
-    this.#clear(); // what a run has left that was killed
+    this.#clear(); // removes leftovers of a killed run
     const program = join(this.#folder, 'link');
     execFileSync('g++', ['-O2', '-std=c++20', fileURLToPath(new URL('link.cc', import.meta.url)), '-o', program]);
     const args = [this.hosts, bitsPerSecond, seconds].map(String);

@@ -38,7 +38,7 @@ function slowed(world: World, travel: RankJob['travel']): World {
     else {
       for (const go of waiting) go();
       [waiting, gathered] = [[], 0];
-      await undefined; // those before this one are first
+      await undefined; // earlier callbacks run first
     }
     return world.reduce(values, sum, options);
   };

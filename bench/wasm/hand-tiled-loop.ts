@@ -1,6 +1,6 @@
-// What a loop over a register tile reaches in this runtime, written in WebAssembly's own bytes: 2 vectors of sums in each of 6
-// rows, or in 4 where there is no multiply-add, whose products take registers too. Other shapes were slower.
-// It does what the inner loop of a matrix product must and nothing else, with operands that lie in the nearest cache.
+// Speed of a loop over a register tile in this runtime, written in WebAssembly's own bytes. It has 2 vectors of sums in
+// each of 6 rows. Without a multiply-add, products take registers, too, and it has 4 rows. Other shapes were slower. It
+// does only the work of a matrix product's inner loop, with operands in the nearest cache.
 
 import { wasmIsas } from '../../src/backend/wasm-modules.js';
 

@@ -42,7 +42,7 @@ async function timed(repeats: number, body: () => Promise<unknown>): Promise<{ s
 let device: Device;
 let blob: Blob | undefined;
 
-/** What is there before memory is measured: the device, and the Blob where a model is to be loaded from one. */
+/** Prepares everything before memory is measured: the device, and the Blob if a model is loaded from one. */
 export async function prepare(threads: number, source?: string, path = ''): Promise<void> {
   device = await createDevice({ backend: 'wasm', threads });
   if (source === 'a Blob') blob = await (await fetch(path)).blob();

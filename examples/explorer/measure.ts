@@ -1,6 +1,7 @@
-// How fast the explorer is, in Chromium: until the first word is pronounced, its files being cached, and for each frame
-// while a model is trained and somebody types and points.
-//   npm run explorer:build && npx tsx examples/explorer/measure.ts
+// Measures the explorer in Chromium with cached files: the time until the first word is pronounced, and the time of
+// each frame. During the latter a model trains, and a user types and points.
+//
+//     npm run explorer:build && npx tsx examples/explorer/measure.ts
 import { type BrowserContextOptions, type Page, chromium as playwright } from 'playwright-core';
 import { preview } from 'vite';
 import { chromium } from '../../test/browser/chromium.js';

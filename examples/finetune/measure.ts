@@ -1,5 +1,5 @@
-// Teaches a model a format from 200 examples by an adapter, and counts how many of 100 unseen ones it then answers to the
-// letter: npx tsx examples/finetune/measure.ts MODEL [passes] [rate]
+// Trains an adapter to answer in a format from 200 examples. Then counts its exact answers for 100 unseen ones: npx tsx
+// examples/finetune/measure.ts MODEL [passes] [rate]
 import { createDevice, loadModel } from 'simdformer';
 import { people } from './src/examples.js';
 import { answersOf, teach } from './src/teach.js';

@@ -1,5 +1,5 @@
-// The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929), made of the package's parts: patches of an image are
-// its words, and what the class token has gathered from them after the last layer says what the image shows.
+// The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929), made of the package's parts. Patches of an image
+// are its tokens. After the last layer, the class token tells the content of the image.
 
 import type { Device, Tensor } from '../../src/index.js';
 import {

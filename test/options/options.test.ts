@@ -1,5 +1,6 @@
-// Every public option, as a caller without types passes it: wrong values are refused with an error that names the option,
-// the value and what is accepted. The options come from the types, so a new option is tested without further work.
+// Passes wrong values to every public option, as a caller without types could. Each is refused with an error that names
+// the option, the value and the accepted values. The options come from the types, so a new option is tested without
+// further work.
 import { afterAll, expect, it } from 'vitest';
 import { openCalls } from './calls.js';
 import { type PublicOption, publicFunctions } from './public-functions.js';

@@ -51,7 +51,7 @@ function wrongFor({ name, refuses, choices }: PublicOption): [label: string, val
 /** How errors introduce the accepted values. */
 const EXPECTED = ['expected', 'is not a dimension of', 'there is no option'];
 
-/** What is wrong with the error that a call ends with. Null if it is typed and has one of each list of words. */
+/** Problem with the error that a call ends with. Null if it is typed and has one of each list of words. */
 async function refusalProblem(run: () => unknown, words: readonly (readonly string[])[]): Promise<string | null> {
   try {
     await run();

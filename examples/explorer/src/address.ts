@@ -1,5 +1,5 @@
-// What the page's address says after its #: a part, `#look-inside`, and where it begins if that is at a token in a head,
-// `#look-inside/encoder/3/2/4`: layer, head and token, counted from 1.
+// The hash of the page's address. It names a part, `#look-inside`, and optionally a token of a head:
+// `#look-inside/encoder/3/2/4` has layer, head and token, counted from 1.
 import type { HeadId } from 'simdformer/inspect';
 
 /** A head, and the token that looks. */

@@ -77,7 +77,7 @@ function PartView({ load, session }: PartProps & { load: () => Promise<{ default
   );
 }
 
-/** What went wrong, until it is put away. */
+/** An error, until it is dismissed. */
 function Trouble({ session }: { session: Session }) {
   const error = session.error.value;
   return (

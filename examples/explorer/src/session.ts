@@ -5,8 +5,8 @@ import type { Guest } from './parts/bring/guest/guest.js';
 import { type Decoding, type Pronunciation, pronounce } from './pronounce.js';
 
 /**
- * What the parts of the page share: the model, the word, and what the model makes of it. Parts read the signals and
- * compute with `run`, which gives each its turn.
+ * State that the parts of the page share: the model, the word, and the model's result for it. Parts read the signals
+ * and compute with `run`, one after the other.
  */
 export class Session {
   readonly model: Signal<Model | null> = signal(null);

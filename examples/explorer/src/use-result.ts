@@ -3,8 +3,8 @@ import type { Model } from './model.js';
 import type { Session } from './session.js';
 
 /**
- * What `compute` makes of `key`, in the session's turn; the result before it while a new one is on its way, null before the
- * first and for no key. A key that was replaced meanwhile is not computed.
+ * Result of `compute` for `key`, in the session's turn. The previous result stays until the new one is there; null
+ * before the first one and without a key. Keys that were replaced meanwhile are not computed.
  */
 export function useResult<K extends { readonly model: Model }, T>(
   session: Session,

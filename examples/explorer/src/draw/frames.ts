@@ -1,5 +1,5 @@
-// Drawing is spread over frames, so that a page full of pictures keeps up with typing and pointing: what can be seen comes
-// first, for a few milliseconds of each frame; what cannot waits until all is quiet.
+// Spreads drawing over frames, so that a page full of pictures keeps up with typing and pointing. Visible pictures come
+// first, for a few milliseconds of each frame. Invisible ones wait until the page is idle.
 
 /** Milliseconds of a frame that may go into drawing: a third of what there is at 60 Hz, as the browser has work of its own. */
 const BUDGET = 5;

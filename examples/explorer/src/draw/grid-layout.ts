@@ -12,7 +12,7 @@ export interface GridLayout {
   /** Width and height of a cell. */
   readonly cell: number;
   readonly height: number;
-  /** Of its text. */
+  /** Scale of the text. */
   readonly scale: number;
   readonly fullWidth: number;
   readonly fullHeight: number;
@@ -30,7 +30,7 @@ interface Grid {
   readonly cellHeight?: number;
 }
 
-/** What textScale() returns; null if it is not known. To ask for a style makes the browser compute it anew, in the midst of things. */
+/** Result of textScale(); null if it is unknown. Reading a style forces the browser to compute it again. */
 let knownScale: number | null = null;
 addEventListener('resize', () => {
   knownScale = null;

@@ -8,7 +8,7 @@ import { type Cell, type GridLayout, layOut, neighbour, textScale } from './grid
 import { hideTooltip, showTooltip } from './tooltip.js';
 
 interface HeatMapProps {
-  /** What the picture shows, for those who do not see it. */
+  /** Description of the picture for screen readers. */
   readonly label: string;
   readonly rows: readonly string[];
   readonly columns: readonly string[];
@@ -16,7 +16,7 @@ interface HeatMapProps {
   readonly values: ArrayLike<number>;
   /** One that is new draws the picture anew: memoise it where pointing at a cell renders what is around. */
   readonly colour: ColourScale;
-  /** What a cell says when it is pointed at or has the focus. */
+  /** Description of a cell that has the pointer or the focus. */
   readonly describe: (cell: Cell) => string;
   /** Numbers in the cells, where they fit. Default: a minus in those below zero, so that colour is not alone in telling. */
   readonly format?: (value: number) => string;

@@ -14,12 +14,12 @@ export interface Series {
 }
 
 interface LineChartProps {
-  /** What the picture shows, with its latest values, for those who do not see it. */
+  /** Description of the picture with its latest values, for screen readers. */
   readonly label: string;
   readonly series: readonly Series[];
   readonly xTitle: string;
   readonly yFormat: (value: number) => string;
-  /** What the axes begin and end with at least. */
+  /** Minimum ranges of the axes. */
   readonly xRange?: Point;
   readonly yRange?: Point;
 }

@@ -124,7 +124,7 @@ export default function Bring({ session }: PartProps) {
   );
 }
 
-/** What shows a guest, once it is loaded. */
+/** Component that shows a guest, once it is loaded. */
 function useGuestView(wanted: boolean) {
   const [View, setView] = useState<typeof import('./guest/index.js').default | null>(null);
   useEffect(() => {

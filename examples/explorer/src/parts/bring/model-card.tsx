@@ -1,7 +1,7 @@
 import { Facts } from '../../draw/facts.js';
 import type { Model } from '../../model.js';
 
-/** What is to be known of a model, as a list. */
+/** Facts about a model, as a list. */
 export function ModelCard({ model }: { model: Model }) {
   const { config } = model.transformer;
   const parameters = model.transformer.parameters().reduce((sum, { size }) => sum + size, 0);

@@ -48,7 +48,7 @@ async function isOfHub(files: ReadonlyMap<string, File>): Promise<boolean> {
     const config = JSON.parse((await files.get('config.json')?.text()) ?? '{}');
     return typeof config?.model_type === 'string';
   } catch {
-    return false; // what reads it says what is wrong with it
+    return false; // the reader reports the problem
   }
 }
 
@@ -96,7 +96,8 @@ export function pickedFiles(input: HTMLInputElement): Given[] {
 /** The files of a drop, those in its folders included. */
 export async function droppedFiles(transfer: DataTransfer): Promise<Given[]> {
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry());
-  const loose = Array.from(transfer.files, (file) => ({ path: file.name, file })); // before the first await: the transfer is emptied then
+  // Before the first await: the transfer is emptied then.
+  const loose = Array.from(transfer.files, (file) => ({ path: file.name, file }));
   if (!entries.some((entry) => entry?.isDirectory)) return loose;
   return (await Promise.all(entries.map((entry) => (entry ? filesIn(entry, 2) : [])))).flat();
 }

@@ -5,7 +5,7 @@ import { joined } from './numbers.js';
 import { Strips } from './strips.js';
 import type { Way } from './way.js';
 
-/** What takes the place of position vectors in models that know distances: what self-attention adds for each of them. */
+/** Replaces position vectors in models with distances: the terms that self-attention adds for each distance. */
 export function Distances({ way }: { way: Way }) {
   const { inside } = way.steps.selfAttention;
   const { relativeKeys, relativeValues, bias } = inside;

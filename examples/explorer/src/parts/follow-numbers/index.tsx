@@ -54,7 +54,7 @@ interface SubLayerProps {
   readonly children: ComponentChildren;
 }
 
-/** What is inside of a sub-layer, its sum, and its norm: before it or after the sum. */
+/** The inside of a sub-layer, its sum, and its norm before or after the sum. */
 function SubLayer({ way, step, what, norm, children }: SubLayerProps) {
   const pre = way.config.norm === 'pre';
   return (

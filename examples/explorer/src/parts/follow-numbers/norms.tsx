@@ -74,7 +74,7 @@ export function NormAgain({ way, norm }: NormProps) {
   );
 }
 
-/** What is told of the model's kind of norm. */
+/** Explanation of the model's kind of norm. */
 function kindOf({ config }: Way) {
   return config.normalization === 'rms'
     ? {

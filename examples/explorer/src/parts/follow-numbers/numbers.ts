@@ -44,9 +44,9 @@ export function entropy(weights: Float32Array): number {
 }
 
 /**
- * What batch normalisation makes of the same numbers with the same weight and bias (Ioffe, Szegedy 2015): it takes mean and
- * variance of each feature over the tokens that are `present`, where layer normalisation takes those of each token over its
- * features. NaN for the tokens that are not there.
+ * Batch normalization of the same numbers with equal weight and bias (Ioffe, Szegedy 2015). It takes mean and variance
+ * of each feature over the tokens that are `present`. Layer normalization takes those of each token over its features.
+ * NaN for absent tokens.
  */
 export function batchNorm({ input, weight, bias }: NormTrace, eps: number, present: readonly boolean[]): Float32Array {
   const columns = input.shape.at(-1) as number;

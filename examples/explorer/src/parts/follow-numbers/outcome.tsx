@@ -7,7 +7,7 @@ import type { Way } from './way.js';
 
 const SHOWN = 8;
 
-/** Where the way ends: the probabilities of the next token, or the memory that the decoder will read. */
+/** The end of the way: probabilities of the next token, or the memory that the decoder will read. */
 export function Outcome({ way }: { way: Way }) {
   if (way.side === 'encoder') {
     return (

@@ -6,7 +6,7 @@ import { theme } from '../../theme.js';
 import { spread } from './numbers.js';
 
 interface StripsProps {
-  /** What the strips are, for those who do not see them. */
+  /** Description of the strips for screen readers. */
   readonly label: string;
   readonly names: readonly string[];
   /** Row by row, as many rows as names. */

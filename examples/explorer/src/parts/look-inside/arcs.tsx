@@ -28,7 +28,7 @@ interface Arc {
   readonly path: string;
 }
 
-/** Who looks at whom: an arc from each token below to those above, the thicker the more it looks. */
+/** Attention as arcs from each token below to those above; thicker arcs are larger weights. */
 export function Arcs({ view, row, onRow }: ArcsProps) {
   const box = useRef<HTMLDivElement>(null);
   const { keys, queries, weights, id } = view;

@@ -23,9 +23,9 @@ interface HeadFigureProps {
   readonly row: number | null;
   readonly onRow: (row: number) => void;
   readonly isOff?: boolean;
-  /** What a row and its colours are. Default: of words and their sounds. */
+  /** Meaning of a row and its colours. Default: words and their sounds. */
   readonly says?: string | undefined;
-  /** Whether the head's numbers can be followed in their part of the page. Default true. */
+  /** True if the head's numbers can be followed in another part of the page. Default true. */
   readonly isFollowed?: boolean;
   readonly children?: ComponentChildren;
 }

@@ -9,7 +9,7 @@ import { type HeadWeights, nameOf, sameHead } from './heads.js';
 interface HeadGridProps {
   /** Layer by layer. */
   readonly views: readonly HeadWeights[];
-  /** Of a layer. */
+  /** Number of heads in a layer. */
   readonly heads: number;
   readonly chosen: HeadId;
   readonly pinned: HeadId | null;

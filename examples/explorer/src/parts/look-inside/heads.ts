@@ -90,7 +90,10 @@ export function headView(
   };
 }
 
-/** In cross attention a query is named by the sound that it is about to say, in the decoder by the one that it has read. */
+/**
+ * Labels of queries. In cross-attention, a query has the name of the sound that follows; in the decoder, of the one
+ * that was read.
+ */
 export function tokensOf(said: Pronunciation, attention: Attention) {
   const read = readNames(said);
   if (attention === 'encoder') return { queries: said.letters, keys: said.letters };

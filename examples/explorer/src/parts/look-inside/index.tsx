@@ -29,12 +29,12 @@ import {
 import { SwitchedOff } from './switched-off.js';
 import './look-inside.css';
 
-/** What a model makes of a word without some heads. */
+/** Result of a model for a word without some heads. */
 export interface Without {
   readonly off: readonly HeadId[];
   /** How it reads the word and the answer that it gave with all heads. */
   readonly traced: Traced;
-  /** What it answers now. */
+  /** Its answer now. */
   readonly answer: Pronunciation;
 }
 
@@ -43,7 +43,7 @@ export default function LookInside({ session }: PartProps) {
   const before = useTrace(session);
   if (before === null) return <p class="empty">As soon as the model has pronounced a word, its heads are here.</p>;
   const { encoderLayers, decoderLayers, heads } = before.said.model.transformer.config;
-  // What was chosen stays when the model learns, and goes with one that has other heads.
+  // The selection stays while the model learns, and is lost with a model that has other heads.
   return <Heads key={`${encoderLayers} ${decoderLayers} ${heads}`} session={session} before={before} />;
 }
 

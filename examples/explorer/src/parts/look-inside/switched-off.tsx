@@ -12,7 +12,7 @@ interface SwitchedOffProps {
   readonly onSwitchOn: (heads: readonly HeadId[]) => void;
 }
 
-/** What the model says without the heads that are switched off, beside what it said with them. */
+/** Answer of the model without the heads that are switched off, beside its answer with them. */
 export function SwitchedOff({ before, without, off, onSwitchOn }: SwitchedOffProps) {
   const { said } = before;
   const now = without?.answer ?? said;

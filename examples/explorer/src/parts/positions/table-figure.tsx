@@ -23,7 +23,7 @@ export function TableFigure({ table, layout }: TableFigureProps) {
   const [sine, cosine] = layout === 'interleaved' ? [2 * wave, 2 * wave + 1] : [wave, half + wave];
   const curve = (feature: number) =>
     Array.from({ length }, (_, position): Point => [position, values[position * width + feature] as number]);
-  // The same while columns are pointed at, so that the picture is not drawn anew.
+  // Constant while columns are pointed at, so that the picture is not drawn again.
   const rows = useMemo(() => numbers(length), [length]);
   const columns = useMemo(() => numbers(width), [width]);
   const colour = useMemo(() => divergingScale(), [theme.value]);

@@ -2,7 +2,7 @@ import { linkHorizontal } from 'd3-shape';
 import { decimal } from '../../draw/format.js';
 import type { BeamNode } from './beam-layout.js';
 
-/** Of a column and a row of the tree, in its own units, which grow with the page's text. */
+/** Size of a column and a row of the tree, in units that grow with the page's text. */
 export const COLUMN = 92;
 export const ROW = 40;
 
@@ -21,7 +21,7 @@ export function BeamEdge({ node, parent }: { node: BeamNode; parent: BeamNode })
   return <path class={`beam-edge ${node.fate} ${node.best ? 'best' : ''}`} d={path} />;
 }
 
-/** What of a name has room in its spot; the label has all of it. */
+/** Part of a name that fits into its spot; the label has the whole name. */
 function fitting(name: string): string {
   const letters = Array.from(name);
   return letters.length > 4 ? `${letters.slice(0, 3).join('')}…` : name;
@@ -31,7 +31,7 @@ interface SpotProps {
   readonly node: BeamNode;
   readonly name: string;
   readonly label: string;
-  /** Whether the tab key leads here. */
+  /** True if the tab key leads here. */
   readonly reachable: boolean;
   readonly keep: (element: SVGGElement | null) => void;
   readonly onKeyDown: (event: KeyboardEvent) => void;

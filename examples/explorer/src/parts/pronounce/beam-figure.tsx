@@ -35,7 +35,7 @@ function Tree({ said, nodes, width, height }: TreeProps) {
   const [current, setCurrent] = useState('');
   const spots = useRef(new Map<string, SVGGElement>());
   const scale = textScale();
-  useLayoutEffect(() => hideTooltip, [said]); // what it says is of a spot that is gone
+  useLayoutEffect(() => hideTooltip, [said]); // its spot is gone
   const name = (node: BeamNode) => tokenName(said.model.target, node.token);
   const describe = (node: BeamNode) => {
     const fate = { alive: 'followed', finished: 'finished', pruned: 'pruned' }[node.fate];

@@ -22,8 +22,8 @@ export interface BeamNode {
 }
 
 /**
- * The tree of a beam search, as columns by depth: from what the decoder was asked follows what was alive, from the hypotheses
- * what was finished; the best of the rest were pruned.
+ * Tree of a beam search, as columns by depth. Inputs of the decoder show the live hypotheses, and results the finished
+ * ones. The best of the rest were pruned.
  */
 export function beamTree(said: Pronunciation): BeamNode[][] {
   const { asked, hypotheses, target, read, model, decoding } = said;

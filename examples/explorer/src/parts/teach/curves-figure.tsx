@@ -3,7 +3,7 @@ import { decimal, percent } from '../../draw/format.js';
 import { LineChart } from '../../draw/line-chart.js';
 import type { Report } from '../../training/trainer.js';
 
-/** What training is judged by, as it goes. */
+/** Curves of the training. */
 export function CurvesFigure({ report }: { report: Report }) {
   const { losses, errors } = report;
   const loss = losses.at(-1);

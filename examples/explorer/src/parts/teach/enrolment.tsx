@@ -23,7 +23,7 @@ const SIZE_HINT: Readonly<Record<keyof typeof PUPILS, string>> = {
 
 const SAMPLE = 'Pairs, one a line. For example, words and their plurals:\ncat cats\nbox boxes\nbaby babies\n…';
 
-/** What is to be learnt, and by whom. */
+/** Choice of the data and the model. */
 export function Enrolment({ session, trainer }: { session: Session; trainer: Trainer }) {
   const [topic, setTopic] = useState<keyof typeof TOPICS>('dictionary');
   const [pupil, setPupil] = useState<keyof typeof PUPILS>('medium');

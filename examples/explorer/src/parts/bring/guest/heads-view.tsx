@@ -50,7 +50,7 @@ function tokensOf({ source, target, guest }: Reading, kind: Attention): Pick<Hea
 interface HeadsProps {
   /** Layer by layer. */
   readonly views: readonly HeadWeights[];
-  /** Of a layer. */
+  /** Number of heads in a layer. */
   readonly heads: number;
   readonly children?: preact.ComponentChildren;
 }

@@ -8,7 +8,7 @@ import { HeatMap } from '../../../draw/heat-map.js';
 import { theme } from '../../../theme.js';
 import type { Guess, Reading, Token } from './guest.js';
 
-/** What becomes of the tokens' vectors from layer to layer. */
+/** Vectors of the tokens from layer to layer. */
 export function LayersView({ reading }: { reading: Reading }) {
   return (
     <>
@@ -18,7 +18,7 @@ export function LayersView({ reading }: { reading: Reading }) {
   );
 }
 
-/** What the model would say if it ended behind a layer. */
+/** Predictions of the model if it ended after a layer. */
 function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (readonly Guess[])[] }) {
   const names = useMemo(() => (reading.target as readonly Token[]).map(({ name }) => name), [reading]);
   const final = names.map((_, i) => reading.guesses(i)[0] as Guess);

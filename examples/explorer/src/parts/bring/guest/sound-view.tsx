@@ -4,7 +4,7 @@ import type { Guest } from './guest.js';
 import { Heads } from './heads-view.js';
 import type { Heard } from './listen.js';
 
-/** What a Whisper makes of a recording. */
+/** Result of a Whisper for a recording. */
 export function SoundView({ guest, recording }: { guest: Guest; recording: File | null }) {
   const [heard, setHeard] = useState<Heard | null>(null);
   const [said, setSaid] = useState<{ text: string; good: boolean } | null>(null);

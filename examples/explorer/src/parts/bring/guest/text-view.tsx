@@ -11,7 +11,7 @@ interface State {
   readonly busy: boolean;
 }
 
-/** What a model makes of a text. */
+/** Result of a model for a text. */
 export function TextView({ guest }: { guest: Guest }) {
   const [text, setText] = useState(guest.example);
   const [hidden, setHidden] = useState<number | null>(null);
