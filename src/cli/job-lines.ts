@@ -33,7 +33,7 @@ export function withQueue(command: Command): Command {
   return command
     .option('--redis <url>', 'the Redis that holds the queue; nodes of a cluster with commas', QUEUE_DEFAULTS.redis)
     .requiredOption('--queue <name>', 'the queue')
-    .option('--task <name>', 'what its jobs are for: run, or a task of pipelines', QUEUE_DEFAULTS.task);
+    .option('--task <name>', 'task of its jobs: run, or a task of pipelines', QUEUE_DEFAULTS.task);
 }
 
 export interface QueueFlags {

@@ -20,7 +20,7 @@ const program = new Command('simdformer')
   .version(version())
   .option('--threads <n>', 'threads to use (default: all cores)', integer(1, MAX_THREADS))
   .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
-  .showHelpAfterError('(add --help for what is possible)')
+  .showHelpAfterError('(add --help for a list of options)')
   .exitOverride();
 for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));
 

@@ -33,7 +33,7 @@ export function textJobCommand(command: Command, formats: readonly string[]): Co
     .argument('[file...]', 'texts, a line each; without them, standard input')
     .option(
       '-o, --out <file>',
-      'where results go; the same command goes on after it was killed (default: standard output)',
+      'output file; after a kill, the same command resumes where it ends (default: standard output)',
     )
     .option('--overwrite', 'replace results that are there')
     .addOption(

@@ -1,9 +1,9 @@
 import { afterAll, expect, it, vi } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 import { EncoderModel } from '../../src/models/encoder-model.js';
+import { MAX_BATCH_TOKENS, tokenBatches } from '../../src/models/token-batches.js';
 import { type PackedTokens, TokenBatch } from '../../src/nn/index.js';
 import { pipeline } from '../../src/tasks/index.js';
-import { MAX_BATCH_TOKENS, tokenBatches } from '../../src/models/token-batches.js';
 import { smallModel } from './small-model.js';
 
 const device = await createDevice({ threads: 2 });

@@ -23,7 +23,7 @@ const POOLINGS = ['model', 'mean', 'cls', 'last_token'];
 export function embedCommand(): Command {
   return textJobCommand(new Command('embed').description('compute embeddings of texts'), ['text', 'jsonl', 'npy'])
     .addOption(
-      new Option('--pooling <how>', 'pooling of the token vectors: that of the model, or another')
+      new Option('--pooling <how>', 'pooling of the token vectors: the method of the model, or another')
         .choices(POOLINGS)
         .default('model'),
     )

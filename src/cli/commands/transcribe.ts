@@ -39,7 +39,7 @@ export function transcribeCommand(): Command {
     )
     .option(
       '-o, --out <file>',
-      'where results go; the same command goes on after it was killed (default: standard output)',
+      'output file; after a kill, the same command resumes where it ends (default: standard output)',
     )
     .option('--overwrite', 'replace results that are there')
     .addOption(
