@@ -55,6 +55,7 @@ const families: Readonly<Record<string, Entry>> = {
   },
   mpnet: { load: async () => (await import('./families/mpnet.js')).mpnet },
   mt5: { load: async () => (await import('./families/t5.js')).mt5 },
+  new: { load: async () => (await import('./families/gte-new.js')).gteNew },
   nomic_bert: { load: async () => (await import('./families/nomic-bert.js')).nomicBert, gguf: ['nomic-bert'] },
   olmoe: { load: async () => (await import('./families/olmoe.js')).olmoe },
   olmo2: { load: async () => (await import('./families/olmo2.js')).olmo2 },

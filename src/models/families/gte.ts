@@ -82,7 +82,8 @@ export class Gte extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const [body, layer] = ['gte', 'gte.encoder.layer.*'];
+    const body = this.bodyName;
+    const layer = `${body}.encoder.layer.*`;
     const isWriter = this.headKind === 'masked-language-model';
     return {
       'head.dense': isWriter ? 'lm_head.dense' : `${body}.pooler.dense`,
