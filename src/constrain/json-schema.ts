@@ -124,8 +124,8 @@ class SchemaReader {
     checkKeywords(schema, place);
     if (schema.not !== undefined) return refuseAll(schema.not, place);
     if (schema.$ref !== undefined) return this.#reference(schema, place);
-    if (schema.const !== undefined) return valuesOf([schema.const], schema, place);
-    if (schema.enum !== undefined) return valuesOf(schema.enum, schema, place);
+    if (schema.const !== undefined) return yield* valuesOf([schema.const], schema, place);
+    if (schema.enum !== undefined) return yield* valuesOf(schema.enum, schema, place);
     if (schema.anyOf !== undefined) return this.#branches('anyOf', schema, place);
     if (schema.oneOf !== undefined) return this.#branches('oneOf', schema, place);
     if (schema.allOf !== undefined) return yield* this.#all(schema, place);
@@ -384,13 +384,20 @@ function refuseAll(not: unknown, place: string): Expression {
   return NOTHING;
 }
 
-function valuesOf(values: unknown, schema: Schema, place: string): Expression {
+/** Values of an enum between two pauses. */
+const VALUES_PER_STEP = 256;
+
+function* valuesOf(values: unknown, schema: Schema, place: string): Sliced<Expression> {
   if (!Array.isArray(values) || values.length === 0) throw refusal(place, "an 'enum' that is no list of values");
   const other = otherKeyword(schema, ['type', schema.const === undefined ? 'enum' : 'const']);
   if (other !== undefined) throw refusal(place, `'${other}' beside values`);
   const types = namedTypes(schema, place);
-  const fitting = types === null ? values : values.filter((value) => types.some((type) => isOfType(value, type)));
-  return oneOf(fitting.map((value) => text(JSON.stringify(value))));
+  const options: Expression[] = [];
+  for (const [i, value] of values.entries()) {
+    if (types === null || types.some((type) => isOfType(value, type))) options.push(text(JSON.stringify(value)));
+    if (i % VALUES_PER_STEP === VALUES_PER_STEP - 1) yield;
+  }
+  return oneOf(options);
 }
 
 function patternsOf({ pattern }: Schema, place: string): Pattern[] {

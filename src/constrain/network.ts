@@ -71,35 +71,40 @@ function* eachState(states: readonly State[], change: (state: State) => void): S
 
 /** Refuses a grammar that is too large before any state is made. */
 function* checkSize({ rules }: Grammar): Sliced<void> {
-  let size = 0;
-  for (const expression of rules.values()) {
-    size += 2 + sizeOf(expression);
+  let [size, steps] = [2 * rules.size, 0];
+  // An expression with the number of its repetitions.
+  const open = [...rules.values()].map((expression): [Expression, number] => [expression, 1]);
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const [expression, times] = next;
+    const parts = partsOf(expression);
+    size += times * (ownSize(expression) + parts.length * repetitionsOf(expression));
     if (size > MAX_STATES)
       throw new ResponseFormatError(
         'the format is too large: lower maxLength, maxItems and other repetitions, or use fewer values',
       );
-    yield;
+    for (const part of parts) open.push([part, times * repetitionsOf(expression)]);
+    if (++steps % STEPS === 0) yield;
   }
 }
 
-/** An upper bound of the number of states that `Builder.connect` adds. */
-function sizeOf(expression: Expression): number {
-  switch (expression.kind) {
-    case 'text':
-      return 1 + new TextEncoder().encode(expression.text).length;
-    case 'set':
-      return bytesOf(expression.ranges).reduce((sum, bytes) => sum + bytes.length - 1, 0);
-    case 'sequence':
-      return expression.parts.reduce((sum, part) => sum + 1 + sizeOf(part), 0);
-    case 'choice':
-      return expression.options.reduce((sum, option) => sum + 1 + sizeOf(option), 0);
-    case 'repeat': {
-      const { of, min, max } = expression;
-      return (1 + sizeOf(of)) * (max === Number.POSITIVE_INFINITY ? min + 1 : max);
-    }
-    default:
-      return 0;
-  }
+const encoder = new TextEncoder();
+
+/** An upper bound of the states that `Builder.connect` adds for an expression, without its parts. */
+function ownSize(expression: Expression): number {
+  if (expression.kind === 'text') return 1 + encoder.encode(expression.text).length;
+  return expression.kind === 'set' ? bytesOf(expression.ranges).reduce((sum, { length }) => sum + length - 1, 0) : 0;
+}
+
+function partsOf(expression: Expression): readonly Expression[] {
+  if (expression.kind === 'sequence') return expression.parts;
+  if (expression.kind === 'choice') return expression.options;
+  return expression.kind === 'repeat' ? [expression.of] : [];
+}
+
+/** The number of copies of its parts that an expression needs. */
+function repetitionsOf(expression: Expression): number {
+  if (expression.kind !== 'repeat') return 1;
+  return expression.max === Number.POSITIVE_INFINITY ? expression.min + 1 : expression.max;
 }
 
 const sequences = new WeakMap<Ranges, ByteRanges[]>();
@@ -147,7 +152,9 @@ class Builder {
     this.#tasks.push({ expression, from, to });
     let steps = 0;
     for (let task = this.#tasks.pop(); task !== undefined; task = this.#tasks.pop()) {
-      this.#connect(task, starts);
+      const { expression, from: first, to: last } = task;
+      if (expression.kind === 'choice') yield* this.#choice(expression.options, first, last);
+      else this.#connect(task, starts);
       if (++steps % STEPS === 0) yield;
     }
   }
@@ -155,7 +162,7 @@ class Builder {
   #connect({ expression, from, to }: Task, starts: ReadonlyMap<string, number>): void {
     switch (expression.kind) {
       case 'text':
-        this.#text(new TextEncoder().encode(expression.text), from, to);
+        this.#text(encoder.encode(expression.text), from, to);
         return;
       case 'set':
         for (const bytes of bytesOf(expression.ranges)) this.#chain(bytes, from, to);
@@ -164,8 +171,7 @@ class Builder {
         this.#sequence(expression.parts, from, to);
         return;
       case 'choice':
-        this.#choice(expression.options, from, to);
-        return;
+        throw new Error('`connect` handles choices');
       case 'repeat':
         this.#repeat(expression, from, to);
         return;
@@ -229,9 +235,12 @@ class Builder {
   }
 
   /** Texts share their beginnings, as in a trie. Each other option has its own first state, to which it may return. */
-  #choice(options: readonly Expression[], from: number, to: number): void {
-    const encoder = new TextEncoder();
-    const texts = options.flatMap((option) => (option.kind === 'text' ? [encoder.encode(option.text)] : []));
+  *#choice(options: readonly Expression[], from: number, to: number): Sliced<void> {
+    const texts: Uint8Array[] = [];
+    for (const [i, option] of options.entries()) {
+      if (option.kind === 'text') texts.push(encoder.encode(option.text));
+      if (i % STEPS === STEPS - 1) yield;
+    }
     if (texts.length > 0) {
       const begin = this.add();
       this.#free(from, begin);

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { constrain, type ResponseFormat, ResponseFormatError } from '../../src/constrain/index.js';
+import { jsonSchemaGrammar } from '../../src/constrain/json-schema.js';
 import { FormatError } from '../../src/core/errors.js';
 import { byteTokenizer } from './byte-tokenizer.js';
 import { write } from './write.js';
@@ -63,6 +64,16 @@ describe('a large format', () => {
   it.each(Object.entries(accepted))('%s: does not block the event loop', async (_, format) => {
     // A slice takes 8 ms. Processor time, unlike time, does not depend on what else the machine does.
     expect(await longestPause(() => constrain(tokenizer, format))).toBeLessThan(250);
+  });
+
+  it('with many values is read in many small steps', () => {
+    const countSteps = (work: Iterator<void, unknown>) => {
+      let steps = 1;
+      while (!work.next().done) steps++;
+      return steps;
+    };
+    const schema = { enum: words(19_000).split('|') };
+    expect(countSteps(jsonSchemaGrammar(schema))).toBeGreaterThan(19_000 / 512);
   });
 
   it('is right', async () => {
