@@ -16,12 +16,12 @@ const before = mostBytes();
 const start = performance.now();
 const model = await loadModel(device, file);
 const seconds = (performance.now() - start) / 1e3;
-const widths = model.decoder?.cacheWidths() ?? [];
+const memories = model.decoder?.memories() ?? [];
 const prompt = Array.from({ length: 32 }, (_, i) => 100 + i);
 const count = Number(context) - prompt.length;
 await model.generate([prompt], { maxNewTokens: count, minNewTokens: count, doSample: false });
 const grown = mostBytes() - before;
-const cache = 4 * Number(context) * widths.reduce((sum, width) => sum + width, 0);
+const cache = 4 * Number(context) * memories.reduce((sum, { width }) => sum + width, 0);
 console.log(JSON.stringify({ grown, cache, seconds }));
 
 /** The most that this process had; `resourceUsage` counts what the one had that started it. */

@@ -2,7 +2,7 @@
 
 import type { Tensor } from '../../src/index.js';
 import type { Bert } from '../../src/models/families/bert.js';
-import type { FeedForward, Norm, Projection, Stack } from '../../src/nn/index.js';
+import type { FeedForward, MultiHeadAttention, Norm, Projection, Stack } from '../../src/nn/index.js';
 import type { EncoderSizes } from '../harness/encoders.js';
 import { type Initializer, type Node, serializeOnnx } from './onnx.js';
 
@@ -50,7 +50,8 @@ interface Layers {
 /** Post-norm layers on `x`, [batch, tokens, dModel]. */
 function addLayers(graph: Nodes, x: string, encoder: Stack, { heads, epsilon, output, lengths }: Layers): void {
   let input = x;
-  encoder.layers.forEach(({ selfAttn, feedForward, norm1, norm2 }, i) => {
+  encoder.layers.forEach(({ selfAttentions, feedForward, norm1, norm2 }, i) => {
+    const [selfAttn] = selfAttentions as [MultiHeadAttention];
     const { linear1, linear2 } = feedForward as FeedForward;
     const at = (name: string) => `layer${i}.${name}`;
     const qkv = [

@@ -105,7 +105,7 @@ export class ViT extends Module implements Trainable<Float32Array> {
   /** How much the class token of the last layer looks at each patch, row by row: a list for each head. */
   async attentionOf(image: Float32Array): Promise<number[][]> {
     const { device } = this;
-    const { selfAttn } = this.encoder.layers.at(-1) as TransformerLayer;
+    const [selfAttn] = (this.encoder.layers.at(-1) as TransformerLayer).selfAttentions as [MultiHeadAttention];
     const weights = device.noGrad(() =>
       device.scope(() => {
         const seen: Tensor[] = []; // [1, heads, tokens, tokens]

@@ -93,6 +93,62 @@ struct CacheReorder {
 KERNEL(CacheReorder)
 CONSTANT("cacheReorder.maxRows", CacheReorder::kMaxRows)
 
+// Slots of recurrent states: the state of a sequence after L tokens lies in slot L % ring, or, if L is a multiple of
+// `spacing`, in slot ring + L / spacing - 1.
+//   tags       [rows, slots]  the length of the state in each slot; updated
+//   sequences  [pieces]       the sequence of each piece. Absent in a step: piece i is the next token of sequence i,
+//                             which is idle if ends[i] is not positions[i] + 1
+//   positions  [pieces]       the length before each piece; ends: the length after it
+//   from, to   [pieces]       receive slots, counted through all sequences; -1 where there is no state
+struct StateSlots {
+  static constexpr const char* name = "stateSlots";
+  static constexpr const char* signature =
+      "inout:tags in?:sequences in:positions in:ends out:from out:to u32:pieces u32:rows u32:slots u32:ring "
+      "u32:spacing";
+  Span tags, sequences, positions, ends, from, to;
+  uint32_t pieces, rows, slots, ring, spacing;
+
+  const char* check() const {
+    REQUIRE(ring > 0 && spacing > 0, "ring or spacing is 0");
+    REQUIRE(tags.covers(rows, slots, slots), "tags is smaller than rows and slots say");
+    REQUIRE(uint64_t{rows} * slots <= 0x7fffffffu, "there are too many slots");
+    REQUIRE(!sequences.present() || sequences.covers(pieces), "sequences is smaller than pieces");
+    REQUIRE(positions.covers(pieces) && ends.covers(pieces), "positions or ends is smaller than pieces");
+    REQUIRE(from.covers(pieces) && to.covers(pieces), "from or to is smaller than pieces");
+    return nullptr;
+  }
+
+  // In one chunk, as a piece may begin where the one before it ends.
+  void run(Context& context) const {
+    context.team.parallel(1, [&](uint32_t) {
+      for (uint32_t i = 0; i < pieces; ++i) {
+        context.i32(from)[i] = context.i32(to)[i] = -1;
+        place(context, i);
+      }
+    });
+  }
+
+ private:
+  void place(const Context& context, uint32_t i) const {
+    const uint32_t row = sequences.present() ? static_cast<uint32_t>(context.i32(sequences)[i]) : i;
+    const uint32_t start = static_cast<uint32_t>(context.i32(positions)[i]);
+    const uint32_t end = static_cast<uint32_t>(context.i32(ends)[i]);
+    if (!sequences.present() && end != start + 1) return;
+    if (row >= rows) return context.failAt("sequences", i, static_cast<int32_t>(row), rows);
+    const uint32_t before = start == 0 ? 0 : slotOf(start), after = slotOf(end);
+    if (before >= slots || after >= slots || end == 0) return context.fail("a sequence outgrows its slots");
+    int32_t* own = context.i32(tags) + uint64_t{row} * slots;
+    if (start > 0 && static_cast<uint32_t>(own[before]) != start)
+      return context.fail("no recurrent state is kept at the length from which a sequence is to go on");
+    if (start > 0) context.i32(from)[i] = static_cast<int32_t>(row * slots + before);
+    context.i32(to)[i] = static_cast<int32_t>(row * slots + after);
+    own[after] = static_cast<int32_t>(end);
+  }
+
+  uint32_t slotOf(uint32_t length) const { return length % spacing == 0 ? ring + length / spacing - 1 : length % ring; }
+};
+KERNEL(StateSlots)
+
 // x[i] += 1, integers.
 struct Advance {
   static constexpr const char* name = "advance";

@@ -112,7 +112,8 @@ export class CachedDecoder implements Decoder {
     const { drafter } = this;
     if (drafter === null) return this.#advance(context, ahead.steps, ahead);
     this.#learn(drafter, context);
-    const most = Math.min(ahead.steps, this.cache.textLength(context.length) - context.length + 1) - 1;
+    const { recent } = this.#reserve(context.length, context);
+    const most = Math.min(ahead.steps, recent, this.cache.textLength(context.length) - context.length + 1) - 1;
     const tokens = most > 0 ? await drafter.propose(context, most) : [];
     this.signal?.throwIfAborted();
     this.assertUsable();
@@ -145,7 +146,7 @@ export class CachedDecoder implements Decoder {
     const steps = this.cache.steps(this.#stops.length, this.#suppressed.length);
     const recorded = await steps.step();
     this.assertUsable();
-    const count = steps.pace.stepsOf(Math.min(most, state.sizes.capacity - start));
+    const count = steps.pace.stepsOf(Math.min(most, state.recent, state.sizes.capacity - start));
     if (this.#counted !== start) state.setLength(0, start);
     this.#counted = start + count;
     state.tokens.write([context.at(-1) as number]);

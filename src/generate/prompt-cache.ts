@@ -86,7 +86,7 @@ export class PromptCache {
     return this.#isDisposed;
   }
 
-  /** Forgets all but the first `length` tokens. */
+  /** Forgets all but the first `length` tokens; more, back to a checkpoint, if layers have recurrent states. */
   truncate(length: number): void {
     this.#assertFree('truncate');
     checkNumber('PromptCache.truncate', 'length', length, isWhole, 'an integer, 0 or more');
@@ -108,7 +108,7 @@ export class PromptCache {
   share(other: PromptCache, tokens: readonly number[]): void {
     this.#assertFree('share');
     other.#assertFree('share');
-    const common = Math.min(commonLength(other.#tokens, tokens), this.maxLength);
+    const common = other.resumable(Math.min(commonLength(other.#tokens, tokens), this.maxLength));
     if (common > commonLength(this.#tokens, tokens)) this.begin(other, common);
   }
 
@@ -134,11 +134,10 @@ export class PromptCache {
     return rereadLength && length <= rereadLength ? Math.min(rereadLength, this.maxLength) : this.maxLength;
   }
 
-  /** @internal Keeps the common beginning with `context` without its last token, and returns its length. */
+  /** @internal Keeps the common beginning with `context` without its last token, as far as it is resumable; returns its length. */
   reuse(context: readonly number[]): number {
-    const common = Math.min(commonLength(this.#tokens, context), context.length - 1);
-    this.#shorten(common);
-    return common;
+    this.#shorten(Math.min(commonLength(this.#tokens, context), context.length - 1));
+    return this.#tokens.length;
   }
 
   /** @internal Records the tokens that the state holds now. `isRead` is true if its new tokens are part of a prompt. */
@@ -161,8 +160,14 @@ export class PromptCache {
     state.copySequence(sequence, 0, length, this.#state);
   }
 
+  /** @internal The most tokens, up to `length`, after which the cache can go on: fewer if layers have recurrent states. */
+  resumable(length: number): number {
+    if (length >= this.#tokens.length) return this.#tokens.length;
+    return this.#state?.resumable(length) ?? length;
+  }
+
   #shorten(length: number): void {
-    this.#tokens.length = Math.min(length, this.#tokens.length);
+    this.#tokens.length = this.resumable(length);
     this.#readCount = this.readCount;
   }
 

@@ -4,6 +4,7 @@ import { describeShape } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { tensorsIn } from '../core/tensors-in.js';
+import { MultiHeadAttention } from '../nn/attention.js';
 import { checkInputs } from '../nn/encoder-decoder.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { TransformerLayer } from '../nn/layer.js';
@@ -73,6 +74,10 @@ function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory
   const { selfAttn, multiheadAttn, norm1, norm2, norm3, feedForward: network } = layer;
   const subLayer = <Inside extends { output: Tensor }>(i: number, before: Tensor, norm: Norm, run: Run<Inside>) =>
     traceSubLayer(layer, i, x, before, norm, run);
+  if (!(selfAttn instanceof MultiHeadAttention))
+    throw new ArgumentError(
+      'trace: a layer has no attention, and nothing else is traced; ask forward for hiddenStates',
+    );
   const selfAttention = subLayer(0, x, norm1, (y) => traceAttention(selfAttn, y, batch, null));
   const crossAttention =
     multiheadAttn && memory
@@ -80,6 +85,7 @@ function traceLayer(layer: TransformerLayer, x: Tensor, batch: Sequences, memory
       : null;
   const before = (crossAttention ?? selfAttention).output;
   const feedForward = subLayer(crossAttention ? 2 : 1, before, norm3 ?? norm2, (input) => {
+    if (network === null) throw new ArgumentError('trace: a layer has no feed-forward network, and is not traced');
     if (!(network instanceof FeedForward))
       throw new ArgumentError(
         'trace: a layer has a mixture of experts, which is not traced; ask forward for hiddenStates',

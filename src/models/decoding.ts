@@ -48,7 +48,7 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   }
   const sourceCapacity = memory ? sourceLength : 0;
   checkMemory('startDecoding', model, { sources, sourceCapacity }, memory);
-  return { model, cache, widths: decoder.cacheWidths(cache), sources, beams, capacity, textLength, sourceCapacity };
+  return { model, cache, memories: decoder.memories(cache), sources, beams, capacity, textLength, sourceCapacity };
 }
 
 /** Throws unless the state belongs to this model. */

@@ -68,7 +68,12 @@ export class ModelConfig {
     throw new FormatError(`config.json: ${name} is ${describeValue(text)}, expected one of ${known}`);
   }
 
-  /** Throws FormatError unless a setting is missing or has the only supported value. */
+  /** The meaning of entry number `i` of a list of texts. Throws FormatError for one that is not known. */
+  choice<T>(name: string, i: number, meanings: Readonly<Record<string, T>>): T {
+    return new ModelConfig({ [`${name}[${i}]`]: this.list(name)[i] }).oneOf(`${name}[${i}]`, meanings);
+  }
+
+  /** Throws FormatError if a setting is neither missing nor what alone is supported. */
   expect(name: string, supported: string | number | boolean): void {
     const value = this.values[name] ?? supported;
     if (value === supported) return;

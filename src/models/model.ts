@@ -143,8 +143,8 @@ export abstract class Model extends Module implements Generative {
     return inference(this, () => {
       const batch = this.toBatch('prefill', prompts);
       checkPrompts(this, state, batch);
-      // Attends to packed keys and values, as later steps do.
-      if (state.sizes.cache !== 'float32') return this.extend(state, batch);
+      // Later steps attend to what is packed, and go on from recurrent states.
+      if (state.sizes.cache !== 'float32' || state.isRecurrent) return this.extend(state, batch);
       const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
@@ -159,7 +159,8 @@ export abstract class Model extends Module implements Generative {
     const own: { dispose(): void }[] = batch === prompts ? [] : [batch];
     try {
       checkPrompts(this, state, batch);
-      if (state.sizes.cache !== 'float32') return yield* this.extendByLayers(state, batch) as Generator<Tensor, Tensor>;
+      if (state.sizes.cache !== 'float32' || state.isRecurrent)
+        return yield* this.extendByLayers(state, batch) as Generator<Tensor, Tensor>;
       const x = inference(this, () => this.embedTarget(batch.ids, batch.positions));
       own.push(x);
       const features = yield* this.#pausing(decoder.forwardByLayers(x, batch, { state }));
@@ -204,7 +205,8 @@ export abstract class Model extends Module implements Generative {
       const { parts, logits } = checkExtension(this, state, batch, options);
       const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
       const positions = this.device.tensor(Int32Array.from(all));
-      const extension = { positions, parts, asSteps: logits === 'every' };
+      const asSteps = logits === 'every';
+      const extension = { positions, parts, asSteps, places: state.placesOf({ parts, asSteps }) };
       return { batch, x: this.embedTarget(batch.ids, positions), extension, logits };
     });
     const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];
@@ -281,8 +283,8 @@ export abstract class Model extends Module implements Generative {
   get attentions(): AttentionsByKind {
     const { encoder, decoder } = this;
     return {
-      encoder: encoder?.layers.map((layer) => layer.selfAttn) ?? [],
-      decoder: decoder?.layers.map((layer) => layer.selfAttn) ?? [],
+      encoder: encoder?.layers.flatMap((layer) => layer.selfAttentions) ?? [],
+      decoder: decoder?.layers.flatMap((layer) => layer.selfAttentions) ?? [],
       cross: decoder?.layers.flatMap((layer) => layer.multiheadAttn ?? []) ?? [],
     };
   }

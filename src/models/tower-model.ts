@@ -49,7 +49,7 @@ export abstract class TowerModel extends PretrainedModel {
 
   override get attentions(): AttentionsByKind {
     const encoder = [this.text, this.vision].flatMap((tower) => tower?.encoder.layers ?? []);
-    return { encoder: encoder.map((layer) => layer.selfAttn), decoder: [], cross: [] };
+    return { encoder: encoder.flatMap((layer) => layer.selfAttentions), decoder: [], cross: [] };
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {

@@ -1,14 +1,16 @@
 import { anyOf, checkOptions, checkSizes, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
-import { type AttentionValueOptions, attention } from '../ops/attention.js';
+import { sigmoid } from '../ops/activation.js';
+import { type AttentionOptions, type AttentionValueOptions, attention } from '../ops/attention.js';
 import { attentionWeights } from '../ops/attention-weights.js';
-import { mul } from '../ops/binary.js';
+import { add, mul } from '../ops/binary.js';
 import { contiguous } from '../ops/contiguous.js';
 import { type CacheFormat, type CacheType, cacheAppend, cacheFill, cacheWords, cacheWrite } from '../ops/kv-cache.js';
 import { concat } from '../ops/move.js';
+import { softmax } from '../ops/softmax.js';
 import { clamp } from '../ops/unary.js';
-import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
@@ -57,8 +59,15 @@ export interface MultiHeadOptions {
   /** Rotates queries and keys of self-attention. Default: none. */
   readonly rotary?: Rotation | null | undefined;
   /**
-   * Clamps queries, keys and values to ±clip, after the norms and before the rotation (OLMoE). Default null: no clamp.
+   * True if a second half of each query head's projection, by its sigmoid, multiplies what the head gives (Qwen 3.5).
+   * Default false.
    */
+  readonly gated?: boolean | undefined;
+  /** Normalizes what the heads give before the output projection (BitNet). Default: none. */
+  readonly outNorm?: (() => Norm) | null | undefined;
+  /** True if each head has a score of its own that takes part in the softmax and has no value (gpt-oss). Default false. */
+  readonly sinks?: boolean | undefined;
+  /** Queries, keys and values are clamped to ±clip, after the norms and before the rotation (OLMoE). Default null: never. */
   readonly clip?: number | null | undefined;
   /** True if queries and keys are rotated before they are normalized (Hunyuan). Default false: after. */
   readonly rotatesFirst?: boolean | undefined;
@@ -83,6 +92,7 @@ const kinds = {
   ...({ outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
+  ...({ gated: [true, false], sinks: [true, false], outNorm: maker } as const),
   ...({ clip: orNull('positive'), rotatesFirst: [true, false], queryScale: part } as const),
   ...({
     rotary: part,
@@ -110,6 +120,10 @@ export class MultiHeadAttention extends Module {
   readonly qkv: Projection;
   readonly rotary: Rotation | null;
   readonly clip: number | null;
+  readonly gated: boolean;
+  readonly outNorm: Norm | null;
+  /** [heads] */
+  readonly sinks: Tensor | null;
   readonly rotatesFirst: boolean;
   readonly queryScale: QueryScale | null;
   readonly positionBias: PositionBias | null;
@@ -135,6 +149,7 @@ export class MultiHeadAttention extends Module {
     const { causal = false, window = null, scale = 1 / Math.sqrt(headSize), softcap = null } = options;
     this.rotary = options.rotary ?? null;
     this.clip = options.clip ?? null;
+    this.gated = options.gated ?? false;
     this.rotatesFirst = options.rotatesFirst ?? false;
     this.queryScale = options.queryScale ?? null;
     this.heads = heads;
@@ -145,12 +160,15 @@ export class MultiHeadAttention extends Module {
     this.scale = scale;
     this.softcap = softcap;
     const kvFeatures = kvHeads * headSize;
-    this.qkv = new Linear(init, dModel, [heads * headSize, kvFeatures, kvFeatures], bias);
+    const queries = heads * headSize * (this.gated ? 2 : 1);
+    this.qkv = new Linear(init, dModel, [queries, kvFeatures, kvFeatures], bias);
     this.outProj = new Linear(init, heads * headSize, dModel, outBias);
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
     this.relative = relative?.() ?? null;
     this.qNorm = qNorm?.() ?? null;
     this.kNorm = kNorm?.() ?? null;
+    this.outNorm = options.outNorm?.() ?? null;
+    this.sinks = options.sinks ? init.constant([heads], 0) : null;
     this.dropout = options.dropout ?? null;
   }
 
@@ -164,9 +182,14 @@ export class MultiHeadAttention extends Module {
     };
   }
 
-  /** Words of keys and values per token in a cache of this type. */
-  cacheWidth(type: CacheType = 'float32'): number {
-    return 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
+  get attentions(): readonly MultiHeadAttention[] {
+    return [this];
+  }
+
+  /** Keys and values, of `rows`, side by side. */
+  memories(type: CacheType = 'float32', rows: 'tokens' | 'source' = 'tokens'): readonly MemoryNeed[] {
+    const width = 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
+    return [{ part: this, rows, width }];
   }
 
   /** The format of keys and values in a cache of this type. */
@@ -175,25 +198,26 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Self-attention within each sequence. `x` and the result are float32 [N, dModel], the rows of `batch` end to end.
-   * Fills `cache`, if given. Throws ShapeError and DTypeError, and ArgumentError if `batch` is not a `Sequences`.
+   * Each sequence attends to itself. `x` and the result are float32 [N, dModel], the rows of `batch` end to end. Fills
+   * the memory of `state`, if given. Throws ShapeError, DTypeError, ArgumentError if `batch` is none.
    */
-  forward(x: Tensor, batch: Sequences, cache?: LayerCache): Tensor {
+  forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor {
     const { lengths, counts, positions, longest } = checkSequences('MultiHeadAttention', batch);
-    const room = cache?.self.shape[1] ?? longest;
-    const { q, kv } = this.project(x, positions, this.rotary?.lengthOf(longest, room) ?? longest);
-    if (cache) cacheFill(cache.self, kv, lengths);
+    const cache = state?.of(this);
+    const room = cache?.shape[1] ?? longest;
+    const { q, kv, gate } = this.project(x, positions, this.rotary?.lengthOf(longest, room) ?? longest);
+    if (cache) cacheFill(cache, kv, lengths);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
     const sight = this.sightOf(batch);
     if (sight === null) {
       const bias = this.scoreBias(q, kv, batch);
-      return this.#attend(q, kv, { ...this.#sees, bias, ...packed }, [counts, counts]);
+      return this.#attend(q, kv, { ...this.#sees, bias, ...packed }, [counts, counts], undefined, gate);
     }
     const { mask, sighted, tokens } = sight;
     const queries = sighted ? mul(q, sighted) : q;
     const given = this.scoreBias(queries, kv, batch);
     const bias = given && sighted ? mul(given, sighted.reshape(tokens.shape)) : given;
-    return this.#attend(queries, kv, { causal: this.causal, mask, bias, ...packed }, [counts, counts], tokens);
+    return this.#attend(queries, kv, { causal: this.causal, mask, bias, ...packed }, [counts, counts], tokens, gate);
   }
 
   /**
@@ -218,36 +242,40 @@ export class MultiHeadAttention extends Module {
     return this.#attend(this.query(x), this.keysAndValues(hidden), lengths, [batch.counts, memory.counts]);
   }
 
-  /** Adds the newest token of each sequence, `x` [sequences, dModel], to the cache. It attends to all cached tokens. */
-  step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.project(x, state.positions, textLength(state), true);
-    cacheAppend(cache.self, kv, state.positions, this.cacheFormat(state.sizes.cache));
+  /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
+  step(x: Tensor, state: DecoderState): Tensor {
+    const cache = state.of(this);
+    const { q, kv, gate } = this.project(x, state.positions, textLength(state), true);
+    cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
     // `causal` hides nothing from the newest token, but it places the token at the end, which distances depend on.
     const which = { ...this.#sees, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
-    return this.#attend(queries, cache.self, which).reshape(x.shape);
+    const mixed = this.#mix(queries, cache, which).reshape(q.shape);
+    return this.#out(mixed, gate);
   }
 
   /**
    * Adds new tokens of some sequences, `x` [N, dModel] end to end, to the cache. Each attends to the cached tokens
    * before it, and to new ones up to itself.
    */
-  extend(x: Tensor, { positions, parts, asSteps }: Extension, cache: LayerCache, state: DecoderState): Tensor {
-    const { q, kv } = this.project(x, positions, textLength(state), true);
+  extend(x: Tensor, { positions, parts, asSteps }: Extension, state: DecoderState): Tensor {
+    const cache = state.of(this);
+    const { q, kv, gate } = this.project(x, positions, textLength(state), true);
     const { cache: type } = state.sizes;
     let first = 0;
     const outputs = parts.flatMap(({ sequence, start, count }) => {
       const [queries, added] = [q, kv].map((rows) => rows.rows(first, first + count)) as [Tensor, Tensor];
       first += count;
-      cacheWrite(cache.self, added, { row: sequence, slot: start }, this.cacheFormat(type));
-      const own = cache.self.rows(sequence, sequence + 1);
+      cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
+      const own = cache.rows(sequence, sequence + 1);
       if (asSteps) return this.#oneByOne(queries, own, start, type);
       const [, slots, width] = own.shape as readonly [number, number, number];
       const keys = own.reshape(slots, width).rows(0, start + count); // [S, keys | values]
       const lengths = { lengthsQ: [count], lengthsK: [start + count] };
       return this.#mix(queries, keys, { ...this.#sees, causal: true, ...lengths, cache: type });
     });
-    return this.outProj.forward(outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs)); // [N, dModel]
+    const mixed = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs); // [N, heads·d]
+    return this.#out(mixed, gate);
   }
 
   /**
@@ -262,12 +290,12 @@ export class MultiHeadAttention extends Module {
     });
   }
 
-  /** The newest token of each sequence attends to its source. The beams of one source are its queries. */
-  crossStep(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
+  /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
+  crossStep(x: Tensor, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
     const queries = this.query(x).reshape(sources, beams, -1); // [sources, beams, heads·d]
     const which = { lengthsK: state.sourceLengths, cache: state.sizes.cache };
-    return this.#attend(queries, cache.cross as Tensor, which).reshape(x.shape);
+    return this.#attend(queries, state.of(this), which).reshape(x.shape);
   }
 
   /** Keys and values of `x`, for queries of another sequence: [N, keys | values]. */
@@ -281,23 +309,36 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Projects `x` to queries [N, heads·d] and to keys and values [N, keys | values]. Its tokens are at `positions`, all
-   * below `length`. With `grows`, tokens come one by one.
+   * Queries [N, heads·d], keys and values [N, keys | values], and the gate [N, heads·d], if there is one, of `x`. Its tokens are at `positions`, all below
+   * `length`. With `grows`, tokens come one by one.
    */
-  project(x: Tensor, positions: Tensor, length: number, grows = false): { q: Tensor; kv: Tensor } {
-    const { q, kv } = this.#rotated(x, positions, length, grows);
-    return { q: this.queryScale?.forward(q, positions) ?? q, kv };
+  project(x: Tensor, positions: Tensor, length: number, grows = false): Projected {
+    const { q, kv, gate } = this.#rotated(x, positions, length, grows);
+    return { q: this.queryScale?.forward(q, positions) ?? q, kv, gate };
   }
 
-  #rotated(x: Tensor, positions: Tensor, length: number, grows: boolean): { q: Tensor; kv: Tensor } {
+  /** The projection of `x`, [N, queries | keys | values], and the gate apart from it. */
+  #projected(x: Tensor): { all: Tensor; gate: Tensor | null } {
+    const { heads, headSize, gated } = this;
+    const all = this.qkv.forward(x);
+    if (!gated) return { all, gate: null };
+    const width = heads * headSize;
+    const perHead = contiguous(all.columns(0, 2 * width)).reshape(-1, 2 * headSize); // [N·heads, query | gate]
+    const [q, gate] = [0, headSize].map((from) =>
+      contiguous(perHead.columns(from, from + headSize)).reshape(-1, width),
+    );
+    return { all: concat([q as Tensor, all.columns(2 * width, lastOf(all.shape))], -1), gate: gate as Tensor };
+  }
+
+  #rotated(x: Tensor, positions: Tensor, length: number, grows: boolean): Projected {
     const { rotary, rotatesFirst, clip } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
-    const all = this.qkv.forward(x); // [N, queries | keys | values]
+    const { all, gate } = this.#projected(x); // [N, queries | keys | values]
     const end = queries + 2 * keys;
     if (this.qNorm === null && this.kNorm === null && clip === null) {
       // Queries and keys are adjacent, and values follow them.
       const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
-      return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end) };
+      return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end), gate };
     }
     const clipped = (part: Tensor) => (clip === null ? part : clamp(part, { min: -clip, max: clip }));
     const rotate = (part: Tensor) => rotary?.forward(part, positions, length, { grows }) ?? part;
@@ -306,7 +347,7 @@ export class MultiHeadAttention extends Module {
       rotatesFirst ? normalize(rotate(part), norm) : rotate(normalize(part, norm));
     const k = ready(all.columns(queries, queries + keys), this.kNorm);
     const kv = concat([k, clipped(all.columns(queries + keys, end))], -1); // [N, keys | values]
-    return { q: ready(all.columns(0, queries), this.qNorm), kv };
+    return { q: ready(all.columns(0, queries), this.qNorm), kv, gate };
   }
 
   get #sees(): Which {
@@ -314,9 +355,16 @@ export class MultiHeadAttention extends Module {
     return window === null ? { causal } : { causal, window: [window - 1, causal ? 0 : window - 1] };
   }
 
-  /** The output of `#mix`, after the output projection. */
-  #attend(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
-    return this.outProj.forward(this.#mix(q, kv, which, counts, shown)); // [N, heads·d] → [N, dModel]
+  /** What the heads give, [N, heads·d], times the gate, normalized, and after the output projection: [N, dModel]. */
+  #out(mixed: Tensor, gate: Tensor | null): Tensor {
+    const gated = gate ? mul(mixed, sigmoid(gate)) : mixed;
+    return this.outProj.forward(this.outNorm?.forward(gated) ?? gated);
+  }
+
+  /** The output of `#mix`, times its gate if it has one, after the output projection. */
+  #attend(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor, gate: Tensor | null = null): Tensor {
+    const mixed = this.#mix(q, kv, which, counts, shown); // [N, heads·d]
+    return this.#out(mixed, gate);
   }
 
   /**
@@ -333,14 +381,34 @@ export class MultiHeadAttention extends Module {
     const { cache, ...seen } = which;
     const options = { heads, kvHeads, scale, ...cap, relativeBias, relativeKeys: this.relative?.keys, ...seen };
     if (this.observe && counts) {
-      const weights = attentionWeights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }); // [B, heads, T, S]
+      const weights = this.#weights(q, k, { ...options, lengthsQ: counts[0], lengthsK: counts[1] }); // [B, heads, T, S]
       this.observe(shown ? mul(weights, shown) : weights);
     }
     const dropout = this.dropout?.options;
-    const outputs = attention(q, k, v, { relativeValues: this.relative?.values, dropout, cache, ...options });
+    const outputs = attention(q, k, v, {
+      ...{ relativeValues: this.relative?.values, dropout, cache, sinks: this.sinks },
+      ...options,
+    });
     if (counts) this.observeHeads?.(outputs);
     return outputs;
   }
+
+  /** The probabilities [B, heads, T, S]. A sink takes part in each sum. */
+  #weights(q: Tensor, k: Tensor, options: AttentionOptions): Tensor {
+    const { sinks } = this;
+    if (sinks === null) return attentionWeights(q, k, options);
+    const scores = attentionWeights(q, k, { ...options, stage: 'biased' });
+    const [batch, heads, queries, keys] = scores.shape as readonly [number, number, number, number];
+    const sink = add(scores.device.zeros([batch, heads, queries, 1]), sinks.reshape(1, heads, 1, 1));
+    return contiguous(softmax(concat([scores, sink], -1)).columns(0, keys));
+  }
+}
+
+/** What attention makes of its input. */
+interface Projected {
+  readonly q: Tensor;
+  readonly kv: Tensor;
+  readonly gate: Tensor | null;
 }
 
 /** The length of text that the rotation of positions depends on. */

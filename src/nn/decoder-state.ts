@@ -23,6 +23,10 @@
 // If `starts` is less than the length of a sequence, the sequence forgets the rest. A recorded step in between computes all
 // sequences and advances them. The next `extend` overwrites its results for sequences that were not to advance, or
 // `setLength` forgets them.
+//
+// Layers declare what they remember (`MemoryNeed`). Keys and values have a row for each token. A recurrent state stands
+// for all tokens before it, so it is kept at some lengths only (`recurrent-slots.ts`). `resumable` tells from which
+// length a sequence can go on. A run that needs a state which is not kept fails.
 
 import { checkNumber, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -30,7 +34,9 @@ import { ArgumentError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { DType, Shape } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
-import { advance, type CacheType, cacheReorder, cacheWrite, clear } from '../ops/kv-cache.js';
+import { advance, type CacheType, cacheReorder, clear } from '../ops/kv-cache.js';
+import type { Extension, StatePlaces } from './extension.js';
+import { copyRows, RecurrentSlots } from './recurrent-slots.js';
 import type { Sequences } from './sequences.js';
 
 /** The output of `encode` for a source batch. */
@@ -40,12 +46,17 @@ export interface Memory {
   readonly batch: Sequences;
 }
 
-/** Keys and values of one decoder layer: float32, or int32 words of a packed type, as `cacheAppend` writes them. */
-export interface LayerCache {
-  /** [sequences, capacity, keys | values] of the target tokens so far. */
-  readonly self: Tensor;
-  /** [sources, sourceCapacity, keys | values] of the encoder's memory; null without an encoder. */
-  readonly cross: Tensor | null;
+/** Memory that a part of a decoder needs between steps. */
+export interface MemoryNeed {
+  /** The part, by which it finds its memory again. */
+  readonly part: object;
+  /**
+   * The rows of a sequence: 'tokens' has one for each target token, 'source' one for each token of the encoder's memory,
+   * 'states' one for each length at which a recurrent state is kept.
+   */
+  readonly rows: 'tokens' | 'source' | 'states';
+  /** Words of a row. States are float32; keys and values may be packed, as `cacheAppend` writes them. */
+  readonly width: number;
 }
 
 export interface CacheSizes {
@@ -53,8 +64,8 @@ export interface CacheSizes {
   readonly model: object;
   /** The type of keys and values. Default: 'float32'. */
   readonly cache?: CacheType | undefined;
-  /** Words of keys and values together, for each layer. */
-  readonly widths: readonly number[];
+  /** What the layers remember. */
+  readonly memories: readonly MemoryNeed[];
   /** Batch items; each has `beams` sequences. */
   readonly sources: number;
   readonly beams: number;
@@ -76,7 +87,9 @@ export class DecoderState {
   readonly lengths: Tensor;
   /** int32 [sources]: tokens of each source. */
   readonly sourceLengths: Tensor;
-  readonly layers: readonly LayerCache[];
+  /** The memory of each part: [sequences or sources, rows, width]. */
+  readonly #memories = new Map<object, { readonly rows: MemoryNeed['rows']; readonly tensor: Tensor }>();
+  readonly #slots: RecurrentSlots | null;
   /** Sequences decoded side by side: sources · beams. */
   readonly sequences: number;
   /** `positions` and `lengths` in one tensor, so that one command counts both. */
@@ -89,7 +102,7 @@ export class DecoderState {
     readonly sizes: CacheSizes,
     whole?: DecoderState,
   ) {
-    const { widths, sources, beams, capacity, sourceCapacity } = sizes;
+    const { memories, sources, beams, capacity, sourceCapacity } = sizes;
     // Memory is taken before anything is filled. The queued commands of a state that does not fit would otherwise still
     // write gigabytes.
     const blank: Tensor[] = [];
@@ -113,14 +126,16 @@ export class DecoderState {
     this.positions = rowsOf(whole?.positions, sequences, () => this.#counters.columns(0, sequences));
     this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
     this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => zeros([sources], 'int32'));
-    this.layers = widths.map((width, i) => {
-      const { self, cross } = whole?.layers[i] ?? {};
-      const crossCache = () => rowsOf(cross, sources, () => zeros([sources, sourceCapacity, width], dtype));
-      return {
-        self: rowsOf(self, sequences, () => zeros([sequences, capacity, width], dtype)),
-        cross: sourceCapacity > 0 ? crossCache() : null,
-      };
-    });
+    const stateWords = memories.reduce((sum, { rows, width }) => sum + (rows === 'states' ? width : 0), 0);
+    const newSlots = () => new RecurrentSlots(device, { sequences, capacity, stateWords }, whole ? whole.#slots : null);
+    this.#slots = stateWords > 0 ? orDispose(this, newSlots) : null;
+    if (this.#slots) this.#owned.push(...this.#slots.tensors);
+    for (const { part, rows, width } of memories) {
+      const count = rows === 'source' ? sources : sequences;
+      const length = { tokens: capacity, source: sourceCapacity, states: this.#slots?.count ?? 0 }[rows];
+      const make = () => zeros([count, length, width], rows === 'states' ? 'float32' : dtype);
+      this.#memories.set(part, { rows, tensor: rowsOf(whole?.of(part), count, make) });
+    }
     for (const tensor of blank) clear(tensor);
     if (!whole) this.setLengths(new Int32Array(sequences));
   }
@@ -133,9 +148,47 @@ export class DecoderState {
     return new DecoderState(this.device, { ...this.sizes, sources }, this);
   }
 
-  /** Counts one more token in every sequence: the newest is now at `positions`. */
+  /** The memory of a part that has declared it: [sequences or sources, rows, width]. */
+  of(part: object): Tensor {
+    const memory = this.#memories.get(part);
+    if (memory) return memory.tensor;
+    throw new ArgumentError('DecoderState: the part has no memory in this state, expected one of its model');
+  }
+
+  /** All memories, in the order of `sizes.memories`. */
+  get memories(): readonly Tensor[] {
+    return [...this.#memories.values()].map(({ tensor }) => tensor);
+  }
+
+  /** True if layers have recurrent states. */
+  get isRecurrent(): boolean {
+    return this.#slots !== null;
+  }
+
+  /** How many of the latest tokens, read one by one, a sequence can forget: fewer than these. Infinite without recurrent states. */
+  get recent(): number {
+    return this.#slots?.ring ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The most tokens, up to `length`, after which a sequence that has more tokens can go on. */
+  resumable(length: number): number {
+    return this.#slots?.checkpointUpTo(length) ?? length;
+  }
+
+  /** Makes room for one more token in every sequence: the newest is now at `positions`. */
   advance(): void {
     advance(this.#counters);
+    this.#slots?.place(this.positions, this.lengths);
+  }
+
+  /** Where the next token of each sequence finds recurrent states, and leaves them. Set by `advance`. */
+  get places(): StatePlaces {
+    return (this.#slots as RecurrentSlots).places;
+  }
+
+  /** The same for new tokens of some sequences. Undefined without recurrent states. */
+  placesOf({ parts, asSteps }: Pick<Extension, 'parts' | 'asSteps'>): StatePlaces | undefined {
+    return this.#slots?.placesOf(parts, asSteps);
   }
 
   /**
@@ -144,12 +197,16 @@ export class DecoderState {
    * once and write `order` between runs.
    */
   reorder(order: Tensor): void {
-    for (const { self } of this.layers) cacheReorder(self, order, this.lengths);
+    for (const { rows, tensor } of this.#memories.values())
+      if (rows === 'tokens') cacheReorder(tensor, order, this.lengths);
+      else if (rows === 'states') this.#slots?.reorder(tensor, order);
+    this.#slots?.reorderTags(order);
   }
 
   /** Item s gets the source of item `order[s]`, int32 [sources]. Record it as `reorder`. */
   reorderSources(order: Tensor): void {
-    for (const { cross } of this.layers) if (cross) cacheReorder(cross, order, this.sourceLengths);
+    for (const { rows, tensor } of this.#memories.values())
+      if (rows === 'source') cacheReorder(tensor, order, this.sourceLengths);
   }
 
   /** Sets the number of tokens of each sequence. */
@@ -168,18 +225,20 @@ export class DecoderState {
   }
 
   /**
-   * Copies the first `length` tokens of sequence `from` to sequence `to`, from this state or from `source`, another
-   * state of the model. Throws ArgumentError if a sequence does not exist, or `to` has no room.
+   * Lets sequence `to` begin with the first `length` tokens of sequence `from`, of this state or of `source`, another
+   * state of the model. `length` is all that it has, or `resumable`. Throws ArgumentError for sequences that are not there
+   * or have no room for it.
    */
   copySequence(to: number, from: number, length: number, source: DecoderState = this): void {
     checkCopy(this, source, to, from, length);
     this.device.scope(() => {
-      for (const [i, { self }] of length === 0 ? [] : this.layers.entries()) {
-        const { self: read } = source.layers[i] as LayerCache;
-        const [, slots, cols] = read.shape as readonly [number, number, number];
-        const row = read.rows(from, from + 1).reshape(slots, cols);
-        cacheWrite(self, row.rows(0, length), { row: to, slot: 0 });
+      for (const [part, { rows, tensor }] of length === 0 ? [] : this.#memories) {
+        if (rows === 'source') continue;
+        const read = source.of(part);
+        if (rows === 'states') this.#slots?.copy(tensor, to, read, from, length);
+        else copyRows(tensor, to, read, from, [0, length]);
       }
+      if (length > 0 && this.#slots) this.#slots.copyTags(to, source.#slots as RecurrentSlots, from, length);
     });
     this.setLength(to, length);
   }

@@ -159,10 +159,10 @@ export class BiasedDisentangledAttention extends DisentangledAttention {
     this.vBias = init.constant([width], 0);
   }
 
-  override project(...given: Parameters<MultiHeadAttention['project']>): { q: Tensor; kv: Tensor } {
+  override project(...given: Parameters<MultiHeadAttention['project']>): { q: Tensor; kv: Tensor; gate: null } {
     const { q, kv } = super.project(...given);
     const width = this.heads * this.headSize;
     const v = add(kv.columns(width, 2 * width), this.vBias);
-    return { q: add(q, this.qBias), kv: concat([kv.columns(0, width), v], -1) };
+    return { q: add(q, this.qBias), kv: concat([kv.columns(0, width), v], -1), gate: null };
   }
 }

@@ -11,7 +11,19 @@ export interface ExtendedSequence {
   readonly count: number;
 }
 
-/** New tokens of one or more sequences, end to end. */
+/** Where pieces of sequences find the state before them, and leave the state after them. */
+export interface StatePlaces {
+  /** The rows of each piece; null if each row is a piece. The pieces of a sequence are in order. */
+  readonly counts: readonly number[] | null;
+  /** int32 [pieces]: as `counts`. */
+  readonly lengths: Tensor | null;
+  /** int32 [pieces]: a slot among those of all sequences; -1 for a beginning, whose state is zero. */
+  readonly from: Tensor;
+  /** int32 [pieces]: -1 if the state is not kept. */
+  readonly to: Tensor;
+}
+
+/** The new tokens of one or more sequences, end to end. */
 export interface Extension {
   /** int32 [N]: position of each token in its sequence. */
   readonly positions: Tensor;
@@ -21,4 +33,6 @@ export interface Extension {
    * attention in another order.
    */
   readonly asSteps: boolean;
+  /** Where recurrent states are found and left, if layers have them. */
+  readonly places?: StatePlaces | undefined;
 }

@@ -1,13 +1,14 @@
 import { checkOneOf, checkOptions, checkSizes, describeValue, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { type Activation, checkActivation } from '../ops/activation.js';
-import { mul } from '../ops/binary.js';
+import { type Activation, activate, checkActivation } from '../ops/activation.js';
+import { mul, scale } from '../ops/binary.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { partKinds, partRule } from './made-parts.js';
 import { Module } from './module.js';
+import type { Norm } from './norm.js';
 
 export interface FeedForwardOptions {
   /** Features of a token. */
@@ -27,6 +28,13 @@ export interface FeedForwardOptions {
   readonly bias?: boolean | undefined;
   /** True if the last projection adds a bias. Default: `bias`. */
   readonly outBias?: boolean | undefined;
+  /** Constant factors of the gate before its activation, and of the result (Falcon-H1). Default 1. */
+  readonly gateScale?: number | undefined;
+  readonly outScale?: number | undefined;
+  /** True if the hidden features are squared after the activation (squared ReLU). Gated and not fused. Default false. */
+  readonly squared?: boolean | undefined;
+  /** Normalizes the hidden features (BitNet). Gated and not fused. Default: none. */
+  readonly hiddenNorm?: (() => Norm) | null | undefined;
   /** Dropout of the hidden features, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
 }
@@ -45,6 +53,9 @@ export class FeedForward extends Module {
   readonly activation: Activation;
   /** Section of a fused `linear1` that is the gate. */
   readonly #gate: 0 | 1;
+  readonly hiddenNorm: Norm | null;
+  readonly #squared: boolean;
+  readonly #scales: readonly [gate: number, out: number];
 
   /** Throws ArgumentError for invalid options. */
   constructor(init: Initializer, options: FeedForwardOptions) {
@@ -65,6 +76,9 @@ export class FeedForward extends Module {
     this.linear1 = new Linear(init, dModel, fused ? [dFF, dFF] : dFF, bias);
     this.linear2 = new Linear(init, dFF, dModel, outBias);
     this.#gate = fused === 'gateLast' ? 1 : 0;
+    this.hiddenNorm = options.hiddenNorm?.() ?? null;
+    this.#squared = options.squared ?? false;
+    this.#scales = [options.gateScale ?? 1, options.outScale ?? 1];
     this.linear3 = gated && !fused ? new Linear(init, dModel, dFF, bias) : null;
   }
 
@@ -73,14 +87,31 @@ export class FeedForward extends Module {
     const { linear1, linear2, linear3, dropout, activation } = this;
     const isFused = linear1.sections.length > 1;
     if (linear3 === null && !isFused) return linear2.forward(linear1.forward(x, activation, dropout));
+    if (linear3 && this.#isPlain === false) return this.#special(x, linear3);
     const [gateAt, otherAt] = [this.#gate, 1 - this.#gate];
     const gate = isFused ? linear1.part(x, gateAt, gateAt + 1, activation) : linear1.forward(x, activation);
     const hidden = mul(gate, linear3 ? linear3.forward(x) : linear1.part(x, otherAt, otherAt + 1)); // [N, dFF]
     return linear2.forward(dropout?.forward(hidden) ?? hidden); // [N, dModel]
   }
+
+  get #isPlain(): boolean {
+    return !this.#squared && this.hiddenNorm === null && this.#scales.every((factor) => factor === 1);
+  }
+
+  /** `forward` of a gated network with factors, squares or a norm. */
+  #special(x: Tensor, linear3: Projection): Tensor {
+    const { linear1, linear2, hiddenNorm, activation, dropout } = this;
+    const [gateScale, outScale] = this.#scales;
+    const active = activate('FeedForward', scale(linear1.forward(x), gateScale), activation);
+    const gate = this.#squared ? mul(active, active) : active;
+    const hidden = mul(gate, linear3.forward(x)); // [N, dFF]
+    const normed = hiddenNorm?.forward(hidden) ?? hidden;
+    return scale(linear2.forward(dropout?.forward(normed) ?? normed), outScale); // [N, dModel]
+  }
 }
 
 const kinds = {
+  ...({ gateScale: 'number', outScale: 'number', squared: [true, false], hiddenNorm: orNull('function') } as const),
   ...({ dModel: 'any', dFF: 'any', activation: 'any', fused: 'any' } as const), // see below
   ...({ gated: [true, false], bias: [true, false], outBias: [true, false] } as const),
   dropout: orNull(partRule(partKinds.module)),

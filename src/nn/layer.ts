@@ -3,13 +3,15 @@ import { checkOptions, isObject, isWhole, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { frozen } from '../ops/backward.js';
+import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
-import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout, Randomness } from './dropout.js';
 import type { Extension } from './extension.js';
 import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
+import type { Mixer } from './mixer.js';
 import { inModes, Module } from './module.js';
-import type { Norm } from './norm.js';
+import { IdentityNorm, type Norm } from './norm.js';
 import { type SubLayer, type Wiring, wirings } from './residual.js';
 import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
@@ -30,11 +32,12 @@ export interface Network extends Module {
  * the results of a seed depend on.
  */
 export interface LayerParts {
-  readonly selfAttn: () => MultiHeadAttention;
+  readonly selfAttn: () => Mixer;
   /** Attention to an encoder's output. Default null: none. */
   readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
-  readonly feedForward: () => Network;
-  /** Makes the norm of each sub-layer, by its index from 0. `wiring` decides its place. */
+  /** Default null: none, and no second norm (Mamba). */
+  readonly feedForward?: (() => Network) | null | undefined;
+  /** One for each sub-layer, by its number from 0 on; where it stands, `wiring` says. */
   readonly norm: (subLayer: number) => Norm;
   /** A further norm between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
   readonly postNorm?: (() => PostNorm) | null | undefined;
@@ -62,8 +65,8 @@ const kinds = {
 export interface LayerContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
-  /** Filled for later decoding steps. */
-  readonly cache?: LayerCache | undefined;
+  /** Its memories are filled for the steps that come after. */
+  readonly state?: DecoderState | undefined;
 }
 
 /**
@@ -73,8 +76,9 @@ export interface LayerContext {
 export class TransformerLayer extends Module {
   /** True if backward computes the layer's inner results again instead of keeping them (gradient checkpointing). */
   recomputes = false;
-  readonly selfAttn: MultiHeadAttention;
-  readonly feedForward: Network;
+  /** Self-attention, or another part that mixes tokens. */
+  readonly selfAttn: Mixer;
+  readonly feedForward: Network | null;
   readonly norm1: Norm;
   readonly norm2: Norm;
   readonly dropout1: Dropout | null;
@@ -91,7 +95,8 @@ export class TransformerLayer extends Module {
   constructor(parts: LayerParts) {
     super();
     const { dropout, postNorm, multiheadAttn = null, wiring = 'post' } = checkOptions('TransformerLayer', parts, kinds);
-    for (const name of ['selfAttn', 'feedForward', 'norm'] as const) checkMaker('TransformerLayer', name, parts[name]);
+    for (const name of ['selfAttn', 'norm'] as const) checkMaker('TransformerLayer', name, parts[name]);
+    checkMaker('TransformerLayer', 'feedForward', parts.feedForward, true);
     const made = <Part extends Module>(name: string, part: Part, kind: PartKind): Part =>
       checkMade('TransformerLayer', name, part, kind);
     const norm = (subLayer: number) => made('norm', parts.norm(subLayer), partKinds.norm);
@@ -101,10 +106,11 @@ export class TransformerLayer extends Module {
     };
     this.wiring = wiring;
     this.#randomness = parts.randomness ?? { seed: 0, streams: 0 };
-    this.selfAttn = made('selfAttn', parts.selfAttn(), partKinds.attention);
-    this.feedForward = made('feedForward', parts.feedForward(), partKinds.feedForward);
+    this.selfAttn = made('selfAttn', parts.selfAttn(), partKinds.mixer);
+    const network = parts.feedForward?.();
+    this.feedForward = network ? made('feedForward', network, partKinds.feedForward) : null;
     this.norm1 = norm(0);
-    this.norm2 = norm(1);
+    this.norm2 = network || multiheadAttn ? norm(1) : new IdentityNorm();
     this.dropout1 = dropoutOf(0);
     this.dropout2 = dropoutOf(1);
     this.multiheadAttn = multiheadAttn && made('multiheadAttn', multiheadAttn(), partKinds.attention);
@@ -123,41 +129,48 @@ export class TransformerLayer extends Module {
    * `x` and the result: float32 [N, dModel], the rows of `batch` end to end. Throws ShapeError and DTypeError. Throws
    * ArgumentError if `batch` is not a `Sequences`, or a memory is missing.
    */
-  forward(x: Tensor, batch: Sequences, { memory = null, cache }: LayerContext = {}): Tensor {
+  forward(x: Tensor, batch: Sequences, { memory = null, state }: LayerContext = {}): Tensor {
     if (this.multiheadAttn && !memory)
       throw new ArgumentError('TransformerLayer: memory is null, expected what encode() gave');
     return this.#pass(memory ? [x, memory.hidden] : [x], () =>
       this.#run(
         x,
-        (y) => this.selfAttn.forward(y, batch, cache),
+        (y) => this.selfAttn.forward(y, batch, state),
         (y, cross) => cross.cross(y, batch, memory as Memory),
         batch,
       ),
     );
   }
 
-  /** Post-processes the output `y` of the sub-layers for the input `x`. Subclasses may override it. */
+  /** What the layer remembers between steps. `type`: of keys and values. */
+  memories(type?: CacheType): readonly MemoryNeed[] {
+    return [...this.selfAttn.memories(type), ...(this.multiheadAttn?.memories(type, 'source') ?? [])];
+  }
+
+  /** The attentions whose maps can be observed, of self-attention. */
+  get selfAttentions(): readonly MultiHeadAttention[] {
+    return this.selfAttn.attentions;
+  }
+
+  /** Changes the sub-layers' result `y` for the input `x`; a subclass may override it. */
   after(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
     return y;
   }
 
-  /** `x` and the result: float32 [sequences, dModel], the newest token of each sequence. */
-  step(x: Tensor, cache: LayerCache, state: DecoderState): Tensor {
+  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
+  step(x: Tensor, state: DecoderState): Tensor {
     return this.#run(
       x,
-      (y) => this.selfAttn.step(y, cache, state),
-      (y, cross) => cross.crossStep(y, cache, state),
+      (y) => this.selfAttn.step(y, state),
+      (y, cross) => cross.crossStep(y, state),
     );
   }
 
-  /**
-   * `x` and the result: float32 [N, dModel], new tokens of some sequences, end to end. Not for layers with
-   * cross-attention.
-   */
-  extend(x: Tensor, extension: Extension, cache: LayerCache, state: DecoderState): Tensor {
+  /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. Without cross-attention. */
+  extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
     return this.#run(
       x,
-      (y) => this.selfAttn.extend(y, extension, cache, state),
+      (y) => this.selfAttn.extend(y, extension, state),
       () => {
         throw new ArgumentError('TransformerLayer: extend is for decoders without an encoder');
       },
@@ -175,8 +188,9 @@ export class TransformerLayer extends Module {
       const normed = postNorms[i]?.forward(branch) ?? branch;
       return dropout?.forward(normed, batch) ?? normed;
     };
-    const network = (y: Tensor) => feedForward.forward(y);
+    const network = (y: Tensor) => feedForward?.forward(y) ?? y;
     const attend = { run: self, norm: norm1, post: post(0, dropout1) };
+    if (!feedForward && !multiheadAttn) return wirings[this.wiring](x, [attend]);
     if (!multiheadAttn || !norm3) {
       return wirings[this.wiring](x, [attend, { run: network, norm: norm2, post: post(1, dropout2) }]);
     }

@@ -15,6 +15,7 @@ export interface PartKind {
 export const partKinds = {
   positionBias: { kind: 'a module with a method table', methods: ['table'] },
   attention: { kind: 'a MultiHeadAttention', methods: ['forward', 'step', 'cross'] },
+  mixer: { kind: 'a MultiHeadAttention', methods: ['forward', 'step', 'extend'] },
   feedForward: { kind: 'a FeedForward', methods: ['forward'] },
   norm: { kind: 'a norm such as LayerNorm', methods: ['forward', 'add'] },
   module: { kind: 'a module with a method forward', methods: ['forward'] },

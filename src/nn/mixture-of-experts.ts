@@ -1,14 +1,17 @@
-import { checkOneOf, checkOptions, checkSizes } from '../core/check.js';
+import { checkOneOf, checkOptions, checkSizes, orNull } from '../core/check.js';
 import type { Complete } from '../core/complete.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Activation, activate, checkActivation, sigmoid } from '../ops/activation.js';
 import { topk } from '../ops/axis.js';
 import { add, div, mul, scale } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
+import { embedding } from '../ops/embedding.js';
 import { groupedLinear, groupRows } from '../ops/grouped.js';
 import { gather } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { softmax } from '../ops/softmax.js';
+import { clamp } from '../ops/unary.js';
 import type { Initializer } from './init.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
@@ -29,6 +32,18 @@ export interface MixtureOfExpertsOptions {
   readonly chosen: number;
   /** Activation of the gate. Default `silu`. */
   readonly activation?: Activation | undefined;
+  /**
+   * True if the gate and the projection that it multiplies are one matrix for each expert, side by side; 'alternating' if
+   * their columns take turns (gpt-oss). Default false.
+   */
+  readonly fused?: boolean | 'alternating' | undefined;
+  /** True if experts and the router add biases. Default false. */
+  readonly bias?: boolean | undefined;
+  /**
+   * Gates are at most this, and the other projections within ±this, before 1 is added to those (gpt-oss). Default null:
+   * nothing of it.
+   */
+  readonly limit?: number | null | undefined;
   /** Default `softmax`. */
   readonly weights?: ExpertWeights | undefined;
   /** True if the weights of a token's experts are divided by their sum. Default false. */
@@ -41,7 +56,8 @@ export interface MixtureOfExpertsOptions {
 
 const kinds = {
   ...({ dModel: 'any', dFF: 'any', experts: 'any', chosen: 'any', activation: 'any', weights: 'any' } as const),
-  ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false] } as const),
+  ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false], bias: [true, false] } as const),
+  ...({ fused: [true, false, 'alternating'], limit: orNull('positive') } as const),
 };
 
 /**
@@ -54,10 +70,10 @@ export class MixtureOfExperts extends Module {
   readonly router: Linear;
   /** [experts], or null. Optimizers do not train it; see `MixtureOfExpertsOptions.choiceBias`. */
   readonly choiceBias: Tensor | null;
-  /** The experts' gates, side by side: weight [dModel, experts · dFF]. */
+  /** The experts' gates, side by side: weight [dModel, experts · dFF]. If fused, with what they multiply: twice as wide. */
   readonly gates: Linear;
-  /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. */
-  readonly ups: Linear;
+  /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused. */
+  readonly ups: Linear | null;
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
   readonly downs: Linear;
   readonly #options: Complete<MixtureOfExpertsOptions>;
@@ -67,31 +83,51 @@ export class MixtureOfExperts extends Module {
     super();
     const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
     const { activation = 'silu', weights = 'softmax', normalized = false, scale = 1, choiceBias = false } = rest;
+    const { fused = false, bias = false, limit = null } = rest;
     checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
     checkActivation('MixtureOfExperts', activation);
     checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
     if (chosen > experts)
       throw new ArgumentError(`MixtureOfExperts: chosen is ${chosen}, expected at most experts, ${experts}`);
-    this.#options = { dModel, dFF, experts, chosen, activation, weights, normalized, scale, choiceBias };
+    const sizes = { dModel, dFF, experts, chosen };
+    this.#options = { ...sizes, activation, weights, normalized, scale, choiceBias, fused, bias, limit };
     const sideBySide = (width: number) => Array<number>(experts).fill(width);
-    this.router = new Linear(init, dModel, experts, false);
+    this.router = new Linear(init, dModel, experts, bias);
     this.choiceBias = choiceBias ? init.constant([experts], 0) : null;
-    this.gates = new Linear(init, dModel, sideBySide(dFF), false);
-    this.ups = new Linear(init, dModel, sideBySide(dFF), false);
-    this.downs = new Linear(init, dFF, sideBySide(dModel), false);
+    this.gates = new Linear(init, dModel, sideBySide(fused ? 2 * dFF : dFF), bias);
+    this.ups = fused ? null : new Linear(init, dModel, sideBySide(dFF), bias);
+    this.downs = new Linear(init, dFF, sideBySide(dModel), bias);
   }
 
   /** `x` and the result: float32 [N, dModel]. Throws ShapeError, DTypeError. */
   forward(x: Tensor): Tensor {
-    const { experts, chosen, dModel, activation } = this.#options;
+    const { experts, chosen, dModel, bias } = this.#options;
     const { ids, weights } = this.route(x); // [N, chosen]
     const { rows, places, offsets } = groupRows(ids, experts); // [N · chosen], by expert
     const tokens = gather(x, rows); // [N · chosen, dModel]
-    const gate = activate('MixtureOfExperts', groupedLinear(tokens, this.gates.weight, offsets), activation);
-    const hidden = mul(gate, groupedLinear(tokens, this.ups.weight, offsets)); // [N · chosen, dFF]
-    const outputs = groupedLinear(hidden, this.downs.weight, offsets); // [N · chosen, dModel]
+    const sorted = bias ? gather(ids.reshape(-1), groupRows(ids.reshape(-1), experts).rows) : null; // [N · chosen]
+    const project = (input: Tensor, linear: Linear) => {
+      const y = groupedLinear(input, linear.weight, offsets);
+      return linear.bias && sorted ? add(y, embedding(linear.bias.reshape(experts, -1), sorted)) : y;
+    };
+    const outputs = project(this.#hidden(tokens, project), this.downs); // [N · chosen, dModel]
     const ofTokens = gather(outputs, places).reshape(-1, chosen, dModel); // [N, chosen, dModel]
     return sum(mul(ofTokens, weights.reshape(-1, chosen, 1)), { axis: 1 });
+  }
+
+  /** The hidden features of tokens sorted by expert: [N · chosen, dFF]. */
+  #hidden(tokens: Tensor, project: (x: Tensor, linear: Linear) => Tensor): Tensor {
+    const { dFF, activation, fused, limit } = this.#options;
+    const first = project(tokens, this.gates);
+    const half = (i: number) => {
+      if (fused !== 'alternating') return first.columns(i * dFF, (i + 1) * dFF);
+      return contiguous(first.reshape(-1, dFF, 2).columns(i, i + 1)).reshape(-1, dFF);
+    };
+    const gate = fused ? half(0) : first;
+    const up = this.ups ? project(tokens, this.ups) : half(1);
+    if (limit === null) return mul(activate('MixtureOfExperts', gate, activation), up);
+    const limited = activate('MixtureOfExperts', clamp(gate, { max: limit }), activation);
+    return mul(limited, add(clamp(up, { min: -limit, max: limit }), 1));
   }
 
   /** The experts of each token, int32 [N, chosen], best first, and their weights, float32 [N, chosen]. `x` as in `forward`. */

@@ -347,8 +347,8 @@ export abstract class Module {
     return parameters.map((parameter) => {
       const told = namesFor(stateNames, parameter.path);
       if (told === null) return parameter;
-      const { name: names, inOut = !parameter.transposed, perHead = null, leading = [] } = told;
-      return { ...parameter, names, transposed: !inOut, perHead, leading };
+      const { name: names, inOut = !parameter.transposed, perHead = null, leading = parameter.leading, stacked } = told;
+      return { ...parameter, names, transposed: !inOut, perHead, leading, stacked };
     });
   }
 

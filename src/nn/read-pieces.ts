@@ -95,7 +95,8 @@ async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): Async
 }
 
 /** True if values fill the piece in order, false if they become columns. */
-function isInPlace({ tensor, transposed, start, end, order }: StatePiece): boolean {
+function isInPlace({ tensor, transposed, start, end, order, stacked = 1 }: StatePiece): boolean {
+  if (stacked > 1) return false;
   const isWhole = start === 0 && end === (tensor.shape.at(-1) ?? 1);
   return order === null && (transposed || isWhole || tensor.shape.length === 1);
 }

@@ -1,7 +1,7 @@
 import { checkOptions, checkSizes, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
 import { type CacheType, cacheFill } from '../ops/kv-cache.js';
-import type { DecoderState, LayerCache, Memory } from './decoder-state.js';
+import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout, LayerDrop } from './dropout.js';
 import type { Extension } from './extension.js';
 import type { TransformerLayer } from './layer.js';
@@ -27,12 +27,17 @@ export interface StackParts {
   readonly projection?: (() => Projection) | null | undefined;
   /** Dropout after the last layer and its norm, in training (T5). */
   readonly dropout?: (() => Dropout) | null | undefined;
-  /** Skips layers in training. */
+  /**
+   * The hidden states: the input of each layer and the result (default), or the output of each layer and the result
+   * (Mamba-2).
+   */
+  readonly hiddenStates?: 'inputs' | 'outputs' | undefined;
+  /** Leaves out layers, in training. */
   readonly layerDrop?: (() => LayerDrop) | null | undefined;
 }
 
 const maker = orNull('function');
-const kinds = { projection: maker, dropout: maker, layerDrop: maker };
+const kinds = { projection: maker, dropout: maker, layerDrop: maker, hiddenStates: ['inputs', 'outputs'] } as const;
 
 /** Layers in sequence, with an optional norm at the end: an encoder or a decoder. */
 export class Stack extends Module {
@@ -42,6 +47,7 @@ export class Stack extends Module {
   readonly dropout: Dropout | null;
   /** One for each layer, or an empty list. */
   readonly layerDrops: readonly LayerDrop[];
+  readonly #showsOutputs: boolean;
 
   /**
    * `layers` is their number, 0 or more. `layer` makes layer i; `norm` and `parts` make the parts after the last one.
@@ -65,6 +71,7 @@ export class Stack extends Module {
     this.norm = make('norm', norm, partKinds.norm);
     this.projection = make('projection', projection, partKinds.module);
     this.dropout = make('dropout', dropout, partKinds.module);
+    this.#showsOutputs = parts.hiddenStates === 'outputs';
     this.layerDrops = layerDrop
       ? Array.from({ length: layers }, () => checkMade('Stack', 'layerDrop', layerDrop(), partKinds.layerDrop))
       : [];
@@ -93,9 +100,11 @@ export class Stack extends Module {
     frees: boolean,
   ): Generator<Tensor, Tensor> {
     return this.#layerByLayer(x, frees, (layer, before, i) => {
-      hiddenStates?.push(before);
-      const y = layer.forward(before, batch, { memory, cache: state?.layers[i] });
-      return this.layerDrops[i]?.choose(before, y) ?? y;
+      if (!this.#showsOutputs) hiddenStates?.push(before);
+      const y = layer.forward(before, batch, { memory, state });
+      const result = this.layerDrops[i]?.choose(before, y) ?? y;
+      if (this.#showsOutputs) hiddenStates?.push(result);
+      return result;
     });
   }
 
@@ -121,14 +130,12 @@ export class Stack extends Module {
 
   /** Same as `step`, yielding the output of each layer. */
   stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, true, (layer, before, i) => layer.step(before, state.layers[i] as LayerCache, state));
+    return this.#layerByLayer(x, true, (layer, before) => layer.step(before, state));
   }
 
   /** Same as `extend`, yielding the output of each layer. */
   extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, true, (layer, before, i) =>
-      layer.extend(before, extension, state.layers[i] as LayerCache, state),
-    );
+    return this.#layerByLayer(x, true, (layer, before) => layer.extend(before, extension, state));
   }
 
   /**
@@ -160,17 +167,16 @@ export class Stack extends Module {
   /** Writes keys and values of the memory into the state for all later steps. */
   remember({ hidden, batch }: Memory, state: DecoderState): void {
     state.sourceLengths.write(Int32Array.from(batch.counts));
-    for (const [i, { multiheadAttn }] of this.layers.entries()) {
-      const cache = state.layers[i]?.cross;
-      if (!multiheadAttn || !cache) continue;
+    for (const { multiheadAttn } of this.layers) {
+      if (!multiheadAttn) continue;
       const format = multiheadAttn.cacheFormat(state.sizes.cache);
-      cacheFill(cache, multiheadAttn.keysAndValues(hidden), batch.lengths, format);
+      cacheFill(state.of(multiheadAttn), multiheadAttn.keysAndValues(hidden), batch.lengths, format);
     }
   }
 
-  /** Words of keys and values per token of each layer, in a cache of this type. */
-  cacheWidths(type: CacheType = 'float32'): readonly number[] {
-    return this.layers.map(({ selfAttn }) => selfAttn.cacheWidth(type));
+  /** What the layers remember between steps. `type`: of keys and values. */
+  memories(type: CacheType = 'float32'): readonly MemoryNeed[] {
+    return this.layers.flatMap((layer) => layer.memories(type));
   }
 }
 
@@ -182,7 +188,9 @@ function finish(layers: Generator<Tensor, Tensor>): Tensor {
   }
 }
 
-/** True if an observer receives tensors from inside the layer. */
-function isObserved({ selfAttn, multiheadAttn }: TransformerLayer): boolean {
-  return [selfAttn, multiheadAttn].some((attention) => attention && (attention.observe || attention.observeHeads));
+/** True if somebody outside gets tensors that the layer makes on its way. */
+function isObserved({ selfAttentions, multiheadAttn }: TransformerLayer): boolean {
+  return [...selfAttentions, multiheadAttn].some(
+    (attention) => attention && (attention.observe || attention.observeHeads),
+  );
 }

@@ -15,6 +15,8 @@ export interface StoredAs {
    * positions as [1, positions, features], `[heads]` stores a vector as [heads, headSize].
    */
   readonly leading?: readonly number[] | undefined;
+  /** Matrices of so many groups, side by side here, are stored one after the other: [groups, in, out]. With `inOut`. */
+  readonly stacked?: number | undefined;
 }
 
 /**
@@ -38,6 +40,8 @@ export interface StateParameter {
   readonly perHead: number | null;
   /** Leading dimensions of the stored shape; see `StoredAs`. */
   readonly leading: readonly number[];
+  /** See `StoredAs`; 1 where nothing is stacked. */
+  readonly stacked?: number | undefined;
 }
 
 /** A part of a parameter with one name in a state dict. */
@@ -54,6 +58,8 @@ export interface StatePiece {
   readonly order: Int32Array | null;
   /** Leading dimensions of the stored shape; see `StoredAs`. */
   readonly leading: readonly number[];
+  /** See `StoredAs`. */
+  readonly stacked?: number | undefined;
 }
 
 /** Name or names of a path in `names`, and the layout; null if no pattern matches. */
@@ -109,12 +115,13 @@ export function piecesOf({
   sections,
   perHead,
   leading,
+  stacked,
 }: StateParameter): StatePiece[] {
   const width = tensor.shape.at(-1) ?? 1;
   const order = perHead && sections ? perHeadOrder(sections, perHead) : null;
   if (names.length === 1)
     return names.flatMap((name) =>
-      name === null ? [] : [{ path, name, tensor, transposed, start: 0, end: width, order, leading }],
+      name === null ? [] : [{ path, name, tensor, transposed, start: 0, end: width, order, leading, stacked }],
     );
   let end = 0;
   return names.flatMap((name, i) => {
@@ -137,8 +144,9 @@ export function perHeadOrder(sections: readonly number[], heads: number): Int32A
   return Int32Array.from(order);
 }
 
-/** Shape in a state dict. */
-export function shapeOf({ tensor, transposed, start, end, leading }: StatePiece): Shape {
+/** The shape that a state dict tells. */
+export function shapeOf({ tensor, transposed, start, end, leading, stacked = 1 }: StatePiece): Shape {
+  if (stacked > 1) return [stacked, tensor.shape[0] as number, (end - start) / stacked];
   const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];
   const [first = 1, ...rest] = transposed ? shape.reverse() : shape;
   if (leading.length === 0) return shape.length === 0 ? [] : [first, ...rest];

@@ -5,8 +5,10 @@ import { lastOf, type Shape } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
 import { type StatePiece, shapeOf } from './state-names.js';
 
-/** Converts the values of a piece, row-major by its tensor's columns, to the layout of a state dict. */
-export function arrange({ tensor, transposed, start, end, order }: StatePiece, values: Float32Array): Float32Array {
+/** The values of a piece, row-major as its tensor's columns lie, as a state dict has them. */
+export function arrange(piece: StatePiece, values: Float32Array): Float32Array {
+  const { tensor, transposed, start, end, order, stacked = 1 } = piece;
+  if (stacked > 1) return restack(values, [tensor.shape[0] as number, stacked]);
   const shape = [...tensor.shape.slice(0, -1), end - start];
   const stored = transposed ? transpose(values, shape) : values;
   return order ? reorder(stored, order, (row) => [row, order[row] as number]) : stored;
@@ -14,7 +16,11 @@ export function arrange({ tensor, transposed, start, end, order }: StatePiece, v
 
 /** Writes a state dict's values of a piece into its tensor. */
 export function spread(piece: StatePiece, stored: Float32Array): void {
-  const { tensor, transposed, start, end, order } = piece;
+  const { tensor, transposed, start, end, order, stacked = 1 } = piece;
+  if (stacked > 1) {
+    tensor.write(restack(stored, [stacked, tensor.shape[0] as number]));
+    return;
+  }
   const rows = order ? reorder(stored, order, (row) => [order[row] as number, row]) : stored;
   const values = transposed ? transpose(rows, shapeOf(piece)) : rows;
   if (start === 0 && end === (tensor.shape.at(-1) ?? 1)) {
@@ -31,7 +37,19 @@ export function spread(piece: StatePiece, stored: Float32Array): void {
   });
 }
 
-/** Copies rows in another order; `places` gives the target and the source of each. */
+/** [outer, inner, …] as [inner, outer, …]. */
+function restack(values: Float32Array, [outer, inner]: readonly [number, number]): Float32Array {
+  const width = values.length / outer / inner;
+  const moved = new Float32Array(values.length);
+  for (let o = 0; o < outer; o++)
+    for (let i = 0; i < inner; i++) {
+      const from = (o * inner + i) * width;
+      moved.set(values.subarray(from, from + width), (i * outer + o) * width);
+    }
+  return moved;
+}
+
+/** Rows in another order; `places` gives where one goes to and comes from. */
 function reorder(
   values: Float32Array,
   order: Int32Array,

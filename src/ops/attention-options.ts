@@ -69,6 +69,11 @@ export interface AttentionValueOptions extends AttentionOptions {
    * [2M + 1, dv], with as many rows as relativeKeys if both are given. Value j of query p is v[j] + relativeValues[…].
    */
   relativeValues?: Tensor | null | undefined;
+  /**
+   * [heads]: a score for each head that takes part in the softmax and has no value (gpt-oss). Without relativeValues.
+   * Default: none.
+   */
+  sinks?: Tensor | null | undefined;
   /** Drops probabilities, like `dropout`. The bits depend on the row of q, the head and the key. Default: none. */
   dropout?: DropoutOptions | null | undefined;
   /**
@@ -123,6 +128,7 @@ const SCORES: Kinds<AttentionOptions> = {
 export const ATTENTION_KINDS: Kinds<AttentionValueOptions> = {
   ...SCORES,
   relativeValues: TENSOR,
+  sinks: TENSOR,
   dropout: orNull('object'),
   cache: CACHE_TYPES,
 };

@@ -1,7 +1,7 @@
-import { accumulateBits, differentiableMany, isDifferentiated } from '../core/autograd.js';
-import { checkDType, describeShape } from '../core/check.js';
+import { accumulateBits, differentiableMany, gradOf, isDifferentiated } from '../core/autograd.js';
+import { checkDType, checkShape, describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
-import { ShapeError } from '../core/errors.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Operand, Scalar } from '../core/operand.js';
 import { lastOf, type Tensor } from '../core/tensor.js';
 import { checkDistances } from './attention-biases.js';
@@ -16,6 +16,7 @@ import {
 import { ATTENTION_KINDS, type AttentionValueOptions } from './attention-options.js';
 import { addApart, frozen, gradApart } from './backward.js';
 import { add } from './binary.js';
+import { contiguous } from './contiguous.js';
 import { checkDropping, type DropoutOptions } from './dropout.js';
 import { matmul } from './matmul.js';
 
@@ -51,7 +52,14 @@ function attentionOf(device: Device, q: Tensor, k: Tensor, v: Tensor, options: A
     const shapes = `k is ${describeShape(k.shape)}, v is ${describeShape(v.shape)}`;
     throw new ShapeError(`attention: ${shapes}: their rows differ`);
   }
-  if (relativeValues === null) return attend(inputs, v, valueWidth, 0, dropping).y;
+  const sinks = options.sinks ?? null;
+  if (sinks) {
+    checkDType('attention', 'sinks', sinks, 'float32');
+    checkShape('attention', 'sinks', sinks, [inputs.sizes.heads]);
+    if (relativeValues || options.relativeKeys)
+      throw new ArgumentError('attention: sinks are given with relative vectors, expected one of them');
+  }
+  if (relativeValues === null) return attend(inputs, v, valueWidth, 0, dropping, sinks && contiguous(sinks)).y;
   checkDistances('attention', 'relativeValues', relativeValues, 0, valueWidth);
   const distances = relativeValues.shape[0] as number;
   if (options.relativeKeys && options.relativeKeys.shape[0] !== distances) {
@@ -88,6 +96,7 @@ function attend(
   valueWidth: number,
   distances: number,
   { dropping, keptScale }: DroppingOperands,
+  sinks: Tensor | null = null,
 ) {
   const { device, q, k, sizes, lengths, biases } = inputs;
   const { bias, mask, relativeBias, relativeScores } = biases;
@@ -95,24 +104,33 @@ function attend(
   const y = device.empty([...q.shape.slice(0, -1), sizes.heads * valueWidth]);
   const relativeWeights = distances > 0 ? device.empty([rows, sizes.heads * distances]) : null;
   const differentiated = [q, k, v, bias, relativeBias, relativeScores];
+  const isTrained = isDifferentiated([...differentiated, sinks]);
   // Spreads come last: V8 makes a slow object of a literal that begins with one.
   const operands = {
     y,
-    stats: isDifferentiated(differentiated) ? device.empty([2, sizes.heads, rows]) : null,
+    stats: isTrained || sinks ? device.empty([2, sizes.heads, rows]) : null,
     relativeWeights,
     keptScale,
     ...operandsOf(inputs, v, valueWidth, distances || biases.scoreDistances),
   };
   const flops = 2 * countProducts(inputs) * (sizes.width + valueWidth);
   device.emit('attention', { yStride: lastOf(y.shape), dropping, ...operands }, flops);
+  const sinkSizes = { rows, heads: sizes.heads, width: valueWidth };
+  const shares = sinks && isTrained ? device.empty([rows, sizes.heads]) : null;
+  if (sinks) device.emit('attentionSinks', { y, stats: operands.stats, sinks, shares, ...sinkSizes });
 
   const frozenDropping = { ...dropping, seed: frozen(device, dropping.seed) };
   const outputs = relativeWeights ? [y, relativeWeights] : [y];
   const backward = ([dy, drelativeWeights]: (Tensor | null)[]) => {
     const given = { dy: dy ?? device.zeros(y.shape), drelativeWeights, dropping: frozenDropping, ...operands };
     attendBackward(inputs, given, differentiated, 2.5 * flops);
+    const dsinks = gradOf(sinks);
+    if (dsinks)
+      device.emit('attentionSinksBackward', {
+        ...{ y, dy: given.dy, shares, dsinks: dsinks.tensor, ...sinkSizes, accumulate: dsinks.accumulate },
+      });
   };
-  differentiableMany(outputs, differentiated, backward, [lengths.lengthsQ, lengths.lengthsK, mask]);
+  differentiableMany(outputs, [...differentiated, sinks], backward, [lengths.lengthsQ, lengths.lengthsK, mask]);
   return { y, relativeWeights };
 }
 

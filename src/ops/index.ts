@@ -23,6 +23,7 @@ export {
   sub,
   where,
 } from './binary.js';
+export { type CausalConvOptions, causalConv } from './causal-conv.js';
 export { contiguous } from './contiguous.js';
 export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.js';
 export { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } from './cross-entropy.js';
@@ -33,6 +34,7 @@ export { type GroupedRows, groupedLinear, groupRows } from './grouped.js';
 export type { CacheType } from './kv-cache.js';
 export { addLayerNorm, type LayerNormOptions, layerNorm, layerNormWithStats } from './layer-norm.js';
 export { type LinearOptions, linear } from './linear.js';
+export { gatedDeltaRule, type ScanInputs, type ScanOptions, selectiveStateSpace } from './linear-scan.js';
 export {
   type BceWithLogitsOptions,
   bceWithLogits,
@@ -49,6 +51,7 @@ export {
 export { type MatmulOptions, matmul } from './matmul.js';
 export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';
 export type { PackedFormat } from './packed.js';
+export type { PieceOptions } from './pieces.js';
 export { mean, type ReduceOptions, sum } from './reduce.js';
 export { type RmsNormOptions, rmsNorm } from './rms-norm.js';
 export { type RotaryOptions, rotary, rotaryTable } from './rotary.js';

@@ -147,7 +147,7 @@ describe('models and memory', () => {
     const [first, second] = [await model.generate(inputs), await model.generate(inputs)];
     expect(first).toEqual(second);
     expect(model.training).toBe(true);
-    expect(model.transformer.decoder!.layers[0]!.feedForward.training).toBe(true);
+    expect(model.transformer.decoder!.layers[0]!.feedForward!.training).toBe(true);
     expect(
       await model.score(inputs, [
         [1, 5, 2],

@@ -114,7 +114,7 @@ describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
     const [x, batch] = [inputOf(), Sequences.of(device, [TIME])];
     const whole = stack.forward(x, batch).dataSync();
     const sizes = { model: stack, sources: 1, beams: 1, capacity: TIME, sourceCapacity: 0 };
-    const state = new DecoderState(device, { ...sizes, widths: stack.cacheWidths() });
+    const state = new DecoderState(device, { ...sizes, memories: stack.memories() });
     const first = 3; // read at once, the others one by one
     stack.forward(x.rows(0, first), Sequences.of(device, [first]), { state });
     state.setLengths(Int32Array.of(first));

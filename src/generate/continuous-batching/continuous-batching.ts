@@ -129,7 +129,7 @@ export class ContinuousBatching {
     this.#chunk = chunk;
     this.#limit = { rows: parallel, capacity: context - 1 };
     this.#initial = reserve ? this.#limit : { rows: 0, capacity: Math.min(FIRST_CAPACITY, context - 1) };
-    this.#rows = new Rows(this.#initial.rows);
+    this.#rows = new Rows(this.#initial.rows, (length) => this.#passes.resumable(length));
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
   }
 
@@ -275,9 +275,11 @@ export class ContinuousBatching {
   async #remember(row: number, { cache, tokensInRow, isBroken, prompt, sharable }: BatchedSequence): Promise<void> {
     if (cache === null || cache.isDisposed || isBroken) return;
     await yieldToEventLoop();
-    const tokens = tokensInRow.slice(0, this.#limit.capacity - 1); // see Passes.step
+    const most = this.#limit.capacity - 1; // see Passes.step
+    const { state } = this.#passes;
+    const tokens = tokensInRow.slice(0, tokensInRow.length > most ? state.resumable(most) : most);
     try {
-      cache.copyFrom(this.#passes.state, row, tokens, Math.min(tokens.length, prompt.length, sharable));
+      cache.copyFrom(state, row, tokens, Math.min(tokens.length, prompt.length, sharable));
     } catch {
       // If memory runs out, the cache stays empty and the next prompt is read from its beginning.
     }
@@ -305,7 +307,7 @@ export class ContinuousBatching {
     await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length);
     if (sequence.ended) return sequence.hasLeft();
     const { row, from, common } = this.#rows.place(sequence);
-    const own = cache === null ? 0 : Math.min(commonLength(cache.tokens, prompt), prompt.length - 1);
+    const own = cache?.resumable(Math.min(commonLength(cache.tokens, prompt), prompt.length - 1)) ?? 0;
     if (cache !== null && own > common) {
       cache.copyTo(this.#passes.state, row, own);
       if (own > cache.readCount) sequence.sharable = cache.readCount;

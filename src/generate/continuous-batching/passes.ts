@@ -83,6 +83,11 @@ export class Passes {
     return this.#room;
   }
 
+  /** `DecoderState.resumable`; 0 as long as there is no state. */
+  resumable(length: number): number {
+    return this.#state?.resumable(length) ?? 0;
+  }
+
   /** The rows. There must be room for one. */
   get state(): DecoderState {
     return this.#state as DecoderState;

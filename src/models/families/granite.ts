@@ -21,7 +21,7 @@ export class Granite extends Llama {
     });
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
     const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
     const scale = config.number('attention_multiplier');

@@ -93,7 +93,7 @@ export class School {
 
 /** The learned positions of a model's encoder, if they are of this `kind`. */
 export async function tableOf(kind: Kind, { transformer }: Model, steps: number | null): Promise<Learned | null> {
-  const attention = transformer.encoder?.layers[0]?.selfAttn;
+  const attention = transformer.encoder?.layers[0]?.selfAttentions[0];
   const tensors: Record<Kind, Tensor | null | undefined> = {
     learned: transformer.srcPositions?.weight,
     relativeBias: attention?.positionBias?.table(),

@@ -1,0 +1,92 @@
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rotaryOf, windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelConfig } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, type MakeNorm } from './llama.js';
+
+/** gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, in every other layer a window, and clamped experts. */
+export class GptOss extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    config.expect('output_router_logits', false);
+    config.expect('swiglu_alpha', 1.702); // that of quickGelu
+    const rotary = rotaryOf(init, config);
+    const bias = config.flag('attention_bias');
+    const experts = {
+      dModel: config.size('hidden_size'),
+      dFF: config.size('intermediate_size'),
+      experts: config.size('num_local_experts'),
+      chosen: config.size('num_experts_per_tok'),
+      activation: 'quickGelu',
+      limit: config.number('swiglu_limit'),
+      weights: 'softmaxOfChosen',
+      fused: 'alternating',
+      bias: true,
+    } as const;
+    return (i) =>
+      new TransformerLayer({
+        selfAttn: () =>
+          llamaAttention(init, config, this.randomness, { rotary, bias, sinks: true, window: windowOf(config, i) }),
+        feedForward: () => new MixtureOfExperts(init, experts),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  protected override get stateNames(): StateNames {
+    const experts = this.settings.size('num_local_experts');
+    const [own, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.mlp'];
+    return {
+      'decoder.layers.*.self_attn.sinks': 'model.layers.*.self_attn.sinks',
+      [`${own}.router`]: `${block}.router`,
+      [`${own}.gates.weight`]: { name: `${block}.experts.gate_up_proj`, inOut: true, stacked: experts },
+      [`${own}.gates.bias`]: { name: `${block}.experts.gate_up_proj_bias`, leading: [experts] },
+      [`${own}.downs.weight`]: { name: `${block}.experts.down_proj`, inOut: true, stacked: experts },
+      [`${own}.downs.bias`]: { name: `${block}.experts.down_proj_bias`, leading: [experts] },
+      ...super.stateNames,
+    };
+  }
+}
+
+export const gptOss: Family = {
+  model: GptOss,
+  className: 'GptOss',
+  defaults: {
+    ...decoderDefaults,
+    vocab_size: 201088,
+    hidden_size: 2880,
+    intermediate_size: 2880,
+    num_hidden_layers: 36,
+    num_attention_heads: 64,
+    num_key_value_heads: 8,
+    head_dim: 64,
+    sliding_window: 128,
+    max_position_embeddings: 131072,
+    rms_norm_eps: 1e-5,
+    bos_token_id: null,
+    eos_token_id: null,
+    attention_bias: true,
+    num_local_experts: 128,
+    num_experts_per_tok: 4,
+    swiglu_alpha: 1.702,
+    swiglu_limit: 7,
+    output_router_logits: false,
+  },
+  complete: (config, given) => {
+    config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;
+    if (given.rope_parameters == null && given.rope_scaling == null)
+      config.rope_parameters = {
+        ...{ rope_type: 'yarn', rope_theta: given.rope_theta ?? 150000, factor: 32, beta_fast: 32, beta_slow: 1 },
+        ...{ truncate: false, original_max_position_embeddings: 4096 },
+      };
+  },
+  isSliding: (layer) => (layer + 1) % 2 !== 0,
+  rope: { theta: 150000 },
+};

@@ -1,0 +1,132 @@
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { ConstantScale } from '../../nn/layer-scale.js';
+import { Mamba2 } from '../../nn/mamba2.js';
+import type { Mixer } from '../../nn/mixer.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import { SharedExperts } from '../../nn/shared-experts.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, rotaryOf, timeLimitOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
+import { Granite, granite } from './granite.js';
+import { llamaAttention, type MakeNorm } from './llama.js';
+import { mamba2Names } from './mamba2.js';
+
+/** Granite 4's hybrids (IBM 2025): most layers are Mamba-2, some attention; experts beside a network for all tokens. */
+export class GraniteHybrid extends Granite {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    config.expect('output_router_logits', false);
+    const rotary = config.values.position_embedding_type === 'rope' ? rotaryOf(init, config) : null;
+    const bias = config.flag('attention_bias');
+    const scale = config.number('attention_multiplier');
+    const attention = () => llamaAttention(init, config, this.randomness, { rotary, bias, scale });
+    const mamba = () =>
+      new Mamba2(init, {
+        dModel: config.size('hidden_size'),
+        heads: config.size('mamba_n_heads'),
+        headSize: config.size('mamba_d_head'),
+        stateSize: config.size('mamba_d_state'),
+        groups: config.size('mamba_n_groups'),
+        taps: config.size('mamba_d_conv'),
+        convBias: config.flag('mamba_conv_bias'),
+        bias: config.flag('mamba_proj_bias'),
+        timeLimit: timeLimitOf(config),
+        eps: config.number('rms_norm_eps'),
+      });
+    return (i) =>
+      new TransformerLayer({
+        selfAttn: config.choice('layer_types', i, mixers<() => Mixer>(mamba, attention)),
+        feedForward: () => networkOf(init, config),
+        norm,
+        postNorm: () => new ConstantScale(config.number('residual_multiplier')),
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  protected override get stateNames(): StateNames {
+    const { settings } = this;
+    const experts = settings.number('num_local_experts');
+    const [own, layer] = ['decoder.layers.*.feed_forward', 'model.layers.*'];
+    const shared = experts > 0 ? `${own}.shared` : own;
+    const mamba = eachLayer(settings.values, (i) =>
+      settings.choice<StateNames>(
+        'layer_types',
+        i,
+        mixers(mamba2Names(`decoder.layers.${i}.self_attn`, `model.layers.${i}.mamba`), {}),
+      ),
+    );
+    return {
+      ...Object.assign({}, ...mamba),
+      [`${own}.experts.router`]: `${layer}.block_sparse_moe.router.layer`,
+      [`${own}.experts.gates.weight`]: { name: `${layer}.block_sparse_moe.input_linear.weight`, leading: [experts] },
+      [`${own}.experts.downs.weight`]: { name: `${layer}.block_sparse_moe.output_linear.weight`, leading: [experts] },
+      [`${shared}.linear1`]: `${layer}.shared_mlp.input_linear`,
+      [`${shared}.linear2`]: `${layer}.shared_mlp.output_linear`,
+      ...super.stateNames,
+    };
+  }
+}
+
+/** What the kinds of layers have; files of before transformers 5 call them by shorter names. */
+function mixers<T>(mamba: T, attention: T): Record<string, T> {
+  return { linear_attention: mamba, mamba, full_attention: attention, attention };
+}
+
+function networkOf(init: Initializer, config: ModelConfig): Network {
+  const dModel = config.size('hidden_size');
+  const activation = activationOf(config.text('hidden_act'));
+  const dense = {
+    dModel,
+    dFF: config.size('shared_intermediate_size'),
+    activation,
+    gated: true,
+    fused: true,
+    bias: false,
+  };
+  const shared = () => new FeedForward(init, dense);
+  if (config.number('num_local_experts') === 0) return shared();
+  const experts = {
+    dModel,
+    dFF: config.size('intermediate_size'),
+    experts: config.size('num_local_experts'),
+    chosen: config.size('num_experts_per_tok'),
+    activation,
+    weights: 'softmaxOfChosen',
+    fused: true,
+  } as const;
+  return new SharedExperts(() => new MixtureOfExperts(init, experts), shared);
+}
+
+export const graniteHybrid: Family = {
+  model: GraniteHybrid,
+  className: 'GraniteMoeHybrid',
+  defaults: {
+    ...granite.defaults,
+    vocab_size: 32000,
+    num_local_experts: 8,
+    num_experts_per_tok: 2,
+    output_router_logits: false,
+    shared_intermediate_size: 1024,
+    position_embedding_type: null,
+    layer_types: null,
+    mamba_n_heads: 128,
+    mamba_n_groups: 1,
+    mamba_d_state: 256,
+    mamba_d_head: 'auto',
+    mamba_d_conv: 4,
+    mamba_expand: 2,
+    mamba_conv_bias: true,
+    mamba_proj_bias: false,
+    time_step_limit: null,
+  },
+  complete: (config, given) => {
+    config.layer_types ??= given.layers_block_type ?? eachLayer(config, () => 'linear_attention');
+    if (config.mamba_d_head === 'auto')
+      config.mamba_d_head =
+        (numberIn(config, 'mamba_expand') * numberIn(config, 'hidden_size')) / numberIn(config, 'mamba_n_heads');
+  },
+  rope: { theta: 10000 },
+};

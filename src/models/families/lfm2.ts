@@ -1,0 +1,181 @@
+import type { Initializer } from '../../nn/init.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import { type Norm, RMSNorm } from '../../nn/norm.js';
+import { ShortConv } from '../../nn/short-conv.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { headName } from '../causal-head.js';
+import { rotaryOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
+import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/** LFM2 (Liquid AI 2025, arXiv 2511.23404): most layers mix tokens by short gated convolutions, some by attention. */
+export class Lfm2 extends Llama {
+  protected override get answersQuestions(): boolean {
+    return false;
+  }
+
+  protected override norm(init: Initializer, config: ModelConfig): Norm {
+    return new RMSNorm(init, config.size('hidden_size'), config.number('norm_eps'));
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    const rotary = rotaryOf(init, config);
+    const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('norm_eps'));
+    const attention = () => llamaAttention(init, config, this.randomness, { rotary, qNorm: headNorm, kNorm: headNorm });
+    const taps = config.size('conv_L_cache');
+    const conv = () =>
+      new ShortConv(init, { dModel: config.size('hidden_size'), taps, bias: config.flag('conv_bias') });
+    return (i) =>
+      new TransformerLayer({
+        selfAttn: isAttention(config, i) ? attention : conv,
+        feedForward: () => this.network(init, config, i),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+  }
+
+  /** The feed-forward network of layer number `layer`. */
+  protected network(init: Initializer, config: ModelConfig, _layer: number): Network {
+    return llamaFeedForward(init, config, { dFF: widthOf(config) });
+  }
+
+  protected override get stateNames(): StateNames {
+    const [own, layer] = ['decoder.layers.*', 'model.layers.*'];
+    return {
+      tokens: 'model.embed_tokens',
+      [`${own}.self_attn.in_proj`]: `${layer}.conv.in_proj`,
+      [`${own}.self_attn.conv`]: `${layer}.conv.conv`,
+      ...this.outNames,
+      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+      [`${own}.self_attn.q_norm`]: `${layer}.self_attn.q_layernorm`,
+      [`${own}.self_attn.k_norm`]: `${layer}.self_attn.k_layernorm`,
+      [`${own}.norm1`]: `${layer}.operator_norm`,
+      [`${own}.feed_forward.linear1`]: `${layer}.feed_forward.w1`,
+      [`${own}.feed_forward.linear2`]: `${layer}.feed_forward.w2`,
+      [`${own}.feed_forward.linear3`]: `${layer}.feed_forward.w3`,
+      [`${own}.norm2`]: `${layer}.ffn_norm`,
+      'decoder.norm': 'model.embedding_norm',
+      'head.out': headName(this.headKind),
+    };
+  }
+
+  /** The names of output projections: of attention or of a convolution, by layer. */
+  protected get outNames(): StateNames {
+    const { settings } = this;
+    return Object.fromEntries(
+      eachLayer(settings.values, (i) => {
+        const part = isAttention(settings, i) ? 'self_attn' : 'conv';
+        return [`decoder.layers.${i}.self_attn.out_proj`, `model.layers.${i}.${part}.out_proj`];
+      }),
+    );
+  }
+}
+
+/** LFM2-MoE: after some dense layers, feed-forward networks are mixtures of experts, routed as in DeepSeek-V3. */
+export class Lfm2Moe extends Lfm2 {
+  protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
+    config.expect('output_router_logits', false);
+    if (layer < config.number('num_dense_layers')) return llamaFeedForward(init, config);
+    return new MixtureOfExperts(init, {
+      dModel: config.size('hidden_size'),
+      dFF: config.size('moe_intermediate_size'),
+      experts: config.size('num_experts'),
+      chosen: config.size('num_experts_per_tok'),
+      weights: 'sigmoid',
+      normalized: config.flag('norm_topk_prob'),
+      scale: config.number('routed_scaling_factor'),
+      choiceBias: config.flag('use_expert_bias'),
+    });
+  }
+
+  protected override get stateNames(): StateNames {
+    const [own, block] = ['decoder.layers.*.feed_forward', 'model.layers.*.feed_forward'];
+    const each = (name: string) =>
+      Array.from({ length: this.settings.size('num_experts') }, (_, i) => `${block}.experts.${i}.${name}`);
+    return {
+      [`${own}.router`]: `${block}.gate`,
+      [`${own}.choice_bias`]: `${block}.expert_bias`,
+      [`${own}.gates`]: each('w1'),
+      [`${own}.ups`]: each('w3'),
+      [`${own}.downs`]: each('w2'),
+      ...super.stateNames,
+    };
+  }
+}
+
+/** True if a layer attends. */
+function isAttention(config: ModelConfig, layer: number): boolean {
+  return config.choice('layer_types', layer, { full_attention: true, conv: false });
+}
+
+/** The hidden features of a feed-forward network: two thirds of the setting, rounded up. */
+function widthOf(config: ModelConfig): number {
+  const width = config.size('intermediate_size');
+  if (!config.flag('block_auto_adjust_ff_dim')) return width;
+  const factor = config.numberOrNull('block_ffn_dim_multiplier');
+  const adjusted = Math.floor((2 * width) / 3);
+  if (factor === null) return adjusted;
+  const multiple = config.size('block_multiple_of');
+  return multiple * Math.ceil(Math.floor(factor * adjusted) / multiple);
+}
+
+const shared = {
+  ...decoderDefaults,
+  vocab_size: 65536,
+  num_key_value_heads: 8,
+  norm_eps: 1e-5,
+  pad_token_id: 0,
+  conv_bias: false,
+  conv_L_cache: 3,
+  tie_word_embeddings: true,
+  layer_types: null,
+};
+
+export const lfm2: Family = {
+  model: Lfm2,
+  className: 'Lfm2',
+  defaults: {
+    ...shared,
+    hidden_size: 2560,
+    intermediate_size: 12288,
+    max_position_embeddings: 128000,
+    block_multiple_of: 256,
+    block_ffn_dim_multiplier: 1,
+    block_auto_adjust_ff_dim: true,
+    full_attn_idxs: null,
+  },
+  complete: (config, given) => {
+    config.intermediate_size = given.block_ff_dim ?? config.intermediate_size;
+    config.tie_word_embeddings = given.tie_embedding ?? config.tie_word_embeddings;
+    const attending = config.full_attn_idxs as readonly unknown[] | null;
+    config.layer_types ??= eachLayer(config, (i) => (!attending || attending.includes(i) ? 'full_attention' : 'conv'));
+  },
+  rope: { theta: 1000000 },
+};
+
+export const lfm2Moe: Family = {
+  model: Lfm2Moe,
+  className: 'Lfm2Moe',
+  defaults: {
+    ...shared,
+    hidden_size: 2048,
+    intermediate_size: 7168,
+    moe_intermediate_size: 1792,
+    num_dense_layers: 2,
+    num_experts_per_tok: 4,
+    num_experts: 32,
+    use_expert_bias: true,
+    routed_scaling_factor: 1,
+    norm_topk_prob: true,
+    output_router_logits: false,
+    max_position_embeddings: 128000,
+  },
+  complete: (config, given) => {
+    config.tie_word_embeddings = given.tie_embedding ?? config.tie_word_embeddings;
+    numberIn(config, 'num_dense_layers');
+  },
+  rope: { theta: 1000000 },
+};

@@ -1,0 +1,114 @@
+import type { Tensor } from '../../core/tensor.js';
+import { Embedding } from '../../nn/embedding.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Mamba2 as Mamba2Mixer } from '../../nn/mamba2.js';
+import { RMSNorm } from '../../nn/norm.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { causalHead, headName } from '../causal-head.js';
+import { CausalModel } from '../causal-model.js';
+import { timeLimitOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { numberIn } from '../model-config.js';
+import type { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+
+/** Mamba-2 (Dao, Gu 2024, arXiv 2405.21060): layers of selective state spaces alone, without attention. */
+export class Mamba2 extends CausalModel {
+  readonly tokens: Embedding;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    config.expect('hidden_act', 'silu');
+    const dModel = config.size('hidden_size');
+    const eps = config.number('layer_norm_epsilon');
+    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    const norm = () => new RMSNorm(init, dModel, eps);
+    const mixer = {
+      dModel,
+      heads: config.size('num_heads'),
+      headSize: config.size('head_dim'),
+      stateSize: config.size('state_size'),
+      groups: config.size('n_groups'),
+      taps: config.size('conv_kernel'),
+      convBias: config.flag('use_conv_bias'),
+      bias: config.flag('use_bias'),
+      timeLimit: timeLimitOf(config),
+      eps,
+    };
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () => new Mamba2Mixer(init, mixer),
+        norm,
+        wiring: 'pre',
+        randomness: this.randomness,
+      });
+    this.decoder = new Stack(config.size('num_hidden_layers'), layer, norm, {
+      hiddenStates: 'outputs',
+    });
+    this.head = causalHead(context, this.tokens, this.randomness, { answers: false });
+  }
+
+  protected embedTarget(ids: Tensor): Tensor {
+    return this.tokens.forward(ids);
+  }
+
+  protected override get bodyName(): string {
+    return 'backbone';
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      tokens: 'backbone.embeddings',
+      ...mamba2Names('decoder.layers.*.self_attn', 'backbone.layers.*.mixer'),
+      'decoder.layers.*.norm1': 'backbone.layers.*.norm',
+      'decoder.norm': 'backbone.norm_f',
+      'head.out': headName(this.headKind),
+    };
+  }
+}
+
+/** The names of a `Mamba2` mixer. `block`: the path of its module. */
+export function mamba2Names(own: string, block: string): StateNames {
+  return {
+    [`${own}.in_proj`]: `${block}.in_proj`,
+    [`${own}.conv`]: `${block}.conv1d`,
+    [`${own}.dt_bias`]: `${block}.dt_bias`,
+    [`${own}.a_log`]: `${block}.A_log`,
+    [`${own}.d`]: `${block}.D`,
+    [`${own}.norm`]: `${block}.norm`,
+    [`${own}.out_proj`]: `${block}.out_proj`,
+  };
+}
+
+export const mamba2: Family = {
+  model: Mamba2,
+  className: 'Mamba2',
+  defaults: {
+    vocab_size: 32768,
+    hidden_size: 4096,
+    num_hidden_layers: 64,
+    num_heads: 128,
+    head_dim: 64,
+    state_size: 128,
+    n_groups: 8,
+    expand: 2,
+    conv_kernel: 4,
+    layer_norm_epsilon: 1e-5,
+    hidden_act: 'silu',
+    use_bias: false,
+    use_conv_bias: true,
+    time_step_limit: null, // from 0 on
+    max_position_embeddings: 1 << 20, // there are no positions
+    pad_token_id: 1,
+    bos_token_id: 0,
+    eos_token_id: 2,
+    tie_word_embeddings: false,
+  },
+  complete: (config) => {
+    numberIn(config, 'num_heads');
+  },
+};

@@ -1,0 +1,23 @@
+// The first sub-layer of a layer: it mixes tokens of a sequence, by attention, by a convolution or by a recurrence.
+
+import type { Tensor } from '../core/tensor.js';
+import type { CacheType } from '../ops/kv-cache.js';
+import type { MultiHeadAttention } from './attention.js';
+import type { DecoderState, MemoryNeed } from './decoder-state.js';
+import type { Extension } from './extension.js';
+import type { Module } from './module.js';
+import type { Sequences } from './sequences.js';
+
+/** Mixes the tokens of each sequence. Shapes are float32 [N, dModel] → [N, dModel], tokens end to end. */
+export interface Mixer extends Module {
+  /** The attentions in it, whose maps can be observed. */
+  readonly attentions: readonly MultiHeadAttention[];
+  /** What it remembers between steps. `type`: of keys and values. */
+  memories(type?: CacheType): readonly MemoryNeed[];
+  /** Whole sequences. Fills the memory of `state`, if given; recurrent states are filled by `extend` alone. */
+  forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor;
+  /** The newest token of each sequence. */
+  step(x: Tensor, state: DecoderState): Tensor;
+  /** New tokens of some sequences, end to end. */
+  extend(x: Tensor, extension: Extension, state: DecoderState): Tensor;
+}

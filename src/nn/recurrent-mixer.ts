@@ -1,0 +1,32 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { MultiHeadAttention } from './attention.js';
+import type { Reading } from './causal-conv.js';
+import type { DecoderState, MemoryNeed } from './decoder-state.js';
+import type { Extension } from './extension.js';
+import type { Mixer } from './mixer.js';
+import { Module } from './module.js';
+import { checkSequences, type Sequences } from './sequences.js';
+
+/** A mixer that is one function of rows and of the states before and after them, however many rows there are. */
+export abstract class RecurrentMixer extends Module implements Mixer {
+  readonly attentions: readonly MultiHeadAttention[] = [];
+
+  abstract memories(): readonly MemoryNeed[];
+
+  /** `x` and the result: float32 [N, dModel], rows end to end. */
+  protected abstract mix(x: Tensor, reading: Reading): Tensor;
+
+  forward(x: Tensor, batch: Sequences): Tensor {
+    return this.mix(x, { batch: checkSequences(this.constructor.name, batch) });
+  }
+
+  step(x: Tensor, state: DecoderState): Tensor {
+    return this.mix(x, { places: state.places, state });
+  }
+
+  extend(x: Tensor, { places }: Extension, state: DecoderState): Tensor {
+    if (!places) throw new ArgumentError(`${this.constructor.name}: the extension has no places for states`);
+    return this.mix(x, { places, state });
+  }
+}

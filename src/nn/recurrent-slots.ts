@@ -1,0 +1,143 @@
+// The lengths of a sequence at which recurrent states are kept. All layers of a state keep theirs at the same lengths.
+//
+// A state stands for all tokens before it and cannot forget the last ones. So it is kept, first, at the latest lengths,
+// in a ring of slots: steps that ran too far can be undone. Second, it is kept at checkpoints, every so many tokens:
+// texts with an equal beginning share it, and a conversation can go back. A slot depends on the length alone, so the
+// same sequence has the same slots in all states of a model.
+
+import type { Device } from '../core/device.js';
+import type { Tensor } from '../core/tensor.js';
+import { cacheReorder, cacheWrite } from '../ops/kv-cache.js';
+import { stateSlots } from '../ops/state-slots.js';
+import type { ExtendedSequence, StatePlaces } from './extension.js';
+
+/** The ring takes at most so many words, unless it has one slot. */
+const RING_WORDS = 2 ** 24;
+/** A speculative step reads one token and up to 16 guesses. */
+const MOST_RECENT = 17;
+/** Checkpoints take about so many words for each token. */
+const WORDS_PER_TOKEN = 2 ** 14;
+const LEAST_SPACING = 64;
+
+export interface SlotSizes {
+  readonly sequences: number;
+  /** Tokens of a sequence. */
+  readonly capacity: number;
+  /** Words of the states of all layers at one length. */
+  readonly stateWords: number;
+}
+
+export class RecurrentSlots {
+  /** Slots of a sequence. */
+  readonly count: number;
+  /** The latest lengths that are kept. */
+  readonly ring: number;
+  /** Tokens between checkpoints. */
+  readonly #spacing: number;
+  /** int32 [sequences, slots, 1]: the length of the state in each slot. */
+  readonly #tags: Tensor;
+  readonly places: StatePlaces;
+  readonly tensors: readonly Tensor[];
+  /** int32 [sequences]: the number of slots, for `cacheReorder`. */
+  readonly #counts: Tensor;
+
+  /** With `whole`, for the first sequences of it. */
+  constructor(
+    private readonly device: Device,
+    { sequences, capacity, stateWords }: SlotSizes,
+    whole: RecurrentSlots | null,
+  ) {
+    this.ring = Math.max(1, Math.min(MOST_RECENT, Math.floor(RING_WORDS / stateWords)));
+    this.#spacing = Math.max(LEAST_SPACING, 2 ** Math.ceil(Math.log2(stateWords / WORDS_PER_TOKEN)));
+    this.count = this.ring + Math.floor(capacity / this.#spacing);
+    const tensors = device.unscoped(() =>
+      device.scope(() => [
+        whole ? whole.#tags.rows(0, sequences) : device.full([sequences, this.count, 1], -1, 'int32'),
+        whole ? whole.#counts.rows(0, sequences) : device.full([sequences], this.count, 'int32'),
+        device.full([sequences], -1, 'int32'),
+        device.full([sequences], -1, 'int32'),
+      ]),
+    ) as [Tensor, Tensor, Tensor, Tensor];
+    this.tensors = tensors;
+    const [tags, counts, from, to] = tensors;
+    this.#tags = tags;
+    this.#counts = counts;
+    this.places = { counts: null, lengths: null, from, to };
+  }
+
+  /** The last checkpoint up to `length`; 0 if there is none. */
+  checkpointUpTo(length: number): number {
+    return length - (length % this.#spacing);
+  }
+
+  #slotOf(length: number): number {
+    const isCheckpoint = length % this.#spacing === 0;
+    return isCheckpoint ? this.ring + length / this.#spacing - 1 : length % this.ring;
+  }
+
+  /** Sets `places` for a step in which the newest tokens are at `positions`. Sequences whose `lengths` do not fit are idle. */
+  place(positions: Tensor, lengths: Tensor): void {
+    const { ring, places, device } = this;
+    device.scope(() => stateSlots(this.#tags, { ring, spacing: this.#spacing, positions, ends: lengths, ...places }));
+  }
+
+  /** Cuts new tokens at the lengths at which states are kept. With `asSteps`, these are all. */
+  placesOf(parts: readonly ExtendedSequence[], asSteps: boolean): StatePlaces {
+    const { ring, device } = this;
+    const spacing = this.#spacing;
+    const pieces = parts.flatMap(({ sequence, start, count }) => {
+      const own: ExtendedSequence[] = [];
+      const end = start + count;
+      for (let at = start; at < end; ) {
+        const next = asSteps ? at + 1 : Math.min(end, this.checkpointUpTo(at) + spacing);
+        own.push({ sequence, start: at, count: next - at });
+        at = next;
+      }
+      return own;
+    });
+    const upload = (of: (piece: ExtendedSequence) => number) => device.tensor(Int32Array.from(pieces, of));
+    const lengths = upload(({ count }) => count);
+    const places = { from: upload(() => -1), to: upload(() => -1) };
+    stateSlots(this.#tags, {
+      ...{ ring, spacing, ...places },
+      sequences: upload(({ sequence }) => sequence),
+      positions: upload(({ start }) => start),
+      ends: upload(({ start, count }) => start + count),
+    });
+    return { counts: pieces.map(({ count }) => count), lengths, ...places };
+  }
+
+  /** `DecoderState.reorder` for one memory. */
+  reorder(memory: Tensor, order: Tensor): void {
+    cacheReorder(memory, order, this.#counts);
+  }
+
+  reorderTags(order: Tensor): void {
+    this.reorder(this.#tags, order);
+  }
+
+  /** `DecoderState.copySequence` for one memory: the state at `length` and the checkpoints before it. */
+  copy(memory: Tensor, to: number, source: Tensor, from: number, length: number): void {
+    const slot = this.#slotOf(length);
+    const checkpoints = this.checkpointUpTo(length) / this.#spacing;
+    if (slot < this.ring) copyRows(memory, to, source, from, [slot, slot + 1]);
+    if (checkpoints > 0) copyRows(memory, to, source, from, [this.ring, this.ring + checkpoints]);
+  }
+
+  copyTags(to: number, { tensors: [tags] }: RecurrentSlots, from: number, length: number): void {
+    this.copy(this.#tags, to, tags as Tensor, from, length);
+  }
+}
+
+/** Copies rows `first` to below `end` of sequence `from` of one memory into sequence `to` of another. */
+export function copyRows(
+  memory: Tensor,
+  to: number,
+  source: Tensor,
+  from: number,
+  [first, end]: readonly [first: number, end: number],
+): void {
+  const [, slots, cols] = source.shape as readonly [number, number, number];
+  const row = source.rows(from, from + 1).reshape(slots, cols);
+  cacheWrite(memory, row.rows(first, end), { row: to, slot: first });
+}

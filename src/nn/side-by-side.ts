@@ -1,0 +1,84 @@
+// Combinations of mixers.
+
+import type { Tensor } from '../core/tensor.js';
+import { add, scale } from '../ops/binary.js';
+import type { CacheType } from '../ops/kv-cache.js';
+import type { MultiHeadAttention } from './attention.js';
+import type { DecoderState, MemoryNeed } from './decoder-state.js';
+import type { Extension } from './extension.js';
+import type { Mixer } from './mixer.js';
+import { Module } from './module.js';
+import type { Sequences } from './sequences.js';
+
+/** Mixers that read the same input; their results are added up. */
+export class SideBySide extends Module implements Mixer {
+  readonly mixers: readonly Mixer[];
+
+  /** One or more, as functions. */
+  constructor(mixers: readonly (() => Mixer)[]) {
+    super();
+    this.mixers = mixers.map((make) => make());
+  }
+
+  get attentions(): readonly MultiHeadAttention[] {
+    return this.mixers.flatMap(({ attentions }) => attentions);
+  }
+
+  memories(type?: CacheType): readonly MemoryNeed[] {
+    return this.mixers.flatMap((mixer) => mixer.memories(type));
+  }
+
+  forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor {
+    return this.#sum((mixer) => mixer.forward(x, batch, state));
+  }
+
+  step(x: Tensor, state: DecoderState): Tensor {
+    return this.#sum((mixer) => mixer.step(x, state));
+  }
+
+  extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
+    return this.#sum((mixer) => mixer.extend(x, extension, state));
+  }
+
+  #sum(run: (mixer: Mixer) => Tensor): Tensor {
+    return this.mixers.map(run).reduce((sum, result) => add(sum, result));
+  }
+}
+
+/** A mixer whose input and output are multiplied by constants. */
+export class ScaledMixer extends Module implements Mixer {
+  readonly mixer: Mixer;
+
+  constructor(
+    mixer: () => Mixer,
+    private readonly inScale: number,
+    private readonly outScale: number,
+  ) {
+    super();
+    this.mixer = mixer();
+  }
+
+  get attentions(): readonly MultiHeadAttention[] {
+    return this.mixer.attentions;
+  }
+
+  memories(type?: CacheType): readonly MemoryNeed[] {
+    return this.mixer.memories(type);
+  }
+
+  forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor {
+    return this.#scaled(x, (y) => this.mixer.forward(y, batch, state));
+  }
+
+  step(x: Tensor, state: DecoderState): Tensor {
+    return this.#scaled(x, (y) => this.mixer.step(y, state));
+  }
+
+  extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
+    return this.#scaled(x, (y) => this.mixer.extend(y, extension, state));
+  }
+
+  #scaled(x: Tensor, run: (x: Tensor) => Tensor): Tensor {
+    return scale(run(scale(x, this.inScale)), this.outScale);
+  }
+}

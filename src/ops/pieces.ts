@@ -1,0 +1,40 @@
+// Pieces of packed sequences, and the recurrent states before and after each.
+
+import { checkDevice, checkDType, checkShape, describeShape } from '../core/check.js';
+import { ArgumentError, ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+
+/** The pieces that an op of sequences reads. */
+export interface PieceOptions {
+  /** int32 [pieces]: the rows of each piece. They add up to all rows. Default: each row is a piece. */
+  readonly lengths?: Tensor | null | undefined;
+  /** float32 [slots, …]: the states, which are read and written. Only without gradients. Default: none. */
+  readonly states?: Tensor | null | undefined;
+  /** int32 [pieces]: the slot of the state before each piece; -1 for a state of zeros. Needed with `states`. */
+  readonly from?: Tensor | null | undefined;
+  /** int32 [pieces]: the slot that receives the state after each piece; -1 for none. Needed with `states`. */
+  readonly to?: Tensor | null | undefined;
+}
+
+export const PIECE_KINDS = { lengths: 'any', states: 'any', from: 'any', to: 'any' } as const;
+
+/** The operands of pieces. `words`: those of a state. `isTrained`: whether gradients are wanted. */
+export function piecesOf(op: string, x: Tensor, options: PieceOptions, words: number, isTrained: boolean) {
+  const { lengths = null, states = null, from = null, to = null } = options;
+  const rows = x.size / (x.shape.at(-1) as number);
+  const places = { ...(lengths && { lengths }), ...(from && { from }), ...(to && { to }) };
+  checkDevice(op, { x, ...places, ...(states && { states }) });
+  const pieces = lengths?.size ?? rows;
+  for (const [name, tensor] of Object.entries(places)) {
+    checkDType(op, name, tensor, 'int32');
+    checkShape(op, name, tensor, [pieces]);
+  }
+  if ((states === null) !== (from === null) || (states === null) !== (to === null))
+    throw new ArgumentError(`${op}: states, from and to belong together, expected all of them or none`);
+  if (states === null) return { lengths, states, from, to, pieces, slots: 0 };
+  checkDType(op, 'states', states, 'float32');
+  if (isTrained) throw new ArgumentError(`${op}: states are given and gradients wanted, expected one of them`);
+  if (!states.isContiguous || states.size % words !== 0)
+    throw new ShapeError(`${op}: states is ${describeShape(states.shape)}, expected slots of ${words} words each`);
+  return { lengths, states, from, to, pieces, slots: states.size / words };
+}
