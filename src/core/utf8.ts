@@ -52,8 +52,14 @@ function codePointAt(bytes: Uint8Array, start: number, end: number): number {
   return widthOf(code) !== width || code >> 11 === 27 || code > 0x10ffff ? -1 : code;
 }
 
-/** Copies the texts, each replaced by `textOf` of it if it is empty or invalid UTF-8. */
-export function wellFormed(texts: TextBytes, textOf: (text: string, number: number) => string): TextBytes {
+/** Texts that are checked before a pause. */
+const TEXTS_A_SLICE = 1 << 14;
+
+/** Copies the texts, each replaced by `textOf` of it if it is empty or invalid UTF-8. Pauses after each slice. */
+export function* wellFormed(
+  texts: TextBytes,
+  textOf: (text: string, number: number) => string,
+): Generator<undefined, TextBytes> {
   const { length, bytes, starts, gap } = texts;
   for (let i = 0; i < length; i++) {
     const end = (starts[i + 1] as number) - gap;
@@ -64,6 +70,7 @@ export function wellFormed(texts: TextBytes, textOf: (text: string, number: numb
       if (code < 0) return written(texts, textOf);
       at += widthOf(code);
     }
+    if (i % TEXTS_A_SLICE === TEXTS_A_SLICE - 1) yield;
   }
   return texts;
 }

@@ -2,6 +2,7 @@
 // or copy blocks the event loop for long. The next part is read while the engine processes the current one.
 
 import { type Device, lastOf, type Tensor } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { transposeInto, widenInto } from '../ops/move.js';
 import type { StatePiece } from './state-names.js';
 import { spread } from './stored-layout.js';
@@ -49,6 +50,7 @@ export async function readPieces(readings: readonly Reading[], signal?: AbortSig
   let next = parts.next();
   try {
     for (let part = await next; !part.done; part = await next) {
+      await yieldToEventLoop(); // with a device in a worker, values are copied on this thread
       signal?.throwIfAborted();
       const { piece, values } = part.value;
       piece.tensor.assertUsable('load'); // the device may have been disposed of meanwhile

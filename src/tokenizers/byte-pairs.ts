@@ -113,7 +113,7 @@ function* ranksOf(
  * pauses after each slice of merges.
  */
 export function* ranksOfTexts(merges: TextBytes, tokens: TokenTable): Generator<undefined, BytePairs['rankOf']> {
-  const { length, bytes, starts, gap } = wellFormed(merges, (merge) => merge);
+  const { length, bytes, starts, gap } = yield* wellFormed(merges, (merge) => merge);
   const table = new PairTable(length);
   for (let i = 0; i < length; i++) {
     const start = starts[i] as number;

@@ -10,7 +10,7 @@ import type { Model } from './model.js';
 import { type Part, partsOf } from './part.js';
 
 /** Minimum length of a slice in UTF-16 units. It is longer if no cut is possible there. */
-const SLICE_LENGTH = 4096;
+const SLICE_LENGTH = 1024;
 
 const BOUNDARY = /(?<=[A-Za-z])(?= [A-Za-z])/g;
 

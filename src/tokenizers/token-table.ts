@@ -16,7 +16,7 @@ export interface TokenIds extends Iterable<[token: string, id: number]> {
 export class TokenTable implements TokenIds {
   readonly size: number;
   #longest = 0;
-  readonly #texts: TextBytes;
+  #texts: TextBytes;
   /** Token numbers + 1, placed by the hash of the token (open addressing); 0 is an empty slot. */
   readonly #slots: Int32Array;
   /** Each table has its own key. A hostile file therefore cannot choose tokens that collide and take quadratic time. */
@@ -29,7 +29,7 @@ export class TokenTable implements TokenIds {
   /** An empty text becomes `[EMPTY_n]`, where n is its number. Throws FormatError with the list's name for duplicates. */
   constructor(given: TextBytes, name: string, isFilled = true) {
     this.size = given.length;
-    this.#texts = wellFormed(given, (text, id) => text || `[EMPTY_${id}]`);
+    this.#texts = given;
     this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * given.length + 2)));
     if (isFilled) for (const _ of this.#fill(name));
   }
@@ -47,6 +47,7 @@ export class TokenTable implements TokenIds {
   }
 
   *#fill(name: string): Generator<undefined, void> {
+    this.#texts = yield* wellFormed(this.#texts, (text, id) => text || `[EMPTY_${id}]`);
     const { bytes, starts, gap } = this.#texts;
     for (let id = 0; id < this.size; id++) {
       const start = starts[id] as number;
