@@ -1,7 +1,7 @@
-// describeOp: the whole test of an op. For every instruction set of this machine and every case it compares the op with
-// its float64 reference, forward and backward, on contiguous and on strided inputs. Every number of threads must give the
-// same bits, and WebAssembly in Node must agree with the addon. Gradients are compared with finite differences of the
-// reference, so the reference is all that has to be written.
+// describeOp: the whole test of an op. For every instruction set of this machine and every case, it compares the op
+// with its float64 reference. It covers forward and backward, with contiguous and strided inputs. Every number of
+// threads must give the same bits, and WebAssembly in Node must agree with the addon. Gradients are compared with
+// finite differences of the reference, so only the reference has to be written.
 
 import { describe, expect, it } from 'vitest';
 import type { InstructionSet } from '../src/backend/backend.js';
@@ -35,8 +35,8 @@ export interface OpDescription<Case, In extends Inputs> {
   /** The number of terms in the op's longest sum, forward or backward. Default: 1, an elementwise op. */
   tolerance?(sizes: Case): number;
   /**
-   * Size of the terms that the backward formula subtracts from each other, for cases where they cancel so well that the
-   * gradient says nothing of them (the normalisation of two values). Default 0.
+   * Size of the terms that the backward formula subtracts from each other. Cases need it if the terms cancel so well
+   * that the gradient does not show their size (the normalization of two values). Default 0.
    */
   cancelling?(arrays: RealsOf<In>, sizes: Case): number;
 }

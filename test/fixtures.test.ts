@@ -85,8 +85,8 @@ for (const name of ['relu', 'gelu', 'gelu_tanh', 'silu', 'tanh', 'sigmoid'] as c
 }
 
 /**
- * Size of the terms that a normalisation's backward subtracts from each other: of rows of one value nothing is left of them,
- * but their roundings are.
+ * Size of the terms that a normalization's backward subtracts from each other. In rows of equal values they cancel, but
+ * their rounding errors remain.
  */
 function cancellingTerms({ eps }: Case, file: ReadonlyMap<string, SafetensorsEntry>): number {
   if (!file.has('in.gamma')) return 0;

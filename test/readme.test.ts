@@ -29,7 +29,7 @@ describe('the examples of README.md and docs/', () => {
     inFolder(async (folder) => {
       const files = examples.map(({ name }) => `${name}.mts`);
       for (const [i, { code }] of examples.entries()) await writeFile(join(folder, files[i] as string), code);
-      // As in a user's project: strict, and no more.
+      // Settings of a user's project: strict, and nothing else.
       const usual = { strict: true, exactOptionalPropertyTypes: false, noUncheckedIndexedAccess: false };
       const compilerOptions = { ...usual, noImplicitReturns: false, ...modules };
       const config = { extends: '../../tsconfig.json', compilerOptions, files, include: [] };

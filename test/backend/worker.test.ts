@@ -95,7 +95,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     return simdformer.createDevice({ backend: 'wasm', worker: true, threads: 2, isa: 'simd128', wasmUrl: folder });
   }
 
-  /** What comes of adding 1 to the last elements, which are 1 and 2. */
+  /** Result of adding 1 to the last elements, which are 1 and 2. */
   async function addAtEnd(x: Simdformer.Tensor): Promise<number[]> {
     const end = x.rows(x.size - 2, x.size);
     end.write([1, 2]);
@@ -132,12 +132,12 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     expect(await addAtEnd(more)).toEqual([2, 3]);
     const spare = own.empty([1024]);
     const missing = own.empty([128 << 18]);
-    spare.dispose(); // where sums have place
+    spare.dispose(); // makes room for sums
     expect(await addAtEnd(more)).toEqual([2, 3]);
     const { OutOfMemoryError } = simdformer;
     await expect(own.full([128 << 18], 1).data()).rejects.toThrow(OutOfMemoryError);
     await expect(addAtEnd(missing)).rejects.toThrow(/cannot grow to \d+ MiB, as the system gives \d+ MiB/);
-    await expect(addAtEnd(more)).rejects.toThrow(OutOfMemoryError); // as what it depends on may be missing
+    await expect(addAtEnd(more)).rejects.toThrow(OutOfMemoryError); // a command that it depends on may be missing
     own.dispose();
   });
 

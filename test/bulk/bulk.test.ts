@@ -77,7 +77,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** What one process gives. */
+  /** Results of one process. */
   const expected = async (inputs: readonly string[]) =>
     (await transformerTask(model).run(inputs)).map((result) => ({ result }));
 

@@ -1,5 +1,5 @@
-// Calls that a model decides on: whatever it writes is text, until what it writes begins as a call; that is one of the tools,
-// with arguments of its schema.
+// Calls that a model decides on. Its output is text until it begins as a call. From there on, it is a call of one of
+// the tools, with arguments that fit its schema.
 
 import { Ajv } from 'ajv';
 import { expect, it } from 'vitest';

@@ -36,7 +36,7 @@ it.each(cases)('%s: %s must have a value of its kind', async (name, option) => {
     ['wrong', '"wrong"'],
   ] as const) {
     if (typeof value === 'string' && ['regex', 'grammar'].includes(option)) continue; // any text is right
-    if (value === null && Object.keys(format).length === 1) continue; // the same as none
+    if (value === null && Object.keys(format).length === 1) continue; // null means none
     const { message } = await refusal({ ...format, [option]: value });
     expect(message).toContain(`responseFormat: ${option} is ${shown}, expected `);
   }

@@ -111,7 +111,7 @@ describe('backward', () => {
     expect(() => mul(h, u).backward()).toThrow(AutogradError);
     mul(h.detach(), u).backward();
     expect(gradient(u)).toEqual([4]);
-    expect(gradient(w)).toEqual([4]); // of h alone
+    expect(gradient(w)).toEqual([4]); // only h contributes
   });
 
   it('refuses tensors that were written to since they were used', () => {

@@ -79,7 +79,7 @@ it('blames an instruction set for what is its fault alone, whichever realm says 
   const create = (error: string, isa?: InstructionSet) => {
     const Engine = class {
       constructor() {
-        throw runInNewContext(error); // as the addon does in Jest
+        throw runInNewContext(error); // the addon does the same in Jest
       }
     };
     return () => createNativeBackend({ Engine: Engine as unknown as Addon['Engine'], parallelism: 2 }, { isa });
@@ -92,7 +92,7 @@ it('blames an instruction set for what is its fault alone, whichever realm says 
 });
 
 describe('SIMDFORMER_ISA', () => {
-  /** What a fresh process prints of its default device. */
+  /** Output of a fresh process about its default device. */
   function isaWith(value: string) {
     const script = `import('${new URL('../../src/index.ts', import.meta.url)}')
       .then(({ createDevice }) => createDevice())
@@ -196,7 +196,8 @@ describe('devices', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'ended\n' });
   });
 
-  // Of root's threads there may be any number, so another user's are counted; of others nobody knows how many run.
+  // Limits of threads do not apply to root, so another user's are counted. The number of that user's other threads is
+  // unknown.
   it.runIf(process.platform === 'linux' && process.getuid?.() === 0)('make do with the threads that there are', () => {
     const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
     const addon = join(folder, 'simdformer.node');

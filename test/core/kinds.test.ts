@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { createDevice, Transformer } from '../../src/index.js';
 
-/** What a script makes in a realm of its own. */
+/** Result of a script in a realm of its own. */
 const elsewhere: (script: string) => Promise<unknown> =
   typeof document === 'undefined'
     ? async (script) => (await import('node:vm')).runInNewContext(script)

@@ -18,7 +18,7 @@ function slow(device: Device): Tensor {
   });
 }
 
-/** Whether a promise has been fulfilled so far. */
+/** Tells if a promise has been fulfilled so far. */
 function watched(promise: Promise<unknown>): { isDone: boolean; end: Promise<unknown> } {
   const state = { isDone: false, end: promise };
   state.end = promise.then(() => {

@@ -29,7 +29,7 @@ describe('examples/vision', () => {
     for (const weights of heads) {
       const sum = weights.reduce((total, weight) => total + weight, 0);
       expect(sum).toBeGreaterThan(0);
-      expect(sum).toBeLessThan(1); // what is left is the class token's own
+      expect(sum).toBeLessThan(1); // the class token has the rest
     }
   });
 });

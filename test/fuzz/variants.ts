@@ -1,5 +1,5 @@
-// Files that differ from sound ones in a few places. The fuzzer counts which code its own inputs reach, which takes much
-// longer than a file does, so that many files are made from each input.
+// Files that differ from valid ones in a few places. Counting the covered code of the fuzzer's own inputs takes much
+// longer than reading a file, so many files are made from each input.
 
 /** Files that are made from one input of the fuzzer. */
 const VARIANTS = 500;

@@ -75,7 +75,7 @@ describe('looking into pretrained models', () => {
     return tensorOf(model, [1, config.num_channels!, height!, width!]);
   };
 
-  /** That a trace has the values of a pass: the layers' inputs, what they look at, and what comes out. */
+  /** Compares a trace with a pass: inputs of layers, attention maps, and outputs. */
   async function compare(side: StackTrace, { hidden, maps, last }: Side) {
     const same = async (what: string, { data }: { data: Float32Array }, tensor: Tensor) => {
       const expected = (await tensor.data()) as Float32Array;
@@ -129,7 +129,7 @@ describe('looking into pretrained models', () => {
       expect(maps).toHaveLength(own!.attentions!.length);
       expect(await maps[0]!.data()).toEqual(await own!.attentions![0]!.data());
     }
-    const head = { attention: 'encoder', layer: 0, head: 0 } as const; // of the text's encoder, which comes first
+    const head = { attention: 'encoder', layer: 0, head: 0 } as const; // the text encoder comes first
     const run = () => model.forward({ inputIds: [text], pixelValues: pixels }).textEmbeds!.data();
     expect(await withoutHeads(model, [head], run)).not.toEqual(await output.textEmbeds!.data());
     await expect(trace(model, null)).rejects.toThrow('source is null');

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => device.dispose());
 
-/** As many roundings as there are between a pass and one that computes the same in other steps. */
+/** Allows for the roundings between a pass and one that computes the same in other steps. */
 function expectClose(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
   assertClose(what, actual, expected, () => allowedError(200, 2 * largest(expected)));
 }

@@ -1,4 +1,4 @@
-// As in test/backend/worker.test.ts, through the bundle, because workers in Node cannot load TypeScript.
+// Same as test/backend/worker.test.ts, through the bundle, because workers in Node cannot load TypeScript.
 import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';

@@ -23,7 +23,7 @@ const write = (files: Record<string, FileParts>) =>
   writeAtomically(new Map(Object.entries(files).map(([name, parts]) => [join(folder, name), parts])));
 const content = (name: string) => readFile(join(folder, name), 'utf8');
 
-/** What every open file's `sync` is. */
+/** The prototype that has every open file's `sync`. */
 async function fileMethods() {
   const file = await open(join(folder, 'a'));
   await file.close();

@@ -18,7 +18,7 @@ interface Part {
 
 let server: Server;
 let url: URL;
-/** Where the parts begin that were asked for; null for a whole file. */
+/** Start of each requested part; null for a whole file. */
 let asked: (number | null)[];
 let redirected: number;
 let answer: (response: ServerResponse, part: Part | null) => void;
@@ -75,7 +75,7 @@ async function readAll(file: OpenFile): Promise<Buffer> {
   return bytes;
 }
 
-/** What the server's file is read as. */
+/** Content that is read from the server's file. */
 async function read(signal?: AbortSignal, from = url): Promise<Buffer> {
   const file = await fetchInParts(from, signal);
   try {

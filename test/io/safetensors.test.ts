@@ -254,7 +254,7 @@ describe('files', () => {
 
   it('take URLs and data of another realm, as in tests with a DOM of their own', async () => {
     const url = pathToFileURL(join(folder, 'of a realm.safetensors'));
-    vi.stubGlobal('URL', class extends URL {}); // as jsdom does; Node's own functions return theirs
+    vi.stubGlobal('URL', class extends URL {}); // jsdom does the same; Node's own functions return theirs
     try {
       const data: Float32Array = runInNewContext('Float32Array.of(1, 2)');
       await saveSafetensors(url, { x: { shape: [2], dtype: 'F32', data } });

@@ -1,6 +1,6 @@
-// Kills random ranks of a job at random moments, again and again: `npx tsx test/mpi/kills.ts [kills] [compiler] [seed]`. After
-// each kill the checkpoint must load and the next job goes on from it; whenever one comes to its end, its losses and weights
-// must be those of a job that nobody killed.
+// Kills random ranks of a job at random moments, again and again: `npx tsx test/mpi/kills.ts [kills] [compiler]
+// [seed]`. After each kill the checkpoint must load, and the next job continues from it. Losses and weights of a job
+// that ends must equal those of a job without kills.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';

@@ -31,7 +31,7 @@ export interface Outcome {
   readonly losses: readonly number[];
   readonly steps: readonly number[];
   readonly tokens: number;
-  /** Of the weights. */
+  /** Hash of the weights. */
   readonly hash: string;
   /** Bytes of the device's memory in use at the last step. */
   readonly memory: number;

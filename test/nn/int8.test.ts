@@ -1,5 +1,5 @@
-// Products of packed integers with activations of 8 bits: what they mean, in plain numbers, is the truth here; and every
-// instruction set, number of threads and batch gives the same bits.
+// Products of packed integers with int8 activations, compared with plain numbers. Every instruction set, number of
+// threads and batch gives the same bits.
 
 import { afterAll, describe, expect, it } from 'vitest';
 import type { InstructionSet } from '../../src/backend/backend.js';

@@ -65,7 +65,7 @@ it.each(interpolated)('bicubic is what torch computes: $from to $to', ({ from, t
   ).dataSync();
   expect(actual.length).toBe(values.length);
   actual.forEach((value, i) => {
-    expect(Math.abs(value - values[i]!)).toBeLessThan(1e-5); // of values up to 1, and eight rounded terms
+    expect(Math.abs(value - values[i]!)).toBeLessThan(1e-5); // values are up to 1, with eight rounded terms
   });
 });
 

@@ -102,7 +102,7 @@ function run(device: Device, { inputs, attributes }: Case): Record<string, Tenso
   };
 }
 
-/** Of outputs up to 1: of the case's type, in which the reference rounds every step. */
+/** For outputs up to 1, by the case's type, in which the reference rounds every step. */
 const TOLERANCE: Readonly<Record<string, number>> = { float32: 3e-6, float16: 4e-3, bfloat16: 3e-2 };
 
 it.each(cases.map((each) => [each.name, each] as const))('%s', async (_, each) => {

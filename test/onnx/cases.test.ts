@@ -61,7 +61,7 @@ function decode({ type, data }: Encoded): Float32Array | Int32Array {
 
 type Inputs = readonly [x: Tensor, a: Tensor, b?: Tensor, c?: Tensor];
 
-/** What gives the outputs of an operator, in their order. */
+/** Functions that compute the outputs of an operator, in order. */
 const operators: Record<string, (inputs: Inputs, attributes: Attributes) => Tensor[]> = {
   LayerNormalization([x, gamma, beta = null], { axis = -1, epsilon = 1e-5 }) {
     const { y, mean, rstd } = layerNormWithStats(x, gamma, beta, { axis, eps: epsilon });

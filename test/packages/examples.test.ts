@@ -17,12 +17,12 @@ interface Extensions {
   readonly chrome: { readonly developerPrivate: { getExtensionsInfo(): Promise<{ id: string; name: string }[]> } };
 }
 
-/** Of these a worker leaves one to the page, and two threads are left on any machine. */
+/** A worker leaves one core to the page, so two threads remain on any machine. */
 const CORES = 3;
 
 const trained = /^137 backwards is 731 \((\w+), threads: (\d+)\)$/;
 
-/** What a page says and complains of until its model has been trained. */
+/** Output and errors of a page until its model has been trained. */
 async function resultOf(page: Page, url: string) {
   const complaints: string[] = [];
   page.on('console', (message) => {

@@ -36,7 +36,7 @@ async function alone<T>(work: () => Promise<T>): Promise<T> {
       break;
     } catch {
       const age = Date.now() - ((await stat(lock).catch(() => null))?.mtimeMs ?? Date.now());
-      if (age > 300_000) await rm(lock, { recursive: true, force: true }); // of a process that was killed
+      if (age > 300_000) await rm(lock, { recursive: true, force: true }); // left by a killed process
       await setTimeout(100);
     }
   }

@@ -23,9 +23,9 @@ const subpaths = [
   'constrain',
   'io',
 ];
-/** Those that need the package of a framework. */
+/** Subpaths that need the package of a framework. */
 const adapters = ['ai-sdk', 'langchain'];
-/** Those that Node alone has. */
+/** Subpaths for Node alone. */
 const ofNode = ['mpi', 'bulk', 'server'];
 const names = ['', ...subpaths.map((name) => `/${name}`)];
 const runtimes = await programs().catch((error: Error) => {
@@ -34,8 +34,8 @@ const runtimes = await programs().catch((error: Error) => {
 });
 
 /**
- * A program that gets the package's modules by `load`, and prints nothing but `one package` if what one makes is what the
- * others take: classes, errors and tensors.
+ * A program that gets the package's modules by `load`. It prints only `one package` if classes, errors and tensors of
+ * one module are accepted by the others.
  */
 const program = (load: (path: string) => string) => `
   const all = [${names.map((name) => `${load(`simdformer${name}`)}`).join(', ')}];

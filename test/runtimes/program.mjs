@@ -1,4 +1,4 @@
-// What every runtime has to compute: logits, three steps of training, and what the model then generates.
+// Work for every runtime: logits, three steps of training, and a generation by the trained model.
 import { AdamW, createDevice, Transformer } from 'simdformer';
 
 const sources = [

@@ -98,7 +98,7 @@ if (folder) {
   });
 }
 
-/** What a workerd that starts listens on. */
+/** Port of a workerd that starts. */
 async function portOf(server: ChildProcess): Promise<number> {
   let complaints = '';
   server.stderr?.on('data', (data) => {

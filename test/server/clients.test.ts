@@ -16,7 +16,7 @@ const greedy = { model: 'stories', temperature: 0, max_tokens: 24 };
 describe('clients of the server', () => {
   let server: Served;
   let client: OpenAI;
-  /** What the model says to `messages` greedily, by itself. */
+  /** The model's own greedy answer to `messages`. */
   let answer: string;
   beforeAll(async () => {
     server = await startServer({ apiKeys: [KEY] });

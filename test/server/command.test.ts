@@ -138,7 +138,7 @@ describe('simdformer serve', () => {
   const hasSchemathesis = spawnSync(schemathesis, ['--version'], { stdio: 'ignore' }).status === 0;
   const reason = hasSchemathesis ? '' : ': not tested, schemathesis is missing (pip install schemathesis)';
   it.runIf(hasSchemathesis)(`keeps what its OpenAPI document says, as schemathesis finds${reason}`, async () => {
-    // What is too long for a model is refused, and no schema of text can say how many tokens it has.
+    // A text that is too long for a model is refused, and no JSON Schema can express its number of tokens.
     const args = ['run', `${server.url}/openapi.json`, '--seed', '1', '--max-examples', '2'];
     const child = spawn(schemathesis, [...args, '--exclude-checks', 'positive_data_acceptance'], {
       cwd: server.folder,

@@ -84,7 +84,7 @@ describe('a server under bodies of chance', () => {
       expect(response.status, `${path} ${text}: ${answer}`).toBeLessThan(500);
       if (response.status >= 400)
         expect(JSON.parse(answer), text).toMatchObject({ error: { message: expect.any(String) } });
-      expect(answer, text).not.toContain('"server_error"'); // as an event, where the answer has begun
+      expect(answer, text).not.toContain('"server_error"'); // also as an event, if the answer has begun
     }
     expect([...seen].sort()).toEqual(expect.arrayContaining([200, 400]));
   });

@@ -1,4 +1,4 @@
-// What requests may ask for, and what is refused.
+// Fields of requests, and refusals.
 import { request } from 'node:http';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -7,7 +7,7 @@ import { type RunningServer, serve } from '../../src/server/index.js';
 import { describeReal } from '../real-models.js';
 import { testData } from '../test-data.js';
 
-/** What transformers' pipeline writes (make_speech.py). */
+/** Results of transformers' pipeline (make_speech.py). */
 const { real: recorded }: { real: { options: { return_timestamps?: boolean | 'word' }; output: { text: string } }[] } =
   JSON.parse(readFileSync(new URL('../tasks/speech.json', import.meta.url), 'utf8'));
 

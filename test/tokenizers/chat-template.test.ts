@@ -16,7 +16,7 @@ interface Recorded {
 }
 
 const read = (name: string) => readFileSync(`test/tokenizers/${name}`, 'utf8');
-/** What transformers gives, written by make_chat.py. */
+/** Results of transformers, written by make_chat.py. */
 const recorded = JSON.parse(read('chat.json')) as Recorded;
 const templateOf = (name: string) => (name === 'smollm2' ? recorded.smollm2 : read(`chat-templates/${name}.jinja`));
 

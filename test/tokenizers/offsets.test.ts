@@ -1,4 +1,4 @@
-// Where tokens come from, and batches: as Rust's tokenizers say, recorded by make_offsets.py.
+// Offsets of tokens, and batches. Rust's tokenizers gave the expected values (make_offsets.py).
 import { describe, expect, it } from 'vitest';
 import type { BatchEncoding } from '../../src/tokenizers/batch-encoding.js';
 import { parseTokenizer } from '../../src/tokenizers/huggingface.js';

@@ -11,7 +11,7 @@ interface Case {
   readonly model: string;
   readonly parts: Readonly<Record<string, unknown>>;
   readonly rows: readonly Row[];
-  /** Of rows that are not empty. */
+  /** Decoded rows that are not empty. */
   readonly decoded: readonly string[];
   readonly pairs: readonly Row[][];
 }

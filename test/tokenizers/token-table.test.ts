@@ -5,7 +5,7 @@ import { bytePairsOf, makeTables, prepareBytePairs, ranksOfTexts } from '../../s
 import { KeyedHash } from '../../src/tokenizers/keyed-hash.js';
 import { TokenTable } from '../../src/tokenizers/token-table.js';
 
-/** As the metadata of a GGUF file has them. */
+/** Texts in the form of a GGUF file's metadata. */
 function textsOf(texts: readonly Uint8Array[]): GgufTexts {
   const bytes = new Uint8Array(texts.reduce((sum, text) => sum + 8 + text.length, 0));
   let at = 0;

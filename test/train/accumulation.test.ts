@@ -30,7 +30,7 @@ beforeAll(async () => {
 
 afterAll(() => device.dispose());
 
-/** The same, but for what the host cannot see: what is wrong with the batch shows only when it runs. */
+/** Same, but the host cannot see the problem: the batch fails only when it runs. */
 function failingInRun(model: Transformer): Transformer {
   const loss = model.loss.bind(model);
   return Object.assign(model, {

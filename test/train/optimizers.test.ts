@@ -34,7 +34,7 @@ describe('optimizers', () => {
     let { params, optimizer } = begin();
     for (const [step, all] of gradients.entries()) {
       if (step === 2) {
-        // As a run that is resumed: other objects with the same values.
+        // Same as in a resumed run: other objects with equal values.
         const { tensors, numbers } = optimizer.state();
         const saved = new Map<string, Float32Array>();
         for (const [key, tensor] of tensors) saved.set(key, (await tensor.data()) as Float32Array);

@@ -1,4 +1,4 @@
-// What callers without types may give, and options that make no sense together.
+// Values that callers without types may give, and options that contradict each other.
 
 import { expect, it } from 'vitest';
 import { AdamW, ArgumentError, createDevice, type FitOptions, fit, Transformer } from '../../src/index.js';
@@ -19,7 +19,7 @@ const watching = (earlyStopping: object): FitOptions => ({
   earlyStopping: earlyStopping as never,
 });
 
-/** What each option of `fit` may not be. */
+/** Invalid values of each option of `fit`. */
 const options: [keyof FitOptions, unknown, shown: string][] = [
   ['steps', 0, '0, expected a positive integer'],
   ['epochs', Number.NaN, 'NaN, expected a positive number'],

@@ -46,7 +46,7 @@ it('scales gradients down to a norm, and skips a step whose norm is not finite',
     sgd.zeroGrad();
   };
   const values = async () => [...(await param.data()), ...(await other.data())];
-  step([3, 4]); // of norm 5: halved
+  step([3, 4]); // norm 5: halved
   const velocity = [1.5 + 0.25, 2 - 0.5, 0.75];
   const first = [1 - velocity[0]! / 2, -2 - velocity[1]! / 2, 3 - velocity[2]! / 2];
   (await values()).forEach((value, i) => void expect(value).toBeCloseTo(first[i]!, 5));
