@@ -1,16 +1,16 @@
-// How far a float32 result may be from its float64 reference. One derivation for all ops:
+// Tolerance of a float32 result beside its float64 reference. One derivation serves all ops:
 //
-// A sum of n terms, added in any order in float32, is off by at most n·u·Σ|tᵢ| to first order, u = 2⁻²⁴ (Higham, Accuracy and
-// Stability of Numerical Algorithms, §4.2). Roundings err up and down alike, so the error grows as √n: it is at most
-// λ·√n·u·Σ|tᵢ| with probability 1 − 2·exp(−λ²/2) (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis,
-// 2019). Besides its longest sum an op takes a few steps per element (a product, a division, an exponential), each good to
-// a unit or two in the last place: c·u together. Hence
+// A sum of n terms, added in any order in float32, is off by at most n·u·Σ|tᵢ| to first order. u is 2⁻²⁴ (Higham,
+// Accuracy and Stability of Numerical Algorithms, §4.2). Roundings err up and down alike, so the error grows as √n. It
+// is at most λ·√n·u·Σ|tᵢ| with probability 1 − 2·exp(−λ²/2) (Higham and Mary, A New Approach to Probabilistic Rounding
+// Error Analysis, 2019). Besides its longest sum, an op takes a few steps per element: a product, a division, an
+// exponential. Each is exact to a unit or two in the last place, c·u together. Hence
 //
 //   |error| ≤ (c + λ·√n) · u · magnitude
 //
-// where the magnitude stands for Σ|tᵢ|: what the roundings are relative to, which is more than the result where terms cancel.
-// It is the result itself plus how much the result changes, per relative change of the inputs (its condition): see
-// `conditionOf`. Where that is not to be had, the largest result of the tensor stands in for it.
+// The magnitude stands for Σ|tᵢ|, to which the roundings are relative. It exceeds the result where terms cancel. It is
+// the result itself plus its change per relative change of the inputs (its condition): see `conditionOf`. If that is
+// unknown, the largest result of the tensor replaces it.
 
 const UNIT_ROUNDOFF = 2 ** -24;
 const STEPS = 8;

@@ -51,7 +51,7 @@ async function trainAndGenerate({ AdamW, createDevice, Transformer }: typeof Sim
   return { losses, sequences };
 }
 
-/** What the shipped model makes of these letters. Its text runs in the page. */
+/** Uses the shipped model for these letters. Its text runs in the page. */
 async function useShipped(
   { createDevice, Transformer }: typeof Simdformer,
   url: string,
@@ -104,7 +104,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()));
     page.on('pageerror', (error) => warnings.push(String(error)));
     await page.goto(server.origin);
-    // As text, in which Vite rewrites no import(); no script tag, which a policy may forbid.
+    // A string, in which Vite rewrites no import(). A policy may forbid script tags.
     await page.evaluate(
       `${importParts('/build/browser')}.then((simdformer) => { globalThis.simdformer = simdformer; })`,
     );
@@ -227,7 +227,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     expect(longest).toBeLessThan(elapsed / 2);
   });
 
-  /** What createDevice says in a page with this policy. */
+  /** Message of createDevice in a page with this policy. */
   async function refusal(policy: string, options: Simdformer.DeviceOptions): Promise<string> {
     const { page } = await open(true, { 'Content-Security-Policy': `script-src 'self' ${policy}` });
     return page.evaluate(async (given) => {

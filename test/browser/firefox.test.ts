@@ -1,4 +1,4 @@
-// What Firefox does in its own way: it tells by events what Chromium throws.
+// Behaviour of Firefox alone: it reports by events some errors that Chromium throws.
 import { execFileSync } from 'node:child_process';
 import puppeteer, { type Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -8,7 +8,9 @@ import { importParts } from '../simdformer.js';
 import { serve } from './server.js';
 
 /** test/backend/built.test.ts says so if not. */
-/** What devices with these options compute, at once and when their threads have had time to fail. Its text runs in the page. */
+/**
+ * Results of devices with these options, at once and after their threads had time to fail. Its text runs in the page.
+ */
 async function compute({ add, createDevice }: typeof Simdformer, options: Simdformer.DeviceOptions[]) {
   const found: unknown[] = [];
   for (const given of options) {
@@ -37,7 +39,7 @@ describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 120_000
   }, 120_000);
   afterAll(() => browser?.close());
 
-  /** What `compute` finds in a page of `site` with the package from `cdn`. */
+  /** Results of `compute` in a page of `site` with the package from `cdn`. */
   async function inPage(site: string, cdn: string, options: Simdformer.DeviceOptions[]) {
     const page = await browser.newPage();
     const warnings: string[] = [];

@@ -41,7 +41,7 @@ beforeAll(async () => {
     if (request.url?.startsWith('/slow/')) return; // never
     if (request.url?.startsWith('/broken/')) response.writeHead(500, page).end('oh');
     else if (request.url?.startsWith('/closed/') || request.url?.endsWith('store/small/target-tokenizer.json'))
-      response.writeHead(403).end(); // as a store of files that keeps to itself what it has not
+      response.writeHead(403).end(); // object stores answer 403 for missing files
     else if (request.url?.startsWith('/cut/'))
       response.writeHead(200, { 'Content-Length': 9 }).write('{', () => response.destroy());
     else
@@ -58,7 +58,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** What the model that comes with the package says a word is pronounced as. Its text runs in the page. */
+/** Pronunciation of a word by the shipped model. Its text runs in the page. */
 async function pronounce({ createDevice, Transformer }: typeof Simdformer, url: string) {
   const device = await createDevice({ threads: 1 });
   const model = await Transformer.load(device, url);

@@ -1,4 +1,4 @@
-// What pretrained models need of a page: Cache storage, files that were dropped, and a canvas.
+// Features of pages that pretrained models need: Cache storage, dropped files, and a canvas.
 import { afterEach, expect, it, vi } from 'vitest';
 import { openSource } from '../../src/pretrained/open-source.js';
 import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
@@ -7,7 +7,7 @@ const sha = '0123456789abcdef0123456789abcdef01234567';
 const weights = new Uint8Array((1 << 24) + 1000).map((_, i) => i >> 8); // two parts
 const config = new TextEncoder().encode('{"model_type": "bert"}');
 
-/** What `toEqual` would take minutes for. */
+/** Compares bytes, for which `toEqual` would take minutes. */
 const isSame = (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((byte, i) => byte === b[i]);
 
 /** Answers as the hub does; counts what it is asked. */

@@ -40,7 +40,8 @@ export function filesOf(folders: Folders, headers: Readonly<Record<string, strin
       const range = part ? { 'Content-Range': `bytes ${start}-${end}/${size}` } : {};
       const length = { 'Content-Length': end + 1 - start };
       response.writeHead(part ? 206 : 200, { 'Content-Type': type, ...length, ...range, ...headers });
-      pipeline(createReadStream(path, { start, end: Math.max(start, end) }), response, () => {}); // who asked may have gone
+      // The client may have gone.
+      pipeline(createReadStream(path, { start, end: Math.max(start, end) }), response, () => {});
     } catch {
       response.writeHead(404).end();
     }

@@ -1,4 +1,4 @@
-// A device whose engine is in a worker, in a page: the page draws every frame, and all that a page does with a model works.
+// A device whose engine is in a worker: the page draws every frame, and everything that a page does with a model works.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDevice, type Device, DeviceError, fit, linearDecay, Transformer } from '../../src/index.js';
 import { Random } from '../../src/nn/index.js';
@@ -10,7 +10,7 @@ const random = new Random(1);
 const ids = (count: number, vocabulary: number) =>
   Array.from({ length: count }, () => 3 + random.below(vocabulary - 3));
 
-/** As many letters and phonemes as English words have. */
+/** Pairs as long as English words and their pronunciations. */
 const examples: Example[] = Array.from({ length: 20_000 }, () => {
   const letters = 3 + random.below(9);
   return { source: ids(letters, 30), target: [1, ...ids(letters - 1, 42), 2] };
@@ -18,7 +18,7 @@ const examples: Example[] = Array.from({ length: 20_000 }, () => {
 
 beforeAll(async () => {
   device = await createDevice({ worker: true });
-  // That of examples/quickstart.ts.
+  // Sizes of examples/quickstart.ts.
   const sizes = { dModel: 128, heads: 4, encoderLayers: 2, decoderLayers: 2, maxLength: 64 };
   model = new Transformer(device, { ...sizes, norm: 'pre', sourceVocab: 30, targetVocab: 42 });
 });

@@ -54,7 +54,7 @@ describe('simdformer chat', () => {
       { role: 'assistant', content: answer.slice(0, -1) },
     ]);
     expect(first.stdout.startsWith(answer)).toBe(true);
-    // The same, taken back and said anew in two lines; with guesses; and what was saved.
+    // Same, undone and said again in two lines; with guesses; and after saving.
     const others = await talk(['Once', '/undo', '/undo', 'On\\', 'ce', '/reset', 'Once'], '--draft', 'prompt');
     expect(others.stdout.startsWith(answer)).toBe(true);
     expect(others.stdout.endsWith(answer)).toBe(true);

@@ -83,7 +83,7 @@ describe('train', () => {
     expect(stopped.stdout).toMatch(/^Stopped; --resume goes on\. Step \d+ /);
     const steps = (await log('stopped')).at(-1)?.step as number;
     expect(steps).toBeGreaterThanOrEqual(40);
-    await writeFile(folder.at('stopped/log.jsonl'), '{"step":', { flag: 'a' }); // as a kill leaves it
+    await writeFile(folder.at('stopped/log.jsonl'), '{"step":', { flag: 'a' }); // a kill leaves such a line
     const resumed = await train('pairs', 'stopped', '--steps', `${steps + 10}`, '--resume', '--json');
     expect(resumed.code).toBe(0);
     expect(JSON.parse(resumed.stdout)).toMatchObject({ reason: 'done', step: steps + 10 });
@@ -253,7 +253,7 @@ describe('a trained model', () => {
   });
 
   it.runIf(platform() === 'linux')('writes a picture, and nothing else, to what is its output', async () => {
-    await symlink('/proc/self/fd/1', folder.at('output')); // as /dev/stdout is one, which tests must not touch
+    await symlink('/proc/self/fd/1', folder.at('output')); // /dev/stdout is such a link, but tests must not touch it
     const attention = ['attention', model(), 'ab', '-o'];
     const [shown, dash] = await Promise.all([
       simdformer([...attention, folder.at('output')], { stdout: folder.at('shown.svg') }),

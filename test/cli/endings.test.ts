@@ -49,7 +49,7 @@ describe('a training', () => {
     const args = ['train', folder.at('task.json'), '-o', folder.at('gone'), '--steps', '1000000'];
     const command = ['-c', close, process.execPath, ...argumentsOf(args)];
     const { stdout } = await promisify(execFile)('python3', command, { env: { ...process.env, TERM: 'xterm' } });
-    expect(stdout.trim()).toBe('1'); // by SIGHUP, as shells have it 129
+    expect(stdout.trim()).toBe('1'); // ended by SIGHUP; shells show 129
     const step = await lastStep('gone');
     expect(step).toBeGreaterThan(0);
     const resumed = await train('gone', ['--resume', '--json', '--steps', `${step + 1}`]);
@@ -104,7 +104,7 @@ describe('a training', () => {
   });
 
   it.runIf(platform() === 'linux')('takes its folder on a disk without hard links', async () => {
-    const library = folder.at('no-links.so'); // what Linux says on FAT and exFAT
+    const library = folder.at('no-links.so'); // simulates the errors of Linux on FAT and exFAT
     await writeFile(folder.at('no-links.c'), '#include <errno.h>\nint link() { errno = EPERM; return -1; }\n');
     await promisify(execFile)('cc', ['-shared', '-fPIC', '-o', library, folder.at('no-links.c')]);
     const start = (...args: string[]) => {

@@ -31,7 +31,7 @@ export interface RunOptions {
   threads?: number | null;
 }
 
-/** What Node is given to run `simdformer` with arguments. */
+/** Arguments for Node that run `simdformer`. */
 export function argumentsOf(args: readonly string[], threads: number | null = 1): string[] {
   const shared = threads === null ? [] : ['--threads', `${threads}`];
   return [MAIN, ...shared, ...args];

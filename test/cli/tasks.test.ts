@@ -1,4 +1,4 @@
-// What a training is made of, before it begins.
+// Preparation of a training.
 
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -41,7 +41,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows a model that is br
   const give = (some: ModelFiles) => brought.page.locator('input[type=file][multiple]').setInputFiles(payload(some));
   const news = (text: string | RegExp) => brought.page.getByRole('status').getByText(text).waitFor();
 
-  /** What the model in Node writes for a word, as the page shows it. */
+  /** Output of the model in Node for a word, in the page's form. */
   async function inNode(word: string): Promise<string> {
     const { sequences } = await model.generate([letters.encode(word)]);
     const names = (sequences[0] as number[]).map((id) =>

@@ -95,7 +95,7 @@ export class ExplorerPage {
   }
 }
 
-/** What the page shows of a number, with a true minus sign. */
+/** Compares a number in the page, which has a true minus sign. */
 export function expectNear(shown: string, expected: number, allowed: number): void {
   const shownNumber = Number.parseFloat(shown.replace('−', '-'));
   expect(Math.abs(shownNumber - expected), `${shown}, ${expected}`).toBeLessThan(allowed);

@@ -58,7 +58,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer follows the numbers that
     await press('ArrowRight', column);
   }
 
-  /** What the cell says that the arrow keys have come to. */
+  /** Description of the cell that the arrow keys have reached. */
   async function valueAt(grid: Locator, column: number): Promise<string> {
     const says = (await grid.getByRole('gridcell').textContent()) as string;
     expect(says).toMatch(new RegExp(`feature ${column + 1}:`));

@@ -103,7 +103,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows models of other ki
     const shown = await page.locator('.scores').first().locator('tbody tr td:nth-child(3)').allTextContents();
     const { scores } = decoder!.layers[0]!.selfAttention.inside;
     expect(shown).toHaveLength(read.length);
-    expectNear(shown[0]!, scores.data[read.length]!, 0.0051); // of the second token, which is followed at first
+    expectNear(shown[0]!, scores.data[read.length]!, 0.0051); // the second token is followed at first
     expectNear(shown[1]!, scores.data[read.length + 1]!, 0.0051);
     expect(shown[2]).toBe('−∞');
     const titles = await page.getByRole('heading', { level: 3 }).allTextContents();

@@ -19,7 +19,7 @@ const SCREENS = {
   wide: { viewport: { width: 3840, height: 2160 }, colorScheme: 'light' },
 } as const;
 
-/** What axe finds serious, one example of each kind. */
+/** Serious problems that axe finds, one example of each kind. */
 async function seriousViolations(page: Page): Promise<string[]> {
   const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"] })');
   return violations

@@ -17,7 +17,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer shows positions', { time
   });
   afterAll(() => explorer?.close());
 
-  /** What a grid says of the cell that some presses of arrow keys lead to. */
+  /** Description of the cell after some presses of arrow keys. */
   async function cell(label: RegExp, down: number, right: number): Promise<string> {
     const grid = page.getByRole('grid', { name: label });
     await grid.focus();

@@ -6,7 +6,7 @@ import { logSoftmax } from '../../src/ops/index.js';
 import { describeWith } from '../equipment.js';
 import { Explorer, type ExplorerPage, modelInNode } from './explorer.js';
 
-/** What a card shows of a step. */
+/** Content of a card about a step. */
 interface Card {
   readonly chosen: string;
   readonly candidates: { readonly name: string; readonly says: string }[];

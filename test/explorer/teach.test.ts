@@ -18,7 +18,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
   });
   afterAll(() => explorer?.close());
 
-  /** What stands below a name in the row of figures. */
+  /** Number below a name in the row of figures. */
   async function fact(page: Page, name: string): Promise<number> {
     const text = await page.locator('.facts div', { hasText: name }).locator('dd').textContent();
     return Number((text ?? '').replace(/[^\d.]/g, ''));
@@ -87,7 +87,7 @@ describeWith(['WebAssembly', 'Chromium'], 'the explorer teaches a model', { time
     const words = await page.locator('.attempts tbody th').allTextContents();
     expect(words[0]).toBe('transformer');
     expect(words).toHaveLength(9);
-    expect(await taught.say('phoenix')).toMatch(/^[A-Z ]+$/); // by the model that the page came with
+    expect(await taught.say('phoenix')).toMatch(/^[A-Z ]+$/); // still the model of the page
 
     await page.getByLabel('All parts follow it as it learns').check();
     await taught.show('Positions');

@@ -1,5 +1,6 @@
-// What the reader of GGUF files makes of arbitrary bytes: a FormatError, or tensors that lie inside the file, whose blocks
-// unpack, and a header that says the same when it is written and read again. To run it for 30 seconds:
+// Fuzzes the reader of GGUF files with arbitrary bytes. It must throw a FormatError, or return tensors inside the file
+// whose blocks unpack. The header must be equal after writing and reading it again. To run it for 30 seconds:
+//
 //   npm run fuzz -- gguf 30
 import assert from 'node:assert';
 import { FuzzedDataProvider } from '@jazzer.js/core';
@@ -115,7 +116,7 @@ const [UINT32, FLOAT32, BOOL, STRING, ARRAY] = [4, 6, 7, 8, 9] as const;
 const SIZES: Readonly<Record<number, number>> = { 0: 1, 1: 1, 2: 2, 3: 2, 10: 8, 11: 8, 12: 8 };
 const ARCHITECTURES = ['llama', 'qwen2', 'gemma3', 'phi3', 'gpt2', 'bert', 't5'];
 const WORDS = ['<s>', '</s>', 'a', 'b', 'ab', ' a', 'a b', '\u2581', '[CLS]', '', '<0x41>'];
-/** What most files have: names, types, and types of lists. */
+/** Contents of most files: names, types, and types of lists. */
 const ENTRIES: readonly (readonly [key: string, type: number, inner?: number])[] = [
   ['general.architecture', STRING],
   ['tokenizer.ggml.model', STRING],

@@ -1,6 +1,7 @@
-// What the safetensors reader makes of arbitrary bytes: a FormatError, or entries that are in bounds and survive being
-// written and read again. The same of the index of a file in shards: a FormatError, or files of the same folder, whose
-// tensors are those of the index. To run it for 30 seconds (jazzer asks for the file by its compiled name):
+// Fuzzes the safetensors reader with arbitrary bytes. It must throw a FormatError, or return entries in bounds that are
+// equal after writing and reading them again. The index of a file in shards gives a FormatError, or files of the same
+// folder with the tensors of the index. To run it for 30 seconds (jazzer asks for the file by its compiled name):
+//
 //   NODE_OPTIONS="--import tsx" npx jazzer --sync test/fuzz/safetensors.fuzz.js -- -max_total_time=30
 import assert from 'node:assert';
 import { FuzzedDataProvider } from '@jazzer.js/core';

@@ -25,7 +25,7 @@ describe('beam search', () => {
     'with as many beams as there are outputs ranks them all: lengthPenalty %f',
     async (lengthPenalty) => {
       const model = makeModel({ targetVocab: 4 });
-      // Of the tokens 0, 1, 3, and the end 2: all outputs of at most three tokens.
+      // All outputs of at most three tokens, from the tokens 0, 1, 3, and the end 2.
       const outputs: number[][] = [];
       const extend = (tokens: number[]) => {
         outputs.push(tokens.length < 3 ? [...tokens, 2] : tokens);
@@ -157,7 +157,8 @@ describe('beam sampling', () => {
     const logits = ((await model.forward([[3]]).data()) as Float32Array).slice(-6).map((logit) => logit / 4);
     const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
     const p = Array.from(logits, (logit) => Math.exp(logit) / total);
-    // Of four drawn the two most probable stay. The chance of each pair, over all orders in which four can be drawn:
+    // The two most probable of four drawn candidates stay. Probability of each pair, over all orders in which four can
+    // be drawn:
     const expected = new Map<string, number>();
     const draw = (drawn: number[], chance: number, left: number) => {
       if (drawn.length === 4) {
@@ -191,7 +192,7 @@ describe('beam sampling', () => {
       return sum + ((counts.get(pair) ?? 0) - chance * draws) ** 2 / (chance * draws);
     }, 0);
     expect(common.length).toBeGreaterThan(2);
-    expect(chiSquare).toBeLessThan(38); // of at most 14 degrees of freedom: above 38.1 with probability 0.0005
+    expect(chiSquare).toBeLessThan(38); // at most 14 degrees of freedom: above 38.1 with probability 0.0005
     model.dispose();
   });
 

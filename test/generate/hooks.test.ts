@@ -1,4 +1,4 @@
-// What callers without types may give.
+// Values that callers without types may give.
 
 import { expect, it } from 'vitest';
 import { ArgumentError, type GenerateOptions } from '../../src/index.js';

@@ -1,4 +1,4 @@
-// What the caller does with arrays and options of his own after the call is nothing to a generation under way.
+// Changes of arrays and options after the call do not affect a running generation.
 import { expect, it } from 'vitest';
 import type { GenerateOptions } from '../../src/index.js';
 import { decoderOnly, device, inputs, makeModel } from './small-model.js';

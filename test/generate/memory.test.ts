@@ -20,7 +20,7 @@ describe('models and memory', () => {
     const after = device.memory().used;
     await model.generate(inputs.slice(0, 2).concat([[4, 4, 4]]));
     expect(device.memory().used).toBe(after);
-    await model.generate(inputs.slice(0, 2).concat([[5, 4, 3]])); // as long as the last: recorded
+    await model.generate(inputs.slice(0, 2).concat([[5, 4, 3]])); // lengths equal to the last ones: recorded
     await model.generate(inputs);
     expect(device.memory().used).toBe(after);
     for (let width = 1; width < 9; width++) await model.generate(Array(width).fill([3, 4]), { numBeams: 2 });

@@ -154,7 +154,7 @@ describe('draw', () => {
     const draws = 20_000;
     for (let i = 0; i < draws; i++) counts[draw(scoresOf(...probabilities), random)]++;
     expect(counts[1]).toBe(0);
-    // Of 3 degrees of freedom: above 21.1 with probability 0.0001.
+    // 3 degrees of freedom: above 21.1 with probability 0.0001.
     const chiSquare = [0, 2, 3, 4].reduce((sum, token) => {
       const expected = probabilities[token]! * draws;
       return sum + (counts[token] - expected) ** 2 / expected;

@@ -1,4 +1,4 @@
-// What was read before is not read again.
+// Text in a cache is not read again.
 import { describe, expect, it } from 'vitest';
 import { PromptCache } from '../../src/generate/index.js';
 import { ArgumentError, DisposedError, type Transformer } from '../../src/index.js';
@@ -36,7 +36,7 @@ describe('a prompt cache', () => {
       expect(cache.tokens).toEqual(conversation.slice(0, -1));
       conversation.push(...turn);
     }
-    expect(read).toEqual([40, 6, 10]); // of what was written, the newest token is read with the next turn
+    expect(read).toEqual([40, 6, 10]); // the newest generated token is read with the next turn
     model.dispose();
   });
 

@@ -114,7 +114,8 @@ describe('bad input', () => {
       const failure = expect(model.generate(inputs, { ...options, logitsProcessors: [forbid] })).rejects;
       await failure.toThrow('every token is forbidden');
       const one = (scores: Float32Array, tokens: readonly number[]) => {
-        if (tokens.length > 1) scores.fill(Number.NEGATIVE_INFINITY); // of every beam, once there are several
+        // Forbids all tokens of every beam, once there are several.
+        if (tokens.length > 1) scores.fill(Number.NEGATIVE_INFINITY);
       };
       await expect(model.generate(inputs, { ...options, stopTokens: [], logitsProcessors: [one] })).rejects.toThrow(
         'every token is forbidden',

@@ -27,7 +27,7 @@ describe('sampling', () => {
     });
     if (rare.expected >= 1) add(rare.count, rare.expected);
     expect(degrees).toBeGreaterThan(3);
-    expect(chiSquare).toBeLessThan(35); // of at most 10 degrees of freedom: above 35.6 with probability 0.0001
+    expect(chiSquare).toBeLessThan(35); // at most 10 degrees of freedom: above 35.6 with probability 0.0001
     model.dispose();
   });
 

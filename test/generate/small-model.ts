@@ -1,4 +1,4 @@
-// What the tests of generation share.
+// Shared parts of the generation tests.
 
 import { afterAll, expect } from 'vitest';
 import { createDevice, type GenerateResult, Transformer, type TransformerOptions } from '../../src/index.js';
@@ -36,7 +36,7 @@ export function makeModel(options: TransformerOptions = {}): Transformer {
 export const decoderOnly: TransformerOptions = { encoderLayers: 0 };
 export const kinds = { 'encoder–decoder': {}, 'decoder-only': decoderOnly };
 
-/** What `score` takes for a generated sequence: what the decoder read, and the end if there was one. */
+/** Targets of `score` for generated sequences: the tokens that the decoder read, and the end if there was one. */
 export function targetsOf(model: Transformer, rows: number[][], result: GenerateResult) {
   const { encoderLayers } = model.config;
   const [bosId, eosId] = [model.startId!, model.endIds[0]!];

@@ -1,5 +1,5 @@
-// Reading more tokens of some sequences of a state in use: what comes out has the bits of reading all at once, or, where
-// that is asked for, of one step after the other.
+// Appends tokens to some sequences of a state in use. Results have the bits of reading all at once, or on request those
+// of single steps.
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, type Device, ShapeError, Transformer, type TransformerOptions } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';

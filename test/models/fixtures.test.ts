@@ -11,7 +11,7 @@ import { allowedError, assertClose, largest } from '../tolerance.js';
 interface Case {
   readonly name: string;
   readonly op: string;
-  /** What else a case says, in words. */
+  /** Further settings of a case, as words. */
   readonly positions: string;
   readonly loss: string;
   readonly training: string;
@@ -136,9 +136,9 @@ describe('transformer fixtures', async () => {
       it('learns as PyTorch does', async () => {
         const device = await deviceFor(isa, 2);
         const losses = train(device);
-        // Adam's first steps have the size of the learning rate however small a gradient is, and ReLUs have kinks:
-        // training multiplies roundings, here by up to 10⁵. By how much is seen where each parameter begins one
-        // rounding away.
+        // Adam's first steps have the size of the learning rate however small a gradient is, and ReLUs have kinks.
+        // Training therefore multiplies rounding errors, here by up to 10⁵. A second training, from parameters one
+        // rounding away, shows the factor.
         const random = new Random(config.name);
         const nearby = Array.from({ length: 6 }, () => train(device, () => 1 + random.sign() * 2 ** -24));
         const expected = entry('out.losses').data();

@@ -1,5 +1,6 @@
-// How far int8 weights move what each family computes: rounding to int8 is coarser than to float16 by a known factor, and so is what
-// comes of it, however ill-conditioned random weights make a model (T5's scores are not scaled: there float16 alone is off by a degree).
+// Effect of int8 weights on each family's results. Rounding to int8 is coarser than to float16 by a known factor, and
+// so are its effects. This holds however ill-conditioned random weights make a model. T5's scores, for example, are not
+// scaled, so that float16 alone changes its results much.
 import { describe, expect, it } from 'vitest';
 import { quantize, type Tensor } from '../../src/index.js';
 import { parseSafetensors } from '../../src/io/index.js';
@@ -9,8 +10,8 @@ import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 
 /**
- * The step of int8 is a row's largest over 127, at most a 64th of its values' deviation here; that of float16 a 2048th to a 1024th of
- * each value.
+ * The step of int8 is a row's largest value over 127, at most a 64th of its values' deviation here. That of float16 is
+ * a 2048th to a 1024th of each value.
  */
 const COARSER = 64;
 /** Radians: seven roundings to int8 of a row of normal values, where those to float16 happen to cancel. */
@@ -56,7 +57,7 @@ for (const family of families) {
             const entry = reference.get(name);
             if (entry !== undefined && model.takes(own)) inputs[own] = device.tensor(entry.data(), entry.shape);
           }
-          const labels = reference.get('labels'); // what a decoder reads follows from them
+          const labels = reference.get('labels'); // the decoder's inputs follow from them
           if (model.takes('decoderInputIds') && inputs.decoderInputIds === undefined && labels !== undefined)
             inputs.labels = device.tensor(labels.data(), labels.shape);
           const output = model.forward(inputs as ModelInputs) as ModelOutput & Readonly<Record<string, unknown>>;

@@ -8,7 +8,7 @@ interface Batch {
   readonly target: number[][];
 }
 
-/** Of one form and of another, in turns. */
+/** Batches of different forms in turns. */
 const batches: readonly Batch[] = [[6, 4], [5], [3, 8], [7], [4, 4]].map((ids) => ({
   source: ids.map((id, i) => (i === 0 ? [id, 3, 8] : [id])),
   target: ids.map((id, i) => (i === 0 ? [1, id, 7, 2] : [1, id])),

@@ -50,7 +50,7 @@ describe('rDrop', () => {
     const model = smallModel(device, { dropout: 0.3 });
     model.seedDropout(5);
     const loss = await model.loss(sources, targets, { rDrop: 2 }).item();
-    model.seedDropout(5); // the same two passes
+    model.seedDropout(5); // repeats the two passes
     const { input, labels } = model.shift(targets);
     const answers = Array.from(await labels.data());
     const passes = [await predictions(model, input), await predictions(model, input)] as const;

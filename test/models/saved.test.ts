@@ -244,7 +244,8 @@ describe('save and load', () => {
     await expect(Transformer.load(device, path)).rejects.toThrow(/model.safetensors is not of the model/);
     const bert = JSON.stringify({ model_type: 'bert', architectures: ['BertModel'] });
     await writeFile(join(path, 'config.json'), bert);
-    await rename(join(path, 'model.safetensors'), join(path, 'model-00001-of-00002.safetensors')); // as theirs may be
+    // Other libraries may use such names.
+    await rename(join(path, 'model.safetensors'), join(path, 'model-00001-of-00002.safetensors'));
     const foreign = expect(Transformer.load(device, path)).rejects;
     await foreign.toThrow(FormatError);
     await foreign.toThrow(/of Hugging Face's transformers, a model of type "bert".*loadModel\(device, folder\)/);

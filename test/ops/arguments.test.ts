@@ -1,4 +1,4 @@
-// What callers without types give: every op refuses it by an error that names the op, before anything is queued.
+// Arguments of callers without types: every op refuses wrong ones by an error with its name, before anything is queued.
 import { describe, expect, it } from 'vitest';
 import { describeValue } from '../../src/core/check.js';
 import { ArgumentError } from '../../src/index.js';

@@ -200,7 +200,7 @@ describeOp<Sizes, Inputs>({
   },
   gradients: ['q', 'k', 'v', 'bias', 'relativeBias', 'relativeKeys', 'relativeValues'],
   tolerance: ({ Tq, Tk, d }) => Math.max(Tq, Tk) + d,
-  // What is added to all scores of a query alike has no gradient: terms of about 1 are left, which cancel.
+  // A bias added to all scores of a query has no gradient: terms of about 1 cancel.
   cancelling: (_, { bias, Tk }) => (bias?.at(-1) === 1 && Tk > 1 ? 1 : 0),
 });
 
@@ -235,7 +235,7 @@ describe.each(isas)('attention on %s', (isa) => {
 
   it('adds up the gradients of inputs that share memory', async () => {
     const device = await on(isa);
-    const apart = (x: Tensor) => scale(x, 1); // the same numbers in memory of its own
+    const apart = (x: Tensor) => scale(x, 1); // equal numbers in other memory
     const rows = (p: Tensor) => p.reshape(4, 2).rows(2, 4); // whose places in a row are not those in the root
     const cases: [number[], (p: Tensor) => Tensor[]][] = [
       [[4, 4], (p) => [p, p, p, p]],

@@ -55,7 +55,7 @@ for (const [name, op, place] of [
   describeOp({
     name,
     cases: many,
-    // Of few values, so that many are equal.
+    // Few different values, so that many are equal.
     inputs: ({ shape }, random) => ({
       x: { shape, data: Float32Array.from(random.integers(shape, 9).data, (value) => value / 4 - 1) },
     }),
@@ -67,7 +67,8 @@ for (const [name, op, place] of [
     gradients: ['x'],
     gradient({ x }, upstream, options) {
       const dx = new Float64Array(x.data.length);
-      const whole = { shape: x.shape, data: x.data.map((value) => Math.round(value * 4)) }; // as if it had not moved
+      // Compares with an input that has not moved.
+      const whole = { shape: x.shape, data: x.data.map((value) => Math.round(value * 4)) };
       for (const [k, group] of groupsOf(x, options).groups.entries()) {
         const most = best(whole, group);
         const ties = group.filter((i) => whole.data[i] === most);

@@ -84,7 +84,7 @@ const comparisons = {
 } as const;
 
 for (const [name, [op, f]] of Object.entries(comparisons)) {
-  // Of halves, as they are where the reference's inputs are moved a little.
+  // Rounds to halves, because finite differences move the reference's inputs a little.
   const truth = (a: Reals, b: Reals) => elementwise(a, b, (x, y) => Number(f(Math.round(2 * x), Math.round(2 * y))));
   describeOp({
     name,

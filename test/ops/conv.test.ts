@@ -26,7 +26,7 @@ function turned({ shape, data }: Reals, back = false): Reals {
   });
 }
 
-/** By conv2d on images, sequences being of height 1. */
+/** Computes by conv2d on images; sequences have height 1. */
 function expected({ x, w, bias }: { x: Reals; w: Reals; bias: Reals | null }, sizes: Sizes): Reals {
   const { stride = 1, padding = 0, dilation = 1, groups = 1, channelsLast = false } = sizes;
   const first = channelsLast ? turned(x, true) : x;

@@ -4,7 +4,7 @@ import { dropout, linear } from '../../src/ops/index.js';
 import { describeOp, deviceFor, edges, isas } from '../describe-op.js';
 import { threefry } from '../reference/threefry.js';
 
-/** Whether the element stays: each 32 columns take 16 counters, whose first words are for the first 16 columns. */
+/** True if the element is kept. Each 32 columns take 16 counters, whose first words are for the first 16 columns. */
 function isKept(
   row: number,
   column: number,

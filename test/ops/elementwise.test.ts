@@ -1,4 +1,4 @@
-// What PyTorch gives at the edges: elementwise.jsonl, which make_elementwise.py wrote, has values and gradients.
+// PyTorch's values and gradients at special arguments: elementwise.jsonl, written by make_elementwise.py.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/index.js';

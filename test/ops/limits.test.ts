@@ -1,4 +1,4 @@
-// What ops let through at most, the engine can do: it names its limits itself.
+// The engine supports the largest sizes that ops accept; it tells its limits itself.
 import { expect, it } from 'vitest';
 import { MAX_THREADS } from '../../src/backend/backend.js';
 import { ArgumentError, DeviceError, ShapeError } from '../../src/index.js';
@@ -17,7 +17,7 @@ it('constants are those of the loaded engine, the same in every instruction set'
       expect(other.constant(name)).toBe(device.constant(name));
   }
   expect(device.constant('engine.maxThreads')).toBe(MAX_THREADS);
-  expect(device.constant('activation.none')).toBe(0); // what a plain product has
+  expect(device.constant('activation.none')).toBe(0); // the activation of a plain product
   expect(() => device.constant('newest')).toThrow(DeviceError);
   expect(() => device.constant('newest')).toThrow(/no constant 'newest'.* rebuild it/);
 });

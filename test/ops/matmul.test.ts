@@ -134,7 +134,7 @@ describe('matmul', () => {
         const product = (x: Tensor, w: Tensor) => linear(x, w, bias, { activation: 'gelu' });
         const weights = values(depth * cols);
         const w = device.tensor(weights, [depth, cols]);
-        /** Of weights that nothing has been multiplied with yet. */
+        /** Uses new weights, which no product has read yet. */
         const once = async (compute: (w: Tensor) => Tensor) => {
           const fresh = device.tensor(weights, [depth, cols]);
           const result = await compute(fresh).data();

@@ -27,7 +27,7 @@ function bytesOf(group: readonly number[]): { bytes: number[]; scale: number } {
   return { bytes: group.map((x) => Math.sign(x) * Math.round(Math.abs(Math.fround(x * inverse)))), scale };
 }
 
-/** What a head of a row becomes: its bytes in the cache. */
+/** Bytes of a head of a row in the cache. */
 function headBytes(type: (typeof packed)[number], head: Float32Array): Uint8Array {
   const cells = Math.ceil(head.length / 16) * 16;
   if (type === 'float16') {
@@ -64,7 +64,7 @@ function makeCache(device: Device, type: CacheType, { batch, keys, kvHeads, widt
   return { data, k: cache.columns(0, words / 2), v: cache.columns(words / 2, words), cache };
 }
 
-/** In float64, of one query at the end of each item: the outputs, and how far they may be off for `error` in k and v. */
+/** Outputs in float64 for one query at the end of each item, and their tolerance for an `error` in k and v. */
 function reference(q: Float32Array, data: Float32Array, sizes: Sizes, errorOf: (group: Float32Array) => number) {
   const { batch, keys, heads, kvHeads, width } = sizes;
   const [outputs, bounds]: [number[], number[]] = [[], []];
@@ -83,7 +83,7 @@ function reference(q: Float32Array, data: Float32Array, sizes: Sizes, errorOf: (
       const query = q.subarray((b * heads + h) * width, (b * heads + h + 1) * width);
       const of = Math.floor(h / (heads / kvHeads));
       const scores: number[] = [];
-      let worst = 0; // of a score
+      let worst = 0; // worst error of a score
       for (let j = 0; j < keys; j++) {
         const key = head(b, j, of);
         const off = errors(key);
@@ -191,7 +191,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
       );
       const options = { heads, kvHeads, cache: type };
       const results = [attention(one, k, v, options).dataSync(), attention(many, k, v, options).dataSync()];
-      const rounding = 1e-5; // of sums of 150 floats
+      const rounding = 1e-5; // sums of 150 floats
       for (let i = 0; i < outputs.length; i++) {
         const b = Math.floor(i / (heads * width));
         const inMany = (b * 9 + 8) * heads * width + (i % (heads * width));

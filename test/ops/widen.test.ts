@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { widenInto } from '../../src/ops/move.js';
 import { deviceFor, isas } from '../describe-op.js';
 
-/** By the definition of IEEE's binary16: sign, five bits of exponent, ten of mantissa. */
+/** Value of a half by the definition of IEEE's binary16: sign, five bits of exponent, ten of mantissa. */
 function ofHalf(bits: number): number {
   const [sign, exponent, mantissa] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
   if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY;

@@ -11,10 +11,10 @@ interface Recorded {
   readonly cases: { name: string; given: Config; expected: Config }[];
   readonly rope: { name: string; given: Config; length: number; frequencies: number[]; scale: number }[];
 }
-// What make_configs.py recorded of transformers.
+// Results of transformers, recorded by make_configs.py.
 const recorded: Recorded = JSON.parse(readFileSync(new URL('configs.json', import.meta.url), 'utf8'));
 
-/** What of `expected` another object has otherwise; its parts are looked into. */
+/** Parts of `expected` that differ in another object, recursively. */
 function differences(found: Config, expected: Config, path = ''): string[] {
   return Object.entries(expected).flatMap(([name, value]) => {
     const other = found[name];

@@ -1,5 +1,5 @@
-// The small checkpoints of test/data/reference: what transformers computes for them in float64, each output, hidden state
-// and attention map, the gradient of each parameter, and the tokens that it writes.
+// The small checkpoints of test/data/reference, compared with transformers in float64. It compares each output, hidden
+// state and attention map, the gradient of each parameter, and generated tokens.
 import { describe } from 'vitest';
 import { isNode } from '../../src/backend/node.js';
 import { isas } from '../describe-op.js';
@@ -12,7 +12,7 @@ const { encoders, decoders, encoderDecoders, speechAndVision } = lists;
 const all = [...encoders, ...decoders, ...encoderDecoders, ...speechAndVision];
 /** In a page one of each kind: WebAssembly in Node has all. */
 const families = isNode ? all : ['bert-sequence', 'llama', 't5', 'whisper', 'vit-image'];
-/** Those that write. */
+/** Models that generate. */
 const writers = [...decoders, ...encoderDecoders];
 
 describe('reference checkpoints', () => {

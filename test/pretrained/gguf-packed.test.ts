@@ -19,7 +19,7 @@ interface Prompts {
 
 const device = await deviceFor(isas.at(-1) as string, 2);
 
-/** Of the largest logit. */
+/** Relative to the largest logit. */
 const LOGITS = 1e-3;
 
 /** Bytes that a file's matrices take in the heap at most, by those in the file: 6-bit scales become bytes, tiles are filled. */

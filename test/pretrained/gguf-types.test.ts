@@ -21,9 +21,9 @@ interface Prompts {
 
 const data = testData('gguf3');
 const device = await deviceFor(isas[0] as string, 2);
-/** Of the largest logit: products of float32 against float64. */
+/** Relative to the largest logit: products in float32 compared with float64. */
 const LOGITS = 1e-3;
-/** The same where weights became halves, which round each of them by up to 2⁻¹¹. */
+/** Same for weights that became halves, each rounded by up to 2⁻¹¹. */
 const HALVES = 4e-3;
 
 const formatOf = (type: string) => [...device.formats.values()].find(({ ggufName }) => ggufName === type);

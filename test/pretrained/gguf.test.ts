@@ -14,7 +14,7 @@ interface Prompts {
 
 const device = await deviceFor(isas.at(-1) as string, 2);
 
-/** Of the largest logit. */
+/** Relative to the largest logit. */
 const LOGITS = 1e-4;
 
 async function load(data: TestData, name: string): Promise<LoadedModel> {

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { isHubId } from '../../src/pretrained/hub.js';
 
-// As Python's huggingface_hub checks them.
+// Python's huggingface_hub has equal rules.
 it.each(['gpt2', 'org/name', 'sentence-transformers/all-MiniLM-L6-v2', 'a_b/c.d-e', 'google/t5-v1_1-small'])(
   '%j is an id on the hub',
   (id) => expect(isHubId(id)).toBe(true),

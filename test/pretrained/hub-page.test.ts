@@ -1,4 +1,4 @@
-// What pages keep of the hub, in Node with a Cache storage of a map.
+// Cache of the hub in pages, tested in Node with a Cache storage made of a map.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { HubClient } from '../../src/pretrained/hub-client.js';
 import { openPageCache } from '../../src/pretrained/hub-page.js';
@@ -7,7 +7,7 @@ import { cutting, Hub, SHA } from './hub-server.js';
 const weights = Buffer.alloc((1 << 25) + 1000); // two parts and a bit
 for (let i = 0; i < weights.length; i += 997) weights[i] = i;
 
-/** What is used of Cache storage. */
+/** The used part of Cache storage. */
 class Caches {
   readonly entries = new Map<string, Response>();
   async open() {

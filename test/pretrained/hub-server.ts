@@ -8,7 +8,7 @@ export const SHA = '0123456789abcdef0123456789abcdef01234567';
 /** Files from this length on lie in the store. */
 const LARGE = 1000;
 
-/** What a server does instead of answering; false if nothing, for this once. */
+/** Replaces an answer. Returns false to answer normally this time. */
 export type Fault = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 export class Hub {
@@ -16,9 +16,9 @@ export class Hub {
     [];
   /** Asked in turn for each request, until one acts. */
   faults: Fault[] = [];
-  /** Who may read. */
+  /** Token that clients need. */
   token: string | undefined;
-  /** Whether the list of files has their lengths and tags. */
+  /** True if the list of files has lengths and tags. */
   withBlobs = true;
   #hub!: Server;
   #store!: Server;

@@ -59,7 +59,7 @@ afterEach(async () => {
 const repository = () => join(home, 'hub', 'models--org--model');
 const blobs = () => readdirSync(join(repository(), 'blobs'));
 
-/** What a process of its own does with the model. */
+/** Runs an action with the model in another process. */
 function downloading(action: string) {
   const hubModule = JSON.stringify(new URL('../../src/pretrained/hub.ts', import.meta.url));
   const script = `import { openHub } from ${hubModule}; await openHub('org/model').then(${action});`;

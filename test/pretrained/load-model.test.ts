@@ -1,4 +1,4 @@
-// What loadModel brings beside the weights: tokenizers, processors, and models that this package saved.
+// Further results of loadModel: tokenizers, processors, and models that this package saved.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -41,7 +41,7 @@ describe('longrope', async () => {
       close(given.logProbabilities[0] as number[], logProbabilities[0] as number[]);
       const drafted = await model.generate(prompts, { ...options, cache, draft: 'prompt' });
       expect(drafted.sequences).toEqual(written);
-      // What was written is read on from, beyond the length.
+      // Reading continues after the generated tokens, beyond the length.
       const longer = [[...(prompts[0] as number[]), ...(written[0] as number[]).slice(0, 3)]];
       const on = await model.generate(longer, { maxNewTokens: 3, stopTokens: [], cache });
       expect(on.sequences).toEqual([(written[0] as number[]).slice(3)]);

@@ -1,5 +1,5 @@
-// Families write with packed keys and values as with floats, as near as these are: windows, soft caps, grouped heads, norms
-// of queries and keys, turned and counted positions, sources of tokens and of sound.
+// Families generate with packed keys and values nearly as with floats. Covers windows, soft caps, grouped heads, norms
+// of queries and keys, rotary and counted positions, and sources of tokens and audio.
 
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';

@@ -13,7 +13,7 @@ import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../../src/pretrained/processors/whisper.js';
 import { testData } from '../test-data.js';
 
-// What make_processors.py recorded, of images and sounds that it and these functions compute alike.
+// Results recorded by make_processors.py, for images and audio that it and these functions generate alike.
 const recorded = parseSafetensors(readFileSync(new URL('processors.safetensors', import.meta.url))).tensors;
 
 function* wordsOf(seed: number): Generator<number, never> {

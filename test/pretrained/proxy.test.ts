@@ -86,7 +86,7 @@ it('is reached by HTTP_PROXY, but not for the hosts of NO_PROXY', async () => {
   const proxy = await proxyTo(Number(new URL(hub.endpoint).port));
   vi.stubEnv('HF_ENDPOINT', 'http://hub.invalid');
   vi.stubEnv('HTTP_PROXY', `http://127.0.0.1:${proxy.port}`);
-  vi.stubEnv('NO_PROXY', '127.0.0.1'); // where the store of large files is
+  vi.stubEnv('NO_PROXY', '127.0.0.1'); // the store of large files is there
   expect((await load()).encode('a cat')).toEqual([10, 71]);
   expect(new Set(proxy.asked)).toEqual(new Set(['hub.invalid:80']));
   const before = proxy.asked.length;

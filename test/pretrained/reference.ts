@@ -1,5 +1,5 @@
-// What is tested of a checkpoint: that it gives what transformers computes for it in float64. A folder has, beside what
-// Hugging Face's has, reference.safetensors (inputs, outputs, and `grad.` gradients) and reference.json (tokens).
+// Compares a checkpoint with transformers in float64. Besides Hugging Face's files, a folder has reference.safetensors
+// (inputs, outputs, and `grad.` gradients) and reference.json (tokens).
 import { afterAll, expect, it } from 'vitest';
 import type { Device, GenerateOptions, Tensor } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
@@ -14,9 +14,12 @@ import { assertClose, largest } from '../tolerance.js';
 
 /** How far results may be from the reference's, of the largest value of each tensor. */
 const LIMITS = { outputs: 2e-4, gradients: 1e-3 };
-/** The same where models are so ill-conditioned that more is due: twice what one rounding of the weights changes. */
+/** Limits for ill-conditioned models: twice the change that one rounding of the weights causes. */
 export type Conditions = Partial<Record<string, typeof LIMITS>>;
-/** Of the largest gradient of all, for those that are zero but for rounding: keys' biases shift all scores alike. */
+/**
+ * Relative to the largest of all gradients, for gradients that are zero but for rounding: keys' biases shift all scores
+ * equally.
+ */
 const NOTHING = 1e-6;
 
 /** Inputs by transformers' names; what else a file has are results. */
@@ -191,7 +194,7 @@ async function compareOutputs(
   }
 }
 
-/** Whether an element belongs to a token, not to padding. */
+/** True if an element belongs to a token, not to padding. */
 function tokensOf(name: string, reference: Reference): (i: number) => boolean {
   const { shape } = reference.get(name) as SafetensorsEntry;
   const isDecoder = name.startsWith('decoder_') || name.startsWith('cross_');

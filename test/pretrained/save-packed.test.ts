@@ -1,4 +1,4 @@
-// Packed models as folders: what is loaded again has the same bits, files are no larger than they must be, and Python refuses them by
+// Packed models as folders: they load with equal bits, files have no superfluous bytes, and Python refuses them by
 // name.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

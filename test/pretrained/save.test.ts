@@ -1,4 +1,4 @@
-// What `save` of pretrained models writes, compared with the checkpoints that they came from.
+// Output of `save` for pretrained models, compared with their original checkpoints.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

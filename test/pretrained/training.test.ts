@@ -1,5 +1,5 @@
-// What dropouts do in training mode, of each family and each setting: the mean and the deviation of the loss over many seeds
-// are those of transformers (make_training.py). In evaluation mode they do nothing.
+// Dropouts in training mode, for each family and setting. Mean and deviation of the loss over many seeds equal those of
+// transformers (make_training.py). In evaluation mode, dropouts do nothing.
 import { describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/pretrained/load-model.js';
 

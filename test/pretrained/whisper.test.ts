@@ -30,7 +30,7 @@ describe('Whisper', async () => {
     const streamed: number[][] = [[], []];
     for await (const { sequence, token } of model.stream(features, options)) streamed[sequence]!.push(token);
     expect(streamed).toEqual(expected);
-    // Of features as they were when it began.
+    // Uses the features as they were at the start.
     for (const batchSize of [2, 1]) {
       const given = device.tensor(values, shape);
       const writing = model.generate(given, { ...options, batchSize });

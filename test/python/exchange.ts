@@ -1,7 +1,7 @@
-// This package's side of `npm run check:python`: reads adapters that PEFT has written, trains models and adapters for a few
-// steps, and writes them with the logits that they give.
+// This package's side of `npm run check:python`. It reads adapters that PEFT has written, trains models and adapters
+// for a few steps, and writes them with their logits.
 //
-//   tsx test/python/exchange.ts REFERENCE WORK
+//     tsx test/python/exchange.ts REFERENCE WORK
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LoraOptions, loadLora, lora } from '../../src/finetune/index.js';

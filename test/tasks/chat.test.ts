@@ -61,7 +61,7 @@ describe('a conversation', () => {
         expect(answer).toBe(tokenizer.decode(sequences[0]!).replace(/\ufffd+$/, ''));
         expect(promptTokens).toBe(prompt.length);
       } else {
-        // Of what was written before, all but the newest token is there.
+        // All earlier tokens but the newest are cached.
         expect(chat.answer!.cachedTokens).toBeGreaterThan(written.length * 10);
         expect(promptTokens - chat.answer!.cachedTokens).toBeLessThan(60);
       }

@@ -157,7 +157,7 @@ describe('a recording without speech', () => {
     expect(await recognize(new Float32Array(0), letters)).toEqual({ text: '' });
     const written = await recognize(silence, { ...letters, no_speech_threshold: null });
     expect(written.text).not.toBe('');
-    expect(await recognize(silence, letters)).toEqual(written); // as the default is 0.6
+    expect(await recognize(silence, letters)).toEqual(written); // the default is 0.6
     const told: string[] = [];
     const onText = ({ text }: { text: string }) => void told.push(text);
     const options = { ...letters, no_speech_threshold: 0, onText };

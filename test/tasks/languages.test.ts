@@ -22,7 +22,7 @@ const files = (changes: object = {}): Record<string, Uint8Array> => ({
   'model.safetensors': bytesOf('model.safetensors'),
 });
 
-/** Of whole numbers, as make_languages.py has it. */
+/** Sound made of whole numbers, as in make_languages.py. */
 function sound(step: number, seconds: number): Float32Array {
   return Float32Array.from({ length: Math.trunc(16_000 * seconds) }, (_, i) => {
     const saw = Math.fround(((i * step) % 1009) / 1009 - 0.5);

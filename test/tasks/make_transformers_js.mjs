@@ -1,5 +1,7 @@
-// What transformers.js 4.3.2 itself says of the tokenizer of wordpiece/ and of its small functions:
-//   npm i --ignore-scripts @huggingface/transformers && node test/tasks/make_transformers_js.mjs   (from a folder with the package)
+// Records results of transformers.js 4.3.2 for the tokenizer of wordpiece/ and for its small functions:
+//
+//   npm i --ignore-scripts @huggingface/transformers && node test/tasks/make_transformers_js.mjs   (from a folder with
+// the package)
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

@@ -36,7 +36,7 @@ interface Recorded {
 const recorded: Recorded = JSON.parse(readFileSync(new URL('media.json', import.meta.url), 'utf8'));
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 
-/** As make_media.py makes them. */
+/** Same as in make_media.py. */
 const pictures = [
   [53, 37, 1],
   [41, 22, 2],

@@ -34,7 +34,7 @@ describeReal('all-MiniLM-L6-v2', async (path) => {
       const own = await extract(sentences, { pooling: 'model' });
       expect(own.dims).toEqual([12, 384]);
       expect(apart(own.data, expected)).toBeLessThan(1e-5);
-      // By itself it reads more of a long text than sentence-transformers lets it: 512 tokens.
+      // The model alone reads up to 512 tokens of a long text, more than sentence-transformers allows.
       const short = [...sentences.keys()].filter((i) => ids[i]!.length < 256);
       const mean = await extract(
         short.map((i) => sentences[i]!),

@@ -1,4 +1,4 @@
-// What all pipelines have in common: devices, batches, progress, ends, errors.
+// Common features of all pipelines: devices, batches, progress, aborts, errors.
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it, vi } from 'vitest';
 import { createDevice, type Device } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';

@@ -34,7 +34,7 @@ function expectAlike(actual: unknown, expected: unknown, path = 'result'): void 
   } else expect(actual, path).toBe(expected);
 }
 
-/** What transformers gives, in the form that transformers.js has for it. */
+/** Results of transformers, in the form of transformers.js. */
 function expectedOf({ task, options, out, args }: Case): unknown {
   if (task === 'text-classification' && options.top_k === 1) return (out as unknown[]).flat();
   if (task === 'fill-mask' && Array.isArray(args[0]) && args[0].length === 1) return [out];

@@ -9,7 +9,7 @@ import { pipeline, type SpeechRecognitionOptions } from '../../src/tasks/index.j
 import { describeReal } from '../real-models.js';
 import { testData } from '../test-data.js';
 
-/** What transformers' pipeline writes (make_speech.py). */
+/** Results of transformers' pipeline (make_speech.py). */
 interface Recorded {
   readonly options: SpeechRecognitionOptions;
   readonly output: { readonly text: string; readonly chunks?: { text: string; timestamp: [number, number | null] }[] };

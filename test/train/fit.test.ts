@@ -116,7 +116,8 @@ describe('fit', () => {
     const model = smallModel(device, { decoderLayers: 0, targetVocab: 2 });
     const labelled = examples.map(({ source = [] }) => ({ source, target: source.map((id) => id % 2) }));
     const { losses } = await fit(model, labelled, { ...common, labelSmoothing: 0, epochs: 4 });
-    expect(losses.at(-1)).toBeLessThan(0.1); // if 0 is not learned, all outputs are 1, which costs at least ln 2 for each 0
+    // If 0 is not learned, all outputs are 1, which costs at least ln 2 for each 0.
+    expect(losses.at(-1)).toBeLessThan(0.1);
     const logits = await model.forward([[3, 4, 5, 6, 7, 8]]).data();
     const classes = Array.from({ length: 6 }, (_, i) => +(logits[2 * i + 1]! > logits[2 * i]!));
     expect(classes).toEqual([1, 0, 1, 0, 1, 0]);
