@@ -7,16 +7,10 @@ import type {
   LanguageModelV4StreamResult,
   SharedV4Warning,
 } from '@ai-sdk/provider';
-import {
-  type AnswerEnd,
-  type AnswerPiece,
-  planAnswer,
-  streamAnswer,
-  templateOf,
-  tokenizerOf,
-} from '../frameworks/answer.js';
+import { type AnswerEnd, type AnswerPiece, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
 import type { LocalModels, ModelId } from '../frameworks/local-models.js';
 import { nameOf } from '../frameworks/local-models.js';
+import { templateOf } from '../frameworks/template.js';
 import type { ChatAnswer } from '../tasks/index.js';
 import { PROVIDER, requestOf } from './call-options.js';
 

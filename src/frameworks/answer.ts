@@ -13,6 +13,7 @@ import {
   type ToolCall,
 } from '../tasks/index.js';
 import type { ChatMessage, PretrainedTokenizer } from '../tokenizers/index.js';
+import { templateOf } from './template.js';
 import { planTools, type Tool, type ToolChoice, type ToolPlan } from './tool-formats.js';
 
 export interface AnswerRequest {
@@ -146,11 +147,6 @@ async function opensReasoning(
   const options = { tools: tools.length > 0 ? tools : null, variables, addGenerationPrompt: true };
   const prompt = await tokenizer.applyChatTemplate(messages, { ...options, tokenize: false });
   return /<think>\s*$/.test(prompt);
-}
-
-/** All chat templates of a tokenizer as one text, to look for the names of variables. */
-export function templateOf({ chatTemplate }: PretrainedTokenizer): string {
-  return typeof chatTemplate === 'string' ? chatTemplate : Object.values(chatTemplate ?? {}).join('\n');
 }
 
 export function tokenizerOf({ tokenizer }: ChatModel): PretrainedTokenizer {

@@ -3,6 +3,7 @@
 import { constrain, type ResponseFormat, ResponseFormatError } from '../constrain/index.js';
 import { ArgumentError } from '../index.js';
 import type { ChatTool, PretrainedTokenizer } from '../tokenizers/index.js';
+import { templateOf } from './template.js';
 
 /** A tool. `strict: false` lets the model write any arguments, `true` refuses a schema that cannot be enforced. */
 export interface Tool extends ChatTool {
@@ -29,6 +30,11 @@ interface Wanted {
   readonly parallel: boolean;
   readonly format: ResponseFormat | undefined;
 }
+
+const UNSEEN = {
+  feature: 'tools',
+  details: "The model's chat template does not show tools, so the model will hardly call one.",
+};
 
 type CallsFormat = Extract<ResponseFormat, { type: 'tool_calls' }>;
 
@@ -61,10 +67,13 @@ export async function planTools(
     tools: shown,
     format: optional(shown, enforced, parallel),
     isFree: true,
-    warnings: Array.from(refused, ([tool, { reason }]) => ({
-      feature: `schema of the tool '${tool.function.name}'`,
-      details: `The arguments may not satisfy it: ${reason}`,
-    })),
+    warnings: [
+      ...(templateOf(tokenizer).includes('tools') ? [] : [UNSEEN]),
+      ...Array.from(refused, ([tool, { reason }]) => ({
+        feature: `schema of the tool '${tool.function.name}'`,
+        details: `The arguments may not satisfy it: ${reason}`,
+      })),
+    ],
   };
 }
 

@@ -31,6 +31,7 @@ export class FolderIndex {
   #files = new Map<string, IndexedFile>();
   /** The update that runs: searches at the same time share it. */
   #updating: Promise<void> | null = null;
+  readonly #closing = new AbortController();
 
   constructor(
     readonly folder: string,
@@ -39,6 +40,11 @@ export class FolderIndex {
 
   get passages(): number {
     return [...this.#files.values()].reduce((sum, { passages }) => sum + passages.length, 0);
+  }
+
+  /** Ends an update that runs: it rejects with an AbortError. */
+  close(): void {
+    this.#closing.abort();
   }
 
   /** Reads the files that are new or have changed, and forgets deleted ones. */
@@ -81,9 +87,10 @@ export class FolderIndex {
   }
 
   async #embed(texts: readonly string[]): Promise<Float32Array[]> {
+    const options = { normalize: true, signal: this.#closing.signal };
     const vectors: Float32Array[] = [];
     for (let at = 0; at < texts.length; at += BATCH)
-      vectors.push(...(await this.embedder.model.encodeDocument(texts.slice(at, at + BATCH), { normalize: true })));
+      vectors.push(...(await this.embedder.model.encodeDocument(texts.slice(at, at + BATCH), options)));
     return vectors;
   }
 }

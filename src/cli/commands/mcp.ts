@@ -40,10 +40,15 @@ async function serveFolder({ folder, model, reranker, chat }: Options, command: 
     ranker,
     chat: chat === undefined ? undefined : await loadModel<LoadedModel>(device, chat),
   });
-  await index.update();
-  console.error(`simdformer: serving ${index.passages} passages of ${folder}`);
-  const transport = new StdioServerTransport();
-  await server.connect(transport);
-  await once(process.stdin, 'end'); // the client has left
+  const left = once(process.stdin, 'end');
+  await server.connect(new StdioServerTransport());
+  // Clients wait only seconds for the first answer. The first search waits for the index.
+  const indexed = index.update().then(
+    () => console.error(`simdformer: serving ${index.passages} passages of ${folder}`),
+    (error: Error) => console.error(`simdformer: ${error.message}`),
+  );
+  await left; // the client closes standard input when it leaves
+  index.close();
+  await indexed;
   await server.close();
 }
