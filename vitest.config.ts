@@ -7,7 +7,10 @@ import { filesOf, isolation } from './test/browser/server.js';
 /** Tests that run on WebAssembly as on the addon. The rest use no device, or test the addon itself. */
 const everyBackend = ['test/{core,generate,models,nn,ops,train}/**/*.test.ts', 'test/fixtures.test.ts'];
 /** Pretrained models: all of them in Node, one of each kind in pages. */
-const pretrained = ['test/pretrained/{families,families-2025,switches,save}.test.ts', 'test/retrieval/*.test.ts'];
+const pretrained = [
+  'test/pretrained/{families,families-2025,switches,save}.test.ts',
+  'test/retrieval/{dense,sparse,late-interaction,rank,precision}.test.ts',
+];
 /**
  * Tests of parts that can differ in a page: loading the engine, waiting, and starting threads. Each op gives the same
  * numbers as in Node, which compiles the same modules with the same compiler. A few ops of each kind check that.

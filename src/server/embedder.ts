@@ -7,8 +7,12 @@ import { CausalModel } from '../models/causal-model.js';
 import { EncoderModel } from '../models/encoder-model.js';
 import { embedTokens, tokenize } from '../models/retrieval/encode.js';
 import type { TextTask } from '../models/retrieval/features.js';
+import { tokenLimit } from '../models/retrieval/reader.js';
 import { MAX_BATCH_TOKENS } from '../models/token-batches.js';
 import type { LoadedModel } from '../pretrained/index.js';
+
+/** The maximum number of tokens of a text for models without a limit: tables of vectors. */
+const MAX_TOKENS = 2 ** 20;
 
 /** A text as tokens, and how it is read. */
 export interface TextTokens {
@@ -62,7 +66,8 @@ export class Embedder {
 
   /** The maximum number of tokens of a text. */
   get maxTokens(): number {
-    return Math.min(this.model.sentenceTokens ?? Number.POSITIVE_INFINITY, this.model.maxLength);
+    const { model } = this;
+    return Math.min(model.sentenceTokens ?? MAX_TOKENS, tokenLimit(model), MAX_TOKENS);
   }
 
   /** A text as tokens. If it is longer than the model reads, `isCut` cuts it. */

@@ -3,12 +3,12 @@
 import { isNode, nodeModule } from '../../backend/node.js';
 import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
-import { parseSafetensors } from '../../io/safetensors.js';
 import type { HeadKind } from '../../models/pretrained-model.js';
 import type { WeightFormat } from '../../models/quantize.js';
 import { openSource } from '../open-source.js';
 import type { ModelSource } from '../source.js';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './lora-parts.js';
+import { adapterTensors } from './adapter-tensors.js';
+import { ADAPTER_CONFIG } from './lora-parts.js';
 
 /** The file of settings that `simdformer finetune` writes beside a model or an adapter. */
 export const SETTINGS = 'finetune.json';
@@ -80,7 +80,7 @@ async function besides(source: ModelSource, base: string): Promise<string> {
 
 /** Names for the labels of the head that an adapter brings, unless the base has a head of this size. */
 async function labelsOf(source: ModelSource, base: string): Promise<string[] | undefined> {
-  const { tensors } = parseSafetensors(await source.bytes(ADAPTER_WEIGHTS));
+  const tensors = await adapterTensors(source);
   const matrix = [...tensors].find(([name]) => /\.(classifier|score|out_proj)\.weight$/.test(name))?.[1];
   if (matrix === undefined) return undefined;
   const config = await (await openSource(base)).json('config.json').catch(() => ({}) as Record<string, unknown>);

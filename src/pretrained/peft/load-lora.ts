@@ -3,12 +3,12 @@
 import { checkOptions, describeValue, isObject } from '../../core/check.js';
 import { FormatError, ShapeError } from '../../core/errors.js';
 import { sameShape } from '../../core/tensor.js';
-import { parseSafetensors, type SafetensorsEntry } from '../../io/safetensors.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { type StatePiece, shapeOf } from '../../nn/state-names.js';
 import { arrange, spread } from '../../nn/stored-layout.js';
 import { type ModelFileSet, openSource } from '../open-source.js';
 import type { ModelSource } from '../source.js';
+import { type AdapterTensor, adapterTensors } from './adapter-tensors.js';
 import { Lora } from './lora.js';
 import { isTexts, type LoraOptions } from './lora-options.js';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, PEFT_PREFIX, piecesOfLora } from './lora-parts.js';
@@ -32,7 +32,7 @@ export async function loadLora(
 /** Same as `loadLora`, from opened files. */
 export async function loraFrom(model: PretrainedModel, source: ModelSource, name?: string): Promise<Lora> {
   const options = optionsOf(await source.json(ADAPTER_CONFIG), source.name);
-  const tensors = renamed(model, parseSafetensors(await source.bytes(ADAPTER_WEIGHTS)).tensors, source.name);
+  const tensors = renamed(model, await adapterTensors(source), source.name);
   const ranks = new Map<string, number>();
   for (const [key, { shape }] of tensors) {
     const target = /^base_model\.model\.(.*)\.lora_(A\.weight|embedding_A)$/.exec(key)?.[1];
@@ -56,9 +56,9 @@ export async function loraFrom(model: PretrainedModel, source: ModelSource, name
 /** The tensors by the names that the model has for them, without those of a head that it does not have. */
 function renamed(
   model: PretrainedModel,
-  tensors: ReadonlyMap<string, SafetensorsEntry>,
+  tensors: ReadonlyMap<string, AdapterTensor>,
   source: string,
-): Map<string, SafetensorsEntry> {
+): Map<string, AdapterTensor> {
   const foreign = [...tensors.keys()].find((key) => !key.startsWith(PEFT_PREFIX));
   if (foreign !== undefined)
     throw new FormatError(
@@ -69,12 +69,12 @@ function renamed(
   return new Map(
     given.flatMap((name) => {
       const own = names.get(name) ?? null;
-      return own === null ? [] : [[PEFT_PREFIX + own, tensors.get(PEFT_PREFIX + name) as SafetensorsEntry]];
+      return own === null ? [] : [[PEFT_PREFIX + own, tensors.get(PEFT_PREFIX + name) as AdapterTensor]];
     }),
   );
 }
 
-function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, SafetensorsEntry>, source: string): void {
+function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, AdapterTensor>, source: string): void {
   const unused = new Set([...tensors.keys()].filter((key) => !REPEATED.test(key)));
   const read = new Map<unknown, Float32Array>();
   for (const piece of pieces) {
@@ -101,7 +101,7 @@ function readPieces(pieces: StatePiece[], tensors: ReadonlyMap<string, Safetenso
 const REPEATED = /\.(base_layer\.weight|original_module\.\w+|modules_to_save\.\w+)$/;
 
 /** PEFT writes the weights of embeddings that an adapter changes, for bases of another size. They must be this base's. */
-function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, SafetensorsEntry>, source: string): void {
+function checkBase(model: PretrainedModel, tensors: ReadonlyMap<string, AdapterTensor>, source: string): void {
   const nameOf = moduleNames(model);
   const pieces = new Map(
     model.parameterPlaces().flatMap(({ names, tensor, transposed, leading, path }) => {

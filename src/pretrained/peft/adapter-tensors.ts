@@ -1,0 +1,27 @@
+import { parseSafetensors, type SafetensorsEntry } from '../../io/safetensors.js';
+import type { ModelSource } from '../source.js';
+import { openTensors } from '../weights.js';
+import { ADAPTER_WEIGHTS } from './lora-parts.js';
+
+/** The file of older versions of PEFT. */
+const TORCH_WEIGHTS = 'adapter_model.bin';
+
+/** A tensor of an adapter, in memory. */
+export type AdapterTensor = Pick<SafetensorsEntry, 'shape' | 'data'>;
+
+/** Tensors of an adapter: of safetensors or, without that file, of torch.save. Throws FormatError if both files are missing. */
+export async function adapterTensors(source: ModelSource): Promise<ReadonlyMap<string, AdapterTensor>> {
+  if ((await source.has(ADAPTER_WEIGHTS)) || !(await source.has(TORCH_WEIGHTS)))
+    return parseSafetensors(await source.bytes(ADAPTER_WEIGHTS)).tensors;
+  const file = await openTensors(source, TORCH_WEIGHTS);
+  try {
+    const tensors = new Map<string, AdapterTensor>();
+    for (const [name, entry] of file.tensors) {
+      const values = entry.data().slice();
+      tensors.set(name, { shape: entry.shape, data: () => values });
+    }
+    return tensors;
+  } finally {
+    file.close();
+  }
+}
