@@ -355,7 +355,9 @@ export class MultiHeadAttention extends Module {
     return window === null ? { causal } : { causal, window: [window - 1, causal ? 0 : window - 1] };
   }
 
-  /** What the heads give, [N, heads·d], times the gate, normalized, and after the output projection: [N, dModel]. */
+  /**
+   * The outputs of the heads, [N, heads·d], times the gate, normalized, and after the output projection: [N, dModel].
+   */
   #out(mixed: Tensor, gate: Tensor | null): Tensor {
     const gated = gate ? mul(mixed, sigmoid(gate)) : mixed;
     return this.outProj.forward(this.outNorm?.forward(gated) ?? gated);
@@ -404,7 +406,7 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-/** What attention makes of its input. */
+/** Projections of attention's input. */
 interface Projected {
   readonly q: Tensor;
   readonly kv: Tensor;

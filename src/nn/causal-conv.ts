@@ -8,7 +8,7 @@ import { Module } from './module.js';
 import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
-/** What a recurrent part reads: whole sequences, or pieces of them with the states between. */
+/** Input of a recurrent part: whole sequences, or pieces of them with the states between. */
 export type Reading = { readonly batch: Sequences } | { readonly places: StatePlaces; readonly state: DecoderState };
 
 /** The options by which an op of sequences reads for a part. */

@@ -51,8 +51,8 @@ export interface MemoryNeed {
   /** The part, by which it finds its memory again. */
   readonly part: object;
   /**
-   * The rows of a sequence: 'tokens' has one for each target token, 'source' one for each token of the encoder's memory,
-   * 'states' one for each length at which a recurrent state is kept.
+   * Rows of a sequence. 'tokens' has one for each target token, and 'source' one for each token of the encoder's
+   * memory. 'states' has one for each length at which a recurrent state is kept.
    */
   readonly rows: 'tokens' | 'source' | 'states';
   /** Words of a row. States are float32; keys and values may be packed, as `cacheAppend` writes them. */
@@ -64,7 +64,7 @@ export interface CacheSizes {
   readonly model: object;
   /** The type of keys and values. Default: 'float32'. */
   readonly cache?: CacheType | undefined;
-  /** What the layers remember. */
+  /** Memory of the layers. */
   readonly memories: readonly MemoryNeed[];
   /** Batch items; each has `beams` sequences. */
   readonly sources: number;
@@ -181,12 +181,12 @@ export class DecoderState {
     this.#slots?.place(this.positions, this.lengths);
   }
 
-  /** Where the next token of each sequence finds recurrent states, and leaves them. Set by `advance`. */
+  /** Places at which the next token of each sequence reads and writes recurrent states. Set by `advance`. */
   get places(): StatePlaces {
     return (this.#slots as RecurrentSlots).places;
   }
 
-  /** The same for new tokens of some sequences. Undefined without recurrent states. */
+  /** Same for new tokens of some sequences. Undefined without recurrent states. */
   placesOf({ parts, asSteps }: Pick<Extension, 'parts' | 'asSteps'>): StatePlaces | undefined {
     return this.#slots?.placesOf(parts, asSteps);
   }

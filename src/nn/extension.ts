@@ -11,7 +11,7 @@ export interface ExtendedSequence {
   readonly count: number;
 }
 
-/** Where pieces of sequences find the state before them, and leave the state after them. */
+/** Places at which pieces of sequences read the state before them, and write the state after them. */
 export interface StatePlaces {
   /** The rows of each piece; null if each row is a piece. The pieces of a sequence are in order. */
   readonly counts: readonly number[] | null;
@@ -33,6 +33,6 @@ export interface Extension {
    * attention in another order.
    */
   readonly asSteps: boolean;
-  /** Where recurrent states are found and left, if layers have them. */
+  /** Places of recurrent states, if layers have them. */
   readonly places?: StatePlaces | undefined;
 }

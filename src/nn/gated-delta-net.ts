@@ -44,13 +44,16 @@ const UNIT_EPS = 1e-6;
  * Time and memory of a pass are proportional to the tokens, and a step costs the same at every position.
  */
 export class GatedDeltaNet extends RecurrentMixer {
-  /** What the convolution reads (queries, keys and values), the gate, the learning rates and the decays, side by side. */
+  /**
+   * Projections side by side: the input of the convolution (queries, keys and values), the gate, the learning rates and
+   * the decays.
+   */
   readonly inProj: Projection;
   readonly conv: CausalConv;
   /** [heads], both: added to the decays before softplus; the logarithm of their factor. */
   readonly dtBias: Tensor;
   readonly aLog: Tensor;
-  /** Of each head of the output. */
+  /** Norm of each head of the output. */
   readonly norm: RMSNorm;
   readonly outProj: Projection;
   readonly #options: Readonly<Record<'heads' | 'keyHeads' | 'keySize' | 'valueSize', number>>;

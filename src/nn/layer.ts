@@ -142,7 +142,7 @@ export class TransformerLayer extends Module {
     );
   }
 
-  /** What the layer remembers between steps. `type`: of keys and values. */
+  /** Memory of the layer between steps. `type` is that of keys and values. */
   memories(type?: CacheType): readonly MemoryNeed[] {
     return [...this.selfAttn.memories(type), ...(this.multiheadAttn?.memories(type, 'source') ?? [])];
   }

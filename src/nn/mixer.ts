@@ -12,7 +12,7 @@ import type { Sequences } from './sequences.js';
 export interface Mixer extends Module {
   /** The attentions in it, whose maps can be observed. */
   readonly attentions: readonly MultiHeadAttention[];
-  /** What it remembers between steps. `type`: of keys and values. */
+  /** Memory between steps. `type` is that of keys and values. */
   memories(type?: CacheType): readonly MemoryNeed[];
   /** Whole sequences. Fills the memory of `state`, if given; recurrent states are filled by `extend` alone. */
   forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor;

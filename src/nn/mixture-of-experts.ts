@@ -33,7 +33,7 @@ export interface MixtureOfExpertsOptions {
   /** Activation of the gate. Default `silu`. */
   readonly activation?: Activation | undefined;
   /**
-   * True if the gate and the projection that it multiplies are one matrix for each expert, side by side; 'alternating' if
+   * True if each expert's gate and the projection that it multiplies are one matrix, side by side. 'alternating' if
    * their columns take turns (gpt-oss). Default false.
    */
   readonly fused?: boolean | 'alternating' | undefined;

@@ -14,7 +14,7 @@ import type { ExtendedSequence, StatePlaces } from './extension.js';
 /** The ring takes at most so many words, unless it has one slot. */
 const RING_WORDS = 2 ** 24;
 /** A speculative step reads one token and up to 16 guesses. */
-const MOST_RECENT = 17;
+const MAX_RECENT = 17;
 /** Checkpoints take about so many words for each token. */
 const WORDS_PER_TOKEN = 2 ** 14;
 const LEAST_SPACING = 64;
@@ -47,7 +47,7 @@ export class RecurrentSlots {
     { sequences, capacity, stateWords }: SlotSizes,
     whole: RecurrentSlots | null,
   ) {
-    this.ring = Math.max(1, Math.min(MOST_RECENT, Math.floor(RING_WORDS / stateWords)));
+    this.ring = Math.max(1, Math.min(MAX_RECENT, Math.floor(RING_WORDS / stateWords)));
     this.#spacing = Math.max(LEAST_SPACING, 2 ** Math.ceil(Math.log2(stateWords / WORDS_PER_TOKEN)));
     this.count = this.ring + Math.floor(capacity / this.#spacing);
     const tensors = device.unscoped(() =>

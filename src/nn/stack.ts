@@ -174,7 +174,7 @@ export class Stack extends Module {
     }
   }
 
-  /** What the layers remember between steps. `type`: of keys and values. */
+  /** Memory of the layers between steps. `type` is that of keys and values. */
   memories(type: CacheType = 'float32'): readonly MemoryNeed[] {
     return this.layers.flatMap((layer) => layer.memories(type));
   }

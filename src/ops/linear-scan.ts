@@ -48,9 +48,9 @@ export function selectiveStateSpace(inputs: ScanInputs, options: ScanOptions): T
 }
 
 /**
- * The gated delta rule (Yang et al. 2024, arXiv 2412.06464). For each head, S = decay · S + k uᵀ and y = Sᵀ q, where u = beta ·
- * (v - decay · Sᵀ k): what is stored under `k` is replaced by `v` in part. `beta`: float32 [rows, heads]. Otherwise as
- * `selectiveStateSpace`.
+ * The gated delta rule (Yang et al. 2024, arXiv 2412.06464). For each head, S = decay · S + k uᵀ and y = Sᵀ q, where u
+ * = beta · (v - decay · Sᵀ k). The value stored under `k` is partly replaced by `v`. `beta`: float32 [rows, heads].
+ * Otherwise as `selectiveStateSpace`.
  */
 export function gatedDeltaRule(inputs: ScanInputs & { readonly beta: Tensor }, options: ScanOptions): Tensor {
   return scan('gatedDeltaRule', inputs, options);

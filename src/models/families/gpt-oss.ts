@@ -15,7 +15,7 @@ export class GptOss extends Llama {
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     config.expect('output_router_logits', false);
-    config.expect('swiglu_alpha', 1.702); // that of quickGelu
+    config.expect('swiglu_alpha', 1.702); // the factor of quickGelu
     const rotary = rotaryOf(init, config);
     const bias = config.flag('attention_bias');
     const experts = {

@@ -70,7 +70,7 @@ export class GraniteHybrid extends Granite {
   }
 }
 
-/** What the kinds of layers have; files of before transformers 5 call them by shorter names. */
+/** Settings by kind of layer. Files before transformers 5 have shorter names of the kinds. */
 function mixers<T>(mamba: T, attention: T): Record<string, T> {
   return { linear_attention: mamba, mamba, full_attention: attention, attention };
 }
