@@ -1,5 +1,5 @@
 import { accumulateBits, differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
-import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
+import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf, orNull } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
@@ -17,7 +17,7 @@ export interface CausalConvOptions extends PieceOptions {
  * DTypeError, ArgumentError. The run fails (CommandError) if lengths do not add up to the rows.
  */
 export function causalConv(x: Tensor, w: Tensor, options: CausalConvOptions = {}): Tensor {
-  const { bias = null, ...pieces } = checkOptions('causalConv', options, { ...PIECE_KINDS, bias: 'any' });
+  const { bias = null, ...pieces } = checkOptions('causalConv', options, { ...PIECE_KINDS, bias: orNull('tensor') });
   const device = checkDevice('causalConv', { x, w, ...(bias && { bias }) });
   for (const [name, tensor] of Object.entries({ x, w, ...(bias && { bias }) }))
     checkDType('causalConv', name, tensor, 'float32');

@@ -22,7 +22,7 @@ export interface ScanOptions extends PieceOptions {
   readonly groups?: number | undefined;
 }
 
-const KINDS = { ...PIECE_KINDS, heads: 'any', groups: 'any' } as const;
+const KINDS = { ...PIECE_KINDS, heads: 'count', groups: 'count' } as const;
 
 /** The inputs of a scan. Rows are those of all pieces, end to end. */
 export interface ScanInputs {

@@ -1,6 +1,6 @@
 // Pieces of packed sequences, and the recurrent states before and after each.
 
-import { checkDevice, checkDType, checkShape, describeShape } from '../core/check.js';
+import { checkDevice, checkDType, checkShape, describeShape, orNull } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
@@ -16,7 +16,8 @@ export interface PieceOptions {
   readonly to?: Tensor | null | undefined;
 }
 
-export const PIECE_KINDS = { lengths: 'any', states: 'any', from: 'any', to: 'any' } as const;
+const TENSOR = orNull('tensor');
+export const PIECE_KINDS = { lengths: TENSOR, states: TENSOR, from: TENSOR, to: TENSOR };
 
 /** The operands of pieces. `words`: those of a state. `isTrained`: whether gradients are wanted. */
 export function piecesOf(op: string, x: Tensor, options: PieceOptions, words: number, isTrained: boolean) {

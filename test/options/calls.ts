@@ -269,6 +269,13 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     argmin: call((options) => ops.argmin(x, options)),
     bceWithLogits: call((options) => ops.bceWithLogits(x, x, options)),
     clamp: call((options) => ops.clamp(x, options), { min: 0 }),
+    causalConv: call((options) => ops.causalConv(x, x, options)),
+    gatedDeltaRule: call((options) => ops.gatedDeltaRule({ q: x, k: x, v: x, decay: x, beta: x }, options), {
+      heads: 4,
+    }),
+    selectiveStateSpace: call((options) => ops.selectiveStateSpace({ q: x, k: x, v: x, decay: x }, options), {
+      heads: 4,
+    }),
     conv1d: call((options) => ops.conv1d(device.zeros([1, 1, 4]), device.zeros([1, 1, 2]), null, options)),
     conv2d: call((options) => ops.conv2d(device.zeros([1, 1, 4, 4]), device.zeros([1, 1, 2, 2]), null, options)),
     cosineSimilarity: call((options) => ops.cosineSimilarity(x, x, options)),
