@@ -47,13 +47,15 @@ describe('a prompt cache', () => {
     const options = { maxNewTokens: 40, stopTokens: [] };
     for (const length of [230, 650]) {
       const { sequences } = await model.generate([text(length)], options);
+      read.length = 0; // without a cache, long prompts are read in parts, too
       expect((await model.generate([text(length)], { ...options, cache })).sequences).toEqual(sequences);
+      expect(read).toEqual([length === 230 ? 230 : 420]);
     }
-    expect(read).toEqual([230, 420]);
+    read.length = 0;
     const other = await model.generate([text(600, 5)], { maxNewTokens: 1, cache });
+    expect(read.reduce((sum, count) => sum + count)).toBeGreaterThan(590);
+    expect(read).toHaveLength(2); // 512 and the rest
     expect(other.sequences).toEqual((await model.generate([text(600, 5)], { maxNewTokens: 1 })).sequences);
-    expect(read.slice(2).reduce((sum, count) => sum + count)).toBeGreaterThan(590);
-    expect(read).toHaveLength(4); // 512 and the rest
     model.dispose();
     await expect(model.generate([[3]], { cache })).rejects.toThrow(DisposedError);
   });
