@@ -29,7 +29,7 @@ it('gives the scores of transformers, the likeliest first', async () => {
   const results = await classify(sounds);
   for (const [i, { scores }] of classes.entries()) {
     expect(results[i]?.map(({ label }) => label)).toEqual(scores.map(({ label }) => label));
-    results[i]?.forEach(({ score }, j) => expect(Math.abs(score - scores[j]!.score)).toBeLessThan(1e-5));
+    for (const [j, { score }] of results[i]!.entries()) expect(Math.abs(score - scores[j]!.score)).toBeLessThan(1e-5);
   }
   expect(await classify(sounds[0]!, { top_k: 1 })).toEqual(results[0]?.slice(0, 1));
 });

@@ -10,9 +10,9 @@ import { inference } from '../../nn/module.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
 import { Wav2Vec2FeatureExtractor } from '../../pretrained/processors/wav2vec2.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
-import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from '../automatic-speech-recognition.js';
 import { callOptionKinds } from '../batches.js';
 import type { CallOptions } from '../task.js';
+import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './recognition-options.js';
 import { type SoundInput, samplesOf } from './sound-inputs.js';
 import type { TranscriptChunk } from './transcript.js';
 
