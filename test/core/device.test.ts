@@ -55,8 +55,8 @@ describe('createDevice', () => {
   });
 
   const bad: [options: unknown, error: new (...args: never[]) => Error, message: RegExp][] = [
-    [{ isa: 'avx1024' }, DeviceError, /isa is 'avx1024'.*scalar/],
-    [{ isa: '' }, DeviceError, /isa is ''/],
+    [{ isa: 'avx1024' }, ArgumentError, /isa is "avx1024".*scalar/],
+    [{ isa: '' }, ArgumentError, /isa is ""/],
     [{ isa: 42 }, ArgumentError, /isa is 42/],
     [{ threads: 0 }, ArgumentError, /threads is 0/],
     [{ threads: -1 }, ArgumentError, /threads is -1/],

@@ -157,7 +157,7 @@ describe('a pipeline', () => {
     const model = smallModel('bert-pooler');
     await expect(pipeline('embeddings', model, { dtype: 'int9' as 'q8' })).rejects.toThrow('dtype is');
     await expect(pipeline('image-to-poem' as 'embeddings', model)).rejects.toThrow(
-      'expected one of automatic-speech-recognition',
+      'expected one of audio-classification',
     );
     await expect(pipeline('embeddings', model, { device: 'tpu' as 'cpu' })).rejects.toThrow('computes on the CPU');
     await expect(pipeline('embeddings', model, { cachedir: 'x' } as object)).rejects.toThrow('it is cacheDir here');

@@ -19,8 +19,8 @@ export interface TextReader {
   readonly sentenceHead: SentenceHead | null;
   takes(name: keyof ModelInputs): boolean;
   /**
-   * Output of the layers for packed tokens, before any head: float32 [N, hidden]. Padding that a mask hides is
-   * computed, too.
+   * @internal Output of the layers for packed tokens, before any head: float32 [N, hidden]. Padding that a mask hides
+   * is computed, too.
    */
   featuresOf(inputs: ModelInputs): Tensor;
   logitsOf(features: Tensor): Tensor;
