@@ -114,7 +114,7 @@ describe('simdformer serve', () => {
     const help = stdout.replace(/\s+/g, ' ');
     expect(help).toContain(`(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other}`);
     expect(readFileSync(new URL('../../docs/server.md', import.meta.url), 'utf8')).toContain(
-      `Default: \`${DEFAULT_WEIGHTS.packed}\` for GGUF files, otherwise \`${DEFAULT_WEIGHTS.other}\``,
+      `(default: ${DEFAULT_WEIGHTS.packed} for GGUF files, otherwise ${DEFAULT_WEIGHTS.other})`,
     );
     const gguf = `${testData('gguf').path}/qwen2.Q8_0.gguf`;
     const model = await loadModel(server.models.stories.device, gguf);
