@@ -60,9 +60,9 @@ describe('scores of pairs', () => {
   it('refuses what is no pair, and models that score none', async () => {
     const model = await load('cross-encoder-default');
     await expect(model.predict([['a', 'b'], ['c']] as never)).rejects.toThrow(/pair 1 .*expected two texts/);
-    await expect(model.predict(['a', 'b'], { template: { parts: [], yes: 'yes' } })).rejects.toThrow(
-      /has a classifier/,
-    );
+    await expect(
+      model.predict(['a', 'b'], { template: { parts: ['{query} {document}'], yes: 'yes' } }),
+    ).rejects.toThrow(/has a classifier/);
     await expect(model.predict(['a', 'b'], { activation: 'gelu' as never })).rejects.toThrow(/activation is/);
     expect(await model.rank('a', [])).toEqual([]);
     model.dispose();
