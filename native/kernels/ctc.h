@@ -7,14 +7,11 @@
 // maximum, so that float32 is precise enough for long sequences.
 #include <cmath>
 
-// The rows and labels of an item, as int32 [4]: first row, number of rows, first label, number of labels.
+// The rows and labels of an item that count.
 struct CtcItem {
-  uint32_t firstRow, rows, firstLabel, labels;
+  uint32_t rows, labels;
 
   uint64_t states() const { return 2 * uint64_t{labels} + 1; }
-  bool fits(uint64_t allRows, uint64_t allLabels, uint64_t maxStates) const {
-    return uint64_t{firstRow} + rows <= allRows && uint64_t{firstLabel} + labels <= allLabels && states() <= maxStates;
-  }
 };
 
 // An item's labels, by the number of a state.
@@ -42,36 +39,41 @@ inline double ctcNormalize(float* row, uint64_t states) {
   return static_cast<double>(max);
 }
 
-// The operands that both passes share.
+// The operands that both passes share. Items have `time` rows and `labels` labels each, of which the first count.
+//   logProbs  [count · time, classes]
+//   targets   [count, labels]
+//   lengths   [count, 2]  rows and labels that count
 struct CtcOperands {
-  Span logProbs, targets, items;
-  uint32_t count, rows, classes, labels, states, blank;
+  Span logProbs, targets, lengths;
+  uint32_t count, time, classes, labels, blank;
+
+  uint64_t rows() const { return uint64_t{count} * time; }
+  uint64_t states() const { return 2 * uint64_t{labels} + 1; }
 
   const char* check() const {
-    REQUIRE(logProbs.covers(rows, classes, classes), "logProbs is smaller than rows and classes say");
-    REQUIRE(targets.covers(labels), "targets is smaller than labels");
-    REQUIRE(items.covers(4 * uint64_t{count}), "items is smaller than count");
+    REQUIRE(logProbs.covers(rows(), classes, classes), "logProbs is smaller than count, time and classes say");
+    REQUIRE(targets.covers(uint64_t{count} * labels), "targets is smaller than count and labels say");
+    REQUIRE(lengths.covers(2 * uint64_t{count}), "lengths is smaller than count");
     REQUIRE(blank < classes, "blank is not a class");
     return nullptr;
   }
 
-  // Item number b. It has no rows and no labels if it does not fit the operands, which fails the run.
+  // Item number b. It has no rows and no labels if its lengths or labels are invalid, which fails the run.
   CtcItem item(Context& context, uint64_t b) const {
-    const int32_t* at = context.i32(items) + 4 * b;
-    const CtcItem it{static_cast<uint32_t>(at[0]), static_cast<uint32_t>(at[1]), static_cast<uint32_t>(at[2]),
-                     static_cast<uint32_t>(at[3])};
-    if (it.fits(rows, labels, states)) return labelsFit(context, it) ? it : CtcItem{0, 0, 0, 0};
-    context.fail("items are outside of the rows, labels or states");
-    return {0, 0, 0, 0};
+    const int32_t* at = context.i32(lengths) + 2 * b;
+    const CtcItem it{static_cast<uint32_t>(at[0]), static_cast<uint32_t>(at[1])};
+    if (it.rows <= time && it.labels <= labels) return labelsFit(context, b, it) ? it : CtcItem{0, 0};
+    context.fail("lengths has a number of rows or labels that an item does not have");
+    return {0, 0};
   }
 
-  CtcStates statesOf(const Context& context, const CtcItem& it) const {
-    return {context.i32(targets) + it.firstLabel, it.states(), blank};
+  CtcStates statesOf(const Context& context, uint64_t b, const CtcItem& it) const {
+    return {context.i32(targets) + b * labels, it.states(), blank};
   }
 
  private:
-  bool labelsFit(Context& context, const CtcItem& it) const {
-    for (uint32_t i = it.firstLabel; i < it.firstLabel + it.labels; ++i) {
+  bool labelsFit(Context& context, uint64_t b, const CtcItem& it) const {
+    for (uint64_t i = b * labels; i < b * labels + it.labels; ++i) {
       const int32_t label = context.i32(targets)[i];
       if (static_cast<uint32_t>(label) < classes) continue;
       context.failAt("targets", i, label, classes);
@@ -81,11 +83,11 @@ struct CtcOperands {
   }
 };
 
-// losses [count]; forward [rows, states] receives a_t(s).
+// losses [count]; forward [count · time, states] receives a_t(s).
 struct CtcLoss {
   static constexpr const char* name = "ctcLoss";
   static constexpr const char* signature =
-      "in:logProbs in:targets in:items u32:count u32:rows u32:classes u32:labels u32:states u32:blank out:losses "
+      "in:logProbs in:targets in:lengths u32:count u32:time u32:classes u32:labels u32:blank out:losses "
       "out:forward u32:zeroInfinity";
   CtcOperands ctc;
   Span losses, forward;
@@ -94,31 +96,31 @@ struct CtcLoss {
   const char* check() const {
     if (const char* why = ctc.check()) return why;
     REQUIRE(losses.covers(ctc.count), "losses is smaller than count");
-    REQUIRE(forward.covers(ctc.rows, ctc.states, ctc.states), "forward is smaller than rows and states say");
+    REQUIRE(forward.covers(ctc.rows(), ctc.states(), ctc.states()), "forward is smaller than the rows and states");
     return nullptr;
   }
 
   void run(Context& context) const {
     context.team.parallelRange(ctc.count, 1, [&](uint64_t b, uint64_t last) {
       for (; b < last; ++b) {
-        const double loss = lossOf(context, ctc.item(context, b));
+        const double loss = lossOf(context, b, ctc.item(context, b));
         context.f32(losses)[b] = zeroInfinity != 0 && loss == INFINITY ? 0 : static_cast<float>(loss);
       }
     });
   }
 
  private:
-  double lossOf(Context& context, const CtcItem& it) const {
+  double lossOf(Context& context, uint64_t b, const CtcItem& it) const {
     if (it.rows == 0) return it.labels == 0 ? 0 : INFINITY;
-    const CtcStates states = ctc.statesOf(context, it);
+    const CtcStates states = ctc.statesOf(context, b, it);
     double shift = 0;
     for (uint32_t t = 0; t < it.rows; ++t) {
-      const uint64_t at = uint64_t{it.firstRow} + t;
-      float* row = context.f32(forward) + at * ctc.states;
-      fill(context.f32(ctc.logProbs) + at * ctc.classes, states, t == 0 ? nullptr : row - ctc.states, row);
+      const uint64_t at = b * ctc.time + t;
+      float* row = context.f32(forward) + at * ctc.states();
+      fill(context.f32(ctc.logProbs) + at * ctc.classes, states, t == 0 ? nullptr : row - ctc.states(), row);
       shift += ctcNormalize(row, states.count);
     }
-    const float* end = context.f32(forward) + (uint64_t{it.firstRow} + it.rows - 1) * ctc.states + states.count;
+    const float* end = context.f32(forward) + (b * ctc.time + it.rows - 1) * ctc.states() + states.count;
     const double log = states.count == 1 ? static_cast<double>(end[-1])
                                          : ctcAdd(static_cast<double>(end[-1]), static_cast<double>(end[-2]));
     return -(log + shift);
@@ -137,12 +139,12 @@ KERNEL(CtcLoss)
 
 // d[t, c] (+)= -dlosses[b] · Σ_s [label(s) = c] p_t(s), with p_t(s) the probability of state s in row t given the target:
 // e^(a_t(s) + b_t(s)), normalized. b_t(s) are the backward variables, the same recurrence from the last row on; two rows
-// of them for each item are in backward [2 · count, states]. Rows outside of items get 0. The gradient of a target that
+// of them for each item are in backward [2 · count, states]. Rows that do not count get 0. The gradient of a target that
 // cannot be spelled is NaN, or 0 if zeroInfinity.
 struct CtcLossBackward {
   static constexpr const char* name = "ctcLossBackward";
   static constexpr const char* signature =
-      "in:logProbs in:targets in:items u32:count u32:rows u32:classes u32:labels u32:states u32:blank in:dlosses "
+      "in:logProbs in:targets in:lengths u32:count u32:time u32:classes u32:labels u32:blank in:dlosses "
       "in:forward out:backward inout:d u32:zeroInfinity u32:accumulate";
   CtcOperands ctc;
   Span dlosses, forward, backward, d;
@@ -151,35 +153,35 @@ struct CtcLossBackward {
   const char* check() const {
     if (const char* why = ctc.check()) return why;
     REQUIRE(dlosses.covers(ctc.count), "dlosses is smaller than count");
-    REQUIRE(forward.covers(ctc.rows, ctc.states, ctc.states), "forward is smaller than rows and states say");
-    REQUIRE(backward.covers(2 * uint64_t{ctc.count}, ctc.states, ctc.states), "backward is smaller than two rows each");
-    REQUIRE(d.covers(ctc.rows, ctc.classes, ctc.classes), "d is smaller than rows and classes say");
+    REQUIRE(forward.covers(ctc.rows(), ctc.states(), ctc.states()), "forward is smaller than the rows and states");
+    REQUIRE(backward.covers(2 * uint64_t{ctc.count}, ctc.states(), ctc.states()),
+            "backward is smaller than two rows each");
+    REQUIRE(d.covers(ctc.rows(), ctc.classes, ctc.classes), "d is smaller than the rows and classes");
     return nullptr;
   }
 
   void run(Context& context) const {
-    if (accumulate == 0) {
-      const uint64_t size = uint64_t{ctc.rows} * ctc.classes;
-      context.team.parallelRange(size, 65536, [&](uint64_t first, uint64_t last) {
-        memset(context.f32(d) + first, 0, (last - first) * sizeof(float));
-      });
-    }
-    // Items may share rows, so that threads would race: one after the other then.
-    context.team.parallel(1, [&](uint32_t) {
-      for (uint64_t b = 0; b < ctc.count; ++b) differentiate(context, b, ctc.item(context, b));
+    context.team.parallelRange(ctc.count, 1, [&](uint64_t b, uint64_t last) {
+      for (; b < last; ++b) {
+        if (accumulate == 0) {
+          float* const own = context.f32(d) + b * ctc.time * ctc.classes;
+          memset(own, 0, size_t{ctc.time} * ctc.classes * sizeof(float));
+        }
+        differentiate(context, b, ctc.item(context, b));
+      }
     });
   }
 
  private:
   void differentiate(Context& context, uint64_t b, const CtcItem& it) const {
-    const CtcStates states = ctc.statesOf(context, it);
+    const CtcStates states = ctc.statesOf(context, b, it);
     const float factor = context.f32(dlosses)[b];
-    float *row = context.f32(backward) + 2 * b * ctc.states, *after = row + ctc.states;
+    float *row = context.f32(backward) + 2 * b * ctc.states(), *after = row + ctc.states();
     for (uint32_t t = it.rows; t-- > 0;) {
-      const uint64_t at = uint64_t{it.firstRow} + t;
+      const uint64_t at = b * ctc.time + t;
       fill(context.f32(ctc.logProbs) + (at + 1) * ctc.classes, states, t + 1 == it.rows ? nullptr : after, row);
       ctcNormalize(row, states.count);
-      spread(context.f32(forward) + at * ctc.states, row, states, factor, context.f32(d) + at * ctc.classes);
+      spread(context.f32(forward) + at * ctc.states(), row, states, factor, context.f32(d) + at * ctc.classes);
       float* const swapped = row;
       row = after;
       after = swapped;

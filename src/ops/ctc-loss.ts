@@ -69,26 +69,27 @@ export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptio
   if (options.targetLengths === undefined) checkHostIds('ctcLoss', 'targets', targets, classes); // else there may be padding
   const lengths = checkLengths('lengths', options.lengths, batch, longest);
   const targetLengths = checkLengths('targetLengths', options.targetLengths, batch, labels);
-  const items = lengths.flatMap((length, b) => [b * longest, length, b * labels, targetLengths[b] as number]);
+  const counted = lengths.flatMap((length, b) => [length, targetLengths[b] as number]);
+  const states = 2 * labels + 1;
   return device.scope(() => {
     const shared = {
       logProbs: contiguous(logProbs),
       targets: contiguous(targets),
-      items: device.tensor(Int32Array.from(items), [batch, 4]),
-      ...{ count: batch, rows: batch * longest, classes, labels: batch * labels, states: 2 * labels + 1, blank },
+      lengths: device.tensor(Int32Array.from(counted), [batch, 2]),
+      ...{ count: batch, time: longest, classes, labels, blank },
       zeroInfinity,
     };
     const losses = device.empty([batch]);
-    const forward = device.empty([batch * longest, shared.states]);
+    const forward = device.empty([batch * longest, states]);
     device.emit('ctcLoss', { ...shared, losses, forward }, forward.size * 16);
     const backward = (dlosses: Tensor) => {
       const d = gradOf(shared.logProbs);
       if (!d) return;
-      const operands = { dlosses, forward, backward: device.empty([2 * batch, shared.states]) };
+      const operands = { dlosses, forward, backward: device.empty([2 * batch, states]) };
       const target = { d: d.tensor, accumulate: d.accumulate };
       device.emit('ctcLossBackward', { ...shared, ...operands, ...target }, forward.size * 32);
     };
-    const loss = differentiable(losses, [shared.logProbs], backward, [shared.targets, shared.items, forward]);
+    const loss = differentiable(losses, [shared.logProbs], backward, [shared.targets, shared.lengths, forward]);
     if (reduction === 'none') return loss;
     if (reduction === 'sum') return sum(loss);
     return mean(div(loss, device.tensor(Float32Array.from(targetLengths, (length) => Math.max(1, length)))));
