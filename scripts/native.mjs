@@ -68,7 +68,7 @@ const sanitizers = [
 ];
 
 /** Readers of files that jazzer.js tests, with its options: --sync where a reader never waits. */
-const readers = { safetensors: ['--sync'], gguf: ['--sync'], pickle: [], onnx: [] };
+const readers = { safetensors: ['--sync'], gguf: [], pickle: [], onnx: [] };
 
 const commands = {
   async check() {

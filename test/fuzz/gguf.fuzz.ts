@@ -22,39 +22,39 @@ const families = new Map(
 );
 process.on('exit', () => console.log(`${files} files`));
 
-export function fuzz(bytes: Buffer): void {
+export async function fuzz(bytes: Buffer): Promise<void> {
   const draft = nearlyRight(new FuzzedDataProvider(bytes));
   const stackTraceLimit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0; // most of what is thrown is looked at by nobody
   try {
-    checkFile(bytes);
-    for (const file of variants(draft, bytes)) checkFile(file);
+    await checkFile(bytes);
+    for (const file of variants(draft, bytes)) await checkFile(file);
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
 }
 
-function checkFile(file: Uint8Array): void {
+async function checkFile(file: Uint8Array): Promise<void> {
   files++;
   try {
-    const gguf = orFormatError(() => parseGguf(file));
-    if (gguf !== undefined) check(gguf, file);
+    const gguf = await orFormatError(() => parseGguf(file));
+    if (gguf !== undefined) await check(gguf, file);
   } catch (error) {
     console.error(`the file was ${Buffer.from(file).toString('base64')}`);
     throw error;
   }
 }
 
-function orFormatError<T>(action: () => T): T | undefined {
+async function orFormatError<T>(action: () => T | Promise<T>): Promise<T | undefined> {
   try {
-    return action();
+    return await action();
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     return undefined;
   }
 }
 
-function check(gguf: Gguf, file: Uint8Array): void {
+async function check(gguf: Gguf, file: Uint8Array): Promise<void> {
   let texts = 0;
   for (const value of gguf.metadata.values()) {
     if (value instanceof GgufTexts) texts += value.toArray().length;
@@ -66,10 +66,10 @@ function check(gguf: Gguf, file: Uint8Array): void {
     const size = shape.reduce((product, n) => product * n, 1);
     assert.equal(byteLength, (size / ggmlLayouts[type].elements) * ggmlLayouts[type].bytes);
   }
-  orFormatError(() => {
+  await orFormatError(async () => {
     const metadata = new GgufMetadata(gguf);
-    orFormatError(() => ggufTokenizerJson(metadata));
-    orFormatError(() => ggufTokenizerConfig(metadata));
+    await orFormatError(() => ggufTokenizerJson(metadata));
+    await orFormatError(() => ggufTokenizerConfig(metadata));
     const source = { size: file.byteLength, read: () => assert.fail('nothing is read yet') };
     const family = families.get(metadata.architecture);
     if (family !== undefined) ggufWeights(gguf, metadata, family, source);
