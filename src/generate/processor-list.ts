@@ -7,7 +7,7 @@ import type { Plan } from './plan.js';
 
 /**
  * Number of tokens that are read before the model's first choice: the start or prompt, and the tokens forced after it.
- * As in transformers, Whisper's `forcedBosTokenId` does not count.
+ * Whisper's `forcedBosTokenId` does not count, as in transformers.
  */
 export function beginOf(plan: Plan, promptLength: number, prefixLength: number): number {
   const length = promptLength + prefixLength;

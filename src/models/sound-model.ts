@@ -5,7 +5,7 @@ import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import type { LayerNorm } from '../nn/norm.js';
-import { placesOf, Sequences } from '../nn/sequences.js';
+import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import { rowsOf, type Tokens } from '../nn/token-batch.js';
 import { ctcLoss } from '../ops/ctc-loss.js';
@@ -16,7 +16,7 @@ import type { PredictionHead } from './prediction-head.js';
 import { PretrainedModel } from './pretrained-model.js';
 
 /** Frames of sound: features [B · frames, d], and the sequences that they are. */
-export interface Frames {
+interface Frames {
   readonly x: Tensor;
   readonly batch: Sequences;
 }
@@ -97,16 +97,15 @@ export abstract class SoundModel extends PretrainedModel {
   /** `frames` rows for each sound. Rows of padding are marked, and computed like the others. */
   #frames(size: number, frames: number, mask?: Rows): Sequences {
     const counts = Array<number>(size).fill(frames);
-    const places = this.device.tensor(placesOf(counts));
-    const lengths = this.device.tensor(Int32Array.from(counts));
-    if (mask === undefined) return new Sequences(places, lengths, counts);
+    const all = Sequences.of(this.device, counts);
+    if (mask === undefined) return all;
     const rows = rowsOf('attentionMask', mask, null).rows;
     if (rows.length !== size)
       throw new ShapeError(`forward: attentionMask has ${rows.length} rows, inputValues has ${size}`);
     const own = rows.map((row) => this.framesOf(Array.from(row).filter((mark) => mark !== 0).length));
-    if (own.every((count) => count === frames)) return new Sequences(places, lengths, counts);
+    if (own.every((count) => count === frames)) return all;
     const isToken = own.map((count) => Array.from({ length: frames }, (_, i) => i < count));
-    return new Sequences(places, lengths, counts, isToken);
+    return new Sequences(all.positions, all.lengths, counts, isToken);
   }
 
   protected override mapsOf({ encoder }: AttentionMaps): ModelOutput {

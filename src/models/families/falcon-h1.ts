@@ -6,11 +6,11 @@ import { Mamba2 } from '../../nn/mamba2.js';
 import { ScaledMixer, SideBySide } from '../../nn/side-by-side.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
-import { activationOf, rotaryOf, timeLimitOf } from '../config-values.js';
+import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, type MakeNorm } from './llama.js';
-import { mamba2Names } from './mamba2.js';
+import { mamba2Names, mamba2Settings } from './mamba2.js';
 
 /** Falcon-H1 (TII 2025, arXiv 2507.22448): attention and Mamba-2 side by side in each layer, with constant multipliers. */
 export class FalconH1 extends Llama {
@@ -31,18 +31,9 @@ export class FalconH1 extends Llama {
     // Multiplied keys are multiplied scores.
     const scoreScale = config.number('key_multiplier') / Math.sqrt(config.size('head_dim'));
     const mamba = {
-      dModel: config.size('hidden_size'),
-      heads: config.size('mamba_n_heads'),
-      headSize: config.size('mamba_d_head'),
-      stateSize: config.size('mamba_d_state'),
-      groups: config.size('mamba_n_groups'),
-      taps: config.size('mamba_d_conv'),
-      convBias: config.flag('mamba_conv_bias'),
-      bias: config.flag('mamba_proj_bias'),
+      ...mamba2Settings(config),
       outBias: config.flag('projectors_bias'),
       norm: config.flag('mamba_rms_norm') ? (config.flag('mamba_norm_before_gate') ? 'beforeGate' : 'afterGate') : null,
-      timeLimit: timeLimitOf(config),
-      eps: config.number('rms_norm_eps'),
       multipliers: config.list('ssm_multipliers') as readonly number[],
     } as const;
     const [gate, down] = config.list('mlp_multipliers') as readonly [number, number];

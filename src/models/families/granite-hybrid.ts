@@ -7,12 +7,12 @@ import type { Mixer } from '../../nn/mixer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { SharedExperts } from '../../nn/shared-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, rotaryOf, timeLimitOf } from '../config-values.js';
+import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
 import { Granite, granite } from './granite.js';
 import { llamaAttention, type MakeNorm } from './llama.js';
-import { mamba2Names } from './mamba2.js';
+import { mamba2Names, mamba2Settings } from './mamba2.js';
 
 /** Granite 4's hybrids (IBM 2025): most layers are Mamba-2, some attention; experts beside a network for all tokens. */
 export class GraniteHybrid extends Granite {
@@ -22,19 +22,7 @@ export class GraniteHybrid extends Granite {
     const bias = config.flag('attention_bias');
     const scale = config.number('attention_multiplier');
     const attention = () => llamaAttention(init, config, this.randomness, { rotary, bias, scale });
-    const mamba = () =>
-      new Mamba2(init, {
-        dModel: config.size('hidden_size'),
-        heads: config.size('mamba_n_heads'),
-        headSize: config.size('mamba_d_head'),
-        stateSize: config.size('mamba_d_state'),
-        groups: config.size('mamba_n_groups'),
-        taps: config.size('mamba_d_conv'),
-        convBias: config.flag('mamba_conv_bias'),
-        bias: config.flag('mamba_proj_bias'),
-        timeLimit: timeLimitOf(config),
-        eps: config.number('rms_norm_eps'),
-      });
+    const mamba = () => new Mamba2(init, mamba2Settings(config));
     return (i) =>
       new TransformerLayer({
         selfAttn: config.choice('layer_types', i, mixers<() => Mixer>(mamba, attention)),

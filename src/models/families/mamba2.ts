@@ -9,7 +9,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { timeLimitOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import { numberIn } from '../model-config.js';
+import { type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -69,6 +69,22 @@ export class Mamba2 extends CausalModel {
       'head.out': headName(this.headKind),
     };
   }
+}
+
+/** Options of the Mamba-2 layers in hybrids, whose configs call its settings `mamba_…`. */
+export function mamba2Settings(config: ModelConfig) {
+  return {
+    dModel: config.size('hidden_size'),
+    heads: config.size('mamba_n_heads'),
+    headSize: config.size('mamba_d_head'),
+    stateSize: config.size('mamba_d_state'),
+    groups: config.size('mamba_n_groups'),
+    taps: config.size('mamba_d_conv'),
+    convBias: config.flag('mamba_conv_bias'),
+    bias: config.flag('mamba_proj_bias'),
+    timeLimit: timeLimitOf(config),
+    eps: config.number('rms_norm_eps'),
+  };
 }
 
 /** The names of a `Mamba2` mixer. `block`: the path of its module. */
