@@ -42,7 +42,9 @@ and random. The tests are \`families.test.ts\`, \`families-2025.test.ts\` and \`
 | --- | --- | --- | --- | --- |
 ${rows.map((each) => `| ${each.type} | ${each.head} | ${each.name} | ${each.checkpoint} | ${each.tokens}|`).join('\n')}
 
-Read by the same code as one of these, but not tested by a checkpoint of their own: ${others.map((type) => `\`${type}\``).join(', ')}.
+The same code also reads these types, which have no checkpoint of their own in the tests:
+
+${others.map((type) => `- \`${type}\``).join('\n')}
 `;
 }
 

@@ -36,8 +36,15 @@ export interface ModelInputs {
   /** For question answering: index of the first token of the answer, and of its last one. */
   startPositions?: readonly number[] | Tensor | undefined;
   endPositions?: readonly number[] | Tensor | undefined;
-  /** float32 [B, channels, height, width] */
+  /**
+   * Pixels of images, float32 [B, channels, height, width]; of lists of patches, float32 [B, patches, height · width ·
+   * channels of a patch].
+   */
   pixelValues?: Tensor | undefined;
+  /** Rows and columns of each image's patches, [B, 2], for models that read lists of patches. */
+  spatialShapes?: Rows | undefined;
+  /** 1 for patches, 0 for padding after them, [B, patches]. Default: as `spatialShapes` imply. */
+  pixelAttentionMask?: Rows | undefined;
   /** float32 [B, mel bins, frames] */
   inputFeatures?: Tensor | undefined;
   /** Samples of sound, float32 [B, samples]. */

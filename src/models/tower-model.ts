@@ -18,7 +18,7 @@ import {
 import { sequenceLoss } from './losses.js';
 import { checkHead, type PredictionHead } from './prediction-head.js';
 import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
-import type { TextTower, TowerOutput, VisionTower } from './towers.js';
+import type { ImageTower, TextTower, TowerOutput } from './towers.js';
 
 /** Result of a tower, also in the form that users see. */
 export interface TowerRun {
@@ -30,7 +30,7 @@ export interface TowerRun {
 /** A model of images or of texts, read by an encoder. */
 export abstract class TowerModel extends PretrainedModel {
   abstract readonly text: TextTower | null;
-  abstract readonly vision: VisionTower | null;
+  abstract readonly vision: ImageTower | null;
   /** Projections of texts and images to a common space. */
   readonly textProjection: Linear | null = null;
   readonly visualProjection: Linear | null = null;
@@ -55,7 +55,7 @@ export abstract class TowerModel extends PretrainedModel {
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
     const names: (keyof ModelInputs)[] = [];
     if (this.text) names.push('inputIds', 'attentionMask');
-    if (this.vision) names.push('pixelValues');
+    if (this.vision) names.push(...this.vision.inputNames);
     if (this.head) names.push('labels');
     return names;
   }
@@ -95,10 +95,11 @@ export abstract class TowerModel extends PretrainedModel {
     return outputOf(tower, pooled, options, (x) => padded.unpack(x));
   }
 
-  protected readImages(vision: VisionTower, { pixelValues }: ModelInputs, options: ForwardOptions): TowerRun {
-    const tower = vision.forward(pixelValues);
+  protected readImages(vision: ImageTower, inputs: ModelInputs, options: ForwardOptions): TowerRun {
+    const tower = vision.forward(inputs);
     const pooled = this.head === null ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
-    return outputOf(tower, pooled, options, (x) => unpack(x, tower.batch.lengths, tower.batch.longest));
+    const { batch, time = batch.longest } = tower;
+    return outputOf(tower, pooled, options, (x) => unpack(x, batch.lengths, time));
   }
 
   protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {
@@ -109,7 +110,7 @@ export abstract class TowerModel extends PretrainedModel {
   protected override readSource(source: Tokens): Memory {
     const isImage = source instanceof Tensor && source.shape.length === 4;
     const { features: hidden, batch } = isImage
-      ? this.#towerOf('vision').forward(source)
+      ? this.#towerOf('vision').forward({ pixelValues: source })
       : this.#towerOf('text').forward(this.toBatch('source', source));
     return { hidden, batch };
   }
@@ -122,7 +123,7 @@ export abstract class TowerModel extends PretrainedModel {
   traceSource(source: readonly number[] | Tensor): TraceInput {
     if (source instanceof Tensor) {
       const tower = this.#towerOf('vision');
-      const { x, batch } = tower.embed(source);
+      const { x, batch } = tower.embed({ pixelValues: source });
       return { embedding: { token: x, position: null, sum: x }, batch, stack: tower.encoder, norm: tower.norm };
     }
     const tower = this.#towerOf('text');
@@ -151,11 +152,7 @@ export abstract class TowerModel extends PretrainedModel {
   }
 
   override get maxLength(): number {
-    const { text, vision } = this;
-    if (text) return text.positions.weight.shape[0] ?? 0;
-    if (!vision) return 0;
-    const [rows, columns] = vision.patches.grid(vision.patches.image);
-    return vision.patches.prefix + rows * columns;
+    return this.text?.positions.weight.shape[0] ?? this.vision?.maxLength ?? 0;
   }
 
   override get startId(): number | null {

@@ -1,4 +1,3 @@
-import type { Json } from './model-config.js';
 // Encoders of one kind of input. Models of texts and images have one or two of them.
 
 import { checkDType, describeValue } from '../core/check.js';
@@ -19,13 +18,16 @@ import { Stack } from '../nn/stack.js';
 import type { StateNames } from '../nn/state-names.js';
 import type { TokenBatch } from '../nn/token-batch.js';
 import { activationOf, dropoutOf, heightAndWidth } from './config-values.js';
-import type { ModelConfig } from './model-config.js';
+import type { ModelInputs } from './inputs.js';
+import type { Json, ModelConfig } from './model-config.js';
 
 /** The output of a tower. */
 export interface TowerOutput<Batch extends Sequences = Sequences> {
   /** float32 [N, hidden], the rows of `batch` end to end. */
   readonly features: Tensor;
   readonly batch: Batch;
+  /** Rows of each sequence in padded form. Default: those of the longest one. */
+  readonly time?: number | undefined;
   /** Input of each layer, and the output of the last one. */
   readonly hiddenStates: readonly Tensor[];
 }
@@ -71,6 +73,27 @@ export class TextTower extends Module {
   }
 }
 
+/** The inputs of a model that describe images. */
+export const IMAGE_INPUTS = ['pixelValues', 'spatialShapes', 'pixelAttentionMask'] as const;
+export type ImageInputs = Pick<ModelInputs, (typeof IMAGE_INPUTS)[number]>;
+
+/** A Transformer over images. */
+export interface ImageTower extends Module {
+  readonly encoder: Stack;
+  /** Norm after the last layer. */
+  readonly norm: LayerNorm | null;
+  /** Makes one vector of an image. */
+  readonly pooler: TowerPooler | null;
+  /** The inputs that it reads. */
+  readonly inputNames: readonly (keyof ImageInputs)[];
+  /** Number of rows of an image of the size that the model was trained for. */
+  readonly maxLength: number;
+  /** Input of the first layer, float32 [N, hidden]. Throws ShapeError, DTypeError, ArgumentError. */
+  embed(images: ImageInputs): { x: Tensor; batch: Sequences };
+  /** Takes the arguments of `embed` and throws its errors. */
+  forward(images: ImageInputs): TowerOutput;
+}
+
 export interface VisionParts {
   readonly patches: PatchEmbedding;
   /** A module before the first layer: a norm, or dropout. */
@@ -85,13 +108,13 @@ export interface VisionParts {
 }
 
 /** A Transformer over the patches of images. */
-export class VisionTower extends Module {
+export class VisionTower extends Module implements ImageTower {
   readonly patches: PatchEmbedding;
   readonly start: (Module & { forward(x: Tensor): Tensor }) | null;
   readonly encoder: Stack;
   readonly norm: LayerNorm | null;
   readonly pooler: TowerPooler | null;
-
+  readonly inputNames = ['pixelValues'] as const;
   readonly #onGrid: ((grid: Grid) => void) | undefined;
 
   constructor({ patches, start = null, encoder, norm = null, pooler = null, onGrid }: VisionParts) {
@@ -104,14 +127,14 @@ export class VisionTower extends Module {
     this.pooler = pooler;
   }
 
-  /**
-   * Input of the first layer, float32 [N, hidden]. `pixels` is float32 [B, channels, height, width]. Throws ShapeError,
-   * DTypeError, ArgumentError.
-   */
-  embed(pixels: Tensor | undefined): { x: Tensor; batch: Sequences } {
-    if (!(pixels instanceof Tensor))
-      throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
-    checkDType('forward', 'pixelValues', pixels, 'float32');
+  get maxLength(): number {
+    const [rows, columns] = this.patches.grid(this.patches.image);
+    return this.patches.prefix + rows * columns;
+  }
+
+  /** `pixelValues` is float32 [B, channels, height, width]. */
+  embed({ pixelValues }: ImageInputs): { x: Tensor; batch: Sequences } {
+    const pixels = checkPixels(pixelValues);
     const embedded = this.patches.forward(pixels);
     const [size, count, dModel] = embedded.shape as [number, number, number];
     this.#onGrid?.(this.patches.grid(pixels.shape.slice(2) as [number, number]));
@@ -120,13 +143,20 @@ export class VisionTower extends Module {
     return { x: this.start?.forward(rows) ?? rows, batch };
   }
 
-  /** Takes the arguments of `embed` and throws its errors. */
-  forward(pixels: Tensor | undefined): TowerOutput {
+  forward(images: ImageInputs): TowerOutput {
     const hiddenStates: Tensor[] = [];
-    const { x: embedded, batch } = this.embed(pixels);
+    const { x: embedded, batch } = this.embed(images);
     const x = this.encoder.forward(embedded, batch, { hiddenStates });
     return { features: this.norm?.forward(x) ?? x, batch, hiddenStates };
   }
+}
+
+/** Throws ArgumentError for pixels that are no tensor, and DTypeError for a tensor other than float32. */
+export function checkPixels(pixels: Tensor | undefined): Tensor {
+  if (!(pixels instanceof Tensor))
+    throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
+  checkDType('forward', 'pixelValues', pixels, 'float32');
+  return pixels;
 }
 
 /** Patch embedding that a config describes. */

@@ -29,15 +29,44 @@ interface Kernel {
   readonly weight: (distance: number) => number;
   /** True if places before the first number are moved to it. */
   readonly clamps: boolean;
+  /** True if the kernel is stretched when numbers become fewer. Taps beyond the ends are then left out. */
+  readonly antialias: boolean;
 }
 
 const kernels = {
-  bilinear: { reach: 1, weight: triangle, clamps: true },
-  bicubic: { reach: 2, weight: cubic, clamps: false },
+  bilinear: { reach: 1, weight: triangle, clamps: true, antialias: false },
+  bicubic: { reach: 2, weight: cubic, clamps: false, antialias: false },
+  /** Shrinks with a wider kernel, so that every number counts. */
+  'bilinear-antialias': { reach: 1, weight: triangle, clamps: false, antialias: true },
 } as const satisfies Record<string, Kernel>;
 
-/** The matrix [to, from] that interpolates a row of numbers. The end values continue beyond the ends. */
-function weights(device: Device, from: number, to: number, { reach, weight, clamps }: Kernel): Tensor {
+/** The matrix [to, from] that interpolates a row of numbers. */
+function weights(device: Device, from: number, to: number, kernel: Kernel): Tensor {
+  const values = kernel.antialias ? stretched(from, to, kernel) : clamped(from, to, kernel);
+  return device.tensor(values, [to, from]);
+}
+
+/** Weights whose kernel covers `from / to` numbers, at least one, and whose sum is 1. */
+function stretched(from: number, to: number, { reach, weight }: Kernel): Float32Array {
+  const values = new Float32Array(to * from);
+  const width = Math.max(from / to, 1);
+  for (let i = 0; i < to; i++) {
+    const at = (from / to) * (i + 0.5) - 0.5;
+    const taps = Array.from({ length: from }, (_, tap) => {
+      const distance = (at - tap) / width;
+      return Math.abs(distance) < reach ? weight(distance) : 0;
+    });
+    const sum = taps.reduce((total, tap) => total + tap, 0);
+    values.set(
+      taps.map((tap) => tap / sum),
+      i * from,
+    );
+  }
+  return values;
+}
+
+/** Weights of the nearest numbers. The end values continue beyond the ends. */
+function clamped(from: number, to: number, { reach, weight, clamps }: Kernel): Float32Array {
   const values = new Float32Array(to * from);
   for (let i = 0; i < to; i++) {
     const place = (from / to) * (i + 0.5) - 0.5;
@@ -48,12 +77,12 @@ function weights(device: Device, from: number, to: number, { reach, weight, clam
       values[column] = (values[column] as number) + weight(at - tap);
     }
   }
-  return device.tensor(values, [to, from]);
+  return values;
 }
 
 /**
  * Resizes a table [height·width, features] from one grid to another: torch's `interpolate` in this mode, with
- * align_corners false and antialias false. The table receives the gradient. Throws ShapeError, DTypeError.
+ * align_corners false. The table receives the gradient. Throws ShapeError, DTypeError.
  */
 export function interpolate(mode: keyof typeof kernels, table: Tensor, from: Grid, to: Grid): Tensor {
   for (const [height, width] of [from, to]) checkSizes(mode, { height, width }, 1);

@@ -30,7 +30,7 @@ export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
       checkCallOptions(TASK, options);
       const { pool } = checkOptions(TASK, options, { pool: [true, false, null], ...callOptionKinds });
       const run = (pixelValues: Tensor): Tensor => {
-        const tower = model.vision?.forward(pixelValues) ?? missing('images');
+        const tower = model.vision?.forward({ pixelValues }) ?? missing('images');
         if (!pool && !model.visualProjection) return unpack(tower.features, tower.batch.lengths, tower.batch.longest);
         const pooled = model.vision?.pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');
         return pool ? pooled : (model.visualProjection?.forward(pooled) ?? pooled);

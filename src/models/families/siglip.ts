@@ -11,10 +11,11 @@ import { labelsOf } from '../config-values.js';
 import { type Contrast, contrast, DualEncoderModel } from '../dual-encoder-model.js';
 import type { Family } from '../family.js';
 import type { PaddingUse } from '../inputs.js';
-import { ModelConfig } from '../model-config.js';
+import { type Json, ModelConfig } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import {
+  type ImageTower,
   patchesOf,
   TextTower,
   towerDefaults,
@@ -32,7 +33,7 @@ import {
  */
 export class Siglip extends DualEncoderModel {
   readonly text: TextTower | null;
-  readonly vision: VisionTower | null;
+  readonly vision: ImageTower | null;
   /** Both [1]. */
   readonly logitScale: Tensor | null;
   readonly logitBias: Tensor | null;
@@ -40,16 +41,16 @@ export class Siglip extends DualEncoderModel {
 
   constructor(context: FamilyContext) {
     const { init, config, head } = context;
-    const isBoth = config.type === 'siglip';
+    const isBoth = !/_(text|vision)_model$/.test(config.type);
     super(context, isBoth ? ['image-classification'] : []);
     const towerConfig = (side: 'text' | 'vision') => {
-      if (config.type === `siglip_${side}_model`) return config;
+      if (config.type.endsWith(`_${side}_model`)) return config;
       const isUsed = isBoth && !(side === 'text' && head === 'image-classification');
       return isUsed ? new ModelConfig(config.object(`${side}_config`)) : null;
     };
     const [text, vision] = [towerConfig('text'), towerConfig('vision')];
     this.text = text && siglipText(init, text, this.randomness);
-    this.vision = vision && siglipVision(init, vision, this.randomness);
+    this.vision = vision && this.makeVision(init, vision);
     this.logitScale = text && vision ? init.constant([1], 0) : null;
     this.logitBias = text && vision ? init.constant([1], 0) : null;
     this.head =
@@ -59,6 +60,13 @@ export class Siglip extends DualEncoderModel {
             out: new Linear(init, vision.size('hidden_size'), labelsOf(config).length),
           })
         : null;
+  }
+
+  protected makeVision(init: Initializer, config: ModelConfig): ImageTower {
+    return new VisionTower({
+      patches: patchesOf(init, config, { classToken: false }),
+      ...siglipEncoder(init, config, this.randomness),
+    });
   }
 
   /** The last row represents a text, padding or not, because the model was trained on padded texts without a mask. */
@@ -100,17 +108,21 @@ function siglipText(init: Initializer, config: ModelConfig, randomness: Randomne
   return new TextTower(init, config, false, new PredictionHead({ pick: 'last', dense }), randomness);
 }
 
-function siglipVision(init: Initializer, config: ModelConfig, randomness: Randomness): VisionTower {
+/** The parts of the encoder of images after the patches. */
+export function siglipEncoder(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+): Pick<ImageTower, 'encoder' | 'pooler'> & { norm: LayerNorm } {
   const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
   const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
-  return new VisionTower({
-    patches: patchesOf(init, config, { classToken: false }),
+  return {
     encoder: towerEncoder(init, config, false, randomness),
     norm: norm(),
     pooler: config.flag('vision_use_head')
       ? new AttentionPooling(init, { dModel, heads, norm, feedForward: () => towerFeedForward(init, config) })
       : null,
-  });
+  };
 }
 
 export const siglip: Family = {
@@ -120,12 +132,18 @@ export const siglip: Family = {
   parts: { text_config: 'siglip_text_model', vision_config: 'siglip_vision_model' },
 };
 
-const towers = { ...towerDefaults, hidden_act: 'gelu_pytorch_tanh', layer_norm_eps: 1e-6 };
+export const siglipTowerDefaults: Json = { ...towerDefaults, hidden_act: 'gelu_pytorch_tanh', layer_norm_eps: 1e-6 };
 
 export const siglipTextModel: Family = {
   model: Siglip,
   className: 'SiglipText',
-  defaults: { ...towers, ...towerTokens, vocab_size: 32000, max_position_embeddings: 64, projection_size: null },
+  defaults: {
+    ...siglipTowerDefaults,
+    ...towerTokens,
+    vocab_size: 32000,
+    max_position_embeddings: 64,
+    projection_size: null,
+  },
   complete: (config) => {
     config.projection_size ??= config.hidden_size;
   },
@@ -134,5 +152,5 @@ export const siglipTextModel: Family = {
 export const siglipVisionModel: Family = {
   model: Siglip,
   className: 'SiglipVision',
-  defaults: { ...towers, num_channels: 3, image_size: 224, patch_size: 16, vision_use_head: true },
+  defaults: { ...siglipTowerDefaults, num_channels: 3, image_size: 224, patch_size: 16, vision_use_head: true },
 };
