@@ -2,7 +2,7 @@
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
-import { Dropout, LayerDrop, type Randomness } from '../nn/dropout.js';
+import { Dropout, DropPath, LayerDrop, type Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
 import { RotaryEmbedding, type RotaryScaling } from '../nn/rotary-embedding.js';
 import type { Activation } from '../ops/activation.js';
@@ -48,6 +48,17 @@ export function dropoutOf(config: ModelConfig, name: string, randomness: Randomn
 export function layerDropOf(config: ModelConfig, name: string, randomness: Randomness): (() => LayerDrop) | null {
   const p = config.numberOrNull(name) ?? 0;
   return p > 0 ? () => new LayerDrop(p, randomness) : null;
+}
+
+/**
+ * Dropout of a residual branch: of features, or of whole branches, of which later layers drop more, up to `share` 1.
+ * Throws FormatError if the config asks for both.
+ */
+export function dropBranch(config: ModelConfig, randomness: Randomness, share: number): Dropout {
+  const [features, layers] = [config.number('hidden_dropout_prob'), config.number('drop_path_rate')];
+  if (features > 0 && layers > 0)
+    throw new FormatError('config.json: hidden_dropout_prob and drop_path_rate are above 0, expected one of them');
+  return features > 0 ? new Dropout(features, randomness) : new DropPath(layers * share, randomness);
 }
 
 /** A height and a width, or one number for both. Throws FormatError for other values. */

@@ -22,6 +22,16 @@ export class ModelConfig {
     return this.#read(name, isSize, 'a positive integer');
   }
 
+  /** A list of sizes, as many as `count` if it is given. */
+  sizes(name: string, count?: number): readonly number[] {
+    const sizes = this.list(name).map((value, i) =>
+      new ModelConfig({ [`${name}[${i}]`]: value }).size(`${name}[${i}]`),
+    );
+    if (sizes.length > 0 && (count === undefined || sizes.length === count)) return sizes;
+    const expected = count === undefined ? 'at least one size' : `${count} sizes`;
+    throw new FormatError(`config.json: ${name} has ${sizes.length} sizes, expected ${expected}`);
+  }
+
   number(name: string): number {
     return this.#read(name, (value): value is number => Number.isFinite(value), 'a number');
   }

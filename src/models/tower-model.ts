@@ -1,5 +1,5 @@
 import { ArgumentError } from '../core/errors.js';
-import { Tensor } from '../core/tensor.js';
+import { lastOf, Tensor } from '../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.js';
 import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -48,8 +48,8 @@ export abstract class TowerModel extends PretrainedModel {
   }
 
   override get attentions(): AttentionsByKind {
-    const encoder = [this.text, this.vision].flatMap((tower) => tower?.encoder.layers ?? []);
-    return { encoder: encoder.flatMap((layer) => layer.selfAttentions), decoder: [], cross: [] };
+    const texts = this.text?.encoder.layers.flatMap((layer) => layer.selfAttentions) ?? [];
+    return { encoder: [...texts, ...(this.vision?.attentions ?? [])], decoder: [], cross: [] };
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
@@ -98,8 +98,10 @@ export abstract class TowerModel extends PretrainedModel {
   protected readImages(vision: ImageTower, inputs: ModelInputs, options: ForwardOptions): TowerRun {
     const tower = vision.forward(inputs);
     const pooled = this.head === null ? (vision.pooler?.forward(tower.features, tower.batch) ?? null) : null;
-    const { batch, time = batch.longest } = tower;
-    return outputOf(tower, pooled, options, (x) => unpack(x, batch.lengths, time));
+    const { batch, time } = tower;
+    // Stages may differ in their numbers of rows, which are equal for all images.
+    const padded = (x: Tensor) => (time ? unpack(x, batch.lengths, time) : x.reshape(batch.size, -1, lastOf(x.shape)));
+    return outputOf(tower, pooled, options, padded);
   }
 
   protected override mapsOf({ encoder }: AttentionMaps, _output: ModelOutput, { source }: BatchLayout): ModelOutput {
@@ -123,6 +125,8 @@ export abstract class TowerModel extends PretrainedModel {
   traceSource(source: readonly number[] | Tensor): TraceInput {
     if (source instanceof Tensor) {
       const tower = this.#towerOf('vision');
+      if (tower.encoder === null)
+        throw new ArgumentError('trace: the layers of the model are several stacks, expected a model with one');
       const { x, batch } = tower.embed({ pixelValues: source });
       return { embedding: { token: x, position: null, sum: x }, batch, stack: tower.encoder, norm: tower.norm };
     }

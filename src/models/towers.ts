@@ -26,9 +26,9 @@ export interface TowerOutput<Batch extends Sequences = Sequences> {
   /** float32 [N, hidden], the rows of `batch` end to end. */
   readonly features: Tensor;
   readonly batch: Batch;
-  /** Rows of each sequence in padded form. Default: those of the longest one. */
+  /** Rows of each sequence in padded form. Default: all sequences have the same number of rows. */
   readonly time?: number | undefined;
-  /** Input of each layer, and the output of the last one. */
+  /** Input of each layer or stage, and the output of the last one. */
   readonly hiddenStates: readonly Tensor[];
 }
 
@@ -79,7 +79,10 @@ export type ImageInputs = Pick<ModelInputs, (typeof IMAGE_INPUTS)[number]>;
 
 /** A Transformer over images. */
 export interface ImageTower extends Module {
-  readonly encoder: Stack;
+  /** The layers; null if they are no single stack. */
+  readonly encoder: Stack | null;
+  /** The attentions whose maps can be observed. */
+  readonly attentions: readonly MultiHeadAttention[];
   /** Norm after the last layer. */
   readonly norm: LayerNorm | null;
   /** Makes one vector of an image. */
@@ -125,6 +128,10 @@ export class VisionTower extends Module implements ImageTower {
     this.encoder = encoder;
     this.norm = norm;
     this.pooler = pooler;
+  }
+
+  get attentions(): readonly MultiHeadAttention[] {
+    return this.encoder.layers.flatMap((layer) => layer.selfAttentions);
   }
 
   get maxLength(): number {

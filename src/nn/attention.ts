@@ -216,8 +216,9 @@ export class MultiHeadAttention extends Module {
     const { mask, sighted, tokens } = sight;
     const queries = sighted ? mul(q, sighted) : q;
     const given = this.scoreBias(queries, kv, batch);
-    const bias = given && sighted ? mul(given, sighted.reshape(tokens.shape)) : given;
-    return this.#attend(queries, kv, { causal: this.causal, mask, bias, ...packed }, [counts, counts], tokens, gate);
+    const bias = given && sighted ? mul(given, sighted.reshape(-1, 1, longest, 1)) : given;
+    const which = { causal: this.causal, mask, bias, ...packed };
+    return this.#attend(queries, kv, which, [counts, counts], tokens, gate);
   }
 
   /**
@@ -364,7 +365,14 @@ export class MultiHeadAttention extends Module {
   }
 
   /** The output of `#mix`, times its gate if it has one, after the output projection. */
-  #attend(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor, gate: Tensor | null = null): Tensor {
+  #attend(
+    q: Tensor,
+    kv: Tensor,
+    which: Which,
+    counts?: Counts,
+    shown: Tensor | null = null,
+    gate: Tensor | null = null,
+  ): Tensor {
     const mixed = this.#mix(q, kv, which, counts, shown); // [N, heads·d]
     return this.#out(mixed, gate);
   }
@@ -373,7 +381,7 @@ export class MultiHeadAttention extends Module {
    * Attention of queries to keys and values. `counts` are the lengths of packed queries and keys as numbers. They
    * decide the shape of the maps that `observe` receives. `shown` multiplies these maps, if given.
    */
-  #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown?: Tensor): Tensor {
+  #mix(q: Tensor, kv: Tensor, which: Which, counts?: Counts, shown: Tensor | null = null): Tensor {
     const { heads, kvHeads, scale, softcap } = this;
     const half = lastOf(kv.shape) / 2;
     const [k, v] = [kv.columns(0, half), kv.columns(half, 2 * half)]; // each [N, kvHeads·d]

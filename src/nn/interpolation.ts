@@ -29,20 +29,16 @@ interface Kernel {
   readonly weight: (distance: number) => number;
   /** True if places before the first number are moved to it. */
   readonly clamps: boolean;
-  /** True if the kernel is stretched when numbers become fewer. Taps beyond the ends are then left out. */
-  readonly antialias: boolean;
 }
 
 const kernels = {
-  bilinear: { reach: 1, weight: triangle, clamps: true, antialias: false },
-  bicubic: { reach: 2, weight: cubic, clamps: false, antialias: false },
-  /** Shrinks with a wider kernel, so that every number counts. */
-  'bilinear-antialias': { reach: 1, weight: triangle, clamps: false, antialias: true },
+  bilinear: { reach: 1, weight: triangle, clamps: true },
+  bicubic: { reach: 2, weight: cubic, clamps: false },
 } as const satisfies Record<string, Kernel>;
 
 /** The matrix [to, from] that interpolates a row of numbers. */
-function weights(device: Device, from: number, to: number, kernel: Kernel): Tensor {
-  const values = kernel.antialias ? stretched(from, to, kernel) : clamped(from, to, kernel);
+function weights(device: Device, from: number, to: number, kernel: Kernel, antialias: boolean): Tensor {
+  const values = antialias ? stretched(from, to, kernel) : clamped(from, to, kernel);
   return device.tensor(values, [to, from]);
 }
 
@@ -82,15 +78,21 @@ function clamped(from: number, to: number, { reach, weight, clamps }: Kernel): F
 
 /**
  * Resizes a table [height·width, features] from one grid to another: torch's `interpolate` in this mode, with
- * align_corners false. The table receives the gradient. Throws ShapeError, DTypeError.
+ * align_corners false. `antialias` stretches the kernel when the grid becomes smaller. The table receives the gradient. Throws ShapeError, DTypeError.
  */
-export function interpolate(mode: keyof typeof kernels, table: Tensor, from: Grid, to: Grid): Tensor {
+export function interpolate(
+  mode: keyof typeof kernels,
+  table: Tensor,
+  from: Grid,
+  to: Grid,
+  { antialias = false }: { readonly antialias?: boolean | undefined } = {},
+): Tensor {
   for (const [height, width] of [from, to]) checkSizes(mode, { height, width }, 1);
   const [rows, features] = table.shape as [number, number];
   if (table.shape.length !== 2 || rows !== from[0] * from[1])
     throw new ShapeError(`${mode}: the table has ${rows} rows, expected ${from[0]}·${from[1]}`);
   const { device } = table;
-  const matrix = (axis: 0 | 1) => weights(device, from[axis], to[axis], kernels[mode]);
+  const matrix = (axis: 0 | 1) => weights(device, from[axis], to[axis], kernels[mode], antialias);
   return device.scope(() => {
     const tall = matmul(matrix(0), contiguous(table).reshape(from[0], from[1] * features)); // [to[0], from[1]·features]
     const wide = matmul(matrix(1), tall.reshape(to[0], from[1], features)); // [to[0], to[1], features]

@@ -12,8 +12,8 @@ export interface PaddingSight {
    * none.
    */
   readonly sighted: Tensor | null;
-  /** float32 [B, 1, T, 1]: 1 for tokens, 0 for padding. */
-  readonly tokens: Tensor;
+  /** float32 [B, 1, T, 1]: 1 for tokens, 0 for padding. Null if all rows are tokens. */
+  readonly tokens: Tensor | null;
 }
 
 /**

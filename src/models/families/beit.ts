@@ -1,7 +1,6 @@
-import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
-import { Dropout, DropPath } from '../../nn/dropout.js';
+import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Grid, interpolate } from '../../nn/interpolation.js';
@@ -14,7 +13,7 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
 import { concat, gather, permute } from '../../ops/move.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -127,7 +126,7 @@ export class Beit extends TowerModel {
         feedForward,
         norm,
         postNorm: scale > 0 ? () => new LayerScale(init, dModel, scale) : null,
-        dropout: () => this.#dropout(context, i / Math.max(layers - 1, 1)),
+        dropout: () => dropBranch(config, this.randomness, i / Math.max(layers - 1, 1)),
         wiring: 'pre',
         randomness: this.randomness,
       });
@@ -150,14 +149,6 @@ export class Beit extends TowerModel {
       head === 'image-classification'
         ? new PredictionHead({ ...pooled(), out: new Linear(init, dModel, classes) })
         : null;
-  }
-
-  /** Later layers, up to `share` 1, are left out more often. Throws FormatError if features are dropped as well. */
-  #dropout({ config }: FamilyContext, share: number): Dropout | DropPath {
-    const [features, layers] = [config.number('hidden_dropout_prob'), config.number('drop_path_rate')];
-    if (features > 0 && layers > 0)
-      throw new FormatError('config.json: hidden_dropout_prob and drop_path_rate are above 0, expected one of them');
-    return features > 0 ? new Dropout(features, this.randomness) : new DropPath(layers * share, this.randomness);
   }
 
   protected override get bodyName(): string {

@@ -4,6 +4,7 @@ import type { Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
+import type { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { bceWithLogits } from '../../ops/losses.js';
@@ -113,7 +114,7 @@ export function siglipEncoder(
   init: Initializer,
   config: ModelConfig,
   randomness: Randomness,
-): Pick<ImageTower, 'encoder' | 'pooler'> & { norm: LayerNorm } {
+): Pick<ImageTower, 'pooler'> & { encoder: Stack; norm: LayerNorm } {
   const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
   const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
   return {

@@ -1,6 +1,7 @@
 import { describeShape } from '../../core/check.js';
 import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
+import type { MultiHeadAttention } from '../../nn/attention.js';
 import type { Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Grid, interpolate } from '../../nn/interpolation.js';
@@ -49,6 +50,10 @@ export class NaflexTower extends Module implements ImageTower {
     this.encoder = encoder;
     this.norm = norm;
     this.pooler = pooler;
+  }
+
+  get attentions(): readonly MultiHeadAttention[] {
+    return this.encoder.layers.flatMap((layer) => layer.selfAttentions);
   }
 
   get maxLength(): number {
@@ -100,7 +105,7 @@ class NaflexPatches extends Module {
 
   /** `pixels`: float32 [N, height · width · channels], patches end to end. Returns float32 [N, dModel]. */
   forward(pixels: Tensor, grids: readonly Grid[]): Tensor {
-    const places = grids.map((grid) => interpolate('bilinear-antialias', this.positions, this.#grid, grid));
+    const places = grids.map((grid) => interpolate('bilinear', this.positions, this.#grid, grid, { antialias: true }));
     return add(this.projection.forward(pixels), places.length === 1 ? (places[0] as Tensor) : concat(places));
   }
 }

@@ -42,6 +42,10 @@ sound = dict(
     num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, mask_time_prob=0.0, hidden_dropout=0.0, activation_dropout=0.0,
     attention_dropout=0.0, final_dropout=0.0, layerdrop=0.0,
 )
+swin = dict(patch_size=4, embed_dim=4, mlp_ratio=1.5, drop_path_rate=0.0, initializer_range=0.3)
+naflex = dict(
+    hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, patch_size=2, num_patches=16, num_channels=3, initializer_range=0.3
+)
 image = dict(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, image_size=12, patch_size=4, initializer_range=0.3)
 
 
@@ -173,10 +177,29 @@ CASES = {
         dict(sound, do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True, num_conv_pos_embeddings=5, ctc_loss_reduction="mean", pad_token_id=3),
     ),
     "wav2vec2-body": ("Wav2Vec2Model", dict(sound, mask_time_prob=0.05)),
+    # Windows and patches that reach beyond the image; the second stage is as small as a window.
+    "swin-odd": (
+        "SwinForImageClassification",
+        dict(swin, image_size=[27, 19], depths=[3, 2], num_heads=[2, 1], window_size=3, qkv_bias=False, hidden_act="relu", num_labels=3),
+    ),
+    "swin-positions": ("SwinModel", dict(swin, image_size=32, depths=[2, 1, 1], num_heads=[1, 2, 2], window_size=2, use_absolute_embeddings=True)),
+    "donut-swin": ("DonutSwinModel", dict(swin, image_size=[32, 24], depths=[2, 2], num_heads=[2, 2], window_size=3)),
+    "convnext-unscaled": (
+        "ConvNextModel",
+        dict(image_size=16, patch_size=2, depths=[2, 1], num_stages=2, hidden_sizes=[6, 4], hidden_act="relu", layer_scale_init_value=0.0, layer_norm_eps=1e-3),
+    ),
+    "convnextv2": (
+        "ConvNextV2ForImageClassification",
+        dict(image_size=16, patch_size=2, depths=[1, 2], num_stages=2, hidden_sizes=[4, 6], num_labels=3),
+    ),
+    "siglip2-classes": ("Siglip2ForImageClassification", dict(vision_config=naflex, num_labels=3)),
+    "siglip2-headless": ("Siglip2VisionModel", dict(naflex, vision_use_head=False, num_patches=9)),
     "hubert-classes": ("HubertForSequenceClassification", dict(sound, feat_proj_layer_norm=False, classifier_proj_size=5, num_labels=3)),
 }
 # The height and width of images, where they differ from the config's.
-RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24)}
+RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13)}
+# The patches of images that are lists of them.
+SHAPES = [[2, 3], [1, 5], [4, 2]]
 
 
 def as_in_files(tensors):
@@ -201,12 +224,13 @@ def as_in_files(tensors):
 
 def gradients_in_files(model, folder):
     """Gradients that are not zero, by the names that save_pretrained gives their parameters."""
-    values = {name: parameter.data for name, parameter in model.named_parameters()}
-    for parameter in model.parameters():
-        parameter.data = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    all_tensors = [*model.parameters(), *model.buffers()]
+    values = [tensor.data for tensor in all_tensors]
+    for tensor in all_tensors:
+        tensor.data = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
     model.save_pretrained(folder)
-    for name, parameter in model.named_parameters():
-        parameter.data = values[name]
+    for tensor, value in zip(all_tensors, values):
+        tensor.data = value
     return {f"grad.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items() if tensor.any()}
 
 
@@ -216,16 +240,20 @@ def make_signal_model(name, cls, model, folder):
         mask = torch.ones(2, 61, dtype=torch.long)
         mask[1, 45:] = 0
         inputs = dict(input_values=torch.randn(2, 61).double() * mask, attention_mask=mask)
+    elif cls.startswith("Siglip2"):
+        inputs = patch_lists()
     else:
         inputs = dict(pixel_values=torch.randn(2, 3, *RESIZED.get(name, (model.config.image_size,) * 2)).double())
     if cls.endswith("Classification"):
-        inputs["labels"] = torch.randint(0, model.config.num_labels, (2,))
+        inputs["labels"] = torch.randint(0, model.config.num_labels, (len(next(iter(inputs.values()))),))
     elif cls.endswith("CTC"):
         inputs["labels"] = torch.tensor([[1, 5, 5], [4, 2, -100]])
     output = model(**inputs, output_hidden_states=True, output_attentions="conv_dim" in CASES[name][1])
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value) and key != "extract_features"})
     if "loss" not in tensors:
         projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output") if key in output}
+        if "pixel_attention_mask" in inputs:
+            projections = {key: value * inputs["pixel_attention_mask"][:, :, None] if value.ndim == 3 else value for key, value in projections.items()}
         if "attention_mask" in inputs:  # the mask of frames, from the keys that the first query attends to
             projections = {key: value * (output.attentions[0][:, 0, 0] > 0)[:, :, None] for key, value in projections.items()}
         tensors.update({f"projection.{key}": value for key, value in projections.items()})
@@ -233,11 +261,23 @@ def make_signal_model(name, cls, model, folder):
     tensors["loss"].backward()
     for key in ("hidden_states", "attentions"):
         tensors.update({f"{key}.{i}": state for i, state in enumerate(output.get(key) or [])})
+    if "pixel_attention_mask" in inputs:  # padding is not compared
+        for key in tensors:
+            if "hidden_state" in key:
+                tensors[key] = tensors[key] * inputs["pixel_attention_mask"][:, :, None]
     with tempfile.TemporaryDirectory() as temporary:
         tensors.update(gradients_in_files(model, pathlib.Path(temporary)))
     stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
     save_file(stored, folder / "reference.safetensors")
     (folder / "reference.json").write_text(json.dumps({"class": cls}))
+
+
+def patch_lists():
+    """Images as lists of patches with their own rows and columns."""
+    mask = torch.zeros(len(SHAPES), 9, dtype=torch.long)
+    for row, (height, width) in zip(mask, SHAPES):
+        row[: height * width] = 1
+    return dict(pixel_values=torch.randn(len(SHAPES), 9, 12).double() * mask[:, :, None], pixel_attention_mask=mask, spatial_shapes=torch.tensor(SHAPES))
 
 
 def targets_of(config, cls, ids, mask):
@@ -294,7 +334,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     model = model.double().eval()
-    if "image_size" in settings or "conv_dim" in settings:
+    if not {"image_size", "conv_dim", "vision_config", "num_patches"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)
         continue
     ids = torch.randint(3, VOCABULARY, (2, TIME))

@@ -1,0 +1,389 @@
+import { ShapeError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import type { Grid } from '../../nn/interpolation.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear, type Projection } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { PaddingSight } from '../../nn/padding.js';
+import type { PatchEmbedding } from '../../nn/patch-embedding.js';
+import { Sequences } from '../../nn/sequences.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { add } from '../../ops/binary.js';
+import { concat, gather, permute } from '../../ops/move.js';
+import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { Json, ModelConfig } from '../model-config.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { TowerModel } from '../tower-model.js';
+import { checkPixels, type ImageInputs, type ImageTower, patchesOf, type TowerOutput } from '../towers.js';
+
+/**
+ * Swin (Liu et al. 2021, arXiv 2103.14030): patches attend to those in their window, and windows shift from layer to
+ * layer. Each stage but the last merges squares of four patches. The model type `donut-swin` has no norm at the end.
+ */
+export class Swin extends TowerModel {
+  override readonly text = null;
+  readonly vision: SwinTower;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context, ['image-classification']);
+    const { init, config, head } = context;
+    this.vision = new SwinTower(init, config, this.randomness, head === 'none');
+    const out = () => new Linear(init, this.vision.width, labelsOf(config).length);
+    this.head = head === 'image-classification' ? new PredictionHead({ pick: 'mean', out: out() }) : null;
+  }
+
+  protected override get bodyName(): string {
+    return this.settings.type === 'donut-swin' ? 'donut' : 'swin';
+  }
+
+  protected override get stateNames(): StateNames {
+    return { ...swinNames('vision', `${this.bodyName}.`), 'head.out': 'classifier' };
+  }
+}
+
+/** Names of a tower's parts in checkpoints. `prefix` ends with a dot or is empty. */
+export function swinNames(tower: string, prefix: string): StateNames {
+  const [stage, own] = [`${tower}.stages.*`, `${prefix}encoder.layers.*`];
+  const [layer, block] = [`${stage}.layers.*`, `${own}.blocks.*`];
+  return {
+    [`${tower}.patches.projection`]: `${prefix}embeddings.patch_embeddings.projection`,
+    [`${tower}.patch_norm`]: `${prefix}embeddings.norm`,
+    [`${tower}.positions`]: { name: `${prefix}embeddings.position_embeddings`, leading: [1] },
+    [`${layer}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${block}.attention.self.${name}`),
+    [`${layer}.self_attn.distance_bias`]: `${block}.attention.self.relative_position_bias_table`,
+    [`${layer}.self_attn.out_proj`]: `${block}.attention.output.dense`,
+    [`${layer}.norm1`]: `${block}.layernorm_before`,
+    [`${layer}.norm2`]: `${block}.layernorm_after`,
+    [`${layer}.feed_forward.linear1`]: `${block}.intermediate.dense`,
+    [`${layer}.feed_forward.linear2`]: `${block}.output.dense`,
+    [`${stage}.merging`]: `${own}.downsample`,
+    [`${tower}.norm`]: `${prefix}layernorm`,
+  };
+}
+
+/** Stages of layers over the patches of images. */
+export class SwinTower extends Module implements ImageTower {
+  readonly patches: PatchEmbedding;
+  readonly patchNorm: LayerNorm;
+  /** [patches, features], or null if only distances matter. */
+  readonly positions: Tensor | null;
+  readonly dropout: Dropout;
+  readonly stages: readonly SwinStage[];
+  readonly norm: LayerNorm | null;
+  readonly pooler: PredictionHead | null;
+  readonly encoder = null;
+  readonly inputNames = ['pixelValues'] as const;
+  /** Features of a patch after the last stage. */
+  readonly width: number;
+
+  constructor(init: Initializer, config: ModelConfig, randomness: Randomness, pools: boolean) {
+    super();
+    const isDonut = config.type === 'donut-swin';
+    if (isDonut) config.expect('use_absolute_embeddings', false); // transformers has a table of another size
+    const [dModel, depths] = [config.size('embed_dim'), config.sizes('depths')];
+    const heads = config.sizes('num_heads', depths.length);
+    const layers = depths.reduce((sum, depth) => sum + depth, 0);
+    this.patches = patchesOf(init, config, { dModel, classToken: false, positions: false, interpolate: true });
+    const hasPositions = config.flag('use_absolute_embeddings');
+    this.positions = hasPositions ? init.normal([this.maxLength, dModel], dModel ** -0.5) : null;
+    this.patchNorm = new LayerNorm(init, dModel);
+    this.dropout = new Dropout(config.number('hidden_dropout_prob'), randomness);
+    let made = 0;
+    this.stages = depths.map((depth, i) => {
+      const width = dModel * 2 ** i;
+      const layer = () => {
+        const sizes = { width, heads: heads[i] as number, share: made++ / Math.max(layers - 1, 1) };
+        return swinLayer(init, config, randomness, sizes);
+      };
+      const own = Array.from({ length: depth }, layer);
+      return new SwinStage(
+        config.size('window_size'),
+        own,
+        i < depths.length - 1 ? new PatchMerging(init, width) : null,
+      );
+    });
+    this.width = dModel * 2 ** (depths.length - 1);
+    this.norm = isDonut ? null : new LayerNorm(init, this.width, config.number('layer_norm_eps'));
+    this.pooler = pools ? new PredictionHead({ pick: 'mean' }) : null;
+  }
+
+  get maxLength(): number {
+    const [rows, columns] = this.patches.grid(this.patches.image);
+    return rows * columns;
+  }
+
+  /** The attention of the last layer of each stage: transformers returns its map. */
+  get attentions(): readonly MultiHeadAttention[] {
+    return this.stages.flatMap(({ layers }) => layers.at(-1)?.selfAttentions ?? []);
+  }
+
+  embed(images: ImageInputs): { x: Tensor; batch: Sequences; grid: Grid } {
+    const pixels = filled(checkPixels(images.pixelValues), this.patches.patch);
+    const patches = this.patches.forward(pixels); // [B, patches, features]
+    const [size, count, features] = patches.shape as [number, number, number];
+    const grid = this.patches.grid(pixels.shape.slice(2) as [number, number]);
+    const { positions } = this;
+    if (positions && positions.shape[0] !== count)
+      throw new ShapeError(`forward: the images have ${count} patches, expected ${positions.shape[0]}`);
+    const normed = this.patchNorm.forward(patches);
+    const placed = positions ? add(normed, positions) : normed;
+    const batch = Sequences.of(pixels.device, Array<number>(size).fill(count));
+    return { x: this.dropout.forward(placed).reshape(size * count, features), batch, grid };
+  }
+
+  forward(images: ImageInputs): TowerOutput {
+    let stage: Patches = this.embed(images);
+    const hiddenStates = [stage.x];
+    for (const each of this.stages) {
+      stage = each.forward(stage);
+      hiddenStates.push(stage.x);
+    }
+    const { x, batch } = stage;
+    return { features: this.norm?.forward(x) ?? x, batch, hiddenStates };
+  }
+}
+
+/** The patches of a batch of images, as rows. */
+export interface Patches {
+  /** float32 [B · rows · columns, features] */
+  readonly x: Tensor;
+  readonly batch: Sequences;
+  /** Rows and columns of an image's patches. */
+  readonly grid: Grid;
+}
+
+/** Layers of one resolution. Every second one shifts its windows by half. */
+export class SwinStage extends Module {
+  constructor(
+    private readonly window: number,
+    readonly layers: readonly TransformerLayer[],
+    /** Halves rows and columns after the last layer. */
+    readonly merging: PatchMerging | null,
+  ) {
+    super();
+  }
+
+  /** Throws ShapeError for a grid that is smaller than a window. */
+  forward({ x, batch, grid }: Patches): Patches {
+    const { window, layers, merging } = this;
+    const smallest = Math.min(...grid);
+    if (smallest < window)
+      throw new ShapeError(
+        `Swin: a stage has ${grid.join(' × ')} patches, expected at least a window of ${window}: give larger images`,
+      );
+    const place = (shift: number) => windowsOf(x, batch.size, grid, window, shift);
+    const whole = place(0);
+    const shifted = smallest > window && layers.length > 1 ? place(Math.floor(window / 2)) : whole;
+    const y = layers.reduce((input, layer, i) => {
+      (layer.selfAttn as WindowAttention).start(i % 2 === 0 ? whole : shifted);
+      return layer.forward(input, batch);
+    }, x);
+    return merging ? merging.forward({ x: y, batch, grid }) : { x: y, batch, grid };
+  }
+}
+
+interface SwinLayerSizes {
+  readonly width: number;
+  readonly heads: number;
+  /** Share of the highest rate of dropped branches. */
+  readonly share: number;
+}
+
+function swinLayer(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  { width, heads, share }: SwinLayerSizes,
+): TransformerLayer {
+  const hidden = {
+    dFF: Math.trunc(config.number('mlp_ratio') * width),
+    activation: activationOf(config.text('hidden_act')),
+  };
+  const dropout = dropoutOf(config, 'attention_probs_dropout_prob', randomness);
+  const attention = { dModel: width, heads, bias: config.flag('qkv_bias'), outBias: true, dropout };
+  return new TransformerLayer({
+    selfAttn: () => new WindowAttention(init, attention, config.size('window_size')),
+    feedForward: () => new FeedForward(init, { dModel: width, ...hidden }),
+    norm: () => new LayerNorm(init, width, config.number('layer_norm_eps')),
+    dropout: (subLayer) =>
+      subLayer === 0
+        ? dropBranch(config, randomness, share)
+        : new Dropout(config.number('hidden_dropout_prob'), randomness),
+    wiring: 'pre',
+    randomness,
+  });
+}
+
+/** Concatenates each square of four patches and projects it to twice the features. */
+export class PatchMerging extends Module {
+  readonly norm: LayerNorm;
+  readonly reduction: Projection;
+
+  constructor(init: Initializer, width: number) {
+    super();
+    this.norm = new LayerNorm(init, 4 * width);
+    this.reduction = new Linear(init, 4 * width, 2 * width, false);
+  }
+
+  /** Rows and columns are halved, rounded up. */
+  forward({ x, batch: { size }, grid: [height, width] }: Patches): Patches {
+    const grid: Grid = [Math.ceil(height / 2), Math.ceil(width / 2)];
+    const count = grid[0] * grid[1];
+    const rows = Int32Array.from({ length: size * count * 4 }, (_, i) => {
+      const [image, place, corner] = [Math.floor(i / (4 * count)), Math.floor(i / 4) % count, i % 4];
+      const row = 2 * Math.floor(place / grid[1]) + (corner % 2);
+      const column = 2 * (place % grid[1]) + Math.floor(corner / 2);
+      return row < height && column < width ? (image * height + row) * width + column : size * height * width;
+    });
+    const squares = gather(withBlank(x), x.device.tensor(rows)).reshape(size * count, -1); // [N / 4, 4 · width]
+    const merged = this.reduction.forward(this.norm.forward(squares));
+    return { x: merged, batch: Sequences.of(x.device, Array<number>(size).fill(count)), grid };
+  }
+}
+
+/** The patches of images in windows. */
+export interface Windows {
+  /** The windows, as sequences of patches. */
+  readonly sequences: Sequences;
+  /** int32 [N']: the patch at each place of a window; the number of patches at places beyond an image. */
+  readonly patches: Tensor;
+  /** int32 [N]: the place of each patch. */
+  readonly places: Tensor;
+  /** int32 [windows, 1, places, places]: 1 where a patch sees another one. Null if all of a window see each other. */
+  readonly mask: Tensor | null;
+}
+
+/**
+ * Windows of `window` × `window` patches, which begin `shift` patches below and to the right of an image's corner. The
+ * patches above and to the left of them join the last windows, but do not see the others there.
+ */
+export function windowsOf(
+  { device }: Tensor,
+  images: number,
+  [height, width]: Grid,
+  window: number,
+  shift: number,
+): Windows {
+  const [rows, columns] = [height, width].map((size) => Math.ceil(size / window)) as [number, number];
+  const [area, perImage] = [window * window, rows * columns];
+  const patches = new Int32Array(images * perImage * area);
+  const places = new Int32Array(images * height * width);
+  const regions = new Int32Array(perImage * area);
+  const region = (at: number, size: number) => (at >= size - window ? 1 : 0) + (at >= size - shift ? 1 : 0);
+  for (let i = 0; i < patches.length; i++) {
+    const [image, place] = [Math.floor(i / (perImage * area)), i % (perImage * area)];
+    const [at, inside] = [Math.floor(place / area), place % area];
+    const row = Math.floor(at / columns) * window + Math.floor(inside / window);
+    const column = (at % columns) * window + (inside % window);
+    regions[place] = region(row, rows * window) * 3 + region(column, columns * window);
+    const [down, right] = [(row + shift) % (rows * window), (column + shift) % (columns * window)];
+    const isInside = down < height && right < width;
+    const patch = isInside ? (image * height + down) * width + right : places.length;
+    patches[i] = patch;
+    if (isInside) places[patch] = i;
+  }
+  return {
+    sequences: Sequences.of(device, Array<number>(images * perImage).fill(area)),
+    patches: device.tensor(patches),
+    places: device.tensor(places),
+    mask: shift > 0 ? device.tensor(sightOf(regions, images, area), [images * perImage, 1, area, area]) : null,
+  };
+}
+
+/** 1 where two places of a window have one region; [images · windows · area · area]. */
+function sightOf(regions: Int32Array, images: number, area: number): Int32Array {
+  const ofImage = Int32Array.from({ length: regions.length * area }, (_, i) => {
+    const query = Math.floor(i / area);
+    const key = Math.floor(query / area) * area + (i % area);
+    return regions[query] === regions[key] ? 1 : 0;
+  });
+  const all = new Int32Array(images * ofImage.length);
+  for (let image = 0; image < images; image++) all.set(ofImage, image * ofImage.length);
+  return all;
+}
+
+/** Attention within windows, whose scores have trained biases by distance. */
+export class WindowAttention extends MultiHeadAttention {
+  /** [distances, heads] of patches in a window, row by row. */
+  readonly distanceBias: Tensor;
+  readonly #distances: Int32Array;
+  #windows: Windows | null = null;
+
+  constructor(init: Initializer, options: MultiHeadOptions, window: number) {
+    super(init, options);
+    const [reach, area] = [2 * window - 1, window * window];
+    this.distanceBias = init.constant([reach * reach, options.heads], 0);
+    this.#distances = Int32Array.from({ length: area * area }, (_, i) => {
+      const [query, key] = [Math.floor(i / area), i % area];
+      const down = Math.floor(query / window) - Math.floor(key / window) + window - 1;
+      const right = (query % window) - (key % window) + window - 1;
+      return down * reach + right;
+    });
+  }
+
+  /** Sets the windows of the next pass. */
+  start(windows: Windows): void {
+    this.#windows = windows;
+  }
+
+  /** `x` and the result: float32 [N, dModel], the patches of images row by row. */
+  override forward(x: Tensor): Tensor {
+    const { patches, places, sequences } = this.#windows as Windows;
+    return gather(super.forward(gather(withBlank(x), patches), sequences), places);
+  }
+
+  override scoreBias(): Tensor {
+    const { distanceBias, heads } = this;
+    const area = Math.sqrt(this.#distances.length);
+    const bias = gather(distanceBias, distanceBias.device.tensor(this.#distances)).reshape(area, area, heads);
+    return permute(bias, [2, 0, 1]).reshape(1, heads, area, area);
+  }
+
+  protected override sightOf(): PaddingSight | null {
+    const { mask } = this.#windows as Windows;
+    return mask && { mask, sighted: null, tokens: null };
+  }
+}
+
+/** `x` [N, features] and a row of zeros, which stands for places beyond an image. */
+function withBlank(x: Tensor): Tensor {
+  return concat([x, x.device.zeros([1, x.shape[1] as number])]);
+}
+
+/** Images, [B, channels, height, width], with zeros at the right and lower edges up to whole patches. */
+function filled(pixels: Tensor, patch: Grid): Tensor {
+  return patch.reduce((x, size, i) => {
+    const missing = (size - ((x.shape[2 + i] ?? 0) % size)) % size;
+    return missing === 0 ? x : concat([x, x.device.zeros(x.shape.with(2 + i, missing))], 2 + i);
+  }, pixels);
+}
+
+const defaults: Json = {
+  image_size: 224,
+  patch_size: 4,
+  num_channels: 3,
+  embed_dim: 96,
+  depths: [2, 2, 6, 2],
+  num_heads: [3, 6, 12, 24],
+  window_size: 7,
+  mlp_ratio: 4,
+  qkv_bias: true,
+  hidden_dropout_prob: 0,
+  attention_probs_dropout_prob: 0,
+  drop_path_rate: 0.1,
+  hidden_act: 'gelu',
+  use_absolute_embeddings: false,
+  layer_norm_eps: 1e-5,
+};
+
+export const swin: Family = { model: Swin, className: 'Swin', defaults };
+
+export const donutSwin: Family = { model: Swin, className: 'DonutSwin', defaults };
