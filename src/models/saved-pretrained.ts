@@ -66,8 +66,7 @@ export async function writePretrained(
   for (const [name, array] of packedArrays(packed.filter((piece) => !isElsewhere(piece)))) put(name, array);
   // Module files have floats, because sentence-transformers reads nothing else.
   for (const { name, shape, floats } of packed.filter(isElsewhere)) put(name, { dtype: 'F32', shape, data: floats });
-  for (const { name, shape, data } of await values)
-    put(name, dtype === 'float32' ? { dtype: 'F32', shape, data } : { dtype: 'F16', shape, data: toHalf(data) });
+  for (const { name, shape, data } of await values) put(name, { shape, ...storedAs(name, data, dtype) });
   const companions = await origin.companions(); // read before anything is written, because it may be the same folder
   const path = await pathOf(folder);
   const { mkdir, readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -82,6 +81,12 @@ export async function writePretrained(
   await writeAtomically(parts);
   for (const name of await readdir(path))
     if (name === other || STALE.test(name)) await rm(join(path, name), { force: true });
+}
+
+/** Values as a file has them. Numbers of batches are integers, as torch.nn.BatchNorm2d has them. */
+function storedAs(name: string, data: Float32Array, dtype: 'float32' | 'float16') {
+  if (name.endsWith('num_batches_tracked')) return { dtype: 'I64', data: BigInt64Array.from(data, BigInt) } as const;
+  return dtype === 'float32' ? ({ dtype: 'F32', data } as const) : ({ dtype: 'F16', data: toHalf(data) } as const);
 }
 
 /** The type of halves, if all packed weights have it. */

@@ -10,7 +10,8 @@
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
-export { Conv1d, Conv2d } from './conv.js';
+export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';
+export { Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d } from './conv.js';
 export { type CacheSizes, DecoderState, type Memory, type MemoryNeed } from './decoder-state.js';
 export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
 export { Embedding, type Lookup } from './embedding.js';

@@ -46,6 +46,11 @@ export class Initializer {
     return this.#fill(shape, () => value);
   }
 
+  /** @internal State that is not trained but saved, all `value`. Files may lack it. */
+  buffer(shape: Shape, value: number): Tensor {
+    return this.#make(shape, (size) => new Float32Array(size).fill(value));
+  }
+
   #fill(shape: Shape, value: (random: Random) => number): Tensor {
     const random = new Random(this.seed, this.#stream++);
     const draw = (size: number) => {

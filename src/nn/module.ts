@@ -243,7 +243,8 @@ export abstract class Module {
     const pieces = partial ? all.pieces.filter(({ name }) => given.has(name)) : all.pieces;
     const readings = pieces.map((piece) => {
       const entry = given.get(piece.name) as LoadableTensor & StoredTensor;
-      if (!/^B?F/.test(entry.dtype)) throw new DTypeError(`loadStateDict: ${piece.name} is not float32`);
+      const isCount = !piece.tensor.requiresGrad && piece.tensor.size === 1; // an integer in files
+      if (!/^B?F/.test(entry.dtype) && !isCount) throw new DTypeError(`loadStateDict: ${piece.name} is not float32`);
       return { piece, entry };
     });
     const { readPieces } = await import('./read-pieces.js');

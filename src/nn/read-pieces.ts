@@ -122,7 +122,10 @@ function place({ piece, entry, start }: Part, values: Float32Array | Int32Array)
     const rows = tensor.device.tensor(values, [values.length / cols, cols]);
     asColumns(rows, piece, start / cols);
     rows.dispose();
-  } else tensor.device.upload(tensor.storage, tensor.offset + piece.start + start, values);
+  } else {
+    const floats = values instanceof Int32Array ? Float32Array.from(values) : values;
+    tensor.device.upload(tensor.storage, tensor.offset + piece.start + start, floats);
+  }
   return !tensor.device.queue.idle;
 }
 

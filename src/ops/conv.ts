@@ -1,6 +1,6 @@
 // Convolutions as matrix products: patches of the input, side by side in memory (im2col), times the weights.
 
-import { differentiable, gradOf } from '../core/autograd.js';
+import { differentiable, gradOf, passGrad } from '../core/autograd.js';
 import {
   checkDevice,
   checkDTypes,
@@ -24,9 +24,9 @@ import { matmul } from './matmul.js';
 import { permute } from './move.js';
 
 /** A number for conv1d; for conv2d one for both dimensions, or [height, width]. */
-type Steps = number | readonly [number, number];
+export type Steps = number | readonly [number, number];
 
-interface ConvOptions<Size> {
+export interface ConvOptions<Size> {
   /** Distance between neighbouring outputs. Default: 1. */
   stride?: Size | undefined;
   /** Zeros added before and after the input. Default: 0. */
@@ -88,7 +88,8 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null = null, options
   return convolve('conv2d', 2, x, w, bias, checkConv2d('conv2d', options));
 }
 
-function oneOrTwo({ accepts, expected }: OptionRule): OptionRule {
+/** @internal Extends the rule of a number to pairs of numbers. */
+export function oneOrTwo({ accepts, expected }: OptionRule): OptionRule {
   const isPair = (value: unknown): value is readonly unknown[] => Array.isArray(value) && value.length === 2;
   return {
     accepts: (value) => accepts(value) || (isPair(value) && value.every(accepts)),
@@ -96,32 +97,42 @@ function oneOrTwo({ accepts, expected }: OptionRule): OptionRule {
   };
 }
 
-function kindsOf(rule: (each: OptionRule) => OptionRule): { [Name in keyof Conv2dOptions]-?: OptionKind } {
-  const integer = (accepts: (value: number) => boolean, expected: string) =>
-    rule({ accepts: (value) => accepts(value as number) && isInt32(value as number), expected });
-  const count = integer(isCount, 'a positive integer');
-  const whole = integer(isWhole, 'an integer, 0 or more');
+/** @internal Rules of the options of convolutions. `rule` may extend that of a number. */
+export function kindsOf(rule: (each: OptionRule) => OptionRule): { [Name in keyof Conv2dOptions]-?: OptionKind } {
+  const { count, whole } = integerRules(rule);
   return { stride: count, padding: whole, dilation: count, groups: 'count', channelsLast: 'boolean' };
 }
 
-/** Height and width of all parts. Sequences are images of height 1. */
-interface Geometry {
+/** @internal Rules of distances and of paddings. */
+export function integerRules(rule: (each: OptionRule) => OptionRule): { count: OptionRule; whole: OptionRule } {
+  const integer = (accepts: (value: number) => boolean, expected: string) =>
+    rule({ accepts: (value) => accepts(value as number) && isInt32(value as number), expected });
+  return { count: integer(isCount, 'a positive integer'), whole: integer(isWhole, 'an integer, 0 or more') };
+}
+
+export type Pair = readonly [height: number, width: number];
+
+/** @internal Patches of images, by height and width. Sequences are images of height 1. */
+export interface Patches {
   readonly batch: number;
+  /** Channels of the images. */
   readonly channels: number;
-  readonly outChannels: number;
   readonly groups: number;
   readonly channelsLast: boolean;
   readonly input: Pair;
+  /** The grid of patches. */
   readonly output: Pair;
   readonly kernel: Pair;
   readonly stride: Pair;
   readonly padding: Pair;
   readonly dilation: Pair;
+}
+
+interface Geometry extends Patches {
+  readonly outChannels: number;
   /** The result's shape: [B, out, ...] or [B, ..., out]. */
   readonly shape: readonly number[];
 }
-
-type Pair = readonly [height: number, width: number];
 
 function convolve(op: string, rank: 1 | 2, x: Tensor, w: Tensor, bias: Tensor | null, options: Conv2dOptions): Tensor {
   const device = checkDevice(op, { x, w }, { bias });
@@ -133,6 +144,11 @@ function convolve(op: string, rank: 1 | 2, x: Tensor, w: Tensor, bias: Tensor | 
     const y = it.channelsLast ? productLast(patches, w, bias, it) : productFirst(patches, w, bias, it);
     return y.reshape(it.shape);
   });
+}
+
+/** @internal Height and width of an option; `none` is the height of sequences. */
+export function pairOf(rank: 1 | 2, given: Steps, none: number): Pair {
+  return typeof given === 'number' ? [rank === 1 ? none : given, given] : given;
 }
 
 function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dOptions): Geometry {
@@ -160,10 +176,8 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dO
   }
   const space = x.shape.slice(channelsLast ? 1 : 2).slice(0, rank);
   const pair = (of: readonly number[]) => (rank === 1 ? [1, of[0]] : of) as Pair;
-  const steps = (given: Steps, none: number): Pair =>
-    typeof given === 'number' ? [rank === 1 ? none : given, given] : given;
   const [input, kernel] = [pair(space), pair(w.shape.slice(2))];
-  const [strides, paddings, dilations] = [steps(stride, 1), steps(padding, 0), steps(dilation, 1)];
+  const [strides, paddings, dilations] = [pairOf(rank, stride, 1), pairOf(rank, padding, 0), pairOf(rank, dilation, 1)];
   const output = input.map((size, d) => {
     const room = size + 2 * (paddings[d] as number) - (dilations[d] as number) * ((kernel[d] as number) - 1) - 1;
     if (room < 0) fail(`with padding ${padding} the input is smaller than the kernel with dilation ${dilation}`);
@@ -175,43 +189,57 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: Conv2dO
   return { batch, channels, outChannels, groups, channelsLast, shape, ...sizes };
 }
 
-/**
- * The patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C / groups]. Returns
- * `x` itself if the patches already lie in it like this.
- */
-function patchesOf(device: Device, x: Tensor, it: Geometry): Tensor {
-  const { batch, channels, groups, input, output, kernel, stride, padding, dilation } = it;
-  if (liesInPlace(it)) return x;
-  const sizes = {
-    batch,
-    channels,
-    height: input[0],
-    width: input[1],
-    outHeight: output[0],
-    outWidth: output[1],
-    kernelHeight: kernel[0],
-    kernelWidth: kernel[1],
-    strideHeight: stride[0],
-    strideWidth: stride[1],
-    padHeight: padding[0],
-    padWidth: padding[1],
-    dilationHeight: dilation[0],
-    dilationWidth: dilation[1],
-    groups,
-    channelsLast: it.channelsLast,
+/** Operands of the kernels `patches` and `patchesBackward`. */
+function sizesOf({ batch, channels, groups, channelsLast, ...it }: Patches) {
+  const [height, width] = it.input;
+  const [outHeight, outWidth] = it.output;
+  const [kernelHeight, kernelWidth] = it.kernel;
+  const [strideHeight, strideWidth] = it.stride;
+  const [padHeight, padWidth] = it.padding;
+  const [dilationHeight, dilationWidth] = it.dilation;
+  return {
+    ...{ batch, channels, height, width, outHeight, outWidth, kernelHeight, kernelWidth, strideHeight, strideWidth },
+    ...{ padHeight, padWidth, dilationHeight, dilationWidth, groups, channelsLast },
   };
-  const patches = device.empty([batch * channels * sizeOf(kernel) * sizeOf(output)]);
-  device.emit('patches', { x, patches, ...sizes });
+}
+
+/** Elements of all patches. */
+const patchesSize = ({ batch, channels, kernel, output }: Patches) =>
+  batch * channels * sizeOf(kernel) * sizeOf(output);
+
+/**
+ * @internal The patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C / groups].
+ * Returns `x` itself if the patches already lie in it like this. `x` is contiguous.
+ */
+export function patchesOf(device: Device, x: Tensor, it: Patches): Tensor {
+  if (liesInPlace(it)) return x;
+  const patches = device.empty([patchesSize(it)]);
+  device.emit('patches', { x, patches, ...sizesOf(it) });
   return differentiable(patches, [x], (dpatches) => {
     const dx = gradOf(x);
     if (!dx) return;
-    const operands = { dpatches, dx: dx.tensor, accumulate: dx.accumulate, ...sizes };
+    const operands = { dpatches, dx: dx.tensor, accumulate: dx.accumulate, ...sizesOf(it) };
     device.emit('patchesBackward', operands, patches.size);
   });
 }
 
+/**
+ * @internal The transpose of `patchesOf`: each element of the images is the sum of its places in the patches. Returns
+ * the images, flat. `patches` is contiguous and used by nothing else.
+ */
+export function sumOfPatches(device: Device, patches: Tensor, it: Patches): Tensor {
+  if (liesInPlace(it)) return patches;
+  const x = device.empty([it.batch * it.channels * sizeOf(it.input)]);
+  device.emit('patchesBackward', { dpatches: patches, dx: x, accumulate: 0, ...sizesOf(it) }, patches.size);
+  return differentiable(x, [patches], (dx) => {
+    const dpatches = device.empty(patches.shape);
+    device.emit('patches', { x: dx, patches: dpatches, ...sizesOf(it) });
+    passGrad(patches, dpatches);
+  });
+}
+
 /** True if the patches follow one another in the input: patches of one tap, or of a row's taps without overlap. */
-function liesInPlace({ channelsLast, groups, input, kernel, stride, padding, dilation }: Geometry): boolean {
+function liesInPlace({ channelsLast, groups, input, kernel, stride, padding, dilation }: Patches): boolean {
   const isWhole = padding.every((size) => size === 0) && kernel.every((size, d) => size === stride[d]);
   if (!isWhole || (channelsLast && groups > 1)) return false;
   if (sizeOf(kernel) === 1) return true;

@@ -26,11 +26,19 @@ export {
 export { type CausalConvOptions, causalConv } from './causal-conv.js';
 export { contiguous } from './contiguous.js';
 export { type Conv1dOptions, type Conv2dOptions, conv1d, conv2d } from './conv.js';
+export {
+  type ConvTranspose1dOptions,
+  type ConvTranspose2dOptions,
+  convTranspose1d,
+  convTranspose2d,
+} from './conv-transpose.js';
 export { type CrossEntropyOptions, crossEntropy, type NllLossOptions, nllLoss } from './cross-entropy.js';
 export { type CtcLossOptions, ctcLoss } from './ctc-loss.js';
 export { type DropoutOptions, dropout } from './dropout.js';
 export { type EmbeddingOptions, embedding } from './embedding.js';
+export { type GridSampleOptions, gridSample } from './grid-sample.js';
 export { type GroupedRows, groupedLinear, groupRows } from './grouped.js';
+export { type InterpolateOptions, type InterpolationMode, interpolate } from './interpolate.js';
 export type { CacheType } from './kv-cache.js';
 export { addLayerNorm, type LayerNormOptions, layerNorm, layerNormWithStats } from './layer-norm.js';
 export { type LinearOptions, linear } from './linear.js';
@@ -51,7 +59,21 @@ export {
 export { type MatmulOptions, matmul } from './matmul.js';
 export { concat, gather, pack, permute, slice, split, transpose, unpack } from './move.js';
 export type { PackedFormat } from './packed.js';
+export { type PadOptions, pad, roll } from './pad.js';
 export type { PieceOptions } from './pieces.js';
+export { type PixelShuffleOptions, pixelShuffle, pixelUnshuffle } from './pixel-shuffle.js';
+export {
+  type AvgPool1dOptions,
+  type AvgPool2dOptions,
+  adaptiveAvgPool1d,
+  adaptiveAvgPool2d,
+  avgPool1d,
+  avgPool2d,
+  type MaxPool1dOptions,
+  type MaxPool2dOptions,
+  maxPool1d,
+  maxPool2d,
+} from './pool.js';
 export { mean, type ReduceOptions, sum } from './reduce.js';
 export { type RmsNormOptions, rmsNorm } from './rms-norm.js';
 export { type RotaryOptions, rotary, rotaryTable } from './rotary.js';

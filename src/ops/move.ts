@@ -277,8 +277,8 @@ function startingAt(x: Tensor, d: number, start: number): Placed {
   return beyond(x, start * (stepsOf(x)[d] as number));
 }
 
-/** Copies `shape` from x to y, each with its own steps. Adds to y on request. */
-function copyInto(
+/** @internal Copies `shape` from x to y, each with its own steps. Adds to y on request. */
+export function copyInto(
   device: Device,
   y: Placed,
   ySteps: number[],
