@@ -47,6 +47,8 @@ const anyBackend = [
 const relaxed = Number.parseInt(process.versions.node, 10) < 22 ? ['--experimental-wasm-relaxed-simd'] : [];
 /** Tests that run only in pages, and alone, because they check how smoothly a page runs. */
 const pageOnly = ['test/browser/*.page.test.ts'];
+/** The documentation site has a configuration of its own: vitest.site.config.ts. */
+const site = ['test/site/*.test.ts'];
 /** Tests of a page in which models learn while a person clicks. They run one at a time, after the others. */
 const explorer = ['test/explorer/*.test.ts'];
 const hasPages = hasWasm && chromium !== undefined;
@@ -96,7 +98,7 @@ export default defineConfig({
           name: 'native',
           globalSetup: 'test/bundle.mjs',
           include: ['test/**/*.test.ts'],
-          exclude: [...pageOnly, ...explorer],
+          exclude: [...pageOnly, ...explorer, ...site],
         },
       },
       {

@@ -1,0 +1,36 @@
+// Links of pages that lead out of docs/. On the site they lead to the page that shows the file, or become plain text.
+import type MarkdownIt from 'markdown-it';
+import { included } from './sections.mjs';
+
+/** The site's page for a link from a page in docs/ or docs/site/. Returns null if the file is no page. */
+function pageOf(target: string, isInSite: boolean): string | null {
+  const name = included[target.replace(/^(\.\.\/)+/, '')];
+  if (name === undefined) return null;
+  return isInSite ? `./${name}.md` : `./site/${name}.md`;
+}
+
+/** Changes links to files outside docs/. The path of a file that is no page is the tooltip of its text. */
+export function mapLinks(md: MarkdownIt): void {
+  md.core.ruler.push('links out of docs', ({ tokens, env }) => {
+    const isInSite = `${env.relativePath}`.startsWith('site/');
+    for (const { children } of tokens) {
+      let isText = false;
+      for (const token of children ?? []) {
+        const target = token.type === 'link_open' ? (token.attrGet('href') ?? '') : '';
+        const isOutside = target.startsWith(isInSite ? '../../' : '../');
+        const page = isOutside ? pageOf(target, isInSite) : null;
+        if (page) token.attrSet('href', page);
+        else if (isOutside) {
+          isText = true;
+          token.type = 'span_open';
+          token.tag = 'span';
+          token.attrs = [['title', `${target.replace(/^(\.\.\/)+/, '')} in the repository`]];
+        } else if (token.type === 'link_close' && isText) {
+          isText = false;
+          token.type = 'span_close';
+          token.tag = 'span';
+        }
+      }
+    }
+  });
+}

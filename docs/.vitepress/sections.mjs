@@ -1,0 +1,60 @@
+// The guides in their order of reading. `scripts/docs.mjs` checks that every page is in the list, and makes llms.txt from it.
+
+/** Files of the repository that the site shows as pages below /site/, and what they are called there. */
+export const included = {
+  'ARCHITECTURE.md': 'architecture',
+  'CONTRIBUTING.md': 'contributing',
+  'bench/results/README.md': 'benchmarks',
+};
+
+const page = (text, link) => ({ text, link });
+
+export const guides = [
+  {
+    text: 'First steps',
+    items: [
+      page('Install', '/install'),
+      page('In the browser', '/browser'),
+      page('The command line', '/command-line'),
+      page('Configuration', '/configuration'),
+    ],
+  },
+  {
+    text: 'Use models',
+    items: [
+      page('Pipelines', '/pipelines'),
+      page('Retrieval', '/retrieval'),
+      page('Speech and images', '/speech-and-vision'),
+      page('Conversations', '/chat'),
+      page('Generation', '/generation'),
+      page('Response formats', '/response-formats'),
+    ],
+  },
+  {
+    text: 'In other programs',
+    items: [page('The server', '/server'), page('Frameworks', '/frameworks'), page('Many machines', '/many-machines')],
+  },
+  {
+    text: 'Checkpoints',
+    items: [page('Model families', '/families'), page('GGUF', '/gguf'), page('Packed weights', '/packed-weights')],
+  },
+  {
+    text: 'Train',
+    items: [
+      page('Training', '/training'),
+      page('Fine-tuning', '/fine-tuning'),
+      page('Your own model', '/own-models'),
+      page('Results', '/results'),
+    ],
+  },
+  {
+    text: 'Behind it',
+    items: [
+      page('Speed', '/speed'),
+      page('Performance', '/performance'),
+      page('Benchmarks', '/site/benchmarks'),
+      page('Architecture', '/site/architecture'),
+      page('Contributing', '/site/contributing'),
+    ],
+  },
+];

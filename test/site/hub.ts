@@ -1,0 +1,55 @@
+// Answers requests for the checkpoints that the site's snippets name, with the small ones of test/data.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BrowserContext } from 'playwright-core';
+import { Hub } from '../pretrained/hub-server.js';
+
+type Files = Record<string, Buffer>;
+
+function folder(path: string): Files {
+  const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return Object.fromEntries(
+    files.map(({ parentPath, name }) => {
+      const file = join(parentPath, name);
+      return [file.slice(path.length + 1), readFileSync(file)];
+    }),
+  );
+}
+
+const sentences = (name: string) => () => folder(`test/data/formats/sentence/${name}`);
+
+function tinyChat(): Files {
+  const files = folder('test/data/checkpoints/tinystories-656k');
+  const settings = JSON.parse(`${files['tokenizer_config.json']}`);
+  settings.chat_template ??= '{% for message in messages %}{{ message.content }} {% endfor %}';
+  return { ...files, 'tokenizer_config.json': Buffer.from(JSON.stringify(settings)) };
+}
+
+/** Small models by the ids of the snippets. */
+const stored: Record<string, () => Files> = {
+  'Xenova/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
+  'HuggingFaceTB/SmolLM2-135M-Instruct': tinyChat,
+  'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
+  'intfloat/e5-small-v2': sentences('mean-normalize-prompts'),
+  'naver/splade-cocondenser-ensembledistil': sentences('splade'),
+  'cross-encoder/ms-marco-MiniLM-L6-v2': sentences('cross-encoder-sigmoid'),
+};
+
+/** Answers instead of the hub. Returns a function that stops the servers. */
+export async function standInForHub(context: BrowserContext): Promise<() => Promise<void>> {
+  const hubs = new Map<string, Promise<Hub>>();
+  await context.route('https://huggingface.co/**', async (route) => {
+    const url = new URL(route.request().url());
+    const id = /^\/(?:api\/models\/)?([^/]+\/[^/]+)\//.exec(url.pathname)?.[1] ?? '';
+    const files = stored[id];
+    if (files === undefined) return route.fulfill({ status: 404, body: `${id} is not in test/site/hub.ts` });
+    if (!hubs.has(id)) hubs.set(id, new Hub(files()).start());
+    const { endpoint } = await (hubs.get(id) as Promise<Hub>);
+    const response = await route.fetch({ url: `${endpoint}${url.pathname.replace(id, 'org/model')}${url.search}` });
+    const headers = { ...response.headers(), 'access-control-allow-origin': '*' };
+    await route.fulfill({ response, headers });
+  });
+  return async () => {
+    for (const hub of hubs.values()) await (await hub).stop();
+  };
+}

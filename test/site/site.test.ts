@@ -1,0 +1,74 @@
+// The built documentation site in Chromium, as a static host serves it.
+import { readdirSync, readFileSync } from 'node:fs';
+import type { AxeResults } from 'axe-core';
+import { type Browser, type BrowserContext, chromium as playwright } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chromium } from '../browser/chromium.js';
+import { type StaticServer, serve } from '../browser/server.js';
+import { standInForHub } from './hub.js';
+
+const built = 'docs/.vitepress/dist/';
+const pages = readdirSync(built).filter((name) => name.endsWith('.html') && name !== '404.html');
+const snippetsOf = (page: string) => readFileSync(`${built}${page}`, 'utf8').match(/class="snippet[ "]/g)?.length ?? 0;
+const snippets = pages.flatMap((page) => Array.from({ length: snippetsOf(page) }, (_, i) => [page, i] as const));
+
+let server: StaticServer;
+let browser: Browser;
+let context: BrowserContext;
+let stopHub: () => Promise<void>;
+
+beforeAll(async () => {
+  server = await serve({ '/': built }, true);
+  browser = await playwright.launch(chromium);
+  context = await browser.newContext();
+  stopHub = await standInForHub(context);
+});
+
+afterAll(async () => {
+  await browser.close();
+  await stopHub();
+  server.close();
+});
+
+describe('snippets', () => {
+  it('are on the pages', () => expect(snippets.length).toBeGreaterThanOrEqual(12));
+
+  it.each(snippets)('%s, number %i, runs in the page', { timeout: 120_000 }, async (name, i) => {
+    const page = await context.newPage();
+    await page.goto(`${server.origin}/${name}`);
+    const snippet = page.locator('.snippet').nth(i);
+    // A tab that is not chosen is hidden.
+    await snippet.locator('button.run').evaluate((button: HTMLElement) => button.click());
+    await page.waitForSelector('.snippet[data-state=done], .snippet[data-state=failed]', { state: 'attached' });
+    const output = await snippet.locator('output').textContent();
+    expect(await snippet.getAttribute('data-state'), `${output}`).toBe('done');
+    expect(output).not.toBe('');
+    if (name === 'index.html' && i === 2) expect(output).toContain('efacdab');
+    await page.close();
+  });
+});
+
+describe.each(['light', 'dark'] as const)('pages in %s colours', (colorScheme) => {
+  it.each(pages)('%s has no barriers, and fits 360 pixels', { timeout: 60_000 }, async (name) => {
+    const page = await browser.newPage({ colorScheme, viewport: { width: 360, height: 740 } });
+    await page.goto(`${server.origin}/${name}`);
+    await page.addScriptTag({ path: 'node_modules/axe-core/axe.min.js' });
+    const { violations } = await page.evaluate<AxeResults>(
+      'axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] })',
+    );
+    expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join('\n')}`)).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
+    await page.close();
+  });
+});
+
+describe('search', () => {
+  it('finds a class of the API', async () => {
+    const page = await browser.newPage();
+    await page.goto(`${server.origin}/index.html`);
+    await page.locator('button', { hasText: 'Search' }).first().click();
+    await page.locator('#localsearch-input').fill('MultiHeadAttention');
+    await page.locator('.result', { hasText: 'MultiHeadAttention' }).first().waitFor();
+    await page.close();
+  });
+});
