@@ -39,7 +39,10 @@ describe('snippets', () => {
     const snippet = page.locator('.snippet').nth(i);
     // A tab that is not chosen is hidden.
     await snippet.locator('button.run').evaluate((button: HTMLElement) => button.click());
-    await page.waitForSelector('.snippet[data-state=done], .snippet[data-state=failed]', { state: 'attached' });
+    await page.waitForSelector('.snippet[data-state=done], .snippet[data-state=failed]', {
+      state: 'attached',
+      timeout: 110_000,
+    });
     const output = await snippet.locator('output').textContent();
     expect(await snippet.getAttribute('data-state'), `${output}`).toBe('done');
     expect(output).not.toBe('');
