@@ -16,6 +16,7 @@ interface Decodes {
   readonly decoder: Stack | null;
   readonly maxLength: number;
   readonly cacheType: CacheType;
+  readonly shiftsPositions: boolean;
 }
 
 const NAMES = ['cache', 'memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
@@ -48,7 +49,8 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   }
   const sourceCapacity = memory ? sourceLength : 0;
   checkMemory('startDecoding', model, { sources, sourceCapacity }, memory);
-  return { model, cache, memories: decoder.memories(cache), sources, beams, capacity, textLength, sourceCapacity };
+  const sizes = { sources, beams, capacity, textLength, sourceCapacity };
+  return { model, cache, memories: decoder.memories(cache), shifts: model.shiftsPositions, ...sizes };
 }
 
 /** Throws unless the state belongs to this model. */

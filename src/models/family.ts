@@ -27,8 +27,15 @@ export interface Family {
   readonly isSliding?: (layer: number, config: Json) => boolean;
   /** The rotary embedding of queries and keys. */
   readonly rope?: RopeDefaults;
-  /** Configs of nested models by key, and their model types. */
-  readonly parts?: Readonly<Record<string, string>>;
+  /** Configs of nested models by key, and their model types. The first one of a list is the default. */
+  readonly parts?: Readonly<Record<string, string | readonly string[]>>;
+  /**
+   * True if it reads images beside text. Its `text_config` is that of its language model, which is loaded alone for any
+   * other head than its own.
+   */
+  readonly readsImages?: boolean;
+  /** The name in its checkpoints for an older name of a tensor, or one that models have in memory. Default: the same. */
+  readonly fileName?: (name: string) => string;
   /** Kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
   readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'ctc';
   /** Layout of its GGUF files, if there are any. */

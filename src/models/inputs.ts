@@ -38,13 +38,22 @@ export interface ModelInputs {
   endPositions?: readonly number[] | Tensor | undefined;
   /**
    * Pixels of images, float32 [B, channels, height, width]; of lists of patches, float32 [B, patches, height · width ·
-   * channels of a patch].
+   * channels of a patch], or [N, …] end to end.
    */
   pixelValues?: Tensor | undefined;
   /** Rows and columns of each image's patches, [B, 2], for models that read lists of patches. */
   spatialShapes?: Rows | undefined;
-  /** 1 for patches, 0 for padding after them, [B, patches]. Default: as `spatialShapes` imply. */
+  /**
+   * 1 for patches, 0 for padding after them, [B, patches]. Default: as `spatialShapes` imply. Of pixels: int32 [images,
+   * height, width]. Default: all are pixels.
+   */
   pixelAttentionMask?: Rows | undefined;
+  /** Frames, rows and columns of each image's patches, [images, 3]. */
+  imageGridThw?: Rows | undefined;
+  /** Column and row of each patch, int32 [images, patches, 2]; -1 for padding. */
+  imagePositionIds?: Tensor | undefined;
+  /** Kind of each token, [B, T]: 0 for text, 1 for images. Default: by the placeholders. */
+  mmTokenTypeIds?: Rows | undefined;
   /** float32 [B, mel bins, frames] */
   inputFeatures?: Tensor | undefined;
   /** Samples of sound, float32 [B, samples]. */

@@ -13,6 +13,8 @@ import { disposeDecoders, forgetDecoders } from '../generate/model-decoders.js';
 import type { AttentionsByKind } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
+import type { ExtendedSequence } from '../nn/extension.js';
+import type { Inserted } from '../nn/inserted.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
 import { RotaryEmbedding } from '../nn/rotary-embedding.js';
@@ -143,8 +145,7 @@ export abstract class Model extends Module implements Generative {
     return inference(this, () => {
       const batch = this.toBatch('prefill', prompts);
       checkPrompts(this, state, batch);
-      // Later steps attend to what is packed, and go on from recurrent states.
-      if (state.sizes.cache !== 'float32' || state.isRecurrent) return this.extend(state, batch);
+      if (this.#mustExtend(state)) return this.extend(state, batch);
       const features = decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { state });
       state.setLengths(Int32Array.from(batch.counts));
       return this.logitsOf(gather(features, this.device.tensor(batch.ends)));
@@ -159,8 +160,7 @@ export abstract class Model extends Module implements Generative {
     const own: { dispose(): void }[] = batch === prompts ? [] : [batch];
     try {
       checkPrompts(this, state, batch);
-      if (state.sizes.cache !== 'float32' || state.isRecurrent)
-        return yield* this.extendByLayers(state, batch) as Generator<Tensor, Tensor>;
+      if (this.#mustExtend(state)) return yield* this.extendByLayers(state, batch) as Generator<Tensor, Tensor>;
       const x = inference(this, () => this.embedTarget(batch.ids, batch.positions));
       own.push(x);
       const features = yield* this.#pausing(decoder.forwardByLayers(x, batch, { state }));
@@ -170,6 +170,30 @@ export abstract class Model extends Module implements Generative {
     } finally {
       for (const each of own) each.dispose();
     }
+  }
+
+  /** Later steps attend to packed keys, go on from recurrent states, and rotate by positions that images have moved. */
+  #mustExtend({ sizes: { cache }, isRecurrent }: DecoderState): boolean {
+    return cache !== 'float32' || isRecurrent || this.readsImages;
+  }
+
+  /** True if there may be images among tokens. */
+  protected get readsImages(): boolean {
+    return false;
+  }
+
+  /** True if images move the rotary positions of later tokens. */
+  get shiftsPositions(): boolean {
+    return false;
+  }
+
+  /** The input of the decoder's layers for new tokens at `positions`, int32 [N]. */
+  protected embedExtension(
+    batch: TokenBatch,
+    positions: Tensor,
+    _into: { parts: readonly ExtendedSequence[]; state: DecoderState },
+  ): { x: Tensor; rotations: Tensor | null; inserted: Inserted | null } {
+    return { x: this.embedTarget(batch.ids, positions), rotations: null, inserted: null };
   }
 
   /**
@@ -206,10 +230,13 @@ export abstract class Model extends Module implements Generative {
       const all = parts.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
       const positions = this.device.tensor(Int32Array.from(all));
       const asSteps = logits === 'every';
-      const extension = { positions, parts, asSteps, places: state.placesOf({ parts, asSteps }) };
-      return { batch, x: this.embedTarget(batch.ids, positions), extension, logits };
+      const { x, rotations, inserted } = this.embedExtension(batch, positions, { parts, state });
+      const places = state.placesOf({ parts, asSteps });
+      return { batch, x, extension: { positions: rotations ?? positions, parts, asSteps, places, inserted }, logits };
     });
+    const { inserted } = extension;
     const own: { dispose(): void }[] = [x, extension.positions, ...(batch === tokens ? [] : [batch])];
+    if (inserted) own.push(inserted);
     try {
       const features = yield* this.#pausing(decoder.extendByLayers(x, extension, state));
       own.push(features);

@@ -9,6 +9,7 @@ import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import type { Initializer } from '../nn/init.js';
 import { inference, type LoadableTensor, type StateDict } from '../nn/module.js';
+import type { Stack } from '../nn/stack.js';
 import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
@@ -27,6 +28,8 @@ export interface FamilyContext {
   readonly init: Initializer;
   readonly config: ModelConfig;
   readonly head: HeadKind;
+  /** The config of the larger model that this one is the language model of. Default: none. */
+  readonly whole?: ModelConfig | undefined;
 }
 
 /** A change of a model's weights that can be switched on and off. */
@@ -67,9 +70,9 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** Resolves when the last requested generation has ended. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor({ init, config, head }: FamilyContext) {
+  constructor({ init, config, head, whole = config }: FamilyContext) {
     super(init.device, init.seed);
-    this.config = config.values;
+    this.config = whole.values;
     this.settings = config;
     this.headKind = head;
   }
@@ -245,9 +248,14 @@ export abstract class PretrainedModel extends RetrievalModel {
         const memory = source === null ? null : this.readSource(source);
         if (decoder === null || target === undefined) return;
         const batch = this.toBatch('target', target);
-        decoder.forward(this.embedTarget(batch.ids, batch.positions), batch, { memory });
+        this.decodeBatch(batch, memory);
       }),
     );
+  }
+
+  /** The features of the decoder for whole targets, float32 [N, hidden]. */
+  protected decodeBatch(batch: TokenBatch, memory: Memory | null): Tensor {
+    return (this.decoder as Stack).forward(this.embedTarget(batch.ids, batch.positions), batch, { memory });
   }
 
   /** All parameters by their checkpoint names and in its layouts, each once. Values and gradients are live. */

@@ -38,6 +38,7 @@ const families: Readonly<Record<string, Entry>> = {
   falcon_h1: { load: async () => (await import('./families/falcon-h1.js')).falconH1 },
   gemma: { load: async () => (await import('./families/gemma.js')).gemma, gguf: ['gemma'] },
   gemma2: { load: async () => (await import('./families/gemma.js')).gemma2, gguf: ['gemma2'] },
+  gemma3: { load: async () => (await import('./families/gemma3-vision.js')).gemma3Vision },
   gemma3_text: { load: async () => (await import('./families/gemma.js')).gemma3, gguf: ['gemma3', 'gemma-embedding'] },
   glm4: { load: async () => (await import('./families/glm4.js')).glm4 },
   gpt2: { load: async () => (await import('./families/gpt2.js')).gpt2, gguf: ['gpt2'] },

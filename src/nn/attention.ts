@@ -21,7 +21,7 @@ import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight } from './padding.js';
 import type { PositionBias, RelativeVectors } from './position-bias.js';
 import type { QueryScale } from './query-scale.js';
-import type { Rotation } from './rotary-embedding.js';
+import type { RotateOptions, Rotation } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
@@ -202,22 +202,25 @@ export class MultiHeadAttention extends Module {
    * the memory of `state`, if given. Throws ShapeError, DTypeError, ArgumentError if `batch` is none.
    */
   forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor {
-    const { lengths, counts, positions, longest } = checkSequences('MultiHeadAttention', batch);
+    const { lengths, counts, positions, longest, inserted } = checkSequences('MultiHeadAttention', batch);
     const cache = state?.of(this);
     const room = cache?.shape[1] ?? longest;
-    const { q, kv, gate } = this.project(x, positions, this.rotary?.lengthOf(longest, room) ?? longest);
+    const length = this.rotary?.lengthOf(longest, room) ?? longest;
+    const { q, kv, gate } = this.project(x, positions, length, { angles: inserted?.angles });
     if (cache) cacheFill(cache, kv, lengths);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
+    const mask = this.causal ? inserted?.mask(this.window) : null;
+    if (mask) return this.#attend(q, kv, { causal: false, mask, ...packed }, [counts, counts], undefined, gate);
     const sight = this.sightOf(batch);
     if (sight === null) {
       const bias = this.scoreBias(q, kv, batch);
       return this.#attend(q, kv, { ...this.#sees, bias, ...packed }, [counts, counts], undefined, gate);
     }
-    const { mask, sighted, tokens } = sight;
+    const { mask: shown, sighted, tokens } = sight;
     const queries = sighted ? mul(q, sighted) : q;
     const given = this.scoreBias(queries, kv, batch);
     const bias = given && sighted ? mul(given, sighted.reshape(-1, 1, longest, 1)) : given;
-    const which = { causal: this.causal, mask, bias, ...packed };
+    const which = { causal: this.causal, mask: shown, bias, ...packed };
     return this.#attend(queries, kv, which, [counts, counts], tokens, gate);
   }
 
@@ -246,7 +249,7 @@ export class MultiHeadAttention extends Module {
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
   step(x: Tensor, state: DecoderState): Tensor {
     const cache = state.of(this);
-    const { q, kv, gate } = this.project(x, state.positions, textLength(state), true);
+    const { q, kv, gate } = this.project(x, state.rotations, textLength(state), { grows: true });
     cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
     // `causal` hides nothing from the newest token, but it places the token at the end, which distances depend on.
@@ -259,21 +262,23 @@ export class MultiHeadAttention extends Module {
    * Adds new tokens of some sequences, `x` [N, dModel] end to end, to the cache. Each attends to the cached tokens
    * before it, and to new ones up to itself.
    */
-  extend(x: Tensor, { positions, parts, asSteps }: Extension, state: DecoderState): Tensor {
+  extend(x: Tensor, { positions, parts, asSteps, inserted }: Extension, state: DecoderState): Tensor {
     const cache = state.of(this);
-    const { q, kv, gate } = this.project(x, positions, textLength(state), true);
+    const { q, kv, gate } = this.project(x, positions, textLength(state), { grows: true, angles: inserted?.angles });
     const { cache: type } = state.sizes;
     let first = 0;
-    const outputs = parts.flatMap(({ sequence, start, count }) => {
+    const outputs = parts.flatMap(({ sequence, start, count }, i) => {
       const [queries, added] = [q, kv].map((rows) => rows.rows(first, first + count)) as [Tensor, Tensor];
       first += count;
       cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
       const own = cache.rows(sequence, sequence + 1);
-      if (asSteps) return this.#oneByOne(queries, own, start, type);
+      const mask = inserted?.mask(this.window, i);
+      if (asSteps && !mask) return this.#oneByOne(queries, own, start, type);
       const [, slots, width] = own.shape as readonly [number, number, number];
       const keys = own.reshape(slots, width).rows(0, start + count); // [S, keys | values]
       const lengths = { lengthsQ: [count], lengthsK: [start + count] };
-      return this.#mix(queries, keys, { ...this.#sees, causal: true, ...lengths, cache: type });
+      const sees = mask ? { causal: false, mask } : { ...this.#sees, causal: true };
+      return this.#mix(queries, keys, { ...sees, ...lengths, cache: type });
     });
     const mixed = outputs.length === 1 ? (outputs[0] as Tensor) : concat(outputs); // [N, heads·d]
     return this.#out(mixed, gate);
@@ -310,11 +315,11 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Queries [N, heads·d], keys and values [N, keys | values], and the gate [N, heads·d], if there is one, of `x`. Its tokens are at `positions`, all below
-   * `length`. With `grows`, tokens come one by one.
+   * Queries [N, heads·d], keys and values [N, keys | values], and the gate [N, heads·d], if there is one, of `x`. Its
+   * tokens are at `positions`, all below `length`. `options`: those of the rotation.
    */
-  project(x: Tensor, positions: Tensor, length: number, grows = false): Projected {
-    const { q, kv, gate } = this.#rotated(x, positions, length, grows);
+  project(x: Tensor, positions: Tensor, length: number, options: Omit<RotateOptions, 'columns'> = {}): Projected {
+    const { q, kv, gate } = this.#rotated(x, positions, length, options);
     return { q: this.queryScale?.forward(q, positions) ?? q, kv, gate };
   }
 
@@ -331,18 +336,18 @@ export class MultiHeadAttention extends Module {
     return { all: concat([q as Tensor, all.columns(2 * width, lastOf(all.shape))], -1), gate: gate as Tensor };
   }
 
-  #rotated(x: Tensor, positions: Tensor, length: number, grows: boolean): Projected {
+  #rotated(x: Tensor, positions: Tensor, length: number, options: Omit<RotateOptions, 'columns'>): Projected {
     const { rotary, rotatesFirst, clip } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const { all, gate } = this.#projected(x); // [N, queries | keys | values]
     const end = queries + 2 * keys;
     if (this.qNorm === null && this.kNorm === null && clip === null) {
       // Queries and keys are adjacent, and values follow them.
-      const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, grows }) : all;
+      const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, ...options }) : all;
       return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end), gate };
     }
     const clipped = (part: Tensor) => (clip === null ? part : clamp(part, { min: -clip, max: clip }));
-    const rotate = (part: Tensor) => rotary?.forward(part, positions, length, { grows }) ?? part;
+    const rotate = (part: Tensor) => rotary?.forward(part, positions, length, options) ?? part;
     const normalize = (part: Tensor, norm: Norm | null) => clipped(norm ? normalised(part, norm) : part);
     const ready = (part: Tensor, norm: Norm | null) =>
       rotatesFirst ? normalize(rotate(part), norm) : rotate(normalize(part, norm));

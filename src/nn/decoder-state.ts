@@ -36,6 +36,7 @@ import type { DType, Shape } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
 import { advance, type CacheType, cacheReorder, clear } from '../ops/kv-cache.js';
 import type { Extension, StatePlaces } from './extension.js';
+import { PositionShifts } from './position-shifts.js';
 import { copyRows, RecurrentSlots } from './recurrent-slots.js';
 import type { Sequences } from './sequences.js';
 
@@ -75,6 +76,8 @@ export interface CacheSizes {
   readonly textLength?: number | undefined;
   /** Maximum number of source tokens of an item; 0 without an encoder. */
   readonly sourceCapacity: number;
+  /** True if images move the rotary positions of later tokens; see `PositionShifts`. Default false. */
+  readonly shifts?: boolean | undefined;
 }
 
 /** Memory of a decoder; see the top of this file. Lives until `dispose()`, in whatever scope it was made. */
@@ -90,6 +93,8 @@ export class DecoderState {
   /** The memory of each part: [sequences or sources, rows, width]. */
   readonly #memories = new Map<object, { readonly rows: MemoryNeed['rows']; readonly tensor: Tensor }>();
   readonly #slots: RecurrentSlots | null;
+  /** The distance of rotary positions from `positions`; null if there is none. */
+  readonly shifts: PositionShifts | null;
   /** Sequences decoded side by side: sources · beams. */
   readonly sequences: number;
   /** `positions` and `lengths` in one tensor, so that one command counts both. */
@@ -136,6 +141,10 @@ export class DecoderState {
       const make = () => zeros([count, length, width], rows === 'states' ? 'float32' : dtype);
       this.#memories.set(part, { rows, tensor: rowsOf(whole?.of(part), count, make) });
     }
+    this.shifts = sizes.shifts
+      ? orDispose(this, () => new PositionShifts(device, sequences, capacity, whole?.shifts ?? null))
+      : null;
+    this.#owned.push(...(this.shifts?.tensors ?? []));
     for (const tensor of blank) clear(tensor);
     if (!whole) this.setLengths(new Int32Array(sequences));
   }
@@ -179,6 +188,12 @@ export class DecoderState {
   advance(): void {
     advance(this.#counters);
     this.#slots?.place(this.positions, this.lengths);
+    this.shifts?.place(this.positions);
+  }
+
+  /** int32 [sequences]: the rotary position of the newest token. */
+  get rotations(): Tensor {
+    return this.shifts?.rotations ?? this.positions;
   }
 
   /** Places at which the next token of each sequence reads and writes recurrent states. Set by `advance`. */
@@ -201,6 +216,7 @@ export class DecoderState {
       if (rows === 'tokens') cacheReorder(tensor, order, this.lengths);
       else if (rows === 'states') this.#slots?.reorder(tensor, order);
     this.#slots?.reorderTags(order);
+    this.shifts?.reorder(order, this.lengths);
   }
 
   /** Item s gets the source of item `order[s]`, int32 [sources]. Record it as `reorder`. */
@@ -213,6 +229,7 @@ export class DecoderState {
   setLengths(lengths: Int32Array): void {
     this.positions.write(lengths.map((length) => length - 1));
     this.lengths.write(lengths);
+    if (lengths.every((length) => length === 0)) this.shifts?.clear();
   }
 
   /** Sets the number of tokens of one sequence; the others stay unchanged. */
@@ -238,6 +255,7 @@ export class DecoderState {
         if (rows === 'states') this.#slots?.copy(tensor, to, read, from, length);
         else copyRows(tensor, to, read, from, [0, length]);
       }
+      if (length > 0) this.shifts?.copy(to, source.shifts as PositionShifts, from, length);
       if (length > 0 && this.#slots) this.#slots.copyTags(to, source.#slots as RecurrentSlots, from, length);
     });
     this.setLength(to, length);

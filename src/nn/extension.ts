@@ -1,6 +1,7 @@
 // New tokens of some sequences of a decoder's state, appended to those they have.
 
 import type { Tensor } from '../core/tensor.js';
+import type { Inserted } from './inserted.js';
 
 /** The new tokens of one sequence. */
 export interface ExtendedSequence {
@@ -35,4 +36,6 @@ export interface Extension {
   readonly asSteps: boolean;
   /** Places of recurrent states, if layers have them. */
   readonly places?: StatePlaces | undefined;
+  /** Images among the new tokens. Default: none. */
+  readonly inserted?: Inserted | null | undefined;
 }

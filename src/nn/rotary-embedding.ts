@@ -5,6 +5,8 @@ import { checkNumber, checkOneOf, checkOptions, isCount, isPositive, orNull } fr
 import { ArgumentError } from '../core/errors.js';
 import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
+import { add, mul } from '../ops/binary.js';
+import { gather } from '../ops/move.js';
 import { rotary } from '../ops/rotary.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
@@ -75,12 +77,15 @@ export interface RotaryEmbeddingOptions {
   readonly frequencies?: Positions['frequencies'];
   /** Extension to longer texts. Default null: none. */
   readonly scaling?: RotaryScaling | null | undefined;
+  /** The axis of each pair, if tokens have positions on several axes; see `anglesAt`. Default null. */
+  readonly axes?: readonly number[] | null | undefined;
 }
 
 const kinds = {
   ...({ headSize: 'count', rotaryDim: 'any', maxLength: 'count', theta: 'positive' } as const),
   ...({ layout: 'any', firstPosition: 'number', frequencies: FREQUENCIES } as const), // `rotations` checks further
   scaling: orNull('object'),
+  axes: orNull('integers'),
 };
 
 /** Rotates queries and keys by their positions. Layers with equal rotations share one. */
@@ -126,14 +131,40 @@ export class RotaryEmbedding extends Module implements Rotation {
     x: Tensor,
     positions: Tensor,
     length: number,
-    { columns = x.shape.at(-1) as number, grows = false }: RotateOptions = {},
+    { columns = x.shape.at(-1) as number, grows = false, angles = null }: RotateOptions = {},
   ): Tensor {
     const { headSize, layout } = this.options;
-    return rotary(x, positions, this.#table(length, grows), {
+    return rotary(x, angles ? null : positions, angles ?? this.#table(length, grows), {
       columns,
       layout,
       ...(this.#rotaryDim < headSize ? { headSize } : {}),
     });
+  }
+
+  /**
+   * Rows of the table for tokens with a position on each axis, float32 [N, 2·rotaryDim]. `places` is int32 [N] for each
+   * axis, all below `length`. Pair i rotates by its position on axis `axes[i]`.
+   */
+  anglesAt(places: readonly Tensor[], length: number, grows = false): Tensor {
+    const { axes, layout } = this.options;
+    if (!axes || axes.length !== this.#rotaryDim / 2)
+      throw new ArgumentError(
+        `RotaryEmbedding: axes has ${axes?.length ?? 0} entries, expected ${this.#rotaryDim / 2}`,
+      );
+    const table = this.#table(length, grows);
+    const pairOf = (feature: number) => (layout === 'halves' ? feature % axes.length : Math.floor(feature / 2));
+    const parts = places.map((rows, axis) => {
+      const own = Float32Array.from({ length: 2 * this.#rotaryDim }, (_, i) =>
+        Number(axes[pairOf(i % this.#rotaryDim)] === axis),
+      );
+      return mul(gather(table, rows), table.device.tensor(own));
+    });
+    return parts.reduce((sum, part) => add(sum, part));
+  }
+
+  /** True if tokens have positions on several axes; see `anglesAt`. */
+  get hasAxes(): boolean {
+    return Boolean(this.options.axes);
   }
 
   /** Computes the angles of growing texts up to `length` now, not at their first use. */
@@ -213,6 +244,8 @@ export interface RotateOptions {
   readonly columns?: number | undefined;
   /** True if each token is the last one of the text so far, so that only its own position counts. Default: false. */
   readonly grows?: boolean | undefined;
+  /** float32 [N, 2·rotaryDim]: a row of the table for each row of `x`, in place of `positions`. Default null. */
+  readonly angles?: Tensor | null | undefined;
 }
 
 /**

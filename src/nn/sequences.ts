@@ -5,6 +5,7 @@ import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { Inserted } from './inserted.js';
 
 /** Lengths and positions of packed sequences of tokens, audio frames or image patches. */
 export class Sequences {
@@ -20,6 +21,8 @@ export class Sequences {
      * result depends on padding. Null if all rows are tokens, the usual case.
      */
     readonly isToken: readonly (readonly boolean[])[] | null = null,
+    /** Images among the tokens; null if there are none. */
+    readonly inserted: Inserted | null = null,
   ) {}
 
   /** Makes sequences with `counts` rows each, all at least 1. Belongs to the current scope. */

@@ -102,7 +102,8 @@ export class Stack extends Module {
     return this.#layerByLayer(x, frees, (layer, before, i) => {
       if (!this.#showsOutputs) hiddenStates?.push(before);
       const y = layer.forward(before, batch, { memory, state });
-      const result = this.layerDrops[i]?.choose(before, y) ?? y;
+      const kept = this.layerDrops[i]?.choose(before, y) ?? y;
+      const result = batch.inserted?.after(i, kept) ?? kept;
       if (this.#showsOutputs) hiddenStates?.push(result);
       return result;
     });
@@ -135,7 +136,10 @@ export class Stack extends Module {
 
   /** Same as `extend`, yielding the output of each layer. */
   extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, true, (layer, before) => layer.extend(before, extension, state));
+    return this.#layerByLayer(x, true, (layer, before, i) => {
+      const y = layer.extend(before, extension, state);
+      return extension.inserted?.after(i, y) ?? y;
+    });
   }
 
   /**

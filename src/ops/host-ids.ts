@@ -4,8 +4,10 @@
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The integers that the host wrote to an int32 tensor without gaps; null if its memory was written to since. */
-function knownIds({ storage, offset, size }: Tensor): Int32Array | null {
+/**
+ * @internal The integers that the host wrote to an int32 tensor without gaps; null if its memory was written to since.
+ */
+export function knownIds({ storage, offset, size }: Tensor): Int32Array | null {
   const { fromHost } = storage;
   if (fromHost === null || fromHost.version !== storage.version) return null;
   const start = offset - fromHost.offset;

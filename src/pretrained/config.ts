@@ -35,10 +35,14 @@ export async function completeConfig(config: Config): Promise<Config> {
 }
 
 /** A model in a model's file. What is in `text_config_dict`, of old, counts more than `text_config`. */
-async function completePart(all: Config, key: string, model: string): Promise<Config> {
+async function completePart(all: Config, key: string, model: string | readonly string[]): Promise<Config> {
   const given = all[key] ?? {};
   const older = all[`${key}_dict`] ?? {};
   if (!isObject(given) || !isObject(older))
     throw new FormatError(`config.json: ${key} is ${describeValue(given)}, expected an object`);
-  return completeConfig({ ...given, ...older, model_type: model });
+  if (typeof model === 'string') return completeConfig({ ...given, ...older, model_type: model });
+  const { model_type: type = model[0] } = given;
+  if (model.includes(String(type))) return completeConfig({ ...given, ...older, model_type: type });
+  const expected = `expected one of ${model.join(', ')}`;
+  throw new FormatError(`config.json: ${key} has the model_type ${describeValue(type)}, ${expected}`);
 }

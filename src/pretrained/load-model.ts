@@ -134,7 +134,7 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   const { head, labels, problemType, weights: wanted, activations, dtype, cache, onWarning, hub } = options;
   const { backbone, layout, sentence } = await backboneOf(source);
   const whole = await backbone.json('config.json');
-  const text = await textConfig(whole);
+  const text = await textConfig(whole, head);
   const json = text ?? whole;
   if (text !== null)
     onWarning(
@@ -235,6 +235,12 @@ interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
   readonly onWarning: OnWarning;
 }
 
+/** Weights by the names that a family's files have today. */
+function named(weights: Weights, fileName: Family['fileName']): Weights {
+  if (fileName === undefined) return weights;
+  return { ...weights, tensors: new Map([...weights.tensors].map(([name, entry]) => [fileName(name), entry])) };
+}
+
 /** Weights in the format of another library become float32. Their reader is loaded when it is needed. */
 async function dequantized(weights: Weights, config: Json): Promise<Weights> {
   const { dequantizing } = await import('./quantized/index.js');
@@ -261,7 +267,7 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
   const opened = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
-  const stored = from.isPart ? textWeights(opened) : opened;
+  const stored = from.isPart ? textWeights(opened) : named(opened, family.fileName);
   try {
     stored.check?.(device);
     const weights =
@@ -305,7 +311,10 @@ async function fillModel(
     signal,
   }: FamilySource & { head: HeadKind },
 ): Promise<void> {
-  if (model.decoder !== null) await readGenerationConfig(source, labelled, config, model, onWarning);
+  if (model.decoder !== null) {
+    const said = family.readsImages ? { ...(labelled.text_config as object), ...labelled } : labelled;
+    await readGenerationConfig(source, said, config, model, onWarning);
+  }
   // If there are ONNX files, `dtype` has chosen one already.
   const pack = packingOf(weights.named === undefined ? packing : { ...packing, dtype: undefined });
   // ColBERT's projection of tokens is a module behind the model.

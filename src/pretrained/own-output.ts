@@ -4,7 +4,7 @@ import type { Device } from '../core/tensor.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 
 /** Output projections of language models, and what they are tied to: the first of these that is there. */
-const OUTPUT = /^(lm_head|proj_out)\.weight$/;
+const OUTPUT = /^(?:language_model\.)?(lm_head|proj_out)\.weight$/;
 const EMBEDDINGS = [
   /(^|\.)shared\.weight$/,
   /(^|\.)decoder\.embed_tokens\.weight$/,

@@ -2,25 +2,20 @@
 // language model is of a known family, it is loaded alone.
 
 import { isObject } from '../core/check.js';
+import { SHARED } from '../models/image-reader.js';
 import type { Json } from '../models/model-config.js';
+import type { HeadKind } from '../models/pretrained-model.js';
 import { familyOf, isFamily } from '../models/registry.js';
 import type { WeightEntry, Weights } from '../models/weight-entry.js';
 
-/** Settings of the whole model that its language model shares. */
-const SHARED = [
-  'tie_word_embeddings',
-  'dtype',
-  'torch_dtype',
-  'quantization_config',
-  'bos_token_id',
-  'eos_token_id',
-  'pad_token_id',
-];
-
-/** The config of the language model alone. Null for a config of a known family, and where the language model is not known. */
-export async function textConfig(config: Json): Promise<Record<string, unknown> | null> {
+/**
+ * The config of the language model alone. Null if the whole model is of a known family, and if its language model is not
+ * known. `head`: the one that the caller asks for. A model of images and text is loaded whole without one.
+ */
+export async function textConfig(config: Json, head?: HeadKind): Promise<Record<string, unknown> | null> {
   const { model_type: whole, text_config: text } = config;
-  if (isFamily(whole) || !isObject(text)) return null;
+  if (!isObject(text)) return null;
+  if (isFamily(whole) && (head === undefined || !(await familyOf(whole)).readsImages)) return null;
   const type = text.model_type ?? `${whole}_text`;
   if (!isFamily(type)) return null;
   const { className, writer = `${className}ForCausalLM` } = await familyOf(type);
@@ -29,7 +24,7 @@ export async function textConfig(config: Json): Promise<Record<string, unknown> 
 }
 
 /** `model.language_model.layers.0`, or `language_model.model.layers.0` in files of transformers 4: the body of the language model. */
-const BODY = /^(?:model\.language_model|language_model\.model)\./;
+const BODY = /^(?:model\.(?:language_model|text_model)|language_model\.model)\./;
 const HEAD = /^(?:language_model\.)?(?=lm_head\.)/;
 
 /** The weights of the language model, by the names that it has alone. */

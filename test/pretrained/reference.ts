@@ -3,6 +3,7 @@
 import { afterAll, expect, it } from 'vitest';
 import type { Device, GenerateOptions, Tensor } from '../../src/index.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
+import type { CausalModel } from '../../src/models/causal-model.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { add, mul } from '../../src/ops/binary.js';
@@ -37,6 +38,11 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   spatial_shapes: 'spatialShapes',
   input_features: 'inputFeatures',
   input_values: 'inputValues',
+  pixel_attention_mask: 'pixelAttentionMask',
+  spatial_shapes: 'spatialShapes',
+  image_grid_thw: 'imageGridThw',
+  image_position_ids: 'imagePositionIds',
+  mm_token_type_ids: 'mmTokenTypeIds',
 };
 
 interface Written {
@@ -114,7 +120,8 @@ export async function testCheckpoint(
 
   it('writes the tokens, greedily and by beams', async () => {
     const model = await load();
-    await compareWritten(model, written.greedy, {});
+    const images = imagesOf(model, reference);
+    await compareWritten(model, written.greedy, {}, undefined, images);
     await compareWritten(model, written.greedy_distinct, { noRepeatNgramSize: 1 });
     await compareWritten(model, written.beam4, BEAMS);
     const { greedy_eos: greedy, beam4_eos: beams } = written;
@@ -141,13 +148,18 @@ export function inputsOf(device: Device, reference: Reference): ModelInputs {
   const inputs: Record<string, unknown> = {};
   for (const [theirs, ours] of Object.entries(inputNames)) {
     const entry = reference.get(theirs);
-    if (entry)
-      inputs[ours] =
-        entry.shape.length > 2 || theirs === 'input_values'
-          ? device.tensor(entry.data() as Float32Array, entry.shape)
-          : rowsOf(entry);
+    if (entry) inputs[ours] = isTensor(theirs, entry) ? tensorOf(device, entry) : rowsOf(entry);
   }
   return inputs;
+}
+
+function isTensor(name: string, { shape }: SafetensorsEntry): boolean {
+  return shape.length > 2 || name === 'input_values' || name === 'pixel_values';
+}
+
+function tensorOf(device: Device, entry: SafetensorsEntry): Tensor {
+  const values = entry.data() as Float32Array;
+  return device.tensor(entry.dtype === 'I32' ? Int32Array.from(values) : values, entry.shape);
 }
 
 /** The numbers of a vector, or the rows of a matrix. */
@@ -266,12 +278,21 @@ async function compareGradients(model: PretrainedModel, reference: Reference, li
   }
 }
 
+/** The images of the prompts, which are those of the rows of the reference. */
+function imagesOf(model: PretrainedModel, reference: Reference): ModelInputs | undefined {
+  const { images } = model as { images?: { inputNames: readonly (keyof ModelInputs)[] } | null };
+  if (!images) return undefined;
+  const all = inputsOf(model.device, reference);
+  return Object.fromEntries(images.inputNames.map((name) => [name, all[name]]));
+}
+
 /** Compares what is written after prompts; `end` ends a sequence and is the last token of what transformers gives. */
 async function compareWritten(
   model: PretrainedModel,
   expected: readonly Written[] | undefined,
   options: GenerateOptions,
   end?: number,
+  images?: ModelInputs,
 ): Promise<void> {
   if (expected === undefined) return;
   // An encoder-decoder's rows begin with the start token, a decoder's with the prompt.
@@ -279,7 +300,8 @@ async function compareWritten(
   const maxNewTokens = end === undefined ? (tails[0] as readonly number[]).length : model.encoder ? 16 : END_AT;
   const stopTokens = end === undefined ? [] : [end];
   const prompts = expected.map(({ prompt }) => prompt);
-  const { sequences, scores } = await model.generate(prompts, { ...options, maxNewTokens, stopTokens });
+  const input = images ? { inputIds: prompts, ...images } : prompts;
+  const { sequences, scores } = await (model as CausalModel).generate(input, { ...options, maxNewTokens, stopTokens });
   expect(sequences, JSON.stringify(options)).toEqual(tails.map((ids) => ids.filter((id) => id !== end)));
   const wanted = expected.map(({ score }) => score);
   if (wanted.every((score) => score !== undefined))

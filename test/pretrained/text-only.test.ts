@@ -25,7 +25,7 @@ interface Reference {
 it.each(['gemma3', 'gemma3-in-memory-names', 'mistral3'])('%s gives the logits of its text', async (name) => {
   const warnings: string[] = [];
   const onWarning = (warning: string) => void warnings.push(warning);
-  const model = await loadModel(device, `${data.path}/${name}`, { onWarning });
+  const model = await loadModel(device, `${data.path}/${name}`, { head: 'language-model', onWarning });
   models.push(model);
   expect(warnings).toEqual([expect.stringMatching(/reads more than text .* language model is loaded alone/)]);
   const { input_ids: inputIds, shape, logits: expected } = await data.json<Reference>(`${name}/reference.json`);

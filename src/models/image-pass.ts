@@ -1,0 +1,97 @@
+// A decoder's pass over tokens with images among them: embeddings, rotary positions, and which tokens see later ones.
+
+import type { Tensor } from '../core/tensor.js';
+import type { DecoderState } from '../nn/decoder-state.js';
+import type { ExtendedSequence } from '../nn/extension.js';
+import { Inserted, type ReadRows } from '../nn/inserted.js';
+import { RotaryEmbedding } from '../nn/rotary-embedding.js';
+import type { Stack } from '../nn/stack.js';
+import { add } from '../ops/binary.js';
+import { concat } from '../ops/move.js';
+import type { TwoSided } from './image-reader.js';
+import { type PlacedImage, rotaryPlaces, withRows } from './image-tokens.js';
+
+/** The tokens of a pass. */
+export interface PassTokens {
+  /** The images of each sequence. */
+  readonly placed: readonly (readonly PlacedImage[])[];
+  /** Number of tokens of each sequence that the pass reads. */
+  readonly counts: readonly number[];
+  /** Index of each sequence's first row. */
+  readonly starts: ArrayLike<number>;
+  /** Kind of each token of each sequence, as token_type_ids have it. Default: by the images. */
+  readonly kinds?: readonly (readonly number[])[] | undefined;
+  /** The state that the pass extends, and where. Default: whole sequences. */
+  readonly into?: { readonly parts: readonly ExtendedSequence[]; readonly state: DecoderState } | undefined;
+}
+
+/** The input of the layers. */
+export interface Pass {
+  /** float32 [N, dModel] */
+  readonly x: Tensor;
+  /** int32 [N]: rotary positions, if images move them; null if tokens have their own positions. */
+  readonly rotations: Tensor | null;
+  readonly inserted: Inserted | null;
+}
+
+/** `embedded`: float32 [N, dModel], the embeddings of text, with anything in the places of images. */
+export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, twoSided: TwoSided): Pass {
+  const { placed, starts, counts, into } = tokens;
+  const { device } = embedded;
+  const hasImages = placed.some(({ length }) => length > 0);
+  const rotary = rotationOf(decoder);
+  const moves = rotary !== null && (into ? into.state.shifts !== null : hasImages);
+  const axes = moves ? positionsOf(tokens, embedded) : null;
+  if (!hasImages && !tokens.kinds) return { x: embedded, rotations: axes?.[0] ?? null, inserted: null };
+  const length = into?.state.sizes.textLength ?? into?.state.sizes.capacity ?? Math.max(...counts);
+  const angles = axes && rotary ? rotary.anglesAt(axes, length, into !== undefined) : null;
+  const depth = Math.max(0, ...placed.flat().map(({ image }) => image.source.added?.length ?? 0));
+  const zeros = depth > 0 ? device.zeros(embedded.shape) : embedded;
+  const added = Array.from({ length: depth }, (_, i) =>
+    withRows(zeros, placed, starts, ({ added }) => added?.[i] as Tensor),
+  );
+  const windows = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ window }) => window));
+  const rows = twoSided === 'none' ? null : readRows(tokens, twoSided);
+  const inserted = Inserted.of(device, { angles, added }, { rows, windows, twoSided, apart: into !== undefined });
+  const x = hasImages ? withRows(embedded, placed, starts, ({ rows }) => rows) : embedded;
+  return { x, rotations: axes?.[0] ?? null, inserted };
+}
+
+/** The rotation of the layers, if tokens have positions on several axes. */
+export function rotationOf(decoder: Stack): RotaryEmbedding | null {
+  const parts = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ rotary }) => rotary));
+  const found = parts.find((part) => part instanceof RotaryEmbedding && part.hasAxes);
+  return (found as RotaryEmbedding | undefined) ?? null;
+}
+
+/** int32 [N] for each axis. Writes what they leave for later tokens into the state. */
+function positionsOf({ placed, counts, into }: PassTokens, { device }: Tensor): Tensor[] {
+  const sequences = counts.map((count, i) => {
+    const part = into?.parts[i];
+    const start = part?.start ?? 0;
+    const { axes, shifts } = rotaryPlaces(start, count, placed[i] ?? []);
+    if (!part || !into?.state.shifts) return axes.map((axis) => device.tensor(axis));
+    const before = into.state.shifts.at(part.sequence, start);
+    const own = axes.map((axis) => add(device.tensor(axis), before));
+    into.state.shifts.write(part.sequence, start, add(device.tensor(shifts), before));
+    return own;
+  });
+  return [0, 1, 2].map((axis) => joined(sequences.map((axes) => axes[axis] as Tensor)));
+}
+
+const joined = (parts: readonly Tensor[]) => (parts.length === 1 ? (parts[0] as Tensor) : concat(parts));
+
+/** The groups of tokens that see each other. */
+function readRows({ placed, counts, kinds, into }: PassTokens, twoSided: TwoSided): ReadRows[] {
+  return counts.map((count, i) => {
+    const images = placed[i] ?? [];
+    const groups = new Int32Array(count).fill(-1);
+    const given = kinds?.[i];
+    if (twoSided === 'prompt') {
+      if (given) for (let at = 0; at < count; at++) groups[at] = given[at] === 0 ? 0 : -1;
+      else if (images.length > 0) groups.fill(0);
+    } else if (given) for (let at = 0; at < count; at++) groups[at] = given[at] === 1 ? 0 : -1;
+    else for (const { at, count: rows } of images) groups.fill(0, at, at + rows);
+    return { start: into?.parts[i]?.start ?? 0, count, groups };
+  });
+}

@@ -1,0 +1,80 @@
+// Rotary positions of texts with images. An image of many tokens may take few positions (Qwen-VL), so the tokens after it
+// rotate by less than their index.
+
+import type { Device } from '../core/device.js';
+import type { Tensor } from '../core/tensor.js';
+import { add, maximum, sub } from '../ops/binary.js';
+import { cacheAppend, cacheReorder, cacheWrite, clear } from '../ops/kv-cache.js';
+import { gather } from '../ops/move.js';
+import { copyRows } from './recurrent-slots.js';
+
+/** For each token of each sequence: the rotary position of a text token after it, minus the index of that token. */
+export class PositionShifts {
+  /** int32 [sequences, capacity, 1] */
+  readonly #shifts: Tensor;
+  /** int32 [sequences]: the rotary position of the newest token. */
+  readonly rotations: Tensor;
+  /** int32 [sequences]: the place of each sequence's first shift. */
+  readonly #firsts: Tensor;
+  /** int32 [1]: 0 and 1. */
+  readonly #zero: Tensor;
+  readonly #one: Tensor;
+
+  /** With `whole`, its first `sequences` sequences. */
+  constructor(device: Device, sequences: number, capacity: number, whole: PositionShifts | null) {
+    const firsts = Int32Array.from({ length: sequences }, (_, i) => i * capacity);
+    const own = <T>(make: () => T): T => device.unscoped(make);
+    this.#shifts = own(() =>
+      whole ? whole.#shifts.rows(0, sequences) : device.empty([sequences, capacity, 1], 'int32'),
+    );
+    this.rotations = own(() => (whole ? whole.rotations.rows(0, sequences) : device.empty([sequences], 'int32')));
+    this.#firsts = own(() => device.tensor(firsts));
+    this.#zero = own(() => device.tensor(Int32Array.of(0)));
+    this.#one = own(() => device.tensor(Int32Array.of(1)));
+    if (!whole) this.clear();
+  }
+
+  get tensors(): readonly Tensor[] {
+    return [this.#shifts, this.rotations, this.#firsts, this.#zero, this.#one];
+  }
+
+  /** Forgets all shifts. */
+  clear(): void {
+    clear(this.#shifts);
+    clear(this.rotations);
+  }
+
+  /** Sets `rotations` for new text tokens at `positions`, int32 [sequences]. */
+  place(positions: Tensor): void {
+    const { size } = positions;
+    positions.device.scope(() => {
+      const before = maximum(sub(positions, this.#one), this.#zero);
+      const shifts = gather(this.#shifts.reshape(-1), add(before, this.#firsts));
+      cacheAppend(this.#shifts, shifts.reshape(size, 1), positions);
+      const rotations = add(positions, shifts).reshape(size, 1);
+      cacheWrite(this.rotations.reshape(1, size, 1), rotations, { row: 0, slot: 0 });
+    });
+  }
+
+  /** int32 [1]: the shift of the token at `start` of a sequence, if it is text. */
+  at(sequence: number, start: number): Tensor {
+    if (start === 0) return this.#zero;
+    const own = this.#shifts.rows(sequence, sequence + 1).reshape(-1);
+    return own.columns(start - 1, start);
+  }
+
+  /** Sets the shifts after tokens from `start` on, int32 [count]. */
+  write(sequence: number, start: number, shifts: Tensor): void {
+    cacheWrite(this.#shifts, shifts.reshape(-1, 1), { row: sequence, slot: start });
+  }
+
+  /** See `DecoderState.reorder`. */
+  reorder(order: Tensor, lengths: Tensor): void {
+    cacheReorder(this.#shifts, order, lengths);
+  }
+
+  /** See `DecoderState.copySequence`. */
+  copy(to: number, source: PositionShifts, from: number, length: number): void {
+    copyRows(this.#shifts, to, source.#shifts, from, [0, length]);
+  }
+}
