@@ -130,7 +130,18 @@ export function rotaryOf(
     const why = `YaRN turns ${features} features, expected an even number: transformers has no speeds for it either`;
     throw new FormatError(`config.json: ${why}`);
   }
-  return new RotaryEmbedding(init, { headSize, maxLength, layout, theta, rotaryDim: features, scaling });
+  const axes = axesOf(rope, Math.ceil(features / 2));
+  return new RotaryEmbedding(init, { headSize, maxLength, layout, theta, rotaryDim: features, scaling, axes });
+}
+
+/**
+ * The axis of each pair: frame, row and column in turn, as many of each as `mrope_section` says, then frames alone
+ * (Qwen3-VL). Null without this setting.
+ */
+function axesOf(rope: ModelConfig, pairs: number): number[] | null {
+  if (rope.values.mrope_section == null) return null;
+  const sections = rope.list('mrope_section').map(Number);
+  return Array.from({ length: pairs }, (_, i) => (i < 3 * (sections[i % 3] ?? 0) ? i % 3 : 0));
 }
 
 /**

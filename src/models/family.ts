@@ -11,6 +11,8 @@ export interface Family {
   readonly encoder?: new (
     context: FamilyContext,
   ) => PretrainedModel;
+  /** Models by the `model_type` of `text_config`, if they differ from `model`. */
+  readonly variants?: Readonly<Record<string, new (context: FamilyContext) => PretrainedModel>>;
   /** Prefix of transformers' class names, such as `Bert` of BertModel. */
   readonly className: string;
   /** Suffix of the class that writes text. Default: `ForCausalLM`. */
@@ -50,6 +52,8 @@ export interface RopeDefaults {
   /** Share of a head that rotates, and its name in older files. Default: all of it, `partial_rotary_factor`. */
   readonly partial?: number;
   readonly partialName?: string;
+  /** Number of pairs that rotate by frame, row and column, interleaved (Qwen-VL's `mrope_section`). Default: none. */
+  readonly sections?: readonly number[];
   /** Other names of values of `rope_type`. */
   readonly typeNames?: Readonly<Record<string, string>>;
   /** Settings of layers with a window, if they differ. `isScaled` is true if `rope_scaling` applies to them, too. */

@@ -43,6 +43,11 @@ export class Inserted {
     this.#masks = masks;
   }
 
+  /** Rotations alone. */
+  static rotated(angles: Tensor): Inserted {
+    return new Inserted(angles, [], new Map());
+  }
+
   static of(
     device: Device,
     { angles, added }: { readonly angles: Tensor | null; readonly added: readonly Tensor[] },
@@ -64,7 +69,7 @@ export class Inserted {
     return this.#masks.get(window)?.[sequence] ?? null;
   }
 
-  /** The output of layer number `layer`, with the features that are added there. */
+  /** The output of layer number `layer`, float32 [N, dModel], with the features that are added to it. */
   after(layer: number, y: Tensor): Tensor {
     const features = this.added[layer];
     return features ? add(y, features) : y;

@@ -4,6 +4,7 @@ import { type CacheType, cacheFill } from '../ops/kv-cache.js';
 import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout, LayerDrop } from './dropout.js';
 import type { Extension } from './extension.js';
+import type { Inserted } from './inserted.js';
 import type { TransformerLayer } from './layer.js';
 import type { Projection } from './linear.js';
 import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
@@ -99,11 +100,11 @@ export class Stack extends Module {
     { memory, state, hiddenStates }: StackContext,
     frees: boolean,
   ): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, frees, (layer, before, i) => {
+    return this.#layerByLayer(x, frees, batch.inserted, (layer, before, i) => {
       if (!this.#showsOutputs) hiddenStates?.push(before);
-      const y = layer.forward(before, batch, { memory, state });
-      const kept = this.layerDrops[i]?.choose(before, y) ?? y;
-      const result = batch.inserted?.after(i, kept) ?? kept;
+      const input = batch.inserted?.after(i - 1, before) ?? before; // hidden states lack added features, as in transformers
+      const y = layer.forward(input, batch, { memory, state });
+      const result = this.layerDrops[i]?.choose(input, y) ?? y;
       if (this.#showsOutputs) hiddenStates?.push(result);
       return result;
     });
@@ -131,14 +132,15 @@ export class Stack extends Module {
 
   /** Same as `step`, yielding the output of each layer. */
   stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, true, (layer, before) => layer.step(before, state));
+    return this.#layerByLayer(x, true, null, (layer, before) => layer.step(before, state));
   }
 
   /** Same as `extend`, yielding the output of each layer. */
   extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, true, (layer, before, i) => {
-      const y = layer.extend(before, extension, state);
-      return extension.inserted?.after(i, y) ?? y;
+    const { inserted = null } = extension;
+    return this.#layerByLayer(x, true, inserted, (layer, before, i) => {
+      const input = inserted?.after(i - 1, before) ?? before;
+      return layer.extend(input, extension, state);
     });
   }
 
@@ -149,6 +151,7 @@ export class Stack extends Module {
   *#layerByLayer(
     x: Tensor,
     frees: boolean,
+    inserted: Inserted | null,
     run: (layer: TransformerLayer, x: Tensor, i: number) => Tensor,
   ): Generator<Tensor, Tensor> {
     for (const [i, layer] of this.layers.entries()) {
@@ -159,7 +162,7 @@ export class Stack extends Module {
       x = y;
       yield x;
     }
-    return this.#end(x);
+    return this.#end(inserted?.after(this.layers.length - 1, x) ?? x);
   }
 
   #end(x: Tensor): Tensor {

@@ -46,6 +46,8 @@ export function architectureOf({ className, writer, encoder }: Family, config: C
 }
 
 /** The class that computes the same as transformers' class of that name. */
-export function modelOf({ model, encoder }: Family, architecture: string): Family['model'] {
+export function modelOf({ model, encoder, variants }: Family, architecture: string, config: Config): Family['model'] {
+  const { model_type: text } = (config.text_config ?? {}) as Config;
+  if (variants && typeof text === 'string' && Object.hasOwn(variants, text)) return variants[text] as Family['model'];
   return encoder !== undefined && /(EncoderModel|ForTokenClassification)$/.test(architecture) ? encoder : model;
 }

@@ -277,7 +277,7 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
     const untied =
       mayDiffer && (await hasOwnOutput(weights.tensors, device, signal)) ? { tie_word_embeddings: false } : {};
     const config = new ModelConfig({ ...values, ...untied });
-    const Model = modelOf(family, architectureOf(family, json, head));
+    const Model = modelOf(family, architectureOf(family, json, head), json);
     const model = new Model({ init: new Initializer(device, 0, true), config, head });
     try {
       const saved = { ...(head === 'question-answering' ? withoutLabels(labelled) : labelled), ...untied };

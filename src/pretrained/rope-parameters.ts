@@ -26,6 +26,8 @@ export interface RopeParameters {
   readonly truncate?: boolean | undefined;
   readonly short_factor?: readonly number[] | undefined;
   readonly long_factor?: readonly number[] | undefined;
+  /** Pairs that rotate by frame, row and column of an image. */
+  readonly mrope_section?: readonly number[] | undefined;
 }
 
 /** Settings of full and of windowed layers, if these differ. */
@@ -63,7 +65,7 @@ export function ropeParameters(family: RopeDefaults, config: Json): RopeParamete
 }
 
 function standard(
-  { typeNames }: RopeDefaults,
+  { typeNames, sections }: RopeDefaults,
   config: Json,
   older: Json,
   { type: oldName, ...given }: Json,
@@ -76,6 +78,7 @@ function standard(
     );
   const all: Record<string, unknown> = { rope_theta: older.rope_theta, ...given, rope_type: kind };
   all.partial_rotary_factor ??= older.partial_rotary_factor;
+  if (sections) all.mrope_section ??= sections;
   if (all.partial_rotary_factor === undefined) delete all.partial_rotary_factor;
   if (['llama3', 'yarn', 'longrope'].includes(kind)) {
     const outside = config.original_max_position_embeddings;

@@ -200,6 +200,7 @@ export const gemma3: Family = {
   writer: 'Gemma3ForCausalLM',
   defaults: {
     ...gemma2.defaults,
+    vocab_size: 262208,
     max_position_embeddings: 131072,
     final_logit_softcapping: null,
     attn_logit_softcapping: null,

@@ -96,5 +96,5 @@ export const qwen35: Family = {
     const interval = numberIn(config, 'full_attention_interval');
     config.layer_types ??= eachLayer(config, (i) => ((i + 1) % interval === 0 ? 'full_attention' : 'linear_attention'));
   },
-  rope: { theta: 10000, partial: 0.25 },
+  rope: { theta: 10000, partial: 0.25, sections: [11, 11, 10] },
 };

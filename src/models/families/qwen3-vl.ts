@@ -1,0 +1,331 @@
+import { checkDType, describeShape, describeValue } from '../../core/check.js';
+import { ArgumentError, ShapeError } from '../../core/errors.js';
+import { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { Inserted } from '../../nn/inserted.js';
+import type { Grid } from '../../nn/interpolation.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { RotaryEmbedding } from '../../nn/rotary-embedding.js';
+import { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rowsOf } from '../../nn/token-batch.js';
+import { gelu } from '../../ops/activation.js';
+import { add, mul } from '../../ops/binary.js';
+import { linear } from '../../ops/linear.js';
+import { gather, transpose } from '../../ops/move.js';
+import { activationOf, heightAndWidth } from '../config-values.js';
+import type { Family } from '../family.js';
+import { ImageReader, type ImageRows, renamed, textContext, visionConfig } from '../image-reader.js';
+import type { ModelInputs, Rows } from '../inputs.js';
+import type { ModelConfig } from '../model-config.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { Qwen3, qwen3 } from './qwen.js';
+import { Qwen35 } from './qwen3-5.js';
+
+/**
+ * Qwen3-VL (2025, arXiv 2511.21631): images of any size, cut into patches. Tokens rotate by frame, row and column. Features of
+ * early layers of the tower are added in the first layers of the decoder (DeepStack, Meng et al. 2024, arXiv 2406.04334).
+ */
+export class Qwen3Vl extends Qwen3 {
+  override readonly images: QwenImages;
+
+  constructor(context: FamilyContext) {
+    super(textContext(context));
+    this.images = new QwenImages(context);
+  }
+
+  protected override get stateNames(): StateNames {
+    return qwenNames(super.stateNames);
+  }
+}
+
+/** Qwen 3.5 with images (2026): as Qwen3-VL, without features of early layers. */
+export class Qwen35Vl extends Qwen35 {
+  override readonly images: QwenImages;
+
+  constructor(context: FamilyContext) {
+    super(textContext(context));
+    this.images = new QwenImages(context);
+  }
+
+  protected override get stateNames(): StateNames {
+    return qwenNames(super.stateNames);
+  }
+}
+
+class QwenImages extends ImageReader {
+  readonly inputNames = ['pixelValues', 'imageGridThw'] as const;
+  readonly placeholder: number;
+  readonly patches: FlatPatches;
+  /** [side², features] */
+  readonly positions: Tensor;
+  readonly encoder: Stack;
+  readonly merger: PatchMerger;
+  /** One for each layer whose features the decoder adds. */
+  readonly deepstack: readonly PatchMerger[];
+  readonly rotary: RotaryEmbedding;
+  readonly #merge: number;
+  /** The layers of the tower whose output has a merger in `deepstack`. */
+  readonly #early: readonly number[];
+
+  constructor(context: FamilyContext) {
+    super();
+    const { init, config } = context;
+    const vision = visionConfig(context);
+    const [features, heads] = [vision.size('hidden_size'), vision.size('num_heads')];
+    this.placeholder = config.size('image_token_id');
+    this.#merge = vision.size('spatial_merge_size');
+    this.patches = new FlatPatches(init, vision);
+    this.positions = init.normal([vision.size('num_position_embeddings'), features], features ** -0.5);
+    const norm = () => new LayerNorm(init, features, EPS);
+    this.rotary = axialRotary(init, features / heads, ropeTheta(vision));
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () => new MultiHeadAttention(init, { dModel: features, heads, rotary: this.rotary }),
+        feedForward: () =>
+          new FeedForward(init, {
+            dModel: features,
+            dFF: vision.size('intermediate_size'),
+            activation: activationOf(vision.text('hidden_act')),
+          }),
+        norm,
+        wiring: 'pre',
+      });
+    this.encoder = new Stack(vision.size('depth'), layer, null);
+    this.merger = new PatchMerger(init, vision, 'each');
+    this.#early = (vision.values.deepstack_visual_indexes ?? []) as readonly number[];
+    this.deepstack = this.#early.map(() => new PatchMerger(init, vision, 'merged'));
+  }
+
+  /**
+   * `pixelValues`: float32 [N, channels · frames · height · width], patches in square blocks. `imageGridThw`: frames, rows and
+   * columns of patches of each image.
+   */
+  read({ pixelValues, imageGridThw }: ModelInputs): ImageRows {
+    const grids = gridsOf(imageGridThw, this.#merge);
+    const counts = grids.map(([height, width]) => height * width);
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const embedded = this.patches.forward(pixelValues, total);
+    const places = grids.flatMap((grid) => blockPlaces(grid, this.#merge));
+    const x = add(embedded, this.#positionsOf(grids));
+    const { device } = x;
+    const axes = [0, 1].map((axis) => device.tensor(Int32Array.from(places, (place) => place[axis] as number)));
+    const angles = this.rotary.anglesAt(axes, Math.max(...grids.flat()));
+    const { positions, lengths } = Sequences.of(device, counts);
+    const sequences = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
+    const hiddenStates: Tensor[] = [];
+    const y = this.encoder.forward(x, sequences, { hiddenStates });
+    const added = this.#early
+      .map((layer, i) => ({ layer, merger: this.deepstack[i] as PatchMerger }))
+      .sort((a, b) => a.layer - b.layer)
+      .map(({ layer, merger }) => merger.forward(hiddenStates[layer + 1] as Tensor));
+    return {
+      rows: this.merger.forward(y),
+      counts: counts.map((count) => count / this.#merge ** 2),
+      grids: grids.map(([height, width]) => [height / this.#merge, width / this.#merge]),
+      added,
+    };
+  }
+
+  /** The learned grid, interpolated so that corners meet, float32 [N, features]. */
+  #positionsOf(grids: readonly Grid[]): Tensor {
+    const side = Math.floor(Math.sqrt(this.positions.shape[0] as number));
+    const taps = grids.flatMap((grid) => blockPlaces(grid, this.#merge).map((place) => cornersOf(place, grid, side)));
+    const { device } = this.positions;
+    const parts = [0, 1, 2, 3].map((corner) => {
+      const rows = gather(this.positions, device.tensor(Int32Array.from(taps, (each) => each[corner]?.row as number)));
+      const weights = Float32Array.from(taps, (each) => each[corner]?.weight as number);
+      return mul(rows, device.tensor(weights, [taps.length, 1]));
+    });
+    return parts.reduce((sum, part) => add(sum, part));
+  }
+}
+
+const EPS = 1e-6;
+
+/** Projection of flat patches. Files store its weight as that of a convolution in three dimensions. */
+class FlatPatches extends Module {
+  /** [features, channels, frames, height, width] */
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    const features = config.size('hidden_size');
+    const sizes = [config.size('in_channels'), config.size('temporal_patch_size'), ...heightAndWidth(config, 'patch_size')];
+    this.weight = init.normal([features, ...sizes], sizes.reduce((product, size) => product * size) ** -0.5);
+    this.bias = init.constant([features], 0);
+  }
+
+  /** `pixels`: float32 [count, values of a patch]. */
+  forward(pixels: unknown, count: number): Tensor {
+    if (!(pixels instanceof Tensor))
+      throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
+    checkDType('forward', 'pixelValues', pixels, 'float32');
+    const features = this.weight.shape[0] as number;
+    const values = this.weight.size / features;
+    if (pixels.size !== count * values || pixels.shape.at(-1) !== values)
+      throw new ShapeError(`forward: pixelValues is ${describeShape(pixels.shape)}, expected [${count}, ${values}]`);
+    const flat = this.weight.reshape(features, values);
+    return linear(pixels.reshape(count, values), transpose(flat), this.bias);
+  }
+}
+
+/** Makes one token of each block of patches. `normed`: what the norm sees, each patch or a whole block. */
+class PatchMerger extends Module {
+  readonly norm: LayerNorm;
+  readonly linear1: Linear;
+  readonly linear2: Linear;
+
+  constructor(
+    init: Initializer,
+    config: ModelConfig,
+    private readonly normed: 'each' | 'merged',
+  ) {
+    super();
+    const features = config.size('hidden_size');
+    const merged = features * config.size('spatial_merge_size') ** 2;
+    this.norm = new LayerNorm(init, normed === 'each' ? features : merged, EPS);
+    this.linear1 = new Linear(init, merged, merged);
+    this.linear2 = new Linear(init, merged, config.size('out_hidden_size'));
+  }
+
+  /** float32 [N, features] → [blocks, dModel]. */
+  forward(x: Tensor): Tensor {
+    const merged = this.linear1.weight.shape[0] as number;
+    const normed =
+      this.normed === 'each' ? this.norm.forward(x).reshape(-1, merged) : this.norm.forward(x.reshape(-1, merged));
+    return this.linear2.forward(gelu(this.linear1.forward(normed)));
+  }
+}
+
+/** Half of a head's pairs rotate by the row of a patch, half by its column. */
+function axialRotary(init: Initializer, headSize: number, theta: number): RotaryEmbedding {
+  const pairs = headSize / 4; // of each axis
+  const frequencies = Array.from({ length: 2 * pairs }, (_, i) => theta ** (-(i % pairs) / pairs));
+  const axes = frequencies.map((_, i) => Math.floor(i / pairs));
+  return new RotaryEmbedding(init, { headSize, maxLength: 1 << 16, layout: 'halves', frequencies, axes });
+}
+
+function ropeTheta(config: ModelConfig): number {
+  const { rope_theta: theta = 10000 } = (config.values.rope_parameters ?? {}) as { rope_theta?: number };
+  return theta;
+}
+
+/** Rows and columns of patches of each image. */
+function gridsOf(given: Rows | undefined, merge: number): Grid[] {
+  if (given === undefined) throw new ArgumentError('forward: imageGridThw is missing');
+  return rowsOf('imageGridThw', given, null).rows.map((row, i) => {
+    const [frames, height = 0, width = 0] = Array.from(row);
+    const isBlocks = (size: number) => size > 0 && size % merge === 0;
+    if (row.length === 3 && frames === 1 && isBlocks(height) && isBlocks(width)) return [height, width];
+    throw new ShapeError(
+      `forward: imageGridThw[${i}] is ${Array.from(row).join(', ')}, expected 1 frame, and rows and columns that are multiples of ${merge}`,
+    );
+  });
+}
+
+/** Row and column of each patch, block by block. */
+function blockPlaces([height, width]: Grid, side: number): [row: number, column: number][] {
+  const places: [number, number][] = [];
+  for (let top = 0; top < height; top += side)
+    for (let left = 0; left < width; left += side)
+      for (let row = top; row < top + side; row++)
+        for (let column = left; column < left + side; column++) places.push([row, column]);
+  return places;
+}
+
+/** The four entries of a learned grid around the place of a patch, and their shares. */
+function cornersOf(place: readonly [number, number], grid: Grid, side: number): { row: number; weight: number }[] {
+  const axes = place.map((at, axis) => {
+    const size = grid[axis] as number;
+    const exact = size > 1 ? (at * (side - 1)) / (size - 1) : 0;
+    const before = Math.floor(exact);
+    const share = exact - before;
+    return [
+      { at: before, weight: 1 - share },
+      { at: Math.min(before + 1, side - 1), weight: share },
+    ];
+  });
+  const [down, across] = axes as [(typeof axes)[number], (typeof axes)[number]];
+  return down.flatMap((y) => across.map((x) => ({ row: y.at * side + x.at, weight: y.weight * x.weight })));
+}
+
+function qwenNames(text: StateNames): StateNames {
+  const [own, block] = ['images.encoder.layers.*', 'model.visual.blocks.*'];
+  return {
+    'images.patches': 'model.visual.patch_embed.proj',
+    'images.positions': 'model.visual.pos_embed.weight',
+    [`${own}.self_attn.qkv`]: `${block}.attn.qkv`,
+    [`${own}.self_attn.out_proj`]: `${block}.attn.proj`,
+    [`${own}.feed_forward.linear1`]: `${block}.mlp.linear_fc1`,
+    [`${own}.feed_forward.linear2`]: `${block}.mlp.linear_fc2`,
+    [`${own}.norm1`]: `${block}.norm1`,
+    [`${own}.norm2`]: `${block}.norm2`,
+    ...mergerNames('images.merger', 'model.visual.merger'),
+    ...mergerNames('images.deepstack.*', 'model.visual.deepstack_merger_list.*'),
+    ...renamed(text, ['', ''], ['model.', 'model.language_model.']),
+  };
+}
+
+function mergerNames(own: string, name: string): StateNames {
+  return {
+    [`${own}.norm`]: `${name}.norm`,
+    [`${own}.linear1`]: `${name}.linear_fc1`,
+    [`${own}.linear2`]: `${name}.linear_fc2`,
+  };
+}
+
+const visionDefaults = {
+  depth: 27,
+  hidden_size: 1152,
+  hidden_act: 'gelu_pytorch_tanh',
+  intermediate_size: 4304,
+  num_heads: 16,
+  in_channels: 3,
+  patch_size: 16,
+  spatial_merge_size: 2,
+  temporal_patch_size: 2,
+  out_hidden_size: 3584,
+  num_position_embeddings: 2304,
+};
+
+export const qwen3Vl: Family = {
+  model: Qwen3Vl,
+  className: 'Qwen3VL',
+  writer: 'Qwen3VLForConditionalGeneration',
+  readsImages: true,
+  defaults: { image_token_id: 151655, tie_word_embeddings: false },
+  parts: { text_config: 'qwen3_vl_text', vision_config: 'qwen3_vl_vision' },
+};
+
+/** The language model alone. */
+export const qwen3VlText: Family = {
+  ...qwen3,
+  className: 'Qwen3VLText',
+  defaults: { ...qwen3.defaults, vocab_size: 151936, max_position_embeddings: 128000 },
+  rope: { theta: 500000, sections: [24, 20, 20] },
+};
+
+export const qwen35Vl: Family = {
+  model: Qwen35Vl,
+  className: 'Qwen3_5',
+  writer: 'Qwen3_5ForConditionalGeneration',
+  readsImages: true,
+  defaults: { image_token_id: 248056, tie_word_embeddings: false },
+  parts: { text_config: 'qwen3_5_text', vision_config: 'qwen3_5_vision' },
+};
+
+/** The towers alone are no models; their settings have these defaults. */
+export const qwen3VlVision: Family = {
+  model: Qwen3Vl,
+  className: 'Qwen3VLVision',
+  defaults: { ...visionDefaults, deepstack_visual_indexes: [8, 16, 24] },
+};
+export const qwen35Vision: Family = { model: Qwen35Vl, className: 'Qwen3_5Vision', defaults: visionDefaults };
