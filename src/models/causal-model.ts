@@ -241,7 +241,7 @@ export abstract class CausalModel extends PretrainedModel {
   }
 
   /**
-   * The nearest place from `at` on, or before it, at which a prompt can be cut: images that tokens see as a whole are
+   * The nearest place after `at`, or before it, at which a prompt can be cut. An image whose tokens see each other is
    * read in one piece.
    */
   cut(tokens: readonly number[], at: number, side: 'before' | 'after'): number {

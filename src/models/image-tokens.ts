@@ -1,6 +1,6 @@
 // Prompts with images. An image that a model has read has ids of its own, one for each of its rows, above those of all
-// vocabularies. A prompt is thus a list of numbers, whatever is in it: batches, beams, streams and prompt caches need no
-// further knowledge of images, and equal ids mean equal content.
+// vocabularies. A prompt is thus a list of numbers. Batches, beams, streams and prompt caches need no further knowledge
+// of images, and equal ids mean equal content.
 
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
@@ -55,7 +55,7 @@ export function partsOf({ rows, added, counts, grids }: ImageRows): ImagePart[] 
 
 /** The images of a model that prompts name by ids. */
 export class ImageTokens {
-  /** By first id, in ascending order. */
+  /** Images in ascending order of their first ids. */
   readonly #images: { readonly first: number; readonly image: ImagePart }[] = [];
   #next = FIRST_ID;
 

@@ -37,7 +37,7 @@ export interface ModelInputs {
   startPositions?: readonly number[] | Tensor | undefined;
   endPositions?: readonly number[] | Tensor | undefined;
   /**
-   * Pixels of images, float32 [B, channels, height, width]; of lists of patches, float32 [B, patches, height · width ·
+   * Pixels of images, float32 [B, channels, height, width]. For lists of patches: float32 [B, patches, height · width ·
    * channels of a patch], or [N, …] end to end.
    */
   pixelValues?: Tensor | undefined;

@@ -51,6 +51,7 @@ const families: Readonly<Record<string, Entry>> = {
   hunyuan_v1_dense: { load: async () => (await import('./families/hunyuan.js')).hunYuan },
   jina_embeddings_v3: { load: async () => (await import('./families/jina-embeddings-v3.js')).jinaEmbeddingsV3 },
   lfm2: { load: async () => (await import('./families/lfm2.js')).lfm2 },
+  lfm2_vl: { load: async () => (await import('./families/lfm2-vl.js')).lfm2Vl },
   lfm2_moe: { load: async () => (await import('./families/lfm2.js')).lfm2Moe },
   idefics3: { load: async () => (await import('./families/smolvlm.js')).idefics3 },
   llama: { load: async () => (await import('./families/llama.js')).llama, gguf: ['llama'] },

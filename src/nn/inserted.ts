@@ -28,7 +28,7 @@ export interface Sight {
   readonly apart: boolean;
 }
 
-/** What images change in the layers of one pass. The tensors belong to the scope of the pass. */
+/** Changes that images make in the layers of one pass. The tensors belong to the scope of the pass. */
 export class Inserted {
   /** Masks by window: one for each sequence, or one for all. */
   readonly #masks: ReadonlyMap<number | null, readonly (Tensor | null)[]>;
@@ -97,7 +97,7 @@ function maskOf(
   const [rows, columns] = [most(({ count }) => count), most(({ start, count }) => start + count)];
   const mask = new Int32Array(sequences.length * rows * columns);
   for (const [i, { start, count, groups }] of sequences.entries()) {
-    let [begin, end] = [0, 0]; // of the group of the query
+    let [begin, end] = [0, 0]; // rows of the query's group
     for (let query = 0; query < count; query++) {
       const group = groups[query] as number;
       if (query >= end) {

@@ -38,8 +38,6 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   spatial_shapes: 'spatialShapes',
   input_features: 'inputFeatures',
   input_values: 'inputValues',
-  pixel_attention_mask: 'pixelAttentionMask',
-  spatial_shapes: 'spatialShapes',
   image_grid_thw: 'imageGridThw',
   image_position_ids: 'imagePositionIds',
   mm_token_type_ids: 'mmTokenTypeIds',

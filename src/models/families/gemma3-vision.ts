@@ -9,9 +9,9 @@ import type { Family } from '../family.js';
 import { ImageReader, type ImageRows, renamed, textContext, visionConfig } from '../image-reader.js';
 import type { ModelInputs } from '../inputs.js';
 import type { FamilyContext } from '../pretrained-model.js';
-import { towerNames, type VisionTower } from '../towers.js';
+import type { VisionTower } from '../towers.js';
 import { Gemma3 } from './gemma.js';
-import { siglipVision } from './siglip.js';
+import { siglipNames, siglipVision } from './siglip.js';
 
 /**
  * Gemma 3 with images (2025, arXiv 2503.19786). SigLIP reads an image; its patches are averaged to a few tokens, which see
@@ -58,7 +58,7 @@ class Gemma3Images extends ImageReader {
 
   /** `pixelValues`: float32 [images, channels, height, width]. */
   read({ pixelValues }: ModelInputs): ImageRows {
-    const { features, batch } = this.tower.forward(pixelValues);
+    const { features, batch } = this.tower.forward({ pixelValues });
     const grid = this.tower.patches.grid(this.tower.patches.image);
     const blocks = patchBlocks(features, Array(batch.size).fill(grid), Math.floor(grid[0] / this.#tokensPerSide));
     const rows = matmul(this.norm.forward(mean(blocks, { axis: 1 })), this.projection); // [N, dModel]
@@ -70,7 +70,7 @@ class Gemma3Images extends ImageReader {
 /** Names of a language model and of SigLIP's tower in the files of models that follow LLaVA. */
 export function llavaNames(text: StateNames): StateNames {
   return {
-    ...renamed(towerNames('vision'), ['vision.', 'images.tower.'], ['vision_model.', 'vision_tower.']),
+    ...renamed(siglipNames, ['vision.', 'images.tower.'], ['vision_model.', 'vision_tower.']),
     ...renamed(text, ['', ''], ['model.', 'language_model.model.']),
   };
 }

@@ -47,7 +47,7 @@ class PaliGemmaImages extends ImageReader {
 
   /** `pixelValues`: float32 [images, channels, height, width]. */
   read({ pixelValues }: ModelInputs): ImageRows {
-    const { features, batch } = this.tower.forward(pixelValues);
+    const { features, batch } = this.tower.forward({ pixelValues });
     return { rows: this.projection.forward(features), counts: batch.counts };
   }
 }

@@ -158,7 +158,11 @@ class FlatPatches extends Module {
   constructor(init: Initializer, config: ModelConfig) {
     super();
     const features = config.size('hidden_size');
-    const sizes = [config.size('in_channels'), config.size('temporal_patch_size'), ...heightAndWidth(config, 'patch_size')];
+    const sizes = [
+      config.size('in_channels'),
+      config.size('temporal_patch_size'),
+      ...heightAndWidth(config, 'patch_size'),
+    ];
     this.weight = init.normal([features, ...sizes], sizes.reduce((product, size) => product * size) ** -0.5);
     this.bias = init.constant([features], 0);
   }
@@ -207,7 +211,7 @@ class PatchMerger extends Module {
 
 /** Half of a head's pairs rotate by the row of a patch, half by its column. */
 function axialRotary(init: Initializer, headSize: number, theta: number): RotaryEmbedding {
-  const pairs = headSize / 4; // of each axis
+  const pairs = headSize / 4; // for each axis
   const frequencies = Array.from({ length: 2 * pairs }, (_, i) => theta ** (-(i % pairs) / pairs));
   const axes = frequencies.map((_, i) => Math.floor(i / pairs));
   return new RotaryEmbedding(init, { headSize, maxLength: 1 << 16, layout: 'halves', frequencies, axes });

@@ -64,10 +64,7 @@ export class Siglip extends DualEncoderModel {
   }
 
   protected makeVision(init: Initializer, config: ModelConfig): ImageTower {
-    return new VisionTower({
-      patches: patchesOf(init, config, { classToken: false }),
-      ...siglipEncoder(init, config, this.randomness),
-    });
+    return siglipVision(init, config, this.randomness);
   }
 
   /** The last row represents a text, padding or not, because the model was trained on padded texts without a mask. */
@@ -87,26 +84,38 @@ export class Siglip extends DualEncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const pooler = 'vision_model.head';
     return {
       'text.pooler.dense': 'text_model.head',
-      'vision.pooler.probe': { name: `${pooler}.probe`, leading: [1, 1] },
-      'vision.pooler.attention.qkv.weight': `${pooler}.attention.in_proj_weight`,
-      'vision.pooler.attention.qkv.bias': `${pooler}.attention.in_proj_bias`,
-      'vision.pooler.attention.out_proj': `${pooler}.attention.out_proj`,
-      'vision.pooler.norm': `${pooler}.layernorm`,
-      'vision.pooler.feed_forward.linear1': `${pooler}.mlp.fc1`,
-      'vision.pooler.feed_forward.linear2': `${pooler}.mlp.fc2`,
+      ...siglipNames,
       ...towerNames('text'),
-      ...towerNames('vision'),
       'head.out': 'classifier',
     };
   }
 }
 
+const POOLER = 'vision_model.head';
+
+/** Names of the encoder of images. */
+export const siglipNames: StateNames = {
+  'vision.pooler.probe': { name: `${POOLER}.probe`, leading: [1, 1] },
+  'vision.pooler.attention.qkv.weight': `${POOLER}.attention.in_proj_weight`,
+  'vision.pooler.attention.qkv.bias': `${POOLER}.attention.in_proj_bias`,
+  'vision.pooler.attention.out_proj': `${POOLER}.attention.out_proj`,
+  'vision.pooler.norm': `${POOLER}.layernorm`,
+  'vision.pooler.feed_forward.linear1': `${POOLER}.mlp.fc1`,
+  'vision.pooler.feed_forward.linear2': `${POOLER}.mlp.fc2`,
+  ...towerNames('vision'),
+};
+
 function siglipText(init: Initializer, config: ModelConfig, randomness: Randomness): TextTower {
   const dense = new Linear(init, config.size('hidden_size'), config.size('projection_size'));
   return new TextTower(init, config, false, new PredictionHead({ pick: 'last', dense }), randomness);
+}
+
+/** The encoder of images of a fixed size. */
+export function siglipVision(init: Initializer, config: ModelConfig, randomness: Randomness): VisionTower {
+  const patches = patchesOf(init, config, { classToken: false });
+  return new VisionTower({ patches, ...siglipEncoder(init, config, randomness) });
 }
 
 /** The parts of the encoder of images after the patches. */
