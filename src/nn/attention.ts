@@ -206,7 +206,7 @@ export class MultiHeadAttention extends Module {
     const cache = state?.of(this);
     const room = cache?.shape[1] ?? longest;
     const length = this.rotary?.lengthOf(longest, room) ?? longest;
-    const { q, kv, gate } = this.project(x, positions, length, { angles: inserted?.angles });
+    const { q, kv, gate } = this.project(x, positions, length, false, inserted?.angles);
     if (cache) cacheFill(cache, kv, lengths);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
     const mask = this.causal ? inserted?.mask(this.window) : null;
@@ -249,7 +249,7 @@ export class MultiHeadAttention extends Module {
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
   step(x: Tensor, state: DecoderState): Tensor {
     const cache = state.of(this);
-    const { q, kv, gate } = this.project(x, state.rotations, textLength(state), { grows: true });
+    const { q, kv, gate } = this.project(x, state.rotations, textLength(state), true);
     cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
     // `causal` hides nothing from the newest token, but it places the token at the end, which distances depend on.
@@ -264,7 +264,7 @@ export class MultiHeadAttention extends Module {
    */
   extend(x: Tensor, { positions, parts, asSteps, inserted }: Extension, state: DecoderState): Tensor {
     const cache = state.of(this);
-    const { q, kv, gate } = this.project(x, positions, textLength(state), { grows: true, angles: inserted?.angles });
+    const { q, kv, gate } = this.project(x, positions, textLength(state), true, inserted?.angles);
     const { cache: type } = state.sizes;
     let first = 0;
     const outputs = parts.flatMap(({ sequence, start, count }, i) => {
@@ -316,10 +316,10 @@ export class MultiHeadAttention extends Module {
 
   /**
    * Queries [N, heads·d], keys and values [N, keys | values], and the gate [N, heads·d], if there is one, of `x`. Its
-   * tokens are at `positions`, all below `length`. `options`: those of the rotation.
+   * tokens are at `positions`, all below `length`. With `grows`, tokens come one by one. `angles`: rows of the rotary table in place of `positions`.
    */
-  project(x: Tensor, positions: Tensor, length: number, options: Omit<RotateOptions, 'columns'> = {}): Projected {
-    const { q, kv, gate } = this.#rotated(x, positions, length, options);
+  project(x: Tensor, positions: Tensor, length: number, grows = false, angles: Tensor | null = null): Projected {
+    const { q, kv, gate } = this.#rotated(x, positions, length, { grows, angles });
     return { q: this.queryScale?.forward(q, positions) ?? q, kv, gate };
   }
 

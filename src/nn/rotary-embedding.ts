@@ -1,7 +1,7 @@
 // Rotary positions: queries and keys rotate by angles proportional to the position, so that their products depend on
 // the distance alone.
 
-import { checkNumber, checkOneOf, checkOptions, isCount, isPositive, orNull } from '../core/check.js';
+import { checkNumber, checkOneOf, checkOptions, describeValue, isCount, isPositive, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
@@ -119,6 +119,11 @@ export class RotaryEmbedding extends Module implements Rotation {
     checkNumber('RotaryEmbedding', 'rotaryDim', rotaryDim, isPart, `whole pairs of headSize, ${headSize}`);
     this.#speedDim = rotaryDim;
     this.#rotaryDim = rotaryDim + (rotaryDim % 2);
+    const { axes } = options;
+    if (axes && axes.length !== this.#rotaryDim / 2)
+      throw new ArgumentError(
+        `RotaryEmbedding: axes is ${describeValue(axes)}, expected an array of ${this.#rotaryDim / 2} integers`,
+      );
     this.#rotations(1, 1); // refuses invalid frequencies before memory is taken
   }
 
@@ -147,10 +152,7 @@ export class RotaryEmbedding extends Module implements Rotation {
    */
   anglesAt(places: readonly Tensor[], length: number, grows = false): Tensor {
     const { axes, layout } = this.options;
-    if (!axes || axes.length !== this.#rotaryDim / 2)
-      throw new ArgumentError(
-        `RotaryEmbedding: axes has ${axes?.length ?? 0} entries, expected ${this.#rotaryDim / 2}`,
-      );
+    if (!axes) throw new ArgumentError('RotaryEmbedding: axes is missing, expected an axis for each pair');
     const table = this.#table(length, grows);
     const pairOf = (feature: number) => (layout === 'halves' ? feature % axes.length : Math.floor(feature / 2));
     const parts = places.map((rows, axis) => {
