@@ -15,6 +15,8 @@ export interface BartStackOptions {
   readonly wiring: 'pre' | 'post';
   /** True if a norm comes after the last layer. */
   readonly finalNorm: boolean;
+  /** Features of the encoder's output, if they may differ from those of the decoder. Default: none. */
+  readonly memorySize?: number | undefined;
 }
 
 /** Makes the encoder, or the decoder, which attends to the encoder's output. */
@@ -23,7 +25,7 @@ export function bartStack(
   config: ModelConfig,
   side: 'encoder' | 'decoder',
   randomness: Randomness,
-  { wiring, finalNorm }: BartStackOptions,
+  { wiring, finalNorm, memorySize }: BartStackOptions,
 ): Stack {
   const isDecoder = side === 'decoder';
   const dModel = config.size('d_model');
@@ -35,7 +37,9 @@ export function bartStack(
   const layer = () =>
     new TransformerLayer({
       selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: isDecoder, dropout: attention() }),
-      multiheadAttn: isDecoder ? () => new MultiHeadAttention(init, { dModel, heads, dropout: attention() }) : null,
+      multiheadAttn: isDecoder
+        ? () => new MultiHeadAttention(init, { dModel, heads, memorySize, dropout: attention() })
+        : null,
       feedForward: () =>
         new FeedForward(init, {
           dModel,

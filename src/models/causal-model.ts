@@ -289,6 +289,16 @@ export abstract class CausalModel extends PretrainedModel {
     return { attentions: unpackMaps(decoder, target) };
   }
 
+  /** @internal `embedTarget` for a model that this one is a part of. */
+  embedTokens(ids: Tensor, positions: Tensor): Tensor {
+    return this.embedTarget(ids, positions);
+  }
+
+  /** @internal `positionsOf` for a model that this one is a part of. */
+  placesOf(padded: PaddedBatch): Tensor {
+    return this.positionsOf(padded);
+  }
+
   protected override embedSource(ids: Tensor, positions: Tensor): Tensor {
     return this.embedTarget(ids, positions);
   }

@@ -4,6 +4,7 @@ import { checkKnown, checkNumber, checkOneOf, checkOptions, describeValue, isCou
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { DecodingOptions, ExtendOptions } from '../generate/generative.js';
 import type { CacheSizes, DecoderState, Memory } from '../nn/decoder-state.js';
+import type { Encoder } from '../nn/encoder-decoder.js';
 import type { ExtendedSequence } from '../nn/extension.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
@@ -12,7 +13,7 @@ import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 
 /** Properties of a model that determine its states. */
 interface Decodes {
-  readonly encoder: Stack | null;
+  readonly encoder: Encoder | null;
   readonly decoder: Stack | null;
   readonly maxLength: number;
   readonly cacheType: CacheType;

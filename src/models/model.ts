@@ -13,12 +13,13 @@ import { disposeDecoders, forgetDecoders } from '../generate/model-decoders.js';
 import type { AttentionsByKind } from '../inspect/attention-maps.js';
 import { DecoderState, type Memory } from '../nn/decoder-state.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
+import type { Encoder } from '../nn/encoder-decoder.js';
 import type { ExtendedSequence } from '../nn/extension.js';
 import type { Inserted } from '../nn/inserted.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
 import { RotaryEmbedding } from '../nn/rotary-embedding.js';
-import type { Stack } from '../nn/stack.js';
+import { Stack } from '../nn/stack.js';
 import { TokenBatch, type Tokens } from '../nn/token-batch.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import { gather } from '../ops/move.js';
@@ -37,7 +38,7 @@ export interface Encoded extends Memory {
  * features.
  */
 export abstract class Model extends Module implements Generative {
-  abstract readonly encoder: Stack | null;
+  abstract readonly encoder: Encoder | null;
   abstract readonly decoder: Stack | null;
   abstract readonly vocabSize: number;
   abstract readonly maxLength: number;
@@ -47,15 +48,17 @@ export abstract class Model extends Module implements Generative {
   /** Type of keys and values while the model generates, unless a call sets another one. */
   cacheType: CacheType = 'float32';
   /** The state that all dropouts of the model share. */
-  protected readonly randomness: Randomness = { seed: 0, streams: 0 };
+  protected readonly randomness: Randomness;
   #seeds: Random;
   #dropouts: Dropout[] | null = null;
 
   constructor(
     readonly device: Device,
     seed = 0,
+    randomness: Randomness = { seed: 0, streams: 0 },
   ) {
     super();
+    this.randomness = randomness;
     this.#seeds = new Random(seed, DROPOUT);
   }
 
@@ -357,6 +360,7 @@ export abstract class Model extends Module implements Generative {
   protected encodeBatch(source: Tokens): Encoded {
     const { encoder } = this;
     if (encoder === null) throw new ArgumentError('encode: the model has no encoder');
+    if (!(encoder instanceof Stack)) throw new ArgumentError('encode: the encoder reads no tokens');
     const batch = this.toBatch('source', source);
     return { hidden: encoder.forward(this.embedSource(batch.ids, batch.positions), batch), batch };
   }

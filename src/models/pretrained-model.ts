@@ -7,10 +7,12 @@ import type { ResponseFormat } from '../generate/response-format.js';
 import { type AttentionMaps, observeAttention } from '../inspect/attention-maps.js';
 import type { EmbeddingTrace } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
+import type { Randomness } from '../nn/dropout.js';
 import type { Initializer } from '../nn/init.js';
 import { inference, type LoadableTensor, type StateDict } from '../nn/module.js';
 import type { Stack } from '../nn/stack.js';
 import { parameterOf, type StateParameterEntry } from '../nn/state-entry.js';
+import { joinPath, type StateNames, type StoredAs } from '../nn/state-names.js';
 import type { TokenBatch, Tokens } from '../nn/token-batch.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from './inputs.js';
@@ -30,6 +32,8 @@ export interface FamilyContext {
   readonly head: HeadKind;
   /** The config of the larger model that this one is the language model of. Default: none. */
   readonly whole?: ModelConfig | undefined;
+  /** The random numbers of a model that this one is a part of. Default: its own. */
+  readonly randomness?: Randomness | undefined;
 }
 
 /** A change of a model's weights that can be switched on and off. */
@@ -70,8 +74,8 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** Resolves when the last requested generation has ended. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor({ init, config, head, whole = config }: FamilyContext) {
-    super(init.device, init.seed);
+  constructor({ init, config, head, whole = config, randomness }: FamilyContext) {
+    super(init.device, init.seed, randomness);
     this.config = whole.values;
     this.settings = config;
     this.headKind = head;
@@ -295,6 +299,22 @@ export abstract class PretrainedModel extends RetrievalModel {
   /** Prefix of `stateNames` that checkpoints of a class with a head have. Checkpoints of the body alone lack it. */
   protected get bodyName(): string {
     return 'model';
+  }
+
+  /**
+   * @internal State names of a model that is the property `path` of this one. Its names in checkpoints follow `prefix`.
+   * With `isBody`, they lack the prefix of a class with a head.
+   */
+  protected namesOf(part: PretrainedModel, path: string, prefix: string, isBody: boolean): StateNames {
+    const body = `${part.bodyName}.`;
+    const own = (name: string) => joinPath(prefix, isBody && name.startsWith(body) ? name.slice(body.length) : name);
+    const renamed = (target: StateNames[string]): StateNames[string] => {
+      if (typeof target === 'string') return own(target);
+      if ('name' in target) return { ...target, name: renamed(target.name) as StoredAs['name'] };
+      return target.map((name) => name && own(name));
+    };
+    const names = Object.entries(part.stateNames).map(([each, target]) => [joinPath(path, each), renamed(target)]);
+    return { ...Object.fromEntries(names), [path]: prefix };
   }
 
   /**

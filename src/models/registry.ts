@@ -20,6 +20,7 @@ const families: Readonly<Record<string, Entry>> = {
   clip_vision_model: { load: async () => (await import('./families/clip.js')).clipVisionModel },
   dinov2: { load: async () => (await import('./families/dinov2.js')).dinov2 },
   dinov3_vit: { load: async () => (await import('./families/dinov3.js')).dinov3 },
+  deit: { load: async () => (await import('./families/vit.js')).deit },
   deberta: { load: async () => (await import('./families/deberta.js')).deberta },
   bitnet: { load: async () => (await import('./families/bitnet.js')).bitnet },
   blenderbot: { load: async () => (await import('./families/blenderbot.js')).blenderbot },
@@ -102,6 +103,9 @@ const families: Readonly<Record<string, Entry>> = {
   'donut-swin': { load: async () => (await import('./families/swin.js')).donutSwin },
   swin: { load: async () => (await import('./families/swin.js')).swin },
   t5: { load: async () => (await import('./families/t5.js')).t5, gguf: ['t5', 't5encoder'] },
+  'vision-encoder-decoder': {
+    load: async () => (await import('./families/vision-encoder-decoder.js')).visionEncoderDecoder,
+  },
   vit: { load: async () => (await import('./families/vit.js')).vit },
   hubert: { load: async () => (await import('./families/wav2vec2.js')).hubert },
   wav2vec2: { load: async () => (await import('./families/wav2vec2.js')).wav2vec2 },

@@ -3,6 +3,7 @@ import { ArgumentError, FormatError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Memory } from '../nn/decoder-state.js';
+import type { Encoder } from '../nn/encoder-decoder.js';
 import type { Stack } from '../nn/stack.js';
 import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
@@ -21,6 +22,8 @@ import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } 
 /** The encoder's output for a source. */
 export interface EncodedSource {
   readonly memory: Memory;
+  /** The encoder's own output, [N, features], if the memory is a projection of it. Default: the memory's rows. */
+  readonly own?: Tensor | undefined;
   /** Converts [N, features] to the form of the source: [B, T, features], zero at padding. */
   readonly unpack: (x: Tensor) => Tensor;
 }
@@ -30,7 +33,7 @@ export interface EncodedSource {
  * target.
  */
 export abstract class Seq2SeqModel extends PretrainedModel {
-  abstract override readonly encoder: Stack;
+  abstract override readonly encoder: Encoder;
   abstract override readonly decoder: Stack;
   abstract override readonly head: PredictionHead | null;
 
@@ -55,7 +58,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
     const isWanted = options.hiddenStates ?? false;
     const [encoderStates, decoderStates]: (Tensor[] | undefined)[] = isWanted ? [[], []] : [];
-    const { memory, unpack } = this.encodeInputs(inputs, encoderStates, layout);
+    const { memory, unpack, own = memory.hidden } = this.encodeInputs(inputs, encoderStates, layout);
     const target = this.#targetOf(inputs);
     layout.target = target;
     const { batch } = target;
@@ -63,7 +66,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
       throw new ShapeError(`forward: there are ${memory.batch.size} sources, but ${batch.size} targets`);
     const x = this.embedTarget(batch.ids, this.positionsOf(target));
     const features = this.decoder.forward(x, batch, { memory, hiddenStates: decoderStates });
-    const output: ModelOutput = { encoderLastHiddenState: unpack(memory.hidden) };
+    const output: ModelOutput = { encoderLastHiddenState: unpack(own) };
     if (encoderStates && decoderStates) {
       output.encoderHiddenStates = encoderStates.map(unpack);
       output.decoderHiddenStates = decoderStates.map((state) => target.unpack(state));
@@ -82,7 +85,7 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     layout.source = padded;
     const { batch } = padded;
     const x = this.embedSource(batch.ids, this.positionsOf(padded));
-    const hidden = this.encoder.forward(x, batch, { hiddenStates });
+    const hidden = (this.encoder as Stack).forward(x, batch, { hiddenStates });
     return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
   }
 

@@ -3,8 +3,8 @@ import { lastOf, Tensor } from '../core/tensor.js';
 import type { AttentionMaps, AttentionsByKind } from '../inspect/attention-maps.js';
 import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
+import type { Encoder } from '../nn/encoder-decoder.js';
 import type { Linear } from '../nn/linear.js';
-import type { Stack } from '../nn/stack.js';
 import { packed, type Tokens } from '../nn/token-batch.js';
 import { unpack } from '../ops/move.js';
 import {
@@ -43,8 +43,9 @@ export abstract class TowerModel extends PretrainedModel {
     checkHead(context, ['none', ...heads]);
   }
 
-  override get encoder(): Stack | null {
-    return this.text && this.vision ? null : ((this.text ?? this.vision)?.encoder ?? null);
+  override get encoder(): Encoder | null {
+    const { text, vision } = this;
+    return text && vision ? null : ((text ?? vision)?.encoder ?? vision);
   }
 
   override get attentions(): AttentionsByKind {

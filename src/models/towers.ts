@@ -6,6 +6,7 @@ import { Tensor } from '../core/tensor.js';
 import { MultiHeadAttention } from '../nn/attention.js';
 import type { Randomness } from '../nn/dropout.js';
 import { Embedding } from '../nn/embedding.js';
+import type { Encoder } from '../nn/encoder-decoder.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
 import type { Grid } from '../nn/interpolation.js';
@@ -78,7 +79,8 @@ export const IMAGE_INPUTS = ['pixelValues', 'spatialShapes', 'pixelAttentionMask
 export type ImageInputs = Pick<ModelInputs, (typeof IMAGE_INPUTS)[number]>;
 
 /** A Transformer over images. */
-export interface ImageTower extends Module {
+export interface ImageTower extends Encoder {
+  readonly patches: { readonly channels: number; readonly image: Grid };
   /** The layers; null if they are no single stack. */
   readonly encoder: Stack | null;
   /** The attentions whose maps can be observed. */
@@ -89,7 +91,7 @@ export interface ImageTower extends Module {
   readonly pooler: TowerPooler | null;
   /** The inputs that it reads. */
   readonly inputNames: readonly (keyof ImageInputs)[];
-  /** Number of rows of an image of the size that the model was trained for. */
+  /** Number of rows that an image of the size that the model was trained for becomes. */
   readonly maxLength: number;
   /** Input of the first layer, float32 [N, hidden]. Throws ShapeError, DTypeError, ArgumentError. */
   embed(images: ImageInputs): { x: Tensor; batch: Sequences };
@@ -128,6 +130,10 @@ export class VisionTower extends Module implements ImageTower {
     this.encoder = encoder;
     this.norm = norm;
     this.pooler = pooler;
+  }
+
+  get layers(): readonly TransformerLayer[] {
+    return this.encoder.layers;
   }
 
   get attentions(): readonly MultiHeadAttention[] {

@@ -38,6 +38,11 @@ export interface MultiHeadOptions {
   readonly kvHeads?: number | undefined;
   /** Features of a head. Default dModel/heads. */
   readonly headSize?: number | undefined;
+  /**
+   * Features of the rows that cross-attention reads. Keys and values then have a matrix of their own, `kv`, and the
+   * part has no self-attention. Default: none, keys and values are sections of `qkv` and read dModel features.
+   */
+  readonly memorySize?: number | undefined;
   /** True if the projections add a bias, or one flag for queries, one for keys and one for values. Default: true. */
   readonly bias?: boolean | readonly [queries: boolean, keys: boolean, values: boolean] | undefined;
   /** True if the output projection adds a bias. Default: same as `bias`; true if `bias` is a list. */
@@ -87,7 +92,7 @@ const isFlag = (value: unknown) => typeof value === 'boolean';
 const isBias = (value: unknown) => isFlag(value) || (Array.isArray(value) && value.length === 3 && value.every(isFlag));
 const part = orNull(partRule(partKinds.module));
 const kinds = {
-  ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const), // see checkSizes
+  ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any', memorySize: 'any' } as const), // see checkSizes
   bias: { accepts: isBias, expected: 'true or false, or a list of three' },
   ...({ outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
@@ -116,8 +121,10 @@ export class MultiHeadAttention extends Module {
   readonly window: number | null;
   readonly scale: number;
   readonly softcap: number | null;
-  /** Queries, keys and values side by side. */
+  /** Queries, keys and values side by side; only queries if there is `kv`. */
   readonly qkv: Projection;
+  /** Keys and values of a memory with other features. */
+  readonly kv: Projection | null;
   readonly rotary: Rotation | null;
   readonly clip: number | null;
   readonly gated: boolean;
@@ -161,7 +168,13 @@ export class MultiHeadAttention extends Module {
     this.softcap = softcap;
     const kvFeatures = kvHeads * headSize;
     const queries = heads * headSize * (this.gated ? 2 : 1);
-    this.qkv = new Linear(init, dModel, [queries, kvFeatures, kvFeatures], bias);
+    const { memorySize } = options;
+    const biases = typeof bias === 'boolean' ? [bias, bias, bias] : bias;
+    this.qkv =
+      memorySize === undefined
+        ? new Linear(init, dModel, [queries, kvFeatures, kvFeatures], bias)
+        : new Linear(init, dModel, queries, biases[0]);
+    this.kv = memorySize === undefined ? null : new Linear(init, memorySize, [kvFeatures, kvFeatures], biases.slice(1));
     this.outProj = new Linear(init, heads * headSize, dModel, outBias);
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
     this.relative = relative?.() ?? null;
@@ -306,7 +319,7 @@ export class MultiHeadAttention extends Module {
 
   /** Keys and values of `x`, for queries of another sequence: [N, keys | values]. */
   keysAndValues(x: Tensor): Tensor {
-    return this.qkv.part(x, 1, 3);
+    return this.kv?.forward(x) ?? this.qkv.part(x, 1, 3);
   }
 
   /** Queries of `x` to another sequence: [N, heads·d]. */
@@ -438,9 +451,9 @@ function normalised(x: Tensor, norm: Norm): Tensor {
 
 /** Throws ArgumentError for invalid options. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {
-  const { dModel, heads, kvHeads = heads, headSize, window } = checkOptions(op, options, kinds);
-  checkSizes(op, { dModel, heads, kvHeads, headSize: headSize === undefined ? 1 : headSize, window: window ?? 1 }, 1);
-  if (headSize === undefined && dModel % heads)
+  const { dModel, heads, kvHeads = heads, headSize = 1, window, memorySize = 1 } = checkOptions(op, options, kinds);
+  checkSizes(op, { dModel, heads, kvHeads, headSize, window: window ?? 1, memorySize }, 1);
+  if (options.headSize === undefined && dModel % heads)
     throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
   if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
 }

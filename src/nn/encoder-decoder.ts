@@ -1,10 +1,16 @@
 import { ArgumentError } from '../core/errors.js';
+import type { TransformerLayer } from './layer.js';
 import { Module } from './module.js';
 import type { Stack } from './stack.js';
 
+/** The side that reads a source: a `Stack`, or layers that are combined in another way, such as stages. */
+export interface Encoder extends Module {
+  readonly layers: readonly TransformerLayer[];
+}
+
 /** The two sides of a model: an encoder reads a source, a decoder a target. */
 export interface Stacks {
-  readonly encoder: Stack | null;
+  readonly encoder: Encoder | null;
   readonly decoder: Stack | null;
 }
 

@@ -11,6 +11,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['LMHeadModel', 'language-model'],
   ['ForConditionalGeneration', 'language-model'],
   ['MTModel', 'language-model'],
+  ['EncoderDecoderModel', 'language-model'],
   ['ForSequenceClassification', 'sequence-classification'],
   ['ForTokenClassification', 'token-classification'],
   ['ForQuestionAnswering', 'question-answering'],

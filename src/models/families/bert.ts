@@ -8,11 +8,12 @@ import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufSettings } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
-import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import { checkHead, chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 
@@ -27,8 +28,6 @@ export class Bert extends EncoderModel {
     super(context);
     const { init, config, head } = context;
     const dModel = config.size('hidden_size');
-    const eps = config.number('layer_norm_eps');
-    const activation = activationOf(config.text('hidden_act'));
     config.expect('is_decoder', false);
     config.expect('position_embedding_type', 'absolute');
     const dropout = (p: number) => new Dropout(p, this.randomness);
@@ -43,14 +42,7 @@ export class Bert extends EncoderModel {
     const labels = labelsOf(config).length;
     const dropped = () => dropout(classifierDropout(config));
     this.head = chooseHead(config, head, {
-      'masked-language-model': () =>
-        new PredictionHead({
-          pick: 'tokens',
-          dense: dense(),
-          activation,
-          norm: new LayerNorm(init, dModel, eps),
-          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
-        }),
+      'masked-language-model': () => wordPrediction(init, config, dense(), this.embeddings),
       'sequence-classification': () =>
         new PredictionHead({ ...pooled, dense: dense(), dropout: dropped(), out: classes(labels) }),
       'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropped(), out: classes(labels) }),
@@ -81,6 +73,59 @@ export class Bert extends EncoderModel {
       ...bertLayerNames('bert.encoder.layer.*'),
     };
   }
+}
+
+/** BERT as a decoder: causal layers, which also attend to the output of an encoder of another family. */
+export class BertDecoder extends CausalModel {
+  readonly embeddings: TextEmbeddings;
+  readonly decoder: Stack;
+  readonly head: PredictionHead;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    checkHead(context, ['language-model']);
+    const { init, config } = context;
+    config.expect('position_embedding_type', 'absolute');
+    const dModel = config.size('hidden_size');
+    this.embeddings = bertEmbeddings(init, config, this.randomness);
+    const layer = () => bertLayer(init, config, this.randomness, { causal: true });
+    this.decoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    this.head = wordPrediction(init, config, new Linear(init, dModel, dModel), this.embeddings);
+  }
+
+  protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
+    return this.embeddings.forward(ids, positions, null);
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'bert.encoder.layer.*';
+    const cross = `${layer}.crossattention`;
+    return {
+      ...wordPredictionNames(this.settings),
+      ...embeddingNames('bert.embeddings'),
+      ...bertLayerNames(layer, 'decoder'),
+      'decoder.layers.*.multihead_attn.qkv': ['query', 'key', 'value'].map((name) => `${cross}.self.${name}`),
+      'decoder.layers.*.multihead_attn.out_proj': `${cross}.output.dense`,
+      'decoder.layers.*.norm2': `${cross}.output.LayerNorm`,
+      'decoder.layers.*.norm3': `${layer}.output.LayerNorm`,
+    };
+  }
+}
+
+/** The head that predicts words. `dense` comes before its norm. */
+function wordPrediction(
+  init: Initializer,
+  config: ModelConfig,
+  dense: Linear,
+  { tokens }: TextEmbeddings,
+): PredictionHead {
+  return new PredictionHead({
+    pick: 'tokens',
+    dense,
+    activation: activationOf(config.text('hidden_act')),
+    norm: new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps')),
+    out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), true),
+  });
 }
 
 /** Embeddings of tokens, positions and segments, with `embedding_size` features if the config has it. */
@@ -120,14 +165,15 @@ export function bertLayer(
 ): TransformerLayer {
   const dModel = config.size('hidden_size');
   const activation = activationOf(config.text('hidden_act'));
+  const own = () => ({
+    dModel,
+    heads: config.size('num_attention_heads'),
+    dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
+  });
+  const crosses = config.flag('add_cross_attention');
   return new TransformerLayer({
-    selfAttn: () =>
-      new MultiHeadAttention(init, {
-        dModel,
-        heads: config.size('num_attention_heads'),
-        dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
-        ...attention,
-      }),
+    selfAttn: () => new MultiHeadAttention(init, { ...own(), ...attention }),
+    multiheadAttn: crosses ? () => new MultiHeadAttention(init, own()) : null,
     feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
     norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
     dropout: (subLayer) =>
@@ -142,15 +188,16 @@ export function classifierDropout(config: ModelConfig): number {
   return config.numberOrNull('classifier_dropout') ?? config.number('hidden_dropout_prob');
 }
 
-/** Names of layers. `layer` has a star for the index. */
-export function bertLayerNames(layer: string): StateNames {
+/** Names of the layers of `stack`. `layer` has a star for the index. */
+export function bertLayerNames(layer: string, stack = 'encoder'): StateNames {
+  const own = `${stack}.layers.*`;
   return {
-    'encoder.layers.*.self_attn.qkv': ['query', 'key', 'value'].map((name) => `${layer}.attention.self.${name}`),
-    'encoder.layers.*.self_attn.out_proj': `${layer}.attention.output.dense`,
-    'encoder.layers.*.norm1': `${layer}.attention.output.LayerNorm`,
-    'encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
-    'encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
-    'encoder.layers.*.norm2': `${layer}.output.LayerNorm`,
+    [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.self.${name}`),
+    [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
+    [`${own}.norm1`]: `${layer}.attention.output.LayerNorm`,
+    [`${own}.feed_forward.linear1`]: `${layer}.intermediate.dense`,
+    [`${own}.feed_forward.linear2`]: `${layer}.output.dense`,
+    [`${own}.norm2`]: `${layer}.output.LayerNorm`,
   };
 }
 

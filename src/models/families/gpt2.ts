@@ -1,8 +1,9 @@
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
-import { Dropout } from '../../nn/dropout.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
@@ -11,7 +12,7 @@ import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import { numberIn } from '../model-config.js';
+import { type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -26,33 +27,11 @@ export class Gpt2 extends CausalModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config } = context;
-    config.expect('add_cross_attention', false);
-    const [dModel, heads] = [config.size('n_embd'), config.size('n_head')];
-    const activation = activationOf(config.text('activation_function'));
-    const dropout = (name: string) => new Dropout(config.number(name), this.randomness);
-    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_epsilon'));
-    const scale = config.flag('scale_attn_weights') ? (dModel / heads) ** -0.5 : 1;
-    const scaleOf = (layer: number) => (config.flag('scale_attn_by_inverse_layer_idx') ? scale / (layer + 1) : scale);
+    const dModel = config.size('n_embd');
     this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
     this.positions = new Embedding(init, this.maxLength, dModel);
-    this.dropout = dropout('embd_pdrop');
-    const layer = (i: number) =>
-      new TransformerLayer({
-        selfAttn: () =>
-          new MultiHeadAttention(init, {
-            dModel,
-            heads,
-            causal: true,
-            scale: scaleOf(i),
-            dropout: dropout('attn_pdrop'),
-          }),
-        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('n_inner'), activation }),
-        norm,
-        dropout: () => dropout('resid_pdrop'),
-        wiring: 'pre',
-        randomness: this.randomness,
-      });
-    this.decoder = new Stack(config.size('n_layer'), layer, norm);
+    this.dropout = new Dropout(config.number('embd_pdrop'), this.randomness);
+    this.decoder = gpt2Stack(init, config, this.randomness);
     this.head = causalHead(context, this.tokens, this.randomness);
   }
 
@@ -72,19 +51,48 @@ export class Gpt2 extends CausalModel {
   protected override get stateNames(): StateNames {
     const layer = 'transformer.h.*';
     const stored = (name: string) => ({ name: `${layer}.${name}`, inOut: true });
+    const crosses = this.settings.flag('add_cross_attention');
     return {
       tokens: 'transformer.wte',
       positions: 'transformer.wpe',
       'decoder.layers.*.self_attn.qkv': stored('attn.c_attn'),
       'decoder.layers.*.self_attn.out_proj': stored('attn.c_proj'),
       'decoder.layers.*.norm1': `${layer}.ln_1`,
+      'decoder.layers.*.multihead_attn.qkv': stored('crossattention.q_attn'),
+      'decoder.layers.*.multihead_attn.kv': stored('crossattention.c_attn'),
+      'decoder.layers.*.multihead_attn.out_proj': stored('crossattention.c_proj'),
       'decoder.layers.*.feed_forward.linear1': stored('mlp.c_fc'),
       'decoder.layers.*.feed_forward.linear2': stored('mlp.c_proj'),
-      'decoder.layers.*.norm2': `${layer}.ln_2`,
+      'decoder.layers.*.norm2': `${layer}.${crosses ? 'ln_cross_attn' : 'ln_2'}`,
+      'decoder.layers.*.norm3': `${layer}.ln_2`,
       'decoder.norm': 'transformer.ln_f',
       'head.out': headName(this.headKind, 'classifier'),
     };
   }
+}
+
+/** The layers. With `add_cross_attention`, each also attends to an encoder's output. */
+function gpt2Stack(init: Initializer, config: ModelConfig, randomness: Randomness): Stack {
+  const [dModel, heads] = [config.size('n_embd'), config.size('n_head')];
+  const activation = activationOf(config.text('activation_function'));
+  const dropout = (name: string) => new Dropout(config.number(name), randomness);
+  const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_epsilon'));
+  const base = config.flag('scale_attn_weights') ? (dModel / heads) ** -0.5 : 1;
+  const crosses = config.flag('add_cross_attention');
+  const layer = (i: number) => {
+    const scale = config.flag('scale_attn_by_inverse_layer_idx') ? base / (i + 1) : base;
+    const attention = () => ({ dModel, heads, scale, dropout: dropout('attn_pdrop') });
+    return new TransformerLayer({
+      selfAttn: () => new MultiHeadAttention(init, { ...attention(), causal: true }),
+      multiheadAttn: crosses ? () => new MultiHeadAttention(init, { ...attention(), memorySize: dModel }) : null,
+      feedForward: () => new FeedForward(init, { dModel, dFF: config.size('n_inner'), activation }),
+      norm,
+      dropout: () => dropout('resid_pdrop'),
+      wiring: 'pre',
+      randomness,
+    });
+  };
+  return new Stack(config.size('n_layer'), layer, norm);
 }
 
 const BLOCK = 'transformer.h.*';

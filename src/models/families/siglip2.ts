@@ -5,6 +5,7 @@ import type { MultiHeadAttention } from '../../nn/attention.js';
 import type { Randomness } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Grid, interpolate } from '../../nn/interpolation.js';
+import type { TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
 import type { LayerNorm } from '../../nn/norm.js';
@@ -52,6 +53,10 @@ export class NaflexTower extends Module implements ImageTower {
     this.pooler = pooler;
   }
 
+  get layers(): readonly TransformerLayer[] {
+    return this.encoder.layers;
+  }
+
   get attentions(): readonly MultiHeadAttention[] {
     return this.encoder.layers.flatMap((layer) => layer.selfAttentions);
   }
@@ -86,6 +91,9 @@ class NaflexPatches extends Module {
   readonly projection: Linear;
   /** [patches, dModel], row by row. */
   readonly positions: Tensor;
+  readonly channels: number;
+  /** Height and width of an image that needs no other positions. */
+  readonly image: Grid;
   readonly #grid: Grid;
 
   constructor(init: Initializer, config: ModelConfig) {
@@ -101,6 +109,8 @@ class NaflexPatches extends Module {
     this.projection = new Linear(init, config.size('num_channels') * patch * patch, dModel);
     this.positions = init.normal([places, dModel], dModel ** -0.5);
     this.#grid = [side, side];
+    this.channels = config.size('num_channels');
+    this.image = [side * patch, side * patch];
   }
 
   /** `pixels`: float32 [N, height · width · channels], patches end to end. Returns float32 [N, dModel]. */

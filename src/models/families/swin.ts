@@ -93,7 +93,8 @@ export class SwinTower extends Module implements ImageTower {
     const layers = depths.reduce((sum, depth) => sum + depth, 0);
     this.patches = patchesOf(init, config, { dModel, classToken: false, positions: false, interpolate: true });
     const hasPositions = config.flag('use_absolute_embeddings');
-    this.positions = hasPositions ? init.normal([this.maxLength, dModel], dModel ** -0.5) : null;
+    const [rows, columns] = this.patches.grid(this.patches.image);
+    this.positions = hasPositions ? init.normal([rows * columns, dModel], dModel ** -0.5) : null;
     this.patchNorm = new LayerNorm(init, dModel);
     this.dropout = new Dropout(config.number('hidden_dropout_prob'), randomness);
     let made = 0;
@@ -115,9 +116,19 @@ export class SwinTower extends Module implements ImageTower {
     this.pooler = pools ? new PredictionHead({ pick: 'mean' }) : null;
   }
 
+  get layers(): readonly TransformerLayer[] {
+    return this.stages.flatMap((stage) => stage.layers);
+  }
+
   get maxLength(): number {
-    const [rows, columns] = this.patches.grid(this.patches.image);
-    return rows * columns;
+    const halve = (size: number) => this.stages.slice(1).reduce((rest) => Math.ceil(rest / 2), size);
+    return this.#grid.map(halve).reduce((product, size) => product * size, 1);
+  }
+
+  /** Rows and columns of the patches of an image of the config's size. */
+  get #grid(): Grid {
+    const { image, patch } = this.patches;
+    return [Math.ceil(image[0] / patch[0]), Math.ceil(image[1] / patch[1])];
   }
 
   /** The attention of the last layer of each stage: transformers returns its map. */

@@ -14,7 +14,10 @@ import type { FamilyContext } from '../pretrained-model.js';
 import { TowerModel } from '../tower-model.js';
 import { patchesOf, VisionTower } from '../towers.js';
 
-/** The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): pre-norm layers over patches and a class token. */
+/**
+ * The vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929): pre-norm layers over patches and a class token. The
+ * model type `deit` has a second token, which learned from a teacher (Touvron et al. 2020, arXiv 2012.12877).
+ */
 export class Vit extends TowerModel {
   override readonly text = null;
   readonly vision: VisionTower;
@@ -45,7 +48,7 @@ export class Vit extends TowerModel {
         activation: activationOf(config.text('pooler_act')),
       });
     this.vision = new VisionTower({
-      patches: patchesOf(init, config),
+      patches: patchesOf(init, config, { registers: config.type === 'deit' ? 1 : 0 }),
       start: dropout(),
       encoder: new Stack(config.size('num_hidden_layers'), layer, null),
       norm: norm(),
@@ -59,18 +62,20 @@ export class Vit extends TowerModel {
   }
 
   protected override get bodyName(): string {
-    return 'vit';
+    return this.settings.type;
   }
 
   protected override get stateNames(): StateNames {
-    const layer = 'vit.encoder.layer.*';
+    const { bodyName } = this;
+    const layer = `${bodyName}.encoder.layer.*`;
     return {
-      ...imageNames('vit'),
+      ...imageNames(bodyName),
+      'vision.patches.registers': { name: `${bodyName}.embeddings.distillation_token`, leading: [1] },
       'vision.encoder.layers.*.norm1': `${layer}.layernorm_before`,
       'vision.encoder.layers.*.norm2': `${layer}.layernorm_after`,
       'vision.encoder.layers.*.feed_forward.linear1': `${layer}.intermediate.dense`,
       'vision.encoder.layers.*.feed_forward.linear2': `${layer}.output.dense`,
-      'vision.pooler.dense': 'vit.pooler.dense',
+      'vision.pooler.dense': `${bodyName}.pooler.dense`,
     };
   }
 }
@@ -117,3 +122,5 @@ export const vit: Family = {
     config.pooler_output_size ??= config.hidden_size;
   },
 };
+
+export const deit: Family = { ...vit, className: 'DeiT' };

@@ -1,6 +1,6 @@
 import type { Device } from '../../core/device.js';
 import type { Tensor } from '../../core/tensor.js';
-import type { Stack } from '../../nn/stack.js';
+import type { Encoder } from '../../nn/encoder-decoder.js';
 import type { PretrainedTokenizer } from '../../tokenizers/pretrained-tokenizer.js';
 import type { ModelInputs, ModelOutput } from '../inputs.js';
 import type { Json } from '../model-config.js';
@@ -13,7 +13,7 @@ export interface TextReader {
   readonly config: Json;
   readonly headKind: HeadKind;
   readonly head: PredictionHead | null;
-  readonly encoder: Stack | null;
+  readonly encoder: Encoder | null;
   readonly maxLength: number;
   readonly tokenizer: PretrainedTokenizer | null;
   readonly sentenceHead: SentenceHead | null;

@@ -42,6 +42,10 @@ sound = dict(
     num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, mask_time_prob=0.0, hidden_dropout=0.0, activation_dropout=0.0,
     attention_dropout=0.0, final_dropout=0.0, layerdrop=0.0,
 )
+bart_decoder = dict(
+    common, d_model=12, decoder_layers=2, decoder_attention_heads=3, decoder_ffn_dim=10, max_position_embeddings=32, init_std=0.3, scale_embedding=True,
+    encoder_layers=1, encoder_attention_heads=3, encoder_ffn_dim=10,
+)
 swin = dict(patch_size=4, embed_dim=4, mlp_ratio=1.5, drop_path_rate=0.0, initializer_range=0.3)
 naflex = dict(
     hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, patch_size=2, num_patches=16, num_channels=3, initializer_range=0.3
@@ -194,6 +198,27 @@ CASES = {
     ),
     "siglip2-classes": ("Siglip2ForImageClassification", dict(vision_config=naflex, num_labels=3)),
     "siglip2-headless": ("Siglip2VisionModel", dict(naflex, vision_use_head=False, num_patches=9)),
+    # Captions of images: another number of features in the encoder, read by a projection, or by the decoder itself.
+    "vision-gpt2": ("VisionEncoderDecoderModel", dict(encoder=dict(image, model_type="vit", hidden_size=9), decoder=dict(gpt2, model_type="gpt2", n_inner=10))),
+    "vision-bert": (
+        "VisionEncoderDecoderModel",
+        dict(encoder=dict(image, model_type="deit", qkv_bias=False), decoder=dict(base, model_type="bert", tie_word_embeddings=False)),
+    ),
+    "vision-trocr": (
+        "VisionEncoderDecoderModel",
+        dict(
+            encoder=dict(image, model_type="beit", hidden_size=9, use_shared_relative_position_bias=True),
+            decoder=dict(
+                bart_decoder, model_type="trocr", use_learned_position_embeddings=False, layernorm_embedding=False, cross_attention_hidden_size=9,
+                tie_word_embeddings=False,
+            ),
+        ),
+    ),
+    "vision-mbart": (
+        "VisionEncoderDecoderModel",
+        dict(encoder=dict(swin, model_type="donut-swin", image_size=[32, 24], depths=[2, 1], num_heads=[2, 2], window_size=3, embed_dim=6), decoder=dict(bart_decoder, model_type="mbart")),
+    ),
+    "vision-bart": ("VisionEncoderDecoderModel", dict(encoder=dict(swin, model_type="swin", image_size=32, depths=[1, 1], num_heads=[2, 2], window_size=4), decoder=dict(bart_decoder, model_type="bart"))),
     "hubert-classes": ("HubertForSequenceClassification", dict(sound, feat_proj_layer_norm=False, classifier_proj_size=5, num_labels=3)),
 }
 # The height and width of images, where they differ from the config's.
@@ -280,6 +305,28 @@ def patch_lists():
     return dict(pixel_values=torch.randn(len(SHAPES), 9, 12).double() * mask[:, :, None], pixel_attention_mask=mask, spatial_shapes=torch.tensor(SHAPES))
 
 
+def make_captioner(cls, model, folder):
+    """reference.safetensors and reference.json of a model that writes about images."""
+    size = model.config.encoder.image_size
+    images = torch.randn(2, 3, *(size if isinstance(size, list) else (size, size))).double()
+    labels = torch.randint(3, VOCABULARY, (2, 6))
+    output = model(pixel_values=images, labels=labels, output_hidden_states=True, output_attentions=True, use_cache=False)
+    output.loss.backward()
+    tensors = dict(pixel_values=images, labels=labels, **{key: value for key, value in output.items() if torch.is_tensor(value)})
+    for key, states in output.items():
+        if key.endswith(("hidden_states", "attentions")):
+            tensors.update({f"{key}.{i}": state for i, state in enumerate(states)})
+    with tempfile.TemporaryDirectory() as temporary:
+        tensors.update(gradients_in_files(model, pathlib.Path(temporary)))
+    stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
+    save_file(stored, folder / "reference.safetensors")
+    ids = torch.full((2, 1), 2)
+    for _ in range(NEW):
+        logits = model(pixel_values=images, decoder_input_ids=ids, use_cache=False).logits
+        ids = torch.cat([ids, logits[:, -1].argmax(-1, keepdim=True)], 1)
+    (folder / "reference.json").write_text(json.dumps({"class": cls, "greedy": ids.tolist()}))
+
+
 def targets_of(config, cls, ids, mask):
     if cls.endswith(("EncoderModel", "MarianModel", "TextModel")):
         return {}
@@ -322,7 +369,12 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         continue
     torch.manual_seed(seed)
     kind = getattr(transformers, cls)
-    model = kind._from_config(kind.config_class(**settings), attn_implementation="eager").float()
+    if cls.startswith("VisionEncoderDecoder"):
+        parts = [transformers.AutoConfig.for_model(**settings[side]) for side in ("encoder", "decoder")]
+        config = kind.config_class.from_encoder_decoder_configs(*parts, pad_token_id=0, eos_token_id=2, decoder_start_token_id=2)
+    else:
+        config = kind.config_class(**settings)
+    model = kind._from_config(config, attn_implementation="eager").float()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)  # biases and norms, too
     model.tie_weights()
@@ -334,6 +386,9 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     model = model.double().eval()
+    if cls.startswith("VisionEncoderDecoder"):
+        make_captioner(cls, model, folder)
+        continue
     if not {"image_size", "conv_dim", "vision_config", "num_patches"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)
         continue
