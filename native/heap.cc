@@ -5,6 +5,9 @@
 #else
 #include <sys/mman.h>
 #endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace simdformer {
 namespace {
@@ -47,6 +50,9 @@ Heap::Heap(bool huge) : huge_(huge) {
 
 Heap::~Heap() {
   if (base_ != nullptr) release(base_, reserved_);
+#ifdef __GLIBC__
+  malloc_trim(0);  // glibc keeps freed memory of finished threads, several megabytes after a model was loaded
+#endif
 }
 
 bool Heap::grow(uint64_t bytes) {

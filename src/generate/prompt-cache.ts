@@ -19,8 +19,8 @@ export interface PromptCacheOptions {
 
 /** Tokens that there is room for when a generation begins. The room doubles when it is used up. */
 const FIRST_ROOM = 256;
-/** Minimum room for tokens that were copied from elsewhere. */
-const MIN_ROOM = 32;
+/** Room for tokens that were copied from elsewhere is a multiple of so many tokens. */
+const ROOM_STEP = 32;
 
 /** Maximum number of tokens that are read at once, before the event loop gets its turn. */
 export const CHUNK = 512;
@@ -149,7 +149,8 @@ export class PromptCache {
   /** @internal Copies what one sequence of another state holds, `tokens`, of which the first `readCount` were read. */
   copyFrom(state: DecoderState, sequence: number, tokens: readonly number[], readCount: number): void {
     this.#shorten(0);
-    this.reserve(tokens.length, MIN_ROOM).copySequence(0, sequence, tokens.length, state);
+    const room = Math.ceil(tokens.length / ROOM_STEP) * ROOM_STEP;
+    this.reserve(tokens.length, room).copySequence(0, sequence, tokens.length, state);
     this.#tokens = [...tokens];
     this.#readCount = readCount;
   }
@@ -171,13 +172,16 @@ export class PromptCache {
     this.#readCount = this.readCount;
   }
 
-  /** @internal A state of one sequence with room for `length` tokens, which holds the tokens of the cache. */
-  reserve(length: number, room = FIRST_ROOM): DecoderState {
+  /**
+   * @internal A state of one sequence with room for `length` tokens, which holds the tokens of the cache. A new state has
+   * `room`.
+   */
+  reserve(length: number, room = Math.max(FIRST_ROOM, 2 ** Math.ceil(Math.log2(length)))): DecoderState {
     const { model } = this;
     const old = this.#state;
     const textLength = this.textLength(length);
     if (old && old.sizes.capacity >= length && this.#rotatesAlike(old, textLength)) return old;
-    const capacity = Math.min(textLength, Math.max(room, 2 ** Math.ceil(Math.log2(length))));
+    const capacity = Math.min(textLength, room);
     const sizes = { sequences: 1, maxLength: capacity, textLength, cache: this.type };
     const state = model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
     if (old) orDispose(state, () => this.#copy(state, this.#tokens, old));

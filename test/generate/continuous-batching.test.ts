@@ -85,6 +85,24 @@ describe('continuous batching', () => {
     model.dispose();
   });
 
+  it.each([32, 63, 64])('keeps a prompt of %i tokens in a row while other rows step', async (length) => {
+    const model = makeModel({ ...sizes, maxLength: 256 });
+    const batching = new ContinuousBatching(model, { parallel: 4, context: 200, reserve: false });
+    // Steps of three rows compute a fourth one, too.
+    const running = [3, 4, 5].map((id) => batching.stream([id], { maxNewTokens: 60, minNewTokens: 60 }));
+    for (const stream of running) await stream.next();
+    const prompt = Array.from({ length }, (_, i) => 3 + (i % 7));
+    const longer = { prompt: [...prompt, 5, 4], options: { maxNewTokens: 4, stopTokens: [] } };
+    await answer(batching, prompt, { maxNewTokens: 1 });
+    for (const stream of running) for (let step = 0; step < 5; step++) await stream.next();
+    const result = await answer(batching, longer.prompt, longer.options);
+    expect(result.cachedTokens).toBe(length);
+    expect(bitsOf(result)).toEqual(bitsOf(await alone(model, longer)));
+    for (const stream of running) await stream.return(undefined as never);
+    await batching.dispose();
+    model.dispose();
+  });
+
   it('begins with what a cache holds, and leaves there what it read and wrote', async () => {
     const model = makeModel(sizes);
     const batching = new ContinuousBatching(model, { parallel: 4, context: 65, reserve: false });

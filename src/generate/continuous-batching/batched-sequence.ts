@@ -84,6 +84,12 @@ export class BatchedSequence {
     return Math.max(0, this.prompt.length - this.read);
   }
 
+  /** Number of tokens when `more` follow the prompt and what is in the row, but not more than the whole sequence has. */
+  lengthAfter(more: number): number {
+    const { length } = this.prompt;
+    return Math.min(Math.max(length, this.read) + more, length + this.plan.maxNewTokens);
+  }
+
   /** True if the prompt is read and the first token chosen. */
   get isWriting(): boolean {
     return this.#generated.length > 0;

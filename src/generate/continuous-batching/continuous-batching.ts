@@ -23,8 +23,8 @@ import { TokenStream } from './token-stream.js';
 const MAX_CHUNKS = 8;
 /** Minimum number of prompt tokens to read in one turn. */
 const LEAST_CHUNK = 16;
-/** Initial number of tokens per row, if memory grows with the sequences. */
-const FIRST_CAPACITY = 64;
+/** Minimum number of further tokens that a row gets memory for, if memory grows with the sequences. */
+const MIN_GROWTH = 64;
 /** Number of rows whose memory is kept while nothing runs, if memory grows with the sequences. */
 const MAX_IDLE_ROWS = 4;
 
@@ -128,7 +128,7 @@ export class ContinuousBatching {
     this.#maxWaiting = maxWaiting;
     this.#chunk = chunk;
     this.#limit = { rows: parallel, capacity: context - 1 };
-    this.#initial = reserve ? this.#limit : { rows: 0, capacity: Math.min(FIRST_CAPACITY, context - 1) };
+    this.#initial = reserve ? this.#limit : { rows: 0, capacity: 0 };
     this.#rows = new Rows(this.#initial.rows, (length) => this.#passes.resumable(length));
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
   }
@@ -268,7 +268,7 @@ export class ContinuousBatching {
       sequence.hasLeft();
     }
     const exchanges = this.#rows.exchanges();
-    if (exchanges.length > 0) this.#passes.exchange(exchanges);
+    if (exchanges.length > 0) this.#passes.exchange(exchanges, new Map(this.#rows.held));
   }
 
   /** Copies a row to the cache of its sequence. */
@@ -304,7 +304,7 @@ export class ContinuousBatching {
   /** Gives a row to a sequence. Copies the beginning that another row or its cache has in common with it. */
   async #place(sequence: BatchedSequence): Promise<void> {
     const { prompt, cache } = sequence;
-    await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length);
+    await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length, sequence.lengthAfter(MIN_GROWTH));
     if (sequence.ended) return sequence.hasLeft();
     const { row, from, common } = this.#rows.place(sequence);
     const own = cache?.resumable(Math.min(commonLength(cache.tokens, prompt), prompt.length - 1)) ?? 0;
@@ -318,12 +318,15 @@ export class ContinuousBatching {
     await yieldToEventLoop();
   }
 
-  /** Makes room for `sequences` sequences, one of which has `length` tokens. Throws OutOfMemoryError. */
-  async #fit(sequences: number, length: number): Promise<void> {
+  /**
+   * Makes room for `sequences` sequences of `length` tokens. If rows must become longer, they get `wanted` places. Below the
+   * limit, a row has a free place after its tokens (see Passes.step). Throws OutOfMemoryError.
+   */
+  async #fit(sequences: number, length: number, wanted: number): Promise<void> {
     const { rows, capacity } = this.#passes.room;
     const limit = this.#limit;
     const enough = sequences <= rows ? rows : Math.min(limit.rows, sizeFor(sequences));
-    const longEnough = length <= capacity ? capacity : Math.min(limit.capacity, sizeFor(length));
+    const longEnough = length < capacity ? capacity : Math.min(limit.capacity, Math.max(wanted, length + 1));
     if (enough === rows && longEnough === capacity) return;
     await this.#passes.resize({ rows: enough, capacity: longEnough }, this.#rows.held);
     this.#rows.grow(enough);
@@ -332,7 +335,9 @@ export class ContinuousBatching {
   /** Reads chunks of some prompts, and one more token of every sequence whose prompt is read. */
   async #turn(): Promise<void> {
     const writing = this.#rows.active.filter(([, { isWriting }]) => isWriting);
-    await this.#fit(0, Math.max(0, ...writing.map(([, { read }]) => read + 1)));
+    const longest = Math.max(0, ...writing.map(([, { read }]) => read + 1));
+    const growth = Math.max(MIN_GROWTH, longest >> 1); // half of the length, as each growth copies all tokens
+    await this.#fit(0, longest, Math.max(0, ...writing.map(([, sequence]) => sequence.lengthAfter(growth))));
     const reading = this.#ahead ?? (await this.#read(writing.length));
     this.#ahead = null;
     const step =

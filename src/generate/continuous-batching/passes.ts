@@ -128,15 +128,15 @@ export class Passes {
     this.state.copySequence(to, from, length);
   }
 
-  /** Exchanges the contents of the rows of each pair. */
-  exchange(pairs: readonly (readonly [number, number])[]): void {
+  /** Exchanges the contents of the rows of each pair. `held` gives the number of tokens in each row afterwards. */
+  exchange(pairs: readonly (readonly [number, number])[], held: ReadonlyMap<number, number>): void {
     const { device } = this.model;
-    const { rows, capacity } = this.#room;
+    const { rows } = this.#room;
     const order = Int32Array.from({ length: rows }, (_, row) => row);
     const lengths = new Int32Array(rows);
     for (const [a, b] of pairs) {
       [order[a], order[b]] = [b, a];
-      lengths[a] = lengths[b] = capacity;
+      for (const row of [a, b]) lengths[row] = held.get(row) ?? 0;
     }
     this.state.lengths.write(lengths);
     device.scope(() => this.state.reorder(device.tensor(order)));

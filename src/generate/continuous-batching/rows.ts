@@ -87,8 +87,8 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * Chooses a free row for a sequence; there must be one. Steps compute the first rows, a power of two, so free rows
-   * among these come first. Among them, the row with the longest common beginning wins, then the one whose prefix was
+   * Chooses a free row for a sequence; there must be one. Steps compute the first rows, as many as `sizeFor` says, so free
+   * rows among these come first. Among them, the row with the longest common beginning wins, then the one whose prefix was
    * unused for the longest time. The last token of the prompt is always read, because the next token follows it.
    */
   place(sequence: Occupant): Place {
@@ -146,8 +146,8 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * Pairs of rows to exchange after sequences have left, so that steps compute at most half of the rows. Empty if that
-   * is not possible.
+   * Pairs of rows to exchange after sequences have left, so that steps compute fewer rows. Empty if that is not
+   * possible.
    */
   exchanges(): [number, number][] {
     const { used, extent } = this;
@@ -168,9 +168,14 @@ export class Rows<Sequence extends Occupant> {
   }
 }
 
-/** Number of rows of a recorded step. A few sizes suffice, and each is recorded once. */
+/**
+ * Number of rows of a recorded step for `rows` sequences. Each size is recorded once, so there are few of them. Sizes are
+ * powers of two up to 8, multiples of 8 up to 64, and then multiples of an eighth of the next power of two.
+ */
 export function sizeFor(rows: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
+  const power = 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
+  const step = Math.min(power, Math.max(8, power / 8));
+  return Math.ceil(rows / step) * step;
 }
 
 /** Number of prompt tokens that a row holds. The last token is always read, because the next one follows it. */
