@@ -110,6 +110,10 @@ function traceSubLayer<Inside extends { output: Tensor }>(
   norm: Norm,
   run: Run<Inside>,
 ): SubLayerTrace<Inside, Tensor> {
+  if (typeof wiring !== 'string')
+    throw new ArgumentError(
+      'trace: the wiring of a layer has parameters, and is not traced; ask forward for hiddenStates',
+    );
   const input = wiring === 'parallel' ? x : before;
   const normed = wiring === 'pre' || wiring === 'parallel' ? traceNorm(norm, input) : null;
   const inside = run(normed?.output ?? input);

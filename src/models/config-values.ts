@@ -118,7 +118,9 @@ export function rotaryOf(
   const ofKind = kind === undefined ? undefined : all[kind];
   // transformers looks for `truncate` only beside the kinds of layers.
   const rope = new ModelConfig(isObject(ofKind) ? { ...ofKind, truncate: undefined } : all);
-  const features = Math.trunc(headSize * (rope.numberOrNull('partial_rotary_factor') ?? 1));
+  const share = rope.numberOrNull('partial_rotary_factor') ?? 1;
+  if (rope.values.rope_type === 'proportional') return proportional(init, config, rope, headSize, share);
+  const features = Math.trunc(headSize * share);
   const maxLength = config.size('max_position_embeddings');
   const alpha = rope.values.rope_type === 'dynamic' ? rope.numberOrNull('alpha') : null;
   // Hunyuan's "dynamic" scaling with a fixed alpha only stretches the base of the frequencies.
@@ -142,6 +144,23 @@ function axesOf(rope: ModelConfig, pairs: number): number[] | null {
   if (rope.values.mrope_section == null) return null;
   const sections = rope.list('mrope_section').map(Number);
   return Array.from({ length: pairs }, (_, i) => (i < 3 * (sections[i % 3] ?? 0) ? i % 3 : 0));
+}
+
+/** Gemma 4's rotation: only the fastest pairs of a head rotate. They are as fast as if all did. */
+function proportional(
+  init: Initializer,
+  config: ModelConfig,
+  rope: ModelConfig,
+  headSize: number,
+  share: number,
+): RotaryEmbedding {
+  const [theta, factor] = [rope.number('rope_theta'), rope.numberOrNull('factor') ?? 1];
+  const rotating = Math.floor((share * headSize) / 2);
+  const frequencies = Array.from({ length: Math.floor(headSize / 2) }, (_, i) =>
+    i < rotating ? theta ** ((-2 * i) / headSize) / factor : 0,
+  );
+  const maxLength = config.size('max_position_embeddings');
+  return new RotaryEmbedding(init, { headSize, maxLength, layout: 'halves', frequencies });
 }
 
 /**

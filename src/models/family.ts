@@ -15,8 +15,8 @@ export interface Family {
   readonly variants?: Readonly<Record<string, new (context: FamilyContext) => PretrainedModel>>;
   /** Prefix of transformers' class names, such as `Bert` of BertModel. */
   readonly className: string;
-  /** Suffix of the class that writes text. Default: `ForCausalLM`. */
-  readonly writer?: string;
+  /** The class that writes text; null if there is none. Default: the prefix and `ForCausalLM`. */
+  readonly writer?: string | null;
   /**
    * transformers' defaults for settings that a config.json lacks: of the architecture, dropout and special tokens. Old
    * files lack newer settings. Configs of the parts of CLIP and SigLIP contain only differences from the defaults. Null

@@ -352,6 +352,11 @@ export abstract class PretrainedModel extends RetrievalModel {
     return this.sentenceHead?.route(null).input.ownLimit ?? null;
   }
 
+  /** @internal True for a tensor of checkpoints that the model does not need. */
+  ignores(_name: string): boolean {
+    return false;
+  }
+
   /** True if the family takes this input. */
   override takes(name: keyof ModelInputs): boolean {
     return this.inputNames.includes(name);

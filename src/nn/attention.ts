@@ -12,6 +12,7 @@ import { softmax } from '../ops/softmax.js';
 import { clamp } from '../ops/unary.js';
 import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout } from './dropout.js';
+import type { Exchange, MixerContext } from './exchange.js';
 import type { Extension } from './extension.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
@@ -61,6 +62,15 @@ export interface MultiHeadOptions {
    */
   readonly qNorm?: (() => Norm) | null | undefined;
   readonly kNorm?: (() => Norm) | null | undefined;
+  /** Normalizes each head of the values. Default: none. */
+  readonly vNorm?: (() => Norm) | null | undefined;
+  /** True if values are the projected keys, before their norm and rotation (Gemma 4). Default false. */
+  readonly keysAsValues?: boolean | undefined;
+  /**
+   * An attention of an earlier layer, whose keys and values this one reads in place of its own (Gemma 3n). Both have
+   * equal heads. Default null: its own.
+   */
+  readonly keySource?: MultiHeadAttention | null | undefined;
   /** Rotates queries and keys of self-attention. Default: none. */
   readonly rotary?: Rotation | null | undefined;
   /**
@@ -96,7 +106,8 @@ const kinds = {
   bias: { accepts: isBias, expected: 'true or false, or a list of three' },
   ...({ outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
-  ...({ qNorm: maker, kNorm: maker, relative: maker } as const),
+  ...({ qNorm: maker, kNorm: maker, vNorm: maker, relative: maker } as const),
+  ...({ keysAsValues: [true, false], keySource: orNull(partRule(partKinds.attention)) } as const),
   ...({ gated: [true, false], sinks: [true, false], outNorm: maker } as const),
   ...({ clip: orNull('positive'), rotatesFirst: [true, false], queryScale: part } as const),
   ...({
@@ -121,7 +132,7 @@ export class MultiHeadAttention extends Module {
   readonly window: number | null;
   readonly scale: number;
   readonly softcap: number | null;
-  /** Queries, keys and values side by side; only queries if there is `kv`. */
+  /** Queries, keys and values side by side, without those that it takes from elsewhere. */
   readonly qkv: Projection;
   /** Keys and values of a memory with other features. */
   readonly kv: Projection | null;
@@ -138,6 +149,10 @@ export class MultiHeadAttention extends Module {
   readonly outProj: Projection;
   readonly qNorm: Norm | null;
   readonly kNorm: Norm | null;
+  readonly vNorm: Norm | null;
+  readonly keysAsValues: boolean;
+  readonly #keySource: MultiHeadAttention | null;
+  #isKeySource = false;
   readonly dropout: Dropout | null;
   /** If set, receives the attention probabilities of each forward pass, but not of decoding steps. */
   observe: ((weights: Tensor) => void) | null = null;
@@ -168,18 +183,20 @@ export class MultiHeadAttention extends Module {
     this.softcap = softcap;
     const kvFeatures = kvHeads * headSize;
     const queries = heads * headSize * (this.gated ? 2 : 1);
-    const { memorySize } = options;
+    const { memorySize, keySource = null, keysAsValues = false } = options;
+    this.#keySource = keySource;
+    this.keysAsValues = keysAsValues;
+    if (keySource) keySource.#isKeySource = true;
     const biases = typeof bias === 'boolean' ? [bias, bias, bias] : bias;
-    this.qkv =
-      memorySize === undefined
-        ? new Linear(init, dModel, [queries, kvFeatures, kvFeatures], bias)
-        : new Linear(init, dModel, queries, biases[0]);
+    const own = keySource || memorySize !== undefined ? 0 : keysAsValues ? 1 : 2;
+    this.qkv = new Linear(init, dModel, [queries, ...Array<number>(own).fill(kvFeatures)], biases.slice(0, 1 + own));
     this.kv = memorySize === undefined ? null : new Linear(init, memorySize, [kvFeatures, kvFeatures], biases.slice(1));
     this.outProj = new Linear(init, heads * headSize, dModel, outBias);
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
     this.relative = relative?.() ?? null;
     this.qNorm = qNorm?.() ?? null;
     this.kNorm = kNorm?.() ?? null;
+    this.vNorm = options.vNorm?.() ?? null;
     this.outNorm = options.outNorm?.() ?? null;
     this.sinks = options.sinks ? init.constant([heads], 0) : null;
     this.dropout = options.dropout ?? null;
@@ -199,8 +216,17 @@ export class MultiHeadAttention extends Module {
     return [this];
   }
 
-  /** Keys and values, of `rows`, side by side. */
+  get keySource(): MultiHeadAttention | null {
+    return this.#keySource;
+  }
+
+  get isKeySource(): boolean {
+    return this.#isKeySource;
+  }
+
+  /** Keys and values, of `rows`, side by side; nothing if those of an earlier layer are read. */
   memories(type: CacheType = 'float32', rows: 'tokens' | 'source' = 'tokens'): readonly MemoryNeed[] {
+    if (this.#keySource) return [];
     const width = 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
     return [{ part: this, rows, width }];
   }
@@ -212,15 +238,18 @@ export class MultiHeadAttention extends Module {
 
   /**
    * Each sequence attends to itself. `x` and the result are float32 [N, dModel], the rows of `batch` end to end. Fills
-   * the memory of `state`, if given. Throws ShapeError, DTypeError, ArgumentError if `batch` is none.
+   * the memory of a given state. Throws ShapeError, DTypeError. Throws ArgumentError if `batch` is none, or if keys of
+   * an earlier layer are missing.
    */
-  forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor {
+  forward(x: Tensor, batch: Sequences, { state, exchange }: MixerContext = {}): Tensor {
     const { lengths, counts, positions, longest, inserted } = checkSequences('MultiHeadAttention', batch);
-    const cache = state?.of(this);
+    const cache = state && this.#cacheIn(state);
     const room = cache?.shape[1] ?? longest;
     const length = this.rotary?.lengthOf(longest, room) ?? longest;
-    const { q, kv, gate } = this.project(x, positions, length, false, inserted?.angles);
-    if (cache) cacheFill(cache, kv, lengths);
+    const options = { grows: false, angles: inserted?.angles ?? null };
+    const { q, kv, gate } = this.#projectedIn(x, positions, length, options, exchange);
+    if (cache && !this.#keySource) cacheFill(cache, kv, lengths);
+    if (this.#isKeySource) exchange?.give(this, kv);
     const packed = { lengthsQ: lengths, lengthsK: lengths };
     const mask = this.causal ? inserted?.mask(this.window) : null;
     if (mask) return this.#attend(q, kv, { causal: false, mask, ...packed }, [counts, counts], undefined, gate);
@@ -261,9 +290,9 @@ export class MultiHeadAttention extends Module {
 
   /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
   step(x: Tensor, state: DecoderState): Tensor {
-    const cache = state.of(this);
-    const { q, kv, gate } = this.project(x, state.rotations, textLength(state), true);
-    cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
+    const cache = this.#cacheIn(state);
+    const { q, kv, gate } = this.#new(x, state.rotations, state);
+    if (kv) cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
     // `causal` hides nothing from the newest token, but it places the token at the end, which distances depend on.
     const which = { ...this.#sees, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
@@ -276,14 +305,14 @@ export class MultiHeadAttention extends Module {
    * before it, and to new ones up to itself.
    */
   extend(x: Tensor, { positions, parts, asSteps, inserted }: Extension, state: DecoderState): Tensor {
-    const cache = state.of(this);
-    const { q, kv, gate } = this.project(x, positions, textLength(state), true, inserted?.angles);
+    const cache = this.#cacheIn(state);
+    const { q, kv, gate } = this.#new(x, positions, state, inserted?.angles);
     const { cache: type } = state.sizes;
     let first = 0;
     const outputs = parts.flatMap(({ sequence, start, count }, i) => {
-      const [queries, added] = [q, kv].map((rows) => rows.rows(first, first + count)) as [Tensor, Tensor];
+      const [queries, added] = [q, kv].map((rows) => rows?.rows(first, first + count)) as [Tensor, Tensor | undefined];
       first += count;
-      cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
+      if (added) cacheWrite(cache, added, { row: sequence, slot: start }, this.cacheFormat(type));
       const own = cache.rows(sequence, sequence + 1);
       const mask = inserted?.mask(this.window, i);
       if (asSteps && !mask) return this.#oneByOne(queries, own, start, type);
@@ -327,13 +356,53 @@ export class MultiHeadAttention extends Module {
     return this.qkv.part(x, 0, 1);
   }
 
+  /** Keys and values between steps: its own, or those of the earlier layer. */
+  #cacheIn(state: DecoderState): Tensor {
+    return state.of(this.#keySource ?? this);
+  }
+
+  /** Projections of new tokens. `kv` is null if an earlier layer has written it to the cache. */
+  #new(
+    x: Tensor,
+    positions: Tensor,
+    state: DecoderState,
+    angles: Tensor | null = null,
+  ): Queries & { kv: Tensor | null } {
+    if (!this.#keySource) return this.project(x, positions, textLength(state), true, angles);
+    return { ...this.#queries(x, positions, textLength(state), { grows: true, angles }), kv: null };
+  }
+
+  /** Projections of whole sequences, with the keys and values of the earlier layer if it reads those. */
+  #projectedIn(
+    x: Tensor,
+    positions: Tensor,
+    length: number,
+    options: Rotating,
+    exchange: Exchange | undefined,
+  ): Projected {
+    const source = this.#keySource;
+    if (!source) return this.project(x, positions, length, options.grows, options.angles);
+    if (!exchange)
+      throw new ArgumentError('MultiHeadAttention: it reads the keys of an earlier layer: run the whole Stack');
+    return { ...this.#queries(x, positions, length, options), kv: exchange.of(source) };
+  }
+
   /**
    * Queries [N, heads·d], keys and values [N, keys | values], and the gate [N, heads·d], if there is one, of `x`. Its
-   * tokens are at `positions`, all below `length`. With `grows`, tokens come one by one. `angles`: rows of the rotary table in place of `positions`.
+   * tokens are at `positions`, all below `length`. With `grows`, tokens come one by one. `angles`: rows of the rotary
+   * table in place of `positions`. Throws ArgumentError if the keys are those of an earlier layer.
    */
   project(x: Tensor, positions: Tensor, length: number, grows = false, angles: Tensor | null = null): Projected {
+    if (this.#keySource) throw new ArgumentError('MultiHeadAttention: its keys are those of an earlier layer');
     const { q, kv, gate } = this.#rotated(x, positions, length, { grows, angles });
     return { q: this.queryScale?.forward(q, positions) ?? q, kv, gate };
+  }
+
+  /** Same as `project`, of the queries alone. */
+  #queries(x: Tensor, positions: Tensor, length: number, options: Rotating): Queries {
+    const { all, gate } = this.#projected(x);
+    const q = this.#ready(all, this.qNorm, positions, length, options);
+    return { q: this.queryScale?.forward(q, positions) ?? q, gate };
   }
 
   /** The projection of `x`, [N, queries | keys | values], and the gate apart from it. */
@@ -345,28 +414,44 @@ export class MultiHeadAttention extends Module {
     const perHead = contiguous(all.columns(0, 2 * width)).reshape(-1, 2 * headSize); // [N·heads, query | gate]
     const [q, gate] = [0, headSize].map((from) =>
       contiguous(perHead.columns(from, from + headSize)).reshape(-1, width),
-    );
-    return { all: concat([q as Tensor, all.columns(2 * width, lastOf(all.shape))], -1), gate: gate as Tensor };
+    ) as [Tensor, Tensor];
+    if (this.#keySource) return { all: q, gate };
+    return { all: concat([q, all.columns(2 * width, lastOf(all.shape))], -1), gate };
   }
 
-  #rotated(x: Tensor, positions: Tensor, length: number, options: Omit<RotateOptions, 'columns'>): Projected {
-    const { rotary, rotatesFirst, clip } = this;
+  #rotated(x: Tensor, positions: Tensor, length: number, options: Rotating): Projected {
+    const { rotary, keysAsValues } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const { all, gate } = this.#projected(x); // [N, queries | keys | values]
     const end = queries + 2 * keys;
-    if (this.qNorm === null && this.kNorm === null && clip === null) {
+    if (this.#isPlain) {
       // Queries and keys are adjacent, and values follow them.
       const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, ...options }) : all;
       return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end), gate };
     }
-    const clipped = (part: Tensor) => (clip === null ? part : clamp(part, { min: -clip, max: clip }));
-    const rotate = (part: Tensor) => rotary?.forward(part, positions, length, options) ?? part;
-    const normalize = (part: Tensor, norm: Norm | null) => clipped(norm ? normalised(part, norm) : part);
-    const ready = (part: Tensor, norm: Norm | null) =>
-      rotatesFirst ? normalize(rotate(part), norm) : rotate(normalize(part, norm));
-    const k = ready(all.columns(queries, queries + keys), this.kNorm);
-    const kv = concat([k, clipped(all.columns(queries + keys, end))], -1); // [N, keys | values]
+    const ready = (part: Tensor, norm: Norm | null) => this.#ready(part, norm, positions, length, options);
+    const k = all.columns(queries, queries + keys);
+    const v = keysAsValues ? k : all.columns(queries + keys, end);
+    const kv = concat([ready(k, this.kNorm), this.#normalized(v, this.vNorm)], -1); // [N, keys | values]
     return { q: ready(all.columns(0, queries), this.qNorm), kv, gate };
+  }
+
+  /** True if queries, keys and values are projected, and then at most rotated. */
+  get #isPlain(): boolean {
+    const { qNorm, kNorm, vNorm, clip, keysAsValues } = this;
+    return !(qNorm || kNorm || vNorm || keysAsValues || clip !== null);
+  }
+
+  /** Queries or keys after their norm and rotation. */
+  #ready(part: Tensor, norm: Norm | null, positions: Tensor, length: number, options: Rotating): Tensor {
+    const rotate = (x: Tensor) => this.rotary?.forward(x, positions, length, options) ?? x;
+    return this.rotatesFirst ? this.#normalized(rotate(part), norm) : rotate(this.#normalized(part, norm));
+  }
+
+  #normalized(part: Tensor, norm: Norm | null): Tensor {
+    const { clip, headSize } = this;
+    const normed = norm ? normalised(part, norm, headSize) : part;
+    return clip === null ? normed : clamp(normed, { min: -clip, max: clip });
   }
 
   get #sees(): Which {
@@ -432,20 +517,26 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-/** Projections of attention's input. */
-interface Projected {
+/** How tokens rotate; see `RotateOptions`. */
+type Rotating = Omit<RotateOptions, 'columns'>;
+
+interface Queries {
   readonly q: Tensor;
-  readonly kv: Tensor;
   readonly gate: Tensor | null;
+}
+
+/** Projections of attention's input. */
+interface Projected extends Queries {
+  readonly kv: Tensor;
 }
 
 /** The length of text that the rotation of positions depends on. */
 const textLength = ({ sizes: { capacity, textLength: length = capacity } }: DecoderState) => length;
 
-/** Normalizes each head if the norm has headSize features, otherwise all features together. */
-function normalised(x: Tensor, norm: Norm): Tensor {
+/** Normalizes each head if the norm has headSize features or no weight, otherwise all features together. */
+function normalised(x: Tensor, norm: Norm, headSize: number): Tensor {
   const packed = contiguous(x);
-  const rows = packed.reshape(-1, norm.weight?.size ?? lastOf(x.shape)); // [N·heads, d] or [N, heads·d]
+  const rows = packed.reshape(-1, norm.weight?.size ?? headSize); // [N·heads, d] or [N, heads·d]
   return norm.forward(rows).reshape(x.shape);
 }
 
@@ -456,4 +547,24 @@ export function checkMultiHead(op: string, options: MultiHeadOptions): void {
   if (options.headSize === undefined && dModel % heads)
     throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
   if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);
+  const own = { kvHeads, headSize: options.headSize ?? dModel / heads };
+  if (options.keySource) checkKeySource(op, options.keySource, own, options);
+}
+
+/** Throws ArgumentError if an attention cannot read the keys of `source`. */
+function checkKeySource(
+  op: string,
+  source: MultiHeadAttention,
+  own: Pick<MultiHeadAttention, 'kvHeads' | 'headSize'>,
+  { kNorm, vNorm, keysAsValues, memorySize }: Partial<MultiHeadOptions>,
+): void {
+  for (const name of ['kvHeads', 'headSize'] as const)
+    if (own[name] !== source[name])
+      throw new ArgumentError(`${op}: ${name} is ${own[name]}, expected ${source[name]} as in keySource`);
+  if (source.keySource)
+    throw new ArgumentError(`${op}: keySource reads the keys of another layer itself: give that one`);
+  if (kNorm || vNorm || keysAsValues || memorySize !== undefined)
+    throw new ArgumentError(
+      `${op}: with keySource there are no own keys: leave out kNorm, vNorm, keysAsValues and memorySize`,
+    );
 }

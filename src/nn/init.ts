@@ -89,6 +89,11 @@ export class Initializer {
     return table;
   }
 
+  /** @internal A vector that state dicts hold, but that is not trained. */
+  fixed(values: Float32Array): Tensor {
+    return this.#make([values.length], () => values);
+  }
+
   /** @internal Integers that are not a parameter. */
   constants(values: Int32Array): Tensor {
     const tensor = this.device.unscoped(() => this.device.tensor(values));

@@ -1,5 +1,5 @@
 import { recompute } from '../core/autograd.js';
-import { checkOptions, isObject, isWhole, orNull } from '../core/check.js';
+import { anyOf, checkOptions, isObject, isWhole, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { frozen } from '../ops/backward.js';
@@ -7,12 +7,13 @@ import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
 import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout, Randomness } from './dropout.js';
+import type { Exchange, MixerContext } from './exchange.js';
 import type { Extension } from './extension.js';
 import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
 import type { Mixer } from './mixer.js';
 import { inModes, Module } from './module.js';
 import { IdentityNorm, type Norm } from './norm.js';
-import { type SubLayer, type Wiring, wirings } from './residual.js';
+import { type SubLayer, type Wiring, type WiringPart, wirings } from './residual.js';
 import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
@@ -43,8 +44,11 @@ export interface LayerParts {
   readonly postNorm?: (() => PostNorm) | null | undefined;
   /** Dropout of each sub-layer's output, by its number, in training. Default null: none. */
   readonly dropout?: ((subLayer: number) => Dropout | null) | null | undefined;
-  /** The wiring of sub-layers and residual connections; see residual.ts. Default: `post`. */
-  readonly wiring?: Wiring | undefined;
+  /**
+   * The wiring of sub-layers and residual connections, or a function that makes one with parameters; see residual.ts.
+   * Default: `post`.
+   */
+  readonly wiring?: Wiring | (() => WiringPart) | undefined;
   /** The random numbers that the dropouts share. Needed for gradient checkpointing with dropout. */
   readonly randomness?: Randomness | undefined;
 }
@@ -54,20 +58,15 @@ const maker = orNull('function');
 const kinds = {
   ...({ selfAttn: 'any', feedForward: 'any', norm: 'any' } as const), // see checkMaker
   ...{ multiheadAttn: maker, postNorm: maker, dropout: maker },
-  wiring: Object.keys(wirings),
+  wiring: anyOf(Object.keys(wirings), 'function'),
   randomness: {
     accepts: (value: unknown) => isObject(value) && value.seed !== undefined && isWhole(value.streams as number),
     expected: 'an object { seed, streams } of integers, 0 or more',
   },
 } as const;
 
-/** The inputs of a layer beside `x`. */
-export interface LayerContext {
-  /** The encoder's output, for layers that attend to one. */
-  readonly memory?: Memory | null | undefined;
-  /** Its memories are filled for the steps that come after. */
-  readonly state?: DecoderState | undefined;
-}
+/** The inputs of a layer's pass besides `x`. */
+export type LayerContext = MixerContext;
 
 /**
  * Self-attention, attention to an encoder's output if there is one, and a feed-forward network, each with its residual
@@ -88,7 +87,7 @@ export class TransformerLayer extends Module {
   readonly dropout3: Dropout | null;
   /** Applied between a sub-layer and the addition, one for each sub-layer, or none. */
   readonly postNorms: readonly PostNorm[];
-  readonly wiring: Wiring;
+  readonly wiring: Wiring | WiringPart;
   readonly #randomness: Randomness;
 
   /** Throws ArgumentError for invalid parts. */
@@ -104,7 +103,7 @@ export class TransformerLayer extends Module {
       const part = dropout?.(subLayer) ?? null;
       return part && made('dropout', part, partKinds.module);
     };
-    this.wiring = wiring;
+    this.wiring = typeof wiring === 'function' ? made('wiring', wiring(), partKinds.module) : wiring;
     this.#randomness = parts.randomness ?? { seed: 0, streams: 0 };
     this.selfAttn = made('selfAttn', parts.selfAttn(), partKinds.mixer);
     const network = parts.feedForward?.();
@@ -129,14 +128,19 @@ export class TransformerLayer extends Module {
    * `x` and the result: float32 [N, dModel], the rows of `batch` end to end. Throws ShapeError and DTypeError. Throws
    * ArgumentError if `batch` is not a `Sequences`, or a memory is missing.
    */
-  forward(x: Tensor, batch: Sequences, { memory = null, state }: LayerContext = {}): Tensor {
+  forward(x: Tensor, batch: Sequences, context: LayerContext = {}): Tensor {
+    const { memory, exchange } = context;
     if (this.multiheadAttn && !memory)
       throw new ArgumentError('TransformerLayer: memory is null, expected what encode() gave');
-    return this.#pass(memory ? [x, memory.hidden] : [x], () =>
+    const { keySource } = this.selfAttn;
+    const keys = keySource && exchange?.of(keySource);
+    const inputs = [x, memory?.hidden, exchange?.aside, keys].filter((input) => input != null);
+    return this.#pass(inputs, () =>
       this.#run(
         x,
-        (y) => this.selfAttn.forward(y, batch, state),
+        (y) => this.selfAttn.forward(y, batch, context),
         (y, cross) => cross.cross(y, batch, memory as Memory),
+        exchange,
         batch,
       ),
     );
@@ -158,22 +162,24 @@ export class TransformerLayer extends Module {
   }
 
   /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
-  step(x: Tensor, state: DecoderState): Tensor {
+  step(x: Tensor, state: DecoderState, exchange?: Exchange): Tensor {
     return this.#run(
       x,
       (y) => this.selfAttn.step(y, state),
       (y, cross) => cross.crossStep(y, state),
+      exchange,
     );
   }
 
   /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. Without cross-attention. */
-  extend(x: Tensor, extension: Extension, state: DecoderState): Tensor {
+  extend(x: Tensor, extension: Extension, state: DecoderState, exchange?: Exchange): Tensor {
     return this.#run(
       x,
       (y) => this.selfAttn.extend(y, extension, state),
       () => {
         throw new ArgumentError('TransformerLayer: extend is for decoders without an encoder');
       },
+      exchange,
     );
   }
 
@@ -181,6 +187,7 @@ export class TransformerLayer extends Module {
     x: Tensor,
     self: SubLayer['run'],
     cross: (x: Tensor, attention: MultiHeadAttention) => Tensor,
+    exchange?: Exchange,
     batch?: Sequences,
   ): Tensor {
     const { multiheadAttn, norm1, norm2, norm3, dropout1, dropout2, dropout3, postNorms, feedForward } = this;
@@ -189,12 +196,14 @@ export class TransformerLayer extends Module {
       return dropout?.forward(normed, batch) ?? normed;
     };
     const network = (y: Tensor) => feedForward?.forward(y) ?? y;
+    const wire = (subLayers: readonly SubLayer[]) =>
+      typeof this.wiring === 'string'
+        ? wirings[this.wiring](x, subLayers)
+        : this.wiring.forward(x, subLayers, exchange?.aside ?? null);
     const attend = { run: self, norm: norm1, post: post(0, dropout1) };
-    if (!feedForward && !multiheadAttn) return wirings[this.wiring](x, [attend]);
-    if (!multiheadAttn || !norm3) {
-      return wirings[this.wiring](x, [attend, { run: network, norm: norm2, post: post(1, dropout2) }]);
-    }
-    return wirings[this.wiring](x, [
+    if (!feedForward && !multiheadAttn) return wire([attend]);
+    if (!multiheadAttn || !norm3) return wire([attend, { run: network, norm: norm2, post: post(1, dropout2) }]);
+    return wire([
       attend,
       { run: (y) => cross(y, multiheadAttn), norm: norm2, post: post(1, dropout2) },
       { run: network, norm: norm3, post: post(2, dropout3) },
@@ -203,10 +212,10 @@ export class TransformerLayer extends Module {
 
   /**
    * Runs the layer's pass over `inputs`. If the layer recomputes, its inner results are dropped and computed again in
-   * backward.
+   * backward. A layer whose keys are read by later layers keeps its results, because those need gradients, too.
    */
   #pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
-    if (!this.recomputes || !this.training) return forward();
+    if (!this.recomputes || !this.training || this.selfAttn.isKeySource) return forward();
     const randomness = this.#randomness;
     const seed = frozen((inputs[0] as Tensor).device, randomness.seed);
     const training = new Set(this.modules().filter((part) => part.training));

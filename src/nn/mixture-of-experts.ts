@@ -15,6 +15,7 @@ import { clamp } from '../ops/unary.js';
 import type { Initializer } from './init.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
+import type { Norm } from './norm.js';
 
 /**
  * Weights of a token's experts: the softmax over all experts, the softmax over the chosen ones, or the sigmoid of each
@@ -52,12 +53,19 @@ export interface MixtureOfExpertsOptions {
   readonly scale?: number | undefined;
   /** True if a bias per expert is added to its score for the choice alone (DeepSeek-V3). Default false. */
   readonly choiceBias?: boolean | undefined;
+  /** Normalizes the router's input (Gemma 4). Default: none. */
+  readonly routerNorm?: (() => Norm) | null | undefined;
+  /** Multiplies the router's scores. Default 1. */
+  readonly routerScale?: number | undefined;
+  /** True if each expert's weight is multiplied by a learned factor (Gemma 4). Default false. */
+  readonly expertScales?: boolean | undefined;
 }
 
 const kinds = {
   ...({ dModel: 'any', dFF: 'any', experts: 'any', chosen: 'any', activation: 'any', weights: 'any' } as const),
   ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false], bias: [true, false] } as const),
   ...({ fused: [true, false, 'alternating'], limit: orNull('positive') } as const),
+  ...({ routerNorm: orNull('function'), routerScale: 'positive', expertScales: [true, false] } as const),
 };
 
 /**
@@ -66,8 +74,11 @@ const kinds = {
  * expert. Each expert is then one product, and only the weights of chosen experts are read.
  */
 export class MixtureOfExperts extends Module {
+  readonly routerNorm: Norm | null;
   /** [dModel, experts] */
   readonly router: Linear;
+  /** [experts], or null: a factor of each expert's weight. */
+  readonly expertScales: Tensor | null;
   /** [experts], or null. Optimizers do not train it; see `MixtureOfExpertsOptions.choiceBias`. */
   readonly choiceBias: Tensor | null;
   /** The experts' gates, side by side: weight [dModel, experts · dFF]. If fused, with what they multiply: twice as wide. */
@@ -76,33 +87,39 @@ export class MixtureOfExperts extends Module {
   readonly ups: Linear | null;
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
   readonly downs: Linear;
-  readonly #options: Complete<MixtureOfExpertsOptions>;
+  readonly #options: Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
 
   /** Throws ArgumentError, ShapeError for options that are missing or out of range, OutOfMemoryError. */
   constructor(init: Initializer, options: MixtureOfExpertsOptions) {
     super();
     const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
     const { activation = 'silu', weights = 'softmax', normalized = false, scale = 1, choiceBias = false } = rest;
-    const { fused = false, bias = false, limit = null } = rest;
+    const { fused = false, bias = false, limit = null, routerScale = 1, expertScales = false } = rest;
     checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
     checkActivation('MixtureOfExperts', activation);
     checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
     if (chosen > experts)
       throw new ArgumentError(`MixtureOfExperts: chosen is ${chosen}, expected at most experts, ${experts}`);
     const sizes = { dModel, dFF, experts, chosen };
-    this.#options = { ...sizes, activation, weights, normalized, scale, choiceBias, fused, bias, limit };
+    const routing = { weights, normalized, scale, choiceBias, routerScale, expertScales };
+    this.#options = { ...sizes, ...routing, activation, fused, bias, limit };
     const sideBySide = (width: number) => Array<number>(experts).fill(width);
+    this.routerNorm = rest.routerNorm?.() ?? null;
     this.router = new Linear(init, dModel, experts, bias);
+    this.expertScales = expertScales ? init.constant([experts], 1) : null;
     this.choiceBias = choiceBias ? init.constant([experts], 0) : null;
     this.gates = new Linear(init, dModel, sideBySide(fused ? 2 * dFF : dFF), bias);
     this.ups = fused ? null : new Linear(init, dModel, sideBySide(dFF), bias);
     this.downs = new Linear(init, dFF, sideBySide(dModel), bias);
   }
 
-  /** `x` and the result: float32 [N, dModel]. Throws ShapeError, DTypeError. */
-  forward(x: Tensor): Tensor {
+  /**
+   * `x`, the router's input and the result: float32 [N, dModel]. By default the router reads `x`. Throws ShapeError,
+   * DTypeError.
+   */
+  forward(x: Tensor, routed = x): Tensor {
     const { experts, chosen, dModel, bias } = this.#options;
-    const { ids, weights } = this.route(x); // [N, chosen]
+    const { ids, weights } = this.route(routed); // [N, chosen]
     const { rows, places, offsets } = groupRows(ids, experts); // [N · chosen], by expert
     const tokens = gather(x, rows); // [N · chosen, dModel]
     const sorted = bias ? gather(ids.reshape(-1), groupRows(ids.reshape(-1), experts).rows) : null; // [N · chosen]
@@ -132,13 +149,17 @@ export class MixtureOfExperts extends Module {
 
   /** The experts of each token, int32 [N, chosen], best first, and their weights, float32 [N, chosen]. `x` as in `forward`. */
   route(x: Tensor): { ids: Tensor; weights: Tensor } {
-    const { chosen, normalized, scale: factor, weights: kind } = this.#options;
-    const logits = this.router.forward(x); // [N, experts]
+    const { chosen, normalized, scale: factor, weights: kind, routerScale } = this.#options;
+    const raws = this.router.forward(this.routerNorm?.forward(x) ?? x); // [N, experts]
+    const logits = routerScale === 1 ? raws : scale(raws, routerScale);
     const scores = kind === 'sigmoid' ? sigmoid(logits) : kind === 'softmax' ? softmax(logits) : logits;
     const { values, indices } = this.#choose(scores, chosen);
     const raw = kind === 'softmaxOfChosen' ? softmax(values) : values;
     const shared = normalized ? div(raw, sum(raw, { axis: -1, keepDims: true })) : raw;
-    return { ids: indices, weights: factor === 1 ? shared : scale(shared, factor) };
+    const scaled = factor === 1 ? shared : scale(shared, factor);
+    if (this.expertScales === null) return { ids: indices, weights: scaled };
+    const factors = embedding(this.expertScales.reshape(-1, 1), indices).reshape(-1, chosen);
+    return { ids: indices, weights: mul(scaled, factors) };
   }
 
   #choose(scores: Tensor, chosen: number): { values: Tensor; indices: Tensor } {

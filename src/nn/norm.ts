@@ -134,6 +134,20 @@ export class RMSNorm extends UnfusedNorm {
   }
 }
 
+/** Root mean square normalization without a weight (Gemma 4's values). */
+export class PlainRMSNorm extends UnfusedNorm {
+  readonly weight = null;
+
+  /** `eps`: added to the mean square, default 2⁻²³. */
+  constructor(private readonly eps?: number) {
+    super();
+  }
+
+  protected override normalize(x: Tensor): Tensor {
+    return rmsNorm(x, null, { eps: this.eps });
+  }
+}
+
 /** Returns its input unchanged, for inputs that are normalized already (ModernBERT's first layer). */
 export class IdentityNorm extends UnfusedNorm {
   readonly weight = null;

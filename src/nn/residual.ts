@@ -2,6 +2,7 @@
 
 import type { Tensor } from '../core/tensor.js';
 import { add } from '../ops/binary.js';
+import type { Module } from './module.js';
 import type { Norm } from './norm.js';
 
 /** A sub-layer: attention, or a feed-forward network. */
@@ -51,6 +52,15 @@ export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
     sum = add(sum, post(run(input)));
   }
   return sum;
+}
+
+/** A wiring with parameters of its own. */
+export interface WiringPart extends Module {
+  /**
+   * `x`: the rows before the layer. `aside`: further inputs of each row, or null. Returns the rows after the layer, in
+   * the shape of `x`.
+   */
+  forward(x: Tensor, subLayers: readonly SubLayer[], aside: Tensor | null): Tensor;
 }
 
 export const wirings = { pre: preNorm, post: postNorm, branch: branchNorm, parallel } as const;

@@ -5,6 +5,7 @@ import { add, scale } from '../ops/binary.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
 import type { DecoderState, MemoryNeed } from './decoder-state.js';
+import type { MixerContext } from './exchange.js';
 import type { Extension } from './extension.js';
 import type { Mixer } from './mixer.js';
 import { Module } from './module.js';
@@ -28,8 +29,8 @@ export class SideBySide extends Module implements Mixer {
     return this.mixers.flatMap((mixer) => mixer.memories(type));
   }
 
-  forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor {
-    return this.#sum((mixer) => mixer.forward(x, batch, state));
+  forward(x: Tensor, batch: Sequences, context?: MixerContext): Tensor {
+    return this.#sum((mixer) => mixer.forward(x, batch, context));
   }
 
   step(x: Tensor, state: DecoderState): Tensor {
@@ -66,8 +67,8 @@ export class ScaledMixer extends Module implements Mixer {
     return this.mixer.memories(type);
   }
 
-  forward(x: Tensor, batch: Sequences, state?: DecoderState): Tensor {
-    return this.#scaled(x, (y) => this.mixer.forward(y, batch, state));
+  forward(x: Tensor, batch: Sequences, context?: MixerContext): Tensor {
+    return this.#scaled(x, (y) => this.mixer.forward(y, batch, context));
   }
 
   step(x: Tensor, state: DecoderState): Tensor {

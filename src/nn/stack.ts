@@ -3,9 +3,10 @@ import type { Tensor } from '../core/tensor.js';
 import { type CacheType, cacheFill } from '../ops/kv-cache.js';
 import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { Dropout, LayerDrop } from './dropout.js';
+import { Exchange } from './exchange.js';
 import type { Extension } from './extension.js';
 import type { Inserted } from './inserted.js';
-import type { TransformerLayer } from './layer.js';
+import type { PostNorm, TransformerLayer } from './layer.js';
 import type { Projection } from './linear.js';
 import { checkMade, checkMaker, type PartKind, partKinds } from './made-parts.js';
 import { Module } from './module.js';
@@ -22,33 +23,51 @@ export interface StackContext {
   readonly hiddenStates?: Tensor[] | undefined;
 }
 
+/** Makes the input of the first layer. */
+export interface StackEntry extends Module {
+  /**
+   * `x`: what the stack is given, [N, features]. Returns the rows for the first layer, and further inputs of each row,
+   * which all layers read; null for none.
+   */
+  forward(x: Tensor): { readonly x: Tensor; readonly aside: Tensor | null };
+}
+
 /** Optional parts of a stack, as functions. Default: none. */
 export interface StackParts {
+  /** Makes the input of the first layer of what the stack is given (Gemma 3n). */
+  readonly entry?: (() => StackEntry) | null | undefined;
+  /** Turns the result of the last layer into rows of the norm (Gemma 3n). */
+  readonly exit?: (() => PostNorm) | null | undefined;
   /** Projection of the result to other features (OPT). */
   readonly projection?: (() => Projection) | null | undefined;
   /** Dropout after the last layer and its norm, in training (T5). */
   readonly dropout?: (() => Dropout) | null | undefined;
   /**
-   * The hidden states: the input of each layer and the result (default), or the output of each layer and the result
-   * (Mamba-2).
+   * The hidden states. 'inputs', the default: the input of each layer and the result. 'outputs': the output of each
+   * layer and the result (Mamba-2). 'layers': the input of each layer and the output of the last one (Gemma 3n).
    */
-  readonly hiddenStates?: 'inputs' | 'outputs' | undefined;
+  readonly hiddenStates?: 'inputs' | 'outputs' | 'layers' | undefined;
   /** Leaves out layers, in training. */
   readonly layerDrop?: (() => LayerDrop) | null | undefined;
 }
 
 const maker = orNull('function');
-const kinds = { projection: maker, dropout: maker, layerDrop: maker, hiddenStates: ['inputs', 'outputs'] } as const;
+const kinds = {
+  ...({ entry: maker, exit: maker, projection: maker, dropout: maker, layerDrop: maker } as const),
+  hiddenStates: ['inputs', 'outputs', 'layers'],
+} as const;
 
 /** Layers in sequence, with an optional norm at the end: an encoder or a decoder. */
 export class Stack extends Module {
   readonly layers: readonly TransformerLayer[];
+  readonly entry: StackEntry | null;
+  readonly exit: PostNorm | null;
   readonly norm: Norm | null;
   readonly projection: Projection | null;
   readonly dropout: Dropout | null;
   /** One for each layer, or an empty list. */
   readonly layerDrops: readonly LayerDrop[];
-  readonly #showsOutputs: boolean;
+  readonly #shown: NonNullable<StackParts['hiddenStates']>;
 
   /**
    * `layers` is their number, 0 or more. `layer` makes layer i; `norm` and `parts` make the parts after the last one.
@@ -63,16 +82,18 @@ export class Stack extends Module {
     checkSizes('Stack', { layers }, 0);
     checkMaker('Stack', 'layer', layer);
     checkMaker('Stack', 'norm', norm, true);
-    const { projection, dropout, layerDrop } = checkOptions('Stack', parts, kinds);
+    const { entry, exit, projection, dropout, layerDrop, hiddenStates } = checkOptions('Stack', parts, kinds);
     const make = <Part extends Module>(name: string, maker: (() => Part) | null | undefined, kind: PartKind) =>
       maker ? checkMade('Stack', name, maker(), kind) : null;
+    this.entry = make('entry', entry, partKinds.module);
     this.layers = Array.from({ length: layers }, (_, i) =>
       checkMade('Stack', `layer(${i})`, layer(i), partKinds.layer),
     );
+    this.exit = make('exit', exit, partKinds.module);
     this.norm = make('norm', norm, partKinds.norm);
     this.projection = make('projection', projection, partKinds.module);
     this.dropout = make('dropout', dropout, partKinds.module);
-    this.#showsOutputs = parts.hiddenStates === 'outputs';
+    this.#shown = hiddenStates ?? 'inputs';
     this.layerDrops = layerDrop
       ? Array.from({ length: layers }, () => checkMade('Stack', 'layerDrop', layerDrop(), partKinds.layerDrop))
       : [];
@@ -85,7 +106,7 @@ export class Stack extends Module {
   forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
     const isSeen = hiddenStates !== undefined || this.isObserved;
     x = finish(this.#forwardByLayers(x, batch, { memory, state, hiddenStates }, !isSeen));
-    hiddenStates?.push(x);
+    if (this.#shown !== 'layers') hiddenStates?.push(x);
     return x;
   }
 
@@ -100,12 +121,13 @@ export class Stack extends Module {
     { memory, state, hiddenStates }: StackContext,
     frees: boolean,
   ): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, frees, batch.inserted, (layer, before, i) => {
-      if (!this.#showsOutputs) hiddenStates?.push(before);
+    const last = this.layers.length - 1;
+    return this.#layerByLayer(x, frees, batch.inserted, (layer, before, i, exchange) => {
+      if (this.#shown !== 'outputs') hiddenStates?.push(before);
       const input = batch.inserted?.after(i - 1, before) ?? before; // hidden states lack added features, as in transformers
-      const y = layer.forward(input, batch, { memory, state });
+      const y = layer.forward(input, batch, { memory, state, exchange });
       const result = this.layerDrops[i]?.choose(input, y) ?? y;
-      if (this.#showsOutputs) hiddenStates?.push(result);
+      if (this.#shown === 'outputs' || (this.#shown === 'layers' && i === last)) hiddenStates?.push(result);
       return result;
     });
   }
@@ -132,15 +154,15 @@ export class Stack extends Module {
 
   /** Same as `step`, yielding the output of each layer. */
   stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
-    return this.#layerByLayer(x, true, null, (layer, before) => layer.step(before, state));
+    return this.#layerByLayer(x, true, null, (layer, before, _, exchange) => layer.step(before, state, exchange));
   }
 
   /** Same as `extend`, yielding the output of each layer. */
   extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
     const { inserted = null } = extension;
-    return this.#layerByLayer(x, true, inserted, (layer, before, i) => {
+    return this.#layerByLayer(x, true, inserted, (layer, before, i, exchange) => {
       const input = inserted?.after(i - 1, before) ?? before;
-      return layer.extend(input, extension, state);
+      return layer.extend(input, extension, state, exchange);
     });
   }
 
@@ -152,20 +174,28 @@ export class Stack extends Module {
     x: Tensor,
     frees: boolean,
     inserted: Inserted | null,
-    run: (layer: TransformerLayer, x: Tensor, i: number) => Tensor,
+    run: (layer: TransformerLayer, x: Tensor, i: number, exchange: Exchange) => Tensor,
   ): Generator<Tensor, Tensor> {
-    for (const [i, layer] of this.layers.entries()) {
-      const pass = run.bind(null, layer, x, i);
-      const isFree = frees && !x.device.gradientsOn;
-      const y = isFree ? x.device.scope(pass) : pass();
-      if (isFree && i > 0 && y !== x) x.dispose(); // the caller owns the first one
-      x = y;
-      yield x;
+    const { x: first, aside } = this.entry?.forward(x) ?? { x, aside: null };
+    const exchange = new Exchange(aside, !x.device.gradientsOn);
+    x = first;
+    try {
+      for (const [i, layer] of this.layers.entries()) {
+        const pass = run.bind(null, layer, x, i, exchange);
+        const isFree = frees && !x.device.gradientsOn;
+        const y = isFree ? x.device.scope(pass) : pass();
+        if (isFree && i > 0 && y !== x) x.dispose(); // the caller owns the first one
+        x = y;
+        yield x;
+      }
+      return this.#end(inserted?.after(this.layers.length - 1, x) ?? x);
+    } finally {
+      exchange.dispose();
     }
-    return this.#end(inserted?.after(this.layers.length - 1, x) ?? x);
   }
 
-  #end(x: Tensor): Tensor {
+  #end(last: Tensor): Tensor {
+    const x = this.exit?.forward(last) ?? last;
     const normed = this.norm?.forward(x) ?? x;
     const kept = this.dropout?.forward(normed) ?? normed;
     return this.projection?.forward(kept) ?? kept; // [N, features of the projection, or dModel]

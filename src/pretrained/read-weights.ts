@@ -72,7 +72,8 @@ export async function readWeights(
     for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
   // A graph has other tensors, too. Those of modules have paths.
-  const isWeight = (name: string) => (!weights.named || name.includes('.')) && !weights.unneeded?.has(name);
+  const isWeight = (name: string) =>
+    (!weights.named || name.includes('.')) && !weights.unneeded?.has(name) && !model.ignores(name);
   const isEmpty = (name: string) => given.get(name)?.shape.includes(0) ?? false; // register tokens may be empty, for example
   const unused = [...given.keys()].filter(
     (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),

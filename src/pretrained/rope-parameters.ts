@@ -8,7 +8,7 @@ import type { Json } from '../models/model-config.js';
 
 /** Settings of one kind of layer. */
 export interface RopeParameters {
-  readonly rope_type: 'default' | 'linear' | 'dynamic' | 'yarn' | 'longrope' | 'llama3';
+  readonly rope_type: 'default' | 'linear' | 'dynamic' | 'yarn' | 'longrope' | 'llama3' | 'proportional';
   /** The base of the frequencies. */
   readonly rope_theta: number;
   /** Which part of a head is rotated, its first columns. Default all of it. */
@@ -36,7 +36,7 @@ export interface LayeredRope {
   readonly sliding_attention: RopeParameters;
 }
 
-const TYPES = ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'llama3'];
+const TYPES = ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'llama3', 'proportional'];
 
 /**
  * The `rope_parameters` of a config, one object, or where layers within a window have their own one for `full_attention` and one for

@@ -19,20 +19,24 @@ export async function textConfig(config: Json, head?: HeadKind): Promise<Record<
   const type = text.model_type ?? `${whole}_text`;
   if (!isFamily(type)) return null;
   const { className, writer = `${className}ForCausalLM` } = await familyOf(type);
+  const architectures = [writer ?? `${className}Model`];
   const shared = SHARED.filter((key) => config[key] != null).map((key) => [key, config[key]]);
-  return { ...text, model_type: type, architectures: [writer], ...Object.fromEntries(shared) };
+  return { ...text, model_type: type, architectures, ...Object.fromEntries(shared) };
 }
 
-/** `model.language_model.layers.0`, or `language_model.model.layers.0` in files of transformers 4: the body of the language model. */
-const BODY = /^(?:model\.(?:language_model|text_model)|language_model\.model)\./;
+/**
+ * Prefix of the body: `model.language_model`, `language_model.model` in files of transformers 4, or `language_model` in models
+ * without a head.
+ */
+const BODY = /^(?:model\.(?:language_model|text_model)|language_model\.model|language_model)\./;
 const HEAD = /^(?:language_model\.)?(?=lm_head\.)/;
 
 /** The weights of the language model, by the names that it has alone. */
 export function textWeights(weights: Weights): Weights {
   const tensors = new Map<string, WeightEntry>();
   for (const [name, entry] of weights.tensors) {
-    if (BODY.test(name)) tensors.set(name.replace(BODY, 'model.'), entry);
-    else if (HEAD.test(name)) tensors.set(name.replace(HEAD, ''), entry);
+    if (HEAD.test(name)) tensors.set(name.replace(HEAD, ''), entry);
+    else if (BODY.test(name)) tensors.set(name.replace(BODY, 'model.'), entry);
   }
   return { ...weights, tensors };
 }

@@ -12,14 +12,17 @@ import {
   type LayerParts,
   MultiHeadAttention,
   type MultiHeadOptions,
+  PlainRMSNorm,
   Random,
   RelativeVectors,
   RMSNorm,
   RotaryEmbedding,
   Sequences,
   Stack,
+  type StackParts,
   TransformerLayer,
 } from '../../src/nn/index.js';
+import { PerLayerGate, PerLayerInputs, PerLayerWiring } from '../../src/nn/per-layer-inputs.js';
 import { mul, sum } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
@@ -30,10 +33,17 @@ const TIME = 7;
 interface Kind {
   readonly attention?: (init: Initializer) => Partial<MultiHeadOptions>;
   readonly layer?: (init: Initializer) => Partial<LayerParts>;
+  readonly stack?: (init: Initializer) => StackParts;
 }
 
 const rotary = (init: Initializer, more: object = {}) =>
   new RotaryEmbedding(init, { headSize: 6, maxLength: 64, layout: 'halves', ...more });
+
+const ownInputs = (init: Initializer) => ({
+  dModel,
+  width: 5,
+  norm: (features: number) => new RMSNorm(init, features),
+});
 
 const kinds: Record<string, Kind> = {
   'without positions (NoPE)': {},
@@ -46,6 +56,46 @@ const kinds: Record<string, Kind> = {
   },
   'norms of all heads together': {
     attention: (init) => ({ qNorm: () => new RMSNorm(init, 12), kNorm: () => new RMSNorm(init, 12) }),
+  },
+  'norms of values': {
+    attention: (init) => ({ kvHeads: 1, vNorm: () => new PlainRMSNorm(), kNorm: () => new RMSNorm(init, 6) }),
+  },
+  'keys as values': {
+    attention: (init) => ({ rotary: rotary(init), keysAsValues: true, kNorm: () => new RMSNorm(init, 6) }),
+  },
+  'keys of the first layer': {
+    layer: (init) => {
+      const options = { dModel, heads: 2, causal: true, window: 3, rotary: rotary(init) };
+      let keySource: MultiHeadAttention | null = null;
+      return {
+        selfAttn: () => {
+          const attention: MultiHeadAttention = new MultiHeadAttention(init, { ...options, keySource });
+          keySource ??= attention;
+          return attention;
+        },
+      };
+    },
+  },
+  'keys of the first layer, and gates': {
+    layer: (init) => {
+      const options = { dModel, heads: 2, causal: true, gated: true };
+      let keySource: MultiHeadAttention | null = null;
+      return {
+        selfAttn: () => {
+          const attention: MultiHeadAttention = new MultiHeadAttention(init, { ...options, keySource });
+          keySource ??= attention;
+          return attention;
+        },
+      };
+    },
+  },
+  'inputs of layers': {
+    layer: (init) => {
+      let layer = 0;
+      const own = () => new PerLayerGate(init, { ...ownInputs(init), layer: layer++, activation: 'gelu' });
+      return { wiring: () => new PerLayerWiring(init, own) };
+    },
+    stack: (init) => ({ entry: () => new PerLayerInputs(init, 2, ownInputs(init)) }),
   },
   'rotary positions': { attention: (init) => ({ rotary: rotary(init) }) },
   'rotary positions with norms before': {
@@ -84,16 +134,16 @@ const kinds: Record<string, Kind> = {
   },
 };
 
-function stackOf({ attention, layer }: Kind): Stack {
+function stackOf({ attention, layer, stack: more }: Kind): Stack {
   const init = new Initializer(device, 3);
   const own = attention?.(init) ?? {};
-  const parts = () => ({
+  const parts = {
     selfAttn: () => new MultiHeadAttention(init, { dModel, heads: 2, causal: true, ...own }),
     feedForward: () => new FeedForward(init, { dModel, dFF: 10, activation: 'gelu' }),
     norm: () => new LayerNorm(init, dModel),
     ...layer?.(init),
-  });
-  const stack = new Stack(2, () => new TransformerLayer(parts()), null).eval() as Stack;
+  };
+  const stack = new Stack(2, () => new TransformerLayer(parts), null, more?.(init)).eval() as Stack;
   const random = new Random(5, 0);
   for (const parameter of stack.parameters())
     parameter.write(Float32Array.from(parameter.dataSync(), (value) => value + 0.3 * random.normal()));
@@ -137,6 +187,7 @@ describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
     const random = new Random(11, 0);
     const value = () => device.noGrad(() => device.scope(() => loss().dataSync()[0]!));
     for (const [name, parameter] of stack.namedTensors()) {
+      if (!parameter.requiresGrad) continue;
       const gradient = parameter.grad?.dataSync() ?? new Float32Array(parameter.size);
       const values = parameter.dataSync() as Float32Array;
       const largest = Math.max(...Array.from(gradient, Math.abs));

@@ -22,7 +22,7 @@ interface Reference {
   readonly logits: number[];
 }
 
-it.each(['gemma3', 'gemma3-in-memory-names', 'mistral3'])('%s gives the logits of its text', async (name) => {
+it.each(['gemma3', 'gemma3-in-memory-names', 'gemma4', 'mistral3'])('%s gives the logits of its text', async (name) => {
   const warnings: string[] = [];
   const onWarning = (warning: string) => void warnings.push(warning);
   const model = await loadModel(device, `${data.path}/${name}`, { head: 'language-model', onWarning });
@@ -35,7 +35,7 @@ it.each(['gemma3', 'gemma3-in-memory-names', 'mistral3'])('%s gives the logits o
   for (const [i, value] of (await logits.data()).entries()) expect(Math.abs(value - expected[i]!)).toBeLessThan(limit);
   // It is saved as what it is: a model of text.
   expect(model.origin?.config).toMatchObject({
-    architectures: [expect.stringMatching(/^(Gemma3|Mistral)ForCausalLM$/)],
+    architectures: [expect.stringMatching(/^(Gemma[34]|Mistral)ForCausalLM$/)],
   });
 });
 

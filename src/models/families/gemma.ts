@@ -60,13 +60,7 @@ export class Gemma2 extends Gemma {
   }
 
   protected override get stateNames(): StateNames {
-    const layer = 'model.layers.*';
-    return {
-      'decoder.layers.*.post_norms.0': `${layer}.post_attention_layernorm`,
-      ...super.stateNames,
-      'decoder.layers.*.norm2': `${layer}.pre_feedforward_layernorm`,
-      'decoder.layers.*.post_norms.1': `${layer}.post_feedforward_layernorm`,
-    };
+    return { ...super.stateNames, ...sandwichNames('decoder') };
   }
 }
 
@@ -101,6 +95,16 @@ export class Gemma3 extends Gemma2 {
 
 function gemmaNorm(init: Initializer, config: ModelConfig, features: number): RMSNorm {
   return new RMSNorm(init, features, config.number('rms_norm_eps'), 1);
+}
+
+/** Names of the norms of a stack whose sub-layers have one before and one after. */
+export function sandwichNames(stack: 'encoder' | 'decoder'): StateNames {
+  const [own, layer] = [`${stack}.layers.*`, 'model.layers.*'];
+  return {
+    [`${own}.post_norms.0`]: `${layer}.post_attention_layernorm`,
+    [`${own}.norm2`]: `${layer}.pre_feedforward_layernorm`,
+    [`${own}.post_norms.1`]: `${layer}.post_feedforward_layernorm`,
+  };
 }
 
 /** A layer whose sub-layers have a norm before and after. */
@@ -158,7 +162,7 @@ export const gemma: Family = {
 };
 
 /** Names in GGUF files with norms after the sub-layers. */
-const sandwichNames = {
+const ggufSandwichNames = {
   ...ggufNames,
   'blk.*.post_attention_norm': 'model.layers.*.post_attention_layernorm',
   'blk.*.ffn_norm': 'model.layers.*.pre_feedforward_layernorm',
@@ -184,7 +188,7 @@ export const gemma2: Family = {
   isSliding: (layer) => layer % 2 === 0,
   rope: { theta: 10000 },
   gguf: {
-    names: sandwichNames,
+    names: ggufSandwichNames,
     plusOne: true,
     config: (file) => ({
       ...windowed(file, { window: 4096, pattern: 2, largest: 46 }),
@@ -210,7 +214,7 @@ export const gemma3: Family = {
   isSliding: (layer, config) => (layer + 1) % numberIn(config, 'sliding_window_pattern') !== 0,
   rope: { theta: 1000000, sliding: { theta: 10000, thetaName: 'rope_local_base_freq', isScaled: false } },
   gguf: {
-    names: sandwichNames,
+    names: ggufSandwichNames,
     plusOne: true,
     config: (file) => ({
       ...windowed(file, { window: 0, pattern: 6, largest: 62 }),

@@ -6,7 +6,7 @@ import { FeedForward, type FeedForwardOptions } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { HeadNorm, type Norm, RMSNorm } from '../../nn/norm.js';
-import { Stack } from '../../nn/stack.js';
+import { Stack, type StackParts } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
@@ -30,8 +30,18 @@ export class Llama extends CausalModel {
     const { init, config } = context;
     this.tokens = new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
     const norm = () => this.norm(init, config);
-    this.decoder = new Stack(config.size('num_hidden_layers'), this.layers(init, config, norm), norm);
-    this.head = causalHead(context, this.tokens, this.randomness, {
+    const layers = this.layers(init, config, norm);
+    this.decoder = new Stack(config.size('num_hidden_layers'), layers, norm, this.stackParts(init, config));
+    this.head = this.headOf(context);
+  }
+
+  /** Parts before the first layer and after the last one. */
+  protected stackParts(_init: Initializer, _config: ModelConfig): StackParts {
+    return {};
+  }
+
+  protected headOf(context: FamilyContext): PredictionHead | null {
+    return causalHead(context, this.tokens, this.randomness, {
       answers: this.answersQuestions,
       outputBias: this.outputBias,
     });

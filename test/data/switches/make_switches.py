@@ -53,6 +53,9 @@ naflex = dict(
 image = dict(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, image_size=12, patch_size=4, initializer_range=0.3)
 
 
+gemma4 = dict(grouped, head_dim=4, global_head_dim=8, sliding_window=4, vocab_size_per_layer_input=VOCABULARY)
+
+
 def rope(**settings):
     return dict(rope_parameters=dict(rope_theta=100.0, **settings))
 
@@ -123,6 +126,36 @@ CASES = {
     "gemma3-sequence": (
         "Gemma3TextForSequenceClassification",
         dict(grouped, head_dim=6, use_bidirectional_attention=True, sliding_window=4, layer_types=["sliding_attention", "full_attention"], num_labels=3),
+    ),
+    # Wide networks where keys are those of other layers, biases, and another number of keys in full layers.
+    "gemma4-wide": (
+        "Gemma4ForCausalLM",
+        dict(
+            gemma4, num_hidden_layers=5, num_kv_shared_layers=3, use_double_wide_mlp=True, attention_bias=True, hidden_size_per_layer_input=4,
+            layer_types=["full_attention", "sliding_attention", "sliding_attention", "full_attention", "full_attention"],
+        ),
+    ),
+    "gemma4-experts": (
+        "Gemma4ForCausalLM",
+        dict(
+            gemma4, num_hidden_layers=2, hidden_size_per_layer_input=3, enable_moe_block=True, num_experts=3, top_k_experts=1, moe_intermediate_size=5, attention_k_eq_v=True,
+            attention_bias=True, num_global_key_value_heads=3, tie_word_embeddings=False, final_logit_softcapping=2.0, hidden_activation="silu",
+            layer_types=["sliding_attention", "full_attention"], rope_parameters=dict(
+                full_attention=dict(rope_type="proportional", rope_theta=100.0, partial_rotary_factor=0.75, factor=2.0),
+                sliding_attention=dict(rope_type="linear", rope_theta=50.0, factor=3.0),
+            ),
+        ),
+    ),
+    "gemma4-both-ways": (
+        "Gemma4TextModel",
+        dict(gemma4, num_hidden_layers=2, hidden_size_per_layer_input=0, use_bidirectional_attention="all", layer_types=["sliding_attention", "full_attention"]),
+    ),
+    "embedding-gemma2": (
+        "EmbeddingGemma2TextModel",
+        dict(
+            {key: value for key, value in gemma4.items() if key != "vocab_size_per_layer_input"}, num_hidden_layers=3, sliding_window_pattern=2, num_global_key_value_heads=3,
+            hidden_size_per_layer_input=5, embedding_dim=7, attention_bias=True, sliding_window=2,
+        ),
     ),
     # Logits are [B] once there are labels.
     "deberta-regression": ("DebertaV2ForSequenceClassification", dict(base, relative_attention=True, pos_att_type=["c2p", "p2c"], position_buckets=4, num_labels=1)),
@@ -385,6 +418,8 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     else:
         model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")  # the others have no float64
     model = model.double().eval()
     if cls.startswith("VisionEncoderDecoder"):
         make_captioner(cls, model, folder)

@@ -1,13 +1,14 @@
 """Makes small random models of classes that read images beside text, and the logits of their text alone, in float64.
 
-    python make_text_only.py
+    python make_text_only.py [NAME …]
 """
 import json
 import os
+import sys
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 TEXT = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             head_dim=8, vocab_size=61, max_position_embeddings=64)
@@ -20,6 +21,16 @@ def gemma3():
     return transformers.Gemma3ForConditionalGeneration(
         transformers.Gemma3Config(text_config=text.to_dict(), vision_config=vision.to_dict(), mm_tokens_per_image=4,
                                   image_token_index=60, boi_token_index=58, eoi_token_index=59))
+
+
+def gemma4():
+    """Its file has keys of the layer that reads those of another one, as files of Google have."""
+    text = transformers.Gemma4TextConfig(**TEXT | dict(num_hidden_layers=3, num_kv_shared_layers=1), sliding_window=6, hidden_size_per_layer_input=4,
+                                         vocab_size_per_layer_input=61, global_head_dim=16, layer_types=['sliding_attention', 'full_attention', 'full_attention'])
+    vision = transformers.Gemma4VisionConfig(**VISION | dict(image_size=None), num_key_value_heads=2, head_dim=8, position_embedding_size=16)
+    return transformers.Gemma4ForConditionalGeneration(
+        transformers.Gemma4Config(text_config=text.to_dict(), vision_config=vision.to_dict(), audio_config=None, image_token_id=60,
+                                  video_token_id=59, audio_token_id=58, boi_token_id=57, eoi_token_id=57, boa_token_id=57, eoa_token_index=57))
 
 
 def mistral3():
@@ -41,6 +52,11 @@ def make(name, build, in_memory_names):
         state = {key: value.contiguous().clone() for key, value in model.state_dict().items()
                  if not (tied and key == 'lm_head.weight')}
         save_file(state, f'{name}/model.safetensors', metadata={'format': 'pt'})
+    if name == 'gemma4':
+        state = load_file(f'{name}/model.safetensors')
+        for of in ('k_proj', 'v_proj', 'k_norm'):
+            state[f'model.language_model.layers.2.self_attn.{of}.weight'] = state[f'model.language_model.layers.1.self_attn.{of}.weight'] * 2
+        save_file(state, f'{name}/model.safetensors', metadata={'format': 'pt'})
     ids = torch.randint(1, 57, (2, 11))
     logits = model.double()(input_ids=ids).logits
     with open(f'{name}/reference.json', 'w') as file:
@@ -49,6 +65,8 @@ def make(name, build, in_memory_names):
     print(name, os.listdir(name), list(model.state_dict())[:3])
 
 
-make('gemma3', gemma3, False)
-make('gemma3-in-memory-names', gemma3, True)
-make('mistral3', mistral3, False)
+for name, build, in_memory_names in [
+    ('gemma3', gemma3, False), ('gemma3-in-memory-names', gemma3, True), ('gemma4', gemma4, False), ('mistral3', mistral3, False),
+]:
+    if not sys.argv[1:] or name in sys.argv[1:]:
+        make(name, build, in_memory_names)

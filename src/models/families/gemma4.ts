@@ -1,0 +1,351 @@
+import { isObject } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { MultiHeadAttention } from '../../nn/attention.js';
+import { Embedding } from '../../nn/embedding.js';
+import type { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
+import { Module } from '../../nn/module.js';
+import { IdentityNorm, type Norm, PlainRMSNorm, RMSNorm } from '../../nn/norm.js';
+import { PerLayerGate, PerLayerInputs, type PerLayerOptions, PerLayerWiring } from '../../nn/per-layer-inputs.js';
+import type { StackParts } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { add } from '../../ops/binary.js';
+import { concat } from '../../ops/move.js';
+import { activationOf, rotaryOf, windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { eachLayer, type Json, ModelConfig, numberIn } from '../model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { Gemma2 } from './gemma.js';
+import { decoderDefaults, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/**
+ * Gemma 4 (Google 2026). Heads are larger in layers without a window, and values are normalized. Layers can read inputs of
+ * their own. The last ones can read the keys of an earlier layer. Experts can run beside the dense network.
+ */
+export class Gemma4 extends Gemma2 {
+  /** A lookup for all layers side by side, [vocabulary, layers · width]; null without inputs of layers. */
+  readonly layerTokens: Embedding | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    const features = config.size('num_hidden_layers') * config.number('hidden_size_per_layer_input');
+    const rows = () => config.size('vocab_size_per_layer_input');
+    this.layerTokens = hasOwnInputs(config) ? new Embedding(init, rows(), features) : null;
+  }
+
+  protected override headOf({ init, config, head }: FamilyContext): PredictionHead | null {
+    const out = () => vocabularyOutput(init, this.tokens, config.flag('tie_word_embeddings'), false);
+    return chooseHead(config, head, { 'language-model': () => new PredictionHead({ pick: 'tokens', out: out() }) });
+  }
+
+  protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
+    return new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
+  }
+
+  protected override embedTarget(ids: Tensor): Tensor {
+    const x = super.embedTarget(ids);
+    const scale = Math.sqrt(this.settings.number('hidden_size_per_layer_input'));
+    const own = this.layerTokens?.forward(this.layerIds(ids), { scale, paddingId: this.paddingId });
+    return own ? concat([x, own], -1) : x; // [N, hidden | layers · width]
+  }
+
+  /** Ids in the table of `layerTokens`. */
+  protected layerIds(ids: Tensor): Tensor {
+    return ids;
+  }
+
+  protected override stackParts(init: Initializer, config: ModelConfig): StackParts {
+    if (!hasOwnInputs(config)) return {};
+    return { entry: () => new PerLayerInputs(init, config.size('num_hidden_layers'), perLayerOptions(init, config)) };
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    const isCausal = config.values.use_bidirectional_attention !== 'all';
+    if (!isCausal && this.headKind === 'language-model')
+      throw new FormatError(
+        "config.json: use_bidirectional_attention is 'all': such a model writes nothing; give head 'none'",
+      );
+    const window = (i: number) => {
+      const whole = windowOf(config, i);
+      return whole === null || isCausal ? whole : Math.floor(whole / 2) + 2; // one more to each side than in Gemma 3
+    };
+    const attention = gemma4Attentions(init, config, this.randomness, { causal: isCausal, window });
+    const activation = gemmaActivation(config);
+    const branch = (layer: number) => new PerLayerGate(init, { ...perLayerOptions(init, config), layer, activation });
+    return (i) =>
+      new TransformerLayer({
+        selfAttn: () => attention(i),
+        feedForward: () => this.network(init, config, i, norm),
+        norm: (subLayer) => (subLayer === 1 && config.flag('enable_moe_block') ? new IdentityNorm() : norm()),
+        postNorm: norm,
+        wiring: () => new PerLayerWiring(init, hasOwnInputs(config) ? () => branch(i) : null),
+        randomness: this.randomness,
+      });
+  }
+
+  /** The second sub-layer of layer `i`. */
+  protected network(init: Initializer, config: ModelConfig, i: number, norm: MakeNorm): Network {
+    const isWide = config.flag('use_double_wide_mlp') && keySourceOf(config, i) !== null;
+    const dFF = config.size('intermediate_size') * (isWide ? 2 : 1);
+    const dense = () => llamaFeedForward(init, config, { dFF, activation: gemmaActivation(config) });
+    return config.flag('enable_moe_block') ? new DenseAndExperts(init, config, dense, norm) : dense();
+  }
+
+  /** Files also have keys and values of layers that read those of others. */
+  override ignores(name: string): boolean {
+    const [, layer] = /layers\.(\d+)\.self_attn\.(?:k_proj|v_proj|k_norm|v_norm)\./.exec(name) ?? [];
+    return layer !== undefined && keySourceOf(this.settings, Number(layer)) !== null;
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      ...attentionNames(this.settings, 'decoder', 'model'),
+      layer_tokens: 'model.embed_tokens_per_layer',
+      'decoder.entry.projection': 'model.per_layer_model_projection',
+      'decoder.entry.norm': 'model.per_layer_projection_norm',
+      ...perLayerNames('decoder', 'model.layers.*'),
+      ...(this.settings.flag('enable_moe_block') && expertNames(this.settings)),
+      ...super.stateNames,
+    };
+  }
+}
+
+/** The dense network and a mixture of experts side by side. Each has a norm before and after; the router reads `x` itself. */
+class DenseAndExperts extends Module implements Network {
+  readonly denseNorm: Norm;
+  readonly dense: FeedForward;
+  readonly densePostNorm: Norm;
+  readonly expertNorm: Norm;
+  readonly experts: MixtureOfExperts;
+  readonly expertPostNorm: Norm;
+
+  constructor(init: Initializer, config: ModelConfig, dense: () => FeedForward, norm: MakeNorm) {
+    super();
+    const dModel = config.size('hidden_size');
+    this.denseNorm = norm();
+    this.dense = dense();
+    this.densePostNorm = norm();
+    this.expertNorm = norm();
+    this.experts = new MixtureOfExperts(init, {
+      dModel,
+      dFF: config.size('moe_intermediate_size'),
+      experts: config.size('num_experts'),
+      chosen: config.size('top_k_experts'),
+      activation: gemmaActivation(config),
+      fused: true,
+      normalized: true,
+      routerNorm: norm,
+      routerScale: dModel ** -0.5,
+      expertScales: true,
+    });
+    this.expertPostNorm = norm();
+  }
+
+  forward(x: Tensor): Tensor {
+    const dense = this.densePostNorm.forward(this.dense.forward(this.denseNorm.forward(x)));
+    const sparse = this.expertPostNorm.forward(this.experts.forward(this.expertNorm.forward(x), x));
+    return add(dense, sparse);
+  }
+}
+
+/** True if layers read inputs of their own. */
+function hasOwnInputs(config: ModelConfig): boolean {
+  return config.number('hidden_size_per_layer_input') > 0;
+}
+
+export function gemmaActivation(config: ModelConfig) {
+  return activationOf(config.text('hidden_activation'));
+}
+
+/** Options of the parts for inputs of layers. */
+export function perLayerOptions(init: Initializer, config: ModelConfig): PerLayerOptions {
+  const norm = (features: number) => new RMSNorm(init, features, config.number('rms_norm_eps'));
+  return { dModel: config.size('hidden_size'), width: config.size('hidden_size_per_layer_input'), norm };
+}
+
+/** Returns a function that makes the attention of layer i. Layers are made in order. */
+export function gemma4Attentions(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Gemma2['randomness'],
+  { causal, window }: { causal: boolean; window: (i: number) => number | null },
+): (i: number) => MultiHeadAttention {
+  const rotaries = new Map<string, ReturnType<typeof rotaryOf>>();
+  const made: MultiHeadAttention[] = [];
+  return (i) => {
+    const kind = String(config.list('layer_types')[i]);
+    const { headSize, kvHeads } = headsOf(config, i);
+    const key = `${kind} ${headSize}`;
+    const rotary = rotaries.get(key) ?? rotaryOf(init, config, { kind, headSize });
+    rotaries.set(key, rotary);
+    const headNorm = () => new RMSNorm(init, headSize, config.number('rms_norm_eps'));
+    const source = keySourceOf(config, i);
+    const keys =
+      source === null
+        ? {
+            kNorm: headNorm,
+            vNorm: () => new PlainRMSNorm(config.number('rms_norm_eps')),
+            keysAsValues: usesKeysAsValues(config, i),
+          }
+        : { keySource: made[source] as MultiHeadAttention };
+    const attention = llamaAttention(init, config, randomness, {
+      ...{ headSize, kvHeads, rotary, causal, scale: 1, bias: config.flag('attention_bias') },
+      window: window(i),
+      qNorm: headNorm,
+      ...keys,
+    });
+    made.push(attention);
+    return attention;
+  };
+}
+
+/** Head sizes of a layer: those of `per_layer_config`, or those of all layers. */
+function headsOf(config: ModelConfig, i: number): { headSize: number; kvHeads: number } {
+  const own = new ModelConfig({ ...config.values, ...(config.object('per_layer_config')[i] as Json | undefined) });
+  return { headSize: own.size('head_dim'), kvHeads: own.size('num_key_value_heads') };
+}
+
+function usesKeysAsValues(config: ModelConfig, i: number): boolean {
+  return config.flag('attention_k_eq_v') && windowOf(config, i) === null;
+}
+
+/** The layer whose keys layer `i` reads: the last one of its kind that has its own; null if it has its own. */
+export function keySourceOf(config: ModelConfig, i: number): number | null {
+  const first = config.size('num_hidden_layers') - (config.numberOrNull('num_kv_shared_layers') ?? 0);
+  if (i < first) return null;
+  const types = config.list('layer_types');
+  const source = types.slice(0, first).lastIndexOf(types[i]);
+  if (source >= 0) return source;
+  throw new FormatError(
+    `config.json: num_kv_shared_layers leaves no ${String(types[i])} layer with its own keys, which layer ${i} would read`,
+  );
+}
+
+/** Names of attention by layer, which has keys and values, keys alone, or neither. */
+export function attentionNames(config: ModelConfig, stack: string, body: string): StateNames {
+  const layers = eachLayer(config.values, (i) => {
+    const own = keySourceOf(config, i) !== null ? ['q'] : usesKeysAsValues(config, i) ? ['q', 'k'] : ['q', 'k', 'v'];
+    const names = own.map((name) => `${body}.layers.${i}.self_attn.${name}_proj`);
+    return [`${stack}.layers.${i}.self_attn.qkv`, names] as const;
+  });
+  return Object.fromEntries(layers);
+}
+
+/** Names of the wirings of a stack. `block`: the module of the branch that reads the layer's own input. */
+export function perLayerNames(stack: string, block: string): StateNames {
+  const own = `${stack}.layers.*.wiring`;
+  return {
+    [`${own}.own.gate`]: `${block}.per_layer_input_gate`,
+    [`${own}.own.projection`]: `${block}.per_layer_projection`,
+    [`${own}.own.norm`]: `${block}.post_per_layer_input_norm`,
+    [`${own}.scalar`]: 'model.layers.*.layer_scalar',
+  };
+}
+
+function expertNames(config: ModelConfig): StateNames {
+  const [own, layer] = ['decoder.layers.*.feed_forward', 'model.layers.*'];
+  const leading = [config.size('num_experts')];
+  return {
+    [`${own}.dense_norm`]: `${layer}.pre_feedforward_layernorm`,
+    [`${own}.dense.linear1`]: `${layer}.mlp.gate_proj`,
+    [`${own}.dense.linear2`]: `${layer}.mlp.down_proj`,
+    [`${own}.dense.linear3`]: `${layer}.mlp.up_proj`,
+    [`${own}.dense_post_norm`]: `${layer}.post_feedforward_layernorm_1`,
+    [`${own}.expert_norm`]: `${layer}.pre_feedforward_layernorm_2`,
+    [`${own}.expert_post_norm`]: `${layer}.post_feedforward_layernorm_2`,
+    [`${own}.experts.router_norm.weight`]: `${layer}.router.scale`,
+    [`${own}.experts.router`]: `${layer}.router.proj`,
+    [`${own}.experts.expert_scales`]: `${layer}.router.per_expert_scale`,
+    [`${own}.experts.gates.weight`]: { name: `${layer}.experts.gate_up_proj`, leading },
+    [`${own}.experts.downs.weight`]: { name: `${layer}.experts.down_proj`, leading },
+  };
+}
+
+/** Kinds of layers, rotations and head sizes, where the config leaves them out. */
+export function completeLayers(config: Record<string, unknown>, globalHeads: unknown, fullRope: Json): void {
+  const pattern = Number(config.sliding_window_pattern ?? 6);
+  const last = numberIn(config, 'num_hidden_layers') - 1;
+  const types = Array.isArray(config.layer_types)
+    ? config.layer_types
+    : eachLayer(config, (i) => ((i + 1) % pattern ? 'sliding_attention' : 'full_attention'));
+  config.layer_types = types.map((type, i) => (i === last ? 'full_attention' : type)); // transformers forces it, too
+  config.rope_parameters = ropeByKind(config.rope_parameters, {
+    sliding_attention: { rope_type: 'default', rope_theta: 10000 },
+    full_attention: fullRope,
+  });
+  const isFull = (i: number) => (config.layer_types as unknown[])[i] === 'full_attention';
+  const heads = {
+    head_dim: config.global_head_dim ?? 512,
+    ...(globalHeads != null && { num_key_value_heads: globalHeads }),
+  };
+  config.per_layer_config ??= Object.fromEntries(
+    eachLayer(config, (i) => [i, heads] as const).filter(([i]) => isFull(i)),
+  );
+  checkOverrides(config.per_layer_config as Json);
+}
+
+/** The rotation of each kind of layer. With the type `default`, all of a head rotates, whatever the config says. */
+function ropeByKind(given: unknown, usual: Json): Json {
+  if (!isObject(given)) return usual;
+  const whole = (rope: unknown) =>
+    isObject(rope) && (rope.rope_type ?? 'default') === 'default' ? { ...rope, partial_rotary_factor: 1 } : rope;
+  return Object.fromEntries(Object.entries(given).map(([kind, rope]) => [kind, whole(rope)]));
+}
+
+/** Throws FormatError for a setting of single layers that is not supported. */
+function checkOverrides(layers: Json): void {
+  for (const [layer, settings] of Object.entries(layers))
+    for (const name of Object.keys((settings ?? {}) as object)) {
+      if (['head_dim', 'num_key_value_heads'].includes(name)) continue;
+      const expected = 'expected head_dim or num_key_value_heads: nothing else is supported';
+      throw new FormatError(`config.json: per_layer_config sets ${name} of layer ${layer}, ${expected}`);
+    }
+}
+
+export const gemma4: Family = {
+  model: Gemma4,
+  className: 'Gemma4Text',
+  writer: 'Gemma4ForCausalLM',
+  defaults: {
+    ...decoderDefaults,
+    vocab_size: 262144,
+    hidden_size: 2304,
+    intermediate_size: 9216,
+    num_hidden_layers: 30,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    head_dim: 256,
+    hidden_activation: 'gelu_pytorch_tanh',
+    max_position_embeddings: 131072,
+    pad_token_id: 0,
+    eos_token_id: 1,
+    bos_token_id: 2,
+    tie_word_embeddings: true,
+    attention_bias: false,
+    sliding_window: 512,
+    layer_types: null,
+    final_logit_softcapping: null,
+    use_bidirectional_attention: null,
+    vocab_size_per_layer_input: 262144,
+    hidden_size_per_layer_input: 256,
+    attention_k_eq_v: false,
+    num_kv_shared_layers: 0,
+    enable_moe_block: false,
+    use_double_wide_mlp: false,
+    num_experts: null,
+    top_k_experts: null,
+    moe_intermediate_size: null,
+  },
+  complete: (config) => {
+    const globalHeads = config.attention_k_eq_v === true ? config.num_global_key_value_heads : null;
+    delete config.sliding_window_pattern; // transformers does not read it
+    const rope = { rope_type: 'proportional', partial_rotary_factor: 0.25, rope_theta: 1000000 };
+    completeLayers(config, globalHeads, rope);
+  },
+  rope: { theta: 1000000, sliding: { theta: 10000, thetaName: 'rope_local_base_freq', isScaled: false } },
+};

@@ -1,0 +1,52 @@
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { DecoderState, Memory } from './decoder-state.js';
+
+/** Inputs of a whole pass besides `x`. */
+export interface MixerContext {
+  /** The encoder's output, for layers that attend to one. */
+  readonly memory?: Memory | null | undefined;
+  /** Its memories are filled for the steps that come after. */
+  readonly state?: DecoderState | undefined;
+  /** Tensors that the layers of this pass share. */
+  readonly exchange?: Exchange | undefined;
+}
+
+/** Tensors that layers of one pass through a stack read besides the rows that they change. */
+export class Exchange {
+  readonly #given = new Map<object, Tensor>();
+  readonly #kept: Tensor[] = [];
+
+  /**
+   * `aside`: further inputs of each row, float32 [N, features], which no layer changes; null for none. `keeps`: true if
+   * tensors must outlive the scopes of layers. `dispose` then frees them.
+   */
+  constructor(
+    readonly aside: Tensor | null,
+    private readonly keeps: boolean,
+  ) {
+    if (aside) this.#keep(aside);
+  }
+
+  /** Hands a tensor of `part` to later layers. */
+  give(part: object, tensor: Tensor): void {
+    this.#given.set(part, tensor);
+    this.#keep(tensor);
+  }
+
+  /** The tensor that `part` gave. Throws ArgumentError if there is none. */
+  of(part: object): Tensor {
+    const tensor = this.#given.get(part);
+    if (tensor) return tensor;
+    throw new ArgumentError('a layer reads the keys of an earlier layer, which did not run: run the whole Stack');
+  }
+
+  /** Frees the tensors that were kept. */
+  dispose(): void {
+    for (const tensor of this.#kept) tensor.dispose();
+  }
+
+  #keep(tensor: Tensor): void {
+    if (this.keeps) this.#kept.push(tensor.device.keep(tensor));
+  }
+}

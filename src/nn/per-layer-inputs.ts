@@ -1,0 +1,103 @@
+// Per-layer embeddings (Gemma 3n, 2025): each layer reads inputs of its own of each token, which depend on the token and
+// on its embedding.
+
+import type { Tensor } from '../core/tensor.js';
+import type { Activation } from '../ops/activation.js';
+import { add, mul, scale } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
+import type { Initializer } from './init.js';
+import { Linear, type Projection } from './linear.js';
+import { Module } from './module.js';
+import type { Norm } from './norm.js';
+import { preNorm, type SubLayer, type WiringPart } from './residual.js';
+import type { StackEntry } from './stack.js';
+
+export interface PerLayerOptions {
+  readonly dModel: number;
+  /** Features of a layer's own input. */
+  readonly width: number;
+  /** Makes a norm of so many features. */
+  readonly norm: (features: number) => Norm;
+}
+
+/**
+ * Makes the inputs of all layers: the projected embedding of each token, normalized layer by layer. If the stack is
+ * given a lookup beside the embedding, [N, dModel | layers · width], the result is their sum times √½.
+ */
+export class PerLayerInputs extends Module implements StackEntry {
+  /** [dModel, layers · width] */
+  readonly projection: Projection;
+  /** Normalizes the features of one layer. */
+  readonly norm: Norm;
+  readonly #options: PerLayerOptions;
+
+  constructor(init: Initializer, layers: number, options: PerLayerOptions) {
+    super();
+    const { dModel, width, norm } = options;
+    this.#options = options;
+    this.projection = new Linear(init, dModel, layers * width, false);
+    this.norm = norm(width);
+  }
+
+  /** `x`: float32 [N, dModel], or [N, dModel | layers · width] with a lookup. Throws ShapeError, DTypeError. */
+  forward(given: Tensor): { x: Tensor; aside: Tensor } {
+    const { dModel, width } = this.#options;
+    const [rows, features] = given.shape as [number, number];
+    const x = features === dModel ? given : contiguous(given.columns(0, dModel));
+    const projected = scale(this.projection.forward(x), dModel ** -0.5); // [N, layers · width]
+    const normed = this.norm.forward(projected.reshape(-1, width)).reshape(rows, -1);
+    if (features === dModel) return { x, aside: normed };
+    return { x, aside: scale(add(normed, given.columns(dModel, features)), Math.SQRT1_2) };
+  }
+}
+
+export interface PerLayerGateOptions extends PerLayerOptions {
+  /** The layer's number, from 0. */
+  readonly layer: number;
+  readonly activation: Activation;
+}
+
+/** A branch that reads the layer's own input: norm(projection(activation(gate(x)) ⊙ own)). */
+export class PerLayerGate extends Module {
+  /** [dModel, width] */
+  readonly gate: Projection;
+  /** [width, dModel] */
+  readonly projection: Projection;
+  readonly norm: Norm;
+  readonly #options: PerLayerGateOptions;
+
+  constructor(init: Initializer, options: PerLayerGateOptions) {
+    super();
+    const { dModel, width, norm } = options;
+    this.#options = options;
+    this.gate = new Linear(init, dModel, width, false);
+    this.projection = new Linear(init, width, dModel, false);
+    this.norm = norm(dModel);
+  }
+
+  /** `x` and the result: float32 [N, dModel]. `aside`: inputs of all layers, [N, layers · width]. */
+  forward(x: Tensor, aside: Tensor): Tensor {
+    const { layer, width, activation } = this.#options;
+    const own = aside.columns(layer * width, (layer + 1) * width);
+    return this.norm.forward(this.projection.forward(mul(this.gate.forward(x, activation), own)));
+  }
+}
+
+/** Pre-norm sub-layers, then a branch that reads the layer's own input, then a constant factor (Gemma 4). */
+export class PerLayerWiring extends Module implements WiringPart {
+  readonly own: PerLayerGate | null;
+  /** [1]. It is part of state dicts, but not trained. */
+  readonly scalar: Tensor;
+
+  /** `own`: makes the branch; null for none. */
+  constructor(init: Initializer, own: (() => PerLayerGate) | null) {
+    super();
+    this.own = own?.() ?? null;
+    this.scalar = init.fixed(Float32Array.of(1));
+  }
+
+  forward(x: Tensor, subLayers: readonly SubLayer[], aside: Tensor | null): Tensor {
+    const y = preNorm(x, subLayers);
+    return mul(this.own && aside ? add(y, this.own.forward(y, aside)) : y, this.scalar);
+  }
+}

@@ -1,0 +1,138 @@
+// Models whose last layers read the keys of earlier ones. Caches, forks, drafts, shared batches and packed keys give the
+// results of a fresh text.
+import { afterAll, describe, expect, it } from 'vitest';
+import { ContinuousBatching, PromptCache } from '../../src/generate/index.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { filesOf } from '../pretrained/reference.js';
+import { testData } from '../test-data.js';
+
+const data = testData('reference3');
+const text = (length: number, seed = 1) => Array.from({ length }, (_, i) => 3 + ((i * i * seed + 5 * i + seed) % 85));
+const device = await deviceFor(isas[0]!, 2);
+
+describe.each([
+  ['gemma4', 3],
+  // gemma3n
+] as const)('%s', async (name, owners) => {
+  const files = await filesOf(data, name);
+  const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as object;
+  files['config.json'] = new TextEncoder().encode(JSON.stringify({ ...config, max_position_embeddings: 256 }));
+  const model = (await loadModel(device, files)) as PretrainedModel;
+  afterAll(() => model.dispose());
+  const options = { maxNewTokens: 12, stopTokens: [] };
+  const alone = async (prompt: readonly number[], more: object = {}) =>
+    (await model.generate([[...prompt]], { ...options, ...more })).sequences[0];
+
+  it('keeps keys of the layers that have their own', () => {
+    using state = model.startDecoding({ maxLength: 8 });
+    expect(state.memories).toHaveLength(owners);
+  });
+
+  it('reads a text in chunks as at once, and token by token as by steps', () => {
+    const ids = text(90);
+    using whole = model.startDecoding({ maxLength: 100 });
+    const expected = model.prefill(whole, [ids]).dataSync();
+    for (const cuts of [[1], [64], [7, 8, 70]]) {
+      using state = model.startDecoding({ sequences: 2, maxLength: 100 });
+      const bounds = [0, ...cuts];
+      for (const [i, start] of bounds.entries()) {
+        const chunk = ids.slice(start, bounds[i + 1]);
+        const logits = model.extend(state, [chunk], { sequences: [1], starts: [start] }).dataSync();
+        if (i === cuts.length) expect(logits).toEqual(expected);
+      }
+    }
+    using state = model.startDecoding({ maxLength: 100 });
+    model.extend(state, [ids.slice(0, 60)], { logits: 'none' });
+    const every = model.extend(state, [ids.slice(60, 75)], { starts: [60], logits: 'every' }).dataSync();
+    using stepped = model.startDecoding({ maxLength: 100 });
+    model.extend(stepped, [ids.slice(0, 60)], { logits: 'none' });
+    const steps = ids.slice(60, 75).flatMap((id) => {
+      stepped.tokens.write([id]);
+      return [...model.step(stepped).dataSync()];
+    });
+    expect([...every]).toEqual(steps);
+  });
+
+  it('goes on from a cache, its forks and what they were cut to', async () => {
+    using cache = new PromptCache(model);
+    const prompt = text(60);
+    const first = (await model.generate([prompt], { ...options, cache })).sequences[0]!;
+    expect(first).toEqual(await alone(prompt));
+    using fork = cache.fork();
+    const other = [...prompt.slice(0, 50), 8, 8];
+    expect((await model.generate([other], { ...options, cache: fork })).sequences[0]).toEqual(await alone(other));
+  });
+
+  it('is not changed by drafts, shared batches and other beams', async () => {
+    const drafted = [...text(20), ...text(20), ...text(12)];
+    expect(await alone(drafted, { draft: 'prompt' })).toEqual(await alone(drafted));
+    const batching = new ContinuousBatching(model, { parallel: 3, context: 128, chunk: 16 });
+    const start = text(70, 3);
+    const prompts = [text(9), [...start, 3], [...start, 4, 5], text(33, 5)];
+    const results = await Promise.all(
+      prompts.map(async (prompt) => {
+        const tokens: number[] = [];
+        for await (const { token } of batching.stream(prompt, options)) tokens.push(token);
+        return tokens;
+      }),
+    );
+    for (const [i, prompt] of prompts.entries()) expect(results[i], `prompt ${i}`).toEqual(await alone(prompt));
+    await batching.dispose();
+    const beams = { ...options, numBeams: 3 };
+    const together = await model.generate(prompts, beams);
+    for (const [i, prompt] of prompts.entries())
+      expect((await model.generate([prompt], beams)).sequences[0]).toEqual(together.sequences[i]);
+  });
+
+  it('reads packed keys of other layers', async () => {
+    const prompt = text(40);
+    const logits = (cache: 'float32' | 'float16') => {
+      using state = model.startDecoding({ maxLength: 64, cache });
+      model.extend(state, [prompt], { logits: 'none' });
+      state.tokens.write([5]);
+      return model.step(state).dataSync();
+    };
+    const [exact, packed] = [logits('float32'), logits('float16')];
+    const largest = Math.max(...Array.from(exact, Math.abs));
+    // Half floats have 11 bits; rounding errors of 60 keys and values pass through 6 layers.
+    for (const [i, value] of packed.entries()) expect(Math.abs(value - exact[i]!)).toBeLessThan(2 ** -6 * largest);
+  });
+
+  it('has equal gradients with gradient checkpointing', () => {
+    const ids = [text(17), text(9, 2)];
+    const gradients = () => {
+      model.train();
+      model.forward({ inputIds: ids, labels: ids }).loss!.backward();
+      model.eval();
+      return model.namedTensors().map(([path, tensor]) => {
+        const gradient = tensor.grad && Array.from(tensor.grad.dataSync());
+        tensor.grad?.dispose();
+        return [path, gradient];
+      });
+    };
+    const plain = gradients();
+    model.gradientCheckpointing = true;
+    const again = gradients();
+    model.gradientCheckpointing = false;
+    expect(again).toEqual(plain);
+  });
+
+  it('gives its memory back', () => {
+    const usedAfterPasses = () => {
+      device.scope(() => model.forward({ inputIds: [text(30)] }, { hiddenStates: true }).logits!.dataSync());
+      device.noGrad(() => device.scope(() => model.forward({ inputIds: [text(30)] }).logits!.dataSync()));
+      const state = model.startDecoding({ maxLength: 32 });
+      const layers = model.prefillByLayers(state, [text(20)]);
+      let last = layers.next();
+      while (!last.done) last = layers.next();
+      last.value.dispose();
+      model.step(state).dispose();
+      state.dispose();
+      return device.memory().used;
+    };
+    const used = usedAfterPasses(); // with the tables of positions
+    expect(usedAfterPasses()).toBe(used);
+  });
+});
