@@ -16,6 +16,8 @@ export const guides = [
       page('Install', '/install'),
       page('In the browser', '/browser'),
       page('The command line', '/command-line'),
+      page('Choosing a model', '/choosing-models'),
+      page('Coming from another library', '/migration'),
       page('Configuration', '/configuration'),
     ],
   },
@@ -52,6 +54,8 @@ export const guides = [
     items: [
       page('Speed', '/speed'),
       page('Performance', '/performance'),
+      page('Reproducible results', '/reproducible-results'),
+      page('Security', '/security'),
       page('Benchmarks', '/site/benchmarks'),
       page('Architecture', '/site/architecture'),
       page('Contributing', '/site/contributing'),
