@@ -11,6 +11,14 @@ import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { add, mul } from '../ops/binary.js';
 import { concat, gather, unpack } from '../ops/move.js';
 
+/** Objects in an image, for the loss of detectors. */
+export interface DetectionTarget {
+  /** Class of each object. */
+  readonly classLabels: readonly number[];
+  /** [centre x, centre y, width, height] of each object, as shares of the image. */
+  readonly boxes: readonly (readonly number[])[];
+}
+
 /** Rows of numbers, or a tensor [batch, time]. */
 export type Rows = readonly (readonly number[] | Int32Array)[] | Tensor;
 
@@ -30,9 +38,10 @@ export interface ModelInputs {
   decoderInputIds?: Tokens | undefined;
   decoderAttentionMask?: Rows | undefined;
   /**
-   * Expected outputs for the loss: an id for each token (-100: not learned), or classes or numbers for each sequence.
+   * Expected outputs for the loss: an id for each token (-100: not learned), classes or numbers for each sequence, or the
+   * objects in each image.
    */
-  labels?: Rows | readonly number[] | readonly (readonly number[])[] | undefined;
+  labels?: Rows | readonly number[] | readonly (readonly number[])[] | readonly DetectionTarget[] | undefined;
   /** For question answering: index of the first token of the answer, and of its last one. */
   startPositions?: readonly number[] | Tensor | undefined;
   endPositions?: readonly number[] | Tensor | undefined;
@@ -54,6 +63,8 @@ export interface ModelInputs {
   imagePositionIds?: Tensor | undefined;
   /** Kind of each token, [B, T]: 0 for text, 1 for images. Default: by the placeholders. */
   mmTokenTypeIds?: Rows | undefined;
+  /** 1 for pixels, 0 for padding below and to the right of an image, int32 or float32 [B, height, width]. Default: all are pixels. */
+  pixelMask?: Tensor | undefined;
   /** float32 [B, mel bins, frames] */
   inputFeatures?: Tensor | undefined;
   /** Samples of sound, float32 [B, samples]. */
@@ -94,6 +105,14 @@ export interface ModelOutput {
   crossAttentions?: Tensor[];
   textEmbeds?: Tensor;
   imageEmbeds?: Tensor;
+  /** [B, queries, 4]: centre x, centre y, width and height of each box, as shares of the image. */
+  predBoxes?: Tensor;
+  /** Scores and boxes of queries before the first layer of a decoder, and after each of its layers. */
+  initReferencePoints?: Tensor;
+  encTopkLogits?: Tensor;
+  encTopkBboxes?: Tensor;
+  intermediateLogits?: Tensor;
+  intermediateReferencePoints?: Tensor;
   logitsPerImage?: Tensor;
   logitsPerText?: Tensor;
   /** Output of each of two encoders. */

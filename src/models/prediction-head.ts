@@ -23,6 +23,7 @@ export type HeadKind =
   | 'question-answering'
   | 'discriminator'
   | 'image-classification'
+  | 'object-detection'
   | 'ctc'
   | 'projection';
 

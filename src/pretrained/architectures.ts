@@ -17,6 +17,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForQuestionAnswering', 'question-answering'],
   ['ForPreTraining', 'discriminator'],
   ['ForImageClassification', 'image-classification'],
+  ['ForObjectDetection', 'object-detection'],
   ['ForCTC', 'ctc'],
   ['ModelWithProjection', 'projection'],
   ['Model', 'none'],

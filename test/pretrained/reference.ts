@@ -34,6 +34,7 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   start_positions: 'startPositions',
   end_positions: 'endPositions',
   pixel_values: 'pixelValues',
+  pixel_mask: 'pixelMask',
   pixel_attention_mask: 'pixelAttentionMask',
   spatial_shapes: 'spatialShapes',
   input_features: 'inputFeatures',

@@ -1,0 +1,220 @@
+// Parts that detectors share: attention whose positions are added to queries and keys, boxes, and masks of padding.
+
+import { checkDType, describeShape } from '../core/check.js';
+import { ShapeError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Dropout, Randomness } from '../nn/dropout.js';
+import { Dropout as DropoutPart } from '../nn/dropout.js';
+import { FeedForward } from '../nn/feed-forward.js';
+import type { Initializer } from '../nn/init.js';
+import type { Grid } from '../nn/interpolation.js';
+import { Linear, type Projection } from '../nn/linear.js';
+import { Module } from '../nn/module.js';
+import { LayerNorm } from '../nn/norm.js';
+import type { StateNames } from '../nn/state-names.js';
+import type { Activation } from '../ops/activation.js';
+import { relu } from '../ops/activation.js';
+import { attention } from '../ops/attention.js';
+import { add } from '../ops/binary.js';
+import { ImageModel } from './image-model.js';
+import type { ModelOutput } from './inputs.js';
+
+/** The other side of an attention. */
+export interface Keys {
+  /** float32 [B, S, d] */
+  readonly x: Tensor;
+  /** Added to the keys, but not to the values. */
+  readonly positions: Tensor | null;
+  /** int32 [B, 1, 1, S]: 0 where nothing is seen. */
+  readonly mask: Tensor | null;
+}
+
+/** Attention of padded tokens. Positions are added before the projections of queries and keys. */
+export class PositionedAttention extends Module {
+  readonly qProj: Projection;
+  readonly kProj: Projection;
+  readonly vProj: Projection;
+  readonly outProj: Projection;
+
+  /** `inner`: features of all heads together; default `dModel`. */
+  constructor(
+    init: Initializer,
+    dModel: number,
+    private readonly heads: number,
+    private readonly dropout: Dropout | null = null,
+    inner = dModel,
+  ) {
+    super();
+    this.qProj = new Linear(init, dModel, inner);
+    this.kProj = new Linear(init, dModel, inner);
+    this.vProj = new Linear(init, dModel, inner);
+    this.outProj = new Linear(init, inner, dModel);
+  }
+
+  /** `x`: float32 [B, T, d], with positions of the same shape, or of one that broadcasts. `keys`: of `x` itself by default. */
+  forward(x: Tensor, positions: Tensor | null, keys: Keys = { x, positions, mask: null }): Tensor {
+    const placed = (rows: Tensor, at: Tensor | null) => (at ? add(rows, at) : rows);
+    const q = this.qProj.forward(placed(x, positions));
+    const k = this.kProj.forward(placed(keys.x, keys.positions));
+    const v = this.vProj.forward(keys.x);
+    const { heads, dropout } = this;
+    return this.outProj.forward(attention(q, k, v, { heads, mask: keys.mask, dropout: dropout?.options ?? null }));
+  }
+}
+
+export interface DetectionLayerOptions {
+  readonly dModel: number;
+  readonly heads: number;
+  readonly dFF: number;
+  readonly activation: Activation;
+  readonly eps?: number | undefined;
+  /** Probabilities of dropout: of branches, of attention, and of hidden features. */
+  readonly dropout: number;
+  readonly attentionDropout: number;
+  readonly activationDropout: number;
+  readonly randomness: Randomness;
+}
+
+/** Dropout of the parts of a layer. */
+export function dropoutsOf({ dropout, attentionDropout, activationDropout, randomness }: DetectionLayerOptions) {
+  return {
+    branch: new DropoutPart(dropout, randomness),
+    attention: new DropoutPart(attentionDropout, randomness),
+    hidden: new DropoutPart(activationDropout, randomness),
+  };
+}
+
+/** An encoder layer of DETR, norms after branches. */
+export class DetectionEncoderLayer extends Module {
+  readonly selfAttn: PositionedAttention;
+  readonly selfAttnLayerNorm: LayerNorm;
+  readonly feedForward: FeedForward;
+  readonly finalLayerNorm: LayerNorm;
+  readonly dropout: Dropout;
+  /** True if norms come before branches. */
+  readonly #isPreNorm: boolean;
+
+  constructor(init: Initializer, options: DetectionLayerOptions, isPreNorm = false) {
+    super();
+    const { dModel, heads, dFF, activation, eps = 1e-5 } = options;
+    const { branch, attention: ofAttention, hidden } = dropoutsOf(options);
+    this.selfAttn = new PositionedAttention(init, dModel, heads, ofAttention);
+    this.selfAttnLayerNorm = new LayerNorm(init, dModel, eps);
+    this.feedForward = new FeedForward(init, { dModel, dFF, activation, dropout: hidden });
+    this.finalLayerNorm = new LayerNorm(init, dModel, eps);
+    this.dropout = branch;
+    this.#isPreNorm = isPreNorm;
+  }
+
+  protected override get stateNames(): StateNames {
+    return feedForwardNames;
+  }
+
+  /** `x`: float32 [B, T, dModel]. `mask`: int32 [B, 1, 1, T], or null. */
+  forward(x: Tensor, positions: Tensor | null, mask: Tensor | null): Tensor {
+    const { selfAttn, selfAttnLayerNorm, feedForward, finalLayerNorm, dropout } = this;
+    const attend = (y: Tensor) => dropout.forward(selfAttn.forward(y, positions, { x: y, positions, mask }));
+    const feed = (y: Tensor) => dropout.forward(feedForward.forward(y));
+    if (this.#isPreNorm) {
+      // The second branch is added to the result of its norm, as in transformers.
+      const mixed = finalLayerNorm.forward(attend(selfAttnLayerNorm.forward(x)), x);
+      return add(mixed, feed(mixed));
+    }
+    const mixed = selfAttnLayerNorm.forward(attend(x), x);
+    return finalLayerNorm.forward(feed(mixed), mixed);
+  }
+}
+
+/** Names of a feed-forward network in checkpoints of detectors. */
+export const feedForwardNames: StateNames = { 'feed_forward.linear1': 'fc1', 'feed_forward.linear2': 'fc2' };
+
+/** Names of a layer's parts in checkpoints, where they are not those of the properties. */
+export function layerNames(path: string, stored: string): StateNames {
+  return {
+    [`${path}.feed_forward.linear1`]: `${stored}.fc1`,
+    [`${path}.feed_forward.linear2`]: `${stored}.fc2`,
+    [path]: stored,
+  };
+}
+
+/** Projections with ReLU between them, such as from features to boxes. */
+export class PerceptronHead extends Module {
+  readonly layers: readonly Projection[];
+
+  constructor(init: Initializer, inputs: number, hidden: number, outputs: number, depth: number) {
+    super();
+    const width = (i: number) => (i === 0 ? inputs : hidden);
+    this.layers = Array.from({ length: depth }, (_, i) => {
+      return new Linear(init, width(i), i === depth - 1 ? outputs : hidden);
+    });
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.layers.reduce((y, layer, i) => layer.forward(i === 0 ? y : relu(y)), x);
+  }
+}
+
+/** A model that finds objects in images. */
+export abstract class DetectionModel extends ImageModel {
+  protected override mapsOf(): ModelOutput {
+    return {};
+  }
+}
+
+/** Marks pixels that belong to images, row by row, for a smaller grid: [B][height·width]. Null if no pixel is padding. */
+export function smallMasks(mask: Tensor | undefined, pixels: Tensor, [height, width]: Grid): boolean[][] | null {
+  if (mask === undefined) return null;
+  const [batch, , rows, columns] = pixels.shape as [number, number, number, number];
+  if (mask.dtype !== 'int32') checkDType('forward', 'pixelMask', mask, 'float32');
+  if (`${mask.shape}` !== `${[batch, rows, columns]}`) {
+    const expected = describeShape([batch, rows, columns]);
+    throw new ShapeError(`forward: pixelMask is ${describeShape(mask.shape)}, expected ${expected}`);
+  }
+  const values = mask.dataSync();
+  if (values.every((value) => value !== 0)) return null;
+  return Array.from({ length: batch }, (_, image) =>
+    Array.from({ length: height * width }, (_, place) => {
+      const row = Math.floor((Math.floor(place / width) * rows) / height);
+      const column = Math.floor(((place % width) * columns) / width);
+      return values[(image * rows + row) * columns + column] !== 0;
+    }),
+  );
+}
+
+/**
+ * Sines and cosines of rows and columns, [B · height · width, features], counted over pixels of the image and scaled to
+ * 2π: DETR's positions. `masks`: see `smallMasks`.
+ */
+export function sinePositions(
+  masks: readonly (readonly boolean[])[],
+  [height, width]: Grid,
+  features: number,
+): Float32Array {
+  const half = features / 2;
+  const values = new Float32Array(masks.length * height * width * features);
+  masks.forEach((mask, image) => {
+    const isPixel = (row: number, column: number) => (mask[row * width + column] ? 1 : 0);
+    const rows = new Float64Array(height * width);
+    const columns = new Float64Array(height * width);
+    for (let row = 0; row < height; row++) {
+      for (let column = 0; column < width; column++) {
+        const at = row * width + column;
+        rows[at] = (row > 0 ? (rows[at - width] as number) : 0) + isPixel(row, column);
+        columns[at] = (column > 0 ? (columns[at - 1] as number) : 0) + isPixel(row, column);
+      }
+    }
+    for (let at = 0; at < height * width; at++) {
+      const [row, column] = [Math.floor(at / width), at % width];
+      const down = ((rows[at] as number) / ((rows[(height - 1) * width + column] as number) + 1e-6)) * 2 * Math.PI;
+      const right = ((columns[at] as number) / ((columns[row * width + width - 1] as number) + 1e-6)) * 2 * Math.PI;
+      const start = (image * height * width + at) * features;
+      for (let i = 0; i < half; i++) {
+        const speed = 10000 ** ((2 * Math.floor(i / 2)) / half);
+        const wave = i % 2 === 0 ? Math.sin : Math.cos;
+        values[start + i] = wave(down / speed);
+        values[start + half + i] = wave(right / speed);
+      }
+    }
+  });
+  return values;
+}

@@ -1,0 +1,243 @@
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Conv2d } from '../../nn/conv.js';
+import type { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import type { Grid } from '../../nn/interpolation.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { sigmoid } from '../../ops/activation.js';
+import { concat, gather, permute } from '../../ops/move.js';
+import { activationOf, labelsOf } from '../config-values.js';
+import {
+  DetectionEncoderLayer,
+  type DetectionLayerOptions,
+  DetectionModel,
+  dropoutsOf,
+  type Keys,
+  layerNames,
+  PerceptronHead,
+  PositionedAttention,
+  sinePositions,
+  smallMasks,
+} from '../detection.js';
+import { detectionLoss, type Found } from '../detection-loss.js';
+import type { Family } from '../family.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { backboneOf, type ResNet } from '../resnet.js';
+
+/** Rows and columns of learned positions. */
+const PLACES = 50;
+
+/**
+ * DETR (Carion et al. 2020, arXiv 2005.12872): an encoder reads the map of a convolutional network, and a decoder turns
+ * learned queries into objects.
+ */
+export class Detr extends DetectionModel {
+  readonly backbone: ResNet;
+  readonly inputProjection: Conv2d;
+  readonly encoderLayers: readonly DetectionEncoderLayer[];
+  readonly decoderLayers: readonly DetrDecoderLayer[];
+  readonly decoderNorm: LayerNorm;
+  /** [queries, dModel], the positions of the queries. */
+  readonly queries: Tensor;
+  /** [50, dModel / 2] each, or null if positions are sines. */
+  readonly rowPositions: Tensor | null;
+  readonly columnPositions: Tensor | null;
+  readonly head: PredictionHead | null;
+  readonly boxes: PerceptronHead | null;
+  readonly dropout: Dropout;
+  readonly #names: StateNames;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none', 'object-detection']);
+    const { init, config, head } = context;
+    const dModel = config.size('d_model');
+    config.expect('dilation', false);
+    const { backbone, names } = backboneOf(init, config, {
+      path: 'backbone',
+      prefix: 'model.backbone.conv_encoder.model',
+      frozen: true,
+      default: { model_type: 'timm_backbone', backbone: config.values.backbone ?? 'resnet50' },
+    });
+    this.backbone = backbone;
+    this.#names = names;
+    this.inputProjection = new Conv2d(init, backbone.channels.at(-1) as number, dModel, [1, 1], { channelsLast: true });
+    const isLearned = config.oneOf('position_embedding_type', { sine: false, learned: true });
+    const places = () => init.normal([PLACES, dModel / 2], 1);
+    this.rowPositions = isLearned ? places() : null;
+    this.columnPositions = isLearned ? places() : null;
+    this.queries = init.normal([config.size('num_queries'), dModel], 1);
+    const options = (side: 'encoder' | 'decoder'): DetectionLayerOptions => ({
+      dModel,
+      heads: config.size(`${side}_attention_heads`),
+      dFF: config.size(`${side}_ffn_dim`),
+      activation: activationOf(config.text('activation_function')),
+      dropout: config.number('dropout'),
+      attentionDropout: config.number('attention_dropout'),
+      activationDropout: config.number('activation_dropout'),
+      randomness: this.randomness,
+    });
+    const layers = <Layer>(side: 'encoder' | 'decoder', make: () => Layer) =>
+      Array.from({ length: config.size(`${side}_layers`) }, make);
+    this.encoderLayers = layers('encoder', () => new DetectionEncoderLayer(init, options('encoder')));
+    this.decoderLayers = layers('decoder', () => new DetrDecoderLayer(init, options('decoder')));
+    this.decoderNorm = new LayerNorm(init, dModel);
+    this.dropout = dropoutsOf(options('encoder')).branch;
+    const isDetector = head === 'object-detection';
+    const classes = isDetector ? labelsOf(config).length + 1 : 0;
+    this.head = isDetector ? new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) }) : null;
+    this.boxes = isDetector ? new PerceptronHead(init, dModel, dModel, 4, 3) : null;
+    if (dModel % 4 !== 0) throw new FormatError(`config.json: d_model is ${dModel}, expected a multiple of 4`);
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['pixelMask', ...super.inputNames];
+  }
+
+  protected override see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const { device } = this;
+    const map = this.inputProjection.forward(this.backbone.forward(permute(pixels, [0, 2, 3, 1])).at(-1) as Tensor);
+    const [batch, height, width, dModel] = map.shape as [number, number, number, number];
+    const grid: Grid = [height, width];
+    const masks = smallMasks(inputs.pixelMask, pixels, grid);
+    const all = masks ?? Array.from({ length: batch }, () => Array<boolean>(height * width).fill(true));
+    const positions = this.#positionsOf(all, grid, dModel);
+    const seen = Int32Array.from(all.flat(), Number);
+    const mask = masks ? device.tensor(seen, [batch, 1, 1, height * width]) : null;
+
+    const encoded = [this.dropout.forward(map.reshape(batch, height * width, dModel))];
+    for (const layer of this.encoderLayers) encoded.push(layer.forward(encoded.at(-1) as Tensor, positions, mask));
+    const memory: Keys = { x: encoded.at(-1) as Tensor, positions, mask };
+
+    const decoded = [device.zeros([batch, this.queries.shape[0] as number, dModel])];
+    const auxiliary: Tensor[] = [];
+    for (const layer of this.decoderLayers) {
+      const x = layer.forward(decoded.at(-1) as Tensor, this.queries, memory);
+      // transformers normalizes the input of the next layer, too, if it keeps the output of each for the loss.
+      const isKept = this.settings.flag('auxiliary_loss');
+      if (isKept) auxiliary.push(this.decoderNorm.forward(x));
+      decoded.push(isKept ? (auxiliary.at(-1) as Tensor) : x);
+    }
+    const features = this.decoderNorm.forward(decoded.at(-1) as Tensor);
+    const output: ModelOutput = { lastHiddenState: features, encoderLastHiddenState: memory.x };
+    if (options.hiddenStates) {
+      output.encoderHiddenStates = encoded;
+      output.decoderHiddenStates = [...decoded.slice(0, -1), features]; // transformers normalizes the last one
+    }
+    if (!this.head || !this.boxes) return output;
+    const found = this.#find(features, this.head, this.boxes);
+    if (inputs.labels && (options.loss ?? true)) {
+      const earlier = auxiliary
+        .slice(0, -1)
+        .map((x) => this.#find(x, this.head as PredictionHead, this.boxes as PerceptronHead));
+      output.loss = detectionLoss([found, ...earlier], inputs.labels, this.settings);
+    }
+    return { ...output, ...found };
+  }
+
+  #find(features: Tensor, head: PredictionHead, boxes: PerceptronHead): Found {
+    return { logits: head.read(features), predBoxes: sigmoid(boxes.forward(features)) };
+  }
+
+  /** float32 [B, T, dModel] */
+  #positionsOf(masks: readonly (readonly boolean[])[], grid: Grid, dModel: number): Tensor {
+    const { device, rowPositions, columnPositions } = this;
+    const [height, width] = grid;
+    if (!rowPositions || !columnPositions)
+      return device.tensor(sinePositions(masks, grid, dModel), [masks.length, height * width, dModel]);
+    const places = (of: (place: number) => number) =>
+      device.tensor(Int32Array.from({ length: height * width }, (_, place) => of(place)));
+    const columns = gather(
+      columnPositions,
+      places((place) => place % width),
+    );
+    const rows = gather(
+      rowPositions,
+      places((place) => Math.floor(place / width)),
+    );
+    return concat([columns, rows], -1).reshape(1, height * width, dModel);
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      ...this.#names,
+      input_projection: 'model.input_projection',
+      queries: 'model.query_position_embeddings.weight',
+      row_positions: 'model.position_embedding.row_embeddings.weight',
+      column_positions: 'model.position_embedding.column_embeddings.weight',
+      ...layerNames('encoder_layers.*', 'model.encoder.layers.*'),
+      ...layerNames('decoder_layers.*', 'model.decoder.layers.*'),
+      decoder_norm: 'model.decoder.layernorm',
+      'head.out': 'class_labels_classifier',
+      boxes: 'bbox_predictor',
+    };
+  }
+}
+
+/** Queries attend to each other and to the image. */
+class DetrDecoderLayer extends Module {
+  readonly selfAttn: PositionedAttention;
+  readonly selfAttnLayerNorm: LayerNorm;
+  readonly encoderAttn: PositionedAttention;
+  readonly encoderAttnLayerNorm: LayerNorm;
+  readonly feedForward: FeedForward;
+  readonly finalLayerNorm: LayerNorm;
+  readonly dropout: Dropout;
+
+  constructor(init: Initializer, options: DetectionLayerOptions) {
+    super();
+    const { dModel, heads, dFF, activation } = options;
+    const { branch, attention, hidden } = dropoutsOf(options);
+    this.selfAttn = new PositionedAttention(init, dModel, heads, attention);
+    this.selfAttnLayerNorm = new LayerNorm(init, dModel);
+    this.encoderAttn = new PositionedAttention(init, dModel, heads, attention);
+    this.encoderAttnLayerNorm = new LayerNorm(init, dModel);
+    this.feedForward = new FeedForward(init, { dModel, dFF, activation, dropout: hidden });
+    this.finalLayerNorm = new LayerNorm(init, dModel);
+    this.dropout = branch;
+  }
+
+  /** `x`: float32 [B, queries, dModel]. `positions`: [queries, dModel]. */
+  forward(x: Tensor, positions: Tensor, memory: Keys): Tensor {
+    const { dropout } = this;
+    const own = dropout.forward(this.selfAttn.forward(x, positions));
+    const asked = this.selfAttnLayerNorm.forward(own, x);
+    const seen = dropout.forward(this.encoderAttn.forward(asked, positions, memory));
+    const mixed = this.encoderAttnLayerNorm.forward(seen, asked);
+    return this.finalLayerNorm.forward(dropout.forward(this.feedForward.forward(mixed)), mixed);
+  }
+}
+
+export const detr: Family = {
+  model: Detr,
+  className: 'Detr',
+  defaults: {
+    num_channels: 3,
+    num_queries: 100,
+    encoder_layers: 6,
+    encoder_ffn_dim: 2048,
+    encoder_attention_heads: 8,
+    decoder_layers: 6,
+    decoder_ffn_dim: 2048,
+    decoder_attention_heads: 8,
+    activation_function: 'relu',
+    d_model: 256,
+    dropout: 0.1,
+    attention_dropout: 0,
+    activation_dropout: 0,
+    auxiliary_loss: false,
+    position_embedding_type: 'sine',
+    class_cost: 1,
+    bbox_cost: 5,
+    giou_cost: 2,
+    bbox_loss_coefficient: 5,
+    giou_loss_coefficient: 2,
+    eos_coefficient: 0.1,
+  },
+};
