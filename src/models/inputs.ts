@@ -107,6 +107,9 @@ export interface ModelOutput {
   imageEmbeds?: Tensor;
   /** [B, queries, 4]: centre x, centre y, width and height of each box, as shares of the image. */
   predBoxes?: Tensor;
+  /** [B, patches]: the score of each patch as an object of any kind, and its vector, [B, patches, features]. */
+  objectnessLogits?: Tensor;
+  classEmbeds?: Tensor;
   /** Scores and boxes of queries before the first layer of a decoder, and after each of its layers. */
   initReferencePoints?: Tensor;
   encTopkLogits?: Tensor;

@@ -88,7 +88,8 @@ export class Clip extends DualEncoderModel {
   }
 }
 
-function clipVision(init: Initializer, config: ModelConfig, randomness: Randomness): VisionTower {
+/** The tower of images of CLIP and OWL. */
+export function clipVision(init: Initializer, config: ModelConfig, randomness: Randomness): VisionTower {
   const norm = () => new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps'));
   return new VisionTower({
     patches: patchesOf(init, config, { bias: false }),
@@ -99,13 +100,14 @@ function clipVision(init: Initializer, config: ModelConfig, randomness: Randomne
 }
 
 /** Row of each text's first end token. If the config has the old end id, 2, it is the row of the greatest id. */
-class EndPooler extends Module implements TowerPooler<TokenBatch> {
+export class EndPooler extends Module implements TowerPooler<TokenBatch> {
   readonly #end: number;
   readonly #vocabulary: number;
 
-  constructor(config: ModelConfig) {
+  /** `end`: the end id; the default is the config's. */
+  constructor(config: ModelConfig, end = config.number('eos_token_id')) {
     super();
-    this.#end = config.number('eos_token_id');
+    this.#end = end;
     this.#vocabulary = config.size('vocab_size');
   }
 
@@ -121,8 +123,8 @@ class EndPooler extends Module implements TowerPooler<TokenBatch> {
   }
 }
 
-/** The end id of older configs, which is wrong. */
-const OLD_END = 2;
+/** The end id of older configs, which is wrong. It stands for the greatest id. */
+export const OLD_END = 2;
 
 export const clip: Family = {
   model: Clip,
