@@ -23,8 +23,8 @@ import { clipVision, EndPooler, OLD_END } from './clip.js';
 const LOWEST = -3.4028234663852886e38;
 
 /**
- * OWL-ViT and OWLv2 (Minderer et al. 2022, arXiv 2205.06230; 2023, arXiv 2306.09683): CLIP's towers, and heads that make
- * a box of each patch of an image and compare it with texts.
+ * OWL-ViT and OWLv2 (Minderer et al. 2022, arXiv 2205.06230; 2023, arXiv 2306.09683): CLIP's towers with heads. These
+ * make a box of each patch of an image and compare it with texts.
  */
 export class Owl extends DualEncoderModel {
   readonly text: TextTower;
