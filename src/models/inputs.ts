@@ -103,6 +103,8 @@ export interface ModelOutput {
   decoderHiddenStates?: Tensor[];
   decoderAttentions?: Tensor[];
   crossAttentions?: Tensor[];
+  /** Depth of each pixel, [B, height, width]: inverse and relative, or in metres, as the model says. */
+  predictedDepth?: Tensor;
   textEmbeds?: Tensor;
   imageEmbeds?: Tensor;
   /** [B, queries, 4]: centre x, centre y, width and height of each box, as shares of the image. */

@@ -24,6 +24,8 @@ export type HeadKind =
   | 'discriminator'
   | 'image-classification'
   | 'object-detection'
+  | 'semantic-segmentation'
+  | 'depth-estimation'
   | 'ctc'
   | 'projection';
 

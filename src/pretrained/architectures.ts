@@ -18,6 +18,8 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForPreTraining', 'discriminator'],
   ['ForImageClassification', 'image-classification'],
   ['ForObjectDetection', 'object-detection'],
+  ['ForSemanticSegmentation', 'semantic-segmentation'],
+  ['ForDepthEstimation', 'depth-estimation'],
   ['ForCTC', 'ctc'],
   ['ModelWithProjection', 'projection'],
   ['Model', 'none'],

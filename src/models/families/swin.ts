@@ -15,6 +15,7 @@ import { Sequences } from '../../nn/sequences.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
 import { concat, gather, permute } from '../../ops/move.js';
+import { pad } from '../../ops/pad.js';
 import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
@@ -371,10 +372,8 @@ function withBlank(x: Tensor): Tensor {
 
 /** Images, [B, channels, height, width], with zeros at the right and lower edges up to whole patches. */
 function filled(pixels: Tensor, patch: Grid): Tensor {
-  return patch.reduce((x, size, i) => {
-    const missing = (size - ((x.shape[2 + i] ?? 0) % size)) % size;
-    return missing === 0 ? x : concat([x, x.device.zeros(x.shape.with(2 + i, missing))], 2 + i);
-  }, pixels);
+  const [bottom, right] = patch.map((size, i) => (size - ((pixels.shape[2 + i] ?? 0) % size)) % size);
+  return pad(pixels, [0, right ?? 0, 0, bottom ?? 0]);
 }
 
 const defaults: Json = {

@@ -42,6 +42,10 @@ sound = dict(
     num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, vocab_size=7, pad_token_id=0, mask_time_prob=0.0, hidden_dropout=0.0, activation_dropout=0.0,
     attention_dropout=0.0, final_dropout=0.0, layerdrop=0.0,
 )
+segformer = dict(
+    num_encoder_blocks=2, depths=[2, 1], sr_ratios=[2, 1], hidden_sizes=[4, 6], patch_sizes=[5, 3], strides=[3, 2], num_attention_heads=[2, 3], mlp_ratios=[2, 3],
+    decoder_hidden_size=5, drop_path_rate=0.0, initializer_range=0.3,
+)
 bart_decoder = dict(
     common, d_model=12, decoder_layers=2, decoder_attention_heads=3, decoder_ffn_dim=10, max_position_embeddings=32, init_std=0.3, scale_embedding=True,
     encoder_layers=1, encoder_attention_heads=3, encoder_ffn_dim=10,
@@ -252,10 +256,20 @@ CASES = {
         dict(encoder=dict(swin, model_type="donut-swin", image_size=[32, 24], depths=[2, 1], num_heads=[2, 2], window_size=3, embed_dim=6), decoder=dict(bart_decoder, model_type="mbart")),
     ),
     "vision-bart": ("VisionEncoderDecoderModel", dict(encoder=dict(swin, model_type="swin", image_size=32, depths=[1, 1], num_heads=[2, 2], window_size=4), decoder=dict(bart_decoder, model_type="bart"))),
+    "segformer-binary": ("SegformerForSemanticSegmentation", dict(segformer, num_labels=1)),
+    "segformer-classes": ("SegformerForImageClassification", dict(segformer, reshape_last_stage=False, hidden_act="relu", num_labels=3)),
+    "depth-metric": (
+        "DepthAnythingForDepthEstimation",
+        dict(
+            backbone_config=dict(image, model_type="dinov2", mlp_ratio=1, out_indices=[1, -1], reshape_hidden_states=False, apply_layernorm=False),
+            patch_size=4, reassemble_hidden_size=12, reassemble_factors=[2, 0.5], neck_hidden_sizes=[4, 6], fusion_hidden_size=4, head_hidden_size=3, head_in_index=0,
+            depth_estimation_type="metric", max_depth=20,
+        ),
+    ),
     "hubert-classes": ("HubertForSequenceClassification", dict(sound, feat_proj_layer_norm=False, classifier_proj_size=5, num_labels=3)),
 }
 # The height and width of images, where they differ from the config's.
-RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13)}
+RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20)}
 # The patches of images that are lists of them.
 SHAPES = [[2, 3], [1, 5], [4, 2]]
 
@@ -301,15 +315,17 @@ def make_signal_model(name, cls, model, folder):
     elif cls.startswith("Siglip2"):
         inputs = patch_lists()
     else:
-        inputs = dict(pixel_values=torch.randn(2, 3, *RESIZED.get(name, (model.config.image_size,) * 2)).double())
+        inputs = dict(pixel_values=torch.randn(2, 3, *(RESIZED.get(name) or (model.config.image_size,) * 2)).double())
     if cls.endswith("Classification"):
         inputs["labels"] = torch.randint(0, model.config.num_labels, (len(next(iter(inputs.values()))),))
+    elif cls.endswith("Segmentation"):
+        inputs["labels"] = torch.tensor([0, 1, 255])[torch.randint(0, 3, (2, *RESIZED[name]))]
     elif cls.endswith("CTC"):
         inputs["labels"] = torch.tensor([[1, 5, 5], [4, 2, -100]])
     output = model(**inputs, output_hidden_states=True, output_attentions="conv_dim" in CASES[name][1])
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value) and key != "extract_features"})
     if "loss" not in tensors:
-        projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output") if key in output}
+        projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output", "predicted_depth") if key in output}
         if "pixel_attention_mask" in inputs:
             projections = {key: value * inputs["pixel_attention_mask"][:, :, None] if value.ndim == 3 else value for key, value in projections.items()}
         if "attention_mask" in inputs:  # the mask of frames, from the keys that the first query attends to
@@ -424,7 +440,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     if cls.startswith("VisionEncoderDecoder"):
         make_captioner(cls, model, folder)
         continue
-    if not {"image_size", "conv_dim", "vision_config", "num_patches"}.isdisjoint(settings):
+    if not {"image_size", "conv_dim", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)
         continue
     ids = torch.randint(3, VOCABULARY, (2, TIME))

@@ -1,0 +1,305 @@
+import { checkDType, describeShape, describeValue } from '../../core/check.js';
+import { ArgumentError, ShapeError } from '../../core/errors.js';
+import { lastOf, Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import { BatchNorm } from '../../nn/batch-norm.js';
+import { Conv2d } from '../../nn/conv.js';
+import type { Dropout, Randomness } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import type { Grid } from '../../nn/interpolation.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear, type Projection } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { Sequences } from '../../nn/sequences.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { type Activation, activate, relu } from '../../ops/activation.js';
+import { crossEntropy } from '../../ops/cross-entropy.js';
+import { interpolate } from '../../ops/interpolate.js';
+import { bceWithLogits } from '../../ops/losses.js';
+import { concat, permute } from '../../ops/move.js';
+import { mean } from '../../ops/reduce.js';
+import { activationOf, dropBranch, dropoutOf, labelsOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { ImageModel } from '../image-model.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { sequenceLoss } from '../losses.js';
+import type { ModelConfig } from '../model-config.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+
+/**
+ * SegFormer (Xie et al. 2021, arXiv 2105.15203): stages of layers over overlapping patches, with fewer keys and values than
+ * queries. A head of projections labels each place. Positions come from convolutions alone.
+ */
+export class Segformer extends ImageModel {
+  readonly stages: readonly SegformerStage[];
+  readonly decodeHead: DecodeHead | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none', 'image-classification', 'semantic-segmentation']);
+    const { init, config, head } = context;
+    const count = config.size('num_encoder_blocks');
+    const widths = config.sizes('hidden_sizes', count);
+    const layers = config.sizes('depths', count).reduce((sum, depth) => sum + depth, 0);
+    let made = 0;
+    const share = () => made++ / Math.max(layers - 1, 1);
+    this.stages = widths.map((_, i) => new SegformerStage(init, config, this.randomness, i, share));
+    this.decodeHead = head === 'semantic-segmentation' ? new DecodeHead(init, config, this.randomness) : null;
+    const out = () => new Linear(init, widths.at(-1) as number, labelsOf(config).length);
+    this.head = head === 'image-classification' ? new PredictionHead({ pick: 'tokens', out: out() }) : null;
+  }
+
+  protected override see(pixels: Tensor, { labels }: ModelInputs, options: ForwardOptions): ModelOutput {
+    const maps: Tensor[] = []; // [B, H, W, features] of each stage
+    for (const stage of this.stages) maps.push(stage.forward(maps.at(-1) ?? permute(pixels, [0, 2, 3, 1])));
+    const last = maps.at(-1) as Tensor;
+    const output: ModelOutput = options.hiddenStates ? { hiddenStates: maps.map((map) => this.#shown(map)) } : {};
+    const wantsLoss = labels !== undefined && (options.loss ?? true);
+    if (this.decodeHead) {
+      const logits = this.decodeHead.forward(maps); // [B, H, W, labels]
+      output.logits = permute(logits, [0, 3, 1, 2]);
+      if (wantsLoss) output.loss = this.#placeLoss(logits, labels);
+      return output;
+    }
+    if (this.head === null) return { ...output, lastHiddenState: this.#shown(last) };
+    output.logits = this.head.read(mean(last, { axis: [1, 2] }));
+    if (wantsLoss) output.loss = sequenceLoss(output.logits, labels, this.settings);
+    return output;
+  }
+
+  /** A map as transformers shows it: [B, features, H, W], or [B, H · W, features] for the last one on request. */
+  #shown(map: Tensor): Tensor {
+    const isRows = lastOf(map.shape) === this.settings.sizes('hidden_sizes').at(-1) && !this.#reshapesLast;
+    return isRows ? map.reshape(map.shape[0] as number, -1, lastOf(map.shape)) : permute(map, [0, 3, 1, 2]);
+  }
+
+  get #reshapesLast(): boolean {
+    return this.settings.flag('reshape_last_stage');
+  }
+
+  /** The loss of logits [B, H, W, labels] at the places of `labels`, int32 [B, height, width]. */
+  #placeLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
+    const size = placesOf(labels, logits.shape[0] as number);
+    const upsampled = interpolate(logits, { size, mode: 'bilinear', channelsLast: true });
+    const [rows, classes] = [upsampled.reshape(-1, lastOf(logits.shape)), (labels as Tensor).reshape(-1)];
+    const ignored = this.settings.number('semantic_loss_ignore_index');
+    if (lastOf(logits.shape) > 1) return crossEntropy(rows, classes, { ignoreIndex: ignored });
+    const values = Float32Array.from(classes.dataSync());
+    const known = values.map((value) => (value >= 0 && value !== ignored ? 1 : 0));
+    const column = (numbers: Float32Array) => rows.device.tensor(numbers, [numbers.length, 1]);
+    return bceWithLogits(rows, column(values), { weight: column(known) });
+  }
+
+  protected override get bodyName(): string {
+    return 'segformer';
+  }
+
+  protected override get stateNames(): StateNames {
+    const [stage, own] = ['stages.*.layers.*', 'segformer.encoder.block.*.*'];
+    const attention = `${own}.attention.self`;
+    return {
+      'stages.*.patches': 'segformer.encoder.patch_embeddings.*.proj',
+      'stages.*.patch_norm': 'segformer.encoder.patch_embeddings.*.layer_norm',
+      'stages.*.norm': 'segformer.encoder.layer_norm.*',
+      [`${stage}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${attention}.${name}`),
+      [`${stage}.self_attn.reduction`]: `${attention}.sr`,
+      [`${stage}.self_attn.reduction_norm`]: `${attention}.layer_norm`,
+      [`${stage}.self_attn.out_proj`]: `${own}.attention.output.dense`,
+      [`${stage}.norm1`]: `${own}.layer_norm_1`,
+      [`${stage}.norm2`]: `${own}.layer_norm_2`,
+      [`${stage}.feed_forward.linear1`]: `${own}.mlp.dense1`,
+      [`${stage}.feed_forward.depthwise`]: `${own}.mlp.dwconv.dwconv`,
+      [`${stage}.feed_forward.linear2`]: `${own}.mlp.dense2`,
+      'decode_head.projections.*': 'decode_head.linear_c.*.proj',
+      'decode_head.fuse': 'decode_head.linear_fuse',
+      'head.out': 'classifier',
+    };
+  }
+}
+
+/** Height and width of labels for places. Throws ShapeError, ArgumentError, DTypeError. */
+function placesOf(labels: unknown, batch: number): Grid {
+  if (!(labels instanceof Tensor))
+    throw new ArgumentError(`forward: labels is ${describeValue(labels)}, expected an int32 tensor [B, height, width]`);
+  checkDType('forward', 'labels', labels, 'int32');
+  const { shape } = labels;
+  if (shape.length === 3 && shape[0] === batch) return shape.slice(1) as unknown as Grid;
+  throw new ShapeError(`forward: labels is ${describeShape(shape)}, expected [${batch}, height, width]`);
+}
+
+/** Overlapping patches, and layers over them. */
+class SegformerStage extends Module {
+  readonly patches: Conv2d;
+  readonly patchNorm: LayerNorm;
+  readonly layers: readonly TransformerLayer[];
+  readonly norm: LayerNorm;
+
+  /** `i`: number of the stage. `share` says how often the next layer is left out, from 0 to 1. */
+  constructor(init: Initializer, config: ModelConfig, randomness: Randomness, i: number, share: () => number) {
+    super();
+    const count = config.size('num_encoder_blocks');
+    const of = (name: string) => config.sizes(name, count)[i] as number;
+    const [width, patch] = [of('hidden_sizes'), of('patch_sizes')];
+    const before = i === 0 ? config.size('num_channels') : (config.sizes('hidden_sizes')[i - 1] as number);
+    const placing = { stride: of('strides'), padding: Math.floor(patch / 2), channelsLast: true };
+    this.patches = new Conv2d(init, before, width, [patch, patch], placing);
+    this.patchNorm = new LayerNorm(init, width);
+    const ratio = config.list('mlp_ratios')[i] as number;
+    const sizes = { width, hidden: Math.trunc(width * ratio) };
+    const layer = () => {
+      const drops = share();
+      const dropout = dropoutOf(config, 'attention_probs_dropout_prob', randomness);
+      const attention = { dModel: width, heads: of('num_attention_heads'), dropout };
+      return new TransformerLayer({
+        selfAttn: () => new ReducedAttention(init, attention, of('sr_ratios')),
+        feedForward: () => new MixedFeedForward(init, config, randomness, sizes),
+        norm: () => new LayerNorm(init, width),
+        dropout: () => dropBranch(config, randomness, drops),
+        wiring: 'pre',
+        randomness,
+      });
+    };
+    this.layers = Array.from({ length: of('depths') }, layer);
+    this.norm = new LayerNorm(init, width);
+  }
+
+  /** float32 [B, H, W, features of the stage before] → [B, H', W', features]. */
+  forward(x: Tensor): Tensor {
+    const map = this.patchNorm.forward(this.patches.forward(x));
+    const [size, height, width, features] = map.shape as [number, number, number, number];
+    const batch = Sequences.of(x.device, Array<number>(size).fill(height * width));
+    const rows = this.layers.reduce(
+      (y, layer) => {
+        (layer.selfAttn as ReducedAttention).start([height, width]);
+        (layer.feedForward as MixedFeedForward).start([height, width]);
+        return layer.forward(y, batch);
+      },
+      map.reshape(-1, features),
+    );
+    return this.norm.forward(rows).reshape(map.shape);
+  }
+}
+
+/** Attention to keys and values that a convolution reduces by `ratio` in height and width (Wang et al. 2021, PVT). */
+class ReducedAttention extends MultiHeadAttention {
+  readonly reduction: Conv2d | null;
+  readonly reductionNorm: LayerNorm | null;
+  #grid: Grid = [1, 1];
+
+  constructor(init: Initializer, options: MultiHeadOptions, ratio: number) {
+    super(init, options);
+    const { dModel } = options;
+    const placing = { stride: ratio, channelsLast: true };
+    this.reduction = ratio > 1 ? new Conv2d(init, dModel, dModel, [ratio, ratio], placing) : null;
+    this.reductionNorm = ratio > 1 ? new LayerNorm(init, dModel) : null;
+  }
+
+  /** Sets the height and width of the maps of the next pass. */
+  start(grid: Grid): void {
+    this.#grid = grid;
+  }
+
+  override forward(x: Tensor, batch: Sequences): Tensor {
+    const { reduction, reductionNorm } = this;
+    if (reduction === null || reductionNorm === null) return super.forward(x, batch);
+    const { size } = batch;
+    const reduced = reduction.forward(x.reshape(size, ...this.#grid, -1)); // [B, H', W', dModel]
+    const [, height, width, features] = reduced.shape as [number, number, number, number];
+    const hidden = reductionNorm.forward(reduced.reshape(-1, features));
+    const memory = Sequences.of(x.device, Array<number>(size).fill(height * width));
+    return this.cross(x, batch, { hidden, batch: memory });
+  }
+}
+
+/** A feed-forward network with a depthwise convolution, which tells places apart. */
+class MixedFeedForward extends Module {
+  readonly linear1: Projection;
+  readonly depthwise: Conv2d;
+  readonly linear2: Projection;
+  readonly dropout: Dropout;
+  readonly #activation: Activation;
+  #grid: Grid = [1, 1];
+
+  constructor(
+    init: Initializer,
+    config: ModelConfig,
+    randomness: Randomness,
+    { width, hidden }: { readonly width: number; readonly hidden: number },
+  ) {
+    super();
+    this.linear1 = new Linear(init, width, hidden);
+    this.depthwise = new Conv2d(init, hidden, hidden, [3, 3], { padding: 1, groups: hidden, channelsLast: true });
+    this.linear2 = new Linear(init, hidden, width);
+    this.dropout = dropoutOf(config, 'hidden_dropout_prob', randomness);
+    this.#activation = activationOf(config.text('hidden_act'));
+  }
+
+  start(grid: Grid): void {
+    this.#grid = grid;
+  }
+
+  /** float32 [N, width] → [N, width], the rows of whole maps. */
+  forward(x: Tensor): Tensor {
+    const hidden = this.linear1.forward(x);
+    const features = lastOf(hidden.shape);
+    const mixed = this.depthwise.forward(hidden.reshape(-1, ...this.#grid, features)).reshape(hidden.shape);
+    return this.linear2.forward(this.dropout.forward(activate('MixedFeedForward', mixed, this.#activation)));
+  }
+}
+
+/** Labels of places from the maps of all stages: projections to one width, resized to the first map and joined. */
+class DecodeHead extends Module {
+  readonly projections: readonly Projection[];
+  readonly fuse: Conv2d;
+  readonly batchNorm: BatchNorm;
+  readonly dropout: Dropout;
+  readonly classifier: Conv2d;
+
+  constructor(init: Initializer, config: ModelConfig, randomness: Randomness) {
+    super();
+    const [widths, width] = [config.sizes('hidden_sizes'), config.size('decoder_hidden_size')];
+    const channelsLast = true;
+    this.projections = widths.map((each) => new Linear(init, each, width));
+    this.fuse = new Conv2d(init, width * widths.length, width, [1, 1], { channelsLast }, false);
+    this.batchNorm = new BatchNorm(init, width, { channelsLast });
+    this.dropout = dropoutOf(config, 'classifier_dropout_prob', randomness);
+    this.classifier = new Conv2d(init, width, labelsOf(config).length, [1, 1], { channelsLast });
+  }
+
+  /** float32 [B, H, W, features] of each stage → [B, H, W, labels], with the first stage's height and width. */
+  forward(maps: readonly Tensor[]): Tensor {
+    const size = (maps[0] as Tensor).shape.slice(1, 3) as unknown as Grid;
+    const resized = this.projections.map((projection, i) => {
+      const map = projection.forward(maps[i] as Tensor);
+      return i === 0 ? map : interpolate(map, { size, mode: 'bilinear', channelsLast: true });
+    });
+    const fused = this.batchNorm.forward(this.fuse.forward(concat(resized.reverse(), -1)));
+    return this.classifier.forward(this.dropout.forward(relu(fused)));
+  }
+}
+
+export const segformer: Family = {
+  model: Segformer,
+  className: 'Segformer',
+  defaults: {
+    num_channels: 3,
+    num_encoder_blocks: 4,
+    depths: [2, 2, 2, 2],
+    sr_ratios: [8, 4, 2, 1],
+    hidden_sizes: [32, 64, 160, 256],
+    patch_sizes: [7, 3, 3, 3],
+    strides: [4, 2, 2, 2],
+    num_attention_heads: [1, 2, 5, 8],
+    mlp_ratios: [4, 4, 4, 4],
+    hidden_act: 'gelu',
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
+    classifier_dropout_prob: 0.1,
+    drop_path_rate: 0.1,
+    decoder_hidden_size: 256,
+    semantic_loss_ignore_index: 255,
+    reshape_last_stage: true,
+  },
+};
