@@ -118,7 +118,7 @@ export class BatchDecoder implements Decoder {
     });
     const { device } = model;
     this.#ranker = orDispose(this.state, () => new Ranker(device, ranked, this.state.sequences, stops, suppressed));
-    this.#begin(sources);
+    this.#begin(sources, shape);
   }
 
   /** Prepares the decoder for another batch. Places without a source count as finished. */
@@ -128,7 +128,7 @@ export class BatchDecoder implements Decoder {
     const sources = [...given, ...Array<Source>(free).fill(short)];
     if (this.state.sizes.sourceCapacity > 0) this.#encode(sources, shape);
     else this.model.restartDecoding(this.state);
-    this.#begin(sources);
+    this.#begin(sources, shape);
   }
 
   #encode(sources: Sources, shape: readonly number[] | null): void {
@@ -160,11 +160,11 @@ export class BatchDecoder implements Decoder {
     this.#encoding = null;
   }
 
-  #begin(sources: Sources): void {
+  #begin(sources: Sources, shape: readonly number[] | null): void {
     this.#isFirst = true;
     this.#groups = this.state.sizes.sources;
     this.#lengths = new Int32Array(this.state.sequences);
-    this.#sourceLengths = Int32Array.from(sources, (source) => rowsOfSource(this.model, source));
+    this.#sourceLengths = Int32Array.from(sources, (source) => rowsOfSource(this.model, source, shape));
     this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
@@ -345,8 +345,9 @@ export function joined({ device }: Generative, sources: Sources, shape: readonly
 }
 
 /** Number of rows of the encoder's output for a source. */
-function rowsOfSource({ featureShape, maxSourceLength = 0 }: Generative, { length }: Source): number {
-  return featureShape ? maxSourceLength : length;
+function rowsOfSource(model: Generative, { length }: Source, shape: readonly number[] | null): number {
+  if (shape === null) return length;
+  return model.sourceRows?.(shape) ?? model.maxSourceLength ?? 0;
 }
 
 function encode(model: Generative, sources: Tokens): Memory {
@@ -369,7 +370,7 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
  */
 export async function startBatch(model: Generative, plan: Plan, outgrown = false): Promise<BatchDecoder> {
   const { inputs, sourceShape, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
-  const { maxLength, maxSourceLength = 0, featureShape } = model;
+  const { maxLength, maxSourceLength = 0 } = model;
   const prompts = inputs.map(({ prompt }) => prompt);
   const sources = inputs.map(({ tokens }) => tokens);
   const { idle } = decodersOf(model);
@@ -379,7 +380,10 @@ export async function startBatch(model: Generative, plan: Plan, outgrown = false
     groups: (inputs.length * width) / group,
     beams: group,
     maxLength: Math.min(maxLength, roundUp(longest(prompts) + maxNewTokens - 1), outgrown ? maxLength : mostAtFirst),
-    sourceLength: Math.min(maxSourceLength, roundUp(featureShape ? maxSourceLength : longest(sources))),
+    sourceLength: Math.min(
+      maxSourceLength,
+      roundUp(sources.reduce((most, source) => Math.max(most, rowsOfSource(model, source, sourceShape)), 0)),
+    ),
     ranked: rankedOf(plan),
     stops: stopTokens.size,
     suppressed: suppressTokens.length,

@@ -1,6 +1,6 @@
 import { checkDType, checkOptions, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { sameShape, Tensor } from '../core/tensor.js';
+import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import { checkIds, packed, readTokens, rowsOf, type Tokens } from '../nn/token-batch.js';
@@ -8,7 +8,7 @@ import { BatchDecoder, type Decoder, endBatch, joined, startBatch } from './batc
 import { BeamSearch } from './beam-search.js';
 import { isCached, startCached } from './cached-decoder.js';
 import type { GenerateOptions, GenerateResult, TokenEvent } from './generate-options.js';
-import type { Generative } from './generative.js';
+import type { Generative, SourceShape } from './generative.js';
 import { withModelDefaults } from './model-defaults.js';
 import { resolveOptions } from './options.js';
 import type { DeviceSource, Hypothesis, Plan, PlannedInput } from './plan.js';
@@ -193,20 +193,26 @@ function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: 
 
 /** Features of each source, or its encoding, with their shape. */
 function featuresOf(
-  features: readonly number[],
-  encoded: readonly number[] | null,
+  features: SourceShape,
+  encoded: SourceShape | null,
   input: unknown,
 ): { inputs: DeviceSource[]; shape: readonly number[] } {
-  const instead = encoded ? ` or encoded ones [sources, ${encoded.join(', ')}]` : '';
-  const expected = `float32 features [sources, ${features.join(', ')}]${instead}`;
+  const show = (shape: SourceShape) => `[sources, ${shape.map((size) => size ?? 'any').join(', ')}]`;
+  const instead = encoded ? ` or encoded ones ${show(encoded)}` : '';
+  const expected = `float32 features ${show(features)}${instead}`;
   if (!(input instanceof Tensor))
     throw new ArgumentError(`generate: the sources are ${describeValue(input)}, expected ${expected}`);
   checkDType('generate', 'the sources', input, 'float32');
   const shape = input.shape.slice(1);
-  if (!sameShape(shape, features) && !(encoded && sameShape(shape, encoded)))
+  if (!fits(shape, features) && !(encoded && fits(shape, encoded)))
     throw new ShapeError(`generate: the sources are ${describeShape(input.shape)}, expected ${expected}`);
   const count = input.shape[0] as number;
   return { inputs: Array.from({ length: count }, () => ({ of: input, length: input.size / count })), shape };
+}
+
+/** True if a shape has the expected sizes. */
+function fits(shape: readonly number[], expected: SourceShape): boolean {
+  return shape.length === expected.length && shape.every((size, i) => expected[i] === null || expected[i] === size);
 }
 
 /** The plan with features that were read from the device. */

@@ -57,6 +57,9 @@ export interface ExtendOptions {
  * Parts of a model that decoding needs. Greedy and beam search, sampling, streams and batches use nothing else. A model
  * with an encoder writes an output for each source; a decoder-only model continues prompts.
  */
+/** Sizes of a source; null stands for any size. */
+export type SourceShape = readonly (number | null)[];
+
 export interface Generative {
   readonly device: Device;
   /** Size of the vocabulary; logits are [sequences, vocabSize]. */
@@ -73,15 +76,17 @@ export interface Generative {
    */
   readonly rereadLength?: number | null | undefined;
   /**
-   * Shape of a source of features, such as audio. `encode` then gets float32 [sources, ...featureShape] and returns
-   * `maxSourceLength` rows for each source. Default null: sources are token ids.
+   * Shape of a source of features, such as audio; null stands for any size. `encode` then gets float32 [sources,
+   * ...featureShape] and returns `sourceRows` rows for each source. Default null: sources are token ids.
    */
-  readonly featureShape?: readonly number[] | null | undefined;
+  readonly featureShape?: SourceShape | null | undefined;
   /**
    * Shape of an encoded source of features, if `generate` accepts encodings, too. Callers that need an encoding for
    * more than one generation then encode once. Default null: not accepted.
    */
-  readonly encodedShape?: readonly number[] | null | undefined;
+  readonly encodedShape?: SourceShape | null | undefined;
+  /** Rows of the encoder's output for features, or an encoding, of this shape. Default: `maxSourceLength`. */
+  sourceRows?(shape: readonly number[]): number;
   /** Null for models that cannot generate, such as encoders. */
   readonly decoder?: object | null | undefined;
   /** Id of the token that begins outputs without a prompt; null if there is none. */

@@ -1,5 +1,6 @@
 import type { Tensor } from '../core/tensor.js';
 import type { MultiHeadAttention } from '../nn/attention.js';
+import type { Window } from '../nn/padding.js';
 import type { Sequences } from '../nn/sequences.js';
 import { tanh } from '../ops/activation.js';
 import { add, scale } from '../ops/binary.js';
@@ -82,12 +83,13 @@ function byDistance(table: Tensor, timeQ: number, timeK: number): Tensor {
   return gather(table, table.device.tensor(rows, [timeQ, timeK]));
 }
 
-/** [Tq, Tk]: -∞ where a query must not see a key: later keys if `causal`, and keys at least `window` places away. */
-function mask({ device, shape }: Tensor, timeK: number, causal: boolean, window: number | null): Tensor {
+/** [Tq, Tk]: -∞ where a query must not see a key: later keys if `causal`, and keys outside of `window`. */
+function mask({ device, shape }: Tensor, timeK: number, causal: boolean, window: Window | null): Tensor {
   const timeQ = shape[0] as number;
+  const [before, after] = typeof window === 'number' ? [window, window] : (window ?? [timeK + timeQ, timeK]);
   const values = Float32Array.from({ length: timeQ * timeK }, (_, i) => {
     const distance = (i % timeK) - Math.floor(i / timeK);
-    const hidden = (causal && distance > 0) || (window !== null && Math.abs(distance) >= window);
+    const hidden = distance > 0 ? causal || distance >= after : -distance >= before;
     return hidden ? Number.NEGATIVE_INFINITY : 0;
   });
   return device.tensor(values, [timeQ, timeK]);

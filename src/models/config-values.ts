@@ -106,13 +106,15 @@ export interface RotaryChoice {
   readonly headSize?: number | undefined;
   /** Pairs are features of the two halves (default), or neighbours. */
   readonly layout?: 'halves' | 'interleaved' | undefined;
+  /** Upper limit of positions. Default `max_position_embeddings`. */
+  readonly limit?: number | undefined;
 }
 
 /** Rotation of queries and keys by `rope_parameters`, or by those of one kind of layers. Null if nothing rotates. */
 export function rotaryOf(
   init: Initializer,
   config: ModelConfig,
-  { kind, headSize = config.size('head_dim'), layout = 'halves' }: RotaryChoice = {},
+  { kind, headSize = config.size('head_dim'), layout = 'halves', limit }: RotaryChoice = {},
 ): RotaryEmbedding | null {
   const all = config.object('rope_parameters');
   const ofKind = kind === undefined ? undefined : all[kind];
@@ -133,7 +135,8 @@ export function rotaryOf(
     throw new FormatError(`config.json: ${why}`);
   }
   const axes = axesOf(rope, Math.ceil(features / 2));
-  return new RotaryEmbedding(init, { headSize, maxLength, layout, theta, rotaryDim: features, scaling, axes });
+  const table = { headSize, maxLength: limit ?? maxLength, layout, theta, rotaryDim: features };
+  return new RotaryEmbedding(init, { ...table, scaling, axes });
 }
 
 /**

@@ -69,6 +69,12 @@ export interface ModelInputs {
   inputFeatures?: Tensor | undefined;
   /** Samples of sound, float32 [B, samples]. */
   inputValues?: Tensor | undefined;
+  /** Number of the voice, for models of several speakers. Default: none. */
+  speakerId?: number | undefined;
+  /** Vectors of voices, float32 [B | 1, features]. */
+  speakerEmbeddings?: Tensor | undefined;
+  /** Frames of speech, float32 [B, frames, bins]. */
+  spectrogram?: Tensor | undefined;
 }
 
 export interface ForwardOptions {
@@ -105,6 +111,12 @@ export interface ModelOutput {
   crossAttentions?: Tensor[];
   /** Depth of each pixel, [B, height, width]: inverse and relative, or in metres, as the model says. */
   predictedDepth?: Tensor;
+  /** Samples of speech from -1 to 1, [B, samples], zero after the end of shorter ones. */
+  waveform?: Tensor;
+  /** int32 [B]: the number of samples of each row of `waveform`. */
+  sequenceLengths?: Tensor;
+  /** Frames of speech before they become samples. */
+  spectrogram?: Tensor;
   textEmbeds?: Tensor;
   imageEmbeds?: Tensor;
   /** [B, queries, 4]: centre x, centre y, width and height of each box, as shares of the image. */

@@ -27,6 +27,8 @@ export type HeadKind =
   | 'semantic-segmentation'
   | 'depth-estimation'
   | 'ctc'
+  | 'transducer'
+  | 'text-to-speech'
   | 'projection';
 
 /**

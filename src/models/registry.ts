@@ -67,6 +67,10 @@ const families: Readonly<Record<string, Entry>> = {
   ministral3: { load: async () => (await import('./families/ministral3.js')).ministral3 },
   mistral: { load: async () => (await import('./families/mistral.js')).mistral },
   modernbert: { load: async () => (await import('./families/modernbert.js')).modernBert },
+  moonshine: { load: async () => (await import('./families/moonshine.js')).moonshine },
+  moonshine_streaming: {
+    load: async () => (await import('./families/moonshine-streaming.js')).moonshineStreaming,
+  },
   'modernbert-decoder': {
     load: async () => (await import('./families/modernbert-decoder.js')).modernBertDecoder,
   },
@@ -85,6 +89,9 @@ const families: Readonly<Record<string, Entry>> = {
   owlvit: { load: async () => (await import('./families/owl.js')).owlVit },
   owlvit_text_model: { load: async () => (await import('./families/owl.js')).owlText },
   owlvit_vision_model: { load: async () => (await import('./families/owl.js')).owlVitVision },
+  parakeet_ctc: { load: async () => (await import('./families/parakeet.js')).parakeetCtc },
+  parakeet_rnnt: { load: async () => (await import('./families/parakeet.js')).parakeetRnnt },
+  parakeet_tdt: { load: async () => (await import('./families/parakeet.js')).parakeetTdt },
   pegasus: { load: async () => (await import('./families/pegasus.js')).pegasus },
   phi: { load: async () => (await import('./families/phi.js')).phi },
   phi3: { load: async () => (await import('./families/phi3.js')).phi3, gguf: ['phi3'] },
@@ -118,9 +125,13 @@ const families: Readonly<Record<string, Entry>> = {
   'vision-encoder-decoder': {
     load: async () => (await import('./families/vision-encoder-decoder.js')).visionEncoderDecoder,
   },
+  speecht5: { load: async () => (await import('./families/speecht5.js')).speechT5 },
+  hifigan: { load: async () => (await import('./families/speecht5.js')).speechT5HifiGan },
+  vits: { load: async () => (await import('./families/vits.js')).vits },
   vit: { load: async () => (await import('./families/vit.js')).vit },
   hubert: { load: async () => (await import('./families/wav2vec2.js')).hubert },
   wav2vec2: { load: async () => (await import('./families/wav2vec2.js')).wav2vec2 },
+  'wav2vec2-bert': { load: async () => (await import('./families/wav2vec2-bert.js')).wav2vec2Bert },
   whisper: { load: async () => (await import('./families/whisper.js')).whisper },
   'xlm-roberta': { load: async () => (await import('./families/roberta.js')).xlmRoberta },
 };

@@ -1,6 +1,6 @@
 import { checkDType, describeShape, describeValue } from '../core/check.js';
 import { ArgumentError, ShapeError } from '../core/errors.js';
-import { Tensor } from '../core/tensor.js';
+import { sameShape, Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
@@ -8,20 +8,22 @@ import type { LayerNorm } from '../nn/norm.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import { rowsOf, type Tokens } from '../nn/token-batch.js';
+import { add, mul } from '../ops/binary.js';
 import { ctcLoss } from '../ops/ctc-loss.js';
-import { logSoftmax } from '../ops/softmax.js';
+import { slice } from '../ops/move.js';
+import { logSoftmax, softmax } from '../ops/softmax.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, type Rows, unpackMaps } from './inputs.js';
 import { IGNORED, sequenceLoss } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
 import { PretrainedModel } from './pretrained-model.js';
 
 /** Frames of sound: features [B · frames, d], and the sequences that they are. */
-interface Frames {
+export interface Frames {
   readonly x: Tensor;
   readonly batch: Sequences;
 }
 
-/** A model that reads samples of sound as frames, and encodes these as a whole. */
+/** A model that reads samples of sound, or features of them, as frames, and encodes these as a whole. */
 export abstract class SoundModel extends PretrainedModel {
   abstract override readonly encoder: Stack;
   /** The norm after the last layer. It is no part of the hidden states. */
@@ -29,28 +31,43 @@ export abstract class SoundModel extends PretrainedModel {
   override readonly decoder = null;
   abstract override readonly head: PredictionHead | null;
 
-  /**
-   * The first layer's input, [B · frames, dModel]. `values`: float32 [B, samples]. `batch`: the frames; those of padding
-   * are marked.
-   */
-  protected abstract embedSound(values: Tensor, batch: Sequences): Tensor;
+  /** Weights of the input of each layer and the last one's output, whose mean the head reads; null for the latter alone. */
+  protected readonly layerWeights: Tensor | null = null;
 
-  /** Number of frames that so many samples make. */
-  abstract framesOf(samples: number): number;
+  /**
+   * The first layer's input, [B · frames, dModel]. `values`: float32 [B, samples], or [B, columns of features, width].
+   * `batch`: the frames; those of padding are marked. `counts`: how many samples, or columns, of each row are no
+   * padding; null for all.
+   */
+  protected abstract embedSound(values: Tensor, batch: Sequences, counts: readonly number[] | null): Tensor;
+
+  /** Number of frames that so many samples, or columns of features, make. */
+  abstract framesOf(count: number): number;
+
+  /** Features of a column; null if the model reads samples. */
+  get featureWidth(): number | null {
+    return null;
+  }
+
+  /** The name of the sound among the inputs. */
+  get soundInput(): 'inputValues' | 'inputFeatures' {
+    return this.featureWidth === null ? 'inputValues' : 'inputFeatures';
+  }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return this.head ? ['inputValues', 'attentionMask', 'labels'] : ['inputValues', 'attentionMask'];
+    return this.head ? [this.soundInput, 'attentionMask', 'labels'] : [this.soundInput, 'attentionMask'];
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
-    const { x: embedded, batch } = this.#embed(inputs.inputValues, inputs.attentionMask);
-    const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const features = this.#encode(embedded, batch, hiddenStates);
+    const isRead = options.hiddenStates || this.layerWeights !== null;
+    const hiddenStates: Tensor[] | undefined = isRead ? [] : undefined;
+    const { x: features, batch } = this.hear(inputs, hiddenStates);
     const rows = (x: Tensor) => x.reshape(batch.size, batch.longest, -1); // [B, frames, d]
     const output: ModelOutput = {};
-    if (hiddenStates) output.hiddenStates = hiddenStates.map(rows);
+    if (hiddenStates && options.hiddenStates) output.hiddenStates = hiddenStates.map(rows);
     if (this.head === null) return { ...output, lastHiddenState: rows(features) };
-    const logits = this.head.forward(features, batch);
+    const read = this.layerWeights ? weightedSum(hiddenStates as Tensor[], this.layerWeights) : features;
+    const logits = this.head.forward(read, batch);
     const isSpelled = this.headKind === 'ctc';
     output.logits = isSpelled ? rows(logits) : logits;
     if (!inputs.labels || !(options.loss ?? true)) return output;
@@ -60,19 +77,27 @@ export abstract class SoundModel extends PretrainedModel {
     return output;
   }
 
-  /** CTC loss of logits [B, frames, vocabulary] and rows of labels; -100 is left out. */
+  /** CTC loss of logits [B, frames, vocabulary] and rows of labels; -100 and the blank are left out. */
   #spellingLoss(logits: Tensor, { isToken, counts }: Sequences, labels: Rows): Tensor {
-    const rows = rowsOf('labels', labels, null).rows.map((row) => Array.from(row).filter((id) => id !== IGNORED));
+    const blank = this.settings.number('pad_token_id');
+    const isLabel = (id: number) => id !== IGNORED && id !== blank;
+    const rows = rowsOf('labels', labels, null).rows.map((row) => Array.from(row).filter(isLabel));
     const longest = rows.reduce((most, row) => Math.max(most, row.length), 0);
     const padded = rows.flatMap((row) => [...row, ...Array<number>(longest - row.length).fill(0)]);
     const targets = this.device.tensor(Int32Array.from(padded), [rows.length, longest]);
     return ctcLoss(logSoftmax(logits), targets, {
       lengths: isToken?.map((row) => row.filter(Boolean).length) ?? counts,
       targetLengths: rows.map(({ length }) => length),
-      blank: this.settings.number('pad_token_id'),
+      blank,
       reduction: this.settings.text('ctc_loss_reduction') as 'sum' | 'mean',
       zeroInfinity: this.settings.flag('ctc_zero_infinity'),
     });
+  }
+
+  /** The encoder's output for the sound among the inputs, [B · frames, dModel]. */
+  protected hear(inputs: ModelInputs, hiddenStates?: Tensor[]): Frames {
+    const { x, batch } = this.#embed(inputs[this.soundInput], inputs.attentionMask);
+    return { x: this.#encode(x, batch, hiddenStates), batch };
   }
 
   #encode(x: Tensor, batch: Sequences, hiddenStates?: Tensor[]): Tensor {
@@ -81,31 +106,35 @@ export abstract class SoundModel extends PretrainedModel {
   }
 
   #embed(values: unknown, mask?: Rows): Frames {
+    const { soundInput: name, featureWidth: width } = this;
+    const expected = width === null ? '[batch, samples]' : `[batch, columns, ${width}]`;
     if (!(values instanceof Tensor))
-      throw new ArgumentError(`forward: inputValues is ${describeValue(values)}, expected a tensor [batch, samples]`);
-    checkDType('forward', 'inputValues', values, 'float32');
-    const [size, samples] = values.shape as [number, number];
-    const frames = values.shape.length === 2 ? this.framesOf(samples) : 0;
+      throw new ArgumentError(`forward: ${name} is ${describeValue(values)}, expected a tensor ${expected}`);
+    checkDType('forward', name, values, 'float32');
+    const [size, count, ...features] = values.shape as [number, number, ...number[]];
+    const isFit = sameShape(features, width === null ? [] : [width]);
+    const frames = isFit && values.shape.length > 1 ? this.framesOf(count) : 0;
     if (frames < 1) {
-      const given = `inputValues is ${describeShape(values.shape)}`;
-      throw new ShapeError(`forward: ${given}, expected [batch, samples] with enough samples for a frame`);
+      const unit = width === null ? 'samples' : 'columns';
+      const given = `${name} is ${describeShape(values.shape)}`;
+      throw new ShapeError(`forward: ${given}, expected ${expected} with enough ${unit} for a frame`);
     }
-    const batch = this.#frames(size, frames, mask);
-    return { x: this.embedSound(values, batch), batch };
+    const { batch, counts } = this.#frames(size, frames, mask);
+    return { x: this.embedSound(values, batch, counts), batch };
   }
 
   /** `frames` rows for each sound. Rows of padding are marked, and computed like the others. */
-  #frames(size: number, frames: number, mask?: Rows): Sequences {
-    const counts = Array<number>(size).fill(frames);
-    const all = Sequences.of(this.device, counts);
-    if (mask === undefined) return all;
+  #frames(size: number, frames: number, mask?: Rows): { batch: Sequences; counts: readonly number[] | null } {
+    const all = Sequences.of(this.device, Array<number>(size).fill(frames));
+    if (mask === undefined) return { batch: all, counts: null };
     const rows = rowsOf('attentionMask', mask, null).rows;
     if (rows.length !== size)
-      throw new ShapeError(`forward: attentionMask has ${rows.length} rows, inputValues has ${size}`);
-    const own = rows.map((row) => this.framesOf(Array.from(row).filter((mark) => mark !== 0).length));
-    if (own.every((count) => count === frames)) return all;
+      throw new ShapeError(`forward: attentionMask has ${rows.length} rows, ${this.soundInput} has ${size}`);
+    const counts = rows.map((row) => Array.from(row).filter((mark) => mark !== 0).length);
+    const own = counts.map((count) => this.framesOf(count));
+    if (own.every((count) => count === frames)) return { batch: all, counts };
     const isToken = own.map((count) => Array.from({ length: frames }, (_, i) => i < count));
-    return new Sequences(all.positions, all.lengths, counts, isToken);
+    return { batch: new Sequences(all.positions, all.lengths, all.counts, isToken), counts };
   }
 
   protected override mapsOf({ encoder }: AttentionMaps): ModelOutput {
@@ -124,7 +153,7 @@ export abstract class SoundModel extends PretrainedModel {
   }
 
   protected override embedSource(): Tensor {
-    throw new ArgumentError('encode: the model reads sound, expected forward() with inputValues');
+    throw new ArgumentError('encode: the model reads sound, expected forward()');
   }
 
   protected override embedTarget(): Tensor {
@@ -138,4 +167,10 @@ export abstract class SoundModel extends PretrainedModel {
   override get endIds(): readonly number[] {
     return [];
   }
+}
+
+/** The mean of tensors of one shape by softmax(weights). */
+function weightedSum(states: readonly Tensor[], weights: Tensor): Tensor {
+  const shares = softmax(weights); // [states]
+  return states.map((state, i) => mul(state, slice(shares, 0, i, i + 1))).reduce(add);
 }

@@ -19,8 +19,8 @@ import { Linear, type Projection } from './linear.js';
 import { partKinds, partRule } from './made-parts.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
-import { type PaddingSight, paddingSight } from './padding.js';
-import type { PositionBias, RelativeVectors } from './position-bias.js';
+import { type PaddingSight, paddingSight, type Window } from './padding.js';
+import type { DistanceTables, PositionBias } from './position-bias.js';
 import type { QueryScale } from './query-scale.js';
 import type { RotateOptions, Rotation } from './rotary-embedding.js';
 import { checkSequences, type Sequences } from './sequences.js';
@@ -50,8 +50,11 @@ export interface MultiHeadOptions {
   readonly outBias?: boolean | undefined;
   /** True if a query of self-attention sees no later keys. Default: false. */
   readonly causal?: boolean | undefined;
-  /** Queries of self-attention see keys fewer than this many places away. Default null: all keys. */
-  readonly window?: number | null | undefined;
+  /**
+   * Queries of self-attention see keys fewer than this many places away. A pair has one number for keys before, and one
+   * for keys after; 0 hides the latter. Default null: all keys.
+   */
+  readonly window?: Window | null | undefined;
   /** Factor of the scores. Default: 1/√headSize. */
   readonly scale?: number | undefined;
   /** Limits scores to softcap · tanh(score / softcap) (Gemma 2). Default null: no limit. */
@@ -91,7 +94,7 @@ export interface MultiHeadOptions {
   /** Adds to the scores of self-attention by distance. Default: nothing. */
   readonly positionBias?: PositionBias | (() => PositionBias) | null | undefined;
   /** Adds to keys and values of self-attention by distance. Default: nothing. */
-  readonly relative?: (() => RelativeVectors) | null | undefined;
+  readonly relative?: (() => DistanceTables) | null | undefined;
   /** Dropout of the probabilities, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
 }
@@ -129,7 +132,7 @@ export class MultiHeadAttention extends Module {
   readonly kvHeads: number;
   readonly headSize: number;
   readonly causal: boolean;
-  readonly window: number | null;
+  readonly window: Window | null;
   readonly scale: number;
   readonly softcap: number | null;
   /** Queries, keys and values side by side, without those that it takes from elsewhere. */
@@ -145,7 +148,7 @@ export class MultiHeadAttention extends Module {
   readonly rotatesFirst: boolean;
   readonly queryScale: QueryScale | null;
   readonly positionBias: PositionBias | null;
-  readonly relative: RelativeVectors | null;
+  readonly relative: DistanceTables | null;
   readonly outProj: Projection;
   readonly qNorm: Norm | null;
   readonly kNorm: Norm | null;
@@ -456,7 +459,9 @@ export class MultiHeadAttention extends Module {
 
   get #sees(): Which {
     const { causal, window } = this;
-    return window === null ? { causal } : { causal, window: [window - 1, causal ? 0 : window - 1] };
+    if (window === null) return { causal };
+    const [before, after] = typeof window === 'number' ? [window, window] : window;
+    return { causal, window: [before - 1, causal ? 0 : Math.max(0, after - 1)] };
   }
 
   /**
@@ -543,7 +548,10 @@ function normalised(x: Tensor, norm: Norm, headSize: number): Tensor {
 /** Throws ArgumentError for invalid options. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {
   const { dModel, heads, kvHeads = heads, headSize = 1, window, memorySize = 1 } = checkOptions(op, options, kinds);
-  checkSizes(op, { dModel, heads, kvHeads, headSize, window: window ?? 1, memorySize }, 1);
+  checkSizes(op, { dModel, heads, kvHeads, headSize, memorySize }, 1);
+  const [before, after] = Array.isArray(window) && window.length === 2 ? window : [window ?? 1, window ?? 1];
+  checkSizes(op, { window: before }, 1);
+  checkSizes(op, { window: after }, Array.isArray(window) ? 0 : 1);
   if (options.headSize === undefined && dModel % heads)
     throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
   if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);

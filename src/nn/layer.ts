@@ -24,8 +24,8 @@ export interface PostNorm extends Module {
 
 /** The second sub-layer: a `FeedForward`, or a `MixtureOfExperts`. */
 export interface Network extends Module {
-  /** float32 [N, dModel] → [N, dModel]. */
-  forward(x: Tensor): Tensor;
+  /** float32 [N, dModel] → [N, dModel]. `batch`: the sequences of the rows; undefined in decoding steps. */
+  forward(x: Tensor, batch?: Sequences): Tensor;
 }
 
 /**
@@ -135,7 +135,7 @@ export class TransformerLayer extends Module {
     const { keySource } = this.selfAttn;
     const keys = keySource && exchange?.of(keySource);
     const inputs = [x, memory?.hidden, exchange?.aside, keys].filter((input) => input != null);
-    return this.#pass(inputs, () =>
+    return this.pass(inputs, () =>
       this.#run(
         x,
         (y) => this.selfAttn.forward(y, batch, context),
@@ -195,7 +195,7 @@ export class TransformerLayer extends Module {
       const normed = postNorms[i]?.forward(branch) ?? branch;
       return dropout?.forward(normed, batch) ?? normed;
     };
-    const network = (y: Tensor) => feedForward?.forward(y) ?? y;
+    const network = (y: Tensor) => feedForward?.forward(y, batch) ?? y;
     const wire = (subLayers: readonly SubLayer[]) =>
       typeof this.wiring === 'string'
         ? wirings[this.wiring](x, subLayers)
@@ -214,7 +214,7 @@ export class TransformerLayer extends Module {
    * Runs the layer's pass over `inputs`. If the layer recomputes, its inner results are dropped and computed again in
    * backward. A layer whose keys are read by later layers keeps its results, because those need gradients, too.
    */
-  #pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
+  protected pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
     if (!this.recomputes || !this.training || this.selfAttn.isKeySource) return forward();
     const randomness = this.#randomness;
     const seed = frozen((inputs[0] as Tensor).device, randomness.seed);

@@ -348,8 +348,9 @@ export abstract class Module {
     return parameters.map((parameter) => {
       const told = namesFor(stateNames, parameter.path);
       if (told === null) return parameter;
-      const { name: names, inOut = !parameter.transposed, perHead = null, leading = parameter.leading, stacked } = told;
-      return { ...parameter, names, transposed: !inOut, perHead, leading, stacked };
+      const { name: names, inOut = !parameter.transposed, perHead = null, leading = parameter.leading } = told;
+      const { stacked, trailing = parameter.trailing } = told;
+      return { ...parameter, names, transposed: !inOut, perHead, leading, stacked, trailing };
     });
   }
 

@@ -107,6 +107,28 @@ export class HeadNorm extends UnfusedNorm {
   }
 }
 
+/** Layer normalization without a bias, whose factor is 1 + weight (Moonshine Streaming). */
+export class OffsetLayerNorm extends UnfusedNorm {
+  /** [features] */
+  readonly weight: Tensor;
+
+  /** `features`: size of the last dimension. `eps`: added to the variance, default 1e-5. */
+  constructor(
+    init: Initializer,
+    features: number,
+    private readonly eps = 1e-5,
+  ) {
+    super();
+    checkInitializer('OffsetLayerNorm', init);
+    checkSizes('OffsetLayerNorm', { features }, 1);
+    this.weight = init.constant([features], 0);
+  }
+
+  protected override normalize(x: Tensor): Tensor {
+    return layerNorm(x, add(this.weight, 1), null, { eps: this.eps });
+  }
+}
+
 /** Root mean square normalization (Zhang, Sennrich 2019): it subtracts no mean and adds no bias. */
 export class RMSNorm extends UnfusedNorm {
   readonly weight: Tensor;

@@ -3,6 +3,9 @@
 import type { Tensor } from '../core/tensor.js';
 import type { Sequences } from './sequences.js';
 
+/** Queries see keys fewer than this many places away; a pair has one number for keys before and one for keys after. */
+export type Window = number | readonly [before: number, after: number];
+
 /** Mask of a batch with padding. */
 export interface PaddingSight {
   /** int32 [B, 1, 1 | T, T]: 1 if a query sees a key. */
@@ -21,7 +24,7 @@ export interface PaddingSight {
  * token, because all are at least `window` places away, attends to all keys equally. transformers does the same,
  * because it adds the lowest number to all scores. With `blind`, padding itself sees nothing.
  */
-export function paddingSight(batch: Sequences, window: number | null, blind: boolean): PaddingSight | null {
+export function paddingSight(batch: Sequences, window: Window | null, blind: boolean): PaddingSight | null {
   const { isToken, tokenMask, longest, size, positions } = batch;
   if (isToken === null || tokenMask === null) return null;
   const { device } = positions;
@@ -30,13 +33,14 @@ export function paddingSight(batch: Sequences, window: number | null, blind: boo
     const keys = Int32Array.from(isToken.flat(), Number);
     return { mask: device.tensor(keys, [size, 1, 1, longest]), sighted: null, tokens };
   }
-  const reach = window ?? longest;
+  const [before, after] = typeof window === 'number' ? [window, window] : (window ?? [longest, longest]);
   const mask = new Int32Array(size * longest * longest);
   const sighted = new Float32Array(size * longest).fill(1);
   for (const [b, row] of isToken.entries()) {
     for (let query = 0; query < longest; query++) {
       const line = mask.subarray((b * longest + query) * longest, (b * longest + query + 1) * longest);
-      const sees = (key: number) => row[key] && Math.abs(query - key) < reach && (row[query] || !blind);
+      const sees = (key: number) =>
+        row[key] && query - key < before && (key <= query || key - query < after) && (row[query] || !blind);
       for (let key = 0; key < longest; key++) line[key] = sees(key) ? 1 : 0;
       if (line.includes(1)) continue;
       line.fill(1);

@@ -134,8 +134,15 @@ function slopesOf(heads: number): number[] {
   return [...series(power), ...rest.slice(0, heads - power)];
 }
 
+/** Vectors that are added to keys and values by the distance from the query, −M … M; larger ones are clipped. */
+export interface DistanceTables extends Module {
+  /** [2·M + 1, headSize], or null. */
+  readonly keys: Tensor | null;
+  readonly values: Tensor | null;
+}
+
 /** Trained vectors that are added to keys and values by distance (Shaw, Uszkoreit, Vaswani 2018, arXiv 1803.02155). */
-export class RelativeVectors extends Module {
+export class RelativeVectors extends Module implements DistanceTables {
   /** Both [2·maxDistance + 1, headSize]. */
   readonly keys: Tensor;
   readonly values: Tensor;

@@ -4,7 +4,7 @@
 import { type Device, lastOf, type Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { transposeInto, widenInto } from '../ops/move.js';
-import type { StatePiece } from './state-names.js';
+import { layoutOf, type StatePiece } from './state-names.js';
 import { spread } from './stored-layout.js';
 
 /** Bytes of a part, which has half a million to a million values: few waits and little memory. */
@@ -69,7 +69,7 @@ export async function readPieces(readings: readonly Reading[], signal?: AbortSig
 
 /** A buffer that holds whole rows of each piece. */
 function bufferFor(readings: readonly Reading[]): Uint8Array {
-  const rows = readings.map(({ entry }) => 8 * lastOf(entry.shape));
+  const rows = readings.map(({ piece }) => 8 * lastOf(layoutOf(piece)));
   const largest = Math.max(...readings.map(({ entry }) => 8 * entry.shape.reduce((size, n) => size * n, 1)));
   return new Uint8Array(Math.max(Math.min(PART, largest), ...rows));
 }
@@ -79,7 +79,7 @@ async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): Async
   const inOrder = [...readings].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
   for (const reading of inOrder) {
     const { piece, entry } = reading;
-    const multiple = piece.transposed ? lastOf(entry.shape) : 1;
+    const multiple = piece.transposed ? lastOf(layoutOf(piece)) : 1;
     if (!isInPlace(piece)) {
       yield { ...reading, values: await collected(entry, buffer, piece.tensor.device), start: 0 };
       continue;
@@ -114,11 +114,11 @@ async function collected(entry: StoredTensor, buffer: Uint8Array, device: Device
 }
 
 /** Writes values to their place. Returns true if commands must run for that. */
-function place({ piece, entry, start }: Part, values: Float32Array | Int32Array): boolean {
+function place({ piece, start }: Part, values: Float32Array | Int32Array): boolean {
   const { tensor, transposed } = piece;
   if (!isInPlace(piece)) spread(piece, values as Float32Array);
   else if (transposed) {
-    const cols = lastOf(entry.shape);
+    const cols = lastOf(layoutOf(piece));
     const rows = tensor.device.tensor(values, [values.length / cols, cols]);
     asColumns(rows, piece, start / cols);
     rows.dispose();
@@ -181,7 +181,7 @@ function widened({ piece, entry, start }: Part, words: Tensor, count: number): v
   const { device } = tensor;
   const isBrain = entry.dtype === 'BF16';
   device.unscoped(() => {
-    const cols = lastOf(entry.shape);
+    const cols = lastOf(layoutOf(piece));
     const target = transposed ? device.empty([count / cols, cols]) : flat(tensor, piece.start + start, count);
     widenInto(words, target, isBrain);
     if (transposed) asColumns(target, piece, start / cols);

@@ -15,6 +15,8 @@ export interface StoredAs {
    * positions as [1, positions, features], `[heads]` stores a vector as [heads, headSize].
    */
   readonly leading?: readonly number[] | undefined;
+  /** Number of dimensions of size 1 at the end of the stored shape: 1 for a convolution of one tap. Default 0. */
+  readonly trailing?: number | undefined;
   /** Matrices of so many groups, side by side here, are stored one after the other: [groups, in, out]. With `inOut`. */
   readonly stacked?: number | undefined;
 }
@@ -42,6 +44,8 @@ export interface StateParameter {
   readonly leading: readonly number[];
   /** See `StoredAs`; 1 where nothing is stacked. */
   readonly stacked?: number | undefined;
+  /** See `StoredAs`. */
+  readonly trailing?: number | undefined;
 }
 
 /** A part of a parameter with one name in a state dict. */
@@ -60,6 +64,8 @@ export interface StatePiece {
   readonly leading: readonly number[];
   /** See `StoredAs`. */
   readonly stacked?: number | undefined;
+  /** See `StoredAs`. */
+  readonly trailing?: number | undefined;
 }
 
 /** Name or names of a path in `names`, and the layout; null if no pattern matches. */
@@ -116,18 +122,21 @@ export function piecesOf({
   perHead,
   leading,
   stacked,
+  trailing,
 }: StateParameter): StatePiece[] {
   const width = tensor.shape.at(-1) ?? 1;
   const order = perHead && sections ? perHeadOrder(sections, perHead) : null;
   if (names.length === 1)
     return names.flatMap((name) =>
-      name === null ? [] : [{ path, name, tensor, transposed, start: 0, end: width, order, leading, stacked }],
+      name === null
+        ? []
+        : [{ path, name, tensor, transposed, start: 0, end: width, order, leading, stacked, trailing }],
     );
   let end = 0;
   return names.flatMap((name, i) => {
     const start = end;
     end += sections?.[i] ?? 0;
-    return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null, leading }];
+    return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null, leading, trailing }];
   });
 }
 
@@ -145,7 +154,12 @@ export function perHeadOrder(sections: readonly number[], heads: number): Int32A
 }
 
 /** The shape that a state dict tells. */
-export function shapeOf({ tensor, transposed, start, end, leading, stacked = 1 }: StatePiece): Shape {
+export function shapeOf(piece: StatePiece): Shape {
+  return [...layoutOf(piece), ...Array<number>(piece.trailing ?? 0).fill(1)];
+}
+
+/** The stored shape without dimensions of size 1 at its end. */
+export function layoutOf({ tensor, transposed, start, end, leading, stacked = 1 }: StatePiece): Shape {
   if (stacked > 1) return [stacked, tensor.shape[0] as number, (end - start) / stacked];
   const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];
   const [first = 1, ...rest] = transposed ? shape.reverse() : shape;

@@ -3,7 +3,7 @@
 
 import { lastOf, type Shape } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
-import { type StatePiece, shapeOf } from './state-names.js';
+import { layoutOf, type StatePiece } from './state-names.js';
 
 /** The values of a piece, row-major as its tensor's columns lie, as a state dict has them. */
 export function arrange(piece: StatePiece, values: Float32Array): Float32Array {
@@ -22,7 +22,7 @@ export function spread(piece: StatePiece, stored: Float32Array): void {
     return;
   }
   const rows = order ? reorder(stored, order, (row) => [order[row] as number, row]) : stored;
-  const values = transposed ? transpose(rows, shapeOf(piece)) : rows;
+  const values = transposed ? transpose(rows, layoutOf(piece)) : rows;
   if (start === 0 && end === (tensor.shape.at(-1) ?? 1)) {
     tensor.write(values);
     return;

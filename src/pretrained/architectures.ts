@@ -21,6 +21,9 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForSemanticSegmentation', 'semantic-segmentation'],
   ['ForDepthEstimation', 'depth-estimation'],
   ['ForCTC', 'ctc'],
+  ['ForTDT', 'transducer'],
+  ['ForRNNT', 'transducer'],
+  ['ForTextToSpeech', 'text-to-speech'],
   ['ModelWithProjection', 'projection'],
   ['Model', 'none'],
 ];

@@ -7,8 +7,8 @@ import { testCheckpoint } from './reference.js';
 import lists from './reference3.json' with { type: 'json' };
 
 const data = testData('reference3');
-const { encoders, decoders, encoderDecoders, images, sounds } = lists;
-const silent = [...encoders, ...images, ...sounds];
+const { encoders, decoders, encoderDecoders, images, sounds, listeners, speakers } = lists;
+const silent = [...encoders, ...images, ...sounds, ...listeners, ...speakers];
 
 describe.each(isas)('%s', (isa) => {
   describe.each([...silent, ...decoders, ...encoderDecoders])('%s', (name) =>

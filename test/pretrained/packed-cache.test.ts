@@ -42,7 +42,7 @@ describe.each([...decoders, ...others])('%s', (name) => {
     const random = new Random(name);
     const rows = [21, 9].map((length) => Array.from({ length }, () => 5 + random.below(40)));
     const { featureShape }: Generative = model;
-    const shape = featureShape ? [2, ...featureShape] : null;
+    const shape = featureShape ? [2, ...(featureShape as readonly number[])] : null;
     const input = shape ? device.tensor(random.normal(shape).data, shape) : rows;
     const options = { maxNewTokens: 12, stopTokens: [], doSample: false, numBeams: 1 };
     const { sequences } = await model.generate(input, { ...options, cache: 'float32' });

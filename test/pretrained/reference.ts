@@ -42,6 +42,7 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   image_grid_thw: 'imageGridThw',
   image_position_ids: 'imagePositionIds',
   mm_token_type_ids: 'mmTokenTypeIds',
+  speaker_embeddings: 'speakerEmbeddings',
 };
 
 interface Written {
@@ -195,7 +196,9 @@ async function compareOutputs(
   limit: number,
   present = false,
 ): Promise<void> {
-  const results = [...reference.keys()].filter((name) => !(name in inputNames) && !/^(grad|projection)\./.test(name));
+  const results = [...reference.keys()].filter(
+    (name) => !(name in inputNames) && !/^(grad|projection)\.|^generated_/.test(name),
+  );
   for (const name of results) {
     const result = resultOf(output, name);
     if (result === undefined && present) continue;
@@ -216,7 +219,8 @@ function tokensOf(name: string, reference: Reference): (i: number) => boolean {
   const isDecoder = name.startsWith('decoder_') || name.startsWith('cross_');
   const isTwoSided = reference.has('encoder_last_hidden_state');
   const side = isDecoder || (isTwoSided && name === 'logits') ? 'labels' : 'attention_mask';
-  const marks = reference.has('input_values') ? framesOf(reference, shape) : reference.get(side);
+  const isSound = reference.has('input_values') || reference.has('input_features');
+  const marks = isSound && side !== 'labels' ? framesOf(reference, shape) : reference.get(side);
   // Attention maps are [batch, heads, queries, keys]; what is [batch, time] or [batch, time, …] has one row for each token.
   const time = shape[shape.length === 4 ? 2 : 1];
   const isOfTokens =
@@ -236,12 +240,12 @@ function framesOf(
   reference: Reference,
   shape: readonly number[],
 ): Pick<SafetensorsEntry, 'shape' | 'data'> | undefined {
-  const maps = reference.get('attentions.0');
+  const maps = reference.get('cross_attentions.0') ?? reference.get('attentions.0');
   if (!maps) return undefined;
-  const [batch, heads, time] = maps.shape as [number, number, number];
+  const [batch, heads, queries, time] = maps.shape as [number, number, number, number];
   const weights = maps.data() as Float32Array;
   const seen = Float32Array.from({ length: batch * time }, (_, i) => {
-    const item = Math.floor(i / time) * heads * time * time;
+    const item = Math.floor(i / time) * heads * queries * time;
     return weights[item + (i % time)] === 0 ? 0 : 1; // the first query of the first head sees every frame
   });
   return { shape: [batch, time, ...shape.slice(2)], data: () => seen };

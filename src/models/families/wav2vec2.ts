@@ -25,6 +25,7 @@ import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { SoundModel } from '../sound-model.js';
+import { SpecAugment } from '../spec-augment.js';
 
 /** A convolution, a norm or none, and an activation. */
 class ConvLayer extends Module {
@@ -96,7 +97,7 @@ class ConvPositions extends Module {
 
 /**
  * wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477): convolutions make frames of samples, further ones their positions,
- * and an encoder reads them. SpecAugment, which hides frames in training, is not applied.
+ * and an encoder reads them.
  */
 export class Wav2Vec2 extends SoundModel {
   readonly featureLayers: readonly ConvLayer[];
@@ -109,8 +110,8 @@ export class Wav2Vec2 extends SoundModel {
   readonly encoder: Stack;
   readonly endNorm: LayerNorm | null;
   readonly head: PredictionHead | null;
-  /** The vector in place of hidden frames in pre-training, [dModel]; not used here. */
-  readonly maskVector: Tensor | null;
+  readonly specAugment: SpecAugment | null;
+  protected override readonly layerWeights: Tensor | null;
 
   constructor(context: FamilyContext) {
     super(context);
@@ -157,8 +158,10 @@ export class Wav2Vec2 extends SoundModel {
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
     this.endNorm = isPre ? norm() : null;
     this.head = headOf(context, () => dropout('final_dropout'));
-    const hides = config.number('mask_time_prob') > 0 || config.number('mask_feature_prob') > 0;
-    this.maskVector = hides ? init.normal([dModel], 1) : null;
+    this.specAugment = SpecAugment.of(init, config, dModel, this.randomness);
+    const isWeighted = context.head === 'sequence-classification' && config.flag('use_weighted_layer_sum');
+    const states = config.size('num_hidden_layers') + 1;
+    this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
   }
 
   override framesOf(samples: number): number {
@@ -170,8 +173,9 @@ export class Wav2Vec2 extends SoundModel {
     const frames = this.featureLayers.reduce((x, layer) => layer.forward(x), samples); // [B, frames, channels]
     const normed = this.featureNorm?.forward(frames) ?? frames;
     const x = this.featureDropout.forward(this.featureProjection.forward(normed)); // [B, frames, dModel]
+    const augmented = this.specAugment?.forward(x.reshape(batch.total, -1), batch).reshape(x.shape) ?? x;
     const mask = batch.tokenMask?.reshape(batch.size, batch.longest, 1);
-    const own = mask ? mul(x, mask) : x;
+    const own = mask ? mul(augmented, mask) : augmented;
     const placed = add(own, this.positions.forward(own)).reshape(batch.total, -1); // [B · frames, dModel]
     return this.startDropout.forward(this.startNorm?.forward(placed) ?? placed);
   }
@@ -201,7 +205,7 @@ export class Wav2Vec2 extends SoundModel {
       'encoder.layers.*.feed_forward.linear1': `${layer}.feed_forward.intermediate_dense`,
       'encoder.layers.*.feed_forward.linear2': `${layer}.feed_forward.output_dense`,
       'encoder.layers.*.norm2': `${layer}.final_layer_norm`,
-      mask_vector: `${body}.masked_spec_embed`,
+      'spec_augment.vector': `${body}.masked_spec_embed`,
       'head.dense': 'projector',
       'head.out': isSpelled ? 'lm_head' : 'classifier',
     };
@@ -210,7 +214,7 @@ export class Wav2Vec2 extends SoundModel {
 
 /** Throws FormatError for settings of what is not implemented. */
 function checkSupported({ values }: ModelConfig): void {
-  const unsupported = ['add_adapter', 'adapter_attn_dim', 'use_weighted_layer_sum', 'conv_pos_batch_norm'];
+  const unsupported = ['add_adapter', 'adapter_attn_dim', 'conv_pos_batch_norm'];
   for (const name of unsupported) {
     if (values[name])
       throw new FormatError(
@@ -275,8 +279,14 @@ const defaults: Json = {
   num_conv_pos_embeddings: 128,
   num_conv_pos_embedding_groups: 16,
   do_stable_layer_norm: false,
+  apply_spec_augment: true,
   mask_time_prob: 0.05,
+  mask_time_length: 10,
+  mask_time_min_masks: 2,
   mask_feature_prob: 0,
+  mask_feature_length: 10,
+  mask_feature_min_masks: 0,
+  use_weighted_layer_sum: false,
   ctc_loss_reduction: 'sum',
   ctc_zero_infinity: false,
   classifier_proj_size: 256,

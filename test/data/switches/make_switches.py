@@ -54,6 +54,14 @@ swin = dict(patch_size=4, embed_dim=4, mlp_ratio=1.5, drop_path_rate=0.0, initia
 naflex = dict(
     hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, patch_size=2, num_patches=16, num_channels=3, initializer_range=0.3
 )
+bert_sound = dict(
+    hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, feature_projection_input_dim=6, vocab_size=7, pad_token_id=0, mask_time_prob=0.0,
+    final_dropout=0.0, layerdrop=0.0, conformer_conv_dropout=0.0, conv_depthwise_kernel_size=3, left_max_position_embeddings=2, right_max_position_embeddings=4,
+)
+listener = dict(
+    vocab_size=VOCABULARY, hidden_size=12, intermediate_size=10, max_position_embeddings=32, initializer_range=0.3, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    decoder_start_token_id=1,
+)
 image = dict(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, image_size=12, patch_size=4, initializer_range=0.3)
 
 
@@ -267,6 +275,30 @@ CASES = {
         ),
     ),
     "hubert-classes": ("HubertForSequenceClassification", dict(sound, feat_proj_layer_norm=False, classifier_proj_size=5, num_labels=3)),
+    "wav2vec2-weighted": ("Wav2Vec2ForSequenceClassification", dict(sound, do_stable_layer_norm=True, use_weighted_layer_sum=True, classifier_proj_size=5, num_labels=3)),
+    "wav2vec2-bert-relative": ("Wav2Vec2BertForCTC", dict(bert_sound, position_embeddings_type="relative", ctc_loss_reduction="mean", hidden_act="gelu")),
+    "wav2vec2-bert-classes": (
+        "Wav2Vec2BertForSequenceClassification",
+        dict(bert_sound, position_embeddings_type="rotary", num_attention_heads=2, use_weighted_layer_sum=True, classifier_proj_size=5, num_labels=3),
+    ),
+    "wav2vec2-bert-body": ("Wav2Vec2BertModel", dict(bert_sound, position_embeddings_type=None, mask_time_prob=0.05)),
+    "moonshine-biases": (
+        "MoonshineForConditionalGeneration",
+        dict(
+            listener, encoder_num_hidden_layers=1, decoder_num_hidden_layers=2, encoder_num_attention_heads=3, decoder_num_attention_heads=3, attention_bias=True,
+            tie_word_embeddings=False, encoder_hidden_act="relu", decoder_hidden_act="gelu", pad_head_dim_to_multiple_of=8,
+        ),
+    ),
+    "moonshine-streaming-wide": (
+        "MoonshineStreamingForConditionalGeneration",
+        dict(
+            listener, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3, attention_bias=True,
+            encoder_config=dict(
+                hidden_size=8, intermediate_size=6, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, attention_bias=True, sample_rate=2000,
+                sliding_windows=[[2, 3], [1, 0]], initializer_range=0.3,
+            ),
+        ),
+    ),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20)}
@@ -306,12 +338,29 @@ def gradients_in_files(model, folder):
     return {f"grad.{name}": tensor for name, tensor in load_file(folder / "model.safetensors").items() if tensor.any()}
 
 
+def sounds(cls):
+    """Whether the class reads sound."""
+    return cls.startswith(("Wav2Vec2", "Hubert", "Moonshine", "Parakeet"))
+
+
+def sound_inputs(cls, config):
+    """Two sounds, the second of them shorter."""
+    if cls.startswith(("Wav2Vec2Bert", "Parakeet")):
+        width = getattr(config, "feature_projection_input_dim", None) or config.encoder_config.num_mel_bins
+        mask = torch.ones(2, 27, dtype=torch.long)
+        mask[1, 20:] = 0
+        return dict(input_features=torch.randn(2, 27, width).double() * mask[:, :, None], attention_mask=mask)
+    samples, own = (2100, 1400) if cls.startswith("MoonshineFor") else (240, 190) if cls.startswith("Moonshine") else (61, 45)
+    mask = torch.ones(2, samples, dtype=torch.long)
+    mask[1, own:] = 0
+    return dict(input_values=torch.randn(2, samples).double() * mask, attention_mask=mask)
+
+
 def make_signal_model(name, cls, model, folder):
     """reference.safetensors of a model of images or sounds. Its loss is what transformers has, or a projection of the outputs."""
-    if "conv_dim" in CASES[name][1]:
-        mask = torch.ones(2, 61, dtype=torch.long)
-        mask[1, 45:] = 0
-        inputs = dict(input_values=torch.randn(2, 61).double() * mask, attention_mask=mask)
+    is_sound = sounds(cls)
+    if is_sound:
+        inputs = sound_inputs(cls, model.config)
     elif cls.startswith("Siglip2"):
         inputs = patch_lists()
     else:
@@ -322,7 +371,10 @@ def make_signal_model(name, cls, model, folder):
         inputs["labels"] = torch.tensor([0, 1, 255])[torch.randint(0, 3, (2, *RESIZED[name]))]
     elif cls.endswith("CTC"):
         inputs["labels"] = torch.tensor([[1, 5, 5], [4, 2, -100]])
-    output = model(**inputs, output_hidden_states=True, output_attentions="conv_dim" in CASES[name][1])
+    elif cls.startswith("Moonshine"):
+        inputs["labels"] = torch.tensor([[3, 5, 5, 9], [4, 2, -100, -100]])
+    without_cache = dict(use_cache=False) if cls.startswith("Moonshine") else {}
+    output = model(**inputs, output_hidden_states=True, output_attentions=is_sound, **without_cache)
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value) and key != "extract_features"})
     if "loss" not in tensors:
         projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output", "predicted_depth") if key in output}
@@ -333,8 +385,9 @@ def make_signal_model(name, cls, model, folder):
         tensors.update({f"projection.{key}": value for key, value in projections.items()})
         tensors["loss"] = sum((output[key] * value).sum() for key, value in projections.items())
     tensors["loss"].backward()
-    for key in ("hidden_states", "attentions"):
-        tensors.update({f"{key}.{i}": state for i, state in enumerate(output.get(key) or [])})
+    for key, states in output.items():
+        if key.endswith(("hidden_states", "attentions")):
+            tensors.update({f"{key}.{i}": state for i, state in enumerate(states or [])})
     if "pixel_attention_mask" in inputs:  # padding is not compared
         for key in tensors:
             if "hidden_state" in key:
@@ -440,7 +493,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     if cls.startswith("VisionEncoderDecoder"):
         make_captioner(cls, model, folder)
         continue
-    if not {"image_size", "conv_dim", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
+    if sounds(cls) or not {"image_size", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)
         continue
     ids = torch.randint(3, VOCABULARY, (2, TIME))

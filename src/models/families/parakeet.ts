@@ -1,0 +1,486 @@
+import { checkKnown, describeValue } from '../../core/check.js';
+import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { BatchNorm } from '../../nn/batch-norm.js';
+import { ConformerLayer, ConvolutionModule } from '../../nn/conformer.js';
+import { Conv2d } from '../../nn/conv.js';
+import type { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { RelativeAttention } from '../../nn/frame-attention.js';
+import type { Initializer } from '../../nn/init.js';
+import { Linear } from '../../nn/linear.js';
+import { Lstm, type LstmState } from '../../nn/lstm.js';
+import { inference, Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { PointwiseConv } from '../../nn/pointwise-conv.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rowsOf, TokenBatch } from '../../nn/token-batch.js';
+import { type Activation, activate, relu } from '../../ops/activation.js';
+import { add, mul, scale } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { permute } from '../../ops/move.js';
+import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { type Json, ModelConfig } from '../model-config.js';
+import { checkHead, PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { SoundModel } from '../sound-model.js';
+
+/** A convolution of each channel apart, then one that mixes them. */
+class SeparableConv extends Module {
+  readonly depthwise: Conv2d;
+  readonly pointwise: Conv2d;
+
+  constructor(init: Initializer, channels: number, kernel: number, options: { stride: number; padding: number }) {
+    super();
+    this.depthwise = new Conv2d(init, channels, channels, [kernel, kernel], {
+      ...options,
+      groups: channels,
+      channelsLast: true,
+    });
+    this.pointwise = new Conv2d(init, channels, channels, [1, 1], { channelsLast: true });
+  }
+}
+
+/** Strided convolutions over time and frequency. Each divides both by the stride; padding counts as zeros. */
+class Subsampling extends Module {
+  readonly first: Conv2d;
+  readonly separable: readonly SeparableConv[];
+  readonly linear: Linear;
+  readonly #sizes: { readonly kernel: number; readonly stride: number; readonly padding: number };
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    const channels = config.size('subsampling_conv_channels');
+    const [kernel, stride] = ['kernel_size', 'stride'].map((name) => config.size(`subsampling_conv_${name}`)) as [
+      number,
+      number,
+    ];
+    const padding = Math.floor((kernel - 1) / 2);
+    this.#sizes = { kernel, stride, padding };
+    const layers = Math.trunc(Math.log2(config.size('subsampling_factor')));
+    const options = { stride, padding };
+    this.first = new Conv2d(init, 1, channels, [kernel, kernel], { ...options, channelsLast: true });
+    this.separable = Array.from({ length: layers - 1 }, () => new SeparableConv(init, channels, kernel, options));
+    const rows = Math.floor(config.size('num_mel_bins') / stride ** layers);
+    this.linear = new Linear(init, channels * rows, config.size('hidden_size'));
+  }
+
+  #through(count: number): number {
+    const { kernel, stride, padding } = this.#sizes;
+    return Math.floor((count + 2 * padding - kernel) / stride) + 1;
+  }
+
+  /** Number of frames that so many columns make. */
+  framesOf(columns: number): number {
+    let frames = this.#through(columns);
+    for (const _ of this.separable) frames = this.#through(frames);
+    return frames;
+  }
+
+  /** float32 [B, columns, bins] → [B, frames, dModel]. `counts`: columns of each row that are no padding. */
+  forward(x: Tensor, counts: readonly number[] | null): Tensor {
+    let own = counts?.map((count) => this.#through(count)) ?? null;
+    let y = relu(masked(this.first.forward(x.reshape(...x.shape, 1)), own)); // [B, T, F, channels]
+    for (const { depthwise, pointwise } of this.separable) {
+      own = own?.map((count) => this.#through(count)) ?? null;
+      y = relu(masked(pointwise.forward(masked(depthwise.forward(y), own)), own));
+    }
+    const [size, frames] = y.shape as [number, number, number, number];
+    return this.linear.forward(contiguous(permute(y, [0, 1, 3, 2])).reshape(size, frames, -1));
+  }
+}
+
+/** Zeros in rows from `counts` on. `x`: [B, T, F, channels]. */
+function masked(x: Tensor, counts: readonly number[] | null): Tensor {
+  const [size, time] = x.shape as [number, number];
+  if (counts === null || counts.every((count) => count >= time)) return x;
+  const marks = counts.flatMap((count) => Array.from({ length: time }, (_, i) => (i < count ? 1 : 0)));
+  return mul(x, x.device.tensor(Float32Array.from(marks), [size, time, 1, 1]));
+}
+
+/**
+ * Parakeet's encoder, the Fast Conformer (Rekesh et al. 2023, arXiv 2305.05084). Strided convolutions make a frame of 80
+ * ms of eight columns of a mel spectrogram. A Conformer with relative positions encodes the frames.
+ */
+abstract class ParakeetEncoder extends SoundModel {
+  readonly subsampling: Subsampling;
+  readonly startDropout: Dropout;
+  readonly positionDropout: Dropout;
+  readonly encoder: Stack;
+  readonly endNorm = null;
+  readonly #bins: number;
+  readonly #scale: number;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init } = context;
+    const config = new ModelConfig(context.config.object('encoder_config'));
+    const dModel = config.size('hidden_size');
+    this.#bins = config.size('num_mel_bins');
+    this.#scale = config.flag('scale_input') ? Math.sqrt(dModel) : 1;
+    this.subsampling = new Subsampling(init, config);
+    this.startDropout = dropoutOf(config, 'dropout', this.randomness);
+    this.positionDropout = dropoutOf(config, 'dropout_positions', this.randomness);
+    const activation = activationOf(config.text('hidden_act'));
+    const bias = config.flag('attention_bias');
+    const norm = () => new LayerNorm(init, dModel);
+    const taps = config.size('conv_kernel_size');
+    if (taps % 2 === 0) throw new FormatError(`config.json: conv_kernel_size is ${taps}, expected an odd number`);
+    const layer = () =>
+      new ConformerLayer({
+        selfAttn: () =>
+          new RelativeAttention(init, {
+            ...{ dModel, heads: config.size('num_attention_heads'), bias },
+            headSize: config.sizeOrNull('head_dim') ?? undefined,
+            dropout: dropoutOf(config, 'attention_dropout', this.randomness),
+            distances: (table) => this.positionDropout.forward(table),
+          }),
+        feedForward: () =>
+          new FeedForward(init, {
+            ...{ dModel, activation, bias },
+            dFF: config.size('intermediate_size'),
+            dropout: dropoutOf(config, 'activation_dropout', this.randomness),
+          }),
+        convolution: () =>
+          new ConvolutionModule(init, {
+            ...{ dModel, taps, activation },
+            ahead: (taps - 1) / 2,
+            bias: config.flag('convolution_bias'),
+            norm: () => new BatchNorm(init, dModel, { channelsLast: true }),
+          }),
+        norm,
+        randomness: this.randomness,
+      });
+    const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
+  }
+
+  override get featureWidth(): number {
+    return this.#bins;
+  }
+
+  override framesOf(columns: number): number {
+    return this.subsampling.framesOf(columns);
+  }
+
+  protected override embedSound(values: Tensor, batch: Sequences, counts: readonly number[] | null): Tensor {
+    const x = this.subsampling.forward(values, counts).reshape(batch.total, -1);
+    return this.startDropout.forward(scale(x, this.#scale));
+  }
+
+  protected override get stateNames(): StateNames {
+    const own = 'encoder.layers.*';
+    const layer = own; // checkpoints name layers alike
+    const convs = 'encoder.subsampling.layers';
+    const { length } = this.subsampling.separable;
+    const separable = Array.from({ length }, (_, i): [string, string][] => [
+      [`subsampling.separable.${i}.depthwise`, `${convs}.${3 * i + 2}`],
+      [`subsampling.separable.${i}.pointwise`, `${convs}.${3 * i + 3}`],
+    ]);
+    const encoder = new ModelConfig(this.settings.object('encoder_config'));
+    const heads = [encoder.size('num_attention_heads')];
+    return {
+      'subsampling.first': `${convs}.0`,
+      ...Object.fromEntries(separable.flat()),
+      'subsampling.linear': 'encoder.subsampling.linear',
+      [`${own}.first_norm`]: `${layer}.norm_feed_forward1`,
+      [`${own}.first_feed_forward`]: `${layer}.feed_forward1`,
+      [`${own}.norm1`]: `${layer}.norm_self_att`,
+      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`),
+      [`${own}.self_attn.out_proj`]: `${layer}.self_attn.o_proj`,
+      [`${own}.self_attn.relative_keys`]: `${layer}.self_attn.relative_k_proj`,
+      [`${own}.self_attn.content_bias`]: { name: `${layer}.self_attn.bias_u`, leading: heads },
+      [`${own}.self_attn.distance_bias`]: { name: `${layer}.self_attn.bias_v`, leading: heads },
+      [`${own}.convolution_norm`]: `${layer}.norm_conv`,
+      [`${own}.convolution.pointwise1`]: `${layer}.conv.pointwise_conv1`,
+      [`${own}.convolution.depthwise`]: `${layer}.conv.depthwise_conv`,
+      [`${own}.convolution.norm`]: `${layer}.conv.norm`,
+      [`${own}.convolution.pointwise2`]: `${layer}.conv.pointwise_conv2`,
+      [`${own}.norm2`]: `${layer}.norm_feed_forward2`,
+      [`${own}.feed_forward`]: `${layer}.feed_forward2`,
+      [`${own}.end_norm`]: `${layer}.norm_out`,
+    };
+  }
+}
+
+/** Parakeet with a projection that spells: each frame gives a token or the blank (CTC). */
+export class ParakeetCtc extends ParakeetEncoder {
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    checkHead(context, ['ctc']);
+    const { init, config } = context;
+    const { hidden_size: dModel } = config.object('encoder_config');
+    this.head = new PredictionHead({
+      pick: 'tokens',
+      out: new PointwiseConv(init, dModel as number, config.size('vocab_size')),
+    });
+  }
+
+  protected override get stateNames(): StateNames {
+    return { ...super.stateNames, 'head.out': 'ctc_head' };
+  }
+}
+
+/** Text of a transducer: tokens with blanks, after the start token, and the number of frames that each one took. */
+export interface TransducerText {
+  readonly sequence: number[];
+  readonly durations: number[];
+}
+
+/** The prediction network: an LSTM that reads the tokens so far. */
+class Predictor extends Module {
+  readonly embedding: Embedding;
+  readonly lstm: Lstm;
+  readonly projector: Linear;
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    const features = config.size('decoder_hidden_size');
+    this.embedding = new Embedding(init, config.size('vocab_size'), features);
+    this.lstm = new Lstm(init, features, features, config.size('num_decoder_layers'));
+    this.projector = new Linear(init, features, features);
+  }
+
+  /** `ids`: int32 [B · T]. Returns [B, T, features]. */
+  forward(ids: Tensor, size: number, states?: readonly LstmState[]): { outputs: Tensor; states: LstmState[] } {
+    const rows = this.embedding.forward(ids).reshape(size, -1, this.lstm.features);
+    const read = this.lstm.forward(rows, states);
+    return { outputs: this.projector.forward(read.outputs), states: read.states };
+  }
+}
+
+/**
+ * Parakeet as a transducer: a joint network reads a frame and the tokens so far, and predicts the next token, or the
+ * blank. TDT (Xu et al. 2023, arXiv 2304.06795) also predicts how many frames the token takes; RNN-T (Graves 2012, arXiv
+ * 1211.3711) takes one frame with each blank.
+ */
+export class ParakeetTransducer extends ParakeetEncoder {
+  readonly encoderProjector: Linear;
+  readonly predictor: Predictor;
+  readonly joint: Linear;
+  readonly head = null;
+  readonly #activation: Activation;
+  readonly #durations: readonly number[];
+
+  constructor(context: FamilyContext) {
+    super(context);
+    checkHead(context, ['transducer']);
+    const { init, config } = context;
+    const { hidden_size: dModel } = config.object('encoder_config');
+    const features = config.size('decoder_hidden_size');
+    this.#activation = activationOf(config.text('hidden_act'));
+    this.#durations = durationsOf(config);
+    this.encoderProjector = new Linear(init, dModel as number, features);
+    this.predictor = new Predictor(init, config);
+    this.joint = new Linear(init, features, config.size('vocab_size') + this.#durations.length);
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['inputFeatures', 'attentionMask', 'decoderInputIds'];
+  }
+
+  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
+    const { x, batch } = this.hear(inputs, hiddenStates);
+    const { size, longest } = batch;
+    const rows = (y: Tensor) => y.reshape(size, longest, -1); // [B, frames, d]
+    const frames = rows(this.encoderProjector.forward(x));
+    const output: ModelOutput = { lastHiddenState: rows(x), poolerOutput: frames };
+    if (hiddenStates) output.hiddenStates = hiddenStates.map(rows);
+    const { decoderInputIds } = inputs;
+    if (decoderInputIds === undefined) return output;
+    if (decoderInputIds instanceof TokenBatch)
+      throw new ArgumentError('forward: decoderInputIds are packed, expected rows of ids');
+    const { rows: ids, time } = rowsOf('decoderInputIds', decoderInputIds, null);
+    if (ids.length !== size || time === null || ids.some(({ length }) => length !== time))
+      throw new ShapeError(`forward: decoderInputIds has ${ids.length} rows, expected ${size} of one length`);
+    const tokens = this.device.tensor(Int32Array.from(ids.flatMap((row) => Array.from(row))));
+    const { outputs } = this.predictor.forward(tokens, size);
+    output.logits = this.#join(frames.reshape(size, longest, 1, -1), outputs.reshape(size, 1, time, -1));
+    return output;
+  }
+
+  /** Logits of tokens and durations for frames and outputs of the predictor, which broadcast. */
+  #join(frames: Tensor, outputs: Tensor): Tensor {
+    return this.joint.forward(activate('joint', add(frames, outputs), this.#activation));
+  }
+
+  /**
+   * Writes the likeliest token at each frame, sound by sound. Rejects with the errors of `forward`.
+   *
+   * ```ts
+   * const [{ sequence, durations }] = await model.transcribe({ inputFeatures });
+   * ```
+   */
+  async transcribe(inputs: Pick<ModelInputs, 'inputFeatures' | 'attentionMask'>): Promise<TransducerText[]> {
+    checkKnown('transcribe', inputs, ['inputFeatures', 'attentionMask']);
+    const { frames, counts } = inference(this, () => {
+      this.beginPass();
+      const { x, batch } = this.hear(inputs);
+      const own = batch.isToken?.map((row) => row.filter(Boolean).length) ?? batch.counts;
+      return { frames: this.encoderProjector.forward(x).reshape(batch.size, batch.longest, -1), counts: own };
+    });
+    try {
+      const texts: TransducerText[] = [];
+      for (const [i, count] of counts.entries()) texts.push(await this.#write(frames, i, count));
+      return texts;
+    } finally {
+      frames.dispose();
+    }
+  }
+
+  /** The text of the first `count` frames of a row of [B, frames, features]. */
+  async #write(frames: Tensor, row: number, count: number): Promise<TransducerText> {
+    const blank = this.settings.size('blank_token_id');
+    const vocabulary = this.settings.size('vocab_size');
+    const perFrame = this.settings.size('max_symbols_per_step');
+    const own = inference(this, () => frames.rows(row, row + 1).reshape(frames.shape[1] as number, -1));
+    const sequence = [blank];
+    const durations = [0];
+    let read = this.#read(blank);
+    let symbols = 0;
+    try {
+      for (let frame = 0; frame < count && sequence.length < perFrame * count; ) {
+        const logits = inference(this, () => this.#join(own.rows(frame, frame + 1), read.outputs));
+        const values = (await logits.data()) as Float32Array;
+        logits.dispose();
+        const token = largestOf(values.subarray(0, vocabulary));
+        symbols = token === blank ? 0 : symbols + 1;
+        const advance = this.#advance(values.subarray(vocabulary), token === blank, symbols >= perFrame);
+        if (advance > 0) symbols = 0;
+        sequence.push(token);
+        durations.push(advance);
+        frame += advance;
+        if (token === blank) continue;
+        const next = this.#read(token, read.states);
+        release(read);
+        read = next;
+      }
+    } finally {
+      release(read);
+      own.dispose();
+    }
+    return { sequence, durations };
+  }
+
+  /** Frames that a token takes. A blank takes one at least. */
+  #advance(scores: Float32Array, isBlank: boolean, isFull: boolean): number {
+    if (this.#durations.length === 0) return isBlank || isFull ? 1 : 0;
+    return Math.max(isBlank ? 1 : 0, largestOf(scores));
+  }
+
+  /** The predictor after one more token. The caller disposes of the result. */
+  #read(token: number, states?: readonly LstmState[]): Read {
+    return inference(this, () => {
+      const { outputs, states: after } = this.predictor.forward(this.device.tensor(Int32Array.of(token)), 1, states);
+      return { outputs: outputs.reshape(1, -1), states: after };
+    });
+  }
+
+  override get startId(): number {
+    return this.settings.size('blank_token_id');
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      ...super.stateNames,
+      encoder_projector: 'encoder_projector',
+      'predictor.embedding': 'decoder.embedding',
+      'predictor.lstm.layers.*.input.weight': 'decoder.lstm.weight_ih_l*',
+      'predictor.lstm.layers.*.input.bias': 'decoder.lstm.bias_ih_l*',
+      'predictor.lstm.layers.*.hidden.weight': 'decoder.lstm.weight_hh_l*',
+      'predictor.lstm.layers.*.hidden.bias': 'decoder.lstm.bias_hh_l*',
+      'predictor.projector': 'decoder.decoder_projector',
+      joint: 'joint.head',
+    };
+  }
+}
+
+interface Read {
+  readonly outputs: Tensor;
+  readonly states: readonly LstmState[];
+}
+
+function release({ outputs, states }: Read): void {
+  outputs.dispose();
+  for (const { hidden, cell } of states) {
+    hidden.dispose();
+    cell.dispose();
+  }
+}
+
+function largestOf(values: Float32Array): number {
+  return values.indexOf(values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY));
+}
+
+/** The numbers of frames that a token may take; none for RNN-T. transformers takes their places for the numbers. */
+function durationsOf(config: ModelConfig): readonly number[] {
+  if (config.type !== 'parakeet_tdt') return [];
+  const durations = config.list('durations');
+  if (durations.length > 0 && durations.every((duration, i) => duration === i)) return durations as number[];
+  throw new FormatError(`config.json: durations is ${describeValue(durations)}, expected [0, 1, 2, …]`);
+}
+
+const encoderDefaults: Json = {
+  hidden_size: 1024,
+  num_hidden_layers: 24,
+  num_attention_heads: 8,
+  intermediate_size: 4096,
+  hidden_act: 'silu',
+  attention_bias: true,
+  convolution_bias: true,
+  conv_kernel_size: 9,
+  subsampling_factor: 8,
+  subsampling_conv_channels: 256,
+  num_mel_bins: 80,
+  subsampling_conv_kernel_size: 3,
+  subsampling_conv_stride: 2,
+  dropout: 0.1,
+  dropout_positions: 0,
+  layerdrop: 0.1,
+  activation_dropout: 0.1,
+  attention_dropout: 0.1,
+  scale_input: true,
+};
+
+const complete: NonNullable<Family['complete']> = (config) => {
+  config.encoder_config = { ...encoderDefaults, ...(config.encoder_config as Json | null) };
+};
+
+export const parakeetCtc: Family = {
+  model: ParakeetCtc,
+  className: 'Parakeet',
+  defaults: { vocab_size: 1025, ctc_loss_reduction: 'mean', ctc_zero_infinity: true, pad_token_id: 1024 },
+  complete,
+};
+
+const transducer: Json = {
+  vocab_size: 8193,
+  decoder_hidden_size: 640,
+  num_decoder_layers: 2,
+  hidden_act: 'relu',
+  max_symbols_per_step: 10,
+  pad_token_id: 2,
+  blank_token_id: 8192,
+};
+
+export const parakeetTdt: Family = {
+  model: ParakeetTransducer,
+  className: 'Parakeet',
+  defaults: { ...transducer, durations: [0, 1, 2, 3, 4] },
+  complete,
+};
+
+export const parakeetRnnt: Family = {
+  model: ParakeetTransducer,
+  className: 'Parakeet',
+  defaults: transducer,
+  complete,
+};

@@ -1,0 +1,788 @@
+import { checkKnown, checkNumber, isWhole } from '../../core/check.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
+import { Random } from '../../core/random.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { AttentionMaps } from '../../inspect/attention-maps.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Conv1d } from '../../nn/conv.js';
+import type { Memory } from '../../nn/decoder-state.js';
+import type { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { DistanceRows } from '../../nn/frame-attention.js';
+import { HifiGan } from '../../nn/hifi-gan.js';
+import type { Initializer } from '../../nn/init.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { inference, Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { PointwiseConv } from '../../nn/pointwise-conv.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import type { Tokens } from '../../nn/token-batch.js';
+import { WeightNormConv1d } from '../../nn/weight-norm.js';
+import { type Activation, activate, gelu, relu, sigmoid, tanh } from '../../ops/activation.js';
+import { cumsum } from '../../ops/axis.js';
+import { add, div, greaterEqual, less, lessEqual, mul, neg, scale, sub, where } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat, gather, slice, transpose } from '../../ops/move.js';
+import { sum } from '../../ops/reduce.js';
+import { softmax } from '../../ops/softmax.js';
+import { exp, softplus, sqrt } from '../../ops/unary.js';
+import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from '../inputs.js';
+import type { ModelConfig } from '../model-config.js';
+import { checkHead } from '../prediction-head.js';
+import { type BatchLayout, type FamilyContext, PretrainedModel } from '../pretrained-model.js';
+
+/** A feed-forward network whose projections also see neighbouring tokens. Padding counts as zeros. */
+class ConvNetwork extends Module implements Network {
+  readonly conv1: Conv1d;
+  readonly conv2: Conv1d;
+
+  constructor(
+    init: Initializer,
+    dModel: number,
+    dFF: number,
+    private readonly taps: number,
+    private readonly activation: Activation,
+    readonly dropout: Dropout,
+  ) {
+    super();
+    const options = { padding: Math.floor(taps / 2), channelsLast: true };
+    this.conv1 = new Conv1d(init, dModel, dFF, taps, options);
+    this.conv2 = new Conv1d(init, dFF, dModel, taps, options);
+  }
+
+  forward(x: Tensor, batch?: Sequences): Tensor {
+    if (batch === undefined) throw new ArgumentError('ConvNetwork: reads whole sequences, not single steps');
+    const { size, longest } = batch;
+    const mask = batch.tokenMask?.reshape(size, longest, 1) ?? null;
+    const shown = (y: Tensor) => (mask ? mul(y, mask) : y);
+    // An even number of taps makes one place too many, at the beginning.
+    const own = (y: Tensor) => contiguous(slice(y, 1, 1 - (this.taps % 2), 1 - (this.taps % 2) + longest));
+    const hidden = activate(
+      'ConvNetwork',
+      own(this.conv1.forward(shown(x.reshape(size, longest, -1)))),
+      this.activation,
+    );
+    const y = own(this.conv2.forward(shown(this.dropout.forward(hidden))));
+    return shown(y).reshape(size * longest, -1);
+  }
+}
+
+/** Dilated convolutions with gates (WaveNet, van den Oord et al. 2016), whose results are added up. */
+class WaveNet extends Module {
+  readonly inLayers: readonly WeightNormConv1d[];
+  readonly resSkipLayers: readonly WeightNormConv1d[];
+  /** Gates of the speaker for all layers; null for one speaker. */
+  readonly condLayer: WeightNormConv1d | null;
+  readonly dropout: Dropout;
+
+  constructor(init: Initializer, config: ModelConfig, layers: number, dropout: Dropout) {
+    super();
+    const width = config.size('hidden_size');
+    const taps = config.size('wavenet_kernel_size');
+    const rate = config.size('wavenet_dilation_rate');
+    const speaker = config.number('speaker_embedding_size');
+    const last = { channelsLast: true };
+    this.dropout = dropout;
+    this.condLayer = speaker === 0 ? null : new WeightNormConv1d(init, speaker, 2 * width * layers, 1, last);
+    this.inLayers = Array.from({ length: layers }, (_, i) => {
+      const dilation = rate ** i;
+      const padding = Math.floor((taps * dilation - dilation) / 2);
+      return new WeightNormConv1d(init, width, 2 * width, taps, { ...last, dilation, padding });
+    });
+    const outputs = (i: number) => (i < layers - 1 ? 2 * width : width);
+    this.resSkipLayers = this.inLayers.map((_, i) => new WeightNormConv1d(init, width, outputs(i), 1, last));
+  }
+
+  /** `x` and the result: float32 [B, T, width]. `speaker`: [1, 1, features], or null. */
+  forward(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
+    const width = x.shape[2] as number;
+    const conditions = speaker && this.condLayer ? this.condLayer.forward(speaker) : null;
+    let outputs: Tensor | null = null;
+    let y = x;
+    for (const [i, conv] of this.inLayers.entries()) {
+      const raw = conv.forward(y);
+      const gates = conditions ? add(raw, columns(conditions, 2 * width * i, 2 * width * (i + 1))) : raw;
+      const acts = mul(tanh(columns(gates, 0, width)), sigmoid(columns(gates, width, 2 * width)));
+      const both = (this.resSkipLayers[i] as WeightNormConv1d).forward(this.dropout.forward(acts));
+      const isLast = i === this.inLayers.length - 1;
+      const skipped = isLast ? both : columns(both, width, 2 * width);
+      outputs = outputs ? add(outputs, skipped) : skipped;
+      if (!isLast) y = mul(add(y, columns(both, 0, width)), mask);
+    }
+    return mul(outputs as Tensor, mask);
+  }
+}
+
+/** A flow that shifts one half of the channels by what a WaveNet reads in the other half. It is read backwards. */
+class CouplingLayer extends Module {
+  readonly convPre: PointwiseConv;
+  readonly wavenet: WaveNet;
+  readonly convPost: PointwiseConv;
+
+  constructor(init: Initializer, config: ModelConfig, dropout: Dropout) {
+    super();
+    const [half, width] = [Math.floor(config.size('flow_size') / 2), config.size('hidden_size')];
+    this.convPre = new PointwiseConv(init, half, width);
+    this.wavenet = new WaveNet(init, config, config.size('prior_encoder_num_wavenet_layers'), dropout);
+    this.convPost = new PointwiseConv(init, width, half);
+  }
+
+  /** `x` and the result: float32 [B, T, channels]. */
+  backwards(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
+    const channels = x.shape[2] as number;
+    const first = columns(x, 0, channels / 2);
+    const heard = this.wavenet.forward(mul(this.convPre.forward(first), mask), mask, speaker);
+    const mean = mul(this.convPost.forward(heard), mask);
+    return concat([first, mul(sub(columns(x, channels / 2, channels), mean), mask)], 2);
+  }
+}
+
+/** Flows in sequence, each of which reads the channels in reverse. */
+class CouplingBlock extends Module {
+  readonly flows: readonly CouplingLayer[];
+
+  constructor(init: Initializer, config: ModelConfig, dropout: () => Dropout) {
+    super();
+    const count = { length: config.size('prior_encoder_num_flows') };
+    this.flows = Array.from(count, () => new CouplingLayer(init, config, dropout()));
+  }
+
+  /** `x` and the result: float32 [B, T, channels]. */
+  backwards(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
+    return [...this.flows].reverse().reduce((y, flow) => flow.backwards(flipped(y), mask, speaker), x);
+  }
+}
+
+/** Depthwise dilated convolutions, each with a pointwise one, norms and a residual connection. */
+class DilatedSeparableConv extends Module {
+  readonly convsDilated: readonly Conv1d[];
+  readonly convsPointwise: readonly PointwiseConv[];
+  readonly norms1: readonly LayerNorm[];
+  readonly norms2: readonly LayerNorm[];
+
+  constructor(
+    init: Initializer,
+    config: ModelConfig,
+    readonly dropout: Dropout,
+  ) {
+    super();
+    const [channels, taps] = [config.size('hidden_size'), config.size('duration_predictor_kernel_size')];
+    const each = <T>(make: (i: number) => T): T[] =>
+      Array.from({ length: config.size('depth_separable_num_layers') }, (_, i) => make(i));
+    this.convsDilated = each((i) => {
+      const dilation = taps ** i;
+      const padding = Math.floor((taps * dilation - dilation) / 2);
+      return new Conv1d(init, channels, channels, taps, { groups: channels, dilation, padding, channelsLast: true });
+    });
+    this.convsPointwise = each(() => new PointwiseConv(init, channels, channels));
+    this.norms1 = each(() => new LayerNorm(init, channels));
+    this.norms2 = each(() => new LayerNorm(init, channels));
+  }
+
+  /** `x` and the result: float32 [B, T, channels]. */
+  forward(x: Tensor, mask: Tensor): Tensor {
+    const y = this.convsDilated.reduce((rows, conv, i) => {
+      const spread = gelu((this.norms1[i] as LayerNorm).forward(conv.forward(mul(rows, mask))));
+      const mixed = gelu(
+        (this.norms2[i] as LayerNorm).forward((this.convsPointwise[i] as PointwiseConv).forward(spread)),
+      );
+      return add(rows, this.dropout.forward(mixed));
+    }, x);
+    return mul(y, mask);
+  }
+
+  protected override get stateNames(): StateNames {
+    return { norms1: 'norms_1', norms2: 'norms_2' };
+  }
+}
+
+/** A flow that shifts and scales each channel. */
+class AffineFlow extends Module {
+  /** Both [channels]. */
+  readonly translate: Tensor;
+  readonly logScale: Tensor;
+
+  constructor(init: Initializer, channels: number) {
+    super();
+    this.translate = init.constant([channels], 0);
+    this.logScale = init.constant([channels], 0);
+  }
+
+  backwards(x: Tensor, mask: Tensor): Tensor {
+    return mul(mul(sub(x, this.translate), exp(neg(this.logScale))), mask);
+  }
+
+  protected override get stateNames(): StateNames {
+    return { translate: { name: 'translate', trailing: 1 }, log_scale: { name: 'log_scale', trailing: 1 } };
+  }
+}
+
+/** A flow that changes one channel by a monotonic spline, whose knots depend on the other channel and on the text. */
+class SplineFlow extends Module {
+  readonly convPre: PointwiseConv;
+  readonly convDds: DilatedSeparableConv;
+  readonly convProj: PointwiseConv;
+  readonly #bins: number;
+  readonly #bound: number;
+
+  constructor(init: Initializer, config: ModelConfig, dropout: Dropout) {
+    super();
+    const width = config.size('hidden_size');
+    this.#bins = config.size('duration_predictor_flow_bins');
+    this.#bound = config.number('duration_predictor_tail_bound');
+    this.convPre = new PointwiseConv(init, 1, width);
+    this.convDds = new DilatedSeparableConv(init, config, dropout);
+    this.convProj = new PointwiseConv(init, width, 3 * this.#bins - 1);
+  }
+
+  /** `x` and the result: float32 [B, T, 2]. `text`: [B, T, width]. */
+  backwards(x: Tensor, mask: Tensor, text: Tensor): Tensor {
+    const first = columns(x, 0, 1);
+    const read = this.convDds.forward(add(this.convPre.forward(first), text), mask);
+    const knots = mul(this.convProj.forward(read), mask); // [B, T, 3·bins − 1]
+    const factor = (text.shape[2] as number) ** -0.5;
+    const bins = this.#bins;
+    const second = inverseSpline(columns(x, 1, 2), {
+      widths: scale(columns(knots, 0, bins), factor),
+      heights: scale(columns(knots, bins, 2 * bins), factor),
+      slopes: columns(knots, 2 * bins, 3 * bins - 1),
+      bound: this.#bound,
+    });
+    return mul(concat([first, second], 2), mask);
+  }
+}
+
+/** Bins and slopes are at least this large. */
+const LEAST = 1e-3;
+
+interface Knots {
+  /** Both [B, T, bins], before their softmax. */
+  readonly widths: Tensor;
+  readonly heights: Tensor;
+  /** Slopes at the knots between two bins, [B, T, bins − 1], before their softplus. */
+  readonly slopes: Tensor;
+  /** The spline is defined from −bound to bound; outside it is the identity. */
+  readonly bound: number;
+}
+
+/** The inverse of a rational quadratic spline (Durkan et al. 2019, arXiv 1906.04032). `x`: [B, T, 1]. */
+function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Tensor {
+  const bins = widths.shape[2] as number;
+  const isInside = mul(greaterEqual(x, -bound), lessEqual(x, bound));
+  const inside = where(isInside, x, 0);
+  const places = edges(widths, bound);
+  const levels = edges(heights, bound);
+  const end = Math.log(Math.exp(1 - LEAST) - 1); // slopes at both ends are 1
+  const ends = x.device.full([...x.shape.slice(0, 2), 1], end);
+  const all = add(softplus(concat([ends, slopes, ends], 2)), LEAST); // [B, T, bins + 1]
+  // 1 in the bin that holds the value.
+  const last = bins + 1;
+  const lower = columns(levels, 0, bins);
+  const upper = concat([columns(levels, 1, bins), add(columns(levels, bins, last), 1e-6)], 2);
+  const isBin = mul(greaterEqual(inside, lower), less(inside, upper));
+  const pick = (values: Tensor) => sum(where(isBin, values, 0), { axis: 2, keepDims: true }); // [B, T, 1]
+  const spans = (knots: Tensor) => sub(columns(knots, 1, last), columns(knots, 0, bins));
+  const [width, height] = [pick(spans(places)), pick(spans(levels))];
+  const [start, level] = [pick(columns(places, 0, bins)), pick(lower)];
+  const [slope, next] = [pick(columns(all, 0, bins)), pick(columns(all, 1, last))];
+  const steepness = div(height, width);
+  // The root of a quadratic equation.
+  const above = sub(inside, level);
+  const bend = mul(above, sub(add(slope, next), scale(steepness, 2)));
+  const a = add(mul(height, sub(steepness, slope)), bend);
+  const b = sub(mul(height, slope), bend);
+  const c = neg(mul(steepness, above));
+  const discriminant = sub(mul(b, b), scale(mul(a, c), 4));
+  const root = div(scale(c, 2), sub(neg(b), sqrt(discriminant)));
+  return where(isInside, add(mul(root, width), start), x);
+}
+
+/** Knots of bins whose sizes are softmax(x), at least LEAST: [B, T, bins + 1], from −bound to bound. */
+function edges(x: Tensor, bound: number): Tensor {
+  const bins = x.shape[2] as number;
+  const sizes = add(scale(softmax(x), 1 - LEAST * bins), LEAST);
+  const inner = add(scale(columns(cumsum(sizes, { axis: 2 }), 0, bins - 1), 2 * bound), -bound);
+  const at = (value: number) => x.device.full([...x.shape.slice(0, 2), 1], value);
+  return concat([at(-bound), inner, at(bound)], 2);
+}
+
+/** Predicts the logarithm of each token's duration by a flow from noise, so that the rhythm varies. */
+class StochasticDurations extends Module {
+  readonly convPre: PointwiseConv;
+  readonly convProj: PointwiseConv;
+  readonly convDds: DilatedSeparableConv;
+  readonly cond: PointwiseConv | null;
+  readonly flows: readonly (AffineFlow | SplineFlow)[];
+  /** The parts below take part in training alone, which transformers does not have either. */
+  readonly postConvPre: PointwiseConv;
+  readonly postConvProj: PointwiseConv;
+  readonly postConvDds: DilatedSeparableConv;
+  readonly postFlows: readonly (AffineFlow | SplineFlow)[];
+
+  constructor(init: Initializer, config: ModelConfig, dropout: (name: string) => Dropout) {
+    super();
+    config.expect('depth_separable_channels', 2);
+    const width = config.size('hidden_size');
+    const speaker = config.number('speaker_embedding_size');
+    const separable = () => new DilatedSeparableConv(init, config, dropout('duration_predictor_dropout'));
+    const flows = () => [
+      new AffineFlow(init, 2),
+      ...Array.from(
+        { length: config.size('duration_predictor_num_flows') },
+        () => new SplineFlow(init, config, dropout('')),
+      ),
+    ];
+    this.convPre = new PointwiseConv(init, width, width);
+    this.convProj = new PointwiseConv(init, width, width);
+    this.convDds = separable();
+    this.cond = speaker === 0 ? null : new PointwiseConv(init, speaker, width);
+    this.flows = flows();
+    this.postConvPre = new PointwiseConv(init, 1, width);
+    this.postConvProj = new PointwiseConv(init, width, width);
+    this.postConvDds = separable();
+    this.postFlows = flows();
+  }
+
+  /** `x`: [B, T, width]. `noise`: [B, T, 2]. Returns [B, T]. */
+  forward(x: Tensor, mask: Tensor, speaker: Tensor | null, noise: Tensor): Tensor {
+    const own = this.convPre.forward(x);
+    const voiced = speaker && this.cond ? add(own, this.cond.forward(speaker)) : own;
+    const text = mul(this.convProj.forward(this.convDds.forward(voiced, mask)), mask);
+    const [affine, , ...splines] = this.flows as [AffineFlow, SplineFlow, ...SplineFlow[]]; // one flow is not used
+    const read = splines.reverse().reduce((y, flow) => flow.backwards(flipped(y), mask, text), noise);
+    return columns(affine.backwards(flipped(read), mask), 0, 1).reshape(...(x.shape.slice(0, 2) as [number, number]));
+  }
+}
+
+/** Predicts the logarithm of each token's duration by two convolutions. */
+class Durations extends Module {
+  readonly conv1: Conv1d;
+  readonly norm1: LayerNorm;
+  readonly conv2: Conv1d;
+  readonly norm2: LayerNorm;
+  readonly proj: PointwiseConv;
+  readonly cond: PointwiseConv | null;
+
+  constructor(
+    init: Initializer,
+    config: ModelConfig,
+    readonly dropout: Dropout,
+  ) {
+    super();
+    const [width, taps] = [config.size('hidden_size'), config.size('duration_predictor_kernel_size')];
+    const channels = config.size('duration_predictor_filter_channels');
+    const speaker = config.number('speaker_embedding_size');
+    const options = { padding: Math.floor(taps / 2), channelsLast: true };
+    const norm = () => new LayerNorm(init, channels, config.number('layer_norm_eps'));
+    this.conv1 = new Conv1d(init, width, channels, taps, options);
+    this.norm1 = norm();
+    this.conv2 = new Conv1d(init, channels, channels, taps, options);
+    this.norm2 = norm();
+    this.proj = new PointwiseConv(init, channels, 1);
+    this.cond = speaker === 0 ? null : new PointwiseConv(init, speaker, width);
+  }
+
+  forward(x: Tensor, mask: Tensor, speaker: Tensor | null): Tensor {
+    const voiced = speaker && this.cond ? add(x, this.cond.forward(speaker)) : x;
+    const part = (y: Tensor, conv: Conv1d, norm: LayerNorm) =>
+      this.dropout.forward(norm.forward(relu(conv.forward(mul(y, mask)))));
+    const y = part(part(voiced, this.conv1, this.norm1), this.conv2, this.norm2);
+    return mul(this.proj.forward(mul(y, mask)), mask).reshape(...(x.shape.slice(0, 2) as [number, number]));
+  }
+
+  protected override get stateNames(): StateNames {
+    return { conv1: 'conv_1', norm1: 'norm_1', conv2: 'conv_2', norm2: 'norm_2' };
+  }
+}
+
+/** The encoder of spectrograms, which takes part in training alone. It is kept for files. */
+class PosteriorEncoder extends Module {
+  readonly convPre: PointwiseConv;
+  readonly wavenet: WaveNet;
+  readonly convProj: PointwiseConv;
+
+  constructor(init: Initializer, config: ModelConfig, dropout: Dropout) {
+    super();
+    const width = config.size('hidden_size');
+    this.convPre = new PointwiseConv(init, config.size('spectrogram_bins'), width);
+    this.wavenet = new WaveNet(init, config, config.size('posterior_encoder_num_wavenet_layers'), dropout);
+    this.convProj = new PointwiseConv(init, width, 2 * config.size('flow_size'));
+  }
+}
+
+/** How a text is spoken. */
+export interface SpeakOptions {
+  /** Number of the voice, for models of several speakers. Default: none. */
+  readonly speakerId?: number | undefined;
+  /** Seed of the noise that varies rhythm and tone, an integer from 0 on. Default 0. */
+  readonly seed?: number | undefined;
+  /** Factor of the speed. Default: `speaking_rate` of the config. */
+  readonly speakingRate?: number | undefined;
+}
+
+/** The text as the encoder read it. */
+interface ReadText {
+  readonly padded: PaddedBatch;
+  /** [B, T, width] */
+  readonly hidden: Tensor;
+  /** [B, T, 1]: 1 for tokens, 0 for padding. */
+  readonly mask: Tensor;
+  /** [1, 1, features], or null. */
+  readonly speaker: Tensor | null;
+}
+
+/**
+ * VITS (Kim, Kong, Son 2021, arXiv 2106.06103), the models of MMS-TTS. A text encoder predicts the distribution of latent
+ * frames. A duration predictor gives their number for each token. A flow and HiFi-GAN make sound of them.
+ */
+export class Vits extends PretrainedModel {
+  readonly tokens: Embedding;
+  readonly encoder: Stack;
+  readonly project: PointwiseConv;
+  readonly flow: CouplingBlock;
+  readonly vocoder: HifiGan;
+  readonly durationPredictor: StochasticDurations | Durations;
+  readonly embedSpeaker: Embedding | null;
+  readonly posteriorEncoder: PosteriorEncoder;
+  override readonly decoder = null;
+  override readonly head = null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    checkHead(context, ['none']);
+    const { init, config } = context;
+    const dModel = config.size('hidden_size');
+    const dropout = (name: string) => dropoutOf(config, name, this.randomness);
+    this.tokens = new Embedding(init, config.size('vocab_size'), dModel);
+    this.encoder = this.#encoderOf(init, config);
+    this.project = new PointwiseConv(init, dModel, 2 * config.size('flow_size'));
+    this.flow = new CouplingBlock(init, config, () => dropout('wavenet_dropout'));
+    const speaker = config.number('speaker_embedding_size');
+    this.vocoder = new VoicedHifiGan(init, config, speaker);
+    this.durationPredictor = config.flag('use_stochastic_duration_prediction')
+      ? new StochasticDurations(init, config, dropout)
+      : new Durations(init, config, dropout('duration_predictor_dropout'));
+    const speakers = config.size('num_speakers');
+    this.embedSpeaker = speakers > 1 ? new Embedding(init, speakers, speaker) : null;
+    this.posteriorEncoder = new PosteriorEncoder(init, config, dropout('wavenet_dropout'));
+  }
+
+  #encoderOf(init: Initializer, config: ModelConfig): Stack {
+    const dModel = config.size('hidden_size');
+    const heads = config.size('num_attention_heads');
+    const window = config.numberOrNull('window_size') ?? 0;
+    const row = (distance: number) => (Math.abs(distance) > window ? null : distance + window);
+    const relative = () =>
+      new DistanceRows(init, dModel / heads, { rows: 2 * window + 1, most: window + 1, row, values: true });
+    const dropout = (name: string) => dropoutOf(config, name, this.randomness);
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            ...{ dModel, heads, bias: config.flag('use_bias') },
+            relative: window > 0 ? relative : null,
+            dropout: dropout('attention_dropout'),
+          }),
+        feedForward: () =>
+          new ConvNetwork(
+            init,
+            dModel,
+            config.size('ffn_dim'),
+            config.size('ffn_kernel_size'),
+            activationOf(config.text('hidden_act')),
+            dropout('activation_dropout'),
+          ),
+        norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
+        dropout: () => dropout('hidden_dropout'),
+        wiring: 'post',
+        randomness: this.randomness,
+      });
+    const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
+    return new Stack(config.size('num_hidden_layers'), layer, null, { layerDrop });
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['inputIds', 'attentionMask', 'speakerId'];
+  }
+
+  /** Speaks without noise if the config says so, and otherwise with the noise of seed 0. */
+  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
+    const text = this.#read(inputs, hiddenStates);
+    layout.source = text.padded;
+    const random = new Random(0);
+    const logs = this.device.noGrad(() => this.#logDurations(text, random));
+    const frames = this.#framesOf(logs.dataSync() as Float32Array, text, this.settings.number('speaking_rate'));
+    const output = this.#speak(text, frames, random);
+    if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => text.padded.unpack(state));
+    return output;
+  }
+
+  /**
+   * Speaks rows of token ids. Equal seeds give equal sound. Resolves to samples from −1 to 1 at `sampling_rate`, one
+   * array for each row. Rejects with the errors of `forward`, and with ArgumentError for invalid options.
+   */
+  async speak(inputIds: Tokens, options: SpeakOptions = {}): Promise<Float32Array[]> {
+    const names = ['speakerId', 'seed', 'speakingRate'] as const;
+    const { speakerId, seed = 0, speakingRate } = checkKnown('speak', options, names);
+    const rate = speakingRate ?? this.settings.number('speaking_rate');
+    checkNumber('speak', 'speakingRate', rate, (value) => value > 0 && Number.isFinite(value), 'a number above 0');
+    const random = new Random(seed);
+    const { text, logs } = inference(this, () => {
+      const read = this.#read({ inputIds, speakerId });
+      return { text: read, logs: this.#logDurations(read, random) };
+    });
+    try {
+      const frames = this.#framesOf((await logs.data()) as Float32Array, text, rate);
+      const waveform = inference(this, () => this.#speak(text, frames, random).waveform as Tensor);
+      const samples = (await waveform.data()) as Float32Array;
+      const width = waveform.shape[1] as number;
+      waveform.dispose();
+      return frames.map((counts, i) =>
+        samples.slice(i * width, i * width + lengthOf(counts) * this.vocoder.samplesPerFrame),
+      );
+    } finally {
+      for (const tensor of [logs, text.hidden, text.mask, text.speaker]) tensor?.dispose();
+    }
+  }
+
+  #read({ inputIds, attentionMask, speakerId }: ModelInputs, hiddenStates?: Tensor[]): ReadText {
+    const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept');
+    const { sequences, batch } = padded;
+    const { size, longest } = sequences;
+    if (sequences.counts.some((count) => count !== longest))
+      throw new ArgumentError('forward: texts differ in length, expected rows with padding and an attentionMask');
+    const x = this.embedSource(batch.ids);
+    const shown = padded.tokenMask?.reshape(batch.total, 1) ?? null;
+    const hidden = this.encoder.forward(shown ? mul(x, shown) : x, sequences, { hiddenStates });
+    const ended = shown ? mul(hidden, shown) : hidden;
+    const mask = padded.tokenMask ?? this.device.full([size, longest, 1], 1);
+    return { padded, hidden: ended.reshape(size, longest, -1), mask, speaker: this.#speakerOf(speakerId) };
+  }
+
+  #speakerOf(speakerId: number | undefined): Tensor | null {
+    if (speakerId === undefined) return null;
+    const speakers = this.settings.size('num_speakers');
+    const isKnown = (id: number) => isWhole(id) && id < speakers;
+    checkNumber('forward', 'speakerId', speakerId, isKnown, `a number from 0 to ${speakers - 1}`);
+    const row = this.embedSpeaker?.forward(this.device.tensor(Int32Array.of(speakerId)));
+    return row?.reshape(1, 1, -1) ?? null;
+  }
+
+  /** [B, T] */
+  #logDurations({ hidden, mask, speaker }: ReadText, random: Random): Tensor {
+    const predictor = this.durationPredictor;
+    if (predictor instanceof Durations) return predictor.forward(hidden, mask, speaker);
+    const shape = [...hidden.shape.slice(0, 2), 2];
+    const noise = this.#noise(random, shape, this.settings.number('noise_scale_duration'));
+    return predictor.forward(hidden, mask, speaker, noise);
+  }
+
+  #noise(random: Random, shape: readonly number[], deviation: number): Tensor {
+    const size = shape.reduce((product, length) => product * length, 1);
+    return this.device.tensor(
+      Float32Array.from({ length: size }, () => (deviation === 0 ? 0 : deviation * random.normal())),
+      shape,
+    );
+  }
+
+  /** Number of frames of each token, row by row. */
+  #framesOf(logs: Float32Array, { padded, hidden }: ReadText, rate: number): number[][] {
+    const [size, time] = hidden.shape as [number, number];
+    const { isToken } = padded;
+    return Array.from({ length: size }, (_, row) =>
+      Array.from({ length: time }, (_, i) => {
+        if (isToken && !isToken[row]?.[i]) return 0;
+        const frames = Math.ceil(Math.exp(logs[row * time + i] as number) / rate);
+        if (frames <= MAX_FRAMES) return frames;
+        throw new FormatError(`vits: the model gives a token ${frames} frames, expected at most ${MAX_FRAMES}`);
+      }),
+    );
+  }
+
+  /** Sound of frames: each token's distribution, as many times as its duration says. */
+  #speak({ hidden, mask, speaker }: ReadText, frames: readonly (readonly number[])[], random: Random): ModelOutput {
+    const { device } = this;
+    const [size, time] = hidden.shape as [number, number, number];
+    const flowSize = this.settings.size('flow_size');
+    const stats = mul(this.project.forward(hidden), mask).reshape(size * time, 2 * flowSize);
+    const lengths = frames.map(lengthOf);
+    const longest = Math.max(...lengths);
+    const rows = new Int32Array(size * longest).fill(size * time); // a row of zeros after the others
+    for (const [i, counts] of frames.entries()) {
+      let at = i * longest;
+      for (const [token, count] of counts.entries()) {
+        rows.fill(i * time + token, at, at + count);
+        at += count;
+      }
+    }
+    const spread = gather(concat([stats, device.zeros([1, 2 * flowSize])]), device.tensor(rows));
+    const means = contiguous(spread.columns(0, flowSize)).reshape(size, longest, flowSize);
+    const noiseScale = this.settings.number('noise_scale');
+    let x = means;
+    if (noiseScale > 0) {
+      const deviations = exp(contiguous(spread.columns(flowSize, 2 * flowSize)).reshape(size, longest, flowSize));
+      x = add(means, mul(this.#noise(random, means.shape, noiseScale), deviations));
+    }
+    const marks = lengths.flatMap((length) => Array.from({ length: longest }, (_, i) => (i < length ? 1 : 0)));
+    const shown = device.tensor(Float32Array.from(marks), [size, longest, 1]);
+    const latents = mul(this.flow.backwards(x, shown, speaker), shown);
+    const waveform = this.vocoder.forward(latents, speaker);
+    const samples = lengths.map((length) => length * this.vocoder.samplesPerFrame);
+    return { waveform, sequenceLengths: device.tensor(Int32Array.from(samples)), spectrogram: transpose(latents) };
+  }
+
+  protected override mapsOf({ encoder }: AttentionMaps, _: ModelOutput, { source }: BatchLayout): ModelOutput {
+    return { attentions: unpackMaps(encoder, source) };
+  }
+
+  protected override embedSource(ids: Tensor): Tensor {
+    const paddingId = this.settings.numberOrNull('pad_token_id');
+    return this.tokens.forward(ids, { scale: Math.sqrt(this.settings.size('hidden_size')), paddingId });
+  }
+
+  protected override embedTarget(): Tensor {
+    throw new ArgumentError('step: the model has no decoder');
+  }
+
+  protected override readSource(source: Tokens): Memory {
+    return this.encodeBatch(source);
+  }
+
+  override get maxLength(): number {
+    return MAX_TOKENS;
+  }
+
+  override get startId(): number | null {
+    return null;
+  }
+
+  override get endIds(): readonly number[] {
+    return [];
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'text_encoder.encoder.layers.*';
+    const own = 'encoder.layers.*';
+    const relative = (name: string) => ({ name: `${layer}.attention.${name}`, leading: [1] });
+    return {
+      tokens: 'text_encoder.embed_tokens',
+      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.attention.${name}_proj`),
+      [`${own}.self_attn.out_proj`]: `${layer}.attention.out_proj`,
+      [`${own}.self_attn.relative.key_rows`]: relative('emb_rel_k'),
+      [`${own}.self_attn.relative.value_rows`]: relative('emb_rel_v'),
+      [`${own}.norm1`]: `${layer}.layer_norm`,
+      [`${own}.feed_forward.conv1`]: `${layer}.feed_forward.conv_1`,
+      [`${own}.feed_forward.conv2`]: `${layer}.feed_forward.conv_2`,
+      [`${own}.norm2`]: `${layer}.final_layer_norm`,
+      project: 'text_encoder.project',
+      vocoder: 'decoder',
+    };
+  }
+}
+
+/** HiFi-GAN with a projection of the speaker's vector. */
+class VoicedHifiGan extends HifiGan {
+  readonly cond: PointwiseConv | null;
+
+  constructor(init: Initializer, config: ModelConfig, speaker: number) {
+    const numbers = (name: string) => config.list(name) as readonly number[];
+    super(init, {
+      inputs: config.size('flow_size'),
+      channels: config.size('upsample_initial_channel'),
+      rates: numbers('upsample_rates'),
+      kernels: numbers('upsample_kernel_sizes'),
+      blockKernels: numbers('resblock_kernel_sizes'),
+      blockDilations: config.list('resblock_dilation_sizes') as readonly (readonly number[])[],
+      slope: config.number('leaky_relu_slope'),
+      outBias: false,
+    });
+    this.cond = speaker === 0 ? null : new PointwiseConv(init, speaker, config.size('upsample_initial_channel'));
+  }
+
+  override forward(x: Tensor, speaker: Tensor | null): Tensor {
+    return super.forward(x, (speaker && this.cond?.forward(speaker)) ?? null);
+  }
+}
+
+/** Tokens of a text, and frames of a token, at most: minutes of sound. */
+const [MAX_TOKENS, MAX_FRAMES] = [1 << 14, 1 << 12];
+
+/** Frames of a text, at least one. */
+const lengthOf = (counts: readonly number[]) =>
+  Math.max(
+    1,
+    counts.reduce((total, count) => total + count, 0),
+  );
+
+/** Columns of the last dimension of [B, T, n]. */
+function columns(x: Tensor, from: number, to: number): Tensor {
+  return contiguous(slice(x, 2, from, to));
+}
+
+/** The channels of [B, T, channels] in reverse. */
+function flipped(x: Tensor): Tensor {
+  const channels = x.shape[2] as number;
+  const order = Int32Array.from({ length: channels }, (_, i) => channels - 1 - i);
+  const rows = transpose(x.reshape(-1, channels)); // [channels, B·T]
+  return contiguous(transpose(gather(contiguous(rows), x.device.tensor(order)))).reshape(x.shape);
+}
+
+export const vits: Family = {
+  model: Vits,
+  className: 'Vits',
+  defaults: {
+    vocab_size: 38,
+    hidden_size: 192,
+    num_hidden_layers: 6,
+    num_attention_heads: 2,
+    window_size: 4,
+    use_bias: true,
+    ffn_dim: 768,
+    layerdrop: 0.1,
+    ffn_kernel_size: 3,
+    flow_size: 192,
+    spectrogram_bins: 513,
+    hidden_act: 'relu',
+    hidden_dropout: 0.1,
+    attention_dropout: 0.1,
+    activation_dropout: 0.1,
+    layer_norm_eps: 1e-5,
+    use_stochastic_duration_prediction: true,
+    num_speakers: 1,
+    speaker_embedding_size: 0,
+    upsample_initial_channel: 512,
+    upsample_rates: [8, 8, 2, 2],
+    upsample_kernel_sizes: [16, 16, 4, 4],
+    resblock_kernel_sizes: [3, 7, 11],
+    resblock_dilation_sizes: [
+      [1, 3, 5],
+      [1, 3, 5],
+      [1, 3, 5],
+    ],
+    leaky_relu_slope: 0.1,
+    depth_separable_channels: 2,
+    depth_separable_num_layers: 3,
+    duration_predictor_flow_bins: 10,
+    duration_predictor_tail_bound: 5,
+    duration_predictor_kernel_size: 3,
+    duration_predictor_dropout: 0.5,
+    duration_predictor_num_flows: 4,
+    duration_predictor_filter_channels: 256,
+    prior_encoder_num_flows: 4,
+    prior_encoder_num_wavenet_layers: 4,
+    posterior_encoder_num_wavenet_layers: 16,
+    wavenet_kernel_size: 5,
+    wavenet_dilation_rate: 1,
+    wavenet_dropout: 0,
+    speaking_rate: 1,
+    noise_scale: 0.667,
+    noise_scale_duration: 0.8,
+    sampling_rate: 16000,
+    pad_token_id: null,
+  },
+};

@@ -1,0 +1,231 @@
+import { describeValue } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import { ConformerLayer, ConvolutionModule } from '../../nn/conformer.js';
+import type { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { DistanceRows, RelativeAttention, RotatedInputAttention } from '../../nn/frame-attention.js';
+import type { Initializer } from '../../nn/init.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { RotaryEmbedding } from '../../nn/rotary-embedding.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { mul } from '../../ops/binary.js';
+import { activationOf, dropoutOf, labelsOf, layerDropOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { Json, ModelConfig } from '../model-config.js';
+import { checkHead, PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { SoundModel } from '../sound-model.js';
+import { SpecAugment } from '../spec-augment.js';
+
+/**
+ * wav2vec2-BERT (Barrault et al. 2023, arXiv 2312.05187, 3.2.1): a Conformer whose convolutions are causal reads
+ * features of a mel filter bank, two frames of 10 ms at a time.
+ */
+export class Wav2Vec2Bert extends SoundModel {
+  readonly featureNorm: LayerNorm;
+  readonly featureProjection: Linear;
+  readonly featureDropout: Dropout;
+  readonly specAugment: SpecAugment | null;
+  readonly startDropout: Dropout;
+  readonly encoder: Stack;
+  readonly endNorm = null;
+  readonly head: PredictionHead | null;
+  protected override readonly layerWeights: Tensor | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    checkHead(context, ['none', 'ctc', 'sequence-classification']);
+    const { init, config, head } = context;
+    config.expect('add_adapter', false);
+    const dModel = config.size('hidden_size');
+    const width = config.size('feature_projection_input_dim');
+    this.featureNorm = new LayerNorm(init, width, config.number('layer_norm_eps'));
+    this.featureProjection = new Linear(init, width, dModel);
+    this.featureDropout = dropoutOf(config, 'feat_proj_dropout', this.randomness);
+    this.specAugment = SpecAugment.of(init, config, dModel, this.randomness);
+    this.startDropout = dropoutOf(config, 'hidden_dropout', this.randomness);
+    const layerDrop = layerDropOf(config, 'layerdrop', this.randomness);
+    this.encoder = new Stack(config.size('num_hidden_layers'), this.#layerOf(init, config), null, { layerDrop });
+    const isWeighted = head === 'sequence-classification' && config.flag('use_weighted_layer_sum');
+    const states = config.size('num_hidden_layers') + 1;
+    this.layerWeights = isWeighted ? init.constant([states], 1 / states) : null;
+    this.head = headOf(context, () => dropoutOf(config, 'final_dropout', this.randomness));
+  }
+
+  #layerOf(init: Initializer, config: ModelConfig): () => ConformerLayer {
+    const dModel = config.size('hidden_size');
+    const activation = activationOf(config.text('hidden_act'));
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const dropout = (name: string) => dropoutOf(config, name, this.randomness);
+    const attention = this.#attentionOf(init, config);
+    const taps = config.size('conv_depthwise_kernel_size');
+    if (taps % 2 === 0)
+      throw new FormatError(`config.json: conv_depthwise_kernel_size is ${taps}, expected an odd number`);
+    return () =>
+      new ConformerLayer({
+        selfAttn: () =>
+          attention({ dModel, heads: config.size('num_attention_heads'), dropout: dropout('attention_dropout') }),
+        feedForward: () =>
+          new FeedForward(init, {
+            ...{ dModel, activation },
+            dFF: config.size('intermediate_size'),
+            dropout: dropout('activation_dropout'),
+          }),
+        convolution: () =>
+          new ConvolutionModule(init, {
+            ...{ dModel, taps, ahead: 0, bias: false, activation, norm },
+            dropout: dropout('conformer_conv_dropout'),
+          }),
+        norm,
+        dropout: (part) => dropout(part === 'attention' ? 'attention_dropout' : 'hidden_dropout'),
+        randomness: this.randomness,
+      });
+  }
+
+  /** Attention by the setting of positions. */
+  #attentionOf(init: Initializer, config: ModelConfig): (options: MultiHeadOptions) => MultiHeadAttention {
+    const headSize = Math.floor(config.size('hidden_size') / config.size('num_attention_heads'));
+    const { position_embeddings_type: type } = config.values;
+    switch (type) {
+      case 'relative_key': {
+        const [before, after] = ['left', 'right'].map((side) => config.number(`${side}_max_position_embeddings`)) as [
+          number,
+          number,
+        ];
+        const row = (distance: number) => Math.max(-before, Math.min(after, distance)) + before;
+        const most = Math.max(before, after, 1);
+        const relative = () => new DistanceRows(init, headSize, { rows: before + 1 + after, most, row });
+        return (options) => new MultiHeadAttention(init, { ...options, relative });
+      }
+      case 'relative':
+        return (options) => new RelativeAttention(init, options);
+      case 'rotary': {
+        const theta = config.number('rotary_embedding_base');
+        const rotation = new RotaryEmbedding(init, { headSize, maxLength: 1 << 20, layout: 'halves', theta });
+        return (options) => new RotatedInputAttention(init, options, rotation);
+      }
+      case null:
+        return (options) => new MultiHeadAttention(init, options);
+      default:
+        throw new FormatError(
+          `config.json: position_embeddings_type is ${describeValue(type)}, expected relative_key, relative, rotary or null`,
+        );
+    }
+  }
+
+  override get featureWidth(): number {
+    return this.settings.size('feature_projection_input_dim');
+  }
+
+  override framesOf(columns: number): number {
+    return columns;
+  }
+
+  protected override embedSound(values: Tensor, batch: Sequences): Tensor {
+    const normed = this.featureNorm.forward(values.reshape(batch.total, -1));
+    const x = this.featureDropout.forward(this.featureProjection.forward(normed)); // [B · frames, dModel]
+    const augmented = this.specAugment?.forward(x, batch) ?? x;
+    const mask = batch.tokenMask;
+    return this.startDropout.forward(mask ? mul(augmented, mask) : augmented);
+  }
+
+  protected override get bodyName(): string {
+    return 'wav2vec2_bert';
+  }
+
+  protected override get stateNames(): StateNames {
+    const own = 'encoder.layers.*';
+    const layer = 'wav2vec2_bert.encoder.layers.*';
+    const heads = [this.settings.size('num_attention_heads')];
+    const network = (ours: string, theirs: string): StateNames => ({
+      [`${own}.${ours}.linear1`]: `${layer}.${theirs}.intermediate_dense`,
+      [`${own}.${ours}.linear2`]: `${layer}.${theirs}.output_dense`,
+    });
+    return {
+      feature_norm: 'wav2vec2_bert.feature_projection.layer_norm',
+      feature_projection: 'wav2vec2_bert.feature_projection.projection',
+      'spec_augment.vector': 'wav2vec2_bert.masked_spec_embed',
+      [`${own}.first_norm`]: `${layer}.ffn1_layer_norm`,
+      ...network('first_feed_forward', 'ffn1'),
+      [`${own}.norm1`]: `${layer}.self_attn_layer_norm`,
+      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.linear_${name}`),
+      [`${own}.self_attn.out_proj`]: `${layer}.self_attn.linear_out`,
+      [`${own}.self_attn.relative.key_rows`]: `${layer}.self_attn.distance_embedding.weight`,
+      [`${own}.self_attn.relative_keys`]: `${layer}.self_attn.linear_pos`,
+      [`${own}.self_attn.content_bias`]: { name: `${layer}.self_attn.pos_bias_u`, leading: heads },
+      [`${own}.self_attn.distance_bias`]: { name: `${layer}.self_attn.pos_bias_v`, leading: heads },
+      [`${own}.convolution_norm`]: `${layer}.conv_module.layer_norm`,
+      [`${own}.convolution.pointwise1`]: `${layer}.conv_module.pointwise_conv1`,
+      [`${own}.convolution.depthwise`]: `${layer}.conv_module.depthwise_conv`,
+      [`${own}.convolution.norm`]: `${layer}.conv_module.depthwise_layer_norm`,
+      [`${own}.convolution.pointwise2`]: `${layer}.conv_module.pointwise_conv2`,
+      [`${own}.norm2`]: `${layer}.ffn2_layer_norm`,
+      ...network('feed_forward', 'ffn2'),
+      [`${own}.end_norm`]: `${layer}.final_layer_norm`,
+      'head.dense': 'projector',
+      'head.out': this.headKind === 'ctc' ? 'lm_head' : 'classifier',
+    };
+  }
+}
+
+function headOf({ init, config, head }: FamilyContext, dropout: () => Dropout): PredictionHead | null {
+  const dModel = config.size('hidden_size');
+  if (head === 'none') return null;
+  if (head === 'ctc') {
+    const out = new Linear(init, dModel, config.size('vocab_size'));
+    return new PredictionHead({ pick: 'tokens', dropout: dropout(), out });
+  }
+  const size = config.size('classifier_proj_size');
+  const dense = new Linear(init, dModel, size);
+  return new PredictionHead({ pick: 'mean', dense, out: new Linear(init, size, labelsOf(config).length) });
+}
+
+const defaults: Json = {
+  vocab_size: null,
+  hidden_size: 1024,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  intermediate_size: 4096,
+  feature_projection_input_dim: 160,
+  hidden_act: 'swish',
+  hidden_dropout: 0,
+  activation_dropout: 0,
+  attention_dropout: 0,
+  feat_proj_dropout: 0,
+  final_dropout: 0.1,
+  layerdrop: 0.1,
+  layer_norm_eps: 1e-5,
+  apply_spec_augment: true,
+  mask_time_prob: 0.05,
+  mask_time_length: 10,
+  mask_time_min_masks: 2,
+  mask_feature_prob: 0,
+  mask_feature_length: 10,
+  mask_feature_min_masks: 0,
+  ctc_loss_reduction: 'sum',
+  ctc_zero_infinity: false,
+  use_weighted_layer_sum: false,
+  classifier_proj_size: 768,
+  pad_token_id: 0,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  add_adapter: false,
+  position_embeddings_type: 'relative_key',
+  rotary_embedding_base: 10000,
+  left_max_position_embeddings: 64,
+  right_max_position_embeddings: 8,
+  conv_depthwise_kernel_size: 31,
+  conformer_conv_dropout: 0.1,
+};
+
+export const wav2vec2Bert: Family = {
+  model: Wav2Vec2Bert,
+  className: 'Wav2Vec2Bert',
+  vocabulary: 'ctc',
+  defaults,
+};

@@ -1,0 +1,122 @@
+// The Conformer (Gulati et al. 2020, arXiv 2005.08100): attention sees all frames, a convolution their neighbours.
+
+import type { Tensor } from '../core/tensor.js';
+import { type Activation, activate, sigmoid } from '../ops/activation.js';
+import { add, mul, scale } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
+import { concat, slice } from '../ops/move.js';
+import { CausalConv } from './causal-conv.js';
+import type { Dropout } from './dropout.js';
+import type { Initializer } from './init.js';
+import { type LayerContext, type LayerParts, type Network, TransformerLayer } from './layer.js';
+import type { Projection } from './linear.js';
+import { Module } from './module.js';
+import type { Norm } from './norm.js';
+import { PointwiseConv } from './pointwise-conv.js';
+import { Sequences } from './sequences.js';
+
+export interface ConvolutionOptions {
+  /** Features of a frame. */
+  readonly dModel: number;
+  /** Number of frames that each result depends on. */
+  readonly taps: number;
+  /** Number of those frames that come later: 0 for a causal convolution, half of the taps for a centred one. */
+  readonly ahead: number;
+  readonly bias: boolean;
+  readonly activation: Activation;
+  /** Normalizes the result of the convolution, [N, dModel]. */
+  readonly norm: () => Module & { forward(x: Tensor): Tensor };
+  readonly dropout?: Dropout | null | undefined;
+}
+
+/** A gated projection, a convolution of each feature over neighbouring frames, a norm, and a projection. */
+export class ConvolutionModule extends Module {
+  /** Values and their gates side by side. */
+  readonly pointwise1: Projection;
+  readonly depthwise: CausalConv;
+  readonly norm: Module & { forward(x: Tensor): Tensor };
+  readonly pointwise2: Projection;
+  readonly dropout: Dropout | null;
+
+  constructor(
+    init: Initializer,
+    private readonly options: ConvolutionOptions,
+  ) {
+    super();
+    const { dModel, taps, bias } = options;
+    this.pointwise1 = new PointwiseConv(init, dModel, [dModel, dModel], bias);
+    this.depthwise = new CausalConv(init, dModel, taps, bias);
+    this.norm = options.norm();
+    this.pointwise2 = new PointwiseConv(init, dModel, dModel, bias);
+    this.dropout = options.dropout ?? null;
+  }
+
+  /** `x` and the result: float32 [N, dModel]. Sequences have one length; padding counts as zeros. */
+  forward(x: Tensor, batch: Sequences): Tensor {
+    const gated = mul(this.pointwise1.part(x, 0, 1), sigmoid(this.pointwise1.part(x, 1, 2)));
+    const mask = batch.tokenMask;
+    const y = this.#convolve(mask ? mul(gated, mask) : gated, batch);
+    const active = activate('ConvolutionModule', this.norm.forward(y), this.options.activation);
+    const result = this.pointwise2.forward(active);
+    return this.dropout?.forward(result) ?? result;
+  }
+
+  /** A convolution that looks ahead is a causal one whose results are read so many frames later. */
+  #convolve(x: Tensor, batch: Sequences): Tensor {
+    const { ahead, dModel } = this.options;
+    if (ahead === 0) return this.depthwise.forward(x, { batch });
+    const { size, longest } = batch;
+    const { device } = x;
+    const longer = concat([x.reshape(size, longest, dModel), device.zeros([size, ahead, dModel])], 1);
+    const padded = Sequences.of(device, Array<number>(size).fill(longest + ahead));
+    const y = this.depthwise.forward(longer.reshape(-1, dModel), { batch: padded });
+    return contiguous(slice(y.reshape(size, longest + ahead, dModel), 1, ahead, longest + ahead)).reshape(-1, dModel);
+  }
+}
+
+/** The parts of a layer. The first and the last sub-layer are feed-forward networks that count half. */
+export interface ConformerParts extends Pick<LayerParts, 'selfAttn' | 'randomness'> {
+  readonly feedForward: () => Network;
+  readonly convolution: () => ConvolutionModule;
+  readonly norm: () => Norm;
+  /** Dropout of the results of networks and of attention, in training. Default: none. */
+  readonly dropout?: ((part: 'network' | 'attention') => Dropout | null) | undefined;
+}
+
+/** Half a feed-forward network, attention, convolution and another half network, each added to its input, then a norm. */
+export class ConformerLayer extends TransformerLayer {
+  readonly firstFeedForward: Network;
+  readonly firstNorm: Norm;
+  readonly firstDropout: Dropout | null;
+  readonly convolution: ConvolutionModule;
+  readonly convolutionNorm: Norm;
+  readonly endNorm: Norm;
+
+  constructor({ convolution, dropout, norm, ...parts }: ConformerParts) {
+    super({
+      ...parts,
+      norm,
+      dropout: dropout ? (subLayer) => dropout(subLayer === 0 ? 'attention' : 'network') : null,
+      wiring: 'pre',
+    });
+    this.firstFeedForward = parts.feedForward();
+    this.firstNorm = norm();
+    this.firstDropout = dropout?.('network') ?? null;
+    this.convolution = convolution();
+    this.convolutionNorm = norm();
+    this.endNorm = norm();
+  }
+
+  override forward(x: Tensor, batch: Sequences, _context: LayerContext = {}): Tensor {
+    return this.pass([x], () => {
+      const dropped = (y: Tensor, dropout: Dropout | null) => dropout?.forward(y, batch) ?? y;
+      const { feedForward, firstFeedForward, dropout1, dropout2, firstDropout } = this;
+      const half = (y: Tensor, network: Network, norm: Norm, dropout: Dropout | null) =>
+        add(y, scale(dropped(network.forward(norm.forward(y)), dropout), 1 / 2));
+      const read = half(x, firstFeedForward, this.firstNorm, firstDropout);
+      const seen = add(read, dropped(this.selfAttn.forward(this.norm1.forward(read), batch), dropout1));
+      const heard = add(seen, this.convolution.forward(this.convolutionNorm.forward(seen), batch));
+      return this.endNorm.forward(half(heard, feedForward as Network, this.norm2, dropout2));
+    });
+  }
+}
