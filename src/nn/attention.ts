@@ -132,7 +132,10 @@ export class MultiHeadAttention extends Module {
   readonly kvHeads: number;
   readonly headSize: number;
   readonly causal: boolean;
-  readonly window: Window | null;
+  /** Queries see keys fewer than this many places before them; null: all. */
+  readonly window: number | null;
+  /** The same for keys after them, if it differs. */
+  readonly windowAfter: number | null;
   readonly scale: number;
   readonly softcap: number | null;
   /** Queries, keys and values side by side, without those that it takes from elsewhere. */
@@ -181,7 +184,7 @@ export class MultiHeadAttention extends Module {
     this.kvHeads = kvHeads;
     this.headSize = headSize;
     this.causal = causal;
-    this.window = window;
+    [this.window, this.windowAfter] = Array.isArray(window) ? window : [window as number | null, null];
     this.scale = scale;
     this.softcap = softcap;
     const kvFeatures = kvHeads * headSize;
@@ -276,9 +279,15 @@ export class MultiHeadAttention extends Module {
     return null;
   }
 
+  /** The window before and after a query; null if it sees all keys. */
+  get reach(): Window | null {
+    const { window, windowAfter } = this;
+    return window === null || windowAfter === null ? window : [window, windowAfter];
+  }
+
   /** Mask of a batch in which padding is computed, too. */
   protected sightOf(batch: Sequences): PaddingSight | null {
-    return paddingSight(batch, this.window, false);
+    return paddingSight(batch, this.reach, false);
   }
 
   /**
@@ -458,10 +467,9 @@ export class MultiHeadAttention extends Module {
   }
 
   get #sees(): Which {
-    const { causal, window } = this;
+    const { causal, window, windowAfter } = this;
     if (window === null) return { causal };
-    const [before, after] = typeof window === 'number' ? [window, window] : window;
-    return { causal, window: [before - 1, causal ? 0 : Math.max(0, after - 1)] };
+    return { causal, window: [window - 1, causal ? 0 : Math.max(0, (windowAfter ?? window) - 1)] };
   }
 
   /**

@@ -76,7 +76,7 @@ export interface DisentangledOptions extends MultiHeadOptions {
 /** DeBERTa's attention: padding sees nothing. */
 export class BlindAttention extends MultiHeadAttention {
   protected override sightOf(batch: Sequences): PaddingSight | null {
-    return paddingSight(batch, this.window, true);
+    return paddingSight(batch, this.reach, true);
   }
 }
 

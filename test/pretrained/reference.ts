@@ -157,7 +157,7 @@ export function inputsOf(device: Device, reference: Reference): ModelInputs {
 }
 
 function isTensor(name: string, { shape }: SafetensorsEntry): boolean {
-  return shape.length > 2 || name === 'input_values' || name === 'pixel_values';
+  return shape.length > 2 || ['input_values', 'pixel_values', 'speaker_embeddings'].includes(name);
 }
 
 function tensorOf(device: Device, entry: SafetensorsEntry): Tensor {
