@@ -6,6 +6,7 @@ import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { TraceInput } from '../inspect/trace-types.js';
 import type { Memory } from '../nn/decoder-state.js';
 import { Sequences } from '../nn/sequences.js';
+import type { Stack } from '../nn/stack.js';
 import { rowsOf, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
 import { type ModelInputs, type ModelOutput, type Rows, unpackMaps } from './inputs.js';
@@ -23,6 +24,8 @@ const MAX_FRAMES = 1 << 20;
 
 /** A model that reads samples of sound as frames, and writes their text. Sounds have any length. */
 export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
+  abstract override readonly encoder: Stack;
+
   /**
    * The first layer's input, [B · frames, dModel]. `values`: float32 [B, samples]. `samples`: how many samples of each
    * row are no padding; null for all.

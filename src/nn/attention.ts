@@ -134,7 +134,7 @@ export class MultiHeadAttention extends Module {
   readonly causal: boolean;
   /** Queries see keys fewer than this many places before them; null: all. */
   readonly window: number | null;
-  /** The same for keys after them, if it differs. */
+  /** Number for keys after them, if it differs. */
   readonly windowAfter: number | null;
   readonly scale: number;
   readonly softcap: number | null;

@@ -24,8 +24,10 @@ export interface PostNorm extends Module {
 
 /** The second sub-layer: a `FeedForward`, or a `MixtureOfExperts`. */
 export interface Network extends Module {
-  /** float32 [N, dModel] → [N, dModel]. `batch`: the sequences of the rows; undefined in decoding steps. */
-  forward(x: Tensor, batch?: Sequences): Tensor;
+  /** float32 [N, dModel] → [N, dModel]. */
+  forward(x: Tensor): Tensor;
+  /** Same as `forward`, for a network whose rows see their neighbours in the sequences of `batch`. */
+  forwardIn?(x: Tensor, batch: Sequences): Tensor;
 }
 
 /**
@@ -195,7 +197,7 @@ export class TransformerLayer extends Module {
       const normed = postNorms[i]?.forward(branch) ?? branch;
       return dropout?.forward(normed, batch) ?? normed;
     };
-    const network = (y: Tensor) => feedForward?.forward(y, batch) ?? y;
+    const network = (y: Tensor) => (batch && feedForward?.forwardIn?.(y, batch)) ?? feedForward?.forward(y) ?? y;
     const wire = (subLayers: readonly SubLayer[]) =>
       typeof this.wiring === 'string'
         ? wirings[this.wiring](x, subLayers)

@@ -54,8 +54,11 @@ class ConvNetwork extends Module implements Network {
     this.conv2 = new Conv1d(init, dFF, dModel, taps, options);
   }
 
-  forward(x: Tensor, batch?: Sequences): Tensor {
-    if (batch === undefined) throw new ArgumentError('ConvNetwork: reads whole sequences, not single steps');
+  forward(): Tensor {
+    throw new ArgumentError('ConvNetwork: reads whole sequences, not single steps');
+  }
+
+  forwardIn(x: Tensor, batch: Sequences): Tensor {
     const { size, longest } = batch;
     const mask = batch.tokenMask?.reshape(size, longest, 1) ?? null;
     const shown = (y: Tensor) => (mask ? mul(y, mask) : y);
