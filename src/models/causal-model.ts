@@ -54,7 +54,7 @@ export abstract class CausalModel extends PretrainedModel {
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const features = this.#features(padded, hiddenStates, inputs);
     const output: ModelOutput = {};
-    if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
+    if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => this.shownState(padded.unpack(state)));
     const { head } = this;
     if (head === null) {
       output.lastHiddenState = padded.unpack(features);
@@ -84,6 +84,11 @@ export abstract class CausalModel extends PretrainedModel {
   }
 
   /** The features of the last layer, float32 [N, hidden]. */
+  /** A hidden state in transformers' layout. `state`: float32 [B, T, features]. */
+  protected shownState(state: Tensor): Tensor {
+    return state;
+  }
+
   #features(padded: PaddedBatch, hiddenStates?: Tensor[], inputs: ModelInputs = {}): Tensor {
     const own = this.images ? [...this.images.inputNames, ...KINDS] : [];
     if (own.some((name) => inputs[name] !== undefined) || this.#namesImages(padded.batch))

@@ -44,6 +44,7 @@ const families: Readonly<Record<string, Entry>> = {
   gemma2: { load: async () => (await import('./families/gemma.js')).gemma2, gguf: ['gemma2'] },
   gemma3: { load: async () => (await import('./families/gemma3-vision.js')).gemma3Vision },
   gemma3_text: { load: async () => (await import('./families/gemma.js')).gemma3, gguf: ['gemma3', 'gemma-embedding'] },
+  gemma3n_text: { load: async () => (await import('./families/gemma3n.js')).gemma3n },
   gemma4_text: { load: async () => (await import('./families/gemma4.js')).gemma4 },
   glm4: { load: async () => (await import('./families/glm4.js')).glm4 },
   gpt2: { load: async () => (await import('./families/gpt2.js')).gpt2, gguf: ['gpt2'] },
@@ -125,6 +126,7 @@ const families: Readonly<Record<string, Entry>> = {
   'vision-encoder-decoder': {
     load: async () => (await import('./families/vision-encoder-decoder.js')).visionEncoderDecoder,
   },
+  t5gemma: { load: async () => (await import('./families/t5gemma.js')).t5Gemma },
   speecht5: { load: async () => (await import('./families/speecht5.js')).speechT5 },
   hifigan: { load: async () => (await import('./families/speecht5.js')).speechT5HifiGan },
   vits: { load: async () => (await import('./families/vits.js')).vits },

@@ -14,7 +14,7 @@ const device = await deviceFor(isas[0]!, 2);
 
 describe.each([
   ['gemma4', 3],
-  // gemma3n
+  ['gemma3n', 3],
 ] as const)('%s', async (name, owners) => {
   const files = await filesOf(data, name);
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as object;

@@ -2,6 +2,7 @@
 // finite differences.
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../../src/index.js';
+import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '../../src/nn/alternating-updates.js';
 import {
   BucketBias,
   DecoderState,
@@ -96,6 +97,25 @@ const kinds: Record<string, Kind> = {
       return { wiring: () => new PerLayerWiring(init, own) };
     },
     stack: (init) => ({ entry: () => new PerLayerInputs(init, 2, ownInputs(init)) }),
+  },
+  'streams that are predicted and corrected': {
+    layer: (init) => {
+      let layer = 0;
+      const norm = () => new RMSNorm(init, dModel);
+      const own = () => new PerLayerGate(init, { ...ownInputs(init), layer: layer++, activation: 'gelu' });
+      const residual = () => new LearnedResidual(init, dModel, 2, norm);
+      const options = { dModel, streams: 3, active: 1, clip: null, norm, residual, own, scaled: true };
+      return { wiring: () => new AlternatingUpdates(init, options) };
+    },
+    stack: (init) => ({
+      entry: () => new StreamEntry(init, dModel, 3, () => new PerLayerInputs(init, 2, ownInputs(init))),
+      exit: () => new StreamExit(init, dModel, 3),
+    }),
+  },
+  'sparse gates': {
+    layer: (init) => ({
+      feedForward: () => new FeedForward(init, { dModel, dFF: 10, gated: true, sparsity: 0.4, activation: 'gelu' }),
+    }),
   },
   'rotary positions': { attention: (init) => ({ rotary: rotary(init) }) },
   'rotary positions with norms before': {

@@ -228,9 +228,12 @@ function tokensOf(name: string, reference: Reference): (i: number) => boolean {
   if (!marks || !isOfTokens || marks.shape[1] !== time || time === undefined) return () => true;
   const values = marks.data() as Float32Array;
   const rest = shape.slice(shape.length === 4 ? 3 : 2).reduce((size, n) => size * n, 1);
-  const ofSequence = shape.slice(1).reduce((size, n) => size * n, 1);
+  const isOfStreams = shape.length === 4 && name.startsWith('hidden_states'); // [streams, batch, time, features]
+  const ofSequence = shape.slice(isOfStreams ? 2 : 1).reduce((size, n) => size * n, 1);
+  const batch = marks.shape[0] as number;
   return (i) => {
-    const mark = values[Math.floor(i / ofSequence) * time + (Math.floor(i / rest) % time)] as number;
+    const sequence = Math.floor(i / ofSequence) % batch;
+    const mark = values[sequence * time + (Math.floor(i / rest) % time)] as number;
     return side === 'labels' ? mark !== -100 : mark === 1;
   };
 }

@@ -54,9 +54,8 @@ export class Gemma2 extends Gemma {
   }
 
   override logitsOf(features: Tensor): Tensor {
-    const logits = super.logitsOf(features);
     const cap = this.settings.numberOrNull('final_logit_softcapping');
-    return cap === null || this.headKind !== 'language-model' ? logits : scale(tanh(scale(logits, 1 / cap)), cap);
+    return capped(super.logitsOf(features), this.headKind === 'language-model' ? cap : null);
   }
 
   protected override get stateNames(): StateNames {
@@ -93,7 +92,12 @@ export class Gemma3 extends Gemma2 {
   }
 }
 
-function gemmaNorm(init: Initializer, config: ModelConfig, features: number): RMSNorm {
+/** Limits logits to ±cap, by cap · tanh(logits / cap); null for no limit. */
+export function capped(logits: Tensor, cap: number | null): Tensor {
+  return cap === null ? logits : scale(tanh(scale(logits, 1 / cap)), cap);
+}
+
+export function gemmaNorm(init: Initializer, config: ModelConfig, features: number): RMSNorm {
   return new RMSNorm(init, features, config.number('rms_norm_eps'), 1);
 }
 

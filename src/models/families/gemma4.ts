@@ -206,7 +206,8 @@ export function gemma4Attentions(
 
 /** Head sizes of a layer: those of `per_layer_config`, or those of all layers. */
 function headsOf(config: ModelConfig, i: number): { headSize: number; kvHeads: number } {
-  const own = new ModelConfig({ ...config.values, ...(config.object('per_layer_config')[i] as Json | undefined) });
+  const { per_layer_config: layers } = config.values;
+  const own = new ModelConfig({ ...config.values, ...(isObject(layers) && (layers[i] as Json | undefined)) });
   return { headSize: own.size('head_dim'), kvHeads: own.size('num_key_value_heads') };
 }
 

@@ -127,9 +127,9 @@ export function llamaFeedForward(
   config: ModelConfig,
   options: Partial<FeedForwardOptions> = {},
 ): FeedForward {
-  const [dModel, dFF] = [config.size('hidden_size'), config.size('intermediate_size')];
-  const activation = options.activation ?? activationOf(config.text('hidden_act'));
-  return new FeedForward(init, { dModel, dFF, gated: true, bias: false, ...options, activation });
+  const { dFF = config.size('intermediate_size'), activation = activationOf(config.text('hidden_act')) } = options;
+  const dModel = config.size('hidden_size');
+  return new FeedForward(init, { dModel, gated: true, bias: false, ...options, dFF, activation });
 }
 
 /** Names in most decoders' checkpoints. `body` is the model without its head, `stack` our property for its layers. */

@@ -65,6 +65,7 @@ listener = dict(
 image = dict(hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=10, image_size=12, patch_size=4, initializer_range=0.3)
 
 
+gemma2 = dict(grouped, head_dim=4, sliding_window=3, query_pre_attn_scalar=3)
 gemma4 = dict(grouped, head_dim=4, global_head_dim=8, sliding_window=4, vocab_size_per_layer_input=VOCABULARY)
 
 
@@ -169,6 +170,22 @@ CASES = {
             hidden_size_per_layer_input=5, embedding_dim=7, attention_bias=True, sliding_window=2,
         ),
     ),
+    "gemma3n-streams": (
+        "Gemma3nForCausalLM",
+        dict(
+            grouped, num_hidden_layers=3, head_dim=4, sliding_window=4, num_kv_shared_layers=0, altup_num_inputs=3, altup_active_idx=1, altup_correct_scale=False,
+            laurel_rank=2, hidden_size_per_layer_input=3, vocab_size_per_layer_input=VOCABULARY, attention_bias=True, activation_sparsity_pattern=[0.5, 0.0, 0.3],
+            tie_word_embeddings=False, layer_types=["full_attention", "sliding_attention", "full_attention"],
+        ),
+    ),
+    "t5gemma-uneven": (
+        "T5GemmaForConditionalGeneration",
+        dict(
+            common, encoder=dict(gemma2, hidden_size=8, num_attention_heads=2, num_hidden_layers=1, attn_logit_softcapping=None),
+            decoder=dict(gemma2, attention_bias=True, final_logit_softcapping=None), tie_word_embeddings=False, decoder_start_token_id=1,
+        ),
+    ),
+    "t5gemma-encoder": ("T5GemmaEncoderModel", dict(common, encoder=dict(gemma2, attn_logit_softcapping=1.0), decoder=dict(gemma2), is_encoder_decoder=False)),
     # Logits are [B] once there are labels.
     "deberta-regression": ("DebertaV2ForSequenceClassification", dict(base, relative_attention=True, pos_att_type=["c2p", "p2c"], position_buckets=4, num_labels=1)),
     "deberta-plain": ("DebertaV2ForQuestionAnswering", dict(base, relative_attention=False, conv_kernel_size=3)),
@@ -454,7 +471,7 @@ def written(model, ids):
     for row in (0, 1):
         prompt = ids[row : row + 1, :6]
         grows = (getattr(model.config, "rope_parameters", None) or {}).get("rope_type") == "dynamic"
-        if prompt.shape[1] + NEW > model.config.max_position_embeddings and not grows:
+        if prompt.shape[1] + NEW > getattr(model.config, "max_position_embeddings", 99) and not grows:
             return {}
         same = dict(attention_mask=torch.ones_like(prompt), max_new_tokens=NEW, eos_token_id=None, pad_token_id=0, do_sample=False)
         found = renewed(model).generate(prompt, **same)
@@ -501,7 +518,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     mask[1, -2:] = 0
     ids[mask == 0] = 0
     inputs = dict(input_ids=ids, attention_mask=mask, **targets_of(model.config, cls, ids, mask))
-    if model.config.is_encoder_decoder:
+    if model.config.is_encoder_decoder and "labels" not in inputs:
         inputs["decoder_input_ids"] = torch.randint(3, VOCABULARY, (2, 4))
     without_cache = {} if cls.startswith(("T5", "MT5")) else dict(use_cache=False)
     output = model(**inputs, output_hidden_states=True, output_attentions=True, **without_cache)

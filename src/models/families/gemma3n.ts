@@ -1,0 +1,161 @@
+import { describeValue } from '../../core/check.js';
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '../../nn/alternating-updates.js';
+import type { Initializer } from '../../nn/init.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
+import { PerLayerGate, PerLayerInputs } from '../../nn/per-layer-inputs.js';
+import type { StackParts } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { less, where } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { permute } from '../../ops/move.js';
+import { windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
+import { Gemma4, gemma4Attentions, gemmaActivation, perLayerOptions } from './gemma4.js';
+import { decoderDefaults, llamaFeedForward, type MakeNorm } from './llama.js';
+
+/**
+ * Gemma 3n (Google 2025), text only. Several streams of rows pass through the layers, which compute one of them (AltUp). A
+ * learned residual connection runs beside attention (LAuReL). Layers read inputs of their own, and the last ones the keys
+ * of an earlier layer.
+ */
+export class Gemma3n extends Gemma4 {
+  /** Ids beyond the table read its first row. */
+  protected override layerIds(ids: Tensor): Tensor {
+    const rows = this.settings.size('vocab_size_per_layer_input');
+    const [limit, none] = [rows, 0].map((id) => ids.device.tensor(Int32Array.of(id)));
+    return where(less(ids, limit as Tensor), ids, none as Tensor);
+  }
+
+  protected override stackParts(init: Initializer, config: ModelConfig): StackParts {
+    const [layers, dModel, streams] = ['num_hidden_layers', 'hidden_size', 'altup_num_inputs'].map((name) =>
+      config.size(name),
+    ) as [number, number, number];
+    const inputs = () => new PerLayerInputs(init, layers, perLayerOptions(init, config));
+    return {
+      entry: () => new StreamEntry(init, dModel, streams, inputs),
+      exit: () => new StreamExit(init, dModel, streams),
+      hiddenStates: 'layers',
+    };
+  }
+
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
+    const own = perLayerOptions(init, config);
+    const { dModel } = own;
+    const activation = gemmaActivation(config);
+    const attention = gemma4Attentions(init, config, this.randomness, {
+      causal: true,
+      window: (i) => windowOf(config, i),
+    });
+    const updates = (layer: number) =>
+      new AlternatingUpdates(init, {
+        dModel,
+        streams: config.size('altup_num_inputs'),
+        active: config.number('altup_active_idx'),
+        clip: config.numberOrNull('altup_coef_clip'),
+        norm,
+        residual: () => new LearnedResidual(init, dModel, config.size('laurel_rank'), norm),
+        own: () => new PerLayerGate(init, { ...own, layer, activation }),
+        scaled: config.flag('altup_correct_scale'),
+      });
+    return (i) =>
+      new TransformerLayer({
+        selfAttn: () => attention(i),
+        feedForward: () => this.network(init, config, i),
+        norm,
+        postNorm: norm,
+        wiring: () => updates(i),
+        randomness: this.randomness,
+      });
+  }
+
+  protected override network(init: Initializer, config: ModelConfig, i: number): Network {
+    const [dFF, sparsity] = ['intermediate_size', 'activation_sparsity_pattern'].map((name) => config.list(name)[i]);
+    return llamaFeedForward(init, config, {
+      dFF: dFF as number,
+      sparsity: sparsity as number,
+      activation: gemmaActivation(config),
+    });
+  }
+
+  /** transformers has the streams first: [streams, B, T, hidden]. */
+  protected override shownState(state: Tensor): Tensor {
+    const [batch, time] = state.shape as [number, number];
+    return permute(contiguous(state).reshape(batch, time, this.settings.size('altup_num_inputs'), -1), [2, 0, 1, 3]);
+  }
+
+  protected override get stateNames(): StateNames {
+    const [own, layer] = ['decoder.layers.*.wiring', 'model.layers.*'];
+    return {
+      [`${own}.router_norm`]: `${layer}.altup.router_norm`,
+      [`${own}.router`]: `${layer}.altup.modality_router`,
+      [`${own}.prediction`]: `${layer}.altup.prediction_coefs`,
+      [`${own}.correction`]: `${layer}.altup.correction_coefs`,
+      [`${own}.own_scale`]: `${layer}.altup.correct_output_scale`,
+      [`${own}.residual.left`]: `${layer}.laurel.linear_left`,
+      [`${own}.residual.right`]: `${layer}.laurel.linear_right`,
+      [`${own}.residual.norm`]: `${layer}.laurel.post_laurel_norm`,
+      'decoder.entry.inputs.projection': 'model.per_layer_model_projection',
+      'decoder.entry.inputs.norm': 'model.per_layer_projection_norm',
+      'decoder.entry.projections': 'model.altup_projections',
+      'decoder.exit.projections': 'model.altup_unembed_projections',
+      ...super.stateNames,
+    };
+  }
+}
+
+/** A list with a number for each layer, given as one number or as a list. */
+function ofLayers(config: Record<string, unknown>, name: string): void {
+  const value = config[name];
+  const list = Array.isArray(value) ? value : eachLayer(config, () => value);
+  const layers = numberIn(config, 'num_hidden_layers');
+  if (list.length !== layers || !list.every((each) => typeof each === 'number'))
+    throw new FormatError(
+      `config.json: ${name} is ${describeValue(value)}, expected a number for each of ${layers} layers`,
+    );
+  config[name] = list;
+}
+
+export const gemma3n: Family = {
+  model: Gemma3n,
+  className: 'Gemma3nText',
+  writer: 'Gemma3nForCausalLM',
+  defaults: {
+    ...decoderDefaults,
+    vocab_size: 262400,
+    hidden_size: 2048,
+    intermediate_size: 16384,
+    num_hidden_layers: 35,
+    num_attention_heads: 8,
+    num_key_value_heads: 2,
+    head_dim: 256,
+    hidden_activation: 'gelu_pytorch_tanh',
+    max_position_embeddings: 32768,
+    pad_token_id: 0,
+    eos_token_id: 1,
+    bos_token_id: 2,
+    tie_word_embeddings: true,
+    attention_bias: false,
+    sliding_window: 512,
+    layer_types: null,
+    final_logit_softcapping: 30,
+    vocab_size_per_layer_input: 262144,
+    hidden_size_per_layer_input: 256,
+    altup_active_idx: 0,
+    altup_coef_clip: 120,
+    altup_correct_scale: true,
+    altup_num_inputs: 4,
+    num_kv_shared_layers: 15,
+    laurel_rank: 64,
+    activation_sparsity_pattern: null,
+  },
+  complete: (config) => {
+    const sparse = numberIn(config, 'num_hidden_layers') > 10 ? 10 : 0;
+    config.activation_sparsity_pattern ??= eachLayer(config, (i) => (i < sparse ? 0.95 : 0));
+    for (const name of ['intermediate_size', 'activation_sparsity_pattern']) ofLayers(config, name);
+  },
+  isSliding: (layer) => (layer + 1) % 5 !== 0,
+  rope: { theta: 1000000, sliding: { theta: 10000, thetaName: 'rope_local_base_freq', isScaled: false } },
+};

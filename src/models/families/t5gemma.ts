@@ -1,0 +1,197 @@
+import type { Tensor } from '../../core/tensor.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, dropoutOf, rotaryOf, windowOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import type { ModelInputs } from '../inputs.js';
+import { type Json, ModelConfig } from '../model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { Seq2SeqModel } from '../seq2seq-model.js';
+import { capped, gemma2, gemmaNorm } from './gemma.js';
+import { llamaAttention, llamaFeedForward, llamaNames } from './llama.js';
+
+/**
+ * T5Gemma (Zhang et al. 2025, arXiv 2504.06225): an encoder and a decoder of Gemma 2's layers, which may differ in size.
+ * Windows of the encoder reach to both sides.
+ */
+export class T5Gemma extends Seq2SeqModel {
+  readonly sourceTokens: Embedding;
+  readonly targetTokens: Embedding;
+  readonly sourceDropout: Dropout;
+  readonly targetDropout: Dropout;
+  readonly encoder: Stack;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+  readonly #target: ModelConfig;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none', 'language-model']);
+    const { init, config, head } = context;
+    const [source, target] = [sideOf(config, 'encoder'), sideOf(config, 'decoder')];
+    this.#target = target;
+    this.sourceTokens = tokensOf(init, source);
+    this.targetTokens = tokensOf(init, target);
+    this.sourceDropout = new Dropout(source.number('dropout_rate'), this.randomness);
+    this.targetDropout = new Dropout(target.number('dropout_rate'), this.randomness);
+    this.encoder = t5GemmaStack(init, source, this.randomness, null);
+    this.decoder = t5GemmaStack(init, target, this.randomness, source.size('hidden_size'));
+    const out = () => vocabularyOutput(init, this.targetTokens, config.flag('tie_word_embeddings'), false);
+    this.head = chooseHead(config, head, {
+      'language-model': () => new PredictionHead({ pick: 'tokens', out: out() }),
+    });
+  }
+
+  protected embedSource(ids: Tensor): Tensor {
+    return this.sourceDropout.forward(embedded(this.sourceTokens, ids, this.settings));
+  }
+
+  protected embedTarget(ids: Tensor): Tensor {
+    return this.targetDropout.forward(embedded(this.targetTokens, ids, this.settings));
+  }
+
+  override logitsOf(features: Tensor): Tensor {
+    return capped(super.logitsOf(features), this.head && this.#target.numberOrNull('final_logit_softcapping'));
+  }
+
+  protected override get stateNames(): StateNames {
+    return { ...t5GemmaNames('encoder'), ...t5GemmaNames('decoder'), 'head.out': 'lm_head.out_proj' };
+  }
+}
+
+/** T5Gemma's encoder alone: vectors of tokens. */
+export class T5GemmaEncoder extends EncoderModel {
+  readonly sourceTokens: Embedding;
+  readonly sourceDropout: Dropout;
+  readonly encoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const source = sideOf(config, 'encoder');
+    this.sourceTokens = tokensOf(init, source);
+    this.sourceDropout = new Dropout(source.number('dropout_rate'), this.randomness);
+    this.encoder = t5GemmaStack(init, source, this.randomness, null);
+    this.head = chooseHead(config, head, {});
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return super.inputNames.filter((name) => name !== 'tokenTypeIds');
+  }
+
+  protected embed(ids: Tensor): Tensor {
+    return this.sourceDropout.forward(embedded(this.sourceTokens, ids, this.settings));
+  }
+
+  protected override get stateNames(): StateNames {
+    return t5GemmaNames('encoder');
+  }
+}
+
+/** The settings of a side. Dropout is set for both. */
+function sideOf(config: ModelConfig, side: 'encoder' | 'decoder'): ModelConfig {
+  const { dropout_rate, attention_dropout } = config.values;
+  return new ModelConfig({ vocab_size: 256000, ...config.object(side), dropout_rate, attention_dropout });
+}
+
+function tokensOf(init: Initializer, config: ModelConfig): Embedding {
+  return new Embedding(init, config.size('vocab_size'), config.size('hidden_size'));
+}
+
+function embedded(tokens: Embedding, ids: Tensor, config: ModelConfig): Tensor {
+  const scale = Math.sqrt(tokens.weight.shape[1] as number);
+  return tokens.forward(ids, { scale, paddingId: config.numberOrNull('pad_token_id') });
+}
+
+/** The encoder, or the decoder, which attends to vectors of `memorySize` features. */
+function t5GemmaStack(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  memorySize: number | null,
+): Stack {
+  const causal = memorySize !== null;
+  const norm = () => gemmaNorm(init, config, config.size('hidden_size'));
+  const dropout = () => dropoutOf(config, 'dropout_rate', randomness);
+  const attention = {
+    scale: config.number('query_pre_attn_scalar') ** -0.5,
+    softcap: config.numberOrNull('attn_logit_softcapping'),
+    bias: config.flag('attention_bias'),
+  };
+  const rotary = rotaryOf(init, config);
+  const layer = (i: number) => {
+    const reach = windowOf(config, i);
+    const window = reach === null || causal ? reach : reach + 1;
+    return new TransformerLayer({
+      selfAttn: () => llamaAttention(init, config, randomness, { ...attention, rotary, causal, window }),
+      multiheadAttn:
+        memorySize === null
+          ? null
+          : () => llamaAttention(init, config, randomness, { ...attention, causal: false, memorySize }),
+      feedForward: () =>
+        llamaFeedForward(init, config, {
+          activation: activationOf(config.text('hidden_activation')),
+          dropout: dropout(),
+        }),
+      norm,
+      postNorm: norm,
+      dropout,
+      wiring: 'pre',
+      randomness,
+    });
+  };
+  return new Stack(config.size('num_hidden_layers'), layer, norm, { dropout });
+}
+
+function t5GemmaNames(stack: 'encoder' | 'decoder'): StateNames {
+  const [own, layer] = [`${stack}.layers.*`, `model.${stack}.layers.*`];
+  const isDecoder = stack === 'decoder';
+  const last = isDecoder ? 2 : 1;
+  return {
+    ...llamaNames(`model.${stack}`, stack),
+    [isDecoder ? 'target_tokens' : 'source_tokens']: `model.${stack}.embed_tokens`,
+    [`${own}.norm1`]: `${layer}.pre_self_attn_layernorm`,
+    [`${own}.post_norms.0`]: `${layer}.post_self_attn_layernorm`,
+    ...(isDecoder && {
+      [`${own}.multihead_attn.qkv`]: `${layer}.cross_attn.q_proj`,
+      [`${own}.multihead_attn.kv`]: ['k', 'v'].map((name) => `${layer}.cross_attn.${name}_proj`),
+      [`${own}.multihead_attn.out_proj`]: `${layer}.cross_attn.o_proj`,
+      [`${own}.norm2`]: `${layer}.pre_cross_attn_layernorm`,
+      [`${own}.post_norms.1`]: `${layer}.post_cross_attn_layernorm`,
+    }),
+    [`${own}.norm${last + 1}`]: `${layer}.pre_feedforward_layernorm`,
+    [`${own}.post_norms.${last}`]: `${layer}.post_feedforward_layernorm`,
+  };
+}
+
+/** Settings of the whole model that transformers takes from its decoder. */
+function completeFromDecoder(config: Record<string, unknown>, given: Json): void {
+  const decoder: Json = { ...gemma2.defaults, ...(given.decoder as Json | undefined) };
+  for (const name of ['bos_token_id', 'pad_token_id', 'eos_token_id']) config[name] = given[name] ?? decoder[name];
+  config.vocab_size = decoder.vocab_size ?? 256000;
+  config.max_position_embeddings = decoder.max_position_embeddings;
+  config.decoder_start_token_id ??= decoder.bos_token_id;
+}
+
+export const t5Gemma: Family = {
+  model: T5Gemma,
+  encoder: T5GemmaEncoder,
+  className: 'T5Gemma',
+  writer: 'T5GemmaForConditionalGeneration',
+  defaults: {
+    is_encoder_decoder: true,
+    dropout_rate: 0,
+    classifier_dropout_rate: 0,
+    attention_dropout: 0,
+    tie_word_embeddings: true,
+    vocab_size: 256000,
+  },
+  complete: completeFromDecoder,
+  parts: { encoder: 'gemma2', decoder: 'gemma2' },
+};
