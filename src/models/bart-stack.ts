@@ -17,6 +17,8 @@ export interface BartStackOptions {
   readonly finalNorm: boolean;
   /** Features of the encoder's output, if they may differ from those of the decoder. Default: none. */
   readonly memorySize?: number | undefined;
+  /** Self-attention of the encoder's layers. Default: to all tokens. */
+  readonly encoderAttention?: (init: Initializer, layer: number, randomness: Randomness) => MultiHeadAttention;
 }
 
 /** Makes the encoder, or the decoder, which attends to the encoder's output. */
@@ -25,7 +27,7 @@ export function bartStack(
   config: ModelConfig,
   side: 'encoder' | 'decoder',
   randomness: Randomness,
-  { wiring, finalNorm, memorySize }: BartStackOptions,
+  { wiring, finalNorm, memorySize, encoderAttention }: BartStackOptions,
 ): Stack {
   const isDecoder = side === 'decoder';
   const dModel = config.size('d_model');
@@ -34,9 +36,12 @@ export function bartStack(
   const norm = () => new LayerNorm(init, dModel);
   const dropout = (name: string) => new Dropout(config.number(name), randomness);
   const attention = () => dropoutOf(config, 'attention_dropout', randomness);
-  const layer = () =>
+  const ownAttention = isDecoder ? undefined : encoderAttention;
+  const layer = (i: number) =>
     new TransformerLayer({
-      selfAttn: () => new MultiHeadAttention(init, { dModel, heads, causal: isDecoder, dropout: attention() }),
+      selfAttn: () =>
+        ownAttention?.(init, i, randomness) ??
+        new MultiHeadAttention(init, { dModel, heads, causal: isDecoder, dropout: attention() }),
       multiheadAttn: isDecoder
         ? () => new MultiHeadAttention(init, { dModel, heads, memorySize, dropout: attention() })
         : null,

@@ -1,9 +1,17 @@
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
+import type { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import { bceWithLogits } from '../ops/losses.js';
-import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from './inputs.js';
+import {
+  type ForwardOptions,
+  type ModelInputs,
+  type ModelOutput,
+  PaddedBatch,
+  type PaddingUse,
+  unpackMaps,
+} from './inputs.js';
 import { answerOutput, sequenceLoss, tokenLoss, wantsSpans } from './losses.js';
 import type { PredictionHead } from './prediction-head.js';
 import { type BatchLayout, PretrainedModel } from './pretrained-model.js';
@@ -28,8 +36,7 @@ export abstract class EncoderModel extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    // transformers' loss of answers runs over all places of a row, with padding.
-    const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptAhead';
+    const padding = this.paddingUse(inputs, options);
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.source = padded;
     const { batch } = padded;
@@ -48,7 +55,12 @@ export abstract class EncoderModel extends PretrainedModel {
       }
       return output;
     }
-    return { ...output, ...this.#predict(this.head, features, padded, inputs, options) };
+    return { ...output, ...this.headOutput(this.head, features, padded, inputs, options) };
+  }
+
+  /** transformers' loss of answers runs over all places of a row, with padding. */
+  protected paddingUse(inputs: ModelInputs, options: ForwardOptions): PaddingUse {
+    return this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'keptAhead';
   }
 
   protected override passFeatures(inputs: ModelInputs): Tensor {
@@ -63,7 +75,12 @@ export abstract class EncoderModel extends PretrainedModel {
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const segments = types ? this.device.tensor(types) : null;
     const x = this.embed(batch.ids, this.positionsOf(padded), segments);
-    return this.encoder.forward(x, padded.sequences, { hiddenStates });
+    return this.encoder.forward(x, this.sequencesOf(padded, inputs), { hiddenStates });
+  }
+
+  /** The sequences as the layers take them. */
+  protected sequencesOf(padded: PaddedBatch, _inputs: ModelInputs): Sequences {
+    return padded.sequences;
   }
 
   /** The loss of classes of sequences, logits [B, labels]. */
@@ -71,7 +88,8 @@ export abstract class EncoderModel extends PretrainedModel {
     return sequenceLoss(logits, labels, this.settings);
   }
 
-  #predict(
+  /** The head's outputs for packed features, and the loss if it is wanted. */
+  protected headOutput(
     head: PredictionHead,
     features: Tensor,
     padded: PaddedBatch,

@@ -17,6 +17,8 @@ export interface Family {
   readonly className: string;
   /** The class that writes text; null if there is none. Default: the prefix and `ForCausalLM`. */
   readonly writer?: string | null;
+  /** The class that answers questions about a text. Default: the prefix and `ForQuestionAnswering`. */
+  readonly answerer?: string;
   /**
    * transformers' defaults for settings that a config.json lacks: of the architecture, dropout and special tokens. Old
    * files lack newer settings. Configs of the parts of CLIP and SigLIP contain only differences from the defaults. Null

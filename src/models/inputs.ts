@@ -35,6 +35,8 @@ export interface ModelInputs {
   attentionMask?: Rows | undefined;
   /** Index of the segment of each token, [B, T]. Default 0. */
   tokenTypeIds?: Rows | undefined;
+  /** Longformer and LED: 1 for tokens that attend to all others and are seen by all, [B, T]. Default: see the family. */
+  globalAttentionMask?: Rows | undefined;
   decoderInputIds?: Tokens | undefined;
   decoderAttentionMask?: Rows | undefined;
   /**
@@ -45,6 +47,10 @@ export interface ModelInputs {
   /** For question answering: index of the first token of the answer, and of its last one. */
   startPositions?: readonly number[] | Tensor | undefined;
   endPositions?: readonly number[] | Tensor | undefined;
+  /**
+   * LayoutLMv3: the box of each token, [B, T, 4], left, upper, right and lower edge in thousandths of the page. Default: 0.
+   */
+  bbox?: readonly (readonly (readonly number[])[])[] | Tensor | undefined;
   /**
    * Pixels of images, float32 [B, channels, height, width]. For lists of patches: float32 [B, patches, height · width ·
    * channels of a patch], or [N, …] end to end.

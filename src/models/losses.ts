@@ -74,8 +74,8 @@ export function wantsSpans({ startPositions, endPositions }: ModelInputs, { loss
   return loss && startPositions !== undefined && endPositions !== undefined;
 }
 
-/** Mean cross entropy of both ends. Positions beyond the rows have no loss. */
-function spanLoss(start: Tensor, end: Tensor, starts: unknown, ends: unknown): Tensor {
+/** Mean cross entropy of both ends, from scores [B, T]. Positions beyond the rows have no loss. */
+export function spanLoss(start: Tensor, end: Tensor, starts: unknown, ends: unknown): Tensor {
   const [batch, time] = start.shape as [number, number];
   const lossOf = (logits: Tensor, name: string, positions: unknown) => {
     const labels = Int32Array.from(perSequence(name, positions, batch), (at) => Math.max(0, Math.min(time, at)));

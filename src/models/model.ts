@@ -19,6 +19,7 @@ import type { Inserted } from '../nn/inserted.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
 import { RotaryEmbedding } from '../nn/rotary-embedding.js';
+import type { Sequences } from '../nn/sequences.js';
 import { Stack } from '../nn/stack.js';
 import { TokenBatch, type Tokens } from '../nn/token-batch.js';
 import type { CacheType } from '../ops/kv-cache.js';
@@ -72,7 +73,7 @@ export abstract class Model extends Module implements Generative {
   /** The encoder's output for a source batch. Belongs to the current scope. Throws as `forward`. */
   encode(source: Tokens): Memory {
     if (!(source instanceof TokenBatch)) {
-      const batch = this.toBatch('source', source); // part of the memory, so it outlives the scope
+      const batch = this.toBatch('source', source, 'maxSourceLength'); // part of the memory, so it outlives the scope
       return orDispose(batch, () => this.encode(batch));
     }
     return this.device.scope(() => {
@@ -350,19 +351,25 @@ export abstract class Model extends Module implements Generative {
     super.dispose();
   }
 
-  protected toBatch(name: string, tokens: Tokens): TokenBatch {
+  protected toBatch(name: string, tokens: Tokens, limit: 'maxLength' | 'maxSourceLength' = 'maxLength'): TokenBatch {
     const batch = TokenBatch.from(this.device, name, tokens, this.padId);
-    if (batch.longest <= this.maxLength) return batch;
+    if (batch.longest <= this[limit]) return batch;
     if (batch !== tokens) batch.dispose();
-    throw new ShapeError(`${name}: ${batch.longest} tokens, but the model's maxLength is ${this.maxLength}`);
+    throw new ShapeError(`${name}: ${batch.longest} tokens, but the model's ${limit} is ${this[limit]}`);
   }
 
   protected encodeBatch(source: Tokens): Encoded {
     const { encoder } = this;
     if (encoder === null) throw new ArgumentError('encode: the model has no encoder');
     if (!(encoder instanceof Stack)) throw new ArgumentError('encode: the encoder reads no tokens');
-    const batch = this.toBatch('source', source);
-    return { hidden: encoder.forward(this.embedSource(batch.ids, batch.positions), batch), batch };
+    const batch = this.toBatch('source', source, 'maxSourceLength');
+    const x = this.embedSource(batch.ids, batch.positions);
+    return { hidden: encoder.forward(x, this.sourceOf(batch)), batch };
+  }
+
+  /** A source as the encoder's layers take it. */
+  protected sourceOf(batch: TokenBatch): Sequences {
+    return batch;
   }
 
   /** Each training pass drops other elements. A recorded pass has a seed of this name, which only its runs draw. */

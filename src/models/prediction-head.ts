@@ -9,7 +9,7 @@ import type { Norm } from '../nn/norm.js';
 import { type PoolingMode, pool } from '../nn/pooling.js';
 import type { Sequences } from '../nn/sequences.js';
 import type { StateNames } from '../nn/state-names.js';
-import type { Activation } from '../ops/activation.js';
+import { type Activation, activate } from '../ops/activation.js';
 import { concat } from '../ops/move.js';
 import type { ModelConfig } from './model-config.js';
 
@@ -81,13 +81,17 @@ export class PredictionHead extends Module {
 
   /** The prediction for picked rows. */
   read(rows: Tensor): Tensor {
-    const { dense, norm, out, inputDropout, dropout } = this;
+    const { dense, norm, inputDropout, dropout } = this;
     const { activation = 'none' } = this.parts;
     let x = inputDropout?.forward(rows) ?? rows;
-    if (dense) x = dense.forward(x, activation);
+    x = dense ? dense.forward(x, activation) : activate('PredictionHead', x, activation);
     if (norm) x = norm.forward(x);
-    x = dropout?.forward(x) ?? x;
-    return out?.forward(x) ?? x;
+    return this.predict(dropout?.forward(x) ?? x);
+  }
+
+  /** The output projection of rows, if there is one. */
+  protected predict(x: Tensor): Tensor {
+    return this.out?.forward(x) ?? x;
   }
 }
 

@@ -4,6 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Memory } from '../nn/decoder-state.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
+import type { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import { packed, rowsOf, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { gather } from '../ops/move.js';
@@ -76,17 +77,19 @@ export abstract class Seq2SeqModel extends PretrainedModel {
   }
 
   /** Reads the source. `hiddenStates` receives the input of each layer, and the output of the last one. */
-  protected encodeInputs(
-    { inputIds, attentionMask }: ModelInputs,
-    hiddenStates: Tensor[] | undefined,
-    layout: BatchLayout,
-  ): EncodedSource {
+  protected encodeInputs(inputs: ModelInputs, hiddenStates: Tensor[] | undefined, layout: BatchLayout): EncodedSource {
+    const { inputIds, attentionMask } = inputs;
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
     layout.source = padded;
     const { batch } = padded;
     const x = this.embedSource(batch.ids, this.positionsOf(padded));
-    const hidden = (this.encoder as Stack).forward(x, batch, { hiddenStates });
+    const hidden = (this.encoder as Stack).forward(x, this.sequencesOf(padded, inputs), { hiddenStates });
     return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
+  }
+
+  /** The source as the encoder's layers take it. */
+  protected sequencesOf(padded: PaddedBatch, _inputs: ModelInputs): Sequences {
+    return padded.sequences;
   }
 
   /** int32 [N]: positions of tokens. */

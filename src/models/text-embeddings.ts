@@ -58,11 +58,12 @@ export class TextEmbeddings extends Module {
   }
 
   /**
-   * `ids`, `positions` (from 0) and `types` (null if all are 0) are int32 [N]. Returns float32 [N, outputs]. Throws
-   * ShapeError, DTypeError.
+   * `ids`, `positions` (from 0) and `types` (null if all are 0) are int32 [N]. `more`, float32 [N, features], is added,
+   * if given. Returns float32 [N, outputs]. Throws ShapeError, DTypeError.
    */
-  forward(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+  forward(ids: Tensor, positions: Tensor, types: Tensor | null, more: Tensor | null = null): Tensor {
     let x = this.#placed(ids, positions);
+    if (more) x = add(x, more);
     if (this.types) x = add(x, this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32')));
     return this.dropout.forward(this.norm.forward(this.projection?.forward(x) ?? x));
   }

@@ -77,6 +77,11 @@ export interface MultiHeadOptions {
   /** Rotates queries and keys of self-attention. Default: none. */
   readonly rotary?: Rotation | null | undefined;
   /**
+   * Self-attention reads [dModel | valueFeatures]: queries and keys are made of the first dModel features, and values of
+   * the others (MobileBERT). Default null: all are made of the same dModel features.
+   */
+  readonly valueFeatures?: number | null | undefined;
+  /**
    * True if a second half of each query head's projection, by its sigmoid, multiplies what the head gives (Qwen 3.5).
    * Default false.
    */
@@ -89,6 +94,8 @@ export interface MultiHeadOptions {
   readonly clip?: number | null | undefined;
   /** True if queries and keys are rotated before they are normalized (Hunyuan). Default false: after. */
   readonly rotatesFirst?: boolean | undefined;
+  /** True if values rotate, too, as queries and keys do (RoFormer). Default false. */
+  readonly rotatesValues?: boolean | undefined;
   /** Multiplies queries of self-attention by a factor of their position, after the rotation. Default: nothing. */
   readonly queryScale?: QueryScale | null | undefined;
   /** Adds to the scores of self-attention by distance. Default: nothing. */
@@ -105,14 +112,16 @@ const isFlag = (value: unknown) => typeof value === 'boolean';
 const isBias = (value: unknown) => isFlag(value) || (Array.isArray(value) && value.length === 3 && value.every(isFlag));
 const part = orNull(partRule(partKinds.module));
 const kinds = {
-  ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any', memorySize: 'any' } as const), // see checkSizes
+  ...({ dModel: 'any', heads: 'any', kvHeads: 'any', headSize: 'any', window: 'any' } as const), // see checkSizes
+  ...({ memorySize: 'any', valueFeatures: 'any' } as const), // see checkSizes
   bias: { accepts: isBias, expected: 'true or false, or a list of three' },
   ...({ outBias: [true, false], causal: [true, false] } as const),
   ...({ scale: 'positive', softcap: orNull('positive') } as const),
   ...({ qNorm: maker, kNorm: maker, vNorm: maker, relative: maker } as const),
   ...({ keysAsValues: [true, false], keySource: orNull(partRule(partKinds.attention)) } as const),
   ...({ gated: [true, false], sinks: [true, false], outNorm: maker } as const),
-  ...({ clip: orNull('positive'), rotatesFirst: [true, false], queryScale: part } as const),
+  ...({ clip: orNull('positive'), rotatesFirst: [true, false], rotatesValues: [true, false] } as const),
+  ...({ queryScale: part } as const),
   ...({
     rotary: part,
     positionBias: orNull(anyOf(partRule(partKinds.positionBias), 'function')),
@@ -142,6 +151,8 @@ export class MultiHeadAttention extends Module {
   readonly qkv: Projection;
   /** Keys and values of a memory with other features. */
   readonly kv: Projection | null;
+  /** The projection of values that have an input of their own. */
+  readonly value: Projection | null;
   readonly rotary: Rotation | null;
   readonly clip: number | null;
   readonly gated: boolean;
@@ -149,6 +160,7 @@ export class MultiHeadAttention extends Module {
   /** [heads] */
   readonly sinks: Tensor | null;
   readonly rotatesFirst: boolean;
+  readonly rotatesValues: boolean;
   readonly queryScale: QueryScale | null;
   readonly positionBias: PositionBias | null;
   readonly relative: DistanceTables | null;
@@ -179,6 +191,7 @@ export class MultiHeadAttention extends Module {
     this.clip = options.clip ?? null;
     this.gated = options.gated ?? false;
     this.rotatesFirst = options.rotatesFirst ?? false;
+    this.rotatesValues = options.rotatesValues ?? false;
     this.queryScale = options.queryScale ?? null;
     this.heads = heads;
     this.kvHeads = kvHeads;
@@ -189,14 +202,15 @@ export class MultiHeadAttention extends Module {
     this.softcap = softcap;
     const kvFeatures = kvHeads * headSize;
     const queries = heads * headSize * (this.gated ? 2 : 1);
-    const { memorySize, keySource = null, keysAsValues = false } = options;
+    const { memorySize, valueFeatures = null, keySource = null, keysAsValues = false } = options;
     this.#keySource = keySource;
     this.keysAsValues = keysAsValues;
     if (keySource) keySource.#isKeySource = true;
     const biases = typeof bias === 'boolean' ? [bias, bias, bias] : bias;
-    const own = keySource || memorySize !== undefined ? 0 : keysAsValues ? 1 : 2;
+    const own = keySource || memorySize !== undefined ? 0 : keysAsValues || valueFeatures !== null ? 1 : 2;
     this.qkv = new Linear(init, dModel, [queries, ...Array<number>(own).fill(kvFeatures)], biases.slice(0, 1 + own));
     this.kv = memorySize === undefined ? null : new Linear(init, memorySize, [kvFeatures, kvFeatures], biases.slice(1));
+    this.value = valueFeatures === null ? null : new Linear(init, valueFeatures, kvFeatures, biases[2]);
     this.outProj = new Linear(init, heads * headSize, dModel, outBias);
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
     this.relative = relative?.() ?? null;
@@ -360,7 +374,14 @@ export class MultiHeadAttention extends Module {
 
   /** Keys and values of `x`, for queries of another sequence: [N, keys | values]. */
   keysAndValues(x: Tensor): Tensor {
+    if (this.value) return this.#apart(x, this.value, (own) => this.qkv.part(own, 1, 2));
     return this.kv?.forward(x) ?? this.qkv.part(x, 1, 3);
+  }
+
+  /** The result of `project` for the first features of `x`, and beside it values that are made of the other features. */
+  #apart(x: Tensor, value: Projection, project: (x: Tensor) => Tensor): Tensor {
+    const [dModel, all] = [this.qkv.weight.shape[0] as number, lastOf(x.shape)];
+    return concat([project(x.columns(0, dModel)), value.forward(x.columns(dModel, all))], -1);
   }
 
   /** Queries of `x` to another sequence: [N, heads·d]. */
@@ -420,7 +441,8 @@ export class MultiHeadAttention extends Module {
   /** The projection of `x`, [N, queries | keys | values], and the gate apart from it. */
   #projected(x: Tensor): { all: Tensor; gate: Tensor | null } {
     const { heads, headSize, gated } = this;
-    const all = this.qkv.forward(x);
+    const { value } = this;
+    const all = value ? this.#apart(x, value, (own) => this.qkv.forward(own)) : this.qkv.forward(x);
     if (!gated) return { all, gate: null };
     const width = heads * headSize;
     const perHead = contiguous(all.columns(0, 2 * width)).reshape(-1, 2 * headSize); // [N·heads, query | gate]
@@ -432,19 +454,21 @@ export class MultiHeadAttention extends Module {
   }
 
   #rotated(x: Tensor, positions: Tensor, length: number, options: Rotating): Projected {
-    const { rotary, keysAsValues } = this;
+    const { rotary, rotatesValues, keysAsValues } = this;
     const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
     const { all, gate } = this.#projected(x); // [N, queries | keys | values]
     const end = queries + 2 * keys;
     if (this.#isPlain) {
       // Queries and keys are adjacent, and values follow them.
-      const rotated = rotary ? rotary.forward(all, positions, length, { columns: queries + keys, ...options }) : all;
+      const columns = rotatesValues ? end : queries + keys;
+      const rotated = rotary ? rotary.forward(all, positions, length, { columns, ...options }) : all;
       return { q: rotated.columns(0, queries), kv: rotated.columns(queries, end), gate };
     }
     const ready = (part: Tensor, norm: Norm | null) => this.#ready(part, norm, positions, length, options);
     const k = all.columns(queries, queries + keys);
     const v = keysAsValues ? k : all.columns(queries + keys, end);
-    const kv = concat([ready(k, this.kNorm), this.#normalized(v, this.vNorm)], -1); // [N, keys | values]
+    const values = rotatesValues ? ready(v, this.vNorm) : this.#normalized(v, this.vNorm);
+    const kv = concat([ready(k, this.kNorm), values], -1); // [N, keys | values]
     return { q: ready(all.columns(0, queries), this.qNorm), kv, gate };
   }
 
@@ -556,10 +580,13 @@ function normalised(x: Tensor, norm: Norm, headSize: number): Tensor {
 /** Throws ArgumentError for invalid options. */
 export function checkMultiHead(op: string, options: MultiHeadOptions): void {
   const { dModel, heads, kvHeads = heads, headSize = 1, window, memorySize = 1 } = checkOptions(op, options, kinds);
-  checkSizes(op, { dModel, heads, kvHeads, headSize, memorySize }, 1);
+  const { keySource, keysAsValues, valueFeatures = null } = options;
+  checkSizes(op, { dModel, heads, kvHeads, headSize, memorySize, valueFeatures: valueFeatures ?? 1 }, 1);
   const [before, after] = Array.isArray(window) && window.length === 2 ? window : [window ?? 1, window ?? 1];
   checkSizes(op, { window: before }, 1);
   checkSizes(op, { window: after }, Array.isArray(window) ? 0 : 1);
+  if (valueFeatures !== null && (keySource || keysAsValues || options.memorySize !== undefined))
+    throw new ArgumentError(`${op}: with valueFeatures, leave out keySource, keysAsValues and memorySize`);
   if (options.headSize === undefined && dModel % heads)
     throw new ArgumentError(`${op}: dModel is ${dModel}, expected a multiple of heads, ${heads}`);
   if (heads % kvHeads) throw new ArgumentError(`${op}: heads is ${heads}, expected a multiple of kvHeads, ${kvHeads}`);

@@ -1,9 +1,7 @@
 import type { Tensor } from '../core/tensor.js';
 import { add, scale } from '../ops/binary.js';
-import { contiguous } from '../ops/contiguous.js';
-import { matmul } from '../ops/matmul.js';
-import { concat, gather, permute, unpack } from '../ops/move.js';
 import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+import { productsByDistance } from './distance-products.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
@@ -121,48 +119,9 @@ export class DisentangledAttention extends BlindAttention {
     return scale(terms.reduce(add), this.scale);
   }
 
-  /**
-   * Products of `content`, [N, heads·d], with `positions`, [2·span, heads·d], at the distance from key to query: [B,
-   * heads, T, T]. `of` chooses the row of content: the query's or the key's.
-   */
-  #term(
-    content: Tensor,
-    positions: Tensor,
-    { lengths, longest, size }: Sequences,
-    of: (query: number, key: number) => number,
-  ): Tensor {
-    const { heads, headSize, distances } = this;
-    const rows = 2 * distances.span;
-    const padded = unpack(contiguous(content), lengths, longest).reshape(size, longest, heads, headSize); // [B, T, heads, d]
-    const byHead = permute(contiguous(positions).reshape(rows, heads, headSize), [1, 0, 2]); // [heads, 2·span, d]
-    const products = matmul(permute(padded, [0, 2, 1, 3]), byHead, { transposeB: true }); // [B, heads, T, 2·span]
-    const places = new Int32Array(longest * longest);
-    for (let query = 0; query < longest; query++)
-      for (let key = 0; key < longest; key++)
-        places[query * longest + key] = of(query, key) * rows + distances.rowOf(query - key);
-    const flat = permute(products, [2, 3, 0, 1]).reshape(longest * rows, size * heads); // [T·2·span, B·heads]
-    const picked = gather(flat, content.device.tensor(places)).reshape(longest, longest, size, heads);
-    return permute(picked, [2, 3, 0, 1]); // [B, heads, T, T]
-  }
-}
-
-/** The projection with biases of queries and values alone, as in the first DeBERTa. */
-export class BiasedDisentangledAttention extends DisentangledAttention {
-  /** Both [heads·d]. */
-  readonly qBias: Tensor;
-  readonly vBias: Tensor;
-
-  constructor(init: Initializer, options: DisentangledOptions) {
-    super(init, { ...options, bias: false, outBias: true });
-    const width = this.heads * this.headSize;
-    this.qBias = init.constant([width], 0);
-    this.vBias = init.constant([width], 0);
-  }
-
-  override project(...given: Parameters<MultiHeadAttention['project']>): { q: Tensor; kv: Tensor; gate: null } {
-    const { q, kv } = super.project(...given);
-    const width = this.heads * this.headSize;
-    const v = add(kv.columns(width, 2 * width), this.vBias);
-    return { q: add(q, this.qBias), kv: concat([kv.columns(0, width), v], -1), gate: null };
+  /** Products of `content` with `positions`, [2·span, heads·d], at the distance from key to query: [B, heads, T, T]. */
+  #term(content: Tensor, positions: Tensor, batch: Sequences, of: (query: number, key: number) => number): Tensor {
+    const rowOf = (query: number, key: number) => this.distances.rowOf(query - key);
+    return productsByDistance(content, positions, batch, this.heads, of, rowOf);
   }
 }

@@ -349,8 +349,8 @@ export abstract class Module {
       const told = namesFor(stateNames, parameter.path);
       if (told === null) return parameter;
       const { name: names, inOut = !parameter.transposed, perHead = null, leading = parameter.leading } = told;
-      const { stacked, trailing = parameter.trailing } = told;
-      return { ...parameter, names, transposed: !inOut, perHead, leading, stacked, trailing };
+      const { stacked, split, trailing = parameter.trailing } = told;
+      return { ...parameter, names, transposed: !inOut, perHead, leading, split, stacked, trailing };
     });
   }
 

@@ -50,7 +50,7 @@ export class LayerNorm extends Module implements Norm {
 /** A norm without a kernel that adds the residual in the same pass. */
 abstract class UnfusedNorm extends Module implements Norm {
   abstract readonly weight: Tensor | null;
-  readonly bias = null;
+  readonly bias: Tensor | null = null;
 
   /** norm(x). `x` and the result: float32 [..., features]. */
   protected abstract normalize(x: Tensor): Tensor;
@@ -167,6 +167,25 @@ export class PlainRMSNorm extends UnfusedNorm {
 
   protected override normalize(x: Tensor): Tensor {
     return rmsNorm(x, null, { eps: this.eps });
+  }
+}
+
+/** weight ⊙ x + bias, without statistics: a fast substitute for layer normalization (MobileBERT's NoNorm). */
+export class AffineNorm extends UnfusedNorm {
+  /** Both [features]. */
+  readonly weight: Tensor;
+  override readonly bias: Tensor;
+
+  constructor(init: Initializer, features: number) {
+    super();
+    checkInitializer('AffineNorm', init);
+    checkSizes('AffineNorm', { features }, 1);
+    this.weight = init.constant([features], 1);
+    this.bias = init.constant([features], 0);
+  }
+
+  protected override normalize(x: Tensor): Tensor {
+    return add(mul(x, this.weight), this.bias);
   }
 }
 

@@ -15,6 +15,11 @@ export interface StoredAs {
    * positions as [1, positions, features], `[heads]` stores a vector as [heads, headSize].
    */
   readonly leading?: readonly number[] | undefined;
+  /**
+   * Dimensions into which the last one of the stored shape is split: `[heads, headSize]` stores a matrix as [rows, heads,
+   * headSize].
+   */
+  readonly split?: readonly number[] | undefined;
   /** Number of dimensions of size 1 at the end of the stored shape: 1 for a convolution of one tap. Default 0. */
   readonly trailing?: number | undefined;
   /** Matrices of so many groups, side by side here, are stored one after the other: [groups, in, out]. With `inOut`. */
@@ -42,6 +47,8 @@ export interface StateParameter {
   readonly perHead: number | null;
   /** Leading dimensions of the stored shape; see `StoredAs`. */
   readonly leading: readonly number[];
+  /** See `StoredAs`. */
+  readonly split?: readonly number[] | undefined;
   /** See `StoredAs`; 1 where nothing is stacked. */
   readonly stacked?: number | undefined;
   /** See `StoredAs`. */
@@ -62,6 +69,8 @@ export interface StatePiece {
   readonly order: Int32Array | null;
   /** Leading dimensions of the stored shape; see `StoredAs`. */
   readonly leading: readonly number[];
+  /** See `StoredAs`. */
+  readonly split?: readonly number[] | undefined;
   /** See `StoredAs`. */
   readonly stacked?: number | undefined;
   /** See `StoredAs`. */
@@ -121,6 +130,7 @@ export function piecesOf({
   sections,
   perHead,
   leading,
+  split,
   stacked,
   trailing,
 }: StateParameter): StatePiece[] {
@@ -130,13 +140,13 @@ export function piecesOf({
     return names.flatMap((name) =>
       name === null
         ? []
-        : [{ path, name, tensor, transposed, start: 0, end: width, order, leading, stacked, trailing }],
+        : [{ path, name, tensor, transposed, start: 0, end: width, order, leading, split, stacked, trailing }],
     );
   let end = 0;
   return names.flatMap((name, i) => {
     const start = end;
     end += sections?.[i] ?? 0;
-    return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null, leading, trailing }];
+    return name === null ? [] : [{ path, name, tensor, transposed, start, end, order: null, leading, split, trailing }];
   });
 }
 
@@ -155,10 +165,12 @@ export function perHeadOrder(sections: readonly number[], heads: number): Int32A
 
 /** The shape that a state dict tells. */
 export function shapeOf(piece: StatePiece): Shape {
-  return [...layoutOf(piece), ...Array<number>(piece.trailing ?? 0).fill(1)];
+  const { split, trailing = 0 } = piece;
+  const layout = layoutOf(piece);
+  return [...(split ? [...layout.slice(0, -1), ...split] : layout), ...Array<number>(trailing).fill(1)];
 }
 
-/** The stored shape without dimensions of size 1 at its end. */
+/** The stored shape without dimensions of size 1 at its end, and with its last one in one piece. */
 export function layoutOf({ tensor, transposed, start, end, leading, stacked = 1 }: StatePiece): Shape {
   if (stacked > 1) return [stacked, tensor.shape[0] as number, (end - start) / stacked];
   const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];

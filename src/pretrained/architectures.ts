@@ -15,6 +15,7 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForSequenceClassification', 'sequence-classification'],
   ['ForTokenClassification', 'token-classification'],
   ['ForQuestionAnswering', 'question-answering'],
+  ['ForQuestionAnsweringSimple', 'question-answering'],
   ['ForPreTraining', 'discriminator'],
   ['ForImageClassification', 'image-classification'],
   ['ForObjectDetection', 'object-detection'],
@@ -44,10 +45,15 @@ function predictsPairs(name: string): boolean {
 }
 
 /** The class of a model that predicts this: the config's own if it does. */
-export function architectureOf({ className, writer, encoder }: Family, config: Config, head: HeadKind): string {
+export function architectureOf(
+  { className, writer, answerer, encoder }: Family,
+  config: Config,
+  head: HeadKind,
+): string {
   const own = Array.isArray(config.architectures) ? config.architectures[0] : undefined;
   if (typeof own === 'string' && headOf(config) === head && !predictsPairs(own)) return own;
   if (head === 'none' && encoder && config.is_encoder_decoder === false) return `${className}EncoderModel`;
+  if (head === 'question-answering' && answerer) return answerer;
   if (head === 'language-model') return writer ?? `${className}ForCausalLM`;
   return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;
 }

@@ -17,7 +17,7 @@ import type { OnWarning } from './warnings.js';
  * side has its own.
  */
 const BUFFERS =
-  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.)?shared\.weight)$/;
+  /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.|led\.)?shared\.weight)$/;
 
 interface ReadOptions extends Pick<HubOptions, 'signal'> {
   readonly pack: Packing | null;

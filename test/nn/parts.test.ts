@@ -125,6 +125,10 @@ const kinds: Record<string, Kind> = {
       kNorm: () => new RMSNorm(init, 6),
     }),
   },
+  'rotary positions of values, too': { attention: (init) => ({ rotary: rotary(init), rotatesValues: true }) },
+  'rotary positions of values, too, with norms before': {
+    attention: (init) => ({ rotary: rotary(init), rotatesValues: true, qNorm: () => new RMSNorm(init, 6) }),
+  },
   'rotary of part of a head': { attention: (init) => ({ rotary: rotary(init, { rotaryDim: 4 }) }) },
   'rotary, linear': { attention: (init) => ({ rotary: rotary(init, { scaling: { type: 'linear', factor: 4 } }) }) },
   'rotary, llama3': {

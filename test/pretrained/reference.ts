@@ -28,6 +28,7 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   input_ids: 'inputIds',
   attention_mask: 'attentionMask',
   token_type_ids: 'tokenTypeIds',
+  global_attention_mask: 'globalAttentionMask',
   decoder_input_ids: 'decoderInputIds',
   decoder_attention_mask: 'decoderAttentionMask',
   labels: 'labels',
@@ -37,6 +38,7 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   pixel_mask: 'pixelMask',
   pixel_attention_mask: 'pixelAttentionMask',
   spatial_shapes: 'spatialShapes',
+  bbox: 'bbox',
   input_features: 'inputFeatures',
   input_values: 'inputValues',
   image_grid_thw: 'imageGridThw',
@@ -225,8 +227,13 @@ function tokensOf(name: string, reference: Reference): (i: number) => boolean {
   const time = shape[shape.length === 4 ? 2 : 1];
   const isOfTokens =
     shape.length > 2 || /^(start|end)_logits$/.test(name) || reference.get('labels')?.shape[1] === time;
-  if (!marks || !isOfTokens || marks.shape[1] !== time || time === undefined) return () => true;
-  const values = marks.data() as Float32Array;
+  const hasImage = reference.has('bbox'); // patches follow the words
+  if (!marks || !isOfTokens || time === undefined || (marks.shape[1] !== time && !hasImage)) return () => true;
+  const given = marks.data() as Float32Array;
+  const [batch, words] = marks.shape as [number, number];
+  const values = Float32Array.from({ length: batch * time }, (_, i) =>
+    i % time < words ? (given[Math.floor(i / time) * words + (i % time)] as number) : 1,
+  );
   const rest = shape.slice(shape.length === 4 ? 3 : 2).reduce((size, n) => size * n, 1);
   const isOfStreams = shape.length === 4 && name.startsWith('hidden_states'); // [streams, batch, time, features]
   const ofSequence = shape.slice(isOfStreams ? 2 : 1).reduce((size, n) => size * n, 1);

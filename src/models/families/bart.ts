@@ -21,6 +21,8 @@ export interface BartDesign extends BartStackOptions {
   readonly embeddingNorm: boolean;
   /** Row of the first position in the table of learned positions. */
   readonly firstPosition: number;
+  /** Number of positions on each side. Default: `max_position_embeddings`. */
+  readonly places?: (side: 'encoder' | 'decoder') => number;
   /** Computed positions, [length or more, dModel]; null if they are learned. */
   readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
   /**
@@ -72,15 +74,16 @@ export class Bart extends Seq2SeqModel {
     this.#design = design;
     const { init, config, head } = context;
     const { embeddingNorm, sinusoids } = design;
-    const [dModel, places] = [config.size('d_model'), config.size('max_position_embeddings')];
+    const dModel = config.size('d_model');
+    const { places = () => config.size('max_position_embeddings') } = design;
     const table = (rows: number) => new Embedding(init, rows, dModel);
     this.#scale = config.flag('scale_embedding') ? Math.sqrt(dModel) : 1;
     this.tokens = this.sharesTokens ? table(config.size('vocab_size')) : null;
     this.sourceTokens = this.tokens ?? table(config.size('vocab_size'));
     this.targetTokens = this.tokens ?? table(this.vocabSize);
-    this.sourcePositions = sinusoids ? null : table(places + design.firstPosition);
-    this.targetPositions = sinusoids ? null : table(places + design.firstPosition);
-    const waves = sinusoids?.(places, dModel);
+    this.sourcePositions = sinusoids ? null : table(places('encoder') + design.firstPosition);
+    this.targetPositions = sinusoids ? null : table(places('decoder') + design.firstPosition);
+    const waves = sinusoids?.(places('encoder'), dModel);
     const computed = () => (waves ? init.table(waves.length / dModel, dModel, () => waves) : null);
     this.sourceSinusoids = computed();
     this.targetSinusoids = design.storesSinusoids ? computed() : this.sourceSinusoids;
@@ -195,6 +198,16 @@ export class Bart extends Seq2SeqModel {
   #storedAs(stack: string): string | [null] {
     return this.#design.storesSinusoids ? `${stack}.embed_positions.weight` : [null];
   }
+}
+
+/** BART's names with another prefix than `model`. */
+export function withBody(names: StateNames, body: string): StateNames {
+  const renamed = (name: string | null) => name?.replace(/^model\./, `${body}.`);
+  const entries = Object.entries(names).map(([path, name]) => [
+    path,
+    typeof name === 'string' ? renamed(name) : Array.isArray(name) ? name.map(renamed) : name,
+  ]);
+  return Object.fromEntries(entries) as StateNames;
 }
 
 /** Defaults of BART and of the families that follow it. */

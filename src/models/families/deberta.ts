@@ -2,12 +2,7 @@ import { FormatError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
 import type { MultiHeadAttention } from '../../nn/attention.js';
 import { Conv1d } from '../../nn/conv.js';
-import {
-  BiasedDisentangledAttention,
-  BlindAttention,
-  DisentangledAttention,
-  DistanceVectors,
-} from '../../nn/disentangled-attention.js';
+import { BlindAttention, DisentangledAttention, DistanceVectors } from '../../nn/disentangled-attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { type LayerContext, type LayerParts, TransformerLayer } from '../../nn/layer.js';
@@ -187,7 +182,7 @@ export class DebertaV2 extends EncoderModel {
   protected override get stateNames(): StateNames {
     const rows = 'deberta.encoder.rel_embeddings';
     const layer = 'deberta.encoder.layer.*';
-    const attention = `${layer}.attention.self`;
+    const { 'encoder.layers.*.self_attn.qkv': _, ...others } = bertLayerNames(layer);
     return {
       ...headNames(this.headKind, this.settings),
       ...embeddingNames('deberta.embeddings'),
@@ -197,8 +192,8 @@ export class DebertaV2 extends EncoderModel {
       'encoder.layers.*.self_attn.distances': rows,
       'encoder.layers.0.convolution.conv': 'deberta.encoder.conv.conv',
       'encoder.layers.0.convolution.norm': 'deberta.encoder.conv.LayerNorm',
-      ...bertLayerNames(layer),
-      ...this.attentionNames(attention), // replaces BERT's
+      ...others,
+      ...this.attentionNames(`${layer}.attention.self`),
     };
   }
 
@@ -221,16 +216,11 @@ export class Deberta extends DebertaV2 {
 
   protected override attention({ init, config }: FamilyContext): MultiHeadAttention {
     const { distances } = this;
-    if (distances === null)
-      throw new FormatError('config.json: relative_attention is false, expected true: nothing else is supported');
     const { plain, terms } = attentionOptions(config, this.randomness);
-    return new BiasedDisentangledAttention(init, {
-      ...plain,
-      ...terms,
-      distances,
-      shared: false,
-      positionKeyBias: false,
-    });
+    const biased = { ...plain, bias: [true, false, true] } as const; // keys have none
+    if (distances === null) return new BlindAttention(init, biased);
+    const own = { shared: false, positionKeyBias: false };
+    return new DisentangledAttention(init, { ...biased, ...terms, ...own, distances });
   }
 
   protected override convolution(): null {
@@ -239,12 +229,11 @@ export class Deberta extends DebertaV2 {
 
   protected override attentionNames(attention: string): StateNames {
     return {
-      'encoder.layers.*.self_attn.qkv': {
-        name: `${attention}.in_proj`,
+      'encoder.layers.*.self_attn.qkv.weight': {
+        name: `${attention}.in_proj.weight`,
         perHead: this.settings.size('num_attention_heads'),
       },
-      'encoder.layers.*.self_attn.q_bias': `${attention}.q_bias`,
-      'encoder.layers.*.self_attn.v_bias': `${attention}.v_bias`,
+      'encoder.layers.*.self_attn.qkv.bias': [`${attention}.q_bias`, null, `${attention}.v_bias`],
       'encoder.layers.*.self_attn.position_key': `${attention}.pos_proj`,
       'encoder.layers.*.self_attn.position_query': `${attention}.pos_q_proj`,
     };

@@ -1,0 +1,99 @@
+import type { AttentionMaps } from '../../inspect/attention-maps.js';
+import { GlobalSequences, LocalGlobalAttention } from '../../nn/local-global-attention.js';
+import type { Sequences } from '../../nn/sequences.js';
+import type { StateNames } from '../../nn/state-names.js';
+import type { TokenBatch } from '../../nn/token-batch.js';
+import { dropoutOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { attentionWindow, withGlobalMask } from '../global-tokens.js';
+import { type ModelInputs, type ModelOutput, type PaddedBatch, unpackMaps } from '../inputs.js';
+import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
+import { Bart, bartDefaults, bartDesign, withBody } from './bart.js';
+
+/**
+ * LED (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): BART whose encoder has Longformer's attention, for long sources.
+ * `globalAttentionMask` of `forward` says which source tokens are global; without it there are none, as in transformers.
+ * In `encode` and `generate` the first one is global, as in the training of its checkpoints.
+ */
+export class Led extends Bart {
+  constructor(context: FamilyContext) {
+    const { config } = context;
+    const layers = config.size('encoder_layers');
+    super(context, {
+      ...bartDesign,
+      firstPosition: 0,
+      places: (side) => config.size(`max_${side}_position_embeddings`),
+      encoderAttention: (init, layer, randomness) =>
+        new LocalGlobalAttention(init, {
+          dModel: config.size('d_model'),
+          heads: config.size('encoder_attention_heads'),
+          window: attentionWindow(config, layer, layers),
+          dropout: dropoutOf(config, 'attention_dropout', randomness),
+        }),
+      heads: ['none', 'language-model', 'question-answering'],
+    });
+  }
+
+  override get maxLength(): number {
+    return this.settings.size('max_decoder_position_embeddings');
+  }
+
+  override get maxSourceLength(): number {
+    return this.settings.size('max_encoder_position_embeddings');
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return [...super.inputNames, 'globalAttentionMask'];
+  }
+
+  protected override sequencesOf(padded: PaddedBatch, { globalAttentionMask: mask }: ModelInputs): Sequences {
+    return mask ? withGlobalMask(padded, mask) : super.sequencesOf(padded, {});
+  }
+
+  protected override sourceOf(batch: TokenBatch): Sequences {
+    return new GlobalSequences(
+      batch,
+      batch.counts.map(() => [0]),
+    );
+  }
+
+  /** The encoder's maps are by distance, as in transformers: [B, heads, T, global tokens + window + 1]. */
+  protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
+    return {
+      ...super.mapsOf({ ...maps, encoder: [] }, output, layout),
+      encoderAttentions: unpackMaps(maps.encoder, layout.source, null),
+    };
+  }
+
+  protected override get bodyName(): string {
+    return 'led';
+  }
+
+  protected override get stateNames(): StateNames {
+    const attention = 'led.encoder.layers.*.self_attn';
+    const projections = (suffix: string) =>
+      ['query', 'key', 'value'].map((name) => `${attention}.longformer_self_attn.${name}${suffix}`);
+    return {
+      ...withBody(super.stateNames, 'led'),
+      'encoder.layers.*.self_attn.qkv': projections(''),
+      'encoder.layers.*.self_attn.global_qkv': projections('_global'),
+      'encoder.layers.*.self_attn.out_proj': `${attention}.output`,
+    };
+  }
+}
+
+const { max_position_embeddings: _, ...defaults } = bartDefaults;
+
+export const led: Family = {
+  model: Led,
+  className: 'LED',
+  writer: 'LEDForConditionalGeneration',
+  defaults: {
+    ...defaults,
+    forced_eos_token_id: null,
+    max_encoder_position_embeddings: 16384,
+    max_decoder_position_embeddings: 1024,
+    attention_window: 512,
+  },
+  vocabulary: 'roberta',
+};

@@ -1,0 +1,129 @@
+import { ArgumentError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { AttentionMaps } from '../../inspect/attention-maps.js';
+import { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { LocalGlobalAttention } from '../../nn/local-global-attention.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, dropoutOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import { attentionWindow, withGlobalMask, withGlobals } from '../global-tokens.js';
+import { type ModelInputs, type ModelOutput, type PaddedBatch, unpackMaps } from '../inputs.js';
+import type { PredictionHead } from '../prediction-head.js';
+import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
+import { bertEmbeddings, bertLayerNames } from './bert.js';
+import { roberta, robertaHead, robertaHeadNames, robertaPooler } from './roberta.js';
+
+/**
+ * Longformer (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): RoBERTa for long texts. Tokens attend to a window around
+ * them, and global tokens to all others. `globalAttentionMask` says which are global.
+ */
+export class Longformer extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  readonly encoder: Stack;
+  override readonly pooler: PredictionHead | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    const { randomness } = this;
+    const dModel = config.size('hidden_size');
+    const heads = config.size('num_attention_heads');
+    const activation = activationOf(config.text('hidden_act'));
+    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), randomness);
+    const layers = config.size('num_hidden_layers');
+    this.embeddings = bertEmbeddings(init, config, randomness, { firstPosition: config.number('pad_token_id') + 1 });
+    const layer = (i: number) =>
+      new TransformerLayer({
+        selfAttn: () =>
+          new LocalGlobalAttention(init, {
+            dModel,
+            heads,
+            window: attentionWindow(config, i, layers),
+            dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
+          }),
+        feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
+        norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),
+        dropout,
+        wiring: 'post',
+        randomness,
+      });
+    this.encoder = new Stack(layers, layer, null);
+    this.pooler = robertaPooler(context);
+    this.head = robertaHead(context, this.embeddings.tokens, dropout);
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return [...super.inputNames, 'globalAttentionMask'];
+  }
+
+  /** Without a mask, classes are read at a global first token, and questions are global, as in transformers. */
+  protected override sequencesOf(padded: PaddedBatch, { globalAttentionMask: mask }: ModelInputs): Sequences {
+    if (mask) return withGlobalMask(padded, mask);
+    switch (this.headKind) {
+      case 'sequence-classification':
+        return withGlobals(padded, (_, __, column) => column === 0);
+      case 'question-answering': {
+        const ends = this.#questionEnds(padded);
+        return withGlobals(padded, (sequence, place) => place < (ends[sequence] as number));
+      }
+      default:
+        return padded.sequences;
+    }
+  }
+
+  /** Place of the first of three separators in each sequence. */
+  #questionEnds({ batch, rows }: PaddedBatch): number[] {
+    const separator = this.settings.number('sep_token_id');
+    return batch.counts.map((_, i) => {
+      const places = Array.from(rows?.[i] ?? []).flatMap((id, place) => (id === separator ? [place] : []));
+      if (places.length === 3) return places[0] as number;
+      const found = `sequence ${i} of inputIds has ${places.length} separators (${separator})`;
+      throw new ArgumentError(`forward: ${found}, expected 3; or give globalAttentionMask`);
+    });
+  }
+
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
+  }
+
+  protected override positionsOf(padded: PaddedBatch): Tensor {
+    return padded.placesWithout(this.settings.number('pad_token_id'));
+  }
+
+  /** Maps are by distance, as in transformers: [B, heads, T, global tokens + window + 1]. */
+  protected override mapsOf({ encoder }: AttentionMaps, _: ModelOutput, { source }: BatchLayout): ModelOutput {
+    return { attentions: unpackMaps(encoder, source, null) };
+  }
+
+  protected override get bodyName(): string {
+    return 'longformer';
+  }
+
+  protected override get stateNames(): StateNames {
+    const layer = 'longformer.encoder.layer.*';
+    return {
+      ...robertaHeadNames(this.headKind, this.settings),
+      'pooler.dense': 'longformer.pooler.dense',
+      ...embeddingNames('longformer.embeddings'),
+      ...bertLayerNames(layer),
+      'encoder.layers.*.self_attn.global_qkv': ['query', 'key', 'value'].map(
+        (name) => `${layer}.attention.self.${name}_global`,
+      ),
+    };
+  }
+}
+
+export const longformer: Family = {
+  model: Longformer,
+  className: 'Longformer',
+  defaults: { ...roberta.defaults, attention_window: 512, sep_token_id: 2 },
+  vocabulary: 'roberta',
+};

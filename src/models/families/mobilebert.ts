@@ -1,0 +1,357 @@
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import { type LayerContext, type LayerParts, TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { AffineNorm, LayerNorm, type Norm } from '../../nn/norm.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { add, greater, where } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat } from '../../ops/move.js';
+import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import type { PaddingUse } from '../inputs.js';
+import {
+  chooseHead,
+  type HeadParts,
+  PredictionHead,
+  vocabularyOutput,
+  wordPredictionNames,
+} from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { bert, bertLayerNames, classifierDropout } from './bert.js';
+
+/** Epsilon of layer norms that transformers makes without one. */
+const DEFAULT_EPS = 1e-5;
+
+/**
+ * MobileBERT (Sun et al. 2020, arXiv 2004.02984): deep and thin. Between bottlenecks, each layer has narrow attention and
+ * several feed-forward networks. A token's vector is made of the embeddings of three neighbours.
+ */
+export class MobileBert extends EncoderModel {
+  readonly embeddings: TrigramEmbeddings;
+  readonly encoder: Stack;
+  override readonly pooler: PredictionHead | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const dModel = config.size('hidden_size');
+    this.embeddings = new TrigramEmbeddings(context, this.#normOf(context), this.#dropout(context));
+    this.encoder = new Stack(config.size('num_hidden_layers'), () => this.#layer(context), null);
+    const pooled = () =>
+      config.values.classifier_activation === false
+        ? {}
+        : ({ dense: new Linear(init, dModel, dModel), activation: 'tanh' } as const);
+    this.pooler = head === 'none' ? new PredictionHead({ pick: 'first', ...pooled() }) : null;
+    const dropout = () => new Dropout(classifierDropout(config), this.randomness);
+    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    this.head = chooseHead(config, head, {
+      'masked-language-model': () => wordHead(context, this.embeddings.tokens),
+      'sequence-classification': () =>
+        new PredictionHead({ pick: 'first', ...pooled(), dropout: dropout(), out: labels() }),
+      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: labels() }),
+      'question-answering': () => new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, 2) }),
+    });
+  }
+
+  /** True if queries and keys read a narrow input, and values the wide one. */
+  get #readsValuesApart(): boolean {
+    const { settings } = this;
+    const isNarrow = settings.flag('use_bottleneck_attention');
+    return settings.flag('use_bottleneck') && !isNarrow && settings.flag('key_query_shared_bottleneck');
+  }
+
+  #dropout({ config }: FamilyContext): Dropout {
+    return new Dropout(config.number('hidden_dropout_prob'), this.randomness);
+  }
+
+  #normOf({ init, config }: FamilyContext): (features: number, eps?: number) => Norm {
+    return config.oneOf('normalization_type', {
+      no_norm: (features) => new AffineNorm(init, features),
+      layer_norm: (features: number, eps = DEFAULT_EPS) => new LayerNorm(init, features, eps),
+    });
+  }
+
+  #layer(context: FamilyContext): MobileBertLayer {
+    const { init, config } = context;
+    const normOf = this.#normOf(context);
+    const eps = config.number('layer_norm_eps');
+    const wide = config.size('hidden_size');
+    const hasBottleneck = config.flag('use_bottleneck');
+    const dModel = hasBottleneck ? config.size('intra_bottleneck_size') : wide;
+    const norm = (subLayer: number) => normOf(dModel, subLayer === 0 ? eps : DEFAULT_EPS);
+    const activation = activationOf(config.text('hidden_act'));
+    const network = () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation });
+    const [isNarrow, isShared] = [config.flag('use_bottleneck_attention'), config.flag('key_query_shared_bottleneck')];
+    if (hasBottleneck && !isNarrow && !isShared && dModel !== wide)
+      throw new FormatError(
+        `config.json: key_query_shared_bottleneck is false, but hidden_size, ${wide}, is not intra_bottleneck_size, ${dModel}`,
+      );
+    const parts: LayerParts = {
+      selfAttn: () =>
+        new MultiHeadAttention(init, {
+          dModel,
+          heads: config.size('num_attention_heads'),
+          valueFeatures: this.#readsValuesApart ? wide : null,
+          dropout: dropoutOf(config, 'attention_probs_dropout_prob', this.randomness),
+        }),
+      feedForward: network,
+      norm,
+      dropout: hasBottleneck ? null : () => this.#dropout(context),
+      wiring: 'post',
+      randomness: this.randomness,
+    };
+    const networks = Array.from(
+      { length: config.size('num_feedforward_networks') - 1 },
+      () => new ResidualNetwork(network(), normOf(dModel, eps)),
+    );
+    const narrowed = () => new NormedLinear(new Linear(init, wide, dModel), normOf(dModel, eps));
+    const bottleneck = hasBottleneck
+      ? new Bottleneck(
+          narrowed(),
+          isShared ? narrowed() : null,
+          isNarrow ? 'narrow' : this.#readsValuesApart ? 'apart' : 'wide',
+          new NormedLinear(new Linear(init, dModel, wide), normOf(wide, eps), this.#dropout(context)),
+        )
+      : null;
+    return new MobileBertLayer(parts, networks, bottleneck);
+  }
+
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
+  }
+
+  /** The last token reads the embedding of the padding behind it. */
+  protected override paddingUse(): PaddingUse {
+    return 'kept';
+  }
+
+  protected override get positionLimit(): number {
+    return this.settings.size('max_position_embeddings');
+  }
+
+  protected override get bodyName(): string {
+    return 'mobilebert';
+  }
+
+  protected override get stateNames(): StateNames {
+    const [body, layer] = ['mobilebert', 'mobilebert.encoder.layer.*'];
+    const [own, self] = ['encoder.layers.*', `${layer}.attention.self`];
+    const isAnswer = this.headKind === 'question-answering';
+    return {
+      'head.rest.weight': { name: 'cls.predictions.dense.weight', inOut: true },
+      ...(this.headKind === 'masked-language-model'
+        ? wordPredictionNames(this.settings)
+        : { 'head.dense': `${body}.pooler.dense`, 'head.out': isAnswer ? 'qa_outputs' : 'classifier' }),
+      'pooler.dense': `${body}.pooler.dense`,
+      'embeddings.tokens': `${body}.embeddings.word_embeddings`,
+      'embeddings.positions': `${body}.embeddings.position_embeddings`,
+      'embeddings.types': `${body}.embeddings.token_type_embeddings`,
+      'embeddings.transformation': `${body}.embeddings.embedding_transformation`,
+      'embeddings.norm': `${body}.embeddings.LayerNorm`,
+      [`${own}.self_attn.value`]: `${self}.value`,
+      [`${own}.bottleneck.input.dense`]: `${layer}.bottleneck.input.dense`,
+      [`${own}.bottleneck.input.norm`]: `${layer}.bottleneck.input.LayerNorm`,
+      [`${own}.bottleneck.attention.dense`]: `${layer}.bottleneck.attention.dense`,
+      [`${own}.bottleneck.attention.norm`]: `${layer}.bottleneck.attention.LayerNorm`,
+      [`${own}.bottleneck.output.dense`]: `${layer}.output.bottleneck.dense`,
+      [`${own}.bottleneck.output.norm`]: `${layer}.output.bottleneck.LayerNorm`,
+      [`${own}.networks.*.network.linear1`]: `${layer}.ffn.*.intermediate.dense`,
+      [`${own}.networks.*.network.linear2`]: `${layer}.ffn.*.output.dense`,
+      [`${own}.networks.*.norm`]: `${layer}.ffn.*.output.LayerNorm`,
+      ...bertLayerNames(layer),
+      ...(this.#readsValuesApart ? { [`${own}.self_attn.qkv`]: [`${self}.query`, `${self}.key`] } : {}),
+    };
+  }
+}
+
+/** Embeddings of the next, this and the previous token, projected; then positions and segments are added. */
+class TrigramEmbeddings extends Module {
+  readonly tokens: Embedding;
+  readonly positions: Embedding;
+  readonly types: Embedding;
+  readonly transformation: Linear;
+  readonly norm: Norm;
+  readonly #isTrigram: boolean;
+  readonly #paddingId: number | null;
+
+  constructor(
+    { init, config }: FamilyContext,
+    normOf: (features: number) => Norm,
+    readonly dropout: Dropout,
+  ) {
+    super();
+    const [features, dModel] = [config.size('embedding_size'), config.size('hidden_size')];
+    this.#isTrigram = config.flag('trigram_input');
+    this.#paddingId = config.numberOrNull('pad_token_id');
+    this.tokens = new Embedding(init, config.size('vocab_size'), features);
+    this.positions = new Embedding(init, config.size('max_position_embeddings'), dModel);
+    this.types = new Embedding(init, config.size('type_vocab_size'), dModel);
+    this.transformation = new Linear(init, this.#isTrigram ? 3 * features : features, dModel);
+    this.norm = normOf(dModel);
+  }
+
+  /** `ids`, `positions` (from 0 in each sequence) and `types`: int32 [N]. Returns float32 [N, dModel]. */
+  forward(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    const tokens = this.tokens.forward(ids, { paddingId: this.#paddingId }); // [N, features]
+    const given = this.#isTrigram ? withNeighbours(tokens, positions) : tokens;
+    const isUsed = this.#isTrigram || tokens.shape[1] !== this.types.weight.shape[1];
+    const x = add(isUsed ? this.transformation.forward(given) : given, this.positions.forward(positions));
+    const typed = add(x, this.types.forward(types ?? ids.device.zeros(ids.shape, 'int32')));
+    return this.dropout.forward(this.norm.forward(typed));
+  }
+}
+
+/** next | this | previous row of `x`, [N, d], in its sequence; zeros at the ends. Sequences begin at position 0. */
+function withNeighbours(x: Tensor, positions: Tensor): Tensor {
+  const [rows, features] = x.shape as [number, number];
+  const none = x.device.zeros([1, features]);
+  if (rows === 1) return concat([none, x, none], -1);
+  const continues = greater(positions.rows(1, rows), 0).reshape(rows - 1, 1); // 1 if a row has a previous one
+  const next = concat([where(continues, x.rows(1, rows), 0), none]);
+  const previous = concat([none, where(continues, x.rows(0, rows - 1), 0)]);
+  return concat([next, x, previous], -1); // [N, 3·d]
+}
+
+/** norm(dropout(dense(x)) + residual). */
+class NormedLinear extends Module {
+  constructor(
+    readonly dense: Linear,
+    readonly norm: Norm,
+    readonly dropout: Dropout | null = null,
+  ) {
+    super();
+  }
+
+  forward(x: Tensor, residual: Tensor | null = null): Tensor {
+    const y = this.dense.forward(x);
+    return this.norm.forward(this.dropout?.forward(y) ?? y, residual);
+  }
+}
+
+/** norm(network(x) + x). */
+class ResidualNetwork extends Module {
+  constructor(
+    readonly network: FeedForward,
+    readonly norm: Norm,
+  ) {
+    super();
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.norm.forward(this.network.forward(x), x);
+  }
+}
+
+/** The narrow part of a layer begins and ends here. */
+class Bottleneck extends Module {
+  /**
+   * `attention` narrows the input of queries and keys. `reads` tells what attention reads: the narrow input, the wide
+   * one, or the narrow one of `attention` with the wide one apart, for values.
+   */
+  constructor(
+    readonly input: NormedLinear,
+    readonly attention: NormedLinear | null,
+    private readonly reads: 'narrow' | 'wide' | 'apart',
+    readonly output: NormedLinear,
+  ) {
+    super();
+  }
+
+  /** The input of attention for the layer's input `x`, and its narrow form. */
+  attended(x: Tensor, narrow: Tensor): Tensor {
+    if (this.reads !== 'apart' || this.attention === null) return this.reads === 'narrow' ? narrow : x;
+    return concat([this.attention.forward(x), x], -1);
+  }
+}
+
+/** Attention, several feed-forward networks one after the other, and a bottleneck around them. */
+class MobileBertLayer extends TransformerLayer {
+  constructor(
+    parts: LayerParts,
+    /** Networks before the last one, `feedForward`. */
+    readonly networks: readonly ResidualNetwork[],
+    readonly bottleneck: Bottleneck | null,
+  ) {
+    super(parts);
+  }
+
+  /** `x` and the result: float32 [N, dModel]. */
+  override forward(x: Tensor, batch: Sequences, _context?: LayerContext): Tensor {
+    const { bottleneck, norm1, norm2, dropout1, dropout2 } = this;
+    const narrow = bottleneck?.input.forward(x) ?? x;
+    const attended = this.selfAttn.forward(bottleneck?.attended(x, narrow) ?? x, batch);
+    let y = norm1.forward(dropout1?.forward(attended, batch) ?? attended, narrow);
+    for (const network of this.networks) y = network.forward(y);
+    const last = (this.feedForward as FeedForward).forward(y);
+    const z = norm2.forward(dropout2?.forward(last, batch) ?? last, y);
+    return bottleneck?.output.forward(z, x) ?? z;
+  }
+}
+
+/**
+ * Predicts words. The first features of a token multiply the embedding of words, and the rest a matrix of its own,
+ * because embeddings have fewer features.
+ */
+class WordHead extends PredictionHead {
+  constructor(
+    parts: HeadParts,
+    /** [rest, vocabulary]; null if embeddings have all features. */
+    readonly rest: Linear | null,
+  ) {
+    super(parts);
+  }
+
+  protected override predict(x: Tensor): Tensor {
+    if (this.rest === null) return super.predict(x);
+    const [all, features] = [x.shape[1] as number, this.rest.weight.shape[0] as number];
+    const tied = super.predict(contiguous(x.columns(0, all - features)));
+    return add(tied, this.rest.forward(x.columns(all - features, all)));
+  }
+}
+
+function wordHead({ init, config }: FamilyContext, tokens: Embedding): PredictionHead {
+  const [vocabulary, features] = tokens.weight.shape as [number, number];
+  const dModel = config.size('hidden_size');
+  const parts = {
+    pick: 'tokens',
+    dense: new Linear(init, dModel, dModel),
+    activation: activationOf(config.text('hidden_act')),
+    norm: new LayerNorm(init, dModel, config.number('layer_norm_eps')),
+    out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), true),
+  } as const;
+  return new WordHead(parts, dModel > features ? new Linear(init, dModel - features, vocabulary, false) : null);
+}
+
+export const mobileBert: Family = {
+  model: MobileBert,
+  className: 'MobileBert',
+  defaults: {
+    ...bert.defaults,
+    hidden_size: 512,
+    num_hidden_layers: 24,
+    num_attention_heads: 4,
+    intermediate_size: 512,
+    hidden_act: 'relu',
+    hidden_dropout_prob: 0,
+    embedding_size: 128,
+    trigram_input: true,
+    use_bottleneck: true,
+    intra_bottleneck_size: 128,
+    use_bottleneck_attention: false,
+    key_query_shared_bottleneck: true,
+    num_feedforward_networks: 4,
+    normalization_type: 'no_norm',
+    classifier_activation: true,
+  },
+  vocabulary: 'bert',
+};

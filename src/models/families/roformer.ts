@@ -1,0 +1,141 @@
+import { lastOf, type Tensor } from '../../core/tensor.js';
+import { Dropout } from '../../nn/dropout.js';
+import type { Initializer } from '../../nn/init.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import { sinusoids } from '../../nn/positions.js';
+import type { RotateOptions, Rotation } from '../../nn/rotary-embedding.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { rotary, rotaryTable } from '../../ops/rotary.js';
+import { activationOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
+import { bert, bertEmbeddings, bertLayer, bertLayerNames } from './bert.js';
+
+/**
+ * RoFormer (Su et al. 2021, arXiv 2104.09864): BERT with rotary positions, which it introduced, and with embeddings of
+ * another size.
+ */
+export class RoFormer extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  /** Projects embeddings to the features of the layers, if the sizes differ. */
+  readonly projection: Linear | null;
+  readonly rotary: StoredRotation;
+  readonly encoder: Stack;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config } = context;
+    config.expect('is_decoder', false);
+    const [dModel, narrow] = [config.size('hidden_size'), config.size('embedding_size')];
+    const { randomness } = this;
+    const headSize = Math.trunc(dModel / config.size('num_attention_heads'));
+    this.rotary = new StoredRotation(init, config.size('max_position_embeddings'), headSize);
+    const attention = { rotary: this.rotary, rotatesValues: config.flag('rotary_value') };
+    this.embeddings = bertEmbeddings(init, config, randomness, { positions: 0 });
+    this.projection = narrow === dModel ? null : new Linear(init, narrow, dModel);
+    const layer = () => bertLayer(init, config, randomness, attention);
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), randomness);
+    const activation = activationOf(config.text('hidden_act'));
+    const dense = (outputs = dModel) => new Linear(init, dModel, outputs);
+    const labels = labelsOf(config).length;
+    this.head = chooseHead(config, context.head, {
+      'masked-language-model': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dense: dense(narrow),
+          activation,
+          norm: new LayerNorm(init, narrow, config.number('layer_norm_eps')),
+          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
+        }),
+      'sequence-classification': () =>
+        new PredictionHead({
+          pick: 'first',
+          inputDropout: dropout(),
+          dense: dense(),
+          activation,
+          dropout: dropout(),
+          out: dense(labels),
+        }),
+      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: dense(labels) }),
+      'question-answering': () => new PredictionHead({ pick: 'tokens', out: dense(2) }),
+    });
+  }
+
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    const x = this.embeddings.forward(ids, positions, types);
+    return this.projection?.forward(x) ?? x;
+  }
+
+  /** transformers has a table of so many rotations. */
+  protected override get positionLimit(): number {
+    return this.settings.size('max_position_embeddings');
+  }
+
+  protected override get bodyName(): string {
+    return 'roformer';
+  }
+
+  protected override get stateNames(): StateNames {
+    const heads: Partial<Record<HeadKind, StateNames>> = {
+      'masked-language-model': wordPredictionNames(this.settings),
+      'sequence-classification': { 'head.dense': 'classifier.dense', 'head.out': 'classifier.out_proj' },
+      'token-classification': { 'head.out': 'classifier' },
+      'question-answering': { 'head.out': 'qa_outputs' },
+    };
+    return {
+      ...heads[this.headKind],
+      ...embeddingNames('roformer.embeddings'),
+      projection: 'roformer.embeddings_project',
+      'rotary.sinusoids': TABLE,
+      'encoder.layers.*.self_attn.rotary.sinusoids': TABLE,
+      ...bertLayerNames('roformer.encoder.layer.*'),
+    };
+  }
+}
+
+const TABLE = 'roformer.encoder.embed_positions.weight';
+
+/** Rotates neighbouring features by angles whose sines and cosines are in files, rounded as the other weights. */
+class StoredRotation extends Module implements Rotation {
+  /** [positions, headSize]: sines, then cosines. Not learned. */
+  readonly sinusoids: Tensor;
+
+  constructor(init: Initializer, positions: number, headSize: number) {
+    super();
+    this.sinusoids = init.table(positions, headSize, () => sinusoids(positions, headSize, { layout: 'halves' }));
+  }
+
+  forward(x: Tensor, positions: Tensor, _length: number, { columns }: RotateOptions = {}): Tensor {
+    const width = lastOf(this.sinusoids.shape);
+    const [sin, cos] = [0, width / 2].map((from) => this.sinusoids.columns(from, from + width / 2)) as [Tensor, Tensor];
+    return rotary(x, positions, rotaryTable(cos, sin), { columns });
+  }
+
+  lengthOf(longest: number): number {
+    return longest;
+  }
+}
+
+export const roformer: Family = {
+  model: RoFormer,
+  className: 'RoFormer',
+  defaults: {
+    ...bert.defaults,
+    embedding_size: null,
+    max_position_embeddings: 1536,
+    rotary_value: false,
+    is_decoder: false,
+  },
+  complete: (config) => {
+    config.embedding_size ??= config.hidden_size;
+  },
+  vocabulary: 'bert',
+};

@@ -1,0 +1,58 @@
+import type { Tensor } from '../core/tensor.js';
+import type { Initializer } from './init.js';
+import { Module } from './module.js';
+
+/** Distances are known up to this one at least. */
+const FIRST = 256;
+
+/**
+ * Vectors of distances: sines, then cosines, of geometric wavelengths (Dai et al. 2019, arXiv 1901.02860). It has no
+ * parameters. Layers share it.
+ */
+export class DistanceWaves extends Module {
+  /** Tables of ever more distances. Shorter ones may still be in use. */
+  readonly #tables: Tensor[] = [];
+
+  /** `clamp`: larger distances count as this one; null for none. */
+  constructor(
+    private readonly init: Initializer,
+    private readonly features: number,
+    private readonly clamp: number | null,
+  ) {
+    super();
+  }
+
+  /** float32 [2·length − 1, features], for distances −(length − 1) to length − 1. */
+  table(length: number): Tensor {
+    const last = this.#tables.at(-1);
+    const table = last && (last.shape[0] as number) >= 2 * length - 1 ? last : this.#make(length);
+    const middle = ((table.shape[0] as number) - 1) / 2;
+    return table.rows(middle - length + 1, middle + length);
+  }
+
+  #make(length: number): Tensor {
+    const { features, clamp } = this;
+    const most = Math.max(FIRST, 2 ** Math.ceil(Math.log2(length)));
+    const waves = Math.ceil(features / 2);
+    const limit = clamp ?? most;
+    const table = this.init.table(2 * most - 1, features, (first, count) => {
+      const values = new Float32Array(count * features);
+      for (let row = 0; row < count; row++) {
+        const distance = Math.max(-limit, Math.min(limit, first + row - (most - 1)));
+        for (let wave = 0; wave < waves; wave++) {
+          const angle = distance / 10000 ** ((2 * wave) / features);
+          values[row * features + wave] = Math.sin(angle);
+          if (waves + wave < features) values[row * features + waves + wave] = Math.cos(angle);
+        }
+      }
+      return values;
+    });
+    this.#tables.push(table);
+    return table;
+  }
+
+  protected override release(): void {
+    super.release();
+    for (const table of this.#tables) table.dispose();
+  }
+}

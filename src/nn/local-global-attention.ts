@@ -1,0 +1,176 @@
+// Attention within windows, with some tokens that see all others and are seen by all. Its cost grows with the number of
+// tokens times the window.
+
+import type { Tensor } from '../core/tensor.js';
+import { attention } from '../ops/attention.js';
+import { attentionWeights } from '../ops/attention-weights.js';
+import { concat, gather } from '../ops/move.js';
+import { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+import type { Initializer } from './init.js';
+import { Linear, type Projection } from './linear.js';
+import { Sequences } from './sequences.js';
+
+/** Places of the global tokens in each sequence, in ascending order. */
+type Globals = readonly (readonly number[])[];
+
+/** Sequences of which some tokens are global. */
+export class GlobalSequences extends Sequences {
+  constructor(
+    { positions, lengths, counts, isToken }: Sequences,
+    readonly globals: Globals,
+  ) {
+    super(positions, lengths, counts, isToken);
+  }
+}
+
+/** Self-attention of an encoder; `window` counts the keys from a query on to one side, with its own. */
+export type LocalGlobalOptions = Pick<MultiHeadOptions, 'dModel' | 'heads' | 'dropout'> & { readonly window: number };
+
+/**
+ * The attention of Longformer (Beltagy, Peters, Cohan 2020, arXiv 2004.05150). A token attends to its window and to all
+ * global tokens. A global token attends to all tokens, by projections of its own. Padding sees nothing.
+ *
+ * Blocks of queries attend to the keys around them: a block of `window` queries and its keys is an item of `attention`.
+ */
+export class LocalGlobalAttention extends MultiHeadAttention {
+  /** Queries, keys and values of the global tokens' attention, side by side. */
+  readonly globalQkv: Projection;
+
+  constructor(init: Initializer, options: LocalGlobalOptions) {
+    super(init, options);
+    const width = this.heads * this.headSize;
+    this.globalQkv = new Linear(init, options.dModel, [width, width, width]);
+  }
+
+  /**
+   * `x` and the result: float32 [N, dModel]. Tokens are global if `batch` is a `GlobalSequences` that says so. `observe`
+   * receives what transformers returns: [B, heads, T, G + 2·window − 1], the global tokens before the window. The rows
+   * of global tokens are 0 there.
+   */
+  override forward(x: Tensor, batch: Sequences): Tensor {
+    const { heads, scale } = this;
+    const { device } = x;
+    const window = this.window as number;
+    const globals = batch instanceof GlobalSequences ? batch.globals : [];
+    const blocks = blocksOf(batch, globals, window);
+    const { starts } = batch;
+    const rows = blocks.flatMap(({ sequence, keys }) => keys.map((key) => (starts[sequence] as number) + key));
+    const { q, kv } = this.project(x, batch.positions, batch.longest);
+    const [k, v] = halves(gather(kv, device.tensor(Int32Array.from(rows)))); // each [keys of all blocks, heads·d]
+    const sees = {
+      ...{ heads, scale, mask: maskOf(blocks, batch, globals, window) },
+      lengthsQ: blocks.map(({ queries }) => queries),
+      lengthsK: blocks.map(({ keys }) => keys.length),
+    };
+    this.observe?.(byDistance(attentionWeights(q, k, sees), blocks, batch, globals, window));
+    const local = attention(q, k, v, { ...sees, dropout: this.dropout?.options }); // [N, heads·d]
+    const mixed = globals.some(({ length }) => length > 0) ? this.#replaced(local, x, batch, globals) : local;
+    this.observeHeads?.(mixed);
+    return this.outProj.forward(mixed);
+  }
+
+  /** `local`, [N, heads·d], with the results of the global tokens in their rows. */
+  #replaced(local: Tensor, x: Tensor, batch: Sequences, globals: Globals): Tensor {
+    const { heads, scale } = this;
+    const { starts, counts, isToken, longest, size, total } = batch;
+    const rows = globals.flatMap((places, i) => places.map((place) => (starts[i] as number) + place));
+    const q = this.globalQkv.part(gather(x, x.device.tensor(Int32Array.from(rows))), 0, 1); // [G, heads·d]
+    const [k, v] = halves(this.globalQkv.part(x, 1, 3));
+    const keys = isToken && Int32Array.from(isToken.flat(), Number);
+    const found = attention(q, k, v, {
+      ...{ heads, scale, lengthsQ: globals.map(({ length }) => length), lengthsK: counts },
+      mask: keys && x.device.tensor(keys, [size, 1, 1, longest]),
+      dropout: this.dropout?.options,
+    });
+    const order = Int32Array.from({ length: total }, (_, row) => row);
+    for (const [i, row] of rows.entries()) order[row] = total + i;
+    return gather(concat([local, found]), x.device.tensor(order));
+  }
+}
+
+/** Both [N, heads·d], of keys and values side by side. */
+function halves(kv: Tensor): [Tensor, Tensor] {
+  const width = (kv.shape[1] as number) / 2;
+  return [kv.columns(0, width), kv.columns(width, 2 * width)];
+}
+
+/** Consecutive queries of a sequence, and the keys of which each sees a part. */
+interface Block {
+  readonly sequence: number;
+  /** Place of the first query, and the number of queries. */
+  readonly query: number;
+  readonly queries: number;
+  /** Places of the keys: those of the global tokens, then those around the queries. */
+  readonly keys: readonly number[];
+}
+
+function blocksOf({ counts }: Sequences, globals: Globals, window: number): Block[] {
+  return counts.flatMap((count, sequence) =>
+    Array.from({ length: Math.ceil(count / window) }, (_, i) => {
+      const query = i * window;
+      const end = Math.min(count, query + window);
+      const [first, last] = [Math.max(0, query - window + 1), Math.min(count, end + window - 1)];
+      const around = Array.from({ length: last - first }, (_, key) => first + key);
+      return { sequence, query, queries: end - query, keys: [...(globals[sequence] ?? []), ...around] };
+    }),
+  );
+}
+
+/** int32 [blocks, 1, queries, keys]: 1 if a query sees a key. Global tokens are seen once, and see nothing here. */
+function maskOf(blocks: readonly Block[], { positions, isToken }: Sequences, globals: Globals, window: number): Tensor {
+  const [rows, columns] = [most(blocks, ({ queries }) => queries), most(blocks, ({ keys }) => keys.length)];
+  const mask = new Int32Array(blocks.length * rows * columns);
+  for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
+    const [own, tokens] = [globals[sequence] ?? [], isToken?.[sequence]];
+    const isGlobal = new Set(own);
+    const seen = Int32Array.from(keys, (key, at) =>
+      Number((at < own.length || !isGlobal.has(key)) && (tokens?.[key] ?? true)),
+    );
+    const first = keys[own.length] as number;
+    for (let row = 0; row < queries; row++) {
+      const place = query + row;
+      if (isGlobal.has(place) || tokens?.[place] === false) continue;
+      const at = (i * rows + row) * columns;
+      mask.set(seen.subarray(0, own.length), at);
+      const from = own.length + Math.max(0, place - window + 1 - first);
+      mask.set(seen.subarray(from, own.length + place + window - first), at + from);
+    }
+  }
+  return positions.device.tensor(mask, [blocks.length, 1, rows, columns]);
+}
+
+/**
+ * Probabilities of blocks, [blocks, heads, queries, keys], by the distance of the keys: [B, heads, T, G + 2·window − 1],
+ * after those of the G global tokens.
+ */
+function byDistance(
+  weights: Tensor,
+  blocks: readonly Block[],
+  batch: Sequences,
+  globals: Globals,
+  window: number,
+): Tensor {
+  const [, heads, rows, columns] = weights.shape as readonly [number, number, number, number];
+  const { size, longest } = batch;
+  const before = most(globals, ({ length }) => length);
+  const width = before + 2 * window - 1;
+  const places = new Int32Array(size * heads * longest * width).fill(weights.size); // a zero after the others
+  for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
+    const own = globals[sequence]?.length ?? 0;
+    for (let head = 0; head < heads; head++)
+      for (let row = 0; row < queries; row++) {
+        const from = ((i * heads + head) * rows + row) * columns;
+        const to = ((sequence * heads + head) * longest + query + row) * width;
+        for (const [at, key] of keys.entries()) {
+          const column = at < own ? at : before + key - (query + row) + window - 1;
+          if (at < own || (column >= before && column < width)) places[to + column] = from + at;
+        }
+      }
+  }
+  const values = concat([weights.reshape(weights.size, 1), weights.device.zeros([1, 1])]);
+  return gather(values, weights.device.tensor(places)).reshape(size, heads, longest, width);
+}
+
+function most<T>(items: readonly T[], sizeOf: (item: T) => number): number {
+  return items.reduce((largest, item) => Math.max(largest, sizeOf(item)), 0);
+}
