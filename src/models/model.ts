@@ -73,7 +73,8 @@ export abstract class Model extends Module implements Generative {
   /** The encoder's output for a source batch. Belongs to the current scope. Throws as `forward`. */
   encode(source: Tokens): Memory {
     if (!(source instanceof TokenBatch)) {
-      const batch = this.toBatch('source', source, 'maxSourceLength'); // part of the memory, so it outlives the scope
+      const limit = this.encoder ? 'maxSourceLength' : 'maxLength'; // without an encoder, `encodeBatch` refuses
+      const batch = this.toBatch('source', source, limit); // part of the memory, so it outlives the scope
       return orDispose(batch, () => this.encode(batch));
     }
     return this.device.scope(() => {
