@@ -237,7 +237,6 @@ function tokensOf(name: string, reference: Reference): (i: number) => boolean {
   const rest = shape.slice(shape.length === 4 ? 3 : 2).reduce((size, n) => size * n, 1);
   const isOfStreams = shape.length === 4 && name.startsWith('hidden_states'); // [streams, batch, time, features]
   const ofSequence = shape.slice(isOfStreams ? 2 : 1).reduce((size, n) => size * n, 1);
-  const batch = marks.shape[0] as number;
   return (i) => {
     const sequence = Math.floor(i / ofSequence) % batch;
     const mark = values[sequence * time + (Math.floor(i / rest) % time)] as number;
