@@ -3,10 +3,10 @@ import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { SoundModel } from '../models/sound-model.js';
 import { inference } from '../nn/module.js';
-import { Wav2Vec2FeatureExtractor } from '../pretrained/processors/wav2vec2.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { labelOf } from './labels.js';
 import { largest } from './scores.js';
+import { type Hearing, hearingOf, inputOf } from './speech/hearing.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
@@ -42,10 +42,9 @@ export const audioClassification: Task<AudioClassification> = {
         const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
         options.signal?.throwIfAborted();
         const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
-        const { data, shape } = extractor.process([samples]);
         const logits = inference(
           model,
-          () => model.forward({ inputValues: model.device.tensor(data, shape) }).logits as Tensor,
+          () => model.forward({ [model.soundInput]: inputOf(model, extractor, samples) }).logits as Tensor,
         );
         const scores = scoresOf(context.model, (await logits.data()) as Float32Array);
         logits.dispose();
@@ -60,10 +59,9 @@ export const audioClassification: Task<AudioClassification> = {
 };
 
 /** Throws FormatError for a model that does not read sound, or without its feature extractor. */
-function hearerOf({ model }: TaskContext): { model: SoundModel; extractor: Wav2Vec2FeatureExtractor } {
-  const { processor, config } = model;
+function hearerOf({ model }: TaskContext): { model: SoundModel; extractor: Hearing } {
+  const { config } = model;
   if (!(model instanceof SoundModel))
     throw new FormatError(`${TASK}: the model is ${config.model_type}, expected one of sound, such as wav2vec2`);
-  if (processor instanceof Wav2Vec2FeatureExtractor) return { model, extractor: processor };
-  throw new FormatError(`${TASK}: the model's folder has no preprocessor_config.json of wav2vec 2.0`);
+  return { model, extractor: hearingOf(TASK, model) };
 }

@@ -9,6 +9,7 @@ import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
 import { Speller } from './speech/spell.js';
 import { Transcript, type TranscriptChunk } from './speech/transcript.js';
 import { Listener } from './speech/whisper-settings.js';
+import { PartWriter, writesParts } from './speech/write.js';
 import type { Task } from './task.js';
 
 export type { SoundInput, SpeechRecognitionOptions, SpeechRecognitionOutput, TranscriptChunk };
@@ -41,8 +42,10 @@ const BATCH_SIZE = 8;
 
 export const automaticSpeechRecognition: Task<SpeechRecognition> = {
   create({ task, model }) {
-    const speller = model.headKind === 'language-model' ? null : new Speller(task, model);
-    const listener = speller ? null : new Listener(task, model);
+    const writer = writesParts(model) ? new PartWriter(task, model) : null;
+    const isSpeller = !writer && model.headKind !== 'language-model';
+    const reader = writer ?? (isSpeller ? new Speller(task, model) : null);
+    const listener = reader ? null : new Listener(task, model);
     async function call(
       recordings: SoundInput | readonly SoundInput[],
       options: SpeechRecognitionOptions = {},
@@ -50,7 +53,7 @@ export const automaticSpeechRecognition: Task<SpeechRecognition> = {
       const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
       const results = listener
         ? await recognize(listener, list, planOf(listener, options))
-        : await (speller as Speller).recognize(list, options);
+        : await (reader as Speller | PartWriter).recognize(list, options);
       return Array.isArray(recordings) ? results : (results[0] as SpeechRecognitionOutput);
     }
     return call as SpeechRecognition;

@@ -1,15 +1,23 @@
 import { isObject } from '../../core/check.js';
 import type { ModelSource } from '../source.js';
+import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
 import { ImageProcessor } from './image.js';
 import type { Json } from './settings.js';
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
 import { WhisperFeatureExtractor } from './whisper.js';
 
 /** Turns a model's sounds or images into numbers. */
-export type Processor = WhisperFeatureExtractor | Wav2Vec2FeatureExtractor | ImageProcessor;
+export type Processor =
+  | WhisperFeatureExtractor
+  | Wav2Vec2FeatureExtractor
+  | ParakeetFeatureExtractor
+  | SeamlessM4TFeatureExtractor
+  | ImageProcessor;
 
 /** Families that read samples of sound. */
-const SAMPLED: readonly string[] = ['wav2vec2', 'hubert'];
+const SAMPLED: readonly string[] = ['wav2vec2', 'hubert', 'moonshine', 'moonshine_streaming'];
+/** Families that speak, which need no processor. */
+const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'vits'];
 
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
 
@@ -18,6 +26,7 @@ const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
  * null if it brings none. Throws FormatError for one that is not known.
  */
 export async function loadProcessor(source: ModelSource, modelType: string): Promise<Processor | null> {
+  if (SPEAKING.includes(modelType)) return null;
   for (const file of FILES) {
     if (!(await source.has(file))) continue;
     const json = await source.json(file);
@@ -27,6 +36,10 @@ export async function loadProcessor(source: ModelSource, modelType: string): Pro
     const reads = config.feature_extractor_type;
     if (SAMPLED.includes(modelType) || reads === 'Wav2Vec2FeatureExtractor')
       return new Wav2Vec2FeatureExtractor(config, where);
+    if (modelType.startsWith('parakeet_') || reads === 'ParakeetFeatureExtractor')
+      return new ParakeetFeatureExtractor(config, where);
+    if (modelType === 'wav2vec2-bert' || reads === 'SeamlessM4TFeatureExtractor')
+      return new SeamlessM4TFeatureExtractor(config, where);
     const isWhisper = modelType === 'whisper' || reads === 'WhisperFeatureExtractor';
     return isWhisper ? new WhisperFeatureExtractor(config, where) : new ImageProcessor(config, modelType, where);
   }

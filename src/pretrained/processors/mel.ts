@@ -37,3 +37,28 @@ const isPositive = (weight: number) => weight > 0;
 const toMel = (hertz: number) =>
   hertz < 1000 ? (hertz * 3) / 200 : 15 + (Math.log(hertz / 1000) * 27) / Math.log(6.4);
 const toHertz = (mel: number) => (mel < 15 ? (mel * 200) / 3 : 1000 * Math.exp((mel - 15) * (Math.log(6.4) / 27)));
+
+/**
+ * Triangular filters as in Kaldi: their edges are straight on the mel scale, 1127 · ln(1 + hertz / 700), and they have
+ * height 1. Arguments are those of `slaneyFilters`.
+ */
+export function kaldiFilters(
+  count: number,
+  bins: number,
+  samplingRate: number,
+  lowest: number,
+  highest: number,
+): MelFilter[] {
+  const mel = (hertz: number) => 1127 * Math.log(1 + hertz / 700);
+  const low = mel(lowest);
+  const step = (mel(highest) - low) / (count + 1);
+  return Array.from({ length: count }, (_, i) => {
+    const [left, centre, right] = [i, i + 1, i + 2].map((corner) => low + step * corner) as [number, number, number];
+    const all = Float64Array.from({ length: bins }, (_, bin) => {
+      const place = mel((bin * samplingRate) / 2 / (bins - 1));
+      return Math.max(0, Math.min((place - left) / (centre - left), (right - place) / (right - centre)));
+    });
+    const first = Math.max(0, all.findIndex(isPositive));
+    return { first, weights: all.slice(first, all.findLastIndex(isPositive) + 1) };
+  });
+}

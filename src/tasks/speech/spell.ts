@@ -1,5 +1,5 @@
-// Speech recognition by models that spell: each frame of sound gives a letter or a blank (CTC), and repeated letters count
-// once.
+// Speech recognition by models that spell: each frame of sound gives a letter, or a piece of a word, or a blank (CTC).
+// Repeated ones count once.
 
 import { afterEvents } from '../../backend/after-events.js';
 import { checkOptions, describeValue } from '../../core/check.js';
@@ -8,10 +8,10 @@ import type { Tensor } from '../../core/tensor.js';
 import { SoundModel } from '../../models/sound-model.js';
 import { inference } from '../../nn/module.js';
 import type { LoadedModel } from '../../pretrained/load-later.js';
-import { Wav2Vec2FeatureExtractor } from '../../pretrained/processors/wav2vec2.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
 import type { CallOptions } from '../task.js';
+import { type Hearing, hearingOf, inputOf } from './hearing.js';
 import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './recognition-options.js';
 import { type SoundInput, samplesOf } from './sound-inputs.js';
 import type { TranscriptChunk } from './transcript.js';
@@ -23,6 +23,7 @@ type SpellOptions = Pick<
 
 /** A letter, and the frames that spell it: from `start` to before `end`. */
 interface Letter {
+  readonly id: number;
   readonly text: string;
   readonly start: number;
   readonly end: number;
@@ -35,34 +36,35 @@ interface Part {
   readonly right: number;
 }
 
+/** SentencePiece's mark of a space. */
+const WORD_START = '▁';
+
 /** A model that spells, with its tokenizer and feature extractor. */
 export class Speller {
   readonly #model: SoundModel;
   readonly #tokenizer: PretrainedTokenizer;
-  readonly #extractor: Wav2Vec2FeatureExtractor;
-  /** Samples from a frame to the next one. */
-  readonly #step: number;
+  readonly #hearing: Hearing;
   readonly #blank: number;
   readonly #delimiter: string;
+  /** True if tokens are pieces of words, and the first piece of each begins with a space. */
+  readonly #isPieces: boolean;
 
   /** Throws FormatError for a model that does not spell, or without a tokenizer or feature extractor. */
   constructor(
     private readonly task: string,
     model: LoadedModel,
   ) {
-    const { tokenizer, processor, config } = model;
+    const { tokenizer, config } = model;
     if (!(model instanceof SoundModel) || model.headKind !== 'ctc')
       throw new FormatError(`${task}: the model has the head '${model.headKind}', expected 'ctc' or 'language-model'`);
     if (tokenizer === null)
       throw new FormatError(`${task}: the model's folder has no tokenizer.json and no vocab.json`);
-    if (!(processor instanceof Wav2Vec2FeatureExtractor))
-      throw new FormatError(`${task}: the model's folder has no preprocessor_config.json of wav2vec 2.0`);
     this.#model = model;
     this.#tokenizer = tokenizer;
-    this.#extractor = processor;
-    this.#step = (config.conv_stride as readonly number[]).reduce((product, stride) => product * stride, 1);
+    this.#hearing = hearingOf(task, model);
     this.#blank = config.pad_token_id as number;
     this.#delimiter = String(tokenizer.config?.word_delimiter_token ?? '|');
+    this.#isPieces = tokenizer.tokenToId(this.#delimiter) === undefined;
   }
 
   /** Transcribes recordings one after the other. Rejects as the task does. */
@@ -71,7 +73,7 @@ export class Speller {
     const results: SpeechRecognitionOutput[] = [];
     for (const [i, recording] of recordings.entries()) {
       signal?.throwIfAborted();
-      const samples = await samplesOf(this.task, recording, this.#extractor.samplingRate, signal);
+      const samples = await samplesOf(this.task, recording, this.#hearing.samplingRate, signal);
       const letters = await this.#listen(samples, options);
       const text = this.#textOf(letters);
       onText?.({ recording: i, text });
@@ -95,7 +97,7 @@ export class Speller {
 
   /** The letters of a recording. Parts that are longer than `chunk_length_s` are read apart. */
   async #listen(samples: Float32Array, options: SpellOptions): Promise<Letter[]> {
-    if (this.#model.framesOf(samples.length) < 1) return []; // too short for a frame
+    if (this.#hearing.framesOf(samples.length) < 1) return []; // too short for a frame
     const ids: number[] = [];
     for (const part of this.#parts(samples, options)) {
       options.signal?.throwIfAborted();
@@ -112,7 +114,8 @@ export class Speller {
       yield { samples, left: 0, right: 0 };
       return;
     }
-    const whole = (time: number) => Math.round((time * this.#extractor.samplingRate) / this.#step) * this.#step;
+    const whole = (time: number) =>
+      Math.round((time * this.#hearing.samplingRate) / this.#hearing.step) * this.#hearing.step;
     const sides = typeof stride === 'number' ? [stride, stride] : Array.from(stride);
     const [length, left, right] = [seconds, ...sides].map(whole) as [number, number, number];
     if (sides.length !== 2 || !(left >= 0 && right >= 0 && left + right < length)) {
@@ -123,7 +126,7 @@ export class Speller {
       const isLast = start + length >= samples.length;
       const part = samples.subarray(start, start + length);
       const before = start === 0 ? 0 : left;
-      if (part.length > before && this.#model.framesOf(part.length) > 0)
+      if (part.length > before && this.#hearing.framesOf(part.length) > 0)
         yield { samples: part, left: before, right: isLast ? 0 : right };
       if (isLast) return;
     }
@@ -131,16 +134,15 @@ export class Speller {
 
   /** The likeliest token of each frame that counts. */
   async #read({ samples, left, right }: Part): Promise<number[]> {
-    const { data, shape } = this.#extractor.process([samples]);
     const model = this.#model;
     const logits = inference(model, () => {
-      const inputValues = model.device.tensor(data, shape as [number, number]);
-      return model.forward({ inputValues }).logits as Tensor; // [1, frames, vocabulary]
+      const input = inputOf(model, this.#hearing, samples);
+      return model.forward({ [model.soundInput]: input }).logits as Tensor; // [1, frames, vocabulary]
     });
     const [, frames, vocabulary] = logits.shape as [number, number, number];
     const values = (await logits.data()) as Float32Array;
     logits.dispose();
-    const counted = Math.round(samples.length / this.#step);
+    const counted = Math.round(samples.length / this.#hearing.step);
     const inFrames = (size: number) => Math.round((size / samples.length) * counted);
     const end = right === 0 ? frames : counted - inFrames(right);
     const ids: number[] = [];
@@ -158,13 +160,14 @@ export class Speller {
     for (let i = 1; i <= ids.length; i++) {
       if (i < ids.length && ids[i] === ids[start]) continue;
       const id = ids[start] as number;
-      if (id !== this.#blank) letters.push({ text: this.#tokenizer.idToToken(id) ?? '', start, end: i });
+      if (id !== this.#blank) letters.push({ id, text: this.#tokenizer.idToToken(id) ?? '', start, end: i });
       start = i;
     }
     return letters;
   }
 
   #textOf(letters: readonly Letter[]): string {
+    if (this.#isPieces) return this.#tokenizer.decode(letters.map(({ id }) => id)).trim();
     const text = letters.map(({ text: own }) => (own === this.#delimiter ? ' ' : own)).join('');
     return this.#tokenizer.config?.do_lower_case === true ? text.trim().toLowerCase() : text.trim();
   }
@@ -172,14 +175,16 @@ export class Speller {
   #words(letters: readonly Letter[]): TranscriptChunk[] {
     const words: Letter[][] = [[]];
     for (const letter of letters) {
-      if (letter.text === this.#delimiter) words.push([]);
+      if (this.#isPieces && letter.text.startsWith(WORD_START)) words.push([letter]);
+      else if (letter.text === this.#delimiter) words.push([]);
       else words.at(-1)?.push(letter);
     }
     return this.#chunks(words.filter(({ length }) => length > 0));
   }
 
   #chunks(groups: readonly (readonly Letter[])[]): TranscriptChunk[] {
-    const seconds = (frame: number) => Math.round(((frame * this.#step) / this.#extractor.samplingRate) * 100) / 100;
+    const seconds = (frame: number) =>
+      Math.round(((frame * this.#hearing.step) / this.#hearing.samplingRate) * 100) / 100;
     return groups.map((group) => ({
       text: this.#textOf(group),
       timestamp: [seconds(group[0]?.start ?? 0), seconds(group.at(-1)?.end ?? 0)] as const,

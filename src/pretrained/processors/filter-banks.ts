@@ -1,0 +1,189 @@
+// Logarithms of mel filter banks, column by column of 10 ms: Parakeet's, and Kaldi's as wav2vec2-BERT reads it.
+
+import { describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { isTyped } from '../../core/kinds.js';
+import type { Features } from './features.js';
+import { Fft } from './fft.js';
+import { kaldiFilters, type MelFilter, slaneyFilters } from './mel.js';
+import { type Json, Settings } from './settings.js';
+
+/** Turns recordings into columns of features. */
+export interface FilterBank {
+  /** Hertz of the expected samples. */
+  readonly samplingRate: number;
+  /** Samples from one column to the next. */
+  readonly step: number;
+  /** Number of columns of so many samples. */
+  columnsOf(samples: number): number;
+  /** Features of one recording, [1, columns, width]. Throws ArgumentError for values that are no Float32Array. */
+  process(recordings: readonly [Float32Array]): Features;
+}
+
+/** Sums of filters over the power spectrum of a frame. */
+class Spectrum {
+  readonly #fft: Fft;
+  readonly #im: Float64Array;
+  readonly re: Float64Array;
+
+  constructor(
+    size: number,
+    private readonly filters: readonly MelFilter[],
+  ) {
+    this.#fft = new Fft(size);
+    this.re = new Float64Array(size);
+    this.#im = new Float64Array(size);
+  }
+
+  /** Writes `log` of each filter's sum over |FFT(re)|². */
+  write(into: Float64Array, at: number, log: (sum: number) => number): void {
+    const { re } = this;
+    const im = this.#im.fill(0);
+    this.#fft.transform(re, im);
+    for (const [i, { first, weights }] of this.filters.entries()) {
+      let sum = 0;
+      for (let k = 0; k < weights.length; k++) {
+        const [a, b] = [re[first + k] as number, im[first + k] as number];
+        sum += (weights[k] as number) * (a * a + b * b);
+      }
+      into[at + i] = log(sum);
+    }
+  }
+}
+
+/** Parakeet's features: emphasized high frequencies, and each filter normalized over the recording. */
+export class ParakeetFeatureExtractor implements FilterBank {
+  readonly samplingRate: number;
+  readonly step: number;
+  readonly #bins: number;
+  readonly #emphasis: number;
+  readonly #window: Float64Array;
+  readonly #spectrum: Spectrum;
+
+  /** Takes the content of preprocessor_config.json. Throws FormatError for settings that are not supported. */
+  constructor(config: Json = {}, where = 'preprocessor_config.json') {
+    const settings = new Settings(where, config);
+    this.#bins = settings.count('feature_size', 80, 1024);
+    this.samplingRate = settings.count('sampling_rate', 16000);
+    this.step = settings.count('hop_length', 160, 65536);
+    const size = settings.count('n_fft', 512, 65536);
+    const length = settings.count('win_length', 400, size);
+    if (size % 2 !== 0) settings.refuse('n_fft', size, 'an even number');
+    this.#emphasis = config.preemphasis === null ? 0 : settings.number('preemphasis', 0.97);
+    const before = Math.floor((size - length) / 2);
+    this.#window = new Float64Array(size);
+    for (let i = 0; i < length; i++) this.#window[before + i] = hann(i, length);
+    const filters = slaneyFilters(this.#bins, size / 2 + 1, this.samplingRate, 0, this.samplingRate / 2);
+    this.#spectrum = new Spectrum(size, filters);
+  }
+
+  columnsOf(samples: number): number {
+    return Math.floor(samples / this.step);
+  }
+
+  process(recordings: readonly [Float32Array]): Features {
+    const samples = single('parakeet', recordings);
+    const bins = this.#bins;
+    const columns = this.columnsOf(samples.length);
+    const values = new Float64Array(columns * bins);
+    const window = this.#window;
+    const { re } = this.#spectrum;
+    const at = (i: number) => (i < 0 || i >= samples.length ? 0 : (samples[i] as number));
+    for (let column = 0; column < columns; column++) {
+      const start = column * this.step - window.length / 2;
+      for (let i = 0; i < window.length; i++) {
+        const place = start + i;
+        const sample = place < samples.length ? at(place) - this.#emphasis * at(place - 1) : 0;
+        re[i] = sample * (window[i] as number);
+      }
+      this.#spectrum.write(values, column * bins, (sum) => Math.log(sum + 2 ** -24));
+    }
+    return { data: normalized(values, bins, (deviation) => deviation + 1e-5, 0), shape: [1, columns, bins] };
+  }
+}
+
+/** Kaldi's filter banks, each normalized over the recording; neighbouring columns are joined. */
+export class SeamlessM4TFeatureExtractor implements FilterBank {
+  readonly samplingRate: number;
+  readonly step: number;
+  readonly #bins: number;
+  readonly #stride: number;
+  readonly #window: Float64Array;
+  readonly #spectrum: Spectrum;
+
+  /** Takes the content of preprocessor_config.json. Throws FormatError for settings that are not supported. */
+  constructor(config: Json = {}, where = 'preprocessor_config.json') {
+    const settings = new Settings(where, config);
+    this.#bins = settings.count('num_mel_bins', 80, 1024);
+    this.samplingRate = settings.count('sampling_rate', 16000);
+    this.#stride = settings.count('stride', 2, 64);
+    this.step = HOP * this.#stride;
+    this.#window = Float64Array.from({ length: FRAME }, (_, i) => hann(i, FRAME) ** 0.85); // Povey's
+    this.#spectrum = new Spectrum(512, kaldiFilters(this.#bins, 257, this.samplingRate, 20, this.samplingRate / 2));
+  }
+
+  #framesOf(samples: number): number {
+    return samples < FRAME ? 0 : 1 + Math.floor((samples - FRAME) / HOP);
+  }
+
+  /** Frames are padded to an even number. A column counts if its second frame is no padding, as in transformers. */
+  columnsOf(samples: number): number {
+    const frames = this.#framesOf(samples);
+    if (this.#stride === 1 || frames === 0) return frames;
+    return Math.min(Math.floor((frames + (frames % 2)) / this.#stride), Math.ceil((frames - 1) / this.#stride));
+  }
+
+  process(recordings: readonly [Float32Array]): Features {
+    const samples = single('wav2vec2-bert', recordings);
+    const bins = this.#bins;
+    const frames = this.#framesOf(samples.length);
+    const values = new Float64Array(frames * bins);
+    const { re } = this.#spectrum;
+    for (let frame = 0; frame < frames; frame++) {
+      const own = samples.subarray(frame * HOP, frame * HOP + FRAME);
+      const mean = own.reduce((sum, sample) => sum + sample, 0) / FRAME;
+      const at = (i: number) => ((own[i] as number) - mean) * 2 ** 15;
+      re.fill(0);
+      for (let i = 0; i < FRAME; i++) re[i] = (at(i) - EMPHASIS * at(Math.max(0, i - 1))) * (this.#window[i] as number);
+      this.#spectrum.write(values, frame * bins, (sum) => Math.log(Math.max(sum, 2 ** -23)));
+    }
+    const all = normalized(values, bins, (deviation) => Math.sqrt(deviation ** 2 + 1e-7), Number.NaN);
+    const columns = this.columnsOf(samples.length);
+    const width = bins * this.#stride;
+    const data = new Float32Array(columns * width);
+    data.set(all.subarray(0, data.length));
+    return { data, shape: [1, columns, width] };
+  }
+}
+
+/** Samples of a frame and between frames, and the share of a sample that is taken from the next one. */
+const [FRAME, HOP, EMPHASIS] = [400, 160, 0.97];
+
+const hann = (i: number, length: number) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / (length - 1));
+
+/** Subtracts the mean of each column of [rows, width], and divides by `scale` of its deviation. */
+function normalized(values: Float64Array, width: number, scale: (deviation: number) => number, alone: number) {
+  const rows = values.length / width;
+  const result = new Float32Array(values.length);
+  for (let i = 0; i < width; i++) {
+    let [sum, squares] = [0, 0];
+    for (let row = 0; row < rows; row++) sum += values[row * width + i] as number;
+    const mean = sum / rows;
+    for (let row = 0; row < rows; row++) squares += ((values[row * width + i] as number) - mean) ** 2;
+    const deviation = rows > 1 ? Math.sqrt(squares / (rows - 1)) : alone;
+    for (let row = 0; row < rows; row++)
+      result[row * width + i] = ((values[row * width + i] as number) - mean) / scale(deviation);
+  }
+  return result;
+}
+
+function single(family: string, recordings: readonly Float32Array[]): Float32Array {
+  const [samples] = recordings;
+  if (!Array.isArray(recordings) || recordings.length !== 1 || !isTyped(samples, 'Float32Array'))
+    throw new ArgumentError(
+      `${family}: the recordings are ${describeValue(recordings)}, expected an array of one Float32Array`,
+    );
+  if (!samples.every(Number.isFinite))
+    throw new ArgumentError(`${family}: a sample is no finite number, expected those from -1 to 1`);
+  return samples;
+}

@@ -1,0 +1,52 @@
+// Sounds as inputs of a model: samples, or columns of features.
+
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { SoundModel } from '../../models/sound-model.js';
+import type { LoadedModel } from '../../pretrained/load-later.js';
+import type { Features } from '../../pretrained/processors/features.js';
+import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from '../../pretrained/processors/filter-banks.js';
+import { Wav2Vec2FeatureExtractor } from '../../pretrained/processors/wav2vec2.js';
+
+/** The feature extractor of a model, and its frames. */
+export interface Hearing {
+  /** Hertz of the expected samples. */
+  readonly samplingRate: number;
+  /** Samples from one frame of the model to the next. */
+  readonly step: number;
+  /** Number of frames of so many samples. */
+  framesOf(samples: number): number;
+  features(samples: Float32Array): Features;
+}
+
+/** Throws FormatError for a model without its feature extractor. */
+export function hearingOf(task: string, model: LoadedModel): Hearing {
+  const { processor, config } = model;
+  const { framesOf } = model as unknown as Pick<SoundModel, 'framesOf'>;
+  const frames = (count: number) => (count < 1 ? 0 : framesOf.call(model, count));
+  if (processor instanceof Wav2Vec2FeatureExtractor) {
+    const strides = (config.conv_stride ?? [1]) as readonly number[];
+    return {
+      samplingRate: processor.samplingRate,
+      step: strides.reduce((product, stride) => product * stride, 1),
+      framesOf: frames,
+      features: (samples) => processor.process([samples]),
+    };
+  }
+  if (processor instanceof ParakeetFeatureExtractor || processor instanceof SeamlessM4TFeatureExtractor) {
+    const { subsampling_factor: factor = 1 } = (config.encoder_config ?? {}) as { subsampling_factor?: number };
+    return {
+      samplingRate: processor.samplingRate,
+      step: processor.step * factor,
+      framesOf: (samples) => frames(processor.columnsOf(samples)),
+      features: (samples) => processor.process([samples]),
+    };
+  }
+  throw new FormatError(`${task}: the model's folder has no preprocessor_config.json of a model of sound`);
+}
+
+/** The tensor that a model reads of a sound. */
+export function inputOf({ device }: Pick<SoundModel, 'device'>, hearing: Hearing, samples: Float32Array): Tensor {
+  const { data, shape } = hearing.features(samples);
+  return device.tensor(data, shape);
+}
