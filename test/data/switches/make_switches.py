@@ -72,6 +72,9 @@ led = dict(
     common, d_model=12, encoder_layers=2, decoder_layers=1, encoder_attention_heads=3, decoder_attention_heads=2, encoder_ffn_dim=10, decoder_ffn_dim=8,
     max_encoder_position_embeddings=24, max_decoder_position_embeddings=20, init_std=0.3, decoder_start_token_id=2, attention_window=4,
 )
+page = dict(
+    base, coordinate_size=2, shape_size=2, max_2d_position_embeddings=1024, input_size=8, patch_size=4, rel_pos_bins=4, max_rel_pos=6, rel_2d_pos_bins=6, max_rel_2d_pos=300,
+)
 mobile = dict(base, hidden_size=15, embedding_size=7, intra_bottleneck_size=12, num_feedforward_networks=3)
 xlnet = dict(vocab_size=VOCABULARY, d_model=12, n_layer=2, n_head=3, d_inner=10, pad_token_id=0, initializer_range=0.3)
 
@@ -353,6 +356,10 @@ CASES = {
     "xlnet-question": ("XLNetForQuestionAnsweringSimple", dict(xlnet)),
     "xlnet-classes": ("XLNetForSequenceClassification", dict(xlnet, summary_type="mean", summary_use_proj=False, num_labels=3)),
     "xlnet-body": ("XLNetModel", dict(xlnet)),
+    "layoutlmv3-classes": ("LayoutLMv3ForSequenceClassification", dict(page, has_spatial_attention_bias=False, num_labels=3)),
+    "layoutlmv3-labels": ("LayoutLMv3ForTokenClassification", dict(page, visual_embed=False, num_labels=11, hidden_act="relu")),
+    "layoutlmv3-question": ("LayoutLMv3ForQuestionAnswering", dict(page, has_relative_attention_bias=False)),
+    "layoutlmv3-body": ("LayoutLMv3Model", dict(page, input_size=14)),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20)}
@@ -566,11 +573,16 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     inputs = dict(input_ids=ids, attention_mask=mask, **targets_of(model.config, cls, ids, mask))
     if settings.get("attn_type") == "uni":  # transformers 5.24 fails with both masks
         del inputs["attention_mask"]
+    if "coordinate_size" in settings:
+        corners = torch.randint(0, 500, (2, TIME, 2))
+        inputs["bbox"] = torch.cat([corners, corners + torch.randint(0, 500, (2, TIME, 2))], -1) * mask[:, :, None]
+        if settings.get("visual_embed", True):
+            inputs["pixel_values"] = torch.randn(2, 3, settings["input_size"], settings["input_size"]).double()
     if name in GLOBALS:
         inputs["global_attention_mask"] = torch.tensor([[int(i in places) for i in range(TIME)] for places in GLOBALS[name]])
     if model.config.is_encoder_decoder and "labels" not in inputs:
         inputs["decoder_input_ids"] = torch.randint(3, VOCABULARY, (2, 4))
-    without_cache = {} if cls.startswith(("T5", "MT5", "XLNet", "Longformer")) else dict(use_cache=False)
+    without_cache = {} if cls.startswith(("T5", "MT5", "XLNet", "Longformer", "LayoutLMv3")) else dict(use_cache=False)
     output = model(**inputs, output_hidden_states=True, output_attentions=True, **without_cache)
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value)})
     if "loss" in tensors:
