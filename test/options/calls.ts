@@ -14,6 +14,7 @@ import { mpi } from '../../src/mpi/index.js';
 import * as nn from '../../src/nn/index.js';
 import * as ops from '../../src/ops/index.js';
 import { saveGguf } from '../../src/pretrained/index.js';
+import { promptApi } from '../../src/prompt-api/index.js';
 import { openai, serve } from '../../src/server/index.js';
 import { TextStream } from '../../src/tasks/chat/text-stream.js';
 import * as tasks from '../../src/tasks/index.js';
@@ -89,6 +90,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   });
   transformer.tokenizers = { source: tokenizer, target: tokenizer };
   const llama = await load('llama', {}, { chat_template: TEMPLATE });
+  const languageModel = promptApi(llama);
+  const session = await languageModel.create();
   const bert = await load('bert-pooler');
   const own = bert.tokenizer as tokenizers.PretrainedTokenizer;
   const packed = core.quantize(await load('llama'), { weights: 'int8' });
@@ -146,6 +149,10 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const written = { ...reads, response_format: { regex: 'a+' } };
   const writing = call((options) => generate(llama, [[1]], options), {}, reads);
   const objective = call((options) => classification.lossOf([{ text: 'a', label: 0 }] as never, options));
+  const kinds = [{ type: 'text' }];
+  const tool = { name: 'f', description: 'd', inputSchema: { type: 'object' }, execute: async () => '' };
+  const ofCreation = { initialPrompts: messages, expectedInputs: kinds, expectedOutputs: kinds, tools: [tool] };
+  const creation = (run: Call['run']) => call(run, {}, ofCreation);
   const adapters = (run: Call['run']) => call(run, { targets: ['q_proj'], r: 2 });
   const rows = [{ text: 'the cat', label: 0 }] as never[];
 
@@ -352,6 +359,13 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'PretrainedModel#predict': call((options) => ranker.predict([['a', 'b']], options), {}, { template }),
     'PretrainedModel#rank': call((options) => ranker.rank('a', ['b'], options), {}, { template }),
     'SimdformerRerank#rerank': call((options) => reranker.rerank(['a'], 'b', options)),
+    promptApi: call(async (options) => promptApi('test/data/reference/llama', options).create()),
+    'PromptApi#availability': creation((options) => languageModel.availability(options)),
+    'PromptApi#create': creation((options) => languageModel.create(options)),
+    'LanguageModelSession#prompt': call((options) => session.prompt('the cat', options)),
+    'LanguageModelSession#promptStreaming': call((options) => session.promptStreaming('the cat', options).cancel()),
+    'LanguageModelSession#append': call((options) => session.append('the cat', options)),
+    'LanguageModelSession#clone': call((options) => session.clone(options)),
     createSimdformer: call((options) =>
       createSimdformer(options)
         .embeddingModel('test/data/reference/bert-pooler')

@@ -22,6 +22,7 @@ const subpaths = [
   'tasks',
   'constrain',
   'io',
+  'prompt-api',
 ];
 /** Subpaths that need the package of a framework. */
 const adapters = ['ai-sdk', 'langchain'];

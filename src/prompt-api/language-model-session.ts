@@ -1,0 +1,276 @@
+import { checkOptions } from '../core/check.js';
+import { type AnswerEnd, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
+import type { Tool } from '../frameworks/tool-formats.js';
+import { type ChatGenerateOptions, type ChatModel, ContextFullError } from '../tasks/index.js';
+import type { ChatMessage } from '../tokenizers/index.js';
+import {
+  type CreateOptions,
+  checkPrompt,
+  formatOf,
+  initialMessages,
+  messagesOf,
+  type PromptInput,
+  type PromptOptions,
+  samplingFor,
+  toolsOf,
+} from './prompt-input.js';
+
+/** Answers in a row that may call tools. */
+const MAX_ROUNDS = 16;
+
+/** Ends the call that it is given to. */
+export interface SignalOption {
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface State {
+  readonly messages: readonly ChatMessage[];
+  readonly usage: number;
+}
+
+/** A conversation with the methods and events of the Prompt API's `LanguageModel`. Prompts run one after the other. */
+export interface LanguageModelSession extends EventTarget {
+  /** Number of tokens that fit into the context. */
+  readonly contextWindow: number;
+  /** Number of tokens of the conversation. */
+  readonly contextUsage: number;
+  /** Earlier name of `contextWindow`. */
+  readonly inputQuota: number;
+  /** Earlier name of `contextUsage`. */
+  readonly inputUsage: number;
+  /** Called when the oldest messages were removed, because the context was full. */
+  oncontextoverflow: ((event: Event) => unknown) | null;
+  /**
+   * Answers, and adds both messages to the conversation. A prompt that fails leaves no trace. Rejects with ArgumentError and
+   * with the reason of the signal. Rejects with an InvalidStateError after `destroy()`, and with a QuotaExceededError for a
+   * prompt that is longer than the context.
+   */
+  prompt(input: PromptInput, options?: PromptOptions): Promise<string>;
+  /** Same as `prompt`, as a stream of pieces. */
+  promptStreaming(input: PromptInput, options?: PromptOptions): ReadableStream<string>;
+  /** Adds messages without an answer. Rejects as `prompt`. */
+  append(input: PromptInput, options?: SignalOption): Promise<void>;
+  /** Number of tokens that `input` would add. */
+  measureContextUsage(input: PromptInput): Promise<number>;
+  /** Earlier name of `measureContextUsage`. */
+  measureInputUsage(input: PromptInput): Promise<number>;
+  /** An independent session that continues this conversation. `signal` ends the new session. */
+  clone(options?: SignalOption): Promise<LanguageModelSession>;
+  /** Ends the session and its prompts. */
+  destroy(): void;
+}
+
+/** A session on a model of this package. */
+export class LocalSession extends EventTarget implements LanguageModelSession {
+  oncontextoverflow: ((event: Event) => unknown) | null = null;
+  readonly #tools: readonly Tool[];
+  readonly #generation: ChatGenerateOptions;
+  readonly #end = new AbortController();
+  #state: State;
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    private readonly model: ChatModel,
+    private readonly options: CreateOptions,
+    state: State,
+  ) {
+    super();
+    this.#state = state;
+    this.#tools = toolsOf(options);
+    this.#generation = samplingFor(options);
+    options.signal?.addEventListener('abort', () => this.#end.abort(options.signal?.reason), { once: true });
+    this.addEventListener('contextoverflow', (event) => this.oncontextoverflow?.(event));
+  }
+
+  /** `options` are checked. Rejects with a QuotaExceededError if the first messages do not fit. */
+  static async create(model: ChatModel, options: CreateOptions): Promise<LanguageModelSession> {
+    const messages = initialMessages(options);
+    const session = new LocalSession(model, options, { messages, usage: 0 });
+    session.#state = { messages, usage: await session.#count(messages) };
+    if (session.contextUsage > session.contextWindow) throw quotaExceeded(session.contextUsage, session.contextWindow);
+    return session;
+  }
+
+  get contextWindow(): number {
+    return this.model.maxLength;
+  }
+
+  get contextUsage(): number {
+    return this.#state.usage;
+  }
+
+  get inputQuota(): number {
+    return this.contextWindow;
+  }
+
+  get inputUsage(): number {
+    return this.contextUsage;
+  }
+
+  async prompt(input: PromptInput, options: PromptOptions = {}): Promise<string> {
+    let text = '';
+    for await (const piece of this.#pieces(input, checkPrompt('prompt', options))) text += piece;
+    return text;
+  }
+
+  promptStreaming(input: PromptInput, options: PromptOptions = {}): ReadableStream<string> {
+    const pieces = this.#pieces(input, checkPrompt('promptStreaming', options));
+    return new ReadableStream<string>(
+      {
+        async pull(controller) {
+          const { value, done } = await pieces.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        },
+        async cancel() {
+          await pieces.return();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  async append(input: PromptInput, options: SignalOption = {}): Promise<void> {
+    const { signal } = checkOptions('append', options, { signal: 'signal' });
+    const added = messagesOf(input);
+    await this.#inTurn(async () => {
+      this.#signal(signal).throwIfAborted();
+      const messages = [...this.#state.messages, ...added];
+      this.#state = await this.#fitting(messages, added.length);
+    });
+  }
+
+  async measureContextUsage(input: PromptInput): Promise<number> {
+    this.#signal().throwIfAborted();
+    const { messages } = this.#state;
+    return (await this.#count([...messages, ...messagesOf(input)])) - (await this.#count(messages));
+  }
+
+  measureInputUsage(input: PromptInput): Promise<number> {
+    return this.measureContextUsage(input);
+  }
+
+  async clone(options: SignalOption = {}): Promise<LanguageModelSession> {
+    const { signal } = checkOptions('clone', options, { signal: 'signal' });
+    this.#signal(signal).throwIfAborted();
+    return new LocalSession(this.model, { ...this.options, signal }, this.#state);
+  }
+
+  destroy(): void {
+    this.#end.abort(new DOMException('the session was destroyed', 'InvalidStateError'));
+  }
+
+  #signal(signal?: AbortSignal): AbortSignal {
+    return signal ? AbortSignal.any([this.#end.signal, signal]) : this.#end.signal;
+  }
+
+  /** Runs `work` after earlier prompts. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#last.then(work, work);
+    this.#last = run.catch(() => {});
+    return run;
+  }
+
+  async *#pieces(input: PromptInput, options: PromptOptions): AsyncGenerator<string, void, void> {
+    const asked = messagesOf(input);
+    const format = formatOf(options);
+    let leave: () => void = () => {};
+    const before = this.#last;
+    this.#last = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    try {
+      await before;
+      const signal = this.#signal(options.signal);
+      signal.throwIfAborted();
+      const fitting = await this.#fitting([...this.#state.messages, ...asked], asked.length);
+      const messages = [...fitting.messages];
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        const answer = this.#answer(messages, { ...this.#generation, signal }, format);
+        const { text, end } = yield* answer;
+        const usage = end.promptTokens + end.newTokens;
+        if (end.toolCalls.length === 0) {
+          this.#state = { messages: [...messages, { role: 'assistant', content: text }], usage };
+          return;
+        }
+        messages.push(...(await this.#called(text, end)));
+        signal.throwIfAborted();
+      }
+      throw new DOMException(`the model called tools in ${MAX_ROUNDS} answers in a row`, 'OperationError');
+    } finally {
+      leave();
+    }
+  }
+
+  /** Yields the text of one answer. Returns it with its calls. */
+  async *#answer(
+    messages: readonly ChatMessage[],
+    generation: ChatGenerateOptions,
+    format: ReturnType<typeof formatOf>,
+  ): AsyncGenerator<string, { text: string; end: AnswerEnd }, void> {
+    const plan = await planAnswer(this.model, { messages, tools: this.#tools, format, generation });
+    const pieces = streamAnswer(this.model, plan);
+    let text = '';
+    try {
+      for (;;) {
+        const { value, done } = await pieces.next();
+        if (done) return { text, end: value };
+        if (value.type !== 'text') continue; // reasoning is no part of the answer
+        text += value.text;
+        yield value.text;
+      }
+    } finally {
+      await pieces.return(undefined as never);
+    }
+  }
+
+  /** The message with calls, and the results of the tools. */
+  async #called(content: string, { toolCalls }: AnswerEnd): Promise<ChatMessage[]> {
+    const calls = toolCalls.map(({ id, name, arguments: args }) => {
+      return { id, type: 'function' as const, function: { name, arguments: args } };
+    });
+    const results = toolCalls.map(async ({ id, name, arguments: args }): Promise<ChatMessage> => {
+      const tool = this.options.tools?.find((each) => each.name === name);
+      return { role: 'tool', tool_call_id: id, name, content: String(await tool?.execute(args)) };
+    });
+    return [{ role: 'assistant', content, tool_calls: calls }, ...(await Promise.all(results))];
+  }
+
+  /**
+   * The conversation without as many of the oldest messages as necessary. The system message and the `kept` newest
+   * messages stay. Rejects with a QuotaExceededError if these do not fit.
+   */
+  async #fitting(messages: readonly ChatMessage[], kept: number): Promise<State> {
+    let left = messages;
+    for (;;) {
+      const usage = await this.#count(left);
+      if (usage < this.contextWindow) {
+        if (left !== messages) this.dispatchEvent(new Event('contextoverflow'));
+        return { messages: left, usage };
+      }
+      const first = left[0]?.role === 'system' ? 1 : 0;
+      const older = left.length - first - kept;
+      if (older <= 0) throw quotaExceeded(usage, this.contextWindow);
+      // A question leaves with its answers.
+      const next = left.findIndex(({ role }, i) => i > first && role === 'user');
+      const end = next < 0 ? first + older : Math.min(next, first + older);
+      left = [...left.slice(0, first), ...left.slice(end)];
+    }
+  }
+
+  async #count(messages: readonly ChatMessage[]): Promise<number> {
+    if (messages.length === 0) return 0;
+    try {
+      const tools = this.#tools.length > 0 ? this.#tools : null;
+      return (await tokenizerOf(this.model).applyChatTemplate(messages, { tools })).length;
+    } catch (error) {
+      if (error instanceof ContextFullError) throw quotaExceeded(error.tokens, error.maxLength);
+      throw error;
+    }
+  }
+}
+
+function quotaExceeded(requested: number, quota: number): DOMException {
+  const message = `the prompt has ${requested} tokens, but the context has room for ${quota}`;
+  return Object.assign(new DOMException(message, 'QuotaExceededError'), { requested, quota });
+}
