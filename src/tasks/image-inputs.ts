@@ -37,6 +37,11 @@ export function imagesOf(task: string, images: ImageInput | readonly ImageInput[
   throw new ArgumentError(`${task}: ${name} is ${describeValue(list[odd])}, expected ${expected}`);
 }
 
+/** The pixels of an image. Throws ArgumentError, FormatError for a file that holds no image. */
+export async function decoded(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
+  return isMediaFile(image) ? decodeImage(await bytesOf(task, image, signal)) : image;
+}
+
 /**
  * Applies `run` to batches of images, and `read` to its result [images, …] on the host. Nothing stays on the device.
  */
@@ -55,9 +60,7 @@ export function look<Result>(
       const pixels: Float32Array[] = [];
       let shape: readonly number[] = [];
       for (const image of batch) {
-        const raw = isMediaFile(image)
-          ? await decodeImage(await bytesOf(context.task, image, options.signal))
-          : (image as RawImage);
+        const raw = await decoded(context.task, image, options.signal);
         const features = processor.process([raw]);
         const own = features.shape.slice(1);
         if (pixels.length > 0 && `${own}` !== `${shape}`)

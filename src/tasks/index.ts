@@ -8,6 +8,7 @@ export type {
   TranscriptChunk,
 } from './automatic-speech-recognition.js';
 export * from './chat/index.js';
+export type { DetectedBox, DetectedObject } from './detections.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
 export type { FilledMask, FillMask, FillMaskOptions } from './fill-mask.js';
@@ -16,6 +17,7 @@ export type { ImageClassification, ImageClassificationOptions } from './image-cl
 export type { ImageFeatureExtraction, ImageFeatureExtractionOptions } from './image-feature-extraction.js';
 export type { ImageInput } from './image-inputs.js';
 export type { MediaFile } from './media-source.js';
+export type { ObjectDetection, ObjectDetectionOptions } from './object-detection.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';
 export type { QuestionAnswering, QuestionAnsweringOptions } from './question-answering.js';
 export type { CallOf, TaskName } from './registry.js';
@@ -39,3 +41,4 @@ export type {
   ZeroShotImageClassification,
   ZeroShotImageClassificationOptions,
 } from './zero-shot-image-classification.js';
+export type { ZeroShotObjectDetection, ZeroShotObjectDetectionOptions } from './zero-shot-object-detection.js';

@@ -57,9 +57,10 @@ const TOKENLESS: readonly string[] = [
   'audio-classification',
   'image-classification',
   'image-feature-extraction',
+  'object-detection',
 ] satisfies TaskName[];
 /** Tasks whose models may have no tokenizer. */
-type TokenlessTask = 'audio-classification' | 'image-classification' | 'image-feature-extraction';
+type TokenlessTask = 'audio-classification' | 'image-classification' | 'image-feature-extraction' | 'object-detection';
 
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {

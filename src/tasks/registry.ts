@@ -12,6 +12,7 @@ const tasks = {
   'fill-mask': async () => (await import('./fill-mask.js')).fillMask,
   'image-classification': async () => (await import('./image-classification.js')).imageClassification,
   'image-feature-extraction': async () => (await import('./image-feature-extraction.js')).imageFeatureExtraction,
+  'object-detection': async () => (await import('./object-detection.js')).objectDetection,
   'question-answering': async () => (await import('./question-answering.js')).questionAnswering,
   'sentence-similarity': async () => (await import('./sentence-similarity.js')).sentenceSimilarity,
   summarization: async () => (await import('./summarization.js')).summarization,
@@ -24,6 +25,7 @@ const tasks = {
   'zero-shot-classification': async () => (await import('./zero-shot-classification.js')).zeroShotClassification,
   'zero-shot-image-classification': async () =>
     (await import('./zero-shot-image-classification.js')).zeroShotImageClassification,
+  'zero-shot-object-detection': async () => (await import('./zero-shot-object-detection.js')).zeroShotObjectDetection,
 } satisfies Record<string, () => Promise<Task>>;
 
 /** Other names of transformers.js, and what they stand for. */

@@ -54,6 +54,18 @@ function visionModel(task: string, name: string): Record<string, Uint8Array> {
   };
 }
 
+/** The files of a detector, with the processor and the tokenizer that make_detections.py recorded. */
+function detector(kind: string): Record<string, Uint8Array> {
+  const { processors, tokenizer } = JSON.parse(readFileSync('test/tasks/detections.json', 'utf8'));
+  const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference3/${kind}/${path}`));
+  const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  return {
+    ...{ 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') },
+    'preprocessor_config.json': json(processors[kind]),
+    ...{ 'tokenizer.json': json(tokenizer), 'tokenizer_config.json': json({}) },
+  };
+}
+
 /** The files of a model of sounds, with the processor of test/tasks/spelled. */
 function soundModel(): Record<string, Uint8Array> {
   const bytes = (path: string) => new Uint8Array(readFileSync(`test/${path}`));
@@ -115,6 +127,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     fill: await pipe('fill-mask', masked),
     images: await pipe('image-classification', visionModel('image-classification', 'vit-image')),
     imageFeatures: await pipe('image-feature-extraction', visionModel('image-feature-extraction', 'dinov2')),
+    objects: await pipe('object-detection', detector('detr')),
+    namedObjects: await pipe('zero-shot-object-detection', detector('owlv2')),
     answer: await pipe('question-answering', await load('bert-qa')),
     similar: await pipe('sentence-similarity', bert),
     summarize: await pipe('summarization', t5),
@@ -449,6 +463,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type FillMask': call((options) => pipes.fill('[MASK]', options)),
     'type ImageClassification': call((options) => pipes.images(image, options)),
     'type ImageFeatureExtraction': call((options) => pipes.imageFeatures(image, options)),
+    'type ObjectDetection': call((options) => pipes.objects(image, options)),
+    'type ZeroShotObjectDetection': call((options) => pipes.namedObjects(image, ['a cat'], options)),
     'type QuestionAnswering': call((options) => pipes.answer('a', 'a', options)),
     'type SentenceSimilarity': call((options) => pipes.similar('a', ['a'], options)),
     'type Summarization': call((options) => pipes.summarize('a', options), {}, written),

@@ -21,27 +21,50 @@ const HALVES = [0.5, 0.5, 0.5];
 const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
 
+const DETECTOR = { resample: 2, crop: false, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
+
 /** Defaults of each kind of processor, for settings that its file lacks. `squares`: a size of one number counts for both sides. */
 const kinds = {
   ViT: { squares: true, size: { height: 224, width: 224 }, resample: 2, crop: false, mean: HALVES, std: HALVES },
   CLIP: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
   Siglip: { squares: false, size: { height: 224, width: 224 }, resample: 3, crop: false, mean: HALVES, std: HALVES },
   Bit: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
+  Detr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
+  RTDetr: { ...DETECTOR, squares: true, size: { height: 640, width: 640 } },
+  OwlViT: {
+    squares: true,
+    size: { height: 768, width: 768 },
+    resample: 3,
+    crop: false,
+    mean: CLIP_MEAN,
+    std: CLIP_STD,
+  },
+  Owlv2: { squares: true, size: { height: 960, width: 960 }, resample: 2, crop: false, mean: CLIP_MEAN, std: CLIP_STD },
 } as const;
+
+/** Processors that do not normalize by default. */
+const PLAIN: readonly Kind[] = ['RTDetr'];
+/** Processors that pad a batch below and to the right of its images. Images go through one by one here. */
+const PADDED: readonly Kind[] = ['Detr', 'RTDetr'];
 
 type Kind = keyof typeof kinds;
 
 /** The processors of models whose file does not name one. */
-const ofModels: Readonly<Record<string, Kind>> = { vit: 'ViT', clip: 'CLIP', siglip: 'Siglip', dinov2: 'Bit' };
+const ofModels: Readonly<Record<string, Kind>> = {
+  ...({ vit: 'ViT', clip: 'CLIP', siglip: 'Siglip', dinov2: 'Bit' } as const),
+  ...({ detr: 'Detr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2' } as const),
+};
 
-/** A size to resize to: both sides, or the shorter one. */
-type Size = { readonly height: number; readonly width: number } | { readonly shortest: number };
+/** A size to resize to: both sides, or the shorter one, perhaps with a limit of the longer one. */
+type Size =
+  | { readonly height: number; readonly width: number }
+  | { readonly shortest: number; readonly longest?: number | undefined };
 
 /** More pixels than this a side are no photograph's. */
 const LONGEST = 1 << 16;
 
 export class ImageProcessor {
-  readonly #size: Size | null;
+  protected readonly size: Size | null;
   readonly #resample: number;
   readonly #crop: { readonly height: number; readonly width: number } | null;
   readonly #scale: number;
@@ -54,17 +77,21 @@ export class ImageProcessor {
    */
   constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
     const settings = new Settings(where, config);
-    const kind = kinds[kindOf(config, modelType, where)];
-    this.#size = settings.boolean('do_resize', true) ? sizeOf(settings, config.size ?? kind.size, kind.squares) : null;
+    const name = kindOf(config, modelType, where);
+    const kind = kinds[name];
+    const given = config.size ?? kind.size;
+    const limited = name === 'Detr' && isCount(given as number); // files of old have two numbers
+    const size = limited ? { shortest_edge: given, longest_edge: config.max_size ?? 1333 } : given;
+    this.size = settings.boolean('do_resize', true) ? sizeOf(settings, size, kind.squares) : null;
     this.#resample = settings.number('resample', kind.resample);
     if (!isResample(this.#resample)) settings.refuse('resample', this.#resample, "a number of PIL's, from 0 to 5");
     this.#crop = settings.boolean('do_center_crop', kind.crop) ? cropOf(settings, config.crop_size ?? 224) : null;
     this.#scale = settings.boolean('do_rescale', true) ? settings.number('rescale_factor', 1 / 255) : 1;
-    const normalizes = settings.boolean('do_normalize', true);
+    const normalizes = settings.boolean('do_normalize', !PLAIN.includes(name));
     this.#mean = normalizes ? settings.channels('image_mean', kind.mean) : [0, 0, 0];
     this.#std = normalizes ? settings.channels('image_std', kind.std) : [1, 1, 1];
     if (this.#std.includes(0)) settings.refuse('image_std', config.image_std, 'numbers other than 0');
-    if (settings.boolean('do_pad', false)) settings.refuse('do_pad', true, 'false');
+    if (!PADDED.includes(name) && settings.boolean('do_pad', false)) settings.refuse('do_pad', true, 'false');
   }
 
   /**
@@ -88,16 +115,39 @@ export class ImageProcessor {
   }
 
   #resized(image: Pixels): Pixels {
-    const size = this.#size;
+    const { size } = this;
     if (size === null) return image;
     if ('height' in size) return resize(image, size.width, size.height, this.#resample);
     const { width, height } = image;
+    if (size.longest !== undefined) return this.#limited(image, size.shortest, size.longest);
     const long = Math.trunc((size.shortest * Math.max(width, height)) / Math.min(width, height));
     if (long > LONGEST)
       throw new ArgumentError(`image processor: an image of ${width} × ${height} would become ${long} pixels long`);
     return width <= height
       ? resize(image, size.shortest, long, this.#resample)
       : resize(image, long, size.shortest, this.#resample);
+  }
+
+  /** Resizes the shorter side, or less if the longer one would exceed `longest`. Rounds as transformers does. */
+  #limited(image: Pixels, shortest: number, longest: number): Pixels {
+    const { width, height } = image;
+    const [short, long] = [Math.min(width, height), Math.max(width, height)];
+    const exact = (long / short) * shortest > longest ? (longest * short) / long : shortest;
+    const side = Math.max(1, halfToEven(exact));
+    if (side === short) return image;
+    const other = Math.max(1, Math.trunc((exact * long) / short));
+    return width < height ? resize(image, side, other, this.#resample) : resize(image, other, side, this.#resample);
+  }
+
+  /** True if an image becomes a square by black at its right and below. */
+  get padsToSquare(): boolean {
+    return false;
+  }
+
+  /** From a byte of a channel, or a mean of bytes, to the model's number. */
+  protected normalizer(channel: number): (value: number) => number {
+    const [mean, std] = [this.#mean[channel] as number, this.#std[channel] as number];
+    return (value) => (value * this.#scale - mean) / std;
   }
 
   /** The middle of the image; where it is smaller than that, black around it. */
@@ -120,9 +170,8 @@ export class ImageProcessor {
   #normalize({ width, height, data }: Pixels, into: Float32Array): void {
     const size = width * height;
     for (let channel = 0; channel < 3; channel++) {
-      const mean = this.#mean[channel] as number;
-      const std = this.#std[channel] as number;
-      const values = Float32Array.from({ length: 256 }, (_, byte) => (byte * this.#scale - mean) / std);
+      const normalize = this.normalizer(channel);
+      const values = Float32Array.from({ length: 256 }, (_, byte) => normalize(byte));
       for (let i = 0; i < size; i++) into[channel * size + i] = values[data[i * 3 + channel] as number] as number;
     }
   }
@@ -146,10 +195,13 @@ const isSide = (value: unknown): value is number => isCount(value as number) && 
 function sizeOf(settings: Settings, size: unknown, squares: boolean): Size {
   if (isSide(size)) return squares ? { height: size, width: size } : { shortest: size };
   if (isObject(size)) {
-    const { height, width, shortest_edge: shortest, ...others } = size;
+    const { height, width, shortest_edge: shortest, longest_edge: longest, ...others } = size;
     if (Object.values(others).every((value) => value == null)) {
-      if (isSide(height) && isSide(width) && shortest == null) return { height, width };
-      if (isSide(shortest) && height == null && width == null) return { shortest };
+      if (isSide(height) && isSide(width) && shortest == null && longest == null) return { height, width };
+      if (isSide(shortest) && height == null && width == null) {
+        if (longest == null) return { shortest };
+        if (isSide(longest)) return { shortest, longest };
+      }
     }
   }
   const given = JSON.stringify(size)?.slice(0, 200);
@@ -168,7 +220,15 @@ function cropStart(size: number, crop: number): number {
   return crop <= size ? Math.floor((size - crop) / 2) : -Math.ceil((crop - size) / 2);
 }
 
-function rgbOf(image: RawImage): Pixels {
+/** Rounds to the nearest integer, and halves to the even one, as Python does. */
+function halfToEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** Red, green and blue of an image. Throws ArgumentError for other values. */
+export function rgbOf(image: RawImage): Pixels {
   const { width, height, data } = (image ?? {}) as RawImage;
   const isImage =
     isSide(width) && isSide(height) && (isTyped(data, 'Uint8Array') || isTyped(data, 'Uint8ClampedArray'));

@@ -2,6 +2,7 @@ import { isObject } from '../../core/check.js';
 import type { ModelSource } from '../source.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
 import { ImageProcessor } from './image.js';
+import { Owlv2ImageProcessor } from './owlv2.js';
 import type { Json } from './settings.js';
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
 import { WhisperFeatureExtractor } from './whisper.js';
@@ -41,7 +42,11 @@ export async function loadProcessor(source: ModelSource, modelType: string): Pro
     if (modelType === 'wav2vec2-bert' || reads === 'SeamlessM4TFeatureExtractor')
       return new SeamlessM4TFeatureExtractor(config, where);
     const isWhisper = modelType === 'whisper' || reads === 'WhisperFeatureExtractor';
-    return isWhisper ? new WhisperFeatureExtractor(config, where) : new ImageProcessor(config, modelType, where);
+    if (isWhisper) return new WhisperFeatureExtractor(config, where);
+    const isOwl = String(config.image_processor_type ?? modelType)
+      .toLowerCase()
+      .startsWith('owlv2');
+    return isOwl ? new Owlv2ImageProcessor(config, where) : new ImageProcessor(config, modelType, where);
   }
   return null;
 }

@@ -1,0 +1,108 @@
+// Images for OWLv2, as its processor of transformers on NumPy makes them: a square with black at the right and below,
+// smoothed and interpolated in floating point.
+
+import type { Features } from './features.js';
+import { ImageProcessor, type RawImage, rgbOf } from './image.js';
+import type { Pixels } from './resize.js';
+import { type Json, Settings } from './settings.js';
+
+export class Owlv2ImageProcessor extends ImageProcessor {
+  readonly #pads: boolean;
+
+  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor`. */
+  constructor(config: Json, where = 'preprocessor_config.json') {
+    super({ ...config, do_pad: false }, 'owlv2', where);
+    this.#pads = new Settings(where, config).boolean('do_pad', true);
+  }
+
+  override get padsToSquare(): boolean {
+    return this.#pads;
+  }
+
+  override process(images: readonly RawImage[]): Features {
+    const { size } = this;
+    if (!this.#pads || size === null || !('height' in size)) return super.process(images);
+    const { height, width } = size;
+    const data = new Float32Array(images.length * 3 * height * width);
+    images.forEach((image, i) => {
+      const square = squareOf(rgbOf(image));
+      for (let channel = 0; channel < 3; channel++) {
+        const plane = Float64Array.from(
+          square.data.subarray(channel * square.side ** 2, (channel + 1) * square.side ** 2),
+        );
+        const smooth = smoothed(smoothed(plane, square.side, width, 'rows'), square.side, height, 'columns');
+        const resized = interpolated(smooth, square.side, height, width);
+        const into = data.subarray((i * 3 + channel) * height * width);
+        const values = this.normalizer(channel);
+        resized.forEach((value, place) => {
+          into[place] = values(value);
+        });
+      }
+    });
+    return { data, shape: [images.length, 3, height, width] };
+  }
+}
+
+/** The colours of an image one after another, with black to the right and below. */
+function squareOf({ width, height, data }: Pixels): { side: number; data: Float64Array } {
+  const side = Math.max(width, height);
+  const square = new Float64Array(3 * side * side);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (let channel = 0; channel < 3; channel++)
+        square[(channel * side + y) * side + x] = data[(y * width + x) * 3 + channel] as number;
+  return { side, data: square };
+}
+
+/** The pixel at a place outside the image: that of the mirror at the centre of the outermost one. */
+function mirrored(place: number, count: number): number {
+  if (count === 1) return 0;
+  const period = 2 * (count - 1);
+  const within = Math.abs(place) % period;
+  return within < count ? within : period - within;
+}
+
+/** A Gaussian along rows or columns, as wide as the square shrinks: scipy's `gaussian_filter`. */
+function smoothed(plane: Float64Array, side: number, to: number, along: 'rows' | 'columns'): Float64Array {
+  const sigma = Math.max(0, (side / to - 1) / 2);
+  const reach = Math.trunc(4 * sigma + 0.5);
+  if (sigma === 0 || reach === 0) return plane;
+  const weights = Float64Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-0.5 * ((i - reach) / sigma) ** 2));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const [step, apart] = along === 'rows' ? [1, side] : [side, 1];
+  const result = new Float64Array(plane.length);
+  for (let place = 0; place < side; place++) {
+    for (let tap = -reach; tap <= reach; tap++) {
+      const weight = (weights[tap + reach] as number) / total;
+      const from = mirrored(place + tap, side) * step;
+      for (let line = 0; line < side; line++) {
+        const at = line * apart + place * step;
+        result[at] = (result[at] as number) + weight * (plane[line * apart + from] as number);
+      }
+    }
+  }
+  return result;
+}
+
+/** Bilinear interpolation of a square, in which pixels are areas: scipy's `zoom` with `grid_mode`. */
+function interpolated(plane: Float64Array, side: number, height: number, width: number): Float64Array {
+  const tapsOf = (to: number) =>
+    Array.from({ length: to }, (_, i) => {
+      const place = ((i + 0.5) * side) / to - 0.5;
+      const first = Math.floor(place);
+      return { first: mirrored(first, side), second: mirrored(first + 1, side), share: place - first };
+    });
+  const [rows, columns] = [tapsOf(height), tapsOf(width)];
+  const result = new Float64Array(height * width);
+  rows.forEach((row, y) => {
+    columns.forEach((column, x) => {
+      const across = (line: number) => {
+        const [a, b] = [plane[line * side + column.first] as number, plane[line * side + column.second] as number];
+        return a + (b - a) * column.share;
+      };
+      const [above, below] = [across(row.first), across(row.second)];
+      result[y * width + x] = above + (below - above) * row.share;
+    });
+  });
+  return result;
+}

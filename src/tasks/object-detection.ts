@@ -1,0 +1,76 @@
+import { checkOptions, type OptionRule } from '../core/check.js';
+import { FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { type DetectedObject, detect, detectorOf, type Predictions } from './detections.js';
+import { type ImageInput, imagesOf } from './image-inputs.js';
+import { labelOf } from './labels.js';
+import { argmax, largest, sigmoid, softmax } from './scores.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+
+export interface ObjectDetectionOptions extends CallOptions {
+  /** Objects with a greater score are returned. Default: 0.9. */
+  threshold?: number | undefined;
+  /** True for boxes in shares of the image's width and height, false for whole pixels. Default: false. */
+  percentage?: boolean | undefined;
+}
+
+/** The objects of an image: label, score and box of each. An array of images gives an array of these lists. */
+export interface ObjectDetection {
+  (image: ImageInput, options?: ObjectDetectionOptions): Promise<DetectedObject[]>;
+  (images: readonly ImageInput[], options?: ObjectDetectionOptions): Promise<DetectedObject[][]>;
+}
+
+const TASK = 'object-detection';
+
+/** A score from 0 to 1. */
+export const share: OptionRule = {
+  accepts: (value) => typeof value === 'number' && value >= 0 && value <= 1,
+  expected: 'a number from 0 to 1',
+};
+
+export const objectDetection: Task<ObjectDetection> = {
+  head: 'object-detection',
+  create: (context) => {
+    const { model } = detectorOf(context);
+    if (model.takes('inputIds'))
+      throw new FormatError(
+        `${TASK}: ${model.config.model_type} looks for given texts: use zero-shot-object-detection`,
+      );
+    async function call(images: ImageInput | readonly ImageInput[], options: ObjectDetectionOptions = {}) {
+      checkCallOptions(TASK, options);
+      const kinds = { threshold: share, percentage: 'boolean', ...callOptionKinds } as const;
+      const { threshold = 0.9, percentage = false, ...rest } = checkOptions(TASK, options, kinds);
+      const results = await detect(
+        context,
+        imagesOf(TASK, images),
+        { ...rest, percentage },
+        (pixelValues: Tensor) => model.forward({ pixelValues }),
+        (predictions) => objectsOf(context, predictions, threshold),
+      );
+      return Array.isArray(images) ? results : (results[0] as DetectedObject[]);
+    }
+    return call as ObjectDetection;
+  },
+};
+
+/**
+ * DETR's last class is no object, so that each query has one class. Later detectors score each class by itself, and the
+ * best pairs of a query and a class count, as many as there are queries.
+ */
+function objectsOf({ model }: TaskContext, predictions: Predictions, threshold: number): DetectedObject[] {
+  const { logits, queries, classes, boxOf } = predictions;
+  const found =
+    model.config.model_type === 'detr'
+      ? Array.from({ length: queries }, (_, query) => {
+          const shares = softmax(logits.subarray(query * classes, (query + 1) * classes)).slice(0, -1);
+          const id = argmax(shares);
+          return { query, id, score: shares[id] as number };
+        })
+      : largest(logits, queries).map((at) => {
+          return { query: Math.floor(at / classes), id: at % classes, score: sigmoid(logits[at] as number) };
+        });
+  return found
+    .filter(({ score }) => score > threshold)
+    .map(({ query, id, score }) => ({ label: labelOf(model, id), score, box: boxOf(query) }));
+}

@@ -1,0 +1,83 @@
+import { checkArray, checkNumber, checkOptions, isWhole } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { type DetectedObject, detect, detectorOf } from './detections.js';
+import { type ImageInput, imagesOf } from './image-inputs.js';
+import { share } from './object-detection.js';
+import { sigmoid } from './scores.js';
+import type { CallOptions, Task } from './task.js';
+import { textsOf, tokenizerOf } from './text-inputs.js';
+
+export interface ZeroShotObjectDetectionOptions extends CallOptions {
+  /** Objects with a greater score are returned. Default: 0.1. */
+  threshold?: number | undefined;
+  /** Maximum number of objects; null or 0 for all. Default: null. */
+  top_k?: number | null | undefined;
+  /** True for boxes in shares of the image's width and height, false for whole pixels. Default: false. */
+  percentage?: boolean | undefined;
+}
+
+/**
+ * Objects of an image that texts name, the best first. Each text is judged by itself, so that a box may have several. An
+ * array of images gives an array of these lists.
+ */
+export interface ZeroShotObjectDetection {
+  (
+    image: ImageInput,
+    candidate_labels: readonly string[],
+    options?: ZeroShotObjectDetectionOptions,
+  ): Promise<DetectedObject[]>;
+  (
+    images: readonly ImageInput[],
+    candidate_labels: readonly string[],
+    options?: ZeroShotObjectDetectionOptions,
+  ): Promise<DetectedObject[][]>;
+}
+
+const TASK = 'zero-shot-object-detection';
+
+export const zeroShotObjectDetection: Task<ZeroShotObjectDetection> = {
+  head: 'object-detection',
+  create: (context) => {
+    const { model } = detectorOf(context);
+    if (!model.takes('inputIds'))
+      throw new FormatError(
+        `${TASK}: the model is ${model.config.model_type}, which reads no texts: use object-detection`,
+      );
+    const tokenizer = tokenizerOf(context);
+    async function call(
+      images: ImageInput | readonly ImageInput[],
+      labels: readonly string[],
+      options: ZeroShotObjectDetectionOptions = {},
+    ) {
+      checkCallOptions(TASK, options);
+      const kinds = { threshold: share, top_k: 'any', percentage: 'boolean', ...callOptionKinds } as const;
+      const given = checkOptions(TASK, options, kinds);
+      const { threshold = 0.1, top_k: count = null, percentage = false, ...rest } = given;
+      if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
+      checkArray(TASK, 'candidate_labels', labels, 'an array of texts');
+      textsOf(TASK, labels, 'candidate_labels');
+      if (labels.length === 0) throw new ArgumentError(`${TASK}: candidate_labels is [], expected at least one label`);
+      const { inputIds } = tokenizer.encodeBatch(labels, { truncation: true, maxLength: model.maxLength });
+      const results = await detect(
+        context,
+        imagesOf(TASK, images),
+        { ...rest, percentage },
+        (pixelValues: Tensor) => model.forward({ inputIds, pixelValues }),
+        ({ logits, classes, boxOf }) => {
+          const found = Array.from(logits, (logit, at) => ({ at, score: sigmoid(logit) }));
+          const best = found
+            .filter(({ score }) => score > threshold)
+            .sort((a, b) => b.score - a.score || a.at - b.at)
+            .slice(0, count || undefined);
+          return best.map(({ at, score }): DetectedObject => {
+            return { score, label: labels[at % classes] as string, box: boxOf(Math.floor(at / classes)) };
+          });
+        },
+      );
+      return Array.isArray(images) ? results : (results[0] as DetectedObject[]);
+    }
+    return call as ZeroShotObjectDetection;
+  },
+};
