@@ -1,5 +1,5 @@
-// Images for OWLv2, as its processor of transformers on NumPy makes them: a square with black at the right and below,
-// smoothed and interpolated in floating point.
+// Images for OWLv2, as its processor of transformers on NumPy makes them. Black at the right and below completes a
+// square, which is smoothed and interpolated in floating point.
 
 import type { Features } from './features.js';
 import { ImageProcessor, type RawImage, rgbOf } from './image.js';
