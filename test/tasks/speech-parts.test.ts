@@ -84,7 +84,7 @@ describe('automatic-speech-recognition', async () => {
     const model = await loadModel(device, await filesOf('parakeet_tdt', processor));
     const recognize = await pipeline('automatic-speech-recognition', model);
     const features = (
-      model.processor as { process(all: Float32Array[]): { data: Float32Array; shape: number[] } }
+      model.processor as { process(all: Float32Array[]): { data: Float32Array; shape: readonly number[] } }
     ).process([sound]);
     const [expected] = await (model as unknown as ParakeetTransducer).transcribe({
       inputFeatures: device.tensor(features.data, features.shape),
@@ -105,7 +105,9 @@ describe('automatic-speech-recognition', async () => {
     for (const [name, processor] of cases) {
       const model = await loadModel(device, await filesOf(name, processor));
       const recognize = await pipeline('automatic-speech-recognition', model);
-      const extractor = model.processor as { process(all: Float32Array[]): { data: Float32Array; shape: number[] } };
+      const extractor = model.processor as {
+        process(all: Float32Array[]): { data: Float32Array; shape: readonly number[] };
+      };
       const features = extractor.process([sound]);
       const logits = model.forward({ inputFeatures: device.tensor(features.data, features.shape) }).logits as Tensor;
       const [, frames, size] = logits.shape as [number, number, number];
