@@ -3,6 +3,7 @@
 import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Family, GgufReadable } from './family.js';
+import type { Json } from './model-config.js';
 
 interface Entry {
   load(): Promise<Family>;
@@ -155,6 +156,15 @@ export async function familyOf(type: unknown): Promise<Family> {
   if (entry !== undefined) return entry.load();
   const known = Object.keys(families).filter((name) => !/_(text|vision)_model$/.test(name));
   throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known.join(', ')}`);
+}
+
+/**
+ * The family of a config.json. Repositories that bring their own code may have the model type of another family. Throws
+ * FormatError for an unknown model type.
+ */
+export async function familyOfConfig({ model_type: type, position_embedding_type: positions }: Json): Promise<Family> {
+  if (type === 'bert' && positions === 'alibi') return (await import('./families/jina-bert.js')).jinaBert;
+  return familyOf(type);
 }
 
 /** The family and model type of a GGUF file's architecture. Throws FormatError for an unknown one. */

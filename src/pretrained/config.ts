@@ -4,7 +4,7 @@
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import { eachLayer, type Json, numberIn } from '../models/model-config.js';
-import { familyOf } from '../models/registry.js';
+import { familyOfConfig } from '../models/registry.js';
 import { ropeParameters } from './rope-parameters.js';
 
 /** The contents of config.json, keys as they are. */
@@ -19,7 +19,7 @@ export type Config = Json;
  */
 export async function completeConfig(config: Config): Promise<Config> {
   const { model_type: type, torch_dtype: dtype, ...given } = config;
-  const family = await familyOf(type);
+  const family = await familyOfConfig(config);
   const all: Record<string, unknown> = { model_type: type, ...family.defaults, ...given };
   if (dtype !== undefined) all.dtype ??= dtype;
   if ('num_key_value_heads' in all) all.num_key_value_heads ??= all.num_attention_heads;

@@ -8,7 +8,7 @@ import { type Json, ModelConfig } from '../models/model-config.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
 import type { Packing } from '../models/read-packed.js';
-import { familyOf } from '../models/registry.js';
+import { familyOfConfig } from '../models/registry.js';
 import { packedFile } from '../models/saved-packing.js';
 import type { Weights } from '../models/weight-entry.js';
 import { Initializer } from '../nn/init.js';
@@ -263,7 +263,7 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   );
   // The class of a model that sentence-transformers reads may have another head.
   const head = from.head ?? from.sentences.head ?? headOf(json);
-  const family = await familyOf(json.model_type);
+  const family = await familyOfConfig(json);
   const values = await completeConfig(labelled);
   checkOneOf('loadModel', 'head', head, headKinds);
   const opened = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });

@@ -5,18 +5,22 @@ import type { LoadedModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 
-it('GTE of the model type new, with its scaling of positions', async () => {
+it.each([
+  ['GTE of the model type new, with its scaling of positions', 'gte-new'],
+  ["Jina's BERT with linear biases and a gated network", 'jina-bert'],
+  ["Jina's BERT for code, with norms of queries and keys", 'jina-bert-code'],
+])('%s', async (_, name) => {
   const data = testData('remote-code');
   const expected = await data.json<{
     input_ids: number[][];
     last_hidden_state: number[][][];
     pooler_output: number[][];
-  }>('gte-new/expected.json');
+  }>(`${name}/expected.json`);
   const device = await deviceFor(isas.at(-1) as string, 2);
   const onWarning = (message: string) => {
     throw new Error(message);
   };
-  const model = await loadModel<LoadedModel>(device, `${data.path}/gte-new`, { onWarning });
+  const model = await loadModel<LoadedModel>(device, `${data.path}/${name}`, { onWarning });
   const { lastHiddenState, poolerOutput } = model.forward({ inputIds: expected.input_ids });
   for (const [output, truth] of [
     [lastHiddenState, expected.last_hidden_state],

@@ -1,0 +1,149 @@
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
+import { Dropout } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { LayerNorm, type Norm } from '../../nn/norm.js';
+import { LinearBias } from '../../nn/position-bias.js';
+import type { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { EncoderModel } from '../encoder-model.js';
+import type { Family } from '../family.js';
+import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
+import { bert, bertEmbeddings, bertLayerNames, classifierDropout } from './bert.js';
+
+/**
+ * Jina's BERT of version 2 (Günther et al. 2023, arXiv 2310.19923): scores fall with the distance in both directions, and
+ * the feed-forward network is gated. Its repositories bring their own code and have BERT's model type. Variants for code
+ * normalize queries and keys, and the attention's output twice.
+ */
+export class JinaBert extends EncoderModel {
+  readonly embeddings: TextEmbeddings;
+  readonly encoder: Stack;
+  override readonly pooler: PredictionHead | null;
+  readonly head: PredictionHead | null;
+
+  constructor(context: FamilyContext) {
+    super(context);
+    const { init, config, head } = context;
+    const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+    const activation = config.oneOf('feed_forward_type', { geglu: 'gelu', reglu: 'relu' } as const);
+    const normsTwice = this.#normsTwice;
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    const dropout = (p = config.number('hidden_dropout_prob')) => new Dropout(p, this.randomness);
+    const positionBias = new LinearBias(init, heads, config.size('max_position_embeddings'));
+    this.embeddings = bertEmbeddings(init, config, this.randomness, { positions: 0 });
+    const attention: MultiHeadOptions = {
+      dModel,
+      heads,
+      positionBias,
+      dropout: dropoutOf(config, 'attention_probs_dropout_prob', this.randomness),
+    };
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () =>
+          normsTwice
+            ? new NormedAttention(init, { ...attention, qNorm: norm, kNorm: norm }, norm)
+            : new MultiHeadAttention(init, attention),
+        feedForward: () =>
+          new FeedForward(init, {
+            dModel,
+            dFF: config.size('intermediate_size'),
+            activation,
+            gated: true,
+            fused: normsTwice ? 'gateLast' : true,
+            bias: false,
+            outBias: true,
+            dropout: dropout(),
+          }),
+        norm,
+        dropout: (subLayer) => (subLayer === 0 ? dropout() : null),
+        wiring: 'post',
+        randomness: this.randomness,
+      });
+    this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
+    const pooled = () => ({ pick: 'first', dense: new Linear(init, dModel, dModel), activation: 'tanh' }) as const;
+    this.pooler = head === 'none' ? new PredictionHead(pooled()) : null;
+    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    this.head = chooseHead(config, head, {
+      'masked-language-model': () =>
+        new PredictionHead({
+          pick: 'tokens',
+          dense: new Linear(init, dModel, dModel),
+          activation: activationOf(config.text('hidden_act')),
+          norm: norm(),
+          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
+        }),
+      'sequence-classification': () =>
+        new PredictionHead({ ...pooled(), dropout: dropout(classifierDropout(config)), out: labels() }),
+    });
+  }
+
+  /** True for the variants that name this code. */
+  get #normsTwice(): boolean {
+    const { _name_or_path: path, auto_map: code } = this.config;
+    return JSON.stringify([path, code]).includes('qk-post-norm');
+  }
+
+  protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
+    return this.embeddings.forward(ids, positions, types);
+  }
+
+  protected override get bodyName(): string {
+    return 'bert';
+  }
+
+  protected override get stateNames(): StateNames {
+    const [own, layer] = ['encoder.layers.*', 'bert.encoder.layer.*'];
+    const twice = {
+      [`${own}.self_attn.residual_norm`]: `${layer}.attention.output.LayerNorm`,
+      [`${own}.self_attn.q_norm`]: `${layer}.attention.self.layer_norm_q`,
+      [`${own}.self_attn.k_norm`]: `${layer}.attention.self.layer_norm_k`,
+      [`${own}.norm1`]: `${layer}.layer_norm_1`,
+      [`${own}.feed_forward.linear1`]: `${layer}.mlp.up_gated_layer`,
+      [`${own}.feed_forward.linear2`]: `${layer}.mlp.down_layer`,
+      [`${own}.norm2`]: `${layer}.layer_norm_2`,
+    };
+    const once = {
+      [`${own}.feed_forward.linear1`]: `${layer}.mlp.gated_layers`,
+      [`${own}.feed_forward.linear2`]: `${layer}.mlp.wo`,
+      [`${own}.norm2`]: `${layer}.mlp.layernorm`,
+    };
+    return {
+      ...(this.headKind === 'masked-language-model'
+        ? wordPredictionNames(this.settings)
+        : { 'head.dense': 'bert.pooler.dense', 'head.out': 'classifier' }),
+      'pooler.dense': 'bert.pooler.dense',
+      ...embeddingNames('bert.embeddings'),
+      ...bertLayerNames(layer),
+      ...(this.#normsTwice ? twice : once),
+    };
+  }
+}
+
+/** norm(attention(x) + x). */
+class NormedAttention extends MultiHeadAttention {
+  readonly residualNorm: Norm;
+
+  constructor(init: Initializer, options: MultiHeadOptions, norm: () => Norm) {
+    super(init, options);
+    this.residualNorm = norm();
+  }
+
+  override forward(x: Tensor, batch: Sequences): Tensor {
+    return this.residualNorm.forward(super.forward(x, batch), x);
+  }
+}
+
+export const jinaBert: Family = {
+  model: JinaBert,
+  className: 'JinaBert',
+  defaults: { ...bert.defaults, feed_forward_type: 'original', max_position_embeddings: 8192 },
+  vocabulary: 'bert',
+};
