@@ -63,6 +63,19 @@ export interface BatchSettings {
   items(text: string, type: 0 | 1): Item[];
 }
 
+/** Number of tokens of a text beyond which `encodeBatch` looks at none: texts that are cut need not be read to the end. */
+export function tokensRead(options: EncodeBatchOptions, settings: BatchSettings): number {
+  const { textPair, truncation, returnOverflowingTokens = false } = withTruncation(options);
+  const cutsRight = (options.truncationSide ?? settings.truncationSide) === 'right';
+  const isCut = truncation !== false && cutsRight && textPair === undefined && !returnOverflowingTokens;
+  return (isCut ? (options.maxLength ?? settings.maxLength) : undefined) ?? Number.POSITIVE_INFINITY;
+}
+
+function withTruncation(options: EncodeBatchOptions): EncodeBatchOptions {
+  const { truncation = options.maxLength !== undefined && !(options.padding ?? false) } = options;
+  return { ...options, truncation };
+}
+
 /** Encodes texts as sequences. Throws ArgumentError for options that contradict each other. */
 export function encodeBatch(
   texts: readonly string[],
@@ -70,7 +83,7 @@ export function encodeBatch(
   settings: BatchSettings,
 ): BatchEncoding {
   const { textPair, padding = false, padToMultipleOf = 1, returnOffsets = true } = checkedTexts(texts, options);
-  const { truncation = options.maxLength !== undefined && padding === false } = options;
+  const { truncation } = withTruncation(options);
   const maxLength = options.maxLength ?? settings.maxLength;
   if ((padding === 'max_length' || truncation) && maxLength === undefined)
     refuse('maxLength is missing, which padding or truncation needs: the tokenizer has no model_max_length');

@@ -1,5 +1,5 @@
 // Long texts in slices have the tokens of the whole text.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Random } from '../../src/core/random.js';
 import { preTokenizerNamed } from '../../src/pretrained/gguf/pre-tokenizers.js';
 import { Engine } from '../../src/tokenizers/engine.js';
@@ -52,7 +52,37 @@ describe.each(Object.entries(recorded.tokenizers))('%s', (name, { json }) => {
     const options = { returnOffsets: true, textPair: ['and another', text] } as const;
     const texts = [text, 'short'];
     expect(await tokenizer.encodeBatchAsync(texts, options)).toEqual(tokenizer.encodeBatch(texts, options));
+    for (const cut of [
+      { truncationSide: 'left' },
+      { truncation: 'only_first' },
+      { returnOverflowingTokens: true },
+    ] as const) {
+      const limits = { truncation: true, maxLength: 9, ...cut } as const;
+      expect(await tokenizer.encodeBatchAsync(texts, limits)).toEqual(tokenizer.encodeBatch(texts, limits));
+    }
   });
+});
+
+it('reads no more of a text than is kept of it', async () => {
+  const tokenizer = await parseTokenizer(byteLevelJson());
+  const text = longText(1).repeat(50);
+  const { itemsInSlices } = Engine.prototype;
+  let read = 0;
+  const counting = function* (this: Engine, ...given: Parameters<Engine['itemsInSlices']>) {
+    for (const items of itemsInSlices.apply(this, given)) {
+      read += items.length;
+      yield items;
+    }
+  };
+  const spy = vi.spyOn(Engine.prototype, 'itemsInSlices').mockImplementation(counting);
+  try {
+    const limits = { truncation: true, maxLength: 8 } as const;
+    const { inputIds } = await tokenizer.encodeBatchAsync([text], limits);
+    expect(read).toBeLessThan(tokenizer.encode(text).length / 10);
+    expect(inputIds).toEqual(tokenizer.encodeBatch([text], limits).inputIds);
+  } finally {
+    spy.mockRestore();
+  }
 });
 
 it('applies to most of the tokenizers', () => {
