@@ -37,7 +37,7 @@ const inPlainPages = [
 const addonOnly = ['test/core/device.test.ts'];
 /** Tests that use no backend: options, refusals before anything is queued, and plans. */
 const anyBackend = [
-  'test/core/{check-options,kinds,random}.test.ts',
+  'test/core/{check-options,kinds,parse-json,random}.test.ts',
   'test/ops/arguments.test.ts',
   'test/train/{refusals,schedule}.test.ts',
 ];

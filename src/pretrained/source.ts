@@ -34,6 +34,9 @@ export interface ModelSource {
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
 
+/** Length from which a file is parsed in slices, by code that is loaded then. */
+const LONG_JSON = 1 << 16;
+
 /** Files longer than this are no configuration. */
 const MAX_JSON = 200_000_000;
 
@@ -78,7 +81,7 @@ export function sourceOf(
     },
     bytes: (file) => bytes(file),
     async json(file) {
-      const value = parseJson(`${name}: ${file}`, await bytes(file, MAX_JSON));
+      const value = await parseJson(`${name}: ${file}`, await bytes(file, MAX_JSON));
       if (isObject(value)) return value;
       throw new FormatError(`${name}: ${file} holds ${describeValue(value)}, expected an object`);
     },
@@ -86,10 +89,13 @@ export function sourceOf(
   };
 }
 
-/** The value in a file of JSON. Throws FormatError, naming the file, if it is no JSON. */
-export function parseJson(where: string, bytes: Uint8Array): unknown {
+/** The value in a file of JSON. Rejects with FormatError, naming the file, if it is no JSON. */
+export async function parseJson(where: string, bytes: Uint8Array): Promise<unknown> {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (text.length < LONG_JSON) return JSON.parse(text);
+    const { parseJsonInSlices } = await import('../core/parse-json.js');
+    return await parseJsonInSlices(text);
   } catch (cause) {
     throw new FormatError(`${where} is not JSON in UTF-8: ${(cause as Error).message}`, { cause });
   }

@@ -1,6 +1,7 @@
 // A tokenizer.json is untrusted input. This file checks the parts that this package reads, by the rules of Hugging
 // Face's own readers. Ids must also fit an int32, because models read them as such.
 import { FormatError } from '../core/errors.js';
+import { atOnce, inSlices } from '../core/slices.js';
 import { hasBytePairs } from './byte-pairs.js';
 import type { TokenizerJson } from './json.js';
 import { checkedFields } from './part.js';
@@ -10,13 +11,25 @@ const MODELS = ['BPE', 'Unigram', 'WordLevel', 'WordPiece'];
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** Number of tokens that are checked before a pause. */
+const TOKENS_A_SLICE = 4096;
+
 /** Checks the parsed content of a `tokenizer.json`, which may lack `added_tokens`. Throws FormatError. */
 export function checkTokenizerJson(json: unknown): TokenizerJson {
+  return atOnce(checked(json));
+}
+
+/** Same as `checkTokenizerJson`, in slices that yield to the event loop. */
+export function checkTokenizerJsonInSlices(json: unknown): Promise<TokenizerJson> {
+  return inSlices(checked(json));
+}
+
+function* checked(json: unknown): Generator<undefined, TokenizerJson> {
   const isKnown = isFields(json) && isFields(json.model) && hasBytePairs(json.model);
   if (!isKnown && !hasVocabulary(json))
     throw new FormatError('this is not a tokenizer.json: it has no model with a vocabulary');
   const { model, added_tokens = [], post_processor } = json as Fields;
-  if (!isKnown) checkModel(model as Fields);
+  if (!isKnown) yield* checkModel(model as Fields);
   checkAddedTokens(added_tokens);
   checkPostProcessor(post_processor);
   return { ...(json as Fields), added_tokens } as unknown as TokenizerJson;
@@ -26,7 +39,7 @@ function hasVocabulary(json: unknown): boolean {
   return isFields(json) && isFields(json.model) && typeof json.model.vocab === 'object' && json.model.vocab !== null;
 }
 
-function checkModel(model: Fields): void {
+function* checkModel(model: Fields): Generator<undefined, void> {
   const { type, vocab, merges, unk_token, unk_id, continuing_subword_prefix } = checkedFields(model);
   if (type === 'WordPiece' && typeof continuing_subword_prefix !== 'string')
     refuse('has no continuing_subword_prefix in its WordPiece model, expected text such as ##');
@@ -43,7 +56,10 @@ function checkModel(model: Fields): void {
     refuse(`has ${given} for the vocabulary of its ${type} model, expected ${expected}`);
   }
   if (!Array.isArray(vocab)) {
-    for (const token of Object.keys(vocab as Fields)) checkId(token, (vocab as Fields)[token]);
+    for (const [i, token] of Object.keys(vocab as Fields).entries()) {
+      checkId(token, (vocab as Fields)[token]);
+      if (i % TOKENS_A_SLICE === TOKENS_A_SLICE - 1) yield;
+    }
     return;
   }
   const odd = vocab.find((entry) => !isPair(entry) || typeof entry[1] !== 'number');

@@ -26,8 +26,10 @@ import type { Item } from './post-processor.js';
 import type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 import { checkText, knownIds } from './tokenizer.js';
 import { prepareUnigram } from './unigram-model.js';
+import { prepareWords } from './word-models.js';
 
-export { checkTokenizerJson } from './check-json.js';
+export { parseJsonInSlices } from '../core/parse-json.js';
+export { checkTokenizerJson, checkTokenizerJsonInSlices } from './check-json.js';
 
 /** Placeholder for the ids of a text. */
 const TEXT = -1;
@@ -202,7 +204,9 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
 /** Makes a tokenizer. Its tables are made in slices that yield to the event loop. Throws as the constructor. */
 export async function makeTokenizer(json: TokenizerJson, config?: TokenizerConfig): Promise<HuggingFaceTokenizer> {
   await yieldToEventLoop();
-  if (typeOf(json.model) === 'BPE') await prepareBytePairs(json.model);
-  if (typeOf(json.model) === 'Unigram') await prepareUnigram(json.model);
+  const type = typeOf(json.model);
+  if (type === 'BPE') await prepareBytePairs(json.model);
+  else if (type === 'Unigram') await prepareUnigram(json.model);
+  else await prepareWords(json.model);
   return new HuggingFaceTokenizer(json, config);
 }

@@ -31,7 +31,9 @@ export async function parseTokenizer(json: string | object, config?: TokenizerCo
   }
   if (typeof json !== 'string' && !isObject(json))
     throw new ArgumentError(`parseTokenizer: json is ${describeValue(json)}, expected the text of a tokenizer.json`);
-  const { checkTokenizerJson, makeTokenizer } = await import('./huggingface-tokenizer.js').catch((cause) => {
+  const { checkTokenizerJsonInSlices, makeTokenizer, parseJsonInSlices } = await import(
+    './huggingface-tokenizer.js'
+  ).catch((cause) => {
     throw new SimdformerError(
       `parseTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
         'bundler, without splitting',
@@ -39,7 +41,8 @@ export async function parseTokenizer(json: string | object, config?: TokenizerCo
     );
   });
   try {
-    return await makeTokenizer(checkTokenizerJson(typeof json === 'string' ? JSON.parse(json) : json), config);
+    const parsed: unknown = typeof json === 'string' ? await parseJsonInSlices(json) : json;
+    return await makeTokenizer(await checkTokenizerJsonInSlices(parsed), config);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`this tokenizer.json cannot be read: ${(cause as Error).message}`, { cause });

@@ -23,7 +23,7 @@ export interface SentenceLayout {
 /** The modules of a folder; null if it has no modules.json. Throws FormatError for a damaged file. */
 export async function sentenceLayout(source: ModelSource): Promise<SentenceLayout | null> {
   if (!(await source.has('modules.json'))) return null;
-  const list = parseJson(`${source.name}: modules.json`, await source.bytes('modules.json'));
+  const list = await parseJson(`${source.name}: modules.json`, await source.bytes('modules.json'));
   if (!Array.isArray(list) || list.length === 0 || !list.every(isObject))
     throw new FormatError(`${source.name}: modules.json holds ${describeValue(list)}, expected a list of modules`);
   const modules = list.map(({ type, path }) => ({ type: `${type}`, path: cleanPath(path) }));

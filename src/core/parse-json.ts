@@ -1,0 +1,135 @@
+// JSON in slices: a vocabulary of some megabytes would otherwise block the event loop for a tenth of a second.
+
+import { inSlices } from './slices.js';
+
+/** Length from which a value is parsed in parts, and of the parts, in UTF-16 units. */
+const PART_LENGTH = 1 << 16;
+
+/** Depth from which values are parsed as a whole: each level is scanned once more. */
+const MAX_DEPTH = 8;
+
+/** Characters that are scanned before a pause. */
+const SCANNED_A_SLICE = 1 << 18;
+
+/** Same as `JSON.parse`. A long text is parsed in slices that yield to the event loop. */
+export async function parseJsonInSlices(text: string): Promise<unknown> {
+  if (text.length <= PART_LENGTH) return JSON.parse(text);
+  try {
+    return await inSlices(new LongJson(text).whole());
+  } catch (error) {
+    if (error instanceof SyntaxError) return JSON.parse(text); // its message gives the place in the whole text
+    throw error;
+  }
+}
+
+/** Splits long objects and arrays into runs of members, and lets `JSON.parse` read the runs. */
+class LongJson {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  *whole(): Generator<undefined, unknown> {
+    const start = this.#afterSpace(0);
+    const end = yield* this.#endOf(start);
+    if (this.#afterSpace(end) < this.#text.length) throw new SyntaxError('text after the value');
+    return yield* this.#value(start, end, 0);
+  }
+
+  *#value(start: number, end: number, depth: number): Generator<undefined, unknown> {
+    const isList = this.#text[start] === '[';
+    const isLong = end - start > PART_LENGTH && depth < MAX_DEPTH;
+    if (!isLong || !(isList || this.#text[start] === '{')) return this.#parse(start, end);
+    const found: Record<string | number, unknown> | unknown[] = isList ? [] : {};
+    let run = start + 1; // start of the members that were passed but not parsed
+    for (let at = run; ; ) {
+      const member = this.#afterSpace(at);
+      const first = isList ? member : this.#afterColon(yield* this.#endOf(member));
+      const last = yield* this.#endOf(first);
+      const next = this.#afterSpace(last);
+      const isEnd = next === end - 1;
+      if (!isEnd && this.#text[next] !== ',') throw new SyntaxError('a comma is missing');
+      if (last - first > PART_LENGTH) {
+        if (run < at) this.#addRun(found, run, at - 1);
+        const value = yield* this.#value(first, last, depth + 1);
+        if (Array.isArray(found)) found.push(value);
+        else define(found, this.#parse(member, yield* this.#endOf(member)) as string, value);
+        run = next + 1;
+      } else if (isEnd || next - run > PART_LENGTH) {
+        this.#addRun(found, run, next);
+        run = next + 1;
+        yield;
+      }
+      if (isEnd) return found;
+      at = next + 1;
+    }
+  }
+
+  /** Adds the members between two commas. */
+  #addRun(found: Record<string, unknown> | unknown[], start: number, end: number): void {
+    const members = this.#text.slice(start, end);
+    if (members.trim() === '') throw new SyntaxError('a member is missing');
+    if (Array.isArray(found)) for (const value of JSON.parse(`[${members}]`)) found.push(value);
+    else for (const [name, value] of Object.entries(JSON.parse(`{${members}}`))) define(found, name, value);
+  }
+
+  #parse(start: number, end: number): unknown {
+    return JSON.parse(this.#text.slice(start, end));
+  }
+
+  #afterSpace(at: number): number {
+    while (SPACES.has(this.#text.charCodeAt(at))) at++;
+    return at;
+  }
+
+  #afterColon(end: number): number {
+    const colon = this.#afterSpace(end);
+    if (this.#text[colon] !== ':') throw new SyntaxError('a colon is missing');
+    return this.#afterSpace(colon + 1);
+  }
+
+  /** The end of the value that begins there. Only brackets and strings count. */
+  *#endOf(start: number): Generator<undefined, number> {
+    const text = this.#text;
+    let depth = 0;
+    let pause = start + SCANNED_A_SLICE;
+    for (let at = start; at < text.length; at++) {
+      const code = text.charCodeAt(at);
+      if (code === QUOTE) at = endOfString(text, at);
+      else if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++;
+      else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) depth--;
+      else if (depth === 0 && (code === COMMA || code === COLON || SPACES.has(code))) return at;
+      if (depth < 0) return at;
+      if (depth === 0 && code !== COMMA && ENDS.has(code)) return at + 1;
+      if (at > pause) {
+        yield;
+        pause = at + SCANNED_A_SLICE;
+      }
+    }
+    if (depth > 0) throw new SyntaxError('a bracket is open');
+    return text.length;
+  }
+}
+
+const [QUOTE, COMMA, COLON, BACKSLASH] = [0x22, 0x2c, 0x3a, 0x5c];
+const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
+const SPACES = new Set([0x20, 0x09, 0x0a, 0x0d]);
+/** Last characters of strings, objects and arrays. */
+const ENDS = new Set([QUOTE, CLOSE_BRACE, CLOSE_BRACKET]);
+
+/** The place of the closing quote. */
+function endOfString(text: string, start: number): number {
+  for (let at = text.indexOf('"', start + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let slashes = 0;
+    while (text.charCodeAt(at - 1 - slashes) === BACKSLASH) slashes++;
+    if (slashes % 2 === 0) return at;
+  }
+  throw new SyntaxError('a string is open');
+}
+
+/** Same as `object[name] = value`, but `__proto__` is a name like any other. */
+function define(object: Record<string, unknown>, name: string, value: unknown): void {
+  if (name !== '__proto__') object[name] = value;
+  else Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
+}
