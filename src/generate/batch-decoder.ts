@@ -12,7 +12,7 @@ import { extendInSlices, prefillInSlices, prepareInSlices, type RecordedStep, re
 import { decodersOf, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import type { Plan, Source } from './plan.js';
-import { CHUNK } from './prompt-cache.js';
+import { pieceStarts } from './pieces.js';
 import { longest } from './prompts.js';
 import { Ranker, type Ranking, rankedOf } from './ranking.js';
 
@@ -243,12 +243,14 @@ export class BatchDecoder implements Decoder {
    */
   async #readPrompts(state: DecoderState, prompts: readonly (readonly number[])[]): Promise<Tensor> {
     const { model } = this;
-    const starts = prompts.map(({ length }) => Math.floor(Math.max(0, length - 1) / CHUNK) * CHUNK);
+    const pieces = prompts.map((prompt) => pieceStarts(model, prompt));
+    const starts = pieces.map((each) => each.at(-1) as number);
     if (!model.extend || starts.every((start) => start === 0)) return prefillInSlices(model, state, packed(prompts));
     for (const [sequence, prompt] of prompts.entries())
-      for (let start = 0; start < (starts[sequence] as number); start += CHUNK) {
+      for (const [i, start] of (pieces[sequence] as number[]).slice(0, -1).entries()) {
+        const piece = prompt.slice(start, pieces[sequence]?.[i + 1]);
         const options = { sequences: [sequence], starts: [start], logits: 'none' } as const;
-        await extendInSlices(model, state, [prompt.slice(start, start + CHUNK)], options);
+        await extendInSlices(model, state, [piece], options);
         await model.device.flush(); // queued commands would keep the activations of all pieces
         this.assertUsable();
       }

@@ -9,7 +9,8 @@ import type { GenerateOptions } from './generate-options.js';
 import type { Generative } from './generative.js';
 import { extendInSlices, prepareInSlices } from './in-slices.js';
 import type { Plan } from './plan.js';
-import { CHUNK, PromptCache } from './prompt-cache.js';
+import { pieceStarts } from './pieces.js';
+import { PromptCache } from './prompt-cache.js';
 import type { PromptCacheSteps } from './prompt-cache-steps.js';
 import type { Ranking } from './ranking.js';
 import { type Drafter, drafterOf, type Generate } from './speculative.js';
@@ -93,12 +94,13 @@ export class CachedDecoder implements Decoder {
     this.assertUsable();
     let start = cache.reuse(context);
     const state = cache.reserve(context.length);
-    for (; context.length - start > CHUNK; start += CHUNK) {
-      await extend(cache.model, state, context.slice(start, start + CHUNK), start, 'none');
+    for (const end of pieceStarts(cache.model, context, start).slice(1)) {
+      await extend(cache.model, state, context.slice(start, end), start, 'none');
+      start = end;
       await cache.model.device.flush();
       this.signal?.throwIfAborted();
       this.assertUsable();
-      cache.remember(context.slice(0, start + CHUNK), true);
+      cache.remember(context.slice(0, end), true);
     }
     const rankings = await this.#extend(context.slice(start), start, 'last', ahead);
     cache.remember(context, true);

@@ -127,6 +127,11 @@ export interface Generative {
   prefillByLayers?(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor>;
   extendByLayers?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
   stepByLayers?(state: DecoderState): Generator<Tensor, Tensor>;
+  /**
+   * The nearest place after `at`, or before it, at which a prompt can be cut in two pieces that are read one after the
+   * other. Default: `at`.
+   */
+  cut?(tokens: readonly number[], at: number, side: 'before' | 'after'): number;
   /** Needed for `responseFormat`: makes the options that restrict outputs to a format. */
   constrain?(format: ResponseFormat, options: { stopTokens?: Iterable<number> | undefined }): Promise<FormatConstraint>;
   /** Needed for `outputAttentions`: the maps of every layer, for sources (if any) and the tokens read after them. */

@@ -8,6 +8,7 @@ import { inference } from '../nn/module.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
 import { disposeWith, forget } from './model-decoders.js';
+import { CHUNK, sharable } from './pieces.js';
 import { PromptCacheSteps } from './prompt-cache-steps.js';
 
 export interface PromptCacheOptions {
@@ -21,9 +22,6 @@ export interface PromptCacheOptions {
 const FIRST_ROOM = 256;
 /** Room for tokens that were copied from elsewhere is a multiple of so many tokens. */
 const ROOM_STEP = 32;
-
-/** Maximum number of tokens that are read at once, before the event loop gets its turn. */
-export const CHUNK = 512;
 
 /**
  * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`. If a prompt begins with
@@ -108,7 +106,8 @@ export class PromptCache {
   share(other: PromptCache, tokens: readonly number[]): void {
     this.#assertFree('share');
     other.#assertFree('share');
-    const common = other.resumable(Math.min(commonLength(other.#tokens, tokens), this.maxLength));
+    const length = Math.min(commonLength(other.#tokens, tokens), this.maxLength);
+    const common = other.resumable(sharable(this.model, tokens, length));
     if (common > commonLength(this.#tokens, tokens)) this.begin(other, common);
   }
 
@@ -136,7 +135,8 @@ export class PromptCache {
 
   /** @internal Keeps the common beginning with `context` without its last token, as far as it is resumable; returns its length. */
   reuse(context: readonly number[]): number {
-    this.#shorten(Math.min(commonLength(this.#tokens, context), context.length - 1));
+    const length = Math.min(commonLength(this.#tokens, context), context.length - 1);
+    this.#shorten(sharable(this.model, context, length));
     return this.#tokens.length;
   }
 

@@ -336,7 +336,7 @@ async function fillModel(
       return companionFiles(source.weights ? source : await reopen(), head !== sentences.head && head !== 'none');
     },
   };
-  [model.tokenizer, model.processor] = await companions(source, family, config.type, onWarning);
+  [model.tokenizer, model.processor] = await companions(source, family, config, onWarning);
   // With another head than that of its modules, the model is none of sentences.
   if (head === sentences.head) {
     model.sentenceHead = await sentenceHead({ ...sentences, model, weights });
@@ -373,7 +373,7 @@ async function loadOwn(
 async function companions(
   source: ModelSource,
   { vocabulary }: Family,
-  type: string,
+  { type, values: config }: ModelConfig,
   onWarning: OnWarning,
 ): Promise<[PretrainedTokenizer | null, Processor | null]> {
   const orNull = <T>(loading: Promise<T>): Promise<T | null> =>
@@ -382,7 +382,7 @@ async function companions(
       onWarning(error.message, 'unreadable-file');
       return null;
     });
-  return [await orNull(loadModelTokenizer(source, vocabulary)), await orNull(loadProcessor(source, type))];
+  return [await orNull(loadModelTokenizer(source, vocabulary)), await orNull(loadProcessor(source, type, config))];
 }
 
 const GENERATION = 'generation_config.json';

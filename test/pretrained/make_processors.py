@@ -13,6 +13,10 @@ from safetensors.numpy import save_file
 from transformers import WhisperFeatureExtractor
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.lfm2_vl.image_processing_lfm2_vl import Lfm2VlImageProcessor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
@@ -66,6 +70,36 @@ rgba = PIL.Image.fromarray(picture(23, 31, 4, 3), "RGBA")
 out["image.clip.rgba"] = processors["clip"](rgba, return_tensors="np")["pixel_values"]
 grey = PIL.Image.fromarray(picture(23, 31, 1, 4)[..., 0], "L")
 out["image.clip.grey"] = processors["clip"](grey, return_tensors="np")["pixel_values"]
+
+# Images of language models: pixels, and grids where a model has them. The tests check the text apart.
+readers = {
+    "gemma3": Gemma3ImageProcessorPil(size={"height": 18, "width": 18}),
+    "gemma3-crops": Gemma3ImageProcessorPil(
+        size={"height": 12, "width": 12}, do_pan_and_scan=True, pan_and_scan_min_crop_size=9,
+        pan_and_scan_max_num_crops=4, pan_and_scan_min_ratio_to_activate=1.2),
+    "smolvlm": Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 24}),
+    "smolvlm-whole": Idefics3ImageProcessorPil(
+        size={"longest_edge": 64}, max_image_size={"longest_edge": 24}, do_image_splitting=False),
+    "smolvlm-small": Idefics3ImageProcessorPil(size={"longest_edge": 20}, max_image_size={"longest_edge": 24}),
+    "paligemma": SiglipImageProcessorPil(size={"height": 16, "width": 16}),
+    "qwen": Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 16 * 16, "longest_edge": 40 * 40}, patch_size=4, merge_size=2, temporal_patch_size=2),
+    "qwen-small": Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 70 * 70, "longest_edge": 80 * 80}, patch_size=6, merge_size=2, temporal_patch_size=2),
+    "lfm2": Lfm2VlImageProcessor(
+        encoder_patch_size=4, tile_size=24, min_image_tokens=4, max_image_tokens=16, return_row_col_info=True),
+    "lfm2-large": Lfm2VlImageProcessor(
+        encoder_patch_size=4, tile_size=16, min_image_tokens=4, max_image_tokens=9, max_tiles=6, return_row_col_info=True),
+}
+for name, reader in readers.items():
+    for width, height in [(37, 53), (61, 12), (23, 23)]:
+        image = PIL.Image.fromarray(picture(width, height, 3, 7))
+        result = reader(image, return_tensors="pt" if name.startswith("lfm2") else "np")
+        for key, value in result.items():
+            if key in ("pixel_values", "image_grid_thw", "spatial_shapes", "num_crops"):
+                out[f"reader.{name}.{width}x{height}.{key}"] = np.asarray(value)
+out["reader.gemma3.rgba"] = readers["gemma3"](rgba.convert("RGBA"), return_tensors="np")["pixel_values"]
+out["reader.gemma3.grey"] = readers["gemma3"](grey, return_tensors="np")["pixel_values"]
 
 some = np.r_[0:250:5, 2990:3000]  # frames
 for bins in (80, 128):

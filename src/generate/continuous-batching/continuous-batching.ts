@@ -17,6 +17,7 @@ import { FairQueue } from './fair-queue.js';
 import { BATCHING_DEFAULTS, type BatchedOptions, type BatchingOptions, planFor } from './options.js';
 import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
 import { Rows, sizeFor } from './rows.js';
+import { sharable } from '../pieces.js';
 import { TokenStream } from './token-stream.js';
 
 /** Maximum number of chunks read at once, if few or no sequences wait for a next token. */
@@ -129,7 +130,9 @@ export class ContinuousBatching {
     this.#chunk = chunk;
     this.#limit = { rows: parallel, capacity: context - 1 };
     this.#initial = reserve ? this.#limit : { rows: 0, capacity: 0 };
-    this.#rows = new Rows(this.#initial.rows, (length) => this.#passes.resumable(length));
+    const shared = (prompt: readonly number[], length: number) =>
+      this.#passes.resumable(sharable(this.#model, prompt, length));
+    this.#rows = new Rows(this.#initial.rows, shared);
     this.#passes = new Passes(model, this.#initial, this.#limit, options.cache);
   }
 
@@ -307,7 +310,8 @@ export class ContinuousBatching {
     await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length, sequence.lengthAfter(MIN_GROWTH));
     if (sequence.ended) return sequence.hasLeft();
     const { row, from, common } = this.#rows.place(sequence);
-    const own = cache?.resumable(Math.min(commonLength(cache.tokens, prompt), prompt.length - 1)) ?? 0;
+    const known = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
+    const own = cache?.resumable(sharable(this.#model, prompt, known)) ?? 0;
     if (cache !== null && own > common) {
       cache.copyTo(this.#passes.state, row, own);
       if (own > cache.readCount) sequence.sharable = cache.readCount;
@@ -407,7 +411,9 @@ export class ContinuousBatching {
     let left = most;
     for (const [row, sequence] of [...unread.slice(first), ...unread.slice(0, first)]) {
       if (left <= 0) break;
-      const count = Math.min(sequence.unread, share);
+      const { prompt, read, unread: rest } = sequence;
+      const end = read + Math.min(rest, share);
+      const count = (this.#model.cut?.(prompt, end, 'after') ?? end) - read;
       chunks.push([row, sequence, count]);
       left -= count;
     }

@@ -39,10 +39,10 @@ export class Rows<Sequence extends Occupant> {
   readonly #rows: Row<Sequence>[] = [];
   #clock = 0;
 
-  /** `resumable`: the most tokens, up to so many, after which another sequence can go on. Default: all. */
+  /** `resumable`: the most tokens of a prompt, up to so many, after which another sequence can go on. Default: all. */
   constructor(
     count: number,
-    private readonly resumable: (length: number) => number = (length) => length,
+    private readonly resumable: (prompt: readonly number[], length: number) => number = (_, length) => length,
   ) {
     this.grow(count);
   }
@@ -95,7 +95,7 @@ export class Rows<Sequence extends Occupant> {
     const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
     const first = free[0] as number;
     const within = sizeFor(Math.max(this.extent, first + 1));
-    const common = this.#rows.map((row) => this.resumable(commonLength(row, sequence)));
+    const common = this.#rows.map((row) => this.resumable(sequence.prompt, commonLength(row, sequence)));
     const near = free.filter((row) => row < within);
     const rank = (row: number) => [-(common[row] as number), this.#of(row).usedAt] as const;
     near.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
@@ -130,13 +130,14 @@ export class Rows<Sequence extends Occupant> {
   isBeingRead(sequence: Occupant): boolean {
     const soon = this.#rows.map((row) =>
       this.resumable(
+        sequence.prompt,
         commonLength(
           { ...row, kept: row.occupant ? Math.min(row.prompt.length, row.occupant.sharable) : row.kept },
           sequence,
         ),
       ),
     );
-    const now = this.#rows.map((row) => this.resumable(commonLength(row, sequence)));
+    const now = this.#rows.map((row) => this.resumable(sequence.prompt, commonLength(row, sequence)));
     return Math.max(...soon) - Math.max(...now) >= WORTH_WAITING;
   }
 

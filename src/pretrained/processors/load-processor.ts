@@ -3,6 +3,7 @@ import type { ModelSource } from '../source.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
 import { ImageProcessor } from './image.js';
 import { Owlv2ImageProcessor } from './owlv2.js';
+import type { ImageTextProcessor } from './image-text.js';
 import type { Json } from './settings.js';
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
 import { WhisperFeatureExtractor } from './whisper.js';
@@ -13,20 +14,30 @@ export type Processor =
   | Wav2Vec2FeatureExtractor
   | ParakeetFeatureExtractor
   | SeamlessM4TFeatureExtractor
-  | ImageProcessor;
+  | ImageProcessor
+  | ImageTextProcessor;
 
 /** Families that read samples of sound. */
 const SAMPLED: readonly string[] = ['wav2vec2', 'hubert', 'moonshine', 'moonshine_streaming'];
 /** Families that speak, which need no processor. */
 const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'vits'];
 
+/** Families whose images are tokens of a language model. */
+const READ_AS_TEXT: readonly string[] = [
+  ...['gemma3', 'paligemma', 'smolvlm', 'idefics3', 'qwen3_vl', 'qwen3_5', 'lfm2_vl'],
+];
+
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
 
 /**
  * The processor that a model's folder brings, in preprocessor_config.json or, since transformers 5, as a part of processor_config.json;
- * null if it brings none. Throws FormatError for one that is not known.
+ * null if it brings none. `model`: the content of config.json. Throws FormatError for one that is not known.
  */
-export async function loadProcessor(source: ModelSource, modelType: string): Promise<Processor | null> {
+export async function loadProcessor(
+  source: ModelSource,
+  modelType: string,
+  model: Json = {},
+): Promise<Processor | null> {
   if (SPEAKING.includes(modelType)) return null;
   for (const file of FILES) {
     if (!(await source.has(file))) continue;
@@ -35,6 +46,10 @@ export async function loadProcessor(source: ModelSource, modelType: string): Pro
     if (config === undefined) continue;
     const where = `${source.name}: ${file}`;
     const reads = config.feature_extractor_type;
+    if (READ_AS_TEXT.includes(modelType)) {
+      const { imageTextProcessor } = await import('./image-text.js');
+      return imageTextProcessor(config, model, where);
+    }
     if (SAMPLED.includes(modelType) || reads === 'Wav2Vec2FeatureExtractor')
       return new Wav2Vec2FeatureExtractor(config, where);
     if (modelType.startsWith('parakeet_') || reads === 'ParakeetFeatureExtractor')

@@ -1,0 +1,438 @@
+// Images for language models: pixels, and the text that stands for an image in a prompt, as transformers' processors make them.
+
+import { ArgumentError, FormatError } from '../../core/errors.js';
+import type { Features } from './features.js';
+import { type RawImage, rgbOf } from './image.js';
+import { isResample, type Pixels, resize } from './resize.js';
+import { type Json, Settings } from './settings.js';
+
+/** A part of the text that stands for an image: text, a token by its id, or so many rows of an image. */
+export type Piece = string | { readonly token: number } | { readonly rows: number };
+
+/** An image as a model reads it. */
+export interface ReadyImage {
+  readonly pixelValues: Features;
+  /** Further inputs of the model. Lists have a row for each image or tile. */
+  readonly spatialShapes?: readonly (readonly number[])[] | undefined;
+  readonly pixelAttentionMask?: readonly (readonly number[])[] | undefined;
+  readonly imageGridThw?: readonly (readonly number[])[] | undefined;
+  /** The text that stands for the image. */
+  readonly pieces: readonly Piece[];
+}
+
+/** Prepares images for a language model. */
+export abstract class ImageTextProcessor {
+  protected readonly settings: Settings;
+  protected readonly resample: number;
+  readonly #scale: number;
+  readonly #mean: readonly number[];
+  readonly #std: readonly number[];
+
+  /** `config`: the content of preprocessor_config.json. Throws FormatError for settings that are not supported. */
+  constructor(
+    protected readonly config: Json,
+    where: string,
+    defaults: { readonly resample: number; readonly mean: readonly number[]; readonly std: readonly number[] },
+  ) {
+    const settings = new Settings(where, config);
+    this.settings = settings;
+    this.resample = settings.number('resample', defaults.resample);
+    if (!isResample(this.resample)) settings.refuse('resample', this.resample, "a number of PIL's, from 0 to 5");
+    this.#scale = settings.boolean('do_rescale', true) ? settings.number('rescale_factor', 1 / 255) : 1;
+    const normalizes = settings.boolean('do_normalize', true);
+    this.#mean = normalizes ? settings.channels('image_mean', defaults.mean) : [0, 0, 0];
+    this.#std = normalizes ? settings.channels('image_std', defaults.std) : [1, 1, 1];
+    if (this.#std.includes(0)) settings.refuse('image_std', config.image_std, 'numbers other than 0');
+  }
+
+  /** The text that templates write for an image: a token's id, or its text. */
+  abstract readonly mark: number | string;
+
+  protected abstract ready(image: Pixels): ReadyImage;
+
+  /** Throws ArgumentError for a value that is no image, and for an image that cannot be resized. */
+  process(image: RawImage): ReadyImage {
+    return this.ready(rgbOf(image));
+  }
+
+  /** A prompt without a chat template, for `count` images. `mark`: the text of `mark`; `begin`: that of the start token. */
+  prompt(text: string, count: number, mark: string, _begin: string): string {
+    return text.includes(mark) ? text : mark.repeat(count) + text;
+  }
+
+  /** The value of each byte, by channel. */
+  protected values(): Float32Array[] {
+    return [0, 1, 2].map((channel) => {
+      const [mean, std] = [this.#mean[channel] as number, this.#std[channel] as number];
+      return Float32Array.from({ length: 256 }, (_, byte) => (byte * this.#scale - mean) / std);
+    });
+  }
+
+  /** Images of one size as float32 [images, 3, height, width]. */
+  protected planes(images: readonly Pixels[]): Features {
+    const { width, height } = images[0] as Pixels;
+    const values = this.values();
+    const size = width * height;
+    const data = new Float32Array(images.length * 3 * size);
+    for (const [i, { data: bytes }] of images.entries())
+      for (let channel = 0; channel < 3; channel++) {
+        const own = values[channel] as Float32Array;
+        const start = (i * 3 + channel) * size;
+        for (let at = 0; at < size; at++) data[start + at] = own[bytes[at * 3 + channel] as number] as number;
+      }
+    return { data, shape: [images.length, 3, height, width] };
+  }
+
+  /** One of the two sides of a size, in pixels. */
+  protected side(name: string, key: string, fallback: number): number {
+    const given = this.config[name];
+    const value = typeof given === 'object' && given !== null ? (given as Json)[key] : given;
+    return new Settings(`${name} of the image processor`, { [key]: value ?? fallback }).count(key, fallback, MOST);
+  }
+}
+
+const HALVES = [0.5, 0.5, 0.5];
+const CLIP = { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711] };
+/** Most pixels of a side, or of an image, in a file of settings. */
+const MOST = 1 << 26;
+
+/** Gemma 3's: the whole image, and with pan and scan some crops of a long one. */
+class Gemma3Processor extends ImageTextProcessor {
+  readonly mark: number;
+  readonly #end: number;
+  readonly #rows: number;
+
+  constructor(config: Json, where: string, model: Settings) {
+    super(config, where, { resample: 2, mean: HALVES, std: HALVES });
+    this.mark = model.count('boi_token_index', 255999, MOST);
+    this.#end = model.count('eoi_token_index', 256000, MOST);
+    this.#rows = model.count('mm_tokens_per_image', 256);
+  }
+
+  protected ready(image: Pixels): ReadyImage {
+    const size = [this.side('size', 'width', 224), this.side('size', 'height', 224)] as const;
+    const crops = this.settings.boolean('do_pan_and_scan', false) ? this.#crops(image) : [];
+    const isResized = this.settings.boolean('do_resize', true);
+    const all = [image, ...crops].map((each) => (isResized ? resize(each, ...size, this.resample) : each));
+    const whole: Piece[] = ['\n\n', { token: this.mark }, { rows: this.#rows }, { token: this.#end }, '\n\n'];
+    const pieces =
+      crops.length === 0
+        ? whole
+        : [
+            'Here is the original image ',
+            ...whole,
+            ' and here are some crops to help you see better ',
+            ...crops.flatMap((_, i) => (i === 0 ? whole : [' ', ...whole])),
+          ];
+    return { pixelValues: this.planes(all), pieces };
+  }
+
+  /** Crops side by side along the longer side. */
+  #crops(image: Pixels): Pixels[] {
+    const least = this.settings.count('pan_and_scan_min_crop_size', 256);
+    const most = this.settings.count('pan_and_scan_max_num_crops', 4);
+    const ratio = this.settings.number('pan_and_scan_min_ratio_to_activate', 1.2);
+    const { width, height } = image;
+    const [long, short] = [Math.max(width, height), Math.min(width, height)];
+    if (long / short < ratio) return [];
+    const wanted = Math.min(Math.floor(long / least), Math.floor(long / short + 0.5));
+    const count = Math.min(most, Math.max(2, wanted));
+    const size = Math.ceil(long / count);
+    if (Math.min(size, short) < least) return [];
+    return Array.from({ length: count }, (_, i) =>
+      width >= height ? crop(image, i * size, 0, size, height) : crop(image, 0, i * size, width, size),
+    );
+  }
+}
+
+/** PaliGemma's: each patch is a token, and the prompt follows the images. */
+class PaliGemmaProcessor extends ImageTextProcessor {
+  readonly mark: number;
+  readonly #rows: number;
+
+  constructor(config: Json, where: string, model: Settings, vision: Settings) {
+    super(config, where, { resample: 3, mean: HALVES, std: HALVES });
+    this.mark = model.count('image_token_index', 256000, MOST);
+    this.#rows = Math.floor(vision.count('image_size', 224) / vision.count('patch_size', 16)) ** 2;
+  }
+
+  protected ready(image: Pixels): ReadyImage {
+    const size = [this.side('size', 'width', 224), this.side('size', 'height', 224)] as const;
+    const resized = this.settings.boolean('do_resize', true) ? resize(image, ...size, this.resample) : image;
+    return { pixelValues: this.planes([resized]), pieces: [{ rows: this.#rows }] };
+  }
+
+  override prompt(text: string, count: number, mark: string, begin: string): string {
+    const marked = super.prompt(text, count, mark, begin);
+    const end = marked.lastIndexOf(mark) + mark.length;
+    return `${marked.slice(0, end)}${begin}${marked.slice(end)}\n`;
+  }
+}
+
+/** SmolVLM's and Idefics3's: tiles row by row, and the whole image. */
+class TilesProcessor extends ImageTextProcessor {
+  readonly mark: number;
+  readonly #rows: number;
+
+  constructor(config: Json, where: string, model: Settings, vision: Settings) {
+    super(config, where, { resample: 1, mean: HALVES, std: HALVES });
+    this.mark = model.count('image_token_id', 128257, MOST);
+    const patches = Math.floor(vision.count('image_size', 224) / vision.count('patch_size', 32)) ** 2;
+    this.#rows = Math.floor(patches / model.count('scale_factor', 2) ** 2);
+  }
+
+  protected ready(image: Pixels): ReadyImage {
+    const tile = this.side('max_image_size', 'longest_edge', 364);
+    const sized = this.settings.boolean('do_resize', true) ? this.#sized(image) : image;
+    const whole = (of: Pixels) => resize(of, tile, tile, this.resample);
+    if (!this.settings.boolean('do_image_splitting', true))
+      return { pixelValues: this.planes([whole(sized)]), pieces: this.#global() };
+    const [width, height] = wholeTiles(sized, tile);
+    const large = resize(sized, width, height, this.resample);
+    const [rows, columns] = [height / tile, width / tile];
+    if (rows === 1 && columns === 1) return { pixelValues: this.planes([large]), pieces: this.#global() };
+    const places = Array.from({ length: rows * columns }, (_, i) => [Math.floor(i / columns), i % columns] as const);
+    const tiles = places.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
+    const pieces = places.flatMap(([row, column]): Piece[] => [
+      `${FAKE}<row_${row + 1}_col_${column + 1}>`,
+      { rows: this.#rows },
+      ...(column === columns - 1 ? ['\n'] : []),
+    ]);
+    return { pixelValues: this.planes([...tiles, whole(large)]), pieces: [...pieces, '\n', ...this.#global()] };
+  }
+
+  #global(): Piece[] {
+    return [`${FAKE}<global-img>`, { rows: this.#rows }, FAKE];
+  }
+
+  /** The image with its longer side as `size` says, the other one even. */
+  #sized(image: Pixels): Pixels {
+    const longest = this.side('size', 'longest_edge', 4 * 364);
+    const ratio = image.width / image.height;
+    const even = (side: number) => Math.max(1, Math.trunc(side) + (Math.trunc(side) % 2));
+    const isWide = image.width >= image.height;
+    let [width, height] = isWide ? [longest, even(longest / ratio)] : [even(longest * ratio), longest];
+    const own = width / height;
+    if (width >= height && width > LARGEST) [width, height] = [LARGEST, Math.max(1, Math.trunc(LARGEST / own))];
+    else if (height > width && height > LARGEST) [width, height] = [Math.max(1, Math.trunc(LARGEST * own)), LARGEST];
+    return resize(image, width, height, this.resample);
+  }
+}
+
+const FAKE = '<fake_token_around_image>';
+/** Longest side of an image before it is cut into tiles. */
+const LARGEST = 4096;
+
+/** The width and the height in whole tiles. */
+function wholeTiles({ width, height }: Pixels, tile: number): [number, number] {
+  const ratio = width / height;
+  const up = (side: number) => Math.ceil(side / tile) * tile;
+  if (width >= height) return [up(width), up(Math.trunc(up(width) / ratio))];
+  return [up(Math.trunc(up(height) * ratio)), up(height)];
+}
+
+/** Qwen-VL's: sizes that are multiples of a block, and patches block by block. */
+class QwenProcessor extends ImageTextProcessor {
+  readonly mark: number;
+
+  constructor(config: Json, where: string, model: Settings) {
+    super(config, where, { resample: 3, ...CLIP });
+    this.mark = model.count('image_token_id', 151655, MOST);
+  }
+
+  protected ready(image: Pixels): ReadyImage {
+    const { settings } = this;
+    const patch = settings.count('patch_size', 14);
+    const frames = settings.count('temporal_patch_size', 2);
+    const merge = settings.count('merge_size', 2);
+    const resized = settings.boolean('do_resize', true) ? this.#sized(image, patch * merge) : image;
+    const [rows, columns] = [resized.height / patch, resized.width / patch];
+    if (rows % merge !== 0 || columns % merge !== 0)
+      throw new ArgumentError(
+        `image processor: an image is ${resized.width} × ${resized.height}, expected multiples of ${patch * merge}`,
+      );
+    const values = this.values();
+    const data = new Float32Array(rows * columns * 3 * frames * patch * patch);
+    let at = 0;
+    for (const [row, column] of blockPlaces(rows, columns, merge))
+      for (let channel = 0; channel < 3; channel++) {
+        const own = values[channel] as Float32Array;
+        const first = at;
+        for (let y = row * patch; y < (row + 1) * patch; y++)
+          for (let x = column * patch; x < (column + 1) * patch; x++)
+            data[at++] = own[resized.data[(y * resized.width + x) * 3 + channel] as number] as number;
+        for (let frame = 1; frame < frames; frame++, at += patch * patch) data.copyWithin(at, first, first + patch * patch);
+      }
+    return {
+      pixelValues: { data, shape: [rows * columns, 3 * frames * patch * patch] },
+      imageGridThw: [[1, rows, columns]],
+      pieces: [{ rows: (rows * columns) / merge ** 2 }],
+    };
+  }
+
+  #sized(image: Pixels, factor: number): Pixels {
+    const least = this.settings.count('min_pixels', this.side('size', 'shortest_edge', 56 * 56), MOST);
+    const most = this.settings.count('max_pixels', this.side('size', 'longest_edge', 28 * 28 * 1280), MOST);
+    const { width, height } = image;
+    if (Math.max(width, height) / Math.min(width, height) > 200)
+      throw new ArgumentError(
+        `image processor: an image is ${width} × ${height}, expected sides that differ by a factor of at most 200`,
+      );
+    const [wide, high] = smartSize(image, factor, least, most, 0);
+    return resize(image, wide, high, this.resample);
+  }
+}
+
+/** Both sides as multiples of `factor`, between `least` and `most` pixels. A side is at least `smallest`. */
+function smartSize(
+  { width, height }: Pixels,
+  factor: number,
+  least: number,
+  most: number,
+  smallest: number,
+): [number, number] {
+  const rounded = (side: number) => Math.max(smallest, roundEven(side / factor) * factor);
+  const [wide, high] = [rounded(width), rounded(height)];
+  if (wide * high > most) {
+    const shrink = Math.sqrt((height * width) / most);
+    const down = (side: number) => Math.max(factor, Math.floor(side / shrink / factor) * factor);
+    return [down(width), down(height)];
+  }
+  if (wide * high >= least) return [wide, high];
+  const growth = Math.sqrt(least / (height * width));
+  const up = (side: number) => Math.ceil((side * growth) / factor) * factor;
+  return [up(width), up(height)];
+}
+
+/** Python's `round`: halves go to the even number. */
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor + (floor % 2);
+}
+
+/** LFM2-VL's: one image of its own proportions, or tiles and a small image of the whole. */
+class Lfm2Processor extends ImageTextProcessor {
+  readonly mark: number;
+  readonly #factor: number;
+
+  constructor(config: Json, where: string, model: Settings) {
+    super(config, where, { resample: 2, mean: HALVES, std: HALVES });
+    this.mark = model.count('image_token_id', 396, MOST);
+    this.#factor = this.settings.count('downsample_factor', 2);
+  }
+
+  protected ready(image: Pixels): ReadyImage {
+    const { settings } = this;
+    const patch = settings.count('encoder_patch_size', 16);
+    const [least, most] = [settings.count('min_image_tokens', 64), settings.count('max_image_tokens', 256)];
+    const tile = settings.count('tile_size', 512);
+    const splits = settings.boolean('do_image_splitting', true);
+    const [fewest, largest] = splits ? [settings.count('min_tiles', 2), settings.count('max_tiles', 10)] : [1, 1];
+    const factor = patch * this.#factor;
+    const area = factor * factor;
+    const [width, height] = smartSize(image, factor, least * area, most * area, factor);
+    const small = resize(image, width, height, this.resample);
+    const rowsOf = ({ width: wide, height: high }: Pick<Pixels, 'width' | 'height'>) =>
+      Math.ceil(Math.floor(wide / patch) / this.#factor) * Math.ceil(Math.floor(high / patch) / this.#factor);
+    const patches = Math.max(most * this.#factor ** 2, splits ? Math.floor(tile / patch) ** 2 : 0);
+    const near = (side: number) => Math.max(patch, roundEven(side / factor) * factor);
+    const isLarge =
+      near(image.width) * near(image.height) > most * area * settings.number('max_pixels_tolerance', 2) &&
+      !(fewest === 1 && largest === 1);
+    if (!isLarge) return this.#packed([small], patch, patches, [START, { rows: rowsOf(small) }, END]);
+    const [columns, rows] = tilesFor(image, fewest, largest, tile);
+    const large = resize(image, columns * tile, rows * tile, this.resample);
+    const places = Array.from({ length: rows * columns }, (_, i) => [Math.floor(i / columns), i % columns] as const);
+    const tiles = places.map(([row, column]) => crop(large, column * tile, row * tile, tile, tile));
+    const hasSmall = settings.boolean('use_thumbnail', true) && places.length > 1;
+    const pieces = places.flatMap(([row, column]): Piece[] => [
+      ...(places.length > 1 ? [`<|img_row_${row + 1}_col_${column + 1}|>`] : []),
+      { rows: rowsOf({ width: tile, height: tile }) },
+    ]);
+    const rest: Piece[] = hasSmall ? ['<|img_thumbnail|>', { rows: rowsOf(small) }] : [];
+    return this.#packed(hasSmall ? [...tiles, small] : tiles, patch, patches, [START, ...pieces, ...rest, END]);
+  }
+
+  /** Images as lists of patches, padded to `most` patches. */
+  #packed(images: readonly Pixels[], patch: number, most: number, pieces: readonly Piece[]): ReadyImage {
+    const values = this.values();
+    const size = patch * patch * 3;
+    const data = new Float32Array(images.length * most * size);
+    const grids = images.map(({ width, height }) => [Math.floor(height / patch), Math.floor(width / patch)] as const);
+    for (const [i, { width, data: bytes }] of images.entries()) {
+      let at = i * most * size;
+      const [rows, columns] = grids[i] as readonly [number, number];
+      for (const [row, column] of blockPlaces(rows, columns, 1))
+        for (let y = row * patch; y < (row + 1) * patch; y++)
+          for (let x = column * patch; x < (column + 1) * patch; x++)
+            for (let channel = 0; channel < 3; channel++)
+              data[at++] = values[channel]?.[bytes[(y * width + x) * 3 + channel] as number] as number;
+    }
+    return {
+      pixelValues: { data, shape: [images.length, most, size] },
+      spatialShapes: grids,
+      pixelAttentionMask: grids.map(([rows, columns]) =>
+        Array.from({ length: most }, (_, i) => Number(i < rows * columns)),
+      ),
+      pieces,
+    };
+  }
+}
+
+const [START, END] = ['<|image_start|>', '<|image_end|>'];
+
+/** Columns and rows of tiles whose proportions are nearest to the image's. */
+function tilesFor({ width, height }: Pixels, least: number, most: number, tile: number): readonly [number, number] {
+  const grids: [number, number][] = [];
+  for (let wide = 1; wide <= most; wide++)
+    for (let high = 1; wide * high <= most; high++) if (wide * high >= least) grids.push([wide, high]);
+  // Sorted by their number alone, in the order in which a set of pairs lists them, grids of equal proportions keep their order.
+  grids.sort((a, b) => a[0] * a[1] - b[0] * b[1]);
+  let best: [number, number] = [1, 1];
+  let nearest = Number.POSITIVE_INFINITY;
+  for (const grid of grids) {
+    const distance = Math.abs(width / height - grid[0] / grid[1]);
+    if (distance > nearest) continue;
+    if (distance < nearest || width * height > 0.5 * tile * tile * grid[0] * grid[1]) best = grid;
+    nearest = Math.min(nearest, distance);
+  }
+  return best;
+}
+
+/** Rows and columns of patches in square blocks, which are in rows. */
+function* blockPlaces(rows: number, columns: number, side: number): Generator<readonly [number, number]> {
+  for (let top = 0; top < rows; top += side)
+    for (let left = 0; left < columns; left += side)
+      for (let row = top; row < top + side; row++)
+        for (let column = left; column < left + side; column++) yield [row, column];
+}
+
+/** A part of an image. What lies beyond its edges is left out. */
+function crop(image: Pixels, left: number, top: number, width: number, height: number): Pixels {
+  const [wide, high] = [Math.min(width, image.width - left), Math.min(height, image.height - top)];
+  const data = new Uint8ClampedArray(wide * high * 3);
+  for (let y = 0; y < high; y++) {
+    const from = ((top + y) * image.width + left) * 3;
+    data.set(image.data.subarray(from, from + wide * 3), y * wide * 3);
+  }
+  return { width: wide, height: high, channels: 3, data };
+}
+
+const processors = {
+  gemma3: Gemma3Processor,
+  paligemma: PaliGemmaProcessor,
+  smolvlm: TilesProcessor,
+  idefics3: TilesProcessor,
+  qwen3_vl: QwenProcessor,
+  qwen3_5: QwenProcessor,
+  lfm2_vl: Lfm2Processor,
+} as const;
+
+/** The processor of a model with this config.json. Throws FormatError for settings that are not supported. */
+export function imageTextProcessor(config: Json, model: Json, where: string): ImageTextProcessor {
+  const { model_type: type, vision_config: vision } = model;
+  if (!Object.hasOwn(processors, String(type))) throw new FormatError(`${where}: there is no processor for ${String(type)}`);
+  const Processor = processors[type as keyof typeof processors];
+  return new Processor(config, where, new Settings('config.json', model), new Settings('vision_config', (vision ?? {}) as Json));
+}
