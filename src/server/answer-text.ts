@@ -1,6 +1,7 @@
 // The text of an answer while it is generated.
 
 import type { BatchedToken } from '../generate/index.js';
+import { isImageId } from '../models/image-tokens.js';
 import { TextStream } from '../tasks/chat/text-stream.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 
@@ -11,7 +12,7 @@ const INCOMPLETE = '\ufffd';
 /** The text of tokens behind a prompt, in whole characters. */
 export function textAfter(tokenizer: PretrainedTokenizer, prompt: readonly number[], skipSpecial: boolean): TextStream {
   const text = new TextStream(tokenizer, { skipSpecial });
-  for (const token of prompt.slice(-CONTEXT)) text.push(token);
+  for (const token of prompt.slice(-CONTEXT)) if (!isImageId(token)) text.push(token);
   return text;
 }
 
@@ -50,6 +51,6 @@ export function logprobsOf(
 /** The text of a token behind another one. Alone, it might lose its leading space. */
 function tokenText(tokenizer: PretrainedTokenizer, before: number | undefined, id: number): string {
   const options = { skipSpecial: false };
-  if (before === undefined) return tokenizer.decode([id], options);
+  if (before === undefined || isImageId(before)) return tokenizer.decode([id], options);
   return tokenizer.decode([before, id], options).slice(tokenizer.decode([before], options).length);
 }

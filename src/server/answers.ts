@@ -10,6 +10,8 @@ import type { Writer } from './served-model.js';
 /** Prompts, and how they are to be continued. */
 export interface AnswerRequest {
   readonly prompts: readonly (readonly number[])[];
+  /** Is called when the answers have ended. */
+  readonly release?: (() => void) | undefined;
   /** The number of answers to each prompt. */
   readonly choices: number;
   readonly options: BatchedOptions;
@@ -110,6 +112,7 @@ export class Answers {
         });
       }
     } finally {
+      this.request.release?.();
       this.#controller.abort(new DOMException('The client has left', 'AbortError'));
       await Promise.all(runs);
     }

@@ -10,6 +10,7 @@ import { messages, strictTools, templateMessages, templateTools, tools } from '.
 import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
+import { type ReadMessages, readImages } from './images.js';
 import { chatCompletion } from './responses.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
 import {
@@ -175,8 +176,8 @@ export async function begin(
   writer: Writer,
   constrain: Constrain,
 ): Promise<Begun> {
-  const { tokenizer, served } = writer;
-  const { chatTemplate: template } = tokenizer;
+  const { served } = writer;
+  const { chatTemplate: template } = writer.tokenizer;
   if (template === null)
     throw new ApiError(
       400,
@@ -184,6 +185,24 @@ export async function begin(
       'unsupported_model',
       'model',
     );
+  const written = templateMessages(body.messages);
+  const read = await readImages(served.model, written, served.imageHosts, signal);
+  try {
+    return await beginRead({ body, client, prefixScope, signal }, writer, constrain, template, read);
+  } catch (error) {
+    read.lease?.release();
+    throw error;
+  }
+}
+
+async function beginRead(
+  { body, client, prefixScope, signal }: Omit<Call<ChatRequest>, 'note'>,
+  writer: Writer,
+  constrain: Constrain,
+  template: ChatTemplate,
+  { messages: shown, lease }: ReadMessages,
+): Promise<Begun> {
+  const { tokenizer, served } = writer;
   const { parallel_tool_calls: isParallel = true } = body;
   const chosen = chosenTools(
     templateTools(body.tools),
@@ -193,18 +212,19 @@ export async function begin(
     template,
   );
   const calls = toolCallsOf(chosen, body, isParallel);
-  const text = await tokenizer.applyChatTemplate(templateMessages(body.messages), {
+  const text = await tokenizer.applyChatTemplate(shown, {
     addGenerationPrompt: true,
     tools: chosen.tools.length > 0 ? chosen.tools : null,
     variables: body.chat_template_kwargs,
     tokenize: false,
   });
   checkFits(text, writer);
-  const prompt = await tokenizer.encodeAsync(text);
+  const prompt = lease ? await lease.encode(text) : await tokenizer.encodeAsync(text);
   const answers = new Answers(
     writer,
     {
       prompts: [prompt],
+      release: () => lease?.release(),
       choices: body.n ?? 1,
       options: await optionsOf(body, chosen, writer, stopTokensOf(served.model, template), constrain),
       maxTokens: body.max_completion_tokens ?? body.max_tokens,

@@ -20,12 +20,21 @@ import {
 const MAX_MESSAGES = 2048;
 const MAX_PARTS = 256;
 
-/** Only text: images, audio and files are refused by name. */
+/** Audio and files are refused by name. */
 const textPart = tagged('type', object({ type: oneOf(['text']), text: string() }));
 const content = anyOf(
   `text, or an array of 1 to ${MAX_PARTS} text parts`,
   string(),
   array(textPart, { min: 1, max: MAX_PARTS }),
+);
+const imagePart = object({
+  type: oneOf(['image_url']),
+  image_url: object({ url: string(), detail: optional(oneOf(['auto', 'low', 'high'])) }),
+});
+const userContent = anyOf(
+  `text, or an array of 1 to ${MAX_PARTS} text and image_url parts`,
+  string(),
+  array(tagged('type', object({ type: oneOf(['text']), text: string() }), imagePart), { min: 1, max: MAX_PARTS }),
 );
 const name = optional(string({ maxLength: 256 }));
 
@@ -39,7 +48,7 @@ const message = tagged(
   'role',
   object({ role: oneOf(['system']), content, name }),
   object({ role: oneOf(['developer']), content, name }),
-  object({ role: oneOf(['user']), content, name }),
+  object({ role: oneOf(['user']), content: userContent, name }),
   object({
     role: oneOf(['assistant']),
     content: optional(content),
@@ -72,12 +81,15 @@ export const tools = optional(
   ),
 );
 
-/** Messages for templates: the text is one string, and arguments of calls are objects. Throws ApiError 400. */
+/**
+ * Messages for templates: the text is one string unless there are images, and arguments of calls are objects. Throws
+ * ApiError 400.
+ */
 export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
   checkArguments(given);
   const written = given.map((each): ChatMessage => {
     const { role, content: parts } = each;
-    const text = typeof parts === 'string' ? parts : parts?.map((part) => part.text).join('');
+    const text = typeof parts === 'string' ? parts : contentOf(parts ?? []);
     const rest = 'tool_calls' in each && each.tool_calls ? { tool_calls: each.tool_calls } : {};
     const called = each.role === 'tool' ? { tool_call_id: each.tool_call_id } : {};
     const named = 'name' in each && each.name !== undefined ? { name: each.name } : {};
@@ -96,6 +108,14 @@ export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
   });
   return withParsedArguments(written);
 }
+
+/** Parts as one text, unless some are images. */
+function contentOf(parts: readonly PartOfMessage[]): ChatMessage['content'] {
+  if (parts.some(({ type }) => type !== 'text')) return parts as readonly Readonly<Record<string, unknown>>[];
+  return parts.map((part) => ('text' in part ? part.text : '')).join('');
+}
+
+type PartOfMessage = { readonly type: 'text'; readonly text: string } | Read<typeof imagePart>;
 
 export function templateTools(given: Read<typeof tools>): ChatTool[] {
   return (given ?? []).map(({ type, function: called }) => ({

@@ -9,6 +9,7 @@ import { ContinuousBatching } from '../generate/index.js';
 import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { tokenBoundOf } from '../tasks/chat/token-bound.js';
+import { PromptImages } from '../tasks/prompt-images.js';
 import { anthropicMessages } from './anthropic-messages.js';
 import { type Constrain, chatCompletions } from './chat-completions.js';
 import { completions } from './completions.js';
@@ -41,10 +42,15 @@ export interface OpenAIOptions {
   context?: number | undefined;
   /** The maximum number of requests that wait for each model. Further requests get 429. Default: 64. */
   maxWaiting?: number | undefined;
-  /** The maximum number of bytes of a body. Default: 4 MiB. */
+  /** The maximum number of bytes of a body. Default: 4 MiB, and 32 MiB if a model reads images. */
   maxBodyBytes?: number | undefined;
   /** The maximum number of bytes of a body with a recording. Default: 25 MiB. */
   maxAudioBytes?: number | undefined;
+  /**
+   * Hosts that images of messages are fetched from, such as 'images.example.com' or 'localhost:8000'. Default: none, images
+   * come as data URLs.
+   */
+  imageHosts?: readonly string[] | undefined;
   /**
    * Names the client of a request. Clients take turns, and do not share prefixes. Default: the request's key if there are
    * several keys, otherwise its address.
@@ -72,6 +78,7 @@ export type OpenAIApp = Hono<Bindings> & {
 
 const BODY_BYTES = 4 * 2 ** 20;
 const AUDIO_BYTES = 25 * 2 ** 20;
+const IMAGE_BYTES = 32 * 2 ** 20;
 
 /**
  * Serves loaded models by OpenAI's API:
@@ -112,7 +119,8 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
   const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
     sharePrefixes ? '' : (client?.(context) ?? key ?? '');
-  const { maxBodyBytes = BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
+  const hasImages = [...models.values()].some(({ model }) => PromptImages.of(model) !== null);
+  const { maxBodyBytes = hasImages ? IMAGE_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
   const limits = { maxBodyBytes, maxAudioBytes };
   const settings = { keys, metrics, clientOf, prefixScopeOf, onRequest, isClosing: () => isClosing, ...limits };
   const app = new Hono<Bindings>();
@@ -184,10 +192,11 @@ function checked(options: OpenAIOptions): OpenAIOptions {
     models,
     apiKeys = [],
     cors = [],
+    imageHosts = [],
   } = checkOptions('openai', options, {
     ...{ models: 'object', apiKeys: 'array', parallel: 'count', context: 'count', maxWaiting: 'whole' },
     ...{ maxBodyBytes: 'count', maxAudioBytes: 'count' },
-    ...{ sharePrefixes: 'boolean', cors: 'any' },
+    ...{ sharePrefixes: 'boolean', cors: 'any', imageHosts: 'array' },
     ...{ client: 'function', constrain: 'function', onRequest: 'function' },
   });
   if (!isObject(models) || Object.keys(models).length === 0)
@@ -195,6 +204,11 @@ function checked(options: OpenAIOptions): OpenAIOptions {
   for (const [name, model] of Object.entries(models))
     if (typeof (model as Partial<LoadedModel> | null)?.forward !== 'function')
       throw new ArgumentError(`openai: models.${name} is ${describeValue(model)}, expected what loadModel gives`);
+  for (const [i, host] of imageHosts.entries())
+    if (!URL.canParse(`https://${host}/`) || new URL(`http://${host}/`).host !== host)
+      throw new ArgumentError(
+        `openai: imageHosts[${i}] is ${describeValue(host)}, expected a host such as 'images.example.com' or 'localhost:8000'`,
+      );
   for (const [i, key] of apiKeys.entries()) {
     if (typeof key === 'string' && /^\S+$/.test(key)) continue;
     const given = typeof key === 'string' ? 'empty or has spaces in it' : describeValue(key); // keys are secret
@@ -217,7 +231,8 @@ async function serveModels(
     parallel,
     context,
     maxWaiting = BATCHING_DEFAULTS.maxWaiting,
-  }: Pick<OpenAIOptions, 'parallel' | 'context' | 'maxWaiting'>,
+    imageHosts = [],
+  }: Pick<OpenAIOptions, 'parallel' | 'context' | 'maxWaiting' | 'imageHosts'>,
 ): Promise<Map<string, ServedModel>> {
   const created = Math.floor(Date.now() / 1000);
   const served = new Map<string, ServedModel>();
@@ -229,7 +244,7 @@ async function serveModels(
     const transcriber = await Transcriber.of(model, maxWaiting);
     const ranker = Ranker.of(model, maxWaiting);
     const tokenBound = await tokenBoundOf(model.tokenizer);
-    served.set(id, { id, model, created, batching, embedder, ranker, transcriber, tokenBound });
+    served.set(id, { id, model, created, batching, embedder, ranker, transcriber, imageHosts, tokenBound });
   }
   return served;
 }

@@ -21,6 +21,8 @@ export interface ServedModel {
   readonly ranker: Ranker | null;
   /** Null for models that do not transcribe speech. */
   readonly transcriber: Transcriber | null;
+  /** The hosts that images are fetched from. */
+  readonly imageHosts: readonly string[];
   /** A lower bound of a text's tokens. */
   readonly tokenBound: TokenBound;
 }

@@ -13,6 +13,7 @@ const tasks = {
   'image-classification': async () => (await import('./image-classification.js')).imageClassification,
   'image-feature-extraction': async () => (await import('./image-feature-extraction.js')).imageFeatureExtraction,
   'object-detection': async () => (await import('./object-detection.js')).objectDetection,
+  'image-text-to-text': async () => (await import('./image-text-to-text.js')).imageTextToText,
   'question-answering': async () => (await import('./question-answering.js')).questionAnswering,
   'sentence-similarity': async () => (await import('./sentence-similarity.js')).sentenceSimilarity,
   summarization: async () => (await import('./summarization.js')).summarization,

@@ -6,6 +6,7 @@ import { openSource } from '../../src/pretrained/open-source.js';
 import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { Fft } from '../../src/pretrained/processors/fft.js';
 import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
+import { imageTextProcessor } from '../../src/pretrained/processors/image-text.js';
 import { loadProcessor } from '../../src/pretrained/processors/load-processor.js';
 import { resample } from '../../src/pretrained/processors/resample.js';
 import { resize } from '../../src/pretrained/processors/resize.js';
@@ -398,5 +399,94 @@ describe('resample', () => {
     for (const rate of [0, -1, 1.5, Number.NaN, 2e6, '8000'])
       expect(() => resample(samples, rate as number, 16000)).toThrow(ArgumentError);
     expect(() => resample([1] as never, 8000, 16000)).toThrow(ArgumentError);
+  });
+});
+
+describe('ImageTextProcessor', () => {
+  const config = (type: string, vision: object = {}) => ({ model_type: type, vision_config: vision });
+  const tiles = { max_image_size: { longest_edge: 24 } };
+  const lfm2 = { encoder_patch_size: 4, tile_size: 24, min_image_tokens: 4, max_image_tokens: 16 };
+  const readers: Record<string, readonly [model: Record<string, unknown>, settings: Record<string, unknown>]> = {
+    gemma3: [{ ...config('gemma3'), mm_tokens_per_image: 4 }, { size: { height: 18, width: 18 } }],
+    'gemma3-crops': [
+      { ...config('gemma3'), mm_tokens_per_image: 4 },
+      {
+        ...{ size: { height: 12, width: 12 }, do_pan_and_scan: true, pan_and_scan_min_crop_size: 9 },
+        ...{ pan_and_scan_max_num_crops: 4, pan_and_scan_min_ratio_to_activate: 1.2 },
+      },
+    ],
+    smolvlm: [config('smolvlm'), { size: { longest_edge: 64 }, ...tiles }],
+    'smolvlm-whole': [config('idefics3'), { size: { longest_edge: 64 }, ...tiles, do_image_splitting: false }],
+    'smolvlm-small': [config('smolvlm'), { size: { longest_edge: 20 }, ...tiles }],
+    paligemma: [config('paligemma'), { size: { height: 16, width: 16 } }],
+    qwen: [config('qwen3_vl'), { size: { shortest_edge: 256, longest_edge: 1600 }, patch_size: 4 }],
+    'qwen-small': [config('qwen3_5'), { min_pixels: 4900, max_pixels: 6400, patch_size: 6 }],
+    lfm2: [config('lfm2_vl'), lfm2],
+    'lfm2-large': [config('lfm2_vl'), { ...lfm2, tile_size: 16, max_image_tokens: 9, max_tiles: 6 }],
+  };
+  const sizes = [
+    [37, 53],
+    [61, 12],
+    [23, 23],
+  ] as const;
+
+  describe.each(Object.keys(readers))('%s', (name) => {
+    const [model, settings] = readers[name] as (typeof readers)[string];
+    const processor = imageTextProcessor(settings, model, 'preprocessor_config.json');
+
+    it.each(sizes)('gives what transformers gives of an image of %i × %i', (width, height) => {
+      const { pixelValues, imageGridThw, spatialShapes, pieces } = processor.process(pictureOf(width, height, 3, 7));
+      const expected = (key: string) => recorded.get(`reader.${name}.${width}x${height}.${key}`);
+      const pixels = expected('pixel_values')!;
+      expect(pixelValues.data.length).toBe(pixels.size);
+      // LFM2-VL's processor resizes by torchvision, which rounds some bytes by one to the other side than PIL.
+      const limit = name.startsWith('lfm2') ? 2.01 / 255 : 1e-6;
+      expect(largestDifference(pixelValues.data, pixels.data())).toBeLessThan(limit);
+      const [grid, shapes] = [expected('image_grid_thw'), expected('spatial_shapes')];
+      expect(imageGridThw?.flat()).toEqual(grid && Array.from(grid.data()));
+      expect(spatialShapes?.flat()).toEqual(shapes && Array.from(shapes.data()));
+      const rows = pieces.filter((piece) => typeof piece === 'object' && 'rows' in piece);
+      expect(rows.length).toBe(grid ? 1 : (shapes?.shape[0] ?? pixelValues.shape[0]));
+    });
+  });
+
+  it('blends transparent images with white, and reads grey ones', () => {
+    const [model, settings] = readers.gemma3 as (typeof readers)[string];
+    const processor = imageTextProcessor(settings, model, 'preprocessor_config.json');
+    const grey = processor.process(pictureOf(23, 31, 1, 4)).pixelValues.data;
+    expect(largestDifference(grey, recorded.get('reader.gemma3.grey')!.data())).toBeLessThan(1e-6);
+    const blended = processor.process(pictureOf(23, 31, 4, 3)).pixelValues.data;
+    expect(largestDifference(blended, recorded.get('reader.gemma3.rgba')!.data())).toBeLessThan(1e-6);
+  });
+
+  it('gives the text of an image as transformers expands it', () => {
+    const text = (name: string, width: number, height: number) => {
+      const [model, settings] = readers[name] as (typeof readers)[string];
+      const sized = { ...model, vision_config: { image_size: 24, patch_size: 12 } };
+      const { pieces } = imageTextProcessor(settings, sized, 'x').process(pictureOf(width, height, 3, 7));
+      return pieces
+        .map((piece) => (typeof piece === 'string' ? piece : 'rows' in piece ? `[${piece.rows}]` : `{${piece.token}}`))
+        .join('');
+    };
+    const fake = '<fake_token_around_image>';
+    expect(text('smolvlm', 61, 12)).toBe(
+      `${fake}<row_1_col_1>[1]${fake}<row_1_col_2>[1]${fake}<row_1_col_3>[1]\n\n${fake}<global-img>[1]${fake}`,
+    );
+    expect(text('smolvlm-small', 23, 23)).toBe(`${fake}<global-img>[1]${fake}`);
+    const whole = '\n\n{255999}[4]{256000}\n\n';
+    expect(text('gemma3', 23, 23)).toBe(whole);
+    expect(text('gemma3-crops', 61, 12)).toBe(
+      `Here is the original image ${whole} and here are some crops to help you see better ${whole} ${whole} ${whole} ${whole}`,
+    );
+    expect(text('qwen', 23, 23)).toBe('[9]');
+    expect(text('lfm2', 23, 23)).toBe('<|image_start|>[9]<|image_end|>');
+  });
+
+  it('refuses settings and images that it does not support', () => {
+    const [model, settings] = readers.qwen as (typeof readers)[string];
+    expect(() => imageTextProcessor({ ...settings, resample: 9 }, model, 'x')).toThrow(FormatError);
+    const processor = imageTextProcessor(settings, model, 'x');
+    expect(() => processor.process(pictureOf(401, 2, 3, 1))).toThrow(/factor of at most 200/);
+    expect(() => processor.process({ width: 60000, height: 60000, data: new Uint8Array(3) })).toThrow(ArgumentError);
   });
 });

@@ -15,6 +15,7 @@ import {
   checkGeneration,
   messagesOf,
 } from './chat-options.js';
+import { ConversationImages } from './conversation-images.js';
 import { type Context, contextOf, NOTHING, type Read, turnsOf } from './context.js';
 import { checkSavedChat, type SavedChat, savedChat } from './saved-chat.js';
 import { stopsOf } from './stops.js';
@@ -37,6 +38,7 @@ export class Chat {
   readonly #options: ChatOptions;
   readonly #cache: PromptCache;
   readonly #stops: readonly number[];
+  readonly #images = new ConversationImages();
   #messages: ChatMessage[];
   #read: Read = NOTHING;
   #answer: ChatAnswer | null = null;
@@ -71,7 +73,8 @@ export class Chat {
   }
 
   /**
-   * Sends a user's text, or messages such as `{ role: 'tool', content, tool_call_id }`. Yields the answer in pieces of
+   * Sends a user's text, or messages such as `{ role: 'tool', content, tool_call_id }`. A message for a model that reads
+   * images may have parts: `content: [{ type: 'image', image }, { type: 'text', text }]`. Yields the answer in pieces of
    * whole characters, without tool calls. The iterator returns the whole answer, which is then `answer`, too. Options are
    * those of `generate`.
    *
@@ -107,6 +110,7 @@ export class Chat {
       this.#read,
       maxLength,
       this.#wanted(generation),
+      this.#images,
     );
     share(this.model, this.#cache, context.ids);
     const cachedTokens = Math.min(commonLength(this.#cache.tokens, context.ids), context.ids.length - 1);
@@ -262,6 +266,8 @@ export class Chat {
 
   /** The content of the file that `save` writes. */
   toJSON(): SavedChat {
+    if (this.#messages.some(({ content }) => Array.isArray(content) && content.some(({ type }) => type !== 'text')))
+      throw new ArgumentError('Chat.save: the conversation has images, which files of conversations cannot hold');
     return savedChat(this.#options, this.#messages, this.#read, this.model.vocabSize);
   }
 
@@ -295,6 +301,7 @@ export class Chat {
   dispose(): void {
     leave(this.model, this.#cache);
     this.#cache.dispose();
+    this.#images.release();
   }
 
   [Symbol.dispose](): void {

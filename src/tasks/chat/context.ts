@@ -4,6 +4,7 @@ import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
 import { withParsedArguments } from './call-arguments.js';
 import { type ChatModel, type ChatOptions, ContextFullError } from './chat-options.js';
+import type { ConversationImages } from './conversation-images.js';
 import type { TokenBound } from './token-bound.js';
 
 /** The ids that a model has read and written, and their text. */
@@ -30,10 +31,11 @@ export async function contextOf(
   read: Read,
   maxLength: number,
   wanted: number,
+  images: ConversationImages,
 ): Promise<Context> {
   const turns = turnsOf(messages);
   for (let hiddenTurns = 0; ; hiddenTurns++) {
-    const shown = await encoded(model, options, turns.slice(hiddenTurns).flat(), read, maxLength - wanted);
+    const shown = await encoded(model, options, turns.slice(hiddenTurns).flat(), read, maxLength - wanted, images);
     if ('ids' in shown && shown.ids.length + wanted <= maxLength) return { ...shown, hiddenTurns };
     if (options.whenFull !== 'shift' || hiddenTurns === turns.length - 1)
       throw new ContextFullError('ids' in shown ? shown.ids.length : shown.atLeast, maxLength, wanted);
@@ -67,27 +69,32 @@ async function leastTokens(tokenizer: NonNullable<ChatModel['tokenizer']>, text:
 
 /** The ids of messages and their text. A text that has more than `most` tokens for certain is not tokenized. */
 async function encoded(
-  { tokenizer }: ChatModel,
+  model: ChatModel,
   { system, tools, chatTemplate, variables }: ChatOptions,
   messages: readonly ChatMessage[],
   read: Read,
   most: number,
+  images: ConversationImages,
 ): Promise<Read | { readonly atLeast: number }> {
+  const { tokenizer } = model;
   if (tokenizer === null) return NOTHING;
   await yieldToEventLoop(); // many conversations may begin at once
   const all = system === undefined ? messages : [{ role: 'system', content: system }, ...messages];
-  const text = await tokenizer.applyChatTemplate(withParsedArguments(all), {
+  const withImages = await images.of(model, all);
+  const text = await tokenizer.applyChatTemplate(withParsedArguments(withImages?.shown ?? all), {
     ...{ tools, chatTemplate, variables },
     addGenerationPrompt: true,
     tokenize: false,
   });
   const atLeast = await leastTokens(tokenizer, text);
   if (atLeast > most) return { atLeast };
-  const ids = await tokenizer.encodeAsync(text);
+  const ids = withImages ? await withImages.lease.encode(text) : await tokenizer.encodeAsync(text);
   if (read.text === '' || !text.startsWith(read.text)) return { ids, text };
+  if (withImages && !withImages.lease.hasAll(read.ids)) return { ids, text };
   // A model may write a text in other tokens than its tokenizer. The tokens in memory are kept if the tokens of the rest
   // do not depend on them.
-  const rest = await tokenizer.encodeAsync(text.slice(read.text.length));
+  const tail = text.slice(read.text.length);
+  const rest = withImages ? await withImages.lease.encode(tail, read.text) : await tokenizer.encodeAsync(tail);
   const isSame = rest.length <= ids.length && rest.every((id, i) => id === ids[ids.length - rest.length + i]);
   return { ids: isSame ? [...read.ids, ...rest] : ids, text };
 }

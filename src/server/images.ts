@@ -1,0 +1,77 @@
+// Images in conversations: data URLs, and addresses at hosts that the operator allows.
+
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { LoadedModel } from '../pretrained/index.js';
+import { hasImages, imagesIn, PromptImages, type PromptImagesLease } from '../tasks/prompt-images.js';
+import type { ChatMessage } from '../tokenizers/chat-template.js';
+import { ApiError } from './errors.js';
+
+/** Most bytes of a remote image. */
+const MOST = 20 * 2 ** 20;
+/** Milliseconds until a remote image must have arrived. */
+const PATIENCE = 30_000;
+
+/** Messages as the template expects them, and their images. */
+export interface ReadMessages {
+  readonly messages: readonly ChatMessage[];
+  /** Null for a model that reads no images. */
+  readonly lease: PromptImagesLease | null;
+}
+
+/** Reads the images of messages. Throws ApiError 400. */
+export async function readImages(
+  model: LoadedModel,
+  messages: readonly ChatMessage[],
+  hosts: readonly string[],
+  signal: AbortSignal,
+): Promise<ReadMessages> {
+  const own = PromptImages.of(model);
+  if (own === null) {
+    if (!hasImages(messages)) return { messages, lease: null };
+    throw new ApiError(400, 'The model reads no images, expected messages of text', 'unsupported_image', 'messages');
+  }
+  const { images, shown } = imagesIn(messages);
+  const files: Uint8Array[] = [];
+  for (const image of images) files.push(await fileOf(String(image), hosts, signal));
+  try {
+    return { messages: shown, lease: await own.read('messages', files, signal) };
+  } catch (error) {
+    if (!(error instanceof ArgumentError || error instanceof FormatError)) throw error;
+    throw refused(error.message);
+  }
+}
+
+/** The bytes of an image by its URL. */
+async function fileOf(url: string, hosts: readonly string[], signal: AbortSignal): Promise<Uint8Array> {
+  const [, base64] = /^data:image\/[\w.+-]+;base64,([A-Za-z0-9+/=\s]+)$/.exec(url) ?? [];
+  if (base64 !== undefined) return new Uint8Array(Buffer.from(base64, 'base64'));
+  if (url.startsWith('data:')) throw refused("a data URL is damaged, expected 'data:image/png;base64,…'");
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw refused("an image's URL is no address, expected a data URL or https://…");
+  const { host } = new URL(url);
+  if (!hosts.includes(host))
+    throw refused(`images at ${host} are not fetched: send a data URL, or ask the operator to allow the host (imageHosts)`);
+  return download(url, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
+}
+
+/** Follows no redirects, which could lead to other hosts. */
+async function download(url: string, signal: AbortSignal): Promise<Uint8Array> {
+  try {
+    const response = await fetch(url, { signal, redirect: 'error' });
+    if (!response.ok || response.body === null) throw new Error(`status ${response.status}`);
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
+      size += part.length;
+      if (size > MOST) throw new Error(`more than ${MOST} bytes`);
+      parts.push(part);
+    }
+    return new Uint8Array(Buffer.concat(parts));
+  } catch (error) {
+    throw refused(`the image at ${new URL(url).host} cannot be fetched: ${(error as Error).message}`);
+  }
+}
+
+function refused(what: string): ApiError {
+  return new ApiError(400, `An image cannot be read: ${what}`, 'invalid_image', 'messages');
+}

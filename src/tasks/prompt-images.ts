@@ -1,0 +1,238 @@
+// Images in prompts: each is read once by the model, and kept for the next prompt with the same image.
+
+import { afterEvents } from '../backend/after-events.js';
+import { describeValue, isObject } from '../core/check.js';
+import { ArgumentError } from '../core/errors.js';
+import { CausalModel } from '../models/causal-model.js';
+import { atIds, type ReadImages } from '../models/image-tokens.js';
+import type { ModelInputs } from '../models/inputs.js';
+import { decodeImage } from '../pretrained/processors/decode-image.js';
+import type { RawImage } from '../pretrained/processors/image.js';
+import { ImageTextProcessor, type ReadyImage } from '../pretrained/processors/image-text.js';
+import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
+import type { ChatMessage } from '../tokenizers/index.js';
+import type { ImageInput } from './image-inputs.js';
+import { bytesOf, isMediaFile } from './media-source.js';
+
+/** Number of images that stay in memory while no prompt uses them. */
+const MAX_IDLE = 64;
+
+/** An image that the model has read. */
+interface Entry {
+  readonly key: string;
+  readonly images: ReadImages;
+  /** The text that stands for it in a prompt, with a placeholder for each of its rows. */
+  readonly text: string;
+  users: number;
+}
+
+/** The images of prompts. `release` them when no prompt with them is read any more. */
+export interface PromptImagesLease {
+  /**
+   * The ids of a text in which each image's mark stands for the next image. `before`: a text before it, with the first
+   * images. Throws ArgumentError if there are more or fewer marks than images.
+   */
+  encode(text: string, before?: string): Promise<number[]>;
+  /** A prompt without a chat template: with marks and start token as the model expects them. */
+  prompt(text: string): string;
+  /** True if all ids of images are of these images. */
+  hasAll(ids: readonly number[]): boolean;
+  release(): void;
+}
+
+/** What a model needs to read images. */
+interface Reader {
+  readonly model: CausalModel;
+  readonly processor: ImageTextProcessor;
+  readonly tokenizer: PretrainedTokenizer;
+}
+
+const readers = new WeakMap<object, PromptImages>();
+
+/** The images of a model's prompts. One for each model, so that all conversations share them. */
+export class PromptImages {
+  /** By content, the most recently used one last. */
+  readonly #entries = new Map<string, Promise<Entry>>();
+  #unknown = 0;
+
+  private constructor(private readonly reader: Reader) {}
+
+  /** Null for a model that reads no images, or whose folder has no processor of images. */
+  static of(model: object): PromptImages | null {
+    if (!(model instanceof CausalModel) || model.images === null) return null;
+    const { processor, tokenizer } = model;
+    if (!(processor instanceof ImageTextProcessor) || tokenizer === null) return null;
+    const known = readers.get(model) ?? new PromptImages({ model, processor, tokenizer });
+    readers.set(model, known);
+    return known;
+  }
+
+  /** Reads images. Throws ArgumentError for values that are no images, FormatError for damaged files. */
+  async read(task: string, images: readonly ImageInput[], signal?: AbortSignal): Promise<PromptImagesLease> {
+    const used: Entry[] = [];
+    const release = () => {
+      for (const entry of used.splice(0)) this.#leave(entry);
+    };
+    try {
+      for (const image of images) {
+        used.push(await this.#entryOf(await rawOf(task, image, signal)));
+        await new Promise<void>((resolve) => afterEvents(resolve));
+        signal?.throwIfAborted();
+      }
+    } catch (error) {
+      release();
+      throw error;
+    }
+    const entries = [...used];
+    return {
+      encode: (text, before = '') => this.#encode(text, entries.slice(before.split(this.#mark).length - 1)),
+      prompt: (text) => {
+        const { tokenizer, processor, model } = this.reader;
+        const begin = model.startId === null ? '' : (tokenizer.idToToken(model.startId) ?? '');
+        return processor.prompt(text, entries.length, this.#mark, begin);
+      },
+      hasAll: (ids) => {
+        const own = new Set(entries.flatMap((entry) => entry.images.ids.flat()));
+        return ids.every((id) => id < this.reader.model.vocabSize || own.has(id));
+      },
+      release,
+    };
+  }
+
+  get #mark(): string {
+    const { mark } = this.reader.processor;
+    return typeof mark === 'string' ? mark : this.#nameOf(mark);
+  }
+
+  #nameOf(id: number): string {
+    const name = this.reader.tokenizer.idToToken(id);
+    if (name !== null && name !== undefined) return name;
+    throw new ArgumentError(`the tokenizer has no token ${id}, which stands for images by config.json`);
+  }
+
+  async #encode(text: string, entries: readonly Entry[]): Promise<number[]> {
+    const { tokenizer, model } = this.reader;
+    const parts = text.split(this.#mark);
+    if (parts.length - 1 !== entries.length)
+      throw new ArgumentError(
+        `the prompt has ${parts.length - 1} places for images (${this.#mark}), but there are ${entries.length} images`,
+      );
+    const whole = parts.map((part, i) => part + (entries[i]?.text ?? '')).join('');
+    const ids = await tokenizer.encodeAsync(whole);
+    const { placeholder } = model.images as NonNullable<CausalModel['images']>;
+    return atIds([ids], placeholder, entries.flatMap((entry) => entry.images.ids))[0] as number[];
+  }
+
+  async #entryOf(image: RawImage): Promise<Entry> {
+    const key = (await keyOf(image)) ?? `unknown ${this.#unknown++}`;
+    const known = this.#entries.get(key) ?? Promise.resolve().then(() => this.#make(key, image));
+    this.#entries.delete(key);
+    this.#entries.set(key, known);
+    try {
+      const entry = await known;
+      entry.users++;
+      return entry;
+    } catch (error) {
+      this.#entries.delete(key);
+      throw error;
+    }
+  }
+
+  #make(key: string, image: RawImage): Entry {
+    const { model, processor } = this.reader;
+    const ready = processor.process(image);
+    const inputs = inputsOf(model, ready);
+    try {
+      const images = model.readImages(inputs);
+      const placeholder = this.#nameOf((model.images as NonNullable<CausalModel['images']>).placeholder);
+      const text = ready.pieces.map((piece) => {
+        if (typeof piece === 'string') return piece;
+        return 'rows' in piece ? placeholder.repeat(piece.rows) : this.#nameOf(piece.token);
+      });
+      return { key, images, text: text.join(''), users: 0 };
+    } finally {
+      inputs.pixelValues?.dispose();
+    }
+  }
+
+  #leave(entry: Entry): void {
+    entry.users--;
+    void this.#trim();
+  }
+
+  /** Forgets the images that were unused for the longest time. */
+  async #trim(): Promise<void> {
+    let idle = 0;
+    for (const [key, entry] of [...this.#entries].reverse()) {
+      const { users, images } = await entry.catch(() => ({ users: 1, images: null }));
+      if (users > 0 || ++idle <= MAX_IDLE) continue;
+      this.#entries.delete(key);
+      images?.dispose();
+    }
+  }
+}
+
+/** The model's inputs for an image, as tensors outside of any scope. */
+function inputsOf({ device }: CausalModel, ready: ReadyImage): ModelInputs {
+  const { data, shape } = ready.pixelValues;
+  const { spatialShapes, pixelAttentionMask, imageGridThw } = ready;
+  return {
+    pixelValues: device.unscoped(() => device.tensor(data, shape)),
+    ...(spatialShapes && { spatialShapes }),
+    ...(pixelAttentionMask && { pixelAttentionMask }),
+    ...(imageGridThw && { imageGridThw }),
+  };
+}
+
+/** The pixels of an image. */
+export async function rawOf(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
+  return isMediaFile(image) ? decodeImage(await bytesOf(task, image, signal)) : (image as RawImage);
+}
+
+/** A digest of the pixels; null if the platform has none, as on pages without https. */
+async function keyOf(image: RawImage): Promise<string | null> {
+  const subtle = globalThis.crypto?.subtle;
+  const { width, height, data } = image ?? {};
+  if (!subtle || !(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) return null;
+  const digest = new Uint8Array(await subtle.digest('SHA-256', data as Uint8Array<ArrayBuffer>));
+  return `${width} ${height} ${Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}
+
+/** True for a part of a message that is an image. */
+const isImagePart = (part: unknown): part is Readonly<Record<string, unknown>> =>
+  isObject(part) && (part.type === 'image' || part.type === 'image_url');
+
+/** True if a message has an image. */
+export function hasImages(messages: readonly ChatMessage[]): boolean {
+  return messages.some(({ content }) => Array.isArray(content) && content.some(isImagePart));
+}
+
+/**
+ * The images of messages in order, and the messages as templates of such models expect them: with parts in place of texts,
+ * and without the images' content. Throws ArgumentError for a part without an image.
+ */
+export function imagesIn(messages: readonly ChatMessage[]): { images: ImageInput[]; shown: ChatMessage[] } {
+  const images: ImageInput[] = [];
+  const shown = messages.map((message): ChatMessage => {
+    const { content } = message;
+    if (typeof content === 'string' && message.role !== 'tool')
+      return { ...message, content: [{ type: 'text', text: content }] };
+    if (!Array.isArray(content)) return message;
+    const parts = content.map((part) => {
+      if (!isImagePart(part)) return part;
+      images.push(imageOf(part));
+      return { type: 'image' };
+    });
+    return { ...message, content: parts };
+  });
+  return { images, shown };
+}
+
+/** Hugging Face's `{ type: 'image', image }`, or with `url` or `path`; OpenAI's `{ type: 'image_url', image_url: { url } }`. */
+function imageOf(part: Readonly<Record<string, unknown>>): ImageInput {
+  const { image_url: remote } = part;
+  const found = part.image ?? part.url ?? part.path ?? (isObject(remote) ? remote.url : remote);
+  if (isMediaFile(found) || (isObject(found) && 'data' in found && 'width' in found)) return found as ImageInput;
+  const expected = '{ width, height, data }, a path, a URL, a Blob or bytes';
+  throw new ArgumentError(`the image of a message is ${describeValue(found)}, expected { type: 'image', image }: ${expected}`);
+}
