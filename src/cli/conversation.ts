@@ -3,11 +3,13 @@
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { Chat, ChatGenerateOptions } from '../tasks/chat/index.js';
+import type { ChatMessage } from '../tokenizers/index.js';
 import { describeError } from './exit.js';
 
 const HELP = `/help          what can be done
 /reset         begin anew; the model forgets what was said
 /undo          take back the latest message and its answer
+/image FILE    add an image to the next message, for a model that reads images
 /save FILE     keep the conversation; simdformer chat --restore FILE goes on with it
 /exit          leave, as Ctrl-D does
 Ctrl-C stops an answer; the conversation goes on. \\ at the end of a line goes on with the next one.
@@ -18,14 +20,16 @@ const REMEMBERED = 1000;
 
 /**
  * Answers lines until the input ends. In a terminal, lines are edited and recalled as usual, and Ctrl-C stops the
- * current answer. An invalid message is reported on standard error, and the conversation continues.
+ * current answer. `images`: files of the first message. An invalid message is reported on standard error, and the conversation continues.
  */
 export async function converse(
   chat: Chat,
   generation: ChatGenerateOptions,
   input: Readable & { isTTY?: boolean },
   output: Writable,
+  images: readonly string[] = [],
 ): Promise<void> {
+  const attached = [...images];
   const terminal = input.isTTY === true;
   const lines = createInterface({ input, output, terminal, historySize: REMEMBERED });
   const answering: { controller: AbortController | null } = { controller: null };
@@ -53,10 +57,15 @@ export async function converse(
       const message = begun + line;
       begun = '';
       if (isCommand(message)) {
-        if (!(await run(chat, message, output))) break;
+        if (!(await run(chat, message, output, attached))) break;
       } else if (message.trim() !== '') {
         answering.controller = new AbortController();
-        await answer(chat, message, { ...generation, signal: answering.controller.signal }, output);
+        await answer(
+          chat,
+          withImages(message, attached.splice(0)),
+          { ...generation, signal: answering.controller.signal },
+          output,
+        );
         answering.controller = null;
       }
       ask();
@@ -75,7 +84,19 @@ function hint(lines: Interface, output: Writable): void {
   lines.prompt();
 }
 
-async function answer(chat: Chat, message: string, options: ChatGenerateOptions, output: Writable): Promise<void> {
+/** A user's message, with images before the text. */
+function withImages(text: string, files: readonly string[]): string | ChatMessage {
+  if (files.length === 0) return text;
+  const images = files.map((image) => ({ type: 'image', image }));
+  return { role: 'user', content: [...images, { type: 'text', text }] };
+}
+
+async function answer(
+  chat: Chat,
+  message: string | ChatMessage,
+  options: ChatGenerateOptions,
+  output: Writable,
+): Promise<void> {
   try {
     for await (const piece of chat.send(message, options)) output.write(piece);
     output.write('\n');
@@ -97,7 +118,7 @@ const turns = (count: number) => (count === 1 ? 'turn' : `${count} turns`);
 const isCommand = (line: string) => /^\/\w+(\s|$)/.test(line);
 
 /** Runs a command. Returns true if the conversation continues. */
-async function run(chat: Chat, line: string, output: Writable): Promise<boolean> {
+async function run(chat: Chat, line: string, output: Writable, attached: string[]): Promise<boolean> {
   const [command, ...rest] = line.trim().split(/\s+/);
   try {
     switch (command) {
@@ -106,6 +127,10 @@ async function run(chat: Chat, line: string, output: Writable): Promise<boolean>
         break;
       case '/reset':
         chat.reset();
+        break;
+      case '/image':
+        if (rest.length === 0) console.error('simdformer: /image needs the name of a file');
+        else attached.push(rest.join(' '));
         break;
       case '/undo':
         chat.rewind();

@@ -11,8 +11,8 @@ import type { Generative } from './generative.js';
 import { extendInSlices, prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
 import { decodersOf, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
-import type { Plan, Source } from './plan.js';
 import { pieceStarts } from './pieces.js';
+import type { Plan, Source } from './plan.js';
 import { longest } from './prompts.js';
 import { Ranker, type Ranking, rankedOf } from './ranking.js';
 

@@ -5,7 +5,7 @@ import type { Generative } from './generative.js';
 /** Maximum number of tokens that are read at once, but for a piece that cannot be cut. */
 export const CHUNK = 512;
 
-/** Where the pieces of a prompt begin, from `start` on. The last token is in the last piece. */
+/** Starts of the pieces of a prompt, from `start` on. The last token is in the last piece. */
 export function pieceStarts(model: Generative, prompt: readonly number[], start = 0): number[] {
   const starts = [start];
   for (let at = start; prompt.length - at > CHUNK; ) {

@@ -2,7 +2,7 @@
 
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { LoadedModel } from '../pretrained/index.js';
-import { hasImages, imagesIn, PromptImages, type PromptImagesLease } from '../tasks/prompt-images.js';
+import { imagesIn, isImagePart, PromptImages, type PromptImagesLease } from '../tasks/prompt-images.js';
 import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { ApiError } from './errors.js';
 
@@ -27,8 +27,9 @@ export async function readImages(
 ): Promise<ReadMessages> {
   const own = PromptImages.of(model);
   if (own === null) {
-    if (!hasImages(messages)) return { messages, lease: null };
-    throw new ApiError(400, 'The model reads no images, expected messages of text', 'unsupported_image', 'messages');
+    const place = placeOf(messages);
+    if (place === null) return { messages, lease: null };
+    throw new ApiError(400, 'The model reads no images, expected messages of text', 'unsupported_image', place);
   }
   const { images, shown } = imagesIn(messages);
   const files: Uint8Array[] = [];
@@ -41,6 +42,15 @@ export async function readImages(
   }
 }
 
+/** The place of the first image in a request; null if there is none. */
+function placeOf(messages: readonly ChatMessage[]): string | null {
+  for (const [i, message] of messages.entries()) {
+    const part = Array.isArray(message.content) ? message.content.findIndex(isImagePart) : -1;
+    if (part >= 0) return `messages[${i}].content[${part}]`;
+  }
+  return null;
+}
+
 /** The bytes of an image by its URL. */
 async function fileOf(url: string, hosts: readonly string[], signal: AbortSignal): Promise<Uint8Array> {
   const [, base64] = /^data:image\/[\w.+-]+;base64,([A-Za-z0-9+/=\s]+)$/.exec(url) ?? [];
@@ -50,7 +60,9 @@ async function fileOf(url: string, hosts: readonly string[], signal: AbortSignal
     throw refused("an image's URL is no address, expected a data URL or https://…");
   const { host } = new URL(url);
   if (!hosts.includes(host))
-    throw refused(`images at ${host} are not fetched: send a data URL, or ask the operator to allow the host (imageHosts)`);
+    throw refused(
+      `images at ${host} are not fetched: send a data URL, or ask the operator to allow the host (imageHosts)`,
+    );
   return download(url, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
 }
 

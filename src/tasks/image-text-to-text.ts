@@ -37,7 +37,11 @@ export interface GeneratedFromImages<Text = string | ChatMessage[]> {
  */
 export interface ImageTextToText {
   (messages: readonly ChatMessage[], options?: ImageTextToTextOptions): Promise<GeneratedFromImages<ChatMessage[]>[]>;
-  (images: ImageInput | readonly ImageInput[], text: string, options?: ImageTextToTextOptions): Promise<GeneratedFromImages<string>[]>;
+  (
+    images: ImageInput | readonly ImageInput[],
+    text: string,
+    options?: ImageTextToTextOptions,
+  ): Promise<GeneratedFromImages<string>[]>;
 }
 
 const TASK = 'image-text-to-text';
@@ -74,7 +78,8 @@ export const imageTextToText: Task<ImageTextToText> = {
         const stops = end === undefined ? {} : { stopTokens: [end].flat() };
         const onToken = streamer && (({ token }: TokenEvent) => streamer.put([[token]]));
         const room = Math.max(1, Math.min(DEFAULT_NEW_TOKENS, context.model.maxLength - ids.length));
-        const limit = generate.maxNewTokens === undefined && generate.maxLength === undefined ? { maxNewTokens: room } : {};
+        const limit =
+          generate.maxNewTokens === undefined && generate.maxLength === undefined ? { maxNewTokens: room } : {};
         const { sequences } = await context.model.generate([ids], { ...limit, ...generate, ...stops, signal, onToken });
         streamer?.end();
         return sequences.map((tokens) => resultOf(context, text as string | ChatMessage[], tokens, options));

@@ -40,7 +40,7 @@ export interface PromptImagesLease {
   release(): void;
 }
 
-/** What a model needs to read images. */
+/** A model that reads images, with its processor and tokenizer. */
 interface Reader {
   readonly model: CausalModel;
   readonly processor: ImageTextProcessor;
@@ -51,7 +51,7 @@ const readers = new WeakMap<object, PromptImages>();
 
 /** The images of a model's prompts. One for each model, so that all conversations share them. */
 export class PromptImages {
-  /** By content, the most recently used one last. */
+  /** Images by content, the most recently used one last. */
   readonly #entries = new Map<string, Promise<Entry>>();
   #unknown = 0;
 
@@ -120,7 +120,11 @@ export class PromptImages {
     const whole = parts.map((part, i) => part + (entries[i]?.text ?? '')).join('');
     const ids = await tokenizer.encodeAsync(whole);
     const { placeholder } = model.images as NonNullable<CausalModel['images']>;
-    return atIds([ids], placeholder, entries.flatMap((entry) => entry.images.ids))[0] as number[];
+    return atIds(
+      [ids],
+      placeholder,
+      entries.flatMap((entry) => entry.images.ids),
+    )[0] as number[];
   }
 
   async #entryOf(image: RawImage): Promise<Entry> {
@@ -199,7 +203,7 @@ async function keyOf(image: RawImage): Promise<string | null> {
 }
 
 /** True for a part of a message that is an image. */
-const isImagePart = (part: unknown): part is Readonly<Record<string, unknown>> =>
+export const isImagePart = (part: unknown): part is Readonly<Record<string, unknown>> =>
   isObject(part) && (part.type === 'image' || part.type === 'image_url');
 
 /** True if a message has an image. */
@@ -208,8 +212,8 @@ export function hasImages(messages: readonly ChatMessage[]): boolean {
 }
 
 /**
- * The images of messages in order, and the messages as templates of such models expect them: with parts in place of texts,
- * and without the images' content. Throws ArgumentError for a part without an image.
+ * The images of messages in order, and the messages as templates of such models expect them. Texts become parts, and
+ * images lose their content. Throws ArgumentError for a part without an image.
  */
 export function imagesIn(messages: readonly ChatMessage[]): { images: ImageInput[]; shown: ChatMessage[] } {
   const images: ImageInput[] = [];
@@ -234,5 +238,7 @@ function imageOf(part: Readonly<Record<string, unknown>>): ImageInput {
   const found = part.image ?? part.url ?? part.path ?? (isObject(remote) ? remote.url : remote);
   if (isMediaFile(found) || (isObject(found) && 'data' in found && 'width' in found)) return found as ImageInput;
   const expected = '{ width, height, data }, a path, a URL, a Blob or bytes';
-  throw new ArgumentError(`the image of a message is ${describeValue(found)}, expected { type: 'image', image }: ${expected}`);
+  throw new ArgumentError(
+    `the image of a message is ${describeValue(found)}, expected { type: 'image', image }: ${expected}`,
+  );
 }

@@ -165,8 +165,8 @@ describe('requests', () => {
     const image = { type: 'image_url', image_url: { url: 'file:///etc/passwd' } };
     const shown = { model: 'stories', messages: [{ role: 'user', content: [{ type: 'text', text: 'x' }, image] }] };
     expect(await refusal('/v1/chat/completions', shown)).toMatchObject({
-      ...{ status: 400, param: 'messages[0].content[1].type' },
-      message: `'messages[0].content[1].type' is "image_url", expected text`,
+      ...{ status: 400, param: 'messages[0].content[1]' },
+      message: 'The model reads no images, expected messages of text',
     });
     const format = { type: 'json_object' };
     expect(await refusal('/v1/chat/completions', { ...chat, response_format: format })).toMatchObject({ status: 400 });

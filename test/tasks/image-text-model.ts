@@ -1,5 +1,5 @@
 // Small models of images and text with tokenizers of words, as folders that a user has.
-import { type CausalModel } from '../../src/models/causal-model.js';
+import type { CausalModel } from '../../src/models/causal-model.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import type { RawImage } from '../../src/pretrained/processors/image.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -89,6 +89,9 @@ export async function imageTextModel(name: KindName): Promise<CausalModel> {
 
 /** Slopes with some noise. */
 export function picture(width: number, height: number, channels: number, seed: number): RawImage {
-  const data = Uint8Array.from({ length: width * height * channels }, (_, i) => (i * (7 + seed) + ((i * i) % 97)) % 256);
+  const data = Uint8Array.from(
+    { length: width * height * channels },
+    (_, i) => (i * (7 + seed) + ((i * i) % 97)) % 256,
+  );
   return { width, height, data };
 }

@@ -22,7 +22,12 @@ const load = async (name: KindName) => {
 };
 
 /** The ids of a prompt in which `null` stands for the next image, and the images as inputs of `forward`. */
-async function direct(model: CausalModel, name: KindName, parts: readonly (string | null)[], images: readonly RawImage[]) {
+async function direct(
+  model: CausalModel,
+  name: KindName,
+  parts: readonly (string | null)[],
+  images: readonly RawImage[],
+) {
   const processor = model.processor as ImageTextProcessor;
   const { tokenizer } = model;
   const token = (id: number) => tokenizer?.idToToken(id) as string;
@@ -75,7 +80,10 @@ describe.each(names)('%s', (name) => {
     for await (const piece of chat.send({ role: 'user', content }, { maxNewTokens: 6 })) text += piece;
     expect(text).toBe(wanted);
 
-    const again = [{ type: 'image', image: third }, { type: 'text', text: 'w11' }];
+    const again = [
+      { type: 'image', image: third },
+      { type: 'text', text: 'w11' },
+    ];
     const all = await direct(
       model,
       name,
@@ -99,7 +107,15 @@ describe.each(names)('%s', (name) => {
     const inputs = await direct(model, name, ['w5 ', null, 'w7 w6 '], [image]);
     const { sequences } = await model.generate(inputs, { ...GREEDY, maxNewTokens: 6 });
     const pipe = await pipeline('image-text-to-text', model as never);
-    const messages = [{ role: 'user', content: [{ type: 'image', image }, { type: 'text', text: 'w7' }] }];
+    const messages = [
+      {
+        role: 'user',
+        content: [
+          { type: 'image', image },
+          { type: 'text', text: 'w7' },
+        ],
+      },
+    ];
     const [result] = await pipe(messages, { max_new_tokens: 6, do_sample: false, eos_token_id: [] } as never);
     expect(result?.generated_text.at(-1)).toEqual({
       role: 'assistant',

@@ -17,6 +17,7 @@ interface Options {
   cache?: CacheType;
   whenFull: WhenFull;
   restore?: string;
+  image?: string[];
   draft?: string;
   maxTokens?: number;
   sample?: boolean;
@@ -36,6 +37,7 @@ export function chatCommand(): Command {
         .choices(WHEN_FULL)
         .default(WHEN_FULL[0]),
     )
+    .option('--image <file...>', 'images of the first message, for a model that reads images')
     .option('--restore <file>', 'continue a conversation that /save has written')
     .option(
       '--draft <model>',
@@ -51,7 +53,7 @@ export function chatCommand(): Command {
       const guesses = draft === null || draft === 'prompt' ? draft : await loadModel(device, draft);
       const chat = await start(model, options);
       try {
-        await converse(chat, generationOf(options, guesses), process.stdin, process.stdout);
+        await converse(chat, generationOf(options, guesses), process.stdin, process.stdout, options.image);
       } finally {
         model.dispose();
       }

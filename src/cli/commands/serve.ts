@@ -15,6 +15,7 @@ import { integer } from '../parsers.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
 
 interface Options extends Pick<ServeOptions, 'parallel' | 'context' | 'maxWaiting' | 'cors' | 'sharePrefixes'> {
+  imageHost?: string[];
   port: number;
   host: string;
   apiKey?: string[];
@@ -38,6 +39,7 @@ export function serveCommand(): Command {
     )
     .option('--api-key <key...>', 'API keys; a request must have one of them (default: SIMDFORMER_API_KEY, or none)')
     .option('--share-prefixes', 'let requests with different keys share cached prompts, which makes prompts guessable')
+    .option('--image-host <host...>', 'hosts that images of messages are fetched from (default: none, only data URLs)')
     .option('--cors <origin...>', 'origins of web pages that may use the API, * for all (default: none)')
     .option('--parallel <n>', 'sequences that a model generates in parallel', integer(1), BATCHING_DEFAULTS.parallel)
     .option(
@@ -63,7 +65,7 @@ export function serveCommand(): Command {
 }
 
 async function serveModels(names: string[], options: Options, command: Command): Promise<void> {
-  const { apiKey, drain, weights, cache, ...others } = options;
+  const { apiKey, drain, weights, cache, imageHost: imageHosts, ...others } = options;
   const device = await openDevice(command);
   try {
     const models: Record<string, LoadedModel> = {};
@@ -79,7 +81,7 @@ async function serveModels(names: string[], options: Options, command: Command):
     }
     const environment = process.env.SIMDFORMER_API_KEY;
     const apiKeys = apiKey ?? (environment ? [environment] : []);
-    const server = await serve({ ...others, models, apiKeys, drainSeconds: drain });
+    const server = await serve({ ...others, imageHosts, models, apiKeys, drainSeconds: drain });
     console.error(`simdformer: serving ${Object.keys(models).join(', ')} at ${server.url}/v1`);
     const signal = await nextSignal();
     console.error(`simdformer: ${signal}: finishing current requests; a second signal ends at once`);

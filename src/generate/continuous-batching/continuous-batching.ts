@@ -11,13 +11,13 @@ import { ArgumentError, DisposedError, SimdformerError } from '../../core/errors
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
 import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
+import { sharable } from '../pieces.js';
 import { commonLength } from '../prompt-cache.js';
 import { type BatchedResult, BatchedSequence, type BatchedToken, type Listener } from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
 import { BATCHING_DEFAULTS, type BatchedOptions, type BatchingOptions, planFor } from './options.js';
 import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
 import { Rows, sizeFor } from './rows.js';
-import { sharable } from '../pieces.js';
 import { TokenStream } from './token-stream.js';
 
 /** Maximum number of chunks read at once, if few or no sequences wait for a next token. */

@@ -169,7 +169,7 @@ class PaliGemmaProcessor extends ImageTextProcessor {
   }
 }
 
-/** SmolVLM's and Idefics3's: tiles row by row, and the whole image. */
+/** The processor of SmolVLM and Idefics3: tiles row by row, and the whole image. */
 class TilesProcessor extends ImageTextProcessor {
   readonly mark: number;
   readonly #rows: number;
@@ -261,7 +261,8 @@ class QwenProcessor extends ImageTextProcessor {
         for (let y = row * patch; y < (row + 1) * patch; y++)
           for (let x = column * patch; x < (column + 1) * patch; x++)
             data[at++] = own[resized.data[(y * resized.width + x) * 3 + channel] as number] as number;
-        for (let frame = 1; frame < frames; frame++, at += patch * patch) data.copyWithin(at, first, first + patch * patch);
+        for (let frame = 1; frame < frames; frame++, at += patch * patch)
+          data.copyWithin(at, first, first + patch * patch);
       }
     return {
       pixelValues: { data, shape: [rows * columns, 3 * frames * patch * patch] },
@@ -432,7 +433,13 @@ const processors = {
 /** The processor of a model with this config.json. Throws FormatError for settings that are not supported. */
 export function imageTextProcessor(config: Json, model: Json, where: string): ImageTextProcessor {
   const { model_type: type, vision_config: vision } = model;
-  if (!Object.hasOwn(processors, String(type))) throw new FormatError(`${where}: there is no processor for ${String(type)}`);
+  if (!Object.hasOwn(processors, String(type)))
+    throw new FormatError(`${where}: there is no processor for ${String(type)}`);
   const Processor = processors[type as keyof typeof processors];
-  return new Processor(config, where, new Settings('config.json', model), new Settings('vision_config', (vision ?? {}) as Json));
+  return new Processor(
+    config,
+    where,
+    new Settings('config.json', model),
+    new Settings('vision_config', (vision ?? {}) as Json),
+  );
 }

@@ -38,8 +38,11 @@ export const isResample = (resample: number): boolean => resample === 0 || Objec
 export function resize(image: Pixels, width: number, height: number, resample: number): Pixels {
   const filter = filters[resample];
   if (filter === undefined) return nearest(image, width, height);
-  const wide = width === image.width ? image : horizontal(image, width, filter);
-  return height === wide.height ? wide : vertical(wide, height, filter);
+  const across = (from: Pixels) => (width === from.width ? from : horizontal(from, width, filter));
+  const down = (from: Pixels) => (height === from.height ? from : vertical(from, height, filter));
+  // Pillow 13's rule. The order decides how bytes are rounded between the two directions.
+  const isFlatter = image.height - height > Math.max(0, 2 * (image.width - width));
+  return isFlatter ? across(down(image)) : down(across(image));
 }
 
 /** 32 bits hold a pixel's 8, and 2 for sums that overshoot. */

@@ -15,8 +15,8 @@ import {
   checkGeneration,
   messagesOf,
 } from './chat-options.js';
-import { ConversationImages } from './conversation-images.js';
 import { type Context, contextOf, NOTHING, type Read, turnsOf } from './context.js';
+import { ConversationImages } from './conversation-images.js';
 import { checkSavedChat, type SavedChat, savedChat } from './saved-chat.js';
 import { stopsOf } from './stops.js';
 import { TextStream } from './text-stream.js';
