@@ -84,7 +84,7 @@ describe('automatic-speech-recognition', async () => {
     const model = await loadModel(device, await filesOf('parakeet_tdt', processor));
     const recognize = await pipeline('automatic-speech-recognition', model);
     const features = (
-      model.processor as { process(all: Float32Array[]): { data: Float32Array; shape: readonly number[] } }
+      model.processor as unknown as { process(all: Float32Array[]): { data: Float32Array; shape: readonly number[] } }
     ).process([sound]);
     const [expected] = await (model as unknown as ParakeetTransducer).transcribe({
       inputFeatures: device.tensor(features.data, features.shape),
