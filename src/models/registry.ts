@@ -136,6 +136,7 @@ const families: Readonly<Record<string, Entry>> = {
   speecht5: { load: async () => (await import('./families/speecht5.js')).speechT5 },
   hifigan: { load: async () => (await import('./families/speecht5.js')).speechT5HifiGan },
   vits: { load: async () => (await import('./families/vits.js')).vits },
+  t5gemma2: { load: async () => (await import('./families/t5gemma2.js')).t5Gemma2 },
   vit: { load: async () => (await import('./families/vit.js')).vit },
   hubert: { load: async () => (await import('./families/wav2vec2.js')).hubert },
   wav2vec2: { load: async () => (await import('./families/wav2vec2.js')).wav2vec2 },

@@ -3,7 +3,7 @@
 import type { Tensor } from '../core/tensor.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { MultiHeadAttention } from './attention.js';
-import type { DecoderState, MemoryNeed } from './decoder-state.js';
+import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
 import type { MixerContext } from './exchange.js';
 import type { Extension } from './extension.js';
 import type { Module } from './module.js';
@@ -17,6 +17,8 @@ export interface Mixer extends Module {
   readonly keySource?: MultiHeadAttention | null;
   /** True if later layers read its keys and values. Default: false. */
   readonly isKeySource?: boolean;
+  /** Writes what it reads of an encoder's output into the state, for all later steps. */
+  remember?(memory: Memory, state: DecoderState): void;
   /** Memory between steps. `type` is that of keys and values. */
   memories(type?: CacheType): readonly MemoryNeed[];
   /** Whole sequences. Fills the memory of a given state; recurrent states are filled by `extend` alone. */

@@ -202,9 +202,11 @@ export class Stack extends Module {
   }
 
   /** Writes keys and values of the memory into the state for all later steps. */
-  remember({ hidden, batch }: Memory, state: DecoderState): void {
+  remember(memory: Memory, state: DecoderState): void {
+    const { hidden, batch } = memory;
     state.sourceLengths.write(Int32Array.from(batch.counts));
-    for (const { multiheadAttn } of this.layers) {
+    for (const { selfAttn, multiheadAttn } of this.layers) {
+      selfAttn.remember?.(memory, state);
       if (!multiheadAttn) continue;
       const format = multiheadAttn.cacheFormat(state.sizes.cache);
       cacheFill(state.of(multiheadAttn), multiheadAttn.keysAndValues(hidden), batch.lengths, format);

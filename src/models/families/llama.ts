@@ -97,7 +97,16 @@ export function llamaAttention(
   randomness: Randomness,
   options: Partial<MultiHeadOptions>,
 ): MultiHeadAttention {
-  return new MultiHeadAttention(init, {
+  return new MultiHeadAttention(init, llamaAttentionOptions(config, randomness, options));
+}
+
+/** The options of `llamaAttention`. */
+export function llamaAttentionOptions(
+  config: ModelConfig,
+  randomness: Randomness,
+  options: Partial<MultiHeadOptions>,
+): MultiHeadOptions {
+  return {
     dModel: config.size('hidden_size'),
     heads: config.size('num_attention_heads'),
     kvHeads: config.size('num_key_value_heads'),
@@ -106,7 +115,7 @@ export function llamaAttention(
     bias: false,
     dropout: dropoutOf(config, 'attention_dropout', randomness),
     ...options,
-  });
+  };
 }
 
 /** Norms of each head of queries and keys, if the config's `flag` is set: an option of attention. */

@@ -149,16 +149,16 @@ function t5GemmaStack(
   return new Stack(config.size('num_hidden_layers'), layer, norm, { dropout });
 }
 
-function t5GemmaNames(stack: 'encoder' | 'decoder'): StateNames {
+/** Names of a stack. `crosses`: true if layers have a sub-layer of their own for attention to the encoder. */
+export function t5GemmaNames(stack: 'encoder' | 'decoder', crosses = stack === 'decoder'): StateNames {
   const [own, layer] = [`${stack}.layers.*`, `model.${stack}.layers.*`];
-  const isDecoder = stack === 'decoder';
-  const last = isDecoder ? 2 : 1;
+  const last = crosses ? 2 : 1;
   return {
     ...llamaNames(`model.${stack}`, stack),
-    [isDecoder ? 'target_tokens' : 'source_tokens']: `model.${stack}.embed_tokens`,
+    [stack === 'decoder' ? 'target_tokens' : 'source_tokens']: `model.${stack}.embed_tokens`,
     [`${own}.norm1`]: `${layer}.pre_self_attn_layernorm`,
     [`${own}.post_norms.0`]: `${layer}.post_self_attn_layernorm`,
-    ...(isDecoder && {
+    ...(crosses && {
       [`${own}.multihead_attn.qkv`]: `${layer}.cross_attn.q_proj`,
       [`${own}.multihead_attn.kv`]: ['k', 'v'].map((name) => `${layer}.cross_attn.${name}_proj`),
       [`${own}.multihead_attn.out_proj`]: `${layer}.cross_attn.o_proj`,
@@ -171,8 +171,8 @@ function t5GemmaNames(stack: 'encoder' | 'decoder'): StateNames {
 }
 
 /** Settings of the whole model that transformers takes from its decoder. */
-function completeFromDecoder(config: Record<string, unknown>, given: Json): void {
-  const decoder: Json = { ...gemma2.defaults, ...(given.decoder as Json | undefined) };
+export function completeFromDecoder(config: Record<string, unknown>, given: Json, usual: Json = {}): void {
+  const decoder: Json = { ...gemma2.defaults, ...usual, ...(given.decoder as Json | undefined) };
   for (const name of ['bos_token_id', 'pad_token_id', 'eos_token_id']) config[name] = given[name] ?? decoder[name];
   config.vocab_size = decoder.vocab_size ?? 256000;
   config.max_position_embeddings = decoder.max_position_embeddings;
@@ -192,6 +192,6 @@ export const t5Gemma: Family = {
     tie_word_embeddings: true,
     vocab_size: 256000,
   },
-  complete: completeFromDecoder,
+  complete: (config, given) => completeFromDecoder(config, given),
   parts: { encoder: 'gemma2', decoder: 'gemma2' },
 };

@@ -1,0 +1,192 @@
+import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import type { AttentionMaps } from '../../inspect/attention-maps.js';
+import type { MultiHeadOptions } from '../../nn/attention.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
+import { Embedding } from '../../nn/embedding.js';
+import type { Initializer } from '../../nn/init.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { MergedAttention } from '../../nn/merged-attention.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { equal, where } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat } from '../../ops/move.js';
+import { activationOf, dropoutOf, rotaryOf, windowOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import type { ModelOutput } from '../inputs.js';
+import { type Json, ModelConfig } from '../model-config.js';
+import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
+import { Seq2SeqModel } from '../seq2seq-model.js';
+import { capped, gemmaNorm } from './gemma.js';
+import { llamaAttention, llamaAttentionOptions, llamaFeedForward } from './llama.js';
+import { completeFromDecoder, t5GemmaNames } from './t5gemma.js';
+
+/**
+ * T5Gemma 2 (Zhang et al. 2025, arXiv 2512.14856), text only: an encoder and a decoder of Gemma 3's layers. The decoder
+ * attends to itself and to the source in one softmax. If embeddings are tied, both sides share one table of tokens.
+ */
+export class T5Gemma2 extends Seq2SeqModel {
+  readonly sourceTokens: Embedding;
+  readonly targetTokens: Embedding;
+  /** [hidden]: the vector of the token that ends an image, in place of its row in the table. */
+  readonly sourceImageEnd: Tensor;
+  readonly targetImageEnd: Tensor;
+  readonly sourceDropout: Dropout;
+  readonly targetDropout: Dropout;
+  readonly encoder: Stack;
+  readonly decoder: Stack;
+  readonly head: PredictionHead | null;
+  readonly #target: ModelConfig;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none', 'language-model']);
+    const { init, config, head } = context;
+    const { dropout_rate, attention_dropout } = config.values;
+    const [source, target] = ['encoder_text_config', 'decoder'].map(
+      (name) => new ModelConfig({ ...config.object(name), dropout_rate, attention_dropout }),
+    ) as [ModelConfig, ModelConfig];
+    for (const name of ['hidden_size', 'vocab_size'])
+      if (source.size(name) !== target.size(name))
+        throw new FormatError(
+          `config.json: ${name} is ${target.size(name)}, expected ${source.size(name)} as in encoder`,
+        );
+    this.#target = target;
+    const isTied = config.flag('tie_word_embeddings');
+    const [rows, features] = [target.size('vocab_size'), target.size('hidden_size')];
+    this.sourceTokens = new Embedding(init, rows, features);
+    this.targetTokens = isTied ? this.sourceTokens : new Embedding(init, rows, features);
+    this.sourceImageEnd = init.constant([features], 0);
+    this.targetImageEnd = isTied ? this.sourceImageEnd : init.constant([features], 0);
+    this.sourceDropout = new Dropout(config.number('dropout_rate'), this.randomness);
+    this.targetDropout = new Dropout(config.number('dropout_rate'), this.randomness);
+    this.encoder = stackOf(init, source, this.randomness, false);
+    this.decoder = stackOf(init, target, this.randomness, true);
+    const out = () => vocabularyOutput(init, this.sourceTokens, isTied, false);
+    this.head = chooseHead(config, head, {
+      'language-model': () => new PredictionHead({ pick: 'tokens', out: out() }),
+    });
+  }
+
+  #embedded(ids: Tensor, tokens: Embedding, imageEnd: Tensor): Tensor {
+    const scale = Math.sqrt(this.#target.size('hidden_size'));
+    const x = tokens.forward(ids, { scale, paddingId: this.#target.numberOrNull('pad_token_id') });
+    const end = ids.device.tensor(Int32Array.of(this.settings.number('eoi_token_index')));
+    return where(equal(ids, end).reshape(-1, 1), imageEnd, x);
+  }
+
+  protected embedSource(ids: Tensor): Tensor {
+    return this.sourceDropout.forward(this.#embedded(ids, this.sourceTokens, this.sourceImageEnd));
+  }
+
+  protected embedTarget(ids: Tensor): Tensor {
+    return this.targetDropout.forward(this.#embedded(ids, this.targetTokens, this.targetImageEnd));
+  }
+
+  override logitsOf(features: Tensor): Tensor {
+    return capped(super.logitsOf(features), this.head && this.#target.numberOrNull('final_logit_softcapping'));
+  }
+
+  /** Splits the decoder's maps into those of the target and those of the source. */
+  protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
+    const [sources, targets] = [layout.source, layout.target].map((side) => side?.batch.counts ?? []) as [
+      readonly number[],
+      readonly number[],
+    ];
+    const starts = { cross: sources.map(() => 0), decoder: sources };
+    const part = (map: Tensor, kind: 'cross' | 'decoder') =>
+      columnsOf(map, starts[kind], kind === 'cross' ? sources : targets);
+    const [cross, decoder] = (['cross', 'decoder'] as const).map((kind) => maps.decoder.map((map) => part(map, kind)));
+    return super.mapsOf({ ...maps, cross: cross as Tensor[], decoder: decoder as Tensor[] }, output, layout);
+  }
+
+  /** Images are not read. */
+  override ignores(name: string): boolean {
+    return /\b(vision_tower|multi_modal_projector)\./.test(name);
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      ...t5GemmaNames('encoder', false),
+      ...t5GemmaNames('decoder', false),
+      source_image_end: 'model.encoder.embed_tokens.eoi_embedding',
+      target_image_end: 'model.decoder.embed_tokens.eoi_embedding',
+      'head.out': 'lm_head.out_proj',
+    };
+  }
+}
+
+/** Columns `start` to below `start + count` of the map of each item, [B, heads, T, S], zero where others have more. */
+function columnsOf(map: Tensor, starts: readonly number[], counts: readonly number[]): Tensor {
+  const longest = Math.max(...counts);
+  const [, heads, time] = map.shape as [number, number, number];
+  return concat(
+    counts.map((count, b) => {
+      const start = starts[b] as number;
+      const own = contiguous(map.rows(b, b + 1).columns(start, start + count));
+      return count === longest ? own : concat([own, map.device.zeros([1, heads, time, longest - count])], -1);
+    }),
+  );
+}
+
+/** The encoder, or the decoder, which also attends to the encoder's output. As in Gemma 3, scores have no cap. */
+function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness, isDecoder: boolean): Stack {
+  const norm = () => gemmaNorm(init, config, config.size('hidden_size'));
+  const headNorm = () => gemmaNorm(init, config, config.size('head_dim'));
+  const dropout = () => dropoutOf(config, 'dropout_rate', randomness);
+  const rotary = (kind: string) => rotaryOf(init, config, { kind });
+  const [everywhere, nearby] = [rotary('full_attention'), rotary('sliding_attention')];
+  const attention = {
+    scale: config.number('query_pre_attn_scalar') ** -0.5,
+    bias: config.flag('attention_bias'),
+    ...{ qNorm: headNorm, kNorm: headNorm },
+  };
+  const layer = (i: number) => {
+    const reach = windowOf(config, i);
+    const options: Partial<MultiHeadOptions> = { ...attention, rotary: reach === null ? everywhere : nearby };
+    const parts = { ...options, window: isDecoder || reach === null ? reach : aroundOf(reach) };
+    return new TransformerLayer({
+      selfAttn: () =>
+        isDecoder
+          ? new MergedAttention(init, llamaAttentionOptions(config, randomness, parts))
+          : llamaAttention(init, config, randomness, { ...parts, causal: false }),
+      feedForward: () =>
+        llamaFeedForward(init, config, {
+          activation: activationOf(config.text('hidden_activation')),
+          dropout: dropout(),
+        }),
+      norm,
+      postNorm: norm,
+      dropout,
+      wiring: 'pre',
+      randomness,
+    });
+  };
+  return new Stack(config.size('num_hidden_layers'), layer, norm, { dropout });
+}
+
+/** A window of the encoder: half of it before a token, and half of it after. */
+function aroundOf(reach: number): readonly [before: number, after: number] {
+  return [Math.floor((reach + 1) / 2), Math.floor(reach / 2) + 1];
+}
+
+export const t5Gemma2: Family = {
+  model: T5Gemma2,
+  className: 'T5Gemma2',
+  writer: 'T5Gemma2ForConditionalGeneration',
+  defaults: {
+    is_encoder_decoder: true,
+    dropout_rate: 0,
+    classifier_dropout_rate: 0,
+    attention_dropout: 0,
+    tie_word_embeddings: true,
+  },
+  complete: (config, given) => {
+    completeFromDecoder(config, given, { vocab_size: 262208, max_position_embeddings: 131072 });
+    const { text_config, eoi_token_index } = (given.encoder ?? {}) as Json;
+    config.encoder_text_config = text_config;
+    config.eoi_token_index = eoi_token_index ?? 256000;
+  },
+  parts: { encoder_text_config: 'gemma3_text', decoder: 'gemma3_text' },
+};

@@ -1,0 +1,142 @@
+import { ArgumentError } from '../core/errors.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
+import { sigmoid } from '../ops/activation.js';
+import { type AttentionOptions, attention } from '../ops/attention.js';
+import { attentionWeights } from '../ops/attention-weights.js';
+import { max } from '../ops/axis.js';
+import { add, mul, scale, sub } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
+import { type CacheType, cacheAppend, cacheFill } from '../ops/kv-cache.js';
+import { concat, gather, permute } from '../ops/move.js';
+import { sum } from '../ops/reduce.js';
+import { exp, log } from '../ops/unary.js';
+import { MultiHeadAttention } from './attention.js';
+import type { DecoderState, Memory, MemoryNeed } from './decoder-state.js';
+import type { MixerContext } from './exchange.js';
+import { checkSequences, type Sequences } from './sequences.js';
+
+/**
+ * Self-attention and attention to an encoder's output in one softmax, with one set of projections (T5Gemma 2). Keys of
+ * the source are not rotated, and no window hides them. Observed maps have the keys of the source first.
+ */
+export class MergedAttention extends MultiHeadAttention {
+  /** The key of the source's memory in a `DecoderState`. */
+  readonly #source = {};
+
+  /** Throws ArgumentError for packed types, because both parts of the softmax need the scores. */
+  override memories(type: CacheType = 'float32'): readonly MemoryNeed[] {
+    if (type !== 'float32')
+      throw new ArgumentError(`MergedAttention: cache is ${type}, expected float32: other types are not supported`);
+    const width = 2 * this.kvHeads * this.headSize;
+    return [
+      { part: this, rows: 'tokens', width },
+      { part: this.#source, rows: 'source', width },
+    ];
+  }
+
+  /** Writes keys and values of the source for all later steps. */
+  remember({ hidden, batch }: Memory, state: DecoderState): void {
+    cacheFill(state.of(this.#source), this.#sourceKeys(hidden), batch.lengths);
+  }
+
+  override forward(x: Tensor, batch: Sequences, { memory }: MixerContext = {}): Tensor {
+    const { counts, positions, longest } = checkSequences('MergedAttention', batch);
+    if (!memory) throw new ArgumentError('MergedAttention: memory is missing, expected what encode() gave');
+    const sources = checkSequences('MergedAttention', memory.batch).counts;
+    const { q, kv } = this.project(x, positions, longest);
+    const both = concat([this.#sourceKeys(memory.hidden), kv]);
+    const merged = gather(both, x.device.tensor(mergedRows(sources, counts))); // source and target by sequence
+    const options = {
+      ...this.#options,
+      lengthsQ: counts,
+      lengthsK: counts.map((count, i) => count + (sources[i] as number)),
+      mask: this.#mask(x, sources, counts),
+    };
+    const [k, v] = halves(merged);
+    this.observe?.(attentionWeights(q, k, options));
+    const outputs = attention(q, k, v, { ...options, dropout: this.dropout?.options });
+    this.observeHeads?.(outputs);
+    return this.outProj.forward(outputs);
+  }
+
+  /**
+   * Two attentions, weighted by their shares of the softmax's sum: of the tokens before, and of the source. Shapes are
+   * those of `MultiHeadAttention.step`.
+   */
+  override step(x: Tensor, state: DecoderState): Tensor {
+    const { heads, headSize, window } = this;
+    const { sources, beams, capacity, textLength = capacity } = state.sizes;
+    const [cache, source] = [state.of(this), state.of(this.#source)];
+    const { q, kv } = this.project(x, state.rotations, textLength, true);
+    cacheAppend(cache, kv, state.positions);
+    const near = window === null ? null : ([window - 1, 0] as const);
+    const own = this.#part(q.reshape(state.sequences, 1, -1), cache, {
+      ...{ causal: true, window: near, lengthsK: state.lengths },
+    });
+    const other = this.#part(q.reshape(sources, beams, -1), source, { lengthsK: state.sourceLengths });
+    const perHead = (outputs: Tensor) => outputs.reshape(-1, heads, headSize);
+    const share = sigmoid(sub(own.logSum, other.logSum)); // [sequences, heads, 1]
+    const rest = add(scale(share, -1), 1);
+    const mixed = add(mul(perHead(own.outputs), share), mul(perHead(other.outputs), rest));
+    return this.outProj.forward(mixed.reshape(state.sequences, -1));
+  }
+
+  /** Attention of `q` [B, T, heads · d] to the keys of a cache, and the logarithm of its softmax's sum, [B · T, heads, 1]. */
+  #part(q: Tensor, cache: Tensor, which: AttentionOptions): { outputs: Tensor; logSum: Tensor } {
+    const [k, v] = halves(cache);
+    const options = { ...this.#options, ...which };
+    const outputs = attention(q, k, v, options);
+    const scores = attentionWeights(q, k, { ...options, stage: 'biased' }); // [B, heads, T, S]
+    const each = { axis: -1, keepDims: true };
+    const largest = max(scores, each);
+    const logSum = add(largest, log(sum(exp(sub(scores, largest)), each))); // [B, heads, T, 1]
+    return { outputs, logSum: permute(logSum, [0, 2, 1, 3]).reshape(-1, this.heads, 1) };
+  }
+
+  get #options(): AttentionOptions {
+    const { heads, kvHeads, scale, softcap } = this;
+    return { heads, kvHeads, scale, softcap };
+  }
+
+  /** Keys and values of the source, [N, keys | values]. Keys are normalized, but not rotated. */
+  #sourceKeys(hidden: Tensor): Tensor {
+    const kv = this.keysAndValues(hidden);
+    if (!this.kNorm) return kv;
+    const [k, v] = halves(kv);
+    const normed = this.kNorm.forward(contiguous(k).reshape(-1, this.headSize)).reshape(k.shape);
+    return concat([normed, v], -1);
+  }
+
+  /** int32 [B, 1, T, S]: a token sees its source, and earlier tokens within the window. */
+  #mask({ device }: Tensor, sources: readonly number[], counts: readonly number[]): Tensor {
+    const time = Math.max(...counts);
+    const keys = Math.max(...counts.map((count, i) => count + (sources[i] as number)));
+    const reach = this.window ?? keys;
+    const mask = new Int32Array(counts.length * time * keys);
+    for (const [b, source] of sources.entries())
+      for (let query = 0; query < (counts[b] as number); query++) {
+        const row = (b * time + query) * keys;
+        mask.fill(1, row, row + source);
+        mask.fill(1, row + source + Math.max(0, query - reach + 1), row + source + query + 1);
+      }
+    return device.tensor(mask, [counts.length, 1, time, keys]);
+  }
+}
+
+/** Keys and values of rows or of a cache. */
+function halves(kv: Tensor): [Tensor, Tensor] {
+  const half = lastOf(kv.shape) / 2;
+  return [kv.columns(0, half), kv.columns(half, 2 * half)];
+}
+
+/** Rows of all sources and then of all targets, in the order source and target of each sequence. */
+function mergedRows(sources: readonly number[], counts: readonly number[]): Int32Array {
+  const total = sources.reduce((all, count) => all + count, 0);
+  let [source, target] = [0, total];
+  return Int32Array.from(
+    counts.flatMap((count, i) => [
+      ...Array.from({ length: sources[i] as number }, () => source++),
+      ...Array.from({ length: count }, () => target++),
+    ]),
+  );
+}
