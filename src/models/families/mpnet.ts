@@ -53,10 +53,6 @@ export class MPNet extends EncoderModel {
     return padded.placesWithout(PAD);
   }
 
-  override get maxLength(): number {
-    return super.maxLength - PAD - 1;
-  }
-
   protected override get bodyName(): string {
     return 'mpnet';
   }

@@ -48,10 +48,6 @@ export class Roberta extends EncoderModel {
     return padded.placesWithout(this.settings.number('pad_token_id'));
   }
 
-  override get maxLength(): number {
-    return super.maxLength - this.settings.number('pad_token_id') - 1;
-  }
-
   protected override get bodyName(): string {
     return 'roberta';
   }
