@@ -1,12 +1,13 @@
 // A decoder's pass over tokens with images among them: embeddings, rotary positions, and which tokens see later ones.
 
-import type { Tensor } from '../core/tensor.js';
+import { lastOf, type Tensor } from '../core/tensor.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { ExtendedSequence } from '../nn/extension.js';
 import { Inserted, type ReadRows } from '../nn/inserted.js';
 import { RotaryEmbedding } from '../nn/rotary-embedding.js';
 import type { Stack } from '../nn/stack.js';
 import { add } from '../ops/binary.js';
+import { contiguous } from '../ops/contiguous.js';
 import { concat } from '../ops/move.js';
 import type { TwoSided } from './image-reader.js';
 import { type PlacedImage, rotaryPlaces, withRows } from './image-tokens.js';
@@ -50,11 +51,20 @@ export function imagePass(decoder: Stack, embedded: Tensor, tokens: PassTokens, 
   const added = Array.from({ length: depth }, (_, i) =>
     withRows(zeros, placed, starts, ({ added }) => added?.[i] as Tensor),
   );
-  const windows = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ window }) => window));
+  const all = decoder.layers.flatMap((layer) => layer.selfAttentions.map(({ window }) => window));
+  const windows = twoSided === 'nearby' ? all.filter((window) => window !== null) : all;
   const rows = twoSided === 'none' ? null : readRows(tokens, twoSided);
   const inserted = Inserted.of(device, { angles, added }, { rows, windows, twoSided, apart: into !== undefined });
-  const x = hasImages ? withRows(embedded, placed, starts, ({ rows }) => rows) : embedded;
+  const x = hasImages ? withImages(embedded, placed, starts) : embedded;
   return { x, rotations: axes?.[0] ?? null, inserted };
+}
+
+/** Embeddings with the rows of images. Columns beyond those of the rows stay: they are inputs of layers (Gemma 4). */
+function withImages(x: Tensor, placed: PassTokens['placed'], starts: PassTokens['starts']): Tensor {
+  const width = lastOf((placed.flat()[0] as PlacedImage).image.source.rows.shape);
+  const rest = lastOf(x.shape);
+  const own = withRows(contiguous(x.columns(0, width)), placed, starts, ({ rows }) => rows);
+  return width === rest ? own : concat([own, x.columns(width, rest)], -1);
 }
 
 /** The rotation of the layers, if tokens have positions on several axes. */

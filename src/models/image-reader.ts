@@ -22,9 +22,9 @@ export interface ImageRows {
 
 /**
  * Tokens that see later ones. 'none': all see earlier tokens only. 'image': tokens of an image see the whole image, as far as
- * windows reach. 'prompt': tokens of a prompt with an image see the whole prompt.
+ * windows reach. 'nearby': the same, in layers with windows alone. 'prompt': tokens of a prompt with an image see the whole prompt.
  */
-export type TwoSided = 'none' | 'image' | 'prompt';
+export type TwoSided = 'none' | 'image' | 'nearby' | 'prompt';
 
 /** Reads images for a language model. */
 export abstract class ImageReader extends Module {

@@ -22,8 +22,8 @@ export interface Sight {
   readonly rows: readonly ReadRows[] | null;
   /** The windows of the layers. */
   readonly windows: Iterable<number | null>;
-  /** 'image': rows of a group see each other within windows. 'prompt': they see the whole group. */
-  readonly twoSided: 'none' | 'image' | 'prompt';
+  /** 'image' and 'nearby': rows of a group see each other within windows. 'prompt': they see the whole group. */
+  readonly twoSided: 'none' | 'image' | 'nearby' | 'prompt';
   /** True if sequences attend one by one. */
   readonly apart: boolean;
 }

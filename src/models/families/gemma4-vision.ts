@@ -1,0 +1,271 @@
+import { checkDType, describeShape, describeValue } from '../../core/check.js';
+import { ArgumentError, ShapeError } from '../../core/errors.js';
+import { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { Inserted } from '../../nn/inserted.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { Linear } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { PlainRMSNorm, RMSNorm } from '../../nn/norm.js';
+import { RotaryEmbedding, type RotateOptions, type Rotation } from '../../nn/rotary-embedding.js';
+import { Sequences } from '../../nn/sequences.js';
+import { Stack } from '../../nn/stack.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { add, scale } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat, gather, permute } from '../../ops/move.js';
+import { mean } from '../../ops/reduce.js';
+import { activationOf } from '../config-values.js';
+import type { Family } from '../family.js';
+import { ImageReader, type ImageRows, renamed, type TwoSided, textContext, visionConfig } from '../image-reader.js';
+import type { ModelInputs } from '../inputs.js';
+import type { ModelConfig } from '../model-config.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { Gemma4 } from './gemma4.js';
+
+/**
+ * Gemma 4 with images (Google 2026): images of any size as lists of patches, which are averaged block by block. Inputs of
+ * layers are those of the padding token in the places of images.
+ */
+export class Gemma4Vision extends Gemma4 {
+  override readonly images: Gemma4Images;
+
+  constructor(context: FamilyContext) {
+    super(textContext(context));
+    this.images = new Gemma4Images(context);
+  }
+
+  protected override get stateNames(): StateNames {
+    const [own, layer] = ['images.encoder.layers.*', 'model.vision_tower.encoder.layers.*'];
+    return {
+      'images.patches': 'model.vision_tower.patch_embedder.input_proj',
+      'images.positions': 'model.vision_tower.patch_embedder.position_embedding_table',
+      [`${own}.self_attn.qkv`]: ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj.linear`),
+      [`${own}.self_attn.out_proj`]: `${layer}.self_attn.o_proj.linear`,
+      [`${own}.self_attn.q_norm`]: `${layer}.self_attn.q_norm`,
+      [`${own}.self_attn.k_norm`]: `${layer}.self_attn.k_norm`,
+      [`${own}.norm1`]: `${layer}.input_layernorm`,
+      [`${own}.post_norms.0`]: `${layer}.post_attention_layernorm`,
+      [`${own}.norm2`]: `${layer}.pre_feedforward_layernorm`,
+      [`${own}.post_norms.1`]: `${layer}.post_feedforward_layernorm`,
+      [`${own}.feed_forward.linear1`]: `${layer}.mlp.gate_proj.linear`,
+      [`${own}.feed_forward.linear2`]: `${layer}.mlp.down_proj.linear`,
+      [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj.linear`,
+      'images.projection': 'model.embed_vision.embedding_projection',
+      ...renamed(super.stateNames, ['', ''], ['model.', 'model.language_model.']),
+    };
+  }
+}
+
+class Gemma4Images extends ImageReader {
+  readonly inputNames = ['pixelValues', 'imagePositionIds'] as const;
+  readonly placeholder: number;
+  override readonly twoSided: TwoSided;
+  readonly patches: Linear;
+  /** [2, places, features]: vectors of columns, then of rows. */
+  readonly positions: Tensor;
+  readonly encoder: Stack;
+  readonly rotary: AxisByAxis;
+  readonly norm: PlainRMSNorm;
+  readonly projection: Linear;
+  readonly #pool: number;
+
+  constructor(context: FamilyContext) {
+    super();
+    const { init, config } = context;
+    const [vision, text] = [visionConfig(context), textContext(context).config];
+    for (const name of ['use_clipped_linears', 'standardize']) vision.expect(name, false);
+    const features = vision.size('hidden_size');
+    const eps = vision.number('rms_norm_eps');
+    this.placeholder = config.size('image_token_id');
+    this.twoSided = text.values.use_bidirectional_attention === 'vision' ? 'nearby' : 'none';
+    this.#pool = vision.size('pooling_kernel_size');
+    this.patches = new Linear(init, 3 * vision.size('patch_size') ** 2, features, false);
+    this.positions = init.normal([2, vision.size('position_embedding_size'), features], features ** -0.5);
+    this.rotary = new AxisByAxis(init, vision);
+    const norm = (size = features) => new RMSNorm(init, size, eps);
+    const headSize = vision.size('head_dim');
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            dModel: features,
+            heads: vision.size('num_attention_heads'),
+            kvHeads: vision.size('num_key_value_heads'),
+            headSize,
+            bias: false,
+            scale: 1,
+            qNorm: () => norm(headSize),
+            kNorm: () => norm(headSize),
+            vNorm: () => new PlainRMSNorm(eps),
+            rotary: this.rotary,
+          }),
+        feedForward: () =>
+          new FeedForward(init, {
+            dModel: features,
+            dFF: vision.size('intermediate_size'),
+            activation: activationOf(vision.text('hidden_activation')),
+            gated: true,
+            bias: false,
+          }),
+        norm: () => norm(),
+        postNorm: () => norm(),
+        wiring: 'pre',
+      });
+    this.encoder = new Stack(vision.size('num_hidden_layers'), layer, null);
+    this.norm = new PlainRMSNorm(eps);
+    this.projection = new Linear(init, features, text.size('hidden_size'), false);
+  }
+
+  /**
+   * `pixelValues`: float32 [images, patches, height · width · 3], from 0 to 1. `imagePositionIds`: int32 [images, patches, 2],
+   * column and row of each patch, -1 for padding.
+   */
+  read({ pixelValues, imagePositionIds }: ModelInputs): ImageRows {
+    const pixels = checkTensor('pixelValues', pixelValues, 'float32');
+    const images = placesOf(pixels, checkTensor('imagePositionIds', imagePositionIds, 'int32'));
+    const { device } = pixels;
+    const perImage = pixels.shape[1] as number;
+    const places = images.flat();
+    const given = pixels.reshape(images.length * perImage, -1);
+    const seen = gather(given, device.tensor(Int32Array.from(places, ({ patch }) => patch)));
+    const [, rows, features] = this.positions.shape as [number, number, number];
+    const table = this.positions.reshape(2 * rows, features);
+    const lookUp = (of: (place: Place) => number) => gather(table, device.tensor(Int32Array.from(places, of)));
+    const x = add(
+      this.patches.forward(scale(add(seen, -0.5), 2)),
+      add(
+        lookUp(({ column }) => column),
+        lookUp(({ row }) => rows + row),
+      ),
+    );
+    const counts = images.map(({ length }) => length);
+    const axes = [
+      device.tensor(Int32Array.from(places, ({ column }) => column)),
+      device.tensor(Int32Array.from(places, ({ row }) => row)),
+    ];
+    const longest = 1 + places.reduce((most, { column, row }) => Math.max(most, column, row), 0);
+    const angles = this.rotary.anglesAt(axes, longest);
+    const { positions, lengths } = Sequences.of(device, counts);
+    const batch = new Sequences(positions, lengths, counts, null, Inserted.rotated(angles));
+    const pooled = this.#pooled(this.encoder.forward(x, batch), images);
+    const vectors = this.projection.forward(this.norm.forward(scale(pooled.rows, Math.sqrt(features))));
+    return { rows: vectors, counts: pooled.counts };
+  }
+
+  /** The mean of the patches of each block. Patches that a block lacks count as zeros. */
+  #pooled(x: Tensor, images: readonly (readonly Place[])[]): { rows: Tensor; counts: number[] } {
+    const side = this.#pool;
+    const [total, features] = x.shape as [number, number];
+    let first = 0;
+    const blocks = images.map((places) => {
+      const width = Math.floor((1 + places.reduce((most, { column }) => Math.max(most, column), 0)) / side);
+      const found = new Map<number, number[]>();
+      for (const { column, row } of places) {
+        const block = Math.floor(column / side) + width * Math.floor(row / side);
+        found.set(block, [...(found.get(block) ?? []), first++]);
+      }
+      return [...found].sort(([a], [b]) => a - b).map(([, rows]) => rows);
+    });
+    const order = blocks.flat().flatMap((rows) => Array.from({ length: side ** 2 }, (_, i) => rows[i] ?? total));
+    const padded = concat([x, x.device.zeros([1, features])]);
+    const grouped = gather(padded, x.device.tensor(Int32Array.from(order))).reshape(-1, side ** 2, features);
+    return { rows: mean(grouped, { axis: 1 }), counts: blocks.map(({ length }) => length) };
+  }
+}
+
+/** A patch that is no padding. */
+interface Place {
+  /** Index among the patches of all images. */
+  readonly patch: number;
+  readonly column: number;
+  readonly row: number;
+}
+
+function checkTensor(name: string, value: unknown, dtype: 'float32' | 'int32'): Tensor {
+  if (!(value instanceof Tensor))
+    throw new ArgumentError(`forward: ${name} is ${describeValue(value)}, expected a tensor`);
+  checkDType('forward', name, value, dtype);
+  return value;
+}
+
+/** The patches of each image. Throws ShapeError unless each has a place. */
+function placesOf({ shape }: Tensor, ids: Tensor): Place[][] {
+  const [images, patches] = shape as [number, number];
+  if (shape.length !== 3 || ids.size !== images * patches * 2)
+    throw new ShapeError(
+      `forward: pixelValues is ${describeShape(shape)}, imagePositionIds ${describeShape(ids.shape)}: expected [images, patches, values] and [images, patches, 2]`,
+    );
+  const values = ids.dataSync();
+  return Array.from({ length: images }, (_, image) =>
+    Array.from({ length: patches }, (_, i) => {
+      const patch = image * patches + i;
+      return { patch, column: values[2 * patch] as number, row: values[2 * patch + 1] as number };
+    }).filter(({ column, row }) => column >= 0 && row >= 0),
+  );
+}
+
+/**
+ * Rotates the first half of each head by the column of a patch, the second half by its row. Features come out in another
+ * order, equal for queries and keys, so that their products are the same.
+ */
+class AxisByAxis extends Module implements Rotation {
+  readonly #inner: RotaryEmbedding;
+  readonly #headSize: number;
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    this.#headSize = config.size('head_dim');
+    const pairs = this.#headSize / 4; // for each axis
+    const { rope_theta: theta = 100 } = (config.values.rope_parameters ?? {}) as { rope_theta?: number };
+    const frequencies = Array.from({ length: 2 * pairs }, (_, i) => theta ** (-(i % pairs) / pairs));
+    const axes = frequencies.map((_, i) => Math.floor(i / pairs));
+    const options = { headSize: this.#headSize, maxLength: 1 << 16, layout: 'halves', frequencies, axes } as const;
+    this.#inner = new RotaryEmbedding(init, options);
+  }
+
+  anglesAt(places: readonly Tensor[], length: number): Tensor {
+    return this.#inner.anglesAt(places, length);
+  }
+
+  forward(x: Tensor, positions: Tensor, length: number, options: RotateOptions = {}): Tensor {
+    const halves = contiguous(x).reshape(-1, 2, 2, this.#headSize / 4); // [N·heads, axis, half of a pair, pair]
+    return this.#inner.forward(permute(halves, [0, 2, 1, 3]).reshape(x.shape), positions, length, options);
+  }
+
+  lengthOf(longest: number): number {
+    return longest;
+  }
+}
+
+export const gemma4Vision: Family = {
+  model: Gemma4Vision,
+  className: 'Gemma4',
+  writer: 'Gemma4ForConditionalGeneration',
+  readsImages: true,
+  defaults: { image_token_id: 258880, tie_word_embeddings: true },
+  parts: { text_config: 'gemma4_text', vision_config: 'gemma4_vision' },
+};
+
+/** The tower alone is no model; its settings have these defaults. */
+export const gemma4VisionTower: Family = {
+  model: Gemma4Vision,
+  className: 'Gemma4Vision',
+  defaults: {
+    hidden_size: 768,
+    intermediate_size: 3072,
+    num_hidden_layers: 16,
+    num_attention_heads: 12,
+    num_key_value_heads: 12,
+    head_dim: 64,
+    hidden_activation: 'gelu_pytorch_tanh',
+    rms_norm_eps: 1e-6,
+    pooling_kernel_size: 3,
+    patch_size: 16,
+    position_embedding_size: 10240,
+    use_clipped_linears: false,
+    standardize: false,
+  },
+};
