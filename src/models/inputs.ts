@@ -71,6 +71,14 @@ export interface ModelInputs {
   mmTokenTypeIds?: Rows | undefined;
   /** 1 for pixels, 0 for padding below and to the right of an image, int32 or float32 [B, height, width]. Default: all are pixels. */
   pixelMask?: Tensor | undefined;
+  /** Points that mark what a mask shows, in pixels of `pixelValues`: float32 [B, prompts, points, 2], column and row. */
+  inputPoints?: Tensor | undefined;
+  /** Kinds of points, int32 [B, prompts, points]: 1 for the object, 0 for the background, -10 for padding. Default: 1. */
+  inputLabels?: Tensor | undefined;
+  /** Boxes around what masks show, float32 [B, prompts, 4]: column and row of two corners. */
+  inputBoxes?: Tensor | undefined;
+  /** Earlier masks, float32 [B, 1, height, width]: four times the grid of an encoded image. */
+  inputMasks?: Tensor | undefined;
   /** float32 [B, mel bins, frames] */
   inputFeatures?: Tensor | undefined;
   /** Samples of sound, float32 [B, samples]. */
@@ -125,6 +133,10 @@ export interface ModelOutput {
   spectrogram?: Tensor;
   textEmbeds?: Tensor;
   imageEmbeds?: Tensor;
+  /** Logits of masks, [B, prompts, masks, height, width], and their predicted quality, [B, prompts, masks]. */
+  predMasks?: Tensor;
+  iouScores?: Tensor;
+  visionHiddenStates?: Tensor[];
   /** [B, queries, 4]: centre x, centre y, width and height of each box, as shares of the image. */
   predBoxes?: Tensor;
   /** [B, patches]: the score of each patch as an object of any kind, and its vector, [B, patches, features]. */

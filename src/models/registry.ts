@@ -124,6 +124,7 @@ const families: Readonly<Record<string, Entry>> = {
   smolvlm: { load: async () => (await import('./families/smolvlm.js')).smolVlm },
   smolvlm_vision: { load: async () => (await import('./families/smolvlm.js')).smolVlmVision },
   rt_detr: { load: async () => (await import('./families/rt-detr.js')).rtDetr },
+  sam: { load: async () => (await import('./families/sam.js')).sam },
   smollm3: { load: async () => (await import('./families/smollm3.js')).smolLM3 },
   'static-embedding': { load: async () => (await import('./families/static-embedding.js')).staticEmbedding },
   stablelm: { load: async () => (await import('./families/stablelm.js')).stableLm },

@@ -36,6 +36,8 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   end_positions: 'endPositions',
   pixel_values: 'pixelValues',
   pixel_mask: 'pixelMask',
+  input_points: 'inputPoints',
+  input_labels: 'inputLabels',
   pixel_attention_mask: 'pixelAttentionMask',
   spatial_shapes: 'spatialShapes',
   bbox: 'bbox',

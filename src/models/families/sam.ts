@@ -1,0 +1,611 @@
+import { checkShape, describeShape } from '../../core/check.js';
+import { ArgumentError, FormatError, ShapeError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { Conv2d, ConvTranspose2d } from '../../nn/conv.js';
+import { Dropout, type Randomness } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { Linear, type Projection } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { type Activation, activate, gelu, relu } from '../../ops/activation.js';
+import { attention } from '../../ops/attention.js';
+import { add, mul, scale, sub } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { interpolate } from '../../ops/interpolate.js';
+import { matmul } from '../../ops/matmul.js';
+import { concat, gather, permute, slice } from '../../ops/move.js';
+import { pad } from '../../ops/pad.js';
+import { cos, sin } from '../../ops/unary.js';
+import { activationOf } from '../config-values.js';
+import { type Keys, PositionedAttention } from '../detection.js';
+import type { Family } from '../family.js';
+import { ImageModel } from '../image-model.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { type Json, ModelConfig } from '../model-config.js';
+import type { FamilyContext } from '../pretrained-model.js';
+
+/** Added to the variance in the norms of the neck and of the mask decoder. */
+const EPS = 1e-6;
+
+/**
+ * SAM (Kirillov et al. 2023, arXiv 2304.02643): an encoder reads an image once, and a small decoder cuts out what points
+ * or boxes mark.
+ */
+export class Sam extends ImageModel {
+  override readonly head = null;
+  /** [2, features], fixed random directions of the waves of positions. */
+  readonly directions: Tensor;
+  readonly visionEncoder: SamEncoder;
+  readonly promptEncoder: SamPrompts;
+  readonly maskDecoder: SamDecoder;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none']);
+    const { init, config } = context;
+    const part = (name: string, defaults: Json) => new ModelConfig({ ...defaults, ...config.object(name) });
+    const vision = part('vision_config', visionDefaults);
+    const prompts = part('prompt_encoder_config', promptDefaults);
+    this.directions = init.normal([2, vision.size('num_pos_feats')], vision.number('scale'));
+    this.visionEncoder = new SamEncoder(init, vision, this.randomness);
+    this.promptEncoder = new SamPrompts(init, prompts);
+    this.maskDecoder = new SamDecoder(init, part('mask_decoder_config', decoderDefaults));
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['pixelValues', 'inputPoints', 'inputLabels', 'inputBoxes', 'inputMasks'];
+  }
+
+  /** Positions of points [..., 2], shares of the image: [..., 2 · features]. */
+  readonly #wavesOf = (points: Tensor): Tensor => {
+    const angles = scale(matmul(sub(scale(points, 2), 1), this.directions), 2 * Math.PI);
+    return concat([sin(angles), cos(angles)], -1);
+  };
+
+  protected override see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const states: Tensor[] = [];
+    const image = this.visionEncoder.forward(pixels, states); // [B, H, W, C]
+    const batch = image.shape[0] as number;
+    const prompts = this.promptEncoder.forward(inputs, batch, this.#wavesOf);
+    const side = this.promptEncoder.grid;
+    const centres = Float32Array.from({ length: side * side * 2 }, (_, i) => {
+      const place = Math.floor(i / 2);
+      return ((i % 2 === 0 ? place % side : Math.floor(place / side)) + 0.5) / side;
+    });
+    const positions = this.#wavesOf(this.device.tensor(centres, [side * side, 2]));
+    const output = this.maskDecoder.forward(image, positions, prompts);
+    return options.hiddenStates ? { ...output, visionHiddenStates: states } : output;
+  }
+
+  protected override mapsOf(): ModelOutput {
+    return {};
+  }
+
+  protected override get bodyName(): string {
+    return 'sam';
+  }
+
+  protected override get stateNames(): StateNames {
+    return { directions: ['shared_image_embedding.positional_embedding'] };
+  }
+}
+
+/** A feed-forward network, named as in SAM. */
+class SamFeedForward extends FeedForward {
+  protected override get stateNames(): StateNames {
+    return { linear1: 'lin1', linear2: 'lin2' };
+  }
+}
+
+/** A vision Transformer whose layers attend within windows, but for some. */
+class SamEncoder extends Module {
+  readonly projection: Conv2d;
+  /** [rows · columns, width], or null. */
+  readonly positions: Tensor | null;
+  readonly layers: readonly SamLayer[];
+  readonly conv1: Conv2d;
+  readonly layerNorm1: LayerNorm;
+  readonly conv2: Conv2d;
+  readonly layerNorm2: LayerNorm;
+  readonly #image: number;
+  readonly #grid: number;
+
+  constructor(init: Initializer, config: ModelConfig, randomness: Randomness) {
+    super();
+    const [width, patch, image] = [config.size('hidden_size'), config.size('patch_size'), config.size('image_size')];
+    this.#image = image;
+    this.#grid = Math.floor(image / patch);
+    const channels = config.size('num_channels');
+    this.projection = new Conv2d(init, channels, width, [patch, patch], { stride: patch, channelsLast: true });
+    this.positions = config.flag('use_abs_pos') ? init.constant([this.#grid * this.#grid, width], 0) : null;
+    const isGlobal = config.list('global_attn_indexes');
+    this.layers = Array.from({ length: config.size('num_hidden_layers') }, (_, i) => {
+      return new SamLayer(
+        init,
+        config,
+        isGlobal.includes(i) ? 0 : config.number('window_size'),
+        this.#grid,
+        randomness,
+      );
+    });
+    const outputs = config.size('output_channels');
+    this.conv1 = new Conv2d(init, width, outputs, [1, 1], { channelsLast: true }, false);
+    this.layerNorm1 = new LayerNorm(init, outputs, EPS);
+    this.conv2 = new Conv2d(init, outputs, outputs, [3, 3], { padding: 1, channelsLast: true }, false);
+    this.layerNorm2 = new LayerNorm(init, outputs, EPS);
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      projection: 'patch_embed.projection',
+      positions: { name: 'pos_embed', leading: [1, this.#grid] },
+      ...Object.fromEntries(['conv1', 'layer_norm1', 'conv2', 'layer_norm2'].map((name) => [name, `neck.${name}`])),
+    };
+  }
+
+  /** `pixels`: float32 [B, channels, image, image]. Returns float32 [B, rows, columns, channels]. */
+  forward(pixels: Tensor, states: Tensor[]): Tensor {
+    const { device } = pixels;
+    checkShape('forward', 'pixelValues', pixels, [
+      pixels.shape[0] as number,
+      this.projection.weight.shape[1] as number,
+      ...[this.#image, this.#image],
+    ]);
+    const patches = this.projection.forward(permute(pixels, [0, 2, 3, 1]));
+    const [, rows, columns, width] = patches.shape as [number, number, number, number];
+    let x = this.positions ? add(patches, this.positions.reshape(rows, columns, width)) : patches;
+    states.push(x);
+    for (const layer of this.layers) {
+      x = device.scope(() => layer.forward(x));
+      states.push(x);
+    }
+    const narrow = this.layerNorm1.forward(this.conv1.forward(x));
+    return this.layerNorm2.forward(this.conv2.forward(narrow));
+  }
+}
+
+class SamLayer extends Module {
+  readonly layerNorm1: LayerNorm;
+  readonly attn: SamAttention;
+  readonly layerNorm2: LayerNorm;
+  readonly mlp: SamFeedForward;
+  readonly #window: number;
+
+  /** `window`: 0 for attention among all patches. */
+  constructor(init: Initializer, config: ModelConfig, window: number, grid: number, randomness: Randomness) {
+    super();
+    const dModel = config.size('hidden_size');
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    this.#window = window;
+    this.layerNorm1 = norm();
+    this.attn = new SamAttention(init, config, window || grid, randomness);
+    this.layerNorm2 = norm();
+    const activation = activationOf(config.text('hidden_act'));
+    this.mlp = new SamFeedForward(init, { dModel, dFF: config.size('mlp_dim'), activation });
+  }
+
+  /** `x`: float32 [B, rows, columns, width]. */
+  forward(x: Tensor): Tensor {
+    const normed = this.layerNorm1.forward(x);
+    const mixed = add(x, this.#window > 0 ? this.#inWindows(normed) : this.attn.forward(normed));
+    return add(mixed, this.mlp.forward(this.layerNorm2.forward(mixed)));
+  }
+
+  /** Attention within squares of patches. Zeros complete those at the right and lower edges, and take part. */
+  #inWindows(x: Tensor): Tensor {
+    const size = this.#window;
+    const [batch, rows, columns, width] = x.shape as [number, number, number, number];
+    const [tall, wide] = [Math.ceil(rows / size), Math.ceil(columns / size)];
+    const padded = pad(x, [0, 0, 0, wide * size - columns, 0, tall * size - rows]);
+    const windows = permute(contiguous(padded).reshape(batch, tall, size, wide, size, width), [0, 1, 3, 2, 4, 5]);
+    const seen = this.attn.forward(windows.reshape(batch * tall * wide, size, size, width));
+    const whole = permute(seen.reshape(batch, tall, wide, size, size, width), [0, 1, 3, 2, 4, 5]);
+    const joined = whole.reshape(batch, tall * size, wide * size, width);
+    return slice(slice(joined, 1, 0, rows), 2, 0, columns);
+  }
+}
+
+/** Attention whose scores have biases by row and column: products of the query with trained vectors of distances. */
+class SamAttention extends Module {
+  readonly qkv: Projection;
+  readonly proj: Projection;
+  /** [2 · side - 1, features of a head] each, or null. */
+  readonly relPosH: Tensor | null;
+  readonly relPosW: Tensor | null;
+  readonly #heads: number;
+  readonly #dropout: Dropout;
+
+  constructor(init: Initializer, config: ModelConfig, side: number, randomness: Randomness) {
+    super();
+    const [width, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+    this.#heads = heads;
+    this.qkv = new Linear(init, width, [width, width, width], config.flag('qkv_bias'));
+    this.proj = new Linear(init, width, width);
+    const distances = () => (config.flag('use_rel_pos') ? init.constant([2 * side - 1, width / heads], 0) : null);
+    this.relPosH = distances();
+    this.relPosW = distances();
+    this.#dropout = new Dropout(config.number('attention_dropout'), randomness);
+  }
+
+  /** `x`: float32 [B, rows, columns, width]. */
+  forward(x: Tensor): Tensor {
+    const [batch, rows, columns, width] = x.shape as [number, number, number, number];
+    const heads = this.#heads;
+    const all = this.qkv.forward(contiguous(x).reshape(batch, rows * columns, width)); // [B, T, q | k | v]
+    const [q, k, v] = [0, 1, 2].map((i) => contiguous(all.columns(i * width, (i + 1) * width))) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    const bias = this.#biasOf(q, [rows, columns]);
+    const mixed = attention(q, k, v, { heads, bias, dropout: this.#dropout.options });
+    return this.proj.forward(mixed).reshape(x.shape);
+  }
+
+  /** [B, heads, T, T] */
+  #biasOf(q: Tensor, [rows, columns]: readonly [number, number]): Tensor | null {
+    const { relPosH, relPosW } = this;
+    if (!relPosH || !relPosW) return null;
+    const batch = q.shape[0] as number;
+    const heads = this.#heads;
+    const queries = permute(q.reshape(batch, rows, columns, heads, -1), [1, 2, 0, 3, 4]); // [rows, columns, B, heads, d]
+    const d = queries.shape[4] as number;
+    const down = matmul(queries.reshape(rows, columns * batch * heads, d), vectorsOf(relPosH, rows), {
+      transposeB: true,
+    });
+    const byColumn = permute(queries, [1, 0, 2, 3, 4]).reshape(columns, rows * batch * heads, d);
+    const across = matmul(byColumn, vectorsOf(relPosW, columns), { transposeB: true });
+    const high = permute(down.reshape(rows, columns, batch, heads, rows), [2, 3, 0, 1, 4]); // [B, heads, rows, columns, rows]
+    const wide = permute(across.reshape(columns, rows, batch, heads, columns), [2, 3, 1, 0, 4]);
+    const tokens = rows * columns;
+    const sum = add(high.reshape(batch, heads, tokens, rows, 1), wide.reshape(batch, heads, tokens, 1, columns));
+    return sum.reshape(batch, heads, tokens, tokens);
+  }
+}
+
+/** The vector of the distance of each query and key on one axis: [size, size, features]. */
+function vectorsOf(table: Tensor, size: number): Tensor {
+  const [count, features] = table.shape as [number, number];
+  const wanted = 2 * size - 1;
+  const fitting =
+    count === wanted
+      ? table
+      : interpolate(table.reshape(1, count, features), { size: wanted, mode: 'linear', channelsLast: true });
+  const rows = Int32Array.from({ length: size * size }, (_, i) => Math.floor(i / size) - (i % size) + size - 1);
+  return gather(fitting.reshape(wanted, features), table.device.tensor(rows)).reshape(size, size, features);
+}
+
+/** Prompts as vectors. */
+interface Prompts {
+  /** float32 [B, prompts, points, C], or null if there are none. */
+  readonly sparse: Tensor | null;
+  /** [1, C], or of given masks [B, rows · columns, C]. */
+  readonly dense: Tensor;
+}
+
+/** Makes vectors of points, boxes and masks. */
+class SamPrompts extends Module {
+  readonly maskEmbed: SamMaskEmbedding;
+  /** [1, C] each. */
+  readonly noMaskEmbed: Tensor;
+  /** For points of the background, points of the object, and the corners of boxes. */
+  readonly pointEmbed: readonly Tensor[];
+  readonly notAPointEmbed: Tensor;
+  /** Rows, and columns, of an encoded image. */
+  readonly grid: number;
+  readonly #image: number;
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    const width = config.size('hidden_size');
+    const vector = () => init.normal([1, width], 1);
+    this.maskEmbed = new SamMaskEmbedding(init, config);
+    this.noMaskEmbed = vector();
+    this.pointEmbed = Array.from({ length: config.size('num_point_embeddings') }, vector);
+    if (this.pointEmbed.length < 4)
+      throw new FormatError(`config.json: num_point_embeddings is ${this.pointEmbed.length}, expected at least 4`);
+    this.notAPointEmbed = vector();
+    this.grid = config.size('image_embedding_size');
+    this.#image = config.size('image_size');
+  }
+
+  protected override get stateNames(): StateNames {
+    return {
+      no_mask_embed: 'no_mask_embed.weight',
+      'point_embed.*': 'point_embed.*.weight',
+      not_a_point_embed: 'not_a_point_embed.weight',
+    };
+  }
+
+  forward(
+    { inputPoints: points, inputLabels: labels, inputBoxes: boxes, inputMasks: masks }: ModelInputs,
+    batch: number,
+    waves: (points: Tensor) => Tensor,
+  ): Prompts {
+    if (labels && !points) throw new ArgumentError('forward: inputLabels are given without inputPoints');
+    if (points && (points.shape.length !== 4 || points.shape[0] !== batch || points.shape[3] !== 2))
+      throw new ShapeError(
+        `forward: inputPoints is ${describeShape(points.shape)}, expected [${batch}, prompts, points, 2]`,
+      );
+    if (boxes && (boxes.shape.length !== 3 || boxes.shape[0] !== batch || boxes.shape[2] !== 4))
+      throw new ShapeError(`forward: inputBoxes is ${describeShape(boxes.shape)}, expected [${batch}, prompts, 4]`);
+    if (points && boxes && points.shape[1] !== boxes.shape[1])
+      throw new ShapeError(`forward: there are ${points.shape[1]} prompts of points and ${boxes.shape[1]} boxes`);
+    const parts = [
+      ...(points ? [this.#pointsOf(points, labels ?? null, boxes === undefined, waves)] : []),
+      ...(boxes ? [this.#boxesOf(boxes, waves)] : []),
+    ];
+    const dense = masks ? this.maskEmbed.forward(masks) : this.noMaskEmbed;
+    return { sparse: parts.length === 0 ? null : concat(parts, 2), dense };
+  }
+
+  /** A point's label chooses its vector: 1 for the object, 0 for the background, -1 for no point, -10 for padding. */
+  #pointsOf(points: Tensor, labels: Tensor | null, isPadded: boolean, waves: (points: Tensor) => Tensor): Tensor {
+    const { device } = points;
+    const [batch, prompts, count] = points.shape as [number, number, number, number];
+    if (labels) checkShape('forward', 'inputLabels', labels, [batch, prompts, count]);
+    const given = labels ? Array.from(labels.dataSync()) : Array<number>(batch * prompts * count).fill(1);
+    const wrong = given.find((label) => ![1, 0, -1, -10].includes(label));
+    if (wrong !== undefined)
+      throw new ArgumentError(`forward: inputLabels has ${wrong}, expected 1, 0, -1 for no point or -10 for padding`);
+    const centred = add(points, 0.5); // the centre of a pixel
+    const padded = isPadded ? pad(centred, [0, 0, 0, 1]) : centred;
+    const every = padded.shape[2] as number;
+    const kinds = Array.from({ length: batch * prompts * every }, (_, i) => {
+      return i % every < count ? (given[Math.floor(i / every) * count + (i % every)] as number) : -1;
+    });
+    const marked = (label: (kind: number) => boolean) =>
+      device.tensor(
+        Float32Array.from(kinds, (kind) => (label(kind) ? 1 : 0)),
+        [batch, prompts, every, 1],
+      );
+    const placed = mul(
+      waves(scale(padded, 1 / this.#image)),
+      marked((kind) => kind >= 0),
+    );
+    const vectors: [(kind: number) => boolean, Tensor][] = [
+      [(kind) => kind === -1, this.notAPointEmbed],
+      [(kind) => kind === 0, this.pointEmbed[0] as Tensor],
+      [(kind) => kind === 1, this.pointEmbed[1] as Tensor],
+    ];
+    return vectors.reduce((sum, [label, vector]) => add(sum, mul(marked(label), vector)), placed);
+  }
+
+  #boxesOf(boxes: Tensor, waves: (points: Tensor) => Tensor): Tensor {
+    const [batch, prompts] = boxes.shape as [number, number, number];
+    const corners = scale(add(contiguous(boxes), 0.5), 1 / this.#image).reshape(batch, prompts, 2, 2);
+    return add(waves(corners), concat([this.pointEmbed[2] as Tensor, this.pointEmbed[3] as Tensor]));
+  }
+}
+
+/** Makes a map of features of a given mask. */
+class SamMaskEmbedding extends Module {
+  readonly conv1: Conv2d;
+  readonly conv2: Conv2d;
+  readonly conv3: Conv2d;
+  readonly layerNorm1: LayerNorm;
+  readonly layerNorm2: LayerNorm;
+  readonly #activation: Activation;
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    const inner = config.size('mask_input_channels');
+    const first = Math.floor(inner / 4);
+    const halves = { stride: 2, channelsLast: true };
+    this.conv1 = new Conv2d(init, 1, first, [2, 2], halves);
+    this.conv2 = new Conv2d(init, first, inner, [2, 2], halves);
+    this.conv3 = new Conv2d(init, inner, config.size('hidden_size'), [1, 1], { channelsLast: true });
+    const eps = config.number('layer_norm_eps');
+    this.layerNorm1 = new LayerNorm(init, first, eps);
+    this.layerNorm2 = new LayerNorm(init, first * 4, eps);
+    this.#activation = activationOf(config.text('hidden_act'));
+  }
+
+  /** `masks`: float32 [B, 1, height, width], four times the grid of an encoded image. Returns [B, rows · columns, C]. */
+  forward(masks: Tensor): Tensor {
+    const [batch, channels, height, width] = masks.shape as [number, number, number, number];
+    if (masks.shape.length !== 4 || channels !== 1)
+      throw new ShapeError(`forward: inputMasks is ${describeShape(masks.shape)}, expected [B, 1, height, width]`);
+    const act = (x: Tensor) => activate('Sam', x, this.#activation);
+    const half = act(this.layerNorm1.forward(this.conv1.forward(masks.reshape(batch, height, width, 1))));
+    const quarter = act(this.layerNorm2.forward(this.conv2.forward(half)));
+    const map = this.conv3.forward(quarter);
+    return map.reshape(batch, -1, map.shape[3] as number);
+  }
+}
+
+/** Tokens for the masks and their quality attend to the prompts and the image, and the image to them. */
+class SamDecoder extends Module {
+  readonly iouToken: Tensor;
+  readonly maskTokens: Tensor;
+  readonly transformer: TwoWayTransformer;
+  readonly upscaleConv1: ConvTranspose2d;
+  readonly upscaleConv2: ConvTranspose2d;
+  readonly upscaleLayerNorm: LayerNorm;
+  readonly outputHypernetworksMlps: readonly SamHead[];
+  readonly iouPredictionHead: SamHead;
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    const width = config.size('hidden_size');
+    const masks = config.size('num_multimask_outputs') + 1;
+    this.iouToken = init.normal([1, width], 1);
+    this.maskTokens = init.normal([masks, width], 1);
+    this.transformer = new TwoWayTransformer(init, config);
+    const [inner, last] = [Math.floor(width / 4), Math.floor(width / 8)];
+    const doubles = { stride: 2, channelsLast: true };
+    this.upscaleConv1 = new ConvTranspose2d(init, width, inner, [2, 2], doubles);
+    this.upscaleConv2 = new ConvTranspose2d(init, inner, last, [2, 2], doubles);
+    this.upscaleLayerNorm = new LayerNorm(init, inner, EPS);
+    this.outputHypernetworksMlps = Array.from({ length: masks }, () => new SamHead(init, width, width, last, 3));
+    const [hidden, depth] = [config.size('iou_head_hidden_dim'), config.size('iou_head_depth')];
+    this.iouPredictionHead = new SamHead(init, width, hidden, masks, depth);
+  }
+
+  protected override get stateNames(): StateNames {
+    return { iou_token: 'iou_token.weight', mask_tokens: 'mask_tokens.weight' };
+  }
+
+  /** `image`: float32 [B, rows, columns, C]. `positions`: [rows · columns, C]. */
+  forward(image: Tensor, positions: Tensor, { sparse, dense }: Prompts): ModelOutput {
+    const { device } = image;
+    const [batch, rows, columns, width] = image.shape as [number, number, number, number];
+    const prompts = sparse?.shape[1] ?? 1;
+    const every = batch * prompts;
+    const own = concat([this.iouToken, this.maskTokens]);
+    const start = add(own, device.zeros([every, 1, 1])); // [B · prompts, masks + 1, C]
+    const tokens = sparse ? concat([start, sparse.reshape(every, -1, width)], 1) : start;
+    const map = add(image.reshape(batch, rows * columns, width), dense);
+    const images = Int32Array.from({ length: every }, (_, i) => Math.floor(i / prompts));
+    const repeated = prompts === 1 ? map : gather(map, device.tensor(images)); // [B · prompts, rows · columns, C]
+    const { queries, keys } = this.transformer.forward(tokens, repeated, positions);
+    const small = gelu(
+      this.upscaleLayerNorm.forward(this.upscaleConv1.forward(keys.reshape(every, rows, columns, width))),
+    );
+    const large = gelu(this.upscaleConv2.forward(small)); // [B · prompts, 4 · rows, 4 · columns, C / 8]
+    const [, height, wide, features] = large.shape as [number, number, number, number];
+    const count = this.outputHypernetworksMlps.length;
+    const weights = this.outputHypernetworksMlps.map((head, i) => head.forward(slice(queries, 1, i + 1, i + 2)));
+    const all = matmul(concat(weights, 1), large.reshape(every, height * wide, features), { transposeB: true });
+    // The first mask is for prompts that leave no choice; it is left out, as in transformers by default.
+    const masks = slice(all, 1, 1, count);
+    const scores = this.iouPredictionHead.forward(slice(queries, 1, 0, 1)).reshape(batch, prompts, count);
+    return {
+      iouScores: contiguous(scores.columns(1, count)),
+      predMasks: masks.reshape(batch, prompts, count - 1, height, wide),
+    };
+  }
+}
+
+/** Projections with ReLU between them. */
+class SamHead extends Module {
+  readonly projIn: Projection;
+  readonly projOut: Projection;
+  readonly layers: readonly Projection[];
+
+  constructor(init: Initializer, inputs: number, hidden: number, outputs: number, depth: number) {
+    super();
+    this.projIn = new Linear(init, inputs, hidden);
+    this.projOut = new Linear(init, hidden, outputs);
+    this.layers = Array.from({ length: Math.max(0, depth - 2) }, () => new Linear(init, hidden, hidden));
+  }
+
+  forward(x: Tensor): Tensor {
+    const start = relu(this.projIn.forward(x));
+    return this.projOut.forward(this.layers.reduce((y, layer) => relu(layer.forward(y)), start));
+  }
+}
+
+class TwoWayTransformer extends Module {
+  readonly layers: readonly TwoWayLayer[];
+  readonly finalAttnTokenToImage: PositionedAttention;
+  readonly layerNormFinalAttn: LayerNorm;
+
+  constructor(init: Initializer, config: ModelConfig) {
+    super();
+    const [width, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+    const inner = Math.floor(width / config.size('attention_downsample_rate'));
+    const depth = config.size('num_hidden_layers');
+    this.layers = Array.from({ length: depth }, (_, i) => new TwoWayLayer(init, config, i === 0));
+    this.finalAttnTokenToImage = new PositionedAttention(init, width, heads, null, inner);
+    this.layerNormFinalAttn = new LayerNorm(init, width);
+  }
+
+  forward(tokens: Tensor, image: Tensor, positions: Tensor): { queries: Tensor; keys: Tensor } {
+    let [queries, keys] = [tokens, image];
+    for (const layer of this.layers) ({ queries, keys } = layer.forward(queries, keys, tokens, positions));
+    const seen = this.finalAttnTokenToImage.forward(queries, tokens, { x: keys, positions, mask: null });
+    return { queries: this.layerNormFinalAttn.forward(seen, queries), keys };
+  }
+}
+
+class TwoWayLayer extends Module {
+  readonly selfAttn: PositionedAttention;
+  readonly layerNorm1: LayerNorm;
+  readonly crossAttnTokenToImage: PositionedAttention;
+  readonly layerNorm2: LayerNorm;
+  readonly mlp: SamFeedForward;
+  readonly layerNorm3: LayerNorm;
+  readonly layerNorm4: LayerNorm;
+  readonly crossAttnImageToToken: PositionedAttention;
+  readonly #isFirst: boolean;
+
+  constructor(init: Initializer, config: ModelConfig, isFirst: boolean) {
+    super();
+    const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
+    const inner = Math.floor(dModel / 2); // transformers' layers ignore the rate of the config
+    const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
+    this.#isFirst = isFirst;
+    this.selfAttn = new PositionedAttention(init, dModel, heads);
+    this.layerNorm1 = norm();
+    this.crossAttnTokenToImage = new PositionedAttention(init, dModel, heads, null, inner);
+    this.layerNorm2 = norm();
+    const activation = activationOf(config.text('hidden_act'));
+    this.mlp = new SamFeedForward(init, { dModel, dFF: config.size('mlp_dim'), activation });
+    this.layerNorm3 = norm();
+    this.layerNorm4 = norm();
+    this.crossAttnImageToToken = new PositionedAttention(init, dModel, heads, null, inner);
+  }
+
+  /** `tokens` and `positions` are the positions of queries and of keys. */
+  forward(queries: Tensor, keys: Tensor, tokens: Tensor, positions: Tensor): { queries: Tensor; keys: Tensor } {
+    const given = this.#isFirst
+      ? this.layerNorm1.forward(this.selfAttn.forward(queries, null))
+      : this.layerNorm1.forward(this.selfAttn.forward(queries, tokens), queries);
+    const image: Keys = { x: keys, positions, mask: null };
+    const seen = this.layerNorm2.forward(this.crossAttnTokenToImage.forward(given, tokens, image), given);
+    const fed = this.layerNorm3.forward(this.mlp.forward(seen), seen);
+    const prompts: Keys = { x: fed, positions: tokens, mask: null };
+    const back = this.crossAttnImageToToken.forward(keys, positions, prompts);
+    return { queries: fed, keys: this.layerNorm4.forward(back, keys) };
+  }
+}
+
+const visionDefaults: Json = {
+  hidden_size: 768,
+  output_channels: 256,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  num_channels: 3,
+  image_size: 1024,
+  patch_size: 16,
+  hidden_act: 'gelu',
+  layer_norm_eps: 1e-6,
+  attention_dropout: 0,
+  qkv_bias: true,
+  mlp_dim: 3072,
+  use_abs_pos: true,
+  use_rel_pos: true,
+  window_size: 14,
+  global_attn_indexes: [2, 5, 8, 11],
+  num_pos_feats: 128,
+  scale: 128,
+};
+const promptDefaults: Json = {
+  hidden_size: 256,
+  image_size: 1024,
+  image_embedding_size: 64,
+  mask_input_channels: 16,
+  num_point_embeddings: 4,
+  hidden_act: 'gelu',
+  layer_norm_eps: 1e-6,
+};
+const decoderDefaults: Json = {
+  hidden_size: 256,
+  hidden_act: 'relu',
+  mlp_dim: 2048,
+  num_hidden_layers: 2,
+  num_attention_heads: 8,
+  attention_downsample_rate: 2,
+  num_multimask_outputs: 3,
+  iou_head_depth: 3,
+  iou_head_hidden_dim: 256,
+  layer_norm_eps: 1e-6,
+};
+
+export const sam: Family = {
+  model: Sam,
+  className: 'Sam',
+  defaults: { vision_config: {}, prompt_encoder_config: {}, mask_decoder_config: {} },
+};
