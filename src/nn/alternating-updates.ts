@@ -66,9 +66,9 @@ export class AlternatingUpdates extends Module implements WiringPart {
   /** [dModel, streams] */
   readonly router: Projection;
   /** [streams, streams²] */
-  readonly prediction: Linear;
+  readonly prediction: Projection;
   /** [streams, streams] */
-  readonly correction: Linear;
+  readonly correction: Projection;
   /** [dModel] */
   readonly ownScale: Tensor;
   readonly residual: LearnedResidual;
@@ -131,9 +131,10 @@ export class AlternatingUpdates extends Module implements WiringPart {
     return predicted.map((stream, i) => add(stream, mul(innovation, all.columns(i, i + 1))));
   }
 
-  #coefficients({ weight }: Linear, modalities: Tensor): Tensor {
+  #coefficients(projection: Projection, modalities: Tensor): Tensor {
     const { clip } = this.#options;
-    return linear(modalities, this.training && clip !== null ? clamp(weight, { min: -clip, max: clip }) : weight);
+    if (!(projection instanceof Linear) || !this.training || clip === null) return projection.forward(modalities);
+    return linear(modalities, clamp(projection.weight, { min: -clip, max: clip }));
   }
 }
 

@@ -113,6 +113,11 @@ export class MixtureOfExperts extends Module {
     this.downs = new Linear(init, dFF, sideBySide(dModel), bias);
   }
 
+  /** Tokens are grouped by expert, and the product of groups takes float32 weights. */
+  override get floatParts(): readonly string[] {
+    return ['gates', 'ups', 'downs'];
+  }
+
   /**
    * `x`, the router's input and the result: float32 [N, dModel]. By default the router reads `x`. Throws ShapeError,
    * DTypeError.

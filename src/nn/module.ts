@@ -66,6 +66,11 @@ export abstract class Module {
     return null;
   }
 
+  /** @internal Names of own parts whose weights this module reads as float32. They are never packed. */
+  get floatParts(): readonly string[] {
+    return [];
+  }
+
   /** True if this part changes its parent's forward pass without adding to the parent's state dict. */
   get isAdapter(): boolean {
     return false;
