@@ -41,7 +41,7 @@ export interface Family {
   /** The name in its checkpoints for an older name of a tensor, or one that models have in memory. Default: the same. */
   readonly fileName?: (name: string) => string;
   /** Kind of its vocab.txt, or of its vocab.json and merges.txt, for folders without tokenizer.json. */
-  readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'ctc';
+  readonly vocabulary?: 'bert' | 'gpt2' | 'roberta' | 'ctc' | 'vits';
   /** Layout of its GGUF files, if there are any. */
   readonly gguf?: GgufFamily;
 }

@@ -8,6 +8,7 @@ import { ctcTokenizerJson } from '../tokenizers/ctc-vocabulary.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { parseTokenizer } from '../tokenizers/huggingface.js';
 import type { TokenizerConfig, TokenizerJson } from '../tokenizers/json.js';
+import { vitsTokenizerJson } from '../tokenizers/vits-vocabulary.js';
 import type { ModelSource } from './source.js';
 
 const SENTENCEPIECE = ['spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model', 'spm.model', 'source.spm'];
@@ -63,6 +64,8 @@ async function tokenizerJson(
     );
   if (vocabulary === 'ctc' && (await source.has('vocab.json')))
     return ctcTokenizerJson(await source.json('vocab.json'), config);
+  if (vocabulary === 'vits' && (await source.has('vocab.json')))
+    return vitsTokenizerJson(await source.json('vocab.json'), config);
   for (const name of SENTENCEPIECE) {
     if (!(await source.has(name))) continue;
     throw new FormatError(

@@ -24,10 +24,11 @@ export interface CallNote {
   readonly error?: string;
 }
 
-/** An answer: JSON, text of a media type, or a stream of JSON objects. */
+/** An answer: JSON, text or bytes of a media type, or a stream of JSON objects. */
 export type Reply =
   | { readonly json: unknown }
   | { readonly text: string; readonly type: string }
+  | { readonly bytes: Uint8Array; readonly type: string }
   | { readonly events: AsyncGenerator<object, void, void> };
 
 /** A path of the API with the forms of its requests and answers, and its handler. */

@@ -28,6 +28,8 @@ import { rerank } from './rerank.js';
 import { responses } from './responses-api.js';
 import { nameOf } from './schema.js';
 import type { ServedModel } from './served-model.js';
+import { Speaker } from './speaker.js';
+import { speech } from './speech.js';
 import { Transcriber } from './transcriber.js';
 import { transcriptions } from './transcriptions.js';
 
@@ -111,6 +113,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     rerank(models, '2'),
     ...ollama(backend, chats),
     transcriptions(models),
+    speech(models),
     listModels(models),
     retrieveModel(models),
     health(models, () => isClosing),
@@ -132,11 +135,12 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   refuseOtherMethods(app, endpoints);
   const close = async () => {
     isClosing = true;
-    for (const { batching, embedder, ranker, transcriber } of models.values()) {
+    for (const { batching, embedder, ranker, transcriber, speaker } of models.values()) {
       await batching?.close();
       await embedder?.close();
       await ranker?.turns.close();
       await transcriber?.turns.close();
+      await speaker?.turns.close();
       await batching?.dispose();
     }
   };
@@ -242,9 +246,10 @@ async function serveModels(
     const batching = writes ? new ContinuousBatching(model, { parallel, context: size, maxWaiting }) : null;
     const embedder = Embedder.of(model, 64 * maxWaiting);
     const transcriber = await Transcriber.of(model, maxWaiting);
+    const speaker = await Speaker.of(model, maxWaiting);
     const ranker = Ranker.of(model, maxWaiting);
     const tokenBound = await tokenBoundOf(model.tokenizer);
-    served.set(id, { id, model, created, batching, embedder, ranker, transcriber, imageHosts, tokenBound });
+    served.set(id, { id, model, created, batching, embedder, ranker, transcriber, speaker, imageHosts, tokenBound });
   }
   return served;
 }

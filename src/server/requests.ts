@@ -108,7 +108,9 @@ class OngoingRequest {
     const response =
       'text' in reply
         ? new Response(reply.text, { headers: { 'content-type': `${reply.type}; charset=utf-8` } })
-        : Response.json(reply.json);
+        : 'bytes' in reply
+          ? new Response(reply.bytes as Uint8Array<ArrayBuffer>, { headers: { 'content-type': reply.type } })
+          : Response.json(reply.json);
     this.end(200);
     return response;
   }

@@ -5,6 +5,7 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import type { Embedder } from './embedder.js';
 import { ApiError } from './errors.js';
 import type { Ranker } from './ranker.js';
+import type { Speaker } from './speaker.js';
 import type { Transcriber } from './transcriber.js';
 
 /** A model with the name that clients use, and what it can do. */
@@ -23,6 +24,8 @@ export interface ServedModel {
   readonly transcriber: Transcriber | null;
   /** The hosts that images are fetched from. */
   readonly imageHosts: readonly string[];
+  /** Null for models that do not speak. */
+  readonly speaker: Speaker | null;
   /** A lower bound of a text's tokens. */
   readonly tokenBound: TokenBound;
 }

@@ -1,8 +1,10 @@
 import { Whisper } from '../models/families/whisper.js';
+import { SoundModel } from '../models/sound-model.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import type { Recording } from '../pretrained/processors/wav.js';
 import { WhisperFeatureExtractor } from '../pretrained/processors/whisper.js';
 import { type Pipeline, pipeline, type SpeechRecognitionOptions, type TranscriptChunk } from '../tasks/index.js';
+import { writesParts } from '../tasks/speech/write.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { Turns } from './turns.js';
 
@@ -18,6 +20,10 @@ export class Transcriber {
   private constructor(
     private readonly recognize: Pipeline<'automatic-speech-recognition'>,
     private readonly tokenizer: PretrainedTokenizer,
+    /** True if the model has languages, prompts and qualities of segments: Whisper. */
+    readonly isWhisper: boolean,
+    /** True if the model knows when each word was said. */
+    readonly knowsWords: boolean,
     maxWaiting: number,
   ) {
     this.turns = new Turns(maxWaiting);
@@ -25,8 +31,12 @@ export class Transcriber {
 
   /** Null for models that do not transcribe speech. */
   static async of(model: LoadedModel, maxWaiting: number): Promise<Transcriber | null> {
-    const hears = model instanceof Whisper && model.processor instanceof WhisperFeatureExtractor && model.tokenizer;
-    return hears ? new Transcriber(await pipeline('automatic-speech-recognition', model), hears, maxWaiting) : null;
+    const { tokenizer, processor, headKind } = model;
+    const isWhisper = model instanceof Whisper && processor instanceof WhisperFeatureExtractor;
+    const spells = headKind === 'ctc' && model instanceof SoundModel;
+    if (tokenizer === null || processor === null || !(isWhisper || spells || writesParts(model))) return null;
+    const recognize = await pipeline('automatic-speech-recognition', model);
+    return new Transcriber(recognize, tokenizer, isWhisper, headKind !== 'language-model' || isWhisper, maxWaiting);
   }
 
   /** The ids of a text that precedes a recording. */
@@ -41,6 +51,8 @@ export class Transcriber {
     client: string,
     signal: AbortSignal,
   ): Promise<Transcription> {
-    return this.turns.run(client, signal, () => this.recognize(recording, { ...options, signal }));
+    const { return_timestamps, onText } = options;
+    const own = this.isWhisper ? options : { return_timestamps, onText };
+    return this.turns.run(client, signal, () => this.recognize(recording, { ...own, signal }));
   }
 }

@@ -98,13 +98,26 @@ async function transcribe(
   return { events: deltas(hear) };
 }
 
-function optionsOf({ language, temperature = 0, prompt }: Body, transcriber: Transcriber): SpeechRecognitionOptions {
+function optionsOf(body: Body, transcriber: Transcriber): SpeechRecognitionOptions {
+  const { language, temperature = 0, prompt } = body;
+  checkAbilities(body, transcriber);
+  if (!transcriber.isWhisper) return {};
   return {
     ...(language === undefined ? {} : { language }),
     ...(temperature > 0 ? { doSample: true, temperature } : FALLBACK),
     seed: randomInt(2 ** 32),
     prompt_ids: prompt === undefined ? [] : transcriber.promptOf(prompt),
   };
+}
+
+/** Throws ApiError 400 for fields that only Whisper, or only models that know words, understand. */
+function checkAbilities(body: Body, { isWhisper, knowsWords }: Transcriber): void {
+  const refused = (name: string) =>
+    new ApiError(400, `'${name}' is not supported by this model`, 'invalid_value', name);
+  const wanted = isWhisper ? [] : (['language', 'prompt', 'temperature'] as const);
+  for (const name of wanted) if (body[name] !== undefined && body[name] !== 0) throw refused(name);
+  const granularities = body['timestamp_granularities[]'] ?? [];
+  if (!knowsWords && granularities.includes('word')) throw refused('timestamp_granularities[]');
 }
 
 /** The transcript in the requested format. */

@@ -28,6 +28,7 @@ export type { ClassScore, TextClassification, TextClassificationOptions, TextPai
 export type { Chat as ChatMessages, GeneratedText, TextGeneration, TextGenerationOptions } from './text-generation.js';
 export type { RankedDocument, TextRanking, TextRankingOptions } from './text-ranking.js';
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './text-streamer.js';
+export type { RawAudio, TextToSpeech, TextToSpeechOptions } from './text-to-speech.js';
 export type { Text2Text, Text2TextGeneration } from './text2text-generation.js';
 export type { TokenClassificationOptions, TokenClassificationPipeline } from './token-classification.js';
 export * from './transformers/index.js';

@@ -22,6 +22,7 @@ const tasks = {
   'text-generation': async () => (await import('./text-generation.js')).textGeneration,
   'text-ranking': async () => (await import('./text-ranking.js')).textRanking,
   'token-classification': async () => (await import('./token-classification.js')).tokenClassification,
+  'text-to-speech': async () => (await import('./text-to-speech.js')).textToSpeech,
   translation: async () => (await import('./translation.js')).translation,
   'zero-shot-classification': async () => (await import('./zero-shot-classification.js')).zeroShotClassification,
   'zero-shot-image-classification': async () =>
@@ -35,6 +36,7 @@ const aliases = {
   embeddings: 'feature-extraction',
   ner: 'token-classification',
   'sentiment-analysis': 'text-classification',
+  'text-to-audio': 'text-to-speech',
 } as const satisfies Record<string, keyof typeof tasks>;
 
 /** The models of tasks that are called without one: small, on the hub, with weights as safetensors. */
@@ -47,6 +49,7 @@ const defaults: Partial<Record<keyof typeof tasks, string>> = {
   'sentence-similarity': 'sentence-transformers/all-MiniLM-L6-v2',
   'text-classification': 'distilbert/distilbert-base-uncased-finetuned-sst-2-english',
   'text-generation': 'HuggingFaceTB/SmolLM2-135M-Instruct',
+  'text-to-speech': 'facebook/mms-tts-eng',
   'token-classification': 'dslim/bert-base-NER',
   translation: 'google-t5/t5-small',
   'zero-shot-classification': 'MoritzLaurer/deberta-v3-xsmall-zeroshot-v1.1-all-33',

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createDevice, loadModel, type Tensor } from '../../src/index.js';
 import type { ParakeetTransducer } from '../../src/models/families/parakeet.js';
+import type { ParakeetFeatureExtractor } from '../../src/pretrained/processors/filter-banks.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { testData } from '../test-data.js';
 
@@ -83,17 +84,15 @@ describe('automatic-speech-recognition', async () => {
     const processor = { feature_extractor_type: 'ParakeetFeatureExtractor', feature_size: 16 };
     const model = await loadModel(device, await filesOf('parakeet_tdt', processor));
     const recognize = await pipeline('automatic-speech-recognition', model);
-    const features = (
-      model.processor as unknown as { process(all: Float32Array[]): { data: Float32Array; shape: readonly number[] } }
-    ).process([sound]);
+    const features = (model.processor as ParakeetFeatureExtractor).process([sound]);
     const [expected] = await (model as unknown as ParakeetTransducer).transcribe({
       inputFeatures: device.tensor(features.data, features.shape),
     });
     const ids = (expected?.sequence ?? []).filter((id) => id !== 23);
     const { text, chunks } = await recognize(sound, { return_timestamps: 'word' });
-    expect(text).toBe(model.tokenizer?.decode(ids).trim());
+    expect(text).toBe(model.tokenizer?.decode(ids as number[]).trim());
     expect(chunks?.map((chunk) => chunk.text).join(' ')).toBe(text);
-    for (const { timestamp } of chunks ?? []) expect(timestamp[1]).toBeGreaterThanOrEqual(timestamp[0] ?? 0);
+    for (const { timestamp } of chunks ?? []) expect(timestamp[1]).toBeGreaterThanOrEqual(timestamp[0] as number);
     model.dispose();
   });
 
@@ -105,9 +104,7 @@ describe('automatic-speech-recognition', async () => {
     for (const [name, processor] of cases) {
       const model = await loadModel(device, await filesOf(name, processor));
       const recognize = await pipeline('automatic-speech-recognition', model);
-      const extractor = model.processor as {
-        process(all: Float32Array[]): { data: Float32Array; shape: readonly number[] };
-      };
+      const extractor = model.processor as ParakeetFeatureExtractor;
       const features = extractor.process([sound]);
       const logits = model.forward({ inputFeatures: device.tensor(features.data, features.shape) }).logits as Tensor;
       const [, frames, size] = logits.shape as [number, number, number];
@@ -119,7 +116,7 @@ describe('automatic-speech-recognition', async () => {
       const blank = model.config.pad_token_id;
       const ids = best.filter((id, i) => id !== best[i - 1] && id !== blank);
       const { text, chunks } = await recognize(sound, { return_timestamps: 'word' });
-      expect(text, name).toBe(model.tokenizer?.decode(ids).trim());
+      expect(text, name).toBe(model.tokenizer?.decode(ids as number[]).trim());
       expect(chunks?.map((chunk) => chunk.text).join(' ')).toBe(text);
       model.dispose();
     }

@@ -16,6 +16,7 @@ import { quantizeCommand } from './quantize.js';
 import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
 import { serveCommand } from './serve.js';
+import { speakCommand } from './speak.js';
 import { submitCommand } from './submit.js';
 import { trainCommand } from './train.js';
 import { transcribeCommand } from './transcribe.js';
@@ -31,6 +32,7 @@ export const COMMANDS = [
   classifyCommand,
   translateCommand,
   transcribeCommand,
+  speakCommand,
   chatCommand,
   scoreCommand,
   attentionCommand,

@@ -32,7 +32,7 @@ interface Transcribed extends SpeechRecognitionOutput {
 export function transcribeCommand(): Command {
   return new Command('transcribe')
     .description('transcribe recordings of speech')
-    .argument('<model>', 'a folder, or an id on the hub, of a Whisper')
+    .argument('<model>', 'a folder, or an id on the hub, of Whisper, Moonshine, Parakeet or wav2vec 2.0')
     .argument(
       '[file...]',
       'WAV files of any rate and length, - for one on standard input (default: their names on standard input, one a line)',

@@ -738,6 +738,7 @@ function flipped(x: Tensor): Tensor {
 export const vits: Family = {
   model: Vits,
   className: 'Vits',
+  vocabulary: 'vits',
   defaults: {
     vocab_size: 38,
     hidden_size: 192,

@@ -102,3 +102,44 @@ export function mixDown({ channels }: Recording): Float32Array {
     (sample, i) => others.reduce((sum, channel) => sum + (channel[i] as number), sample) / channels.length,
   );
 }
+
+/**
+ * A file of 16-bit integers of one channel. Samples beyond −1 and 1 are clipped. Throws ArgumentError for values that are no
+ * Float32Array, and for more samples than such a file can have.
+ */
+export function writeWav(samples: Float32Array, samplingRate: number): Uint8Array {
+  if (!isTyped(samples, 'Float32Array'))
+    throw new ArgumentError(`writeWav: the samples are ${describeValue(samples)}, expected a Float32Array`);
+  const bytes = 2 * samples.length;
+  if (bytes + HEADER > 2 ** 32)
+    throw new ArgumentError(`writeWav: ${samples.length} samples are too many for a WAV file`);
+  const file = new Uint8Array(HEADER + bytes);
+  const view = new DataView(file.buffer);
+  const tag = (at: number, text: string) => file.set(new TextEncoder().encode(text), at);
+  tag(0, 'RIFF');
+  view.setUint32(4, HEADER - 8 + bytes, true);
+  tag(8, 'WAVEfmt ');
+  view.setUint32(16, 16, true);
+  view.setUint16(20, PCM, true);
+  view.setUint16(22, 1, true); // channels
+  view.setUint32(24, samplingRate, true);
+  view.setUint32(28, 2 * samplingRate, true);
+  view.setUint16(32, 2, true);
+  view.setUint16(34, 16, true);
+  tag(36, 'data');
+  view.setUint32(40, bytes, true);
+  file.set(pcm16(samples), HEADER);
+  return file;
+}
+
+/** Samples as 16-bit integers, the lower byte first. Samples beyond −1 and 1 are clipped. */
+export function pcm16(samples: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(2 * samples.length);
+  const view = new DataView(bytes.buffer);
+  for (const [i, sample] of samples.entries())
+    view.setInt16(2 * i, Math.round(Math.max(-1, Math.min(1, sample)) * 32767), true);
+  return bytes;
+}
+
+/** Bytes before the samples. */
+const HEADER = 44;

@@ -35,7 +35,8 @@ export interface SpeechRecognitionOptions extends CallOptions, Omit<GenerationAr
   return_quality?: boolean | undefined;
   /**
    * True to return `chunks` with times: segments, words with 'word', letters with 'char'. Whisper gives segments and words;
-   * models that spell (wav2vec 2.0, HuBERT) give words and letters. Default: false.
+   * models that spell (wav2vec 2.0, Parakeet CTC) give words, also with true, and letters. Moonshine gives the parts that
+   * it reads, and transducers also words. Default: false.
    */
   return_timestamps?: boolean | 'word' | 'char' | undefined;
   /**

@@ -87,7 +87,7 @@ export class Speller {
   /** Throws ArgumentError for options that this kind of model does not have. */
   #check(options: SpellOptions): SpellOptions {
     return checkOptions(this.task, options, {
-      return_timestamps: [false, 'word', 'char'],
+      return_timestamps: [false, true, 'word', 'char'],
       chunk_length_s: 'notNegative',
       stride_length_s: 'any',
       onText: 'function',

@@ -1,0 +1,49 @@
+import { text as textOf } from 'node:stream/consumers';
+import { Command } from 'commander';
+import { writeAtomically } from '../../io/atomic-write.js';
+import { openDevice } from '../common.js';
+import { integer, positive } from '../parsers.js';
+import { stopping } from '../stopping.js';
+import { loadPipeline } from '../text-jobs.js';
+
+interface SpeakOptions {
+  readonly out: string;
+  readonly seed?: number;
+  readonly speaker?: number;
+  readonly voice?: string;
+  readonly vocoder?: string;
+  readonly rate?: number;
+  readonly revision?: string;
+}
+
+export function speakCommand(): Command {
+  return new Command('speak')
+    .description('speak a text: a WAV file')
+    .argument('<model>', 'a folder, or an id on the hub, of VITS (MMS-TTS) or SpeechT5')
+    .argument('[text]', 'the text (default: standard input)')
+    .requiredOption('-o, --out <file>', 'WAV file to write, - for standard output')
+    .option('--seed <n>', 'seed of the noise that varies speech (default: 0)', integer(0))
+    .option('--speaker <n>', 'number of the voice, for VITS of several speakers', integer(0))
+    .option('--voice <file>', 'file of float32 numbers, the voice of SpeechT5')
+    .option('--vocoder <model>', "folder or id of SpeechT5's vocoder (default: microsoft/speecht5_hifigan)")
+    .option('--rate <factor>', 'factor of the speed, for VITS', positive())
+    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .action(async (model: string, given: string | undefined, options: SpeakOptions, command: Command) => {
+      const { out, seed, speaker, voice, vocoder, rate, revision } = options;
+      using device = await openDevice(command);
+      using stop = stopping();
+      await using speak = await loadPipeline('text-to-speech', model, { device, revision, stop });
+      const text = given ?? (await textOf(process.stdin));
+      const sound = await speak(text.trim(), {
+        seed,
+        speaker_id: speaker,
+        speaker_embeddings: voice,
+        vocoder,
+        speaking_rate: rate,
+        signal: stop.signal,
+      });
+      const file = sound.toWav();
+      if (out === '-') process.stdout.write(file);
+      else await writeAtomically(new Map([[out, [file]]]));
+    });
+}
