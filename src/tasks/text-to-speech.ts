@@ -6,7 +6,7 @@ import type { Vits } from '../models/families/vits.js';
 import { type LoadedModel, loadModel } from '../pretrained/load-later.js';
 import { writeWav } from '../pretrained/processors/wav.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { callOptionKinds } from './batches.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
 import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 
@@ -49,8 +49,10 @@ export interface TextToSpeech {
 const TASK = 'text-to-speech';
 const VOCODER = 'microsoft/speecht5_hifigan';
 
+const isVoice = (value: unknown) => value instanceof Tensor || value instanceof Float32Array || isMediaFile(value);
+
 const kinds = {
-  speaker_embeddings: 'any',
+  speaker_embeddings: { accepts: isVoice, expected: 'a Float32Array, a tensor, or a file of float32' },
   vocoder: 'string',
   speaker_id: 'whole',
   speaking_rate: 'positive',
@@ -67,6 +69,7 @@ export const textToSpeech: Task<TextToSpeech> = {
     const speak = speakerOf(model);
     if (tokenizer === null) throw new FormatError(`${TASK}: ${missingTokenizer(config)}`);
     async function call(given: string | readonly string[], options: TextToSpeechOptions = {}) {
+      checkCallOptions(TASK, options);
       checkOptions(TASK, options, kinds);
       const texts: readonly unknown[] = Array.isArray(given) ? given : [given];
       const results: RawAudio[] = [];

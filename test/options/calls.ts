@@ -76,6 +76,19 @@ function soundModel(): Record<string, Uint8Array> {
   };
 }
 
+/** The files of a model that speaks, with a vocabulary of letters. */
+function speakingModel(): Record<string, Uint8Array> {
+  const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference3/vits/${path}`));
+  const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  const config = JSON.parse(new TextDecoder().decode(bytes('config.json')));
+  return {
+    'config.json': json({ ...config, speaking_rate: 1e6 }),
+    'model.safetensors': bytes('model.safetensors'),
+    'vocab.json': json({ _: 0, a: 1, '<unk>': 2 }),
+    'tokenizer_config.json': json({ phonemize: false }),
+  };
+}
+
 /** Opens the models that the calls use. `close` frees them. */
 export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call>>; close(): Promise<void> }> {
   const device = await core.createDevice();
@@ -138,6 +151,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     tokens: await pipe('token-classification', tagger),
     translate: await pipe('translation', t5),
     zeroShot: await pipe('zero-shot-classification', nli),
+    speech: await pipe('text-to-speech', speakingModel()),
     zeroShotImages: await pipe('zero-shot-image-classification', visionModel('zero-shot-image-classification', 'clip')),
   };
   const image = { width: 2, height: 2, data: new Uint8Array(12) };
@@ -458,6 +472,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
       { tools },
     ),
     'type SpeechRecognition': call((options) => pipes.recognize(new Float32Array(9), options), {}, written),
+    'type TextToSpeech': call((options) => pipes.speech('a', options)),
     'type AudioClassification': call((options) => pipes.sounds(new Float32Array(900), options)),
     'type FeatureExtraction': call((options) => pipes.features('a', options)),
     'type FillMask': call((options) => pipes.fill('[MASK]', options)),
