@@ -142,7 +142,11 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   }
 
   #batchSettings(items: BatchSettings['items']): BatchSettings {
-    const { padding_side: side, truncation_side, model_max_length: most, pad_token_type_id: type } = this.config ?? {};
+    const config = this.config ?? {};
+    // XLNet reads the end of a text, so padding comes before it, in a segment of its own.
+    const isXLNet = String(config.tokenizer_class).startsWith('XLNet');
+    const { padding_side: side = isXLNet ? 'left' : 'right', pad_token_type_id: type = isXLNet ? 3 : 0 } = config;
+    const { truncation_side, model_max_length: most } = config;
     return {
       postProcessor: this.engine.postProcessor,
       padId: this.padId,

@@ -46,6 +46,29 @@ describe('parseTokenizer', () => {
     expect([bosId, eosId]).toEqual([undefined, undefined]);
   });
 
+  it('pads before the texts of XLNet, whose files do not say so', async () => {
+    const piece = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
+    const single = [{ Sequence: { id: 'A', type_id: 0 } }, piece('<sep>', 0), piece('<cls>', 2)];
+    const special_tokens = Object.fromEntries(
+      ['<sep>', '<cls>'].map((id, i) => [id, { id, ids: [i + 1], tokens: [id] }]),
+    );
+    const vocab = [['<pad>', 0], ['<sep>', 0], ['<cls>', 0], ['a', -1], ['b', -2]]; // biome-ignore format: one line
+    const added_tokens = ['<pad>', '<sep>', '<cls>'].map((content, id) => ({
+      ...letters.added_tokens[0],
+      id,
+      content,
+    }));
+    const json = {
+      ...{ ...letters, added_tokens, model: { type: 'Unigram', vocab, unk_id: null } },
+      post_processor: { type: 'TemplateProcessing', single, pair: single, special_tokens },
+    };
+    const tokenizer = await parseTokenizer(json, { tokenizer_class: 'XLNetTokenizer', pad_token: '<pad>' });
+    const { inputIds, attentionMask, tokenTypeIds } = tokenizer.encodeBatch(['ab', 'a'], { padding: true });
+    expect(inputIds).toEqual([[3, 4, 1, 2], [0, 3, 1, 2]]); // biome-ignore format: rows
+    expect(attentionMask).toEqual([[1, 1, 1, 1], [0, 1, 1, 1]]); // biome-ignore format: rows
+    expect(tokenTypeIds).toEqual([[0, 0, 0, 2], [3, 0, 0, 2]]); // biome-ignore format: rows
+  });
+
   it('finds the unknown token of Unigram models', async () => {
     const vocab = [['a', -1], ['<unk>', 0], ['b', -2]]; // biome-ignore format: one line
     const load = (unk_id: number | null) =>
