@@ -22,6 +22,7 @@ const source = packageFolder('simdformer-source', {
   main: 'simdformer.node',
   // Not an install script: package managers ask before they run one.
   bin: 'compile.mjs',
+  gypfile: false, // npm would compile a package with a binding.gyp when it is installed, and leave object files
   dependencies: { 'node-addon-api': devDependencies['node-addon-api'] },
 });
 cpSync(join(root, 'binding.gyp'), join(source, 'binding.gyp'));
