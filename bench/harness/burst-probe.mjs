@@ -25,10 +25,13 @@ async function pauseOf(work) {
   return delay.max / 1e6;
 }
 
-/** Resident bytes after unused memory was returned: a device returns it after a second without work. */
+/**
+ * Resident bytes after unused memory was returned. A device returns it after a second without work, V8 shrinks its room for
+ * new objects after some seconds.
+ */
 async function resident() {
   globalThis.gc();
-  await setTimeout(1500);
+  await setTimeout(8000);
   globalThis.gc();
   await setTimeout(200);
   return process.memoryUsage.rss();
