@@ -21,7 +21,8 @@ export class Gemma3Vision extends Gemma3 {
   override readonly images: Gemma3Images;
 
   constructor(context: FamilyContext) {
-    super(textContext(context));
+    // The whole model caps no logits, whatever its language model does alone.
+    super(textContext(context, { final_logit_softcapping: null }));
     this.images = new Gemma3Images(context, this.randomness);
   }
 
@@ -72,6 +73,7 @@ export function llavaNames(text: StateNames): StateNames {
   return {
     ...renamed(siglipNames, ['vision.', 'images.tower.'], ['vision_model.', 'vision_tower.']),
     ...renamed(text, ['', ''], ['model.', 'language_model.model.']),
+    'head.out': 'language_model.lm_head',
   };
 }
 
