@@ -45,8 +45,13 @@ struct Weight {
 
 class Context;
 
+// A part of the kernels. The addon has all parts. A WebAssembly module has one, so that a page loads only what it uses.
+enum class Part : uint32_t { kCore, kPacked, kTraining, kRare };
+inline constexpr const char* kPartNames[] = {"core", "packed", "training", "rare"};
+
 // One kernel of one instruction set, as the engine sees it.
 struct Kernel {
+  Part part;
   const char* name;
   // Operands in order, separated by blanks: `kind:name`, kind one of in out inout i32 u32 f32 (`in?` = may be absent),
   // and at the end perhaps `tail`: any number of words. Numbers that belong together are one operand with fields:
@@ -54,7 +59,7 @@ struct Kernel {
   const char* signature;
   uint32_t words;  // number of operand words, without the tail
   bool tail;
-  // Returns null, or why these operands cannot run. It sees only the operands, never the heap, because it runs before
+  // Returns null, or why these operands cannot run. Null itself if the kernel's part is not loaded. It sees only the operands, never the heap, because it runs before
   // any command does.
   const char* (*check)(const uint32_t* operands);
   // Called by every thread of the team with the same operands.

@@ -28,11 +28,14 @@ class Engine {
   // False, and nothing is copied, if the range is not inside the heap.
   bool read(uint64_t byteOffset, void* target, size_t bytes);
   bool write(uint64_t byteOffset, const void* source, size_t bytes);
-#ifndef __wasm__
+#ifdef __wasm__
+  // Adds the kernels of a part. Not to be called during a run.
+  void add(const Isa& part);
+#else
   // Gives the pages of a range that nobody uses back to the system. False if the range is not inside the heap.
   bool discard(uint64_t byteOffset, uint64_t bytes);
 #endif
-  // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "operands": [{"name", "kind", "fields"?}]}], "constants": {name:
+  // JSON: {"version", "isa", "isas", "threads", "ops": [{"name", "part", "operands": [{"name", "kind", "fields"?}]}], "constants": {name:
   // value}, "formats": [Format]}. Positions in "ops" are opcodes, positions in "formats" are numbers of formats.
   std::string manifest() const;
 
@@ -53,6 +56,7 @@ class Engine {
   };
 
   const Isa& isa_;
+  std::vector<Kernel> kernels_;  // by opcode
   const int threads_;
   // by opcode, because reading a signature takes longer than running a small command
   std::vector<std::vector<TensorOperand>> tensors_;

@@ -72,7 +72,11 @@ std::string describe(const Format& format) {
 }  // namespace
 
 Engine::Engine(const Isa& isa, int threads)
-    : isa_(isa), threads_(threads), tensors_(isa.count), panels_(heap_.data(), isa.panelCols) {
+    : isa_(isa),
+      kernels_(isa.kernels, isa.kernels + isa.count),
+      threads_(threads),
+      tensors_(isa.count),
+      panels_(heap_.data(), isa.panelCols) {
   for (uint32_t op = 0; op < isa.count; ++op) {
     uint32_t at = 0;
     eachOperand(isa.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view name) {
@@ -82,6 +86,16 @@ Engine::Engine(const Isa& isa, int threads)
   }
   if (scratch_heap_.grow(kScratchBytes * static_cast<size_t>(threads))) scratch_ = scratch_heap_.data();
 }
+
+#ifdef __wasm__
+void Engine::add(const Isa& part) {
+  for (uint32_t op = 0; op < isa_.count; ++op) {
+    if (part.kernels[op].run == nullptr) continue;
+    kernels_[op].check = part.kernels[op].check;
+    kernels_[op].run = part.kernels[op].run;
+  }
+}
+#endif
 
 bool Engine::grow(uint64_t bytes) {
   const std::lock_guard<std::mutex> lock(growing_);
@@ -122,8 +136,9 @@ bool Engine::write(uint64_t byteOffset, const void* source, size_t bytes) {
 const char* Engine::check(const uint32_t* words, size_t left) {
   const uint32_t opcode = words[0] & kOpcodeMask;
   if (opcode >= isa_.count) return "unknown opcode";
-  const Kernel& kernel = isa_.kernels[opcode];
+  const Kernel& kernel = kernels_[opcode];
   const uint32_t length = words[0] >> 16;
+  if (kernel.run == nullptr) return "its part of the engine is not loaded";
   if (length < kernel.words + 1 || (length > kernel.words + 1 && !kernel.tail)) return "wrong number of operand words";
   if (length > left) return "command list ends inside the command";
   for (const auto& [at, optional] : tensors_[opcode]) {
@@ -154,7 +169,7 @@ void Engine::walk(void* data, Job& job, int thread) {
   Engine& engine = walk.engine;
   Context context(engine.heap_.data(), engine.scratch_, engine.panels_, job, thread, walk.state);
   for (size_t at = 0; at < walk.count && !context.ended(); at += walk.words[at] >> 16, ++context.command)
-    engine.isa_.kernels[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
+    engine.kernels_[walk.words[at] & kOpcodeMask].run(walk.words + at + 1, context);
 }
 
 Failure Engine::run(const uint32_t* words, size_t count) {
@@ -190,7 +205,8 @@ std::string Engine::manifest() const {
     json += std::string(isa == availableIsas() ? "\"" : ",\"") + (*isa)->name + "\"";
   json += "],\"threads\":" + std::to_string(threads_) + ",\"ops\":[";
   for (uint32_t op = 0; op < isa_.count; ++op) {
-    json += std::string(op == 0 ? "" : ",") + "{\"name\":\"" + isa_.kernels[op].name + "\",\"operands\":[";
+    json += std::string(op == 0 ? "" : ",") + "{\"name\":\"" + isa_.kernels[op].name + "\",\"part\":\"" +
+            kPartNames[static_cast<size_t>(isa_.kernels[op].part)] + "\",\"operands\":[";
     bool first = true;
     eachOperand(isa_.kernels[op].signature, [&](std::string_view kind, bool optional, std::string_view name) {
       json.append(first ? "" : ",").append(describe(kind, optional, name));

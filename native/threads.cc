@@ -134,21 +134,37 @@ class Pool {
     *link = job.next;
   }
 
-  // The loop of a pool thread.
-  [[noreturn]] void work() {
+#ifdef __wasm__
+  void dismiss() {
+    const std::lock_guard<Mutex> lock(mutex_);
+    ++dismissals_;
+    posted_.fetch_add(1, std::memory_order_release);
+    wakeSleepers(posted_);
+  }
+#endif
+
+  // The loop of a pool thread. Threads of the addon never leave it.
+  void work([[maybe_unused]] uint32_t dismissals = 0) {
     Sleeper self;
+#ifndef __wasm__
     {
       const std::lock_guard<Mutex> lock(mutex_);
       self.next = sleepers_;
       sleepers_ = &self;
     }
+#endif
     for (;;) {
       int thread = 0;
       bool shares = false;
       Job* job = nullptr;
       {
         std::unique_lock<Mutex> lock(mutex_);
-        while ((job = openJob()) == nullptr) {
+        for (;;) {
+#ifdef __wasm__
+          if (dismissals_ != dismissals) return;
+#endif
+          job = openJob();
+          if (job != nullptr) break;
           const uint32_t seen = posted_.load(std::memory_order_relaxed);
           lock.unlock();
           if (!spin(seen)) {
@@ -201,10 +217,12 @@ class Pool {
 
   Mutex mutex_;
   Job* jobs_ = nullptr;
-  Sleeper* sleepers_ = nullptr;  // its threads
-  bool crowds_ = false;          // true if a thread was woken on the processor of another thread of its job
+  bool crowds_ = false;  // true if a thread was woken on the processor of another thread of its job
 #ifndef __wasm__
+  Sleeper* sleepers_ = nullptr;  // its threads
   int workers_ = 0;
+#else
+  uint32_t dismissals_ = 0;
 #endif
   std::atomic<uint32_t> posted_{0};
 };
@@ -254,7 +272,8 @@ void runJob(int threads, void (*walk)(void* data, Job& job, int thread), void* d
 }
 
 #ifdef __wasm__
-void joinPool() { pool.work(); }
+void joinPool(uint32_t dismissals) { pool.work(dismissals); }
+void dismissPool() { pool.dismiss(); }
 void letCallerSleep() { callerSleeps = true; }
 #endif
 

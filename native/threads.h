@@ -90,8 +90,12 @@ bool startThread(std::thread& thread, const Work& work) {
   }
 }
 #else
-// Makes the calling thread a pool thread for ever.
-[[noreturn]] void joinPool();
+// Makes the calling thread a pool thread until the next dismissPool(). It returns at once if there were more than
+// `dismissals` so far.
+void joinPool(uint32_t dismissals);
+// Makes all pool threads leave the pool, without waiting for it. They take no job that is posted later. Not to be called
+// during a run.
+void dismissPool();
 // Allows the thread that calls runJob() to sleep while it waits for others.
 void letCallerSleep();
 #endif

@@ -39,9 +39,14 @@ EXPORT(create) bool create(int threads, bool sleeps) {
 }
 
 // A thread that JavaScript started enters the pool: it sets its instance's stack pointer to stackOf(thread), for
-// threads from 1 to threads - 1, and calls join(), which does not return.
+// threads from 1 to threads - 1, and calls join(), which returns at the next dismiss().
 EXPORT(stackOf) char* stackOf(int thread) { return stacks + kStackBytes * static_cast<size_t>(thread); }
-EXPORT(join) void join() { joinPool(); }
+EXPORT(join) void join(uint32_t dismissals) { joinPool(dismissals); }
+EXPORT(dismiss) void dismiss() { dismissPool(); }
+
+// Adds the kernels of a part: native/wasm_part.cc, a module over the same memory and table. Pool threads need an instance
+// of it too. Those without one leave the pool before by dismiss().
+EXPORT(add) void add(const Isa* part) { engine->add(*part); }
 
 EXPORT(manifest) const char* manifest() { return json->c_str(); }
 

@@ -18,7 +18,9 @@ const read = (name) => readFileSync(join(root, name));
 /** The text that replaces src/backend/embedded.ts in a build. */
 function embedded() {
   if (!existsSync(join(root, 'wasm/dist/simd128.wasm'))) return read('src/backend/embedded.ts').toString();
-  const wasm = deflateRawSync(read('wasm/dist/simd128.wasm'), { level: 9 }).toString('base64');
+  const deflated = (name) => deflateRawSync(read(`wasm/dist/${name}.wasm`), { level: 9 }).toString('base64');
+  const parts = ['packed', 'training', 'rare'].map((part) => [part, deflated(`simd128-${part}`)]);
+  const wasm = { core: deflated('simd128'), ...Object.fromEntries(parts) };
   const worker = read('wasm/dist/worker.js').toString();
   return `export const wasm = ${JSON.stringify(wasm)};\nexport const worker = ${JSON.stringify(worker)};\n`;
 }
@@ -58,6 +60,14 @@ const withEngine = {
   name: 'with engine',
   setup(build) {
     build.onLoad({ filter: /backend[\\/]embedded\.ts$/ }, () => ({ contents: embedded(), loader: 'ts' }));
+  },
+};
+
+/** In the package, files for pages share the text of the engine with the modules for bundlers. */
+const engineOfPackage = {
+  name: 'engine of the package',
+  setup(build) {
+    build.onResolve({ filter: /backend\/embedded\.js$/ }, () => ({ path: '../backend/embedded.js', external: true }));
   },
 };
 
@@ -142,8 +152,8 @@ async function bundle(buildOptions) {
 }
 
 /** The package for pages, which terser makes 4 % smaller than esbuild does. */
-async function bundleForPages() {
-  const { files, metafile } = await bundle(forPages);
+async function bundleForPages(...plugins) {
+  const { files, metafile } = await bundle({ ...forPages, plugins: [...plugins, ...forPages.plugins] });
   for (const [name, text] of files) {
     // No getter of ours does anything but get.
     const compress = { passes: 3, pure_getters: true, unsafe_arrows: true };
@@ -183,15 +193,20 @@ function largestFamily({ files, metafile }) {
 }
 
 async function checkSizes() {
-  const modules = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => `wasm/dist/${name}.wasm`);
-  const sizes = modules.map((name) => [name, gzipSync(read(name), { level: 9 }).length, 197]);
+  const zipped = (name) => gzipSync(read(`wasm/dist/${name}.wasm`), { level: 9 }).length;
+  const sizes = ['simd128', 'relaxed'].flatMap((set) => [
+    [`${set}.wasm, all that a page with float32 weights loads`, zipped(set), 110],
+    [`${set}.wasm and ${set}-packed.wasm`, zipped(set) + zipped(`${set}-packed`), 150],
+    [`${set}.wasm and ${set}-training.wasm`, zipped(set) + zipped(`${set}-training`), 175],
+    [`${set}-rare.wasm`, zipped(`${set}-rare`), 35],
+  ]);
   const pages = await bundleForPages();
-  sizes.push(['JavaScript of a page without a bundler', downloaded(pages, 'index.'), 64]);
+  sizes.push(['JavaScript of a page without a bundler', downloaded(pages, 'index.'), 66]);
   sizes.push(largestFamily(pages));
   sizes.push([
     'JavaScript that trains and generates, bundled',
     downloaded(await bundle(forBundlers), 'stdin.', 'training-run-'),
-    87,
+    89,
   ]);
   sizes.push(['worker.js', gzipSync(read('wasm/dist/worker.js'), { level: 9 }).length, 60]);
   for (const [name, bytes, limit] of sizes) {
@@ -207,7 +222,8 @@ if (process.argv[2] === '--size') {
   const outdir = process.argv[2] ?? 'dist/browser';
   rmSync(join(root, outdir), { recursive: true, force: true }); // chunks have other names every time
   mkdirSync(join(root, outdir), { recursive: true });
-  const { files, metafile } = await bundleForPages();
+  const plugins = process.argv[2] === undefined ? [engineOfPackage] : [];
+  const { files, metafile } = await bundleForPages(...plugins);
   for (const [name, text] of files) writeFileSync(join(root, outdir, name), text);
   writeFileSync(join(root, outdir, 'LICENSES.txt'), licenses(metafile, root));
   if (process.argv[2] === undefined) {

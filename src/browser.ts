@@ -6,9 +6,15 @@ bringEngine({
   use: 'last',
   async load() {
     const { wasm, worker } = await import('./backend/embedded.js');
-    const deflated = Uint8Array.from(atob(wasm), (character) => character.charCodeAt(0));
-    const bytes = new Blob([deflated]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
-    return { module: await WebAssembly.compile(await new Response(bytes).arrayBuffer()), worker };
+    const compile = async (text: string) => {
+      const deflated = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+      const bytes = new Blob([deflated]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+      return WebAssembly.compile(await new Response(bytes).arrayBuffer());
+    };
+    const names = Object.keys(wasm);
+    const modules = await Promise.all(names.map((name) => compile(wasm[name] as string)));
+    const parts = Object.fromEntries(names.map((name, i) => [name, modules[i] as WebAssembly.Module]));
+    return { module: parts['core'] as WebAssembly.Module, parts, worker };
   },
 });
 

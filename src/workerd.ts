@@ -2,8 +2,14 @@
 
 // @ts-expect-error: TypeScript knows no modules in WebAssembly.
 import module from '../wasm/dist/relaxed.wasm';
+// @ts-expect-error
+import packed from '../wasm/dist/relaxed-packed.wasm';
+// @ts-expect-error
+import rare from '../wasm/dist/relaxed-rare.wasm';
+// @ts-expect-error
+import training from '../wasm/dist/relaxed-training.wasm';
 import { bringEngine } from './backend/wasm-modules.js';
 
-bringEngine({ isa: 'relaxed', use: 'first', load: async () => ({ module }) });
+bringEngine({ isa: 'relaxed', use: 'first', load: async () => ({ module, parts: { packed, training, rare } }) });
 
 export * from './index.js';

@@ -1,11 +1,24 @@
-// Makes wasm/dist, the files that runtimes load by URL. The engine as WebAssembly, <name>.wasm, one module for each
-// instruction set, without and with threads: the modules import nothing (with threads: their memory) and need no generated
-// JavaScript; src/backend/wasm.ts drives them. And the scripts of workers: worker.js, thread.js.
+// Makes wasm/dist, the files that runtimes load by URL. The engine as WebAssembly needs no generated JavaScript;
+// src/backend/wasm.ts drives it. For each instruction set, <set>.wasm has the core, and <set>-<part>.wasm another part of
+// the kernels, which a device loads when it first needs one of them. And the scripts of workers: worker.js, thread.js.
+//
+// All modules import their memory. They use atomics, which unshared memory has, too, so one file serves with and without
+// threads: src/backend/wasm-modules.ts sets the one bit that makes the imported memory a shared one.
 //
 //   node wasm/build.mjs              builds what is older than its sources
 //   node wasm/build.mjs --optional   the same, but without Emscripten it only says so
-import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -15,27 +28,43 @@ import { inParallel } from '../scripts/tools.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const outputs = join(root, 'wasm/dist');
 
-const flags = ['-std=c++20', '-O3', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fno-rtti', '-Inative'];
-flags.push('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-msimd128');
+const flags = ['-std=c++20', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fno-rtti', '-Inative', '-msimd128'];
+flags.push('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-matomics', '-mbulk-memory');
 // Kernels unroll long loops by pragma. Other loops of unknown length stay as they are, which saves 4 % of a module.
 flags.push('-mllvm', '-unroll-runtime=false', '-mllvm', '-unroll-allow-partial=false');
-flags.push('-sSTANDALONE_WASM', '-sPURE_WASI', '--no-entry');
-// The stack lies below everything else, so that an overflow traps instead of overwriting.
-flags.push('-sSTACK_SIZE=256KB', '-Wl,--stack-first');
-flags.push('-sALLOW_MEMORY_GROWTH', '-sINITIAL_MEMORY=1MB', '-sMAXIMUM_MEMORY=4GB');
 
-// Threads without Emscripten's runtime: every worker instantiates the module over the same memory, with its own stack.
+// Where memory lies. The stack is below everything else, so that an overflow traps instead of overwriting. The data of
+// the parts follow it, then those of the core, and the heap.
+const STACK = 256 << 10;
+const PART_ROOM = 32 << 10;
+/** The parts other than the core, with their names in native/abi.h. Each has its place in memory and in the table. */
+const parts = { packed: 'kPacked', training: 'kTraining', rare: 'kRare' };
+const partNames = Object.keys(parts);
+const TABLE_ROOM = 1024;
+
+// Threads without Emscripten's runtime: every worker instantiates the modules over the same memory, with its own stack.
 // Only the device's thread allocates, so the C library may be the single-threaded one, and the linker must accept it.
-const threads = ['-matomics', '-mbulk-memory', '-sIMPORTED_MEMORY'];
-threads.push('-Wl,--shared-memory,--no-check-features,--export=__stack_pointer');
+const coreFlags = ['-O3', '-sSTANDALONE_WASM', '-sPURE_WASI', '--no-entry', `-sSTACK_SIZE=${STACK}`];
+coreFlags.push(
+  '-sALLOW_MEMORY_GROWTH',
+  '-sALLOW_TABLE_GROWTH',
+  '-sINITIAL_MEMORY=1MB',
+  '-sMAXIMUM_MEMORY=4GB',
+  '-sIMPORTED_MEMORY',
+);
+coreFlags.push(`-Wl,--stack-first,--global-base=${STACK + PART_ROOM * partNames.length}`, '-sMALLOC=emmalloc');
+coreFlags.push('-Wl,--shared-memory,--no-check-features,--export=__stack_pointer');
+/** Functions that parts import from the core: Team::parallel, and what they use of the C library. */
+const shared = ['_ZN10simdformer4Team8parallelEjPFvPKvjES2_', 'cos', 'exp', 'exp2', 'log', 'log1p', 'sin'];
+shared.push('memcpy', 'memmove', 'memset');
+coreFlags.push(`-Wl,${shared.map((name) => `--export=${name}`).join(',')}`);
 
-const sources = ['wasm.cc', 'heap_wasm.cc', 'run.cc', 'threads.cc', 'isa/pick.cc'].map((name) => `native/${name}`);
-const modules = {
-  simd128: ['native/isa/simd128.cc'],
-  'simd128-threads': ['native/isa/simd128.cc', ...threads],
-  relaxed: ['native/isa/relaxed.cc', '-mrelaxed-simd'],
-  'relaxed-threads': ['native/isa/relaxed.cc', '-mrelaxed-simd', ...threads],
-};
+const core = ['wasm.cc', 'heap_wasm.cc', 'run.cc', 'threads.cc', 'isa/pick.cc'];
+const sets = { simd128: [], relaxed: ['-mrelaxed-simd'] };
+const modules = Object.keys(sets).flatMap((set) => [
+  { name: set, set },
+  ...partNames.map((part) => ({ name: `${set}-${part}`, set, part })),
+]);
 
 /** The time of the newest source file. */
 function youngest() {
@@ -57,7 +86,7 @@ await build({
 });
 
 const changed = youngest();
-const stale = Object.keys(modules).filter((name) => {
+const stale = modules.filter(({ name }) => {
   const path = join(outputs, `${name}.wasm`);
   return !existsSync(path) || statSync(path).mtimeMs < changed;
 });
@@ -71,10 +100,76 @@ if (stale.length > 0 && !compiler) {
   process.exit(process.argv.includes('--optional') ? 0 : 1);
 }
 
-await inParallel(stale, async (name) => {
-  const output = join('wasm/dist', `${name}.wasm`);
-  console.log(`> em++ ${output}`);
-  const command = [...flags, ...sources, ...modules[name], '-o', output];
-  const child = spawn(compiler, command, { cwd: root, stdio: 'inherit' });
+/** Runs a command and waits for its end. The process ends if it fails. */
+async function run(command, ...args) {
+  const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
   if ((await new Promise((resolve) => child.on('close', resolve))) !== 0) process.exit(1);
+}
+
+/** A setting of Emscripten, from em-config beside the compiler. */
+function setting(name) {
+  const config = compiler.replace(/em\+\+(?=[^/\\]*$)/, 'em-config');
+  return execFileSync(config, [name], { encoding: 'utf8' }).trim();
+}
+
+/** The linker of Emscripten. Distributions add its version to the name. */
+function linker() {
+  const version = setting('LLVM_ADD_VERSION');
+  return join(setting('LLVM_ROOT'), version === 'None' ? 'wasm-ld' : `wasm-ld-${version}`);
+}
+
+/** Compiles files of native/ for a part of the kernels. Returns the object files. */
+async function compile(sources, { name, set, part }) {
+  const objects = [];
+  for (const source of sources) {
+    const object = join(objectFolder, `${name}-${source.replaceAll('/', '-')}.o`);
+    const only = `-DSIMDFORMER_PART=${part === undefined ? 'kCore' : parts[part]}`;
+    await run(compiler, ...flags, ...sets[set], only, '-O3', '-c', join('native', source), '-o', object);
+    objects.push(object);
+  }
+  return objects;
+}
+
+async function linkCore(module, output) {
+  const objects = await compile([...core, `isa/${module.set}.cc`], module);
+  await run(compiler, ...coreFlags, ...sets[module.set], ...objects, '-o', output);
+}
+
+/** Links a part by the linker alone, because Emscripten would give it a memory, a table and a C library of its own. */
+async function linkPart(module, output) {
+  const objects = await compile(['wasm_part.cc', `isa/${module.set}.cc`], module);
+  const at = partNames.indexOf(module.part);
+  const places = [`--global-base=${STACK + PART_ROOM * at}`, `--table-base=${TABLE_ROOM * (at + 1)}`];
+  const imports = [
+    '--import-memory',
+    '--shared-memory',
+    '--max-memory=4294967296',
+    '--import-table',
+    '--import-undefined',
+  ];
+  const rest = ['--no-entry', '--stack-first', '-z', 'stack-size=0', '--no-check-features', '--export=__stack_pointer'];
+  const linked = join(objectFolder, `${module.name}.wasm`);
+  await run(linker(), ...places, ...imports, ...rest, '-O2', ...objects, '-o', linked);
+  await run(join(setting('BINARYEN_ROOT'), 'bin/wasm-opt'), '-O3', '--all-features', linked, '-o', output);
+}
+
+/** Makes the imported memory an unshared one, in which any host can run the module. */
+function unshare(path) {
+  const bytes = readFileSync(path);
+  const at = bytes.indexOf('memory\u0002\u0003', 'latin1');
+  if (at < 0) throw new Error(`${path} imports no shared memory`);
+  bytes[at + 'memory'.length + 1] = 1;
+  writeFileSync(path, bytes);
+}
+
+const objectFolder = join(tmpdir(), `simdformer-wasm-${process.pid}`);
+mkdirSync(objectFolder);
+await inParallel(stale, async (module) => {
+  const output = join(outputs, `${module.name}.wasm`);
+  const unfinished = join(objectFolder, `${module.name}-unfinished.wasm`);
+  console.log(`> em++ wasm/dist/${module.name}.wasm`);
+  await (module.part === undefined ? linkCore : linkPart)(module, unfinished);
+  unshare(unfinished);
+  copyFileSync(unfinished, output);
 });
+rmSync(objectFolder, { recursive: true });

@@ -1,9 +1,27 @@
-// A pool thread of a WebAssembly device: a worker that enters the engine over the device's memory and stays there.
+// A pool thread of a WebAssembly device: a worker that enters the engine over the device's memory and stays there, until
+// the device asks it to leave for as long as it takes to add a part of the kernels.
+let core;
+let memory;
+
+async function enter({ module, memory: given, stack, part, dismissals = 0 }) {
+  if (part === undefined) {
+    memory = given;
+    core = (await WebAssembly.instantiate(module, { env: { memory } })).exports;
+    core.__stack_pointer.value = stack; // the module's own stack belongs to the device's thread
+  } else {
+    // As in src/backend/wasm.ts.
+    const table = core.__indirect_function_table;
+    if (table.length < 4096) table.grow(4096 - table.length);
+    const { exports } = await WebAssembly.instantiate(part, { env: { ...core, memory } });
+    exports.__stack_pointer.value = core.__stack_pointer.value - 32768;
+  }
+  core.join(dismissals);
+}
+
 function listen(port) {
-  port.onmessage = async ({ data: { module, memory, stack } }) => {
-    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
-    exports.__stack_pointer.value = stack; // the module's own stack belongs to the device's thread
-    exports.join();
+  let before = Promise.resolve();
+  port.onmessage = ({ data }) => {
+    before = before.then(() => enter(data));
   };
 }
 

@@ -20,3 +20,16 @@
 #include "context.h"
 #include "isa/cpu.h"
 #include "isa/tuning.h"
+
+namespace simdformer {
+
+// True if this file compiles the kernels of `part`. Modules of WebAssembly define SIMDFORMER_PART.
+constexpr bool compiles([[maybe_unused]] Part part) {
+#ifdef SIMDFORMER_PART
+  return part == Part::SIMDFORMER_PART;
+#else
+  return true;
+#endif
+}
+
+}  // namespace simdformer

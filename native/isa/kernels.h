@@ -27,15 +27,23 @@ constexpr auto weightOf() -> Weight (*)(const uint32_t*) {
     return nullptr;
 }
 
-template <class T>
+// A kernel of another part has no functions. Only the core, which makes the manifest, has names and signatures.
+template <class T, Part part>
+constexpr Kernel nameOnly(bool tail) {
+  if constexpr (compiles(Part::kCore))
+    return {part, T::name, T::signature, sizeof(T) / 4, tail, nullptr, nullptr, nullptr};
+  return {};
+}
+
+template <class T, Part part>
 constexpr Kernel describe() {
-  return {T::name,
-          T::signature,
-          sizeof(T) / 4,
-          false,
-          [](const uint32_t* operands) { return decode<T>(operands).check(); },
-          [](const uint32_t* operands, Context& context) { decode<T>(operands).run(context); },
-          weightOf<T>()};
+  Kernel kernel = nameOnly<T, part>(false);
+  if constexpr (compiles(part)) {
+    kernel.check = [](const uint32_t* operands) { return decode<T>(operands).check(); };
+    kernel.run = [](const uint32_t* operands, Context& context) { decode<T>(operands).run(context); };
+    kernel.weight = weightOf<T>();
+  }
+  return kernel;
 }
 
 // A kernel whose command ends in any number of words receives its operands as they lie in the list.
@@ -44,9 +52,14 @@ uint32_t tailWords(const uint32_t* operands) {
   return (operands[-1] >> 16) - 1 - sizeof(T) / 4;
 }
 
-template <class T>
+template <class T, Part part>
 constexpr Kernel describeWithTail() {
-  return {T::name, T::signature, sizeof(T) / 4, true, T::check, T::run, nullptr};
+  Kernel kernel = nameOnly<T, part>(true);
+  if constexpr (compiles(part)) {
+    kernel.check = T::check;
+    kernel.run = T::run;
+  }
+  return kernel;
 }
 
 constexpr uint32_t signatureWords(const char* signature) {
@@ -66,8 +79,12 @@ struct Listed;
 
 enum { kBeforeFirst = __COUNTER__ };
 
-#define KERNEL(Type) LIST_KERNEL(Type, describe<Type>())
-#define KERNEL_WITH_TAIL(Type) LIST_KERNEL(Type, describeWithTail<Type>())
+#define KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kCore>()))
+#define KERNEL_WITH_TAIL(Type) LIST_KERNEL(Type, (describeWithTail<Type, Part::kCore>()))
+// Kernels of packed weights, those that only training uses, and those that few models use.
+#define PACKED_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kPacked>()))
+#define TRAINING_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kTraining>()))
+#define RARE_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kRare>()))
 #define LIST_KERNEL(Type, description)                                                                   \
   static_assert(sizeof(Type) == 4 * signatureWords(Type::signature), "fields and signature must agree"); \
   LIST(Kernel, description)
@@ -112,15 +129,23 @@ constexpr auto list(std::index_sequence<I...>) {
 const Isa& isa() {
   static constexpr auto kernels = list<Kernel>(AllListed());
   static constexpr auto constants = list<Constant>(AllListed());
-  static constexpr Isa self{ISA_NAME,         kernels.data(),   kernels.size(),  kPanelCols,
-                            constants.data(), constants.size(), kFormats.data(), kFormats.size()};
-  return self;
+  if constexpr (compiles(Part::kCore)) {
+    static constexpr Isa self{ISA_NAME,         kernels.data(),   kernels.size(),  kPanelCols,
+                              constants.data(), constants.size(), kFormats.data(), kFormats.size()};
+    return self;
+  } else {
+    static constexpr Isa self{ISA_NAME, kernels.data(), kernels.size(), kPanelCols, nullptr, 0, nullptr, 0};
+    return self;
+  }
 }
 
 }  // namespace simdformer::ISA
 
 #undef KERNEL
 #undef KERNEL_WITH_TAIL
+#undef PACKED_KERNEL
+#undef TRAINING_KERNEL
+#undef RARE_KERNEL
 #undef LIST_KERNEL
 #undef CONSTANT
 #undef LIST

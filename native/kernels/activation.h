@@ -63,4 +63,4 @@ struct ActivateBackward {
     });
   }
 };
-KERNEL(ActivateBackward)
+TRAINING_KERNEL(ActivateBackward)

@@ -54,4 +54,4 @@ struct Adamw {
     });
   }
 };
-KERNEL(Adamw)
+TRAINING_KERNEL(Adamw)

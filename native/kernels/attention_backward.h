@@ -123,5 +123,5 @@ struct AttentionBackward {
     });
   }
 };
-KERNEL(AttentionBackward)
+TRAINING_KERNEL(AttentionBackward)
 CONSTANT("attentionBackward.blockKeys", attention::HeadGradient::kBlockKeys)

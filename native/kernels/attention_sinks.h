@@ -46,7 +46,7 @@ struct AttentionSinks {
                [&](size_t c, size_t lanes) { storeLanes(to + c, loadLanes(to + c, lanes) * splat(kept), lanes); });
   }
 };
-KERNEL(AttentionSinks)
+RARE_KERNEL(AttentionSinks)
 
 // dsinks[h] (+)= -Σ shares[row, h] · (dy · y of the head).
 struct AttentionSinksBackward {
@@ -83,4 +83,4 @@ struct AttentionSinksBackward {
     });
   }
 };
-KERNEL(AttentionSinksBackward)
+TRAINING_KERNEL(AttentionSinksBackward)

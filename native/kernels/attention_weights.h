@@ -92,4 +92,4 @@ struct AttentionWeights {
     change([&](Vf power) { return power * splat(all == 0 ? 0.f : 1.f / all); });
   }
 };
-KERNEL(AttentionWeights)
+RARE_KERNEL(AttentionWeights)

@@ -104,7 +104,7 @@ struct Extremum {
     write(context, row, {splat(value[first]), splatInt(at[first])}, 1);
   }
 };
-KERNEL(Extremum)
+RARE_KERNEL(Extremum)
 
 // dx = dy / n where x is one of the n elements equal to y, 0 elsewhere (+ dx if accumulate). NaN along a whole line
 // that contains NaN.
@@ -157,7 +157,7 @@ struct ExtremumBackward {
     });
   }
 };
-KERNEL(ExtremumBackward)
+TRAINING_KERNEL(ExtremumBackward)
 
 // y[i] = x[0] + … + x[i] along each line, from its end if `reverse` (+ y[i] if accumulate). Sums are kept in doubles.
 // Backward:  dx is the running sum of dy from the other end.
@@ -201,7 +201,7 @@ struct CumulativeSum {
     }
   }
 };
-KERNEL(CumulativeSum)
+RARE_KERNEL(CumulativeSum)
 
 // The k greatest of each line, or with `least` the k least, in order: values and ids [outer, k, inner]. Of equal
 // elements the first comes first; NaN counts as the greatest.
@@ -272,7 +272,7 @@ struct TopKAlong {
     }
   }
 };
-KERNEL(TopKAlong)
+RARE_KERNEL(TopKAlong)
 CONSTANT("topKAlong.max", TopKAlong::kMax)
 
 // dx = dy at the positions `ids` [outer, k, inner], which are distinct within a line, 0 elsewhere (+ dx if accumulate).
@@ -306,4 +306,4 @@ struct TopKAlongBackward {
     });
   }
 };
-KERNEL(TopKAlongBackward)
+TRAINING_KERNEL(TopKAlongBackward)

@@ -56,7 +56,7 @@ enum Kind : uint32_t {
       kKinds
 };
 
-// Calls body with the operation, so that loops are compiled once for each operation.
+// Calls body with the operation, which has no state, so that loops over a row are compiled once for each operation.
 template <class Body>
 SIMD_INLINE void withOperation(uint32_t kind, const Body& body) {
   switch (kind) {
@@ -105,29 +105,32 @@ struct Binary {
     return nullptr;
   }
 
-  template <class Operation>
-  void each(Context& context, Operation operation) const {
-    const uint64_t rows = product(n, 0, 5), cols = n[5];
-    withResults(rows * cols, [&](auto past, uint64_t more) {
-      const auto block = [&](uint64_t row, uint64_t lastRow, uint64_t c0, uint64_t c1) {
-        BroadcastWalk<2> walk(n, {aStep, bStep}, 0, 5, row);
-        for (; row < lastRow; ++row, walk.next()) {
-          const float* left = context.f32(a) + walk.at[0] + c0 * aStep[5];
-          const float* right = context.f32(b) + walk.at[1] + c0 * bStep[5];
-          float* target = context.f32(y) + row * cols + c0;
-          eachVector(c1 - c0, [&](size_t c, size_t lanes) {
-            const Vf l = wordsAt(left, c, lanes, aStep[5]), r = wordsAt(right, c, lanes, bStep[5]);
-            storeResult<past()>(target + c, operation(l, r), lanes);
-          });
-        }
-        if (past()) fenceNonTemporal();
-      };
-      parallelBlocks(context.team, rows, cols, more * 16384, block);
+  // Computes `cols` results of one row; steps are 0 or 1.
+  using Row = void (*)(const float* left, uint32_t leftStep, const float* right, uint32_t rightStep, float* to,
+                       size_t cols);
+
+  template <bool kPast, class Operation>
+  static void row(const float* left, uint32_t leftStep, const float* right, uint32_t rightStep, float* to,
+                  size_t cols) {
+    eachVector(cols, [&](size_t c, size_t lanes) {
+      const Vf l = wordsAt(left, c, lanes, leftStep), r = wordsAt(right, c, lanes, rightStep);
+      storeResult<kPast>(to + c, Operation()(l, r), lanes);
     });
   }
 
   void run(Context& context) const {
-    binary::withOperation(kind, [&](auto operation) { each(context, operation); });
+    const uint64_t rows = product(n, 0, 5), cols = n[5];
+    withResults(rows * cols, [&](auto past, uint64_t more) {
+      Row compute = nullptr;
+      binary::withOperation(kind, [&](auto operation) { compute = row<past(), decltype(operation)>; });
+      parallelBlocks(context.team, rows, cols, more * 16384, [&](uint64_t r, uint64_t end, uint64_t c0, uint64_t c1) {
+        BroadcastWalk<2> walk(n, {aStep, bStep}, 0, 5, r);
+        for (; r < end; ++r, walk.next())
+          compute(context.f32(a) + walk.at[0] + c0 * aStep[5], aStep[5], context.f32(b) + walk.at[1] + c0 * bStep[5],
+                  bStep[5], context.f32(y) + r * cols + c0, c1 - c0);
+        if (past()) fenceNonTemporal();
+      });
+    });
   }
 };
 KERNEL(Binary)

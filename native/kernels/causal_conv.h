@@ -85,7 +85,7 @@ struct CausalConv {
     }
   }
 };
-KERNEL(CausalConv)
+RARE_KERNEL(CausalConv)
 
 // dx[t] = Σ_j w[j]·dy[t + taps - 1 - j] within a piece, dw[j] = Σ_t dy[t]·x[t - taps + 1 + j], dbias = Σ_t dy[t]. Pieces
 // have no state before them. Bits of accumulate: dx, dw, dbias.
@@ -171,4 +171,4 @@ struct CausalConvBackward {
     storeLanes(target, total + sum, lanes);
   }
 };
-KERNEL(CausalConvBackward)
+TRAINING_KERNEL(CausalConvBackward)

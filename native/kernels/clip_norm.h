@@ -50,7 +50,7 @@ struct SumOfSquares {
     });
   }
 };
-KERNEL(SumOfSquares)
+TRAINING_KERNEL(SumOfSquares)
 CONSTANT("sumOfSquares.chunk", WidePartials::kChunk)
 
 // norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)), as in PyTorch's clip_grad_norm_. If the norm is not
@@ -80,7 +80,7 @@ struct ClipFactor {
     });
   }
 };
-KERNEL(ClipFactor)
+TRAINING_KERNEL(ClipFactor)
 
 // x *= factor, unless the factor is NaN.
 struct Rescale {
@@ -105,7 +105,7 @@ struct Rescale {
     });
   }
 };
-KERNEL(Rescale)
+TRAINING_KERNEL(Rescale)
 
 // y = x, unless the factor is not finite. Then the step is skipped, and y stays as it is.
 struct AdoptIfFinite {
@@ -126,4 +126,4 @@ struct AdoptIfFinite {
     });
   }
 };
-KERNEL(AdoptIfFinite)
+TRAINING_KERNEL(AdoptIfFinite)

@@ -103,7 +103,7 @@ struct CrossEntropy {
     return rest.of[0];
   }
 };
-KERNEL(CrossEntropy)
+TRAINING_KERNEL(CrossEntropy)
 
 // dx = d_r·(p - (1 - smoothing)·[c = t_r] - smoothing/classes) (+ dx if accumulate), 0 where ignored, with d_r =
 // dloss[r] if kEach, else dloss[0]·share[0]. With weights dx = d_r·(((1 - smoothing)·w[t_r] + smoothing·mean(w))·p - (1
@@ -189,4 +189,4 @@ struct CrossEntropyBackward {
     });
   }
 };
-KERNEL(CrossEntropyBackward)
+TRAINING_KERNEL(CrossEntropyBackward)

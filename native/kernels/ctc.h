@@ -135,7 +135,7 @@ struct CtcLoss {
     }
   }
 };
-KERNEL(CtcLoss)
+TRAINING_KERNEL(CtcLoss)
 
 // d[t, c] (+)= -dlosses[b] · Σ_s [label(s) = c] p_t(s), with p_t(s) the probability of state s in row t given the target:
 // e^(a_t(s) + b_t(s)), normalized. b_t(s) are the backward variables, the same recurrence from the last row on; two rows
@@ -224,4 +224,4 @@ struct CtcLossBackward {
       to[states.label(s)] -= static_cast<float>(static_cast<double>(factor) * weight(s) / total);
   }
 };
-KERNEL(CtcLossBackward)
+TRAINING_KERNEL(CtcLossBackward)

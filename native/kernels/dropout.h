@@ -36,4 +36,4 @@ struct Dropout {
     parallelBlocks(context.team, rows, blocks, 256, dropBlocks);
   }
 };
-KERNEL(Dropout)
+TRAINING_KERNEL(Dropout)

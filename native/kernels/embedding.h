@@ -75,4 +75,4 @@ struct EmbeddingBackward {
     });
   }
 };
-KERNEL(EmbeddingBackward)
+TRAINING_KERNEL(EmbeddingBackward)

@@ -110,7 +110,7 @@ struct GridSample {
     });
   }
 };
-KERNEL(GridSample)
+RARE_KERNEL(GridSample)
 
 // dx[pixel] = Σ weight·dy over the places that take the pixel, dgrid = Σ x·dy·(change of the weight), each (+ itself if
 // its bit of accumulate is set). A chunk owns some channels of an image, so that sums have one order.
@@ -179,4 +179,4 @@ struct GridSampleBackward {
     });
   }
 };
-KERNEL(GridSampleBackward)
+TRAINING_KERNEL(GridSampleBackward)

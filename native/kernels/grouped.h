@@ -49,7 +49,7 @@ struct GroupRows {
     return id < groups ? id : 0;
   }
 };
-KERNEL(GroupRows)
+RARE_KERNEL(GroupRows)
 
 // Start of each group among `rows` rows. Offsets come from the heap, so each use checks them.
 struct GroupOffsets {
@@ -139,7 +139,7 @@ struct GroupedLinear {
     gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
   }
 };
-KERNEL(GroupedLinear)
+RARE_KERNEL(GroupedLinear)
 
 // dw[g] (+)= xᵀ·dy over the rows of group g: the gradient of GroupedLinear's w. Groups without rows get zeros.
 //   x        [rows, depth]
@@ -203,4 +203,4 @@ struct GroupedGradient {
     gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
   }
 };
-KERNEL(GroupedGradient)
+TRAINING_KERNEL(GroupedGradient)

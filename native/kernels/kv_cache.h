@@ -147,7 +147,7 @@ struct StateSlots {
 
   uint32_t slotOf(uint32_t length) const { return length % spacing == 0 ? ring + length / spacing - 1 : length % ring; }
 };
-KERNEL(StateSlots)
+RARE_KERNEL(StateSlots)
 
 // x[i] += 1, integers.
 struct Advance {

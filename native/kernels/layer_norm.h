@@ -220,4 +220,4 @@ struct LayerNormBackward {
     });
   }
 };
-KERNEL(LayerNormBackward)
+TRAINING_KERNEL(LayerNormBackward)

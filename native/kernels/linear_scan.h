@@ -214,7 +214,7 @@ struct LinearScan {
     });
   }
 };
-KERNEL(LinearScan)
+RARE_KERNEL(LinearScan)
 
 // The gradients, with G for that of S. From the last row of a piece to its first:
 //   G += q dyᵀ,  dq = S dy,  du = Gᵀk,  dk = G u
@@ -401,4 +401,4 @@ struct LinearScanBackward {
     if (dbeta.present()) addHeads(context.f32(dbeta) + row * dbetaStride, 2 * shape.keys + 1, (accumulate & 16) != 0);
   }
 };
-KERNEL(LinearScanBackward)
+TRAINING_KERNEL(LinearScanBackward)

@@ -117,18 +117,19 @@ struct MatMul {
               size_t width) const {
     if (activation == kNone && !keeps() && drop.scale == 0) return;
     float* to = result(context, n, row, col);
+    const uint64_t fromStride = keeps() ? cols : cStride;
     withActivation(activation, [&](auto f) {
-      for (const uint64_t end = row + height; row < end; ++row, from += keeps() ? cols : cStride, to += cStride) {
+      for (size_t y = 0; y < height; ++y)
         eachVector(width, [&](size_t x, size_t lanes) {
-          storeLanes(to + x, activate<f()>(loadLanes(from + x, lanes)), lanes);
+          storeLanes(to + y * cStride + x, activate<f()>(loadLanes(from + y * fromStride + x, lanes)), lanes);
         });
-        if (drop.scale == 0) continue;
-        drop.eachVector(row, col, col + width, [&](uint64_t x, size_t lanes, const auto& kept) {
-          float* at = to + (x - col);
-          storeLanes(at, kept(loadLanes(at, lanes)), lanes);
-        });
-      }
     });
+    if (drop.scale == 0) return;
+    for (size_t y = 0; y < height; ++y)
+      drop.eachVector(row + y, col, col + width, [&](uint64_t x, size_t lanes, const auto& kept) {
+        float* at = to + y * cStride + (x - col);
+        storeLanes(at, kept(loadLanes(at, lanes)), lanes);
+      });
   }
 };
 KERNEL(MatMul)

@@ -56,7 +56,7 @@ struct PackBlocks {
     });
   }
 };
-KERNEL(PackBlocks)
+PACKED_KERNEL(PackBlocks)
 
 // The inverse of PackBlocks: the file's blocks of features firstRow to below firstRow + count.
 struct UnpackBlocks {
@@ -92,7 +92,7 @@ struct UnpackBlocks {
     });
   }
 };
-KERNEL(UnpackBlocks)
+PACKED_KERNEL(UnpackBlocks)
 
 // Packs features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from floats:
 // feature o < count has x[o·rowStride + i·colStride] as input i. The format must be one that can be made. If `refine`
@@ -154,7 +154,7 @@ struct PackFloats {
     }
   }
 };
-KERNEL(PackFloats)
+PACKED_KERNEL(PackFloats)
 
 // y[o·rowStride + i·colStride] = the weight of feature firstRow + o, o < count, and input i.
 struct Unpack {
@@ -207,4 +207,4 @@ struct Unpack {
     }
   }
 };
-KERNEL(Unpack)
+PACKED_KERNEL(Unpack)

@@ -149,7 +149,7 @@ struct Patches {
     }
   }
 };
-KERNEL(Patches)
+RARE_KERNEL(Patches)
 
 // dx[i] = Σ dpatches over the outputs and taps that read input i (+ dx[i] if accumulate), in one order for any number
 // of threads.
@@ -221,4 +221,4 @@ struct PatchesBackward {
     });
   }
 };
-KERNEL(PatchesBackward)
+TRAINING_KERNEL(PatchesBackward)

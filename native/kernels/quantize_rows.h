@@ -23,4 +23,4 @@ struct QuantizeRows {
     });
   }
 };
-KERNEL(QuantizeRows)
+PACKED_KERNEL(QuantizeRows)

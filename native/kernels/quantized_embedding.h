@@ -37,4 +37,4 @@ struct QuantizedEmbedding {
     }
   }
 };
-KERNEL(QuantizedEmbedding)
+PACKED_KERNEL(QuantizedEmbedding)

@@ -214,4 +214,4 @@ struct QuantizedLinear {
     });
   }
 };
-KERNEL(QuantizedLinear)
+PACKED_KERNEL(QuantizedLinear)

@@ -119,4 +119,4 @@ struct RmsNormBackward {
     });
   }
 };
-KERNEL(RmsNormBackward)
+TRAINING_KERNEL(RmsNormBackward)

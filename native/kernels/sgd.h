@@ -37,4 +37,4 @@ struct Sgd {
     });
   }
 };
-KERNEL(Sgd)
+TRAINING_KERNEL(Sgd)

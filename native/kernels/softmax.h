@@ -184,5 +184,5 @@ struct SoftmaxGradient {
 };
 using SoftmaxBackward = SoftmaxGradient<false>;
 using LogSoftmaxBackward = SoftmaxGradient<true>;
-KERNEL(SoftmaxBackward)
-KERNEL(LogSoftmaxBackward)
+TRAINING_KERNEL(SoftmaxBackward)
+TRAINING_KERNEL(LogSoftmaxBackward)

@@ -216,4 +216,4 @@ struct UnaryBackward {
     });
   }
 };
-KERNEL(UnaryBackward)
+TRAINING_KERNEL(UnaryBackward)

@@ -38,6 +38,8 @@ export interface Manifest {
   readonly mostBytes?: number;
   readonly ops: readonly {
     readonly name: string;
+    /** The part of the kernels that has it. A module of WebAssembly has one part, the addon all. */
+    readonly part: string;
     /** `fields`: the names of numbers that are one operand together, each of this kind. */
     readonly operands: readonly {
       readonly name: string;

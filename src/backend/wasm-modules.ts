@@ -4,6 +4,7 @@ import type { WasmOptions } from './backend.js';
 import { ArgumentError, DeviceError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-engine.js';
+import { moduleOf } from './wasm-load.js';
 import { threadsHere, warnOnce } from './wasm-threads.js';
 
 type WasmIsa = 'simd128' | 'relaxed';
@@ -13,7 +14,7 @@ interface BundledEngine {
   readonly isa: WasmIsa;
   /** Before anything is fetched, or when that failed. */
   readonly use: 'first' | 'last';
-  load(): Promise<Pick<WasmEngine, 'module' | 'worker'>>;
+  load(): Promise<Pick<WasmEngine, 'module' | 'parts' | 'worker'>>;
 }
 
 /** True if WebAssembly has these instructions: validates a module with one function, of type () → v128, that uses them. */
@@ -35,16 +36,26 @@ export const wasmIsas: readonly WasmIsa[] = [
   ...(validates(...zero) ? ['simd128' as const] : []),
 ];
 
-type ModuleName = WasmIsa | `${WasmIsa}-threads`;
+/** The module of a set, and its parts: kernels of packed weights, of training, and of few models. */
+const FILES = ['', '-packed', '-training', '-rare'];
 
 /**
  * Written out, because bundlers look for the literal form. src/backend/, dist/backend/ and dist/node/ are equally deep.
+ * In the order of FILES.
  */
-const urls: Record<ModuleName, () => URL> = {
-  simd128: () => new URL('../../wasm/dist/simd128.wasm', import.meta.url),
-  'simd128-threads': () => new URL('../../wasm/dist/simd128-threads.wasm', import.meta.url),
-  relaxed: () => new URL('../../wasm/dist/relaxed.wasm', import.meta.url),
-  'relaxed-threads': () => new URL('../../wasm/dist/relaxed-threads.wasm', import.meta.url),
+const urls: Record<WasmIsa, () => readonly URL[]> = {
+  simd128: () => [
+    new URL('../../wasm/dist/simd128.wasm', import.meta.url),
+    new URL('../../wasm/dist/simd128-packed.wasm', import.meta.url),
+    new URL('../../wasm/dist/simd128-training.wasm', import.meta.url),
+    new URL('../../wasm/dist/simd128-rare.wasm', import.meta.url),
+  ],
+  relaxed: () => [
+    new URL('../../wasm/dist/relaxed.wasm', import.meta.url),
+    new URL('../../wasm/dist/relaxed-packed.wasm', import.meta.url),
+    new URL('../../wasm/dist/relaxed-training.wasm', import.meta.url),
+    new URL('../../wasm/dist/relaxed-rare.wasm', import.meta.url),
+  ],
 };
 
 /** Set by the imported entry: src/browser.ts or src/workerd.ts. */
@@ -69,13 +80,18 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
     if ((options.isa ?? bundled.isa) === bundled.isa) return { ...(await bundled.load()), threads: 1 };
     throw new DeviceError(`createDevice: isa is '${isa}', but here is only the engine of '${bundled.isa}'`);
   }
-  const name = (count > 1 ? `${isa}-threads` : isa) as ModuleName;
   if (wasmUrl !== undefined) {
     const folder = await folderUrl(wasmUrl);
-    return { module: await wasmModule(new URL(`${name}.wasm`, folder)), threads: count, folder };
+    return {
+      ...(await engineAt(
+        FILES.map((part) => new URL(`${isa}${part}.wasm`, folder)),
+        count,
+      )),
+      folder,
+    };
   }
   try {
-    return { module: await wasmModule(packaged(name)), threads: count };
+    return await engineAt(packaged(isa as WasmIsa), count);
   } catch (error) {
     if (bundled === null) {
       throw new DeviceError(
@@ -98,10 +114,16 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   }
 }
 
-/** The URL of a module, in the bundle or in the package. */
-function packaged(name: ModuleName): URL {
+/** The engine of these files, of which the first is loaded. */
+async function engineAt([core, packed, training, rare]: readonly URL[], threads: number): Promise<WasmEngine> {
+  const parts = { packed: (packed as URL).href, training: (training as URL).href, rare: (rare as URL).href };
+  return { module: await moduleOf((core as URL).href, threads > 1), threads, parts };
+}
+
+/** The URLs of a set's modules, in the bundle or in the package. */
+function packaged(isa: WasmIsa): readonly URL[] {
   try {
-    return urls[name]();
+    return urls[isa]();
   } catch (cause) {
     throw new DeviceError('the WebAssembly engine cannot be found: the code does not know its own URL', { cause });
   }
@@ -117,34 +139,4 @@ async function folderUrl(folder: string | URL): Promise<string> {
   } catch (cause) {
     throw new ArgumentError(`createDevice: wasmUrl is '${folder}', expected a URL`, { cause });
   }
-}
-
-const compiled = new Map<string, Promise<WebAssembly.Module>>();
-
-/** The compiled module, which devices share. */
-function wasmModule(url: URL): Promise<WebAssembly.Module> {
-  const known = compiled.get(url.href);
-  if (known !== undefined) return known;
-  const module = compile(url).catch((error) => {
-    compiled.delete(url.href);
-    throw new DeviceError(`the WebAssembly engine did not load from ${url}: ${error.message}`, { cause: error });
-  });
-  compiled.set(url.href, module);
-  return module;
-}
-
-async function compile(url: URL): Promise<WebAssembly.Module> {
-  if (url.protocol === 'file:' && isNode) {
-    // Not readFile(), which would start threads for that.
-    const { readFileSync } = await nodeModule<typeof import('node:fs')>('fs');
-    return WebAssembly.compile(readFileSync(url));
-  }
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-  const type = response.headers.get('content-type');
-  if (type === 'application/wasm') return WebAssembly.compileStreaming(response);
-  // Small static servers often do not send the type that streaming needs; others send a page for what they have not
-  // got.
-  if (type?.startsWith('text/html')) throw new Error('the server sent a page, text/html');
-  return WebAssembly.compile(await response.arrayBuffer());
 }

@@ -2,17 +2,22 @@ import { afterEvents } from './after-events.js';
 import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
 import { DeviceError } from './errors.js';
 import type { WasmEngine } from './wasm-engine.js';
+import { type ModuleSource, moduleNow, moduleOf, prepareFiles } from './wasm-load.js';
 import { wasmEngine, wasmIsas } from './wasm-modules.js';
 import { startThreads } from './wasm-threads.js';
 import type { RunningWorker } from './workers.js';
 
 /** The exports of native/wasm.cc. Pointers are signed: those beyond 2 GiB come as negative numbers. */
 interface Exports {
-  /** Unless it is imported. */
-  readonly memory?: WebAssembly.Memory | undefined;
+  /** With what parts import. */
+  readonly [name: string]: WebAssembly.ExportValue;
+  readonly __indirect_function_table: WebAssembly.Table;
+  readonly __stack_pointer: WebAssembly.Global;
   _initialize(): void;
   create(threads: number, sleeps: boolean): number;
   stackOf(thread: number): number;
+  dismiss(): void;
+  add(part: number): void;
   manifest(): number;
   commands(words: number): number;
   run(words: number): number;
@@ -21,8 +26,19 @@ interface Exports {
   heapBytes(): number;
 }
 
+interface PartExports {
+  readonly __stack_pointer: WebAssembly.Global;
+  /** A pointer for add(). */
+  part(): number;
+}
+
 /** Words that are always free behind the heap, for command lists. Longer ones run in pieces. */
 const LIST_ROOM = 1 << 21;
+
+/** The size of the table of functions, in which each part has its place. As in wasm/build.mjs and wasm/thread.js. */
+const TABLE_SIZE = 4096;
+/** The part of a stack that is left to the callers of a part's kernels, which have the rest. */
+const CALLERS_STACK = 32768;
 
 /** One instance of the module: a device whose heap is the end of the instance's memory. */
 class WasmBackend implements Backend {
@@ -33,10 +49,16 @@ class WasmBackend implements Backend {
   #instance: { readonly exports: Exports; readonly memory: WebAssembly.Memory } | null;
   /** Runs that are still to be made. */
   readonly #waiting: (() => void)[] = [];
+  /** Number of runs that wait for parts to load. */
+  #loading = 0;
+  readonly #parts: Readonly<Record<string, ModuleSource>>;
+  readonly #missing: Set<string>;
   #threads: RunningWorker[] = [];
 
-  constructor(exports: Exports, memory: WebAssembly.Memory, threads: number, mostBytes: number) {
+  constructor(exports: Exports, memory: WebAssembly.Memory, { threads, parts }: WasmEngine, mostBytes: number) {
     this.#instance = { exports, memory };
+    this.#parts = parts;
+    this.#missing = new Set(Object.keys(parts));
     exports._initialize();
     if (!exports.create(threads, maySleep(memory)) || !this.grow(0))
       throw new DeviceError('createDevice: out of memory for a device');
@@ -68,7 +90,20 @@ class WasmBackend implements Backend {
           reject(error);
         }
       });
-      afterEvents(() => this.#runWaiting());
+      this.#whenLoaded(list);
+    });
+  }
+
+  /** Runs what is waiting after the parts that a list needs have loaded. A failure is reported by the run itself. */
+  async #whenLoaded(list: Uint32Array): Promise<void> {
+    const parts = this.#partsOf(list).map((part) => moduleOf(this.#parts[part] as ModuleSource, this.#isShared));
+    if (parts.length > 0) {
+      this.#loading++;
+      await Promise.allSettled(parts);
+      this.#loading--;
+    }
+    afterEvents(() => {
+      if (this.#loading === 0) this.#runWaiting();
     });
   }
 
@@ -98,6 +133,35 @@ class WasmBackend implements Backend {
     return this.#instance;
   }
 
+  get #isShared(): boolean {
+    return this.manifest.threads > 1;
+  }
+
+  /** The parts that these commands need and that are missing. */
+  #partsOf(words: Uint32Array): string[] {
+    const parts = new Set<string>();
+    for (let at = 0; this.#missing.size > 0 && at < words.length; at += (words[at] as number) >>> 16 || 1) {
+      const part = this.manifest.ops[(words[at] as number) & 0xffff]?.part;
+      if (part !== undefined && this.#missing.has(part)) parts.add(part);
+    }
+    return [...parts];
+  }
+
+  /** Adds the kernels of a part. Threads leave the pool until they have them, too. */
+  #add(part: string): void {
+    const { exports, memory } = this.#open();
+    const module = moduleNow(this.#parts[part] as ModuleSource, this.#isShared);
+    const { __indirect_function_table: table, __stack_pointer: stack } = exports;
+    if (table.length < TABLE_SIZE) table.grow(TABLE_SIZE - table.length);
+    const added = new WebAssembly.Instance(module, { env: { ...exports, memory } }).exports as unknown as PartExports;
+    added.__stack_pointer.value = stack.value - CALLERS_STACK;
+    exports.dismiss();
+    exports.add(added.part());
+    this.#missing.delete(part);
+    const dismissals = Object.keys(this.#parts).length - this.#missing.size;
+    for (const thread of this.#threads) thread.post({ part: module, dismissals });
+  }
+
   #runWaiting(): void {
     for (const run of this.#waiting.splice(0)) run();
   }
@@ -113,6 +177,7 @@ class WasmBackend implements Backend {
     }
     const { exports, memory } = this.#open();
     if (words.length === 0) return null;
+    for (const part of this.#partsOf(words)) this.#add(part);
     new Uint32Array(memory.buffer, exports.commands(words.length) >>> 0, words.length).set(words);
     const failure = exports.run(words.length) >>> 0;
     if (failure === 0) return null;
@@ -152,20 +217,21 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
 /** A backend made from an engine, on this thread. */
 export async function openEngine(engine: WasmEngine): Promise<Backend> {
   const { module, threads } = engine;
-  let imported: WebAssembly.Memory | undefined;
+  let memory: WebAssembly.Memory | undefined;
   let instance: WebAssembly.Instance;
   let maximum = 65536;
   try {
     // All addresses of shared memory are taken at once: where there are not so many, as on phones, a part of them.
-    while (threads > 1 && imported === undefined) {
+    while (memory === undefined) {
       try {
-        imported = new WebAssembly.Memory({ initial: 16, maximum, shared: true });
+        memory = new WebAssembly.Memory({ initial: 16, maximum, shared: threads > 1 });
       } catch (error) {
         if (maximum <= 4096) throw error;
         maximum /= 2;
       }
     }
-    instance = await WebAssembly.instantiate(module, imported && { env: { memory: imported } });
+    instance = await WebAssembly.instantiate(module, { env: { memory } });
+    await prepareFiles();
   } catch (error) {
     throw new DeviceError(
       `createDevice: the WebAssembly engine does not start: ${(error as Error).message}. ` +
@@ -176,7 +242,7 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
   const exports = instance.exports as unknown as Exports;
   // A page has 64 KiB, of which a sixteenth is left to the engine itself and to command lists.
   const mostBytes = maximum * 61440;
-  const backend = new WasmBackend(exports, imported ?? (exports.memory as WebAssembly.Memory), threads, mostBytes);
+  const backend = new WasmBackend(exports, memory, engine, mostBytes);
   await backend.start(engine);
   return backend;
 }

@@ -124,7 +124,7 @@ describeWith(['WebAssembly'], 'a device in WebAssembly', () => {
 
   it('computes without a thread that does not load, and says so once', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'simdformer-'));
-    copyFileSync('wasm/dist/simd128-threads.wasm', join(folder, 'simd128-threads.wasm'));
+    copyFileSync('wasm/dist/simd128.wasm', join(folder, 'simd128.wasm'));
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
     try {
       const own = await createDevice({ backend: 'wasm', isa: 'simd128', threads: 3, wasmUrl: folder });

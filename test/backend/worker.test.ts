@@ -91,7 +91,7 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
     writeFileSync(join(folder, 'worker.js'), script + readFileSync('wasm/dist/worker.js'));
-    for (const name of ['thread.js', 'simd128-threads.wasm']) copyFileSync(`wasm/dist/${name}`, join(folder, name));
+    for (const name of ['thread.js', 'simd128.wasm']) copyFileSync(`wasm/dist/${name}`, join(folder, name));
     return simdformer.createDevice({ backend: 'wasm', worker: true, threads: 2, isa: 'simd128', wasmUrl: folder });
   }
 

@@ -77,8 +77,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
   beforeAll(async () => {
     execFileSync(process.execPath, ['scripts/browser.mjs', output]);
     await mkdir(`${output}/partly`);
-    for (const name of ['relaxed-threads.wasm', 'worker.js'])
-      await copyFile(`wasm/dist/${name}`, `${output}/partly/${name}`);
+    for (const name of ['relaxed.wasm', 'worker.js']) await copyFile(`wasm/dist/${name}`, `${output}/partly/${name}`);
     browser = await playwright.launch(chromium);
   });
   afterAll(async () => {

@@ -163,7 +163,7 @@ describe('a queue whose engine fails or is busy', () => {
       threads: 1,
       constants: {},
       formats: [],
-      ops: [{ name: 'upload', operands: [{ name: 'data', kind: 'tail' }] }],
+      ops: [{ part: 'core', name: 'upload', operands: [{ name: 'data', kind: 'tail' }] }],
     },
     run: () => null,
     runAsync: () => wait,

@@ -119,10 +119,9 @@ if (folder) {
 
     it('has its files as subpaths, and its types', async () => {
       const names = [
-        'relaxed.wasm',
-        'relaxed-threads.wasm',
-        'simd128.wasm',
-        'simd128-threads.wasm',
+        ...['relaxed', 'simd128'].flatMap((set) =>
+          ['', '-packed', '-training', '-rare'].map((part) => `${set}${part}.wasm`),
+        ),
         'thread.js',
         'worker.js',
       ];
@@ -162,7 +161,8 @@ if (folder) {
       const names = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name));
       expect(names.filter((name) => /\.(cc|h|o|gyp|safetensors)$/.test(name))).toEqual([]);
       const sizes = await Promise.all(names.map(async (name) => (await stat(name)).size));
-      expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(9.3e6);
+      expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(8.9e6);
+      expect((await stat('build/Release/simdformer.node')).size).toBeLessThan(3.7e6);
     });
 
     it('names the packages that the server needs, with the command that installs them', async () => {

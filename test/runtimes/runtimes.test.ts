@@ -75,7 +75,10 @@ if (folder) {
         external: ['*.wasm'],
         outfile: join(place, 'worker.js'),
       });
-      await cp(join(folder as string, 'node_modules/simdformer/wasm/dist/relaxed.wasm'), join(place, 'relaxed.wasm'));
+      for (const part of ['', '-packed', '-rare', '-training']) {
+        const file = `relaxed${part}.wasm`;
+        await cp(join(folder as string, 'node_modules/simdformer/wasm/dist', file), join(place, file));
+      }
       const server = spawn(paths?.workerd as string, ['serve', 'workerd.capnp', '--control-fd=1'], { cwd: place });
       try {
         const port = await portOf(server);
