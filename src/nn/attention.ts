@@ -153,6 +153,7 @@ export class MultiHeadAttention extends Module {
   readonly kv: Projection | null;
   /** The projection of values that have an input of their own. */
   readonly value: Projection | null;
+  readonly #valueFeatures: number;
   readonly rotary: Rotation | null;
   readonly clip: number | null;
   readonly gated: boolean;
@@ -210,6 +211,7 @@ export class MultiHeadAttention extends Module {
     const own = keySource || memorySize !== undefined ? 0 : keysAsValues || valueFeatures !== null ? 1 : 2;
     this.qkv = new Linear(init, dModel, [queries, ...Array<number>(own).fill(kvFeatures)], biases.slice(0, 1 + own));
     this.kv = memorySize === undefined ? null : new Linear(init, memorySize, [kvFeatures, kvFeatures], biases.slice(1));
+    this.#valueFeatures = valueFeatures ?? 0;
     this.value = valueFeatures === null ? null : new Linear(init, valueFeatures, kvFeatures, biases[2]);
     this.outProj = new Linear(init, heads * headSize, dModel, outBias);
     this.positionBias = typeof positionBias === 'function' ? positionBias() : positionBias;
@@ -380,7 +382,8 @@ export class MultiHeadAttention extends Module {
 
   /** The result of `project` for the first features of `x`, and beside it values that are made of the other features. */
   #apart(x: Tensor, value: Projection, project: (x: Tensor) => Tensor): Tensor {
-    const [dModel, all] = [this.qkv.weight.shape[0] as number, lastOf(x.shape)];
+    const all = lastOf(x.shape);
+    const dModel = all - this.#valueFeatures;
     return concat([project(x.columns(0, dModel)), value.forward(x.columns(dModel, all))], -1);
   }
 

@@ -305,7 +305,9 @@ class MobileBertLayer extends TransformerLayer {
 class WordHead extends PredictionHead {
   constructor(
     parts: HeadParts,
-    /** [rest, vocabulary]; null if embeddings have all features. */
+    /** Number of features of embeddings. */
+    private readonly narrow: number,
+    /** Projection of the other features to the vocabulary; null if there are none. */
     readonly rest: Linear | null,
   ) {
     super(parts);
@@ -313,9 +315,8 @@ class WordHead extends PredictionHead {
 
   protected override predict(x: Tensor): Tensor {
     if (this.rest === null) return super.predict(x);
-    const [all, features] = [x.shape[1] as number, this.rest.weight.shape[0] as number];
-    const tied = super.predict(contiguous(x.columns(0, all - features)));
-    return add(tied, this.rest.forward(x.columns(all - features, all)));
+    const tied = super.predict(contiguous(x.columns(0, this.narrow)));
+    return add(tied, this.rest.forward(contiguous(x.columns(this.narrow, x.shape[1] as number))));
   }
 }
 
@@ -329,7 +330,11 @@ function wordHead({ init, config }: FamilyContext, tokens: Embedding): Predictio
     norm: new LayerNorm(init, dModel, config.number('layer_norm_eps')),
     out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), true),
   } as const;
-  return new WordHead(parts, dModel > features ? new Linear(init, dModel - features, vocabulary, false) : null);
+  return new WordHead(
+    parts,
+    features,
+    dModel > features ? new Linear(init, dModel - features, vocabulary, false) : null,
+  );
 }
 
 export const mobileBert: Family = {
