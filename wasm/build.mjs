@@ -73,6 +73,9 @@ function youngest() {
 }
 
 mkdirSync(outputs, { recursive: true });
+// Modules of an earlier build that are no more would be published.
+for (const file of readdirSync(outputs))
+  if (file.endsWith('.wasm') && !modules.some(({ name }) => file === `${name}.wasm`)) rmSync(join(outputs, file));
 copyFileSync(join(root, 'wasm/thread.js'), join(outputs, 'thread.js'));
 await build({
   entryPoints: [join(root, 'src/backend/worker.ts')],
