@@ -1,9 +1,9 @@
 // Makes wasm/dist, the files that runtimes load by URL. The engine as WebAssembly needs no generated JavaScript;
-// src/backend/wasm.ts drives it. For each instruction set, <set>.wasm has the core, and <set>-<part>.wasm another part of
-// the kernels, which a device loads when it first needs one of them. And the scripts of workers: worker.js, thread.js.
+// src/backend/wasm.ts drives it. Each instruction set has a core, <set>.wasm, and further parts of the kernels,
+// <set>-<part>.wasm. A device loads a part when it first needs one of its kernels. Workers run worker.js and thread.js.
 //
-// All modules import their memory. They use atomics, which unshared memory has, too, so one file serves with and without
-// threads: src/backend/wasm-modules.ts sets the one bit that makes the imported memory a shared one.
+// All modules import their memory. They use atomics, which unshared memory has, too. One file therefore serves with and
+// without threads: src/backend/wasm-load.ts sets the one bit that makes the imported memory a shared one.
 //
 //   node wasm/build.mjs              builds what is older than its sources
 //   node wasm/build.mjs --optional   the same, but without Emscripten it only says so
@@ -33,7 +33,7 @@ flags.push('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-mato
 // Kernels unroll long loops by pragma. Other loops of unknown length stay as they are, which saves 4 % of a module.
 flags.push('-mllvm', '-unroll-runtime=false', '-mllvm', '-unroll-allow-partial=false');
 
-// Where memory lies. The stack is below everything else, so that an overflow traps instead of overwriting. The data of
+// The layout of the memory. The stack is below everything else, so that an overflow traps instead of overwriting. The data of
 // the parts follow it, then those of the core, and the heap.
 const STACK = 256 << 10;
 const PART_ROOM = 32 << 10;
