@@ -1,5 +1,6 @@
 import { checkNumber, checkOptions, isWhole } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
+import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
 import { labelOf } from './labels.js';
@@ -37,7 +38,7 @@ export const imageClassification: Task<ImageClassification> = {
         ...callOptionKinds,
       });
       if (count !== null) checkNumber(TASK, 'top_k', count, isWhole, 'an integer, 0 or more, or null');
-      const run = (pixelValues: Tensor) => model.forward({ pixelValues }).logits as Tensor;
+      const run = (given: ImageInputs) => model.forward(given).logits as Tensor;
       const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = scoresOf(context.model, logits, how);
         return largest(scores, count || scores.length).map((id) => ({

@@ -1,6 +1,7 @@
 import { checkOptions } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { ImageInputs } from '../models/towers.js';
 import { unpack } from '../ops/move.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { HostTensor } from './host-tensor.js';
@@ -29,8 +30,8 @@ export const imageFeatureExtraction: Task<ImageFeatureExtraction> = {
     return async (images, options = {}) => {
       checkCallOptions(TASK, options);
       const { pool } = checkOptions(TASK, options, { pool: [true, false, null], ...callOptionKinds });
-      const run = (pixelValues: Tensor): Tensor => {
-        const tower = model.vision?.forward({ pixelValues }) ?? missing('images');
+      const run = (given: ImageInputs): Tensor => {
+        const tower = model.vision?.forward(given) ?? missing('images');
         if (!pool && !model.visualProjection) return unpack(tower.features, tower.batch.lengths, tower.batch.longest);
         const pooled = model.vision?.pooler?.forward(tower.features, tower.batch) ?? missing('one vector of an image');
         return pool ? pooled : (model.visualProjection?.forward(pooled) ?? pooled);

@@ -5,6 +5,7 @@ import { describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { TowerModel } from '../models/tower-model.js';
+import type { ImageInputs } from '../models/towers.js';
 import { inference } from '../nn/module.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
 import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
@@ -49,7 +50,7 @@ export function look<Result>(
   context: TaskContext,
   images: readonly ImageInput[],
   options: CallOptions,
-  run: (pixelValues: Tensor) => Tensor,
+  run: (images: ImageInputs) => Tensor,
   read: (values: Float32Array, shape: readonly number[]) => Result,
 ): Promise<Result[]> {
   const { model, processor } = viewerOf(context);
@@ -58,6 +59,7 @@ export function look<Result>(
     () => 1,
     async (batch) => {
       const pixels: Float32Array[] = [];
+      const grids: (readonly number[])[] = [];
       let shape: readonly number[] = [];
       for (const image of batch) {
         const raw = await decoded(context.task, image, options.signal);
@@ -67,11 +69,16 @@ export function look<Result>(
           throw new ArgumentError(`${context.task}: images become ${shape} and ${own}: give them one by one`);
         shape = own;
         pixels.push(features.data);
+        grids.push(...(features.spatialShapes ?? []));
         await new Promise<void>((resolve) => afterEvents(resolve));
       }
       const all = new Float32Array(pixels.reduce((sum, { length }) => sum + length, 0));
       for (const [i, each] of pixels.entries()) all.set(each, i * each.length);
-      const result = inference(model, () => run(model.device.tensor(all, [batch.length, ...shape])));
+      const spatialShapes = grids.length > 0 ? grids : undefined;
+      const result = inference(model, () => {
+        const pixelValues = model.device.tensor(all, [batch.length, ...shape]);
+        return run(spatialShapes ? { pixelValues, spatialShapes } : { pixelValues });
+      });
       try {
         const [values] = (await Tensor.dataOf([result])) as [Float32Array];
         const own = result.shape.slice(1);

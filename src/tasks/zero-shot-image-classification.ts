@@ -1,6 +1,7 @@
 import { checkArray, checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
+import type { ImageInputs } from '../models/towers.js';
 import { callOptionKinds, checkCallOptions } from './batches.js';
 import { type ImageInput, imagesOf, look, viewerOf } from './image-inputs.js';
 import { largest, sigmoid, softmax } from './scores.js';
@@ -60,8 +61,8 @@ export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {
         labels.map((label) => template.replaceAll('{}', () => label)),
         isSiglip,
       );
-      const run = (pixelValues: Tensor) =>
-        model.forward({ inputIds, pixelValues }, { loss: false }).logitsPerImage as Tensor;
+      const run = (images: ImageInputs) =>
+        model.forward({ inputIds, ...images }, { loss: false }).logitsPerImage as Tensor;
       const results = await look(context, imagesOf(TASK, images), options, run, (logits) => {
         const scores = isSiglip ? Array.from(logits, sigmoid) : softmax(logits);
         return largest(scores, scores.length).map((i) => ({ label: labels[i] as string, score: scores[i] as number }));

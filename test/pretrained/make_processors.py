@@ -13,11 +13,18 @@ from safetensors.numpy import save_file
 from transformers import WhisperFeatureExtractor
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.beit.image_processing_pil_beit import BeitImageProcessorPil
+from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
+from transformers.models.deit.image_processing_pil_deit import DeiTImageProcessorPil
+from transformers.models.donut.image_processing_pil_donut import DonutImageProcessorPil
+from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
+from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.lfm2_vl.image_processing_lfm2_vl import Lfm2VlImageProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 
@@ -60,12 +67,27 @@ processors = {
     "clip-odd": CLIPImageProcessorPil(size={"shortest_edge": 19}, crop_size={"height": 16, "width": 14}),
     "clip-padded": CLIPImageProcessorPil(size={"shortest_edge": 9}, crop_size={"height": 16, "width": 13}),
     "siglip": SiglipImageProcessorPil(size={"height": 17, "width": 17}),
+    "beit": BeitImageProcessorPil(size={"height": 18, "width": 12}),
+    "deit": DeiTImageProcessorPil(size={"height": 20, "width": 20}, crop_size={"height": 17, "width": 13}),
+    "segformer": SegformerImageProcessorPil(size={"height": 16, "width": 20}),
+    "convnext": ConvNextImageProcessorPil(size={"shortest_edge": 17}),
+    "convnext-share": ConvNextImageProcessorPil(size={"shortest_edge": 16}, crop_pct=0.7, resample=2),
+    "dpt": DPTImageProcessorPil(size={"height": 20, "width": 18}, keep_aspect_ratio=True, ensure_multiple_of=7),
+    "dpt-plain": DPTImageProcessorPil(size={"height": 21, "width": 14}, ensure_multiple_of=6, do_rescale=False),
+    "donut": DonutImageProcessorPil(size={"height": 30, "width": 22}),
+    "donut-aligned": DonutImageProcessorPil(size={"height": 30, "width": 22}, do_align_long_axis=True, do_resize=False),
+    "donut-unpadded": DonutImageProcessorPil(size={"height": 19, "width": 23}, do_pad=False, do_align_long_axis=True),
     "dinov2": BitImageProcessorPil(**small, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]),
 }
 for name, processor in processors.items():
     for width, height in [(37, 53), (41, 12)]:
         image = PIL.Image.fromarray(picture(width, height, 3, 2))
         out[f"image.{name}.{width}x{height}"] = processor(image, return_tensors="np")["pixel_values"]
+naflex = Siglip2ImageProcessorPil(patch_size=4, max_num_patches=15)
+for width, height in [(37, 53), (41, 12)]:
+    made = naflex(PIL.Image.fromarray(picture(width, height, 3, 2)), return_tensors="np")
+    out[f"image.siglip2.{width}x{height}"] = made["pixel_values"]
+    out[f"shapes.siglip2.{width}x{height}"] = made["spatial_shapes"]
 rgba = PIL.Image.fromarray(picture(23, 31, 4, 3), "RGBA")
 out["image.clip.rgba"] = processors["clip"](rgba, return_tensors="np")["pixel_values"]
 grey = PIL.Image.fromarray(picture(23, 31, 1, 4)[..., 0], "L")

@@ -7,7 +7,7 @@ import { decodeImage } from '../../src/pretrained/processors/decode-image.js';
 import { Fft } from '../../src/pretrained/processors/fft.js';
 import { ImageProcessor, type RawImage } from '../../src/pretrained/processors/image.js';
 import { imageTextProcessor } from '../../src/pretrained/processors/image-text.js';
-import { loadProcessor } from '../../src/pretrained/processors/load-processor.js';
+import { imageProcessor, loadProcessor } from '../../src/pretrained/processors/load-processor.js';
 import { resample } from '../../src/pretrained/processors/resample.js';
 import { resize } from '../../src/pretrained/processors/resize.js';
 import { mixDown, readWav } from '../../src/pretrained/processors/wav.js';
@@ -161,6 +161,41 @@ describe('ImageProcessor', () => {
     },
     siglip: { image_processor_type: 'SiglipImageProcessor', size: { height: 17, width: 17 } },
     dinov2: { image_processor_type: 'BitImageProcessor', ...small, ...imagenet },
+    beit: { image_processor_type: 'BeitImageProcessor', size: { height: 18, width: 12 } },
+    deit: {
+      image_processor_type: 'DeiTImageProcessor',
+      size: { height: 20, width: 20 },
+      crop_size: { height: 17, width: 13 },
+    },
+    segformer: { image_processor_type: 'SegformerImageProcessor', size: { height: 16, width: 20 } },
+    convnext: { image_processor_type: 'ConvNextImageProcessor', size: { shortest_edge: 17 } },
+    'convnext-share': { feature_extractor_type: 'ConvNextFeatureExtractor', size: 16, crop_pct: 0.7, resample: 2 },
+    dpt: {
+      image_processor_type: 'DPTImageProcessor',
+      size: { height: 20, width: 18 },
+      keep_aspect_ratio: true,
+      ensure_multiple_of: 7,
+    },
+    'dpt-plain': {
+      image_processor_type: 'DPTImageProcessor',
+      size: { height: 21, width: 14 },
+      ensure_multiple_of: 6,
+      do_rescale: false,
+    },
+    donut: { feature_extractor_type: 'DonutFeatureExtractor', size: [22, 30] },
+    'donut-aligned': {
+      image_processor_type: 'DonutImageProcessor',
+      size: { height: 30, width: 22 },
+      do_align_long_axis: true,
+      do_resize: false,
+    },
+    'donut-unpadded': {
+      image_processor_type: 'DonutImageProcessor',
+      size: { height: 19, width: 23 },
+      do_pad: false,
+      do_align_long_axis: true,
+    },
+    siglip2: { image_processor_type: 'Siglip2ImageProcessor', patch_size: 4, max_num_patches: 15 },
   };
   const sizes = [
     [37, 53],
@@ -169,10 +204,14 @@ describe('ImageProcessor', () => {
   for (const [name, config] of Object.entries(configs)) {
     it.each(sizes)(`${name} gives what transformers gives of %i × %i`, (width, height) => {
       const expected = recorded.get(`image.${name}.${width}x${height}`)!;
-      const { data, shape } = new ImageProcessor(config).process([pictureOf(width, height, 3, 2)]);
+      const processor = imageProcessor(config, 'vit', 'preprocessor_config.json');
+      const { data, shape, spatialShapes } = processor.process([pictureOf(width, height, 3, 2)]);
       expect(shape).toEqual(expected.shape);
-      // float32 roundings of transformers' steps, on values up to 255 or 2.7
-      expect(largestDifference(data, expected.data())).toBeLessThan(1e-6);
+      const grids = recorded.get(`shapes.${name}.${width}x${height}`);
+      if (grids) expect(spatialShapes?.flat()).toEqual(Array.from(grids.data()));
+      // float32 roundings of transformers' steps, relative to the largest value
+      const greatest = config.do_rescale === false && config.do_normalize !== false ? 1200 : 1;
+      expect(largestDifference(data, expected.data())).toBeLessThan(1e-6 * greatest);
     });
   }
 

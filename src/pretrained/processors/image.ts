@@ -21,7 +21,9 @@ const HALVES = [0.5, 0.5, 0.5];
 const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
 
-const DETECTOR = { resample: 2, crop: false, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
+const IMAGENET = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
+const HALF = { mean: HALVES, std: HALVES } as const;
+const DETECTOR = { ...IMAGENET, resample: 2, crop: false } as const;
 
 /** Defaults of each kind of processor, for settings that its file lacks. `squares`: a size of one number counts for both sides. */
 const kinds = {
@@ -29,6 +31,13 @@ const kinds = {
   CLIP: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
   Siglip: { squares: false, size: { height: 224, width: 224 }, resample: 3, crop: false, mean: HALVES, std: HALVES },
   Bit: { squares: false, size: { shortest_edge: 224 }, resample: 3, crop: true, mean: CLIP_MEAN, std: CLIP_STD },
+  Beit: { squares: true, size: { height: 224, width: 224 }, resample: 3, crop: false, ...HALF },
+  ConvNext: { squares: false, size: { shortest_edge: 384 }, resample: 3, crop: false, ...HALF },
+  DPT: { squares: true, size: { height: 384, width: 384 }, resample: 3, crop: false, ...HALF },
+  DeiT: { squares: true, size: { height: 256, width: 256 }, resample: 3, crop: true, ...HALF },
+  Donut: { squares: true, size: { height: 2560, width: 1920 }, resample: 2, crop: false, ...HALF },
+  Siglip2: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
+  Segformer: { squares: true, size: { height: 512, width: 512 }, resample: 2, crop: false, ...IMAGENET },
   Detr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
   RTDetr: { ...DETECTOR, squares: true, size: { height: 640, width: 640 } },
   OwlViT: {
@@ -47,25 +56,33 @@ const PLAIN: readonly Kind[] = ['RTDetr'];
 /** Processors that pad a batch below and to the right of its images. Images go through one by one here. */
 const PADDED: readonly Kind[] = ['Detr', 'RTDetr'];
 
-type Kind = keyof typeof kinds;
+export type Kind = keyof typeof kinds;
 
 /** The processors of models whose file does not name one. */
 const ofModels: Readonly<Record<string, Kind>> = {
-  ...({ vit: 'ViT', clip: 'CLIP', siglip: 'Siglip', dinov2: 'Bit' } as const),
+  ...({ vit: 'ViT', clip: 'CLIP', siglip: 'Siglip', dinov2: 'Bit', swin: 'ViT', beit: 'Beit', deit: 'DeiT' } as const),
+  ...({
+    convnext: 'ConvNext',
+    convnextv2: 'ConvNext',
+    segformer: 'Segformer',
+    depth_anything: 'DPT',
+    siglip2: 'Siglip2',
+  } as const),
   ...({ detr: 'Detr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2' } as const),
 };
 
 /** A size to resize to: both sides, or the shorter one, perhaps with a limit of the longer one. */
-type Size =
+export type Size =
   | { readonly height: number; readonly width: number }
   | { readonly shortest: number; readonly longest?: number | undefined };
 
 /** More pixels than this a side are no photograph's. */
-const LONGEST = 1 << 16;
+export const LONGEST = 1 << 16;
 
 export class ImageProcessor {
+  /** Null if images keep their size. */
   protected readonly size: Size | null;
-  readonly #resample: number;
+  protected readonly resample: number;
   readonly #crop: { readonly height: number; readonly width: number } | null;
   readonly #scale: number;
   readonly #mean: readonly number[];
@@ -83,15 +100,16 @@ export class ImageProcessor {
     const limited = name === 'Detr' && isCount(given as number); // files of old have two numbers
     const size = limited ? { shortest_edge: given, longest_edge: config.max_size ?? 1333 } : given;
     this.size = settings.boolean('do_resize', true) ? sizeOf(settings, size, kind.squares) : null;
-    this.#resample = settings.number('resample', kind.resample);
-    if (!isResample(this.#resample)) settings.refuse('resample', this.#resample, "a number of PIL's, from 0 to 5");
+    this.resample = settings.number('resample', kind.resample);
+    if (!isResample(this.resample)) settings.refuse('resample', this.resample, "a number of PIL's, from 0 to 5");
     this.#crop = settings.boolean('do_center_crop', kind.crop) ? cropOf(settings, config.crop_size ?? 224) : null;
     this.#scale = settings.boolean('do_rescale', true) ? settings.number('rescale_factor', 1 / 255) : 1;
     const normalizes = settings.boolean('do_normalize', !PLAIN.includes(name));
     this.#mean = normalizes ? settings.channels('image_mean', kind.mean) : [0, 0, 0];
     this.#std = normalizes ? settings.channels('image_std', kind.std) : [1, 1, 1];
     if (this.#std.includes(0)) settings.refuse('image_std', config.image_std, 'numbers other than 0');
-    if (!PADDED.includes(name) && settings.boolean('do_pad', false)) settings.refuse('do_pad', true, 'false');
+    const pads = this.mayPad || PADDED.includes(name);
+    if (!pads && settings.boolean('do_pad', false)) settings.refuse('do_pad', true, 'false');
   }
 
   /**
@@ -101,7 +119,7 @@ export class ImageProcessor {
   process(images: readonly RawImage[]): Features {
     if (!Array.isArray(images) || images.length === 0)
       throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
-    const cut = images.map((image) => this.#cut(this.#resized(rgbOf(image))));
+    const cut = images.map((image) => this.#cut(this.resized(rgbOf(image))));
     const { height, width } = cut[0] as Pixels;
     const data = new Float32Array(cut.length * 3 * height * width);
     for (const [i, pixels] of cut.entries()) {
@@ -114,18 +132,33 @@ export class ImageProcessor {
     return { data, shape: [cut.length, 3, height, width] };
   }
 
-  #resized(image: Pixels): Pixels {
+  /** True for processors that put black around images. */
+  protected get mayPad(): boolean {
+    return false;
+  }
+
+  /** The image in the size of the file, before its middle is cut out. */
+  protected resized(image: Pixels): Pixels {
     const { size } = this;
     if (size === null) return image;
-    if ('height' in size) return resize(image, size.width, size.height, this.#resample);
+    if ('height' in size) return resize(image, size.width, size.height, this.resample);
+    const { shortest, longest } = size;
+    return longest === undefined ? this.shortened(image, shortest) : this.#limited(image, shortest, longest);
+  }
+
+  /** The image with `shortest` pixels on its shorter side, in its own proportions. Throws ArgumentError for a long one. */
+  protected shortened(image: Pixels, shortest: number): Pixels {
     const { width, height } = image;
-    if (size.longest !== undefined) return this.#limited(image, size.shortest, size.longest);
-    const long = Math.trunc((size.shortest * Math.max(width, height)) / Math.min(width, height));
+    const long = Math.trunc((shortest * Math.max(width, height)) / Math.min(width, height));
     if (long > LONGEST)
       throw new ArgumentError(`image processor: an image of ${width} × ${height} would become ${long} pixels long`);
     return width <= height
-      ? resize(image, size.shortest, long, this.#resample)
-      : resize(image, long, size.shortest, this.#resample);
+      ? resize(image, shortest, long, this.resample)
+      : resize(image, long, shortest, this.resample);
+  }
+
+  #cut(image: Pixels): Pixels {
+    return this.#crop === null ? image : this.middleOf(image, this.#crop);
   }
 
   /** Resizes the shorter side, or less if the longer one would exceed `longest`. Rounds as transformers does. */
@@ -136,7 +169,7 @@ export class ImageProcessor {
     const side = Math.max(1, halfToEven(exact));
     if (side === short) return image;
     const other = Math.max(1, Math.trunc((exact * long) / short));
-    return width < height ? resize(image, side, other, this.#resample) : resize(image, other, side, this.#resample);
+    return width < height ? resize(image, side, other, this.resample) : resize(image, other, side, this.resample);
   }
 
   /** True if an image becomes a square by black at its right and below. */
@@ -151,9 +184,7 @@ export class ImageProcessor {
   }
 
   /** The middle of the image; where it is smaller than that, black around it. */
-  #cut(image: Pixels): Pixels {
-    if (this.#crop === null) return image;
-    const { height, width } = this.#crop;
+  protected middleOf(image: Pixels, { height, width }: { readonly height: number; readonly width: number }): Pixels {
     const top = cropStart(image.height, height);
     const left = cropStart(image.width, width);
     const data = new Uint8ClampedArray(height * width * 3);
@@ -177,7 +208,8 @@ export class ImageProcessor {
   }
 }
 
-function kindOf(config: Json, modelType: string | undefined, where: string): Kind {
+/** The kind that a file names, or that its model has. Throws FormatError for another one. */
+export function kindOf(config: Json, modelType: string | undefined, where: string): Kind {
   const named = config.image_processor_type ?? config.feature_extractor_type;
   if (named === undefined && modelType !== undefined && Object.hasOwn(ofModels, modelType))
     return ofModels[modelType] as Kind;

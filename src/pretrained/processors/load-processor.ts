@@ -1,10 +1,12 @@
 import { isObject } from '../../core/check.js';
 import type { ModelSource } from '../source.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
-import { ImageProcessor } from './image.js';
+import { ImageProcessor, type Kind, kindOf } from './image.js';
 import type { ImageTextProcessor } from './image-text.js';
 import { Owlv2ImageProcessor } from './owlv2.js';
 import type { Json } from './settings.js';
+import { Siglip2ImageProcessor } from './siglip2-images.js';
+import { ConvNextImageProcessor, DonutImageProcessor, DptImageProcessor } from './special-images.js';
 import { Wav2Vec2FeatureExtractor } from './wav2vec2.js';
 import { WhisperFeatureExtractor } from './whisper.js';
 
@@ -57,13 +59,25 @@ export async function loadProcessor(
     if (modelType === 'wav2vec2-bert' || reads === 'SeamlessM4TFeatureExtractor')
       return new SeamlessM4TFeatureExtractor(config, where);
     const isWhisper = modelType === 'whisper' || reads === 'WhisperFeatureExtractor';
-    if (isWhisper) return new WhisperFeatureExtractor(config, where);
-    const isOwl = String(config.image_processor_type ?? modelType)
-      .toLowerCase()
-      .startsWith('owlv2');
-    return isOwl ? new Owlv2ImageProcessor(config, where) : new ImageProcessor(config, modelType, where);
+    return isWhisper ? new WhisperFeatureExtractor(config, where) : imageProcessor(config, modelType, where);
   }
   return null;
+}
+
+/** Processors that resize in ways of their own. */
+const special: { readonly [Name in Kind]?: new (...args: [Json, string, string]) => ImageProcessor } = {
+  ConvNext: ConvNextImageProcessor,
+  DPT: DptImageProcessor,
+  Donut: DonutImageProcessor,
+  Siglip2: Siglip2ImageProcessor,
+};
+
+/** The image processor that a file describes. Throws FormatError for one that is not known. */
+export function imageProcessor(config: Json, modelType: string, where: string): ImageProcessor {
+  const kind = kindOf(config, modelType, where);
+  if (kind === 'Owlv2') return new Owlv2ImageProcessor(config, where);
+  const Processor = special[kind] ?? ImageProcessor;
+  return new Processor(config, modelType, where);
 }
 
 function partOf({ feature_extractor: sounds, image_processor: images }: Json): Json | undefined {

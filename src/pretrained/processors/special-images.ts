@@ -1,0 +1,144 @@
+// Image processors of ConvNeXt, Depth Anything (DPT) and Donut, which resize in ways of their own.
+
+import { ArgumentError } from '../../core/errors.js';
+import { ImageProcessor, LONGEST } from './image.js';
+import { type Pixels, resize } from './resize.js';
+import { type Json, Settings } from './settings.js';
+
+/** Resizes more than needed and cuts the middle out; images of 384 pixels and more are resized without a cut. */
+export class ConvNextImageProcessor extends ImageProcessor {
+  readonly #cropShare: number;
+
+  /** Throws FormatError for settings that are not known. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    super(config, modelType, where);
+    const settings = new Settings(where, config);
+    this.#cropShare = settings.number('crop_pct', 224 / 256);
+    if (!(this.#cropShare > 0)) settings.refuse('crop_pct', this.#cropShare, 'a positive number');
+    if (this.size && !('shortest' in this.size)) settings.refuse('size', config.size, '{ shortest_edge }, in pixels');
+  }
+
+  protected override resized(image: Pixels): Pixels {
+    if (this.size === null || !('shortest' in this.size)) return image;
+    const { shortest: side } = this.size;
+    if (side >= 384) return resize(image, side, side, this.resample);
+    return this.middleOf(this.shortened(image, Math.trunc(side / this.#cropShare)), { height: side, width: side });
+  }
+}
+
+/** Resizes to multiples of a size, in the image's own proportions if the file says so. */
+export class DptImageProcessor extends ImageProcessor {
+  readonly #multiple: number;
+  readonly #keepsRatio: boolean;
+
+  /** Throws FormatError for settings that are not known. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    super(config, modelType, where);
+    const settings = new Settings(where, config);
+    this.#multiple = settings.count('ensure_multiple_of', 1);
+    this.#keepsRatio = settings.boolean('keep_aspect_ratio', false);
+    if (this.size && !('height' in this.size)) settings.refuse('size', config.size, '{ height, width }, in pixels');
+  }
+
+  protected override resized(image: Pixels): Pixels {
+    if (this.size === null || !('height' in this.size)) return image;
+    let [down, right] = [this.size.height / image.height, this.size.width / image.width];
+    if (this.#keepsRatio) {
+      if (Math.abs(1 - right) < Math.abs(1 - down)) down = right;
+      else right = down;
+    }
+    const [height, width] = [this.#fitting(down * image.height), this.#fitting(right * image.width)];
+    if (Math.max(height, width) <= LONGEST && Math.min(height, width) > 0)
+      return resize(image, width, height, this.resample);
+    const given = `${image.width} × ${image.height}`;
+    throw new ArgumentError(`image processor: an image of ${given} would become ${width} × ${height}`);
+  }
+
+  /** The nearest multiple. Halves go to the even one, as in Python. */
+  #fitting(size: number): number {
+    const times = size / this.#multiple;
+    const floor = Math.floor(times);
+    const isHalf = times - floor === 0.5;
+    return (isHalf ? floor + (floor % 2) : Math.round(times)) * this.#multiple;
+  }
+}
+
+/** Fits a page into a size, with black around it, after an optional rotation to the size's orientation. */
+export class DonutImageProcessor extends ImageProcessor {
+  readonly #resizes: boolean;
+  readonly #fits: boolean;
+  readonly #aligns: boolean;
+  readonly #pads: boolean;
+  readonly #page: { readonly height: number; readonly width: number };
+
+  /** Throws FormatError for settings that are not known. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    const { size } = config;
+    // Old files have [width, height].
+    const given = Array.isArray(size) ? { ...config, size: { height: size[1], width: size[0] } } : config;
+    super({ ...given, do_resize: true }, modelType, where);
+    const settings = new Settings(where, config);
+    this.#resizes = settings.boolean('do_resize', true);
+    this.#fits = settings.boolean('do_thumbnail', true);
+    this.#aligns = settings.boolean('do_align_long_axis', false);
+    this.#pads = settings.boolean('do_pad', true);
+    const page = this.size;
+    const isPage = page !== null && 'height' in page;
+    this.#page = isPage ? page : settings.refuse('size', size, '{ height, width }, in pixels');
+  }
+
+  protected override get mayPad(): boolean {
+    return true;
+  }
+
+  protected override resized(image: Pixels): Pixels {
+    const { height, width } = this.#page;
+    let page = this.#aligns && isAcross(image, this.#page) ? rotated(image) : image;
+    if (this.#resizes) page = this.shortened(page, Math.min(height, width));
+    if (this.#fits) page = this.#fitted(page);
+    if (!this.#pads) return page;
+    if (page.height > height || page.width > width) {
+      const fix = 'set do_thumbnail to true';
+      throw new ArgumentError(`image processor: a page of ${page.width} × ${page.height} is too large to pad: ${fix}`);
+    }
+    return padded(page, this.#page);
+  }
+
+  /** The page in its own proportions, within the size. */
+  #fitted(image: Pixels): Pixels {
+    let [height, width] = [Math.min(image.height, this.#page.height), Math.min(image.width, this.#page.width)];
+    if (height === image.height && width === image.width) return image;
+    if (image.height > image.width) width = Math.trunc((image.width * height) / image.height);
+    else if (image.width > image.height) height = Math.trunc((image.height * width) / image.width);
+    return resize(image, Math.max(1, width), Math.max(1, height), this.resample || 3);
+  }
+}
+
+/** True if one of the two is wider than high, and the other one higher than wide. */
+function isAcross(image: Pixels, page: { readonly height: number; readonly width: number }): boolean {
+  return (
+    (page.width < page.height && image.width > image.height) || (page.width > page.height && image.width < image.height)
+  );
+}
+
+/** The image, rotated clockwise by 90°. */
+function rotated({ width, height, channels, data }: Pixels): Pixels {
+  const result = new Uint8Array(data.length);
+  for (let y = 0; y < width; y++)
+    for (let x = 0; x < height; x++)
+      for (let c = 0; c < channels; c++)
+        result[(y * height + x) * channels + c] = data[((height - 1 - x) * width + y) * channels + c] as number;
+  return { width: height, height: width, channels, data: result };
+}
+
+/** The image in the middle of a black page. */
+function padded(image: Pixels, page: { readonly height: number; readonly width: number }): Pixels {
+  const { channels } = image;
+  const [top, left] = [Math.floor((page.height - image.height) / 2), Math.floor((page.width - image.width) / 2)];
+  const data = new Uint8Array(page.height * page.width * channels);
+  for (let y = 0; y < image.height; y++) {
+    const row = image.data.subarray(y * image.width * channels, (y + 1) * image.width * channels);
+    data.set(row, ((y + top) * page.width + left) * channels);
+  }
+  return { ...page, channels, data };
+}
