@@ -8,6 +8,7 @@ export type {
   TranscriptChunk,
 } from './automatic-speech-recognition.js';
 export * from './chat/index.js';
+export type { DepthEstimation, EstimatedDepth } from './depth-estimation.js';
 export type { DetectedBox, DetectedObject } from './detections.js';
 export type { AggregationStrategy, EntityGroup, TokenEntity } from './entities.js';
 export type { FeatureExtraction, FeatureExtractionOptions, Pooling } from './feature-extraction.js';
@@ -16,6 +17,14 @@ export { HostTensor, type NestedArray } from './host-tensor.js';
 export type { ImageClassification, ImageClassificationOptions } from './image-classification.js';
 export type { ImageFeatureExtraction, ImageFeatureExtractionOptions } from './image-feature-extraction.js';
 export type { ImageInput } from './image-inputs.js';
+export type { BackgroundRemoval, ImageSegmentation, ImageSegmentationOptions, Segment } from './image-segmentation.js';
+export type {
+  DocumentAnswer,
+  DocumentQuestionAnswering,
+  ImageToText,
+  ImageToTextOptions,
+  TextOfImage,
+} from './image-to-text.js';
 export type { MediaFile } from './media-source.js';
 export type { ObjectDetection, ObjectDetectionOptions } from './object-detection.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';

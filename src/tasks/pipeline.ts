@@ -55,12 +55,22 @@ export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels
 
 const TOKENLESS: readonly string[] = [
   'audio-classification',
+  'background-removal',
+  'depth-estimation',
   'image-classification',
   'image-feature-extraction',
   'object-detection',
+  'image-segmentation',
 ] satisfies TaskName[];
 /** Tasks whose models may have no tokenizer. */
-type TokenlessTask = 'audio-classification' | 'image-classification' | 'image-feature-extraction' | 'object-detection';
+type TokenlessTask =
+  | 'audio-classification'
+  | 'background-removal'
+  | 'depth-estimation'
+  | 'image-classification'
+  | 'image-feature-extraction'
+  | 'image-segmentation'
+  | 'object-detection';
 
 /** A task that is ready to be called. */
 export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {

@@ -242,9 +242,8 @@ describe('ImageProcessor', () => {
   it('refuses what it has not', () => {
     const vit = { image_processor_type: 'ViTImageProcessor' };
     const wrong = [
-      { image_processor_type: 'DetrImageProcessor' },
+      { image_processor_type: 'Mask2FormerImageProcessor' },
       { ...vit, size: { longest_edge: 3 } },
-      { ...vit, size: { shortest_edge: 3, longest_edge: 5 } },
       { ...vit, size: 1e9 },
       { ...vit, resample: 7 },
       { ...vit, do_resize: 'yes' },

@@ -2,6 +2,7 @@
 
 import { attentionCommand } from './attention.js';
 import { benchCommand } from './bench.js';
+import { captionCommand } from './caption.js';
 import { chatCommand } from './chat.js';
 import { classifyCommand } from './classify.js';
 import { collectCommand } from './collect.js';
@@ -15,6 +16,7 @@ import { mpiCommand } from './mpi.js';
 import { quantizeCommand } from './quantize.js';
 import { runCommand } from './run.js';
 import { scoreCommand } from './score.js';
+import { segmentCommand } from './segment.js';
 import { serveCommand } from './serve.js';
 import { speakCommand } from './speak.js';
 import { submitCommand } from './submit.js';
@@ -33,6 +35,8 @@ export const COMMANDS = [
   translateCommand,
   transcribeCommand,
   speakCommand,
+  captionCommand,
+  segmentCommand,
   chatCommand,
   scoreCommand,
   attentionCommand,

@@ -7,7 +7,11 @@ import { isBlob, isTyped } from '../../core/kinds.js';
 import type { RawImage } from './image.js';
 
 /** The part of sharp's interface that is used here. */
-type Sharp = (bytes: Uint8Array) => {
+type Sharp = (
+  bytes: Uint8Array,
+  options?: { raw: { width: number; height: number; channels: number } },
+) => {
+  png(): { toBuffer(): Promise<Uint8Array> };
   rotate(): ReturnType<Sharp>;
   toColourspace(name: 'srgb'): ReturnType<Sharp>;
   raw(): {
@@ -33,15 +37,31 @@ export async function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
   }
 }
 
-async function bySharp(bytes: Uint8Array): Promise<RawImage> {
+/** A PNG file of an image, in Node. Throws ArgumentError if sharp is not installed. */
+export async function encodePng({ width, height, data }: RawImage): Promise<Uint8Array> {
+  const sharp = await loadSharp();
+  const channels = data.length / (width * height);
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  return sharp(bytes, { raw: { width, height, channels } }).png().toBuffer();
+}
+
+async function loadSharp(): Promise<Sharp> {
   const name = 'sharp'; // a variable, so that no bundler looks for it
   const loaded = await import(/* @vite-ignore */ /* webpackIgnore: true */ name).catch((cause) => {
     const instead = 'npm install sharp, or give { width, height, data }';
-    throw new ArgumentError(`decodeImage: Node reads images by the package sharp, which cannot be loaded: ${instead}`, {
-      cause,
-    });
+    throw new ArgumentError(
+      `decodeImage: Node reads and writes images by the package sharp, which cannot be loaded: ${instead}`,
+      {
+        cause,
+      },
+    );
   });
-  const image = (loaded.default as Sharp)(bytes).rotate().toColourspace('srgb');
+  return loaded.default as Sharp;
+}
+
+async function bySharp(bytes: Uint8Array): Promise<RawImage> {
+  const sharp = await loadSharp();
+  const image = sharp(bytes).rotate().toColourspace('srgb');
   const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, data };
 }

@@ -1,0 +1,52 @@
+import { checkOptions } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import type { RawImage } from '../pretrained/processors/image.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { HostTensor } from './host-tensor.js';
+import { type ImageInput, imagesOf } from './image-inputs.js';
+import { eachImage, processorOf, resizedMap } from './image-maps.js';
+import type { CallOptions, Task } from './task.js';
+
+/** The depth of an image. */
+export interface EstimatedDepth {
+  /** float32 [height, width] of the image: inverse and relative, or in metres, as the model says. */
+  readonly predicted_depth: HostTensor;
+  /** A byte for each pixel, from 0 for the smallest number to 255 for the largest. */
+  readonly depth: RawImage;
+}
+
+/** The depth of each pixel. An array of images gives an array. */
+export interface DepthEstimation {
+  (image: ImageInput, options?: CallOptions): Promise<EstimatedDepth>;
+  (images: readonly ImageInput[], options?: CallOptions): Promise<EstimatedDepth[]>;
+}
+
+const TASK = 'depth-estimation';
+
+export const depthEstimation: Task<DepthEstimation> = {
+  head: 'depth-estimation',
+  create: (context) => {
+    processorOf(context);
+    async function call(images: ImageInput | readonly ImageInput[], options: CallOptions = {}) {
+      checkCallOptions(TASK, options);
+      checkOptions(TASK, options, callOptionKinds);
+      const results = await eachImage(context, imagesOf(TASK, images), options, async ({ predictedDepth }, image) => {
+        const { width, height } = image;
+        const values = await resizedMap(predictedDepth as Tensor, [height, width]);
+        return { predicted_depth: new HostTensor(values, [height, width]), depth: shown(values, width, height) };
+      });
+      return Array.isArray(images) ? results : (results[0] as EstimatedDepth);
+    }
+    return call as DepthEstimation;
+  },
+};
+
+/** Numbers as brightness. */
+function shown(values: Float32Array, width: number, height: number): RawImage {
+  const [least, most] = values.reduce(
+    ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
+    [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+  );
+  const range = (most as number) - (least as number) || 1;
+  return { width, height, data: Uint8Array.from(values, (value) => ((value - (least as number)) / range) * 255) };
+}

@@ -1,0 +1,116 @@
+// Maps that models make of images: classes or numbers of places, in the size of the image.
+
+import { afterEvents } from '../backend/after-events.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import { Tensor } from '../core/tensor.js';
+import type { ModelInputs, ModelOutput } from '../models/inputs.js';
+import { inference } from '../nn/module.js';
+import { argmax, max } from '../ops/axis.js';
+import { interpolate } from '../ops/interpolate.js';
+import { slice } from '../ops/move.js';
+import { ImageProcessor, type RawImage } from '../pretrained/processors/image.js';
+import { decoded, type ImageInput } from './image-inputs.js';
+import type { CallOptions, TaskContext } from './task.js';
+
+/** Height and width of a map. */
+export type MapSize = readonly [height: number, width: number];
+
+/** Numbers of a map that are on the device at one time, at most. */
+const PART = 1 << 26;
+
+/** The processor of a model that takes single images. Throws FormatError if the folder has none. */
+export function processorOf({ task, model }: TaskContext): ImageProcessor {
+  const { processor, config } = model;
+  if (!model.takes('pixelValues'))
+    throw new FormatError(`${task}: the model is ${config.model_type}, expected one of images`);
+  if (processor instanceof ImageProcessor) return processor;
+  throw new FormatError(`${task}: the model's folder has no preprocessor_config.json, which says how images are cut`);
+}
+
+/** Applies `read` to the model's output for each image, one by one, because their maps differ in size. */
+export async function eachImage<Result>(
+  context: TaskContext,
+  images: readonly ImageInput[],
+  { signal, onProgress }: CallOptions,
+  read: (output: ModelOutput, image: RawImage) => Promise<Result>,
+): Promise<Result[]> {
+  const { model, task } = context;
+  const processor = processorOf(context);
+  const results: Result[] = [];
+  for (const input of images) {
+    signal?.throwIfAborted();
+    const image = await decoded(task, input, signal);
+    const { data, shape } = processor.process([image]);
+    await new Promise<void>((resolve) => afterEvents(resolve));
+    const kept: Tensor[] = [];
+    try {
+      const output = inference(model, () => {
+        const inputs: ModelInputs = { pixelValues: model.device.tensor(data, shape) };
+        return model.forward(inputs);
+      });
+      kept.push(
+        ...Object.values(output)
+          .flat()
+          .filter((each): each is Tensor => each instanceof Tensor),
+      );
+      results.push(await read(output, image));
+    } finally {
+      for (const tensor of kept) tensor.dispose();
+    }
+    onProgress?.({ done: results.length, total: images.length });
+  }
+  return results;
+}
+
+/** A map [1, H, W] in another size, bilinear. */
+export async function resizedMap(map: Tensor, size: MapSize): Promise<Float32Array> {
+  const resized = inference(map, () =>
+    interpolate(map.reshape(1, 1, ...(map.shape.slice(-2) as unknown as MapSize)), { size, mode: 'bilinear' }),
+  );
+  try {
+    return (await resized.data()) as Float32Array;
+  } finally {
+    resized.dispose();
+  }
+}
+
+/** The class of each place of logits [1, classes, H, W], in another size: row by row. */
+export async function classMap(logits: Tensor, size: MapSize): Promise<Int32Array> {
+  const classes = logits.shape[1] as number;
+  const places = size[0] * size[1];
+  const step = Math.max(1, Math.floor(PART / places));
+  const best = new Float32Array(places).fill(Number.NEGATIVE_INFINITY);
+  const found = new Int32Array(places);
+  for (let first = 0; first < classes; first += step) {
+    const end = Math.min(classes, first + step);
+    const [values, ids] = inference(logits, () => {
+      const part = interpolate(slice(logits, 1, first, end), { size, mode: 'bilinear' });
+      return [max(part, { axis: 1 }), argmax(part, { axis: 1 })] as const;
+    });
+    try {
+      const [greatest, own] = (await Tensor.dataOf([values, ids])) as [Float32Array, Int32Array];
+      for (let i = 0; i < places; i++) {
+        if ((greatest[i] as number) <= (best[i] as number)) continue;
+        best[i] = greatest[i] as number;
+        found[i] = first + (own[i] as number);
+      }
+    } finally {
+      values.dispose();
+      ids.dispose();
+    }
+  }
+  return found;
+}
+
+/** The sizes that maps get: one for each image. Throws ArgumentError for other values. */
+export function targetSizes(task: string, sizes: unknown, count: number): readonly MapSize[] | null {
+  if (sizes === undefined || sizes === null) return null;
+  const isSize = (size: unknown) =>
+    Array.isArray(size) &&
+    size.length === 2 &&
+    size.every((side) => Number.isInteger(side) && side > 0 && side <= 1 << 16);
+  if (Array.isArray(sizes) && sizes.length === count && sizes.every(isSize)) return sizes as MapSize[];
+  throw new ArgumentError(
+    `${task}: target_sizes is not a list of [height, width], expected one for each of ${count} images`,
+  );
+}

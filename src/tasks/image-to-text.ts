@@ -1,0 +1,130 @@
+// Texts about images: captions, handwriting, and answers of documents.
+
+import { describeValue } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { GenerateOptions } from '../generate/generate-options.js';
+import { checkCallOptions, inBatches } from './batches.js';
+import { type GenerationArguments, generationArguments } from './generation-arguments.js';
+import { decoded, type ImageInput, imagesOf } from './image-inputs.js';
+import { processorOf } from './image-maps.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import { tokenizerOf } from './text-inputs.js';
+
+/** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
+export interface ImageToTextOptions extends CallOptions, GenerationArguments {}
+
+export interface TextOfImage {
+  readonly generated_text: string;
+}
+
+/** Text about an image: a caption, or what is written on it. An array of images gives an array of these lists. */
+export interface ImageToText {
+  (image: ImageInput, options?: ImageToTextOptions): Promise<TextOfImage[]>;
+  (images: readonly ImageInput[], options?: ImageToTextOptions): Promise<TextOfImage[][]>;
+}
+
+const OWN = ['signal', 'onProgress', 'batchSize'] as const;
+
+export const imageToText: Task<ImageToText> = {
+  head: 'language-model',
+  create: (context) => {
+    checkReader(context);
+    async function call(images: ImageInput | readonly ImageInput[], options: ImageToTextOptions = {}) {
+      const generate = argumentsOf(context, options);
+      const texts = await describe(context, imagesOf(context.task, images), generate, options);
+      const results = texts.map((each) => each.map((text) => ({ generated_text: text.trim() })));
+      return Array.isArray(images) ? results : (results[0] as TextOfImage[]);
+    }
+    return call as ImageToText;
+  },
+};
+
+export interface DocumentAnswer {
+  /** Null if the model's text has no answer. */
+  readonly answer: string | null;
+}
+
+/** Answers a question about a page, with a model such as Donut that was trained for it. */
+export type DocumentQuestionAnswering = (
+  image: ImageInput,
+  question: string,
+  options?: ImageToTextOptions,
+) => Promise<DocumentAnswer[]>;
+
+export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
+  head: 'language-model',
+  create: (context) => {
+    checkReader(context);
+    const { model, task } = context;
+    const tokenizer = tokenizerOf(context);
+    return async (image, question, options = {}) => {
+      if (typeof question !== 'string')
+        throw new ArgumentError(`${task}: the question is ${describeValue(question)}, expected a text`);
+      if (Array.isArray(image)) throw new ArgumentError(`${task}: there are several images, expected one`);
+      const generate = argumentsOf(context, options);
+      const asked = `<s_docvqa><s_question>${question}</s_question><s_answer>`;
+      const prefix = tokenizer.encode(asked, { addSpecial: false });
+      const room = model.maxLength - prefix.length - 1;
+      if (room < 1)
+        throw new ArgumentError(
+          `${task}: the question has ${prefix.length} tokens, expected fewer than ${model.maxLength - 1}`,
+        );
+      const { maxNewTokens, maxLength } = generate;
+      const wanted = maxNewTokens ?? (maxLength === undefined ? room : undefined);
+      const limits = wanted === undefined ? {} : { maxNewTokens: prefix.length + wanted };
+      const all = { ...generate, ...limits, prefix };
+      const [texts = []] = await describe(context, imagesOf(task, image), all, options, false);
+      return texts.map((text) => {
+        const answer = /<s_answer>(.*?)<\/s_answer>/s.exec(text)?.[1] ?? /^(.*?)<\/s_answer>/s.exec(text)?.[1];
+        return { answer: answer?.trim() ?? null };
+      });
+    };
+  },
+};
+
+/** Throws FormatError for a model that does not write about images. */
+function checkReader(context: TaskContext): void {
+  const { model, task } = context;
+  processorOf(context);
+  if (model.decoder === null || model.takes('inputIds'))
+    throw new FormatError(`${task}: the model is ${model.config.model_type}, expected one that writes about images`);
+}
+
+function argumentsOf({ task, model }: TaskContext, options: ImageToTextOptions): GenerateOptions {
+  checkCallOptions(task, options);
+  return generationArguments(task, model, options, OWN);
+}
+
+/** The texts about each image. */
+async function describe(
+  context: TaskContext,
+  images: readonly ImageInput[],
+  generate: GenerateOptions,
+  options: CallOptions,
+  skipSpecial = true,
+): Promise<string[][]> {
+  const { model, task } = context;
+  const { signal } = options;
+  const [processor, tokenizer] = [processorOf(context), tokenizerOf(context)];
+  return inBatches(
+    images,
+    () => 1,
+    async (batch) => {
+      const raw = [];
+      for (const image of batch) raw.push(await decoded(task, image, signal));
+      const { data, shape } = processor.process(raw);
+      const pixels = model.device.unscoped(() => model.device.tensor(data, shape));
+      try {
+        const result = await model.generate(pixels as Tensor, { ...generate, signal });
+        const texts: string[][] = batch.map(() => []);
+        for (const [i, tokens] of result.sequences.entries())
+          texts[result.inputs[i] as number]?.push(tokenizer.decode(tokens, { skipSpecial }));
+        return texts;
+      } finally {
+        pixels.dispose();
+      }
+    },
+    options,
+  );
+}

@@ -1,0 +1,68 @@
+// Commands that look at images, with small random checkpoints.
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { decodeImage, encodePng } from '../../src/pretrained/processors/decode-image.js';
+import { simdformer } from './run-cli.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'simdformer-images-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A folder with a checkpoint of test/data and further files. */
+function checkpoint(name: string, files: Record<string, object>): string {
+  const path = mkdtempSync(join(folder, name));
+  for (const file of ['config.json', 'model.safetensors'])
+    copyFileSync(`test/data/reference3/${name}/${file}`, join(path, file));
+  for (const [file, content] of Object.entries(files)) writeFileSync(join(path, file), JSON.stringify(content));
+  return path;
+}
+
+const [WIDTH, HEIGHT] = [23, 31];
+const image = join(folder, 'picture.png');
+
+describe('commands for images', async () => {
+  const data = Uint8Array.from({ length: WIDTH * HEIGHT * 3 }, (_, i) => (i * i) % 251);
+  writeFileSync(image, await encodePng({ width: WIDTH, height: HEIGHT, data }));
+
+  it('segment prints the share of each label and writes a PNG', async () => {
+    const processor = { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } };
+    const model = checkpoint('segformer', { 'preprocessor_config.json': processor });
+    const out = join(folder, 'mask.png');
+    const { code, stdout, stderr } = await simdformer(['segment', model, image, '--out', out]);
+    expect(code, stderr).toBe(0);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split('\t'));
+    const mask = await decodeImage(readFileSync(out));
+    expect([mask.width, mask.height]).toEqual([WIDTH, HEIGHT]);
+    for (const [share, label, color] of lines) {
+      expect(label).toMatch(/^LABEL_\d$/);
+      const wanted = [1, 3, 5].map((at) => Number.parseInt(color!.slice(at, at + 2), 16));
+      const pixels = Array.from({ length: WIDTH * HEIGHT }, (_, i) => i).filter((i) =>
+        wanted.every((byte, c) => mask.data[i * 3 + c] === byte),
+      );
+      expect(share).toBe(`${((100 * pixels.length) / (WIDTH * HEIGHT)).toFixed(1)} %`);
+    }
+  });
+
+  it('caption prints a line for each image', async () => {
+    const vocab = Object.fromEntries(Array.from({ length: 97 }, (_, id) => [`w${id}`, id]));
+    const tokenizer = {
+      version: '1.0',
+      pre_tokenizer: { type: 'Whitespace' },
+      model: { type: 'WordLevel', unk_token: 'w0', vocab },
+    };
+    const processor = { image_processor_type: 'ViTImageProcessor', size: { height: 24, width: 24 } };
+    const model = checkpoint('trocr', { 'preprocessor_config.json': processor, 'tokenizer.json': tokenizer });
+    const { code, stdout, stderr } = await simdformer(['caption', model, image, image]);
+    expect(code, stderr).toBe(0);
+    const [first, second, ...rest] = stdout.trim().split('\n');
+    expect(first).toMatch(/^w\d+( w\d+)*$/);
+    expect([second, rest]).toEqual([first, []]);
+    const broken = await simdformer(['caption', model, 'README.md']);
+    expect(broken.code).not.toBe(0);
+    expect(broken.stderr).toContain('this is no image that can be read');
+  });
+});
