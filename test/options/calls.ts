@@ -55,13 +55,13 @@ function visionModel(task: string, name: string): Record<string, Uint8Array> {
 }
 
 /** The files of a detector, with the processor and the tokenizer that make_detections.py recorded. */
-function detector(kind: string): Record<string, Uint8Array> {
+function detector(kind: string, processor?: object): Record<string, Uint8Array> {
   const { processors, tokenizer } = JSON.parse(readFileSync('test/tasks/detections.json', 'utf8'));
   const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference3/${kind}/${path}`));
   const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   return {
     ...{ 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') },
-    'preprocessor_config.json': json(processors[kind]),
+    'preprocessor_config.json': json(processor ?? processors[kind]),
     ...{ 'tokenizer.json': json(tokenizer), 'tokenizer_config.json': json({}) },
   };
 }
@@ -133,6 +133,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
 
   const names = { 0: 'entailment', 1: 'neutral', 2: 'contradiction', 3: 'other' };
   const nli = await load('bert-sequence', { id2label: names, label2id: {} });
+  const vit = { image_processor_type: 'ViTImageProcessor', size: { height: 24, width: 24 } };
   const pipes = {
     recognize: await pipe('automatic-speech-recognition', 'test/tasks/whisper'),
     sounds: await pipe('audio-classification', soundModel()),
@@ -141,6 +142,13 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     images: await pipe('image-classification', visionModel('image-classification', 'vit-image')),
     imageFeatures: await pipe('image-feature-extraction', visionModel('image-feature-extraction', 'dinov2')),
     objects: await pipe('object-detection', detector('detr')),
+    segment: await pipe(
+      'image-segmentation',
+      detector('segformer', { image_processor_type: 'SegformerImageProcessor' }),
+    ),
+    depth: await pipe('depth-estimation', detector('depth_anything', { image_processor_type: 'DPTImageProcessor' })),
+    caption: await pipe('image-to-text', detector('trocr', vit)),
+    ask: await pipe('document-question-answering', detector('trocr', vit)),
     namedObjects: await pipe('zero-shot-object-detection', detector('owlv2')),
     answer: await pipe('question-answering', await load('bert-qa')),
     similar: await pipe('sentence-similarity', bert),
@@ -478,6 +486,10 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type FillMask': call((options) => pipes.fill('[MASK]', options)),
     'type ImageClassification': call((options) => pipes.images(image, options)),
     'type ImageFeatureExtraction': call((options) => pipes.imageFeatures(image, options)),
+    'type ImageSegmentation': call((options) => pipes.segment(image, options)),
+    'type DepthEstimation': call((options) => pipes.depth(image, options)),
+    'type ImageToText': call((options) => pipes.caption(image, options), {}, written),
+    'type DocumentQuestionAnswering': call((options) => pipes.ask(image, 'a', options), {}, written),
     'type ObjectDetection': call((options) => pipes.objects(image, options)),
     'type ZeroShotObjectDetection': call((options) => pipes.namedObjects(image, ['a cat'], options)),
     'type QuestionAnswering': call((options) => pipes.answer('a', 'a', options)),
