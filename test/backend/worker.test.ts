@@ -28,16 +28,14 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
     const start = device.full([n, n], 1 / n);
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
-    const begun = performance.now();
     const y = device.scope(() => {
       let x = start;
       for (let i = 0; i < 50; i++) x = simdformer.matmul(x, start);
       return x;
     });
     expect((await y.data())[n]).toBeCloseTo(1 / n, 6);
-    const elapsed = performance.now() - begun;
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(elapsed / 20);
+    expect(ticks).toBeGreaterThan(2); // a blocked thread has none; a busy machine has few
   });
 
   it('reads and writes in the order of the program', async () => {
