@@ -1,6 +1,7 @@
 // Maps that models make of images: classes or numbers of places, in the size of the image.
 
 import { afterEvents } from '../backend/after-events.js';
+import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import type { ModelInputs, ModelOutput } from '../models/inputs.js';
@@ -111,6 +112,6 @@ export function targetSizes(task: string, sizes: unknown, count: number): readon
     size.every((side) => Number.isInteger(side) && side > 0 && side <= 1 << 16);
   if (Array.isArray(sizes) && sizes.length === count && sizes.every(isSize)) return sizes as MapSize[];
   throw new ArgumentError(
-    `${task}: target_sizes is not a list of [height, width], expected one for each of ${count} images`,
+    `${task}: target_sizes is ${describeValue(sizes)}, expected [height, width] for each of ${count} images`,
   );
 }
