@@ -66,6 +66,13 @@ function detector(kind: string, processor?: object): Record<string, Uint8Array> 
   };
 }
 
+/** The same files, with a label for backgrounds. */
+function withBackground(files: Record<string, Uint8Array>): Record<string, Uint8Array> {
+  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const labels = { ...config, id2label: { ...config.id2label, 0: 'background' } };
+  return { ...files, 'config.json': new TextEncoder().encode(JSON.stringify(labels)) };
+}
+
 /** The files of a model of sounds, with the processor of test/tasks/spelled. */
 function soundModel(): Record<string, Uint8Array> {
   const bytes = (path: string) => new Uint8Array(readFileSync(`test/${path}`));
@@ -133,6 +140,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
 
   const names = { 0: 'entailment', 1: 'neutral', 2: 'contradiction', 3: 'other' };
   const nli = await load('bert-sequence', { id2label: names, label2id: {} });
+  const segformer = { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } };
   const vit = { image_processor_type: 'ViTImageProcessor', size: { height: 24, width: 24 } };
   const pipes = {
     recognize: await pipe('automatic-speech-recognition', 'test/tasks/whisper'),
@@ -142,10 +150,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     images: await pipe('image-classification', visionModel('image-classification', 'vit-image')),
     imageFeatures: await pipe('image-feature-extraction', visionModel('image-feature-extraction', 'dinov2')),
     objects: await pipe('object-detection', detector('detr')),
-    segment: await pipe(
-      'image-segmentation',
-      detector('segformer', { image_processor_type: 'SegformerImageProcessor' }),
-    ),
+    segment: await pipe('image-segmentation', detector('segformer', segformer)),
+    background: await pipe('background-removal', withBackground(detector('segformer', segformer))),
     depth: await pipe('depth-estimation', detector('depth_anything', { image_processor_type: 'DPTImageProcessor' })),
     caption: await pipe('image-to-text', detector('trocr', vit)),
     ask: await pipe('document-question-answering', detector('trocr', vit)),
@@ -487,6 +493,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type ImageClassification': call((options) => pipes.images(image, options)),
     'type ImageFeatureExtraction': call((options) => pipes.imageFeatures(image, options)),
     'type ImageSegmentation': call((options) => pipes.segment(image, options)),
+    'type BackgroundRemoval': call((options) => pipes.background(image, options)),
     'type DepthEstimation': call((options) => pipes.depth(image, options)),
     'type ImageToText': call((options) => pipes.caption(image, options), {}, written),
     'type DocumentQuestionAnswering': call((options) => pipes.ask(image, 'a', options), {}, written),
