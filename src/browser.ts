@@ -11,10 +11,13 @@ bringEngine({
       const bytes = new Blob([deflated]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
       return WebAssembly.compile(await new Response(bytes).arrayBuffer());
     };
-    const names = Object.keys(wasm);
-    const modules = await Promise.all(names.map((name) => compile(wasm[name] as string)));
-    const parts = Object.fromEntries(names.map((name, i) => [name, modules[i] as WebAssembly.Module]));
-    return { module: parts['core'] as WebAssembly.Module, parts, worker };
+    const compileAll = async (texts: Record<string, string>) =>
+      Object.fromEntries(
+        await Promise.all(Object.entries(texts).map(async ([name, text]) => [name, await compile(text)] as const)),
+      );
+    const { core, ...rest } = wasm;
+    const [module, parts] = await Promise.all([compile(core), compileAll(rest)]);
+    return { module, parts, worker };
   },
 });
 

@@ -45,7 +45,7 @@ describe('the examples of README.md and docs/', () => {
   const runnable = examples.filter(
     ({ code, hasPrelude }) =>
       !hasPrelude &&
-      !/loadModel|loadTokenizer|pipeline\(|from_pretrained|localhost|127\.0\.0\.1|simdformer\/(mpi|bulk|server|ai-sdk|langchain)/.test(
+      !/loadModel|loadTokenizer|pipeline\(|from_pretrained|promptApi|localhost|127\.0\.0\.1|simdformer\/(mpi|bulk|server|ai-sdk|langchain)/.test(
         code,
       ),
   );

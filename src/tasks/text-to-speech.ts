@@ -47,7 +47,8 @@ export interface TextToSpeech {
 }
 
 const TASK = 'text-to-speech';
-const VOCODER = 'microsoft/speecht5_hifigan';
+/** The vocoder of SpeechT5's published models. */
+export const VOCODER = 'microsoft/speecht5_hifigan';
 
 const isVoice = (value: unknown) => value instanceof Tensor || value instanceof Float32Array || isMediaFile(value);
 

@@ -1,6 +1,7 @@
 import { text as textOf } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { writeAtomically } from '../../io/atomic-write.js';
+import { VOCODER } from '../../tasks/text-to-speech.js';
 import { openDevice } from '../common.js';
 import { integer, positive } from '../parsers.js';
 import { stopping } from '../stopping.js';
@@ -22,10 +23,10 @@ export function speakCommand(): Command {
     .argument('<model>', 'a folder, or an id on the hub, of VITS (MMS-TTS) or SpeechT5')
     .argument('[text]', 'the text (default: standard input)')
     .requiredOption('-o, --out <file>', 'WAV file to write, - for standard output')
-    .option('--seed <n>', 'seed of the noise that varies speech (default: 0)', integer(0))
+    .option('--seed <n>', 'seed of the noise that varies speech', integer(0), 0)
     .option('--speaker <n>', 'number of the voice, for VITS of several speakers', integer(0))
     .option('--voice <file>', 'file of float32 numbers, the voice of SpeechT5')
-    .option('--vocoder <model>', "folder or id of SpeechT5's vocoder (default: microsoft/speecht5_hifigan)")
+    .option('--vocoder <model>', `folder or id of SpeechT5's vocoder (default: ${VOCODER})`)
     .option('--rate <factor>', 'factor of the speed, for VITS', positive())
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, given: string | undefined, options: SpeakOptions, command: Command) => {
