@@ -66,7 +66,7 @@ function detector(kind: string, processor?: object): Record<string, Uint8Array> 
   };
 }
 
-/** The same files, with a label for backgrounds. */
+/** Files of such a model, with a label for backgrounds. */
 function withBackground(files: Record<string, Uint8Array>): Record<string, Uint8Array> {
   const config = JSON.parse(new TextDecoder().decode(files['config.json']));
   const labels = { ...config, id2label: { ...config.id2label, 0: 'background' } };

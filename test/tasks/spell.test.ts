@@ -53,7 +53,9 @@ describe('models that spell', () => {
     const samples = sound(700, 1);
     await expect(recognize(samples, { language: 'de' } as object)).rejects.toThrow(/language/);
     await expect(recognize(samples, { chunk_length_s: 1, stride_length_s: 0.5 })).rejects.toThrow(ArgumentError);
-    await expect(recognize(samples, { return_timestamps: 'line' as 'word' })).rejects.toThrow(/return_timestamps is "line"/);
+    await expect(recognize(samples, { return_timestamps: 'line' as 'word' })).rejects.toThrow(
+      /return_timestamps is "line"/,
+    );
     await expect(recognize(new Float32Array(700).fill(Number.NaN))).rejects.toThrow(/not finite/);
   });
 
