@@ -187,7 +187,7 @@ function largestFamily({ files, metafile }) {
     const text = files.get(path.split('/').at(-1));
     return family === undefined
       ? []
-      : [[`JavaScript of the largest of ${families.size} families, ${family}`, gzipSync(text, { level: 9 }).length, 4]];
+      : [[`JavaScript of the largest of ${families.size} families, ${family}`, gzipSync(text, { level: 9 }).length, 6]];
   });
   return sizes.sort(([, a], [, b]) => b - a)[0];
 }
@@ -201,12 +201,12 @@ async function checkSizes() {
     [`${set}-rare.wasm`, zipped(`${set}-rare`), 35],
   ]);
   const pages = await bundleForPages();
-  sizes.push(['JavaScript of a page without a bundler', downloaded(pages, 'index.'), 66]);
+  sizes.push(['JavaScript of a page without a bundler', downloaded(pages, 'index.'), 67]);
   sizes.push(largestFamily(pages));
   sizes.push([
     'JavaScript that trains and generates, bundled',
     downloaded(await bundle(forBundlers), 'stdin.', 'training-run-'),
-    89,
+    91,
   ]);
   sizes.push(['worker.js', gzipSync(read('wasm/dist/worker.js'), { level: 9 }).length, 60]);
   for (const [name, bytes, limit] of sizes) {

@@ -6,6 +6,7 @@ import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
 import type { ExtendedSequence } from '../nn/extension.js';
 import { inference } from '../nn/module.js';
+import { PositionShifts } from '../nn/position-shifts.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import { type TokenBatch, type Tokens, unpaddedLength } from '../nn/token-batch.js';
@@ -173,8 +174,8 @@ export abstract class CausalModel extends PretrainedModel {
     return this.images !== null;
   }
 
-  override get shiftsPositions(): boolean {
-    return this.images !== null && rotationOf(this.decoder) !== null;
+  override get positionShifts(): typeof PositionShifts | null {
+    return this.images !== null && rotationOf(this.decoder) !== null ? PositionShifts : null;
   }
 
   /**

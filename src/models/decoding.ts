@@ -6,6 +6,7 @@ import type { DecodingOptions, ExtendOptions } from '../generate/generative.js';
 import type { CacheSizes, DecoderState, Memory } from '../nn/decoder-state.js';
 import type { Encoder } from '../nn/encoder-decoder.js';
 import type { ExtendedSequence } from '../nn/extension.js';
+import type { PositionShifts } from '../nn/position-shifts.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import type { TokenBatch } from '../nn/token-batch.js';
@@ -17,7 +18,7 @@ interface Decodes {
   readonly decoder: Stack | null;
   readonly maxLength: number;
   readonly cacheType: CacheType;
-  readonly shiftsPositions: boolean;
+  readonly positionShifts: typeof PositionShifts | null;
 }
 
 const NAMES = ['cache', 'memory', 'sequences', 'beams', 'maxLength', 'textLength', 'sourceLength'] as const;
@@ -51,7 +52,7 @@ export function cacheSizes(model: Decodes, options: DecodingOptions): CacheSizes
   const sourceCapacity = memory ? sourceLength : 0;
   checkMemory('startDecoding', model, { sources, sourceCapacity }, memory);
   const sizes = { sources, beams, capacity, textLength, sourceCapacity };
-  return { model, cache, memories: decoder.memories(cache), shifts: model.shiftsPositions, ...sizes };
+  return { model, cache, memories: decoder.memories(cache), shifts: model.positionShifts, ...sizes };
 }
 
 /** Throws unless the state belongs to this model. */

@@ -18,6 +18,7 @@ import type { ExtendedSequence } from '../nn/extension.js';
 import type { Inserted } from '../nn/inserted.js';
 import type { TransformerLayer } from '../nn/layer.js';
 import { inference, Module } from '../nn/module.js';
+import type { PositionShifts } from '../nn/position-shifts.js';
 import { RotaryEmbedding } from '../nn/rotary-embedding.js';
 import type { Sequences } from '../nn/sequences.js';
 import { Stack } from '../nn/stack.js';
@@ -187,9 +188,9 @@ export abstract class Model extends Module implements Generative {
     return false;
   }
 
-  /** True if images move the rotary positions of later tokens. */
-  get shiftsPositions(): boolean {
-    return false;
+  /** The class of position shifts, if images move the rotary positions of later tokens. */
+  get positionShifts(): typeof PositionShifts | null {
+    return null;
   }
 
   /** The input of the decoder's layers for new tokens at `positions`, int32 [N]. */

@@ -36,7 +36,7 @@ import type { DType, Shape } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
 import { advance, type CacheType, cacheReorder, clear } from '../ops/kv-cache.js';
 import type { Extension, StatePlaces } from './extension.js';
-import { PositionShifts } from './position-shifts.js';
+import type { PositionShifts } from './position-shifts.js';
 import { copyRows, RecurrentSlots } from './recurrent-slots.js';
 import type { Sequences } from './sequences.js';
 
@@ -76,8 +76,8 @@ export interface CacheSizes {
   readonly textLength?: number | undefined;
   /** Maximum number of source tokens of an item; 0 without an encoder. */
   readonly sourceCapacity: number;
-  /** True if images move the rotary positions of later tokens; see `PositionShifts`. Default false. */
-  readonly shifts?: boolean | undefined;
+  /** The class of `shifts`, if images move the rotary positions of later tokens. Default null. */
+  readonly shifts?: typeof PositionShifts | null | undefined;
 }
 
 /** Memory of a decoder; see the top of this file. Lives until `dispose()`, in whatever scope it was made. */
@@ -141,9 +141,8 @@ export class DecoderState {
       const make = () => zeros([count, length, width], rows === 'states' ? 'float32' : dtype);
       this.#memories.set(part, { rows, tensor: rowsOf(whole?.of(part), count, make) });
     }
-    this.shifts = sizes.shifts
-      ? orDispose(this, () => new PositionShifts(device, sequences, capacity, whole?.shifts ?? null))
-      : null;
+    const { shifts: Shifts } = sizes;
+    this.shifts = Shifts ? orDispose(this, () => new Shifts(device, sequences, capacity, whole?.shifts ?? null)) : null;
     this.#owned.push(...(this.shifts?.tensors ?? []));
     for (const tensor of blank) clear(tensor);
     if (!whole) this.setLengths(new Int32Array(sequences));

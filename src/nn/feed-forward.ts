@@ -1,10 +1,8 @@
 import { checkOneOf, checkOptions, checkSizes, describeValue, orNull } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
-import { type Activation, activate, checkActivation, relu } from '../ops/activation.js';
-import { add, mul, scale, sub } from '../ops/binary.js';
-import { mean } from '../ops/reduce.js';
-import { std } from '../ops/statistics.js';
+import { type Activation, activate, checkActivation } from '../ops/activation.js';
+import { mul, scale } from '../ops/binary.js';
 import type { Dropout } from './dropout.js';
 import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
@@ -35,11 +33,8 @@ export interface FeedForwardOptions {
   readonly outScale?: number | undefined;
   /** True if the hidden features are squared after the activation (squared ReLU). Gated and not fused. Default false. */
   readonly squared?: boolean | undefined;
-  /**
-   * Only gates above mean + Φ⁻¹(sparsity) · deviation of a token's gates pass, before the activation (Gemma 3n). If they
-   * are normally distributed, it is the share of those that become zero. Gated and not fused. Default 0: all pass.
-   */
-  readonly sparsity?: number | undefined;
+  /** Changes the gates before the activation; see `sparseGates`. Gated and not fused. Default: nothing. */
+  readonly gateFilter?: ((gates: Tensor) => Tensor) | null | undefined;
   /** Normalizes the hidden features (BitNet). Gated and not fused. Default: none. */
   readonly hiddenNorm?: (() => Norm) | null | undefined;
   /** Dropout of the hidden features, in training. Default: none. */
@@ -61,8 +56,7 @@ export class FeedForward extends Module {
   /** Section of a fused `linear1` that is the gate. */
   readonly #gate: 0 | 1;
   readonly hiddenNorm: Norm | null;
-  /** Deviations above the mean at which gates begin to pass; null if all pass. */
-  readonly #cutoff: number | null;
+  readonly #gateFilter: ((gates: Tensor) => Tensor) | null;
   readonly #squared: boolean;
   readonly #scales: readonly [gate: number, out: number];
 
@@ -87,7 +81,7 @@ export class FeedForward extends Module {
     this.#gate = fused === 'gateLast' ? 1 : 0;
     this.hiddenNorm = options.hiddenNorm?.() ?? null;
     this.#squared = options.squared ?? false;
-    this.#cutoff = options.sparsity ? normalQuantile(options.sparsity) : null;
+    this.#gateFilter = options.gateFilter ?? null;
     this.#scales = [options.gateScale ?? 1, options.outScale ?? 1];
     this.linear3 = gated && !fused ? new Linear(init, dModel, dFF, bias) : null;
   }
@@ -107,26 +101,18 @@ export class FeedForward extends Module {
   get #isPlain(): boolean {
     return (
       !this.#squared &&
-      this.#cutoff === null &&
+      this.#gateFilter === null &&
       this.hiddenNorm === null &&
       this.#scales.every((factor) => factor === 1)
     );
-  }
-
-  /** Gates above the cutoff of their token, as far as they exceed it. */
-  #sparse(gates: Tensor): Tensor {
-    if (this.#cutoff === null) return gates;
-    const each = { axis: -1, keepDims: true };
-    const least = add(mean(gates, each), scale(std(gates, { ...each, correction: 0 }), this.#cutoff));
-    return relu(sub(gates, least));
   }
 
   /** `forward` of a gated network with factors, squares or a norm. */
   #special(x: Tensor, linear3: Projection): Tensor {
     const { linear1, linear2, hiddenNorm, activation, dropout } = this;
     const [gateScale, outScale] = this.#scales;
-    const gates = this.#sparse(scale(linear1.forward(x), gateScale));
-    const active = activate('FeedForward', gates, activation);
+    const gates = scale(linear1.forward(x), gateScale);
+    const active = activate('FeedForward', this.#gateFilter?.(gates) ?? gates, activation);
     const gate = this.#squared ? mul(active, active) : active;
     const hidden = mul(gate, linear3.forward(x)); // [N, dFF]
     const normed = hiddenNorm?.forward(hidden) ?? hidden;
@@ -134,24 +120,8 @@ export class FeedForward extends Module {
   }
 }
 
-/** The number below which a share `p` of a normal distribution lies, from 0 to 1: Newton's method on its series. */
-function normalQuantile(p: number): number {
-  let x = 0;
-  for (let i = 0; i < 50; i++) {
-    const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
-    let [term, sum] = [x, x];
-    for (let n = 3; Math.abs(term) > 1e-17 * Math.abs(sum); n += 2) sum += term *= (x * x) / n;
-    const step = (0.5 + density * sum - p) / density;
-    x -= Math.max(-1, Math.min(1, step));
-    if (Math.abs(step) < 1e-14) break;
-  }
-  return x;
-}
-
-const isShare = (value: unknown) => typeof value === 'number' && value >= 0 && value < 1;
-
 const kinds = {
-  sparsity: { accepts: isShare, expected: 'a number from 0 to below 1' },
+  gateFilter: orNull('function'),
   ...({ gateScale: 'number', outScale: 'number', squared: [true, false], hiddenNorm: orNull('function') } as const),
   ...({ dModel: 'any', dFF: 'any', activation: 'any', fused: 'any' } as const), // see below
   ...({ gated: [true, false], bias: [true, false], outBias: [true, false] } as const),

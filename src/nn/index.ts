@@ -34,6 +34,7 @@ export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring, ty
 export { RotaryEmbedding, type RotaryEmbeddingOptions, type RotaryScaling } from './rotary-embedding.js';
 export { Sequences } from './sequences.js';
 export { AdditiveAttention, SelfAttention } from './simple-attention.js';
+export { sparseGates } from './sparse-gates.js';
 export { Stack, type StackContext, type StackEntry, type StackParts } from './stack.js';
 export type { StateNames, StoredAs } from './state-names.js';
 export { type PackedTokens, TokenBatch, type Tokens } from './token-batch.js';

@@ -24,6 +24,7 @@ import {
   TransformerLayer,
 } from '../../src/nn/index.js';
 import { PerLayerGate, PerLayerInputs, PerLayerWiring } from '../../src/nn/per-layer-inputs.js';
+import { sparseGates } from '../../src/nn/sparse-gates.js';
 import { mul, sum } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 
@@ -114,7 +115,8 @@ const kinds: Record<string, Kind> = {
   },
   'sparse gates': {
     layer: (init) => ({
-      feedForward: () => new FeedForward(init, { dModel, dFF: 10, gated: true, sparsity: 0.4, activation: 'gelu' }),
+      feedForward: () =>
+        new FeedForward(init, { dModel, dFF: 10, gated: true, gateFilter: sparseGates(0.4), activation: 'gelu' }),
     }),
   },
   'rotary positions': { attention: (init) => ({ rotary: rotary(init) }) },

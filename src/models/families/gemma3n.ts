@@ -5,6 +5,7 @@ import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '..
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
 import { PerLayerGate, PerLayerInputs } from '../../nn/per-layer-inputs.js';
+import { sparseGates } from '../../nn/sparse-gates.js';
 import type { StackParts } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { less, where } from '../../ops/binary.js';
@@ -75,7 +76,7 @@ export class Gemma3n extends Gemma4 {
     const [dFF, sparsity] = ['intermediate_size', 'activation_sparsity_pattern'].map((name) => config.list(name)[i]);
     return llamaFeedForward(init, config, {
       dFF: dFF as number,
-      sparsity: sparsity as number,
+      gateFilter: sparsity ? sparseGates(sparsity as number) : null,
       activation: gemmaActivation(config),
     });
   }

@@ -1,0 +1,37 @@
+// Gates of which few pass (Gemma 3n).
+
+import { checkNumber } from '../core/check.js';
+import type { Tensor } from '../core/tensor.js';
+import { relu } from '../ops/activation.js';
+import { add, scale, sub } from '../ops/binary.js';
+import { mean } from '../ops/reduce.js';
+import { std } from '../ops/statistics.js';
+
+/**
+ * Lets those gates pass that exceed mean + Φ⁻¹(share) · deviation of their token's gates, as far as they exceed it. `share`,
+ * from 0 to below 1, is the share of gates that become zero if they are normally distributed. The gates are float32 [N, dFF].
+ * For `FeedForwardOptions.gateFilter`. Throws ArgumentError.
+ */
+export function sparseGates(share: number): (gates: Tensor) => Tensor {
+  checkNumber('sparseGates', 'share', share, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
+  const cutoff = normalQuantile(share);
+  return (gates) => {
+    const each = { axis: -1, keepDims: true };
+    const least = add(mean(gates, each), scale(std(gates, { ...each, correction: 0 }), cutoff));
+    return relu(sub(gates, least));
+  };
+}
+
+/** The number below which a share `p` of a normal distribution lies, from 0 to 1: Newton's method on its series. */
+function normalQuantile(p: number): number {
+  let x = 0;
+  for (let i = 0; i < 50; i++) {
+    const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+    let [term, sum] = [x, x];
+    for (let n = 3; Math.abs(term) > 1e-17 * Math.abs(sum); n += 2) sum += term *= (x * x) / n;
+    const step = (0.5 + density * sum - p) / density;
+    x -= Math.max(-1, Math.min(1, step));
+    if (Math.abs(step) < 1e-14) break;
+  }
+  return x;
+}
