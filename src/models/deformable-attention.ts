@@ -23,6 +23,8 @@ export interface DeformableOptions {
 export interface Maps {
   readonly tokens: Tensor;
   readonly grids: readonly Grid[];
+  /** float32 [B, S, 1]: 0 for padding, 1 for other tokens. Default: no token is padding. */
+  readonly mask?: Tensor | null | undefined;
 }
 
 /**
@@ -48,10 +50,11 @@ export class DeformableAttention extends Module {
   }
 
   /** `x`: float32 [B, Q, dModel]. `boxes`: [B, Q, 4], centre and size as shares of the image. The result has x's shape. */
-  forward(x: Tensor, boxes: Tensor, { tokens, grids }: Maps): Tensor {
+  forward(x: Tensor, boxes: Tensor, { tokens, grids, mask }: Maps): Tensor {
     const { dModel, heads, levels, points } = this.options;
     const [batch, queries] = x.shape as [number, number];
-    const values = this.valueProj.forward(tokens).reshape(batch, -1, heads, dModel / heads);
+    const projected = this.valueProj.forward(tokens);
+    const values = (mask ? mul(projected, mask) : projected).reshape(batch, -1, heads, dModel / heads);
     const [centres, sizes] = [boxes.columns(0, 2), boxes.columns(2, 4)].map((part) =>
       contiguous(part).reshape(batch, queries, 1, 2),
     ) as [Tensor, Tensor];

@@ -15,7 +15,9 @@ import type { StateNames } from '../nn/state-names.js';
 import type { Activation } from '../ops/activation.js';
 import { relu } from '../ops/activation.js';
 import { attention } from '../ops/attention.js';
+import { topk } from '../ops/axis.js';
 import { add } from '../ops/binary.js';
+import { gather } from '../ops/move.js';
 import { ImageModel } from './image-model.js';
 import type { ModelOutput } from './inputs.js';
 
@@ -152,6 +154,19 @@ export class PerceptronHead extends Module {
   forward(x: Tensor): Tensor {
     return this.layers.reduce((y, layer, i) => layer.forward(i === 0 ? y : relu(y)), x);
   }
+}
+
+/** Returns a function that picks, of rows [B, S, features], those with the greatest scores. `scores`: float32 [B, S]. */
+export function bestRows(scores: Tensor, count: number): (rows: Tensor) => Tensor {
+  const [batch, total] = scores.shape as [number, number];
+  if (total < count)
+    throw new ShapeError(`forward: the images have ${total} places, expected at least ${count}: give larger ones`);
+  const first = scores.device.tensor(
+    Int32Array.from({ length: batch }, (_, image) => image * total),
+    [batch, 1],
+  );
+  const at = add(topk(scores, count).indices, first); // [B, count]
+  return (rows) => gather(rows.reshape(batch * total, -1), at);
 }
 
 /** A model that finds objects in images. */

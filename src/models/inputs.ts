@@ -148,6 +148,12 @@ export interface ModelOutput {
   encTopkBboxes?: Tensor;
   intermediateLogits?: Tensor;
   intermediateReferencePoints?: Tensor;
+  /** RF-DETR: scores and boxes of the queries before the decoder, and the output of each of its layers. */
+  encOutputsClass?: Tensor;
+  encOutputsCoordLogits?: Tensor;
+  intermediateHiddenStates?: Tensor;
+  /** The map that a decoder reads, [B, features, height, width]. */
+  backboneFeatures?: Tensor;
   logitsPerImage?: Tensor;
   logitsPerText?: Tensor;
   /** Output of each of two encoders. */

@@ -123,6 +123,7 @@ const families: Readonly<Record<string, Entry>> = {
   siglip_vision_model: { load: async () => (await import('./families/siglip.js')).siglipVisionModel },
   smolvlm: { load: async () => (await import('./families/smolvlm.js')).smolVlm },
   smolvlm_vision: { load: async () => (await import('./families/smolvlm.js')).smolVlmVision },
+  rf_detr: { load: async () => (await import('./families/rf-detr.js')).rfDetr },
   rt_detr: { load: async () => (await import('./families/rt-detr.js')).rtDetr },
   sam: { load: async () => (await import('./families/sam.js')).sam },
   smollm3: { load: async () => (await import('./families/smollm3.js')).smolLM3 },

@@ -158,7 +158,7 @@ export class ResNet extends Module {
         });
       return new ResNetStage(Array.from({ length: depth }, layer));
     });
-    this.#outputs = outputsOf(config, depths.length);
+    this.#outputs = stagesOf(config, depths.length);
     this.channels = this.#outputs.map((stage) => widths[stage] as number);
   }
 
@@ -185,7 +185,7 @@ const defaults: Json = {
 };
 
 /** Stages whose maps a config asks for: by name, or by number, of which negative ones count from the end. Default: the last. */
-function outputsOf(config: ModelConfig, stages: number): number[] {
+export function stagesOf(config: ModelConfig, stages: number): number[] {
   const { out_features: names, out_indices: numbers } = config.values;
   const all = ['stem', ...Array.from({ length: stages }, (_, i) => `stage${i + 1}`)];
   const found = Array.isArray(names)

@@ -38,7 +38,7 @@ export class Dinov2 extends TowerModel {
     const layer = () =>
       new TransformerLayer({
         selfAttn: () => new MultiHeadAttention(init, { ...attention, outBias: true, dropout: ofAttention() }),
-        feedForward: () => feedForward(init, config),
+        feedForward: () => dinov2FeedForward(init, config, true),
         norm,
         postNorm: () => new LayerScale(init, dModel, config.number('layerscale_value')),
         dropout: () => new DropPath(config.numberOrNull('drop_path_rate') ?? 0, this.randomness),
@@ -80,14 +80,17 @@ export class Dinov2 extends TowerModel {
   }
 }
 
-/** Two matrices, or SwiGLU with two thirds of the hidden features, rounded up to a multiple of eight. */
-function feedForward(init: Initializer, config: ModelConfig): FeedForward {
+/**
+ * Two matrices, or SwiGLU with two thirds of the hidden features, rounded up to a multiple of eight. `fused`: true if
+ * SwiGLU's first two matrices are one.
+ */
+export function dinov2FeedForward(init: Initializer, config: ModelConfig, fused: boolean): FeedForward {
   const dModel = config.size('hidden_size');
   const dFF = Math.trunc(dModel * config.number('mlp_ratio'));
   if (!config.flag('use_swiglu_ffn'))
     return new FeedForward(init, { dModel, dFF, activation: activationOf(config.text('hidden_act')) });
   const gated = Math.floor((Math.trunc((dFF * 2) / 3) + 7) / 8) * 8;
-  return new FeedForward(init, { dModel, dFF: gated, activation: 'silu', gated: true, fused: true });
+  return new FeedForward(init, { dModel, dFF: gated, activation: 'silu', gated: true, fused });
 }
 
 export const dinov2: Family = {

@@ -1,4 +1,3 @@
-import { ShapeError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -9,14 +8,15 @@ import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { type Activation, activate, sigmoid } from '../../ops/activation.js';
-import { max, topk } from '../../ops/axis.js';
+import { max } from '../../ops/axis.js';
 import { add, div, mul, neg } from '../../ops/binary.js';
 import { interpolate } from '../../ops/interpolate.js';
-import { concat, gather, permute } from '../../ops/move.js';
+import { concat, permute } from '../../ops/move.js';
 import { clamp, log } from '../../ops/unary.js';
 import { activationOf, labelsOf } from '../config-values.js';
 import { DeformableAttention, type Maps } from '../deformable-attention.js';
 import {
+  bestRows,
   DetectionEncoderLayer,
   type DetectionLayerOptions,
   DetectionModel,
@@ -161,7 +161,7 @@ class RtDetrBody extends Module {
       1,
     ); // [B, S, dModel]
     const found = this.#propose(tokens, grids);
-    const best = this.#best(found.logits);
+    const best = bestRows(max(found.logits.detach(), { axis: -1 }), this.#count);
     const [logits, boxes, features] = [found.logits, found.boxes, found.features].map((rows) => best(rows)) as [
       Tensor,
       Tensor,
@@ -184,23 +184,6 @@ class RtDetrBody extends Module {
       logits: this.encScoreHead.forward(features),
       boxes: add(this.encBboxHead.forward(features), places),
     };
-  }
-
-  /** Picks the rows of the tokens with the greatest scores. */
-  #best(logits: Tensor): (rows: Tensor) => Tensor {
-    const [batch, count] = logits.shape as [number, number];
-    if (count < this.#count)
-      throw new ShapeError(
-        `forward: the images have ${count} places, expected at least ${this.#count}: give larger ones`,
-      );
-    const { device } = logits;
-    const { indices } = topk(max(logits.detach(), { axis: -1 }), this.#count); // [B, queries]
-    const first = device.tensor(
-      Int32Array.from({ length: batch }, (_, image) => image * count),
-      [batch, 1],
-    );
-    const at = add(indices, first);
-    return (rows) => gather(rows.reshape(batch * count, -1), at);
   }
 }
 

@@ -314,6 +314,30 @@ CASES = {
             depth_estimation_type="metric", max_depth=20,
         ),
     ),
+    # Images that are not square, in windows that are not square either, the second with padding.
+    "rf-detr-windows": (
+        "RfDetrForObjectDetection",
+        dict(
+            backbone_config=dict(
+                model_type="rf_detr_dinov2", hidden_size=12, num_hidden_layers=3, num_attention_heads=3, mlp_ratio=2, image_size=16, patch_size=4, num_windows=2,
+                use_swiglu_ffn=True, qkv_bias=False, out_indices=[1, 3], apply_layernorm=False, use_mask_token=False, layerscale_value=0.5, drop_path_rate=0.1,
+            ),
+            d_model=8, hidden_expansion=0.75, c2f_num_blocks=1, activation_function="relu", decoder_ffn_dim=6, decoder_n_points=3, decoder_layers=3,
+            decoder_self_attention_heads=4, decoder_cross_attention_heads=2, decoder_activation_function="gelu", num_queries=5, attention_bias=False, group_detr=2,
+            num_labels=3, layer_norm_eps=1e-3,
+        ),
+    ),
+    # Patches at the upper and lower edges of a tall image become no queries.
+    "rf-detr-body": (
+        "RfDetrModel",
+        dict(
+            backbone_config=dict(
+                model_type="rf_detr_dinov2", hidden_size=8, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=1, image_size=4, patch_size=1, num_windows=1, hidden_act="relu",
+            ),
+            d_model=8, hidden_expansion=0.5, c2f_num_blocks=2, decoder_ffn_dim=6, decoder_n_points=1, decoder_layers=1, decoder_self_attention_heads=1,
+            decoder_cross_attention_heads=4, num_queries=4, group_detr=1,
+        ),
+    ),
     "hubert-classes": ("HubertForSequenceClassification", dict(sound, feat_proj_layer_norm=False, classifier_proj_size=5, num_labels=3)),
     "wav2vec2-weighted": ("Wav2Vec2ForSequenceClassification", dict(sound, do_stable_layer_norm=True, use_weighted_layer_sum=True, classifier_proj_size=5, num_labels=3)),
     "wav2vec2-bert-relative": ("Wav2Vec2BertForCTC", dict(bert_sound, position_embeddings_type="relative", ctc_loss_reduction="mean", hidden_act="gelu")),
@@ -375,7 +399,7 @@ CASES = {
     "layoutlmv3-body": ("LayoutLMv3Model", dict(page, input_size=14)),
 }
 # The height and width of images, where they differ from the config's.
-RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20)}
+RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
 # The patches of images that are lists of them.
 SHAPES = [[2, 3], [1, 5], [4, 2]]
 
@@ -444,6 +468,10 @@ def make_signal_model(name, cls, model, folder):
         inputs = patch_lists()
     else:
         inputs = dict(pixel_values=torch.randn(2, 3, *(RESIZED.get(name) or (model.config.image_size,) * 2)).double())
+    if name == "rf-detr-windows":
+        inputs["pixel_mask"] = torch.ones(2, 16, 24, dtype=torch.long)
+        inputs["pixel_mask"][1, 12:] = 0
+        inputs["pixel_mask"][1, :, 17:] = 0
     if cls.endswith("Classification"):
         inputs["labels"] = torch.randint(0, model.config.num_labels, (len(next(iter(inputs.values()))),))
     elif cls.endswith("Segmentation"):
@@ -456,7 +484,8 @@ def make_signal_model(name, cls, model, folder):
     output = model(**inputs, output_hidden_states=True, output_attentions=is_sound, **without_cache)
     tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value) and key != "extract_features"})
     if "loss" not in tensors:
-        projections = {key: torch.randn_like(output[key]) for key in ("last_hidden_state", "pooler_output", "predicted_depth") if key in output}
+        projected = ("last_hidden_state", "pooler_output", "predicted_depth", "logits", "pred_boxes", "enc_outputs_class", "enc_outputs_coord_logits")
+        projections = {key: torch.randn_like(output[key]) for key in projected if key in output}
         if "pixel_attention_mask" in inputs:
             projections = {key: value * inputs["pixel_attention_mask"][:, :, None] if value.ndim == 3 else value for key, value in projections.items()}
         if "attention_mask" in inputs:  # the mask of frames, from the keys that the first query attends to

@@ -1,0 +1,597 @@
+import { isObject } from '../../core/check.js';
+import { FormatError, ShapeError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention } from '../../nn/attention.js';
+import { Conv2d } from '../../nn/conv.js';
+import { Dropout, DropPath } from '../../nn/dropout.js';
+import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
+import { type Grid, interpolate } from '../../nn/interpolation.js';
+import { TransformerLayer } from '../../nn/layer.js';
+import { LayerScale } from '../../nn/layer-scale.js';
+import { Linear, type Projection } from '../../nn/linear.js';
+import { Module } from '../../nn/module.js';
+import { LayerNorm } from '../../nn/norm.js';
+import type { PatchEmbedding } from '../../nn/patch-embedding.js';
+import { Sequences } from '../../nn/sequences.js';
+import type { StateNames } from '../../nn/state-names.js';
+import { type Activation, activate } from '../../ops/activation.js';
+import { attention } from '../../ops/attention.js';
+import { max } from '../../ops/axis.js';
+import { add, mul } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat, permute, slice } from '../../ops/move.js';
+import { cos, exp, sin } from '../../ops/unary.js';
+import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { DeformableAttention, type Maps } from '../deformable-attention.js';
+import { bestRows, type DetectionLayerOptions, DetectionModel, PerceptronHead, smallMasks } from '../detection.js';
+import type { Family } from '../family.js';
+import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
+import { type Json, ModelConfig } from '../model-config.js';
+import { PredictionHead } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
+import { stagesOf } from '../resnet.js';
+import { patchesOf } from '../towers.js';
+import { dinov2FeedForward } from './dinov2.js';
+import { imageDefaults } from './vit.js';
+
+type Random = DetectionLayerOptions['randomness'];
+
+/** Added to the scores of places that become no query. */
+const NEVER = -3.4028234663852886e38;
+
+/**
+ * RF-DETR (Robinson et al. 2025, arXiv 2511.09554). DINOv2 reads windows of the image, and convolutions fuse the maps of
+ * some of its layers. The places with the best scores become boxes, which a decoder of deformable attention refines.
+ */
+export class RfDetr extends DetectionModel {
+  readonly backbone: WindowedDinov2;
+  readonly projector: Projector;
+  /** [groups · queries, dModel], the features that queries begin with. */
+  readonly queries: Tensor;
+  /** [groups · queries, 4], learned changes of the boxes that queries begin with. */
+  readonly boxChanges: Tensor;
+  /** One for each group of queries. All but the first serve training alone. */
+  readonly proposals: readonly Proposals[];
+  readonly placeHead: PerceptronHead;
+  readonly decoderLayers: readonly RfDetrDecoderLayer[];
+  readonly decoderNorm: LayerNorm;
+  readonly head: PredictionHead | null;
+  readonly boxes: PerceptronHead | null;
+  readonly #count: number;
+
+  constructor(context: FamilyContext) {
+    super(context, ['none', 'object-detection']);
+    const { init, config, head } = context;
+    const dModel = config.size('d_model');
+    if (dModel % 4 !== 0) throw new FormatError(`config.json: d_model is ${dModel}, expected a multiple of 4`);
+    config.expect('num_feature_levels', 1);
+    const classes = labelsOf(config).length;
+    const groups = config.size('group_detr');
+    this.#count = config.size('num_queries');
+    this.backbone = new WindowedDinov2(init, backboneOf(config), this.randomness);
+    this.projector = new Projector(init, config, this.backbone.features);
+    this.boxChanges = init.constant([this.#count * groups, 4], 0);
+    this.queries = init.normal([this.#count * groups, dModel], 1);
+    const layer = () => new RfDetrDecoderLayer(init, config, this.randomness);
+    this.decoderLayers = Array.from({ length: config.size('decoder_layers') }, layer);
+    this.decoderNorm = new LayerNorm(init, dModel);
+    this.placeHead = new PerceptronHead(init, 2 * dModel, dModel, dModel, 2);
+    this.proposals = Array.from({ length: groups }, () => new Proposals(init, dModel, classes));
+    const isDetector = head === 'object-detection';
+    this.head = isDetector ? new PredictionHead({ pick: 'tokens', out: new Linear(init, dModel, classes) }) : null;
+    this.boxes = isDetector ? new PerceptronHead(init, dModel, dModel, 4, 3) : null;
+  }
+
+  protected override get inputNames(): readonly (keyof ModelInputs)[] {
+    return ['pixelValues', 'pixelMask'];
+  }
+
+  protected override see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const { device } = pixels;
+    const map = this.projector.forward(this.backbone.forward(pixels)); // [B, H, W, dModel]
+    const [batch, height, width, dModel] = map.shape as [number, number, number, number];
+    const grid: Grid = [height, width];
+    const tokens = map.reshape(batch, height * width, dModel);
+    const masks = smallMasks(inputs.pixelMask, pixels, grid);
+    const all = masks ?? Array.from({ length: batch }, () => Array<boolean>(height * width).fill(true));
+    const extents = all.map((mask) => extentOf(mask, grid));
+
+    const groups = this.training ? this.proposals : this.proposals.slice(0, 1);
+    const places = placesOf(all, grid, extents);
+    const found = groups.map((group) => group.forward(tokens, places, this.#count));
+    const proposed = concat(
+      found.map(({ boxes }) => boxes),
+      1,
+    ); // [B, groups · queries, 4]
+    const count = this.#count * groups.length;
+    const start = refined(proposed.detach(), this.boxChanges.rows(0, count));
+    const shares = extents.flatMap(({ rows, columns }) => [columns / width, rows / height]);
+    const ratios = device.tensor(Float32Array.from(shares), [batch, 1, 2]);
+    // Boxes are shares of the image, and places of a map are shares of the padded image.
+    const given = masks ? mul(start, concat([ratios, ratios], -1)) : start;
+    const positions = this.placeHead.forward(boxWaves(given, dModel));
+    const seen = device.tensor(Float32Array.from(all.flat(), Number), [batch, height * width, 1]);
+    const maps: Maps = { tokens, grids: [grid], mask: masks && seen };
+
+    const states = [add(this.queries.rows(0, count), device.zeros([batch, 1, 1]))];
+    for (const layer of this.decoderLayers)
+      states.push(layer.forward(states.at(-1) as Tensor, positions, given, maps, groups.length));
+    const normed = states.slice(1).map((state) => this.decoderNorm.forward(state));
+    const features = normed.at(-1) as Tensor;
+    const stacked = (parts: readonly Tensor[]) => concat(parts.map((part) => part.reshape(1, ...part.shape)));
+    const classes = found.map(({ features: each }, i) =>
+      this.head ? (groups[i] as Proposals).scores.forward(each) : each,
+    );
+    const output: ModelOutput = {
+      lastHiddenState: features,
+      initReferencePoints: start,
+      intermediateReferencePoints: stacked([start]),
+      intermediateHiddenStates: stacked(normed),
+      encOutputsClass: concat(classes, 1),
+      encOutputsCoordLogits: proposed,
+      backboneFeatures: permute(map, [0, 3, 1, 2]),
+    };
+    if (options.hiddenStates) output.hiddenStates = [...states.slice(0, -1), features]; // transformers normalizes the last one
+    if (!this.head || !this.boxes) return output;
+    return { ...output, logits: this.head.read(features), predBoxes: refined(start, this.boxes.forward(features)) };
+  }
+
+  protected override get stateNames(): StateNames {
+    const decoder = 'transformer.decoder';
+    return {
+      ...backboneNames('backbone', 'backbone.0.encoder.encoder', this.backbone.isGated),
+      ...projectorNames('projector', 'backbone.0.projector.stages.0'),
+      queries: 'query_feat.weight',
+      box_changes: 'refpoint_embed.weight',
+      'proposals.*.linear': 'transformer.enc_output.*',
+      'proposals.*.norm': 'transformer.enc_output_norm.*',
+      'proposals.*.scores': 'transformer.enc_out_class_embed.*',
+      'proposals.*.boxes': 'transformer.enc_out_bbox_embed.*',
+      place_head: `${decoder}.ref_point_head`,
+      'decoder_layers.*.self_attn.qkv.weight': `${decoder}.layers.*.self_attn.in_proj_weight`,
+      'decoder_layers.*.self_attn.qkv.bias': `${decoder}.layers.*.self_attn.in_proj_bias`,
+      'decoder_layers.*.feed_forward': `${decoder}.layers.*`,
+      'decoder_layers.*': `${decoder}.layers.*`,
+      decoder_norm: `${decoder}.norm`,
+      'head.out': 'class_embed',
+      boxes: 'bbox_embed',
+    };
+  }
+}
+
+/** Settings of the backbone. Throws FormatError for another network than DINOv2 in windows. */
+function backboneOf(config: ModelConfig): ModelConfig {
+  const { backbone_config: given } = config.values;
+  const backbone = new ModelConfig({ ...backboneDefaults, ...(isObject(given) ? (given as Json) : usualBackbone) });
+  backbone.expect('model_type', 'rf_detr_dinov2');
+  backbone.expect('reshape_hidden_states', true);
+  return backbone;
+}
+
+/** DINOv2 whose layers attend within windows of the image, but for some that attend to all of it. */
+class WindowedDinov2 extends Module {
+  readonly patches: PatchEmbedding;
+  /** [1 + patches, dModel]: the class token, then patches row by row. */
+  readonly positions: Tensor;
+  /** Replaces hidden patches in pre-training, [dModel]; unused here. */
+  readonly maskToken: Tensor | null;
+  readonly layers: readonly TransformerLayer[];
+  readonly norm: LayerNorm;
+  readonly start: Dropout;
+  /** True if the networks of the layers are SwiGLU. */
+  readonly isGated: boolean;
+  /** Features of all maps together. */
+  readonly features: number;
+  /** Windows along each side of the image. */
+  readonly #windows: number;
+  /** True for layers that attend within windows. */
+  readonly #isLocal: readonly boolean[];
+  /** Numbers of the layers whose outputs are returned, from 1; 0 is the input of the first one. */
+  readonly #stages: readonly number[];
+  readonly #normalizes: boolean;
+
+  constructor(init: Initializer, config: ModelConfig, randomness: Random) {
+    super();
+    const [dModel, heads, depth] = ['hidden_size', 'num_attention_heads', 'num_hidden_layers'].map((name) =>
+      config.size(name),
+    ) as [number, number, number];
+    const eps = config.number('layer_norm_eps');
+    const headSize = config.sizeOrNull('head_dim') ?? Math.floor(dModel / heads);
+    this.patches = patchesOf(init, config, { positions: false, interpolate: true });
+    const [rows, columns] = this.patches.grid(this.patches.image);
+    this.positions = init.normal([1 + rows * columns, dModel], dModel ** -0.5);
+    this.maskToken = config.flag('use_mask_token') ? init.constant([dModel], 0) : null;
+    this.start = dropoutOf(config, 'hidden_dropout_prob', randomness);
+    this.isGated = config.flag('use_swiglu_ffn');
+    const layer = () =>
+      new TransformerLayer({
+        selfAttn: () =>
+          new MultiHeadAttention(init, {
+            ...{ dModel, heads, headSize, bias: config.flag('qkv_bias'), outBias: true },
+            dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
+          }),
+        feedForward: () => dinov2FeedForward(init, config, false),
+        norm: () => new LayerNorm(init, dModel, eps),
+        postNorm: () => new LayerScale(init, dModel, config.number('layerscale_value')),
+        dropout: () => new DropPath(config.number('drop_path_rate'), randomness),
+        wiring: 'pre',
+        randomness,
+      });
+    this.layers = Array.from({ length: depth }, layer);
+    this.norm = new LayerNorm(init, dModel, eps);
+    this.#normalizes = config.flag('apply_layernorm');
+    this.#windows = config.size('num_windows');
+    this.#stages = stagesOf(config, depth);
+    this.features = dModel * this.#stages.length;
+    const local = localLayersOf(config, this.#stages);
+    this.#isLocal = this.layers.map((_, i) => local.includes(i));
+  }
+
+  /** `pixels`: float32 [B, channels, H, W]. Returns maps [B, H', W', dModel] of some layers. Throws ShapeError. */
+  forward(pixels: Tensor): Tensor[] {
+    const { device } = pixels;
+    const tokens = this.patches.forward(pixels); // [B, 1 + patches, dModel]
+    const [batch, , height, width] = pixels.shape as [number, number, number, number];
+    const grid = this.patches.grid([height, width]);
+    const windows = this.#windows;
+    if (grid.some((side) => side % windows !== 0)) {
+      const expected = `sides that ${windows} windows divide`;
+      throw new ShapeError(`forward: pixelValues have ${grid.join(' × ')} patches, expected ${expected}`);
+    }
+    const placed = this.#inWindows(add(tokens, this.#positionsOf(grid, height === width)), grid);
+    const [count, length, dModel] = placed.shape as [number, number, number];
+    const local = Sequences.of(device, Array<number>(count).fill(length));
+    const whole = Sequences.of(device, Array<number>(batch).fill((length * count) / batch));
+    const states = [this.start.forward(placed.reshape(count * length, dModel))];
+    for (const [i, layer] of this.layers.slice(0, this.#stages.at(-1)).entries())
+      states.push(layer.forward(states.at(-1) as Tensor, this.#isLocal[i] ? local : whole));
+    return this.#stages.map((stage) => {
+      const state = states[stage] as Tensor;
+      const normed = this.#normalizes ? this.norm.forward(state) : state;
+      return this.#joined(normed.reshape(count, length, dModel), grid);
+    });
+  }
+
+  /** Positions of images with this grid of patches. */
+  #positionsOf(grid: Grid, isSquare: boolean): Tensor {
+    const { positions } = this;
+    const total = positions.shape[0] as number;
+    // Same rule as in transformers: positions of an image that is not square are interpolated, even if it has as many
+    // patches.
+    if (isSquare && grid[0] * grid[1] === total - 1) return positions;
+    const side = Math.floor(Math.sqrt(total - 1));
+    const resized = interpolate('bicubic', positions.rows(1, total), [side, side], grid, { antialias: true });
+    return concat([positions.rows(0, 1), resized]);
+  }
+
+  /**
+   * [B, 1 + patches, dModel] to [B · windows², 1 + patches of a window, dModel]. Each window has the class token. The
+   * order of the patches is transformers', which swaps rows and columns of windows that are not square.
+   */
+  #inWindows(tokens: Tensor, [height, width]: Grid): Tensor {
+    const [batch, total, dModel] = tokens.shape as [number, number, number];
+    const n = this.#windows;
+    const [down, across] = [height / n, width / n];
+    const patches = slice(tokens, 1, 1, total).reshape(batch, n, across, n, down, dModel);
+    const windows = permute(patches, [0, 1, 3, 2, 4, 5]).reshape(batch * n * n, down * across, dModel);
+    const first = slice(tokens, 1, 0, 1); // [B, 1, dModel]
+    const classes = add(first, tokens.device.zeros([1, n * n, 1])).reshape(batch * n * n, 1, dModel);
+    return concat([classes, windows], 1);
+  }
+
+  /** The patches of all windows as maps [B, H, W, dModel], without the class tokens. */
+  #joined(state: Tensor, [height, width]: Grid): Tensor {
+    const [, length, dModel] = state.shape as [number, number, number];
+    const n = this.#windows;
+    const patches = slice(state, 1, 1, length).reshape(-1, n, n, height / n, width / n, dModel);
+    return permute(patches, [0, 1, 3, 2, 4, 5]).reshape(-1, height, width, dModel);
+  }
+}
+
+/** Layers that attend within windows: `window_block_indexes`, or those before the last map that return none. */
+function localLayersOf(config: ModelConfig, stages: readonly number[]): readonly number[] {
+  if (config.values.window_block_indexes != null) return config.list('window_block_indexes').map(Number);
+  const { out_indices: given } = config.values;
+  const indices = Array.isArray(given) ? given.map(Number) : stages; // transformers keeps negative ones
+  const last = indices.at(-1) as number;
+  return Array.from({ length: Math.max(0, last + 1) }, (_, i) => i).filter((i) => !indices.includes(i));
+}
+
+function backboneNames(path: string, stored: string, isGated: boolean): StateNames {
+  const [embeddings, layer] = [`${stored}.embeddings`, `${stored}.encoder.layer.*`];
+  const [inner, outer] = isGated ? ['gate_proj', 'down_proj'] : ['fc1', 'fc2'];
+  const own = `${path}.layers.*`;
+  return {
+    [`${path}.patches.projection`]: `${embeddings}.patch_embeddings.projection`,
+    [`${path}.patches.class_token`]: { name: `${embeddings}.cls_token`, leading: [1, 1] },
+    [`${path}.positions`]: { name: `${embeddings}.position_embeddings`, leading: [1] },
+    [`${path}.mask_token`]: { name: `${embeddings}.mask_token`, leading: [1] },
+    [`${own}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${layer}.attention.attention.${name}`),
+    [`${own}.self_attn.out_proj`]: `${layer}.attention.output.dense`,
+    [`${own}.post_norms.0.weight`]: `${layer}.layer_scale1.lambda1`,
+    [`${own}.post_norms.1.weight`]: `${layer}.layer_scale2.lambda1`,
+    [`${own}.feed_forward.linear1`]: `${layer}.mlp.${inner}`,
+    [`${own}.feed_forward.linear2`]: `${layer}.mlp.${outer}`,
+    [`${own}.feed_forward.linear3`]: `${layer}.mlp.up_proj`,
+    [own]: layer,
+    [`${path}.norm`]: `${stored}.layernorm`,
+  };
+}
+
+/** A convolution without a bias, a norm of each pixel's features, and an activation. Maps are [B, H, W, C]. */
+class ConvLayerNorm extends Module {
+  readonly conv: Conv2d;
+  readonly norm: LayerNorm;
+
+  constructor(
+    init: Initializer,
+    [inputs, outputs]: readonly [number, number],
+    kernel: 1 | 3,
+    eps: number,
+    private readonly activation: Activation,
+  ) {
+    super();
+    const places = { padding: Math.floor(kernel / 2), channelsLast: true };
+    this.conv = new Conv2d(init, inputs, outputs, [kernel, kernel], places, false);
+    this.norm = new LayerNorm(init, outputs, eps);
+  }
+
+  forward(x: Tensor): Tensor {
+    return activate('RfDetr', this.norm.forward(this.conv.forward(x)), this.activation);
+  }
+}
+
+class TwoConvs extends Module {
+  constructor(
+    readonly conv1: ConvLayerNorm,
+    readonly conv2: ConvLayerNorm,
+  ) {
+    super();
+  }
+}
+
+/** Fuses maps of one size by a C2f block: the results of all its blocks are projected together. */
+class Projector extends Module {
+  readonly conv1: ConvLayerNorm;
+  readonly conv2: ConvLayerNorm;
+  readonly blocks: readonly TwoConvs[];
+  readonly norm: LayerNorm;
+  readonly #inner: number;
+
+  /** `inputs`: features of all maps together. */
+  constructor(init: Initializer, config: ModelConfig, inputs: number) {
+    super();
+    const [dModel, count] = [config.size('d_model'), config.number('c2f_num_blocks')];
+    const inner = Math.trunc(dModel * config.number('hidden_expansion'));
+    const [eps, activation] = [config.number('layer_norm_eps'), activationOf(config.text('activation_function'))];
+    const conv = (from: number, to: number, kernel: 1 | 3) =>
+      new ConvLayerNorm(init, [from, to], kernel, eps, activation);
+    this.conv1 = conv(inputs, 2 * inner, 1);
+    this.conv2 = conv((2 + count) * inner, dModel, 1);
+    this.blocks = Array.from({ length: count }, () => new TwoConvs(conv(inner, inner, 3), conv(inner, inner, 3)));
+    this.norm = new LayerNorm(init, dModel, 1e-6);
+    this.#inner = inner;
+  }
+
+  /** `maps`: float32 [B, H, W, features]. Returns [B, H, W, dModel]. */
+  forward(maps: readonly Tensor[]): Tensor {
+    const both = this.conv1.forward(concat(maps, -1));
+    const parts = [both, contiguous(both.columns(this.#inner, 2 * this.#inner))];
+    for (const { conv1, conv2 } of this.blocks) parts.push(conv2.forward(conv1.forward(parts.at(-1) as Tensor)));
+    const [first, , ...rest] = parts as [Tensor, Tensor, ...Tensor[]];
+    return this.norm.forward(this.conv2.forward(concat([first, ...rest], -1)));
+  }
+}
+
+function projectorNames(path: string, stored: string): StateNames {
+  const pairs = [1, 2].flatMap((i) => [
+    [`${path}.conv${i}.norm`, `${stored}.0.cv${i}.bn`],
+    [`${path}.conv${i}`, `${stored}.0.cv${i}`],
+    [`${path}.blocks.*.conv${i}.norm`, `${stored}.0.m.*.cv${i}.bn`],
+    [`${path}.blocks.*.conv${i}`, `${stored}.0.m.*.cv${i}`],
+  ]);
+  return { ...Object.fromEntries(pairs), [`${path}.norm`]: `${stored}.1` };
+}
+
+/** Rows and columns of a map that belong to an image, and not to its padding. */
+interface Extent {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Counts the first column and the first row, as transformers does. */
+function extentOf(mask: readonly boolean[], [height, width]: Grid): Extent {
+  const count = (length: number, step: number) =>
+    Array.from({ length }, (_, i) => mask[i * step]).filter(Boolean).length;
+  return { rows: count(height, width), columns: count(width, 1) };
+}
+
+/** The box of each place of the maps, [B · S · 4], and 1 for places that may become queries, [B · S]. */
+interface Places {
+  readonly boxes: Float32Array;
+  readonly isInside: Float32Array;
+}
+
+/** Boxes of 0.05 around each place. Places of padding, or whose box would be at an edge, have zeros. */
+function placesOf(masks: readonly (readonly boolean[])[], [, width]: Grid, extents: readonly Extent[]): Places {
+  const boxes: number[] = [];
+  const isInside: number[] = [];
+  masks.forEach((mask, image) => {
+    const { rows, columns } = extents[image] as Extent;
+    mask.forEach((isPixel, place) => {
+      const [x, y] = [place % width, Math.floor(place / width)];
+      const box = [(x + 0.5) / columns, (y + 0.5) / rows, 0.05, 0.05];
+      const fits = isPixel && box.every((value) => value > 0.01 && value < 0.99);
+      isInside.push(fits ? 1 : 0);
+      boxes.push(...(fits ? box : [0, 0, 0, 0]));
+    });
+  });
+  return { boxes: Float32Array.from(boxes), isInside: Float32Array.from(isInside) };
+}
+
+/** Boxes [..., 4] moved by shares of their size, and resized by factors' logarithms. Both broadcast. */
+function refined(boxes: Tensor, changes: Tensor): Tensor {
+  const size = boxes.columns(2, 4);
+  const centre = add(mul(size, changes.columns(0, 2)), boxes.columns(0, 2));
+  return concat([centre, mul(size, exp(changes.columns(2, 4)))], -1);
+}
+
+/** Sines and cosines of the centre's row and column, the width and the height: [B, Q, 4] to [B, Q, 2 · dModel]. */
+function boxWaves(boxes: Tensor, dModel: number): Tensor {
+  const [batch, queries] = boxes.shape as [number, number];
+  const pairs = dModel / 4;
+  const speeds = Float32Array.from({ length: pairs }, (_, i) => (2 * Math.PI) / 10000 ** (i / pairs));
+  const ordered = concat([boxes.columns(1, 2), boxes.columns(0, 1), boxes.columns(2, 4)], -1);
+  const angles = mul(ordered.reshape(batch, queries, 4, 1), boxes.device.tensor(speeds));
+  const waves = [sin(angles), cos(angles)].map((wave) => wave.reshape(batch, queries, 4, pairs, 1));
+  return concat(waves, -1).reshape(batch, queries, 2 * dModel);
+}
+
+/** Chooses the places that become queries, and their boxes. */
+class Proposals extends Module {
+  readonly linear: Projection;
+  readonly norm: LayerNorm;
+  readonly scores: Projection;
+  readonly boxes: PerceptronHead;
+
+  constructor(init: Initializer, dModel: number, classes: number) {
+    super();
+    this.linear = new Linear(init, dModel, dModel);
+    this.norm = new LayerNorm(init, dModel);
+    this.boxes = new PerceptronHead(init, dModel, dModel, 4, 3);
+    this.scores = new Linear(init, dModel, classes);
+  }
+
+  /** `tokens`: float32 [B, S, dModel]. Returns features [B, count, dModel] and boxes [B, count, 4] of the best places. */
+  forward(tokens: Tensor, places: Places, count: number): { features: Tensor; boxes: Tensor } {
+    const { device } = tokens;
+    const [batch, total] = tokens.shape as [number, number];
+    const isInside = device.tensor(places.isInside, [batch, total, 1]);
+    const features = this.norm.forward(this.linear.forward(mul(tokens, isInside)));
+    const penalty = device.tensor(
+      places.isInside.map((inside) => (inside ? 0 : NEVER)),
+      [batch, total],
+    );
+    const scores = max(this.scores.forward(features.detach()).detach(), { axis: -1 });
+    const best = bestRows(add(scores, penalty), count);
+    const chosen = best(features);
+    const given = best(device.tensor(places.boxes, [batch, total, 4]));
+    return { features: chosen, boxes: refined(given, this.boxes.forward(chosen)) };
+  }
+}
+
+/** Self-attention within each group of queries. Positions are added to what queries and keys are made of. */
+class GroupAttention extends Module {
+  readonly qkv: Projection;
+  readonly outProj: Projection;
+  readonly dropout: Dropout;
+  readonly #heads: number;
+
+  constructor(init: Initializer, config: ModelConfig, randomness: Random) {
+    super();
+    const [dModel, heads] = [config.size('d_model'), config.size('decoder_self_attention_heads')];
+    const inner = heads * (config.sizeOrNull('head_dim') ?? Math.floor(dModel / heads));
+    const bias = config.flag('attention_bias');
+    this.qkv = new Linear(init, dModel, [inner, inner, inner], bias);
+    this.outProj = new Linear(init, inner, dModel, bias);
+    this.dropout = new Dropout(config.number('attention_dropout'), randomness);
+    this.#heads = heads;
+  }
+
+  /** `x` and `positions`: float32 [B, groups · queries, dModel]; so is the result. */
+  forward(x: Tensor, positions: Tensor, groups: number): Tensor {
+    const [batch, total, dModel] = x.shape as [number, number, number];
+    const grouped = (rows: Tensor) => rows.reshape(batch * groups, total / groups, dModel);
+    const placed = grouped(add(x, positions));
+    const [q, k] = [this.qkv.part(placed, 0, 1), this.qkv.part(placed, 1, 2)];
+    const v = this.qkv.part(grouped(x), 2, 3);
+    const mixed = attention(q, k, v, { heads: this.#heads, dropout: this.dropout.options });
+    return this.outProj.forward(mixed).reshape(batch, total, dModel);
+  }
+}
+
+class RfDetrDecoderLayer extends Module {
+  readonly selfAttn: GroupAttention;
+  readonly norm1: LayerNorm;
+  readonly crossAttn: DeformableAttention;
+  readonly norm2: LayerNorm;
+  readonly feedForward: FeedForward;
+  readonly norm3: LayerNorm;
+  readonly dropouts: readonly Dropout[];
+
+  constructor(init: Initializer, config: ModelConfig, randomness: Random) {
+    super();
+    const [dModel, heads] = [config.size('d_model'), config.size('decoder_cross_attention_heads')];
+    if (dModel % heads !== 0)
+      throw new FormatError(`config.json: decoder_cross_attention_heads is ${heads}, expected a divisor of ${dModel}`);
+    const dropout = () => new Dropout(config.number('dropout'), randomness);
+    this.selfAttn = new GroupAttention(init, config, randomness);
+    this.norm1 = new LayerNorm(init, dModel);
+    const points = config.size('decoder_n_points');
+    this.crossAttn = new DeformableAttention(init, { dModel, heads, levels: 1, points });
+    this.norm2 = new LayerNorm(init, dModel);
+    const activation = activationOf(config.text('decoder_activation_function'));
+    const dFF = config.size('decoder_ffn_dim');
+    this.feedForward = new FeedForward(init, { dModel, dFF, activation, dropout: dropout() });
+    this.norm3 = new LayerNorm(init, dModel);
+    this.dropouts = [dropout(), dropout(), dropout()];
+  }
+
+  /** `x` and `positions`: float32 [B, groups · queries, dModel]. `boxes`: [B, groups · queries, 4]. */
+  forward(x: Tensor, positions: Tensor, boxes: Tensor, maps: Maps, groups: number): Tensor {
+    const [dropout1, dropout2, dropout3] = this.dropouts as [Dropout, Dropout, Dropout];
+    const asked = this.norm1.forward(dropout1.forward(this.selfAttn.forward(x, positions, groups)), x);
+    const seen = dropout2.forward(this.crossAttn.forward(add(asked, positions), boxes, maps));
+    const mixed = this.norm2.forward(seen, asked);
+    return this.norm3.forward(dropout3.forward(this.feedForward.forward(mixed)), mixed);
+  }
+}
+
+const backboneDefaults: Json = {
+  ...imageDefaults,
+  model_type: 'rf_detr_dinov2',
+  patch_size: 14,
+  mlp_ratio: 4,
+  layer_norm_eps: 1e-6,
+  layerscale_value: 1,
+  drop_path_rate: 0,
+  use_swiglu_ffn: false,
+  apply_layernorm: true,
+  reshape_hidden_states: true,
+  use_mask_token: true,
+  num_windows: 4,
+};
+
+/** The backbone of a config that describes none. */
+const usualBackbone: Json = {
+  num_attention_heads: 6,
+  hidden_size: 384,
+  image_size: 518,
+  out_features: ['stage2', 'stage5', 'stage8', 'stage11'],
+};
+
+export const rfDetr: Family = {
+  model: RfDetr,
+  className: 'RfDetr',
+  defaults: {
+    hidden_expansion: 0.5,
+    c2f_num_blocks: 3,
+    activation_function: 'silu',
+    dropout: 0.1,
+    decoder_ffn_dim: 2048,
+    decoder_n_points: 4,
+    decoder_layers: 3,
+    decoder_self_attention_heads: 8,
+    decoder_cross_attention_heads: 16,
+    decoder_activation_function: 'relu',
+    num_queries: 300,
+    attention_bias: true,
+    attention_dropout: 0,
+    activation_dropout: 0,
+    group_detr: 13,
+    d_model: 256,
+    layer_norm_eps: 1e-5,
+    num_feature_levels: 1,
+  },
+};
