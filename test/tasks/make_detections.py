@@ -60,6 +60,21 @@ for kind, (cls, settings) in kinds.items():
         tensors[f"{kind}.{image}"] = values.astype(np.float32)
 
 
+
+
+def rf_detr_pixels(image, height, width):
+    """What transformers' RfDetrImageProcessor does by torchvision, which calls this function of torch."""
+    values = torch.tensor(np.asarray(image)).permute(2, 0, 1)[None] / 255
+    resized = torch.nn.functional.interpolate(values, (height, width), mode="bilinear", align_corners=False)
+    mean, std = [torch.tensor(each).reshape(3, 1, 1) for each in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    return (resized - mean) / std
+
+
+configs["rf_detr"] = {"image_processor_type": "RfDetrImageProcessor", "size": {"height": 32, "width": 48}}
+for image, pixels in images.items():
+    tensors[f"rf_detr.{image}"] = rf_detr_pixels(opened(pixels), 32, 48).numpy()
+
+
 def boxes(result, names, threshold):
     return [
         {"label": names[label], "score": score, "box": [int(side) for side in box]}
@@ -69,15 +84,19 @@ def boxes(result, names, threshold):
 
 
 found = {}
-for kind, threshold in [("detr", 0.2), ("rt_detr", 0.5)]:
+for kind, threshold in [("detr", 0.2), ("rt_detr", 0.5), ("rf_detr", 0.5)]:
     model = AutoModelForObjectDetection.from_pretrained(here / "../data/reference3" / kind).double().eval()
     found[kind] = {"threshold": threshold, "images": {}}
     for image, pixels in images.items():
-        inputs = made[kind](opened(pixels), return_tensors="pt")
+        if kind == "rf_detr":
+            values = torch.tensor(tensors[f"rf_detr.{image}"])
+        else:
+            values = made[kind](opened(pixels), return_tensors="pt")["pixel_values"]
         with torch.no_grad():
-            output = model(pixel_values=inputs["pixel_values"].double())
+            output = model(pixel_values=values.double())
         size = [(pixels.shape[0], pixels.shape[1])]
-        result = made[kind].post_process_object_detection(output, threshold=0.0, target_sizes=size)[0]
+        processor = made["rt_detr" if kind == "rf_detr" else kind]  # the two read outputs alike
+        result = processor.post_process_object_detection(output, threshold=0.0, target_sizes=size)[0]
         found[kind]["images"][image] = boxes(result, model.config.id2label, threshold)
 
 vocabulary = {"!": 0, "a": 3, "cat": 7, "dog": 21, "red": 40, "<s>": 95, "</s>": 96}

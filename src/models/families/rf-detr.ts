@@ -208,7 +208,11 @@ class WindowedDinov2 extends Module {
       new TransformerLayer({
         selfAttn: () =>
           new MultiHeadAttention(init, {
-            ...{ dModel, heads, headSize, bias: config.flag('qkv_bias'), outBias: true },
+            dModel,
+            heads,
+            headSize,
+            bias: config.flag('qkv_bias'),
+            outBias: true,
             dropout: dropoutOf(config, 'attention_probs_dropout_prob', randomness),
           }),
         feedForward: () => dinov2FeedForward(init, config, false),

@@ -39,6 +39,7 @@ const kinds = {
   Siglip2: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
   Segformer: { squares: true, size: { height: 512, width: 512 }, resample: 2, crop: false, ...IMAGENET },
   Detr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
+  RfDetr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
   RTDetr: { ...DETECTOR, squares: true, size: { height: 640, width: 640 } },
   OwlViT: {
     squares: true,
@@ -54,7 +55,9 @@ const kinds = {
 /** Processors that do not normalize by default. */
 const PLAIN: readonly Kind[] = ['RTDetr'];
 /** Processors that pad a batch below and to the right of its images. Images go through one by one here. */
-const PADDED: readonly Kind[] = ['Detr', 'RTDetr'];
+const PADDED: readonly Kind[] = ['Detr', 'RfDetr', 'RTDetr'];
+/** Processors whose files of old have two numbers for the size. */
+const LIMITED: readonly Kind[] = ['Detr', 'RfDetr'];
 
 export type Kind = keyof typeof kinds;
 
@@ -68,13 +71,16 @@ const ofModels: Readonly<Record<string, Kind>> = {
     depth_anything: 'DPT',
     siglip2: 'Siglip2',
   } as const),
-  ...({ detr: 'Detr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2' } as const),
+  ...({ detr: 'Detr', rf_detr: 'RfDetr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2' } as const),
 };
 
 /** A size to resize to: both sides, or the shorter one, perhaps with a limit of the longer one. */
 export type Size =
   | { readonly height: number; readonly width: number }
   | { readonly shortest: number; readonly longest?: number | undefined };
+
+/** Width and height of an image, in pixels. */
+export type PixelSize = Pick<Pixels, 'width' | 'height'>;
 
 /** More pixels than this a side are no photograph's. */
 export const LONGEST = 1 << 16;
@@ -97,7 +103,7 @@ export class ImageProcessor {
     const name = kindOf(config, modelType, where);
     const kind = kinds[name];
     const given = config.size ?? kind.size;
-    const limited = name === 'Detr' && isCount(given as number); // files of old have two numbers
+    const limited = LIMITED.includes(name) && isCount(given as number);
     const size = limited ? { shortest_edge: given, longest_edge: config.max_size ?? 1333 } : given;
     this.size = settings.boolean('do_resize', true) ? sizeOf(settings, size, kind.squares) : null;
     this.resample = settings.number('resample', kind.resample);
@@ -139,37 +145,28 @@ export class ImageProcessor {
 
   /** The image in the size of the file, before its middle is cut out. */
   protected resized(image: Pixels): Pixels {
+    if (this.size === null) return image;
+    const { width, height } = this.sizeFor(image);
+    return resize(image, width, height, this.resample);
+  }
+
+  /** The size that the file gives an image, before its middle is cut out. Throws ArgumentError for a long image. */
+  protected sizeFor(image: PixelSize): PixelSize {
     const { size } = this;
     if (size === null) return image;
-    if ('height' in size) return resize(image, size.width, size.height, this.resample);
+    if ('height' in size) return size;
     const { shortest, longest } = size;
-    return longest === undefined ? this.shortened(image, shortest) : this.#limited(image, shortest, longest);
+    return longest === undefined ? shortenedSize(image, shortest) : limitedSize(image, shortest, longest);
   }
 
   /** The image with `shortest` pixels on its shorter side, in its own proportions. Throws ArgumentError for a long one. */
   protected shortened(image: Pixels, shortest: number): Pixels {
-    const { width, height } = image;
-    const long = Math.trunc((shortest * Math.max(width, height)) / Math.min(width, height));
-    if (long > LONGEST)
-      throw new ArgumentError(`image processor: an image of ${width} × ${height} would become ${long} pixels long`);
-    return width <= height
-      ? resize(image, shortest, long, this.resample)
-      : resize(image, long, shortest, this.resample);
+    const { width, height } = shortenedSize(image, shortest);
+    return resize(image, width, height, this.resample);
   }
 
   #cut(image: Pixels): Pixels {
     return this.#crop === null ? image : this.middleOf(image, this.#crop);
-  }
-
-  /** Resizes the shorter side, or less if the longer one would exceed `longest`. Rounds as transformers does. */
-  #limited(image: Pixels, shortest: number, longest: number): Pixels {
-    const { width, height } = image;
-    const [short, long] = [Math.min(width, height), Math.max(width, height)];
-    const exact = (long / short) * shortest > longest ? (longest * short) / long : shortest;
-    const side = Math.max(1, halfToEven(exact));
-    if (side === short) return image;
-    const other = Math.max(1, Math.trunc((exact * long) / short));
-    return width < height ? resize(image, side, other, this.resample) : resize(image, other, side, this.resample);
   }
 
   /** True if an image becomes a square by black at its right and below. */
@@ -250,6 +247,24 @@ function cropOf(settings: Settings, size: unknown): { height: number; width: num
 /** The start of a crop; negative if the image is smaller. transformers rounds both the cut and the black down to whole pixels. */
 function cropStart(size: number, crop: number): number {
   return crop <= size ? Math.floor((size - crop) / 2) : -Math.ceil((crop - size) / 2);
+}
+
+/** The size with `shortest` pixels on the shorter side, in an image's proportions. Throws ArgumentError for a long one. */
+function shortenedSize({ width, height }: PixelSize, shortest: number): PixelSize {
+  const long = Math.trunc((shortest * Math.max(width, height)) / Math.min(width, height));
+  if (long > LONGEST)
+    throw new ArgumentError(`image processor: an image of ${width} × ${height} would become ${long} pixels long`);
+  return width <= height ? { width: shortest, height: long } : { width: long, height: shortest };
+}
+
+/** `shortest` on the shorter side, or less if the longer one would exceed `longest`. Rounds as transformers does. */
+function limitedSize({ width, height }: PixelSize, shortest: number, longest: number): PixelSize {
+  const [short, long] = [Math.min(width, height), Math.max(width, height)];
+  const exact = (long / short) * shortest > longest ? (longest * short) / long : shortest;
+  const side = Math.max(1, halfToEven(exact));
+  if (side === short) return { width, height };
+  const other = Math.max(1, Math.trunc((exact * long) / short));
+  return width < height ? { width: side, height: other } : { width: other, height: side };
 }
 
 /** Rounds to the nearest integer, and halves to the even one, as Python does. */

@@ -4,6 +4,7 @@ import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-
 import { ImageProcessor, type Kind, kindOf } from './image.js';
 import type { ImageTextProcessor } from './image-text.js';
 import { Owlv2ImageProcessor } from './owlv2.js';
+import { RfDetrImageProcessor } from './rf-detr-images.js';
 import type { Json } from './settings.js';
 import { Siglip2ImageProcessor } from './siglip2-images.js';
 import { ConvNextImageProcessor, DonutImageProcessor, DptImageProcessor } from './special-images.js';
@@ -69,6 +70,7 @@ const special: { readonly [Name in Kind]?: new (...args: [Json, string, string])
   ConvNext: ConvNextImageProcessor,
   DPT: DptImageProcessor,
   Donut: DonutImageProcessor,
+  RfDetr: RfDetrImageProcessor,
   Siglip2: Siglip2ImageProcessor,
 };
 

@@ -1,0 +1,68 @@
+// Images for RF-DETR, as transformers' processor makes them: interpolated in floating point, without smoothing.
+
+import { describeValue } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { Features } from './features.js';
+import { ImageProcessor, type PixelSize, type RawImage, rgbOf } from './image.js';
+import type { Pixels } from './resize.js';
+import { type Json, Settings } from './settings.js';
+
+export class RfDetrImageProcessor extends ImageProcessor {
+  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor`. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    super(config, modelType, where);
+    const settings = new Settings(where, config);
+    if (this.resample !== 2) settings.refuse('resample', this.resample, '2, which is bilinear');
+    if (config.pad_size != null) settings.refuse('pad_size', config.pad_size, 'null');
+  }
+
+  override process(images: readonly RawImage[]): Features {
+    if (!Array.isArray(images) || images.length === 0)
+      throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
+    const each = images.map((image) => rgbOf(image));
+    const sizes = each.map((image) => this.sizeFor(image));
+    const { height, width } = sizes[0] as PixelSize;
+    const other = sizes.find((size) => size.height !== height || size.width !== width);
+    if (other) {
+      const given = `${width} × ${height} and ${other.width} × ${other.height}`;
+      throw new ArgumentError(`image processor: images become ${given}, expected one size: give them one by one`);
+    }
+    const data = new Float32Array(each.length * 3 * height * width);
+    each.forEach((image, i) => {
+      for (let channel = 0; channel < 3; channel++)
+        interpolate(image, channel, [height, width], this.normalizer(channel), data, (i * 3 + channel) * height * width);
+    });
+    return { data, shape: [each.length, 3, height, width] };
+  }
+}
+
+/** The two pixels next to each place along a side, and the share of the second one. */
+function tapsOf(from: number, to: number) {
+  return Array.from({ length: to }, (_, i) => {
+    const place = Math.max(0, ((i + 0.5) * from) / to - 0.5);
+    const first = Math.min(from - 1, Math.floor(place));
+    return { first, second: Math.min(from - 1, first + 1), share: place - first };
+  });
+}
+
+/** Writes one colour in another size, bilinear, by torch's rule, through `normalize`. */
+function interpolate(
+  image: Pixels,
+  channel: number,
+  [height, width]: readonly [number, number],
+  normalize: (value: number) => number,
+  into: Float32Array,
+  start: number,
+): void {
+  const { data, width: wide } = image;
+  const [rows, columns] = [tapsOf(image.height, height), tapsOf(wide, width)];
+  const at = (row: number, column: number) => data[(row * wide + column) * 3 + channel] as number;
+  rows.forEach((row, y) => {
+    columns.forEach((column, x) => {
+      const across = (line: number) =>
+        at(line, column.first) + (at(line, column.second) - at(line, column.first)) * column.share;
+      const above = across(row.first);
+      into[start + y * width + x] = normalize(above + (across(row.second) - above) * row.share);
+    });
+  });
+}
