@@ -30,7 +30,14 @@ export class RfDetrImageProcessor extends ImageProcessor {
     const data = new Float32Array(each.length * 3 * height * width);
     each.forEach((image, i) => {
       for (let channel = 0; channel < 3; channel++)
-        interpolate(image, channel, [height, width], this.normalizer(channel), data, (i * 3 + channel) * height * width);
+        interpolate(
+          image,
+          channel,
+          [height, width],
+          this.normalizer(channel),
+          data,
+          (i * 3 + channel) * height * width,
+        );
     });
     return { data, shape: [each.length, 3, height, width] };
   }

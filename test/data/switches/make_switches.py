@@ -494,7 +494,7 @@ def make_signal_model(name, cls, model, folder):
         tensors["loss"] = sum((output[key] * value).sum() for key, value in projections.items())
     tensors["loss"].backward()
     for key, states in output.items():
-        if key.endswith(("hidden_states", "attentions")):
+        if key.endswith(("hidden_states", "attentions")) and not torch.is_tensor(states):
             tensors.update({f"{key}.{i}": state for i, state in enumerate(states or [])})
     if "pixel_attention_mask" in inputs:  # padding is not compared
         for key in tensors:
