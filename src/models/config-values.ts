@@ -51,13 +51,18 @@ export function layerDropOf(config: ModelConfig, name: string, randomness: Rando
 }
 
 /**
- * Dropout of a residual branch: of features, or of whole branches, of which later layers drop more, up to `share` 1.
- * Throws FormatError if the config asks for both.
+ * Dropout of a residual branch: of features, by the setting `name`, or of whole branches, of which later layers drop
+ * more, up to `share` 1. Throws FormatError if the config asks for both.
  */
-export function dropBranch(config: ModelConfig, randomness: Randomness, share: number): Dropout {
-  const [features, layers] = [config.number('hidden_dropout_prob'), config.number('drop_path_rate')];
+export function dropBranch(
+  config: ModelConfig,
+  randomness: Randomness,
+  share: number,
+  name = 'hidden_dropout_prob',
+): Dropout {
+  const [features, layers] = [config.number(name), config.number('drop_path_rate')];
   if (features > 0 && layers > 0)
-    throw new FormatError('config.json: hidden_dropout_prob and drop_path_rate are above 0, expected one of them');
+    throw new FormatError(`config.json: ${name} and drop_path_rate are above 0, expected one of them`);
   return features > 0 ? new Dropout(features, randomness) : new DropPath(layers * share, randomness);
 }
 

@@ -1,12 +1,13 @@
 import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
-import { add, div, mul } from '../ops/binary.js';
+import { add, div, mul, scale } from '../ops/binary.js';
 import { matmul } from '../ops/matmul.js';
 import { transpose } from '../ops/move.js';
 import { norm } from '../ops/statistics.js';
 import { exp } from '../ops/unary.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, unpackMaps } from './inputs.js';
+import { tokenLoss } from './losses.js';
 import type { BatchLayout } from './pretrained-model.js';
 import { TowerModel, type TowerRun } from './tower-model.js';
 
@@ -39,12 +40,7 @@ export abstract class DualEncoderModel extends TowerModel {
       textModelOutput: { ...read.output, poolerOutput: texts },
       visionModelOutput: { ...seen.output, poolerOutput: images },
     };
-    const isPaired = texts.shape[0] === images.shape[0];
-    if (options.loss && !isPaired)
-      throw new ArgumentError(
-        `forward: there are ${texts.shape[0]} texts and ${images.shape[0]} images, expected as many for a loss`,
-      );
-    if (options.loss ?? isPaired) output.loss = this.contrastLoss(logits);
+    if (wantsLoss(texts, images, 'images', options)) output.loss = this.contrastLoss(logits);
     return output;
   }
 
@@ -57,6 +53,26 @@ export abstract class DualEncoderModel extends TowerModel {
       visionModelOutput: { ...visionModelOutput, attentions: maps.encoder.slice(layers) },
     };
   }
+}
+
+/**
+ * True if the options ask for a loss, or if they leave it open and there are as many texts as `others`. Throws
+ * ArgumentError if a loss is asked for and their numbers differ.
+ */
+export function wantsLoss(texts: Tensor, others: Tensor, kind: string, { loss }: ForwardOptions): boolean {
+  const counts = [texts.shape[0], others.shape[0]];
+  const isPaired = counts[0] === counts[1];
+  if (loss && !isPaired)
+    throw new ArgumentError(
+      `forward: there are ${counts[0]} texts and ${counts[1]} ${kind}, expected as many for a loss`,
+    );
+  return loss ?? isPaired;
+}
+
+/** Mean of two cross entropies of logits [texts, others], where text i belongs to item i of the others. */
+export function pairLoss(perText: Tensor, perOther: Tensor = perText): Tensor {
+  const own = Array.from({ length: perText.shape[0] as number }, (_, i) => i);
+  return scale(add(tokenLoss(perText, own), tokenLoss(transpose(perOther), own)), 1 / 2);
 }
 
 /** Cosines of texts [texts, d] and images [images, d], times e^`logScale`, plus `bias` if it is given. */

@@ -79,8 +79,10 @@ export interface ModelInputs {
   inputBoxes?: Tensor | undefined;
   /** Earlier masks, float32 [B, 1, height, width]: four times the grid of an encoded image. */
   inputMasks?: Tensor | undefined;
-  /** float32 [B, mel bins, frames] */
+  /** float32 [B, mel bins, frames], or [B, columns, features], or for CLAP [B, channels, frames, mel bins]. */
   inputFeatures?: Tensor | undefined;
+  /** CLAP with fusion: 1 for each recording whose features are its whole and crops of it, else 0, [B, 1]. */
+  isLonger?: Rows | undefined;
   /** Samples of sound, float32 [B, samples]. */
   inputValues?: Tensor | undefined;
   /** Number of the voice, for models of several speakers. Default: none. */
@@ -133,6 +135,7 @@ export interface ModelOutput {
   spectrogram?: Tensor;
   textEmbeds?: Tensor;
   imageEmbeds?: Tensor;
+  audioEmbeds?: Tensor;
   /** Logits of masks, [B, prompts, masks, height, width], and their predicted quality, [B, prompts, masks]. */
   predMasks?: Tensor;
   iouScores?: Tensor;
@@ -155,10 +158,12 @@ export interface ModelOutput {
   /** The map that a decoder reads, [B, features, height, width]. */
   backboneFeatures?: Tensor;
   logitsPerImage?: Tensor;
+  logitsPerAudio?: Tensor;
   logitsPerText?: Tensor;
   /** Output of each of two encoders. */
   textModelOutput?: ModelOutput;
   visionModelOutput?: ModelOutput;
+  audioModelOutput?: ModelOutput;
 }
 
 /**

@@ -16,6 +16,9 @@ const families: Readonly<Record<string, Entry>> = {
   bart: { load: async () => (await import('./families/bart.js')).bart },
   beit: { load: async () => (await import('./families/beit.js')).beit },
   bert: { load: async () => (await import('./families/bert.js')).bert, gguf: ['bert'] },
+  clap: { load: async () => (await import('./families/clap.js')).clap },
+  clap_audio_model: { load: async () => (await import('./families/clap.js')).clapAudioModel },
+  clap_text_model: { load: async () => (await import('./families/clap.js')).clapTextModel },
   clip: { load: async () => (await import('./families/clip.js')).clip },
   clip_text_model: { load: async () => (await import('./families/clip.js')).clipTextModel },
   clip_vision_model: { load: async () => (await import('./families/clip.js')).clipVisionModel },
@@ -159,7 +162,7 @@ export function isFamily(type: unknown): type is string {
 export async function familyOf(type: unknown): Promise<Family> {
   const entry = isFamily(type) ? families[type] : undefined;
   if (entry !== undefined) return entry.load();
-  const known = Object.keys(families).filter((name) => !/_(text|vision)_model$/.test(name));
+  const known = Object.keys(families).filter((name) => !/_(audio|text|vision)_model$/.test(name));
   throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known.join(', ')}`);
 }
 

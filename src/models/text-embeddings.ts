@@ -79,13 +79,13 @@ export class TextEmbeddings extends Module {
   }
 }
 
-/** Names of `embeddings` in the checkpoints of BERT and its descendants. */
-export function embeddingNames(prefix: string): Record<string, string> {
+/** Names of the embeddings at the path `part` in the checkpoints of BERT and its descendants. */
+export function embeddingNames(prefix: string, part = 'embeddings'): Record<string, string> {
   return {
-    'embeddings.tokens': `${prefix}.word_embeddings`,
-    'embeddings.positions': `${prefix}.position_embeddings`,
-    'embeddings.types': `${prefix}.token_type_embeddings`,
-    'embeddings.projection': `${prefix}.embed_proj`,
-    'embeddings.norm': `${prefix}.LayerNorm`,
+    [`${part}.tokens`]: `${prefix}.word_embeddings`,
+    [`${part}.positions`]: `${prefix}.position_embeddings`,
+    [`${part}.types`]: `${prefix}.token_type_embeddings`,
+    [`${part}.projection`]: `${prefix}.embed_proj`,
+    [`${part}.norm`]: `${prefix}.LayerNorm`,
   };
 }

@@ -43,6 +43,10 @@ export type { TokenClassificationOptions, TokenClassificationPipeline } from './
 export * from './transformers/index.js';
 export type { Translate, Translation, TranslationOptions } from './translation.js';
 export type {
+  ZeroShotAudioClassification,
+  ZeroShotAudioClassificationOptions,
+} from './zero-shot-audio-classification.js';
+export type {
   ZeroShotClassification,
   ZeroShotClassificationOptions,
   ZeroShotScores,

@@ -29,6 +29,8 @@ const tasks = {
   'token-classification': async () => (await import('./token-classification.js')).tokenClassification,
   'text-to-speech': async () => (await import('./text-to-speech.js')).textToSpeech,
   translation: async () => (await import('./translation.js')).translation,
+  'zero-shot-audio-classification': async () =>
+    (await import('./zero-shot-audio-classification.js')).zeroShotAudioClassification,
   'zero-shot-classification': async () => (await import('./zero-shot-classification.js')).zeroShotClassification,
   'zero-shot-image-classification': async () =>
     (await import('./zero-shot-image-classification.js')).zeroShotImageClassification,

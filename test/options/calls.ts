@@ -83,6 +83,17 @@ function soundModel(): Record<string, Uint8Array> {
   };
 }
 
+/** The files of CLAP, with the processor and the tokenizer that make_zero_shot_audio.py recorded. */
+function soundJudge(): Record<string, Uint8Array> {
+  const { processor, tokenizer } = JSON.parse(readFileSync('test/tasks/zero-shot-audio.json', 'utf8'));
+  const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference3/clap/${path}`));
+  const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  return {
+    ...{ 'config.json': bytes('config.json'), 'model.safetensors': bytes('model.safetensors') },
+    ...{ 'preprocessor_config.json': json(processor), 'tokenizer.json': json(tokenizer) },
+  };
+}
+
 /** The files of a model that speaks, with a vocabulary of letters. */
 function speakingModel(): Record<string, Uint8Array> {
   const bytes = (path: string) => new Uint8Array(readFileSync(`test/data/reference3/vits/${path}`));
@@ -165,6 +176,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     tokens: await pipe('token-classification', tagger),
     translate: await pipe('translation', t5),
     zeroShot: await pipe('zero-shot-classification', nli),
+    zeroShotSounds: await pipe('zero-shot-audio-classification', soundJudge()),
     speech: await pipe('text-to-speech', speakingModel()),
     zeroShotImages: await pipe('zero-shot-image-classification', visionModel('zero-shot-image-classification', 'clip')),
   };
@@ -507,6 +519,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type TextRanking': call((options) => pipes.rank('a', ['a'], options)),
     'type TokenClassificationPipeline': call((options) => pipes.tokens('a', options)),
     'type Translate': call((options) => pipes.translate('a', options), {}, written),
+    'type ZeroShotAudioClassification': call((options) => pipes.zeroShotSounds(new Float32Array(100), ['a'], options)),
     'type ZeroShotClassification': call((options) => pipes.zeroShot('a', ['a'], options)),
     'type ZeroShotImageClassification': call((options) => pipes.zeroShotImages(image, ['a'], options)),
     'new TextStreamer': call((options) => new tasks.TextStreamer(own, options)),

@@ -42,6 +42,7 @@ const inputNames: Readonly<Record<string, keyof ModelInputs>> = {
   spatial_shapes: 'spatialShapes',
   bbox: 'bbox',
   input_features: 'inputFeatures',
+  is_longer: 'isLonger',
   input_values: 'inputValues',
   image_grid_thw: 'imageGridThw',
   image_position_ids: 'imagePositionIds',

@@ -7,12 +7,11 @@ import { LayerNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import type { TokenBatch } from '../../nn/token-batch.js';
 import { argmax } from '../../ops/axis.js';
-import { add, equal, scale, where } from '../../ops/binary.js';
-import { gather, transpose, unpack } from '../../ops/move.js';
+import { add, equal, where } from '../../ops/binary.js';
+import { gather, unpack } from '../../ops/move.js';
 import { labelsOf } from '../config-values.js';
-import { type Contrast, contrast, DualEncoderModel } from '../dual-encoder-model.js';
+import { type Contrast, contrast, DualEncoderModel, pairLoss } from '../dual-encoder-model.js';
 import type { Family } from '../family.js';
-import { tokenLoss } from '../losses.js';
 import { ModelConfig } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -73,8 +72,7 @@ export class Clip extends DualEncoderModel {
 
   /** Mean of two cross entropies: the image of each text, and the text of each image. */
   protected override contrastLoss(logits: Tensor): Tensor {
-    const own = Array.from({ length: logits.shape[0] as number }, (_, i) => i);
-    return scale(add(tokenLoss(logits, own), tokenLoss(transpose(logits), own)), 1 / 2);
+    return pairLoss(logits);
   }
 
   protected override get stateNames(): StateNames {

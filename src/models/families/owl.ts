@@ -5,15 +5,14 @@ import { Module } from '../../nn/module.js';
 import { LayerNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { sigmoid } from '../../ops/activation.js';
-import { add, div, mul, scale, where } from '../../ops/binary.js';
+import { add, div, mul, where } from '../../ops/binary.js';
 import { matmul } from '../../ops/matmul.js';
-import { slice, transpose } from '../../ops/move.js';
+import { slice } from '../../ops/move.js';
 import { norm } from '../../ops/statistics.js';
 import { elu } from '../../ops/unary.js';
-import { type Contrast, contrast, DualEncoderModel } from '../dual-encoder-model.js';
+import { type Contrast, contrast, DualEncoderModel, pairLoss } from '../dual-encoder-model.js';
 import type { Family } from '../family.js';
 import type { ForwardOptions, ModelInputs, ModelOutput, PaddedBatch } from '../inputs.js';
-import { tokenLoss } from '../losses.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { TextTower, towerDefaults, towerNames, type VisionTower } from '../towers.js';
@@ -85,8 +84,7 @@ export class Owl extends DualEncoderModel {
 
   /** Mean of two cross entropies: the image of each text, and the text of each image. */
   protected override contrastLoss(logits: Tensor): Tensor {
-    const own = Array.from({ length: logits.shape[0] as number }, (_, i) => i);
-    return scale(add(tokenLoss(logits, own), tokenLoss(transpose(logits), own)), 1 / 2);
+    return pairLoss(logits);
   }
 
   protected override get bodyName(): string {

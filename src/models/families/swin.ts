@@ -52,12 +52,19 @@ export class Swin extends TowerModel {
 
 /** Names of a tower's parts in checkpoints. `prefix` ends with a dot or is empty. */
 export function swinNames(tower: string, prefix: string): StateNames {
-  const [stage, own] = [`${tower}.stages.*`, `${prefix}encoder.layers.*`];
-  const [layer, block] = [`${stage}.layers.*`, `${own}.blocks.*`];
   return {
     [`${tower}.patches.projection`]: `${prefix}embeddings.patch_embeddings.projection`,
     [`${tower}.patch_norm`]: `${prefix}embeddings.norm`,
     [`${tower}.positions`]: { name: `${prefix}embeddings.position_embeddings`, leading: [1] },
+    ...swinStageNames(`${tower}.stages.*`, `${prefix}encoder.layers.*`),
+    [`${tower}.norm`]: `${prefix}layernorm`,
+  };
+}
+
+/** Names of the parts of the stage at path `stage`, whose name in checkpoints is `own`. */
+export function swinStageNames(stage: string, own: string): StateNames {
+  const [layer, block] = [`${stage}.layers.*`, `${own}.blocks.*`];
+  return {
     [`${layer}.self_attn.qkv`]: ['query', 'key', 'value'].map((name) => `${block}.attention.self.${name}`),
     [`${layer}.self_attn.distance_bias`]: `${block}.attention.self.relative_position_bias_table`,
     [`${layer}.self_attn.out_proj`]: `${block}.attention.output.dense`,
@@ -66,7 +73,6 @@ export function swinNames(tower: string, prefix: string): StateNames {
     [`${layer}.feed_forward.linear1`]: `${block}.intermediate.dense`,
     [`${layer}.feed_forward.linear2`]: `${block}.output.dense`,
     [`${stage}.merging`]: `${own}.downsample`,
-    [`${tower}.norm`]: `${prefix}layernorm`,
   };
 }
 
@@ -90,28 +96,13 @@ export class SwinTower extends Module implements ImageTower {
     const isDonut = config.type === 'donut-swin';
     if (isDonut) config.expect('use_absolute_embeddings', false); // transformers has a table of another size
     const [dModel, depths] = [config.size('embed_dim'), config.sizes('depths')];
-    const heads = config.sizes('num_heads', depths.length);
-    const layers = depths.reduce((sum, depth) => sum + depth, 0);
     this.patches = patchesOf(init, config, { dModel, classToken: false, positions: false, interpolate: true });
     const hasPositions = config.flag('use_absolute_embeddings');
     const [rows, columns] = this.patches.grid(this.patches.image);
     this.positions = hasPositions ? init.normal([rows * columns, dModel], dModel ** -0.5) : null;
     this.patchNorm = new LayerNorm(init, dModel);
     this.dropout = new Dropout(config.number('hidden_dropout_prob'), randomness);
-    let made = 0;
-    this.stages = depths.map((depth, i) => {
-      const width = dModel * 2 ** i;
-      const layer = () => {
-        const sizes = { width, heads: heads[i] as number, share: made++ / Math.max(layers - 1, 1) };
-        return swinLayer(init, config, randomness, sizes);
-      };
-      const own = Array.from({ length: depth }, layer);
-      return new SwinStage(
-        config.size('window_size'),
-        own,
-        i < depths.length - 1 ? new PatchMerging(init, width) : null,
-      );
-    });
+    this.stages = swinStages(init, config, randomness, { dModel, heads: 'num_heads' });
     this.width = dModel * 2 ** (depths.length - 1);
     this.norm = isDonut ? null : new LayerNorm(init, this.width, config.number('layer_norm_eps'));
     this.pooler = pools ? new PredictionHead({ pick: 'mean' }) : null;
@@ -202,18 +193,51 @@ export class SwinStage extends Module {
   }
 }
 
+export interface SwinStagesOptions {
+  /** Features of a patch in the first stage. Each further stage has twice as many. */
+  readonly dModel: number;
+  /** Name of the setting with the number of heads of each stage. */
+  readonly heads: string;
+  /** Name of the setting with the dropout after attention. Default: `hidden_dropout_prob`. */
+  readonly attentionDropout?: string | undefined;
+}
+
+/** The stages of a config's `depths`. Each but the last merges squares of four patches. */
+export function swinStages(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  { dModel, heads: name, attentionDropout = 'hidden_dropout_prob' }: SwinStagesOptions,
+): SwinStage[] {
+  const depths = config.sizes('depths');
+  const heads = config.sizes(name, depths.length);
+  const layers = depths.reduce((sum, depth) => sum + depth, 0);
+  let made = 0;
+  return depths.map((depth, i) => {
+    const width = dModel * 2 ** i;
+    const layer = () => {
+      const share = made++ / Math.max(layers - 1, 1);
+      return swinLayer(init, config, randomness, { width, heads: heads[i] as number, share, attentionDropout });
+    };
+    const own = Array.from({ length: depth }, layer);
+    return new SwinStage(config.size('window_size'), own, i < depths.length - 1 ? new PatchMerging(init, width) : null);
+  });
+}
+
 interface SwinLayerSizes {
   readonly width: number;
   readonly heads: number;
   /** Share of the highest rate of dropped branches. */
   readonly share: number;
+  /** See `SwinStagesOptions`. */
+  readonly attentionDropout: string;
 }
 
 function swinLayer(
   init: Initializer,
   config: ModelConfig,
   randomness: Randomness,
-  { width, heads, share }: SwinLayerSizes,
+  { width, heads, share, attentionDropout }: SwinLayerSizes,
 ): TransformerLayer {
   const hidden = {
     dFF: Math.trunc(config.number('mlp_ratio') * width),
@@ -227,7 +251,7 @@ function swinLayer(
     norm: () => new LayerNorm(init, width, config.number('layer_norm_eps')),
     dropout: (subLayer) =>
       subLayer === 0
-        ? dropBranch(config, randomness, share)
+        ? dropBranch(config, randomness, share, attentionDropout)
         : new Dropout(config.number('hidden_dropout_prob'), randomness),
     wiring: 'pre',
     randomness,

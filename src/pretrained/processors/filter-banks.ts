@@ -21,7 +21,7 @@ export interface FilterBank {
 }
 
 /** Sums of filters over the power spectrum of a frame. */
-class Spectrum {
+export class Spectrum {
   readonly #fft: Fft;
   readonly #im: Float64Array;
   readonly re: Float64Array;
@@ -177,7 +177,8 @@ function normalized(values: Float64Array, width: number, scale: (deviation: numb
   return result;
 }
 
-function single(family: string, recordings: readonly Float32Array[]): Float32Array {
+/** The samples of a single recording. Throws ArgumentError for other values. */
+export function single(family: string, recordings: readonly Float32Array[]): Float32Array {
   const [samples] = recordings;
   if (!Array.isArray(recordings) || recordings.length !== 1 || !isTyped(samples, 'Float32Array'))
     throw new ArgumentError(

@@ -1,5 +1,6 @@
 import { isObject } from '../../core/check.js';
 import type { ModelSource } from '../source.js';
+import type { ClapFeatureExtractor } from './clap.js';
 import { ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor } from './filter-banks.js';
 import { ImageProcessor, type Kind, kindOf } from './image.js';
 import type { ImageTextProcessor } from './image-text.js';
@@ -17,6 +18,7 @@ export type Processor =
   | Wav2Vec2FeatureExtractor
   | ParakeetFeatureExtractor
   | SeamlessM4TFeatureExtractor
+  | ClapFeatureExtractor
   | ImageProcessor
   | ImageTextProcessor;
 
@@ -59,6 +61,10 @@ export async function loadProcessor(
       return new ParakeetFeatureExtractor(config, where);
     if (modelType === 'wav2vec2-bert' || reads === 'SeamlessM4TFeatureExtractor')
       return new SeamlessM4TFeatureExtractor(config, where);
+    if (modelType === 'clap' || modelType === 'clap_audio_model' || reads === 'ClapFeatureExtractor') {
+      const { ClapFeatureExtractor } = await import('./clap.js');
+      return new ClapFeatureExtractor(config, where);
+    }
     const isWhisper = modelType === 'whisper' || reads === 'WhisperFeatureExtractor';
     return isWhisper ? new WhisperFeatureExtractor(config, where) : imageProcessor(config, modelType, where);
   }

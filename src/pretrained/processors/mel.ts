@@ -16,19 +16,54 @@ export function slaneyFilters(
   lowest: number,
   highest: number,
 ): MelFilter[] {
-  const low = toMel(lowest);
-  const step = (toMel(highest) - low) / (count + 1);
-  const corners = Array.from({ length: count + 2 }, (_, i) => toHertz(low + step * i));
-  return Array.from({ length: count }, (_, i) => {
+  const corners = cornersOf(count, toMel(lowest), toMel(highest)).map(toHertz);
+  return triangles(corners, bins, samplingRate, (left, right) => 2 / (right - left));
+}
+
+/**
+ * Triangular filters as in torchaudio: they are evenly spaced on HTK's mel scale, 2595 · log₁₀(1 + hertz / 700), and
+ * have height 1. Arguments are those of `slaneyFilters`.
+ */
+export function htkFilters(
+  count: number,
+  bins: number,
+  samplingRate: number,
+  lowest: number,
+  highest: number,
+): MelFilter[] {
+  const mel = (hertz: number) => 2595 * Math.log10(1 + hertz / 700);
+  const corners = cornersOf(count, mel(lowest), mel(highest)).map((place) => 700 * (10 ** (place / 2595) - 1));
+  return triangles(corners, bins, samplingRate, () => 1);
+}
+
+/** The places at which `count` overlapping triangles begin, peak and end. */
+function cornersOf(count: number, low: number, high: number): number[] {
+  const step = (high - low) / (count + 1);
+  return Array.from({ length: count + 2 }, (_, i) => low + step * i);
+}
+
+/** Filters whose edges are straight in hertz. `height`: the height of a filter between two corners. */
+function triangles(
+  corners: readonly number[],
+  bins: number,
+  samplingRate: number,
+  height: (left: number, right: number) => number,
+): MelFilter[] {
+  return Array.from({ length: corners.length - 2 }, (_, i) => {
     const [left, centre, right] = corners.slice(i, i + 3) as [number, number, number];
     const all = Float64Array.from({ length: bins }, (_, bin) => {
       const hertz = (bin * samplingRate) / 2 / (bins - 1);
-      const height = Math.min((hertz - left) / (centre - left), (right - hertz) / (right - centre));
-      return (Math.max(0, height) * 2) / (right - left);
+      const share = Math.min((hertz - left) / (centre - left), (right - hertz) / (right - centre));
+      return Math.max(0, share) * height(left, right);
     });
-    const first = Math.max(0, all.findIndex(isPositive));
-    return { first, weights: all.slice(first, all.findLastIndex(isPositive) + 1) };
+    return filterOf(all);
   });
+}
+
+/** A filter without the zeros at both ends. */
+function filterOf(all: Float64Array): MelFilter {
+  const first = Math.max(0, all.findIndex(isPositive));
+  return { first, weights: all.slice(first, all.findLastIndex(isPositive) + 1) };
 }
 
 const isPositive = (weight: number) => weight > 0;
@@ -50,15 +85,13 @@ export function kaldiFilters(
   highest: number,
 ): MelFilter[] {
   const mel = (hertz: number) => 1127 * Math.log(1 + hertz / 700);
-  const low = mel(lowest);
-  const step = (mel(highest) - low) / (count + 1);
+  const corners = cornersOf(count, mel(lowest), mel(highest));
   return Array.from({ length: count }, (_, i) => {
-    const [left, centre, right] = [i, i + 1, i + 2].map((corner) => low + step * corner) as [number, number, number];
+    const [left, centre, right] = corners.slice(i, i + 3) as [number, number, number];
     const all = Float64Array.from({ length: bins }, (_, bin) => {
       const place = mel((bin * samplingRate) / 2 / (bins - 1));
       return Math.max(0, Math.min((place - left) / (centre - left), (right - place) / (right - centre)));
     });
-    const first = Math.max(0, all.findIndex(isPositive));
-    return { first, weights: all.slice(first, all.findLastIndex(isPositive) + 1) };
+    return filterOf(all);
   });
 }

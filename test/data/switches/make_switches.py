@@ -76,6 +76,13 @@ page = dict(
     base, coordinate_size=2, shape_size=2, max_2d_position_embeddings=1024, input_size=8, patch_size=4, rel_pos_bins=4, max_rel_pos=6, rel_2d_pos_bins=6, max_rel_2d_pos=300,
 )
 mobile = dict(base, hidden_size=15, embedding_size=7, intra_bottleneck_size=12, num_feedforward_networks=3)
+clap_text = dict(
+    common, hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=10, max_position_embeddings=32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+)
+clap_audio = dict(
+    spec_size=40, num_mel_bins=16, patch_size=5, patch_stride=[5, 5], patch_embeds_hidden_size=4, depths=[2, 1], num_attention_heads=[2, 1], hidden_size=8, window_size=3,
+    mlp_ratio=1.5, hidden_dropout_prob=0.0,
+)
 xlnet = dict(vocab_size=VOCABULARY, d_model=12, n_layer=2, n_head=3, d_inner=10, pad_token_id=0, initializer_range=0.3)
 
 
@@ -397,6 +404,20 @@ CASES = {
     "layoutlmv3-labels": ("LayoutLMv3ForTokenClassification", dict(page, visual_embed=False, num_labels=11, hidden_act="relu")),
     "layoutlmv3-question": ("LayoutLMv3ForQuestionAnswering", dict(page, has_relative_attention_bias=False)),
     "layoutlmv3-body": ("LayoutLMv3Model", dict(page, input_size=14)),
+    "clap-fused": (
+        "ClapModel",
+        dict(
+            projection_dim=7, projection_hidden_act="gelu", text_config=clap_text,
+            audio_config=dict(
+                clap_audio, spec_size=32, num_mel_bins=8, patch_size=[6, 4], patch_stride=4, window_size=2, enable_fusion=True, aff_block_r=2, qkv_bias=False, hidden_act="relu",
+                enable_patch_layer_norm=False,
+            ),
+        ),
+    ),
+    "clap-sounds": ("ClapAudioModelWithProjection", dict(clap_audio, patch_embed_input_channels=2, projection_dim=5)),
+    "clap-sounds-body": ("ClapAudioModel", dict(clap_audio, patch_size=7, depths=[1, 2, 1], num_attention_heads=[1, 2, 1], hidden_size=16, window_size=2, layer_norm_eps=0.1)),
+    "clap-texts": ("ClapTextModelWithProjection", dict(clap_text, projection_dim=5, projection_hidden_act="tanh", hidden_act="relu")),
+    "clap-texts-body": ("ClapTextModel", dict(clap_text, type_vocab_size=2)),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
@@ -507,6 +528,42 @@ def make_signal_model(name, cls, model, folder):
     (folder / "reference.json").write_text(json.dumps({"class": cls}))
 
 
+def make_clap(cls, model, folder):
+    """reference.safetensors of CLAP or of one of its encoders. Three texts and sounds belong together."""
+    inputs = {}
+    if "Audio" not in cls:
+        ids = torch.randint(3, VOCABULARY, (3, TIME))
+        mask = torch.ones_like(ids)
+        mask[1, -2:] = 0
+        ids[mask == 0] = 0
+        inputs.update(input_ids=ids, attention_mask=mask)
+    if "Text" not in cls:
+        config = getattr(model.config, "audio_config", model.config)
+        whole = config.spec_size * (config.spec_size // config.num_mel_bins)
+        if config.enable_fusion:
+            inputs.update(input_features=torch.randn(3, 4, 50, config.num_mel_bins).double(), is_longer=torch.tensor([[1], [0], [1]]))
+        else:
+            inputs.update(input_features=torch.randn(3, config.patch_embed_input_channels, whole, config.num_mel_bins).double())
+    loss = dict(return_loss=True) if cls == "ClapModel" else {}
+    output = model(**inputs, **loss, output_hidden_states=True, output_attentions=True)
+    tensors = dict(inputs, **{key: value for key, value in output.items() if torch.is_tensor(value)})
+    if "loss" not in tensors:
+        projections = {key: torch.randn_like(value) for key, value in output.items() if torch.is_tensor(value)}
+        if "attention_mask" in inputs:
+            projections["last_hidden_state"] *= inputs["attention_mask"][:, :, None]
+        tensors.update({f"projection.{key}": value for key, value in projections.items()})
+        tensors["loss"] = sum((output[key] * value).sum() for key, value in projections.items())
+    tensors["loss"].backward()
+    for key, states in output.items():
+        if key in ("hidden_states", "attentions"):
+            tensors.update({f"{key}.{i}": state for i, state in enumerate(states or [])})
+    with tempfile.TemporaryDirectory() as temporary:
+        tensors.update(gradients_in_files(model, pathlib.Path(temporary)))
+    stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
+    save_file(stored, folder / "reference.safetensors")
+    (folder / "reference.json").write_text(json.dumps({"class": cls}))
+
+
 def patch_lists():
     """Images as lists of patches with their own rows and columns."""
     mask = torch.zeros(len(SHAPES), 9, dtype=torch.long)
@@ -589,6 +646,11 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     model = kind._from_config(config, attn_implementation="eager").float()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)  # biases and norms, too
+    if cls.startswith("Clap"):
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean += 0.3 * torch.randn_like(module.running_mean)
+                module.running_var *= 0.5 + torch.rand_like(module.running_var)
     model.tie_weights()
     folder = HERE / name
     if name.endswith("half"):
@@ -602,6 +664,9 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     model = model.double().eval()
     if cls.startswith("VisionEncoderDecoder"):
         make_captioner(cls, model, folder)
+        continue
+    if cls.startswith("Clap"):
+        make_clap(cls, model, folder)
         continue
     if sounds(cls) or not {"image_size", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)

@@ -1,0 +1,150 @@
+// CLAP's features: decibels of a spectrogram on the mel scale, as transformers' ClapFeatureExtractor computes them.
+
+import { ArgumentError } from '../../core/errors.js';
+import type { Features } from './features.js';
+import { Spectrum, single } from './filter-banks.js';
+import { htkFilters, slaneyFilters } from './mel.js';
+import { type Json, Settings } from './settings.js';
+
+/** Lower limit of a filter's sum. */
+const FLOOR = 1e-10;
+/** Crops of a long recording beside the whole of it. */
+const CROPS = 3;
+const PADDINGS = ['repeatpad', 'repeat', 'pad'] as const;
+
+/**
+ * Turns recordings into columns of features. Each recording is padded or cut to one length. transformers cuts at random
+ * places; here they are in the middle of what it chooses from, so that equal recordings have equal features.
+ */
+export class ClapFeatureExtractor {
+  /** Hertz of the expected samples. */
+  readonly samplingRate: number;
+  /** Samples of a recording after padding or cutting. */
+  readonly samples: number;
+  /** True if the features are a whole recording and three crops of it. */
+  readonly fuses: boolean;
+  readonly #bins: number;
+  readonly #hop: number;
+  readonly #padding: (typeof PADDINGS)[number];
+  readonly #window: Float64Array;
+  readonly #spectrum: Spectrum;
+
+  /** Takes the content of preprocessor_config.json. Throws FormatError for settings that are not supported. */
+  constructor(config: Json = {}, where = 'preprocessor_config.json') {
+    const settings = new Settings(where, config);
+    this.#bins = settings.count('feature_size', 64, 1024);
+    this.samplingRate = settings.count('sampling_rate', 48000, 192000);
+    this.#hop = settings.count('hop_length', 480, 65536);
+    this.samples = settings.count('max_length_s', 10, 600) * this.samplingRate;
+    const size = settings.count('fft_window_size', 1024, 65536);
+    if (size % 2 !== 0) settings.refuse('fft_window_size', size, 'an even number');
+    if (size / 2 >= this.samples)
+      settings.refuse('fft_window_size', size, `less than two times ${this.samples} samples`);
+    const { truncation = 'fusion', padding = 'repeatpad' } = config;
+    if (truncation !== 'fusion' && truncation !== 'rand_trunc')
+      settings.refuse('truncation', truncation, 'fusion or rand_trunc');
+    const known = PADDINGS.find((name) => name === padding);
+    this.#padding = known ?? settings.refuse('padding', padding, PADDINGS.join(', '));
+    this.fuses = truncation === 'fusion';
+    this.#window = Float64Array.from({ length: size }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / size)); // Hann's
+    const [lowest, highest] = [settings.number('frequency_min', 0), settings.number('frequency_max', 14000)];
+    if (!(lowest >= 0 && lowest < highest)) settings.refuse('frequency_min', lowest, `0 or more, below ${highest}`);
+    const filters = this.fuses ? htkFilters : slaneyFilters;
+    this.#spectrum = new Spectrum(size, filters(this.#bins, size / 2 + 1, this.samplingRate, lowest, highest));
+  }
+
+  /**
+   * Features of one recording, [1, channels, frames, feature_size]: one channel, or with fusion the whole recording and
+   * three crops. Throws ArgumentError for values that are no Float32Array, without samples, or with samples that are no
+   * finite numbers.
+   */
+  process(recordings: readonly [Float32Array]): Features {
+    const samples = single('clap', recordings);
+    if (samples.length === 0) throw new ArgumentError('clap: the recording is empty, expected at least one sample');
+    const frames = this.#framesOf(this.samples);
+    const channels = this.#channels(samples, frames);
+    const data = new Float32Array(channels.length * frames * this.#bins);
+    for (const [i, channel] of channels.entries()) data.set(channel, i * frames * this.#bins);
+    return { data, shape: [1, channels.length, frames, this.#bins] };
+  }
+
+  #framesOf(samples: number): number {
+    return 1 + Math.floor(samples / this.#hop);
+  }
+
+  #channels(samples: Float32Array, frames: number): readonly Float32Array[] {
+    const overflow = samples.length - this.samples;
+    if (!this.fuses) {
+      const start = Math.floor(Math.max(0, overflow) / 2);
+      const own = overflow > 0 ? samples.subarray(start, start + this.samples) : this.#padded(samples);
+      return [this.#columns(own, 0, frames)];
+    }
+    const total = this.#framesOf(samples.length);
+    if (overflow > 0 && total > frames) {
+      const crops = middles(total - frames + 1).map((first) => this.#columns(samples, first, frames));
+      return [this.#shrunk(samples, total, frames), ...crops];
+    }
+    const whole = this.#columns(overflow > 0 ? samples : this.#padded(samples), 0, frames);
+    return Array<Float32Array>(1 + CROPS).fill(whole);
+  }
+
+  /** A shorter recording, repeated as the setting `padding` says, and silence after it. */
+  #padded(samples: Float32Array): Float32Array {
+    const all = new Float32Array(this.samples);
+    const times = this.samples / samples.length;
+    const copies = { pad: 1, repeat: Math.ceil(times), repeatpad: Math.floor(times) }[this.#padding];
+    for (let i = 0; i < copies; i++) {
+      const at = i * samples.length;
+      all.set(samples.subarray(0, all.length - at), at);
+    }
+    return all;
+  }
+
+  /** `count` columns from the column `first` on, [count, bins]. */
+  #columns(samples: Float32Array, first: number, count: number): Float32Array {
+    const values = new Float64Array(count * this.#bins);
+    for (let i = 0; i < count; i++) this.#column(samples, first + i, values, i * this.#bins);
+    return Float32Array.from(values);
+  }
+
+  /** Writes the decibels of one column. Samples before the start and after the end are mirrored. */
+  #column(samples: Float32Array, column: number, into: Float64Array, at: number): void {
+    const { re } = this.#spectrum;
+    const last = samples.length - 1;
+    const start = column * this.#hop - re.length / 2;
+    for (let i = 0; i < re.length; i++) {
+      const place = Math.abs(start + i);
+      re[i] = (samples[place > last ? 2 * last - place : place] as number) * (this.#window[i] as number);
+    }
+    this.#spectrum.write(into, at, (sum) => 10 * Math.log10(Math.max(sum, FLOOR)));
+  }
+
+  /** All `total` columns, resized to `count` by linear interpolation. */
+  #shrunk(samples: Float32Array, total: number, count: number): Float32Array {
+    const bins = this.#bins;
+    const pair = new Float64Array(2 * bins);
+    const result = new Float32Array(count * bins);
+    for (let i = 0; i < count; i++) {
+      const place = Math.max(0, ((i + 0.5) * total) / count - 0.5);
+      const column = Math.floor(place);
+      this.#column(samples, column, pair, 0);
+      this.#column(samples, Math.min(column + 1, total - 1), pair, bins);
+      for (let bin = 0; bin < bins; bin++) {
+        const [before, after] = [pair[bin] as number, pair[bins + bin] as number];
+        result[i * bins + bin] = before + (place - column) * (after - before);
+      }
+    }
+    return result;
+  }
+}
+
+/** The middle of each third of `count` places. Thirds without a place begin at 0. */
+function middles(count: number): number[] {
+  let start = 0;
+  return Array.from({ length: CROPS }, (_, i) => {
+    const size = Math.floor(count / CROPS) + (i < count % CROPS ? 1 : 0);
+    const middle = size === 0 ? 0 : start + Math.floor((size - 1) / 2);
+    start += size;
+    return middle;
+  });
+}

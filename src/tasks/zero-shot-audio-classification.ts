@@ -1,0 +1,98 @@
+import { checkArray, checkOptions } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { Clap } from '../models/families/clap.js';
+import { inference } from '../nn/module.js';
+import { ClapFeatureExtractor } from '../pretrained/processors/clap.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { softmax } from './scores.js';
+import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+import type { ClassScore } from './text-classification.js';
+import { textsOf, tokenizerOf, tokenLimit } from './text-inputs.js';
+
+export interface ZeroShotAudioClassificationOptions extends CallOptions {
+  /** The text that is compared with a recording, with `{}` for a label. Default: 'This is a sound of {}.' */
+  hypothesis_template?: string | undefined;
+}
+
+/**
+ * Scores of the caller's labels for a recording, in the order of the labels. They add up to 1. An array of recordings
+ * gives an array of such lists. Rejects with ArgumentError for values that are no recording and for invalid options, FormatError for
+ * files that are no WAV, and the reason of `signal`.
+ */
+export interface ZeroShotAudioClassification {
+  (
+    recording: SoundInput,
+    candidate_labels: readonly string[],
+    options?: ZeroShotAudioClassificationOptions,
+  ): Promise<ClassScore[]>;
+  (
+    recordings: readonly SoundInput[],
+    candidate_labels: readonly string[],
+    options?: ZeroShotAudioClassificationOptions,
+  ): Promise<ClassScore[][]>;
+}
+
+const TASK = 'zero-shot-audio-classification';
+
+export const zeroShotAudioClassification: Task<ZeroShotAudioClassification> = {
+  head: 'none',
+  create: (context) => {
+    const { model, extractor } = judgeOf(context);
+    const tokenizer = tokenizerOf(context);
+    async function call(
+      recordings: SoundInput | readonly SoundInput[],
+      labels: readonly string[],
+      options: ZeroShotAudioClassificationOptions = {},
+    ) {
+      checkCallOptions(TASK, options);
+      const { hypothesis_template: template = 'This is a sound of {}.' } = checkOptions(TASK, options, {
+        hypothesis_template: 'string',
+        ...callOptionKinds,
+      });
+      checkArray(TASK, 'candidate_labels', labels, 'an array of texts');
+      textsOf(TASK, labels, 'candidate_labels');
+      if (labels.length === 0) throw new ArgumentError(`${TASK}: candidate_labels is [], expected at least one label`);
+      const texts = labels.map((label) => template.replaceAll('{}', () => label));
+      const { inputIds } = tokenizer.encodeBatch(texts, { truncation: true, maxLength: tokenLimit(context.model) });
+      const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
+      const results: ClassScore[][] = [];
+      for (const [i, recording] of list.entries()) {
+        const name = list.length === 1 ? 'the recording' : `recordings[${i}]`;
+        options.signal?.throwIfAborted();
+        const samples = await samplesOf(TASK, recording, extractor.samplingRate, options.signal, name);
+        const logits = inference(model, () => {
+          const { data, shape } = extractor.process([samples]);
+          const heard = {
+            inputFeatures: model.device.tensor(data, shape),
+            ...(extractor.fuses && { isLonger: [[1]] }),
+          };
+          return model.forward({ inputIds, ...heard }, { loss: false }).logitsPerAudio as Tensor;
+        });
+        const scores = softmax((await logits.data()) as Float32Array);
+        logits.dispose();
+        results.push(labels.map((label, j) => ({ label, score: scores[j] as number })));
+        options.onProgress?.({ done: results.length, total: list.length });
+      }
+      return Array.isArray(recordings) ? results : (results[0] as ClassScore[]);
+    }
+    return call as ZeroShotAudioClassification;
+  },
+};
+
+/** Throws FormatError for a model that does not compare texts and sounds, or without its feature extractor. */
+function judgeOf({ model }: TaskContext): { model: Clap; extractor: ClapFeatureExtractor } {
+  const { config, processor } = model;
+  if (!(model instanceof Clap && model.text && model.audio))
+    throw new FormatError(`${TASK}: the model is ${config.model_type}, expected clap`);
+  if (!(processor instanceof ClapFeatureExtractor))
+    throw new FormatError(
+      `${TASK}: the model's folder has no preprocessor_config.json, which says how sounds are read`,
+    );
+  if (processor.fuses !== model.takes('isLonger'))
+    throw new FormatError(
+      `${TASK}: truncation of preprocessor_config.json does not fit enable_fusion of config.json, expected fusion with it`,
+    );
+  return { model, extractor: processor };
+}
