@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserContext } from 'playwright-core';
 import { Hub } from '../pretrained/hub-server.js';
+import { smallModel } from '../tasks/small-model.js';
 
 type Files = Record<string, Buffer>;
 
@@ -25,9 +26,13 @@ function tinyChat(): Files {
   return { ...files, 'tokenizer_config.json': Buffer.from(JSON.stringify(settings)) };
 }
 
+const buffersOf = (files: Record<string, Uint8Array>): Files =>
+  Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes)]));
+
 /** Small models by the ids of the snippets. */
 const stored: Record<string, () => Files> = {
   'Xenova/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
+  'Xenova/distilbert-base-uncased-finetuned-sst-2-english': () => buffersOf(smallModel('distilbert-sequence')),
   'HuggingFaceTB/SmolLM2-135M-Instruct': tinyChat,
   'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
   'intfloat/e5-small-v2': sentences('mean-normalize-prompts'),
