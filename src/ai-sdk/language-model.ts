@@ -10,6 +10,7 @@ import type {
 import { type AnswerEnd, type AnswerPiece, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
 import type { LocalModels, ModelId } from '../frameworks/local-models.js';
 import { nameOf } from '../frameworks/local-models.js';
+import { streamOf } from '../frameworks/stream-of.js';
 import { templateOf } from '../frameworks/template.js';
 import type { ChatAnswer } from '../tasks/index.js';
 import { PROVIDER, requestOf } from './call-options.js';
@@ -139,21 +140,4 @@ function finishOf({ finishReason, promptTokens, cachedTokens, newTokens, reasoni
       outputTokens: { total: newTokens, text: newTokens - reasoningTokens, reasoning: reasoningTokens },
     },
   };
-}
-
-/** A stream that generates a part when it is read, and stops when its reader leaves. */
-function streamOf<T>(parts: AsyncGenerator<T, void, void>): ReadableStream<T> {
-  return new ReadableStream<T>(
-    {
-      async pull(controller) {
-        const { value, done } = await parts.next();
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      async cancel() {
-        await parts.return();
-      },
-    },
-    { highWaterMark: 0 },
-  );
 }

@@ -1,7 +1,8 @@
 import { checkOptions } from '../core/check.js';
 import { type AnswerEnd, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
+import { streamOf } from '../frameworks/stream-of.js';
 import type { Tool } from '../frameworks/tool-formats.js';
-import { type ChatGenerateOptions, type ChatModel, ContextFullError } from '../tasks/index.js';
+import type { ChatGenerateOptions, ChatModel } from '../tasks/index.js';
 import type { ChatMessage } from '../tokenizers/index.js';
 import {
   type CreateOptions,
@@ -67,7 +68,7 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
   readonly #generation: ChatGenerateOptions;
   readonly #end = new AbortController();
   #state: State;
-  #last: Promise<unknown> = Promise.resolve();
+  #last: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly model: ChatModel,
@@ -114,30 +115,19 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
   }
 
   promptStreaming(input: PromptInput, options: PromptOptions = {}): ReadableStream<string> {
-    const pieces = this.#pieces(input, checkPrompt('promptStreaming', options));
-    return new ReadableStream<string>(
-      {
-        async pull(controller) {
-          const { value, done } = await pieces.next();
-          if (done) controller.close();
-          else controller.enqueue(value);
-        },
-        async cancel() {
-          await pieces.return();
-        },
-      },
-      { highWaterMark: 0 },
-    );
+    return streamOf(this.#pieces(input, checkPrompt('promptStreaming', options)));
   }
 
   async append(input: PromptInput, options: SignalOption = {}): Promise<void> {
     const { signal } = checkOptions('append', options, { signal: 'signal' });
     const added = messagesOf(input);
-    await this.#inTurn(async () => {
+    const leave = await this.#turn();
+    try {
       this.#signal(signal).throwIfAborted();
-      const messages = [...this.#state.messages, ...added];
-      this.#state = await this.#fitting(messages, added.length);
-    });
+      this.#state = await this.#fitting([...this.#state.messages, ...added], added.length);
+    } finally {
+      leave();
+    }
   }
 
   async measureContextUsage(input: PromptInput): Promise<number> {
@@ -164,30 +154,28 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
     return signal ? AbortSignal.any([this.#end.signal, signal]) : this.#end.signal;
   }
 
-  /** Runs `work` after earlier prompts. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const run = this.#last.then(work, work);
-    this.#last = run.catch(() => {});
-    return run;
+  /** Waits for the end of earlier prompts. Returns the function that lets the next one begin. */
+  async #turn(): Promise<() => void> {
+    const before = this.#last;
+    let leave: () => void = () => {};
+    this.#last = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    await before;
+    return leave;
   }
 
   async *#pieces(input: PromptInput, options: PromptOptions): AsyncGenerator<string, void, void> {
     const asked = messagesOf(input);
     const format = formatOf(options);
-    let leave: () => void = () => {};
-    const before = this.#last;
-    this.#last = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
+    const leave = await this.#turn();
     try {
-      await before;
       const signal = this.#signal(options.signal);
       signal.throwIfAborted();
       const fitting = await this.#fitting([...this.#state.messages, ...asked], asked.length);
       const messages = [...fitting.messages];
       for (let round = 0; round < MAX_ROUNDS; round++) {
-        const answer = this.#answer(messages, { ...this.#generation, signal }, format);
-        const { text, end } = yield* answer;
+        const { text, end } = yield* this.#answer(messages, { ...this.#generation, signal }, format);
         const usage = end.promptTokens + end.newTokens;
         if (end.toolCalls.length === 0) {
           this.#state = { messages: [...messages, { role: 'assistant', content: text }], usage };
@@ -260,13 +248,8 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
 
   async #count(messages: readonly ChatMessage[]): Promise<number> {
     if (messages.length === 0) return 0;
-    try {
-      const tools = this.#tools.length > 0 ? this.#tools : null;
-      return (await tokenizerOf(this.model).applyChatTemplate(messages, { tools })).length;
-    } catch (error) {
-      if (error instanceof ContextFullError) throw quotaExceeded(error.tokens, error.maxLength);
-      throw error;
-    }
+    const tools = this.#tools.length > 0 ? this.#tools : null;
+    return (await tokenizerOf(this.model).applyChatTemplate(messages, { tools })).length;
   }
 }
 
