@@ -2,7 +2,7 @@ import type { Tensor } from '../../core/tensor.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import { type LayerParts, TransformerLayer } from '../../nn/layer.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, dropoutOf, rotaryOf, windowOf } from '../config-values.js';
@@ -117,35 +117,45 @@ function t5GemmaStack(
   memorySize: number | null,
 ): Stack {
   const causal = memorySize !== null;
-  const norm = () => gemmaNorm(init, config, config.size('hidden_size'));
-  const dropout = () => dropoutOf(config, 'dropout_rate', randomness);
   const attention = {
     scale: config.number('query_pre_attn_scalar') ** -0.5,
     softcap: config.numberOrNull('attn_logit_softcapping'),
     bias: config.flag('attention_bias'),
   };
   const rotary = rotaryOf(init, config);
-  const layer = (i: number) => {
+  return gemmaSideStack(init, config, randomness, (i) => {
     const reach = windowOf(config, i);
     const window = reach === null || causal ? reach : reach + 1;
-    return new TransformerLayer({
+    return {
       selfAttn: () => llamaAttention(init, config, randomness, { ...attention, rotary, causal, window }),
       multiheadAttn:
         memorySize === null
           ? null
           : () => llamaAttention(init, config, randomness, { ...attention, causal: false, memorySize }),
-      feedForward: () =>
-        llamaFeedForward(init, config, {
-          activation: activationOf(config.text('hidden_activation')),
-          dropout: dropout(),
-        }),
+    };
+  });
+}
+
+/** A stack of Gemma's layers, with norms before and after each sub-layer. `attentions` makes those of layer i. */
+export function gemmaSideStack(
+  init: Initializer,
+  config: ModelConfig,
+  randomness: Randomness,
+  attentions: (i: number) => Pick<LayerParts, 'selfAttn' | 'multiheadAttn'>,
+): Stack {
+  const norm = () => gemmaNorm(init, config, config.size('hidden_size'));
+  const dropout = () => dropoutOf(config, 'dropout_rate', randomness);
+  const activation = activationOf(config.text('hidden_activation'));
+  const layer = (i: number) =>
+    new TransformerLayer({
+      ...attentions(i),
+      feedForward: () => llamaFeedForward(init, config, { activation, dropout: dropout() }),
       norm,
       postNorm: norm,
       dropout,
       wiring: 'pre',
       randomness,
     });
-  };
   return new Stack(config.size('num_hidden_layers'), layer, norm, { dropout });
 }
 

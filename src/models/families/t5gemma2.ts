@@ -5,14 +5,13 @@ import type { MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
 import { MergedAttention } from '../../nn/merged-attention.js';
-import { Stack } from '../../nn/stack.js';
+import type { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { equal, where } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
-import { activationOf, dropoutOf, rotaryOf, windowOf } from '../config-values.js';
+import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
@@ -20,8 +19,8 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 import { capped, gemmaNorm } from './gemma.js';
-import { llamaAttention, llamaAttentionOptions, llamaFeedForward } from './llama.js';
-import { completeFromDecoder, t5GemmaNames } from './t5gemma.js';
+import { llamaAttention, llamaAttentionOptions } from './llama.js';
+import { completeFromDecoder, gemmaSideStack, t5GemmaNames } from './t5gemma.js';
 
 /**
  * T5Gemma 2 (Zhang et al. 2025, arXiv 2512.14856), text only: an encoder and a decoder of Gemma 3's layers. The decoder
@@ -132,9 +131,7 @@ function columnsOf(map: Tensor, starts: readonly number[], counts: readonly numb
 
 /** The encoder, or the decoder, which also attends to the encoder's output. As in Gemma 3, scores have no cap. */
 function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness, isDecoder: boolean): Stack {
-  const norm = () => gemmaNorm(init, config, config.size('hidden_size'));
   const headNorm = () => gemmaNorm(init, config, config.size('head_dim'));
-  const dropout = () => dropoutOf(config, 'dropout_rate', randomness);
   const rotary = (kind: string) => rotaryOf(init, config, { kind });
   const [everywhere, nearby] = [rotary('full_attention'), rotary('sliding_attention')];
   const attention = {
@@ -142,28 +139,17 @@ function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness,
     bias: config.flag('attention_bias'),
     ...{ qNorm: headNorm, kNorm: headNorm },
   };
-  const layer = (i: number) => {
+  return gemmaSideStack(init, config, randomness, (i) => {
     const reach = windowOf(config, i);
     const options: Partial<MultiHeadOptions> = { ...attention, rotary: reach === null ? everywhere : nearby };
     const parts = { ...options, window: isDecoder || reach === null ? reach : aroundOf(reach) };
-    return new TransformerLayer({
+    return {
       selfAttn: () =>
         isDecoder
           ? new MergedAttention(init, llamaAttentionOptions(config, randomness, parts))
           : llamaAttention(init, config, randomness, { ...parts, causal: false }),
-      feedForward: () =>
-        llamaFeedForward(init, config, {
-          activation: activationOf(config.text('hidden_activation')),
-          dropout: dropout(),
-        }),
-      norm,
-      postNorm: norm,
-      dropout,
-      wiring: 'pre',
-      randomness,
-    });
-  };
-  return new Stack(config.size('num_hidden_layers'), layer, norm, { dropout });
+    };
+  });
 }
 
 /** A window of the encoder: half of it before a token, and half of it after. */
