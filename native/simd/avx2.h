@@ -76,7 +76,7 @@ SIMD_INLINE Vi magnitudes(Vi v) { return (Vi)_mm256_abs_epi8((__m256i)v); }
 SIMD_INLINE Vi withSign(Vi v, Vi of) { return (Vi)_mm256_sign_epi8((__m256i)v, (__m256i)of); }
 #include "simd/pair_dots.h"
 
-// For processors with AVX-VNNI but without AVX-512: Intel's since Alder Lake.
+// Dot products by AVX-VNNI: Intel processors since Alder Lake, which lack AVX-512.
 struct VnniDots : PlainSums {
   template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {

@@ -51,7 +51,7 @@ SIMD_INLINE Vf sumsOfRows(const Vf (&rows)[16]) {
 SIMD_INLINE const float* inMemory(const float* constants) { return constants; }
 #include "simd/polynomial.h"
 
-// Computes the bits of simd/exp2.h with two thirds of the instructions.
+// Gives the bits of simd/exp2.h with two thirds of the instructions.
 SIMD_INLINE Vf exp2NonPositive(Vf x) {
   static constexpr float kP[] = {1.326472706e-3f, 9.671512649e-3f, 5.550733744e-2f, .2402224209f, .6931469776f, 1.f};
   const Vf held = min(splat(0.f), x);
@@ -81,7 +81,7 @@ SIMD_INLINE Vi withSign(Vi v, Vi of) {
 }
 #include "simd/pair_dots.h"
 
-// Processors before Ice Lake and Zen 4 lack VNNI.
+// Dot products by AVX512-VNNI, which processors before Ice Lake and Zen 4 lack.
 struct VnniDots : PlainSums {
   template <int kBits>
   SIMD_INLINE static void add(Sums& sums, Vi weights, const int32_t* x) {

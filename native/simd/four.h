@@ -1,4 +1,4 @@
-// Code for all sets with vectors of four floats, without instructions of their own.
+// Primitives of simd/vec.h for all sets with vectors of four floats, in portable code.
 #pragma once
 inline constexpr size_t kWidth = 4;
 #include "simd/vectors.h"

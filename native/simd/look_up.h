@@ -1,6 +1,6 @@
+// lookUp() of simd/vec.h, for sets without an instruction for it.
 #pragma once
 
-// lookUp of simd/vec.h, for sets without an instruction for it.
 SIMD_INLINE Vi lookUp(Vi v, const uint8_t* table) {
   uint8_t bytes[sizeof v];
   memcpy(bytes, &v, sizeof v);

@@ -34,7 +34,7 @@ SIMD_INLINE Vf halves(const void* p) {
   return (Vf)vcvt_f32_f16(v);
 }
 
-// Signed bytes, 16 at a time.
+// The bytes of a weight as signed integers. With 8 bits, 128 is subtracted from each.
 SIMD_INLINE int8x16_t signedBytes(Vi weights, bool eightBits) {
   return vreinterpretq_s8_s32((int32x4_t)(eightBits ? weights ^ splatInt(-0x7f7f7f80) : weights));
 }
@@ -62,7 +62,7 @@ struct Dots {
     return (Vi)vpaddq_s32(sums.low, sums.high) + splatInt(start);
   }
 };
-// For machines with dot products of bytes: Apple's, and most others since 2019.
+// Dot products by sdot: Apple's processors, and most others since 2019.
 struct FourDots : PlainSums {
   static constexpr bool kSigned = true, kBitsMatter = true;
   template <int kBits>

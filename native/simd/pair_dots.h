@@ -1,14 +1,16 @@
+// Dot products of bytes for sets that multiply bytes and add neighbouring products in 16 bits.
 #pragma once
 #include "simd/plain_sums.h"
 
-// Dots of sets that multiply bytes and add pairs of products in 16 bits. Products of weights with at most 6 bits fit
-// into 16 bits. Signed weights of 8 bits move their sign to the other factor, so they fit too. All products of a part
-// with weights of 4 bits fit, and are added in 16 bits. A set has
+// 16 bits hold a sum of two products if weights have at most 6 bits. With 8 bits, weights become signed and their sign
+// moves to the other factor, so that their magnitude has 7 bits. With 4 bits, 16 bits hold the sums of up to 8 calls of
+// add(). A set provides:
 //
-//   bytePairs(unsigned, signed)     the sums of pairs, in 16 bits
-//   addPairs(a, b)                  in 16 bits
-//   sumsOfPairs(pairs)              in 32 bits
-//   magnitudes(v), withSign(v, of)  of bytes: |v|; v times the sign of `of`
+//   bytePairs(unsigned, signed)  16-bit lanes: the sums of two neighbouring products
+//   addPairs(a, b)               the sums of 16-bit lanes
+//   sumsOfPairs(pairs)           32-bit lanes: the sums of two neighbouring 16-bit lanes
+//   magnitudes(v)                |v| of signed bytes
+//   withSign(v, of)              bytes v, negated where `of` is negative
 struct PairDots : PlainSums {
   static constexpr bool kSigned = true, kBitsMatter = true, kFourBitsMatter = true;
   template <int kBits>

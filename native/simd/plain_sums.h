@@ -1,6 +1,6 @@
+// The part of Dots (simd/vec.h) that sets share whose sums are one vector.
 #pragma once
 
-// Code for Dots whose sums are one vector.
 struct PlainSums {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false, kBitsMatter = false, kFourBitsMatter = false;

@@ -1,6 +1,7 @@
+// Polynomials by Horner's rule.
 #pragma once
 
-// a·x^(n-1) + … down to the constant, which comes last.
+// terms[0]·x^(n-1) + … + terms[n-1].
 template <size_t kTerms>
 SIMD_INLINE Vf polynomial(Vf x, const float (&terms)[kTerms]) {
   const float* term = inMemory(terms);

@@ -2,7 +2,7 @@
 #pragma once
 #include "simd/four.h"
 
-// The compiler makes no relaxed_madd of a * b + c.
+// The compiler does not turn a * b + c into relaxed_madd.
 SIMD_INLINE Vf fma(Vf a, Vf b, Vf c) { return (Vf)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c); }
 SIMD_INLINE Vf fused(Vf a, Vf b, Vf c) { return fma(a, b, c); }
 SIMD_INLINE Vf rounded(Vf v) { return v; }
@@ -26,8 +26,9 @@ SIMD_INLINE Vi signedBytesToInts(const void* p) {
   return (Vi)wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)));
 }
 
-// The second factor has 7 bits. The eighth bit of a weight takes a second product, unless the machine takes all 8 bits,
-// as VNNI does. WebAssembly allows both, but each engine always does the same.
+// relaxed_dot multiplies signed bytes by unsigned ones of 7 bits. The specification allows engines to take all 8 bits,
+// as VNNI does, or not; each engine always does the same. If it does not, the eighth bit of a weight takes a second
+// product.
 struct Dots {
   static constexpr size_t kWords = 1;
   static constexpr bool kSigned = false;
@@ -42,7 +43,7 @@ struct Dots {
   static bool takesEightBits() {
     static constexpr uint32_t kBytes[] = {0xffffffff, 0x80808080, 0x7f7f7f7f};
     const uint32_t* bytes = kBytes;
-    asm("" : "+r"(bytes));  // so that the engine multiplies, not the compiler
+    asm("" : "+r"(bytes));  // keeps the compiler from evaluating the product
     const v128_t weights = wasm_v128_load32_splat(bytes);
     const auto dot = [&](const uint32_t* x) {
       return wasm_i32x4_extract_lane(

@@ -1,4 +1,4 @@
-// The primitives of simd/vec.h on one float: a comparison gives a bool.
+// The primitives of simd/vec.h on single floats. Comparisons give a bool instead of a Vi.
 #pragma once
 
 inline constexpr size_t kWidth = 1;
@@ -21,7 +21,7 @@ SIMD_INLINE Vf asFloat(Vi v) {
   return f;
 }
 SIMD_INLINE Vf toFloat(Vi v) { return static_cast<float>(v); }
-SIMD_INLINE Vi toInt(Vf v) { return static_cast<int32_t>(v); }  // towards zero
+SIMD_INLINE Vi toInt(Vf v) { return static_cast<int32_t>(v); }  // rounds towards zero
 SIMD_INLINE Vi shortsToInts(const void* p) {
   uint16_t x;
   memcpy(&x, p, sizeof x);

@@ -1,58 +1,67 @@
-// Vectors of kWidth floats, with the same names on every instruction set. simd/<set>.h defines these primitives; no other
-// file calls intrinsics.
+// The SIMD primitives that kernels are written in. Each simd/<set>.h implements all of them for its instruction set,
+// and the end of this file adds helpers that all sets share. No other file uses SIMD intrinsics.
 //
-// Types and conversions
-//   kWidth                          floats in a vector
-//   Vf, Vi, Vu                      vectors of float, int32_t and uint32_t, with C++ operators that work lane by lane
-//   Vd, Vl                          kWidth doubles and kWidth int64_t, in more than one register
-//   splat, splatInt, splatBits      one value in all lanes (of Vf, Vi, Vu); splatDouble for Vd
-//   laneNumbers()                   0, 1, 2, …
-//   asInt, asFloat                  the same bits as another type; asLong, asDouble for Vd and Vl
-//   toFloat, toInt                  the same value as another type (toInt rounds towards zero); toDouble, toSingle
+// A lane is one element of a vector. Functions work lane by lane unless the table says otherwise. Pointers need no
+// alignment unless the table says so. v, a, b, c and x are vectors, p is a pointer, n is a number of lanes.
 //
-// Memory
-//   loadFirst(p, n)                 loads the first n < kWidth floats; other lanes are 0, and their memory is not read
-//   storeFirst(p, v, n)             stores the first n < kWidth lanes; other memory is not written
-//   storeNonTemporal(p, v)          stores past the caches; p is a multiple of a vector's size
-//   fenceNonTemporal()              orders non-temporal stores before later ones; needed before other threads are told
-//                                   of them, as a release store does not order them
-//   kStoresNonTemporal              true if the set has non-temporal stores
-//   bytesToInts(p), shortsToInts(p) kWidth unsigned integers of 8 or 16 bits as Vi
-//   signedBytesToInts(p)            kWidth signed integers of 8 bits as Vi
-//   halves(p)                       kWidth floats of 16 bits as Vf
-//   storeBytes(p, v)                stores the low 8 bits of each integer; storeShorts the low 16 bits
-//   inMemory(constants)             hides constants from the compiler, so that it reads them from memory: V8 would make
-//                                   each of them anew, in three instructions, wherever it is used
+// Types
+//   kWidth                     floats per vector: 1 (scalar), 4, 8 or 16
+//   Vf, Vi, Vu                 kWidth float, int32_t, uint32_t, with the operators of C++: + - * / < > & | ^ ~ << >> ?:
+//   Vd, Vl                     kWidth double, int64_t; they take several registers
+//
+// Constants and conversions
+//   splat(x)                   Vf with x in every lane; also splatInt (Vi), splatBits (Vu), splatDouble (Vd)
+//   laneNumbers()              Vu with lanes 0, 1, 2, …
+//   asInt(v), asFloat(v)       reinterpret the bits: Vf to Vi, Vi to Vf; also asLong (Vd to Vl), asDouble (Vl to Vd)
+//   toInt(v), toFloat(v)       convert the values: Vf to Vi (towards zero), Vi to Vf
+//   toDouble(v), toSingle(v)   convert the values: Vf to Vd, Vd to Vf (to nearest)
+//
+// Loads and stores
+//   load(p), store(p, v)       kWidth floats
+//   loadFirst(p, n)            loads the first n < kWidth floats. Other lanes are 0. Memory beyond p + n is not read
+//   storeFirst(p, v, n)        stores the first n < kWidth lanes. Memory beyond p + n is not written
+//   storeNonTemporal(p, v)     like store(), but bypasses the caches; p must be aligned to sizeof(Vf)
+//   fenceNonTemporal()         makes earlier non-temporal stores visible before later stores. Call it before other threads
+//                              may read the results, because a release store does not order non-temporal ones
+//   kStoresNonTemporal         false if storeNonTemporal() is a plain store
+//   bytesToInts(p)             loads kWidth unsigned 8-bit integers as Vi; shortsToInts(p): unsigned 16-bit integers
+//   signedBytesToInts(p)       loads kWidth signed 8-bit integers as Vi
+//   halves(p)                  loads kWidth IEEE 16-bit floats as Vf
+//   storeBytes(p, v)           stores the low 8 bits of each lane of a Vi; storeShorts(p, v): the low 16 bits
+//   inMemory(constants)        returns its argument, opaque to the compiler, so that constants are loaded from memory. V8
+//                              would otherwise build each constant in three instructions at every use
 //
 // Arithmetic
-//   fma(a, b, c)                    a * b + c, fused if the set can; the compiler contracts it
-//   fused(a, b, c)                  the same by an intrinsic, for sums that must round alike in every loop; the compiler
-//                                   does not contract all sums that go from one iteration to the next
-//   rounded(v)                      v, opaque to the compiler: a product is rounded, not contracted with a later addition
-//   max(a, b), min(a, b)            as on x86: the second operand if either is NaN
-//   sqrt(v)                         the square root
-//   exp2NonPositive(x)              2^x for x ≤ 0, within 2 ulp down to x = -125.5, and 0 below; x > 0 counts as 0, NaN
-//                                   stays NaN. For probabilities relative to the largest; half the cost of exp()
+//   fma(a, b, c)               a * b + c, rounded once if the set has FMA and the compiler contracts the expression
+//   fused(a, b, c)             a * b + c, rounded once if the set has FMA, by an intrinsic. Use it for sums whose bits must
+//                              not depend on the loop: compilers do not contract every loop-carried sum
+//   rounded(v)                 v, opaque to the compiler: a product is rounded and cannot be contracted with a later sum
+//   max(a, b), min(a, b)       the second operand if either is NaN, as on x86
+//   sqrt(v)                    the square root, correctly rounded
+//   exp2NonPositive(x)         2^x for x ≤ 0, within 2 ulp for x ≥ -125.5, and 0 below. A positive x counts as 0; NaN stays
+//                              NaN. It costs half of exp(), and serves probabilities relative to the largest one
 //
-// Across lanes
-//   sum(v), maximum(v)              over all lanes, always in the same order; of floats and integers
-//   swapNeighbours(v, lanes)        exchanges lanes 2i and 2i + 1
-//   transpose(rows)                 transposes kWidth vectors
-//   sumsOfRows(rows)                lane r is the sum of the lanes of row r
-//   lookUp(v, table)                replaces each byte of v, 0 to 15, by that byte of a table of 16 bytes
+// Operations across lanes
+//   sum(v), maximum(v)         of all lanes of a Vf or Vi, combined in the same order in every build
+//   swapNeighbours(v, lanes)   exchanges lanes 2i and 2i + 1; `lanes` is std::make_index_sequence<kWidth>()
+//   transpose(rows)            transposes kWidth vectors in place, as a square matrix
+//   sumsOfRows(rows)           Vf whose lane r is the sum of the lanes of rows[r]
+//   lookUp(v, table)           replaces each byte of v, from 0 to 15, by table[byte]
 //
-// Products of bytes
-//   Dots                            sums of products, one for each lane. A word of 32 bits has four bytes.
-//     begin<kBits>(start)           the sums before the first product
-//     add<kBits>(sums, weights, x)  adds the products of the unsigned bytes of `weights` and the signed bytes at x
-//     total<kBits>(sums, start)     the sums as Vi
-//     kBits                         8, or 7 if no weight has the eighth bit, or 4 if only four bits are set
-//     kBitsMatter                   7 bits are faster, unless takesEightBits()
-//     kFourBitsMatter               4 bits are faster, for at most 8 words between begin and total
-//     kSigned                       weights of 8 bits count from -128
-//     kWords                        words at x for four bytes: 1, or 2 with 16 bits for each byte, where the first word
-//                                   has bytes 0 and 2 and the second has bytes 1 and 3
-//   withDots(body)                  calls body(Dots()) with the Dots that this machine supports
+// Dot products of bytes
+//   Each lane of `weights` holds four unsigned bytes of one output feature. `x` points to the four signed bytes of the input that all lanes multiply with.
+//
+//   withDots(body)             calls body(Dots()) with the fastest implementation that this machine supports
+//   Dots::Sums                 one running 32-bit sum per lane
+//   begin<kBits>(start)        Sums that begin at the integer `start`
+//   add<kBits>(sums, w, x)     adds the four products of each lane of w with the bytes at x
+//   total<kBits>(sums, start)  the sums as Vi, with the same `start` as begin()
+//   kBits                      an upper bound of the bits of a weight that may be set: 8, 7 or 4
+//   kBitsMatter                true if 7 bits are faster than 8, unless takesEightBits()
+//   kFourBitsMatter            true if 4 bits are faster, for at most 8 calls of add() per total()
+//   kSigned                    true if add<8>() subtracts 128 from each byte of a weight
+//   kWords                     32-bit words at x for four bytes. 1: the bytes in order. 2: 16 bits for each byte, where the
+//                              first word has bytes 0 and 2, and the second word has bytes 1 and 3
 #pragma once
 
 SIMD_INLINE Vf load(const float* p) {
@@ -67,19 +76,20 @@ SIMD_INLINE void storeLanes(float* p, Vf v, size_t lanes) { lanes == kWidth ? st
 
 SIMD_INLINE Vu rotateLeft(Vu v, int bits) { return v << bits | v >> (32 - bits); }
 
-// n / step, rounded up.
+// n / step, rounded up. Both are integers, n ≥ 0, step > 0.
 template <class N, class Step>
 constexpr auto divideUp(N n, Step step) {
   return (n + step - 1) / step;
 }
 
-// The lesser of the two.
+// The smaller of the two arguments.
 inline size_t atMost(size_t limit, size_t n) { return n < limit ? n : limit; }
 
 // n, rounded up to a multiple of kWidth.
 inline size_t wholeVectors(size_t n) { return divideUp(n, kWidth) * kWidth; }
 
-// Calls body(c, lanes) for c = 0, kWidth, … below n: lanes is kWidth, or less in the last call.
+// Calls body(c, lanes) for c = 0, kWidth, 2·kWidth, … < n. `lanes` is kWidth, except in the last call, which may have
+// fewer.
 template <class Body>
 SIMD_INLINE void eachVector(size_t n, const Body& body) {
   size_t c = 0;

@@ -1,7 +1,8 @@
-// Code for all sets of vectors of any width kWidth, which the set's own header defines.
+// Primitives of simd/vec.h for vectors of any width kWidth, which the header of the set defines before it includes this
+// one.
 //
 // Vf, Vi and Vu are vector types of GCC and Clang. The operators + - * / < > & | ^ ~ << >> and `mask ? a : b` work on
-// them; a comparison gives a Vi of 0 and -1. simd/scalar.h has the same for one float.
+// them. A comparison gives a Vi of 0 and -1. simd/scalar.h has the same for one float.
 #pragma once
 
 typedef float Vf __attribute__((vector_size(kWidth * 4)));
@@ -15,7 +16,7 @@ SIMD_INLINE Vi splatInt(int32_t x) { return x - Vi{}; }
 SIMD_INLINE Vi asInt(Vf v) { return (Vi)v; }
 SIMD_INLINE Vf asFloat(Vi v) { return (Vf)v; }
 SIMD_INLINE Vf toFloat(Vi v) { return __builtin_convertvector(v, Vf); }
-SIMD_INLINE Vi toInt(Vf v) { return __builtin_convertvector(v, Vi); }  // towards zero
+SIMD_INLINE Vi toInt(Vf v) { return __builtin_convertvector(v, Vi); }  // rounds towards zero
 
 // Unsigned lanes, for random bits. They wrap around.
 SIMD_INLINE Vu splatBits(uint32_t x) { return x - Vu{}; }
@@ -25,7 +26,7 @@ SIMD_INLINE Vu laneNumbers() {
   return v;
 }
 
-// kWidth unsigned numbers of 16 bits. GCC would convert bytes one by one, so each set has its own bytesToInts.
+// GCC would convert bytes one by one, so each set has its own bytesToInts.
 SIMD_INLINE Vi shortsToInts(const void* p) {
   typedef uint16_t Shorts __attribute__((vector_size(kWidth * 2)));
   Shorts v;
@@ -39,7 +40,7 @@ SIMD_INLINE Vf swapNeighbours(Vf v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, (I ^ 1)...);
 }
 
-// Combines a vector's lanes, always in the same order: one half with the other, then halves of the result.
+// Combines the lanes of a vector in a fixed order: the lower half with the upper half, then the halves of the result.
 template <class V, class Combine>
 SIMD_INLINE auto fold(V v, Combine combine) {
   std::remove_cvref_t<decltype(v[0])> lanes[kWidth];
@@ -52,7 +53,7 @@ SIMD_INLINE auto fold(V v, Combine combine) {
 // Stores the low 8 bits of each integer.
 SIMD_INLINE void storeBytes(void* p, Vi v) {
   typedef int8_t Bytes __attribute__((vector_size(kWidth)));
-  // by way of shorts, with which GCC stays in registers
+  // Converting to 16 bits first keeps GCC in registers.
   typedef int16_t Shorts __attribute__((vector_size(kWidth * 2)));
   const Bytes bytes = __builtin_convertvector(__builtin_convertvector(v, Shorts), Bytes);
   memcpy(p, &bytes, sizeof bytes);
@@ -65,15 +66,16 @@ SIMD_INLINE void storeShorts(void* p, Vi v) {
   memcpy(p, &shorts, sizeof shorts);
 }
 
-// Transposition: first the 4 × 4 floats of each quarter (four lanes, which instructions shuffle cheaply), then the
-// quarters, in the set's own header. Four vectors at a time, in place, so that all stay in registers.
+// A transposition has two steps. The first transposes the 4 × 4 floats of each quarter, which is four lanes that
+// instructions shuffle cheaply. The second exchanges quarters, in the header of the set. Both work in place on four
+// vectors at a time, so that all stay in registers.
 
-// In each quarter: n floats of a from float `first` on, as many of b, the next n of a, …
+// Interleaves a and b in each quarter: n floats of a from float `first` on, as many of b, then the next n of each.
 template <size_t first, size_t n, size_t... I>
 SIMD_INLINE Vf interleave(Vf a, Vf b, std::index_sequence<I...>) {
   return __builtin_shufflevector(a, b, (I / 4 * 4 + first + I % 4 / (2 * n) * n + I % n + I / n % 2 * kWidth)...);
 }
-// Every step-th quarter of a from quarter `first` on, then those of b.
+// Quarters first, first + step, … of a, then the same quarters of b.
 template <size_t first, size_t step, size_t... I>
 SIMD_INLINE Vf quarters(Vf a, Vf b, std::index_sequence<I...>) {
   return __builtin_shufflevector(a, b,
@@ -91,8 +93,8 @@ SIMD_INLINE void transposeQuarters(Vf (&rows)[kWidth]) {
   }
 }
 
-// sums[i], in each quarter: the sums of that quarter of rows 4i to 4i + 3. Halves of two vectors are exchanged and
-// added, with half as many vectors each time. This takes half as many shuffles as a transposition.
+// Quarter j of sums[i] has the sums of quarter j of rows 4i to 4i + 3. Pairs of vectors exchange halves and are added,
+// which halves their number each time. This takes half the shuffles of a transposition.
 SIMD_INLINE void sumQuarters(const Vf (&rows)[kWidth], Vf (&sums)[kWidth / 4]) {
   constexpr auto all = std::make_index_sequence<kWidth>();
 #pragma GCC unroll 4

@@ -1,7 +1,9 @@
+// Dot products of bytes for sets that multiply pairs of 16-bit integers.
 #pragma once
 #include "simd/plain_sums.h"
 
-// Dots of sets that multiply pairs of 16 bits: the bytes 0 and 2 of a word, then 1 and 3.
+// pairs(a, b) of the set gives, in each lane, the sum of the products of its two 16-bit halves. Bytes 0 and 2 of a word
+// come first, then bytes 1 and 3.
 struct Dots : PlainSums {
   static constexpr size_t kWords = 2;
   template <int kBits>
