@@ -1,4 +1,5 @@
-// IEEE floats of 16 bits, and bfloat16, the upper half of a float32. A group has 32 rows of 16 features.
+// Float16 (IEEE) and BFloat16 (the upper half of a float32). A group has 32 inputs of 16 features, two bytes each: [32,
+// 16].
 #pragma once
 
 template <class Self>

@@ -1,4 +1,5 @@
-// The formats of packed weights. A format needs its header and its place in this list.
+// The list of packed weight formats, and their description for the manifest. A new format needs its header and an entry
+// here.
 #pragma once
 #include "formats/half.h"
 #include "formats/integers.h"
@@ -33,7 +34,7 @@
   FORMAT(NVFP4) FORMAT(TQ2_0)
 // clang-format on
 
-// Numbers of formats in commands: positions in the list.
+// The number of a format in commands is its position in the list.
 enum PackedFormat : uint32_t {
 #define FORMAT(Type) k##Type,
   EACH_FORMAT(FORMAT)
@@ -41,7 +42,8 @@ enum PackedFormat : uint32_t {
       kFormatCount
 };
 
-// Calls body(Format()) for the format of this number, so that loops are compiled once per format and branch once.
+// Calls body(Format()) for this number, so that the loops in `body` are compiled for each format and branch once.
+// Returns a default value for an unknown number.
 template <class Body>
 SIMD_INLINE auto withFormat(uint32_t format, const Body& body) {
   switch (format) {
@@ -86,11 +88,11 @@ inline constexpr std::array<Format, kFormatCount> kFormats{
 #undef FORMAT
 };
 
-// Maximum length of a row of inputs.
+// The maximum number of inputs of a feature.
 inline constexpr uint32_t kMaxInputs = 1 << 19;
 CONSTANT("format.maxInputs", kMaxInputs)
 
-// Returns null, or why `span` is no weight of this size.
+// Returns null if `span` holds a weight [rows, cols] of this format, otherwise the reason why not.
 inline const char* checkPacked(Span span, uint32_t format, uint64_t rows, uint64_t cols) {
   REQUIRE(format < kFormatCount, "unknown format");
   REQUIRE(cols <= kMaxInputs, "cols is larger than format.maxInputs");

@@ -1,5 +1,5 @@
-// q·d with one scale d of float32 for each output feature, in the head of its tile. Bytes are q + 128. No file format
-// has it.
+// Int8: q·d with one float32 scale d per output feature, in the head of the tile. Bytes are q + 128. No file format has
+// it.
 #pragma once
 
 struct Int8 {

@@ -1,12 +1,12 @@
-// A group of a tile in the form that products read, for any format: a byte for each weight, which is (byte -
-// offset)·scale (+ minimum), and its scales as floats.
+// Unpacks a group of any integer format to the form that products read: one byte per weight, and scales and minima as
+// floats. A weight is (byte - offset)·scale, plus the minimum if there is one.
 #pragma once
 #include "formats/layout.h"
 
 // Properties of a format that products depend on.
 struct IntegerKind {
-  int offset = 0, bits = 0;  // bits 0: the format has no integers
-  size_t parts = 0;          // scales of a group; 0: all inputs of a feature share one
+  int offset = 0, bits = 0;  // 0 if the format has no integers
+  size_t parts = 0;          // scales of a group; 0 if all inputs of a feature share one
   bool minima = false;
 };
 
@@ -18,7 +18,7 @@ constexpr IntegerKind kindOf() {
     return {};
 }
 
-// bytes[k][lane] has inputs 4k to 4k + 3 of a feature; scales[part][lane] and minima[part][lane] are floats.
+// Memory for an unpacked group. bytes [8, 16, 4]: inputs 4k to 4k + 3 of feature `lane`. scales and minima [parts, 16].
 struct GroupRoom {
   uint8_t* bytes;
   float *scales, *minima;
@@ -35,8 +35,8 @@ __attribute__((noinline)) void unpackIntegers(const GroupAt at, const GroupRoom 
   }
 }
 
-// Converts the group to floats, to[i·stride + lane]. Products with scales are exact in all file formats, so a fused
-// addition of the minimum gives the same bits.
+// Converts an unpacked group to floats: to[i·stride + lane]. The product with a scale is exact for every file format,
+// so adding the minimum gives the same bits with and without FMA.
 __attribute__((noinline)) inline void integersToFloats(const GroupRoom& from, IntegerKind kind, size_t stride,
                                                        float* to) {
   const size_t steps = kQuads / kind.parts;

@@ -1,7 +1,7 @@
-// t[q]·d in groups of 32: 4 bits, which choose one of 16 integers, and a scale of float16.
+// IQ4_NL: t[q]·d in blocks of 32 inputs. q has 4 bits and selects one of 16 unevenly spaced integers; d is a float16.
 #pragma once
 
-// The integers, + 128.
+// The integers t, plus 128.
 inline constexpr uint8_t kUnevenLevels[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
 
 struct IQ4_NL : LookedUp<IQ4_NL, kUnevenLevels, 2> {

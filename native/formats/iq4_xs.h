@@ -1,5 +1,5 @@
-// Blocks of 256 inputs as 8 groups of 32: t[q]·(d·(s - 32)) with the integers t of IQ4_NL and s of 6 bits each group.
-// Here s takes a byte.
+// IQ4_XS: t[q]·(d·(s - 32)) in blocks of 256 inputs, with the integers t of IQ4_NL and a float16 d per block. s has 6
+// bits per group of 32 and takes a byte in the heap.
 #pragma once
 
 struct IQ4_XS {
@@ -11,7 +11,7 @@ struct IQ4_XS {
   static constexpr bool kMinima = false;
   static constexpr size_t kParts = 1;
 
-  // A block has d, the high bits of all s (two bytes), their low bits (four bytes), and the integers.
+  // A block in a file: d (2 bytes), the high 2 bits of all s (2 bytes), their low 4 bits (4 bytes), and q (128 bytes).
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
     copyHalf(record + 2 * lane, block);
     for (size_t g = 0; g < kGroups; ++g) {

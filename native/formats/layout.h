@@ -1,48 +1,55 @@
-// The layout of packed weights. A weight has `rows` output features of `cols` inputs each. Features are interleaved in
-// tiles of 16, so that the lanes of a vector are features, and a product reads a tile from end to end. Inputs are cut into
-// groups of 32. A record holds one block, as files have it, of each feature of a tile:
+// The layout of packed weights in the heap, and the contract of a format.
 //
-//   tile   = [head of the tile] [record] …
-//   record = [head] [group] × kGroups
+// A weight is a matrix of `rows` output features with `cols` inputs each. Features are interleaved in tiles of 16, so
+// that the lanes of a vector are features and a product reads a tile from end to end. The inputs of a feature are cut
+// into groups of 32. A block is the unit of a file: consecutive inputs of one feature. A record holds the same block of
+// all 16 features of a tile.
 //
-// Zeros fill the last tile, and the last record if blocks do not fill the inputs. Each format's header describes its
-// records.
+//   weight = [tile] × ⌈rows / 16⌉
+//   tile   = [head of the tile] [record] × ⌈cols / inputs of a block⌉
+//   record = [head of the record] [group] × kGroups
 //
-// A format is a struct:
-//   kName, kGguf                     its name, and the type of GGUF files
-//   kBlockBytes                      bytes of a file's block, of kGroups · 32 inputs of one feature
-//   kTileHead                        bytes of a tile's head
-//   kHead, kGroups, kGroupBytes      bytes of a record's head, groups of a record, bytes of a group
-//   pack(block, lane, record)        puts a file's block into a record. The part of a tile's head that belongs to a
-//                                    feature precedes its blocks; the caller copies it
-//   block(record, lane, to)          the inverse of pack
-//   unpack(at, stride, to)           a group as floats: input i < 32 of a lane becomes to[i·stride + lane]
+// Features that are missing in the last tile are zeros. So are inputs that are missing in the last record. The header
+// of each format describes its heads and groups.
 //
-// A format of integers also has:
-//   kOffset                          a weight is (byte - kOffset)·scale (+ minimum)
-//   kBits                            bits of a byte that may be set: 4 to 8
-//   kStoredBits                      bits of a stored weight, if they differ from kBits
-//   kMinima                          true if there are minima
-//   kParts                           scales of a group, each for equally many inputs: 1 or 2
-//   bytes(group, k, lane)            inputs 4k to 4k + 3, in 32 bits of each lane, for kWidth features from `lane` on
-//   scale(at, part, lane)            scales of kWidth features
-//   minimum(at, part, lane)          minima of kWidth features
+// A format is a struct with these members. `lane`, from 0 to 15, is a feature of the tile.
+//
+//   kName, kGguf               name, and type in GGUF files
+//   kBlockBytes                bytes of a block in a file, which has kGroups · 32 inputs of one feature
+//   kTileHead                  bytes of the head of a tile
+//   kHead                      bytes of the head of a record
+//   kGroups, kGroupBytes       groups of a record, and bytes of a group (16 features × 32 inputs)
+//   pack(block, lane, record)  copies a block of a file into a record. The caller copies the feature's part of the tile
+//                              head, which precedes the blocks of a feature in a file
+//   block(record, lane, to)    the inverse of pack()
+//   unpack(at, stride, to)     writes a group as floats: input i of feature `lane` becomes to[i·stride + lane]
+//
+// A format of integers also has these members. A weight is (byte - kOffset) · scale, plus a minimum if kMinima.
+//
+//   kOffset                    see above
+//   kBits                      bits of a byte that may be set: 4 to 8
+//   kStoredBits                bits of a stored weight, if not kBits
+//   kMinima                    true if there are minima
+//   kParts                     number of scales of a group, each for equally many inputs: 1 or 2
+//   bytes(group, k, lane)      Vi for kWidth features from `lane` on: inputs 4k to 4k + 3, one byte each
+//   scale(at, part, lane)      Vf for kWidth features from `lane` on: their scales in this part of the group
+//   minimum(at, part, lane)    Vf likewise: the minima
 #pragma once
 
 inline constexpr size_t kTile = 16, kGroup = 32, kQuads = kGroup / 4;
 CONSTANT("format.tile", kTile)
 CONSTANT("format.group", kGroup)
 
-// A type of GGUF files; the name is null if none has the format.
+// The type of a tensor in GGUF files. The name is null if GGUF does not have the format.
 struct GgufType {
   const char* name = nullptr;
   uint32_t number = 0;
 };
 
-// The place of a group of a tile.
+// The location of a group: its tile, the head of its record, and its first byte.
 struct GroupAt {
   const uint8_t *tile, *head, *group;
-  size_t number;  // in its record
+  size_t number;  // index of the group in its record
 };
 
 SIMD_INLINE uint32_t loadWord(const void* p) {
@@ -61,7 +68,7 @@ SIMD_INLINE Vi loadInts(const uint8_t* p) {
 
 SIMD_INLINE void storeInts(void* p, Vi v) { memcpy(p, &v, sizeof v); }
 
-// Bytes of a tile of weights, and of a whole weight in words.
+// Sizes: bytes of a record, inputs of a record, bytes of a tile, and words of a whole weight [rows, cols].
 template <class Format>
 inline constexpr size_t kRecordBytes = Format::kHead + Format::kGroups * Format::kGroupBytes;
 template <class Format>
@@ -75,7 +82,7 @@ constexpr uint64_t packedWords(uint64_t rows, uint64_t cols) {
   return divideUp(rows, kTile) * tileBytes<Format>(cols) / 4;
 }
 
-// Bytes of one feature's blocks in a file, with what the head of a tile has of it before them.
+// Bytes of one feature in a file: its part of the tile head, then its blocks.
 template <class Format>
 inline constexpr size_t kRowHead = Format::kTileHead / kTile;
 template <class Format>

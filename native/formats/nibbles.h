@@ -1,5 +1,8 @@
-// Helpers of formats with 2 to 6 bits. A group of nibbles takes 256 bytes: their low halves are inputs 0 to 15, their
-// high halves inputs 16 to 31. Further bits are stored apart.
+// Bit fields of formats with 2 to 6 bits. In the heap, a group has 16 features × 32 inputs, and quad k (0 to 7) is
+// inputs 4k to 4k + 3 of a feature, one byte each in 32 bits.
+//
+// Nibbles take 256 bytes: word [k mod 4][feature] has quad k in its low halves for k < 4, in its high halves for k ≥ 4.
+// Fifth bits and pairs of bits are stored behind them.
 #pragma once
 
 inline constexpr size_t kNibbleBytes = kTile * kGroup / 2, kScaleBytes = kTile * 2;
@@ -8,8 +11,8 @@ SIMD_INLINE Vi nibblesAt(const uint8_t* group, size_t k, size_t lane) {
   const Vi word = loadInts(group + k % 4 * 64 + lane * 4);
   return (k < 4 ? word : word >> 4) & splatInt(0x0f0f0f0f);
 }
-// Pairs of bits: two words of each feature have those of input 4k + i at bits 8i + 2·(k mod 4). They are returned as
-// bits `at` and at + 1 of each byte.
+// Pairs of bits take two words per feature: bits 8i + 2·(k mod 4) and the next of word [k / 4][feature] belong to input
+// 4k + i. Returns quad k of kWidth features, with the pair as bits `at` and at + 1 of each byte.
 inline constexpr size_t kPairBytes = 2 * kTile * 4;
 template <int at = 0>
 SIMD_INLINE Vi bitPairsAt(const uint8_t* bits, size_t k, size_t lane) {
@@ -17,8 +20,8 @@ SIMD_INLINE Vi bitPairsAt(const uint8_t* bits, size_t k, size_t lane) {
   const int shift = static_cast<int>(k % 4) * 2;
   return (shift <= at ? word << (at - shift) : word >> (shift - at)) & splatInt(0x03030303 << at);
 }
-// Store and load the pairs of bits of inputs 4k to 4k + 3 of a feature, as bits 0 and 1 of the bytes of `word`. Quads
-// must be stored in order.
+// Store and load the pairs of quad k of one feature, as bits 0 and 1 of the bytes of `word`. Quads must be stored in
+// order.
 SIMD_INLINE void putBitPairs(uint8_t* bits, size_t lane, size_t k, uint32_t word) {
   uint8_t* to = bits + k / 4 * 64 + lane * 4;
   storeWord(to, (k % 4 == 0 ? 0 : loadWord(to)) | word << (k % 4 * 2));
@@ -26,21 +29,22 @@ SIMD_INLINE void putBitPairs(uint8_t* bits, size_t lane, size_t k, uint32_t word
 SIMD_INLINE uint32_t takeBitPairs(const uint8_t* bits, size_t lane, size_t k) {
   return loadWord(bits + k / 4 * 64 + lane * 4) >> (k % 4 * 2) & 0x03030303u;
 }
-// Bit 4 of inputs 4k to 4k + 3: a word of each feature has at bit 8i + k that of input 4k + i.
+// Returns bit 4 of quad k of kWidth features. It is bit 8i + k of a feature's word for input 4k + i.
 SIMD_INLINE Vi fifthBitsAt(const uint8_t* bits, int k, size_t lane) {
   const Vi word = loadInts(bits + lane * 4);
   return (k <= 4 ? word << (4 - k) : word >> (k - 4)) & splatInt(0x10101010);
 }
-// Stores the low four bits of inputs 4k to 4k + 3 of a feature.
+// Stores the low four bits of quad k of one feature. Quads must be stored in order.
 SIMD_INLINE void putNibbles(uint8_t* group, size_t lane, size_t k, uint32_t word) {
   uint8_t* to = group + k % 4 * 64 + lane * 4;
   storeWord(to, k < 4 ? word : loadWord(to) | word << 4);
 }
-// Stores 16 bytes whose low halves are 16 inputs and whose high halves are the next ones, as in GGUF's blocks of 32.
+// Stores 16 bytes as GGUF's blocks of 32 inputs have them: inputs 0 to 15 in the low halves, inputs 16 to 31 in the
+// high ones.
 SIMD_INLINE void putPairs(uint8_t* group, size_t lane, const uint8_t* pairs) {
   for (size_t k = 0; k < 4; ++k) storeWord(group + k * 64 + lane * 4, loadWord(pairs + 4 * k));
 }
-// The inverse of putNibbles and putPairs.
+// Inverses of putNibbles and putPairs.
 SIMD_INLINE uint32_t takeNibbles(const uint8_t* group, size_t lane, size_t k) {
   const uint32_t word = loadWord(group + k % 4 * 64 + lane * 4);
   return (k < 4 ? word : word >> 4) & 0x0f0f0f0fu;
@@ -48,8 +52,8 @@ SIMD_INLINE uint32_t takeNibbles(const uint8_t* group, size_t lane, size_t k) {
 SIMD_INLINE void takePairs(const uint8_t* group, size_t lane, uint8_t* pairs) {
   for (size_t k = 0; k < 4; ++k) storeWord(pairs + 4 * k, loadWord(group + k * 64 + lane * 4));
 }
-// A format of 32 nibbles that choose one of 16 integers, after a scale of kScale bytes. A block and a group have the same
-// parts. `Format` adds scale() to it.
+// A format whose blocks have a scale of kScale bytes and 32 nibbles that index a table of 16 integers. A group in the
+// heap has the nibbles, then the scales of 16 features. `Format` is the derived class, which defines scale().
 template <class Format, const uint8_t (&kTable)[16], size_t kScale>
 struct LookedUp {
   static constexpr size_t kBlockBytes = kScale + kGroup / 2;
@@ -71,7 +75,8 @@ struct LookedUp {
   }
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Format>(at, stride, to); }
 };
-// Stores one bit for each of 32 inputs, as GGUF's blocks of 32 have them.
+// Store and load the fifth bits of 32 inputs of one feature; bit i of the argument or result belongs to input i, as in
+// GGUF.
 SIMD_INLINE void putFifthBits(uint8_t* bits, size_t lane, uint32_t given) {
   uint32_t word = 0;
   for (uint32_t k = 0; k < kQuads; ++k) word |= ((given >> (4 * k) & 15) * 0x00204081u & 0x01010101u) << k;

@@ -1,5 +1,5 @@
-// Blocks of 64 inputs: t[q]·s with the small floats t of MXFP4 and s of 8 bits for each 16 inputs: a float without a sign,
-// of 4 bits of exponent and 3 of mantissa.
+// NVFP4: t[q]·s in blocks of 64 inputs, with the 4-bit floats t of MXFP4. s is an unsigned 8-bit float for each 16
+// inputs, with 4 bits of exponent and 3 of mantissa.
 #pragma once
 
 struct NVFP4 {
@@ -11,7 +11,7 @@ struct NVFP4 {
   static constexpr bool kMinima = false;
   static constexpr size_t kParts = 2;
 
-  // A block has 4 bytes of s, then for each 16 inputs 8 bytes, of which the low halves are the first 8 inputs.
+  // A block in a file: 4 bytes of s, then 8 bytes for each 16 inputs, with the first 8 inputs in the low halves.
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
     for (size_t g = 0; g < kGroups; ++g) {
       uint8_t* group = record + g * kGroupBytes;
@@ -34,7 +34,8 @@ struct NVFP4 {
   SIMD_INLINE static Vi bytes(const uint8_t* group, size_t k, size_t lane) {
     return lookUp(nibblesAt(group, k, lane), kSmallFloats);
   }
-  // Half of s, as t is doubled. The bits, moved, are those of a float 2¹²⁰ times too small. All ones count as 0.
+  // Returns s / 2, because t is doubled. The bits of s, shifted into a float, give a value 2¹²⁰ times too small. If all
+  // 7 bits are set, the scale is 0.
   SIMD_INLINE static Vf scale(const GroupAt& at, size_t part, size_t lane) {
     const Vi s = bytesToInts(at.group + kNibbleBytes + kTile * part + lane);
     const Vi given = s == splatInt(0x7f) ? splatInt(0) : s & splatInt(0x7f);

@@ -1,13 +1,15 @@
-// Blocks of 256 inputs: q·(d·s) - dmin·m with 2 bits, and s and m of 4 bits for each 16 inputs, in one byte.
+// Q2_K: q·(d·s) - dmin·m in blocks of 256 inputs. q has 2 bits. d and dmin are float16, one per block; s and m have 4
+// bits each, in one byte per 16 inputs.
 #pragma once
 
-// The two bits of group g in blocks of K-quants: its quads begin at byte 32·(g / 4), `shift` is within a byte.
+// Two-bit fields in a file's K-quant block. Those of group g are bits `shift` and shift + 1 of the 32 bytes from `from`
+// on.
 struct TwoBits {
   size_t from;
   int shift;
   explicit TwoBits(size_t g) : from(g / 4 * 32), shift(static_cast<int>(g % 4) * 2) {}
   uint32_t take(const uint8_t* bytes, size_t k) const { return loadWord(bytes + from + 4 * k) >> shift & 0x03030303u; }
-  // `bytes` begin as zeros.
+  // The bytes must be zero at first.
   void put(uint8_t* bytes, size_t k, uint32_t pairs) const {
     uint8_t* to = bytes + from + 4 * k;
     storeWord(to, loadWord(to) | pairs << shift);
@@ -23,7 +25,7 @@ struct Q2_K {
   static constexpr bool kMinima = true;
   static constexpr size_t kParts = 2;
 
-  // A block has 16 bytes of s and m, 64 of integers, d and dmin.
+  // A block in a file: s and m (16 bytes), q (64 bytes), d, dmin.
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
     copyHalf(record + 2 * lane, block + 80);
     copyHalf(record + kScaleBytes + 2 * lane, block + 82);

@@ -1,4 +1,5 @@
-// Blocks of 256 inputs: (q - 4)·(d·(s - 32)) with 3 bits, and s of 6 bits for each 16 inputs. Here s takes a byte.
+// Q3_K: (q - 4)·(d·(s - 32)) in blocks of 256 inputs. q has 3 bits. d is a float16 per block; s has 6 bits per 16
+// inputs and takes a byte in the heap.
 #pragma once
 
 struct Q3_K {
@@ -11,7 +12,8 @@ struct Q3_K {
   static constexpr bool kMinima = false;
   static constexpr size_t kParts = 2;
 
-  // A block has 32 bytes of third bits (bit g of byte i is that of input i of group g), 64 of the other two, 12 of s, d.
+  // A block in a file: third bits of q (32 bytes), its low two bits (64 bytes), s (12 bytes), d. Bit g of byte i of the
+  // third bits belongs to input i of group g.
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
     copyHalf(record + 2 * lane, block + 108);
     for (size_t g = 0; g < kGroups; ++g) {
@@ -49,7 +51,8 @@ struct Q3_K {
   static void unpack(const GroupAt& at, size_t stride, float* to) { unpackFloats<Q3_K>(at, stride, to); }
 
  private:
-  // 8 bytes have the low four bits of s, that of number i and of i + 8; 4 bytes have the high two bits, every fourth.
+  // The first 8 bytes have the low four bits of s: byte i has those of scales i and i + 8. The other 4 bytes have the
+  // high two bits: byte i has those of scales i, i + 4, i + 8 and i + 12.
   static uint8_t scaleOf(const uint8_t* packed, size_t i) {
     const int low = packed[i % 8] >> (i / 8 * 4) & 15, high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
     return static_cast<uint8_t>(low | high << 4);

@@ -1,4 +1,4 @@
-// (q - 8)·d in groups of 32: 4 bits and a scale of float16.
+// Q4_0: (q - 8)·d in blocks of 32 inputs, with 4 bits q and a float16 scale d.
 #pragma once
 
 struct Q4_0 {

@@ -1,4 +1,4 @@
-// q·d + m in groups of 32: 4 bits, a scale and a minimum of float16. quantize() makes int4 in this format.
+// Q4_1: q·d + m in blocks of 32 inputs, with 4 bits q and float16 d and m. quantize() uses it for int4.
 #pragma once
 
 struct Q4_1 {

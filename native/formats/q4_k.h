@@ -1,8 +1,8 @@
-// Blocks of 256 inputs as 8 groups of 32: q·(d·s) - dmin·m with 4 bits, and s and m of 6 bits for each group. Here s
-// and m take a byte.
+// Q4_K: q·(d·s) - dmin·m in blocks of 256 inputs. q has 4 bits. d and dmin are float16, one per block; s and m have 6
+// bits per group of 32 and take a byte each in the heap.
 #pragma once
 
-// The scale and the minimum of group g, from the 12 bytes that hold 8 of each.
+// The six-bit scale s and minimum m of group g, from the 12 bytes of a file's block that hold those of 8 groups.
 struct SixBits {
   uint8_t scale, minimum;
 };
@@ -12,7 +12,7 @@ inline SixBits sixBitsOf(const uint8_t* packed, size_t g) {
           static_cast<uint8_t>((packed[g + 4] >> 4) | (packed[g] >> 6) << 4)};
 }
 
-// Stores those of group g into 12 bytes, which must be zeros at first.
+// The inverse of sixBitsOf. The 12 bytes must be zero at first.
 inline void putSixBits(uint8_t* packed, size_t g, SixBits bits) {
   const uint8_t scale = bits.scale, minimum = bits.minimum;
   if (g < 4) {
@@ -25,7 +25,7 @@ inline void putSixBits(uint8_t* packed, size_t g, SixBits bits) {
   packed[g] = static_cast<uint8_t>(packed[g] | (minimum >> 4) << 6);
 }
 
-// Code that Q4_K and Q5_K share: heads, scales and low bits. kBytesAt is the place of s and m in a group.
+// The part that Q4_K and Q5_K share: heads, scales and low bits. kBytesAt is the offset of s and m in a group.
 template <size_t kBytesAt>
 struct ScaledTwice {
   static constexpr size_t kTileHead = 0, kHead = 2 * kScaleBytes, kGroups = 8, kGroupBytes = kBytesAt + 2 * kTile;
@@ -33,7 +33,8 @@ struct ScaledTwice {
   static constexpr bool kMinima = true;
   static constexpr size_t kParts = 1;
 
-  // `block` has d, dmin and 12 bytes; `low` has 128 bytes of nibbles, 32 bytes for two groups.
+  // Packs a block of a file, which begins with d, dmin and 12 bytes of s and m. `low` has 128 bytes of nibbles, 32
+  // bytes for each two groups.
   static void packBlock(const uint8_t* block, const uint8_t* low, size_t lane, uint8_t* record) {
     copyHalf(record + 2 * lane, block);
     copyHalf(record + kScaleBytes + 2 * lane, block + 2);

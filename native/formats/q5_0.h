@@ -1,4 +1,4 @@
-// (q - 16)·d in groups of 32: 5 bits and a scale of float16.
+// Q5_0: (q - 16)·d in blocks of 32 inputs, with 5 bits q and a float16 scale d.
 #pragma once
 
 struct Q5_0 {

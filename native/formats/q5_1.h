@@ -1,4 +1,4 @@
-// q·d + m in groups of 32: 5 bits, a scale and a minimum of float16.
+// Q5_1: q·d + m in blocks of 32 inputs, with 5 bits q and float16 d and m.
 #pragma once
 
 struct Q5_1 {

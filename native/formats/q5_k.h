@@ -1,4 +1,4 @@
-// Like Q4_K, with 5 bits.
+// Q5_K: as Q4_K, with 5 bits q.
 #pragma once
 
 struct Q5_K : ScaledTwice<kNibbleBytes + 64> {
@@ -9,7 +9,7 @@ struct Q5_K : ScaledTwice<kNibbleBytes + 64> {
 
   static void pack(const uint8_t* block, size_t lane, uint8_t* record) {
     packBlock(block, block + 48, lane, record);
-    for (size_t g = 0; g < kGroups; ++g) {  // bit g of byte i is bit 4 of input i of group g
+    for (size_t g = 0; g < kGroups; ++g) {  // bit g of byte i of a file's fifth bits belongs to input i of group g
       uint32_t word = 0;
       for (size_t k = 0; k < kQuads; ++k) word |= (loadWord(block + 16 + 4 * k) >> g & 0x01010101u) << k;
       storeWord(record + kHead + g * kGroupBytes + kNibbleBytes + 4 * lane, word);

@@ -1,4 +1,5 @@
-// Blocks of 256 inputs: (q - 32)·(d·s) with 6 bits, and s of 8 bits for each 16 inputs.
+// Q6_K: (q - 32)·(d·s) in blocks of 256 inputs. q has 6 bits. d is a float16 per block; s has 8 bits, signed, per 16
+// inputs.
 #pragma once
 
 struct Q6_K {

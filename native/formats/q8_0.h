@@ -1,4 +1,5 @@
-// q·d in groups of 32: 8 bits and a scale of float16. Bytes are q + 128, as vpdpbusd multiplies unsigned ones.
+// Q8_0: q·d in blocks of 32 inputs, with 8 bits q and a float16 scale d. Bytes in the heap are q + 128, because
+// vpdpbusd multiplies unsigned bytes.
 #pragma once
 
 struct Q8_0 {

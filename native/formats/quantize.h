@@ -1,12 +1,14 @@
-// Quantizers of the formats that can be made here. quantize(x, scale, block) makes the block of one feature's 32 inputs;
-// `scale` is that of the whole row, for formats that have one. Blocks have the bits of ggml's reference
-// (quantize_row_*_ref of ggml-quants.c). A quantizer may have refine(x, block) too, which searches for a smaller error.
+// Quantizers: they make blocks from floats, with the bits of ggml's reference (quantize_row_*_ref of ggml-quants.c).
 //
-// Compilers contract a product and a sum to a fused one on some instruction sets. alone() prevents that, so that all
-// sets make the same blocks.
+//   quantize(x, scale, block)  makes the block of 32 inputs x of one feature. `scale` is that of the whole feature, for
+//                              formats with one scale per feature
+//   refine(x, block)           optional: searches for a block with a smaller error
+//
+// On some instruction sets, compilers contract a product and a sum to a fused multiply-add. unfused() prevents that, so
+// that all sets make the same blocks.
 #pragma once
 
-inline float alone(float product) {
+inline float unfused(float product) {
 #if defined(__x86_64__)
   asm("" : "+x"(product));
 #elif defined(__aarch64__)
@@ -15,7 +17,7 @@ inline float alone(float product) {
   return product;
 }
 
-inline float largestOf(const float* x, size_t count) {
+inline float largestMagnitude(const float* x, size_t count) {
   float most = 0;
   for (size_t i = 0; i < count; ++i) most = std::fabs(x[i]) > most ? std::fabs(x[i]) : most;
   return most;
@@ -31,12 +33,12 @@ inline float getHalf(const uint8_t* from) {
 }
 inline float inverseOf(float scale) { return scale != 0 ? 1 / scale : 0; }
 
-// NaN gives `least`.
+// Limits value to [least, most]. NaN becomes `least`.
 inline float clamped(float value, int least, int most) {
   const float low = static_cast<float>(least), high = static_cast<float>(most);
   return value > low ? (value < high ? value : high) : low;
 }
-// Rounded to nearest; halves are rounded away from 0, as roundf does.
+// Rounds to the nearest integer in [least, most]. Halves are rounded away from 0, as by roundf.
 inline int nearest(float value, int least, int most) {
   const float held = clamped(value, least, most);
   const int whole = static_cast<int>(held);
@@ -67,7 +69,7 @@ struct Quantizer<BFloat16> {
   }
 };
 
-// Symmetric: -127 to 127.
+// Rounds 32 inputs to integers from -127 to 127.
 inline void quantizeBytes(const float* x, float scale, uint8_t* bytes) {
   const float inverse = inverseOf(scale);
   for (size_t i = 0; i < kGroup; ++i) bytes[i] = static_cast<uint8_t>(nearest(x[i] * inverse, -127, 127));
@@ -81,31 +83,33 @@ template <>
 struct Quantizer<Q8_0> {
   static constexpr bool kExists = true;
   static void quantize(const float* x, float, uint8_t* block) {
-    const float scale = largestOf(x, kGroup) / 127;
+    const float scale = largestMagnitude(x, kGroup) / 127;
     putHalf(block, scale);
     quantizeBytes(x, scale, block + 2);
   }
 };
 
-// The bytes of 32 integers of 4 bits: levelOf(i) for inputs i < 16 in the low halves, the other 16 in the high halves.
+// Writes 32 integers of 4 bits: levelOf(i) for inputs 0 to 15 into the low halves, for inputs 16 to 31 into the high
+// halves.
 template <class LevelOf>
 void putLevels(uint8_t* bytes, const LevelOf& levelOf) {
   for (size_t i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(levelOf(i) | levelOf(i + 16) << 4);
 }
-// ggml rounds by truncation after it has added a half.
+// Truncates, as ggml does after adding one half.
 inline int levelAt(float value) { return static_cast<int>(clamped(value, 0, 15)); }
 
-// The value farthest from zero becomes -8.
+// The input with the largest magnitude becomes -8.
 template <>
 struct Quantizer<Q4_0> {
   static constexpr bool kExists = true;
   static void quantize(const float* x, float, uint8_t* block) {
-    const float farthest = largestOf(x, kGroup);
+    const float farthest = largestMagnitude(x, kGroup);
     float most = 0;
-    for (size_t i = kGroup; i-- > 0;) most = std::fabs(x[i]) == farthest ? x[i] : most;  // the first of equals
+    for (size_t i = kGroup; i-- > 0;)
+      most = std::fabs(x[i]) == farthest ? x[i] : most;  // the first of equal magnitudes
     const float scale = most / -8, inverse = inverseOf(scale);
     putHalf(block, scale);
-    putLevels(block + 2, [&](size_t i) { return levelAt(alone(x[i] * inverse) + 8.5f); });
+    putLevels(block + 2, [&](size_t i) { return levelAt(unfused(x[i] * inverse) + 8.5f); });
   }
 };
 
@@ -117,18 +121,18 @@ struct Quantizer<Q4_1> {
     const float scale = (range.high - range.low) / 15, inverse = inverseOf(scale);
     putHalf(block, scale);
     putHalf(block + 2, range.low);
-    putLevels(block + 4, [&](size_t i) { return levelAt(alone((x[i] - range.low) * inverse) + .5f); });
+    putLevels(block + 4, [&](size_t i) { return levelAt(unfused((x[i] - range.low) * inverse) + .5f); });
   }
 
-  // The scale and minimum with the least squared error of some ranges a little narrower or wider than the values', each
-  // refined by least squares on the integers it gives.
+  // Tries ranges a little narrower or wider than that of the inputs. Least squares on the integers of each range give a
+  // scale and a minimum. The pair with the smallest squared error is stored.
   static void refine(const float* x, uint8_t* block) {
     const auto [low, high] = rangeOf(x);
     Line best{(high - low) / 15, low};
     if (high > low) {
       float least = errorOf(x, best);
       for (int step = -4; step <= 12; ++step) {
-        const Line line = fitted(x, {(high - low) / (15 + alone(.1f * static_cast<float>(step))), low});
+        const Line line = fitted(x, {(high - low) / (15 + unfused(.1f * static_cast<float>(step))), low});
         const float error = errorOf(x, line);
         if (error < least) least = error, best = line;
       }
@@ -162,21 +166,21 @@ struct Quantizer<Q4_1> {
     float sum = 0;
     for (size_t i = 0; i < kGroup; ++i) {
       const float level = static_cast<float>(nearest((x[i] - m) * inverse, 0, 15));
-      const float error = alone(level * d) + m - x[i];
-      sum += alone(error * error);
+      const float error = unfused(level * d) + m - x[i];
+      sum += unfused(error * error);
     }
     return sum;
   }
-  // Least squares of x ≈ scale·q + minimum for the integers q that the given line rounds x to.
+  // The least-squares fit x ≈ scale·q + minimum, where q are the integers to which `line` rounds x.
   static Line fitted(const float* x, const Line& line) {
     float sumQ = 0, sumQq = 0, sumX = 0, sumQx = 0;
     for (size_t i = 0; i < kGroup; ++i) {
       const float q = static_cast<float>(nearest((x[i] - line.minimum) / line.scale, 0, 15));
-      sumQ += q, sumQq += alone(q * q), sumX += x[i], sumQx += alone(q * x[i]);
+      sumQ += q, sumQq += unfused(q * q), sumX += x[i], sumQx += unfused(q * x[i]);
     }
-    const float n = kGroup, determinant = alone(n * sumQq) - alone(sumQ * sumQ);
+    const float n = kGroup, determinant = unfused(n * sumQq) - unfused(sumQ * sumQ);
     if (determinant <= 0) return line;
-    return {(alone(n * sumQx) - alone(sumQ * sumX)) / determinant,
-            (alone(sumQq * sumX) - alone(sumQ * sumQx)) / determinant};
+    return {(unfused(n * sumQx) - unfused(sumQ * sumX)) / determinant,
+            (unfused(sumQq * sumX) - unfused(sumQ * sumQx)) / determinant};
   }
 };

@@ -1,4 +1,5 @@
-// (q - 1)·d in blocks of 256 inputs: 2 bits, of which three values are used, and a scale of float16.
+// TQ2_0: (q - 1)·d in blocks of 256 inputs, with a float16 scale d. q has 2 bits, of which the values 0, 1 and 2 are
+// used.
 #pragma once
 
 struct TQ2_0 {

@@ -144,7 +144,7 @@ struct PackFloats {
       for (size_t i = 0; i < groups * kGroup; ++i) values[i] = i < cols ? from[i * colStride] : 0;
       float scale = 0;
       if constexpr (Format::kTileHead > 0) {
-        scale = largestOf(values, cols) / 127;
+        scale = largestMagnitude(values, cols) / 127;
         memcpy(tile + 4 * lane, &scale, 4);
       }
       for (size_t g = 0; g < groups; ++g) {
