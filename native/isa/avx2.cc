@@ -1,4 +1,4 @@
-// x86-64 since Haswell (2013) and Zen: 8 floats, FMA, 16 registers; AVX-VNNI if the processor has it.
+// AVX2, on x86-64 since Haswell (2013) and Zen: vectors of 8 floats, FMA, 16 registers. Uses AVX-VNNI if available.
 #include "isa/begin.h"
 
 #if defined(__x86_64__)

@@ -1,4 +1,4 @@
-// x86-64 since Skylake-SP (2017) and Zen 4: 16 floats, masks, 32 registers.
+// AVX-512, on x86-64 since Skylake-SP (2017) and Zen 4: vectors of 16 floats, masks, 32 registers.
 #include "isa/begin.h"
 
 #if defined(__x86_64__)

@@ -1,4 +1,5 @@
-// Includes that must precede a target pragma: shared inline code must not contain wide instructions.
+// Includes that must precede a target pragma. Inline functions of the standard library would otherwise be compiled with
+// wide instructions, and the linker could keep these copies for the whole program.
 #pragma once
 #include <array>
 #include <cmath>
@@ -23,7 +24,8 @@
 
 namespace simdformer {
 
-// True if this file compiles the kernels of `part`. Modules of WebAssembly define SIMDFORMER_PART.
+// True if this translation unit compiles the kernels of `part`. A WebAssembly module has one part, SIMDFORMER_PART; the
+// addon has all.
 constexpr bool compiles([[maybe_unused]] Part part) {
 #ifdef SIMDFORMER_PART
   return part == Part::SIMDFORMER_PART;

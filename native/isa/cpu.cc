@@ -1,5 +1,5 @@
-// On x86-64 it reads cpuid itself: __builtin_cpu_supports differs by compiler, and does not check that the operating
-// system saves the wide registers.
+// Detection of processor features. On x86-64 this file reads cpuid itself, because __builtin_cpu_supports differs by
+// compiler and does not check that the operating system saves the wide registers.
 #include "isa/cpu.h"
 
 #include <cstdlib>
@@ -17,7 +17,7 @@
 namespace simdformer {
 namespace {
 
-// False if the environment variable is 0. Tests use it to act like a machine without the feature.
+// False if the environment variable is 0. Tests use this to imitate a machine without the feature.
 bool isWanted(const char* variable) {
   const char* wanted = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): nothing writes to it while addons load
   return wanted == nullptr || *wanted != '0';
@@ -46,7 +46,7 @@ Cpu identify() {
   if ((c & kOsxsave) == 0) return cpu;
   unsigned low, high;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  constexpr unsigned kYmm = 0x6, kZmm = 0xe6;  // register files that the system saves
+  constexpr unsigned kYmm = 0x6, kZmm = 0xe6;  // register states that the operating system saves
   const bool fma = (c & (kFma | kF16c)) == (kFma | kF16c) && (c & kAvx) != 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return cpu;
   constexpr unsigned kBmi = 1u << 3, kAvx2 = 1u << 5, kBmi2 = 1u << 8;
@@ -63,7 +63,7 @@ Cpu identify() {
 #else
 bool hasDotProd() {
 #if defined(__APPLE__)
-  return true;  // all of these machines have it
+  return true;  // every arm64 Mac has it
 #elif defined(_WIN32)
   constexpr DWORD kDotProd = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, which older headers lack
   return IsProcessorFeaturePresent(kDotProd) != 0;

@@ -1,4 +1,4 @@
-// The processor that this runs on.
+// Features of the processor at run time.
 #pragma once
 #include <cstddef>
 
@@ -7,9 +7,9 @@ namespace simdformer {
 struct Cpu {
   bool avx2 = false;
   bool avx512 = false;
-  bool vnni = false;     // with 512 bits
-  bool avxVnni = false;  // with 256 bits
-  bool dotProd = false;  // on arm64
+  bool vnni = false;     // AVX512-VNNI
+  bool avxVnni = false;  // AVX-VNNI
+  bool dotProd = false;  // arm64: sdot and udot
   size_t cache = 0;      // bytes of the largest cache; 0 if unknown
 };
 

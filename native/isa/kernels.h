@@ -1,17 +1,19 @@
-// Included by each instruction set's stub inside its target pragma, with ISA (its name), ISA_NAME (as text) and
-// ISA_SIMD (the header of its primitives) defined. Defines <ISA>::isa().
+// Compiles all kernels for one instruction set and lists them. Each native/isa/<set>.cc includes this file inside its
+// target pragma. Before, it defines ISA (name of the set), ISA_NAME (the name as text) and ISA_SIMD (header of its
+// primitives). The result is the function <ISA>::isa().
 namespace simdformer::ISA {
 
-namespace {  // every instruction set has its own copy of everything below
+namespace {  // each instruction set has its own copy of everything below
 
 inline constexpr Tuning kTuning = tuning::ISA;
 
-// A kernel is a struct whose fields are its operands in the order of its signature; KERNEL(Type) after it puts it into
-// the list. Opcodes are positions in this list.
+// A kernel is a struct whose fields are its operands, in the order of its signature. KERNEL(Type) after the struct adds
+// it to the list. The opcode is the position in this list.
+//
 //   static constexpr const char* name, *signature;
-//   const char* check() const;      null, or why these operands cannot run
+//   const char* check() const;      returns null, or why these operands are invalid
 //   void run(Context&) const;
-//   Weight weightOperand() const;   if there is an operand that may lie in panels
+//   Weight weightOperand() const;   optional: the operand that may lie in panels (panels.h)
 template <class T>
 T decode(const uint32_t* operands) {
   T command;
@@ -27,7 +29,7 @@ constexpr auto weightOf() -> Weight (*)(const uint32_t*) {
     return nullptr;
 }
 
-// A kernel of another part has no functions. Only the core, which makes the manifest, has names and signatures.
+// A kernel of another part has no functions here. Only the core, which makes the manifest, has names and signatures.
 template <class T, Part part>
 constexpr Kernel nameOnly(bool tail) {
   if constexpr (compiles(Part::kCore))
@@ -46,7 +48,7 @@ constexpr Kernel describe() {
   return kernel;
 }
 
-// A kernel whose command ends in any number of words receives its operands as they lie in the list.
+// A kernel with a tail of any number of words receives a pointer to its operands in the command list.
 template <class T>
 uint32_t tailWords(const uint32_t* operands) {
   return (operands[-1] >> 16) - 1 - sizeof(T) / 4;
@@ -65,7 +67,7 @@ constexpr Kernel describeWithTail() {
 constexpr uint32_t signatureWords(const char* signature) {
   uint32_t words = 0;
   for (const char* at = signature; *at != '\0'; ++at) {
-    if (*at == ',') ++words;  // one more number of a group
+    if (*at == ',') ++words;  // one more field of a group
     if (at != signature && at[-1] != ' ') continue;
     const bool tensor = *at == 'o' || (*at == 'i' && at[1] == 'n');
     if (*at != 't') words += tensor ? 2 : 1;
@@ -73,7 +75,7 @@ constexpr uint32_t signatureWords(const char* signature) {
   return words;
 }
 
-// Items that the files below list, in their order: kernels and constants.
+// The items listed by the files included below, in their order: kernels and constants.
 template <int N>
 struct Listed;
 
@@ -81,14 +83,14 @@ enum { kBeforeFirst = __COUNTER__ };
 
 #define KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kCore>()))
 #define KERNEL_WITH_TAIL(Type) LIST_KERNEL(Type, (describeWithTail<Type, Part::kCore>()))
-// Kernels of packed weights, those that only training uses, and those that few models use.
+// Kernels for packed weights, for training, and for rare models. WebAssembly loads each of these parts on demand.
 #define PACKED_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kPacked>()))
 #define TRAINING_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kTraining>()))
 #define RARE_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kRare>()))
 #define LIST_KERNEL(Type, description)                                                                   \
   static_assert(sizeof(Type) == 4 * signatureWords(Type::signature), "fields and signature must agree"); \
   LIST(Kernel, description)
-// A number that TypeScript reads as device.constant(name), so that it is written down once.
+// A number that TypeScript reads as device.constant(name), so that it is defined in one place.
 #define CONSTANT(name, value) LIST(Constant, (Constant{name, value}))
 #define LIST(Type, description)                   \
   template <>                                     \
@@ -96,7 +98,7 @@ enum { kBeforeFirst = __COUNTER__ };
     static constexpr Type item = description;     \
   };
 
-// A condition of check(): returns the reason if it does not hold.
+// Makes check() return the reason if the condition does not hold.
 #define REQUIRE(condition, reason) \
   if (!(condition)) return reason
 
@@ -112,7 +114,7 @@ using AllListed = std::make_index_sequence<__COUNTER__ - kBeforeFirst - 1>;
 template <class Type, int N>
 constexpr bool kIsListedAs = std::is_same_v<decltype(Listed<N>::item), const Type>;
 
-// All items of one type.
+// Collects all items of one type into an array.
 template <class Type, size_t... I>
 constexpr auto list(std::index_sequence<I...>) {
   std::array<Type, (size_t{0} + ... + kIsListedAs<Type, I>)> items{};

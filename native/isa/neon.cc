@@ -1,4 +1,5 @@
-// Every arm64 machine: 4 floats, FMA, 32 registers; dot products of bytes if the processor has them.
+// NEON, which every arm64 processor has: vectors of 4 floats, FMA, 32 registers. Uses dot products of bytes if
+// available.
 #include "isa/begin.h"
 
 #if defined(__aarch64__)

@@ -1,4 +1,4 @@
-// The instruction sets of this build and this machine.
+// Lists the instruction sets of this build that the machine supports.
 #include <cstring>
 #include <iterator>
 
@@ -45,7 +45,7 @@ struct Built {
 
 bool always() { return true; }
 
-// Sets of this build, best first. A WebAssembly module has one: JavaScript chooses the module.
+// The sets of this build, best first. A WebAssembly module has one set: JavaScript chooses the module.
 constexpr Built kBuilt[] = {
 #if defined(__x86_64__)
     {avx512::isa, [] { return cpu().avx512; }},
@@ -64,7 +64,7 @@ constexpr Built kBuilt[] = {
 };
 
 struct Available {
-  const Isa* isas[std::size(kBuilt) + 1] = {};  // null after the last
+  const Isa* isas[std::size(kBuilt) + 1] = {};  // ends with null
 
   Available() {
     size_t n = 0;

@@ -1,4 +1,4 @@
-// WASM relaxed SIMD (Chrome 114, Node 22, Firefox 145): 4 floats, and the machine's FMA if it has one.
+// WebAssembly's relaxed SIMD (Chrome 114, Node 22, Firefox 145): vectors of 4 floats, and FMA if the machine has it.
 #include "isa/begin.h"
 
 #if defined(__wasm_relaxed_simd__)

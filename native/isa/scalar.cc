@@ -1,5 +1,5 @@
-// Plain C++, one float at a time. It runs anywhere, and shows the meaning of a kernel. Its code is made small, not fast,
-// which changes no result.
+// Portable C++, one float at a time: the fallback for every machine, and the reference for other sets. The compiler
+// optimizes for size, which changes no result.
 #include "isa/begin.h"
 
 #if defined(__clang__)

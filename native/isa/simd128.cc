@@ -1,4 +1,4 @@
-// WASM SIMD (all browsers since 2023, Node ≥ 16): 4 floats, no FMA.
+// WebAssembly's SIMD (all browsers since 2023, Node ≥ 16): vectors of 4 floats, no FMA.
 #include "isa/begin.h"
 
 #if defined(__wasm_simd128__) && !defined(__wasm_relaxed_simd__)

@@ -1,5 +1,5 @@
-// The x86-64 baseline: 4 floats, no FMA, 16 registers. Only machines from before 2013 use it, so its code is made small,
-// not fast. Without FMA that changes no result.
+// SSE2, the baseline of x86-64: vectors of 4 floats, no FMA, 16 registers. Only machines from before 2013 use it, so
+// the compiler optimizes for size. Without FMA this changes no result.
 #include "isa/begin.h"
 
 #if defined(__x86_64__)
