@@ -1,5 +1,4 @@
-// The environment of a running kernel: the heap, its team, its thread's scratch memory, and the place for reports of
-// bad data.
+// The environment of a running kernel: the heap, the thread's team and scratch memory, and reports of invalid data.
 #pragma once
 #include <atomic>
 
@@ -9,14 +8,14 @@
 
 namespace simdformer {
 
-// Scratch memory of one thread, 64-byte aligned, contents undefined at the start of each parallel() chunk.
+// Size of a thread's scratch memory. It is 64-byte aligned, and its contents are undefined at the start of each chunk.
 inline constexpr size_t kScratchBytes = size_t{4} << 20, kScratchFloats = kScratchBytes / sizeof(float);
 
-// The first invalid value that a run found, and the command that found it.
+// The first invalid value found in a run, and the command that found it.
 struct Fault {
   std::atomic<const char*> reason{nullptr};
   int64_t command = -1;
-  int64_t row = -1;               // row of the operand that `reason` names; -1 if `reason` is a plain reason
+  int64_t row = -1;               // row of the operand that `reason` names; -1 if `reason` is a sentence
   int64_t given = 0, limit = -1;  // the value, and its exclusive upper bound; -1 if there is none
 };
 
@@ -28,7 +27,7 @@ struct RunState {
 
 class Context {
  public:
-  // `scratch` is the memory of all threads, one after the other.
+  // `scratch` is the scratch memory of all threads, one after the other.
   Context(char* heap, char* scratch, const Panels& panels, Job& job, int thread, RunState& state)
       : team(job, thread),
         heap_(heap),
@@ -38,26 +37,26 @@ class Context {
 
   float* f32(Span span) const { return reinterpret_cast<float*>(heap_ + size_t{4} * span.offset); }
   int32_t* i32(Span span) const { return reinterpret_cast<int32_t*>(heap_ + size_t{4} * span.offset); }
-  // True if an operand lies in panels. Only a kernel's weight operand can.
+  // True if an operand lies in panels (panels.h). This is possible for a kernel's weight operand only.
   bool inPanels(Span span) const { return panels_.has(span.offset); }
   // The calling thread's scratch memory: kScratchFloats.
   float* scratch() const { return reinterpret_cast<float*>(scratch_); }
-  // Reports invalid data in the heap, such as an id outside the vocabulary or a negative length. The command continues
-  // without touching other memory. The run ends with the first such reason, and with the given number if one from 0 to
-  // below `limit` was expected. Call it in a chunk.
+  // Reports invalid data in the heap, such as a negative length. The kernel must go on without accessing memory outside
+  // its operands. The run fails with the first report. `given` is the invalid value, and valid ones are from 0 to below
+  // `limit`, if that is not negative. Call it in a chunk.
   void fail(const char* reason, int64_t given = 0, int64_t limit = -1) const { report(reason, -1, given, limit); }
-  // Reports an invalid integer in a row of an operand, such as an id outside the vocabulary.
+  // Like fail(), for an invalid integer in a row of an operand, such as an id outside the vocabulary.
   void failAt(const char* operand, uint64_t row, int64_t given, int64_t limit) const {
     report(operand, static_cast<int64_t>(row), given, limit);
   }
-  // True if an earlier command has reported a fault. Call it in a chunk, where no thread has gone further.
+  // True if a report was made before. Call it in a chunk, because no thread then runs a later command.
   bool failed() const { return state_.fault.reason.load() != nullptr; }
-  // Ends the run after this command. Call it in a chunk, so that no thread has gone on to the next command.
+  // Ends the run after this command. Call it in a chunk, because no thread then runs a later command.
   void leave() const { state_.last = command; }
   bool ended() const { return command > state_.last; }
 
   Team team;
-  int64_t command = 0;  // index in the list
+  int64_t command = 0;  // index in the command list
 
  private:
   void report(const char* reason, int64_t row, int64_t given, int64_t limit) const {

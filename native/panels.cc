@@ -72,7 +72,7 @@ void Panels::layOut() {
 }
 
 void Panels::move(uint32_t offset, const Entry& weight, bool toPanels) {
-  constexpr uint64_t kRows = 16;  // that a level-2 cache holds
+  constexpr uint64_t kRows = 16;  // source and target of so many rows fit into a level-2 cache
   const uint64_t depth = weight.depth, cols = weight.cols;
   float* at = heap_ + offset;
   for (uint64_t k = 0; k < depth; k += kRows) {

@@ -1,8 +1,9 @@
-// Weights in panels. A weight that some products have read since it was last written is rearranged in place, as panels
-// of a tile's columns from its first row to its last. Products then pack nothing and read memory from end to end. They
-// use whole cache lines, and rows do not compete for a set of the cache: 1.6 times as fast for 16 rows of 768 → 3072
-// with AVX2, 1.2 times for 128 rows with AVX-512. A weight is restored before anything else touches it, so only time
-// depends on its arrangement.
+// Weights in panels. A weight [depth, cols] that products use repeatedly is rearranged in place. Its columns are cut
+// into panels as wide as a tile, and each panel is stored row after row.
+//
+// Products with such a weight need no packing and read memory from end to end, in whole cache lines. Rows no longer
+// compete for the same set of the cache. 16 rows of 768 → 3072 are 1.6 times as fast with AVX2, and 128 rows 1.2 times
+// with AVX-512. Before any other access the weight is restored, so its arrangement affects only time.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -26,14 +27,14 @@ class Panels {
 #else
 class Panels {
  public:
-  // `heap` never moves. Panels have `width` columns; the last panel of a weight has the remaining ones.
+  // `heap` must never move. Panels have `width` columns, except the last one of a weight, which has the rest.
   Panels(char* heap, uint32_t width) : heap_(reinterpret_cast<float*>(heap)), width_(width) {}
 
-  // Called before a product reads this weight, in panels or not.
+  // Must be called before a product reads this weight, in panels or not.
   void use(uint32_t offset, const Weight& weight);
-  // Called before anything else reads or writes `length` words.
+  // Must be called before any other access to `length` words from `offset` on. Restores weights that lie there.
   void touch(uint64_t offset, uint64_t length);
-  // Rearranges the weights that are worth it. Not to be called during a run.
+  // Rearranges the weights that have been used often enough. Must not be called during a run.
   void layOut();
 
   bool has(uint32_t offset) const {
@@ -44,28 +45,28 @@ class Panels {
  private:
   struct Entry {
     uint32_t depth, cols;
-    uint32_t uses = 0;        // since it was last touched
-    uint32_t enough = kUses;  // uses after which it is rearranged
+    uint32_t uses = 0;        // since the last call of touch()
+    uint32_t enough = kUses;  // number of uses after which it is rearranged
     bool inPanels = false;
   };
-  // Rearranging takes the time of some four products. A weight that had to be restored before it had paid for that
-  // waits for more uses.
+  // Rearranging takes the time of about four products. A weight that was restored after fewer than kPaid uses did not
+  // pay for it. It must then be used kMoreUses times as often before it is rearranged again.
   static constexpr uint32_t kUses = 3, kPaid = 32, kMoreUses = 4, kMaxUses = 1 << 20;
   static constexpr uint32_t kPageBits = 14;  // words
 
   using Entries = std::map<uint32_t, Entry>;
-  // The first weight that ends after `offset`.
+  // Returns the first weight that ends after `offset`.
   Entries::iterator firstBehind(uint32_t offset);
   bool nothingIn(uint64_t offset, uint64_t length) const;
   void move(uint32_t offset, const Entry& weight, bool toPanels);
 
   float* heap_;
   uint32_t width_;
-  Entries weights_;                // by offset; they do not overlap
-  std::vector<uint64_t> pages_;    // a bit for each page of the heap that any of them has ever been in
-  std::unique_ptr<float[]> room_;  // memory for the largest weight in panels, so that it can always be restored
+  Entries weights_;                // keyed by offset; weights do not overlap
+  std::vector<uint64_t> pages_;    // one bit per page of the heap: set if a weight has ever been there
+  std::unique_ptr<float[]> room_;  // buffer as large as the largest weight in panels, so that restoring never fails
   uint64_t roomFloats_ = 0;
-  bool ready_ = false;  // true if some have been used often enough
+  bool ready_ = false;  // true if a weight has been used often enough
 };
 #endif
 

@@ -1,5 +1,5 @@
-// The engine's methods for WebAssembly: one instance of the module is one device. Like the addon, it never grows when
-// an op is added. JavaScript accesses the memory itself, and receives pointers unchanged.
+// The engine's methods as exports of a WebAssembly module. One instance is one device. Adding an op does not change
+// this file. JavaScript accesses the memory directly, and pointers are byte offsets in it.
 #include <cstdlib>
 #include <string>
 
@@ -10,15 +10,15 @@
 namespace simdformer {
 namespace {
 
-// Made by create() and never destroyed: they end with the instance.
+// create() makes these objects. They are never destroyed: they end with the instance.
 Engine* engine = nullptr;
 std::string* json = nullptr;
-std::string* reason = nullptr;  // of the latest failure
+std::string* reason = nullptr;  // text of the latest failure
 char* stacks = nullptr;
 
 constexpr size_t kStackBytes = 256 << 10;
 
-// A Failure in the form that JavaScript reads: three words.
+// The latest failure as JavaScript reads it: three words.
 struct {
   int32_t index;
   const char* name;
@@ -27,8 +27,9 @@ struct {
 
 }  // namespace
 
-// All allocations of the C library happen here, because the memory behind belongs to the heap. `sleeps` is true if the
-// calling thread may sleep while it waits for others; a page's own thread may not.
+// Creates the engine. The C library allocates only here, because the memory behind its data belongs to the heap.
+// `sleeps` is true if the calling thread may block while it waits for others; a page's main thread must not. Returns
+// false if memory is short.
 EXPORT(create) bool create(int threads, bool sleeps) {
   if (sleeps) letCallerSleep();
   engine = new Engine(*availableIsas()[0], threads);
@@ -38,23 +39,23 @@ EXPORT(create) bool create(int threads, bool sleeps) {
   return stacks != nullptr && engine->usable() && engine->grow(1);
 }
 
-// A thread that JavaScript started enters the pool: it sets its instance's stack pointer to stackOf(thread), for
-// threads from 1 to threads - 1, and calls join(), which returns at the next dismiss().
+// Pool threads are workers that JavaScript starts. Such a worker sets its instance's stack pointer to stackOf(thread),
+// for threads from 1 to threads - 1, and calls join(). join() returns at the next dismiss().
 EXPORT(stackOf) char* stackOf(int thread) { return stacks + kStackBytes * static_cast<size_t>(thread); }
 EXPORT(join) void join(uint32_t dismissals) { joinPool(dismissals); }
 EXPORT(dismiss) void dismiss() { dismissPool(); }
 
-// Adds the kernels of a part: native/wasm_part.cc, a module over the same memory and table. Pool threads need an instance
-// of it too. Those without one leave the pool before by dismiss().
+// Adds the kernels of a part, a module over the same memory and table (native/wasm_part.cc). Pool threads need an
+// instance of the part, too, so dismiss() lets them leave the pool before.
 EXPORT(add) void add(const Isa* part) { engine->add(*part); }
 
 EXPORT(manifest) const char* manifest() { return json->c_str(); }
 
-// Memory for a command list of `words`, behind the heap until the heap grows, where no command reaches; null if there
-// is none.
+// Returns memory for a command list of `words`, or null if memory is short. It lies behind the heap and is valid until
+// the heap grows.
 EXPORT(commands) char* commands(uint32_t words) { return engine->heap().roomBehind(uint64_t{words} * 4); }
 
-// Runs the list in commands(words). Returns null, or why it did not run to its end.
+// Runs the list in commands(words). Returns null, or the failure.
 EXPORT(run) const void* run(uint32_t words) {
   const Failure failure = engine->run(reinterpret_cast<const uint32_t*>(commands(words)), words);
   if (failure.reason.empty()) return nullptr;

@@ -1,6 +1,6 @@
-// A part of the engine's kernels as a WebAssembly module of its own, which a device loads when it first needs them. It
-// shares the memory and the table of functions with the core, so that pointers to either mean the same in both. Its data
-// lie at a fixed address that the core leaves free (wasm/build.mjs). What it calls, it imports from the core.
+// A part of the kernels as a separate WebAssembly module, which a device loads when it first needs one of them. It
+// shares memory and function table with the core, so pointers are valid in both. Its static data has a fixed address
+// that the core leaves free (wasm/build.mjs). It imports the functions that it calls from the core.
 #include "abi.h"
 
 namespace simdformer {
