@@ -135,7 +135,11 @@ export class BatchDecoder implements Decoder {
     const { model } = this;
     const tokens = packed(shape ? [] : (sources as readonly (readonly number[])[]));
     if (shape) this.#remember(joined(model, sources, shape));
-    else if (`${tokens.lengths}` === this.#encodedLengths && tokens.ids.length <= MAX_RECORDED_TOKENS) {
+    else if (
+      `${tokens.lengths}` === this.#encodedLengths &&
+      tokens.ids.length <= MAX_RECORDED_TOKENS &&
+      !model.readsImages
+    ) {
       if (this.#encoding === null) {
         const batch = model.device.unscoped(() => TokenBatch.from(model.device, 'source', tokens, null));
         const program = orDispose(batch, () => model.device.record(() => this.#remember(batch)));

@@ -97,6 +97,8 @@ export interface Generative {
   readonly generationConfig?: GenerateOptions | undefined;
   /** Id of the padding token, removed from the ends of rows; null if there is none. Default null. */
   readonly padId?: number | null | undefined;
+  /** True if ids of a source may stand for images. Its passes are not recorded. Default false. */
+  readonly readsImages?: boolean | undefined;
   /** Reads sources, if `maxSourceLength` is above 0. The result belongs to the current scope. */
   encode?(source: Tokens): Memory;
   /** Makes what states for texts of `length` tokens share, yielding after each part. Default: `startDecoding` makes it. */

@@ -183,8 +183,7 @@ export abstract class Model extends Module implements Generative {
     return cache !== 'float32' || isRecurrent || this.readsImages;
   }
 
-  /** True if there may be images among tokens. */
-  protected get readsImages(): boolean {
+  get readsImages(): boolean {
     return false;
   }
 

@@ -44,6 +44,7 @@ const families: Readonly<Record<string, Entry>> = {
   exaone4: { load: async () => (await import('./families/exaone4.js')).exaone4 },
   falcon: { load: async () => (await import('./families/falcon.js')).falcon },
   falcon_h1: { load: async () => (await import('./families/falcon-h1.js')).falconH1 },
+  florence2: { load: async () => (await import('./families/florence2.js')).florence2 },
   gemma: { load: async () => (await import('./families/gemma.js')).gemma, gguf: ['gemma'] },
   gemma2: { load: async () => (await import('./families/gemma.js')).gemma2, gguf: ['gemma2'] },
   gemma3: { load: async () => (await import('./families/gemma3-vision.js')).gemma3Vision },

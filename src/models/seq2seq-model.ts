@@ -18,7 +18,8 @@ import {
 } from './inputs.js';
 import { answerOutput, IGNORED, sequenceLoss, tokenLoss } from './losses.js';
 import { checkHead, type PredictionHead } from './prediction-head.js';
-import { type BatchLayout, type FamilyContext, type HeadKind, PretrainedModel } from './pretrained-model.js';
+import type { BatchLayout, FamilyContext, HeadKind } from './pretrained-model.js';
+import { PromptModel } from './prompt-model.js';
 
 /** The encoder's output for a source. */
 export interface EncodedSource {
@@ -33,7 +34,7 @@ export interface EncodedSource {
  * A model with an encoder, which reads a source, and a decoder, which attends to the encoder's output and writes a
  * target.
  */
-export abstract class Seq2SeqModel extends PretrainedModel {
+export abstract class Seq2SeqModel extends PromptModel {
   abstract override readonly encoder: Encoder;
   abstract override readonly decoder: Stack;
   abstract override readonly head: PredictionHead | null;
@@ -82,9 +83,14 @@ export abstract class Seq2SeqModel extends PretrainedModel {
     const padded = PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask);
     layout.source = padded;
     const { batch } = padded;
-    const x = this.embedSource(batch.ids, this.positionsOf(padded));
+    const x = this.embedInputs(padded, inputs);
     const hidden = (this.encoder as Stack).forward(x, this.sequencesOf(padded, inputs), { hiddenStates });
     return { memory: { hidden, batch }, unpack: (x) => padded.unpack(x) };
+  }
+
+  /** The input of the encoder's layers. */
+  protected embedInputs(padded: PaddedBatch, _inputs: ModelInputs): Tensor {
+    return this.embedSource(padded.batch.ids, this.positionsOf(padded));
   }
 
   /** The source as the encoder's layers take it. */

@@ -310,9 +310,10 @@ async function compareAboutSignals(
   reference: Reference,
   expected: readonly (readonly number[])[],
 ): Promise<void> {
-  const { pixelValues } = inputsOf(model.device, reference);
+  const { pixelValues, inputIds, attentionMask } = inputsOf(model.device, reference);
   const maxNewTokens = (expected[0] as readonly number[]).length - 1;
-  const { sequences } = await model.generate(pixelValues as Tensor, { maxNewTokens, stopTokens: [] });
+  const input = inputIds ? { pixelValues, inputIds, attentionMask } : (pixelValues as Tensor);
+  const { sequences } = await (model as CausalModel).generate(input, { maxNewTokens, stopTokens: [] });
   expect(sequences).toEqual(expected.map((ids) => ids.slice(1)));
 }
 

@@ -6,6 +6,7 @@ import { LayerNorm } from '../../nn/norm.js';
 import type { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
+import { gather } from '../../ops/move.js';
 import { type BartStackOptions, bartStack, bartStackNames } from '../bart-stack.js';
 import { dropoutOf, labelsOf } from '../config-values.js';
 import type { Family } from '../family.js';
@@ -103,13 +104,18 @@ export class Bart extends Seq2SeqModel {
     return this.settings.flag('tie_word_embeddings');
   }
 
+  /** True if logits come from the embedding of targets. */
+  protected get tiesHead(): boolean {
+    return this.settings.flag('tie_word_embeddings');
+  }
+
   #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
     const features = config.size('d_model');
     const labels = labelsOf(config).length;
     switch (head) {
       case 'language-model': {
-        const isTied = config.flag('tie_word_embeddings');
-        return new PredictionHead({ pick: 'tokens', out: vocabularyOutput(init, this.targetTokens, isTied, false) });
+        const out = vocabularyOutput(init, this.targetTokens, this.tiesHead, false);
+        return new PredictionHead({ pick: 'tokens', out });
       }
       case 'sequence-classification': {
         const [dense, out] = [new Linear(init, features, features), new Linear(init, features, labels)];
@@ -133,6 +139,21 @@ export class Bart extends Seq2SeqModel {
         positions,
       ),
     );
+  }
+
+  /** Embeddings of source tokens, before positions are added. */
+  protected embedWords(ids: Tensor): Tensor {
+    return this.sourceTokens.forward(ids, {
+      scale: this.#scale,
+      paddingId: this.settings.numberOrNull('pad_token_id'),
+    });
+  }
+
+  /** The input of the encoder's layers for rows of tokens, float32 [N, dModel], at `positions`. */
+  protected placeSource(x: Tensor, positions: Tensor): Tensor {
+    const table = this.#rows(this.sourcePositions, this.sourceSinusoids) as Tensor;
+    const placed = add(x, gather(table, positions));
+    return this.sourceDropout.forward(this.sourceNorm?.forward(placed) ?? placed);
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {

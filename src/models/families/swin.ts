@@ -246,7 +246,7 @@ function swinLayer(
   const dropout = dropoutOf(config, 'attention_probs_dropout_prob', randomness);
   const attention = { dModel: width, heads, bias: config.flag('qkv_bias'), outBias: true, dropout };
   return new TransformerLayer({
-    selfAttn: () => new WindowAttention(init, attention, config.size('window_size')),
+    selfAttn: () => new DistanceAttention(init, attention, config.size('window_size')),
     feedForward: () => new FeedForward(init, { dModel: width, ...hidden }),
     norm: () => new LayerNorm(init, width, config.number('layer_norm_eps')),
     dropout: (subLayer) =>
@@ -346,12 +346,27 @@ function sightOf(regions: Int32Array, images: number, area: number): Int32Array 
   return all;
 }
 
-/** Attention within windows, whose scores have trained biases by distance. */
+/** Attention within windows. */
 export class WindowAttention extends MultiHeadAttention {
+  protected windows: Windows | null = null;
+
+  /** Sets the windows of the next pass. */
+  start(windows: Windows): void {
+    this.windows = windows;
+  }
+
+  /** `x` and the result: float32 [N, dModel], the patches of images row by row. */
+  override forward(x: Tensor): Tensor {
+    const { patches, places, sequences } = this.windows as Windows;
+    return gather(super.forward(gather(withBlank(x), patches), sequences), places);
+  }
+}
+
+/** Attention within windows, whose scores have trained biases by distance. */
+class DistanceAttention extends WindowAttention {
   /** [distances, heads] of patches in a window, row by row. */
   readonly distanceBias: Tensor;
   readonly #distances: Int32Array;
-  #windows: Windows | null = null;
 
   constructor(init: Initializer, options: MultiHeadOptions, window: number) {
     super(init, options);
@@ -365,17 +380,6 @@ export class WindowAttention extends MultiHeadAttention {
     });
   }
 
-  /** Sets the windows of the next pass. */
-  start(windows: Windows): void {
-    this.#windows = windows;
-  }
-
-  /** `x` and the result: float32 [N, dModel], the patches of images row by row. */
-  override forward(x: Tensor): Tensor {
-    const { patches, places, sequences } = this.#windows as Windows;
-    return gather(super.forward(gather(withBlank(x), patches), sequences), places);
-  }
-
   override scoreBias(): Tensor {
     const { distanceBias, heads } = this;
     const area = Math.sqrt(this.#distances.length);
@@ -384,7 +388,7 @@ export class WindowAttention extends MultiHeadAttention {
   }
 
   protected override sightOf(): PaddingSight | null {
-    const { mask } = this.#windows as Windows;
+    const { mask } = this.windows as Windows;
     return mask && { mask, sighted: null, tokens: null };
   }
 }

@@ -50,6 +50,10 @@ bart_decoder = dict(
     common, d_model=12, decoder_layers=2, decoder_attention_heads=3, decoder_ffn_dim=10, max_position_embeddings=32, init_std=0.3, scale_embedding=True,
     encoder_layers=1, encoder_attention_heads=3, encoder_ffn_dim=10,
 )
+davit = dict(
+    depths=[1, 2], patch_size=[5, 3], patch_stride=[3, 2], patch_padding=[2, 1], patch_prenorm=[False, True], embed_dim=[4, 6], num_heads=[2, 3], num_groups=[1, 2],
+    window_size=2, mlp_ratio=1.5, projection_dim=12, max_position_embeddings=6, max_temporal_embeddings=3, initializer_range=0.3,
+)
 swin = dict(patch_size=4, embed_dim=4, mlp_ratio=1.5, drop_path_rate=0.0, initializer_range=0.3)
 naflex = dict(
     hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=6, patch_size=2, num_patches=16, num_channels=3, initializer_range=0.3
@@ -418,6 +422,20 @@ CASES = {
     "clap-sounds-body": ("ClapAudioModel", dict(clap_audio, patch_size=7, depths=[1, 2, 1], num_attention_heads=[1, 2, 1], hidden_size=16, window_size=2, layer_norm_eps=0.1)),
     "clap-texts": ("ClapTextModelWithProjection", dict(clap_text, projection_dim=5, projection_hidden_act="tanh", hidden_act="relu")),
     "clap-texts-body": ("ClapTextModel", dict(clap_text, type_vocab_size=2)),
+    "florence2-untied": (
+        "Florence2ForConditionalGeneration",
+        dict(
+            image_token_id=18, tie_word_embeddings=False, text_config=dict(bart_decoder, model_type="bart", decoder_layers=1, activation_function="relu", forced_eos_token_id=None),
+            vision_config=dict(davit, patch_prenorm=[True, False], qkv_bias=False, activation_function="relu", window_size=3),
+        ),
+    ),
+    "florence2-body": (
+        "Florence2Model",
+        dict(
+            image_token_id=18, text_config=dict(bart_decoder, model_type="bart", decoder_layers=1, scale_embedding=False),
+            vision_config=dict(davit, depths=[2], patch_size=[5], patch_stride=[5], patch_padding=[0], patch_prenorm=[False], embed_dim=[6], num_heads=[3], num_groups=[1]),
+        ),
+    ),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
@@ -594,6 +612,42 @@ def make_captioner(cls, model, folder):
     (folder / "reference.json").write_text(json.dumps({"class": cls, "greedy": ids.tolist()}))
 
 
+def make_florence(name, cls, model, folder):
+    """reference.safetensors and reference.json of Florence-2, with images of odd sizes and prompts of two lengths."""
+    images = torch.randn(2, 3, *((17, 26) if name.endswith("untied") else (11, 19))).double()
+    count = model.get_image_features(images).pooler_output.shape[1]
+    ids = torch.randint(3, 18, (2, count + 4))
+    ids[:, :count] = model.config.image_token_id
+    mask = torch.ones_like(ids)
+    mask[1, -2:] = 0
+    ids[mask == 0] = 0
+    inputs = dict(pixel_values=images, input_ids=ids, attention_mask=mask)
+    is_body = cls.endswith("Model")
+    targets = dict(decoder_input_ids=torch.randint(3, 18, (2, 4))) if is_body else dict(labels=torch.tensor([[5, 9, 3, 2], [7, 2, -100, -100]]))
+    output = model(**inputs, **targets, output_hidden_states=True, output_attentions=True, use_cache=False)
+    tensors = dict(inputs, **targets, **{key: value for key, value in output.items() if torch.is_tensor(value)})
+    if is_body:
+        tensors["projection.last_hidden_state"] = torch.randn_like(output.last_hidden_state)
+        tensors["loss"] = (output.last_hidden_state * tensors["projection.last_hidden_state"]).sum()
+    tensors["loss"].backward()
+    for key, states in output.items():
+        if key.endswith(("hidden_states", "attentions")) and key != "image_hidden_states":
+            tensors.update({f"{key}.{i}": state for i, state in enumerate(states)})
+    tensors.pop("image_hidden_states", None)
+    with tempfile.TemporaryDirectory() as temporary:
+        tensors.update(gradients_in_files(model, pathlib.Path(temporary)))
+    stored = {key: (t.int() if t.dtype == torch.long else t.detach().float()).contiguous().clone() for key, t in tensors.items()}
+    save_file(stored, folder / "reference.safetensors")
+    written = {}
+    if not is_body:
+        found = torch.full((2, 1), model.config.text_config.decoder_start_token_id)
+        for _ in range(NEW):
+            logits = model(**inputs, decoder_input_ids=found, use_cache=False).logits
+            found = torch.cat([found, logits[:, -1].argmax(-1, keepdim=True)], 1)
+        written = dict(greedy=found.tolist())
+    (folder / "reference.json").write_text(json.dumps({"class": cls, **written}))
+
+
 def targets_of(config, cls, ids, mask):
     if cls.endswith("Model") and not cls.endswith("HeadModel"):
         return {}
@@ -667,6 +721,9 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
         continue
     if cls.startswith("Clap"):
         make_clap(cls, model, folder)
+        continue
+    if cls.startswith("Florence2"):
+        make_florence(name, cls, model, folder)
         continue
     if sounds(cls) or not {"image_size", "vision_config", "num_patches", "sr_ratios", "backbone_config"}.isdisjoint(settings):
         make_signal_model(name, cls, model, folder)
