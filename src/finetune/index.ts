@@ -1,3 +1,4 @@
+export type { ProblemType } from '../models/prediction-head.js';
 export { loadLora } from '../pretrained/peft/load-lora.js';
 export { Lora, lora } from '../pretrained/peft/lora.js';
 export type { LoraOptions, SaveLoraOptions } from '../pretrained/peft/lora-options.js';
@@ -27,7 +28,7 @@ export {
 export { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
 export { Preference, type PreferenceOptions, type PreferenceRow } from './preference.js';
 export { type FileRow, placeOfRow, type ReadRowsOptions, readRows } from './read-rows.js';
-export { type ClassificationRow, type ProblemType, SequenceClassification } from './sequence-classification.js';
+export { type ClassificationRow, SequenceClassification } from './sequence-classification.js';
 export { type Seq2SeqRow, SequenceToSequence } from './sequence-to-sequence.js';
 export type { LabelledTokens } from './token-objective.js';
 export {

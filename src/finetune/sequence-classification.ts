@@ -3,6 +3,7 @@
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { ModelInputs } from '../models/inputs.js';
+import type { ProblemType } from '../models/prediction-head.js';
 import { type EncodedText, encodeText, inputsOf, numberOf } from './encoded.js';
 import { ModelObjective } from './model-objective.js';
 
@@ -16,9 +17,6 @@ export interface ClassificationRow {
   /** For regression. */
   readonly score?: number | string | undefined;
 }
-
-/** The meaning of a classifier's numbers; transformers' `problem_type`. */
-export type ProblemType = 'regression' | 'single_label_classification' | 'multi_label_classification';
 
 interface EncodedExample {
   readonly text: EncodedText;

@@ -13,6 +13,12 @@ import { type Activation, activate } from '../ops/activation.js';
 import { concat } from '../ops/move.js';
 import type { ModelConfig } from './model-config.js';
 
+/** The values of transformers' `problem_type`. */
+export const PROBLEM_TYPES = ['regression', 'single_label_classification', 'multi_label_classification'] as const;
+
+/** Meaning of a classifier's numbers: a number, one of several classes, or several classes at once. */
+export type ProblemType = (typeof PROBLEM_TYPES)[number];
+
 /** Kinds of predictions, by the names of transformers' classes. */
 export type HeadKind =
   | 'none'

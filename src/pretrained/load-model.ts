@@ -5,6 +5,7 @@ import { Transformer } from '../models/families/transformer.js';
 import type { Family } from '../models/family.js';
 import { fractionsIn } from '../models/json-fractions.js';
 import { type Json, ModelConfig } from '../models/model-config.js';
+import { PROBLEM_TYPES, type ProblemType } from '../models/prediction-head.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
 import type { Packing } from '../models/read-packed.js';
@@ -51,7 +52,7 @@ export interface LoadModelOptions extends HubOptions {
   /** The labels of a head that is put on anew. */
   labels?: readonly string[] | undefined;
   /** The meaning of new labels: one of them, several at once, or a number; transformers' `problem_type`. */
-  problemType?: (typeof PROBLEM_TYPES)[number] | undefined;
+  problemType?: ProblemType | undefined;
   /**
    * The format in which matrices are packed while they are read. 'auto' keeps what the file has: halves, and the blocks of a
    * GGUF file. See docs/packed-weights.md. Default: 'auto' of a GGUF file, otherwise 'float32'.
@@ -102,7 +103,13 @@ async function loadAdapted(
 ): Promise<LoadedModel> {
   const { from, options } = await adapterBase(source, baseModel);
   const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const model = await loadModel<LoadedModel>(device, from, { ...options, ...own }).catch((cause: unknown) => {
+  const { onWarning = warn } = given;
+  const aboutHead: string[] = [];
+  // The adapter may bring the head that its base lacks.
+  const onBaseWarning: OnWarning = (message, code) =>
+    code === 'new-head' ? aboutHead.push(message) : onWarning(message, code);
+  const all = { ...options, ...own, onWarning: onBaseWarning };
+  const model = await loadModel<LoadedModel>(device, from, all).catch((cause: unknown) => {
     if (!(cause instanceof SimdformerError)) throw cause;
     throw new FormatError(
       `${source.name} is an adapter, and its base ${from} cannot be loaded (baseModel names another one): ${cause.message}`,
@@ -111,7 +118,8 @@ async function loadAdapted(
   });
   try {
     const { loraFrom } = await import('./peft/load-lora.js');
-    await loraFrom(model, source);
+    const { modulesToSave } = await loraFrom(model, source);
+    if (modulesToSave.length === 0) for (const message of aboutHead) onWarning(message, 'new-head');
     if (await source.has('tokenizer.json')) model.tokenizer = await loadModelTokenizer(source, undefined);
     return model;
   } catch (error) {
@@ -122,7 +130,6 @@ async function loadAdapted(
 
 const HUB_NAMES = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
 const PACKING_NAMES = ['weights', 'activations', 'dtype', 'cache'] as const;
-const PROBLEM_TYPES = ['regression', 'single_label_classification', 'multi_label_classification'] as const;
 const NAMES = ['head', 'labels', 'problemType', 'baseModel', ...PACKING_NAMES, 'onWarning', ...HUB_NAMES] as const;
 
 async function loadFrom<Model extends LoadedModel | Transformer>(

@@ -86,6 +86,22 @@ describe('the folder of an adapter', () => {
     expect(again.stderr).toContain('is an adapter: make a model of it by `simdformer merge`');
   });
 
+  it('keeps the labels of a new head, about which loading then does not warn', async () => {
+    const device = await deviceFor(isas[0] as string, 2);
+    const from = 'test/data/checkpoints/rxnmapper-albert';
+    const head = { head: 'sequence-classification', labels: ['ring', 'chain', 'salt'] } as const;
+    using model = await loadModel<LoadedModel>(device, from, { ...head, onWarning: () => {} });
+    await lora(model, { r: 2, targets: 'all-linear' }).save(at('named'));
+    const warnings: string[] = [];
+    const onWarning = (text: string) => warnings.push(text);
+    using loaded = await loadModel<LoadedModel>(device, at('named'), { baseModel: from, onWarning });
+    expect(Object.values(loaded.config.id2label as object)).toEqual(head.labels);
+    expect(warnings.join()).not.toContain('initialized at random');
+    const labels = ['a', 'b', 'c'];
+    using renamed = await loadModel<LoadedModel>(device, at('named'), { baseModel: from, onWarning, labels });
+    expect(Object.values(renamed.config.id2label as object)).toEqual(labels);
+  });
+
   it('says what is wrong with it', async () => {
     const config = JSON.parse(readFileSync(at('writer/adapter_config.json'), 'utf8'));
     cpSync(at('writer'), at('lost'), { recursive: true });

@@ -3,12 +3,12 @@
 import { isNode, nodeModule } from '../../backend/node.js';
 import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
-import type { HeadKind } from '../../models/pretrained-model.js';
+import type { HeadKind, ProblemType } from '../../models/prediction-head.js';
 import type { WeightFormat } from '../../models/quantize.js';
 import { openSource } from '../open-source.js';
 import type { ModelSource } from '../source.js';
 import { adapterTensors } from './adapter-tensors.js';
-import { ADAPTER_CONFIG } from './lora-parts.js';
+import { ADAPTER_CONFIG, ADAPTER_HEAD } from './lora-parts.js';
 
 /** The file of settings that `simdformer finetune` writes beside a model or an adapter. */
 export const SETTINGS = 'finetune.json';
@@ -29,10 +29,11 @@ export async function isAdapter(source: ModelSource): Promise<boolean> {
   return names.includes(ADAPTER_CONFIG) && !names.some((name) => /^model(-\d+-of-\d+)?\.safetensors$/.test(name));
 }
 
-/** Options of `loadModel`. */
+/** Options of `loadModel` for the base. */
 interface BaseOptions {
   readonly head?: HeadKind | undefined;
   readonly labels?: readonly string[] | undefined;
+  readonly problemType?: ProblemType | undefined;
   readonly weights?: 'float32' | WeightFormat | 'auto' | undefined;
   readonly revision?: string | undefined;
 }
@@ -59,10 +60,15 @@ export async function adapterBase(source: ModelSource, given: string | undefined
   const from = given ?? (await besides(source, base));
   const revision = typeof config.revision === 'string' ? config.revision : undefined;
   const head = HEADS[String(config.task_type)];
-  const settings = (await source.has(SETTINGS)) ? await source.json(SETTINGS) : {};
-  const { head: known, weights } = settings as { head?: BaseOptions; weights?: BaseOptions['weights'] };
-  const labels = known || !head || head === 'none' ? undefined : await labelsOf(source, from);
-  return { from, options: { head, labels, weights, revision, ...known } };
+  const jsonOf = async (name: string) => ((await source.has(name)) ? await source.json(name) : undefined);
+  const known = (await jsonOf(ADAPTER_HEAD)) as BaseOptions | undefined;
+  const { weights } = ((await jsonOf(SETTINGS)) ?? {}) as Pick<BaseOptions, 'weights'>;
+  if (known !== undefined) {
+    const { head: given = head, labels, problemType } = known;
+    return { from, options: { head: given, labels, problemType, weights, revision } };
+  }
+  const labels = !head || head === 'none' ? undefined : await labelsOf(source, from);
+  return { from, options: { head, labels, weights, revision } };
 }
 
 /** A relative path is taken from the adapter's folder if there is something, otherwise left as it is. */

@@ -13,6 +13,9 @@ import type { TrainedCopies } from './trained-copies.js';
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
+/** The file of ours that names the labels of a head that an adapter brings: `head`, `labels` and `problemType` of `loadModel`. */
+export const ADAPTER_HEAD = 'head.json';
+
 /** The beginning of all names of parameters in PEFT's files. */
 export const PEFT_PREFIX = 'base_model.model.';
 

@@ -149,7 +149,8 @@ export class Lora implements Adapter {
   }
 
   /**
-   * Writes `adapter_config.json` and `adapter_model.safetensors`, and the tokenizer's files, to a folder, as PEFT does.
+   * Writes `adapter_config.json` and `adapter_model.safetensors`, and the tokenizer's files, to a folder, as PEFT does. If the adapter
+   * brings a classifier, `head.json` names its labels.
    * `loadModel` and `loadLora` read it, and so does Python's `PeftModel.from_pretrained`.
    */
   async save(folder: string | URL, options: SaveLoraOptions = {}): Promise<void> {

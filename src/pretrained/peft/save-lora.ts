@@ -5,10 +5,12 @@ import { checkOptions } from '../../core/check.js';
 import { writeAtomically } from '../../io/atomic-write.js';
 import { pathOf } from '../../io/folder.js';
 import { type SafetensorsArray, serializeSafetensors } from '../../io/safetensors.js';
+import { labelsOf } from '../../models/config-values.js';
+import { ModelConfig } from '../../models/model-config.js';
 import { shapeOf } from '../../nn/state-names.js';
 import { arrange } from '../../nn/stored-layout.js';
 import type { SaveLoraOptions } from './lora-options.js';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type LoraParts, piecesOfLora } from './lora-parts.js';
+import { ADAPTER_CONFIG, ADAPTER_HEAD, ADAPTER_WEIGHTS, type LoraParts, piecesOfLora } from './lora-parts.js';
 import { loraTargets, targetNames } from './lora-targets.js';
 
 /** `task_type` by what a model predicts. */
@@ -44,14 +46,24 @@ export async function loraFiles(
       return [piece.name, { dtype: 'F32', shape: shapeOf(piece), data }];
     }),
   );
-  const config = `${JSON.stringify(configOf(adapter, baseModel), null, 2)}\n`;
+  const json = (value: object) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
   const files: Record<string, Uint8Array> = {
     [ADAPTER_WEIGHTS]: serializeSafetensors(new Map(tensors), { format: 'pt' }),
-    [ADAPTER_CONFIG]: new TextEncoder().encode(config),
+    [ADAPTER_CONFIG]: json(configOf(adapter, baseModel)),
   };
+  const head = labelledHead(adapter);
+  if (head !== null) files[ADAPTER_HEAD] = json(head);
   for (const [name, bytes] of (await adapter.model.origin?.companions()) ?? [])
     if (/^(tokenizer|special_tokens|vocab|merges|chat_template|spiece|sentencepiece)/.test(name)) files[name] = bytes;
   return files;
+}
+
+/** The labels of a classifier that the adapter brings, which PEFT's files do not name. Null if it brings none. */
+function labelledHead({ model, modulesToSave }: LoraParts): object | null {
+  const { headKind: head, config } = model;
+  const isClassifier = head === 'sequence-classification' || head === 'token-classification';
+  if (!isClassifier || modulesToSave.length === 0) return null;
+  return { head, labels: labelsOf(new ModelConfig(config)), problemType: config.problem_type ?? undefined };
 }
 
 function configOf({ settings, model, parts, modulesToSave }: LoraParts, baseModel: string | null): object {
