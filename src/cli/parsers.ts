@@ -2,6 +2,7 @@
 
 import { extname } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { keepAliveOf } from '../server/keep-alive.js';
 
 type Parser = (text: string) => number;
 
@@ -36,6 +37,23 @@ export function positive(most = Number.POSITIVE_INFINITY): Parser {
       most === Number.POSITIVE_INFINITY ? 'Expected a number above 0.' : `Expected a number above 0, at most ${most}.`,
     );
   };
+}
+
+const UNITS = ['', 'k', 'm', 'g', 't'];
+
+/** A number of bytes with a unit, such as 512MiB, 4GB or 4G. Units without an i are powers of 1000, except for a single letter. */
+export function bytes(text: string): number {
+  const [, count, letter, i, b] = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)$/i.exec(text.trim()) ?? [];
+  const value = Number(count) * (b && !i ? 1000 : 1024) ** UNITS.indexOf((letter ?? '').toLowerCase());
+  if (count !== undefined && value >= 1) return Math.round(value);
+  throw new InvalidArgumentError('Expected a size, such as 512MiB, 4GB or 4G.');
+}
+
+/** Seconds of a duration such as 90s, 5m or 1h30m. Negative ones mean forever. */
+export function keepAlive(text: string): number {
+  const seconds = keepAliveOf(text);
+  if (seconds !== null) return seconds;
+  throw new InvalidArgumentError('Expected a duration, such as 90s, 5m or 1h30m, or -1 for ever.');
 }
 
 /** A number from 0 to below 1. */

@@ -11,6 +11,7 @@ import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { type ReadMessages, readImages } from './images.js';
+import type { ModelPool } from './model-pool.js';
 import { chatCompletion } from './responses.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
 import {
@@ -30,7 +31,7 @@ import {
   string,
   tagged,
 } from './schema.js';
-import { type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
+import { type ServedModel, type Writer, writerOf } from './served-model.js';
 import { type CallDelta, ToolCalls } from './tool-calls.js';
 import { type ChosenTools, chosenTools, toolChoice } from './tool-choice.js';
 
@@ -107,8 +108,8 @@ const chatBody = (model: Schema<string>) =>
 
 export type ChatRequest = Read<ReturnType<typeof chatBody>>;
 
-export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constrain: Constrain): Endpoint {
-  const name = nameOf([...models.values()].filter(({ model }) => model.tokenizer?.chatTemplate).map(({ id }) => id));
+export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoint {
+  const name = nameOf(models.namesOf(hasTemplate));
   return endpoint({
     method: 'post',
     path: '/v1/chat/completions',
@@ -119,8 +120,7 @@ export function chatCompletions(models: ReadonlyMap<string, ServedModel>, constr
     streams: true,
     async handle(call): Promise<Reply> {
       const { body } = call;
-      const served = servedModel(models, body.model);
-      call.note({ model: served.id });
+      const served = await call.use(body.model);
       const writer = writerOf(served);
       const begun = await begin(call, writer, constrain);
       const { answers, calls: format, reasonOf, isReasoning } = begun;
@@ -170,6 +170,9 @@ export interface Begun {
   readonly isReasoning: boolean;
 }
 
+/** True for models that have conversations. */
+export const hasTemplate = ({ model }: ServedModel) => Boolean(model.tokenizer?.chatTemplate);
+
 /** Begins the answer to a request. Throws ApiError 400 and QueueFullError. */
 export async function begin(
   { body, client, prefixScope, signal }: Call<ChatRequest>,
@@ -196,7 +199,7 @@ export async function begin(
 }
 
 async function beginRead(
-  { body, client, prefixScope, signal }: Omit<Call<ChatRequest>, 'note'>,
+  { body, client, prefixScope, signal }: Pick<Call<ChatRequest>, 'body' | 'client' | 'prefixScope' | 'signal'>,
   writer: Writer,
   constrain: Constrain,
   template: ChatTemplate,

@@ -4,6 +4,8 @@ import { checkFits, ignoredFields, maxTokens, streamFields } from './chat-comple
 import { type Frame, frameOf, noted, usageOf } from './completion-frame.js';
 import { type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
+import { type Limits, limitsOf } from './limits.js';
+import type { ModelPool } from './model-pool.js';
 import { completion } from './responses.js';
 import { samplingFields, samplingOptions, stopsOf } from './sampling.js';
 import {
@@ -20,7 +22,7 @@ import {
   type Schema,
   string,
 } from './schema.js';
-import { type Limits, limitsOf, type ServedModel, servedModel, type Writer, writerOf } from './served-model.js';
+import { type ServedModel, type Writer, writerOf } from './served-model.js';
 
 const MAX_PROMPTS = 64;
 /** The default of `max_tokens`, as at OpenAI. */
@@ -50,21 +52,21 @@ const completionBody = (model: Schema<string>, limits: Limits) =>
 
 type CompletionRequest = Read<ReturnType<typeof completionBody>>;
 
-export function completions(models: ReadonlyMap<string, ServedModel>): Endpoint {
-  const writers = [...models.values()].filter(({ batching, model }) => batching && model.tokenizer);
-  const name = nameOf(writers.map(({ id }) => id));
+const isWriter = ({ batching, model }: ServedModel) => batching !== null && model.tokenizer !== null;
+
+export function completions(models: ModelPool): Endpoint {
+  const name = nameOf(models.namesOf(isWriter));
   return endpoint({
     method: 'post',
     path: '/v1/completions',
     operationId: 'createCompletion',
     summary: 'Continues texts.',
-    body: onlyWith(completionBody(name, limitsOf(writers)), 'stream_options', 'stream'),
+    body: onlyWith(completionBody(name, limitsOf(models, isWriter)), 'stream_options', 'stream'),
     response: completion,
     streams: true,
     async handle(call): Promise<Reply> {
       const { body, client, prefixScope, signal } = call;
-      const served = servedModel(models, body.model);
-      call.note({ model: served.id });
+      const served = await call.use(body.model);
       const writer = writerOf(served);
       const { n: choices = 1, stream = false, echo = false } = body;
       if (echo && body.logprobs !== undefined)

@@ -5,11 +5,12 @@ import type { Usage } from './answers.js';
 import { begin, type ChatRequest, type Constrain } from './chat-completions.js';
 import { noted } from './completion-frame.js';
 import type { Call } from './endpoint.js';
-import { type ServedModel, servedModel, writerOf } from './served-model.js';
+import type { ModelPool } from './model-pool.js';
+import { type ServedModel, writerOf } from './served-model.js';
 
 /** The models behind an API. */
 export interface Backend {
-  readonly models: ReadonlyMap<string, ServedModel>;
+  readonly models: ModelPool;
   readonly constrain: Constrain;
 }
 
@@ -33,12 +34,12 @@ export type ConversationRequest = Partial<ChatRequest> & Pick<ChatRequest, 'mode
 
 /** Begins an answer. Throws ApiError and QueueFullError. */
 export async function converse(
-  { models, constrain }: Backend,
+  { constrain }: Backend,
   call: Call<unknown>,
   request: ConversationRequest,
+  keepAliveSeconds?: number,
 ): Promise<Conversation> {
-  const served = servedModel(models, request.model);
-  call.note({ model: served.id });
+  const served = await call.use(request.model, keepAliveSeconds);
   const begun = await begin({ ...call, body: request as ChatRequest }, writerOf(served), constrain);
   const { answers, calls, isReasoning } = begun;
   return {

@@ -2,14 +2,16 @@ import { textsOrIds } from './completions.js';
 import type { TextTokens, TextUse } from './embedder.js';
 import { type Call, type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
+import { type Limits, limitsOf } from './limits.js';
+import type { ModelPool } from './model-pool.js';
 import { constant, count, listOf, shape, text } from './responses.js';
 import { boolean, integer, nameOf, object, oneOf, optional, type Schema, string, withJson } from './schema.js';
-import { type Limits, limitsOf, type ServedModel, servedModel } from './served-model.js';
+import type { ServedModel } from './served-model.js';
 
 /** The maximum number of texts of a request, as at OpenAI. */
 const MAX_TEXTS = 2048;
 
-const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
+const embeddingBody = (model: Schema<string>, limits: Limits) =>
   object({
     model,
     input: textsOrIds(string({ minLength: 1 }), MAX_TEXTS, limits),
@@ -17,7 +19,7 @@ const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
     dimensions: optional(
       integer({
         min: 1,
-        max: size,
+        max: limits.dimensions,
         description: 'The number of dimensions to keep. The shortened vector is normalized.',
       }),
     ),
@@ -34,16 +36,17 @@ const embeddingBody = (model: Schema<string>, limits: Limits, size: number) =>
     user: optional(string({ maxLength: 512 })),
   });
 
-export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
-  const embedders = [...models.values()].filter(({ embedder, model }) => embedder && model.tokenizer);
-  const name = nameOf(embedders.map(({ id }) => id));
-  const size = Math.max(1, ...embedders.map(({ embedder }) => embedder?.size ?? 1));
+export const isEmbedder = ({ embedder, model }: ServedModel) => embedder !== null && model.tokenizer !== null;
+
+export function embeddings(models: ModelPool): Endpoint {
+  const name = nameOf(models.namesOf(isEmbedder));
+  const limits = limitsOf(models, isEmbedder);
   return endpoint({
     method: 'post',
     path: '/v1/embeddings',
     operationId: 'createEmbedding',
     summary: 'Computes an embedding of each text.',
-    body: embeddingBody(name, limitsOf(embedders), size),
+    body: embeddingBody(name, limits),
     response: shape({
       object: constant('list'),
       data: listOf(
@@ -60,7 +63,7 @@ export function embeddings(models: ReadonlyMap<string, ServedModel>): Endpoint {
       const { body } = call;
       const use = { task: body.input_type ?? null, prompt: body.prompt, promptName: body.prompt_name };
       const { encoding_format: format = 'float', truncate = false, ...texts } = body;
-      const { vectors, tokens } = await embedTexts(models, call, { ...texts, truncate, use });
+      const { vectors, tokens } = await embedTexts(call, { ...texts, truncate, use });
       return {
         json: {
           object: 'list',
@@ -81,16 +84,15 @@ interface Embedding {
   readonly use: TextUse;
   readonly truncate: boolean;
   readonly dimensions?: number | undefined;
+  readonly keepAliveSeconds?: number | undefined;
 }
 
 /** The vectors of texts, and the number of tokens that were read. Throws ApiError and QueueFullError. */
 export async function embedTexts(
-  models: ReadonlyMap<string, ServedModel>,
-  { client, signal, note }: Call<unknown>,
-  { model, input, use, truncate, dimensions }: Embedding,
+  { client, signal, note, use: load }: Call<unknown>,
+  { model, input, use, truncate, dimensions, keepAliveSeconds }: Embedding,
 ): Promise<{ vectors: Float32Array[]; tokens: number }> {
-  const served = servedModel(models, model);
-  note({ model: served.id });
+  const served = await load(model, keepAliveSeconds);
   const texts = await textsOf(input, served, use, truncate);
   const tokens = texts.reduce((sum, { ids }) => sum + ids.length, 0);
   const vectors = (await served.embedder?.embed(texts, client, signal)) ?? [];

@@ -1,5 +1,6 @@
 import type { Dialect } from './dialect.js';
 import type { JsonSchema, Schema } from './schema.js';
+import type { ServedModel } from './served-model.js';
 
 /** A request whose body was checked. */
 export interface Call<Body> {
@@ -10,6 +11,11 @@ export interface Call<Body> {
   readonly client: string;
   /** Requests of one scope share the prefixes of prompts. */
   readonly prefixScope: string;
+  /**
+   * The model of a name, in memory until the request is over, and its name in the log. `keepAliveSeconds` replaces the
+   * server's setting. Throws the errors of `ModelPool.use`.
+   */
+  use(name: string, keepAliveSeconds?: number): Promise<ServedModel>;
   /** Adds to the log line and the metrics. */
   note(entry: CallNote): void;
 }

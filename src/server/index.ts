@@ -1,5 +1,6 @@
 export type { Constrain } from './chat-completions.js';
 export { ApiError } from './errors.js';
+export type { ManagedModel } from './managed-model.js';
 export { type OpenAIApp, type OpenAIOptions, openai } from './openai.js';
 export type { RequestEntry } from './requests.js';
 export { type RunningServer, type ServeOptions, serve } from './serve.js';

@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import { loadOptional } from '../io/optional-package.js';
 import type { CallNote } from './endpoint.js';
+import type { ModelPool } from './model-pool.js';
 import type { ServedModel } from './served-model.js';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -19,7 +20,7 @@ export class Metrics {
     readonly observe: (request: Finished) => void,
   ) {}
 
-  static async create(models: ReadonlyMap<string, ServedModel>): Promise<Metrics> {
+  static async create(models: ModelPool): Promise<Metrics> {
     const { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } = await loadOptional(
       'simdformer/server',
       () => import('prom-client'),
@@ -50,7 +51,8 @@ export class Metrics {
       new Gauge({
         ...{ name, help, labelNames: ['model'], registers },
         collect() {
-          for (const model of models.values()) this.set({ model: model.id }, read(model));
+          this.reset();
+          for (const model of models.inMemory) this.set({ model: model.id }, read(model));
         },
       });
     perModel(

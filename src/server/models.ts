@@ -1,41 +1,46 @@
 import { type Endpoint, endpoint } from './endpoint.js';
+import type { ModelEntry, ModelPool } from './model-pool.js';
 import { constant, listOf, model, shape, text } from './responses.js';
-import { type ServedModel, servedModel } from './served-model.js';
 
 const OWNER = 'simdformer';
 
-const described = ({ id, created }: ServedModel) => ({ id, object: 'model', created, owned_by: OWNER });
+/** A model by a name: its own, or `model:adapter`. `status` is llama.cpp's. */
+const described = ({ created, state }: ModelEntry, id: string) => {
+  return { id, object: 'model', created, owned_by: OWNER, status: { value: state } };
+};
 
-export function listModels(models: ReadonlyMap<string, ServedModel>): Endpoint {
+export function listModels(models: ModelPool): Endpoint {
   return endpoint({
     method: 'get',
     path: '/v1/models',
     operationId: 'listModels',
-    summary: 'Lists the models.',
+    summary: 'Lists the models, in memory or not.',
     response: shape({ object: constant('list'), data: listOf(model) }),
-    handle: async () => ({ json: { object: 'list', data: [...models.values()].map(described) } }),
+    handle: async () => ({
+      json: { object: 'list', data: models.names.map((name) => described(models.entry(name), name)) },
+    }),
   });
 }
 
-export function retrieveModel(models: ReadonlyMap<string, ServedModel>): Endpoint {
+export function retrieveModel(models: ModelPool): Endpoint {
   return endpoint({
     method: 'get',
     path: '/v1/models/{model}',
     operationId: 'retrieveModel',
     summary: 'Describes a model.',
-    parameters: [{ name: 'model', schema: { enum: [...models.keys()] } }],
+    parameters: [{ name: 'model', schema: { enum: models.names } }],
     response: model,
-    handle: async (_, { model: id = '' }) => ({ json: described(servedModel(models, id)) }),
+    handle: async (_, { model: id = '' }) => ({ json: described(models.entry(id), id) }),
   });
 }
 
-export function health(models: ReadonlyMap<string, ServedModel>, isClosing: () => boolean): Endpoint {
+export function health(models: ModelPool, isClosing: () => boolean): Endpoint {
   return endpoint({
     method: 'get',
     path: '/health',
     operationId: 'health',
     summary: 'Tells if the server takes requests. Needs no key.',
     response: shape({ status: text }),
-    handle: async () => ({ json: { status: isClosing() ? 'closing' : 'ok', models: [...models.keys()] } }),
+    handle: async () => ({ json: { status: isClosing() ? 'closing' : 'ok', models: models.names } }),
   });
 }

@@ -10,9 +10,11 @@ import {
   wholeAnswer,
 } from './conversation.js';
 import { OLLAMA } from './dialect.js';
-import { embedTexts } from './embeddings.js';
-import { type Call, type Endpoint, endpoint } from './endpoint.js';
+import { embedTexts, isEmbedder } from './embeddings.js';
+import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
+import { keepAliveOf } from './keep-alive.js';
+import type { ModelEntry, ModelPool } from './model-pool.js';
 import { count, listOf, shape, text } from './responses.js';
 import {
   anyObject,
@@ -29,10 +31,14 @@ import {
   refusedField,
   type Schema,
   string,
+  withJson,
 } from './schema.js';
-import { type ServedModel, servedModel } from './served-model.js';
+import type { ServedModel } from './served-model.js';
 
 const INT = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+/** A duration in the form of Go. */
+const DURATION = '^-?(\\d+(\\.\\d+)?|(\\d+(\\.\\d+)?(h|ms|m|s|us|ns))+)$';
+
 const noEffect = optional(anyOf('a number or true or false', number({ min: -(2 ** 53), max: 2 ** 53 }), boolean()));
 
 /** Sampling by Ollama's names. Sizes of the context and of batches were chosen when the server began. */
@@ -63,7 +69,16 @@ const shared = {
   format,
   stream: optional(boolean('Default: true.')),
   think: optional(anyOf('true, false or an effort', boolean(), oneOf(['low', 'medium', 'high']))),
-  keep_alive: optional(anyOf('a number or a duration', number({ min: -1, max: 2 ** 53 }), string({ maxLength: 32 }))),
+  keep_alive: optional(
+    withJson(
+      anyOf(
+        "a number of seconds, or a duration such as '5m'; negative ones mean forever",
+        number({ min: -(2 ** 53), max: 2 ** 53 }),
+        string({ maxLength: 32, pattern: DURATION }),
+      ),
+      { description: 'How long the model stays in memory after its last use.' },
+    ),
+  ),
 };
 const images = optional(array(string(), { max: 0 }));
 
@@ -97,14 +112,14 @@ const tool = object({
 const chatBody = (model: Schema<string>) =>
   object({
     model,
-    messages: array(message, { min: 1, max: 2048 }),
+    messages: array(message, { max: 2048 }),
     tools: optional(array(tool, { max: 128 })),
     ...shared,
   });
 const generateBody = (model: Schema<string>) =>
   object({
     model,
-    prompt: string({ minLength: 1 }),
+    prompt: optional(string()),
     system: optional(string()),
     images,
     ...shared,
@@ -133,7 +148,7 @@ type Body = Read<ReturnType<typeof chatBody>>;
 /** All endpoints of Ollama. `chats` names the models for conversations. */
 export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
   const { models } = backend;
-  const all = nameOf([...models.keys()]);
+  const all = nameOf(models.names);
   const common = { method: 'post', dialect: OLLAMA, streams: true } as const;
   return [
     endpoint({
@@ -143,7 +158,12 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
       summary: "Continues a conversation, by Ollama's API.",
       body: chatBody(chats),
       response: shape({ model: text, message: { type: 'object' }, done: { const: true } }),
-      handle: (given) => answer(backend, given, given.body, requestOf(given.body), (fields) => ({ message: fields })),
+      handle(given) {
+        const { body } = given;
+        const place = (fields: Fields) => ({ message: fields });
+        if (body.messages.length === 0) return loadOnly(given, body, place);
+        return answer(backend, given, body, requestOf(body), place);
+      },
     }),
     endpoint({
       ...common,
@@ -153,13 +173,15 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
       body: generateBody(chats),
       response: shape({ model: text, response: text, done: { const: true } }),
       handle(given) {
-        const { prompt, system } = given.body;
+        const { prompt = '', system } = given.body;
+        const place = ({ content, thinking }: Fields) => {
+          return { response: content, ...(thinking === undefined ? {} : { thinking }) };
+        };
+        if (prompt === '') return loadOnly(given, given.body, place);
         const first = system === undefined ? [] : [{ role: 'system' as const, content: system }];
         const messages = [...first, { role: 'user' as const, content: prompt }] as Body['messages'];
         const request = requestOf({ ...given.body, messages, tools: undefined });
-        return answer(backend, given, given.body, request, ({ content, thinking }) => {
-          return { response: content, ...(thinking === undefined ? {} : { thinking }) };
-        });
+        return answer(backend, given, given.body, request, place);
       },
     }),
     endpoint({
@@ -168,22 +190,23 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
       operationId: 'ollamaEmbed',
       summary: "Computes an embedding of each text, by Ollama's API.",
       dialect: OLLAMA,
-      body: embedBody(nameOf([...models.values()].filter(({ embedder }) => embedder).map(({ id }) => id))),
+      body: embedBody(nameOf(models.namesOf(isEmbedder))),
       response: shape({ model: text, embeddings: listOf(listOf({ type: 'number' })) }),
       async handle(given) {
         const { model, input, truncate = true, dimensions } = given.body;
-        const { vectors, tokens } = await embedTexts(models, given, {
+        const { vectors, tokens } = await embedTexts(given, {
           model,
           input,
           truncate,
           dimensions,
           use: { task: null },
+          keepAliveSeconds: secondsOf(given.body),
         });
         return { json: { model, embeddings: vectors.map((each) => [...each]), prompt_eval_count: tokens } };
       },
     }),
-    tags('/api/tags', 'ollamaTags', 'Lists the models.', models),
-    tags('/api/ps', 'ollamaPs', 'Lists the models in memory.', models),
+    tags('/api/tags', 'ollamaTags', 'Lists the models.', () => models.names.map((name) => tagOf(models, name))),
+    tags('/api/ps', 'ollamaPs', 'Lists the models in memory.', () => running(models)),
     endpoint({
       method: 'post',
       path: '/api/show',
@@ -198,7 +221,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
         template: optional(string()),
       }),
       response: shape({ details: { type: 'object' }, capabilities: listOf(text) }),
-      handle: async ({ body }) => ({ json: shown(named(models, body)) }),
+      handle: async ({ body, use }) => ({ json: shown(await use(nameIn(body))) }),
     }),
     endpoint({
       method: 'post',
@@ -215,7 +238,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
       response: shape({ status: text }),
       streams: true,
       async handle({ body }) {
-        named(models, body);
+        models.entry(nameIn(body));
         return body.stream === false ? { json: { status: 'success' } } : { events: success() };
       },
     }),
@@ -226,18 +249,15 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
       summary: 'Tells the version of the server.',
       dialect: OLLAMA,
       response: shape({ version: text }),
-      handle: async () => ({ json: { version: [...models.values()][0]?.model.device.info.version ?? '' } }),
+      handle: async () => ({ json: { version: models.version } }),
     }),
   ];
 }
 
-/** The model of a request. Older clients name it in another field. Throws ApiError. */
-function named(
-  models: Backend['models'],
-  body: { model?: string | undefined; name?: string | undefined },
-): ServedModel {
+/** The name of a request's model. Older clients give it in another field. Throws ApiError. */
+function nameIn(body: { model?: string | undefined; name?: string | undefined }): string {
   const id = body.model ?? body.name;
-  if (id !== undefined) return servedModel(models, id);
+  if (id !== undefined) return id;
   throw new ApiError(400, "'model' is missing, expected text", 'missing_required_parameter', 'model');
 }
 
@@ -299,12 +319,15 @@ interface Fields {
 async function answer(
   backend: Backend,
   given: Call<unknown>,
-  { stream = true }: { readonly stream?: boolean | undefined },
+  {
+    stream = true,
+    ...body
+  }: { readonly stream?: boolean | undefined; readonly keep_alive?: number | string | undefined },
   request: ConversationRequest,
   place: (fields: Fields) => object,
 ) {
   const start = process.hrtime.bigint();
-  const conversation = await converse(backend, given, request);
+  const conversation = await converse(backend, given, request, secondsOf(body));
   const line = (fields: Omit<Fields, 'role'>, rest: object) => ({
     model: conversation.served.id,
     created_at: new Date().toISOString(),
@@ -350,7 +373,7 @@ function end({ prompt, completion }: Answers['usage'], start: bigint, reason: 's
   return { done: true, done_reason: reason, total_duration, load_duration: 0, ...counts };
 }
 
-function tags(path: string, operationId: string, summary: string, models: Backend['models']): Endpoint {
+function tags(path: string, operationId: string, summary: string, list: () => readonly object[]): Endpoint {
   return endpoint({
     method: 'get',
     path,
@@ -358,18 +381,50 @@ function tags(path: string, operationId: string, summary: string, models: Backen
     summary,
     dialect: OLLAMA,
     response: shape({ models: listOf(shape({ name: text, model: text, size: count })) }),
-    handle: async () => ({ json: { models: [...models.values()].map(tagOf) } }),
+    handle: async () => ({ json: { models: list() } }),
   });
 }
 
-function tagOf(served: ServedModel) {
-  const { id, created } = served;
+/** A model by its name. Details of models that are not in memory are unknown. */
+function tagOf(models: ModelPool, name: string) {
+  const { created, bytes, served } = models.entry(name);
   const time = new Date(created * 1000).toISOString();
-  return { name: id, model: id, modified_at: time, size: 0, digest: '', details: detailsOf(served) };
+  return { name, model: name, modified_at: time, size: bytes, digest: '', details: detailsOf(served) };
 }
 
-function detailsOf({ model }: ServedModel) {
-  const family = String(model.config.model_type ?? '');
+/** The models in memory, with the time at which they leave. Models that stay have a time in the far future. */
+function running(models: ModelPool) {
+  const loaded = models.entries.filter(({ state }) => state === 'loaded');
+  return loaded.map((entry) => {
+    const { modified_at: _, ...tag } = tagOf(models, entry.id);
+    return { ...tag, expires_at: new Date(expiryOf(entry)).toISOString(), size_vram: 0 };
+  });
+}
+
+const FAR = Date.UTC(9999, 0);
+
+const expiryOf = ({ expires }: ModelEntry) => Math.min(expires ?? FAR, FAR);
+
+/** Loads a model, or unloads it if `keep_alive` is 0. Requests without a prompt do this at Ollama. */
+async function loadOnly(
+  { use }: Call<unknown>,
+  body: { readonly model: string; readonly keep_alive?: number | string | undefined },
+  place: (fields: Fields) => object,
+): Promise<Reply> {
+  const seconds = secondsOf(body);
+  const { id } = await use(body.model, seconds);
+  const fields = place({ role: 'assistant', content: '' });
+  const done_reason = seconds === 0 ? 'unload' : 'load';
+  return { json: { model: id, created_at: new Date().toISOString(), ...fields, done: true, done_reason } };
+}
+
+/** Seconds of `keep_alive`; undefined if it is left out. */
+function secondsOf({ keep_alive: given }: { readonly keep_alive?: number | string | undefined }): number | undefined {
+  return given === undefined ? undefined : (keepAliveOf(given) as number);
+}
+
+function detailsOf(served: ServedModel | null) {
+  const family = String(served?.model.config.model_type ?? '');
   return { parent_model: '', format: '', family, families: [family], parameter_size: '', quantization_level: '' };
 }
 

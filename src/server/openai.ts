@@ -5,37 +5,46 @@ import { constrain } from '../constrain/index.js';
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { BATCHING_DEFAULTS } from '../generate/continuous-batching/options.js';
-import { ContinuousBatching } from '../generate/index.js';
 import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
-import { tokenBoundOf } from '../tasks/chat/token-bound.js';
 import { PromptImages } from '../tasks/prompt-images.js';
 import { anthropicMessages } from './anthropic-messages.js';
-import { type Constrain, chatCompletions } from './chat-completions.js';
+import { type Constrain, chatCompletions, hasTemplate } from './chat-completions.js';
 import { completions } from './completions.js';
-import { Embedder } from './embedder.js';
 import { embeddings } from './embeddings.js';
 import type { Endpoint } from './endpoint.js';
 import { ApiError, apiErrorOf } from './errors.js';
 import { Keys } from './keys.js';
+import { isManaged, type ManagedModel } from './managed-model.js';
 import { Metrics } from './metrics.js';
+import { ModelPool } from './model-pool.js';
 import { health, listModels, retrieveModel } from './models.js';
 import { ollama } from './ollama.js';
 import { openApiDocument } from './openapi.js';
-import { Ranker } from './ranker.js';
 import { answer, type Bindings, type RequestEntry, refused } from './requests.js';
 import { rerank } from './rerank.js';
 import { responses } from './responses-api.js';
 import { nameOf } from './schema.js';
-import type { ServedModel } from './served-model.js';
-import { Speaker } from './speaker.js';
 import { speech } from './speech.js';
-import { Transcriber } from './transcriber.js';
 import { transcriptions } from './transcriptions.js';
 
 export interface OpenAIOptions {
-  /** The models by the names that clients use. The caller disposes of them after `close()`. */
-  models: Readonly<Record<string, LoadedModel>>;
+  /**
+   * The models by the names that clients use. The caller disposes of loaded models after `close()`. A managed model loads
+   * at its first request, and the server disposes of it. `model:adapter`, or the adapter's name if it is unique, selects
+   * one of the model's adapters. Requests with different adapters of one model take turns.
+   */
+  models: Readonly<Record<string, LoadedModel | ManagedModel>>;
+  /**
+   * Seconds after its last use at which a managed model leaves the memory. Infinity keeps it. A request of Ollama's API can
+   * replace it by `keep_alive`. Default: 300.
+   */
+  keepAliveSeconds?: number | undefined;
+  /**
+   * The maximum number of bytes of all models in memory: parameters, and what generation reserves. If the next model does not
+   * fit, the model that was unused for longest leaves. A model in use leaves after its current requests. Default: no limit.
+   */
+  maxMemoryBytes?: number | undefined;
   /** API keys. A request must have one of them. Default: no key is needed. */
   apiKeys?: readonly string[] | undefined;
   /** The number of sequences that a model generates in parallel. Default: 8. */
@@ -81,6 +90,13 @@ export type OpenAIApp = Hono<Bindings> & {
 const BODY_BYTES = 4 * 2 ** 20;
 const AUDIO_BYTES = 25 * 2 ** 20;
 const IMAGE_BYTES = 32 * 2 ** 20;
+/** The default of `keepAliveSeconds`, as at Ollama. */
+export const KEEP_ALIVE_SECONDS = 300;
+
+const SECONDS = {
+  accepts: (value: unknown) => typeof value === 'number' && value >= 0,
+  expected: 'a number of seconds, 0 or more',
+};
 
 /**
  * Serves loaded models by OpenAI's API:
@@ -97,12 +113,15 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const { models: given, apiKeys = [], client, sharePrefixes = false, cors, onRequest, ...others } = checked(options);
   const { constrain = constrained } = others;
   const { Hono } = await loadOptional('simdformer/server', () => import('hono'));
-  const models = await serveModels(given, options);
+  const { parallel, context, maxWaiting = BATCHING_DEFAULTS.maxWaiting, imageHosts = [] } = options;
+  const { keepAliveSeconds = KEEP_ALIVE_SECONDS, maxMemoryBytes = Number.POSITIVE_INFINITY } = options;
+  const memory = { keepAliveSeconds, maxMemoryBytes };
+  const models = await ModelPool.open(given, { parallel, context, maxWaiting, imageHosts, ...memory });
   const metrics = await Metrics.create(models);
   const keys = apiKeys.length > 0 ? new Keys(apiKeys) : null;
   let isClosing = false;
   const backend = { models, constrain };
-  const chats = nameOf([...models.values()].filter(({ model }) => model.tokenizer?.chatTemplate).map(({ id }) => id));
+  const chats = nameOf(models.namesOf(hasTemplate));
   const endpoints = [
     chatCompletions(models, constrain),
     completions(models),
@@ -122,38 +141,25 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     client?.(context) ?? (apiKeys.length > 1 ? key : null) ?? context.env?.incoming?.socket?.remoteAddress ?? '';
   const prefixScopeOf = (context: Context<Bindings>, key: string | null) =>
     sharePrefixes ? '' : (client?.(context) ?? key ?? '');
-  const hasImages = [...models.values()].some(({ model }) => PromptImages.of(model) !== null);
+  const hasImages = !models.isComplete || models.inMemory.some(({ model }) => PromptImages.of(model) !== null);
   const { maxBodyBytes = hasImages ? IMAGE_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
   const limits = { maxBodyBytes, maxAudioBytes };
-  const settings = { keys, metrics, clientOf, prefixScopeOf, onRequest, isClosing: () => isClosing, ...limits };
+  const settings = { keys, metrics, models, clientOf, prefixScopeOf, onRequest, isClosing: () => isClosing, ...limits };
   const app = new Hono<Bindings>();
   if (cors !== undefined) await allowOrigins(app, cors);
   for (const each of endpoints)
     app[each.method](each.path.replace(/{(\w+)}/g, ':$1'), (context) => answer(settings, context, each));
-  serveDocument(app, endpoints, keys, models);
+  serveDocument(app, endpoints, keys, models.version);
   serveMetrics(app, metrics, keys);
   refuseOtherMethods(app, endpoints);
   const close = async () => {
     isClosing = true;
-    for (const { batching, embedder, ranker, transcriber, speaker } of models.values()) {
-      await batching?.close();
-      await embedder?.close();
-      await ranker?.turns.close();
-      await transcriber?.turns.close();
-      await speaker?.turns.close();
-      await batching?.dispose();
-    }
+    await models.close();
   };
   return Object.assign(app, { close });
 }
 
-function serveDocument(
-  app: Hono<Bindings>,
-  endpoints: readonly Endpoint[],
-  keys: Keys | null,
-  models: ReadonlyMap<string, ServedModel>,
-): void {
-  const version = models.values().next().value?.model.device.info.version ?? '';
+function serveDocument(app: Hono<Bindings>, endpoints: readonly Endpoint[], keys: Keys | null, version: string): void {
   const document = openApiDocument(endpoints, keys !== null, version);
   app.get('/openapi.json', (context) => withKey(context, keys, () => context.json(document)));
 }
@@ -199,15 +205,13 @@ function checked(options: OpenAIOptions): OpenAIOptions {
     imageHosts = [],
   } = checkOptions('openai', options, {
     ...{ models: 'object', apiKeys: 'array', parallel: 'count', context: 'count', maxWaiting: 'whole' },
-    ...{ maxBodyBytes: 'count', maxAudioBytes: 'count' },
+    ...{ maxBodyBytes: 'count', maxAudioBytes: 'count', keepAliveSeconds: SECONDS, maxMemoryBytes: 'positive' },
     ...{ sharePrefixes: 'boolean', cors: 'any', imageHosts: 'array' },
     ...{ client: 'function', constrain: 'function', onRequest: 'function' },
   });
   if (!isObject(models) || Object.keys(models).length === 0)
     throw new ArgumentError(`openai: models is ${describeValue(models)}, expected models by name, at least one`);
-  for (const [name, model] of Object.entries(models))
-    if (typeof (model as Partial<LoadedModel> | null)?.forward !== 'function')
-      throw new ArgumentError(`openai: models.${name} is ${describeValue(model)}, expected what loadModel gives`);
+  for (const [name, model] of Object.entries(models)) checkModel(name, model);
   for (const [i, host] of imageHosts.entries())
     if (!URL.canParse(`https://${host}/`) || new URL(`http://${host}/`).host !== host)
       throw new ArgumentError(
@@ -229,29 +233,20 @@ function checked(options: OpenAIOptions): OpenAIOptions {
 const isOrigin = (value: unknown) =>
   typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value;
 
-async function serveModels(
-  given: Readonly<Record<string, LoadedModel>>,
-  {
-    parallel,
-    context,
-    maxWaiting = BATCHING_DEFAULTS.maxWaiting,
-    imageHosts = [],
-  }: Pick<OpenAIOptions, 'parallel' | 'context' | 'maxWaiting' | 'imageHosts'>,
-): Promise<Map<string, ServedModel>> {
-  const created = Math.floor(Date.now() / 1000);
-  const served = new Map<string, ServedModel>();
-  for (const [id, model] of Object.entries(given)) {
-    const writes = model.decoder !== null && !model.maxSourceLength && model.headKind === 'language-model';
-    const size = context === undefined ? undefined : Math.min(context, model.maxLength);
-    const batching = writes ? new ContinuousBatching(model, { parallel, context: size, maxWaiting }) : null;
-    const embedder = Embedder.of(model, 64 * maxWaiting);
-    const transcriber = await Transcriber.of(model, maxWaiting);
-    const speaker = await Speaker.of(model, maxWaiting);
-    const ranker = Ranker.of(model, maxWaiting);
-    const tokenBound = await tokenBoundOf(model.tokenizer);
-    served.set(id, { id, model, created, batching, embedder, ranker, transcriber, speaker, imageHosts, tokenBound });
-  }
-  return served;
+/** Throws ArgumentError for what is no model and no managed model. */
+function checkModel(name: string, model: LoadedModel | ManagedModel | null): void {
+  if (typeof (model as Partial<LoadedModel> | null)?.forward === 'function') return;
+  const expected = 'expected what loadModel gives, or { load: () => loadModel(…) }';
+  if (!isObject(model) || !isManaged(model))
+    throw new ArgumentError(`openai: models.${name} is ${describeValue(model)}, ${expected}`);
+  const { adapters = {} } = checkOptions(`openai: models.${name}`, model, {
+    ...{ load: 'function', adapters: 'object', pinned: 'boolean', bytes: 'notNegative' },
+  });
+  for (const [adapter, put] of Object.entries(adapters))
+    if (typeof put !== 'function')
+      throw new ArgumentError(
+        `openai: models.${name}.adapters.${adapter} is ${describeValue(put)}, expected a function that calls loadLora`,
+      );
 }
 
 /** 405 with the allowed methods for known paths, and 404 for unknown paths below /v1. */

@@ -9,8 +9,10 @@ import { streamResponse } from './events.js';
 import { readForm } from './form.js';
 import type { Keys } from './keys.js';
 import type { Finished, Metrics } from './metrics.js';
+import type { ModelPool } from './model-pool.js';
 import { readJson } from './read-body.js';
 import { read } from './schema.js';
+import type { ServedModel } from './served-model.js';
 
 export type Bindings = { Bindings: Partial<HttpBindings> };
 
@@ -25,6 +27,7 @@ export interface RequestEntry extends Finished {
 export interface RequestSettings {
   readonly keys: Keys | null;
   readonly metrics: Metrics;
+  readonly models: ModelPool;
   readonly maxBodyBytes: number;
   readonly maxAudioBytes: number;
   /** The client of a request. `key` is the name of its API key. */
@@ -57,6 +60,8 @@ class OngoingRequest {
   readonly #controller = new AbortController();
   #note: CallNote = {};
   #client = '';
+  /** Give the models of the request back. */
+  readonly #releases: (() => void)[] = [];
 
   constructor(
     readonly settings: RequestSettings,
@@ -79,6 +84,7 @@ class OngoingRequest {
       client: this.#client,
       prefixScope: settings.prefixScopeOf(context, key),
       signal: this.#controller.signal,
+      use: (name: string, keepAliveSeconds?: number) => this.#use(name, keepAliveSeconds),
       note: (entry: CallNote) => {
         this.#note = { ...this.#note, ...entry };
       },
@@ -86,6 +92,13 @@ class OngoingRequest {
     const response = this.#responseOf(await endpoint.handle(call, context.req.param()));
     response.headers.set('x-request-id', this.id);
     return response;
+  }
+
+  async #use(name: string, keepAliveSeconds?: number): Promise<ServedModel> {
+    const { served, release } = await this.settings.models.use(name, this.#controller.signal);
+    this.#note = { ...this.#note, model: served.id };
+    this.#releases.push(() => release(keepAliveSeconds));
+    return served;
   }
 
   async #body(): Promise<unknown> {
@@ -122,6 +135,7 @@ class OngoingRequest {
     const { context, endpoint, settings } = this;
     context.req.raw.signal.removeEventListener('abort', this.#leave);
     this.#controller.abort(new DOMException('The request is over', 'AbortError'));
+    for (const release of this.#releases.splice(0)) release();
     const milliseconds = performance.now() - this.#start;
     // Messages may quote the request, which must not appear in the log.
     const note = error === undefined ? this.#note : { ...this.#note, error: logged(error) };

@@ -4,9 +4,9 @@ import { randomUUID } from 'node:crypto';
 import { RERANK } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
 import { ApiError } from './errors.js';
+import type { ModelPool } from './model-pool.js';
 import { count, listOf, shape, text } from './responses.js';
 import { anyOf, array, boolean, integer, nameOf, object, oneOf, optional, type Schema, string } from './schema.js';
-import { type ServedModel, servedModel } from './served-model.js';
 
 /** The maximum number of documents of a request. */
 const MAX_DOCUMENTS = 1000;
@@ -42,19 +42,17 @@ const response = shape({
 });
 
 /** The endpoint at `/v1/rerank` or, for newer clients of Cohere, at `/v2/rerank`. */
-export function rerank(models: ReadonlyMap<string, ServedModel>, version: '1' | '2'): Endpoint {
-  const rankers = [...models.values()].filter(({ ranker }) => ranker);
+export function rerank(models: ModelPool, version: '1' | '2'): Endpoint {
   return endpoint({
     method: 'post',
     path: `/v${version}/rerank`,
     operationId: version === '1' ? 'createRerank' : 'createRerankV2',
     summary: 'Ranks documents by how well they answer a query.',
     dialect: RERANK,
-    body: rerankBody(nameOf(rankers.map(({ id }) => id))),
+    body: rerankBody(nameOf(models.namesOf(({ ranker }) => ranker !== null))),
     response,
-    async handle({ body, client, signal, note }) {
-      const { ranker, id } = servedModel(models, body.model);
-      note({ model: id });
+    async handle({ body, client, signal, use }) {
+      const { ranker, id } = await use(body.model);
       if (!ranker) throw new ApiError(400, `The model '${id}' does not score pairs`, 'unsupported_model', 'model');
       const texts = body.documents.map((each) => (typeof each === 'string' ? each : each.text));
       const options = { topK: body.top_n, prompt: body.prompt, promptName: body.prompt_name };

@@ -20,7 +20,13 @@ export const usage = shape({
   prompt_tokens_details: shape({ cached_tokens: count }),
 });
 
-export const model = shape({ id: text, object: constant('model'), created: count, owned_by: text });
+export const model = shape({
+  id: text,
+  object: constant('model'),
+  created: count,
+  owned_by: text,
+  status: shape({ value: { enum: ['unloaded', 'loading', 'loaded'] } }),
+});
 
 const tokenLogprob = { token: text, logprob: { type: 'number' }, bytes: nullable(listOf(count)) };
 

@@ -30,33 +30,6 @@ export interface ServedModel {
   readonly tokenBound: TokenBound;
 }
 
-/** The limits of the served models, for the OpenAPI document. */
-export interface Limits {
-  /** Token ids are below this number. */
-  readonly vocabulary: number;
-  /** The maximum number of tokens of a prompt. */
-  readonly tokens: number;
-}
-
-/** The limits of the largest model. */
-export function limitsOf(models: readonly ServedModel[]): Limits {
-  return {
-    vocabulary: Math.max(1, ...models.map(({ model }) => model.vocabSize)),
-    tokens: Math.max(
-      1,
-      ...models.map(({ batching, embedder }) => (batching ? batching.context - 1 : (embedder?.maxTokens ?? 1))),
-    ),
-  };
-}
-
-/** The model of a request. Throws ApiError 404. */
-export function servedModel(models: ReadonlyMap<string, ServedModel>, id: string): ServedModel {
-  const found = models.get(id);
-  if (found) return found;
-  const known = [...models.keys()].join(', ');
-  throw new ApiError(404, `The model '${id}' does not exist, expected one of ${known}`, 'model_not_found', 'model');
-}
-
 /** A model that continues prompts, with what it needs. */
 export interface Writer {
   readonly served: ServedModel;

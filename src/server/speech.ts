@@ -2,6 +2,7 @@ import { ArgumentError } from '../core/errors.js';
 import { pcm16 } from '../pretrained/processors/wav.js';
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
+import type { ModelPool } from './model-pool.js';
 import { shape } from './responses.js';
 import {
   integer,
@@ -15,7 +16,6 @@ import {
   string,
   withJson,
 } from './schema.js';
-import { type ServedModel, servedModel } from './served-model.js';
 
 /** OpenAI's limit of a text. */
 const MAX_LETTERS = 4096;
@@ -43,8 +43,8 @@ const speechBody = (model: Schema<string>) =>
 
 type Body = Read<ReturnType<typeof speechBody>>;
 
-export function speech(models: ReadonlyMap<string, ServedModel>): Endpoint {
-  const name = nameOf([...models.values()].filter(({ speaker }) => speaker).map(({ id }) => id));
+export function speech(models: ModelPool): Endpoint {
+  const name = nameOf(models.namesOf(({ speaker }) => speaker !== null));
   return endpoint({
     method: 'post',
     path: '/v1/audio/speech',
@@ -53,16 +53,12 @@ export function speech(models: ReadonlyMap<string, ServedModel>): Endpoint {
     body: speechBody(name),
     response: shape({}),
     texts: ['audio/wav', 'audio/pcm'],
-    handle: (call) => speak(models, call),
+    handle: speak,
   });
 }
 
-async function speak(
-  models: ReadonlyMap<string, ServedModel>,
-  { body, client, signal, note }: Call<Body>,
-): Promise<Reply> {
-  const served = servedModel(models, body.model);
-  note({ model: served.id });
+async function speak({ body, client, signal, use }: Call<Body>): Promise<Reply> {
+  const served = await use(body.model);
   const { speaker, model } = served;
   if (!speaker) throw new ApiError(400, `The model '${served.id}' does not speak`, 'unsupported_model', 'model');
   const { response_format: format = 'wav', input, speed = 1, seed } = body;

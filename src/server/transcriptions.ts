@@ -5,9 +5,9 @@ import type { SpeechRecognitionOptions, TranscriptChunk } from '../tasks/index.j
 import { type Call, type Endpoint, endpoint, type Reply } from './endpoint.js';
 import { ApiError } from './errors.js';
 import { field, file, flag, numeral } from './form.js';
+import type { ModelPool } from './model-pool.js';
 import { count, listOf, nullable, shape, text } from './responses.js';
 import { array, nameOf, object, oneOf, type Read, type Schema, string } from './schema.js';
-import { type ServedModel, servedModel } from './served-model.js';
 import { type Segment, subRip, webVtt } from './subtitles.js';
 import type { Transcriber } from './transcriber.js';
 
@@ -46,8 +46,8 @@ const transcriptionBody = (model: Schema<string>) =>
     'timestamp_granularities[]': field(array(oneOf(['segment', 'word']), { min: 1, max: 2 })),
   });
 
-export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoint {
-  const name = nameOf([...models.values()].filter(({ transcriber }) => transcriber).map(({ id }) => id));
+export function transcriptions(models: ModelPool): Endpoint {
+  const name = nameOf(models.namesOf(({ transcriber }) => transcriber !== null));
   return endpoint({
     method: 'post',
     path: '/v1/audio/transcriptions',
@@ -68,18 +68,14 @@ export function transcriptions(models: ReadonlyMap<string, ServedModel>): Endpoi
     ),
     texts: ['text/plain', 'text/vtt'],
     streams: true,
-    handle: (call) => transcribe(models, call),
+    handle: transcribe,
   });
 }
 
 type Body = Read<ReturnType<typeof transcriptionBody>>;
 
-async function transcribe(
-  models: ReadonlyMap<string, ServedModel>,
-  { body, client, signal, note }: Call<Body>,
-): Promise<Reply> {
-  const served = servedModel(models, body.model);
-  note({ model: served.id });
+async function transcribe({ body, client, signal, use }: Call<Body>): Promise<Reply> {
+  const served = await use(body.model);
   const { transcriber } = served;
   if (!transcriber)
     throw new ApiError(400, `The model '${served.id}' does not transcribe speech`, 'unsupported_model', 'model');

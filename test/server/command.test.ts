@@ -1,7 +1,10 @@
 // `simdformer serve`, as a process.
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lora } from '../../src/finetune/index.js';
 import { ContinuousBatching } from '../../src/generate/index.js';
 import { hasPackedWeights } from '../../src/models/quantize.js';
 import { loadModel } from '../../src/pretrained/index.js';
@@ -109,6 +112,39 @@ describe('simdformer serve', () => {
     expect(await told([])).toEqual(await byItself('float32', 'float32'));
   });
 
+  it('serves the models and the adapters of a folder, each when it is first asked for', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'simdformer-models-'));
+    cpSync(server.folder, join(folder, 'stories'), { recursive: true });
+    cpSync(`${testData('gguf').path}/qwen2.Q8_0.gguf`, join(folder, 'qwen.gguf'));
+    const adapter = lora(server.models.stories, { r: 2, name: 'slow' });
+    await adapter.save(join(folder, 'slow'));
+    adapter.dispose();
+    const config = join(folder, 'slow', 'adapter_config.json');
+    const settings = { ...JSON.parse(readFileSync(config, 'utf8')), base_model_name_or_path: 'someone/stories' };
+    writeFileSync(config, JSON.stringify(settings));
+    const args = ['serve', '--models-dir', folder, '--port', '0', '--max-memory', '1GiB', '--pin', 'qwen'];
+    const { child, url, ended } = await started([...args, '--context', '64', '--keep-alive', '1h']);
+    const listed = async () => {
+      const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: Listed[] };
+      return Object.fromEntries(data.map(({ id, status }) => [id, status.value]));
+    };
+    type Listed = { id: string; status: { value: string } };
+    const before = { qwen: 'loaded', stories: 'unloaded', 'stories:slow': 'unloaded' };
+    expect(await listed()).toEqual(before);
+    for (const model of ['stories:slow', 'slow']) {
+      const response = await fetch(`${url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model, prompt: PROMPT, max_tokens: 4 }),
+      });
+      expect(await response.json()).toMatchObject({ model: 'stories:slow' });
+    }
+    expect(await listed()).toEqual({ ...before, stories: 'loaded', 'stories:slow': 'loaded' });
+    child.kill('SIGTERM');
+    expect(await ended).toBe(0);
+    rmSync(folder, { recursive: true });
+  });
+
   it('documents the default of --weights that the code has', async () => {
     const { stdout } = await simdformer(['serve', '--help']);
     const help = stdout.replace(/\s+/g, ' ');
@@ -130,6 +166,17 @@ describe('simdformer serve', () => {
     });
     expect((await simdformer(['serve', 'x', '--port', '70000'])).code).toBe(2);
     expect((await simdformer(['serve', 'x', '--weights', 'int3'])).code).toBe(2);
+    expect((await simdformer(['serve'])).code).toBe(2);
+    expect((await simdformer(['serve', 'x', '--keep-alive', 'soon'])).code).toBe(2);
+    expect((await simdformer(['serve', 'x', '--max-memory', '4 apples'])).code).toBe(2);
+    expect(await simdformer(['serve', '--models-dir', `${server.folder}/nowhere`])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('expected a folder of models'),
+    });
+    expect(await simdformer(['serve', `a=${server.folder}`, '--pin', 'b'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('--pin is b, expected one of a'),
+    });
     const twice = await simdformer(['serve', `a=${server.folder}`, `a=${server.folder}`]);
     expect(twice).toMatchObject({ code: 1, stderr: expect.stringContaining("two models have the name 'a'") });
   });

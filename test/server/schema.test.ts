@@ -5,13 +5,16 @@ import { chatCompletions } from '../../src/server/chat-completions.js';
 import { completions } from '../../src/server/completions.js';
 import { embeddings } from '../../src/server/embeddings.js';
 import { ApiError } from '../../src/server/errors.js';
+import { ModelPool } from '../../src/server/model-pool.js';
 import { jsonOf, read } from '../../src/server/schema.js';
 
 const ajv = new Ajv2020({ strict: false });
+const settings = { parallel: 1, context: 16, maxWaiting: 1, imageHosts: [] };
+const models = await ModelPool.open({}, { ...settings, keepAliveSeconds: 0, maxMemoryBytes: 1 });
 const bodies = {
-  chat: chatCompletions(new Map(), () => ({})).body,
-  completion: completions(new Map()).body,
-  embedding: embeddings(new Map()).body,
+  chat: chatCompletions(models, () => ({})).body,
+  completion: completions(models).body,
+  embedding: embeddings(models).body,
 };
 
 const messages = [{ role: 'user', content: 'x' }];

@@ -1,21 +1,22 @@
-import { existsSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
-import { ArgumentError } from '../../core/errors.js';
 import { BATCHING_DEFAULTS } from '../../generate/continuous-batching/options.js';
-import { hasPackedWeights } from '../../models/quantize.js';
 import { CACHE_TYPES } from '../../ops/kv-cache.js';
-import { type LoadedModel, type LoadModelOptions, loadModel } from '../../pretrained/index.js';
+import type { LoadModelOptions } from '../../pretrained/index.js';
 import { type ServeOptions, serve } from '../../server/index.js';
+import { KEEP_ALIVE_SECONDS } from '../../server/openai.js';
 import { SERVE_DEFAULTS } from '../../server/serve.js';
 import { openDevice } from '../common.js';
 import { EXIT } from '../exit.js';
-import { integer } from '../parsers.js';
-
+import { bytes, integer, keepAlive } from '../parsers.js';
+import { PACKED_CACHE, servedModels } from '../served-models.js';
 import { cacheOption, weightsOption } from '../weights-option.js';
 
 interface Options extends Pick<ServeOptions, 'parallel' | 'context' | 'maxWaiting' | 'cors' | 'sharePrefixes'> {
   imageHost?: string[];
+  modelsDir?: string;
+  keepAlive?: number;
+  maxMemory?: number;
+  pin?: string[];
   port: number;
   host: string;
   apiKey?: string[];
@@ -24,13 +25,25 @@ interface Options extends Pick<ServeOptions, 'parallel' | 'context' | 'maxWaitin
   cache?: LoadModelOptions['cache'];
 }
 
-/** The format of cached keys and values beside packed weights. */
-const PACKED_CACHE = 'float16';
-
 export function serveCommand(): Command {
   return new Command('serve')
     .description("Serve models over HTTP by OpenAI's API: chats, completions, embeddings, transcriptions.")
-    .argument('<model...>', 'folders or hub ids of models; NAME=FOLDER gives a model another name')
+    .argument('[model...]', 'folders or hub ids of models; NAME=FOLDER gives a model another name')
+    .option('--models-dir <folder>', 'serve all models in a folder; folders of adapters belong to their base')
+    .option(
+      '--keep-alive <duration>',
+      `load models at their first request, and unload them so long after the last one, such as 90s, 5m or -1 for never (default: ${KEEP_ALIVE_SECONDS / 60}m with --models-dir or --max-memory, otherwise all models stay)`,
+      keepAlive,
+    )
+    .option(
+      '--max-memory <size>',
+      'memory of all loaded models, such as 4GiB; the model that was unused for longest leaves first (default: no limit)',
+      bytes,
+    )
+    .option(
+      '--pin <model...>',
+      'models that load at the start and stay in memory (default: all, without the three options above)',
+    )
     .option('--port <n>', 'port to listen at, 0 for any free port', integer(0, 65535), SERVE_DEFAULTS.port)
     .option(
       '--host <address>',
@@ -65,39 +78,30 @@ export function serveCommand(): Command {
 }
 
 async function serveModels(names: string[], options: Options, command: Command): Promise<void> {
-  const { apiKey, drain, weights, cache, imageHost: imageHosts, ...others } = options;
+  const { apiKey, drain, weights, cache, imageHost: imageHosts, modelsDir, pin, ...others } = options;
+  const { keepAlive: keepAliveSeconds, maxMemory: maxMemoryBytes, ...settings } = others;
+  if (names.length === 0 && modelsDir === undefined)
+    command.error("error: missing argument 'model': give models, or their folder by --models-dir");
+  const isManaged = modelsDir !== undefined || keepAliveSeconds !== undefined || maxMemoryBytes !== undefined;
   const device = await openDevice(command);
   try {
-    const models: Record<string, LoadedModel> = {};
-    for (const name of names) {
-      const { id, from } = named(name);
-      if (models[id])
-        throw new ArgumentError(`two models have the name '${id}': give one of them another name, as in NAME=${from}`);
-      const model = await loadModel(device, from, { weights, cache });
-      // Keys and values of many sequences are as large as the weights. Packed weights suggest that both should be
-      // small.
-      if (cache === undefined && hasPackedWeights(model)) model.cacheType = PACKED_CACHE;
-      models[id] = model;
-    }
+    const pinned = pin ?? (isManaged ? [] : true);
+    const models = await servedModels(device, names, modelsDir, { weights, cache, pinned });
     const environment = process.env.SIMDFORMER_API_KEY;
     const apiKeys = apiKey ?? (environment ? [environment] : []);
-    const server = await serve({ ...others, imageHosts, models, apiKeys, drainSeconds: drain });
+    const server = await serve({
+      ...settings,
+      ...{ imageHosts, models, apiKeys, keepAliveSeconds, maxMemoryBytes },
+      drainSeconds: drain,
+    });
     console.error(`simdformer: serving ${Object.keys(models).join(', ')} at ${server.url}/v1`);
     const signal = await nextSignal();
     console.error(`simdformer: ${signal}: finishing current requests; a second signal ends at once`);
     for (const again of ['SIGTERM', 'SIGINT'] as const) process.once(again, () => process.exit(EXIT[again]));
     await server.close();
-    for (const model of Object.values(models)) model.dispose();
   } finally {
     device.dispose();
   }
-}
-
-/** Parses `NAME=FOLDER`, a folder, whose last part is the name, or a hub id. */
-function named(text: string): { id: string; from: string } {
-  const [, id, given] = /^([^=/\\]+)=(.+)$/.exec(text) ?? [];
-  if (id !== undefined && given !== undefined && !existsSync(text)) return { id, from: given };
-  return { id: existsSync(text) ? basename(resolve(text)) : text, from: text };
 }
 
 function nextSignal(): Promise<string> {

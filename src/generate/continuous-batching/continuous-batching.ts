@@ -194,6 +194,11 @@ export class ContinuousBatching {
     };
   }
 
+  /** Resolves when nothing runs, so that the model may be changed. */
+  async idle(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
   /** Resolves when all accepted requests are done. New requests are refused at once. */
   async close(): Promise<void> {
     this.#closing = true;

@@ -1,0 +1,16 @@
+const UNITS: Readonly<Record<string, number>> = { h: 3600, m: 60, s: 1, ms: 1e-3, us: 1e-6, µs: 1e-6, ns: 1e-9 };
+
+/**
+ * Seconds of a duration in the form of Ollama: a number of seconds, or text such as '5m', '1h30m' and '500ms'. Negative ones
+ * mean forever, Infinity. Null for text that is no duration.
+ */
+export function keepAliveOf(given: number | string): number | null {
+  if (typeof given === 'number' || /^-?\d+(\.\d+)?$/.test(given)) return forever(Number(given));
+  const [, sign, units] = /^(-?)((?:\d+(?:\.\d+)?(?:h|ms|m|s|us|µs|ns))+)$/.exec(given) ?? [];
+  if (units === undefined) return null;
+  const parts = [...units.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/g)];
+  const seconds = parts.reduce((sum, [, count, unit]) => sum + Number(count) * (UNITS[unit as string] as number), 0);
+  return forever(sign === '-' ? -seconds : seconds);
+}
+
+const forever = (seconds: number) => (seconds < 0 ? Number.POSITIVE_INFINITY : seconds);

@@ -1,0 +1,155 @@
+import { ArgumentError } from '../core/errors.js';
+import type { LoadedModel } from '../pretrained/index.js';
+import { AdapterTurns } from './adapter-turns.js';
+import type { ManagedModel } from './managed-model.js';
+import { parameterBytes } from './model-memory.js';
+import { closeModel, idle, type ServingSettings, serveModel } from './serve-model.js';
+import type { ServedModel } from './served-model.js';
+
+/** The longest time that a timer can have, in milliseconds. */
+const LONGEST = 2 ** 31 - 1;
+
+/** A model in memory, with its requests. */
+export class MemoryModel {
+  /** The number of requests that use it. */
+  users = 0;
+  /** Milliseconds since 1970 at the end of its last use. */
+  lastUse = Date.now();
+  /** Milliseconds since 1970 at which it leaves unless it is used. Null if it stays. */
+  expires: number | null = null;
+  /** Set once it has to leave. Resolves when its memory is free. */
+  leaving: Promise<void> | null = null;
+  readonly #served = new Map<string, ServedModel>();
+  readonly #turns: AdapterTurns | null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #onUnused = () => {};
+
+  private constructor(
+    /** The model with the adapters that were active when it was loaded. */
+    readonly plain: ServedModel,
+    private readonly settings: ServingSettings,
+    /** Bytes of parameters and of the memory that is reserved for generation. */
+    readonly bytes: number,
+  ) {
+    this.#served.set('', plain);
+    const { model } = plain;
+    const own = model.activeAdapters;
+    this.#turns =
+      model.adapters.size === 0
+        ? null
+        : new AdapterTurns(async (key) => {
+            for (const served of this.#served.values()) await idle(served);
+            model.setAdapter(key === '' ? own : [key]);
+          });
+  }
+
+  /** Puts the adapters on a loaded model. Disposes of a managed model if that fails. */
+  static async of(
+    id: string,
+    model: LoadedModel,
+    source: ManagedModel | null,
+    settings: ServingSettings,
+  ): Promise<MemoryModel> {
+    try {
+      if (typeof model?.forward !== 'function')
+        throw new ArgumentError(`openai: models.${id}.load gave no model, expected what loadModel gives`);
+      const own = model.activeAdapters;
+      for (const [name, put] of Object.entries(source?.adapters ?? {})) {
+        await put(model);
+        if (!model.adapters.has(name))
+          throw new ArgumentError(`openai: models.${id}.adapters.${name} put no adapter '${name}' on the model`);
+      }
+      model.setAdapter(own);
+      const before = model.device.memory().used;
+      const selectable = source === null ? model.adapters.size : Object.keys(source.adapters ?? {}).length;
+      const served = await serveModel(id, model, settings, selectable === 0);
+      const reserved = Math.max(0, model.device.memory().used - before);
+      return new MemoryModel(served, settings, parameterBytes(model) + reserved);
+    } catch (error) {
+      if (source !== null) model?.dispose?.();
+      throw error;
+    }
+  }
+
+  /** The model for each choice of adapters that was requested. */
+  get variants(): ServedModel[] {
+    return [...this.#served.values()];
+  }
+
+  /** Waits until `adapter` is active. Undefined stands for the adapters that were active when the model was loaded. */
+  async enter(adapter: string | undefined, signal: AbortSignal): Promise<ServedModel> {
+    const key = adapter ?? '';
+    this.users++;
+    this.#cancelTimer();
+    try {
+      await this.#turns?.enter(key, signal);
+    } catch (error) {
+      this.#ended();
+      throw error;
+    }
+    try {
+      return await this.#variant(key);
+    } catch (error) {
+      this.#turns?.leave();
+      this.#ended();
+      throw error;
+    }
+  }
+
+  /** Ends a use. The model expires `seconds` after its last use. */
+  exit(seconds: number, expired: () => void): void {
+    this.#turns?.leave();
+    this.#ended();
+    if (this.users === 0) this.expireAfter(seconds, expired);
+  }
+
+  expireAfter(seconds: number, expired: () => void): void {
+    this.#cancelTimer();
+    if (this.leaving || this.users > 0 || seconds === Number.POSITIVE_INFINITY) return;
+    this.expires = Date.now() + seconds * 1000;
+    this.#timer = setTimeout(expired, Math.min(LONGEST, seconds * 1000));
+    this.#timer.unref?.();
+  }
+
+  /** Takes no more requests. Resolves when the current ones are answered and the memory is free. */
+  leave(disposes: boolean): Promise<void> {
+    this.#cancelTimer();
+    this.leaving ??= this.#leave(disposes);
+    return this.leaving;
+  }
+
+  async #leave(disposes: boolean): Promise<void> {
+    if (this.users > 0)
+      await new Promise<void>((resolve) => {
+        this.#onUnused = resolve;
+      });
+    for (const served of this.variants) await closeModel(served);
+    if (disposes) this.plain.model.dispose();
+  }
+
+  #ended(): void {
+    this.users--;
+    this.lastUse = Date.now();
+    if (this.users === 0) this.#onUnused();
+  }
+
+  #cancelTimer(): void {
+    clearTimeout(this.#timer);
+    this.expires = null;
+  }
+
+  /** Each choice of adapters has a batch of its own, because cached prefixes and recorded steps depend on it. */
+  async #variant(key: string): Promise<ServedModel> {
+    const known = this.#served.get(key);
+    if (known) return known;
+    const { id, model } = this.plain;
+    const served = await serveModel(`${id}:${key}`, model, this.settings, false);
+    const other = this.#served.get(key);
+    if (other) {
+      await closeModel(served);
+      return other;
+    }
+    this.#served.set(key, served);
+    return served;
+  }
+}

@@ -1,0 +1,291 @@
+// The models of a server by name. A model loads at its first request, and leaves when nobody used it for a while. All
+// models together stay within a limit of memory.
+
+import { QueueFullError } from '../generate/index.js';
+import type { LoadedModel } from '../pretrained/index.js';
+import { ApiError } from './errors.js';
+import { isManaged, type ManagedModel } from './managed-model.js';
+import { MemoryModel } from './memory-model.js';
+import { orAborted } from './or-aborted.js';
+import type { ServingSettings } from './serve-model.js';
+import type { ServedModel } from './served-model.js';
+
+/** Settings of the memory that models share. */
+export interface PoolSettings extends ServingSettings {
+  /** Seconds that an unused model stays in memory. Infinity keeps it. */
+  readonly keepAliveSeconds: number;
+  readonly maxMemoryBytes: number;
+}
+
+/** A model that a request uses. It stays in memory until `release` is called. */
+export interface ModelLease {
+  readonly served: ServedModel;
+  /** `keepAliveSeconds` replaces the pool's setting until the next request. */
+  release(keepAliveSeconds?: number): void;
+}
+
+export type ModelState = 'unloaded' | 'loading' | 'loaded';
+
+/** A model of the server, in memory or not. */
+export interface ModelEntry {
+  readonly id: string;
+  /** The time at which serving began, in seconds since 1970. */
+  readonly created: number;
+  readonly adapters: readonly string[];
+  readonly source: LoadedModel | ManagedModel;
+  readonly state: ModelState;
+  /** Bytes in memory, or the expected number while it is not loaded; 0 if that is unknown. */
+  readonly bytes: number;
+  /** Milliseconds since 1970 at which an unused model leaves. Null if it stays, or if it is in use. */
+  readonly expires: number | null;
+  /** The model without adapters if it is in memory, otherwise null. */
+  readonly served: ServedModel | null;
+}
+
+class Entry implements ModelEntry {
+  readonly created = Math.floor(Date.now() / 1000);
+  memory: MemoryModel | null = null;
+  loading: Promise<MemoryModel> | null = null;
+  /** Requests that wait until the model is in memory and has their adapter. */
+  waiting = 0;
+  /** Bytes that the model had when it was last in memory; before that, what the caller expects. */
+  known: number;
+
+  constructor(
+    readonly id: string,
+    readonly source: LoadedModel | ManagedModel,
+  ) {
+    this.known = isManaged(source) ? (source.bytes ?? 0) : 0;
+  }
+
+  get adapters(): string[] {
+    const { source } = this;
+    return isManaged(source) ? Object.keys(source.adapters ?? {}) : [...source.adapters.keys()];
+  }
+
+  /** True if the model stays in memory: the caller loaded it, or pinned it. */
+  get isPinned(): boolean {
+    return !isManaged(this.source) || this.source.pinned === true;
+  }
+
+  get state(): ModelState {
+    return this.loading ? 'loading' : this.memory && !this.memory.leaving ? 'loaded' : 'unloaded';
+  }
+
+  get bytes(): number {
+    return this.memory?.bytes ?? this.known;
+  }
+
+  get expires(): number | null {
+    return this.memory?.expires ?? null;
+  }
+
+  get served(): ServedModel | null {
+    return this.memory?.plain ?? null;
+  }
+}
+
+/** A model and an adapter by one name. */
+interface Named {
+  readonly entry: Entry;
+  /** Undefined for the adapters that were active when the model was loaded. */
+  readonly adapter?: string;
+}
+
+export class ModelPool {
+  readonly #entries: readonly Entry[];
+  readonly #names: ReadonlyMap<string, Named>;
+  /** Ends with the current load: models load one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #isClosing = false;
+
+  private constructor(
+    models: Readonly<Record<string, LoadedModel | ManagedModel>>,
+    private readonly settings: PoolSettings,
+  ) {
+    this.#entries = Object.entries(models).map(([id, source]) => new Entry(id, source));
+    this.#names = namesOf(this.#entries);
+  }
+
+  /** Loads the pinned models. Rejects with the errors of `load`, and with OutOfMemoryError. */
+  static async open(
+    models: Readonly<Record<string, LoadedModel | ManagedModel>>,
+    settings: PoolSettings,
+  ): Promise<ModelPool> {
+    const pool = new ModelPool(models, settings);
+    try {
+      for (const entry of pool.#entries) if (entry.isPinned) await pool.#memoryOf(entry);
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+    return pool;
+  }
+
+  get entries(): readonly ModelEntry[] {
+    return this.#entries;
+  }
+
+  /** Names for requests: of the models, and `model:adapter` for adapters. */
+  get names(): string[] {
+    return this.#entries.flatMap(({ id, adapters }) => [id, ...adapters.map((adapter) => `${id}:${adapter}`)]);
+  }
+
+  /** The models in memory, once for each choice of adapters. */
+  get inMemory(): ServedModel[] {
+    return this.#entries.flatMap(({ memory }) => memory?.variants ?? []);
+  }
+
+  /** The version of the engine; '' as long as no model is in memory. */
+  get version(): string {
+    return this.inMemory[0]?.model.device.info.version ?? '';
+  }
+
+  /** Names of the models that can do something. Models that are not in memory count as able. */
+  namesOf(isAble: (served: ServedModel) => boolean): string[] {
+    const able = this.#entries.filter(({ served }) => served === null || isAble(served));
+    return able.flatMap(({ id, adapters }) => [id, ...adapters.map((adapter) => `${id}:${adapter}`)]);
+  }
+
+  /** True if the abilities of all models are known. */
+  get isComplete(): boolean {
+    return this.#entries.every(({ served }) => served !== null);
+  }
+
+  /** The model of a name. Throws ApiError 404. */
+  entry(name: string): ModelEntry {
+    return this.#find(name).entry;
+  }
+
+  /**
+   * The model of a name, in memory and with its adapter active. Throws ApiError 404 for an unknown name, and 503 for a
+   * model that does not fit into the memory. Throws QueueFullError if too many requests wait for it, the signal's reason,
+   * and the errors of `load`.
+   */
+  async use(name: string, signal: AbortSignal): Promise<ModelLease> {
+    const { entry, adapter } = this.#find(name);
+    const { parallel = 0, maxWaiting } = this.settings;
+    if (entry.waiting > maxWaiting + parallel)
+      throw new QueueFullError(`${entry.waiting} requests are waiting for the model`, 1);
+    entry.waiting++;
+    try {
+      for (;;) {
+        const memory = await orAborted(this.#memoryOf(entry), signal);
+        if (memory.leaving) continue; // it had to leave before this request began
+        const served = await memory.enter(adapter, signal);
+        return { served, release: (seconds) => this.#release(entry, memory, seconds) };
+      }
+    } finally {
+      entry.waiting--;
+    }
+  }
+
+  /** Answers current requests, then frees the models that the pool loaded. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#turn.catch(() => {});
+    for (const entry of this.#entries) await entry.memory?.leave(isManaged(entry.source));
+  }
+
+  #find(name: string): Named {
+    const found = this.#names.get(name);
+    if (found) return found;
+    const known = this.names.join(', ');
+    throw new ApiError(404, `The model '${name}' does not exist, expected one of ${known}`, 'model_not_found', 'model');
+  }
+
+  #release(entry: Entry, memory: MemoryModel, seconds = this.settings.keepAliveSeconds): void {
+    memory.exit(entry.isPinned ? Number.POSITIVE_INFINITY : seconds, () => void this.#unload(entry, memory));
+  }
+
+  async #unload(entry: Entry, memory: MemoryModel): Promise<void> {
+    const left = memory.leave(isManaged(entry.source));
+    entry.known = memory.bytes;
+    await left;
+    if (entry.memory === memory) entry.memory = null;
+  }
+
+  /** The model in memory. All requests for an absent model share one load. */
+  async #memoryOf(entry: Entry): Promise<MemoryModel> {
+    const { memory } = entry;
+    if (memory !== null && !memory.leaving) return memory;
+    entry.loading ??= this.#inTurn(() => this.#load(entry)).finally(() => {
+      entry.loading = null;
+    });
+    return entry.loading;
+  }
+
+  async #inTurn<T>(job: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(job, job);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #load(entry: Entry): Promise<MemoryModel> {
+    if (this.#isClosing) throw new ApiError(503, 'The server is shutting down.', 'shutting_down');
+    await entry.memory?.leaving;
+    await this.#makeRoom(entry, entry.known);
+    const { source } = entry;
+    const model = isManaged(source) ? await source.load() : source;
+    const memory = await MemoryModel.of(entry.id, model, isManaged(source) ? source : null, this.settings);
+    entry.memory = memory;
+    entry.known = memory.bytes;
+    try {
+      await this.#makeRoom(entry, memory.bytes);
+    } catch (error) {
+      await this.#unload(entry, memory);
+      throw error;
+    }
+    // The model also leaves if its requests were aborted while it loaded.
+    memory.expireAfter(entry.isPinned ? Number.POSITIVE_INFINITY : this.settings.keepAliveSeconds, () => {
+      void this.#unload(entry, memory);
+    });
+    return memory;
+  }
+
+  /**
+   * Unloads models until `bytes` for a model fit. Idle models leave first, from the one that was unused for longest. A model
+   * in use takes no further requests, and leaves when the current ones are answered. Throws ApiError 503 if
+   * that cannot be enough.
+   */
+  async #makeRoom(entry: Entry, bytes: number): Promise<void> {
+    const { maxMemoryBytes: limit } = this.settings;
+    const others = () => this.#entries.filter((each) => each !== entry && each.memory !== null);
+    const pinned = others().filter(({ isPinned }) => isPinned);
+    const most = limit - total(pinned);
+    if (bytes > most) {
+      const kept =
+        pinned.length > 0 ? `, of which ${pinned.map(({ id }) => id).join(', ')} keep ${size(limit - most)}` : '';
+      const message = `The model '${entry.id}' needs ${size(bytes)} of memory, and all models may have ${size(limit)}${kept}`;
+      throw new ApiError(503, message, 'insufficient_memory', 'model');
+    }
+    while (total(others()) + bytes > limit) {
+      const [next] = others()
+        .filter(({ isPinned }) => !isPinned)
+        .sort((a, b) => order(a) - order(b));
+      if (next?.memory) await this.#unload(next, next.memory);
+    }
+  }
+}
+
+/** Idle models come first, then the one that was used longest ago. */
+function order({ memory }: Entry): number {
+  return memory === null ? 0 : memory.lastUse + (memory.users > 0 ? Number.MAX_SAFE_INTEGER / 2 : 0);
+}
+
+const total = (entries: readonly Entry[]) => entries.reduce((sum, { bytes }) => sum + bytes, 0);
+
+function size(bytes: number): string {
+  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+/** Models by their names, `model:adapter`, and adapters alone if only one model has an adapter of this name. */
+function namesOf(entries: readonly Entry[]): Map<string, Named> {
+  const names = new Map<string, Named>();
+  const adapters = entries.flatMap((entry) => entry.adapters.map((adapter) => ({ entry, adapter })));
+  for (const named of adapters)
+    if (adapters.filter(({ adapter }) => adapter === named.adapter).length === 1) names.set(named.adapter, named);
+  for (const named of adapters) names.set(`${named.entry.id}:${named.adapter}`, named);
+  for (const entry of entries) names.set(entry.id, { entry });
+  return names;
+}
