@@ -1,15 +1,31 @@
-// Grammars as text, in an extended Backus–Naur form like GBNF:
+// Grammars as text, in the extended Backus–Naur form of llama.cpp (GBNF):
 //
 //   root   ::= "yes" | "no" | number            # a rule has a name; the whole text is a `root`
 //   number ::= "-"? [0-9]+ ("." [0-9]{1,3})?    # sequences, choices, groups, * + ? {n} {n,} {n,m}
+//   any    ::= .                                # any character
 //
-// Texts have the escapes of JSON and \xNN. Sets like [a-z0-9_] and [^"\\] have the same escapes.
+// Texts have the escapes of JSON, \xNN and \UNNNNNNNN. Sets like [a-z0-9_] and [^"\\] have the same escapes. GBNF's tokens,
+// <[1000]> and <think>, are refused: a grammar describes text.
 
 import { FormatError } from '../core/errors.js';
-import { complement, type Expression, type Grammar, oneOf, repeat, rule, set, text } from './expression.js';
+import {
+  ANY,
+  complement,
+  type Expression,
+  type Grammar,
+  LAST,
+  oneOf,
+  type Ranges,
+  repeat,
+  rule,
+  set,
+  text,
+} from './expression.js';
 
 const TOKEN =
-  /\s+|#[^\n]*|([A-Za-z_][\w-]*)(\s*::=)?|("(?:[^"\\\n]|\\.)*")|(\[(?:[^\]\\\n]|\\.)*\])|(\{\d+(?:,\d*)?\})|([|()*+?])/y;
+  /\s+|#[^\n]*|([\w-]+)(\s*::=)?|("(?:[^"\\]|\\[\s\S])*")|(\[(?:[^\]\\]|\\[\s\S])*\])|(\{\s*\d+\s*(?:,\s*\d*\s*)?\})|([|()*+?.])/y;
+/** A token of the vocabulary in GBNF, by its id or its text. */
+const VOCABULARY_TOKEN = /^!?<[^<>\n]+>/;
 
 interface Lexeme {
   readonly kind: 'define' | 'name' | 'text' | 'set' | 'count' | 'sign';
@@ -42,6 +58,10 @@ function lexemes(source: string): Lexeme[] {
   while (at < source.length) {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(source);
+    if (match === null && VOCABULARY_TOKEN.test(source.slice(at, at + 256)))
+      throw new FormatError(
+        `grammar, line ${line}: tokens such as ${source.slice(at).split('>', 1)}> are not supported, expected text in quotes`,
+      );
     if (match === null)
       throw new FormatError(
         `grammar, line ${line}: ${JSON.stringify(source.slice(at, at + 20))} is no part of a grammar`,
@@ -91,7 +111,8 @@ class EbnfReader {
 
   #repeated(): Expression {
     let expression = this.#atom();
-    for (;;) {
+    for (let depth = 0; ; depth++) {
+      if (depth > MAX_DEPTH) throw this.#error(`more than ${MAX_DEPTH} repetitions follow each other`);
       const next = this.#peek();
       if (next?.kind === 'count') {
         const [min, max] = next.value.slice(1, -1).split(',');
@@ -115,7 +136,12 @@ class EbnfReader {
           .map(({ character }) => character)
           .join(''),
       );
-    if (kind === 'set') return setOf(value.slice(1, -1));
+    if (kind === 'set') {
+      const ranges = rangesOf(value.slice(1, -1));
+      if (ranges === null) throw this.#error(`a range of ${value} ends before it begins`);
+      return set(...ranges);
+    }
+    if (value === '.') return set(...ANY);
     if (value !== '(') throw this.#error(`'${value}' is no expression`);
     if (++this.#depth > MAX_DEPTH) throw this.#error(`groups are nested more than ${MAX_DEPTH} levels deep`);
     const inner = this.#choice();
@@ -154,16 +180,23 @@ interface Character {
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
 
 function characters(source: string): Character[] {
-  const pattern = /\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]+)\}|\\([\s\S])|([\s\S])/gu;
-  return [...source.matchAll(pattern)].map(([, byte, unit, point, letter, plain]) => {
-    const code = byte ?? unit ?? point;
-    if (code !== undefined) return { character: String.fromCodePoint(Number.parseInt(code, 16)), isEscaped: true };
+  const pattern =
+    /\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]{1,6})\}|\\U([0-9a-fA-F]{8})|\\([\s\S])|([\s\S])/gu;
+  return [...source.matchAll(pattern)].map(([, byte, unit, point, long, letter, plain]) => {
+    const code = byte ?? unit ?? point ?? long;
+    if (code !== undefined) return { character: characterOf(Number.parseInt(code, 16)), isEscaped: true };
     if (letter !== undefined) return { character: ESCAPES[letter] ?? letter, isEscaped: true };
     return { character: plain as string, isEscaped: false };
   });
 }
 
-function setOf(source: string): Expression {
+function characterOf(code: number): string {
+  if (code <= LAST) return String.fromCodePoint(code);
+  throw new FormatError(`grammar: there is no character ${code.toString(16)}, expected at most ${LAST.toString(16)}`);
+}
+
+/** The ranges of a set without its brackets; null if one ends before it begins. */
+function rangesOf(source: string): Ranges | null {
   const isNegated = source.startsWith('^');
   const list = characters(isNegated ? source.slice(1) : source);
   const pointOf = ({ character }: Character) => character.codePointAt(0) as number;
@@ -176,5 +209,6 @@ function setOf(source: string): Expression {
       i += 2;
     } else ranges.push([pointOf(first), pointOf(first)]);
   }
-  return set(...(isNegated ? complement(ranges) : ranges));
+  if (ranges.some(([first, last]) => first > last)) return null;
+  return isNegated ? complement(ranges) : ranges;
 }

@@ -1,9 +1,9 @@
-import { ResponseFormatError } from '../constrain/index.js';
-import type { BatchedOptions, ResponseFormat } from '../generate/index.js';
+import type { BatchedOptions } from '../generate/index.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { ReasoningFilter } from '../tasks/chat/reasoning.js';
 import { stopsOf as endsOfTurns } from '../tasks/chat/stops.js';
 import type { ChatTemplate } from '../tokenizers/chat-template.js';
+import { type Constrain, constrainedTo, formatFields, formatOf } from './answer-format.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { type AnswerEnd, Answers, collect, tooLong } from './answers.js';
 import { messages, strictTools, templateMessages, templateTools, tools } from './chat-messages.js';
@@ -29,7 +29,6 @@ import {
   refusedField,
   type Schema,
   string,
-  tagged,
 } from './schema.js';
 import { type ServedModel, type Writer, writerOf } from './served-model.js';
 import { type CallDelta, ToolCalls } from './tool-calls.js';
@@ -50,31 +49,6 @@ export const streamFields = {
 /** An extension: variables of the chat template, such as `{ enable_thinking: false }`. */
 const templateVariables = optional(anyObject);
 
-const constrained = tagged(
-  'type',
-  object({ type: oneOf(['text']) }),
-  object({ type: oneOf(['json_object']) }),
-  object({
-    type: oneOf(['json_schema']),
-    json_schema: object({
-      name: string({ minLength: 1, maxLength: 64 }),
-      description: optional(string()),
-      schema: optional(anyObject),
-      strict: optional(boolean()),
-    }),
-  }),
-);
-
-/**
- * Returns options of generation that restrict an answer to a format. The answer ends with one of `stopTokens`. Throws
- * ApiError or ResponseFormatError for formats that it does not support.
- */
-export type Constrain = (
-  format: ResponseFormat,
-  writer: Writer,
-  stopTokens: readonly number[],
-) => Promise<BatchedOptions> | BatchedOptions;
-
 const chatBody = (model: Schema<string>) =>
   object({
     model,
@@ -82,7 +56,7 @@ const chatBody = (model: Schema<string>) =>
     tools,
     tool_choice: toolChoice,
     parallel_tool_calls: optional(boolean()),
-    response_format: optional(constrained),
+    ...formatFields,
     max_tokens: maxTokens,
     max_completion_tokens: maxTokens,
     logprobs: optional(boolean()),
@@ -240,7 +214,7 @@ async function beginRead(
     signal,
   );
   const { isNamed } = chosen;
-  const isFree = (chosen.format?.optional ?? true) && (body.response_format?.type ?? 'text') === 'text';
+  const isFree = (chosen.format?.optional ?? true) && formatOf(body) === null;
   return {
     answers,
     calls,
@@ -263,16 +237,12 @@ async function optionsOf(
   stopTokens: readonly number[],
   constrain: Constrain,
 ): Promise<BatchedOptions> {
+  const own = formatOf(body);
+  if (own !== null && own.param !== 'response_format' && chosen.tools.length > 0)
+    throw new ApiError(400, `'${own.param}' together with 'tools' is not supported`, 'invalid_value', own.param);
   // An answer that must have a format has no room for optional calls.
-  const isFormatted = body.response_format !== undefined && body.response_format.type !== 'text';
-  const wanted =
-    chosen.format?.optional && isFormatted ? body.response_format : (chosen.format ?? body.response_format);
-  const formatted =
-    wanted && wanted.type !== 'text'
-      ? await withParam(wanted === chosen.format ? 'tools' : 'response_format', () =>
-          constrain(wanted, writer, stopTokens),
-        )
-      : {};
+  const wanted = chosen.format && !(chosen.format.optional && own) ? { param: 'tools', format: chosen.format } : own;
+  const formatted = wanted ? await constrainedTo(wanted, writer, stopTokens, constrain) : {};
   const sampling = samplingOptions(body, writer.served.model.vocabSize);
   const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
   return {
@@ -281,16 +251,6 @@ async function optionsOf(
     ...formatted,
     ...(logitsProcessors.length > 0 ? { logitsProcessors } : {}),
   };
-}
-
-/** Names the field of the request in errors of response formats. */
-async function withParam<T>(param: string, work: () => Promise<T> | T): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof ResponseFormatError)) throw error;
-    throw new ApiError(400, `'${param}': ${error.reason}`, 'invalid_value', param);
-  }
 }
 
 function toolCallsOf({ tools: callable }: ChosenTools, { messages: said }: ChatRequest, isParallel: boolean) {

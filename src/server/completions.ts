@@ -1,3 +1,5 @@
+import type { BatchedOptions } from '../generate/index.js';
+import { type Constrain, constrainedTo, formatOf, grammarFields } from './answer-format.js';
 import type { TokenLogprobs } from './answer-text.js';
 import { Answers, collect } from './answers.js';
 import { checkFits, ignoredFields, maxTokens, streamFields } from './chat-completions.js';
@@ -45,6 +47,7 @@ const completionBody = (model: Schema<string>, limits: Limits) =>
     suffix: refusedField('models continue a prompt, and do not fill gaps'),
     best_of: refusedField("give 'n' and 'logprobs'"),
     logprobs: optional(integer({ min: 0, max: 5 })),
+    ...grammarFields,
     ...samplingFields,
     ...streamFields,
     ...ignoredFields,
@@ -54,7 +57,7 @@ type CompletionRequest = Read<ReturnType<typeof completionBody>>;
 
 const isWriter = ({ batching, model }: ServedModel) => batching !== null && model.tokenizer !== null;
 
-export function completions(models: ModelPool): Endpoint {
+export function completions(models: ModelPool, constrain: Constrain): Endpoint {
   const name = nameOf(models.namesOf(isWriter));
   return endpoint({
     method: 'post',
@@ -77,7 +80,7 @@ export function completions(models: ModelPool): Endpoint {
         {
           prompts: read.map(({ ids }) => ids),
           choices,
-          options: samplingOptions(body, served.model.vocabSize),
+          options: await optionsOf(body, writer, constrain),
           maxTokens: body.max_tokens ?? DEFAULT_TOKENS,
           stops: stopsOf(body),
           logprobs: body.logprobs ?? null,
@@ -105,6 +108,17 @@ export function completions(models: ModelPool): Endpoint {
       };
     },
   });
+}
+
+/** The options of generation. With a grammar or a schema, all of the answer has this form. */
+async function optionsOf(body: CompletionRequest, writer: Writer, constrain: Constrain): Promise<BatchedOptions> {
+  const { model } = writer.served;
+  const sampling = samplingOptions(body, model.vocabSize);
+  const wanted = formatOf(body);
+  if (wanted === null) return sampling;
+  const formatted = await constrainedTo(wanted, writer, model.endIds, constrain);
+  const logitsProcessors = [...(sampling.logitsProcessors ?? []), ...(formatted.logitsProcessors ?? [])];
+  return { ...sampling, ...formatted, logitsProcessors };
 }
 
 async function* chunks(

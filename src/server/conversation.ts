@@ -1,8 +1,9 @@
 // An answer to a conversation, for all APIs that have conversations.
 
 import { ReasoningFilter } from '../tasks/chat/reasoning.js';
+import type { Constrain } from './answer-format.js';
 import type { Usage } from './answers.js';
-import { begin, type ChatRequest, type Constrain } from './chat-completions.js';
+import { begin, type ChatRequest } from './chat-completions.js';
 import { noted } from './completion-frame.js';
 import type { Call } from './endpoint.js';
 import type { ModelPool } from './model-pool.js';

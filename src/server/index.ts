@@ -1,4 +1,4 @@
-export type { Constrain } from './chat-completions.js';
+export type { Constrain } from './answer-format.js';
 export { ApiError } from './errors.js';
 export type { ManagedModel } from './managed-model.js';
 export { type OpenAIApp, type OpenAIOptions, openai } from './openai.js';

@@ -8,8 +8,9 @@ import { BATCHING_DEFAULTS } from '../generate/continuous-batching/options.js';
 import { loadOptional } from '../io/optional-package.js';
 import type { LoadedModel } from '../pretrained/index.js';
 import { PromptImages } from '../tasks/prompt-images.js';
+import type { Constrain } from './answer-format.js';
 import { anthropicMessages } from './anthropic-messages.js';
-import { type Constrain, chatCompletions, hasTemplate } from './chat-completions.js';
+import { chatCompletions, hasTemplate } from './chat-completions.js';
 import { completions } from './completions.js';
 import { embeddings } from './embeddings.js';
 import type { Endpoint } from './endpoint.js';
@@ -124,7 +125,7 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const chats = nameOf(models.namesOf(hasTemplate));
   const endpoints = [
     chatCompletions(models, constrain),
-    completions(models),
+    completions(models, constrain),
     embeddings(models),
     responses(backend, chats),
     anthropicMessages(backend, chats),

@@ -13,7 +13,7 @@ const settings = { parallel: 1, context: 16, maxWaiting: 1, imageHosts: [] };
 const models = await ModelPool.open({}, { ...settings, keepAliveSeconds: 0, maxMemoryBytes: 1 });
 const bodies = {
   chat: chatCompletions(models, () => ({})).body,
-  completion: completions(models).body,
+  completion: completions(models, () => ({})).body,
   embedding: embeddings(models).body,
 };
 

@@ -1,0 +1,87 @@
+// The format that a request wants of its answer, by the fields of OpenAI and of llama.cpp's server.
+
+import { ResponseFormatError } from '../constrain/index.js';
+import { FormatError } from '../core/errors.js';
+import type { BatchedOptions, ResponseFormat } from '../generate/index.js';
+import { ApiError } from './errors.js';
+import { anyObject, boolean, object, oneOf, optional, type Read, string, tagged, withJson } from './schema.js';
+import type { Writer } from './served-model.js';
+
+/** The maximum number of characters of a grammar, as in `ebnf`. */
+const MAX_GRAMMAR = 2 ** 15;
+
+const responseFormat = tagged(
+  'type',
+  object({ type: oneOf(['text']) }),
+  object({ type: oneOf(['json_object']) }),
+  object({
+    type: oneOf(['json_schema']),
+    json_schema: object({
+      name: string({ minLength: 1, maxLength: 64 }),
+      description: optional(string()),
+      schema: optional(anyObject),
+      strict: optional(boolean()),
+    }),
+  }),
+);
+
+const grammar = string({
+  ...{ minLength: 1, maxLength: MAX_GRAMMAR },
+  description: "An extension: a grammar of the answer, in llama.cpp's GBNF.",
+});
+
+/** Fields of llama.cpp's server. */
+export const grammarFields = {
+  grammar: optional(grammar),
+  json_schema: optional(withJson(anyObject, { description: 'An extension: a JSON Schema of the answer.' })),
+} as const;
+
+/** Fields of requests. At most one of them may be given. */
+export const formatFields = { response_format: optional(responseFormat), ...grammarFields } as const;
+
+/**
+ * Returns options of generation that restrict an answer to a format. The answer ends with one of `stopTokens`. Throws
+ * ApiError or ResponseFormatError for formats that it does not support.
+ */
+export type Constrain = (
+  format: ResponseFormat,
+  writer: Writer,
+  stopTokens: readonly number[],
+) => Promise<BatchedOptions> | BatchedOptions;
+
+/** A format, and the field of the request that it comes from. */
+export interface WantedFormat {
+  readonly param: string;
+  readonly format: ResponseFormat;
+}
+
+type FormatFields = { readonly [Name in keyof typeof formatFields]?: Read<(typeof formatFields)[Name]> };
+
+/** The format that a request wants; null for any text. Throws ApiError 400 for several formats. */
+export function formatOf({ response_format: given, grammar, json_schema: schema }: FormatFields): WantedFormat | null {
+  const wanted: WantedFormat[] = [
+    ...(given === undefined || given.type === 'text' ? [] : [{ param: 'response_format', format: given }]),
+    ...(grammar === undefined ? [] : [{ param: 'grammar', format: { grammar } }]),
+    ...(schema === undefined ? [] : [{ param: 'json_schema', format: { type: 'json_schema' as const, schema } }]),
+  ];
+  const [first, second] = wanted;
+  if (second === undefined) return first ?? null;
+  const message = `'${first?.param}' together with '${second.param}' is not supported: give one of them`;
+  throw new ApiError(400, message, 'invalid_value', second.param);
+}
+
+/** Options of generation for a format. Throws ApiError 400, which names the field, for a format that is not supported. */
+export async function constrainedTo(
+  { param, format }: WantedFormat,
+  writer: Writer,
+  stopTokens: readonly number[],
+  constrain: Constrain,
+): Promise<BatchedOptions> {
+  try {
+    return await constrain(format, writer, stopTokens);
+  } catch (error) {
+    if (!(error instanceof ResponseFormatError || error instanceof FormatError)) throw error;
+    const reason = error instanceof ResponseFormatError ? error.reason : error.message;
+    throw new ApiError(400, `'${param}': ${reason}`, 'invalid_value', param);
+  }
+}
