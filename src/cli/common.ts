@@ -18,7 +18,7 @@ const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
 const MODEL_PACKAGES = ['g2p-en'];
 
 /** Folder of a named model; undefined if it is not installed. */
-function namedModel(name: string): string | undefined {
+export function namedModel(name: string): string | undefined {
   const inClone = join(MODELS, name);
   if (existsSync(join(inClone, 'config.json'))) return inClone;
   if (!MODEL_PACKAGES.includes(name)) return undefined;

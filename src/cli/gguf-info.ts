@@ -6,6 +6,7 @@ import { FormatError } from '../core/errors.js';
 import { openFileOf } from '../io/file.js';
 import { readGguf } from '../io/gguf.js';
 import { GgufTexts } from '../io/gguf-values.js';
+import { type CheckedReport, line, mebibytes, reportLines } from './checked-model.js';
 import { printJson } from './common.js';
 
 /** The GGUF file at a path, or the only one in a folder without config.json; null if there is none. */
@@ -17,8 +18,8 @@ export function ggufAt(path: string): string | null {
   return files.length === 1 ? join(path, files[0] as string) : null;
 }
 
-/** Prints architecture, sizes of weights per type, tokenizer and chat template. Throws FormatError. */
-export async function printGguf(path: string, isJson: boolean): Promise<void> {
+/** Prints architecture, sizes of weights per type, tokenizer, chat template, and if the model loads. Throws FormatError. */
+export async function printGguf(path: string, report: CheckedReport, isJson: boolean): Promise<void> {
   const file = await openFileOf(path, '');
   if (file === null) throw new FormatError(`${path} is not there any more`);
   try {
@@ -37,7 +38,10 @@ export async function printGguf(path: string, isJson: boolean): Promise<void> {
     const tokens = metadata.get('tokenizer.ggml.tokens');
     const vocabulary = tokens instanceof GgufTexts ? tokens.length : 0;
     const summary = { version, bytes: file.size, parameters: elements, types: Object.fromEntries(types), vocabulary };
-    if (isJson) return printJson({ ...summary, metadata: Object.fromEntries(plain) });
+    if (isJson) {
+      const { types: _, bytes: __, ...others } = report;
+      return printJson({ ...others, ...summary, metadata: Object.fromEntries(plain) });
+    }
     const of = (name: string) => String(metadata.get(name) ?? '–');
     const architecture = of('general.architecture');
     const own = (name: string) => of(`${architecture}.${name}`);
@@ -45,7 +49,7 @@ export async function printGguf(path: string, isJson: boolean): Promise<void> {
     console.log(
       `sizes            ${own('block_count')} layers of ${own('embedding_length')} features, ${own('attention.head_count')} heads, feed-forward ${own('feed_forward_length')}, context ${own('context_length')}`,
     );
-    console.log(`parameters       ${elements.toLocaleString('en')} in ${mebibytes(file.size)}`);
+    console.log(line('numbers', `${elements.toLocaleString('en')} in ${mebibytes(file.size)}`));
     for (const [type, sum] of types)
       console.log(
         `${type.padEnd(16)} ${sum.tensors} ${sum.tensors === 1 ? 'tensor' : 'tensors'}, ${sum.elements.toLocaleString('en')} numbers, ${mebibytes(sum.bytes)}`,
@@ -53,6 +57,7 @@ export async function printGguf(path: string, isJson: boolean): Promise<void> {
     const { model, pre } = { model: of('tokenizer.ggml.model'), pre: of('tokenizer.ggml.pre') };
     console.log(`tokenizer        ${model}, cut as ${pre}, ${vocabulary.toLocaleString('en')} tokens`);
     const template = metadata.get('tokenizer.chat_template');
+    for (const text of reportLines(report)) console.log(text);
     console.log(typeof template === 'string' ? `chat template\n${template}` : 'chat template    none');
   } finally {
     file.close();
@@ -61,5 +66,3 @@ export async function printGguf(path: string, isJson: boolean): Promise<void> {
 
 /** JSON has no 64-bit integers. */
 const jsonOf = (value: unknown) => (typeof value === 'bigint' ? String(value) : value);
-
-const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

@@ -10,6 +10,11 @@ export interface ByteSource {
   /** Reads without blocking. Exists where reading takes time. */
   readAsync?(position: number, into: Uint8Array): Promise<void>;
   view?(position: number, length: number): Uint8Array;
+  /**
+   * The number of bytes to read at a time while their need is not known. Exists where every byte costs, as on a server. Default: the
+   * reader's own.
+   */
+  readonly window?: number | undefined;
 }
 
 /** A file whose bytes lie in memory. Nothing is copied. Throws ArgumentError for a value that holds no bytes. */

@@ -54,7 +54,7 @@ const GROWTH = 2;
 
 /** Reads the header of a file with random access, without blocking if it has `readAsync`. */
 export async function readGguf(source: ByteSource): Promise<Gguf> {
-  let length = Math.min(FIRST, source.size);
+  let length = Math.min(source.window ?? FIRST, source.size);
   for (;;) {
     const bytes = await bytesOf(source, 0, length, passingBytes);
     try {

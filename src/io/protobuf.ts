@@ -78,7 +78,11 @@ export class ProtobufReader {
     const isInside = position >= this.#from && position + HEADER <= this.#from + this.#window.length;
     const isAtEnd = position >= this.#from && this.#from + this.#window.length === this.source.size;
     if (!isInside && !isAtEnd) {
-      this.#window = await bytesOf(this.source, position, Math.min(WINDOW, this.source.size - position));
+      this.#window = await bytesOf(
+        this.source,
+        position,
+        Math.min(this.source.window ?? WINDOW, this.source.size - position),
+      );
       this.#from = position;
     }
     return { bytes: this.#window, offset: position - this.#from };

@@ -260,7 +260,7 @@ async function readArchive(file: ByteSource): Promise<Safetensors> {
       throw new FormatError(
         `storage ${quote(storage.key)} has ${record.byteLength} bytes, expected ${storage.byteLength} by the pickle`,
       );
-    placed.set(storage, { source: await ZipData.open(file, record), position: 0 });
+    placed.set(storage, { source: new ZipData(file, record), position: 0 });
   }
   return stateDict(value, file.size, (storage) => placed.get(storage) as Placed);
 }
@@ -286,7 +286,7 @@ async function readRecord(file: ByteSource, record: ZipRecord): Promise<Uint8Arr
     throw new FormatError(
       `record ${quote(record.name)} has ${record.byteLength} bytes, expected at most ${MAX_PICKLE}`,
     );
-  return bytesOf(await ZipData.open(file, record), 0, record.byteLength);
+  return bytesOf(new ZipData(file, record), 0, record.byteLength);
 }
 
 // The format before torch 1.6: five pickles, and the storages with their lengths.
@@ -299,7 +299,7 @@ const FIRST = 1 << 20;
 const GROWTH = 4;
 
 async function readLegacy(file: ByteSource): Promise<Safetensors> {
-  for (let length = Math.min(FIRST, file.size); ; length = Math.min(GROWTH * length, file.size)) {
+  for (let length = Math.min(file.window ?? FIRST, file.size); ; length = Math.min(GROWTH * length, file.size)) {
     const bytes = await bytesOf(file, 0, length);
     try {
       const header = legacyHeader(bytes);

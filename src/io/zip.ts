@@ -56,76 +56,69 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord
   return records;
 }
 
-/** Position of a record's data. Throws FormatError if the local header belongs to another record. */
-async function dataPosition(source: ByteSource, { name, header, byteLength }: ZipRecord): Promise<number> {
-  const view = viewOf(await bytesOf(source, header, LOCAL_BYTES));
+/** Position of a record's data, by its local header. Throws FormatError if that belongs to another record. */
+function dataPosition(local: Uint8Array, { name, header, byteLength }: ZipRecord, fileBytes: number): number {
+  const view = viewOf(local);
   const position = header + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
-  if (view.getUint32(0, true) !== LOCAL || position + byteLength > source.size)
+  if (view.getUint32(0, true) !== LOCAL || position + byteLength > fileBytes)
     throw new FormatError(`record ${quote(name)} is not where the directory of the zip archive says`);
   return position;
 }
 
 /**
- * The data of a record, from position 0 on. The first read checks their CRC-32, which reads all of them. Throws
- * FormatError if it differs.
+ * The data of a record, from position 0 on. The first read looks for the local header and checks the CRC-32, which reads all
+ * data. It throws FormatError if one of them is wrong.
  */
 export class ZipData implements ByteSource {
   readonly size: number;
   readonly readAsync?: (position: number, into: Uint8Array) => Promise<void>;
   readonly view?: (position: number, length: number) => Uint8Array;
-  #isChecked = false;
+  /** The position of the data in the archive; null before they are checked. */
+  #start: number | null = null;
 
-  private constructor(
+  constructor(
     private readonly source: ByteSource,
     private readonly record: ZipRecord,
-    private readonly start: number,
   ) {
     this.size = record.byteLength;
     const { readAsync, view } = source;
     if (readAsync)
       this.readAsync = async (position, into) => {
-        await this.#check();
-        await source.readAsync?.(start + position, into);
+        await source.readAsync?.((await this.#checkedStart()) + position, into);
       };
-    if (view)
-      this.view = (position, length) => {
-        this.#checkNow();
-        return view(start + position, length);
-      };
-  }
-
-  /** Throws FormatError if the local header is not at the position in the directory. */
-  static async open(source: ByteSource, record: ZipRecord): Promise<ZipData> {
-    return new ZipData(source, record, await dataPosition(source, record));
+    if (view) this.view = (position, length) => view(this.#checkedStartNow() + position, length);
   }
 
   read(position: number, into: Uint8Array): void {
-    this.#checkNow();
-    this.source.read(this.start + position, into);
+    this.source.read(this.#checkedStartNow() + position, into);
   }
 
-  #checkNow(): void {
-    if (this.#isChecked) return;
-    for (const [position, part] of this.#parts()) this.source.read(position, part);
+  #checkedStartNow(): number {
+    if (this.#start === null) for (const [position, part] of this.#parts()) this.source.read(position, part);
+    return this.#start as unknown as number;
   }
 
-  async #check(): Promise<void> {
-    if (this.#isChecked) return;
-    for (const [position, part] of this.#parts()) await this.source.readAsync?.(position, part);
+  async #checkedStart(): Promise<number> {
+    if (this.#start === null)
+      for (const [position, part] of this.#parts()) await this.source.readAsync?.(position, part);
+    return this.#start as unknown as number;
   }
 
   /** Yields parts that the caller fills before it requests the next one. */
   *#parts(): Generator<[position: number, part: Uint8Array]> {
-    const { name, crc } = this.record;
+    const { name, crc, header } = this.record;
+    const local = new Uint8Array(LOCAL_BYTES);
+    yield [header, local];
+    const start = dataPosition(local, this.record, this.source.size);
     const buffer = new Uint8Array(Math.min(PART, this.size));
     let sum = 0;
     for (let at = 0; at < this.size; at += PART) {
       const part = buffer.subarray(0, Math.min(PART, this.size - at));
-      yield [this.start + at, part];
+      yield [start + at, part];
       sum = crc32(sum, part);
     }
     if (sum !== crc) throw new FormatError(`record ${quote(name)} is damaged: its CRC-32 is ${sum}, expected ${crc}`);
-    this.#isChecked = true;
+    this.#start = start;
   }
 }
 

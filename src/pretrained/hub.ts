@@ -23,8 +23,9 @@ export function isHubId(text: string): boolean {
  * A model on the hub. Its files are downloaded when they are opened, and stay in the cache. If the hub is unreachable,
  * or `HF_HUB_OFFLINE` is set, only the cache is used. Throws HubError if the hub refuses a file or the transfer fails.
  * Throws ArgumentError for unknown options, the system's error if the cache cannot be written, and the signal's reason.
+ * With `inParts`, files of weights are not downloaded: the parts that are read are fetched by range requests.
  */
-export async function openHub(id: string, options?: HubOptions): Promise<ModelSource> {
+export async function openHub(id: string, options?: HubOptions, inParts = false): Promise<ModelSource> {
   const settings = await hubSettings('loadModel', options);
   const { endpoint, cacheDir, onProgress, signal } = settings;
   signal?.throwIfAborted();
@@ -43,6 +44,10 @@ export async function openHub(id: string, options?: HubOptions): Promise<ModelSo
     }
     const url = `${endpoint}/${id}/resolve/${sha}/${name.split('/').map(encodeURIComponent).join('/')}`;
     if (settings.offline) throw new HubError(`${name} of ${id} is not in the cache, and ${OFFLINE}`, url);
+    if (inParts && isWeights(name)) {
+      const { openRanged } = await import('./ranged-file.js');
+      return openRanged(client, url, file.size);
+    }
     await cache.fetch(sha, file, url, client, (loaded, total = Number.NaN) =>
       onProgress({ file: name, loaded, total }),
     );
@@ -53,6 +58,9 @@ export async function openHub(id: string, options?: HubOptions): Promise<ModelSo
 }
 
 const OFFLINE = 'HF_HUB_OFFLINE is set';
+
+/** True for a file that may hold weights. */
+const isWeights = (name: string) => /\.(safetensors|bin|pth?|onnx|onnx_data\w*|gguf)$/.test(name);
 
 /** The commit that a revision is now, or was when the hub could be reached. */
 async function resolveRevision(

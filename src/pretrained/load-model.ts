@@ -1,42 +1,36 @@
-import { checkKnown, checkOneOf, checkOptions, describeValue, isObject } from '../core/check.js';
+import { checkKnown, checkOneOf, checkOptions, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/families/transformer.js';
 import type { Family } from '../models/family.js';
 import { fractionsIn } from '../models/json-fractions.js';
-import { type Json, ModelConfig } from '../models/model-config.js';
+import type { ModelConfig } from '../models/model-config.js';
 import { PROBLEM_TYPES, type ProblemType } from '../models/prediction-head.js';
 import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
 import type { WeightFormat } from '../models/quantize.js';
 import type { Packing } from '../models/read-packed.js';
-import { familyOfConfig } from '../models/registry.js';
 import { packedFile } from '../models/saved-packing.js';
-import type { Weights } from '../models/weight-entry.js';
-import { Initializer } from '../nn/init.js';
 import type { ActivationFormat } from '../nn/weight.js';
 import { CACHE_TYPES, type CacheType } from '../ops/kv-cache.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
-import { architectureOf, headKinds, headOf, modelOf } from './architectures.js';
+import { architectureOf, headKinds } from './architectures.js';
+import { type BlankModel, type BlankSource, backboneOf, blankModel } from './blank-model.js';
 import { companionFiles } from './companion-files.js';
-import { completeConfig } from './config.js';
 import { generationOptions, unfollowed } from './generation-config.js';
 import type { HubOptions } from './hub-options.js';
 import { checkHubOptions } from './hub-options.js';
 import { loadModelTokenizer } from './load-tokenizer.js';
 import { checkOnnxChoice, type OnnxChoice } from './onnx/files.js';
 import { type ModelLocation, openSource } from './open-source.js';
-import { hasOwnOutput } from './own-output.js';
 import { checkPacking, packingOf } from './packed-options.js';
 import { adapterBase, isAdapter } from './peft/adapter-folder.js';
 import { loadProcessor, type Processor } from './processors/load-processor.js';
 import { readWeights } from './read-weights.js';
-import { isColbert, isModel2vec, type SentenceFolder, sentenceFiles, sentenceHead } from './sentence/head.js';
-import { headOfLayout, partOf, type SentenceLayout, sentenceLayout } from './sentence/layout.js';
-import { staticSource } from './sentence/static-source.js';
+import { isColbert, type SentenceFolder, sentenceFiles, sentenceHead } from './sentence/head.js';
+import type { SentenceLayout } from './sentence/layout.js';
 import type { ModelSource } from './source.js';
-import { textConfig, textWeights } from './text-config.js';
+import { textConfig } from './text-config.js';
 import type { OnWarning } from './warnings.js';
-import { openWeights } from './weights.js';
 
 /** A model with what its folder brings beside the weights. */
 export interface LoadedModel extends PretrainedModel {
@@ -183,27 +177,6 @@ async function loadFrom<Model extends LoadedModel | Transformer>(
   return model.eval() as Model;
 }
 
-/** The folder of the model itself, and the modules of sentence-transformers around it. */
-interface Backbone {
-  readonly backbone: ModelSource;
-  readonly layout: SentenceLayout | null;
-  /** The head that the modules work on; null if there are none. */
-  readonly sentence: HeadKind | null;
-}
-
-async function backboneOf(source: ModelSource): Promise<Backbone> {
-  const layout = await sentenceLayout(source);
-  const config = (await source.has('config.json')) ? await source.json('config.json') : {};
-  if (layout === null) {
-    if (isModel2vec(config)) return { backbone: await staticSource(source), layout, sentence: 'none' };
-    return { backbone: source, layout, sentence: isColbert(config) ? 'none' : null };
-  }
-  const sentence = await headOfLayout(source, layout);
-  const { path, type } = layout.backbone;
-  const part = partOf(source, path);
-  return { backbone: type.endsWith('StaticEmbedding') ? await staticSource(part) : part, layout, sentence };
-}
-
 function checkLoadOptions(options: LoadModelOptions) {
   const { cache = 'float32', onWarning = warn, ...others } = checkKnown('loadModel', options, NAMES);
   const { head, labels, problemType, weights, activations, dtype, baseModel, ...hub } = others;
@@ -222,101 +195,32 @@ function checkLoadOptions(options: LoadModelOptions) {
   return { head, labels, problemType, weights, activations, dtype, baseModel, cache, onWarning, hub };
 }
 
-/** Settings of config.json that describe quantized weights. */
-const QUANTIZATION = ['quantization_config', 'compression_config'];
-
 /** Everything that a model of a family is made of. */
-interface FamilySource extends Pick<LoadModelOptions, 'head' | 'signal'> {
-  readonly source: ModelSource;
+interface FamilySource extends Omit<BlankSource, 'sentence' | 'dtype' | 'headersOnly'> {
   /** The modules around the model, the folder of all, and the head that they work on. */
   readonly sentences: Pick<SentenceFolder, 'source' | 'layout' | 'loadPart'> & { readonly head: HeadKind | null };
   reopen(): Promise<ModelSource>;
-  /** The config, and the same with the labels that were asked for. */
-  readonly json: Record<string, unknown>;
-  readonly labelled: Record<string, unknown>;
-  /** True if the model is the language model of a larger one. */
-  readonly isPart: boolean;
-  /** The file of packed weights of ours, if it is one. */
-  readonly file: ReturnType<typeof packedFile>;
   readonly packing: Parameters<typeof packingOf>[0];
   readonly onWarning: OnWarning;
 }
 
-/** Weights by the names that a family's files have today. */
-function named(weights: Weights, fileName: Family['fileName']): Weights {
-  if (fileName === undefined) return weights;
-  return { ...weights, tensors: new Map([...weights.tensors].map(([name, entry]) => [fileName(name), entry])) };
-}
-
-/** Weights in the format of another library become float32. Their reader is loaded when it is needed. */
-async function dequantized(weights: Weights, config: Json): Promise<Weights> {
-  const { dequantizing } = await import('./quantized/index.js');
-  return dequantizing(weights, config);
-}
-
-/** The description of quantized weights: in config.json, or in the file that AutoGPTQ wrote beside it. */
-async function quantizationIn(source: ModelSource, json: Json): Promise<Json | null> {
-  const { quantization_config: config, compression_config: older } = json;
-  if (isObject(config ?? older)) return (config ?? older) as Json;
-  return (await source.has('quantize_config.json')) ? source.json('quantize_config.json') : null;
-}
-
 async function loadFamily(device: Device, from: FamilySource): Promise<PretrainedModel> {
-  const { source, json, labelled: given, file, signal } = from;
-  const quantization = file === null && source.weights === undefined ? await quantizationIn(source, json) : null;
-  // The model is saved as what it has in memory.
-  const labelled = Object.fromEntries(
-    Object.entries(given).filter(([key]) => !(quantization && QUANTIZATION.includes(key))),
-  );
-  // The class of a model that sentence-transformers reads may have another head.
-  const head = from.head ?? from.sentences.head ?? headOf(json);
-  const family = await familyOfConfig(json);
-  const values = await completeConfig(labelled);
-  checkOneOf('loadModel', 'head', head, headKinds);
-  const opened = await openWeights(source, { single: file ?? undefined, dtype: from.packing.dtype });
-  const stored = from.isPart ? textWeights(opened) : named(opened, family.fileName);
+  const blank = await blankModel(device, { ...from, sentence: from.sentences.head, dtype: from.packing.dtype });
   try {
-    stored.check?.(device);
-    const weights =
-      quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
-    // Their configs are made of what they have.
-    const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null;
-    const untied =
-      mayDiffer && (await hasOwnOutput(weights.tensors, device, signal)) ? { tie_word_embeddings: false } : {};
-    const config = new ModelConfig({ ...values, ...untied });
-    const Model = modelOf(family, architectureOf(family, json, head), json);
-    const model = new Model({ init: new Initializer(device, 0, true), config, head });
-    try {
-      const saved = { ...(head === 'question-answering' ? withoutLabels(labelled) : labelled), ...untied };
-      await fillModel(family, model, config, weights, { ...from, head, labelled: saved });
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
-    return model;
+    await fillModel(blank, from);
+    return blank.model;
+  } catch (error) {
+    blank.model.dispose();
+    throw error;
   } finally {
-    stored.close();
+    blank.stored.close();
   }
 }
 
 /** Reads weights and what comes beside them, and has the model remember where it is from. */
 async function fillModel(
-  family: Family,
-  model: PretrainedModel,
-  config: ModelConfig,
-  weights: Weights,
-  {
-    source,
-    sentences,
-    reopen,
-    json,
-    labelled,
-    file,
-    head,
-    packing,
-    onWarning,
-    signal,
-  }: FamilySource & { head: HeadKind },
+  { family, model, config, weights, head, saved: labelled }: BlankModel,
+  { source, sentences, reopen, json, file, packing, onWarning, signal }: FamilySource,
 ): Promise<void> {
   if (model.decoder !== null) {
     const said = family.readsImages ? { ...(labelled.text_config as object), ...labelled } : labelled;
@@ -376,8 +280,11 @@ async function loadOwn(
   return modelFromFiles(files, (sizes) => new Transformer(device, sizes, true), pack);
 }
 
-/** A model runs without them, on ids and numbers: what is wrong with their files is a warning. */
-async function companions(
+/**
+ * The tokenizer and the processor of a folder. A model runs without them, on ids and numbers: errors of their files are
+ * warnings.
+ */
+export async function companions(
   source: ModelSource,
   { vocabulary }: Family,
   { type, values: config }: ModelConfig,
@@ -428,10 +335,4 @@ function withLabels(json: object, labels: readonly string[]): Record<string, unk
   const id2label = Object.fromEntries(labels.map((label, id) => [String(id), label]));
   const label2id = Object.fromEntries(labels.map((label, id) => [label, id]));
   return { ...json, id2label, label2id, num_labels: labels.length };
-}
-
-/** Without labels of a classifier, as many of which transformers would expect where answers begin and end. */
-function withoutLabels(config: Record<string, unknown>): Record<string, unknown> {
-  const { id2label, label2id: _, num_labels: count, ...others } = config;
-  return (isObject(id2label) ? Object.keys(id2label).length : count) === 2 ? config : others;
 }

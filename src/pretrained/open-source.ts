@@ -12,6 +12,7 @@ import { streamFile } from '../io/stream-file.js';
 import { blobFile } from './blob-file.js';
 import { checkFileName } from './file-name.js';
 import { isHubId, openHub } from './hub.js';
+import { HubClient } from './hub-client.js';
 import { type HubOptions, hubOptionNames } from './hub-options.js';
 import { type ModelSource, sourceOf } from './source.js';
 
@@ -29,9 +30,10 @@ export type ModelLocation = string | URL | ModelFileSet | Blob | Response;
 
 /**
  * Files of a model: of a folder or GGUF file at a path, a URL, a hub id such as `org/name`, or the given files. Throws
- * ArgumentError for other values, and the errors of `openHub`.
+ * ArgumentError for other values, and the errors of `openHub`. With `inParts`, only the parts of weights that are read are
+ * transferred from servers.
  */
-export async function openSource(from: ModelLocation, options: HubOptions = {}): Promise<ModelSource> {
+export async function openSource(from: ModelLocation, options: HubOptions = {}, inParts = false): Promise<ModelSource> {
   const { signal } = checkKnown('loadModel', options, [...hubOptionNames]);
   checkSignal('loadModel', signal);
   signal?.throwIfAborted();
@@ -40,7 +42,7 @@ export async function openSource(from: ModelLocation, options: HubOptions = {}):
     const name = (from as File).name || 'the blob';
     return openGguf(name, () => blobFile(name, from));
   }
-  const source = await folderOf(from, options);
+  const source = await folderOf(from, options, inParts);
   const single = await singleGguf(source);
   return single === null ? source : openGguf(`${source.name}/${single}`, (name) => source.open(name), single);
 }
@@ -81,7 +83,11 @@ async function singleGguf(source: ModelSource): Promise<string | null> {
   );
 }
 
-async function folderOf(from: string | URL | ModelFileSet, options: HubOptions): Promise<ModelSource> {
+async function folderOf(
+  from: string | URL | ModelFileSet,
+  options: HubOptions,
+  inParts: boolean,
+): Promise<ModelSource> {
   const { signal } = options;
   if (typeof from === 'string' || isUrl(from)) {
     const isAddress = isUrl(from) || /^[a-z][a-z\d+.-]+:/i.test(from);
@@ -92,11 +98,13 @@ async function folderOf(from: string | URL | ModelFileSet, options: HubOptions):
       if (kind === 'file') return openLocalGguf(path);
     } else if (isAddress || /^\.{0,2}\//.test(from)) {
       const url = remote(from) as URL;
-      return url.pathname.endsWith('.gguf')
-        ? openGguf(url.href, (file) => fetchInParts(new URL(file, url), signal), url.pathname.split('/').at(-1))
-        : urlSource(url, signal);
+      if (!url.pathname.endsWith('.gguf')) return inParts ? rangedSource(url, signal) : urlSource(url, signal);
+      const opened = (file: string) => fetchInParts(new URL(file, url), signal);
+      const parts = inParts ? rangedSource(new URL('.', url), signal) : null;
+      return openGguf(url.href, parts ? (file) => parts.open(file) : opened, url.pathname.split('/').at(-1));
     }
-    if (typeof from === 'string' && isHubId(from)) return openHub(from, options).catch((error) => notHere(from, error));
+    if (typeof from === 'string' && isHubId(from))
+      return openHub(from, options, inParts).catch((error) => notHere(from, error));
     const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
     throw new ArgumentError(`loadModel: ${describeValue(String(from))} is none of these: ${expected}`);
   }
@@ -168,6 +176,25 @@ function urlSource(folder: URL, signal?: AbortSignal): ModelSource {
     },
     signal,
   );
+}
+
+/** A folder on a server, of which only the parts that are read are transferred. */
+function rangedSource(folder: URL, signal?: AbortSignal): ModelSource {
+  const client = new HubClient({ endpoint: folder.origin, token: undefined, signal }, folder.href);
+  const opened = new Map<string, Promise<OpenFile | null>>();
+  const find = async (name: string) => {
+    const { openRanged } = await import('./ranged-file.js');
+    const file =
+      opened.get(name) ??
+      openRanged(client, inside(folder, name).href).catch((error: unknown) => {
+        // Object stores answer 403 for missing files.
+        if (error instanceof HubError && [403, 404, 410].includes(error.status ?? 0)) return null;
+        throw error;
+      });
+    opened.set(name, file);
+    return file;
+  };
+  return sourceOf(folder.href, null, find, signal);
 }
 
 function filesSource(files: ReadonlyMap<string, FileContent>, signal?: AbortSignal): ModelSource {

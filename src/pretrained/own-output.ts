@@ -14,10 +14,13 @@ const EMBEDDINGS = [
 /** Numbers that are compared at a time. */
 const PART = 1 << 17;
 
-/** True if a file has an output projection that differs from the embedding. transformers does not tie such a pair either. */
+/**
+ * True if a file has an output projection that differs from the embedding. transformers does not tie such a pair either. Without a
+ * device only sizes are compared.
+ */
 export async function hasOwnOutput(
   tensors: ReadonlyMap<string, WeightEntry>,
-  device: Device,
+  device: Device | null,
   signal?: AbortSignal,
 ): Promise<boolean> {
   const names = [...tensors.keys()];
@@ -28,6 +31,7 @@ export async function hasOwnOutput(
   if (output === undefined || embedding === undefined) return false;
   const [a, b] = [tensors.get(output) as WeightEntry, tensors.get(embedding) as WeightEntry];
   if (a.size !== b.size) return true;
+  if (device === null) return false;
   const others = b.stream(new Uint8Array(8 * PART), 1, device)[Symbol.asyncIterator]();
   for await (const part of a.stream(new Uint8Array(8 * PART), 1, device)) {
     signal?.throwIfAborted();

@@ -35,18 +35,33 @@ async function unsuffixed(source: string, tensors: Weights['tensors'], model: Pr
   }
 }
 
-/** Reads the weights of a model. Returns the names that the file has for them, where they differ. */
-export async function readWeights(
+/** Tensors of a file and the pieces of a model that they belong to. */
+export interface WeightMatch {
+  /** Entries by the names of pieces. */
+  readonly found: Map<string, WeightEntry>;
+  /** Parameters that the file lacks. */
+  readonly missing: readonly StatePiece[];
+  /** Pieces whose entries have another shape than config.json says. */
+  readonly misshapen: readonly { readonly piece: StatePiece; readonly shape: readonly number[] }[];
+  /** Names of tensors that belong to no piece. */
+  readonly unused: readonly string[];
+  /** Names that the file has for pieces, where they differ. */
+  readonly renamed: Map<string, string>;
+}
+
+/** Matches the tensors of a file with a model by their names and shapes. No data are read. */
+export async function matchWeights(
   model: PretrainedModel,
   source: string,
   weights: Weights,
-  { pack, isPacked, onWarning, signal }: ReadOptions,
-): Promise<Map<string, string>> {
+  isPacked: boolean,
+): Promise<WeightMatch> {
   const tensors = weights.named?.(wantedNames(model)) ?? weights.tensors;
   const given = isPacked ? await unsuffixed(source, tensors, model) : new Map(tensors);
   const unnamed = unnamedPieces(model, given, weights.unnamed ?? []);
   const found = new Map<string, WeightEntry>();
   const missing: StatePiece[] = [];
+  const misshapen: { piece: StatePiece; shape: readonly number[] }[] = [];
   const renamed = new Map<string, string>();
   await yieldToEventLoop();
   const shared = model.pieceNames();
@@ -61,13 +76,12 @@ export async function readWeights(
       if (piece.tensor.requiresGrad) missing.push(piece); // parameters that are not learned keep their initial values
       continue;
     }
-    checkShape(source, piece, entry);
+    if (!sameShape(entry.shape, shapeOf(piece))) misshapen.push({ piece, shape: entry.shape });
     found.set(piece.name, entry);
     if (name === undefined) continue;
     if (isOwnName(model, piece.name, name)) renamed.set(piece.name, name);
     given.delete(name);
   }
-  drawMissing(model, source, missing, onWarning);
   if (model.headKind === 'none' && renamed.size > 0)
     for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
@@ -78,6 +92,19 @@ export async function readWeights(
   const unused = [...given.keys()].filter(
     (name) => isWeight(name) && !BUFFERS.test(name) && !aliases.has(name) && !isEmpty(name),
   );
+  return { found, missing, misshapen, unused, renamed };
+}
+
+/** Reads the weights of a model. Returns the names that the file has for them, where they differ. */
+export async function readWeights(
+  model: PretrainedModel,
+  source: string,
+  weights: Weights,
+  { pack, isPacked, onWarning, signal }: ReadOptions,
+): Promise<Map<string, string>> {
+  const { found, missing, misshapen, unused, renamed } = await matchWeights(model, source, weights, isPacked);
+  checkShapes(source, misshapen);
+  drawMissing(model, source, missing, onWarning);
   if (unused.length > 0)
     onWarning(`${source} has weights that the model does not use: ${some(unused)}`, 'unused-weights');
   await yieldToEventLoop();
@@ -131,13 +158,16 @@ function isOwnName(model: PretrainedModel, name: string, given: string): boolean
   return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
 }
 
-function checkShape(source: string, piece: StatePiece, { shape }: WeightEntry): void {
-  const expected = shapeOf(piece);
-  if (sameShape(shape, expected)) return;
+function checkShapes(source: string, [first]: WeightMatch['misshapen']): void {
+  if (first === undefined) return;
+  const { piece, shape } = first;
   throw new ShapeError(
-    `${source}: ${piece.name} is [${shape.join(', ')}], expected [${expected.join(', ')}] by config.json`,
+    `${source}: ${piece.name} is [${shape.join(', ')}], expected [${shapeOf(piece).join(', ')}] by config.json`,
   );
 }
+
+/** True for a parameter that training may begin without: of a head or a pooler. */
+export const isOfHead = ({ path }: StatePiece): boolean => /^(head|(vision\.)?pooler)\./.test(path);
 
 /** Initializes a head that the file lacks at random, as transformers does. Throws FormatError if the body lacks weights. */
 function drawMissing(
@@ -147,7 +177,7 @@ function drawMissing(
   onWarning: OnWarning,
 ): void {
   if (missing.length === 0) return;
-  const body = missing.filter(({ path }) => !/^(head|(vision\.)?pooler)\./.test(path));
+  const body = missing.filter((piece) => !isOfHead(piece));
   if (body.length > 0)
     throw new FormatError(`${source} lacks weights of the model: ${some(body.map(({ name }) => name))}`);
   const deviation = Number(model.config.initializer_range ?? 0.02);

@@ -37,6 +37,9 @@ const tasks = {
   'zero-shot-object-detection': async () => (await import('./zero-shot-object-detection.js')).zeroShotObjectDetection,
 } satisfies Record<string, () => Promise<Task>>;
 
+/** The names of all tasks. */
+export const taskNames = Object.keys(tasks) as readonly (keyof typeof tasks)[];
+
 /** Other names of transformers.js, and what they stand for. */
 const aliases = {
   asr: 'automatic-speech-recognition',

@@ -68,7 +68,7 @@ async function pickleIn(file: Uint8Array): Promise<Uint8Array | null> {
   const records = await readZip(source).catch(() => null);
   const record = [...(records?.values() ?? [])].find(({ name }) => name.endsWith('/data.pkl'));
   if (record === undefined) return null;
-  return bytesOf(await ZipData.open(source, record), 0, record.byteLength).catch(() => null);
+  return bytesOf(new ZipData(source, record), 0, record.byteLength).catch(() => null);
 }
 
 /** An archive of a pickle and a storage of six float32 values. */

@@ -14,6 +14,8 @@ export type Fault = (request: IncomingMessage, response: ServerResponse) => bool
 export class Hub {
   readonly requests: { method: string; url: string; host: 'hub' | 'store'; range?: string; authorization?: string }[] =
     [];
+  /** Bytes of answers, by the name of the file. */
+  readonly sent = new Map<string, number>();
   /** Asked in turn for each request, until one acts. */
   faults: Fault[] = [];
   /** Token that clients need. */
@@ -41,6 +43,7 @@ export class Hub {
           ...(headers.range && { range: headers.range }),
           ...(headers.authorization && { authorization: headers.authorization }),
         });
+        response.on('close', () => this.#count(url, response));
         if (!this.faults.some((fault) => fault(request, response))) answer(request, response);
       });
     this.#hub = await listening(watched('hub', (request, response) => this.#answer(request, response)));
@@ -53,6 +56,13 @@ export class Hub {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     }
+  }
+
+  #count(url: string, response: ServerResponse): void {
+    const name = url.replace(/^.*\/resolve\/[^/]+\//, '').replace(/^\/|\?.*$/g, '');
+    const { method } = response.req;
+    const bytes = method === 'HEAD' ? 0 : Number(response.getHeader('content-length') ?? 0);
+    this.sent.set(name, (this.sent.get(name) ?? 0) + bytes);
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): true {

@@ -1,21 +1,30 @@
 import { Command } from 'commander';
+import { FormatError } from '../../core/errors.js';
 import { modelCost } from '../../inspect/cost.js';
-import { loadModel, openDevice, printJson } from '../common.js';
-import { printFolder } from '../folder-info.js';
+import { checkedReport } from '../checked-model.js';
+import { loadModel, namedModel, openDevice, printJson } from '../common.js';
+import { EXIT } from '../exit.js';
+import { printReport } from '../folder-info.js';
 import { ggufAt, printGguf } from '../gguf-info.js';
 import { integer } from '../parsers.js';
-import { isPretrainedFolder } from '../pretrained-folder.js';
+import { isOwnFolder } from '../pretrained-folder.js';
+
+interface InfoOptions {
+  readonly length: number;
+  readonly revision?: string;
+  readonly base?: string;
+  readonly json?: boolean;
+}
 
 export function infoCommand(): Command {
   return new Command('info')
-    .description('describe the engine on this machine, or a model')
-    .argument('[model]', 'folder or name of a model, or a GGUF file')
+    .description('describe the engine on this machine, or a model, without reading its weights')
+    .argument('[model]', 'folder, hub id or URL of a model, a GGUF file, or the name of a model that was trained here')
     .option('--length <n>', 'length of the sequences for which operations are counted', integer(1), 32)
+    .option('--revision <name>', 'branch, tag or commit on the hub')
+    .option('--base <model>', 'folder or id of the base of an adapter, in place of the one that it names')
     .option('--json', 'print JSON')
-    .action(async (name: string | undefined, options: { length: number; json?: boolean }, command: Command) => {
-      const gguf = name === undefined ? null : ggufAt(name);
-      if (gguf !== null) return printGguf(gguf, options.json === true);
-      if (name !== undefined && isPretrainedFolder(name)) return printFolder(name, options.json === true);
+    .action(async (name: string | undefined, options: InfoOptions, command: Command) => {
       using device = await openDevice(command);
       const { info } = device;
       if (name === undefined) {
@@ -27,6 +36,15 @@ export function infoCommand(): Command {
           if (info.reason !== undefined) console.log(`why not native   ${info.reason}`);
         }
         return;
+      }
+      const isJson = options.json === true;
+      if (!isOwnFolder(name) && namedModel(name) === undefined) {
+        const { revision, base: baseModel } = options;
+        const report = await checkedReport(device, name, { revision, baseModel });
+        if (!report.fits) process.exitCode = EXIT.failed;
+        if (report.problem !== null && !isJson) throw new FormatError(report.problem);
+        const gguf = report.problem === null ? ggufAt(name) : null;
+        return gguf === null ? printReport(report, isJson) : printGguf(gguf, report, isJson);
       }
       const model = await loadModel(device, name);
       const { source, target } = model.tokenizers;

@@ -29,11 +29,22 @@ const INERT = ['Dropout'];
 
 /** Reads a module that is not of `INPUT_TYPES`; null for one that does nothing. Throws FormatError for an unknown type. */
 export async function readModule(type: string, folder: ModuleFolder): Promise<SentenceModule | null> {
+  const reader = readerOf(type);
+  return reader === null ? null : (await reader()).read(folder);
+}
+
+/** Throws FormatError for a type that is unknown. */
+export function checkModuleType(type: string): void {
+  if (!INPUT_TYPES.includes(shortType(type))) readerOf(type);
+}
+
+/** The reader of a type; null for one that does nothing. Throws FormatError for an unknown type. */
+function readerOf(type: string): (typeof readers)[string] | null {
   const name = shortType(type);
   if (INERT.includes(name)) return null;
   const own = aliases[name] ?? name;
   const reader = Object.hasOwn(readers, own) ? readers[own] : undefined;
-  if (reader) return (await reader()).read(folder);
+  if (reader) return reader;
   const known = [...INPUT_TYPES, ...Object.keys(readers)].join(', ');
   throw new FormatError(`modules.json: module ${JSON.stringify(type)}, expected one of ${known}`);
 }

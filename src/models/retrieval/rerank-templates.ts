@@ -69,9 +69,12 @@ const gemma: RerankTemplate = {
 
 const templates: Readonly<Record<string, RerankTemplate>> = { qwen3, qwen2: mxbai, gemma };
 
+/** True if a reranker of this family was published whose prompt is known. */
+export const hasTemplate = (type: unknown): boolean => Object.hasOwn(templates, `${type}`);
+
 /** The template of a published reranker of this family. Throws ArgumentError if there is none. */
 export function knownTemplate({ model_type: type }: Json): RerankTemplate {
-  const template = Object.hasOwn(templates, `${type}`) ? templates[`${type}`] : undefined;
+  const template = hasTemplate(type) ? templates[`${type}`] : undefined;
   if (template) return template;
   const known = Object.keys(templates).join(', ');
   throw new ArgumentError(

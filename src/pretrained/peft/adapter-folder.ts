@@ -7,7 +7,7 @@ import type { HeadKind, ProblemType } from '../../models/prediction-head.js';
 import type { WeightFormat } from '../../models/quantize.js';
 import { openSource } from '../open-source.js';
 import type { ModelSource } from '../source.js';
-import { adapterTensors } from './adapter-tensors.js';
+import { adapterShapes } from './adapter-tensors.js';
 import { ADAPTER_CONFIG, ADAPTER_HEAD } from './lora-parts.js';
 
 /** The file of settings that `simdformer finetune` writes beside a model or an adapter. */
@@ -86,12 +86,12 @@ async function besides(source: ModelSource, base: string): Promise<string> {
 
 /** Names for the labels of the head that an adapter brings, unless the base has a head of this size. */
 async function labelsOf(source: ModelSource, base: string): Promise<string[] | undefined> {
-  const tensors = await adapterTensors(source);
-  const matrix = [...tensors].find(([name]) => /\.(classifier|score|out_proj)\.weight$/.test(name))?.[1];
+  const shapes = await adapterShapes(source);
+  const matrix = [...shapes].find(([name]) => /\.(classifier|score|out_proj)\.weight$/.test(name))?.[1];
   if (matrix === undefined) return undefined;
   const config = await (await openSource(base)).json('config.json').catch(() => ({}) as Record<string, unknown>);
   const { id2label, num_labels: count } = config;
   const known = isObject(id2label) ? Object.keys(id2label).length : count;
-  const labels = matrix.shape[0] as number;
+  const labels = matrix[0] as number;
   return known === labels ? undefined : Array.from({ length: labels }, (_, i) => `LABEL_${i}`);
 }

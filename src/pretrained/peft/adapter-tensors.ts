@@ -9,6 +9,14 @@ const TORCH_WEIGHTS = 'adapter_model.bin';
 /** A tensor of an adapter, in memory. */
 export type AdapterTensor = Pick<SafetensorsEntry, 'shape' | 'data'>;
 
+/** The shapes of an adapter's tensors by name, from the header of its file. Throws FormatError if there is none. */
+export async function adapterShapes(source: ModelSource): Promise<ReadonlyMap<string, readonly number[]>> {
+  const isOlder = !(await source.has(ADAPTER_WEIGHTS)) && (await source.has(TORCH_WEIGHTS));
+  const file = await openTensors(source, isOlder ? TORCH_WEIGHTS : ADAPTER_WEIGHTS);
+  file.close();
+  return new Map([...file.tensors].map(([name, { shape }]) => [name, shape]));
+}
+
 /** Tensors of an adapter: of safetensors or, without that file, of torch.save. Throws FormatError if both files are missing. */
 export async function adapterTensors(source: ModelSource): Promise<ReadonlyMap<string, AdapterTensor>> {
   if ((await source.has(ADAPTER_WEIGHTS)) || !(await source.has(TORCH_WEIGHTS)))

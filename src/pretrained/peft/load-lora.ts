@@ -138,7 +138,8 @@ const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
   alora_invocation_tokens: [null, undefined],
 };
 
-function optionsOf(config: Readonly<Record<string, unknown>>, source: string): LoraOptions {
+/** The options of an adapter by its adapter_config.json. Throws FormatError for settings that are not supported. */
+export function optionsOf(config: Readonly<Record<string, unknown>>, source: string): LoraOptions {
   const refuse = (key: string, expected: unknown): never => {
     throw new FormatError(
       `${source}: ${ADAPTER_CONFIG} has ${key} ${describeValue(config[key])}, expected ${expected}`,

@@ -1,0 +1,307 @@
+// A dry run of `loadModel`: config, tokenizer and headers are read, and compared with our model. No weights are read.
+
+import type { Device } from '../core/device.js';
+import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
+import { ModelConfig } from '../models/model-config.js';
+import type { HeadKind, PretrainedModel } from '../models/pretrained-model.js';
+import { packables, packing, type WeightFormat } from '../models/quantize.js';
+import { checkModuleType } from '../models/retrieval/registry.js';
+import { packedFile } from '../models/saved-packing.js';
+import type { WeightEntry } from '../models/weight-entry.js';
+import { Initializer } from '../nn/init.js';
+import { shapeOf } from '../nn/state-names.js';
+import { formatOf, tileWords } from '../ops/packed.js';
+import { architectureOf, modelOf } from './architectures.js';
+import { type BlankModel, backboneOf, blankModel } from './blank-model.js';
+import type { HubOptions } from './hub-options.js';
+import { companions } from './load-model.js';
+import { openSource } from './open-source.js';
+import { adapterBase, isAdapter } from './peft/adapter-folder.js';
+import { adapterShapes } from './peft/adapter-tensors.js';
+import { optionsOf } from './peft/load-lora.js';
+import { ADAPTER_CONFIG, PEFT_PREFIX } from './peft/lora-parts.js';
+import { loraTargets } from './peft/lora-targets.js';
+import { ownNames } from './peft/module-names.js';
+import { isOfHead, matchWeights } from './read-weights.js';
+import { isColbert } from './sentence/head.js';
+import type { ModelSource } from './source.js';
+import { textConfig } from './text-config.js';
+
+/** Bytes of a model's weights in memory by the option `weights` of `loadModel`. */
+export interface WeightMemory {
+  readonly float32: number;
+  readonly int8: number;
+  readonly int4: number;
+}
+
+/** A tensor whose shape is not that of the model. */
+interface Misshapen {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly expected: readonly number[];
+}
+
+/** The result of a dry run. */
+export interface ModelReport {
+  readonly name: string;
+  /** True if `loadModel` would load it. */
+  readonly fits: boolean;
+  /** The reason why it cannot be read; null if the comparison was possible. */
+  readonly problem: string | null;
+  /** `model_type` and `architectures` of config.json. */
+  readonly type: string | null;
+  readonly architectures: readonly string[];
+  readonly head: HeadKind | null;
+  /** The settings of an adapter; null for a whole model. */
+  readonly adapter: AdapterReport | null;
+  readonly parameters: number;
+  readonly memory: WeightMemory | null;
+  /** Bytes of the weights as they are stored, and by type. */
+  readonly bytes: number;
+  readonly types: Readonly<Record<string, { readonly tensors: number; readonly bytes: number }>>;
+  /** Formats of packed weights that simdformer wrote. */
+  readonly packed: readonly string[] | null;
+  /** Parameters that the file lacks. */
+  readonly missing: readonly string[];
+  /** Parameters of a head that the file lacks. They are drawn at random, as in transformers. */
+  readonly newHead: readonly string[];
+  /** Tensors that the model does not use. */
+  readonly unexpected: readonly string[];
+  readonly misshapen: readonly Misshapen[];
+  readonly tokenizer: boolean;
+  readonly chatTemplate: boolean;
+  readonly warnings: readonly string[];
+}
+
+interface AdapterReport {
+  readonly kind: string;
+  readonly base: string;
+  readonly r: unknown;
+  readonly alpha: unknown;
+  readonly targets: readonly string[];
+  readonly modulesToSave: readonly string[];
+}
+
+/** A report, and the model without values that it is about. Dispose it. */
+export interface CheckedModel {
+  readonly report: ModelReport;
+  /** The model with its own head; null if there is a problem. */
+  readonly model: PretrainedModel | null;
+  /** A second model without a head; null if the family has no such class. */
+  readonly body: PretrainedModel | null;
+  dispose(): void;
+}
+
+export interface CheckOptions extends HubOptions {
+  readonly head?: HeadKind | undefined;
+  readonly baseModel?: string | undefined;
+}
+
+/**
+ * Compares a folder, a hub id, a URL or a GGUF file with the model that would be loaded. Reads config, tokenizer and headers only; of
+ * files on a server by range requests. Errors of the files and the hub are the report's `problem`.
+ */
+export async function checkModel(device: Device, from: string, options: CheckOptions = {}): Promise<CheckedModel> {
+  try {
+    const { head, baseModel, ...hub } = options;
+    const source = await openSource(from, hub, true);
+    if (await isAdapter(source)) return await checkAdapter(device, source, baseModel, options);
+    if (baseModel !== undefined) throw new ArgumentError(`baseModel is given, but ${source.name} is no adapter`);
+    return await checkFolder(device, source, head);
+  } catch (error) {
+    if (!(error instanceof SimdformerError)) throw error;
+    const report = { ...EMPTY, name: from, problem: error.message };
+    return { report, model: null, body: null, dispose() {} };
+  }
+}
+
+const EMPTY: Omit<ModelReport, 'name'> = {
+  ...{ fits: false, problem: null, type: null, architectures: [], head: null, adapter: null },
+  ...{ parameters: 0, memory: null, bytes: 0, types: {}, packed: null },
+  ...{ missing: [], newHead: [], unexpected: [], misshapen: [], tokenizer: false, chatTemplate: false, warnings: [] },
+};
+
+async function checkFolder(device: Device, source: ModelSource, head: HeadKind | undefined): Promise<CheckedModel> {
+  const { backbone, layout, sentence } = await backboneOf(source);
+  const whole = await backbone.json('config.json');
+  if (whole.format === 'simdformer')
+    throw new FormatError(`${source.name} is a Transformer of simdformer: it has no names to compare`);
+  const text = await textConfig(whole, head);
+  const json = text ?? whole;
+  const file = packedFile(json);
+  for (const { type } of layout?.modules ?? []) checkModuleType(type);
+  const warnings: string[] = [];
+  const blank = await blankModel(device, {
+    ...{ source: backbone, json, labelled: json, isPart: text !== null, file, head, sentence, dtype: undefined },
+    headersOnly: true,
+  });
+  const { model, weights, stored, family, config } = blank;
+  try {
+    const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
+    const match = await matchWeights(model, source.name, own, file !== null);
+    const tell = (message: string) => void warnings.push(message);
+    [model.tokenizer, model.processor] = await companions(backbone, family, config, tell);
+    if (text !== null) tell(`it reads more than text (${whole.model_type}): its language model is loaded alone`);
+    if (stored.converted !== undefined)
+      tell(`some types are not computed with as they are: in memory is ${stored.converted}`);
+    const namesOf = (pieces: typeof match.missing) => pieces.map(({ name }) => name);
+    const missing = namesOf(match.missing.filter((piece) => !isOfHead(piece)));
+    const misshapen = match.misshapen.map(({ piece, shape }) => ({
+      ...{ name: piece.name, shape, expected: shapeOf(piece) },
+    }));
+    const { formats } = (json.quantization_config ?? {}) as { formats?: readonly string[] };
+    model.origin = { from: source.name, config: json, names: match.renamed, companions: async () => new Map() };
+    const body = bodyOf(blank, json);
+    const report: ModelReport = {
+      ...EMPTY,
+      ...{ name: source.name, fits: missing.length === 0 && misshapen.length === 0, head: model.headKind },
+      ...{ type: String(json.model_type), architectures: [json.architectures ?? []].flat().map(String) },
+      ...{ missing, misshapen, unexpected: match.unused, warnings, packed: file !== null && formats ? formats : null },
+      newHead: namesOf(match.missing.filter(isOfHead)),
+      ...{ parameters: sizeOf(model), memory: memoryOf(model), ...storedSizes(stored.tensors.values()) },
+      ...{ tokenizer: model.tokenizer !== null, chatTemplate: await hasTemplate(source, model) },
+    };
+    const dispose = () => {
+      body?.dispose();
+      model.dispose();
+    };
+    return { report, model, body, dispose };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  } finally {
+    stored.close();
+  }
+}
+
+/** The model without a head; null if there is none. */
+function bodyOf({ family, model, config }: BlankModel, json: ModelConfig['values']): PretrainedModel | null {
+  if (model.headKind === 'none') return null;
+  try {
+    const Model = modelOf(family, architectureOf(family, json, 'none'), json);
+    const body = new Model({
+      init: new Initializer(model.device, 0, true),
+      config: new ModelConfig(config.values),
+      head: 'none',
+    });
+    body.tokenizer = model.tokenizer;
+    body.processor = model.processor;
+    return body;
+  } catch (error) {
+    if (error instanceof SimdformerError) return null;
+    throw error;
+  }
+}
+
+async function hasTemplate(source: ModelSource, { tokenizer }: PretrainedModel): Promise<boolean> {
+  if (source.weights === undefined && (await source.has('chat_template.jinja'))) return true;
+  const { chat_template: template } = (tokenizer?.config ?? {}) as { chat_template?: unknown };
+  return template !== undefined && template !== null;
+}
+
+/** Number of parameters. */
+export function sizeOf(model: PretrainedModel): number {
+  return [...tensorsOf(model)].reduce((sum, { size }) => sum + size, 0);
+}
+
+const tensorsOf = (model: PretrainedModel) => new Set(model.statePieces().map(({ tensor }) => tensor));
+
+/** Bytes of a model's weights by format. */
+export function memoryOf(model: PretrainedModel): WeightMemory {
+  const packed = packables(model);
+  const own = new Set<unknown>(packed.map(({ weight }) => weight));
+  const others = [...tensorsOf(model)].reduce((sum, tensor) => sum + (own.has(tensor) ? 0 : tensor.size), 0);
+  const { device } = model;
+  const as = (weights: WeightFormat) => {
+    const format = formatOf(device, packing('checkModel', { weights }));
+    const words = packed.map(({ weight, transposed }) => {
+      const [first, second] = weight.shape as [number, number];
+      return transposed ? tileWords(device, format, second, first) : tileWords(device, format, first, second);
+    });
+    return 4 * words.reduce((sum, each) => sum + each, others);
+  };
+  return { float32: 4 * sizeOf(model), int8: as('int8'), int4: as('int4') };
+}
+
+/** Bytes of entries as they are stored. */
+function storedSizes(entries: Iterable<WeightEntry>): Pick<ModelReport, 'bytes' | 'types'> {
+  const types: Record<string, { tensors: number; bytes: number }> = {};
+  let bytes = 0;
+  for (const entry of entries) {
+    const { dtype, size } = entry;
+    const { byteLength = 4 * size } = entry as { byteLength?: number };
+    const sum = types[dtype] ?? { tensors: 0, bytes: 0 };
+    types[dtype] = { tensors: sum.tensors + 1, bytes: sum.bytes + byteLength };
+    bytes += byteLength;
+  }
+  return { bytes, types };
+}
+
+/** An adapter: its base, and the shapes of its matrices. */
+async function checkAdapter(
+  device: Device,
+  source: ModelSource,
+  baseModel: string | undefined,
+  { head: wanted, baseModel: _, revision: __, ...hub }: CheckOptions,
+): Promise<CheckedModel> {
+  const config = await source.json(ADAPTER_CONFIG);
+  const { from, options } = await adapterBase(source, baseModel);
+  const texts = (value: unknown) => [value ?? []].flat().map(String);
+  const adapter: AdapterReport = {
+    ...{
+      kind: `${config.peft_type}`,
+      base: `${baseModel ?? config.base_model_name_or_path}`,
+      r: config.r,
+      alpha: config.lora_alpha,
+    },
+    ...{ targets: texts(config.target_modules), modulesToSave: texts(config.modules_to_save) },
+  };
+  const base = await checkModel(device, from, { ...hub, revision: options.revision, head: wanted ?? options.head });
+  const { model } = base;
+  const about = { name: source.name, adapter };
+  if (model === null) {
+    const problem = `its base cannot be read (baseModel names another one): ${base.report.problem}`;
+    return { ...base, report: { ...base.report, ...about, problem } };
+  }
+  try {
+    optionsOf(config, source.name);
+    const found = adapterFit(model, await adapterShapes(source));
+    const { fits } = base.report;
+    const report = {
+      ...base.report,
+      ...about,
+      ...found,
+      fits: fits && found.misshapen.length + found.unexpected.length === 0,
+    };
+    return { ...base, report };
+  } catch (error) {
+    base.dispose();
+    throw error;
+  }
+}
+
+/** Compares the matrices of LoRA with the modules that they change. */
+function adapterFit(
+  model: PretrainedModel,
+  shapes: ReadonlyMap<string, readonly number[]>,
+): Pick<ModelReport, 'unexpected' | 'misshapen'> {
+  const targets = new Map(loraTargets(model).map((target) => [target.name, target]));
+  const given = [...shapes.keys()].map((key) => key.replace(PEFT_PREFIX, ''));
+  const names = ownNames(model, given);
+  const misshapen: Misshapen[] = [];
+  const unexpected: string[] = [];
+  for (const name of given) {
+    const [, path, side] = /^(.*)\.lora_(A|B)\.weight$/.exec(names.get(name) ?? '') ?? [];
+    if (path === undefined) continue;
+    const target = targets.get(path);
+    const shape = shapes.get(PEFT_PREFIX + name) ?? [];
+    if (target === undefined) {
+      unexpected.push(name);
+      continue;
+    }
+    const [inputs] = target.module.weight.shape as [number, number];
+    const expected = side === 'A' ? [shape[0] ?? 0, inputs] : [target.end - target.start, shape[1] ?? 0];
+    if (`${shape}` !== `${expected}`) misshapen.push({ name, shape, expected });
+  }
+  return { unexpected, misshapen };
+}

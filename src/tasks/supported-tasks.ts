@@ -1,0 +1,60 @@
+// The tasks that a model can do, by its heads, its inputs, and the checks of the tasks themselves.
+
+import { isObject } from '../core/check.js';
+import { SimdformerError } from '../core/errors.js';
+import type { PretrainedModel } from '../models/pretrained-model.js';
+import { hasTemplate } from '../models/retrieval/rerank-templates.js';
+import type { LoadedModel } from '../pretrained/load-later.js';
+import { taskNames, taskOf } from './registry.js';
+
+/** Tasks of one text as a vector. They read a model without a head. */
+const OF_BODIES = ['feature-extraction', 'sentence-similarity', 'image-feature-extraction'];
+/** Tasks that go from text to text with an encoder and a decoder. */
+const REWRITING = ['summarization', 'text2text-generation', 'translation'];
+/** Tasks that need no text. */
+const WITHOUT_TEXT = [
+  ...['audio-classification', 'automatic-speech-recognition', 'background-removal', 'depth-estimation'],
+  ...['image-classification', 'image-feature-extraction', 'image-segmentation', 'image-to-text', 'object-detection'],
+];
+/** Tasks of images or sounds that also need a tokenizer. They check the model's inputs themselves. */
+const OF_SEVERAL_KINDS = [
+  ...['document-question-answering', 'image-text-to-text', 'text-to-speech', 'zero-shot-audio-classification'],
+  ...['zero-shot-image-classification', 'zero-shot-object-detection'],
+];
+
+/**
+ * Names of the pipelines that work with a model. Its parameters need no values. `body`: the same model without a head, if the
+ * family has one. Tasks that would only work with new weights are not listed.
+ */
+export async function supportedTasks(model: PretrainedModel, body: PretrainedModel | null): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of taskNames) {
+    const given = OF_BODIES.includes(name) && body !== null ? body : model;
+    if (await isSupported(name, given)) found.push(name);
+  }
+  return found;
+}
+
+async function isSupported(name: (typeof taskNames)[number], model: PretrainedModel): Promise<boolean> {
+  const task = await taskOf(name);
+  if (task.head !== undefined && task.head !== model.headKind) return false;
+  const isOfText = !WITHOUT_TEXT.includes(name) && !OF_SEVERAL_KINDS.includes(name);
+  if (isOfText && !(model.tokenizer !== null && model.takes('inputIds'))) return false;
+  if (REWRITING.includes(name) && (model.encoder === null || model.decoder === null)) return false;
+  if (name === 'text-generation' && model.encoder !== null) return false;
+  try {
+    if (name === 'text-ranking' && !isReranker(model)) return false;
+    task.create({ task: name, model: model as LoadedModel });
+    return true;
+  } catch (error) {
+    if (error instanceof SimdformerError) return false;
+    throw error;
+  }
+}
+
+/** True for a classifier of one label, and for a language model that was trained to rank, which only its name tells. */
+function isReranker({ headKind, config, origin }: PretrainedModel): boolean {
+  const { id2label, num_labels: count, model_type: type } = config;
+  if (headKind !== 'language-model') return (isObject(id2label) ? Object.keys(id2label).length : (count ?? 2)) === 1;
+  return hasTemplate(type) && /rerank/i.test(origin?.from ?? '');
+}
