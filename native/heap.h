@@ -28,7 +28,7 @@ class Heap {
 #ifdef __wasm__
   // Returns `bytes` of memory just behind the heap, usable until the heap grows; null if the system has too little
   // memory.
-  char* roomBehind(uint64_t bytes) const;
+  char* memoryBehind(uint64_t bytes) const;
 #endif
   uint64_t bytes() const { return bytes_.load(std::memory_order_acquire); }
   uint64_t words() const { return bytes() / 4; }

@@ -34,7 +34,7 @@ bool Heap::grow(uint64_t bytes) {
   return true;
 }
 
-char* Heap::roomBehind(uint64_t bytes) const {
+char* Heap::memoryBehind(uint64_t bytes) const {
   const uint64_t end = reinterpret_cast<uintptr_t>(data_) + this->bytes() + bytes;
   const uint64_t pages = (end + kPage - 1) / kPage;
   const uint64_t have = __builtin_wasm_memory_size(0);

@@ -53,7 +53,7 @@ EXPORT(manifest) const char* manifest() { return json->c_str(); }
 
 // Returns memory for a command list of `words`, or null if memory is short. It lies behind the heap and is valid until
 // the heap grows.
-EXPORT(commands) char* commands(uint32_t words) { return engine->heap().roomBehind(uint64_t{words} * 4); }
+EXPORT(commands) char* commands(uint32_t words) { return engine->heap().memoryBehind(uint64_t{words} * 4); }
 
 // Runs the list in commands(words). Returns null, or the failure.
 EXPORT(run) const void* run(uint32_t words) {

@@ -19,25 +19,25 @@ constexpr IntegerKind kindOf() {
 }
 
 // Memory for an unpacked group. bytes [8, 16, 4]: inputs 4k to 4k + 3 of feature `lane`. scales and minima [parts, 16].
-struct GroupRoom {
+struct GroupBuffer {
   uint8_t* bytes;
   float *scales, *minima;
 };
 
 template <class Format>
-__attribute__((noinline)) void unpackIntegers(const GroupAt at, const GroupRoom room) {
+__attribute__((noinline)) void unpackIntegers(const GroupAt at, const GroupBuffer buffer) {
   for (size_t lane = 0; lane < kTile; lane += kWidth) {
-    for (size_t k = 0; k < kQuads; ++k) storeInts(room.bytes + k * 64 + lane * 4, Format::bytes(at.group, k, lane));
+    for (size_t k = 0; k < kQuads; ++k) storeInts(buffer.bytes + k * 64 + lane * 4, Format::bytes(at.group, k, lane));
     for (size_t part = 0; part < Format::kParts; ++part) {
-      store(room.scales + part * kTile + lane, Format::scale(at, part, lane));
-      if constexpr (Format::kMinima) store(room.minima + part * kTile + lane, Format::minimum(at, part, lane));
+      store(buffer.scales + part * kTile + lane, Format::scale(at, part, lane));
+      if constexpr (Format::kMinima) store(buffer.minima + part * kTile + lane, Format::minimum(at, part, lane));
     }
   }
 }
 
 // Converts an unpacked group to floats: to[i·stride + lane]. The product with a scale is exact for every file format,
 // so adding the minimum gives the same bits with and without FMA.
-__attribute__((noinline)) inline void integersToFloats(const GroupRoom& from, IntegerKind kind, size_t stride,
+__attribute__((noinline)) inline void integersToFloats(const GroupBuffer& from, IntegerKind kind, size_t stride,
                                                        float* to) {
   const size_t steps = kQuads / kind.parts;
   for (size_t lane = 0; lane < kTile; lane += kWidth) {
@@ -58,9 +58,9 @@ template <class Format>
 void unpackFloats(const GroupAt& at, size_t stride, float* to) {
   alignas(64) uint8_t bytes[kTile * kGroup];
   alignas(64) float scales[2 * kTile], minima[2 * kTile];
-  const GroupRoom room{bytes, scales, minima};
-  unpackIntegers<Format>(at, room);
+  const GroupBuffer buffer{bytes, scales, minima};
+  unpackIntegers<Format>(at, buffer);
   IntegerKind kind = kindOf<Format>();
   if (kind.parts == 0) kind.parts = 1;
-  integersToFloats(room, kind, stride, to);
+  integersToFloats(buffer, kind, stride, to);
 }

@@ -1,8 +1,8 @@
-// Separate activations. Matrix products fuse the same functions.
+// Activations as separate kernels. Matrix products can fuse the same functions.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/results.h"
 
-// y[i] = f(x[i]), i < count. y may be x.
+// y[i] = f(x[i]) for i < count. y may be x.
 struct Activate {
   static constexpr const char* name = "activate";
   static constexpr const char* signature = "in:x out:y u32:count u32:kind";
@@ -19,12 +19,12 @@ struct Activate {
     const float* from = context.f32(x);
     float* to = context.f32(y);
     withActivation(kind, [&](auto f) {
-      withResults(count, [&](auto past, uint64_t more) {
+      withResults(count, [&](auto nonTemporal, uint64_t more) {
         context.team.parallelRange(count, more * 8192, [&](uint64_t first, uint64_t last) {
           eachVector(last - first, [&](size_t i, size_t lanes) {
-            storeResult<past()>(to + first + i, activate<f()>(loadLanes(from + first + i, lanes)), lanes);
+            storeResult<nonTemporal()>(to + first + i, activate<f()>(loadLanes(from + first + i, lanes)), lanes);
           });
-          if (past()) fenceNonTemporal();
+          if (nonTemporal()) fenceNonTemporal();
         });
       });
     });

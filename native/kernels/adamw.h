@@ -1,8 +1,10 @@
-// AdamW (Loshchilov & Hutter 2019) with PyTorch's arithmetic: one tensor's step, in one pass, with g' = factor·g:
-//   m = β1·m + rate1·g'    v = β2·v + rate2·g'²                        rateᵢ = 1 - βᵢ
+// AdamW (Loshchilov, Hutter 2019) with PyTorch's arithmetic: a step of one tensor in one pass, with g' = factor·g.
+//
+//   m = β1·m + rate1·g'    v = β2·v + rate2·g'²                                  rateᵢ = 1 - βᵢ
 //   p = p·(1 - lr·weightDecay) - lr/correction1 · m / (√v/√correction2 + eps)    correctionᵢ = 1 - βᵢ^step
-// With `greatest` (AMSGrad, Reddi et al. 2018), greatest = max(greatest, v) takes the place of v in p.
-// A factor that is not finite (see ClipFactor) skips the step: p, m, v and greatest stay as they are.
+//
+// With `greatest` (AMSGrad, Reddi et al. 2018), greatest = max(greatest, v) replaces v in the formula of p. If the
+// factor is not finite (see ClipFactor), the step is skipped: p, m, v and greatest keep their values.
 #include "kernels/shared/clip.h"
 
 struct Adamw {
@@ -25,14 +27,13 @@ struct Adamw {
   void run(Context& context) const {
     const Vf stepSize = splat(static_cast<float>(double{lr} / double{correction1}));
     const Vf rootRate = splat(static_cast<float>(1 / std::sqrt(double{correction2})));
-    // The form m += rate·(g' - m) would lose most of a gradient that is much smaller than the previous one where β is
-    // 0.
+    // m += rate·(g' - m) would lose most of a small gradient that follows a large one where β is 0.
     const auto beta = [](float rate) { return splat(static_cast<float>(1 - double{rate})); };
     const Vf beta1 = beta(rate1), beta2 = beta(rate2);
     const Vf keep = splat(static_cast<float>(1 - double{lr} * double{weightDecay}));
     context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
       const float clip = clipOf(context, factor);
-      if (leavesOut(clip)) return;
+      if (skipsStep(clip)) return;
       float* params = context.f32(p) + first;
       const float* grads = context.f32(g) + first;
       float* means = context.f32(m) + first;

@@ -1,19 +1,23 @@
-// y = softmax(scores) v, scores = scale · q kᵀ + bias, for every item of a batch and every head. attention_shape.h has
-// the operands.
+// Attention: y = softmax(scores) v with scores = scale · q kᵀ + bias, for each item of a batch and each head.
+// attention_shape.h describes the operands.
 //
-// Blocked with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023): for each block of keys, the
-// sums so far are rescaled to the new maximum, so that at most one block of scores exists. `stats` [2, heads, rows]
-// saves for the backward pass each query's largest score (in bits), and 1 / Σ 2^(score - largest), or 0 if it sees no
-// key. Dropout drops probabilities that meet values, not terms of their sum. relativeWeights [rows, heads,
-// scoreDistances] receives the probabilities summed by clipped distance.
+// The computation is blocked, with an online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao 2023). Each
+// block of keys rescales the sums so far to the new maximum. So only one block of scores exists at a time.
+//
+// Further results:
+//   stats            [2, heads, rows], saved for the backward pass: each query's largest score in units of ln 2, and
+//                    1 / Σ 2^(score - largest), or 0 if the query sees no key
+//   relativeWeights  [rows, heads, scoreDistances]: the probabilities, summed by clipped distance
+//
+// Dropout drops probabilities before the product with values; it does not change the sum that normalizes them.
 #pragma once
 #include "kernels/shared/attention_decode.h"
 
 namespace attention {
 
-inline constexpr uint32_t kQueries = 256;  // maximum number in a block: the queries share the loads of the keys
+inline constexpr uint32_t kQueries = 256;  // maximum number of queries in a block; they share the loads of keys
 
-// Blocks of queries of one head, in the calling thread's scratch memory.
+// Computes blocks of queries of one head, in the calling thread's scratch memory.
 class Forward {
  public:
   static_assert(2 * kQueries + kPanel + kKeys * kPanel + 2 * (kKeys + kQueries) * kMaxWidth +
@@ -37,7 +41,7 @@ class Forward {
     if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.sizes.distances);
   }
 
-  // Rows first ≤ i < end of item b. Rows past its queries become zero.
+  // Computes rows first ≤ i < end of item b. Rows after its last query become zero.
   void attend(uint32_t b, const Item& it, uint32_t first, uint32_t end) {
     const uint32_t last = it.queries < end ? it.queries : end;
     for (uint32_t i = last > first ? last : first; i < end; ++i)
@@ -85,18 +89,18 @@ class Forward {
     for (uint32_t p = 0; p < count; p += kPanel) finish(it, first + p, p, panelSize(p, count));
   }
 
-  // True if there is one block, so that no sums must be rescaled.
+  // True if the visible keys are in one block, so that no sums are rescaled.
   static bool inOneBlock(const Keys& seen) { return seen.begin >= seen.end || seen.end - seen.begin <= kKeys; }
 
-  // The target of a panel's products with values: y, divided by the total, if this is the last block; else sums_.
+  // The target of a panel's products with values: y, divided by the total, if there is only one block; else sums_.
   Result target(const Item& it, const Block& block, uint32_t p, const Keys& seen) const {
     if (inOneBlock(seen)) return {.c = row(it, block.i), .stride = out_.stride, .factors = total_ + p};
     const bool add = block.k > seen.begin;
     return {.c = sums_ + p * sumsStride(), .stride = sumsStride(), .add = add, .factors = add ? shrink_ : nullptr};
   }
 
-  // Keys and values from k on, of a block. If many queries meet them they are copied, because rows far apart would
-  // compete for the same few sets of the level-1 cache. Packed ones become floats.
+  // Sets keys_ and values_ to a block from key k on. If many queries use them they are copied, because rows far apart
+  // compete for the same sets of the level-1 cache. Other storage types are converted to floats.
   void readKeys(const Item& it, uint32_t k, uint32_t size, uint32_t count) {
     const float *keys = in_.keyRow(context_, it, k, h_), *values = in_.valueRow(context_, it, k, h_);
     const bool floats = in_.sizes.cells == kFloatCells;
@@ -122,13 +126,13 @@ class Forward {
     return count - p < kPanel ? count - p : static_cast<uint32_t>(kPanel);
   }
 
-  // The largest of `most` and of `keys` vectors kPanel apart, lane by lane.
+  // The largest of `most` and the scores of `keys` keys, lane by lane.
   static Vf largestOf(const float* scores, uint32_t keys, Vf most) {
     for (uint32_t j = 0; j < keys; ++j) most = max(most, load(scores + j * kPanel));
     return most;
   }
 
-  // Scores become 2^(score - largest so far). shrink_ receives the factors that rescale earlier sums to the new
+  // Replaces scores by 2^(score - largest so far). shrink_ receives the factors that rescale earlier sums to the new
   // maximum.
   void softmax(const Item& it, const Block& block, uint32_t p) {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
@@ -154,7 +158,7 @@ class Forward {
     for (size_t r = 0; r < kWidth && r < count; ++r) weights(it, i).scale(r, lanes[r]);
   }
 
-  // Replaces the totals of queries from i on by their inverses.
+  // Replaces the totals of `size` queries from i on by their inverses.
   void invert(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
     for (uint32_t lane = 0; lane < size; lane += kWidth) {
       const Vf total = load(total_ + p + lane);
@@ -164,8 +168,7 @@ class Forward {
     }
   }
 
-  // Writes the rows of a panel, queries from i on, unless a product has written them, and the statistics for the
-  // backward pass.
+  // Writes the results of a panel, unless a product has written them, and the statistics for the backward pass.
   void finish(const Item& it, uint32_t i, uint32_t p, uint32_t size) {
     const Keys seen = in_.visible(it, i, i + size, kKeys);
     if (!inOneBlock(seen)) invert(it, i, p, size);
@@ -180,7 +183,7 @@ class Forward {
     keepStats(it, i, p, size);
   }
 
-  // Saves the statistics of queries from i on, the p-th and following of a block.
+  // Saves the statistics of `size` queries from i on, whose index in the block is p.
   void keepStats(const Item& it, uint32_t i, uint32_t p, uint32_t size) const {
     if (out_.stats == nullptr) return;
     const uint64_t rows = in_.totalQ();
@@ -199,7 +202,7 @@ class Forward {
   float *keyMemory_, *valueMemory_;               // [kKeys, width], [kKeys, valueWidth]
   float* queries_;                                // panels [width, kPanel], one after the other
   float* sums_;                                   // [kQueries, valueWidth]
-  Factor keys_{nullptr, 0}, values_{nullptr, 0};  // of the current block
+  Factor keys_{nullptr, 0}, values_{nullptr, 0};  // keys and values of the current block
   RelativeTable table_;
 };
 
@@ -224,18 +227,18 @@ struct Attention {
     return nullptr;
   }
 
-  // A chunk is one head and at most kQueries rows: of one item or, packed, of the items that lie there. Chunks of a head
-  // follow one another, while its keys and values are in the cache; if it is causal, those that see most keys come
-  // first. Short items share a chunk, and so do their heads, which read the same rows.
+  // A chunk is one head and at most kQueries rows: of one item or, in a packed batch, of the items in these rows.
+  // Chunks of a head follow one another, while its keys and values are in the cache. The last queries come first,
+  // because causal ones see the most keys. Short items share a chunk with all their heads, which read the same rows.
   void run(Context& context) const {
-    in.findOffsets(context);
+    in.computeOffsets(context);
     if (in.totalQ() == 0) return;
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights, dropping};
     if (attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
       return withCells(in.sizes.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
     if (in.workOf(1) < kLeastWork) return attendShort(context, output);
-    // Smaller blocks if there are few, so that more threads share them.
+    // Blocks are smaller if there are few, so that more threads share them.
     const bool many = in.totalQ() * in.sizes.heads >= 32 * attention::kQueries;
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
     const uint32_t blocks = divideUp(in.sizes.rowsQ, size);
@@ -264,7 +267,7 @@ struct Attention {
     });
   }
 
-  static constexpr double kLeastWork = 1 << 18;  // multiply-adds that are worth a chunk
+  static constexpr double kLeastWork = 1 << 18;  // minimum number of multiply-adds per chunk
 
   void attendShort(Context& context, const attention::Output& output) const {
     const uint64_t together = static_cast<uint64_t>(kLeastWork / (in.workOf(in.sizes.heads) + 1)) + 1;
@@ -282,7 +285,7 @@ struct Attention {
     });
   }
 
-  // Rows first ≤ r < end of packed rows.
+  // Computes rows first ≤ r < end of a packed batch.
   void attendPacked(const Context& context, attention::Forward& forward, uint32_t first, uint32_t end) const {
     uint32_t low = 0;  // the first item that ends after row `first`
     for (uint32_t high = in.sizes.batch; low < high;) {

@@ -1,4 +1,5 @@
-// The gradients of attention, task by task. attention_gradient.h has the operands, and a task's work for a head.
+// The gradients of attention: the division into tasks, and the sums of their parts. attention_gradient.h describes the
+// operands and computes one head of a task.
 #pragma once
 #include "kernels/shared/attention_gradient.h"
 #include "kernels/shared/blocks.h"
@@ -15,7 +16,7 @@ struct AttentionBackward {
   const char* check() const { return of.check(); }
 
   void run(Context& context) const {
-    of.in.findOffsets(context);
+    of.in.computeOffsets(context);
     if (of.dbias.present()) clearBias(context);
     const uint32_t count = of.groups() * headGroups() * of.chunks();
     context.team.parallel(count, [&](uint32_t number) {
@@ -35,7 +36,7 @@ struct AttentionBackward {
 
   uint32_t headGroups() const { return of.headsTogether() ? 1 : of.in.sizes.kvHeads; }
 
-  // Most queries see the first keys, so the largest tasks come first.
+  // The largest tasks come first: in causal attention, most queries see the first keys.
   Task taskOf(uint32_t number) const {
     const uint32_t groups = headGroups(), heads = of.in.sizes.heads / groups, firstHead = number % groups * heads;
     const uint32_t group = number / groups / of.chunks();
@@ -48,7 +49,7 @@ struct AttentionBackward {
             .chunk = number / groups % of.chunks()};
   }
 
-  // The probable next task of this thread.
+  // The item and head of this thread's probable next task, if known.
   struct Next {
     bool known;
     uint32_t item, firstHead;
@@ -58,8 +59,8 @@ struct AttentionBackward {
     return {known, after / headGroups(), after % headGroups() * (of.in.sizes.heads / headGroups())};
   }
 
-  // Item by item, all heads of one before those of the next. The probable next data is fetched meanwhile: the same head
-  // of the next item, or of the next task's item.
+  // Processes item by item, each with all heads. The probable next data is prefetched meanwhile: the same head of the
+  // next item, or of the next task's item.
   void differentiateByItem(const Context& context, const Task& task, const Next& after) const {
     for (uint64_t b = task.firstItem; b < task.endItem; ++b) {
       const bool more = b + 1 < task.endItem;
@@ -67,13 +68,13 @@ struct AttentionBackward {
       const attention::Item item = of.in.item(context, next.known ? next.item : static_cast<uint32_t>(b));
       for (uint32_t h = task.firstHead; h < task.endHead; ++h) {
         attention::HeadGradient gradient(of, context, h, task.chunk);
-        if (next.known) gradient.expect(item, next.firstHead + h - task.firstHead);
+        if (next.known) gradient.planFetches(item, next.firstHead + h - task.firstHead);
         gradient.differentiate(static_cast<uint32_t>(b));
       }
     }
   }
 
-  // Head by head, because each head sums the gradient of its relative biases over all items.
+  // Processes head by head, because each head sums the gradient of its relative biases over all items.
   void differentiateByHead(const Context& context, const Task& task) const {
     for (uint32_t h = task.firstHead; h < task.endHead; ++h) {
       attention::HeadGradient gradient(of, context, h, task.chunk);
@@ -91,7 +92,7 @@ struct AttentionBackward {
         size, 16384, [&](uint64_t first, uint64_t last) { memset(to + first, 0, (last - first) * sizeof(float)); });
   }
 
-  // Adds the parts of dq from all chunks of keys.
+  // Adds the parts of dq of all chunks of keys.
   void addPartials(Context& context) const {
     const uint64_t width = uint64_t{of.in.sizes.heads} * of.in.sizes.width, rows = of.in.totalQ();
     const uint32_t chunks = of.chunks();
@@ -108,7 +109,7 @@ struct AttentionBackward {
     });
   }
 
-  // Adds the parts of drelativeBias from all tasks.
+  // Adds the parts of drelativeBias of all tasks.
   void addRelativePartials(Context& context) const {
     const size_t size = size_t{of.in.sizes.heads} * of.in.sizes.distances;
     const uint64_t parts = uint64_t{of.groups()} * of.chunks();

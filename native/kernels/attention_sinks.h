@@ -1,13 +1,14 @@
-// Sinks of attention (gpt-oss): a score for each head that takes part in the softmax and has no value.
+// Attention sinks (gpt-oss): each head has a score that takes part in the softmax but has no value.
 //
-// `attention` leaves 2^(score - largest) · inverse as probabilities. With r = e^sink / Σ e^score of a row, the sink's share
-// is r / (1 + r), and all other probabilities are divided by 1 + r. The same then holds for the backward pass.
+// This kernel corrects the results of `attention`, whose probabilities are 2^(score - largest) · inverse. With r =
+// e^sink / Σ e^score of a row, the sink's share is r / (1 + r), and all other probabilities are divided by 1 + r. The
+// backward pass of attention then also sees the corrected statistics.
 #include "kernels/shared/rows.h"
 
-//   y       [rows, heads · width]  is divided
-//   stats   [2, heads, rows]       attention's: the largest score in bits, and the inverse sum, which is divided
+//   y       [rows, heads · width]  corrected in place
+//   stats   [2, heads, rows]       attention's largest scores (in units of ln 2) and inverse sums; the latter are corrected
 //   sinks   [heads]
-//   shares  [rows, heads]          receives the sinks' shares, for backward
+//   shares  [rows, heads]          receives the sinks' shares, for the backward pass
 struct AttentionSinks {
   static constexpr const char* name = "attentionSinks";
   static constexpr const char* signature = "inout:y inout:stats in:sinks out?:shares u32:rows u32:heads u32:width";

@@ -1,10 +1,10 @@
-// The scores of attention after one of its steps, p [batch, heads, maxQ, maxK]. For inspection; attention itself never
-// stores them.
+// The scores of attention after one of its steps, as a tensor p [batch, heads, maxQ, maxK] for inspection. Attention
+// itself never stores them.
 //
-//   kRaw       scale · (q kᵀ + relativeScores), of every query and key; 0 past the rows of an item
+//   kRaw       scale · (q kᵀ + relativeScores) for every query and key; 0 beyond the rows of an item
 //   kCapped    the same after the soft cap
-//   kBiased    with biases; -infinity where a query does not see a key, and past the rows of an item
-//   kSoftmax   probabilities; 0 there
+//   kBiased    with biases; -infinity for hidden keys and beyond the rows of an item
+//   kSoftmax   probabilities; 0 for hidden keys and beyond the rows of an item
 #pragma once
 #include "kernels/shared/attention_shape.h"
 
@@ -29,7 +29,7 @@ struct AttentionWeights {
   }
 
   void run(Context& context) const {
-    in.findOffsets(context);
+    in.computeOffsets(context);
     if (maxQ == 0 || maxK == 0) return;
     const uint32_t panels = 1 + (maxQ - 1) / kRows;
     context.team.parallel(in.sizes.batch * in.sizes.heads * panels, [&](uint32_t chunk) {
@@ -77,7 +77,7 @@ struct AttentionWeights {
     }
   }
 
-  // Scores, -infinity where there are none, become probabilities. A row without scores becomes zero.
+  // Replaces scores by probabilities. A row whose scores are all -infinity becomes zero.
   void softmax(float* row) const {
     float largest = -attention::kLargest;
     for (uint32_t j = 0; j < maxK; ++j) largest = row[j] > largest ? row[j] : largest;

@@ -1,23 +1,24 @@
-// Ops along one axis of x [outer, count, inner]: extrema, running sums, the k best.
+// Ops along one axis of x [outer, count, inner]: extrema, cumulative sums, the k best. A line is the elements along the
+// axis with the same outer and inner index.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/elementary.h"
 #include "kernels/shared/rows.h"
 
-// The place of an axis: its elements are `inner` words apart.
+// The shape of a tensor around an axis, whose elements are `inner` words apart.
 struct Axis {
   uint32_t outer, count, inner;
 
   uint64_t lines() const { return uint64_t{outer} * inner; }
-  // True if a tensor with `along` elements of each line, at least one, lies inside the span.
+  // True if a tensor with `along` ≥ 1 elements per line lies inside the span.
   bool fits(Span span, uint64_t along) const {
     const uint64_t product = lines();
     return along > 0 && product <= UINT32_MAX / along && span.covers(product * along);
   }
-  // The first word of a line in such a tensor.
+  // Offset of the first element of a line in such a tensor.
   uint64_t start(uint64_t line, uint64_t along) const { return line / inner * along * inner + line % inner; }
-  // Lines in a chunk of work.
+  // Number of lines per chunk.
   uint64_t grain() const { return 1 + 16384 / (uint64_t{count} + 16); }
-  // Calls body(outer index, first column, last column) for runs of neighbouring lines.
+  // Calls body(outer index, first column, last column) for runs of neighbouring lines that together cover all lines.
   template <class Body>
   void eachColumns(Team& team, const Body& body) const {
     parallelBlocks(team, outer, inner, grain() + kWidth, [&](uint64_t o, uint64_t last, uint64_t c0, uint64_t c1) {
@@ -26,8 +27,8 @@ struct Axis {
   }
 };
 
-// The greatest of each line, or with `least` the least: values and ids (positions), both [outer, inner]. Of equal
-// elements the first counts, and NaN precedes all others.
+// The greatest element of each line, or the least if `least`: values and ids (positions in the line), both [outer,
+// inner]. The first of equal elements counts, and NaN precedes all other values.
 struct Extremum {
   static constexpr const char* name = "extremum";
   static constexpr const char* signature = "in:x out?:values out?:ids u32:outer u32:count u32:inner u32:least";
@@ -94,7 +95,7 @@ struct Extremum {
     int32_t at[kWidth];
     store(value, best.value);
     memcpy(at, &best.at, sizeof at);
-    size_t first = 0;  // lanes beyond the row never win: their positions are greater
+    size_t first = 0;  // lanes beyond the row never win, because their positions are greater
     for (size_t lane = 1; lane < kWidth; ++lane) {
       const bool isNaN = value[lane] != value[lane], wasNaN = value[first] != value[first];
       const bool equal = isNaN ? wasNaN : value[lane] == value[first];
@@ -106,8 +107,8 @@ struct Extremum {
 };
 RARE_KERNEL(Extremum)
 
-// dx = dy / n where x is one of the n elements equal to y, 0 elsewhere (+ dx if accumulate). NaN along a whole line
-// that contains NaN.
+// dx = dy / n where x is one of the n elements equal to y, else 0 (+ dx if accumulate). A line that contains NaN gets
+// NaN everywhere.
 struct ExtremumBackward {
   static constexpr const char* name = "extremumBackward";
   static constexpr const char* signature = "in:dy in:x in:y inout:dx u32:outer u32:count u32:inner u32:accumulate";
@@ -159,8 +160,8 @@ struct ExtremumBackward {
 };
 TRAINING_KERNEL(ExtremumBackward)
 
-// y[i] = x[0] + … + x[i] along each line, from its end if `reverse` (+ y[i] if accumulate). Sums are kept in doubles.
-// Backward:  dx is the running sum of dy from the other end.
+// y[i] = x[0] + … + x[i] along each line, or x[i] + … + x[count - 1] if `reverse` (+ y[i] if accumulate). Sums are
+// doubles. In the backward pass, dx is the cumulative sum of dy in the other direction.
 struct CumulativeSum {
   static constexpr const char* name = "cumsum";
   static constexpr const char* signature = "in:x inout:y u32:outer u32:count u32:inner u32:reverse u32:accumulate";
@@ -203,8 +204,8 @@ struct CumulativeSum {
 };
 RARE_KERNEL(CumulativeSum)
 
-// The k greatest of each line, or with `least` the k least, in order: values and ids [outer, k, inner]. Of equal
-// elements the first comes first; NaN counts as the greatest.
+// The k greatest elements of each line, or the least if `least`, in order: values and ids [outer, k, inner]. The first
+// of equal elements comes first; NaN counts as the greatest value.
 struct TopKAlong {
   static constexpr const char* name = "topKAlong";
   static constexpr const char* signature = "in:x out:values out:ids u32:outer u32:count u32:inner u32:k u32:least";
@@ -247,7 +248,7 @@ struct TopKAlong {
     return least != 0 ? a.value < b.value : a.value > b.value;
   }
 
-  // Moves the entry at `at` down to its place in a heap whose last entry in order is on top.
+  // Restores the heap below index `at`. The root of the heap is the entry that comes last in the result's order.
   void sink(Entry* heap, uint64_t at, uint64_t size) const {
     for (uint64_t child = 2 * at + 1; child < size; child = 2 * at + 1) {
       if (child + 1 < size && isBefore(heap[child], heap[child + 1])) ++child;
@@ -275,7 +276,7 @@ struct TopKAlong {
 RARE_KERNEL(TopKAlong)
 CONSTANT("topKAlong.max", TopKAlong::kMax)
 
-// dx = dy at the positions `ids` [outer, k, inner], which are distinct within a line, 0 elsewhere (+ dx if accumulate).
+// dx = dy at the positions `ids` [outer, k, inner], else 0 (+ dx if accumulate). Positions in a line must be distinct.
 struct TopKAlongBackward {
   static constexpr const char* name = "topKAlongBackward";
   static constexpr const char* signature = "in:dy in:ids inout:dx u32:outer u32:count u32:inner u32:k u32:accumulate";

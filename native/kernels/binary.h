@@ -1,4 +1,5 @@
-// Element-wise arithmetic with NumPy broadcasting. Gradients are sums over the broadcast dimensions: see reduce.h.
+// Element-wise binary operations with NumPy broadcasting, `where`, and scale-and-shift. Gradients are sums over the
+// broadcast dimensions (reduce.h).
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 #include "kernels/shared/elementary.h"
@@ -6,8 +7,8 @@
 
 namespace binary {
 
-// The operations on vectors l and r, and their names in the manifest. Words are float32 or, for names that end in Int,
-// int32, which vectors of floats carry unchanged. Comparisons give int32: 1 or 0.
+// The operations on vectors l and r, with their names in the manifest. Operands are float32 or, for names that end in
+// Int, int32 in vectors of floats, which preserve bits. Comparisons give int32: 1 or 0.
 #define EACH_BINARY(X)                                                                    \
   X(Add, "binary.add", l + r)                                                             \
   X(Sub, "binary.sub", l - r)                                                             \
@@ -33,17 +34,17 @@ namespace binary {
   X(LessInt, "binary.lessInt", truth(asInt(l) < asInt(r)))                                \
   X(LessEqualInt, "binary.lessEqualInt", truth(asInt(l) <= asInt(r)))
 
-// The integers 1 and 0.
+// Converts a mask to the integers 1 and 0.
 template <class Mask>
 SIMD_INLINE Vf truth(Mask mask) {
   return asFloat(mask ? splatInt(1) : splatInt(0));
 }
 
-// Integers as unsigned words, which wrap around, and back.
+// Reinterpret integers as unsigned words, whose arithmetic wraps around, and back.
 SIMD_INLINE Vu bits(Vf v) { return (Vu)asInt(v); }
 SIMD_INLINE Vf wrapped(Vu v) { return asFloat((Vi)v); }
 
-// ∂(l^r)/∂r = l^r·ln l; 0 where l is 0 and stays so.
+// ∂(l^r)/∂r = l^r·ln l, or 0 where l = 0 and r ≥ 0.
 SIMD_INLINE Vf powExponent(Vf l, Vf r) {
   const Vf slope = pow(l, r) * log(l);
   return l == splat(0.f) ? (r >= splat(0.f) ? splat(0.f) : slope) : slope;
@@ -56,7 +57,7 @@ enum Kind : uint32_t {
       kKinds
 };
 
-// Calls body with the operation, which has no state, so that loops over a row are compiled once for each operation.
+// Calls body(operation), so that loops over a row are compiled for each operation. The operation has no state.
 template <class Body>
 SIMD_INLINE void withOperation(uint32_t kind, const Body& body) {
   switch (kind) {
@@ -77,7 +78,7 @@ EACH_BINARY(X)
 #undef X
 #undef EACH_BINARY
 
-// `lanes` words of an operand along the last dimension, in which it may be broadcast. Integers, too.
+// Loads `lanes` words of an operand along the last dimension, in which it may be broadcast. The words may be integers.
 SIMD_INLINE Vf wordsAt(const float* row, size_t c, size_t lanes, uint32_t step) {
   if (step != 0) return loadLanes(row + c, lanes);
   int32_t word;
@@ -85,8 +86,8 @@ SIMD_INLINE Vf wordsAt(const float* row, size_t c, size_t lanes, uint32_t step) 
   return asFloat(splatInt(word));
 }
 
-// y[i] = a[i] ∘ b[i], ∘ by `kind`. y is contiguous, n0 × … × n5. a and b have a step for each dimension, 0 where they
-// are broadcast, and 0 or 1 in the last.
+// y[i] = a[i] ∘ b[i], where `kind` selects ∘. y is contiguous, n0 × … × n5. a and b have a step per dimension: 0 where
+// they are broadcast, and 0 or 1 in the last one.
 struct Binary {
   static constexpr const char* name = "binary";
   static constexpr const char* signature =
@@ -109,34 +110,34 @@ struct Binary {
   using Row = void (*)(const float* left, uint32_t leftStep, const float* right, uint32_t rightStep, float* to,
                        size_t cols);
 
-  template <bool kPast, class Operation>
+  template <bool kNonTemporal, class Operation>
   static void row(const float* left, uint32_t leftStep, const float* right, uint32_t rightStep, float* to,
                   size_t cols) {
     eachVector(cols, [&](size_t c, size_t lanes) {
       const Vf l = wordsAt(left, c, lanes, leftStep), r = wordsAt(right, c, lanes, rightStep);
-      storeResult<kPast>(to + c, Operation()(l, r), lanes);
+      storeResult<kNonTemporal>(to + c, Operation()(l, r), lanes);
     });
   }
 
   void run(Context& context) const {
     const uint64_t rows = product(n, 0, 5), cols = n[5];
-    withResults(rows * cols, [&](auto past, uint64_t more) {
+    withResults(rows * cols, [&](auto nonTemporal, uint64_t more) {
       Row compute = nullptr;
-      binary::withOperation(kind, [&](auto operation) { compute = row<past(), decltype(operation)>; });
+      binary::withOperation(kind, [&](auto operation) { compute = row<nonTemporal(), decltype(operation)>; });
       parallelBlocks(context.team, rows, cols, more * 16384, [&](uint64_t r, uint64_t end, uint64_t c0, uint64_t c1) {
         BroadcastWalk<2> walk(n, {aStep, bStep}, 0, 5, r);
         for (; r < end; ++r, walk.next())
           compute(context.f32(a) + walk.at[0] + c0 * aStep[5], aStep[5], context.f32(b) + walk.at[1] + c0 * bStep[5],
                   bStep[5], context.f32(y) + r * cols + c0, c1 - c0);
-        if (past()) fenceNonTemporal();
+        if (nonTemporal()) fenceNonTemporal();
       });
     });
   }
 };
 KERNEL(Binary)
 
-// y[i] = c[i] ≠ 0 ? a[i] : b[i], for int32 c, and a, b and y of one type. y is contiguous, n0 × … × n5. The others have
-// a step for each dimension, 0 where they are broadcast, and 0 or 1 in the last.
+// y[i] = c[i] ≠ 0 ? a[i] : b[i], for int32 c; a, b and y have the same type. y is contiguous, n0 × … × n5. The others
+// have a step per dimension: 0 where they are broadcast, and 0 or 1 in the last one.
 struct Where {
   static constexpr const char* name = "where";
   static constexpr const char* signature =

@@ -1,13 +1,14 @@
-// Causal convolutions of each column by itself over packed sequences, with the last rows as a state.
+// Causal depthwise convolution over packed sequences. The last rows of a sequence are a state for decoding.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/pieces.h"
 
-// y[t] = bias + Σ_j w[j]·x[t - taps + 1 + j] in each column; rows before a piece come from its state, or are 0.
-//   x        [rows, cols], `xStride` words apart
+// y[t] = bias + Σ_j w[j]·x[t - taps + 1 + j] in each column. Rows before a piece come from its state, or are 0.
+//
+//   x        [rows, cols], `xStride` words between rows
 //   w        [taps, cols];  bias [cols]
 //   lengths  [pieces]; absent if each row is a piece
 //   states   [slots, taps - 1, cols]  the last rows before a piece; updated
-//   from, to [pieces]                 slots, or -1
+//   from, to [pieces]                 slots of the states before and after a piece, or -1
 struct CausalConv {
   static constexpr const char* name = "causalConv";
   static constexpr const char* signature =
@@ -58,24 +59,24 @@ struct CausalConv {
 
   void convolve(const Context& context, uint64_t row, uint64_t t, int64_t before, uint64_t c, size_t lanes) const {
     Vf sum = bias.present() ? loadLanes(context.f32(bias) + c, lanes) : splat(0.f);
-    const uint64_t past = t - row;
+    const uint64_t done = t - row;
     for (uint64_t j = 0; j < taps; ++j) {
       const uint64_t back = taps - 1 - j;
-      if (back > past && before < 0) continue;
-      const float* from_ = back <= past ? context.f32(x) + (t - back) * xStride
-                                        : stateRow(context, static_cast<uint64_t>(before), taps - 1 + past - back);
+      if (back > done && before < 0) continue;
+      const float* from_ = back <= done ? context.f32(x) + (t - back) * xStride
+                                        : stateRow(context, static_cast<uint64_t>(before), taps - 1 + done - back);
       sum = fused(loadLanes(context.f32(w) + j * cols + c, lanes), loadLanes(from_ + c, lanes), sum);
     }
     storeLanes(context.f32(y) + t * cols + c, sum, lanes);
   }
 
-  // Rows move towards the beginning, so a state may take its own place.
+  // Saves the last taps - 1 rows. Rows move towards the beginning, so the old and new state may share a slot.
   void keep(const Context& context, uint64_t row, uint64_t end, int64_t before, uint64_t after, uint64_t c,
             uint64_t count) const {
     const uint64_t length = end - row, kept = taps - 1;
     for (uint64_t i = 0; i < kept; ++i) {
       float* target = stateRow(context, after, i) + c;
-      const uint64_t at = i + length;  // among the rows of the state before and of the piece
+      const uint64_t at = i + length;  // index among the rows of the old state and of the piece
       if (at >= kept)
         memmove(target, context.f32(x) + (row + at - kept) * xStride + c, count * sizeof(float));
       else if (before >= 0)
@@ -87,8 +88,8 @@ struct CausalConv {
 };
 RARE_KERNEL(CausalConv)
 
-// dx[t] = Σ_j w[j]·dy[t + taps - 1 - j] within a piece, dw[j] = Σ_t dy[t]·x[t - taps + 1 + j], dbias = Σ_t dy[t]. Pieces
-// have no state before them. Bits of accumulate: dx, dw, dbias.
+// dx[t] = Σ_j w[j]·dy[t + taps - 1 - j] within a piece, dw[j] = Σ_t dy[t]·x[t - taps + 1 + j], dbias = Σ_t dy[t].
+// Pieces have no state before them. Bits of accumulate: dx, dw, dbias.
 struct CausalConvBackward {
   static constexpr const char* name = "causalConvBackward";
   static constexpr const char* signature =
@@ -153,8 +154,8 @@ struct CausalConvBackward {
     });
   }
 
-  // target (+)= Σ dy[t]·factor(t) over the rows that have `back` rows of their piece before them. Sums of kRows rows are
-  // added up, so that the error of a long sum is that of a block.
+  // target (+)= Σ dy[t]·factor(t) over the rows that have at least `back` rows of their piece before them. Rows are
+  // summed in blocks of kRows, so that the error of a long sum is that of a block.
   template <class Factor>
   void addUp(const Context& context, float* target, size_t lanes, uint64_t back, bool adds, const Factor& factor,
              uint64_t c) const {

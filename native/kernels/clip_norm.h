@@ -1,9 +1,10 @@
-// Clipping gradients by their global norm, as PyTorch's clip_grad_norm_ does: sumOfSquares for each tensor, clipFactor
-// once, then either rescale for each tensor, or adamw and sgd, which take the factor as an operand. Optimizers made of
-// several commands compute their new state apart from the old one, and adopt it by adoptIfFinite.
+// Gradient clipping by the global norm, as by PyTorch's clip_grad_norm_. sumOfSquares runs for each tensor, then
+// clipFactor runs once. Then rescale runs for each tensor, or adamw and sgd take the factor as an operand. Optimizers
+// that consist of several commands compute their new state apart from the old one. adoptIfFinite then replaces the old
+// state.
 #include "kernels/shared/clip.h"
 
-// Partial sums of squares are float64: two words of the heap each.
+// Partial sums of squares, as float64: each takes two words of the heap.
 struct WidePartials {
   static constexpr uint64_t kChunk = 8192;  // floats per partial sum
   static void put(float* words, uint64_t index, double value) { memcpy(words + 2 * index, &value, sizeof value); }
@@ -14,9 +15,9 @@ struct WidePartials {
   }
 };
 
-// partials[first + j] = Σ x[i]² over the j-th chunk of 8192 elements. Squares of floats are exact in float64, and there
-// are 16 running sums for any vector width, so every instruction set gives the same bits. The sums are vectors of four,
-// which compilers split as needed; GCC leaves a plain loop over 16 doubles scalar.
+// partials[first + j] = Σ x[i]² over the j-th chunk of 8192 elements. Squares of floats are exact in float64. There are
+// 16 running sums for any vector width, so every instruction set gives the same bits. They are vectors of four, which
+// compilers split as needed; GCC does not vectorize a plain loop over 16 doubles.
 struct SumOfSquares {
   static constexpr const char* name = "sumOfSquares";
   static constexpr const char* signature = "in:x inout:partials u32:count u32:first u32:chunks";
@@ -54,8 +55,8 @@ TRAINING_KERNEL(SumOfSquares)
 CONSTANT("sumOfSquares.chunk", WidePartials::kChunk)
 
 // norm = √Σ partials, factor = min(1, maxNorm/(norm + 1e-6)), as in PyTorch's clip_grad_norm_. If the norm is not
-// finite the factor is NaN, and adamw, sgd and rescale then change nothing: one bad batch does not ruin the parameters,
-// and the norm shows it.
+// finite, the factor is NaN, and adamw, sgd and rescale change nothing. One bad batch therefore cannot ruin the
+// parameters, and the caller sees the norm.
 struct ClipFactor {
   static constexpr const char* name = "clipFactor";
   static constexpr const char* signature = "in:partials out:norm out:factor u32:count f32:maxNorm";
@@ -107,7 +108,7 @@ struct Rescale {
 };
 TRAINING_KERNEL(Rescale)
 
-// y = x, unless the factor is not finite. Then the step is skipped, and y stays as it is.
+// y = x, unless the factor is not finite. In that case the step is skipped, and y keeps its values.
 struct AdoptIfFinite {
   static constexpr const char* name = "adoptIfFinite";
   static constexpr const char* signature = "in:x inout:y in:factor u32:count";
@@ -121,7 +122,7 @@ struct AdoptIfFinite {
 
   void run(Context& context) const {
     context.team.parallelRange(count, 16384, [&](uint64_t first, uint64_t last) {
-      if (leavesOut(clipOf(context, factor))) return;
+      if (skipsStep(clipOf(context, factor))) return;
       memcpy(context.f32(y) + first, context.f32(x) + first, (last - first) * sizeof(float));
     });
   }

@@ -1,8 +1,8 @@
-// Creation and copies of data: upload, copy, fill.
+// Creation and copies of tensors: upload, copy, widen, fill.
 #include "kernels/shared/blocks.h"
 
-// y[i] = data[i], the words at the end of the command. Small inputs travel inside the list, in order with the other
-// commands.
+// y[i] = data[i], the words at the end of the command. So small inputs are part of the command list, in order with
+// other commands.
 struct Upload {
   static constexpr const char* name = "upload";
   static constexpr const char* signature = "out:y tail:data";
@@ -22,7 +22,7 @@ struct Upload {
 };
 KERNEL_WITH_TAIL(Upload)
 
-// y[r, c] = x[r, c] (+ y[r, c] if accumulate), rows × cols, rows `xStride` and `yStride` words apart.
+// y[r, c] = x[r, c] (+ y[r, c] if accumulate) for rows × cols words, with `xStride` and `yStride` words between rows.
 struct Copy {
   static constexpr const char* name = "copy";
   static constexpr const char* signature = "in:x inout:y u32:rows u32:cols u32:xStride u32:yStride u32:accumulate";
@@ -45,7 +45,7 @@ struct Copy {
 };
 KERNEL(Copy)
 
-// y[i] = the i-th of `count` floats of 16 bits, side by side in x: bfloat16 if `brain`, else IEEE.
+// y[i] = the i-th of `count` 16-bit floats that are stored side by side in x: bfloat16 if `brain`, else IEEE float16.
 struct Widen {
   static constexpr const char* name = "widen";
   static constexpr const char* signature = "in:x out:y u32:count u32:brain";
@@ -72,7 +72,7 @@ struct Widen {
 };
 KERNEL(Widen)
 
-// y[i] = value, the bits of a float or of an integer.
+// y[r, c] = value, the bits of a float or an integer.
 struct Fill {
   static constexpr const char* name = "fill";
   static constexpr const char* signature = "out:y u32:rows u32:cols u32:stride u32:value";

@@ -1,14 +1,16 @@
 // Cross entropy of rows of logits and target classes, with label smoothing (Szegedy et al. 2015, arXiv 1512.00567).
 //
-//   z_r = ln Σ_c e^x[r, c]        p = e^(x - z)        x        [rows, classes], `stride` words between rows
-//   loss_r = z_r - (1 - smoothing)·x[r, t_r] - smoothing·mean_c x[r, c]          targets  [rows]
+//   x [rows, classes], `stride` words between rows    targets [rows]    weights [classes], optional
 //
-// With weights of classes, -ln p[r, c] = z_r - x[r, c] of each class counts w[c] times:
-//   loss_r = (1 - smoothing)·w[t_r]·(z_r - x[r, t_r]) + smoothing·mean_c w[c]·(z_r - x[r, c])       weights  [classes]
+//   z_r    = ln Σ_c e^x[r, c]        p = e^(x - z)
+//   loss_r = z_r - (1 - smoothing)·x[r, t_r] - smoothing·mean_c x[r, c]
 //
-// If `logs`, x are logarithms of probabilities already: z is 0, and there is no smoothing.
-// A row whose target is `ignored` (if hasIgnored) has loss 0 and counts for nothing. No probabilities are kept, only z
-// as the pair (max, ln Σ e^(x - max)) in logSums [rows, 2].
+//   loss_r = (1 - smoothing)·w[t_r]·(z_r - x[r, t_r])                  with class weights, which multiply each
+//            + smoothing·mean_c w[c]·(z_r - x[r, c])                   -ln p[r, c] = z_r - x[r, c]
+//
+// If `logs`, x are already logarithms of probabilities: z is 0, and there is no smoothing. A row whose target is
+// `ignored` (if hasIgnored) has loss 0 and does not count for the mean. Probabilities are not stored, only z, as the
+// pair (max, ln Σ e^(x - max)) in logSums [rows, 2].
 #include "kernels/shared/rows.h"
 
 enum Reduction : uint32_t { kEach, kMean, kSum, kReductions };
@@ -16,15 +18,16 @@ CONSTANT("reduction.none", kEach)
 CONSTANT("reduction.mean", kMean)
 CONSTANT("reduction.sum", kSum)
 
-// The target that is left out, if there is one: the operands hasIgnored and ignored.
+// The target that is ignored, if there is one: the operands hasIgnored and ignored.
 struct Ignored {
   uint32_t exists;
   int32_t target;
   bool is(int32_t other) const { return exists != 0 && other == target; }
 };
 
-// losses [rows]. Unless kEach, also loss [1], their sum or mean over rows that are not ignored, with the weights of
-// their targets, and share [1]: 1, or 1 over the total weight. The mean of no rows is NaN, as in PyTorch.
+// losses [rows]. Unless the reduction is kEach, also loss [1] and share [1]. loss is the sum or mean over rows that are
+// not ignored, weighted by their targets. share is 1 for a sum, and 1 / (total weight) for a mean. The mean of no rows
+// is NaN, as in PyTorch.
 struct CrossEntropy {
   static constexpr const char* name = "crossEntropy";
   static constexpr const char* signature =
@@ -81,7 +84,7 @@ struct CrossEntropy {
     const LogSum z = spreads ? logSum<true>(logits, classes) : logSum(logits, classes);
     context.f32(logSums)[2 * row] = z.max;
     context.f32(logSums)[2 * row + 1] = z.log;
-    // All terms are relative to the maximum, so that no large values cancel.
+    // Terms are relative to the maximum, so that no large values cancel.
     const double confidence = 1 - static_cast<double>(smoothing), above = static_cast<double>(logits[target]) - z.max;
     if (!weights.present()) {
       double result = z.log - confidence * above;
@@ -105,10 +108,13 @@ struct CrossEntropy {
 };
 TRAINING_KERNEL(CrossEntropy)
 
-// dx = d_r·(p - (1 - smoothing)·[c = t_r] - smoothing/classes) (+ dx if accumulate), 0 where ignored, with d_r =
-// dloss[r] if kEach, else dloss[0]·share[0]. With weights dx = d_r·(((1 - smoothing)·w[t_r] + smoothing·mean(w))·p - (1
-// - smoothing)·w[t_r]·[c = t_r] - smoothing/classes·w[c]). If x are logarithms of probabilities, only the term of the
-// target remains.
+// The gradient dx (+ dx if accumulate), 0 in ignored rows. d_r is dloss[r] if kEach, else dloss[0]·share[0].
+//
+//   dx = d_r·(p - (1 - smoothing)·[c = t_r] - smoothing/classes)
+//   dx = d_r·(((1 - smoothing)·w[t_r] + smoothing·mean(w))·p          with class weights
+//             - (1 - smoothing)·w[t_r]·[c = t_r] - smoothing/classes·w[c])
+//
+// If x are logarithms of probabilities, only the term of the target remains.
 struct CrossEntropyBackward {
   static constexpr const char* name = "crossEntropyBackward";
   static constexpr const char* signature =
@@ -133,16 +139,16 @@ struct CrossEntropyBackward {
   }
 
   void run(Context& context) const {
-    withResults(uint64_t{rows} * classes, [&](auto past, uint64_t more) {
+    withResults(uint64_t{rows} * classes, [&](auto nonTemporal, uint64_t more) {
       context.team.parallelRange(rows, rowGrain(classes, more), [&](uint64_t row, uint64_t last) {
-        for (; row < last; ++row) differentiate<past()>(context, row);
-        if (past()) fenceNonTemporal();
+        for (; row < last; ++row) differentiate<nonTemporal()>(context, row);
+        if (nonTemporal()) fenceNonTemporal();
       });
     });
   }
 
  private:
-  template <bool kPast>
+  template <bool kNonTemporal>
   void differentiate(Context& context, uint64_t row) const {
     const float* logits = context.f32(x) + row * stride;
     float* gradient = context.f32(dx) + row * dxStride;
@@ -156,16 +162,16 @@ struct CrossEntropyBackward {
     if (logs != 0) {
       if (accumulate == 0) memset(gradient, 0, classes * sizeof(float));
     } else if (weights.present()) {
-      spreadWeighted<kPast>(context, row, d, logits, gradient);
+      spreadWeighted<kNonTemporal>(context, row, d, logits, gradient);
     } else {
       const Vf spread = splat(smoothing / static_cast<float>(classes));
-      spreadOver<kPast>(context, row, d, logits, gradient, [&](Vf p, size_t, size_t) { return p - spread; });
+      spreadOver<kNonTemporal>(context, row, d, logits, gradient, [&](Vf p, size_t, size_t) { return p - spread; });
     }
     if (weights.present()) d *= context.f32(weights)[target];
     gradient[target] -= d * (1 - smoothing);
   }
 
-  template <bool kPast>
+  template <bool kNonTemporal>
   void spreadWeighted(Context& context, uint64_t row, float d, const float* logits, float* gradient) const {
     const float* of = context.f32(weights);
     const Totals<1> all = totals<1>(classes, [&](size_t c, size_t lanes, Vf* sums) {
@@ -173,19 +179,19 @@ struct CrossEntropyBackward {
     });
     const float own = of[context.i32(targets)[row]], even = smoothing / static_cast<float>(classes);
     const Vf times = splat((1 - smoothing) * own + even * static_cast<float>(all.of[0])), each = splat(even);
-    spreadOver<kPast>(context, row, d, logits, gradient,
-                      [&](Vf p, size_t c, size_t lanes) { return p * times - each * loadLanes(of + c, lanes); });
+    spreadOver<kNonTemporal>(context, row, d, logits, gradient,
+                             [&](Vf p, size_t c, size_t lanes) { return p * times - each * loadLanes(of + c, lanes); });
   }
 
   // gradient = d·value(p, c, lanes) (+ gradient if accumulate)
-  template <bool kPast, class Value>
+  template <bool kNonTemporal, class Value>
   void spreadOver(Context& context, uint64_t row, float d, const float* logits, float* gradient,
                   const Value& value) const {
     const Vf max = splat(context.f32(logSums)[2 * row]), log = splat(context.f32(logSums)[2 * row + 1]);
     eachVector(classes, [&](size_t c, size_t lanes) {
       const Vf before = accumulate != 0 ? loadLanes(gradient + c, lanes) : splat(0);
       const Vf p = expNonPositive(loadLanes(logits + c, lanes) - max - log);
-      storeResult<kPast>(gradient + c, fma(value(p, c, lanes), splat(d), before), lanes);
+      storeResult<kNonTemporal>(gradient + c, fma(value(p, c, lanes), splat(d), before), lanes);
     });
   }
 };

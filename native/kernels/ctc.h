@@ -1,20 +1,23 @@
 // Connectionist temporal classification (Graves et al. 2006): -ln of the probability that a sequence of rows spells a
-// target, summed over all alignments. A row emits a label of the target, or a blank; repeated labels count once.
+// target, summed over all alignments. A row emits a label of the target or a blank; a label that is repeated in
+// adjacent rows counts once.
 //
-// The states of a target of n labels are blank, label 1, blank, label 2 … blank: 2n + 1. Forward variables are
-//   a_t(s) = ln(e^a_{t-1}(s) + e^a_{t-1}(s - 1) + e^a_{t-1}(s - 2)) + logProbs[t, label(s)],
-// where the last term counts only if label(s) is neither a blank nor label(s - 2). Stored rows are relative to their
-// maximum, so that float32 is precise enough for long sequences.
+// A target of n labels has 2n + 1 states: blank, label 1, blank, label 2, …, blank. The forward variables are
+//
+//   a_t(s) = ln(e^a_{t-1}(s) + e^a_{t-1}(s - 1) + e^a_{t-1}(s - 2)) + logProbs[t, label(s)].
+//
+// The term with s - 2 counts only if label(s) is neither a blank nor equal to label(s - 2). Stored rows are relative to
+// their maximum, so that float32 is precise enough for long sequences.
 #include <cmath>
 
-// The rows and labels of an item that count.
+// The number of valid rows and labels of an item.
 struct CtcItem {
   uint32_t rows, labels;
 
   uint64_t states() const { return 2 * uint64_t{labels} + 1; }
 };
 
-// An item's labels, by the number of a state.
+// The labels of an item's states.
 struct CtcStates {
   const int32_t* labels;
   uint64_t count;
@@ -30,7 +33,7 @@ inline double ctcAdd(double a, double b) {
   return low == -INFINITY ? high : high + std::log1p(std::exp(low - high));
 }
 
-// Subtracts a row's maximum, which is returned; 0 if no state can be reached.
+// Subtracts the maximum of a row and returns it. Returns 0 if no state can be reached.
 inline double ctcNormalize(float* row, uint64_t states) {
   float max = -INFINITY;
   for (uint64_t s = 0; s < states; ++s) max = row[s] > max ? row[s] : max;
@@ -39,10 +42,11 @@ inline double ctcNormalize(float* row, uint64_t states) {
   return static_cast<double>(max);
 }
 
-// The operands that both passes share. Items have `time` rows and `labels` labels each, of which the first count.
+// Operands that both passes share. An item has `time` rows and `labels` labels, of which the first ones are valid.
+//
 //   logProbs  [count · time, classes]
 //   targets   [count, labels]
-//   lengths   [count, 2]  rows and labels that count
+//   lengths   [count, 2]  the numbers of valid rows and labels
 struct CtcOperands {
   Span logProbs, targets, lengths;
   uint32_t count, time, classes, labels, blank;
@@ -58,7 +62,7 @@ struct CtcOperands {
     return nullptr;
   }
 
-  // Item number b. It has no rows and no labels if its lengths or labels are invalid, which fails the run.
+  // Returns item b. If its lengths or labels are invalid, it has no rows and no labels, and the run fails.
   CtcItem item(Context& context, uint64_t b) const {
     const int32_t* at = context.i32(lengths) + 2 * b;
     const CtcItem it{static_cast<uint32_t>(at[0]), static_cast<uint32_t>(at[1])};
@@ -137,10 +141,10 @@ struct CtcLoss {
 };
 TRAINING_KERNEL(CtcLoss)
 
-// d[t, c] (+)= -dlosses[b] · Σ_s [label(s) = c] p_t(s), with p_t(s) the probability of state s in row t given the target:
-// e^(a_t(s) + b_t(s)), normalized. b_t(s) are the backward variables, the same recurrence from the last row on; two rows
-// of them for each item are in backward [2 · count, states]. Rows that do not count get 0. The gradient of a target that
-// cannot be spelled is NaN, or 0 if zeroInfinity.
+// d[t, c] (+)= -dlosses[b] · Σ_s [label(s) = c] p_t(s). p_t(s) is the probability of state s in row t, given the
+// target: e^(a_t(s) + b_t(s)), normalized. The backward variables b_t(s) follow the same recurrence from the last row
+// on. `backward` [2 · count, states] holds two rows of them per item. Rows that are not valid get 0. If a target cannot
+// be spelled its gradient is NaN, or 0 if zeroInfinity.
 struct CtcLossBackward {
   static constexpr const char* name = "ctcLossBackward";
   static constexpr const char* signature =
@@ -188,7 +192,8 @@ struct CtcLossBackward {
     }
   }
 
-  // `logProbs`: of the next row; `after`: its backward variables, or null for the last row.
+  // Computes the backward variables of a row. `logProbs` belongs to the next row, `after` are its backward variables,
+  // or null for the last row.
   static void fill(const float* logProbs, const CtcStates& states, const float* after, float* row) {
     const auto through = [&](uint64_t s) {
       return static_cast<double>(after[s]) + static_cast<double>(logProbs[states.label(s)]);

@@ -1,4 +1,4 @@
-// Inverted dropout (Srivastava et al. 2014): elements that are kept are scaled by 1/(1-p).
+// Inverted dropout (Srivastava et al. 2014): elements that are kept are multiplied by 1 / (1 - p).
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/dropping.h"
 

@@ -1,8 +1,8 @@
-// Rows of a table by number, and their gradients: sums of rows.
+// Table lookup, and its gradient: sums of rows.
 #include "kernels/shared/results.h"
 #include "kernels/shared/rows_by_id.h"
 
-// RowsById of a table whose rows are `tableStride` floats apart.
+// RowsById (kernels/shared/rows_by_id.h) for a table of floats with `tableStride` floats between rows.
 struct Embedding {
   static constexpr const char* name = "embedding";
   static constexpr const char* signature =
@@ -25,9 +25,9 @@ struct Embedding {
 };
 KERNEL(Embedding)
 
-// dtable[v] = scale · Σ dy[i] over the i with ids[i] = v (+ dtable[v] if accumulate). Each chunk owns a block of the
-// table, rows × columns, and searches all ids for its rows. Comparisons are cheap beside additions, nothing is sorted,
-// and sums follow the order of the ids.
+// dtable[v] = scale · Σ dy[i] over all i with ids[i] = v (+ dtable[v] if accumulate). Each chunk owns a block of the
+// table, rows × columns, and searches all ids for its rows. Comparisons are cheap compared with additions, nothing is
+// sorted, and sums follow the order of the ids.
 struct EmbeddingBackward {
   static constexpr const char* name = "embeddingBackward";
   static constexpr const char* signature =
@@ -46,7 +46,7 @@ struct EmbeddingBackward {
   }
 
   void run(Context& context) const {
-    // tall blocks, so that few chunks read the ids; wide ones, because memory is slow in short runs
+    // Blocks are tall, so that few chunks read the ids, and wide, because memory is slow in short runs.
     constexpr uint64_t kRows = 512, kCols = 512;
     const uint64_t across = divideUp(cols, kCols);
     const uint64_t down = divideUp(tableRows, kRows);
@@ -56,11 +56,12 @@ struct EmbeddingBackward {
       const uint64_t width = col + kCols < cols ? kCols : cols - col;
       float* block = context.f32(dtable) + row * tableStride + col;
       if (accumulate == 0)
-        withResults(uint64_t{tableRows} * cols, [&](auto past, uint64_t) {
+        withResults(uint64_t{tableRows} * cols, [&](auto nonTemporal, uint64_t) {
           for (uint64_t r = 0; r < height; ++r)
-            eachVector(width,
-                       [&](size_t c, size_t lanes) { storeResult<past()>(block + r * tableStride + c, Vf{}, lanes); });
-          if (past()) fenceNonTemporal();
+            eachVector(width, [&](size_t c, size_t lanes) {
+              storeResult<nonTemporal()>(block + r * tableStride + c, Vf{}, lanes);
+            });
+          if (nonTemporal()) fenceNonTemporal();
         });
       const int32_t* words = context.i32(ids);
       for (uint64_t i = 0; i < count; ++i) {

@@ -1,9 +1,10 @@
-// Sampling of images at computed places, as in deformable attention.
+// Sampling of images at computed positions, as in deformable attention.
 //
 //   x [batch, height, width, channels], grid [batch, points, 2] (column, then row), y [batch, points, channels]
 //
-// Places from -1 to 1 span the image: the centres of its outer pixels if `alignCorners`, else its edges. A place takes
-// the four pixels around it, or with `nearest` one. Outside the image there are zeros, or with `border` its outer pixels.
+// Positions from -1 to 1 span the image: from the centre of the first pixel to that of the last if `alignCorners`, else
+// from edge to edge. The result interpolates the four pixels around a position, or is the nearest pixel if `nearest`.
+// Outside the image, values are zero, or those of the outer pixels if `border`.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 
@@ -18,17 +19,17 @@ struct GridShape {
     const uint32_t image[] = {batch, height, width, channels}, result[] = {batch, points, channels};
     const uint32_t coordinates[] = {batch, points, 2};
     REQUIRE(product(image, 0, 4) > 0 && product(result, 0, 3) > 0, "a size is 0");
-    REQUIRE(height <= kMost && width <= kMost, "the image is too large");
+    REQUIRE(height <= kMaxSize && width <= kMaxSize, "the image is too large");
     REQUIRE(!x.present() || x.covers(product(image, 0, 4)), "x is smaller than its shape says");
     REQUIRE(grid.covers(product(coordinates, 0, 3)), "grid is smaller than its shape says");
     REQUIRE(y.covers(product(result, 0, 3)), "y is smaller than its shape says");
     return nullptr;
   }
 
-  static constexpr uint32_t kMost = 1 << 24;  // columns and rows are exact as floats
+  static constexpr uint32_t kMaxSize = 1 << 24;  // columns and rows are exact as floats
 };
 
-// A coordinate in pixels, and its change by that of the grid.
+// A coordinate in pixels, and its derivative by the grid coordinate.
 struct Coordinate {
   float at, slope;
 
@@ -37,14 +38,15 @@ struct Coordinate {
     slope = (shape.alignCorners != 0 ? length - 1 : length) * .5f;
     at = shape.alignCorners != 0 ? (place + 1) * slope : ((place + 1) * length - 1) * .5f;
     if (shape.border != 0) {
-      if (!(at > 0)) at = 0, slope = 0;  // NaN, too
+      if (!(at > 0)) at = 0, slope = 0;  // also for NaN
       if (at >= length - 1) at = length - 1, slope = 0;
     }
     if (!(at > -2 && at < length + 1)) at = -2, slope = 0;  // outside
   }
 };
 
-// The pixels of a place that lie inside the image: their numbers, weights, and the weights' changes by column and row.
+// The pixels for a position that lie inside the image: their indices, their weights, and the derivatives of the weights
+// by column and row.
 struct Taps {
   struct Tap {
     uint64_t pixel;
@@ -112,8 +114,9 @@ struct GridSample {
 };
 RARE_KERNEL(GridSample)
 
-// dx[pixel] = Σ weight·dy over the places that take the pixel, dgrid = Σ x·dy·(change of the weight), each (+ itself if
-// its bit of accumulate is set). A chunk owns some channels of an image, so that sums have one order.
+// dx[pixel] = Σ weight·dy over the positions that read the pixel. dgrid = Σ x·dy·(derivative of the weight). Each adds
+// to its old value if its bit of accumulate is set. A chunk owns some channels of an image, so that sums have a fixed
+// order.
 struct GridSampleBackward {
   static constexpr const char* name = "gridSampleBackward";
   static constexpr const char* signature =

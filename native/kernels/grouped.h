@@ -1,11 +1,13 @@
-// Products of rows with the matrix of their group: a mixture of experts, in which each expert is one product.
+// Products of rows with the matrix of their group, for a mixture of experts: the rows of each expert are one product.
 #include "kernels/shared/gemm_blocks.h"
 
-// Sorts `count` ids by group, those of one group in their order. Each row has `perRow` ids, one after the other.
+// Sorts `count` ids by group, with a stable order within a group. Each row has `perRow` ids, one after the other.
+//
 //   ids      [count]       groups, each below `groups`
 //   rows     [count]       receives the rows of the ids, sorted by group
-//   places   [count]       receives the place of each id in `rows`
-//   offsets  [groups + 1]  receives the place where each group starts, and `count`
+//   places   [count]       receives the index of each id in `rows`
+//   offsets  [groups + 1]  receives the index in `rows` where each group starts, and finally `count`
+//
 // An id out of range counts as group 0 and fails the run.
 struct GroupRows {
   static constexpr const char* name = "groupRows";
@@ -28,7 +30,7 @@ struct GroupRows {
       for (uint64_t g = 0; g <= groups; ++g) starts[g] = 0;
       for (uint32_t i = 0; i < count; ++i) ++starts[groupOf(context, i) + 1];
       for (uint64_t g = 0; g < groups; ++g) starts[g + 1] += starts[g];
-      // Each start moves to the end of its group, which is the start of the next one.
+      // Each start moves to the end of its group, which is the start of the next group.
       for (uint32_t i = 0; i < count; ++i) {
         const int32_t place = starts[groupOf(context, i)]++;
         context.i32(rows)[place] = static_cast<int32_t>(i / perRow);
@@ -51,7 +53,7 @@ struct GroupRows {
 };
 RARE_KERNEL(GroupRows)
 
-// Start of each group among `rows` rows. Offsets come from the heap, so each use checks them.
+// The start of each group among `rows` rows. Offsets are data of the heap, so each use checks them.
 struct GroupOffsets {
   const int32_t* starts;
   uint32_t rows;
@@ -67,7 +69,8 @@ struct GroupBlock {
   size_t rows;
 };
 
-// y[r] (+)= x[r]·op(w[g]) for each row r of group g. The matrices of the groups lie side by side in w.
+// y[r] (+)= x[r]·op(w[g]) for each row r of group g. The matrices of the groups are stored side by side in w.
+//
 //   x        [rows, depth]           sorted by group
 //   w        [depth, groups · cols]  or, transposed, [cols, groups · depth]; `wStride` words between rows
 //   offsets  [groups + 1]            see GroupRows
@@ -91,7 +94,7 @@ struct GroupedLinear {
 
   void run(Context& context) const {
     if (rows == 0 || cols == 0 || groups == 0) return;
-    // Each group has at most one block that is not full.
+    // At most one block of each group is not full.
     const uint64_t down = rows / kRowStep + groups, across = divideUp(cols, kColStep);
     context.team.parallelRange(down * across, 1, [&](uint64_t chunk, uint64_t end) {
       for (; chunk < end; ++chunk) {
@@ -104,7 +107,7 @@ struct GroupedLinear {
  private:
   static constexpr uint64_t kRowStep = kMaxTilesDown * kTileRows, kColStep = kMaxTilesAcross * kTileCols;
 
-  // Block number `index`, counted through all groups. It has no rows if there are fewer blocks.
+  // Returns block `index`, counted through all groups. It has no rows if there are fewer blocks.
   GroupBlock blockAt(const Context& context, uint64_t index) const {
     const GroupOffsets groupOffsets{context.i32(offsets), rows};
     for (uint64_t group = 0; group < groups; ++group) {

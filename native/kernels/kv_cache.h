@@ -1,10 +1,10 @@
-// A decoder's memory between steps: keys and values of the tokens so far, in a table of `slots` rows for each sequence.
-// The next slot is data in the heap, so that one recorded step serves every position.
+// The state of a decoder between steps. Keys and values of earlier tokens are in tables with `slots` rows per sequence.
+// The position of the next row is data in the heap, so that one recorded step works at every position.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/cells.h"
 
-// cache[r, positions[r]] = x[r], r < rows, or cache[r, 0] without positions. x has `cols` floats in heads of `head`
-// features; the cache stores them as the type `cells` (cells.h).
+// cache[r, positions[r]] = x[r] for r < rows, or cache[r, 0] = x[r] without positions. x has `cols` floats in heads of
+// `head` features. The cache stores them as the type `cells` (cells.h).
 struct CacheAppend {
   static constexpr const char* name = "cacheAppend";
   static constexpr const char* signature =
@@ -48,9 +48,9 @@ struct CacheAppend {
 };
 KERNEL(CacheAppend)
 
-// cache[r, s] = cache[order[r], s] for all r < rows and s < lengths[r], all at once: sequence r continues from sequence
-// order[r], which is as long. A chunk owns one slot and some columns of every sequence, and copies them to scratch
-// memory and back.
+// Reorders sequences: cache[r, s] = cache[order[r], s] for all r < rows and s < lengths[r], all at once. Sequence
+// order[r] must be as long as sequence r. A chunk owns one slot and some columns of every sequence. It copies them to
+// scratch memory and back.
 struct CacheReorder {
   static constexpr const char* name = "cacheReorder";
   static constexpr const char* signature = "inout:cache in:order in:lengths u32:rows u32:slots u32:cols";
@@ -79,7 +79,7 @@ struct CacheReorder {
       };
       float* held = context.scratch();
       for (uint64_t row = 0; row < rows; ++row) {
-        const uint64_t from = sourceOf(row);  // read once: in a malformed list the order may lie inside the cache
+        const uint64_t from = sourceOf(row);  // read once: in an invalid list, `order` may overlap the cache
         if (from != row) memcpy(held + row * kCols, place(from), width * sizeof(float));
       }
       for (uint64_t row = 0; row < rows; ++row)
@@ -93,12 +93,13 @@ struct CacheReorder {
 KERNEL(CacheReorder)
 CONSTANT("cacheReorder.maxRows", CacheReorder::kMaxRows)
 
-// Slots of recurrent states: the state of a sequence after L tokens lies in slot L % ring, or, if L is a multiple of
-// `spacing`, in slot ring + L / spacing - 1.
+// Slots of recurrent states. The state of a sequence after L tokens is stored in slot L % ring. If L is a multiple of
+// `spacing`, it is stored in slot ring + L / spacing - 1 instead, as a checkpoint.
+//
 //   tags       [rows, slots]  the length of the state in each slot; updated
-//   sequences  [pieces]       the sequence of each piece. Absent in a step: piece i is the next token of sequence i,
-//                             which is idle if ends[i] is not positions[i] + 1
-//   positions  [pieces]       the length before each piece; ends: the length after it
+//   sequences  [pieces]       the sequence of each piece. Absent in a step: piece i is then the next token of sequence i,
+//                             which is idle unless ends[i] = positions[i] + 1
+//   positions  [pieces]       length before each piece;  ends [pieces]: length after it
 //   from, to   [pieces]       receive slots, counted through all sequences; -1 where there is no state
 struct StateSlots {
   static constexpr const char* name = "stateSlots";
@@ -118,7 +119,7 @@ struct StateSlots {
     return nullptr;
   }
 
-  // In one chunk, as a piece may begin where the one before it ends.
+  // One chunk computes all pieces in order, because a piece may begin where the previous one ends.
   void run(Context& context) const {
     context.team.parallel(1, [&](uint32_t) {
       for (uint32_t i = 0; i < pieces; ++i) {
@@ -149,7 +150,7 @@ struct StateSlots {
 };
 RARE_KERNEL(StateSlots)
 
-// x[i] += 1, integers.
+// x[i] += 1, for int32.
 struct Advance {
   static constexpr const char* name = "advance";
   static constexpr const char* signature = "inout:x u32:count";
@@ -165,7 +166,8 @@ struct Advance {
     context.team.parallelRange(count, 4096, [&](uint64_t i, uint64_t last) {
       for (; i < last; ++i) {
         int32_t& value = context.i32(x)[i];
-        value = static_cast<int32_t>(static_cast<uint32_t>(value) + 1);  // wraps if it is garbage
+        value =
+            static_cast<int32_t>(static_cast<uint32_t>(value) + 1);  // unsigned, so that invalid data cannot overflow
       }
     });
   }

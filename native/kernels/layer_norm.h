@@ -1,11 +1,11 @@
-// Layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450), with the residual addition before it fused.
+// Layer normalization (Ba, Kiros, Hinton 2016, arXiv 1607.06450), with an optional residual addition before it.
 //
 //   s = x + residual                      x, residual, s, y  [rows, cols]
-//   x̂ = (s - mean(s))·rstd(s)             mean, rstd         [rows], saved with s for backward
+//   x̂ = (s - mean(s))·rstd(s)             mean, rstd         [rows], saved with s for the backward pass
 //   y = gamma·x̂ + beta                    gamma, beta        [cols]
 #include "kernels/shared/rows.h"
 
-// Without residual, s is x. Without sum, s is not stored. Without gamma it is 1, without beta 0.
+// Without residual, s is x. Without sum, s is not stored. Without gamma it is 1, and without beta 0.
 struct LayerNorm {
   static constexpr const char* name = "layerNorm";
   static constexpr const char* signature =
@@ -26,48 +26,49 @@ struct LayerNorm {
   }
 
   void run(Context& context) const {
-    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
+    withResults(uint64_t{rows} * cols, [&](auto nonTemporal, uint64_t more) {
       if (gamma.present() && beta.present())
-        eachRowOf<past(), true>(context, more);
+        eachRowOf<nonTemporal(), true>(context, more);
       else
-        eachRowOf<past(), false>(context, more);
+        eachRowOf<nonTemporal(), false>(context, more);
     });
   }
 
  private:
-  // kAffine: gamma and beta are both present, so that the loop need not check.
-  template <bool kPast, bool kAffine>
+  // kAffine is true if gamma and beta are both present, so that the loop need not check.
+  template <bool kNonTemporal, bool kAffine>
   void eachRowOf(Context& context, uint64_t more) const {
     context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
-      eachRow<kPast>(row, last, cols,
-                     [&](uint64_t r, const auto& meanwhile) { return measure<kPast, kAffine>(context, r, meanwhile); });
+      eachRow<kNonTemporal>(row, last, cols, [&](uint64_t r, const auto& meanwhile) {
+        return measure<kNonTemporal, kAffine>(context, r, meanwhile);
+      });
     });
   }
 
-  template <bool kPast, bool kAffine>
+  template <bool kNonTemporal, bool kAffine>
   struct Row {
     const float *s, *gamma, *beta;  // null if absent
-    float *sum, *y;                 // sum is null unless it is still to be stored
+    float *sum, *y;                 // sum is null unless it must still be stored
     float center, scale;
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
       const Vf value = loadLanes(s + c, lanes);
-      if (kPast && sum != nullptr) storeResult<kPast>(sum + c, value, lanes);
+      if (kNonTemporal && sum != nullptr) storeResult<kNonTemporal>(sum + c, value, lanes);
       const Vf normed = (value - splat(center)) * splat(scale);
       const Vf factor = kAffine || gamma != nullptr ? loadLanes(gamma + c, lanes) : splat(1);
       const Vf term = kAffine || beta != nullptr ? loadLanes(beta + c, lanes) : splat(-0.f);
-      storeResult<kPast>(y + c, fused(normed, factor, term), lanes);
+      storeResult<kNonTemporal>(y + c, fused(normed, factor, term), lanes);
     }
   };
 
-  template <bool kPast, bool kAffine, class Meanwhile>
-  Row<kPast, kAffine> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
+  template <bool kNonTemporal, bool kAffine, class Meanwhile>
+  Row<kNonTemporal, kAffine> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
     const uint64_t at = row * cols;
     const float* input = context.f32(x) + at;
     float* output = context.f32(y) + at;
-    // With non-temporal stores, s waits in scratch memory and is stored with y while the next row is read (see
+    // With non-temporal stores, s is kept in scratch memory and is stored with y while the next row is read (see
     // eachRow).
-    const bool isLate = kPast && cols <= kHeldFloats && residual.present();
+    const bool isLate = kNonTemporal && cols <= kHeldFloats && residual.present();
     const float* s = input;
     float pivot = input[0];
     Totals<2> pivoted;
@@ -79,7 +80,7 @@ struct LayerNorm {
       pivoted = addRows(input, other, kept, pivot, meanwhile);
     } else {
       pivoted = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-        fetchBehind<kPast>(input + c, cols);
+        fetchBehind<kNonTemporal>(input + c, cols);
         meanwhile(c, lanes);
         addDeviations(loadLanes(input + c, lanes), pivot, lanes, sums);
       });
@@ -96,14 +97,14 @@ struct LayerNorm {
             moments.rstd};
   }
 
-  // Deviations from a pivot, and their squares.
+  // Adds deviations from a pivot, and their squares.
   static SIMD_INLINE void addDeviations(Vf v, float pivot, size_t lanes, Vf* sums) {
     const Vf d = firstLanesOr(v - splat(pivot), lanes, 0);
     sums[0] += d;
     sums[1] = fused(d, d, sums[1]);
   }
 
-  // sum = a + b, and the sums of its deviations from a pivot.
+  // Computes sum = a + b, and the sums of its deviations from a pivot and of their squares.
   template <class Meanwhile>
   SIMD_INLINE Totals<2> addRows(const float* a, const float* b, float* sum, float pivot,
                                 const Meanwhile& meanwhile) const {
@@ -119,10 +120,11 @@ struct LayerNorm {
     float mean, rstd;
   };
 
-  // Mean and inverse deviation of the row s, from its deviations from a pivot, which need not be the mean: the
-  // difference is measured and subtracted from both. A constant row has variance 0 and its value as the mean.
+  // Returns mean and inverse standard deviation of the row s, from the sums of its deviations from a pivot. The pivot
+  // need not be the mean: the difference is measured and subtracted from both. A constant row has variance 0 and its
+  // value as the mean.
   SIMD_INLINE Moments momentsOf(const float* s, float pivot, Totals<2> pivoted) const {
-    // A pivot so far from the mean that the variance would lose two bits is not used.
+    // A pivot is not used if it is so far from the mean that the variance would lose two bits.
     const double far = pivoted.of[0] / cols;
     if (!(far * far < 4 * (pivoted.of[1] / cols - far * far))) {
       pivot += static_cast<float>(far);
@@ -131,7 +133,7 @@ struct LayerNorm {
     }
     const double miss = pivoted.of[0] / cols;
     const double spread = pivoted.of[1] / cols - miss * miss;
-    // Squares that add up to infinity would make the row beta, with gradients of 0.
+    // If the sum of squares overflows, y would be beta with gradients of 0. NaN shows the overflow.
     if (!(spread < INFINITY)) return {static_cast<float>(pivot + miss), NAN};
     const double variance = spread < 0 ? 0 : spread;
     return {static_cast<float>(pivot + miss), static_cast<float>(1 / std::sqrt(variance + static_cast<double>(eps)))};
@@ -140,9 +142,11 @@ struct LayerNorm {
 KERNEL(LayerNorm)
 
 // With g = gamma·dy:
+//
 //   dx = dresidual = dsum + rstd·(g - mean(g) - x̂·mean(g·x̂))      dgamma = Σ_rows dy·x̂      dbeta = Σ_rows dy
-// dsum, the gradient that reaches s past the normalisation, is optional. Bits of accumulate: dx, dresidual, dgamma,
-// dbeta. partials [partialsOf(rows), 2, cols] is needed with dgamma or dbeta.
+//
+// dsum is the gradient that reaches s directly, not through y; it is optional. Bits of accumulate: dx, dresidual,
+// dgamma, dbeta. partials [partialsOf(rows), 2, cols] is needed for dgamma or dbeta.
 struct LayerNormBackward {
   static constexpr const char* name = "layerNormBackward";
   static constexpr const char* signature =
@@ -169,8 +173,9 @@ struct LayerNormBackward {
   void run(Context& context) const {
     const uint64_t count = partialsOf(rows), stride = 2 * uint64_t{cols};
     float* parts = context.f32(partials);
-    eachRowInParts(context.team, rows, cols, parts, sumsColumns() ? stride : 0,
-                   [&](auto past, uint64_t row, float* part) { differentiate<past()>(context, row, part); });
+    eachRowInParts(
+        context.team, rows, cols, parts, sumsColumns() ? stride : 0,
+        [&](auto nonTemporal, uint64_t row, float* part) { differentiate<nonTemporal()>(context, row, part); });
     if (dgamma.present())
       addPartials(context.team, parts, count, cols, stride, context.f32(dgamma), (accumulate & 4) != 0);
     if (dbeta.present())
@@ -180,11 +185,11 @@ struct LayerNormBackward {
  private:
   bool sumsColumns() const { return dgamma.present() || dbeta.present(); }
 
-  template <bool kPast>
+  template <bool kNonTemporal>
   void differentiate(Context& context, uint64_t row, float* part) const {
     const uint64_t at = row * cols;
     const float* upstream = context.f32(dy) + at;
-    const float* past = context.f32(dsum) + at;
+    const float* direct = context.f32(dsum) + at;
     const float* s = context.f32(sum) + at;
     const float* weight = context.f32(gamma);
     const bool weighs = gamma.present(), columns = sumsColumns();
@@ -194,7 +199,7 @@ struct LayerNormBackward {
 
     // g is 0 in absent lanes, and so are both terms.
     const Totals<2> means = totals<2>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-      if (kPast) fetchBehind(upstream + c, cols), fetchBehind(s + c, cols);
+      if (kNonTemporal) fetchBehind(upstream + c, cols), fetchBehind(s + c, cols);
       const Vf d = loadLanes(upstream + c, lanes), g = weighted(d, c, lanes), x = normalised(c, lanes);
       sums[0] += g;
       sums[1] = fma(g, x, sums[1]);
@@ -208,15 +213,15 @@ struct LayerNormBackward {
     float* first = context.f32(dx) + at;
     float* second = context.f32(dresidual) + at;
     eachVector(cols, [&](size_t c, size_t lanes) {
-      // Rounded as in the mean, so that a single column, whose g is the mean, has gradient 0.
+      // Rounded as in the mean, so that a single column, where g is the mean, has gradient 0.
       Vf d =
           (rounded(weighted(loadLanes(upstream + c, lanes), c, lanes)) - meanG - normalised(c, lanes) * meanGX) * scale;
-      if (dsum.present()) d += loadLanes(past + c, lanes);
-      // One after the other, because they are the same tensor if x and residual are.
+      if (dsum.present()) d += loadLanes(direct + c, lanes);
+      // The two stores are separate, because both targets are the same tensor if x and residual are.
       if (dx.present())
-        storeResult<kPast>(first + c, (accumulate & 1) != 0 ? loadLanes(first + c, lanes) + d : d, lanes);
+        storeResult<kNonTemporal>(first + c, (accumulate & 1) != 0 ? loadLanes(first + c, lanes) + d : d, lanes);
       if (dresidual.present())
-        storeResult<kPast>(second + c, (accumulate & 2) != 0 ? loadLanes(second + c, lanes) + d : d, lanes);
+        storeResult<kNonTemporal>(second + c, (accumulate & 2) != 0 ? loadLanes(second + c, lanes) + d : d, lanes);
     });
   }
 };

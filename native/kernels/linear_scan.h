@@ -1,25 +1,26 @@
-// Linear recurrences with a matrix as state, head by head over packed sequences: Mamba-2's selective state space (Dao, Gu
-// 2024, arXiv 2405.21060) and the gated delta rule (Yang et al. 2024, arXiv 2412.06464).
+// Linear recurrences with a matrix as state, per head, over packed sequences. They cover Mamba-2's selective state
+// space (Dao, Gu 2024, arXiv 2405.21060) and the gated delta rule (Yang et al. 2024, arXiv 2412.06464).
 //
-//   u = v                      or, with beta, by the delta rule   u = beta·(v - decay·Sᵀk)
-//   S = decay·S + k uᵀ         S  [keys, values], of each head
+//   u = v                      or, if beta is given (delta rule),   u = beta·(v - decay·Sᵀk)
+//   S = decay·S + k uᵀ         S  [keys, values], one per head
 //   y = Sᵀq
 //
-// Columns of S do not depend on each other, so vectors lie along them, and a task has a block of columns of one head,
-// through all rows. The state of a block stays in the first cache. The bits depend neither on threads nor on how a
+// Columns of S are independent, so vector lanes are columns. A task computes a block of columns of one head through all
+// rows. The state of a block stays in the level-1 cache. The bits depend neither on the number of threads nor on how a
 // sequence is cut into pieces.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/pieces.h"
 
-// Rows for which the backward pass keeps all states. It begins each chunk with the state that the forward pass kept.
+// Rows per chunk of the backward pass, which recomputes and keeps all states of a chunk. It starts from the state
+// before the chunk, which the forward pass saved.
 inline constexpr uint64_t kScanChunk = 16;
 CONSTANT("linearScan.chunk", kScanChunk)
-inline constexpr uint64_t kScanKeys = 512;  // at most, as the states of a chunk lie in scratch memory
+inline constexpr uint64_t kScanKeys = 512;  // maximum, because the states of a chunk are in scratch memory
 CONSTANT("linearScan.maxKeys", kScanKeys)
 inline constexpr uint64_t kScanVectors = kWidth == 1 ? 16 : 4, kScanBlock = kScanVectors * kWidth;
 CONSTANT("linearScan.block", kScanBlock)
 
-// Operands of both passes.
+// Sizes and strides that both passes use.
 struct ScanShape {
   uint32_t rows, heads, groups, keys, values, qStride, kStride, vStride, decayStride, betaStride, pieces;
 
@@ -29,7 +30,7 @@ struct ScanShape {
   uint64_t words() const { return uint64_t{heads} * keys * values; }
   uint64_t blocks() const { return divideUp(uint64_t{values}, kBlock); }
   uint64_t groupOf(uint64_t head) const { return head / (heads / groups); }
-  // The chunk in which a row lies. A piece begins a chunk.
+  // Chunks are counted through all pieces; each piece begins a new chunk.
   uint64_t chunks() const { return rows / kScanChunk + pieces; }
   static uint64_t chunkOf(uint64_t first, uint64_t piece, uint64_t row) {
     return first / kScanChunk + piece + (row - first) / kScanChunk;
@@ -49,7 +50,7 @@ struct ScanShape {
   }
 };
 
-// A row of one head: its vectors, and the columns of the block.
+// The inputs of a row for one head and one block of columns.
 struct ScanRow {
   const float *q, *k, *v;
   float decay, beta;
@@ -70,25 +71,25 @@ struct ScanBlock {
     if (const size_t lanes = lanesOf(i)) storeLanes(p + i * kWidth, value, lanes);
   }
 
-  // Between a state in the heap and the block's own copy [keys, kBlock].
-  void take(float* own, const float* state, uint64_t values) const {
+  // Copy between a state in the heap and the block's own copy [keys, kBlock].
+  void loadState(float* own, const float* state, uint64_t values) const {
     for (uint64_t n = 0; n < keys; ++n)
       for (uint64_t i = 0; i < kVectors; ++i)
         store(own + n * kBlock + i * kWidth,
               state == nullptr ? splat(0.f) : loadCols(state + (head * keys + n) * values + col, i));
   }
-  void put(float* state, const float* own, uint64_t values) const {
+  void storeState(float* state, const float* own, uint64_t values) const {
     for (uint64_t n = 0; n < keys; ++n)
       for (uint64_t i = 0; i < kVectors; ++i)
         storeCols(state + (head * keys + n) * values + col, i, load(own + n * kBlock + i * kWidth));
   }
 
-  // Vectors of the columns, for `u`, and for what the delta rule subtracts from v.
+  // One row of the block: kVectors vectors, such as u.
   struct Columns {
     Vf of[kVectors];
   };
 
-  // decay·Sᵀk
+  // Returns decay·Sᵀk.
   SIMD_INLINE Columns predict(const float* state, const ScanRow& row) const {
     Columns sums;
     for (uint64_t i = 0; i < kVectors; ++i) sums.of[i] = splat(0.f);
@@ -108,7 +109,7 @@ struct ScanBlock {
     return u;
   }
 
-  // next = decay·state + k uᵀ; returns nextᵀq. They may be the same memory.
+  // Computes next = decay·state + k uᵀ and returns nextᵀq. `next` may be `state`.
   SIMD_INLINE Columns advance(const float* state, float* next, const ScanRow& row, const Columns& u) const {
     Columns y;
     for (uint64_t i = 0; i < kVectors; ++i) y.of[i] = splat(0.f);
@@ -125,11 +126,21 @@ struct ScanBlock {
   }
 };
 
-// The rows of a task, by their numbers.
+// The inputs of a task, by row. A task computes one block of columns of one head.
 struct ScanInputs {
   const float *q, *k, *v, *decay, *beta;  // beta is null if absent
   ScanShape shape;
   ScanBlock block;
+
+  ScanInputs(const Context& context, const ScanShape& shape, Span q, Span k, Span v, Span decay, Span beta,
+             uint64_t task)
+      : q(context.f32(q)),
+        k(context.f32(k)),
+        v(context.f32(v)),
+        decay(context.f32(decay)),
+        beta(beta.present() ? context.f32(beta) : nullptr),
+        shape(shape),
+        block(blockOf(shape, task, beta.present())) {}
 
   ScanRow at(uint64_t row) const {
     const uint64_t key = shape.groupOf(block.head) * shape.keys;
@@ -138,14 +149,21 @@ struct ScanInputs {
             decay[row * shape.decayStride + block.head],
             beta == nullptr ? 1.f : beta[row * shape.betaStride + block.head]};
   }
+
+ private:
+  static ScanBlock blockOf(const ScanShape& shape, uint64_t task, bool isDelta) {
+    const uint64_t col = task % shape.blocks() * ScanShape::kBlock;
+    return {task / shape.blocks(), col, atMost(ScanShape::kBlock, shape.values - col), shape.keys, isDelta};
+  }
 };
 
-// The recurrence at the top.
-//   q, k     [rows, groups · keys]   heads/groups heads share a group
+// The forward pass: the recurrence above.
+//
+//   q, k     [rows, groups · keys]   heads / groups heads share a group
 //   v        [rows, heads · values]
 //   decay    [rows, heads];  beta [rows, heads], for the delta rule
 //   lengths  [pieces]; absent if each row is a piece
-//   states   [slots, heads, keys, values]; from, to [pieces]: slots, or -1
+//   states   [slots, heads, keys, values];  from, to [pieces]: slots of the states before and after a piece, or -1
 //   kept     [rows / kScanChunk + pieces, heads, keys, values]  receives the state before each chunk, for backward
 //   y        [rows, heads · values]
 struct LinearScan {
@@ -176,16 +194,8 @@ struct LinearScan {
     const uint64_t blocks = shape.blocks(), words = shape.words(), width = uint64_t{shape.heads} * shape.values;
     if (shape.rows == 0) return;
     context.team.parallel(static_cast<uint32_t>(shape.heads * blocks), [&](uint32_t task) {
-      const uint64_t col = task % blocks * ScanShape::kBlock;
-      const ScanBlock block{task / blocks, col, atMost(ScanShape::kBlock, shape.values - col), shape.keys,
-                            beta.present()};
-      const ScanInputs inputs{context.f32(q),
-                              context.f32(k),
-                              context.f32(v),
-                              context.f32(decay),
-                              beta.present() ? context.f32(beta) : nullptr,
-                              shape,
-                              block};
+      const ScanInputs inputs(context, shape, q, k, v, decay, beta, task);
+      const ScanBlock& block = inputs.block;
       const Pieces each{lengths.present() ? context.i32(lengths) : nullptr,
                         from.present() ? context.i32(from) : nullptr,
                         to.present() ? context.i32(to) : nullptr,
@@ -198,16 +208,16 @@ struct LinearScan {
       float* own = context.scratch();
       uint64_t piece = 0;
       const bool isRight = each.each([&](uint64_t first, uint64_t end, int64_t before, int64_t after) {
-        block.take(own, state(before), shape.values);
+        block.loadState(own, state(before), shape.values);
         for (uint64_t row = first; row < end; ++row) {
           if (kept.present() && (row - first) % kScanChunk == 0)
-            block.put(context.f32(kept) + ScanShape::chunkOf(first, piece, row) * words, own, shape.values);
+            block.storeState(context.f32(kept) + ScanShape::chunkOf(first, piece, row) * words, own, shape.values);
           const ScanRow inputsHere = inputs.at(row);
           const auto result = block.advance(own, own, inputsHere, block.update(own, inputsHere));
-          float* target = context.f32(y) + row * width + block.head * shape.values + col;
+          float* target = context.f32(y) + row * width + block.head * shape.values + block.col;
           for (uint64_t i = 0; i < ScanBlock::kVectors; ++i) block.storeCols(target, i, result.of[i]);
         }
-        if (after >= 0) block.put(state(after), own, shape.values);
+        if (after >= 0) block.storeState(state(after), own, shape.values);
         ++piece;
       });
       if (!isRight) context.fail(kBadPieces);
@@ -216,13 +226,17 @@ struct LinearScan {
 };
 RARE_KERNEL(LinearScan)
 
-// The gradients, with G for that of S. From the last row of a piece to its first:
-//   G += q dyᵀ,  dq = S dy,  du = Gᵀk,  dk = G u
-//   dv = du, or by the delta rule  dv = beta·du, dbeta = du·(v - r), dr = -beta·du for r = decay·S'ᵀk of the state S'
-//   before the row,  G += k drᵀ,  dk += decay·S' dr
-//   ddecay = Σ G∘S',  G = decay·G
-// Sums over columns are first those of a block: `partials` [blocks, heads, rows, 2·keys + 2] for dq, dk, ddecay, dbeta.
-// Bits of accumulate: dq, dk, dv, ddecay, dbeta. Pieces begin with a state of zero.
+// The backward pass. G is the gradient of S, and S' the state before a row. For each row, from the last of a piece to
+// its first:
+//
+//   G += q dyᵀ    dq = S dy    du = Gᵀk    dk = G u
+//   dv = du                                                without the delta rule
+//   dv = beta·du    dbeta = du·(v - r)    dr = -beta·du    with the delta rule, where r = decay·S'ᵀk
+//   G += k drᵀ    dk += decay·S' dr                        with the delta rule
+//   ddecay = Σ G∘S'    G = decay·G
+//
+// Sums over columns are first those of a block, in `partials` [blocks, heads, rows, 2·keys + 2] for dq, dk, ddecay and
+// dbeta. Bits of accumulate: dq, dk, dv, ddecay, dbeta. Pieces begin with a state of zero.
 struct LinearScanBackward {
   static constexpr const char* name = "linearScanBackward";
   static constexpr const char* signature =
@@ -257,17 +271,9 @@ struct LinearScanBackward {
     if (shape.rows == 0) return;
     const uint64_t blocks = shape.blocks();
     context.team.parallel(static_cast<uint32_t>(shape.heads * blocks), [&](uint32_t task) {
-      const uint64_t col = task % blocks * ScanShape::kBlock;
-      const ScanBlock block{task / blocks, col, atMost(ScanShape::kBlock, shape.values - col), shape.keys,
-                            beta.present()};
-      const ScanInputs inputs{context.f32(q),
-                              context.f32(k),
-                              context.f32(v),
-                              context.f32(decay),
-                              beta.present() ? context.f32(beta) : nullptr,
-                              shape,
-                              block};
-      float* part = context.f32(partials) + (task % blocks * shape.heads + block.head) * shape.rows * partWords();
+      const ScanInputs inputs(context, shape, q, k, v, decay, beta, task);
+      float* part =
+          context.f32(partials) + (task % blocks * shape.heads + inputs.block.head) * shape.rows * partWords();
       const Pieces each{context.i32(lengths), nullptr, nullptr, shape.pieces, shape.rows, 0};
       uint64_t piece = 0;
       const bool isRight = each.each([&](uint64_t first, uint64_t end, int64_t, int64_t) {
@@ -289,13 +295,14 @@ struct LinearScanBackward {
                           uint64_t piece) const {
     const ScanBlock& block = inputs.block;
     const uint64_t size = shape.keys * kBlock;
-    float* gradient = context.scratch();  // of the state after the row
-    float* before = gradient + size;      // the states before each row of a chunk, and after the last one
+    float* gradient = context.scratch();  // gradient of the state after the row
+    float* before = gradient + size;      // states before each row of a chunk, and after the last one
     memset(gradient, 0, size * sizeof(float));
     if (first == end) return;
     for (uint64_t chunk = (end - 1 - first) / kScanChunk + 1; chunk > 0; --chunk) {
       const uint64_t begin = first + (chunk - 1) * kScanChunk, stop = atMost(end, begin + kScanChunk);
-      block.take(before, context.f32(kept) + ScanShape::chunkOf(first, piece, begin) * shape.words(), shape.values);
+      block.loadState(before, context.f32(kept) + ScanShape::chunkOf(first, piece, begin) * shape.words(),
+                      shape.values);
       for (uint64_t row = begin; row < stop; ++row) {
         const ScanRow inputsHere = inputs.at(row);
         const float* state = before + (row - begin) * size;

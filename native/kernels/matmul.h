@@ -1,4 +1,4 @@
-// Matrix multiplication, with everything that a linear layer fuses into it.
+// Matrix multiplication, with the operations that a linear layer fuses into it: bias, activation, dropout.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/dropping.h"
 #include "kernels/shared/gemm_blocks.h"
@@ -11,15 +11,20 @@ inline bool coversBatch(Span span, uint64_t batch, uint64_t batchStride, uint64_
 }
 
 // For each n < batch:  c[n] = f(op(a[n])·op(b[n]) + bias)  or, accumulating,  c[n] += op(a[n])·op(b[n]) + bias.
-//   op(a)  [rows, depth]   stored [depth, rows] if transposeA
-//   op(b)  [depth, cols]   stored [cols, depth] if transposeB
+//
+//   op(a)  [rows, depth]   stored as [depth, rows] if transposeA
+//   op(b)  [depth, cols]   stored as [cols, depth] if transposeB
 //   bias   [cols]
-//   pre    [batch, rows, cols], packed: receives the argument of f, which backward needs
-// Strides are between rows as stored and between matrices of a batch; a batch stride of 0 repeats a matrix.
-//   drop   applied after f unless its scale is 0: see dropping.h
-//   sums   [cols], with op(a) transposed: receives the column sums of b
-// Bits of accumulate: c, sums.
-// Backward of y = f(z), z = x·w + bias:  dz = dy·f'(z),  dx = dz·wᵀ,  dw = xᵀ·dz,  dbias = the column sums of dz.
+//   pre    [batch, rows, cols], contiguous: receives the argument of f, for the backward pass
+//   drop   dropout after f, unless its scale is 0 (dropping.h)
+//   sums   [cols], only if transposeA: receives the column sums of b
+//
+// Strides are words between stored rows and between matrices of a batch. A batch stride of 0 repeats a matrix. Bits of
+// accumulate: c, sums.
+//
+// The backward pass of a layer y = f(z), z = x·w + bias, uses three of these products.
+//
+//   dz = dy·f'(z)    dx = dz·wᵀ    dw = xᵀ·dz    dbias = the column sums of dz
 struct MatMul {
   static constexpr const char* name = "matmul";
   static constexpr const char* signature =
@@ -67,7 +72,8 @@ struct MatMul {
     context.team.parallelRange(
         perMatrix * batch, perMatrix > 1 ? 1 : ways.together(), [&](uint64_t block, uint64_t end) {
           for (; block < end; ++block) {
-            // Blocks go by rows, so that a thread finds the same rows of A in its cache, including those of the previous layer.
+            // Blocks are ordered by rows, so that a thread finds the same rows of A in its cache as in the previous
+            // layer.
             const uint64_t n = block / perMatrix;
             const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
             const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);
@@ -79,12 +85,13 @@ struct MatMul {
   }
 
  private:
-  static constexpr uint64_t kLeastPanels = 4, kLeastWeight = 1 << 14;  // worth laying out
+  static constexpr uint64_t kLeastPanels = 4,
+                            kLeastWeight = 1 << 14;  // minimum size of a weight that is laid out in panels
 
-  // Never for gradients of weights, which sum columns and read A across its rows.
+  // False for gradients of weights, which sum columns and read A across its rows.
   bool few() const { return !transposeA && !transposeB && isFew(rows, uint64_t{bStride} * depth); }
 
-  // Matrix n's part at (row, col), at most height × width.
+  // The part of matrix n at (row, col), at most height × width.
   Gemm part(const Context& context, uint64_t n, uint64_t row, uint64_t col, uint64_t height, uint64_t width,
             bool inPanels) const {
     return {.a = context.f32(a) + n * aBatch + row * (transposeA ? 1 : aStride),
@@ -112,7 +119,7 @@ struct MatMul {
     return context.f32(c) + n * cBatch + row * cStride + col;
   }
 
-  // Applies the fused functions: `from` has the sums of matrix n's part at (row, col).
+  // Applies the fused functions. `from` has the sums of matrix n's part at (row, col).
   void finish(const Context& context, const float* from, uint64_t n, uint64_t row, uint64_t col, size_t height,
               size_t width) const {
     if (activation == kNone && !keeps() && drop.scale == 0) return;

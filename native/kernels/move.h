@@ -1,11 +1,11 @@
-// Rearrangement: other orders of dimensions, rows by number, ragged batches packed and padded.
+// Rearrangement of data: permutation of dimensions, gathering of rows, conversion between packed and padded batches.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 #include "kernels/shared/pack.h"
 
-// y[i] = x[i] (+ y[i] if accumulate) over n0 × … × n5, each operand with its own steps. The caller puts y's contiguous
-// dimension last and, if x's is another one, puts it before: the kernel walks these two in tiles, so that both sides
-// touch whole cache lines.
+// y[i] = x[i] (+ y[i] if accumulate) over n0 × … × n5, where each operand has its own steps. The caller puts y's
+// contiguous dimension last. If x's contiguous dimension is another one, it comes before. The kernel copies these two
+// in tiles, so that both sides use whole cache lines.
 struct Permute {
   static constexpr const char* name = "permute";
   static constexpr const char* signature =
@@ -56,7 +56,7 @@ struct Permute {
   }
 
  private:
-  // Transposes a tile: y[c, r] = x[r, c] (+ y[c, r]). Rows of x are xStep[5] words apart, those of y yStep[4].
+  // Transposes a tile: y[c, r] = x[r, c] (+ y[c, r]). Rows of x are xStep[5] words apart, rows of y yStep[4].
   void transposeTile(const float* source, float* target, size_t rows, size_t cols) const {
     transposed(source, xStep[5], rows, cols, [&](size_t c, size_t r, Vf v, size_t lanes) {
       float* to = target + c * yStep[4] + r;
@@ -64,7 +64,7 @@ struct Permute {
     });
   }
 
-  // Copies words that do not lie side by side.
+  // Copies words that are not adjacent.
   void moveApart(const float* source, float* target, uint64_t count) const {
     for (uint64_t j = 0; j < count; ++j) {
       const float from = source[j * xStep[5]];
@@ -75,8 +75,8 @@ struct Permute {
 };
 KERNEL(Permute)
 
-// y[i] = x[rows[i]], i < count, each a row of `cols` words. Its gradient is embeddingBackward. A row outside x gives
-// zeros and fails the run.
+// y[i] = x[rows[i]] for i < count, each a row of `cols` words. Its gradient is embeddingBackward. A row number out of
+// range gives zeros and fails the run.
 struct Gather {
   static constexpr const char* name = "gather";
   static constexpr const char* signature = "in:x in:rows out:y u32:count u32:cols u32:xRows u32:xStride";
@@ -107,9 +107,9 @@ struct Gather {
 };
 KERNEL(Gather)
 
-// Copies between a padded batch [batch, time, cols] and its tokens, packed end to end [total, cols]; item b has
-// lengths[b] of them. `packing` 1: packed = padded's tokens. 0: padded = packed's tokens, and zeros after them. Each is
-// the other's gradient. If accumulate, values are added, and the padding is not touched.
+// Copies between a padded batch [batch, time, cols] and a packed one [total, cols]; item b has lengths[b] tokens. If
+// `packing` is 1, packed = the tokens of padded. If 0, padded = the tokens of packed, followed by zeros. Each is the
+// other's gradient. If accumulate, values are added, and the padding is not changed.
 struct Repack {
   static constexpr const char* name = "repack";
   static constexpr const char* signature =

@@ -1,12 +1,13 @@
-// Conversion of packed weights (formats/layout.h): from a file's blocks, to blocks, from floats, to floats.
+// Conversion of packed weights (formats/layout.h): from and to blocks of files, from and to floats.
 #include "formats/formats.h"
 
-// Bytes of a feature's blocks in a file.
+// Bytes of one feature in a file.
 inline uint64_t fileRowBytes(uint32_t format, uint64_t cols) {
   return withFormat(format, [&](auto f) { return blockRowBytes<decltype(f)>(cols); });
 }
 
-// Returns null, or why `w` is no weight of this size with features firstRow to below firstRow + count.
+// Returns null if `w` is a weight [rows, cols] with features firstRow to firstRow + count - 1, otherwise the reason why
+// not.
 inline const char* checkFeatures(Span w, uint32_t format, uint32_t rows, uint32_t cols, uint32_t firstRow,
                                  uint32_t count) {
   if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
@@ -20,8 +21,8 @@ inline bool coversStrided(Span span, uint32_t count, uint32_t cols, uint32_t row
   return uint64_t{count - 1} * rowStride + uint64_t{cols - 1} * colStride < span.length;
 }
 
-// Packs features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from a file's
-// blocks, one feature after another. Features beyond `count` in the last tile become zeros.
+// Packs features firstRow to firstRow + count - 1 of the weight w [rows, cols] from a file's blocks, one feature after
+// another. firstRow is a multiple of 16. Missing features of the last tile become zeros.
 struct PackBlocks {
   static constexpr const char* name = "packBlocks";
   static constexpr const char* signature = "in:blocks out:w u32:format u32:rows u32:cols u32:firstRow u32:count";
@@ -58,7 +59,7 @@ struct PackBlocks {
 };
 PACKED_KERNEL(PackBlocks)
 
-// The inverse of PackBlocks: the file's blocks of features firstRow to below firstRow + count.
+// The inverse of PackBlocks: writes the file's blocks of features firstRow to firstRow + count - 1.
 struct UnpackBlocks {
   static constexpr const char* name = "unpackBlocks";
   static constexpr const char* signature = "in:w out:blocks u32:format u32:rows u32:cols u32:firstRow u32:count";
@@ -94,9 +95,9 @@ struct UnpackBlocks {
 };
 PACKED_KERNEL(UnpackBlocks)
 
-// Packs features `firstRow` (a multiple of 16) to below firstRow + count of the weight w [rows, cols] from floats:
-// feature o < count has x[o·rowStride + i·colStride] as input i. The format must be one that can be made. If `refine`
-// is not 0, a format that can search for a smaller error does so.
+// Quantizes floats to features firstRow to firstRow + count - 1 of the weight w [rows, cols]. firstRow is a multiple of
+// 16. Input i of feature firstRow + o is x[o·rowStride + i·colStride]. The format must have a quantizer. If `refine` is
+// not 0 and the quantizer supports it, it searches for a smaller error.
 struct PackFloats {
   static constexpr const char* name = "packFloats";
   static constexpr const char* signature =
@@ -156,7 +157,7 @@ struct PackFloats {
 };
 PACKED_KERNEL(PackFloats)
 
-// y[o·rowStride + i·colStride] = the weight of feature firstRow + o, o < count, and input i.
+// Converts features to floats: y[o·rowStride + i·colStride] = input i of feature firstRow + o, for o < count.
 struct Unpack {
   static constexpr const char* name = "unpack";
   static constexpr const char* signature =
@@ -184,7 +185,7 @@ struct Unpack {
   }
 
  private:
-  // False if threads would write the same words.
+  // False if two elements would have the same address, so that threads would write the same words.
   bool areApart() const {
     if (count == 0 || cols == 0) return true;
     const bool rowsAreApart = count == 1 || rowStride > uint64_t{cols - 1} * colStride;

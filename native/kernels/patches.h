@@ -1,20 +1,20 @@
-// The patches that a convolution multiplies with its weights (im2col), and their gradients: sums (col2im).
+// The patches that a convolution multiplies with its weights (im2col), and their gradient (col2im).
 //
-// In each dimension of space, outputs are `stride` apart, the taps of a patch `dilation`, and the input is padded with
-// zeros: output o reads at i = o·stride + tap·dilation - pad. Sequences are images of height 1.
+// In each spatial dimension, outputs are `stride` apart, the taps of a patch `dilation`, and the input is padded with
+// zeros. Output o reads the input at o·stride + tap·dilation - pad. Sequences are images of height 1.
 //
 //   channels first:  x [batch, channels, height, width]
 //                    patches [batch, channels, kernelHeight, kernelWidth, outHeight, outWidth]
 //   channels last:   x [batch, height, width, channels]
 //                    patches [groups, batch, outHeight, outWidth, kernelHeight, kernelWidth, channels / groups]
 //
-// In both layouts the patches of a group are one matrix, for an image or for all images. Runs of the input stay runs in
-// the patches.
+// In both layouts, the patches of a group are one matrix per image, or for all images. Adjacent words of the input stay
+// adjacent in the patches.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 
 struct PatchShape {
-  // [height, width] each
+  // Arrays of two are [height, width].
   uint32_t batch, channels, in[2], out[2], kernel[2], stride[2], pad[2], dilation[2];
   uint32_t groups, channelsLast;
 
@@ -41,13 +41,13 @@ struct PatchShape {
     return nullptr;
   }
 
-  // The position that output `o` reads with `tap`; outside [0, in) there are zeros.
+  // The input index that output `o` reads for `tap`. Outside [0, in) the input is zero.
   int64_t inputAt(int d, uint64_t o, uint64_t tap) const {
     return static_cast<int64_t>(o * stride[d] + tap * dilation[d]) - pad[d];
   }
   bool isInside(int d, int64_t i) const { return i >= 0 && i < in[d]; }
 
-  // The outputs [first, last) along the width that read inside the input with `tap`.
+  // The outputs [first, last) along the width whose `tap` is inside the input.
   struct Range {
     uint64_t first, last;
   };
@@ -59,7 +59,7 @@ struct PatchShape {
     return {atMost(first, limited), limited};
   }
 
-  // Calls body(output, tap) for each pair that reads input `i` along dimension d, by ascending taps.
+  // Calls body(output, tap) for each pair that reads input `i` along dimension d, in ascending order of taps.
   template <class Body>
   void eachReader(int d, uint64_t i, const Body& body) const {
     for (uint64_t tap = 0; tap < kernel[d]; ++tap) {
@@ -84,7 +84,7 @@ struct Patches {
   void run(Context& context) const { shape.channelsLast != 0 ? gatherLast(context) : gatherFirst(context); }
 
  private:
-  // A row of outWidth words for each image, channel, tap and row of outputs.
+  // Channels first: copies a row of outWidth words for each image, channel, tap and output row.
   void gatherFirst(Context& context) const {
     const PatchShape& s = shape;
     const uint64_t width = s.out[1], step = s.stride[1];
@@ -110,7 +110,7 @@ struct Patches {
     });
   }
 
-  // A run of channels for each image, output and tap, in each group.
+  // Channels last: copies the channels of each image, output, tap and group.
   void gatherLast(Context& context) const {
     const PatchShape& s = shape;
     const uint64_t each = s.channels / s.groups, taps = uint64_t{s.kernel[0]} * s.kernel[1] * each;
@@ -128,7 +128,7 @@ struct Patches {
     });
   }
 
-  // The taps of one row of the input, `iy` of `image`, for output column `ox`.
+  // Copies the taps along the width: row `iy` of `image`, output column `ox`.
   void gatherRow(Context& context, uint64_t image, int64_t iy, uint64_t ox, uint64_t channel, float* target) const {
     const PatchShape& s = shape;
     const uint64_t each = s.channels / s.groups;
@@ -151,8 +151,8 @@ struct Patches {
 };
 RARE_KERNEL(Patches)
 
-// dx[i] = Σ dpatches over the outputs and taps that read input i (+ dx[i] if accumulate), in one order for any number
-// of threads.
+// dx[i] = Σ dpatches over the outputs and taps that read input i (+ dx[i] if accumulate). The order of additions does
+// not depend on the number of threads.
 struct PatchesBackward {
   static constexpr const char* name = "patchesBackward";
   static constexpr const char* signature =
@@ -168,7 +168,7 @@ struct PatchesBackward {
   void run(Context& context) const { shape.channelsLast != 0 ? scatterLast(context) : scatterFirst(context); }
 
  private:
-  // A row of the input for each image, channel and height.
+  // Channels first: sums a row of the input for each image, channel and height.
   void scatterFirst(Context& context) const {
     const PatchShape& s = shape;
     const uint64_t width = s.in[1], taps = uint64_t{s.kernel[0]} * s.kernel[1];
@@ -197,7 +197,7 @@ struct PatchesBackward {
     for (uint64_t i = 0; i < count; ++i) to[i * shape.stride[1]] += source[i];
   }
 
-  // The channels of the input for each image, height and width.
+  // Channels last: sums the channels of each image, height and width.
   void scatterLast(Context& context) const {
     const PatchShape& s = shape;
     const uint64_t each = s.channels / s.groups;

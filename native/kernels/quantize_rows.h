@@ -1,7 +1,7 @@
-// Activations as integers, for several products with packed weights.
+// Conversion of activations to 8-bit integers, for several products with packed weights.
 #include "kernels/shared/int8_rows.h"
 
-// q = x [rows, depth] as integers (kernels/shared/int8_rows.h), for weights of this format.
+// q = x [rows, depth] in the form of kernels/shared/int8_rows.h, for weights of this format.
 struct QuantizeRows {
   static constexpr const char* name = "quantizeRows";
   static constexpr const char* signature = "in:x out:q u32:rows u32:depth u32:xStride u32:format";

@@ -1,8 +1,8 @@
-// Rows of a packed table by number.
+// Lookup in a packed table.
 #include "formats/formats.h"
 #include "kernels/shared/rows_by_id.h"
 
-// RowsById of a packed table.
+// RowsById (kernels/shared/rows_by_id.h) for a packed table.
 struct QuantizedEmbedding {
   static constexpr const char* name = "quantizedEmbedding";
   static constexpr const char* signature =

@@ -5,14 +5,14 @@
 #include "kernels/shared/half_rows.h"
 #include "kernels/shared/int8_product.h"
 
-// Number of floats of x that each chunk rounds to integers by itself, if q is absent.
+// Maximum number of floats of x that each chunk converts to integers by itself, if q is absent.
 inline constexpr uint32_t kMaxHeld = 1 << 14;
 CONSTANT("int8.maxHeld", kMaxHeld)
 
 // y = f(x·wᵀ + bias): x [rows, depth], w [cols, depth] packed, bias [cols], y [rows, cols].
-//   q      x as integers, by quantizeRows. Needed for a product of integers if x has more than kMaxHeld floats or
-//          kInt8Rows rows
-//   pre    [rows, cols] without gaps: receives the argument of f, which the backward pass needs
+//
+//   q      x as integers, by quantizeRows. An integer product needs it if x has more than kMaxHeld floats or kInt8Rows rows
+//   pre    [rows, cols], contiguous: receives the argument of f, for the backward pass
 struct QuantizedLinear {
   static constexpr const char* name = "quantizedLinear";
   static constexpr const char* signature =
@@ -48,12 +48,12 @@ struct QuantizedLinear {
   }
 
  private:
-  // Features that are unpacked together, and rows that meet them.
+  // Features that are unpacked together, and rows that are multiplied with them.
   static constexpr size_t kPanel = 3 * kTile, kBlockRows = kMaxTilesDown * kTileRows;
 
-  // True if rows are so few that their product with integers takes as long as reading the weights.
+  // True if an integer product with so few rows takes as long as reading the weights.
   bool isFew() const { return rows <= 16; }
-  // Chunks of a thread that balance the load, if they keep this many rows.
+  // Chunks per thread that balance the load, and the minimum number of rows of such a chunk.
   static constexpr size_t kChunks = 12, kLeastRows = 32;
 
   bool keeps() const { return pre.present(); }
@@ -61,7 +61,7 @@ struct QuantizedLinear {
     return keeps() ? context.f32(pre) + row * cols + col : context.f32(y) + row * yStride + col;
   }
 
-  // Unpacks inputs from `k` on of some features, as a panel of floats.
+  // Unpacks inputs from `k` on of some features as a panel of floats.
   template <class Format>
   void unpackPanel(const Context& context, uint64_t col, size_t width, size_t k, size_t inputs, float* panel) const {
     const uint8_t* tiles = reinterpret_cast<const uint8_t*>(context.f32(w)) + col / kTile * tileBytes<Format>(depth);
@@ -71,7 +71,7 @@ struct QuantizedLinear {
                        panel + g * kGroup * kPanel + t * kTile);
   }
 
-  // Unpacks blocks of inputs as a panel, whose product is added to the previous ones.
+  // Unpacks one block of inputs after another as a panel, and adds its product to the sums.
   void multiply(const Context& context, uint64_t row, uint64_t col, size_t height, size_t width) const {
     float *panel = context.scratch(), *memory = panel + kMaxBlockDepth * kPanel;
     static_assert(kMaxBlockDepth * kPanel + kGemmMemory <= kScratchFloats && kMaxBlockDepth % kGroup == 0);
@@ -120,12 +120,12 @@ struct QuantizedLinear {
     });
   }
 
-  // The cut of a product into chunks: tiles and rows of each, and the number of chunks.
+  // The division of a product into chunks: tiles per chunk, chunks across, rows per chunk, chunks down.
   struct Chunks {
     uint64_t grain, across, blockRows, down;
   };
 
-  // With many rows, chunks take a few tiles each. With few rows, a thread reads memory in long runs.
+  // With many rows, a chunk has a few tiles. With few rows, a thread reads memory in long runs.
   Chunks chunksFor(uint64_t threads) const {
     const uint64_t tiles = divideUp(cols, kTile), share = divideUp(tiles, 4 * threads);
     Chunks cut;
@@ -147,7 +147,7 @@ struct QuantizedLinear {
     auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
     static_assert(sizeof(Int8Memory) + 2 * kMaxHeld * 4 <= kScratchBytes);
     int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
-    bool holds = false;  // true once this thread has its own integers of x, from its first chunk on
+    bool holds = false;  // true once this thread has converted x, in its first chunk
     const auto tilesFrom = [&](uint64_t tile) {
       return PackedTiles{tileAt(context, tile), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - tile))};
     };
@@ -157,7 +157,7 @@ struct QuantizedLinear {
       if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
       holds = true;
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
-      // Weights of the next chunk are fetched ahead. A thread may claim chunks from the back.
+      // Weights of the next chunk are prefetched. A thread may claim chunks from the back.
       const uint64_t next =
           context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(chunks)) % across * grain;
       const uint64_t end = atMost(first + grain, tiles);
@@ -181,8 +181,8 @@ struct QuantizedLinear {
     return reinterpret_cast<const uint8_t*>(context.f32(w)) + tile * bytesOfTile();
   }
 
-  // `stride` is the number of features in a row of the products. `scales` multiply features if they are given; those of
-  // a tile lie `scalesStep` floats behind those of the previous tile.
+  // Adds scales and bias, and applies f. `stride` is the number of features in a row of `products`. `scales`, if not
+  // null, multiply features; those of one tile are `scalesStep` floats after those of the previous tile.
   __attribute__((noinline)) void finishTile(const Context& context, float* products, size_t stride, uint64_t row,
                                             uint64_t col, size_t height, const float* scales = nullptr,
                                             size_t scalesStep = 0) const {
@@ -201,7 +201,7 @@ struct QuantizedLinear {
     if (activates || keeps()) activateRows(context, to, step, row, col, height, width);
   }
 
-  // Applies f to some rows and features. Its arguments lie at `from`, `step` from one row to the next.
+  // Applies f to some rows and features. Its arguments begin at `from`, with `step` floats between rows.
   __attribute__((noinline)) void activateRows(const Context& context, const float* from, size_t step, uint64_t row,
                                               uint64_t col, size_t height, size_t width) const {
     float* to = context.f32(y) + row * yStride + col;

@@ -2,11 +2,15 @@
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 
-// y[k] = scale · Σ_r x[k, r]·w[k, r] (+ y[k] if accumulate); without w the weights are 1. The first `kept` of the six
-// dimensions index y (k), the others are summed (r). Vectors run along the last kept dimension (columns, `rowwise` 0)
-// or along the last summed one (`rowwise` 1); there x, w, and y if it is kept, have step 0 or 1. A long sum is cut into
-// `pieces` (of all summed indices, or of the vector's dimension if rowwise). Each piece is summed into `workspace`
-// [pieces, outputs], and pieces are added in order: accurate, and the same for any number of threads.
+// y[k] = scale · Σ_r x[k, r]·w[k, r] (+ y[k] if accumulate); without w all weights are 1. The first `kept` of the six
+// dimensions index y (k), and the others are summed (r).
+//
+// If `rowwise` is 0, vectors run along the last kept dimension (columns). If it is 1, they run along the last summed
+// one. In that dimension x, w, and y if it is kept, have step 0 or 1.
+//
+// A long sum is cut into `pieces`: of all summed indices, or of the vector's dimension if rowwise. Each piece is summed
+// into `workspace` [pieces, outputs], and pieces are added in order. This is accurate, and gives the same bits for any
+// number of threads.
 struct Reduce {
   static constexpr const char* name = "reduce";
   static constexpr const char* signature =
@@ -49,14 +53,14 @@ struct Reduce {
  private:
   static constexpr size_t kBlock = 8;  // vectors of accumulators, which hide the latency of an addition
   static constexpr uint64_t kGrain = 16384;
-  static constexpr uint64_t kTogether = 128;  // pieces of columns
+  static constexpr uint64_t kTogether = 128;  // pieces that are added before they join the total
 
   void finish(float* target, Vf sum, size_t lanes, bool last) const {
     if (last) sum = accumulate == 0 ? sum * splat(scale) : fma(sum, splat(scale), loadLanes(target, lanes));
     storeLanes(target, sum, lanes);
   }
 
-  // target[0 …] = the sum over summed indices [first, last) of kVectors vectors of columns.
+  // target[0 …] = the sums over summed indices [first, last) of kVectors vectors of columns.
   template <size_t kVectors>
   SIMD_INLINE void sumBlock(const float* values, const float* weights, float* target, uint64_t first, uint64_t last,
                             size_t lanes) const {
@@ -77,7 +81,7 @@ struct Reduce {
     for (size_t v = 0; v < kVectors; ++v) finish(target + v * kWidth, sums[v], lanes, pieces == 1);
   }
 
-  // The sum over summed indices [first, last) of columns [c0, c1), into target + c0.
+  // Sums columns [c0, c1) over summed indices [first, last), into target + c0.
   void sumSpan(Context& context, uint64_t xAt, uint64_t wAt, float* target, uint64_t first, uint64_t last, uint64_t c0,
                uint64_t c1) const {
     const float* values = context.f32(x) + xAt;
@@ -115,7 +119,7 @@ struct Reduce {
         eachVector(c1 - c0, [&](size_t c, size_t lanes) {
           Vf total = {};
           for (uint64_t part = 0; part < pieces;) {
-            Vf some = {};  // adding thousands of pieces one after the other would lose their accuracy
+            Vf some = {};  // adding thousands of pieces one by one would lose accuracy
             for (const uint64_t end = part + kTogether; part < pieces && part < end; ++part)
               some += loadLanes(parts + part * rows * cols + c, lanes);
             total += some;
@@ -127,8 +131,8 @@ struct Reduce {
     parallelBlocks(context.team, rows, cols, kGrain / pieces + 1, addPieces);
   }
 
-  // Σ values[c]·weights[c] over `count` columns: four vectors of sums at once, each of at most 64 terms, then in
-  // double.
+  // Returns Σ values[c]·weights[c] over `count` columns: four vectors of sums at once, each of at most 64 terms, then
+  // in double.
   double sumRow(const float* values, const float* weights, uint64_t count) const {
     constexpr uint64_t kTerms = 4 * 64 * kWidth;
     const bool moving = w.present() && wStep[5] != 0;

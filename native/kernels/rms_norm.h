@@ -1,10 +1,10 @@
-// Root mean square normalisation (Zhang, Sennrich 2019, arXiv 1910.07467).
+// Root mean square normalization (Zhang, Sennrich 2019, arXiv 1910.07467).
 //
-//   x̂ = x·rstd(x), rstd = 1/√(mean(x²) + eps)       x, y   [rows, cols];  rstd [rows], saved for backward
-//   y = (gamma + offset)·x̂                          gamma  [cols], if absent the factor is 1
+//   x̂ = x·rstd(x), rstd = 1/√(mean(x²) + eps)       x, y   [rows, cols];  rstd [rows], saved for the backward pass
+//   y = (gamma + offset)·x̂                          gamma  [cols]; if absent, the factor is 1
 #include "kernels/shared/rows.h"
 
-// The vector that is added to gamma. For an offset of 0 it is -0, which changes no bit of any gamma.
+// The vector that is added to gamma. For an offset of 0 it is -0, whose addition changes no bit.
 SIMD_INLINE Vf addedToGamma(float offset) { return splat(offset == 0 ? -0.f : offset); }
 
 struct RmsNorm {
@@ -23,16 +23,17 @@ struct RmsNorm {
   }
 
   void run(Context& context) const {
-    withResults(uint64_t{rows} * cols, [&](auto past, uint64_t more) {
+    withResults(uint64_t{rows} * cols, [&](auto nonTemporal, uint64_t more) {
       context.team.parallelRange(rows, rowGrain(cols, more), [&](uint64_t row, uint64_t last) {
-        eachRow<past()>(row, last, cols,
-                        [&](uint64_t r, const auto& meanwhile) { return measure<past()>(context, r, meanwhile); });
+        eachRow<nonTemporal()>(row, last, cols, [&](uint64_t r, const auto& meanwhile) {
+          return measure<nonTemporal()>(context, r, meanwhile);
+        });
       });
     });
   }
 
  private:
-  template <bool kPast>
+  template <bool kNonTemporal>
   struct Row {
     const float *x, *gamma;  // gamma is null if absent
     float* y;
@@ -40,12 +41,13 @@ struct RmsNorm {
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
       const Vf v = loadLanes(x + c, lanes) * splat(scale);
-      storeResult<kPast>(y + c, gamma != nullptr ? v * (loadLanes(gamma + c, lanes) + addedToGamma(offset)) : v, lanes);
+      storeResult<kNonTemporal>(y + c, gamma != nullptr ? v * (loadLanes(gamma + c, lanes) + addedToGamma(offset)) : v,
+                                lanes);
     }
   };
 
-  template <bool kPast, class Meanwhile>
-  Row<kPast> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
+  template <bool kNonTemporal, class Meanwhile>
+  Row<kNonTemporal> measure(Context& context, uint64_t row, const Meanwhile& meanwhile) const {
     const float* input = context.f32(x) + row * cols;
     const Totals<1> squares = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
       const Vf v = loadLanes(input + c, lanes);
@@ -60,7 +62,7 @@ struct RmsNorm {
 KERNEL(RmsNorm)
 
 // With g = (gamma + offset)·dy:  dx = rstd·(g - x̂·mean(g·x̂)),  dgamma = Σ_rows dy·x̂. Bits of accumulate: dx, dgamma.
-// partials [partialsOf(rows), cols] is needed with dgamma.
+// partials [partialsOf(rows), cols] is needed for dgamma.
 struct RmsNormBackward {
   static constexpr const char* name = "rmsNormBackward";
   static constexpr const char* signature =
@@ -85,14 +87,15 @@ struct RmsNormBackward {
   void run(Context& context) const {
     const uint64_t count = partialsOf(rows);
     float* parts = context.f32(partials);
-    eachRowInParts(context.team, rows, cols, parts, dgamma.present() ? cols : 0,
-                   [&](auto past, uint64_t row, float* part) { differentiate<past()>(context, row, part); });
+    eachRowInParts(
+        context.team, rows, cols, parts, dgamma.present() ? cols : 0,
+        [&](auto nonTemporal, uint64_t row, float* part) { differentiate<nonTemporal()>(context, row, part); });
     if (dgamma.present())
       addPartials(context.team, parts, count, cols, cols, context.f32(dgamma), (accumulate & 2) != 0);
   }
 
  private:
-  template <bool kPast>
+  template <bool kNonTemporal>
   void differentiate(Context& context, uint64_t row, float* part) const {
     const float* upstream = context.f32(dy) + row * cols;
     const float* input = context.f32(x) + row * cols;
@@ -104,7 +107,7 @@ struct RmsNormBackward {
     };
 
     const Totals<1> product = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-      if (kPast) fetchBehind(upstream + c, cols), fetchBehind(input + c, cols);
+      if (kNonTemporal) fetchBehind(upstream + c, cols), fetchBehind(input + c, cols);
       const Vf d = loadLanes(upstream + c, lanes), normed = loadLanes(input + c, lanes) * scale;
       sums[0] = fma(weighted(d, c, lanes), normed, sums[0]);
       if (columns) storeLanes(part + c, loadLanes(part + c, lanes) + d * normed, lanes);
@@ -115,7 +118,7 @@ struct RmsNormBackward {
     eachVector(cols, [&](size_t c, size_t lanes) {
       const Vf d =
           (weighted(loadLanes(upstream + c, lanes), c, lanes) - loadLanes(input + c, lanes) * scale * meanGX) * scale;
-      storeResult<kPast>(target + c, (accumulate & 1) != 0 ? loadLanes(target + c, lanes) + d : d, lanes);
+      storeResult<kNonTemporal>(target + c, (accumulate & 1) != 0 ? loadLanes(target + c, lanes) + d : d, lanes);
     });
   }
 };

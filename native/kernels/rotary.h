@@ -1,16 +1,16 @@
-// Rotary positions (Su et al. 2021, arXiv 2104.09864). In each head, pairs of features are rotated by angles that grow
-// with the position, so that the product of a query and a key depends on their distance.
+// Rotary position embedding (Su et al. 2021, arXiv 2104.09864). In each head, pairs of features are rotated by angles
+// that grow with the position. The product of a query and a key then depends on their distance.
 //
-//   y(j) = x(j)·cosine(j) + x(partner of j)·sine(j)     the first `width` features of each head of `head`, in the heads
-//                                                       of the first `rotated` columns
-//   y(j) = x(j)                                         everywhere else
+//   y(j) = x(j)·cosine(j) + x(partner of j)·sine(j)     for the first `width` features of each head of `head` features, in
+//                                                       the heads of the first `rotated` columns
+//   y(j) = x(j)                                         for all other features
 //
-//   x, y       [rows, cols], rows xStride and yStride words apart
+//   x, y       [rows, cols], with xStride and yStride words between rows
 //   positions  [rows], each below tableRows; if absent, row i is at position i
-//   table      [tableRows, 2·width]: a cosine for each rotated feature, then a sine, negative for the first of a pair
+//   table      [tableRows, 2·width]: a cosine per rotated feature, then a sine, negated for the first feature of a pair
 //
-// The features of a pair are neighbours or, with `halves`, feature i of both halves of the rotated features. `back`
-// rotates in the other direction, for gradients. `accumulate`: y += the result.
+// Pairs are features 2i and 2i + 1 or, if `halves`, feature i of the first and of the second half of the rotated
+// features. `back` rotates in the opposite direction, for gradients. `accumulate`: y += the result.
 #include "kernels/shared/rows.h"
 
 struct Rotary {
@@ -67,12 +67,12 @@ struct Rotary {
     put(out + half, half, [&](size_t j, size_t n) { return rotatedAt(half + j, n, loadLanes(in + j, n)); });
   }
 
-  // Copies columns from `first` to below `last`.
+  // Copies columns first ≤ c < last.
   void pass(const float* in, float* out, uint64_t first, uint64_t last) const {
     put(out + first, last - first, [&](size_t c, size_t lanes) { return loadLanes(in + first + c, lanes); });
   }
 
-  // The other feature of each pair.
+  // Loads the other feature of each pair.
   static Vf neighbours(const float* in, size_t j, size_t lanes) {
     if constexpr (kWidth == 1) return load(in + (j ^ 1));
     return swapNeighbours(loadLanes(in + j, lanes), std::make_index_sequence<kWidth>());

@@ -1,6 +1,8 @@
-// Stochastic gradient descent with momentum, in PyTorch's form, in one pass:
+// Stochastic gradient descent with momentum, with PyTorch's arithmetic: a step of one tensor in one pass.
+//
 //   d = factor·g + weightDecay·p    v = momentum·v + (1 - dampening)·d    p -= lr·(nesterov ? d + momentum·v : v)
-// A factor that is not finite (see ClipFactor) skips the step: p and v stay as they are.
+//
+// If the factor is not finite (see ClipFactor), the step is skipped: p and v keep their values.
 #include "kernels/shared/clip.h"
 
 struct Sgd {
@@ -20,7 +22,7 @@ struct Sgd {
   void run(Context& context) const {
     context.team.parallelRange(count, 8192, [&](uint64_t first, uint64_t last) {
       const float clip = clipOf(context, factor);
-      if (leavesOut(clip)) return;
+      if (skipsStep(clip)) return;
       float* params = context.f32(p) + first;
       const float* grads = context.f32(g) + first;
       float* velocities = context.f32(v) + first;

@@ -1,30 +1,31 @@
-// Softmax and its logarithm along one axis. x and y are contiguous, [outer, n, inner]; the axis is the middle one.
+// Softmax and its logarithm along one axis. x and y are contiguous, [outer, n, inner], and the axis is the middle one.
 //
 //   softmax     y = e^(x - max) / Σ e^(x - max)
 //   logSoftmax  y = (x - max) - ln Σ e^(x - max)
 //
-// Like in PyTorch, -infinity gets probability 0, and a slice that is all -infinity, or has NaN or +infinity, becomes NaN.
+// As in PyTorch, -infinity gets probability 0. A slice becomes NaN if all its elements are -infinity, or if it has NaN
+// or +infinity.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 #include "kernels/shared/rows.h"
 
-// a·b·c, or 2³² if it is more, which no span reaches.
+// a·b·c, limited to 2³², which is larger than any span.
 inline uint64_t volume(uint32_t a, uint32_t b, uint32_t c) {
   const uint32_t n[] = {a, b, c};
   return product(n, 0, 3);
 }
 
-// Walks [outer, n, inner] along n. Slices with contiguous elements (inner is 1) are rows of eachRow, where
-// measure(nonTemporal, at, meanwhile) reads one. Otherwise column(at, lanes) handles as many neighbouring slices as a
-// vector has lanes. `at` is the first element.
+// Processes all slices along n. Slices with adjacent elements (inner is 1) are rows for eachRow(), and
+// measure(nonTemporal, at, meanwhile) reads one. Otherwise column(at, lanes) processes as many neighbouring slices as a
+// vector has lanes. `at` is the offset of the first element.
 template <class Measure, class Column>
 void eachSlice(Team& team, uint64_t outer, uint64_t n, uint64_t inner, const Measure& measure, const Column& column) {
   if (n == 0) return;
   if (inner == 1) {
-    return withResults(outer * n, [&](auto past, uint64_t more) {
+    return withResults(outer * n, [&](auto nonTemporal, uint64_t more) {
       team.parallelRange(outer, rowGrain(n, more), [&](uint64_t row, uint64_t last) {
-        eachRow<past()>(row, last, n,
-                        [&](uint64_t i, const auto& meanwhile) { return measure(past, i * n, meanwhile); });
+        eachRow<nonTemporal()>(
+            row, last, n, [&](uint64_t i, const auto& meanwhile) { return measure(nonTemporal, i * n, meanwhile); });
       });
     });
   }
@@ -53,37 +54,37 @@ struct SoftmaxForward {
     float* to = context.f32(y);
     eachSlice(
         context.team, outer, n, inner,
-        [&](auto past, uint64_t at, const auto& meanwhile) {
-          return measure<past()>(from + at, to + at, heldRow(context, at / n), meanwhile);
+        [&](auto nonTemporal, uint64_t at, const auto& meanwhile) {
+          return measure<nonTemporal()>(from + at, to + at, heldRow(context, at / n), meanwhile);
         },
         [&](uint64_t at, size_t lanes) { column(from + at, to + at, lanes); });
   }
 
  private:
-  template <bool kPast>
+  template <bool kNonTemporal>
   struct Row {
-    const float* from;  // the logits or their powers
+    const float* from;  // logits, or their powers
     float* to;
-    float a, b;  // for logits, the two parts of their LogSum; for powers, their factor and 0
+    float a, b;  // for logits, the two parts of LogSum; for powers, their factor and 0
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
       const Vf v = loadLanes(from + c, lanes);
-      storeResult<kPast>(to + c, kLog ? v - splat(a) - splat(b) : v * splat(a), lanes);
+      storeResult<kNonTemporal>(to + c, kLog ? v - splat(a) - splat(b) : v * splat(a), lanes);
     }
   };
 
-  template <bool kPast, class Meanwhile>
-  Row<kPast> measure(const float* input, float* output, float* held, const Meanwhile& meanwhile) const {
-    const size_t cols = n;  // a copy that no store changes
+  template <bool kNonTemporal, class Meanwhile>
+  Row<kNonTemporal> measure(const float* input, float* output, float* held, const Meanwhile& meanwhile) const {
+    const size_t cols = n;  // a local copy, which the compiler keeps in a register
     if constexpr (kLog) {
       const LogSum total = logSum(input, cols, meanwhile);
       return {input, output, total.max, total.log};
     } else {
       const Vf max = splat(largest(input, cols));
-      // with non-temporal stores, powers wait in scratch memory
-      float* powers = kPast && cols <= kHeldFloats ? held : output;
+      // powers are kept in scratch memory until eachRow() writes the results
+      float* powers = kNonTemporal && cols <= kHeldFloats ? held : output;
       const Totals<1> total = totals<1>(cols, [&](size_t c, size_t lanes, Vf* sums) {
-        fetchBehind<kPast>(input + c, cols);
+        fetchBehind<kNonTemporal>(input + c, cols);
         meanwhile(c, lanes);
         const Vf e = expNonPositive(loadLanes(input + c, lanes) - max);
         storeLanes(powers + c, e, lanes);
@@ -93,7 +94,7 @@ struct SoftmaxForward {
     }
   }
 
-  // Handles as many neighbouring slices as there are lanes.
+  // Computes as many neighbouring slices as there are lanes.
   void column(const float* input, float* output, size_t lanes) const {
     Vf most = splat(kLowest), total = splat(0);
     for (uint64_t i = 0; i < n; ++i) most = max(most, loadLanes(input + i * inner, lanes));
@@ -137,8 +138,8 @@ struct SoftmaxGradient {
     float* to = context.f32(dx);
     eachSlice(
         context.team, outer, n, inner,
-        [&](auto past, uint64_t at, const auto& meanwhile) {
-          return measure<past()>(upstream + at, result + at, to + at, meanwhile);
+        [&](auto nonTemporal, uint64_t at, const auto& meanwhile) {
+          return measure<nonTemporal()>(upstream + at, result + at, to + at, meanwhile);
         },
         [&](uint64_t at, size_t lanes) { column(upstream + at, result + at, to + at, lanes); });
   }
@@ -146,27 +147,28 @@ struct SoftmaxGradient {
  private:
   static Vf add(Vf sum, Vf d, Vf v) { return kLog ? sum + d : fused(d, v, sum); }
 
-  template <bool kPast = false>
+  template <bool kNonTemporal = false>
   static SIMD_INLINE void write(float* target, Vf d, Vf v, Vf total, bool adds, size_t lanes) {
     Vf result = kLog ? d - exp(v) * total : v * (d - total);
     if (adds) result += loadLanes(target, lanes);
-    storeResult<kPast>(target, result, lanes);
+    storeResult<kNonTemporal>(target, result, lanes);
   }
 
-  template <bool kPast>
+  template <bool kNonTemporal>
   struct Row {
     const float *upstream, *result;
     float *target, total;
     bool adds;
 
     SIMD_INLINE void write(size_t c, size_t lanes) const {
-      SoftmaxGradient::write<kPast>(target + c, loadLanes(upstream + c, lanes), loadLanes(result + c, lanes),
-                                    splat(total), adds, lanes);
+      SoftmaxGradient::write<kNonTemporal>(target + c, loadLanes(upstream + c, lanes), loadLanes(result + c, lanes),
+                                           splat(total), adds, lanes);
     }
   };
 
-  template <bool kPast, class Meanwhile>
-  Row<kPast> measure(const float* upstream, const float* result, float* target, const Meanwhile& meanwhile) const {
+  template <bool kNonTemporal, class Meanwhile>
+  Row<kNonTemporal> measure(const float* upstream, const float* result, float* target,
+                            const Meanwhile& meanwhile) const {
     const Totals<1> total = totals<1>(n, [&](size_t c, size_t lanes, Vf* sums) {
       meanwhile(c, lanes);
       sums[0] = add(sums[0], loadLanes(upstream + c, lanes), loadLanes(result + c, lanes));

@@ -1,10 +1,13 @@
-// Selection of the next tokens of a text on the device, so that neither scores nor tokens leave the heap.
+// Selection of the next tokens of generated texts on the device, so that neither scores nor tokens are copied to the
+// host.
 #include "kernels/shared/rows.h"
 
-// The k greatest of each row of x [rows, cols], `stride` words between rows: best first, of equals the first. The first
-// `without` of `forbidden` are skipped. If too few are above -infinity, the others are (-infinity, 0).
-//   values, ids  [slots, rows, k]; this writes slot `slot`
-//   logSums      [slots, rows, 2]; max and ln Σ e^(x - max) of the whole row
+// The k greatest elements of each row of x [rows, cols], with `stride` words between rows: best first, and the first of
+// equals first. The first `without` ids in `forbidden` are skipped. If too few elements are above -infinity, the rest
+// are (-infinity, 0).
+//
+//   values, ids  [slots, rows, k]; this command writes slot `slot`
+//   logSums      [slots, rows, 2]: max and ln Σ e^(x - max) of the whole row
 struct TopK {
   static constexpr const char* name = "topK";
   static constexpr const char* signature =
@@ -41,7 +44,7 @@ struct TopK {
  private:
   void choose(const float* from, const int32_t* never, float* best, int32_t* id) const {
     for (uint32_t i = 0; i < k; ++i) best[i] = -INFINITY, id[i] = 0;
-    constexpr size_t kBlock = 128;  // most blocks contain nothing good enough
+    constexpr size_t kBlock = 128;  // most blocks contain no element that is good enough
     for (size_t block = 0; block < cols; block += kBlock) {
       const size_t count = atMost(kBlock, cols - block);
       if (!(largest(from + block, count) > best[k - 1])) continue;
@@ -66,8 +69,8 @@ struct TopK {
 KERNEL(TopK)
 CONSTANT("topK.max", TopK::kMax)
 
-// tokens[r] = ids[slot, r]; finished[r] = 1 if that is one of `stops`. Once all rows are finished the run ends here:
-// later commands would continue texts that nobody needs.
+// tokens[r] = ids[slot, r]; finished[r] = 1 if that is one of `stops`. When all rows are finished, the run ends here,
+// because later commands would continue finished texts.
 struct TakeTokens {
   static constexpr const char* name = "takeTokens";
   static constexpr const char* signature =

@@ -1,13 +1,13 @@
-// Functions of one tensor, element by element, and their gradients. A function is a line in EACH_UNARY and a struct:
-// value(x, p, q) is y, gradient(dy, x, y, p, q) is dy·∂y/∂x; p and q are parameters, if it has any. As in PyTorch, a
-// gradient of 0 is 0 even if dy is not finite.
+// Element-wise functions of one tensor, and their gradients. A function is a line in EACH_UNARY and a struct. value(x,
+// p, q) returns y. gradient(dy, x, y, p, q) returns dy·∂y/∂x. p and q are the function's parameters, if any. As in
+// PyTorch, a slope of 0 gives the gradient 0 even if dy is not finite.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/elementary.h"
 #include "kernels/shared/results.h"
 
 namespace unary {
 
-// The struct and its name in the manifest.
+// The struct of each function, and its name in the manifest.
 #define EACH_UNARY(X)             \
   X(Exp, "unary.exp")             \
   X(Log, "unary.log")             \
@@ -52,7 +52,7 @@ struct Abs {
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf, Vf) { return dy * signOf(x); }
 };
 
-struct Flat {  // a function that is constant except for steps
+struct Flat {  // a function whose derivative is 0
   SIMD_INLINE static Vf gradient(Vf, Vf, Vf, Vf, Vf) { return splat(0.f); }
 };
 struct Sign : Flat {
@@ -75,9 +75,11 @@ struct Cos {
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf, Vf) { return -dy * sin(x); }
 };
 
-// Limits x to [p, q]; all are q if p > q.
+// Limits x to [p, q]. If p > q, the result is q.
 struct Clamp {
-  SIMD_INLINE static Vf value(Vf x, Vf p, Vf q) { return min(q, max(p, x)); }  // in this order NaN stays NaN
+  SIMD_INLINE static Vf value(Vf x, Vf p, Vf q) {
+    return min(q, max(p, x));
+  }  // this order of the operands lets NaN pass
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf q) {
     return x >= p ? (x <= q ? dy : splat(0.f)) : splat(0.f);
   }
@@ -91,13 +93,13 @@ struct Pow {
   }
 };
 
-// x, or p·(e^x - 1) where x is below 0.
+// x for x > 0, else p·(e^x - 1).
 struct Elu {
   SIMD_INLINE static Vf value(Vf x, Vf p, Vf) { return elu(x, p); }
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf) { return dy * eluSlope(x, p); }
 };
 
-// x, or p·x where x is below 0.
+// x for x > 0, else p·x.
 struct LeakyRelu {
   SIMD_INLINE static Vf value(Vf x, Vf p, Vf) { return leakyRelu(x, p); }
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf) { return dy * leakyReluSlope(x, p); }
@@ -109,7 +111,7 @@ struct Softplus {
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf q) { return dy * softplusSlope(x, p, q); }
 };
 
-// x²/2p where |x| < p, |x| - p/2 elsewhere.
+// x²/(2p) where |x| < p, else |x| - p/2.
 struct SmoothL1 {
   SIMD_INLINE static Vf value(Vf x, Vf p, Vf) {
     const Vf size = absolute(x);
@@ -118,7 +120,7 @@ struct SmoothL1 {
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf p, Vf) { return absolute(x) < p ? dy * x / p : dy * signOf(x); }
 };
 
-// x·ln x, 0 at 0.
+// x·ln x, and 0 for x = 0.
 struct XLogX {
   SIMD_INLINE static Vf value(Vf x, Vf, Vf) { return x == splat(0.f) ? splat(0.f) : x * log(x); }
   SIMD_INLINE static Vf gradient(Vf dy, Vf x, Vf, Vf, Vf) { return dy * (log(x) + splat(1.f)); }
@@ -131,7 +133,7 @@ enum Kind : uint32_t {
       kKinds
 };
 
-// Calls body(Function{}), so that loops are compiled once for each function.
+// Calls body(Function{}), so that loops are compiled for each function and branch once.
 template <class Body>
 SIMD_INLINE void withFunction(uint32_t kind, const Body& body) {
   switch (kind) {
@@ -152,7 +154,7 @@ EACH_UNARY(X)
 #undef X
 #undef EACH_UNARY
 
-// y[i] = f(x[i]), i < count. y may be x.
+// y[i] = f(x[i]) for i < count. y may be x.
 struct Unary {
   static constexpr const char* name = "unary";
   static constexpr const char* signature = "in:x out:y u32:count u32:kind f32:p f32:q";
@@ -170,13 +172,13 @@ struct Unary {
     const float* from = context.f32(x);
     float* to = context.f32(y);
     unary::withFunction(kind, [&](auto function) {
-      withResults(count, [&](auto past, uint64_t more) {
+      withResults(count, [&](auto nonTemporal, uint64_t more) {
         context.team.parallelRange(count, more * 8192, [&](uint64_t first, uint64_t last) {
           eachVector(last - first, [&](size_t i, size_t lanes) {
             const Vf y = function.value(loadLanes(from + first + i, lanes), splat(p), splat(q));
-            storeResult<past()>(to + first + i, y, lanes);
+            storeResult<nonTemporal()>(to + first + i, y, lanes);
           });
-          if (past()) fenceNonTemporal();
+          if (nonTemporal()) fenceNonTemporal();
         });
       });
     });

@@ -1,4 +1,5 @@
-// The activations y = f(x) and their derivatives on vectors, for the activation kernels and for kernels that fuse them.
+// Activation functions y = f(x) and their derivatives on vectors. The activation kernels and kernels with a fused
+// activation use them.
 #pragma once
 #include "kernels/shared/elementary.h"
 
@@ -32,7 +33,8 @@ CONSTANT("activation.elu", kElu)
 CONSTANT("activation.leakyRelu", kLeakyRelu)
 CONSTANT("activation.softplus", kSoftplus)
 
-// e^(-x²/2), and u = |x| and the tail beyond it, for GELU. Past 15 the tail is 0 in a float.
+// Terms of GELU: u = |x|, limited to 15, the gaussian e^(-u²/2), and the tail 1 - Φ(u). Beyond 15 the tail is 0 in
+// float32.
 struct Normal {
   Vf gaussian, u, tail;
 };
@@ -42,7 +44,7 @@ SIMD_INLINE Normal normal(Vf x) {
   return {gaussian, u, normalTail(u, gaussian)};
 }
 
-// s = 1 / (1 + e^-z) and its derivative s·(1-s), without the cancellation in 1-s.
+// s = 1 / (1 + e^-z) and its derivative s·(1 - s), computed without the cancellation in 1 - s.
 struct Logistic {
   Vf s, slope;
 };
@@ -53,7 +55,7 @@ SIMD_INLINE Logistic logistic(Vf z) {
   return {z < splat(0.f) ? small : large, small * large};
 }
 
-// The argument of GELU's tanh form, doubled: 0.5·(1 + tanh z) = sigmoid(2z), z = √(2/π)·(x + 0.044715·x³).
+// The argument of GELU's tanh approximation, doubled: 0.5·(1 + tanh z) = sigmoid(2z) with z = √(2/π)·(x + 0.044715·x³).
 inline constexpr float kTwoSqrtTwoOverPi = 1.5957691216057308f;
 SIMD_INLINE Vf geluTanhArgument(Vf x) {
   return x * fma(x * x, splat(kTwoSqrtTwoOverPi * .044715f), splat(kTwoSqrtTwoOverPi));
@@ -61,13 +63,13 @@ SIMD_INLINE Vf geluTanhArgument(Vf x) {
 
 SIMD_INLINE Vf clamp(Vf x, float limit) { return min(splat(limit), max(splat(-limit), x)); }  // NaN stays NaN
 
-// sigmoid(1.702·x), the factor of the approximation of x·Φ(x) (Hendrycks, Gimpel 2016, arXiv 1606.08415).
+// The factor in x·sigmoid(1.702·x), an approximation of GELU (Hendrycks, Gimpel 2016, arXiv 1606.08415).
 inline constexpr float kQuickGeluFactor = 1.702f;
 
-// x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244): the second factor.
+// The second factor of hard swish, x·min(max(x + 3, 0), 6)/6 (Howard et al. 2019, arXiv 1905.02244).
 SIMD_INLINE Vf hardSigmoid(Vf x) { return min(splat(6.f), max(splat(0.f), x + splat(3.f))) * splat(1.f / 6); }
 
-// x·tanh(ln(1 + e^x)) (Misra 2019, arXiv 1908.08681): tanh is n / (n + 2) with n = e^x·(e^x + 2).
+// Terms of Mish, x·tanh(ln(1 + e^x)) (Misra 2019, arXiv 1908.08681). The tanh is n / (n + 2) with n = e^x·(e^x + 2).
 struct Mish {
   Vf e, n;
 };
@@ -76,15 +78,15 @@ SIMD_INLINE Mish mishParts(Vf x) {
   return {e, e * (e + splat(2.f))};
 }
 
-// alpha·(e^x - 1) below 0 (Clevert et al. 2015, arXiv 1511.07289).
+// ELU: x for x > 0, else alpha·(e^x - 1) (Clevert et al. 2015, arXiv 1511.07289).
 SIMD_INLINE Vf elu(Vf x, Vf alpha) { return x > splat(0.f) ? x : alpha * expMinusOne(x); }
 SIMD_INLINE Vf eluSlope(Vf x, Vf alpha) { return x <= splat(0.f) ? alpha * exp(x) : splat(1.f); }
 
-// low·x below 0.
+// Leaky ReLU: x for x > 0, else low·x.
 SIMD_INLINE Vf leakyRelu(Vf x, Vf low) { return x > splat(0.f) ? x : low * x; }
 SIMD_INLINE Vf leakyReluSlope(Vf x, Vf low) { return x > splat(0.f) ? splat(1.f) : low; }
 
-// ln(1 + e^(beta·x)) / beta, x itself where beta·x > threshold.
+// Softplus: ln(1 + e^(beta·x)) / beta, or x where beta·x > threshold.
 SIMD_INLINE Vf softplus(Vf x, Vf beta, Vf threshold) {
   const Vf z = beta * x;
   const Vf soft = (max(splat(0.f), z) + logOnePlus(exp(-absolute(z)))) / beta;
@@ -95,11 +97,11 @@ SIMD_INLINE Vf softplusSlope(Vf x, Vf beta, Vf threshold) {
   return z > threshold ? splat(1.f) : logistic(z).s;
 }
 
-// Default parameters of `elu`, `leakyRelu` and `softplus`, also used where they are fused.
+// Default parameters of ELU, leaky ReLU and softplus. Fused activations always use them.
 inline constexpr float kEluAlpha = 1, kLeakyReluSlope = .01f, kSoftplusBeta = 1, kSoftplusThreshold = 20;
 
-// f(x), NaN for NaN. Measured: gelu, geluTanh and silu within 1.2e-7·|x| (gelu within 2.1e-6 of itself down to x = -6),
-// sigmoid within 1.1e-7, tanh as in math.h.
+// f(x); NaN stays NaN. Measured errors: gelu, geluTanh and silu within 1.2e-7·|x|, sigmoid within 1.1e-7, tanh as in
+// math.h. The relative error of gelu is at most 2.1e-6 down to x = -6.
 template <Activation kind>
 SIMD_INLINE Vf activate(Vf x) {
   if constexpr (kind == kRelu) return max(splat(0.f), x);
@@ -123,7 +125,8 @@ SIMD_INLINE Vf activate(Vf x) {
   return x;
 }
 
-// f'(x), within 2.6e-7. relu'(0) = 0. Arguments are clamped where the slope is flat, so that no infinity meets a zero.
+// f'(x), within 2.6e-7; relu'(0) = 0. Arguments are clamped where the slope is constant, so that infinity is never
+// multiplied by 0.
 template <Activation kind>
 SIMD_INLINE Vf activationSlope(Vf x) {
   if constexpr (kind == kRelu) return x > splat(0.f) ? splat(1.f) : splat(0.f);
@@ -164,8 +167,8 @@ SIMD_INLINE Vf activationSlope(Vf x) {
   return splat(1.f);
 }
 
-// Calls body(std::integral_constant<Activation, kind>{}), so that loops are compiled once for each activation and
-// branch once.
+// Calls body(std::integral_constant<Activation, kind>{}), so that the loops in `body` are compiled for each activation
+// and branch once.
 template <class Body>
 SIMD_INLINE void withActivation(uint32_t kind, const Body& body) {
   switch (kind) {

@@ -1,24 +1,23 @@
-// Attention of few queries, as when tokens are generated one by one. Nothing is computed twice, so the speed is that of
-// reading keys and values. The heads of a row lie side by side, so a block of rows serves all heads of a chunk before
-// the next block. Lanes run along the width of a head.
+// Attention of few queries per item, as in token-by-token generation. Its speed is that of reading keys and values,
+// each of which is read once. The heads of a row are adjacent in memory, so all heads of a chunk use a block of keys in
+// turn. Vector lanes run along the features of a head.
 #pragma once
 #include "kernels/shared/attention_shape.h"
 #include "kernels/shared/rows.h"
 
 namespace attention {
 
-// True if this way is faster than Forward, whose vector lanes are queries: few queries would not fill them.
+// True if Decode is faster than Forward, whose vector lanes are queries: few queries would leave lanes empty.
 inline bool fewQueries(const Inputs& in) { return !in.sizes.packed && in.sizes.rowsQ <= kTuning.decodeQueries; }
 
-// `Cells` is the type of stored keys and values, which become floats in registers as they are read.
+// `Cells` is the storage type of keys and values (cells.h). They are converted to floats in registers.
 template <class Cells>
 class Decode {
  public:
   static constexpr uint32_t kBlockKeys = kTuning.decodeKeys;  // keys in a block
   static constexpr uint32_t kMaxQueries = kTuning.decodeQueries;
 
-  // Heads form units that share loads of keys and values: two heads with one query each, or one head with several
-  // queries.
+  // A unit shares loads of keys and values: two heads with one query each, or one head with several queries.
   static uint32_t unitHeads(const Inputs& in) { return in.sizes.rowsQ == 1 && kMaxQueries > 1 ? 2 : 1; }
   static uint32_t unitsOfGroup(const Inputs& in) { return divideUp(in.sizes.heads / in.sizes.kvHeads, unitHeads(in)); }
   static uint32_t units(const Inputs& in) { return in.sizes.kvHeads * unitsOfGroup(in); }
@@ -26,7 +25,7 @@ class Decode {
     return unit / unitsOfGroup(in) * (in.sizes.heads / in.sizes.kvHeads) + unit % unitsOfGroup(in) * unitHeads(in);
   }
 
-  // Units of a chunk: all, if the batch keeps the threads busy, but at most as many as fit into the scratch memory.
+  // Number of units per chunk. All, if the batch keeps the threads busy, but no more than fit into the scratch memory.
   static uint32_t unitsTogether(const Inputs& in) {
     constexpr size_t kRoom = kScratchFloats - kMaxQueries * kBlockKeys;
     static_assert(kMaxQueries * (2 * kWidth + 2 * kMaxWidth) <= kRoom, "a unit must fit");
@@ -46,8 +45,8 @@ class Decode {
                !in.caps() && in.sight.left == kUnlimited),
         scores_(context.scratch()) {}
 
-  // For each of these items, all heads meet one block of keys after another. Meanwhile the next block, perhaps of the
-  // next item, is fetched if that helps (see RowsAhead).
+  // Computes items first ≤ b < end. All heads use one block of keys after another. Meanwhile the next block, perhaps of
+  // the next item, is prefetched if that helps (see RowsAhead).
   void attend(uint32_t first, uint32_t end) {
     for (uint32_t b = first; b < end; ++b) {
       const Item it = in_.item(context_, b);
@@ -60,15 +59,15 @@ class Decode {
           const Item next = in_.item(context_, b + 1);
           fetchBlock(next, visible(next).begin);
         }
-        for (uint32_t h = firstHead_; h < endHead_;) h += meetBlock(b, it, h, k);
+        for (uint32_t h = firstHead_; h < endHead_;) h += attendBlock(b, it, h, k);
       }
       eachHead(in_.sizes.rowsQ, [&](uint32_t h, uint32_t i) { finish(it, h, i); });
     }
   }
 
  private:
-  // The state of a query and head: its largest score, in every lane, the total of powers, lane by lane, its row of q,
-  // and its sums, as wide as padded cells.
+  // State of a query and head. `largest` is its largest score so far, in every lane. `total` is the sum of its powers,
+  // lane by lane. `query` is its row of q. `sums` is its weighted sum of values. Both rows are padded like cells.
   static size_t stateSize(const Inputs& in) {
     return 2 * kWidth + paddedCells(in.sizes.width) + paddedCells(in.sizes.valueWidth);
   }
@@ -87,7 +86,7 @@ class Decode {
       for (uint32_t i = 0; i < queries; ++i) body(h, i);
   }
 
-  // The keys that any of the queries sees.
+  // The keys that are visible to any query of the item.
   Keys visible(const Item& it) const { return in_.visible(it, 0, it.queries, kBlockKeys); }
 
   void fetchBlock(const Item& it, uint32_t k) {
@@ -110,39 +109,40 @@ class Decode {
     for (size_t d = 0; d < in_.sizes.valueWidth; d += kWidth) store(s.sums + d, Vf{});
   }
 
-  // The unit that begins with head h meets a block. Returns its number of heads.
-  uint32_t meetBlock(uint32_t b, const Item& it, uint32_t h, uint32_t k) {
+  // Processes a block of keys for the unit that begins with head h. Returns the number of heads of the unit.
+  uint32_t attendBlock(uint32_t b, const Item& it, uint32_t h, uint32_t k) {
     const uint32_t group = in_.sizes.heads / in_.sizes.kvHeads;
     if constexpr (kMaxQueries > 1) {
       if (unitHeads(in_) > 1 && h % group + 1 < group) {
-        if (it.queries > 0) see<2, 1>(b, it, h, 0, k);
+        if (it.queries > 0) attendVisible<2, 1>(b, it, h, 0, k);
         return 2;
       }
     }
-    step<kMaxQueries>(b, it, h, 0, k);
+    attendQueries<kMaxQueries>(b, it, h, 0, k);
     return 1;
   }
 
-  // Queries from i on of one head: kCount at a time while there are so many, then fewer. They share loads of keys and
-  // values, unless each sees other keys.
+  // Processes queries from i on of one head, kCount at a time while so many are left, then half as many. They share
+  // loads of keys and values, unless each query sees other keys.
   template <size_t kCount>
-  void step(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
-    for (; i + kCount <= it.queries && (kCount == 1 || !in_.limited()); i += kCount) see<kCount>(b, it, h, i, k);
-    if constexpr (kCount > 1) step<kCount / 2>(b, it, h, i, k);
+  void attendQueries(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
+    for (; i + kCount <= it.queries && (kCount == 1 || !in_.limited()); i += kCount)
+      attendVisible<kCount>(b, it, h, i, k);
+    if constexpr (kCount > 1) attendQueries<kCount / 2>(b, it, h, i, k);
   }
 
-  // The keys of a block that queries from i on see, kOfHead queries of each head.
+  // Processes the visible part of a block of keys for kCount queries from i on, kOfHead of them in each head.
   template <size_t kCount, size_t kOfHead = kCount>
-  void see(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
+  void attendVisible(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k) {
     const Keys seen = in_.visible(it, i, i + 1, kBlockKeys);
     if (k >= seen.begin && k < seen.end)
-      meet<kCount, kOfHead>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
+      attendKeys<kCount, kOfHead>(b, it, h, i, k, seen.end - k < kBlockKeys ? seen.end - k : kBlockKeys);
   }
 
-  // kCount queries of a head, or of as many heads with a query each, meet a block of keys and values: scores, their
-  // powers, and the sums so far. Their states lie side by side.
+  // Updates the states of kCount queries with a block of keys and values: scores, their powers, and weighted sums. The
+  // queries belong to one head, or to kCount heads with one query each. Their states are adjacent in memory.
   template <size_t kCount, size_t kOfHead>
-  void meet(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
+  void attendKeys(uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t k, uint32_t keys) {
     Vf shrink[kCount];
     Vf largest[kCount];
     const uint32_t nextHead = in_.sizes.rowsQ == 1, nextQuery = 1 - nextHead;
@@ -163,7 +163,7 @@ class Decode {
       const State s = state(h, i, q);
       const Vf most = min(splat(maximum(largest[q])), splat(kLargest));
       shrink[q] = exp2NonPositive(load(s.largest) - most);
-      Vf total = rounded(load(s.total) * shrink[q]);  // rounded, so that the compiler cannot contract it
+      Vf total = rounded(load(s.total) * shrink[q]);  // rounded() prevents contraction with the addition below
       for (uint32_t j = 0; j < keys; j += kWidth) {
         float* score = scores_ + q * kBlockKeys + j;
         const Vf power = exp2NonPositive(load(score) - most);
@@ -176,8 +176,8 @@ class Decode {
     addValues<kCount, kOfHead, 4>(in_.valueRow(context_, it, k, h), keys, shrink, state(h, i).sums, 0);
   }
 
-  // dots[q][r]: query q times row r of the keys, lane by lane. It takes as many rows at a time as have room for sums in
-  // registers.
+  // dots[q][r] = the products of query q with row r of the keys, lane by lane. It processes as many rows at once as
+  // registers can hold sums.
   template <size_t kCount>
   SIMD_INLINE void multiply(const float* keys, const float* queries, uint32_t count, Vf (*dots)[kWidth]) {
     constexpr size_t kTogether = kWidth / kCount;
@@ -213,7 +213,8 @@ class Decode {
     }
   }
 
-  // sum[r][q] += kVecs vectors of query q from feature d on, times those of row r, which share a scale, if any.
+  // sum[r][q] += query q · key r over kVecs vectors of features from d on. These features share the scale of row r, if
+  // there are scales.
   template <size_t kVecs, size_t kTogether, size_t kCount, class Read>
   SIMD_INLINE void addStep(const float* keys, const float* queries, size_t d, Vf (&sum)[kTogether][kCount],
                            const Read& read) const {
@@ -245,7 +246,7 @@ class Decode {
     }
   }
 
-  // Inputs::score for one query and a vector of keys. None of the keys lies after the keys that the query sees.
+  // Like Inputs::score, for one query and a vector of keys. No key is after the last visible one.
   Vf scored(Vf score, uint32_t b, const Item& it, uint32_t h, uint32_t i, uint32_t j, uint32_t count) const {
     const int64_t distance = int64_t{j} - i - it.shift;
     if (in_.relativeScores.present()) {
@@ -267,14 +268,15 @@ class Decode {
     return (Vi)laneNumbers() < splatInt(hidden) ? splat(-INFINITY) : score;
   }
 
-  // For each of kCount queries: sums = sums · shrink + Σ scores[j] · row j of the values, from column d on, kVecs
-  // vectors at a time while there are so many, then fewer. Every kChains-th key has its own sums, because an addition
-  // waits for the previous one. A head that shares loads with another one has the same sums as alone.
+  // For each of kCount queries: sums = sums·shrink + Σ_j scores[j]·(row j of the values), from column d on. It
+  // processes kVecs vectors of columns at a time while so many are left, then half as many. Every kChains-th key has a
+  // separate sum, because an addition waits for the previous one. The order of additions does not depend on whether
+  // heads share loads.
   template <size_t kCount, size_t kOfHead, size_t kVecs>
   void addValues(const float* values, uint32_t keys, const Vf (&shrink)[kCount], float* sums, size_t d) {
     constexpr size_t kChains = kOfHead * kVecs < 8 ? 8 / (kOfHead * kVecs) : 1;
     for (; d + (kVecs - 1) * kWidth < in_.sizes.valueWidth; d += kVecs * kWidth) {
-      const size_t n = in_.sizes.valueWidth - d - (kVecs - 1) * kWidth;  // columns of the last vector
+      const size_t n = in_.sizes.valueWidth - d - (kVecs - 1) * kWidth;  // number of columns of the last vector
       const auto add = [&](size_t j, Vf(&sum)[kCount][kVecs]) {
         const float* row = values + j * in_.strides.v;
         Vf weight[kCount];
@@ -309,7 +311,7 @@ class Decode {
     if constexpr (kVecs > 1) addValues<kCount, kOfHead, kVecs / 2>(values, keys, shrink, sums, d);
   }
 
-  // The factor of row j's features from `d` on for each query: its power, times their scale, if any.
+  // weight[q] = the power of query q and key j, times the scale of row j's features from `d` on if there are scales.
   template <size_t kCount>
   SIMD_INLINE void weigh(const float* row, size_t j, size_t d, Vf (&weight)[kCount]) const {
 #pragma GCC unroll 4

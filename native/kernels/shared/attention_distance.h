@@ -1,19 +1,21 @@
-// Relative positions: entries for a query and a key by their distance, clipped to ±M. A row has 2M + 1 entries, and key
-// j of a query at position i has entry clip(j - i, ±M) + M.
+// Biases and scores by relative position. A table row has 2M + 1 entries, where M is the maximum distance. Key j and a
+// query at position i use entry clip(j - i, -M, M) + M.
 #pragma once
 #include "kernels/shared/attention_tile.h"
 
 namespace attention {
 
-// A block of scores [keys][queries], its rows `stride` apart: queries from i, keys from k of one item.
+// A block of scores [keys, queries], with `stride` floats between rows. Its queries begin at i, its keys at k, of one
+// item.
 struct Block {
   float* scores;
   size_t stride;
   uint32_t i, queries, k, keys;
 };
 
-// A head's relative biases, arranged so that the lanes of a vector (queries i, i+1, …) read neighbours for one key j:
-// entry i - j, so reversed, with the ends repeated as far as a vector reaches.
+// The relative biases of one head, arranged for vectors whose lanes are queries i, i + 1, …, all with the same key j.
+// Entries are reversed, because lanes read entries j - i, j - i - 1, …. Both ends are repeated for the width of a
+// vector.
 class RelativeTable {
  public:
   static constexpr size_t size(size_t distances) { return distances + 2 * kWidth; }
@@ -26,11 +28,11 @@ class RelativeTable {
   void clear() {
     for (size_t t = 0; t < size(distances_); ++t) table_[t] = 0.f;
   }
-  // Adds sums in this arrangement to `to`, in the original one.
+  // Adds the table's values to `to`, which has the original order.
   void unload(float* to) const {
     for (size_t t = 0; t < size(distances_); ++t) to[entry(t)] += table_[t];
   }
-  // The place of key j for the lanes of queries from position i on.
+  // Points to the vector for key j and queries at positions from i on.
   float* at(int64_t i, int64_t j) const {
     const int64_t start = i - j + distances_ / 2 + static_cast<int64_t>(kWidth);
     const int64_t last = static_cast<int64_t>(distances_ + kWidth);
@@ -55,21 +57,21 @@ inline void addRelativeBias(const Block& block, const RelativeTable& table, int6
   }
 }
 
-// Rows of entries that differ by query: row i - block.i at data + i·stride.
+// Table rows that differ by query: the row of query block.i + i begins at data + i·stride.
 struct DistanceRows {
   float* data;
   size_t stride;
   uint32_t distances;
 
-  // The place of key j = block.k in the row of query block.i + i.
+  // Index of the entry for query block.i + i and the block's first key. It may be out of range.
   int64_t entry(const Block& block, size_t i, int64_t shift) const {
     return int64_t{block.k} - (int64_t{block.i} + static_cast<int64_t>(i) + shift) + distances / 2;
   }
   int64_t clip(int64_t at) const { return at < 0 ? 0 : at < distances ? at : distances - 1; }
-  // True if a vector of entries from `at` on reaches neither end.
+  // True if all entries of the vector that begins at `at` are in range.
   bool inside(int64_t at) const { return at >= 0 && at + static_cast<int64_t>(kWidth) <= distances; }
 
-  // A vector of row i's entries from `at` on, its ends repeated.
+  // The vector of row i's entries that begins at `at`. Entries out of range repeat the first or last one.
   Vf vector(size_t i, int64_t at) const {
     const float* row = data + i * stride;
     if (inside(at)) return load(row + at);
@@ -85,8 +87,8 @@ struct DistanceRows {
   }
 };
 
-// block += factor · entries (Shaw, Uszkoreit and Vaswani 2018). As in the Music Transformer (Huang et al. 2018), a
-// query's products with all distances are computed first, and keys only select them.
+// block += factor · entries (Shaw, Uszkoreit and Vaswani 2018). Products of a query with all distances are computed
+// first, and each key selects one of them, as in the Music Transformer (Huang et al. 2018).
 inline void addEntries(const Block& block, const DistanceRows& rows, int64_t shift, float factor) {
   for (size_t i = 0; i < block.queries; i += kWidth) {
     for (size_t j = 0; j < block.keys; j += kWidth) {

@@ -1,34 +1,37 @@
-// The gradients of attention, of one head at a time. With P the probabilities, recomputed from the saved stats, and
-// D = rowsum(dy ∘ y):
+// The gradients of attention, one head at a time (FlashAttention-2, Dao 2023, algorithm 2). P are the probabilities,
+// recomputed from the saved stats, and D = rowsum(dy ∘ y):
+//
 //   dv = Pᵀ dy,  dS = P ∘ (dy vᵀ - D),  dbias = dS,  dq = scale · dS k,  dk = scale · dSᵀ q
-// (FlashAttention-2, Dao 2023, algorithm 2.) With sums of the probabilities by distance (relativeWeights) as another
-// output, dy vᵀ and D gain their part of it. With dropout M, which multiplies P, dv = (M ∘ P)ᵀ dy and dy vᵀ becomes
-// M ∘ dy vᵀ. Where scores have a soft cap, cap · tanh, dq and dk are those of
-// dS ∘ (1 - tanh²).
+//
+// Variations:
+//   - If attention also returned probabilities summed by distance (relativeWeights), dy vᵀ and D include their gradients.
+//   - With a dropout mask M, dv = (M ∘ P)ᵀ dy, and dy vᵀ becomes M ∘ dy vᵀ.
+//   - With a soft cap, cap · tanh, dq and dk use dS ∘ (1 - tanh²).
 #pragma once
 #include "kernels/shared/attention_shape.h"
 
 namespace attention {
 
-enum Gradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // numbers of their bits in `accumulate`
+enum Gradient { kDq, kDk, kDv, kDbias, kDrelativeBias, kDrelativeScores };  // bit numbers in `accumulate`
 
 // Words from one row to the next.
 struct GradientStrides {
   uint32_t y, dy, dq, dk, dv;
 };
 
-// Items that share a task, and keys of a chunk.
+// Number of items per task, and of keys per chunk.
 struct Tasks {
   uint32_t items, keys;
 };
 
-// Gradients have the shapes of their tensors; y, stats and relativeWeights are attention's results.
+// Operands of the backward pass. Gradients have the shapes of their tensors; y, stats and relativeWeights are results
+// of attention.
 //
-// A task is a group of items, a group of heads that share keys, and `tasks.keys` of the keys: it alone writes their dk
-// and dv. If there are several chunks of keys, each leaves its part of dq in `partials` [chunks, rows, heads·width],
-// and these are added in order. The gradient of relativeBias is added likewise, by group and chunk, from
-// `relativePartials` [groups · chunks, heads, distances]. A bias that items or heads share is written by one task for
-// all.
+// A task covers a group of items, a group of heads that share keys, and one chunk of tasks.keys keys. It alone writes
+// dk and dv of these keys. With several chunks, each writes its part of dq to `partials` [chunks, rows, heads·width],
+// and the parts are added in order. The gradient of relativeBias is added likewise, by group and chunk, from
+// `relativePartials` [groups · chunks, heads, distances]. One task writes the whole gradient of a bias that items or
+// heads share.
 struct GradientOperands {
   Inputs in;
   Span y, stats, dy, relativeWeights, drelativeWeights, dq, dk, dv, dbias, drelativeBias, drelativeScores, partials,
@@ -42,7 +45,8 @@ struct GradientOperands {
   uint32_t chunks() const { return in.sizes.rowsK == 0 ? 1 : 1 + (in.sizes.rowsK - 1) / tasks.keys; }
   uint32_t items() const { return dbias.present() && in.biasGrid.items == 1 ? in.sizes.batch : tasks.items; }
   uint32_t groups() const { return in.sizes.batch == 0 ? 0 : 1 + (in.sizes.batch - 1) / items(); }
-  // Heads that share a bias have one writer. Heads of short items read the same rows.
+  // True if one task processes all heads. If heads share a bias, its gradient needs one writer. If items are short,
+  // their heads read the same rows.
   bool headsTogether() const { return tasks.items > 1 || (dbias.present() && in.biasGrid.heads == 1); }
 
   const char* check() const {
@@ -81,11 +85,11 @@ struct GradientOperands {
   }
 };
 
-// One task's work on one head, in the calling thread's scratch memory.
+// The work of one task on one head, in the calling thread's scratch memory.
 class HeadGradient {
  public:
   static constexpr uint32_t kBlockQueries = 64;  // in a block
-  static constexpr uint32_t kBlockKeys = 96;     // in a block; its probabilities and slopes share a level-1 cache
+  static constexpr uint32_t kBlockKeys = 96;     // in a block; its probabilities and slopes fit into a level-1 cache
   static_assert((3 + 3 * kBlockKeys + 4 * kMaxWidth) * kBlockQueries + kMaxWidth * kBlockKeys +
                     2 * RelativeTable::size(kMaxDistances) <=
                 kScratchFloats);
@@ -114,7 +118,7 @@ class HeadGradient {
     if (op.drelativeBias.present()) dtable_.clear();
   }
 
-  // Differentiates item b with this chunk of its keys.
+  // Computes the gradients of item b and this chunk of its keys.
   void differentiate(uint32_t b) {
     const Item it = in_.item(context_, b);
     const uint64_t begin = uint64_t{chunk_} * op_.tasks.keys, limit = begin + op_.tasks.keys;
@@ -138,13 +142,14 @@ class HeadGradient {
     clearQueries(it, seeing.end, in_.sizes.packed ? it.queries : in_.sizes.rowsQ);
   }
 
-  // Registers the rows that head h reads and writes of the next, short item. They are fetched meanwhile.
-  void expect(const Item& it, uint32_t h) {
+  // Plans prefetches for a short item that follows: the rows that head h reads and writes. They are spread over the
+  // work on the current item.
+  void planFetches(const Item& it, uint32_t h) {
     if (!kTuning.prefetches || it.queries > kMaxAhead || it.keys > kMaxAhead) return;
     const auto add = [&](const float* from, size_t stride, size_t rows, size_t cols) {
       ahead_[aheads_++] = {from, stride, rows, cols};
     };
-    // The last operand is fetched first.
+    // The last operand is prefetched first.
     if (op_.dq.present()) add(queryGradient(it, 0, h), queryStride(), it.queries, in_.sizes.width);
     if (op_.dk.present()) add(keyGradient(it, 0, h), op_.strides.dk, it.keys, in_.sizes.width);
     if (op_.dv.present()) add(valueGradient(it, 0, h), op_.strides.dv, it.keys, in_.sizes.valueWidth);
@@ -155,7 +160,7 @@ class HeadGradient {
     add(in_.queryRow(context_, it, 0, h), in_.strides.q, it.queries, in_.sizes.width);
   }
 
-  // Adds this head's part of the gradient of relativeBias.
+  // Writes this head's part of the gradient of relativeBias, [distances].
   void unloadTable(float* to) {
     for (uint32_t t = 0; t < in_.sizes.distances; ++t) to[t] = 0.f;
     dtable_.unload(to);
@@ -164,8 +169,9 @@ class HeadGradient {
  private:
   static constexpr uint32_t kMaxAhead = 128;  // rows
 
-  // Fetches one operand of the next item between two products. Fetching all at once would stall.
-  void fetchSome() {
+  // Prefetches one operand of the next item. It is called between products, because prefetching all at once would
+  // stall.
+  void fetchNextOperand() {
     if (aheads_ == 0) return;
     const auto& [from, stride, rows, cols] = ahead_[--aheads_];
     fetchRows(from, stride, rows, cols);
@@ -174,7 +180,7 @@ class HeadGradient {
   struct Queries {
     uint32_t begin, end;
   };
-  // The queries that see any of these keys.
+  // The queries that see any of these keys: begin ≤ i < end.
   Queries queriesOf(const Item& it, const Keys& keys) const {
     if (keys.begin == keys.end) return {it.queries, it.queries};
     const uint32_t begin = in_.sight.right == kUnlimited
@@ -185,14 +191,15 @@ class HeadGradient {
                              : Inputs::clippedTo(it.queries, int64_t{keys.end} - it.shift + in_.sight.left);
     return {begin, begin < end ? end : begin};
   }
-  // The keys of a chunk that queries first ≤ i < end see, from the beginning of a block on.
+  // The keys of a chunk that queries first ≤ i < end see, rounded down to the beginning of a block.
   Keys keysOf(const Item& it, const Keys& chunk, uint32_t first, uint32_t end) const {
     const uint32_t key = in_.firstKey(it, first), visible = in_.visibleKeys(it, end);
     const uint32_t before = key > chunk.begin ? (key - chunk.begin) / kBlockKeys * kBlockKeys : 0;
     return {chunk.begin + before, chunk.end < visible ? chunk.end : visible};
   }
 
-  // Short causal items take half as many queries, so that fewer of a block's keys are in their future.
+  // Number of queries in a block. Short causal items use half as many, so that fewer keys of a block are hidden from
+  // its queries.
   uint32_t blockQueries(const Item& it) const {
     return in_.sight.right == 0 && it.queries <= 4 * kBlockQueries ? kBlockQueries / 2 : kBlockQueries;
   }
@@ -206,14 +213,14 @@ class HeadGradient {
   const float* outputRow(Span rows, size_t stride, const Item& it, uint32_t i, uint32_t h) const {
     return context_.f32(rows) + (it.q + i) * stride + size_t{h} * in_.sizes.valueWidth;
   }
-  // True if there are several chunks of keys, whose parts of dq are kept apart.
-  bool apart() const { return op_.chunks() > 1; }
-  size_t queryStride() const { return apart() ? size_t{in_.sizes.heads} * in_.sizes.width : op_.strides.dq; }
+  // True if there are several chunks of keys, each with its own part of dq.
+  bool hasPartials() const { return op_.chunks() > 1; }
+  size_t queryStride() const { return hasPartials() ? size_t{in_.sizes.heads} * in_.sizes.width : op_.strides.dq; }
   float* queryGradient(const Item& it, uint32_t i, uint32_t h) const {
-    const uint64_t row = it.q + i + (apart() ? chunk_ * in_.totalQ() : 0);
-    return context_.f32(apart() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.sizes.width;
+    const uint64_t row = it.q + i + (hasPartials() ? chunk_ * in_.totalQ() : 0);
+    return context_.f32(hasPartials() ? op_.partials : op_.dq) + row * queryStride() + size_t{h} * in_.sizes.width;
   }
-  bool addsQueries() const { return !apart() && op_.adds(kDq); }
+  bool addsQueries() const { return !hasPartials() && op_.adds(kDq); }
 
   DistanceRows scoreRows(const Item& it, uint32_t i) const {
     return in_.distanceRows(context_, op_.drelativeScores, it, i, h_);
@@ -230,35 +237,35 @@ class HeadGradient {
     for (uint32_t i = first; i < end; ++i) memset(queryGradient(it, i, h_), 0, in_.sizes.width * sizeof(float));
   }
 
-  // Queries from i on meet the keys that they see.
+  // Computes the gradients for `count` queries from i on and the keys that they see.
   void block(uint32_t b, const Item& it, uint32_t i, uint32_t count, const Keys& seen) {
     if (seen.begin >= seen.end) return clearQueries(it, i, i + count);
     prepare(it, i, count);
-    fetchSome();
+    fetchNextOperand();
     q_ = wholeRows(in_.queryRow(context_, it, i, h_), in_.strides.q, count, in_.sizes.width, qRows_);
     for (uint32_t k = seen.begin; k < seen.end; k += kBlockKeys) {
       const uint32_t size = seen.end - k < kBlockKeys ? seen.end - k : uint32_t{kBlockKeys};
       const Block scores{probabilities_, kBlockQueries, i, count, k, size};
       const Block slopes{slopes_, kBlockQueries, i, count, k, size};
-      findScores(scores, it, b);
-      fetchSome();
+      computeScores(scores, it, b);
+      fetchNextOperand();
       multiplyValues(slopes, it);
-      fetchSome();
+      fetchNextOperand();
       if (op_.dropping.drops()) drop(slopes, it.q + i, h_, op_.dropping);
-      findSlopes(scores);
+      computeSlopes(scores);
       if (op_.dropping.drops()) drop(scores, it.q + i, h_, op_.dropping);
-      fetchSome();
-      giveBiases(slopes, it, b);
-      giveValues(slopes, it);
-      fetchSome();
-      giveKeys(slopes, it);
-      fetchSome();
-      giveQueries(slopes, it, k > seen.begin);
-      fetchSome();
+      fetchNextOperand();
+      addAllBiasGradients(slopes, it, b);
+      addToDv(slopes, it);
+      fetchNextOperand();
+      addToDk(slopes, it);
+      fetchNextOperand();
+      addToDq(slopes, it, k > seen.begin);
+      fetchNextOperand();
     }
   }
 
-  // Prepares q and dy of a block, as rows and as columns, and the statistics of its queries.
+  // Prepares a block of queries: q and dy as rows and as columns, saved statistics, and D.
   void prepare(const Item& it, uint32_t i, uint32_t count) {
     const float* q = in_.queryRow(context_, it, i, h_);
     packTransposed(q, in_.strides.q, count, in_.sizes.width, qColumns_, kBlockQueries);
@@ -290,18 +297,18 @@ class HeadGradient {
         delta_[r] += weights.data[r * weights.stride + t] * slopes.data[r * slopes.stride + t];
   }
 
-  // scale · q kᵀ with all biases and masks.
-  void findScores(const Block& scores, const Item& it, uint32_t b) {
+  // Computes scale · q kᵀ with all biases and masks.
+  void computeScores(const Block& scores, const Item& it, uint32_t b) {
     const Factor keys{in_.keyRow(context_, it, scores.k, h_), in_.strides.k};
     rowProduct(keys, {qColumns_, kBlockQueries}, scores.keys, wholeVectors(scores.queries), in_.sizes.width,
                {.c = probabilities_, .stride = kBlockQueries, .factor = in_.scaleInBits()});
-    fetchSome();
+    fetchNextOperand();
     in_.addRelativeScores(context_, scores, it, h_);
     if (in_.caps()) cap(scores);
     in_.addBiases(context_, scores, it, b, h_, table_);
   }
 
-  // Caps the scores and saves the slopes 1 - tanh².
+  // Applies the soft cap and saves its slopes 1 - tanh².
   void cap(const Block& scores) {
     in_.cap(scores);
     const Vf most = splat(in_.capInBits());
@@ -311,7 +318,7 @@ class HeadGradient {
     });
   }
 
-  // dy vᵀ: the gradient of the probabilities.
+  // Computes dy vᵀ, the gradient of the probabilities.
   void multiplyValues(const Block& slopes, const Item& it) {
     const Factor values{in_.valueRow(context_, it, slopes.k, h_), in_.strides.v};
     rowProduct(values, {dyColumns_, kBlockQueries}, slopes.keys, wholeVectors(slopes.queries), in_.sizes.valueWidth,
@@ -320,8 +327,8 @@ class HeadGradient {
       addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, slopes.i, h_), it.shift, 1.f);
   }
 
-  // Scores become probabilities, and dy·vᵀ becomes the gradient of the scores.
-  void findSlopes(const Block& block) {
+  // Replaces scores by probabilities, and dy vᵀ by the gradient of the scores.
+  void computeSlopes(const Block& block) {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
       const Vf largest = load(largest_ + i), inverse = load(inverse_ + i), delta = load(delta_ + i);
       for (uint32_t j = 0; j < block.keys; ++j) {
@@ -334,8 +341,8 @@ class HeadGradient {
     }
   }
 
-  // Adds the gradients of the biases. Afterwards the slopes are those of the products.
-  void giveBiases(const Block& slopes, const Item& it, uint32_t b) {
+  // Adds the gradients of all biases. Afterwards `slopes` are the gradients of the products q kᵀ.
+  void addAllBiasGradients(const Block& slopes, const Item& it, uint32_t b) {
     if (op_.dbias.present()) addBiasGradient(slopes, b);
     if (op_.drelativeBias.present()) addRelativeGradient(slopes, it.shift);
     if (in_.caps())
@@ -343,19 +350,19 @@ class HeadGradient {
     if (op_.drelativeScores.present()) sumEntries(slopes, scoreRows(it, slopes.i), it.shift, in_.factors.scale);
   }
 
-  void giveValues(const Block& block, const Item& it) {
+  void addToDv(const Block& block, const Item& it) {
     if (!op_.dv.present()) return;
     rowProduct({probabilities_, kBlockQueries}, dy_, block.keys, in_.sizes.valueWidth, block.queries,
                {.c = valueGradient(it, block.k, h_), .stride = op_.strides.dv, .add = true});
   }
 
-  void giveKeys(const Block& block, const Item& it) {
+  void addToDk(const Block& block, const Item& it) {
     if (!op_.dk.present()) return;
     rowProduct({slopes_, kBlockQueries}, q_, block.keys, in_.sizes.width, block.queries,
                {.c = keyGradient(it, block.k, h_), .stride = op_.strides.dk, .add = true, .factor = in_.factors.scale});
   }
 
-  void giveQueries(const Block& block, const Item& it, bool add) {
+  void addToDq(const Block& block, const Item& it, bool add) {
     if (!op_.dq.present()) return;
     const Factor keys =
         wholeRows(in_.keyRow(context_, it, block.k, h_), in_.strides.k, block.keys, in_.sizes.width, keyRows_);
@@ -391,15 +398,15 @@ class HeadGradient {
   float *largest_, *inverse_, *delta_;  // [kBlockQueries]
   float *probabilities_, *slopes_;      // [kBlockKeys, kBlockQueries]
   float *qColumns_, *dyColumns_;        // [width or valueWidth, kBlockQueries]
-  // [kBlockQueries or kBlockKeys, width or valueWidth], unless they are read in place
+  // [kBlockQueries or kBlockKeys, width or valueWidth]; unused if the operands are read in place
   float *qRows_, *dyRows_, *keyRows_;
   float* capSlopes_;                       // like probabilities_, if scores are capped
-  Factor q_{nullptr, 0}, dy_{nullptr, 0};  // of the current block, as rows
+  Factor q_{nullptr, 0}, dy_{nullptr, 0};  // rows of the current block
   struct {
     const float* from;
     size_t stride, rows, cols;
-  } ahead_[8];         // operands still to be fetched
-  size_t aheads_ = 0;  // their number
+  } ahead_[8];         // operands to prefetch, last one first
+  size_t aheads_ = 0;  // number of operands left in ahead_
   RelativeTable table_{nullptr, 0}, dtable_{nullptr, 0};
 };
 

@@ -1,13 +1,13 @@
-// The steps from a block of products of queries and keys to its softmax: soft caps, biases, masks, and hidden keys.
-// Scores are in units of ln 2, so that their exponentials are powers of 2.
+// The steps from products of queries and keys to scores: soft caps, biases, masks, and hidden keys. Scores are
+// multiplied by log₂ e, so that their exponentials are powers of 2.
 #pragma once
 #include "kernels/shared/attention_distance.h"
 
 namespace attention {
 
-inline constexpr uint32_t kUnlimited = 0xffffffff;  // a window without a limit on one side
+inline constexpr uint32_t kUnlimited = 0xffffffff;  // no limit on this side of the window
 
-// The shape of a bias or a mask, [items | 1, heads | 1, rows | 1, cols | 1]: a dimension of size 1 is broadcast.
+// The shape of a bias or mask, [items | 1, heads | 1, rows | 1, cols | 1]. A dimension of size 1 is broadcast.
 struct Grid {
   uint32_t items, heads, rows, cols;
 
@@ -28,13 +28,13 @@ struct Grid {
     const uint64_t matrix = uint64_t{items == 1 ? 0 : b} * heads + (heads == 1 ? 0 : h);
     return (matrix * rows + (rows == 1 ? 0 : i)) * cols + (cols == 1 ? 0 : j);
   }
-  // Entries for this query and `count` keys of `data`, which begins at a query and a key.
+  // A vector of entries for one query and `count` keys; `data` points to the first.
   Vf vector(const float* data, size_t count) const { return cols == 1 ? splat(*data) : loadLanes(data, count); }
 
-  // Calls put(score, v) for the scores of a block, a vector of queries at a time. `data` begins at the block's first
-  // query and key.
+  // Calls put(score, v) for each vector of queries of a block, with v the entries of this bias or mask. `data` points
+  // to the entry for the block's first query and key.
   template <class Put>
-  void eachOf(const Block& block, const float* data, const Put& put) const {
+  void eachEntry(const Block& block, const float* data, const Put& put) const {
     const uint32_t together = cols == 1 ? 1 : block.keys;
     for (uint32_t k = 0; k < block.keys; k += together)
       transposed(data, rowStride(), block.queries, together, [&](size_t key, size_t query, Vf v, size_t) {
@@ -43,28 +43,28 @@ struct Grid {
   }
 };
 
-// Calls change(score) for all scores of a block, a vector of queries at a time.
+// Calls change(score) for each vector of queries of a block.
 template <class Change>
 inline void eachScore(const Block& block, const Change& change) {
   for (uint32_t j = 0; j < block.keys; ++j)
     for (uint32_t i = 0; i < block.queries; i += kWidth) change(block.scores + j * block.stride + i);
 }
 
-// cap · tanh(score / cap) (Gemma 2, arXiv 2408.00118), `cap` in units of ln 2 as well.
+// cap · tanh(score / cap) (Gemma 2, arXiv 2408.00118). `cap` is multiplied by log₂ e as well.
 SIMD_INLINE Vf capped(Vf score, Vf cap) { return cap * tanh(score / cap); }
 
-// A score with its bias. Masks often consist of the lowest float, which stays finite in units of ln 2: a query whose
-// keys all have it sees them all alike, as in PyTorch.
+// Adds a bias to a score. Masks often consist of the lowest float, which must stay finite after the multiplication by
+// log₂ e. If all keys of a query have this bias, it attends to them equally, as in PyTorch.
 SIMD_INLINE Vf biased(Vf score, Vf bias) {
   constexpr float kLeast = -2.3e38f;
   const Vf held = bias > splat(-INFINITY) ? max(splat(kLeast), bias) : bias;
   return fma(held, splat(kLog2E), min(splat(kLargest), score));
 }
 
-// A score, or -infinity where the mask (of integers) is 0.
+// Replaces a score by -infinity where the mask (of integers) is 0.
 SIMD_INLINE Vf masked(Vf score, Vf mask) { return asInt(mask) == splatInt(0) ? splat(-INFINITY) : score; }
 
-// Sets scores of keys after the visible ones to -infinity: query i sees no key after i + reach.
+// Hides keys after the visible ones: query i sees no key after i + reach. Hidden scores become -infinity.
 inline void maskFuture(const Block& block, int64_t reach) {
   const Vi lane = (Vi)laneNumbers();
   for (uint32_t j = 0; j < block.keys; ++j) {
@@ -78,7 +78,7 @@ inline void maskFuture(const Block& block, int64_t reach) {
   }
 }
 
-// Sets scores of keys before the visible ones to -infinity: query i sees no key before i + reach.
+// Hides keys before the visible ones: query i sees no key before i + reach. Hidden scores become -infinity.
 inline void maskPast(const Block& block, int64_t reach) {
   const Vi lane = (Vi)laneNumbers();
   for (uint32_t j = 0; j < block.keys; ++j) {

@@ -1,4 +1,4 @@
-// Code that the attention kernels share: inputs, the rows of each item, and the scores of a block.
+// Code that all attention kernels share: their operands, the rows of each item, and the scores of a block.
 #pragma once
 #include "kernels/shared/attention_scores.h"
 #include "kernels/shared/dropping.h"
@@ -6,14 +6,14 @@
 
 namespace attention {
 
-// One item of the batch: its first rows in q and in k, and the number of rows of each that take part.
+// An item of the batch: its first rows in q and k, and its number of queries and keys.
 struct Item {
   uint64_t q, k;
   uint32_t queries, keys;
-  int64_t shift;  // query i stands at position i + shift among the keys
+  int64_t shift;  // query i is at position i + shift among the keys
 };
 
-// Keys begin ≤ j < end of an item; none if begin is not less.
+// A range of an item's keys, begin ≤ j < end. It is empty if begin ≥ end.
 struct Keys {
   uint32_t begin, end;
 };
@@ -24,8 +24,8 @@ struct Keys {
   "u32:strides{q,k,v} u32:sight{lowerRight,offset,left,right} u32:biasGrid{items,heads,rows,cols} "                 \
   "u32:maskGrid{items,heads,rows,cols} f32:factors{scale,softcap} "
 
-// Items, heads of q and of k and v, and columns of a head of k and of v. `packed` and rows: see Inputs. `cells` is the
-// type of k and v. The distances are those of relativeBias and relativeScores.
+// Sizes of the operands; Inputs explains them. `width` and `valueWidth` are the features of a head of k and v. `cells`
+// is the storage type of k and v. `distances` and `scoreDistances` belong to relativeBias and relativeScores.
 struct Sizes {
   uint32_t batch, heads, kvHeads, width, valueWidth, rowsQ, rowsK, packed, cells, distances, scoreDistances;
 };
@@ -35,7 +35,7 @@ struct Strides {
   uint32_t q, k, v;
 };
 
-// The keys that a query sees: see Inputs.
+// The window of visible keys; Inputs explains it.
 struct Sight {
   uint32_t lowerRight, offset, left, right;
 };
@@ -44,18 +44,26 @@ struct Factors {
   float scale, softcap;
 };
 
-// q [rows, heads·width], k [rows, kvHeads·width], v [rows, kvHeads·valueWidth]. k and v have heads of the type `cells`
-// (cells.h); strides are words. Padded (packed = 0): item b has rowsQ rows of q and rowsK of k and v, from b·rowsQ and
-// b·rowsK on; lengthsQ[b] and lengthsK[b] of them take part, all if absent. Packed: rowsQ and rowsK rows altogether,
-// the items end to end; findOffsets() puts their first rows into offsets [2, batch + 1].
+// The operands of attention.
 //
-// Query i stands at position i + offset among its item's keys. If lowerRight, the last query stands at the last key
-// instead. It sees the keys from `left` before its position to `right` after it; kUnlimited means no limit.
+//   q [rows, heads·width]   k [rows, kvHeads·width]   v [rows, kvHeads·valueWidth]
 //
-// Scores are scale · (q kᵀ + relativeScores). With a softcap they become softcap · tanh(score / softcap). Then bias and
-// relativeBias are added, and a score is -infinity where the mask is 0. bias and mask (of integers) are a Grid each.
-// relativeBias [heads, distances] has entry clip(j - i, ±M) + M for key j and a query at position i, with distances =
-// 2M + 1. relativeScores [rows, heads, scoreDistances] has each query's own entries.
+// Rows of k and v have their heads in the storage type `cells` (cells.h). Strides are in words.
+//
+// Padded batch (packed = 0): the rows of item b begin at b·rowsQ in q, and at b·rowsK in k and v. The first lengthsQ[b]
+// and lengthsK[b] of them are used, or all if the lengths are absent. Packed batch: q has rowsQ and k has rowsK rows in
+// total, and items follow one another. computeOffsets() writes their first rows to offsets [2, batch + 1].
+//
+// Query i is at position i + offset among its item's keys. If lowerRight, the last query is at the last key instead. A
+// query sees the keys from `left` before its position to `right` after it; kUnlimited means no limit.
+//
+//   scores = scale · (q kᵀ + relativeScores)
+//   scores = softcap · tanh(scores / softcap)      if softcap > 0
+//   scores = scores + bias + relativeBias          -infinity where the mask is 0
+//
+// bias and mask (of integers) have the shapes biasGrid and maskGrid. relativeBias [heads, distances] has 2M + 1 entries
+// per head. Key j and a query at position i use entry clip(j - i, -M, M) + M. relativeScores [rows, heads,
+// scoreDistances] has such entries for each query.
 struct Inputs {
   Span q, k, v, lengthsQ, lengthsK, offsets, bias, mask, relativeBias, relativeScores;
   Sizes sizes;
@@ -67,7 +75,7 @@ struct Inputs {
   uint64_t totalQ() const { return sizes.packed ? sizes.rowsQ : uint64_t{sizes.batch} * sizes.rowsQ; }
   uint64_t totalK() const { return sizes.packed ? sizes.rowsK : uint64_t{sizes.batch} * sizes.rowsK; }
 
-  // Multiply-adds of `count` heads of an average item.
+  // Number of multiply-adds of `count` heads for an average item.
   double workOf(uint32_t count) const {
     const double items = sizes.packed ? sizes.batch : 1;
     return sizes.rowsQ / items * (sizes.rowsK / items) * (sizes.width + sizes.valueWidth) * count;
@@ -99,20 +107,20 @@ struct Inputs {
     return nullptr;
   }
 
-  // True if `span` is [rows, heads, scoreDistances].
+  // True if `span` holds a tensor [rows, heads, scoreDistances].
   bool distanceRowsFit(Span span) const {
     const uint64_t row = uint64_t{sizes.heads} * sizes.scoreDistances;
     return span.covers(totalQ(), row, row);
   }
 
-  // The check of kernels that use v.
+  // The check for kernels that also use v.
   const char* checkValues() const {
     if (const char* reason = check()) return reason;
     REQUIRE(v.covers(totalK(), uint64_t{sizes.kvHeads} * headWords(sizes.valueWidth), strides.v), "v is too small");
     return nullptr;
   }
 
-  // Words of a head of k or v.
+  // Words per head of k or v.
   uint32_t headWords(uint32_t features) const { return static_cast<uint32_t>(cellWords(sizes.cells, features)); }
 
   static uint32_t lengthAt(const Context& context, Span lengths, uint32_t b, uint64_t limit) {
@@ -122,8 +130,9 @@ struct Inputs {
     return 0;
   }
 
-  // Packed rows: offsets[b] = lengthsQ[0] + … + lengthsQ[b-1], and the same for keys. The first phase of every kernel.
-  void findOffsets(Context& context) const {
+  // For a packed batch, writes offsets[b] = lengthsQ[0] + … + lengthsQ[b-1], and likewise for keys. Every kernel begins
+  // with this phase.
+  void computeOffsets(Context& context) const {
     if (!sizes.packed) return;
     context.team.parallel(1, [&](uint32_t) {
       int32_t* to = context.i32(offsets);
@@ -141,7 +150,7 @@ struct Inputs {
     });
   }
 
-  // The offset of item b, valid for any contents of the heap.
+  // The offset of item b, limited to valid rows for any contents of the heap.
   uint32_t offsetAt(const Context& context, int side, uint32_t b) const {
     const uint32_t offset = static_cast<uint32_t>(context.i32(offsets)[side * (uint64_t{sizes.batch} + 1) + b]);
     const uint32_t rows = side == 0 ? sizes.rowsQ : sizes.rowsK;
@@ -172,23 +181,23 @@ struct Inputs {
     return it;
   }
 
-  // True if the keys that a query sees depend on its position.
+  // True if the visible keys depend on the position of a query.
   bool limited() const { return sight.left != kUnlimited || sight.right != kUnlimited; }
 
-  // The first key that query i and those after it see.
+  // The first key that query i or a later one sees.
   uint32_t firstKey(const Item& it, uint32_t i) const {
     if (sight.left == kUnlimited) return 0;
     return clippedTo(it.keys, int64_t{i} + it.shift - sight.left);
   }
 
-  // The number of keys, from the first one on, that the queries before `end` see.
+  // The number of keys, counted from the first, that queries before `end` see.
   uint32_t visibleKeys(const Item& it, uint32_t end) const {
     if (sight.right == kUnlimited) return it.keys;
     return clippedTo(it.keys, int64_t{end} + it.shift + sight.right);
   }
 
-  // The keys that queries first ≤ i < end see, from a multiple of `step` on. Blocks of keys begin at the same keys for
-  // all queries, so a query gives the same bits with any other queries in its block.
+  // The keys that queries first ≤ i < end see, rounded down to a multiple of `step`. Blocks therefore begin at the same
+  // keys for all queries, and a query gives the same bits with any other queries in its block.
   Keys visible(const Item& it, uint32_t first, uint32_t end, uint32_t step) const {
     return {firstKey(it, first) / step * step, visibleKeys(it, end)};
   }
@@ -205,10 +214,10 @@ struct Inputs {
   bool caps() const { return factors.softcap > 0; }
   float capInBits() const { return inBits(factors.softcap); }
 
-  // The head of k and v that head h of q reads.
+  // The index of the k and v head that head h of q uses.
   uint64_t kvHeadOf(uint32_t h) const { return h / (sizes.heads / sizes.kvHeads); }
 
-  // The first of head h's columns in row i or j of an item.
+  // Point to head h in row i or j of an item.
   const float* queryRow(const Context& context, const Item& it, uint32_t i, uint32_t h) const {
     return context.f32(q) + (it.q + i) * strides.q + uint64_t{h} * sizes.width;
   }
@@ -219,21 +228,20 @@ struct Inputs {
     return context.f32(v) + (it.k + j) * strides.v + kvHeadOf(h) * headWords(sizes.valueWidth);
   }
 
-  // Fetches the rows of an item that head h reads. Short items have few rows at a time, and those of the next item
-  // would otherwise be waited for.
+  // Prefetches the rows of a short item that head h reads, while the previous item is computed.
   void fetch(const Context& context, const Item& it, uint32_t h) const {
     fetchRows(queryRow(context, it, 0, h), strides.q, it.queries, sizes.width);
     fetchRows(keyRow(context, it, 0, h), strides.k, it.keys, headWords(sizes.width));
     fetchRows(valueRow(context, it, 0, h), strides.v, it.keys, headWords(sizes.valueWidth));
   }
 
-  // The rows of head h, from query i of an item on, in a tensor [rows, heads, scoreDistances].
+  // Entries of head h for the queries from i on of an item, in a tensor [rows, heads, scoreDistances].
   DistanceRows distanceRows(const Context& context, Span span, const Item& it, uint32_t i, uint32_t h) const {
     return {context.f32(span) + ((it.q + i) * sizes.heads + h) * sizes.scoreDistances,
             size_t{sizes.heads} * sizes.scoreDistances, sizes.scoreDistances};
   }
 
-  // The steps from products of queries and keys to scores, in this order.
+  // Three steps from products of queries and keys to scores, to be called in this order.
   void addRelativeScores(const Context& context, const Block& block, const Item& it, uint32_t h) const {
     if (relativeScores.present())
       addEntries(block, distanceRows(context, relativeScores, it, block.i, h), it.shift, scaleInBits());
@@ -246,13 +254,13 @@ struct Inputs {
   void addBiases(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h,
                  const RelativeTable& table) const {
     if (bias.present())
-      biasGrid.eachOf(block, context.f32(bias) + biasGrid.at(b, h, block.i, block.k),
-                      [](float* score, Vf v) { store(score, biased(load(score), v)); });
+      biasGrid.eachEntry(block, context.f32(bias) + biasGrid.at(b, h, block.i, block.k),
+                         [](float* score, Vf v) { store(score, biased(load(score), v)); });
     if (relativeBias.present()) addRelativeBias(block, table, it.shift);
     hide(context, block, it, b, h);
   }
 
-  // All steps.
+  // All three steps.
   void score(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h,
              const RelativeTable& table) const {
     addRelativeScores(context, block, it, h);
@@ -261,19 +269,19 @@ struct Inputs {
   }
 
  private:
-  // Scores of keys that a query does not see become -infinity.
+  // Sets scores of hidden keys to -infinity.
   void hide(const Context& context, const Block& block, const Item& it, uint32_t b, uint32_t h) const {
     if (mask.present())
-      maskGrid.eachOf(block, context.f32(mask) + maskGrid.at(b, h, block.i, block.k),
-                      [](float* score, Vf v) { store(score, masked(load(score), v)); });
+      maskGrid.eachEntry(block, context.f32(mask) + maskGrid.at(b, h, block.i, block.k),
+                         [](float* score, Vf v) { store(score, masked(load(score), v)); });
     if (sight.right != kUnlimited) maskFuture(block, it.shift + sight.right);
     if (sight.left != kUnlimited) maskPast(block, it.shift - sight.left);
   }
 };
 
-// Applies dropout to a block of probabilities, of head h and of queries from row `row` of q on. The bits are keyed by
-// (seed, stream and head). A counter is (row, j / 2); its first word is for key j, its second for the next key, so no
-// bit depends on how queries and keys are cut into blocks. Blocks begin at even keys.
+// Applies dropout to a block of probabilities of head h, whose queries begin at row `row` of q. The key of the
+// generator is (seed, stream and head). Counter (row, j / 2) gives the bits for keys j and j + 1. So no bit depends on
+// how queries and keys are cut into blocks; blocks begin at even keys.
 inline void drop(const Block& block, uint64_t row, uint32_t h, const Dropping& dropping) {
   for (uint32_t j = 0; j < block.keys; j += 2) {
     for (uint32_t i = 0; i < block.queries; i += kWidth) {
@@ -287,13 +295,13 @@ inline void drop(const Block& block, uint64_t row, uint32_t h, const Dropping& d
   }
 }
 
-// The targets of attention's results.
+// The results of attention.
 struct Output {
   float* y;
   uint32_t stride;
   float* stats;          // or null
   Span relativeWeights;  // or absent
-  Dropping dropping;     // of the probabilities that meet values
+  Dropping dropping;     // applied to the probabilities before they are multiplied with values
 
   float* row(const Item& it, uint32_t i, uint32_t h, uint32_t valueWidth) const {
     return y + (it.q + i) * stride + uint64_t{h} * valueWidth;

@@ -1,16 +1,16 @@
-// The matrix products inside attention's blocks, and sizes that its kernels share.
+// Matrix products inside the blocks of attention, and sizes that its kernels share.
 #pragma once
 #include "kernels/shared/cells.h"
 #include "kernels/shared/pack.h"
 
 namespace attention {
 
-// A block's queries are the lanes of vectors, its keys are rows: scores are transposed, [key][query]. So the softmax
-// over keys needs no sums across lanes, and no product needs transposed keys, values or probabilities.
-inline constexpr size_t kPanel = kTuning.attentionVecs * kWidth;  // queries side by side in one tile
-inline constexpr size_t kKeys = 128;                              // keys in a block; fewer keys need no rescaling
-inline constexpr size_t kMaxWidth = kWidestHead;  // of a head, so that a block fits into a thread's scratch memory
-inline constexpr uint32_t kMaxRows = 0x7fffffff;  // of q and k: row counters may pass their end
+// Queries of a block are the lanes of vectors and its keys are rows: scores are stored transposed, [key, query]. The
+// softmax over keys then needs no sums across lanes, and no product needs transposed keys, values or probabilities.
+inline constexpr size_t kPanel = kTuning.attentionVecs * kWidth;  // queries per tile
+inline constexpr size_t kKeys = 128;              // keys per block; items with fewer keys need no rescaling
+inline constexpr size_t kMaxWidth = kWidestHead;  // features per head: a block then fits into a thread's scratch memory
+inline constexpr uint32_t kMaxRows = 0x7fffffff;  // rows of q and k: counters may exceed the last row without overflow
 inline constexpr size_t kMaxDistances = 65537;    // entries in a head's table of relative biases
 
 inline constexpr float kLog2E = 1.44269504088896341f, kLn2 = .693147180559945309f;
@@ -21,8 +21,12 @@ struct Factor {
   size_t stride;
 };
 
-// The target of a product, and its form: C = factor · A·B, or with `add` C += factor · A·B. With a factor for each row:
-// C[r] = factors[r] · (A·B)[r], or with `add` C[r] = factors[r] · C[r] + (A·B)[r].
+// The target of a product, and its form.
+//
+//   C = factor · A·B                            without `add`
+//   C += factor · A·B                           with `add`
+//   C[r] = factors[r] · (A·B)[r]                with factors, without `add`
+//   C[r] = factors[r] · C[r] + (A·B)[r]         with factors and `add`
 struct Result {
   float* c;
   size_t stride;
@@ -31,9 +35,9 @@ struct Result {
   const float* factors = nullptr;
 };
 
-// C[rows, lanes] from A·B. Row r, depth k of A is a[r·stride + k], or with kByColumn a[k·stride + r]. B's rows are
-// readable in whole vectors; C's last vector is written only up to `lanes`. Tiles of all sizes round alike, so a query
-// gives the same bits with any other queries in its block.
+// Computes a tile C [kRows, lanes] of A·B. A(r, k) is a[r·stride + k], or a[k·stride + r] if kByColumn. Rows of B must
+// be readable in whole vectors; columns of C from `lanes` on are not written. Tiles of all sizes round alike, so a
+// query gives the same bits with any other queries in its block.
 template <size_t kRows, size_t kVecs, bool kByColumn>
 void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) {
   Vf sum[kRows][kVecs] = {};
@@ -75,14 +79,14 @@ void tile(Factor a, Factor b, size_t depth, const Result& result, size_t lanes) 
 
 using Tile = void (*)(Factor a, Factor b, size_t depth, const Result& result, size_t lanes);
 
-// Functions by rows and, for each number of rows, by vectors.
+// Returns the function for a number of rows and of vectors.
 template <bool kByColumn, size_t... I>
 Tile pickTile(size_t rows, size_t vecs, std::index_sequence<I...>) {
   static constexpr Tile tiles[] = {tile<1 + I / kTuning.attentionVecs, 1 + I % kTuning.attentionVecs, kByColumn>...};
   return tiles[(rows - 1) * kTuning.attentionVecs + vecs - 1];
 }
 
-// The product for any number of rows and lanes.
+// A product of any number of rows and lanes.
 template <bool kByColumn>
 void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const Result& result) {
   const size_t tiles = divideUp(rows, kTuning.attentionRows);
@@ -90,7 +94,7 @@ void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const 
     const size_t width = lanes - lane < kPanel ? lanes - lane : kPanel;
     const size_t vecs = divideUp(width, kWidth);
     for (size_t t = 0, row = 0; t < tiles; ++t) {
-      const size_t height = rows / tiles + (t < rows % tiles);  // tiles of nearly the same height
+      const size_t height = rows / tiles + (t < rows % tiles);  // tiles of nearly equal height
       const Tile run =
           pickTile<kByColumn>(height, vecs, std::make_index_sequence<kTuning.attentionRows * kTuning.attentionVecs>());
       Result part = result;
@@ -102,11 +106,11 @@ void product(Factor a, Factor b, size_t rows, size_t lanes, size_t depth, const 
   }
 }
 
-// C = A·B with A's rows in place; C = Aᵀ·B.
+// C = A·B and C = Aᵀ·B.
 inline constexpr auto& rowProduct = product<false>;
 inline constexpr auto& columnProduct = product<true>;
 
-// Rows as a right factor: in place if they are whole vectors, else copied to `memory`.
+// Returns rows as the right factor of a product: in place if they are whole vectors, else copied to `memory`.
 inline Factor wholeRows(const float* in, size_t stride, size_t rows, size_t cols, float* memory) {
   if (cols % kWidth == 0) return {in, stride};
   packRows(in, stride, rows, cols, memory, wholeVectors(cols));

@@ -1,8 +1,8 @@
-// The cut of rows × cols into chunks of work, and copies of rows of words.
+// Division of rows × cols into chunks of work, and copies of rows.
 #pragma once
 
-// Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` items, at least 1, that tile rows × cols
-// < 2³².
+// Calls body(firstRow, lastRow, firstCol, lastCol) for blocks of about `grain` ≥ 1 elements that together cover rows ×
+// cols < 2³².
 template <class Body>
 void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, const Body& body) {
   if (rows == 0 || cols == 0) return;
@@ -16,7 +16,8 @@ void parallelBlocks(Team& team, uint64_t rows, uint64_t cols, uint64_t grain, co
   });
 }
 
-// Calls body(row, col, count) for runs of words that tile rows × cols, which count as one row if they are `dense`.
+// Calls body(row, col, count) for runs of words that together cover rows × cols. If the rows are `dense`, they count as
+// one row.
 template <class Body>
 void eachRun(Team& team, uint64_t rows, uint64_t cols, bool dense, const Body& body) {
   parallelBlocks(team, dense ? 1 : rows, dense ? rows * cols : cols, 16384,
@@ -25,13 +26,13 @@ void eachRun(Team& team, uint64_t rows, uint64_t cols, bool dense, const Body& b
                  });
 }
 
-// Rows in a chunk of work that copies `words` for each row.
+// Number of rows per chunk, for work that copies `words` words per row.
 inline uint64_t copyGrain(uint64_t words) { return 1 + 16384 / (words + 1); }
 
-// target = source (+ target if accumulate), `cols` words side by side. They may be integers, because vectors keep their
+// target = source (+ target if accumulate), for `cols` adjacent words. They may be integers, because vectors preserve
 // bits.
 SIMD_INLINE void moveRow(const float* source, float* target, uint64_t cols, bool accumulate) {
-  constexpr uint64_t kShort = kWidth == 1 ? 0 : 4 * kWidth;  // not worth a call
+  constexpr uint64_t kShort = kWidth == 1 ? 0 : 4 * kWidth;  // a call of memmove would cost more
   if (!accumulate && cols > kShort) {
     memmove(target, source, cols * sizeof(float));
     return;

@@ -1,11 +1,11 @@
-// Nested loops over at most six dimensions, n[0] × … × n[5]. Each operand has a step for each dimension: the words from
-// one index to the next, 0 where it is broadcast. For element-wise, reducing and permuting kernels.
+// Nested loops over up to six dimensions, n[0] × … × n[5], for element-wise, reducing and permuting kernels. Each
+// operand has a step per dimension: the words from one index to the next, or 0 where it is broadcast.
 #pragma once
 
 inline constexpr uint32_t kRank = 6;
 CONSTANT("broadcast.rank", kRank)
 
-// n[first] × … × n[last - 1], or 2³² if it is more, which no span reaches.
+// n[first] × … × n[last - 1], limited to 2³², which is larger than any span.
 inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {
   uint64_t result = 1;
   bool empty = false;
@@ -16,7 +16,7 @@ inline uint64_t product(const uint32_t* n, uint32_t first, uint32_t last) {
   return empty ? 0 : result;
 }
 
-// True if an operand with these steps stays inside its span. An empty dimension counts as one, so that addresses are
+// True if an operand with these steps stays inside its span. An empty dimension counts as one, so that addresses stay
 // valid even if nothing is read.
 inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
   uint64_t last = 0;
@@ -28,7 +28,7 @@ inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
   return last < span.length;
 }
 
-// The positions of kOperands operands, while dimensions [first, last) are stepped through in row-major order.
+// The positions of kOperands operands during a row-major walk over the dimensions [first, last).
 template <size_t kOperands>
 class BroadcastWalk {
  public:
@@ -53,7 +53,7 @@ class BroadcastWalk {
     }
   }
 
-  uint64_t at[kOperands] = {};  // words from the operand's start
+  uint64_t at[kOperands] = {};  // offset of each operand, in words
 
  private:
   const uint32_t* n_;

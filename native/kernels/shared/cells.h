@@ -1,10 +1,10 @@
-// The types of keys and values between steps. A row of a cache has its heads one after the other, each in whole words
-// and padded with zeros to a multiple of kCellPad features, so that vectors end where heads do:
+// Storage types of keys and values in a cache. A row of a cache has its heads one after the other. Each head takes
+// whole words and is padded with zeros to a multiple of kCellPad features, so that vectors end where heads do:
 //
-//   kFloatCells   floats, without padding
-//   kHalfCells    floats of 16 bits
-//   kByteCells    bytes q, and behind them a scale for each kCellGroup of them: a feature is q · scale. A scale is the
-//                 upper half of a float, so that this product is exact, and so large that no q exceeds ±127
+//   kFloatCells   float32, without padding
+//   kHalfCells    IEEE float16
+//   kByteCells    signed bytes q, followed by a scale for each kCellGroup of them; a feature is q · scale. A scale is the
+//                 upper half of a float32, so that the product is exact. It is rounded up, so that no |q| exceeds 127
 #pragma once
 
 enum CellType : uint32_t { kFloatCells, kHalfCells, kByteCells, kCellTypes };
@@ -18,9 +18,9 @@ CONSTANT("cache.group", kCellGroup)
 
 constexpr size_t paddedCells(size_t width) { return divideUp(width, kCellPad) * kCellPad; }
 
-// The way to read a head of `width` features: `values` are those from d on, to be multiplied by `scale` if there is
-// one. A step is the run that shares a scale. `add` is a · b + c: the compiler does not contract all sums of converted
-// values in a loop alike.
+// Readers of a stored head of `width` features. values() returns the features from d on, to be multiplied by scale() if
+// kScaled. kStep is the number of features that share a scale. add() is a·b + c: the compiler does not contract every
+// sum of converted values in a loop, so these types use fused().
 struct FloatCells {
   static constexpr bool kScaled = false;
   static constexpr size_t kStep = kWidth;
@@ -52,14 +52,14 @@ struct ByteCells {
   }
 };
 
-// Words of a head.
+// Words per head.
 inline size_t cellWords(uint32_t type, size_t width) {
   if (type == kFloatCells) return width;
   const size_t cells = paddedCells(width);
   return type == kHalfCells ? cells / 2 : divideUp(cells + 2 * divideUp(cells, kCellGroup), size_t{4});
 }
 
-// Calls body(Cells()) with the cells of this type.
+// Calls body(Cells()) with the reader of this type.
 template <class Body>
 SIMD_INLINE void withCells(uint32_t type, const Body& body) {
   if (type == kByteCells) return body(ByteCells());
@@ -67,7 +67,7 @@ SIMD_INLINE void withCells(uint32_t type, const Body& body) {
   body(FloatCells());
 }
 
-// out[r, c] = row r of a head; columns are padded with the contents of its last vector.
+// out[r, c] = feature c of row r of a head. Columns from `width` on get the rest of the last vector.
 inline void unpackCells(uint32_t type, const float* head, size_t stride, size_t rows, size_t width, float* out,
                         size_t outStride) {
   for (; rows > 0; --rows, head += stride, out += outStride)
@@ -76,22 +76,22 @@ inline void unpackCells(uint32_t type, const float* head, size_t stride, size_t 
                                         : ByteCells::values(head, d) * ByteCells::scale(head, width, d));
 }
 
-// Rounds to nearest, ties to even.
+// Stores floats as float16, rounding to nearest, ties to even.
 SIMD_INLINE void storeHalves(void* to, Vf v) {
   const Vi bits = asInt(v), rest = bits & splatInt(0x7fffffff);
   const Vi normal = (rest + ((rest >> 13) & splatInt(1)) - splatInt(0x38000000 - 0xfff)) >> 13;
-  // Below 2⁻¹⁴ there are steps of 2⁻²⁴, the last bit of ½ in float32.
+  // Values below 2⁻¹⁴ are multiples of 2⁻²⁴, which is the last bit of ½ in float32.
   const Vi small = asInt(asFloat(rest) + splat(.5f)) - splatInt(0x3f000000);
   const Vi finite = rest < splatInt(0x38800000) ? small : normal;
   const Vi special = rest > splatInt(0x7f800000) ? splatInt(0x7e00) : splatInt(0x7c00);
-  const Vi size = rest < splatInt(0x477ff000) ? finite : special;  // 65520 and more are infinite
+  const Vi size = rest < splatInt(0x477ff000) ? finite : special;  // 65520 and more become infinity
   storeShorts(to, size | ((bits >> 16) & splatInt(0x8000)));
 }
 
-// Packs a group of n features as bytes. Returns their scale, in the upper half of a float's bits. A group that contains
-// infinity or NaN becomes NaN as a whole.
+// Packs a group of n features as bytes. Returns their scale as the upper half of a float32. If the group contains
+// infinity or NaN, the whole group becomes NaN.
 inline uint16_t packBytes(const float* x, size_t n, int8_t* to) {
-  constexpr int32_t kLeast = 0x0d800000, kInfinity = 0x7f800000;  // 2⁻¹⁰⁰: smaller groups count as 0
+  constexpr int32_t kLeast = 0x0d800000, kInfinity = 0x7f800000;  // 2⁻¹⁰⁰: groups with a smaller maximum become 0
   Vi most = {};
   eachVector(n, [&](size_t c, size_t lanes) {
     const Vi size = asInt(loadLanes(x + c, lanes)) & splatInt(0x7fffffff);
@@ -107,13 +107,14 @@ inline uint16_t packBytes(const float* x, size_t n, int8_t* to) {
   const Vf inverse = splat(1 / __builtin_bit_cast(float, upper << 16));
   eachVector(n, [&](size_t c, size_t lanes) {
     const Vf steps = rounded(loadLanes(x + c, lanes) * inverse);
-    const Vf held = min(max(steps, splat(-127.f)), splat(127.f));  // bounded even if the heap changes meanwhile
+    const Vf held =
+        min(max(steps, splat(-127.f)), splat(127.f));  // in range even if the heap changes during the command
     storeBytes(to + c, toInt(held + (held < splat(0.f) ? splat(-.5f) : splat(.5f))));
   });
   return static_cast<uint16_t>(upper);
 }
 
-// Packs a head.
+// Packs a head of `width` floats.
 inline void packCells(uint32_t type, const float* x, size_t width, float* head) {
   memset(head, 0, cellWords(type, width) * sizeof(float));
   if (type == kHalfCells) {

@@ -1,10 +1,10 @@
-// Elementary functions beyond those of simd/math.h: powers and sines, which need doubles, and the exponential and the
-// logarithm near 1.
+// Elementary functions on vectors, in addition to simd/math.h: powers, sines, exponential and logarithm near 1, and
+// rounding. Powers and sines compute in doubles.
 #pragma once
 
 inline constexpr double kRoundsDouble = 6755399441055744.0;  // 1.5·2⁵²: adding it rounds to an integer
 
-// a·x^(n-1) + … down to the constant, which comes last.
+// terms[0]·x^(n-1) + … + terms[n-1], by Horner's rule.
 template <size_t kTerms>
 SIMD_INLINE Vd polynomial(Vd x, const double (&terms)[kTerms]) {
   Vd p = splatDouble(terms[0]);
@@ -13,8 +13,8 @@ SIMD_INLINE Vd polynomial(Vd x, const double (&terms)[kTerms]) {
   return p;
 }
 
-// ln x for x ≥ 0, with a relative error of 2⁻⁴²; infinite at 0 and at infinity. x = 2^k·m with m in [√½, √2) as in
-// log(), and ln m = 2·artanh s, s = (m-1)/(m+1), by its series in s² ≤ 0.03.
+// ln x for x ≥ 0, with a relative error of 2⁻⁴²; infinite at 0 and at infinity.
+// x = 2^k·m with m in [√½, √2), as in log(). ln m = 2·artanh s with s = (m - 1)/(m + 1), by its series in s² ≤ 0.03.
 SIMD_INLINE Vd logInDouble(Vf x) {
   const Vi subnormal = x < splat(1.17549435e-38f);
   const Vf scaled = subnormal ? x * splat(8388608.f) : x;  // · 2²³
@@ -28,7 +28,7 @@ SIMD_INLINE Vd logInDouble(Vf x) {
   return wide > splatDouble(0) ? (wide < infinity ? result : wide) : -infinity;
 }
 
-// e^t, rounded once to float, also for subnormal results. t may be infinite, but not NaN.
+// e^t, rounded once to float32, also for subnormal results. t may be infinite, but must not be NaN.
 SIMD_INLINE Vf expOfDouble(Vd t) {
   const Vd least = splatDouble(-110), most = splatDouble(90);
   const Vd above = t > least ? t : least, held = above < most ? above : most;
@@ -39,10 +39,10 @@ SIMD_INLINE Vf expOfDouble(Vd t) {
   return toSingle(asDouble(asLong(polynomial(r, kSeries)) + (asLong(shifted) << 52)));  // · 2^k, k in the low bits
 }
 
-// x^y within 0.6 ulp, with the special cases of C's pow(): 1 for y = 0 and for x = 1, even of NaN; NaN for a negative x
-// and a y that is not whole.
+// x^y within 0.6 ulp, with the special cases of C's pow(). It is 1 for y = 0 and for x = 1, even if the other argument
+// is NaN. It is NaN for a negative x and a fractional y.
 SIMD_INLINE Vf pow(Vf x, Vf y) {
-  const Vf base = absolute(x), even = splat(16777216.f);  // from 2²⁴ on all floats are even
+  const Vf base = absolute(x), even = splat(16777216.f);  // all floats from 2²⁴ on are even
   const Vf power = expOfDouble(toDouble(y) * logInDouble(base));
   const Vf size = base == splat(1.f) ? base : power;
   const Vf held = min(even, max(-even, y == y ? y : splat(0.f)));
@@ -55,8 +55,9 @@ SIMD_INLINE Vf pow(Vf x, Vf y) {
   return y == splat(0.f) ? splat(1.f) : (x == splat(1.f) ? x : number);
 }
 
-// sin and cos of x, within 1 ulp or 1e-7 for all x. x = r + quarters·π/2 with |r| ≤ π/4, in double. π/2 is split in two
-// parts; the first has few enough bits that its multiples are exact. The library handles huge x.
+// sin x and cos x, within 1 ulp or 1e-7 for all x. In double precision, x = r + quarters·π/2 with |r| ≤ π/4. π/2 is
+// split in two parts, the first of which has few enough bits that its multiples are exact. The C library handles huge
+// arguments.
 inline constexpr float kHugeAngle = 1.6e6f;
 struct ReducedAngle {
   Vf r;
@@ -69,7 +70,7 @@ SIMD_INLINE ReducedAngle reduceAngle(Vf x) {
   return {toSingle(near - k * splatDouble(6.07710050650619224932e-11)), toInt(toSingle(k))};
 }
 
-// sin(r + quarters·π/2), with polynomials of Cephes' sinf and cosf.
+// sin(r + quarters·π/2), with the polynomials of Cephes' sinf and cosf.
 SIMD_INLINE Vf sineOf(Vf r, Vi quarters) {
   const Vf square = r * r;
   static constexpr float kSine[] = {-1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f};
@@ -80,7 +81,7 @@ SIMD_INLINE Vf sineOf(Vf r, Vi quarters) {
   return (quarters & splatInt(2)) != splatInt(0) ? -value : value;
 }
 
-// `result`, or f(x) by the library where x is huge, infinite or NaN.
+// Returns `result`, replaced by f(x) of the C library where x is huge, infinite or NaN.
 template <class Function>
 SIMD_INLINE Vf unlessHuge(Vf x, Vf result, const Function& f) {
   float angles[kWidth], values[kWidth];
@@ -101,20 +102,20 @@ SIMD_INLINE Vf cos(Vf x) {
   return unlessHuge(x, sineOf(t.r, t.quarters + splatInt(1)), [](double angle) { return std::cos(angle); });
 }
 
-// e^x - 1 for x ≤ 0, within 3 ulp: by its series near 0, where exp() - 1 would cancel.
+// e^x - 1 for x ≤ 0, within 3 ulp. Near 0 it uses a series, because exp(x) - 1 would cancel.
 SIMD_INLINE Vf expMinusOne(Vf x) {
   static constexpr float kSeries[] = {1.f / 40320, 1.f / 5040, 1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, .5f};
   const Vf near = fma(polynomial(x, kSeries) * x, x, x);
   return x > splat(-.5f) ? near : exp(x) - splat(1.f);
 }
 
-// ln(1 + e) for 0 ≤ e ≤ 1, within 2 ulp: adds the part that 1 + e loses to rounding.
+// ln(1 + e) for 0 ≤ e ≤ 1, within 2 ulp. The second term restores the part of e that 1 + e rounds off.
 SIMD_INLINE Vf logOnePlus(Vf e) {
   const Vf whole = rounded(splat(1.f) + e);
   return log(whole) + (e - (whole - splat(1.f))) / whole;
 }
 
-// The nearest integer, ties to even, and the greatest integer that is not above x. Floats from 2²³ on are whole.
+// Round to the nearest integer, ties to even, and to the greatest integer ≤ x. Floats from 2²³ on are integers.
 SIMD_INLINE Vf roundToEven(Vf x) {
   const Vf magic = splat(8388608.f), size = absolute(x);
   const Vf nearest = asFloat(asInt(rounded(size + magic) - magic) | (asInt(x) & splatInt(INT32_MIN)));

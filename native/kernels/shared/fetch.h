@@ -1,19 +1,22 @@
-// Software prefetching. These functions do nothing in WebAssembly.
+// Software prefetching. In WebAssembly these functions do nothing.
 #pragma once
 
-inline constexpr int kFetchTo = 2;  // argument of __builtin_prefetch: level 2, because the data in use fills level 1
+inline constexpr int kFetchTo =
+    2;  // locality argument of __builtin_prefetch: level 2, because the data in use fills level 1
 
-// Fetches rows × cols floats.
+// Prefetches rows × cols floats.
 inline void fetchRows(const float* from, size_t stride, size_t rows, size_t cols) {
   for (; rows > 0; --rows, from += stride)
     for (size_t c = 0; c < cols; c += 16) __builtin_prefetch(from + c, 0, kFetchTo);
 }
 
-// Fetches the data a row of `cols` after x, for rows that are passed over several times. Call it in the first pass,
-// which computes least and would wait for memory. A level-1 cache holds two short rows, so these are fetched into it.
-// With kFar, for rows that may come from memory, short rows are fetched 8 KB ahead, which may be several rows (a
-// softmax over 768 columns is 1.25 times as fast). Do not use kFar for rows in a cache: their chunks are small, and the
-// data further ahead belongs to another thread.
+// Prefetches the data that follows the row at x, for kernels that pass over a row several times. Call it in the first
+// pass, which computes least and would otherwise wait for memory. Short rows are prefetched into level 1, which holds
+// two of them.
+//
+// With kFar, for rows in memory, short rows are prefetched 8 KB ahead, perhaps several rows: a softmax over 768 columns
+// is 1.25 times as fast. Do not use kFar for rows in a cache. Their chunks are small, and data further ahead belongs to
+// another thread.
 template <bool kFar = true>
 SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
   constexpr size_t kShort = 2048;
@@ -23,14 +26,15 @@ SIMD_INLINE void fetchBehind(const float* x, size_t cols) {
     __builtin_prefetch(x + cols, 0, kFetchTo);
 }
 
-// Fetches a matrix row by row, some lines at a time, during other work: memory is fastest when it is read in order.
+// Prefetches a matrix during other work, a few cache lines at a time. It goes row by row, because memory is fastest
+// when it is read in order.
 class RowsAhead {
  public:
   RowsAhead() = default;
   RowsAhead(const float* from, size_t stride, size_t rows, size_t cols)
       : row_(from), stride_(stride), rows_(rows), cols_(cols) {}
 
-  // Fetches kLines lines, or a few more at the end of a row.
+  // Prefetches kLines cache lines, or a few more at the end of a row.
   template <size_t kLines>
   SIMD_INLINE void fetch() {
     if constexpr (!kTuning.fetchesSharedKeys) return;

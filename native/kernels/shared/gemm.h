@@ -1,25 +1,26 @@
-// C (+)= A·B on one thread: the packing of B and the loops around the register tile, after BLIS (Van Zee, van de Geijn
-// 2015). Strides describe every operand, so that transposed and sliced matrices are read in place.
+// C (+)= A·B on one thread: packing of B, and the loops around the register tile, after BLIS (Van Zee, van de Geijn
+// 2015). All operands have strides, so that transposed and sliced matrices are read in place.
 //
 //   A [rows, depth]   A(i, k) = a[i·aRow + k·aCol]
 //   B [depth, cols]   B(k, j) = b[k·bRow + j]       or, transposed,  b[j·bRow + k]
 //   C [rows, cols]    C(i, j) = c[i·cRow + j]
 //
-// Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. The order
-// depends on depth alone, so a row's result has the same bits in any batch, at any place in it, on any number of
+// Each C(i, j) is summed over k in order, in blocks of blockDepth(depth) whose sums are added in order. This order
+// depends on depth alone. A row therefore has the same bits in any batch, at any place in it, and on any number of
 // threads.
 //
-// A panel of B, as wide as a tile, stays in a cache while all rows of A pass. A weight in panels (panels.h) lies in
-// that order. Panels of another B are packed by the first tile that reads them. With few rows of A, the time is that of
-// reading B, and memory is fastest when it is read from end to end. So a B in rows is taken some rows at a time, over
-// all columns, and the unfinished sums of C wait in a buffer.
+// With many rows, a panel of B (as wide as a tile) stays in a cache while all rows of A are multiplied with it. A
+// weight in panels (panels.h) is stored in this order. For another B, the first tile that reads a panel packs it.
 //
-// gemmBlock() has four ways; GemmCut (gemm_blocks.h) cuts C into blocks for each of them.
+// With few rows, the time is that of reading B, and memory is fastest when it is read from end to end. So fewRows()
+// takes a few rows of B at a time, over all columns, and keeps the unfinished sums of C in a buffer.
 //
-//   fewRowsTransposed  Bᵀ and up to 8 rows: in registers, B is read once    many()
-//   rowsInPanels       a weight in panels, any number of rows               inPanels()
-//   fewRows            B in rows, up to kFewRows or, if large, kMaxFew      few()
-//   ManyRows           all others: B packed as it is met, or A, or both     many()
+// gemmBlock() chooses one of four algorithms. GemmCut (gemm_blocks.h) cuts C into blocks for each of them.
+//
+//   fewRowsTransposed  Bᵀ and up to 8 rows: in registers, B is read once       many()
+//   rowsInPanels       a weight in panels, any number of rows                  inPanels()
+//   fewRows            B in rows, up to kFewRows rows or, if large, kMaxFew     few()
+//   ManyRows           all others: B, A or both are packed                     many()
 #pragma once
 #include "kernels/shared/gemm_tile.h"
 
@@ -33,49 +34,49 @@ struct Gemm {
   size_t cRow;
   size_t rows, cols, depth;
   bool accumulate = false;
-  const float* bias = nullptr;  // [cols], added at the end, or null
-  float* columnSums = nullptr;  // [cols] (+)= the column sums of B, or null; never for few rows
+  const float* bias = nullptr;  // [cols], added at the end; null if there is none
+  float* columnSums = nullptr;  // [cols] (+)= the column sums of B; null if not needed, and for few rows
   bool accumulateSums = false;
-  bool few = false;       // isFew() for the whole product
+  bool few = false;       // isFew() of the whole product
   bool inPanels = false;  // b is a weight of bRow columns in panels, read from column firstCol on
   size_t firstCol = 0;
 
-  // The target of the tile at (i, j) for a block of k. The last block completes the sums.
+  // The target of the tile at (i, j) for one block of k. The last block adds the bias.
   TileTarget target(size_t i, size_t j, size_t width, bool first, bool last) const {
     const float* biases = last && bias != nullptr ? bias + j : nullptr;
     return {c + i * cRow + j, cRow, width, !first || accumulate, biases};
   }
 };
 
-// Loads a word of every cache line, so that all lines are fetched at once.
+// Loads a word of every cache line, so that the processor fetches all lines at once.
 inline void touch(const float* b, size_t bRow, size_t depth, size_t cols) {
   for (; depth > 0; --depth, b += bRow)
     for (size_t j = 0; j < cols; j += 16) (void)*static_cast<const volatile float*>(b + j);
 }
 
-// Tiles of a block of C.
+// Maximum number of tiles in a block of C.
 inline constexpr size_t kMaxTilesDown = kTuning.blockRows / kTileRows;
 inline constexpr size_t kMaxTilesAcross = kTuning.blockCols / kTileCols;
 
-// Memory for a packed tile of A. It is a little larger than needed, or all tiles would begin in the same set of the
-// cache.
+// Memory for a packed tile of A, in floats. It is slightly larger than needed, because tiles a power of two apart would
+// begin in the same set of the cache.
 inline constexpr size_t kPackedTile = kMaxBlockDepth * kTileRows + kWidth;
 
-// A(i … i+rows, k … k+depth) as tiles of kTileRows rows, kPackedTile apart: A(i, k) = tile[k·kTileRows + i]. For
-// contiguous rows of A.
+// Packs rows of A as tiles of kTileRows rows, kPackedTile floats apart: A(i, k) = tile[k·kTileRows + i]. Elements of a
+// row must be adjacent.
 inline void packTiles(const float* a, size_t aRow, size_t depth, size_t rows, float* packed) {
   for (size_t i = 0; i < rows; i += kTileRows, packed += kPackedTile)
     packTransposed(a + i * aRow, aRow, atMost(kTileRows, rows - i), depth, packed, kTileRows);
 }
 
-// packTiles for contiguous columns of A, read one after the other. A tile that steps from column to column by itself
-// would wait for memory each time.
+// Like packTiles, if elements of a column of A are adjacent. Reads one column after another; a tile that steps from
+// column to column would wait for memory each time.
 inline void packColumns(const float* a, size_t aCol, size_t depth, size_t rows, float* packed) {
   for (size_t k = 0; k < depth; ++k, a += aCol) {
     float* to = packed + k * kTileRows;
     for (size_t i = 0; i < rows; i += kTileRows, to += kPackedTile) {
       __builtin_prefetch(a + kTuning.packAhead * aCol + i);
-      if (i + kTileRows <= rows)  // a size that the compiler knows becomes a load and a store
+      if (i + kTileRows <= rows)  // with a constant size, memcpy becomes a load and a store
         memcpy(to, a + i, kTileRows * sizeof(float));
       else
         memcpy(to, a + i, (rows - i) * sizeof(float));
@@ -88,16 +89,16 @@ inline constexpr size_t kLargeB = size_t{1} << 20;
 inline bool isFew(size_t rows, size_t bFloats) { return rows <= (bFloats >= kLargeB ? kMaxFew : kFewRows); }
 
 inline constexpr size_t kPanelFloats = kMaxBlockDepth * kMaxTileCols;
-// Maximum size of a block of C for few rows; its columns are rounded up to whole vectors.
+// Maximum number of floats in a block of C for few rows. Its columns are rounded up to whole vectors.
 inline constexpr size_t kFewFloats = size_t{1} << 18;
 inline size_t maxFewCols(size_t rows) { return atMost(4096, kFewFloats / rows); }
 inline constexpr size_t kSumsFloats = kFewFloats + kMaxFew * 2 * kWidth;
 
-inline constexpr size_t kPartFloats = size_t{1} << 15;  // of B
-inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a small B, which a cache still holds
+inline constexpr size_t kPartFloats = size_t{1} << 15;  // floats of a part of B, for few rows
+inline constexpr size_t kCachedB = size_t{1} << 16;     // floats of a B that counts as cached
 
-// Calls body(i, rows, t) for the tiles that `rows` rows of A make, of nearly equal height: a tile of a row or two would
-// compute at a fraction of the speed.
+// Calls body(i, rows, t) for each tile of `rows` rows of A. Tiles have nearly equal heights, because one with a row or
+// two would compute at a fraction of the speed.
 template <class Body>
 void eachTile(size_t rows, const Body& body) {
   const size_t tiles = divideUp(rows, kTileRows);
@@ -107,16 +108,16 @@ void eachTile(size_t rows, const Body& body) {
   }
 }
 
-// A·B for few rows, at most maxFewCols() columns, and B in rows.
+// A·B for few rows and at most maxFewCols() columns, with B in rows.
 template <class Finish>
 void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
-  // Rows of B that are taken at a time: more if they are short.
+  // Number of rows of B per part: more if they are short.
   const bool isCached = g.bRow * g.depth <= kCachedB;
   const size_t least = g.rows <= 32 ? 32 : 64, most = isCached ? kPartFloats / g.cols : 0;
   const size_t part = most > least ? most : least, step = blockDepth(g.depth);
   const size_t tileCols = tileColsOf(g.rows, false);
-  const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two
-  // Hardware prefetches the loads of a single row of A from a small B.
+  const size_t sumsRow = wholeVectors(g.cols) + kWidth;  // not a power of two, so that rows use different cache sets
+  // For a single row of A and a small B, the hardware prefetches enough.
   const bool fetches = kTuning.prefetches && (!isCached || g.rows > 1);
   for (size_t k = 0, depth = 0; k < g.depth; k += depth) {
     const size_t start = k / step * step, end = atMost(g.depth, start + step);
@@ -126,9 +127,9 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
       width = widthOf(g.cols - j, tileCols);
       const size_t cols = atMost(width, g.cols - j);
       const float *b = g.b + k * g.bRow + j, *below = b + depth * g.bRow;
-      // While the rows of A meet this part of B, the next part is fetched.
+      // While this part of B is used, the next part is prefetched.
       const float* next = j + width < g.cols ? b + width : below - j;
-      const bool whole = cols == width;  // at the edge of C, a part is packed
+      const bool whole = cols == width;  // at the edge of C, the part is packed
       if (!whole) packRows(b, g.bRow, depth, cols, edge, width);
       eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
         float* sum = sums + i * sumsRow + j;
@@ -148,7 +149,7 @@ void fewRows(const Gemm& g, float* edge, float* sums, const Finish& finish) {
   }
 }
 
-// A·B for B in panels, which are read from end to end. Each tile fetches a share of the next panel.
+// A·B for a B in panels, which is read from end to end. Each tile prefetches a share of the next panel.
 template <class Finish>
 void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
   const size_t tileCols = tileColsOf(g.rows, false), step = blockDepth(g.depth);
@@ -165,7 +166,7 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
       for (size_t j = 0, width = 0; j < part; j += width, next += depth * width) {
         width = widthOf(part - j, tileCols);
         const size_t cols = atMost(width, part - j), nextRow = divideUp(width, tiles);
-        const bool whole = cols == width;  // at the edge of C, a panel is packed
+        const bool whole = cols == width;  // at the edge of C, the panel is packed
         if (!whole) packRows(b + j, row, depth, cols, edge, width);
         eachTile(g.rows, [&](size_t i, size_t rows, size_t t) {
           const Tile compute = tileOf<TileMode::kFetches>(rows, width);
@@ -180,7 +181,7 @@ void rowsInPanels(const Gemm& g, float* edge, const Finish& finish) {
   }
 }
 
-// sums (+)= the column sums of rows of B that are still in a cache.
+// sums (+)= the column sums of some rows of B, which are still in a cache.
 inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, bool accumulate, float* sums) {
   eachVector(cols, [&](size_t j, size_t lanes) {
     Vf sum = splat(0.f);
@@ -189,15 +190,15 @@ inline void sumColumns(const float* b, size_t bRow, size_t depth, size_t cols, b
   });
 }
 
-// Columns of B that meet each tile of A together: panels of `width` columns, `next` floats apart, with rows `row`
-// apart.
+// Panels of B that are multiplied with each tile of A in turn: `width` columns each, `next` floats apart, with `row`
+// floats between rows.
 struct PanelsOfB {
   const float* b;
   size_t row, width, count, next;
   size_t cols;  // columns of C in the last panel
 };
 
-// Panels from column j on, rows from k on of a block of k, in place or packed in `memory`.
+// Returns the panels from column j on and rows from k on, in place or packed in `memory`.
 inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, size_t tileCols, bool touches,
                             float* memory) {
   const size_t left = g.cols - j, width = widthOf(left, tileCols), cols = atMost(width, left);
@@ -214,8 +215,8 @@ inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, siz
   return {memory, width, width, 1, 0, cols};
 }
 
-// A·Bᵀ for few rows, limited by reading B: kWidth of its rows at a time are transposed in registers, while the next
-// ones are fetched.
+// A·Bᵀ for few rows. Its time is that of reading B. kWidth rows of B at a time are transposed in registers, while the
+// next ones are prefetched.
 template <size_t kRows, class Finish>
 void fewRowsTransposed(const Gemm& g, const Finish& finish) {
   const size_t step = blockDepth(g.depth);
@@ -250,13 +251,13 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish, std::index_sequence<
   all[g.rows - 1](g, finish);
 }
 
-inline constexpr size_t kPackingTiles = 4;  // tiles across C from which packing rows of A pays
+inline constexpr size_t kPackingTiles = 4;  // minimum number of tiles across C for which packing rows of A pays
 
-// A·B for many rows, at most kMaxTilesDown tiles, and B not in panels.
+// A·B for many rows, at most kMaxTilesDown tiles, with B not in panels.
 template <class Finish>
 class ManyRows {
  public:
-  // `panel` has space for kPanelFloats, `packedA` for kPackedFloats.
+  // `panel` holds kPanelFloats floats, `packedA` kPackedFloats.
   ManyRows(const Gemm& g, float* panel, float* packedA, const Finish& finish)
       : g_(g), panel_(panel), packedA_(packedA), finish_(finish) {}
 
@@ -278,7 +279,8 @@ class ManyRows {
       packColumns(g_.a + k_ * g_.aCol, g_.aCol, depth_, g_.rows, packedA_);
   }
 
-  // All tiles of A meet the panels of B that begin at column j. Returns the number of columns of these panels.
+  // Multiplies all tiles of A with the panels of B that begin at column j. Returns the number of columns of these
+  // panels.
   size_t multiplyPanels(size_t j) {
     PanelsOfB panels = panelsFrom(g_, k_, depth_, j, tileCols_, touchesB_, panel_);
     const size_t cols = panels.count * panels.width;
@@ -293,7 +295,7 @@ class ManyRows {
     return cols;
   }
 
-  // Tile t of A, `rows` rows from i on, meets the panels of B, and packs them on request.
+  // Multiplies tile t of A, `rows` rows from i on, with the panels of B. Packs the panels if `packing`.
   void multiplyTile(size_t i, size_t rows, size_t t, size_t j, const PanelsOfB& panels, bool packing) {
     const float* a = packsA_ ? packedA_ + t * kPackedTile : g_.a + i * g_.aRow + k_ * g_.aCol;
     const auto target = [&](size_t col) { return g_.target(i, col, panels.cols, k_ == 0, isLast_); };
@@ -319,7 +321,7 @@ class ManyRows {
   float *panel_, *packedA_;
   const Finish& finish_;
   const size_t tileCols_ = tileColsOf(g_.rows, g_.bTransposed);
-  const bool packsB_ = !g_.bTransposed;  // packed by the first tile that reads it; a transposed B is packed before
+  const bool packsB_ = !g_.bTransposed;  // the first tile that reads a panel packs it; a transposed B is packed before
   const bool touchesB_ = kTuning.touchedTiles > 0 && packsB_&& tileCols_ == kTileCols;
   const bool packsRowsOfA_ = kTuning.packsRows && g_.aCol == 1 && g_.cols >= kPackingTiles * tileCols_;
   const bool packsA_ = packsRowsOfA_ || (g_.aRow == 1 && g_.aCol > 1 && g_.cols > tileCols_);
@@ -328,8 +330,8 @@ class ManyRows {
   bool isLast_ = false;
 };
 
-// Computes one thread's block of C. `memory` has space for kGemmMemory floats. finish(i, j, rows, cols) is called when
-// that part of C is complete, while it is still in the cache.
+// Computes one block of C. `memory` holds kGemmMemory floats. finish(i, j, rows, cols) is called for each part of C
+// when it is complete and still in the cache.
 inline constexpr size_t kPackedFloats = kMaxTilesDown * kPackedTile;
 inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloats ? kPackedFloats : kSumsFloats);
 static_assert(kGemmMemory <= kScratchFloats);

@@ -1,14 +1,14 @@
-// The cut of a matrix product into blocks, each a task. It affects no bit (see gemm.h), so it may depend on the number
-// of threads.
+// Division of a matrix product into blocks of C, each a task. The division affects no bit (see gemm.h), so it may
+// depend on the number of threads.
 #pragma once
 #include "kernels/shared/gemm.h"
 
-// Blocks of C: their rows and columns, and their number down and across each matrix of a batch.
+// Blocks of C: rows and columns of each, and the number of blocks down and across each matrix of a batch.
 struct Blocks {
   uint64_t rowStep, colStep, down, across;
 };
 
-// C = op(a)·op(b), for each matrix of a batch.
+// The size of C = op(a)·op(b), for each matrix of a batch.
 struct ProductSize {
   uint64_t rows, cols, depth, batch;
   bool transposeA, transposeB;
@@ -18,7 +18,7 @@ class GemmCut {
  public:
   GemmCut(const ProductSize& size, uint64_t threads) : size_(size), threads_(threads) {}
 
-  // Blocks for many rows: see ManyRows.
+  // Blocks for ManyRows.
   Blocks many() const {
     // Blocks begin with the size that suits a level-2 cache.
     TilesOfBlock block = {atMost(kMaxTilesDown, tilesDown()), atMost(kMaxTilesAcross, tilesAcross())};
@@ -33,9 +33,9 @@ class GemmCut {
                                                                : divideUp(tilesAcross(), across) * tileCols_);
   }
 
-  // Blocks for few rows: see fewRows(). One task for each thread reads B in the longest runs. If B stays in the caches,
-  // two are better, because threads then end at the same time. A single row is an exception, as a narrow task has few
-  // sums in flight. If runs would become too short, the rows are cut instead of the columns.
+  // Blocks for fewRows(). One task per thread reads B in the longest runs. If B stays in the caches, two are better,
+  // because threads then end at the same time. For a single row one is better, because a narrow task has too few sums
+  // in flight. If runs would become too short, rows are divided instead of columns.
   Blocks few() const {
     const uint64_t worth = tasksWorth();
     const bool isCached = size_.cols * size_.depth <= kCachedB;
@@ -47,9 +47,8 @@ class GemmCut {
     return blocks(divideUp(size_.rows, down), wholeVectors(divideUp(size_.cols, across)));
   }
 
-  // Blocks for a weight in panels: see rowsInPanels(). Few rows wait for panels, so each thread reads equally many
-  // columns in one run. With more rows, each thread has several tasks of whole panels, so that threads end at the same
-  // time.
+  // Blocks for rowsInPanels(). With few rows, threads wait for memory, so each reads equally many columns in one run.
+  // With more rows, each thread has several tasks of whole panels, so that threads end at the same time.
   Blocks inPanels() const {
     const uint64_t panels = divideUp(size_.cols, kPanelCols);
     const uint64_t down = divideUp(tilesDown(), kMaxTilesDown), perThread = size_.rows <= kWaitingRows ? 1 : 4;
@@ -59,13 +58,13 @@ class GemmCut {
                   perThread == 1 ? wholeVectors(divideUp(size_.cols, across)) : wide * kPanelCols);
   }
 
-  // The number of matrices of a batch, of one block each, that make a task.
+  // The number of matrices of a batch per task, if each is one block.
   uint64_t together() const { return kLeastWork / (size_.rows * size_.cols * size_.depth) + 1; }
 
  private:
-  static constexpr uint64_t kWaitingRows = 64;     // few enough to wait for panels
+  static constexpr uint64_t kWaitingRows = 64;     // up to so many rows, the time is that of reading panels
   static constexpr uint64_t kLongRun = 192;        // floats
-  static constexpr uint64_t kLeastWork = 1 << 17;  // multiply-adds that are worth a task: two microseconds
+  static constexpr uint64_t kLeastWork = 1 << 17;  // minimum number of multiply-adds per task: two microseconds
 
   // Height and width of a block in tiles.
   struct TilesOfBlock {
@@ -79,11 +78,11 @@ class GemmCut {
     return {rowStep, colStep, divideUp(size_.rows, rowStep), divideUp(size_.cols, colStep)};
   }
 
-  // The number of tasks that are worth their start. Fewer than eight rows take as long as eight, because they wait for
-  // B.
+  // The maximum number of tasks that are worth their overhead. Fewer than eight rows take as long as eight, because
+  // they wait for B.
   uint64_t tasksWorth() const { return (size_.rows < 8 ? 8 : size_.rows) * size_.cols * size_.depth / kLeastWork + 1; }
 
-  // True if there are fewer such blocks than `perThread` for each thread, and they are large enough to be halved.
+  // True if there are fewer than `perThread` blocks of this size per thread, and they are large enough to be halved.
   bool areTooFew(const TilesOfBlock& block, uint64_t perThread) const {
     const uint64_t tasks = divideUp(tilesDown(), block.high) * divideUp(tilesAcross(), block.wide) * size_.batch;
     const bool isLong = block.high * block.wide * kTileRows * tileCols_ * size_.depth > 2 * kLeastWork;
@@ -92,7 +91,8 @@ class GemmCut {
 
   static void halve(uint64_t& n) { n = (n + 1) / 2; }
 
-  // A gradient of weights sums over all rows of both factors. Few square blocks read least of them.
+  // The product is a gradient of weights, which sums over all rows of both factors. A few square blocks read the least
+  // memory.
   void shrinkGradient(TilesOfBlock& block) const {
     while (block.high * block.wide > 1 && areTooFew(block, 1)) {
       const bool isHigh = block.high > 1 && block.high * kTileRows >= atMost(size_.cols, block.wide * tileCols_);
@@ -100,8 +100,8 @@ class GemmCut {
     }
   }
 
-  // Other products are cut until threads share the blocks evenly. Each block packs its own columns of B, and a column
-  // costs as much as two rows of A. Fewer rows are the last resort, because each block reads B once more.
+  // Other products are divided until threads share the blocks evenly. Each block packs its columns of B, and a column
+  // costs as much as two rows of A. Rows are divided last, because each block then reads B again.
   void shrinkProduct(TilesOfBlock& block) const {
     while (block.wide > kTuning.tilesTogether && areTooFew(block, 4)) halve(block.wide);
     while (block.high > 1 && areTooFew(block, 4)) halve(block.high);

@@ -1,5 +1,4 @@
-// The register tile of matrix products: its size, the target of its sums, and the loop over k. gemm.h describes the
-// whole.
+// The register tile of matrix products: its size, its operands, and the loop over k. gemm.h describes the algorithm.
 #pragma once
 #include "kernels/shared/fetch.h"
 #include "kernels/shared/pack.h"
@@ -8,19 +7,21 @@ inline constexpr size_t kMaxBlockDepth = 512;
 
 // Size of the tile.
 inline constexpr size_t kTileRows = kTuning.tileRows, kTileVecs = kTuning.tileVecs;
-inline constexpr size_t kTileCols = kTileVecs * kWidth, kMaxTileCols = 8 * kWidth;  // kMaxTileCols is for one row alone
+inline constexpr size_t kTileCols = kTileVecs * kWidth,
+                        kMaxTileCols = 8 * kWidth;  // kMaxTileCols is for tiles of one row
 static_assert(kTileCols < kMaxTileCols);
 // Columns of a panel of a weight (panels.h).
 inline constexpr size_t kPanelCols = kTuning.panelTiles * kTileCols;
 
-// The tile of a single row is wider, so that it has as many accumulators.
+// A tile of one row is wider, so that it has as many accumulators.
 inline size_t tileColsOf(size_t rows, bool bTransposed) { return rows == 1 && !bTransposed ? kMaxTileCols : kTileCols; }
 
-// Blocks have nearly equal depth; a last block of a few k would cost as much traffic of C as a full one.
+// Depth of the blocks of k. They are nearly equal, because a short last block would cost as much traffic of C as a full
+// one.
 inline size_t blockDepth(size_t depth) { return divideUp(depth, divideUp(depth, kMaxBlockDepth)); }
 
-// The target of a tile's sums: `cols` columns of C, added to existing values if `add`, with `bias` (of these columns)
-// if any. Sums of few rows begin with those at `start`, or with zeros if it is null.
+// The target of a tile's sums: `cols` columns of C. The sums are added to C if `add`; `bias` for these columns is added
+// if not null. With few rows, sums begin with those at `start`, or with zeros if it is null.
 struct TileTarget {
   float* c;
   size_t row, cols;
@@ -30,8 +31,8 @@ struct TileTarget {
   size_t startRow = 0;
 };
 
-// Stores the sums of a tile at the right edge of C, in rows of tileCols. Not inlined: copies in every tile would make
-// the addon a tenth larger.
+// Stores the sums of a tile at the right edge of C; rows of `sums` are tileCols apart. Not inlined, because copies in
+// every tile would make the addon 10 % larger.
 __attribute__((noinline)) inline void storeEdge(const float* sums, size_t tileCols, size_t rows,
                                                 const TileTarget& target) {
   for (size_t r = 0; r < rows; ++r) {
@@ -44,8 +45,8 @@ __attribute__((noinline)) inline void storeEdge(const float* sums, size_t tileCo
   }
 }
 
-// Calls body(r, v) for each accumulator of a tile, unrolled: accumulators with an index known only at run time would
-// not stay in registers.
+// Calls body(r, v) for each accumulator of a tile, unrolled. Accumulators with a run-time index would not stay in
+// registers.
 template <size_t kRows, size_t kVecs, class Body>
 SIMD_INLINE void eachAccumulator(const Body& body) {
 #pragma GCC unroll 16
@@ -54,15 +55,15 @@ SIMD_INLINE void eachAccumulator(const Body& body) {
     for (size_t v = 0; v < kVecs; ++v) body(r, v);
 }
 
-inline constexpr int kUnrolled = kTuning.unrolled;  // the pragma takes a name or a number
+inline constexpr int kUnrolled = kTuning.unrolled;  // the pragma accepts a name, but no expression
 
-// Additional work of a tile.
+// Variants of a tile.
 enum class TileMode {
-  kPlain,      // none
-  kPacked,     // none; A and B are packed
-  kPacks,      // stores the rows of B that it reads in `panel`, one after the other
+  kPlain,      // without additional work
+  kPacked,     // for packed A and B
+  kPacks,      // also stores the rows of B in `panel`, one after the other
   kContinues,  // begins with the sums at target.start
-  kFetches,    // like kContinues, and fetches `next`, the part of B for the next tile
+  kFetches,    // like kContinues, and prefetches `next`, the part of B for the next tile
 };
 
 // The factors of a tile: A(r, k) = a[r·aRow + k·aCol] and B(k, j) = b[k·bRow + j].
@@ -73,11 +74,11 @@ struct TileOperands {
   const float* b;
   size_t bRow;
   float* panel = nullptr;       // for kPacks
-  const float* next = nullptr;  // for kFetches, in rows `nextRow` apart
+  const float* next = nullptr;  // for kFetches; `nextRow` floats between rows
   size_t nextRow = 0;
 };
 
-// The sums of a tile of C, rows × vectors, in registers.
+// The sums of a tile of C, kRows × kVecs vectors in registers.
 template <size_t kRows, size_t kVecs>
 class TileSums {
  public:
@@ -90,15 +91,16 @@ class TileSums {
     const float* group = a;
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) {
-      if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address reaches at most 3 rows beyond a register
+      if (r != 0 && r % 4 == 0) group += 4 * aRow;  // an x86 address can add at most 3 strides to a register
       const Vf x = splat(group[r % 4 * aRow]);
       eachAccumulator<1, kVecs>([&](size_t, size_t v) { sum_[r][v] = fused(x, row[v], sum_[r][v]); });
     }
   }
 
-  // If 16 registers have room for sums and a column of A, but not for a row of B, its vectors come one by one.
+  // True if 16 registers hold the sums and a column of A, but not a row of B. Then each vector of B is loaded when it
+  // is used.
   static constexpr size_t kSums = kRows * kVecs;
-  static constexpr bool kCrowd = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16;
+  static constexpr bool kLoadsVectors = kSums + kVecs + 1 > 16 && kSums + kRows + 1 <= 16;
   SIMD_INLINE void addByVector(const float* a, size_t aRow, const float* b) {
     Vf x[kRows];
     eachAccumulator<kRows, 1>([&](size_t r, size_t) { x[r] = splat(a[r * aRow]); });
@@ -129,8 +131,8 @@ class TileSums {
   Vf sum_[kRows][kVecs] = {};
 };
 
-// Computes rows × (vecs vectors) of C: for each k one outer product of a column of A with a row of B. The rows of C lie
-// on other pages, so they are fetched first.
+// Computes kRows × kVecs vectors of C. Each k adds the outer product of a column of A and a row of B. Rows of C are
+// prefetched first, because they lie on other pages.
 template <size_t kRows, size_t kVecs, TileMode kMode>
 void tile(const TileOperands& in, const TileTarget& target) {
   constexpr bool kContinues = kMode == TileMode::kContinues || kMode == TileMode::kFetches;
@@ -153,14 +155,14 @@ void tile(const TileOperands& in, const TileTarget& target) {
       eachOfRow([&](size_t v) { __builtin_prefetch(next + v * kWidth, 0, kFetchTo); });
       next += in.nextRow;
     }
-    if constexpr (TileSums<kRows, kVecs>::kCrowd && !kPacks) {
+    if constexpr (TileSums<kRows, kVecs>::kLoadsVectors && !kPacks) {
       sums.addByVector(a, aRow, b);
       continue;
     }
     Vf row[kVecs];
     eachOfRow([&](size_t v) { row[v] = load(b + v * kWidth); });
     if constexpr (kPacks) {
-      // Hardware prefetchers do not follow from page to page, and rows of B may lie a page apart.
+      // Hardware prefetchers stop at page boundaries, and rows of B may be a page apart.
       eachOfRow([&](size_t v) { __builtin_prefetch(b + kTuning.packAhead * bRow + v * kWidth); });
       eachOfRow([&](size_t v) { store(panel + v * kWidth, row[v]); });
       panel += kVecs * kWidth;
@@ -170,8 +172,8 @@ void tile(const TileOperands& in, const TileTarget& target) {
   sums.finish(target);
 }
 
-// Packed panels of B, `next` floats apart, meet a packed tile of A. V8 unrolls the loop over k only inside another
-// loop: 1.18 times as fast in Node 20.
+// Multiplies packed panels of B, `next` floats apart, with a packed tile of A. V8 unrolls the loop over k only inside
+// another loop: 1.18 times as fast in Node 20.
 inline void packedTiles(size_t depth, const float* a, const float* b, size_t next, size_t panels, TileTarget target) {
   for (; panels > 0; --panels, b += next, target.c += kTileCols) {
     tile<kTileRows, kTileVecs, TileMode::kPacked>({depth, a, 1, kTileRows, b, kTileCols}, target);
@@ -187,7 +189,7 @@ Tile tileWith(size_t rows, std::index_sequence<I...>) {
   return tiles[rows - 2];
 }
 
-// Tiles of one row, which need not fetch: hardware prefetches their loads.
+// Tiles of one row do not prefetch, because the hardware does it for them.
 template <size_t... I>
 Tile rowTileOf(size_t cols, std::index_sequence<I...>) {
   static constexpr Tile tiles[] = {tile<1, I + 1, TileMode::kContinues>...};
@@ -203,8 +205,8 @@ Tile tileOf(size_t rows, size_t cols) {
   return tileWith<2, kMode>(rows, all);
 }
 
-// The width of the next tile if `cols` columns are left: narrower at the edge of C, and for one row without packing if
-// possible.
+// The width of the next tile if `cols` columns are left. It is narrower at the edge of C. With one row, packing is
+// avoided if possible.
 inline size_t widthOf(size_t cols, size_t tileCols) {
   if (cols >= tileCols) return tileCols;
   if (tileCols == kMaxTileCols) return cols < kWidth ? kWidth : cols / kWidth * kWidth;

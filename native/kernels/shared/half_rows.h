@@ -1,14 +1,14 @@
-// Products of a few rows with weights of 16 bits, which are widened as they are read, without a panel.
+// Products of few rows with 16-bit weights, which are converted in registers without a panel.
 #pragma once
 #include "formats/formats.h"
 #include "kernels/shared/gemm_tile.h"
 
 inline constexpr size_t kHalfRows = 4;
-// Tiles at a time: enough sums to hide the latency of a multiply-add, and enough streams from memory.
+// Tiles per pass: enough sums to hide the latency of a multiply-add, and enough parallel streams from memory.
 inline constexpr size_t kHalfTiles = kWidth == kTile ? 8 : kWidth == 8 ? 2 : 1;
 
-// sums[tile][feature] = the products of a row with `kTiles` tiles, `step` bytes apart, in the order of
-// kernels/shared/gemm.h, so that more rows have the same bits.
+// sums[tile][feature] = the product of a row with kTiles tiles, which are `step` bytes apart. It adds in the order of
+// kernels/shared/gemm.h, so a row has the same bits in a larger product.
 template <class Format, size_t kTiles>
 void halfRow(const float* x, size_t inputs, const uint8_t* tile, size_t step, float* sums, size_t sumsStep) {
   constexpr size_t kVecs = kTile / kWidth;

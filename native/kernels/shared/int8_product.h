@@ -1,17 +1,18 @@
-// The product of rows as integers with some tiles of a packed weight, on one thread. Tiles are unpacked to bytes, some
-// groups at a time, and stay in a cache while all rows meet them. So products are compiled once for all formats.
+// The product of 8-bit rows (int8_rows.h) with some tiles of a packed weight, on one thread. Some groups of the tiles
+// at a time are unpacked to bytes and stay in a cache while all rows are multiplied with them. So the product is
+// compiled once for all formats.
 #pragma once
 #include "kernels/shared/fetch.h"
 #include "kernels/shared/int8_tile.h"
 
-// Groups that are unpacked together, and rows that meet them.
+// Groups per pass, and rows that are multiplied with them.
 inline constexpr size_t kUnpackedGroups = kInt8Tiles == 1 ? 32 : 16,
                         kInt8BlockRows = divideUp(240, kInt8Rows) * kInt8Rows;
-// With few rows, the time is that of reading weights. They take few groups at a time, so that the next groups are read
-// meanwhile. The processor fetches a stream into level 2 by itself. Instructions fetch it into level 1, only a short way
-// ahead: Q4_K is read 1.17 times as fast as with 8 KB ahead into level 2.
+// With few rows, the time is that of reading weights. Passes then have few groups, so that the next groups are read
+// meanwhile. The processor prefetches a stream into level 2 by itself. Instructions prefetch it into level 1, kAhead
+// bytes ahead: Q4_K is read 1.17 times as fast as with 8 KB ahead into level 2.
 inline constexpr size_t kFewGroups = 8, kAhead = 1024;
-// Number of rows that meet weights unpacked in registers.
+// Maximum number of rows for which weights are unpacked in registers.
 inline constexpr size_t kInt8FewRows = kTuning.int8InRegisters ? 2 * kInt8Rows : 0;
 
 struct Int8Memory {
@@ -27,7 +28,7 @@ struct PackedTiles {
   const uint8_t* at(size_t tile) const { return first + tile * bytes; }
 };
 
-// Fetches a weight that comes from memory.
+// Prefetches a part of a weight.
 SIMD_INLINE void fetchWeights(const uint8_t* from, size_t bytes) {
   if constexpr (kTuning.prefetches)
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, kFetchTo);
@@ -38,12 +39,12 @@ SIMD_INLINE void fetchAhead(const GroupAt& at) {
     for (size_t line = 0; line < Format::kGroupBytes; line += 64) __builtin_prefetch(at.group + kAhead + line);
 }
 
-// Groups of some tiles that are multiplied next. They are fetched some lines at a time, while many rows meet the
-// current groups: 1.07 times as fast for a whole model of integers.
+// Prefetches the next groups of some tiles, a few cache lines at a time, while many rows are multiplied with the
+// current groups. A whole model with int8 products is 1.07 times as fast.
 class WeightsAhead {
  public:
   WeightsAhead() = default;
-  // `steps` is the number of fetch() calls.
+  // `steps` is the number of calls of fetch() that the groups are spread over.
   WeightsAhead(uint32_t format, const PackedTiles& tiles, size_t group, size_t count, size_t steps) : tiles_(tiles) {
     withFormat(format, [&](auto f) {
       const auto begin = [&](size_t g) { return groupAt<decltype(f)>(tiles.first, g).group; };
@@ -62,21 +63,22 @@ class WeightsAhead {
  private:
   PackedTiles tiles_{};
   const uint8_t* at_ = nullptr;
-  size_t left_ = 0, each_ = 0;  // bytes of a tile
+  size_t left_ = 0, each_ = 0;  // bytes per tile: left to prefetch, and per call
 };
 
 template <class Format>
 void unpackGroups(const uint8_t* tile, size_t first, size_t count, size_t number, Int8Memory& memory) {
   for (size_t g = 0; g < count; ++g) {
-    const GroupRoom room{memory.bytes[number] + g * kTile * kGroup, memory.scales[number] + g * Format::kParts * kTile,
-                         memory.minima[number] + g * Format::kParts * kTile};
+    const GroupBuffer buffer{memory.bytes[number] + g * kTile * kGroup,
+                             memory.scales[number] + g * Format::kParts * kTile,
+                             memory.minima[number] + g * Format::kParts * kTile};
     const GroupAt at = groupAt<Format>(tile, first + g);
     fetchAhead<Format>(at);
-    unpackIntegers<Format>(at, room);
+    unpackIntegers<Format>(at, buffer);
   }
 }
 
-// Unpacks groups from `first` on of some tiles, and returns the weight's part of the operands.
+// Unpacks `count` groups from `first` on of some tiles. Returns the weight's part of the operands.
 inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_t first, size_t count,
                                 Int8Memory& memory) {
   return withFormat(format, [&](auto f) -> Int8Operands {
@@ -85,7 +87,7 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
     Int8Operands in{};
     if constexpr (kKind.bits == 0) {
       return in;
-    } else if constexpr (kKind.parts == 0) {  // read in place
+    } else if constexpr (kKind.parts == 0) {  // bytes are read in place
       in.bytes = groupAt<Format>(tiles.first, first).group;
       in.bytesStep = tiles.bytes;
       in.parts = divideUp(count, kRowGroups);
@@ -106,8 +108,8 @@ inline Int8Operands unpackTiles(uint32_t format, const PackedTiles& tiles, size_
 }
 
 // The product of kRows rows with kVecs vectors of a tile's features, from `lane` on. Weights are unpacked in registers,
-// which keeps up with memory. The rows belong to a block of `height`; `heads` and `words` are those of the first row.
-// The loops over records and their groups are apart, so that the compiler converts the head of a record once.
+// which is as fast as memory. The rows belong to a block of `height` rows; `words` and `heads` point to those of the
+// first row. Records and their groups have separate loops, so that the head of a record is converted once.
 template <class Products, class Format, size_t kRows, size_t kVecs>
 __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const int32_t* words, const int32_t* heads,
                                        size_t height, size_t groups, float* sums) {
@@ -157,8 +159,8 @@ __attribute__((noinline)) void int8Few(const uint8_t* tile, size_t lane, const i
       [&](size_t r, size_t v) { store(sums + r * kInt8Cols + lane + v * kWidth, total[r][v]); });
 }
 
-// The product of all features of a tile with all `height` rows of a block: as many rows at a time as a tile of products
-// has, then half as many, and so on.
+// The product of all features of a tile with all `height` rows of a block. It processes as many rows at once as fit
+// into registers, then half as many, and so on.
 template <class Products, class Format, size_t kRows = kInt8Rows>
 void int8FewRows(const uint8_t* tile, const int32_t* block, const Int8Layout& layout, size_t height, size_t row,
                  float* sums) {
@@ -188,19 +190,20 @@ inline void multiplyFew(uint32_t format, const PackedTiles& tiles, const int32_t
   });
 }
 
-// Some rows as integers, at most kInt8BlockRows, whose blocks begin at `x`.
+// Rows in the form of int8_rows.h, at most kInt8BlockRows. Their blocks begin at `x`.
 struct Int8Rows {
   const int32_t* x;
   size_t count, inputs;
 };
 
-// The product of some tiles with some rows, without the scale that all inputs of a feature share, if there is one. Calls
-// done(row, height, sums) as soon as rows from `row` on have it, sums[r][feature]. So the caller writes their results
-// while the next rows are multiplied.
+// The product of some tiles with some rows, without the scale that all inputs of a feature share, if there is one.
+// done(row, height, sums) is called as soon as rows from `row` on are complete, with sums[r][feature]. The caller can
+// then write their results while the next rows are multiplied.
 template <class Done>
 class Int8Product {
  public:
-  // `next`: the tiles that come after these, to be fetched meanwhile; null for rows that are too few to hide that.
+  // `next` points to the tiles that follow, which are prefetched meanwhile. It is null if there are too few rows to
+  // hide this.
   Int8Product(uint32_t format, const PackedTiles& tiles, const PackedTiles* next, const Int8Rows& rows,
               Int8Memory& memory, const Done& done)
       : format_(format),
@@ -226,7 +229,7 @@ class Int8Product {
   }
 
  private:
-  // The fewest passes possible, of nearly equally many groups each.
+  // Returns the number of groups per pass: as few passes as possible, of nearly equal size.
   size_t groupsOfPass() const {
     static_assert(kFewGroups % kRowGroups == 0 && kUnpackedGroups % kRowGroups == 0);
     const size_t room = kind_.parts > 0 && rows_.count <= kInt8Rows ? kFewGroups : kUnpackedGroups;
@@ -235,14 +238,14 @@ class Int8Product {
 
   bool isLast() const { return group_ + count_ == layout_.groups; }
 
-  // The groups after the current ones: of these tiles or, at their end, of the next.
+  // The groups to prefetch: those after the current ones or, at the end of these tiles, the first of the next tiles.
   WeightsAhead ahead() const {
     if (!kTuning.prefetches || next_ == nullptr) return {};
     const size_t steps = divideUp(rows_.count, kInt8TileRows), after = isLast() ? 0 : group_ + count_;
     return {format_, isLast() ? *next_ : tiles_, after, atMost(each_, layout_.groups - after), steps};
   }
 
-  // All rows meet the current groups.
+  // Multiplies all rows with the current groups.
   void multiplyGroups() {
     WeightsAhead next = ahead();
     Int8Operands in = unpackTiles(format_, tiles_, group_, count_, memory_);
@@ -251,7 +254,7 @@ class Int8Product {
       const size_t height = atMost(kInt8TileRows, rows_.count - row);
       next.fetch();
       point(in, row);
-      // Sums that no later pass adds to need not be kept: the next rows reuse their memory, in level 1.
+      // If this is the only pass, all rows share the memory of their sums, which then stays in level 1.
       float* sums = memory_.sums + (each_ < layout_.groups ? row * kInt8Cols : 0);
       const Int8Tile tile = height == kInt8TileRows ? wholeTile : int8TileOf(kind_, height);
       tile(in, tiles_.count, group_ > 0, sums);
@@ -259,7 +262,7 @@ class Int8Product {
     }
   }
 
-  // Points the operands to the current groups of rows from `row` on.
+  // Points the operands to the current groups, for rows from `row` on.
   void point(Int8Operands& in, size_t row) const {
     const size_t first = row / kInt8Rows * kInt8Rows, inBlock = row - first;
     const size_t part = kind_.parts == 0 ? group_ / kRowGroups : group_ * kind_.parts;

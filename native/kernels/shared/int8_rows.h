@@ -1,17 +1,18 @@
-// Rows of activations as integers of 8 bits, for products with packed weights of integers. Every instruction set
-// computes the same bits:
+// Rows of activations as 8-bit integers, for products with packed weights of integers. Every instruction set computes
+// the same bits:
 //
-//   - The inputs of a row that share a scale are q·s: 64 inputs if the weight has one scale for each output feature, else
-//     32. s = largest/127, and q = x·(127/largest), rounded to nearest, ties to even. All q are 0 if largest < 10⁻³⁰. If
-//     an input is infinite or NaN, s is NaN, and so is every result of the row. One scale for a whole row would be too
-//     coarse: rows of real models have a few inputs that are many times as large as the others.
-//   - Integers are multiplied and added exactly, in 32 bits. A part of a feature (inputs that share s, a scale d of the
-//     weight, and a minimum m) adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as 0. Every
-//     operation rounds by itself. If all inputs share d, it multiplies once instead, after all parts. The bias comes last.
+//   - Consecutive inputs of a row that share a scale s are q·s. They are 64 inputs if the weight has one scale per output
+//     feature, else 32. s = largest/127 and q = x·(127/largest), rounded to nearest, ties to even. All q are 0 if largest
+//     < 10⁻³⁰. If an input is infinite or NaN, s is NaN, and so are all results of the row. One scale for a whole row
+//     would be too coarse: real models have a few inputs that are many times as large as the others.
+//   - Integers are multiplied and added exactly, in 32 bits. A part of a feature is the inputs that share s, a scale d of
+//     the weight, and a minimum m. Each part adds float(Σ q·w)·(d·s), then m·(s·Σ q), in order, to a float that begins as
+//     0. Every operation rounds separately. If all inputs of a feature share d, the sum is multiplied by d once, after all
+//     parts. The bias comes last.
 //
-// Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Each 4 inputs are
-// a word (or two, see Dots in simd/vec.h). The words of 16 inputs of one row follow those of another, then come the
-// next 16 inputs. A head for each part and row follows.
+// Rows are stored in blocks of up to kInt8Rows, in the order in which a tile of a product reads them. Four inputs take
+// a word (or two, see Dots in simd/vec.h). A block has the words of inputs 0 to 15 for each row, then those of inputs
+// 16 to 31, and so on. Heads follow, one for each part and row.
 #pragma once
 #include "formats/formats.h"
 
@@ -20,18 +21,18 @@ inline constexpr size_t kInt8Rows = kTuning.int8Rows, kHalf = kGroup / 2, kHalfW
 struct Int8Head {
   float scale;
   float sum;      // scale·Σ q
-  int32_t start;  // start of the sum of products, for the offset of the weights' bytes
+  int32_t start;  // start of the sum of products: corrects the offset of the weights' bytes
 };
 inline constexpr size_t kHeadWords = sizeof(Int8Head) / 4;
 
-// Groups of inputs that share a scale if the weight has one scale for each output feature.
+// Groups of 32 inputs that share a scale s, if the weight has one scale per output feature.
 inline constexpr size_t kRowGroups = 2;
 CONSTANT("int8.rowGroups", kRowGroups)
 
 CONSTANT("int8.groupWords", 2 * kHalfWords)
 CONSTANT("int8.headWords", kHeadWords)
 
-// Words of a row.
+// The size of a row: groups of inputs, parts, and words.
 struct Int8Layout {
   size_t groups, parts;
 
@@ -44,7 +45,7 @@ struct Int8Layout {
 struct Int8Scale {
   float scale, inverse;
 };
-// `most` has the bits of the largest absolute value.
+// Returns the scale for inputs whose largest magnitude has these bits.
 inline Int8Scale int8Scale(int32_t most) {
   if (most >= 0x7f800000) return {NAN, 0};
   float largest;
@@ -62,10 +63,10 @@ inline int32_t largestBits(const float* x, size_t inputs) {
   return maximum(most);
 }
 
-// Rounds up to 16 inputs to integers, followed by zeros. Returns their sum.
+// Rounds up to 16 inputs to integers and stores them, followed by zeros. Returns their sum.
 SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int32_t* words) {
   const Vf magic = splat(12582912.f);  // 1.5·2²³: adding it rounds to an integer
-  if (inverse == 0) inputs = 0;        // infinite and NaN have no integer
+  if (inverse == 0) inputs = 0;        // infinity and NaN become 0
   int8_t bytes[kHalf];
   Vi total = splatInt(0);
   for (size_t i = 0; i < kHalf; i += kWidth) {
@@ -86,7 +87,7 @@ SIMD_INLINE int32_t roundHalf(const float* x, size_t inputs, float inverse, int3
   return sum(total);
 }
 
-// Inputs of a row that share a scale, with the places of their words and head in a block.
+// Inputs of a row that share a scale, and the places of their words and head in a block.
 struct Int8Part {
   const float* x;
   int32_t *words, *head;
@@ -104,10 +105,10 @@ struct Int8Block {
   }
 };
 
-// True if the scales of as many parts as a vector has lanes are computed at once.
+// True if the scales of kWidth parts are computed at once.
 inline constexpr bool kScalesTogether = kWidth >= 8 && Dots::kWords == 1;
 
-// Rounds parts of kHalves · 16 inputs each. Returns false, without effect, if any input is infinite or NaN.
+// Rounds kWidth parts of kHalves · 16 inputs each. Returns false, and writes nothing, if any input is infinite or NaN.
 template <size_t kHalves>
 bool quantizeParts(const Int8Part (&parts)[kWidth], const Int8Block& block) {
   constexpr size_t kInputs = kHalves * kHalf;
@@ -149,7 +150,7 @@ bool quantizeParts(const Int8Part (&parts)[kWidth], const Int8Block& block) {
   return true;
 }
 
-// Rounds a part of `halves` halves with `inputs` inputs. If `apart`, each half has a head.
+// Rounds a part of `halves` · 16 inputs, of which `inputs` exist. If `apart`, each half has its own head.
 inline void quantizePart(const Int8Part& part, size_t inputs, size_t halves, bool apart, const Int8Block& block) {
   const Int8Scale scale = int8Scale(largestBits(part.x, inputs));
   int32_t total = 0;
@@ -163,7 +164,7 @@ inline void quantizePart(const Int8Part& part, size_t inputs, size_t halves, boo
   if (!apart) block.putHead(part.head, scale.scale, total);
 }
 
-// Rounds all rows of a block.
+// Rounds all rows of a block, x [height, inputs], and stores it at `to`.
 inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t inputs, IntegerKind kind, int32_t* to) {
   const Int8Layout layout(kind, inputs);
   Int8Block block{height, kind.offset};
@@ -173,7 +174,7 @@ inline void quantizeBlock(const float* x, size_t stride, size_t height, size_t i
     return Int8Part{x + row * stride + part * each, to + (part * groups * 2 * height + row) * kHalfWords,
                     to + (layout.quadWords() + part * heads * kHeadWords) * height + row * kHeadWords};
   };
-  size_t whole = 0;  // complete parts of a row that are done
+  size_t whole = 0;  // number of complete parts per row, which are done at once
   if constexpr (kScalesTogether) {
     if (kind.parts < 2) whole = inputs / each;
     Int8Part parts[kWidth];
@@ -199,8 +200,7 @@ inline IntegerKind kindOfFormat(uint32_t format) {
   return withFormat(format, [](auto f) { return kindOf<decltype(f)>(); });
 }
 
-// Rounds rows from `row` to below `last` of x, the first of which begins a block. The blocks of a matrix of `rows` rows
-// lie at `to`.
+// Rounds rows row ≤ r < last of x [rows, inputs]. `row` must begin a block. The blocks of the whole matrix are at `to`.
 inline void quantizeRows(const float* x, size_t stride, size_t row, size_t last, size_t rows, size_t inputs,
                          IntegerKind kind, int32_t* to) {
   const size_t rowWords = Int8Layout(kind, inputs).rowWords();

@@ -1,24 +1,25 @@
-// Products of rows as integers (int8_rows.h) with 16 features of a packed weight, unpacked to bytes, or of some tiles
-// side by side if a tile fills a vector.
+// The register tile for products of 8-bit rows (int8_rows.h) with unpacked weights: 16 output features. If 16 features
+// fill a vector, it can cover several tiles of the weight.
 #pragma once
 #include "kernels/shared/int8_rows.h"
 
-// Tiles that meet a row together: enough products to hide the latency of one, which share the loads of the row.
+// Tiles of the weight that are multiplied with a row at once: enough products to hide the latency of one. They share
+// the loads of the row.
 inline constexpr size_t kInt8Tiles = kTuning.int8Tiles, kInt8Cols = kInt8Tiles * kTile;
 inline constexpr size_t kInt8TileRows = 4;
 static_assert(kInt8Rows % kInt8TileRows == 0 && (kInt8Tiles == 1 || kWidth == kTile));
 
-// Some parts of the inputs of one tile, or of kInt8Tiles. Pointers are those of the first tile.
+// The operands of a register tile. Pointers are those of the first tile of the weight.
 struct Int8Operands {
-  const uint8_t* bytes;          // weights, 64 bytes for each 4 inputs
-  const float *scales, *minima;  // for each part; either may be null
-  const int32_t *words, *heads;  // some rows of a block
-  size_t height;                 // of that block
-  size_t parts, halves, tail;    // halves of a part, 16 inputs each; tail: halves of the last part
-  size_t bytesStep, scalesStep;  // from one tile to the next
+  const uint8_t* bytes;          // unpacked weights, 64 bytes for each 4 inputs
+  const float *scales, *minima;  // scales and minima of each part; either may be null
+  const int32_t *words, *heads;  // words and heads of consecutive rows of a block
+  size_t height;                 // number of rows of that block
+  size_t parts, halves, tail;    // number of parts; halves (16 inputs) per part; halves of the last part
+  size_t bytesStep, scalesStep;  // distances from one tile to the next
 };
 
-inline constexpr int kInt8Unrolled = kUnrolled > 1 ? 4 : 1;  // the pragma takes a name or a number
+inline constexpr int kInt8Unrolled = kUnrolled > 1 ? 4 : 1;  // the pragma accepts a name, but no expression
 
 SIMD_INLINE Vf splatWord(const int32_t* word) {
   float value;
@@ -28,8 +29,8 @@ SIMD_INLINE Vf splatWord(const int32_t* word) {
 
 inline constexpr float kNoSums[kInt8TileRows * kInt8Cols] = {};
 
-// sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. The sums stay in
-// registers if vectors are tiles, because there are many registers then; else in memory.
+// sums[row][feature] (+)= the products of kRows rows with kVecs vectors of features from `lane` on. Where a vector
+// holds a whole tile, there are enough registers for the sums; otherwise they stay in memory.
 template <class Products, int kBits, size_t kRows, size_t kVecs>
 class Int8Lanes {
  public:
@@ -61,13 +62,13 @@ class Int8Lanes {
   SIMD_INLINE static void eachSum(const Body& body) {
     eachAccumulator<kRows, kVecs>(body);
   }
-  // From `lane` on.
+  // Offset of a sum from sums_ or from_.
   static constexpr size_t place(size_t r, size_t v) { return r * kInt8Cols + v * kWidth; }
   size_t bytesStep() const { return kHolds ? in_.bytesStep : kWidth * 4; }
   size_t scalesStep() const { return kHolds ? in_.scalesStep : kWidth; }
   const int32_t* head(size_t r) const { return heads_ + r * kHeadWords; }
 
-  // The products of 16 inputs.
+  // Adds the products of 16 inputs.
   SIMD_INLINE void multiplyHalf() {
 #pragma GCC unroll kInt8Unrolled
     for (size_t k = 0; k < kHalf / 4; ++k) {
@@ -82,7 +83,7 @@ class Int8Lanes {
     bytes_ += kHalf * kTile;
   }
 
-  // Adds the products of a part, multiplied by their scales, to the sums.
+  // Adds the products of a part, times their scales, to the sums.
   SIMD_INLINE void addPart() {
     if (scales_ == nullptr) {
       eachProduct([&](Vf sum, size_t r, Vf product, size_t) { return sum + rounded(product * splatWord(head(r))); });
@@ -104,7 +105,8 @@ class Int8Lanes {
     return rounded(product * (load(scales_ + at) * splatWord(head(r))));
   }
 
-  // Each sum becomes add(sum, r, product, at), whose scales and minima are `at` floats away.
+  // Replaces each sum by add(sum, r, product, at). scales_ + at and minima_ + at point to the scales and minima of the
+  // product.
   template <class Add>
   SIMD_INLINE void eachProduct(const Add& add) {
     eachSum([&](size_t r, size_t v) {
@@ -126,7 +128,7 @@ class Int8Lanes {
   Vf held_[kHolds ? kRows : 1][kHolds ? kVecs : 1];
 };
 
-// At most kTiles tiles.
+// Multiplies kRows rows with `tiles` ≤ kTiles tiles.
 template <class Products, int kBits, size_t kRows, size_t kTiles = kInt8Tiles>
 void int8Tile(const Int8Operands& in, size_t tiles, bool adds, float* sums) {
   if constexpr (kTiles > 1)

@@ -1,7 +1,8 @@
-// Copies of parts of matrices in the form that loops read: narrow, dense, or transposed.
+// Copies of parts of matrices in the order in which inner loops read them: narrow, dense, or transposed.
 #pragma once
 
-// Calls put(c, r, v, n) with v = in[r…r+n-1, c], n ≤ kWidth, for all of in[rows, cols]; lanes from n on are 0.
+// Transposes in [rows, cols] by vectors. Calls put(c, r, v, n) with v = in[r … r+n-1, c] and n ≤ kWidth, until all
+// elements are covered. Lanes from n on are 0.
 template <class Put>
 SIMD_INLINE void transposed(const float* in, size_t stride, size_t rows, size_t cols, const Put& put) {
   for (size_t r = 0; r < rows; r += kWidth) {
@@ -10,7 +11,8 @@ SIMD_INLINE void transposed(const float* in, size_t stride, size_t rows, size_t 
       const size_t width = atMost(kWidth, cols - c);
       const float* corner = in + r * stride + c;
       Vf block[kWidth];
-      if (height == kWidth && width == kWidth) {  // unrolled: values with a run-time index would leave the registers
+      if (height == kWidth &&
+          width == kWidth) {  // unrolled, because values with a run-time index would not stay in registers
 #pragma GCC unroll 16
         for (size_t i = 0; i < kWidth; ++i) block[i] = load(corner + i * stride);
         transpose(block);
@@ -25,12 +27,12 @@ SIMD_INLINE void transposed(const float* in, size_t stride, size_t rows, size_t 
   }
 }
 
-// out[c, r] = in[r, c], rows padded with zeros to whole vectors.
+// out[c, r] = in[r, c]. Rows are padded with zeros to whole vectors.
 inline void packTransposed(const float* in, size_t stride, size_t rows, size_t cols, float* out, size_t outStride) {
   transposed(in, stride, rows, cols, [&](size_t c, size_t r, Vf v, size_t) { store(out + c * outStride + r, v); });
 }
 
-// out[r, c] = in[r, c], columns padded with zeros to whole vectors.
+// out[r, c] = in[r, c]. Columns are padded with zeros to whole vectors.
 inline void packRows(const float* in, size_t stride, size_t rows, size_t cols, float* out, size_t outStride) {
   for (size_t r = 0; r < rows; ++r)
     eachVector(cols,

@@ -1,14 +1,14 @@
-// Pieces of packed sequences, each with the slots of its recurrent state.
+// Pieces of packed sequences, and the slots of their recurrent states.
 #pragma once
 
-// The pieces of packed sequences, and the slots of the states before and after each. Lengths and slots come from the
-// heap, so each use checks them.
+// Pieces of packed sequences: their lengths, and the slots of the states before and after each piece. Lengths and slots
+// are data of the heap, so each use checks them.
 struct Pieces {
-  const int32_t *lengths, *from, *to;  // null: every row is a piece; there is no state before; none is kept
+  const int32_t *lengths, *from, *to;  // null: every row is a piece; there is no state before; no state is saved
   uint64_t count, rows, slots;
 
   // Calls body(first row, row after the last, slot before or -1, slot after or -1) for each piece, in order. Returns
-  // false if lengths do not add up to the rows, or a slot is out of range; the rest is left out then.
+  // false if lengths do not add up to the rows or a slot is out of range; the remaining pieces are then skipped.
   template <class Body>
   bool each(const Body& body) const {
     uint64_t row = 0;

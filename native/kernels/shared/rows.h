@@ -1,11 +1,11 @@
-// Statistics of a row for normalisations, softmax and the loss, and sums over many rows.
+// Statistics of a row for normalizations, softmax and the loss, and sums over many rows.
 #pragma once
 #include "kernels/shared/fetch.h"
 #include "kernels/shared/results.h"
 
-// Σ over a row of each of `n` terms: add(c, lanes, sums) adds the terms of a vector to sums[0 … n), and nothing in
-// absent lanes. Two or four vectors are in flight at once, which hides the latency of an addition. Blocks are added in
-// double, so that the error of a long row is that of a block.
+// Sums `n` terms over a row. add(c, lanes, sums) must add the terms of a vector to sums[0 … n), and 0 in absent lanes.
+// Two or four independent sums hide the latency of an addition. Sums of blocks are added in double, so that the error
+// of a long row is that of a block.
 template <size_t n>
 struct Totals {
   double of[n] = {};
@@ -30,13 +30,13 @@ SIMD_INLINE Totals<n> totals(size_t cols, const Add& add) {
   return result;
 }
 
-// v, with `other` in all lanes but the first.
+// v, with `other` in all lanes from `lanes` on.
 SIMD_INLINE Vf firstLanesOr(Vf v, size_t lanes, float other) {
   return laneNumbers() < splatBits(static_cast<uint32_t>(lanes)) ? v : splat(other);
 }
 
-// The largest of x[0 … cols), at least kLowest, so that e^(x - largest) is 0 instead of NaN where x is -infinity. NaN
-// may go unnoticed.
+// The largest of x[0 … cols), and at least kLowest. So e^(x - largest) is 0 instead of NaN where x is -infinity. NaN
+// may be ignored.
 inline constexpr float kLowest = -3.402823466e38f;
 SIMD_INLINE float largest(const float* x, size_t cols) {
   Vf a = splat(kLowest), b = a;
@@ -50,14 +50,14 @@ SIMD_INLINE float largest(const float* x, size_t cols) {
   return maximum(max(a, b));
 }
 
-// ln Σ e^x over a row, as max + log: two parts that keep their precision if x is large.
+// ln Σ e^x over a row, as two parts whose sum would lose precision if x is large.
 struct LogSum {
   float max, log;
-  double rest;  // Σ (x - max), on request
+  double rest;  // Σ (x - max), if kRest
 };
-// One pass over memory (Milakov, Gimelshein 2018, arXiv 1805.02867): the running sum is rescaled when the maximum
-// grows, here once for each block, which stays in the cache between its two uses.
-template <bool kRest = false, class Meanwhile = Nothing>
+// Computes LogSum in one pass over memory (Milakov, Gimelshein 2018, arXiv 1805.02867). The running sum is rescaled
+// when the maximum grows, once per block. A block stays in the cache between its two uses.
+template <bool kRest = false, class Meanwhile = NoWork>
 SIMD_INLINE LogSum logSum(const float* x, size_t cols, const Meanwhile& meanwhile = {}) {
   constexpr size_t kBlock = 4096;
   float max = kLowest;
@@ -72,7 +72,7 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols, const Meanwhile& meanwhil
       fetchBehind(block + c, n);
       meanwhile(from + c, lanes);
       const Vf below = loadLanes(block + c, lanes) - shift;
-      sums[0] += firstLanesOr(rounded(expNonPositive(below)), lanes, 0);  // rounded alike in every loop
+      sums[0] += firstLanesOr(rounded(expNonPositive(below)), lanes, 0);  // rounded() gives the same bits in every loop
       if constexpr (kRest) sums[1] += firstLanesOr(below, lanes, 0);
     });
     if (from > 0) {
@@ -86,24 +86,24 @@ SIMD_INLINE LogSum logSum(const float* x, size_t cols, const Meanwhile& meanwhil
   return {max, static_cast<float>(std::log(total)), rest};
 }
 
-// Column sums over many rows are cut into chunks of this many rows. Each chunk is summed into partials [chunks, cols],
-// and these are added in order, so that the result does not depend on the number of threads.
+// Rows per chunk of column sums. Each chunk is summed into a row of partials [chunks, cols], and these are added in
+// order. So the result does not depend on the number of threads.
 inline constexpr uint64_t kRowsPerPartial = 32;
 CONSTANT("rows.perPartial", kRowsPerPartial)
 inline uint64_t partialsOf(uint64_t rows) { return divideUp(rows, kRowsPerPartial); }
 
-// Calls body(nonTemporal, row, part) for all rows of gradients [rows, cols]. nonTemporal is that of withResults. `part`
-// is the chunk's row of partials [partialsOf(rows), width], zeros at first, for `width` column sums; width is 0 if none
-// are wanted.
+// Calls body(nonTemporal, row, part) for all rows of gradients [rows, cols], with nonTemporal as in withResults. `part`
+// is the chunk's row of partials [partialsOf(rows), width], zero at first, for `width` column sums. Pass width 0 if
+// there are no column sums.
 template <class Body>
 void eachRowInParts(Team& team, uint64_t rows, uint64_t cols, float* partials, uint64_t width, const Body& body) {
-  withResults(rows * cols, [&](auto past, uint64_t) {
+  withResults(rows * cols, [&](auto nonTemporal, uint64_t) {
     team.parallel(static_cast<uint32_t>(partialsOf(rows)), [&](uint32_t chunk) {
       float* part = partials + chunk * width;
       memset(part, 0, width * sizeof(float));
       const uint64_t end = (chunk + uint64_t{1}) * kRowsPerPartial;
-      for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row) body(past, row, part);
-      if (past()) fenceNonTemporal();
+      for (uint64_t row = chunk * kRowsPerPartial; row < rows && row < end; ++row) body(nonTemporal, row, part);
+      if (nonTemporal()) fenceNonTemporal();
     });
   });
 }
@@ -121,5 +121,6 @@ inline void addPartials(Team& team, const float* partials, uint64_t count, uint6
   });
 }
 
-// Rows in a chunk of work over `cols` columns, or of `more` times the work. A row costs as much as some columns.
+// Number of rows of `cols` columns per chunk, for `more` times the usual work. A row costs as much as some additional
+// columns.
 inline uint64_t rowGrain(uint64_t cols, uint64_t more = 1) { return 1 + more * 8192 / (cols + 64); }

@@ -1,9 +1,9 @@
-// Rows of a table by number, for tables of floats and packed tables.
+// Table lookup by row number, for tables of floats and packed tables.
 #pragma once
 #include "kernels/shared/blocks.h"
 
-// y[i] = scale·table[ids[i]] + positions[positionIds[i]] (positions optional), i < count, each a row of `cols` floats.
-// An id outside its table gives a row of zeros and fails the run.
+// y[i] = scale·table[ids[i]] + positions[positionIds[i]] for i < count, each a row of `cols` floats. `positions` is
+// optional. An id outside its table gives a row of zeros and fails the run.
 struct RowsById {
   Span ids, positions, positionIds, y;
   uint32_t count, cols, tableRows, positionRows, positionStride;
@@ -18,8 +18,8 @@ struct RowsById {
     return nullptr;
   }
 
-  // rowOf(id, room) returns a row of the table, in place or written to `room`, of `cols` floats. rowWords is its cost
-  // in words moved.
+  // rowOf(id, buffer) returns a row of the table, in place or written to `buffer`, which holds `cols` floats. `words`
+  // is the cost of a row, in words moved.
   template <class RowOf>
   void run(Context& context, uint64_t words, const RowOf& rowOf) const {
     context.team.parallelRange(count, copyGrain(words), [&](uint64_t i, uint64_t last) {
@@ -42,7 +42,7 @@ struct RowsById {
   }
 
  private:
-  // True if the rows of place i exist; otherwise the run fails.
+  // True if both rows of index i exist; otherwise the run fails.
   bool areRows(Context& context, uint64_t i, uint32_t id, uint32_t position) const {
     const bool placed = !positions.present() || position < positionRows;
     if (!placed) context.failAt("positionIds", i, static_cast<int32_t>(position), positionRows);
