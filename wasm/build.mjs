@@ -1,12 +1,12 @@
-// Makes wasm/dist, the files that runtimes load by URL. The engine as WebAssembly needs no generated JavaScript;
-// src/backend/wasm.ts drives it. Each instruction set has a core, <set>.wasm, and further parts of the kernels,
+// Builds wasm/dist, the files that runtimes load by URL. The WebAssembly modules need no generated JavaScript:
+// src/backend/wasm.ts drives them. Each instruction set has a core, <set>.wasm, and further parts of the kernels,
 // <set>-<part>.wasm. A device loads a part when it first needs one of its kernels. Workers run worker.js and thread.js.
 //
-// All modules import their memory. They use atomics, which unshared memory has, too. One file therefore serves with and
-// without threads: src/backend/wasm-load.ts sets the one bit that makes the imported memory a shared one.
+// All modules import their memory. They use atomics, which are valid on unshared memory, too. So one file works with
+// and without threads: src/backend/wasm-load.ts sets the bit that makes the imported memory a shared one.
 //
-//   node wasm/build.mjs              builds what is older than its sources
-//   node wasm/build.mjs --optional   the same, but without Emscripten it only says so
+//   node wasm/build.mjs              builds modules that are older than their sources
+//   node wasm/build.mjs --optional   the same, but only prints a message if Emscripten is missing
 import { execFileSync, spawn } from 'node:child_process';
 import {
   copyFileSync,
@@ -30,20 +30,22 @@ const outputs = join(root, 'wasm/dist');
 
 const flags = ['-std=c++20', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fno-rtti', '-Inative', '-msimd128'];
 flags.push('-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast', '-matomics', '-mbulk-memory');
-// Kernels unroll long loops by pragma. Other loops of unknown length stay as they are, which saves 4 % of a module.
+// Kernels unroll their long loops by pragma. Other loops of unknown length are not unrolled, which saves 4 % of a
+// module.
 flags.push('-mllvm', '-unroll-runtime=false', '-mllvm', '-unroll-allow-partial=false');
 
-// The layout of the memory. The stack is below everything else, so that an overflow traps instead of overwriting. The data of
-// the parts follow it, then those of the core, and the heap.
+// Memory layout: the stack, static data of the parts, static data of the core, the heap. The stack is lowest, so that
+// an overflow traps instead of overwriting data.
 const STACK = 256 << 10;
 const PART_ROOM = 32 << 10;
-/** The parts other than the core, with their names in native/abi.h. Each has its place in memory and in the table. */
+/** The parts other than the core, with their names in native/abi.h. Each has a range of memory and of the function table. */
 const parts = { packed: 'kPacked', training: 'kTraining', rare: 'kRare' };
 const partNames = Object.keys(parts);
 const TABLE_ROOM = 1024;
 
-// Threads without Emscripten's runtime: every worker instantiates the modules over the same memory, with its own stack.
-// Only the device's thread allocates, so the C library may be the single-threaded one, and the linker must accept it.
+// Threads work without Emscripten's runtime. Each worker instantiates the modules over the same memory, with its own
+// stack. Only the device's thread allocates, so the single-threaded C library is sufficient, and the linker is told to
+// accept it.
 const coreFlags = ['-O3', '-sSTANDALONE_WASM', '-sPURE_WASI', '--no-entry', `-sSTACK_SIZE=${STACK}`];
 coreFlags.push(
   '-sALLOW_MEMORY_GROWTH',
@@ -54,7 +56,7 @@ coreFlags.push(
 );
 coreFlags.push(`-Wl,--stack-first,--global-base=${STACK + PART_ROOM * partNames.length}`, '-sMALLOC=emmalloc');
 coreFlags.push('-Wl,--shared-memory,--no-check-features,--export=__stack_pointer');
-/** Functions that parts import from the core: Team::parallel, and what they use of the C library. */
+/** Functions that parts import from the core: Team::parallel, and the C library's functions that kernels use. */
 const shared = ['_ZN10simdformer4Team8parallelEjPFvPKvjES2_', 'cos', 'exp', 'exp2', 'log', 'log1p', 'sin'];
 shared.push('memcpy', 'memmove', 'memset');
 coreFlags.push(`-Wl,${shared.map((name) => `--export=${name}`).join(',')}`);
@@ -73,7 +75,7 @@ function youngest() {
 }
 
 mkdirSync(outputs, { recursive: true });
-// Modules of an earlier build that are no more would be published.
+// Obsolete modules of an earlier build would be published, so they are removed.
 for (const file of readdirSync(outputs))
   if (file.endsWith('.wasm') && !modules.some(({ name }) => file === `${name}.wasm`)) rmSync(join(outputs, file));
 copyFileSync(join(root, 'wasm/thread.js'), join(outputs, 'thread.js'));
@@ -83,7 +85,7 @@ await build({
   bundle: true,
   format: 'esm',
   target: 'es2022',
-  // White space and comments stay, because bundlers read some comments.
+  // White space and comments are kept, because bundlers read some comments.
   minifyIdentifiers: true,
   minifySyntax: true,
 });

@@ -1,5 +1,5 @@
-// A pool thread of a WebAssembly device: a worker that enters the engine over the device's memory and stays there, until
-// the device asks it to leave for as long as it takes to add a part of the kernels.
+// A pool thread of a WebAssembly device: a worker that instantiates the engine over the device's memory and runs its
+// jobs. The device dismisses it for a moment to add a part of the kernels.
 let core;
 let memory;
 
@@ -9,7 +9,7 @@ async function enter({ module, memory: given, stack, part, dismissals = 0 }) {
     core = (await WebAssembly.instantiate(module, { env: { memory } })).exports;
     core.__stack_pointer.value = stack; // the module's own stack belongs to the device's thread
   } else {
-    // As in src/backend/wasm.ts.
+    // Keep in step with src/backend/wasm.ts.
     const table = core.__indirect_function_table;
     if (table.length < 4096) table.grow(4096 - table.length);
     const { exports } = await WebAssembly.instantiate(part, { env: { ...core, memory } });
@@ -25,7 +25,7 @@ function listen(port) {
   };
 }
 
-// No top-level await, because bundlers may make a classic script of this. The name is hidden from them.
+// No top-level await, because bundlers may convert this file to a classic script. The module name is hidden from them.
 const threads = 'node:worker_threads';
 if (typeof process === 'object' && process.versions?.node !== undefined) {
   import(/* @vite-ignore */ /* webpackIgnore: true */ threads).then(({ parentPort }) => listen(parentPort));

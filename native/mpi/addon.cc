@@ -56,7 +56,7 @@ std::vector<napi_value> argumentsOf(napi_env env, napi_callback_info info) {
   return values;
 }
 
-// The bytes of a typed array, which the operation keeps alive until it has run.
+// Returns the bytes of a typed array, which the operation keeps alive until it has run.
 char* take(napi_env env, napi_value array, size_t& bytes, napi_ref& ref) {
   napi_typedarray_type type;
   size_t length, offset;

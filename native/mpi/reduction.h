@@ -1,4 +1,4 @@
-// Requests of JavaScript, and the steps of a reduction.
+// Operations that JavaScript requests, and the steps of a reduction.
 #pragma once
 #define NAPI_VERSION 8
 #define OMPI_SKIP_MPICXX 1
@@ -16,7 +16,7 @@
 
 namespace simdformer {
 
-// A request of JavaScript. A reference keeps its arrays alive until the result is delivered.
+// An operation that JavaScript requested. References keep its arrays alive until the result is delivered.
 struct Operation {
   enum Kind { kExchange, kReduce, kBroadcast, kAllGather };
 
@@ -30,18 +30,18 @@ struct Operation {
   bool isFirst = false, isLast = false;
   Wire wire = Wire::kFloat32;
   int root = 0;
-  std::vector<char> result;  // of an exchange: the bytes of all ranks, preceded by their lengths
+  std::vector<char> result;  // result of an exchange: the bytes of all ranks, in the order of ranks
   std::vector<int> lengths;  // length of each rank's part
   std::string error;
   napi_deferred deferred = nullptr;
   napi_ref array = nullptr, sumArray = nullptr;
 };
 
-// A reduction in progress. First come all ranks' values of this rank's part, then the sums of all other parts.
+// A reduction in progress, of values [ranks · part] on each rank. Rank r first receives part r of all ranks and adds it
+// up: sum = ((sum + v₀) + v₁) + …. The order of ranks is fixed, whatever the order of arrival. Then all ranks gather
+// the sums of all parts.
 //
-// sum = ((sum + v₀) + v₁) + …: each rank receives all ranks' values of its own part and adds them in the order of
-// ranks, for any order of arrival. There are as many values as all parts have together. Numbers of 32 bits are sent and
-// received in place: on one machine, copies are most of a reduction's cost.
+// 32-bit numbers are sent and received in place, because on one machine copies are most of a reduction's cost.
 class Reduction {
  public:
   Reduction(int rank, int size) : rank_(rank), size_(size), counts_(size), from_(size), to_(size) {}
@@ -68,7 +68,8 @@ class Reduction {
                    comm, &request);
   }
 
-  // Sums this rank's part and requests the sums of the other parts. Returns false if the next batch adds to it first.
+  // Adds up this rank's part and requests the sums of the other parts. Returns false if later batches still add to the
+  // sum.
   bool gather(MPI_Comm comm) {
     addUp();
     if (!operation->isLast) return false;
@@ -109,7 +110,7 @@ class Reduction {
     }
   }
 
-  // Some of a rank's values for this rank. Own values are rounded like sent ones.
+  // Returns `count` of a rank's values for this rank. Own values are rounded like values that were sent.
   const float* valuesOf(int rank, size_t start, size_t count, float* room) const {
     const bool isOwn = rank == rank_;
     const size_t at = (isOwn ? from_[rank] : to_[rank]) + start;

@@ -1,4 +1,4 @@
-// The encoding of numbers between ranks.
+// The encoding of numbers that ranks send to each other.
 #pragma once
 #include <bit>
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace simdformer {
 
 enum class Wire { kFloat32, kFloat16, kBfloat16 };
 
-// Converts float32 to 16 bits and back, to nearest, ties to even.
+// Convert float32 to 16 bits (to nearest, ties to even) and back.
 inline uint16_t toBfloat16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
@@ -29,14 +29,13 @@ inline uint16_t toFloat16(float value) { return std::bit_cast<uint16_t>(static_c
 
 inline float fromFloat16(uint16_t half) { return static_cast<float>(std::bit_cast<_Float16>(half)); }
 
-// Converts to and from the formats of 16 bits.
+// Convert arrays to 16 bits and back. unpack() reads `count` numbers from number `at` on.
 inline void pack(const float* from, size_t count, Wire wire, std::vector<char>& to) {
   to.resize(count * 2);
   auto* half = reinterpret_cast<uint16_t*>(to.data());
   for (size_t i = 0; i < count; i++) half[i] = wire == Wire::kFloat16 ? toFloat16(from[i]) : toBfloat16(from[i]);
 }
 
-// `count` numbers from the one at `at` on.
 inline void unpack(const char* from, size_t at, size_t count, Wire wire, float* to) {
   const auto* half = reinterpret_cast<const uint16_t*>(from) + at;
   for (size_t i = 0; i < count; i++) to[i] = wire == Wire::kFloat16 ? fromFloat16(half[i]) : fromBfloat16(half[i]);

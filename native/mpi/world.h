@@ -1,9 +1,9 @@
-// The ranks of an MPI job for Node: a separate addon, compiled on demand with the machine's MPI.
+// The ranks of an MPI job, as a separate Node addon that is compiled on demand with the machine's MPI.
 //
-// One thread makes all calls of MPI (MPI_THREAD_FUNNELED), from MPI_Init to MPI_Finalize. It takes operations in the
-// order of JavaScript's requests, and listens to messages of other ranks between them. Consecutive reductions overlap,
-// so that on slow links only the first one waits for an answer. The thread sleeps while it waits for the network,
-// because the cores belong to the computation.
+// One thread makes all MPI calls (MPI_THREAD_FUNNELED), from MPI_Init to MPI_Finalize. It processes operations in the
+// order in which JavaScript requests them, and receives messages of other ranks between them. Consecutive reductions
+// overlap, so that on slow links only the first one waits for an answer. The thread sleeps while it waits for the
+// network, because computation needs the cores.
 #pragma once
 #define NAPI_VERSION 8
 #define OMPI_SKIP_MPICXX 1
@@ -76,7 +76,7 @@ class World {
     wake_.notify_all();
   }
 
-  // Waits until all ranks have arrived, unless something has failed: then the job is ended as a whole.
+  // Waits until all ranks have arrived here. If anything has failed, ends the whole job.
   void close() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -125,8 +125,8 @@ class World {
     wake_.notify_all();
   }
 
-  // The next operation; null when there will be none. Reductions proceed meanwhile, because all other ranks wait for
-  // them.
+  // Returns the next operation, or null when there are no more. Reductions proceed meanwhile, because all other ranks
+  // wait for them.
   Operation* next() {
     for (int turn = 0;; turn++) {
       if (turn % 64 == 0) listen();
@@ -163,7 +163,7 @@ class World {
       case Operation::kExchange:
         return exchange(operation);
       case Operation::kReduce:
-        return;  // it proceeds beside other operations
+        return;  // it proceeds in parallel with other operations
       case Operation::kBroadcast:
         return broadcast(operation);
       case Operation::kAllGather:
@@ -171,8 +171,8 @@ class World {
     }
   }
 
-  // Waits for a request while it listens to other ranks. Returns false, with the reason in `operation`, if one has
-  // failed.
+  // Waits for a request, and receives messages of other ranks meanwhile. Returns false if a rank has failed;
+  // operation.error then has the reason.
   bool await(MPI_Request& request, Operation& operation) {
     for (int turn = 0;; turn++) {
       int isDone = 0;
@@ -185,7 +185,7 @@ class World {
     }
   }
 
-  // The reason why nothing proceeds; empty if all is well.
+  // Returns the reason why operations cannot proceed, or an empty string.
   std::string trouble() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return failure_.empty() && isFailed_ ? "this rank has failed: " + said_ : failure_;
@@ -195,7 +195,7 @@ class World {
   void listen() {
     if (size_ < 2) return;
     const double time = now();
-    if (time - listened_ > 2) heard_ += time - listened_;  // the machine slept, or the job was suspended as a whole
+    if (time - listened_ > 2) heard_ += time - listened_;  // the machine slept, or the whole job was suspended
     listened_ = time;
     const bool moves = closing_ || time - ticked_ < seconds_;
     if (moves && !isOver_ && time - told_at_ > 0.5) {
@@ -226,7 +226,7 @@ class World {
           std::to_string(static_cast<int>(seconds_)) + " s");
   }
 
-  // Tells all ranks once that this rank has failed, or that it noticed the failure of another.
+  // Tells all ranks, once, that this rank has failed or has noticed another one's failure.
   void tellFailure() {
     std::string text;
     {
@@ -248,7 +248,7 @@ class World {
     if (failure_.empty()) failure_ = failure;
   }
 
-  // The bytes of all ranks, by rank.
+  // Exchanges bytes: every rank receives those of all ranks, by rank.
   void exchange(Operation& operation) {
     int length = static_cast<int>(operation.bytes);
     operation.lengths.resize(size_);
@@ -278,7 +278,7 @@ class World {
     }
   }
 
-  // The parts of all ranks, in place.
+  // Gathers the parts of all ranks in place.
   void allGather(Operation& operation) {
     std::vector<int> starts(size_);
     for (int rank = 1; rank < size_; rank++) starts[rank] = starts[rank - 1] + operation.lengths[rank - 1];
@@ -341,8 +341,7 @@ class World {
     }
     if (isWell) MPI_Ibarrier(comm_, &request);
     if (isWell && await(request, barrier)) {
-      isOver_ =
-          true;  // nobody waits for signs of life now; the last ones are received, because MPI complains otherwise
+      isOver_ = true;  // no rank waits for signs of life now. MPI complains about messages that are never received
       MPI_Ibarrier(comm_, &request);
       if (await(request, barrier)) {
         listen();
@@ -367,9 +366,9 @@ class World {
   int pending_ = 0;  // used on the JavaScript thread
   std::atomic<bool> closing_ = false;
   bool isFailed_ = false, isTold_ = false, isOver_ = false;
-  std::string failure_;  // the failure of another rank
-  std::string said_;     // the failure of this rank
-  std::string text_;     // the text being sent to other ranks
+  std::string failure_;  // failure of another rank
+  std::string said_;     // failure of this rank
+  std::string text_;     // text that is being sent to other ranks
   std::atomic<double> ticked_;
   double heard_ = 0, told_at_ = 0, listened_ = 0;
   std::deque<std::unique_ptr<Reduction>> reductions_;

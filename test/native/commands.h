@@ -1,9 +1,9 @@
-// Commands made from bytes, for the self test and the fuzzer, by nothing but the kernels' signatures: a new kernel is
-// covered when it is in the list.
+// Makes commands from arbitrary bytes, for the self test and the fuzzer. It knows kernels by their signatures only, so
+// a new kernel is covered as soon as it is in the list.
 //
-// The dimensions are small and around vector widths, sometimes huge. Each tensor operand gets a slot of the heap to
-// itself and then the shortest span that the kernel's check() accepts, so a check that lets through one word too few
-// shows: under AddressSanitizer, everything outside the spans is poisoned while the command runs.
+// Dimensions are small and close to vector widths, sometimes huge. Each tensor operand gets its own slot of the heap,
+// and the shortest span that check() of the kernel accepts. Under AddressSanitizer, everything outside the spans is
+// poisoned while the command runs. So a check() that accepts a span that is one word too short is found.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -25,7 +25,7 @@
 
 namespace simdformer::test {
 
-// Bytes to make choices from; zeros when they are used up.
+// A source of choices: the given bytes, then zeros.
 class Bytes {
  public:
   Bytes(const uint8_t* data, size_t size) : at_(data), end_(data + size) {}
@@ -51,7 +51,7 @@ struct Operand {
   bool optional;
   bool output;
   std::string_view name;
-  uint32_t at;  // its first word among the operands
+  uint32_t at;  // index of its first word among the operands
 };
 
 inline std::vector<Operand> operandsOf(const Kernel& kernel) {
@@ -62,7 +62,7 @@ inline std::vector<Operand> operandsOf(const Kernel& kernel) {
     left.remove_prefix(item.size() < left.size() ? item.size() + 1 : left.size());
     const std::string_view kind = item.substr(0, item.find(':'));
     const bool tensor = kind.starts_with("in") || kind.starts_with("out");
-    // Each field of a group is an operand here.
+    // Each field of a group counts as one operand.
     for (auto fields = 1 + std::count(item.begin(), item.end(), ','); fields > 0; --fields) {
       operands.push_back({tensor           ? Operand::kTensor
                           : kind == "f32"  ? Operand::kFloat
@@ -98,10 +98,10 @@ inline uint32_t anyFloat(Bytes& bytes) {
   return word;
 }
 
-// Changes integers one by one until check() has nothing to say. It names the first condition that does not hold, so a
-// reason not heard before is progress, and a change that leads back to an earlier one is taken back.
+// Changes integers one by one until check() accepts the operands. check() reports the first condition that fails. A new
+// reason is progress. A change that leads back to an earlier reason is undone.
 inline void repair(const Kernel& kernel, const std::vector<Operand>& operands, uint32_t* operand, uint64_t seed) {
-  std::vector<const char*> heard;
+  std::vector<const char*> seen;
   const char* reason = kernel.check(operand);
   for (int attempt = 0; attempt < 500 && reason != nullptr; ++attempt) {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -113,24 +113,24 @@ inline void repair(const Kernel& kernel, const std::vector<Operand>& operands, u
     Bytes bytes(choices + 2, 2);
     operand[changed.at] = choices[1] < 128 ? choices[1] % 3 : anyInteger(bytes);
     const char* now = kernel.check(operand);
-    if (std::find(heard.begin(), heard.end(), now) != heard.end()) {
+    if (std::find(seen.begin(), seen.end(), now) != seen.end()) {
       operand[changed.at] = before;
     } else if (now != reason) {
-      heard.push_back(reason);
+      seen.push_back(reason);
       reason = now;
     }
   }
 }
 
-// A command for this kernel: [header, operands…]. Its check() may refuse it.
+// Makes a command for this kernel: [header, operands…]. check() may still refuse it.
 inline std::vector<uint32_t> makeCommand(uint32_t opcode, const Kernel& kernel, Bytes& bytes) {
   const std::vector<Operand> operands = operandsOf(kernel);
   const uint32_t tail = kernel.tail ? bytes.below(40) : 0;
   std::vector<uint32_t> words(1 + kernel.words + tail);
   words[0] = opcode | static_cast<uint32_t>(words.size()) << 16;
   uint32_t* operand = words.data() + 1;
-  // Dimensions that belong together are often equal, and strides no shorter than rows: half the time an integer repeats
-  // an earlier one.
+  // Related dimensions are often equal, and strides are at least as long as rows. So half of the integers repeat an
+  // earlier one.
   std::vector<uint32_t> integers;
   uint32_t slot = 0;
   for (const Operand& it : operands) {
@@ -158,12 +158,13 @@ inline std::vector<uint32_t> makeCommand(uint32_t opcode, const Kernel& kernel, 
       (kernel.check(operand) == nullptr ? accepted : refused) = middle;
     }
     operand[it.at + 1] = accepted;
-    if (bytes.oneIn(2)) operand[it.at] += kSlotWords - accepted;  // end at the slot's end: any alignment
+    if (bytes.oneIn(2))
+      operand[it.at] += kSlotWords - accepted;  // the span ends with its slot, so that every alignment occurs
   }
   return words;
 }
 
-// Puts data into the spans of a command: numbers, small integers, anything.
+// Fills the spans of a command: with floats, small integers, or random words.
 inline void fillOperands(Engine& engine, const Kernel& kernel, const uint32_t* operand, Bytes& bytes) {
   for (const Operand& it : operandsOf(kernel)) {
     if (it.kind != Operand::kTensor || operand[it.at + 1] == 0) continue;
@@ -187,7 +188,7 @@ inline void fillOperands(Engine& engine, const Kernel& kernel, const uint32_t* o
   }
 }
 
-// Runs one command with nothing but its operands' memory to touch.
+// Runs one command. Only the memory of its operands is accessible meanwhile.
 inline Failure runAlone(Engine& engine, [[maybe_unused]] const Kernel& kernel, const std::vector<uint32_t>& words) {
 #ifdef POISON_OUTSIDE
   char* heap = engine.heap().data();

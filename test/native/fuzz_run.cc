@@ -1,6 +1,7 @@
-// libFuzzer on Engine::run: whatever the words, memory outside the operands' spans stays untouched and the run ends.
-// The first byte of an input chooses the instruction set and how the rest is read: as a list of words, or as choices
-// that make a plausible command, a few of whose words are then changed.
+// libFuzzer for Engine::run. For any words, the run must end without accessing memory outside the operands' spans.
+//
+// The first byte of an input selects the instruction set and the meaning of the other bytes. They are either a list of
+// words, or choices that make a plausible command, of which a few words are then changed.
 #include <algorithm>
 #include <memory>
 

@@ -1,5 +1,5 @@
-// The native core alone, without Node: known answers, every kernel of every instruction set with random commands, and
-// several engines sharing the pool. Built with sanitizers by scripts/native.mjs.
+// Self test of the native core without Node, built with sanitizers by scripts/native.mjs. It tests known results,
+// random commands for every kernel on every instruction set, and several engines that share the thread pool.
 //
 //   selftest [commands per kernel]
 #include <cstdio>
@@ -36,7 +36,7 @@ void encode(std::vector<uint32_t>& list, const Isa& isa, std::string_view name, 
 void knownAnswers(const Isa& isa) {
   Engine engine(isa, 3);
   expect(engine.usable() && engine.grow(kHeapBytes), "an engine has memory", isa.name);
-  // A row of 1 2 3 copied twice, the second time added to fours: [1 2 3] and [5 6 7], 100 words apart.
+  // Copies the row 1 2 3 twice, the second time added to fours. The results are [1 2 3] and [5 6 7], 100 words apart.
   std::vector<uint32_t> list;
   const float row[] = {1, 2, 3};
   uint32_t bits[3];
@@ -66,7 +66,7 @@ void knownAnswers(const Isa& isa) {
   expect(!engine.write(~uint64_t{0}, copied, 4), "a write past the end is refused", isa.name);
 }
 
-// A weight of 3 × 10 in panels of 4 columns, and what undoes that.
+// A 3 × 10 weight in panels of 4 columns, and each access that must restore it.
 void weightInPanels() {
   constexpr uint32_t kOffset = 8, kDepth = 3, kCols = 10;
   const Weight weight{0, kDepth, kCols};
@@ -85,23 +85,23 @@ void weightInPanels() {
   expect(heap[32] == element(0, 8) && heap[34] == element(1, 8) && heap[37] == element(2, 9), "then of 2", "panels");
   panels.touch(0, kOffset);
   panels.touch(kOffset + kDepth * kCols, 20);
-  expect(panels.has(kOffset), "what lies beside is no part of it", "panels");
+  expect(panels.has(kOffset), "neighbouring words do not belong to it", "panels");
   panels.touch(kOffset + kDepth * kCols - 1, 1);
-  expect(!panels.has(kOffset) && heap == plain, "it is put back", "panels");
-  expect(!use(11) && use(1), "and laid out anew after more uses", "panels");
+  expect(!panels.has(kOffset) && heap == plain, "a touch restores it", "panels");
+  expect(!use(11) && use(1), "it is laid out again after more uses", "panels");
   panels.use(kOffset + kCols, {0, 2, kCols});
-  expect(!panels.has(kOffset) && heap == plain, "other rows are another weight", "panels");
+  expect(!panels.has(kOffset) && heap == plain, "other rows form another weight", "panels");
   for (int i = 0; i < 11; ++i) panels.use(kOffset, weight);
   panels.touch(kOffset, 1);
-  expect(!use(11), "a touch starts the count again", "panels");
-  expect(!use(0) && heap == plain, "nothing is laid out before", "panels");
-  expect(use(48) && use(32), "uses that pay for laying out", "panels");
+  expect(!use(11), "a touch restarts the count", "panels");
+  expect(!use(0) && heap == plain, "nothing is laid out too early", "panels");
+  expect(use(48) && use(32), "enough uses pay for laying out", "panels");
   panels.touch(kOffset, 1);
-  expect(!use(2) && use(1), "and three are enough again", "panels");
+  expect(!use(2) && use(1), "three uses are enough again", "panels");
 }
 
-// Products with a weight that is laid out on the way have the same bits, and whoever reads the weight finds it as it
-// was.
+// Products give the same bits before and after their weight is laid out in panels, and other commands read the weight
+// as it was.
 void productsInPanels(const Isa& isa) {
   Engine engine(isa, 2);
   const uint32_t depth = 600, cols = 4 * isa.panelCols + 100, most = 400, a = depth * cols, c = a + most * depth;
@@ -131,8 +131,8 @@ void productsInPanels(const Isa& isa) {
   expect(memcmp(weight.data(), values.data(), weight.size() * 4) == 0, "the weight is as it was", isa.name);
 }
 
-// Products of packed weights with rows as integers, of which all instruction sets are to give the same bits. Every
-// other feature and row is as large as can be in all inputs, so that sums of too few bits would show.
+// Products of packed weights with 8-bit rows, which must have the same bits on all instruction sets. Every other
+// feature and row has the largest possible integers, so that sums with too few bits would be found.
 std::vector<uint32_t> integerProducts(const Isa& isa) {
   constexpr uint32_t kDepth = 608, kCols = 40, kRows = 45, kSize = kRows * kDepth;
   constexpr uint32_t kX = kCols * kDepth, kW = kX + kSize, kQ = kW + kCols * kDepth * 2, kY = kQ + 4 * kSize;
@@ -143,7 +143,7 @@ std::vector<uint32_t> integerProducts(const Isa& isa) {
   for (size_t i = 0; i < values.size(); ++i)
     values[i] = i / kDepth % 2 == 1 ? 1 : static_cast<float>(i * 2654435761u % 2048) / 1024 - 1;
   engine.write(0, values.data(), values.size() * 4);
-  // Blocks of formats that only files have: any two bytes are a finite float of 16 bits.
+  // Blocks of formats that only files have. The mask makes any two bytes a finite float16.
   std::vector<uint8_t> blocks(size_t{4} * kBlocks);
   for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<uint8_t>(i * 2654435761u >> 24 & 0x7b);
   engine.write(uint64_t{4} * kB, blocks.data(), blocks.size());
@@ -168,7 +168,7 @@ std::vector<uint32_t> integerProducts(const Isa& isa) {
   return all;
 }
 
-// Random bytes, the same in every run.
+// Pseudo-random bytes, the same in every run.
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
@@ -185,13 +185,14 @@ class Random {
   uint8_t buffer_[256] = {};
 };
 
-// Its output's steps may put several results into one word; which one stays depends on the threads.
+// True if several results may have the same address, because of the steps of the output. Which one is stored last then
+// depends on the threads.
 bool writesTwice(const Kernel& kernel) { return std::string_view(kernel.name) == "permute"; }
 
-// Rows as long as they can be, of which there are none: smaller heaps never see sizes at which 32 bits wrap.
+// Zero rows of the maximum length. Only sizes like this could overflow 32 bits, and smaller heaps do not allow them.
 void longestRows(const Isa& isa) {
   Engine engine(isa, 2);
-  if (!engine.grow(Heap::kMaxBytes)) return;  // 16 GiB of addresses, of which nothing is touched
+  if (!engine.grow(Heap::kMaxBytes)) return;  // reserves 16 GiB of addresses without touching them
   constexpr uint32_t kAll = 0xffffffff;
   std::vector<uint32_t> list;
   encode(list, isa, "fill", {0, kAll, 0, kAll, kAll, 0});
@@ -201,7 +202,7 @@ void longestRows(const Isa& isa) {
   expect(engine.run(list.data(), list.size()).reason.empty(), "no rows of 2^32 - 1 words", isa.name);
 }
 
-// Every kernel runs `wanted` random commands, on one thread and on three, with the same bits for a result.
+// Runs `wanted` random commands for every kernel, on one thread and on three. Both must give the same bits.
 void everyKernel(const Isa& isa, int wanted) {
   Engine one(isa, 1), three(isa, 3);
   expect(one.grow(kHeapBytes) && three.grow(kHeapBytes), "an engine has memory", isa.name);
@@ -236,8 +237,8 @@ void everyKernel(const Isa& isa, int wanted) {
   std::printf("%s: %d commands of %u kernels\n", isa.name, total, isa.count);
 }
 
-// Engines with different numbers of threads, each run from a thread of its own, all on the one pool: long lists of
-// small commands that depend on one another.
+// Several engines with different numbers of threads share one pool. Each runs long lists of small dependent commands
+// from its own thread.
 void sharedPool(const Isa& isa) {
   constexpr uint32_t kRows = 64, kCols = 500, kSteps = 300;
   const auto drive = [&isa](int threads) {
