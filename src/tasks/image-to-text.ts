@@ -1,10 +1,11 @@
 // Texts about images: captions, handwriting, and answers of documents.
 
-import { describeValue } from '../core/check.js';
+import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import { checkCallOptions, inBatches } from './batches.js';
+import { florenceReader, type TextOfImage } from './florence-texts.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { decoded, type ImageInput, imagesOf } from './image-inputs.js';
 import { processorOf } from './image-maps.js';
@@ -12,11 +13,15 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 
 /** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
-export interface ImageToTextOptions extends CallOptions, GenerationArguments {}
-
-export interface TextOfImage {
-  readonly generated_text: string;
+export interface ImageToTextOptions extends CallOptions, GenerationArguments {
+  /**
+   * For Florence-2: the token of a task, such as `<OD>`, and behind it the user's text if the task takes one, or any other prompt.
+   * Default `<CAPTION>`.
+   */
+  prompt?: string | undefined;
 }
+
+export type { TextOfImage };
 
 /** Text about an image: a caption, or what is written on it. An array of images gives an array of these lists. */
 export interface ImageToText {
@@ -24,16 +29,22 @@ export interface ImageToText {
   (images: readonly ImageInput[], options?: ImageToTextOptions): Promise<TextOfImage[][]>;
 }
 
-const OWN = ['signal', 'onProgress', 'batchSize'] as const;
+const OWN = ['prompt', 'signal', 'onProgress', 'batchSize'] as const;
 
 export const imageToText: Task<ImageToText> = {
-  head: 'language-model',
+  // A head would choose Florence-2's language model alone.
   create: (context) => {
-    checkReader(context);
+    const florence = florenceReader(context);
+    if (florence === null) checkReader(context);
     async function call(images: ImageInput | readonly ImageInput[], options: ImageToTextOptions = {}) {
       const generate = argumentsOf(context, options);
-      const texts = await describe(context, imagesOf(context.task, images), generate, options);
-      const results = texts.map((each) => each.map((text) => ({ generated_text: text.trim() })));
+      const list = imagesOf(context.task, images);
+      if (florence === null && options.prompt !== undefined) throw noPrompt(context);
+      const results = florence
+        ? await florence(list, options.prompt, generate, options)
+        : (await describe(context, list, generate, options)).map((texts) =>
+            texts.map((text): TextOfImage => ({ generated_text: text.trim() })),
+          );
       return Array.isArray(images) ? results : (results[0] as TextOfImage[]);
     }
     return call as ImageToText;
@@ -83,6 +94,12 @@ export const documentQuestionAnswering: Task<DocumentQuestionAnswering> = {
   },
 };
 
+function noPrompt({ task, model }: TaskContext): ArgumentError {
+  return new ArgumentError(
+    `${task}: prompt is for Florence-2, but the model is ${model.config.model_type}: leave it out`,
+  );
+}
+
 /** Throws FormatError for a model that does not write about images. */
 function checkReader(context: TaskContext): void {
   const { model, task } = context;
@@ -93,6 +110,7 @@ function checkReader(context: TaskContext): void {
 
 function argumentsOf({ task, model }: TaskContext, options: ImageToTextOptions): GenerateOptions {
   checkCallOptions(task, options);
+  checkOptions(task, { prompt: options.prompt }, { prompt: 'string' });
   return generationArguments(task, model, options, OWN);
 }
 

@@ -3,9 +3,9 @@
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue, isObject } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
-import { CausalModel } from '../models/causal-model.js';
 import { atIds, type ReadImages } from '../models/image-tokens.js';
 import type { ModelInputs } from '../models/inputs.js';
+import { PromptModel } from '../models/prompt-model.js';
 import { decodeImage } from '../pretrained/processors/decode-image.js';
 import type { RawImage } from '../pretrained/processors/image.js';
 import { ImageTextProcessor, type ReadyImage } from '../pretrained/processors/image-text.js';
@@ -42,7 +42,7 @@ export interface PromptImagesLease {
 
 /** A model that reads images, with its processor and tokenizer. */
 interface Reader {
-  readonly model: CausalModel;
+  readonly model: PromptModel;
   readonly processor: ImageTextProcessor;
   readonly tokenizer: PretrainedTokenizer;
 }
@@ -59,7 +59,7 @@ export class PromptImages {
 
   /** Null for a model that reads no images, or whose folder has no processor of images. */
   static of(model: object): PromptImages | null {
-    if (!(model instanceof CausalModel) || model.images === null) return null;
+    if (!(model instanceof PromptModel) || model.images === null) return null;
     const { processor, tokenizer } = model;
     if (!(processor instanceof ImageTextProcessor) || tokenizer === null) return null;
     const known = readers.get(model) ?? new PromptImages({ model, processor, tokenizer });
@@ -111,15 +111,15 @@ export class PromptImages {
   }
 
   async #encode(text: string, entries: readonly Entry[]): Promise<number[]> {
-    const { tokenizer, model } = this.reader;
+    const { tokenizer, model, processor } = this.reader;
     const parts = text.split(this.#mark);
     if (parts.length - 1 !== entries.length)
       throw new ArgumentError(
         `the prompt has ${parts.length - 1} places for images (${this.#mark}), but there are ${entries.length} images`,
       );
     const whole = parts.map((part, i) => part + (entries[i]?.text ?? '')).join('');
-    const ids = await tokenizer.encodeAsync(whole);
-    const { placeholder } = model.images as NonNullable<CausalModel['images']>;
+    const ids = await tokenizer.encodeAsync(whole, { addSpecial: processor.addsSpecial });
+    const { placeholder } = model.images as NonNullable<PromptModel['images']>;
     return atIds(
       [ids],
       placeholder,
@@ -148,7 +148,7 @@ export class PromptImages {
     const inputs = inputsOf(model, ready);
     try {
       const images = model.readImages(inputs);
-      const placeholder = this.#nameOf((model.images as NonNullable<CausalModel['images']>).placeholder);
+      const placeholder = this.#nameOf((model.images as NonNullable<PromptModel['images']>).placeholder);
       const text = ready.pieces.map((piece) => {
         if (typeof piece === 'string') return piece;
         return 'rows' in piece ? placeholder.repeat(piece.rows) : this.#nameOf(piece.token);
@@ -177,7 +177,7 @@ export class PromptImages {
 }
 
 /** The model's inputs for an image, as tensors outside of any scope. */
-function inputsOf({ device }: CausalModel, ready: ReadyImage): ModelInputs {
+function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
   const { data, shape } = ready.pixelValues;
   const { spatialShapes, pixelAttentionMask, imageGridThw } = ready;
   return {

@@ -47,6 +47,27 @@ describe('commands for images', async () => {
     }
   });
 
+  it("caption prints Florence-2's boxes as JSON", async () => {
+    const names = Array.from(
+      { length: 97 },
+      (_, id) => ['<s>', '<pad>', '</s>'][id] ?? (id === 94 ? '<image>' : `w${id}`),
+    );
+    const tokenizer = {
+      version: '1.0',
+      added_tokens: [0, 1, 2, 94].map((id) => ({ id, content: names[id], special: true })),
+      pre_tokenizer: { type: 'Whitespace' },
+      model: { type: 'WordLevel', unk_token: 'w3', vocab: Object.fromEntries(names.map((name, id) => [name, id])) },
+    };
+    const size = { height: 24, width: 24 };
+    const processor = { image_processor_type: 'CLIPImageProcessor', size, do_center_crop: false, image_seq_length: 10 };
+    const model = checkpoint('florence2', { 'preprocessor_config.json': processor, 'tokenizer.json': tokenizer });
+    const { code, stdout, stderr } = await simdformer(['caption', model, image, '--prompt', '<OD>']);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toEqual({ bboxes: [], labels: [] });
+    const both = await simdformer(['caption', model, image, '--prompt', '<OD>', '--question', 'a']);
+    expect([both.code, both.stderr]).toEqual([expect.any(Number), expect.stringContaining('expected one of them')]);
+  });
+
   it('caption prints a line for each image', async () => {
     const vocab = Object.fromEntries(Array.from({ length: 97 }, (_, id) => [`w${id}`, id]));
     const tokenizer = {

@@ -6,6 +6,7 @@ import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
 
 interface CaptionOptions {
+  readonly prompt?: string;
   readonly question?: string;
   readonly revision?: string;
 }
@@ -13,12 +14,18 @@ interface CaptionOptions {
 export function captionCommand(): Command {
   return new Command('caption')
     .description('describe images, or read what is written on them, a line for each')
-    .argument('<model>', 'a folder, or an id on the hub, of a model that writes about images, such as TrOCR')
+    .argument(
+      '<model>',
+      'a folder, or an id on the hub, of a model that writes about images, such as TrOCR or Florence-2',
+    )
     .argument('<image...>', 'PNG, JPEG, WebP or AVIF files')
+    .option('--prompt <text>', "Florence-2's task, such as <OD>, or another prompt; tasks of places print JSON")
     .option('--question <text>', 'answer a question about each page, with a model such as Donut')
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, images: string[], options: CaptionOptions, command: Command) => {
-      const { question, revision } = options;
+      const { prompt, question, revision } = options;
+      if (prompt !== undefined && question !== undefined)
+        throw new ArgumentError('--prompt and --question are given, expected one of them');
       if (question === '') throw new ArgumentError('--question is empty, expected a text');
       using device = await openDevice(command);
       using stop = stopping();
@@ -26,8 +33,9 @@ export function captionCommand(): Command {
       if (question === undefined) {
         await using describe = await loadPipeline('image-to-text', model, given);
         for (const image of images) {
-          const [text] = await describe(await readFile(image), { signal: stop.signal });
-          console.log(text?.generated_text ?? '');
+          const [text] = await describe(await readFile(image), { prompt, signal: stop.signal });
+          const [answer] = Object.values(text?.answer ?? {});
+          console.log(typeof answer === 'object' ? JSON.stringify(answer) : (text?.generated_text ?? ''));
         }
         return;
       }

@@ -45,6 +45,8 @@ export abstract class ImageTextProcessor {
     if (this.#std.includes(0)) settings.refuse('image_std', config.image_std, 'numbers other than 0');
   }
 
+  /** False if prompts have all special tokens already, so that the tokenizer adds none. */
+  readonly addsSpecial: boolean = true;
   /** The text that templates write for an image: a token's id, or its text. */
   abstract readonly mark: number | string;
 
@@ -92,7 +94,8 @@ export abstract class ImageTextProcessor {
 }
 
 const HALVES = [0.5, 0.5, 0.5];
-const CLIP = { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711] };
+/** Means and deviations of colors that CLIP has. */
+export const CLIP_COLORS = { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711] };
 /** Most pixels of a side, or of an image, in a file of settings. */
 const MOST = 1 << 26;
 
@@ -236,7 +239,7 @@ class QwenProcessor extends ImageTextProcessor {
   readonly mark: number;
 
   constructor(config: Json, where: string, model: Settings) {
-    super(config, where, { resample: 3, ...CLIP });
+    super(config, where, { resample: 3, ...CLIP_COLORS });
     this.mark = model.count('image_token_id', 151655, MOST);
   }
 

@@ -55,6 +55,11 @@ export async function loadProcessor(
       const { imageTextProcessor } = await import('./image-text.js');
       return imageTextProcessor(config, model, where);
     }
+    if (modelType === 'florence2') {
+      const { Florence2Processor } = await import('./florence2.js');
+      const whole = (await source.has(FILES[1])) ? await source.json(FILES[1]) : {};
+      return new Florence2Processor(config, where, model, whole.post_processor_config as Json | undefined);
+    }
     if (SAMPLED.includes(modelType) || reads === 'Wav2Vec2FeatureExtractor')
       return new Wav2Vec2FeatureExtractor(config, where);
     if (modelType.startsWith('parakeet_') || reads === 'ParakeetFeatureExtractor')
