@@ -1,5 +1,5 @@
 import { checkOptions } from '../core/check.js';
-import { type AnswerEnd, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
+import { type AnswerEnd, type AnswerPlan, planAnswer, streamAnswer, tokenizerOf } from '../frameworks/answer.js';
 import { streamOf } from '../frameworks/stream-of.js';
 import type { Tool } from '../frameworks/tool-formats.js';
 import type { ChatGenerateOptions, ChatModel } from '../tasks/index.js';
@@ -124,7 +124,7 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
     const leave = await this.#turn();
     try {
       this.#signal(signal).throwIfAborted();
-      this.#state = await this.#fitting([...this.#state.messages, ...added], added.length);
+      this.#state = await this.#fitting([...this.#state.messages, ...added], added.length, null);
     } finally {
       leave();
     }
@@ -172,16 +172,21 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
     try {
       const signal = this.#signal(options.signal);
       signal.throwIfAborted();
-      const fitting = await this.#fitting([...this.#state.messages, ...asked], asked.length);
-      const messages = [...fitting.messages];
+      const added = [...asked];
+      let messages = [...this.#state.messages, ...asked];
+      const request = { messages, tools: this.#tools, format, generation: { ...this.#generation, signal } };
+      const plan = await planAnswer(this.model, request);
       for (let round = 0; round < MAX_ROUNDS; round++) {
-        const { text, end } = yield* this.#answer(messages, { ...this.#generation, signal }, format);
+        messages = [...(await this.#fitting(messages, added.length, plan.variables)).messages];
+        const { text, end } = yield* this.#answer({ ...plan, request: { ...request, messages } });
         const usage = end.promptTokens + end.newTokens;
         if (end.toolCalls.length === 0) {
           this.#state = { messages: [...messages, { role: 'assistant', content: text }], usage };
           return;
         }
-        messages.push(...(await this.#called(text, end)));
+        const called = await this.#called(text, end);
+        added.push(...called);
+        messages.push(...called);
         signal.throwIfAborted();
       }
       throw new DOMException(`the model called tools in ${MAX_ROUNDS} answers in a row`, 'OperationError');
@@ -191,12 +196,7 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
   }
 
   /** Yields the text of one answer. Returns it with its calls. */
-  async *#answer(
-    messages: readonly ChatMessage[],
-    generation: ChatGenerateOptions,
-    format: ReturnType<typeof formatOf>,
-  ): AsyncGenerator<string, { text: string; end: AnswerEnd }, void> {
-    const plan = await planAnswer(this.model, { messages, tools: this.#tools, format, generation });
+  async *#answer(plan: AnswerPlan): AsyncGenerator<string, { text: string; end: AnswerEnd }, void> {
     const pieces = streamAnswer(this.model, plan);
     let text = '';
     try {
@@ -226,12 +226,17 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
 
   /**
    * The conversation without as many of the oldest messages as necessary. The system message and the `kept` newest
-   * messages stay. Rejects with a QuotaExceededError if these do not fit.
+   * messages stay. If an answer follows, there is room for its first tokens, which the template writes with `variables`.
+   * Rejects with a QuotaExceededError if these do not fit.
    */
-  async #fitting(messages: readonly ChatMessage[], kept: number): Promise<State> {
+  async #fitting(
+    messages: readonly ChatMessage[],
+    kept: number,
+    variables: AnswerPlan['variables'] | null,
+  ): Promise<State> {
     let left = messages;
     for (;;) {
-      const usage = await this.#count(left);
+      const usage = await this.#count(left, variables);
       if (usage < this.contextWindow) {
         if (left !== messages) this.dispatchEvent(new Event('contextoverflow'));
         return { messages: left, usage };
@@ -246,10 +251,12 @@ export class LocalSession extends EventTarget implements LanguageModelSession {
     }
   }
 
-  async #count(messages: readonly ChatMessage[]): Promise<number> {
+  /** The tokens of messages. With `variables` these include the tokens that begin an answer. */
+  async #count(messages: readonly ChatMessage[], variables: AnswerPlan['variables'] | null = null): Promise<number> {
     if (messages.length === 0) return 0;
     const tools = this.#tools.length > 0 ? this.#tools : null;
-    return (await tokenizerOf(this.model).applyChatTemplate(messages, { tools })).length;
+    const answer = variables === null ? {} : { variables, addGenerationPrompt: true };
+    return (await tokenizerOf(this.model).applyChatTemplate(messages, { tools, ...answer })).length;
   }
 }
 

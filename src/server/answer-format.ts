@@ -33,7 +33,7 @@ const grammar = string({
 /** Fields of llama.cpp's server. */
 export const grammarFields = {
   grammar: optional(grammar),
-  json_schema: optional(withJson(anyObject, { description: 'An extension: a JSON Schema of the answer.' })),
+  json_schema: withJson(optional(anyObject), { description: 'An extension: a JSON Schema of the answer.' }),
 } as const;
 
 /** Fields of requests. At most one of them may be given. */

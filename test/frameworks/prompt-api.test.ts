@@ -166,4 +166,47 @@ describe('a session', () => {
     const error = await session.append('cat '.repeat(5000)).catch((thrown) => thrown);
     expect(error).toMatchObject({ name: 'QuotaExceededError', quota: session.contextWindow });
   });
+
+  it('keeps room for the tokens that begin an answer', async () => {
+    const { tokenizer, maxLength } = models.stories;
+    const count = async (content: string, addGenerationPrompt: boolean) => {
+      const messages = [{ role: 'user', content }];
+      return (await tokenizer.applyChatTemplate(messages, { addGenerationPrompt })).length;
+    };
+    // The message alone fits, but not the beginning of its answer.
+    let long = 'cat ';
+    while ((await count(long, false)) < maxLength - 1) long += 'cat ';
+    while ((await count(long, false)) >= maxLength) long = long.slice(0, -1);
+    expect(await count(long, true)).toBeGreaterThanOrEqual(maxLength);
+    const session = await LanguageModel.create(greedy);
+    expect(await session.prompt(long).catch((thrown) => thrown)).toMatchObject({ name: 'QuotaExceededError' });
+    await session.append(long);
+    let overflows = 0;
+    session.oncontextoverflow = () => void overflows++;
+    expect((await session.prompt(prompt)).length).toBeGreaterThan(50);
+    expect(overflows).toBe(1);
+  });
+
+  it('makes room for the results of tools, or says that they are too long', async () => {
+    const { scripted } = models;
+    const { tokenizer, maxLength } = scripted;
+    const write = (text: string) => [...tokenizer.encode(text, { addSpecial: false }), tokenizer.eosId as number];
+    const call = write('<tool_call>\n{"name": "read", "arguments": {}}\n</tool_call>');
+    const perWord = tokenizer.encode(' cat'.repeat(100), { addSpecial: false }).length / 100;
+    const words = (tokens: number) => ' cat'.repeat(tokens / perWord);
+    const withResult = (result: string) =>
+      promptApi(scripted).create({
+        tools: [{ name: 'read', description: 'Reads', inputSchema: { type: 'object' }, execute: async () => result }],
+      });
+    scripted.writes(call, write('A long text.'));
+    const session = await withResult(words(0.4 * maxLength));
+    await session.append(words(0.4 * maxLength));
+    let overflows = 0;
+    session.oncontextoverflow = () => void overflows++;
+    expect(await session.prompt('Read it.')).toBe('A long text.');
+    expect(overflows).toBe(1);
+    scripted.writes(call);
+    const other = await withResult(words(2 * maxLength));
+    expect(await other.prompt('Read it.').catch((thrown) => thrown)).toMatchObject({ name: 'QuotaExceededError' });
+  });
 });

@@ -47,6 +47,38 @@ describe('response formats', () => {
     }
   });
 
+  it("takes llama.cpp's fields grammar and json_schema, in chats and completions", async () => {
+    const grammar = 'root ::= day " " [0-9]{1,2}\nday ::= "Mon" | "Tue"';
+    const schema = { type: 'object', properties: { n: { type: 'integer', minimum: 1, maximum: 9 } }, required: ['n'] };
+    const chat = async (more: object) => {
+      const { choices } = await client.chat.completions.create({ ...base, temperature: 1, seed: 2, ...more });
+      return choices[0]!;
+    };
+    const complete = async (more: object) => {
+      const given = { model: 'qwen', prompt: 'On', max_tokens: 60, temperature: 1, seed: 2, ...more };
+      return (await client.completions.create(given)).choices[0]!;
+    };
+    const said = await chat({ grammar });
+    expect(said.message.content).toMatch(/^(Mon|Tue) \d{1,2}$/);
+    expect(said.finish_reason).toBe('stop');
+    expect((await complete({ grammar })).text).toMatch(/^(Mon|Tue) \d{1,2}$/);
+    expect(JSON.parse((await chat({ json_schema: schema })).message.content!).n).toBeGreaterThan(0);
+    expect(JSON.parse((await complete({ json_schema: schema })).text).n).toBeLessThan(10);
+    const tools = [{ type: 'function', function: { name: 'f' } }];
+    const format = { response_format: { type: 'json_object' } };
+    for (const [wrong, param] of [
+      [{ grammar: 'root ::= (' }, 'grammar'],
+      [{ grammar: 'root ::= <think>' }, 'grammar'],
+      [{ grammar: 'x'.repeat(40_000) }, 'grammar'],
+      [{ grammar, json_schema: schema }, 'json_schema'],
+      [{ grammar, ...format }, 'grammar'],
+      [{ grammar, tools }, 'grammar'],
+      [{ json_schema: { type: 'nothing' } }, 'json_schema'],
+    ] as const)
+      await expect(chat(wrong), JSON.stringify(wrong).slice(0, 80)).rejects.toMatchObject({ status: 400, param });
+    await expect(complete({ grammar, json_schema: schema })).rejects.toMatchObject({ status: 400 });
+  });
+
   it('streams any object', async () => {
     const stream = await client.chat.completions.create({
       ...base,
