@@ -1,16 +1,13 @@
 import type { Tensor } from '../../core/tensor.js';
-import { Dropout } from '../../nn/dropout.js';
 import { Linear } from '../../nn/linear.js';
-import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, labelsOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import { chooseHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bert, bertEmbeddings, bertLayer } from './bert.js';
+import { bert, bertEmbeddings, bertHeads, bertLayer, bertPooler } from './bert.js';
 
 /**
  * ALBERT (Lan et al. 2019, arXiv 1909.11942): BERT with narrow embeddings and a few layers that are applied repeatedly.
@@ -35,25 +32,9 @@ export class Albert extends EncoderModel {
     const distinct = Array.from({ length: groups * inner }, () => bertLayer(init, config, randomness, {}, false));
     const passes = config.size('num_hidden_layers') * inner;
     this.encoder = new Stack(passes, (i) => distinct[this.#distinct(i)] as (typeof distinct)[number], null);
-    const dropout = () => new Dropout(config.numberOrNull('classifier_dropout_prob') ?? 0, randomness);
-    const dense = (outputs = dModel) => new Linear(init, dModel, outputs);
-    const pooled = { pick: 'first', activation: 'tanh' } as const;
-    this.pooler = head === 'none' ? new PredictionHead({ ...pooled, dense: dense() }) : null;
-    const labels = labelsOf(config).length;
-    this.head = chooseHead(config, head, {
-      'masked-language-model': () =>
-        new PredictionHead({
-          pick: 'tokens',
-          dense: dense(narrow),
-          activation: activationOf(config.text('hidden_act')),
-          norm: new LayerNorm(init, narrow, config.number('layer_norm_eps')),
-          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
-        }),
-      'sequence-classification': () =>
-        new PredictionHead({ ...pooled, dense: dense(), dropout: dropout(), out: dense(labels) }),
-      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: dense(labels) }),
-      'question-answering': () => new PredictionHead({ pick: 'tokens', out: dense(2) }),
-    });
+    this.pooler = bertPooler(context);
+    const dropout = config.numberOrNull('classifier_dropout_prob') ?? 0;
+    this.head = chooseHead(config, head, bertHeads(context, this.embeddings.tokens, randomness, { dropout }));
   }
 
   /** Index of the layer for pass i: groups of layers follow each other, and so do the layers of a group. */

@@ -1,6 +1,7 @@
-import type { Tensor } from '../../core/tensor.js';
+import { lastOf, type Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
+import type { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
@@ -8,13 +9,14 @@ import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
+import type { Activation } from '../../ops/activation.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family, GgufSettings } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { checkHead, chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
-import type { FamilyContext } from '../pretrained-model.js';
+import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 
 /** BERT (Devlin et al. 2018, arXiv 1810.04805): post-norm layers, learned positions, segments. */
@@ -27,27 +29,13 @@ export class Bert extends EncoderModel {
   constructor(context: FamilyContext) {
     super(context);
     const { init, config, head } = context;
-    const dModel = config.size('hidden_size');
     config.expect('is_decoder', false);
     config.expect('position_embedding_type', 'absolute');
-    const dropout = (p: number) => new Dropout(p, this.randomness);
     this.embeddings = bertEmbeddings(init, config, this.randomness);
     const layer = () => bertLayer(init, config, this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    const dense = () => new Linear(init, dModel, dModel);
-    const classes = (count: number) => new Linear(init, dModel, count);
-    const pooled = { pick: 'first', activation: 'tanh' } as const;
-    const hasPooler = head === 'none' && (config.values.add_pooling_layer ?? true) === true;
-    this.pooler = hasPooler ? new PredictionHead({ ...pooled, dense: dense() }) : null;
-    const labels = labelsOf(config).length;
-    const dropped = () => dropout(classifierDropout(config));
-    this.head = chooseHead(config, head, {
-      'masked-language-model': () => wordPrediction(init, config, dense(), this.embeddings),
-      'sequence-classification': () =>
-        new PredictionHead({ ...pooled, dense: dense(), dropout: dropped(), out: classes(labels) }),
-      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropped(), out: classes(labels) }),
-      'question-answering': () => new PredictionHead({ pick: 'tokens', out: classes(2) }),
-    });
+    this.pooler = (config.values.add_pooling_layer ?? true) === true ? bertPooler(context) : null;
+    this.head = chooseHead(config, head, bertHeads(context, this.embeddings.tokens, this.randomness));
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
@@ -86,11 +74,10 @@ export class BertDecoder extends CausalModel {
     checkHead(context, ['language-model']);
     const { init, config } = context;
     config.expect('position_embedding_type', 'absolute');
-    const dModel = config.size('hidden_size');
     this.embeddings = bertEmbeddings(init, config, this.randomness);
     const layer = () => bertLayer(init, config, this.randomness, { causal: true });
     this.decoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    this.head = wordPrediction(init, config, new Linear(init, dModel, dModel), this.embeddings);
+    this.head = bertHeads(context, this.embeddings.tokens, this.randomness)['masked-language-model']();
   }
 
   protected embedTarget(ids: Tensor, positions: Tensor): Tensor {
@@ -112,20 +99,76 @@ export class BertDecoder extends CausalModel {
   }
 }
 
-/** The head that predicts words. `dense` comes before its norm. */
-function wordPrediction(
-  init: Initializer,
-  config: ModelConfig,
-  dense: Linear,
-  { tokens }: TextEmbeddings,
-): PredictionHead {
-  return new PredictionHead({
-    pick: 'tokens',
-    dense,
-    activation: activationOf(config.text('hidden_act')),
-    norm: new LayerNorm(init, config.size('hidden_size'), config.number('layer_norm_eps')),
-    out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), true),
-  });
+/** Makes one vector of a sequence from the features of its first token. Null if the model has a head. */
+export function bertPooler({ init, config, head }: FamilyContext): PredictionHead | null {
+  if (head !== 'none') return null;
+  const dModel = config.size('hidden_size');
+  return new PredictionHead({ pick: 'first', dense: new Linear(init, dModel, dModel), activation: 'tanh' });
+}
+
+/** Differences of a family's heads from those of BERT. */
+export interface BertHeadOptions {
+  /** Activation of the head that predicts words. Default: that of the config's `hidden_act`. */
+  readonly wordActivation?: Activation | undefined;
+  /** Activation of the sequence classifier. Default: 'tanh'. */
+  readonly classifierActivation?: Activation | undefined;
+  /** True for dropout before the dense layer of the sequence classifier, too. Default: false. */
+  readonly dropsInput?: boolean | undefined;
+  /** Dropout probability before classes. Default: that of the config's `classifier_dropout`. */
+  readonly dropout?: number | undefined;
+}
+
+/** The heads of BERT and similar encoders, by kind. `tokens`: the token embedding, whose width may differ from that of the layers. */
+export function bertHeads(
+  { init, config }: FamilyContext,
+  tokens: Embedding,
+  randomness: Randomness,
+  options: BertHeadOptions = {},
+) {
+  const {
+    wordActivation = activationOf(config.text('hidden_act')),
+    classifierActivation = 'tanh',
+    dropsInput = false,
+    dropout: rate = classifierDropout(config),
+  } = options;
+  const dModel = config.size('hidden_size');
+  const width = lastOf(tokens.weight.shape);
+  const dropout = () => new Dropout(rate, randomness);
+  const linear = (outputs: number) => new Linear(init, dModel, outputs);
+  const classes = () => linear(labelsOf(config).length);
+  return {
+    'masked-language-model': () =>
+      new PredictionHead({
+        pick: 'tokens',
+        dense: linear(width),
+        activation: wordActivation,
+        norm: new LayerNorm(init, width, config.number('layer_norm_eps')),
+        out: vocabularyOutput(init, tokens, config.flag('tie_word_embeddings'), true),
+      }),
+    'sequence-classification': () =>
+      new PredictionHead({
+        pick: 'first',
+        inputDropout: dropsInput ? dropout() : null,
+        dense: linear(dModel),
+        activation: classifierActivation,
+        dropout: dropout(),
+        out: classes(),
+      }),
+    'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: classes() }),
+    'question-answering': () => new PredictionHead({ pick: 'tokens', out: linear(2) }),
+  };
+}
+
+/** Names of heads for classes and answers, if the dense layer of the sequence classifier is not the pooler. */
+export function classifierNames(kind: HeadKind): StateNames {
+  switch (kind) {
+    case 'sequence-classification':
+      return { 'head.dense': 'classifier.dense', 'head.out': 'classifier.out_proj' };
+    case 'question-answering':
+      return { 'head.out': 'qa_outputs' };
+    default:
+      return { 'head.out': 'classifier' };
+  }
 }
 
 /** Embeddings of tokens, positions and segments, with `embedding_size` features if the config has it. */

@@ -39,8 +39,7 @@ import { ModelConfig } from '../model-config.js';
 import { checkHead, type PredictionHead } from '../prediction-head.js';
 import { type BatchLayout, type FamilyContext, PretrainedModel } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bertEmbeddings, bertLayer, bertLayerNames } from './bert.js';
-import { robertaPooler } from './roberta.js';
+import { bertEmbeddings, bertLayer, bertLayerNames, bertPooler } from './bert.js';
 import { type Patches, type SwinStage, swinStageNames, swinStages } from './swin.js';
 
 /**
@@ -224,7 +223,7 @@ class ClapText extends Module {
     this.#paddingId = config.number('pad_token_id');
     this.embeddings = bertEmbeddings(init, config, randomness, { firstPosition: this.#paddingId + 1 });
     this.encoder = new Stack(config.size('num_hidden_layers'), () => bertLayer(init, config, randomness), null);
-    this.pooler = robertaPooler({ init, config, head: 'none' }) as PredictionHead;
+    this.pooler = bertPooler({ init, config, head: 'none' }) as PredictionHead;
   }
 
   /** Returns float32 [N, hidden]. `hiddenStates` receives the input of each layer and the result. Throws ShapeError. */

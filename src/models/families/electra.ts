@@ -1,16 +1,14 @@
 import type { Tensor } from '../../core/tensor.js';
-import { Dropout } from '../../nn/dropout.js';
 import { Linear } from '../../nn/linear.js';
-import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, labelsOf } from '../config-values.js';
+import { activationOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import { chooseHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bert, bertEmbeddings, bertLayer, bertLayerNames, classifierDropout } from './bert.js';
+import { bert, bertEmbeddings, bertHeads, bertLayer, bertLayerNames, classifierNames } from './bert.js';
 
 /**
  * ELECTRA (Clark et al. 2020, arXiv 2003.10555): BERT that detects replaced tokens, with embeddings of another size.
@@ -32,36 +30,20 @@ export class Electra extends EncoderModel {
     this.embeddings = bertEmbeddings(init, config, randomness);
     this.projection = narrow === dModel ? null : new Linear(init, narrow, dModel);
     this.encoder = new Stack(config.size('num_hidden_layers'), () => bertLayer(init, config, randomness), null);
-    const dropout = () => new Dropout(classifierDropout(config), randomness);
-    const dense = (outputs = dModel) => new Linear(init, dModel, outputs);
-    const labels = labelsOf(config).length;
+    const tokens = this.embeddings.tokens;
     this.head = chooseHead(config, context.head, {
-      'masked-language-model': () =>
-        new PredictionHead({
-          pick: 'tokens',
-          dense: dense(narrow),
-          activation: 'gelu',
-          norm: new LayerNorm(init, narrow, config.number('layer_norm_eps')),
-          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
-        }),
+      ...bertHeads(context, tokens, randomness, {
+        wordActivation: 'gelu',
+        classifierActivation: 'gelu',
+        dropsInput: true,
+      }),
       discriminator: () =>
         new PredictionHead({
           pick: 'tokens',
-          dense: dense(),
+          dense: new Linear(init, dModel, dModel),
           activation: activationOf(config.text('hidden_act')),
-          out: dense(1),
+          out: new Linear(init, dModel, 1),
         }),
-      'sequence-classification': () =>
-        new PredictionHead({
-          pick: 'first',
-          inputDropout: dropout(),
-          dense: dense(),
-          activation: 'gelu',
-          dropout: dropout(),
-          out: dense(labels),
-        }),
-      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: dense(labels) }),
-      'question-answering': () => new PredictionHead({ pick: 'tokens', out: dense(2) }),
     });
   }
 
@@ -85,12 +67,9 @@ export class Electra extends EncoderModel {
         'head.dense': 'discriminator_predictions.dense',
         'head.out': 'discriminator_predictions.dense_prediction',
       },
-      'sequence-classification': { 'head.dense': 'classifier.dense', 'head.out': 'classifier.out_proj' },
-      'token-classification': { 'head.out': 'classifier' },
-      'question-answering': { 'head.out': 'qa_outputs' },
     };
     return {
-      ...heads[this.headKind],
+      ...(heads[this.headKind] ?? classifierNames(this.headKind)),
       ...embeddingNames('electra.embeddings'),
       projection: 'electra.embeddings_project',
       ...bertLayerNames('electra.encoder.layer.*'),

@@ -3,17 +3,16 @@ import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, dropoutOf, labelsOf, rotaryOf } from '../config-values.js';
+import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
+import { chooseHead, type PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import type { TextEmbeddings } from '../text-embeddings.js';
-import { bert, bertEmbeddings, classifierDropout } from './bert.js';
+import { bert, bertEmbeddings, bertHeads, bertPooler } from './bert.js';
 
 /** GTE (Zhang et al. 2024, arXiv 2407.19669): post-norm layers with rotary positions and a gated feed-forward network. */
 export class Gte extends EncoderModel {
@@ -54,23 +53,11 @@ export class Gte extends EncoderModel {
         randomness: this.randomness,
       });
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    const pooled = () => ({ dense: new Linear(init, dModel, dModel), activation: 'tanh' }) as const;
-    this.pooler = context.head === 'none' ? new PredictionHead({ pick: 'first', ...pooled() }) : null;
-    const labels = () => new Linear(init, dModel, labelsOf(config).length);
-    const dropped = () => new Dropout(classifierDropout(config), this.randomness);
-    this.head = chooseHead(config, context.head, {
-      'masked-language-model': () =>
-        new PredictionHead({
-          pick: 'tokens',
-          dense: new Linear(init, dModel, dModel),
-          activation: 'gelu',
-          norm: new LayerNorm(init, dModel, config.number('layer_norm_eps')),
-          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
-        }),
-      'sequence-classification': () =>
-        new PredictionHead({ pick: 'first', ...pooled(), dropout: dropped(), out: labels() }),
-      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropped(), out: labels() }),
+    this.pooler = bertPooler(context);
+    const { 'question-answering': _, ...kinds } = bertHeads(context, this.embeddings.tokens, this.randomness, {
+      wordActivation: 'gelu',
     });
+    this.head = chooseHead(config, context.head, kinds);
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {

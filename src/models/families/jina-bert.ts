@@ -4,19 +4,18 @@ import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { Linear } from '../../nn/linear.js';
 import { LayerNorm, type Norm } from '../../nn/norm.js';
 import { LinearBias } from '../../nn/position-bias.js';
 import type { Sequences } from '../../nn/sequences.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, dropoutOf, labelsOf } from '../config-values.js';
+import { dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import { chooseHead, type PredictionHead, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bert, bertEmbeddings, bertLayerNames, classifierDropout } from './bert.js';
+import { bert, bertEmbeddings, bertHeads, bertLayerNames, bertPooler } from './bert.js';
 
 /**
  * Jina's BERT of version 2 (Günther et al. 2023, arXiv 2310.19923): scores fall with the distance in both directions, and
@@ -68,20 +67,11 @@ export class JinaBert extends EncoderModel {
         randomness: this.randomness,
       });
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    const pooled = () => ({ pick: 'first', dense: new Linear(init, dModel, dModel), activation: 'tanh' }) as const;
-    this.pooler = head === 'none' ? new PredictionHead(pooled()) : null;
-    const labels = () => new Linear(init, dModel, labelsOf(config).length);
+    this.pooler = bertPooler(context);
+    const kinds = bertHeads(context, this.embeddings.tokens, this.randomness);
     this.head = chooseHead(config, head, {
-      'masked-language-model': () =>
-        new PredictionHead({
-          pick: 'tokens',
-          dense: new Linear(init, dModel, dModel),
-          activation: activationOf(config.text('hidden_act')),
-          norm: norm(),
-          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
-        }),
-      'sequence-classification': () =>
-        new PredictionHead({ ...pooled(), dropout: dropout(classifierDropout(config)), out: labels() }),
+      'masked-language-model': kinds['masked-language-model'],
+      'sequence-classification': kinds['sequence-classification'],
     });
   }
 

@@ -1,5 +1,4 @@
 import type { Tensor } from '../../core/tensor.js';
-import { Dropout } from '../../nn/dropout.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
@@ -8,8 +7,8 @@ import type { Family } from '../family.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import type { TextEmbeddings } from '../text-embeddings.js';
-import { bertEmbeddings, bertLayer, classifierDropout } from './bert.js';
-import { robertaHead, robertaHeadNames, robertaPooler, xlmRoberta } from './roberta.js';
+import { bertEmbeddings, bertLayer, bertPooler, classifierDropout } from './bert.js';
+import { robertaHead, robertaHeadNames, xlmRoberta } from './roberta.js';
 
 /** Jina embeddings v3 (Sturua et al. 2024, arXiv 2409.10173): XLM-RoBERTa with rotary positions. Task adapters are not read. */
 export class JinaEmbeddingsV3 extends EncoderModel {
@@ -28,9 +27,8 @@ export class JinaEmbeddingsV3 extends EncoderModel {
     this.embeddings = bertEmbeddings(init, config, randomness, { positions: 0 });
     const layer = () => bertLayer(init, config, randomness, { rotary });
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    this.pooler = robertaPooler(context);
-    const dropout = () => new Dropout(classifierDropout(config), randomness);
-    this.head = robertaHead(context, this.embeddings.tokens, dropout);
+    this.pooler = bertPooler(context);
+    this.head = robertaHead(context, this.embeddings.tokens, randomness, classifierDropout(config));
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {

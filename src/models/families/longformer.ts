@@ -17,8 +17,8 @@ import { type ModelInputs, type ModelOutput, type PaddedBatch, unpackMaps } from
 import type { PredictionHead } from '../prediction-head.js';
 import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bertEmbeddings, bertLayerNames } from './bert.js';
-import { roberta, robertaHead, robertaHeadNames, robertaPooler } from './roberta.js';
+import { bertEmbeddings, bertLayerNames, bertPooler } from './bert.js';
+import { roberta, robertaHead, robertaHeadNames } from './roberta.js';
 
 /**
  * Longformer (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): RoBERTa for long texts. Tokens attend to a window around
@@ -56,8 +56,8 @@ export class Longformer extends EncoderModel {
         randomness,
       });
     this.encoder = new Stack(layers, layer, null);
-    this.pooler = robertaPooler(context);
-    this.head = robertaHead(context, this.embeddings.tokens, dropout);
+    this.pooler = bertPooler(context);
+    this.head = robertaHead(context, this.embeddings.tokens, randomness, config.number('hidden_dropout_prob'));
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {

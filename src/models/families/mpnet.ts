@@ -1,5 +1,4 @@
 import type { Tensor } from '../../core/tensor.js';
-import { Dropout } from '../../nn/dropout.js';
 import { BucketBias } from '../../nn/position-bias.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
@@ -9,8 +8,8 @@ import type { ModelInputs, PaddedBatch } from '../inputs.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bertEmbeddings, bertLayer } from './bert.js';
-import { roberta, robertaHead, robertaHeadNames, robertaPooler } from './roberta.js';
+import { bertEmbeddings, bertLayer, bertPooler } from './bert.js';
+import { roberta, robertaHead, robertaHeadNames } from './roberta.js';
 
 /** Constants of transformers, whatever the config says. */
 const [PAD, BUCKETS, MAX_DISTANCE] = [1, 32, 128];
@@ -36,9 +35,8 @@ export class MPNet extends EncoderModel {
     const attention = { positionBias: this.positionBias };
     const layer = () => bertLayer(init, config, randomness, attention);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    this.pooler = robertaPooler(context);
-    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), randomness);
-    this.head = robertaHead(context, this.embeddings.tokens, dropout);
+    this.pooler = bertPooler(context);
+    this.head = robertaHead(context, this.embeddings.tokens, randomness, config.number('hidden_dropout_prob'));
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {

@@ -3,17 +3,16 @@ import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { Linear } from '../../nn/linear.js';
 import { LayerNorm } from '../../nn/norm.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
-import { activationOf, dropoutOf, labelsOf, rotaryOf } from '../config-values.js';
+import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
+import { chooseHead, type PredictionHead, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { TextEmbeddings } from '../text-embeddings.js';
-import { bert, bertSizes, classifierDropout } from './bert.js';
+import { bert, bertHeads, bertSizes } from './bert.js';
 
 /** Nomic's BERT (Nussbaum et al. 2024, arXiv 2402.01613): post-norm layers with rotary positions and SwiGLU, without biases. */
 export class NomicBert extends EncoderModel {
@@ -62,27 +61,8 @@ export class NomicBert extends EncoderModel {
         randomness: this.randomness,
       });
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    this.head = this.#headOf(context);
-  }
-
-  #headOf({ init, config, head }: FamilyContext): PredictionHead | null {
-    const dModel = config.size('hidden_size');
-    const dense = () => new Linear(init, dModel, dModel);
-    const labels = () => new Linear(init, dModel, labelsOf(config).length);
-    const dropped = () => new Dropout(classifierDropout(config), this.randomness);
-    return chooseHead(config, head, {
-      'masked-language-model': () =>
-        new PredictionHead({
-          pick: 'tokens',
-          dense: dense(),
-          activation: activationOf(config.text('hidden_act')),
-          norm: new LayerNorm(init, dModel, config.number('layer_norm_eps')),
-          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
-        }),
-      'sequence-classification': () =>
-        new PredictionHead({ pick: 'first', dense: dense(), activation: 'tanh', dropout: dropped(), out: labels() }),
-      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropped(), out: labels() }),
-    });
+    const { 'question-answering': _, ...heads } = bertHeads(context, this.embeddings.tokens, this.randomness);
+    this.head = chooseHead(config, context.head, heads);
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {

@@ -1,21 +1,19 @@
 import { lastOf, type Tensor } from '../../core/tensor.js';
-import { Dropout } from '../../nn/dropout.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
-import { LayerNorm } from '../../nn/norm.js';
 import { sinusoids } from '../../nn/positions.js';
 import type { RotateOptions, Rotation } from '../../nn/rotary-embedding.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotary, rotaryTable } from '../../ops/rotary.js';
-import { activationOf, labelsOf } from '../config-values.js';
+import { activationOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
 import type { Family } from '../family.js';
-import { chooseHead, PredictionHead, vocabularyOutput, wordPredictionNames } from '../prediction-head.js';
-import type { FamilyContext, HeadKind } from '../pretrained-model.js';
+import { chooseHead, type PredictionHead, wordPredictionNames } from '../prediction-head.js';
+import type { FamilyContext } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bert, bertEmbeddings, bertLayer, bertLayerNames } from './bert.js';
+import { bert, bertEmbeddings, bertHeads, bertLayer, bertLayerNames, classifierNames } from './bert.js';
 
 /**
  * RoFormer (Su et al. 2021, arXiv 2104.09864): BERT with rotary positions, which it introduced, and with embeddings of
@@ -42,31 +40,12 @@ export class RoFormer extends EncoderModel {
     this.projection = narrow === dModel ? null : new Linear(init, narrow, dModel);
     const layer = () => bertLayer(init, config, randomness, attention);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    const dropout = () => new Dropout(config.number('hidden_dropout_prob'), randomness);
-    const activation = activationOf(config.text('hidden_act'));
-    const dense = (outputs = dModel) => new Linear(init, dModel, outputs);
-    const labels = labelsOf(config).length;
-    this.head = chooseHead(config, context.head, {
-      'masked-language-model': () =>
-        new PredictionHead({
-          pick: 'tokens',
-          dense: dense(narrow),
-          activation,
-          norm: new LayerNorm(init, narrow, config.number('layer_norm_eps')),
-          out: vocabularyOutput(init, this.embeddings.tokens, config.flag('tie_word_embeddings'), true),
-        }),
-      'sequence-classification': () =>
-        new PredictionHead({
-          pick: 'first',
-          inputDropout: dropout(),
-          dense: dense(),
-          activation,
-          dropout: dropout(),
-          out: dense(labels),
-        }),
-      'token-classification': () => new PredictionHead({ pick: 'tokens', dropout: dropout(), out: dense(labels) }),
-      'question-answering': () => new PredictionHead({ pick: 'tokens', out: dense(2) }),
+    const heads = bertHeads(context, this.embeddings.tokens, randomness, {
+      classifierActivation: activationOf(config.text('hidden_act')),
+      dropsInput: true,
+      dropout: config.number('hidden_dropout_prob'),
     });
+    this.head = chooseHead(config, context.head, heads);
   }
 
   protected embed(ids: Tensor, positions: Tensor, types: Tensor | null): Tensor {
@@ -84,14 +63,9 @@ export class RoFormer extends EncoderModel {
   }
 
   protected override get stateNames(): StateNames {
-    const heads: Partial<Record<HeadKind, StateNames>> = {
-      'masked-language-model': wordPredictionNames(this.settings),
-      'sequence-classification': { 'head.dense': 'classifier.dense', 'head.out': 'classifier.out_proj' },
-      'token-classification': { 'head.out': 'classifier' },
-      'question-answering': { 'head.out': 'qa_outputs' },
-    };
+    const isWords = this.headKind === 'masked-language-model';
     return {
-      ...heads[this.headKind],
+      ...(isWords ? wordPredictionNames(this.settings) : classifierNames(this.headKind)),
       ...embeddingNames('roformer.embeddings'),
       projection: 'roformer.embeddings_project',
       'rotary.sinusoids': TABLE,

@@ -33,6 +33,7 @@ import { softmax } from '../../ops/softmax.js';
 import { abs, sqrt } from '../../ops/unary.js';
 import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { HIFI_GAN_DEFAULTS, hifiGanOptions } from '../hifi-gan-config.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, unpackMaps } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
 import { checkHead } from '../prediction-head.js';
@@ -577,18 +578,8 @@ export class SpeechT5HifiGan extends PretrainedModel {
     super(context);
     checkHead(context, ['none']);
     const { init, config } = context;
-    const numbers = (name: string) => config.list(name) as readonly number[];
     const bins = config.size('model_in_dim');
-    this.generator = new HifiGan(init, {
-      inputs: bins,
-      channels: config.size('upsample_initial_channel'),
-      rates: numbers('upsample_rates'),
-      kernels: numbers('upsample_kernel_sizes'),
-      blockKernels: numbers('resblock_kernel_sizes'),
-      blockDilations: config.list('resblock_dilation_sizes') as readonly (readonly number[])[],
-      slope: config.number('leaky_relu_slope'),
-      outBias: true,
-    });
+    this.generator = new HifiGan(init, { ...hifiGanOptions(config), inputs: bins, outBias: true });
     this.mean = init.buffer([bins], 0);
     this.scale = init.buffer([bins], 1);
   }
@@ -698,16 +689,9 @@ export const speechT5HifiGan: Family = {
   defaults: {
     model_in_dim: 80,
     sampling_rate: 16000,
-    upsample_initial_channel: 512,
+    ...HIFI_GAN_DEFAULTS,
     upsample_rates: [4, 4, 4, 4],
     upsample_kernel_sizes: [8, 8, 8, 8],
-    resblock_kernel_sizes: [3, 7, 11],
-    resblock_dilation_sizes: [
-      [1, 3, 5],
-      [1, 3, 5],
-      [1, 3, 5],
-    ],
-    leaky_relu_slope: 0.1,
     normalize_before: true,
   },
 };

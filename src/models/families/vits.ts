@@ -30,6 +30,7 @@ import { softmax } from '../../ops/softmax.js';
 import { exp, softplus, sqrt } from '../../ops/unary.js';
 import { activationOf, dropoutOf, layerDropOf } from '../config-values.js';
 import type { Family } from '../family.js';
+import { HIFI_GAN_DEFAULTS, hifiGanOptions } from '../hifi-gan-config.js';
 import { type ForwardOptions, type ModelInputs, type ModelOutput, PaddedBatch, unpackMaps } from '../inputs.js';
 import type { ModelConfig } from '../model-config.js';
 import { checkHead } from '../prediction-head.js';
@@ -693,17 +694,7 @@ class VoicedHifiGan extends HifiGan {
   readonly cond: PointwiseConv | null;
 
   constructor(init: Initializer, config: ModelConfig, speaker: number) {
-    const numbers = (name: string) => config.list(name) as readonly number[];
-    super(init, {
-      inputs: config.size('flow_size'),
-      channels: config.size('upsample_initial_channel'),
-      rates: numbers('upsample_rates'),
-      kernels: numbers('upsample_kernel_sizes'),
-      blockKernels: numbers('resblock_kernel_sizes'),
-      blockDilations: config.list('resblock_dilation_sizes') as readonly (readonly number[])[],
-      slope: config.number('leaky_relu_slope'),
-      outBias: false,
-    });
+    super(init, { ...hifiGanOptions(config), inputs: config.size('flow_size'), outBias: false });
     this.cond = speaker === 0 ? null : new PointwiseConv(init, speaker, config.size('upsample_initial_channel'));
   }
 
@@ -759,16 +750,9 @@ export const vits: Family = {
     use_stochastic_duration_prediction: true,
     num_speakers: 1,
     speaker_embedding_size: 0,
-    upsample_initial_channel: 512,
+    ...HIFI_GAN_DEFAULTS,
     upsample_rates: [8, 8, 2, 2],
     upsample_kernel_sizes: [16, 16, 4, 4],
-    resblock_kernel_sizes: [3, 7, 11],
-    resblock_dilation_sizes: [
-      [1, 3, 5],
-      [1, 3, 5],
-      [1, 3, 5],
-    ],
-    leaky_relu_slope: 0.1,
     depth_separable_channels: 2,
     depth_separable_num_layers: 3,
     duration_predictor_flow_bins: 10,
