@@ -13,44 +13,84 @@ import {
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
-/**
- * A weight that preserves the variance of the input: [outputs, inputs / groups, ...], or [inputs, outputs / groups, ...]
- * if `transposed`.
- */
-function kernelWeight(
-  op: string,
-  init: Initializer,
-  sizes: ConvSizes,
-  kernel: readonly number[],
-  transposed = false,
-): Tensor {
-  checkInitializer(op, init);
-  if (!Array.isArray(kernel))
-    throw new ArgumentError(`${op}: kernel is ${describeValue(kernel)}, expected [height, width]`);
-  const { inputs, outputs } = sizes;
-  const { groups = 1 } = sizes.options;
-  checkSizes(op, { inputs, outputs, groups }, 1);
-  for (const taps of kernel) checkSizes(op, { kernel: taps }, 1);
-  if (inputs % groups !== 0 || outputs % groups !== 0)
-    throw new ArgumentError(`${op}: groups is ${groups}, expected a divisor of ${inputs} channels and ${outputs}`);
-  const shape = transposed ? [inputs, outputs / groups, ...kernel] : [outputs, inputs / groups, ...kernel];
-  const fanIn = kernel.reduce((product, size) => product * size, inputs / groups);
-  return init.normal(shape, fanIn ** -0.5);
+type Channels = readonly [inputs: number, outputs: number];
+
+/** An op over convolutions, and the name of its module in errors. */
+interface ConvolutionOp<Options> {
+  readonly name: string;
+  /** Throws ArgumentError. */
+  readonly check: (op: string, options: Options) => Options;
+  readonly apply: (x: Tensor, w: Tensor, bias: Tensor | null, options: Options) => Tensor;
+  readonly isTransposed: boolean;
 }
 
-interface ConvSizes {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly options: { readonly groups?: number | undefined };
-}
-
-/** A convolution over sequences, with the names and layouts of PyTorch's nn.Conv1d. */
-export class Conv1d extends Module {
-  /** [outputs, inputs / groups, kernel] */
+/** Weights of a convolution, with the names and layouts of PyTorch. */
+abstract class Convolution<Options extends { groups?: number | undefined }> extends Module {
+  /** [outputs, inputs / groups, ...kernel], or [inputs, outputs / groups, ...kernel] of a transposed convolution */
   readonly weight: Tensor;
   /** [outputs] */
   readonly bias: Tensor | null;
 
+  constructor(
+    private readonly op: ConvolutionOp<Options>,
+    init: Initializer,
+    channels: Channels,
+    kernel: readonly number[],
+    private readonly options: Options,
+    bias: boolean,
+  ) {
+    super();
+    checkInitializer(op.name, init);
+    const { groups = 1 } = op.check(op.name, options);
+    this.weight = kernelWeight(op, init, channels, kernel, groups);
+    this.bias = bias ? init.constant([channels[1]], 0) : null;
+  }
+
+  /**
+   * Same as the op of this name. `x` is float32 [B, inputs, T] or [B, inputs, H, W]; with `channelsLast`, [B, T, inputs]
+   * or [B, H, W, inputs]. The result has `outputs` channels. Throws ShapeError, DTypeError.
+   */
+  forward(x: Tensor): Tensor {
+    return this.op.apply(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** A weight that preserves the variance of the input. */
+function kernelWeight(
+  { name, isTransposed }: Pick<ConvolutionOp<never>, 'name' | 'isTransposed'>,
+  init: Initializer,
+  [inputs, outputs]: Channels,
+  kernel: readonly number[],
+  groups: number,
+): Tensor {
+  if (!Array.isArray(kernel))
+    throw new ArgumentError(`${name}: kernel is ${describeValue(kernel)}, expected [height, width]`);
+  checkSizes(name, { inputs, outputs, groups }, 1);
+  for (const taps of kernel) checkSizes(name, { kernel: taps }, 1);
+  if (inputs % groups !== 0 || outputs % groups !== 0)
+    throw new ArgumentError(`${name}: groups is ${groups}, expected a divisor of ${inputs} channels and ${outputs}`);
+  const shape = isTransposed ? [inputs, outputs / groups, ...kernel] : [outputs, inputs / groups, ...kernel];
+  const fanIn = kernel.reduce((product, size) => product * size, inputs / groups);
+  return init.normal(shape, fanIn ** -0.5);
+}
+
+const CONV1D = { name: 'Conv1d', check: checkConv1d, apply: conv1d, isTransposed: false };
+const CONV2D = { name: 'Conv2d', check: checkConv2d, apply: conv2d, isTransposed: false };
+const TRANSPOSE1D = {
+  name: 'ConvTranspose1d',
+  check: checkConvTranspose1d,
+  apply: convTranspose1d,
+  isTransposed: true,
+};
+const TRANSPOSE2D = {
+  name: 'ConvTranspose2d',
+  check: checkConvTranspose2d,
+  apply: convTranspose2d,
+  isTransposed: true,
+};
+
+/** A convolution over sequences, with the names and layouts of PyTorch's nn.Conv1d. */
+export class Conv1d extends Convolution<Conv1dOptions> {
   /**
    * `inputs` and `outputs`: channels. `kernel`: number of taps. `options`: those of the op `conv1d`. Weights start as
    * N(0, groups / (inputs·kernel)), the bias as 0. Throws ArgumentError, ShapeError, OutOfMemoryError.
@@ -60,111 +100,54 @@ export class Conv1d extends Module {
     inputs: number,
     outputs: number,
     kernel: number,
-    private readonly options: Conv1dOptions = {},
+    options: Conv1dOptions = {},
     bias = true,
   ) {
-    super();
-    this.weight = kernelWeight('Conv1d', init, { inputs, outputs, options: checkConv1d('Conv1d', options) }, [kernel]);
-    this.bias = bias ? init.constant([outputs], 0) : null;
-  }
-
-  /**
-   * Same as the op `conv1d`. `x` is float32 [B, inputs, T], or [B, T, inputs] with `channelsLast`; the result has
-   * `outputs` channels. Throws ShapeError, DTypeError.
-   */
-  forward(x: Tensor): Tensor {
-    return conv1d(x, this.weight, this.bias, this.options); // [B, outputs, T'] or [B, T', outputs]
+    super(CONV1D, init, [inputs, outputs], [kernel], options, bias);
   }
 }
 
 /** A convolution over images, with the names and layouts of PyTorch's nn.Conv2d. */
-export class Conv2d extends Module {
-  /** [outputs, inputs / groups, height, width] */
-  readonly weight: Tensor;
-  /** [outputs] */
-  readonly bias: Tensor | null;
-
+export class Conv2d extends Convolution<Conv2dOptions> {
   /** Same parameters as `Conv1d`, but `kernel` has a height and a width. */
   constructor(
     init: Initializer,
     inputs: number,
     outputs: number,
     kernel: readonly [height: number, width: number],
-    private readonly options: Conv2dOptions = {},
+    options: Conv2dOptions = {},
     bias = true,
   ) {
-    super();
-    this.weight = kernelWeight('Conv2d', init, { inputs, outputs, options: checkConv2d('Conv2d', options) }, kernel);
-    this.bias = bias ? init.constant([outputs], 0) : null;
-  }
-
-  /**
-   * Same as the op `conv2d`. `x` is float32 [B, inputs, H, W], or [B, H, W, inputs] with `channelsLast`; the result has
-   * `outputs` channels. Throws ShapeError, DTypeError.
-   */
-  forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options); // [B, outputs, H', W'] or [B, H', W', outputs]
+    super(CONV2D, init, [inputs, outputs], kernel, options, bias);
   }
 }
 
 /** A transposed convolution over sequences, with the names and layouts of PyTorch's nn.ConvTranspose1d. */
-export class ConvTranspose1d extends Module {
-  /** [inputs, outputs / groups, kernel] */
-  readonly weight: Tensor;
-  /** [outputs] */
-  readonly bias: Tensor | null;
-
+export class ConvTranspose1d extends Convolution<ConvTranspose1dOptions> {
   /** Same parameters as `Conv1d`; `options` are those of the op `convTranspose1d`. */
   constructor(
     init: Initializer,
     inputs: number,
     outputs: number,
     kernel: number,
-    private readonly options: ConvTranspose1dOptions = {},
+    options: ConvTranspose1dOptions = {},
     bias = true,
   ) {
-    super();
-    const sizes = { inputs, outputs, options: checkConvTranspose1d('ConvTranspose1d', options) };
-    this.weight = kernelWeight('ConvTranspose1d', init, sizes, [kernel], true);
-    this.bias = bias ? init.constant([outputs], 0) : null;
-  }
-
-  /**
-   * Same as the op `convTranspose1d`. `x` is float32 [B, inputs, T], or [B, T, inputs] with `channelsLast`; the result
-   * has `outputs` channels. Throws ShapeError, DTypeError.
-   */
-  forward(x: Tensor): Tensor {
-    return convTranspose1d(x, this.weight, this.bias, this.options); // [B, outputs, T'] or [B, T', outputs]
+    super(TRANSPOSE1D, init, [inputs, outputs], [kernel], options, bias);
   }
 }
 
 /** A transposed convolution over images, with the names and layouts of PyTorch's nn.ConvTranspose2d. */
-export class ConvTranspose2d extends Module {
-  /** [inputs, outputs / groups, height, width] */
-  readonly weight: Tensor;
-  /** [outputs] */
-  readonly bias: Tensor | null;
-
+export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
   /** Same parameters as `ConvTranspose1d`, but `kernel` has a height and a width. */
   constructor(
     init: Initializer,
     inputs: number,
     outputs: number,
     kernel: readonly [height: number, width: number],
-    private readonly options: ConvTranspose2dOptions = {},
+    options: ConvTranspose2dOptions = {},
     bias = true,
   ) {
-    super();
-    const sizes = { inputs, outputs, options: checkConvTranspose2d('ConvTranspose2d', options) };
-    this.weight = kernelWeight('ConvTranspose2d', init, sizes, kernel, true);
-    this.bias = bias ? init.constant([outputs], 0) : null;
-  }
-
-  /**
-   * Same as the op `convTranspose2d`. `x` is float32 [B, inputs, H, W], or [B, H, W, inputs] with `channelsLast`; the
-   * result has `outputs` channels. Throws ShapeError, DTypeError.
-   */
-  forward(x: Tensor): Tensor {
-    return convTranspose2d(x, this.weight, this.bias, this.options); // [B, outputs, H', W'] or [B, H', W', outputs]
+    super(TRANSPOSE2D, init, [inputs, outputs], kernel, options, bias);
   }
 }
