@@ -1,5 +1,6 @@
 // Products of rows with the matrix of their group, for a mixture of experts: the rows of each expert are one product.
 #include "kernels/shared/gemm_blocks.h"
+#include "kernels/shared/groups.h"
 
 // Sorts `count` ids by group, with a stable order within a group. Each row has `perRow` ids, one after the other.
 //
@@ -53,52 +54,41 @@ struct GroupRows {
 };
 RARE_KERNEL(GroupRows)
 
-// The start of each group among `rows` rows. Offsets are data of the heap, so each use checks them.
-struct GroupOffsets {
-  const int32_t* starts;
-  uint32_t rows;
-
-  uint64_t start(uint64_t group) const { return static_cast<uint32_t>(starts[group]); }
-  bool isValid(uint64_t group) const { return start(group) <= start(group + 1) && start(group + 1) <= rows; }
-  uint64_t size(uint64_t group) const { return start(group + 1) - start(group); }
-};
-
-// A block of rows of one group.
-struct GroupBlock {
-  uint64_t group, first;
-  size_t rows;
-};
-
-// y[r] (+)= x[r]·op(w[g]) for each row r of group g. The matrices of the groups are stored side by side in w.
+// y[r] (+)= x[r]·op(w[g]) for each row r of group g.
 //
-//   x        [rows, depth]           sorted by group
-//   w        [depth, groups · cols]  or, transposed, [cols, groups · depth]; `wStride` words between rows
+//   x        [rows, depth]  sorted by group
+//   w        [depth, cols] or, transposed, [cols, depth] for each group; `wStride` words between rows, `wStep` between
+//            groups
 //   offsets  [groups + 1]            see GroupRows
 //   y        [rows, cols]
 struct GroupedLinear {
   static constexpr const char* name = "groupedLinear";
   static constexpr const char* signature =
-      "in:x in:w in:offsets inout:y u32:rows u32:depth u32:cols u32:groups u32:wStride u32:transposed u32:accumulate";
+      "in:x in:w in:offsets inout:y u32:rows u32:depth u32:cols u32:groups u32:wStride u32:wStep u32:transposed "
+      "u32:accumulate";
   Span x, w, offsets, y;
-  uint32_t rows, depth, cols, groups, wStride, transposed, accumulate;
+  uint32_t rows, depth, cols, groups, wStride, wStep, transposed, accumulate;
 
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
     REQUIRE(x.covers(rows, depth, depth), "x is smaller than rows and depth say");
-    REQUIRE(w.covers(transposed ? cols : depth, uint64_t{groups} * (transposed ? depth : cols), wStride),
-            "w is smaller than its shape and stride say");
+    REQUIRE(groups >= 1, "there are no groups");
+    const uint64_t before = (groups - uint64_t{1}) * wStep;  // words before the last matrix
+    REQUIRE(before <= w.length, "w is shorter than groups and wStep say");
+    const Span last{w.offset, w.length - static_cast<uint32_t>(before)};
+    REQUIRE(last.covers(transposed ? cols : depth, transposed ? depth : cols, wStride),
+            "w is smaller than its shape and strides say");
     REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
     REQUIRE(y.covers(rows, cols, cols), "y is smaller than rows and cols say");
     return nullptr;
   }
 
   void run(Context& context) const {
-    if (rows == 0 || cols == 0 || groups == 0) return;
-    // At most one block of each group is not full.
-    const uint64_t down = rows / kRowStep + groups, across = divideUp(cols, kColStep);
+    if (rows == 0 || cols == 0) return;
+    const uint64_t down = mostGroupBlocks(rows, groups, kRowStep), across = divideUp(cols, kColStep);
     context.team.parallelRange(down * across, 1, [&](uint64_t chunk, uint64_t end) {
       for (; chunk < end; ++chunk) {
-        const GroupBlock block = blockAt(context, chunk / across);
+        const GroupBlock block = groupBlockAt(context, offsets, rows, groups, kRowStep, chunk / across);
         if (block.rows > 0) multiply(context, block, chunk % across * kColStep);
       }
     });
@@ -107,32 +97,15 @@ struct GroupedLinear {
  private:
   static constexpr uint64_t kRowStep = kMaxTilesDown * kTileRows, kColStep = kMaxTilesAcross * kTileCols;
 
-  // Returns block `index`, counted through all groups. It has no rows if there are fewer blocks.
-  GroupBlock blockAt(const Context& context, uint64_t index) const {
-    const GroupOffsets groupOffsets{context.i32(offsets), rows};
-    for (uint64_t group = 0; group < groups; ++group) {
-      if (!groupOffsets.isValid(group)) {
-        context.fail("offsets do not count the rows of x");
-        break;
-      }
-      const uint64_t size = groupOffsets.size(group), blocks = divideUp(size, kRowStep);
-      if (index < blocks) {
-        const uint64_t first = index * kRowStep;
-        return {group, groupOffsets.start(group) + first, atMost(kRowStep, size - first)};
-      }
-      index -= blocks;
-    }
-    return {0, 0, 0};
-  }
-
   void multiply(const Context& context, const GroupBlock& block, uint64_t col) const {
-    const float* weight = context.f32(w) + block.group * (transposed ? depth : cols);
-    const Gemm g{.a = context.f32(x) + block.first * depth,
+    const float* weight = context.f32(w) + block.group * wStep;
+    const uint64_t row = block.start + block.first;
+    const Gemm g{.a = context.f32(x) + row * depth,
                  .aRow = depth,
                  .b = weight + (transposed ? col * wStride : col),
                  .bRow = wStride,
                  .bTransposed = transposed != 0,
-                 .c = context.f32(y) + block.first * cols + col,
+                 .c = context.f32(y) + row * cols + col,
                  .cRow = cols,
                  .rows = block.rows,
                  .cols = atMost(kColStep, cols - col),

@@ -39,18 +39,35 @@ struct QuantizedLinear {
     if (rows <= kHalfRows && format == kBFloat16) return runHalves<BFloat16>(context);
     const uint64_t down = divideUp(rows, kBlockRows), across = divideUp(cols, kPanel);
     context.team.parallelRange(down * across, 1, [&](uint64_t block, uint64_t) {
-      const uint64_t row = block / across * kBlockRows, col = block % across * kPanel;
-      multiply(context, row, col, atMost(kBlockRows, rows - row), atMost(kPanel, cols - col));
-      if (activation == kNone && !keeps()) return;
-      activateRows(context, sums(context, row, col), keeps() ? cols : yStride, row, col, atMost(kBlockRows, rows - row),
-                   atMost(kPanel, cols - col));
+      const uint64_t row = block / across * kBlockRows;
+      multiplyPanel(context, row, atMost(kBlockRows, rows - row), block % across * kPanel, cols);
     });
   }
 
- private:
   // Features that are unpacked together, and rows that are multiplied with them.
   static constexpr size_t kPanel = 3 * kTile, kBlockRows = kMaxTilesDown * kTileRows;
 
+  // Computes rows from `row` on, a block of `height`, of the features of tiles `tile` to below `end`. For a product of
+  // integers, q must be present, and both tiles are multiples of kInt8Tiles, or the end. `next`: the tiles that this
+  // thread will probably read afterwards.
+  void multiplyBlock(const Context& context, uint64_t row, size_t height, uint64_t tile, uint64_t end,
+                     const PackedTiles& next) const {
+    if (integers != 0) {
+      const int32_t* from = context.i32(q) + row * Int8Layout(kindOfFormat(format), depth).rowWords();
+      return multiplyIntegers(context, from, row, height, tile, end, next);
+    }
+    if (rows <= kHalfRows && format == kFloat16) return multiplyHalves<Float16>(context, tile, end);
+    if (rows <= kHalfRows && format == kBFloat16) return multiplyHalves<BFloat16>(context, tile, end);
+    for (uint64_t col = tile * kTile; col < end * kTile; col += kPanel)
+      multiplyPanel(context, row, height, col, atMost(end * kTile, cols));
+  }
+
+  // Tiles from `tile` to below `end`, at most as many as meet rows together.
+  PackedTiles tilesFrom(const Context& context, uint64_t tile, uint64_t end) const {
+    return {tileAt(context, tile), bytesOfTile(), static_cast<size_t>(atMost(kInt8Tiles, end - tile))};
+  }
+
+ private:
   // True if an integer product with so few rows takes as long as reading the weights.
   bool isFew() const { return rows <= 16; }
   // Chunks per thread that balance the load, and the minimum number of rows of such a chunk.
@@ -69,6 +86,14 @@ struct QuantizedLinear {
       for (size_t g = 0; g * kGroup < inputs; ++g)
         Format::unpack(groupAt<Format>(tiles + t * tileBytes<Format>(depth), k / kGroup + g), kPanel,
                        panel + g * kGroup * kPanel + t * kTile);
+  }
+
+  // Rows of a block, and features from `col` to below `end`, at most a panel.
+  void multiplyPanel(const Context& context, uint64_t row, size_t height, uint64_t col, uint64_t end) const {
+    const size_t width = atMost(kPanel, end - col);
+    multiply(context, row, col, height, width);
+    if (activation == kNone && !keeps()) return;
+    activateRows(context, sums(context, row, col), keeps() ? cols : yStride, row, col, height, width);
   }
 
   // Unpacks one block of inputs after another as a panel, and adds its product to the sums.
@@ -105,19 +130,24 @@ struct QuantizedLinear {
 
   template <class Format>
   void runHalves(Context& context) const {
-    const uint64_t tiles = divideUp(cols, kTile), bytes = tileBytes<Format>(depth);
+    const uint64_t tiles = divideUp(cols, kTile);
     const uint64_t share = divideUp(tiles, 4 * static_cast<uint64_t>(context.team.threads()));
-    context.team.parallelRange(tiles, divideUp(share, kHalfTiles) * kHalfTiles, [&](uint64_t tile, uint64_t last) {
-      float sums[kHalfTiles][kHalfRows * kTile];
-      for (uint64_t count = 0; tile < last; tile += count) {
-        count = last - tile < kHalfTiles ? 1 : kHalfTiles;
-        const auto multiply = count == 1 ? halfRow<Format, 1> : halfRow<Format, kHalfTiles>;
-        for (uint64_t r = 0; r < rows; ++r)
-          multiply(context.f32(x) + r * xStride, depth, tileAt(context, tile), bytes, sums[0] + r * kTile,
-                   kHalfRows * kTile);
-        for (uint64_t t = 0; t < count; ++t) finishTile(context, sums[t], kTile, 0, (tile + t) * kTile, rows);
-      }
-    });
+    context.team.parallelRange(tiles, divideUp(share, kHalfTiles) * kHalfTiles,
+                               [&](uint64_t tile, uint64_t last) { multiplyHalves<Format>(context, tile, last); });
+  }
+
+  // All rows, at most kHalfRows, and the features of tiles `tile` to below `last`.
+  template <class Format>
+  void multiplyHalves(const Context& context, uint64_t tile, uint64_t last) const {
+    float sums[kHalfTiles][kHalfRows * kTile];
+    for (uint64_t count = 0; tile < last; tile += count) {
+      count = last - tile < kHalfTiles ? 1 : kHalfTiles;
+      const auto multiply = count == 1 ? halfRow<Format, 1> : halfRow<Format, kHalfTiles>;
+      for (uint64_t r = 0; r < rows; ++r)
+        multiply(context.f32(x) + r * xStride, depth, tileAt(context, tile), tileBytes<Format>(depth),
+                 sums[0] + r * kTile, kHalfRows * kTile);
+      for (uint64_t t = 0; t < count; ++t) finishTile(context, sums[t], kTile, 0, (tile + t) * kTile, rows);
+    }
   }
 
   // The division of a product into chunks: tiles per chunk, chunks across, rows per chunk, chunks down.
@@ -143,35 +173,39 @@ struct QuantizedLinear {
     const auto [grain, across, blockRows, down] = chunksFor(static_cast<uint64_t>(context.team.threads()));
     const uint64_t chunks = down * across, tiles = divideUp(cols, kTile);
     const size_t words = Int8Layout(kind, depth).rowWords();
-    const size_t bytes = bytesOfTile();
     auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
     static_assert(sizeof(Int8Memory) + 2 * kMaxHeld * 4 <= kScratchBytes);
     int32_t* held = reinterpret_cast<int32_t*>(&memory + 1);
     bool holds = false;  // true once this thread has converted x, in its first chunk
-    const auto tilesFrom = [&](uint64_t tile) {
-      return PackedTiles{tileAt(context, tile), bytes, static_cast<size_t>(atMost(kInt8Tiles, tiles - tile))};
-    };
     context.team.parallelRange(chunks, 1, [&](uint64_t block, uint64_t) {
       const uint64_t row = block / across * blockRows, first = block % across * grain;
-      const size_t height = atMost(blockRows, rows - row);
       if (!q.present() && !holds) quantizeRows(context.f32(x), xStride, 0, rows, rows, depth, kind, held);
       holds = true;
       const int32_t* from = q.present() ? context.i32(q) + row * words : held;
       // Weights of the next chunk are prefetched. A thread may claim chunks from the back.
       const uint64_t next =
           context.team.after(static_cast<uint32_t>(block), static_cast<uint32_t>(chunks)) % across * grain;
-      const uint64_t end = atMost(first + grain, tiles);
-      for (uint64_t t = first; t < end; t += kInt8Tiles) {
-        const bool last = t + kInt8Tiles >= end;
-        if (isFew() && last) fetchWeights(tileAt(context, next), kAhead);
-        const PackedTiles some = tilesFrom(t), after = tilesFrom(last ? next : t + kInt8Tiles);
-        const float* scales = kind.parts == 0 ? reinterpret_cast<const float*>(some.first) : nullptr;
-        const auto finish = [&](size_t r, size_t count, float* sums) {
-          finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, scales, bytes / sizeof(float));
-        };
-        Int8Product(format, some, isFew() ? nullptr : &after, {from, height, depth}, memory, finish).multiply();
-      }
+      multiplyIntegers(context, from, row, atMost(blockRows, rows - row), first, atMost(first + grain, tiles),
+                       tilesFrom(context, next, tiles));
     });
+  }
+
+  // Rows of a block, whose integers begin at `from`, and the features of tiles `first` to below `end`.
+  void multiplyIntegers(const Context& context, const int32_t* from, uint64_t row, size_t height, uint64_t first,
+                        uint64_t end, const PackedTiles& next) const {
+    auto& memory = *reinterpret_cast<Int8Memory*>(context.scratch());
+    const bool scaled = kindOfFormat(format).parts == 0;  // features have scales of their own
+    for (uint64_t t = first; t < end; t += kInt8Tiles) {
+      const bool last = t + kInt8Tiles >= end;
+      if (isFew() && last) fetchWeights(next.first, kAhead);
+      const PackedTiles some = tilesFrom(context, t, end);
+      const PackedTiles after = last ? next : tilesFrom(context, t + kInt8Tiles, end);
+      const float* scales = scaled ? reinterpret_cast<const float*>(some.first) : nullptr;
+      const auto finish = [&](size_t r, size_t count, float* sums) {
+        finishTile(context, sums, kInt8Cols, row + r, t * kTile, count, scales, some.bytes / sizeof(float));
+      };
+      Int8Product(format, some, isFew() ? nullptr : &after, {from, height, depth}, memory, finish).multiply();
+    }
   }
 
   size_t bytesOfTile() const {

@@ -76,13 +76,17 @@ class PackedEntry implements WeightEntry {
   readonly #blocks: StoredBlocks;
   readonly #stored: Stored;
   readonly #inOut: boolean;
+  /** Number of matrices, each stored as [in, out]. */
+  readonly #stacked: number;
   readonly #rowBytes: number;
 
   constructor(stored: Stored, piece: StatePiece, inOut: boolean) {
     const { name, format, values, scales } = stored;
     this.shape = shapeOf(piece);
     this.size = this.shape.reduce((product, n) => product * n, 1);
-    const [rows, cols] = (inOut ? [...this.shape].reverse() : this.shape) as [number, number];
+    this.#stacked = inOut ? (piece.stacked ?? 1) : 1;
+    const cols = (inOut ? this.shape.at(-2) : this.shape.at(-1)) as number;
+    const rows = this.size / cols;
     const isSplit = format.rowHead > 0;
     this.#rowBytes = blockRowBytes(format, cols, true);
     expect(name, values, isSplit ? 'I8' : 'U8', [rows, isSplit ? cols : this.#rowBytes]);
@@ -117,7 +121,7 @@ class PackedEntry implements WeightEntry {
   async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {
     const [rows, cols] = this.#blocks.shape;
     const unit = multiple % cols === 0 ? multiple / cols : multiple; // number of rows
-    const step = this.#inOut ? rows : Math.max(unit, unit * Math.floor(AT_ONCE / (unit * cols)));
+    const step = this.#inOut ? rows / this.#stacked : Math.max(unit, unit * Math.floor(AT_ONCE / (unit * cols)));
     for (let row = 0; row < rows; row += step) yield this.#floats(device, row, Math.min(step, rows - row));
   }
 

@@ -4,11 +4,11 @@ import { ArgumentError } from '../core/errors.js';
 import type { Shape } from '../core/tensor.js';
 import { toBrain, toHalf } from '../io/half.js';
 import type { SafetensorsLater } from '../io/safetensors.js';
-import type { Module } from '../nn/module.js';
+import type { Module, WeightNames } from '../nn/module.js';
 import { PackedLinear } from '../nn/packed-modules.js';
 import { formatOf, type PackedRows, readFloats, readRows, rowsIn } from '../nn/packed-rows.js';
 import { perHeadOrder } from '../nn/state-names.js';
-import { transpose } from '../nn/stored-layout.js';
+import { transposedEach } from '../nn/stored-layout.js';
 import { PackedWeight } from '../nn/weight.js';
 import { blockRowBytes, type PackedFormat } from '../ops/packed.js';
 
@@ -37,7 +37,7 @@ export interface PackedPiece {
  */
 export function packedPieces(model: Module): PackedPiece[] {
   const seen = new Set<PackedWeight>();
-  return model.weightNames().flatMap(({ part, names, perHead, inOut }) => {
+  return model.weightNames().flatMap(({ part, names, perHead, inOut, leading, stacked }) => {
     const { weight } = part as Module & { weight?: unknown };
     if (!(weight instanceof PackedWeight) || seen.has(weight)) return [];
     seen.add(weight);
@@ -48,12 +48,19 @@ export function packedPieces(model: Module): PackedPiece[] {
       const start = end;
       end += width;
       const name = names[i];
-      return name ? [pieceOf(name, rowsIn(weight, start, end), order, inOut && part instanceof PackedLinear)] : [];
+      const layout = { order, inOut: inOut && part instanceof PackedLinear, leading, stacked };
+      return name ? [pieceOf(name, rowsIn(weight, start, end), layout)] : [];
     });
   });
 }
 
-function pieceOf(name: string, rows: readonly PackedRows[], order: Int32Array | null, inOut: boolean): PackedPiece {
+/** The layout of a matrix in a checkpoint; see `StoredAs`. */
+interface Layout extends Pick<WeightNames, 'inOut' | 'leading' | 'stacked'> {
+  readonly order: Int32Array | null;
+}
+
+function pieceOf(name: string, rows: readonly PackedRows[], layout: Layout): PackedPiece {
+  const { order, inOut, stacked } = layout;
   const format = formatOf(rows);
   if (format === null) throw new ArgumentError(`save: ${name} is packed in several formats, expected one`);
   const count = rows.reduce((sum, row) => sum + row.count, 0);
@@ -65,14 +72,19 @@ function pieceOf(name: string, rows: readonly PackedRows[], order: Int32Array | 
     return moved;
   };
   return {
-    ...{ name, format: format.name, cols, inOut, rows: count, shape: inOut ? [cols, count] : [count, cols] },
+    ...{ name, format: format.name, cols, inOut, rows: count, shape: shapeOf(count, cols, layout) },
     rowBytes: blockRowBytes(format, cols, true),
     blocks: async () => inOrder(await readRows(rows), blockRowBytes(format, cols, true)),
     floats: async () => {
       const values = inOrder(await readFloats(rows), cols);
-      return inOut ? transpose(values, [count, cols]) : values;
+      return inOut ? transposedEach(values, [count / stacked, cols]) : values;
     },
   };
+}
+
+function shapeOf(rows: number, cols: number, { inOut, leading, stacked }: Layout): Shape {
+  if (inOut) return stacked > 1 ? [stacked, cols, rows / stacked] : [cols, rows];
+  return [...leading, rows / leading.reduce((product, size) => product * size, 1), cols];
 }
 
 /** The arrays of packed weights in a safetensors file, by name. They are read from the device when they are written. */

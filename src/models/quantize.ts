@@ -48,7 +48,7 @@ export interface Packable {
 
 /**
  * Packs the weights of every `Linear` and `Embedding` of a model, or of your own module, and frees the floats. Shared
- * weights stay shared. Weights of norms and experts, and tables of positions, stay float32. Do not call it during a generation.
+ * weights stay shared. Weights of norms and tables of positions stay float32. Do not call it during a generation.
  * Programs recorded before continue with the old weights.
  *
  * ```ts
@@ -102,8 +102,8 @@ export function packing(op: string, options: QuantizeOptions): PackedFormat {
 export function packables(model: Module): Packable[] {
   const byWeight = new Map<Weight, Owner[]>();
   for (const place of placesIn(model)) {
-    const { module, path, parent, key } = place;
-    if (!isWeightModule(module) || isTableOfPositions(path) || parent.floatParts.includes(key)) continue;
+    const { module, path } = place;
+    if (!isWeightModule(module) || isTableOfPositions(path)) continue;
     const owners = byWeight.get(module.weight);
     if (owners) owners.push({ ...place, module });
     else byWeight.set(module.weight, [{ ...place, module }]);

@@ -7,7 +7,7 @@ import type { Module } from '../nn/module.js';
 import { type Reading, readPieces } from '../nn/read-pieces.js';
 import type { StatePiece } from '../nn/state-names.js';
 import { type ActivationFormat, PackedWeight, STAGE } from '../nn/weight.js';
-import type { PackedFormat } from '../ops/packed.js';
+import { type PackedFormat, tileOf } from '../ops/packed.js';
 import { type Packable, packables, type QuantizeOptions, replaceWeight } from './quantize.js';
 import type { WeightEntry } from './weight-entry.js';
 
@@ -103,11 +103,13 @@ interface PieceReading extends Reading {
 type Step = PieceReading & ({ weight?: undefined } | { readonly weight: UnfinishedWeight; readonly section: number });
 
 /**
- * A weight whose sections are read in any order. They are packed one by one from the file's blocks, or together from
- * floats.
+ * A weight whose sections are read in any order. They are packed one by one, or together from floats if they do not fill
+ * tiles.
  */
 class UnfinishedWeight {
   readonly #sections: (PackedWeight | undefined)[];
+  /** True if each section is packed alone, so that only its floats are in memory. */
+  readonly #isApart: boolean;
   #floats: Tensor | null = null;
   #left: number;
 
@@ -119,6 +121,13 @@ class UnfinishedWeight {
   ) {
     this.#sections = readings.map(() => undefined);
     this.#left = readings.length;
+    const tile = tileOf(target.weight.device);
+    const widths = readings.map(({ piece: { start, end } }) => end - start);
+    const isWhole = widths.reduce((sum, width) => sum + width, 0) === target.weight.shape[1];
+    this.#isApart =
+      target.transposed &&
+      isWhole &&
+      readings.every(({ piece }, i) => piece.order === null && (widths[i] as number) % tile === 0);
   }
 
   /**
@@ -133,7 +142,9 @@ class UnfinishedWeight {
       const { format: own, shape, read, ...options } = blocks;
       this.#sections[section] = await PackedWeight.readBlocks(device, own, shape, read, { signal, buffer, ...options });
     } else if (format === 'blocks') {
-      this.#sections[section] = await this.#readHalves(piece, entry, signal);
+      this.#sections[section] = await this.#readFloats(piece, entry, halfOf(entry) as PackedFormat, signal);
+    } else if (this.#isApart) {
+      this.#sections[section] = await this.#readFloats(piece, entry, format, signal);
     } else {
       this.#floats ??= device.unscoped(() => device.empty(target.weight.shape));
       await readPieces([{ piece: { ...piece, tensor: this.#floats }, entry }], signal);
@@ -147,22 +158,27 @@ class UnfinishedWeight {
     return true;
   }
 
-  /** Reads a section of halves beside sections of blocks. */
-  async #readHalves(piece: StatePiece, entry: WeightEntry, signal?: AbortSignal): Promise<PackedWeight> {
+  /** Reads a section as floats and packs it. */
+  async #readFloats(
+    piece: StatePiece,
+    entry: WeightEntry,
+    format: PackedFormat,
+    signal?: AbortSignal,
+  ): Promise<PackedWeight> {
     const { transposed } = this.target;
     const { device, shape } = piece.tensor;
     const width = piece.end - piece.start;
     const floats = device.unscoped(() => device.empty([...shape.slice(0, -1), width]));
     try {
       await readPieces([{ piece: { ...piece, tensor: floats, start: 0, end: width }, entry }], signal);
-      return PackedWeight.fromTensor(floats, halfOf(entry) as PackedFormat, transposed);
+      return PackedWeight.fromTensor(floats, format, transposed);
     } finally {
       floats.dispose();
     }
   }
 
   #packed(format: PackedFormat | 'blocks'): PackedWeight {
-    return format === 'blocks'
+    return format === 'blocks' || this.#isApart
       ? PackedWeight.join(this.#sections as [PackedWeight, ...PackedWeight[]])
       : PackedWeight.fromTensor(this.#floats as Tensor, format, this.target.transposed);
   }

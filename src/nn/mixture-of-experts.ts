@@ -16,6 +16,8 @@ import type { Initializer } from './init.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
 import type { Norm } from './norm.js';
+import type { PackedLinear } from './packed-modules.js';
+import { PackedWeight } from './weight.js';
 
 /**
  * Weights of a token's experts: the softmax over all experts, the softmax over the chosen ones, or the sigmoid of each
@@ -71,7 +73,7 @@ const kinds = {
 /**
  * A sparse mixture of experts (Shazeer et al. 2017, arXiv 1701.06538; Fedus et al. 2021, arXiv 2101.03961). A router
  * sends each token to a few gated feed-forward networks and adds up their weighted outputs. Tokens are sorted by
- * expert. Each expert is then one product, and only the weights of chosen experts are read.
+ * expert. Each expert is then one product, and only the weights of chosen experts are read, packed or not.
  */
 export class MixtureOfExperts extends Module {
   readonly routerNorm: Norm | null;
@@ -82,11 +84,11 @@ export class MixtureOfExperts extends Module {
   /** [experts], or null. Optimizers do not train it; see `MixtureOfExpertsOptions.choiceBias`. */
   readonly choiceBias: Tensor | null;
   /** The experts' gates, side by side: weight [dModel, experts · dFF]. If fused, with what they multiply: twice as wide. */
-  readonly gates: Linear;
+  readonly gates: Linear | PackedLinear;
   /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused. */
-  readonly ups: Linear | null;
+  readonly ups: Linear | PackedLinear | null;
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
-  readonly downs: Linear;
+  readonly downs: Linear | PackedLinear;
   readonly #options: Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
 
   /** Throws ArgumentError, ShapeError for options that are missing or out of range, OutOfMemoryError. */
@@ -113,8 +115,7 @@ export class MixtureOfExperts extends Module {
     this.downs = new Linear(init, dFF, sideBySide(dModel), bias);
   }
 
-  /** Tokens are grouped by expert, and the product of groups takes float32 weights. */
-  override get floatParts(): readonly string[] {
+  override get groupedParts(): readonly string[] {
     return ['gates', 'ups', 'downs'];
   }
 
@@ -128,9 +129,10 @@ export class MixtureOfExperts extends Module {
     const { rows, places, offsets } = groupRows(ids, experts); // [N · chosen], by expert
     const tokens = gather(x, rows); // [N · chosen, dModel]
     const sorted = bias ? gather(ids.reshape(-1), groupRows(ids.reshape(-1), experts).rows) : null; // [N · chosen]
-    const project = (input: Tensor, linear: Linear) => {
-      const y = groupedLinear(input, linear.weight, offsets);
-      return linear.bias && sorted ? add(y, embedding(linear.bias.reshape(experts, -1), sorted)) : y;
+    const project = (input: Tensor, { weight, bias: added }: Linear | PackedLinear) => {
+      const isPacked = weight instanceof PackedWeight;
+      const y = isPacked ? weight.perGroup(input, offsets) : groupedLinear(input, weight, offsets);
+      return added && sorted ? add(y, embedding(added.reshape(experts, -1), sorted)) : y;
     };
     const outputs = project(this.#hidden(tokens, project), this.downs); // [N · chosen, dModel]
     const ofTokens = gather(outputs, places).reshape(-1, chosen, dModel); // [N, chosen, dModel]
@@ -138,7 +140,7 @@ export class MixtureOfExperts extends Module {
   }
 
   /** The hidden features of tokens sorted by expert: [N · chosen, dFF]. */
-  #hidden(tokens: Tensor, project: (x: Tensor, linear: Linear) => Tensor): Tensor {
+  #hidden(tokens: Tensor, project: (x: Tensor, linear: Linear | PackedLinear) => Tensor): Tensor {
     const { dFF, activation, fused, limit } = this.#options;
     const first = project(tokens, this.gates);
     const half = (i: number) => {

@@ -34,6 +34,9 @@ export interface WeightNames {
   readonly perHead: number | null;
   /** True if state dicts store the weight as [in, out]. */
   readonly inOut: boolean;
+  /** See `StoredAs`. */
+  readonly leading: readonly number[];
+  readonly stacked: number;
 }
 
 /** A parameter, and the property of the module that holds it. */
@@ -66,8 +69,8 @@ export abstract class Module {
     return null;
   }
 
-  /** @internal Names of own parts whose weights this module reads as float32. They are never packed. */
-  get floatParts(): readonly string[] {
+  /** @internal Names of own parts whose sections are matrices of groups of rows. Adapters do not change them. */
+  get groupedParts(): readonly string[] {
     return [];
   }
 
@@ -164,9 +167,10 @@ export abstract class Module {
 
   #allWeights(): WeightNames[] {
     const { stateNames } = this;
+    const flat = { leading: [], stacked: 1 };
     const own =
       'weight' in this
-        ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null, inOut: false }]
+        ? [{ part: this as Module, path: 'weight', names: ['weight'], perHead: null, inOut: false, ...flat }]
         : [];
     const found: WeightNames[] = [...own];
     for (const [name, module] of this.#parts()) {
@@ -180,7 +184,10 @@ export abstract class Module {
       const told = namesFor(stateNames, weight.path);
       return told === null
         ? weight
-        : { ...weight, names: told.name, perHead: told.perHead ?? null, inOut: told.inOut ?? weight.inOut };
+        : {
+            ...{ ...weight, names: told.name, perHead: told.perHead ?? null, inOut: told.inOut ?? weight.inOut },
+            ...{ leading: told.leading ?? weight.leading, stacked: told.stacked ?? weight.stacked },
+          };
     });
   }
 

@@ -64,6 +64,15 @@ function reorder(
   return moved;
 }
 
+/** Transposes each of the matrices [rows, cols] that lie one after the other. */
+export function transposedEach(values: Float32Array, [rows, cols]: readonly [number, number]): Float32Array {
+  const size = rows * cols;
+  if (size === values.length) return transpose(values, [rows, cols]);
+  const all = new Float32Array(values.length);
+  for (let at = 0; at < values.length; at += size) all.set(transpose(values.subarray(at, at + size), [rows, cols]), at);
+  return all;
+}
+
 /** Transposes a matrix of the given shape in blocks that fit into the L1 cache. */
 export function transpose(values: Float32Array, shape: Shape): Float32Array {
   const cols = lastOf(shape);

@@ -55,12 +55,12 @@ export function groupedLinear(x: Tensor, w: Tensor, offsets: Tensor): Tensor {
     const [left, right] = [contiguous(x), contiguous(w)];
     const y = device.empty([rows, cols]);
     const grouped = { offsets, rows, groups, wStride: groups * cols };
-    const product = { x: left, w: right, y, ...grouped, depth, cols, transposed: 0, accumulate: 0 };
+    const product = { x: left, w: right, y, ...grouped, wStep: cols, depth, cols, transposed: 0, accumulate: 0 };
     device.emit('groupedLinear', product, rows * cols * depth);
     const backward = (dy: Tensor) => {
       const dx = gradOf(left);
       if (dx) {
-        const sizes = { ...grouped, depth: cols, cols: depth, transposed: 1, accumulate: dx.accumulate };
+        const sizes = { ...grouped, wStep: cols, depth: cols, cols: depth, transposed: 1, accumulate: dx.accumulate };
         device.emit('groupedLinear', { x: dy, w: right, y: dx.tensor, ...sizes }, rows * cols * depth);
       }
       const dw = gradOf(right);

@@ -2,7 +2,7 @@ import { differentiable, gradOf, isDifferentiated } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions, checkShape, describeShape, matrixOf } from '../core/check.js';
 import type { Format } from '../core/device.js';
 import { ShapeError } from '../core/errors.js';
-import { lastOf, type Tensor } from '../core/tensor.js';
+import { type Device, lastOf, type Tensor } from '../core/tensor.js';
 import { activationKind, checkActivation } from './activation.js';
 import { checkDropping, dropout } from './dropout.js';
 import { type LinearOptions, linearOptions, throughActivation } from './linear.js';
@@ -124,21 +124,26 @@ class RoundedRows {
   ) {}
 
   /** Null if there are so few that the product makes them itself. */
-  of({ code, offset, scales }: Format): Tensor | null {
+  of(format: Format): Tensor | null {
+    const { code, offset, scales } = format;
     const { x, rows, depth, stride } = this;
     const { device } = x;
     if (rows === 1 && depth <= device.constant('int8.maxHeld')) return null;
     const key = `${offset} ${scales}`;
     let q = this.#made.get(key);
     if (q === undefined) {
-      const groups = Math.ceil(depth / device.constant('format.group'));
-      const heads = scales ? scales * groups : Math.ceil(groups / device.constant('int8.rowGroups'));
-      const words = groups * device.constant('int8.groupWords') + heads * device.constant('int8.headWords');
-      q = device.empty([rows, words], 'int32');
+      q = device.empty([rows, roundedWords(format, device, depth)], 'int32');
       const sizes = { rows, depth, xStride: stride, format: code };
       device.emit('quantizeRows', { x, q, ...sizes }, rows * depth);
       this.#made.set(key, q);
     }
     return q;
   }
+}
+
+/** Words of a row of `depth` inputs as integers, for products with weights of a format. */
+export function roundedWords({ scales }: Format, device: Device, depth: number): number {
+  const groups = Math.ceil(depth / device.constant('format.group'));
+  const heads = scales ? scales * groups : Math.ceil(groups / device.constant('int8.rowGroups'));
+  return groups * device.constant('int8.groupWords') + heads * device.constant('int8.headWords');
 }

@@ -43,9 +43,13 @@ async function savedAgain(model: LoadedModel, options: LoadModelOptions = {}): P
   return loadModel(device, folder, { ...silent, ...options });
 }
 
-for (const family of ['bert-mlm', 'gpt2', 'gpt-neox', 'llama', 'gemma3', 't5', 'bart', 'phi3']) {
+const plainFamilies = ['bert-mlm', 'gpt2', 'gpt-neox', 'llama', 'gemma3', 't5', 'bart', 'phi3'];
+/** Mixtures of experts: a tensor for each expert, all of a layer as [experts, out, in], and as [experts, in, out]. */
+const mixtures = ['qwen3_moe', 'granitemoehybrid', 'gemma4_moe', 'gpt_oss'];
+
+for (const family of [...plainFamilies, ...mixtures]) {
   describe(family, () => {
-    const data = testData(`reference/${family}`);
+    const data = testData(mixtures.includes(family) ? `reference3/${family}` : `reference/${family}`);
     it.each(['float16', 'bfloat16', 'int8', 'int4'] as const)('%s stays as it is', async (weights) => {
       const files = await filesOf(data);
       using model = await loadModel(device, files, { weights, ...silent });

@@ -2,6 +2,7 @@
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
+import type { Json } from '../../models/model-config.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
 import { isTableOfPositions } from '../../models/quantize.js';
 import { isEmbedding, isProjection, isWeightModule, type WeightModule } from '../../nn/packed-modules.js';
@@ -29,8 +30,11 @@ const QUERIES_AND_VALUES = [
 /** All targets of a model. Tables of positions are none: they are added to other embeddings as they are. */
 export function loraTargets(model: PretrainedModel): LoraTarget[] {
   const names = moduleNames(model);
+  const grouped = new Set(
+    model.modules().flatMap((module) => module.groupedParts.map((key) => (module as unknown as Json)[key])),
+  );
   return model.weightNames().flatMap(({ part: module, path, names: own, perHead }) => {
-    if (!isWeightModule(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
+    if (!isWeightModule(module) || grouped.has(module) || isTableOfPositions(path.replace(/\.weight$/, ''))) return [];
     const sections = isProjection(module) ? module.sections : [outputsOf(module)];
     const widths = own.length > 1 ? sections : [sections.reduce((sum, width) => sum + width, 0)];
     let end = 0;

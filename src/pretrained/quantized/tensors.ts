@@ -3,7 +3,7 @@
 import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
-import type { WeightEntry } from '../../models/weight-entry.js';
+import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { ComputedWeight } from '../computed-weight.js';
 
 export type Numbers = Float32Array | Int32Array;
@@ -74,8 +74,9 @@ export class QuantizedTensors {
       this.unneeded.add(name);
   }
 
-  put(name: string, shape: readonly number[], data: () => Promise<Float32Array>): void {
-    this.#tensors.set(name, new ComputedWeight(shape, data));
+  /** Puts a weight back: its values, and its blocks if the engine multiplies with them as they are. */
+  put(name: string, shape: readonly number[], data: () => Promise<Float32Array>, blocks?: StoredBlocks): void {
+    this.#tensors.set(name, new ComputedWeight(shape, data, blocks));
   }
 }
 
