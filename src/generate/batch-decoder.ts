@@ -1,5 +1,5 @@
 import type { Device } from '../core/device.js';
-import { ArgumentError, DisposedError } from '../core/errors.js';
+import { ArgumentError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { Program } from '../core/program.js';
 import type { Tensor } from '../core/tensor.js';
@@ -9,7 +9,7 @@ import { packed, TokenBatch, type Tokens } from '../nn/token-batch.js';
 import { type CacheType, maxCacheRows } from '../ops/kv-cache.js';
 import type { Generative } from './generative.js';
 import { extendInSlices, prefillInSlices, prepareInSlices, type RecordedStep, recordStep } from './in-slices.js';
-import { decodersOf, keptOf } from './model-decoders.js';
+import { decodersOf, disposedMeanwhile, keptOf } from './model-decoders.js';
 import { Pace } from './pace.js';
 import { pieceStarts } from './pieces.js';
 import type { Plan, Source } from './plan.js';
@@ -264,9 +264,7 @@ export class BatchDecoder implements Decoder {
 
   /** Throws DisposedError if the model, and this decoder with it, was disposed of. */
   assertUsable(): void {
-    if (!this.#disposed) return;
-    const toDo = 'await or abort its generations, and leave the loops of its streams, before model.dispose()';
-    throw new DisposedError(`generate: the model was disposed of meanwhile; ${toDo}`);
+    if (this.#disposed) throw disposedMeanwhile();
   }
 
   /** Commands that run are not disturbed: only commands that are queued later use the memory again. */

@@ -16,6 +16,7 @@ import { needsLogits, type Ranking, stepsWithLogits } from './ranking.js';
 import type { ResponseFormat } from './response-format.js';
 import { type Search, TokenSearch } from './search.js';
 import { checkKinds } from './settings.js';
+import { Together } from './together.js';
 
 /** See `Transformer.generate`. */
 export async function generate(model: Generative, input: Tokens, options: GenerateOptions): Promise<GenerateResult> {
@@ -68,8 +69,10 @@ async function* run(
   // Features of one batch are encoded now, others later, when their tensor may have been disposed of.
   if (shape && (options.outputAttentions || batches(plan).length > 1)) plan = await readFeatures(plan);
   const found: Hypothesis[][] = [];
-  for (const batch of batches(plan)) {
-    const search = yield* decode(model, batch, options);
+  const parts = batches(plan);
+  const together = parts.length === 1 ? Together.of(model, plan, options) : null;
+  for (const batch of parts) {
+    const search = yield* decode(model, batch, options, together);
     search.hypotheses().forEach((hypotheses, i) => {
       found[(batch.inputs[i] as PlannedInput).index] = hypotheses;
     });
@@ -91,16 +94,38 @@ export async function withFormat(
   return { ...options, logitsProcessors: [...logitsProcessors, ...constraint.logitsProcessors], stop: isEnd };
 }
 
-/** Decodes the inputs of one batch to their ends. */
+/** Decodes the inputs of one batch to their ends: by itself, or together with other calls as soon as there are any. */
 async function* decode(
   model: Generative,
   plan: Plan,
   options: GenerateOptions,
+  together: Together | null,
+): AsyncGenerator<TokenEvent[], Search, void> {
+  together?.enter();
+  try {
+    await null; // calls of one tick begin together
+    if (together?.isWanted) return yield* together.run(new TokenSearch(plan), null);
+    return yield* decodeAlone(model, plan, options, together);
+  } finally {
+    together?.leave();
+  }
+}
+
+async function* decodeAlone(
+  model: Generative,
+  plan: Plan,
+  options: GenerateOptions,
+  together: Together | null,
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const { signal, onToken } = options;
   // The device knows the memory limits, so this comes first.
   let decoder = isCached(options) ? startCached(model, plan, options, generate) : await startBatch(model, plan);
   let search: Search | null = null;
+  const end = () => {
+    if (decoder instanceof BatchDecoder) endBatch(model, decoder);
+    else decoder.end(search?.contexts[0] ?? []);
+  };
+  let isHanded = false;
   try {
     search = plan.numBeams > 1 ? new BeamSearch(plan) : new TokenSearch(plan);
     for (let length = 0; ; ) {
@@ -117,15 +142,23 @@ async function* decode(
         const events = search.choose(ranking);
         length++;
         if (onToken !== undefined) for (const event of events) await onToken(event);
-        yield events;
+        together?.leave();
+        try {
+          yield events;
+        } finally {
+          together?.enter();
+        }
         if (search.done) return search;
         if (ranking.supposed !== null && ranking.supposed !== search.tokens[0]) break;
+      }
+      if (together?.isWanted && search instanceof TokenSearch && decoder instanceof BatchDecoder) {
+        isHanded = true; // the rows of the state are copied first
+        return yield* together.run(search, { state: decoder.state, end });
       }
       if (decoder.shrinks(search.open)) search.compact();
     }
   } finally {
-    if (decoder instanceof BatchDecoder) endBatch(model, decoder);
-    else decoder.end(search?.contexts[0] ?? []);
+    if (!isHanded) end();
   }
 }
 

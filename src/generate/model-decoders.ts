@@ -16,6 +16,14 @@ interface ModelDecoders {
   readonly busy: Set<KeptDecoder>;
   /** Other objects that are disposed of with the model. */
   readonly others: Set<{ dispose(): void }>;
+  /** Batches that calls join while they overlap, by kind. */
+  readonly shared: Map<string, KeptBatch>;
+}
+
+/** A shared batch, as far as models know it. */
+export interface KeptBatch extends KeptDecoder {
+  /** Tells the batch that the model has changed. The sequences in it go on; it gets no new ones. */
+  retire(): void;
 }
 
 /** Null for a model that was disposed of. */
@@ -25,9 +33,15 @@ const registry = new WeakMap<Generative, ModelDecoders | null>();
 export function decodersOf(model: Generative): ModelDecoders {
   const known = registry.get(model);
   if (known === null) throw new DisposedError('generate: the model has already been disposed');
-  const decoders = known ?? { idle: [], busy: new Set(), others: new Set() };
+  const decoders = known ?? { idle: [], busy: new Set(), others: new Set(), shared: new Map() };
   registry.set(model, decoders);
   return decoders;
+}
+
+/** The error of generations whose model was disposed of. */
+export function disposedMeanwhile(): DisposedError {
+  const toDo = 'await or abort its generations, and leave the loops of its streams, before model.dispose()';
+  return new DisposedError(`generate: the model was disposed of meanwhile; ${toDo}`);
 }
 
 /** Same as `decodersOf`, but null for a model that was disposed of, and undefined for one that has never generated. */
@@ -47,7 +61,11 @@ export function forget(model: Generative, what: { dispose(): void }): void {
 
 /** Disposes of idle decoders, whose recorded steps do not fit a model that has changed. Running generations go on. */
 export function forgetDecoders(model: Generative): void {
-  for (const decoder of registry.get(model)?.idle.splice(0) ?? []) decoder.dispose();
+  const { idle, shared } = registry.get(model) ?? {};
+  for (const decoder of idle?.splice(0) ?? []) decoder.dispose();
+  const batches = [...(shared?.values() ?? [])];
+  shared?.clear();
+  for (const batch of batches) batch.retire();
 }
 
 /** Disposes of all decoders for good. Running generations fail at their next step. */

@@ -46,6 +46,15 @@ interface Track {
   reason: FinishReason | null;
 }
 
+/** One sequence of a search. */
+export interface SingleSequence {
+  /** The plan of this sequence alone. */
+  readonly plan: Plan;
+  readonly search: TokenSearch;
+  /** Row of the decoder's state that holds the sequence. */
+  readonly row: number;
+}
+
 /** Greedy search and sampling: one token after the other, the most probable or a drawn one. */
 export class TokenSearch implements Search {
   tokens: Int32Array;
@@ -53,9 +62,13 @@ export class TokenSearch implements Search {
   readonly #all: readonly Track[];
   #batch: readonly Track[];
 
-  constructor(private readonly plan: Plan) {
+  /** `tracks`: sequences of another search that this one goes on with. Default: new ones for the inputs of the plan. */
+  constructor(
+    private readonly plan: Plan,
+    tracks?: readonly Track[],
+  ) {
     const { inputs, width, seed } = plan;
-    this.#all = inputs.flatMap(({ index, prompt, prefix }) =>
+    this.#all = tracks ?? inputs.flatMap(({ index, prompt, prefix }) =>
       Array.from({ length: width }, (_, i) => ({
         input: index,
         sequence: index * width + i,
@@ -70,6 +83,21 @@ export class TokenSearch implements Search {
     );
     this.#batch = this.#all;
     this.tokens = Int32Array.from(this.#all, ({ read }) => read.at(-1) as number);
+  }
+
+  /** The unfinished sequences, each with a search of its own. What these choose counts for this search, too. */
+  apart(): SingleSequence[] {
+    return this.#batch.flatMap((track, i) => {
+      if (track.reason !== null) return [];
+      const { inputs } = this.plan;
+      const plan = { ...this.plan, inputs: inputs.filter(({ index }) => index === track.input), width: 1, group: 1 };
+      return [{ plan, search: new TokenSearch(plan, [track]), row: this.order?.[i] ?? i }];
+    });
+  }
+
+  /** Place of the first sequence in the result. */
+  get sequence(): number {
+    return this.#all[0]?.sequence ?? 0;
   }
 
   get open(): number {

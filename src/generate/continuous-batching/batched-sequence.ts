@@ -1,3 +1,4 @@
+import type { DecoderState } from '../../nn/decoder-state.js';
 import type { FinishReason } from '../generate-options.js';
 import type { Plan } from '../plan.js';
 import type { PromptCache } from '../prompt-cache.js';
@@ -27,9 +28,37 @@ export interface Listener {
   fail(error: unknown): void;
 }
 
+/** The row of another state in which a sequence was generated so far. */
+export interface HeldRow {
+  readonly state: DecoderState;
+  readonly row: number;
+  /** Called once the row is no longer needed. */
+  release(): void;
+}
+
+/** Parts of a sequence. */
+export interface SequenceParts {
+  /** Has one input. */
+  readonly plan: Plan;
+  /** Chooses the tokens; it may have chosen some already. Default: a new search for the plan. */
+  readonly search?: TokenSearch;
+  readonly client: string;
+  readonly prefixScope: string;
+  /** Number of most probable tokens that the listener gets with each token. */
+  readonly top: number;
+  readonly listener: Listener;
+  /** Provides an earlier text, and receives the content of the row at the end. Already acquired. */
+  readonly cache: PromptCache | null;
+  /** Holds the prompt and the tokens that `search` has chosen, but for the latest one. Null for a new sequence. */
+  readonly held: HeldRow | null;
+}
+
 /** A request that waits or runs. */
 export class BatchedSequence {
   readonly prompt: readonly number[];
+  readonly client: string;
+  readonly prefixScope: string;
+  readonly cache: PromptCache | null;
   /** Number of tokens whose keys and values are in the row once all queued commands have run. */
   read = 0;
   cachedTokens = 0;
@@ -40,24 +69,24 @@ export class BatchedSequence {
   #ended = false;
   #isBroken = false;
   readonly #search: TokenSearch;
-  readonly #generated: number[] = [];
+  readonly #generated: number[];
   readonly #withLogits: boolean;
+  #held: HeldRow | null;
+  private readonly plan: Plan;
+  private readonly top: number;
+  private readonly listener: Listener;
 
-  constructor(
-    private readonly plan: Plan,
-    readonly client: string,
-    readonly prefixScope: string,
-    private readonly top: number,
-    private readonly listener: Listener,
-    /** Provides an earlier text, and receives the content of the row at the end. Already acquired. */
-    readonly cache: PromptCache | null,
-  ) {
+  constructor({ plan, search, client, prefixScope, top, listener, cache, held }: SequenceParts) {
+    [this.plan, this.client, this.prefixScope, this.top] = [plan, client, prefixScope, top];
+    [this.listener, this.cache, this.#held] = [listener, cache, held];
     this.left = new Promise((resolve) => {
       this.#leave = resolve;
     });
     const input = plan.inputs[0] as Plan['inputs'][number];
     this.prompt = input.prompt;
-    this.#search = new TokenSearch(plan);
+    this.#search = search ?? new TokenSearch(plan);
+    this.#generated = (this.#search.contexts[0] ?? []).slice(this.prompt.length);
+    if (held) this.read = this.prompt.length + this.#generated.length - 1;
     // The engine cannot skip tokens for single sequences.
     const passesOver = plan.suppressTokens.length > 0 || plan.minNewTokens > 0 || input.prefix.length > 0;
     this.#withLogits = needsLogits(plan) || passesOver;
@@ -68,8 +97,20 @@ export class BatchedSequence {
     return [...this.prompt, ...this.#generated].slice(0, this.read);
   }
 
+  /** The row of another state that the sequence continues, until `releaseHeld`. */
+  get held(): HeldRow | null {
+    return this.#held;
+  }
+
+  /** Reports that the content of the held row was copied, or is no longer needed. */
+  releaseHeld(): void {
+    this.#held?.release();
+    this.#held = null;
+  }
+
   /** Reports that the row is free. */
   hasLeft(): void {
+    this.releaseHeld();
     this.cache?.release();
     this.#leave();
   }

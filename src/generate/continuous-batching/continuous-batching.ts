@@ -13,7 +13,14 @@ import { CACHE_TYPES, maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
 import { sharable } from '../pieces.js';
 import { commonLength } from '../prompt-cache.js';
-import { type BatchedResult, BatchedSequence, type BatchedToken, type Listener } from './batched-sequence.js';
+import {
+  type BatchedResult,
+  BatchedSequence,
+  type BatchedToken,
+  type HeldRow,
+  type Listener,
+  type SequenceParts,
+} from './batched-sequence.js';
 import { FairQueue } from './fair-queue.js';
 import { BATCHING_DEFAULTS, type BatchedOptions, type BatchingOptions, planFor } from './options.js';
 import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
@@ -57,6 +64,14 @@ export interface BatchingLoad {
 export interface BatchedRequest {
   readonly prompt: readonly number[];
   readonly options?: BatchedOptions | undefined;
+}
+
+/** Sequences that have joined together. */
+export interface Joined {
+  /** Ends those that are not finished. Their listeners get `reason`. */
+  leave(reason: unknown): void;
+  /** Resolves when all have left their rows. */
+  readonly left: Promise<unknown>;
 }
 
 /** Queued chunks of prompts. */
@@ -162,7 +177,7 @@ export class ContinuousBatching {
       checkSignal('ContinuousBatching.stream', options?.signal);
       options?.signal?.throwIfAborted();
     }
-    if (this.#disposed || this.#closing) throw new DisposedError('ContinuousBatching: it takes no requests any more');
+    this.#assertOpen();
     const plans = requests.map(({ prompt, options = {} }) => planFor(this.#model, prompt, this.context, options));
     if (this.room === 0) {
       const message = `${this.#queue.size} requests are waiting, more are not taken`;
@@ -171,26 +186,48 @@ export class ContinuousBatching {
     for (const { cache } of plans) cache?.acquire(this.#model);
     return plans.map(({ plan, client, prefixScope, top, cache }, i) => {
       const tokens = new TokenStream();
-      const sequence = new BatchedSequence(plan, client, prefixScope, top, this.#listener(tokens), cache);
-      this.#queue.push(sequence);
-      this.#start();
+      const sequence = this.#enter({ plan, client, prefixScope, top, listener: tokens, cache, held: null });
       const { signal } = requests[i]?.options ?? {};
       return tokens.read(signal, (reason) => this.#leave(sequence, reason), sequence.left);
     });
   }
 
-  #listener(tokens: TokenStream): Listener {
+  /** @internal Lets sequences join whose plans `generate` has made. All are accepted. Throws DisposedError. */
+  join(sequences: readonly SequenceParts[]): Joined {
+    this.#assertOpen();
+    const joined = sequences.map((parts) => this.#enter(parts));
+    return {
+      leave: (reason) => {
+        for (const sequence of joined) this.#leave(sequence, reason);
+      },
+      left: Promise.all(joined.map(({ left }) => left)),
+    };
+  }
+
+  #assertOpen(): void {
+    if (this.#disposed || this.#closing) throw new DisposedError('ContinuousBatching: it takes no requests any more');
+  }
+
+  #enter(parts: SequenceParts): BatchedSequence {
+    const sequence = new BatchedSequence({ ...parts, listener: this.#later(parts.listener) });
+    this.#queue.push(sequence);
+    this.#start();
+    return sequence;
+  }
+
+  /** A listener that counts, and passes on its news when `#tell` is called. */
+  #later(listener: Listener): Listener {
     const since = performance.now();
     return {
       token: (token) => {
         this.#counts.generatedTokens++;
-        this.#news.push(() => tokens.push(token));
+        this.#news.push(() => listener.token(token));
       },
       end: (result) => {
         this.#stay += (performance.now() - since - this.#stay) / 8;
-        this.#news.push(() => tokens.end(result));
+        this.#news.push(() => listener.end(result));
       },
-      fail: (error) => tokens.fail(error),
+      fail: (error) => listener.fail(error),
     };
   }
 
@@ -205,14 +242,14 @@ export class ContinuousBatching {
     await this.#running;
   }
 
-  /** Ends all requests with DisposedError and frees the memory. The model stays usable. */
+  /** Ends all requests with DisposedError and frees the memory at once. The model stays usable. */
   async dispose(): Promise<void> {
     this.#closing = this.#disposed = true;
     const error = new DisposedError('ContinuousBatching: it was disposed of meanwhile');
     for (const sequence of [...this.#queue]) this.#leave(sequence, error);
     for (const [, sequence] of this.#rows.active) sequence.fail(error);
+    this.#passes.dispose(); // commands that run are not disturbed
     await this.#running;
-    this.#passes.dispose();
   }
 
   /** Seconds until a place is free, estimated by the duration of recent requests. */
@@ -234,7 +271,7 @@ export class ContinuousBatching {
 
   async #run(): Promise<void> {
     await null; // requests of one tick start together
-    for (;;) {
+    while (!this.#disposed) {
       try {
         await this.#release();
         await this.#admit();
@@ -250,11 +287,17 @@ export class ContinuousBatching {
     }
     await this.#tell();
     this.#forget();
-    if (this.#passes.room.rows > Math.max(MAX_IDLE_ROWS, this.#initial.rows)) await this.#shrink();
+    if (this.#disposed) for (const [, sequence] of this.#rows.active) sequence.hasLeft();
+    else if (this.#passes.room.rows > Math.max(MAX_IDLE_ROWS, this.#initial.rows)) await this.#shrink();
   }
 
   async #shrink(): Promise<void> {
-    await this.#passes.resize(this.#initial, []);
+    try {
+      await this.#passes.resize(this.#initial, []);
+    } catch (error) {
+      if (this.#disposed) return;
+      throw error;
+    }
     this.#rows.reset(this.#initial.rows);
   }
 
@@ -296,7 +339,7 @@ export class ContinuousBatching {
   /** Gives free rows to waiting requests. */
   async #admit(): Promise<void> {
     const running = (client: string) => this.#rows.active.filter(([, each]) => each.client === client).length;
-    const isReady = (sequence: BatchedSequence) => !this.#rows.isBeingRead(sequence);
+    const isReady = (sequence: BatchedSequence) => sequence.held !== null || !this.#rows.isBeingRead(sequence);
     while (this.#rows.used < this.parallel) {
       const sequence = this.#queue.shift(running, isReady);
       if (sequence === undefined) return;
@@ -312,8 +355,10 @@ export class ContinuousBatching {
   /** Gives a row to a sequence. Copies the beginning that another row or its cache has in common with it. */
   async #place(sequence: BatchedSequence): Promise<void> {
     const { prompt, cache } = sequence;
-    await this.#fit(this.#rows.used + 1 + this.#queue.size, prompt.length, sequence.lengthAfter(MIN_GROWTH));
+    const length = Math.max(prompt.length, sequence.read);
+    await this.#fit(this.#rows.used + 1 + this.#queue.size, length, sequence.lengthAfter(MIN_GROWTH));
     if (sequence.ended) return sequence.hasLeft();
+    if (sequence.held) return this.#placeHeld(sequence, sequence.held);
     const { row, from, common } = this.#rows.place(sequence);
     const known = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
     const own = cache?.resumable(sharable(this.#model, prompt, known)) ?? 0;
@@ -324,6 +369,17 @@ export class ContinuousBatching {
     sequence.read = sequence.cachedTokens = Math.max(own, common);
     this.#counts.cachedTokens += sequence.read;
     this.#rows.take(row, sequence, sequence.read);
+    await yieldToEventLoop();
+  }
+
+  /** Gives a row to a sequence that was generated elsewhere so far. */
+  async #placeHeld(sequence: BatchedSequence, { state, row: from }: HeldRow): Promise<void> {
+    const { row } = this.#rows.place(sequence);
+    this.#passes.state.copySequence(row, from, sequence.read, state);
+    sequence.releaseHeld();
+    // Recurrent states have no checkpoints for other sequences here.
+    if (state.isRecurrent) sequence.sharable = 0;
+    this.#rows.take(row, sequence, Math.min(sequence.read, sequence.prompt.length));
     await yieldToEventLoop();
   }
 

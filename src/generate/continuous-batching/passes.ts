@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError, DisposedError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
 import { Tensor } from '../../core/tensor.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
@@ -64,6 +64,7 @@ export class Passes {
   readonly #bestOfChunks: BestTokens;
   /** Milliseconds of the latest pass. */
   #pace = Number.POSITIVE_INFINITY;
+  #isDisposed = false;
 
   /** `limit` is the maximum size for `resize`. */
   constructor(
@@ -95,20 +96,27 @@ export class Passes {
 
   #newState({ rows, capacity }: Room): DecoderState | null {
     if (rows === 0) return null;
-    const { model, cache, limit } = this;
-    const sizes = { sequences: rows, maxLength: capacity, textLength: limit.capacity, cache };
+    const { model, cache } = this;
+    const sizes = { sequences: rows, maxLength: capacity, textLength: this.#textLength(capacity), cache };
     return model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
+  }
+
+  /** Length of texts by which rotary frequencies are chosen. Only some models (longrope) need one for all times. */
+  #textLength(capacity: number): number {
+    return this.model.rereadLength ? this.limit.capacity : capacity;
   }
 
   /** Changes the number of rows and tokens. The rows in `held` keep their tokens. Throws OutOfMemoryError. */
   async resize(room: Room, held: readonly (readonly [row: number, tokens: number])[]): Promise<void> {
-    await prepareInSlices(this.model, this.limit.capacity);
+    await prepareInSlices(this.model, this.#textLength(room.capacity));
+    this.#assertUsable();
     const state = this.#newState(room);
     try {
       for (const [row, tokens] of held) {
         state?.copySequence(row, row, tokens, this.state);
         await yieldToEventLoop();
       }
+      this.#assertUsable();
     } catch (error) {
       state?.dispose();
       throw error;
@@ -151,6 +159,7 @@ export class Passes {
       logits: finishes ? 'last' : 'none',
     });
     if (!logits) return null;
+    orDispose(logits, () => this.#assertUsable());
     topKInto(logits, this.#bestOfChunks);
     return { best: this.#bestOfChunks, logits, isOwn: true };
   }
@@ -216,10 +225,16 @@ export class Passes {
     if (isOwn) logits.dispose();
   }
 
+  /** Running reads and recordings fail with DisposedError at their next slice. */
   dispose(): void {
+    this.#isDisposed = true;
     this.#disposeSteps();
     for (const tensor of Object.values(this.#bestOfChunks)) tensor.dispose();
     this.#state?.dispose();
+  }
+
+  #assertUsable(): void {
+    if (this.#isDisposed) throw new DisposedError('ContinuousBatching: it was disposed of meanwhile');
   }
 
   #disposeSteps(): void {
@@ -246,9 +261,16 @@ export class Passes {
     if (known !== undefined) return known;
     const state = rows === this.#room.rows ? this.state : this.state.first(rows);
     const best = this.#bestOf(rows);
-    const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best));
-    const step = { state, best, recorded };
-    this.#steps.set(rows, step);
-    return step;
+    try {
+      const recorded = await recordStep(this.model, state, (logits) => topKInto(logits, best));
+      const step = { state, best, recorded };
+      orDispose(recorded, () => this.#assertUsable());
+      this.#steps.set(rows, step);
+      return step;
+    } catch (error) {
+      for (const tensor of Object.values(best)) tensor.dispose();
+      if (state !== this.#state) state.dispose();
+      throw error;
+    }
   }
 }

@@ -1,13 +1,13 @@
-import type { BatchedResult, BatchedToken } from './batched-sequence.js';
+import type { BatchedResult, BatchedToken, Listener } from './batched-sequence.js';
 
 /** Buffers the tokens of a sequence for one reader, which may be slower. */
-export class TokenStream {
+export class TokenStream implements Listener {
   #tokens: BatchedToken[] = [];
   #result: BatchedResult | null = null;
   #failed: { readonly error: unknown } | null = null;
   #wake: (() => void) | null = null;
 
-  push(token: BatchedToken): void {
+  token(token: BatchedToken): void {
     this.#tokens.push(token);
     this.#wake?.();
   }

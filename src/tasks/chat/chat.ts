@@ -1,11 +1,12 @@
 import { checkNumber, isCount } from '../../core/check.js';
 import { ArgumentError, DisposedError, FormatError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
+import { canShare } from '../../generate/continuous-batching/shared-batch.js';
 import { stream, withFormat } from '../../generate/generate.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import { commonLength, PromptCache } from '../../generate/prompt-cache.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
-import { answerInBatch, canJoin, join, leave, share } from './batched-chats.js';
+import { answerInBatch, join, leave, share } from './batched-chats.js';
 import {
   type ChatAnswer,
   type ChatGenerateOptions,
@@ -151,7 +152,7 @@ export class Chat {
     const own = this.model.generationConfig?.maxNewTokens ?? Number.POSITIVE_INFINITY;
     const maxNewTokens = Math.min(room, generation.maxNewTokens ?? Math.min(room, own));
     const options: GenerateOptions = { stopTokens: this.#stops, ...generation, maxNewTokens };
-    const isBatched = options.draft === undefined && canJoin(this.model);
+    const isBatched = options.draft === undefined && canShare(this.model);
     return yield* isBatched ? this.#batchedTokens(ids, options) : this.#ownTokens(ids, options);
   }
 

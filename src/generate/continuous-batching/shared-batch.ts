@@ -1,0 +1,99 @@
+// The batch of a model that calls of `generate` and conversations share while they overlap in time.
+
+import { maxCacheRows } from '../../ops/kv-cache.js';
+import type { Generative } from '../generative.js';
+import { decodersOf, disposeWith, forget, type KeptBatch } from '../model-decoders.js';
+import type { PromptCache } from '../prompt-cache.js';
+import { ContinuousBatching } from './continuous-batching.js';
+
+/** Sequences that are generated side by side; more wait. */
+const MAX_PARALLEL = 64;
+
+/** Contexts of a batch. */
+export type BatchKind = Pick<PromptCache, 'type' | 'maxLength'>;
+
+const keyOf = ({ type, maxLength }: BatchKind) => `${type} ${maxLength}`;
+
+/**
+ * True if several sequences of the model can form a batch. A model that reads long texts again needs its states for
+ * itself.
+ */
+export function canShare({ extend, maxSourceLength, rereadLength }: Generative): boolean {
+  return extend !== undefined && !maxSourceLength && !rereadLength;
+}
+
+/** One batch for everything that a model generates at the same time, for contexts of one kind. */
+export class SharedBatch implements KeptBatch {
+  #batching: ContinuousBatching | null = null;
+  /** Number of callers between `enter` and `leave`. */
+  #users = 0;
+  #isRetired = false;
+
+  private constructor(
+    private readonly model: Generative,
+    private readonly kind: BatchKind,
+  ) {}
+
+  /** The batch of a model for contexts of a kind. Throws DisposedError if the model was disposed of. */
+  static of(model: Generative, kind: BatchKind): SharedBatch {
+    const { shared } = decodersOf(model);
+    const batch = (shared.get(keyOf(kind)) as SharedBatch | undefined) ?? new SharedBatch(model, kind);
+    shared.set(keyOf(kind), batch);
+    return batch;
+  }
+
+  /** Frees the batch of a kind if nobody uses it. */
+  static release(model: Generative, kind: BatchKind): void {
+    const { shared } = decodersOf(model);
+    const batch = shared.get(keyOf(kind)) as SharedBatch | undefined;
+    if (batch === undefined || batch.#users > 0) return;
+    shared.delete(keyOf(kind));
+    batch.retire();
+  }
+
+  /** Adds a caller, for whose sake the batch stays. */
+  enter(): void {
+    this.#users++;
+  }
+
+  /** Removes a caller. */
+  leave(): void {
+    this.#users--;
+    if (this.#isRetired && this.#users === 0) this.dispose();
+  }
+
+  /** True if several callers generate now, and they may join. */
+  get isShared(): boolean {
+    return this.#users > 1 && !this.#isRetired;
+  }
+
+  /** The batch itself, made at its first use. */
+  get batching(): ContinuousBatching {
+    this.#batching ??= this.#start();
+    return this.#batching;
+  }
+
+  #start(): ContinuousBatching {
+    const { model } = this;
+    const { type, maxLength } = this.kind;
+    disposeWith(model, this);
+    return new ContinuousBatching(model, {
+      parallel: Math.min(MAX_PARALLEL, maxCacheRows(model.device)),
+      context: maxLength + 1,
+      maxWaiting: Number.MAX_SAFE_INTEGER,
+      reserve: false,
+      cache: type,
+    });
+  }
+
+  retire(): void {
+    this.#isRetired = true;
+    if (this.#users === 0) this.dispose();
+  }
+
+  dispose(): void {
+    forget(this.model, this);
+    void this.#batching?.dispose();
+    this.#batching = null;
+  }
+}
