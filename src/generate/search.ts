@@ -68,19 +68,21 @@ export class TokenSearch implements Search {
     tracks?: readonly Track[],
   ) {
     const { inputs, width, seed } = plan;
-    this.#all = tracks ?? inputs.flatMap(({ index, prompt, prefix }) =>
-      Array.from({ length: width }, (_, i) => ({
-        input: index,
-        sequence: index * width + i,
-        read: [...prompt],
-        tokens: [],
-        logProbabilities: [],
-        prefix,
-        processors: processorsOf(plan, prompt.length, prefix.length),
-        random: new Random(seed, index * width + i),
-        reason: null,
-      })),
-    );
+    this.#all =
+      tracks ??
+      inputs.flatMap(({ index, prompt, prefix }) =>
+        Array.from({ length: width }, (_, i) => ({
+          input: index,
+          sequence: index * width + i,
+          read: [...prompt],
+          tokens: [],
+          logProbabilities: [],
+          prefix,
+          processors: processorsOf(plan, prompt.length, prefix.length),
+          random: new Random(seed, index * width + i),
+          reason: null,
+        })),
+      );
     this.#batch = this.#all;
     this.tokens = Int32Array.from(this.#all, ({ read }) => read.at(-1) as number);
   }

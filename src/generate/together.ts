@@ -1,7 +1,9 @@
 // Calls of `generate` and `stream` that overlap in time. They join one batch and get the bits that each would get alone.
 
+import { DisposedError } from '../core/errors.js';
 import type { DecoderState } from '../nn/decoder-state.js';
 import type { HeldRow, Listener, SequenceParts } from './continuous-batching/batched-sequence.js';
+import type { Joined } from './continuous-batching/continuous-batching.js';
 import { canShare, SharedBatch } from './continuous-batching/shared-batch.js';
 import type { GenerateOptions, TokenEvent } from './generate-options.js';
 import type { Generative } from './generative.js';
@@ -28,8 +30,8 @@ export class Together {
   ) {}
 
   /**
-   * Null for a call that must run by itself: one with beams, a cache of its own, drafts, attention maps, or texts beyond
-   * the model's maxLength; and for models whose sequences cannot form a batch.
+   * Null for a call that must run by itself: with beams, a cache of its own, drafts, attention maps, or a cropped context.
+   * Null as well for a model whose sequences cannot form a batch.
    */
   static of(model: Generative, plan: Plan, options: GenerateOptions): Together | null {
     const { numBeams, cropContext, outputAttentions, cacheType, inputs, width } = plan;
@@ -60,7 +62,6 @@ export class Together {
    */
   async *run(search: TokenSearch, decoded: Decoded | null): AsyncGenerator<TokenEvent[], TokenSearch, void> {
     const { signal, onToken } = this.options;
-    signal?.throwIfAborted();
     const sequences = search.apart();
     const events = new Events(sequences.length);
     const parts = sequences.map((each) => ({ each, held: null as HeldRow | null }));
@@ -72,7 +73,12 @@ export class Together {
       for (const part of parts) part.held = { state: decoded.state, row: part.each.row, release };
     }
     const client = `call ${calls++}`;
-    const joined = this.batch.batching.join(parts.map(({ each, held }) => partsOf(each, held, client, events)));
+    const joined = await this.#join(parts.map(({ each, held }) => partsOf(each, held, client, events))).catch(
+      (error: unknown) => {
+        decoded?.end();
+        throw error;
+      },
+    );
     const abort = () => joined.leave(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -84,12 +90,18 @@ export class Together {
         if (isDone) return search;
       }
     } catch (error) {
-      throw keptOf(this.model) === null ? disposedMeanwhile() : error;
+      throw error instanceof DisposedError && keptOf(this.model) === null ? disposedMeanwhile() : error;
     } finally {
       signal?.removeEventListener('abort', abort);
       joined.leave(new DOMException('The caller has left', 'AbortError'));
       await joined.left;
     }
+  }
+
+  async #join(sequences: readonly SequenceParts[]): Promise<Joined> {
+    const batching = await this.batch.batching();
+    this.options.signal?.throwIfAborted();
+    return batching.join(sequences);
   }
 }
 

@@ -93,6 +93,8 @@ export abstract class Model extends Module implements Generative {
    * const { sequences } = await model.generate([ids], { maxNewTokens: 32, numBeams: 4 });
    * ```
    *
+   * Calls of a decoder-only model that overlap in time form one batch; see docs/generation.md.
+   *
    * The model runs off this thread, except for runs of up to 2 ms. Rejects with ArgumentError for invalid options, and
    * NonFiniteError if scores are NaN or infinite. Rejects with SimdformerError if all tokens are forbidden,
    * DisposedError if the model is disposed of meanwhile, the reason of `signal`, and the errors of `forward`.

@@ -159,7 +159,11 @@ it('a call that fails, is aborted or left ends alone', async () => {
   let tokens = 0;
   const failing = [
     model.generate(inputs, { logitsProcessors: [bad] }),
-    model.generate(inputs, { stopTokens: [], signal: controller.signal, onToken: () => ++tokens > 4 && controller.abort('enough') }),
+    model.generate(inputs, {
+      stopTokens: [],
+      signal: controller.signal,
+      onToken: () => ++tokens > 4 && controller.abort('enough'),
+    }),
     model.generate(inputs, { stopTokens: [], onToken: () => Promise.reject(new Error('bad listener')) }),
     (async () => {
       for await (const _ of model.stream(inputs, { stopTokens: [] })) break;

@@ -4,7 +4,7 @@ import { maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
 import { decodersOf, disposeWith, forget, type KeptBatch } from '../model-decoders.js';
 import type { PromptCache } from '../prompt-cache.js';
-import { ContinuousBatching } from './continuous-batching.js';
+import type { ContinuousBatching } from './continuous-batching.js';
 
 /** Sequences that are generated side by side; more wait. */
 const MAX_PARALLEL = 64;
@@ -67,17 +67,18 @@ export class SharedBatch implements KeptBatch {
     return this.#users > 1 && !this.#isRetired;
   }
 
-  /** The batch itself, made at its first use. */
-  get batching(): ContinuousBatching {
-    this.#batching ??= this.#start();
+  /** The batch itself, made at its first use. Rejects with DisposedError if the model was disposed of meanwhile. */
+  async batching(): Promise<ContinuousBatching> {
+    const { ContinuousBatching: Batching } = await import('./continuous-batching.js');
+    this.#batching ??= this.#start(Batching);
     return this.#batching;
   }
 
-  #start(): ContinuousBatching {
+  #start(Batching: typeof ContinuousBatching): ContinuousBatching {
     const { model } = this;
     const { type, maxLength } = this.kind;
     disposeWith(model, this);
-    return new ContinuousBatching(model, {
+    return new Batching(model, {
       parallel: Math.min(MAX_PARALLEL, maxCacheRows(model.device)),
       context: maxLength + 1,
       maxWaiting: Number.MAX_SAFE_INTEGER,

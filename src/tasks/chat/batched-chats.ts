@@ -1,7 +1,7 @@
 // The conversations with a model. Those that begin alike share what was read, and answers at the same time are one batch.
 
-import type { BatchedOptions, BatchedStream } from '../../generate/index.js';
 import { SharedBatch } from '../../generate/continuous-batching/shared-batch.js';
+import type { BatchedOptions, BatchedStream } from '../../generate/index.js';
 import { keptOf } from '../../generate/model-decoders.js';
 import { commonLength, type PromptCache } from '../../generate/prompt-cache.js';
 import type { ChatModel } from './chat-options.js';
@@ -56,7 +56,8 @@ export async function* answerInBatch(
   const batch = SharedBatch.of(model, cache);
   batch.enter();
   try {
-    return yield* batch.batching.stream(ids, { ...options, cache });
+    const batching = await batch.batching();
+    return yield* batching.stream(ids, { ...options, cache });
   } finally {
     batch.leave();
     if (keptOf(model) && !groups.get(model)?.has(keyOf(cache))) SharedBatch.release(model, cache);
