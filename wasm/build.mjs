@@ -140,11 +140,23 @@ async function linkCore(module, output) {
   await run(compiler, ...coreFlags, ...sets[module.set], ...objects, '-o', output);
 }
 
+/** Ends the build if a part's static data reach the memory of the next part. `map`: the linker's map of addresses, in hex. */
+function checkData(name, map, limit) {
+  const rows = (map.split(/ DATA$/m)[1] ?? '').matchAll(/^ *([0-9a-f]+) +[0-9a-f-]+ +([0-9a-f]+) /gm);
+  const end = Math.max(...Array.from(rows, ([, address, size]) => parseInt(address, 16) + parseInt(size, 16)));
+  if (end > 0 && end <= limit) return;
+  console.error(
+    `${name}.wasm: its static data end at ${end}, expected at most ${limit}; raise PART_ROOM in wasm/build.mjs`,
+  );
+  process.exit(1);
+}
+
 /** Links a part by the linker alone, because Emscripten would give it a memory, a table and a C library of its own. */
 async function linkPart(module, output) {
   const objects = await compile(['wasm_part.cc', `isa/${module.set}.cc`], module);
   const at = partNames.indexOf(module.part);
-  const places = [`--global-base=${STACK + PART_ROOM * at}`, `--table-base=${TABLE_ROOM * (at + 1)}`];
+  const base = STACK + PART_ROOM * at;
+  const places = [`--global-base=${base}`, `--table-base=${TABLE_ROOM * (at + 1)}`];
   const imports = [
     '--import-memory',
     '--shared-memory',
@@ -154,7 +166,8 @@ async function linkPart(module, output) {
   ];
   const rest = ['--no-entry', '--stack-first', '-z', 'stack-size=0', '--no-check-features', '--export=__stack_pointer'];
   const linked = join(objectFolder, `${module.name}.wasm`);
-  await run(linker(), ...places, ...imports, ...rest, '-O2', ...objects, '-o', linked);
+  await run(linker(), ...places, ...imports, ...rest, '-O2', ...objects, `--Map=${linked}.map`, '-o', linked);
+  checkData(module.name, readFileSync(`${linked}.map`, 'utf8'), base + PART_ROOM);
   await run(join(setting('BINARYEN_ROOT'), 'bin/wasm-opt'), '-O3', '--all-features', linked, '-o', output);
 }
 
