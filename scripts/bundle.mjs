@@ -36,6 +36,7 @@ export const forNode = {
     '@hono/node-server',
     '@langchain/core',
     '@modelcontextprotocol/sdk',
+    '@opentelemetry/api',
     'bullmq',
     'cli-progress',
     'cmu-pronouncing-dictionary',

@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events';
 import type { BatchedOptions, BatchedStream } from '../generate/index.js';
 import { StopStrings } from '../tasks/chat/stop-strings.js';
 import { logprobsOf, type TokenLogprobs, textAfter } from './answer-text.js';
+import type { Phases } from './endpoint.js';
 import { ApiError } from './errors.js';
 import type { Writer } from './served-model.js';
 
@@ -49,6 +50,11 @@ export interface Usage {
 /** The answers to a request. Generation stops if `signal` is aborted, or if the reader of `events` leaves. */
 export class Answers {
   readonly usage: Usage;
+  /** The phases of the answers that have ended. */
+  readonly phases: Phases[] = [];
+  readonly #begin = Date.now();
+  /** Milliseconds until each answer had its place in the batch. */
+  readonly #places: number[] = [];
   readonly #streams: BatchedStream[];
   readonly #controller = new AbortController();
 
@@ -66,18 +72,24 @@ export class Answers {
     const requests = prompts.flatMap((prompt) => {
       const room = batching.context - prompt.length;
       if (room < 1) throw tooLong(`${prompt.length}`, batching.context);
-      return Array.from({ length: choices }, (_, stream) => ({
-        prompt,
-        options: {
-          ...options,
-          maxNewTokens: Math.min(maxTokens ?? room, room), // the context has no more room
-          topLogProbabilities: Math.min(logprobs ?? 0, writer.served.model.vocabSize),
-          stream,
-          client,
-          prefixScope,
-          signal: all,
-        },
-      }));
+      return Array.from({ length: choices }, (_, stream) => {
+        const index = this.#places.push(0) - 1;
+        return {
+          prompt,
+          options: {
+            onPlace: () => {
+              this.#places[index] = Date.now() - this.#begin;
+            },
+            ...options,
+            maxNewTokens: Math.min(maxTokens ?? room, room), // the context has no more room
+            topLogProbabilities: Math.min(logprobs ?? 0, writer.served.model.vocabSize),
+            stream,
+            client,
+            prefixScope,
+            signal: all,
+          },
+        };
+      });
     });
     this.#streams = batching.streamAll(requests);
   }
@@ -124,6 +136,7 @@ export class Answers {
     const prompt = prompts[Math.floor(index / choices)] as readonly number[];
     const pieces = textAfter(tokenizer, prompt, skipSpecial ?? true);
     const stopping = new StopStrings(stops);
+    let first: number | null = null;
     let told: TokenLogprobs[] = [];
     let before = prompt.at(-1);
     const piece = (text: string): AnswerPiece => {
@@ -131,11 +144,19 @@ export class Answers {
       told = [];
       return { index, text, logprobs };
     };
+    const ended = (finishReason: string) => {
+      const begin = this.#begin;
+      const now = Date.now() - begin;
+      const queue = this.#places[index] as number;
+      const prefill = (first ?? now) - queue;
+      this.phases.push({ begin, queue, prefill, decode: now - queue - prefill, finishReason });
+    };
     try {
       for (;;) {
         const { value, done } = await stream.next();
         if (done) {
           this.usage.cached += value.cachedTokens;
+          ended(stopping.stopped ? 'stop' : value.finishReason);
           const last = stopping.push(pieces.end());
           const text = stopping.stopped ? last : last + stopping.end();
           if (text !== '' || told.length > 0) yield piece(text);
@@ -143,12 +164,14 @@ export class Answers {
           return;
         }
         this.usage.completion++;
+        first ??= Date.now() - this.#begin;
         if (logprobs !== null) told.push(logprobsOf(tokenizer, before, value));
         before = value.token;
         const text = stopping.push(pieces.push(value.token));
         if (stopping.stopped) told = within(told, text.length);
         if (text !== '') yield piece(text);
         if (!stopping.stopped) continue;
+        ended('stop');
         yield { index, finishReason: 'stop', stop: stopping.found };
         return;
       }

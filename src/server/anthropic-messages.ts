@@ -114,6 +114,7 @@ export function anthropicMessages(backend: Backend, name: Schema<string>): Endpo
   return endpoint({
     method: 'post',
     path: '/v1/messages',
+    operation: 'chat',
     operationId: 'createMessage',
     summary: "Continues a conversation, by Anthropic's API.",
     dialect: ANTHROPIC,

@@ -87,6 +87,7 @@ export function chatCompletions(models: ModelPool, constrain: Constrain): Endpoi
   return endpoint({
     method: 'post',
     path: '/v1/chat/completions',
+    operation: 'chat',
     operationId: 'createChatCompletion',
     summary: 'Continues a conversation.',
     body: onlyWith(onlyWith(chatBody(name), 'top_logprobs', 'logprobs'), 'stream_options', 'stream'),

@@ -49,6 +49,7 @@ export async function* noted<T>(
     }
   } finally {
     const { prompt, completion, cached } = answers.usage;
-    call.note({ model, promptTokens: prompt, completionTokens: completion, cachedTokens: cached });
+    const { phases } = answers;
+    call.note({ model, promptTokens: prompt, completionTokens: completion, cachedTokens: cached, phases });
   }
 }

@@ -62,6 +62,7 @@ export function completions(models: ModelPool, constrain: Constrain): Endpoint {
   return endpoint({
     method: 'post',
     path: '/v1/completions',
+    operation: 'text_completion',
     operationId: 'createCompletion',
     summary: 'Continues texts.',
     body: onlyWith(completionBody(name, limitsOf(models, isWriter)), 'stream_options', 'stream'),

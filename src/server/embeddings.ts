@@ -44,6 +44,7 @@ export function embeddings(models: ModelPool): Endpoint {
   return endpoint({
     method: 'post',
     path: '/v1/embeddings',
+    operation: 'embeddings',
     operationId: 'createEmbedding',
     summary: 'Computes an embedding of each text.',
     body: embeddingBody(name, limits),

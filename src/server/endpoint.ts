@@ -20,6 +20,19 @@ export interface Call<Body> {
   note(entry: CallNote): void;
 }
 
+/** The phases of one answer. Lengths are milliseconds. */
+export interface Phases {
+  /** Milliseconds since 1970 at which the request for the answer was accepted. */
+  readonly begin: number;
+  /** Until it has a place in the batch. */
+  readonly queue: number;
+  /** From there to the first token. */
+  readonly prefill: number;
+  /** From there to the end. */
+  readonly decode: number;
+  readonly finishReason: string;
+}
+
 export interface CallNote {
   readonly model?: string;
   readonly promptTokens?: number;
@@ -28,6 +41,8 @@ export interface CallNote {
   /** Milliseconds until the first token. */
   readonly firstTokenMs?: number;
   readonly error?: string;
+  /** The phases of each answer, for traces. */
+  readonly phases?: readonly Phases[];
 }
 
 /** An answer: JSON, text or bytes of a media type, or a stream of JSON objects. */
@@ -43,6 +58,8 @@ export interface Endpoint<Body = unknown> {
   readonly path: string;
   readonly operationId: string;
   readonly summary: string;
+  /** The operation on a model, by OpenTelemetry's names. Default: none. */
+  readonly operation?: 'chat' | 'text_completion' | 'embeddings';
   /** The body: JSON, or a form if `isForm`. */
   readonly body?: Schema<Body>;
   readonly isForm?: boolean;

@@ -9,6 +9,17 @@ export class Keys {
     this.#digests = keys.map(digest);
   }
 
+  /** True if a header has a valid key. */
+  accepts(authorization: string | undefined): boolean {
+    try {
+      this.check(authorization);
+      return true;
+    } catch (error) {
+      if (error instanceof ApiError) return false;
+      throw error;
+    }
+  }
+
   /** Checks a header and returns a name for its key that does not reveal the key. Throws ApiError 401. */
   check(authorization: string | undefined): string {
     const given = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];

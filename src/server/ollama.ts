@@ -154,6 +154,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
     endpoint({
       ...common,
       path: '/api/chat',
+      operation: 'chat',
       operationId: 'ollamaChat',
       summary: "Continues a conversation, by Ollama's API.",
       body: chatBody(chats),
@@ -168,6 +169,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
     endpoint({
       ...common,
       path: '/api/generate',
+      operation: 'text_completion',
       operationId: 'ollamaGenerate',
       summary: "Answers a prompt, by Ollama's API.",
       body: generateBody(chats),
@@ -187,6 +189,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
     endpoint({
       method: 'post',
       path: '/api/embed',
+      operation: 'embeddings',
       operationId: 'ollamaEmbed',
       summary: "Computes an embedding of each text, by Ollama's API.",
       dialect: OLLAMA,

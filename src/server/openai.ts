@@ -27,6 +27,8 @@ import { rerank } from './rerank.js';
 import { responses } from './responses-api.js';
 import { nameOf } from './schema.js';
 import { speech } from './speech.js';
+import { statusPage } from './status-page.js';
+import { Tracing } from './tracing.js';
 import { transcriptions } from './transcriptions.js';
 
 export interface OpenAIOptions {
@@ -86,6 +88,8 @@ export interface OpenAIOptions {
 export type OpenAIApp = Hono<Bindings> & {
   /** Refuses further requests. Ends when the current requests are answered and the memory is freed. */
   close(): Promise<void>;
+  /** A page for people, with the state of the models. `serve` shows it at `/`. */
+  status(context: Context): Response;
 };
 
 const BODY_BYTES = 4 * 2 ** 20;
@@ -145,7 +149,18 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
   const hasImages = !models.isComplete || models.inMemory.some(({ model }) => PromptImages.of(model) !== null);
   const { maxBodyBytes = hasImages ? IMAGE_BYTES : BODY_BYTES, maxAudioBytes = AUDIO_BYTES } = others;
   const limits = { maxBodyBytes, maxAudioBytes };
-  const settings = { keys, metrics, models, clientOf, prefixScopeOf, onRequest, isClosing: () => isClosing, ...limits };
+  const tracing = await Tracing.create();
+  const settings = {
+    keys,
+    metrics,
+    models,
+    tracing,
+    clientOf,
+    prefixScopeOf,
+    onRequest,
+    isClosing: () => isClosing,
+    ...limits,
+  };
   const app = new Hono<Bindings>();
   if (cors !== undefined) await allowOrigins(app, cors);
   for (const each of endpoints)
@@ -157,7 +172,10 @@ export async function openai(options: OpenAIOptions): Promise<OpenAIApp> {
     isClosing = true;
     await models.close();
   };
-  return Object.assign(app, { close });
+  const started = Date.now();
+  const status = ({ req }: Context) =>
+    statusPage(keys === null || keys.accepts(req.header('authorization')) ? models : null, { isClosing, started });
+  return Object.assign(app, { close, status });
 }
 
 function serveDocument(app: Hono<Bindings>, endpoints: readonly Endpoint[], keys: Keys | null, version: string): void {

@@ -13,6 +13,7 @@ import type { ModelPool } from './model-pool.js';
 import { readJson } from './read-body.js';
 import { read } from './schema.js';
 import type { ServedModel } from './served-model.js';
+import type { Tracing } from './tracing.js';
 
 export type Bindings = { Bindings: Partial<HttpBindings> };
 
@@ -28,6 +29,7 @@ export interface RequestSettings {
   readonly keys: Keys | null;
   readonly metrics: Metrics;
   readonly models: ModelPool;
+  readonly tracing: Tracing | null;
   readonly maxBodyBytes: number;
   readonly maxAudioBytes: number;
   /** The client of a request. `key` is the name of its API key. */
@@ -59,7 +61,9 @@ class OngoingRequest {
   readonly #start = performance.now();
   readonly #controller = new AbortController();
   #note: CallNote = {};
+  readonly #arrived = Date.now();
   #client = '';
+  #checked: unknown;
   /** Give the models of the request back. */
   readonly #releases: (() => void)[] = [];
 
@@ -79,8 +83,9 @@ class OngoingRequest {
     if (settings.isClosing() && endpoint.method === 'post')
       throw new ApiError(503, 'The server is shutting down.', 'shutting_down', null, { connection: 'close' });
     if (context.req.raw.signal.aborted) this.#leave();
+    this.#checked = await this.#body();
     const call = {
-      body: await this.#body(),
+      body: this.#checked,
       client: this.#client,
       prefixScope: settings.prefixScopeOf(context, key),
       signal: this.#controller.signal,
@@ -138,10 +143,15 @@ class OngoingRequest {
     for (const release of this.#releases.splice(0)) release();
     const milliseconds = performance.now() - this.#start;
     // Messages may quote the request, which must not appear in the log.
-    const note = error === undefined ? this.#note : { ...this.#note, error: logged(error) };
+    const { phases = [], ...note } = error === undefined ? this.#note : { ...this.#note, error: logged(error) };
     const finished = { ...note, path: endpoint.path, status, milliseconds };
+    const method = endpoint.method.toUpperCase();
     settings.metrics.observe(finished);
-    settings.onRequest?.({ ...finished, id: this.id, method: endpoint.method.toUpperCase(), client: this.#client });
+    settings.tracing?.record({
+      ...{ ...finished, method, phases, operation: endpoint.operation, body: this.#checked },
+      ...{ headers: context.req.raw.headers, start: this.#arrived },
+    });
+    settings.onRequest?.({ ...finished, id: this.id, method, client: this.#client });
   }
 }
 

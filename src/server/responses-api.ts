@@ -158,6 +158,7 @@ export function responses(backend: Backend, name: Schema<string>): Endpoint {
   return endpoint({
     method: 'post',
     path: '/v1/responses',
+    operation: 'chat',
     operationId: 'createResponse',
     summary: 'Continues a conversation, by the Responses API.',
     dialect: RESPONSES,

@@ -62,6 +62,7 @@ export async function serve({
     options.onRequest?.(entry);
   };
   const app = await openai({ ...options, onRequest });
+  app.get('/', (context) => app.status(context));
   // A request of HTTP/1.0 may have no Host header.
   const server = createAdaptorServer({ fetch: app.fetch, hostname: 'localhost' }) as Server;
   const connections = new Connections(server);

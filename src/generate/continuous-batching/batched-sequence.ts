@@ -51,6 +51,8 @@ export interface SequenceParts {
   readonly cache: PromptCache | null;
   /** Holds the prompt and the tokens that `search` has chosen, but for the latest one. Null for a new sequence. */
   readonly held: HeldRow | null;
+  /** Called when the sequence has a row. Default: nothing happens. */
+  readonly onPlace?: (() => void) | undefined;
 }
 
 /** A request that waits or runs. */
@@ -72,11 +74,13 @@ export class BatchedSequence {
   readonly #generated: number[];
   readonly #withLogits: boolean;
   #held: HeldRow | null;
+  readonly #onPlace: () => void;
   private readonly plan: Plan;
   private readonly top: number;
   private readonly listener: Listener;
 
-  constructor({ plan, search, client, prefixScope, top, listener, cache, held }: SequenceParts) {
+  constructor({ plan, search, client, prefixScope, top, listener, cache, held, onPlace = () => {} }: SequenceParts) {
+    this.#onPlace = onPlace;
     [this.plan, this.client, this.prefixScope, this.top] = [plan, client, prefixScope, top];
     [this.listener, this.cache, this.#held] = [listener, cache, held];
     this.left = new Promise((resolve) => {
@@ -106,6 +110,11 @@ export class BatchedSequence {
   releaseHeld(): void {
     this.#held?.release();
     this.#held = null;
+  }
+
+  /** Reports that it has a row. */
+  hasPlace(): void {
+    this.#onPlace();
   }
 
   /** Reports that the row is free. */

@@ -184,9 +184,9 @@ export class ContinuousBatching {
       throw new QueueFullError(message, this.#waitForPlace());
     }
     for (const { cache } of plans) cache?.acquire(this.#model);
-    return plans.map(({ plan, client, prefixScope, top, cache }, i) => {
+    return plans.map(({ plan, client, prefixScope, top, cache, onPlace }, i) => {
       const tokens = new TokenStream();
-      const sequence = this.#enter({ plan, client, prefixScope, top, listener: tokens, cache, held: null });
+      const sequence = this.#enter({ plan, client, prefixScope, top, listener: tokens, cache, held: null, onPlace });
       const { signal } = requests[i]?.options ?? {};
       return tokens.read(signal, (reason) => this.#leave(sequence, reason), sequence.left);
     });

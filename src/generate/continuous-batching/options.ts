@@ -50,6 +50,8 @@ export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[
   stream?: number | undefined;
   /** Number of most probable tokens reported with every token, at most 20. Default 0. */
   topLogProbabilities?: number | undefined;
+  /** Called when the sequence gets its place in the batch. Default none. */
+  onPlace?: (() => void) | undefined;
 }
 
 /** Maximum of `topLogProbabilities`, as in OpenAI's API. */
@@ -71,6 +73,7 @@ export interface BatchedPlan {
   readonly prefixScope: string;
   readonly top: number;
   readonly cache: PromptCache | null;
+  readonly onPlace: () => void;
 }
 
 /** Checks a request. Throws ArgumentError for invalid options, or a prompt that does not fit into `context`. */
@@ -78,14 +81,24 @@ export function planFor(
   model: Generative,
   prompt: readonly number[],
   context: number,
-  { client = '', prefixScope = '', stream = 0, topLogProbabilities = 0, cache, signal: _, ...options }: BatchedOptions,
+  {
+    client = '',
+    prefixScope = '',
+    stream = 0,
+    topLogProbabilities = 0,
+    onPlace = () => {},
+    cache,
+    signal: _,
+    ...options
+  }: BatchedOptions,
 ): BatchedPlan {
-  const mine = { client, prefixScope, stream, topLogProbabilities };
+  const mine = { client, prefixScope, stream, topLogProbabilities, onPlace };
   const most = Math.min(MAX_TOP, model.vocabSize);
   checkOptions('ContinuousBatching.stream', mine, {
     client: 'string',
     prefixScope: 'string',
     stream: 'whole',
+    onPlace: 'function',
     topLogProbabilities: {
       accepts: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) <= most,
       expected: `an integer from 0 to ${most}`,
@@ -101,7 +114,7 @@ export function planFor(
   const defaults = withModelDefaults(alone, { ...options, numBeams: 1, numReturnSequences: 1, cropContext: false });
   const plan = resolveOptions(alone, [prompt], { ...defaults, outputAttentions: false });
   const inputs = plan.inputs.map((input) => ({ ...input, index: stream }));
-  return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, cache: cache ?? null };
+  return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, cache: cache ?? null, onPlace };
 }
 
 /** The model with a smaller maxLength. The last place of a row stays unused. */
