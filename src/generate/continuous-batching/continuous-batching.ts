@@ -358,6 +358,7 @@ export class ContinuousBatching {
     const length = Math.max(prompt.length, sequence.read);
     await this.#fit(this.#rows.used + 1 + this.#queue.size, length, sequence.lengthAfter(MIN_GROWTH));
     if (sequence.ended) return sequence.hasLeft();
+    sequence.hasPlace();
     if (sequence.held) return this.#placeHeld(sequence, sequence.held);
     const { row, from, common } = this.#rows.place(sequence);
     const known = cache ? Math.min(commonLength(cache.tokens, prompt), prompt.length - 1) : 0;
