@@ -38,7 +38,12 @@ export const guides = [
   },
   {
     text: 'Checkpoints',
-    items: [page('Model families', '/families'), page('GGUF', '/gguf'), page('Packed weights', '/packed-weights')],
+    items: [
+      page('Model families', '/families'),
+      page('Checkpoints', '/models'),
+      page('GGUF', '/gguf'),
+      page('Packed weights', '/packed-weights'),
+    ],
   },
   {
     text: 'Train',

@@ -6,3 +6,9 @@ it('docs/families.md is what scripts/families.mjs makes', () => {
   expect(stderr).toBe('');
   expect(status).toBe(0);
 });
+
+it('docs/models.md is what scripts/models-page.mjs makes of its list', () => {
+  const run = ['--import', 'tsx', 'scripts/models-page.mjs', '--check'];
+  const { status, stderr } = spawnSync(process.execPath, run, { encoding: 'utf8' });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+}, 60_000);

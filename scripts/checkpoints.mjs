@@ -1,0 +1,1678 @@
+// Widely used checkpoints, from which scripts/models-page.mjs makes docs/models.md. A group has one architecture:
+//
+//   config     what its config.json says beyond the defaults of transformers' class
+//   task       the pipeline that people use it for
+//   files      the formats of its weights: s safetensors, b pytorch_model.bin, o ONNX in the same repository, g GGUF
+//   millions   the published number of parameters; the page is not made if ours differs by more than 1.5 %
+//   ids        names on the hub, each with settings that differ: labels, vocabulary
+//   head       if it does not follow from the task
+
+const bert = (hidden_size, num_hidden_layers, num_attention_heads, vocab_size = 30522, others = {}) => ({
+  model_type: 'bert',
+  ...{ hidden_size, num_hidden_layers, num_attention_heads, vocab_size, intermediate_size: 4 * hidden_size },
+  ...others,
+});
+const roberta = (hidden_size, num_hidden_layers, num_attention_heads, vocab_size = 50265, others = {}) => ({
+  ...bert(hidden_size, num_hidden_layers, num_attention_heads, vocab_size, { type_vocab_size: 1, ...others }),
+  ...{ model_type: 'roberta', max_position_embeddings: 514, layer_norm_eps: 1e-5, ...others },
+});
+const xlmRoberta = (hidden_size, num_hidden_layers, num_attention_heads, others = {}) => ({
+  ...roberta(hidden_size, num_hidden_layers, num_attention_heads, 250002, others),
+  model_type: 'xlm-roberta',
+});
+const labels = (num_labels) => ({
+  id2label: Object.fromEntries(Array.from({ length: num_labels }, (_, i) => [i, `${i}`])),
+});
+
+const minilm6 = bert(384, 6, 12);
+const minilm12 = bert(384, 12, 12);
+const base = bert(768, 12, 12);
+const cased = bert(768, 12, 12, 28996);
+const large = bert(1024, 24, 16);
+
+const distil = (others = {}) => ({
+  model_type: 'distilbert',
+  vocab_size: 30522,
+  dim: 768,
+  hidden_dim: 3072,
+  n_layers: 6,
+  n_heads: 12,
+  ...others,
+});
+const deberta = (hidden_size, num_hidden_layers, num_attention_heads, vocab_size = 128100, others = {}) => ({
+  ...bert(hidden_size, num_hidden_layers, num_attention_heads, vocab_size),
+  ...{ model_type: 'deberta-v2', type_vocab_size: 0, relative_attention: true, position_buckets: 256 },
+  ...{ max_relative_positions: -1, position_biased_input: false, norm_rel_ebd: 'layer_norm', share_att_key: true },
+  ...{ pos_att_type: ['p2c', 'c2p'], pooler_hidden_size: hidden_size, pooler_hidden_act: 'gelu', ...others },
+});
+const decoder = (model_type, layers, hidden, heads, kv, feedForward, vocabulary, others = {}) => ({
+  ...{ model_type, num_hidden_layers: layers, hidden_size: hidden, num_attention_heads: heads },
+  ...{ num_key_value_heads: kv, intermediate_size: feedForward, vocab_size: vocabulary, ...others },
+});
+const tied = { tie_word_embeddings: true };
+const untied = { tie_word_embeddings: false };
+const t5 = (layers, d_model, d_ff, num_heads, others = {}) => ({
+  ...{ model_type: 't5', num_layers: layers, num_decoder_layers: layers, d_model, d_ff, num_heads, d_kv: 64 },
+  vocab_size: 32128,
+  ...others,
+});
+const flan = { feed_forward_proj: 'gated-gelu', tie_word_embeddings: false };
+const bartOf = (model_type, layers, d_model, feedForward, heads, vocab_size, others = {}) => ({
+  ...{ model_type, encoder_layers: layers, decoder_layers: layers, d_model, vocab_size },
+  ...{ encoder_ffn_dim: feedForward, decoder_ffn_dim: feedForward },
+  ...{ encoder_attention_heads: heads, decoder_attention_heads: heads, ...others },
+});
+const marian = (vocab_size) =>
+  bartOf('marian', 6, 512, 2048, 8, vocab_size, { max_position_embeddings: 512, pad_token_id: vocab_size - 1 });
+const whisper = (encoder_layers, decoder_layers, d_model, heads, others = {}) => ({
+  ...{ model_type: 'whisper', encoder_layers, decoder_layers, d_model, vocab_size: 51865 },
+  ...{ encoder_attention_heads: heads, decoder_attention_heads: heads },
+  ...{ encoder_ffn_dim: 4 * d_model, decoder_ffn_dim: 4 * d_model, ...others },
+});
+const english = { vocab_size: 51864 };
+const qwen2 = (layers, hidden, heads, kv, feedForward, others = tied) =>
+  decoder('qwen2', layers, hidden, heads, kv, feedForward, 151936, others);
+const qwen3 = (layers, hidden, heads, kv, feedForward, others = tied) =>
+  decoder('qwen3', layers, hidden, heads, kv, feedForward, 151936, { head_dim: 128, ...others });
+const neox = (layers, hidden, heads, others = {}) =>
+  decoder('gpt_neox', layers, hidden, heads, heads, 4 * hidden, 50304, { rotary_pct: 0.25, ...untied, ...others });
+const opt = (layers, hidden, heads, others = {}) => ({
+  ...{ model_type: 'opt', num_hidden_layers: layers, hidden_size: hidden, num_attention_heads: heads },
+  ...{ ffn_dim: 4 * hidden, word_embed_proj_dim: hidden, vocab_size: 50272, ...others },
+});
+const bloom = (n_layer, hidden_size, n_head) => ({
+  model_type: 'bloom',
+  n_layer,
+  hidden_size,
+  n_head,
+  vocab_size: 250880,
+});
+const tower = (hidden_size, num_hidden_layers, num_attention_heads, others = {}) => ({
+  ...{ hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: 4 * hidden_size, ...others },
+});
+const vit = (hidden_size, num_hidden_layers, num_attention_heads, others = {}) => ({
+  ...{ model_type: 'vit', ...tower(hidden_size, num_hidden_layers, num_attention_heads, others) },
+});
+
+export const groups = [
+  // Vectors of texts.
+  {
+    ...{ task: 'feature-extraction', config: minilm6, files: 'sbo', millions: 22.7 },
+    ids: [
+      'sentence-transformers/all-MiniLM-L6-v2',
+      'sentence-transformers/paraphrase-MiniLM-L6-v2',
+      'sentence-transformers/multi-qa-MiniLM-L6-cos-v1',
+    ],
+  },
+  {
+    task: 'feature-extraction',
+    config: minilm6,
+    files: 's',
+    millions: 22.7,
+    ids: ['TaylorAI/gte-tiny', 'Snowflake/snowflake-arctic-embed-xs'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: minilm6, files: 'o', millions: 22.7 },
+    ids: ['Xenova/all-MiniLM-L6-v2', 'Xenova/paraphrase-MiniLM-L6-v2'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: bert(384, 3, 12), files: 's', millions: 17.4 },
+    ids: ['sentence-transformers/paraphrase-MiniLM-L3-v2', 'TaylorAI/bge-micro-v2'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: minilm12, files: 's', millions: 33.4 },
+    ids: [
+      ...[
+        'sentence-transformers/all-MiniLM-L12-v2',
+        'BAAI/bge-small-en-v1.5',
+        'BAAI/bge-small-en',
+        'thenlper/gte-small',
+      ],
+      ...['intfloat/e5-small-v2', 'intfloat/e5-small', 'Snowflake/snowflake-arctic-embed-s'],
+      'avsolatorio/GIST-small-Embedding-v0',
+    ],
+  },
+  {
+    ...{ task: 'feature-extraction', config: minilm12, files: 'o', millions: 33.4 },
+    ids: ['Xenova/bge-small-en-v1.5', 'Xenova/gte-small', 'Xenova/e5-small-v2', 'Xenova/all-MiniLM-L12-v2'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: bert(384, 12, 12, 250037), files: 's', millions: 118 },
+    ids: ['sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2', 'intfloat/multilingual-e5-small'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: bert(384, 12, 12, 250037), files: 'o', millions: 118 },
+    ids: ['Xenova/paraphrase-multilingual-MiniLM-L12-v2', 'Xenova/multilingual-e5-small'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: base, files: 's', millions: 109 },
+    ids: [
+      ...['BAAI/bge-base-en-v1.5', 'BAAI/bge-base-en', 'thenlper/gte-base', 'intfloat/e5-base-v2', 'intfloat/e5-base'],
+      ...[
+        'Snowflake/snowflake-arctic-embed-m',
+        'Snowflake/snowflake-arctic-embed-m-v1.5',
+        'avsolatorio/GIST-Embedding-v0',
+      ],
+      'sentence-transformers/bert-base-nli-mean-tokens',
+    ],
+  },
+  {
+    task: 'feature-extraction',
+    config: base,
+    files: 'o',
+    millions: 109,
+    ids: ['Xenova/bge-base-en-v1.5', 'Xenova/gte-base'],
+  },
+  {
+    task: 'feature-extraction',
+    config: base,
+    files: 'b',
+    millions: 109,
+    ids: ['facebook/contriever', 'facebook/contriever-msmarco'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: large, files: 's', millions: 335 },
+    ids: [
+      ...[
+        'BAAI/bge-large-en-v1.5',
+        'BAAI/bge-large-en',
+        'thenlper/gte-large',
+        'intfloat/e5-large-v2',
+        'WhereIsAI/UAE-Large-V1',
+      ],
+      ...[
+        'mixedbread-ai/mxbai-embed-large-v1',
+        'Snowflake/snowflake-arctic-embed-l',
+        'avsolatorio/GIST-large-Embedding-v0',
+      ],
+    ],
+  },
+  {
+    task: 'feature-extraction',
+    config: bert(512, 4, 8, 21128),
+    files: 's',
+    millions: 24,
+    ids: ['BAAI/bge-small-zh-v1.5'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: bert(768, 12, 12, 21128), files: 's', millions: 102 },
+    ids: ['BAAI/bge-base-zh-v1.5', 'shibing624/text2vec-base-chinese'],
+  },
+  {
+    task: 'feature-extraction',
+    config: bert(1024, 24, 16, 21128),
+    files: 's',
+    millions: 326,
+    ids: ['BAAI/bge-large-zh-v1.5'],
+  },
+  {
+    task: 'feature-extraction',
+    config: bert(768, 12, 12, 501153),
+    files: 's',
+    millions: 471,
+    ids: ['sentence-transformers/LaBSE'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: xlmRoberta(768, 12, 12), files: 's', millions: 278 },
+    ids: ['intfloat/multilingual-e5-base', 'sentence-transformers/paraphrase-multilingual-mpnet-base-v2'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: xlmRoberta(1024, 24, 16), files: 's', millions: 560 },
+    ids: ['intfloat/multilingual-e5-large', 'intfloat/multilingual-e5-large-instruct'],
+  },
+  {
+    ...{
+      task: 'feature-extraction',
+      config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }),
+      millions: 568,
+    },
+    ...{ files: 'bo', ids: ['BAAI/bge-m3'] },
+  },
+  {
+    ...{
+      task: 'feature-extraction',
+      config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }),
+      millions: 568,
+    },
+    ...{ files: 's', ids: ['Snowflake/snowflake-arctic-embed-l-v2.0'] },
+  },
+  {
+    ...{ task: 'feature-extraction', config: roberta(384, 6, 12, 50265), files: 's', millions: 30.3 },
+    ids: ['ibm-granite/granite-embedding-30m-english'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: roberta(768, 12, 12), files: 's', millions: 125 },
+    ids: ['ibm-granite/granite-embedding-125m-english'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: xlmRoberta(384, 6, 12), files: 's', millions: 107 },
+    ids: ['ibm-granite/granite-embedding-107m-multilingual'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: xlmRoberta(768, 12, 12), files: 's', millions: 278 },
+    ids: ['ibm-granite/granite-embedding-278m-multilingual'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: roberta(1024, 24, 16), files: 's', millions: 355 },
+    ids: ['sentence-transformers/all-roberta-large-v1'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: roberta(768, 6, 12), files: 's', millions: 82 },
+    ids: ['sentence-transformers/all-distilroberta-v1', 'sentence-transformers/paraphrase-distilroberta-base-v1'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: { model_type: 'mpnet', vocab_size: 30527, max_position_embeddings: 514 } },
+    ...{ files: 's', millions: 109.5 },
+    ids: [
+      ...['sentence-transformers/all-mpnet-base-v2', 'sentence-transformers/multi-qa-mpnet-base-dot-v1'],
+      ...['sentence-transformers/multi-qa-mpnet-base-cos-v1', 'sentence-transformers/paraphrase-mpnet-base-v2'],
+    ],
+  },
+  {
+    ...{ task: 'feature-extraction', config: distil(), files: 's', millions: 66.4 },
+    ids: ['sentence-transformers/msmarco-distilbert-base-tas-b', 'sentence-transformers/multi-qa-distilbert-cos-v1'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: distil({ vocab_size: 119547 }), files: 's', millions: 134.7 },
+    ids: [
+      'sentence-transformers/distiluse-base-multilingual-cased-v1',
+      'sentence-transformers/distiluse-base-multilingual-cased-v2',
+    ],
+  },
+  {
+    task: 'feature-extraction',
+    config: {
+      ...{ model_type: 'albert', vocab_size: 30000, embedding_size: 128, hidden_size: 768, num_hidden_layers: 6 },
+      ...{ num_attention_heads: 12, intermediate_size: 3072 },
+    },
+    ...{ files: 's', millions: 11.7, ids: ['sentence-transformers/paraphrase-albert-small-v2'] },
+  },
+  {
+    ...{
+      task: 'feature-extraction',
+      config: decoder('modernbert', 22, 768, 12, 12, 1152, 50368),
+      files: 's',
+      millions: 149,
+    },
+    ids: ['Alibaba-NLP/gte-modernbert-base', 'nomic-ai/modernbert-embed-base', 'lightonai/GTE-ModernColBERT-v1'],
+  },
+  { task: 'feature-extraction', config: base, files: 's', millions: 109.5, ids: ['colbert-ir/colbertv2.0'] },
+  {
+    task: 'feature-extraction',
+    config: decoder('gemma3_text', 24, 768, 3, 1, 1152, 262144, { head_dim: 256, use_bidirectional_attention: true }),
+    ...{ files: 's', millions: 303, ids: ['google/embeddinggemma-300m'] },
+  },
+  {
+    ...{ task: 'feature-extraction', config: qwen3(28, 1024, 16, 8, 3072), files: 's', millions: 596 },
+    ids: ['Qwen/Qwen3-Embedding-0.6B'],
+  },
+  {
+    ...{ task: 'feature-extraction', config: qwen3(36, 2560, 32, 8, 9728), files: 's', millions: 4022 },
+    ids: ['Qwen/Qwen3-Embedding-4B'],
+  },
+  {
+    task: 'feature-extraction',
+    config: t5(12, 768, 3072, 12),
+    head: 'none',
+    variant: { is_encoder_decoder: false },
+    files: 's',
+    millions: 110,
+    ids: ['sentence-transformers/gtr-t5-base', 'sentence-transformers/sentence-t5-base'],
+  },
+
+  // Reranking.
+  {
+    ...{ task: 'text-ranking', config: minilm6, files: 's', millions: 22.7, labels: 1 },
+    ids: ['cross-encoder/ms-marco-MiniLM-L6-v2'],
+  },
+  {
+    task: 'text-ranking',
+    config: minilm12,
+    files: 's',
+    millions: 33.4,
+    labels: 1,
+    ids: ['cross-encoder/ms-marco-MiniLM-L12-v2'],
+  },
+  {
+    task: 'text-ranking',
+    config: bert(384, 4, 12),
+    files: 's',
+    millions: 19.2,
+    labels: 1,
+    ids: ['cross-encoder/ms-marco-MiniLM-L4-v2'],
+  },
+  {
+    task: 'text-ranking',
+    config: bert(128, 2, 2),
+    files: 's',
+    millions: 4.39,
+    labels: 1,
+    ids: ['cross-encoder/ms-marco-TinyBERT-L2-v2'],
+  },
+  {
+    task: 'text-ranking',
+    config: xlmRoberta(768, 12, 12),
+    files: 's',
+    millions: 278,
+    labels: 1,
+    ids: ['BAAI/bge-reranker-base'],
+  },
+  {
+    task: 'text-ranking',
+    config: xlmRoberta(1024, 24, 16),
+    files: 's',
+    millions: 560,
+    labels: 1,
+    ids: ['BAAI/bge-reranker-large'],
+  },
+  {
+    ...{ task: 'text-ranking', config: xlmRoberta(1024, 24, 16, { max_position_embeddings: 8194 }), labels: 1 },
+    ...{ files: 's', millions: 568, ids: ['BAAI/bge-reranker-v2-m3'] },
+  },
+  {
+    task: 'text-ranking',
+    config: deberta(384, 12, 6),
+    files: 's',
+    millions: 70.8,
+    labels: 1,
+    ids: ['mixedbread-ai/mxbai-rerank-xsmall-v1'],
+  },
+  {
+    task: 'text-ranking',
+    config: deberta(768, 12, 12),
+    files: 's',
+    millions: 184,
+    labels: 1,
+    ids: ['mixedbread-ai/mxbai-rerank-base-v1'],
+  },
+  {
+    task: 'text-ranking',
+    config: deberta(1024, 24, 16),
+    files: 's',
+    millions: 435,
+    labels: 1,
+    ids: ['mixedbread-ai/mxbai-rerank-large-v1'],
+  },
+  {
+    task: 'text-ranking',
+    config: roberta(768, 12, 12),
+    files: 's',
+    millions: 125,
+    labels: 1,
+    ids: ['cross-encoder/stsb-roberta-base'],
+  },
+  {
+    ...{
+      task: 'text-ranking',
+      config: decoder('modernbert', 22, 768, 12, 12, 1152, 50368),
+      labels: 1,
+      files: 's',
+      millions: 150,
+    },
+    ids: ['Alibaba-NLP/gte-reranker-modernbert-base'],
+  },
+  {
+    ...{
+      task: 'text-ranking',
+      head: 'language-model',
+      config: qwen3(28, 1024, 16, 8, 3072),
+      files: 's',
+      millions: 596,
+    },
+    ids: ['Qwen/Qwen3-Reranker-0.6B'],
+  },
+  {
+    ...{ task: 'text-ranking', head: 'language-model', config: qwen2(24, 896, 14, 2, 4864), files: 's', millions: 494 },
+    ids: ['mixedbread-ai/mxbai-rerank-base-v2'],
+  },
+  {
+    ...{
+      task: 'text-ranking',
+      head: 'language-model',
+      config: qwen2(28, 1536, 12, 2, 8960),
+      files: 's',
+      millions: 1544,
+    },
+    ids: ['mixedbread-ai/mxbai-rerank-large-v2'],
+  },
+
+  // Hidden words.
+  {
+    ...{ task: 'fill-mask', config: base, files: 'sb', millions: 110 },
+    ids: [
+      'google-bert/bert-base-uncased',
+      ['google-bert/bert-base-cased', { vocab_size: 28996 }, 108],
+      ['google-bert/bert-base-chinese', { vocab_size: 21128 }, 103],
+      ['google-bert/bert-base-german-cased', { vocab_size: 30000 }, 110],
+      ['google-bert/bert-base-multilingual-cased', { vocab_size: 119547 }, 179],
+      ['google-bert/bert-base-multilingual-uncased', { vocab_size: 105879 }, 168],
+    ],
+  },
+  {
+    ...{ task: 'fill-mask', config: base, files: 'b', millions: 110 },
+    ids: [
+      ['hfl/chinese-roberta-wwm-ext', { vocab_size: 21128 }, 102],
+      ['hfl/chinese-macbert-base', { vocab_size: 21128 }, 102],
+      ['hfl/chinese-bert-wwm-ext', { vocab_size: 21128 }, 102],
+      ['neuralmind/bert-base-portuguese-cased', { vocab_size: 29794 }, 109],
+      ['dbmdz/bert-base-turkish-cased', { vocab_size: 32000 }, 111],
+      ['aubmindlab/bert-base-arabertv02', { vocab_size: 64000 }, 135],
+      ['dccuchile/bert-base-spanish-wwm-cased', { vocab_size: 31002 }, 110],
+      ['dccuchile/bert-base-spanish-wwm-uncased', { vocab_size: 31002 }, 110],
+      ['GroNLP/bert-base-dutch-cased', { vocab_size: 30073 }, 109],
+      ['TurkuNLP/bert-base-finnish-cased-v1', { vocab_size: 50105 }, 125],
+      ['KB/bert-base-swedish-cased', { vocab_size: 50325 }, 125],
+      ['emilyalsentzer/Bio_ClinicalBERT', { vocab_size: 28996 }, 108],
+      ['dmis-lab/biobert-v1.1', { vocab_size: 28996 }, 108],
+      ['allenai/scibert_scivocab_uncased', { vocab_size: 31090 }, 110],
+      'microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext',
+      'nlpaueb/legal-bert-base-uncased',
+    ],
+  },
+  {
+    ...{ task: 'fill-mask', config: large, files: 'sb', millions: 335 },
+    ids: [
+      'google-bert/bert-large-uncased',
+      'google-bert/bert-large-uncased-whole-word-masking',
+      ['google-bert/bert-large-cased', { vocab_size: 28996 }, 333],
+    ],
+  },
+  {
+    ...{ task: 'fill-mask', config: bert(128, 2, 2), files: 'b', millions: 4.4 },
+    ids: [
+      'prajjwal1/bert-tiny',
+      ['prajjwal1/bert-mini', bert(256, 4, 4), 11.2],
+      ['prajjwal1/bert-small', bert(512, 4, 8), 28.8],
+      ['prajjwal1/bert-medium', bert(512, 8, 8), 41.4],
+    ],
+  },
+  {
+    ...{ task: 'fill-mask', config: distil(), files: 'sb', millions: 67 },
+    ids: [
+      'distilbert/distilbert-base-uncased',
+      ['distilbert/distilbert-base-cased', { vocab_size: 28996 }, 65.8],
+      ['distilbert/distilbert-base-multilingual-cased', { vocab_size: 119547 }, 135.4],
+    ],
+  },
+  { task: 'fill-mask', config: roberta(768, 12, 12), files: 'sb', millions: 125, ids: ['FacebookAI/roberta-base'] },
+  { task: 'fill-mask', config: roberta(1024, 24, 16), files: 'sb', millions: 355, ids: ['FacebookAI/roberta-large'] },
+  {
+    task: 'fill-mask',
+    config: roberta(768, 6, 12),
+    files: 'sb',
+    millions: 82.1,
+    ids: ['distilbert/distilroberta-base'],
+  },
+  {
+    task: 'fill-mask',
+    config: xlmRoberta(768, 12, 12),
+    files: 'sb',
+    millions: 278,
+    ids: ['FacebookAI/xlm-roberta-base'],
+  },
+  {
+    task: 'fill-mask',
+    config: xlmRoberta(1024, 24, 16),
+    files: 'sb',
+    millions: 560,
+    ids: ['FacebookAI/xlm-roberta-large'],
+  },
+  { task: 'fill-mask', config: roberta(768, 12, 12), files: 'b', millions: 125, ids: ['microsoft/codebert-base-mlm'] },
+  {
+    task: 'fill-mask',
+    config: { model_type: 'mpnet', vocab_size: 30527, max_position_embeddings: 514 },
+    files: 'b',
+    millions: 110,
+    ids: ['microsoft/mpnet-base'],
+  },
+  {
+    task: 'fill-mask',
+    config: {
+      ...{ model_type: 'albert', vocab_size: 30000, embedding_size: 128, hidden_size: 768, num_hidden_layers: 12 },
+      ...{ num_attention_heads: 12, intermediate_size: 3072 },
+    },
+    ...{ files: 'sb', millions: 11.2, ids: ['albert/albert-base-v2'] },
+  },
+  {
+    task: 'zero-shot-classification',
+    config: { model_type: 'mobilebert', vocab_size: 30522 },
+    labels: 3,
+    files: 'o',
+    millions: 24.6,
+    ids: ['Xenova/mobilebert-uncased-mnli'],
+  },
+  {
+    task: 'fill-mask',
+    config: decoder('modernbert', 22, 768, 12, 12, 1152, 50368),
+    files: 's',
+    millions: 149.6,
+    ids: ['answerdotai/ModernBERT-base'],
+  },
+  {
+    task: 'fill-mask',
+    config: decoder('modernbert', 28, 1024, 16, 16, 2624, 50368),
+    files: 's',
+    millions: 395.8,
+    ids: ['answerdotai/ModernBERT-large'],
+  },
+  {
+    ...{ task: 'feature-extraction', head: 'discriminator', files: 'b', millions: 13.5 },
+    config: {
+      model_type: 'electra',
+      vocab_size: 30522,
+      embedding_size: 128,
+      hidden_size: 256,
+      num_hidden_layers: 12,
+      num_attention_heads: 4,
+      intermediate_size: 1024,
+    },
+    ids: ['google/electra-small-discriminator'],
+  },
+  {
+    ...{ task: 'feature-extraction', head: 'discriminator', files: 'b', millions: 109.5 },
+    config: {
+      model_type: 'electra',
+      vocab_size: 30522,
+      embedding_size: 768,
+      hidden_size: 768,
+      num_hidden_layers: 12,
+      num_attention_heads: 12,
+      intermediate_size: 3072,
+    },
+    ids: ['google/electra-base-discriminator'],
+  },
+  {
+    ...{ task: 'feature-extraction', head: 'discriminator', files: 'b', millions: 335 },
+    config: {
+      model_type: 'electra',
+      vocab_size: 30522,
+      embedding_size: 1024,
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+    },
+    ids: ['google/electra-large-discriminator'],
+  },
+  {
+    task: 'feature-extraction',
+    config: deberta(384, 12, 6),
+    head: 'none',
+    files: 'b',
+    millions: 70.7,
+    ids: ['microsoft/deberta-v3-xsmall'],
+  },
+  {
+    task: 'feature-extraction',
+    config: deberta(768, 6, 12),
+    head: 'none',
+    files: 'b',
+    millions: 141,
+    ids: ['microsoft/deberta-v3-small'],
+  },
+  {
+    task: 'feature-extraction',
+    config: deberta(768, 12, 12),
+    head: 'none',
+    files: 'b',
+    millions: 184,
+    ids: ['microsoft/deberta-v3-base'],
+  },
+  {
+    task: 'feature-extraction',
+    config: deberta(1024, 24, 16),
+    head: 'none',
+    files: 'b',
+    millions: 434,
+    ids: ['microsoft/deberta-v3-large'],
+  },
+  {
+    task: 'feature-extraction',
+    config: deberta(768, 12, 12, 251000),
+    head: 'none',
+    files: 'b',
+    millions: 278,
+    ids: ['microsoft/mdeberta-v3-base'],
+  },
+
+  // Labels of texts.
+  {
+    ...{ task: 'text-classification', config: distil(), files: 's', millions: 67 },
+    ids: [
+      'distilbert/distilbert-base-uncased-finetuned-sst-2-english',
+      ['bhadresh-savani/distilbert-base-uncased-emotion', labels(6)],
+      ['lxyuan/distilbert-base-multilingual-cased-sentiments-student', { vocab_size: 119547, ...labels(3) }, 135],
+    ],
+  },
+  {
+    task: 'text-classification',
+    config: distil(),
+    files: 'o',
+    millions: 67,
+    ids: ['Xenova/distilbert-base-uncased-finetuned-sst-2-english'],
+  },
+  { task: 'text-classification', config: base, files: 'b', millions: 109, labels: 3, ids: ['ProsusAI/finbert'] },
+  {
+    ...{ task: 'text-classification', config: base, files: 's', millions: 109 },
+    ids: [
+      ['unitary/toxic-bert', labels(6)],
+      ['nlptown/bert-base-multilingual-uncased-sentiment', { vocab_size: 105879, ...labels(5) }, 167],
+    ],
+  },
+  {
+    ...{ task: 'text-classification', config: roberta(768, 12, 12), files: 's', millions: 125 },
+    ids: [['SamLowe/roberta-base-go_emotions', labels(28)]],
+  },
+  {
+    ...{ task: 'text-classification', config: roberta(768, 12, 12), files: 'b', millions: 125 },
+    ids: [
+      ['cardiffnlp/twitter-roberta-base-sentiment-latest', labels(3)],
+      ['cardiffnlp/twitter-roberta-base-sentiment', labels(3)],
+      's-nlp/roberta_toxicity_classifier',
+    ],
+  },
+  {
+    ...{ task: 'text-classification', config: roberta(768, 6, 12), files: 'b', millions: 82 },
+    ids: [['j-hartmann/emotion-english-distilroberta-base', labels(7)]],
+  },
+  {
+    ...{ task: 'text-classification', config: xlmRoberta(768, 12, 12), files: 's', millions: 278 },
+    ids: [['papluca/xlm-roberta-base-language-detection', labels(20)]],
+  },
+  {
+    ...{ task: 'text-classification', config: xlmRoberta(768, 12, 12), files: 'b', millions: 278 },
+    ids: [['cardiffnlp/twitter-xlm-roberta-base-sentiment', labels(3)]],
+  },
+  {
+    task: 'text-classification',
+    config: deberta(768, 12, 12),
+    files: 's',
+    millions: 184,
+    ids: ['protectai/deberta-v3-base-prompt-injection-v2'],
+  },
+  {
+    ...{ task: 'zero-shot-classification', config: deberta(768, 12, 12), files: 's', millions: 184 },
+    ids: [
+      'MoritzLaurer/deberta-v3-base-zeroshot-v2.0',
+      ['MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli', labels(3)],
+      ['cross-encoder/nli-deberta-v3-base', labels(3)],
+    ],
+  },
+  {
+    task: 'zero-shot-classification',
+    config: deberta(1024, 24, 16),
+    files: 's',
+    millions: 435,
+    ids: ['MoritzLaurer/deberta-v3-large-zeroshot-v2.0'],
+  },
+  {
+    ...{ task: 'zero-shot-classification', config: deberta(384, 12, 6), files: 's', millions: 70.8 },
+    ids: ['MoritzLaurer/deberta-v3-xsmall-zeroshot-v1.1-all-33', ['cross-encoder/nli-deberta-v3-xsmall', labels(3)]],
+  },
+  {
+    task: 'zero-shot-classification',
+    config: deberta(768, 6, 12),
+    files: 's',
+    millions: 142,
+    labels: 3,
+    ids: ['cross-encoder/nli-deberta-v3-small'],
+  },
+  {
+    task: 'zero-shot-classification',
+    config: deberta(768, 12, 12, 251000),
+    files: 's',
+    millions: 279,
+    labels: 3,
+    ids: ['MoritzLaurer/mDeBERTa-v3-base-mnli-xnli'],
+  },
+  {
+    task: 'zero-shot-classification',
+    config: bartOf('bart', 12, 1024, 4096, 16, 50265),
+    labels: 3,
+    files: 's',
+    millions: 407,
+    ids: ['facebook/bart-large-mnli'],
+  },
+  {
+    task: 'zero-shot-classification',
+    config: roberta(1024, 24, 16),
+    labels: 3,
+    files: 's',
+    millions: 356,
+    ids: ['FacebookAI/roberta-large-mnli'],
+  },
+  {
+    task: 'zero-shot-classification',
+    config: xlmRoberta(1024, 24, 16),
+    labels: 3,
+    files: 's',
+    millions: 560,
+    ids: ['joeddav/xlm-roberta-large-xnli'],
+  },
+  {
+    task: 'zero-shot-classification',
+    config: distil(),
+    labels: 3,
+    files: 's',
+    millions: 67,
+    ids: ['typeform/distilbert-base-uncased-mnli'],
+  },
+
+  // Labels of tokens, and answers within a text.
+  {
+    ...{ task: 'token-classification', config: cased, files: 's', millions: 108, labels: 9 },
+    ids: ['dslim/bert-base-NER', ['dslim/bert-large-NER', bert(1024, 24, 16, 28996), 333]],
+  },
+  { task: 'token-classification', config: cased, files: 'o', millions: 108, labels: 9, ids: ['Xenova/bert-base-NER'] },
+  {
+    task: 'token-classification',
+    config: distil({ vocab_size: 28996 }),
+    files: 's',
+    millions: 65.2,
+    labels: 9,
+    ids: ['dslim/distilbert-NER'],
+  },
+  {
+    task: 'token-classification',
+    config: distil(),
+    files: 's',
+    millions: 66.4,
+    labels: 9,
+    ids: ['elastic/distilbert-base-uncased-finetuned-conll03-english'],
+  },
+  {
+    task: 'token-classification',
+    config: bert(1024, 24, 16, 28996),
+    files: 's',
+    millions: 333,
+    labels: 9,
+    ids: ['dbmdz/bert-large-cased-finetuned-conll03-english'],
+  },
+  {
+    task: 'token-classification',
+    config: xlmRoberta(1024, 24, 16),
+    files: 's',
+    millions: 559,
+    labels: 8,
+    ids: ['FacebookAI/xlm-roberta-large-finetuned-conll03-english'],
+  },
+  {
+    task: 'token-classification',
+    config: xlmRoberta(768, 12, 12),
+    files: 'b',
+    millions: 277,
+    labels: 9,
+    ids: ['Davlan/xlm-roberta-base-ner-hrl'],
+  },
+  {
+    task: 'token-classification',
+    config: distil({ vocab_size: 119547 }),
+    files: 's',
+    millions: 134.7,
+    labels: 9,
+    ids: ['Davlan/distilbert-base-multilingual-cased-ner-hrl'],
+  },
+  {
+    ...{ task: 'question-answering', config: distil(), files: 's', millions: 66.4 },
+    ids: [
+      'distilbert/distilbert-base-uncased-distilled-squad',
+      ['distilbert/distilbert-base-cased-distilled-squad', { vocab_size: 28996 }, 65.2],
+    ],
+  },
+  {
+    task: 'question-answering',
+    config: distil({ vocab_size: 28996 }),
+    files: 'o',
+    millions: 65.2,
+    ids: ['Xenova/distilbert-base-cased-distilled-squad'],
+  },
+  {
+    ...{ task: 'question-answering', config: roberta(768, 12, 12), files: 's', millions: 124 },
+    ids: ['deepset/roberta-base-squad2', ['deepset/tinyroberta-squad2', roberta(768, 6, 12), 81.5]],
+  },
+  {
+    task: 'question-answering',
+    config: large,
+    files: 's',
+    millions: 334,
+    ids: [
+      'google-bert/bert-large-uncased-whole-word-masking-finetuned-squad',
+      'deepset/bert-large-uncased-whole-word-masking-squad2',
+    ],
+  },
+  {
+    task: 'question-answering',
+    config: deberta(768, 12, 12),
+    files: 's',
+    millions: 184,
+    ids: ['deepset/deberta-v3-base-squad2'],
+  },
+  {
+    task: 'question-answering',
+    config: deberta(1024, 24, 16),
+    files: 's',
+    millions: 434,
+    ids: ['deepset/deberta-v3-large-squad2'],
+  },
+
+  // Language models.
+  {
+    ...{
+      task: 'text-generation',
+      config: { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, n_head: 12 },
+      files: 'sb',
+      millions: 124.4,
+    },
+    ids: [
+      'openai-community/gpt2',
+      ['distilbert/distilgpt2', { n_layer: 6 }, 81.9],
+      ['openai-community/gpt2-medium', { n_embd: 1024, n_layer: 24, n_head: 16 }, 354.8],
+      ['openai-community/gpt2-large', { n_embd: 1280, n_layer: 36, n_head: 20 }, 774],
+      ['openai-community/gpt2-xl', { n_embd: 1600, n_layer: 48, n_head: 25 }, 1557.6],
+    ],
+  },
+  {
+    ...{
+      task: 'text-generation',
+      config: { model_type: 'gpt2', vocab_size: 50257, n_embd: 768, n_layer: 12, n_head: 12 },
+      files: 'o',
+      millions: 124.4,
+    },
+    ids: ['Xenova/gpt2', ['Xenova/distilgpt2', { n_layer: 6 }, 81.9]],
+  },
+  {
+    ...{ task: 'text-generation', config: qwen2(24, 896, 14, 2, 4864), files: 's', millions: 494 },
+    ids: [
+      ...[
+        'Qwen/Qwen2.5-0.5B',
+        'Qwen/Qwen2.5-0.5B-Instruct',
+        'Qwen/Qwen2.5-Coder-0.5B-Instruct',
+        'Qwen/Qwen2-0.5B-Instruct',
+      ],
+    ],
+  },
+  {
+    task: 'text-generation',
+    config: qwen2(24, 896, 14, 2, 4864),
+    files: 'o',
+    millions: 494,
+    ids: ['onnx-community/Qwen2.5-0.5B-Instruct'],
+  },
+  {
+    ...{ task: 'text-generation', config: qwen2(28, 1536, 12, 2, 8960), files: 's', millions: 1544 },
+    ids: [
+      'Qwen/Qwen2.5-1.5B-Instruct',
+      'Qwen/Qwen2.5-Coder-1.5B-Instruct',
+      'Qwen/Qwen2.5-Math-1.5B-Instruct',
+      ['deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B', untied, 1777],
+    ],
+  },
+  {
+    task: 'text-generation',
+    config: qwen2(36, 2048, 16, 2, 11008),
+    files: 's',
+    millions: 3086,
+    ids: ['Qwen/Qwen2.5-3B-Instruct', 'Qwen/Qwen2.5-Coder-3B-Instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('qwen2', 28, 3584, 28, 4, 18944, 152064, untied),
+    files: 's',
+    millions: 7616,
+    ids: ['Qwen/Qwen2.5-7B-Instruct', 'Qwen/Qwen2.5-Coder-7B-Instruct', 'deepseek-ai/DeepSeek-R1-Distill-Qwen-7B'],
+  },
+  {
+    task: 'text-generation',
+    config: qwen3(28, 1024, 16, 8, 3072),
+    files: 's',
+    millions: 596,
+    ids: ['Qwen/Qwen3-0.6B', 'Qwen/Qwen3-0.6B-Base'],
+  },
+  {
+    task: 'text-generation',
+    config: qwen3(28, 1024, 16, 8, 3072),
+    files: 'g',
+    millions: 596,
+    ids: ['Qwen/Qwen3-0.6B-GGUF'],
+  },
+  {
+    task: 'text-generation',
+    config: qwen3(28, 1024, 16, 8, 3072),
+    files: 'o',
+    millions: 596,
+    ids: ['onnx-community/Qwen3-0.6B-ONNX'],
+  },
+  {
+    task: 'text-generation',
+    config: qwen3(28, 2048, 16, 8, 6144),
+    files: 's',
+    millions: 1721,
+    ids: ['Qwen/Qwen3-1.7B'],
+  },
+  {
+    task: 'text-generation',
+    config: qwen3(36, 2560, 32, 8, 9728),
+    files: 's',
+    millions: 4022,
+    ids: ['Qwen/Qwen3-4B', 'Qwen/Qwen3-4B-Instruct-2507'],
+  },
+  {
+    task: 'text-generation',
+    config: qwen3(36, 4096, 32, 8, 12288, untied),
+    files: 's',
+    millions: 8191,
+    ids: ['Qwen/Qwen3-8B'],
+  },
+  {
+    ...{ task: 'text-generation', config: decoder('llama', 16, 2048, 32, 8, 8192, 128256, { head_dim: 64, ...tied }) },
+    ...{
+      files: 's',
+      millions: 1236,
+      ids: ['meta-llama/Llama-3.2-1B', 'meta-llama/Llama-3.2-1B-Instruct', 'unsloth/Llama-3.2-1B-Instruct'],
+    },
+  },
+  {
+    ...{ task: 'text-generation', config: decoder('llama', 28, 3072, 24, 8, 8192, 128256, { head_dim: 128, ...tied }) },
+    ...{ files: 's', millions: 3213, ids: ['meta-llama/Llama-3.2-3B-Instruct', 'unsloth/Llama-3.2-3B-Instruct'] },
+  },
+  {
+    ...{
+      task: 'text-generation',
+      config: decoder('llama', 32, 4096, 32, 8, 14336, 128256, untied),
+      files: 's',
+      millions: 8030,
+    },
+    ids: [
+      'meta-llama/Llama-3.1-8B-Instruct',
+      'meta-llama/Meta-Llama-3-8B-Instruct',
+      'deepseek-ai/DeepSeek-R1-Distill-Llama-8B',
+    ],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('llama', 32, 4096, 32, 32, 11008, 32000, untied),
+    files: 's',
+    millions: 6738,
+    ids: ['meta-llama/Llama-2-7b-chat-hf'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('llama', 22, 2048, 32, 4, 5632, 32000, untied),
+    files: 's',
+    millions: 1100,
+    ids: ['TinyLlama/TinyLlama-1.1B-Chat-v1.0'],
+  },
+  {
+    ...{
+      task: 'text-generation',
+      config: decoder('llama', 30, 576, 9, 3, 1536, 49152, tied),
+      files: 'so',
+      millions: 134.5,
+    },
+    ids: ['HuggingFaceTB/SmolLM2-135M-Instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('llama', 30, 576, 9, 3, 1536, 49152, tied),
+    files: 's',
+    millions: 134.5,
+    ids: ['HuggingFaceTB/SmolLM2-135M', 'HuggingFaceTB/SmolLM-135M'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('llama', 32, 960, 15, 5, 2560, 49152, tied),
+    files: 's',
+    millions: 361.8,
+    ids: ['HuggingFaceTB/SmolLM2-360M-Instruct', 'HuggingFaceTB/SmolLM-360M-Instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('llama', 24, 2048, 32, 32, 8192, 49152, tied),
+    files: 's',
+    millions: 1711,
+    ids: ['HuggingFaceTB/SmolLM2-1.7B-Instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('smollm3', 36, 2048, 16, 4, 11008, 128256, tied),
+    files: 's',
+    millions: 3075,
+    ids: ['HuggingFaceTB/SmolLM3-3B'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('gemma3_text', 18, 640, 4, 1, 2048, 262144, { head_dim: 256, ...tied }),
+    ...{ files: 's', millions: 268.1, ids: ['google/gemma-3-270m', 'google/gemma-3-270m-it'] },
+  },
+  {
+    task: 'text-generation',
+    config: decoder('gemma3_text', 26, 1152, 4, 1, 6912, 262144, { head_dim: 256, ...tied }),
+    ...{ files: 's', millions: 999.9, ids: ['google/gemma-3-1b-it', 'google/gemma-3-1b-pt'] },
+  },
+  {
+    task: 'text-generation',
+    config: decoder('gemma', 18, 2048, 8, 1, 16384, 256000, { head_dim: 256, ...tied }),
+    files: 's',
+    millions: 2506,
+    ids: ['google/gemma-2b-it'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('gemma2', 26, 2304, 8, 4, 9216, 256000, { head_dim: 256, ...tied }),
+    files: 's',
+    millions: 2614,
+    ids: ['google/gemma-2-2b-it'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('gemma2', 42, 3584, 16, 8, 14336, 256000, { head_dim: 256, ...tied }),
+    files: 's',
+    millions: 9242,
+    ids: ['google/gemma-2-9b-it'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('phi', 32, 2560, 32, 32, 10240, 51200, { partial_rotary_factor: 0.4, ...untied }),
+    files: 's',
+    millions: 2780,
+    ids: ['microsoft/phi-2'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('phi', 24, 2048, 32, 32, 8192, 51200, { partial_rotary_factor: 0.5, ...untied }),
+    files: 's',
+    millions: 1418,
+    ids: ['microsoft/phi-1_5'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('phi3', 32, 3072, 32, 32, 8192, 32064, untied),
+    files: 's',
+    millions: 3821,
+    ids: ['microsoft/Phi-3-mini-4k-instruct', 'microsoft/Phi-3.5-mini-instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('phi3', 32, 3072, 24, 8, 8192, 200064, { partial_rotary_factor: 0.75, ...tied }),
+    files: 's',
+    millions: 3836,
+    ids: ['microsoft/Phi-4-mini-instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('mistral', 32, 4096, 32, 8, 14336, 32000, untied),
+    files: 's',
+    millions: 7242,
+    ids: [
+      'mistralai/Mistral-7B-Instruct-v0.2',
+      'mistralai/Mistral-7B-v0.1',
+      ['mistralai/Mistral-7B-Instruct-v0.3', { vocab_size: 32768 }, 7248],
+    ],
+  },
+  {
+    ...{ task: 'text-generation', config: neox(6, 512, 8), files: 's', millions: 70.4 },
+    ids: [
+      'EleutherAI/pythia-70m',
+      ['EleutherAI/pythia-160m', neox(12, 768, 12), 162.3],
+      ['EleutherAI/pythia-410m', neox(24, 1024, 16), 405.3],
+      ['EleutherAI/pythia-1b', neox(16, 2048, 8), 1011.8],
+      ['EleutherAI/pythia-1.4b', neox(24, 2048, 16), 1414.6],
+    ],
+  },
+  {
+    task: 'text-generation',
+    config: { model_type: 'gptj', n_embd: 4096, n_layer: 28, n_head: 16, rotary_dim: 64, vocab_size: 50400 },
+    files: 'b',
+    millions: 6051,
+    ids: ['EleutherAI/gpt-j-6b'],
+  },
+  {
+    ...{ task: 'text-generation', config: opt(12, 768, 12), files: 'b', millions: 125.2 },
+    ids: [
+      'facebook/opt-125m',
+      ['facebook/opt-350m', opt(24, 1024, 16, { word_embed_proj_dim: 512, do_layer_norm_before: false }), 331],
+      ['facebook/opt-1.3b', opt(24, 2048, 32), 1316],
+      ['facebook/opt-2.7b', opt(32, 2560, 32), 2652],
+    ],
+  },
+  {
+    ...{ task: 'text-generation', config: bloom(24, 1024, 16), files: 's', millions: 559.2 },
+    ids: [
+      ...['bigscience/bloom-560m', 'bigscience/bloomz-560m'],
+      ['bigscience/bloom-1b1', bloom(24, 1536, 16), 1065],
+      ['bigscience/bloom-1b7', bloom(24, 2048, 16), 1722],
+      ['bigscience/bloomz-1b7', bloom(24, 2048, 16), 1722],
+    ],
+  },
+  {
+    task: 'text-generation',
+    config: {
+      model_type: 'falcon',
+      num_hidden_layers: 32,
+      hidden_size: 4544,
+      num_attention_heads: 71,
+      vocab_size: 65024,
+      multi_query: true,
+      parallel_attn: true,
+      bias: false,
+      alibi: false,
+    },
+    files: 's',
+    millions: 6922,
+    ids: ['tiiuae/falcon-7b', 'tiiuae/falcon-7b-instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('stablelm', 24, 2048, 32, 32, 5632, 100352, {
+      use_qkv_bias: true,
+      partial_rotary_factor: 0.25,
+      ...untied,
+    }),
+    files: 's',
+    millions: 1644.5,
+    ids: ['stabilityai/stablelm-2-1_6b', 'stabilityai/stablelm-2-zephyr-1_6b'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('starcoder2', 30, 3072, 24, 2, 12288, 49152, { use_bias: true, ...tied }),
+    files: 's',
+    millions: 3030,
+    ids: ['bigcode/starcoder2-3b'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('olmo2', 16, 2048, 16, 16, 8192, 100352, untied),
+    files: 's',
+    millions: 1485,
+    ids: ['allenai/OLMo-2-0425-1B-Instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('olmo2', 32, 4096, 32, 32, 11008, 100352, untied),
+    files: 's',
+    millions: 7299,
+    ids: ['allenai/OLMo-2-1124-7B-Instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('granite', 40, 2048, 32, 8, 8192, 49159, tied),
+    files: 's',
+    millions: 2534,
+    ids: ['ibm-granite/granite-3.3-2b-instruct'],
+  },
+  {
+    task: 'text-generation',
+    config: decoder('ernie4_5', 18, 1024, 16, 2, 3072, 103424, { head_dim: 128, ...tied }),
+    files: 's',
+    millions: 360.7,
+    ids: ['baidu/ERNIE-4.5-0.3B-PT'],
+  },
+
+  // From text to text.
+  {
+    ...{ task: 'translation', config: t5(6, 512, 2048, 8), files: 'sb', millions: 60.5 },
+    ids: [
+      'google-t5/t5-small',
+      ['google-t5/t5-base', t5(12, 768, 3072, 12), 223],
+      ['google-t5/t5-large', t5(24, 1024, 4096, 16), 738],
+    ],
+  },
+  { task: 'translation', config: t5(6, 512, 2048, 8), files: 'o', millions: 60.5, ids: ['Xenova/t5-small'] },
+  {
+    ...{ task: 'text2text-generation', config: t5(8, 512, 1024, 6, flan), files: 's', millions: 77 },
+    ids: [
+      'google/flan-t5-small',
+      ['google/flan-t5-base', t5(12, 768, 2048, 12, flan), 247.6],
+      ['google/flan-t5-large', t5(24, 1024, 2816, 16, flan), 783],
+      ['google/flan-t5-xl', t5(24, 2048, 5120, 32, flan), 2850],
+    ],
+  },
+  {
+    task: 'text2text-generation',
+    config: t5(8, 512, 1024, 6, flan),
+    files: 'o',
+    millions: 77,
+    ids: [
+      'Xenova/flan-t5-small',
+      'Xenova/LaMini-Flan-T5-77M',
+      ['Xenova/LaMini-Flan-T5-248M', t5(12, 768, 2048, 12, flan), 247.6],
+      ['Xenova/LaMini-Flan-T5-783M', t5(24, 1024, 2816, 16, flan), 783],
+    ],
+  },
+  {
+    task: 'text2text-generation',
+    config: { ...t5(8, 512, 1024, 6, flan), model_type: 'mt5', vocab_size: 250112 },
+    files: 'b',
+    millions: 300,
+    ids: [
+      'google/mt5-small',
+      ['google/mt5-base', { ...t5(12, 768, 2048, 12, flan), model_type: 'mt5', vocab_size: 250112 }, 582],
+    ],
+  },
+  {
+    task: 'summarization',
+    config: bartOf('bart', 12, 1024, 4096, 16, 50264),
+    files: 's',
+    millions: 406,
+    ids: ['facebook/bart-large-cnn', 'philschmid/bart-large-cnn-samsum', 'facebook/bart-large-xsum'],
+  },
+  {
+    task: 'summarization',
+    config: bartOf('bart', 12, 1024, 4096, 16, 50264, { decoder_layers: 6 }),
+    files: 's',
+    millions: 305.5,
+    ids: ['sshleifer/distilbart-cnn-12-6'],
+  },
+  {
+    task: 'summarization',
+    config: bartOf('bart', 12, 1024, 4096, 16, 50264, { encoder_layers: 6, decoder_layers: 6 }),
+    files: 'o',
+    millions: 230,
+    ids: ['Xenova/distilbart-cnn-6-6'],
+  },
+  {
+    task: 'text2text-generation',
+    config: bartOf('bart', 6, 768, 3072, 12, 50265),
+    files: 's',
+    millions: 139.4,
+    ids: ['facebook/bart-base'],
+  },
+  {
+    task: 'text2text-generation',
+    config: bartOf('bart', 12, 1024, 4096, 16, 50265),
+    files: 's',
+    millions: 406,
+    ids: ['facebook/bart-large'],
+  },
+  {
+    task: 'summarization',
+    config: bartOf('pegasus', 16, 1024, 4096, 16, 96103, { max_position_embeddings: 512 }),
+    files: 'b',
+    millions: 569,
+    ids: ['google/pegasus-xsum', ['google/pegasus-cnn_dailymail', { max_position_embeddings: 1024 }, 571]],
+  },
+  {
+    ...{ task: 'translation', config: marian(58101), files: 'b', millions: 74.4 },
+    ids: [
+      ...['Helsinki-NLP/opus-mt-en-de', 'Helsinki-NLP/opus-mt-de-en'],
+      ['Helsinki-NLP/opus-mt-en-fr', marian(59514), 75.1],
+      ['Helsinki-NLP/opus-mt-fr-en', marian(59514), 75.1],
+      ['Helsinki-NLP/opus-mt-en-es', marian(65001), 77.9],
+      ['Helsinki-NLP/opus-mt-es-en', marian(65001), 77.9],
+      ['Helsinki-NLP/opus-mt-en-zh', marian(65001), 77.9],
+      ['Helsinki-NLP/opus-mt-zh-en', marian(65001), 77.9],
+      ['Helsinki-NLP/opus-mt-en-ru', marian(62518), 76.7],
+      ['Helsinki-NLP/opus-mt-ru-en', marian(62518), 76.7],
+    ],
+  },
+  {
+    task: 'translation',
+    config: marian(58101),
+    files: 'o',
+    millions: 74.4,
+    ids: ['Xenova/opus-mt-en-de', 'Xenova/opus-mt-de-en'],
+  },
+  {
+    task: 'translation',
+    config: bartOf('m2m_100', 12, 1024, 4096, 16, 128112),
+    files: 'b',
+    millions: 484,
+    ids: ['facebook/m2m100_418M'],
+  },
+  {
+    task: 'translation',
+    config: bartOf('m2m_100', 12, 1024, 4096, 16, 256206),
+    files: 'b',
+    millions: 615,
+    ids: ['facebook/nllb-200-distilled-600M'],
+  },
+  {
+    task: 'translation',
+    config: bartOf('m2m_100', 12, 1024, 4096, 16, 256206),
+    files: 'o',
+    millions: 615,
+    ids: ['Xenova/nllb-200-distilled-600M'],
+  },
+  {
+    task: 'translation',
+    config: bartOf('mbart', 12, 1024, 4096, 16, 250054),
+    files: 's',
+    millions: 611,
+    ids: ['facebook/mbart-large-50-many-to-many-mmt'],
+  },
+  {
+    task: 'text-generation',
+    head: 'language-model',
+    config: bartOf('blenderbot', 2, 1280, 5120, 32, 8008, {
+      encoder_layers: 2,
+      decoder_layers: 12,
+      max_position_embeddings: 128,
+    }),
+    files: 'b',
+    millions: 364.8,
+    ids: ['facebook/blenderbot-400M-distill'],
+    shown: 'text2text-generation',
+  },
+
+  // Sounds.
+  {
+    ...{
+      task: 'automatic-speech-recognition',
+      config: whisper(4, 4, 384, 6),
+      head: 'language-model',
+      files: 's',
+      millions: 37.8,
+    },
+    ids: [
+      ...['openai/whisper-tiny', ['openai/whisper-tiny.en', english]],
+      ['openai/whisper-base', whisper(6, 6, 512, 8), 72.6],
+      ['openai/whisper-base.en', whisper(6, 6, 512, 8, english), 72.6],
+      ['openai/whisper-small', whisper(12, 12, 768, 12), 241.7],
+      ['openai/whisper-small.en', whisper(12, 12, 768, 12, english), 241.7],
+      ['openai/whisper-medium', whisper(24, 24, 1024, 16), 763.9],
+      ['openai/whisper-large-v2', whisper(32, 32, 1280, 20), 1543],
+      ['openai/whisper-large-v3', whisper(32, 32, 1280, 20, { num_mel_bins: 128, vocab_size: 51866 }), 1543],
+      ['openai/whisper-large-v3-turbo', whisper(32, 4, 1280, 20, { num_mel_bins: 128, vocab_size: 51866 }), 809],
+      ['distil-whisper/distil-small.en', whisper(12, 4, 768, 12, english), 166],
+      ['distil-whisper/distil-large-v3', whisper(32, 2, 1280, 20, { num_mel_bins: 128, vocab_size: 51866 }), 756],
+    ],
+  },
+  {
+    ...{
+      task: 'automatic-speech-recognition',
+      config: whisper(4, 4, 384, 6),
+      head: 'language-model',
+      files: 'o',
+      millions: 37.8,
+    },
+    ids: [
+      ...['Xenova/whisper-tiny', ['Xenova/whisper-tiny.en', english]],
+      ['Xenova/whisper-base', whisper(6, 6, 512, 8), 72.6],
+      ['Xenova/whisper-small', whisper(12, 12, 768, 12), 241.7],
+      ['onnx-community/whisper-base', whisper(6, 6, 512, 8), 72.6],
+    ],
+  },
+  {
+    task: 'automatic-speech-recognition',
+    config: { model_type: 'wav2vec2' },
+    head: 'ctc',
+    files: 's',
+    millions: 94.4,
+    ids: ['facebook/wav2vec2-base-960h'],
+  },
+  {
+    ...{ task: 'automatic-speech-recognition', head: 'ctc', files: 's', millions: 315.5 },
+    config: {
+      model_type: 'wav2vec2',
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+    },
+    ids: [
+      'facebook/wav2vec2-large-960h',
+      [
+        'jonatasgrosman/wav2vec2-large-xlsr-53-english',
+        { vocab_size: 33, feat_extract_norm: 'layer', conv_bias: true, do_stable_layer_norm: true },
+      ],
+    ],
+  },
+  {
+    task: 'text-to-speech',
+    config: { model_type: 'vits' },
+    head: 'none',
+    files: 's',
+    millions: 36.3,
+    ids: ['facebook/mms-tts-eng'],
+  },
+  {
+    task: 'text-to-speech',
+    config: { model_type: 'speecht5', vocab_size: 81 },
+    head: 'text-to-speech',
+    files: 'b',
+    millions: 144,
+    ids: ['microsoft/speecht5_tts'],
+  },
+  {
+    task: 'automatic-speech-recognition',
+    config: {
+      model_type: 'moonshine',
+      hidden_size: 288,
+      intermediate_size: 1152,
+      encoder_num_hidden_layers: 6,
+      decoder_num_hidden_layers: 6,
+      encoder_num_attention_heads: 8,
+      decoder_num_attention_heads: 8,
+    },
+    head: 'language-model',
+    files: 's',
+    millions: 27.1,
+    ids: ['UsefulSensors/moonshine-tiny'],
+  },
+  {
+    task: 'automatic-speech-recognition',
+    config: {
+      model_type: 'moonshine',
+      hidden_size: 416,
+      intermediate_size: 1664,
+      encoder_num_hidden_layers: 8,
+      decoder_num_hidden_layers: 8,
+      encoder_num_attention_heads: 8,
+      decoder_num_attention_heads: 8,
+    },
+    head: 'language-model',
+    files: 's',
+    millions: 61.5,
+    ids: ['UsefulSensors/moonshine-base'],
+  },
+
+  // Images.
+  {
+    task: 'zero-shot-image-classification',
+    config: { model_type: 'clip' },
+    files: 'b',
+    millions: 151.3,
+    ids: ['openai/clip-vit-base-patch32'],
+  },
+  {
+    task: 'zero-shot-image-classification',
+    config: { model_type: 'clip' },
+    files: 'o',
+    millions: 151.3,
+    ids: ['Xenova/clip-vit-base-patch32'],
+  },
+  {
+    task: 'zero-shot-image-classification',
+    config: { model_type: 'clip', vision_config: { patch_size: 16 } },
+    files: 'b',
+    millions: 149.6,
+    ids: ['openai/clip-vit-base-patch16'],
+  },
+  {
+    task: 'zero-shot-image-classification',
+    config: {
+      ...{ model_type: 'clip', projection_dim: 768, text_config: tower(768, 12, 12) },
+      vision_config: tower(1024, 24, 16, { patch_size: 14 }),
+    },
+    ...{ files: 's', millions: 427.6, ids: ['openai/clip-vit-large-patch14'] },
+  },
+  {
+    task: 'zero-shot-image-classification',
+    config: { model_type: 'siglip' },
+    files: 's',
+    millions: 203,
+    ids: ['google/siglip-base-patch16-224'],
+  },
+  {
+    task: 'image-classification',
+    config: vit(768, 12, 12),
+    labels: 1000,
+    files: 's',
+    millions: 86.6,
+    ids: ['google/vit-base-patch16-224'],
+  },
+  {
+    task: 'image-classification',
+    config: vit(768, 12, 12),
+    labels: 1000,
+    files: 'o',
+    millions: 86.6,
+    ids: ['Xenova/vit-base-patch16-224'],
+  },
+  {
+    task: 'image-classification',
+    config: vit(1024, 24, 16),
+    labels: 1000,
+    files: 'b',
+    millions: 304,
+    ids: ['google/vit-large-patch16-224'],
+  },
+  {
+    task: 'image-feature-extraction',
+    config: vit(768, 12, 12),
+    head: 'none',
+    files: 's',
+    millions: 86.4,
+    ids: ['google/vit-base-patch16-224-in21k'],
+  },
+  {
+    ...{ task: 'image-feature-extraction', head: 'none', files: 's', millions: 22.1 },
+    config: {
+      model_type: 'dinov2',
+      hidden_size: 384,
+      num_hidden_layers: 12,
+      num_attention_heads: 6,
+      image_size: 518,
+      patch_size: 14,
+    },
+    ids: [
+      'facebook/dinov2-small',
+      ['facebook/dinov2-base', { hidden_size: 768, num_attention_heads: 12 }, 86.6],
+      ['facebook/dinov2-large', { hidden_size: 1024, num_hidden_layers: 24, num_attention_heads: 16 }, 304.4],
+    ],
+  },
+  {
+    task: 'image-classification',
+    config: { model_type: 'swin', hidden_size: 768 },
+    labels: 1000,
+    files: 's',
+    millions: 28.3,
+    ids: ['microsoft/swin-tiny-patch4-window7-224'],
+  },
+  {
+    task: 'image-classification',
+    config: { model_type: 'convnext' },
+    labels: 1000,
+    files: 's',
+    millions: 28.6,
+    ids: ['facebook/convnext-tiny-224'],
+  },
+  {
+    task: 'image-classification',
+    config: { model_type: 'convnextv2' },
+    labels: 1000,
+    files: 's',
+    millions: 28.6,
+    ids: ['facebook/convnextv2-tiny-1k-224'],
+  },
+  {
+    task: 'image-classification',
+    config: {
+      model_type: 'beit',
+      use_relative_position_bias: true,
+      use_absolute_position_embeddings: false,
+      use_mean_pooling: true,
+    },
+    labels: 1000,
+    files: 'b',
+    millions: 86.5,
+    ids: ['microsoft/beit-base-patch16-224'],
+  },
+  {
+    task: 'object-detection',
+    config: { model_type: 'detr' },
+    labels: 91,
+    files: 's',
+    millions: 41.6,
+    ids: ['facebook/detr-resnet-50'],
+  },
+  {
+    task: 'object-detection',
+    config: { model_type: 'detr' },
+    labels: 91,
+    files: 'o',
+    millions: 41.6,
+    ids: ['Xenova/detr-resnet-50'],
+  },
+  {
+    task: 'object-detection',
+    config: { model_type: 'rt_detr' },
+    labels: 80,
+    files: 's',
+    millions: 42.9,
+    ids: ['PekingU/rtdetr_r50vd'],
+  },
+  {
+    task: 'image-segmentation',
+    config: { model_type: 'segformer' },
+    labels: 150,
+    files: 'b',
+    millions: 3.75,
+    ids: ['nvidia/segformer-b0-finetuned-ade-512-512'],
+  },
+  {
+    task: 'zero-shot-object-detection',
+    config: { model_type: 'owlvit' },
+    files: 's',
+    millions: 153,
+    ids: ['google/owlvit-base-patch32'],
+  },
+  {
+    task: 'zero-shot-object-detection',
+    config: { model_type: 'owlv2' },
+    files: 's',
+    millions: 155,
+    ids: ['google/owlv2-base-patch16-ensemble'],
+  },
+  {
+    task: 'feature-extraction',
+    shown: 'masks of objects',
+    config: { model_type: 'sam' },
+    head: 'none',
+    files: 's',
+    millions: 93.7,
+    ids: ['facebook/sam-vit-base'],
+  },
+  {
+    task: 'depth-estimation',
+    config: {
+      model_type: 'depth_anything',
+      backbone_config: {
+        model_type: 'dinov2',
+        hidden_size: 384,
+        num_hidden_layers: 12,
+        num_attention_heads: 6,
+        image_size: 518,
+        patch_size: 14,
+        out_indices: [3, 6, 9, 12],
+        reshape_hidden_states: false,
+        apply_layernorm: true,
+      },
+      neck_hidden_sizes: [48, 96, 192, 384],
+      reassemble_hidden_size: 384,
+      fusion_hidden_size: 64,
+    },
+    files: 's',
+    millions: 24.8,
+    ids: ['depth-anything/Depth-Anything-V2-Small-hf', 'LiheYoung/depth-anything-small-hf'],
+  },
+  {
+    task: 'document-question-answering',
+    shown: 'token-classification',
+    config: { model_type: 'layoutlmv3', vocab_size: 50265, max_position_embeddings: 514, type_vocab_size: 1 },
+    head: 'none',
+    files: 's',
+    millions: 125,
+    ids: ['microsoft/layoutlmv3-base'],
+  },
+];
