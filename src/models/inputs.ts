@@ -71,6 +71,8 @@ export interface ModelInputs {
   mmTokenTypeIds?: Rows | undefined;
   /** 1 for pixels, 0 for padding below and to the right of an image, int32 or float32 [B, height, width]. Default: all are pixels. */
   pixelMask?: Tensor | undefined;
+  /** SAM: encoded images, float32 [B, features, rows, columns], in place of `pixelValues`. */
+  imageEmbeddings?: Tensor | undefined;
   /** Points that mark what a mask shows, in pixels of `pixelValues`: float32 [B, prompts, points, 2], column and row. */
   inputPoints?: Tensor | undefined;
   /** Kinds of points, int32 [B, prompts, points]: 1 for the object, 0 for the background, -10 for padding. Default: 1. */

@@ -25,6 +25,8 @@ export type {
   ImageToTextOptions,
   TextOfImage,
 } from './image-to-text.js';
+export type { Box, RunMask } from './mask-filters.js';
+export type { GeneratedMasks, MaskGeneration, MaskGenerationOptions } from './mask-generation.js';
 export type { MediaFile } from './media-source.js';
 export type { ObjectDetection, ObjectDetectionOptions } from './object-detection.js';
 export { type Pipeline, type PipelineOptions, type PipelineProgress, pipeline } from './pipeline.js';

@@ -61,6 +61,7 @@ const TOKENLESS: readonly string[] = [
   'image-feature-extraction',
   'object-detection',
   'image-segmentation',
+  'mask-generation',
 ] satisfies TaskName[];
 /** Tasks whose models may have no tokenizer. */
 type TokenlessTask =
@@ -70,6 +71,7 @@ type TokenlessTask =
   | 'image-classification'
   | 'image-feature-extraction'
   | 'image-segmentation'
+  | 'mask-generation'
   | 'object-detection';
 
 /** A task that is ready to be called. */

@@ -19,6 +19,7 @@ const tasks = {
   'image-text-to-text': async () => (await import('./image-text-to-text.js')).imageTextToText,
   'image-segmentation': async () => (await import('./image-segmentation.js')).imageSegmentation,
   'image-to-text': async () => (await import('./image-to-text.js')).imageToText,
+  'mask-generation': async () => (await import('./mask-generation.js')).maskGeneration,
   'question-answering': async () => (await import('./question-answering.js')).questionAnswering,
   'sentence-similarity': async () => (await import('./sentence-similarity.js')).sentenceSimilarity,
   summarization: async () => (await import('./summarization.js')).summarization,

@@ -47,6 +47,50 @@ describe('commands for images', async () => {
     }
   });
 
+  it('detect prints objects and draws their boxes', async () => {
+    const processor = { image_processor_type: 'DetrImageProcessor', size: { shortest_edge: 48, longest_edge: 72 } };
+    const model = checkpoint('detr', { 'preprocessor_config.json': processor });
+    const out = join(folder, 'boxes.png');
+    const { code, stdout, stderr } = await simdformer(['detect', model, image, '--threshold', '0.1', '--out', out]);
+    expect(code, stderr).toBe(0);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split('\t'));
+    expect(lines.length).toBeGreaterThan(0);
+    const drawn = await decodeImage(readFileSync(out));
+    expect([drawn.width, drawn.height]).toEqual([WIDTH, HEIGHT]);
+    const [score, label, box, color] = lines[0] as [string, string, string, string];
+    expect([Number(score) > 0.1, label.length > 0]).toEqual([true, true]);
+    const [left, top, right, bottom] = box.split(',').map(Number) as [number, number, number, number];
+    const hex = (x: number, y: number) =>
+      `#${[0, 1, 2].map((c) => drawn.data[(y * WIDTH + x) * 3 + c]!.toString(16).padStart(2, '0')).join('')}`;
+    const clamp = (at: number, size: number) => Math.min(size - 1, Math.max(0, at));
+    const sides = [
+      [clamp(Math.floor((left + right) / 2), WIDTH), top, HEIGHT],
+      [clamp(Math.floor((left + right) / 2), WIDTH), bottom - 1, HEIGHT],
+    ] as const;
+    for (const [x, y, size] of sides) if (y >= 0 && y < size) expect(hex(x, y)).toBe(color);
+    const odd = await simdformer(['detect', model, image, '--threshold', '2']);
+    expect([odd.code, odd.stderr]).toEqual([expect.any(Number), expect.stringContaining('from 0 to 1')]);
+  });
+
+  it('depth writes an image of the same size', async () => {
+    const processor = {
+      image_processor_type: 'DPTImageProcessor',
+      size: { height: 28, width: 28 },
+      ensure_multiple_of: 14,
+    };
+    const model = checkpoint('depth_anything', { 'preprocessor_config.json': processor });
+    const out = join(folder, 'depth.png');
+    const { code, stdout, stderr } = await simdformer(['depth', model, image, '--out', out]);
+    expect(code, stderr).toBe(0);
+    const [least, most] = stdout.trim().split('\t').map(Number) as [number, number];
+    expect(least).toBeLessThan(most);
+    const depth = await decodeImage(readFileSync(out));
+    expect([depth.width, depth.height]).toEqual([WIDTH, HEIGHT]);
+  });
+
   it("caption prints Florence-2's boxes as JSON", async () => {
     const names = Array.from(
       { length: 97 },

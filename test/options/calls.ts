@@ -153,6 +153,8 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const nli = await load('bert-sequence', { id2label: names, label2id: {} });
   const segformer = { image_processor_type: 'SegformerImageProcessor', size: { height: 64, width: 32 } };
   const vit = { image_processor_type: 'ViTImageProcessor', size: { height: 24, width: 24 } };
+  const square = { height: 48, width: 48 };
+  const sam = { image_processor_type: 'SamImageProcessor', size: { longest_edge: 48 }, pad_size: square };
   const pipes = {
     recognize: await pipe('automatic-speech-recognition', 'test/tasks/whisper'),
     sounds: await pipe('audio-classification', soundModel()),
@@ -164,6 +166,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     segment: await pipe('image-segmentation', detector('segformer', segformer)),
     background: await pipe('background-removal', withBackground(detector('segformer', segformer))),
     depth: await pipe('depth-estimation', detector('depth_anything', { image_processor_type: 'DPTImageProcessor' })),
+    masks: await pipe('mask-generation', detector('sam', sam)),
     caption: await pipe('image-to-text', detector('trocr', vit)),
     ask: await pipe('document-question-answering', detector('trocr', vit)),
     namedObjects: await pipe('zero-shot-object-detection', detector('owlv2')),
@@ -507,6 +510,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'type ImageSegmentation': call((options) => pipes.segment(image, options)),
     'type BackgroundRemoval': call((options) => pipes.background(image, options)),
     'type DepthEstimation': call((options) => pipes.depth(image, options)),
+    'type MaskGeneration': call((options) => pipes.masks(image, { points_per_crop: 1, ...options })),
     'type ImageToText': call((options) => pipes.caption(image, options), {}, written),
     'type DocumentQuestionAnswering': call((options) => pipes.ask(image, 'a', options), {}, written),
     'type ObjectDetection': call((options) => pipes.objects(image, options)),

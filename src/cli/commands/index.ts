@@ -6,6 +6,8 @@ import { captionCommand } from './caption.js';
 import { chatCommand } from './chat.js';
 import { classifyCommand } from './classify.js';
 import { collectCommand } from './collect.js';
+import { depthCommand } from './depth.js';
+import { detectCommand } from './detect.js';
 import { embedCommand } from './embed.js';
 import { evalCommand } from './eval.js';
 import { finetuneCommand } from './finetune.js';
@@ -37,6 +39,8 @@ export const COMMANDS = [
   speakCommand,
   captionCommand,
   segmentCommand,
+  detectCommand,
+  depthCommand,
   chatCommand,
   scoreCommand,
   attentionCommand,

@@ -4,6 +4,7 @@ import { writeAtomically } from '../../io/atomic-write.js';
 import { encodePng } from '../../pretrained/processors/decode-image.js';
 import type { RawImage } from '../../pretrained/processors/image.js';
 import type { Segment } from '../../tasks/index.js';
+import { colorOf, hexOf } from '../colors.js';
 import { openDevice } from '../common.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
@@ -32,18 +33,6 @@ export function segmentCommand(): Command {
       }
     });
 }
-
-/** A color for each segment. Neighbours in the list differ in hue by the golden angle. */
-function colorOf(i: number): readonly [red: number, green: number, blue: number] {
-  const hue = (i * 137.508) % 360;
-  const channel = (offset: number) => {
-    const k = (offset + hue / 30) % 12;
-    return Math.round(255 * (0.55 - 0.4 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
-  };
-  return [channel(0), channel(8), channel(4)];
-}
-
-const hexOf = (color: readonly number[]) => `#${color.map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 
 /** The image with the color of each segment. */
 function colored(segments: readonly Segment[]): RawImage {

@@ -25,6 +25,7 @@ import { ImageModel } from '../image-model.js';
 import type { ForwardOptions, ModelInputs, ModelOutput } from '../inputs.js';
 import { type Json, ModelConfig } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
+import { checkPixels } from '../towers.js';
 
 /** Added to the variance in the norms of the neck and of the mask decoder. */
 const EPS = 1e-6;
@@ -54,7 +55,7 @@ export class Sam extends ImageModel {
   }
 
   protected override get inputNames(): readonly (keyof ModelInputs)[] {
-    return ['pixelValues', 'inputPoints', 'inputLabels', 'inputBoxes', 'inputMasks'];
+    return ['pixelValues', 'imageEmbeddings', 'inputPoints', 'inputLabels', 'inputBoxes', 'inputMasks'];
   }
 
   /** Positions of points [..., 2], shares of the image: [..., 2 · features]. */
@@ -63,9 +64,32 @@ export class Sam extends ImageModel {
     return concat([sin(angles), cos(angles)], -1);
   };
 
+  /** Encodes images once for any number of prompts. `pixels`: float32 [B, channels, height, width]. Returns [B, features, rows, columns]. */
+  imageEmbeddings(pixels: Tensor): Tensor {
+    return this.device.scope(() =>
+      contiguous(permute(this.visionEncoder.forward(checkPixels(pixels), []), [0, 3, 1, 2])),
+    );
+  }
+
+  protected override run(inputs: ModelInputs, options: ForwardOptions): ModelOutput {
+    const { imageEmbeddings, pixelValues } = inputs;
+    if (imageEmbeddings === undefined) return super.run(inputs, options);
+    if (pixelValues !== undefined)
+      throw new ArgumentError('forward: pixelValues and imageEmbeddings are given, expected one of them');
+    const side = this.promptEncoder.grid;
+    const [batch = 1] = imageEmbeddings.shape;
+    checkShape('forward', 'imageEmbeddings', imageEmbeddings, [batch, this.visionEncoder.width, side, side]);
+    return this.#cut(permute(imageEmbeddings, [0, 2, 3, 1]), inputs);
+  }
+
   protected override see(pixels: Tensor, inputs: ModelInputs, options: ForwardOptions): ModelOutput {
     const states: Tensor[] = [];
-    const image = this.visionEncoder.forward(pixels, states); // [B, H, W, C]
+    const output = this.#cut(this.visionEncoder.forward(pixels, states), inputs);
+    return options.hiddenStates ? { ...output, visionHiddenStates: states } : output;
+  }
+
+  /** `image`: float32 [B, rows, columns, features]. */
+  #cut(image: Tensor, inputs: ModelInputs): ModelOutput {
     const batch = image.shape[0] as number;
     const prompts = this.promptEncoder.forward(inputs, batch, this.#wavesOf);
     const side = this.promptEncoder.grid;
@@ -74,8 +98,7 @@ export class Sam extends ImageModel {
       return ((i % 2 === 0 ? place % side : Math.floor(place / side)) + 0.5) / side;
     });
     const positions = this.#wavesOf(this.device.tensor(centres, [side * side, 2]));
-    const output = this.maskDecoder.forward(image, positions, prompts);
-    return options.hiddenStates ? { ...output, visionHiddenStates: states } : output;
+    return this.maskDecoder.forward(image, positions, prompts);
   }
 
   protected override mapsOf(): ModelOutput {
@@ -108,11 +131,14 @@ class SamEncoder extends Module {
   readonly layerNorm1: LayerNorm;
   readonly conv2: Conv2d;
   readonly layerNorm2: LayerNorm;
+  /** Features of a place of an encoded image. */
+  readonly width: number;
   readonly #image: number;
   readonly #grid: number;
 
   constructor(init: Initializer, config: ModelConfig, randomness: Randomness) {
     super();
+    this.width = config.size('output_channels');
     const [width, patch, image] = [config.size('hidden_size'), config.size('patch_size'), config.size('image_size')];
     this.#image = image;
     this.#grid = Math.floor(image / patch);

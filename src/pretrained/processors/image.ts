@@ -38,6 +38,7 @@ const kinds = {
   Donut: { squares: true, size: { height: 2560, width: 1920 }, resample: 2, crop: false, ...HALF },
   Siglip2: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
   Segformer: { squares: true, size: { height: 512, width: 512 }, resample: 2, crop: false, ...IMAGENET },
+  Sam: { ...DETECTOR, squares: false, size: { shortest_edge: 1024 } },
   Detr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
   RfDetr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
   RTDetr: { ...DETECTOR, squares: true, size: { height: 640, width: 640 } },
@@ -71,7 +72,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
     depth_anything: 'DPT',
     siglip2: 'Siglip2',
   } as const),
-  ...({ detr: 'Detr', rf_detr: 'RfDetr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2' } as const),
+  ...({ detr: 'Detr', rf_detr: 'RfDetr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2', sam: 'Sam' } as const),
 };
 
 /** A size to resize to: both sides, or the shorter one, perhaps with a limit of the longer one. */

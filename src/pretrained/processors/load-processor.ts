@@ -6,6 +6,7 @@ import { ImageProcessor, type Kind, kindOf } from './image.js';
 import type { ImageTextProcessor } from './image-text.js';
 import { Owlv2ImageProcessor } from './owlv2.js';
 import { RfDetrImageProcessor } from './rf-detr-images.js';
+import { SamImageProcessor } from './sam-images.js';
 import type { Json } from './settings.js';
 import { Siglip2ImageProcessor } from './siglip2-images.js';
 import { ConvNextImageProcessor, DonutImageProcessor, DptImageProcessor } from './special-images.js';
@@ -82,6 +83,7 @@ const special: { readonly [Name in Kind]?: new (...args: [Json, string, string])
   DPT: DptImageProcessor,
   Donut: DonutImageProcessor,
   RfDetr: RfDetrImageProcessor,
+  Sam: SamImageProcessor,
   Siglip2: Siglip2ImageProcessor,
 };
 

@@ -1,0 +1,15 @@
+/** Red, green and blue. */
+export type Color = readonly [red: number, green: number, blue: number];
+
+/** A color for each item of a list. Neighbours differ in hue by the golden angle. */
+export function colorOf(i: number): Color {
+  const hue = (i * 137.508) % 360;
+  const channel = (offset: number) => {
+    const k = (offset + hue / 30) % 12;
+    return Math.round(255 * (0.55 - 0.4 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+  };
+  return [channel(0), channel(8), channel(4)];
+}
+
+/** A color as CSS has it: #c05a20. */
+export const hexOf = (color: Color): string => `#${color.map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;

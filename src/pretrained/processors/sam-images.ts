@@ -1,0 +1,66 @@
+// Images for SAM: the longer side has a fixed length, and zeros at the right and below complete a square.
+
+import { describeValue, isObject } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import type { Features } from './features.js';
+import { ImageProcessor, type PixelSize, type RawImage, rgbOf } from './image.js';
+import { type Pixels, resize } from './resize.js';
+import { type Json, Settings } from './settings.js';
+
+export class SamImageProcessor extends ImageProcessor {
+  /** Length of the longer side after resizing. */
+  readonly longest: number;
+  /** Height and width that images are padded to. */
+  readonly padded: readonly [height: number, width: number];
+  readonly #resizes: boolean;
+
+  /** Takes the content of preprocessor_config.json. Throws FormatError as `ImageProcessor`. */
+  constructor(config: Json, modelType?: string, where = 'preprocessor_config.json') {
+    super({ ...config, size: undefined, do_resize: false }, modelType, where);
+    const settings = new Settings(where, config);
+    const part = (name: string) =>
+      new Settings(`${where}: ${name}`, isObject(config[name]) ? (config[name] as Json) : {});
+    this.#resizes = settings.boolean('do_resize', true);
+    this.longest = part('size').count('longest_edge', 1024, 1 << 16);
+    if (!settings.boolean('do_pad', true)) settings.refuse('do_pad', false, 'true');
+    this.padded = [part('pad_size').count('height', 1024, 1 << 16), part('pad_size').count('width', 1024, 1 << 16)];
+  }
+
+  protected override get mayPad(): boolean {
+    return true;
+  }
+
+  /** The size of an image before it is padded. */
+  override sizeFor({ width, height }: PixelSize): PixelSize {
+    if (!this.#resizes) return { width, height };
+    const factor = this.longest / Math.max(width, height);
+    const side = (pixels: number) => Math.max(1, Math.trunc(pixels * factor + 0.5));
+    return { width: side(width), height: side(height) };
+  }
+
+  protected override resized(image: Pixels): Pixels {
+    const { width, height } = this.sizeFor(image);
+    return resize(image, width, height, this.resample);
+  }
+
+  /** Padding is zero after normalization. Throws ArgumentError as `ImageProcessor`, and for images larger than the padded size. */
+  override process(images: readonly RawImage[]): Features {
+    if (!Array.isArray(images) || images.length === 0)
+      throw new ArgumentError(`image processor: the images are ${describeValue(images)}, expected an array of images`);
+    const [rows, columns] = this.padded;
+    const data = new Float32Array(images.length * 3 * rows * columns);
+    for (const [i, image] of images.entries()) {
+      const { width, height, data: bytes } = this.resized(rgbOf(image));
+      if (width > columns || height > rows)
+        throw new ArgumentError(
+          `image processor: an image becomes ${width} × ${height}, expected ${columns} × ${rows} or less`,
+        );
+      for (let channel = 0; channel < 3; channel++) {
+        const normalize = this.normalizer(channel);
+        for (let y = 0, at = (i * 3 + channel) * rows * columns; y < height; y++, at += columns)
+          for (let x = 0; x < width; x++) data[at + x] = normalize(bytes[(y * width + x) * 3 + channel] as number);
+      }
+    }
+    return { data, shape: [images.length, 3, rows, columns] };
+  }
+}

@@ -1,0 +1,140 @@
+// Which masks of SAM are returned: stable ones that no crop cuts, each object once. Numbers are those of transformers.
+
+import type { RawImage } from '../pretrained/processors/image.js';
+
+/** Left, upper, right and lower edge, in pixels. */
+export type Box = readonly [left: number, top: number, right: number, bottom: number];
+
+export interface Mask {
+  /** 255 in the mask, 0 elsewhere. */
+  readonly image: RawImage;
+  readonly score: number;
+  readonly box: Box;
+}
+
+/** A mask as lengths of runs of 0 and 1 by turns, column by column, as COCO has them. */
+export interface RunMask {
+  readonly size: readonly [height: number, width: number];
+  readonly counts: readonly number[];
+}
+
+/** A part of an image, and the points on each side of its grid. */
+export interface Crop {
+  readonly box: Box;
+  readonly points: number;
+}
+
+/** The image, and for each further layer its overlapping parts. */
+export function cropsOf(
+  { width, height }: RawImage,
+  options: {
+    readonly points_per_crop?: number | undefined;
+    readonly crops_n_layers?: number | undefined;
+    readonly crop_overlap_ratio?: number | undefined;
+    readonly crop_n_points_downscale_factor?: number | undefined;
+  },
+): Crop[] {
+  const { points_per_crop: points = 32, crops_n_layers: layers = 0, crop_overlap_ratio: ratio = 512 / 1500 } = options;
+  const { crop_n_points_downscale_factor: divisor = 1 } = options;
+  const crops: Crop[] = [{ box: [0, 0, width, height], points }];
+  for (let layer = 1; layer <= layers; layer++) {
+    const parts = 2 ** layer;
+    const overlap = Math.trunc(ratio * Math.min(width, height) * (2 / parts));
+    const sizeOf = (side: number) => Math.ceil((overlap * (parts - 1) + side) / parts);
+    const [wide, high] = [sizeOf(width), sizeOf(height)];
+    const own = Math.max(1, Math.trunc(points / divisor ** layer));
+    for (let column = 0; column < parts; column++)
+      for (let row = 0; row < parts; row++) {
+        const [left, top] = [(wide - overlap) * column, (high - overlap) * row];
+        crops.push({ box: [left, top, Math.min(left + wide, width), Math.min(top + high, height)], points: own });
+      }
+  }
+  return crops;
+}
+
+/** Points in the middles of `side` × `side` squares, as shares of width and height. */
+export function gridOf(side: number): [x: number, y: number][] {
+  const place = (i: number) => Math.fround(side === 1 ? 0.5 : (i + 0.5) / side);
+  return Array.from({ length: side * side }, (_, i) => [place(i % side), place(Math.floor(i / side))]);
+}
+
+/**
+ * The mask of logits, [height · width], of a part of an image. Null if it is not stable, or if it ends where the part does
+ * but not the image. The result has the size of the whole image.
+ */
+export function maskOf(
+  logits: Float32Array,
+  [width, height]: readonly [width: number, height: number],
+  { threshold, offset, stability }: { readonly threshold: number; readonly offset: number; readonly stability: number },
+  crop: Box,
+  whole: Box,
+): Omit<Mask, 'score'> | null {
+  let [inner, outer] = [0, 0];
+  let [left, top, right, bottom] = [width, height, -1, -1];
+  for (let y = 0, i = 0; y < height; y++)
+    for (let x = 0; x < width; x++, i++) {
+      const value = logits[i] as number;
+      if (value > threshold + offset) inner++;
+      if (value > threshold - offset) outer++;
+      if (!(value > threshold)) continue;
+      [left, right] = [Math.min(left, x), Math.max(right, x)];
+      [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+    }
+  if (stability > 0 && !(inner / outer > stability)) return null;
+  const own: Box = right < 0 ? [0, 0, 0, 0] : [left, top, right, bottom];
+  const box = own.map((side, i) => side + (crop[i % 2] as number)) as unknown as Box;
+  if (isCut(box, crop, whole)) return null;
+  const [across, down] = [whole[2], whole[3]];
+  const data = new Uint8Array(across * down);
+  for (let y = 0, i = 0; y < height; y++)
+    for (let x = 0; x < width; x++, i++)
+      if ((logits[i] as number) > threshold) data[(y + crop[1]) * across + x + crop[0]] = 255;
+  return { image: { width: across, height: down, data }, box };
+}
+
+/** Pixels within which a box ends where a crop does. */
+const NEAR = 20;
+
+function isCut(box: Box, crop: Box, whole: Box): boolean {
+  const isNear = (a: number, b: number) => Math.abs(a - b) <= NEAR;
+  return box.some((side, i) => isNear(side, crop[i] as number) && !isNear(side, whole[i] as number));
+}
+
+/** The masks from the best on, without those whose boxes overlap a better one's by more than `most`. */
+export function distinct(masks: readonly Mask[], most: number): Mask[] {
+  const order = [...masks.keys()].sort((a, b) => scoreAt(masks, b) - scoreAt(masks, a) || a - b);
+  const kept: Mask[] = [];
+  for (const i of order) {
+    const mask = masks[i] as Mask;
+    if (!kept.some((better) => overlap(better.box, mask.box) > most)) kept.push(mask);
+  }
+  return kept;
+}
+
+const scoreAt = (masks: readonly Mask[], i: number) => (masks[i] as Mask).score;
+
+/** Area in both boxes, as a share of the area in either. */
+function overlap(a: Box, b: Box): number {
+  const area = ([left, top, right, bottom]: Box) => (right - left) * (bottom - top);
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  const both = Math.max(0, width) * Math.max(0, height);
+  return both / (area(a) + area(b) - both);
+}
+
+/** The lengths of runs of 0 and 1 by turns, column by column. */
+export function runsOf({ width, height, data }: RawImage): RunMask {
+  const counts: number[] = [];
+  let [run, value] = [0, 0];
+  for (let x = 0; x < width; x++)
+    for (let y = 0; y < height; y++) {
+      const own = data[y * width + x] === 255 ? 1 : 0;
+      if (own !== value) {
+        counts.push(run);
+        [run, value] = [0, own];
+      }
+      run++;
+    }
+  counts.push(run);
+  return { size: [height, width], counts };
+}

@@ -1,0 +1,333 @@
+// Masks of everything in an image, or of what points and boxes mark, by SAM.
+
+import { afterEvents } from '../backend/after-events.js';
+import { checkOptions, describeValue, type OptionRule } from '../core/check.js';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { Sam } from '../models/families/sam.js';
+import type { ModelInputs } from '../models/inputs.js';
+import { inference } from '../nn/module.js';
+import { contiguous } from '../ops/contiguous.js';
+import { interpolate } from '../ops/interpolate.js';
+import { slice } from '../ops/move.js';
+import { type RawImage, rgbOf } from '../pretrained/processors/image.js';
+import { SamImageProcessor } from '../pretrained/processors/sam-images.js';
+import { callOptionKinds, checkCallOptions } from './batches.js';
+import { decoded, type ImageInput, imagesOf } from './image-inputs.js';
+import {
+  type Box,
+  type Crop,
+  cropsOf,
+  distinct,
+  gridOf,
+  type Mask,
+  maskOf,
+  type RunMask,
+  runsOf,
+} from './mask-filters.js';
+import { share } from './object-detection.js';
+import type { CallOptions, Task, TaskContext } from './task.js';
+
+/** Options of transformers' pipeline, with its names and defaults. */
+export interface MaskGenerationOptions extends CallOptions {
+  /** Points of the grid that the decoder reads at a time. Default: 64. */
+  points_per_batch?: number | undefined;
+  /** Points on each side of the grid. Default: 32. */
+  points_per_crop?: number | undefined;
+  /** Number of further layers: layer i looks at 2ⁱ × 2ⁱ parts of the image. Default: 0. */
+  crops_n_layers?: number | undefined;
+  /** Overlap of parts in the first layer, as a share of the image's shorter side. Default: 512/1500. */
+  crop_overlap_ratio?: number | undefined;
+  /** Divides the points on a side in each further layer. Default: 1. */
+  crop_n_points_downscale_factor?: number | undefined;
+  /** Masks with a greater predicted quality are returned. Default: 0.88; for given points and boxes all are. */
+  pred_iou_thresh?: number | undefined;
+  /** Masks with a greater stability are returned: the share that stays if the threshold moves. Default: 0.95. */
+  stability_score_thresh?: number | undefined;
+  /** Distance that the threshold moves. Default: 1. */
+  stability_score_offset?: number | undefined;
+  /** Logits above it are part of a mask. Default: 0. */
+  mask_threshold?: number | undefined;
+  /** Overlap of boxes, as a share of their area, above which the worse mask is left out. Default: 0.7. */
+  crops_nms_thresh?: number | undefined;
+  /** True to return the masks also as lengths of runs, column by column. Default: false. */
+  output_rle_mask?: boolean | undefined;
+  /** True to return the box around each mask. Default: false. */
+  output_bboxes_mask?: boolean | undefined;
+  /** Points in pixels of the image, [prompts][points][x, y]. All three masks of each prompt are returned. Default: a grid. */
+  input_points?: readonly (readonly (readonly number[])[])[] | undefined;
+  /** For each point: 1 for the object, 0 for the background. Default: 1. */
+  input_labels?: readonly (readonly number[])[] | undefined;
+  /** Boxes in pixels of the image, [prompts][left, upper, right, lower]. Default: none. */
+  input_boxes?: readonly (readonly number[])[] | undefined;
+}
+
+export interface GeneratedMasks {
+  /** A byte for each pixel: 255 in the mask, 0 elsewhere. The best one comes first; those of prompts keep their order. */
+  readonly masks: RawImage[];
+  /** The quality of each mask as the model predicts it: its overlap with the object. */
+  readonly scores: number[];
+  readonly rle_mask?: RunMask[];
+  /** Left, upper, right and lower edge of each mask, in pixels. */
+  readonly bounding_boxes?: Box[];
+}
+
+/** Masks of an image. An array of images gives an array. */
+export interface MaskGeneration {
+  (image: ImageInput, options?: MaskGenerationOptions): Promise<GeneratedMasks>;
+  (images: readonly ImageInput[], options?: MaskGenerationOptions): Promise<GeneratedMasks[]>;
+}
+
+const TASK = 'mask-generation';
+
+/** Most points on a side: more give a grid of more than a million points. */
+const MAX_POINTS = 1024;
+const upTo = (least: number, most: number): OptionRule => ({
+  accepts: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
+  expected: `an integer from ${least} to ${most}`,
+});
+
+const kinds = {
+  ...callOptionKinds,
+  points_per_batch: 'count',
+  points_per_crop: upTo(1, MAX_POINTS),
+  crops_n_layers: upTo(0, 4),
+  crop_overlap_ratio: share,
+  crop_n_points_downscale_factor: 'count',
+  pred_iou_thresh: share,
+  stability_score_thresh: share,
+  stability_score_offset: 'notNegative',
+  mask_threshold: 'number',
+  crops_nms_thresh: share,
+  output_rle_mask: 'boolean',
+  output_bboxes_mask: 'boolean',
+  input_points: 'array',
+  input_labels: 'array',
+  input_boxes: 'array',
+} as const;
+
+/** A model that cuts out what is marked, with its processor. */
+interface Cutter {
+  readonly model: Sam;
+  readonly processor: SamImageProcessor;
+}
+
+export const maskGeneration: Task<MaskGeneration> = {
+  create: (context) => {
+    const cutter = cutterOf(context);
+    async function call(images: ImageInput | readonly ImageInput[], options: MaskGenerationOptions = {}) {
+      checkCallOptions(TASK, options);
+      checkOptions(TASK, options, kinds);
+      const list = imagesOf(TASK, images);
+      const results: GeneratedMasks[] = [];
+      for (const image of list) {
+        options.signal?.throwIfAborted();
+        const raw = await decoded(TASK, image, options.signal);
+        results.push(shown(await masksOf(cutter, raw, options), options));
+        options.onProgress?.({ done: results.length, total: list.length });
+      }
+      return Array.isArray(images) ? results : (results[0] as GeneratedMasks);
+    }
+    return call as MaskGeneration;
+  },
+};
+
+function cutterOf({ model, task }: TaskContext): Cutter {
+  const { processor, config } = model as { processor: object | null; config: { model_type?: unknown } };
+  if (!((model as object) instanceof Sam))
+    throw new FormatError(`${task}: the model is ${config.model_type}, expected SAM`);
+  if (processor instanceof SamImageProcessor) return { model: model as unknown as Sam, processor };
+  throw new FormatError(
+    `${task}: the model's folder has no preprocessor_config.json, which says how images are resized`,
+  );
+}
+
+function shown(masks: readonly Mask[], { output_rle_mask, output_bboxes_mask }: MaskGenerationOptions): GeneratedMasks {
+  return {
+    masks: masks.map(({ image }) => image),
+    scores: masks.map(({ score }) => score),
+    ...(output_rle_mask ? { rle_mask: masks.map(({ image }) => runsOf(image)) } : {}),
+    ...(output_bboxes_mask ? { bounding_boxes: masks.map(({ box }) => box) } : {}),
+  };
+}
+
+async function masksOf(cutter: Cutter, raw: RawImage, options: MaskGenerationOptions): Promise<readonly Mask[]> {
+  const { input_points, input_labels, input_boxes, crops_nms_thresh = 0.7 } = options;
+  if (input_labels !== undefined && input_points === undefined)
+    throw new ArgumentError(`${TASK}: input_labels are given without input_points`);
+  if (input_points !== undefined || input_boxes !== undefined) return promptedMasks(cutter, raw, options);
+  const found: Mask[] = [];
+  for (const crop of cropsOf(raw, options)) found.push(...(await cropMasks(cutter, raw, crop, options)));
+  return distinct(found, crops_nms_thresh);
+}
+
+/** The masks of the points of a grid over a part of an image. */
+async function cropMasks(cutter: Cutter, raw: RawImage, crop: Crop, options: MaskGenerationOptions): Promise<Mask[]> {
+  const {
+    points_per_batch: batch = 64,
+    pred_iou_thresh: quality = 0.88,
+    stability_score_thresh: stability = 0.95,
+  } = options;
+  const { mask_threshold: threshold = 0, stability_score_offset: offset = 1, signal } = options;
+  const [left, top, right, bottom] = crop.box;
+  const part = cutOut(raw, crop.box);
+  const points = gridOf(crop.points);
+  const found: Mask[] = [];
+  const whole: Box = [0, 0, raw.width, raw.height];
+  await withEmbeddings(cutter, part, async (imageEmbeddings, scales) => {
+    for (let first = 0; first < points.length; first += batch) {
+      signal?.throwIfAborted();
+      const own = points.slice(first, first + batch);
+      const places = own.flatMap(([x, y]) => [
+        Math.fround(x * part.width) * scales[0],
+        Math.fround(y * part.height) * scales[1],
+      ]);
+      const inputPoints = Float32Array.from(places);
+      const read = { inputPoints: { data: inputPoints, shape: [1, own.length, 1, 2] } };
+      await eachMask(cutter, part, imageEmbeddings, read, quality, async (logits, score) => {
+        const mask = maskOf(logits, [right - left, bottom - top], { threshold, offset, stability }, crop.box, whole);
+        if (mask) found.push({ ...mask, score });
+      });
+    }
+  });
+  return found;
+}
+
+/** All masks of given points and boxes. */
+async function promptedMasks(cutter: Cutter, raw: RawImage, options: MaskGenerationOptions): Promise<Mask[]> {
+  const { mask_threshold: threshold = 0, stability_score_offset: offset = 1, pred_iou_thresh: quality = 0 } = options;
+  const { stability_score_thresh: stability = 0 } = options;
+  const whole: Box = [0, 0, raw.width, raw.height];
+  const found: Mask[] = [];
+  await withEmbeddings(cutter, raw, (imageEmbeddings, scales) =>
+    eachMask(cutter, raw, imageEmbeddings, promptsOf(options, scales), quality, async (logits, score) => {
+      const mask = maskOf(logits, [raw.width, raw.height], { threshold, offset, stability }, whole, whole);
+      if (mask) found.push({ ...mask, score });
+    }),
+  );
+  return found;
+}
+
+/** Numbers for a tensor. */
+interface Numbers {
+  readonly data: Float32Array | Int32Array;
+  readonly shape: readonly number[];
+}
+
+/** Points and boxes as the model reads them. Throws ArgumentError for lists of other forms. */
+function promptsOf(
+  { input_points: points, input_labels: labels, input_boxes: boxes }: MaskGenerationOptions,
+  scales: readonly [number, number],
+): Record<string, Numbers> {
+  const prompts: Record<string, Numbers> = {};
+  const placed = (places: readonly number[]) =>
+    Float32Array.from(places, (place, i) => place * (scales[i % 2] as number));
+  if (points !== undefined) {
+    const shape = shapeOf('input_points', points, 3, [undefined, undefined, 2]);
+    prompts.inputPoints = { data: placed((points as readonly (readonly number[])[][]).flat(2)), shape: [1, ...shape] };
+    if (labels !== undefined) {
+      const given = shapeOf('input_labels', labels, 2, shape);
+      prompts.inputLabels = { data: Int32Array.from(labels.flat()), shape: [1, ...given] };
+    }
+  }
+  if (boxes !== undefined)
+    prompts.inputBoxes = {
+      data: placed((boxes as readonly (readonly number[])[]).flat()),
+      shape: [1, ...shapeOf('input_boxes', boxes, 2, [undefined, 4])],
+    };
+  return prompts;
+}
+
+/** The shape of nested lists of numbers. Throws ArgumentError unless it is regular and has the sizes `wanted`. */
+function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (number | undefined)[]): number[] {
+  const shape: number[] = [];
+  let level: readonly unknown[] = [list];
+  for (let i = 0; i < depth; i++) {
+    const size = Array.isArray(level[0]) ? level[0].length : 0;
+    if (
+      size === 0 ||
+      (wanted[i] ?? size) !== size ||
+      level.some((each) => !Array.isArray(each) || each.length !== size)
+    )
+      throw new ArgumentError(
+        `${TASK}: ${name} is ${describeValue(list)}, expected lists of equal lengths, ${depth} levels deep`,
+      );
+    shape.push(size);
+    level = level.flat() as readonly unknown[];
+  }
+  const wrong = level.find((each) => !Number.isFinite(each));
+  if (level.some((each) => !Number.isFinite(each)))
+    throw new ArgumentError(`${TASK}: ${name} has ${describeValue(wrong)}, expected numbers`);
+  return shape;
+}
+
+/** Encodes an image. `use` gets the factors from its pixels to those that the model sees. */
+async function withEmbeddings(
+  { model, processor }: Cutter,
+  image: RawImage,
+  use: (embeddings: Tensor, scales: readonly [number, number]) => Promise<void>,
+): Promise<void> {
+  const { data, shape } = processor.process([image]);
+  await new Promise<void>((resolve) => afterEvents(resolve));
+  const embeddings = model.device.unscoped(() =>
+    inference(model, () => model.imageEmbeddings(model.device.tensor(data, shape))),
+  );
+  try {
+    const { width, height } = processor.sizeFor(image);
+    await use(embeddings, [width / image.width, height / image.height]);
+  } finally {
+    embeddings.dispose();
+  }
+}
+
+/** Passes the logits of each mask of at least this quality on, in the size of the image, [height · width]. */
+async function eachMask(
+  { model, processor }: Cutter,
+  image: RawImage,
+  imageEmbeddings: Tensor,
+  prompts: Record<string, Numbers>,
+  quality: number,
+  use: (logits: Float32Array, score: number) => Promise<void>,
+): Promise<void> {
+  const { device } = model;
+  const [masks, qualities] = inference(model, () => {
+    const inputs: ModelInputs = { imageEmbeddings };
+    for (const [name, { data, shape }] of Object.entries(prompts))
+      inputs[name as 'inputPoints'] = device.tensor(data, shape as number[]);
+    const { predMasks, iouScores } = model.forward(inputs);
+    const [, , , height, width] = (predMasks as Tensor).shape as [number, number, number, number, number];
+    return [(predMasks as Tensor).reshape(-1, 1, height, width), iouScores as Tensor] as const;
+  });
+  try {
+    const scores = (await qualities.data()) as Float32Array;
+    const seen = processor.sizeFor(image);
+    for (const [i, score] of scores.entries()) {
+      if (quality > 0 && !(score > quality)) continue;
+      const resized = inference(model, () => {
+        const padded = interpolate(slice(masks, 0, i, i + 1), { size: processor.padded, mode: 'bilinear' });
+        const cut = contiguous(slice(slice(padded, 2, 0, seen.height), 3, 0, seen.width));
+        return interpolate(cut, { size: [image.height, image.width], mode: 'bilinear' });
+      });
+      try {
+        await use((await resized.data()) as Float32Array, score);
+      } finally {
+        resized.dispose();
+      }
+    }
+  } finally {
+    masks.dispose();
+    qualities.dispose();
+  }
+}
+
+/** A part of an image. */
+function cutOut(raw: RawImage, [left, top, right, bottom]: Box): RawImage {
+  const { width, data } = rgbOf(raw);
+  const [wide, high] = [right - left, bottom - top];
+  const part = new Uint8Array(wide * high * 3);
+  for (let y = 0; y < high; y++) {
+    const from = ((top + y) * width + left) * 3;
+    part.set(data.subarray(from, from + wide * 3), y * wide * 3);
+  }
+  return { width: wide, height: high, data: part };
+}
