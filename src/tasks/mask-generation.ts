@@ -154,7 +154,7 @@ function shown(masks: readonly Mask[], { output_rle_mask, output_bboxes_mask }: 
 async function masksOf(cutter: Cutter, raw: RawImage, options: MaskGenerationOptions): Promise<readonly Mask[]> {
   const { input_points, input_labels, input_boxes, crops_nms_thresh = 0.7 } = options;
   if (input_labels !== undefined && input_points === undefined)
-    throw new ArgumentError(`${TASK}: input_labels are given without input_points`);
+    throw new ArgumentError(`${TASK}: input_labels are given without input_points, expected an array of each`);
   if (input_points !== undefined || input_boxes !== undefined) return promptedMasks(cutter, raw, options);
   const found: Mask[] = [];
   for (const crop of cropsOf(raw, options)) found.push(...(await cropMasks(cutter, raw, crop, options)));
