@@ -65,13 +65,21 @@ export interface RopeDefaults {
 /** How GGUF files hold a family. */
 export interface GgufFamily {
   /**
-   * Names in a GGUF file and in a checkpoint of transformers, without `.weight` and `.bias`. A star is a layer's index.
+   * Names in a GGUF file and in a checkpoint of transformers, without `.weight` and `.bias`, or whole. A star is a layer's
+   * index. A number sign is an expert's index: the file has the matrices of all experts in one tensor.
    */
   readonly names: Readonly<Record<string, string>>;
+  /** Weights that a file holds as several tensors, or in another order. */
+  readonly joined?: readonly GgufJoin[];
+  /**
+   * Tensors that checkpoints store as other values, or in another shape; by whole names with stars. Logarithms are of the negated value:
+   * A_log. `taps` are those of a convolution of single channels, [channels, 1, taps].
+   */
+  readonly stored?: Readonly<Record<string, 'logarithm' | 'vector' | 'taps'>>;
   /** Tensors whose heads store pairs of features as neighbours; transformers stores them in two halves. */
   readonly pairedRows?: readonly string[];
-  /** Norms hold 1 + weight. */
-  readonly plusOne?: boolean;
+  /** Norms hold 1 + weight; or those of these patterns do. */
+  readonly plusOne?: boolean | readonly string[];
   /** Matrices that transformers stores transposed. */
   readonly inOut?: readonly string[];
   /** True if the model only encodes: vectors of tokens become one. */
@@ -86,6 +94,23 @@ export interface GgufFamily {
    * refuses the family.
    */
   readonly saved?: 'decoder' | ((config: ModelConfig) => Readonly<Record<string, GgufNumber>>);
+}
+
+/** A weight that a GGUF file holds in another cut. */
+export interface GgufJoin {
+  /** The whole name in a checkpoint. */
+  readonly name: string;
+  /** Patterns with suffix. Each is [out, in], or [experts, out, in]. Biases are [out] or [experts, out]. */
+  readonly of: readonly string[];
+  /** True if rows of the tensors take turns. Otherwise those of a tensor, or of each of its experts, are together. */
+  readonly alternating?: boolean;
+  /** True if the checkpoint stores the transpose of each matrix. */
+  readonly inOut?: boolean;
+  /**
+   * The single tensor has sections of heads, one section after the other. The checkpoint has all sections of a head, or of a
+   * group of heads, together. The numbers are heads of each section for each group, by settings of the file.
+   */
+  readonly perHead?: (file: GgufSettings) => { readonly groups: number; readonly heads: readonly number[] };
 }
 
 /** A family with GGUF files. */
@@ -106,6 +131,11 @@ export interface GgufSettings {
   needed(name: string): number;
   /** A list of names. */
   texts(name: string): readonly string[] | undefined;
+  /** A number for each layer, given as a list or once. */
+  ofLayers(name: string): readonly number[] | undefined;
+  flag(name: string): boolean | undefined;
+  /** The kind of each layer by the file's windows; `period`: one of so many layers has none, if the file does not tell. */
+  layerTypes(period: number): readonly ('sliding_attention' | 'full_attention')[];
   /** Layers with a window: a list of booleans, or the period n, where one of n layers has no window. */
   pattern(name: string): number | readonly boolean[] | undefined;
   /** Number of rows of a tensor. Throws FormatError if it is missing. */

@@ -9,6 +9,7 @@ import { ggmlLayouts } from '../../src/io/ggml-types.js';
 import { type Gguf, parseGguf } from '../../src/io/gguf.js';
 import { GgufTexts } from '../../src/io/gguf-values.js';
 import { familyOfGguf } from '../../src/models/registry.js';
+import { ggufSettings } from '../../src/pretrained/gguf/config.js';
 import { GgufMetadata } from '../../src/pretrained/gguf/metadata.js';
 import { ggufTokenizerConfig, ggufTokenizerJson } from '../../src/pretrained/gguf/tokenizer.js';
 import { ggufWeights } from '../../src/pretrained/gguf/weights.js';
@@ -18,7 +19,7 @@ const VARIANTS = 2000;
 let files = 0;
 const architectures = ['llama', 'gemma3', 'gpt2', 'phi3', 'bert', 't5'];
 const families = new Map(
-  await Promise.all(architectures.map(async (name) => [name, (await familyOfGguf(name)).family.gguf] as const)),
+  await Promise.all(architectures.map(async (name) => [name, (await familyOfGguf(name)).family] as const)),
 );
 process.on('exit', () => console.log(`${files} files`));
 
@@ -72,7 +73,8 @@ async function check(gguf: Gguf, file: Uint8Array): Promise<void> {
     await orFormatError(() => ggufTokenizerConfig(metadata));
     const source = { size: file.byteLength, read: () => assert.fail('nothing is read yet') };
     const family = families.get(metadata.architecture);
-    if (family !== undefined) ggufWeights(gguf, metadata, family, source);
+    if (family !== undefined)
+      ggufWeights(gguf, metadata, family.gguf, source, await ggufSettings(gguf, metadata, family, source));
   });
 }
 

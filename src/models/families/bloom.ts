@@ -99,4 +99,30 @@ export const bloom: Family = {
     config.hidden_size = given.n_embed ?? config.hidden_size;
     if (given.num_attention_heads !== undefined) config.n_head = given.num_attention_heads;
   },
+  gguf: {
+    names: {
+      token_embd: 'transformer.word_embeddings',
+      token_embd_norm: 'transformer.word_embeddings_layernorm',
+      output_norm: 'transformer.ln_f',
+      output: 'lm_head',
+      'blk.*.attn_norm': 'transformer.h.*.input_layernorm',
+      'blk.*.attn_output': 'transformer.h.*.self_attention.dense',
+      'blk.*.ffn_norm': 'transformer.h.*.post_attention_layernorm',
+      'blk.*.ffn_up': 'transformer.h.*.mlp.dense_h_to_4h',
+      'blk.*.ffn_down': 'transformer.h.*.mlp.dense_4h_to_h',
+    },
+    joined: ['weight', 'bias'].map((kind) => ({
+      name: `transformer.h.*.self_attention.query_key_value.${kind}`,
+      of: [`blk.*.attn_qkv.${kind}`],
+      perHead: (file) => ({ groups: file.needed('attention.head_count'), heads: [1, 1, 1] }),
+    })),
+    config: (file) => ({
+      hidden_size: file.needed('embedding_length'),
+      n_layer: file.needed('block_count'),
+      n_head: file.needed('attention.head_count'),
+      seq_length: file.needed('context_length'),
+      layer_norm_epsilon: file.needed('attention.layer_norm_epsilon'),
+      tie_word_embeddings: !file.tensors.has('output.weight'),
+    }),
+  },
 };

@@ -6,9 +6,17 @@ import { LayerNorm, type Norm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { scale } from '../../ops/binary.js';
 import { rotaryOf, windowOf } from '../config-values.js';
-import type { Family } from '../family.js';
-import { type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, llamaHeadNorms, type MakeNorm } from './llama.js';
+import type { Family, GgufSettings } from '../family.js';
+import { type Json, type ModelConfig, numberIn } from '../model-config.js';
+import {
+  decoderDefaults,
+  ggufNames,
+  Llama,
+  llamaAttention,
+  llamaFeedForward,
+  llamaHeadNorms,
+  type MakeNorm,
+} from './llama.js';
 
 /** Command R (Cohere 2024): both sub-layers read one norm without a bias, and logits are scaled. */
 export class Cohere extends Llama {
@@ -85,11 +93,21 @@ const defaults = {
   attention_bias: false,
 };
 
+/** The settings of a GGUF file. */
+function cohereSettings(file: GgufSettings): Json {
+  const logit_scale = file.needed('logit_scale');
+  return { ...file.decoder(), logit_scale, layer_norm_eps: file.needed('attention.layer_norm_epsilon') };
+}
+
 export const cohere: Family = {
   model: Cohere,
   className: 'Cohere',
   defaults: { ...defaults, use_qk_norm: false },
   rope: { theta: 10000 },
+  gguf: {
+    names: ggufNames,
+    config: (file) => ({ ...cohereSettings(file), use_qk_norm: file.tensors.has('blk.0.attn_q_norm.weight') }),
+  },
 };
 
 export const cohere2: Family = {
@@ -98,4 +116,12 @@ export const cohere2: Family = {
   defaults: { ...defaults, sliding_window: 4096, sliding_window_pattern: 4 },
   isSliding: (layer, config) => (layer + 1) % numberIn(config, 'sliding_window_pattern') !== 0,
   rope: { theta: 10000 },
+  gguf: {
+    names: ggufNames,
+    config: (file) => ({
+      ...cohereSettings(file),
+      sliding_window: file.needed('attention.sliding_window'),
+      layer_types: file.layerTypes(4),
+    }),
+  },
 };

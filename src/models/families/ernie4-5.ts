@@ -3,7 +3,7 @@ import { TransformerLayer } from '../../nn/layer.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** ERNIE 4.5 (Baidu 2025), the dense models: Llama whose rotation pairs neighbouring features. */
 export class Ernie45 extends Llama {
@@ -43,4 +43,8 @@ export const ernie45: Family = {
     use_bias: false,
   },
   rope: { theta: 500000 },
+  gguf: {
+    names: ggufNames,
+    config: (file) => ({ ...file.decoder(), use_bias: file.tensors.has('blk.0.attn_q.bias') }),
+  },
 };

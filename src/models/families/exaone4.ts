@@ -5,7 +5,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufPostNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
  * EXAONE 4 (2025, arXiv 2507.11407): only the branch of a sub-layer is normalized. If some layers have windows, the
@@ -71,4 +71,12 @@ export const exaone4: Family = {
     return every > 0 && (layer + 1) % every !== 0;
   },
   rope: { theta: 10000 },
+  gguf: {
+    names: ggufPostNames,
+    config: (file) => ({
+      ...file.decoder(),
+      sliding_window: file.number('attention.sliding_window') || null,
+      layer_types: file.layerTypes(4),
+    }),
+  },
 };

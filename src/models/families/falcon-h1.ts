@@ -9,8 +9,8 @@ import { scale } from '../../ops/binary.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, type MakeNorm } from './llama.js';
-import { mamba2Names, mamba2Settings } from './mamba2.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
+import { mamba2GgufNames, mamba2GgufSettings, mamba2GgufStored, mamba2Names, mamba2Settings } from './mamba2.js';
 
 /** Falcon-H1 (TII 2025, arXiv 2507.22448): attention and Mamba-2 side by side in each layer, with constant multipliers. */
 export class FalconH1 extends Llama {
@@ -135,4 +135,24 @@ export const falconH1: Family = {
     config.ssm_multipliers ??= [1, 1, 1, 1, 1];
   },
   rope: { theta: 10000 },
+  // The file's weights contain the multipliers.
+  gguf: {
+    names: {
+      ...ggufNames,
+      output_norm: 'model.final_layernorm',
+      'blk.*.ffn_norm': 'model.layers.*.pre_ff_layernorm.weight', // without a suffix
+      'blk.*.ffn_gate': 'model.layers.*.feed_forward.gate_proj',
+      'blk.*.ffn_up': 'model.layers.*.feed_forward.up_proj',
+      'blk.*.ffn_down': 'model.layers.*.feed_forward.down_proj',
+      ...mamba2GgufNames('model.layers.*.mamba'),
+    },
+    stored: mamba2GgufStored,
+    config: (file) => ({
+      ...file.decoder(),
+      ...mamba2GgufSettings(file),
+      mamba_d_ssm: file.needed('ssm.inner_size'),
+      mamba_rms_norm: file.tensors.has('blk.0.ssm_norm.weight'),
+      mamba_norm_before_gate: false,
+    }),
+  },
 };

@@ -1,3 +1,4 @@
+import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
@@ -132,4 +133,42 @@ export const falcon: Family = {
     if (config.new_decoder_architecture === true) config.num_ln_in_parallel_attn ??= 2;
   },
   rope: { theta: 10000 },
+  gguf: {
+    names: {
+      token_embd: 'transformer.word_embeddings',
+      output_norm: 'transformer.ln_f',
+      output: 'lm_head',
+      'blk.*.attn_norm': 'transformer.h.*.input_layernorm',
+      'blk.*.attn_output': 'transformer.h.*.self_attention.dense',
+      'blk.*.ffn_up': 'transformer.h.*.mlp.dense_h_to_4h',
+      'blk.*.ffn_down': 'transformer.h.*.mlp.dense_4h_to_h',
+    },
+    joined: [
+      {
+        name: 'transformer.h.*.self_attention.query_key_value.weight',
+        of: ['blk.*.attn_qkv.weight'],
+        perHead: (file) => {
+          const groups = file.number('attention.head_count_kv') ?? 1;
+          return { groups, heads: [file.needed('attention.head_count') / groups, 1, 1] };
+        },
+      },
+    ],
+    config: (file) => {
+      if (file.tensors.has('blk.0.attn_norm_2.weight'))
+        throw new FormatError('the layers have two norms of their input, as in Falcon 40B: such files are not read');
+      const [heads, groups] = [file.needed('attention.head_count'), file.number('attention.head_count_kv') ?? 1];
+      const { rope_parameters, max_position_embeddings, tie_word_embeddings } = file.decoder();
+      return {
+        ...{ rope_parameters, max_position_embeddings, tie_word_embeddings },
+        hidden_size: file.needed('embedding_length'),
+        num_hidden_layers: file.needed('block_count'),
+        num_attention_heads: heads,
+        num_kv_heads: groups,
+        ffn_hidden_size: file.needed('feed_forward_length'),
+        layer_norm_epsilon: file.needed('attention.layer_norm_epsilon'),
+        ...{ multi_query: groups === 1, new_decoder_architecture: groups > 1, num_ln_in_parallel_attn: 1 },
+        ...{ parallel_attn: true, alibi: false, bias: false },
+      };
+    },
+  },
 };

@@ -4,7 +4,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** GLM-4-0414 (2025): norms before and after each sub-layer, and rotation of neighbouring features in half of each head. */
 export class Glm4 extends Llama {
@@ -54,4 +54,12 @@ export const glm4: Family = {
     attention_bias: true,
   },
   rope: { theta: 10000, partial: 0.5 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.ffn_up': 'model.layers.*.mlp.gate_up_proj',
+      'blk.*.post_attention_norm': 'model.layers.*.post_self_attn_layernorm',
+      'blk.*.post_ffw_norm': 'model.layers.*.post_mlp_layernorm',
+    },
+  },
 };

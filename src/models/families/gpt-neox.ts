@@ -96,4 +96,27 @@ export const gptNeox: Family = {
     attention_bias: true,
   },
   rope: { theta: 10000, thetaName: 'rotary_emb_base', partial: 0.25, partialName: 'rotary_pct' },
+  gguf: {
+    names: {
+      token_embd: 'gpt_neox.embed_in',
+      output_norm: 'gpt_neox.final_layer_norm',
+      output: 'embed_out',
+      'blk.*.attn_norm': 'gpt_neox.layers.*.input_layernorm',
+      'blk.*.attn_output': 'gpt_neox.layers.*.attention.dense',
+      'blk.*.ffn_norm': 'gpt_neox.layers.*.post_attention_layernorm',
+      'blk.*.ffn_up': 'gpt_neox.layers.*.mlp.dense_h_to_4h',
+      'blk.*.ffn_down': 'gpt_neox.layers.*.mlp.dense_4h_to_h',
+    },
+    joined: ['weight', 'bias'].map((kind) => ({
+      name: `gpt_neox.layers.*.attention.query_key_value.${kind}`,
+      of: [`blk.*.attn_qkv.${kind}`],
+      perHead: (file) => ({ groups: file.needed('attention.head_count'), heads: [1, 1, 1] }),
+    })),
+    config: (file) => ({
+      ...file.decoder(),
+      layer_norm_eps: file.needed('attention.layer_norm_epsilon'),
+      use_parallel_residual: file.flag('use_parallel_residual') ?? true,
+      attention_bias: file.tensors.has('blk.0.attn_qkv.bias'),
+    }),
+  },
 };

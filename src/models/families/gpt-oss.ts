@@ -4,8 +4,8 @@ import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, type MakeNorm } from './llama.js';
+import type { Json, ModelConfig } from '../model-config.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
 
 /** gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, in every other layer a window, and clamped experts. */
 export class GptOss extends Llama {
@@ -55,6 +55,8 @@ export class GptOss extends Llama {
   }
 }
 
+const BLOCK = 'model.layers.*.mlp';
+
 export const gptOss: Family = {
   model: GptOss,
   className: 'GptOss',
@@ -89,4 +91,39 @@ export const gptOss: Family = {
   },
   isSliding: (layer) => (layer + 1) % 2 !== 0,
   rope: { theta: 150000 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.post_attention_norm': 'model.layers.*.post_attention_layernorm',
+      'blk.*.attn_sinks.weight': 'model.layers.*.self_attn.sinks',
+      'blk.*.ffn_gate_inp': `${BLOCK}.router`,
+      'blk.*.ffn_down_exps.bias': `${BLOCK}.experts.down_proj_bias`,
+    },
+    joined: [
+      {
+        name: `${BLOCK}.experts.gate_up_proj`,
+        of: ['blk.*.ffn_gate_exps.weight', 'blk.*.ffn_up_exps.weight'],
+        alternating: true,
+        inOut: true,
+      },
+      {
+        name: `${BLOCK}.experts.gate_up_proj_bias`,
+        of: ['blk.*.ffn_gate_exps.bias', 'blk.*.ffn_up_exps.bias'],
+        alternating: true,
+      },
+      { name: `${BLOCK}.experts.down_proj`, of: ['blk.*.ffn_down_exps.weight'], inOut: true },
+    ],
+    config: (file) => {
+      const decoder = file.decoder();
+      const rope = decoder.rope_parameters as Json;
+      return {
+        ...decoder,
+        rope_parameters: rope.rope_type === 'yarn' ? { ...rope, truncate: false } : rope,
+        intermediate_size: file.needed('expert_feed_forward_length'),
+        num_local_experts: file.needed('expert_count'),
+        num_experts_per_tok: file.needed('expert_used_count'),
+        sliding_window: file.needed('attention.sliding_window'),
+      };
+    },
+  },
 };

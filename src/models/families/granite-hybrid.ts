@@ -1,3 +1,4 @@
+import { FormatError } from '../../core/errors.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
@@ -10,9 +11,9 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
-import { Granite, granite } from './granite.js';
-import { llamaAttention, type MakeNorm } from './llama.js';
-import { mamba2Names, mamba2Settings } from './mamba2.js';
+import { Granite, granite, graniteSettings } from './granite.js';
+import { ggufNames, llamaAttention, type MakeNorm } from './llama.js';
+import { mamba2GgufNames, mamba2GgufSettings, mamba2GgufStored, mamba2Names, mamba2Settings } from './mamba2.js';
 
 /** Granite 4's hybrids (IBM 2025): most layers are Mamba-2, some attention; experts beside a network for all tokens. */
 export class GraniteHybrid extends Granite {
@@ -88,6 +89,8 @@ function networkOf(init: Initializer, config: ModelConfig): Network {
   return new SharedExperts(() => new MixtureOfExperts(init, experts), shared);
 }
 
+const LAYER = 'model.layers.*';
+
 export const graniteHybrid: Family = {
   model: GraniteHybrid,
   className: 'GraniteMoeHybrid',
@@ -117,4 +120,47 @@ export const graniteHybrid: Family = {
         (numberIn(config, 'mamba_expand') * numberIn(config, 'hidden_size')) / numberIn(config, 'mamba_n_heads');
   },
   rope: { theta: 10000 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.ffn_gate_inp': `${LAYER}.block_sparse_moe.router.layer`,
+      'blk.*.ffn_down_exps': `${LAYER}.block_sparse_moe.output_linear`,
+      'blk.*.ffn_down_shexp': `${LAYER}.shared_mlp.output_linear`,
+      'blk.*.ffn_down': `${LAYER}.shared_mlp.output_linear`,
+      ...mamba2GgufNames(`${LAYER}.mamba`),
+    },
+    joined: [
+      {
+        name: `${LAYER}.block_sparse_moe.input_linear.weight`,
+        of: ['blk.*.ffn_gate_exps.weight', 'blk.*.ffn_up_exps.weight'],
+      },
+      ...['_shexp', ''].map((kind) => ({
+        name: `${LAYER}.shared_mlp.input_linear.weight`,
+        of: [`blk.*.ffn_gate${kind}.weight`, `blk.*.ffn_up${kind}.weight`],
+      })),
+    ],
+    stored: mamba2GgufStored,
+    pairedRows: ['attn_q', 'attn_k'],
+    config: (file) => {
+      const experts = file.number('expert_count') ?? 0;
+      const heads = file.ofLayers('attention.head_count_kv') ?? [];
+      const isHybrid = file.architecture === 'granitehybrid';
+      const sizes = graniteSettings(file);
+      const shared = file.number('expert_shared_feed_forward_length') ?? 0;
+      if (experts > 0 && shared === 0)
+        throw new FormatError(
+          'the file has experts, but no network for all tokens beside them: such models are not read',
+        );
+      return {
+        ...sizes,
+        ...(isHybrid && mamba2GgufSettings(file)),
+        layer_types: heads.map((count) => (count > 0 ? 'full_attention' : 'linear_attention')),
+        position_embedding_type: !isHybrid || file.flag('rope.scaling.finetuned') ? 'rope' : null,
+        intermediate_size: file.number('expert_feed_forward_length') ?? sizes.intermediate_size,
+        shared_intermediate_size: experts > 0 ? shared : sizes.intermediate_size,
+        num_local_experts: experts,
+        num_experts_per_tok: file.number('expert_used_count') ?? 0,
+      };
+    },
+  },
 };

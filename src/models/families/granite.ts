@@ -4,9 +4,9 @@ import { TransformerLayer } from '../../nn/layer.js';
 import { ConstantScale } from '../../nn/layer-scale.js';
 import { scale } from '../../ops/binary.js';
 import { rotaryOf } from '../config-values.js';
-import type { Family } from '../family.js';
-import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Family, GgufSettings } from '../family.js';
+import { type Json, type ModelConfig, numberIn } from '../model-config.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Granite 3 (IBM 2024): Llama with constant multipliers of embeddings, scores, sub-layers and logits. */
 export class Granite extends Llama {
@@ -42,6 +42,18 @@ export class Granite extends Llama {
   }
 }
 
+/** The multipliers in a GGUF file. */
+export function graniteSettings(file: GgufSettings): Json {
+  const decoder = file.decoder();
+  return {
+    ...decoder,
+    embedding_multiplier: file.number('embedding_scale') ?? 1,
+    residual_multiplier: file.number('residual_scale') ?? 1,
+    logits_scaling: file.number('logit_scale') ?? 1,
+    attention_multiplier: file.number('attention.scale') ?? numberIn(decoder, 'head_dim') ** -0.5,
+  };
+}
+
 export const granite: Family = {
   model: Granite,
   className: 'Granite',
@@ -55,4 +67,5 @@ export const granite: Family = {
     attention_multiplier: 1,
   },
   rope: { theta: 10000 },
+  gguf: { names: ggufNames, pairedRows: ['attn_q', 'attn_k'], config: graniteSettings },
 };

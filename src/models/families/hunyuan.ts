@@ -5,7 +5,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Hunyuan's dense models (Tencent 2025): Llama that normalizes queries and keys after their rotation. */
 export class HunYuan extends Llama {
@@ -43,4 +43,11 @@ export const hunYuan: Family = {
   className: 'HunYuanDenseV1',
   defaults: { ...decoderDefaults, rms_norm_eps: 1e-5, pad_token_id: 0, attention_bias: false },
   rope: { theta: 10000 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.attn_q_norm': 'model.layers.*.self_attn.query_layernorm',
+      'blk.*.attn_k_norm': 'model.layers.*.self_attn.key_layernorm',
+    },
+  },
 };

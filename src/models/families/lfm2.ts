@@ -6,8 +6,8 @@ import { ShortConv } from '../../nn/short-conv.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { headName } from '../causal-head.js';
 import { rotaryOf } from '../config-values.js';
-import type { Family } from '../family.js';
-import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
+import type { Family, GgufFamily, GgufSettings } from '../family.js';
+import { eachLayer, type Json, type ModelConfig, numberIn } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** LFM2 (Liquid AI 2025, arXiv 2511.23404): most layers mix tokens by short gated convolutions, some by attention. */
@@ -122,6 +122,41 @@ function widthOf(config: ModelConfig): number {
   return multiple * Math.ceil(Math.floor(factor * adjusted) / multiple);
 }
 
+const LAYER = 'model.layers.*';
+
+/** Names in GGUF files. The norm behind the layers has the name of a norm of embeddings there. */
+const lfm2GgufNames: GgufFamily['names'] = {
+  token_embd: 'model.embed_tokens',
+  token_embd_norm: 'model.embedding_norm',
+  output: 'lm_head',
+  'blk.*.attn_norm': `${LAYER}.operator_norm`,
+  'blk.*.shortconv.conv': `${LAYER}.conv.conv`,
+  'blk.*.shortconv.in_proj': `${LAYER}.conv.in_proj`,
+  'blk.*.shortconv.out_proj': `${LAYER}.conv.out_proj`,
+  'blk.*.attn_q': `${LAYER}.self_attn.q_proj`,
+  'blk.*.attn_k': `${LAYER}.self_attn.k_proj`,
+  'blk.*.attn_v': `${LAYER}.self_attn.v_proj`,
+  'blk.*.attn_output': `${LAYER}.self_attn.out_proj`,
+  'blk.*.attn_q_norm': `${LAYER}.self_attn.q_layernorm`,
+  'blk.*.attn_k_norm': `${LAYER}.self_attn.k_layernorm`,
+  'blk.*.ffn_norm': `${LAYER}.ffn_norm`,
+  'blk.*.ffn_gate': `${LAYER}.feed_forward.w1`,
+  'blk.*.ffn_up': `${LAYER}.feed_forward.w3`,
+  'blk.*.ffn_down': `${LAYER}.feed_forward.w2`,
+};
+
+/** Settings of a GGUF file. Layers of convolutions have no heads of keys. */
+function lfm2Settings(file: GgufSettings): Json {
+  const heads = file.ofLayers('attention.head_count_kv') ?? [];
+  return {
+    ...file.decoder(),
+    norm_eps: file.needed('attention.layer_norm_rms_epsilon'),
+    conv_L_cache: file.needed('shortconv.l_cache'),
+    layer_types: heads.map((count) => (count > 0 ? 'full_attention' : 'conv')),
+    block_auto_adjust_ff_dim: false,
+  };
+}
+
 const shared = {
   ...decoderDefaults,
   vocab_size: 65536,
@@ -154,6 +189,7 @@ export const lfm2: Family = {
     config.layer_types ??= eachLayer(config, (i) => (!attending || attending.includes(i) ? 'full_attention' : 'conv'));
   },
   rope: { theta: 1000000 },
+  gguf: { names: lfm2GgufNames, stored: { 'blk.*.shortconv.conv.weight': 'taps' }, config: lfm2Settings },
 };
 
 export const lfm2Moe: Family = {
@@ -178,4 +214,24 @@ export const lfm2Moe: Family = {
     numberIn(config, 'num_dense_layers');
   },
   rope: { theta: 1000000 },
+  gguf: {
+    names: {
+      ...lfm2GgufNames,
+      'blk.*.ffn_gate_inp': `${LAYER}.feed_forward.gate`,
+      'blk.*.exp_probs_b.bias': `${LAYER}.feed_forward.expert_bias`,
+      'blk.*.ffn_gate_exps': `${LAYER}.feed_forward.experts.#.w1`,
+      'blk.*.ffn_up_exps': `${LAYER}.feed_forward.experts.#.w3`,
+      'blk.*.ffn_down_exps': `${LAYER}.feed_forward.experts.#.w2`,
+    },
+    stored: { 'blk.*.shortconv.conv.weight': 'taps' },
+    config: (file) => ({
+      ...lfm2Settings(file),
+      moe_intermediate_size: file.needed('expert_feed_forward_length'),
+      num_dense_layers: file.needed('leading_dense_block_count'),
+      num_experts: file.needed('expert_count'),
+      num_experts_per_tok: file.needed('expert_used_count'),
+      use_expert_bias: [...file.tensors.keys()].some((name) => name.endsWith('exp_probs_b.bias')),
+      norm_topk_prob: true,
+    }),
+  },
 };

@@ -197,6 +197,13 @@ export const ggufNames: GgufFamily['names'] = {
   'blk.*.ffn_down': `${LAYER}.mlp.down_proj`,
 };
 
+/** Names in GGUF files of decoders with norms behind both sub-layers alone. */
+export const ggufPostNames: GgufFamily['names'] = {
+  ...ggufNames,
+  'blk.*.post_attention_norm': `${LAYER}.post_attention_layernorm`,
+  'blk.*.post_ffw_norm': `${LAYER}.post_feedforward_layernorm`,
+};
+
 export const llama: Family = {
   model: Llama,
   className: 'Llama',

@@ -8,8 +8,8 @@ import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { timeLimitOf } from '../config-values.js';
-import type { Family } from '../family.js';
-import { type ModelConfig, numberIn } from '../model-config.js';
+import type { Family, GgufFamily, GgufSettings } from '../family.js';
+import { type Json, type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
@@ -100,6 +100,40 @@ export function mamba2Names(own: string, block: string): StateNames {
   };
 }
 
+/** Names of Mamba-2's tensors in GGUF files. `block`: the path of its module in a checkpoint. */
+export function mamba2GgufNames(block: string): GgufFamily['names'] {
+  return {
+    'blk.*.ssm_in': `${block}.in_proj`,
+    'blk.*.ssm_conv1d': `${block}.conv1d`,
+    'blk.*.ssm_dt.bias': `${block}.dt_bias`,
+    'blk.*.ssm_a': `${block}.A_log`,
+    'blk.*.ssm_d': `${block}.D`,
+    'blk.*.ssm_norm': `${block}.norm`,
+    'blk.*.ssm_out': `${block}.out_proj`,
+  };
+}
+
+/** Layouts of Mamba-2's tensors in GGUF files. */
+export const mamba2GgufStored: NonNullable<GgufFamily['stored']> = {
+  ...{ 'blk.*.ssm_a': 'logarithm', 'blk.*.ssm_d': 'vector', 'blk.*.ssm_norm.weight': 'vector' },
+  'blk.*.ssm_conv1d.weight': 'taps',
+};
+
+/** Settings of the Mamba-2 layers of hybrids in a GGUF file. */
+export function mamba2GgufSettings(file: GgufSettings): Json {
+  const [inner, heads] = [file.needed('ssm.inner_size'), file.needed('ssm.time_step_rank')];
+  return {
+    mamba_expand: inner / file.needed('embedding_length'),
+    mamba_n_heads: heads,
+    mamba_d_head: inner / heads,
+    mamba_d_state: file.needed('ssm.state_size'),
+    mamba_n_groups: file.needed('ssm.group_count'),
+    mamba_d_conv: file.needed('ssm.conv_kernel'),
+    mamba_conv_bias: [...file.tensors.keys()].some((name) => name.endsWith('ssm_conv1d.bias')),
+    mamba_proj_bias: false,
+  };
+}
+
 export const mamba2: Family = {
   model: Mamba2,
   className: 'Mamba2',
@@ -126,5 +160,34 @@ export const mamba2: Family = {
   },
   complete: (config) => {
     numberIn(config, 'num_heads');
+  },
+  gguf: {
+    names: {
+      token_embd: 'backbone.embeddings',
+      output_norm: 'backbone.norm_f',
+      output: 'lm_head',
+      'blk.*.attn_norm': 'backbone.layers.*.norm',
+      ...mamba2GgufNames('backbone.layers.*.mixer'),
+    },
+    stored: mamba2GgufStored,
+    config: (file) => {
+      const {
+        mamba_expand,
+        mamba_n_heads,
+        mamba_d_head,
+        mamba_d_state,
+        mamba_n_groups,
+        mamba_d_conv,
+        mamba_conv_bias,
+      } = mamba2GgufSettings(file);
+      return {
+        ...{ expand: mamba_expand, num_heads: mamba_n_heads, head_dim: mamba_d_head, state_size: mamba_d_state },
+        ...{ n_groups: mamba_n_groups, conv_kernel: mamba_d_conv, use_conv_bias: mamba_conv_bias, use_bias: false },
+        hidden_size: file.needed('embedding_length'),
+        num_hidden_layers: file.needed('block_count'),
+        layer_norm_epsilon: file.needed('attention.layer_norm_rms_epsilon'),
+        tie_word_embeddings: !file.tensors.has('output.weight'),
+      };
+    },
   },
 };

@@ -3,8 +3,8 @@ import { TransformerLayer } from '../../nn/layer.js';
 import { QueryScale } from '../../nn/query-scale.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { type Json, ModelConfig } from '../model-config.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Ministral 3 (2025): Llama that scales late queries, as Llama 4 does, so that attention stays sharp in long texts. */
 export class Ministral3 extends Llama {
@@ -62,4 +62,23 @@ export const ministral3: Family = {
     config.rope_parameters ??= rope;
   },
   rope: { theta: 1000000 },
+  gguf: {
+    names: ggufNames,
+    pairedRows: ['attn_q', 'attn_k'],
+    config: (file) => {
+      const decoder = file.decoder();
+      const length = file.number('rope.scaling.original_context_length') ?? file.needed('context_length');
+      const mscale = file.number('rope.scaling.yarn_log_multiplier');
+      const scaled = decoder.rope_parameters as Json;
+      return {
+        ...decoder,
+        rope_parameters: {
+          ...scaled,
+          ...(mscale !== undefined && { mscale, mscale_all_dim: mscale }),
+          original_max_position_embeddings: length,
+          llama_4_scaling_beta: file.number('attention.temperature_scale') ?? null,
+        },
+      };
+    },
+  },
 };

@@ -5,8 +5,8 @@ import { RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
-import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import type { Json, ModelConfig } from '../model-config.js';
+import { decoderDefaults, ggufPostNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** OLMo 2 (2025, arXiv 2501.00656): norms after the sub-layers, and of queries and keys as a whole. */
 export class Olmo2 extends Llama {
@@ -59,4 +59,22 @@ export const olmo2: Family = {
     attention_bias: false,
   },
   rope: { theta: 10000 },
+  gguf: {
+    names: ggufPostNames,
+    config: (file) => {
+      const decoder = file.decoder();
+      if (file.number('attention.sliding_window') === undefined) return decoder;
+      const rope = decoder.rope_parameters as Json;
+      return {
+        ...decoder,
+        ...{ model_type: 'olmo3', architectures: ['Olmo3ForCausalLM'] },
+        sliding_window: file.needed('attention.sliding_window'),
+        layer_types: file.layerTypes(4),
+        rope_parameters: {
+          full_attention: rope,
+          sliding_attention: { rope_type: 'default', rope_theta: rope.rope_theta },
+        },
+      };
+    },
+  },
 };

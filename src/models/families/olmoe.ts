@@ -7,8 +7,8 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, type MakeNorm } from './llama.js';
-import { expertNames } from './qwen3-moe.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
+import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
 /** OLMoE (Muennighoff et al. 2024, arXiv 2409.02060): a mixture of experts; queries and keys are normalized as a whole. */
 export class Olmoe extends Llama {
@@ -75,4 +75,14 @@ export const olmoe: Family = {
     config.num_experts = given.num_experts ?? given.num_local_experts ?? config.num_experts;
   },
   rope: { theta: 10000 },
+  gguf: {
+    names: { ...ggufNames, ...ggufExpertNames('model.layers.*.mlp') },
+    config: (file) => ({
+      ...file.decoder(),
+      num_experts: file.needed('expert_count'),
+      num_experts_per_tok: file.needed('expert_used_count'),
+      norm_topk_prob: false,
+      clip_qkv: file.number('attention.clamp_kqv') ?? null,
+    }),
+  },
 };

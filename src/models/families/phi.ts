@@ -7,7 +7,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { dropoutOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Phi 1 to 2 (Li et al. 2023, arXiv 2309.05463): both sub-layers read one norm, and half of each head rotates. */
 export class Phi extends Llama {
@@ -75,4 +75,14 @@ export const phi: Family = {
     qk_layernorm: false,
   },
   rope: { theta: 10000, partial: 0.5 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      output_norm: 'model.final_layernorm',
+      'blk.*.attn_output': 'model.layers.*.self_attn.dense',
+      'blk.*.ffn_up': 'model.layers.*.mlp.fc1',
+      'blk.*.ffn_down': 'model.layers.*.mlp.fc2',
+    },
+    config: (file) => ({ ...file.decoder(), layer_norm_eps: file.needed('attention.layer_norm_epsilon') }),
+  },
 };

@@ -3,9 +3,9 @@ import type { Network } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf } from '../config-values.js';
-import type { Family } from '../family.js';
+import type { Family, GgufFamily } from '../family.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
-import { llamaFeedForward } from './llama.js';
+import { ggufNames, llamaFeedForward } from './llama.js';
 import { Qwen3, qwen3 } from './qwen.js';
 
 /** Qwen3's mixtures of experts (Yang et al. 2025, arXiv 2505.09388): Qwen3 with sparse feed-forward networks. */
@@ -46,6 +46,16 @@ export function expertNames(block: string, experts: number): StateNames {
   };
 }
 
+/** Names in GGUF files of a mixture whose checkpoint stores each expert separately. */
+export function ggufExpertNames(block: string): GgufFamily['names'] {
+  return {
+    'blk.*.ffn_gate_inp': `${block}.gate`,
+    'blk.*.ffn_gate_exps': `${block}.experts.#.gate_proj`,
+    'blk.*.ffn_up_exps': `${block}.experts.#.up_proj`,
+    'blk.*.ffn_down_exps': `${block}.experts.#.down_proj`,
+  };
+}
+
 export const qwen3Moe: Family = {
   model: Qwen3Moe,
   className: 'Qwen3Moe',
@@ -74,4 +84,14 @@ export const qwen3Moe: Family = {
     );
   },
   rope: { theta: 10000 },
+  gguf: {
+    names: { ...ggufNames, ...ggufExpertNames('model.layers.*.mlp') },
+    config: (file) => ({
+      ...file.decoder(),
+      num_experts: file.needed('expert_count'),
+      num_experts_per_tok: file.needed('expert_used_count'),
+      moe_intermediate_size: file.needed('expert_feed_forward_length'),
+      norm_topk_prob: true,
+    }),
+  },
 };

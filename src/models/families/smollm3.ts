@@ -4,7 +4,7 @@ import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { eachLayer, numberIn } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** SmolLM3 (2025): Llama in which some layers have no positions (Yang et al. 2025, arXiv 2501.18795). */
 export class SmolLM3 extends Llama {
@@ -57,4 +57,5 @@ export const smolLM3: Family = {
     config.sliding_window != null &&
     (config.no_rope_layers as unknown[])[layer] === 0,
   rope: { theta: 2000000 },
+  gguf: { names: ggufNames, pairedRows: ['attn_q', 'attn_k'] },
 };

@@ -6,7 +6,15 @@ import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, llamaHeadNorms, type MakeNorm } from './llama.js';
+import {
+  decoderDefaults,
+  ggufNames,
+  Llama,
+  llamaAttention,
+  llamaFeedForward,
+  llamaHeadNorms,
+  type MakeNorm,
+} from './llama.js';
 
 /** StableLM (Bellagente et al. 2024, arXiv 2402.17834): layer norms, and rotation of a quarter of each head. */
 export class StableLm extends Llama {
@@ -71,4 +79,18 @@ export const stableLm: Family = {
     hidden_dropout: 0,
   },
   rope: { theta: 10000, partial: 0.25 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.attn_q_norm.weight': 'model.layers.*.self_attn.q_layernorm.norms.#.weight',
+      'blk.*.attn_k_norm.weight': 'model.layers.*.self_attn.k_layernorm.norms.#.weight',
+    },
+    config: (file) => ({
+      ...file.decoder(),
+      layer_norm_eps: file.needed('attention.layer_norm_epsilon'),
+      use_qkv_bias: file.tensors.has('blk.0.attn_q.bias'),
+      qk_layernorm: file.tensors.has('blk.0.attn_q_norm.weight'),
+      use_parallel_residual: !file.tensors.has('blk.0.ffn_norm.weight'), // llama.cpp decides by the same
+    }),
+  },
 };

@@ -7,7 +7,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { dropoutOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** StarCoder 2 (Lozhkov et al. 2024, arXiv 2402.19173): layer norms, biases, and a feed-forward network without a gate. */
 export class Starcoder2 extends Llama {
@@ -69,4 +69,16 @@ export const starcoder2: Family = {
     tie_word_embeddings: true,
   },
   rope: { theta: 10000 },
+  gguf: {
+    names: {
+      ...ggufNames,
+      'blk.*.ffn_up': 'model.layers.*.mlp.c_fc',
+      'blk.*.ffn_down': 'model.layers.*.mlp.c_proj',
+    },
+    config: (file) => ({
+      ...file.decoder(),
+      norm_epsilon: file.needed('attention.layer_norm_epsilon'),
+      use_bias: file.tensors.has('blk.0.attn_q.bias'),
+    }),
+  },
 };

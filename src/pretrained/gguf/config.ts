@@ -10,15 +10,14 @@ import type { Config } from '../config.js';
 import type { GgufMetadata } from './metadata.js';
 
 /** Throws FormatError if the file lacks a value that the model needs, and for unsupported kinds of models. */
-export async function ggufConfig(
+export function ggufConfig(
   gguf: Gguf,
   metadata: GgufMetadata,
   type: string,
   family: GgufReadable,
-  source: ByteSource,
-): Promise<Config> {
-  refuseUnsupported(gguf, metadata);
-  const file = new Settings(gguf, metadata, family, await divisorsOf(gguf, source));
+  file: GgufSettings,
+): Config {
+  refuseUnsupported(gguf, metadata, family);
   return {
     architectures: [classOf(family, gguf)],
     model_type: type,
@@ -28,15 +27,27 @@ export async function ggufConfig(
   };
 }
 
+/** The settings of a file. */
+export async function ggufSettings(
+  gguf: Gguf,
+  metadata: GgufMetadata,
+  family: Family,
+  source: ByteSource,
+): Promise<GgufSettings> {
+  return new Settings(gguf, metadata, family, await divisorsOf(gguf, source));
+}
+
 /** The name of transformers' class. */
 function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf): string {
   if (!gguf.isEncoder) return writer ?? `${className}ForCausalLM`;
   return tensors.has('cls.output.weight') ? `${className}ForSequenceClassification` : `${className}Model`;
 }
 
-function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata): void {
+function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata, family: GgufReadable): void {
   const experts = metadata.own('expert_count') ?? 0;
-  if (experts > 0) throw new FormatError(`the model has ${experts} experts: mixtures of experts are not supported`);
+  const hasExperts = JSON.stringify([family.gguf.names, family.gguf.joined ?? []]).includes('_exps');
+  if (experts > 0 && !hasExperts)
+    throw new FormatError(`the model has ${experts} experts, which ${metadata.architecture} is not read with`);
   const adapter = metadata.text('general.type');
   if (adapter !== undefined && adapter !== 'model')
     throw new FormatError(`general.type is ${adapter}, expected a model`);
@@ -98,12 +109,32 @@ class Settings implements GgufSettings {
     return decimal(this.metadata.needed(name));
   }
 
+  ofLayers(name: string): readonly number[] | undefined {
+    const listed = this.metadata.listed(name);
+    if (listed !== undefined) return listed;
+    const value = this.number(name);
+    return value === undefined ? undefined : Array<number>(this.needed('block_count')).fill(value);
+  }
+
+  flag(name: string): boolean | undefined {
+    return this.metadata.flag(`${this.architecture}.${name}`);
+  }
+
   texts(name: string): readonly string[] | undefined {
     return this.metadata.texts(name)?.toArray();
   }
 
   pattern(name: string): number | readonly boolean[] | undefined {
     return this.metadata.pattern(name);
+  }
+
+  layerTypes(period: number): readonly ('sliding_attention' | 'full_attention')[] {
+    const given = this.pattern('attention.sliding_window_pattern') ?? period;
+    const isNear = (layer: number) => (typeof given === 'number' ? (layer + 1) % given !== 0 : given[layer] === true);
+    const hasWindow = (this.number('attention.sliding_window') ?? 0) > 0;
+    return Array.from({ length: this.needed('block_count') }, (_, layer) =>
+      hasWindow && isNear(layer) ? 'sliding_attention' : 'full_attention',
+    );
   }
 
   rows(tensor: string): number {
@@ -119,13 +150,14 @@ class Settings implements GgufSettings {
       throw new FormatError('keys and values of heads differ in size: such models are not supported');
     return {
       hidden_size: width,
-      intermediate_size: this.needed('feed_forward_length'),
+      intermediate_size: Math.max(...(this.ofLayers('feed_forward_length') ?? [this.needed('feed_forward_length')])),
       num_hidden_layers: this.needed('block_count'),
       num_attention_heads: heads,
-      num_key_value_heads: this.number('attention.head_count_kv') ?? heads,
+      // Layers without attention have no heads.
+      num_key_value_heads: Math.max(...(this.ofLayers('attention.head_count_kv') ?? [heads])),
       head_dim: headSize,
       max_position_embeddings: this.needed('context_length'),
-      rms_norm_eps: this.needed('attention.layer_norm_rms_epsilon'),
+      rms_norm_eps: this.number('attention.layer_norm_rms_epsilon') ?? this.needed('attention.layer_norm_epsilon'),
       tie_word_embeddings: !this.tensors.has('output.weight'),
       attention_bias: this.tensors.has('blk.0.attn_q.bias'),
       mlp_bias: this.tensors.has('blk.0.ffn_gate.bias'),
@@ -165,7 +197,7 @@ class Settings implements GgufSettings {
     if (type === 'linear') return { rope_type: 'linear', factor };
     if (type === 'longrope') return { rope_type: 'default' }; // without divisors there is no scaling
     if (type !== 'yarn') throw new FormatError(`rope.scaling.type is ${type}, expected none, linear, yarn or longrope`);
-    const given = { attention_factor: own('yarn_attn_factor'), beta_fast: own('yarn_beta_fast') };
+    const given = { attention_factor: own('yarn_attn_factor') ?? own('attn_factor'), beta_fast: own('yarn_beta_fast') };
     const all = Object.entries({ ...given, beta_slow: own('yarn_beta_slow') });
     const known = Object.fromEntries(all.filter(([, value]) => value !== undefined));
     return { rope_type: 'yarn', factor, original_max_position_embeddings: original, ...known };

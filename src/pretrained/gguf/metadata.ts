@@ -68,6 +68,12 @@ export class GgufMetadata {
     throw new FormatError(`metadata ${full} differs from layer to layer: such models are not supported`);
   }
 
+  /** A number of the architecture for each layer; undefined if it is missing, or the same for all layers. */
+  listed(name: string): readonly number[] | undefined {
+    const value = this.#values.get(`${this.architecture}.${name}`);
+    return ArrayBuffer.isView(value) ? Array.from(value as Uint32Array, Number) : undefined;
+  }
+
   /** A required number of the architecture. */
   needed(name: string): number {
     return this.own(name) ?? refuse(`${this.architecture}.${name}`, undefined, 'a number');

@@ -123,7 +123,7 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufF
     const type = given?.toLowerCase() === wanted ? (given as GgmlType) : usual;
     const hasPairs = architecture.pairedRows?.includes(last) ?? false;
     const headSize = hasPairs ? new ModelConfig(model.config).size('head_dim') : null;
-    const plus = architecture.plusOne && name.endsWith('norm.weight') ? 1 : 0;
+    const plus = architecture.plusOne === true && name.endsWith('norm.weight') ? 1 : 0;
     const bytes = async () => {
       if (packed !== undefined && given === type && packed.rowBytes === byteLengthOf(name, type, [packed.cols])) {
         const blocks = await packed.blocks(); // unchanged

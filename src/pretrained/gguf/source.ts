@@ -3,17 +3,20 @@
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
 import type { OpenFile } from '../../io/file.js';
+import type { Gguf } from '../../io/gguf.js';
 import { inMemory } from '../../io/safetensors.js';
 import { familyOfGguf } from '../../models/registry.js';
+import type { WeightEntry } from '../../models/weight-entry.js';
 import { headOf } from '../architectures.js';
 import type { ModelSource } from '../source.js';
-import { ggufConfig } from './config.js';
+import { checkReadable } from './block-reader.js';
+import { ggufConfig, ggufSettings } from './config.js';
 import { CONVERTED, isConverted } from './converted-names.js';
 import { endIds } from './end-tokens.js';
 import { GgufMetadata } from './metadata.js';
 import { type OpenGguf, readParts } from './split.js';
 import { ggufTokenizerConfig, ggufTokenizerJson, tokenizerKind } from './tokenizer.js';
-import { checkReadable, type GgufWeight, ggufWeights } from './weights.js';
+import { ggufWeights } from './weights.js';
 
 /** The poolings of token vectors, by the numbers of `pooling_type`. */
 const POOLINGS: Readonly<Record<number, string>> = {
@@ -38,8 +41,9 @@ export async function ggufSource(name: string, files: readonly OpenFile[]): Prom
 async function openSource(name: string, { gguf, file }: OpenGguf): Promise<ModelSource> {
   const metadata = new GgufMetadata(gguf);
   const { type, family } = await familyOfGguf(metadata.architecture);
-  const tensors = ggufWeights(gguf, metadata, family.gguf, file);
-  const config = await ggufConfig(gguf, metadata, type, family, file);
+  const settings = await ggufSettings(gguf, metadata, family, file);
+  const tensors = ggufWeights(gguf, metadata, family.gguf, file, settings);
+  const config = ggufConfig(gguf, metadata, type, family, settings);
   const files = new Map<string, () => unknown>([['config.json', () => config]]);
   if (tokenizerKind(metadata) !== null) {
     files.set('tokenizer.json', () => ggufTokenizerJson(metadata));
@@ -53,7 +57,7 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
     );
   }
   const pooling = POOLINGS[metadata.own('pooling_type') ?? 0];
-  const projections = pooling === undefined ? new Map<string, GgufWeight>() : denseFiles(tensors);
+  const projections = pooling === undefined ? new Map<string, WeightEntry>() : denseFiles(tensors);
   if (pooling !== undefined) {
     const width = config.hidden_size ?? config.d_model;
     files.set('modules.json', () => sentenceModules([...projections.keys()]));
@@ -70,8 +74,7 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
     return make();
   };
   const check = (device: Device) => {
-    for (const { tensor } of [...tensors.values(), ...projections.values()])
-      checkReadable(device, tensor.name, tensor.type);
+    for (const { name, type } of gguf.tensors.values()) checkReadable(device, name, type);
   };
   const bytes = async (path: string) => {
     const content = await contentOf(path);
@@ -85,14 +88,14 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
     json: async (path) => (await contentOf(path)) as Readonly<Record<string, unknown>>,
     open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
     vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
-    weights: { tensors, metadata: new Map(), converted: convertedIn(tensors), check, close: () => file.close() },
+    weights: { tensors, metadata: new Map(), converted: convertedIn(gguf.tensors), check, close: () => file.close() },
     projections: new Map([...projections].map(([path, weight]) => [path, new Map([['weight', weight]])])),
   };
 }
 
 /** The types of a file that become another format, and that format; undefined if there are none. */
-function convertedIn(tensors: ReadonlyMap<string, GgufWeight>): string | undefined {
-  const types = new Set([...tensors.values()].map(({ tensor }) => tensor.type).filter(isConverted));
+function convertedIn(tensors: Gguf['tensors']): string | undefined {
+  const types = new Set([...tensors.values()].map(({ type }) => type).filter(isConverted));
   return types.size === 0 ? undefined : [...types].map((type) => `${type} as ${CONVERTED[type].format}`).join(', ');
 }
 
@@ -100,8 +103,8 @@ const withoutNothing = (values: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value != null));
 
 /** The projections behind the pooling, by folder; they do not belong to the model's own weights. */
-function denseFiles(tensors: Map<string, GgufWeight>): Map<string, GgufWeight> {
-  const found = new Map<string, GgufWeight>();
+function denseFiles(tensors: Map<string, WeightEntry>): Map<string, WeightEntry> {
+  const found = new Map<string, WeightEntry>();
   for (const number of [2, 3]) {
     const name = `dense_${number}.weight`;
     const weight = tensors.get(name);

@@ -2,16 +2,15 @@
 
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
-import { bytesOf } from '../../io/byte-source.js';
-import { dtypes, quote } from '../../io/dtypes.js';
-import { type GgmlType, ggmlLayouts } from '../../io/ggml-types.js';
+import { quote } from '../../io/dtypes.js';
+import { ggmlLayouts } from '../../io/ggml-types.js';
 import type { Gguf, GgufTensor } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
-import type { GgufFamily } from '../../models/family.js';
+import type { GgufFamily, GgufJoin, GgufSettings } from '../../models/family.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
-import { floatsOfBlocks } from '../../ops/packed.js';
-import { CONVERTED, type ConvertedType, isConverted } from './converted-names.js';
+import { BlockReader } from './block-reader.js';
+import { ComposedWeight, type Composition } from './composed.js';
 import type { GgufMetadata } from './metadata.js';
 
 /** Differences between a tensor's layout in the file and in transformers. */
@@ -22,27 +21,8 @@ export interface GgufStorage {
   readonly transposed: boolean;
   /** Added to the values in the file. */
   readonly plus: number;
-}
-
-/** Types of single numbers, which need no engine. */
-const PLAIN = ['F32', 'F16', 'BF16'] as const;
-type PlainType = (typeof PLAIN)[number];
-
-const isPlain = (type: GgmlType): type is PlainType => (PLAIN as readonly GgmlType[]).includes(type);
-
-/** The engine's format for a type of tensor; undefined if it has none. */
-function formatFor(device: Device, type: GgmlType) {
-  return [...device.formats.values()].find(({ ggufName }) => ggufName === type);
-}
-
-/** Throws FormatError, naming the tensor, for a type that is not read. */
-export function checkReadable(device: Device, name: string, type: GgmlType): void {
-  if (isPlain(type) || isConverted(type) || formatFor(device, type) !== undefined) return;
-  const engine = [...device.formats.values()].flatMap(({ ggufName = [] }) => ggufName);
-  const known = new Set([...PLAIN, ...engine, ...Object.keys(CONVERTED)]);
-  throw new FormatError(
-    `tensor ${quote(name)} is of type ${type}, which is not read: expected one of ${[...known].join(' ')}`,
-  );
+  /** The change of values or of the shape in the checkpoint, if there is one; see `GgufFamily`. */
+  readonly stored: 'logarithm' | 'vector' | 'taps' | null;
 }
 
 /** A tensor of a file, read as unpacked values or as its blocks. */
@@ -56,11 +36,11 @@ export class GgufWeight implements WeightEntry {
   constructor(
     readonly tensor: GgufTensor,
     readonly storage: GgufStorage,
-    private readonly source: ByteSource,
+    private readonly reader: BlockReader,
   ) {
     this.dtype = tensor.type === 'F16' || tensor.type === 'BF16' ? tensor.type : 'F32';
-    this.shape = storage.transposed ? [...tensor.shape].reverse() : tensor.shape;
     this.size = tensor.shape.reduce((product, n) => product * n, 1);
+    this.shape = shapeOf(tensor, storage);
   }
 
   /** Position in the file. Tensors are read in this order. */
@@ -70,31 +50,24 @@ export class GgufWeight implements WeightEntry {
 
   /** Undefined for vectors, for values with an added constant, and for halves whose rows do not fill blocks. */
   blocks(device: Device): StoredBlocks | undefined {
-    const { shape, type, position } = this.tensor;
-    const { headSize, plus } = this.storage;
-    const format = isConverted(type) ? device.formats.get(CONVERTED[type].format) : formatFor(device, type);
-    const [rows, columns, ...others] = shape;
-    if (format === undefined || rows === undefined || columns === undefined || others.length > 0) return undefined;
-    if (plus !== 0 || columns % format.inputs !== 0) return undefined;
-    const rowBytes = (columns / format.inputs) * format.blockBytes;
+    const { headSize, plus, stored } = this.storage;
+    const [rows, columns, ...others] = this.tensor.shape;
+    if (rows === undefined || columns === undefined || plus !== 0 || stored !== null) return undefined;
+    // The checkpoint has the matrices of experts one after the other, too.
+    const all = [rows, columns, ...others].slice(0, -1).reduce((product, n) => product * n, 1);
+    const width = others.at(-1) ?? columns;
+    const format = this.reader.formatOf(device, this.tensor, width);
+    if (format === undefined) return undefined;
+    const rowBytes = (width / format.inputs) * format.blockBytes;
     return {
       format: format.name,
-      shape: [rows, columns],
+      shape: [all, width],
       unit: headSize ?? 1,
       read: async (buffer, from) => {
-        if (isConverted(type)) await this.#convert(type, buffer, from);
-        else await fill(this.source, position + from, buffer);
+        await this.reader.fill(this.tensor, buffer, from);
         if (headSize !== null) inHalves(buffer, headSize, rowBytes);
       },
     };
-  }
-
-  /** Fills `buffer` with converted blocks from byte `from` on. */
-  async #convert(type: ConvertedType, buffer: Uint8Array, from: number): Promise<void> {
-    const { converted } = await import('./converted-types.js');
-    const [width, place] = [ggmlLayouts[type].bytes, from / CONVERTED[type].bytes];
-    const count = buffer.length / CONVERTED[type].bytes;
-    buffer.set(converted(type, await bytesOf(this.source, this.tensor.position + place * width, count * width)));
   }
 
   data(): never {
@@ -117,10 +90,8 @@ export class GgufWeight implements WeightEntry {
   /** Reads values from `start` on. Both numbers are multiples of a row or of a head. */
   async #read(device: Device, start: number, count: number): Promise<Float32Array> {
     const { tensor, storage } = this;
-    const { elements, bytes: width } = ggmlLayouts[tensor.type];
-    const position = tensor.position + (start / elements) * width;
-    const bytes = await bytesOf(this.source, position, (count / elements) * width);
-    const values = await valuesOf(device, tensor, bytes);
+    const values = await this.reader.values(device, tensor, start, count);
+    if (storage.stored === 'logarithm') for (let i = 0; i < count; i++) values[i] = Math.log(-(values[i] as number));
     if (storage.plus !== 0) for (let i = 0; i < count; i++) values[i] = (values[i] as number) - storage.plus;
     const columns = tensor.shape.at(-1) ?? 1;
     if (storage.transposed) return transpose(values, [count / columns, columns]);
@@ -130,25 +101,15 @@ export class GgufWeight implements WeightEntry {
   }
 }
 
+/** The shape in a checkpoint. */
+function shapeOf({ shape }: GgufTensor, { transposed, stored }: GgufStorage): readonly number[] {
+  if (stored === 'taps') return [shape[0] as number, 1, ...shape.slice(1)];
+  if (stored !== null) return [shape.reduce((product, n) => product * n, 1)];
+  return transposed ? [...shape].reverse() : shape;
+}
+
 /** Values that are unpacked at a time. */
 const AT_ONCE = 1 << 18;
-
-/** Unpacks whole blocks. The engine treats each block as a row. */
-async function valuesOf(device: Device, { name, type }: GgufTensor, bytes: Uint8Array): Promise<Float32Array> {
-  if (isPlain(type)) {
-    const { array, decode, bytes: width } = dtypes[type];
-    const copy = bytes.slice(); // aligned, and independent of the file's bytes
-    return decode(new array(copy.buffer, 0, copy.length / width)) as Float32Array;
-  }
-  checkReadable(device, name, type);
-  if (isConverted(type)) return (await import('./converted-types.js')).unpacked(type, bytes);
-  const { elements, bytes: width } = ggmlLayouts[type];
-  return floatsOfBlocks(device, formatFor(device, type)?.name as string, [bytes.length / width, elements], bytes);
-}
-
-async function fill(source: ByteSource, position: number, into: Uint8Array): Promise<void> {
-  await (source.readAsync ? source.readAsync(position, into) : source.read(position, into));
-}
 
 /** Row 2i + j of each head becomes row j · headSize / 2 + i; rows have `columns` values, or bytes. */
 function inHalves(values: Float32Array | Uint8Array, headSize: number, columns: number): void {
@@ -164,17 +125,27 @@ function inHalves(values: Float32Array | Uint8Array, headSize: number, columns: 
   }
 }
 
-/**
- * Renames a tensor by patterns such as `blk.*.attn_q`; undefined if no pattern fits. The suffix `.weight` or `.bias`
- * stays.
- */
-function renamed(names: GgufFamily['names'], name: string): { name: string; pattern: string } | undefined {
+/** A tensor's pattern, its name in a checkpoint, and its layer; undefined if no pattern fits. */
+interface Renamed {
+  readonly name: string;
+  readonly pattern: string;
+}
+
+const LAYER = /(?<=blk\.)\d+/;
+
+/** The pattern of a name: a star in place of the layer. */
+const patternOf = (name: string) => name.replace(LAYER, '*');
+
+/** Renames a tensor by its whole pattern, or by that without `.weight` or `.bias`, which then stays. */
+function renamed(names: GgufFamily['names'], name: string): Renamed | undefined {
+  const number = LAYER.exec(name)?.[0] ?? '*';
   const end = name.lastIndexOf('.');
-  const [stem, suffix] = [name.slice(0, end), name.slice(end)];
-  const number = /(?<=blk\.)\d+/.exec(stem)?.[0];
-  const pattern = number === undefined ? stem : stem.replace(`blk.${number}`, 'blk.*');
-  const target = Object.hasOwn(names, pattern) ? names[pattern] : undefined;
-  return target === undefined ? undefined : { name: target.replace('*', number ?? '*') + suffix, pattern };
+  const targetOf = (pattern: string) => (Object.hasOwn(names, pattern) ? names[pattern] : undefined);
+  const whole = targetOf(patternOf(name));
+  if (whole !== undefined) return { name: whole.replace('*', number), pattern: patternOf(name) };
+  const pattern = patternOf(name.slice(0, end));
+  const target = targetOf(pattern);
+  return target === undefined ? undefined : { name: target.replace('*', number) + name.slice(end), pattern };
 }
 
 /** Tensors of rotary positions, which become entries of the config. */
@@ -186,28 +157,130 @@ export function ggufWeights(
   metadata: GgufMetadata,
   architecture: GgufFamily,
   source: ByteSource,
-): Map<string, GgufWeight> {
-  const weights = new Map<string, GgufWeight>();
+  settings: GgufSettings,
+): Map<string, GgufWeight | ComposedWeight> {
+  const weights = new Map<string, GgufWeight | ComposedWeight>();
+  const reader = new BlockReader(source);
   const isGated = tensors.has('enc.blk.0.ffn_gate.weight');
+  const { plusOne = false } = architecture;
+  const parts = new Map((architecture.joined ?? []).flatMap((join) => join.of.map((each) => [each, join] as const)));
   for (const [given, tensor] of tensors) {
     if (OF_POSITIONS.test(given)) continue;
+    const joined = parts.get(patternOf(given));
+    if (joined !== undefined) {
+      const name = joined.name.replace('*', LAYER.exec(given)?.[0] ?? '*');
+      if (!weights.has(name))
+        weights.set(name, new ComposedWeight(joinedRows(given, tensors, joined, settings), reader));
+      continue;
+    }
     const found = renamed(architecture.names, given);
     const last = found?.pattern.split('.').at(-1) as string;
     const hasPairs = architecture.pairedRows?.includes(last) ?? false;
+    const isPlus = typeof plusOne === 'boolean' ? plusOne && given.endsWith('norm.weight') : plusOne.includes(last);
     const storage = {
       headSize: hasPairs ? headSizeOf(tensor, metadata, last) : null,
       transposed: tensor.shape.length === 2 && (architecture.inOut?.includes(last) ?? false),
-      plus: architecture.plusOne && given.endsWith('norm.weight') ? 1 : 0,
+      plus: isPlus ? 1 : 0,
+      stored: architecture.stored?.[patternOf(given)] ?? null,
     };
     const name = found === undefined ? given : isGated ? found.name : found.name.replace('.wi_1.', '.wi.');
-    weights.set(name, new GgufWeight(tensor, storage, source));
+    if (!name.includes('#')) weights.set(name, new GgufWeight(tensor, storage, reader));
+    else
+      for (const [expert, rows] of expertRows(tensor).entries())
+        weights.set(name.replace('#', String(expert)), new ComposedWeight(rows, reader));
   }
   return weights;
 }
 
+/** The matrix of each expert in a tensor [experts, out, in], or each vector of [heads, size]. */
+function expertRows(tensor: GgufTensor): Composition[] {
+  const isTable = tensor.shape.length === 2;
+  const [experts = 0, rows = 0, columns = 0] = isTable ? [tensor.shape[0], 1, tensor.shape[1]] : tensor.shape;
+  if (columns === 0 || tensor.shape.length > 3)
+    throw new FormatError(`tensor ${quote(tensor.name)} is [${tensor.shape.join(', ')}], expected [experts, out, in]`);
+  return Array.from({ length: experts }, (_, expert) => ({
+    ...{ shape: isTable ? [columns] : [rows, columns], rows, columns, transposed: 0 },
+    sources: [{ tensor, first: expert * rows }],
+    at: (row: number) => [0, row] as const,
+  }));
+}
+
+/** The rows of several tensors of the layer of `given`, or of one whose heads are in another order. */
+function joinedRows(
+  given: string,
+  tensors: Gguf['tensors'],
+  { of, alternating = false, inOut = false, perHead }: GgufJoin,
+  settings: GgufSettings,
+): Composition {
+  const found = of.map((pattern) => {
+    const name = pattern.replace('*', LAYER.exec(given)?.[0] ?? '*');
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new FormatError(`the file has no tensor ${name}, which belongs to ${given}`);
+    return tensor;
+  });
+  const [first] = found as [GgufTensor];
+  const isVector = given.endsWith('.bias');
+  const shape = isVector ? [...first.shape, 1] : first.shape;
+  const [columns, each] = [shape.at(-1) as number, shape.at(-2) as number];
+  const experts = shape.length === 3 ? (shape[0] as number) : 1;
+  const other = found.find((tensor) => `${tensor.shape}` !== `${first.shape}`);
+  if (other !== undefined || shape.length < 2 || shape.length > 3) {
+    const [name, wrong] = [(other ?? first).name, (other ?? first).shape];
+    throw new FormatError(`tensor ${quote(name)} is [${wrong.join(', ')}], expected the shape of ${quote(first.name)}`);
+  }
+  const count = found.length;
+  const rows = experts * count * each;
+  const cut = perHead === undefined ? null : headOrder(first, each, perHead(settings));
+  const within = (row: number): readonly [number, number] => {
+    const [expert, place] = [Math.floor(row / (count * each)), row % (count * each)];
+    const [source, inSource] = alternating
+      ? [place % count, Math.floor(place / count)]
+      : [Math.floor(place / each), place % each];
+    return [source, expert * each + inSource];
+  };
+  const lead = experts > 1 || shape.length === 3 ? [experts] : [];
+  const out = count * each;
+  const checkpoint = isVector ? [...lead, out] : inOut ? [...lead, columns, out] : [...lead, out, columns];
+  return {
+    ...{ shape: checkpoint, rows, columns, transposed: inOut && !isVector ? experts : 0 },
+    sources: cut?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
+    at: cut?.at ?? within,
+  };
+}
+
+/** Sections of heads in the order of a checkpoint, where each group of heads has its part of all sections. */
+function headOrder(
+  tensor: GgufTensor,
+  rows: number,
+  { groups, heads }: { readonly groups: number; readonly heads: readonly number[] },
+): Pick<Composition, 'sources' | 'at'> {
+  const all = heads.reduce((sum, count) => sum + count, 0);
+  const headSize = rows / groups / all;
+  if (!Number.isInteger(headSize))
+    throw new FormatError(
+      `tensor ${quote(tensor.name)} has ${rows} rows, expected a multiple of ${groups * all} heads`,
+    );
+  const before = heads.map((_, i) => heads.slice(0, i).reduce((sum, count) => sum + count, 0) * headSize);
+  return {
+    sources: before.map((start) => ({ tensor, first: groups * start })),
+    at: (row) => {
+      const [group, place] = [Math.floor(row / (all * headSize)), row % (all * headSize)];
+      const section = before.findLastIndex((start) => start <= place);
+      return [section, group * (heads[section] as number) * headSize + place - (before[section] as number)];
+    },
+  };
+}
+
+/** Heads of keys in layers that attend. */
+function keyHeads(metadata: GgufMetadata): number {
+  const listed = metadata.listed('attention.head_count_kv');
+  if (listed !== undefined) return Math.max(1, ...listed);
+  return metadata.own('attention.head_count_kv') ?? metadata.needed('attention.head_count');
+}
+
 function headSizeOf({ name, shape }: GgufTensor, metadata: GgufMetadata, last: string): number {
   const heads = metadata.needed('attention.head_count');
-  const groups = last === 'attn_k' ? (metadata.own('attention.head_count_kv') ?? heads) : heads;
+  const groups = last === 'attn_k' ? keyHeads(metadata) : heads;
   const size = (shape[0] as number) / groups;
   if (Number.isInteger(size) && size % 2 === 0) return size;
   throw new FormatError(`tensor ${quote(name)} has ${shape[0]} rows for ${groups} heads, expected an even number each`);

@@ -1,0 +1,107 @@
+// Tensors of a checkpoint that GGUF files hold in another cut. The experts of a layer can be one tensor. Gates and the
+// projections that they multiply can be two.
+
+import type { Device } from '../../core/tensor.js';
+import type { GgufTensor } from '../../io/gguf.js';
+import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
+import { transposedEach } from '../../nn/stored-layout.js';
+import type { BlockReader } from './block-reader.js';
+
+/** Rows of a tensor, from `first` on. */
+export interface RowSource {
+  readonly tensor: GgufTensor;
+  readonly first: number;
+}
+
+/** The rows of a composed tensor. */
+export interface Composition {
+  /** The shape in the checkpoint. */
+  readonly shape: readonly number[];
+  readonly rows: number;
+  readonly columns: number;
+  readonly sources: readonly RowSource[];
+  /** The source of a row, and the row's number there. Rows of a source must come in their order. */
+  readonly at: (row: number) => readonly [source: number, row: number];
+  /** Matrices that the checkpoint stores as [in, out] each; 0 if rows are stored as they are. */
+  readonly transposed: number;
+}
+
+/** Values that are unpacked at a time. */
+const AT_ONCE = 1 << 18;
+
+/** A tensor whose rows are rows of others. */
+export class ComposedWeight implements WeightEntry {
+  readonly dtype = 'F32';
+  readonly shape: readonly number[];
+  readonly size: number;
+
+  constructor(
+    private readonly rows: Composition,
+    private readonly reader: BlockReader,
+  ) {
+    this.shape = rows.shape;
+    this.size = rows.rows * rows.columns;
+  }
+
+  get place(): number {
+    return Math.min(...this.tensors.map(({ position }) => position));
+  }
+
+  get tensors(): readonly GgufTensor[] {
+    return this.rows.sources.map(({ tensor }) => tensor);
+  }
+
+  /** Undefined if the sources have several formats, or one without blocks. */
+  blocks(device: Device): StoredBlocks | undefined {
+    const { rows, columns, sources } = this.rows;
+    const formats = sources.map(({ tensor }) => this.reader.formatOf(device, tensor, columns));
+    const [format] = formats;
+    if (this.shape.length < 2 || columns === 1 || format === undefined || formats.some((each) => each !== format))
+      return undefined;
+    const rowBytes = (columns / format.inputs) * format.blockBytes;
+    return {
+      ...{ format: format.name, shape: [rows, columns], unit: 1 },
+      read: (buffer, from) =>
+        this.#gather(buffer, from / rowBytes, rowBytes, ({ tensor }, first, count) => {
+          const bytes = new Uint8Array(count * rowBytes);
+          return this.reader.fill(tensor, bytes, first * rowBytes).then(() => bytes);
+        }),
+    };
+  }
+
+  data(): never {
+    throw new TypeError('a composed tensor is read by stream()');
+  }
+
+  async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {
+    const { rows, columns, transposed } = this.rows;
+    const whole = Math.max(1, multiple / columns);
+    const step = transposed > 0 ? rows / transposed : whole * Math.max(1, Math.floor(AT_ONCE / columns / whole));
+    for (let row = 0; row < rows; row += step) {
+      const values = new Float32Array(Math.min(step, rows - row) * columns);
+      await this.#gather(values, row, columns, ({ tensor }, first, count) =>
+        this.reader.values(device, tensor, first * columns, count * columns),
+      );
+      yield transposed > 0 ? transposedEach(values, [rows / transposed, columns]) : values;
+    }
+  }
+
+  /** Fills `into` with rows of `width` elements, from row `first` on. Each source is read once. */
+  async #gather<Values extends Float32Array | Uint8Array>(
+    into: Values,
+    first: number,
+    width: number,
+    read: (source: RowSource, first: number, count: number) => Promise<Values>,
+  ): Promise<void> {
+    const { at, sources } = this.rows;
+    const places = Array.from({ length: into.length / width }, (_, i) => at(first + i));
+    for (const [number, source] of sources.entries()) {
+      const own = places.flatMap(([each, row], i) => (each === number ? [[row, i] as const] : []));
+      const [start, end] = [own[0]?.[0] ?? 0, (own.at(-1)?.[0] ?? -1) + 1];
+      if (start >= end) continue;
+      const values = await read(source, source.first + start, end - start);
+      for (const [row, i] of own)
+        into.set(values.subarray((row - start) * width, (row - start + 1) * width), i * width);
+    }
+  }
+}

@@ -1,0 +1,482 @@
+// GGUF files of families whose tensors differ from a checkpoint's. A file is written here as llama.cpp's converter does,
+// with the names of gguf-py (make_gguf_names.py). Its model must compute what the checkpoint's does.
+import { expect, it } from 'vitest';
+import { type GgufEntry, type GgufPart, ggufParts } from '../../src/io/gguf-writer.js';
+import { parseSafetensors } from '../../src/io/safetensors.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { MixtureOfExperts } from '../../src/nn/mixture-of-experts.js';
+import { PackedWeight } from '../../src/nn/weight.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { deviceFor, isas } from '../describe-op.js';
+import { testData } from '../test-data.js';
+import { largest } from '../tolerance.js';
+
+interface Tensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+type Tensors = Map<string, Tensor>;
+// biome-ignore lint/suspicious/noExplicitAny: a config.json
+type Config = Record<string, any>;
+
+/** The changes that the converter makes to a family. */
+interface Conversion {
+  /** Settings of the checkpoint that such files do not hold, as they must be. */
+  readonly settings?: Config;
+  /** The settings of the file. Those that all files have are added. */
+  metadata?(config: Config): Record<string, GgufEntry>;
+  /** Other tensors in place of one. Names are still the checkpoint's, or the file's where gguf-py knows none. */
+  change?(name: string, tensor: Tensor, config: Config): Record<string, Tensor>;
+  /** Changes of all tensors, before the others. */
+  prepare?(tensors: Tensors, config: Config): Tensors;
+}
+
+const device = await deviceFor(isas.at(-1) as string, 2);
+const reference = testData('reference3');
+const known =
+  await testData('../pretrained').json<Record<string, { architecture: string; names: Record<string, string> }>>(
+    'gguf-names.json',
+  );
+
+const count = (value: number): GgufEntry => ({ uint32: value });
+const real = (value: number): GgufEntry => ({ float32: value });
+
+/** Rows (of the first dimension) in another order. */
+function rowsOf({ shape, data }: Tensor, order: readonly number[]): Tensor {
+  const width = data.length / (shape[0] as number);
+  const moved = new Float32Array(order.length * width);
+  for (const [to, from] of order.entries()) moved.set(data.subarray(from * width, (from + 1) * width), to * width);
+  return { shape: [order.length, ...shape.slice(1)], data: moved };
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const reshaped = ({ data }: Tensor, ...shape: number[]): Tensor => ({ shape, data });
+const mapped = ({ shape, data }: Tensor, change: (value: number) => number): Tensor => ({
+  shape,
+  data: data.map(change),
+});
+
+/** The converter's `permute` for rotary pairs that are neighbours. */
+function permuted(tensor: Tensor, heads: number): Tensor {
+  const half = (tensor.shape[0] as number) / heads / 2;
+  const order = range(0, heads).flatMap((head) =>
+    range(0, half).flatMap((i) => [head * 2 * half + i, head * 2 * half + half + i]),
+  );
+  return rowsOf(tensor, order);
+}
+
+const permutes: NonNullable<Conversion['change']> = (name, tensor, config) => {
+  if (/self_attn\.q_proj\./.test(name)) return { [name]: permuted(tensor, config.num_attention_heads) };
+  if (/self_attn\.k_proj\./.test(name)) return { [name]: permuted(tensor, config.num_key_value_heads) };
+  return { [name]: tensor };
+};
+
+/** Stacks the matrices of experts. */
+function stacked(tensors: Tensors, names: Readonly<Record<string, string>>): Tensors {
+  const all: Tensors = new Map();
+  const groups = new Map<string, Tensor[]>();
+  for (const [name, tensor] of tensors) {
+    const found = /^model\.layers\.(\d+)\.\w+\.experts\.\d+\.(\w+)\.weight$/.exec(name);
+    if (found === null) all.set(name, tensor);
+    else {
+      const target = `blk.${found[1]}.${names[found[2] as string]}.weight`;
+      groups.set(target, [...(groups.get(target) ?? []), tensor]);
+    }
+  }
+  for (const [name, parts] of groups) {
+    const [{ shape }] = parts as [Tensor];
+    const data = Float32Array.from(parts.flatMap((part) => Array.from(part.data)));
+    all.set(name, { shape: [parts.length, ...shape], data });
+  }
+  return all;
+}
+
+const expertNames = { gate_proj: 'ffn_gate_exps', up_proj: 'ffn_up_exps', down_proj: 'ffn_down_exps' };
+
+/** Mamba-2's tensors. */
+const mamba =
+  (groups: string): NonNullable<Conversion['change']> =>
+  (name, tensor, config) => {
+    const [size] = tensor.shape as [number];
+    if (name.endsWith('.A_log'))
+      return {
+        [name]: reshaped(
+          mapped(tensor, (value) => -Math.exp(value)),
+          size,
+          1,
+        ),
+      };
+    if (name.endsWith('.D')) return { [name]: reshaped(tensor, size, 1) };
+    if (name.endsWith('conv1d.weight')) return { [name]: reshaped(tensor, size, tensor.shape[2] as number) };
+    if (/(mamba|mixer)\.norm\.weight$/.test(name))
+      return { [name]: reshaped(tensor, config[groups], size / config[groups]) };
+    return { [name]: tensor };
+  };
+
+const ssm = (config: Config, prefix = 'mamba_'): Record<string, GgufEntry> => ({
+  'ssm.conv_kernel': count(config[`${prefix}d_conv`]),
+  'ssm.state_size': count(config[`${prefix}d_state`]),
+  'ssm.group_count': count(config[`${prefix}n_groups`]),
+  'ssm.inner_size': count(config.mamba_d_ssm ?? config[`${prefix}expand`] * config.hidden_size),
+  'ssm.time_step_rank': count(config[`${prefix}n_heads`]),
+});
+
+const experts = (config: Config, size: string): Record<string, GgufEntry> => ({
+  expert_count: count(config.num_experts ?? config.num_local_experts),
+  expert_used_count: count(config.num_experts_per_tok),
+  expert_feed_forward_length: count(config[size]),
+});
+
+const multipliers = (config: Config): Record<string, GgufEntry> => ({
+  embedding_scale: real(config.embedding_multiplier),
+  residual_scale: real(config.residual_multiplier),
+  'attention.scale': real(config.attention_multiplier),
+  logit_scale: real(config.logits_scaling),
+});
+
+const headsByLayer = (config: Config): Record<string, GgufEntry> => ({
+  'attention.head_count_kv': {
+    int32s: config.layer_types.map((type: string) => (type === 'full_attention' ? config.num_key_value_heads : 0)),
+  },
+});
+
+const epsilon = (value: number) => ({ 'attention.layer_norm_epsilon': real(value) });
+const partial = (config: Config) => ({
+  'rope.dimension_count': count(
+    (config.rope_parameters.partial_rotary_factor * config.hidden_size) / config.num_attention_heads,
+  ),
+});
+const windows = (config: Config): Record<string, GgufEntry> => ({
+  'attention.sliding_window': count(config.sliding_window),
+});
+
+const yarn = (rope: Config): Record<string, GgufEntry> => ({
+  'rope.scaling.type': { string: 'yarn' },
+  'rope.scaling.factor': real(rope.factor),
+  'rope.scaling.original_context_length': count(rope.original_max_position_embeddings),
+  'rope.scaling.yarn_beta_fast': real(rope.beta_fast),
+  'rope.scaling.yarn_beta_slow': real(rope.beta_slow),
+});
+
+/** Sections [heads, 3, size] as [3, heads, size]. */
+const bySections = (tensor: Tensor, heads: number): Tensor => {
+  const size = (tensor.shape[0] as number) / heads / 3;
+  return rowsOf(
+    tensor,
+    range(0, 3).flatMap((section) =>
+      range(0, heads).flatMap((head) => range(0, size).map((i) => (head * 3 + section) * size + i)),
+    ),
+  );
+};
+
+const conversions: Record<string, Conversion> = {
+  qwen3_moe: {
+    metadata: (config) => experts(config, 'moe_intermediate_size'),
+    prepare: (tensors) => stacked(tensors, expertNames),
+  },
+  olmoe: {
+    settings: { clip_qkv: null },
+    metadata: (config) => experts(config, 'intermediate_size'),
+    prepare: (tensors) => stacked(tensors, expertNames),
+  },
+  gpt_oss: {
+    settings: { swiglu_limit: 7 },
+    metadata: (config) => ({
+      ...experts(config, 'intermediate_size'),
+      ...windows(config),
+      ...yarn(config.rope_parameters),
+    }),
+    change(name, tensor) {
+      const layer = /layers\.(\d+)/.exec(name)?.[1];
+      const [n, depth, width] = tensor.shape as [number, number, number];
+      if (name.endsWith('sinks')) return { [`blk.${layer}.attn_sinks.weight`]: tensor };
+      if (name.endsWith('down_proj_bias')) return { [`blk.${layer}.ffn_down_exps.bias`]: tensor };
+      const transposed = (pick: (feature: number) => boolean, columns: readonly number[]) => {
+        const kept = columns.filter(pick);
+        const data = Float32Array.from(
+          range(0, n).flatMap((expert) =>
+            kept.flatMap((column) =>
+              range(0, depth).map((row) => tensor.data[(expert * depth + row) * width + column] as number),
+            ),
+          ),
+        );
+        return { shape: [n, kept.length, depth], data };
+      };
+      if (name.endsWith('down_proj'))
+        return { [`blk.${layer}.ffn_down_exps.weight`]: transposed(() => true, range(0, width)) };
+      if (name.endsWith('gate_up_proj'))
+        return {
+          [`blk.${layer}.ffn_gate_exps.weight`]: transposed((i) => i % 2 === 0, range(0, width)),
+          [`blk.${layer}.ffn_up_exps.weight`]: transposed((i) => i % 2 === 1, range(0, width)),
+        };
+      if (!name.endsWith('gate_up_proj_bias')) return { [name]: tensor };
+      const half = (odd: number) => ({ shape: [n, depth / 2], data: tensor.data.filter((_, i) => i % 2 === odd) });
+      return { [`blk.${layer}.ffn_gate_exps.bias`]: half(0), [`blk.${layer}.ffn_up_exps.bias`]: half(1) };
+    },
+  },
+  lfm2: {
+    metadata: (config) => ({
+      ...headsByLayer(config),
+      'shortconv.l_cache': count(config.conv_L_cache),
+      feed_forward_length: count(40),
+    }),
+    change: (name, tensor) => ({
+      [name]: name.endsWith('conv.conv.weight') ? reshaped(tensor, tensor.shape[0]!, tensor.shape[2]!) : tensor,
+    }),
+  },
+  lfm2_moe: {
+    metadata: (config) => ({
+      ...headsByLayer(config),
+      ...experts(config, 'moe_intermediate_size'),
+      'shortconv.l_cache': count(config.conv_L_cache),
+      leading_dense_block_count: count(config.num_dense_layers),
+      expert_gating_func: count(2),
+    }),
+    prepare: (tensors) => stacked(tensors, { w1: 'ffn_gate_exps', w2: 'ffn_down_exps', w3: 'ffn_up_exps' }),
+    change: (name, tensor) => ({
+      [name]: name.endsWith('conv.conv.weight') ? reshaped(tensor, tensor.shape[0]!, tensor.shape[2]!) : tensor,
+    }),
+  },
+  granite: { metadata: multipliers, change: permutes },
+  granitemoehybrid: {
+    metadata: (config) => ({
+      ...multipliers(config),
+      ...headsByLayer(config),
+      ...experts(config, 'intermediate_size'),
+      ...ssm(config),
+      expert_shared_feed_forward_length: count(config.shared_intermediate_size),
+      'rope.scaling.finetuned': { bool: false },
+    }),
+    change(name, tensor, config) {
+      const layer = /layers\.(\d+)/.exec(name)?.[1];
+      const halves = (rows: number, experts: number) =>
+        [0, 1].map((half) =>
+          rowsOf(
+            reshaped(tensor, experts * rows, tensor.shape.at(-1) as number),
+            range(0, experts).flatMap((e) => range(0, rows / 2).map((i) => e * rows + (half * rows) / 2 + i)),
+          ),
+        );
+      if (name.endsWith('block_sparse_moe.input_linear.weight')) {
+        const [experts, rows, depth] = tensor.shape as [number, number, number];
+        const [gate, up] = halves(rows, experts).map((each) => reshaped(each, experts, rows / 2, depth));
+        return { [`blk.${layer}.ffn_gate_exps.weight`]: gate!, [`blk.${layer}.ffn_up_exps.weight`]: up! };
+      }
+      if (name.endsWith('shared_mlp.input_linear.weight')) {
+        const [gate, up] = halves(tensor.shape[0] as number, 1);
+        return { [`blk.${layer}.ffn_gate_shexp.weight`]: gate!, [`blk.${layer}.ffn_up_shexp.weight`]: up! };
+      }
+      return {
+        ...mamba('mamba_n_groups')(name, tensor, config),
+        ...(/_proj/.test(name) && permutes(name, tensor, config)),
+      };
+    },
+  },
+  falcon_h1: {
+    metadata: (config) => ssm(config),
+    prepare(tensors, config) {
+      const of = (name: string): number => config[`${name}_multiplier`];
+      const inner = config.mamba_d_ssm;
+      const states = config.mamba_n_groups * config.mamba_d_state;
+      const parts = [inner, inner, states, states, config.mamba_n_heads] as number[];
+      const byRow = parts.flatMap((size, i) => Array<number>(size).fill(config.ssm_multipliers[i]));
+      const factors: readonly [RegExp, number][] = [
+        [/embed_tokens/, of('embedding')],
+        [/lm_head/, of('lm_head')],
+        [/q_proj|v_proj/, of('attention_in')],
+        [/k_proj/, of('attention_in') * of('key')],
+        [/o_proj/, of('attention_out')],
+        [/mamba\.out_proj/, of('ssm_out')],
+        [/gate_proj/, config.mlp_multipliers[0]],
+        [/down_proj/, config.mlp_multipliers[1]],
+      ];
+      return new Map(
+        [...tensors].map(([name, tensor]) => {
+          const factor = factors.find(([pattern]) => pattern.test(name))?.[1] ?? 1;
+          const scaled = mapped(tensor, (value) => value * factor);
+          if (!name.includes('mamba.in_proj')) return [name, scaled];
+          const width = tensor.shape[1] as number;
+          const data = tensor.data.map((value, i) => value * byRow[Math.floor(i / width)]! * of('ssm_in'));
+          return [name, { shape: tensor.shape, data }];
+        }),
+      );
+    },
+    change: mamba('mamba_n_groups'),
+  },
+  mamba2: {
+    metadata: (config) => ({
+      ...{ 'ssm.conv_kernel': count(config.conv_kernel), 'ssm.state_size': count(config.state_size) },
+      ...{ 'ssm.group_count': count(config.n_groups), 'ssm.time_step_rank': count(config.num_heads) },
+      'ssm.inner_size': count(config.expand * config.hidden_size),
+      'attention.layer_norm_rms_epsilon': real(config.layer_norm_epsilon),
+    }),
+    change: mamba('n_groups'),
+  },
+  olmo3: {
+    metadata: (config) => ({
+      ...windows(config),
+      ...yarn(config.rope_parameters.full_attention),
+      'rope.scaling.attn_factor': real(config.rope_parameters.full_attention.attention_factor),
+    }),
+  },
+  glm4: {
+    metadata: (config) => ({
+      'rope.dimension_count': count(config.rope_parameters.partial_rotary_factor * config.head_dim),
+    }),
+  },
+  exaone4: { metadata: windows },
+  ernie4_5: {},
+  hunyuan_v1_dense: {
+    metadata: ({ rope_parameters: { rope_theta: theta, alpha }, head_dim: size }) => ({
+      'rope.freq_base': real(theta * alpha ** (size / (size - 2))),
+    }),
+  },
+  phi: { metadata: (config) => ({ ...epsilon(config.layer_norm_eps), ...partial(config) }) },
+  starcoder2: { settings: { sliding_window: null }, metadata: (config) => epsilon(config.norm_epsilon) },
+  stablelm: { metadata: (config) => ({ ...epsilon(config.layer_norm_eps), ...partial(config) }) },
+  cohere2: {
+    metadata: (config) => ({
+      ...epsilon(config.layer_norm_eps),
+      ...windows(config),
+      logit_scale: real(config.logit_scale),
+    }),
+  },
+  falcon: {
+    metadata: (config) => ({
+      ...epsilon(config.layer_norm_epsilon),
+      ...{ feed_forward_length: count(config.ffn_hidden_size), 'attention.head_count_kv': count(1) },
+    }),
+  },
+  bloom: {
+    metadata: (config) => ({
+      ...{ block_count: count(config.n_layer), 'attention.head_count': count(config.n_head) },
+      ...epsilon(config.layer_norm_epsilon),
+    }),
+    change: (name, tensor, config) => ({
+      [name]: name.includes('query_key_value') ? bySections(tensor, config.n_head) : tensor,
+    }),
+  },
+  ministral3: {
+    metadata: ({ rope_parameters: rope }) => ({
+      ...yarn(rope),
+      'rope.scaling.yarn_log_multiplier': real(rope.mscale_all_dim),
+      'attention.temperature_scale': real(rope.llama_4_scaling_beta),
+    }),
+    change: permutes,
+  },
+  smollm3: {
+    settings: { no_rope_layers: null, layer_types: null, use_sliding_window: false, sliding_window: null },
+    change: permutes,
+  },
+};
+
+/** The settings of most files. */
+function usual(config: Config): Record<string, GgufEntry> {
+  const rope = config.rope_parameters?.full_attention ?? config.rope_parameters ?? {};
+  const given: Record<string, number | undefined> = {
+    block_count: config.num_hidden_layers,
+    context_length: config.max_position_embeddings ?? 2048,
+    embedding_length: config.hidden_size,
+    feed_forward_length: config.intermediate_size,
+    'attention.head_count': config.num_attention_heads,
+    'attention.head_count_kv': config.num_key_value_heads,
+    'attention.key_length': config.head_dim,
+    'attention.value_length': config.head_dim,
+  };
+  const reals: Record<string, number | undefined> = {
+    'attention.layer_norm_rms_epsilon': config.rms_norm_eps ?? config.norm_eps,
+    'rope.freq_base': rope.rope_theta,
+  };
+  const entries = (values: typeof given, wrap: (value: number) => GgufEntry) =>
+    Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, wrap(value)] as const]));
+  return Object.fromEntries([...entries(given, count), ...entries(reals, real)]);
+}
+
+/** A file as the converter writes it; matrices whose rows fill blocks in `type`. */
+async function converted(
+  name: string,
+  type: 'F32' | 'Q8_0' = 'F32',
+): Promise<{ file: Blob; files: Record<string, Uint8Array> }> {
+  const { settings = {}, metadata, change, prepare } = conversions[name]!;
+  const config: Config = { ...(await reference.json<Config>(`${name}/config.json`)), ...settings };
+  const weights = await reference.bytes(`${name}/model.safetensors`);
+  const { architecture, names } = known[name]!;
+  const read: Tensors = new Map(
+    [...parseSafetensors(weights).tensors].map(([each, entry]) => [
+      each,
+      { shape: entry.shape, data: (entry.data() as Float32Array).slice() },
+    ]),
+  );
+  const parts: GgufPart[] = [];
+  for (const [own, tensor] of prepare?.(read, config) ?? read)
+    for (const [each, { shape, data: values }] of Object.entries(change?.(own, tensor, config) ?? { [own]: tensor })) {
+      const layer = /(?<=\.)\d+(?=\.)/.exec(each)?.[0] ?? '*';
+      const found = /^blk\./.test(each) ? each : names[each.replace(/(?<=\.)\d+(?=\.)/, '*')]?.replace('*', layer);
+      expect(found, `the name of ${each}`).toBeDefined();
+      const isBlocks =
+        type === 'Q8_0' && shape.length > 1 && (shape.at(-1) as number) % 32 === 0 && !/norm|conv/.test(found!);
+      const bytes = () =>
+        isBlocks ? roundedTo8Bits(values) : new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      parts.push({ name: found!, type: isBlocks ? 'Q8_0' : 'F32', shape, bytes });
+    }
+  const own = { ...usual(config), ...metadata?.(config) };
+  const entries = new Map<string, GgufEntry>([
+    ['general.architecture', { string: architecture }],
+    ...Object.entries(own).map(([key, value]) => [`${architecture}.${key}`, value] as const),
+    ['tokenizer.ggml.model', { string: 'none' }],
+  ]);
+  const chunks: Uint8Array[] = [];
+  for await (const part of ggufParts(entries, parts)) chunks.push(part.slice());
+  const file = new Blob(chunks as Uint8Array<ArrayBuffer>[]);
+  const files = { 'config.json': new TextEncoder().encode(JSON.stringify(config)), 'model.safetensors': weights };
+  return { file, files };
+}
+
+/** Blocks of 32 integers and a scale, as ggml's reference makes them. */
+function roundedTo8Bits(values: Float32Array): Uint8Array {
+  const bytes = new Uint8Array((values.length / 32) * 34);
+  const view = new DataView(bytes.buffer);
+  for (let block = 0; block < values.length / 32; block++) {
+    const some = values.subarray(block * 32, (block + 1) * 32);
+    // A power of two is exact in 16 bits.
+    const exponent = Math.ceil(Math.log2(Math.max(...some.map(Math.abs), 2 ** -10) / 127));
+    view.setUint16(block * 34, (exponent + 15) << 10, true);
+    for (const [i, value] of some.entries()) view.setInt8(block * 34 + 2 + i, Math.round(value / 2 ** exponent));
+  }
+  return bytes;
+}
+
+const ids = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]];
+const logitsOf = (model: PretrainedModel) => model.forward({ inputIds: ids }).logits!.dataSync() as Float32Array;
+
+it.each(Object.keys(conversions))('%s: a file computes what its checkpoint does', async (name) => {
+  const { file, files } = await converted(name);
+  const warnings: string[] = [];
+  const onWarning = (message: string) => warnings.push(message);
+  const given = (await loadModel(device, file, { weights: 'float32', onWarning })) as PretrainedModel;
+  expect(warnings).toEqual([]);
+  const wanted = (await loadModel(device, files, { onWarning: () => {} })) as PretrainedModel;
+  const [a, b] = [logitsOf(given), logitsOf(wanted)];
+  const difference = Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+  expect(difference / largest(b)).toBeLessThan(2e-5);
+  given.dispose();
+  wanted.dispose();
+});
+
+it.each(['qwen3_moe', 'gpt_oss', 'granitemoehybrid', 'lfm2_moe'])(
+  '%s: experts stay as the file packs them',
+  async (name) => {
+    const { file } = await converted(name, 'Q8_0');
+    const packed = (await loadModel(device, file, { activations: 'float32' })) as PretrainedModel;
+    const floats = (await loadModel(device, file, { weights: 'float32' })) as PretrainedModel;
+    for (const part of packed.modules())
+      if (part instanceof MixtureOfExperts) {
+        expect((part.gates.weight as PackedWeight).format).toBe('q8_0');
+        // Rows of 16 values do not fill blocks.
+        expect(part.downs.weight).not.toBeInstanceOf(PackedWeight);
+      }
+    const [a, b] = [logitsOf(packed), logitsOf(floats)];
+    expect(Math.max(...a.map((value, i) => Math.abs(value - b[i]!))) / largest(b)).toBeLessThan(2e-5);
+    packed.dispose();
+    floats.dispose();
+  },
+);

@@ -1,0 +1,47 @@
+"""Writes gguf-names.json: the names that gguf-py gives to tensors of the checkpoints in test/data/reference3.
+
+Run: python make_gguf_names.py. Needs gguf and safetensors.
+"""
+import json
+import re
+from pathlib import Path
+
+import gguf
+from safetensors import safe_open
+
+HERE = Path(__file__).parent
+DATA = HERE.parent / 'data/reference3'
+ARCHITECTURES = {
+    'qwen3_moe': 'QWEN3MOE', 'olmoe': 'OLMOE', 'gpt_oss': 'GPT_OSS', 'lfm2': 'LFM2', 'lfm2_moe': 'LFM2MOE',
+    'granite': 'GRANITE', 'granitemoehybrid': 'GRANITE_HYBRID', 'falcon_h1': 'FALCON_H1', 'olmo3': 'OLMO2',
+    'glm4': 'GLM4', 'exaone4': 'EXAONE4', 'ernie4_5': 'ERNIE4_5', 'hunyuan_v1_dense': 'HUNYUAN_DENSE',
+    'phi': 'PHI2', 'starcoder2': 'STARCODER2', 'stablelm': 'STABLELM', 'cohere2': 'COHERE2', 'falcon': 'FALCON',
+    'bloom': 'BLOOM', 'mamba2': 'MAMBA2', 'ministral3': 'MISTRAL3', 'smollm3': 'SMOLLM3', 'qwen3_5': 'QWEN35',
+    'gemma3n': 'GEMMA3N', 'gemma4': 'GEMMA4', 'gemma4_moe': 'GEMMA4',
+}
+
+
+def main() -> None:
+    result = {}
+    for name, architecture in ARCHITECTURES.items():
+        arch = gguf.MODEL_ARCH[architecture]
+        names = {}
+        with safe_open(DATA / name / 'model.safetensors', 'np') as file:
+            tensors = list(file.keys())
+        count = 1 + max(int(found.group(1)) for each in tensors if (found := re.search(r'\.(\d+)\.', each)))
+        mapped = gguf.get_tensor_name_map(arch, count)
+        for each in tensors:
+            # The converter renames these before it asks for a name.
+            asked = each.replace('.dt_bias', '.dt_proj.bias')
+            if name == 'bloom':
+                asked = asked.replace('transformer.', '')
+            asked = re.sub(r'expert_bias$', 'expert_bias.bias', asked)
+            given = mapped.get_name(asked, try_suffixes=('.weight', '.bias'))
+            if given is not None:
+                names[re.sub(r'(?<=\.)\d+(?=\.)', '*', each, count=1)] = re.sub(r'(?<=blk\.)\d+', '*', given)
+        result[name] = {'architecture': gguf.MODEL_ARCH_NAMES[arch], 'names': names}
+    (HERE / 'gguf-names.json').write_text(json.dumps(result, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
