@@ -61,7 +61,7 @@ export default {
 
 let asked = 0;
 
-/** Sentences of 8 to 20 words, others every time. */
+/** Random sentences of 8 to 20 words, different at each call. */
 function sentences(count: number): string[] {
   return Array.from({ length: count }, () => {
     asked++;

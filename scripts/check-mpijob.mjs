@@ -20,7 +20,7 @@ const parse = (text) =>
     ),
   );
 
-/** The schema, where fields that it does not know are errors: a cluster drops them without a word. */
+/** Makes unknown fields errors in the schema. A cluster would drop them silently. */
 function closed(schema) {
   if (Array.isArray(schema)) return schema.map(closed);
   if (schema === null || typeof schema !== 'object') return schema;

@@ -170,7 +170,10 @@ function namesOf<Case, In extends Inputs>(op: OpDescription<Case, In>, inputs: I
   return (op.gradients ?? []).filter((name) => inputs[name] !== null);
 }
 
-/** Elements of each input that are differentiated; all, where there are no more. The addon has had as many before. */
+/**
+ * Maximum number of elements per input that are tested by finite differences. WebAssembly tests fewer than the addon,
+ * which runs the same kernels.
+ */
 const samples = addon === null ? 24 : 8;
 
 /**

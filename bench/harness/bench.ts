@@ -96,7 +96,10 @@ export class Run {
     return isWanted;
   }
 
-  /** A peer, or null and a note if it cannot be had. `start` gives it and its version. */
+  /**
+   * Starts a peer by `start`, which returns it and its version. Returns null, and prints a note, if the peer is not
+   * available.
+   */
   async peer(name: string, how: string, start: () => Promise<readonly [Peer, string]>): Promise<Peer | null> {
     try {
       const [peer, version] = await start();

@@ -20,7 +20,7 @@ export interface Measured extends Point {
 
 /** Parameters that are fitted. */
 export interface Constants {
-  /** Seconds of a core for each byte that a rank sends and receives, which nothing hides. */
+  /** CPU seconds per byte that a rank sends and receives, which do not overlap with computation. */
   readonly perByte: number;
   /** The share of a link's bits that are gradients'. */
   readonly efficiency: number;

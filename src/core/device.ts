@@ -213,7 +213,7 @@ export class EngineDevice implements Device {
       inputs: new Map<Storage, number>(),
       gradients: new Map<RecordedGradient, WrittenColumns>(),
     };
-    // its tensors belong to it alone, wherever it is recorded
+    // tensors of a recording belong to the program alone, not to a scope around the recording
     const [outer, untracked] = [this.#scopes.splice(0), this.#untracked];
     [this.#recording, this.#untracked] = [recording, false];
     const made: Tensor[] = [];

@@ -75,7 +75,7 @@ export async function encodeChat(model: PretrainedModel, messages: readonly Chat
   for (const i of answers) {
     const before = await render(messages.slice(0, i), true);
     const after = i === messages.length - 1 ? text : await render(messages.slice(0, i + 1), false);
-    // Templates may write earlier answers otherwise, without their thoughts: these are not learnt.
+    // Templates may render earlier answers differently, for example without reasoning. Such answers are not trained on.
     if (text.startsWith(after) && after.startsWith(before)) spans.push([[...before].length, [...after].length]);
   }
   if (spans.length === 0)

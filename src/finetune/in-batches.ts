@@ -1,4 +1,4 @@
-/** Tokens that are computed together. */
+/** Maximum number of tokens per forward pass. */
 const TOKENS = 4096;
 
 /** The results of `run` for items, batch by batch of similar length, in the order of the items. */

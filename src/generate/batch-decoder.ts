@@ -65,7 +65,7 @@ export interface StepRequest {
 
 /** Advances sequences: `step` by one or more tokens, `read` by their prompts. */
 export interface Decoder {
-  /** Tokens for which every sequence has room. */
+  /** Number of tokens that every sequence can hold. */
   readonly room: number;
   /** True if these prompts are to be read by `read` first. */
   readsPrompts(contexts: readonly (readonly number[])[]): boolean;
@@ -182,7 +182,7 @@ export class BatchDecoder implements Decoder {
     return this.#isFirst && this.state.sizes.sourceCapacity === 0 && contexts.some(({ length }) => length > 1);
   }
 
-  /** Tokens for which every sequence has room. */
+  /** Number of tokens that every sequence can hold. */
   get room(): number {
     const { beams, capacity } = this.state.sizes;
     const lengths = this.#lengths.subarray(0, this.#groups * beams);

@@ -146,7 +146,10 @@ export class PromptCache {
     this.#tokens = [...tokens];
   }
 
-  /** @internal Copies what one sequence of another state holds, `tokens`, of which the first `readCount` were read. */
+  /**
+   * @internal Copies the state of a sequence of another decoder state. `tokens` are its tokens, of which the model has
+   * read the first `readCount`.
+   */
   copyFrom(state: DecoderState, sequence: number, tokens: readonly number[], readCount: number): void {
     this.#shorten(0);
     const room = Math.ceil(tokens.length / ROOM_STEP) * ROOM_STEP;

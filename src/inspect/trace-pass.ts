@@ -141,7 +141,10 @@ function traceNorm(norm: Norm, input: Tensor): NormTrace<Tensor> {
   return { input, mean: average, variance, weight, bias: norm.bias, output: norm.forward(input) };
 }
 
-/** All tensors as one, to be read at once, and a function that arranges the numbers as a trace. */
+/**
+ * Joins all tensors of a trace, so that one copy reads them. Returns the joined tensor, and a function that turns its
+ * values into a trace of arrays.
+ */
 export function joined(passed: Trace<Tensor>): { all: Tensor; arrange: (data: Float32Array) => Trace } {
   const starts = new Map<Tensor, number>();
   let end = 0;

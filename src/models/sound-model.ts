@@ -35,9 +35,9 @@ export abstract class SoundModel extends PretrainedModel {
   protected readonly layerWeights: Tensor | null = null;
 
   /**
-   * The first layer's input, [B · frames, dModel]. `values`: float32 [B, samples], or [B, columns of features, width].
-   * `batch`: the frames; those of padding are marked. `counts`: how many samples, or columns, of each row are no
-   * padding; null for all.
+   * Returns the first layer's input, [B · frames, dModel]. `values`: float32 [B, samples], or [B, columns of features,
+   * width]. `batch`: the frames, with padding marked. `counts`: numbers of samples or columns in each row that are not
+   * padding; null if none is padding.
    */
   protected abstract embedSound(values: Tensor, batch: Sequences, counts: readonly number[] | null): Tensor;
 

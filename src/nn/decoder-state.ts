@@ -56,7 +56,7 @@ export interface MemoryNeed {
    * memory. 'states' has one for each length at which a recurrent state is kept.
    */
   readonly rows: 'tokens' | 'source' | 'states';
-  /** Words of a row. States are float32; keys and values may be packed, as `cacheAppend` writes them. */
+  /** Row width in words. States are float32; keys and values may be packed as `cacheAppend` writes them. */
   readonly width: number;
 }
 

@@ -10,7 +10,7 @@ const FIRST = 256;
  * parameters. Layers share it.
  */
 export class DistanceWaves extends Module {
-  /** Tables of ever more distances. Shorter ones may still be in use. */
+  /** Tables for increasing numbers of distances. Smaller tables are kept, because they may be in use. */
   readonly #tables: Tensor[] = [];
 
   /** `clamp`: larger distances count as this one; null for none. */

@@ -95,7 +95,7 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
     stored.check?.(device);
     const weights =
       quantization === null || stored.named !== undefined ? stored : await dequantized(stored, quantization);
-    // Their configs are made of what they have.
+    // GGUF files have no config.json; their config is derived from their tensors and settings.
     const mayDiffer = values.tie_word_embeddings && source.weights === undefined && file === null;
     const isUntied = mayDiffer && (await hasOwnOutput(weights.tensors, headersOnly ? null : device, signal));
     const untied = isUntied ? { tie_word_embeddings: false } : {};

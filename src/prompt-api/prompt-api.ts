@@ -19,7 +19,7 @@ export interface PromptApi {
   dispose(): Promise<void>;
 }
 
-/** Options are those of `loadModel`, and these. */
+/** Options of `promptApi`: those of `loadModel`, and the following. */
 export interface PromptApiOptions extends LocalModelsOptions {
   /** True to use the browser's own model where it has one. Default: false. */
   builtIn?: boolean | undefined;

@@ -12,8 +12,8 @@ export interface Call<Body> {
   /** Requests of one scope share the prefixes of prompts. */
   readonly prefixScope: string;
   /**
-   * The model of a name, in memory until the request is over, and its name in the log. `keepAliveSeconds` replaces the
-   * server's setting. Throws the errors of `ModelPool.use`.
+   * Returns the model with this name, and its name in the log. The model stays in memory until the request ends.
+   * `keepAliveSeconds` replaces the server's setting. Throws the errors of `ModelPool.use`.
    */
   use(name: string, keepAliveSeconds?: number): Promise<ServedModel>;
   /** Adds to the log line and the metrics. */

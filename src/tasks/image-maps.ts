@@ -1,4 +1,4 @@
-// Maps that models make of images: classes or numbers of places, in the size of the image.
+// Dense predictions for images (classes or numbers per pixel), in the size of the image.
 
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue } from '../core/check.js';
@@ -16,7 +16,7 @@ import type { CallOptions, TaskContext } from './task.js';
 /** Height and width of a map. */
 export type MapSize = readonly [height: number, width: number];
 
-/** Numbers of a map that are on the device at one time, at most. */
+/** Maximum number of values of a map that are on the device at one time. */
 const PART = 1 << 26;
 
 /** The processor of a model that takes single images. Throws FormatError if the folder has none. */
@@ -63,7 +63,7 @@ export async function eachImage<Result>(
   return results;
 }
 
-/** A map [1, H, W] in another size, bilinear. */
+/** Resizes a map [1, H, W] by bilinear interpolation. */
 export async function resizedMap(map: Tensor, size: MapSize): Promise<Float32Array> {
   const resized = inference(map, () =>
     interpolate(map.reshape(1, 1, ...(map.shape.slice(-2) as unknown as MapSize)), { size, mode: 'bilinear' }),
@@ -75,7 +75,7 @@ export async function resizedMap(map: Tensor, size: MapSize): Promise<Float32Arr
   }
 }
 
-/** The class of each place of logits [1, classes, H, W], in another size: row by row. */
+/** Resizes logits [1, classes, H, W] and returns the best class of each pixel, row by row. */
 export async function classMap(logits: Tensor, size: MapSize): Promise<Int32Array> {
   const classes = logits.shape[1] as number;
   const places = size[0] * size[1];
@@ -103,7 +103,7 @@ export async function classMap(logits: Tensor, size: MapSize): Promise<Int32Arra
   return found;
 }
 
-/** The sizes that maps get: one for each image. Throws ArgumentError for other values. */
+/** Returns the size of the map for each image. Throws ArgumentError for other values. */
 export function targetSizes(task: string, sizes: unknown, count: number): readonly MapSize[] | null {
   if (sizes === undefined || sizes === null) return null;
   const isSize = (size: unknown) =>

@@ -21,21 +21,21 @@ const MAX_IDLE = 64;
 interface Entry {
   readonly key: string;
   readonly images: ReadImages;
-  /** The text that stands for it in a prompt, with a placeholder for each of its rows. */
+  /** Text that represents the image in a prompt, with a placeholder for each of its rows. */
   readonly text: string;
   users: number;
 }
 
-/** The images of prompts. `release` them when no prompt with them is read any more. */
+/** The images of a prompt. Call `release` when the prompt is no longer used. */
 export interface PromptImagesLease {
   /**
-   * The ids of a text in which each image's mark stands for the next image. `before`: a text before it, with the first
+   * Encodes a text in which each mark stands for the next image. `before`: a preceding text, which has the first
    * images. Throws ArgumentError if there are more or fewer marks than images.
    */
   encode(text: string, before?: string): Promise<number[]>;
-  /** A prompt without a chat template: with marks and start token as the model expects them. */
+  /** Adds the marks of images and the start token to a text, as the model expects them without a chat template. */
   prompt(text: string): string;
-  /** True if all ids of images are of these images. */
+  /** True if all placeholders among `ids` belong to these images. */
   hasAll(ids: readonly number[]): boolean;
   release(): void;
 }

@@ -8,7 +8,9 @@ const maxLength = 8;
 const options = { cropContext: true, maxNewTokens: 20, stopTokens: [] };
 const prompts = [...inputs, Array.from({ length: 15 }, (_, i) => 3 + (i % 7))];
 
-/** The log-probabilities of what comes after `prompt`, each given the last tokens that the model can read, no more. */
+/**
+ * Log-probabilities of the tokens after `prompt`. Each is given only as many preceding tokens as the model can read.
+ */
 async function scoresOf(model: Transformer, prompt: number[], tokens: number[]): Promise<number[]> {
   const scores: number[] = [];
   for (let at = 0; at < tokens.length; at++) {

@@ -1,4 +1,5 @@
-// GGUF files whose blocks stay packed: logits as transformers' of the dequantized file, memory as the file's.
+// GGUF files whose blocks stay packed. Logits must match transformers on the dequantized file, and memory must be close
+// to the size of the file.
 import { readdirSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { lora } from '../../src/finetune/index.js';

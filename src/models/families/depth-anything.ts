@@ -207,7 +207,7 @@ class DepthHead extends Module {
     this.conv3 = conv(init, width, 1, 1);
   }
 
-  /** The fused maps → float32 [B, height, width]. `grid`: rows and columns of patches. */
+  /** Returns the depth map, float32 [B, height, width]. `maps`: the fused maps. `grid`: rows and columns of patches. */
   forward(maps: readonly Tensor[], grid: Grid): Tensor {
     const map = maps.at(this.#index);
     if (map === undefined)

@@ -44,7 +44,7 @@ export class Exaone4 extends Llama {
   }
 }
 
-/** Period of the layers without a window, also given as letters such as LLLG; 0 if no layer has a window. */
+/** Period of the layers without a window, also given as letters such as LLLG. It is 0 if no layer has a window. */
 function interval(pattern: unknown): number {
   if (typeof pattern === 'string') return pattern.length;
   return typeof pattern === 'number' ? pattern : 0;

@@ -50,7 +50,10 @@ class FrameEmbedding extends Module {
     this.conv2 = new Conv1d(init, 2 * dModel, dModel, TAPS, options);
   }
 
-  /** float32 [B, samples] → [B, frames, dModel]. `samples`: how many of each row are no padding; null for all. */
+  /**
+   * `values`: float32 [B, samples]. `samples`: number of samples in each row that are not padding; null if all are.
+   * Returns [B, frames, dModel].
+   */
   forward(values: Tensor, samples: readonly number[] | null): Tensor {
     const [size, length] = values.shape as [number, number];
     const pieces = values.reshape(size * (length / this.frameLength), this.frameLength);
@@ -73,12 +76,12 @@ class FrameEmbedding extends Module {
   }
 }
 
-/** Frames after a convolution of so many. */
+/** Number of frames after a convolution. */
 const halved = (frames: number) => Math.floor((frames - 1) / STRIDE) + 1;
-/** Frames after a convolution that see one of the first `count` frames. */
+/** Number of frames after a convolution that see one of the first `count` frames. */
 const reached = (count: number) => (count === 0 ? 0 : Math.ceil((count + TAPS - 1) / STRIDE));
 
-/** Zeros at frames from `counts` on. `x`: [B, frames, d]. */
+/** Replaces frames from `counts[b]` on by zeros. `x`: [B, frames, d]. */
 function masked(x: Tensor, counts: readonly number[] | null): Tensor {
   const [size, frames] = x.shape as [number, number];
   if (counts === null || counts.every((count) => count === frames)) return x;
@@ -101,7 +104,7 @@ export class MoonshineStreaming extends MoonshineWriter {
   readonly targetTokens: Embedding;
   readonly decoder: Stack;
   readonly framePositions: Embedding;
-  /** The encoder's features as the decoder's, if their numbers differ. */
+  /** Projects the encoder's features to the decoder's size, if the sizes differ. */
   readonly bridgeProjection: Linear | null;
   readonly head: PredictionHead | null;
   readonly #encoderSize: number;
@@ -210,7 +213,7 @@ export class MoonshineStreaming extends MoonshineWriter {
   }
 }
 
-/** Frames before, with its own, and after that a layer sees. */
+/** The window of a layer: the number of frames before and including the current one, and after it. */
 function windowOf(config: ModelConfig, layer: number): readonly [number, number] {
   const window = config.list('sliding_windows')[layer];
   const isSize = (size: unknown, least: number) => Number.isInteger(size) && (size as number) >= least;

@@ -20,7 +20,7 @@ import { PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { SoundSeq2SeqModel } from '../sound-seq2seq-model.js';
 
-/** Samples from one frame to the next: the strides of the three convolutions. */
+/** Samples per frame: the product of the strides of the three convolutions. */
 const STEP = 64 * 3 * 2;
 
 /** The decoder of Moonshine: rotary self-attention, attention to the frames, and a gated network. */
@@ -154,7 +154,7 @@ export class Moonshine extends MoonshineWriter {
     return through(through(through(samples, 127, 64), 7, 3), 3, 2);
   }
 
-  /** The frames whose first sample is no padding. */
+  /** Counts the frames whose first sample is not padding. */
   protected override soundFramesOf(samples: number, frames: number): number {
     return Math.min(frames, Math.ceil(samples / STEP));
   }
@@ -201,7 +201,10 @@ function projections(attention: string): string[] {
   return ['q', 'k', 'v'].map((name) => `${attention}.${name}_proj`);
 }
 
-/** The heads of all attentions. transformers computes with those of the encoder alone, and needs as many of keys. */
+/**
+ * Number of heads of all attention layers. transformers uses that of the encoder everywhere, and requires as many heads
+ * of keys.
+ */
 function headsOf(config: ModelConfig): number {
   const heads = config.size('encoder_num_attention_heads');
   const others = ['decoder_num_attention_heads', 'encoder_num_key_value_heads', 'decoder_num_key_value_heads'];

@@ -40,7 +40,7 @@ import { checkHead } from '../prediction-head.js';
 import { type BatchLayout, type FamilyContext, PretrainedModel } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
-/** Attention to the text that can show its probabilities with a gradient, for the guided attention loss. */
+/** Attention to the text. It can return its probabilities with a gradient, for the guided attention loss. */
 class TextAttention extends MultiHeadAttention {
   /** If set, receives the probabilities, [B, heads, T, S], of whole sequences of one length. */
   collect: ((weights: Tensor) => void) | null = null;
@@ -69,7 +69,7 @@ class TextAttention extends MultiHeadAttention {
   }
 }
 
-/** [B, 1, 1, S]: −∞ after the end of a sequence. */
+/** Returns a mask [B, 1, 1, S]: −∞ after the end of a sequence, else 0. */
 function hiddenKeys({ counts, longest, size, positions }: Sequences): Tensor {
   const values = counts.flatMap((count) =>
     Array.from({ length: longest }, (_, i) => (i < count ? 0 : Number.NEGATIVE_INFINITY)),
@@ -77,7 +77,7 @@ function hiddenKeys({ counts, longest, size, positions }: Sequences): Tensor {
   return positions.device.tensor(Float32Array.from(values), [size, 1, 1, longest]);
 }
 
-/** Sinusoids of positions, times a trained factor (Li et al. 2018, arXiv 1809.08895, 3.2). */
+/** Sinusoidal position embeddings, times a trained factor (Li et al. 2018, arXiv 1809.08895, section 3.2). */
 class ScaledPositions extends Module {
   /** A scalar. */
   readonly alpha: Tensor;
@@ -105,7 +105,10 @@ class ScaledPositions extends Module {
   }
 }
 
-/** Frames, and the voice, as input of the decoder. Its dropout is always on (Shen et al. 2017, arXiv 1712.05884, 2.2). */
+/**
+ * Turns frames and the speaker embedding into the decoder's input. Its dropout is active in inference, too (Shen et al.
+ * 2017, arXiv 1712.05884, section 2.2).
+ */
 class DecoderPrenet extends Module {
   readonly layers: readonly Linear[];
   readonly finalLayer: Linear;
@@ -127,8 +130,8 @@ class DecoderPrenet extends Module {
   }
 
   /**
-   * `frames`: float32 [B, T, bins], the first at `first`. `voices`: [B, features] of length 1, or null. All items drop the
-   * same elements, drawn by `random`. Returns [B, T, dModel].
+   * `frames`: float32 [B, T, bins], whose first frame has position `first`. `voices`: speaker embeddings [B, features]
+   * of length 1, or null. `random` chooses the same dropped elements for all items. Returns [B, T, dModel].
    */
   forward(frames: Tensor, voices: Tensor | null, random: Random, first = 0): Tensor {
     const { device } = frames;
@@ -152,7 +155,7 @@ class DecoderPrenet extends Module {
   }
 }
 
-/** A convolution over frames, batch normalization, tanh but for the last one, and dropout. */
+/** A convolution over frames, batch normalization, tanh (except in the last layer), and dropout. */
 class PostnetLayer extends Module {
   readonly conv: Conv1d;
   readonly batchNorm: BatchNorm;
@@ -177,7 +180,10 @@ class PostnetLayer extends Module {
   }
 }
 
-/** Spectrograms of the decoder's features, the probability that speech ends, and convolutions that refine the former. */
+/**
+ * Turns the decoder's features into spectrograms and the probability that speech ends. Convolutions then refine the
+ * spectrograms.
+ */
 class DecoderPostnet extends Module {
   readonly featOut: Linear;
   readonly probOut: Linear;
@@ -207,13 +213,13 @@ class DecoderPostnet extends Module {
   }
 }
 
-/** How a text is spoken. */
+/** Options of `speak`. */
 export interface SpeechOptions {
-  /** The voice: float32 [features] or [1, features]. */
+  /** Speaker embedding: float32 [features] or [1, features]. */
   readonly speakerEmbeddings: Tensor | Float32Array;
-  /** Speech ends when the probability of its end is at least this. Default 0.5. */
+  /** Speech ends when the probability of its end reaches this. Default: 0.5. */
   readonly threshold?: number | undefined;
-  /** Numbers of frames at least and at most, per token. Default 0 and 20. */
+  /** Minimum and maximum number of frames per token. Default: 0 and 20. */
   readonly minLengthRatio?: number | undefined;
   readonly maxLengthRatio?: number | undefined;
   /** Seed of the dropout that varies speech, an integer from 0 on. Default 0. */
@@ -232,8 +238,8 @@ const speechOptions = {
 } as const;
 
 /**
- * SpeechT5 (Ao et al. 2021, arXiv 2110.07205) that speaks. An encoder with relative positions reads letters. A decoder
- * writes frames of a mel spectrogram, several in each step, and a HiFi-GAN makes samples of them.
+ * Text to speech by SpeechT5 (Ao et al. 2021, arXiv 2110.07205). An encoder with relative positions reads letters. A
+ * decoder writes frames of a mel spectrogram, several per step, and a HiFi-GAN turns them into samples.
  */
 export class SpeechT5 extends Seq2SeqModel {
   readonly tokens: Embedding;
@@ -329,7 +335,7 @@ export class SpeechT5 extends Seq2SeqModel {
     return output;
   }
 
-  /** Runs `fn`, and adds the probabilities of attention to the text to `maps`. */
+  /** Runs `fn`, and appends the probabilities of attention to the text to `maps`, unless that is null. */
   #collecting<T>(maps: Tensor[] | null, fn: () => T): T {
     const attentions = this.decoder.layers.map((layer) => layer.multiheadAttn as TextAttention);
     if (maps) for (const each of attentions) each.collect = (weights) => maps.push(weights);
@@ -352,7 +358,7 @@ export class SpeechT5 extends Seq2SeqModel {
     throw new ShapeError(`forward: labels is ${describeShape(labels.shape)}, expected ${expected}`);
   }
 
-  /** The last frame of each step before, and zeros at first: [B, T / factor, bins]. */
+  /** The decoder's input in training, [B, T / factor, bins]: zeros, then the last frame of each step but the last. */
   #shifted(labels: Tensor): Tensor {
     const factor = this.settings.size('reduction_factor');
     const [size, time, bins] = labels.shape as [number, number, number];
@@ -370,7 +376,7 @@ export class SpeechT5 extends Seq2SeqModel {
     );
   }
 
-  /** Voices of length 1. */
+  /** Normalizes speaker embeddings to length 1: [B, features]. */
   #voicesOf(given: Tensor | Float32Array | undefined): Tensor | null {
     if (given === undefined) return null;
     const width = this.settings.size('speaker_embedding_dim');
@@ -385,8 +391,8 @@ export class SpeechT5 extends Seq2SeqModel {
   }
 
   /**
-   * Distance of spectrograms, before and after they are refined, and cross entropy of the end. Attention that strays from
-   * the diagonal adds a penalty (Tachibana et al. 2017, arXiv 1710.08969).
+   * The loss: L1 distance of spectrograms before and after refinement, and cross entropy of the end of speech.
+   * Attention that is far from the diagonal adds a penalty (Tachibana et al. 2017, arXiv 1710.08969).
    */
   #loss(
     labels: Tensor,
@@ -514,7 +520,7 @@ export class SpeechT5 extends Seq2SeqModel {
     return this.settings.size('max_text_positions');
   }
 
-  /** Limit of texts, and of steps of speech. */
+  /** Maximum length of a text, and maximum number of steps of speech. */
   override get maxLength(): number {
     return Math.max(this.maxSourceLength, this.settings.size('max_speech_positions'));
   }
@@ -552,12 +558,15 @@ export class SpeechT5 extends Seq2SeqModel {
   }
 }
 
-/** Marks frames that are padding, in labels. */
+/** Value that marks padding in labels. */
 const PADDING = -100;
-/** Frames that end speech are rare, and count so many times. */
+/** Weight of frames that end speech, because they are rare. */
 const END_WEIGHT = 5;
 
-/** Vectors of distances that all layers of the encoder share. Rows are for −most … most − 1 from key to query. */
+/**
+ * Relative position vectors that all layers of the encoder share. Rows are distances from -most to most - 1, from key
+ * to query.
+ */
 function relativeKeys(init: Initializer, config: ModelConfig, headSize: number): DistanceRows {
   const most = config.size('encoder_max_relative_position');
   const row = (distance: number) => Math.max(-most, Math.min(most - 1, -distance)) + most;
@@ -567,7 +576,7 @@ function relativeKeys(init: Initializer, config: ModelConfig, headSize: number):
 /** SpeechT5's vocoder: log-mel spectrograms → samples. */
 export class SpeechT5HifiGan extends PretrainedModel {
   readonly generator: HifiGan;
-  /** Both [bins]: of the spectrograms of training. */
+  /** Mean and standard deviation of each bin in the spectrograms of training, both [bins]. */
   readonly mean: Tensor;
   readonly scale: Tensor;
   override readonly encoder = null;
@@ -600,7 +609,9 @@ export class SpeechT5HifiGan extends PretrainedModel {
     return { waveform: this.generator.forward(x) };
   }
 
-  /** Samples, from −1 to 1, of a spectrogram [frames, bins], row by row. Rejects with the errors of `forward`. */
+  /**
+   * Turns a spectrogram [frames, bins], row by row, into samples from −1 to 1. Rejects with the errors of `forward`.
+   */
   async speak(spectrogram: Float32Array): Promise<Float32Array> {
     const bins = this.settings.size('model_in_dim');
     checkNumber('speak', 'the number of values', spectrogram.length, (n) => n > 0 && n % bins === 0, `rows of ${bins}`);

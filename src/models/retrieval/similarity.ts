@@ -1,4 +1,4 @@
-// Similarities of vectors that models made of texts.
+// Similarities of the vectors of texts.
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -6,21 +6,24 @@ import { ArgumentError } from '../../core/errors.js';
 /** Similarities by sentence-transformers' names. */
 export type SimilarityName = 'cosine' | 'dot' | 'euclidean' | 'manhattan' | 'maxsim' | 'meanmaxsim';
 
-/** A vector of which few numbers are not 0: their places, rising, and their values. */
+/** A vector with few values other than 0: their indices, ascending, and the values. */
 export interface SparseVector {
   readonly indices: Int32Array;
   readonly values: Float32Array;
 }
 
 export type DenseVector = ArrayLike<number>;
-/** A vector for each token of a text. */
+/** A vector per token of a text, as in late interaction. */
 export type TokenVectors = readonly DenseVector[];
-/** The vector of a text, or its vectors of tokens. */
+/** The representation of a text: one vector, or one per token. */
 export type TextVector = DenseVector | SparseVector | TokenVectors;
 
 type Kind = 'dense' | 'sparse' | 'tokens';
 
-/** The similarity of each kind of vectors. Null, or one of another kind: cosine, of sparse ones their product, of tokens maxsim. */
+/**
+ * The similarity for each kind of vectors. The default is cosine for dense vectors, the dot product for sparse ones,
+ * and maxSim for vectors per token. It also replaces null and a name of another kind.
+ */
 export type Similarities = Readonly<Record<Kind, SimilarityName | null>>;
 
 export const DEFAULT_SIMILARITIES: Similarities = { dense: null, sparse: null, tokens: null };
@@ -28,15 +31,15 @@ export const DEFAULT_SIMILARITIES: Similarities = { dense: null, sparse: null, t
 const OF_TOKENS: readonly SimilarityName[] = ['maxsim', 'meanmaxsim'];
 
 /**
- * The similarity of each vector of `a` to each of `b`, a row for each of `a`. One vector is a list of one. Throws ArgumentError for
- * vectors that do not fit.
+ * Similarities of all vectors of `a` with all of `b`, one row per vector of `a`. A single vector counts as a list of
+ * one. Throws ArgumentError for vectors of different kinds or sizes.
  */
 export function similarities(a: Several, b: Several, names: Similarities): number[][] {
   const [left, right] = [listOf(a), listOf(b)];
   return left.map((one) => right.map((other) => similarity(one, other, names)));
 }
 
-/** The similarity of each vector of `a` to that of `b` in the same place. Throws ArgumentError. */
+/** Similarities of vectors of `a` and `b` with equal index. Throws ArgumentError. */
 export function pairwiseSimilarities(a: Several, b: Several, names: Similarities): number[] {
   const [left, right] = [listOf(a), listOf(b)];
   if (left.length !== right.length)
@@ -49,7 +52,10 @@ export function pairwiseSimilarities(a: Several, b: Several, names: Similarities
 /** Vectors, or one of them. */
 export type Several = TextVector | readonly TextVector[];
 
-/** Late interaction: the best document token of each query token, added up; `mean` divides by the query's tokens. */
+/**
+ * Late interaction: for each query token the similarity of the best document token, added up. `mean` divides by the
+ * number of query tokens.
+ */
 export function maxSim(query: TokenVectors, document: TokenVectors, mean = false): number {
   if (kindOf(query) !== 'tokens' || kindOf(document) !== 'tokens')
     throw new ArgumentError('maxSim: expected two lists of vectors, as encodeTokens gives for a text');
@@ -110,7 +116,7 @@ function sumOf(a: DenseVector, b: DenseVector, term: (x: number, y: number) => n
   return sum;
 }
 
-/** Throws ArgumentError for what is no vector. */
+/** Throws ArgumentError for a value that is not a vector. */
 function kindOf(vector: TextVector): Kind {
   if (isNumbers(vector)) return 'dense';
   if (Array.isArray(vector) && vector.every(isNumbers)) return 'tokens';
@@ -125,7 +131,7 @@ function isNumbers(value: unknown): value is DenseVector {
   return ArrayBuffer.isView(value) || (Array.isArray(value) && typeof value[0] === 'number');
 }
 
-/** A list of typed arrays is one of vectors: a text's vectors of tokens come in a list of lists. */
+/** A list of typed arrays is a list of vectors. Token vectors of texts must come as a list of lists. */
 function listOf(vectors: Several): readonly TextVector[] {
   if (isNumbers(vectors) || !Array.isArray(vectors)) return [vectors as TextVector];
   return vectors as readonly TextVector[];

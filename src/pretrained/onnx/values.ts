@@ -17,7 +17,7 @@ export async function elementsOf(tensor: OnnxTensor, beside?: ByteSource): Promi
   return decode(new Stored(aligned.buffer, aligned.byteOffset, aligned.byteLength / width), name);
 }
 
-/** Numbers of four bits, of which the low half of a byte comes first. */
+/** Unpacks 4-bit integers. The low half of a byte comes first. */
 function halvesOfBytes(bytes: Uint8Array, count: number, isSigned: boolean): Int32Array {
   return Int32Array.from({ length: count }, (_, i) => {
     const half = ((bytes[i >> 1] as number) >> (4 * (i & 1))) & 15;

@@ -71,7 +71,7 @@ export async function adapterBase(source: ModelSource, given: string | undefined
   return { from, options: { head, labels, weights, revision } };
 }
 
-/** A relative path is taken from the adapter's folder if there is something, otherwise left as it is. */
+/** Resolves a relative path against the adapter's folder if it exists there. Otherwise returns it unchanged. */
 async function besides(source: ModelSource, base: string): Promise<string> {
   const isAddress = /^[a-z][a-z\d+.-]+:/i;
   if (isAddress.test(base)) return base;

@@ -8,13 +8,13 @@ import { type Json, Settings } from './settings.js';
 
 /** Lower limit of a filter's sum. */
 const FLOOR = 1e-10;
-/** Crops of a long recording beside the whole of it. */
+/** Number of crops of a long recording, besides the whole of it. */
 const CROPS = 3;
 const PADDINGS = ['repeatpad', 'repeat', 'pad'] as const;
 
 /**
- * Turns recordings into columns of features. Each recording is padded or cut to one length. transformers cuts at random
- * places; here they are in the middle of what it chooses from, so that equal recordings have equal features.
+ * Turns recordings into log-mel features. Each recording is padded or cut to one length. transformers cuts at random
+ * positions. Here cuts are in the middle of the allowed range, so that equal recordings have equal features.
  */
 export class ClapFeatureExtractor {
   /** Hertz of the expected samples. */
@@ -88,7 +88,7 @@ export class ClapFeatureExtractor {
     return Array<Float32Array>(1 + CROPS).fill(whole);
   }
 
-  /** A shorter recording, repeated as the setting `padding` says, and silence after it. */
+  /** Repeats a short recording as the setting `padding` says, and pads it with silence. */
   #padded(samples: Float32Array): Float32Array {
     const all = new Float32Array(this.samples);
     const times = this.samples / samples.length;
@@ -100,7 +100,7 @@ export class ClapFeatureExtractor {
     return all;
   }
 
-  /** `count` columns from the column `first` on, [count, bins]. */
+  /** Returns `count` columns from column `first` on, [count, bins]. */
   #columns(samples: Float32Array, first: number, count: number): Float32Array {
     const values = new Float64Array(count * this.#bins);
     for (let i = 0; i < count; i++) this.#column(samples, first + i, values, i * this.#bins);
@@ -119,7 +119,7 @@ export class ClapFeatureExtractor {
     this.#spectrum.write(into, at, (sum) => 10 * Math.log10(Math.max(sum, FLOOR)));
   }
 
-  /** All `total` columns, resized to `count` by linear interpolation. */
+  /** Resizes all `total` columns to `count` by linear interpolation. */
   #shrunk(samples: Float32Array, total: number, count: number): Float32Array {
     const bins = this.#bins;
     const pair = new Float64Array(2 * bins);
@@ -138,7 +138,7 @@ export class ClapFeatureExtractor {
   }
 }
 
-/** The middle of each third of `count` places. Thirds without a place begin at 0. */
+/** Returns the middle of each third of the range from 0 to `count`. If a third is empty, its crop begins at 0. */
 function middles(count: number): number[] {
   let start = 0;
   return Array.from({ length: CROPS }, (_, i) => {

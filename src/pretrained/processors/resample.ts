@@ -5,21 +5,25 @@ import { isTyped } from '../../core/kinds.js';
 
 /** Zero crossings of the sinc on each side. */
 const CROSSINGS = 64;
-/** Kaiser's β: what is beyond half a rate is 100 dB lower. */
+/** Kaiser's β, for a stop band of -100 dB. */
 const BETA = 10;
-/** The frequency of half the filter's height, as a part of half the lower rate. From 1 on everything is gone, up to 0.9 nothing. */
+/**
+ * Frequency at which the filter's gain is ½, relative to half the lower rate. Frequencies up to 0.9 pass, and from 1 on
+ * they are removed.
+ */
 const CUTOFF = 0.95;
-/** Points between two crossings; lines between them are off by 3e-8. */
+/** Table points between two zero crossings; linear interpolation between them is exact to 3e-8. */
 const POINTS = 4096;
-/** The most kernels that are kept: 441 for 44.1 kHz to 16, 2 for 32. */
+/** Maximum number of cached kernels. 44.1 kHz to 16 kHz needs 441, and 32 kHz to 16 kHz needs 2. */
 const KEPT = 1024;
-/** Samples that take a few milliseconds. */
+/** Samples per slice of work, which takes a few milliseconds. */
 const PART = 8192;
 
 /**
- * Samples at another rate, by a sinc in Kaiser's window (Smith, "Digital Audio Resampling", 2002): as many as take the same time, rounded
- * up. Frequencies up to 0.9 of half the lower rate stay, those above half of it go. Both rates are integers, in hertz. Throws
- * ArgumentError for others, and for what is no Float32Array.
+ * Converts samples to another rate by a sinc in Kaiser's window (Smith, "Digital Audio Resampling", 2002). The duration
+ * stays the same, rounded up to a sample. Frequencies up to 0.9 of half the lower rate pass, and those above half of it
+ * are removed. Both rates are integers, in hertz. Throws ArgumentError for other rates, and for values that are not a
+ * Float32Array.
  */
 export function resample(samples: Float32Array, from: number, to: number): Float32Array {
   const parts = resampling(samples, from, to);
@@ -77,7 +81,10 @@ function* resampling(samples: Float32Array, from: number, to: number): Generator
   return result;
 }
 
-/** The weights of `reach` samples on each side of a place that lies `offset` of a sample behind the last of the left ones. */
+/**
+ * Returns the filter's weights for `reach` samples on each side of an output. The output is `offset` of a sample after
+ * the last sample on its left.
+ */
 function kernelAt(offset: number, reach: number, cutoff: number): Float64Array {
   windowed ??= windowedSinc();
   const kernel = new Float64Array(2 * reach);

@@ -17,38 +17,41 @@ import { timestampRules } from './timestamp-rules.js';
 import { timesOf } from './token-times.js';
 import type { Listener, SpeechTask } from './whisper-settings.js';
 
-/** A sound at the model's rate. Its features are [bins, frames]; the first `frames` of them are no padding. */
+/**
+ * A recording at the model's sampling rate. `features` is [bins, frames of all windows]; its first `frames` frames are
+ * not padding.
+ */
 export interface Sound {
   readonly samples: Float32Array;
   readonly features: Features;
   readonly frames: number;
 }
 
-/** A window of a sound, and what was written of it. */
+/** A window of a recording, and its text. */
 export interface HeardPart {
-  /** The frame at which it begins. */
+  /** Frame at which the window begins. */
   readonly seek: number;
-  /** The first of its tokens. */
+  /** Index of the window's first token. */
   readonly first: number;
-  /** null where it was not asked for. */
+  /** Null if it was not requested. */
   readonly quality: SpeechQuality | null;
 }
 
 /** Transcript of a recording. */
 export interface Heard {
-  /** Its windows, in order. */
+  /** Windows, in order. */
   readonly parts: readonly HeardPart[];
-  /** Text and times; those of a window count from its beginning. */
+  /** Tokens of text and of times. Times count from the beginning of a window. */
   readonly tokens: readonly number[];
-  /** When each token was said, in seconds of the sound; null if that was not asked for. */
+  /** Time of each token in seconds of the recording; null if times were not requested. */
   readonly times: readonly number[] | null;
-  /** The code of its language, null where the model has none. */
+  /** Code of the language; null if the model has none. */
   readonly language: string | null;
 }
 
 export interface ListenOptions {
   readonly timestamps: boolean;
-  /** True returns the time of each token. */
+  /** True to return the time of each token. */
   readonly tokenTimes: boolean;
   /** Language in the form of `Listener.languageOf`. */
   readonly language: string | null | undefined;
@@ -56,9 +59,9 @@ export interface ListenOptions {
   /** Temperatures of attempts, one after the other while `limits` refuse; null for the temperature of `generate`. */
   readonly temperatures: readonly number[] | null;
   readonly limits: QualityLimits;
-  /** True measures qualities. */
+  /** True to measure the quality of each window. */
   readonly judges: boolean;
-  /** Tokens that might come before the sound; whether, after them, the ones of windows before are read. */
+  /** Tokens of a preceding text, and whether the text of earlier windows follows them. */
   readonly prompt: readonly number[];
   readonly conditions: boolean;
   readonly batchSize: number;
@@ -66,11 +69,11 @@ export interface ListenOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with each token as it is written, if no later step can drop it. */
   readonly onToken?: ((sound: number, token: number) => unknown) | undefined;
-  /** Called with the tokens that are kept of a window of which `onToken` was not told. */
+  /** Called with the tokens of each window that `onToken` did not report. */
   readonly onKept?: ((sound: number, tokens: readonly number[]) => unknown) | undefined;
 }
 
-/** A sound on the way. */
+/** A recording in progress. */
 interface Track {
   readonly index: number;
   readonly sound: Sound;
@@ -85,8 +88,8 @@ interface Track {
 }
 
 /**
- * Listens to sounds, several side by side, which changes nothing about what is written of each. Rejects with the reason of
- * `signal`, and what `generate` rejects with.
+ * Transcribes recordings, several as a batch, which does not change their texts. Rejects with the reason of `signal`,
+ * and with the errors of `generate`.
  */
 export async function listen(listener: Listener, sounds: readonly Sound[], options: ListenOptions): Promise<Heard[]> {
   const { language, batchSize, signal } = options;
@@ -207,7 +210,7 @@ async function firstStep(
   return silences;
 }
 
-/** Generation settings of files are for text; none applies to the token of a language. */
+/** The generation settings of a model's files concern text; none applies to the token of a language. */
 const plain: GenerateOptions = {
   prefix: [],
   suppressTokens: [],
@@ -241,10 +244,10 @@ function beforeText(
   return past.length > 0 ? [startOfPast as number, ...past, ...own] : own;
 }
 
-/** A window that is written. */
+/** A window that is being transcribed. */
 interface OpenWindow {
   readonly track: Track;
-  /** The probability that nothing is said in it; null if the model was not asked. */
+  /** Probability of silence; null if the model was not asked. */
   readonly silence: number | null;
 }
 
@@ -253,12 +256,15 @@ interface Written {
   readonly before: readonly number[];
   readonly tokens: readonly number[];
   readonly isComplete: boolean;
-  /** The mean log-probability of its tokens. */
+  /** Mean log-probability of the tokens. */
   readonly likelihood: number;
   readonly quality: SpeechQuality | null;
 }
 
-/** Writes of one window of each, again at higher temperatures where it went wrong, and goes on to where the next one begins. */
+/**
+ * Transcribes one window of each track, again at higher temperatures if it fails a threshold, and moves to the next
+ * window.
+ */
 async function hearWindows(
   listener: Listener,
   windows: readonly OpenWindow[],
@@ -397,13 +403,13 @@ function drawn(temperature: number, { numBeams, topK = 0 }: GenerateOptions): Ge
     : { doSample: false, ...(numBeams === undefined ? {} : { numBeams }) };
 }
 
-/** True if the tokens of a window are only told once they are kept: it may be silent, or be written again. */
+/** True if the tokens of a window are reported only at its end, because it may be silent or be transcribed again. */
 function isHeldBack({ silence }: OpenWindow, { temperatures, limits, onToken }: ListenOptions): boolean {
   const mayBeSilent = limits.noSpeech !== null && (silence ?? 0) > limits.noSpeech;
   return onToken === undefined || temperatures !== null || mayBeSilent;
 }
 
-/** Adds to a track what was written of its window, but for what the next one hears better. */
+/** Adds the tokens of a window to its track, except those that the next window will repeat. */
 async function keep(
   listener: Listener,
   window: OpenWindow,
@@ -434,12 +440,12 @@ async function keep(
   track.seek += advance;
 }
 
-/** Text drawn at such temperatures is not used as context. */
+/** Text that was sampled at this or a higher temperature is not used as context. */
 const RESETS = 0.5;
 
 /**
- * Number of tokens that certainly are whole segments, and the start of the next window in frames. It is the end of the
- * last complete segment, or of this window if the window ended with one or has none.
+ * Number of tokens that belong to complete segments, and the start of the next window in frames. That is the end of the
+ * last complete segment. If the window ended with a segment or has none, it is the end of the window.
  */
 function cut(written: readonly number[], { tokens, extractor, model }: Listener, frames: number) {
   const isTime = (place: number) => (written.at(place) ?? -1) >= tokens.first;

@@ -1,5 +1,5 @@
-// Speech recognition by models that spell: each frame of sound gives a letter, or a piece of a word, or a blank (CTC).
-// Repeated ones count once.
+// Speech recognition by CTC models, which spell: each frame gives a letter, a piece of a word, or a blank. A token that
+// is repeated in adjacent frames counts once.
 
 import { afterEvents } from '../../backend/after-events.js';
 import { checkOptions, describeValue } from '../../core/check.js';
@@ -29,7 +29,9 @@ interface Letter {
   readonly end: number;
 }
 
-/** Samples of a part of a recording, and its frames that count: not `left` at its beginning and `right` at its end. */
+/**
+ * A part of a recording: its samples, and the numbers of frames to ignore at its beginning (`left`) and end (`right`).
+ */
 interface Part {
   readonly samples: Float32Array;
   readonly left: number;
@@ -95,7 +97,7 @@ export class Speller {
     });
   }
 
-  /** The letters of a recording. Parts that are longer than `chunk_length_s` are read apart. */
+  /** Returns the letters of a recording. A recording longer than `chunk_length_s` is read in parts. */
   async #listen(samples: Float32Array, options: SpellOptions): Promise<Letter[]> {
     if (this.#hearing.framesOf(samples.length) < 1) return []; // too short for a frame
     const ids: number[] = [];
@@ -107,7 +109,7 @@ export class Speller {
     return this.#lettersOf(ids);
   }
 
-  /** Parts that overlap by strides, which are whole frames as in transformers' pipeline. */
+  /** Yields parts that overlap by strides of whole frames, as in transformers' pipeline. */
   *#parts(samples: Float32Array, options: SpellOptions): Generator<Part> {
     const { chunk_length_s: seconds = 0, stride_length_s: stride = seconds / 6 } = options;
     if (seconds === 0) {
@@ -132,7 +134,7 @@ export class Speller {
     }
   }
 
-  /** The likeliest token of each frame that counts. */
+  /** Returns the most likely token of each frame that is not ignored. */
   async #read({ samples, left, right }: Part): Promise<number[]> {
     const model = this.#model;
     const logits = inference(model, () => {
@@ -153,7 +155,7 @@ export class Speller {
     return ids;
   }
 
-  /** Runs of one token, without blanks. */
+  /** Joins adjacent frames with the same token, and drops blanks. */
   #lettersOf(ids: readonly number[]): Letter[] {
     const letters: Letter[] = [];
     let start = 0;

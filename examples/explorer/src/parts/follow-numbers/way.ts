@@ -51,7 +51,7 @@ export function namesOf({ said }: Traced, side: Choices['side']): readonly strin
   return side === 'encoder' ? said.letters : readNames(said);
 }
 
-/** To begin with: where a person was sent, or the second letter. */
+/** The initial choices: the position to which the user was sent, or else the second letter. */
 export function choicesOf(place: Place | null): Choices {
   const { attention = 'encoder', token = 1, layer = 0, head = 0 } = place ?? {};
   const side = attention === 'encoder' ? 'encoder' : 'decoder';

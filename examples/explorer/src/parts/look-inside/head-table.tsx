@@ -18,7 +18,7 @@ interface HeadTableProps {
   readonly onChoose: (head: HeadId) => void;
 }
 
-/** All heads by what they do on this word; a click on a heading sorts by it. */
+/** A table of all heads and their behaviour on the current word. A click on a column heading sorts by it. */
 export function HeadTable({ rows, chosen, onChoose }: HeadTableProps) {
   const [{ column, descending }, setOrder] = useState({ column: 'previous' as Column, descending: true });
   const sorted = useMemo(() => {
