@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { type Backend, type Conversation, type ConversationRequest, converse, wholeAnswer } from './conversation.js';
 import { ANTHROPIC } from './dialect.js';
 import { type Endpoint, endpoint } from './endpoint.js';
+import { ApiError } from './errors.js';
 import { constant, count, listOf, nullable, shape, text } from './responses.js';
 import {
   anyObject,
@@ -34,9 +35,24 @@ const texts = anyOf(
   array(tagged('type', textBlock), { max: MAX_PARTS }),
 );
 
+const imageBlock = object({
+  type: oneOf(['image']),
+  source: tagged(
+    'type',
+    object({
+      type: oneOf(['base64']),
+      media_type: oneOf(['image/jpeg', 'image/png', 'image/gif', 'image/webp']),
+      data: string({ minLength: 1 }),
+    }),
+    object({ type: oneOf(['url']), url: string({ minLength: 1 }) }),
+  ),
+  cache_control: optional(anyObject),
+});
+
 const block = tagged(
   'type',
   textBlock,
+  imageBlock,
   object({
     type: oneOf(['tool_use']),
     id: string(CALL_ID),
@@ -256,10 +272,35 @@ function choiceOf(choice: MessagesRequest['tool_choice']): ConversationRequest['
 const joined = (given: Read<typeof texts>) =>
   typeof given === 'string' ? given : given.map((each) => each.text).join('');
 
+type Blocks = Exclude<MessagesRequest['messages'][number]['content'], string>;
+
+/** The text of blocks, or OpenAI's parts if there are images. Throws ApiError 400 for images of another role than the user. */
+function saidOf(role: string, content: Blocks): string | object[] {
+  const parts = content.flatMap(
+    (each): ({ type: 'text'; text: string } | { type: 'image_url'; image_url: object })[] => {
+      if (each.type === 'text') return [{ type: 'text', text: each.text }];
+      if (each.type !== 'image') return [];
+      const { source } = each;
+      const url = source.type === 'url' ? source.url : `data:${source.media_type};base64,${source.data}`;
+      return [{ type: 'image_url', image_url: { url } }];
+    },
+  );
+  const hasImages = parts.some(({ type }) => type === 'image_url');
+  if (hasImages && role !== 'user')
+    throw new ApiError(
+      400,
+      `A message of '${role}' has an image, expected images of 'user' only`,
+      'invalid_value',
+      'messages',
+    );
+  if (hasImages) return parts;
+  return parts.map((part) => ('text' in part ? part.text : '')).join('');
+}
+
 /** Results of tools are messages of their own at OpenAI. They come before the text of the same message. */
 function messagesOf({ role, content }: MessagesRequest['messages'][number]): object[] {
   if (typeof content === 'string') return [{ role, content }];
-  const said = content.map((each) => (each.type === 'text' ? each.text : '')).join('');
+  const said = saidOf(role, content);
   const reasoning = content.map((each) => (each.type === 'thinking' ? each.thinking : '')).join('');
   const calls = content.flatMap((each) =>
     each.type === 'tool_use'

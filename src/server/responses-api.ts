@@ -11,6 +11,7 @@ import {
 } from './conversation.js';
 import { RESPONSES } from './dialect.js';
 import { type Call, type Endpoint, endpoint } from './endpoint.js';
+import { ApiError } from './errors.js';
 import { ResponseStore } from './response-store.js';
 import { constant, count, listOf, nullable, shape, text } from './responses.js';
 import {
@@ -35,8 +36,7 @@ const ID = { maxLength: 256 };
 const MAX_PARTS = 256;
 const status = optional(string({ maxLength: 64 }));
 
-const part = tagged(
-  'type',
+const textParts = [
   object({ type: oneOf(['input_text']), text: string() }),
   object({
     type: oneOf(['output_text']),
@@ -44,11 +44,24 @@ const part = tagged(
     annotations: optional(array(anyObject, { max: 0 })),
     logprobs: optional(array(anyObject, { max: 0 })),
   }),
-);
+] as const;
+const part = tagged('type', ...textParts);
 const content = anyOf(
   `text, or an array of at most ${MAX_PARTS} text parts`,
   string(),
   array(part, { max: MAX_PARTS }),
+);
+
+const imagePart = object({
+  type: oneOf(['input_image']),
+  image_url: string({ minLength: 1 }),
+  detail: optional(oneOf(['auto', 'low', 'high', 'original'])),
+  file_id: refusedField("give 'image_url'"),
+});
+const messageContent = anyOf(
+  `text, or an array of at most ${MAX_PARTS} text and input_image parts`,
+  string(),
+  array(tagged('type', ...textParts, imagePart), { max: MAX_PARTS }),
 );
 
 const callItem = object({
@@ -66,7 +79,7 @@ const item = anyOf(
     type: optional(oneOf(['message'])),
     id: optional(string(ID)),
     role: oneOf(['user', 'assistant', 'system', 'developer']),
-    content,
+    content: messageContent,
     status,
     phase: optional(string({ maxLength: 64 })),
   }),
@@ -219,11 +232,12 @@ type Items = Exclude<ResponseRequest['input'], string>;
 /** Items as messages of chats. Calls that follow each other belong to one message, with the reasoning before them. */
 function messagesOf(input: ResponseRequest['input']): object[] {
   if (typeof input === 'string') return [{ role: 'user', content: input }];
-  const messages: { role: string; tool_calls?: object[]; reasoning_content?: string; content?: string }[] = [];
+  const messages: { role: string; tool_calls?: object[]; reasoning_content?: string; content?: string | object[] }[] =
+    [];
   let reasoning: { reasoning_content?: string } = {};
   for (const each of input as Items) {
     if ('role' in each) {
-      messages.push({ role: each.role, content: joined(each.content), ...reasoning });
+      messages.push({ role: each.role, content: saidOf(each.role, each.content), ...reasoning });
     } else if (each.type === 'function_call_output') {
       messages.push({ role: 'tool', tool_call_id: each.call_id, content: joined(each.output) } as never);
     } else if (each.type === 'function_call') {
@@ -236,6 +250,25 @@ function messagesOf(input: ResponseRequest['input']): object[] {
     reasoning = said === '' ? {} : { reasoning_content: said };
   }
   return messages;
+}
+
+/** The text of parts, or the parts of chats if there are images. Throws ApiError 400 for images of another role than the user. */
+function saidOf(role: string, given: Read<typeof messageContent>): string | object[] {
+  if (typeof given === 'string') return given;
+  const texts = given.flatMap((each) => (each.type === 'input_image' ? [] : [each]));
+  if (texts.length === given.length) return joined(texts);
+  if (role !== 'user')
+    throw new ApiError(
+      400,
+      `A message of '${role}' has an image, expected images of 'user' only`,
+      'invalid_value',
+      'input',
+    );
+  return given.map((each) =>
+    each.type === 'input_image'
+      ? { type: 'image_url', image_url: { url: each.image_url } }
+      : { type: 'text', text: each.text },
+  );
 }
 
 const joined = (given: string | readonly { readonly text: string }[]) =>

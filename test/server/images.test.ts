@@ -71,6 +71,64 @@ describe('images of messages', () => {
     expect(remote.usage?.prompt_tokens_details.cached_tokens).toBeGreaterThan(4);
   });
 
+  /** The answer of an endpoint to a body. */
+  const post = async (path: string, body: object) => {
+    const response = await fetch(`${server.url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    return { status: response.status, json: (await response.json()) as Record<string, never> };
+  };
+
+  it("answers the same in Anthropic's and the Responses API", async () => {
+    const data = png.toString('base64');
+    const wanted = (await ask(`data:image/png;base64,${data}`)).choices?.[0]?.message.content;
+    const settings = { model: 'eyes', temperature: 0 };
+    const sources = [
+      { type: 'base64', media_type: 'image/png', data },
+      { type: 'url', url: `http://${host}/photo.png` },
+    ];
+    for (const source of sources) {
+      const content = [
+        { type: 'image', source },
+        { type: 'text', text: 'w7' },
+      ];
+      const body = { ...settings, max_tokens: 6, messages: [{ role: 'user', content }] };
+      const { status, json } = await post('/v1/messages', body);
+      expect([status, (json.content as unknown as { text: string }[])?.[0]?.text]).toEqual([200, wanted]);
+      const refused = await post('/v1/messages', { ...body, messages: [{ role: 'assistant', content }] });
+      expect([refused.status, JSON.stringify(refused.json)]).toEqual([
+        400,
+        expect.stringContaining("expected images of 'user'"),
+      ]);
+    }
+    for (const image_url of [`data:image/png;base64,${data}`, `http://${host}/photo.png`]) {
+      const content = [
+        { type: 'input_image', image_url, detail: 'auto' },
+        { type: 'input_text', text: 'w7' },
+      ];
+      const body = { ...settings, max_output_tokens: 16, input: [{ role: 'user', content }] };
+      const { status, json } = await post('/v1/responses', body);
+      const [item] = json.output as unknown as { content: { text: string }[] }[];
+      expect([status, item?.content[0]?.text.startsWith(wanted as string)]).toEqual([200, true]);
+      const next = { ...settings, max_output_tokens: 16, input: 'w8', previous_response_id: json.id };
+      expect((await post('/v1/responses', next)).status).toBe(200); // the image is still part of the conversation
+      const refused = await post('/v1/responses', { ...body, input: [{ role: 'assistant', content }] });
+      expect([refused.status, JSON.stringify(refused.json)]).toEqual([
+        400,
+        expect.stringContaining("expected images of 'user'"),
+      ]);
+    }
+  });
+
+  it('refuses audio and files by name', async () => {
+    const audio = { type: 'input_audio', input_audio: { data: 'AAAA', format: 'wav' } };
+    const body = { model: 'eyes', messages: [{ role: 'user', content: [audio] }] };
+    const { status, json } = await post('/v1/chat/completions', body);
+    expect([status, JSON.stringify(json)]).toEqual([400, expect.stringMatching(/type.*text, image_url/)]);
+  });
+
   it('refuses other hosts, redirects, other schemes and what is no image', async () => {
     const refusals: readonly (readonly [url: string, message: RegExp])[] = [
       ['http://images.example.com/a.png', /not fetched.*imageHosts/],
