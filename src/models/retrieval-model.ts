@@ -6,6 +6,7 @@ import type { ModelInputs, ModelOutput } from './inputs.js';
 import { Model } from './model.js';
 import type { Json } from './model-config.js';
 import type { HeadKind, PredictionHead } from './prediction-head.js';
+import type { CombinedScore, ComputeScoreOptions } from './retrieval/combined-score.js';
 import type { EncodeOptions, SparseOptions, TokenOptions, WeightedToken } from './retrieval/encode.js';
 import type { TextTask } from './retrieval/features.js';
 import type { Precision, VectorOf } from './retrieval/precision.js';
@@ -163,6 +164,20 @@ export abstract class RetrievalModel extends Model implements TextReader {
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankedDocument[]> {
     const { rankDocuments } = await import('./retrieval/rank.js');
     return rankDocuments(this, query, documents, options);
+  }
+
+  /**
+   * BGE-M3's similarities of pairs and their weighted means, by the names of FlagEmbedding: `dense`, `sparse`, `colbert`,
+   * `sparse+dense` and `colbert+sparse+dense`. Each text is read once. Rejects with ArgumentError for another model, and for
+   * invalid options.
+   */
+  computeScore(pair: TextPair, options?: ComputeScoreOptions): Promise<CombinedScore>;
+  computeScore(pairs: readonly TextPair[], options?: ComputeScoreOptions): Promise<CombinedScore[]>;
+  async computeScore(pairs: TextPair | readonly TextPair[], options: ComputeScoreOptions = {}): Promise<unknown> {
+    const { combinedScores } = await import('./retrieval/combined-score.js');
+    const isOne = Array.isArray(pairs) && typeof pairs[0] === 'string';
+    const scores = await combinedScores(this, (isOne ? [pairs] : pairs) as TextPair[], options);
+    return isOne ? scores[0] : scores;
   }
 
   /** The prompts of the model's folder, by name. */

@@ -13,7 +13,7 @@ import { bleu, chrf, f1 } from '../../src/metrics/index.js';
 import { mpi } from '../../src/mpi/index.js';
 import * as nn from '../../src/nn/index.js';
 import * as ops from '../../src/ops/index.js';
-import { saveGguf } from '../../src/pretrained/index.js';
+import { loadModel, saveGguf } from '../../src/pretrained/index.js';
 import { promptApi } from '../../src/prompt-api/index.js';
 import { openai, serve } from '../../src/server/index.js';
 import { TextStream } from '../../src/tasks/chat/text-stream.js';
@@ -140,6 +140,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
   const packed = core.quantize(await load('llama'), { weights: 'int8' });
   const packedLinear = packed.modules().find((each) => each instanceof nn.PackedLinear) as nn.PackedLinear;
   const wide = device.zeros([1, packedLinear.weight.shape[1] as number]);
+  const m3 = keep(await loadModel(device, 'test/data/formats/sentence/bge-m3'));
   const [masked, tagger, t5] = [await load('bert-mlm'), await load('bert-token'), await load('t5')];
   const adapter = finetune.lora(await load('llama'), { r: 2 });
   const optimizer = (kind: Given) => new kind([init.normal([2, 2], 1)]);
@@ -413,6 +414,7 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'PretrainedModel#encodeDocumentSparse': call((options) => masked.encodeDocumentSparse(['a'], options)),
     'PretrainedModel#decodeSparse': call((options) => masked.decodeSparse(sparse, options)),
     'PretrainedModel#encodeTokens': call((options) => bert.encodeTokens(['a'], options)),
+    'PretrainedModel#computeScore': call((options) => m3.computeScore(['a', 'b'], options), {}, { weights: {} }),
     'PretrainedModel#predict': call((options) => ranker.predict([['a', 'b']], options), {}, { template }),
     'PretrainedModel#rank': call((options) => ranker.rank('a', ['b'], options), {}, { template }),
     'SimdformerRerank#rerank': call((options) => reranker.rerank(['a'], 'b', options)),

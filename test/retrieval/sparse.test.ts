@@ -68,4 +68,26 @@ describe('BGE-M3', () => {
     near(model.maxSim(tokens[0][1]!, tokens[1][2]!), expected.scores.colbert[1][2]);
     model.dispose();
   });
+
+  it('combines them as FlagEmbedding does', async () => {
+    const expected = expectedOf('bge-m3');
+    const model = await load('bge-m3');
+    const [queries, documents] = [expected.queries as string[], expected.documents as string[]];
+    const [dense, sparse, colbert] = expected.weights_for_modes as [number, number, number];
+    const pairs = queries.flatMap((query) => documents.map((document) => [query, document] as const));
+    const found = await model.computeScore(pairs, { weights: { dense, sparse, colbert } });
+    for (const [name, truth] of Object.entries(expected.scores)) {
+      const scores = found.map((each) => each[name as keyof typeof each]);
+      expect(difference(scores, (truth as number[][]).flat())).toBeLessThan(TOLERANCE);
+    }
+    const one = await model.computeScore(pairs[0]!); // each of them counts as much
+    expect(one['colbert+sparse+dense']).toBeCloseTo((one.dense + one.sparse + one.colbert) / 3, 6);
+    expect(one['sparse+dense']).toBeCloseTo((one.dense + one.sparse) / 2, 6);
+    await expect(model.computeScore(pairs, { weights: { dense: 0, sparse: 0 } })).rejects.toThrow(/above 0/);
+    await expect(model.computeScore(pairs, { weights: { colbert: -1 } })).rejects.toThrow(/colbert/);
+    model.dispose();
+    const other = await load('mean-normalize-prompts');
+    await expect(other.computeScore(['a', 'b'])).rejects.toThrow(/no sparse_linear.pt.*call similarity/);
+    other.dispose();
+  });
 });

@@ -100,7 +100,7 @@ export async function embedTokens(model: TextReader, encoded: EncodedTexts, task
 }
 
 /** The vectors of texts. Throws ArgumentError for sparse ones, and if there are none. */
-function denseOf({ sentence, isSparse }: TextFeatures): Tensor {
+export function denseOf({ sentence, isSparse }: TextFeatures): Tensor {
   if (sentence !== null && !isSparse) return sentence;
   const found = isSparse ? 'sparse vectors: call encodeSparse' : 'vectors of tokens: call encodeTokens';
   throw new ArgumentError(`encode: the model gives ${found}`);

@@ -241,7 +241,7 @@ function checkTemplate(template: RerankTemplate): RerankTemplate {
 }
 
 /** Pairs. Throws ArgumentError that names the one that is none. */
-function checkPairs(pairs: readonly TextPair[]): void {
+export function checkPairs(pairs: readonly TextPair[]): void {
   if (!Array.isArray(pairs))
     throw new ArgumentError(
       `predict: the pairs are ${describeValue(pairs)}, expected [text, text] or a list of such pairs`,
