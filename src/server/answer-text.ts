@@ -2,7 +2,7 @@
 
 import type { BatchedToken } from '../generate/index.js';
 import { isImageId } from '../models/image-tokens.js';
-import { TextStream } from '../tasks/chat/text-stream.js';
+import { AnswerStream } from '../tasks/chat/harmony.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 
 /** Tokens of the prompt that decide if the answer's first token is written with a space. */
@@ -10,10 +10,13 @@ const CONTEXT = 5;
 const INCOMPLETE = '\ufffd';
 
 /** The text of tokens behind a prompt, in whole characters. */
-export function textAfter(tokenizer: PretrainedTokenizer, prompt: readonly number[], skipSpecial: boolean): TextStream {
-  const text = new TextStream(tokenizer, { skipSpecial });
-  for (const token of prompt.slice(-CONTEXT)) if (!isImageId(token)) text.push(token);
-  return text;
+export function textAfter(
+  tokenizer: PretrainedTokenizer,
+  prompt: readonly number[],
+  skipSpecial: boolean,
+): AnswerStream {
+  const before = prompt.slice(-CONTEXT).filter((token) => !isImageId(token));
+  return new AnswerStream(tokenizer, skipSpecial, before);
 }
 
 /** A token with its log-probability, in the form of OpenAI's chats. */

@@ -11,6 +11,11 @@ const cases: readonly [answer: string, reasoning: string, text: string, isOpen?:
   ['<thing> is text', '', '<thing> is text'],
   ['<thi', '', '<thi'],
   ['', '', ''],
+  ['<think>\nIs it?\n</think>\n<answer>\nYes.\n</answer>', 'Is it?', 'Yes.'],
+  ['<think>Is it?</think><response>Yes, a < b.</response>\n', 'Is it?', 'Yes, a < b.'],
+  ['<think>Is it?</think><response>Cut </resp', 'Is it?', 'Cut </resp'],
+  ['<think>Is it?</think><answers>', 'Is it?', '<answers>'],
+  ['<think>Is it?</think><ans', 'Is it?', '<ans'],
 ];
 
 it.each(cases)('splits %j', (answer, reasoning, text, isOpen = false) => {

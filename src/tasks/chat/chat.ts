@@ -18,9 +18,10 @@ import {
 } from './chat-options.js';
 import { type Context, contextOf, NOTHING, type Read, turnsOf } from './context.js';
 import { ConversationImages } from './conversation-images.js';
+import { AnswerStream, answerText, isHarmony } from './harmony.js';
+import { ReasoningFilter } from './reasoning.js';
 import { checkSavedChat, type SavedChat, savedChat } from './saved-chat.js';
 import { stopsOf } from './stops.js';
-import { TextStream } from './text-stream.js';
 import { CALL_MARKS, CallFilter, parseToolCalls } from './tool-calls.js';
 
 /**
@@ -118,7 +119,7 @@ export class Chat {
     const ids: number[] = [];
     const answer: Answering = { messages, context, ids, finishReason: null, cachedTokens };
     const hasTools = (this.#options.tools?.length ?? 0) > 0;
-    const [text, filter] = [new TextStream(tokenizer), hasTools ? new CallFilter() : null];
+    const [text, filter] = [new AnswerStream(tokenizer, true), hasTools ? new CallFilter() : null];
     const marks = new Set(hasTools ? CALL_MARKS.map((mark) => tokenizer.tokenToId(mark)) : []);
     const pass = (piece: string) => filter?.push(piece) ?? piece;
     const tokens = this.#tokens(context.ids, generation);
@@ -193,7 +194,8 @@ export class Chat {
   /** Adds an answer to the conversation. */
   #finish({ messages, context, ids, finishReason, cachedTokens }: Answering): ChatAnswer {
     const { tools = [] } = this.#options;
-    const decode = (skipSpecial: boolean) => this.model.tokenizer?.decode(ids, { skipSpecial }) ?? '';
+    const { tokenizer } = this.model;
+    const decode = (skipSpecial: boolean) => (tokenizer ? answerText(tokenizer, ids, skipSpecial) : '');
     const names = tools.map(({ function: { name } }) => name);
     const before = messages.reduce((count, { tool_calls: calls }) => count + (calls?.length ?? 0), 0);
     const { text, calls } = tools.length > 0 ? parseToolCalls(decode(false), names, before) : { text: '', calls: [] };
@@ -203,9 +205,12 @@ export class Chat {
     });
     this.#messages = [
       ...messages,
-      { role: 'assistant', content: said, ...(calls.length > 0 ? { tool_calls: toolCalls } : {}) },
+      { role: 'assistant', ...this.#asMessage(said), ...(calls.length > 0 ? { tool_calls: toolCalls } : {}) },
     ];
-    this.#read = { ids: [...context.ids, ...ids], text: context.text + decode(false) };
+    this.#read = {
+      ids: [...context.ids, ...ids],
+      text: context.text + (tokenizer?.decode(ids, { skipSpecial: false }) ?? ''),
+    };
     this.#answer = {
       text: said,
       toolCalls: calls,
@@ -216,6 +221,16 @@ export class Chat {
       hiddenTurns: context.hiddenTurns,
     };
     return this.#answer;
+  }
+
+  /** An answer as templates read it. Those with channels want reasoning apart; others find it in the text. */
+  #asMessage(said: string): Pick<ChatMessage, 'content'> {
+    const { tokenizer } = this.model;
+    if (tokenizer === null || !isHarmony(tokenizer)) return { content: said };
+    const filter = new ReasoningFilter();
+    const [first, rest] = [filter.push(said), filter.end()];
+    const reasoning = first.reasoning + rest.reasoning;
+    return { content: first.text + rest.text, ...(reasoning !== '' && { reasoning_content: reasoning }) };
   }
 
   /** Number of tokens to leave room for: as requested, or else a sixteenth of the context. */

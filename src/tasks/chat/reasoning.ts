@@ -2,6 +2,8 @@
 
 const OPEN = '<think>';
 const CLOSE = '</think>';
+/** Tags around the text that follows reasoning: of Hunyuan and of Granite. */
+const WRAPPERS = ['answer', 'response'];
 
 /** A piece of an answer, split into reasoning and text. */
 export interface ReasonedPiece {
@@ -11,7 +13,7 @@ export interface ReasonedPiece {
 
 /**
  * Splits an answer that arrives in pieces into reasoning and text. Reasoning can only come first. The marks belong to
- * neither part, and white space around them is removed.
+ * neither part, and white space around them is removed. So are tags `<answer>` or `<response>` around the text behind it.
  *
  * ```ts
  * const filter = new ReasoningFilter();
@@ -24,6 +26,8 @@ export class ReasoningFilter {
   /** `begin`: the first mark may follow. `trim`: white space is dropped until there is other text. */
   #state: 'begin' | 'reasoning' | 'trim' | 'text' = 'begin';
   #isFirst = true;
+  /** The tag that ends the text; '' if none began it. */
+  #last = '';
 
   /** `isOpen`: true if the prompt ends with the first mark, as some chat templates write it. Default: false. */
   constructor(isOpen = false) {
@@ -47,7 +51,9 @@ export class ReasoningFilter {
   end(): ReasonedPiece {
     const held = this.#held;
     this.#held = '';
-    return this.#state === 'reasoning' ? { reasoning: held.trimEnd(), text: '' } : { reasoning: '', text: held };
+    if (this.#state === 'reasoning') return { reasoning: held.trimEnd(), text: '' };
+    const isWrapped = this.#last !== '' && held.trimEnd().endsWith(this.#last);
+    return { reasoning: '', text: isWrapped ? held.trimEnd().slice(0, -this.#last.length).trimEnd() : held };
   }
 
   #begin(): void {
@@ -62,7 +68,7 @@ export class ReasoningFilter {
   #reasoning(): string {
     if (this.#isFirst) this.#held = this.#held.trimStart();
     const end = this.#held.indexOf(CLOSE);
-    const safe = end >= 0 ? this.#held.slice(0, end).trimEnd().length : this.#held.length - heldBack(this.#held);
+    const safe = end >= 0 ? this.#held.slice(0, end).trimEnd().length : this.#held.length - heldBack(this.#held, CLOSE);
     const shown = this.#held.slice(0, safe);
     this.#isFirst &&= shown === '';
     this.#held = end >= 0 ? this.#held.slice(end + CLOSE.length) : this.#held.slice(safe);
@@ -73,20 +79,30 @@ export class ReasoningFilter {
   #text(): string {
     if (this.#state === 'trim') {
       this.#held = this.#held.trimStart();
-      if (this.#held !== '') this.#state = 'text';
+      const tag = WRAPPERS.find((name) => this.#held.startsWith(`<${name}>`));
+      if (tag !== undefined && this.#last === '') {
+        this.#held = this.#held.slice(tag.length + 2).trimStart();
+        this.#last = `</${tag}>`;
+      }
+      const mayBegin = this.#last === '' && WRAPPERS.some((name) => `<${name}>`.startsWith(this.#held));
+      if (this.#held !== '' && !mayBegin) this.#state = 'text';
     }
     if (this.#state !== 'text') return '';
-    const text = this.#held;
-    this.#held = '';
+    const end = this.#last === '' ? -1 : this.#held.indexOf(this.#last);
+    // The last tag and what follows it are held back: `end` knows if the answer ends there.
+    const kept = this.#last === '' ? 0 : heldBack(end < 0 ? this.#held : this.#held.slice(0, end), this.#last);
+    const shown = (end < 0 ? this.#held.length : end) - kept;
+    const text = this.#held.slice(0, shown);
+    this.#held = this.#held.slice(shown);
     return text;
   }
 }
 
-/** Length of the end of `text` that is white space, or white space and the beginning of the last mark. */
-function heldBack(text: string): number {
+/** Length of the end of `text` that is white space, or white space and the beginning of `mark`. */
+function heldBack(text: string, mark: string): number {
   let begun = 0;
-  for (let length = Math.min(CLOSE.length - 1, text.length); length > begun; length--)
-    if (CLOSE.startsWith(text.slice(-length))) begun = length;
+  for (let length = Math.min(mark.length - 1, text.length); length > begun; length--)
+    if (mark.startsWith(text.slice(-length))) begun = length;
   const before = text.slice(0, text.length - begun);
   return text.length - before.trimEnd().length;
 }

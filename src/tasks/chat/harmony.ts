@@ -1,0 +1,138 @@
+// OpenAI's harmony format, which gpt-oss writes: messages in channels. An answer becomes text as other models write it.
+
+import type { PretrainedTokenizer } from '../../tokenizers/index.js';
+import { TextStream } from './text-stream.js';
+
+const MARK = /<\|(start|channel|message|end|return|call|constrain)\|>/;
+/** The beginning of an answer that may be a recipient: its header began in the prompt. */
+const RECIPIENT = /^\s*(t|to|to=[\w.-]*)?\s*$/;
+/** Maximum number of characters of a mark. */
+const LONGEST = '<|constrain|>'.length;
+
+/** True if the chat template writes messages in channels. */
+export function isHarmony({ chatTemplate }: Pick<PretrainedTokenizer, 'chatTemplate'>): boolean {
+  const template = typeof chatTemplate === 'string' ? chatTemplate : Object.values(chatTemplate ?? {}).join('\n');
+  return template.includes('<|channel|>') && template.includes('<|message|>');
+}
+
+/**
+ * Translates an answer that arrives in pieces, with its special tokens. The channel `analysis` becomes reasoning between
+ * `<think>` and `</think>`. A message to a function becomes a call between `<tool_call>` and `</tool_call>`. The rest is text.
+ * Text without channels passes unchanged.
+ */
+export class HarmonyFilter {
+  #held = '';
+  #isFirst = true;
+  #header: string | null = null;
+  #kind: 'analysis' | 'call' | 'text' = 'text';
+  #isThinking = false;
+  #hasText = false;
+  #hasArguments = false;
+
+  push(piece: string): string {
+    this.#held += piece;
+    let shown = '';
+    for (let mark = MARK.exec(this.#held); mark !== null; mark = MARK.exec(this.#held)) {
+      const before = this.#held.slice(0, mark.index);
+      if (this.#isFirst && mark[1] === 'channel' && RECIPIENT.test(before)) this.#header = '';
+      this.#isFirst = false;
+      shown += this.#content(before) + this.#mark(mark[1] as string);
+      this.#held = this.#held.slice(mark.index + mark[0].length);
+    }
+    const begun = this.#held.lastIndexOf('<');
+    const isMark = begun >= 0 && this.#held.length - begun < LONGEST && /^<(\||$)/.test(this.#held.slice(begun));
+    const safe = isMark ? begun : this.#held.length;
+    if (this.#isFirst && RECIPIENT.test(this.#held.slice(0, safe))) return shown;
+    this.#isFirst = false;
+    shown += this.#content(this.#held.slice(0, safe));
+    this.#held = this.#held.slice(safe);
+    return shown;
+  }
+
+  /** The rest, and the end of a call. */
+  end(): string {
+    const rest = this.#content(this.#held);
+    this.#held = '';
+    return rest + this.#close();
+  }
+
+  #content(text: string): string {
+    if (this.#header !== null) {
+      this.#header += text;
+      return '';
+    }
+    if (this.#kind === 'text') this.#hasText ||= text !== '';
+    if (this.#kind === 'call') this.#hasArguments ||= text.trim() !== '';
+    return text;
+  }
+
+  #mark(name: string): string {
+    if (name === 'message') return this.#open();
+    if (name === 'constrain') return '';
+    // A header follows the marks that begin one.
+    const closed = this.#close();
+    if (name === 'start') this.#header = '';
+    if (name === 'channel') this.#header = `${this.#header ?? ''} `; // a recipient may come before the channel
+    return closed;
+  }
+
+  /** Begins the content of a message, as its header says. */
+  #open(): string {
+    const header = this.#header ?? '';
+    this.#header = null;
+    const recipient = /\bto=(?:functions\.)?([\w.-]+)/.exec(header)?.[1];
+    if (recipient !== undefined) {
+      this.#kind = 'call';
+      this.#hasArguments = false;
+      return `${this.#endThinking()}<tool_call>\n{"name": ${JSON.stringify(recipient)}, "arguments": `;
+    }
+    this.#kind = /\banalysis\b/.test(header) ? 'analysis' : 'text';
+    if (this.#kind === 'text') return this.#isThinking ? this.#endThinking() : this.#hasText ? '\n\n' : '';
+    const begun = this.#isThinking ? '\n\n' : '<think>\n';
+    this.#isThinking = true;
+    return begun;
+  }
+
+  /** Ends the content of a message. Reasoning stays open, because more of it may follow. */
+  #close(): string {
+    const isCall = this.#kind === 'call';
+    this.#kind = 'text';
+    return isCall ? `${this.#hasArguments ? '' : '{}'}}\n</tool_call>` : '';
+  }
+
+  #endThinking(): string {
+    if (!this.#isThinking) return '';
+    this.#isThinking = false;
+    return '\n</think>\n\n';
+  }
+}
+
+/** The text of an answer's tokens, piece by piece: a `TextStream` that translates channels if the model writes them. */
+export class AnswerStream {
+  readonly #text: TextStream;
+  readonly #filter: HarmonyFilter | null;
+
+  /** `before`: tokens of the prompt that may decide if the first token is written with a space. */
+  constructor(tokenizer: PretrainedTokenizer, skipSpecial: boolean, before: readonly number[] = []) {
+    this.#filter = isHarmony(tokenizer) ? new HarmonyFilter() : null;
+    this.#text = new TextStream(tokenizer, { skipSpecial: skipSpecial && this.#filter === null });
+    for (const token of before) this.#text.push(token);
+  }
+
+  push(token: number): string {
+    const piece = this.#text.push(token);
+    return this.#filter?.push(piece) ?? piece;
+  }
+
+  end(): string {
+    const rest = this.#text.end();
+    return this.#filter === null ? rest : this.#filter.push(rest) + this.#filter.end();
+  }
+}
+
+/** The text of a whole answer. */
+export function answerText(tokenizer: PretrainedTokenizer, ids: readonly number[], skipSpecial: boolean): string {
+  if (!isHarmony(tokenizer)) return tokenizer.decode(ids, { skipSpecial });
+  const filter = new HarmonyFilter();
+  return filter.push(tokenizer.decode(ids, { skipSpecial: false })) + filter.end();
+}
