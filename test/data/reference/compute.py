@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Computes reference.safetensors of the folders beside this file again, and compares.
+"""Computes reference.safetensors of folders again, and compares.
 
-  pip install torch transformers && python3 compute.py [--write] [NAME ...]
+  pip install torch transformers && python3 compute.py [--write] [FOLDER ...]
 
-The weights and inputs are those of the folders; transformers computes outputs and gradients in float64. For each folder the largest
-difference is printed, relative to the largest value of its tensor. --write replaces the stored outputs and gradients.
+Without FOLDER, all folders beside this file. Folders of ../reference3 have the same form. The weights and inputs are those of the
+folders; transformers computes outputs and gradients in float64. For each folder the largest difference is printed, relative to the
+largest value of its tensor. --write replaces the stored outputs and gradients.
+
+If the class has no loss, "projection.OUTPUT" is stored, and the loss is the sum of output * projection over these outputs.
 """
 import argparse
 import inspect
@@ -34,8 +37,11 @@ def tensors_of(folder, stored):
             found[name] = value
         elif isinstance(value, tuple):
             found.update({f"{name}.{i}": each for i, each in enumerate(value) if torch.is_tensor(each)})
-    if output.get("loss") is not None:
-        output.loss.backward()
+    projected = [found[k.removeprefix("projection.")] * v for k, v in stored.items() if k.startswith("projection.")]
+    loss = sum(each.sum() for each in projected) if projected else output.get("loss")
+    if loss is not None:
+        found["loss"] = loss
+        loss.backward()
         found.update({f"grad.{name}": p.grad for name, p in model.named_parameters() if p.grad is not None})
     return {name: value.detach().float() for name, value in found.items() if name in stored}
 
@@ -51,9 +57,9 @@ def distance(stored, found):
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--write", action="store_true")
-parser.add_argument("names", nargs="*")
+parser.add_argument("folders", nargs="*", type=pathlib.Path)
 given = parser.parse_args()
-for folder in sorted(path for path in HERE.iterdir() if path.is_dir() and path.name in (given.names or [path.name])):
+for folder in given.folders or sorted(path for path in HERE.iterdir() if path.is_dir()):
     file = folder / "reference.safetensors"
     stored = load_file(file)
     found = tensors_of(folder, stored)
