@@ -1,4 +1,4 @@
-// N-API: the engine's methods for Node. It never grows when an op is added.
+// The engine's methods for Node, by N-API. Adding an op does not change this file.
 #include <napi.h>
 
 #include <condition_variable>

@@ -39,9 +39,9 @@ void release(char* data, uint64_t bytes) { munmap(data, bytes); }
 }  // namespace
 
 Heap::Heap(bool huge) : huge_(huge) {
-  // If address space is limited (ulimit -v, 32-bit), the heap takes as much as there is.
+  // If address space is limited (ulimit -v, 32-bit), the heap reserves as much as there is.
   for (uint64_t bytes = kMaxBytes + kStep; base_ == nullptr && bytes > kStep; bytes /= 2) {
-    if (bytes > SIZE_MAX) continue;  // a 32-bit mmap() would get the low half: 2 MiB
+    if (bytes > SIZE_MAX) continue;  // a 32-bit mmap() would receive only the low half of the number, 2 MiB
     base_ = reserve(bytes);
     reserved_ = bytes;
   }

@@ -1,5 +1,5 @@
-// A device's linear memory: a large range of addresses that becomes usable from the front as it grows, so it never
-// moves. In WebAssembly it is the end of the module's memory.
+// A device's linear memory: a large reserved range of addresses, which becomes usable from the front as the heap grows.
+// So the heap never moves. In WebAssembly it is the end of the module's memory.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -9,10 +9,10 @@ namespace simdformer {
 
 class Heap {
  public:
-  // The limit of word offsets with 32 bits: 16 GiB.
+  // Limit of 32-bit word offsets: 16 GiB.
   static constexpr uint64_t kMaxBytes = uint64_t{4} << 32;
 
-  // `huge` asks for huge pages. A huge page that is touched anywhere takes memory as a whole.
+  // `huge` requests huge pages. A huge page takes all its memory as soon as any part of it is touched.
   explicit Heap(bool huge = true);
   ~Heap();
   Heap(const Heap&) = delete;

@@ -1,5 +1,5 @@
-// The processors of a run's threads. Linux often wakes a thread on the processor of the thread that woke it, where it
-// waits for milliseconds. In virtual machines, whose idle processors look busy, it nearly always does.
+// Placement of a run's threads on processors. Linux often wakes a thread on the processor of the thread that woke it,
+// where it waits for milliseconds. In virtual machines, whose idle processors look busy, it nearly always does so.
 #pragma once
 #ifdef __linux__
 #include <atomic>
@@ -15,8 +15,8 @@ namespace simdformer {
 // The processor of the calling thread.
 inline int processor() { return sched_getcpu(); }
 
-// Removes processors from those on which a thread may run, unless none would be left. Returns whether it did. `allowed`
-// receives the previous ones. Thread 0 is the calling thread.
+// Excludes processors from those on which a thread may run, unless none would be left. Returns true if it did.
+// `allowed` receives the previous set. Thread 0 is the calling thread.
 inline bool narrow(pid_t thread, const int* taken, int count, cpu_set_t& allowed) {
   if (sched_getaffinity(thread, sizeof allowed, &allowed) != 0) return false;
   cpu_set_t others = allowed;

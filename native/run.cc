@@ -27,7 +27,7 @@ void eachOperand(const char* signature, Visit visit) {
 
 bool isTensor(std::string_view kind) { return kind == "in" || kind == "out" || kind == "inout"; }
 
-// The words of an operand in a command, without a tail.
+// Number of words of an operand in a command, without a tail.
 uint32_t wordsOf(std::string_view kind, std::string_view name) {
   if (isTensor(kind)) return 2;
   return kind == "tail" ? 0 : 1 + static_cast<uint32_t>(std::count(name.begin(), name.end(), ','));

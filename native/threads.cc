@@ -18,7 +18,7 @@ inline void pause() {
 
 #ifdef __wasm__
 
-// A browser's main thread must not sleep. The pool's lock is never held for long.
+// A browser's main thread must not sleep, so it spins for this lock, which is never held for long.
 class Mutex {
  public:
   void lock() {
@@ -30,10 +30,10 @@ class Mutex {
   std::atomic<bool> held_{false};
 };
 
-// True if the thread that runs jobs may sleep. A page's own thread may not; pool threads may.
+// True if the thread that runs jobs may sleep. A page's main thread may not; pool threads may.
 bool callerSleeps = false;
 
-// Number of looks before Backoff lets other threads run: some ten microseconds, the length of the shortest nap.
+// Number of polls before Backoff lets other threads run: about ten microseconds, the duration of the shortest sleep.
 constexpr int kLooks = 20000;
 
 #ifdef __wasm_atomics__
@@ -46,7 +46,7 @@ void wakeSleepers(std::atomic<uint32_t>& word) {
   __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), kMaxThreads);
 }
 
-// A nap with a timeout, from which nobody wakes it.
+// Sleeps until the timeout; no thread wakes it.
 void yield() {
   static int never = 0;
   constexpr int64_t kNanoseconds = 20000;
@@ -61,7 +61,7 @@ void yield() {}
 
 #endif
 
-// WebAssembly has no clock of its own.
+// WebAssembly has no clock.
 class Patience {
  public:
   bool ended() { return --rounds_ == 0; }
@@ -91,7 +91,7 @@ class Patience {
 
 #endif
 
-// Spins for a few microseconds, then lets other threads of the machine run.
+// Waits in a loop: spins for a few microseconds, then yields to other threads of the machine.
 class Backoff {
  public:
   explicit Backoff(int thread) : yields_(thread != 0 || callerSleeps) {}
@@ -112,7 +112,7 @@ class Pool {
     const std::lock_guard<Mutex> lock(mutex_);
     job.processors[0] = processor();
 #ifndef __wasm__  // JavaScript starts the threads
-    // If the system has no more threads, the existing ones do all the work.
+    // If the system refuses more threads, the existing ones do all the work.
     std::thread worker;
     while (workers_ < job.threads - 1 && startThread(worker, [this] { work(); })) {
       worker.detach();
@@ -187,7 +187,7 @@ class Pool {
   }
 
  private:
-  // True if this thread of a job runs on the processor of an earlier one. The lock is held.
+  // True if this thread runs on the same processor as an earlier thread of its job. The lock is held.
   static bool takeProcessor(Job& job, int thread) {
     const int mine = processor();
     job.processors[thread] = mine;
@@ -196,14 +196,14 @@ class Pool {
     return false;
   }
 
-  // A job that may have one more thread. The lock is held.
+  // Returns a job that may have one more thread. The lock is held.
   Job* openJob() {
     for (Job* job = jobs_; job != nullptr; job = job->next)
       if (job->taken < job->threads) return job;
     return nullptr;
   }
 
-  // Waits for a new job, for as long as the gap between two runs of a busy program. Returns true if one came.
+  // Spins for a new job, for the usual gap between two runs of a busy program. Returns true if one came.
   bool spin(uint32_t seen) {
     Patience patience;
     do {
@@ -217,7 +217,7 @@ class Pool {
 
   Mutex mutex_;
   Job* jobs_ = nullptr;
-  bool crowds_ = false;  // true if a thread was woken on the processor of another thread of its job
+  bool crowds_ = false;  // true if a thread woke up on the processor of another thread of its job
 #ifndef __wasm__
   Sleeper* sleepers_ = nullptr;  // its threads
   int workers_ = 0;
@@ -227,7 +227,7 @@ class Pool {
   std::atomic<uint32_t> posted_{0};
 };
 
-// Never destroyed: its threads outlive main() and end with the process.
+// Never destroyed, because its threads live longer than main() and end with the process.
 Pool& pool = *new Pool;
 
 }  // namespace
@@ -235,7 +235,7 @@ Pool& pool = *new Pool;
 void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self) {
   const uint64_t phase = phase_++;
   const uint64_t next = (phase + 1) << 32;
-  // The low half of a ticket counts claims from the front and, above them, claims from the back. If there are very many
+  // The low half of a ticket counts claims from the front and, in its upper bits, claims from the back. With very many
   // chunks it counts claims from the front only.
   const bool bothEnds = chunks <= 0xffff, back = fromBack(chunks);
   uint64_t ticket = job_.ticket.load(std::memory_order_acquire);

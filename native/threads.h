@@ -1,10 +1,12 @@
-// One pool of threads for each process. A run borrows free threads.
+// The thread pool of a process, and the division of a run's work among its threads.
 //
-// A run is a list of phases, each a number of chunks. Every thread of a run makes the same sequence of parallel() calls
-// and claims chunks from one atomic ticket. A phase ends when its chunks are done, without waiting for every thread. A
-// thread that the system has suspended delays only its own chunk, and a late thread finds the phase over and goes on.
-// The thread that computes a chunk never changes a result: chunks are cut by shape alone, or so that the cut affects no
-// bit.
+// A run is a list of phases, each with a number of chunks. Every thread of a run makes the same sequence of parallel()
+// calls and claims chunks from one atomic ticket. A phase ends when its chunks are done, without waiting for every
+// thread. A thread that the system has suspended delays only its own chunk. A late thread finds the phase over and goes
+// on.
+//
+// Results never depend on the thread that computes a chunk. Chunks are cut by shape alone, or so that the cut affects
+// no bit.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -38,7 +40,7 @@ class Team {
 
   // Calls body(chunk) once for every chunk in [0, chunks), spread over the team, and returns when all are done. The
   // number of parallel() calls of a kernel must depend only on its operands, never on heap data. A late thread may see
-  // stale heap data: its chunks never run, but the code between two phases must not crash on garbage.
+  // stale heap data. Its chunks never run, but its code between two phases must not crash.
   template <class Body>
   void parallel(uint32_t chunks, const Body& body) {
     parallel(chunks, [](const void* self, uint32_t chunk) { (*static_cast<const Body*>(self))(chunk); }, &body);
@@ -65,8 +67,8 @@ class Team {
   }
 
  private:
-  // Odd threads claim from the back, so that a thread finds the same rows, still in its cache, in one command after
-  // another. If there are very many chunks, all claim from the front.
+  // Odd threads claim from the back. So a thread finds the same rows, still in its cache, in consecutive commands. With
+  // very many chunks, all claim from the front.
   bool fromBack(uint32_t chunks) const { return chunks <= 0xffff && thread_ % 2 == 1; }
   void parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const void* self);
 

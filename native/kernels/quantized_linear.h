@@ -62,7 +62,7 @@ struct QuantizedLinear {
       multiplyPanel(context, row, height, col, atMost(end * kTile, cols));
   }
 
-  // Tiles from `tile` to below `end`, at most as many as meet rows together.
+  // Tiles tile ≤ t < end, at most as many as are multiplied together.
   PackedTiles tilesFrom(const Context& context, uint64_t tile, uint64_t end) const {
     return {tileAt(context, tile), bytesOfTile(), static_cast<size_t>(atMost(kInt8Tiles, end - tile))};
   }
