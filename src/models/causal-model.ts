@@ -6,6 +6,7 @@ import { PositionShifts } from '../nn/position-shifts.js';
 import { Sequences } from '../nn/sequences.js';
 import type { Stack } from '../nn/stack.js';
 import { type TokenBatch, unpaddedLength } from '../nn/token-batch.js';
+import { add } from '../ops/binary.js';
 import { gather } from '../ops/move.js';
 import { imagePass, type Pass, rotationOf } from './image-pass.js';
 import type { ImageReader } from './image-reader.js';
@@ -39,7 +40,9 @@ export abstract class CausalModel extends PromptModel {
     layout.target = padded;
     const { batch } = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const features = this.#features(padded, hiddenStates, inputs);
+    const wantsLoss = (options.loss ?? true) && inputs.labels !== undefined && this.headKind === 'language-model';
+    const pass = () => this.#features(padded, hiddenStates, inputs);
+    const { result: features, loss: further } = wantsLoss ? this.withFurtherLoss(pass) : { result: pass(), loss: null };
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => this.shownState(padded.unpack(state)));
     const { head } = this;
@@ -61,13 +64,19 @@ export abstract class CausalModel extends PromptModel {
     const logits = isNext ? this.logitsOf(features) : head.forward(features, batch);
     if (labels) {
       const own = padded.pack('labels', labels as number[][]);
-      output.loss = tokenLoss(logits, isNext ? nextLabels(own, batch.counts) : own);
+      const loss = tokenLoss(logits, isNext ? nextLabels(own, batch.counts) : own);
+      output.loss = further === null ? loss : add(loss, further);
     }
     return { ...output, logits: padded.unpack(logits) };
   }
 
   protected override passFeatures({ inputIds, attentionMask }: ModelInputs): Tensor {
     return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'dropped'));
+  }
+
+  /** Runs a pass. A family can return a loss of its own for it, which is added to that of the tokens. */
+  protected withFurtherLoss(pass: () => Tensor): { result: Tensor; loss: Tensor | null } {
+    return { result: pass(), loss: null };
   }
 
   /** A hidden state in transformers' layout. `state`: float32 [B, T, features]. */

@@ -10,6 +10,7 @@
 export { recompute } from '../core/autograd.js';
 export { Random } from '../core/random.js';
 export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
+export { balanced, balanceLoss } from './balance-loss.js';
 export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';
 export { Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d } from './conv.js';
 export { type CacheSizes, DecoderState, type Memory, type MemoryNeed } from './decoder-state.js';
@@ -22,7 +23,12 @@ export { type LayerContext, type LayerParts, type Network, type PostNorm, Transf
 export { ConstantScale, LayerScale } from './layer-scale.js';
 export { Linear, type Output, type Projection, TiedLinear } from './linear.js';
 export type { Mixer } from './mixer.js';
-export { type ExpertWeights, MixtureOfExperts, type MixtureOfExpertsOptions } from './mixture-of-experts.js';
+export {
+  type ExpertWeights,
+  MixtureOfExperts,
+  type MixtureOfExpertsOptions,
+  type Routing,
+} from './mixture-of-experts.js';
 export { type LoadableTensor, Module, type Parameter, type StateDict, type StateEntry } from './module.js';
 export { GroupNorm, HeadNorm, IdentityNorm, LayerNorm, type Norm, PlainRMSNorm, RMSNorm } from './norm.js';
 export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-modules.js';

@@ -63,6 +63,14 @@ export interface MixtureOfExpertsOptions {
   readonly expertScales?: boolean | undefined;
 }
 
+/** A router's scores and choice for some tokens. */
+export interface Routing {
+  /** Scores before softmax or sigmoid: float32 [N, experts]. */
+  readonly logits: Tensor;
+  /** The chosen experts: int32 [N, chosen], best first. */
+  readonly ids: Tensor;
+}
+
 const kinds = {
   ...({ dModel: 'any', dFF: 'any', experts: 'any', chosen: 'any', activation: 'any', weights: 'any' } as const),
   ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false], bias: [true, false] } as const),
@@ -90,6 +98,7 @@ export class MixtureOfExperts extends Module {
   /** The projections back, side by side: weight [dFF, experts · dModel]. */
   readonly downs: Linear | PackedLinear;
   readonly #options: Complete<Omit<MixtureOfExpertsOptions, 'routerNorm'>>;
+  #observer: ((routing: Routing) => void) | null = null;
 
   /** Throws ArgumentError, ShapeError for options that are missing or out of range, OutOfMemoryError. */
   constructor(init: Initializer, options: MixtureOfExpertsOptions) {
@@ -154,6 +163,11 @@ export class MixtureOfExperts extends Module {
     return mul(limited, add(clamp(up, { min: -limit, max: limit }), 1));
   }
 
+  /** Calls `observer` with the routing of each later pass; null ends it. */
+  observe(observer: ((routing: Routing) => void) | null): void {
+    this.#observer = observer;
+  }
+
   /** The experts of each token, int32 [N, chosen], best first, and their weights, float32 [N, chosen]. `x` as in `forward`. */
   route(x: Tensor): { ids: Tensor; weights: Tensor } {
     const { chosen, normalized, scale: factor, weights: kind, routerScale } = this.#options;
@@ -161,6 +175,7 @@ export class MixtureOfExperts extends Module {
     const logits = routerScale === 1 ? raws : scale(raws, routerScale);
     const scores = kind === 'sigmoid' ? sigmoid(logits) : kind === 'softmax' ? softmax(logits) : logits;
     const { values, indices } = this.#choose(scores, chosen);
+    this.#observer?.({ logits, ids: indices });
     const raw = kind === 'softmaxOfChosen' ? softmax(values) : values;
     const shared = normalized ? div(raw, sum(raw, { axis: -1, keepDims: true })) : raw;
     const scaled = factor === 1 ? shared : scale(shared, factor);

@@ -1,3 +1,4 @@
+import type { Tensor } from '../../core/tensor.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
@@ -5,6 +6,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
+import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
 
 /** gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, in every other layer a window, and clamped experts. */
@@ -14,7 +16,6 @@ export class GptOss extends Llama {
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    config.expect('output_router_logits', false);
     config.expect('swiglu_alpha', 1.702); // the factor of quickGelu
     const rotary = rotaryOf(init, config);
     const bias = config.flag('attention_bias');
@@ -38,6 +39,10 @@ export class GptOss extends Llama {
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  protected override withFurtherLoss(pass: () => Tensor) {
+    return routerLoss(this, this.settings, pass);
   }
 
   protected override get stateNames(): StateNames {
@@ -80,6 +85,7 @@ export const gptOss: Family = {
     swiglu_alpha: 1.702,
     swiglu_limit: 7,
     output_router_logits: false,
+    router_aux_loss_coef: 0.001,
   },
   complete: (config, given) => {
     config.num_local_experts = given.num_local_experts ?? given.num_experts ?? config.num_local_experts;

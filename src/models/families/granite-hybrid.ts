@@ -1,4 +1,5 @@
 import { FormatError } from '../../core/errors.js';
+import type { Tensor } from '../../core/tensor.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
@@ -11,6 +12,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
+import { routerLoss } from '../router-loss.js';
 import { Granite, granite, graniteSettings } from './granite.js';
 import { ggufNames, llamaAttention, type MakeNorm } from './llama.js';
 import { mamba2GgufNames, mamba2GgufSettings, mamba2GgufStored, mamba2Names, mamba2Settings } from './mamba2.js';
@@ -18,7 +20,6 @@ import { mamba2GgufNames, mamba2GgufSettings, mamba2GgufStored, mamba2Names, mam
 /** Granite 4's hybrids (IBM 2025): most layers are Mamba-2, some attention; experts beside a network for all tokens. */
 export class GraniteHybrid extends Granite {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
-    config.expect('output_router_logits', false);
     const rotary = config.values.position_embedding_type === 'rope' ? rotaryOf(init, config) : null;
     const bias = config.flag('attention_bias');
     const scale = config.number('attention_multiplier');
@@ -33,6 +34,10 @@ export class GraniteHybrid extends Granite {
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  protected override withFurtherLoss(pass: () => Tensor) {
+    return routerLoss(this, this.settings, pass);
   }
 
   protected override get stateNames(): StateNames {
@@ -100,6 +105,7 @@ export const graniteHybrid: Family = {
     num_local_experts: 8,
     num_experts_per_tok: 2,
     output_router_logits: false,
+    router_aux_loss_coef: 0.001,
     shared_intermediate_size: 1024,
     position_embedding_type: null,
     layer_types: null,

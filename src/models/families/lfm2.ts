@@ -77,7 +77,6 @@ export class Lfm2 extends Llama {
 /** LFM2-MoE: after some dense layers, feed-forward networks are mixtures of experts, routed as in DeepSeek-V3. */
 export class Lfm2Moe extends Lfm2 {
   protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
-    config.expect('output_router_logits', false);
     if (layer < config.number('num_dense_layers')) return llamaFeedForward(init, config);
     return new MixtureOfExperts(init, {
       dModel: config.size('hidden_size'),
@@ -206,7 +205,6 @@ export const lfm2Moe: Family = {
     use_expert_bias: true,
     routed_scaling_factor: 1,
     norm_topk_prob: true,
-    output_router_logits: false,
     max_position_embeddings: 128000,
   },
   complete: (config, given) => {

@@ -1,3 +1,4 @@
+import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
@@ -7,6 +8,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
+import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
 import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
@@ -17,7 +19,6 @@ export class Olmoe extends Llama {
   }
 
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
-    config.expect('output_router_logits', false);
     const normOf = (heads: string) => () =>
       new RMSNorm(init, config.size(heads) * config.size('head_dim'), config.number('rms_norm_eps'));
     const attention: Partial<MultiHeadOptions> = {
@@ -45,6 +46,10 @@ export class Olmoe extends Llama {
       });
   }
 
+  protected override withFurtherLoss(pass: () => Tensor) {
+    return routerLoss(this, this.settings, pass);
+  }
+
   protected override get stateNames(): StateNames {
     return { ...expertNames('model.layers.*.mlp', this.settings.size('num_experts')), ...super.stateNames };
   }
@@ -70,6 +75,7 @@ export const olmoe: Family = {
     num_experts: 64,
     norm_topk_prob: false,
     output_router_logits: false,
+    router_aux_loss_coef: 0.01,
   },
   complete: (config, given) => {
     config.num_experts = given.num_experts ?? given.num_local_experts ?? config.num_experts;

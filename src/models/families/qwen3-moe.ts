@@ -1,3 +1,4 @@
+import type { Tensor } from '../../core/tensor.js';
 import type { Initializer } from '../../nn/init.js';
 import type { Network } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
@@ -5,13 +6,13 @@ import type { StateNames } from '../../nn/state-names.js';
 import { activationOf } from '../config-values.js';
 import type { Family, GgufFamily } from '../family.js';
 import { type ModelConfig, numberIn } from '../model-config.js';
+import { routerLoss } from '../router-loss.js';
 import { ggufNames, llamaFeedForward } from './llama.js';
 import { Qwen3, qwen3 } from './qwen.js';
 
 /** Qwen3's mixtures of experts (Yang et al. 2025, arXiv 2505.09388): Qwen3 with sparse feed-forward networks. */
 export class Qwen3Moe extends Qwen3 {
   protected override network(init: Initializer, config: ModelConfig, layer: number): Network {
-    config.expect('output_router_logits', false);
     if (!isSparse(config, layer)) return llamaFeedForward(init, config);
     return new MixtureOfExperts(init, {
       dModel: config.size('hidden_size'),
@@ -21,6 +22,10 @@ export class Qwen3Moe extends Qwen3 {
       activation: activationOf(config.text('hidden_act')),
       normalized: config.flag('norm_topk_prob'),
     });
+  }
+
+  protected override withFurtherLoss(pass: () => Tensor) {
+    return routerLoss(this, this.settings, pass);
   }
 
   protected override get stateNames(): StateNames {
@@ -72,6 +77,7 @@ export const qwen3Moe: Family = {
     num_experts: 128,
     norm_topk_prob: false,
     output_router_logits: false,
+    router_aux_loss_coef: 0.001,
     mlp_only_layers: null,
   },
   complete: (config, given) => {

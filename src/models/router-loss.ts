@@ -1,0 +1,15 @@
+import type { Tensor } from '../core/tensor.js';
+import { balanced } from '../nn/balance-loss.js';
+import type { Module } from '../nn/module.js';
+import { scale } from '../ops/binary.js';
+import type { ModelConfig } from './model-config.js';
+
+/**
+ * The loss of a mixture's routers for `CausalModel.withFurtherLoss`, if the config's `output_router_logits` asks for it:
+ * `router_aux_loss_coef` times `balanced`.
+ */
+export function routerLoss(model: Module, config: ModelConfig, pass: () => Tensor) {
+  if (!config.flag('output_router_logits')) return { result: pass(), loss: null };
+  const { result, loss } = balanced(model, pass);
+  return { result, loss: loss && scale(loss, config.number('router_aux_loss_coef')) };
+}

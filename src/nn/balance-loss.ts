@@ -1,0 +1,50 @@
+// The loss that balances the experts of a mixture (Fedus et al. 2021, arXiv 2101.03961, equations 4 to 6).
+
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { add, mul, scale } from '../ops/binary.js';
+import { embedding } from '../ops/embedding.js';
+import { sum } from '../ops/reduce.js';
+import { softmax } from '../ops/softmax.js';
+import { TransformerLayer } from './layer.js';
+import { MixtureOfExperts, type Routing } from './mixture-of-experts.js';
+import type { Module } from './module.js';
+
+/**
+ * Runs `pass`, and returns its result with the loss of all mixtures in `model`: a scalar, float32. The loss is the number of
+ * experts · Σ (tokens of an expert / all tokens) · (mean probability of that expert), over all layers as one. It is the number
+ * of chosen experts if tokens are evenly spread. Throws ArgumentError if layers drop their results (gradient checkpointing).
+ */
+export function balanced<T>(model: Module, pass: () => T): { result: T; loss: Tensor | null } {
+  const modules = model.modules();
+  if (model.training && modules.some((each) => each instanceof TransformerLayer && each.recomputes))
+    throw new ArgumentError(
+      'loss: output_router_logits needs the routers’ scores, which gradientCheckpointing forgets',
+    );
+  const mixtures = modules.filter((each) => each instanceof MixtureOfExperts);
+  const routings: Routing[] = [];
+  for (const mixture of mixtures) mixture.observe((routing) => routings.push(routing));
+  try {
+    const result = pass();
+    return { result, loss: routings.length > 0 ? balanceLoss(routings) : null };
+  } finally {
+    for (const mixture of mixtures) mixture.observe(null);
+  }
+}
+
+/** The loss of some routings, which have the same number of experts. */
+export function balanceLoss(routings: readonly Routing[]): Tensor {
+  const [{ logits }] = routings as [Routing];
+  const { device } = logits;
+  const experts = logits.shape[1] as number;
+  const rows = routings.reduce((total, { logits: { shape } }) => total + (shape[0] as number), 0);
+  const one = device.tensor(
+    Float32Array.from({ length: experts * experts }, (_, i) => Number(i % (experts + 1) === 0)),
+    [experts, experts],
+  );
+  const total = (each: (routing: Routing) => Tensor) =>
+    routings.map((routing) => sum(each(routing), { axis: 0 })).reduce((a, b) => add(a, b));
+  const counts = total(({ ids }) => embedding(one, ids.reshape(-1))); // [experts]
+  const probabilities = total((routing) => softmax(routing.logits)); // [experts]
+  return scale(sum(mul(counts, probabilities)), experts / rows ** 2);
+}
