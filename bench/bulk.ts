@@ -90,7 +90,7 @@ async function isOpen(queue: string): Promise<boolean> {
   return waiting + active + delayed > 0;
 }
 
-/** How the memory of a worker grew while it worked, once it had done a tenth: all of it, and what is no garbage. */
+/** Growth of a worker's memory after the first tenth of its work: all memory, and memory without garbage. */
 function memoryOf({ told }: BulkWorker): string {
   const busy = told.filter((each, i) => each.done !== (told[i - 1]?.done ?? 0));
   const after = busy.filter(({ done }) => done > (told.at(-1)?.done ?? 0) / 10);

@@ -41,7 +41,7 @@ const tasks: readonly Task[] = [
   { what: 'decode of 16', prompt: 1, tokens: TOKENS, batch: 16 },
 ];
 
-/** So many tokens of each sequence are there when the next ones are written. */
+/** Numbers of tokens that each sequence has when the measured ones are generated. */
 const contexts = [
   { what: 'context 512', context: 512, batch: 1 },
   { what: 'context 2048', context: 2048, batch: 1 },

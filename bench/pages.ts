@@ -69,7 +69,7 @@ async function writing(run: Run): Promise<void> {
   }
 }
 
-/** How long a page takes to load a GGUF file, and by how much its process grows meanwhile. */
+/** Time that a page takes to load a GGUF file, and growth of its process meanwhile. */
 async function loading(run: Run, source: (typeof SOURCES)[number]): Promise<void> {
   const { GGUF_MODEL: file } = process.env;
   const what = `loading from ${source}`;

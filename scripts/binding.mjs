@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 const at = (path) => new URL(`../${path}`, import.meta.url);
-/** It has nothing in it that is not JSON. */
+/** binding.gyp is written as plain JSON. */
 const [target] = JSON.parse(readFileSync(at('binding.gyp'), 'utf8')).targets;
 const isas = readdirSync(at('native/isa')).map((name) => `native/isa/${name}`); // which a command lists there
 

@@ -1,4 +1,4 @@
-// How programs are bundled for Node: the package's own by node.mjs, those of tests by test/bundle.mjs.
+// Options for bundling programs for Node. node.mjs uses them for the package, test/bundle.mjs for tests.
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';

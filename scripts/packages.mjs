@@ -20,7 +20,8 @@ function packageFolder(name, manifest) {
 const source = packageFolder('simdformer-source', {
   description: "The C++ sources of simdformer's native addon, compiled by npx simdformer-source.",
   main: 'simdformer.node',
-  // Not an install script: package managers ask before they run one.
+  // The compiler is a command instead of an install script, because package managers ask before they run install
+  // scripts.
   bin: 'compile.mjs',
   gypfile: false, // npm would compile a package with a binding.gyp when it is installed, and leave object files
   dependencies: { 'node-addon-api': devDependencies['node-addon-api'] },

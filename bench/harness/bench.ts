@@ -32,11 +32,11 @@ export interface Row {
   readonly what: string;
   /** Seconds by contestant. */
   readonly times: Readonly<Record<string, Timing>>;
-  /** How many times as fast as each of the others we are. */
+  /** Speed relative to each peer: above 1 means that simdformer is faster. */
   readonly ratios: Readonly<Record<string, number>>;
   /** Seconds that the machine needs at least. */
   readonly limit?: number;
-  /** Its share of our time: 1 is as fast as the machine allows. */
+  /** Ratio of the limit to our time: 1 is as fast as the machine allows. */
   readonly ofLimit?: number;
   /** Further figures by name, their unit in it. */
   readonly figures: Figures;
@@ -85,7 +85,7 @@ export class Run {
     return this.options.threads;
   }
 
-  /** How often everybody takes a turn. */
+  /** Number of rounds, in each of which every contestant runs once. */
   rounds(usual: number): number {
     return this.options.quick ? Math.min(3, usual) : usual;
   }

@@ -38,7 +38,7 @@ export interface ContestOptions {
 export interface Outcome {
   /** Keys are the contestants' names. */
   readonly times: Readonly<Record<string, Timing>>;
-  /** How many times as fast as each peer the first one is: the median of the rounds' ratios. */
+  /** Speed of the first contestant relative to each peer: the median of the ratios of all rounds. */
   readonly ratios: Readonly<Record<string, number>>;
   /** Each reference's time as a share of the first contestant's time: the median over rounds. */
   readonly shares: Readonly<Record<string, number>>;

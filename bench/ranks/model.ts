@@ -1,4 +1,4 @@
-// How long a step of N ranks takes, from a few measured ones.
+// Predicts the time of a step of N ranks from a few measured ones.
 
 /** A step as it was measured, or is asked for. */
 export interface Point {

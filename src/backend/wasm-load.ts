@@ -57,7 +57,7 @@ export async function prepareFiles(): Promise<void> {
 async function compile(url: URL, shared: boolean): Promise<WebAssembly.Module> {
   if (url.protocol === 'file:' && isNode) {
     await prepareFiles();
-    // Not readFile(), which would start threads for that.
+    // readFile() would start threads only for this.
     const bytes = (files as typeof import('node:fs')).readFileSync(url);
     return WebAssembly.compile(shared ? share(bytes) : bytes);
   }

@@ -24,7 +24,10 @@ export function warnOnce(how: string, why: string): void {
   warnings.add(how);
 }
 
-/** How many threads a device gets: what was asked for or else what the machine offers, but one where none can work. */
+/**
+ * Number of threads of a device: the requested number, or that of the machine's processors. It is 1 if threads are not
+ * available.
+ */
 export async function threadsHere(asked: number | undefined): Promise<number> {
   const wanted = asked ?? Math.min(await parallelism(), MAX_THREADS);
   const reason = whyNotShared();

@@ -117,7 +117,7 @@ export class Batcher<Input, Result> {
     }
   }
 
-  /** Not at once: whoever hears of results has much to do with them, and the next batch is to begin before. */
+  /** Resolves results in slices, because their receivers do much work, and the next batch should begin before. */
   async #resolve(batch: readonly Waiting<Input, Result>[], results: readonly Result[]): Promise<void> {
     for (const [i, { resolve }] of batch.entries()) {
       if (i % AT_ONCE === 0) await turn();

@@ -49,7 +49,7 @@ const LOCK = 10_000;
 /** Jobs that a worker takes before it knows their mean cost. */
 const FIRST = 8;
 
-/** How often a job may lose its worker, which is rarely the fault of the job. */
+/** Maximum number of times that a job may lose its worker, which is rarely the job's fault. */
 const KILLS = 100;
 
 export const WORKER_DEFAULTS = { batchTokens: 8192, linger: 20, concurrency: 256, progressEvery: 1000 };

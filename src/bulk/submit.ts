@@ -18,7 +18,7 @@ export interface QueueOptions {
 /** Names of QueueOptions. */
 
 export interface SubmitOptions extends QueueOptions {
-  /** How often a job is tried that fails for no fault of its input. Default: 3. */
+  /** Maximum number of attempts for a job whose failure is not caused by its input. Default: 3. */
   attempts?: number | undefined;
   /** Other options of BullMQ's jobs, such as `priority`. `backoff`, by default, is exponential, from 1 s. */
   job?: Omit<JobsOptions, 'jobId' | 'attempts'> | undefined;

@@ -1,4 +1,4 @@
-// How models write calls of tools.
+// The syntaxes in which models write tool calls.
 
 import type { ToolCallSyntax, ToolCallSyntaxName } from '../generate/response-format.js';
 

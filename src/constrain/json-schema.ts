@@ -68,7 +68,7 @@ interface Open {
   readonly place: string;
 }
 
-/** How members may be called beside those in `properties`. */
+/** Names that members may have, besides those in `properties`. */
 interface Names {
   /** All names, if there is a list of them. */
   readonly values?: readonly string[];
@@ -406,7 +406,7 @@ function patternsOf({ pattern }: Schema, place: string): Pattern[] {
   return [regex(pattern, { search: true })];
 }
 
-/** Beside a pattern, a format that is not known is a note only: zod writes both. */
+/** With a pattern, an unknown format is only an annotation: zod writes both. */
 function formatOf({ format }: Schema, hasPattern: boolean, place: string): Pattern[] {
   if (format === undefined) return [];
   const known = typeof format === 'string' ? formats.get(format) : undefined;

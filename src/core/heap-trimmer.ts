@@ -18,7 +18,7 @@ export class HeapTrimmer {
     private readonly backend: Backend,
   ) {}
 
-  /** To be called when memory was given back. */
+  /** Call this after memory was released. */
   schedule(): void {
     if (this.#timer !== null || this.backend.discard === undefined || this.heap.given < WORTH_WORDS) return;
     this.#changes = this.heap.changes;

@@ -303,7 +303,7 @@ export class Tensor {
     return this.toString();
   }
 
-  /** Its dtype, shape and backend, such as `Tensor(float32 [2, 3] on native)`. */
+  /** Describes dtype, shape and backend, as in `Tensor(float32 [2, 3] on native)`. */
   toString(): string {
     return `Tensor(${this.dtype} ${describeShape(this.shape)} on ${this.device.info.backend})`;
   }

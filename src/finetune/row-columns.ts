@@ -21,7 +21,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   words: 'tokens',
 };
 
-/** Their names in rows. */
+/** Names of these columns in rows. */
 const OWN =
   'text,pair,label,labels,score,tokens,source,target,anchor,positive,negative,prompt,chosen,rejected,messages'.split(
     ',',

@@ -158,7 +158,7 @@ class InputBeams {
 
 /** Beams of one input that are searched together. */
 class BeamGroup {
-  /** At most as many as beams, best first. */
+  /** Finished sequences, best first; at most as many as beams. */
   readonly finished: Hypothesis[] = [];
   done = false;
   /** Best first. */

@@ -25,7 +25,7 @@ export type ResponseFormat =
 export interface ToolCallsFormat {
   readonly type: 'tool_calls';
   readonly tools: readonly CallableTool[];
-  /** How the model writes calls, by name or as texts. Default: as the model's chat template shows, or 'json'. */
+  /** Syntax of tool calls, by name or as texts. Default: the syntax of the model's chat template, or else 'json'. */
   readonly syntax?: ToolCallSyntax | ToolCallSyntaxName | undefined;
   /** True if the answer may also be text, which calls may follow. Default: false. */
   readonly optional?: boolean | undefined;

@@ -33,7 +33,7 @@ export async function placeOf(path: string): Promise<string> {
     if (folder === undefined || target === undefined) return place; // opening it reports the problem
     const link = resolve(folder, basename(place));
     if (OPEN.test(link)) return link;
-    // Not normalized, because the folder before a `..` may be a link.
+    // The path is not normalized, because the folder before a `..` may be a link.
     place = isAbsolute(target) ? target : `${folder}/${target}`;
   }
   return realpath(path); // throws, because the links form a cycle

@@ -15,7 +15,7 @@ type Ints =
   | BigUint64Array;
 type Stored = Ints | Float32Array | Float64Array;
 
-/** How files hold elements of one type. */
+/** The form of elements of one type in files. */
 export interface ElementType {
   /** Bytes of one element. */
   readonly bytes: number;

@@ -45,7 +45,7 @@ export interface ChatSimdformerSettings extends SamplingSettings {
 export interface ChatSimdformerFields extends BaseChatModelParams, ChatSimdformerSettings {
   /** The model: a folder, a hub id, a GGUF file, or a loaded model. */
   model: ModelId;
-  /** How the model is loaded. */
+  /** Options for loading the model. Default: none. */
   loadOptions?: LocalModelsOptions | undefined;
 }
 

@@ -7,7 +7,7 @@ export interface SimdformerEmbeddingsFields extends EmbeddingsParams {
   model: ModelId;
   /** Dimensions to keep. Shortened vectors are normalized. Default: all. */
   dimensions?: number | undefined;
-  /** How the model is loaded. */
+  /** Options for loading the model. Default: none. */
   loadOptions?: LocalModelsOptions | undefined;
 }
 

@@ -8,7 +8,7 @@ export interface SimdformerRerankFields {
   model: ModelId;
   /** Documents to keep. Default: all. */
   topN?: number | undefined;
-  /** How the model is loaded. */
+  /** Options for loading the model. Default: none. */
   loadOptions?: LocalModelsOptions | undefined;
 }
 

@@ -62,7 +62,7 @@ export interface RopeDefaults {
   readonly sliding?: { readonly theta: number; readonly thetaName: string; readonly isScaled: boolean };
 }
 
-/** How GGUF files hold a family. */
+/** The form of a family in GGUF files. */
 export interface GgufFamily {
   /**
    * Names in a GGUF file and in a checkpoint of transformers, without `.weight` and `.bias`, or whole. A star is a layer's

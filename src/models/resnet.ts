@@ -240,7 +240,7 @@ export function timmNames(path: string, prefix: string, stages: number): StateNa
 interface BackbonePlace {
   /** The property that holds it. */
   readonly path: string;
-  /** Its name in checkpoints. */
+  /** Name of this network in checkpoints. */
   readonly prefix: string;
   /** True if norms are constants. */
   readonly frozen: boolean;

@@ -110,7 +110,7 @@ export function hiddenSpans(
   return marks;
 }
 
-/** So many different integers below `limit` (Floyd's algorithm). */
+/** Returns `count` distinct integers below `limit` (Floyd's algorithm). */
 function chosen(random: Random, limit: number, count: number): Set<number> {
   const found = new Set<number>();
   for (let last = limit - count; last < limit; last++) {

@@ -557,7 +557,7 @@ export class MultiHeadAttention extends Module {
   }
 }
 
-/** How tokens rotate; see `RotateOptions`. */
+/** Rotation of tokens; see `RotateOptions`. */
 type Rotating = Omit<RotateOptions, 'columns'>;
 
 interface Queries {

@@ -173,7 +173,10 @@ export class DecoderState {
     return this.#slots !== null;
   }
 
-  /** How many of the latest tokens, read one by one, a sequence can forget: fewer than these. Infinite without recurrent states. */
+  /**
+   * Number of recent states that are kept. A sequence can forget fewer than this number of its latest tokens, if they
+   * were read one by one. Infinite without recurrent states.
+   */
   get recent(): number {
     return this.#slots?.ring ?? Number.POSITIVE_INFINITY;
   }

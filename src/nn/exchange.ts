@@ -6,7 +6,7 @@ import type { DecoderState, Memory } from './decoder-state.js';
 export interface MixerContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
-  /** Its memories are filled for the steps that come after. */
+  /** State of a decoder, whose cross-attention memories are filled for later steps. */
   readonly state?: DecoderState | undefined;
   /** Tensors that the layers of this pass share. */
   readonly exchange?: Exchange | undefined;

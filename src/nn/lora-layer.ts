@@ -29,7 +29,7 @@ export interface LoraReader extends LoraBase {
 
 export interface LoraLayerOptions {
   readonly device: Device;
-  /** Its name in state dicts. */
+  /** Name in state dicts. */
   readonly name: string;
   /** True for an embedding. Its matrices have other names, and the other one starts at 0. */
   readonly isEmbedding: boolean;

@@ -37,7 +37,7 @@ export type StateNames = Readonly<Record<string, string | readonly (string | nul
 export interface StateParameter {
   /** The path of properties. */
   readonly path: string;
-  /** Its name, or the names of its sections. */
+  /** The name, or the names of the sections, in state dicts. */
   readonly names: readonly (string | null)[];
   readonly tensor: Tensor;
   /** True if it is stored as the transpose. */

@@ -103,7 +103,7 @@ interface Sizes {
   /** Width of a head. */
   readonly width: number;
   readonly packed: boolean;
-  /** How k and v are stored. */
+  /** Storage type of k and v. */
   readonly cells: number;
   /** Rows of q and k: of each item if padded, of all items if packed. */
   readonly rowsQ: number;

@@ -193,7 +193,7 @@ function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const { batch, heads, kvHeads, rowsQ, rowsK, packed, width } = sizes;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
   const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * heads))));
-  // its rows have one writer
+  // each row of the gradient needs a single writer
   const wanted = biases.relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads));
   const leastKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
   const blockKeys = device.constant('attentionBackward.blockKeys'); // a chunk is a whole number of blocks

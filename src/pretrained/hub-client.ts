@@ -5,7 +5,7 @@ import { HubError } from '../core/errors.js';
 import { proxiedFetch } from '../io/proxied-fetch.js';
 import type { HubSettings } from './hub-options.js';
 
-/** How often a request is made that fails for reasons that pass. */
+/** Maximum number of attempts for a request that fails for a temporary reason. */
 const TRIES = 5;
 /** HTTP's status for a part that a file does not have, as the server sees it. */
 const RANGE_REFUSED = 416;
@@ -211,7 +211,7 @@ class Watch {
     }
   }
 
-  /** To be called once the answer is read, or not wanted any more: it leaves no timer, and no connection open. */
+  /** Call this once the response is read or no longer needed. It clears the timer and closes the connection. */
   end(): void {
     clearTimeout(this.#timer);
     this.caller?.removeEventListener('abort', this.#abort);

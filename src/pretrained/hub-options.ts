@@ -4,7 +4,7 @@ import { environment, isNode, nodeModule } from '../backend/node.js';
 import { anyOf, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
-/** How far the download of a file is. */
+/** Progress of the download of a file. */
 export interface DownloadProgress {
   /** The file's name in the repository. */
   readonly file: string;

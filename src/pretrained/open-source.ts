@@ -148,7 +148,8 @@ async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSo
       const name = folder === '' ? entry : `${folder}/${entry}`;
       const stats = await stat(join(path, name)).catch(() => undefined); // links are followed
       if (stats?.isFile()) names.push(name);
-      // Not deeper than modules of sentence-transformers lie: somebody may give a folder of a million files.
+      // The search ends at the depth of sentence-transformers' modules, because a given folder may have a million
+      // files.
       else if (stats?.isDirectory() && entry !== '.git' && (depth === 0 || (depth === 1 && MODULE.test(folder))))
         await list(name, depth + 1);
     }

@@ -24,7 +24,9 @@ interface PackingOptions {
 /** The format of matrices by default: for GGUF files and our packed files, and for other files. */
 export const DEFAULT_WEIGHTS = { packed: 'auto', other: 'float32' } as const;
 
-/** How weights are packed by the options of `loadModel`; null if all are float32. Throws ArgumentError. */
+/**
+ * Returns the packing that the options of `loadModel` request; null if all weights are float32. Throws ArgumentError.
+ */
 export function packingOf({ isPacked, dtype, activations = 'int8', ...options }: PackingOptions): Packing | null {
   const named = typeof dtype === 'string' ? DTYPES[dtype] : undefined;
   const weights = options.weights ?? named ?? (isPacked ? DEFAULT_WEIGHTS.packed : DEFAULT_WEIGHTS.other);

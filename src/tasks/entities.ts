@@ -11,7 +11,7 @@ export type AggregationStrategy = (typeof aggregationStrategies)[number];
 /** A token with the probabilities of its classes. */
 export interface TokenScores {
   readonly id: number;
-  /** Its place among the tokens of the text. */
+  /** Index of the token in the text. */
   readonly index: number;
   readonly start: number;
   readonly end: number;

@@ -7,7 +7,7 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
 
 export interface FillMaskOptions extends CallOptions, TruncationOptions {
-  /** How many tokens come back for a mask. Default 5. */
+  /** Number of tokens returned for a mask. Default: 5. */
   top_k?: number | undefined;
   /** The only tokens to choose among, each by its text; of what is no token, its first one. */
   targets?: string | readonly string[] | undefined;

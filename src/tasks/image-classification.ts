@@ -9,7 +9,7 @@ import type { CallOptions, Task } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
 
 export interface ImageClassificationOptions extends CallOptions {
-  /** How many classes come back, the likeliest first; null or 0 for all. Default 5. */
+  /** Number of classes returned, best first; null or 0 for all. Default: 5. */
   top_k?: number | null | undefined;
   /**
    * Function from logits to scores. Default: none for a regression, the sigmoid for a single class or classes that do

@@ -7,7 +7,7 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { encode, forward, textsOf, tokenizerOf, tokenLimit } from './text-inputs.js';
 
 export interface QuestionAnsweringOptions extends CallOptions {
-  /** How many answers come back. Default 1: one, not in an array. */
+  /** Number of answers returned. Default: 1, not in an array. */
   top_k?: number | undefined;
   /** Tokens of the question and a part of the context together. Default 384, or what the model reads if that is less. */
   max_seq_len?: number | undefined;

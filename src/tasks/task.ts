@@ -21,7 +21,7 @@ export interface Task<Call extends TaskCall = TaskCall> {
   create(context: TaskContext): Call;
 }
 
-/** How far a call is. */
+/** Progress of a call. */
 export interface TaskProgress {
   /** Inputs that are finished. */
   readonly done: number;

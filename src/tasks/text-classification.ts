@@ -14,7 +14,7 @@ export interface TextPair {
 }
 
 export interface TextClassificationOptions extends CallOptions, TruncationOptions {
-  /** How many classes come back, the likeliest first; null for all. Default 1. */
+  /** Number of classes returned, best first; null for all. Default: 1. */
   top_k?: number | null | undefined;
   /**
    * Function from logits to scores. Default: none for a regression, the sigmoid for a single class or classes that do

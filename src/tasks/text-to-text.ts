@@ -32,7 +32,7 @@ export interface WrittenScores {
   readonly token_log_probabilities: readonly number[];
 }
 
-/** How texts are read and written. */
+/** A text-to-text task: its encoding of texts, and its options. */
 export interface TextToText {
   /** Tokens of texts, as the encoder reads them. */
   readonly encode: (texts: readonly string[]) => Promise<number[][]>;

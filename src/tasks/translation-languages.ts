@@ -15,7 +15,7 @@ export interface TranslationLanguages {
   mark(encoding: Pick<BatchEncoding, 'inputIds' | 'specialTokensMask'>, source: number | null): number[][];
 }
 
-/** How tokens of languages look, by the type of models that have them. */
+/** Patterns of language tokens, by model type. */
 const patterns: Readonly<Record<string, RegExp>> = {
   m2m_100: /^(__[a-z]{2,3}__|[a-z]{3}_[A-Z][a-z]{3})$/,
   mbart: /^[a-z]{2}_[A-Z]{2}$/,

@@ -1,4 +1,4 @@
-// How a tokenizer.json cuts text into words before its model looks at them.
+// Pre-tokenizers of a tokenizer.json: they cut text into words before the tokenizer's model sees it.
 
 import type { AlignedText, SplitBehavior } from './aligned-text.js';
 import { GPT2_WORDS } from './byte-level.js';

@@ -20,7 +20,7 @@ import { checkWorld, type WireFormat, type World } from './world.js';
 export interface Progress {
   /** Steps taken, from 1. */
   readonly step: number;
-  /** To take in all. */
+  /** Total number of steps. */
   readonly steps: number;
   /** The pass over the data that the step began in, from 0. */
   readonly epoch: number;

@@ -24,7 +24,7 @@ export interface SGDOptions {
 /** One parameter and its state. */
 interface Entry {
   readonly param: Tensor;
-  /** Its place among the parameters. */
+  /** Index among the parameters. */
   readonly index: number;
   readonly v: Tensor;
   readonly group: ParameterGroup;

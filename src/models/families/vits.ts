@@ -418,7 +418,7 @@ class PosteriorEncoder extends Module {
   }
 }
 
-/** How a text is spoken. */
+/** Options of `speak`. */
 export interface SpeakOptions {
   /** Number of the voice, for models of several speakers. Default: none. */
   readonly speakerId?: number | undefined;

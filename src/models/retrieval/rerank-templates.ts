@@ -3,7 +3,7 @@
 import { ArgumentError } from '../../core/errors.js';
 import type { Json } from '../model-config.js';
 
-/** How a decoder reads a pair, and which tokens are its answers. */
+/** The prompt in which a decoder reads a pair, and the tokens of its answers. */
 export interface RerankTemplate {
   /**
    * Parts of the prompt, which are tokenized one by one. `{query}`, `{document}` and `{instruction}` stand for the texts. The part with

@@ -28,7 +28,10 @@ function halvesOfBytes(bytes: Uint8Array, count: number, isSigned: boolean): Int
 export const sizeOf = ({ shape }: { readonly shape: readonly number[] }) =>
   shape.reduce((product, n) => product * n, 1);
 
-/** How DequantizeLinear spreads scales: one for all, one for each index of an axis, or one for each block of it. */
+/**
+ * The granularity of DequantizeLinear's scales: one for all values, one per index of an axis, or one per block of the
+ * axis.
+ */
 export interface Spread {
   readonly axis: number;
   /** Indices of the axis that share a scale; 0 if there are no blocks. */

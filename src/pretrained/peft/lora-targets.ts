@@ -15,7 +15,7 @@ export interface LoraTarget {
   readonly name: string;
   readonly path: string;
   readonly module: WeightModule;
-  /** Its columns of the module's weight. */
+  /** Range of columns in the module's weight. */
   readonly start: number;
   readonly end: number;
   readonly perHead: number | null;

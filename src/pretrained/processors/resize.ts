@@ -8,7 +8,7 @@ export interface Pixels {
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
-/** How pixels are weighted, and over how many on each side. */
+/** The weighting function of a filter, and its support in pixels on each side. */
 interface Filter {
   readonly support: number;
   readonly weight: (x: number) => number;

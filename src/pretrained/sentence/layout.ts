@@ -10,7 +10,7 @@ import { type ModelSource, parseJson } from '../source.js';
 /** A module of modules.json. */
 export interface ListedModule {
   readonly type: string;
-  /** Its folder, '' for the model's own. */
+  /** Folder of the module; '' for that of the model. */
   readonly path: string;
 }
 
@@ -84,7 +84,9 @@ const SETTINGS_NAMES = [
   'sentence_xlm-roberta_config.json',
 ];
 
-/** How a Transformer of sentence-transformers reads texts; {} if its folder does not say. */
+/**
+ * Returns the settings with which a Transformer module of sentence-transformers reads texts; {} if its folder has none.
+ */
 export async function readingConfig(source: ModelSource): Promise<Json> {
   const names = (await source.list())?.filter((name) => SETTINGS.test(name)) ?? SETTINGS_NAMES;
   for (const name of names) if (await source.has(name)) return source.json(name);

@@ -132,7 +132,7 @@ function withMarkers(sentence: SentenceSettings, [query, document]: readonly str
   };
 }
 
-/** How a Transformer reads texts, of the settings file in its own folder. */
+/** Returns the settings with which a Transformer module reads texts, from the settings file in its folder. */
 export async function readingSettings(source: ModelSource): Promise<ReadingSettings> {
   const config = await readingConfig(source);
   const file = 'sentence_bert_config.json';

@@ -30,7 +30,7 @@ interface Part {
 export async function tokenBoundOf(tokenizer: PretrainedTokenizer | null): Promise<TokenBound> {
   const json = (tokenizer as unknown as { toJSON?(): TokenizerJson } | null)?.toJSON?.();
   if (tokenizer === null || json === undefined) return NO_BOUND;
-  // Such tokens take any number of spaces, and tokens with spaces take several words.
+  // Tokens that strip spaces match any number of them, and tokens with spaces match several words.
   const absorb = json.added_tokens.some(({ lstrip, rstrip, content }) => lstrip || rstrip || /\s/.test(content));
   if (absorb) return NO_BOUND;
   const shrinking = shrinkingOf(json.normalizer);

@@ -1,4 +1,5 @@
-// How sure a model is of what it wrote of a window, and when it must try again (section 4.5 of Radford et al. 2022).
+// Quality of a window's text: the model's confidence, and the rules for another attempt (section 4.5 of Radford et al.
+// 2022).
 
 import type { LogitsProcessor } from '../../generate/logits-processor.js';
 

@@ -19,7 +19,10 @@ type RatedSamples =
 /** A recording: samples, or a WAV file. */
 export type SoundInput = Samples | RatedSamples | MediaFile;
 
-/** Its samples at `rate`. Rejects with ArgumentError for what is no recording, FormatError for a file that is no WAV. */
+/**
+ * Returns the samples of a recording at `rate`. Rejects with ArgumentError for values that are not a recording, and
+ * with FormatError for files that cannot be decoded.
+ */
 export async function samplesOf(
   task: string,
   input: SoundInput,

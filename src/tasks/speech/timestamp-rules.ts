@@ -9,7 +9,7 @@ export interface TimestampTokens {
   readonly noTimestamps: number;
   /** The first of those that tell times, in steps of 0.02 s from here to the end of the vocabulary. */
   readonly first: number;
-  /** How many steps after the beginning of a window the first one may be; null for any. */
+  /** Maximum time of the first timestamp in a window, in steps; null for no limit. */
   readonly maxInitial: number | null;
 }
 

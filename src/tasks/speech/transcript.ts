@@ -14,7 +14,7 @@ export interface TranscriptChunk {
   readonly timestamp: readonly [start: number | null, end: number | null];
   /** Language, such as `german`, if it was requested. */
   readonly language?: string | null;
-  /** How the window was written that it ends in, if that was asked for. */
+  /** Quality of the window in which the chunk ends, if it was requested. */
   readonly quality?: SpeechQuality;
   /** With `quality`: its tokens, and the hundredth of a second at which that window begins. */
   readonly tokens?: readonly number[];
@@ -27,7 +27,7 @@ export interface HeardWindow extends Heard {
   readonly stride: { readonly length: number; readonly left: number; readonly right: number } | null;
 }
 
-/** How chunks are made. */
+/** Options for making chunks. */
 export interface TranscriptOptions {
   /** Segments with their times, words with theirs, or one chunk for each language. */
   readonly timestamps: boolean | 'word';
@@ -152,7 +152,7 @@ export class Transcript {
   }
 }
 
-/** To hundredths of a second. */
+/** Rounds to hundredths of a second. */
 function rounded(seconds: number): number {
   return Number(seconds.toFixed(2));
 }

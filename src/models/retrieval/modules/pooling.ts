@@ -10,7 +10,7 @@ import type { Json } from '../../model-config.js';
 import { SentenceModule, type TextFeatures, tokensOf } from '../features.js';
 import type { ModuleFolder } from '../module-folder.js';
 
-/** How the vectors of tokens become one, by the names of sentence-transformers. */
+/** Methods of pooling token vectors to one, by the names of sentence-transformers. */
 export type SentencePooling = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
 
 /** The flags of older files, in the order in which their results are put side by side. */
