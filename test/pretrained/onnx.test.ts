@@ -4,10 +4,14 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../src/core/errors.js';
+import { inMemory } from '../../src/io/byte-source.js';
+import type { OnnxTensor } from '../../src/io/onnx.js';
 import { parseSafetensors, type SafetensorsEntry } from '../../src/io/safetensors.js';
 import type { ModelInputs, ModelOutput } from '../../src/models/inputs.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { floatsOfBlocks } from '../../src/ops/packed.js';
 import { type LoadModelOptions, loadModel } from '../../src/pretrained/load-model.js';
+import { graphWeights } from '../../src/pretrained/onnx/graph-weights.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
 import { largest } from '../tolerance.js';
@@ -169,6 +173,41 @@ it.each(variants)(
     await expectOutputs(model, reference, `dequantized_model.${file}.`, isWhole(name, dtype) ? LIMIT : difference);
   },
 );
+
+it.each([
+  [4, 32],
+  [4, 64],
+  [8, 32],
+])('MatMulNBits with %i bits in blocks of %i stays packed to the bit', async (bits, block) => {
+  const [rows, columns] = [5, 128];
+  const bytes = Uint8Array.from({ length: (rows * columns * bits) / 8 }, (_, i) => (i * 167 + 13) % 256);
+  const halves = Uint16Array.from({ length: (rows * columns) / block }, (_, i) => 0x2c00 + 37 * i);
+  const tensor = (name: string, dtype: 'U8' | 'F16', shape: number[], values: Uint8Array): OnnxTensor => ({
+    ...{ name, dtype, shape, byteLength: values.byteLength, position: 0, source: inMemory(values) },
+  });
+  const stem = 'encoder.query.weight';
+  const groups = columns / block;
+  const tensors = [
+    tensor(`${stem}_Q${bits}`, 'U8', [rows, groups, (block * bits) / 8], bytes),
+    tensor(`${stem}_scales`, 'F16', [rows * groups], new Uint8Array(halves.buffer)),
+  ];
+  const node = (attributes: Record<string, number>) => ({
+    ...{ name: '/encoder/query/MatMul_Q4', op: 'MatMulNBits', outputs: ['y'] },
+    ...{ inputs: ['x', `${stem}_Q${bits}`, `${stem}_scales`], attributes: new Map(Object.entries(attributes)) },
+  });
+  const graph = {
+    nodes: [node({ N: rows, K: columns, block_size: block, bits })],
+    tensors: new Map(tensors.map((each) => [each.name, each])),
+  };
+  const entry = graphWeights(graph, () => undefined).named.get(stem)!;
+  const stored = entry.blocks?.(device);
+  expect(stored).toMatchObject({ format: bits === 4 ? 'q4_0' : 'q8_0', shape: [rows, columns] });
+  const width = (columns / 32) * (2 + 4 * bits);
+  const all = new Uint8Array(rows * width);
+  await stored!.read(all.subarray(0, 2 * width), 0);
+  await stored!.read(all.subarray(2 * width), 2 * width);
+  expect([...(await floatsOfBlocks(device, stored!.format, [rows, columns], all))]).toEqual([...(await entry.data())]);
+});
 
 it('takes a variant for each file', async () => {
   const model = await load('whisper', { dtype: { encoder_model: 'uint8', decoder_model: 'fp32' } });

@@ -5,8 +5,9 @@ import { readFileSync } from 'node:fs';
 import { afterAll, expect, it } from 'vitest';
 import { FormatError } from '../../src/core/errors.js';
 import { parseSafetensors, type SafetensorsArray, serializeSafetensors } from '../../src/io/safetensors.js';
+import { packedPieces } from '../../src/models/packed-state.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
-import { loadModel } from '../../src/pretrained/load-model.js';
+import { type LoadedModel, loadModel } from '../../src/pretrained/load-model.js';
 import { openSource } from '../../src/pretrained/open-source.js';
 import { dequantizing } from '../../src/pretrained/quantized/index.js';
 import { openWeights } from '../../src/pretrained/weights.js';
@@ -70,6 +71,30 @@ it.each(loadable)('%s computes what the original class computes', async (name) =
   const limit = LIMIT * largest(expected);
   for (const [i, value] of values.entries())
     if (attentionMask.flat()[Math.floor(i / width)] !== 0) expect(Math.abs(value - expected[i]!)).toBeLessThan(limit);
+});
+
+const KEPT = { 'gptq-g32-sym': 'q4_0', 'gptq-8bit': 'q8_0', 'ct-int8-channel': 'int8' };
+
+it.each(Object.entries(KEPT))("%s stays packed as %s with weights: 'auto', to the bit", async (name, format) => {
+  const { dequantized } = await data.json<Expected>(`${name}/expected.json`);
+  const model = await loadModel<LoadedModel>(device, `${data.path}/${name}`, {
+    weights: 'auto',
+    activations: 'float32',
+  });
+  models.push(model);
+  const pieces = new Map(packedPieces(model).map((piece) => [piece.name, piece]));
+  const projections = Object.entries(dequantized).filter(([key]) => /_proj\.weight$/.test(key));
+  expect(projections.length).toBeGreaterThan(0);
+  for (const [key, [, , expected]] of projections) {
+    const piece = pieces.get(key)!;
+    expect([key, piece.format, sha(await piece.floats())]).toEqual([key, format, expected]);
+  }
+});
+
+it("a file that says that it is symmetric and is not, is refused with weights: 'auto' only", async () => {
+  const files = changed('gptq-v2-asym', { sym: true });
+  await expect(loadModel(device, files, { weights: 'auto' })).rejects.toThrow(/zero point .* weights: 'float32'/);
+  models.push(await loadModel<LoadedModel>(device, files));
 });
 
 /** A folder with another config, or other tensors. */

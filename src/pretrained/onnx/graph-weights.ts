@@ -7,10 +7,11 @@ import type { ByteSource } from '../../io/byte-source.js';
 import { quote } from '../../io/dtypes.js';
 import { type OnnxGraph, type OnnxNode, type OnnxTensor, tensorBytes } from '../../io/onnx.js';
 import { SafetensorsEntry } from '../../io/safetensors.js';
-import type { WeightEntry } from '../../models/weight-entry.js';
+import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import { ComputedWeight } from '../computed-weight.js';
-import { dequantized, elementsOf, type Spread, unpackNBits } from './values.js';
+import { symmetricBlocks } from '../quantized/kept-blocks.js';
+import { dequantized, elementsOf, type NBits, type Spread, unpackNBits } from './values.js';
 
 /** The file that has the data of a tensor. */
 export type BesideOf = (tensor: OnnxTensor) => ByteSource | undefined;
@@ -177,13 +178,37 @@ class WeightFinder {
       throw new FormatError(
         `node ${quote(node.name)} is MatMulNBits of ${JSON.stringify(sizes)}${order ? ' with g_idx' : ''}, which is not read`,
       );
-    const weight = new ComputedWeight([sizes.rows, sizes.columns], async () => {
+    const values = async () => {
       const bytes = await tensorBytes(packed, this.besideOf(packed));
       const own = zeros === undefined ? null : await this.#zeros(zeros);
       return unpackNBits(packed.name, sizes, bytes, await this.#elements(scales), own);
-    });
+    };
+    const isKept = zeros === undefined && scales.dtype === 'F16';
+    const kept = isKept ? this.#keptNBits(sizes, packed, scales) : undefined;
+    const weight = new ComputedWeight([sizes.rows, sizes.columns], values, kept);
     const name = this.#moduleOf(node) ?? (isMadeUp(packed.name) ? null : packed.name.replace(/\.weight_Q\d$/, ''));
     if (name !== null) this.#name(`${name}.weight`, weight, weight);
+  }
+
+  /** The blocks of a matrix whose zero is the middle. Undefined if its rows or groups do not consist of whole blocks. */
+  #keptNBits({ rows, columns, block, bits }: NBits, packed: OnnxTensor, scales: OnnxTensor): StoredBlocks | undefined {
+    const groups = Math.ceil(columns / block);
+    const rowBytes = (groups * block * bits) / 8;
+    if (columns % block !== 0 || packed.byteLength !== rows * rowBytes || scales.byteLength !== 2 * rows * groups)
+      return undefined;
+    return symmetricBlocks([rows, columns], bits, groups, async () => {
+      const bytes = await tensorBytes(packed, this.besideOf(packed));
+      const own = await tensorBytes(scales, this.besideOf(scales));
+      const mask = 2 ** bits - 1;
+      return {
+        code: (row, input) =>
+          ((bytes[row * rowBytes + ((input * bits) >> 3)] as number) >> ((input * bits) & 7)) & mask,
+        scale: (row, group) => {
+          const at = 2 * (row * groups + group);
+          return (own[at] as number) | ((own[at + 1] as number) << 8);
+        },
+      };
+    });
   }
 
   async #zeros(zeros: OnnxTensor) {

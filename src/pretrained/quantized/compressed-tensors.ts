@@ -1,6 +1,7 @@
 import { describeValue, isObject } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 import type { Json } from '../../models/model-config.js';
+import { bitsOfHalves, symmetricBlocks } from './kept-blocks.js';
 import { putScaled } from './scaled.js';
 import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
@@ -49,10 +50,19 @@ async function readPacked(tensors: QuantizedTensors, allBits: readonly unknown[]
     const isSized = scale.size === rows * groups && inputs % groups === 0 && (order === null || order.size === inputs);
     if (!isSized || (zero !== null && zero.size !== zeroWords * groups))
       throw new FormatError(`the scales of ${name} do not fit [${rows}, ${inputs}]`);
-    tensors.put(name, [rows, inputs], async () => {
+    const isKept = zero === null && order === null && scale.dtype === 'F16';
+    const blocks = async () => {
+      const [codes, halves] = [new Codes(bits, await valuesOf(packed)), await bitsOfHalves(scale)];
+      return {
+        code: (row: number, input: number) => codes.at(row * words + Math.floor(input / perWord), input % perWord),
+        scale: (row: number, group: number) => halves[row * groups + group] as number,
+      };
+    };
+    const kept = isKept ? symmetricBlocks([rows, inputs], bits, groups, blocks) : undefined;
+    const values = async () => {
       const [codes, scales] = [new Codes(bits, await valuesOf(packed)), await valuesOf(scale)];
       const [zeros, groupOf] = [zero && new Codes(bits, await valuesOf(zero)), order && (await valuesOf(order))];
-      const values = new Float32Array(rows * inputs);
+      const floats = new Float32Array(rows * inputs);
       for (let row = 0; row < rows; row++) {
         for (let input = 0; input < inputs; input++) {
           const group = groupOf ? (groupOf[input] as number) : Math.floor((input * groups) / inputs);
@@ -61,10 +71,11 @@ async function readPacked(tensors: QuantizedTensors, allBits: readonly unknown[]
           const word = Math.floor(row / perWord) * groups + group;
           const middle = zeros ? zeros.at(word, row % perWord) : 2 ** (bits - 1);
           const code = codes.at(row * words + Math.floor(input / perWord), input % perWord);
-          values[row * inputs + input] = (code - middle) * (scales[row * groups + group] as number);
+          floats[row * inputs + input] = (code - middle) * (scales[row * groups + group] as number);
         }
       }
-      return values;
-    });
+      return floats;
+    };
+    tensors.put(name, [rows, inputs], values, kept);
   }
 }

@@ -1,5 +1,6 @@
 import { FormatError } from '../../core/errors.js';
 import type { Json } from '../../models/model-config.js';
+import { bitsOfHalves, checkMiddle, symmetricBlocks } from './kept-blocks.js';
 import { Codes, matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /**
@@ -23,12 +24,33 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
     const order = tensors.takeOptional(`${stem}.g_idx`);
     const isSized = scales.size === groups * outputs && (order === null || order.size === inputs);
     if (!isSized) throw new FormatError(`the scales or g_idx of ${stem} do not fit [${outputs}, ${inputs}]`);
-    tensors.put(`${stem}.weight`, [outputs, inputs], async () => {
+    const blocks = async () => {
+      const codes = new Codes(bits, await valuesOf(packed));
+      const zeroCodes = new Codes(bits, await valuesOf(zeros));
+      const halves = await bitsOfHalves(scales);
+      const groupOf = order && (await valuesOf(order));
+      if (groupOf?.some((group, input) => group !== Math.floor((input * groups) / inputs)))
+        throw new FormatError(
+          `g_idx of ${stem} orders inputs, in a file without desc_act: load it with weights: 'float32'`,
+        );
+      const width = Math.ceil(outputs / perWord);
+      return {
+        code: (row: number, input: number) => codes.at(Math.floor(input / perWord) * outputs + row, input % perWord),
+        scale: (row: number, group: number) => {
+          const zero = zeroCodes.at(group * width + Math.floor(row / perWord), row % perWord) + offset;
+          checkMiddle(`${stem}.qzeros`, zero, bits);
+          return halves[group * outputs + row] as number;
+        },
+      };
+    };
+    const isKept = config.sym === true && config.desc_act !== true && scales.dtype === 'F16';
+    const kept = isKept ? symmetricBlocks([outputs, inputs], bits, groups, blocks) : undefined;
+    const values = async () => {
       const codes = new Codes(bits, await valuesOf(packed));
       const zeroCodes = new Codes(bits, await valuesOf(zeros));
       const scaleValues = await valuesOf(scales);
       const groupOf = order && (await valuesOf(order));
-      const values = new Float32Array(outputs * inputs);
+      const floats = new Float32Array(outputs * inputs);
       for (let input = 0; input < inputs; input++) {
         const group = groupOf ? (groupOf[input] as number) : Math.floor((input * groups) / inputs);
         if (!(group >= 0 && group < groups)) throw new FormatError(`g_idx of ${stem} has group ${group}, of ${groups}`);
@@ -37,10 +59,11 @@ export async function readGptq(tensors: QuantizedTensors, config: Json): Promise
           const zeroWord = group * Math.ceil(outputs / perWord) + Math.floor(output / perWord);
           const zero = zeroCodes.at(zeroWord, output % perWord) + offset;
           const scale = scaleValues[group * outputs + output] as number;
-          values[output * inputs + input] = (codes.at(row + output, input % perWord) - zero) * scale;
+          floats[output * inputs + input] = (codes.at(row + output, input % perWord) - zero) * scale;
         }
       }
-      return values;
-    });
+      return floats;
+    };
+    tensors.put(`${stem}.weight`, [outputs, inputs], values, kept);
   }
 }

@@ -2,6 +2,7 @@
 
 import { FormatError } from '../../core/errors.js';
 import type { SafetensorsEntry } from '../../io/safetensors.js';
+import { int8Rows } from './kept-blocks.js';
 import { matrixOf, type QuantizedTensors, valuesOf } from './tensors.js';
 
 /**
@@ -25,18 +26,20 @@ export function putScaled(
     throw new FormatError(
       `the scales of ${name} are [${scale.shape.join(', ')}], which does not fit [${rows}, ${columns}]`,
     );
-  tensors.put(name, [rows, columns], async () => {
+  const kept = zero === null && height === 1 && across === 1 ? int8Rows([rows, columns], weight, scale) : undefined;
+  const values = async () => {
     const [q, scales, zeros] = [await valuesOf(weight), await valuesOf(scale), zero && (await valuesOf(zero))];
-    const values = new Float32Array(rows * columns);
+    const floats = new Float32Array(rows * columns);
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         const at = Math.floor(row / height) * across + Math.floor(column / width);
         const i = row * columns + column;
-        values[i] = ((q[i] as number) - (zeros?.[at] ?? 0)) * (scales[at] as number);
+        floats[i] = ((q[i] as number) - (zeros?.[at] ?? 0)) * (scales[at] as number);
       }
     }
-    return values;
-  });
+    return floats;
+  };
+  tensors.put(name, [rows, columns], values, kept);
 }
 
 /** Float8 as DeepSeek-V3 and Qwen3 have it. `weight_scale_inv` multiplies, in spite of its name. */
