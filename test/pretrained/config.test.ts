@@ -50,7 +50,7 @@ describe('completeConfig', () => {
 
   it('refuses other models by name, and sizes that are none', async () => {
     await expect(completeConfig({ model_type: 'mamba' })).rejects.toThrow(
-      /model_type is "mamba", expected one of albert, bart, /,
+      /model_type is "mamba", expected one of .*albert, bart, /,
     );
     await expect(completeConfig({})).rejects.toThrow(FormatError);
     await expect(completeConfig({ model_type: 'toString' })).rejects.toThrow(FormatError);
@@ -153,7 +153,7 @@ describe('generationOptions', () => {
   ) => generationOptions(file as never, config as never, model);
 
   it('has the defaults of transformers, but for the length', () => {
-    expect(optionsOf({}, {})).toEqual({
+    expect(optionsOf({}, {})).toMatchObject({
       stopTokens: [],
       forcedBosTokenId: null,
       forcedEosTokenId: null,
