@@ -47,8 +47,8 @@ class Context;
 
 // Parts of the kernel list. The addon contains all parts. Each WebAssembly module contains one, so that a page loads
 // only the parts it uses.
-enum class Part : uint32_t { kCore, kPacked, kTraining, kRare };
-inline constexpr const char* kPartNames[] = {"core", "packed", "training", "rare"};
+enum class Part : uint32_t { kCore, kPacked, kTraining, kRare, kBfloat16 };
+inline constexpr const char* kPartNames[] = {"core", "packed", "training", "rare", "bfloat16"};
 
 // One kernel, compiled for one instruction set, as the engine sees it.
 struct Kernel {

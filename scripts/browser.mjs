@@ -19,7 +19,7 @@ const read = (name) => readFileSync(join(root, name));
 function embedded() {
   if (!existsSync(join(root, 'wasm/dist/simd128.wasm'))) return read('src/backend/embedded.ts').toString();
   const deflated = (name) => deflateRawSync(read(`wasm/dist/${name}.wasm`), { level: 9 }).toString('base64');
-  const parts = ['packed', 'training', 'rare'].map((part) => [part, deflated(`simd128-${part}`)]);
+  const parts = ['packed', 'training', 'rare', 'bfloat16'].map((part) => [part, deflated(`simd128-${part}`)]);
   const wasm = { core: deflated('simd128'), ...Object.fromEntries(parts) };
   const worker = read('wasm/dist/worker.js').toString();
   return `export const wasm = ${JSON.stringify(wasm)};\nexport const worker = ${JSON.stringify(worker)};\n`;
@@ -199,6 +199,7 @@ async function checkSizes() {
     [`${set}.wasm and ${set}-packed.wasm`, zipped(set) + zipped(`${set}-packed`), 150],
     [`${set}.wasm and ${set}-training.wasm`, zipped(set) + zipped(`${set}-training`), 175],
     [`${set}-rare.wasm`, zipped(`${set}-rare`), 35],
+    [`${set}-bfloat16.wasm`, zipped(`${set}-bfloat16`), 60],
   ]);
   const pages = await bundleForPages();
   sizes.push(['JavaScript of a page without a bundler', downloaded(pages, 'index.'), 67]);

@@ -75,7 +75,8 @@ const commands = {
     const clang = compiler('clang++-19', 'clang++');
     const program = await build('sanitized', clang, 'test/native/selftest.cc', sanitizers);
     run(program, ['100'], { ASAN_OPTIONS: 'handle_sigill=1' });
-    run(program, ['1'], { ASAN_OPTIONS: 'handle_sigill=1', SIMDFORMER_VNNI: '0' });
+    run(program, ['1'], { ASAN_OPTIONS: 'handle_sigill=1', SIMDFORMER_VNNI: '0', SIMDFORMER_AMX: '0' });
+    run(program, ['1'], { ASAN_OPTIONS: 'handle_sigill=1', SIMDFORMER_BF16: '0' });
     run(await build('threads', clang, 'test/native/selftest.cc', ['-O1', '-fsanitize=thread']), ['10']);
   },
 

@@ -4,7 +4,7 @@
 
 export type { InstructionSet } from './backend/backend.js';
 export { createDevice, type DeviceOptions } from './core/create-device.js';
-export type { DeviceInfo } from './core/device.js';
+export type { DeviceInfo, MatmulArithmetic } from './core/device.js';
 export * from './core/errors.js';
 export { Scalar } from './core/operand.js';
 export type { Program } from './core/program.js';

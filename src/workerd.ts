@@ -3,6 +3,8 @@
 // @ts-expect-error: TypeScript knows no modules in WebAssembly.
 import module from '../wasm/dist/relaxed.wasm';
 // @ts-expect-error
+import bfloat16 from '../wasm/dist/relaxed-bfloat16.wasm';
+// @ts-expect-error
 import packed from '../wasm/dist/relaxed-packed.wasm';
 // @ts-expect-error
 import rare from '../wasm/dist/relaxed-rare.wasm';
@@ -10,6 +12,10 @@ import rare from '../wasm/dist/relaxed-rare.wasm';
 import training from '../wasm/dist/relaxed-training.wasm';
 import { bringEngine } from './backend/wasm-modules.js';
 
-bringEngine({ isa: 'relaxed', use: 'first', load: async () => ({ module, parts: { packed, training, rare } }) });
+bringEngine({
+  isa: 'relaxed',
+  use: 'first',
+  load: async () => ({ module, parts: { packed, training, rare, bfloat16 } }),
+});
 
 export * from './index.js';

@@ -39,7 +39,7 @@ flags.push('-mllvm', '-unroll-runtime=false', '-mllvm', '-unroll-allow-partial=f
 const STACK = 256 << 10;
 const PART_ROOM = 32 << 10;
 /** The parts other than the core, with their names in native/abi.h. Each has a range of memory and of the function table. */
-const parts = { packed: 'kPacked', training: 'kTraining', rare: 'kRare' };
+const parts = { packed: 'kPacked', training: 'kTraining', rare: 'kRare', bfloat16: 'kBfloat16' };
 const partNames = Object.keys(parts);
 const TABLE_ROOM = 1024;
 

@@ -11,7 +11,7 @@ async function enter({ module, memory: given, stack, part, dismissals = 0 }) {
   } else {
     // Keep in step with src/backend/wasm.ts.
     const table = core.__indirect_function_table;
-    if (table.length < 4096) table.grow(4096 - table.length);
+    if (table.length < 5120) table.grow(5120 - table.length);
     const { exports } = await WebAssembly.instantiate(part, { env: { ...core, memory } });
     exports.__stack_pointer.value = core.__stack_pointer.value - 32768;
   }

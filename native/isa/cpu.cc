@@ -6,6 +6,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(_WIN32)
 #include <windows.h>
 #elif defined(__aarch64__) && defined(__linux__)
@@ -54,10 +58,15 @@ Cpu identify() {
   cpu.avx2 = fma && (low & kYmm) == kYmm && (b & (kAvx2 | kBmi | kBmi2)) == (kAvx2 | kBmi | kBmi2);
   constexpr unsigned kVnni = 1u << 11;
   cpu.avx512 = cpu.avx2 && (low & kZmm) == kZmm && (b & kAvx512) == kAvx512;
-  if (!isWanted("SIMDFORMER_VNNI")) return cpu;
-  cpu.vnni = cpu.avx512 && (c & kVnni) != 0;
-  constexpr unsigned kAvxVnni = 1u << 4;
-  cpu.avxVnni = cpu.avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnni) != 0;
+  const bool usesVnni = isWanted("SIMDFORMER_VNNI"), usesBf16 = isWanted("SIMDFORMER_BF16");
+  constexpr unsigned kAmx = 1u << 24 | 1u << 22;    // tiles, and their products of bfloat16
+  constexpr unsigned kTiles = 1u << 17 | 1u << 18;  // registers that the system saves
+  cpu.amx = cpu.avx512 && usesBf16 && isWanted("SIMDFORMER_AMX") && (d & kAmx) == kAmx && (low & kTiles) == kTiles;
+  cpu.vnni = cpu.avx512 && usesVnni && (c & kVnni) != 0;
+  constexpr unsigned kAvxVnni = 1u << 4, kBf16 = 1u << 5;
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) == 0) return cpu;
+  cpu.avxVnni = cpu.avx2 && usesVnni && (a & kAvxVnni) != 0;
+  cpu.bf16 = cpu.avx512 && usesBf16 && (a & kBf16) != 0;
   return cpu;
 }
 #else
@@ -88,6 +97,19 @@ const Cpu& cpu() {
   static const Cpu self = identify();
   return self;
 }
+
+#if defined(__x86_64__)
+bool allowsAmx() {
+#ifdef __linux__
+  // Linux saves AMX registers only for processes that ask, because they make the stack frames of signals larger.
+  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, which older headers lack
+  static const bool allowed = cpu().amx && syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+  return allowed;
+#else
+  return false;
+#endif
+}
+#endif
 
 }  // namespace simdformer
 

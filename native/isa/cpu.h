@@ -9,6 +9,8 @@ struct Cpu {
   bool avx512 = false;
   bool vnni = false;     // AVX512-VNNI
   bool avxVnni = false;  // AVX-VNNI
+  bool bf16 = false;     // AVX512-BF16
+  bool amx = false;      // AMX with bfloat16; see allowsAmx()
   bool dotProd = false;  // arm64: sdot and udot
   size_t cache = 0;      // bytes of the largest cache; 0 if unknown
 };
@@ -17,6 +19,11 @@ struct Cpu {
 const Cpu& cpu();
 #else
 constexpr Cpu cpu() { return {}; }
+#endif
+
+#if defined(__x86_64__)
+// True if the processor has AMX and the operating system lets this process use it.
+bool allowsAmx();
 #endif
 
 }  // namespace simdformer

@@ -83,10 +83,12 @@ enum { kBeforeFirst = __COUNTER__ };
 
 #define KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kCore>()))
 #define KERNEL_WITH_TAIL(Type) LIST_KERNEL(Type, (describeWithTail<Type, Part::kCore>()))
-// Kernels for packed weights, for training, and for rare models. WebAssembly loads each of these parts on demand.
+// Kernels for packed weights, for training, for rare models, and for bfloat16. WebAssembly loads each of these parts on
+// demand.
 #define PACKED_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kPacked>()))
 #define TRAINING_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kTraining>()))
 #define RARE_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kRare>()))
+#define BFLOAT16_KERNEL(Type) LIST_KERNEL(Type, (describe<Type, Part::kBfloat16>()))
 #define LIST_KERNEL(Type, description)                                                                   \
   static_assert(sizeof(Type) == 4 * signatureWords(Type::signature), "fields and signature must agree"); \
   LIST(Kernel, description)
@@ -148,6 +150,7 @@ const Isa& isa() {
 #undef PACKED_KERNEL
 #undef TRAINING_KERNEL
 #undef RARE_KERNEL
+#undef BFLOAT16_KERNEL
 #undef LIST_KERNEL
 #undef CONSTANT
 #undef LIST

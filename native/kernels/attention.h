@@ -12,6 +12,7 @@
 // Dropout drops probabilities before the product with values; it does not change the sum that normalizes them.
 #pragma once
 #include "kernels/shared/attention_decode.h"
+#include "kernels/shared/bfloat16_product.h"
 
 namespace attention {
 
@@ -21,10 +22,10 @@ inline constexpr uint32_t kQueries = 256;  // maximum number of queries in a blo
 class Forward {
  public:
   static_assert(2 * kQueries + kPanel + kKeys * kPanel + 2 * (kKeys + kQueries) * kMaxWidth +
-                    RelativeTable::size(kMaxDistances) <=
+                    RelativeTable::size(kMaxDistances) + kBfloat16Floats <=
                 kScratchFloats);
 
-  Forward(const Inputs& in, const Context& context, uint32_t h, const Output& output)
+  Forward(const Inputs& in, const Context& context, uint32_t h, const Output& output, bool inBfloat16)
       : in_(in),
         context_(context),
         out_(output),
@@ -37,7 +38,8 @@ class Forward {
         valueMemory_(keyMemory_ + kKeys * wholeVectors(in.sizes.width)),
         queries_(valueMemory_ + kKeys * wholeVectors(in.sizes.valueWidth)),
         sums_(queries_ + size_t{kQueries} * in.sizes.width),
-        table_(sums_ + size_t{kQueries} * wholeVectors(in.sizes.valueWidth), in.sizes.distances) {
+        table_(sums_ + size_t{kQueries} * wholeVectors(in.sizes.valueWidth), in.sizes.distances),
+        products_(inBfloat16 ? context.scratch() + kScratchFloats - kBfloat16Floats : nullptr) {
     if (in.relativeBias.present()) table_.load(context.f32(in.relativeBias) + size_t{h} * in.sizes.distances);
   }
 
@@ -76,14 +78,15 @@ class Forward {
         const Keys seen = in_.visible(it, first + p, first + p + lanes, kKeys);
         if (k < seen.begin || k >= seen.end) continue;
         const Block block{scores_, kPanel, first + p, lanes, k, seen.end - k < size ? seen.end - k : size};
-        rowProduct(keys_, {queries_ + p * in_.sizes.width, kPanel}, block.keys, wholeVectors(lanes), in_.sizes.width,
-                   {.c = scores_, .stride = kPanel, .factor = in_.scaleInBits()});
+        products_.ofRows(keys_, {queries_ + p * in_.sizes.width, kPanel}, block.keys, wholeVectors(lanes),
+                         in_.sizes.width, {.c = scores_, .stride = kPanel, .factor = in_.scaleInBits()});
         in_.score(context_, block, it, b, h_, table_);
         softmax(it, block, p);
         if (out_.dropping.drops()) drop(block, it.q + block.i, h_, out_.dropping);
         if (sumsWeights()) sumEntries(block, weights(it, block.i), it.shift, 1.f);
         if (inOneBlock(seen)) invert(it, block.i, p, lanes);
-        columnProduct({scores_, kPanel}, values_, lanes, in_.sizes.valueWidth, block.keys, target(it, block, p, seen));
+        products_.ofColumns({scores_, kPanel}, values_, lanes, in_.sizes.valueWidth, block.keys,
+                            target(it, block, p, seen));
       }
     }
     for (uint32_t p = 0; p < count; p += kPanel) finish(it, first + p, p, panelSize(p, count));
@@ -204,6 +207,7 @@ class Forward {
   float* sums_;                                   // [kQueries, valueWidth]
   Factor keys_{nullptr, 0}, values_{nullptr, 0};  // keys and values of the current block
   RelativeTable table_;
+  const Products products_;
 };
 
 }  // namespace attention
@@ -230,20 +234,24 @@ struct Attention {
   // A chunk is one head and at most kQueries rows: of one item or, in a packed batch, of the items in these rows.
   // Chunks of a head follow one another, while its keys and values are in the cache. The last queries come first,
   // because causal ones see the most keys. Short items share a chunk with all their heads, which read the same rows.
-  void run(Context& context) const {
+  void run(Context& context) const { attend(context, false); }
+
+ protected:
+  void attend(Context& context, bool inBfloat16) const {
     in.computeOffsets(context);
     if (in.totalQ() == 0) return;
     const attention::Output output{context.f32(y), yStride, stats.present() ? context.f32(stats) : nullptr,
                                    relativeWeights, dropping};
-    if (attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
+    if (!inBfloat16 && attention::fewQueries(in) && !relativeWeights.present() && !dropping.drops())
       return withCells(in.sizes.cells, [&](auto cells) { decode<decltype(cells)>(context, output); });
-    if (in.workOf(1) < kLeastWork) return attendShort(context, output);
+    if (in.workOf(1) < kLeastWork) return attendShort(context, output, inBfloat16);
     // Blocks are smaller if there are few, so that more threads share them.
     const bool many = in.totalQ() * in.sizes.heads >= 32 * attention::kQueries;
     const uint32_t size = many ? attention::kQueries : attention::kQueries / 2;
     const uint32_t blocks = divideUp(in.sizes.rowsQ, size);
     context.team.parallel(blocks * in.sizes.heads * (in.sizes.packed ? 1 : in.sizes.batch), [&](uint32_t chunk) {
-      attention::Forward forward(in, context, chunk / blocks % in.sizes.heads, output);
+      const attention::Session session(inBfloat16);
+      attention::Forward forward(in, context, chunk / blocks % in.sizes.heads, output, inBfloat16);
       const uint32_t first = (blocks - 1 - chunk % blocks) * size;
       const uint32_t end = in.sizes.rowsQ - first < size ? in.sizes.rowsQ : first + size;
       if (in.sizes.packed) return attendPacked(context, forward, first, end);
@@ -269,9 +277,10 @@ struct Attention {
 
   static constexpr double kLeastWork = 1 << 18;  // minimum number of multiply-adds per chunk
 
-  void attendShort(Context& context, const attention::Output& output) const {
+  void attendShort(Context& context, const attention::Output& output, bool inBfloat16) const {
     const uint64_t together = static_cast<uint64_t>(kLeastWork / (in.workOf(in.sizes.heads) + 1)) + 1;
     context.team.parallelRange(in.sizes.batch, together, [&](uint64_t b, uint64_t end) {
+      const attention::Session session(inBfloat16);
       for (; b < end; ++b) {
         const attention::Item it = in.item(context, static_cast<uint32_t>(b));
         const uint32_t rows = in.sizes.packed ? it.queries : in.sizes.rowsQ;
@@ -279,7 +288,7 @@ struct Attention {
         const attention::Item next = last ? it : in.item(context, static_cast<uint32_t>(b + 1));
         for (uint32_t h = 0; h < in.sizes.heads; ++h) {
           if (!last) in.fetch(context, next, h);
-          attention::Forward(in, context, h, output).attend(static_cast<uint32_t>(b), it, 0, rows);
+          attention::Forward(in, context, h, output, inBfloat16).attend(static_cast<uint32_t>(b), it, 0, rows);
         }
       }
     });
@@ -304,5 +313,12 @@ struct Attention {
   }
 };
 KERNEL(Attention)
+
+// The same with the factors of all products rounded to bfloat16: see shared/bfloat16.h.
+struct AttentionBfloat16 : Attention {
+  static constexpr const char* name = "attentionBfloat16";
+  void run(Context& context) const { attend(context, true); }
+};
+BFLOAT16_KERNEL(AttentionBfloat16)
 CONSTANT("attention.maxWidth", attention::kMaxWidth)
 CONSTANT("attention.maxDistances", attention::kMaxDistances)

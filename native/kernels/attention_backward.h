@@ -15,14 +15,18 @@ struct AttentionBackward {
 
   const char* check() const { return of.check(); }
 
-  void run(Context& context) const {
+  void run(Context& context) const { differentiate(context, false); }
+
+ protected:
+  void differentiate(Context& context, bool inBfloat16) const {
     of.in.computeOffsets(context);
     if (of.dbias.present()) clearBias(context);
     const uint32_t count = of.groups() * headGroups() * of.chunks();
     context.team.parallel(count, [&](uint32_t number) {
+      const attention::Session session(inBfloat16);
       const Task task = taskOf(number);
-      if (of.drelativeBias.present()) return differentiateByHead(context, task);
-      differentiateByItem(context, task, taskAfter(number, context.team.after(number, count)));
+      if (of.drelativeBias.present()) return differentiateByHead(context, task, inBfloat16);
+      differentiateByItem(context, task, taskAfter(number, context.team.after(number, count)), inBfloat16);
     });
     if (of.dq.present() && of.chunks() > 1) addPartials(context);
     if (of.drelativeBias.present()) addRelativePartials(context);
@@ -61,13 +65,13 @@ struct AttentionBackward {
 
   // Processes item by item, each with all heads. The probable next data is prefetched meanwhile: the same head of the
   // next item, or of the next task's item.
-  void differentiateByItem(const Context& context, const Task& task, const Next& after) const {
+  void differentiateByItem(const Context& context, const Task& task, const Next& after, bool inBfloat16) const {
     for (uint64_t b = task.firstItem; b < task.endItem; ++b) {
       const bool more = b + 1 < task.endItem;
       const Next next = more ? Next{true, static_cast<uint32_t>(b + 1), task.firstHead} : after;
       const attention::Item item = of.in.item(context, next.known ? next.item : static_cast<uint32_t>(b));
       for (uint32_t h = task.firstHead; h < task.endHead; ++h) {
-        attention::HeadGradient gradient(of, context, h, task.chunk);
+        attention::HeadGradient gradient(of, context, h, task.chunk, inBfloat16);
         if (next.known) gradient.planFetches(item, next.firstHead + h - task.firstHead);
         gradient.differentiate(static_cast<uint32_t>(b));
       }
@@ -75,9 +79,9 @@ struct AttentionBackward {
   }
 
   // Processes head by head, because each head sums the gradient of its relative biases over all items.
-  void differentiateByHead(const Context& context, const Task& task) const {
+  void differentiateByHead(const Context& context, const Task& task, bool inBfloat16) const {
     for (uint32_t h = task.firstHead; h < task.endHead; ++h) {
-      attention::HeadGradient gradient(of, context, h, task.chunk);
+      attention::HeadGradient gradient(of, context, h, task.chunk, inBfloat16);
       for (uint64_t b = task.firstItem; b < task.endItem; ++b) gradient.differentiate(static_cast<uint32_t>(b));
       gradient.unloadTable(context.f32(of.relativePartials) +
                            ((uint64_t{task.group} * of.chunks() + task.chunk) * of.in.sizes.heads + h) *
@@ -125,4 +129,11 @@ struct AttentionBackward {
   }
 };
 TRAINING_KERNEL(AttentionBackward)
+
+// The same with the factors of all products rounded to bfloat16: see shared/bfloat16.h.
+struct AttentionBackwardBfloat16 : AttentionBackward {
+  static constexpr const char* name = "attentionBackwardBfloat16";
+  void run(Context& context) const { differentiate(context, true); }
+};
+BFLOAT16_KERNEL(AttentionBackwardBfloat16)
 CONSTANT("attentionBackward.blockKeys", attention::HeadGradient::kBlockKeys)

@@ -7,6 +7,7 @@
 //   kSoftmax   probabilities; 0 for hidden keys and beyond the rows of an item
 #pragma once
 #include "kernels/shared/attention_shape.h"
+#include "kernels/shared/bfloat16_product.h"
 
 enum AttentionStage { kRaw, kCapped, kBiased, kSoftmax };
 
@@ -28,7 +29,10 @@ struct AttentionWeights {
     return nullptr;
   }
 
-  void run(Context& context) const {
+  void run(Context& context) const { write(context, false); }
+
+ protected:
+  void write(Context& context, bool inBfloat16) const {
     in.computeOffsets(context);
     if (maxQ == 0 || maxK == 0) return;
     const uint32_t panels = 1 + (maxQ - 1) / kRows;
@@ -41,7 +45,8 @@ struct AttentionWeights {
       const attention::Item it = in.item(context, matrix / in.sizes.heads);
       if (it.queries > maxQ || it.keys > maxK) return context.fail("an item is longer than the result");
       if (first < it.queries)
-        writeScores(context, it, matrix, first, it.queries - first < rowCount ? it.queries - first : rowCount, rows);
+        writeScores(context, it, matrix, first, it.queries - first < rowCount ? it.queries - first : rowCount, rows,
+                    inBfloat16);
       if (stage == kSoftmax)
         for (uint32_t i = 0; i < rowCount; ++i) softmax(rows + uint64_t{i} * maxK);
     });
@@ -53,9 +58,12 @@ struct AttentionWeights {
   bool hides() const { return stage >= kBiased; }
 
   void writeScores(const Context& context, const attention::Item& it, uint32_t matrix, uint32_t first, uint32_t count,
-                   float* rows) const {
+                   float* rows, bool inBfloat16) const {
     using namespace attention;
-    static_assert((kKeys + kMaxWidth) * kPanel + RelativeTable::size(kMaxDistances) <= kScratchFloats);
+    static_assert((kKeys + kMaxWidth) * kPanel + RelativeTable::size(kMaxDistances) + kBfloat16Floats <=
+                  kScratchFloats);
+    const Session session(inBfloat16);
+    const Products products(inBfloat16 ? context.scratch() + kScratchFloats - kBfloat16Floats : nullptr);
     float* scores = context.scratch();
     float* queries = scores + kKeys * kPanel;
     const uint32_t b = matrix / in.sizes.heads, h = matrix % in.sizes.heads;
@@ -66,8 +74,8 @@ struct AttentionWeights {
     const Vf unit = splat(stage == kSoftmax ? 1.f : kLn2);
     for (uint32_t k = seen.begin; k < seen.end; k += kKeys) {
       const Block block{scores, kPanel, first, count, k, seen.end - k < kKeys ? seen.end - k : uint32_t{kKeys}};
-      rowProduct({in.keyRow(context, it, k, h), in.strides.k}, {queries, kPanel}, block.keys, wholeVectors(count),
-                 in.sizes.width, {.c = scores, .stride = kPanel, .factor = in.scaleInBits()});
+      products.ofRows({in.keyRow(context, it, k, h), in.strides.k}, {queries, kPanel}, block.keys, wholeVectors(count),
+                      in.sizes.width, {.c = scores, .stride = kPanel, .factor = in.scaleInBits()});
       in.addRelativeScores(context, block, it, h);
       if (stage >= kCapped) in.cap(block);
       if (stage >= kBiased) in.addBiases(context, block, it, b, h, table);
@@ -93,3 +101,10 @@ struct AttentionWeights {
   }
 };
 RARE_KERNEL(AttentionWeights)
+
+// The same with q and k rounded to bfloat16: see shared/bfloat16.h.
+struct AttentionWeightsBfloat16 : AttentionWeights {
+  static constexpr const char* name = "attentionWeightsBfloat16";
+  void run(Context& context) const { write(context, true); }
+};
+BFLOAT16_KERNEL(AttentionWeightsBfloat16)

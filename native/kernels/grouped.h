@@ -1,4 +1,5 @@
 // Products of rows with the matrix of their group, for a mixture of experts: the rows of each expert are one product.
+#include "kernels/shared/bfloat16_gemm.h"
 #include "kernels/shared/gemm_blocks.h"
 #include "kernels/shared/groups.h"
 
@@ -84,12 +85,19 @@ struct GroupedLinear {
   }
 
   void run(Context& context) const {
+    multiplyAll(context,
+                [&](const Gemm& g) { gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {}); });
+  }
+
+ protected:
+  template <class Multiply>
+  void multiplyAll(Context& context, const Multiply& multiplyBlock) const {
     if (rows == 0 || cols == 0) return;
     const uint64_t down = mostGroupBlocks(rows, groups, kRowStep), across = divideUp(cols, kColStep);
     context.team.parallelRange(down * across, 1, [&](uint64_t chunk, uint64_t end) {
       for (; chunk < end; ++chunk) {
         const GroupBlock block = groupBlockAt(context, offsets, rows, groups, kRowStep, chunk / across);
-        if (block.rows > 0) multiply(context, block, chunk % across * kColStep);
+        if (block.rows > 0) multiply(context, block, chunk % across * kColStep, multiplyBlock);
       }
     });
   }
@@ -97,7 +105,8 @@ struct GroupedLinear {
  private:
   static constexpr uint64_t kRowStep = kMaxTilesDown * kTileRows, kColStep = kMaxTilesAcross * kTileCols;
 
-  void multiply(const Context& context, const GroupBlock& block, uint64_t col) const {
+  template <class Multiply>
+  void multiply(const Context& context, const GroupBlock& block, uint64_t col, const Multiply& multiplyBlock) const {
     const float* weight = context.f32(w) + block.group * wStep;
     const uint64_t row = block.start + block.first;
     const Gemm g{.a = context.f32(x) + row * depth,
@@ -112,10 +121,19 @@ struct GroupedLinear {
                  .depth = depth,
                  .accumulate = accumulate != 0,
                  .few = transposed == 0 && isFew(block.rows, uint64_t{cols} * depth)};
-    gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
+    multiplyBlock(g);
   }
 };
 RARE_KERNEL(GroupedLinear)
+
+// The same with the elements of x and w rounded to bfloat16: see shared/bfloat16.h.
+struct GroupedLinearBfloat16 : GroupedLinear {
+  static constexpr const char* name = "groupedLinearBfloat16";
+  void run(Context& context) const {
+    multiplyAll(context, [&](const Gemm& g) { bfloat16::multiplyBlock(g, context.scratch()); });
+  }
+};
+BFLOAT16_KERNEL(GroupedLinearBfloat16)
 
 // dw[g] (+)= xᵀ·dy over the rows of group g: the gradient of GroupedLinear's w. Groups without rows get zeros.
 //   x        [rows, depth]
@@ -139,12 +157,19 @@ struct GroupedGradient {
   }
 
   void run(Context& context) const {
+    multiplyAll(context,
+                [&](const Gemm& g) { gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {}); });
+  }
+
+ protected:
+  template <class Multiply>
+  void multiplyAll(Context& context, const Multiply& multiplyBlock) const {
     if (depth == 0 || cols == 0) return;
     const uint64_t down = divideUp(depth, kRowStep), across = divideUp(cols, kColStep);
     context.team.parallelRange(groups * down * across, 1, [&](uint64_t chunk, uint64_t end) {
       for (; chunk < end; ++chunk) {
         const uint64_t group = chunk / (down * across);
-        sum(context, group, chunk / across % down * kRowStep, chunk % across * kColStep);
+        sum(context, group, chunk / across % down * kRowStep, chunk % across * kColStep, multiplyBlock);
       }
     });
   }
@@ -152,7 +177,8 @@ struct GroupedGradient {
  private:
   static constexpr uint64_t kRowStep = kMaxTilesDown * kTileRows, kColStep = kMaxTilesAcross * kTileCols;
 
-  void sum(const Context& context, uint64_t group, uint64_t row, uint64_t col) const {
+  template <class Multiply>
+  void sum(const Context& context, uint64_t group, uint64_t row, uint64_t col, const Multiply& multiplyBlock) const {
     const GroupOffsets groupOffsets{context.i32(offsets), rows};
     const bool isValid = groupOffsets.isValid(group);
     if (!isValid) context.fail("offsets do not count the rows of x");
@@ -176,7 +202,16 @@ struct GroupedGradient {
                  .cols = width,
                  .depth = count,
                  .accumulate = accumulate != 0};
-    gemmBlock(g, context.scratch(), [](size_t, size_t, size_t, size_t) {});
+    multiplyBlock(g);
   }
 };
 TRAINING_KERNEL(GroupedGradient)
+
+// The same with the elements of x and dy rounded to bfloat16: see shared/bfloat16.h.
+struct GroupedGradientBfloat16 : GroupedGradient {
+  static constexpr const char* name = "groupedGradientBfloat16";
+  void run(Context& context) const {
+    multiplyAll(context, [&](const Gemm& g) { bfloat16::multiplyBlock(g, context.scratch()); });
+  }
+};
+BFLOAT16_KERNEL(GroupedGradientBfloat16)

@@ -1,6 +1,7 @@
 // Matrix multiplication, with the operations that a linear layer fuses into it: bias, activation, dropout.
 #include "kernels/shared/activations.h"
 #include "kernels/shared/dropping.h"
+#include "kernels/shared/bfloat16_gemm.h"
 #include "kernels/shared/gemm_blocks.h"
 
 // True if `batch` matrices of rows × cols, `batchStride` words apart, lie inside the span.
@@ -68,20 +69,28 @@ struct MatMul {
     const GemmCut ways({rows, cols, depth, batch, transposeA != 0, transposeB != 0},
                        static_cast<uint64_t>(context.team.threads()));
     const Blocks cut = inPanels ? ways.inPanels() : few() ? ways.few() : ways.many();
+    eachBlock(context, cut, ways.together(), inPanels,
+              [&](const Gemm& g, const auto& finish) { gemmBlock(g, context.scratch(), finish); });
+  }
+
+ protected:
+  // Calls multiply(g, finish) for the blocks of C. `together` matrices of one block make a task.
+  template <class Multiply>
+  void eachBlock(Context& context, const Blocks& cut, uint64_t together, bool inPanels,
+                 const Multiply& multiply) const {
     const uint64_t perMatrix = cut.down * cut.across;
-    context.team.parallelRange(
-        perMatrix * batch, perMatrix > 1 ? 1 : ways.together(), [&](uint64_t block, uint64_t end) {
-          for (; block < end; ++block) {
-            // Blocks are ordered by rows, so that a thread finds the same rows of A in its cache as in the previous
-            // layer.
-            const uint64_t n = block / perMatrix;
-            const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
-            const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);
-            gemmBlock(g, context.scratch(), [&](size_t i, size_t j, size_t height, size_t width) {
-              finish(context, g.c + i * g.cRow + j, n, row + i, col + j, height, width);
-            });
-          }
+    context.team.parallelRange(perMatrix * batch, perMatrix > 1 ? 1 : together, [&](uint64_t block, uint64_t end) {
+      for (; block < end; ++block) {
+        // Blocks are ordered by rows, so that a thread finds the same rows of A in its cache as in the previous
+        // layer.
+        const uint64_t n = block / perMatrix;
+        const uint64_t row = block / cut.across % cut.down * cut.rowStep, col = block % cut.across * cut.colStep;
+        const Gemm g = part(context, n, row, col, cut.rowStep, cut.colStep, inPanels);
+        multiply(g, [&](size_t i, size_t j, size_t height, size_t width) {
+          finish(context, g.c + i * g.cRow + j, n, row + i, col + j, height, width);
         });
+      }
+    });
   }
 
  private:
@@ -140,3 +149,21 @@ struct MatMul {
   }
 };
 KERNEL(MatMul)
+
+// The same with the elements of a and b rounded to bfloat16: see shared/bfloat16.h. Everything else is in float32.
+struct MatMulBfloat16 : MatMul {
+  static constexpr const char* name = "matmulBfloat16";
+
+  Weight weightOperand() const { return {}; }
+
+  void run(Context& context) const {
+    if (rows == 0 || cols == 0 || batch == 0) return;
+    const ProductSize size{rows, cols, depth, batch, transposeA != 0, transposeB != 0};
+    const Blocks cut = bfloat16::blocksOf(size, static_cast<uint64_t>(context.team.threads()));
+    eachBlock(context, cut, bfloat16::together(size), false, [&](const Gemm& g, const auto& finish) {
+      const bfloat16::Session session;
+      bfloat16::multiplyBlock(g, context.scratch(), finish);
+    });
+  }
+};
+BFLOAT16_KERNEL(MatMulBfloat16)

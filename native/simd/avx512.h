@@ -94,3 +94,70 @@ SIMD_INLINE void withDots(const Body& body) {
   if (cpu().vnni) return body(VnniDots());
   body(PairDots());
 }
+
+// Bfloat16 with AVX512-BF16 and AMX. Processors before Cooper Lake and Zen 4 lack both.
+#define SIMD_HAS_BFLOAT16
+
+// 32 floats, rounded, in their order: each lane is a pair.
+SIMD_INLINE Vf pairsOf(Vf first, Vf second) { return (Vf)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first); }
+// Pairs of the lanes of two vectors, rounded.
+SIMD_INLINE Vf pairLanes(Vf low, Vf high) {
+  typedef int16_t Shorts __attribute__((vector_size(64)));
+  constexpr Shorts kOrder = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                             8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return (Vf)_mm512_permutexvar_epi16((__m512i)kOrder, (__m512i)pairsOf(low, high));
+}
+// Numbers 2 and 0, 6 and 4, … of 32, then 3 and 1, 7 and 5, …: every chain of products in the order of addProducts().
+SIMD_INLINE Vf pairsOfChains(Vf pairs) {
+  typedef int16_t Shorts __attribute__((vector_size(64)));
+  constexpr Shorts kOrder = {2, 0, 6, 4, 10, 8, 14, 12, 18, 16, 22, 20, 26, 24, 30, 28,
+                             3, 1, 7, 5, 11, 9, 15, 13, 19, 17, 23, 21, 27, 25, 31, 29};
+  return (Vf)_mm512_permutexvar_epi16((__m512i)kOrder, (__m512i)pairs);
+}
+// sum + the product of the second numbers of each pair, rounded, + that of the first, rounded. The pair at a is used in
+// all lanes.
+SIMD_INLINE Vf addProducts(Vf sum, const float* a, Vf b) {
+  int32_t pair;
+  memcpy(&pair, a, sizeof pair);
+  return (Vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)b);
+}
+
+// Registers of AMX, 16 rows of 64 bytes each. A thread configures them before it uses them, and releases them.
+SIMD_INLINE void configureTiles() {
+  struct {
+    uint8_t palette = 1, start = 0, reserved[14] = {};
+    uint16_t rowBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  _tile_loadconfig(&config);
+}
+SIMD_INLINE void releaseTiles() { _tile_release(); }
+
+// sums [32, 32] += a·b for blocks of 32 inputs: a [32, 32] in pairs of inputs, b [16 pairs, 32]. Only the first 16 rows
+// or columns are computed if the others are not needed.
+inline void multiplyTiles(const float* a, const float* b, size_t blocks, float* sums, bool bothRows, bool bothCols) {
+  constexpr size_t kRow = 128, kBlock = 512;  // bytes of a row of b and of sums; floats of a block
+  asm volatile("" ::: "memory");              // GCC does not know that tiles are loaded from memory
+  _tile_loadd(0, sums, kRow);
+  if (bothCols) _tile_loadd(1, sums + 16, kRow);
+  if (bothRows) _tile_loadd(2, sums + 512, kRow);
+  if (bothRows && bothCols) _tile_loadd(3, sums + 528, kRow);
+  for (; blocks > 0; --blocks, a += kBlock, b += kBlock) {
+    _tile_loadd(4, a, 64);
+    _tile_loadd(6, b, kRow);
+    _tile_dpbf16ps(0, 4, 6);
+    if (bothCols) {
+      _tile_loadd(7, b + 16, kRow);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if (!bothRows) continue;
+    _tile_loadd(5, a + 256, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    if (bothCols) _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, sums, kRow);
+  if (bothCols) _tile_stored(1, sums + 16, kRow);
+  if (bothRows) _tile_stored(2, sums + 512, kRow);
+  if (bothRows && bothCols) _tile_stored(3, sums + 528, kRow);
+  asm volatile("" ::: "memory");
+}

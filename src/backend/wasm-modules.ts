@@ -36,8 +36,8 @@ export const wasmIsas: readonly WasmIsa[] = [
   ...(validates(...zero) ? ['simd128' as const] : []),
 ];
 
-/** The module of a set, and its parts: kernels of packed weights, of training, and of few models. */
-const FILES = ['', '-packed', '-training', '-rare'];
+/** The module of a set, and its parts: kernels of packed weights, of training, of few models, and of bfloat16. */
+const FILES = ['', '-packed', '-training', '-rare', '-bfloat16'];
 
 /**
  * Written out, because bundlers look for the literal form. src/backend/, dist/backend/ and dist/node/ are equally deep.
@@ -49,12 +49,14 @@ const urls: Record<WasmIsa, () => readonly URL[]> = {
     new URL('../../wasm/dist/simd128-packed.wasm', import.meta.url),
     new URL('../../wasm/dist/simd128-training.wasm', import.meta.url),
     new URL('../../wasm/dist/simd128-rare.wasm', import.meta.url),
+    new URL('../../wasm/dist/simd128-bfloat16.wasm', import.meta.url),
   ],
   relaxed: () => [
     new URL('../../wasm/dist/relaxed.wasm', import.meta.url),
     new URL('../../wasm/dist/relaxed-packed.wasm', import.meta.url),
     new URL('../../wasm/dist/relaxed-training.wasm', import.meta.url),
     new URL('../../wasm/dist/relaxed-rare.wasm', import.meta.url),
+    new URL('../../wasm/dist/relaxed-bfloat16.wasm', import.meta.url),
   ],
 };
 
@@ -115,9 +117,9 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
 }
 
 /** The engine of these files, of which the first is loaded. */
-async function engineAt([core, packed, training, rare]: readonly URL[], threads: number): Promise<WasmEngine> {
-  const parts = { packed: (packed as URL).href, training: (training as URL).href, rare: (rare as URL).href };
-  return { module: await moduleOf((core as URL).href, threads > 1), threads, parts };
+async function engineAt(files: readonly URL[], threads: number): Promise<WasmEngine> {
+  const [core = '', packed = '', training = '', rare = '', bfloat16 = ''] = files.map(({ href }) => href);
+  return { module: await moduleOf(core, threads > 1), threads, parts: { packed, training, rare, bfloat16 } };
 }
 
 /** The URLs of a set's modules, in the bundle or in the package. */

@@ -36,7 +36,7 @@ interface PartExports {
 const LIST_ROOM = 1 << 21;
 
 /** The size of the table of functions, in which each part has its place. As in wasm/build.mjs and wasm/thread.js. */
-const TABLE_SIZE = 4096;
+const TABLE_SIZE = 5120;
 /** The part of a stack that is left to the callers of a part's kernels, which have the rest. */
 const CALLERS_STACK = 32768;
 

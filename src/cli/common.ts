@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import type { InstructionSet } from '../backend/backend.js';
 import { createDevice } from '../core/create-device.js';
-import type { Device } from '../core/device.js';
+import type { Device, MatmulArithmetic } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/families/transformer.js';
 import { isPretrainedFolder } from './pretrained-folder.js';
@@ -35,10 +35,14 @@ export function namedModel(name: string): string | undefined {
  * Opens the device that the command's options choose. With `processes` on this machine, each gets a share of the cores.
  */
 export function openDevice(command: Command, processes = 1): Promise<Device> {
-  const { threads, isa } = command.optsWithGlobals<{ threads?: number; isa?: InstructionSet }>();
+  const { threads, isa, matmul } = command.optsWithGlobals<{
+    threads?: number;
+    isa?: InstructionSet;
+    matmul?: MatmulArithmetic;
+  }>();
   const part = Math.max(1, Math.floor(cpus().length / processes));
   const fair = processes > 1 ? Math.min(part, availableParallelism()) : undefined;
-  return createDevice({ threads: threads ?? fair, isa });
+  return createDevice({ threads: threads ?? fair, isa, matmul });
 }
 
 /** Loads a model by its folder, or by the name of a model package. */

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Command, CommanderError, Option } from 'commander';
 import { INSTRUCTION_SETS, MAX_THREADS } from '../backend/backend.js';
+import { MATMUL_ARITHMETICS } from '../core/runtime.js';
 import { COMMANDS } from './commands/index.js';
 import { describeError, EXIT, reasonOf } from './exit.js';
 import { integer } from './parsers.js';
@@ -20,6 +21,9 @@ const program = new Command('simdformer')
   .version(version())
   .option('--threads <n>', 'threads to use (default: all cores)', integer(1, MAX_THREADS))
   .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
+  .addOption(
+    new Option('--matmul <type>', 'arithmetic of products and attention (default: float32)').choices(MATMUL_ARITHMETICS),
+  )
   .showHelpAfterError('(add --help for a list of options)')
   .exitOverride();
 for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));

@@ -67,6 +67,7 @@ export function differentiableMany(
     read,
     versions: read.map(({ storage }) => versionOf(storage, device.arena)),
     arena: device.arena,
+    matmul: device.matmul,
     backward,
     usedInput,
     holders: [],
@@ -185,7 +186,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, o
           const gradients = node.outputs.map(finished);
           if (gradients.some((gradient) => gradient !== null)) {
             assertUnchanged(node);
-            node.backward?.(gradients);
+            device.withMatmul(node.matmul, () => node.backward?.(gradients));
           }
           for (const output of node.outputs) dropGradient(output.root);
           if (uses) for (const leaf of lastUses(node, uses)) onFinal?.(leaf);

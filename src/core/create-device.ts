@@ -7,6 +7,7 @@ import { describeValue, isCount } from './check-values.js';
 import { type Device, EngineDevice } from './device.js';
 import { ArgumentError, DeviceError } from './errors.js';
 import { isUrl } from './kinds.js';
+import { MATMUL_ARITHMETICS, type MatmulArithmetic } from './runtime.js';
 
 export interface DeviceOptions extends WasmOptions {
   /**
@@ -25,6 +26,12 @@ export interface DeviceOptions extends WasmOptions {
    * `SIMDFORMER_QUIET` is 1.
    */
   quiet?: boolean | undefined;
+  /**
+   * The arithmetic of matrix products, attention and their gradients. 'bfloat16' rounds the factors of each product to
+   * bfloat16, and adds in float32. It is fast on processors with AMX or AVX512-BF16; others give the same bits, but more
+   * slowly than float32. `device.withMatmul` changes it for some calls. Default: 'float32'.
+   */
+  matmul?: MatmulArithmetic | undefined;
 }
 
 /**
@@ -38,22 +45,24 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     backend = environment('SIMDFORMER_BACKEND') ?? 'auto',
     worker = false,
     quiet = environment('SIMDFORMER_QUIET') === '1',
+    matmul,
     ...rest
   } = checkOptions('createDevice', options, {
     backend: 'any',
     worker: 'boolean',
     quiet: 'boolean',
+    matmul: MATMUL_ARITHMETICS,
     threads: THREADS,
     isa: INSTRUCTION_SETS,
     wasmUrl: anyOf('string', { accepts: isUrl, expected: 'a URL' }),
   });
   switch (backend) {
     case 'native':
-      return openNative(rest);
+      return openNative(rest, matmul);
     case 'wasm':
-      return openWasm(rest, worker);
+      return openWasm(rest, worker, matmul);
     case 'auto':
-      return openBest(rest, worker, quiet);
+      return openBest(rest, worker, quiet, matmul);
     default:
       throw new ArgumentError(
         `createDevice: backend is ${describeValue(backend)}, expected 'auto', 'native' or 'wasm'`,
@@ -69,29 +78,39 @@ const THREADS = {
 const NO_ADDON = 'the native addon is for Node, Bun and Deno';
 const nativeModule = () => import('../backend/native.js');
 
-async function openNative(options: BackendOptions): Promise<Device> {
+async function openNative(options: BackendOptions, matmul?: MatmulArithmetic): Promise<Device> {
   if (!isNode) throw new DeviceError(NO_ADDON);
   const { createNativeBackend, loadAddon } = await nativeModule();
-  return new EngineDevice(createNativeBackend(await loadAddon(), options));
+  return new EngineDevice(createNativeBackend(await loadAddon(), options), undefined, matmul);
 }
 
-async function openWasm(options: WasmOptions, worker: boolean, reason?: string): Promise<Device> {
+async function openWasm(
+  options: WasmOptions,
+  worker: boolean,
+  matmul?: MatmulArithmetic,
+  reason?: string,
+): Promise<Device> {
   // This check comes early: service workers have no workers, and no import() to load the backend with.
   if (worker && !hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
   const create = worker ? (await import('../backend/wasm-worker.js')).createWorkerBackend : createWasmBackend;
-  return new EngineDevice(await create(options), reason);
+  return new EngineDevice(await create(options), reason, matmul);
 }
 
-async function openBest(options: WasmOptions, worker: boolean, quiet: boolean): Promise<Device> {
-  if (!isNode) return openWasm(options, worker, NO_ADDON); // load nothing that cannot be used
+async function openBest(
+  options: WasmOptions,
+  worker: boolean,
+  quiet: boolean,
+  matmul?: MatmulArithmetic,
+): Promise<Device> {
+  if (!isNode) return openWasm(options, worker, matmul, NO_ADDON); // load nothing that cannot be used
   const { createNativeBackend, loadAddon, tellOfFallback } = await nativeModule();
   let addon: Awaited<ReturnType<typeof loadAddon>>;
   try {
     addon = await loadAddon();
   } catch (error) {
-    const device = await openWasm(options, worker, (error as Error).message);
+    const device = await openWasm(options, worker, matmul, (error as Error).message);
     if (!quiet) tellOfFallback();
     return device;
   }
-  return new EngineDevice(createNativeBackend(addon, options));
+  return new EngineDevice(createNativeBackend(addon, options), undefined, matmul);
 }

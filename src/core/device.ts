@@ -5,6 +5,7 @@ import { checkOptions } from './check-options.js';
 import {
   checkFunction,
   checkNumber,
+  checkOneOf,
   checkSynchronous,
   describeShape,
   describeValue,
@@ -16,19 +17,23 @@ import { CommandList } from './command-list.js';
 import { DeviceError, DTypeError, ShapeError, SimdformerError } from './errors.js';
 import { Arena, Heap, type Pool } from './heap.js';
 import { HeapTrimmer } from './heap-trimmer.js';
-import { isTyped } from './kinds.js';
+import { isPromise, isTyped } from './kinds.js';
 import { isPlaced, type Operand, Scalar } from './operand.js';
 import { Program, type RecordedGradient, recordedCommand, type WrittenColumns } from './program.js';
 import { Queue } from './queue.js';
 import { type Recording, releaseInput, retainInput } from './recording.js';
-import type { DeviceInfo, Format } from './runtime.js';
+import { type DeviceInfo, type Format, MATMUL_ARITHMETICS, type MatmulArithmetic } from './runtime.js';
 import { type DType, lastOf, type Shape, sameShape, sizeOf } from './shape.js';
 import { Storage } from './storage.js';
 import { type Device, Tensor } from './tensor.js';
 import { flatten, type TensorData } from './tensor-data.js';
 import { tensorsIn } from './tensors-in.js';
 
-export type { DeviceInfo, Format } from './runtime.js';
+export type { DeviceInfo, Format, MatmulArithmetic } from './runtime.js';
+
+/** Ending of the names of kernels that round to bfloat16; the rest is the name of the op in float32. */
+const BFLOAT16 = 'Bfloat16';
+
 export type { Device } from './tensor.js';
 
 /** A device on an engine. The interface Device documents its methods. */
@@ -42,6 +47,10 @@ export class EngineDevice implements Device {
   readonly #constants: ReadonlyMap<string, number>;
   /** Tensors of each open scope, the innermost last. */
   readonly #scopes: Tensor[][] = [];
+  /** Arithmetics of open `withMatmul` calls, the innermost last, after that of the device. */
+  readonly #matmuls: { readonly matmul: MatmulArithmetic }[];
+  /** Kernels that round to bfloat16, by the names of their ops. */
+  readonly #inBfloat16: ReadonlyMap<string, string>;
   #recording: Recording | null = null;
   #gradients = true;
   #untracked = false;
@@ -51,8 +60,13 @@ export class EngineDevice implements Device {
   constructor(
     private readonly backend: Backend,
     reason?: string,
+    matmul: MatmulArithmetic = 'float32',
   ) {
-    const { isa, isas, threads, version } = backend.manifest;
+    const { isa, isas, threads, version, ops } = backend.manifest;
+    const lower = ops.filter(({ name }) => name.endsWith(BFLOAT16));
+    this.#inBfloat16 = new Map(lower.map(({ name }) => [name.slice(0, -BFLOAT16.length), name]));
+    this.#matmuls = [{ matmul }];
+    this.#checkMatmul('createDevice', matmul);
     this.info = { backend: backend.kind, isa, threads, isas, version, ...(reason === undefined ? {} : { reason }) };
     this.queue = new Queue(backend);
     this.#heap = new Heap(
@@ -202,6 +216,31 @@ export class EngineDevice implements Device {
     }
   }
 
+  get matmul(): MatmulArithmetic {
+    return (this.#matmuls.at(-1) as { matmul: MatmulArithmetic }).matmul;
+  }
+
+  withMatmul<T>(matmul: MatmulArithmetic, fn: () => T): T {
+    checkFunction('withMatmul', fn);
+    if (matmul !== this.matmul) this.#checkMatmul('withMatmul', matmul);
+    const call = { matmul };
+    this.#matmuls.push(call);
+    const end = () => this.#matmuls.splice(this.#matmuls.lastIndexOf(call), 1);
+    let result: T | undefined;
+    try {
+      result = fn();
+    } finally {
+      if (!isPromise(result)) end();
+    }
+    return isPromise(result) ? (Promise.resolve(result).finally(end) as T) : result;
+  }
+
+  #checkMatmul(op: string, matmul: MatmulArithmetic): void {
+    checkOneOf(op, 'matmul', matmul, MATMUL_ARITHMETICS);
+    if (matmul === 'bfloat16' && this.#inBfloat16.size === 0)
+      throw new DeviceError(`${op}: the loaded engine has no bfloat16: it is older than this package, rebuild it`);
+  }
+
   record<T>(fn: () => T): Program<T> {
     checkFunction('record', fn);
     this.assertOpen('record');
@@ -277,7 +316,8 @@ export class EngineDevice implements Device {
     this.dispose();
   }
 
-  emit(op: string, operands: Readonly<Record<string, Operand>>, flops = 0): void {
+  emit(name: string, operands: Readonly<Record<string, Operand>>, flops = 0): void {
+    const op = this.matmul === 'bfloat16' ? (this.#inBfloat16.get(name) ?? name) : name;
     const recording = this.#recording;
     if (recording === null) {
       this.queue.emit(op, operands);

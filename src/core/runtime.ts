@@ -5,6 +5,15 @@ import type { Program, RecordedGradient } from './program.js';
 import type { Queue } from './queue.js';
 import type { Storage } from './storage.js';
 
+/**
+ * Arithmetic of matrix products, attention and their gradients. 'bfloat16' rounds the factors of each product to bfloat16
+ * and adds in float32; results and everything else are float32.
+ */
+export type MatmulArithmetic = (typeof MATMUL_ARITHMETICS)[number];
+
+/** @internal */
+export const MATMUL_ARITHMETICS = ['float32', 'bfloat16'] as const;
+
 /** Properties of an open device. */
 export interface DeviceInfo {
   readonly backend: 'native' | 'wasm';
@@ -58,6 +67,17 @@ export interface Runtime extends Disposable {
 
   /** Runs `fn` as if it were outside any `noGrad`. Throws like `noGrad`. */
   withGrad<T>(fn: () => T): T;
+
+  /** The arithmetic of ops that are called now. Default: 'float32'. */
+  readonly matmul: MatmulArithmetic;
+
+  /**
+   * Runs `fn` with this arithmetic in matrix products and attention, including their gradients, whenever these are
+   * computed, and programs that `fn` records. If `fn` is asynchronous, the arithmetic lasts until its promise settles,
+   * also for other ops that are called meanwhile. Calls nest. Throws ArgumentError for another name, or if `fn` is no
+   * function; DeviceError if the engine has no bfloat16.
+   */
+  withMatmul<T>(matmul: MatmulArithmetic, fn: () => T): T;
 
   /**
    * Records `fn` as a program that can run any number of times; `fn` itself computes nothing. Tensors made outside are

@@ -6,7 +6,7 @@ import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } f
 import type { Pool } from './heap.js';
 import type { Region } from './operand.js';
 import type { RecordedGradient } from './program.js';
-import type { Runtime } from './runtime.js';
+import type { MatmulArithmetic, Runtime } from './runtime.js';
 import { type DType, inferShape, isRange, lastOf, type Shape, sizeOf } from './shape.js';
 import type { Storage } from './storage.js';
 import { type TensorData, valuesFor } from './tensor-data.js';
@@ -321,6 +321,8 @@ export interface Node {
   readonly versions: readonly number[];
   /** Memory of the program that the node is recorded in; each run writes it anew. */
   readonly arena: Pool | undefined;
+  /** The arithmetic of its op, which its gradients use as well. */
+  readonly matmul: MatmulArithmetic;
   backward: ((gradients: (Tensor | null)[]) => void) | null;
   /** An input whose graph an earlier backward() used. Its gradient would silently be missing, so this is an error. */
   readonly usedInput: Tensor | undefined;

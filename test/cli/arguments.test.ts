@@ -48,6 +48,7 @@ describe('arguments', () => {
     ['train characters -o x --seed -3', /Expected an integer, 0 or more/],
     ['train characters -o x --ignore-index 0.5', /Expected an integer, -2147483648 to 2147483647/],
     ['info --isa mmx', /Allowed choices are avx512/],
+    ['info --matmul float16', /Allowed choices are float32, bfloat16/],
     ['attention g2p-en hello -o x.png', /'x\.png' is invalid.*pictures are SVG, not png/],
   ])('%s: an error of usage', async (args, message) => {
     const { code, stdout, stderr } = await simdformer(args.split(' '));

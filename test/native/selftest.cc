@@ -168,6 +168,48 @@ std::vector<uint32_t> integerProducts(const Isa& isa) {
   return all;
 }
 
+// Products in bfloat16, of which all instruction sets are to give the same bits. The factors have all exponents, or are
+// near the limits of floats. NaNs may differ.
+std::vector<uint32_t> bfloat16Products(const Isa& isa) {
+  constexpr uint32_t kDepth = 1100, kCols = 70, kMostRows = 45;
+  constexpr uint32_t kB = kMostRows * kDepth, kC = kB + kDepth * kCols, kCount = kC + kMostRows * kCols;
+  Engine engine(isa, 2);
+  expect(engine.grow(uint64_t{4} * kCount), "an engine has memory", isa.name);
+  std::vector<uint32_t> all;
+  for (const uint32_t exponents : {8u, 60u, 255u}) {
+    std::vector<uint32_t> bits(kC);
+    for (uint32_t i = 0; i < kC; ++i) {
+      const uint32_t mixed = (i + 1) * 2654435761u, exponent = exponents == 255 ? 0 : 127 - exponents;
+      bits[i] = (mixed & 0x807fffff) | (exponent + (mixed >> 8) % (2 * exponents + 1) % 256) << 23;
+    }
+    engine.write(0, bits.data(), bits.size() * 4);
+    for (const uint32_t rows : {1u, 17u, kMostRows}) {
+      std::vector<uint32_t> list, y(size_t{rows} * kCols);
+      encode(list, isa, "matmulBfloat16", {0,      rows * kDepth,
+                                           kB,     kDepth * kCols,
+                                           0,      0,
+                                           kC,     rows * kCols,
+                                           0,      0,
+                                           0,      0,
+                                           rows,   kCols,
+                                           kDepth, 0,
+                                           0,      kDepth,
+                                           kCols,  kCols,
+                                           1,      0,
+                                           0,      0,
+                                           0,      0,
+                                           0,      0,
+                                           0,      0});
+      expect(engine.run(list.data(), list.size()).reason.empty(), "a product in bfloat16 runs", isa.name);
+      engine.read(uint64_t{4} * kC, y.data(), y.size() * 4);
+      for (uint32_t& word : y)
+        if ((word & 0x7fffffff) > 0x7f800000) word = 0x7fc00000;
+      all.insert(all.end(), y.begin(), y.end());
+    }
+  }
+  return all;
+}
+
 // Pseudo-random bytes, the same in every run.
 class Random {
  public:
@@ -274,10 +316,12 @@ int main(int argc, char** argv) {
   const int wanted = argc > 1 ? std::atoi(argv[1]) : 100;
   weightInPanels();
   const std::vector<uint32_t> products = integerProducts(**simdformer::availableIsas());
+  const std::vector<uint32_t> inBfloat16 = bfloat16Products(**simdformer::availableIsas());
   for (const simdformer::Isa* const* isa = simdformer::availableIsas(); *isa != nullptr; ++isa) {
     knownAnswers(**isa);
     productsInPanels(**isa);
     expect(integerProducts(**isa) == products, "products of integers have the same bits as of others", (*isa)->name);
+    expect(bfloat16Products(**isa) == inBfloat16, "products in bfloat16 have the same bits as of others", (*isa)->name);
     everyKernel(**isa, wanted);
     longestRows(**isa);
     sharedPool(**isa);

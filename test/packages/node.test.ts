@@ -120,7 +120,7 @@ if (folder) {
     it('has its files as subpaths, and its types', async () => {
       const names = [
         ...['relaxed', 'simd128'].flatMap((set) =>
-          ['', '-packed', '-training', '-rare'].map((part) => `${set}${part}.wasm`),
+          ['', '-packed', '-training', '-rare', '-bfloat16'].map((part) => `${set}${part}.wasm`),
         ),
         'thread.js',
         'worker.js',

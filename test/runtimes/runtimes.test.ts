@@ -75,7 +75,7 @@ if (folder) {
         external: ['*.wasm'],
         outfile: join(place, 'worker.js'),
       });
-      for (const part of ['', '-packed', '-rare', '-training']) {
+      for (const part of ['', '-packed', '-rare', '-training', '-bfloat16']) {
         const file = `relaxed${part}.wasm`;
         await cp(join(folder as string, 'node_modules/simdformer/wasm/dist', file), join(place, file));
       }

@@ -9,6 +9,7 @@
 //   - With a soft cap, cap · tanh, dq and dk use dS ∘ (1 - tanh²).
 #pragma once
 #include "kernels/shared/attention_shape.h"
+#include "kernels/shared/bfloat16_product.h"
 
 namespace attention {
 
@@ -91,11 +92,16 @@ class HeadGradient {
   static constexpr uint32_t kBlockQueries = 64;  // in a block
   static constexpr uint32_t kBlockKeys = 96;     // in a block; its probabilities and slopes fit into a level-1 cache
   static_assert((3 + 3 * kBlockKeys + 4 * kMaxWidth) * kBlockQueries + kMaxWidth * kBlockKeys +
-                    2 * RelativeTable::size(kMaxDistances) <=
+                    2 * RelativeTable::size(kMaxDistances) + kBfloat16Floats <=
                 kScratchFloats);
 
-  HeadGradient(const GradientOperands& op, const Context& context, uint32_t h, uint32_t chunk)
-      : op_(op), in_(op.in), context_(context), h_(h), chunk_(chunk) {
+  HeadGradient(const GradientOperands& op, const Context& context, uint32_t h, uint32_t chunk, bool inBfloat16)
+      : op_(op),
+        in_(op.in),
+        context_(context),
+        h_(h),
+        chunk_(chunk),
+        products_(inBfloat16 ? context.scratch() + kScratchFloats - kBfloat16Floats : nullptr) {
     float* memory = context.scratch();
     const auto take = [&](size_t count) {
       memory += count;
@@ -300,8 +306,8 @@ class HeadGradient {
   // Computes scale · q kᵀ with all biases and masks.
   void computeScores(const Block& scores, const Item& it, uint32_t b) {
     const Factor keys{in_.keyRow(context_, it, scores.k, h_), in_.strides.k};
-    rowProduct(keys, {qColumns_, kBlockQueries}, scores.keys, wholeVectors(scores.queries), in_.sizes.width,
-               {.c = probabilities_, .stride = kBlockQueries, .factor = in_.scaleInBits()});
+    products_.ofRows(keys, {qColumns_, kBlockQueries}, scores.keys, wholeVectors(scores.queries), in_.sizes.width,
+                     {.c = probabilities_, .stride = kBlockQueries, .factor = in_.scaleInBits()});
     fetchNextOperand();
     in_.addRelativeScores(context_, scores, it, h_);
     if (in_.caps()) cap(scores);
@@ -321,8 +327,8 @@ class HeadGradient {
   // Computes dy vᵀ, the gradient of the probabilities.
   void multiplyValues(const Block& slopes, const Item& it) {
     const Factor values{in_.valueRow(context_, it, slopes.k, h_), in_.strides.v};
-    rowProduct(values, {dyColumns_, kBlockQueries}, slopes.keys, wholeVectors(slopes.queries), in_.sizes.valueWidth,
-               {.c = slopes_, .stride = kBlockQueries});
+    products_.ofRows(values, {dyColumns_, kBlockQueries}, slopes.keys, wholeVectors(slopes.queries),
+                     in_.sizes.valueWidth, {.c = slopes_, .stride = kBlockQueries});
     if (op_.drelativeWeights.present())
       addEntries(slopes, in_.distanceRows(context_, op_.drelativeWeights, it, slopes.i, h_), it.shift, 1.f);
   }
@@ -352,25 +358,26 @@ class HeadGradient {
 
   void addToDv(const Block& block, const Item& it) {
     if (!op_.dv.present()) return;
-    rowProduct({probabilities_, kBlockQueries}, dy_, block.keys, in_.sizes.valueWidth, block.queries,
-               {.c = valueGradient(it, block.k, h_), .stride = op_.strides.dv, .add = true});
+    products_.ofRows({probabilities_, kBlockQueries}, dy_, block.keys, in_.sizes.valueWidth, block.queries,
+                     {.c = valueGradient(it, block.k, h_), .stride = op_.strides.dv, .add = true});
   }
 
   void addToDk(const Block& block, const Item& it) {
     if (!op_.dk.present()) return;
-    rowProduct({slopes_, kBlockQueries}, q_, block.keys, in_.sizes.width, block.queries,
-               {.c = keyGradient(it, block.k, h_), .stride = op_.strides.dk, .add = true, .factor = in_.factors.scale});
+    products_.ofRows(
+        {slopes_, kBlockQueries}, q_, block.keys, in_.sizes.width, block.queries,
+        {.c = keyGradient(it, block.k, h_), .stride = op_.strides.dk, .add = true, .factor = in_.factors.scale});
   }
 
   void addToDq(const Block& block, const Item& it, bool add) {
     if (!op_.dq.present()) return;
     const Factor keys =
         wholeRows(in_.keyRow(context_, it, block.k, h_), in_.strides.k, block.keys, in_.sizes.width, keyRows_);
-    columnProduct({slopes_, kBlockQueries}, keys, block.queries, in_.sizes.width, block.keys,
-                  {.c = queryGradient(it, block.i, h_),
-                   .stride = queryStride(),
-                   .add = add || addsQueries(),
-                   .factor = in_.factors.scale});
+    products_.ofColumns({slopes_, kBlockQueries}, keys, block.queries, in_.sizes.width, block.keys,
+                        {.c = queryGradient(it, block.i, h_),
+                         .stride = queryStride(),
+                         .add = add || addsQueries(),
+                         .factor = in_.factors.scale});
   }
 
   void addBiasGradient(const Block& slopes, uint32_t b) const {
@@ -395,6 +402,7 @@ class HeadGradient {
   const Inputs& in_;
   const Context& context_;
   const uint32_t h_, chunk_;
+  const Products products_;
   float *largest_, *inverse_, *delta_;  // [kBlockQueries]
   float *probabilities_, *slopes_;      // [kBlockKeys, kBlockQueries]
   float *qColumns_, *dyColumns_;        // [width or valueWidth, kBlockQueries]
