@@ -18,7 +18,7 @@ import {
   stackOf,
 } from './harness/encoders.js';
 import { describeDevice } from './harness/machine.js';
-import { OURS, recorded } from './harness/ours.js';
+import { OURS, OURS_IN_BFLOAT16, PYTORCH_IN_BFLOAT16, recorded } from './harness/ours.js';
 import { asContestant, onnxruntime, pytorch } from './harness/peers.js';
 import { encoderOnnx } from './peers/encoder-onnx.js';
 
@@ -53,9 +53,14 @@ export default {
           return { batch: sequences, tokens, dModel: sizes.dModel, period: PERIOD, repeats };
         };
         const peers = [...asContestant('ONNX Runtime', ort, question), ...asContestant('PyTorch', torch, question)];
+        const lower = device.withMatmul('bfloat16', () => recordEncoder(device, model, batch));
+        const inBfloat16 = [
+          { ...recorded(device, lower.program), name: OURS_IN_BFLOAT16 },
+          ...asContestant(PYTORCH_IN_BFLOAT16, torch, (repeats) => ({ ...question(repeats), autocast: true })),
+        ].map((contestant) => ({ ...contestant, isReference: true }));
         const work = encoderWork(sizes, batch);
         const limit = run.limits.contestant(work, run.threads);
-        const outcome = await contest([recorded(device, program), ...peers, limit], {
+        const outcome = await contest([recorded(device, program), ...peers, ...inBfloat16, limit], {
           rounds: run.rounds(11),
           tolerance: TOLERANCE,
           seconds: 5,
@@ -63,6 +68,7 @@ export default {
         const speed = work.flops / (outcome.times[OURS]?.median as number);
         run.row(nameOf(name, batch), outcome, { 'GFLOP/s': speed / 1e9 });
         dispose();
+        lower.dispose();
       }
       model.dispose();
     }

@@ -11,7 +11,7 @@ import type { Bench } from './harness/bench.js';
 import { agree, type Contestant, contest, type Turn } from './harness/contest.js';
 import { describeDevice } from './harness/machine.js';
 import { wholeScript } from './harness/nanogpt.js';
-import { OURS } from './harness/ours.js';
+import { OURS, OURS_IN_BFLOAT16, PYTORCH_IN_BFLOAT16 } from './harness/ours.js';
 import { pytorch } from './harness/peers.js';
 
 interface Task {
@@ -98,6 +98,12 @@ export default {
         contestants.push({ name: 'PyTorch', take: (repeats) => torch.ask<Turn>({ repeats }) });
       }
       await checkLosses(contestants);
+      const step = inBfloat16(task.recorded ? recordedStep : eagerStep);
+      contestants.push({ ...ours(model, batches, step), name: OURS_IN_BFLOAT16, isReference: true });
+      if (torch) {
+        const take = (repeats: number) => torch.ask<Turn>({ repeats, autocast: true });
+        contestants.push({ name: PYTORCH_IN_BFLOAT16, isReference: true, take });
+      }
       contestants.push(run.limits.contestant(trainingWork(model, task), run.threads));
       const outcome = await contest(contestants, { rounds: run.rounds(15), seconds: 8, warming: 3 });
       const tokens = batches.flatMap(({ target }) => target).reduce((sum, row) => sum + row.length - 1, 0) / BATCHES;
@@ -113,12 +119,9 @@ export default {
 
 /** Takes a step and returns its loss. */
 type Step = (batch: Batch) => Promise<number>;
+type MakeStep = (model: Transformer, optimizer: AdamW, first: Batch) => Step;
 
-function ours(
-  model: Transformer,
-  batches: readonly Batch[],
-  make: (model: Transformer, optimizer: AdamW, first: Batch) => Step,
-): Contestant {
+function ours(model: Transformer, batches: readonly Batch[], make: MakeStep): Contestant {
   const step = make(model, new AdamW(model.parameters(), OPTIMIZER), batches[0] as Batch);
   let steps = 0;
   const take = async (repeats: number) => {
@@ -159,6 +162,15 @@ function recordedStep(model: Transformer, optimizer: AdamW, first: Batch): Step 
     input.ids.write(Int32Array.from(target.flatMap((row) => row.slice(0, -1))));
     labels.write(Int32Array.from(target.flatMap((row) => row.slice(1))));
     return program.run(optimizer.advance()).item();
+  };
+}
+
+/** Makes steps whose products are in bfloat16. */
+function inBfloat16(make: MakeStep): MakeStep {
+  return (model, optimizer, first) => {
+    const { device } = model;
+    const step = device.withMatmul('bfloat16', () => make(model, optimizer, first));
+    return (batch) => device.withMatmul('bfloat16', () => step(batch));
   };
 }
 

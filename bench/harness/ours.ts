@@ -4,6 +4,9 @@ import type { Device, Program, Tensor } from '../../src/index.js';
 import type { Contestant } from './contest.js';
 
 export const OURS = 'simdformer';
+/** Names of sides that round the factors of products to bfloat16. They stand beside those in float32. */
+export const OURS_IN_BFLOAT16 = 'simdformer, bfloat16';
+export const PYTORCH_IN_BFLOAT16 = 'PyTorch, autocast to bfloat16';
 
 /** Values that every contestant makes for itself: i mod period, scaled to ±1. Peers in C and Python do the same. */
 export function pattern(size: number, period: number): Float32Array {

@@ -1,8 +1,8 @@
 """PyTorch's nn.TransformerEncoder for bench/encoder.ts and contention.ts, driven over a pipe.
 
 Reads one JSON object a line: first {"threads"}, answered by {"torch": version}; then {"load": path of a safetensors file,
-"layers", "dModel", "heads", "dFF"}, answered by {}; or {"batch", "tokens", "dModel", "period", "repeats"}, answered by
-{"seconds": of one repeat, "sample": of the result}. In eval() and inference_mode() the layers take PyTorch's fast path.
+"layers", "dModel", "heads", "dFF"}, answered by {}; or {"batch", "tokens", "dModel", "period", "repeats", perhaps
+"autocast": true, for bfloat16}, answered by {"seconds": of one repeat, "sample": of the result}. In eval() and inference_mode() the layers take PyTorch's fast path.
 """
 
 import time
@@ -29,8 +29,9 @@ def main():
             continue
         x = patterned([question[name] for name in ("batch", "tokens", "dModel")], question["period"])
         start = time.perf_counter()
-        for _ in range(question["repeats"]):
-            y = model(x)
+        with torch.autocast("cpu", torch.bfloat16, enabled=question.get("autocast", False)):
+            for _ in range(question["repeats"]):
+                y = model(x)
         seconds = (time.perf_counter() - start) / question["repeats"]
         answer({"seconds": seconds, "sample": sample(y)})
 

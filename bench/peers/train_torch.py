@@ -2,7 +2,8 @@
 
 Reads one JSON object a line: first {"threads"}, answered by {"torch": version}; then {"load": path of a safetensors file,
 "config", "optimizer", "batches": [{"source": [[id…]…] or null, "target": [[id…]…]}…], padded with 0}, answered by {}; or
-{"repeats"}, answered by {"seconds": of one step, "sample": [the last loss]}. Batches are taken in turn.
+{"repeats"}, perhaps with "autocast": true for bfloat16, answered by {"seconds": of one step, "sample": [the last loss]}.
+Batches are taken in turn.
 """
 
 import math
@@ -74,12 +75,13 @@ class Training:
         padding = None if source is None or not (source == 0).any() else source == 0
         return source, torch.tensor(target), padding
 
-    def step(self):
+    def step(self, autocast):
         source, target, padding = self.batches[self.steps % len(self.batches)]
         self.steps += 1
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(source, target[:, :-1], padding)
-        loss = self.criterion(logits.flatten(0, 1), target[:, 1:].flatten())
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            logits = self.model(source, target[:, :-1], padding)
+            loss = self.criterion(logits.flatten(0, 1), target[:, 1:].flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
@@ -94,7 +96,7 @@ def main():
             continue
         start = time.perf_counter()
         for _ in range(question["repeats"]):
-            loss = training.step()
+            loss = training.step(question.get("autocast", False))
         seconds = (time.perf_counter() - start) / question["repeats"]
         answer({"seconds": seconds, "sample": [loss]})
 

@@ -314,7 +314,7 @@ struct Attention {
 };
 KERNEL(Attention)
 
-// The same with the factors of all products rounded to bfloat16: see shared/bfloat16.h.
+// Attention with the factors of all products rounded to bfloat16: see shared/bfloat16.h.
 struct AttentionBfloat16 : Attention {
   static constexpr const char* name = "attentionBfloat16";
   void run(Context& context) const { attend(context, true); }

@@ -130,7 +130,7 @@ struct AttentionBackward {
 };
 TRAINING_KERNEL(AttentionBackward)
 
-// The same with the factors of all products rounded to bfloat16: see shared/bfloat16.h.
+// Gradients with the factors of all products rounded to bfloat16: see shared/bfloat16.h.
 struct AttentionBackwardBfloat16 : AttentionBackward {
   static constexpr const char* name = "attentionBackwardBfloat16";
   void run(Context& context) const { differentiate(context, true); }

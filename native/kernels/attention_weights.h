@@ -102,7 +102,7 @@ struct AttentionWeights {
 };
 RARE_KERNEL(AttentionWeights)
 
-// The same with q and k rounded to bfloat16: see shared/bfloat16.h.
+// Scores of q and k rounded to bfloat16: see shared/bfloat16.h.
 struct AttentionWeightsBfloat16 : AttentionWeights {
   static constexpr const char* name = "attentionWeightsBfloat16";
   void run(Context& context) const { write(context, true); }

@@ -126,7 +126,7 @@ struct GroupedLinear {
 };
 RARE_KERNEL(GroupedLinear)
 
-// The same with the elements of x and w rounded to bfloat16: see shared/bfloat16.h.
+// GroupedLinear with the elements of x and w rounded to bfloat16: see shared/bfloat16.h.
 struct GroupedLinearBfloat16 : GroupedLinear {
   static constexpr const char* name = "groupedLinearBfloat16";
   void run(Context& context) const {
@@ -207,7 +207,7 @@ struct GroupedGradient {
 };
 TRAINING_KERNEL(GroupedGradient)
 
-// The same with the elements of x and dy rounded to bfloat16: see shared/bfloat16.h.
+// GroupedGradient with the elements of x and dy rounded to bfloat16: see shared/bfloat16.h.
 struct GroupedGradientBfloat16 : GroupedGradient {
   static constexpr const char* name = "groupedGradientBfloat16";
   void run(Context& context) const {

@@ -150,7 +150,7 @@ struct MatMul {
 };
 KERNEL(MatMul)
 
-// The same with the elements of a and b rounded to bfloat16: see shared/bfloat16.h. Everything else is in float32.
+// A product with the elements of a and b rounded to bfloat16: see shared/bfloat16.h. Everything else is in float32.
 struct MatMulBfloat16 : MatMul {
   static constexpr const char* name = "matmulBfloat16";
 

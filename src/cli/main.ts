@@ -22,7 +22,9 @@ const program = new Command('simdformer')
   .option('--threads <n>', 'threads to use (default: all cores)', integer(1, MAX_THREADS))
   .addOption(new Option('--isa <name>', 'instruction set to use (default: the best)').choices(INSTRUCTION_SETS))
   .addOption(
-    new Option('--matmul <type>', 'arithmetic of products and attention (default: float32)').choices(MATMUL_ARITHMETICS),
+    new Option('--matmul <type>', 'arithmetic of products and attention (default: float32)').choices(
+      MATMUL_ARITHMETICS,
+    ),
   )
   .showHelpAfterError('(add --help for a list of options)')
   .exitOverride();

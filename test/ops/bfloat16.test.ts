@@ -1,5 +1,5 @@
-// Matrix products and attention in bfloat16. Products have the bits of a reference that follows the definition in
-// native/kernels/shared/bfloat16.h, on every instruction set and for any number of threads.
+// Matrix products and attention in bfloat16. On every instruction set and for any number of threads, products have the
+// bits of a reference. It follows the definition in native/kernels/shared/bfloat16.h.
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { ArgumentError, createDevice, type Device, type Tensor } from '../../src/index.js';

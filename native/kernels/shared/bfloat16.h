@@ -20,13 +20,13 @@
 namespace bfloat16 {
 
 inline constexpr size_t kBlock = 32;         // inputs
-inline constexpr size_t kMostBlocks = 16;    // that are packed at a time for large products
-inline constexpr size_t kTileFloats = 1024;  // at least those of a tile
+inline constexpr size_t kMostBlocks = 16;    // number of blocks that large products pack at a time
+inline constexpr size_t kTileFloats = 1024;  // room for any tile
 
 // A way to multiply. Operands are packed in strips: rows of the left factor, or columns of the right one, as many as a
 // tile has. The blocks of a strip follow one another.
 struct Way {
-  size_t rows, cols;             // of a tile
+  size_t rows, cols;             // size of a tile
   size_t leftBlock, rightBlock;  // words of a block of a strip
   // Pack a strip of `count` rows or columns and `depth` inputs. Element (i, k) is in[i·stride + k], or with `crossed`
   // in[k·stride + i].

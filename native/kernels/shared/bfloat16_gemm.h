@@ -6,7 +6,7 @@
 
 namespace bfloat16 {
 
-inline constexpr size_t kMostRows = 384, kMostCols = 384;  // of a block of C
+inline constexpr size_t kMostRows = 384, kMostCols = 384;  // largest block of C
 inline constexpr size_t kMostInputs = kBlock * kMostBlocks;
 
 // Packed rows take at most one word for each input, and a head for each block.
