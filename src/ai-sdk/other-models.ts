@@ -77,7 +77,8 @@ export class SimdformerTranscriptionModel extends SimdformerModel implements Tra
     abortSignal?.throwIfAborted();
     const recording = readWav(bytesOf(audio));
     const recognize = await this.models.pipeline('automatic-speech-recognition', this.id);
-    const hasWords = timestampGranularities.includes('word');
+    // Models that spell know words, but no segments.
+    const hasWords = timestampGranularities.includes('word') || recognize.model.headKind === 'ctc';
     const own = (providerOptions?.[PROVIDER] ?? {}) as SimdformerTranscriptionOptions;
     const { text, chunks = [] } = await recognize(recording, {
       ...own,

@@ -51,7 +51,9 @@ export class Transcriber {
     client: string,
     signal: AbortSignal,
   ): Promise<Transcription> {
-    const { return_timestamps, onText } = options;
+    const { return_timestamps: times, onText } = options;
+    const spells = this.recognize.model.headKind === 'ctc'; // such models know words, but no segments
+    const return_timestamps = spells && times === true ? 'word' : times;
     const own = this.isWhisper ? options : { return_timestamps, onText };
     return this.turns.run(client, signal, () => this.recognize(recording, { ...own, signal }));
   }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ArgumentError, FormatError } from '../../src/index.js';
 import { loadModel } from '../../src/pretrained/index.js';
+import { readWav, writeWav } from '../../src/pretrained/processors/wav.js';
 import { pipeline } from '../../src/tasks/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
@@ -36,6 +37,37 @@ describe('models that spell', () => {
     expect(result.chunks ?? null).toEqual(given.chunks);
   });
 
+  it('search by beams, with times of the alignment that spells the text', async () => {
+    const samples = sound(1500, 3);
+    for (const numBeams of [2, 8]) {
+      const { text, chunks = [] } = await recognize(samples, { num_beams: numBeams, return_timestamps: 'char' });
+      expect(
+        chunks
+          .map((chunk) => chunk.text || ' ')
+          .join('')
+          .trim(),
+      ).toBe(text);
+      const times = chunks.flatMap(({ timestamp }) => timestamp as readonly number[]);
+      expect(times.every((time, i) => i === 0 || time >= (times[i - 1] as number))).toBe(true);
+      const { text: whole } = await recognize(samples, { numBeams, return_timestamps: 'word' });
+      expect(whole).toBe(text);
+    }
+    expect(await recognize(samples, { num_beams: 1 })).toEqual(await recognize(samples));
+    expect((await recognize(sound(3010, 5), { num_beams: 4, chunk_length_s: 0.8 })).text.length).toBeGreaterThan(0);
+  });
+
+  it('refuse hostile recordings before memory is taken', async () => {
+    const wav = writeWav(new Float32Array(1 << 20), 8000);
+    const view = new DataView(wav.buffer);
+    view.setUint32(24, 1, true); // one sample a second: 16 billion samples at 16 kHz
+    await expect(recognize(wav)).rejects.toThrow(/1 samples a second, expected at least/);
+    view.setUint32(24, 8000, true);
+    view.setUint32(40, 0xffffffff, true); // 4 GB of samples, of which 2 MB follow
+    expect(readWav(wav).channels[0]?.length).toBe(1 << 20);
+    view.setUint16(22, 65535, true); // channels
+    expect(readWav(wav).channels[0]?.length).toBe(Math.floor((1 << 20) / 65535));
+  });
+
   it('encode letters, and words apart by their delimiter', () => {
     expect(model.tokenizer?.encode('ab c|x')).toEqual(expected.encoded);
   });
@@ -53,6 +85,9 @@ describe('models that spell', () => {
     const samples = sound(700, 1);
     await expect(recognize(samples, { language: 'de' } as object)).rejects.toThrow(/language/);
     await expect(recognize(samples, { chunk_length_s: 1, stride_length_s: 0.5 })).rejects.toThrow(ArgumentError);
+    await expect(recognize(samples, { return_timestamps: true })).rejects.toThrow(/expected 'word' or 'char'/);
+    await expect(recognize(samples, { num_beams: 0 })).rejects.toThrow(/num_beams is 0/);
+    await expect(recognize(samples, { num_beams: 2, numBeams: 3 })).rejects.toThrow(/expected one of them/);
     await expect(recognize(samples, { return_timestamps: 'line' as 'word' })).rejects.toThrow(
       /return_timestamps is "line"/,
     );

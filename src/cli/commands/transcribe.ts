@@ -58,11 +58,12 @@ export function transcribeCommand(): Command {
       using device = await openDevice(command);
       using stop = stopping();
       await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
+      const spells = hear.model.headKind === 'ctc'; // such models know words, but no segments
       const work = async (inputs: readonly JobInput[]) => {
         const results: Transcribed[] = [];
         for (const { name, bytes } of inputs) {
           const heard = await hear(bytes, {
-            return_timestamps: words ? 'word' : format !== 'text',
+            return_timestamps: words || (spells && format !== 'text') ? 'word' : format !== 'text',
             ...(language === undefined ? {} : { language }),
             ...(translate ? { task: 'translate' as const } : {}),
             signal: stop.signal,

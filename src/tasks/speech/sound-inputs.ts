@@ -19,6 +19,9 @@ type RatedSamples =
 /** A recording: samples, or a WAV file. */
 export type SoundInput = Samples | RatedSamples | MediaFile;
 
+/** Number of samples that one becomes at the model's rate, at most. */
+const MAX_GROWTH = 48;
+
 /**
  * Returns the samples of a recording at `rate`. Rejects with ArgumentError for values that are not a recording, and
  * with FormatError for files that cannot be decoded.
@@ -61,6 +64,11 @@ async function resampled(
   const [first, ...others] = recording.channels;
   if (others.some(({ length }) => length !== first?.length))
     throw new ArgumentError(`${task}: the channels of a recording have different numbers of samples`);
+  // A small file that declares a tiny rate would become any number of samples.
+  if (rate > MAX_GROWTH * recording.samplingRate)
+    throw new ArgumentError(
+      `${task}: the recording has ${recording.samplingRate} samples a second, expected at least ${Math.ceil(rate / MAX_GROWTH)}`,
+    );
   const samples = mixDown(recording);
   return recording.samplingRate === rate ? samples : resampleMeanwhile(samples, recording.samplingRate, rate, signal);
 }

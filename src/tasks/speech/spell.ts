@@ -11,6 +11,7 @@ import type { LoadedModel } from '../../pretrained/load-later.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
 import type { CallOptions } from '../task.js';
+import { ctcAlignment, ctcBeams, type FrameScores } from './ctc-beams.js';
 import { type Hearing, hearingOf, inputOf } from './hearing.js';
 import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './recognition-options.js';
 import { type SoundInput, samplesOf } from './sound-inputs.js';
@@ -18,7 +19,7 @@ import type { TranscriptChunk } from './transcript.js';
 
 type SpellOptions = Pick<
   SpeechRecognitionOptions,
-  'return_timestamps' | 'chunk_length_s' | 'stride_length_s' | 'onText' | keyof CallOptions
+  'return_timestamps' | 'chunk_length_s' | 'stride_length_s' | 'onText' | 'num_beams' | 'numBeams' | keyof CallOptions
 >;
 
 /** A letter, and the frames that spell it: from `start` to before `end`. */
@@ -88,8 +89,17 @@ export class Speller {
 
   /** Throws ArgumentError for options that this kind of model does not have. */
   #check(options: SpellOptions): SpellOptions {
+    const { return_timestamps: times, num_beams: beams, numBeams } = options;
+    if ((times as unknown) === true)
+      throw new ArgumentError(
+        `${this.task}: return_timestamps is true, expected 'word' or 'char' for a model that spells`,
+      );
+    if (beams !== undefined && numBeams !== undefined && beams !== numBeams)
+      throw new ArgumentError(`${this.task}: num_beams is ${beams} and numBeams ${numBeams}, expected one of them`);
     return checkOptions(this.task, options, {
-      return_timestamps: [false, true, 'word', 'char'],
+      return_timestamps: [false, 'word', 'char'],
+      num_beams: 'count',
+      numBeams: 'count',
       chunk_length_s: 'notNegative',
       stride_length_s: 'any',
       onText: 'function',
@@ -100,13 +110,25 @@ export class Speller {
   /** Returns the letters of a recording. A recording longer than `chunk_length_s` is read in parts. */
   async #listen(samples: Float32Array, options: SpellOptions): Promise<Letter[]> {
     if (this.#hearing.framesOf(samples.length) < 1) return []; // too short for a frame
+    const { num_beams, numBeams = num_beams ?? 1 } = options;
     const ids: number[] = [];
+    const rows: Float32Array[] = [];
+    let vocabulary = 1;
     for (const part of this.#parts(samples, options)) {
       options.signal?.throwIfAborted();
-      ids.push(...(await this.#read(part)));
+      const scores = await this.#read(part);
+      ({ vocabulary } = scores);
+      if (numBeams > 1) rows.push(logProbabilities(scores));
+      else ids.push(...best(scores));
       await new Promise<void>((resolve) => afterEvents(resolve));
     }
-    return this.#lettersOf(ids);
+    return this.#lettersOf(numBeams > 1 ? this.#searched(joined(rows), vocabulary, numBeams) : ids);
+  }
+
+  /** The token of each frame in the likeliest alignment of the text that beam search finds. */
+  #searched(values: Float32Array, vocabulary: number, beams: number): number[] {
+    const scores = { values, vocabulary };
+    return ctcAlignment(scores, ctcBeams(scores, beams, this.#blank), this.#blank) ?? best(scores);
   }
 
   /** Yields parts that overlap by strides of whole frames, as in transformers' pipeline. */
@@ -134,8 +156,8 @@ export class Speller {
     }
   }
 
-  /** Returns the most likely token of each frame that is not ignored. */
-  async #read({ samples, left, right }: Part): Promise<number[]> {
+  /** Returns the logits of the frames that are not ignored. */
+  async #read({ samples, left, right }: Part): Promise<FrameScores> {
     const model = this.#model;
     const logits = inference(model, () => {
       const input = inputOf(model, this.#hearing, samples);
@@ -147,12 +169,8 @@ export class Speller {
     const counted = Math.round(samples.length / this.#hearing.step);
     const inFrames = (size: number) => Math.round((size / samples.length) * counted);
     const end = right === 0 ? frames : counted - inFrames(right);
-    const ids: number[] = [];
-    for (let frame = inFrames(left); frame < Math.min(frames, end); frame++) {
-      const row = values.subarray(frame * vocabulary, (frame + 1) * vocabulary);
-      ids.push(row.indexOf(row.reduce((most, value) => Math.max(most, value))));
-    }
-    return ids;
+    const [first, last] = [inFrames(left), Math.min(frames, end)];
+    return { values: values.subarray(first * vocabulary, Math.max(first, last) * vocabulary), vocabulary };
   }
 
   /** Joins adjacent frames with the same token, and drops blanks. */
@@ -192,4 +210,33 @@ export class Speller {
       timestamp: [seconds(group[0]?.start ?? 0), seconds(group.at(-1)?.end ?? 0)] as const,
     }));
   }
+}
+
+/** The likeliest token of each frame. */
+function best({ values, vocabulary }: FrameScores): number[] {
+  return Array.from({ length: values.length / vocabulary }, (_, frame) => {
+    const row = values.subarray(frame * vocabulary, (frame + 1) * vocabulary);
+    return row.indexOf(row.reduce((most, value) => Math.max(most, value)));
+  });
+}
+
+function logProbabilities({ values, vocabulary }: FrameScores): Float32Array {
+  const result = new Float32Array(values.length);
+  for (let start = 0; start < values.length; start += vocabulary) {
+    const row = values.subarray(start, start + vocabulary);
+    const most = row.reduce((a, b) => Math.max(a, b));
+    const sum = most + Math.log(row.reduce((total, value) => total + Math.exp(value - most), 0));
+    for (const [i, value] of row.entries()) result[start + i] = value - sum;
+  }
+  return result;
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
