@@ -27,7 +27,7 @@ const folder = mkdtempSync(join(tmpdir(), 'simdformer-bulk-'));
 /** An input that no attempt can do. */
 const POISON = 'a1b2';
 
-/** Words that nobody has heard of, one of them poisoned where that is asked for. */
+/** Random words of 3 to 8 letters. */
 function wordsOf(count: number): string[] {
   const random = new Random(5);
   const letter = () => String.fromCharCode(97 + Math.floor(26 * random.uniform()));

@@ -1,2 +1,2 @@
-/** Why a benchmark cannot go on, in words for whoever runs it; no fault of the program. */
+/** The reason why a benchmark cannot continue, such as a missing file; not a defect of the program. */
 export class BenchError extends Error {}

@@ -130,7 +130,7 @@ async function firstResult(url: string): Promise<number> {
   return (performance.now() - start) / 1e3;
 }
 
-/** Seconds to the first result in so many browsers, one after the other, that all have the files in their HTTP cache. */
+/** Seconds to the first result in `count` browsers, one after the other. All have the files in their HTTP cache. */
 export async function coldStarts(count: number): Promise<number[]> {
   const server = await serveBuilt({}, { 'Cache-Control': 'max-age=3600' });
   const profile = mkdtempSync(join(tmpdir(), 'simdformer-chromium-'));

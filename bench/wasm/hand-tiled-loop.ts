@@ -80,7 +80,7 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
   );
 }
 
-/** Does about so many floating-point operations, and returns how many. */
+/** Returns a function that executes about `flops` floating-point operations and returns their exact number. */
 export async function handTiledLoop(): Promise<(flops: number) => number> {
   const { instance } = await WebAssembly.instantiate(moduleBytes());
   const f = instance.exports.f as (times: number) => void;

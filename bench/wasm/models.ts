@@ -57,7 +57,10 @@ export async function load(source: string, path: string): Promise<void> {
   model = (await loadModel(device, from)) as unknown as Writer;
 }
 
-/** `ours decode` and `ours prefill` of what was loaded: so many tokens after one, or one after so many. Returns the instruction set. */
+/**
+ * Prepares two measurements of the loaded model: `ours decode` generates `written` tokens after one token, and `ours
+ * prefill` one token after `read` tokens. Returns the instruction set.
+ */
 export function openOurs(written: number, read: number): string {
   const generate = (prompt: number, count: number) => {
     const ids = Array.from({ length: prompt }, (_, i) => 100 + ((i * 37) % 900));
@@ -68,7 +71,7 @@ export function openOurs(written: number, read: number): string {
   return device.info.isa;
 }
 
-/** `wllama decode` and `wllama prefill`: its own times of as many tokens. */
+/** Prepares `wllama decode` and `wllama prefill`, which use wllama's own timings of the same numbers of tokens. */
 export async function openWllama(
   module: string,
   wasm: string,

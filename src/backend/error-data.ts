@@ -10,7 +10,7 @@ export function dataOf({ name, message }: Error): ErrorData {
   return { name, message };
 }
 
-/** The error of ours with that name; what is none of ours is a DeviceError, as the engine did not do what was asked. */
+/** Returns our error with that name. Any other becomes a DeviceError, because the engine did not do what was asked. */
 export function errorOf({ name, message }: ErrorData): SimdformerError {
   switch (name) {
     case 'ArgumentError':

@@ -45,7 +45,7 @@ class WasmBackend implements Backend {
   readonly kind = 'wasm';
   readonly manifest: Manifest;
   readonly #heap: number;
-  /** Null once closed, so that the memory is free whoever still knows the device. */
+  /** Null after close(), so that the memory is released even if the device is still referenced. */
   #instance: { readonly exports: Exports; readonly memory: WebAssembly.Memory } | null;
   /** Runs that are still to be made. */
   readonly #waiting: (() => void)[] = [];
@@ -221,7 +221,7 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
   let instance: WebAssembly.Instance;
   let maximum = 65536;
   try {
-    // All addresses of shared memory are taken at once: where there are not so many, as on phones, a part of them.
+    // Shared memory reserves all its addresses at once. If that fails, as on phones, a smaller range is tried.
     while (memory === undefined) {
       try {
         memory = new WebAssembly.Memory({ initial: 16, maximum, shared: threads > 1 });

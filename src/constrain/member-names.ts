@@ -190,7 +190,7 @@ function jsonName(name: string): string {
   return String.fromCharCode(...new TextEncoder().encode(JSON.stringify(name).slice(1, -1)));
 }
 
-/** The tokens with at least so many quotes. */
+/** Tokens with at least `count` quotes. */
 type QuotingTokens = (quotes: number) => readonly number[];
 
 const quoting = new WeakMap<TokenTrie, QuotingTokens>();

@@ -21,7 +21,7 @@ export interface Block {
 /** Free blocks by offset, no two adjacent. */
 type FreeList = { offset: number; words: number }[];
 
-/** The length of the block for so many words. */
+/** Length of the block for a number of words. */
 function aligned(words: number): number {
   return Math.ceil(words / ALIGNMENT) * ALIGNMENT;
 }

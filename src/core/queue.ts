@@ -206,7 +206,7 @@ export class Queue {
     if (error !== undefined) throw error;
   }
 
-  /** Rejects the jobs that wait, so that nobody waits in vain, and forgets the queued commands. */
+  /** Rejects the jobs that wait, which would otherwise never settle, and drops the queued commands. */
   close(): void {
     this.#closed = true;
     try {

@@ -104,14 +104,14 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
   }
 }
 
-/** Throws ArgumentError for what is no number. */
+/** Throws ArgumentError for a value that is not a number. */
 export function scoreOf(score: unknown): number {
   const value = numberOf(score);
   if (value !== undefined) return value;
   throw new ArgumentError(`fit: an example's score is ${describeValue(score)}, expected a number`);
 }
 
-/** Vectors of texts, [B, d], by the modules of sentence-transformers, or the mean of the tokens' where there are none. */
+/** Vectors of texts, [B, d]: by the modules of sentence-transformers, or else the mean of the token vectors. */
 export function embed(model: PretrainedModel, texts: readonly EncodedText[]): Tensor {
   const { sentenceEmbedding, lastHiddenState } = model.forward(inputsOf(texts));
   if (sentenceEmbedding) return sentenceEmbedding;

@@ -54,7 +54,7 @@ export function inputsOf(texts: readonly EncodedText[]): ModelInputs {
   return { ...inputs, tokenTypeIds };
 }
 
-/** A number that a row has, which columns of text files have as text. Undefined for what is none. */
+/** A number in a row, which text files hold as text. Undefined for other values. */
 export function numberOf(value: unknown): number | undefined {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   return typeof number === 'number' && Number.isFinite(number) ? number : undefined;

@@ -172,7 +172,7 @@ export class BatchDecoder implements Decoder {
     this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
-  /** True if steps for so many groups would be smaller than the latest one. */
+  /** True if steps for this number of groups would be smaller than the latest one. */
   shrinks(groups: number): boolean {
     return this.state.sequences <= maxCacheRows(this.model.device) && this.#groupsFor(groups) < this.#groups;
   }

@@ -32,12 +32,12 @@ export class PromptCacheSteps {
     return step;
   }
 
-  /** The ranker of so many rows of logits. */
+  /** Ranker for a number of rows of logits. */
   ranker(rows: number): Ranker {
     return known(this.#rankers, rows, () => new Ranker(this.model.device, 1, rows, this.stops, this.suppressed));
   }
 
-  /** The tensor that receives the best token of each of so many rows: int32 [rows]. */
+  /** Tensor that receives the best token of each row: int32 [rows]. */
   chosen(rows: number): Tensor {
     if (rows === 1) return this.state.tokens;
     const { device } = this.model;

@@ -20,7 +20,7 @@ export interface PromptCacheOptions {
 
 /** Tokens that there is room for when a generation begins. The room doubles when it is used up. */
 const FIRST_ROOM = 256;
-/** Room for tokens that were copied from elsewhere is a multiple of so many tokens. */
+/** Capacity for copied tokens is rounded up to a multiple of this. */
 const ROOM_STEP = 32;
 
 /**
@@ -216,7 +216,7 @@ export class PromptCache {
     return this.#state?.sizes.capacity ?? 0;
   }
 
-  /** @internal The recorded step of the state, for so many stop tokens and suppressed tokens. */
+  /** @internal Returns the recorded step of the state for these numbers of stop tokens and suppressed tokens. */
   steps(stops: number, suppressed: number): PromptCacheSteps {
     const known = this.#steps;
     if (known?.stops === stops && known.suppressed === suppressed) return known;

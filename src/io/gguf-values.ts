@@ -154,7 +154,7 @@ export class GgufCursor {
     return inner === STRING ? this.#texts(what, count) : this.#numbers(what, inner, count);
   }
 
-  /** Skips so many bytes and returns their start. */
+  /** Skips a number of bytes and returns their start. */
   #take(what: string, bytes: number): number {
     const start = this.at;
     this.#need(what, start, bytes);

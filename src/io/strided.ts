@@ -3,7 +3,7 @@ import { type ByteSource, bytesOf } from './byte-source.js';
 type Elements = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 type ElementArray = new (buffer: ArrayBufferLike) => Elements;
 
-/** Arrays that copy elements of so many bytes bit by bit. */
+/** Typed arrays that copy elements of a given size bit by bit. */
 const ARRAYS: Readonly<Record<number, ElementArray>> = {
   1: Uint8Array,
   2: Uint16Array,

@@ -124,7 +124,7 @@ export class BatchedSequence {
     this.#leave();
   }
 
-  /** True if the sequence is complete, or nobody waits for it any more. */
+  /** True if the sequence is complete, or its result is no longer wanted. */
   get ended(): boolean {
     return this.#ended;
   }

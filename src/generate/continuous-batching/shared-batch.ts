@@ -42,7 +42,7 @@ export class SharedBatch implements KeptBatch {
     return batch;
   }
 
-  /** Frees the batch of a kind if nobody uses it. */
+  /** Frees the batch of a kind if it is unused. */
   static release(model: Generative, kind: BatchKind): void {
     const { shared } = decodersOf(model);
     const batch = shared.get(keyOf(kind)) as SharedBatch | undefined;
