@@ -1,4 +1,4 @@
-// Run by `npm version`: the engine says the package's version, too.
+// Gives the engine the version of package.json. See CONTRIBUTING.md, "Releasing".
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 

@@ -5,6 +5,7 @@ export const included = {
   'ARCHITECTURE.md': 'architecture',
   'CONTRIBUTING.md': 'contributing',
   'bench/results/README.md': 'benchmarks',
+  'CHANGELOG.md': 'changelog',
 };
 
 const page = (text, link) => ({ text, link });
@@ -64,6 +65,7 @@ export const guides = [
       page('Benchmarks', '/site/benchmarks'),
       page('Architecture', '/site/architecture'),
       page('Contributing', '/site/contributing'),
+      page('Changelog', '/site/changelog'),
     ],
   },
 ];

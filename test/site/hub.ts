@@ -1,5 +1,8 @@
 // Answers requests for the checkpoints that the site's snippets name, with the small ones of test/data.
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { BrowserContext } from 'playwright-core';
 import { Hub } from '../pretrained/hub-server.js';
@@ -33,6 +36,7 @@ const buffersOf = (files: Record<string, Uint8Array>): Files =>
 const stored: Record<string, () => Files> = {
   'Xenova/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
   'Xenova/distilbert-base-uncased-finetuned-sst-2-english': () => buffersOf(smallModel('distilbert-sequence')),
+  'HuggingFaceTB/SmolLM2-135M': tinyChat,
   'HuggingFaceTB/SmolLM2-135M-Instruct': tinyChat,
   'sentence-transformers/all-MiniLM-L6-v2': sentences('mean-normalize-prompts'),
   'intfloat/e5-small-v2': sentences('mean-normalize-prompts'),
@@ -40,12 +44,41 @@ const stored: Record<string, () => Files> = {
   'cross-encoder/ms-marco-MiniLM-L6-v2': sentences('cross-encoder-sigmoid'),
 };
 
+/** The id of a model in the path of a request to the hub. */
+const idIn = (path: string) => /^\/(?:api\/models\/)?([^/]+\/[^/]+)\//.exec(path)?.[1] ?? '';
+
+/** A server that answers as the hub for the small models. */
+export async function smallHub(): Promise<{ endpoint: string; stop(): Promise<void> }> {
+  const hubs = new Map<string, Promise<Hub>>();
+  const server = createServer(async ({ url = '', headers }, response) => {
+    const id = idIn(url);
+    const files = stored[id];
+    if (files === undefined) return void response.writeHead(404).end(`${id} is not in test/site/hub.ts`);
+    if (!hubs.has(id)) hubs.set(id, new Hub(files()).start());
+    const { endpoint } = await (hubs.get(id) as Promise<Hub>);
+    const range = headers.range ? { range: headers.range } : {};
+    const answer = await fetch(`${endpoint}${url.replace(id, 'org/model')}`, { headers: range });
+    const kept = ['etag', 'x-repo-commit', 'x-linked-size', 'x-linked-etag', 'content-range'];
+    const own = kept.flatMap((name) => (answer.headers.has(name) ? [[name, answer.headers.get(name) as string]] : []));
+    response.writeHead(answer.status, Object.fromEntries(own)).end(Buffer.from(await answer.arrayBuffer()));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async stop() {
+      server.close();
+      for (const hub of hubs.values()) await (await hub).stop();
+    },
+  };
+}
+
 /** Answers instead of the hub. Returns a function that stops the servers. */
 export async function standInForHub(context: BrowserContext): Promise<() => Promise<void>> {
   const hubs = new Map<string, Promise<Hub>>();
   await context.route('https://huggingface.co/**', async (route) => {
     const url = new URL(route.request().url());
-    const id = /^\/(?:api\/models\/)?([^/]+\/[^/]+)\//.exec(url.pathname)?.[1] ?? '';
+    const id = idIn(url.pathname);
     const files = stored[id];
     if (files === undefined) return route.fulfill({ status: 404, body: `${id} is not in test/site/hub.ts` });
     if (!hubs.has(id)) hubs.set(id, new Hub(files()).start());
