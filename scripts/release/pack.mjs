@@ -13,10 +13,10 @@ const LIMITS = { main: 3e6, platform: 1.5e6 };
 /** Scripts that npm runs on the machine of a user, who would have to allow them. */
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'prepare'];
 
+/** Packs a folder whose files are made. Returns the path of the tarball. */
 function pack(folder) {
-  const [{ filename }] = JSON.parse(
-    run('npm', ['pack', '--json', '--silent', '--pack-destination', out], { cwd: folder }),
-  );
+  const options = ['--json', '--silent', '--ignore-scripts', '--pack-destination', out];
+  const [{ filename }] = JSON.parse(run('npm', ['pack', ...options], { cwd: folder }));
   return join(out, filename);
 }
 
@@ -30,6 +30,7 @@ export function packAll(platforms) {
   const node = (...args) => run(process.execPath, args, { stdio: 'inherit' });
   node('scripts/addons.mjs', ...platforms);
   node('scripts/packages.mjs');
+  run('npm', ['run', 'prepack'], { stdio: 'inherit' });
   const main = pack('.');
   const addons = new Map(platforms.map((platform) => [platform, pack(join(npmFolder, platform))]));
   const others = readdirSync(npmFolder).filter((name) => name.startsWith('simdformer-'));

@@ -76,7 +76,7 @@ async function readTransformer(given: ReadonlyMap<string, File>): Promise<Files>
  * Files by their path below their common folder, if there is one. A model's folder may have folders, but no deeper
  * ones.
  */
-function withoutFolder(given: readonly Given[]): { folder: string; files: Map<string, File> } {
+export function withoutFolder(given: readonly Given[]): { folder: string; files: Map<string, File> } {
   const [first] = given as [Given];
   const top = first.path.slice(0, first.path.indexOf('/') + 1);
   const isShared = top !== '' && given.every(({ path }) => path.startsWith(top));

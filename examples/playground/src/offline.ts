@@ -1,0 +1,19 @@
+// Keeps the page for visits without a network. public/offline.js, the service worker, answers from what is kept.
+
+/** Same as in public/offline.js. */
+const STORE = 'playground-1';
+
+/**
+ * Stores the page and all files of it that were loaded so far. Resolves to true once the page opens without a network, and
+ * to false where service workers are not available.
+ */
+export async function keepPage(): Promise<boolean> {
+  if (!('serviceWorker' in navigator)) return false;
+  await navigator.serviceWorker.register('./offline.js');
+  await navigator.serviceWorker.ready;
+  const folder = new URL('./', location.href).href;
+  const loaded = performance.getEntriesByType('resource').map(({ name }) => name.split('#')[0] as string);
+  const own = loaded.filter((url) => url.startsWith(folder));
+  await (await caches.open(STORE)).addAll([...new Set([location.href.split('#')[0] as string, ...own])]);
+  return true;
+}

@@ -1,0 +1,115 @@
+import { useRef, useState } from 'preact/hooks';
+import type { Lora } from 'simdformer/finetune';
+import { loadModel, type TextModel } from 'simdformer/pretrained';
+import { saveFiles } from '../../../explorer/src/save-files.js';
+import { people } from '../../../finetune/src/examples.js';
+import { answersOf, teach } from '../../../finetune/src/teach.js';
+import { device, measure, type Origin } from '../engine.js';
+import { ModelBar } from '../model-bar.js';
+import { useModel } from '../use-model.js';
+import { useWork } from '../use-work.js';
+
+const SUGGESTIONS = ['HuggingFaceTB/SmolLM2-135M', 'google/gemma-3-270m'];
+
+async function load(origin: Origin, report: (share: number) => void, signal: AbortSignal): Promise<TextModel> {
+  const onProgress = ({ loaded, total }: { loaded: number; total: number }) => report(total ? loaded / total : 0);
+  const model = await loadModel(await device(), origin, { signal, onProgress, onWarning: () => {} });
+  await measure();
+  return model;
+}
+
+/** Pairs of a line: what is asked, an arrow, and the answer. */
+function examplesOf(text: string) {
+  return text.split('\n').flatMap((line) => {
+    const [prompt, answer] = line.split(/\s*(?:→|=>|\t)\s*/, 2).map((each) => each.trim());
+    return prompt && answer ? [{ prompt, answer }] : [];
+  });
+}
+
+/** Teaches a language model a person's examples by an adapter, which can be downloaded. */
+export function TeachTab() {
+  const model = useModel(load);
+  const work = useWork();
+  const adapter = useRef<Lora | null>(null);
+  const [text, setText] = useState(() =>
+    people(40, 7)
+      .map(({ prompt, answer }) => `${prompt} → ${answer}`)
+      .join('\n'),
+  );
+  const [news, setNews] = useState('');
+  const [question, setQuestion] = useState('In Lima we met Ada Costa, aged 31.');
+  const [hasAdapter, setHasAdapter] = useState(false);
+  const ready = model.state.kind === 'ready' ? model.state.value : null;
+  const examples = examplesOf(text);
+
+  const learn = () =>
+    work.run(async (signal) => {
+      if (ready === null) throw new Error('Load a model first.');
+      adapter.current?.dispose();
+      adapter.current = await teach(ready, examples, {
+        passes: 3,
+        rate: 2e-3,
+        signal,
+        onStep: ({ step, loss }, steps) => setNews(`Step ${step} of ${steps}, loss ${loss.toFixed(3)}`),
+      });
+      setHasAdapter(true);
+      await measure();
+    });
+  const ask = () =>
+    work.run(async () => {
+      if (ready === null) throw new Error('Load a model first.');
+      const [answer] = await answersOf(ready, [question]);
+      setNews(`${question} → ${answer}`);
+    });
+
+  return (
+    <>
+      <ModelBar model={model} suggestions={SUGGESTIONS} />
+      <label>
+        Examples: what is asked, →, and the answer, one a line{' '}
+        <textarea rows={8} value={text} spellcheck={false} onInput={(event) => setText(event.currentTarget.value)} />
+      </label>
+      <div class="row">
+        <button
+          type="button"
+          class="main"
+          disabled={work.isBusy || ready === null || examples.length === 0}
+          onClick={learn}
+        >
+          Learn {examples.length} examples
+        </button>
+        <button type="button" disabled={!work.isBusy} onClick={work.stop}>
+          Stop
+        </button>
+        <button
+          type="button"
+          disabled={work.isBusy || !hasAdapter}
+          onClick={() => void work.run(async () => saveFiles(await (adapter.current as Lora).toFiles()))}
+        >
+          Download the adapter
+        </button>
+      </div>
+      <form
+        class="row"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void ask();
+        }}
+      >
+        <label class="grow">
+          <span>Ask it</span>
+          <input value={question} onInput={(event) => setQuestion(event.currentTarget.value)} />
+        </label>
+        <button type="submit" disabled={work.isBusy || ready === null}>
+          Ask
+        </button>
+      </form>
+      {work.problem && (
+        <p class="wrong" role="alert">
+          {work.problem}
+        </p>
+      )}
+      <output class="text">{news}</output>
+    </>
+  );
+}

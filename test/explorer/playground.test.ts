@@ -1,0 +1,140 @@
+// The playground in Chromium, with small models: conversations, search, the page without a network, and its size.
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { type Browser, type Page, chromium as playwright } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { chromium } from '../browser/chromium.js';
+import type { StaticServer } from '../browser/server.js';
+import { describeWith } from '../equipment.js';
+import { standInForHub } from '../site/hub.js';
+import { serveExplorer } from './explorer.js';
+
+const pictures = 'build/explorer/pictures';
+
+describeWith(['WebAssembly', 'Chromium'], 'the playground', () => {
+  const outDir = `${process.cwd()}/build/explorer/playground`;
+  let browser: Browser;
+  let server: StaticServer;
+  beforeAll(async () => {
+    await build({ configFile: 'examples/playground/vite.config.ts', build: { outDir }, logLevel: 'error' });
+    await mkdir(pictures, { recursive: true });
+    server = await serveExplorer(`${outDir}/`);
+    browser = await playwright.launch(chromium);
+  }, 120_000);
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+  });
+
+  /** Opens a tab, and answers for the hub with small models. `trouble` lists the errors of the page. */
+  async function open(tab: string) {
+    const context = await browser.newContext({ viewport: { width: 360, height: 740 }, serviceWorkers: 'block' });
+    const stop = await standInForHub(context);
+    const page = await context.newPage();
+    const trouble: string[] = [];
+    page.on('pageerror', (error) => trouble.push(String(error)));
+    await page.goto(`${server.origin}/some/path/index.html`);
+    await page.getByRole('tab', { name: tab }).click();
+    const close = async () => {
+      await context.close();
+      await stop();
+    };
+    return { page, trouble, close };
+  }
+
+  async function load(page: Page, id: string) {
+    await page.getByLabel('Model', { exact: true }).fill(id);
+    await page.getByRole('button', { name: 'Load' }).click();
+    await page.getByText(`${id} is loaded.`).waitFor();
+  }
+
+  it('chats: it streams, edits and retries, and obeys a schema', { timeout: 120_000 }, async () => {
+    const { page, trouble, close } = await open('Chat');
+    await page.getByLabel('Model', { exact: true }).fill('nobody/nothing');
+    await page.getByRole('button', { name: 'Load' }).click();
+    await page
+      .locator('.news.wrong')
+      .getByText(/nobody\/nothing/)
+      .waitFor();
+    await load(page, 'HuggingFaceTB/SmolLM2-135M-Instruct');
+    const message = page.getByLabel('Message');
+    const answer = page.locator('.messages .assistant p');
+    const idle = () => page.getByRole('button', { name: 'Retry' }).and(page.locator(':enabled')).waitFor();
+    await message.fill('Tom had a');
+    await message.press('Enter');
+    await idle();
+    const first = await answer.textContent();
+    expect(first).not.toBe('');
+    await page.getByRole('button', { name: 'Retry' }).click();
+    await idle();
+    expect(await answer.count()).toBe(1);
+    await page.getByRole('button', { name: 'Edit' }).click();
+    expect(await message.inputValue()).toBe('Tom had a');
+    expect(await answer.count()).toBe(0);
+    await page.getByText('System prompt, schema and tools').click();
+    await page.getByLabel('Schema of the answer').fill('{ "type": ');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page
+      .getByRole('alert')
+      .getByText(/^Schema: /)
+      .waitFor();
+    await page.getByLabel('Schema of the answer').fill('{ "enum": ["yes", "no"] }');
+    await message.fill('Is it?');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page
+      .locator('.messages .assistant')
+      .getByText(/^"(yes|no)"$/)
+      .waitFor();
+    expect(await page.locator('#kernels').textContent()).toMatch(/^relaxed, threads: \d/);
+    expect(Number.parseFloat((await page.locator('#memory').textContent()) ?? '')).toBeGreaterThan(0);
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    await page.screenshot({ path: `${pictures}/playground-chat.png`, fullPage: true });
+    expect(trouble).toEqual([]);
+    await close();
+  });
+
+  it('finds passages of files by their meaning', { timeout: 120_000 }, async () => {
+    const { page, trouble, close } = await open('Search');
+    await load(page, 'sentence-transformers/all-MiniLM-L6-v2');
+    const text = ['The cat sleeps on the sofa.', 'Stocks fell sharply.'].map((line) => line.padEnd(590, '.'));
+    const note = { name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from(text.join('\n\n')) };
+    await page.locator('input[accept^=".txt"]').setInputFiles([note]);
+    await page.getByText('2 passages of 1 files.').waitFor();
+    await page.getByLabel('Question').fill(text[0] as string);
+    await page.getByRole('button', { name: 'Search', exact: true }).click();
+    const found = page.getByRole('list', { name: 'Found passages' }).getByRole('listitem');
+    await found.first().waitFor();
+    expect(await found.count()).toBe(2);
+    expect(await found.first().textContent()).toMatch(/^note\.txt \d\.\d+The cat sleeps/);
+    await page.screenshot({ path: `${pictures}/playground-search.png`, fullPage: true });
+    expect(trouble).toEqual([]);
+    await close();
+  });
+
+  it('opens without a network after the first visit', { timeout: 60_000 }, async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await page.goto(`${server.origin}/some/path/index.html`);
+    await page.locator('dd').getByText('yes').waitFor();
+    await context.setOffline(true);
+    await page.reload();
+    await page.getByRole('tab', { name: 'Search' }).click();
+    await page.getByText('Add text files').waitFor();
+    await context.close();
+  });
+
+  it('loads at most 120 kB before a model does', async () => {
+    const page = await browser.newPage();
+    const loaded: string[] = [];
+    page.on('response', (response) => loaded.push(new URL(response.url()).pathname.replace('/some/path/', '')));
+    await page.goto(`${server.origin}/some/path/index.html`);
+    await page.getByLabel('Message').waitFor();
+    const sizes = await Promise.all(
+      [...new Set(loaded)].map(async (path) => gzipSync(await readFile(join(outDir, path))).length),
+    );
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(120_000);
+    await page.close();
+  });
+});
