@@ -167,7 +167,19 @@ export async function familyOf(type: unknown): Promise<Family> {
   const entry = isFamily(type) ? families[type] : undefined;
   if (entry !== undefined) return entry.load();
   const known = Object.keys(families).filter((name) => !/_(audio|text|vision)_model$/.test(name));
-  throw new FormatError(`config.json: model_type is ${describeValue(type)}, expected one of ${known.join(', ')}`);
+  const near = nearest(String(type), known);
+  const nearby = near.length > 0 ? `. The nearest: ${near.join(', ')}` : '';
+  throw new FormatError(
+    `config.json: model_type is ${describeValue(type)}, expected one of ${known.join(', ')}${nearby}`,
+  );
+}
+
+/** Names that begin alike: up to three that have the most first letters in common, from four on. */
+function nearest(name: string, known: readonly string[]): string[] {
+  const common = (other: string) => [...other].findIndex((letter, i) => letter !== name[i]);
+  const lengths = known.map((other) => (name.startsWith(other) ? other.length : common(other)));
+  const most = Math.max(...lengths);
+  return most < 4 ? [] : known.filter((_, i) => lengths[i] === most).slice(0, 3);
 }
 
 /**

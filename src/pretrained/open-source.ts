@@ -79,7 +79,7 @@ async function singleGguf(source: ModelSource): Promise<string | null> {
   const parts = partNames(first);
   if (parts !== null && names.every((name) => !name.endsWith('.gguf') || parts.includes(name))) return first;
   throw new ArgumentError(
-    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of ${first} or of another`,
+    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of ${first} or of another, on the hub its URL, …/resolve/main/${first}`,
   );
 }
 
