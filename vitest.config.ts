@@ -98,7 +98,7 @@ export default defineConfig({
           name: 'native',
           globalSetup: 'test/bundle.mjs',
           include: ['test/**/*.test.ts'],
-          exclude: [...pageOnly, ...explorer, ...site],
+          exclude: [...pageOnly, ...explorer, ...site, 'test/hosts/*'],
         },
       },
       {

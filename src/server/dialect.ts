@@ -1,6 +1,8 @@
 // The forms in which APIs send errors and streams.
 
 import type { ApiError, ErrorStatus } from './errors.js';
+import { constant, error, shape, text } from './responses.js';
+import type { JsonSchema } from './schema.js';
 
 export interface Dialect {
   readonly mediaType: 'text/event-stream' | 'application/x-ndjson';
@@ -9,6 +11,9 @@ export interface Dialect {
   /** The text that ends a stream. */
   readonly lastFrame: string;
   errorBody(error: ApiError): object;
+  /** The name of its errors in the OpenAPI document, and their JSON Schema. */
+  readonly errorName: string;
+  readonly errorSchema: JsonSchema;
   /** An error in the middle of a stream. */
   errorEvent(error: ApiError): object;
 }
@@ -21,6 +26,8 @@ export const OPENAI: Dialect = {
   mediaType: 'text/event-stream',
   frame: dataFrame,
   lastFrame: 'data: [DONE]\n\n',
+  errorName: 'Error',
+  errorSchema: error,
   errorBody: ({ body }) => body,
   errorEvent: ({ body }) => body,
 };
@@ -51,6 +58,8 @@ export const ANTHROPIC: Dialect = {
   ...OPENAI,
   frame: namedFrame,
   lastFrame: '',
+  errorName: 'AnthropicError',
+  errorSchema: shape({ type: constant('error'), error: shape({ type: text, message: text }) }),
   errorBody: anthropicError,
   errorEvent: anthropicError,
 };
@@ -59,6 +68,8 @@ export const OLLAMA: Dialect = {
   mediaType: 'application/x-ndjson',
   frame: (value) => `${JSON.stringify(value)}\n`,
   lastFrame: '',
+  errorName: 'OllamaError',
+  errorSchema: shape({ error: text }),
   errorBody: ({ message }) => ({ error: message }),
   errorEvent: ({ message }) => ({ error: message }),
 };
@@ -66,5 +77,7 @@ export const OLLAMA: Dialect = {
 /** Cohere reads the message at the top. Jina's clients read OpenAI's form. */
 export const RERANK: Dialect = {
   ...OPENAI,
+  errorName: 'RerankError',
+  errorSchema: { allOf: [error, shape({ message: text })] },
   errorBody: ({ body, message }) => ({ message, ...body }),
 };

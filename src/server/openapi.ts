@@ -1,7 +1,7 @@
 // The OpenAPI document of the server.
 
+import { ANTHROPIC, OLLAMA, OPENAI, RERANK } from './dialect.js';
 import type { Endpoint } from './endpoint.js';
-import { error } from './responses.js';
 import { type JsonSchema, jsonOf } from './schema.js';
 
 const json = (schema: JsonSchema) => ({ 'application/json': { schema } });
@@ -20,6 +20,9 @@ const REFUSALS: Readonly<Record<string, string>> = {
   '503': 'The server is shutting down.',
 };
 
+/** The forms of errors. */
+const DIALECTS = [OPENAI, ANTHROPIC, OLLAMA, RERANK];
+
 export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean, version: string): JsonSchema {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const each of endpoints) {
@@ -31,12 +34,14 @@ export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean
     info: { title: 'simdformer', version, description: "Models behind OpenAI's API." },
     paths,
     components: {
-      schemas: { Error: error },
+      schemas: Object.fromEntries(DIALECTS.map(({ errorName, errorSchema }) => [errorName, errorSchema])),
       responses: Object.fromEntries(
-        Object.entries(REFUSALS).map(([status, description]) => [
-          `Error${status}`,
-          { description, content: json({ $ref: '#/components/schemas/Error' }) },
-        ]),
+        DIALECTS.flatMap(({ errorName }) =>
+          Object.entries(REFUSALS).map(([status, description]) => [
+            `${errorName}${status}`,
+            { description, content: json({ $ref: `#/components/schemas/${errorName}` }) },
+          ]),
+        ),
       ),
       ...(hasKeys ? { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } } : {}),
     },
@@ -45,7 +50,7 @@ export function openApiDocument(endpoints: readonly Endpoint[], hasKeys: boolean
 
 function operation(each: Endpoint, hasKey: boolean) {
   const { operationId, summary, body, isForm = false, parameters = [], response, texts = [], streams = false } = each;
-  const { method } = each;
+  const { method, dialect: { errorName } = OPENAI } = each;
   const refusals = Object.keys(REFUSALS).filter(
     (status) => (status !== '401' || hasKey) && (method === 'post' || !['400', '413', '415', '429'].includes(status)),
   );
@@ -73,7 +78,9 @@ function operation(each: Endpoint, hasKey: boolean) {
           ...(streams ? { 'text/event-stream': { schema: EVENT } } : {}),
         },
       },
-      ...Object.fromEntries(refusals.map((status) => [status, { $ref: `#/components/responses/Error${status}` }])),
+      ...Object.fromEntries(
+        refusals.map((status) => [status, { $ref: `#/components/responses/${errorName}${status}` }]),
+      ),
     },
   };
 }

@@ -1,5 +1,6 @@
 // The APIs beside OpenAI's chats, by the official clients as they are: openai, @anthropic-ai/sdk, ollama and cohere-ai.
 import Anthropic from '@anthropic-ai/sdk';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { CohereClientV2 } from 'cohere-ai';
 import { Ollama } from 'ollama';
 import OpenAI from 'openai';
@@ -368,4 +369,22 @@ describe('reasoning of a template that begins with it', () => {
     const options = { temperature: 0, num_predict: 24 };
     expect((await ollama.chat({ model: 'thinker', messages, options })).message.thinking).toBe(thought);
   });
+});
+
+it('has errors of the forms that its OpenAPI document describes', async () => {
+  const headers = { authorization: `Bearer ${KEY}` };
+  const document = (await (await fetch(`${server.url}/openapi.json`, { headers })).json()) as {
+    paths: Record<string, { post?: { responses: Record<string, { $ref: string }> } }>;
+    components: Record<'responses' | 'schemas', Record<string, object>>;
+  };
+  const ajv = new Ajv2020({ strict: false });
+  ajv.addSchema(document, 'document');
+  for (const [path, { post }] of Object.entries(document.paths)) {
+    if (post === undefined) continue;
+    const response = await fetch(`${server.url}${path}`, { method: 'POST', headers, body: '{' });
+    const name = post.responses[response.status]!.$ref.split('/').at(-1);
+    const place = `document#/components/responses/${name}/content/application~1json/schema`;
+    const fits = ajv.validate({ $ref: place }, await response.json());
+    expect([path, fits, ajv.errors]).toEqual([path, true, null]);
+  }
 });
