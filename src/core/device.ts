@@ -158,6 +158,31 @@ export class EngineDevice implements Device {
     }
   }
 
+  *scopeByParts<T>(work: Iterator<unknown, T>): Generator<undefined, T> {
+    const tracked: Tensor[] = [];
+    const before = this.#sequence;
+    let result: T | undefined;
+    try {
+      for (;;) {
+        this.#scopes.push(tracked);
+        let step: IteratorResult<unknown, T>;
+        try {
+          step = work.next();
+        } finally {
+          this.#scopes.splice(this.#scopes.lastIndexOf(tracked), 1);
+        }
+        if (step.done) {
+          result = step.value;
+          return result;
+        }
+        yield;
+      }
+    } finally {
+      work.return?.(undefined as T);
+      this.#endScope(tracked, result, before);
+    }
+  }
+
   /** Ends a scope with one result and no graph, as most ops have. */
   #endPlainScope(tracked: readonly Tensor[], result: Tensor): void {
     for (const tensor of tracked) {

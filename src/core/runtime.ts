@@ -54,6 +54,9 @@ export interface Runtime extends Disposable {
    */
   scope<T>(fn: () => T): T;
 
+  /** @internal Same as `scope` for work that pauses. Other work can run meanwhile; its tensors are not in this scope. */
+  scopeByParts<T>(work: Iterator<unknown, T>): Generator<undefined, T>;
+
   /**
    * Runs `fn` with tensors that belong to no scope or recording, for state that outlives them. Throws ArgumentError if
    * `fn` is no function or is asynchronous.

@@ -1,3 +1,4 @@
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { DecoderState, Memory } from '../nn/decoder-state.js';
@@ -34,6 +35,14 @@ export abstract class CausalModel extends PromptModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    return atOnce(this.runByParts(inputs, options, layout));
+  }
+
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     // transformers' loss of answers runs over all places of a row, with padding.
     const padding = this.headKind === 'question-answering' && wantsSpans(inputs, options) ? 'kept' : 'dropped';
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
@@ -42,7 +51,9 @@ export abstract class CausalModel extends PromptModel {
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
     const wantsLoss = (options.loss ?? true) && inputs.labels !== undefined && this.headKind === 'language-model';
     const pass = () => this.#features(padded, hiddenStates, inputs);
-    const { result: features, loss: further } = wantsLoss ? this.withFurtherLoss(pass) : { result: pass(), loss: null };
+    const { result: features, loss: further } = wantsLoss
+      ? this.withFurtherLoss(() => atOnce(pass()))
+      : { result: yield* pass(), loss: null };
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => this.shownState(padded.unpack(state)));
     const { head } = this;
@@ -70,7 +81,11 @@ export abstract class CausalModel extends PromptModel {
     return { ...output, logits: padded.unpack(logits) };
   }
 
-  protected override passFeatures({ inputIds, attentionMask }: ModelInputs): Tensor {
+  protected override passFeatures(inputs: ModelInputs): Tensor {
+    return atOnce(this.passFeaturesByParts(inputs));
+  }
+
+  protected override passFeaturesByParts({ inputIds, attentionMask }: ModelInputs): Generator<unknown, Tensor> {
     return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'dropped'));
   }
 
@@ -85,12 +100,12 @@ export abstract class CausalModel extends PromptModel {
   }
 
   /** The features of the last layer, float32 [N, hidden]. */
-  #features(padded: PaddedBatch, hiddenStates?: Tensor[], inputs: ModelInputs = {}): Tensor {
+  *#features(padded: PaddedBatch, hiddenStates?: Tensor[], inputs: ModelInputs = {}): Generator<unknown, Tensor> {
     const own = this.images ? [...this.images.inputNames, ...KINDS] : [];
     if (own.some((name) => inputs[name] !== undefined) || this.namesImages(padded.batch.ids))
       return this.#featuresWithImages(padded, hiddenStates, inputs);
     const x = this.embedTarget(padded.batch.ids, this.positionsOf(padded));
-    return this.decoder.forward(x, padded.sequences, { hiddenStates });
+    return yield* this.decoder.forwardByLayers(x, padded.sequences, { hiddenStates });
   }
 
   #featuresWithImages(padded: PaddedBatch, hiddenStates: Tensor[] | undefined, inputs: ModelInputs): Tensor {

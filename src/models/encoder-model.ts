@@ -1,4 +1,5 @@
 import { ArgumentError, ShapeError } from '../core/errors.js';
+import { atOnce } from '../core/slices.js';
 import type { Tensor } from '../core/tensor.js';
 import type { AttentionMaps } from '../inspect/attention-maps.js';
 import type { Sequences } from '../nn/sequences.js';
@@ -36,12 +37,20 @@ export abstract class EncoderModel extends PretrainedModel {
   }
 
   protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+    return atOnce(this.runByParts(inputs, options, layout));
+  }
+
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     const padding = this.paddingUse(inputs, options);
     const padded = PaddedBatch.from(this.device, 'inputIds', inputs.inputIds, inputs.attentionMask, padding);
     layout.source = padded;
     const { batch } = padded;
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const features = this.#features(padded, inputs, hiddenStates);
+    const features = yield* this.#features(padded, inputs, hiddenStates);
     const pooled = this.pooler?.forward(features, batch);
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => padded.unpack(state));
@@ -64,18 +73,22 @@ export abstract class EncoderModel extends PretrainedModel {
   }
 
   protected override passFeatures(inputs: ModelInputs): Tensor {
+    return atOnce(this.passFeaturesByParts(inputs));
+  }
+
+  protected override passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
     const { inputIds, attentionMask } = inputs;
     return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept'), inputs);
   }
 
   /** The features of the last layer, float32 [N, hidden]. */
-  #features(padded: PaddedBatch, inputs: ModelInputs, hiddenStates?: Tensor[]): Tensor {
+  *#features(padded: PaddedBatch, inputs: ModelInputs, hiddenStates?: Tensor[]): Generator<unknown, Tensor> {
     const { batch } = padded;
     if (padded.isToken === null) this.#checkLengths(batch.counts);
     const types = inputs.tokenTypeIds && Int32Array.from(padded.pack('tokenTypeIds', inputs.tokenTypeIds));
     const segments = types ? this.device.tensor(types) : null;
     const x = this.embed(batch.ids, this.positionsOf(padded), segments);
-    return this.encoder.forward(x, this.sequencesOf(padded, inputs), { hiddenStates });
+    return yield* this.encoder.forwardByLayers(x, this.sequencesOf(padded, inputs), { hiddenStates });
   }
 
   /** The sequences as the layers take them. */

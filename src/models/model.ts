@@ -52,6 +52,8 @@ export abstract class Model extends Module implements Generative {
   /** The state that all dropouts of the model share. */
   protected readonly randomness: Randomness;
   #seeds: Random;
+  /** Number of times that parts were added, removed or switched. */
+  protected changes = 0;
   #dropouts: Dropout[] | null = null;
 
   constructor(
@@ -388,6 +390,7 @@ export abstract class Model extends Module implements Generative {
 
   /** @internal Reports that parts were added, removed or switched. Recorded programs are then invalid. */
   partsChanged(): void {
+    this.changes++;
     this.#dropouts = null;
     forgetDecoders(this);
   }

@@ -115,12 +115,41 @@ export abstract class PretrainedModel extends RetrievalModel {
     });
   }
 
+  /**
+   * @internal Same as `forward` without adapters of its own, but yields after each layer, where the caller can pause. The
+   * caller runs it in a scope. If the parts of the model change meanwhile, the pass begins again.
+   */
+  *forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput> {
+    checkKnown('forward', inputs, this.inputNames);
+    return yield* this.#unchanged(() => this.runByParts(inputs, {}, { source: null, target: null }));
+  }
+
   /** @internal See `TextReader`. */
   featuresOf(inputs: ModelInputs): Tensor {
     return this.device.scope(() => {
       this.beginPass();
       return this.passFeatures(inputs);
     });
+  }
+
+  /** @internal See `TextReader`. */
+  *featuresByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
+    return yield* this.#unchanged(() => this.passFeaturesByParts(inputs));
+  }
+
+  /** Runs a pass, from its beginning again if an adapter was switched meanwhile: no result mixes two states. */
+  *#unchanged<T>(pass: () => Generator<unknown, T>): Generator<unknown, T> {
+    for (;;) {
+      this.beginPass();
+      const changes = this.changes;
+      const parts = pass();
+      while (changes === this.changes) {
+        const { done, value } = parts.next();
+        if (done) return value;
+        yield;
+      }
+      parts.return(undefined as T);
+    }
   }
 
   /** The features of a pass before any head, float32 [N, hidden]. */
@@ -377,6 +406,22 @@ export abstract class PretrainedModel extends RetrievalModel {
   protected abstract get inputNames(): readonly (keyof ModelInputs)[];
   /** Runs the family's model, and records the padding of its inputs in `layout`. */
   protected abstract run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput;
+
+  /** Same as `run`, yielding after each layer. Default: it does not yield. */
+  // biome-ignore lint/correctness/useYield: models without layers in one stack run in one piece
+  protected *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
+    return this.run(inputs, options, layout);
+  }
+
+  /** Same as `passFeatures`, yielding after each layer. Default: it does not yield. */
+  // biome-ignore lint/correctness/useYield: models without layers in one stack run in one piece
+  protected *passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
+    return this.passFeatures(inputs);
+  }
   /** Adds attention maps to `output` by the family's names. */
   protected abstract mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput;
 

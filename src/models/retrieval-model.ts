@@ -35,6 +35,8 @@ export abstract class RetrievalModel extends Model implements TextReader {
   abstract forward(inputs: ModelInputs): ModelOutput;
   /** @internal */
   abstract featuresOf(inputs: ModelInputs): Tensor;
+  abstract featuresByParts(inputs: ModelInputs): Generator<unknown, Tensor>;
+  abstract forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
 
   /**
    * The vector of a text, or of each text of a list, by the modules of the model's folder. Without modules it is the mean of the tokens,

@@ -103,16 +103,17 @@ export class Stack extends Module {
    * `x`: float32 [N, dModel], the rows of `batch` end to end. The result has the same shape unless there is a
    * projection.
    */
-  forward(x: Tensor, batch: Sequences, { memory, state, hiddenStates }: StackContext = {}): Tensor {
-    const isSeen = hiddenStates !== undefined || this.isObserved;
-    x = finish(this.#forwardByLayers(x, batch, { memory, state, hiddenStates }, !isSeen));
-    if (this.#shown !== 'layers') hiddenStates?.push(x);
-    return x;
+  forward(x: Tensor, batch: Sequences, context: StackContext = {}): Tensor {
+    return finish(this.forwardByLayers(x, batch, context));
   }
 
-  /** Same as `forward`, yielding the output of each layer. For stacks that are not observed. */
-  forwardByLayers(x: Tensor, batch: Sequences, context: Omit<StackContext, 'hiddenStates'>): Generator<Tensor, Tensor> {
-    return this.#forwardByLayers(x, batch, context, true);
+  /** Same as `forward`, yielding the output of each layer. */
+  *forwardByLayers(x: Tensor, batch: Sequences, context: StackContext = {}): Generator<Tensor, Tensor> {
+    const { hiddenStates } = context;
+    const isSeen = hiddenStates !== undefined || this.isObserved;
+    const y = yield* this.#forwardByLayers(x, batch, context, !isSeen);
+    if (this.#shown !== 'layers') hiddenStates?.push(y);
+    return y;
   }
 
   #forwardByLayers(

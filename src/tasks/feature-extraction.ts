@@ -136,10 +136,10 @@ function promptOf({ task, model }: TaskContext, { prompt, prompt_name: name }: P
 async function vectorsOf(context: TaskContext, texts: readonly string[], pooling: Pooling) {
   const { model } = context;
   const encoding = await encode(context, texts);
-  const [values] = (await readRows(model, encoding, ({ inputIds, tokenTypeIds }) => {
+  const [values] = (await readRows(model, encoding, function* ({ inputIds, tokenTypeIds }) {
     const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
     const inputs = hasSegments(model) ? { inputIds: batch, tokenTypeIds } : { inputIds: batch };
-    return [pooled(run(model, inputs), batch, pooling)];
+    return [pooled(yield* run(model, inputs), batch, pooling)];
   })) as [Float32Array];
   const counts = pooling === 'none' ? encoding.inputIds.map(({ length }) => length) : texts.map(() => 1);
   const features = values.length / counts.reduce((sum, count) => sum + count, 0);
@@ -153,8 +153,8 @@ async function vectorsOf(context: TaskContext, texts: readonly string[], pooling
 }
 
 /** Runs only the encoder of an encoder–decoder. */
-function run(model: LoadedModel, inputs: ModelInputs): ModelOutput {
-  if (model.encoder === null || model.decoder === null) return model.forward(inputs);
+function* run(model: LoadedModel, inputs: ModelInputs): Generator<unknown, ModelOutput> {
+  if (model.encoder === null || model.decoder === null) return yield* model.forwardByParts(inputs);
   return { lastHiddenState: model.encode(inputs.inputIds as TokenBatch).hidden };
 }
 

@@ -1,10 +1,22 @@
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
+import { gather } from '../ops/move.js';
 import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
 import { largest, softmax } from './scores.js';
 import { specialToken } from './special-token.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
-import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf, tokenLogits } from './text-inputs.js';
+import {
+  checkFits,
+  type EncodedRows,
+  encode,
+  inputsOf,
+  readRows,
+  type TruncationOptions,
+  textsOf,
+  tokenizerOf,
+} from './text-inputs.js';
 
 export interface FillMaskOptions extends CallOptions, TruncationOptions {
   /** Number of tokens returned for a mask. Default: 5. */
@@ -45,20 +57,26 @@ export const fillMask: Task<FillMask> = {
       const among = targets === undefined ? null : targetIds(context, textsOf(TASK, targets, 'targets'));
       const run = async (batch: readonly string[]) => {
         const encoded = await encode(context, batch);
-        const logits = await tokenLogits(context.model, encoded);
-        return batch.map((text, i) => {
-          const ids = encoded.inputIds[i] as number[];
-          const masks = ids.flatMap((id, place) => (id === mask.id ? [place] : []));
-          if (masks.length === 0)
-            throw new ArgumentError(
-              `${TASK}: ${describeValue(text)} has no ${mask.token} among the tokens that are read`,
-            );
-          const filled = masks.map((place) => {
-            const found = likeliest(logits[i]?.[place] as Float32Array, among, count);
-            return found.map(({ token, score }) => describe(context, ids, { place, token, score }, masks.length === 1));
-          });
-          return masks.length === 1 ? (filled[0] as FilledMask[]) : filled;
+        const masks = encoded.inputIds.map((ids, i) => {
+          const places = ids.flatMap((id, place) => (id === mask.id ? [place] : []));
+          if (places.length > 0) return places;
+          throw new ArgumentError(
+            `${TASK}: ${describeValue(batch[i])} has no ${mask.token} among the tokens that are read`,
+          );
         });
+        const logits = (await logitsAt(context, encoded, mask.id)).values();
+        const results: (FilledMask[] | FilledMask[][])[] = [];
+        for (const [i, places] of masks.entries()) {
+          const ids = encoded.inputIds[i] as number[];
+          const filled: FilledMask[][] = [];
+          for (const place of places) {
+            await yieldToEventLoop(); // each mask takes milliseconds
+            const found = likeliest(logits.next().value as Float32Array, among, count);
+            filled.push(found.map((each) => describe(context, ids, { place, ...each }, places.length === 1)));
+          }
+          results.push(places.length === 1 ? (filled[0] as FilledMask[]) : filled);
+        }
+        return results;
       };
       const list = textsOf(TASK, texts);
       await checkFits(
@@ -72,6 +90,18 @@ export const fillMask: Task<FillMask> = {
     return call as FillMask;
   },
 };
+
+/** Logits of the tokens with this id, in order. Those of other tokens stay on the device: a text has megabytes of them. */
+async function logitsAt({ model }: TaskContext, rows: EncodedRows, id: number): Promise<Float32Array[]> {
+  const [logits] = (await readRows(model, rows, function* (part) {
+    const places = part.inputIds.flat().flatMap((each, place) => (each === id ? [place] : []));
+    const { logits } = yield* model.forwardByParts(inputsOf(model, part));
+    return [gather(logits as Tensor, model.device.tensor(Int32Array.from(places)))];
+  })) as [Float32Array];
+  const count = rows.inputIds.flat().filter((each) => each === id).length;
+  const size = logits.length / count;
+  return Array.from({ length: count }, (_, i) => logits.subarray(i * size, (i + 1) * size));
+}
 
 function likeliest(logits: Float32Array, among: readonly number[] | null, count: number) {
   const scores = softmax(logits);

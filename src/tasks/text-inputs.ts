@@ -5,9 +5,9 @@ import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
 import { yieldToEventLoop } from '../core/yield-to-event-loop.js';
 import { EncoderModel } from '../models/encoder-model.js';
-import type { ModelOutput } from '../models/inputs.js';
+import type { ModelInputs, ModelOutput } from '../models/inputs.js';
 import { tokenBatches } from '../models/token-batches.js';
-import { inference } from '../nn/module.js';
+import { inferenceInSlices } from '../nn/inference-in-slices.js';
 import { packed } from '../nn/token-batch.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import type { BatchEncoding, EncodeBatchOptions } from '../tokenizers/batch-encoding.js';
@@ -109,17 +109,22 @@ export function forward(
   rows: EncodedRows,
   pick: (output: ModelOutput) => readonly [Tensor, ...Tensor[]],
 ): Promise<Float32Array[]> {
-  return readRows(model, rows, ({ inputIds, tokenTypeIds }) => {
-    const ids = packed(inputIds);
-    return pick(model.forward(hasSegments(model) ? { inputIds: ids, tokenTypeIds } : { inputIds: ids }));
+  return readRows(model, rows, function* (part) {
+    return pick(yield* model.forwardByParts(inputsOf(model, part)));
   });
+}
+
+/** Inputs of `forward` for sequences, packed end to end. */
+export function inputsOf(model: LoadedModel, { inputIds, tokenTypeIds }: EncodedRows): ModelInputs {
+  const ids = packed(inputIds);
+  return hasSegments(model) ? { inputIds: ids, tokenTypeIds } : { inputIds: ids };
 }
 
 /** The numbers of the tensors that `compute` makes of rows, in batches of some tokens, joined. */
 export async function readRows(
   model: LoadedModel,
   { inputIds, tokenTypeIds }: EncodedRows,
-  compute: (batch: EncodedRows) => readonly [Tensor, ...Tensor[]],
+  compute: (batch: EncodedRows) => Iterator<unknown, readonly [Tensor, ...Tensor[]]>,
 ): Promise<Float32Array[]> {
   const found: Float32Array[][] = [];
   for (const batch of tokenBatches([...inputIds.keys()], (row) => (inputIds[row] as number[]).length)) {
@@ -141,9 +146,12 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   return all;
 }
 
-/** The numbers of what `compute` makes with the model, of which nothing stays on the device. */
-export async function read(model: LoadedModel, compute: () => readonly [Tensor, ...Tensor[]]): Promise<Float32Array[]> {
-  const tensors = inference(model, compute);
+/** The numbers of the tensors that `compute` makes with the model. It may pause. Nothing stays on the device. */
+export async function read(
+  model: LoadedModel,
+  compute: () => Iterator<unknown, readonly [Tensor, ...Tensor[]]>,
+): Promise<Float32Array[]> {
+  const tensors = await inferenceInSlices(model, compute);
   try {
     return (await Tensor.dataOf([...tensors])) as Float32Array[];
   } finally {

@@ -168,8 +168,12 @@ export class DebertaV2 extends EncoderModel {
   /**
    * One number for each text, [B] instead of [B, 1] as in transformers, if labels are given without a `problem_type`.
    */
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
-    const output = super.run(inputs, options, layout);
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
+    const output = yield* super.runByParts(inputs, options, layout);
     const { logits, loss } = output;
     const isFlat = this.headKind === 'sequence-classification' && loss && this.config.problem_type == null;
     return isFlat && logits?.shape[1] === 1 ? { ...output, logits: logits.reshape(-1) } : output;

@@ -118,12 +118,16 @@ export class LayoutLMv3 extends EncoderModel {
     return [...super.inputNames, 'bbox', ...(this.image ? (['pixelValues'] as const) : [])];
   }
 
-  protected override run(inputs: ModelInputs, options: ForwardOptions, layout: BatchLayout): ModelOutput {
+  protected override *runByParts(
+    inputs: ModelInputs,
+    options: ForwardOptions,
+    layout: BatchLayout,
+  ): Generator<unknown, ModelOutput> {
     const padded = this.#words(inputs);
     layout.source = padded;
     const page = this.#page(padded, inputs);
     const hiddenStates: Tensor[] | undefined = options.hiddenStates ? [] : undefined;
-    const features = this.encoder.forward(page.x, page.batch, { hiddenStates });
+    const features = yield* this.encoder.forwardByLayers(page.x, page.batch, { hiddenStates });
     const output: ModelOutput = {};
     if (hiddenStates) output.hiddenStates = hiddenStates.map((state) => unpacked(state, page.batch));
     if (this.head === null) return { ...output, lastHiddenState: unpacked(features, page.batch) };
@@ -132,10 +136,10 @@ export class LayoutLMv3 extends EncoderModel {
     return { ...output, ...this.headOutput(this.head, ofWords(features, page.batch, padded), padded, inputs, options) };
   }
 
-  protected override passFeatures(inputs: ModelInputs): Tensor {
+  protected override *passFeaturesByParts(inputs: ModelInputs): Generator<unknown, Tensor> {
     const padded = this.#words(inputs);
     const { x, batch } = this.#page(padded, inputs);
-    return ofWords(this.encoder.forward(x, batch), batch, padded);
+    return ofWords(yield* this.encoder.forwardByLayers(x, batch), batch, padded);
   }
 
   /** The words, with padding, because the image follows at the same place in all rows. */

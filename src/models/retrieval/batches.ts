@@ -2,7 +2,7 @@
 
 import { Tensor } from '../../core/tensor.js';
 import { yieldToEventLoop } from '../../core/yield-to-event-loop.js';
-import { inference } from '../../nn/module.js';
+import { inferenceInSlices } from '../../nn/inference-in-slices.js';
 import { MAX_BATCH_TOKENS, tokenBatches } from '../token-batches.js';
 import type { EncodedTexts } from './features.js';
 import type { TextReader } from './reader.js';
@@ -28,7 +28,7 @@ const MAX_LOGITS = 2 ** 26;
 
 interface Run<Result> {
   /** The tensors of a batch, in a scope of their own. */
-  compute(part: EncodedTexts): readonly [Tensor, ...Tensor[]];
+  compute(part: EncodedTexts): Iterator<unknown, readonly [Tensor, ...Tensor[]]>;
   /** The result of each text, of the values of these tensors. */
   read(values: readonly (Float32Array | Int32Array)[], part: EncodedTexts): readonly Result[];
 }
@@ -56,7 +56,7 @@ export async function inTokenBatches<Result>(
     signal?.throwIfAborted();
     await yieldToEventLoop();
     const part = partOf(encoded, places);
-    const tensors = inference(model, () => compute(part));
+    const tensors = await inferenceInSlices(model, () => compute(part));
     try {
       const values = read(await Tensor.dataOf([...tensors]), part);
       for (const [i, place] of places.entries()) results[place] = values[i] as Result;

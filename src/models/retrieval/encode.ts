@@ -93,7 +93,9 @@ export async function tokenize(
 /** The vectors of tokens that `tokenize` gave, in one batch. Rejects as `encodeTexts`. */
 export async function embedTokens(model: TextReader, encoded: EncodedTexts, task: TextTask): Promise<Float32Array[]> {
   const { input, steps } = (await headOf(model)).route(task);
-  const compute = (part: EncodedTexts) => [denseOf(run([input, ...steps], input.read(part, task)))] as const;
+  function* compute(part: EncodedTexts) {
+    return [denseOf(run([input, ...steps], yield* input.readByParts(part, task)))] as const;
+  }
   const read = ([values]: readonly (Float32Array | Int32Array)[], { inputIds }: EncodedTexts) =>
     rowsOf(values as Float32Array, inputIds.length);
   return inTokenBatches(model, encoded, { compute, read }, {});
@@ -201,13 +203,18 @@ async function start(
   const encoded = await input.encode(texts, { prompt: promptOf(head, task, options), task });
   const width = model.headKind === 'masked-language-model' ? Number(model.config.vocab_size ?? 1) : 1;
   const batched = <Result>(
-    compute: (part: EncodedTexts) => Tensor,
+    compute: (features: TextFeatures) => Tensor,
     read: (values: Float32Array, part: EncodedTexts) => readonly Result[],
   ) =>
     inTokenBatches(
       model,
       encoded,
-      { compute: (part) => [compute(part)], read: ([values], part) => read(values as Float32Array, part) },
+      {
+        *compute(part) {
+          return [compute(yield* input.readByParts(part, task))];
+        },
+        read: ([values], part) => read(values as Float32Array, part),
+      },
       { signal, onProgress, batchSize },
       width,
     );
@@ -217,22 +224,19 @@ async function start(
     steps,
     run: (pick, read, maxActiveDims) =>
       batched(
-        (part) => pick(run([input, ...steps], { ...input.read(part, task), maxActiveDims: maxActiveDims ?? null })),
+        (features) => pick(run([input, ...steps], { ...features, maxActiveDims: maxActiveDims ?? null })),
         (values, part) => read(values, part.inputIds.length),
       ),
     tokens: (pick, read) =>
-      batched(
-        (part) => pick(input.read(part, task)),
-        (values, part) => {
-          const width = values.length / part.inputIds.reduce((sum, { length }) => sum + length, 0);
-          let end = 0;
-          return part.inputIds.map((ids, i) => {
-            const start = end;
-            end += ids.length * width;
-            return read(values.subarray(start, end), ids, i);
-          });
-        },
-      ),
+      batched(pick, (values, part) => {
+        const width = values.length / part.inputIds.reduce((sum, { length }) => sum + length, 0);
+        let end = 0;
+        return part.inputIds.map((ids, i) => {
+          const start = end;
+          end += ids.length * width;
+          return read(values.subarray(start, end), ids, i);
+        });
+      }),
   };
 }
 

@@ -94,6 +94,12 @@ export abstract class InputModule extends SentenceModule {
   /** The features of a batch, in the scope it is called in. */
   abstract read(encoded: EncodedTexts, task: TextTask): TextFeatures;
 
+  /** Same as `read`, yielding after each layer of a model. Default: it does not yield. */
+  // biome-ignore lint/correctness/useYield: tables of vectors have no layers
+  *readByParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
+    return this.read(encoded, task);
+  }
+
   override forward(features: TextFeatures): TextFeatures {
     return features;
   }

@@ -57,7 +57,9 @@ export async function scorePairs(
     model,
     encoded,
     {
-      compute: (part) => [scorer.logits(part)],
+      *compute(part) {
+        return [yield* scorer.logits(part)];
+      },
       read: ([values], { inputIds }) => rowsOf(values as Float32Array, inputIds.length),
     },
     { signal, onProgress, batchSize },
@@ -98,7 +100,7 @@ export async function rankDocuments(
 
 interface Scorer {
   encode(pairs: readonly TextPair[], prompt: string): Promise<EncodedTexts>;
-  logits(part: EncodedTexts): Tensor;
+  logits(part: EncodedTexts): Generator<unknown, Tensor>;
   /** The scores of a pair, of its row of logits. */
   pick(row: Float32Array): readonly number[];
   readonly activation: string | undefined;
@@ -124,10 +126,10 @@ async function scorerOf(model: TextReader, { template }: PredictOptions): Promis
       );
       return { inputIds, tokenTypeIds, promptTokens: 0, attentionMask: null };
     },
-    logits: ({ inputIds, tokenTypeIds }) => {
+    *logits({ inputIds, tokenTypeIds }) {
       const ids = packed(inputIds);
       const types = hasSegments(model) && tokenTypeIds ? { tokenTypeIds } : {};
-      return model.forward({ inputIds: ids, ...types }).logits as Tensor;
+      return (yield* model.forwardByParts({ inputIds: ids, ...types })).logits as Tensor;
     },
     pick: (row) => [...row],
   };
@@ -163,9 +165,9 @@ function decoderScorer(model: TextReader, tokenizer: PretrainedTokenizer, given:
       for (const pair of pairs) inputIds.push(await rowOf(pair, prompt));
       return { inputIds, tokenTypeIds: null, promptTokens: 0, attentionMask: null };
     },
-    logits: ({ inputIds }) => {
+    *logits({ inputIds }) {
       const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
-      const features = model.featuresOf({ inputIds: batch });
+      const features = yield* model.featuresByParts({ inputIds: batch });
       return model.logitsOf(gather(features, model.device.tensor(batch.ends)));
     },
     pick: (row) => [(row[ids.yes] as number) - (ids.no === null ? 0 : (row[ids.no] as number))],

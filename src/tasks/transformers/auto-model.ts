@@ -96,9 +96,9 @@ async function run(model: LoadedModel, inputs: TransformersInputs): Promise<Tran
     if (value !== undefined && model.takes(INPUTS[name])) given[INPUTS[name]] = rowsOf(name, value);
   }
   const found: [name: string, shape: readonly number[]][] = [];
-  const values = await read(model, () => {
+  const values = await read(model, function* () {
     const tensors: Tensor[] = [];
-    for (const [name, value] of Object.entries(model.forward(given, { loss: false }))) {
+    for (const [name, value] of Object.entries(yield* model.forwardByParts(given))) {
       if (!(value instanceof Tensor)) continue;
       found.push([snakeOf(name), value.shape]);
       tensors.push(value);

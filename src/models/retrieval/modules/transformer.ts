@@ -1,4 +1,5 @@
 import { ArgumentError, FormatError } from '../../../core/errors.js';
+import { atOnce } from '../../../core/slices.js';
 import type { Tensor } from '../../../core/tensor.js';
 import { packed, TokenBatch } from '../../../nn/token-batch.js';
 import { contentOf } from '../../../tokenizers/json.js';
@@ -77,13 +78,17 @@ export class Transformer extends InputModule {
   }
 
   override read(encoded: EncodedTexts, task: TextTask): TextFeatures {
+    return atOnce(this.readByParts(encoded, task));
+  }
+
+  override *readByParts(encoded: EncodedTexts, task: TextTask): Generator<unknown, TextFeatures> {
     const model = this.#model;
     const { inputIds, attentionMask, tokenTypeIds } = encoded;
     const batch = TokenBatch.from(model.device, 'inputIds', packed(inputIds), null);
     const isRead = tokenTypeIds && hasSegments(model) && tokenTypeIds.some((row) => row.some((type) => type !== 0));
     const types = isRead ? { tokenTypeIds } : {};
     const ids = attentionMask === null ? { inputIds: batch } : { inputIds, attentionMask };
-    const features = model.featuresOf({ ...ids, ...types });
+    const features = yield* model.featuresByParts({ ...ids, ...types });
     const tokens = this.#predicted(features, batch);
     return { encoded, task, batch, tokens, sentence: null, isSparse: false, maxActiveDims: null, compared: null };
   }

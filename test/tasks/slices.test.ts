@@ -1,0 +1,138 @@
+// Calls of encoders give way to the event loop between layers, with the bits of `forward`, and read no more than they need.
+import { afterAll, expect, it, vi } from 'vitest';
+import { createDevice, loadModel, Tensor } from '../../src/index.js';
+import type { PretrainedModel } from '../../src/models/pretrained-model.js';
+import { inferenceInSlices } from '../../src/nn/inference-in-slices.js';
+import { Stack } from '../../src/nn/stack.js';
+import { pipeline, type TaskName } from '../../src/tasks/index.js';
+import { smallModel } from './small-model.js';
+
+const device = await createDevice({ threads: 2 });
+afterAll(() => device.dispose());
+
+/** The time of the slow clock. It goes on from test to test: the code under test remembers when it last gave way. */
+let now = performance.now();
+
+/** Runs `run` with a clock that finds that each slice has taken its time. Returns the turns of the event loop meanwhile. */
+async function turnsOf(run: () => Promise<unknown>): Promise<number> {
+  now = Math.max(now, performance.now());
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
+    now += 10;
+    return now;
+  });
+  let turns = 0;
+  let isOn = true;
+  const count = () => {
+    turns++;
+    if (isOn) setImmediate(count);
+  };
+  setImmediate(count);
+  await run().finally(() => {
+    isOn = false;
+    clock.mockRestore();
+  });
+  return turns;
+}
+
+const text = 'the cat sat on the mat';
+const cases: [TaskName, model: string, args: unknown[]][] = [
+  ['feature-extraction', 'bert-pooler', [text, { pooling: 'mean' }]],
+  ['text-classification', 'bert-sequence', [text]],
+  ['text-classification', 'deberta-v2-sequence', [text]],
+  ['token-classification', 'bert-token', [text]],
+  ['question-answering', 'bert-qa', ['who sat ?', text]],
+  ['fill-mask', 'bert-mlm', [`${text} [MASK]`]],
+];
+
+it.each(cases)('%s of %s', async (task, name, args) => {
+  await using pipe = await pipeline(task, smallModel(name), { device });
+  const call = pipe as unknown as (...args: unknown[]) => Promise<unknown>;
+  // A call can do nothing else between layers than give way: the turn of each layer is another one.
+  const turns = new Set<number>();
+  let turn = 0;
+  const layers = vi.spyOn(Stack.prototype, 'forwardByLayers').mockImplementation(function* (this: Stack, ...given) {
+    layers.mockRestore();
+    const parts = this.forwardByLayers(...given);
+    for (;;) {
+      const { done, value } = parts.next();
+      turns.add(turn);
+      if (done) return value;
+      yield value;
+    }
+  });
+  let isOn = true;
+  const count = () => {
+    turn++;
+    if (isOn) setImmediate(count);
+  };
+  setImmediate(count);
+  await turnsOf(() => call(...args)).finally(() => {
+    isOn = false;
+  });
+  const stack = (pipe.model as unknown as { encoder: Stack }).encoder;
+  expect(turns.size).toBe(stack.layers.length + 1);
+});
+
+it('vectors and scores of texts do so, too', async () => {
+  const model = (await loadModel(device, smallModel('bert-pooler'), { head: 'none' })) as PretrainedModel;
+  const alone = await model.encode([text]);
+  const turns = await turnsOf(async () => {
+    expect(await model.encode([text])).toEqual(alone);
+  });
+  expect(turns).toBeGreaterThan((model.encoder as Stack).layers.length);
+  model.dispose();
+});
+
+it('a pass in slices has the bits of one in a piece, beside others, and leaves no memory', async () => {
+  const model = (await loadModel(device, smallModel('bert-mlm'))) as PretrainedModel;
+  const rows = Array.from({ length: 5 }, (_, i) => [[2, 5 + i, 9, 3]]);
+  const pass = (inputIds: number[][]) => inferenceInSlices(model, () => model.forwardByParts({ inputIds }));
+  const expected = rows.map((inputIds) => device.scope(() => model.forward({ inputIds }).logits!.dataSync()));
+  const before = device.memory().used;
+  await turnsOf(async () => {
+    const outputs = await Promise.all(rows.map(pass));
+    for (const [i, { logits }] of outputs.entries()) {
+      expect(logits!.dataSync()).toEqual(expected[i]);
+      logits!.dispose();
+    }
+  });
+  expect(device.memory().used).toBe(before);
+  // One pass holds activations at a time, and an error frees them.
+  const bad = inferenceInSlices(model, function* () {
+    yield* model.forwardByParts({ inputIds: rows[0]! });
+    throw new Error('late');
+  });
+  await expect(bad).rejects.toThrow('late');
+  expect(device.memory().used).toBe(before);
+  model.dispose();
+});
+
+it('a pass during which the parts change begins again', async () => {
+  const model = (await loadModel(device, smallModel('bert-mlm'))) as PretrainedModel;
+  const inputIds = [[2, 5, 9, 3]];
+  const expected = device.scope(() => model.forward({ inputIds }).logits!.dataSync());
+  const layers = vi.spyOn(Stack.prototype, 'forwardByLayers');
+  const pass = device.scopeByParts(model.forwardByParts({ inputIds }));
+  pass.next();
+  model.partsChanged();
+  for (;;) {
+    const { done, value } = pass.next();
+    if (!done) continue;
+    expect(value.logits!.dataSync()).toEqual(expected);
+    value.logits!.dispose();
+    break;
+  }
+  expect(layers).toHaveBeenCalledTimes(2);
+  layers.mockRestore();
+  model.dispose();
+});
+
+it('fill-mask reads the logits of masks alone', async () => {
+  await using pipe = await pipeline('fill-mask', smallModel('bert-mlm'), { device });
+  const read = vi.spyOn(Tensor, 'dataOf');
+  const results = await pipe([`${text} [MASK]`, 'the [MASK] sat on the [MASK]', '[MASK]']);
+  const sizes = read.mock.calls.flatMap(([tensors]) => tensors.map(({ size }) => size));
+  read.mockRestore();
+  expect(sizes.reduce((sum, size) => sum + size)).toBe(4 * pipe.model.vocabSize);
+  expect(results.map((each) => (Array.isArray(each[0]) ? each.length : 1))).toEqual([1, 2, 1]);
+});
