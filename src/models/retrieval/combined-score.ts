@@ -77,8 +77,8 @@ async function vectorsOf(model: TextReader, texts: readonly string[], options: B
     model,
     encoded,
     {
-      compute: (part): [Tensor, Tensor, Tensor] => {
-        const features = input.read(part, null);
+      *compute(part): Generator<unknown, [Tensor, Tensor, Tensor]> {
+        const features = yield* input.readByParts(part, null);
         const dense = denseOf(run([input, ...steps], features));
         return [dense, m3.tokenWeights(features), tokensOf(m3.vectors(features))];
       },
