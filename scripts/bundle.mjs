@@ -1,53 +1,281 @@
-// Options for bundling programs for Node. node.mjs uses them for the package, test/bundle.mjs for tests.
-import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+// How the package's modules are bundled: for its files in dist/ (dist.mjs), for pages of tests (browser.mjs), and for the
+// programs of tests and benchmarks.
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, posix, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { deflateRawSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { minify } from 'terser';
+import { nodeEntries, packageEntries, pageEntries } from './subpaths.mjs';
 
-/**
- * Puts modules that pages load later into the same files. Programs that tsx treats as CommonJS would get a second copy
- * of dynamically imported modules, whose `fit` would not know their tensors.
- */
-const atOnce = {
-  name: 'at-once',
-  setup: (build) =>
-    build.onLoad(
-      {
-        filter:
-          /src\/(train\/fit|inspect\/trace|core\/create-device|pretrained\/load-later|(models|tasks)\/registry)\.ts$/,
-      },
-      ({ path }) => {
-        const imports = [];
-        const text = readFileSync(path, 'utf8').replace(/import\(('\.[^']*')\)/g, (_, module) => {
-          imports.push(`import * as later${imports.length} from ${module};\n`);
-          return `Promise.resolve(later${imports.length - 1})`;
-        });
-        return { contents: text + imports.join(''), loader: 'ts' };
-      },
-    ),
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const read = (name) => readFileSync(join(root, name));
+
+/** Packages that are bundled into one file each, dist/vendor/<name>.js, which is loaded when it is needed. */
+export const vendored = {
+  'cli-progress': "export { default } from 'cli-progress'",
+  commander: "export * from 'commander'",
+  hyparquet: "export * from 'hyparquet'",
+  undici:
+    "export { default as EnvHttpProxyAgent } from './node_modules/undici/lib/dispatcher/env-http-proxy-agent.js';" +
+    "export { fetch } from './node_modules/undici/lib/web/fetch/index.js'",
 };
 
+/** Packages that users install. */
+const external = [
+  '@ai-sdk/provider',
+  '@hono/node-server',
+  '@langchain/core',
+  '@modelcontextprotocol/sdk',
+  '@opentelemetry/api',
+  'bullmq',
+  'cmu-pronouncing-dictionary',
+  'hono',
+  'ioredis',
+  'pino',
+  'prom-client',
+];
+
+/** The options for a program that runs in the repository. */
 export const forNode = {
-  absWorkingDir: dirname(dirname(fileURLToPath(import.meta.url))),
+  absWorkingDir: root,
   bundle: true,
   splitting: true,
-  // One file each, or loaded only when used.
-  external: [
-    '@ai-sdk/provider',
-    '@hono/node-server',
-    '@langchain/core',
-    '@modelcontextprotocol/sdk',
-    '@opentelemetry/api',
-    'bullmq',
-    'cli-progress',
-    'cmu-pronouncing-dictionary',
-    'commander',
-    'hono',
-    'ioredis',
-    'pino',
-    'prom-client',
-  ],
+  external: [...external, 'cli-progress', 'commander'],
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  plugins: [atOnce],
 };
+
+/** The text that replaces src/backend/embedded.ts in a build. */
+export function embedded() {
+  if (!existsSync(join(root, 'wasm/dist/simd128.wasm'))) return read('src/backend/embedded.ts').toString();
+  const deflated = (name) => deflateRawSync(read(`wasm/dist/${name}.wasm`), { level: 9 }).toString('base64');
+  const parts = ['packed', 'training', 'rare', 'bfloat16'].map((part) => [part, deflated(`simd128-${part}`)]);
+  const wasm = { core: deflated('simd128'), ...Object.fromEntries(parts) };
+  const worker = read('wasm/dist/worker.js').toString();
+  return `export const wasm = ${JSON.stringify(wasm)};\nexport const worker = ${JSON.stringify(worker)};\n`;
+}
+
+const engineIsIncluded = {
+  name: 'engine is included',
+  setup(build) {
+    build.onLoad({ filter: /backend[\\/]embedded\.ts$/ }, () => ({ contents: embedded(), loader: 'ts' }));
+  },
+};
+
+/** The package has the engine as text in a file of its own. */
+const engineIsAFile = {
+  name: 'engine is a file',
+  setup(build) {
+    build.onResolve({ filter: /backend\/embedded\.js$/ }, () => ({ path: '../browser/embedded.js', external: true }));
+  },
+};
+
+/** WebAssembly that workerd imports lies beside dist/. */
+const modulesOfWorkerd = {
+  name: 'modules of workerd',
+  setup(build) {
+    build.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path: path.replace(/^\.\.\//, '../../'), external: true }));
+  },
+};
+
+/** Modules that need Node's file system. Runtimes share the others. */
+const needNode = ['io/file', 'io/atomic-write', 'io/proxied-fetch', 'train/checkpoint'];
+
+/**
+ * The text that replaces such a module. Its functions call those that Node's entries provide. In a page they throw, but
+ * for fetch: a page's browser has the proxy.
+ */
+function providedInNode(module) {
+  const functions = read(`src/${module}.ts`)
+    .toString()
+    .matchAll(/^export (?:async )?function\*? (\w+)/gm);
+  const otherwise = module === 'io/proxied-fetch' ? 'globalThis.fetch' : 'refuse';
+  const exported = Array.from(
+    functions,
+    ([, name]) => `export const ${name} = (...args) => (own ? own.${name} : ${otherwise})(...args);`,
+  );
+  return `
+    import 'package:root';
+    import { refuse } from '../io/no-files.js';
+    let own;
+    export const provide = (module) => { own = module; };
+    ${exported.join('\n')}`;
+}
+
+const filesAreProvided = {
+  name: 'files are provided',
+  setup(build) {
+    const pattern = needNode.map((module) => module.replace('/', '[\\\\/]')).join('|');
+    const filter = new RegExp(`src[\\\\/](${pattern})\\.ts$`);
+    build.onLoad({ filter, namespace: 'file' }, ({ path }) => ({
+      contents: providedInNode(relative(join(root, 'src'), path).replaceAll('\\', '/').slice(0, -'.ts'.length)),
+      resolveDir: dirname(path),
+      loader: 'js',
+    }));
+    // The modules themselves, for Node's entries and for one another.
+    build.onResolve({ filter: /^of-node:/ }, ({ path }) => ({
+      path: join(root, 'src', `${path.slice('of-node:'.length)}.ts`),
+      namespace: 'of-node',
+    }));
+    build.onResolve({ filter: /^\./, namespace: 'of-node' }, ({ path, importer }) => {
+      const file = join(dirname(importer), path.replace(/\.js$/, '.ts'));
+      const isOfNode = filter.test(file);
+      return { path: file, namespace: isOfNode ? 'of-node' : 'file' };
+    });
+    build.onLoad({ filter: /.*/, namespace: 'of-node' }, ({ path }) => ({
+      contents: withVendor(readFileSync(path, 'utf8')),
+      resolveDir: dirname(path),
+      loader: 'ts',
+    }));
+    const provided = needNode.map(
+      (module, i) =>
+        `import { provide as provide${i} } from './src/${module}.ts'; import * as own${i} from 'of-node:${module}'; ` +
+        `provide${i}(own${i});`,
+    );
+    build.onResolve({ filter: /^package-files$/ }, ({ path }) => ({ path, namespace: path, sideEffects: true }));
+    build.onLoad({ filter: /.*/, namespace: 'package-files' }, () => ({
+      contents: provided.join('\n'),
+      resolveDir: root,
+    }));
+  },
+};
+
+/** Pages leave out packages that `importPackage` names. In dist/, vendored ones are files. */
+const withVendor = (text) =>
+  text.replace(/(importPackage<.+>)\('(undici|hyparquet)'\)/, (_, call, name) => `${call}('../vendor/${name}.js')`);
+
+const vendorIsAside = {
+  name: 'vendor is aside',
+  setup(build) {
+    build.onResolve({ filter: new RegExp(`^(${Object.keys(vendored).join('|')})$`) }, ({ path }) => ({
+      path: `../vendor/${path}.js`,
+      external: true,
+    }));
+  },
+};
+
+/** Modules whose import() gets a function of its own, because a program may need the same copies (see `commonJs`). */
+const loaders =
+  /^src\/(train\/fit|inspect\/trace|core\/create-device|pretrained\/load-later|(models|tasks)\/registry)\.ts$/;
+
+const withLater = (text) =>
+  `${text.replace(/import\(('\.[^']*')\)/g, 'later(() => import($1))')}\nimport { later } from 'package-later';\n`;
+
+const later = {
+  name: 'later',
+  setup(build) {
+    build.onResolve({ filter: /^package-later$/ }, ({ path }) => ({ path, namespace: path }));
+    build.onLoad({ filter: /.*/, namespace: 'package-later' }, () => ({
+      resolveDir: root,
+      contents: `
+        import 'package:root';
+        let load = (module) => module();
+        export const later = (module) => load(module);
+        export const loadBy = (other) => { load = other; };`,
+    }));
+  },
+};
+
+/**
+ * Node's entries for `require`, by path. tsx compiles a program without `"type": "module"` to CommonJS, and with it the
+ * modules that this requires, but not import(). That would load a second copy of the package.
+ */
+export function commonJs() {
+  const entry = (name) => `require('./later.cjs');\nmodule.exports = require('./${name}.js');\n`;
+  const names = Object.keys(nodeEntries).filter((path) => path.startsWith('node/') && path !== 'node/later');
+  return new Map([
+    ...names.map((path) => [`${path}.cjs`, entry(path.slice('node/'.length))]),
+    [
+      'node/later.cjs',
+      `const later = require('./later.js');
+if (!require('node:util/types').isModuleNamespaceObject(later))
+  later.loadBy(async (load) => require('../chunks/' + /[^/"]+(?="\\))/.exec(load)));
+`,
+    ],
+  ]);
+}
+
+/**
+ * Changes modules as the package needs them. Those that are loaded later import the root. Otherwise esbuild makes a file
+ * of each set of modules that they share with it. One file compresses better, by some ten kilobytes.
+ */
+const changed = (loadedLater) => ({
+  name: 'changed',
+  setup(build) {
+    build.onLoad({ filter: /src[\\/].+\.ts$/, namespace: 'file' }, ({ path }) => {
+      const name = relative(root, path).replaceAll('\\', '/');
+      const text = withVendor(read(name).toString());
+      const joined = loadedLater.has(name) ? `${text}\nimport 'package:root';\n` : text;
+      return { contents: loaders.test(name) ? withLater(joined) : joined, loader: 'ts' };
+    });
+  },
+});
+
+/** Modules that others import() when they are first needed, and that the root itself does not import. */
+function loadedLater({ inputs }) {
+  const importsOf = (name, kind) =>
+    (inputs[name]?.imports ?? []).filter((each) => each.kind === kind).map(({ path }) => path);
+  const ofRoot = new Set(['src/index.ts']);
+  for (const name of ofRoot) for (const path of importsOf(name, 'import-statement')) ofRoot.add(path);
+  const later = Object.keys(inputs).flatMap((name) => importsOf(name, 'dynamic-import'));
+  return new Set(later.filter((name) => !ofRoot.has(name)));
+}
+
+/** The outputs of a build: the texts of its files by path. */
+export async function bundle(options) {
+  const outdir = join(root, 'out');
+  const { outputFiles, metafile } = await build({ ...options, outdir, write: false, metafile: true });
+  const files = new Map(
+    outputFiles.map(({ path, text }) => [relative(outdir, path).replaceAll('\\', '/'), text]),
+  );
+  return { files, metafile };
+}
+
+/**
+ * The files of the package: entries for pages and bundlers, and if `forNode`, those of Node and the command line, which
+ * share their chunks. Otherwise all files lie in one folder, with the engine in them.
+ */
+export async function bundlePackage({ forNode }) {
+  const options = {
+    absWorkingDir: root,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    target: 'es2022',
+    // Terser removes white space and comments. Bundlers read some comments.
+    minifySyntax: true,
+    minifyIdentifiers: true,
+    external: ['node:*', ...external],
+    entryPoints: forNode ? { ...pageEntries('browser/'), ...nodeEntries } : pageEntries(''),
+    chunkNames: forNode ? 'chunks/[name]-[hash]' : '[name]-[hash]',
+    plugins: [
+      forNode ? engineIsAFile : engineIsIncluded,
+      modulesOfWorkerd,
+      vendorIsAside,
+      filesAreProvided,
+      later,
+      packageEntries,
+    ],
+  };
+  const { metafile: graph } = await build({ ...options, outdir: join(root, 'out'), write: false, metafile: true });
+  const bundled = await bundle({ ...options, plugins: [...options.plugins, changed(loadedLater(graph))] });
+  await Promise.all(
+    Array.from(bundled.files, async ([name, text]) => bundled.files.set(name, await smaller(text))),
+  );
+  return bundled;
+}
+
+/** The text as terser makes it, 4 % smaller than esbuild's. */
+async function smaller(text) {
+  // No getter of ours does anything but get.
+  const compress = { passes: 3, pure_getters: true, unsafe_arrows: true };
+  const comments = /webpackIgnore|@vite-ignore/;
+  return (await minify(text, { module: true, ecma: 2022, compress, format: { comments } })).code;
+}
+
+/** Paths of the files that a file imports at once. */
+export function importsOf(name, text) {
+  return Array.from(text.matchAll(/(?:from|import)"(\.[^"]+)"/g), ([, path]) => posix.join(posix.dirname(name), path));
+}

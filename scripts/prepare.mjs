@@ -30,11 +30,7 @@ function fail(message) {
 }
 
 node('wasm/build.mjs', '--optional');
-const isBuilt =
-  node(program('typescript'), '-p', 'tsconfig.build.json') &&
-  node('scripts/node.mjs') &&
-  node('scripts/browser.mjs') &&
-  node('scripts/minify.mjs');
+const isBuilt = node(program('typescript'), '-p', 'tsconfig.build.json') && node('scripts/dist.mjs');
 if (!isBuilt) fail('the package could not be built, see above');
 
 // The addon goes to where an installed package looks for it (src/backend/native.ts).

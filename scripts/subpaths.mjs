@@ -12,35 +12,65 @@ export const subpaths = Object.entries(exports)
   .filter(([name, types]) => types === `./dist/${name}/index.d.ts`)
   .map(([name]) => name);
 
-const entries = (names) => Object.fromEntries(['index', ...names].map((name) => [name, `package:${name}`]));
+const entries = (names, folder, kind) =>
+  Object.fromEntries(names.map((name) => [`${folder}${name}`, `package:${kind}/${name}`]));
 
-/** esbuild's entry points for the root and for these. */
-export const entryPoints = entries(subpaths);
+/** esbuild's entry points for Node: the root, the subpaths, and the command line. */
+export const nodeEntries = {
+  ...entries(['index', ...subpaths], 'node/', 'node'),
+  'node/later': 'package-later',
+  'cli/main': 'package:./src/cli/main.ts',
+};
 
-/** Adapters are for programs with packages of the framework, and thus with a bundler. */
-const adapters = ['ai-sdk', 'langchain'];
+/** Subpaths that also work in pages. */
+const ofPages = subpaths.filter((name) => exports[`./${name}`].default !== undefined);
 
-/** Subpaths that also work in pages without a bundler. */
-export const pageEntryPoints = entries(
-  subpaths.filter((name) => exports[`./${name}`].default !== undefined && !adapters.includes(name)),
-);
+/** esbuild's entry points for pages, and for bundlers that make pages. */
+export const pageEntries = (folder) => ({
+  ...entries(['index', ...ofPages], folder, 'page'),
+  [`${folder}svg`]: 'package:./src/inspect/svg.ts',
+  [`${folder}inspect-svg`]: 'package:page/inspect-svg',
+  [`${folder}workerd`]: 'package:./src/workerd.ts',
+});
+
+/** Pictures draw with d3, a third of all code: a page without a bundler gets them from svg.js. */
+const withoutPictures = (text) => text.replace(/^export .* from '\.\/svg\.js';$/m, '');
+
+/** The text of an entry, and the folder that its imports are relative to. */
+function entry(kind, name) {
+  const first = kind === 'node' ? "import 'package-files'; import 'package:root';" : "import 'package:root';";
+  if (name === 'index') return `${first} export * from './src/${kind === 'node' ? 'index.ts' : 'browser.ts'}';`;
+  const own = `${first} export * from './src/${name}/index.ts';`;
+  if (kind === 'node') return own;
+  if (name === 'inspect')
+    return `${first} ${withoutPictures(readFileSync(join(root, 'src/inspect/index.ts'), 'utf8')).replaceAll("'./", "'./src/inspect/")}`;
+  if (name === 'inspect-svg') return `${first} export * from './src/inspect/index.ts';`;
+  return own;
+}
 
 /**
- * Makes these entry points: the root, `index`, of src/<rootFile>, and every subpath of its folder and of the root.
- * Every entry then needs everything that the root needs, which therefore comes in one file. esbuild would otherwise
+ * Makes these entries. Every entry imports the root, whose modules therefore come in one file. esbuild would otherwise
  * make a file for each set of entries that share something. A class is the same wherever it is imported from.
  */
-export const packageEntries = (rootFile) => ({
+export const packageEntries = {
   name: 'entries of the package',
   setup(build) {
-    build.onResolve({ filter: /^package:/ }, ({ path }) => ({ path, namespace: 'package', sideEffects: true }));
+    build.onResolve({ filter: /^package:/ }, ({ path }) =>
+      path === 'package:root'
+        ? { path: join(root, 'src/index.ts'), sideEffects: true }
+        : { path: path.slice('package:'.length), namespace: 'package', sideEffects: true },
+    );
+    build.onResolve({ filter: /^\.\/src\/.+\.ts$/, namespace: 'package' }, ({ path }) => ({
+      path: join(root, path),
+      sideEffects: true,
+    }));
     build.onLoad({ filter: /.*/, namespace: 'package' }, ({ path }) => {
-      const name = path.slice('package:'.length);
-      const contents =
-        name === 'index'
-          ? `export * from './src/${rootFile}';`
-          : `import 'package:index'; export * from './src/${name}/index.ts';`;
-      return { contents, resolveDir: root };
+      const [kind, name] = path.split('/');
+      if (kind === '.') {
+        const shebang = path === './src/cli/main.ts' ? '#!/usr/bin/env node\n' : '';
+        return { contents: `${shebang}import 'package:root'; export * from '${path}';`, resolveDir: root };
+      }
+      return { contents: entry(kind, name), resolveDir: root, loader: 'ts' };
     });
   },
-});
+};

@@ -4,11 +4,8 @@ import type { Readable } from 'node:stream';
 import { nodeModule } from '../backend/node.js';
 import { checkOptions, describeValue, isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
-import { loadOptional } from '../io/optional-package.js';
+import { importPackage, loadOptional } from '../io/optional-package.js';
 import { type ColumnNames, isHeader, named, namesOf } from './row-columns.js';
-
-/** Named so that bundlers for pages, which have no files, do not look for it. */
-const CSV_PARSE = 'csv-parse';
 
 /** A row of a file: columns by name. */
 export type FileRow = Record<string, unknown>;
@@ -128,8 +125,9 @@ async function* taggedLines(reading: Reading): AsyncGenerator<FileRow, void> {
 
 async function* cells(reading: Reading, delimiter: string): AsyncGenerator<FileRow, void> {
   const { path, columns } = reading;
-  const loading: Promise<typeof import('csv-parse')> = import(/* @vite-ignore */ /* webpackIgnore: true */ CSV_PARSE);
-  const { parse: parser } = await loadOptional('A file of columns (CSV or TSV)', () => loading);
+  const { parse: parser } = await loadOptional('A file of columns (CSV or TSV)', () =>
+    importPackage<typeof import('csv-parse')>('csv-parse'),
+  );
   // Quotes of a TSV are characters, as in GLUE's files.
   const quoted = delimiter === ',' ? {} : ({ quote: false } as const);
   const options = { delimiter, bom: true, skip_empty_lines: true, relax_column_count: true, info: true, ...quoted };
@@ -163,9 +161,8 @@ async function* cells(reading: Reading, delimiter: string): AsyncGenerator<FileR
 
 async function* parquet(reading: Reading): AsyncGenerator<FileRow, void> {
   const { path } = reading;
-  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import('hyparquet').catch((cause) => {
-    throw new ArgumentError(`${path}: Parquet needs the package hyparquet: npm install hyparquet`, { cause });
-  });
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } =
+    await importPackage<typeof import('hyparquet')>('hyparquet');
   const file = await asyncBufferFromFile(path);
   const damaged = (cause: Error) => {
     throw new FormatError(`${path} cannot be read: ${cause.message}`, { cause });

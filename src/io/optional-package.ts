@@ -25,3 +25,11 @@ export async function loadOptional<Module>(part: keyof typeof PACKAGES, load: ()
     );
   }
 }
+
+/**
+ * Imports a package that only Node needs. The function hides its name from bundlers for pages. In dist/, packages that
+ * scripts/bundle.mjs lists as vendored have the path of their file.
+ */
+export function importPackage<Module>(name: string): Promise<Module> {
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ name) as Promise<Module>;
+}

@@ -2,17 +2,12 @@
 
 import { environment, isNode } from '../backend/node.js';
 import { FetchError } from '../core/errors.js';
+import { importPackage } from './optional-package.js';
 
 type Fetch = typeof fetch;
 
 /** Lower case takes precedence, as in curl. */
 const NAMES = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'no_proxy', 'NO_PROXY'] as const;
-
-/**
- * The name comes from a call, which minifiers do not inline into import(): bundlers for pages then omit the package.
- * scripts/node.mjs replaces it in Node's bundle, which includes the package.
- */
-const UNDICI = String('undici');
 
 let made: { readonly settings: string; readonly fetch: Promise<Fetch> } | undefined;
 
@@ -34,7 +29,7 @@ async function throughProxy(values: readonly (string | undefined)[]): Promise<Fe
     if (value !== undefined && !/^https?:\/\/./.test(value))
       throw new FetchError(`${NAMES[i]} is ${JSON.stringify(value)}, expected a URL such as http://proxy.example:3128`);
   }
-  const undici: typeof import('undici') = await import(/* @vite-ignore */ /* webpackIgnore: true */ UNDICI);
+  const undici = await importPackage<typeof import('undici')>('undici');
   const [https, HTTPS, http, HTTP, no, NO] = values;
   const [httpsProxy = '', httpProxy = '', noProxy = ''] = [https ?? HTTPS, http ?? HTTP, no ?? NO];
   const dispatcher = new undici.EnvHttpProxyAgent({ httpsProxy, httpProxy, noProxy });

@@ -55,9 +55,8 @@ async function youngest(): Promise<number> {
   const files = [
     'package.json',
     'README.md',
-    'scripts/browser.mjs',
-    'scripts/minify.mjs',
-    'scripts/node.mjs',
+    'scripts/bundle.mjs',
+    'scripts/dist.mjs',
     'scripts/subpaths.mjs',
     ...folders.flat(),
   ];

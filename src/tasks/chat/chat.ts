@@ -1,3 +1,4 @@
+import { nodeModule } from '../../backend/node.js';
 import { checkNumber, isCount } from '../../core/check.js';
 import { ArgumentError, DisposedError, FormatError } from '../../core/errors.js';
 import { orDispose } from '../../core/or-dispose.js';
@@ -274,7 +275,6 @@ export class Chat {
    */
   async save(path: string | URL): Promise<void> {
     const { writeAtomically } = await import('../../io/atomic-write.js');
-    const { nodeModule } = await import('../../backend/node.js');
     const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
     const bytes = new TextEncoder().encode(`${JSON.stringify(this.toJSON(), null, 1)}\n`);
     await writeAtomically(new Map([[path instanceof URL ? fileURLToPath(path) : path, [bytes]]]));
@@ -292,7 +292,6 @@ export class Chat {
    * system's errors, FormatError for any other file, and the errors of the constructor.
    */
   static async restore(model: ChatModel, path: string | URL): Promise<Chat> {
-    const { nodeModule } = await import('../../backend/node.js');
     const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
     let value: unknown;
     const text = await readFile(path, 'utf8');
