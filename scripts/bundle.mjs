@@ -227,9 +227,7 @@ function loadedLater({ inputs }) {
 export async function bundle(options) {
   const outdir = join(root, 'out');
   const { outputFiles, metafile } = await build({ ...options, outdir, write: false, metafile: true });
-  const files = new Map(
-    outputFiles.map(({ path, text }) => [relative(outdir, path).replaceAll('\\', '/'), text]),
-  );
+  const files = new Map(outputFiles.map(({ path, text }) => [relative(outdir, path).replaceAll('\\', '/'), text]));
   return { files, metafile };
 }
 
@@ -260,11 +258,23 @@ export async function bundlePackage({ forNode }) {
     ],
   };
   const { metafile: graph } = await build({ ...options, outdir: join(root, 'out'), write: false, metafile: true });
-  const bundled = await bundle({ ...options, plugins: [...options.plugins, changed(loadedLater(graph))] });
-  await Promise.all(
-    Array.from(bundled.files, async ([name, text]) => bundled.files.set(name, await smaller(text))),
+  const bundled = withNamedFiles(
+    await bundle({ ...options, plugins: [...options.plugins, changed(loadedLater(graph))] }),
   );
+  await Promise.all(Array.from(bundled.files, async ([name, text]) => bundled.files.set(name, await smaller(text))));
   return bundled;
+}
+
+/**
+ * The chunk that gives the package Node's files gets a constant name. package.json lists its side effects under that
+ * name, so that bundlers for Node keep it.
+ */
+function withNamedFiles({ files, metafile }) {
+  const chunk = Object.entries(metafile.outputs).find(([, { inputs }]) => 'package-files:package-files' in inputs)?.[0];
+  if (chunk === undefined) return { files, metafile };
+  const [from, to] = [posix.basename(chunk), 'files-of-node.js'];
+  const renamed = Array.from(files, ([name, text]) => [name.replace(from, to), text.replaceAll(from, to)]);
+  return { files: new Map(renamed), metafile };
 }
 
 /** The text as terser makes it, 4 % smaller than esbuild's. */

@@ -1,8 +1,8 @@
 // Makes the JavaScript of dist/, after tsc has written the types: entries for Node (dist/node/), for pages and bundlers
 // (dist/browser/), and for the command line, and the chunks that they share. Node's start takes few files: finding some
 // two hundred took three quarters of the time from import to the first result (`npm run bench -- start`).
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { bundlePackage, commonJs, embedded, vendored } from './bundle.mjs';
@@ -12,12 +12,23 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 for (const folder of ['node', 'browser', 'chunks', 'cli', 'addon', 'vendor'])
   rmSync(join(dist, folder), { recursive: true, force: true });
-// Outputs of deleted modules must not be published. They are removed after tsc, so that dist/ is never empty.
-for (const file of readdirSync(dist, { recursive: true })) {
-  const module = /^(.*?)(\.d\.ts|\.js)$/.exec(file)?.[1];
-  if (file.endsWith('.js') || (module !== undefined && !existsSync(join(root, 'src', `${module}.ts`))))
-    rmSync(join(dist, file));
+/** Paths of the type files that the package's entries need. */
+function publicTypes() {
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const needed = new Set(Object.values(exports).flatMap(({ types = '' }) => (types.includes('*') ? [] : [types])));
+  needed.delete('');
+  for (const file of needed) {
+    const imports = readFileSync(join(root, file), 'utf8').matchAll(/(?:from|import\()\s*["'](\.[^"']+)\.js["']/g);
+    for (const [, path] of imports) needed.add(`./${posix.join(posix.dirname(file), path)}.d.ts`);
+  }
+  return needed;
 }
+
+// Other types, and outputs of deleted modules, must not be published. They are removed after tsc, so that dist/ is never
+// empty.
+const types = publicTypes();
+for (const file of readdirSync(dist, { recursive: true }))
+  if (/\.(js|ts)$/.test(file) && !types.has(`./dist/${file.replaceAll('\\', '/')}`)) rmSync(join(dist, file));
 
 /** The packages are CommonJS, for which the banner makes a `require`. */
 const vendor = await build({
@@ -34,6 +45,10 @@ const vendor = await build({
     {
       name: 'vendored',
       setup(build) {
+        // Replies of a proxy need no fast parser: one in plain WebAssembly serves all machines.
+        build.onResolve({ filter: /llhttp_simd-wasm\.js$/ }, ({ resolveDir }) => ({
+          path: join(resolveDir, '../llhttp/llhttp-wasm.js'),
+        }));
         build.onResolve({ filter: /^vendored:/ }, ({ path }) => ({ path: path.slice(9), namespace: 'vendored' }));
         build.onLoad({ filter: /.*/, namespace: 'vendored' }, ({ path }) => ({
           contents: vendored[path],

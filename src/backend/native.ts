@@ -26,7 +26,7 @@ export async function loadAddon(): Promise<Addon> {
     );
   }
   const require = createRequire(url);
-  // An addon that was built here comes first: in a clone (src/backend/ and dist/node/ are equally deep), or by an
+  // An addon that was built here comes first: in a clone (src/backend/ and dist/chunks/ are equally deep), or by an
   // installation from git.
   const built = ['../../build/Release', '../addon'].map((place) =>
     fileURLToPath(besides(url, `${place}/simdformer.node`)),

@@ -40,7 +40,7 @@ export const wasmIsas: readonly WasmIsa[] = [
 const FILES = ['', '-packed', '-training', '-rare', '-bfloat16'];
 
 /**
- * Written out, because bundlers look for the literal form. src/backend/, dist/backend/ and dist/node/ are equally deep.
+ * Written out, because bundlers look for the literal form. src/backend/ and dist/chunks/ are equally deep.
  * In the order of FILES.
  */
 const urls: Record<WasmIsa, () => readonly URL[]> = {

@@ -19,7 +19,7 @@ export interface MpiBuild {
   readonly path: string;
 }
 
-/** The package's folder: two levels up, from src/mpi/ and from dist/node/. */
+/** The package's folder: two levels up, from src/mpi/ and from dist/chunks/. */
 const SOURCES = fileURLToPath(new URL('../../native/mpi/', import.meta.url));
 
 /** The path of the addon for an MPI, once it is built; its name identifies the sources. SIMDFORMER_MPI sets another folder. */
