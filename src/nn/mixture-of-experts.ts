@@ -9,6 +9,7 @@ import { contiguous } from '../ops/contiguous.js';
 import { embedding } from '../ops/embedding.js';
 import { groupedLinear, groupRows } from '../ops/grouped.js';
 import { gather } from '../ops/move.js';
+import { quantizedPerGroup } from '../ops/quantized-per-group.js';
 import { sum } from '../ops/reduce.js';
 import { softmax } from '../ops/softmax.js';
 import { clamp } from '../ops/unary.js';
@@ -140,7 +141,7 @@ export class MixtureOfExperts extends Module {
     const sorted = bias ? gather(ids.reshape(-1), groupRows(ids.reshape(-1), experts).rows) : null; // [N · chosen]
     const project = (input: Tensor, { weight, bias: added }: Linear | PackedLinear) => {
       const isPacked = weight instanceof PackedWeight;
-      const y = isPacked ? weight.perGroup(input, offsets) : groupedLinear(input, weight, offsets);
+      const y = isPacked ? perGroup(weight, input, offsets) : groupedLinear(input, weight, offsets);
       return added && sorted ? add(y, embedding(added.reshape(experts, -1), sorted)) : y;
     };
     const outputs = project(this.#hidden(tokens, project), this.downs); // [N · chosen, dModel]
@@ -195,4 +196,9 @@ export class MixtureOfExperts extends Module {
     const values = gather(scores.reshape(-1, 1), add(indices, starts)).reshape(rows, chosen);
     return { values, indices };
   }
+}
+
+/** `groupedLinear` with the transpose of a packed weight [groups · cols, depth]. Only groups with rows are read. */
+export function perGroup({ parts, activations }: PackedWeight, x: Tensor, offsets: Tensor): Tensor {
+  return quantizedPerGroup(x, parts, offsets, { activations });
 }

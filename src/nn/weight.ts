@@ -21,7 +21,6 @@ import {
 } from '../ops/packed.js';
 import { quantizedEmbedding } from '../ops/quantized-embedding.js';
 import { type ActivationFormat, quantizedLinear } from '../ops/quantized-linear.js';
-import { quantizedPerGroup } from '../ops/quantized-per-group.js';
 
 export type { ActivationFormat };
 
@@ -182,14 +181,6 @@ export class PackedWeight {
   /** Same as the op `linear` with the transpose of this matrix. */
   linear(x: Tensor, bias: Tensor | null, options?: LinearOptions): Tensor {
     return quantizedLinear(x, this.parts, bias, { ...options, activations: this.activations });
-  }
-
-  /**
-   * Same as the op `groupedLinear` with the transpose of this matrix, [groups · cols, depth]. Only groups with rows are
-   * read. Throws ShapeError, DTypeError.
-   */
-  perGroup(x: Tensor, offsets: Tensor): Tensor {
-    return quantizedPerGroup(x, this.parts, offsets, { activations: this.activations });
   }
 
   /** Same as the op `embedding` with this table. */

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { CommandError, type Device, ShapeError, type Tensor } from '../../src/index.js';
 import { PackedWeight } from '../../src/nn/index.js';
+import { perGroup } from '../../src/nn/mixture-of-experts.js';
 import { groupedLinear, mul, sum, transpose } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { anyBlocks, formats } from '../nn/any-blocks.js';
@@ -42,10 +43,10 @@ describe.each(isas)('%s', (isa) => {
         const x = device.tensor(random.normal([rows, depth]).data, [rows, depth]);
         weight.activations = 'float32';
         const floats = transpose(weight.unpack());
-        expect(largestDifference(weight.perGroup(x, offsets), groupedLinear(x, floats, offsets))).toBeLessThan(1e-5);
+        expect(largestDifference(perGroup(weight, x, offsets), groupedLinear(x, floats, offsets))).toBeLessThan(1e-5);
         for (const activations of ['float32', 'int8'] as const) {
           weight.activations = activations;
-          const y = weight.perGroup(x, offsets);
+          const y = perGroup(weight, x, offsets);
           let row = 0;
           for (const [group, size] of sizes.entries()) {
             if (size === 0) continue;
@@ -76,7 +77,7 @@ describe.each(isas)('%s', (isa) => {
     };
     const floats = transpose(weight.unpack());
     const wanted = gradientOf(() => groupedLinear(x, floats, offsets)).slice();
-    const given = gradientOf(() => weight.perGroup(x, offsets));
+    const given = gradientOf(() => perGroup(weight, x, offsets));
     const most = Math.max(...wanted.map(Math.abs));
     expect(Math.max(...wanted.map((value, i) => Math.abs(value - given[i]!)))).toBeLessThan(1e-5 * most);
     weight.dispose();
@@ -92,12 +93,12 @@ describe.each(isas)('%s', (isa) => {
     const offsets = offsetsOf(device, [1, 3, 1]);
     weight.activations = 'float32';
     const floats = transpose(weight.unpack());
-    expect(largestDifference(weight.perGroup(x, offsets), groupedLinear(x, floats, offsets))).toBeLessThan(1e-5);
-    expect(() => weight.perGroup(x, offsetsOf(device, [1, 4]))).toThrow(ShapeError);
-    expect(() => weight.perGroup(device.zeros([5, 3]), offsets)).toThrow(
+    expect(largestDifference(perGroup(weight, x, offsets), groupedLinear(x, floats, offsets))).toBeLessThan(1e-5);
+    expect(() => perGroup(weight, x, offsetsOf(device, [1, 4]))).toThrow(ShapeError);
+    expect(() => perGroup(weight, device.zeros([5, 3]), offsets)).toThrow(
       'quantizedPerGroup: x is [5, 3], w is [96, 256], offsets is [4], expected [rows, depth], [groups · cols, depth]',
     );
-    const wrong = weight.perGroup(x, device.tensor(Int32Array.of(0, 5, 4, 5)));
+    const wrong = perGroup(weight, x, device.tensor(Int32Array.of(0, 5, 4, 5)));
     await expect(wrong.data()).rejects.toThrow(CommandError);
     weight.dispose();
   });
