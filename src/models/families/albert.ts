@@ -37,11 +37,14 @@ export class Albert extends EncoderModel {
     this.head = chooseHead(config, head, bertHeads(context, this.embeddings.tokens, randomness, { dropout }));
   }
 
-  /** Index of the layer for pass i: groups of layers follow each other, and so do the layers of a group. */
+  /**
+   * Returns the index of the layer that pass i applies. The passes go through the groups in order, and through the
+   * layers of each group in order.
+   */
   #distinct(i: number): number {
     const { settings } = this;
     const inner = settings.size('inner_group_num');
-    // Rounded as in transformers.
+    // This rounding is the same as in transformers.
     const perGroup = settings.size('num_hidden_layers') / settings.size('num_hidden_groups');
     return Math.trunc(Math.trunc(i / inner) / perGroup) * inner + (i % inner);
   }

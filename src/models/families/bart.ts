@@ -18,20 +18,20 @@ import { Seq2SeqModel } from '../seq2seq-model.js';
 
 /** Differences between the families similar to BART. */
 export interface BartDesign extends BartStackOptions {
-  /** True if a norm comes before the first layer. */
+  /** True if a layer norm of the embeddings comes before the first layer. */
   readonly embeddingNorm: boolean;
-  /** Row of the first position in the table of learned positions. */
+  /** Row of the first token's position in the table of learned positions. */
   readonly firstPosition: number;
-  /** Number of positions on each side. Default: `max_position_embeddings`. */
+  /** Number of positions of the encoder and of the decoder. Default: `max_position_embeddings`. */
   readonly places?: (side: 'encoder' | 'decoder') => number;
-  /** Computed positions, [length or more, dModel]; null if they are learned. */
+  /** Computes sinusoidal position embeddings, [length or more, dModel]. Null if positions are learned. */
   readonly sinusoids: ((length: number, dModel: number) => Float32Array) | null;
   /**
-   * True if files may contain sinusoids, one table for each side. The file's values then count, because half precision
-   * rounds them.
+   * True if checkpoints may contain the sinusoids, one table for the encoder and one for the decoder. Their values are
+   * then loaded, because checkpoints in half precision have rounded values.
    */
   readonly storesSinusoids: boolean;
-  /** True if logits have a bias, which is not learned. */
+  /** True if logits have a bias. It is loaded, but not trained. */
   readonly logitsBias: boolean;
   readonly heads: readonly HeadKind[];
 }
@@ -49,7 +49,7 @@ export const bartDesign: BartDesign = {
 
 /** BART (Lewis et al. 2019, arXiv 1910.13461): the Transformer of 2017 with learned positions and a norm before it. */
 export class Bart extends Seq2SeqModel {
-  /** Shared embedding of source and target, if there is one. */
+  /** Embedding of tokens that the encoder and the decoder share; null if each has its own. */
   readonly tokens: Embedding | null;
   readonly sourceTokens: Embedding;
   readonly targetTokens: Embedding;
@@ -62,9 +62,9 @@ export class Bart extends Seq2SeqModel {
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: PredictionHead | null;
-  /** [1, vocabulary]: added to logits, and not learned. */
+  /** float32 [1, vocabulary]: added to logits; not trained. */
   readonly finalLogitsBias: Tensor | null;
-  /** [positions or more, dModel]: computed, and not learned. */
+  /** float32 [positions or more, dModel]: computed positions; not trained. */
   readonly sourceSinusoids: Tensor | null;
   readonly targetSinusoids: Tensor | null;
   readonly #scale: number;
@@ -168,7 +168,7 @@ export class Bart extends Seq2SeqModel {
     );
   }
 
-  /** A row for each position. */
+  /** Returns a table with one row per position, or null if the model has no such table. */
   #rows(learnt: Embedding | null, computed: Tensor | null): Tensor | null {
     return learnt?.weight.rows(this.#design.firstPosition, learnt.weight.shape[0] as number) ?? computed;
   }

@@ -21,18 +21,24 @@ import { TowerModel } from '../tower-model.js';
 import { patchesOf, VisionTower } from '../towers.js';
 import { imageDefaults, imageNames } from './vit.js';
 
-/** The scores of a class token and of patches have trained biases by the distance of the patches, on both axes. */
+/**
+ * Biases of attention scores (relative position bias). They depend on the vertical and horizontal distance of two
+ * patches; the class token has its own.
+ */
 class PatchBias extends Module {
-  /** [distances, heads]: of patches, row by row; then of the class to patches, of patches to the class, of it to itself. */
+  /**
+   * float32 [distances + 3, heads]: biases of pairs of patches, by distance, row by row. Three more rows follow: class
+   * token to patch, patch to class token, and class token to itself.
+   */
   readonly weight: Tensor;
   #distances: Grid;
   #grid: Grid;
 
-  /** `own`: the grid of patches that the table is for. Images of other sizes interpolate it. */
+  /** `own`: rows and columns of patches that the table covers. For images of other sizes, the table is interpolated. */
   constructor(init: Initializer, own: Grid, heads: number) {
     super();
     this.#grid = own;
-    // transformers takes the table for rows of heights, which matters where a grid is not square.
+    // transformers reads the table with width and height exchanged. This matters if the grid is not square.
     this.#distances = [2 * own[1] - 1, 2 * own[0] - 1];
     this.weight = init.constant([this.#distances[0] * this.#distances[1] + 3, heads], 0);
   }
@@ -42,7 +48,7 @@ class PatchBias extends Module {
     this.#grid = grid;
   }
 
-  /** float32 [1, heads, T, T]; T: the class token and the patches. */
+  /** Returns float32 [1, heads, T, T], where T is 1 + the number of patches. */
   forward(): Tensor {
     const [height, width] = this.#grid;
     const { weight } = this;
@@ -55,7 +61,7 @@ class PatchBias extends Module {
   }
 }
 
-/** The row of the table for each query and key, [T·T]. */
+/** Returns the row of the bias table for each pair of query and key, [T·T]. */
 function distanceRows([height, width]: Grid): Int32Array {
   const tokens = height * width + 1;
   const patches = (2 * height - 1) * (2 * width - 1);
@@ -69,7 +75,7 @@ function distanceRows([height, width]: Grid): Int32Array {
   });
 }
 
-/** Attention whose scores have a bias of the layer's own, one that all layers share, both, or none. */
+/** Attention with a bias of the scores: the layer's own, one that all layers share, both, or none. */
 class PatchAttention extends MultiHeadAttention {
   readonly patchBias: PatchBias | null;
   readonly #shared: PatchBias | null;
@@ -91,7 +97,7 @@ export class Beit extends TowerModel {
   override readonly text = null;
   readonly sharedBias: PatchBias | null;
   readonly vision: VisionTower;
-  /** The vector in place of hidden patches in pre-training, [dModel]; not used here. */
+  /** float32 [dModel]: replaces masked patches in pre-training. It is loaded and saved, but not used. */
   readonly maskToken: Tensor | null;
   readonly head: PredictionHead | null;
 

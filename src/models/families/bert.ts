@@ -63,7 +63,7 @@ export class Bert extends EncoderModel {
   }
 }
 
-/** BERT as a decoder: causal layers, which also attend to the output of an encoder of another family. */
+/** BERT as a decoder: causal layers, which can also attend to the output of an encoder of another family. */
 export class BertDecoder extends CausalModel {
   readonly embeddings: TextEmbeddings;
   readonly decoder: Stack;
@@ -99,7 +99,9 @@ export class BertDecoder extends CausalModel {
   }
 }
 
-/** Makes one vector of a sequence from the features of its first token. Null if the model has a head. */
+/**
+ * Returns the pooler, which makes one vector of a sequence from its first token. Returns null if the model has a head.
+ */
 export function bertPooler({ init, config, head }: FamilyContext): PredictionHead | null {
   if (head !== 'none') return null;
   const dModel = config.size('hidden_size');

@@ -85,7 +85,7 @@ export const bloom: Family = {
     hidden_size: 64,
     n_layer: 2,
     n_head: 8,
-    seq_length: 2048, // the length of texts in pre-training; transformers has no limit
+    seq_length: 2048, // length of the texts in pre-training; transformers has no limit
     layer_norm_epsilon: 1e-5,
     hidden_dropout: 0,
     attention_dropout: 0,

@@ -52,7 +52,7 @@ export class Clap extends PretrainedModel {
   readonly audio: ClapAudio | null;
   readonly textProjection: ClapProjection | null;
   readonly audioProjection: ClapProjection | null;
-  /** [], the logarithms of the factors of cosines: for logits of texts, and for logits of sounds. */
+  /** Scalars: logarithms of the factors that turn cosines into logits, one for texts (T) and one for sounds (A). */
   readonly logitScaleT: Tensor | null;
   readonly logitScaleA: Tensor | null;
   override readonly head = null;
@@ -180,12 +180,12 @@ export class Clap extends PretrainedModel {
     return [];
   }
 
-  /** @internal Checkpoints list the segments of all places, which are 0. */
+  /** @internal Checkpoints contain the token type ids of all positions. They are 0. */
   override ignores(name: string): boolean {
     return name.endsWith('embeddings.token_type_ids');
   }
 
-  /** Checkpoints of one encoder without a projection have its names without a prefix. */
+  /** Checkpoints of one encoder without a projection name its parts without a prefix. */
   protected override get bodyName(): string {
     if (this.settings.type === 'clap') return 'clap';
     return this.text ? 'text_model' : 'audio_model';
@@ -240,16 +240,16 @@ class ClapText extends Module {
   }
 }
 
-/** Swin over spectrograms, which are folded to squares. */
+/** Swin over spectrograms that are folded into squares. */
 class ClapAudio extends Module {
   readonly batchNorm: BatchNorm;
   readonly patches: ClapPatches;
   readonly stages: readonly SwinStage[];
   readonly norm: LayerNorm;
   readonly #bins: number;
-  /** Height and width of a folded spectrogram. */
+  /** Height and width of a spectrogram after `#fold`. */
   readonly #side: number;
-  /** Number of sections of time, which are stacked by frequency. */
+  /** Number of sections in time that `#fold` stacks on the frequency axis. */
   readonly #sections: number;
 
   constructor(init: Initializer, config: ModelConfig, randomness: Randomness) {
@@ -315,7 +315,10 @@ class ClapAudio extends Module {
     );
   }
 
-  /** [B, channels, frames, bins] as squares, [B, channels, side, side]: sections of time, stacked by frequency. */
+  /**
+   * Folds spectrograms, [B, channels, frames, bins], into squares, [B, channels, side, side]. Sections in time are
+   * stacked on the frequency axis.
+   */
   #fold(features: Tensor): Tensor {
     const [side, sections] = [this.#side, this.#sections];
     const [batch, channels, frames, bins] = features.shape as [number, number, number, number];
@@ -326,7 +329,7 @@ class ClapAudio extends Module {
     return stacked.reshape(batch, channels, side, side);
   }
 
-  /** The last features [B · rows · columns, width] as [B, width, frequencies, frames]: the sections of time in a row. */
+  /** Reverses `#fold` for the last features: [B · rows · columns, width] → [B, width, frequencies, frames]. */
   byFrequency(x: Tensor, batch: number, [rows, columns]: Grid): Tensor {
     const frequencies = Math.floor(rows / this.#sections);
     const sections = x.reshape(batch, rows / frequencies, frequencies, columns, -1);
@@ -335,12 +338,12 @@ class ClapAudio extends Module {
   }
 }
 
-/** Patches of squares as tokens, normalized. */
+/** Cuts folded spectrograms into patches, and projects and normalizes these. */
 class ClapPatches extends Module {
   readonly projection: Conv2d;
   readonly norm: LayerNorm | null;
   readonly fusion: ClapFusion | null;
-  /** Channels of the input: with fusion, a whole recording and three crops. */
+  /** Channels of the input. With fusion, these are the whole recording and three crops of it. */
   readonly channels: number;
   /** Rows and columns of patches. */
   readonly grid: Grid;
@@ -387,7 +390,7 @@ class ClapPatches extends Module {
   }
 }
 
-/** Crops of a long recording beside the whole of it. */
+/** Number of crops of a long recording, which the model reads in addition to the whole. */
 const CROPS = 3;
 
 interface PatchShape {
@@ -433,7 +436,7 @@ class ClapFusion extends Module {
     return gather(concat([flat, mixed]), ids(places)).reshape(batch, rows, columns, dModel);
   }
 
-  /** A mean of both, times 2, whose shares follow from each patch and from the mean of all. */
+  /** Returns 2 · (w ⊙ x + (1 − w) ⊙ residual). The weights w depend on each patch and on the mean of all patches. */
   #mix(x: Tensor, residual: Tensor): Tensor {
     const sum = add(x, residual);
     const overall = mean(sum, { axis: [1, 2], keepDims: true });
@@ -442,7 +445,7 @@ class ClapFusion extends Module {
   }
 }
 
-/** Two convolutions of one tap with batch norms. */
+/** Two 1 × 1 convolutions with batch norms. */
 class Bottleneck extends Module {
   readonly conv1: Conv2d;
   readonly norm1: BatchNorm;
@@ -464,7 +467,7 @@ class Bottleneck extends Module {
   }
 }
 
-/** Names of a `Bottleneck` in a list of layers, the first of which has the number `first`. */
+/** Returns the names of a `Bottleneck` whose first layer has the index `first` in the checkpoint's list. */
 function bottleneckNames(path: string, list: string, first: number): StateNames {
   return {
     [`${path}.conv1`]: `${list}.${first}`,
@@ -484,7 +487,7 @@ function longOf(isLonger: Rows | undefined, batch: number): number[] {
   return rows.flatMap((row, i) => (row[0] === 1 ? [i] : []));
 }
 
-/** Two linear layers. */
+/** Two linear layers with an activation between them, which project an encoder's output to the shared space. */
 class ClapProjection extends Module {
   readonly linear1: Projection;
   readonly linear2: Projection;
@@ -504,7 +507,7 @@ class ClapProjection extends Module {
   }
 }
 
-/** Patches as an image, [B, features, rows, columns]. */
+/** Returns patches as an image, [B, features, rows, columns]. */
 function imageOf({ x, batch, grid }: Patches): Tensor {
   return permute(x.reshape(batch.size, grid[0], grid[1], -1), [0, 3, 1, 2]);
 }

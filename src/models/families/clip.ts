@@ -35,7 +35,7 @@ export class Clip extends DualEncoderModel {
   readonly vision: VisionTower | null;
   override readonly textProjection: Linear | null;
   override readonly visualProjection: Linear | null;
-  /** [] */
+  /** A scalar: the logarithm of the factor of the cosines. */
   readonly logitScale: Tensor | null;
   readonly head: PredictionHead | null;
 
@@ -70,7 +70,7 @@ export class Clip extends DualEncoderModel {
     return contrast(text, image, this.logitScale as Tensor);
   }
 
-  /** Mean of two cross entropies: the image of each text, and the text of each image. */
+  /** Returns the mean of two cross entropies: predict the image for each text, and the text for each image. */
   protected override contrastLoss(logits: Tensor): Tensor {
     return pairLoss(logits);
   }
@@ -97,7 +97,10 @@ export function clipVision(init: Initializer, config: ModelConfig, randomness: R
   });
 }
 
-/** Row of each text's first end token. If the config has the old end id, 2, it is the row of the greatest id. */
+/**
+ * Selects the row of each text's first end token. If the config has the old end id, 2, it selects the row with the
+ * largest id.
+ */
 export class EndPooler extends Module implements TowerPooler<TokenBatch> {
   readonly #end: number;
   readonly #vocabulary: number;
@@ -121,7 +124,7 @@ export class EndPooler extends Module implements TowerPooler<TokenBatch> {
   }
 }
 
-/** The end id of older configs, which is wrong. It stands for the greatest id. */
+/** Wrong end id in older configs. It means that the token with the largest id ends a text. */
 export const OLD_END = 2;
 
 export const clip: Family = {

@@ -21,10 +21,13 @@ import type { Json } from '../model-config.js';
 import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** Added to the variance in all norms but the last. */
+/** Epsilon of all norms except the last. */
 const EPS = 1e-6;
 
-/** ConvNeXt (Liu et al. 2022, arXiv 2201.03545): a convolutional network with the layout of a Transformer. */
+/**
+ * ConvNeXt (Liu et al. 2022, arXiv 2201.03545): a convolutional network with the structure of a Transformer. Maps are
+ * [B, H, W, C]: images, rows, columns, features.
+ */
 export class ConvNext extends ImageModel {
   readonly patches: Conv2d;
   readonly patchNorm: LayerNorm;
@@ -59,13 +62,13 @@ export class ConvNext extends ImageModel {
     this.head = head === 'none' ? null : new PredictionHead({ pick: 'tokens', out: out() });
   }
 
-  /** The parts of a layer that scale its features. */
+  /** Options of layer scale and response normalization. */
   protected get scaling(): Pick<ConvNextLayerParts, 'scale' | 'responseNorm'> {
     return { scale: this.settings.number('layer_scale_init_value'), responseNorm: false };
   }
 
   protected override see(pixels: Tensor, { labels }: ModelInputs, options: ForwardOptions): ModelOutput {
-    let x = this.patchNorm.forward(this.patches.forward(permute(pixels, [0, 2, 3, 1]))); // [B, H, W, C], as below
+    let x = this.patchNorm.forward(this.patches.forward(permute(pixels, [0, 2, 3, 1]))); // [B, H, W, C]
     const states = [x];
     for (const stage of this.stages) {
       x = stage.forward(x);
@@ -106,7 +109,7 @@ export class ConvNext extends ImageModel {
   }
 }
 
-/** ConvNeXt V2 (Woo et al. 2023, arXiv 2301.00808): features compete by their global response; no layer scale. */
+/** ConvNeXt V2 (Woo et al. 2023, arXiv 2301.00808): global response normalization replaces layer scale. */
 export class ConvNextV2 extends ConvNext {
   protected override get scaling(): Pick<ConvNextLayerParts, 'scale' | 'responseNorm'> {
     return { scale: 0, responseNorm: true };
@@ -139,13 +142,13 @@ interface ConvNextLayerParts {
   readonly width: number;
   readonly activation: Activation;
   readonly dropPath: DropPath;
-  /** Initial factor of each feature of the branch; 0 for none. */
+  /** Initial value of layer scale, a trained factor of each feature of the branch. 0: no layer scale. */
   readonly scale: number;
-  /** True if hidden features are normalized by their response over the image. */
+  /** True for global response normalization of the hidden features. */
   readonly responseNorm: boolean;
 }
 
-/** A depthwise convolution mixes places, then two projections mix features; one residual connection around both. */
+/** A depthwise convolution mixes pixels, and two projections mix features. One residual connection spans both. */
 class ConvNextLayer extends Module {
   readonly depthwise: Conv2d;
   readonly norm: LayerNorm;
@@ -175,13 +178,17 @@ class ConvNextLayer extends Module {
     const y = this.linear2.forward(this.responseNorm?.forward(hidden) ?? hidden);
     const scaled = this.scale?.forward(y) ?? y;
     const batch = x.shape[0] as number;
-    return add(x, this.dropPath.forward(scaled.reshape(batch, -1)).reshape(x.shape)); // dropped by image
+    // Drop path drops the branch of whole images, so each image is one row.
+    return add(x, this.dropPath.forward(scaled.reshape(batch, -1)).reshape(x.shape));
   }
 }
 
-/** Global response normalization: weight ⊙ (x · n) + bias + x, where n is a feature's norm over the mean of all norms. */
+/**
+ * Global response normalization: weight ⊙ (x · n) + bias + x. n is a feature's L2 norm over the image, divided by the
+ * mean of these norms over all features.
+ */
 class ResponseNorm extends Module {
-  /** Both [features]. */
+  /** `weight` and `bias`: float32 [features]. */
   readonly weight: Tensor;
   readonly bias: Tensor;
 

@@ -151,7 +151,10 @@ export class DebertaV2 extends EncoderModel {
     return this.embeddings.forward(ids, positions, types);
   }
 
-  /** Rows of labels are shares of classes, unless the config has a `problem_type`; classes below 0 are not learned. */
+  /**
+   * If labels are rows, they are probabilities of the classes, unless the config has a `problem_type`. Labels below 0
+   * do not count.
+   */
   protected override sequenceLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
     const [batch, classes] = logits.shape as [number, number];
     if (this.config.problem_type != null || classes === 1) return super.sequenceLoss(logits, labels);
@@ -166,7 +169,8 @@ export class DebertaV2 extends EncoderModel {
   }
 
   /**
-   * One number for each text, [B] instead of [B, 1] as in transformers, if labels are given without a `problem_type`.
+   * If there is one class, and labels are given without a `problem_type`, logits are [B] instead of [B, 1], as in
+   * transformers.
    */
   protected override *runByParts(
     inputs: ModelInputs,
@@ -212,7 +216,7 @@ export class DebertaV2 extends EncoderModel {
 
 /** DeBERTa (He et al. 2020, arXiv 2006.03654): every distance has its own row, and keys have no bias. */
 export class Deberta extends DebertaV2 {
-  /** Without a norm, whatever `norm_rel_ebd` says, as in transformers. */
+  /** Distance vectors have no norm, as in transformers, whatever `norm_rel_ebd` says. */
   protected override distancesOf({ init, config }: FamilyContext): DistanceVectors {
     config.expect('talking_head', false);
     return new DistanceVectors(init, config.size('hidden_size'), longestDistance(config), null);
@@ -304,7 +308,7 @@ class Convolution extends Module {
   }
 }
 
-/** The layer that reads the embeddings, which are zero at padding. A convolution may run beside it. */
+/** The first layer. A convolution of its input, which is zero at padding, may be added to its output. */
 class FirstLayer extends TransformerLayer {
   constructor(
     parts: LayerParts,
@@ -323,12 +327,12 @@ class FirstLayer extends TransformerLayer {
   }
 }
 
-/** Rows of tokens stay unchanged; those of padding become zero. */
+/** Sets the rows of padding to zero. */
 function tokensOf(x: Tensor, { tokenMask }: Sequences): Tensor {
   return tokenMask ? mul(x, tokenMask) : x;
 }
 
-/** Old files have 'p2c|c2p'. */
+/** Old configs have the string 'p2c|c2p' instead of a list. */
 function completeDeberta(config: Record<string, unknown>): void {
   if (typeof config.pos_att_type === 'string') config.pos_att_type = config.pos_att_type.toLowerCase().split('|');
   config.pooler_hidden_size ??= config.hidden_size;
@@ -342,8 +346,8 @@ export const deberta: Family = {
     type_vocab_size: 0,
     layer_norm_eps: 1e-7,
     relative_attention: false,
-    max_relative_positions: -1, // the number of positions
-    position_buckets: -1, // distances are not put into buckets
+    max_relative_positions: -1, // -1: max_position_embeddings
+    position_buckets: -1, // -1: each distance has its own row
     position_biased_input: true,
     pos_att_type: null,
     pooler_dropout: 0,

@@ -62,7 +62,7 @@ export class DepthAnything extends ImageModel {
     const maps = this.#stages.map((stage, i) => {
       const state = states[stage] as Tensor;
       const patches = slice(norm?.forward(state) ?? state, 1, 1, state.shape[1] as number);
-      const map = patches.reshape(size, ...grid, -1); // [B, H, W, features], as below
+      const map = patches.reshape(size, ...grid, -1); // [B, H, W, features]
       return (this.convs[i] as Conv2d).forward((this.reassemble[i] as ReassembleLayer).forward(map));
     });
     const output: ModelOutput = { predictedDepth: this.depthHead.forward(this.#fuse(maps), grid) };
@@ -70,7 +70,9 @@ export class DepthAnything extends ImageModel {
     return output;
   }
 
-  /** Each layer adds the next larger map to what the layer before it gave. */
+  /**
+   * Fuses maps from the smallest to the largest. Each layer adds the next larger map to the result of the layer before.
+   */
   #fuse(maps: readonly Tensor[]): Tensor[] {
     const fromSmallest = [...maps].reverse();
     const fused: Tensor[] = [];
@@ -95,12 +97,12 @@ export class DepthAnything extends ImageModel {
   }
 }
 
-/** A convolution that keeps the height and width. */
+/** Returns a convolution that keeps height and width. */
 function conv(init: Initializer, inputs: number, outputs: number, kernel: 1 | 3, bias = true): Conv2d {
   return new Conv2d(init, inputs, outputs, [kernel, kernel], { padding: (kernel - 1) / 2, channelsLast: true }, bias);
 }
 
-/** Numbers of the layers in `out_features` or `out_indices`, from 0 for the embeddings. Throws FormatError. */
+/** Returns the layers in `out_features` or `out_indices`. 0 stands for the embeddings. Throws FormatError. */
 function stagesOf(backbone: ModelConfig, count: number): number[] {
   const last = backbone.size('num_hidden_layers');
   const { out_features: names, out_indices: indices } = backbone.values;
@@ -115,7 +117,7 @@ function stagesOf(backbone: ModelConfig, count: number): number[] {
   );
 }
 
-/** Makes a map of one size and width of patches. */
+/** Projects the features of patches to a map of a certain width, and resizes it by a factor. */
 class ReassembleLayer extends Module {
   readonly projection: Conv2d;
   readonly resize: Conv2d | ConvTranspose2d | null;
@@ -157,7 +159,7 @@ class ResidualConvs extends Module {
   }
 }
 
-/** Adds a map to the fused one, and enlarges the sum. */
+/** Adds a map to the fused map, and enlarges the sum. */
 class FusionLayer extends Module {
   readonly projection: Conv2d;
   readonly residualLayer1: ResidualConvs;

@@ -31,12 +31,12 @@ import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { backboneOf, type ResNet } from '../resnet.js';
 
-/** Rows and columns of learned positions. */
+/** Number of learned positions of rows, and of columns. */
 const PLACES = 50;
 
 /**
- * DETR (Carion et al. 2020, arXiv 2005.12872): an encoder reads the map of a convolutional network, and a decoder turns
- * learned queries into objects.
+ * DETR (Carion et al. 2020, arXiv 2005.12872): an encoder reads the feature map of a convolutional network. A decoder
+ * turns learned queries into objects.
  */
 export class Detr extends DetectionModel {
   readonly backbone: ResNet;
@@ -44,9 +44,9 @@ export class Detr extends DetectionModel {
   readonly encoderLayers: readonly DetectionEncoderLayer[];
   readonly decoderLayers: readonly DetrDecoderLayer[];
   readonly decoderNorm: LayerNorm;
-  /** [queries, dModel], the positions of the queries. */
+  /** float32 [queries, dModel]: position embeddings of the queries. */
   readonly queries: Tensor;
-  /** [50, dModel / 2] each, or null if positions are sines. */
+  /** `rowPositions` and `columnPositions`: float32 [50, dModel / 2]. Null if positions are sinusoids. */
   readonly rowPositions: Tensor | null;
   readonly columnPositions: Tensor | null;
   readonly head: PredictionHead | null;
@@ -119,7 +119,7 @@ export class Detr extends DetectionModel {
     const auxiliary: Tensor[] = [];
     for (const layer of this.decoderLayers) {
       const x = layer.forward(decoded.at(-1) as Tensor, this.queries, memory);
-      // transformers normalizes the input of the next layer, too, if it keeps the output of each for the loss.
+      // If transformers needs the output of each layer for the loss, it also normalizes the input of the next layer.
       const isKept = this.settings.flag('auxiliary_loss');
       if (isKept) auxiliary.push(this.decoderNorm.forward(x));
       decoded.push(isKept ? (auxiliary.at(-1) as Tensor) : x);
@@ -145,7 +145,7 @@ export class Detr extends DetectionModel {
     return { logits: head.read(features), predBoxes: sigmoid(boxes.forward(features)) };
   }
 
-  /** float32 [B, T, dModel] */
+  /** Returns the position embeddings of the pixels, float32 [B, T, dModel], where T is height · width of `grid`. */
   #positionsOf(masks: readonly (readonly boolean[])[], grid: Grid, dModel: number): Tensor {
     const { device, rowPositions, columnPositions } = this;
     const [height, width] = grid;
@@ -180,7 +180,7 @@ export class Detr extends DetectionModel {
   }
 }
 
-/** Queries attend to each other and to the image. */
+/** A decoder layer: queries attend to each other and to the image. */
 class DetrDecoderLayer extends Module {
   readonly selfAttn: PositionedAttention;
   readonly selfAttnLayerNorm: LayerNorm;

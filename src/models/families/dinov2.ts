@@ -24,7 +24,7 @@ import { imageDefaults, imageNames } from './vit.js';
 export class Dinov2 extends TowerModel {
   override readonly text = null;
   readonly vision: VisionTower;
-  /** Replaces hidden patches in pre-training, [dModel]; unused here. */
+  /** float32 [dModel]: replaces masked patches in pre-training. It is loaded and saved, but not used. */
   readonly maskToken: Tensor | null;
   readonly head: PredictionHead | null;
 
@@ -81,8 +81,8 @@ export class Dinov2 extends TowerModel {
 }
 
 /**
- * Two matrices, or SwiGLU with two thirds of the hidden features, rounded up to a multiple of eight. `fused`: true if
- * SwiGLU's first two matrices are one.
+ * Returns a network of two matrices, or SwiGLU with two thirds of the hidden features, rounded up to a multiple of 8.
+ * `fused`: true if one matrix holds SwiGLU's first two.
  */
 export function dinov2FeedForward(init: Initializer, config: ModelConfig, fused: boolean): FeedForward {
   const dModel = config.size('hidden_size');

@@ -16,13 +16,13 @@ import { TowerModel } from '../tower-model.js';
 import { patchesOf, VisionTower } from '../towers.js';
 
 /**
- * DINOv3 (Siméoni et al. 2025, arXiv 2508.10104): a vision Transformer with registers and layer scale. Queries and keys of
- * patches rotate by the patch's place, so images may have any size.
+ * DINOv3 (Siméoni et al. 2025, arXiv 2508.10104): a vision Transformer with registers and layer scale. Queries and keys
+ * of a patch rotate by its row and column, so images may have any size.
  */
 export class Dinov3 extends TowerModel {
   override readonly text = null;
   readonly vision: VisionTower;
-  /** The vector in place of hidden patches in pre-training, [dModel]; not used here. */
+  /** float32 [dModel]: replaces masked patches in pre-training. It is loaded and saved, but not used. */
   readonly maskToken: Tensor;
   override readonly head = null;
 

@@ -15,7 +15,7 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext, HeadKind } from '../pretrained-model.js';
 import { embeddingNames, TextEmbeddings } from '../text-embeddings.js';
 
-/** Constant of transformers that is added to variances, whatever the config says. */
+/** Epsilon of all layer norms in transformers, whatever the config says. */
 const EPS = 1e-12;
 
 /** DistilBERT (Sanh et al. 2019, arXiv 1910.01108): BERT with half of its layers, and without segments. */

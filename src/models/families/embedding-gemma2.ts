@@ -24,8 +24,8 @@ import {
 import { decoderDefaults, llamaFeedForward, llamaNames } from './llama.js';
 
 /**
- * EmbeddingGemma 2 (Google 2026), text only: an encoder of Gemma 4's layers, whose own inputs are projections of the
- * embeddings alone. Windows reach to both sides. Vectors of tokens are projected to the size of sentence vectors.
+ * EmbeddingGemma 2 (Google 2026), text only: an encoder of Gemma 4's layers. Per-layer inputs are projections of the
+ * embeddings alone. Windows extend to both sides. Token vectors are projected to the size of sentence vectors.
  */
 export class EmbeddingGemma2 extends EncoderModel {
   readonly tokens: Embedding;

@@ -8,8 +8,8 @@ import type { ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufPostNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
- * EXAONE 4 (2025, arXiv 2507.11407): only the branch of a sub-layer is normalized. If some layers have windows, the
- * others see all keys and do not rotate.
+ * EXAONE 4 (2025, arXiv 2507.11407): norms follow the sub-layers, before the residual sum. If some layers have windows,
+ * the others see all keys and do not rotate.
  */
 export class Exaone4 extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
@@ -44,7 +44,10 @@ export class Exaone4 extends Llama {
   }
 }
 
-/** Period of the layers without a window, also given as letters such as LLLG. It is 0 if no layer has a window. */
+/**
+ * Returns n if every n-th layer has no window, and 0 if no layer has one. `pattern` is the number or letters such as
+ * LLLG (local, global).
+ */
 function interval(pattern: unknown): number {
   if (typeof pattern === 'string') return pattern.length;
   return typeof pattern === 'number' ? pattern : 0;

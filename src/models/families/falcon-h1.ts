@@ -28,7 +28,7 @@ export class FalconH1 extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
     const rotary = rotaryOf(init, config);
     const bias = config.flag('attention_bias');
-    // Multiplied keys are multiplied scores.
+    // A multiplier of the keys multiplies the scores.
     const scoreScale = config.number('key_multiplier') / Math.sqrt(config.size('head_dim'));
     const mamba = {
       ...mamba2Settings(config),
@@ -135,7 +135,7 @@ export const falconH1: Family = {
     config.ssm_multipliers ??= [1, 1, 1, 1, 1];
   },
   rope: { theta: 10000 },
-  // The file's weights contain the multipliers.
+  // Weights in GGUF files already contain the multipliers.
   gguf: {
     names: {
       ...ggufNames,

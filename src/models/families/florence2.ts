@@ -27,8 +27,8 @@ import { Bart, bartDesign } from './bart.js';
 import { WindowAttention, windowsOf } from './swin.js';
 
 /**
- * Florence-2 (Xiao et al. 2023, arXiv 2311.06242): BART, whose encoder reads the rows of an image and the tokens of a task
- * together. Boxes and polygons are tokens of what it writes.
+ * Florence-2 (Xiao et al. 2023, arXiv 2311.06242): BART, whose encoder reads the vectors of an image and the tokens of
+ * a task together. The decoder writes boxes and polygons as special tokens.
  */
 export class Florence2 extends Bart {
   override readonly images: FlorenceImages;
@@ -63,7 +63,10 @@ export class Florence2 extends Bart {
     return this.#embed(ids, positions, [this.placedAmong(ids)], [0]);
   }
 
-  /** `placed`: the images of sequences that begin at the rows `starts`. */
+  /**
+   * Embeds tokens, and replaces placeholders by the vectors of images. `placed`: the images of each sequence. `starts`:
+   * the first row of each sequence.
+   */
   #embed(ids: Tensor, positions: Tensor, placed: readonly (readonly PlacedImage[])[], starts: ArrayLike<number>) {
     const words = this.embedWords(this.withoutImages(ids, placed, starts));
     const hasImages = placed.some(({ length }) => length > 0);
@@ -97,14 +100,17 @@ export class Florence2 extends Bart {
   }
 }
 
-/** DaViT (Ding et al. 2022, arXiv 2204.03645), positions, and a projection to the encoder's features. */
+/**
+ * Reads images: DaViT (Ding et al. 2022, arXiv 2204.03645), position embeddings, and a projection to the encoder's
+ * features.
+ */
 class FlorenceImages extends ImageReader {
   readonly inputNames = ['pixelValues'] as const;
   readonly placeholder: number;
   readonly stages: readonly DavitStage[];
   readonly rows: Embedding;
   readonly columns: Embedding;
-  /** [frames, features]: computed positions in time. An image is the first frame. */
+  /** float32 [frames, features]: computed positions in time. A single image is the first frame. */
   readonly frames: Tensor;
   readonly projection: Projection;
   readonly norm: LayerNorm;
@@ -132,7 +138,10 @@ class FlorenceImages extends ImageReader {
     this.norm = new LayerNorm(init, vision.size('projection_dim'));
   }
 
-  /** `pixelValues`: float32 [images, channels, height, width]. Rows are the mean of the places, then the places. */
+  /**
+   * `pixelValues`: float32 [images, channels, height, width]. The rows of an image are the mean of its map, then the
+   * map's cells, row by row.
+   */
   read({ pixelValues }: ModelInputs): ImageRows {
     const pixels = permute(checkPixels(pixelValues), [0, 2, 3, 1]);
     const map = this.stages.reduce((x, stage) => stage.forward(x), pixels); // [B, H, W, C]
@@ -153,7 +162,7 @@ class FlorenceImages extends ImageReader {
   }
 }
 
-/** Sines and cosines by turns, [positions, features]. */
+/** Returns sinusoidal positions, [positions, features]: sines in even columns, cosines in odd ones. */
 function waves(positions: number, features: number): Float32Array {
   const half = features / 2;
   const speed = Math.fround(-Math.log(10000) / half);
@@ -164,7 +173,10 @@ function waves(positions: number, features: number): Float32Array {
   });
 }
 
-/** Overlapping patches, and blocks that attend to places in windows, and to channels, by turns. */
+/**
+ * A stage of DaViT: overlapping patches, then pairs of blocks. The first of a pair attends within windows, the second
+ * among channels.
+ */
 class DavitStage extends Module {
   readonly patches: Conv2d;
   readonly patchNorm: LayerNorm;
@@ -208,12 +220,12 @@ class DavitStage extends Module {
   }
 }
 
-/** Mixes the rows of whole maps, [B · H · W, features]. */
+/** Attention over the rows of whole maps, [B · H · W, features]. */
 interface MapMixer extends Module {
   forward(x: Tensor, batch: Sequences): Tensor;
 }
 
-/** Attention and a feed-forward network, each after a depthwise convolution, which says where places are. */
+/** Attention and a feed-forward network, each after a depthwise convolution, which conveys positions. */
 class DavitBlock extends Module {
   readonly conv1: Conv2d;
   readonly norm1: LayerNorm;
@@ -245,7 +257,7 @@ class DavitBlock extends Module {
     this.dropPath2 = dropPath();
   }
 
-  /** float32 [B, H, W, features], also the result. */
+  /** `x` and the result: float32 [B, H, W, features]. */
   forward(x: Tensor): Tensor {
     const { shape } = x;
     const [size, height, width] = shape as [number, number, number];
@@ -260,7 +272,7 @@ class DavitBlock extends Module {
   }
 }
 
-/** Attention between the channels of a group, whose features are the places of a map. */
+/** Attention among the channels of a group. The features of a channel are its values in all cells of a map. */
 class ChannelAttention extends Module implements MapMixer {
   readonly qkv: Projection;
   readonly outProj: Projection;

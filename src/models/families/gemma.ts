@@ -43,8 +43,8 @@ export class Gemma extends Llama {
 }
 
 /**
- * Gemma 2 (2024, arXiv 2408.00118): norms before and after each sub-layer, windows in some layers, caps of scores and
- * logits.
+ * Gemma 2 (2024, arXiv 2408.00118): norms before and after each sub-layer, windows in some layers, soft caps of scores
+ * and logits.
  */
 export class Gemma2 extends Gemma {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
@@ -65,7 +65,7 @@ export class Gemma2 extends Gemma {
 
 /**
  * Gemma 3 (2025, arXiv 2503.19786), text only. Queries and keys are normalized, and rotate faster in layers with
- * windows. EmbeddingGemma (2025, arXiv 2509.20354) also sees later tokens: half of a window on each side.
+ * windows. EmbeddingGemma (2025, arXiv 2509.20354) also attends to later tokens: half of a window on each side.
  */
 export class Gemma3 extends Gemma2 {
   protected override norm(init: Initializer, config: ModelConfig): RMSNorm {
@@ -80,7 +80,7 @@ export class Gemma3 extends Gemma2 {
     const causal = !config.flag('use_bidirectional_attention');
     if (!causal && this.headKind === 'language-model')
       throw new FormatError(
-        "config.json: use_bidirectional_attention is true: such a model writes nothing; give head 'none'",
+        "config.json: use_bidirectional_attention is true: such a model cannot generate; pass head: 'none'",
       );
     return (i) => {
       const whole = windowOf(config, i);
@@ -111,7 +111,7 @@ export function sandwichNames(stack: 'encoder' | 'decoder'): StateNames {
   };
 }
 
-/** A layer whose sub-layers have a norm before and after. */
+/** Returns a layer whose sub-layers have a norm before and after (sandwich norm). */
 function sandwich(
   init: Initializer,
   config: ModelConfig,
@@ -154,7 +154,7 @@ export const gemma: Family = {
     hidden_act: ACTIVATION,
   },
   complete: (config) => {
-    if (config.hidden_act === 'gelu') config.hidden_act = ACTIVATION; // the first files have the wrong name
+    if (config.hidden_act === 'gelu') config.hidden_act = ACTIVATION; // the first checkpoints have the wrong name
   },
   rope: { theta: 10000 },
   gguf: {

@@ -14,14 +14,14 @@ import { Gemma3 } from './gemma.js';
 import { siglipNames, siglipVision } from './siglip.js';
 
 /**
- * Gemma 3 with images (2025, arXiv 2503.19786). SigLIP reads an image; its patches are averaged to a few tokens, which see
- * each other both ways.
+ * Gemma 3 with images (2025, arXiv 2503.19786). SigLIP reads an image. Its patches are averaged to a few tokens, which
+ * attend to each other in both directions.
  */
 export class Gemma3Vision extends Gemma3 {
   override readonly images: Gemma3Images;
 
   constructor(context: FamilyContext) {
-    // The whole model caps no logits, whatever its language model does alone.
+    // The whole model has no soft cap of logits, even if the config of its language model sets one.
     super(textContext(context, { final_logit_softcapping: null }));
     this.images = new Gemma3Images(context, this.randomness);
   }
@@ -41,7 +41,7 @@ class Gemma3Images extends ImageReader {
   override readonly twoSided = 'image';
   readonly tower: VisionTower;
   readonly norm: RMSNorm;
-  /** [vision features, dModel] */
+  /** float32 [vision features, dModel] */
   readonly projection: Tensor;
   readonly #tokensPerSide: number;
 
@@ -77,7 +77,7 @@ export function llavaNames(text: StateNames): StateNames {
   };
 }
 
-/** The name in files of transformers 5 for a name in memory, or in files of versions before. */
+/** Returns the name that transformers 5 uses in files. `name` is the name in memory or in files of earlier versions. */
 export function llavaName(name: string): string {
   return name
     .replace(/^model\.language_model\./, 'language_model.model.')

@@ -18,12 +18,12 @@ import { Gemma4, gemma4Attentions, gemmaActivation, perLayerOptions } from './ge
 import { decoderDefaults, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
- * Gemma 3n (Google 2025), text only. Several streams of rows pass through the layers, which compute one of them (AltUp). A
- * learned residual connection runs beside attention (LAuReL). Layers read inputs of their own, and the last ones the keys
- * of an earlier layer.
+ * Gemma 3n (Google 2025), text only. Several streams of rows pass through the layers. Each layer computes one stream
+ * and predicts the others (AltUp). A low-rank residual branch runs beside attention (LAuReL). Each layer also reads its
+ * own embedding of the tokens (per-layer inputs). The last layers reuse the keys and values of an earlier layer.
  */
 export class Gemma3n extends Gemma4 {
-  /** Ids beyond the table read its first row. */
+  /** Ids beyond the per-layer table read its first row. */
   protected override layerIds(ids: Tensor): Tensor {
     const rows = this.settings.size('vocab_size_per_layer_input');
     const [limit, none] = [rows, 0].map((id) => ids.device.tensor(Int32Array.of(id)));
@@ -81,7 +81,7 @@ export class Gemma3n extends Gemma4 {
     });
   }
 
-  /** transformers has the streams first: [streams, B, T, hidden]. */
+  /** Returns hidden states in transformers' layout: [streams, B, T, hidden]. */
   protected override shownState(state: Tensor): Tensor {
     const [batch, time] = state.shape as [number, number];
     return permute(contiguous(state).reshape(batch, time, this.settings.size('altup_num_inputs'), -1), [2, 0, 1, 3]);
@@ -107,7 +107,10 @@ export class Gemma3n extends Gemma4 {
   }
 }
 
-/** A list with a number for each layer, given as one number or as a list. */
+/**
+ * Replaces a setting that is one number by a list with a number for each layer. Throws FormatError for a list of
+ * another length.
+ */
 function ofLayers(config: Record<string, unknown>, name: string): void {
   const value = config[name];
   const list = Array.isArray(value) ? value : eachLayer(config, () => value);

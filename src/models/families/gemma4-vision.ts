@@ -26,8 +26,8 @@ import type { FamilyContext } from '../pretrained-model.js';
 import { Gemma4 } from './gemma4.js';
 
 /**
- * Gemma 4 with images (Google 2026): images of any size as lists of patches, which are averaged block by block. Inputs of
- * layers are those of the padding token in the places of images.
+ * Gemma 4 with images (Google 2026): images of any size are lists of patches, which are averaged block by block. Tokens
+ * of images have the per-layer inputs of the padding token.
  */
 export class Gemma4Vision extends Gemma4 {
   override readonly images: Gemma4Images;
@@ -64,7 +64,7 @@ class Gemma4Images extends ImageReader {
   readonly placeholder: number;
   override readonly twoSided: TwoSided;
   readonly patches: Linear;
-  /** [2, places, features]: vectors of columns, then of rows. */
+  /** float32 [2, positions, features]: position embeddings of columns, then of rows. */
   readonly positions: Tensor;
   readonly encoder: Stack;
   readonly rotary: AxisByAxis;
@@ -155,7 +155,7 @@ class Gemma4Images extends ImageReader {
     return { rows: vectors, counts: pooled.counts };
   }
 
-  /** The mean of the patches of each block. Patches that a block lacks count as zeros. */
+  /** Returns the mean of the patches of each block. Missing patches count as zeros. */
   #pooled(x: Tensor, images: readonly (readonly Place[])[]): { rows: Tensor; counts: number[] } {
     const side = this.#pool;
     const [total, features] = x.shape as [number, number];
@@ -176,7 +176,7 @@ class Gemma4Images extends ImageReader {
   }
 }
 
-/** A patch that is no padding. */
+/** A patch that is not padding, and its position. */
 interface Place {
   /** Index among the patches of all images. */
   readonly patch: number;
@@ -191,7 +191,7 @@ function checkTensor(name: string, value: unknown, dtype: 'float32' | 'int32'): 
   return value;
 }
 
-/** The patches of each image. Throws ShapeError unless each has a place. */
+/** Returns the patches of each image without padding. Throws ShapeError unless each patch has a column and a row. */
 function placesOf({ shape }: Tensor, ids: Tensor): Place[][] {
   const [images, patches] = shape as [number, number];
   if (shape.length !== 3 || ids.size !== images * patches * 2)
@@ -208,8 +208,8 @@ function placesOf({ shape }: Tensor, ids: Tensor): Place[][] {
 }
 
 /**
- * Rotates the first half of each head by the column of a patch, the second half by its row. Features come out in another
- * order, equal for queries and keys, so that their products are the same.
+ * Rotates the first half of each head by the column of a patch, the second half by its row. The order of the features
+ * changes alike for queries and keys, so their dot products do not change.
  */
 class AxisByAxis extends Module implements Rotation {
   readonly #inner: RotaryEmbedding;
@@ -249,7 +249,7 @@ export const gemma4Vision: Family = {
   parts: { text_config: 'gemma4_text', vision_config: 'gemma4_vision' },
 };
 
-/** The tower alone is no model; its settings have these defaults. */
+/** The tower is not a model on its own; this entry holds the defaults of its settings. */
 export const gemma4VisionTower: Family = {
   model: Gemma4Vision,
   className: 'Gemma4Vision',

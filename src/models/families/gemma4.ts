@@ -23,11 +23,12 @@ import { Gemma2 } from './gemma.js';
 import { decoderDefaults, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
- * Gemma 4 (Google 2026). Heads are larger in layers without a window, and values are normalized. Layers can read inputs of
- * their own. The last ones can read the keys of an earlier layer. Experts can run beside the dense network.
+ * Gemma 4 (Google 2026). Heads are larger in layers without a window, and values are normalized. Each layer can read
+ * its own embedding of the tokens (per-layer inputs). The last layers can reuse the keys and values of an earlier
+ * layer. Experts can run beside the dense network.
  */
 export class Gemma4 extends Gemma2 {
-  /** A lookup for all layers side by side, [vocabulary, layers · width]; null without inputs of layers. */
+  /** Embeddings for all layers side by side, [vocabulary, layers · width]. Null if there are no per-layer inputs. */
   readonly layerTokens: Embedding | null;
 
   constructor(context: FamilyContext) {
@@ -54,7 +55,7 @@ export class Gemma4 extends Gemma2 {
     return own ? concat([x, own], -1) : x; // [N, hidden | layers · width]
   }
 
-  /** Ids in the table of `layerTokens`. */
+  /** Returns the rows of `layerTokens` that the tokens read. */
   protected layerIds(ids: Tensor): Tensor {
     return ids;
   }
@@ -68,11 +69,12 @@ export class Gemma4 extends Gemma2 {
     const isCausal = config.values.use_bidirectional_attention !== 'all';
     if (!isCausal && this.headKind === 'language-model')
       throw new FormatError(
-        "config.json: use_bidirectional_attention is 'all': such a model writes nothing; give head 'none'",
+        "config.json: use_bidirectional_attention is 'all': such a model cannot generate; pass head: 'none'",
       );
     const window = (i: number) => {
       const whole = windowOf(config, i);
-      return whole === null || isCausal ? whole : Math.floor(whole / 2) + 2; // one more to each side than in Gemma 3
+      // Two-sided windows have one more token on each side than in Gemma 3.
+      return whole === null || isCausal ? whole : Math.floor(whole / 2) + 2;
     };
     const attention = gemma4Attentions(init, config, this.randomness, { causal: isCausal, window });
     const activation = gemmaActivation(config);
@@ -96,7 +98,7 @@ export class Gemma4 extends Gemma2 {
     return config.flag('enable_moe_block') ? new DenseAndExperts(init, config, dense, norm) : dense();
   }
 
-  /** Files also have keys and values of layers that read those of others. */
+  /** Checkpoints also contain projections of keys and values for layers that reuse those of an earlier layer. */
   override ignores(name: string): boolean {
     const [, layer] = /layers\.(\d+)\.self_attn\.(?:k_proj|v_proj|k_norm|v_norm)\./.exec(name) ?? [];
     return layer !== undefined && keySourceOf(this.settings, Number(layer)) !== null;
@@ -153,7 +155,7 @@ class DenseAndExperts extends Module implements Network {
   }
 }
 
-/** True if layers read inputs of their own. */
+/** True if the model has per-layer inputs. */
 function hasOwnInputs(config: ModelConfig): boolean {
   return config.number('hidden_size_per_layer_input') > 0;
 }
@@ -162,13 +164,13 @@ export function gemmaActivation(config: ModelConfig) {
   return activationOf(config.text('hidden_activation'));
 }
 
-/** Options of the parts for inputs of layers. */
+/** Returns the options of the parts that make per-layer inputs. */
 export function perLayerOptions(init: Initializer, config: ModelConfig): PerLayerOptions {
   const norm = (features: number) => new RMSNorm(init, features, config.number('rms_norm_eps'));
   return { dModel: config.size('hidden_size'), width: config.size('hidden_size_per_layer_input'), norm };
 }
 
-/** Returns a function that makes the attention of layer i. Layers are made in order. */
+/** Returns a function that makes the attention of layer i. Call it in the order of the layers. */
 export function gemma4Attentions(
   init: Initializer,
   config: ModelConfig,
@@ -215,7 +217,10 @@ function usesKeysAsValues(config: ModelConfig, i: number): boolean {
   return config.flag('attention_k_eq_v') && windowOf(config, i) === null;
 }
 
-/** The layer whose keys layer `i` reads: the last one of its kind that has its own; null if it has its own. */
+/**
+ * Returns the layer whose keys and values layer `i` reuses: the last one of the same kind with its own. Returns null if
+ * layer `i` has its own.
+ */
 export function keySourceOf(config: ModelConfig, i: number): number | null {
   const first = config.size('num_hidden_layers') - (config.numberOrNull('num_kv_shared_layers') ?? 0);
   if (i < first) return null;
@@ -227,7 +232,10 @@ export function keySourceOf(config: ModelConfig, i: number): number | null {
   );
 }
 
-/** Names of attention by layer, which has keys and values, keys alone, or neither. */
+/**
+ * Returns the names of the attention projections of each layer. A layer has its own keys and values, keys alone, or
+ * neither.
+ */
 export function attentionNames(config: ModelConfig, stack: string, body: string): StateNames {
   const layers = eachLayer(config.values, (i) => {
     const own = keySourceOf(config, i) !== null ? ['q'] : usesKeysAsValues(config, i) ? ['q', 'k'] : ['q', 'k', 'v'];
@@ -237,7 +245,7 @@ export function attentionNames(config: ModelConfig, stack: string, body: string)
   return Object.fromEntries(layers);
 }
 
-/** Names of the wirings of a stack. `block`: the module of the branch that reads the layer's own input. */
+/** Returns the names of the wirings of a stack. `block`: path of the module that reads per-layer inputs. */
 export function perLayerNames(stack: string, block: string): StateNames {
   const own = `${stack}.layers.*.wiring`;
   return {
@@ -267,14 +275,14 @@ function expertNames(config: ModelConfig): StateNames {
   };
 }
 
-/** Kinds of layers, rotations and head sizes, where the config leaves them out. */
+/** Completes kinds of layers, rotations and head sizes that the config does not set. */
 export function completeLayers(config: Record<string, unknown>, globalHeads: unknown, fullRope: Json): void {
   const pattern = Number(config.sliding_window_pattern ?? 6);
   const last = numberIn(config, 'num_hidden_layers') - 1;
   const types = Array.isArray(config.layer_types)
     ? config.layer_types
     : eachLayer(config, (i) => ((i + 1) % pattern ? 'sliding_attention' : 'full_attention'));
-  config.layer_types = types.map((type, i) => (i === last ? 'full_attention' : type)); // transformers forces it, too
+  config.layer_types = types.map((type, i) => (i === last ? 'full_attention' : type)); // transformers forces it
   config.rope_parameters = ropeByKind(config.rope_parameters, {
     sliding_attention: { rope_type: 'default', rope_theta: 10000 },
     full_attention: fullRope,
@@ -290,7 +298,9 @@ export function completeLayers(config: Record<string, unknown>, globalHeads: unk
   checkOverrides(config.per_layer_config as Json);
 }
 
-/** The rotation of each kind of layer. With the type `default`, all of a head rotates, whatever the config says. */
+/**
+ * Returns the rotation of each kind of layer. With the type `default`, whole heads rotate, whatever the config says.
+ */
 function ropeByKind(given: unknown, usual: Json): Json {
   if (!isObject(given)) return usual;
   const whole = (rope: unknown) =>

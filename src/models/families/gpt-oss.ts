@@ -9,7 +9,10 @@ import type { Json, ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
 
-/** gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, in every other layer a window, and clamped experts. */
+/**
+ * gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, a window in every other layer, and experts with
+ * clamped activations.
+ */
 export class GptOss extends Llama {
   protected override get answersQuestions(): boolean {
     return false;

@@ -21,8 +21,8 @@ export class GteNew extends Gte {
 }
 
 /**
- * Divisors of the frequencies for "ntk" scaling: its base grows by the factor, and the slowest pair rotates as far as with linear
- * scaling. With `mixed_b` the divisors grow with the pair instead.
+ * Returns divisors of the frequencies for "ntk" scaling. The base grows by the factor, and the slowest pair rotates as
+ * far as with linear scaling. With `mixed_b`, the divisors grow with the index of the pair instead.
  */
 function ntkDivisors(pairs: number, { factor, mixed_b: b }: Json): number[] {
   const growth = Number(factor);

@@ -75,7 +75,7 @@ export class JinaBert extends EncoderModel {
     });
   }
 
-  /** True for the variants that name this code. */
+  /** True for the variants whose config names this code. */
   get #normsTwice(): boolean {
     const { _name_or_path: path, auto_map: code } = this.config;
     return JSON.stringify([path, code]).includes('qk-post-norm');

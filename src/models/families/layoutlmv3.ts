@@ -30,22 +30,25 @@ import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bertEmbeddings, bertLayerNames, classifierDropout } from './bert.js';
 import { roberta } from './roberta.js';
 
-/** Coordinates of a box: left, upper, right, lower. */
+/** Edges of a box: left, upper, right, lower. */
 type Box = readonly [number, number, number, number];
 
-/** Coordinates are thousandths of a page. */
+/** Coordinates of boxes are thousandths of the page's width and height. */
 const PAGE = 1000;
 
 /**
- * LayoutLMv3 (Huang et al. 2022, arXiv 2204.08387): one encoder for the words of a page, their boxes and the page's image.
- * `bbox` has the boxes. With `pixelValues`, the image's patches follow the words. Biases of attention depend on distances
- * in the text and on the page; as in transformers, they are not learned further.
+ * LayoutLMv3 (Huang et al. 2022, arXiv 2204.08387): one encoder for the words of a page, their boxes and the page's
+ * image. `bbox` has the boxes. With `pixelValues`, the image's patches follow the words. Biases of attention depend on
+ * distances in the text and on the page. As in transformers, they get no gradient.
  */
 export class LayoutLMv3 extends EncoderModel {
   readonly embeddings: TextEmbeddings;
   readonly boxes: BoxEmbeddings;
   readonly image: ImageEmbeddings | null;
-  /** Biases by the distance in the text, and from left edge to left edge and lower edge to lower edge on the page. */
+  /**
+   * Biases of the scores. `textBias` depends on the distance in the text; the others on the distances of left edges and
+   * of lower edges on the page. Null if the model has none.
+   */
   readonly textBias: BucketBias | null;
   readonly xBias: BucketBias | null;
   readonly yBias: BucketBias | null;
@@ -142,7 +145,7 @@ export class LayoutLMv3 extends EncoderModel {
     return ofWords(yield* this.encoder.forwardByLayers(x, batch), batch, padded);
   }
 
-  /** The words, with padding, because the image follows at the same place in all rows. */
+  /** Returns the words with padding, because the image's tokens begin at the same position in all rows. */
   #words({ inputIds, attentionMask }: ModelInputs): PaddedBatch {
     if (inputIds === undefined || attentionMask !== undefined)
       return PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'kept');
@@ -158,7 +161,10 @@ export class LayoutLMv3 extends EncoderModel {
     return PaddedBatch.from(this.device, 'inputIds', ids, mask, 'kept');
   }
 
-  /** Embeddings of the words and of the image behind them, float32 [B·L, hidden], and their sequences. */
+  /**
+   * Returns the embeddings of the words and of the image after them, float32 [B·L, hidden], and their sequences. L:
+   * tokens of words and image, with padding.
+   */
   #page(padded: PaddedBatch, inputs: ModelInputs): { x: Tensor; batch: PageSequences } {
     const { batch } = padded;
     const { size, longest } = batch;
@@ -182,7 +188,7 @@ export class LayoutLMv3 extends EncoderModel {
     return { x, batch: new PageSequences(sequences, this.#biasOf(boxes, patches)) };
   }
 
-  /** Biases of the scores, [B, heads, L, L]; null if there are none. */
+  /** Returns the biases of the scores, [B, heads, L, L], or null if there are none. */
   #biasOf(boxes: readonly (readonly Box[])[], patches: readonly Box[]): Tensor | null {
     const { textBias, xBias, yBias, settings } = this;
     if (textBias === null) return null;
@@ -246,7 +252,7 @@ export class LayoutLMv3 extends EncoderModel {
   }
 }
 
-/** Pages, whose attention has a bias. */
+/** Sequences of pages, with a bias of the attention scores. */
 class PageSequences extends Sequences {
   constructor(
     { positions, lengths, counts, isToken }: Sequences,
@@ -263,7 +269,7 @@ class PageAttention extends MultiHeadAttention {
   }
 }
 
-/** Vectors of boxes: of their four edges, their height and their width, side by side. */
+/** Embeds boxes: concatenates the vectors of the four edges, of the height and of the width. */
 class BoxEmbeddings extends Module {
   readonly x: Embedding;
   readonly y: Embedding;
@@ -280,7 +286,7 @@ class BoxEmbeddings extends Module {
     this.width = new Embedding(init, rows, extent);
   }
 
-  /** float32 [boxes, hidden] */
+  /** Returns float32 [boxes, hidden]. */
   forward(boxes: readonly Box[], device: Tensor['device']): Tensor {
     const ids = (of: (box: Box) => number) => device.tensor(Int32Array.from(boxes, of));
     const extent = (from: 0 | 1, to: 2 | 3) => ids((box) => Math.max(0, box[to] - box[from]));
@@ -289,7 +295,7 @@ class BoxEmbeddings extends Module {
   }
 }
 
-/** Tokens of an image behind those of the words, and a norm of both. */
+/** Appends the tokens of an image to those of the words, and normalizes both. */
 class ImageEmbeddings extends Module {
   readonly patches: PatchEmbedding;
   readonly norm: LayerNorm;
@@ -326,7 +332,7 @@ class ImageEmbeddings extends Module {
   }
 }
 
-/** Boxes of each word, [B][T]; all 0 if there are none. Throws ShapeError, ArgumentError. */
+/** Returns the box of each word, [B][T]; all edges are 0 if no boxes are given. Throws ShapeError, ArgumentError. */
 function boxesOf(given: ModelInputs['bbox'], size: number, time: number, limit: number): Box[][] {
   if (given === undefined)
     return Array.from({ length: size }, () => Array.from({ length: time }, (): Box => [0, 0, 0, 0]));
@@ -343,7 +349,7 @@ function boxesOf(given: ModelInputs['bbox'], size: number, time: number, limit: 
   return Array.from({ length: size }, (_, b) => Array.from({ length: time }, (_, i) => boxAt(b * time + i)));
 }
 
-/** The biases of all distances from query to key, [B, heads, L, L], where `places` has those of all rows. */
+/** Returns the biases by distance from query to key, [B, heads, L, L]. `places` has the coordinates of all rows. */
 function byDistance({ weight, buckets }: BucketBias, places: readonly (readonly number[])[]): Tensor {
   const { device } = weight;
   const most = (buckets.size - 1) / 2;
@@ -356,12 +362,14 @@ function byDistance({ weight, buckets }: BucketBias, places: readonly (readonly 
   return permute(values.reshape(places.length, length, length, -1), [0, 3, 1, 2]);
 }
 
-/** [B·L, features] as [B, L, features], zero at padding. */
+/** Reshapes [B·L, features] to [B, L, features], with zeros at padding. */
 function unpacked(x: Tensor, { size, longest, tokenMask }: Sequences): Tensor {
   return (tokenMask ? mul(x, tokenMask) : x).reshape(size, longest, -1);
 }
 
-/** Scores of the ends of an answer, [B, L] each: among words and patches, as in transformers. */
+/**
+ * Returns the scores of the start and the end of an answer, [B, L] each. As in transformers, patches have scores, too.
+ */
 function answers(
   logits: Tensor,
   batch: Sequences,
@@ -377,14 +385,17 @@ function answers(
   return output;
 }
 
-/** Probabilities [B, heads, L, L] of a page, zero in the rows of padding. `marks` are of the words. */
+/**
+ * Sets the rows of padding in attention probabilities, [B, heads, L, L], to zero. `marks`: true for words, false for
+ * padding.
+ */
 function withoutPadding(map: Tensor, marks: readonly (readonly boolean[])[]): Tensor {
   const length = map.shape[2] as number;
   const mask = marks.flatMap((row) => Array.from({ length }, (_, i) => Number(row[i] ?? true)));
   return mul(map, map.device.tensor(Float32Array.from(mask), [marks.length, 1, length, 1]));
 }
 
-/** Rows of the words alone, [B·T, features]. */
+/** Returns the rows of the words without those of the image, [B·T, features]. */
 function ofWords(x: Tensor, { size, longest }: Sequences, { batch }: PaddedBatch): Tensor {
   const features = x.shape[1] as number;
   const words = x.reshape(size, longest * features).columns(0, batch.longest * features);

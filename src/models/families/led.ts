@@ -11,9 +11,9 @@ import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { Bart, bartDefaults, bartDesign, withBody } from './bart.js';
 
 /**
- * LED (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): BART whose encoder has Longformer's attention, for long sources.
- * `globalAttentionMask` of `forward` says which source tokens are global; without it there are none, as in transformers.
- * In `encode` and `generate` the first one is global, as in the training of its checkpoints.
+ * LED (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): BART with Longformer's attention in the encoder, for long
+ * sources. In `forward`, `globalAttentionMask` marks global source tokens; without it there are none, as in
+ * transformers. In `encode` and `generate` the first token is global, as in the training of the checkpoints.
  */
 export class Led extends Bart {
   constructor(context: FamilyContext) {
@@ -57,7 +57,10 @@ export class Led extends Bart {
     );
   }
 
-  /** The encoder's maps are by distance, as in transformers: [B, heads, T, global tokens + window + 1]. */
+  /**
+   * Returns the encoder's attention maps in transformers' layout: [B, heads, T, global tokens + window + 1]. Columns
+   * after the global tokens are distances.
+   */
   protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
     return {
       ...super.mapsOf({ ...maps, encoder: [] }, output, layout),

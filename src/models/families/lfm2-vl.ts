@@ -16,8 +16,8 @@ import { siglipNames } from './siglip.js';
 import { NaflexTower } from './siglip2.js';
 
 /**
- * LFM2-VL (Liquid AI 2025, arXiv 2511.23404): SigLIP 2 reads images in their own proportions. The patches of each square
- * block become one token.
+ * LFM2-VL (Liquid AI 2025, arXiv 2511.23404): SigLIP 2 reads images in their own aspect ratio. The patches of each
+ * square block become one token.
  */
 export class Lfm2Vl extends Lfm2 {
   override readonly images: Lfm2VlImages;
@@ -64,7 +64,7 @@ class Lfm2VlImages extends ImageReader {
     this.linear2 = new Linear(init, hidden, text.size('hidden_size'), bias);
   }
 
-  /** See `NaflexTower`. Rows and columns that fill no block are left out. */
+  /** Takes the inputs of `NaflexTower`. Rows and columns of patches that do not fill a block are left out. */
   read({ pixelValues, spatialShapes, pixelAttentionMask }: ModelInputs): ImageRows {
     const { features } = this.tower.forward({ pixelValues, spatialShapes, pixelAttentionMask });
     const grids = rowsOf('spatialShapes', spatialShapes as Rows, null).rows.map(

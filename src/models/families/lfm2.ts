@@ -105,12 +105,12 @@ export class Lfm2Moe extends Lfm2 {
   }
 }
 
-/** True if a layer attends. */
+/** True if a layer has attention, false if it has a convolution. */
 function isAttention(config: ModelConfig, layer: number): boolean {
   return config.choice('layer_types', layer, { full_attention: true, conv: false });
 }
 
-/** The hidden features of a feed-forward network: two thirds of the setting, rounded up. */
+/** Returns the hidden size of a feed-forward network: two thirds of the setting, rounded up to a multiple. */
 function widthOf(config: ModelConfig): number {
   const width = config.size('intermediate_size');
   if (!config.flag('block_auto_adjust_ff_dim')) return width;
@@ -123,7 +123,7 @@ function widthOf(config: ModelConfig): number {
 
 const LAYER = 'model.layers.*';
 
-/** Names in GGUF files. The norm behind the layers has the name of a norm of embeddings there. */
+/** Names in GGUF files. There, the norm after the last layer has the name of a norm of embeddings. */
 const lfm2GgufNames: GgufFamily['names'] = {
   token_embd: 'model.embed_tokens',
   token_embd_norm: 'model.embedding_norm',
@@ -144,7 +144,7 @@ const lfm2GgufNames: GgufFamily['names'] = {
   'blk.*.ffn_down': `${LAYER}.feed_forward.w2`,
 };
 
-/** Settings of a GGUF file. Layers of convolutions have no heads of keys. */
+/** Returns the settings of a GGUF file. A layer with 0 heads of keys is a convolution. */
 function lfm2Settings(file: GgufSettings): Json {
   const heads = file.ofLayers('attention.head_count_kv') ?? [];
   return {

@@ -35,7 +35,7 @@ export class Llama extends CausalModel {
     this.head = this.headOf(context);
   }
 
-  /** Parts before the first layer and after the last one. */
+  /** Returns the parts before the first layer and after the last one. */
   protected stackParts(_init: Initializer, _config: ModelConfig): StackParts {
     return {};
   }
@@ -61,7 +61,7 @@ export class Llama extends CausalModel {
     return new RMSNorm(init, config.size('hidden_size'), config.number('rms_norm_eps'));
   }
 
-  /** Id of the token whose vector is not learned. */
+  /** Id of the token whose embedding gets no gradient, or null. */
   protected get paddingId(): number | null {
     return this.settings.numberOrNull('pad_token_id');
   }
@@ -141,7 +141,10 @@ export function llamaFeedForward(
   return new FeedForward(init, { dModel, gated: true, bias: false, ...options, dFF, activation });
 }
 
-/** Names in most decoders' checkpoints. `body` is the model without its head, `stack` our property for its layers. */
+/**
+ * Returns the names in most decoders' checkpoints. `body`: path of the model without its head. `stack`: our property
+ * that holds the layers.
+ */
 export function llamaNames(body: string, stack: 'decoder' | 'encoder' = 'decoder'): StateNames {
   const [own, layer] = [`${stack}.layers.*`, `${body}.layers.*`];
   return {
@@ -197,7 +200,7 @@ export const ggufNames: GgufFamily['names'] = {
   'blk.*.ffn_down': `${LAYER}.mlp.down_proj`,
 };
 
-/** Names in GGUF files of decoders with norms behind both sub-layers alone. */
+/** Names in GGUF files of decoders with norms only after both sub-layers. */
 export const ggufPostNames: GgufFamily['names'] = {
   ...ggufNames,
   'blk.*.post_attention_norm': `${LAYER}.post_attention_layernorm`,

@@ -22,7 +22,7 @@ import { roberta, robertaHead, robertaHeadNames } from './roberta.js';
 
 /**
  * Longformer (Beltagy, Peters, Cohan 2020, arXiv 2004.05150): RoBERTa for long texts. Tokens attend to a window around
- * them, and global tokens to all others. `globalAttentionMask` says which are global.
+ * them and to global tokens. Global tokens attend to all tokens. `globalAttentionMask` marks them.
  */
 export class Longformer extends EncoderModel {
   readonly embeddings: TextEmbeddings;
@@ -64,7 +64,10 @@ export class Longformer extends EncoderModel {
     return [...super.inputNames, 'globalAttentionMask'];
   }
 
-  /** Without a mask, classes are read at a global first token, and questions are global, as in transformers. */
+  /**
+   * Chooses global tokens as transformers does if no mask is given: the first token for sequence classification, and
+   * the question for question answering.
+   */
   protected override sequencesOf(padded: PaddedBatch, { globalAttentionMask: mask }: ModelInputs): Sequences {
     if (mask) return withGlobalMask(padded, mask);
     switch (this.headKind) {
@@ -79,14 +82,14 @@ export class Longformer extends EncoderModel {
     }
   }
 
-  /** Place of the first of three separators in each sequence. */
+  /** Returns the position of the first of three separators in each sequence. */
   #questionEnds({ batch, rows }: PaddedBatch): number[] {
     const separator = this.settings.number('sep_token_id');
     return batch.counts.map((_, i) => {
       const places = Array.from(rows?.[i] ?? []).flatMap((id, place) => (id === separator ? [place] : []));
       if (places.length === 3) return places[0] as number;
       const found = `sequence ${i} of inputIds has ${places.length} separators (${separator})`;
-      throw new ArgumentError(`forward: ${found}, expected 3; or give globalAttentionMask`);
+      throw new ArgumentError(`forward: ${found}, expected 3: pass globalAttentionMask`);
     });
   }
 
@@ -98,7 +101,10 @@ export class Longformer extends EncoderModel {
     return padded.placesWithout(this.settings.number('pad_token_id'));
   }
 
-  /** Maps are by distance, as in transformers: [B, heads, T, global tokens + window + 1]. */
+  /**
+   * Returns attention maps in transformers' layout: [B, heads, T, global tokens + window + 1]. Columns after the global
+   * tokens are distances.
+   */
   protected override mapsOf({ encoder }: AttentionMaps, _: ModelOutput, { source }: BatchLayout): ModelOutput {
     return { attentions: unpackMaps(encoder, source, null) };
   }

@@ -13,7 +13,7 @@ import { type Json, type ModelConfig, numberIn } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** Mamba-2 (Dao, Gu 2024, arXiv 2405.21060): layers of selective state spaces alone, without attention. */
+/** Mamba-2 (Dao, Gu 2024, arXiv 2405.21060): all layers are selective state spaces; there is no attention. */
 export class Mamba2 extends CausalModel {
   readonly tokens: Embedding;
   readonly decoder: Stack;
@@ -71,7 +71,7 @@ export class Mamba2 extends CausalModel {
   }
 }
 
-/** Options of the Mamba-2 layers in hybrids, whose configs call its settings `mamba_…`. */
+/** Returns the options of Mamba-2 layers in hybrid models, whose configs prefix these settings with `mamba_`. */
 export function mamba2Settings(config: ModelConfig) {
   return {
     dModel: config.size('hidden_size'),
@@ -151,8 +151,8 @@ export const mamba2: Family = {
     hidden_act: 'silu',
     use_bias: false,
     use_conv_bias: true,
-    time_step_limit: null, // from 0 on
-    max_position_embeddings: 1 << 20, // there are no positions
+    time_step_limit: null, // no upper limit; the lower one is 0
+    max_position_embeddings: 1 << 20, // a large number, because there are no positions
     pad_token_id: 1,
     bos_token_id: 0,
     eos_token_id: 2,

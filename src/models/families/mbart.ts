@@ -8,7 +8,7 @@ export class MBart extends Bart {
     super(context, { ...bartDesign, wiring: 'pre', finalNorm: true });
   }
 
-  /** The language token, which is the last of the tokens. */
+  /** Returns the language token, which is the last token of a text. */
   protected override startOf(ids: readonly number[], pad: number | null): number {
     const tokens = ids.filter((id) => id !== pad).length;
     return ids.at(tokens - 1) as number;
@@ -19,5 +19,5 @@ export const mBart: Family = {
   model: MBart,
   className: 'MBart',
   writer: 'MBartForConditionalGeneration',
-  defaults: { ...bartDefaults, decoder_start_token_id: null }, // the target language
+  defaults: { ...bartDefaults, decoder_start_token_id: null }, // null: the token of the target language
 };

@@ -28,12 +28,13 @@ import {
 import type { FamilyContext } from '../pretrained-model.js';
 import { bert, bertLayerNames, classifierDropout } from './bert.js';
 
-/** Epsilon of layer norms that transformers makes without one. */
+/** Epsilon of layer norms for which transformers passes none. */
 const DEFAULT_EPS = 1e-5;
 
 /**
- * MobileBERT (Sun et al. 2020, arXiv 2004.02984): deep and thin. Between bottlenecks, each layer has narrow attention and
- * several feed-forward networks. A token's vector is made of the embeddings of three neighbours.
+ * MobileBERT (Sun et al. 2020, arXiv 2004.02984): a deep and thin BERT. Between two bottlenecks, each layer has narrow
+ * attention and several feed-forward networks. The input of a token combines its embedding with those of both
+ * neighbours.
  */
 export class MobileBert extends EncoderModel {
   readonly embeddings: TrigramEmbeddings;
@@ -63,7 +64,7 @@ export class MobileBert extends EncoderModel {
     });
   }
 
-  /** True if queries and keys read a narrow input, and values the wide one. */
+  /** True if queries and keys read a narrowed input, and values the wide input of the layer. */
   get #readsValuesApart(): boolean {
     const { settings } = this;
     const isNarrow = settings.flag('use_bottleneck_attention');
@@ -130,7 +131,7 @@ export class MobileBert extends EncoderModel {
     return this.embeddings.forward(ids, positions, types);
   }
 
-  /** The last token reads the embedding of the padding behind it. */
+  /** The last token reads the embedding of the padding after it, so padding must not be dropped. */
   protected override paddingUse(): PaddingUse {
     return 'kept';
   }
@@ -211,7 +212,10 @@ class TrigramEmbeddings extends Module {
   }
 }
 
-/** next | this | previous row of `x`, [N, d], in its sequence; zeros at the ends. Sequences begin at position 0. */
+/**
+ * Concatenates the next, this and the previous row of `x`, [N, d], within each sequence; zeros beyond its ends. A row
+ * at position 0 begins a sequence.
+ */
 function withNeighbours(x: Tensor, positions: Tensor): Tensor {
   const [rows, features] = x.shape as [number, number];
   const none = x.device.zeros([1, features]);
@@ -252,11 +256,12 @@ class ResidualNetwork extends Module {
   }
 }
 
-/** The narrow part of a layer begins and ends here. */
+/** Projections from the wide input of a layer to its narrow part, and back. */
 class Bottleneck extends Module {
   /**
-   * `attention` narrows the input of queries and keys. `reads` tells what attention reads: the narrow input, the wide
-   * one, or the narrow one of `attention` with the wide one apart, for values.
+   * `input` narrows the layer's input, `output` widens the result. `attention` narrows the input of queries and keys.
+   * `reads` is the input of attention: `narrow` is that of `input`; `wide` is the layer's own. `apart` is that of
+   * `attention` for queries and keys, and the layer's own for values.
    */
   constructor(
     readonly input: NormedLinear,
@@ -267,7 +272,7 @@ class Bottleneck extends Module {
     super();
   }
 
-  /** The input of attention for the layer's input `x`, and its narrow form. */
+  /** Returns the input of attention. `x`: the layer's input, [N, wide]. `narrow`: its narrow form, [N, dModel]. */
   attended(x: Tensor, narrow: Tensor): Tensor {
     if (this.reads !== 'apart' || this.attention === null) return this.reads === 'narrow' ? narrow : x;
     return concat([this.attention.forward(x), x], -1);
@@ -299,13 +304,13 @@ class MobileBertLayer extends TransformerLayer {
 }
 
 /**
- * Predicts words. The first features of a token multiply the embedding of words, and the rest a matrix of its own,
- * because embeddings have fewer features.
+ * Predicts words. Embeddings have fewer features than tokens. The first features of a token multiply the word
+ * embeddings, and the others a separate matrix.
  */
 class WordHead extends PredictionHead {
   constructor(
     parts: HeadParts,
-    /** Number of features of embeddings. */
+    /** Number of features of the word embeddings. */
     private readonly narrow: number,
     /** Projection of the other features to the vocabulary; null if there are none. */
     readonly rest: Linear | null,

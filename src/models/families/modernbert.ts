@@ -150,7 +150,7 @@ export const modernBert: Family = {
     attention_bias: false,
     attention_dropout: 0,
     global_attn_every_n_layers: 3,
-    local_attention: 128, // both directions together
+    local_attention: 128, // size of a window, both directions together
     embedding_dropout: 0,
     mlp_bias: false,
     mlp_dropout: 0,

@@ -26,12 +26,15 @@ import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { encoderNames, MoonshineWriter } from './moonshine.js';
 
-/** Taps and stride of both convolutions. */
+/** Kernel size and stride of both convolutions. */
 const [TAPS, STRIDE] = [5, 2];
 
-/** Frames of 5 ms, each normalized and compressed, then two causal convolutions that halve their number. */
+/**
+ * Cuts samples into frames of 5 ms, and normalizes and compresses each. Two causal convolutions then halve the number
+ * of frames twice.
+ */
 class FrameEmbedding extends Module {
-  /** A scalar: the logarithm of the factor before compression. */
+  /** A scalar: the logarithm of the factor that is applied before compression. */
   readonly logFactor: Tensor;
   readonly linear: Linear;
   readonly conv1: Conv1d;
@@ -63,7 +66,7 @@ class FrameEmbedding extends Module {
     let y = masked(x, counts);
     for (const conv of [this.conv1, this.conv2]) {
       const frames = halved(y.shape[1] as number);
-      y = slice(conv.forward(y), 1, 0, frames); // the frames whose taps lie before their end
+      y = slice(conv.forward(y), 1, 0, frames); // drops frames that would read padding after the end
       counts = counts?.map((count) => Math.min(frames, reached(count))) ?? null;
       y = masked(y, counts);
       if (conv === this.conv1) y = silu(y);
@@ -76,12 +79,12 @@ class FrameEmbedding extends Module {
   }
 }
 
-/** Number of frames after a convolution. */
+/** Returns the number of frames after a convolution. */
 const halved = (frames: number) => Math.floor((frames - 1) / STRIDE) + 1;
-/** Number of frames after a convolution that see one of the first `count` frames. */
+/** Returns how many frames after a convolution depend on at least one of the first `count` frames. */
 const reached = (count: number) => (count === 0 ? 0 : Math.ceil((count + TAPS - 1) / STRIDE));
 
-/** Replaces frames from `counts[b]` on by zeros. `x`: [B, frames, d]. */
+/** Sets the frames of item b from `counts[b]` on to zero. `x`: [B, frames, d]. */
 function masked(x: Tensor, counts: readonly number[] | null): Tensor {
   const [size, frames] = x.shape as [number, number];
   if (counts === null || counts.every((count) => count === frames)) return x;
@@ -95,8 +98,8 @@ function asinh(x: Tensor): Tensor {
 }
 
 /**
- * Moonshine Streaming (Useful Sensors 2026): an encoder whose layers see a window of frames and no positions, so that
- * it can follow a microphone. The decoder adds positions to the frames. Windows apply with and without a mask.
+ * Moonshine Streaming (Useful Sensors 2026). The encoder's layers have windows and no positions, so it can process a
+ * live stream. The decoder adds positions to the encoded frames. Windows apply with and without a mask.
  */
 export class MoonshineStreaming extends MoonshineWriter {
   readonly frames: FrameEmbedding;
@@ -177,7 +180,7 @@ export class MoonshineStreaming extends MoonshineWriter {
     return x.reshape(-1, x.shape[2] as number);
   }
 
-  /** The decoder's positions of frames count as part of the encoder's output, as in transformers. */
+  /** Adds the decoder's positions to the encoder's output. As in transformers, the returned output contains them. */
   protected override placed(hidden: Tensor, { positions }: Sequences): Tensor {
     return add(hidden, gather(this.framePositions.weight, positions));
   }
@@ -213,7 +216,7 @@ export class MoonshineStreaming extends MoonshineWriter {
   }
 }
 
-/** The window of a layer: the number of frames before and including the current one, and after it. */
+/** Returns the window of a layer: the number of frames up to and including the current one, and the number after it. */
 function windowOf(config: ModelConfig, layer: number): readonly [number, number] {
   const window = config.list('sliding_windows')[layer];
   const isSize = (size: unknown, least: number) => Number.isInteger(size) && (size as number) >= least;

@@ -27,7 +27,7 @@ const STEP = 64 * 3 * 2;
 export abstract class MoonshineWriter extends SoundSeq2SeqModel {
   abstract readonly targetTokens: Embedding;
 
-  /** A pre-norm layer with the sizes of the config. */
+  /** Returns the decoder: pre-norm layers with the given sizes. */
   protected decoderOf(init: Initializer, config: ModelConfig, sizes: DecoderSizes): Stack {
     const dModel = config.size('hidden_size');
     const { heads, layers, headSize } = sizes;
@@ -98,8 +98,8 @@ interface DecoderSizes {
 }
 
 /**
- * Moonshine (Jeffries et al. 2024, arXiv 2410.15608): three convolutions make 41 frames a second of raw samples.
- * Pre-norm layers with rotary positions encode as many frames as there are, and a decoder writes the text.
+ * Moonshine (Jeffries et al. 2024, arXiv 2410.15608): three convolutions turn raw samples into 41 frames per second.
+ * Pre-norm layers with rotary positions encode them without padding to a fixed length. A decoder writes the text.
  */
 export class Moonshine extends MoonshineWriter {
   readonly conv1: Conv1d;
@@ -154,7 +154,7 @@ export class Moonshine extends MoonshineWriter {
     return through(through(through(samples, 127, 64), 7, 3), 3, 2);
   }
 
-  /** Counts the frames whose first sample is not padding. */
+  /** Returns the number of frames whose first sample is not padding. */
   protected override soundFramesOf(samples: number, frames: number): number {
     return Math.min(frames, Math.ceil(samples / STEP));
   }
@@ -202,8 +202,8 @@ function projections(attention: string): string[] {
 }
 
 /**
- * Number of heads of all attention layers. transformers uses that of the encoder everywhere, and requires as many heads
- * of keys.
+ * Returns the number of heads of all attention layers. transformers uses the encoder's number everywhere, and requires
+ * as many heads of keys.
  */
 function headsOf(config: ModelConfig): number {
   const heads = config.size('encoder_num_attention_heads');

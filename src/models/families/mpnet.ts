@@ -11,7 +11,7 @@ import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
 import { bertEmbeddings, bertLayer, bertPooler } from './bert.js';
 import { roberta, robertaHead, robertaHeadNames } from './roberta.js';
 
-/** Constants of transformers, whatever the config says. */
+/** Constants that transformers uses, whatever the config says. */
 const [PAD, BUCKETS, MAX_DISTANCE] = [1, 32, 128];
 
 /**

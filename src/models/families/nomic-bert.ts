@@ -73,7 +73,7 @@ export class NomicBert extends EncoderModel {
     return 'nomic_bert';
   }
 
-  /** Names in checkpoints, which transformers keeps when it saves. */
+  /** Names in checkpoints. transformers uses the same names when it saves. */
   protected override get stateNames(): StateNames {
     const [body, layer] = ['nomic_bert', 'nomic_bert.encoder.layers.*'];
     const head =

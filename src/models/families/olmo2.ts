@@ -8,7 +8,7 @@ import type { Family } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { decoderDefaults, ggufPostNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
-/** OLMo 2 (2025, arXiv 2501.00656): norms after the sub-layers, and of queries and keys as a whole. */
+/** OLMo 2 (2025, arXiv 2501.00656): norms after the sub-layers. Queries and keys are normalized across all heads. */
 export class Olmo2 extends Llama {
   protected override get answersQuestions(): boolean {
     return false;

@@ -12,7 +12,10 @@ import { routerLoss } from '../router-loss.js';
 import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
 import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
-/** OLMoE (Muennighoff et al. 2024, arXiv 2409.02060): a mixture of experts; queries and keys are normalized as a whole. */
+/**
+ * OLMoE (Muennighoff et al. 2024, arXiv 2409.02060): a mixture of experts. Queries and keys are normalized across all
+ * heads.
+ */
 export class Olmoe extends Llama {
   protected override get answersQuestions(): boolean {
     return false;

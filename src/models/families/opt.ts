@@ -18,10 +18,13 @@ import type { PaddedBatch } from '../inputs.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
-/** Number of rows of the position table before that of the first token. */
+/** Row of the first token in the table of positions. */
 const FIRST_POSITION = 2;
 
-/** OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions; one of its sizes has narrower token tables. */
+/**
+ * OPT (Zhang et al. 2022, arXiv 2205.01068): learned positions. In the 350M model, token embeddings are narrower than
+ * the layers.
+ */
 export class Opt extends CausalModel {
   readonly tokens: Embedding;
   readonly positions: Embedding;
@@ -70,7 +73,7 @@ export class Opt extends CausalModel {
     return add(projectIn.forward(tokens.forward(ids, { paddingId })), embedding(positions, positionIds));
   }
 
-  /** Padding has the position before the first token, wherever it is. */
+  /** Padding has the position before that of the first token, wherever it is. */
   protected override positionsOf(padded: PaddedBatch): Tensor {
     const { isToken } = padded.sequences;
     if (isToken === null) return super.positionsOf(padded);

@@ -18,19 +18,19 @@ import type { BatchLayout, FamilyContext } from '../pretrained-model.js';
 import { TextTower, towerDefaults, towerNames, type VisionTower } from '../towers.js';
 import { clipVision, EndPooler, OLD_END } from './clip.js';
 
-/** Score of a text that is only padding. */
+/** Score of a text that consists of padding: the smallest float32. */
 const LOWEST = -3.4028234663852886e38;
 
 /**
- * OWL-ViT and OWLv2 (Minderer et al. 2022, arXiv 2205.06230; 2023, arXiv 2306.09683): CLIP's towers with heads. These
- * make a box of each patch of an image and compare it with texts.
+ * OWL-ViT and OWLv2 (Minderer et al. 2022, arXiv 2205.06230; 2023, arXiv 2306.09683): CLIP's towers with detection
+ * heads. For each patch of an image, the heads predict a box and compare its content with texts.
  */
 export class Owl extends DualEncoderModel {
   readonly text: TextTower;
   readonly vision: VisionTower;
   override readonly textProjection: Linear;
   override readonly visualProjection: Linear;
-  /** [] */
+  /** A scalar: the logarithm of the factor of the cosines. */
   readonly logitScale: Tensor;
   override readonly head = null;
   readonly detector: OwlDetector | null;
@@ -82,7 +82,7 @@ export class Owl extends DualEncoderModel {
     return contrast(text, image, this.logitScale);
   }
 
-  /** Mean of two cross entropies: the image of each text, and the text of each image. */
+  /** Returns the mean of two cross entropies: predict the image for each text, and the text for each image. */
   protected override contrastLoss(logits: Tensor): Tensor {
     return pairLoss(logits);
   }
@@ -115,17 +115,17 @@ export class Owl extends DualEncoderModel {
   }
 }
 
-/** x / (|x| + eps), by rows. */
+/** Normalizes rows: x / (|x| + eps). */
 function unit(x: Tensor, eps: number): Tensor {
   const length = norm(x, { axis: -1, keepDims: true });
   return div(x, eps > 0 ? add(length, eps) : length);
 }
 
-/** Boxes of patches, and their similarity to texts. */
+/** Predicts a box for each patch, and the similarity of its content to texts. */
 class OwlDetector extends Module {
   readonly classHead: ClassHead;
   readonly boxHead: DenseHead;
-  /** Scores patches as objects of any kind; OWL-ViT has none. */
+  /** Scores how likely a patch shows an object of any kind. Null in OWL-ViT. */
   readonly objectnessHead: DenseHead | null;
   readonly layerNorm: LayerNorm;
 
@@ -138,7 +138,10 @@ class OwlDetector extends Module {
     this.layerNorm = new LayerNorm(init, width, vision.number('layer_norm_eps'));
   }
 
-  /** `patches`: float32 [B, patches, width]. `texts`: [B, texts, projection]. `isText`: 0 for padding, [B · texts]. */
+  /**
+   * `patches`: float32 [B, patches, width]. `texts`: [B, texts, projection]. `isText`: [B · texts], 0 for padding, else
+   * 1.
+   */
   detect(patches: Tensor, texts: Tensor, isText: Int32Array, grid: readonly [number, number]): ModelOutput {
     const { device } = patches;
     const [batch, count] = patches.shape as [number, number];
@@ -150,13 +153,16 @@ class OwlDetector extends Module {
       predBoxes: sigmoid(add(this.boxHead.forward(patches), bias)),
       classEmbeds,
     };
-    // transformers keeps the gradient of the objectness from the towers.
+    // The gradient of the objectness does not reach the towers, as in transformers.
     const objectness = this.objectnessHead?.forward(patches.detach());
     return objectness ? { ...output, objectnessLogits: objectness.reshape(batch, count) } : output;
   }
 }
 
-/** Logits of a box at each patch: its lower right corner as the centre, and its size. */
+/**
+ * Returns the logits of each patch's default box. Its centre is the lower right corner of the patch, and its size is
+ * that of the patch.
+ */
 function boxBias([height, width]: readonly [number, number]): Float32Array {
   const logit = (share: number) => Math.log(share + 1e-4) - Math.log1p(-share + 1e-4);
   return Float32Array.from({ length: height * width * 4 }, (_, i) => {
@@ -185,7 +191,7 @@ class DenseHead extends Module {
   }
 }
 
-/** Cosines of patches and texts, with a shift and a factor of each patch. */
+/** Computes cosines of patches and texts. A learned shift and factor of each patch make logits of them. */
 class ClassHead extends Module {
   readonly dense0: Projection;
   readonly logitShift: Projection;
@@ -223,7 +229,7 @@ export const owlVit: Family = {
 
 const towers = { ...towerDefaults, hidden_act: 'quick_gelu', layer_norm_eps: 1e-5 };
 
-/** Configs of the towers alone; models of this type are not read. */
+/** Defaults of the towers' configs. A tower on its own is not supported as a model. */
 export const owlText: Family = {
   model: Owl,
   className: 'OwlText',

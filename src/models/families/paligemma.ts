@@ -11,15 +11,16 @@ import { llavaName, llavaNames } from './gemma3-vision.js';
 import { siglipVision } from './siglip.js';
 
 /**
- * PaliGemma 1 and 2 (Beyer et al. 2024, arXiv 2407.07726; Steiner et al. 2024, arXiv 2412.03555): each patch of SigLIP is a
- * token. An image and the prompt after it see each other both ways; what is written sees what is before it.
+ * PaliGemma 1 and 2 (Beyer et al. 2024, arXiv 2407.07726; Steiner et al. 2024, arXiv 2412.03555): each patch of SigLIP
+ * is a token. An image and the prompt after it attend to each other in both directions. Generated tokens attend to
+ * earlier tokens only.
  */
 const withSiglip = (Text: typeof Gemma) =>
   class PaliGemma extends Text {
     override readonly images: PaliGemmaImages;
 
     constructor(context: FamilyContext) {
-      // The setting of the whole model describes the prompt alone.
+      // In the config of the whole model, this setting applies only to the prompt.
       super(textContext(context, { use_bidirectional_attention: false }));
       this.images = new PaliGemmaImages(context, this.randomness);
     }

@@ -30,7 +30,7 @@ import { checkHead, PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { SoundModel } from '../sound-model.js';
 
-/** A convolution of each channel apart, then one that mixes them. */
+/** A depthwise convolution, then a pointwise one, which mixes channels. */
 class SeparableConv extends Module {
   readonly depthwise: Conv2d;
   readonly pointwise: Conv2d;
@@ -75,14 +75,17 @@ class Subsampling extends Module {
     return Math.floor((count + 2 * padding - kernel) / stride) + 1;
   }
 
-  /** Number of frames that so many columns make. */
+  /** Returns the number of frames for a number of columns of the spectrogram. */
   framesOf(columns: number): number {
     let frames = this.#through(columns);
     for (const _ of this.separable) frames = this.#through(frames);
     return frames;
   }
 
-  /** float32 [B, columns, bins] → [B, frames, dModel]. `counts`: columns of each row that are no padding. */
+  /**
+   * float32 [B, columns, bins] → [B, frames, dModel]. `counts`: number of columns of each item that are not padding;
+   * null if all are.
+   */
   forward(x: Tensor, counts: readonly number[] | null): Tensor {
     let own = counts?.map((count) => this.#through(count)) ?? null;
     let y = relu(masked(this.first.forward(x.reshape(...x.shape, 1)), own)); // [B, T, F, channels]
@@ -95,7 +98,7 @@ class Subsampling extends Module {
   }
 }
 
-/** Zeros in rows from `counts` on. `x`: [B, T, F, channels]. */
+/** Sets the frames of item b from `counts[b]` on to zero. `x`: [B, T, F, channels] (frames, frequencies). */
 function masked(x: Tensor, counts: readonly number[] | null): Tensor {
   const [size, time] = x.shape as [number, number];
   if (counts === null || counts.every((count) => count >= time)) return x;
@@ -104,8 +107,8 @@ function masked(x: Tensor, counts: readonly number[] | null): Tensor {
 }
 
 /**
- * Parakeet's encoder, the Fast Conformer (Rekesh et al. 2023, arXiv 2305.05084). Strided convolutions make a frame of 80
- * ms of eight columns of a mel spectrogram. A Conformer with relative positions encodes the frames.
+ * Parakeet's encoder, the Fast Conformer (Rekesh et al. 2023, arXiv 2305.05084). Strided convolutions turn eight
+ * columns of a mel spectrogram into one frame of 80 ms. A Conformer with relative positions encodes the frames.
  */
 abstract class ParakeetEncoder extends SoundModel {
   readonly subsampling: Subsampling;
@@ -175,7 +178,7 @@ abstract class ParakeetEncoder extends SoundModel {
 
   protected override get stateNames(): StateNames {
     const own = 'encoder.layers.*';
-    const layer = own; // checkpoints name layers alike
+    const layer = own; // checkpoints have the same path
     const convs = 'encoder.subsampling.layers';
     const { length } = this.subsampling.separable;
     const separable = Array.from({ length }, (_, i): [string, string][] => [
@@ -208,7 +211,7 @@ abstract class ParakeetEncoder extends SoundModel {
   }
 }
 
-/** Parakeet with a projection that spells: each frame gives a token or the blank (CTC). */
+/** Parakeet with a CTC head: each frame predicts a token or the blank. */
 export class ParakeetCtc extends ParakeetEncoder {
   readonly head: PredictionHead | null;
 
@@ -228,7 +231,7 @@ export class ParakeetCtc extends ParakeetEncoder {
   }
 }
 
-/** Text of a transducer: tokens with blanks, after the start token, and the number of frames that each one took. */
+/** Output of a transducer: the start token, then tokens and blanks, and the number of frames that each one takes. */
 export interface TransducerText {
   readonly sequence: number[];
   readonly durations: number[];
@@ -307,13 +310,14 @@ export class ParakeetTransducer extends ParakeetEncoder {
     return output;
   }
 
-  /** Logits of tokens and durations for frames and outputs of the predictor, which broadcast. */
+  /** Returns the logits of tokens and durations. `frames` and `outputs` of the predictor broadcast. */
   #join(frames: Tensor, outputs: Tensor): Tensor {
     return this.joint.forward(activate('joint', add(frames, outputs), this.#activation));
   }
 
   /**
-   * Writes the likeliest token at each frame, sound by sound. Rejects with the errors of `forward`.
+   * Transcribes sounds one by one. Chooses the most likely token at each step (greedy search). Rejects with the errors
+   * of `forward`.
    *
    * ```ts
    * const [{ sequence, durations }] = await model.transcribe({ inputFeatures });
@@ -336,7 +340,7 @@ export class ParakeetTransducer extends ParakeetEncoder {
     }
   }
 
-  /** The text of the first `count` frames of a row of [B, frames, features]. */
+  /** Transcribes the first `count` frames of item `row` of `frames`, [B, frames, features]. */
   async #write(frames: Tensor, row: number, count: number): Promise<TransducerText> {
     const blank = this.settings.size('blank_token_id');
     const vocabulary = this.settings.size('vocab_size');
@@ -370,13 +374,13 @@ export class ParakeetTransducer extends ParakeetEncoder {
     return { sequence, durations };
   }
 
-  /** Frames that a token takes. A blank takes one at least. */
+  /** Returns how many frames to advance. A blank advances by at least one frame. */
   #advance(scores: Float32Array, isBlank: boolean, isFull: boolean): number {
     if (this.#durations.length === 0) return isBlank || isFull ? 1 : 0;
     return Math.max(isBlank ? 1 : 0, largestOf(scores));
   }
 
-  /** The predictor after one more token. The caller disposes of the result. */
+  /** Runs the predictor on one more token. The caller disposes of the result. */
   #read(token: number, states?: readonly LstmState[]): Read {
     return inference(this, () => {
       const { outputs, states: after } = this.predictor.forward(this.device.tensor(Int32Array.of(token)), 1, states);
@@ -420,7 +424,10 @@ function largestOf(values: Float32Array): number {
   return values.indexOf(values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY));
 }
 
-/** The numbers of frames that a token may take; none for RNN-T. transformers takes their places for the numbers. */
+/**
+ * Returns the numbers of frames that a token may take; empty for RNN-T. transformers uses the index in this list as the
+ * number, so other lists are refused.
+ */
 function durationsOf(config: ModelConfig): readonly number[] {
   if (config.type !== 'parakeet_tdt') return [];
   const durations = config.list('durations');

@@ -29,8 +29,9 @@ import { Qwen3, qwen3 } from './qwen.js';
 import { Qwen35 } from './qwen3-5.js';
 
 /**
- * Qwen3-VL (2025, arXiv 2511.21631): images of any size, cut into patches. Tokens rotate by frame, row and column. Features of
- * early layers of the tower are added in the first layers of the decoder (DeepStack, Meng et al. 2024, arXiv 2406.04334).
+ * Qwen3-VL (2025, arXiv 2511.21631): images of any size, cut into patches. Tokens rotate by frame, row and column. The
+ * first layers of the decoder add features of early layers of the image encoder (DeepStack, Meng et al. 2024, arXiv
+ * 2406.04334).
  */
 export class Qwen3Vl extends Qwen3 {
   override readonly images: QwenImages;
@@ -45,7 +46,7 @@ export class Qwen3Vl extends Qwen3 {
   }
 }
 
-/** Qwen 3.5 with images (2026): as Qwen3-VL, without features of early layers. */
+/** Qwen 3.5 with images (2026): like Qwen3-VL, without DeepStack. */
 export class Qwen35Vl extends Qwen35 {
   override readonly images: QwenImages;
 
@@ -63,15 +64,15 @@ class QwenImages extends ImageReader {
   readonly inputNames = ['pixelValues', 'imageGridThw'] as const;
   readonly placeholder: number;
   readonly patches: FlatPatches;
-  /** [side², features] */
+  /** float32 [side², features]: learned positions on a square grid, row by row. */
   readonly positions: Tensor;
   readonly encoder: Stack;
   readonly merger: PatchMerger;
-  /** One for each layer whose features the decoder adds. */
+  /** One merger for each layer of the tower whose features the decoder adds. */
   readonly deepstack: readonly PatchMerger[];
   readonly rotary: RotaryEmbedding;
   readonly #merge: number;
-  /** The layers of the tower whose output has a merger in `deepstack`. */
+  /** Indices of the tower's layers whose output a merger of `deepstack` reads. */
   readonly #early: readonly number[];
 
   constructor(context: FamilyContext) {
@@ -133,7 +134,7 @@ class QwenImages extends ImageReader {
     };
   }
 
-  /** The learned grid, interpolated so that corners meet, float32 [N, features]. */
+  /** Interpolates the learned grid to each image's grid, with aligned corners. Returns float32 [N, features]. */
   #positionsOf(grids: readonly Grid[]): Tensor {
     const side = Math.floor(Math.sqrt(this.positions.shape[0] as number));
     const taps = grids.flatMap((grid) => blockPlaces(grid, this.#merge).map((place) => cornersOf(place, grid, side)));
@@ -149,9 +150,9 @@ class QwenImages extends ImageReader {
 
 const EPS = 1e-6;
 
-/** Projection of flat patches. Files store its weight as that of a convolution in three dimensions. */
+/** Projection of flattened patches. Checkpoints store its weight as that of a 3-D convolution. */
 class FlatPatches extends Module {
-  /** [features, channels, frames, height, width] */
+  /** float32 [features, channels, frames, height, width] */
   readonly weight: Tensor;
   readonly bias: Tensor;
 
@@ -167,7 +168,7 @@ class FlatPatches extends Module {
     this.bias = init.constant([features], 0);
   }
 
-  /** `pixels`: float32 [count, values of a patch]. */
+  /** `pixels`: float32 [count, values of a patch]. Returns float32 [count, features]. */
   forward(pixels: unknown, count: number): Tensor {
     if (!(pixels instanceof Tensor))
       throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
@@ -181,7 +182,10 @@ class FlatPatches extends Module {
   }
 }
 
-/** Makes one token of each block of patches. `normed`: what the norm sees, each patch or a whole block. */
+/**
+ * Merges each block of patches into one token. `normed`: the norm covers the features of each patch, or of a whole
+ * block.
+ */
 class PatchMerger extends Module {
   readonly norm: LayerNorm;
   readonly linear1: Linear;
@@ -209,7 +213,7 @@ class PatchMerger extends Module {
   }
 }
 
-/** Half of a head's pairs rotate by the row of a patch, half by its column. */
+/** Returns a rotation: half of a head's pairs rotate by the row of a patch, half by its column. */
 function axialRotary(init: Initializer, headSize: number, theta: number): RotaryEmbedding {
   const pairs = headSize / 4; // for each axis
   const frequencies = Array.from({ length: 2 * pairs }, (_, i) => theta ** (-(i % pairs) / pairs));
@@ -222,7 +226,7 @@ function ropeTheta(config: ModelConfig): number {
   return theta;
 }
 
-/** Rows and columns of patches of each image. */
+/** Returns the rows and columns of patches of each image. Throws ArgumentError, ShapeError. */
 function gridsOf(given: Rows | undefined, merge: number): Grid[] {
   if (given === undefined) throw new ArgumentError('forward: imageGridThw is missing');
   return rowsOf('imageGridThw', given, null).rows.map((row, i) => {
@@ -235,7 +239,7 @@ function gridsOf(given: Rows | undefined, merge: number): Grid[] {
   });
 }
 
-/** Row and column of each patch, block by block. */
+/** Returns row and column of each patch, block by block. */
 function blockPlaces([height, width]: Grid, side: number): [row: number, column: number][] {
   const places: [number, number][] = [];
   for (let top = 0; top < height; top += side)
@@ -245,7 +249,7 @@ function blockPlaces([height, width]: Grid, side: number): [row: number, column:
   return places;
 }
 
-/** The four entries of a learned grid around the place of a patch, and their shares. */
+/** Returns the four entries of the learned grid around a patch, and their bilinear weights. */
 function cornersOf(place: readonly [number, number], grid: Grid, side: number): { row: number; weight: number }[] {
   const axes = place.map((at, axis) => {
     const size = grid[axis] as number;
@@ -326,7 +330,7 @@ export const qwen35Vl: Family = {
   parts: { text_config: 'qwen3_5_text', vision_config: 'qwen3_5_vision' },
 };
 
-/** The towers alone are no models; their settings have these defaults. */
+/** The towers are not models on their own; these entries hold the defaults of their settings. */
 export const qwen3VlVision: Family = {
   model: Qwen3Vl,
   className: 'Qwen3VLVision',

@@ -37,21 +37,22 @@ import { imageDefaults } from './vit.js';
 
 type Random = DetectionLayerOptions['randomness'];
 
-/** Added to the scores of places that become no query. */
+/** Added to the scores of cells that must not become queries. */
 const NEVER = -3.4028234663852886e38;
 
 /**
- * RF-DETR (Robinson et al. 2025, arXiv 2511.09554). DINOv2 reads windows of the image, and convolutions fuse the maps of
- * some of its layers. The places with the best scores become boxes, which a decoder of deformable attention refines.
+ * RF-DETR (Robinson et al. 2025, arXiv 2511.09554). DINOv2 reads windows of the image, and convolutions fuse the
+ * feature maps of some of its layers. The cells of the map with the best scores propose boxes. A decoder with
+ * deformable attention refines them.
  */
 export class RfDetr extends DetectionModel {
   readonly backbone: WindowedDinov2;
   readonly projector: Projector;
-  /** [groups · queries, dModel], the features that queries begin with. */
+  /** float32 [groups · queries, dModel]: initial features of the queries. */
   readonly queries: Tensor;
-  /** [groups · queries, 4], learned changes of the boxes that queries begin with. */
+  /** float32 [groups · queries, 4]: learned changes of the initial boxes of the queries. */
   readonly boxChanges: Tensor;
-  /** One for each group of queries. All but the first serve training alone. */
+  /** One for each group of queries. Only training uses all groups; inference uses the first. */
   readonly proposals: readonly Proposals[];
   readonly placeHead: PerceptronHead;
   readonly decoderLayers: readonly RfDetrDecoderLayer[];
@@ -108,7 +109,7 @@ export class RfDetr extends DetectionModel {
     const start = refined(proposed.detach(), this.boxChanges.rows(0, count));
     const shares = extents.flatMap(({ rows, columns }) => [columns / width, rows / height]);
     const ratios = device.tensor(Float32Array.from(shares), [batch, 1, 2]);
-    // Boxes are shares of the image, and places of a map are shares of the padded image.
+    // Boxes are fractions of the image. Deformable attention needs fractions of the padded image.
     const given = masks ? mul(start, concat([ratios, ratios], -1)) : start;
     const positions = this.placeHead.forward(boxWaves(given, dModel));
     const seen = device.tensor(Float32Array.from(all.flat(), Number), [batch, height * width, 1]);
@@ -160,7 +161,7 @@ export class RfDetr extends DetectionModel {
   }
 }
 
-/** Settings of the backbone. Throws FormatError for another network than DINOv2 in windows. */
+/** Returns the settings of the backbone. Throws FormatError for a network other than windowed DINOv2. */
 function backboneOf(config: ModelConfig): ModelConfig {
   const { backbone_config: given } = config.values;
   const backbone = new ModelConfig({ ...backboneDefaults, ...(isObject(given) ? (given as Json) : usualBackbone) });
@@ -169,25 +170,25 @@ function backboneOf(config: ModelConfig): ModelConfig {
   return backbone;
 }
 
-/** DINOv2 whose layers attend within windows of the image, but for some that attend to all of it. */
+/** DINOv2 in which most layers attend within windows of the image, and some to the whole image. */
 class WindowedDinov2 extends Module {
   readonly patches: PatchEmbedding;
-  /** [1 + patches, dModel]: the class token, then patches row by row. */
+  /** float32 [1 + patches, dModel]: the class token, then patches row by row. */
   readonly positions: Tensor;
-  /** Replaces hidden patches in pre-training, [dModel]; unused here. */
+  /** float32 [dModel]: replaces masked patches in pre-training. It is loaded and saved, but not used. */
   readonly maskToken: Tensor | null;
   readonly layers: readonly TransformerLayer[];
   readonly norm: LayerNorm;
   readonly start: Dropout;
-  /** True if the networks of the layers are SwiGLU. */
+  /** True if the feed-forward networks are SwiGLU. */
   readonly isGated: boolean;
-  /** Features of all maps together. */
+  /** Total number of features of all returned maps. */
   readonly features: number;
   /** Windows along each side of the image. */
   readonly #windows: number;
-  /** True for layers that attend within windows. */
+  /** For each layer: true if it attends within windows. */
   readonly #isLocal: readonly boolean[];
-  /** Numbers of the layers whose outputs are returned, from 1; 0 is the input of the first one. */
+  /** Layers whose outputs are returned, counted from 1. 0 stands for the input of the first layer. */
   readonly #stages: readonly number[];
   readonly #normalizes: boolean;
 
@@ -257,12 +258,12 @@ class WindowedDinov2 extends Module {
     });
   }
 
-  /** Positions of images with this grid of patches. */
+  /** Returns the positions for a grid of patches, [1 + patches, dModel]. */
   #positionsOf(grid: Grid, isSquare: boolean): Tensor {
     const { positions } = this;
     const total = positions.shape[0] as number;
-    // Same rule as in transformers: positions of an image that is not square are interpolated, even if it has as many
-    // patches.
+    // Positions of an image that is not square are interpolated, even if the number of patches is the same.
+    // transformers does so, too.
     if (isSquare && grid[0] * grid[1] === total - 1) return positions;
     const side = Math.floor(Math.sqrt(total - 1));
     const resized = interpolate('bicubic', positions.rows(1, total), [side, side], grid, { antialias: true });
@@ -270,8 +271,8 @@ class WindowedDinov2 extends Module {
   }
 
   /**
-   * [B, 1 + patches, dModel] to [B · windows², 1 + patches of a window, dModel]. Each window has the class token. The
-   * order of the patches is transformers', which swaps rows and columns of windows that are not square.
+   * Cuts [B, 1 + patches, dModel] into windows, [B · windows², 1 + patches of a window, dModel]. Each window gets a
+   * copy of the class token. If windows are not square, rows and columns are exchanged, as in transformers.
    */
   #inWindows(tokens: Tensor, [height, width]: Grid): Tensor {
     const [batch, total, dModel] = tokens.shape as [number, number, number];
@@ -284,7 +285,7 @@ class WindowedDinov2 extends Module {
     return concat([classes, windows], 1);
   }
 
-  /** The patches of all windows as maps [B, H, W, dModel], without the class tokens. */
+  /** Joins the patches of all windows to maps [B, H, W, dModel], without the class tokens. */
   #joined(state: Tensor, [height, width]: Grid): Tensor {
     const [, length, dModel] = state.shape as [number, number, number];
     const n = this.#windows;
@@ -293,7 +294,10 @@ class WindowedDinov2 extends Module {
   }
 }
 
-/** Layers that attend within windows: `window_block_indexes`, or those before the last map that return none. */
+/**
+ * Returns the layers that attend within windows: `window_block_indexes`. By default, these are the layers before the
+ * last stage whose output is not returned.
+ */
 function localLayersOf(config: ModelConfig, stages: readonly number[]): readonly number[] {
   if (config.values.window_block_indexes != null) return config.list('window_block_indexes').map(Number);
   const { out_indices: given } = config.values;
@@ -323,7 +327,7 @@ function backboneNames(path: string, stored: string, isGated: boolean): StateNam
   };
 }
 
-/** A convolution without a bias, a norm of each pixel's features, and an activation. Maps are [B, H, W, C]. */
+/** A convolution without a bias, a layer norm of each pixel's features, and an activation. Maps are [B, H, W, C]. */
 class ConvLayerNorm extends Module {
   readonly conv: Conv2d;
   readonly norm: LayerNorm;
@@ -355,7 +359,7 @@ class TwoConvs extends Module {
   }
 }
 
-/** Fuses maps of one size by a C2f block: the results of all its blocks are projected together. */
+/** Fuses maps of the same size by a C2f block: the outputs of all its inner blocks are concatenated and projected. */
 class Projector extends Module {
   readonly conv1: ConvLayerNorm;
   readonly conv2: ConvLayerNorm;
@@ -363,7 +367,7 @@ class Projector extends Module {
   readonly norm: LayerNorm;
   readonly #inner: number;
 
-  /** `inputs`: features of all maps together. */
+  /** `inputs`: total number of features of all maps. */
   constructor(init: Initializer, config: ModelConfig, inputs: number) {
     super();
     const [dModel, count] = [config.size('d_model'), config.number('c2f_num_blocks')];
@@ -398,26 +402,32 @@ function projectorNames(path: string, stored: string): StateNames {
   return { ...Object.fromEntries(pairs), [`${path}.norm`]: `${stored}.1` };
 }
 
-/** Rows and columns of a map that belong to an image, and not to its padding. */
+/** Number of rows and columns of a map that belong to the image, not to padding. */
 interface Extent {
   readonly rows: number;
   readonly columns: number;
 }
 
-/** Counts the first column and the first row, as transformers does. */
+/** Counts the marks in the first column and the first row, as transformers does. */
 function extentOf(mask: readonly boolean[], [height, width]: Grid): Extent {
   const count = (length: number, step: number) =>
     Array.from({ length }, (_, i) => mask[i * step]).filter(Boolean).length;
   return { rows: count(height, width), columns: count(width, 1) };
 }
 
-/** The box of each place of the maps, [B · S · 4], and 1 for places that may become queries, [B · S]. */
+/**
+ * Proposals of the cells of the maps. `boxes` [B · S · 4]: a box per cell. `isInside` [B · S]: 1 for cells that may
+ * become queries, else 0. S: number of cells.
+ */
 interface Places {
   readonly boxes: Float32Array;
   readonly isInside: Float32Array;
 }
 
-/** Boxes of 0.05 around each place. Places of padding, or whose box would be at an edge, have zeros. */
+/**
+ * Returns a box around the centre of each cell. Width and height are 0.05 of the image. Boxes of padding and near an
+ * edge are zeros.
+ */
 function placesOf(masks: readonly (readonly boolean[])[], [, width]: Grid, extents: readonly Extent[]): Places {
   const boxes: number[] = [];
   const isInside: number[] = [];
@@ -434,14 +444,20 @@ function placesOf(masks: readonly (readonly boolean[])[], [, width]: Grid, exten
   return { boxes: Float32Array.from(boxes), isInside: Float32Array.from(isInside) };
 }
 
-/** Boxes [..., 4] moved by shares of their size, and resized by factors' logarithms. Both broadcast. */
+/**
+ * Moves boxes [..., 4] by multiples of their size, and scales them by exponentials of changes. Both arguments
+ * broadcast.
+ */
 function refined(boxes: Tensor, changes: Tensor): Tensor {
   const size = boxes.columns(2, 4);
   const centre = add(mul(size, changes.columns(0, 2)), boxes.columns(0, 2));
   return concat([centre, mul(size, exp(changes.columns(2, 4)))], -1);
 }
 
-/** Sines and cosines of the centre's row and column, the width and the height: [B, Q, 4] to [B, Q, 2 · dModel]. */
+/**
+ * Returns sinusoids of the centre's y and x, the width and the height: [B, Q, 4] → [B, Q, 2 · dModel]. Q: number of
+ * queries.
+ */
 function boxWaves(boxes: Tensor, dModel: number): Tensor {
   const [batch, queries] = boxes.shape as [number, number];
   const pairs = dModel / 4;
@@ -452,7 +468,7 @@ function boxWaves(boxes: Tensor, dModel: number): Tensor {
   return concat(waves, -1).reshape(batch, queries, 2 * dModel);
 }
 
-/** Chooses the places that become queries, and their boxes. */
+/** Chooses the cells that become queries, and their boxes. */
 class Proposals extends Module {
   readonly linear: Projection;
   readonly norm: LayerNorm;
@@ -467,7 +483,10 @@ class Proposals extends Module {
     this.scores = new Linear(init, dModel, classes);
   }
 
-  /** `tokens`: float32 [B, S, dModel]. Returns features [B, count, dModel] and boxes [B, count, 4] of the best places. */
+  /**
+   * `tokens`: float32 [B, S, dModel]. Returns features [B, count, dModel] and boxes [B, count, 4] of the cells with the
+   * best scores.
+   */
   forward(tokens: Tensor, places: Places, count: number): { features: Tensor; boxes: Tensor } {
     const { device } = tokens;
     const [batch, total] = tokens.shape as [number, number];
@@ -485,7 +504,9 @@ class Proposals extends Module {
   }
 }
 
-/** Self-attention within each group of queries. Positions are added to what queries and keys are made of. */
+/**
+ * Self-attention within each group of queries. Positions are added to the input of queries and keys, but not of values.
+ */
 class GroupAttention extends Module {
   readonly qkv: Projection;
   readonly outProj: Projection;
@@ -503,7 +524,7 @@ class GroupAttention extends Module {
     this.#heads = heads;
   }
 
-  /** `x` and `positions`: float32 [B, groups · queries, dModel]; so is the result. */
+  /** `x`, `positions` and the result: float32 [B, groups · queries, dModel]. */
   forward(x: Tensor, positions: Tensor, groups: number): Tensor {
     const [batch, total, dModel] = x.shape as [number, number, number];
     const grouped = (rows: Tensor) => rows.reshape(batch * groups, total / groups, dModel);
@@ -567,7 +588,7 @@ const backboneDefaults: Json = {
   num_windows: 4,
 };
 
-/** The backbone of a config that describes none. */
+/** The backbone if the config describes none. */
 const usualBackbone: Json = {
   num_attention_heads: 6,
   hidden_size: 384,

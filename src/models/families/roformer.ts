@@ -53,7 +53,7 @@ export class RoFormer extends EncoderModel {
     return this.projection?.forward(x) ?? x;
   }
 
-  /** transformers has a table of so many rotations. */
+  /** transformers limits positions to a table of this many rotations. */
   protected override get positionLimit(): number {
     return this.settings.size('max_position_embeddings');
   }
@@ -77,9 +77,12 @@ export class RoFormer extends EncoderModel {
 
 const TABLE = 'roformer.encoder.embed_positions.weight';
 
-/** Rotates neighbouring features by angles whose sines and cosines are in files, rounded as the other weights. */
+/**
+ * Rotates neighbouring features. Sines and cosines come from the checkpoint, because there they may be rounded to half
+ * precision.
+ */
 class StoredRotation extends Module implements Rotation {
-  /** [positions, headSize]: sines, then cosines. Not learned. */
+  /** float32 [positions, headSize]: sines, then cosines. Not trained. */
   readonly sinusoids: Tensor;
 
   constructor(init: Initializer, positions: number, headSize: number) {

@@ -30,12 +30,12 @@ import type { Json, ModelConfig } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { backboneOf, ConvNorm, type ConvNormOptions, type ResNet } from '../resnet.js';
 
-/** Largest value of float32: the logit of boxes that no query takes. */
+/** Largest float32: the logit of boxes that must not become queries. */
 const NOWHERE = 3.4028234663852886e38;
 
 /**
- * RT-DETR (Zhao et al. 2023, arXiv 2304.08069). An encoder mixes the maps of a convolutional network. The tokens with
- * the best scores become queries, and a decoder of deformable attention refines their boxes.
+ * RT-DETR (Zhao et al. 2023, arXiv 2304.08069). An encoder mixes the feature maps of a convolutional network. The
+ * tokens with the best scores become queries. A decoder with deformable attention refines their boxes.
  */
 export class RtDetr extends DetectionModel {
   override readonly head = null;
@@ -68,21 +68,21 @@ export class RtDetr extends DetectionModel {
   }
 }
 
-/** A convolution with its norm, named as in the hybrid encoder. */
+/** A convolution and its norm, with the names of the hybrid encoder. */
 class EncoderConv extends ConvNorm {
   protected override get stateNames(): StateNames {
     return { convolution: 'conv', normalization: 'norm' };
   }
 }
 
-/** A projection of a map, named as a torch.nn.Sequential. */
+/** A projection of a map, with the names of a torch.nn.Sequential. */
 class MapProjection extends ConvNorm {
   protected override get stateNames(): StateNames {
     return { convolution: '0', normalization: '1' };
   }
 }
 
-/** Holds a part under one more name. */
+/** Adds the level `model` to a part's names. */
 class Holder<Part extends Module> extends Module {
   constructor(readonly model: Part) {
     super();
@@ -90,10 +90,10 @@ class Holder<Part extends Module> extends Module {
 }
 
 interface Encoded {
-  /** float32 [B, S, dModel] */
+  /** float32 [B, S, dModel]. S: number of tokens, which are the pixels of all maps. */
   readonly features: Tensor;
   readonly logits: Tensor;
-  /** Logits of boxes, [B, S, 4]. */
+  /** Logits of boxes, float32 [B, S, 4]. */
   readonly boxes: Tensor;
 }
 
@@ -101,9 +101,12 @@ class RtDetrBody extends Module {
   readonly backbone: Holder<ResNet>;
   readonly encoderInputProj: readonly MapProjection[];
   readonly encoder: HybridEncoder;
-  /** [classes + 1, dModel], for training with noise; not used here. Null if there is none. */
+  /**
+   * float32 [classes + 1, dModel]: embeddings of labels for denoising training. Loaded and saved, but not used. Null if
+   * there is none.
+   */
   readonly denoising: Tensor | null;
-  /** [queries, dModel], or null if queries begin as features of the encoder. */
+  /** float32 [queries, dModel]: initial features of the queries. Null if they are features of the encoder. */
   readonly queries: Tensor | null;
   readonly encOutput: EncoderOutput;
   readonly encScoreHead: Projection;
@@ -173,7 +176,7 @@ class RtDetrBody extends Module {
     return { ...output, ...this.decoder.forward(start, sigmoid(initial), { tokens, grids }) };
   }
 
-  /** Scores and boxes of all tokens. Those whose box would be at an edge do not take part. */
+  /** Returns scores and boxes of all tokens. Tokens whose box would be near an edge have zeros as features. */
   #propose(tokens: Tensor, grids: readonly Grid[]): Encoded {
     const { boxes, isInside } = anchorsOf(grids);
     const { device } = tokens;
@@ -187,7 +190,10 @@ class RtDetrBody extends Module {
   }
 }
 
-/** Logits of a box at each pixel of the maps, [S, 4], and 1 for those that are well inside the image. */
+/**
+ * Returns `boxes`, the logits of a default box at each pixel of the maps, [S, 4], and `isInside`, [S]: 1 unless the box
+ * is near an edge.
+ */
 function anchorsOf(grids: readonly Grid[]): { boxes: Float32Array; isInside: Float32Array } {
   const boxes: number[] = [];
   const isInside: number[] = [];
@@ -222,7 +228,7 @@ class EncoderOutput extends Module {
   }
 }
 
-/** Attention within some maps, then fusion of neighbouring maps, first from coarse to fine and then back. */
+/** Attention within some maps, then fusion of neighbouring maps, from coarse to fine (FPN) and back (PAN). */
 class HybridEncoder extends Module {
   readonly encoder: readonly MapAttention[];
   readonly lateralConvs: readonly EncoderConv[];
@@ -271,7 +277,7 @@ class HybridEncoder extends Module {
   }
 }
 
-/** Layers of attention among the pixels of one map. */
+/** Encoder layers over the pixels of one map. */
 class MapAttention extends Module {
   readonly layers: readonly DetectionEncoderLayer[];
   readonly #temperature: number;
@@ -310,7 +316,7 @@ class MapAttention extends Module {
   }
 }
 
-/** Sines and cosines of a pixel's row, then of its column, [height·width, features]. */
+/** Returns sinusoidal positions, [height·width, features]: of a pixel's row, then of its column. */
 function waves([height, width]: Grid, features: number, temperature: number): Float32Array {
   const quarter = features / 4;
   return Float32Array.from({ length: height * width * features }, (_, i) => {
@@ -321,7 +327,7 @@ function waves([height, width]: Grid, features: number, temperature: number): Fl
   });
 }
 
-/** Two paths, one of them through blocks of parallel convolutions (CSPRepLayer). */
+/** Sum of two paths, one of them through blocks of parallel convolutions (CSPRepLayer). */
 class FusionBlock extends Module {
   readonly conv1: EncoderConv;
   readonly conv2: EncoderConv;
@@ -385,7 +391,7 @@ class RtDetrDecoder extends Module {
     this.bboxEmbed = predictions(() => new PerceptronHead(init, dModel, dModel, 4, 3));
   }
 
-  /** `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. Each layer moves the boxes for the next one. */
+  /** `x`: float32 [B, queries, dModel]. `boxes`: [B, queries, 4]. Each layer refines the boxes for the next one. */
   forward(x: Tensor, boxes: Tensor, maps: Maps): ModelOutput {
     const [batch, queries] = x.shape as [number, number];
     const [logits, corners]: [Tensor[], Tensor[]] = [[], []];
@@ -413,7 +419,7 @@ class RtDetrDecoder extends Module {
   }
 }
 
-/** The inverse of the sigmoid, for shares that are no closer to 0 and 1 than 1e-5. */
+/** Inverse of the sigmoid. Values are first clamped to 1e-5 … 1 − 1e-5. */
 function logitOf(share: Tensor): Tensor {
   const [low, high] = [clamp(share, { min: 1e-5 }), clamp(add(neg(share), 1), { min: 1e-5 })];
   return log(div(low, high));

@@ -27,16 +27,16 @@ import { type Json, ModelConfig } from '../model-config.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { checkPixels } from '../towers.js';
 
-/** Added to the variance in the norms of the neck and of the mask decoder. */
+/** Epsilon of the norms in the neck and in the mask decoder. */
 const EPS = 1e-6;
 
 /**
- * SAM (Kirillov et al. 2023, arXiv 2304.02643): an encoder reads an image once, and a small decoder cuts out what points
- * or boxes mark.
+ * SAM (Kirillov et al. 2023, arXiv 2304.02643): an encoder reads an image once. A small decoder then predicts masks of
+ * the objects that points or boxes mark.
  */
 export class Sam extends ImageModel {
   override readonly head = null;
-  /** [2, features], fixed random directions of the waves of positions. */
+  /** float32 [2, features]: fixed random directions of the waves that encode positions (random Fourier features). */
   readonly directions: Tensor;
   readonly visionEncoder: SamEncoder;
   readonly promptEncoder: SamPrompts;
@@ -58,7 +58,7 @@ export class Sam extends ImageModel {
     return ['pixelValues', 'imageEmbeddings', 'inputPoints', 'inputLabels', 'inputBoxes', 'inputMasks'];
   }
 
-  /** Positions of points [..., 2], shares of the image: [..., 2 · features]. */
+  /** Encodes points [..., 2], fractions of the image, as sines and cosines [..., 2 · features]. */
   readonly #wavesOf = (points: Tensor): Tensor => {
     const angles = scale(matmul(sub(scale(points, 2), 1), this.directions), 2 * Math.PI);
     return concat([sin(angles), cos(angles)], -1);
@@ -88,7 +88,7 @@ export class Sam extends ImageModel {
     return options.hiddenStates ? { ...output, visionHiddenStates: states } : output;
   }
 
-  /** `image`: float32 [B, rows, columns, features]. */
+  /** Predicts the masks. `image`: float32 [B, rows, columns, features], an encoded image. */
   #cut(image: Tensor, inputs: ModelInputs): ModelOutput {
     const batch = image.shape[0] as number;
     const prompts = this.promptEncoder.forward(inputs, batch, this.#wavesOf);
@@ -114,24 +114,24 @@ export class Sam extends ImageModel {
   }
 }
 
-/** A feed-forward network, named as in SAM. */
+/** A feed-forward network with SAM's names. */
 class SamFeedForward extends FeedForward {
   protected override get stateNames(): StateNames {
     return { linear1: 'lin1', linear2: 'lin2' };
   }
 }
 
-/** A vision Transformer whose layers attend within windows, but for some. */
+/** A vision Transformer in which most layers attend within windows, and some to all patches. */
 class SamEncoder extends Module {
   readonly projection: Conv2d;
-  /** [rows · columns, width], or null. */
+  /** float32 [rows · columns, width], or null. */
   readonly positions: Tensor | null;
   readonly layers: readonly SamLayer[];
   readonly conv1: Conv2d;
   readonly layerNorm1: LayerNorm;
   readonly conv2: Conv2d;
   readonly layerNorm2: LayerNorm;
-  /** Features of a place of an encoded image. */
+  /** Number of features of a patch. */
   readonly width: number;
   readonly #image: number;
   readonly #grid: number;
@@ -218,7 +218,10 @@ class SamLayer extends Module {
     return add(mixed, this.mlp.forward(this.layerNorm2.forward(mixed)));
   }
 
-  /** Attention within squares of patches. Zeros complete those at the right and lower edges, and take part. */
+  /**
+   * Attention within square windows of patches. Zeros fill up windows at the right and lower edges; attention includes
+   * them.
+   */
   #inWindows(x: Tensor): Tensor {
     const size = this.#window;
     const [batch, rows, columns, width] = x.shape as [number, number, number, number];
@@ -232,11 +235,14 @@ class SamLayer extends Module {
   }
 }
 
-/** Attention whose scores have biases by row and column: products of the query with trained vectors of distances. */
+/**
+ * Attention with decomposed relative positions. The bias of a score is the product of the query with trained vectors of
+ * the row distance and of the column distance.
+ */
 class SamAttention extends Module {
   readonly qkv: Projection;
   readonly proj: Projection;
-  /** [2 · side - 1, features of a head] each, or null. */
+  /** `relPosH` and `relPosW`: float32 [2 · side - 1, features of a head], or null. */
   readonly relPosH: Tensor | null;
   readonly relPosW: Tensor | null;
   readonly #heads: number;
@@ -269,7 +275,7 @@ class SamAttention extends Module {
     return this.proj.forward(mixed).reshape(x.shape);
   }
 
-  /** [B, heads, T, T] */
+  /** Returns the biases of the scores, [B, heads, T, T], or null. T: rows · columns. */
   #biasOf(q: Tensor, [rows, columns]: readonly [number, number]): Tensor | null {
     const { relPosH, relPosW } = this;
     if (!relPosH || !relPosW) return null;
@@ -290,7 +296,7 @@ class SamAttention extends Module {
   }
 }
 
-/** The vector of the distance of each query and key on one axis: [size, size, features]. */
+/** Returns the vector for the distance of each query and key on one axis, [size, size, features]. */
 function vectorsOf(table: Tensor, size: number): Tensor {
   const [count, features] = table.shape as [number, number];
   const wanted = 2 * size - 1;
@@ -302,23 +308,23 @@ function vectorsOf(table: Tensor, size: number): Tensor {
   return gather(fitting.reshape(wanted, features), table.device.tensor(rows)).reshape(size, size, features);
 }
 
-/** Prompts as vectors. */
+/** Embedded prompts. */
 interface Prompts {
-  /** float32 [B, prompts, points, C], or null if there are none. */
+  /** Points and boxes, float32 [B, prompts, points, C], or null if there are none. */
   readonly sparse: Tensor | null;
-  /** [1, C], or of given masks [B, rows · columns, C]. */
+  /** The given masks, float32 [B, rows · columns, C]; without masks a trained vector, [1, C]. */
   readonly dense: Tensor;
 }
 
-/** Makes vectors of points, boxes and masks. */
+/** Embeds points, boxes and masks. */
 class SamPrompts extends Module {
   readonly maskEmbed: SamMaskEmbedding;
-  /** [1, C] each. */
+  /** float32 [1, C]: stands for a missing mask. */
   readonly noMaskEmbed: Tensor;
-  /** For points of the background, points of the object, and the corners of boxes. */
+  /** float32 [1, C] each: for points of the background, points of the object, and the two corners of boxes. */
   readonly pointEmbed: readonly Tensor[];
   readonly notAPointEmbed: Tensor;
-  /** Rows, and columns, of an encoded image. */
+  /** Number of rows, and of columns, of an encoded image. */
   readonly grid: number;
   readonly #image: number;
 
@@ -366,7 +372,10 @@ class SamPrompts extends Module {
     return { sparse: parts.length === 0 ? null : concat(parts, 2), dense };
   }
 
-  /** A point's label chooses its vector: 1 for the object, 0 for the background, -1 for no point, -10 for padding. */
+  /**
+   * Embeds points. A point's label chooses its vector: 1 for the object, 0 for the background, -1 for no point, -10 for
+   * padding.
+   */
   #pointsOf(points: Tensor, labels: Tensor | null, isPadded: boolean, waves: (points: Tensor) => Tensor): Tensor {
     const { device } = points;
     const [batch, prompts, count] = points.shape as [number, number, number, number];
@@ -405,7 +414,7 @@ class SamPrompts extends Module {
   }
 }
 
-/** Makes a map of features of a given mask. */
+/** Turns a given mask into a feature map. */
 class SamMaskEmbedding extends Module {
   readonly conv1: Conv2d;
   readonly conv2: Conv2d;
@@ -441,7 +450,10 @@ class SamMaskEmbedding extends Module {
   }
 }
 
-/** Tokens for the masks and their quality attend to the prompts and the image, and the image to them. */
+/**
+ * The mask decoder. Tokens for the masks and their quality attend to the prompts and the image, and the image attends
+ * to them.
+ */
 class SamDecoder extends Module {
   readonly iouToken: Tensor;
   readonly maskTokens: Tensor;
@@ -494,7 +506,7 @@ class SamDecoder extends Module {
     const count = this.outputHypernetworksMlps.length;
     const weights = this.outputHypernetworksMlps.map((head, i) => head.forward(slice(queries, 1, i + 1, i + 2)));
     const all = matmul(concat(weights, 1), large.reshape(every, height * wide, features), { transposeB: true });
-    // The first mask is for prompts that leave no choice; it is left out, as in transformers by default.
+    // The first mask is for unambiguous prompts. It is left out, as in transformers by default.
     const masks = slice(all, 1, 1, count);
     const scores = this.iouPredictionHead.forward(slice(queries, 1, 0, 1)).reshape(batch, prompts, count);
     return {
@@ -504,7 +516,7 @@ class SamDecoder extends Module {
   }
 }
 
-/** Projections with ReLU between them. */
+/** Projections with ReLU between them (a multilayer perceptron). */
 class SamHead extends Module {
   readonly projIn: Projection;
   readonly projOut: Projection;
@@ -560,7 +572,7 @@ class TwoWayLayer extends Module {
   constructor(init: Initializer, config: ModelConfig, isFirst: boolean) {
     super();
     const [dModel, heads] = [config.size('hidden_size'), config.size('num_attention_heads')];
-    const inner = Math.floor(dModel / 2); // transformers' layers ignore the rate of the config
+    const inner = Math.floor(dModel / 2); // transformers ignores the rate of the config
     const norm = () => new LayerNorm(init, dModel, config.number('layer_norm_eps'));
     this.#isFirst = isFirst;
     this.selfAttn = new PositionedAttention(init, dModel, heads);
@@ -574,7 +586,7 @@ class TwoWayLayer extends Module {
     this.crossAttnImageToToken = new PositionedAttention(init, dModel, heads, null, inner);
   }
 
-  /** `tokens` and `positions` are the positions of queries and of keys. */
+  /** `tokens`: positions of the queries. `positions`: positions of the keys. */
   forward(queries: Tensor, keys: Tensor, tokens: Tensor, positions: Tensor): { queries: Tensor; keys: Tensor } {
     const given = this.#isFirst
       ? this.layerNorm1.forward(this.selfAttn.forward(queries, null))

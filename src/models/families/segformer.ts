@@ -29,8 +29,9 @@ import { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 
 /**
- * SegFormer (Xie et al. 2021, arXiv 2105.15203): stages of layers over overlapping patches, with fewer keys and values than
- * queries. A head of projections labels each place. Positions come from convolutions alone.
+ * SegFormer (Xie et al. 2021, arXiv 2105.15203): stages of layers over overlapping patches, with fewer keys and values
+ * than queries. A head of projections labels each cell of the map. There are no position embeddings: convolutions
+ * convey positions.
  */
 export class Segformer extends ImageModel {
   readonly stages: readonly SegformerStage[];
@@ -69,7 +70,10 @@ export class Segformer extends ImageModel {
     return output;
   }
 
-  /** A map as transformers shows it: [B, features, H, W], or [B, H · W, features] for the last one on request. */
+  /**
+   * Returns a map in transformers' layout: [B, features, H, W], or [B, H · W, features] for the last map if the config
+   * asks for it.
+   */
   #shown(map: Tensor): Tensor {
     const isRows = lastOf(map.shape) === this.settings.sizes('hidden_sizes').at(-1) && !this.#reshapesLast;
     return isRows ? map.reshape(map.shape[0] as number, -1, lastOf(map.shape)) : permute(map, [0, 3, 1, 2]);
@@ -79,7 +83,7 @@ export class Segformer extends ImageModel {
     return this.settings.flag('reshape_last_stage');
   }
 
-  /** The loss of logits [B, H, W, labels] at the places of `labels`, int32 [B, height, width]. */
+  /** Returns the loss of logits [B, H, W, labels], resized to the size of `labels`, int32 [B, height, width]. */
   #placeLoss(logits: Tensor, labels: NonNullable<ModelInputs['labels']>): Tensor {
     const size = placesOf(labels, logits.shape[0] as number);
     const upsampled = interpolate(logits, { size, mode: 'bilinear', channelsLast: true });
@@ -119,7 +123,7 @@ export class Segformer extends ImageModel {
   }
 }
 
-/** Height and width of labels for places. Throws ShapeError, ArgumentError, DTypeError. */
+/** Returns height and width of a map of labels. Throws ShapeError, ArgumentError, DTypeError. */
 function placesOf(labels: unknown, batch: number): Grid {
   if (!(labels instanceof Tensor))
     throw new ArgumentError(`forward: labels is ${describeValue(labels)}, expected an int32 tensor [B, height, width]`);
@@ -129,14 +133,14 @@ function placesOf(labels: unknown, batch: number): Grid {
   throw new ShapeError(`forward: labels is ${describeShape(shape)}, expected [${batch}, height, width]`);
 }
 
-/** Overlapping patches, and layers over them. */
+/** A stage: overlapping patches, and layers over them. */
 class SegformerStage extends Module {
   readonly patches: Conv2d;
   readonly patchNorm: LayerNorm;
   readonly layers: readonly TransformerLayer[];
   readonly norm: LayerNorm;
 
-  /** `i`: number of the stage. `share` says how often the next layer is left out, from 0 to 1. */
+  /** `i`: index of the stage. `share` returns the probability of dropping the next layer's branches, from 0 to 1. */
   constructor(init: Initializer, config: ModelConfig, randomness: Randomness, i: number, share: () => number) {
     super();
     const count = config.size('num_encoder_blocks');
@@ -182,7 +186,10 @@ class SegformerStage extends Module {
   }
 }
 
-/** Attention to keys and values that a convolution reduces by `ratio` in height and width (Wang et al. 2021, PVT). */
+/**
+ * Attention whose keys and values come from a smaller map. A convolution reduces height and width by `ratio` (Wang et
+ * al. 2021, PVT).
+ */
 class ReducedAttention extends MultiHeadAttention {
   readonly reduction: Conv2d | null;
   readonly reductionNorm: LayerNorm | null;
@@ -196,7 +203,7 @@ class ReducedAttention extends MultiHeadAttention {
     this.reductionNorm = ratio > 1 ? new LayerNorm(init, dModel) : null;
   }
 
-  /** Sets the height and width of the maps of the next pass. */
+  /** Sets the height and width of the maps for the next pass. */
   start(grid: Grid): void {
     this.#grid = grid;
   }
@@ -213,7 +220,7 @@ class ReducedAttention extends MultiHeadAttention {
   }
 }
 
-/** A feed-forward network with a depthwise convolution, which tells places apart. */
+/** A feed-forward network with a depthwise convolution, which conveys positions. */
 class MixedFeedForward extends Module {
   readonly linear1: Projection;
   readonly depthwise: Conv2d;
@@ -249,7 +256,10 @@ class MixedFeedForward extends Module {
   }
 }
 
-/** Labels of places from the maps of all stages: projections to one width, resized to the first map and joined. */
+/**
+ * Predicts the label of each cell. The maps of all stages are projected to one width, resized to the first map and
+ * concatenated.
+ */
 class DecodeHead extends Module {
   readonly projections: readonly Projection[];
   readonly fuse: Conv2d;

@@ -28,14 +28,14 @@ import {
 } from '../towers.js';
 
 /**
- * SigLIP (Zhai et al. 2023, arXiv 2303.15343): an encoder of texts and one of images, trained to classify single pairs
- * as matching. The model types `siglip_text_model` and `siglip_vision_model` have one of them. Texts are pooled at
- * their last token. As in training, pad them to the full length, without a mask.
+ * SigLIP (Zhai et al. 2023, arXiv 2303.15343): an encoder of texts and one of images. They are trained to classify
+ * single pairs as matching or not. The model types `siglip_text_model` and `siglip_vision_model` have one of them.
+ * Texts are pooled at their last token. As in training, pad them to the full length, without a mask.
  */
 export class Siglip extends DualEncoderModel {
   readonly text: TextTower | null;
   readonly vision: ImageTower | null;
-  /** Both [1]. */
+  /** `logitScale` (a logarithm) and `logitBias`: float32 [1]. */
   readonly logitScale: Tensor | null;
   readonly logitBias: Tensor | null;
   readonly head: PredictionHead | null;
@@ -76,7 +76,7 @@ export class Siglip extends DualEncoderModel {
     return contrast(texts, images, this.logitScale as Tensor, this.logitBias);
   }
 
-  /** Binary cross entropy of each pair, summed over the images of a text. */
+  /** Returns the binary cross entropy of all pairs: the sum over images, and the mean over texts. */
   protected override contrastLoss(logits: Tensor): Tensor {
     const size = logits.shape[0] as number;
     const isPair = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));

@@ -27,8 +27,8 @@ import {
 import { Siglip, siglipEncoder, siglipTextModel, siglipTowerDefaults } from './siglip.js';
 
 /**
- * SigLIP 2 with images in their own proportions (Tschannen et al. 2025, arXiv 2502.14786; NaFlex). Checkpoints for images
- * of a fixed size have the model type `siglip`.
+ * SigLIP 2 with images in their own aspect ratio (Tschannen et al. 2025, arXiv 2502.14786; NaFlex). Checkpoints for
+ * images of a fixed size have the model type `siglip`.
  */
 export class Siglip2 extends Siglip {
   protected override makeVision(init: Initializer, config: ModelConfig): ImageTower {
@@ -36,7 +36,7 @@ export class Siglip2 extends Siglip {
   }
 }
 
-/** A Transformer over images that are lists of patches, each image with as many rows and columns as it needs. */
+/** A Transformer over lists of patches. Each image has its own number of rows and columns of patches. */
 export class NaflexTower extends Module implements ImageTower {
   readonly patches: NaflexPatches;
   readonly encoder: Stack;
@@ -89,10 +89,10 @@ export class NaflexTower extends Module implements ImageTower {
 /** Patches as tokens. Learned positions on a square grid are resized to the rows and columns of each image. */
 class NaflexPatches extends Module {
   readonly projection: Linear;
-  /** [patches, dModel], row by row. */
+  /** float32 [patches, dModel]: learned positions on a square grid, row by row. */
   readonly positions: Tensor;
   readonly channels: number;
-  /** Height and width of an image that needs no other positions. */
+  /** Height and width in pixels of an image whose positions need no resizing. */
   readonly image: Grid;
   readonly #grid: Grid;
 
@@ -120,7 +120,7 @@ class NaflexPatches extends Module {
   }
 }
 
-/** Rows and columns of the patches of each image. Throws ShapeError, ArgumentError. */
+/** Returns rows and columns of the patches of each image. Throws ShapeError, ArgumentError. */
 function gridsOf(shapes: ImageInputs['spatialShapes'], { shape }: Tensor): Grid[] {
   const [batch, patches] = shape as [number, number];
   if (shape.length !== 3)

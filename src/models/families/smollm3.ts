@@ -10,7 +10,7 @@ import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, ty
 export class SmolLM3 extends Llama {
   protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config);
-    const rotates = config.list('no_rope_layers'); // despite its name, 1 where a layer has positions
+    const rotates = config.list('no_rope_layers'); // despite its name, 1 for layers that have positions
     const [bias, networkBias] = [config.flag('attention_bias'), config.flag('mlp_bias')];
     return (i) =>
       new TransformerLayer({

@@ -45,7 +45,7 @@ class SmolVlmImages extends ImageReader {
   readonly inputNames = ['pixelValues', 'pixelAttentionMask'] as const;
   readonly placeholder: number;
   readonly patches: PatchEmbedding;
-  /** [positions, vision features] */
+  /** float32 [positions, vision features] */
   readonly positions: Tensor;
   readonly encoder: Stack;
   readonly norm: LayerNorm;
@@ -91,7 +91,7 @@ class SmolVlmImages extends ImageReader {
   }
 }
 
-/** The images that are no padding, and which of their pixels are none. */
+/** Returns the images that are not padding, and the masks of their pixels: 1 for pixels of the image, 0 for padding. */
 function imagesOf(pixels: unknown, mask: unknown): { pixels: Tensor; isSeen: Int32Array[] | null } {
   if (!(pixels instanceof Tensor))
     throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);
@@ -108,7 +108,7 @@ function imagesOf(pixels: unknown, mask: unknown): { pixels: Tensor; isSeen: Int
   return { pixels: kept, isSeen: mask === undefined ? null : marksOf(mask, shown, count, height * width) };
 }
 
-/** The images with any number but 0, or the first one. */
+/** Returns the indices of images that are not all zeros. If all are, it returns the first one. */
 function withoutZeros(pixels: Tensor, count: number): number[] {
   const values = pixels.dataSync();
   const size = values.length / count;
@@ -130,7 +130,7 @@ function marksOf(mask: unknown, shown: readonly number[], count: number, size: n
   return shown.map((i) => all.subarray(i * size, (i + 1) * size));
 }
 
-/** True for each patch with a pixel that is no padding. */
+/** Returns true for each patch that has a pixel of the image, not only padding. */
 function patchMask(pixels: Int32Array, width: number, [rows, columns]: Grid, [tall, wide]: Grid): boolean[] {
   return Array.from({ length: rows * columns }, (_, patch) => {
     const [top, left] = [Math.floor(patch / columns) * tall, (patch % columns) * wide];
@@ -141,8 +141,8 @@ function patchMask(pixels: Int32Array, width: number, [rows, columns]: Grid, [ta
 }
 
 /**
- * The position of each patch in a table of side × side: that of the nearest place before it, in fractions of the image
- * (NaViT). Numbers are rounded to float32 as in transformers, which decides at borders.
+ * Returns the position of each patch in a table of side × side (NaViT). It is the nearest entry at or before the patch,
+ * in fractions of the image. Rounding to float32, as in transformers, decides at borders.
  */
 function placesOf([rows, columns]: Grid, side: number, mask?: readonly boolean[]): number[] {
   const [down, across] = [
@@ -182,7 +182,7 @@ export const idefics3: Family = {
   parts: { text_config: ['llama'], vision_config: 'smolvlm_vision' },
 };
 
-/** The tower alone is no model; its settings have these defaults. */
+/** The tower is not a model on its own; this entry holds the defaults of its settings. */
 export const smolVlmVision: Family = {
   model: SmolVlm,
   className: 'SmolVLMVision',

@@ -40,7 +40,9 @@ import { checkHead } from '../prediction-head.js';
 import { type BatchLayout, type FamilyContext, PretrainedModel } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
-/** Attention to the text. It can return its probabilities with a gradient, for the guided attention loss. */
+/**
+ * Attention to the text. It can also return its probabilities with a gradient, which the guided attention loss needs.
+ */
 class TextAttention extends MultiHeadAttention {
   /** If set, receives the probabilities, [B, heads, T, S], of whole sequences of one length. */
   collect: ((weights: Tensor) => void) | null = null;
@@ -106,8 +108,8 @@ class ScaledPositions extends Module {
 }
 
 /**
- * Turns frames and the speaker embedding into the decoder's input. Its dropout is active in inference, too (Shen et al.
- * 2017, arXiv 1712.05884, section 2.2).
+ * Turns frames and the speaker embedding into the decoder's input. Its dropout is active in inference, too, to vary
+ * speech (Shen et al. 2017, arXiv 1712.05884, section 2.2).
  */
 class DecoderPrenet extends Module {
   readonly layers: readonly Linear[];
@@ -130,8 +132,9 @@ class DecoderPrenet extends Module {
   }
 
   /**
-   * `frames`: float32 [B, T, bins], whose first frame has position `first`. `voices`: speaker embeddings [B, features]
-   * of length 1, or null. `random` chooses the same dropped elements for all items. Returns [B, T, dModel].
+   * `frames`: float32 [B, T, bins]. `first`: position of the first frame. `voices`: speaker embeddings [B, features] of
+   * length 1, or null. `random` seeds the dropout; all items of the batch drop the same elements. Returns [B, T,
+   * dModel].
    */
   forward(frames: Tensor, voices: Tensor | null, random: Random, first = 0): Tensor {
     const { device } = frames;
@@ -219,7 +222,7 @@ export interface SpeechOptions {
   readonly speakerEmbeddings: Tensor | Float32Array;
   /** Speech ends when the probability of its end reaches this. Default: 0.5. */
   readonly threshold?: number | undefined;
-  /** Minimum and maximum number of frames per token. Default: 0 and 20. */
+  /** Minimum and maximum number of frames of speech per token of text. Default: 0 and 20. */
   readonly minLengthRatio?: number | undefined;
   readonly maxLengthRatio?: number | undefined;
   /** Seed of the dropout that varies speech, an integer from 0 on. Default 0. */
@@ -358,7 +361,10 @@ export class SpeechT5 extends Seq2SeqModel {
     throw new ShapeError(`forward: labels is ${describeShape(labels.shape)}, expected ${expected}`);
   }
 
-  /** The decoder's input in training, [B, T / factor, bins]: zeros, then the last frame of each step but the last. */
+  /**
+   * Returns the decoder's input in training, [B, T / factor, bins]: zeros, then the last frame of each step except the
+   * last.
+   */
   #shifted(labels: Tensor): Tensor {
     const factor = this.settings.size('reduction_factor');
     const [size, time, bins] = labels.shape as [number, number, number];
@@ -392,7 +398,7 @@ export class SpeechT5 extends Seq2SeqModel {
 
   /**
    * The loss: L1 distance of spectrograms before and after refinement, and cross entropy of the end of speech.
-   * Attention that is far from the diagonal adds a penalty (Tachibana et al. 2017, arXiv 1710.08969).
+   * Attention far from the diagonal adds a penalty (Tachibana et al. 2017, arXiv 1710.08969).
    */
   #loss(
     labels: Tensor,
@@ -520,7 +526,7 @@ export class SpeechT5 extends Seq2SeqModel {
     return this.settings.size('max_text_positions');
   }
 
-  /** Maximum length of a text, and maximum number of steps of speech. */
+  /** Maximum length of a text in tokens. It is also the maximum number of decoder steps. */
   override get maxLength(): number {
     return Math.max(this.maxSourceLength, this.settings.size('max_speech_positions'));
   }
@@ -560,12 +566,12 @@ export class SpeechT5 extends Seq2SeqModel {
 
 /** Value that marks padding in labels. */
 const PADDING = -100;
-/** Weight of frames that end speech, because they are rare. */
+/** Weight of frames that end speech. It compensates for their rarity. */
 const END_WEIGHT = 5;
 
 /**
- * Relative position vectors that all layers of the encoder share. Rows are distances from -most to most - 1, from key
- * to query.
+ * Relative position vectors that all layers of the encoder share. Rows are the distances −most … most − 1 from key to
+ * query.
  */
 function relativeKeys(init: Initializer, config: ModelConfig, headSize: number): DistanceRows {
   const most = config.size('encoder_max_relative_position');

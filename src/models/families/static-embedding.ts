@@ -31,7 +31,7 @@ export class StaticEmbedding extends EncoderModel {
     return this.table.forward(ids);
   }
 
-  /** Tables know no positions. */
+  /** A table has no positions, so length is not limited. */
   override get maxLength(): number {
     return Number.POSITIVE_INFINITY;
   }

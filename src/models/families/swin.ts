@@ -25,8 +25,8 @@ import { TowerModel } from '../tower-model.js';
 import { checkPixels, type ImageInputs, type ImageTower, patchesOf, type TowerOutput } from '../towers.js';
 
 /**
- * Swin (Liu et al. 2021, arXiv 2103.14030): patches attend to those in their window, and windows shift from layer to
- * layer. Each stage but the last merges squares of four patches. The model type `donut-swin` has no norm at the end.
+ * Swin (Liu et al. 2021, arXiv 2103.14030): patches attend within windows, which shift from layer to layer. Each stage
+ * except the last merges squares of four patches. The model type `donut-swin` has no norm at the end.
  */
 export class Swin extends TowerModel {
   override readonly text = null;
@@ -61,7 +61,7 @@ export function swinNames(tower: string, prefix: string): StateNames {
   };
 }
 
-/** Names of the parts of the stage at path `stage`, whose name in checkpoints is `own`. */
+/** Returns the names of a stage's parts. `stage`: our path. `own`: the path in checkpoints. */
 export function swinStageNames(stage: string, own: string): StateNames {
   const [layer, block] = [`${stage}.layers.*`, `${own}.blocks.*`];
   return {
@@ -80,7 +80,7 @@ export function swinStageNames(stage: string, own: string): StateNames {
 export class SwinTower extends Module implements ImageTower {
   readonly patches: PatchEmbedding;
   readonly patchNorm: LayerNorm;
-  /** [patches, features], or null if only distances matter. */
+  /** float32 [patches, features]: absolute positions. Null if the model has only relative positions. */
   readonly positions: Tensor | null;
   readonly dropout: Dropout;
   readonly stages: readonly SwinStage[];
@@ -88,13 +88,13 @@ export class SwinTower extends Module implements ImageTower {
   readonly pooler: PredictionHead | null;
   readonly encoder = null;
   readonly inputNames = ['pixelValues'] as const;
-  /** Features of a patch after the last stage. */
+  /** Number of features of a patch after the last stage. */
   readonly width: number;
 
   constructor(init: Initializer, config: ModelConfig, randomness: Randomness, pools: boolean) {
     super();
     const isDonut = config.type === 'donut-swin';
-    if (isDonut) config.expect('use_absolute_embeddings', false); // transformers has a table of another size
+    if (isDonut) config.expect('use_absolute_embeddings', false); // transformers' table has another size
     const [dModel, depths] = [config.size('embed_dim'), config.sizes('depths')];
     this.patches = patchesOf(init, config, { dModel, classToken: false, positions: false, interpolate: true });
     const hasPositions = config.flag('use_absolute_embeddings');
@@ -123,7 +123,7 @@ export class SwinTower extends Module implements ImageTower {
     return [Math.ceil(image[0] / patch[0]), Math.ceil(image[1] / patch[1])];
   }
 
-  /** The attention of the last layer of each stage: transformers returns its map. */
+  /** Attention of the last layer of each stage. transformers returns the maps of these layers. */
   get attentions(): readonly MultiHeadAttention[] {
     return this.stages.flatMap(({ layers }) => layers.at(-1)?.selfAttentions ?? []);
   }
@@ -156,19 +156,19 @@ export class SwinTower extends Module implements ImageTower {
 
 /** The patches of a batch of images, as rows. */
 export interface Patches {
-  /** float32 [B · rows · columns, features] */
+  /** float32 [B · rows · columns, features], image by image, row by row. */
   readonly x: Tensor;
   readonly batch: Sequences;
   /** Rows and columns of an image's patches. */
   readonly grid: Grid;
 }
 
-/** Layers of one resolution. Every second one shifts its windows by half. */
+/** Layers of one resolution. Every second layer shifts its windows by half of their size. */
 export class SwinStage extends Module {
   constructor(
     private readonly window: number,
     readonly layers: readonly TransformerLayer[],
-    /** Halves rows and columns after the last layer. */
+    /** Halves rows and columns after the last layer. Null in the last stage. */
     readonly merging: PatchMerging | null,
   ) {
     super();
@@ -227,7 +227,7 @@ export function swinStages(
 interface SwinLayerSizes {
   readonly width: number;
   readonly heads: number;
-  /** Share of the highest rate of dropped branches. */
+  /** Drop path rate of the layer, as a fraction of the highest rate. */
   readonly share: number;
   /** See `SwinStagesOptions`. */
   readonly attentionDropout: string;
@@ -269,7 +269,7 @@ export class PatchMerging extends Module {
     this.reduction = new Linear(init, 4 * width, 2 * width, false);
   }
 
-  /** Rows and columns are halved, rounded up. */
+  /** Merges the patches. Rows and columns are halved, rounded up. */
   forward({ x, batch: { size }, grid: [height, width] }: Patches): Patches {
     const grid: Grid = [Math.ceil(height / 2), Math.ceil(width / 2)];
     const count = grid[0] * grid[1];
@@ -285,21 +285,25 @@ export class PatchMerging extends Module {
   }
 }
 
-/** The patches of images in windows. */
+/** Assignment of patches to windows. */
 export interface Windows {
-  /** The windows, as sequences of patches. */
+  /** The windows as sequences of patches. */
   readonly sequences: Sequences;
-  /** int32 [N']: the patch at each place of a window; the number of patches at places beyond an image. */
+  /** int32 [N']: the patch at each position of each window. Positions beyond an image have the number of patches, N. */
   readonly patches: Tensor;
-  /** int32 [N]: the place of each patch. */
+  /** int32 [N]: the position of each patch in the windows, an index into `patches`. */
   readonly places: Tensor;
-  /** int32 [windows, 1, places, places]: 1 where a patch sees another one. Null if all of a window see each other. */
+  /**
+   * int32 [windows, 1, area, area]: 1 if a patch may attend to another one. Null if all patches of a window may attend
+   * to each other. area: patches of a window.
+   */
   readonly mask: Tensor | null;
 }
 
 /**
- * Windows of `window` × `window` patches, which begin `shift` patches below and to the right of an image's corner. The
- * patches above and to the left of them join the last windows, but do not see the others there.
+ * Cuts images into windows of `window` × `window` patches. The first window begins `shift` patches below and to the
+ * right of the upper left corner. The patches above and to its left wrap around into the last windows, but do not
+ * attend to the other patches there.
  */
 export function windowsOf(
   { device }: Tensor,
@@ -334,7 +338,7 @@ export function windowsOf(
   };
 }
 
-/** 1 where two places of a window have one region; [images · windows · area · area]. */
+/** Returns 1 for pairs of positions of a window in the same region, else 0: [images · windows · area · area]. */
 function sightOf(regions: Int32Array, images: number, area: number): Int32Array {
   const ofImage = Int32Array.from({ length: regions.length * area }, (_, i) => {
     const query = Math.floor(i / area);
@@ -362,9 +366,9 @@ export class WindowAttention extends MultiHeadAttention {
   }
 }
 
-/** Attention within windows, whose scores have trained biases by distance. */
+/** Attention within windows, with trained biases of the scores by distance (relative position bias). */
 class DistanceAttention extends WindowAttention {
-  /** [distances, heads] of patches in a window, row by row. */
+  /** float32 [distances, heads]: one row per vertical and horizontal distance in a window, row by row. */
   readonly distanceBias: Tensor;
   readonly #distances: Int32Array;
 
@@ -393,12 +397,12 @@ class DistanceAttention extends WindowAttention {
   }
 }
 
-/** `x` [N, features] and a row of zeros, which stands for places beyond an image. */
+/** Appends a row of zeros to `x`, [N, features]. Positions beyond an image read it. */
 function withBlank(x: Tensor): Tensor {
   return concat([x, x.device.zeros([1, x.shape[1] as number])]);
 }
 
-/** Images, [B, channels, height, width], with zeros at the right and lower edges up to whole patches. */
+/** Pads images, [B, channels, height, width], with zeros at the right and lower edges up to whole patches. */
 function filled(pixels: Tensor, patch: Grid): Tensor {
   const [bottom, right] = patch.map((size, i) => (size - ((pixels.shape[2 + i] ?? 0) % size)) % size);
   return pad(pixels, [0, right ?? 0, 0, bottom ?? 0]);

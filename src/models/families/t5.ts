@@ -22,7 +22,7 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 
-/** Distances are unlimited, but the longest sequence needs some number. */
+/** Maximum length of a sequence. Relative positions have no limit, but the interface needs a number. */
 const LONGEST = 2 ** 20;
 /** Length of the training texts of the published models, in tokens. */
 const TRAINED = 512;
@@ -84,7 +84,9 @@ export class T5 extends Seq2SeqModel {
     return this.targetDropout.forward(this.tokens.forward(ids));
   }
 
-  /** Scales the features in version 1.0, whose embedding, with large numbers, is also the output projection. */
+  /**
+   * Scales the features in version 1.0. There, the embedding is also the output projection, and its values are large.
+   */
   override logitsOf(features: Tensor): Tensor {
     const isScaled = this.settings.type === 't5' && this.settings.flag('scale_decoder_outputs');
     return super.logitsOf(isScaled ? scale(features, this.settings.size('d_model') ** -0.5) : features);
@@ -207,7 +209,7 @@ function t5StackNames(config: ModelConfig, stack: string, name: string, last: nu
   const cross = `${block}.1.EncDecAttention`;
   return {
     [`${stack}.layers.0.self_attn.position_bias`]: `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`,
-    [`${layers}.self_attn.position_bias`]: [null], // the first layer's is shared
+    [`${layers}.self_attn.position_bias`]: [null], // all layers share the first layer's
     [`${layers}.self_attn.qkv`]: projections(attention),
     [`${layers}.self_attn.out_proj`]: `${attention}.o`,
     [`${layers}.norm1`]: `${block}.0.layer_norm`,
@@ -230,9 +232,9 @@ function completeT5(config: Record<string, unknown>, given: Json): void {
   config.num_decoder_layers ??= config.num_layers;
   const feedForward = String(config.feed_forward_proj);
   const [gated, act] = feedForward.startsWith('gated-') ? [true, feedForward.slice(6)] : [false, feedForward];
-  config.is_gated_act ??= gated; // transformers' files have these settings, which then take precedence
+  config.is_gated_act ??= gated; // configs of transformers have these settings, which then take precedence
   config.dense_act_fn ??= feedForward === 'gated-gelu' ? 'gelu_new' : act;
-  config.tie_word_embeddings = true; // except for files of version 1.1, which have both tables
+  config.tie_word_embeddings = true; // version 1.1 is the exception: its files have both tables
   config.scale_decoder_outputs = given.scale_decoder_outputs ?? given.tie_word_embeddings !== false;
 }
 

@@ -17,8 +17,8 @@ import { capped, gemma2, gemmaNorm } from './gemma.js';
 import { llamaAttention, llamaFeedForward, llamaNames } from './llama.js';
 
 /**
- * T5Gemma (Zhang et al. 2025, arXiv 2504.06225): an encoder and a decoder of Gemma 2's layers, which may differ in size.
- * Windows of the encoder reach to both sides.
+ * T5Gemma (Zhang et al. 2025, arXiv 2504.06225): an encoder and a decoder of Gemma 2's layers, which may differ in
+ * size. Windows of the encoder extend to both sides.
  */
 export class T5Gemma extends Seq2SeqModel {
   readonly sourceTokens: Embedding;
@@ -94,7 +94,7 @@ export class T5GemmaEncoder extends EncoderModel {
   }
 }
 
-/** The settings of a side. Dropout is set for both. */
+/** Returns the settings of the encoder or of the decoder. One dropout rate applies to both. */
 function sideOf(config: ModelConfig, side: 'encoder' | 'decoder'): ModelConfig {
   const { dropout_rate, attention_dropout } = config.values;
   return new ModelConfig({ vocab_size: 256000, ...config.object(side), dropout_rate, attention_dropout });
@@ -109,7 +109,7 @@ function embedded(tokens: Embedding, ids: Tensor, config: ModelConfig): Tensor {
   return tokens.forward(ids, { scale, paddingId: config.numberOrNull('pad_token_id') });
 }
 
-/** The encoder, or the decoder, which attends to vectors of `memorySize` features. */
+/** Returns the encoder, or the decoder, which attends to vectors of `memorySize` features. */
 function t5GemmaStack(
   init: Initializer,
   config: ModelConfig,
@@ -136,7 +136,10 @@ function t5GemmaStack(
   });
 }
 
-/** A stack of Gemma's layers, with norms before and after each sub-layer. `attentions` makes those of layer i. */
+/**
+ * Returns a stack of Gemma's layers, with norms before and after each sub-layer. `attentions` makes the attention parts
+ * of layer i.
+ */
 export function gemmaSideStack(
   init: Initializer,
   config: ModelConfig,
@@ -159,7 +162,7 @@ export function gemmaSideStack(
   return new Stack(config.size('num_hidden_layers'), layer, norm, { dropout });
 }
 
-/** Names of a stack. `crosses`: true if layers have a sub-layer of their own for attention to the encoder. */
+/** Returns the names of a stack. `crosses`: true if layers have a separate sub-layer for cross-attention. */
 export function t5GemmaNames(stack: 'encoder' | 'decoder', crosses = stack === 'decoder'): StateNames {
   const [own, layer] = [`${stack}.layers.*`, `model.${stack}.layers.*`];
   const last = crosses ? 2 : 1;
@@ -180,7 +183,7 @@ export function t5GemmaNames(stack: 'encoder' | 'decoder', crosses = stack === '
   };
 }
 
-/** Settings of the whole model that transformers takes from its decoder. */
+/** Copies settings of the decoder that transformers also uses for the whole model. */
 export function completeFromDecoder(config: Record<string, unknown>, given: Json, usual: Json = {}): void {
   const decoder: Json = { ...gemma2.defaults, ...usual, ...(given.decoder as Json | undefined) };
   for (const name of ['bos_token_id', 'pad_token_id', 'eos_token_id']) config[name] = given[name] ?? decoder[name];

@@ -23,13 +23,14 @@ import { llamaAttention, llamaAttentionOptions } from './llama.js';
 import { completeFromDecoder, gemmaSideStack, t5GemmaNames } from './t5gemma.js';
 
 /**
- * T5Gemma 2 (Zhang et al. 2025, arXiv 2512.14856), text only: an encoder and a decoder of Gemma 3's layers. The decoder
- * attends to itself and to the source in one softmax. If embeddings are tied, both sides share one table of tokens.
+ * T5Gemma 2 (Zhang et al. 2025, arXiv 2512.14856), text only: an encoder and a decoder of Gemma 3's layers. One softmax
+ * covers the decoder's self-attention and cross-attention. If embeddings are tied, encoder and decoder share one table
+ * of tokens.
  */
 export class T5Gemma2 extends Seq2SeqModel {
   readonly sourceTokens: Embedding;
   readonly targetTokens: Embedding;
-  /** [hidden]: the vector of the token that ends an image, in place of its row in the table. */
+  /** float32 [hidden]: vector of the token that ends an image. It replaces the token's row in the table. */
   readonly sourceImageEnd: Tensor;
   readonly targetImageEnd: Tensor;
   readonly sourceDropout: Dropout;
@@ -87,7 +88,7 @@ export class T5Gemma2 extends Seq2SeqModel {
     return capped(super.logitsOf(features), this.head && this.#target.numberOrNull('final_logit_softcapping'));
   }
 
-  /** Splits the decoder's maps into those of the target and those of the source. */
+  /** Splits the decoder's attention maps into self-attention and cross-attention. */
   protected override mapsOf(maps: AttentionMaps, output: ModelOutput, layout: BatchLayout): ModelOutput {
     const [sources, targets] = [layout.source, layout.target].map((side) => side?.batch.counts ?? []) as [
       readonly number[],
@@ -100,7 +101,7 @@ export class T5Gemma2 extends Seq2SeqModel {
     return super.mapsOf({ ...maps, cross: cross as Tensor[], decoder: decoder as Tensor[] }, output, layout);
   }
 
-  /** Images are not read. */
+  /** The image encoder's weights are ignored. */
   override ignores(name: string): boolean {
     return /\b(vision_tower|multi_modal_projector)\./.test(name);
   }
@@ -116,7 +117,10 @@ export class T5Gemma2 extends Seq2SeqModel {
   }
 }
 
-/** Columns `start` to below `start + count` of the map of each item, [B, heads, T, S], zero where others have more. */
+/**
+ * Selects columns start … start + count − 1 of each item's map. Returns [B, heads, T, S], where S is the largest count;
+ * shorter items end with zeros.
+ */
 function columnsOf(map: Tensor, starts: readonly number[], counts: readonly number[]): Tensor {
   const longest = Math.max(...counts);
   const [, heads, time] = map.shape as [number, number, number];
@@ -129,7 +133,10 @@ function columnsOf(map: Tensor, starts: readonly number[], counts: readonly numb
   );
 }
 
-/** The encoder, or the decoder, which also attends to the encoder's output. As in Gemma 3, scores have no cap. */
+/**
+ * Returns the encoder, or the decoder, which also attends to the encoder's output. As in Gemma 3, scores have no soft
+ * cap.
+ */
 function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness, isDecoder: boolean): Stack {
   const headNorm = () => gemmaNorm(init, config, config.size('head_dim'));
   const rotary = (kind: string) => rotaryOf(init, config, { kind });
@@ -152,7 +159,7 @@ function stackOf(init: Initializer, config: ModelConfig, randomness: Randomness,
   });
 }
 
-/** A window of the encoder: half of it before a token, and half of it after. */
+/** Returns a window of the encoder: half of it lies before a token, half after. */
 function aroundOf(reach: number): readonly [before: number, after: number] {
   return [Math.floor((reach + 1) / 2), Math.floor(reach / 2) + 1];
 }

@@ -181,7 +181,7 @@ export class Transformer extends SequenceModel {
    */
   async save(folder: string | URL, options: SaveOptions = {}): Promise<void> {
     const values = this.readStateDict();
-    values.catch(() => {}); // reported when it is awaited
+    values.catch(() => {}); // the error is reported when the promise is awaited
     const { writeModel } = await import('../saved.js');
     await writeModel(folder, this, values, options);
   }
@@ -199,7 +199,7 @@ export class Transformer extends SequenceModel {
   /** The files that `save` writes, by name, in memory. */
   async toFiles(options: SaveOptions = {}): Promise<ModelFiles> {
     const values = this.readStateDict();
-    values.catch(() => {}); // reported when it is awaited
+    values.catch(() => {}); // the error is reported when the promise is awaited
     const { toFiles } = await import('../saved.js');
     return toFiles(this, values, options);
   }

@@ -22,7 +22,7 @@ export class BartDecoder extends CausalModel {
   readonly tokens: Embedding;
   /** Learned positions. Their first two rows are unused. */
   readonly positions: Embedding | null;
-  /** [positions + 1, dModel]: computed ones. The last row is for padding, which has none. */
+  /** float32 [positions + 1, dModel]: computed positions. The last row is for padding and consists of zeros. */
   readonly sinusoids: Tensor | null;
   readonly norm: LayerNorm | null;
   readonly dropout: Dropout;
@@ -83,7 +83,7 @@ export class BartDecoder extends CausalModel {
   }
 }
 
-/** Sinusoids of positions that begin after the padding id. */
+/** Returns sinusoids. The first position is the padding id + 1. */
 function waves(config: ModelConfig): Float32Array {
   const [length, dModel] = [config.size('max_position_embeddings'), config.size('d_model')];
   const firstPosition = config.number('pad_token_id') + 1;

@@ -60,7 +60,7 @@ const writers: Readonly<Record<string, Part<CausalModel>>> = {
 export class VisionEncoderDecoder extends Seq2SeqModel {
   readonly reader: TowerModel;
   readonly writer: CausalModel;
-  /** Projects patches to the decoder's features, where the two differ. */
+  /** Projects patches to the decoder's size. Null if both sizes are equal. */
   readonly projection: Linear | null;
 
   constructor(context: FamilyContext) {
@@ -186,7 +186,9 @@ export class VisionEncoderDecoder extends Seq2SeqModel {
   }
 }
 
-/** The config of a part, with the defaults of its family. */
+/**
+ * Returns the config of a part, completed with the defaults of its family. Throws FormatError for an unknown family.
+ */
 function completed<Model>(parts: Readonly<Record<string, Part<Model>>>, side: string, given: unknown): Json {
   const config = isObject(given) ? (given as Json) : {};
   const type = String(config.model_type ?? '');

@@ -36,7 +36,7 @@ import type { ModelConfig } from '../model-config.js';
 import { checkHead } from '../prediction-head.js';
 import { type BatchLayout, type FamilyContext, PretrainedModel } from '../pretrained-model.js';
 
-/** A feed-forward network whose projections also see neighbouring tokens. Padding counts as zeros. */
+/** A feed-forward network of two convolutions over tokens. Padding counts as zeros. */
 class ConvNetwork extends Module implements Network {
   readonly conv1: Conv1d;
   readonly conv2: Conv1d;
@@ -63,7 +63,7 @@ class ConvNetwork extends Module implements Network {
     const { size, longest } = batch;
     const mask = batch.tokenMask?.reshape(size, longest, 1) ?? null;
     const shown = (y: Tensor) => (mask ? mul(y, mask) : y);
-    // An even number of taps makes one place too many, at the beginning.
+    // With an even kernel size, the output is one token too long. The first one is dropped.
     const own = (y: Tensor) => contiguous(slice(y, 1, 1 - (this.taps % 2), 1 - (this.taps % 2) + longest));
     const hidden = activate(
       'ConvNetwork',
@@ -75,11 +75,11 @@ class ConvNetwork extends Module implements Network {
   }
 }
 
-/** Dilated convolutions with gates (WaveNet, van den Oord et al. 2016), whose results are added up. */
+/** Gated dilated convolutions (WaveNet, van den Oord et al. 2016). The skip outputs of all layers are added up. */
 class WaveNet extends Module {
   readonly inLayers: readonly WeightNormConv1d[];
   readonly resSkipLayers: readonly WeightNormConv1d[];
-  /** Gates of the speaker for all layers; null for one speaker. */
+  /** Projects the speaker's vector to the gates of all layers. Null if the model has one speaker. */
   readonly condLayer: WeightNormConv1d | null;
   readonly dropout: Dropout;
 
@@ -121,7 +121,10 @@ class WaveNet extends Module {
   }
 }
 
-/** A flow that shifts one half of the channels by what a WaveNet reads in the other half. It is read backwards. */
+/**
+ * An affine coupling flow. A WaveNet computes a shift of one half of the channels from the other half. Only the inverse
+ * is implemented.
+ */
 class CouplingLayer extends Module {
   readonly convPre: PointwiseConv;
   readonly wavenet: WaveNet;
@@ -145,7 +148,7 @@ class CouplingLayer extends Module {
   }
 }
 
-/** Flows in sequence, each of which reads the channels in reverse. */
+/** A sequence of coupling flows. The channels are reversed between them. */
 class CouplingBlock extends Module {
   readonly flows: readonly CouplingLayer[];
 
@@ -161,7 +164,7 @@ class CouplingBlock extends Module {
   }
 }
 
-/** Depthwise dilated convolutions, each with a pointwise one, norms and a residual connection. */
+/** Layers of a dilated depthwise convolution and a pointwise one, with norms and a residual connection. */
 class DilatedSeparableConv extends Module {
   readonly convsDilated: readonly Conv1d[];
   readonly convsPointwise: readonly PointwiseConv[];
@@ -206,7 +209,7 @@ class DilatedSeparableConv extends Module {
 
 /** A flow that shifts and scales each channel. */
 class AffineFlow extends Module {
-  /** Both [channels]. */
+  /** `translate` and `logScale`: float32 [channels]. */
   readonly translate: Tensor;
   readonly logScale: Tensor;
 
@@ -225,7 +228,7 @@ class AffineFlow extends Module {
   }
 }
 
-/** A flow that changes one channel by a monotonic spline, whose knots depend on the other channel and on the text. */
+/** A flow that maps one channel by a monotonic spline. Its knots depend on the other channel and on the text. */
 class SplineFlow extends Module {
   readonly convPre: PointwiseConv;
   readonly convDds: DilatedSeparableConv;
@@ -260,11 +263,11 @@ class SplineFlow extends Module {
   }
 }
 
-/** Bins and slopes are at least this large. */
+/** Minimum width, height and slope of a bin. */
 const LEAST = 1e-3;
 
 interface Knots {
-  /** Both [B, T, bins], before their softmax. */
+  /** `widths` and `heights` of the bins before the softmax, [B, T, bins]. */
   readonly widths: Tensor;
   readonly heights: Tensor;
   /** Slopes at the knots between two bins, [B, T, bins − 1], before their softplus. */
@@ -283,7 +286,7 @@ function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Te
   const end = Math.log(Math.exp(1 - LEAST) - 1); // slopes at both ends are 1
   const ends = x.device.full([...x.shape.slice(0, 2), 1], end);
   const all = add(softplus(concat([ends, slopes, ends], 2)), LEAST); // [B, T, bins + 1]
-  // 1 in the bin that holds the value.
+  // `isBin` is 1 for the bin that contains the value, else 0.
   const last = bins + 1;
   const lower = columns(levels, 0, bins);
   const upper = concat([columns(levels, 1, bins), add(columns(levels, bins, last), 1e-6)], 2);
@@ -294,7 +297,7 @@ function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Te
   const [start, level] = [pick(columns(places, 0, bins)), pick(lower)];
   const [slope, next] = [pick(columns(all, 0, bins)), pick(columns(all, 1, last))];
   const steepness = div(height, width);
-  // The root of a quadratic equation.
+  // The inverse is the root of a quadratic equation.
   const above = sub(inside, level);
   const bend = mul(above, sub(add(slope, next), scale(steepness, 2)));
   const a = add(mul(height, sub(steepness, slope)), bend);
@@ -305,7 +308,10 @@ function inverseSpline(x: Tensor, { widths, heights, slopes, bound }: Knots): Te
   return where(isInside, add(mul(root, width), start), x);
 }
 
-/** Knots of bins whose sizes are softmax(x), at least LEAST: [B, T, bins + 1], from −bound to bound. */
+/**
+ * Returns the knots between bins, [B, T, bins + 1], from −bound to bound. The sizes of the bins are softmax(x), at
+ * least LEAST.
+ */
 function edges(x: Tensor, bound: number): Tensor {
   const bins = x.shape[2] as number;
   const sizes = add(scale(softmax(x), 1 - LEAST * bins), LEAST);
@@ -321,7 +327,9 @@ class StochasticDurations extends Module {
   readonly convDds: DilatedSeparableConv;
   readonly cond: PointwiseConv | null;
   readonly flows: readonly (AffineFlow | SplineFlow)[];
-  /** The parts below take part in training alone, which transformers does not have either. */
+  /**
+   * Only training uses the following parts. They are loaded and saved; training is not supported, as in transformers.
+   */
   readonly postConvPre: PointwiseConv;
   readonly postConvProj: PointwiseConv;
   readonly postConvDds: DilatedSeparableConv;
@@ -356,7 +364,8 @@ class StochasticDurations extends Module {
     const own = this.convPre.forward(x);
     const voiced = speaker && this.cond ? add(own, this.cond.forward(speaker)) : own;
     const text = mul(this.convProj.forward(this.convDds.forward(voiced, mask)), mask);
-    const [affine, , ...splines] = this.flows as [AffineFlow, SplineFlow, ...SplineFlow[]]; // one flow is not used
+    // Inference skips one flow, as in the paper's code.
+    const [affine, , ...splines] = this.flows as [AffineFlow, SplineFlow, ...SplineFlow[]];
     const read = splines.reverse().reduce((y, flow) => flow.backwards(flipped(y), mask, text), noise);
     return columns(affine.backwards(flipped(read), mask), 0, 1).reshape(...(x.shape.slice(0, 2) as [number, number]));
   }
@@ -403,7 +412,7 @@ class Durations extends Module {
   }
 }
 
-/** The encoder of spectrograms, which takes part in training alone. It is kept for files. */
+/** Encoder of spectrograms. Only training uses it; it is loaded and saved. */
 class PosteriorEncoder extends Module {
   readonly convPre: PointwiseConv;
   readonly wavenet: WaveNet;
@@ -420,18 +429,18 @@ class PosteriorEncoder extends Module {
 
 /** Options of `speak`. */
 export interface SpeakOptions {
-  /** Number of the voice, for models of several speakers. Default: none. */
+  /** Index of the voice, for models with several speakers. Default: none. */
   readonly speakerId?: number | undefined;
   /** Seed of the noise that varies rhythm and tone, an integer from 0 on. Default 0. */
   readonly seed?: number | undefined;
-  /** Factor of the speed. Default: `speaking_rate` of the config. */
+  /** Factor of the speed; 2 is twice as fast. Default: `speaking_rate` of the config. */
   readonly speakingRate?: number | undefined;
 }
 
-/** The text as the encoder read it. */
+/** Output of the text encoder. B: texts, T: tokens of the longest text. */
 interface ReadText {
   readonly padded: PaddedBatch;
-  /** [B, T, width] */
+  /** float32 [B, T, width] */
   readonly hidden: Tensor;
   /** [B, T, 1]: 1 for tokens, 0 for padding. */
   readonly mask: Tensor;
@@ -440,8 +449,8 @@ interface ReadText {
 }
 
 /**
- * VITS (Kim, Kong, Son 2021, arXiv 2106.06103), the models of MMS-TTS. A text encoder predicts the distribution of latent
- * frames. A duration predictor gives their number for each token. A flow and HiFi-GAN make sound of them.
+ * VITS (Kim, Kong, Son 2021, arXiv 2106.06103), the architecture of MMS-TTS. A text encoder predicts the distribution
+ * of latent frames. A duration predictor gives their number for each token. A flow and HiFi-GAN turn them into sound.
  */
 export class Vits extends PretrainedModel {
   readonly tokens: Embedding;
@@ -577,7 +586,7 @@ export class Vits extends PretrainedModel {
     return row?.reshape(1, 1, -1) ?? null;
   }
 
-  /** [B, T] */
+  /** Returns the logarithm of each token's duration in frames, [B, T]. */
   #logDurations({ hidden, mask, speaker }: ReadText, random: Random): Tensor {
     const predictor = this.durationPredictor;
     if (predictor instanceof Durations) return predictor.forward(hidden, mask, speaker);
@@ -594,7 +603,7 @@ export class Vits extends PretrainedModel {
     );
   }
 
-  /** Number of frames of each token, row by row. */
+  /** Returns the number of frames of each token, one list per text. */
   #framesOf(logs: Float32Array, { padded, hidden }: ReadText, rate: number): number[][] {
     const [size, time] = hidden.shape as [number, number];
     const { isToken } = padded;
@@ -608,7 +617,7 @@ export class Vits extends PretrainedModel {
     );
   }
 
-  /** Sound of frames: each token's distribution, as many times as its duration says. */
+  /** Makes sound. Each token's distribution is repeated for the token's number of frames. */
   #speak({ hidden, mask, speaker }: ReadText, frames: readonly (readonly number[])[], random: Random): ModelOutput {
     const { device } = this;
     const [size, time] = hidden.shape as [number, number, number];
@@ -616,7 +625,7 @@ export class Vits extends PretrainedModel {
     const stats = mul(this.project.forward(hidden), mask).reshape(size * time, 2 * flowSize);
     const lengths = frames.map(lengthOf);
     const longest = Math.max(...lengths);
-    const rows = new Int32Array(size * longest).fill(size * time); // a row of zeros after the others
+    const rows = new Int32Array(size * longest).fill(size * time); // index of the row of zeros after all tokens
     for (const [i, counts] of frames.entries()) {
       let at = i * longest;
       for (const [token, count] of counts.entries()) {
@@ -689,7 +698,7 @@ export class Vits extends PretrainedModel {
   }
 }
 
-/** HiFi-GAN with a projection of the speaker's vector. */
+/** HiFi-GAN, with a projection of the speaker's vector that is added to its input. */
 class VoicedHifiGan extends HifiGan {
   readonly cond: PointwiseConv | null;
 
@@ -703,22 +712,22 @@ class VoicedHifiGan extends HifiGan {
   }
 }
 
-/** Tokens of a text, and frames of a token, at most: minutes of sound. */
+/** Maximum tokens of a text and frames of a token. They limit memory, but allow minutes of sound. */
 const [MAX_TOKENS, MAX_FRAMES] = [1 << 14, 1 << 12];
 
-/** Frames of a text, at least one. */
+/** Returns the number of frames of a text, at least one. */
 const lengthOf = (counts: readonly number[]) =>
   Math.max(
     1,
     counts.reduce((total, count) => total + count, 0),
   );
 
-/** Columns of the last dimension of [B, T, n]. */
+/** Returns columns `from` … `to` − 1 of x, [B, T, n]. */
 function columns(x: Tensor, from: number, to: number): Tensor {
   return contiguous(slice(x, 2, from, to));
 }
 
-/** The channels of [B, T, channels] in reverse. */
+/** Reverses the channels of x, [B, T, channels]. */
 function flipped(x: Tensor): Tensor {
   const channels = x.shape[2] as number;
   const order = Int32Array.from({ length: channels }, (_, i) => channels - 1 - i);

@@ -23,8 +23,8 @@ import { SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
 
 /**
- * wav2vec2-BERT (Barrault et al. 2023, arXiv 2312.05187, 3.2.1): a Conformer whose convolutions are causal reads
- * features of a mel filter bank, two frames of 10 ms at a time.
+ * wav2vec2-BERT (Barrault et al. 2023, arXiv 2312.05187, section 3.2.1): a Conformer with causal convolutions. Its
+ * input is mel filter bank features; each row joins two frames of 10 ms.
  */
 export class Wav2Vec2Bert extends SoundModel {
   readonly featureNorm: LayerNorm;
@@ -87,7 +87,7 @@ export class Wav2Vec2Bert extends SoundModel {
       });
   }
 
-  /** Attention by the setting of positions. */
+  /** Returns a function that makes the kind of attention that `position_embeddings_type` names. */
   #attentionOf(init: Initializer, config: ModelConfig): (options: MultiHeadOptions) => MultiHeadAttention {
     const headSize = Math.floor(config.size('hidden_size') / config.size('num_attention_heads'));
     const { position_embeddings_type: type } = config.values;

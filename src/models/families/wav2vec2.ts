@@ -27,7 +27,7 @@ import type { FamilyContext } from '../pretrained-model.js';
 import { SoundModel } from '../sound-model.js';
 import { SpecAugment } from '../spec-augment.js';
 
-/** A convolution, a norm or none, and an activation. */
+/** A convolution, an optional norm, and an activation. */
 class ConvLayer extends Module {
   readonly conv: Conv1d;
   readonly norm: GroupNorm | LayerNorm | null;
@@ -43,7 +43,7 @@ class ConvLayer extends Module {
     this.norm = norm;
   }
 
-  /** Number of frames that so many make. */
+  /** Returns the number of frames after this layer for `count` frames before it. */
   framesOf(count: number): number {
     const taps = this.conv.weight.shape[2] as number;
     return Math.floor((count - taps) / this.stride) + 1;
@@ -58,8 +58,8 @@ class ConvLayer extends Module {
 }
 
 /**
- * Positions by a convolution over neighbours, whose weights are a direction and a length for each tap (weight
- * normalization, Salimans & Kingma 2016).
+ * Position embeddings from a grouped convolution over neighbouring frames. Weight normalization (Salimans & Kingma
+ * 2016) splits its weights into a direction and a length for each tap.
  */
 class ConvPositions extends Module {
   /** [taps] */
@@ -90,14 +90,14 @@ class ConvPositions extends Module {
     const norms = sqrt(sum(mul(flat, flat), { axis: 0 })); // [taps]
     const weight = mul(flat, div(lengths, norms)).reshape(directions.shape);
     const y = conv1d(x, weight, bias, { padding: Math.floor(taps / 2), groups, channelsLast: true });
-    // An even number of taps makes one place too many.
+    // With an even kernel size, the output is one frame too long.
     return activate('ConvPositions', slice(y, 1, 0, time), this.activation); // [B, T, dModel]
   }
 }
 
 /**
- * wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477): convolutions make frames of samples, further ones their positions,
- * and an encoder reads them.
+ * wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477): convolutions turn samples into frames, and another one adds
+ * positions. An encoder reads the frames.
  */
 export class Wav2Vec2 extends SoundModel {
   readonly featureLayers: readonly ConvLayer[];
@@ -212,7 +212,7 @@ export class Wav2Vec2 extends SoundModel {
   }
 }
 
-/** Throws FormatError for settings of what is not implemented. */
+/** Throws FormatError for settings that are not supported. */
 function checkSupported({ values }: ModelConfig): void {
   const unsupported = ['add_adapter', 'adapter_attn_dim', 'conv_pos_batch_norm'];
   for (const name of unsupported) {
@@ -223,7 +223,9 @@ function checkSupported({ values }: ModelConfig): void {
   }
 }
 
-/** Convolutions over samples. All have layer norms, or only the first has a norm of each channel over time. */
+/**
+ * Returns the convolutions over samples. All have layer norms, or only the first has a norm of each channel over time.
+ */
 function featureLayers(init: Initializer, config: ModelConfig, activation: Activation): ConvLayer[] {
   const [channels, kernels, strides] = ['conv_dim', 'conv_kernel', 'conv_stride'].map((name) => config.list(name)) as [
     number[],
@@ -297,7 +299,7 @@ const defaults: Json = {
 
 export const wav2vec2: Family = { model: Wav2Vec2, className: 'Wav2Vec2', vocabulary: 'ctc', defaults };
 
-/** HuBERT (Hsu et al. 2021, arXiv 2106.07447): wav2vec 2.0's network, trained otherwise. */
+/** HuBERT (Hsu et al. 2021, arXiv 2106.07447): the network of wav2vec 2.0, trained differently. */
 export const hubert: Family = {
   model: Wav2Vec2,
   className: 'Hubert',

@@ -24,13 +24,13 @@ import type { FamilyContext } from '../pretrained-model.js';
 import { type EncodedSource, Seq2SeqModel } from '../seq2seq-model.js';
 
 /**
- * Whisper (Radford et al. 2022, arXiv 2212.04356). Two convolutions turn each two frames of a log-mel spectrogram into
- * one vector. Pre-norm layers encode these, and a decoder writes the text.
+ * Whisper (Radford et al. 2022, arXiv 2212.04356). Two convolutions turn every two frames of a log-mel spectrogram into
+ * one vector. Pre-norm layers encode these vectors, and a decoder writes the text.
  */
 export class Whisper extends Seq2SeqModel {
   readonly conv1: Conv1d;
   readonly conv2: Conv1d;
-  /** [places, dModel]: sinusoids, which are not learned. */
+  /** float32 [positions, dModel]: sinusoids; not trained. */
   readonly sourcePositions: Tensor;
   readonly targetTokens: Embedding;
   readonly targetPositions: Embedding;
@@ -93,7 +93,7 @@ export class Whisper extends Seq2SeqModel {
     });
   }
 
-  /** Number of places in the encoder's output for each source. */
+  /** Returns the sequences of the encoder's output: one per source, all of the same length. */
   #places({ shape }: Tensor): Sequences {
     return Sequences.of(this.device, Array<number>(shape[0] as number).fill(this.maxSourceLength));
   }

@@ -20,12 +20,14 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 
 /**
- * XLNet (Yang et al. 2019, arXiv 1906.08237): attention by content, distance and segment. It reads as it was fine-tuned,
- * with one stream; there are no permutations (`perm_mask`, `target_mapping`) and no memories of earlier texts (`mems`).
+ * XLNet (Yang et al. 2019, arXiv 1906.08237): attention by content, distance and segment. As in fine-tuning, there is
+ * one stream. Permutations (`perm_mask`, `target_mapping`) and memories of earlier texts (`mems`) are not supported.
  */
 export class XLNet extends EncoderModel {
   readonly tokens: Embedding;
-  /** [1, 1, dModel]: the second stream of pre-training begins with it; not used here. */
+  /**
+   * float32 [1, 1, dModel]: initial value of the second stream in pre-training. It is loaded and saved, but not used.
+   */
   readonly maskVector: Tensor;
   readonly dropout: Dropout;
   readonly waves: DistanceWaves;
@@ -120,7 +122,7 @@ export class XLNet extends EncoderModel {
     );
   }
 
-  /** Distances have no limit. */
+  /** Relative positions have no limit. */
   override get maxLength(): number {
     return Number.POSITIVE_INFINITY;
   }
@@ -162,7 +164,7 @@ export class XLNet extends EncoderModel {
   }
 }
 
-/** Reads rows of a text whether they are padding or not. */
+/** Summarizes a text by one of its rows, which may be padding. */
 class SummaryHead extends PredictionHead {
   override forward(features: Tensor, { positions, lengths, counts }: Sequences): Tensor {
     return super.forward(features, new Sequences(positions, lengths, counts));
