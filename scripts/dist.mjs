@@ -1,5 +1,5 @@
-// Makes the JavaScript of dist/, after tsc has written the types: entries for Node (dist/node/), for pages and bundlers
-// (dist/browser/), and for the command line, and the chunks that they share. Node's start takes few files: finding some
+// Makes the JavaScript of dist/, after tsc has written the types. Node has entries in dist/node/, pages and bundlers in
+// dist/browser/. These share the files in dist/chunks/ with the command line. Node's start takes few files: finding some
 // two hundred took three quarters of the time from import to the first result (`npm run bench -- start`).
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
