@@ -49,6 +49,7 @@ export const guides = [
   {
     text: 'Train',
     items: [
+      page('The story of the paper', '/story'),
       page('Training', '/training'),
       page('Fine-tuning', '/fine-tuning'),
       page('Your own model', '/own-models'),
