@@ -59,7 +59,9 @@ export abstract class SequenceModel extends Model {
   loss(source: Tokens | null, target: Tokens | TargetBatch, options: LossOptions = {}): Tensor {
     const { labelSmoothing, ignoreIndex, headDiversity, rDrop } = resolveLossOptions(options);
     if (headDiversity > 0 && this.gradientCheckpointing) {
-      throw new ArgumentError('loss: headDiversity needs what gradientCheckpointing forgets; use one of them');
+      throw new ArgumentError(
+        'loss: headDiversity needs the outputs of heads, which gradientCheckpointing drops; use one of them',
+      );
     }
     return this.device.scope(() => {
       this.beginPass();

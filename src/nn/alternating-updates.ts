@@ -19,7 +19,7 @@ import type { PerLayerGate } from './per-layer-inputs.js';
 import type { SubLayer, WiringPart } from './residual.js';
 import type { StackEntry } from './stack.js';
 
-/** x + norm(right(left(x))): a residual connection with a learned term of low rank. */
+/** x + norm(right(left(x))): a residual connection with a learned low-rank branch. */
 export class LearnedResidual extends Module {
   /** [dModel, rank] */
   readonly left: Projection;
@@ -42,32 +42,33 @@ export class LearnedResidual extends Module {
 
 export interface AlternatingUpdatesOptions {
   readonly dModel: number;
-  /** Streams of rows, one of which the sub-layers read. */
+  /** Number of streams of rows. */
   readonly streams: number;
-  /** The stream that the sub-layers read. */
+  /** Index of the stream that the sub-layers read and compute. */
   readonly active: number;
-  /** Limits the coefficients' weights in training to ±clip. Null: no limit. */
+  /** In training, the weights of `prediction` and `correction` are clamped to ±clip. Null: no limit. */
   readonly clip: number | null;
   readonly norm: () => Norm;
-  /** Makes the connection beside attention. */
+  /** Makes the learned residual connection beside attention. */
   readonly residual: () => LearnedResidual;
-  /** Makes the branch that reads the layer's own input. */
+  /** Makes the branch that reads the layer's per-layer inputs. */
   readonly own: () => PerLayerGate;
   /** True if a learned factor of each feature scales the input of that branch. */
   readonly scaled: boolean;
 }
 
 /**
- * A wiring of several streams side by side, [N, streams · dModel]. It predicts all streams after the layer as mixtures of
- * those before. The sub-layers compute one of them, and its difference from the prediction corrects all.
+ * A wiring of several streams of rows, [N, streams · dModel] side by side. It predicts all streams after the layer as
+ * mixtures of the streams before it. The sub-layers compute one stream. Its difference from the prediction, times
+ * learned coefficients, corrects all streams.
  */
 export class AlternatingUpdates extends Module implements WiringPart {
   readonly routerNorm: Norm;
   /** [dModel, streams] */
   readonly router: Projection;
-  /** [streams, streams²] */
+  /** [streams, streams²]: coefficients of the mixtures. */
   readonly prediction: Projection;
-  /** [streams, streams] */
+  /** [streams, streams]: coefficients of the correction. */
   readonly correction: Projection;
   /** [dModel] */
   readonly ownScale: Tensor;
@@ -91,7 +92,9 @@ export class AlternatingUpdates extends Module implements WiringPart {
   forward(x: Tensor, subLayers: readonly SubLayer[], aside: Tensor | null): Tensor {
     const { streams, active, scaled } = this.#options;
     if (aside === null)
-      throw new ArgumentError('AlternatingUpdates: inputs of layers are missing: run the whole Stack');
+      throw new ArgumentError(
+        'AlternatingUpdates: per-layer inputs are missing, expected a pass through the whole Stack',
+      );
     const predicted = this.#predict(splitStreams(x, streams));
     const computed = this.#compute(predicted[active] as Tensor, subLayers);
     const corrected = this.#correct(predicted, computed);
@@ -100,7 +103,7 @@ export class AlternatingUpdates extends Module implements WiringPart {
     return concat([corrected[0] as Tensor, ...corrected.slice(1).map((stream) => add(stream, branch))], -1);
   }
 
-  /** tanh(router(norm(x) / dModel)), [N, streams]. */
+  /** Returns tanh(router(norm(x) / dModel)), [N, streams]. */
   #modalities(x: Tensor): Tensor {
     return tanh(this.router.forward(scale(this.routerNorm.forward(x), 1 / this.#options.dModel)));
   }
@@ -116,7 +119,7 @@ export class AlternatingUpdates extends Module implements WiringPart {
     );
   }
 
-  /** The sub-layers of one stream. */
+  /** Runs the sub-layers on one stream, [N, dModel]. */
   #compute(x: Tensor, [attention, network]: readonly SubLayer[]): Tensor {
     const { norm, run, post } = attention as SubLayer;
     const normed = norm.forward(x);
@@ -138,24 +141,24 @@ export class AlternatingUpdates extends Module implements WiringPart {
   }
 }
 
-/** Streams that lie side by side, each [N, dModel]. */
+/** Splits streams that lie side by side, [N, streams · dModel], into tensors [N, dModel]. */
 function splitStreams(x: Tensor, streams: number): Tensor[] {
   const width = (x.shape[1] as number) / streams;
   return Array.from({ length: streams }, (_, i) => contiguous(x.columns(i * width, (i + 1) * width)));
 }
 
-/** `x` with the root mean square of `like`, row by row. */
+/** Scales each row of `x` to the root mean square of the same row of `like`. */
 function asLargeAs(x: Tensor, like: Tensor): Tensor {
   const squares = (of: Tensor) => mean(mul(of, of), { axis: -1, keepDims: true });
   return mul(x, div(sqrt(squares(like)), sqrt(clamp(squares(x), { min: 1e-5 }))));
 }
 
-/** Makes streams of embeddings: the embedding itself, and projections of the same size. */
+/** Turns embeddings into streams: the embedding itself, and projections that are scaled to its root mean square. */
 export class StreamEntry extends Module implements StackEntry {
   readonly projections: readonly Projection[];
   readonly inputs: StackEntry;
 
-  /** `inputs`: makes what layers read besides the streams. */
+  /** `inputs`: makes the part that computes per-layer inputs. */
   constructor(init: Initializer, dModel: number, streams: number, inputs: () => StackEntry) {
     super();
     this.inputs = inputs();
@@ -169,7 +172,10 @@ export class StreamEntry extends Module implements StackEntry {
   }
 }
 
-/** The mean of the first stream and of projections of the others, all of its size. */
+/**
+ * Returns the mean of the first stream and of projections of the others. These are scaled to the first stream's root
+ * mean square.
+ */
 export class StreamExit extends Module implements PostNorm {
   readonly projections: readonly Projection[];
 

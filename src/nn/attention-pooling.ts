@@ -8,7 +8,7 @@ import { Module } from './module.js';
 import type { Norm } from './norm.js';
 import { Sequences } from './sequences.js';
 
-/** Parts are functions, so that parameters are drawn in the order of their definition. */
+/** Parts are given as functions that make them, so that parameters are drawn in the order of their definition. */
 export interface AttentionPoolingParts {
   readonly dModel: number;
   readonly heads: number;
@@ -17,7 +17,7 @@ export interface AttentionPoolingParts {
 }
 
 /**
- * One vector for each sequence. A learned query attends to the rows and gives y; a network follows: y +
+ * Pools each sequence to one vector. A learned query attends to the rows, and its output is y. The result is y +
  * network(norm(y)). This is the MAP head (Zhai et al. 2022, arXiv 2106.04560; Lee et al. 2019, arXiv 1810.00825).
  */
 export class AttentionPooling extends Module {

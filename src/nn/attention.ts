@@ -27,32 +27,35 @@ import { checkSequences, type Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
 /**
- * Parts that an attention owns are functions, so that parameters are drawn in the order of their definition. Parts that
- * layers share are given directly.
+ * Options of `MultiHeadAttention`. Parts that it owns are given as functions, so that parameters are drawn in the order
+ * of their definition. Parts that several layers share are given directly.
  */
 export interface MultiHeadOptions {
-  /** Features of a token. */
+  /** Number of features of a token. */
   readonly dModel: number;
-  /** Heads of queries. */
+  /** Number of heads of queries. */
   readonly heads: number;
-  /** Heads of keys and values. Each serves heads/kvHeads heads of queries (Ainslie et al. 2023). Default `heads`. */
+  /**
+   * Number of heads of keys and values. Each serves heads/kvHeads heads of queries (Ainslie et al. 2023). Default:
+   * `heads`.
+   */
   readonly kvHeads?: number | undefined;
-  /** Features of a head. Default dModel/heads. */
+  /** Number of features of a head. Default: dModel/heads. */
   readonly headSize?: number | undefined;
   /**
-   * Features of the rows that cross-attention reads. Keys and values then have a matrix of their own, `kv`, and the
-   * part has no self-attention. Default: none, keys and values are sections of `qkv` and read dModel features.
+   * Number of features of the rows that cross-attention reads. If given, keys and values have a separate matrix, `kv`,
+   * and self-attention is not possible. Default: keys and values are sections of `qkv` and read dModel features.
    */
   readonly memorySize?: number | undefined;
   /** True if the projections add a bias, or one flag for queries, one for keys and one for values. Default: true. */
   readonly bias?: boolean | readonly [queries: boolean, keys: boolean, values: boolean] | undefined;
   /** True if the output projection adds a bias. Default: same as `bias`; true if `bias` is a list. */
   readonly outBias?: boolean | undefined;
-  /** True if a query of self-attention sees no later keys. Default: false. */
+  /** True if a query of self-attention cannot attend to later keys. Default: false. */
   readonly causal?: boolean | undefined;
   /**
-   * Queries of self-attention see keys fewer than this many places away. A pair has one number for keys before, and one
-   * for keys after; 0 hides the latter. Default null: all keys.
+   * A query of self-attention attends to keys at a distance of less than this number. In a pair, the first number is
+   * for earlier keys, and the second for later ones; 0 hides later keys. Default null: all keys.
    */
   readonly window?: Window | null | undefined;
   /** Factor of the scores. Default: 1/√headSize. */
@@ -70,37 +73,48 @@ export interface MultiHeadOptions {
   /** True if values are the projected keys, before their norm and rotation (Gemma 4). Default false. */
   readonly keysAsValues?: boolean | undefined;
   /**
-   * An attention of an earlier layer, whose keys and values this one reads in place of its own (Gemma 3n). Both have
-   * equal heads. Default null: its own.
+   * Attention of an earlier layer, whose keys and values this one reuses (Gemma 3n). Both must have the same heads.
+   * Default null: this attention computes its own.
    */
   readonly keySource?: MultiHeadAttention | null | undefined;
   /** Rotates queries and keys of self-attention. Default: none. */
   readonly rotary?: Rotation | null | undefined;
   /**
-   * Self-attention reads [dModel | valueFeatures]: queries and keys are made of the first dModel features, and values of
-   * the others (MobileBERT). Default null: all are made of the same dModel features.
+   * If given, the input of self-attention has dModel + valueFeatures features. Queries and keys read the first dModel,
+   * and values the others (MobileBERT). Default null: all read the same dModel features.
    */
   readonly valueFeatures?: number | null | undefined;
   /**
-   * True if a second half of each query head's projection, by its sigmoid, multiplies what the head gives (Qwen 3.5).
-   * Default false.
+   * True for an output gate (Qwen 3.5): the projection of queries also makes gates, whose sigmoid multiplies the
+   * outputs of the heads. Default: false.
    */
   readonly gated?: boolean | undefined;
-  /** Normalizes what the heads give before the output projection (BitNet). Default: none. */
+  /** Normalizes the concatenated outputs of the heads before the output projection (BitNet). Default: none. */
   readonly outNorm?: (() => Norm) | null | undefined;
-  /** True if each head has a score of its own that takes part in the softmax and has no value (gpt-oss). Default false. */
+  /**
+   * True if each head has a trained score that is part of the softmax's sum, but has no value (attention sinks,
+   * gpt-oss). Default: false.
+   */
   readonly sinks?: boolean | undefined;
-  /** Queries, keys and values are clamped to ±clip, after the norms and before the rotation (OLMoE). Default null: never. */
+  /**
+   * Queries, keys and values are clamped to ±clip, after the norms and before the rotation (OLMoE). Default null: no
+   * limit.
+   */
   readonly clip?: number | null | undefined;
-  /** True if queries and keys are rotated before they are normalized (Hunyuan). Default false: after. */
+  /**
+   * True if queries and keys are rotated before they are normalized (Hunyuan). Default false: they are normalized
+   * first.
+   */
   readonly rotatesFirst?: boolean | undefined;
-  /** True if values rotate, too, as queries and keys do (RoFormer). Default false. */
+  /** True if values rotate like queries and keys (RoFormer). Default: false. */
   readonly rotatesValues?: boolean | undefined;
-  /** Multiplies queries of self-attention by a factor of their position, after the rotation. Default: nothing. */
+  /**
+   * Multiplies queries of self-attention by a factor that depends on their position, after the rotation. Default: none.
+   */
   readonly queryScale?: QueryScale | null | undefined;
-  /** Adds to the scores of self-attention by distance. Default: nothing. */
+  /** Adds biases to the scores of self-attention that depend on the distance of query and key. Default: none. */
   readonly positionBias?: PositionBias | (() => PositionBias) | null | undefined;
-  /** Adds to keys and values of self-attention by distance. Default: nothing. */
+  /** Adds vectors to keys and values of self-attention that depend on the distance of query and key. Default: none. */
   readonly relative?: (() => DistanceTables) | null | undefined;
   /** Dropout of the probabilities, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
@@ -129,7 +143,7 @@ const kinds = {
   } as const),
 };
 
-/** Keys that each query attends to. */
+/** Options that decide to which keys each query attends. */
 type Which = Pick<AttentionValueOptions, 'causal' | 'window' | 'lengthsQ' | 'lengthsK' | 'mask' | 'bias' | 'cache'>;
 
 /** Number of query rows and of key rows in each item. */
@@ -141,24 +155,27 @@ export class MultiHeadAttention extends Module {
   readonly kvHeads: number;
   readonly headSize: number;
   readonly causal: boolean;
-  /** Queries see keys fewer than this many places before them; null: all. */
+  /** A query attends to keys fewer than this many positions before it. Null: all earlier keys. */
   readonly window: number | null;
-  /** Number for keys after them, if it differs. */
+  /** Same for keys after the query. Null if the number is the same. */
   readonly windowAfter: number | null;
   readonly scale: number;
   readonly softcap: number | null;
-  /** Queries, keys and values side by side, without those that it takes from elsewhere. */
+  /**
+   * Projection to queries, keys and values side by side. Sections that come from another projection or layer are left
+   * out.
+   */
   readonly qkv: Projection;
-  /** Keys and values of a memory with other features. */
+  /** Projection of a memory to keys and values; null without `memorySize`. */
   readonly kv: Projection | null;
-  /** The projection of values that have an input of their own. */
+  /** Projection of values that have a separate input; null without `valueFeatures`. */
   readonly value: Projection | null;
   readonly #valueFeatures: number;
   readonly rotary: Rotation | null;
   readonly clip: number | null;
   readonly gated: boolean;
   readonly outNorm: Norm | null;
-  /** [heads] */
+  /** float32 [heads]: scores of the sinks; null if there are none. */
   readonly sinks: Tensor | null;
   readonly rotatesFirst: boolean;
   readonly rotatesValues: boolean;
@@ -246,7 +263,10 @@ export class MultiHeadAttention extends Module {
     return this.#isKeySource;
   }
 
-  /** Keys and values, of `rows`, side by side; nothing if those of an earlier layer are read. */
+  /**
+   * Memory between steps: one row of keys and values side by side for each of `rows`. Empty if this attention reuses
+   * those of an earlier layer.
+   */
   memories(type: CacheType = 'float32', rows: 'tokens' | 'source' = 'tokens'): readonly MemoryNeed[] {
     if (this.#keySource) return [];
     const width = 2 * this.kvHeads * cacheWords(this.qkv.weight.device, this.cacheFormat(type));
@@ -259,9 +279,9 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Each sequence attends to itself. `x` and the result are float32 [N, dModel], the rows of `batch` end to end. Fills
-   * the memory of a given state. Throws ShapeError, DTypeError. Throws ArgumentError if `batch` is none, or if keys of
-   * an earlier layer are missing.
+   * Self-attention of each sequence. `x` and the result are float32 [N, dModel], the rows of `batch` end to end. If a
+   * state is given, keys and values are also written there. Throws ShapeError, DTypeError. Throws ArgumentError if
+   * `batch` is not a `Sequences`, or if keys of an earlier layer are missing.
    */
   forward(x: Tensor, batch: Sequences, { state, exchange }: MixerContext = {}): Tensor {
     const { lengths, counts, positions, longest, inserted } = checkSequences('MultiHeadAttention', batch);
@@ -289,19 +309,20 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * The bias of the scores, [B, heads, T, T], for `q` [N, heads·d] and `kv`, keys and values; null if there is none.
+   * Returns a bias of the scores, [B, heads, T, T], or null. `q`: queries, [N, heads·d]. `kv`: keys and values, [N,
+   * keys | values]. Subclasses override this.
    */
   scoreBias(_q: Tensor, _kv: Tensor, _batch: Sequences): Tensor | null {
     return null;
   }
 
-  /** The window before and after a query; null if it sees all keys. */
+  /** The window before and after a query; null if it attends to all keys. */
   get reach(): Window | null {
     const { window, windowAfter } = this;
     return window === null || windowAfter === null ? window : [window, windowAfter];
   }
 
-  /** Mask of a batch in which padding is computed, too. */
+  /** Returns the mask of a batch in which padding is computed like tokens; null if no mask is needed. */
   protected sightOf(batch: Sequences): PaddingSight | null {
     return paddingSight(batch, this.reach, false);
   }
@@ -316,21 +337,25 @@ export class MultiHeadAttention extends Module {
     return this.#attend(this.query(x), this.keysAndValues(hidden), lengths, [batch.counts, memory.counts]);
   }
 
-  /** The newest token of each sequence, `x` [sequences, dModel], joins the cache and attends to what is there. */
+  /**
+   * One decoding step. Appends the newest token of each sequence to the cache and attends to all cached tokens. `x` and
+   * the result: float32 [sequences, dModel].
+   */
   step(x: Tensor, state: DecoderState): Tensor {
     const cache = this.#cacheIn(state);
     const { q, kv, gate } = this.#new(x, state.rotations, state);
     if (kv) cacheAppend(cache, kv, state.positions, this.cacheFormat(state.sizes.cache));
     const queries = q.reshape(state.sequences, 1, -1); // [B, 1, heads·d]
-    // `causal` hides nothing from the newest token, but it places the token at the end, which distances depend on.
+    // `causal` hides nothing from the newest token. It tells that the token is the last one, and distances depend on
+    // that.
     const which = { ...this.#sees, causal: true, lengthsK: state.lengths, cache: state.sizes.cache };
     const mixed = this.#mix(queries, cache, which).reshape(q.shape);
     return this.#out(mixed, gate);
   }
 
   /**
-   * Adds new tokens of some sequences, `x` [N, dModel] end to end, to the cache. Each attends to the cached tokens
-   * before it, and to new ones up to itself.
+   * Appends several new tokens of some sequences to the cache. Each attends to the cached tokens before it and to new
+   * ones up to itself. `x` and the result: float32 [N, dModel], end to end.
    */
   extend(x: Tensor, { positions, parts, asSteps, inserted }: Extension, state: DecoderState): Tensor {
     const cache = this.#cacheIn(state);
@@ -355,8 +380,8 @@ export class MultiHeadAttention extends Module {
   }
 
   /**
-   * Attention of each query to the keys up to its own, one query at a time. The first query has `start` keys before its
-   * own.
+   * Causal attention, one query at a time, which gives the same bits as single steps. `start`: number of keys before
+   * the first query's own.
    */
   #oneByOne(q: Tensor, kv: Tensor, start: number, cache: CacheType | undefined): Tensor[] {
     return Array.from({ length: q.shape[0] as number }, (_, i) => {
@@ -366,7 +391,10 @@ export class MultiHeadAttention extends Module {
     });
   }
 
-  /** The newest token of each sequence attends to its source; the beams of one source are so many queries. */
+  /**
+   * Cross-attention of one decoding step. The beams of a source are several queries of one item. `x` and the result:
+   * float32 [sequences, dModel].
+   */
   crossStep(x: Tensor, state: DecoderState): Tensor {
     const { sources, beams } = state.sizes;
     const queries = this.query(x).reshape(sources, beams, -1); // [sources, beams, heads·d]
@@ -374,30 +402,30 @@ export class MultiHeadAttention extends Module {
     return this.#attend(queries, state.of(this), which).reshape(x.shape);
   }
 
-  /** Keys and values of `x`, for queries of another sequence: [N, keys | values]. */
+  /** Projects a memory `x`, [N, features], to keys and values for cross-attention: [N, keys | values]. */
   keysAndValues(x: Tensor): Tensor {
     if (this.value) return this.#apart(x, this.value, (own) => this.qkv.part(own, 1, 2));
     return this.kv?.forward(x) ?? this.qkv.part(x, 1, 3);
   }
 
-  /** The result of `project` for the first features of `x`, and beside it values that are made of the other features. */
+  /** Applies `project` to the first features of `x`, `value` to the others, and concatenates the results. */
   #apart(x: Tensor, value: Projection, project: (x: Tensor) => Tensor): Tensor {
     const all = lastOf(x.shape);
     const dModel = all - this.#valueFeatures;
     return concat([project(x.columns(0, dModel)), value.forward(x.columns(dModel, all))], -1);
   }
 
-  /** Queries of `x` to another sequence: [N, heads·d]. */
+  /** Projects `x`, [N, dModel], to the queries of cross-attention: [N, heads·d]. */
   query(x: Tensor): Tensor {
     return this.qkv.part(x, 0, 1);
   }
 
-  /** Keys and values between steps: its own, or those of the earlier layer. */
+  /** The cache of keys and values in `state`: this attention's own, or that of the earlier layer. */
   #cacheIn(state: DecoderState): Tensor {
     return state.of(this.#keySource ?? this);
   }
 
-  /** Projections of new tokens. `kv` is null if an earlier layer has written it to the cache. */
+  /** Projects new tokens. `kv` is null if an earlier layer has written keys and values to the cache. */
   #new(
     x: Tensor,
     positions: Tensor,
@@ -408,7 +436,7 @@ export class MultiHeadAttention extends Module {
     return { ...this.#queries(x, positions, textLength(state), { grows: true, angles }), kv: null };
   }
 
-  /** Projections of whole sequences, with the keys and values of the earlier layer if it reads those. */
+  /** Projects whole sequences. Keys and values are those of the earlier layer if this attention reuses them. */
   #projectedIn(
     x: Tensor,
     positions: Tensor,
@@ -419,7 +447,9 @@ export class MultiHeadAttention extends Module {
     const source = this.#keySource;
     if (!source) return this.project(x, positions, length, options.grows, options.angles);
     if (!exchange)
-      throw new ArgumentError('MultiHeadAttention: it reads the keys of an earlier layer: run the whole Stack');
+      throw new ArgumentError(
+        'MultiHeadAttention: it reads the keys of an earlier layer, expected a pass through the whole Stack',
+      );
     return { ...this.#queries(x, positions, length, options), kv: exchange.of(source) };
   }
 
@@ -434,14 +464,14 @@ export class MultiHeadAttention extends Module {
     return { q: this.queryScale?.forward(q, positions) ?? q, kv, gate };
   }
 
-  /** Same as `project`, of the queries alone. */
+  /** Same as `project`, but only for queries. */
   #queries(x: Tensor, positions: Tensor, length: number, options: Rotating): Queries {
     const { all, gate } = this.#projected(x);
     const q = this.#ready(all, this.qNorm, positions, length, options);
     return { q: this.queryScale?.forward(q, positions) ?? q, gate };
   }
 
-  /** The projection of `x`, [N, queries | keys | values], and the gate apart from it. */
+  /** Projects `x` to [N, queries | keys | values] and, separately, to the output gate. */
   #projected(x: Tensor): { all: Tensor; gate: Tensor | null } {
     const { heads, headSize, gated } = this;
     const { value } = this;
@@ -475,13 +505,13 @@ export class MultiHeadAttention extends Module {
     return { q: ready(all.columns(0, queries), this.qNorm), kv, gate };
   }
 
-  /** True if queries, keys and values are projected, and then at most rotated. */
+  /** True if queries, keys and values are only projected and possibly rotated, without norms and other changes. */
   get #isPlain(): boolean {
     const { qNorm, kNorm, vNorm, clip, keysAsValues } = this;
     return !(qNorm || kNorm || vNorm || keysAsValues || clip !== null);
   }
 
-  /** Queries or keys after their norm and rotation. */
+  /** Normalizes and rotates queries or keys. */
   #ready(part: Tensor, norm: Norm | null, positions: Tensor, length: number, options: Rotating): Tensor {
     const rotate = (x: Tensor) => this.rotary?.forward(x, positions, length, options) ?? x;
     return this.rotatesFirst ? this.#normalized(rotate(part), norm) : rotate(this.#normalized(part, norm));
@@ -499,15 +529,13 @@ export class MultiHeadAttention extends Module {
     return { causal, window: [window - 1, causal ? 0 : Math.max(0, (windowAfter ?? window) - 1)] };
   }
 
-  /**
-   * The outputs of the heads, [N, heads·d], times the gate, normalized, and after the output projection: [N, dModel].
-   */
+  /** Applies the gate, the norm and the output projection to the outputs of the heads: [N, heads·d] → [N, dModel]. */
   #out(mixed: Tensor, gate: Tensor | null): Tensor {
     const gated = gate ? mul(mixed, sigmoid(gate)) : mixed;
     return this.outProj.forward(this.outNorm?.forward(gated) ?? gated);
   }
 
-  /** The output of `#mix`, times its gate if it has one, after the output projection. */
+  /** Computes `#mix`, and applies gate, norm and output projection: [N, dModel]. */
   #attend(
     q: Tensor,
     kv: Tensor,
@@ -546,7 +574,7 @@ export class MultiHeadAttention extends Module {
     return outputs;
   }
 
-  /** The probabilities [B, heads, T, S]. A sink takes part in each sum. */
+  /** Returns the attention probabilities, [B, heads, T, S]. The sum of the softmax includes the sinks. */
   #weights(q: Tensor, k: Tensor, options: AttentionOptions): Tensor {
     const { sinks } = this;
     if (sinks === null) return attentionWeights(q, k, options);
@@ -570,7 +598,7 @@ interface Projected extends Queries {
   readonly kv: Tensor;
 }
 
-/** The length of text that the rotation of positions depends on. */
+/** Text length on which scaled rotary frequencies depend. */
 const textLength = ({ sizes: { capacity, textLength: length = capacity } }: DecoderState) => length;
 
 /** Normalizes each head if the norm has headSize features or no weight, otherwise all features together. */
@@ -597,7 +625,7 @@ export function checkMultiHead(op: string, options: MultiHeadOptions): void {
   if (options.keySource) checkKeySource(op, options.keySource, own, options);
 }
 
-/** Throws ArgumentError if an attention cannot read the keys of `source`. */
+/** Throws ArgumentError if an attention cannot reuse the keys and values of `source`. */
 function checkKeySource(
   op: string,
   source: MultiHeadAttention,
@@ -608,7 +636,9 @@ function checkKeySource(
     if (own[name] !== source[name])
       throw new ArgumentError(`${op}: ${name} is ${own[name]}, expected ${source[name]} as in keySource`);
   if (source.keySource)
-    throw new ArgumentError(`${op}: keySource reads the keys of another layer itself: give that one`);
+    throw new ArgumentError(
+      `${op}: keySource itself reuses the keys of another layer, expected that layer's attention`,
+    );
   if (kNorm || vNorm || keysAsValues || memorySize !== undefined)
     throw new ArgumentError(
       `${op}: with keySource there are no own keys: leave out kNorm, vNorm, keysAsValues and memorySize`,

@@ -17,14 +17,17 @@ export interface AxialRotaryOptions {
 }
 
 /**
- * Rotates queries and keys of image patches by the places of their centres, from -1 to 1 on both axes (DINOv3, Siméoni et
- * al. 2025, arXiv 2508.10104). The first half of a head's pairs follows the height, the second half the width.
+ * Rotates queries and keys of image patches by the positions of their centres, from -1 to 1 on both axes (DINOv3,
+ * Siméoni et al. 2025, arXiv 2508.10104). The first half of a head's pairs rotates by the row, the second half by the
+ * column.
  */
 export class AxialRotary extends Module implements Rotation {
-  /** [tokens, 2 · headSize]: cosines and sines for the images of the current pass. */
+  /**
+   * float32 [tokens, 2 · headSize]: cosines and signed sines for the images of the current pass. Null before `start`.
+   */
   #table: Tensor | null = null;
 
-  /** Throws ArgumentError for a head size that is no multiple of 4. */
+  /** Throws ArgumentError for a head size that is not a multiple of 4. */
   constructor(
     private readonly init: Initializer,
     private readonly options: AxialRotaryOptions,
@@ -58,7 +61,7 @@ export class AxialRotary extends Module implements Rotation {
   #angles([height, width]: Grid): Float32Array {
     const { headSize, theta, prefix } = this.options;
     const [half, quarter] = [headSize / 2, headSize / 4];
-    // Float32 where transformers is: frequencies and places are.
+    // Frequencies and positions are rounded to float32, as in transformers.
     const frequencies = Array.from({ length: quarter }, (_, i) => Math.fround(1 / Math.fround(theta ** (i / quarter))));
     const place = (i: number, size: number) => Math.fround(Math.fround(2 * Math.fround((i + 0.5) / size)) - 1);
     const table = new Float32Array((prefix + height * width) * 2 * headSize);

@@ -11,16 +11,15 @@ import { MixtureOfExperts, type Routing } from './mixture-of-experts.js';
 import type { Module } from './module.js';
 
 /**
- * Runs `pass`, and returns its result with the loss of all mixtures in `model`: a scalar, float32. The loss is the number of
- * experts · Σ (tokens of an expert / all tokens) · (mean probability of that expert), over all layers as one. It is the number
- * of chosen experts if tokens are evenly spread. Throws ArgumentError if layers drop their results (gradient checkpointing).
+ * Runs `pass`, and returns its result with the balance loss of all mixtures of experts in `model`, a float32 scalar.
+ * The loss is null if `model` has no mixtures. It is experts · Σ (tokens of an expert / all tokens) · (mean probability
+ * of that expert), summed over experts, with the tokens of all layers together. If tokens are evenly spread, it is the
+ * number of chosen experts. Throws ArgumentError with gradient checkpointing, which drops the scores.
  */
 export function balanced<T>(model: Module, pass: () => T): { result: T; loss: Tensor | null } {
   const modules = model.modules();
   if (model.training && modules.some((each) => each instanceof TransformerLayer && each.recomputes))
-    throw new ArgumentError(
-      'loss: output_router_logits needs the routers’ scores, which gradientCheckpointing forgets',
-    );
+    throw new ArgumentError('loss: output_router_logits needs the routers’ scores, which gradientCheckpointing drops');
   const mixtures = modules.filter((each) => each instanceof MixtureOfExperts);
   const routings: Routing[] = [];
   for (const mixture of mixtures) mixture.observe((routing) => routings.push(routing));
@@ -32,7 +31,7 @@ export function balanced<T>(model: Module, pass: () => T): { result: T; loss: Te
   }
 }
 
-/** The loss of some routings, which have the same number of experts. */
+/** Returns the balance loss of some routings, float32 []. All must have the same number of experts. */
 export function balanceLoss(routings: readonly Routing[]): Tensor {
   const [{ logits }] = routings as [Routing];
   const { device } = logits;

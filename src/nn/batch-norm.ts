@@ -12,13 +12,11 @@ import { Module } from './module.js';
 export interface BatchNormOptions {
   /** Added to the variance. Default: 1e-5. */
   eps?: number | undefined;
-  /**
-   * Share of a new batch in the running statistics; null for the mean over all batches. Default: 0.1.
-   */
+  /** Weight of a new batch in the running statistics, from 0 to 1. Null: the mean over all batches. Default: 0.1. */
   momentum?: number | null | undefined;
   /** True for a trained weight and bias. Default: true. */
   affine?: boolean | undefined;
-  /** False if there are no running statistics: each batch is normalized by its own. Default: true. */
+  /** False for no running statistics: each batch is normalized by its own statistics. Default: true. */
   trackRunningStats?: boolean | undefined;
   /** True for x as [B, ..., C]. Default: false, [B, C, ...]. */
   channelsLast?: boolean | undefined;
@@ -28,8 +26,8 @@ const OPTIONS = ['eps', 'momentum', 'affine', 'trackRunningStats', 'channelsLast
 
 /**
  * Batch normalization (Ioffe & Szegedy 2015, arXiv 1502.03167), with the names and semantics of PyTorch's
- * nn.BatchNorm1d and nn.BatchNorm2d. In training mode, each channel is normalized over the batch and all places, and
- * the running statistics follow. In evaluation mode, these statistics normalize.
+ * nn.BatchNorm1d and nn.BatchNorm2d. In training mode, each channel is normalized over the batch and all positions, and
+ * the running statistics are updated. In evaluation mode, the running statistics normalize.
  */
 export class BatchNorm extends Module {
   /** [channels], or null without `affine`. */
@@ -40,7 +38,7 @@ export class BatchNorm extends Module {
   readonly runningMean: Tensor | null;
   /** [channels], without a gradient. Null without running statistics. */
   readonly runningVar: Tensor | null;
-  /** [], the number of batches in the running statistics. Null without them. */
+  /** A scalar: the number of batches in the running statistics. Null without them. */
   readonly numBatchesTracked: Tensor | null;
   readonly #channels: number;
   readonly #eps: number;
@@ -85,7 +83,7 @@ export class BatchNorm extends Module {
     const channel = last ? x.shape.length - 1 : 1;
     if (x.shape.length < 2 || x.shape[channel] !== this.#channels)
       checkShape('BatchNorm', 'x', x, x.shape.with(Math.max(channel, 0), this.#channels));
-    // Channels in the place that they have in x, so that they broadcast.
+    // Reshapes a vector of channels so that it broadcasts with `x`.
     const alike = (perChannel: Tensor) =>
       last ? perChannel : perChannel.reshape(this.#channels, ...x.shape.slice(2).map(() => 1));
     const { runningMean, runningVar, weight, bias } = this;
@@ -108,13 +106,13 @@ export class BatchNorm extends Module {
     });
   }
 
-  /** weight / √(variance + eps) */
+  /** Returns weight / √(variance + eps), [channels]. */
   #factor(variance: Tensor): Tensor {
     const inverse = rsqrt(add(variance, this.#eps));
     return this.weight ? mul(inverse, this.weight) : inverse;
   }
 
-  /** Adds a batch to the running statistics. Their variance is that of a sample, over count - 1. */
+  /** Updates the running statistics with a batch. The running variance is unbiased: its divisor is count - 1. */
   #follow(batchMean: Tensor, batchVar: Tensor, count: number): void {
     const { runningMean, runningVar, numBatchesTracked } = this;
     if (!runningMean || !runningVar || !numBatchesTracked) return;
@@ -141,11 +139,11 @@ function assign(target: Tensor, value: Tensor): void {
 }
 
 /**
- * Batch normalization by fixed statistics, as in the backbones of detectors. No tensor of it is trained, and training
- * mode does not change it.
+ * Batch normalization by fixed statistics, as in the backbones of detectors. None of its tensors is trained, and
+ * training mode has no effect.
  */
 export class FrozenBatchNorm extends Module {
-  /** All [channels], without gradients. */
+  /** `weight`, `bias`, `runningMean` and `runningVar`: float32 [channels], without gradients. */
   readonly weight: Tensor;
   readonly bias: Tensor;
   readonly runningMean: Tensor;

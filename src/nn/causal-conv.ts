@@ -8,24 +8,26 @@ import { Module } from './module.js';
 import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
-/** Input of a recurrent part: whole sequences, or pieces of them with the states between. */
+/** Rows that a recurrent part reads: whole sequences, or pieces of sequences whose states are kept between passes. */
 export type Reading = { readonly batch: Sequences } | { readonly places: StatePlaces; readonly state: DecoderState };
 
-/** The options by which an op of sequences reads for a part. */
+/** Returns the options of an op over sequences, such as `causalConv`, for the rows and states of `part`. */
 export function piecesOf(part: object, reading: Reading) {
   if ('batch' in reading) return { lengths: reading.batch.lengths };
   const { lengths, from, to } = reading.places;
   return { lengths, from, to, states: reading.state.of(part) };
 }
 
-/** A causal convolution of each feature by itself. Names and layouts are those of PyTorch's nn.Conv1d with groups. */
+/** A causal depthwise convolution. Names and layouts are those of PyTorch's nn.Conv1d with one group per feature. */
 export class CausalConv extends Module {
   /** [taps, features]; state dicts hold [features, 1, taps]. */
   readonly weight: Tensor;
   /** [features] */
   readonly bias: Tensor | null;
 
-  /** `taps`: rows that each result depends on. Throws ArgumentError, ShapeError, OutOfMemoryError. */
+  /**
+   * `features`: number of channels. `taps`: kernel size in rows. Throws ArgumentError, ShapeError, OutOfMemoryError.
+   */
   constructor(init: Initializer, features: number, taps: number, bias = true) {
     super();
     checkInitializer('CausalConv', init);
@@ -42,7 +44,7 @@ export class CausalConv extends Module {
     return { weight: { name: 'weight', leading: [this.weight.shape[1] as number] } };
   }
 
-  /** The last rows, which the next ones depend on. */
+  /** Memory between steps: the last taps − 1 rows of the input. */
   memories(): readonly MemoryNeed[] {
     const [taps, features] = this.weight.shape as readonly [number, number];
     return taps === 1 ? [] : [{ part: this, rows: 'states', width: (taps - 1) * features }];

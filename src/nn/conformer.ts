@@ -1,4 +1,5 @@
-// The Conformer (Gulati et al. 2020, arXiv 2005.08100): attention sees all frames, a convolution their neighbours.
+// The Conformer (Gulati et al. 2020, arXiv 2005.08100): attention relates all frames, and a convolution neighbouring
+// ones.
 
 import type { Tensor } from '../core/tensor.js';
 import { type Activation, activate, sigmoid } from '../ops/activation.js';
@@ -18,9 +19,9 @@ import { Sequences } from './sequences.js';
 export interface ConvolutionOptions {
   /** Features of a frame. */
   readonly dModel: number;
-  /** Number of frames that each result depends on. */
+  /** Kernel size of the convolution, in frames. */
   readonly taps: number;
-  /** Number of those frames that come later: 0 for a causal convolution, half of the taps for a centred one. */
+  /** Number of later frames that a result depends on: 0 for a causal convolution, (taps − 1) / 2 for a centred one. */
   readonly ahead: number;
   readonly bias: boolean;
   readonly activation: Activation;
@@ -29,9 +30,9 @@ export interface ConvolutionOptions {
   readonly dropout?: Dropout | null | undefined;
 }
 
-/** A gated projection, a convolution of each feature over neighbouring frames, a norm, and a projection. */
+/** The convolution module: a gated projection, a depthwise convolution over frames, a norm, and a projection. */
 export class ConvolutionModule extends Module {
-  /** Values and their gates side by side. */
+  /** Projection to values and their gates, side by side. */
   readonly pointwise1: Projection;
   readonly depthwise: CausalConv;
   readonly norm: Module & { forward(x: Tensor): Tensor };
@@ -51,7 +52,7 @@ export class ConvolutionModule extends Module {
     this.dropout = options.dropout ?? null;
   }
 
-  /** `x` and the result: float32 [N, dModel]. Sequences have one length; padding counts as zeros. */
+  /** `x` and the result: float32 [N, dModel]. All sequences have the same length; padding counts as zeros. */
   forward(x: Tensor, batch: Sequences): Tensor {
     const gated = mul(this.pointwise1.part(x, 0, 1), sigmoid(this.pointwise1.part(x, 1, 2)));
     const mask = batch.tokenMask;
@@ -61,7 +62,10 @@ export class ConvolutionModule extends Module {
     return this.dropout?.forward(result) ?? result;
   }
 
-  /** A convolution that looks ahead is a causal one whose results are read so many frames later. */
+  /**
+   * Computes a causal convolution over sequences that are padded by `ahead` frames, and drops the first `ahead`
+   * results.
+   */
   #convolve(x: Tensor, batch: Sequences): Tensor {
     const { ahead, dModel } = this.options;
     if (ahead === 0) return this.depthwise.forward(x, { batch });
@@ -74,7 +78,10 @@ export class ConvolutionModule extends Module {
   }
 }
 
-/** The parts of a layer. The first and the last sub-layer are feed-forward networks that count half. */
+/**
+ * Parts of a Conformer layer, as functions. The first and the last sub-layer are feed-forward networks, whose output is
+ * halved.
+ */
 export interface ConformerParts extends Pick<LayerParts, 'selfAttn' | 'randomness'> {
   readonly feedForward: () => Network;
   readonly convolution: () => ConvolutionModule;
@@ -83,7 +90,10 @@ export interface ConformerParts extends Pick<LayerParts, 'selfAttn' | 'randomnes
   readonly dropout?: ((part: 'network' | 'attention') => Dropout | null) | undefined;
 }
 
-/** Half a feed-forward network, attention, convolution and another half network, each added to its input, then a norm. */
+/**
+ * A Conformer layer. Sub-layers are a feed-forward network, attention, a convolution and another feed-forward network.
+ * Each output is added to the sub-layer's input; those of the networks are halved first. A norm follows.
+ */
 export class ConformerLayer extends TransformerLayer {
   readonly firstFeedForward: Network;
   readonly firstNorm: Norm;

@@ -15,7 +15,7 @@ import { Module } from './module.js';
 
 type Channels = readonly [inputs: number, outputs: number];
 
-/** An op over convolutions, and the name of its module in errors. */
+/** The op that computes a convolution, and the name of its module in errors. */
 interface ConvolutionOp<Options> {
   readonly name: string;
   /** Throws ArgumentError. */
@@ -26,7 +26,7 @@ interface ConvolutionOp<Options> {
 
 /** Weights of a convolution, with the names and layouts of PyTorch. */
 abstract class Convolution<Options extends { groups?: number | undefined }> extends Module {
-  /** [outputs, inputs / groups, ...kernel], or [inputs, outputs / groups, ...kernel] of a transposed convolution */
+  /** [outputs, inputs / groups, ...kernel]; in a transposed convolution [inputs, outputs / groups, ...kernel]. */
   readonly weight: Tensor;
   /** [outputs] */
   readonly bias: Tensor | null;
@@ -55,7 +55,7 @@ abstract class Convolution<Options extends { groups?: number | undefined }> exte
   }
 }
 
-/** A weight that preserves the variance of the input. */
+/** Draws a weight that preserves the variance of the input. */
 function kernelWeight(
   { name, isTransposed }: Pick<ConvolutionOp<never>, 'name' | 'isTransposed'>,
   init: Initializer,

@@ -10,7 +10,7 @@ import type { Norm } from './norm.js';
 import { type PaddingSight, paddingSight } from './padding.js';
 import type { Sequences } from './sequences.js';
 
-/** Trained vectors of distances, which attentions project to keys and queries of their own. */
+/** Trained vectors of distances, which layers share. Each attention projects them to keys and queries. */
 export class DistanceVectors extends Module {
   /**
    * [2·span, features], for distances −span … span − 1 from key to query. Larger distances use the first or last row.
@@ -34,19 +34,22 @@ export class DistanceVectors extends Module {
     this.norm = norm;
   }
 
-  /** [2·span, features], as attentions read it. */
+  /** Returns the vectors for attentions, [2·span, features], after the norm if there is one. */
   table(): Tensor {
     return this.norm?.forward(this.weight) ?? this.weight;
   }
 
-  /** Row of a distance: the query's position minus the key's. */
+  /** Returns the row of `weight` for a distance: the query's position minus the key's. */
   rowOf(distance: number): number {
     const bucket = this.maxDistance === null ? distance : logBucket(distance, this.span, this.maxDistance);
     return Math.min(2 * this.span - 1, Math.max(0, bucket + this.span));
   }
 }
 
-/** DeBERTa's buckets, rounded to float32 where the reference implementation is. */
+/**
+ * Returns DeBERTa's bucket of a distance. Intermediate values are rounded to float32 where the reference implementation
+ * does so.
+ */
 function logBucket(distance: number, span: number, maxDistance: number): number {
   const middle = Math.trunc(span / 2);
   const length = Math.abs(distance);
@@ -60,25 +63,28 @@ function logBucket(distance: number, span: number, maxDistance: number): number 
 export interface DisentangledOptions extends MultiHeadOptions {
   /** Vectors of distances, shared by layers. */
   readonly distances: DistanceVectors;
-  /** True adds scores of the query's content and the distance, and of the key's content and the distance. */
+  /**
+   * `contentToPosition`: true adds products of queries with keys of the distance. `positionToContent`: true adds
+   * products of keys with queries of the distance.
+   */
   readonly contentToPosition: boolean;
   readonly positionToContent: boolean;
-  /** True if distances share the projections of tokens. Otherwise they have matrices of their own. */
+  /** True if distance vectors use the projections of tokens. Otherwise they have separate matrices. */
   readonly shared: boolean;
-  /** True if the distances' own projection to keys adds a bias. */
+  /** True if the separate projection of distance vectors to keys adds a bias. */
   readonly positionKeyBias: boolean;
   /** Dropout of the vectors of distances, in training. */
   readonly distanceDropout: Dropout;
 }
 
-/** DeBERTa's attention: padding sees nothing. */
+/** Attention in which padding attends to nothing (DeBERTa). */
 export class BlindAttention extends MultiHeadAttention {
   protected override sightOf(batch: Sequences): PaddingSight | null {
     return paddingSight(batch, this.reach, true);
   }
 }
 
-/** Attention by content and by distance apart (DeBERTa, He et al. 2020, arXiv 2006.03654). */
+/** Disentangled attention: separate scores for content and distance (DeBERTa, He et al. 2020, arXiv 2006.03654). */
 export class DisentangledAttention extends BlindAttention {
   readonly distances: DistanceVectors;
   /**
@@ -119,7 +125,10 @@ export class DisentangledAttention extends BlindAttention {
     return scale(terms.reduce(add), this.scale);
   }
 
-  /** Products of `content` with `positions`, [2·span, heads·d], at the distance from key to query: [B, heads, T, T]. */
+  /**
+   * Returns [B, heads, T, T]. Each score is the product of a row of `content`, [N, heads·d], with the row of
+   * `positions`, [2·span, heads·d], for the distance from key to query.
+   */
   #term(content: Tensor, positions: Tensor, batch: Sequences, of: (query: number, key: number) => number): Tensor {
     const rowOf = (query: number, key: number) => this.distances.rowOf(query - key);
     return productsByDistance(content, positions, batch, this.heads, of, rowOf);

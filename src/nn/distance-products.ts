@@ -5,9 +5,9 @@ import { gather, permute, unpack } from '../ops/move.js';
 import type { Sequences } from './sequences.js';
 
 /**
- * Products of `content`, float32 [N, heads·d], the rows of `batch`, with `positions`, [P, heads·d]: [B, heads, T, T] for
- * each query and key. `contentOf` chooses the row of the sequence's content, and `positionOf` the row of `positions`.
- * Costs T · P products for each head.
+ * Returns a score for each query and key, [B, heads, T, T]. It is the product of a row of `content`, float32 [N,
+ * heads·d], the rows of `batch`, with a row of `positions`, [P, heads·d]. `contentOf` chooses the row of the sequence's
+ * content, and `positionOf` the row of `positions`. The cost is T · P products per head and sequence.
  */
 export function productsByDistance(
   content: Tensor,

@@ -2,18 +2,18 @@ import type { Tensor } from '../core/tensor.js';
 import type { Initializer } from './init.js';
 import { Module } from './module.js';
 
-/** Distances are known up to this one at least. */
+/** Minimum number of distances in a table. */
 const FIRST = 256;
 
 /**
- * Vectors of distances: sines, then cosines, of geometric wavelengths (Dai et al. 2019, arXiv 1901.02860). It has no
- * parameters. Layers share it.
+ * Vectors of distances: sines, then cosines, of geometric wavelengths (Dai et al. 2019, arXiv 1901.02860). Layers share
+ * one instance. It has no parameters.
  */
 export class DistanceWaves extends Module {
   /** Tables for increasing numbers of distances. Smaller tables are kept, because they may be in use. */
   readonly #tables: Tensor[] = [];
 
-  /** `clamp`: larger distances count as this one; null for none. */
+  /** `features`: size of a vector. `clamp`: larger distances count as this one; null: no limit. */
   constructor(
     private readonly init: Initializer,
     private readonly features: number,
@@ -22,7 +22,7 @@ export class DistanceWaves extends Module {
     super();
   }
 
-  /** float32 [2·length − 1, features], for distances −(length − 1) to length − 1. */
+  /** Returns float32 [2·length − 1, features], for the distances −(length − 1) … length − 1. */
   table(length: number): Tensor {
     const last = this.#tables.at(-1);
     const table = last && (last.shape[0] as number) >= 2 * length - 1 ? last : this.#make(length);

@@ -9,7 +9,7 @@ import { gather } from '../ops/move.js';
 import { Module } from './module.js';
 import type { Sequences } from './sequences.js';
 
-/** Random numbers shared by all dropouts of a model. */
+/** Source of random numbers that all dropouts of a model share. */
 export interface Randomness {
   /**
    * Seed of the current forward pass: an unsigned 32-bit integer, or a Scalar in a recorded program. Set a new one
@@ -76,14 +76,14 @@ export class DropPath extends Dropout {
   }
 }
 
-/** LayerDrop (Fan et al. 2019, arXiv 1909.11556): skips a layer in a share p of the training passes. */
+/** LayerDrop (Fan et al. 2019, arXiv 1909.11556): skips a layer with probability p in training. */
 export class LayerDrop extends Dropout {
   /** Returns `y`, the layer's output for `x`, or `x` itself. Both are float32 [N, features]. */
   choose(x: Tensor, y: Tensor): Tensor {
     const { options } = this;
     if (options === null) return y;
     const one = x.device.full([1, 1], 1);
-    const factor = dropout(one, options); // 0 or at least 1
+    const factor = dropout(one, options); // 0, or 1 / (1 − p)
     const isLeftOut = relu(sub(one, factor));
     return add(mul(y, sub(one, isLeftOut)), mul(x, isLeftOut));
   }

@@ -21,8 +21,9 @@ export class Embedding extends Module implements Lookup {
   readonly weight: Tensor;
 
   /**
-   * Entries start as N(0, 1/features). Scaled by √features, as in the paper, a token's vector is as large as a
-   * position's. As the output projection of a tied model, such a table gives logits of unit variance.
+   * Entries start as N(0, 1/features). Scaled by √features, as in the paper, a token's vector is as large as that of a
+   * position. If the table is also the output projection, logits start with unit variance. Throws ShapeError for sizes
+   * that are not positive integers, OutOfMemoryError.
    */
   constructor(init: Initializer, rows: number, features: number) {
     super();

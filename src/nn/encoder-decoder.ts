@@ -3,7 +3,7 @@ import type { TransformerLayer } from './layer.js';
 import { Module } from './module.js';
 import type { Stack } from './stack.js';
 
-/** The side that reads a source: a `Stack`, or layers that are combined in another way, such as stages. */
+/** Reads a source: a `Stack`, or layers in another arrangement, such as stages. */
 export interface Encoder extends Module {
   readonly layers: readonly TransformerLayer[];
 }
@@ -25,7 +25,8 @@ export class EncoderDecoder extends Module implements Stacks {
 }
 
 /**
- * Throws unless a model gets exactly the inputs that its stacks read: a source for an encoder, a target for a decoder.
+ * Throws ArgumentError unless a model gets exactly the inputs that its stacks read: a source for an encoder, a target
+ * for a decoder.
  */
 export function checkInputs(op: string, { encoder, decoder }: Stacks, source: unknown, target: unknown): void {
   const isGiven = (tokens: unknown) => tokens !== null && tokens !== undefined;

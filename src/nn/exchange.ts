@@ -2,7 +2,7 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import type { DecoderState, Memory } from './decoder-state.js';
 
-/** Inputs of a whole pass besides `x`. */
+/** Inputs of a pass besides `x`. */
 export interface MixerContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
@@ -12,14 +12,14 @@ export interface MixerContext {
   readonly exchange?: Exchange | undefined;
 }
 
-/** Tensors that layers of one pass through a stack read besides the rows that they change. */
+/** Tensors that the layers of a pass through a stack share, besides the rows that they process. */
 export class Exchange {
   readonly #given = new Map<object, Tensor>();
   readonly #kept: Tensor[] = [];
 
   /**
-   * `aside`: further inputs of each row, float32 [N, features], which no layer changes; null for none. `keeps`: true if
-   * tensors must outlive the scopes of layers. `dispose` then frees them.
+   * `aside`: further inputs of each row, float32 [N, features], which all layers read; null for none. `keeps`: true if
+   * shared tensors must outlive the scopes of layers; `dispose` then frees them.
    */
   constructor(
     readonly aside: Tensor | null,
@@ -28,17 +28,19 @@ export class Exchange {
     if (aside) this.#keep(aside);
   }
 
-  /** Hands a tensor of `part` to later layers. */
+  /** Makes a tensor of `part` available to later layers. */
   give(part: object, tensor: Tensor): void {
     this.#given.set(part, tensor);
     this.#keep(tensor);
   }
 
-  /** The tensor that `part` gave. Throws ArgumentError if there is none. */
+  /** Returns the tensor that `part` gave. Throws ArgumentError if there is none. */
   of(part: object): Tensor {
     const tensor = this.#given.get(part);
     if (tensor) return tensor;
-    throw new ArgumentError('a layer reads the keys of an earlier layer, which did not run: run the whole Stack');
+    throw new ArgumentError(
+      'a layer reads the keys of an earlier layer, which did not run, expected a pass through the whole Stack',
+    );
   }
 
   /** Frees the tensors that were kept. */

@@ -1,4 +1,4 @@
-// New tokens of some sequences of a decoder's state, appended to those they have.
+// Extensions: several new tokens that are appended to some sequences of a decoder's state in one pass.
 
 import type { Tensor } from '../core/tensor.js';
 import type { Inserted } from './inserted.js';
@@ -12,15 +12,20 @@ export interface ExtendedSequence {
   readonly count: number;
 }
 
-/** Places at which pieces of sequences read the state before them, and write the state after them. */
+/**
+ * Slots of recurrent states. Each piece of a sequence reads the state before it from one slot, and writes the state
+ * after it to another.
+ */
 export interface StatePlaces {
-  /** The rows of each piece; null if each row is a piece. The pieces of a sequence are in order. */
+  /** Number of rows of each piece; null if each row is a piece. The pieces of a sequence are in order. */
   readonly counts: readonly number[] | null;
-  /** int32 [pieces]: as `counts`. */
+  /** int32 [pieces]: `counts` on the device. */
   readonly lengths: Tensor | null;
-  /** int32 [pieces]: a slot among those of all sequences; -1 for a beginning, whose state is zero. */
+  /**
+   * int32 [pieces]: slot to read, an index over all sequences. -1 for the beginning of a sequence, whose state is zero.
+   */
   readonly from: Tensor;
-  /** int32 [pieces]: -1 if the state is not kept. */
+  /** int32 [pieces]: slot to write. -1 if the state is not kept. */
   readonly to: Tensor;
 }
 
@@ -30,11 +35,11 @@ export interface Extension {
   readonly positions: Tensor;
   readonly parts: readonly ExtendedSequence[];
   /**
-   * True if results must have the bits of single steps. One pass over many tokens is faster, but adds the sums of
-   * attention in another order.
+   * True if results must be bit-identical to those of single steps. One pass over many tokens is faster, but adds the
+   * sums of attention in another order.
    */
   readonly asSteps: boolean;
-  /** Places of recurrent states, if layers have them. */
+  /** Slots of recurrent states. Undefined if no layer has them. */
   readonly places?: StatePlaces | undefined;
   /** Images among the new tokens. Default: none. */
   readonly inserted?: Inserted | null | undefined;

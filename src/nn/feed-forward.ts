@@ -11,31 +11,37 @@ import { Module } from './module.js';
 import type { Norm } from './norm.js';
 
 export interface FeedForwardOptions {
-  /** Features of a token. */
+  /** Number of features of a token. */
   readonly dModel: number;
-  /** Hidden features. Default 4·dModel. */
+  /** Number of hidden features. Default: 4·dModel. */
   readonly dFF?: number | undefined;
   /** Activation of the hidden features. Default: `relu`. */
   readonly activation?: Activation | undefined;
   /** True if a second projection of the input multiplies the hidden features. Default: false. */
   readonly gated?: boolean | undefined;
   /**
-   * True if the gate and the projection that it multiplies are one matrix, `linear1`, side by side. 'gateLast' if the
-   * gate is its second half. Default false.
+   * True if one matrix, `linear1`, holds the gate and the projection that it multiplies, side by side. 'gateLast': the
+   * gate is the second half. Default: false.
    */
   readonly fused?: boolean | 'gateLast' | undefined;
   /** True if projections add a bias. Default true. */
   readonly bias?: boolean | undefined;
   /** True if the last projection adds a bias. Default: `bias`. */
   readonly outBias?: boolean | undefined;
-  /** Constant factors of the gate before its activation, and of the result (Falcon-H1). Default 1. */
+  /** `gateScale` multiplies the gate before its activation, `outScale` the result (Falcon-H1). Default: 1. */
   readonly gateScale?: number | undefined;
   readonly outScale?: number | undefined;
-  /** True if the hidden features are squared after the activation (squared ReLU). Gated and not fused. Default false. */
+  /**
+   * True if the hidden features are squared after the activation (squared ReLU). Requires a gated network that is not
+   * fused. Default: false.
+   */
   readonly squared?: boolean | undefined;
-  /** Changes the gates before the activation; see `sparseGates`. Gated and not fused. Default: nothing. */
+  /**
+   * Changes the gates before the activation; see `sparseGates`. Requires a gated network that is not fused. Default:
+   * none.
+   */
   readonly gateFilter?: ((gates: Tensor) => Tensor) | null | undefined;
-  /** Normalizes the hidden features (BitNet). Gated and not fused. Default: none. */
+  /** Normalizes the hidden features (BitNet). Requires a gated network that is not fused. Default: none. */
   readonly hiddenNorm?: (() => Norm) | null | undefined;
   /** Dropout of the hidden features, in training. Default: none. */
   readonly dropout?: Dropout | null | undefined;
@@ -53,7 +59,7 @@ export class FeedForward extends Module {
   /** The projection that multiplies the hidden features, if the network is gated and not fused. */
   readonly linear3: Projection | null;
   readonly activation: Activation;
-  /** Section of a fused `linear1` that is the gate. */
+  /** Index of the section of a fused `linear1` that is the gate. */
   readonly #gate: 0 | 1;
   readonly hiddenNorm: Norm | null;
   readonly #gateFilter: ((gates: Tensor) => Tensor) | null;
@@ -107,7 +113,7 @@ export class FeedForward extends Module {
     );
   }
 
-  /** `forward` of a gated network with factors, squares or a norm. */
+  /** Computes a gated network with constant factors, squares, a gate filter or a norm. */
   #special(x: Tensor, linear3: Projection): Tensor {
     const { linear1, linear2, hiddenNorm, activation, dropout } = this;
     const [gateScale, outScale] = this.#scales;

@@ -1,4 +1,4 @@
-// Attention of encoders of speech, whose scores depend on the distance of frames.
+// Attention of speech encoders, whose scores depend on the distance of frames.
 
 import type { Tensor } from '../core/tensor.js';
 import { add, scale, sub } from '../ops/binary.js';
@@ -13,7 +13,10 @@ import type { DistanceTables } from './position-bias.js';
 import type { Rotation } from './rotary-embedding.js';
 import type { Sequences } from './sequences.js';
 
-/** Trained vectors that are added to keys, and values, by distance. Distances choose rows in an order of their own. */
+/**
+ * Trained vectors of distances, which are added to keys and values. A function maps distances to rows, because
+ * checkpoints order rows differently.
+ */
 export class DistanceRows extends Module implements DistanceTables {
   /** [rows, headSize] */
   readonly keyRows: Tensor;
@@ -21,7 +24,8 @@ export class DistanceRows extends Module implements DistanceTables {
   readonly valueRows: Tensor | null;
 
   /**
-   * `row` is the row of a distance from a query to a key, −most … most; null for zeros. Larger distances count as ±most.
+   * `row` returns the row of a distance from a query to a key, −most … most, or null for zeros. Larger distances count
+   * as ±most.
    */
   constructor(
     init: Initializer,
@@ -55,7 +59,10 @@ export class DistanceRows extends Module implements DistanceTables {
   }
 }
 
-/** Sinusoids of the distances from a query back to a key: rows for T − 1 … −(T − 1), of `features` each. */
+/**
+ * Returns sinusoids of the distances T − 1 … −(T − 1), where a distance is the query's position minus the key's: [2·T −
+ * 1, features]. `time`: T.
+ */
 export function distanceSinusoids(time: number, features: number): Float32Array {
   const rows = 2 * time - 1;
   const table = new Float32Array(rows * features);
@@ -68,17 +75,19 @@ export function distanceSinusoids(time: number, features: number): Float32Array 
 }
 
 export interface RelativeOptions extends MultiHeadOptions {
-  /** Changes the sinusoids of distances, [2·T − 1, dModel], before their projection: a dropout. Default: nothing. */
+  /**
+   * Changes the sinusoids of distances, [2·T − 1, dModel], before their projection, such as a dropout. Default: none.
+   */
   readonly distances?: ((table: Tensor) => Tensor) | undefined;
 }
 
 /**
- * Attention with a score of content and one of distance (Transformer-XL, Dai et al. 2019, arXiv 1901.02860, 3.3). Each has a
- * bias of its own in place of the query's.
+ * Attention with separate scores for content and distance (Transformer-XL, Dai et al. 2019, arXiv 1901.02860, section
+ * 3.3). For each of the two scores, a learned bias is added to the queries.
  */
 export class RelativeAttention extends MultiHeadAttention {
   readonly relativeKeys: Projection;
-  /** Both [heads · headSize]. */
+  /** `contentBias` and `distanceBias`: float32 [heads · headSize]. */
   readonly contentBias: Tensor;
   readonly distanceBias: Tensor;
   readonly #distances: (table: Tensor) => Tensor;
@@ -99,7 +108,7 @@ export class RelativeAttention extends MultiHeadAttention {
     return { q: add(q, this.contentBias), ...rest };
   }
 
-  /** `q` has the bias of content already. */
+  /** Returns the scores by distance, [B, heads, T, T]. `q` already includes `contentBias`. */
   override scoreBias(q: Tensor, _kv: Tensor, { lengths, longest: time, size }: Sequences): Tensor {
     const { heads, headSize, relativeKeys, contentBias, distanceBias } = this;
     const { device } = q;
@@ -114,8 +123,9 @@ export class RelativeAttention extends MultiHeadAttention {
 }
 
 /**
- * Rows i of [B, heads, T, 2·T − 1] moved so that column j is the distance from query i to key j: [B, heads, T, T]. A
- * column of zeros before the first makes each row one longer, which moves each next row by one.
+ * Shifts the rows of scores by distance, [B, heads, T, 2·T − 1], so that column j belongs to key j. Returns [B, heads,
+ * T, T]. A column of zeros before the first makes rows one longer. Read with the old row length, each row then begins
+ * one column further.
  */
 function shifted(scores: Tensor): Tensor {
   const [size, heads, time, width] = scores.shape as [number, number, number, number];
@@ -124,11 +134,14 @@ function shifted(scores: Tensor): Tensor {
   return contiguous(slice(contiguous(rows).reshape(size, heads, time, width), 3, 0, time));
 }
 
-/** Attention whose queries and keys are projections of rotated features; values are projections of the features. */
+/**
+ * Attention that rotates its input, not its queries and keys. Queries and keys are projections of rotated features,
+ * values of the features themselves.
+ */
 export class RotatedInputAttention extends MultiHeadAttention {
   readonly #rotation: Rotation;
 
-  /** `rotation`: of heads of `headSize` features. */
+  /** `rotation`: a rotation for heads of `headSize` features. Throws ArgumentError, OutOfMemoryError. */
   constructor(init: Initializer, options: MultiHeadOptions, rotation: Rotation) {
     super(init, options);
     this.#rotation = rotation;

@@ -18,16 +18,16 @@ import type { StateNames } from './state-names.js';
 export interface GatedDeltaNetOptions {
   /** Features of a token. */
   readonly dModel: number;
-  /** Heads of values. */
+  /** Number of heads of values. */
   readonly heads: number;
-  /** Heads of queries and keys. Default `heads`. */
+  /** Number of heads of queries and keys. Default: `heads`. */
   readonly keyHeads?: number | undefined;
-  /** Features of a key, and of a value. */
+  /** Number of features of a key (`keySize`) and of a value (`valueSize`). */
   readonly keySize: number;
   readonly valueSize: number;
-  /** Tokens that the convolution reads. Default 4. */
+  /** Kernel size of the convolution, in tokens. Default: 4. */
   readonly taps?: number | undefined;
-  /** Added to the mean squares of outputs. Default 1e-6. */
+  /** Epsilon of the norm of outputs. Default: 1e-6. */
   readonly eps?: number | undefined;
 }
 
@@ -36,21 +36,21 @@ const kinds = {
   eps: 'positive',
 } as const;
 
-/** Added to the sum of squares of a query or key. */
+/** Epsilon of the normalization of queries and keys to length 1. */
 const UNIT_EPS = 1e-6;
 
 /**
- * Gated DeltaNet (Yang et al. 2024, arXiv 2412.06464): the gated delta rule behind a short convolution, with an output gate.
- * Time and memory of a pass are proportional to the tokens, and a step costs the same at every position.
+ * Gated DeltaNet (Yang et al. 2024, arXiv 2412.06464): a short convolution, the gated delta rule and an output gate.
+ * Time and memory of a pass are linear in the number of tokens. A step costs the same at every position.
  */
 export class GatedDeltaNet extends RecurrentMixer {
   /**
-   * Projections side by side: the input of the convolution (queries, keys and values), the gate, the learning rates and
-   * the decays.
+   * Projection to queries, keys and values (the input of the convolution), the gate, the learning rates and the decays,
+   * side by side.
    */
   readonly inProj: Projection;
   readonly conv: CausalConv;
-  /** [heads], both: added to the decays before softplus; the logarithm of their factor. */
+  /** float32 [heads]. `dtBias` is added to the decays before softplus; `aLog` is the logarithm of their factor. */
   readonly dtBias: Tensor;
   readonly aLog: Tensor;
   /** Norm of each head of the output. */
@@ -107,7 +107,7 @@ export class GatedDeltaNet extends RecurrentMixer {
   }
 }
 
-/** Vectors of `size` features each, of length `length`. */
+/** Normalizes vectors of `size` features to the L2 norm `length`. */
 function unit(x: Tensor, size: number, length = 1): Tensor {
   const normed = rmsNorm(contiguous(x).reshape(-1, size), null, { eps: UNIT_EPS / size });
   return scale(normed, length * size ** -0.5).reshape(x.shape);

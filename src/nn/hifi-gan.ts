@@ -9,14 +9,20 @@ import type { Initializer } from './init.js';
 import { Module } from './module.js';
 
 export interface HifiGanOptions {
-  /** Features of a frame. */
+  /** Number of features of a frame. */
   readonly inputs: number;
   /** Channels before the first step; each step halves them. */
   readonly channels: number;
-  /** Factor by which each step multiplies the number of frames, and the taps of its transposed convolution. */
+  /**
+   * `rates`: factors by which the steps multiply the number of frames. `kernels`: kernel sizes of their transposed
+   * convolutions.
+   */
   readonly rates: readonly number[];
   readonly kernels: readonly number[];
-  /** Taps of the residual blocks after each step, and the dilations of each block's convolutions. */
+  /**
+   * `blockKernels`: kernel sizes of the residual blocks after each step. `dilations`: dilations of each block's
+   * convolutions.
+   */
   readonly blockKernels: readonly number[];
   readonly blockDilations: readonly (readonly number[])[];
   /** Slope of the leaky ReLUs. */
@@ -25,7 +31,10 @@ export interface HifiGanOptions {
   readonly outBias: boolean;
 }
 
-/** Pairs of convolutions, each with a residual connection. Their results are averaged with those of other taps. */
+/**
+ * Pairs of convolutions, each pair with a residual connection. The outputs of blocks with different kernel sizes are
+ * averaged.
+ */
 class ResidualBlock extends Module {
   readonly convs1: readonly Conv1d[];
   readonly convs2: readonly Conv1d[];
@@ -58,7 +67,7 @@ class ResidualBlock extends Module {
   }
 }
 
-/** The generator. Names are those of transformers' checkpoints. */
+/** The generator of HiFi-GAN. Names are those of transformers' checkpoints. */
 export class HifiGan extends Module {
   readonly convPre: Conv1d;
   readonly upsampler: readonly ConvTranspose1d[];
@@ -105,7 +114,7 @@ export class HifiGan extends Module {
     return samples.reshape(samples.shape[0] as number, -1);
   }
 
-  /** Samples that a frame makes. */
+  /** Number of samples per frame: the product of the rates. */
   get samplesPerFrame(): number {
     return this.options.rates.reduce((product, rate) => product * rate, 1);
   }

@@ -8,8 +8,8 @@ import { atOnce } from '../core/slices.js';
 import type { Shape, Tensor } from '../core/tensor.js';
 
 /**
- * Makes the parameters of a model on a device, each from its own stream of random numbers. `blank` leaves the values
- * undefined for loaders, because drawing a hundred million numbers takes longer than reading them.
+ * Makes the parameters of a model on a device, each from its own stream of random numbers. With `blank`, values stay
+ * undefined until a loader sets them, because drawing a hundred million numbers takes longer than reading them.
  */
 export class Initializer {
   #stream = 0;
@@ -27,8 +27,8 @@ export class Initializer {
   }
 
   /**
-   * A matrix [in, out] with entries uniform in ±√(6/(in + out)), so that activations and gradients keep their variance
-   * (Glorot & Bengio 2010). PyTorch's nn.Transformer starts with it, and counts in_proj as one matrix. This method and
+   * Makes a matrix [in, out], uniform in ±√(6/(in + out)), so that activations and gradients keep their variance
+   * (Glorot & Bengio 2010). PyTorch's nn.Transformer does the same, and treats in_proj as one matrix. This method and
    * the next ones throw ShapeError for sizes that are not positive integers, and OutOfMemoryError.
    */
   xavierUniform(rows: number, cols: number): Tensor {
@@ -36,17 +36,17 @@ export class Initializer {
     return this.#fill([rows, cols], (random) => (2 * random.uniform() - 1) * bound);
   }
 
-  /** Normally distributed entries with mean 0 and standard deviation `deviation`. */
+  /** Makes a tensor of normally distributed entries with mean 0 and standard deviation `deviation`. */
   normal(shape: Shape, deviation: number): Tensor {
     return this.#fill(shape, (random) => deviation * random.normal());
   }
 
-  /** Entries that are all `value`. */
+  /** Makes a tensor whose entries are all `value`. */
   constant(shape: Shape, value: number): Tensor {
     return this.#fill(shape, () => value);
   }
 
-  /** @internal State that is not trained but saved, all `value`. Files may lack it. */
+  /** @internal Makes a tensor that is saved, but not trained (a buffer). Entries are `value`. Files may lack it. */
   buffer(shape: Shape, value: number): Tensor {
     return this.#make(shape, (size) => new Float32Array(size).fill(value));
   }
@@ -64,15 +64,15 @@ export class Initializer {
   }
 
   /**
-   * @internal A matrix of given values that is not a parameter. `values` returns `step` rows at a time, from row
-   * `first` on. Default: all rows.
+   * @internal Makes a matrix of given values that is not a parameter. `values` returns `count` rows from row `first`
+   * on. It is called for `step` rows at a time; default: all rows at once.
    */
   table(rows: number, cols: number, values: (first: number, count: number) => Float32Array, step = rows): Tensor {
     if (step >= rows) return this.#make([rows, cols], () => values(0, rows));
     return atOnce(this.tableByParts(rows, cols, values, step));
   }
 
-  /** Same as `table`, yielding after each `step` rows. A table that is left unfinished is disposed of with the others. */
+  /** Same as `table`, but yields after each `step` rows. An unfinished table is disposed of with the others. */
   *tableByParts(
     rows: number,
     cols: number,
@@ -89,12 +89,12 @@ export class Initializer {
     return table;
   }
 
-  /** @internal A vector that state dicts hold, but that is not trained. */
+  /** @internal Makes a vector that is saved, but not trained. */
   fixed(values: Float32Array): Tensor {
     return this.#make([values.length], () => values);
   }
 
-  /** @internal Integers that are not a parameter. */
+  /** @internal Makes an int32 vector that is not a parameter. */
   constants(values: Int32Array): Tensor {
     const tensor = this.device.unscoped(() => this.device.tensor(values));
     this.#made.push(tensor);
@@ -102,8 +102,8 @@ export class Initializer {
   }
 
   /**
-   * Memory is taken before values are drawn, because the device reports a lack of memory better than JavaScript. A
-   * blank parameter takes memory when its values arrive, because they may arrive packed instead.
+   * Allocates memory before values are drawn, because the device reports a lack of memory better than JavaScript does.
+   * A blank parameter gets memory when its values arrive, because they may arrive packed instead.
    */
   #make(shape: Shape, values: ((size: number) => Float32Array) | null): Tensor {
     return this.device.unscoped(() => {
@@ -114,7 +114,7 @@ export class Initializer {
     });
   }
 
-  /** Frees everything that it made, after an error in a model's constructor. */
+  /** Frees all tensors that it made. For errors in a model's constructor. */
   dispose(): void {
     for (const tensor of this.#made) tensor.dispose();
   }

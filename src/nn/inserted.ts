@@ -1,4 +1,4 @@
-// Images among the tokens of a decoder's pass: what they change inside the layers.
+// Changes that images among the tokens make inside the layers of a decoder's pass.
 
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
@@ -10,21 +10,24 @@ export interface ReadRows {
   readonly start: number;
   readonly count: number;
   /**
-   * One number per row. Neighbours with the same number from 0 on see each other, also later ones. -1: a row sees
-   * earlier rows only.
+   * One number per row. Adjacent rows with the same non-negative number attend to each other in both directions. -1: a
+   * row attends only to earlier rows.
    */
   readonly groups: Int32Array;
 }
 
-/** Which rows see later ones. */
+/** Describes which rows attend to later rows. */
 export interface Sight {
-  /** The rows of each sequence; null if all rows see earlier ones only. */
+  /** The rows of each sequence; null if all rows attend only to earlier ones. */
   readonly rows: readonly ReadRows[] | null;
   /** The windows of the layers. */
   readonly windows: Iterable<number | null>;
-  /** 'image' and 'nearby': rows of a group see each other within windows. 'prompt': they see the whole group. */
+  /**
+   * 'image' and 'nearby': rows of a group attend to each other within windows. 'prompt': they attend to the whole
+   * group.
+   */
   readonly twoSided: 'none' | 'image' | 'nearby' | 'prompt';
-  /** True if sequences attend one by one. */
+  /** True if attention runs sequence by sequence, so that each has its own mask. */
   readonly apart: boolean;
 }
 
@@ -43,7 +46,7 @@ export class Inserted {
     this.#masks = masks;
   }
 
-  /** Rotations alone. */
+  /** Makes an instance that only changes rotations. */
   static rotated(angles: Tensor): Inserted {
     return new Inserted(angles, [], new Map());
   }
@@ -62,14 +65,14 @@ export class Inserted {
   }
 
   /**
-   * int32 [B, 1, T, S]: 1 where a query sees a key, if some query sees a later one; else null. `sequence`: its index, if
-   * sequences attend one by one.
+   * Returns the attention mask, int32 [B, 1, T, S]: 1 if a query attends to a key. Null if no query attends to a later
+   * key. `sequence`: index of the sequence, if attention runs sequence by sequence.
    */
   mask(window: number | null, sequence = 0): Tensor | null {
     return this.#masks.get(window)?.[sequence] ?? null;
   }
 
-  /** The output of layer number `layer`, float32 [N, dModel], with the features that are added to it. */
+  /** Adds the features of images to the output `y` of a layer, float32 [N, dModel]. */
   after(layer: number, y: Tensor): Tensor {
     const features = this.added[layer];
     return features ? add(y, features) : y;
@@ -85,7 +88,7 @@ export class Inserted {
   }
 }
 
-/** The mask of sequences side by side, or null if no query of them sees a later key. */
+/** Returns the mask of sequences, or null if no query attends to a later key. */
 function maskOf(
   device: Device,
   sequences: readonly ReadRows[],

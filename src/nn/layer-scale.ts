@@ -23,7 +23,7 @@ export class LayerScale extends Module implements PostNorm {
   /** [features] */
   readonly weight: Tensor;
 
-  /** All factors start as `start`. Small ones, such as 1e-5, let a deep network start near the identity. */
+  /** `start`: initial value of all factors. Small values, such as 1e-5, let a deep network start near the identity. */
   constructor(init: Initializer, features: number, start: number) {
     super();
     checkInitializer('LayerScale', init);

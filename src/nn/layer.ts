@@ -17,7 +17,7 @@ import { type SubLayer, type Wiring, type WiringPart, wirings } from './residual
 import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
-/** Changes the output of a sub-layer before it is added: a norm, or a scale. */
+/** Changes the output of a sub-layer before the residual addition: a norm, or a scale. */
 export interface PostNorm extends Module {
   forward(x: Tensor): Tensor;
 }
@@ -31,27 +31,30 @@ export interface Network extends Module {
 }
 
 /**
- * The parts of a layer, as functions that make them. Parameters are thus drawn in the order of their definition, which
- * the results of a seed depend on.
+ * The parts of a layer, as functions that make them. Parameters are thus drawn in the order of their definition, so a
+ * seed always gives the same model.
  */
 export interface LayerParts {
   readonly selfAttn: () => Mixer;
   /** Attention to an encoder's output. Default null: none. */
   readonly multiheadAttn?: (() => MultiHeadAttention) | null | undefined;
-  /** Default null: none, and no second norm (Mamba). */
+  /** The second sub-layer. Default null: none, and no second norm (Mamba). */
   readonly feedForward?: (() => Network) | null | undefined;
-  /** One for each sub-layer, by its number from 0 on; where it stands, `wiring` says. */
+  /** Makes the norm of a sub-layer, given its index from 0. `wiring` decides where the norm is applied. */
   readonly norm: (subLayer: number) => Norm;
-  /** A further norm between each sub-layer and the addition (Gemma 2's sandwich). Default null: none. */
+  /**
+   * Makes a further norm between each sub-layer and the residual addition (Gemma 2's sandwich norm). Default null:
+   * none.
+   */
   readonly postNorm?: (() => PostNorm) | null | undefined;
-  /** Dropout of each sub-layer's output, by its number, in training. Default null: none. */
+  /** Makes the dropout of a sub-layer's output in training, given the sub-layer's index. Default null: none. */
   readonly dropout?: ((subLayer: number) => Dropout | null) | null | undefined;
   /**
-   * The wiring of sub-layers and residual connections, or a function that makes one with parameters; see residual.ts.
-   * Default: `post`.
+   * Order of norms, sub-layers and residual additions, or a function that makes a wiring with parameters; see
+   * residual.ts. Default: `post`.
    */
   readonly wiring?: Wiring | (() => WiringPart) | undefined;
-  /** The random numbers that the dropouts share. Needed for gradient checkpointing with dropout. */
+  /** Source of random numbers that the dropouts share. Gradient checkpointing with dropout requires it. */
   readonly randomness?: Randomness | undefined;
 }
 
@@ -75,7 +78,10 @@ export type LayerContext = MixerContext;
  * connection and norm. Names are those of PyTorch's nn.TransformerEncoderLayer and nn.TransformerDecoderLayer.
  */
 export class TransformerLayer extends Module {
-  /** True if backward computes the layer's inner results again instead of keeping them (gradient checkpointing). */
+  /**
+   * True for gradient checkpointing: the backward pass recomputes the layer's intermediate results instead of keeping
+   * them.
+   */
   recomputes = false;
   /** Self-attention, or another part that mixes tokens. */
   readonly selfAttn: Mixer;
@@ -87,7 +93,7 @@ export class TransformerLayer extends Module {
   readonly multiheadAttn: MultiHeadAttention | null;
   readonly norm3: Norm | null;
   readonly dropout3: Dropout | null;
-  /** Applied between a sub-layer and the addition, one for each sub-layer, or none. */
+  /** Norms or scales between each sub-layer and the residual addition. Empty if there are none. */
   readonly postNorms: readonly PostNorm[];
   readonly wiring: Wiring | WiringPart;
   readonly #randomness: Randomness;
@@ -133,7 +139,7 @@ export class TransformerLayer extends Module {
   forward(x: Tensor, batch: Sequences, context: LayerContext = {}): Tensor {
     const { memory, exchange } = context;
     if (this.multiheadAttn && !memory)
-      throw new ArgumentError('TransformerLayer: memory is null, expected what encode() gave');
+      throw new ArgumentError('TransformerLayer: memory is null, expected the result of encode()');
     const { keySource } = this.selfAttn;
     const keys = keySource && exchange?.of(keySource);
     const inputs = [x, memory?.hidden, exchange?.aside, keys].filter((input) => input != null);
@@ -153,17 +159,17 @@ export class TransformerLayer extends Module {
     return [...this.selfAttn.memories(type), ...(this.multiheadAttn?.memories(type, 'source') ?? [])];
   }
 
-  /** The attentions whose maps can be observed, of self-attention. */
+  /** The attention parts of self-attention whose maps can be observed. */
   get selfAttentions(): readonly MultiHeadAttention[] {
     return this.selfAttn.attentions;
   }
 
-  /** Changes the sub-layers' result `y` for the input `x`; a subclass may override it. */
+  /** Changes the sub-layers' result `y` for the input `x`. Subclasses override it. */
   after(_x: Tensor, y: Tensor, _batch: Sequences): Tensor {
     return y;
   }
 
-  /** `x`: float32 [sequences, dModel], the newest token of each sequence; so is the result. */
+  /** One decoding step. `x` and the result: float32 [sequences, dModel], the newest token of each sequence. */
   step(x: Tensor, state: DecoderState, exchange?: Exchange): Tensor {
     return this.#run(
       x,
@@ -173,13 +179,16 @@ export class TransformerLayer extends Module {
     );
   }
 
-  /** `x`: float32 [N, dModel], new tokens of some sequences, end to end; so is the result. Without cross-attention. */
+  /**
+   * Appends new tokens of some sequences. `x` and the result: float32 [N, dModel], end to end. Throws ArgumentError for
+   * a layer with cross-attention.
+   */
   extend(x: Tensor, extension: Extension, state: DecoderState, exchange?: Exchange): Tensor {
     return this.#run(
       x,
       (y) => this.selfAttn.extend(y, extension, state),
       () => {
-        throw new ArgumentError('TransformerLayer: extend is for decoders without an encoder');
+        throw new ArgumentError('TransformerLayer: extend is not supported by layers with cross-attention');
       },
       exchange,
     );
@@ -213,8 +222,8 @@ export class TransformerLayer extends Module {
   }
 
   /**
-   * Runs the layer's pass over `inputs`. If the layer recomputes, its inner results are dropped and computed again in
-   * backward. A layer whose keys are read by later layers keeps its results, because those need gradients, too.
+   * Runs the layer's pass. With gradient checkpointing, intermediate results are dropped and recomputed in the backward
+   * pass. A layer whose keys later layers reuse keeps its results, because the keys need gradients, too.
    */
   protected pass(inputs: readonly Tensor[], forward: () => Tensor): Tensor {
     if (!this.recomputes || !this.training || this.selfAttn.isKeySource) return forward();

@@ -23,11 +23,13 @@ export interface Output extends Module {
  * projections of either kind.
  */
 export interface Projection extends Output {
-  /** Widths of the projections that are computed side by side. */
+  /** Numbers of output features of the projections that are computed side by side. */
   readonly sections: readonly number[];
   /** dropout(activation(x w + b)): float32 [..., in] → [..., out]. Throws ShapeError, DTypeError, ArgumentError. */
   forward(x: Tensor, activation?: Activation, dropout?: Dropout | null): Tensor;
-  /** Only the sections from `first` to below `end`: float32 [..., in] → [..., their widths]. Throws as `forward`. */
+  /**
+   * Computes only the sections first … end − 1: float32 [..., in] → [..., sum of their widths]. Throws as `forward`.
+   */
   part(x: Tensor, first: number, end: number, activation?: Activation): Tensor;
 }
 
@@ -42,10 +44,10 @@ export class Linear extends Module implements Projection {
   readonly #biased: Tensor | null;
 
   /**
-   * `inputs` and `outputs` are numbers of features. A list of `outputs` describes several projections of one input,
-   * computed as one product; a state dict can hold them apart. `bias`: default true; a list has one flag for each
-   * output. Weights start as Xavier's (`Initializer.xavierUniform`), biases as 0. Throws ArgumentError,
-   * OutOfMemoryError, and ShapeError for sizes that are not positive integers.
+   * `inputs` and `outputs` are numbers of features. A list of `outputs` describes several projections (sections) of one
+   * input, computed as one product. A state dict can store them separately. `bias`: default true; a list has one flag
+   * per section. Weights start as `Initializer.xavierUniform`, biases as 0. Throws ArgumentError, OutOfMemoryError, and
+   * ShapeError for sizes that are not positive integers.
    */
   constructor(
     init: Initializer,
@@ -84,7 +86,7 @@ export class Linear extends Module implements Projection {
     return linear(x, this.weight.columns(from, to), this.#trainedBias?.columns(from, to), { activation });
   }
 
-  /** The bias. Sections without one receive no gradient, and so stay zero. */
+  /** The bias. Sections without a bias receive no gradient, so they stay zero. */
   get #trainedBias(): Tensor | null {
     const { bias } = this;
     return bias && this.#biased && bias.device.gradientsOn ? mul(bias, this.#biased) : bias;
@@ -96,7 +98,7 @@ export class Linear extends Module implements Projection {
   }
 }
 
-/** Columns of the sections from `first` to below `end`; all by default. */
+/** Returns the range of columns of the sections first … end − 1. Default: all sections. */
 export function columnsOf(
   sections: readonly number[],
   first = 0,

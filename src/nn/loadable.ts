@@ -22,13 +22,13 @@ export function checkGiven(tensors: object): void {
   for (const [name, entry] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
     if (!Array.isArray(entry?.shape)) {
       throw new ArgumentError(
-        `loadStateDict: ${name} is ${describeValue(entry)}, expected a tensor or what has its shape and data`,
+        `loadStateDict: ${name} is ${describeValue(entry)}, expected a tensor or an object with shape and data`,
       );
     }
   }
 }
 
-/** Moves a value that was given under another name of a shared parameter to its first name. */
+/** Renames a value that was given under another name of a shared parameter to the first name. */
 export function adopt<T extends LoadableTensor>(given: Map<string, T>, alias: string, name: string): void {
   const other = given.get(alias);
   if (other === undefined) return;

@@ -1,5 +1,5 @@
-// Attention within windows, with some tokens that see all others and are seen by all. Its cost grows with the number of
-// tokens times the window.
+// Attention within windows, with some global tokens, which attend to all tokens and to which all attend. The cost is
+// proportional to the number of tokens times the window.
 
 import type { Tensor } from '../core/tensor.js';
 import { attention } from '../ops/attention.js';
@@ -10,10 +10,10 @@ import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { Sequences } from './sequences.js';
 
-/** Places of the global tokens in each sequence, in ascending order. */
+/** Positions of the global tokens in each sequence, in ascending order. */
 type Globals = readonly (readonly number[])[];
 
-/** Sequences of which some tokens are global. */
+/** Sequences in which some tokens are global. */
 export class GlobalSequences extends Sequences {
   constructor(
     { positions, lengths, counts, isToken }: Sequences,
@@ -23,17 +23,18 @@ export class GlobalSequences extends Sequences {
   }
 }
 
-/** Self-attention of an encoder; `window` counts the keys from a query on to one side, with its own. */
+/** Options of an encoder's self-attention. `window`: number of keys to one side of a query, including its own. */
 export type LocalGlobalOptions = Pick<MultiHeadOptions, 'dModel' | 'heads' | 'dropout'> & { readonly window: number };
 
 /**
  * The attention of Longformer (Beltagy, Peters, Cohan 2020, arXiv 2004.05150). A token attends to its window and to all
- * global tokens. A global token attends to all tokens, by projections of its own. Padding sees nothing.
+ * global tokens. A global token attends to all tokens, with separate projections. Padding attends to nothing.
  *
- * Blocks of queries attend to the keys around them: a block of `window` queries and its keys is an item of `attention`.
+ * The queries of a sequence are cut into blocks of `window`. A block and the keys that its queries need are one item of
+ * the op `attention`.
  */
 export class LocalGlobalAttention extends MultiHeadAttention {
-  /** Queries, keys and values of the global tokens' attention, side by side. */
+  /** Projection to queries, keys and values of the global tokens' attention, side by side. */
   readonly globalQkv: Projection;
 
   constructor(init: Initializer, options: LocalGlobalOptions) {
@@ -43,9 +44,9 @@ export class LocalGlobalAttention extends MultiHeadAttention {
   }
 
   /**
-   * `x` and the result: float32 [N, dModel]. Tokens are global if `batch` is a `GlobalSequences` that says so. `observe`
-   * receives what transformers returns: [B, heads, T, G + 2·window − 1], the global tokens before the window. The rows
-   * of global tokens are 0 there.
+   * `x` and the result: float32 [N, dModel]. A `GlobalSequences` as `batch` marks global tokens. `observe` receives the
+   * same maps as transformers returns, [B, heads, T, G + 2·window − 1]: G global tokens, then the window. The rows of
+   * global tokens are 0.
    */
   override forward(x: Tensor, batch: Sequences): Tensor {
     const { heads, scale } = this;
@@ -69,7 +70,7 @@ export class LocalGlobalAttention extends MultiHeadAttention {
     return this.outProj.forward(mixed);
   }
 
-  /** `local`, [N, heads·d], with the results of the global tokens in their rows. */
+  /** Replaces the rows of global tokens in `local`, [N, heads·d], by the results of their own attention. */
   #replaced(local: Tensor, x: Tensor, batch: Sequences, globals: Globals): Tensor {
     const { heads, scale } = this;
     const { starts, counts, isToken, longest, size, total } = batch;
@@ -88,19 +89,19 @@ export class LocalGlobalAttention extends MultiHeadAttention {
   }
 }
 
-/** Both [N, heads·d], of keys and values side by side. */
+/** Splits keys and values that lie side by side, [N, 2·heads·d], into two tensors [N, heads·d]. */
 function halves(kv: Tensor): [Tensor, Tensor] {
   const width = (kv.shape[1] as number) / 2;
   return [kv.columns(0, width), kv.columns(width, 2 * width)];
 }
 
-/** Consecutive queries of a sequence, and the keys of which each sees a part. */
+/** Consecutive queries of a sequence, and the keys that at least one of them attends to. */
 interface Block {
   readonly sequence: number;
-  /** Place of the first query, and the number of queries. */
+  /** `query`: position of the first query. `count`: number of queries. */
   readonly query: number;
   readonly queries: number;
-  /** Places of the keys: those of the global tokens, then those around the queries. */
+  /** Positions of the keys: first the global tokens, then the keys around the queries. */
   readonly keys: readonly number[];
 }
 
@@ -116,7 +117,10 @@ function blocksOf({ counts }: Sequences, globals: Globals, window: number): Bloc
   );
 }
 
-/** int32 [blocks, 1, queries, keys]: 1 if a query sees a key. Global tokens are seen once, and see nothing here. */
+/**
+ * Returns int32 [blocks, 1, queries, keys]: 1 if a query attends to a key. A global key counts once, even if it is in
+ * the window. Global queries attend to nothing here.
+ */
 function maskOf(blocks: readonly Block[], { positions, isToken }: Sequences, globals: Globals, window: number): Tensor {
   const [rows, columns] = [most(blocks, ({ queries }) => queries), most(blocks, ({ keys }) => keys.length)];
   const mask = new Int32Array(blocks.length * rows * columns);
@@ -140,8 +144,8 @@ function maskOf(blocks: readonly Block[], { positions, isToken }: Sequences, glo
 }
 
 /**
- * Probabilities of blocks, [blocks, heads, queries, keys], by the distance of the keys: [B, heads, T, G + 2·window − 1],
- * after those of the G global tokens.
+ * Rearranges the probabilities of blocks, [blocks, heads, queries, keys], to [B, heads, T, G + 2·window − 1]. The first
+ * G columns are the global tokens, the others are distances from query to key.
  */
 function byDistance(
   weights: Tensor,
@@ -154,7 +158,7 @@ function byDistance(
   const { size, longest } = batch;
   const before = most(globals, ({ length }) => length);
   const width = before + 2 * window - 1;
-  const places = new Int32Array(size * heads * longest * width).fill(weights.size); // a zero after the others
+  const places = new Int32Array(size * heads * longest * width).fill(weights.size); // index of an appended zero
   for (const [i, { sequence, query, queries, keys }] of blocks.entries()) {
     const own = globals[sequence]?.length ?? 0;
     for (let head = 0; head < heads; head++)

@@ -1,5 +1,5 @@
-// The low-rank change of a weight (Hu et al. 2021, arXiv 2106.09685), and its variant with trained magnitudes
-// (DoRA, Liu et al. 2024, arXiv 2402.09353). PEFT computes the same.
+// The low-rank change of a weight (LoRA, Hu et al. 2021, arXiv 2106.09685), and its variant with trained magnitudes
+// (DoRA, Liu et al. 2024, arXiv 2402.09353). Results are those of PEFT.
 
 import type { Device } from '../core/device.js';
 import type { Random } from '../core/random.js';
@@ -13,17 +13,19 @@ import { Module } from './module.js';
 
 /** The frozen parameters that a change adds to. */
 export interface LoraBase {
-  /** Columns of the weight, float32 [in, end − start], in the caller's scope. */
+  /**
+   * Returns columns start … end − 1 of the weight, float32 [in, end − start]. The result belongs to the caller's scope.
+   */
   columns(start: number, end: number): Tensor;
-  /** The elements `start` to below `end` of the bias, [end − start]; null if there is none. */
+  /** Returns elements start … end − 1 of the bias, float32 [end − start], or null if there is none. */
   biasColumns(start: number, end: number): Tensor | null;
 }
 
-/** The frozen module that reads the same input as a change. */
+/** The frozen module whose output the change is added to. */
 export interface LoraReader extends LoraBase {
-  /** x·a: [..., in] → [..., rank]. An embedding reads rows of `a`. */
+  /** Returns x·a: [..., in] → [..., rank]. An embedding looks up rows of `a` instead. */
   enter(x: Tensor, a: Tensor): Tensor;
-  /** The module's output for columns of its weight, without a bias: [..., end − start]. */
+  /** Returns the module's output for columns start … end − 1 of its weight, without the bias: [..., end − start]. */
   product(x: Tensor, start: number, end: number): Tensor;
 }
 
@@ -31,26 +33,29 @@ export interface LoraLayerOptions {
   readonly device: Device;
   /** Name in state dicts. */
   readonly name: string;
-  /** True for an embedding. Its matrices have other names, and the other one starts at 0. */
+  /** True for an embedding. Its matrices have other names in PEFT, and A starts at 0 instead of B. */
   readonly isEmbedding: boolean;
   readonly inputs: number;
-  /** The columns of the weight that it changes, from `start` to below `end`. */
+  /** The layer changes columns start … end − 1 of the weight. */
   readonly start: number;
   readonly end: number;
   readonly rank: number;
   /** The factor of the product of the two matrices. */
   readonly scaling: number;
-  /** True for magnitudes (DoRA), which start as the lengths of the weight's columns. */
+  /** True for DoRA: trained magnitudes, which start as the L2 norms of the weight's columns. */
   readonly dora: boolean;
-  /** True to train a bias in place of the module's own, from whose values it starts. */
+  /** True to train a bias that replaces the module's own and starts with its values. */
   readonly trainsBias: boolean;
-  /** Applied to the input in training. */
+  /** Dropout of the input in training. Null: none. */
   readonly dropout: Dropout | null;
-  /** Draws the matrix that does not start at 0. */
+  /** Source of the initial values of the matrix that does not start at 0. */
   readonly random: Random;
 }
 
-/** Adds x·a·b·scaling to columns of x·W. With magnitudes, the columns of W + a·b·scaling have these lengths. */
+/**
+ * Adds x·a·b·scaling to columns of x·W. With DoRA, each column of W + a·b·scaling is scaled to the L2 norm in
+ * `magnitude`.
+ */
 export class LoraLayer extends Module {
   readonly name: string;
   /** [in, rank] */
@@ -121,7 +126,7 @@ export class LoraLayer extends Module {
     return found;
   }
 
-  /** The change of the output [..., out] for the input `x`. */
+  /** Returns the change of the output for the input `x`, float32 [..., out]. */
   change(x: Tensor, base: LoraReader): Tensor {
     const { start, end, magnitude } = this;
     const read = this.dropout?.forward(x) ?? x;
@@ -131,20 +136,23 @@ export class LoraLayer extends Module {
     return bias ? add(changed, bias) : changed;
   }
 
-  /** The trained bias minus the module's own, [out]; null if none is trained. */
+  /** Returns the trained bias minus the module's own, float32 [out], or null if no bias is trained. */
   biasChange(base: LoraBase): Tensor | null {
     const own = this.bias && base.biasColumns(this.start, this.end);
     return this.bias && own && sub(this.bias, own);
   }
 
-  /** The change of the weight's columns, [in, out], in the caller's scope. */
+  /** Returns the change of the weight's columns, float32 [in, out]. It belongs to the caller's scope. */
   weightChange(base: LoraBase): Tensor {
     const low = this.#low();
     const { start, end, magnitude } = this;
     return magnitude ? this.#rescaled(low, base.columns(start, end), magnitude, base) : low;
   }
 
-  /** The change `low` of `own` once the columns have their magnitudes. Lengths count as constants, as in the paper. */
+  /**
+   * Returns DoRA's change of the output. `own`: the module's output, `low`: the low-rank change. The norms of columns
+   * get no gradient, as in the paper.
+   */
   #rescaled(low: Tensor, own: Tensor, magnitude: Tensor, base: LoraBase): Tensor {
     const sum = () => add(contiguous(base.columns(this.start, this.end)), this.#low());
     const factor = div(
@@ -159,7 +167,7 @@ export class LoraLayer extends Module {
   }
 }
 
-/** The lengths of the columns of a matrix. */
+/** Returns the L2 norms of a matrix's columns. */
 function lengths(matrix: Tensor): Tensor {
   return norm(contiguous(matrix), { axis: 0 });
 }

@@ -1,4 +1,4 @@
-// A projection or an embedding with the changes that adapters add to it. `lora` puts these modules in place of others.
+// Projections and embeddings with adapters. `lora` replaces a model's modules by these.
 
 import { Tensor } from '../core/tensor.js';
 import { type Activation, activate } from '../ops/activation.js';
@@ -16,8 +16,8 @@ import { floatModule, isProjection, type WeightModule } from './packed-modules.j
 import type { Weight } from './weight.js';
 
 /**
- * A module with adapters. State dicts have the parameters of the module, under the name that it had alone. Merging an
- * adapter puts a changed copy of the module in its place, so that the original can be restored bit for bit.
+ * A module with adapters. State dicts contain the parameters of the wrapped module under their old names. Merging an
+ * adapter replaces the module by a changed copy, so the original can be restored bit for bit.
  */
 export abstract class LoraModule extends Module implements LoraBase {
   /** The module itself, or its copy that contains the merged changes. */
@@ -54,7 +54,7 @@ export abstract class LoraModule extends Module implements LoraBase {
     return this.#merged.includes(layer);
   }
 
-  /** Adds the change of an adapter to the weights, so that it costs no further time. */
+  /** Adds the change of an adapter to the weights, so that it costs no time in later passes. */
   merge(layer: LoraLayer): void {
     if (this.isMerged(layer)) return;
     this.#merged.push(layer);
@@ -68,7 +68,7 @@ export abstract class LoraModule extends Module implements LoraBase {
     this.#mergeAgain();
   }
 
-  /** Adapters that currently change the columns `from` to below `to`. */
+  /** Returns the active adapters that change any of the columns from … to − 1. */
   protected changing(from: number, to: number): readonly LoraLayer[] {
     return this.adapters.filter((each) => each.isActive && !this.isMerged(each) && each.start < to && each.end > from);
   }
@@ -84,12 +84,12 @@ export abstract class LoraModule extends Module implements LoraBase {
     return biasOf(this.#original)?.columns(start, end) ?? null;
   }
 
-  /** True for an output projection that has the table of an embedding, [out, in]. */
+  /** True for an output projection that shares the table of an embedding, [out, in]. */
   protected get isTied(): boolean {
     return 'bias' in this.#original && !isProjection(this.#original);
   }
 
-  /** Computes the base again from the original and all merged adapters, so that they can be removed in any order. */
+  /** Recomputes the base from the original and all merged adapters, so that they can be removed in any order. */
   #mergeAgain(): void {
     const original = this.#original;
     if (this.base !== original) this.#releaseMerged();
@@ -157,7 +157,8 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
   #adapted(x: Tensor, first: number, end: number, activation: Activation, dropout: Dropout | null): Tensor {
     const { sections } = this;
     const isWhole = first === 0 && end === sections.length;
-    const base = this.base as Projection; // a tied one is always read as a whole, without activation and dropout
+    // A tied projection is always computed as a whole, without activation and dropout.
+    const base = this.base as Projection;
     const { from, to } = columnsOf(sections, first, end);
     const adapters = this.changing(from, to);
     if (adapters.length === 0)
@@ -167,7 +168,7 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
     return dropout?.forward(activated) ?? activated;
   }
 
-  /** `y`, the columns `from` to below `to`, with the changes of adapters. */
+  /** Adds the changes of adapters to `y`, the columns from … to − 1 of the output. */
   #changed(x: Tensor, y: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
     if (this.training && adapters.every(({ isPlain }) => isPlain)) return add(y, together(x, from, to, adapters));
     return adapters.reduce((sum, each) => {
@@ -188,7 +189,7 @@ export class LoraLinear extends LoraModule implements Projection, LoraReader {
   }
 }
 
-/** An embedding with adapters. Their dropout is not applied, as in PEFT. */
+/** An embedding with adapters. The adapters' dropout is not applied, as in PEFT. */
 export class LoraEmbedding extends LoraModule implements Lookup {
   forward(ids: Tensor, options: EmbeddingOptions = {}): Tensor {
     const y = (this.base as Lookup).forward(ids, options); // [...ids.shape, features]
@@ -206,13 +207,13 @@ export class LoraEmbedding extends LoraModule implements Lookup {
   }
 }
 
-/** The columns `from` to below `to` of an adapter's change. */
+/** Returns the columns from … to − 1 of an adapter's change. */
 function within({ start, end }: LoraLayer, from: number, to: number, change: Tensor): Tensor {
   const cut = [Math.max(from, start), Math.min(to, end)] as const;
   return cut[0] === start && cut[1] === end ? change : change.columns(cut[0] - start, cut[1] - start);
 }
 
-/** An adapter's change, padded with zeros to the columns `from` to below `to`. */
+/** Pads an adapter's change with zeros to the columns from … to − 1. */
 function padded({ start, end }: LoraLayer, from: number, to: number, change: Tensor): Tensor {
   const zeros = (width: number) => (width > 0 ? [change.device.zeros([...change.shape.slice(0, -1), width])] : []);
   const parts = [...zeros(start - from), change, ...zeros(to - end)];
@@ -220,8 +221,8 @@ function padded({ start, end }: LoraLayer, from: number, to: number, change: Ten
 }
 
 /**
- * The sum of plain changes as one product, with the matrices of the adapters side by side. Training has many rows, and
- * this saves passes over them, in backward, too.
+ * Returns the sum of plain changes. The matrices of the adapters are concatenated, so there is one product for all.
+ * Training has many rows, and this saves passes over them, forward and backward.
  */
 function together(x: Tensor, from: number, to: number, adapters: readonly LoraLayer[]): Tensor {
   const rows = adapters.map((each) => padded(each, from, to, within(each, from, to, scale(each.b, each.scaling))));

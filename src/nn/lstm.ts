@@ -9,7 +9,7 @@ import { Linear } from './linear.js';
 import { Module } from './module.js';
 import type { StateNames } from './state-names.js';
 
-/** Memory of a layer: its output and its cell, both [B, features]. */
+/** State of a layer: its last output (`hidden`) and its `cell`, both float32 [B, features]. */
 export interface LstmState {
   readonly hidden: Tensor;
   readonly cell: Tensor;
@@ -31,7 +31,10 @@ class LstmLayer extends Module {
 export class Lstm extends Module {
   readonly layers: readonly LstmLayer[];
 
-  /** `inputs` and `features`: sizes of rows. `layers`: their number. Throws ArgumentError, OutOfMemoryError. */
+  /**
+   * `inputs`: features of an input row. `features`: features of an output row. `layers`: number of layers. Throws
+   * ArgumentError, OutOfMemoryError.
+   */
   constructor(
     init: Initializer,
     inputs: number,

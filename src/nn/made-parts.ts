@@ -1,5 +1,5 @@
-// Parts that are given as functions, so that parameters are drawn in the order of their definition. The results of a
-// seed depend on this order.
+// Checks of parts that are given as functions. Functions let parameters be drawn in the order of their definition, so a
+// seed always gives the same model.
 
 import { describeValue, type OptionRule } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -23,7 +23,7 @@ export const partKinds = {
   layerDrop: { kind: 'a LayerDrop', methods: ['choose'] },
 } as const satisfies Record<string, PartKind>;
 
-/** The rule of an option that is a part itself. */
+/** Returns the rule of an option whose value is a part. */
 export function partRule({ kind, methods }: PartKind): OptionRule {
   const fits = (value: unknown) =>
     value instanceof Module && methods.every((name) => typeof Reflect.get(value, name) === 'function');
@@ -37,7 +37,7 @@ export function checkMaker(op: string, name: string, maker: unknown, optional = 
   throw new ArgumentError(`${op}: ${name} is ${describePart(maker)}, expected ${nothing}a function that makes it`);
 }
 
-/** The part, if it is of the kind. Throws ArgumentError, in the name of `op`, for another value. */
+/** Returns `part` if it is of the kind. Throws ArgumentError, in the name of `op`, otherwise. */
 export function checkMade<Part extends Module>(op: string, name: string, part: Part, kind: PartKind): Part {
   const { accepts, expected } = partRule(kind);
   if (accepts(part)) return part;

@@ -16,16 +16,16 @@ import { RecurrentMixer } from './recurrent-mixer.js';
 import type { StateNames } from './state-names.js';
 
 export interface Mamba2Options {
-  /** Features of a token. */
+  /** Number of features of a token. */
   readonly dModel: number;
   readonly heads: number;
-  /** Features of a head. */
+  /** Number of features of a head. */
   readonly headSize: number;
-  /** Rows of a head's state: the features of B and C. */
+  /** State size: the number of features of B and C. */
   readonly stateSize: number;
-  /** Heads of B and C. Default 1. */
+  /** Number of heads of B and C, a divisor of `heads`. Default: 1. */
   readonly groups?: number | undefined;
-  /** Tokens that the convolution reads. Default 4. */
+  /** Kernel size of the convolution, in tokens. Default: 4. */
   readonly taps?: number | undefined;
   /** True if the convolution adds a bias. Default true. */
   readonly convBias?: boolean | undefined;
@@ -34,14 +34,15 @@ export interface Mamba2Options {
   /** True if the projection of the output adds a bias. Default: as `bias`. */
   readonly outBias?: boolean | undefined;
   /**
-   * The norm of the output, over each group: after it is multiplied by the gate, before that, or none. Default 'afterGate'.
+   * Norm of the output over each group: after the multiplication by the gate, before it, or none (null). Default:
+   * 'afterGate'.
    */
   readonly norm?: 'afterGate' | 'beforeGate' | null | undefined;
-  /** Added to mean squares. Default 1e-5. */
+  /** Epsilon of the norm. Default: 1e-5. */
   readonly eps?: number | undefined;
   /** Limits of the time steps. Default: none. */
   readonly timeLimit?: readonly [least: number, most: number] | undefined;
-  /** Constant factors of the projected gate, input, B, C and time step. Default: none. */
+  /** Five constant factors: of the projected gate, input, B, C and time step. Default: none. */
   readonly multipliers?: readonly number[] | undefined;
 }
 
@@ -52,20 +53,23 @@ const kinds = {
 };
 
 /**
- * Mamba-2 (Dao, Gu 2024, arXiv 2405.21060): a selective state space behind a short convolution, with a gate. Time and memory
- * of a pass are proportional to the tokens, and a step costs the same at every position.
+ * Mamba-2 (Dao, Gu 2024, arXiv 2405.21060): a short convolution, a selective state space and an output gate. Time and
+ * memory of a pass are linear in the number of tokens. A step costs the same at every position.
  */
 export class Mamba2 extends RecurrentMixer {
-  /** The gate, what the convolution reads (x, B and C), and the time steps, side by side. */
+  /** Projection to the gate, the input of the convolution (x, B and C) and the time steps, side by side. */
   readonly inProj: Projection;
   readonly conv: CausalConv;
-  /** [heads], each: added to time steps; the logarithm of the decay; the factor of the input that is added to the output. */
+  /**
+   * float32 [heads] each. `dtBias` is added to time steps, `aLog` is the logarithm of the decay, and `d` is the factor
+   * of the skip connection.
+   */
   readonly dtBias: Tensor;
   readonly aLog: Tensor;
   readonly d: Tensor;
   readonly norm: RMSNorm | null;
   readonly outProj: Projection;
-  /** [1, features of `inProj`], constant. */
+  /** float32 [1, features of `inProj`]: the option `multipliers`, repeated for each feature. Null: none. */
   readonly #multipliers: Tensor | null;
   readonly #options: Readonly<Record<'heads' | 'headSize' | 'stateSize' | 'groups' | 'eps', number>> &
     Pick<Mamba2Options, 'norm' | 'timeLimit'>;
@@ -136,7 +140,7 @@ export class Mamba2 extends RecurrentMixer {
     return this.#normalized(mul(y, gate));
   }
 
-  /** Normalizes each group by itself. */
+  /** Normalizes each group separately. */
   #normalized(y: Tensor): Tensor {
     const { norm } = this;
     const { groups, eps } = this.#options;

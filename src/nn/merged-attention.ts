@@ -16,14 +16,14 @@ import type { MixerContext } from './exchange.js';
 import { checkSequences, type Sequences } from './sequences.js';
 
 /**
- * Self-attention and attention to an encoder's output in one softmax, with one set of projections (T5Gemma 2). Keys of
- * the source are not rotated, and no window hides them. Observed maps have the keys of the source first.
+ * Self-attention and cross-attention in one softmax, with shared projections (T5Gemma 2). Keys of the source are not
+ * rotated, and no window hides them. Observed maps have the keys of the source first.
  */
 export class MergedAttention extends MultiHeadAttention {
-  /** The key of the source's memory in a `DecoderState`. */
+  /** Identifies the source's keys and values in a `DecoderState`. */
   readonly #source = {};
 
-  /** Throws ArgumentError for packed types, because both parts of the softmax need the scores. */
+  /** Memory between steps. Throws ArgumentError for packed types, because `step` needs the scores of both parts. */
   override memories(type: CacheType = 'float32'): readonly MemoryNeed[] {
     if (type !== 'float32')
       throw new ArgumentError(`MergedAttention: cache is ${type}, expected float32: other types are not supported`);
@@ -41,7 +41,7 @@ export class MergedAttention extends MultiHeadAttention {
 
   override forward(x: Tensor, batch: Sequences, { memory }: MixerContext = {}): Tensor {
     const { counts, positions, longest } = checkSequences('MergedAttention', batch);
-    if (!memory) throw new ArgumentError('MergedAttention: memory is missing, expected what encode() gave');
+    if (!memory) throw new ArgumentError('MergedAttention: memory is missing, expected the result of encode()');
     const sources = checkSequences('MergedAttention', memory.batch).counts;
     const { q, kv } = this.project(x, positions, longest);
     const both = concat([this.#sourceKeys(memory.hidden), kv]);
@@ -60,8 +60,8 @@ export class MergedAttention extends MultiHeadAttention {
   }
 
   /**
-   * Two attentions, weighted by their shares of the softmax's sum: of the tokens before, and of the source. Shapes are
-   * those of `MultiHeadAttention.step`.
+   * Computes attention to earlier tokens and to the source separately. Their outputs are averaged, weighted by their
+   * parts of the softmax's sum. Shapes are those of `MultiHeadAttention.step`.
    */
   override step(x: Tensor, state: DecoderState): Tensor {
     const { heads, headSize, window } = this;
@@ -81,7 +81,9 @@ export class MergedAttention extends MultiHeadAttention {
     return this.outProj.forward(mixed.reshape(state.sequences, -1));
   }
 
-  /** Attention of `q` [B, T, heads · d] to the keys of a cache, and the logarithm of its softmax's sum, [B · T, heads, 1]. */
+  /**
+   * Returns the attention of `q`, [B, T, heads·d], to a cache, and the logarithm of the softmax's sum, [B·T, heads, 1].
+   */
   #part(q: Tensor, cache: Tensor, which: AttentionOptions): { outputs: Tensor; logSum: Tensor } {
     const [k, v] = halves(cache);
     const options = { ...this.#options, ...which };
@@ -98,7 +100,7 @@ export class MergedAttention extends MultiHeadAttention {
     return { heads, kvHeads, scale, softcap };
   }
 
-  /** Keys and values of the source, [N, keys | values]. Keys are normalized, but not rotated. */
+  /** Returns keys and values of the source, [N, keys | values]. Keys are normalized, but not rotated. */
   #sourceKeys(hidden: Tensor): Tensor {
     const kv = this.keysAndValues(hidden);
     if (!this.kNorm) return kv;
@@ -107,7 +109,7 @@ export class MergedAttention extends MultiHeadAttention {
     return concat([normed, v], -1);
   }
 
-  /** int32 [B, 1, T, S]: a token sees its source, and earlier tokens within the window. */
+  /** Returns int32 [B, 1, T, S]: 1 for the source of a token, and for earlier tokens within the window. */
   #mask({ device }: Tensor, sources: readonly number[], counts: readonly number[]): Tensor {
     const time = Math.max(...counts);
     const keys = Math.max(...counts.map((count, i) => count + (sources[i] as number)));
@@ -123,13 +125,16 @@ export class MergedAttention extends MultiHeadAttention {
   }
 }
 
-/** Keys and values of rows or of a cache. */
+/** Splits rows or a cache into keys and values. */
 function halves(kv: Tensor): [Tensor, Tensor] {
   const half = lastOf(kv.shape) / 2;
   return [kv.columns(0, half), kv.columns(half, 2 * half)];
 }
 
-/** Rows of all sources and then of all targets, in the order source and target of each sequence. */
+/**
+ * Returns row indices that interleave sources and targets: the source of a sequence, then its target. Input rows are
+ * all sources, then all targets.
+ */
 function mergedRows(sources: readonly number[], counts: readonly number[]): Int32Array {
   const total = sources.reduce((all, count) => all + count, 0);
   let [source, target] = [0, total];

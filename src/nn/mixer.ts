@@ -11,20 +11,23 @@ import type { Sequences } from './sequences.js';
 
 /** Mixes the tokens of each sequence. Shapes are float32 [N, dModel] → [N, dModel], tokens end to end. */
 export interface Mixer extends Module {
-  /** The attentions in it, whose maps can be observed. */
+  /** The attention parts in it, whose maps can be observed. */
   readonly attentions: readonly MultiHeadAttention[];
-  /** The earlier attention whose keys and values it reads. Default: none. */
+  /** The earlier attention whose keys and values it reuses. Default: none. */
   readonly keySource?: MultiHeadAttention | null;
-  /** True if later layers read its keys and values. Default: false. */
+  /** True if later layers reuse its keys and values. Default: false. */
   readonly isKeySource?: boolean;
-  /** Writes what it reads of an encoder's output into the state, for all later steps. */
+  /** Writes projections of an encoder's output into the state, for all later steps. */
   remember?(memory: Memory, state: DecoderState): void;
-  /** Memory between steps. `type` is that of keys and values. */
+  /** Memory between steps. `type`: type of cached keys and values; default 'float32'. */
   memories(type?: CacheType): readonly MemoryNeed[];
-  /** Whole sequences. Fills the memory of a given state; recurrent states are filled by `extend` alone. */
+  /**
+   * Processes whole sequences. If a state is given, keys and values are also written there. Recurrent states are
+   * written only by `extend` and `step`.
+   */
   forward(x: Tensor, batch: Sequences, context?: MixerContext): Tensor;
-  /** The newest token of each sequence. */
+  /** Processes the newest token of each sequence, [sequences, dModel]. */
   step(x: Tensor, state: DecoderState): Tensor;
-  /** New tokens of some sequences, end to end. */
+  /** Processes new tokens of some sequences, [N, dModel] end to end. */
   extend(x: Tensor, extension: Extension, state: DecoderState): Tensor;
 }

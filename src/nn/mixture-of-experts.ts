@@ -27,9 +27,9 @@ import { PackedWeight } from './weight.js';
 export type ExpertWeights = 'softmax' | 'softmaxOfChosen' | 'sigmoid';
 
 export interface MixtureOfExpertsOptions {
-  /** Features of a token. */
+  /** Number of features of a token. */
   readonly dModel: number;
-  /** Hidden features of an expert. */
+  /** Number of hidden features of an expert. */
   readonly dFF: number;
   readonly experts: number;
   /** Number of experts for each token. */
@@ -37,24 +37,27 @@ export interface MixtureOfExpertsOptions {
   /** Activation of the gate. Default `silu`. */
   readonly activation?: Activation | undefined;
   /**
-   * True if each expert's gate and the projection that it multiplies are one matrix, side by side. 'alternating' if
-   * their columns take turns (gpt-oss). Default false.
+   * True if one matrix holds an expert's gate and the projection that it multiplies, side by side. 'alternating': their
+   * columns alternate (gpt-oss). Default: false.
    */
   readonly fused?: boolean | 'alternating' | undefined;
   /** True if experts and the router add biases. Default false. */
   readonly bias?: boolean | undefined;
   /**
-   * Gates are at most this, and the other projections within ±this, before 1 is added to those (gpt-oss). Default null:
-   * nothing of it.
+   * If given, gates are clamped to at most `limit`. The projections that they multiply are clamped to ±limit, and 1 is
+   * added to them (gpt-oss). Default null: none of this.
    */
   readonly limit?: number | null | undefined;
-  /** Default `softmax`. */
+  /** How scores become weights. Default: `softmax`. */
   readonly weights?: ExpertWeights | undefined;
   /** True if the weights of a token's experts are divided by their sum. Default false. */
   readonly normalized?: boolean | undefined;
   /** Multiplies the weights. Default 1. */
   readonly scale?: number | undefined;
-  /** True if a bias per expert is added to its score for the choice alone (DeepSeek-V3). Default false. */
+  /**
+   * True if a bias per expert is added to the scores when experts are chosen, but not to their weights (DeepSeek-V3).
+   * Default: false.
+   */
   readonly choiceBias?: boolean | undefined;
   /** Normalizes the router's input (Gemma 4). Default: none. */
   readonly routerNorm?: (() => Norm) | null | undefined;
@@ -88,11 +91,14 @@ export class MixtureOfExperts extends Module {
   readonly routerNorm: Norm | null;
   /** [dModel, experts] */
   readonly router: Linear;
-  /** [experts], or null: a factor of each expert's weight. */
+  /** float32 [experts]: a factor of each expert's weight; null if there is none. */
   readonly expertScales: Tensor | null;
   /** [experts], or null. Optimizers do not train it; see `MixtureOfExpertsOptions.choiceBias`. */
   readonly choiceBias: Tensor | null;
-  /** The experts' gates, side by side: weight [dModel, experts · dFF]. If fused, with what they multiply: twice as wide. */
+  /**
+   * The experts' gates, side by side: weight [dModel, experts · dFF]. If fused, it also holds the projections that they
+   * multiply, and is twice as wide.
+   */
   readonly gates: Linear | PackedLinear;
   /** The projections that the gates multiply, side by side: weight [dModel, experts · dFF]. Null if fused. */
   readonly ups: Linear | PackedLinear | null;
@@ -149,7 +155,7 @@ export class MixtureOfExperts extends Module {
     return sum(mul(ofTokens, weights.reshape(-1, chosen, 1)), { axis: 1 });
   }
 
-  /** The hidden features of tokens sorted by expert: [N · chosen, dFF]. */
+  /** Returns the hidden features of tokens that are sorted by expert: [N · chosen, dFF]. */
   #hidden(tokens: Tensor, project: (x: Tensor, linear: Linear | PackedLinear) => Tensor): Tensor {
     const { dFF, activation, fused, limit } = this.#options;
     const first = project(tokens, this.gates);
@@ -164,12 +170,15 @@ export class MixtureOfExperts extends Module {
     return mul(limited, add(clamp(up, { min: -limit, max: limit }), 1));
   }
 
-  /** Calls `observer` with the routing of each later pass; null ends it. */
+  /** Sets a function that is called with the routing of each later pass. Null removes it. */
   observe(observer: ((routing: Routing) => void) | null): void {
     this.#observer = observer;
   }
 
-  /** The experts of each token, int32 [N, chosen], best first, and their weights, float32 [N, chosen]. `x` as in `forward`. */
+  /**
+   * Returns the experts of each token, int32 [N, chosen], best first, and their weights, float32 [N, chosen]. `x`: the
+   * router's input, float32 [N, dModel].
+   */
   route(x: Tensor): { ids: Tensor; weights: Tensor } {
     const { chosen, normalized, scale: factor, weights: kind, routerScale } = this.#options;
     const raws = this.router.forward(this.routerNorm?.forward(x) ?? x); // [N, experts]

@@ -20,13 +20,13 @@ import { spread } from './stored-layout.js';
 
 export type { LoadableTensor, Parameter, StateEntry };
 
-/** Values of a state dict at the time of the call. */
+/** A snapshot of a state dict's values. */
 export type StateValues = Promise<{ name: string; shape: Shape; data: Float32Array }[]>;
 
 /** Tensors by PyTorch's names. */
 export type StateDict = Record<string, StateEntry>;
 
-/** A part with a weight, and the names of the weight's sections in state dicts. */
+/** A part that has a weight, and the names of the weight's sections in state dicts. */
 export interface WeightNames {
   readonly part: Module;
   readonly path: string;
@@ -49,21 +49,21 @@ export interface ParameterPlace extends StateParameter {
 
 /**
  * A part of a model. Properties that are float32 tensors, or arrays of them, are its parameters. Properties that are
- * modules, or arrays of them, are its parts. int32 tensors are constants, which no state dict holds. #private fields,
- * Maps and plain objects are ignored.
+ * modules, or arrays of them, are its parts. int32 tensors are constants, which are not in state dicts. #private
+ * fields, Maps and plain objects are ignored.
  */
 export abstract class Module {
   /** True while dropout is active; see `train` and `eval`. */
   training = true;
 
-  /** Own parameters that state dicts store transposed. (nn.Linear's weights are [out, in], ours [in, out].) */
+  /** Names of own parameters that state dicts store transposed. (nn.Linear's weights are [out, in], ours [in, out].) */
   protected get transposed(): readonly string[] {
     return [];
   }
 
   /**
-   * Output features of the projections that a module's parameters hold side by side, or null. State dicts can have
-   * sections apart.
+   * Numbers of output features of the projections (sections) that a module's parameters hold side by side. Null if
+   * there is one. State dicts can store sections separately.
    */
   get sections(): readonly number[] | null {
     return null;
@@ -80,8 +80,8 @@ export abstract class Module {
   }
 
   /**
-   * The module whose parameters state dicts hold under this module's name: this one, unless it wraps another, as an adapter
-   * wraps a projection.
+   * The module whose parameters state dicts list under this module's name. It is this module, unless it wraps another
+   * one, such as an adapter that wraps a projection.
    */
   get named(): Module {
     return this;
@@ -94,12 +94,15 @@ export abstract class Module {
     return {};
   }
 
-  /** This module, then its parts recursively. A module in several places is listed for each. */
+  /** This module, then its parts recursively. A module that is used in several places is listed several times. */
   modules(): Module[] {
     return this.#withParts([]);
   }
 
-  /** A recursive function, because a generator takes five times as long and inference asks at every step. */
+  /**
+   * Adds this module and its parts to `found`. It is recursive, because a generator takes five times as long and
+   * inference calls it at every step.
+   */
   #withParts(found: Module[]): Module[] {
     found.push(this);
     for (const value of Object.values(this)) {
@@ -131,8 +134,8 @@ export abstract class Module {
   }
 
   /**
-   * The tensors of all parameters. A tensor whose sections have names of their own is listed as a whole, under its
-   * path.
+   * The tensors of all parameters, by the paths of properties. A tensor whose sections have separate names in state
+   * dicts is listed as a whole.
    */
   namedTensors(): [name: string, tensor: Tensor][] {
     const own = this.#distinct().map(({ names, path, tensor }): [string, Tensor] => [
@@ -157,8 +160,8 @@ export abstract class Module {
   }
 
   /**
-   * @internal Names of the weight of each part that has one, packed ones included, and the places of its sections. A
-   * part in several places is listed once.
+   * @internal Returns the names of the weights of all parts, including packed ones, and of their sections. A part that
+   * is used in several places is listed once.
    */
   weightNames(): WeightNames[] {
     const seen = new Set<Module>();
@@ -201,13 +204,13 @@ export abstract class Module {
     return this.#entries((tensor) => tensor);
   }
 
-  /** @internal Throws ArgumentError, naming `op`, if a weight is packed, because the result would lack it. */
+  /** @internal Throws ArgumentError, naming `op`, if a weight is packed, because it would be missing in the result. */
   assertUnpacked(op: string): void {
     for (const { part, path } of this.weightNames()) {
       const { weight } = part as Module & { weight?: Tensor | { format: string } | null };
       if (!weight || weight instanceof Tensor) continue; // a norm without parameters has none
       throw new ArgumentError(
-        `${op}: ${path} is packed as ${weight.format}, which is no tensor: load the model with weights: 'float32'`,
+        `${op}: ${path} is packed as ${weight.format}, which is not a tensor: load the model with weights: 'float32'`,
       );
     }
   }
@@ -346,7 +349,7 @@ export abstract class Module {
     });
   }
 
-  /** Own parameters and those of the parts, under all of their names. */
+  /** Own parameters and those of the parts, under all names. */
   #all(): ParameterPlace[] {
     const { stateNames } = this;
     const parameters = this.#own();
@@ -401,12 +404,12 @@ export function inference<T>(model: { readonly device: Device }, fn: () => T): T
   return model instanceof Module ? inModes(model, new Set(), run) : run();
 }
 
-/** Identifies a piece of a parameter. */
+/** Returns a string that identifies a piece of a parameter. */
 function placeOf({ tensor, start }: StatePiece): string {
   return `${tensor.storage.id}.${tensor.within}.${start}`;
 }
 
-/** @internal A property's name as state dicts have it. */
+/** @internal Returns the name of a property in state dicts. */
 export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -9,16 +9,16 @@ import { Module } from './module.js';
 
 /** Normalization over the last dimension. */
 export interface Norm extends Module {
-  /** Both [features], or null if the norm has none. */
+  /** `weight` and `bias`: float32 [features], or null if the norm has none. */
   readonly weight: Tensor | null;
   readonly bias: Tensor | null;
   /** norm(x + residual). `x`, `residual` and the result are float32 [..., features]. Throws ShapeError, DTypeError. */
   forward(x: Tensor, residual?: Tensor | null): Tensor;
-  /** x + residual and its norm, both of the shape of `x`. Throws as `forward`. */
+  /** Returns x + residual and its norm, both with the shape of `x`. Throws as `forward`. */
   add(x: Tensor, residual: Tensor): { sum: Tensor; normed: Tensor };
 }
 
-/** Layer normalization (Ba, Kiros, Hinton 2016). A residual addition before it shares its pass over memory. */
+/** Layer normalization (Ba, Kiros, Hinton 2016). It can add a residual in the same pass over memory. */
 export class LayerNorm extends Module implements Norm {
   readonly weight: Tensor;
   readonly bias: Tensor | null;
@@ -47,7 +47,7 @@ export class LayerNorm extends Module implements Norm {
   }
 }
 
-/** A norm without a kernel that adds the residual in the same pass. */
+/** A norm that has no fused kernel, so the residual is added by a separate op. */
 abstract class UnfusedNorm extends Module implements Norm {
   abstract readonly weight: Tensor | null;
   readonly bias: Tensor | null = null;
@@ -74,7 +74,7 @@ abstract class UnfusedNorm extends Module implements Norm {
 export class HeadNorm extends UnfusedNorm {
   /** [heads · headSize] */
   readonly weight: Tensor;
-  /** [headSize], a constant: the weights are multiplied afterwards. */
+  /** float32 [headSize], all ones: each head has its own weight, which is multiplied afterwards. */
   readonly #ones: Tensor;
 
   /** `eps`: added to the variance; default 1e-5. Throws ArgumentError, OutOfMemoryError. */
@@ -129,7 +129,7 @@ export class OffsetLayerNorm extends UnfusedNorm {
   }
 }
 
-/** Root mean square normalization (Zhang, Sennrich 2019): it subtracts no mean and adds no bias. */
+/** Root mean square normalization (Zhang, Sennrich 2019). It does not subtract the mean and has no bias. */
 export class RMSNorm extends UnfusedNorm {
   readonly weight: Tensor;
 
@@ -172,7 +172,7 @@ export class PlainRMSNorm extends UnfusedNorm {
 
 /** weight ⊙ x + bias, without statistics: a fast substitute for layer normalization (MobileBERT's NoNorm). */
 export class AffineNorm extends UnfusedNorm {
-  /** Both [features]. */
+  /** `weight` and `bias`: float32 [features]. */
   readonly weight: Tensor;
   override readonly bias: Tensor;
 
@@ -199,7 +199,7 @@ export class IdentityNorm extends UnfusedNorm {
 }
 
 /**
- * Normalization of groups of channels over all their places (Wu & He 2018, arXiv 1803.08494). With a group for each channel
+ * Normalization of groups of channels over all positions (Wu & He 2018, arXiv 1803.08494). With one channel per group
  * it is instance normalization. Names are those of PyTorch's nn.GroupNorm.
  */
 export class GroupNorm extends Module {

@@ -1,4 +1,4 @@
-// Linear, Embedding and TiedLinear with packed weights. `quantize` and loaders put them in place of the float32 modules.
+// Linear, Embedding and TiedLinear with packed weights. `quantize` and loaders replace the float32 modules by these.
 
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
@@ -109,7 +109,10 @@ export function packedModule(module: WeightModule, weight: PackedWeight): Weight
   return packed.train(module.training);
 }
 
-/** A copy of `module` with its own float32 weight, unpacked if necessary, that is not trained. The bias is shared. */
+/**
+ * Returns a copy of `module` with its own float32 weight, unpacked if necessary, which is not trained. The bias is
+ * shared.
+ */
 export function floatModule(module: WeightModule): Linear | Embedding | TiedLinear {
   const { weight } = module;
   const { device } = weight;

@@ -1,11 +1,11 @@
-// Rows of packed weights as blocks of a file.
+// Reads rows of packed weights as blocks of a file, or as floats.
 
 import type { Format } from '../core/device.js';
 import type { PackedMatrix } from '../ops/packed.js';
 import { blockRowBytes, unpacked, unpackedBlocks } from '../ops/packed.js';
 import type { PackedWeight } from './weight.js';
 
-/** Maximum bytes in the heap besides the weight. */
+/** Maximum temporary bytes in the heap. */
 const STAGE = 4 << 20;
 
 /** Consecutive output features in a part of a packed weight. */
@@ -15,7 +15,7 @@ export interface PackedRows {
   readonly count: number;
 }
 
-/** The features `start` to below `end`, part by part. */
+/** Returns the features start … end − 1, part by part. */
 export function rowsIn({ parts }: PackedWeight, start: number, end: number): PackedRows[] {
   let before = 0;
   return parts.flatMap((part) => {
@@ -25,13 +25,13 @@ export function rowsIn({ parts }: PackedWeight, start: number, end: number): Pac
   });
 }
 
-/** The format of all rows; null if they have several. */
+/** Returns the format of all rows, or null if they have different ones. */
 export function formatOf(rows: readonly PackedRows[]): Format | null {
   const [format, ...others] = new Set(rows.map(({ part }) => part.format));
   return format !== undefined && others.length === 0 ? format : null;
 }
 
-/** Blocks of one format, row after row, as in files. The last block of a row may have more inputs than the row. */
+/** Reads blocks of one format, row by row, as in files. The last block of a row may have more inputs than the row. */
 export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array> {
   const [sizes, total] = sizesOf(rows);
   const all = new Uint8Array(total);
@@ -55,7 +55,7 @@ export async function readRows(rows: readonly PackedRows[]): Promise<Uint8Array>
   return all;
 }
 
-/** The rows as floats. */
+/** Reads the rows as float32. */
 export async function readFloats(rows: readonly PackedRows[]): Promise<Float32Array> {
   const all = new Float32Array(rows.reduce((sum, { part, count }) => sum + count * part.cols, 0));
   let at = 0;

@@ -3,16 +3,19 @@
 import type { Tensor } from '../core/tensor.js';
 import type { Sequences } from './sequences.js';
 
-/** Queries see keys fewer than this many places away; a pair has one number for keys before and one for keys after. */
+/**
+ * A query attends to keys at a distance of less than this number. A pair has one number for earlier keys and one for
+ * later keys.
+ */
 export type Window = number | readonly [before: number, after: number];
 
 /** Mask of a batch with padding. */
 export interface PaddingSight {
-  /** int32 [B, 1, 1 | T, T]: 1 if a query sees a key. */
+  /** int32 [B, 1, 1 | T, T]: 1 if a query attends to a key. */
   readonly mask: Tensor;
   /**
-   * float32 [B·T, 1]: 0 for queries that see no token, whose attention is uniform over all keys. Null if there are
-   * none.
+   * float32 [B·T, 1]: 0 for queries that can attend to no token, else 1. Their attention is uniform over all keys. Null
+   * if there are none.
    */
   readonly sighted: Tensor | null;
   /** float32 [B, 1, T, 1]: 1 for tokens, 0 for padding. Null if all rows are tokens. */
@@ -20,9 +23,9 @@ export interface PaddingSight {
 }
 
 /**
- * Mask of a batch whose rows are all T long; null if none has padding. No query sees padding. A query that sees no
- * token, because all are at least `window` places away, attends to all keys equally. transformers does the same,
- * because it adds the lowest number to all scores. With `blind`, padding itself sees nothing.
+ * Returns the mask of a batch whose sequences are all T long, or null if none has padding. No query attends to padding.
+ * A query outside the window of all tokens attends to all keys equally. transformers does the same, because it adds the
+ * lowest number to all scores. With `blind`, padding attends to nothing.
  */
 export function paddingSight(batch: Sequences, window: Window | null, blind: boolean): PaddingSight | null {
   const { isToken, tokenMask, longest, size, positions } = batch;

@@ -3,9 +3,9 @@ import { gather } from '../ops/move.js';
 import type { Grid } from './interpolation.js';
 
 /**
- * Patches in square blocks: [N, d], the patches of each image row by row, gives [blocks, side², d], blocks and their
- * patches row by row. `grids`: rows and columns of each image. What does not fill a block at the right and lower edges
- * is left out.
+ * Groups patches in square blocks of side × side. `x`: float32 [N, d], the patches of each image row by row. Returns
+ * [blocks, side², d]; blocks, and patches in a block, are row by row. `grids`: rows and columns of each image.
+ * Incomplete blocks at the right and lower edges are left out.
  */
 export function patchBlocks(x: Tensor, grids: readonly Grid[], side: number): Tensor {
   const order: number[] = [];

@@ -9,7 +9,7 @@ import { type Grid, interpolate } from './interpolation.js';
 import { Module } from './module.js';
 
 export interface PatchEmbeddingOptions {
-  /** Features of a token. */
+  /** Number of features of a token. */
   readonly dModel: number;
   readonly channels: number;
   /** Height and width of the images that positions were learned for. */
@@ -20,9 +20,12 @@ export interface PatchEmbeddingOptions {
   readonly bias?: boolean | undefined;
   /** True if a learned token comes before the patches. Default: true. */
   readonly classToken?: boolean | undefined;
-  /** Number of further learned tokens, between that one and the patches (Darcet et al. 2023, arXiv 2309.16588). Default: 0. */
+  /**
+   * Number of register tokens: learned tokens between the class token and the patches (Darcet et al. 2023, arXiv
+   * 2309.16588). Default: 0.
+   */
   readonly registers?: number | undefined;
-  /** True if each token has a learned position, which is added. Default: true. */
+  /** True if a learned position is added to each token. Default: true. */
   readonly positions?: boolean | undefined;
   /**
    * True if images may have other sizes. Positions are then interpolated (bicubic, from a square grid). Default: false.
@@ -36,12 +39,12 @@ const OPTIONS = [
 ];
 
 /**
- * Images as tokens (Dosovitskiy et al. 2020, arXiv 2010.11929): a class token and the projections of patches without
- * overlap, plus learned positions.
+ * Turns images into tokens (Dosovitskiy et al. 2020, arXiv 2010.11929): a class token and projections of
+ * non-overlapping patches, plus learned positions.
  */
 export class PatchEmbedding extends Module {
   readonly projection: Conv2d;
-  /** [dModel] */
+  /** float32 [dModel]; null if there is none. */
   readonly classToken: Tensor | null;
   /** [registers, dModel], or null if there are none. */
   readonly registers: Tensor | null;
@@ -128,8 +131,8 @@ export class PatchEmbedding extends Module {
     const total = positions.shape[0] as number;
     const first = this.prefix;
     const own = this.grid(this.image);
-    // Same rule as in transformers: positions of an image that is not square are interpolated, even if it has as many
-    // patches.
+    // Positions of an image that is not square are interpolated, even if the number of patches is the same.
+    // transformers does so, too.
     if (!this.interpolate || (isSquare && grid[0] * grid[1] === total - first)) return positions;
     if (own[0] !== own[1])
       throw new ShapeError(`PatchEmbedding: a grid of [${own}] positions is not interpolated, expected a square one`);

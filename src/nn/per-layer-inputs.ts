@@ -1,5 +1,5 @@
-// Per-layer embeddings (Gemma 3n, 2025): each layer reads inputs of its own of each token, which depend on the token and
-// on its embedding.
+// Per-layer inputs (Gemma 3n, 2025): each layer reads its own vector of each token, which depends on the token's id and
+// embedding.
 
 import type { Tensor } from '../core/tensor.js';
 import type { Activation } from '../ops/activation.js';
@@ -14,15 +14,16 @@ import type { StackEntry } from './stack.js';
 
 export interface PerLayerOptions {
   readonly dModel: number;
-  /** Features of a layer's own input. */
+  /** Number of features of a layer's input. */
   readonly width: number;
-  /** Makes a norm of so many features. */
+  /** Makes a norm of the given number of features. */
   readonly norm: (features: number) => Norm;
 }
 
 /**
- * Makes the inputs of all layers: the projected embedding of each token, normalized layer by layer. If the stack is
- * given a lookup beside the embedding, [N, dModel | layers · width], the result is their sum times √½.
+ * Computes the inputs of all layers: the projected embedding of each token, normalized for each layer separately. If
+ * the stack's input also has looked-up vectors, [N, dModel | layers · width], the result is their sum with the
+ * projection, times √½.
  */
 export class PerLayerInputs extends Module implements StackEntry {
   /** [dModel, layers · width] */
@@ -39,7 +40,10 @@ export class PerLayerInputs extends Module implements StackEntry {
     this.norm = norm(width);
   }
 
-  /** `x`: float32 [N, dModel], or [N, dModel | layers · width] with a lookup. Throws ShapeError, DTypeError. */
+  /**
+   * `given`: float32 [N, dModel], or [N, dModel | layers · width] with looked-up vectors. Returns the first dModel
+   * features as `x`, and the inputs of all layers as `aside`, [N, layers · width]. Throws ShapeError, DTypeError.
+   */
   forward(given: Tensor): { x: Tensor; aside: Tensor } {
     const { dModel, width } = this.#options;
     const [rows, features] = given.shape as [number, number];
@@ -52,12 +56,12 @@ export class PerLayerInputs extends Module implements StackEntry {
 }
 
 export interface PerLayerGateOptions extends PerLayerOptions {
-  /** The layer's number, from 0. */
+  /** Index of the layer, from 0. */
   readonly layer: number;
   readonly activation: Activation;
 }
 
-/** A branch that reads the layer's own input: norm(projection(activation(gate(x)) ⊙ own)). */
+/** A branch that reads the per-layer input: norm(projection(activation(gate(x)) ⊙ input)). */
 export class PerLayerGate extends Module {
   /** [dModel, width] */
   readonly gate: Projection;
@@ -83,10 +87,10 @@ export class PerLayerGate extends Module {
   }
 }
 
-/** Pre-norm sub-layers, then a branch that reads the layer's own input, then a constant factor (Gemma 4). */
+/** A wiring of pre-norm sub-layers, a branch that reads the per-layer input, and a constant factor (Gemma 4). */
 export class PerLayerWiring extends Module implements WiringPart {
   readonly own: PerLayerGate | null;
-  /** [1]. It is part of state dicts, but not trained. */
+  /** float32 [1]: the constant factor. It is saved, but not trained. */
   readonly scalar: Tensor;
 
   /** `own`: makes the branch; null for none. */

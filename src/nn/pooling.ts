@@ -6,11 +6,14 @@ import { gather, unpack } from '../ops/move.js';
 import { sum } from '../ops/reduce.js';
 import { checkSequences, Sequences } from './sequences.js';
 
-/** Row that represents a sequence: its first or last one, the mean of all, or the mean of all but the first. */
+/**
+ * The vector that represents a sequence: its first or last row, the mean of all rows, or the mean of all except the
+ * first.
+ */
 export type PoolingMode = 'first' | 'last' | 'mean' | 'meanOfRest';
 
 /**
- * One vector for each sequence, float32 [B, d]. `x` is float32 [N, d], the rows of `batch` end to end. Throws
+ * Returns one vector per sequence, float32 [B, d]. `x` is float32 [N, d], the rows of `batch` end to end. Throws
  * ArgumentError, ShapeError, DTypeError.
  */
 export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
@@ -25,7 +28,7 @@ export function pool(x: Tensor, batch: Sequences, mode: PoolingMode): Tensor {
   return div(total, x.device.tensor(tokens.map((count) => [count])));
 }
 
-/** All rows but the first of each sequence. Throws ShapeError if a sequence has only one. */
+/** Returns all rows except the first of each sequence. Throws ShapeError if a sequence has only one. */
 function rest(x: Tensor, { counts, starts }: Sequences): [x: Tensor, batch: Sequences] {
   if (Math.min(...counts) < 2)
     throw new ShapeError('pool: a sequence has one row, expected more for a mean of the rest');

@@ -8,7 +8,10 @@ import { Module } from './module.js';
 
 /** Biases of the scores of self-attention. */
 export abstract class PositionBias extends Module {
-  /** [heads, 2·M + 1], for distances -M … M from query to key. Larger distances use the first or last column. */
+  /**
+   * Returns float32 [heads, 2·M + 1], for the distances -M … M from query to key. Larger distances use the first or
+   * last column.
+   */
   abstract table(): Tensor;
 }
 
@@ -30,8 +33,8 @@ export class DistanceBias extends PositionBias {
 }
 
 /**
- * A trained number for each head and bucket of distances (T5, Raffel et al. 2020, arXiv 1910.10683). Short distances
- * have a bucket each, longer ones share ever wider buckets. All layers of a stack share it.
+ * A trained number for each head and bucket of distances (T5, Raffel et al. 2020, arXiv 1910.10683). Each short
+ * distance has its own bucket; longer distances share wider and wider buckets. All layers of a stack share the module.
  */
 export class BucketBias extends PositionBias {
   /** [rows, heads] */
@@ -41,8 +44,8 @@ export class BucketBias extends PositionBias {
 
   /**
    * If `bidirectional`, half of the buckets are for later keys. Otherwise later keys share the bucket of distance 0,
-   * because a decoder never sees them. Distances from `maxDistance` on share the last bucket. `rows` is the size of the
-   * table: at least the number of buckets; the rest is unused.
+   * because a decoder never attends to them. Distances from `maxDistance` on share the last bucket. `rows`: rows of the
+   * table, at least the number of buckets; further rows are unused. Throws ArgumentError.
    */
   constructor(
     init: Initializer,
@@ -75,7 +78,10 @@ export class BucketBias extends PositionBias {
   }
 }
 
-/** Bucket of a distance, key minus query, rounded to float32 where the reference implementation rounds. */
+/**
+ * Returns the bucket of a distance, key minus query. Intermediate values are rounded to float32 where the reference
+ * implementation does so.
+ */
 export function bucketOf(distance: number, buckets: number, maxDistance: number, bidirectional: boolean): number {
   const half = bidirectional ? buckets / 2 : buckets;
   const first = bidirectional && distance > 0 ? half : 0;
@@ -124,8 +130,8 @@ export class LinearBias extends PositionBias {
 }
 
 /**
- * Slopes of the heads: a geometric series for a power of 2; the remaining heads take every second one of the next
- * series.
+ * Returns the slope of each head. Up to the largest power of 2, slopes form a geometric series. The remaining heads
+ * take every second slope of the series for twice as many heads.
  */
 function slopesOf(heads: number): number[] {
   const power = 2 ** Math.floor(Math.log2(heads));
@@ -134,16 +140,21 @@ function slopesOf(heads: number): number[] {
   return [...series(power), ...rest.slice(0, heads - power)];
 }
 
-/** Vectors that are added to keys and values by the distance from the query, −M … M; larger ones are clipped. */
+/**
+ * Vectors of the distances −M … M from query to key, which are added to keys and values. Larger distances use the first
+ * or last row.
+ */
 export interface DistanceTables extends Module {
   /** [2·M + 1, headSize], or null. */
   readonly keys: Tensor | null;
   readonly values: Tensor | null;
 }
 
-/** Trained vectors that are added to keys and values by distance (Shaw, Uszkoreit, Vaswani 2018, arXiv 1803.02155). */
+/**
+ * Trained vectors of distances, which are added to keys and values (Shaw, Uszkoreit, Vaswani 2018, arXiv 1803.02155).
+ */
 export class RelativeVectors extends Module implements DistanceTables {
-  /** Both [2·maxDistance + 1, headSize]. */
+  /** `keys` and `values`: float32 [2·maxDistance + 1, headSize]. */
   readonly keys: Tensor;
   readonly values: Tensor;
 

@@ -1,5 +1,5 @@
-// Rotary positions of texts with images. An image of many tokens may take few positions (Qwen-VL), so the tokens after it
-// rotate by less than their index.
+// Rotary positions of texts with images. An image of many tokens may occupy few positions (Qwen-VL). Tokens after it
+// then have rotary positions smaller than their index.
 
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
@@ -8,19 +8,22 @@ import { cacheAppend, cacheReorder, cacheWrite, clear } from '../ops/kv-cache.js
 import { gather } from '../ops/move.js';
 import { copyRows } from './recurrent-slots.js';
 
-/** For each token of each sequence: the rotary position of a text token after it, minus the index of that token. */
+/**
+ * Keeps a shift for each token of each sequence: the rotary position of a text token right after it, minus that token's
+ * index.
+ */
 export class PositionShifts {
   /** int32 [sequences, capacity, 1] */
   readonly #shifts: Tensor;
   /** int32 [sequences]: the rotary position of the newest token. */
   readonly rotations: Tensor;
-  /** int32 [sequences]: the place of each sequence's first shift. */
+  /** int32 [sequences]: row of each sequence's first shift in the flattened `#shifts`. */
   readonly #firsts: Tensor;
-  /** int32 [1]: 0 and 1. */
+  /** `#zero` and `#one`: int32 [1]. */
   readonly #zero: Tensor;
   readonly #one: Tensor;
 
-  /** With `whole`, its first `sequences` sequences. */
+  /** With `whole`, the new object shares the memory of its first `sequences` sequences. */
   constructor(device: Device, sequences: number, capacity: number, whole: PositionShifts | null) {
     const firsts = Int32Array.from({ length: sequences }, (_, i) => i * capacity);
     const own = <T>(make: () => T): T => device.unscoped(make);
@@ -56,7 +59,7 @@ export class PositionShifts {
     });
   }
 
-  /** int32 [1]: the shift of the token at `start` of a sequence, if it is text. */
+  /** Returns int32 [1]: the shift of a text token at index `start` of a sequence. */
   at(sequence: number, start: number): Tensor {
     if (start === 0) return this.#zero;
     const own = this.#shifts.rows(sequence, sequence + 1).reshape(-1);

@@ -6,9 +6,9 @@ import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 
 export interface QueryScaleOptions {
-  /** Growth of the factor with the logarithm of the position. */
+  /** Factor of the logarithm in the formula. */
   readonly beta: number;
-  /** Number of positions with equal factors. */
+  /** Number of consecutive positions that have the same factor. */
   readonly interval: number;
   /** Upper limit of positions. */
   readonly maxLength: number;
@@ -17,8 +17,8 @@ export interface QueryScaleOptions {
 const kinds = { beta: 'positive', interval: 'count', maxLength: 'count' } as const;
 
 /**
- * Multiplies the query at position p by 1 + beta · ln(1 + ⌊p / interval⌋), as in Llama 4. Attention in long texts then
- * stays as sharp as in short ones. It has no parameters.
+ * Multiplies the query at position p by 1 + beta · ln(1 + ⌊p / interval⌋), as in Llama 4. Without it, the softmax over
+ * more and more keys becomes flatter. It has no parameters.
  */
 export class QueryScale extends Module {
   /** float32 [maxLength, 1], a constant. */

@@ -7,23 +7,23 @@ import { transposeInto, widenInto } from '../ops/move.js';
 import { layoutOf, type StatePiece } from './state-names.js';
 import { spread } from './stored-layout.js';
 
-/** Bytes of a part, which has half a million to a million values: few waits and little memory. */
+/** Bytes of a part. This is a compromise: larger parts need more memory, smaller ones more waits. */
 const PART = 8 << 20;
-/** Minimum number of words of halves for a conversion: a large part, or many small tensors. */
+/** Minimum number of words of 16-bit values for a conversion, so that many small tensors are converted together. */
 const STAGED = 1 << 18;
 
 /** A tensor of a file. */
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly dtype: string;
-  /** Position in a file that is read from front to back; undefined if any order is possible. */
+  /** Position in a file that must be read from front to back. Undefined if any order is possible. */
   readonly place?: number | undefined;
   /**
-   * Its values in order, in parts of a multiple of `multiple`. A part may lie in `buffer` until the next one is
-   * requested. The engine of `device` unpacks blocks.
+   * Yields the values in order, in parts whose length is a multiple of `multiple`. A part may lie in `buffer` and is
+   * valid until the next one is requested. The engine of `device` unpacks packed blocks.
    */
   stream(buffer: Uint8Array, multiple: number, device: Device): AsyncIterable<Float32Array | Int32Array>;
-  /** Stored F16 and BF16 values, in `buffer`. */
+  /** Yields stored F16 or BF16 values without conversion, in `buffer`. */
   streamHalves?(buffer: Uint8Array, multiple: number): AsyncIterable<Uint16Array>;
 }
 
@@ -33,13 +33,16 @@ export interface Reading {
   readonly entry: StoredTensor;
 }
 
-/** Values of a tensor from number `start` on. */
+/** Values of a tensor from index `start` on. */
 interface Part extends Reading {
   readonly values: Float32Array | Int32Array | Uint16Array;
   readonly start: number;
 }
 
-/** Reads all pieces. After an error of the file, or with the signal's reason, the remaining pieces are unchanged. */
+/**
+ * Reads all pieces. Rejects with an error of the file, or with the signal's reason; pieces that were not read yet then
+ * stay unchanged.
+ */
 export async function readPieces(readings: readonly Reading[], signal?: AbortSignal): Promise<void> {
   const [first] = readings;
   if (first === undefined) return;
@@ -50,11 +53,11 @@ export async function readPieces(readings: readonly Reading[], signal?: AbortSig
   let next = parts.next();
   try {
     for (let part = await next; !part.done; part = await next) {
-      await yieldToEventLoop(); // with a device in a worker, values are copied on this thread
+      await yieldToEventLoop(); // if the device is in a worker, this thread copies the values
       signal?.throwIfAborted();
       const { piece, values } = part.value;
       piece.tensor.assertUsable('load'); // the device may have been disposed of meanwhile
-      if (!device.queue.idle) await device.flush(); // writes while commands wait would be copied once more
+      if (!device.queue.idle) await device.flush(); // a write while commands are queued would be copied once more
       const isFull = values instanceof Uint16Array ? halves.add(part.value, values) : place(part.value, values);
       next = parts.next(); // its bytes may lie in the same buffer
       next.catch(() => {}); // awaited above, unless this part fails
@@ -74,7 +77,7 @@ function bufferFor(readings: readonly Reading[]): Uint8Array {
   return new Uint8Array(Math.max(Math.min(PART, largest), ...rows));
 }
 
-/** Values in the order of the file. A part is valid until the next one is requested. */
+/** Yields values in the order of the file. A part is valid until the next one is requested. */
 async function* partsOf(readings: readonly Reading[], buffer: Uint8Array): AsyncGenerator<Part, undefined> {
   const inOrder = [...readings].sort((a, b) => (a.entry.place ?? 0) - (b.entry.place ?? 0));
   for (const reading of inOrder) {
@@ -113,7 +116,7 @@ async function collected(entry: StoredTensor, buffer: Uint8Array, device: Device
   return all;
 }
 
-/** Writes values to their place. Returns true if commands must run for that. */
+/** Writes values to the parameter. Returns true if this queued commands. */
 function place({ piece, start }: Part, values: Float32Array | Int32Array): boolean {
   const { tensor, transposed } = piece;
   if (!isInPlace(piece)) spread(piece, values as Float32Array);
@@ -129,26 +132,28 @@ function place({ piece, start }: Part, values: Float32Array | Int32Array): boole
   return !tensor.device.queue.idle;
 }
 
-/** Writes rows of the transpose as columns, from the piece's column `first` on. */
+/** Writes rows of the transposed matrix as columns, from the piece's column `first` on. */
 function asColumns(rows: Tensor, { tensor, start }: StatePiece, first: number): void {
   const columns = tensor.columns(start + first, start + first + (rows.shape[0] as number));
   transposeInto(rows, columns);
   columns.dispose();
 }
 
-/** 16-bit floats that wait for their conversion by the engine. */
+/** Collects 16-bit floats until the engine converts them. */
 class Halves {
   #words: Tensor | null = null;
   #used = 0;
   #waiting: (() => void)[] = [];
 
-  /** `room` in words, for waiting values and one more part. */
+  /** `room`: size of the buffer in words, for waiting values and one more part. */
   constructor(
     private readonly device: Tensor['device'],
     private readonly room: number,
   ) {}
 
-  /** Adds values, whose buffer is free afterwards. Returns true if a conversion must come before the next ones. */
+  /**
+   * Copies values, so their buffer is free afterwards. Returns true if `convert` must run before more values are added.
+   */
   add(part: Part, values: Uint16Array): boolean {
     const { device } = this;
     const count = Math.ceil(values.length / 2);
@@ -175,7 +180,7 @@ class Halves {
   }
 }
 
-/** Converts `count` halves in `words` for a part. */
+/** Converts `count` 16-bit values in `words` and writes them to the part's parameter. */
 function widened({ piece, entry, start }: Part, words: Tensor, count: number): void {
   const { tensor, transposed } = piece;
   const { device } = tensor;
@@ -189,7 +194,7 @@ function widened({ piece, entry, start }: Part, words: Tensor, count: number): v
   });
 }
 
-/** A flat view of values from number `start` on, in a tensor without gaps. */
+/** Returns a flat view of `count` values from index `start`, of a contiguous tensor. */
 function flat(tensor: Tensor, start: number, count: number): Tensor {
   const all = tensor.reshape(tensor.size);
   const some = all.columns(start, start + count);

@@ -8,7 +8,7 @@ import type { Mixer } from './mixer.js';
 import { Module } from './module.js';
 import { checkSequences, type Sequences } from './sequences.js';
 
-/** A mixer that is one function of rows and of the states before and after them, however many rows there are. */
+/** A recurrent mixer. One method processes any number of rows, with the states before and after them. */
 export abstract class RecurrentMixer extends Module implements Mixer {
   readonly attentions: readonly MultiHeadAttention[] = [];
 
@@ -26,7 +26,7 @@ export abstract class RecurrentMixer extends Module implements Mixer {
   }
 
   extend(x: Tensor, { places }: Extension, state: DecoderState): Tensor {
-    if (!places) throw new ArgumentError(`${this.constructor.name}: the extension has no places for states`);
+    if (!places) throw new ArgumentError(`${this.constructor.name}: the extension has no slots for states`);
     return this.mix(x, { places, state });
   }
 }

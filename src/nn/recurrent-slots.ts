@@ -1,9 +1,9 @@
-// The lengths of a sequence at which recurrent states are kept. All layers of a state keep theirs at the same lengths.
+// Decides at which lengths of a sequence recurrent states are kept. All layers keep their states at the same lengths.
 //
-// A state stands for all tokens before it and cannot forget the last ones. So it is kept, first, at the latest lengths,
-// in a ring of slots: steps that ran too far can be undone. Second, it is kept at checkpoints, every so many tokens:
-// texts with an equal beginning share it, and a conversation can go back. A slot depends on the length alone, so the
-// same sequence has the same slots in all states of a model.
+// A recurrent state summarizes all tokens before it, so the last ones cannot be removed from it. Therefore copies are
+// kept. A ring of slots has the states at the latest lengths, so that steps that ran too far can be undone. Checkpoints
+// have states at regular intervals, so that texts with an equal beginning share them and a conversation can go back.
+// The slot depends only on the length, so a sequence has the same slots in all states of a model.
 
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
@@ -11,26 +11,26 @@ import { cacheReorder, cacheWrite } from '../ops/kv-cache.js';
 import { stateSlots } from '../ops/state-slots.js';
 import type { ExtendedSequence, StatePlaces } from './extension.js';
 
-/** The ring takes at most so many words, unless it has one slot. */
+/** Maximum words of the ring, unless it has one slot. */
 const RING_WORDS = 2 ** 24;
-/** A speculative step reads one token and up to 16 guesses. */
+/** Maximum slots of the ring: a speculative step reads one token and up to 16 draft tokens. */
 const MAX_RECENT = 17;
-/** Checkpoints take about so many words for each token. */
+/** Approximate words of checkpoints per token, which decides their spacing. */
 const WORDS_PER_TOKEN = 2 ** 14;
 const LEAST_SPACING = 64;
 
 export interface SlotSizes {
   readonly sequences: number;
-  /** Tokens of a sequence. */
+  /** Maximum number of tokens of a sequence. */
   readonly capacity: number;
   /** Words of the states of all layers at one length. */
   readonly stateWords: number;
 }
 
 export class RecurrentSlots {
-  /** Slots of a sequence. */
+  /** Number of slots of a sequence. */
   readonly count: number;
-  /** The latest lengths that are kept. */
+  /** Number of latest lengths whose states are kept. */
   readonly ring: number;
   /** Tokens between checkpoints. */
   readonly #spacing: number;
@@ -41,7 +41,7 @@ export class RecurrentSlots {
   /** int32 [sequences]: the number of slots, for `cacheReorder`. */
   readonly #counts: Tensor;
 
-  /** With `whole`, for the first sequences of it. */
+  /** With `whole`, the new object shares the memory of its first sequences. */
   constructor(
     private readonly device: Device,
     { sequences, capacity, stateWords }: SlotSizes,
@@ -65,7 +65,7 @@ export class RecurrentSlots {
     this.places = { counts: null, lengths: null, from, to };
   }
 
-  /** The last checkpoint up to `length`; 0 if there is none. */
+  /** Returns the length of the last checkpoint up to `length`; 0 if there is none. */
   checkpointUpTo(length: number): number {
     return length - (length % this.#spacing);
   }
@@ -81,7 +81,7 @@ export class RecurrentSlots {
     device.scope(() => stateSlots(this.#tags, { ring, spacing: this.#spacing, positions, ends: lengths, ...places }));
   }
 
-  /** Cuts new tokens at the lengths at which states are kept. With `asSteps`, these are all. */
+  /** Cuts new tokens into pieces at the lengths at which states are kept. With `asSteps`, these are all lengths. */
   placesOf(parts: readonly ExtendedSequence[], asSteps: boolean): StatePlaces {
     const { ring, device } = this;
     const spacing = this.#spacing;
@@ -129,7 +129,7 @@ export class RecurrentSlots {
   }
 }
 
-/** Copies rows `first` to below `end` of sequence `from` of one memory into sequence `to` of another. */
+/** Copies rows first … end − 1 of sequence `from` of one memory into sequence `to` of another. */
 export function copyRows(
   memory: Tensor,
   to: number,

@@ -31,18 +31,21 @@ export interface RelativeOptions extends Omit<MultiHeadOptions, 'bias' | 'outBia
 }
 
 /**
- * Attention of Transformer-XL and XLNet (Dai et al. 2019, arXiv 1901.02860; Yang et al. 2019, arXiv 1906.08237). A score
- * has three parts: by the key, by its distance, and by whether it belongs to the query's segment. The queries have a
- * learned bias for each part. A query always sees itself, even if it is padding.
+ * Attention of Transformer-XL and XLNet (Dai et al. 2019, arXiv 1901.02860; Yang et al. 2019, arXiv 1906.08237). A
+ * score is the sum of three parts: for the key's content, for its distance, and for its segment (same as the query's or
+ * not). For each part, a learned bias is added to the queries. A query always attends to itself, even if it is padding.
  */
 export class RelativeAttention extends MultiHeadAttention {
-  /** Makes a key of a distance. */
+  /** Projects vectors of distances to keys. */
   readonly positionKey: Projection;
-  /** All [heads, d]: added to queries, one for each part of the scores. */
+  /**
+   * `keyBias`, `distanceBias` and `segmentBias`: float32 [heads, d]. Each is added to queries for one part of the
+   * scores.
+   */
   readonly keyBias: Tensor;
   readonly distanceBias: Tensor;
   readonly segmentBias: Tensor;
-  /** [2, heads, d]: keys of the query's own segment, and of others. */
+  /** float32 [2, heads, d]: key of the query's own segment, then of other segments. */
   readonly segmentKeys: Tensor;
   readonly waves: DistanceWaves;
   readonly distanceDropout: Dropout;
@@ -61,13 +64,13 @@ export class RelativeAttention extends MultiHeadAttention {
     this.distanceDropout = distanceDropout;
   }
 
-  /** Queries have the bias of their products with keys. */
+  /** Adds `keyBias` to the queries. */
   override project(...given: Parameters<MultiHeadAttention['project']>): ReturnType<MultiHeadAttention['project']> {
     const { q, ...rest } = super.project(...given);
     return { ...rest, q: add(q, this.keyBias.reshape(-1)) };
   }
 
-  /** The other two parts of the scores. `q` has the bias of the first one. */
+  /** Returns the scores by distance and segment, [B, heads, T, T]. `q` includes `keyBias`, which is removed first. */
   override scoreBias(q: Tensor, _kv: Tensor, batch: Sequences): Tensor {
     const { heads, keyBias, distanceBias, segmentBias } = this;
     const withBias = (bias: Tensor) => add(q, sub(bias, keyBias).reshape(-1)); // [N, heads·d]
@@ -80,7 +83,7 @@ export class RelativeAttention extends MultiHeadAttention {
     return scale(total, this.scale);
   }
 
-  /** [B, heads, T, T]: products of queries with the key of their own segment or that of others. */
+  /** Returns [B, heads, T, T]: products of queries with the key of their own segment or of other segments. */
   #bySegment(q: Tensor, { lengths, longest, size, segments }: SegmentSequences): Tensor {
     const { heads, headSize, segmentKeys } = this;
     const padded = unpack(contiguous(q), lengths, longest).reshape(size, longest, heads, headSize); // [B, T, heads, d]

@@ -13,15 +13,20 @@ export interface SubLayer {
   readonly post: (branch: Tensor) => Tensor;
 }
 
-/** norm(x + f(x)), sub-layer by sub-layer (Vaswani et al. 2017). x and the result: float32 [N, dModel], as below. */
+/**
+ * Post-norm: norm(x + f(x)), sub-layer by sub-layer (Vaswani et al. 2017). `x` and the result are float32 [N, dModel]
+ * in all wirings.
+ */
 export function postNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   for (const { run, norm, post } of subLayers) x = norm.forward(post(run(x)), x);
   return x;
 }
 
-/** x + f(norm(x)), sub-layer by sub-layer, which trains without warm-up (Xiong et al. 2020, arXiv 2002.04745). */
+/**
+ * Pre-norm: x + f(norm(x)), sub-layer by sub-layer. Training needs no warm-up (Xiong et al. 2020, arXiv 2002.04745).
+ */
 export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
-  // Each addition shares its pass over memory with the next norm.
+  // Each addition is fused with the next norm into one pass over memory.
   let branch: Tensor | null = null;
   for (const { run, norm, post } of subLayers) {
     const { sum, normed }: { sum: Tensor; normed: Tensor } = branch
@@ -33,15 +38,15 @@ export function preNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   return branch ? add(x, branch) : x;
 }
 
-/** x + norm(f(x)), sub-layer by sub-layer (OLMo 2, arXiv 2501.00656): only the branch is normalized. */
+/** x + norm(f(x)), sub-layer by sub-layer (OLMo 2, arXiv 2501.00656). Only the output of a sub-layer is normalized. */
 export function branchNorm(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   for (const { run, norm, post } of subLayers) x = add(x, norm.forward(post(run(x))));
   return x;
 }
 
 /**
- * x + Σ f(norm(x)): all sub-layers read the same input (GPT-J, GPT-NeoX, arXiv 2204.06745). A shared norm is computed
- * once.
+ * x + Σ f(norm(x)): all sub-layers read the same input (GPT-J, GPT-NeoX, arXiv 2204.06745). A norm that sub-layers
+ * share is computed once.
  */
 export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   const normed = new Map<Norm, Tensor>();
@@ -54,7 +59,7 @@ export function parallel(x: Tensor, subLayers: readonly SubLayer[]): Tensor {
   return sum;
 }
 
-/** A wiring with parameters of its own. */
+/** A wiring that has parameters. */
 export interface WiringPart extends Module {
   /**
    * `x`: the rows before the layer. `aside`: further inputs of each row, or null. Returns the rows after the layer, in

@@ -12,9 +12,9 @@ import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
 import { FREQUENCIES, type Positions, rotations } from './positions.js';
 
-/** Extensions to texts longer than those of the training, by slower rotation. */
+/** Context extension: slower rotation for texts that are longer than those of the training. */
 export type RotaryScaling =
-  /** All angles divided by `factor` (Chen et al. 2023, arXiv 2306.15595). */
+  /** Position interpolation: all angles are divided by `factor` (Chen et al. 2023, arXiv 2306.15595). */
   | { readonly type: 'linear'; readonly factor: number }
   /** Llama 3.1: slow pairs are divided by `factor`, fast ones stay, and those between are interpolated. */
   | {
@@ -34,20 +34,20 @@ export type RotaryScaling =
       readonly betaFast?: number | undefined;
       /** Pairs with at most this many rotations are divided by `factor`. Default: 1. */
       readonly betaSlow?: number | undefined;
-      /** Default: 0.1 · ln(factor) + 1. */
+      /** Factor of cosines and sines. Default: 0.1 · ln(factor) + 1. */
       readonly attentionFactor?: number | undefined;
-      /** True if the limits between the pairs are rounded to whole pairs. Default: true. */
+      /** True if the two limits are rounded to whole pairs. Default: true. */
       readonly truncate?: boolean | undefined;
     }
   /**
-   * NTK-aware: for a text longer than `maxLength`, theta grows with the length, so that the slowest pair rotates as far
-   * as with `linear`. A generated token rotates as the last token of a text of its length.
+   * Dynamic NTK: for a text longer than `maxLength`, theta grows with the length, so that the slowest pair rotates as
+   * far as with `linear`. A generated token rotates like the last token of a text that ends there.
    */
   | { readonly type: 'dynamic'; readonly factor: number; readonly maxLength: number }
   /**
    * Longrope (Ding et al. 2024, arXiv 2402.13753): a divisor for each pair, with one list for texts up to
-   * `originalMaxLength` and one for longer ones. Tables are multiplied by `attentionFactor`. A batch counts as long as
-   * its longest text. A growing text counts as long as the room for it.
+   * `originalMaxLength` and one for longer ones. Tables are multiplied by `attentionFactor`. The length of a batch is
+   * that of its longest text. The length of a text that is being generated is its maximum length.
    */
   | {
       readonly type: 'longrope';
@@ -58,14 +58,14 @@ export type RotaryScaling =
     };
 
 export interface RotaryEmbeddingOptions {
-  /** Features of a head. */
+  /** Number of features of a head. */
   readonly headSize: number;
   /**
    * Number of leading features of each head that rotate; the others stay. An odd number rotates one more feature, with
    * the frequencies of the odd number, as in transformers. Default: all.
    */
   readonly rotaryDim?: number | undefined;
-  /** Upper limit of positions. The table grows as they are used. */
+  /** Number of positions. The table of angles grows as they are used. */
   readonly maxLength: number;
   /** Pairs are neighbours (`interleaved`), or features of the two halves. Default `interleaved`. */
   readonly layout?: Positions['layout'];
@@ -77,7 +77,7 @@ export interface RotaryEmbeddingOptions {
   readonly frequencies?: Positions['frequencies'];
   /** Extension to longer texts. Default null: none. */
   readonly scaling?: RotaryScaling | null | undefined;
-  /** The axis of each pair, if tokens have positions on several axes; see `anglesAt`. Default null. */
+  /** The axis of each pair, if tokens have positions on several axes; see `anglesAt`. Default null: one axis. */
   readonly axes?: readonly number[] | null | undefined;
 }
 
@@ -88,7 +88,7 @@ const kinds = {
   axes: orNull('integers'),
 };
 
-/** Rotates queries and keys by their positions. Layers with equal rotations share one. */
+/** Rotates queries and keys by their positions. Layers with the same rotation share one instance. */
 export interface Rotation extends Module {
   /** See `RotaryEmbedding.forward`. */
   forward(x: Tensor, positions: Tensor, length: number, options?: RotateOptions): Tensor;
@@ -96,13 +96,16 @@ export interface Rotation extends Module {
   lengthOf(longest: number, room: number): number;
 }
 
-/** Rotates queries and keys. Layers with equal rotations share one. It has no parameters. */
+/**
+ * Rotary position embedding of queries and keys. Layers with the same rotation share one instance. It has no
+ * parameters.
+ */
 export class RotaryEmbedding extends Module implements Rotation {
-  /** Tables by kind of text length, each list ordered by length. */
+  /** Tables by `kindOfLength`, each list ordered by the number of rows. */
   readonly #tables = new Map<number, Tensor[]>();
-  /** Number of features that rotate, even. */
+  /** Number of features that rotate: an even number. */
   readonly #rotaryDim: number;
-  /** Number of features that the frequencies derive from. */
+  /** Number of features from which the frequencies derive. It may be odd. */
   readonly #speedDim: number;
 
   /** Throws ArgumentError for invalid options. */
@@ -128,9 +131,9 @@ export class RotaryEmbedding extends Module implements Rotation {
   }
 
   /**
-   * Rotates the heads in the first `columns` features of `x`, float32 [N, n], at `positions`, int32 [N], all below
-   * `length`. The other features stay. The tokens belong to a text of that length; with `grows` they come one by one.
-   * Returns float32 [N, n]. Throws ShapeError, DTypeError.
+   * Rotates the heads in the first `columns` features of `x`, float32 [N, n], at `positions`, int32 [N]. Further
+   * features are unchanged. All positions are below `length`, the length of the text. With `grows`, tokens are
+   * generated one by one. Returns float32 [N, n]. Throws ShapeError, DTypeError.
    */
   forward(
     x: Tensor,
@@ -147,8 +150,8 @@ export class RotaryEmbedding extends Module implements Rotation {
   }
 
   /**
-   * Rows of the table for tokens with a position on each axis, float32 [N, 2·rotaryDim]. `places` is int32 [N] for each
-   * axis, all below `length`. Pair i rotates by its position on axis `axes[i]`.
+   * Returns rows of the table for tokens with a position on each axis, float32 [N, 2·rotaryDim]. `places` has int32 [N]
+   * for each axis, with positions below `length`. Pair i rotates by the position on axis `axes[i]`.
    */
   anglesAt(places: readonly Tensor[], length: number, grows = false): Tensor {
     const { axes, layout } = this.options;
@@ -169,22 +172,25 @@ export class RotaryEmbedding extends Module implements Rotation {
     return Boolean(this.options.axes);
   }
 
-  /** Computes the angles of growing texts up to `length` now, not at their first use. */
+  /** Computes the angles for generation up to `length` in advance. */
   reserve(length: number): void {
     this.#table(length, true);
   }
 
-  /** Same as `reserve`, yielding after each part of the table. */
+  /** Same as `reserve`, but yields after each part of the table. */
   *reserveByParts(length: number): Generator<undefined, void> {
     if (this.#known(length, true) === undefined) yield* this.#makeTable(length, true);
   }
 
-  /** Length that counts for a text of `longest` tokens that grows, with memory for `room` tokens. */
+  /** Returns the `length` to pass to `forward` for a text of `longest` tokens that may grow to `room` tokens. */
   lengthOf(longest: number, room: number): number {
     return this.options.scaling?.type === 'longrope' ? room : longest;
   }
 
-  /** A table [at least `length`, 2 · rotaryDim]. Longer ones are made on demand; shorter ones may still be in use. */
+  /**
+   * Returns a table of at least `length` rows, [rows, 2 · rotaryDim]. Longer tables are made on demand. Shorter ones
+   * are kept, because they may be in use.
+   */
   #table(length: number, grows: boolean): Tensor {
     return this.#known(length, grows) ?? atOnce(this.#makeTable(length, grows));
   }
@@ -211,7 +217,10 @@ export class RotaryEmbedding extends Module implements Rotation {
     return table;
   }
 
-  /** Rows of the table of a growing text: from `maxLength` on, each row is the last row of the table for its length. */
+  /**
+   * Returns rows of the table for generation. From `maxLength` on, each row is the last row of the table for its
+   * length.
+   */
   #growing(rows: number, first: number): Float32Array {
     const { maxLength } = this.options.scaling as Extract<RotaryScaling, { type: 'dynamic' }>;
     const table = this.#rotations(rows, maxLength, first);
@@ -221,7 +230,7 @@ export class RotaryEmbedding extends Module implements Rotation {
     return table;
   }
 
-  /** Rows [rows, 2 · rotaryDim] of the table for texts of `length`, from row `first` on. */
+  /** Returns rows of the table for texts of `length`, from row `first` on: [rows, 2 · rotaryDim]. */
   #rotations(rows: number, length: number, first = 0): Float32Array {
     const { layout, firstPosition = 0, theta = 10000, scaling = null } = this.options;
     const { frequencies, amplitude } = scaledFrequencies(this.#speedDim, theta, scaling, length);
@@ -244,27 +253,34 @@ export class RotaryEmbedding extends Module implements Rotation {
 export interface RotateOptions {
   /** Number of leading features whose heads rotate. Default: all. */
   readonly columns?: number | undefined;
-  /** True if each token is the last one of the text so far, so that only its own position counts. Default: false. */
+  /**
+   * True during generation: the angles of a token depend on its own position, not on the length of the text. Default:
+   * false.
+   */
   readonly grows?: boolean | undefined;
   /** float32 [N, 2·rotaryDim]: a row of the table for each row of `x`, in place of `positions`. Default null. */
   readonly angles?: Tensor | null | undefined;
 }
 
 /**
- * Number of values computed at a time. A table of a hundred thousand rows would otherwise need three times its memory.
+ * Number of values computed at a time. Computing a table of a hundred thousand rows at once would need three times its
+ * memory.
  */
 const PART = 1 << 16;
 
-/** Key of growing texts; no length has it. */
+/** Key of the tables for generation in `#tables`. No text length has this number. */
 const GROWING = -1;
 
-/** A number that is equal for text lengths with equal tables. */
+/** Returns the same number for text lengths with the same table. */
 function kindOfLength(scaling: RotaryScaling | null, length: number): number {
   if (scaling?.type === 'dynamic') return Math.max(length, scaling.maxLength);
   return scaling?.type === 'longrope' && length > scaling.originalMaxLength ? 1 : 0;
 }
 
-/** Radians per position of each pair of `features`, scaled for a text of `length`, and the factor of the table. */
+/**
+ * Returns the radians per position of each pair of `features`, scaled for a text of `length`, and the factor of cosines
+ * and sines.
+ */
 export function scaledFrequencies(
   features: number,
   theta: number,
@@ -306,7 +322,7 @@ export function scaledFrequencies(
   }
 }
 
-/** Share of a pair's frequency that is kept, from 0 to 1. */
+/** Returns how much of a pair's frequency stays unscaled, from 0 to 1. */
 type Share = (radians: number, pair: number) => number;
 
 function interpolated(plain: readonly number[], factor: number, kept: Share): number[] {
@@ -328,7 +344,7 @@ function yarnShare(
   theta: number,
   { originalMaxLength, betaFast = 32, betaSlow = 1, truncate = true }: Extract<RotaryScaling, { type: 'yarn' }>,
 ): Share {
-  /** The pair, possibly fractional, with this number of rotations within the original length. */
+  /** Returns the index, possibly fractional, of the pair with this number of rotations within the original length. */
   const pairOf = (rotations: number) =>
     (features * Math.log(originalMaxLength / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
   const [fast, slow] = [pairOf(betaFast), pairOf(betaSlow)];

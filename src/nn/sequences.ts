@@ -12,13 +12,13 @@ export class Sequences {
   constructor(
     /** int32 [N]: position of each row in its sequence, from 0. */
     readonly positions: Tensor,
-    /** int32 [B]. */
+    /** int32 [B]: length of each sequence. */
     readonly lengths: Tensor,
     /** The lengths as numbers, for code that decides shapes. */
     readonly counts: readonly number[],
     /**
-     * Marks the rows that are tokens, if padding is computed, too. All sequences then have one length, and no token's
-     * result depends on padding. Null if all rows are tokens, the usual case.
+     * Marks the rows that are tokens, if padding is computed like tokens. All sequences then have the same length, and
+     * no token's result depends on padding. Null if all rows are tokens, which is usual.
      */
     readonly isToken: readonly (readonly boolean[])[] | null = null,
     /** Images among the tokens; null if there are none. */

@@ -4,7 +4,7 @@ import type { FeedForward } from './feed-forward.js';
 import type { MixtureOfExperts } from './mixture-of-experts.js';
 import { Module } from './module.js';
 
-/** A mixture of experts beside a network that sees every token; both are added up (Dai et al. 2024, arXiv 2401.06066). */
+/** The sum of a mixture of experts and of a network that processes every token (Dai et al. 2024, arXiv 2401.06066). */
 export class SharedExperts extends Module {
   readonly experts: MixtureOfExperts;
   readonly shared: FeedForward;

@@ -10,7 +10,7 @@ import { RecurrentMixer } from './recurrent-mixer.js';
 export interface ShortConvOptions {
   /** Features of a token. */
   readonly dModel: number;
-  /** Tokens that each result depends on. */
+  /** Kernel size of the convolution, in tokens. */
   readonly taps: number;
   /** True if the convolution and the projections add a bias. Default false. */
   readonly bias?: boolean | undefined;
@@ -18,7 +18,7 @@ export interface ShortConvOptions {
 
 /** A short convolution with gates before and after it (LFM2): out(c ⊙ conv(b ⊙ x)), where b, c and x are projections. */
 export class ShortConv extends RecurrentMixer {
-  /** b, c and x side by side. */
+  /** Projection to b, c and x, side by side. */
   readonly inProj: Projection;
   readonly conv: CausalConv;
   readonly outProj: Projection;

@@ -11,11 +11,11 @@ import type { Mixer } from './mixer.js';
 import { Module } from './module.js';
 import type { Sequences } from './sequences.js';
 
-/** Mixers that read the same input; their results are added up. */
+/** The sum of several mixers that read the same input. */
 export class SideBySide extends Module implements Mixer {
   readonly mixers: readonly Mixer[];
 
-  /** One or more, as functions. */
+  /** `mixers`: one or more functions that make a mixer. */
   constructor(mixers: readonly (() => Mixer)[]) {
     super();
     this.mixers = mixers.map((make) => make());

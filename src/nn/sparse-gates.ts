@@ -1,4 +1,4 @@
-// Gates of which few pass (Gemma 3n).
+// Sparse gates of feed-forward networks (Gemma 3n).
 
 import { checkNumber } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
@@ -8,9 +8,9 @@ import { mean } from '../ops/reduce.js';
 import { std } from '../ops/statistics.js';
 
 /**
- * Lets those gates pass that exceed mean + Φ⁻¹(share) · deviation of their token's gates, as far as they exceed it. `share`,
- * from 0 to below 1, is the share of gates that become zero if they are normally distributed. The gates are float32 [N, dFF].
- * For `FeedForwardOptions.gateFilter`. Throws ArgumentError.
+ * Returns a function for `FeedForwardOptions.gateFilter` that maps gates, float32 [N, dFF], to max(gate − threshold,
+ * 0). A token's threshold is mean + Φ⁻¹(share) · standard deviation of its gates. `share` is the fraction of gates that
+ * become zero if they are normally distributed, from 0 to below 1. Throws ArgumentError.
  */
 export function sparseGates(share: number): (gates: Tensor) => Tensor {
   checkNumber('sparseGates', 'share', share, (value) => value >= 0 && value < 1, 'a number from 0 to below 1');
@@ -22,7 +22,10 @@ export function sparseGates(share: number): (gates: Tensor) => Tensor {
   };
 }
 
-/** The number below which a share `p` of a normal distribution lies, from 0 to 1: Newton's method on its series. */
+/**
+ * Returns Φ⁻¹(p), the quantile of the standard normal distribution, by Newton's method on its series. `p` is from 0 to
+ * 1.
+ */
 function normalQuantile(p: number): number {
   let x = 0;
   for (let i = 0; i < 50; i++) {

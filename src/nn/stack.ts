@@ -17,26 +17,26 @@ import type { Sequences } from './sequences.js';
 export interface StackContext {
   /** The encoder's output, for layers that attend to one. */
   readonly memory?: Memory | null | undefined;
-  /** Filled for later decoding steps. */
+  /** State that is filled for later decoding steps. */
   readonly state?: DecoderState | undefined;
-  /** Receives the input of each layer, and the result. */
+  /** If given, hidden states are appended to it; see `StackParts.hiddenStates`. */
   readonly hiddenStates?: Tensor[] | undefined;
 }
 
 /** Makes the input of the first layer. */
 export interface StackEntry extends Module {
   /**
-   * `x`: what the stack is given, [N, features]. Returns the rows for the first layer, and further inputs of each row,
-   * which all layers read; null for none.
+   * `x`: input of the stack, [N, features]. Returns the rows for the first layer as `x`, and further inputs of each
+   * row, which all layers read, as `aside`; null for none.
    */
   forward(x: Tensor): { readonly x: Tensor; readonly aside: Tensor | null };
 }
 
 /** Optional parts of a stack, as functions. Default: none. */
 export interface StackParts {
-  /** Makes the input of the first layer of what the stack is given (Gemma 3n). */
+  /** Makes the input of the first layer from the stack's input (Gemma 3n). */
   readonly entry?: (() => StackEntry) | null | undefined;
-  /** Turns the result of the last layer into rows of the norm (Gemma 3n). */
+  /** Turns the result of the last layer into the input of the norm (Gemma 3n). */
   readonly exit?: (() => PostNorm) | null | undefined;
   /** Projection of the result to other features (OPT). */
   readonly projection?: (() => Projection) | null | undefined;
@@ -47,7 +47,7 @@ export interface StackParts {
    * layer and the result (Mamba-2). 'layers': the input of each layer and the output of the last one (Gemma 3n).
    */
   readonly hiddenStates?: 'inputs' | 'outputs' | 'layers' | undefined;
-  /** Leaves out layers, in training. */
+  /** Skips layers at random, in training. */
   readonly layerDrop?: (() => LayerDrop) | null | undefined;
 }
 
@@ -65,12 +65,13 @@ export class Stack extends Module {
   readonly norm: Norm | null;
   readonly projection: Projection | null;
   readonly dropout: Dropout | null;
-  /** One for each layer, or an empty list. */
+  /** One for each layer, or an empty list if no layer is skipped. */
   readonly layerDrops: readonly LayerDrop[];
   readonly #shown: NonNullable<StackParts['hiddenStates']>;
 
   /**
-   * `layers` is their number, 0 or more. `layer` makes layer i; `norm` and `parts` make the parts after the last one.
+   * `layers`: number of layers, 0 or more. `layer` makes layer i. `norm` makes the norm after the last layer; null for
+   * none. Throws ArgumentError.
    */
   constructor(
     layers: number,
@@ -107,7 +108,7 @@ export class Stack extends Module {
     return finish(this.forwardByLayers(x, batch, context));
   }
 
-  /** Same as `forward`, yielding the output of each layer. */
+  /** Same as `forward`, but yields the output of each layer. */
   *forwardByLayers(x: Tensor, batch: Sequences, context: StackContext = {}): Generator<Tensor, Tensor> {
     const { hiddenStates } = context;
     const isSeen = hiddenStates !== undefined || this.isObserved;
@@ -125,7 +126,8 @@ export class Stack extends Module {
     const last = this.layers.length - 1;
     return this.#layerByLayer(x, frees, batch.inserted, (layer, before, i, exchange) => {
       if (this.#shown !== 'outputs') hiddenStates?.push(before);
-      const input = batch.inserted?.after(i - 1, before) ?? before; // hidden states lack added features, as in transformers
+      // Added features are not in the hidden states, as in transformers.
+      const input = batch.inserted?.after(i - 1, before) ?? before;
       const y = layer.forward(input, batch, { memory, state, exchange });
       const result = this.layerDrops[i]?.choose(input, y) ?? y;
       if (this.#shown === 'outputs' || (this.#shown === 'layers' && i === last)) hiddenStates?.push(result);
@@ -133,7 +135,7 @@ export class Stack extends Module {
     });
   }
 
-  /** True if somebody outside gets tensors that layers make on their way. */
+  /** True if an observer receives tensors from inside the layers. */
   get isObserved(): boolean {
     return this.layers.some(isObserved);
   }
@@ -153,12 +155,12 @@ export class Stack extends Module {
     return finish(this.extendByLayers(x, extension, state));
   }
 
-  /** Same as `step`, yielding the output of each layer. */
+  /** Same as `step`, but yields the output of each layer. */
   stepByLayers(x: Tensor, state: DecoderState): Generator<Tensor, Tensor> {
     return this.#layerByLayer(x, true, null, (layer, before, _, exchange) => layer.step(before, state, exchange));
   }
 
-  /** Same as `extend`, yielding the output of each layer. */
+  /** Same as `extend`, but yields the output of each layer. */
   extendByLayers(x: Tensor, extension: Extension, state: DecoderState): Generator<Tensor, Tensor> {
     const { inserted = null } = extension;
     return this.#layerByLayer(x, true, inserted, (layer, before, i, exchange) => {
@@ -168,8 +170,8 @@ export class Stack extends Module {
   }
 
   /**
-   * Runs the layers in sequence. Without gradients and with `frees`, a layer's temporary tensors are freed for the next
-   * layer, and its input for the one after that. The memory is then that of one layer.
+   * Runs the layers in sequence. With `frees` and without gradients, a layer's temporary tensors and its input are
+   * freed as soon as possible. The pass then needs the memory of one layer.
    */
   *#layerByLayer(
     x: Tensor,
@@ -185,7 +187,7 @@ export class Stack extends Module {
         const pass = run.bind(null, layer, x, i, exchange);
         const isFree = frees && !x.device.gradientsOn;
         const y = isFree ? x.device.scope(pass) : pass();
-        if (isFree && i > 0 && y !== x) x.dispose(); // the caller owns the first one
+        if (isFree && i > 0 && y !== x) x.dispose(); // the caller owns the input of the first layer
         x = y;
         yield x;
       }
@@ -228,7 +230,7 @@ function finish(layers: Generator<Tensor, Tensor>): Tensor {
   }
 }
 
-/** True if somebody outside gets tensors that the layer makes on its way. */
+/** True if an observer receives tensors from inside the layer. */
 function isObserved({ selfAttentions, multiheadAttn }: TransformerLayer): boolean {
   return [...selfAttentions, multiheadAttn].some(
     (attention) => attention && (attention.observe || attention.observeHeads),

@@ -20,9 +20,14 @@ export interface StoredAs {
    * headSize].
    */
   readonly split?: readonly number[] | undefined;
-  /** Number of dimensions of size 1 at the end of the stored shape: 1 for a convolution of one tap. Default 0. */
+  /**
+   * Number of dimensions of size 1 at the end of the stored shape: 1 for a convolution of kernel size 1. Default: 0.
+   */
   readonly trailing?: number | undefined;
-  /** Matrices of so many groups, side by side here, are stored one after the other: [groups, in, out]. With `inOut`. */
+  /**
+   * Number of groups whose matrices lie side by side here, but are stored one after the other: [groups, in, out].
+   * Requires `inOut`.
+   */
   readonly stacked?: number | undefined;
 }
 
@@ -49,7 +54,7 @@ export interface StateParameter {
   readonly leading: readonly number[];
   /** See `StoredAs`. */
   readonly split?: readonly number[] | undefined;
-  /** See `StoredAs`; 1 where nothing is stacked. */
+  /** See `StoredAs`; 1 if nothing is stacked. */
   readonly stacked?: number | undefined;
   /** See `StoredAs`. */
   readonly trailing?: number | undefined;
@@ -62,10 +67,10 @@ export interface StatePiece {
   readonly name: string;
   readonly tensor: Tensor;
   readonly transposed: boolean;
-  /** Range of columns, or of elements of a vector: from `start` to below `end`. */
+  /** Range of columns, or of elements of a vector: start … end − 1. */
   readonly start: number;
   readonly end: number;
-  /** Column of each stored row; null if the order is equal. */
+  /** Column of each stored row; null if the order is the same. */
   readonly order: Int32Array | null;
   /** Leading dimensions of the stored shape; see `StoredAs`. */
   readonly leading: readonly number[];
@@ -77,7 +82,7 @@ export interface StatePiece {
   readonly trailing?: number | undefined;
 }
 
-/** Name or names of a path in `names`, and the layout; null if no pattern matches. */
+/** Returns the names and the layout of the path in `names`; null if no pattern matches. */
 export function namesFor(names: StateNames, path: string): (StoredAs & { name: readonly (string | null)[] }) | null {
   for (const pattern in names) {
     const rest = matchPrefix(pattern, path);
@@ -96,8 +101,8 @@ export function joinPath(a: string, b: string): string {
 }
 
 /**
- * Rest of a path after a pattern that matches its beginning, and the values of the stars. Written for speed, because
- * loading a model calls it a hundred thousand times.
+ * Returns the rest of a path after a pattern that matches its beginning, and the values of the stars; null if it does
+ * not match. This code is written for speed, because loading a model calls it a hundred thousand times.
  */
 function matchPrefix(pattern: string, path: string): { path: string; numbers: string[] } | null {
   const numbers: string[] = [];
@@ -121,7 +126,7 @@ function fill(name: string, numbers: readonly string[]): string {
   return name.replaceAll('*', () => numbers[next++] ?? '*');
 }
 
-/** Pieces of a parameter in a state dict, in the order of its sections. */
+/** Returns the pieces of a parameter in a state dict, in the order of its sections. */
 export function piecesOf({
   path,
   names,
@@ -150,7 +155,7 @@ export function piecesOf({
   });
 }
 
-/** Column of each stored row, for sections that are stored head by head. */
+/** Returns the column of each stored row, for sections that are stored head by head. */
 export function perHeadOrder(sections: readonly number[], heads: number): Int32Array {
   const order: number[] = [];
   for (let head = 0; head < heads; head++) {
@@ -163,14 +168,14 @@ export function perHeadOrder(sections: readonly number[], heads: number): Int32A
   return Int32Array.from(order);
 }
 
-/** The shape that a state dict tells. */
+/** Returns the shape of a piece in a state dict. */
 export function shapeOf(piece: StatePiece): Shape {
   const { split, trailing = 0 } = piece;
   const layout = layoutOf(piece);
   return [...(split ? [...layout.slice(0, -1), ...split] : layout), ...Array<number>(trailing).fill(1)];
 }
 
-/** The stored shape without dimensions of size 1 at its end, and with its last one in one piece. */
+/** Returns the stored shape without trailing dimensions of size 1, and with its last dimension not split. */
 export function layoutOf({ tensor, transposed, start, end, leading, stacked = 1 }: StatePiece): Shape {
   if (stacked > 1) return [stacked, tensor.shape[0] as number, (end - start) / stacked];
   const shape = tensor.shape.length === 0 ? [] : [...tensor.shape.slice(0, -1), end - start];

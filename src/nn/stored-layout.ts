@@ -5,7 +5,7 @@ import { lastOf, type Shape } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
 import { layoutOf, type StatePiece } from './state-names.js';
 
-/** The values of a piece, row-major as its tensor's columns lie, as a state dict has them. */
+/** Converts the values of a piece, row-major as in memory, to the layout of a state dict. */
 export function arrange(piece: StatePiece, values: Float32Array): Float32Array {
   const { tensor, transposed, start, end, order, stacked = 1 } = piece;
   if (stacked > 1) return restack(values, [tensor.shape[0] as number, stacked]);
@@ -37,7 +37,7 @@ export function spread(piece: StatePiece, stored: Float32Array): void {
   });
 }
 
-/** [outer, inner, …] as [inner, outer, …]. */
+/** Exchanges the first two dimensions: [outer, inner, …] → [inner, outer, …]. */
 function restack(values: Float32Array, [outer, inner]: readonly [number, number]): Float32Array {
   const width = values.length / outer / inner;
   const moved = new Float32Array(values.length);
@@ -49,7 +49,7 @@ function restack(values: Float32Array, [outer, inner]: readonly [number, number]
   return moved;
 }
 
-/** Rows in another order; `places` gives where one goes to and comes from. */
+/** Reorders rows. `places` returns the target and the source index of a row. */
 function reorder(
   values: Float32Array,
   order: Int32Array,
@@ -64,7 +64,7 @@ function reorder(
   return moved;
 }
 
-/** Transposes each of the matrices [rows, cols] that lie one after the other. */
+/** Transposes each of several consecutive matrices [rows, cols]. */
 export function transposedEach(values: Float32Array, [rows, cols]: readonly [number, number]): Float32Array {
   const size = rows * cols;
   if (size === values.length) return transpose(values, [rows, cols]);

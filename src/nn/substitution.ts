@@ -14,7 +14,10 @@ export interface Place {
   readonly path: string;
 }
 
-/** All modules below `root`, each parent before its parts. A module in several places is listed for each. */
+/**
+ * All modules below `root`, each parent before its parts. A module that is used in several places is listed several
+ * times.
+ */
 export function* placesIn(root: Module, path = ''): Generator<Place> {
   for (const [key, value] of Object.entries(root)) {
     for (const [i, module] of [value].flat().entries()) {

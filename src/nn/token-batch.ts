@@ -1,4 +1,4 @@
-// Ragged batches of token ids in all accepted forms.
+// Batches of token ids, with sequences of different lengths, in all accepted forms.
 
 import { checkDType, checkIntegers, describeShape, describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -21,8 +21,8 @@ export interface PackedTokens {
 export type Tokens = readonly (readonly number[] | Int32Array)[] | Tensor | PackedTokens | TokenBatch;
 
 /**
- * A batch of token ids on a device, uploaded once and shared by all layers. Belongs to the scope it was made in.
- * Between runs of a recorded program, other ids of equal lengths can be written to `ids`.
+ * A batch of token ids on a device, uploaded once and shared by all layers. It belongs to the scope in which it was
+ * made. Between runs of a recorded program, other ids can be written to `ids` if the lengths are the same.
  */
 export class TokenBatch extends Sequences {
   private constructor(
@@ -31,7 +31,7 @@ export class TokenBatch extends Sequences {
     positions: Tensor,
     lengths: Tensor,
     counts: readonly number[],
-    /** T if the caller's batch was [B, T] or rows, null if it was packed. Results have the form of the input. */
+    /** T if the caller's batch was [B, T] or rows, null if it was packed. Results have the same form as the input. */
     readonly time: number | null,
   ) {
     super(positions, lengths, counts);
@@ -53,7 +53,7 @@ export class TokenBatch extends Sequences {
     checkIds(name, rows);
     const counts = rows.map((row) => row.length);
     const { ids } = packed(rows);
-    // The scope frees everything if memory runs out.
+    // The scope frees all tensors if memory runs out.
     return device.scope(() => {
       const [positions, lengths] = [placesOf(counts), new Int32Array(counts)].map((data) => device.tensor(data));
       return new TokenBatch(device.tensor(new Int32Array(ids)), positions as Tensor, lengths as Tensor, counts, time);
@@ -86,7 +86,7 @@ export function packed(rows: readonly ArrayLike<number>[]): { ids: number[]; len
   return { ids, lengths: rows.map((row) => row.length) };
 }
 
-/** The tokens as numbers. Tensors are read asynchronously. */
+/** Returns the tokens as numbers. Tensors are read asynchronously. */
 export async function readTokens(name: string, tokens: Tokens): Promise<Exclude<Tokens, Tensor | TokenBatch>> {
   if (Array.isArray(tokens)) return tokens;
   if (tokens instanceof Tensor) {
@@ -100,7 +100,7 @@ export async function readTokens(name: string, tokens: Tokens): Promise<Exclude<
   return { ids: idsRead, lengths: lengthsRead };
 }
 
-/** The sequences as rows of numbers without padding. */
+/** Returns the sequences as rows of numbers without padding. */
 export function rowsOf(
   name: string,
   tokens: Exclude<Tokens, TokenBatch>,
@@ -164,7 +164,7 @@ async function readIntegers(name: string, values: Integers): Promise<readonly nu
   return (await values.data()) as Int32Array;
 }
 
-/** @internal Length of a row without the padding at its end. */
+/** @internal Returns the length of a row without the padding at its end. */
 export function unpaddedLength(row: ArrayLike<number>, padId: number | null): number {
   let length = row.length;
   while (padId !== null && length > 0 && row[length - 1] === padId) length--; // null is not an id

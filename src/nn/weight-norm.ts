@@ -9,8 +9,8 @@ import { Module } from './module.js';
 import type { StateNames } from './state-names.js';
 
 /**
- * A convolution over sequences whose weights are a direction and a length for each output (weight normalization,
- * Salimans & Kingma 2016, arXiv 1602.07868). Names are those of PyTorch's parametrizations.weight_norm.
+ * A convolution over sequences with weight normalization: weights are a direction and a length for each output
+ * (Salimans & Kingma 2016, arXiv 1602.07868). Names are those of PyTorch's parametrizations.weight_norm.
  */
 export class WeightNormConv1d extends Module {
   /** [outputs] */

@@ -28,9 +28,8 @@ export type { ActivationFormat };
 export const STAGE = 1 << 20;
 
 /**
- * A matrix [out, in] (for an embedding [rows, features]) whose elements take fewer than 32 bits, in the orientation of
- * state dicts. It is an operand of the two products below. Arithmetic stays float32 and int32. It has no gradient of
- * its own.
+ * A matrix [out, in] (for an embedding [rows, features]) whose elements take fewer than 32 bits. The orientation is
+ * that of state dicts. Products compute in float32 and int32. The matrix itself has no gradient.
  *
  * ```ts
  * const weight = PackedWeight.fromBlocks(device, 'q4_0', [out, in], bytes); // as GGUF has them
@@ -56,9 +55,9 @@ export class PackedWeight {
   }
 
   /**
-   * Makes the weight [rows = out, cols = in] from `bytes`, blocks in the order of a GGUF file. Values keep their bits.
-   * At a time, the heap holds a few megabytes besides the result. Throws ArgumentError for an unknown format,
-   * ShapeError if blocks do not fill the rows or `bytes` has another length, and OutOfMemoryError.
+   * Makes the weight, [out, in], from `bytes`: blocks in the order of a GGUF file. Values keep their bits. The heap
+   * needs a few megabytes besides the result. Throws ArgumentError for an unknown format, ShapeError if blocks do not
+   * fill the rows or `bytes` has another length, and OutOfMemoryError.
    */
   static fromBlocks(device: Device, format: PackedFormat, shape: Shape, bytes: Uint8Array): PackedWeight {
     const { weight, rowBytes, step } = begin(device, format, shape);
@@ -81,7 +80,7 @@ export class PackedWeight {
               true,
             );
             packBlocks(stage, weight, row, count);
-            if (device.queue.isFree) device.queue.runSync(); // the next bytes then go straight into the heap
+            if (device.queue.isFree) device.queue.runSync(); // the next bytes are then written directly into the heap
           }
         } finally {
           stage.dispose();
@@ -155,12 +154,15 @@ export class PackedWeight {
     return new PackedWeight([weight]);
   }
 
-  /** Joins the features of weights with equal numbers of inputs, and takes over their memory. Throws ShapeError. */
+  /**
+   * Concatenates the output features of weights with the same number of inputs, and takes over their memory. Throws
+   * ShapeError.
+   */
   static join(weights: readonly [PackedWeight, ...PackedWeight[]]): PackedWeight {
     const other = weights.find(({ shape }) => shape[1] !== weights[0].shape[1]);
     if (other !== undefined) {
       throw new ShapeError(
-        `packed weights: ${describeShape(weights[0].shape)} and ${describeShape(other.shape)} have not the same inputs`,
+        `packed weights: ${describeShape(weights[0].shape)} and ${describeShape(other.shape)} have different numbers of inputs`,
       );
     }
     const joined = new PackedWeight(merged(weights.flatMap(({ parts }) => parts)));
@@ -191,12 +193,12 @@ export class PackedWeight {
     return quantizedEmbedding(table, ids, options);
   }
 
-  /** x · wᵀ, for an output projection that is an embedding. */
+  /** Returns x · wᵀ, for an output projection that is an embedding: float32 [..., in] → [..., out]. */
   linearTransposed(x: Tensor): Tensor {
     return this.linear(x, null);
   }
 
-  /** Same as `linear`, but only for the features `start` to below `end`. */
+  /** Same as `linear`, but only for the output features start … end − 1. */
   linearPart(x: Tensor, start: number, end: number, bias: Tensor | null, options?: LinearOptions): Tensor {
     return this.device.scope(() => {
       const { parts, before } = slice(this.parts, start, end);
@@ -224,7 +226,7 @@ export type Weight = Tensor | PackedWeight;
 /** Options of `PackedWeight.readBlocks`. */
 export interface ReadBlocksOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Rows come in multiples of this number, except for the last ones. Default: 1. */
+  /** Rows are read in multiples of this number, except for the last ones. Default: 1. */
   readonly unit?: number | undefined;
   /** True if the last block of a row may have more inputs than the row. Default: false. */
   readonly padded?: boolean | undefined;
@@ -235,7 +237,7 @@ export interface ReadBlocksOptions {
 }
 
 /**
- * Takes memory for a weight. Returns it with the bytes of a feature's blocks, and the number of features packed at a
+ * Allocates memory for a weight. Also returns the bytes of a feature's blocks, and the number of features packed at a
  * time.
  */
 function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, padded = false) {
@@ -251,7 +253,8 @@ function begin(device: Device, format: PackedFormat, shape: Shape, unit = 1, pad
 }
 
 /**
- * Merges neighbouring parts of one format into one part with consecutive words, so that a product reads them as one.
+ * Merges adjacent parts of the same format: their words are copied to consecutive memory, so that a product reads them
+ * as one part.
  */
 function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
   const runs: [PackedMatrix, ...PackedMatrix[]][] = [];
@@ -271,8 +274,8 @@ function merged(parts: readonly PackedMatrix[]): PackedMatrix[] {
 }
 
 /**
- * Features `start` to below `end` as views, and the number of features `before` them. Products begin at a tile, because
- * only then the bits of a feature do not depend on its place.
+ * Returns views of the features start … end − 1, and the number of features `before` them. Views begin at the start of
+ * a tile, so that the bits of a feature's results do not depend on the range.
  */
 function slice(parts: readonly PackedMatrix[], start: number, end: number) {
   const found: PackedMatrix[] = [];
@@ -291,7 +294,7 @@ function slice(parts: readonly PackedMatrix[], start: number, end: number) {
   return { parts: found, before };
 }
 
-/** The weight as a tensor, for code that needs single numbers. Throws ArgumentError if it is packed. */
+/** Returns the weight as a tensor, for code that needs single numbers. Throws ArgumentError if it is packed. */
 export function tensorOf(op: string, weight: Weight): Tensor {
   if (weight instanceof Tensor) return weight;
   throw new ArgumentError(`${op}: the weight is packed as ${weight.format}, expected float32; load it unpacked`);

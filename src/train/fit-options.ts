@@ -221,7 +221,9 @@ export function checkSettings(options: FitOptions, model: Learner['model']): voi
     throw new ArgumentError('fit: gradientCheckpointing is given, but this model has no such property: leave it out');
   }
   if (options.headDiversity && (options.gradientCheckpointing ?? model.gradientCheckpointing)) {
-    throw new ArgumentError('fit: headDiversity needs what gradientCheckpointing forgets; use one of them');
+    throw new ArgumentError(
+      'fit: headDiversity needs the outputs of heads, which gradientCheckpointing drops; use one of them',
+    );
   }
   if (options.resume && options.checkpoint === undefined) {
     throw new ArgumentError('fit: resume needs the checkpoint to go on from');

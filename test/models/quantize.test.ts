@@ -122,5 +122,5 @@ it('refuses what makes no sense, and optimizers refuse packed weights', async ()
 
 it('shows no half of a model as a state dict', async () => {
   const model = quantize(new Tied(await best()), { weights: 'int8' });
-  expect(() => model.stateDict()).toThrow(/^stateDict: tokens\.weight is packed as int8, which is no tensor/);
+  expect(() => model.stateDict()).toThrow(/^stateDict: tokens\.weight is packed as int8, which is not a tensor/);
 });

@@ -64,7 +64,7 @@ const wrong: Record<string, () => unknown> = {
   'example 1 has no target': () => fit(model, [...examples, { source: [3] } as never]),
   'example 0 has no target': () => lengthBatches([nothing]),
   'the examples are null': () => lengthBatches(nothing),
-  'fit: headDiversity needs what gradientCheckpointing forgets': () =>
+  'fit: headDiversity needs the outputs of heads, which gradientCheckpointing drops': () =>
     fit(model, examples, { headDiversity: 1, gradientCheckpointing: true }),
   'validateEvery is 0': () => fit(model, examples, { validateEvery: 0 }),
   'checkpointEvery is 0.5': () => fit(model, examples, { checkpointEvery: 0.5 }),
