@@ -178,8 +178,7 @@ if (begin < 0 || end < begin) {
   console.error(`docs/speed.md has no section between ${BEGIN} and ${END}`);
   process.exit(1);
 }
-const more =
-  '[bench/results](../bench/results/README.md) has all tables, also those in which simdformer is slower.';
+const more = '[bench/results](../bench/results/README.md) has all tables, also those in which simdformer is slower.';
 const text = [introduction(), headlineTable(), more].join('\n\n');
 replace(readmePath, `${readme.slice(0, begin + BEGIN.length)}\n\n${text}\n\n${readme.slice(end)}`);
 const picture = '![Times as fast as the fastest peer](chart.svg)';
