@@ -96,7 +96,7 @@ function headlineTable() {
       return `| ${[heading + what, duration(times[OURS].median), ...besides(row), command].join(' | ')} |`;
     });
   });
-  return [`| | ${OURS} | hardest peer, or the limit | ratio | |`, '|---|---|---|---|---|', ...rows].join('\n');
+  return [`| | ${OURS} | fastest peer, or the limit | ratio | |`, '|---|---|---|---|---|', ...rows].join('\n');
 }
 
 function introduction() {
