@@ -97,6 +97,6 @@ inline const char* checkPacked(Span span, uint32_t format, uint64_t rows, uint64
   REQUIRE(format < kFormatCount, "unknown format");
   REQUIRE(cols <= kMaxInputs, "cols is larger than format.maxInputs");
   const uint64_t words = withFormat(format, [&](auto f) { return packedWords<decltype(f)>(rows, cols); });
-  REQUIRE(span.covers(words), "the packed weight is smaller than its rows and cols say");
+  REQUIRE(span.covers(words), "the packed weight is too small for its rows and cols");
   return nullptr;
 }

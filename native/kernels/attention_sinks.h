@@ -17,10 +17,10 @@ struct AttentionSinks {
 
   const char* check() const {
     REQUIRE(uint64_t{heads} * width <= 0xffffffffu, "heads are too wide");
-    REQUIRE(y.covers(rows, uint64_t{heads} * width, uint64_t{heads} * width), "y is smaller than its shape says");
-    REQUIRE(stats.covers(2 * uint64_t{heads}, rows, rows), "stats is smaller than heads and rows say");
+    REQUIRE(y.covers(rows, uint64_t{heads} * width, uint64_t{heads} * width), "y is too small for its shape");
+    REQUIRE(stats.covers(2 * uint64_t{heads}, rows, rows), "stats is too small for heads and rows");
     REQUIRE(sinks.covers(heads), "sinks is smaller than heads");
-    REQUIRE(!shares.present() || shares.covers(rows, heads, heads), "shares is smaller than rows and heads say");
+    REQUIRE(!shares.present() || shares.covers(rows, heads, heads), "shares is too small for rows and heads");
     return nullptr;
   }
 
@@ -60,8 +60,8 @@ struct AttentionSinksBackward {
   const char* check() const {
     const uint64_t cols = uint64_t{heads} * width;
     REQUIRE(cols <= 0xffffffffu, "heads are too wide");
-    REQUIRE(y.covers(rows, cols, cols) && dy.covers(rows, cols, cols), "y or dy is smaller than its shape says");
-    REQUIRE(shares.covers(rows, heads, heads), "shares is smaller than rows and heads say");
+    REQUIRE(y.covers(rows, cols, cols) && dy.covers(rows, cols, cols), "y or dy is too small for its shape");
+    REQUIRE(shares.covers(rows, heads, heads), "shares is too small for rows and heads");
     REQUIRE(dsinks.covers(heads), "dsinks is smaller than heads");
     return nullptr;
   }

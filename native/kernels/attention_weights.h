@@ -23,7 +23,7 @@ struct AttentionWeights {
     REQUIRE(in.sizes.cells == kFloatCells, "k must be floats");
     const uint64_t matrices = uint64_t{in.sizes.batch} * in.sizes.heads;
     REQUIRE(maxQ <= attention::kMaxRows && maxK <= attention::kMaxRows, "too many rows");
-    REQUIRE(stage <= kSoftmax, "there is no such stage");
+    REQUIRE(stage <= kSoftmax, "unknown stage");
     REQUIRE(matrices <= 0xffffffffu && matrices * maxQ <= 0xffffffffu, "too many rows");
     REQUIRE(p.covers(matrices * maxQ, maxK, maxK), "p is too small");
     return nullptr;

@@ -37,9 +37,9 @@ struct Extremum {
   uint32_t least;
 
   const char* check() const {
-    REQUIRE(axis.fits(x, axis.count), "x is smaller than its dimensions say");
-    REQUIRE(!values.present() || axis.fits(values, 1), "values is smaller than its dimensions say");
-    REQUIRE(!ids.present() || axis.fits(ids, 1), "ids is smaller than its dimensions say");
+    REQUIRE(axis.fits(x, axis.count), "x is too small for its dimensions");
+    REQUIRE(!values.present() || axis.fits(values, 1), "values is too small for its dimensions");
+    REQUIRE(!ids.present() || axis.fits(ids, 1), "ids is too small for its dimensions");
     return nullptr;
   }
 
@@ -117,8 +117,8 @@ struct ExtremumBackward {
   uint32_t accumulate;
 
   const char* check() const {
-    REQUIRE(axis.fits(x, axis.count) && axis.fits(dx, axis.count), "x or dx is smaller than its dimensions say");
-    REQUIRE(axis.fits(y, 1) && axis.fits(dy, 1), "y or dy is smaller than its dimensions say");
+    REQUIRE(axis.fits(x, axis.count) && axis.fits(dx, axis.count), "x or dx is too small for its dimensions");
+    REQUIRE(axis.fits(y, 1) && axis.fits(dy, 1), "y or dy is too small for its dimensions");
     return nullptr;
   }
 
@@ -170,7 +170,7 @@ struct CumulativeSum {
   uint32_t reverse, accumulate;
 
   const char* check() const {
-    REQUIRE(axis.fits(x, axis.count) && axis.fits(y, axis.count), "x or y is smaller than its dimensions say");
+    REQUIRE(axis.fits(x, axis.count) && axis.fits(y, axis.count), "x or y is too small for its dimensions");
     return nullptr;
   }
 
@@ -216,8 +216,8 @@ struct TopKAlong {
 
   const char* check() const {
     REQUIRE(k >= 1 && k <= kMax && k <= axis.count, "k is out of range");
-    REQUIRE(axis.fits(x, axis.count), "x is smaller than its dimensions say");
-    REQUIRE(axis.fits(values, k) && axis.fits(ids, k), "values or ids is smaller than its dimensions say");
+    REQUIRE(axis.fits(x, axis.count), "x is too small for its dimensions");
+    REQUIRE(axis.fits(values, k) && axis.fits(ids, k), "values or ids is too small for its dimensions");
     return nullptr;
   }
 
@@ -285,8 +285,8 @@ struct TopKAlongBackward {
   uint32_t k, accumulate;
 
   const char* check() const {
-    REQUIRE(axis.fits(dx, axis.count), "dx is smaller than its dimensions say");
-    REQUIRE(axis.fits(dy, k) && axis.fits(ids, k), "dy or ids is smaller than its dimensions say");
+    REQUIRE(axis.fits(dx, axis.count), "dx is too small for its dimensions");
+    REQUIRE(axis.fits(dy, k) && axis.fits(ids, k), "dy or ids is too small for its dimensions");
     return nullptr;
   }
 

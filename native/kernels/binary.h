@@ -100,9 +100,9 @@ struct Binary {
   const char* check() const {
     REQUIRE(kind < binary::kKinds, "unknown kind");
     REQUIRE(aStep[5] <= 1 && bStep[5] <= 1, "the last step of a and b must be 0 or 1");
-    REQUIRE(y.covers(product(n, 0, kRank)), "y is smaller than its dimensions say");
-    REQUIRE(reaches(a, n, aStep), "a is smaller than its dimensions and steps say");
-    REQUIRE(reaches(b, n, bStep), "b is smaller than its dimensions and steps say");
+    REQUIRE(y.covers(product(n, 0, kRank)), "y is too small for its dimensions");
+    REQUIRE(reaches(a, n, aStep), "a is too small for its dimensions and steps");
+    REQUIRE(reaches(b, n, bStep), "b is too small for its dimensions and steps");
     return nullptr;
   }
 
@@ -148,10 +148,10 @@ struct Where {
 
   const char* check() const {
     REQUIRE(cStep[5] <= 1 && aStep[5] <= 1 && bStep[5] <= 1, "the last step of c, a and b must be 0 or 1");
-    REQUIRE(y.covers(product(n, 0, kRank)), "y is smaller than its dimensions say");
-    REQUIRE(reaches(c, n, cStep), "c is smaller than its dimensions and steps say");
-    REQUIRE(reaches(a, n, aStep), "a is smaller than its dimensions and steps say");
-    REQUIRE(reaches(b, n, bStep), "b is smaller than its dimensions and steps say");
+    REQUIRE(y.covers(product(n, 0, kRank)), "y is too small for its dimensions");
+    REQUIRE(reaches(c, n, cStep), "c is too small for its dimensions and steps");
+    REQUIRE(reaches(a, n, aStep), "a is too small for its dimensions and steps");
+    REQUIRE(reaches(b, n, bStep), "b is too small for its dimensions and steps");
     return nullptr;
   }
 
@@ -187,8 +187,8 @@ struct Affine {
   uint32_t accumulate;
 
   const char* check() const {
-    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than rows, cols and xStride say");
-    REQUIRE(y.covers(rows, cols, yStride), "y is smaller than rows, cols and yStride say");
+    REQUIRE(x.covers(rows, cols, xStride), "x is too small for rows, cols and xStride");
+    REQUIRE(y.covers(rows, cols, yStride), "y is too small for rows, cols and yStride");
     return nullptr;
   }
 

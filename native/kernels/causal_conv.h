@@ -19,16 +19,16 @@ struct CausalConv {
 
   const char* check() const {
     REQUIRE(taps > 0, "taps is 0");
-    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than its rows, cols and stride say");
-    REQUIRE(w.covers(taps, cols, cols), "w is smaller than taps and cols say");
+    REQUIRE(x.covers(rows, cols, xStride), "x is too small for its rows, cols and stride");
+    REQUIRE(w.covers(taps, cols, cols), "w is too small for taps and cols");
     REQUIRE(!bias.present() || bias.covers(cols), "bias is smaller than cols");
     REQUIRE(lengths.present() ? lengths.covers(pieces) : pieces == rows, "lengths is smaller than pieces");
     REQUIRE(
         !states.present() || taps == 1 || states.covers(slots, uint64_t{taps - 1} * cols, uint64_t{taps - 1} * cols),
-        "states is smaller than slots, taps and cols say");
+        "states is too small for slots, taps and cols");
     REQUIRE(!from.present() || (from.covers(pieces) && states.present()), "from is smaller than pieces");
     REQUIRE(!to.present() || (to.covers(pieces) && states.present()), "to is smaller than pieces");
-    REQUIRE(y.covers(rows, cols, cols), "y is smaller than rows and cols say");
+    REQUIRE(y.covers(rows, cols, cols), "y is too small for rows and cols");
     return nullptr;
   }
 
@@ -100,12 +100,12 @@ struct CausalConvBackward {
 
   const char* check() const {
     REQUIRE(taps > 0, "taps is 0");
-    REQUIRE(dy.covers(rows, cols, cols), "dy is smaller than rows and cols say");
-    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than its rows, cols and stride say");
-    REQUIRE(w.covers(taps, cols, cols), "w is smaller than taps and cols say");
+    REQUIRE(dy.covers(rows, cols, cols), "dy is too small for rows and cols");
+    REQUIRE(x.covers(rows, cols, xStride), "x is too small for its rows, cols and stride");
+    REQUIRE(w.covers(taps, cols, cols), "w is too small for taps and cols");
     REQUIRE(lengths.covers(pieces), "lengths is smaller than pieces");
-    REQUIRE(!dx.present() || dx.covers(rows, cols, dxStride), "dx is smaller than its rows, cols and stride say");
-    REQUIRE(!dw.present() || dw.covers(taps, cols, cols), "dw is smaller than taps and cols say");
+    REQUIRE(!dx.present() || dx.covers(rows, cols, dxStride), "dx is too small for its rows, cols and stride");
+    REQUIRE(!dw.present() || dw.covers(taps, cols, cols), "dw is too small for taps and cols");
     REQUIRE(!dbias.present() || dbias.covers(cols), "dbias is smaller than cols");
     return nullptr;
   }

@@ -25,9 +25,9 @@ struct SumOfSquares {
   uint32_t count, first, chunks;
 
   const char* check() const {
-    REQUIRE(chunks == divideUp(count, WidePartials::kChunk), "chunks are of another size");
+    REQUIRE(chunks == divideUp(count, WidePartials::kChunk), "chunks have another size");
     REQUIRE(x.covers(count), "x is smaller than count");
-    REQUIRE(partials.covers(2 * (uint64_t{first} + chunks)), "partials is smaller than count and first say");
+    REQUIRE(partials.covers(2 * (uint64_t{first} + chunks)), "partials is too small for count and first");
     return nullptr;
   }
 

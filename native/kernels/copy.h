@@ -9,7 +9,7 @@ struct Upload {
   Span y;
 
   static const char* check(const uint32_t* operands) {
-    REQUIRE(decode<Upload>(operands).y.covers(tailWords<Upload>(operands)), "y is smaller than the data");
+    REQUIRE(decode<Upload>(operands).y.covers(tailWords<Upload>(operands)), "y is too small for the data");
     return nullptr;
   }
 
@@ -30,8 +30,8 @@ struct Copy {
   uint32_t rows, cols, xStride, yStride, accumulate;
 
   const char* check() const {
-    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than rows, cols and xStride say");
-    REQUIRE(y.covers(rows, cols, yStride), "y is smaller than rows, cols and yStride say");
+    REQUIRE(x.covers(rows, cols, xStride), "x is too small for rows, cols and xStride");
+    REQUIRE(y.covers(rows, cols, yStride), "y is too small for rows, cols and yStride");
     return nullptr;
   }
 
@@ -80,7 +80,7 @@ struct Fill {
   uint32_t rows, cols, stride, value;
 
   const char* check() const {
-    REQUIRE(y.covers(rows, cols, stride), "y is smaller than rows, cols and stride say");
+    REQUIRE(y.covers(rows, cols, stride), "y is too small for rows, cols and stride");
     return nullptr;
   }
 

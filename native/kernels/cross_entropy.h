@@ -42,7 +42,7 @@ struct CrossEntropy {
 
   const char* check() const {
     REQUIRE(reduction < kReductions, "unknown reduction");
-    REQUIRE(x.covers(rows, classes, stride), "x is smaller than rows, classes and stride say");
+    REQUIRE(x.covers(rows, classes, stride), "x is too small for rows, classes and stride");
     REQUIRE(targets.covers(rows) && losses.covers(rows), "targets or losses is smaller than rows");
     REQUIRE(!weights.present() || weights.covers(classes), "weights is smaller than classes");
     REQUIRE(logSums.covers(2 * uint64_t{rows}), "logSums is smaller than rows");
@@ -129,8 +129,8 @@ struct CrossEntropyBackward {
 
   const char* check() const {
     REQUIRE(reduction < kReductions, "unknown reduction");
-    REQUIRE(x.covers(rows, classes, stride), "x is smaller than rows, classes and stride say");
-    REQUIRE(dx.covers(rows, classes, dxStride), "dx is smaller than rows, classes and dxStride say");
+    REQUIRE(x.covers(rows, classes, stride), "x is too small for rows, classes and stride");
+    REQUIRE(dx.covers(rows, classes, dxStride), "dx is too small for rows, classes and dxStride");
     REQUIRE(targets.covers(rows) && logSums.covers(2 * uint64_t{rows}), "targets or logSums is smaller than rows");
     REQUIRE(!weights.present() || weights.covers(classes), "weights is smaller than classes");
     REQUIRE(reduction == kEach ? dloss.covers(rows) : share.present(),

@@ -55,8 +55,8 @@ struct CtcOperands {
   uint64_t states() const { return 2 * uint64_t{labels} + 1; }
 
   const char* check() const {
-    REQUIRE(logProbs.covers(rows(), classes, classes), "logProbs is smaller than count, time and classes say");
-    REQUIRE(targets.covers(uint64_t{count} * labels), "targets is smaller than count and labels say");
+    REQUIRE(logProbs.covers(rows(), classes, classes), "logProbs is too small for count, time and classes");
+    REQUIRE(targets.covers(uint64_t{count} * labels), "targets is too small for count and labels");
     REQUIRE(lengths.covers(2 * uint64_t{count}), "lengths is smaller than count");
     REQUIRE(blank < classes, "blank is not a class");
     return nullptr;
@@ -67,7 +67,7 @@ struct CtcOperands {
     const int32_t* at = context.i32(lengths) + 2 * b;
     const CtcItem it{static_cast<uint32_t>(at[0]), static_cast<uint32_t>(at[1])};
     if (it.rows <= time && it.labels <= labels) return labelsFit(context, b, it) ? it : CtcItem{0, 0};
-    context.fail("lengths has a number of rows or labels that an item does not have");
+    context.fail("a length exceeds the rows or labels of an item");
     return {0, 0};
   }
 

@@ -15,8 +15,8 @@ struct Dropout {
   uint32_t accumulate;
 
   const char* check() const {
-    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than rows, cols and xStride say");
-    REQUIRE(y.covers(rows, cols, yStride), "y is smaller than rows, cols and yStride say");
+    REQUIRE(x.covers(rows, cols, xStride), "x is too small for rows, cols and xStride");
+    REQUIRE(y.covers(rows, cols, yStride), "y is too small for rows, cols and yStride");
     return nullptr;
   }
 

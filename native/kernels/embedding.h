@@ -14,7 +14,7 @@ struct Embedding {
 
   const char* check() const {
     REQUIRE(table.covers(wanted.tableRows, wanted.cols, tableStride),
-            "the table is smaller than its rows, cols and stride say");
+            "the table is too small for its rows, cols and stride");
     return wanted.check();
   }
 
@@ -39,9 +39,9 @@ struct EmbeddingBackward {
   uint32_t accumulate;
 
   const char* check() const {
-    REQUIRE(dy.covers(count, cols, dyStride), "dy is smaller than count, cols and dyStride say");
+    REQUIRE(dy.covers(count, cols, dyStride), "dy is too small for count, cols and dyStride");
     REQUIRE(ids.covers(count), "ids is smaller than count");
-    REQUIRE(dtable.covers(tableRows, cols, tableStride), "dtable is smaller than its rows, cols and stride say");
+    REQUIRE(dtable.covers(tableRows, cols, tableStride), "dtable is too small for its rows, cols and stride");
     return nullptr;
   }
 

@@ -20,9 +20,9 @@ struct GridShape {
     const uint32_t coordinates[] = {batch, points, 2};
     REQUIRE(product(image, 0, 4) > 0 && product(result, 0, 3) > 0, "a size is 0");
     REQUIRE(height <= kMaxSize && width <= kMaxSize, "the image is too large");
-    REQUIRE(!x.present() || x.covers(product(image, 0, 4)), "x is smaller than its shape says");
-    REQUIRE(grid.covers(product(coordinates, 0, 3)), "grid is smaller than its shape says");
-    REQUIRE(y.covers(product(result, 0, 3)), "y is smaller than its shape says");
+    REQUIRE(!x.present() || x.covers(product(image, 0, 4)), "x is too small for its shape");
+    REQUIRE(grid.covers(product(coordinates, 0, 3)), "grid is too small for its shape");
+    REQUIRE(y.covers(product(result, 0, 3)), "y is too small for its shape");
     return nullptr;
   }
 

@@ -72,15 +72,15 @@ struct GroupedLinear {
 
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
-    REQUIRE(x.covers(rows, depth, depth), "x is smaller than rows and depth say");
+    REQUIRE(x.covers(rows, depth, depth), "x is too small for rows and depth");
     REQUIRE(groups >= 1, "there are no groups");
     const uint64_t before = (groups - uint64_t{1}) * wStep;  // words before the last matrix
     REQUIRE(before <= w.length, "w is shorter than groups and wStep say");
     const Span last{w.offset, w.length - static_cast<uint32_t>(before)};
     REQUIRE(last.covers(transposed ? cols : depth, transposed ? depth : cols, wStride),
-            "w is smaller than its shape and strides say");
+            "w is too small for its shape and strides");
     REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
-    REQUIRE(y.covers(rows, cols, cols), "y is smaller than rows and cols say");
+    REQUIRE(y.covers(rows, cols, cols), "y is too small for rows and cols");
     return nullptr;
   }
 
@@ -148,10 +148,10 @@ struct GroupedGradient {
   uint32_t rows, depth, cols, groups, wStride, accumulate;
 
   const char* check() const {
-    REQUIRE(x.covers(rows, depth, depth), "x is smaller than rows and depth say");
-    REQUIRE(dy.covers(rows, cols, cols), "dy is smaller than rows and cols say");
+    REQUIRE(x.covers(rows, depth, depth), "x is too small for rows and depth");
+    REQUIRE(dy.covers(rows, cols, cols), "dy is too small for rows and cols");
     REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
-    REQUIRE(dw.covers(depth, uint64_t{groups} * cols, wStride), "dw is smaller than its shape and stride say");
+    REQUIRE(dw.covers(depth, uint64_t{groups} * cols, wStride), "dw is too small for its shape and stride");
     REQUIRE(depth <= 1 || wStride >= uint64_t{groups} * cols, "the rows of dw overlap");
     return nullptr;
   }
@@ -181,7 +181,7 @@ struct GroupedGradient {
   void sum(const Context& context, uint64_t group, uint64_t row, uint64_t col, const Multiply& multiplyBlock) const {
     const GroupOffsets groupOffsets{context.i32(offsets), rows};
     const bool isValid = groupOffsets.isValid(group);
-    if (!isValid) context.fail("offsets do not count the rows of x");
+    if (!isValid) context.fail("offsets do not match the rows of x");
     const uint64_t first = isValid ? groupOffsets.start(group) : 0;
     const size_t count = isValid ? static_cast<size_t>(groupOffsets.size(group)) : 0;
     const size_t height = atMost(kRowStep, depth - row), width = atMost(kColStep, cols - col);

@@ -13,11 +13,11 @@ struct CacheAppend {
   uint32_t rows, slots, cols, xStride, cells, head;
 
   const char* check() const {
-    REQUIRE(cells < kCellTypes, "there is no such type of cells");
+    REQUIRE(cells < kCellTypes, "unknown type of cache cells");
     REQUIRE(cells == kFloatCells || head <= kWidestHead, "a head is too wide");
-    REQUIRE(head > 0 && cols % head == 0, "cols are no whole heads");
-    REQUIRE(cache.covers(uint64_t{rows} * slots, words(), words()), "cache is smaller than rows, slots and cols say");
-    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than its rows, cols and stride say");
+    REQUIRE(head > 0 && cols % head == 0, "cols is not a whole number of heads");
+    REQUIRE(cache.covers(uint64_t{rows} * slots, words(), words()), "cache is too small for rows, slots and cols");
+    REQUIRE(x.covers(rows, cols, xStride), "x is too small for its rows, cols and stride");
     REQUIRE(!positions.present() || positions.covers(rows), "positions is smaller than rows");
     return nullptr;
   }
@@ -59,9 +59,9 @@ struct CacheReorder {
   uint32_t rows, slots, cols;
 
   const char* check() const {
-    REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is smaller than rows, slots and cols say");
+    REQUIRE(cache.covers(uint64_t{rows} * slots, cols, cols), "cache is too small for rows, slots and cols");
     REQUIRE(order.covers(rows) && lengths.covers(rows), "order or lengths is smaller than rows");
-    REQUIRE(rows <= kMaxRows, "too many rows can change places");
+    REQUIRE(rows <= kMaxRows, "there are more rows than can be reordered");
     REQUIRE(uint64_t{slots} * across() <= 0xffffffffu, "slots and cols are too large");
     return nullptr;
   }
@@ -111,7 +111,7 @@ struct StateSlots {
 
   const char* check() const {
     REQUIRE(ring > 0 && spacing > 0, "ring or spacing is 0");
-    REQUIRE(tags.covers(rows, slots, slots), "tags is smaller than rows and slots say");
+    REQUIRE(tags.covers(rows, slots, slots), "tags is too small for rows and slots");
     REQUIRE(uint64_t{rows} * slots <= 0x7fffffffu, "there are too many slots");
     REQUIRE(!sequences.present() || sequences.covers(pieces), "sequences is smaller than pieces");
     REQUIRE(positions.covers(pieces) && ends.covers(pieces), "positions or ends is smaller than pieces");
@@ -137,10 +137,10 @@ struct StateSlots {
     if (!sequences.present() && end != start + 1) return;
     if (row >= rows) return context.failAt("sequences", i, static_cast<int32_t>(row), rows);
     const uint32_t before = start == 0 ? 0 : slotOf(start), after = slotOf(end);
-    if (before >= slots || after >= slots || end == 0) return context.fail("a sequence outgrows its slots");
+    if (before >= slots || after >= slots || end == 0) return context.fail("a sequence is longer than its slots");
     int32_t* own = context.i32(tags) + uint64_t{row} * slots;
     if (start > 0 && static_cast<uint32_t>(own[before]) != start)
-      return context.fail("no recurrent state is kept at the length from which a sequence is to go on");
+      return context.fail("no recurrent state is kept at the length from which a sequence continues");
     if (start > 0) context.i32(from)[i] = static_cast<int32_t>(row * slots + before);
     context.i32(to)[i] = static_cast<int32_t>(row * slots + after);
     own[after] = static_cast<int32_t>(end);

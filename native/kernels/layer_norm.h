@@ -16,9 +16,9 @@ struct LayerNorm {
 
   const char* check() const {
     const uint64_t size = uint64_t{rows} * cols;
-    REQUIRE(x.covers(size) && y.covers(size), "x or y is smaller than rows and cols say");
-    REQUIRE(!residual.present() || residual.covers(size), "residual is smaller than rows and cols say");
-    REQUIRE(!sum.present() || sum.covers(size), "sum is smaller than rows and cols say");
+    REQUIRE(x.covers(size) && y.covers(size), "x or y is too small for rows and cols");
+    REQUIRE(!residual.present() || residual.covers(size), "residual is too small for rows and cols");
+    REQUIRE(!sum.present() || sum.covers(size), "sum is too small for rows and cols");
     REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
     REQUIRE(!beta.present() || beta.covers(cols), "beta is smaller than cols");
     REQUIRE(mean.covers(rows) && rstd.covers(rows), "mean or rstd is smaller than rows");
@@ -157,12 +157,12 @@ struct LayerNormBackward {
 
   const char* check() const {
     const uint64_t size = uint64_t{rows} * cols;
-    REQUIRE(dy.covers(size) && sum.covers(size), "dy or sum is smaller than rows and cols say");
-    REQUIRE(!dsum.present() || dsum.covers(size), "dsum is smaller than rows and cols say");
+    REQUIRE(dy.covers(size) && sum.covers(size), "dy or sum is too small for rows and cols");
+    REQUIRE(!dsum.present() || dsum.covers(size), "dsum is too small for rows and cols");
     REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
     REQUIRE(mean.covers(rows) && rstd.covers(rows), "mean or rstd is smaller than rows");
-    REQUIRE(!dx.present() || dx.covers(size), "dx is smaller than rows and cols say");
-    REQUIRE(!dresidual.present() || dresidual.covers(size), "dresidual is smaller than rows and cols say");
+    REQUIRE(!dx.present() || dx.covers(size), "dx is too small for rows and cols");
+    REQUIRE(!dresidual.present() || dresidual.covers(size), "dresidual is too small for rows and cols");
     REQUIRE(!dgamma.present() || dgamma.covers(cols), "dgamma is smaller than cols");
     REQUIRE(!dbeta.present() || dbeta.covers(cols), "dbeta is smaller than cols");
     REQUIRE(!sumsColumns() || partials.covers(partialsOf(rows), 2 * uint64_t{cols}, 2 * uint64_t{cols}),

@@ -37,14 +37,14 @@ struct ScanShape {
   }
 
   const char* check(Span q, Span k, Span v, Span decay, Span beta) const {
-    REQUIRE(groups > 0 && heads % groups == 0, "heads is no multiple of groups");
+    REQUIRE(groups > 0 && heads % groups == 0, "heads is not a multiple of groups");
     REQUIRE(keys <= kScanKeys, "there are too many keys");
     REQUIRE(words() <= 0xffffffffu, "a state is too large");
-    REQUIRE(q.covers(rows, uint64_t{groups} * keys, qStride), "q is smaller than its shape and stride say");
-    REQUIRE(k.covers(rows, uint64_t{groups} * keys, kStride), "k is smaller than its shape and stride say");
-    REQUIRE(v.covers(rows, uint64_t{heads} * values, vStride), "v is smaller than its shape and stride say");
-    REQUIRE(decay.covers(rows, heads, decayStride), "decay is smaller than its shape and stride say");
-    REQUIRE(!beta.present() || beta.covers(rows, heads, betaStride), "beta is smaller than its shape and stride say");
+    REQUIRE(q.covers(rows, uint64_t{groups} * keys, qStride), "q is too small for its shape and stride");
+    REQUIRE(k.covers(rows, uint64_t{groups} * keys, kStride), "k is too small for its shape and stride");
+    REQUIRE(v.covers(rows, uint64_t{heads} * values, vStride), "v is too small for its shape and stride");
+    REQUIRE(decay.covers(rows, heads, decayStride), "decay is too small for its shape and stride");
+    REQUIRE(!beta.present() || beta.covers(rows, heads, betaStride), "beta is too small for its shape and stride");
     REQUIRE(uint64_t{heads} * blocks() <= 0xffffffffu, "there are too many heads");
     return nullptr;
   }
@@ -181,12 +181,12 @@ struct LinearScan {
     const uint64_t words = shape.words();
     REQUIRE(lengths.present() ? lengths.covers(shape.pieces) : shape.pieces == shape.rows,
             "lengths is smaller than pieces");
-    REQUIRE(!states.present() || states.covers(slots, words, words), "states is smaller than its shape says");
+    REQUIRE(!states.present() || states.covers(slots, words, words), "states is too small for its shape");
     REQUIRE(!from.present() || (from.covers(shape.pieces) && states.present()), "from is smaller than pieces");
     REQUIRE(!to.present() || (to.covers(shape.pieces) && states.present()), "to is smaller than pieces");
-    REQUIRE(!kept.present() || kept.covers(shape.chunks(), words, words), "kept is smaller than its shape says");
+    REQUIRE(!kept.present() || kept.covers(shape.chunks(), words, words), "kept is too small for its shape");
     REQUIRE(y.covers(shape.rows, uint64_t{shape.heads} * shape.values, uint64_t{shape.heads} * shape.values),
-            "y is smaller than its shape says");
+            "y is too small for its shape");
     return nullptr;
   }
 
@@ -253,17 +253,16 @@ struct LinearScanBackward {
     if (const char* problem = shape.check(q, k, v, decay, beta)) return problem;
     const uint64_t words = shape.words(), keyCols = uint64_t{shape.groups} * shape.keys;
     const uint64_t width = uint64_t{shape.heads} * shape.values, rows = shape.rows;
-    REQUIRE(dy.covers(rows, width, width), "dy is smaller than its shape says");
+    REQUIRE(dy.covers(rows, width, width), "dy is too small for its shape");
     REQUIRE(lengths.covers(shape.pieces), "lengths is smaller than pieces");
-    REQUIRE(kept.covers(shape.chunks(), words, words), "kept is smaller than its shape says");
+    REQUIRE(kept.covers(shape.chunks(), words, words), "kept is too small for its shape");
     REQUIRE(shape.heads * shape.blocks() * rows <= 0xffffffffu, "there are too many rows");
     REQUIRE(partials.covers(shape.heads * shape.blocks() * rows, partWords(), partWords()), "partials is too small");
-    REQUIRE(!dq.present() || dq.covers(rows, keyCols, dqStride), "dq is smaller than its shape and stride say");
-    REQUIRE(!dk.present() || dk.covers(rows, keyCols, dkStride), "dk is smaller than its shape and stride say");
-    REQUIRE(!dv.present() || dv.covers(rows, width, dvStride), "dv is smaller than its shape and stride say");
-    REQUIRE(!ddecay.present() || ddecay.covers(rows, shape.heads, ddecayStride),
-            "ddecay is smaller than its shape says");
-    REQUIRE(!dbeta.present() || dbeta.covers(rows, shape.heads, dbetaStride), "dbeta is smaller than its shape says");
+    REQUIRE(!dq.present() || dq.covers(rows, keyCols, dqStride), "dq is too small for its shape and stride");
+    REQUIRE(!dk.present() || dk.covers(rows, keyCols, dkStride), "dk is too small for its shape and stride");
+    REQUIRE(!dv.present() || dv.covers(rows, width, dvStride), "dv is too small for its shape and stride");
+    REQUIRE(!ddecay.present() || ddecay.covers(rows, shape.heads, ddecayStride), "ddecay is too small for its shape");
+    REQUIRE(!dbeta.present() || dbeta.covers(rows, shape.heads, dbetaStride), "dbeta is too small for its shape");
     return nullptr;
   }
 

@@ -40,10 +40,10 @@ struct MatMul {
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
     REQUIRE(coversBatch(a, batch, aBatch, transposeA ? depth : rows, transposeA ? rows : depth, aStride),
-            "a is smaller than its shape and strides say");
+            "a is too small for its shape and strides");
     REQUIRE(coversBatch(b, batch, bBatch, transposeB ? cols : depth, transposeB ? depth : cols, bStride),
-            "b is smaller than its shape and strides say");
-    REQUIRE(coversBatch(c, batch, cBatch, rows, cols, cStride), "c is smaller than its shape and strides say");
+            "b is too small for its shape and strides");
+    REQUIRE(coversBatch(c, batch, cBatch, rows, cols, cStride), "c is too small for its shape and strides");
     REQUIRE(batch <= 1 || rows == 0 || cBatch >= uint64_t{rows - 1} * cStride + cols, "the matrices of c overlap");
     REQUIRE(!bias.present() || bias.covers(cols), "bias is shorter than a row of c");
     REQUIRE(activation < kActivations, "unknown activation");
@@ -53,7 +53,7 @@ struct MatMul {
             "only a plain product can be accumulated");
     REQUIRE(drop.scale == 0 || batch == 1, "only one matrix can have dropout");
     REQUIRE(!pre.present() || coversBatch(pre, batch, uint64_t{rows} * cols, rows, cols, cols),
-            "pre is smaller than its shape says");
+            "pre is too small for its shape");
     return nullptr;
   }
 

@@ -17,9 +17,9 @@ struct Permute {
 
   const char* check() const {
     REQUIRE(x.covers(product(n, 0, kRank)) || y.covers(product(n, 0, kRank)),
-            "x and y are smaller than the dimensions say");
-    REQUIRE(reaches(x, n, xStep), "x is smaller than its dimensions and steps say");
-    REQUIRE(reaches(y, n, yStep), "y is smaller than its dimensions and steps say");
+            "x and y are too small for the dimensions");
+    REQUIRE(reaches(x, n, xStep), "x is too small for its dimensions and steps");
+    REQUIRE(reaches(y, n, yStep), "y is too small for its dimensions and steps");
     return nullptr;
   }
 
@@ -84,9 +84,9 @@ struct Gather {
   uint32_t count, cols, xRows, xStride;
 
   const char* check() const {
-    REQUIRE(x.covers(xRows, cols, xStride), "x is smaller than its rows, cols and stride say");
+    REQUIRE(x.covers(xRows, cols, xStride), "x is too small for its rows, cols and stride");
     REQUIRE(rows.covers(count), "rows is smaller than count");
-    REQUIRE(y.covers(count, cols, cols), "y is smaller than count and cols say");
+    REQUIRE(y.covers(count, cols, cols), "y is too small for count and cols");
     return nullptr;
   }
 
@@ -119,9 +119,8 @@ struct Repack {
   uint32_t batch, time, cols, total, paddedStride, packedStride, packing, accumulate;
 
   const char* check() const {
-    REQUIRE(padded.covers(uint64_t{batch} * time, cols, paddedStride),
-            "padded is smaller than batch, time and cols say");
-    REQUIRE(packed.covers(total, cols, packedStride), "packed is smaller than total and cols say");
+    REQUIRE(padded.covers(uint64_t{batch} * time, cols, paddedStride), "padded is too small for batch, time and cols");
+    REQUIRE(packed.covers(total, cols, packedStride), "packed is too small for total and cols");
     REQUIRE(lengths.covers(batch), "lengths is smaller than batch");
     return nullptr;
   }

@@ -11,7 +11,7 @@ inline uint64_t fileRowBytes(uint32_t format, uint64_t cols) {
 inline const char* checkFeatures(Span w, uint32_t format, uint32_t rows, uint32_t cols, uint32_t firstRow,
                                  uint32_t count) {
   if (const char* reason = checkPacked(w, format, rows, cols)) return reason;
-  REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow and count reach beyond rows");
+  REQUIRE(uint64_t{firstRow} + count <= rows, "firstRow + count exceeds rows");
   return nullptr;
 }
 
@@ -31,8 +31,8 @@ struct PackBlocks {
 
   const char* check() const {
     if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
-    REQUIRE(firstRow % kTile == 0, "firstRow is no multiple of a tile's features");
-    REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is smaller than count and cols say");
+    REQUIRE(firstRow % kTile == 0, "firstRow is not a multiple of a tile's features");
+    REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is too small for count and cols");
     return nullptr;
   }
 
@@ -68,7 +68,7 @@ struct UnpackBlocks {
 
   const char* check() const {
     if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
-    REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is smaller than count and cols say");
+    REQUIRE(blocks.covers((count * fileRowBytes(format, cols) + 3) / 4), "blocks is too small for count and cols");
     return nullptr;
   }
 
@@ -108,9 +108,9 @@ struct PackFloats {
   const char* check() const {
     if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
     const bool exists = withFormat(format, [](auto f) { return Quantizer<decltype(f)>::kExists; });
-    REQUIRE(exists, "this format can only come from a file");
-    REQUIRE(firstRow % kTile == 0, "firstRow is no multiple of a tile's features");
-    REQUIRE(coversStrided(x, count, cols, rowStride, colStride), "x is smaller than its shape and strides say");
+    REQUIRE(exists, "the engine cannot make this format from floats");
+    REQUIRE(firstRow % kTile == 0, "firstRow is not a multiple of a tile's features");
+    REQUIRE(coversStrided(x, count, cols, rowStride, colStride), "x is too small for its shape and strides");
     return nullptr;
   }
 
@@ -167,7 +167,7 @@ struct Unpack {
 
   const char* check() const {
     if (const char* reason = checkFeatures(w, format, rows, cols, firstRow, count)) return reason;
-    REQUIRE(coversStrided(y, count, cols, rowStride, colStride), "y is smaller than its shape and strides say");
+    REQUIRE(coversStrided(y, count, cols, rowStride, colStride), "y is too small for its shape and strides");
     REQUIRE(areApart(), "elements of y overlap");
     return nullptr;
   }

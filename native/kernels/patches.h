@@ -29,14 +29,14 @@ struct PatchShape {
 
   const char* check(Span x, Span y) const {
     REQUIRE(inputs() > 0 && patches() > 0, "a size is 0");
-    REQUIRE(x.covers(inputs()), "x is smaller than its shape says");
-    REQUIRE(y.covers(patches()), "patches is smaller than its shape says");
-    REQUIRE(groups > 0 && channels % groups == 0, "channels do not divide into groups");
+    REQUIRE(x.covers(inputs()), "x is too small for its shape");
+    REQUIRE(y.covers(patches()), "patches is too small for its shape");
+    REQUIRE(groups > 0 && channels % groups == 0, "channels is not a multiple of groups");
     for (int d = 0; d < 2; ++d) {
       REQUIRE(stride[d] > 0 && dilation[d] > 0, "stride or dilation is 0");
       const uint64_t room = uint64_t{in[d]} + 2 * uint64_t{pad[d]};
       const uint64_t reach = uint64_t{out[d] - 1} * stride[d], taps = uint64_t{kernel[d] - 1} * dilation[d];
-      REQUIRE(reach < room && taps < room && reach + taps < room, "patches reach beyond the padded input");
+      REQUIRE(reach < room && taps < room && reach + taps < room, "patches extend beyond the padded input");
     }
     return nullptr;
   }

@@ -11,7 +11,7 @@ struct QuantizeRows {
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
     REQUIRE(format < kFormatCount && kindOfFormat(format).bits > 0, "this format has no integers");
-    REQUIRE(x.covers(rows, depth, xStride), "x is smaller than rows, depth and xStride say");
+    REQUIRE(x.covers(rows, depth, xStride), "x is too small for rows, depth and xStride");
     REQUIRE(q.covers(rows * Int8Layout(kindOfFormat(format), depth).rowWords()), "q is too small");
     return nullptr;
   }

@@ -24,10 +24,10 @@ struct QuantizedLinear {
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
     if (const char* reason = checkPacked(w, format, cols, depth)) return reason;
-    REQUIRE(x.covers(rows, depth, xStride), "x is smaller than rows, depth and xStride say");
-    REQUIRE(y.covers(rows, cols, yStride), "y is smaller than rows, cols and yStride say");
+    REQUIRE(x.covers(rows, depth, xStride), "x is too small for rows, depth and xStride");
+    REQUIRE(y.covers(rows, cols, yStride), "y is too small for rows, cols and yStride");
     REQUIRE(!bias.present() || bias.covers(cols), "bias is shorter than a row of y");
-    REQUIRE(!pre.present() || pre.covers(rows, cols, cols), "pre is smaller than its shape says");
+    REQUIRE(!pre.present() || pre.covers(rows, cols, cols), "pre is too small for its shape");
     REQUIRE(activation < kActivations, "unknown activation");
     return integers == 0 ? nullptr : checkIntegers();
   }
@@ -123,8 +123,7 @@ struct QuantizedLinear {
     REQUIRE(kind.bits > 0, "this format has no integers");
     const bool held = rows <= kInt8Rows && uint64_t{rows} * depth <= kMaxHeld;
     REQUIRE(q.present() || held, "q is missing");
-    REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()),
-            "q is smaller than rows and depth say");
+    REQUIRE(!q.present() || q.covers(rows * Int8Layout(kind, depth).rowWords()), "q is too small for rows and depth");
     return nullptr;
   }
 

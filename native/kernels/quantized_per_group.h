@@ -13,7 +13,7 @@ struct QuantizeGroups {
   const char* check() const {
     REQUIRE(depth > 0, "depth is 0");
     REQUIRE(format < kFormatCount && kindOfFormat(format).bits > 0, "this format has no integers");
-    REQUIRE(x.covers(rows, depth, depth), "x is smaller than rows and depth say");
+    REQUIRE(x.covers(rows, depth, depth), "x is too small for rows and depth");
     REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
     REQUIRE(q.covers(rows * Int8Layout(kindOfFormat(format), depth).rowWords()), "q is too small");
     return nullptr;
@@ -52,14 +52,14 @@ struct GroupedQuantizedLinear {
     REQUIRE(groups >= 1, "there are no groups");
     REQUIRE(uint64_t{groups} * cols <= 0xffffffffu, "w has too many features");
     if (const char* reason = checkPacked(w, format, groups * cols, depth)) return reason;
-    REQUIRE(x.covers(rows, depth, depth), "x is smaller than rows and depth say");
+    REQUIRE(x.covers(rows, depth, depth), "x is too small for rows and depth");
     REQUIRE(offsets.covers(uint64_t{groups} + 1), "offsets is smaller than groups + 1");
-    REQUIRE(y.covers(rows, cols, cols), "y is smaller than rows and cols say");
+    REQUIRE(y.covers(rows, cols, cols), "y is too small for rows and cols");
     REQUIRE(cols % kTile == 0 || wide.covers(rows, mostTiles() * kTile, mostTiles() * kTile), "wide is too small");
     if (integers == 0) return nullptr;
     const IntegerKind kind = kindOfFormat(format);
     REQUIRE(kind.bits > 0, "this format has no integers");
-    REQUIRE(q.covers(rows * Int8Layout(kind, depth).rowWords()), "q is smaller than rows and depth say");
+    REQUIRE(q.covers(rows * Int8Layout(kind, depth).rowWords()), "q is too small for rows and depth");
     return nullptr;
   }
 

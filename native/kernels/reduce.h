@@ -33,11 +33,11 @@ struct Reduce {
     REQUIRE(rowwise == 1 || yStep[vector] == 1, "y must be contiguous along its columns");
     for (uint32_t d = kept; d < kRank; ++d) REQUIRE(yStep[d] == 0, "y must have step 0 where it is summed");
     const uint64_t count = product(n, 0, kRank);
-    REQUIRE(x.covers(count) || y.covers(count), "x and y are both smaller than the dimensions say");
-    REQUIRE(y.covers(product(n, 0, kept)), "y is smaller than its dimensions say");
-    REQUIRE(reaches(x, n, xStep), "x is smaller than its dimensions and steps say");
-    REQUIRE(!w.present() || reaches(w, n, wStep), "w is smaller than its dimensions and steps say");
-    REQUIRE(reaches(y, n, yStep), "y is smaller than its dimensions and steps say");
+    REQUIRE(x.covers(count) || y.covers(count), "x and y are both too small for the dimensions");
+    REQUIRE(y.covers(product(n, 0, kept)), "y is too small for its dimensions");
+    REQUIRE(reaches(x, n, xStep), "x is too small for its dimensions and steps");
+    REQUIRE(!w.present() || reaches(w, n, wStep), "w is too small for its dimensions and steps");
+    REQUIRE(reaches(y, n, yStep), "y is too small for its dimensions and steps");
     REQUIRE(pieces == 1 || uint64_t{pieces} * product(n, 0, kept) <= workspace.length, "the workspace is too small");
     return nullptr;
   }

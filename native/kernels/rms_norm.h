@@ -16,7 +16,7 @@ struct RmsNorm {
 
   const char* check() const {
     const uint64_t size = uint64_t{rows} * cols;
-    REQUIRE(x.covers(size) && y.covers(size), "x or y is smaller than rows and cols say");
+    REQUIRE(x.covers(size) && y.covers(size), "x or y is too small for rows and cols");
     REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
     REQUIRE(rstd.covers(rows), "rstd is smaller than rows");
     return nullptr;
@@ -75,10 +75,10 @@ struct RmsNormBackward {
 
   const char* check() const {
     const uint64_t size = uint64_t{rows} * cols;
-    REQUIRE(dy.covers(size) && x.covers(size), "dy or x is smaller than rows and cols say");
+    REQUIRE(dy.covers(size) && x.covers(size), "dy or x is too small for rows and cols");
     REQUIRE(!gamma.present() || gamma.covers(cols), "gamma is smaller than cols");
     REQUIRE(rstd.covers(rows), "rstd is smaller than rows");
-    REQUIRE(!dx.present() || dx.covers(size), "dx is smaller than rows and cols say");
+    REQUIRE(!dx.present() || dx.covers(size), "dx is too small for rows and cols");
     REQUIRE(!dgamma.present() || dgamma.covers(cols), "dgamma is smaller than cols");
     REQUIRE(!dgamma.present() || partials.covers(partialsOf(rows), cols, cols), "partials is too small");
     return nullptr;

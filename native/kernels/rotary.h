@@ -22,13 +22,14 @@ struct Rotary {
   uint32_t rows, cols, xStride, yStride, rotated, head, width, tableRows, halves, back, accumulate;
 
   const char* check() const {
-    REQUIRE(x.covers(rows, cols, xStride), "x is smaller than rows, cols and xStride say");
-    REQUIRE(y.covers(rows, cols, yStride), "y is smaller than rows, cols and yStride say");
+    REQUIRE(x.covers(rows, cols, xStride), "x is too small for rows, cols and xStride");
+    REQUIRE(y.covers(rows, cols, yStride), "y is too small for rows, cols and yStride");
     REQUIRE(positions.present() ? positions.covers(rows) : rows <= tableRows, "there are too few positions");
     REQUIRE(width > 0 && width % 2 == 0, "width is odd, or 0");
-    REQUIRE(head >= width, "more features turn than a head has");
-    REQUIRE(rotated <= cols && rotated % head == 0, "rotated is no number of heads in cols");
-    REQUIRE(table.covers(tableRows, 2 * uint64_t{width}, 2 * uint64_t{width}), "the table is smaller than it says");
+    REQUIRE(head >= width, "more features rotate than a head has");
+    REQUIRE(rotated <= cols && rotated % head == 0, "rotated is not a whole number of heads in cols");
+    REQUIRE(table.covers(tableRows, 2 * uint64_t{width}, 2 * uint64_t{width}),
+            "the table is too small for tableRows and width");
     return nullptr;
   }
 

@@ -44,8 +44,8 @@ struct SoftmaxForward {
   uint32_t outer, n, inner;
 
   const char* check() const {
-    REQUIRE(x.covers(volume(outer, n, inner)), "x is smaller than its dimensions say");
-    REQUIRE(y.covers(volume(outer, n, inner)), "y is smaller than its dimensions say");
+    REQUIRE(x.covers(volume(outer, n, inner)), "x is too small for its dimensions");
+    REQUIRE(y.covers(volume(outer, n, inner)), "y is too small for its dimensions");
     return nullptr;
   }
 
@@ -126,9 +126,9 @@ struct SoftmaxGradient {
   uint32_t outer, n, inner, accumulate;
 
   const char* check() const {
-    REQUIRE(dy.covers(volume(outer, n, inner)), "dy is smaller than its dimensions say");
-    REQUIRE(y.covers(volume(outer, n, inner)), "y is smaller than its dimensions say");
-    REQUIRE(dx.covers(volume(outer, n, inner)), "dx is smaller than its dimensions say");
+    REQUIRE(dy.covers(volume(outer, n, inner)), "dy is too small for its dimensions");
+    REQUIRE(y.covers(volume(outer, n, inner)), "y is too small for its dimensions");
+    REQUIRE(dx.covers(volume(outer, n, inner)), "dx is too small for its dimensions");
     return nullptr;
   }
 

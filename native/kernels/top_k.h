@@ -20,11 +20,11 @@ struct TopK {
   const char* check() const {
     REQUIRE(k >= 1 && k <= kMax, "k is not from 1 to 256");
     REQUIRE(slot < kSlots, "slot is out of range");
-    REQUIRE(x.covers(rows, cols, stride), "x is smaller than rows, cols and stride say");
-    REQUIRE(forbidden.covers(without), "forbidden is shorter than it should be");
+    REQUIRE(x.covers(rows, cols, stride), "x is too small for rows, cols and stride");
+    REQUIRE(forbidden.covers(without), "forbidden is too small for its count");
     const uint64_t all = (uint64_t{slot} + 1) * rows;
-    REQUIRE(values.covers(all * k) && ids.covers(all * k), "values or ids is smaller than slot, rows and k say");
-    REQUIRE(logSums.covers(all * 2), "logSums is smaller than slot and rows say");
+    REQUIRE(values.covers(all * k) && ids.covers(all * k), "values or ids is too small for slot, rows and k");
+    REQUIRE(logSums.covers(all * 2), "logSums is too small for slot and rows");
     return nullptr;
   }
 
@@ -80,8 +80,8 @@ struct TakeTokens {
 
   const char* check() const {
     REQUIRE(slot < TopK::kSlots, "slot is out of range");
-    REQUIRE(ids.covers((uint64_t{slot} + 1) * rows), "ids is smaller than slot and rows say");
-    REQUIRE(stops.covers(stopCount), "stops is shorter than it should be");
+    REQUIRE(ids.covers((uint64_t{slot} + 1) * rows), "ids is too small for slot and rows");
+    REQUIRE(stops.covers(stopCount), "stops is too small for its count");
     REQUIRE(tokens.covers(rows) && finished.covers(rows), "tokens or finished is smaller than rows");
     return nullptr;
   }

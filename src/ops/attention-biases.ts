@@ -1,4 +1,4 @@
-// Biases of attention's scores, and masks that hide keys: by query and key, and by distance.
+// Biases of attention scores, and masks that hide keys. They depend on query and key, or on their distance.
 
 import { checkDType, checkNumber, checkShape, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
@@ -12,7 +12,7 @@ import { matmul } from './matmul.js';
 export interface ScoreShape {
   readonly batch: number;
   readonly heads: number;
-  /** The longest items, as far as they are known. */
+  /** Lengths of the longest items, or upper bounds if lengths are tensors. */
   readonly maxQ: number;
   readonly maxK: number;
   readonly packed: boolean;
@@ -29,14 +29,17 @@ export interface Biases {
   readonly maskGrid: Grid;
   readonly relativeBias: Tensor | null;
   readonly distances: number;
-  /** q times every row of relativeKeys: [rows, heads·(2M + 1)]. */
+  /** float32 [rows, heads·(2M + 1)]: products of q with every row of relativeKeys. */
   readonly relativeScores: Tensor | null;
   readonly scoreDistances: number;
 }
 
 type Given = Pick<AttentionOptions, 'bias' | 'mask' | 'relativeBias' | 'relativeKeys'>;
 
-/** `width` is the width of a head of q. */
+/**
+ * Checks biases and masks, and returns them as operands. `width`: features of a head of q. Throws ShapeError,
+ * DTypeError, ArgumentError.
+ */
 export function checkBiases(op: string, given: Given, q: Tensor, width: number, shape: ScoreShape): Biases {
   const { relativeBias = null, relativeKeys = null } = given;
   const bias = checkGrid(op, 'bias', given.bias, 'float32', shape);
@@ -72,7 +75,8 @@ function checkGrid(
   if (tensor === null || tensor === undefined) return NO_GRID;
   checkDType(op, name, tensor, dtype);
   const [items, itemHeads, rows, cols] = [1, 1, 1, ...tensor.shape].slice(-4) as [number, number, number, number];
-  // Only the kernel may know the lengths of packed items. It checks them against rows and columns.
+  // If lengths are a tensor, only the kernel knows the lengths of packed items, and checks them against rows and
+  // columns.
   const isLong = (n: number, longest: number) => n === 1 || packed || n === longest;
   const isOneOr = (n: number, all: number) => n === 1 || n === all;
   const fits = isOneOr(items, batch) && isOneOr(itemHeads, heads) && isLong(rows, maxQ) && isLong(cols, maxK);
@@ -84,7 +88,7 @@ function checkGrid(
   return { tensor, grid: { items, heads: itemHeads, rows, cols } };
 }
 
-/** A bias with a column for each key, because the backward pass writes to each column. */
+/** Expands a bias to one column per key, because the backward pass writes to each column. */
 function acrossKeys(bias: Tensor, keys: number): Tensor {
   return lastOf(bias.shape) === keys || lastOf(bias.shape) !== 1 ? bias : add(bias, bias.device.zeros([keys]));
 }
@@ -99,7 +103,10 @@ export function checkDistances(op: string, name: string, table: Tensor, axis: 0 
   checkNumber(op, `the number of distances in ${name}`, distances, isOdd, `odd (2M + 1), at most ${most}`);
 }
 
-/** Multiplies each head of each row of q with all of relativeKeys. The keys decide only where the products are used. */
+/**
+ * Multiplies each head of each row of q with all rows of relativeKeys. The distance of a key later selects one of the
+ * products.
+ */
 function scoresByDistance(q: Tensor, relativeKeys: Tensor, heads: number): Tensor {
   const distances = relativeKeys.shape[0] as number;
   const queries = contiguous(q).reshape(-1, relativeKeys.shape[1] as number);

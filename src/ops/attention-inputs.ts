@@ -1,4 +1,4 @@
-// Code that attention and attentionWeights share: checks, and operands of their kernels.
+// Checks and operands that `attention` and `attentionWeights` share.
 
 import { checkDevice, checkDType, checkNumber, checkOptions, describeShape, matrixOf } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -10,8 +10,8 @@ import type { AttentionOptions, AttentionValueOptions } from './attention-option
 import { type CacheType, cacheWords } from './kv-cache.js';
 
 /**
- * Checks the options by `kinds`, and that all given tensors are on one device, which is returned. `own` are the op's
- * own tensors.
+ * Checks the options by `kinds`, and that all given tensors are on one device, which it returns. `own`: the tensors
+ * that the op has besides its options.
  */
 export function checkTensors<Options extends AttentionOptions>(
   op: string,
@@ -36,7 +36,10 @@ export interface AttentionInputs {
   readonly sight: Sight;
   readonly biases: Biases;
   readonly factors: { readonly scale: number; readonly softcap: number };
-  /** The longest item. If packed rows have lengths in tensors: the size that biases and masks allow, or all rows. */
+  /**
+   * Length of the longest item. If lengths of packed rows are tensors: the length that biases and masks allow, or the
+   * number of all rows.
+   */
   readonly maxQ: number;
   readonly maxK: number;
 }
@@ -73,8 +76,8 @@ export function checkAttention(
 }
 
 /**
- * The operands that all kernels have. `v` is null for kernels without values. `scoreDistances`: the distances of
- * relativeKeys or relativeValues, 0 if there are none.
+ * Returns the operands that all kernels have. `v` is null for kernels without values. `scoreDistances`: number of
+ * distances in relativeKeys or relativeValues; 0 if there are none.
  */
 export function operandsOf(
   { q, k, sizes, lengths, sight, biases, factors }: AttentionInputs,
@@ -100,12 +103,12 @@ interface Sizes {
   readonly batch: number;
   readonly heads: number;
   readonly kvHeads: number;
-  /** Width of a head. */
+  /** Number of features of a head. */
   readonly width: number;
   readonly packed: boolean;
   /** Storage type of k and v. */
   readonly cells: number;
-  /** Rows of q and k: of each item if padded, of all items if packed. */
+  /** `rowsQ` and `rowsK`: number of rows of each item if padded, of all items if packed. */
   readonly rowsQ: number;
   readonly rowsK: number;
 }
@@ -137,7 +140,7 @@ function divide(
   return { batch, heads, kvHeads, width, packed, cells, rowsQ, rowsK };
 }
 
-/** The width of a head. */
+/** Returns the number of features of a head. Throws ShapeError. */
 export function headWidth(op: string, name: string, tensor: Tensor, heads: number): number {
   const width = lastOf(tensor.shape) / heads;
   const most = tensor.device.constant('attention.maxWidth');
@@ -157,11 +160,11 @@ function shapesOf(tensors: Record<string, Tensor>): string {
 interface LengthsOfItems {
   readonly lengthsQ: Tensor | null;
   readonly lengthsK: Tensor | null;
-  /** Memory for the first rows of packed items. */
+  /** Memory in which the kernel computes the first row of each packed item. Null if padded. */
   readonly offsets: Tensor | null;
 }
 
-/** Checks the lengths of all items, and finds the longest. */
+/** Checks the lengths of all items, and returns the longest. */
 function checkItems(op: string, device: Device, sizes: Sizes, options: AttentionOptions) {
   const { batch, packed, rowsQ, rowsK } = sizes;
   const lengthsQ = options.lengthsQ ?? null;
@@ -180,15 +183,18 @@ function checkItems(op: string, device: Device, sizes: Sizes, options: Attention
 }
 
 type Sight = {
-  /** True if the last query stands at the last key. Otherwise the first query stands at key `offset`. */
+  /**
+   * True if the position of the last query is that of the last key. Otherwise the position of the first query is
+   * `offset`.
+   */
   readonly lowerRight: boolean;
   readonly offset: number;
-  /** Number of keys before and after its own position that a query sees; -1 means no limit. */
+  /** `left` and `right`: number of keys before and after its own position to which a query attends; -1: no limit. */
   readonly left: number;
   readonly right: number;
 };
 
-/** The keys that a query sees. */
+/** Returns the keys to which a query attends. */
 function sightOf(op: string, { causal = false, window, offset }: AttentionOptions): Sight {
   if (offset !== undefined && typeof causal === 'string')
     throw new ArgumentError(`${op}: causal is '${causal}' and offset is ${offset}, expected one of them: causal: true`);
@@ -202,10 +208,7 @@ function sightOf(op: string, { causal = false, window, offset }: AttentionOption
   };
 }
 
-/**
- * Pairs of a query and a key of one head that are multiplied, as far as the shapes tell. Approximate if the lengths are
- * data.
- */
+/** Returns the number of pairs of a query and a key in one head. It is approximate if the lengths are tensors. */
 export function countProducts({ sizes, sight }: AttentionInputs): number {
   const { batch, heads, rowsQ, rowsK, packed } = sizes;
   const pairs = packed ? (rowsQ * rowsK) / batch : batch * rowsQ * rowsK;

@@ -1,4 +1,4 @@
-// The number of rows of each item that take part in attention.
+// Lengths of items: the number of rows of each item that take part in attention.
 
 import { checkDType, checkIntegers, checkNumber, checkShape, isWhole } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -16,17 +16,17 @@ export function lengthsTensor(op: string, name: string, lengths: Lengths | null 
 
 export const lengthCount = (lengths: Lengths) => (lengths instanceof Tensor ? lengths.size : lengths.length);
 
-/** The rows that lengths count. */
+/** The rows to which lengths refer. */
 interface Rows {
   readonly batch: number;
-  /** Rows of each item if padded, of all items if packed. */
+  /** Number of rows of each item if padded, of all items if packed. */
   readonly rows: number;
   readonly packed: boolean;
 }
 
 export interface CheckedLengths {
   readonly tensor: Tensor | null;
-  /** The longest item, or an upper bound of it. */
+  /** Length of the longest item, or an upper bound. */
   readonly longest: number;
 }
 

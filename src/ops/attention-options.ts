@@ -5,7 +5,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { DropoutOptions } from './dropout.js';
 import { CACHE_TYPES, type CacheType } from './kv-cache.js';
 
-/** The rows of each item that take part: integers, or an int32 tensor [B] whose values are checked by the kernel. */
+/** Number of rows of each item that take part: integers, or an int32 tensor [B], whose values the kernel checks. */
 export type Lengths = readonly number[] | Int32Array | Tensor;
 
 /**
@@ -14,19 +14,20 @@ export type Lengths = readonly number[] | Int32Array | Tensor;
  * version 24 on and Gemma 2 use the same order.
  */
 export interface AttentionOptions {
-  /** Heads of q. Default: 1. */
+  /** Number of heads of q. Default: 1. */
   heads?: number | undefined;
-  /** Heads of k and v; each serves heads / kvHeads heads of q (grouped-query attention). Default: `heads`. */
+  /** Number of heads of k and v. Each serves heads / kvHeads heads of q (grouped-query attention). Default: `heads`. */
   kvHeads?: number | undefined;
   /**
-   * Hides keys after a query's own position. true and 'lower-right': the last query stands at the last key of its item.
-   * 'upper-left': the first query stands at the first key (PyTorch's `is_causal` and its names). Default: false.
+   * Hides keys after a query's own position. true and 'lower-right': the last query has the position of the last key of
+   * its item. 'upper-left': the first query has the position of the first key (PyTorch's `is_causal`, which also gives
+   * the names). Default: false.
    */
   causal?: boolean | 'lower-right' | 'upper-left' | undefined;
   /**
-   * [left, right]: a query at position p sees keys p − left to p + right; −1 means no limit. Without `causal`, the last
-   * query stands at the last key (flash-attention's `window_size`). With `causal`, there are no keys to the right. Cost
-   * is proportional to the window. Default: [-1, -1].
+   * [left, right]: a query at position p attends to keys p − left to p + right; −1 means no limit. Without `causal`,
+   * the last query has the position of the last key (flash-attention's `window_size`). With `causal`, there are no keys
+   * to the right. The cost is proportional to the window. Default: [-1, -1].
    */
   window?: readonly [left: number, right: number] | null | undefined;
   /**
@@ -47,7 +48,7 @@ export interface AttentionOptions {
    * Packed: Tq and Tk are those of the longest items.
    */
   bias?: Tensor | null | undefined;
-  /** int32 of the same shapes. A query may attend to a key where the mask is not 0. */
+  /** int32 of the same shapes. A query may attend to a key if the mask is not 0. Default: no mask. */
   mask?: Tensor | null | undefined;
   /**
    * [heads, 2M + 1], added to the scores by clipped distance: entry clip(j - p, ±M) + M for key j and a query at
@@ -70,8 +71,8 @@ export interface AttentionValueOptions extends AttentionOptions {
    */
   relativeValues?: Tensor | null | undefined;
   /**
-   * [heads]: a score for each head that takes part in the softmax and has no value (gpt-oss). Without relativeValues.
-   * Default: none.
+   * float32 [heads]: a score for each head that is part of the softmax's sum, but has no value (gpt-oss). It cannot be
+   * combined with relativeKeys or relativeValues. Default: none.
    */
   sinks?: Tensor | null | undefined;
   /** Drops probabilities, like `dropout`. The bits depend on the row of q, the head and the key. Default: none. */
@@ -87,14 +88,14 @@ const STAGES = ['raw', 'capped', 'biased', 'softmax'] as const;
 
 export interface AttentionWeightsOptions extends AttentionOptions {
   /**
-   * The step after which scores are returned. 'raw': scale · q kᵀ, and 'capped': with the soft cap, of every query and
-   * key, 0 past their lengths. 'biased': with biases, −∞ where a query does not see a key. 'softmax': probabilities, 0
-   * there. These are ONNX's `qk_matmul_output_mode` 0 to 3. Default: 'softmax'.
+   * The step after which scores are returned. 'raw': scale · q kᵀ. 'capped': after the soft cap. Both are given for
+   * every query and key, and are 0 past their lengths. 'biased': with biases, −∞ for hidden keys. 'softmax':
+   * probabilities, 0 for hidden keys. These are ONNX's `qk_matmul_output_mode` 0 to 3. Default: 'softmax'.
    */
   stage?: (typeof STAGES)[number] | undefined;
 }
 
-/** The number of a stage in commands. */
+/** Returns the number of a stage in commands. */
 export const stageNumber = (stage: NonNullable<AttentionWeightsOptions['stage']>): number => STAGES.indexOf(stage);
 
 const isBound = (value: unknown) => typeof value === 'number' && isInt32(value) && value >= -1;

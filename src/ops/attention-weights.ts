@@ -5,9 +5,10 @@ import { type AttentionWeightsOptions, stageNumber, WEIGHTS_KINDS } from './atte
 export type { AttentionWeightsOptions } from './attention-options.js';
 
 /**
- * The probabilities softmax(scale · q kᵀ + bias), which `attention` uses without storing them, or the scores of an
- * earlier `stage`: float32 [B, heads, Tq, Tk]. Packed: Tq and Tk are those of the longest items, and the lengths must
- * be arrays. Options and errors are those of `attention`. Not differentiable.
+ * Returns the probabilities softmax(scale · q kᵀ + bias), which `attention` uses without storing them, or the scores of
+ * an earlier `stage`. `q` is float32 [B, Tq, heads·d], `k` [B, Tk, kvHeads·d]; the result is float32 [B, heads, Tq,
+ * Tk]. Packed: Tq and Tk are the lengths of the longest items, and the lengths must be arrays. Options and errors are
+ * those of `attention`. There is no gradient.
  */
 export function attentionWeights(q: Tensor, k: Tensor, options: AttentionWeightsOptions = {}): Tensor {
   const op = 'attentionWeights';

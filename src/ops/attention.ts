@@ -28,15 +28,15 @@ export type { AttentionOptions, AttentionValueOptions, Lengths } from './attenti
  *
  * Padded: `q` float32 [B, Tq, heads·d], `k` [B, Tk, kvHeads·d], `v` [B, Tk, kvHeads·dv], result [B, Tq, heads·dv]. Rows
  * past their length are zero in the result and get no gradient. Packed: the rows of all items end to end, with lengths,
- * `q` [ΣTq, heads·d] and so on. [T, width] without lengths is one sequence. A query that sees no key gives zeros. q, k
- * and v may be columns of one matrix, and are read in place. A score of +∞, which may come from a bias, gives its key
- * the weight 1, where PyTorch and `softmax` give NaN.
+ * `q` [ΣTq, heads·d] and so on. [T, width] without lengths is one sequence. The result of a query without any key is 0.
+ * q, k and v may be columns of one matrix, and are read in place. A score of +∞, which may come from a bias, gives its
+ * key the weight 1, where PyTorch and `softmax` give NaN.
  *
  * Throws ShapeError, DTypeError, ArgumentError. The run fails with CommandError if lengths in a tensor are impossible.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions = {}): Tensor {
   const device = checkTensors('attention', { q, k, v }, options, ATTENTION_KINDS);
-  // The scope frees lengths and statistics after the backward pass.
+  // The scope frees lengths and statistics, but the backward pass keeps those that it needs.
   return device.scope(() => attentionOf(device, q, k, v, options));
 }
 
@@ -87,8 +87,8 @@ function droppingOf(options: DropoutOptions | null): DroppingOperands {
 }
 
 /**
- * Emits the command and registers its gradients. If there are `distances`, the probabilities summed by distance are a
- * second output.
+ * Emits the command and registers its gradients. With `distances`, the sums of probabilities by distance are a second
+ * output.
  */
 function attend(
   inputs: AttentionInputs,
@@ -105,7 +105,7 @@ function attend(
   const relativeWeights = distances > 0 ? device.empty([rows, sizes.heads * distances]) : null;
   const differentiated = [q, k, v, bias, relativeBias, relativeScores];
   const isTrained = isDifferentiated([...differentiated, sinks]);
-  // Spreads come last: V8 makes a slow object of a literal that begins with one.
+  // Spreads come last: V8 makes a slow object if a literal begins with a spread.
   const operands = {
     y,
     stats: isTrained || sinks ? device.empty([2, sizes.heads, rows]) : null,
@@ -174,13 +174,14 @@ function attendBackward(
   targets.forEach(addApart);
 }
 
-/** The smallest chunk, unless there are fewer keys. */
+/** Minimum number of keys in a chunk of the backward pass. */
 const CHUNK_KEYS = 512;
 /**
- * If there are fewer pairs of an item and a head of keys, tasks are chunks of keys, so that threads can share the work.
+ * Minimum number of tasks. With fewer pairs of an item and a head of keys, the keys are cut into chunks, so that
+ * threads can share the work.
  */
 const TASKS = 16;
-/** Short items share a task up to this many multiply-adds, so that the start of a task is little of its work. */
+/** Short items share a task of up to this many multiply-adds, so that starting a task is a small part of its cost. */
 const TASK_PRODUCTS = 2 ** 19;
 
 /**
@@ -193,10 +194,10 @@ function taskSize(inputs: AttentionInputs, valueWidth: number) {
   const { batch, heads, kvHeads, rowsQ, rowsK, packed, width } = sizes;
   const perItem = (packed ? (rowsQ / batch) * (rowsK / batch) : rowsQ * rowsK) * (width + valueWidth);
   const itemsTogether = Math.max(1, Math.min(batch, Math.floor(TASK_PRODUCTS / (perItem * heads))));
-  // each row of the gradient needs a single writer
+  // a single task may write each row of the gradient
   const wanted = biases.relativeScores?.requiresGrad ? 1 : Math.ceil(TASKS / (batch * kvHeads));
   const leastKeys = Math.max(rowsK / wanted, Math.min(rowsK, CHUNK_KEYS));
-  const blockKeys = device.constant('attentionBackward.blockKeys'); // a chunk is a whole number of blocks
+  const blockKeys = device.constant('attentionBackward.blockKeys'); // a chunk is a multiple of this
   const chunkKeys = Math.ceil(leastKeys / blockKeys) * blockKeys;
   return {
     tasks: { items: itemsTogether, keys: chunkKeys },

@@ -8,14 +8,14 @@ import { contiguous } from './contiguous.js';
 import { permute } from './move.js';
 import { checkAxes, type ReduceOptions, withoutAxes } from './reduce.js';
 
-/** Neighbouring dimensions that are one axis to a kernel. */
+/** Adjacent dimensions that a kernel treats as one axis. */
 interface Axis {
   readonly outer: number;
   readonly count: number;
   readonly inner: number;
 }
 
-/** Dimensions [first, last) of a contiguous tensor. */
+/** Returns dimensions first … last − 1 of a contiguous tensor as one axis. */
 function axisOf(shape: Shape, first: number, last = first + 1): Axis {
   return {
     outer: sizeOf(shape.slice(0, first)),
@@ -41,9 +41,10 @@ function checkFloats(op: string, x: Tensor): Device {
 }
 
 /**
- * The maximum over dimensions, NaN if any element is NaN: torch.amax. The gradient is split evenly among equal maxima,
- * as there, and is NaN for all if the result is. `x`: float32, any shape; the result is float32 with the remaining
- * dimensions, [] by default. Throws DTypeError; ArgumentError for an axis that `x` lacks or that is named twice.
+ * The maximum over dimensions, as torch.amax; NaN if any element is NaN. The gradient is split evenly among equal
+ * maxima, as in PyTorch. If the result is NaN, so are the gradients of all its elements. `x`: float32, any shape; the
+ * result is float32 with the remaining dimensions, [] by default. Throws DTypeError, and ArgumentError for an axis that
+ * `x` lacks or that is named twice.
  */
 export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
   return extremum('max', x, options, false);
@@ -130,14 +131,18 @@ export interface TopKOptions {
   axis?: number | undefined;
   /** True for the greatest elements, false for the least. Default: true. */
   largest?: boolean | undefined;
-  /** True to return them in order, the best first. They come in order in any case. Default: true. */
+  /**
+   * Has no effect: elements are always returned in order, the best first. PyTorch and ONNX have this option. Default:
+   * true.
+   */
   sorted?: boolean | undefined;
 }
 
 /**
- * The k best along a dimension: `values` float32 and `indices` int32, of x's shape with k in that dimension. Of equal
- * elements the first comes first; NaN counts as the greatest, as in PyTorch. The gradient passes through the values.
- * `x`: float32, any shape but []. Throws DTypeError; ArgumentError if k is not from 1 to the dimension's size.
+ * The k largest (or smallest) elements along a dimension. `values` is float32 and `indices` int32, both with the shape
+ * of `x`, except that this dimension has size k. Equal elements keep their order; NaN counts as the greatest, as in
+ * PyTorch. The gradient passes through the values. `x`: float32, any shape but []. Throws DTypeError, and ArgumentError
+ * if k is not from 1 to the dimension's size.
  */
 export function topk(x: Tensor, k: number, options: TopKOptions = {}): { values: Tensor; indices: Tensor } {
   const kinds = { axis: 'integer', largest: 'boolean', sorted: 'boolean' } as const;

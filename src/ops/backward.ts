@@ -7,7 +7,7 @@ import { lastOf, type Tensor } from '../core/tensor.js';
 
 type Input = Tensor | null | undefined;
 
-/** If `of` is given, the tensor lies apart from the gradient of `of`. */
+/** If `of` is given, the target is a separate tensor, which is later added to the gradient of `of`. */
 type Target = GradientTarget & { readonly of?: Tensor };
 
 /**
@@ -19,27 +19,27 @@ export function gradApart(x: Input, ...others: readonly Input[]): Target | null 
   return isApart ? { tensor: x.device.empty(x.shape), accumulate: 0, of: x } : gradOf(x);
 }
 
-/** Adds a gradient that was written apart to the gradient of its tensor. */
+/** If a gradient was written to a separate tensor, adds it to the gradient of its tensor. */
 export function addApart(target: Target | null | undefined): void {
   if (!target?.of) return;
   passGrad(target.of, target.tensor);
   target.tensor.dispose();
 }
 
-/** True if both may share a word. Columns of one matrix are known to be disjoint. */
+/** True if both tensors may share memory. Different columns of one matrix do not. */
 function overlap(a: Tensor, b: Tensor): boolean {
   const [first, last] = a.offset < b.offset ? [a, b] : [b, a];
   const distance = last.offset - first.offset;
   if (a.root !== b.root || distance >= first.region().length) return false;
   const cols = lastOf(a.root.shape);
-  const right = distance % cols; // rows may continue in the next row of the root
+  const right = distance % cols; // columns may wrap around to the next row of the root
   const isColumns = a.rowStride === cols && b.rowStride === cols;
   return !isColumns || right < lastOf(first.shape) || cols - right < lastOf(last.shape);
 }
 
 /**
- * An operand for the backward pass. A Scalar may change before that pass, so its present value is kept, unless a
- * program's run sets it.
+ * Returns an operand for the backward pass. A Scalar may change before that pass, so its current value is used, unless
+ * each run of a program sets it.
  */
 export function frozen(device: Device, operand: number | Scalar): number | Scalar {
   return operand instanceof Scalar && !device.recording ? operand.value : operand;

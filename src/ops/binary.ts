@@ -8,10 +8,10 @@ import { broadcastOperands, broadcastShape, broadcastSteps, dimensionsOf } from 
 import { broadcastGrad } from './reduce.js';
 import { powOfNumber } from './unary.js';
 
-/** Operations that the kernel has for both types. The manifest uses these names, with the suffix Int for int32. */
+/** Operations for float32 and int32. The manifest has these names, with the suffix Int for int32. */
 type Either = 'add' | 'sub' | 'mul' | 'minimum' | 'maximum' | Comparison;
 type Comparison = 'equal' | 'notEqual' | 'less' | 'lessEqual';
-/** Operations of float32 alone. */
+/** Operations for float32 only. */
 type OfFloats = 'div' | 'pow' | 'powBase' | 'powExponent' | 'share';
 
 /**
@@ -23,7 +23,7 @@ type OfFloats = 'div' | 'pow' | 'powBase' | 'powExponent' | 'share';
 export function add(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('add', a, 1, checkOperand('add', b));
   return differentiable(binary('add', a, b), [a, b], (dy) => {
-    // A tensor with dy's shape may take dy over, so a smaller one comes first.
+    // An operand with dy's shape may take over the memory of dy, so the smaller operand comes first.
     for (const x of b.size < dy.size ? [b, a] : [a, b]) broadcastGrad(x, dy);
   });
 }
@@ -33,7 +33,7 @@ export function sub(a: Tensor, b: Tensor | number): Tensor {
   if (!(b instanceof Tensor)) return affine('sub', a, 1, -checkOperand('sub', b));
   return differentiable(binary('sub', a, b), [a, b], (dy) => {
     broadcastGrad(b, dy, null, -1);
-    broadcastGrad(a, dy); // last, as it may take over dy
+    broadcastGrad(a, dy); // last, because it may take over the memory of dy
   });
 }
 
@@ -81,14 +81,14 @@ export function scale(x: Tensor, factor: number | Scalar): Tensor {
 }
 
 /**
- * The lesser of a and b, element by element; NaN where either is. The gradient goes to the lesser, half to each if they
- * are equal, as in PyTorch. Types, shapes and errors are those of `add`.
+ * The minimum of a and b, element by element; NaN if either is NaN. The gradient goes to the smaller one, and half to
+ * each if they are equal, as in PyTorch. Types, shapes and errors are those of `add`.
  */
 export function minimum(a: Tensor, b: Tensor | number): Tensor {
   return extremum('minimum', a, b);
 }
 
-/** The greater of a and b; otherwise like `minimum`. */
+/** The maximum of a and b; otherwise like `minimum`. */
 export function maximum(a: Tensor, b: Tensor | number): Tensor {
   return extremum('maximum', a, b);
 }
@@ -117,8 +117,8 @@ export function pow(a: Tensor, b: Tensor | number): Tensor {
 }
 
 /**
- * 1 where a = b, else 0: int32, as `where` takes it. No gradient. NaN equals nothing. Types, shapes and errors are
- * those of `add`; for int32 too, `b` may be a number: a 32-bit integer.
+ * 1 where a = b, else 0. The result is int32, a condition for `where`, and has no gradient. NaN equals nothing. Types,
+ * shapes and errors are those of `add`. For int32, `b` may be a number, too: a 32-bit integer.
  */
 export function equal(a: Tensor, b: Tensor | number): Tensor {
   return compare('equal', 'equal', a, b);
@@ -187,15 +187,16 @@ function select(op: string, c: Tensor, a: Tensor, b: Tensor, shape: Shape): Tens
   return y;
 }
 
-/** Operands for a walk over `shape`, to which `inputs` are broadcast. */
+/** Returns the operands with which a kernel iterates over `shape`, to which `inputs` are broadcast. */
 function walk(op: string, shape: Shape, inputs: readonly Tensor[], names: readonly string[]): Record<string, number> {
   const dimensions = dimensionsOf(shape, ...inputs.map((x) => broadcastSteps(x, shape)));
-  // Vectors run along the last dimension, which must be contiguous. A view of one column is not.
+  // SIMD vectors run along the last dimension, which must be contiguous. If it is not, as in a view of one column, a
+  // dimension of size 1 is added.
   if (dimensions.at(-1)?.steps.some((step) => step > 1)) dimensions.push({ size: 1, steps: names.map(() => 0) });
   return broadcastOperands(op, (inputs[0] as Tensor).device, dimensions, names);
 }
 
-/** a ∘ b by the operation `kind`. `op` is the name in messages. */
+/** Applies the operation `kind` to a and b. `op` is the name in messages. */
 function binary(op: string, a: Tensor, b: Tensor, kind = op as Either | OfFloats): Tensor {
   const device = checkDevice(op, { a, b });
   const ofFloats = kind === 'div' || kind === 'pow' || a.dtype !== 'int32';
@@ -238,7 +239,9 @@ function affine(op: string, x: Tensor, factor: number | Scalar, shift?: number):
   });
 }
 
-/** y = factor·x + shift, added to y if `accumulate`. The default shift of -0 preserves a product of -0. */
+/**
+ * Computes y = factor·x + shift, or adds it to y if `accumulate`. The default shift of -0 preserves a product of -0.
+ */
 export function affineInto(
   x: Tensor,
   y: Tensor,

@@ -1,5 +1,5 @@
-// Shapes as nested dimensions. In each, every operand has a step: the words from one index to the next, 0 if it is
-// broadcast. Kernels walk `broadcast.rank` dimensions.
+// Broadcasting. Kernels iterate over at most `broadcast.rank` nested dimensions. In each dimension, every operand has a
+// step: the number of words from one index to the next, 0 if the operand is broadcast.
 
 import { describeShape } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -13,7 +13,10 @@ interface Dimension {
   readonly steps: readonly number[];
 }
 
-/** The shape that both broadcast to, by NumPy's rule: aligned at the last dimension, equal or 1. */
+/**
+ * Returns the shape to which both broadcast, by NumPy's rule: aligned at the last dimension, sizes must be equal or 1.
+ * Throws ShapeError.
+ */
 export function broadcastShape(op: string, a: Shape, b: Shape): Shape {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, d) => {
@@ -26,21 +29,21 @@ export function broadcastShape(op: string, a: Shape, b: Shape): Shape {
   });
 }
 
-/** Words from one index to the next, for each dimension of `x`. */
+/** Returns the words from one index to the next, for each dimension of `x`. */
 export function stepsOf(x: Tensor): number[] {
   const steps: number[] = x.shape.map(() => 1);
   for (let d = x.shape.length - 2, step = x.rowStride; d >= 0; step *= x.shape[d--] as number) steps[d] = step;
   return steps;
 }
 
-/** Steps of `x` broadcast to `shape`. */
+/** Returns the steps of `x`, broadcast to `shape`. */
 export function broadcastSteps(x: Tensor, shape: Shape): number[] {
   const steps = stepsOf(x);
   const missing = shape.length - x.shape.length;
   return shape.map((_, d) => ((x.shape[d - missing] ?? 1) === 1 ? 0 : (steps[d - missing] as number)));
 }
 
-/** `x` without its first `words`, as an operand. */
+/** Returns `x` without its first `words`, as an operand. */
 export function beyond(x: Tensor, words: number): Placed {
   if (words === 0) return x;
   const { offset, length } = x.region();
@@ -49,8 +52,8 @@ export function beyond(x: Tensor, words: number): Placed {
 }
 
 /**
- * The dimensions of `shape` with the steps of each operand, as few as possible: dimensions of size 1 are dropped,
- * neighbours are merged.
+ * Returns the dimensions of `shape` with the steps of each operand. Dimensions of size 1 are dropped, and adjacent ones
+ * are merged where possible.
  */
 export function dimensionsOf(shape: Shape, ...operands: (readonly number[])[]): Dimension[] {
   const merged: Dimension[] = [];
@@ -66,8 +69,8 @@ export function dimensionsOf(shape: Shape, ...operands: (readonly number[])[]): 
 }
 
 /**
- * Operands n0 … n5 and, for each name, name0 … name5; unused dimensions come first. Throws ShapeError for more
- * dimensions.
+ * Returns the operands n0 … n5 and, for each name, name0 … name5. Unused dimensions come first. Throws ShapeError for
+ * more than six dimensions.
  */
 export function broadcastOperands(
   op: string,
@@ -94,7 +97,9 @@ export function broadcastOperands(
 
 const known = new Map<string, readonly string[]>();
 
-/** name0, name1, …: names that are built at each call would be slow to look up. */
+/**
+ * Returns the names name0, name1, …. They are cached, because strings that are built at each call are slow to look up.
+ */
 function numberedNames(name: string, count: number): readonly string[] {
   let names = known.get(name);
   if (names === undefined || names.length < count) {

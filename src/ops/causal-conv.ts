@@ -11,10 +11,10 @@ export interface CausalConvOptions extends PieceOptions {
 }
 
 /**
- * A causal convolution of each column by itself: y[t] = bias + Σ w[j] · x[t - taps + 1 + j]. `x`: float32 [rows, cols], the
- * rows of all pieces end to end. `w`: float32 [taps, cols]. Rows before a piece are zeros, or the state: the last taps - 1
- * rows, float32 [slots, taps - 1, cols]. The bits do not depend on how a sequence is cut into pieces. Throws ShapeError,
- * DTypeError, ArgumentError. The run fails (CommandError) if lengths do not add up to the rows.
+ * A causal depthwise convolution: y[t] = bias + Σ w[j] · x[t - taps + 1 + j] for each column. `x`: float32 [rows,
+ * cols], the rows of all pieces end to end. `w`: float32 [taps, cols]. Rows before a piece are zeros, or the state: the
+ * last taps - 1 rows, float32 [slots, taps - 1, cols]. The bits do not depend on how a sequence is cut into pieces.
+ * Throws ShapeError, DTypeError, ArgumentError. The run fails (CommandError) if lengths do not add up to the rows.
  */
 export function causalConv(x: Tensor, w: Tensor, options: CausalConvOptions = {}): Tensor {
   const { bias = null, ...pieces } = checkOptions('causalConv', options, { ...PIECE_KINDS, bias: orNull('tensor') });

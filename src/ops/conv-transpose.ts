@@ -1,4 +1,4 @@
-// Transposed convolutions: the gradient of a convolution with respect to its input, as a layer.
+// Transposed convolutions. They compute what the gradient of a convolution with respect to its input computes.
 
 import {
   checkDevice,
@@ -90,7 +90,7 @@ export function convTranspose2d(
   return convolve('convTranspose2d', 2, x, w, bias, checkConvTranspose2d('convTranspose2d', options));
 }
 
-/** Patches of the result: the convolution whose transpose this is reads them. */
+/** Patches of the result. The convolution of which this is the transpose reads them. */
 interface Geometry extends Patches {
   readonly inChannels: number;
   /** The result's shape: [B, out, ...] or [B, ..., out]. */
@@ -156,14 +156,14 @@ function measure(op: string, rank: 1 | 2, x: Tensor, w: Tensor, options: ConvTra
   return { batch, inChannels, channels, groups, channelsLast, input, output, kernel, stride, padding, dilation, shape };
 }
 
-/** [B, out, kernel, positions]: for each image and group, the transpose of the weights times the input. */
+/** Returns [B, out, kernel, positions]: for each image and group, the transpose of the weights times the input. */
 function patchesFirst(x: Tensor, w: Tensor, { batch, groups, inChannels, channels, kernel, output }: Geometry): Tensor {
   const weights = contiguous(w).reshape(groups, inChannels / groups, (channels / groups) * sizeOf(kernel));
   const columns = contiguous(x).reshape(batch, groups, inChannels / groups, sizeOf(output));
   return matmul(weights, columns, { transposeA: true });
 }
 
-/** [groups, B, positions, kernel, out / groups]: the input times the weights. */
+/** Returns [groups, B, positions, kernel, out / groups]: the input times the weights. */
 function patchesLast(x: Tensor, w: Tensor, { batch, groups, inChannels, channels, kernel, output }: Geometry): Tensor {
   const [perGroup, taps, rows] = [channels / groups, sizeOf(kernel), batch * sizeOf(output)];
   const weights = contiguous(w).reshape(inChannels, perGroup, taps);

@@ -34,13 +34,13 @@ export interface ConvOptions<Size> {
   /** Distance between neighbouring taps of the weights. Default: 1. */
   dilation?: Size | undefined;
   /**
-   * Number of groups of channels, which do not see each other; as many as channels is a depthwise convolution. Default:
-   * 1.
+   * Number of groups of channels. An output depends only on the inputs of its group. If there is one group per channel,
+   * this is a depthwise convolution. Default: 1.
    */
   groups?: number | undefined;
   /**
-   * True for x and result as [B, T, C] or [B, H, W, C]: the layout of tokens. It is the faster one, as bias and product
-   * are one pass and patches are runs of channels. The weights keep their layout. Default: false.
+   * True for x and result as [B, T, C] or [B, H, W, C], the layout of tokens. It is faster: product and bias are one
+   * pass, and patches consist of runs of channels. The layout of the weights does not change. Default: false.
    */
   channelsLast?: boolean | undefined;
 }
@@ -203,13 +203,13 @@ function sizesOf({ batch, channels, groups, channelsLast, ...it }: Patches) {
   };
 }
 
-/** Elements of all patches. */
+/** Returns the number of elements of all patches. */
 const patchesSize = ({ batch, channels, kernel, output }: Patches) =>
   batch * channels * sizeOf(kernel) * sizeOf(output);
 
 /**
- * @internal The patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C / groups].
- * Returns `x` itself if the patches already lie in it like this. `x` is contiguous.
+ * @internal Returns the patches of `x`: [B, C, kernel, output], or with channels last [groups, B, output, kernel, C /
+ * groups]. Returns `x` itself if its memory already has this layout. `x` must be contiguous.
  */
 export function patchesOf(device: Device, x: Tensor, it: Patches): Tensor {
   if (liesInPlace(it)) return x;
@@ -224,8 +224,8 @@ export function patchesOf(device: Device, x: Tensor, it: Patches): Tensor {
 }
 
 /**
- * @internal The transpose of `patchesOf`: each element of the images is the sum of its places in the patches. Returns
- * the images, flat. `patches` is contiguous and used by nothing else.
+ * @internal The transpose of `patchesOf`: each element of the images is the sum of its copies in the patches. Returns
+ * the images as a flat tensor. `patches` must be contiguous; its memory may be reused.
  */
 export function sumOfPatches(device: Device, patches: Tensor, it: Patches): Tensor {
   if (liesInPlace(it)) return patches;
@@ -238,7 +238,10 @@ export function sumOfPatches(device: Device, patches: Tensor, it: Patches): Tens
   });
 }
 
-/** True if the patches follow one another in the input: patches of one tap, or of a row's taps without overlap. */
+/**
+ * True if the memory of the input already has the layout of the patches: for kernels of size 1, or non-overlapping
+ * patches of one row.
+ */
 function liesInPlace({ channelsLast, groups, input, kernel, stride, padding, dilation }: Patches): boolean {
   const isWhole = padding.every((size) => size === 0) && kernel.every((size, d) => size === stride[d]);
   if (!isWhole || (channelsLast && groups > 1)) return false;
@@ -246,7 +249,7 @@ function liesInPlace({ channelsLast, groups, input, kernel, stride, padding, dil
   return channelsLast && kernel[0] === 1 && dilation[1] === 1 && input[1] % kernel[1] === 0;
 }
 
-/** [B, out, output]: for each image and group, weights times patches. */
+/** Returns [B, out, output]: for each image and group, weights times patches. */
 function productFirst(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geometry): Tensor {
   const { batch, groups, channels, outChannels, kernel, output } = it;
   const depth = (channels / groups) * sizeOf(kernel);
@@ -256,12 +259,12 @@ function productFirst(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geome
   return bias === null ? y : add(y, bias.reshape(outChannels, 1));
 }
 
-/** [B, output, out]: patches times weights. */
+/** Returns [B, output, out]: patches times weights. */
 function productLast(patches: Tensor, w: Tensor, bias: Tensor | null, it: Geometry): Tensor {
   const { batch, groups, channels, outChannels, kernel, output } = it;
   const [depth, perGroup] = [(channels / groups) * sizeOf(kernel), outChannels / groups];
   const rows = batch * sizeOf(output);
-  // Taps before channels, as in the patches.
+  // Taps come before channels, as in the patches.
   const weights = contiguous(w).reshape(groups, perGroup, channels / groups, sizeOf(kernel));
   const factor = permute(weights, [0, 3, 2, 1]).reshape(groups, depth, perGroup);
   if (groups === 1) return linear(patches.reshape(rows, depth), factor.reshape(depth, perGroup), bias);

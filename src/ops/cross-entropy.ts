@@ -22,8 +22,8 @@ export interface NllLossOptions {
   /** float32 [classes]: the weight of targets of each class. It gets no gradient. Default: 1 for each class. */
   weight?: Tensor | null | undefined;
   /**
-   * A target that is left out of the loss, a 32-bit integer; null for none. Default: -100, as in PyTorch. The gradient
-   * of its logits is 0, even if they are not finite.
+   * Targets with this value, a 32-bit integer, are left out of the loss; null: none are. Default: -100, as in PyTorch.
+   * The gradient of their logits is 0, even if they are not finite.
    */
   ignoreIndex?: number | null | undefined;
   /**
@@ -76,7 +76,7 @@ export function nllLoss(logProbs: Tensor, targets: Tensor, options: NllLossOptio
   return lossOf('nllLoss', 'logProbs', logProbs, targets, checkOptions('nllLoss', options, kinds), null);
 }
 
-/** `smoothing` is null if `given` are logarithms of probabilities. */
+/** `smoothing` is null if `given` contains logarithms of probabilities. */
 function lossOf(
   op: string,
   name: string,
@@ -129,7 +129,7 @@ function lossOf(
   });
 }
 
-/** `x` with dimension `at` moved to the end. */
+/** Returns `x` with dimension `at` moved to the end. */
 function classesLast(x: Tensor, at: number): Tensor {
   const last = x.shape.length - 1;
   if (at === last) return x;

@@ -22,14 +22,17 @@ export interface CtcLossOptions {
   lengths?: readonly number[] | undefined;
   /** Number of labels of each target, from 0 to S. Default: S for each. */
   targetLengths?: readonly number[] | undefined;
-  /** The class that stands for no label. Default: 0. */
+  /** The class of the blank, which stands for no label. Default: 0. */
   blank?: number | undefined;
   /**
    * 'mean': each loss divided by its number of labels (at least 1), then the mean over the batch. 'sum': the sum. 'none':
    * the loss of each sequence, float32 [B]. Default: 'mean'.
    */
   reduction?: (typeof reductions)[number] | undefined;
-  /** True if a target that its rows are too few to spell has loss 0 and no gradient. Default false: Infinity and NaN. */
+  /**
+   * Concerns targets that need more rows than there are. True: their loss is 0, without a gradient. Default false: the
+   * loss is Infinity, the gradient NaN.
+   */
   zeroInfinity?: boolean | undefined;
 }
 
@@ -38,11 +41,10 @@ export interface CtcLossOptions {
  * spell a target, summed over all alignments. It is torch.nn.functional.ctc_loss with the batch first.
  *
  * `logProbs` float32 [B, T, classes], as `logSoftmax` gives them; `targets` int32 [B, S], without blanks. The result is
- * [] or, without reduction, [B]. Rows and labels beyond the lengths count for nothing. Takes memory for B · T · (2S + 1)
+ * [] or, without reduction, [B]. Rows and labels beyond the lengths are ignored. Takes memory for B · T · (2S + 1)
  * numbers. Throws ShapeError, DTypeError, ArgumentError.
  *
- * @example
- * const loss = ctcLoss(logSoftmax(logits), device.tensor(Int32Array.of(3, 1, 4), [1, 3]));
+ * @example const loss = ctcLoss(logSoftmax(logits), device.tensor(Int32Array.of(3, 1, 4), [1, 3]));
  */
 export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptions = {}): Tensor {
   const device = checkDevice('ctcLoss', { logProbs, targets });
@@ -66,7 +68,8 @@ export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptio
     throw new ShapeError(`ctcLoss: ${given}, expected [B, T, classes] and [B, S]`);
   }
   checkNumber('ctcLoss', 'blank', blank, (id) => id < classes, `a class, below ${classes}`);
-  if (options.targetLengths === undefined) checkHostIds('ctcLoss', 'targets', targets, classes); // else there may be padding
+  // With lengths, targets may contain padding.
+  if (options.targetLengths === undefined) checkHostIds('ctcLoss', 'targets', targets, classes);
   const lengths = checkLengths('lengths', options.lengths, batch, longest);
   const targetLengths = checkLengths('targetLengths', options.targetLengths, batch, labels);
   const counted = lengths.flatMap((length, b) => [length, targetLengths[b] as number]);
@@ -96,7 +99,7 @@ export function ctcLoss(logProbs: Tensor, targets: Tensor, options: CtcLossOptio
   });
 }
 
-/** The lengths of a batch: those given, or `most` for each. Throws ArgumentError. */
+/** Returns the lengths of a batch: the given ones, or `most` for each item. Throws ArgumentError. */
 function checkLengths(
   name: string,
   given: readonly number[] | undefined,

@@ -42,12 +42,12 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   });
 }
 
-/** Operands of dropout; null if nothing is dropped. */
+/** Checks the options, and returns the operands of dropout; null if nothing is dropped. */
 export function checkDropping(op: string, options: DropoutOptions) {
   const { p, seed, stream = 0 } = checkOptions(op, options, { p: 'any', seed: 'any', stream: 'any' });
   checkNumber(op, 'p', p, (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
   if (!(seed instanceof Scalar)) checkNumber(op, 'seed', seed, isUint32, UINT32);
   checkNumber(op, 'stream', stream, isUint32, UINT32);
-  const threshold = Math.ceil(p * 2 ** 32) - 1; // bits above it keep the element
+  const threshold = Math.ceil(p * 2 ** 32) - 1; // random numbers above it keep the element
   return threshold < 0 ? null : { seed, stream, threshold, scale: p < 1 ? 1 / (1 - p) : 0 };
 }

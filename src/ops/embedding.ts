@@ -38,7 +38,7 @@ export const embeddingOptions = {
 export function embedding(table: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor {
   const { positions, positionIds } = checkOptions('embedding', options, embeddingOptions);
   const device = checkDevice('embedding', { table, ids }, { positions, positionIds });
-  // The scope frees copies of ids with gaps after the backward pass.
+  // The scope frees contiguous copies of ids after the backward pass.
   return device.scope(() => embeddingOf(device, table, ids, options));
 }
 
@@ -69,7 +69,7 @@ function embeddingOf(device: Device, table: Tensor, given: Tensor, options: Embe
   return differentiable(y, [table, positions], backward, [ids, positionIds]);
 }
 
-/** @internal Checks the second table, of `cols` features. Returns its ids without gaps. */
+/** @internal Checks the second table, which must have `cols` features. Returns its ids, contiguous. */
 export function checkPositions({ positions, positionIds: given }: EmbeddingOptions, ids: Tensor, cols: number) {
   if (!positions !== !given) {
     throw new ArgumentError('embedding: positions and positionIds come together or not at all');
@@ -85,7 +85,7 @@ export function checkPositions({ positions, positionIds: given }: EmbeddingOptio
   return positionIds;
 }
 
-/** A gradient with zeros where `ids` equal `id`. */
+/** Returns `dy` with zeros in rows whose id is `id`. */
 function withoutRows(dy: Tensor, ids: Tensor, id: number): Tensor {
   return where(equal(ids.reshape(...ids.shape, 1), id), 0, dy);
 }

@@ -1,4 +1,4 @@
-// Sampling of images at computed places.
+// Sampling of images at computed positions.
 
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDTypes, checkOptions, describeShape } from '../core/check.js';
@@ -8,9 +8,11 @@ import { contiguous } from './contiguous.js';
 import { permute } from './move.js';
 
 export interface GridSampleOptions {
-  /** 'bilinear' takes the four pixels around a place, 'nearest' one. Default: 'bilinear'. */
+  /**
+   * 'bilinear' interpolates the four pixels around a position, 'nearest' takes the nearest pixel. Default: 'bilinear'.
+   */
   mode?: 'bilinear' | 'nearest' | undefined;
-  /** 'zeros' surround an image, or 'border': its outer pixels. Default: 'zeros'. */
+  /** Values outside an image: 'zeros', or 'border' for the nearest pixel of the border. Default: 'zeros'. */
   paddingMode?: 'zeros' | 'border' | undefined;
   /** True if -1 and 1 are the centres of the outer pixels, false if they are the image's edges. Default: false. */
   alignCorners?: boolean | undefined;
@@ -19,9 +21,10 @@ export interface GridSampleOptions {
 }
 
 /**
- * Samples images at places, as torch.nn.functional.grid_sample. `x` is float32 [B, C, H, W], `grid` float32 [B, H', W',
- * 2]: the column and the row of each place, from -1 to 1. The result is [B, C, H', W']. A place that is NaN or far
- * outside gives zeros, or with 'border' outer pixels. Throws ShapeError, DTypeError, ArgumentError.
+ * Samples images at given positions, as torch.nn.functional.grid_sample. `x` is float32 [B, C, H, W], `grid` float32
+ * [B, H', W', 2]: x and y of each position, from -1 to 1. The result is [B, C, H', W']. Positions that are NaN or far
+ * outside give zeros, or with 'border' pixels of the border. Gradients go to both. Throws ShapeError, DTypeError,
+ * ArgumentError.
  */
 export function gridSample(x: Tensor, grid: Tensor, options: GridSampleOptions = {}): Tensor {
   const {

@@ -7,23 +7,22 @@ import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 
-/** Ids sorted by group; all int32. */
+/** Rows sorted by group. All tensors are int32. */
 export interface GroupedRows {
-  /** [ids]: the row of each id, sorted by group. Ids of one group keep their order. */
+  /** [ids]: the row of each id, sorted by group. Ids of the same group keep their order. */
   readonly rows: Tensor;
-  /** [ids]: the place of each id in `rows`. */
+  /** [ids]: the index of each id in `rows`. */
   readonly places: Tensor;
-  /** [groups + 1]: the place in `rows` where each group starts, and the number of ids. */
+  /** [groups + 1]: the index in `rows` at which each group starts; last, the number of ids. */
   readonly offsets: Tensor;
 }
 
 /**
  * Sorts rows by their groups. `ids`: int32 [rows], or [rows, n] if each row belongs to n groups; each from 0 to below
- * `groups`. An id out of range fails the run (CommandError). Nothing here is differentiated. Throws DTypeError, ShapeError.
+ * `groups`. An id out of range fails the run (CommandError). There is no gradient. Throws DTypeError, ShapeError.
  *
- * @example
- * const ids = device.tensor(Int32Array.of(1, 0, 1), [3]);
- * const { rows, places, offsets } = groupRows(ids, 2); // rows 1 0 2, places 1 0 2, offsets 0 1 3
+ * @example const ids = device.tensor(Int32Array.of(1, 0, 1), [3]); const { rows, places, offsets } = groupRows(ids, 2);
+ * // rows 1 0 2, places 1 0 2, offsets 0 1 3
  */
 export function groupRows(ids: Tensor, groups: number): GroupedRows {
   const device = checkDevice('groupRows', { ids });
@@ -40,10 +39,10 @@ export function groupRows(ids: Tensor, groups: number): GroupedRows {
 }
 
 /**
- * x[r] · w[g] for each row r of group g: float32 [rows, depth] → [rows, cols]. `x`: rows sorted by group. `w`: float32
- * [depth, groups · cols], the matrices of the groups side by side. `offsets`: int32 [groups + 1], as `groupRows` makes
- * them; offsets that do not fit fail the run (CommandError). Each row has the bits it would have alone. Throws ShapeError,
- * DTypeError.
+ * Computes x[r] · w[g] for each row r of group g: float32 [rows, depth] → [rows, cols]. `x`: rows sorted by group. `w`:
+ * float32 [depth, groups · cols], the matrices of the groups side by side. `offsets`: int32 [groups + 1], as
+ * `groupRows` makes them; offsets that do not fit fail the run (CommandError). The bits of a row do not depend on the
+ * other rows. Throws ShapeError, DTypeError.
  */
 export function groupedLinear(x: Tensor, w: Tensor, offsets: Tensor): Tensor {
   const device = checkDevice('groupedLinear', { x, w, offsets });

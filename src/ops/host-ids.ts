@@ -5,7 +5,8 @@ import { ArgumentError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
 /**
- * @internal The integers that the host wrote to an int32 tensor without gaps; null if its memory was written to since.
+ * @internal Returns the integers that the host wrote to a contiguous int32 tensor. Null if its memory was written to
+ * afterwards.
  */
 export function knownIds({ storage, offset, size }: Tensor): Int32Array | null {
   const { fromHost } = storage;

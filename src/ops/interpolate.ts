@@ -16,7 +16,7 @@ import type { Tensor } from '../core/tensor.js';
 import { contiguous } from './contiguous.js';
 import { matmul } from './matmul.js';
 
-/** One number for all dimensions of space, or [height, width]. */
+/** One number for all spatial dimensions, or [height, width]. */
 type PerAxis = number | readonly [number, number];
 
 export type InterpolationMode = 'nearest' | 'nearest-exact' | 'linear' | 'bilinear' | 'bicubic';
@@ -28,7 +28,10 @@ export interface InterpolateOptions {
   scaleFactor?: PerAxis | undefined;
   /** 'linear' is for sequences, 'bilinear' and 'bicubic' are for images. Default: 'nearest'. */
   mode?: InterpolationMode | undefined;
-  /** True if the first and last elements of both sides coincide, false if their outer edges do. Default: false. */
+  /**
+   * True if the centres of the first and last elements of input and result coincide, false if their outer edges do.
+   * Default: false.
+   */
   alignCorners?: boolean | undefined;
   /** True to widen the kernel when the result is smaller, as Pillow does. For 'bilinear' and 'bicubic'. Default: false. */
   antialias?: boolean | undefined;
@@ -38,11 +41,11 @@ export interface InterpolateOptions {
 
 /** A kernel of interpolation in one dimension. */
 interface Kernel {
-  /** Number of taps on each side of a place. */
+  /** Number of taps on each side of a position. */
   readonly reach: number;
   /** The weight of a tap at this distance. */
   readonly weight: (distance: number) => number;
-  /** True if places before the first number are moved to it. */
+  /** True if positions before the first element are moved to it. */
   readonly clamps: boolean;
 }
 
@@ -53,21 +56,21 @@ function cubic(distance: number, a: number): number {
 }
 
 const linear: Kernel = { reach: 1, weight: (distance) => 1 - Math.abs(distance), clamps: true };
-/** Torch's parameter of the cubic kernel is that of OpenCV, and with antialias that of Pillow. */
+/** The parameter `a` of PyTorch is that of OpenCV; with antialias it is that of Pillow. */
 const bicubic = (a: number): Kernel => ({ reach: 2, weight: (distance) => cubic(distance, a), clamps: false });
 
-/** A map from places of the result to places of the input. */
+/** Maps positions of the result to positions of the input, on one axis. */
 interface Axis {
   readonly from: number;
   readonly to: number;
-  /** Distance of neighbouring results in the input. */
+  /** Distance in the input of two adjacent results. */
   readonly step: number;
 }
 
 /**
  * Resizes images or sequences, as torch.nn.functional.interpolate. `x` is float32 [B, C, H, W] or [B, C, T]. With
- * `channelsLast` it is [B, H, W, C] or [B, T, C]. The result has another height and width, or length. An infinite
- * element makes its row and column of the result NaN. Throws ShapeError, DTypeError, ArgumentError.
+ * `channelsLast` it is [B, H, W, C] or [B, T, C]. The result has the same layout. An infinite element makes its row and
+ * column of the result NaN. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const { mode = 'nearest', alignCorners = false, antialias = false, channelsLast = false } = checkGiven(options);
@@ -120,7 +123,7 @@ function axisOf(from: number, d: number, { size, scaleFactor }: InterpolateOptio
   return { from, to, step: scaleFactor === undefined ? from / to : 1 / at(scaleFactor) };
 }
 
-/** A matrix [to, from], filled by `fill` row by row. */
+/** Makes a matrix [to, from]. `fill` fills it row by row. */
 function matrixOf(device: Device, { from, to }: Axis, fill: (i: number, row: Float32Array) => void): Tensor {
   const values = new Float32Array(to * from);
   for (let i = 0; i < to; i++) fill(i, values.subarray(i * from, (i + 1) * from));
@@ -133,7 +136,7 @@ function nearestMatrix(device: Device, axis: Axis, shift: number): Tensor {
   });
 }
 
-/** The end values continue beyond the ends. */
+/** Returns the interpolation matrix. The first and last values continue beyond the ends. */
 function kernelMatrix(device: Device, axis: Axis, { reach, weight, clamps }: Kernel, alignCorners: boolean): Tensor {
   return matrixOf(device, axis, (i, row) => {
     const place = alignCorners ? i * axis.step : (i + 0.5) * axis.step - 0.5;
@@ -146,7 +149,10 @@ function kernelMatrix(device: Device, axis: Axis, { reach, weight, clamps }: Ker
   });
 }
 
-/** The kernel is as wide as a step. Its weights inside the input add up to 1. */
+/**
+ * Returns the interpolation matrix with antialiasing: the kernel is widened to the step. Its weights inside the input
+ * add up to 1.
+ */
 function antialiasMatrix(device: Device, axis: Axis, { reach, weight }: Kernel): Tensor {
   return matrixOf(device, axis, (i, row) => {
     const width = Math.max(axis.step, 1);
@@ -164,7 +170,7 @@ function antialiasMatrix(device: Device, axis: Axis, { reach, weight }: Kernel):
   });
 }
 
-/** @internal Multiplies each dimension of space by a matrix [to, from]. Call it in a scope. */
+/** @internal Multiplies each spatial dimension by a matrix [to, from]. Call it in a scope. */
 export function resample(x: Tensor, matrices: readonly Tensor[], channelsLast: boolean): Tensor {
   const first = channelsLast ? 1 : 2;
   return matrices.reduce((y, matrix, i) => {

@@ -1,4 +1,5 @@
-// A decoder's memory between steps. Nothing here is differentiated, because training sees whole sequences.
+// The key–value cache: a decoder's memory between steps. There are no gradients, because training processes whole
+// sequences.
 
 import {
   checkDevice,
@@ -27,7 +28,7 @@ function shapeOfCache(op: string, cache: Tensor): readonly [rows: number, slots:
   return cache.shape as readonly [number, number, number];
 }
 
-/** Types of keys and values between steps. */
+/** Types of cached keys and values. */
 export const CACHE_TYPES = ['float32', 'float16', 'int8'] as const;
 
 /**
@@ -39,11 +40,11 @@ export type CacheType = (typeof CACHE_TYPES)[number];
 /** The format of a cache's rows. */
 export interface CacheFormat {
   readonly type: CacheType;
-  /** Features of a head. Each head begins a word. */
+  /** Number of features of a head. Each head begins at a word boundary. */
   readonly headSize: number;
 }
 
-/** Words of a head in a cache. Tensors with packed heads are int32. */
+/** Returns the number of words of a head in a cache. Tensors with packed heads are int32. */
 export function cacheWords(device: Device, { type, headSize }: CacheFormat): number {
   if (type === 'float32') return headSize;
   const [pad, group] = ['pad', 'group'].map((name) => device.constant(`cache.${name}`)) as [number, number];
@@ -52,8 +53,8 @@ export function cacheWords(device: Device, { type, headSize }: CacheFormat): num
 }
 
 /**
- * Checks that rows of `x` fit into `cache`. Emits the command that puts row r into slot `positions[r]`, or into the
- * first one.
+ * Checks that rows of `x` fit into `cache`, and emits the command that writes row r into slot `positions[r]`. If
+ * `positions` is null, it writes into the first slot.
  */
 function put(op: string, cache: Tensor, x: Tensor, positions: Tensor | null, format: CacheFormat | null): void {
   const { device } = cache;
@@ -127,8 +128,8 @@ export function cacheWrite(
 }
 
 /**
- * Continues every sequence r from sequence `order[r]`, in place: `cache[r, s] = cache[order[r], s]` for s < lengths[r],
- * all at once. For beam search, where some beams split and others end.
+ * Replaces every sequence r by sequence `order[r]`, in place and all at once: `cache[r, s] = cache[order[r], s]` for s
+ * < lengths[r]. Beam search needs this, because some beams split and others end.
  *
  * `cache` is [rows, slots, cols], packed or not, `order` and `lengths` int32 [rows]; at most `maxCacheRows` rows.
  */
@@ -136,8 +137,7 @@ export function cacheReorder(cache: Tensor, order: Tensor, lengths: Tensor): voi
   const device = checkDevice('cacheReorder', { cache, order, lengths });
   const [rows, slots, cols] = shapeOfCache('cacheReorder', cache);
   const most = maxCacheRows(device);
-  if (rows > most)
-    throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, at most ${most} can change places`);
+  if (rows > most) throw new ArgumentError(`cacheReorder: the cache has ${rows} rows, expected at most ${most}`);
   checkDTypes('cacheReorder', { order, lengths }, 'int32');
   checkShape('cacheReorder', 'order', order, [rows]);
   checkShape('cacheReorder', 'lengths', lengths, [rows]);
@@ -154,6 +154,6 @@ export function clear(y: Tensor): void {
 export function advance(x: Tensor): void {
   const device = checkDevice('advance', { x });
   checkDType('advance', 'x', x, 'int32');
-  if (!x.isContiguous) throw new ShapeError('advance: x is a view with gaps; advance what it is a view of');
+  if (!x.isContiguous) throw new ShapeError('advance: x is a view with gaps, expected a contiguous tensor');
   device.emit('advance', { x, count: x.size });
 }

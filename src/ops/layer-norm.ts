@@ -8,10 +8,10 @@ import { contiguous } from './contiguous.js';
 export interface LayerNormOptions {
   /** Added to the variance. Default: 1e-5. */
   eps?: number | undefined;
-  /** Added to x before the normalisation, of x's shape. */
+  /** A tensor of x's shape that is added to x before the normalization. Default: none. */
   residual?: Tensor | null | undefined;
   /**
-   * The first of the dimensions that are normalised together; negative numbers count from the end. Default: -1, the
+   * The first of the dimensions that are normalized together; negative numbers count from the end. Default: -1, the
    * last.
    */
   axis?: number | undefined;
@@ -71,7 +71,7 @@ export function addLayerNorm(
 
 const kinds = { eps: 'notNegative', residual: orNull('tensor'), axis: 'any' } as const;
 
-/** The input, and its scale and shift. */
+/** The inputs: x, an optional residual, scale and shift. */
 interface Inputs {
   readonly x: Tensor;
   readonly residual: Tensor | null;
@@ -79,7 +79,7 @@ interface Inputs {
   readonly beta: Tensor | null;
 }
 
-/** The normalised result, and the statistics of its rows. */
+/** The normalized result, and the statistics of its rows. */
 interface Measured {
   readonly sum: Tensor;
   readonly mean: Tensor;
@@ -89,8 +89,8 @@ interface Measured {
 }
 
 /**
- * Returns `sum` and statistics only if `wants` names them, else null; the others live as long as the backward pass
- * needs them.
+ * Returns `sum` and statistics if `wants` names them, else null. Tensors that are not returned live as long as the
+ * backward pass needs them.
  */
 function normalise(
   op: string,
@@ -128,7 +128,7 @@ function normalise(
   });
 }
 
-/** Checks the inputs. Returns the number of elements that are normalised together. */
+/** Checks the inputs. Returns the number of elements that are normalized together. */
 function checkInputs(op: string, { x, residual, gamma, beta }: Inputs, axis: number): number {
   checkDTypes(op, { x, gamma, beta, residual }, 'float32');
   const normal = x.shape.slice(checkAxis(op, axis, x.shape));
@@ -138,7 +138,7 @@ function checkInputs(op: string, { x, residual, gamma, beta }: Inputs, axis: num
   return sizeOf(normal);
 }
 
-/** The shape with 1 for each normalised dimension, from `first` on. */
+/** Returns the shape with size 1 for each normalized dimension, from `first` on. */
 const statsShape = (shape: Shape, first: number): Shape => shape.map((size, d) => (d < first ? size : 1));
 
 /** Emits the command for all gradients. `dsum` is the gradient of the sum if that is a result, too. */
@@ -150,7 +150,7 @@ function normaliseBackward(
 ): void {
   const { device } = x;
   const dx = gradOf(x);
-  // If x and residual are the same elements, two commands add to their gradient one after the other.
+  // If x and residual are the same tensor, two commands add to its gradient, one after the other.
   const dresidual = gradApart(residual, residual?.offset === x.offset ? null : x);
   const [dgamma, dbeta] = [gradOf(gamma), gradOf(beta)];
   const partials = dgamma || dbeta ? device.empty([partialsOf(device, rows), 2, cols]) : null;

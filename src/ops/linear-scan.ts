@@ -1,4 +1,4 @@
-// Linear recurrences with a matrix as state, for each head.
+// Linear recurrences. The state of each head is a matrix.
 
 import { accumulateBits, differentiable, isDifferentiated } from '../core/autograd.js';
 import {
@@ -16,9 +16,9 @@ import { addApart, gradApart } from './backward.js';
 import { PIECE_KINDS, type PieceOptions, piecesOf } from './pieces.js';
 
 export interface ScanOptions extends PieceOptions {
-  /** Heads of `v`. */
+  /** Number of heads of `v`. */
   readonly heads: number;
-  /** Heads of `q` and `k`, each shared by heads/groups heads of `v`. Default `heads`. */
+  /** Number of heads of `q` and `k`. Each serves heads/groups heads of `v`. Default: `heads`. */
   readonly groups?: number | undefined;
 }
 
@@ -26,13 +26,13 @@ const KINDS = { ...PIECE_KINDS, heads: 'count', groups: 'count' } as const;
 
 /** The inputs of a scan. Rows are those of all pieces, end to end. */
 export interface ScanInputs {
-  /** float32 [rows, groups · keys]: reads from the state. */
+  /** float32 [rows, groups · keys]: queries, which read from the state. */
   readonly q: Tensor;
-  /** float32 [rows, groups · keys]: where `v` is written to. */
+  /** float32 [rows, groups · keys]: keys under which values are written to the state. */
   readonly k: Tensor;
-  /** float32 [rows, heads · values] */
+  /** float32 [rows, heads · values]: values. */
   readonly v: Tensor;
-  /** float32 [rows, heads]: multiplies the state before each row. */
+  /** float32 [rows, heads]: factor of the state before each row is added. */
   readonly decay: Tensor;
 }
 

@@ -19,8 +19,9 @@ export interface LinearOptions {
 export const linearOptions = { activation: 'any', dropout: 'any' } as const;
 
 /**
- * dropout(activation(x·w + b)): x [..., in], w [in, out] (the transpose of PyTorch's), b [out] or none, result [...,
- * out]. Float32; all may be views. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
+ * A linear layer: dropout(activation(x·w + b)). `x`: float32 [..., in]. `w`: float32 [in, out], the transpose of
+ * PyTorch's. `b`: float32 [out], or null. The result is float32 [..., out]. All may be views. Throws ShapeError if the
+ * shapes do not fit, DTypeError, ArgumentError.
  */
 export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearOptions = {}): Tensor {
   const { activation = 'none', dropout: dropping = null } = checkOptions('linear', options, linearOptions);
@@ -54,7 +55,7 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor | null, options: LinearO
   });
 }
 
-/** Checks w and b. Returns the inputs and outputs of w. */
+/** Checks w and b. Returns the numbers of inputs and outputs of w. */
 function checkFactors(x: Tensor, w: Tensor, b: Tensor | null | undefined): readonly [depth: number, cols: number] {
   checkDType('linear', 'x', x, 'float32');
   checkDType('linear', 'w', w, 'float32');
@@ -73,22 +74,22 @@ function checkFactors(x: Tensor, w: Tensor, b: Tensor | null | undefined): reado
   return [depth, cols];
 }
 
-/** All gradients, given the gradient of the product with the bias. */
+/** Computes all gradients. `dz`: gradient of x·w + b. */
 function linearBackward(x: Tensor, w: Tensor, b: Tensor | null | undefined, dz: Tensor): void {
   const upstream = { x: asMatrix(dz), transposed: false };
   const dx = gradOf(x);
   if (dx) product(upstream, { x: w, transposed: true }, { tensor: asMatrix(dx.tensor), accumulate: dx.accumulate }, []);
   const dw = gradOf(w);
   if (dw) {
-    const db = gradApart(b, w); // the command adds to both at once
+    const db = gradApart(b, w); // one command writes both gradients
     product({ x: asMatrix(x), transposed: true }, upstream, dw, [], db);
     addApart(db);
   } else if (b) broadcastGrad(b, dz);
 }
 
 /**
- * @internal The gradient of an activation's argument, given the gradient of its result y. `pre` is the argument, or
- * null for activations that need only y; `scale` is the scale of dropout.
+ * @internal Returns the gradient of an activation's argument, given the gradient of its result y. `pre`: the argument,
+ * or null for activations that need only y. `scale`: the scale of dropout.
  */
 export function throughActivation(
   dy: Tensor,

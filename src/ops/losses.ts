@@ -17,7 +17,7 @@ export interface ElementLossOptions {
   reduction?: Reduction | undefined;
 }
 
-/** The reduced loss of elements of `input` and `target`, float32 of one shape. */
+/** Returns the reduced loss of `input` and `target`, which must be float32 of the same shape. */
 function lossOf(op: string, input: Tensor, target: Tensor, reduction: Reduction, each: () => Tensor): Tensor {
   const device = checkDevice(op, { input, target });
   checkDTypes(op, { input, target }, 'float32');

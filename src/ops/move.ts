@@ -1,4 +1,4 @@
-// Rearrangement: other orders of dimensions, parts of tensors, rows by number, ragged batches.
+// Rearrangement: permuted dimensions, parts of tensors, gathered rows, ragged batches.
 
 import { differentiable, gradOf } from '../core/autograd.js';
 import {
@@ -69,7 +69,10 @@ export function transposeInto(x: Tensor, y: Tensor): void {
   copyInto(x.device, y, stepsOf(y), x, stepsOf(x).reverse(), y.shape);
 }
 
-/** @internal Writes floats of 16 bits, side by side in `words`, into y, contiguous; bfloat16 if `isBrain`. */
+/**
+ * @internal Converts 16-bit floats to float32. `words`: two values per word; bfloat16 if `isBrain`, else float16. `y`:
+ * contiguous.
+ */
 export function widenInto(words: Tensor, y: Tensor, isBrain: boolean): void {
   y.device.emit('widen', { x: words, y, count: y.size, brain: isBrain });
 }
@@ -158,9 +161,9 @@ function runningSums(sizes: readonly number[]): number[] {
 }
 
 /**
- * Entries of the first dimension by number: `y[i] = x[rows[i]]`. `rows` is int32 of any shape; the result is
- * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. A number outside `x` throws ArgumentError if
- * the host wrote it; a computed one fails the run (CommandError). Throws DTypeError, ShapeError if `x` is [].
+ * Gathers entries of the first dimension by index: `y[i] = x[rows[i]]`. `rows` is int32 of any shape; the result is
+ * [...rows.shape, ...x.shape without its first dimension], of `x`'s dtype. An index out of range throws ArgumentError
+ * if the host wrote it; a computed one fails the run (CommandError). Throws DTypeError, ShapeError if `x` is [].
  */
 export function gather(x: Tensor, rows: Tensor): Tensor {
   const device = checkDevice('gather', { x, rows });
@@ -182,16 +185,16 @@ export function gather(x: Tensor, rows: Tensor): Tensor {
 }
 
 /**
- * The tokens of a padded batch, end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or integers; item b
- * keeps its first `lengths[b]` steps. The result is [total, ...] with `total` their sum, which is required if `lengths`
- * is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError, DTypeError,
- * ArgumentError if a length is no integer or `total` is missing or not positive.
+ * Removes the padding of a batch, and puts its tokens end to end. `x` is [batch, time, ...], `lengths` int32 [batch] or
+ * integers; item b keeps its first `lengths[b]` steps. The result is [total, ...] with `total` their sum, which is
+ * required if `lengths` is a tensor. Any dtype. Lengths that do not fit fail the run (CommandError). Throws ShapeError,
+ * DTypeError, ArgumentError if a length is no integer or `total` is missing or not positive.
  */
 export function pack(x: Tensor, lengths: Lengths, total?: number): Tensor {
   const device = checkRagged('pack', x, lengths);
   if (x.shape.length < 2) throw new ShapeError(`pack: x is ${describeShape(x.shape)}, expected [batch, time, ...]`);
   const [batch, time, ...rest] = x.shape as [number, number, ...number[]];
-  const counts = lengths instanceof Tensor ? undefined : (lengths as readonly number[]); // sums an Int32Array as well
+  const counts = lengths instanceof Tensor ? undefined : (lengths as readonly number[]); // `reduce` works for both
   const count = total ?? counts?.reduce((sum, length) => sum + length, 0);
   if (count === undefined) throw new ArgumentError('pack: lengths is a tensor, so total, their sum, must be given');
   checkNumber('pack', 'the sum of the lengths', count, isCount, 'a positive integer');
@@ -247,7 +250,7 @@ function repacking(op: string, x: Tensor, lengths: Lengths, batch: number, time:
   else if (lengths.length !== batch) {
     throw new ShapeError(`${op}: there are ${lengths.length} lengths, expected ${batch}`);
   }
-  // a copy, independent of the caller's array
+  // a copy, because the caller may change the array
   const kept = lengths instanceof Tensor ? lengths : Int32Array.from(lengths);
   return (padded: Tensor, packed: Tensor, packing: boolean, accumulate: 0 | 1): void => {
     const counts = kept instanceof Tensor ? kept : x.device.tensor(kept);
@@ -261,23 +264,23 @@ function repacking(op: string, x: Tensor, lengths: Lengths, batch: number, time:
   };
 }
 
-/** `x`, or a copy of it if it cannot be read as `rows` rows at equal distances. */
+/** Returns `x`, or a copy of it if it cannot be read as `rows` rows at equal distances. */
 function withRows(x: Tensor, rows: number): Tensor {
   return lastOf(x.shape) === x.size / rows ? x : contiguous(x);
 }
 
-/** Words from one row to the next, of the `rows` rows of a tensor from `withRows`. */
+/** Returns the words from one row to the next, of the `rows` rows of a tensor from `withRows`. */
 function strideOf(x: Tensor, rows: number): number {
   const cols = x.size / rows;
   return lastOf(x.shape) === cols ? x.rowStride : cols;
 }
 
-/** The words of `x` from entry `start` of dimension d on. */
+/** Returns `x` from entry `start` of dimension d on, as an operand. */
 function startingAt(x: Tensor, d: number, start: number): Placed {
   return beyond(x, start * (stepsOf(x)[d] as number));
 }
 
-/** @internal Copies `shape` from x to y, each with its own steps. Adds to y on request. */
+/** @internal Copies elements of `shape` from x to y; each has its own steps. Adds to y if `accumulate`. */
 export function copyInto(
   device: Device,
   y: Placed,
@@ -288,7 +291,7 @@ export function copyInto(
   accumulate: 0 | 1 = 0,
 ): void {
   const dimensions = dimensionsOf(shape, xSteps, ySteps);
-  // The kernel works in tiles of the last two dimensions: one is contiguous in x, the last one in y.
+  // The kernel works in tiles of the last two dimensions. The second last is contiguous in x, the last in y.
   for (const operand of [0, 1]) {
     const at = dimensions.findIndex(({ steps }) => steps[operand] === 1);
     if (at >= 0) dimensions.push(...dimensions.splice(at, 1));

@@ -1,4 +1,4 @@
-// Weights of fewer than 32 bits for each element, as the engine stores them: native/formats/layout.h.
+// Packed weights, with fewer than 32 bits for each element. native/formats/layout.h describes the layout in memory.
 
 import { checkOneOf, describeShape, isCount } from '../core/check.js';
 import type { Format } from '../core/device.js';
@@ -20,35 +20,35 @@ export interface PackedMatrix {
   readonly words: Tensor;
 }
 
-/** The format of this name. Throws ArgumentError for an unknown one. */
+/** Returns the format of this name. Throws ArgumentError for an unknown name. */
 export function formatOf(device: Device, name: PackedFormat): Format {
   checkOneOf('packed weights', 'format', name, [...device.formats.keys()]);
   return device.formats.get(name) as Format;
 }
 
-/** Number of output features that are interleaved. */
+/** Returns the number of output features that are interleaved in a tile. */
 export function tileOf(device: Device): number {
   return device.constant('format.tile');
 }
 
 /**
- * Bytes of one feature's blocks in a file. If `padded`, the last block may have more inputs than the feature. Throws
- * ShapeError if blocks do not fill the feature.
+ * Returns the bytes of one feature's blocks in a file. If `padded`, the last block may have more inputs than the
+ * feature. Throws ShapeError if the number of inputs is not a multiple of a block and not `padded`.
  */
 export function blockRowBytes({ name, inputs, blockBytes, rowHead }: Format, cols: number, padded = false): number {
   if (!isCount(cols) || (cols % inputs !== 0 && !padded))
-    throw new ShapeError(`packed weights: ${cols} inputs are no multiple of ${inputs}, a block of ${name}`);
+    throw new ShapeError(`packed weights: ${cols} inputs, expected a multiple of ${inputs}, the block size of ${name}`);
   return rowHead + Math.ceil(cols / inputs) * blockBytes;
 }
 
-/** Words of the tiles that hold this many features. */
+/** Returns the words of the tiles that hold this many features. */
 export function tileWords(device: Device, format: Format, rows: number, cols: number): number {
   const { inputs, recordBytes, tileHead } = format;
   return Math.ceil(rows / tileOf(device)) * ((tileHead + Math.ceil(cols / inputs) * recordBytes) / 4);
 }
 
 /**
- * Memory for a packed matrix with undefined values, which outlives scopes. Throws ArgumentError, ShapeError,
+ * Allocates a packed matrix with undefined values. It outlives scopes. Throws ArgumentError, ShapeError,
  * OutOfMemoryError.
  */
 export function emptyPacked(device: Device, name: PackedFormat, rows: number, cols: number): PackedMatrix {
@@ -61,17 +61,19 @@ export function emptyPacked(device: Device, name: PackedFormat, rows: number, co
   return { format, rows, cols, words };
 }
 
-/** Operands that select features of `w`. */
+/** Returns the operands that select features of `w`. */
 function layoutOf(w: PackedMatrix, firstRow: number, count: number) {
   return { format: w.format.code, rows: w.rows, cols: w.cols, firstRow, count };
 }
 
-/** Packs the file's blocks in `blocks` as features from `firstRow` on, a multiple of a tile. */
+/** Packs `blocks`, blocks of a file, as features from `firstRow` on, which must be a multiple of a tile. */
 export function packBlocks(blocks: Tensor, w: PackedMatrix, firstRow: number, count: number): void {
   w.words.device.emit('packBlocks', { blocks, w: w.words, ...layoutOf(w, firstRow, count) });
 }
 
-/** The file's blocks of features from `firstRow` on, as words. Belongs to the current scope. */
+/**
+ * Returns `count` features from `firstRow` on as blocks of a file, in words. The result belongs to the current scope.
+ */
 export function unpackedBlocks(w: PackedMatrix, firstRow: number, count: number): Tensor {
   const { device } = w.words;
   const blocks = device.empty([Math.ceil((count * blockRowBytes(w.format, w.cols, true)) / 4)], 'int32');
@@ -80,15 +82,15 @@ export function unpackedBlocks(w: PackedMatrix, firstRow: number, count: number)
 }
 
 /**
- * Packs all of x, float32 [rows, cols], or if `transposed` [cols, rows]. If `refine`, formats that can search for a smaller
- * error do so; otherwise blocks have the bits of ggml's reference.
+ * Packs all of x, float32 [rows, cols], or [cols, rows] if `transposed`. If `refine`, formats that can search for a
+ * smaller rounding error do so. Otherwise blocks have the bits of ggml's reference.
  */
 export function packFloats(x: Tensor, w: PackedMatrix, transposed: boolean, refine: boolean): void {
   const strides = transposed ? { rowStride: 1, colStride: x.rowStride } : { rowStride: x.rowStride, colStride: 1 };
   w.words.device.emit('packFloats', { x, w: w.words, ...layoutOf(w, 0, w.rows), ...strides, refine: Number(refine) });
 }
 
-/** Features from `firstRow` on as floats, float32 [count, cols]. Belongs to the current scope. */
+/** Unpacks `count` features from `firstRow` on to float32 [count, cols]. The result belongs to the current scope. */
 export function unpacked(w: PackedMatrix, firstRow = 0, count = w.rows): Tensor {
   const { device } = w.words;
   const y = device.empty([count, w.cols]);
@@ -96,7 +98,7 @@ export function unpacked(w: PackedMatrix, firstRow = 0, count = w.rows): Tensor 
   return y;
 }
 
-/** Bytes as words, copied if they are not aligned. Zeros fill the last word. */
+/** Returns bytes as words. They are copied if they are not aligned; zeros fill the last word. */
 export function wordsOf(bytes: Uint8Array): Int32Array {
   if (bytes.byteOffset % 4 === 0 && bytes.length % 4 === 0)
     return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -106,8 +108,8 @@ export function wordsOf(bytes: Uint8Array): Int32Array {
 }
 
 /**
- * The floats [rows, cols] of a file's blocks, on the host. The last block of a row may have more inputs than the row.
- * Rejects with ArgumentError for an unknown format, OutOfMemoryError.
+ * Converts blocks of a file to floats [rows, cols], on the host. The last block of a row may have more inputs than the
+ * row. Rejects with ArgumentError for an unknown format, OutOfMemoryError.
  */
 export async function floatsOfBlocks(
   device: Device,
@@ -124,7 +126,7 @@ export async function floatsOfBlocks(
   return (await read(y, [stage, w.words])) as Float32Array;
 }
 
-/** The blocks of floats [rows, cols], with the bits of ggml's reference. Throws like `floatsOfBlocks`. */
+/** Converts floats [rows, cols] to blocks of a file, with the bits of ggml's reference. Rejects as `floatsOfBlocks`. */
 export async function blocksOfFloats(
   device: Device,
   format: PackedFormat,
@@ -140,7 +142,7 @@ export async function blocksOfFloats(
   return new Uint8Array(words.buffer, words.byteOffset, rows * blockRowBytes(w.format, cols, true));
 }
 
-/** Memory that outlives scopes: a packed matrix, and the result of `make`. */
+/** Allocates a packed matrix, and makes the result of `make`. Both outlive scopes. */
 function staged(
   device: Device,
   format: PackedFormat,

@@ -18,7 +18,7 @@ import { beyond, stepsOf } from './broadcast.js';
 import { concat, copyInto, slice } from './move.js';
 
 export interface PadOptions {
-  /** The value of new elements; may be infinite. Default: 0. */
+  /** The value of added elements, which may be infinite. Default: 0. */
   value?: number | undefined;
 }
 
@@ -67,7 +67,7 @@ export function pad(x: Tensor, sizes: readonly number[], options: PadOptions = {
 }
 
 /**
- * Rotates `x` along dimensions, as torch.roll: element i moves to i + shift, and those that leave the end come in at the
+ * Rotates `x` along dimensions, as torch.roll: element i moves to i + shift, and elements beyond the end move to the
  * start. `shifts` and `axes` are integers, or arrays of the same length; negative axes count from the end. `x`: any
  * shape and dtype; the result has the same. Throws ArgumentError.
  */
@@ -75,12 +75,14 @@ export function roll(x: Tensor, shifts: number | readonly number[], axes: number
   const device = checkDevice('roll', { x });
   const [steps, along] = [listOf('shifts', shifts), listOf('axes', axes)];
   if (steps.length !== along.length)
-    throw new ArgumentError(`roll: there are ${steps.length} shifts and ${along.length} axes, expected as many`);
+    throw new ArgumentError(
+      `roll: there are ${steps.length} shifts and ${along.length} axes, expected the same number`,
+    );
   return device.scope(() =>
     steps.reduce((rolled, shift, i) => {
       const d = checkAxis('roll', along[i] as number, x.shape);
       const size = x.shape[d] as number;
-      const first = (size - (shift % size)) % size; // comes to the start
+      const first = (size - (shift % size)) % size; // moves to the start
       return first === 0 ? rolled : concat([slice(rolled, d, first, size), slice(rolled, d, 0, first)], d);
     }, x),
   );

@@ -4,11 +4,14 @@ import { checkDevice, checkDType, checkShape, describeShape, orNull } from '../c
 import { ArgumentError, ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** The pieces that an op of sequences reads. */
+/** The pieces of sequences that an op processes. */
 export interface PieceOptions {
   /** int32 [pieces]: the rows of each piece. They add up to all rows. Default: each row is a piece. */
   readonly lengths?: Tensor | null | undefined;
-  /** float32 [slots, …]: the states, which are read and written. Only without gradients. Default: none. */
+  /**
+   * float32 [slots, …]: recurrent states, which are read and written. They cannot be combined with gradients. Default:
+   * none.
+   */
   readonly states?: Tensor | null | undefined;
   /** int32 [pieces]: the slot of the state before each piece; -1 for a state of zeros. Needed with `states`. */
   readonly from?: Tensor | null | undefined;
@@ -19,7 +22,10 @@ export interface PieceOptions {
 const TENSOR = orNull('tensor');
 export const PIECE_KINDS = { lengths: TENSOR, states: TENSOR, from: TENSOR, to: TENSOR };
 
-/** The operands of pieces. `words`: those of a state. `isTrained`: whether gradients are wanted. */
+/**
+ * Checks the pieces, and returns their operands. `words`: number of words of a state. `isTrained`: true if gradients
+ * are needed.
+ */
 export function piecesOf(op: string, x: Tensor, options: PieceOptions, words: number, isTrained: boolean) {
   const { lengths = null, states = null, from = null, to = null } = options;
   const rows = x.size / (x.shape.at(-1) as number);
@@ -34,7 +40,7 @@ export function piecesOf(op: string, x: Tensor, options: PieceOptions, words: nu
     throw new ArgumentError(`${op}: states, from and to belong together, expected all of them or none`);
   if (states === null) return { lengths, states, from, to, pieces, slots: 0 };
   checkDType(op, 'states', states, 'float32');
-  if (isTrained) throw new ArgumentError(`${op}: states are given and gradients wanted, expected one of them`);
+  if (isTrained) throw new ArgumentError(`${op}: states are given and gradients are needed, expected one of them`);
   if (!states.isContiguous || states.size % words !== 0)
     throw new ShapeError(`${op}: states is ${describeShape(states.shape)}, expected slots of ${words} words each`);
   return { lengths, states, from, to, pieces, slots: states.size / words };

@@ -1,4 +1,4 @@
-// Pooling: the greatest or the mean element of each window.
+// Pooling: the maximum or the mean of each window.
 
 import { checkDevice, checkDTypes, checkNumber, checkOptions, describeShape, isCount } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -16,9 +16,12 @@ import { mean, sum } from './reduce.js';
 interface PoolOptions<Size> {
   /** Distance between neighbouring windows. Default: the size of a window. */
   stride?: Size | undefined;
-  /** Size of the border around the input, at most half a window. Default: 0. */
+  /** Size of the border on each side of the input, at most half a window. Default: 0. */
   padding?: Size | undefined;
-  /** True to let windows reach beyond the border, where the input's size would leave a remainder. Default: false. */
+  /**
+   * True if windows may extend beyond the border. The number of windows is then rounded up instead of down. Default:
+   * false.
+   */
   ceilMode?: boolean | undefined;
   /** True for x and result as [B, T, C] or [B, H, W, C]. Default: false. */
   channelsLast?: boolean | undefined;
@@ -40,8 +43,8 @@ export type AvgPool1dOptions = AvgPoolOptions<number>;
 export type AvgPool2dOptions = AvgPoolOptions<Steps>;
 
 /**
- * The greatest element of each window of a sequence, as torch.nn.functional.max_pool1d. `x`: float32 [B, C, T], or [B,
- * T, C] with `channelsLast`. Of equal elements the first receives the gradient; NaN counts as the greatest. Throws
+ * The maximum of each window of a sequence, as torch.nn.functional.max_pool1d. `x`: float32 [B, C, T], or [B, T, C]
+ * with `channelsLast`. The first of equal elements receives the gradient; NaN counts as the greatest. Throws
  * ShapeError, DTypeError, ArgumentError.
  */
 export function maxPool1d(x: Tensor, kernel: number, options: MaxPool1dOptions = {}): Tensor {
@@ -164,7 +167,8 @@ function measure(
     const room = size + 2 * border - reach;
     if (room < 0) throw new ShapeError(`${op}: x is ${describeShape(x.shape)}, smaller than a window of ${reach}`);
     const count = (ceilMode ? Math.ceil(room / step) : Math.floor(room / step)) + 1;
-    return ceilMode && (count - 1) * step >= size + border ? count - 1 : count; // the last one begins inside
+    // The last window must begin inside the input or the border before it.
+    return ceilMode && (count - 1) * step >= size + border ? count - 1 : count;
   }) as unknown as Pair;
   return {
     ...{ batch, channels, channelsLast, rank, input, output },
@@ -188,7 +192,7 @@ function shapeOf({ batch, channels, channelsLast, rank, output }: Windows): numb
   return channelsLast ? [batch, ...space, channels] : [batch, channels, ...space];
 }
 
-/** All windows, and the dimension of their elements. Elements outside the input are `value`. */
+/** Returns all windows, and the dimension of their elements. Elements outside the input are `value`. */
 function windowsOf(device: Device, x: Tensor, it: Windows, value: number): { patches: Tensor; axis: number } {
   const { batch, channels, channelsLast, input, output, kernel, stride, padding, dilation, rank } = it;
   const after = input.map((size, d) => {
@@ -209,7 +213,7 @@ function windowsOf(device: Device, x: Tensor, it: Windows, value: number): { pat
     : { patches: patches.reshape(batch * channels, taps, places), axis: 1 };
 }
 
-/** Number of elements of each window, row by row. Elements beyond the border do not count. */
+/** Returns the number of elements of each window, row by row. Elements beyond the border do not count. */
 function countsOf({ input, output, kernel, stride, padding }: Windows, countIncludePad: boolean): number[] {
   const along = ([0, 1] as const).map((d) =>
     Array.from({ length: output[d] }, (_, o) => {
@@ -239,7 +243,7 @@ function adaptive(
   });
 }
 
-/** The matrix [to, from] that takes the mean of each of `to` parts. */
+/** Returns the matrix [to, from] that computes the mean of each of `to` parts. */
 function partMeans(device: Device, from: number, to: number): Tensor {
   const values = new Float32Array(to * from);
   for (let i = 0; i < to; i++) {

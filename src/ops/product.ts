@@ -12,9 +12,9 @@ interface Matrices {
   readonly b: Placed;
   readonly c: Placed;
   readonly bias?: Placed | null | undefined;
-  /** Receives the argument of the activation. */
+  /** If given, receives the argument of the activation. */
   readonly pre?: Placed | null | undefined;
-  /** Receives the column sums of b. */
+  /** If given, receives the column sums of b. */
   readonly sums?: Placed | null | undefined;
 }
 
@@ -35,14 +35,14 @@ interface Batches {
   readonly cBatch: number;
 }
 
-/** Applied to the product before it is stored. */
+/** Operations on the product before it is stored: activation and dropout. */
 interface Fused {
   /** The activation's number in commands. */
   readonly activation: number;
   readonly seed: number | Scalar;
   readonly stream: number;
   readonly threshold: number;
-  /** Nothing is dropped if it is 0. */
+  /** Factor of the kept elements; 0: nothing is dropped. */
   readonly dropScale: number;
 }
 
@@ -59,7 +59,7 @@ export function emitProduct(
 ): void {
   const { batch, aBatch, bBatch, cBatch } = batches;
   const { activation, seed, stream, threshold, dropScale } = fused;
-  // One literal with all names: V8 takes 10 µs and more for a literal made of two spreads.
+  // One literal lists all names: V8 takes 10 µs and more for a literal made of two spreads.
   const operands = {
     a,
     b,
@@ -171,7 +171,7 @@ function joined(left: Factor, right: Factor, y: Tensor, batch: Shape) {
   return { sizes, separate };
 }
 
-/** The place of matrix `index` of a batch, and whether an earlier one wrote the same matrix. */
+/** Returns the offsets of matrix `index` of a batch, and whether an earlier product wrote the same result. */
 function placeOf(index: number, dimensions: readonly Dimension[]) {
   const place = { a: 0, b: 0, c: 0, again: false };
   for (const { size, a, b, c } of dimensions) {

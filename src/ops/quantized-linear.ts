@@ -13,22 +13,22 @@ import { broadcastGrad } from './reduce.js';
 /** Number of features whose weights are unpacked at a time during the backward pass: 4 MB for 1024 inputs. */
 const FEATURES = 1024;
 
-/** The type of activations in products with packed weights: integers of 8 bits, or floats. */
+/** The type of activations in products with packed weights. */
 export type ActivationFormat = 'int8' | 'float32';
 
 export interface QuantizedLinearOptions extends LinearOptions {
   /**
-   * 'int8' rounds x to integers and multiplies integers, if the weight has integers: the same bits on every machine and
-   * in WebAssembly. Each 64 inputs share a scale, or 32 if the weight has groups. 'float32' multiplies with the
-   * unpacked weight. Default: 'float32'.
+   * 'int8': x is rounded to int8, and integers are multiplied, if the weight has integers. Results have the same bits
+   * on every machine and in WebAssembly. Each 64 inputs share a scale, or 32 if the weight has groups. 'float32': x is
+   * multiplied by the unpacked weight. Default: 'float32'.
    */
   activations?: ActivationFormat | undefined;
 }
 
 /**
- * dropout(activation(x·wᵀ + b)) with a packed w. x float32 [..., in]; w [out, in], made of consecutive `parts`; b
- * float32 [out] or none; the result is float32 [..., out]. The gradient of x uses the unpacked weights; the weights
- * have no gradient. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
+ * Computes dropout(activation(x·wᵀ + b)) with a packed w. `x`: float32 [..., in]. `parts`: consecutive output features
+ * of w, [out, in]. `b`: float32 [out], or null. The result is float32 [..., out]. The gradient of x uses the unpacked
+ * weights; the weights have no gradient. Throws ShapeError if the shapes do not fit, DTypeError, ArgumentError.
  */
 export function quantizedLinear(
   x: Tensor,
@@ -69,7 +69,7 @@ export function quantizedLinear(
   });
 }
 
-/** Checks that x fits the parts and b. Returns the features of all parts, and the inputs. */
+/** Checks that x fits the parts and b. Returns the numbers of output features and of inputs. */
 function checkShapes(x: Tensor, parts: readonly PackedMatrix[], b?: Tensor | null): [cols: number, depth: number] {
   for (const { words } of parts) words.assertUsable('quantizedLinear: w');
   checkDType('quantizedLinear', 'x', x, 'float32');
@@ -88,7 +88,7 @@ function checkShapes(x: Tensor, parts: readonly PackedMatrix[], b?: Tensor | nul
   return [cols, depth];
 }
 
-/** tensor (+)= dz·w, for some features of w at a time. */
+/** Computes tensor (+)= dz·w. It unpacks some features of w at a time. */
 function multiplyUnpacked(dz: Tensor, parts: readonly PackedMatrix[], tensor: Tensor, accumulate: 0 | 1): void {
   let accumulates = accumulate;
   eachPart(parts, (w, first) => {
@@ -112,7 +112,7 @@ function eachPart(parts: readonly PackedMatrix[], body: (part: PackedMatrix, fir
   }
 }
 
-/** Rows as integers of 8 bits. Weights whose formats have equal scales and offsets share them. */
+/** Rows of x, rounded to int8. Weights whose formats have the same layout of scales and offsets share them. */
 class RoundedRows {
   readonly #made = new Map<string, Tensor>();
 
@@ -123,7 +123,7 @@ class RoundedRows {
     readonly stride: number,
   ) {}
 
-  /** Null if there are so few that the product makes them itself. */
+  /** Returns the rounded rows for a format. Null if there are so few rows that the product itself rounds them. */
   of(format: Format): Tensor | null {
     const { code, offset, scales } = format;
     const { x, rows, depth, stride } = this;
@@ -141,7 +141,7 @@ class RoundedRows {
   }
 }
 
-/** Words of a row of `depth` inputs as integers, for products with weights of a format. */
+/** Returns the words of a row of `depth` inputs that is rounded for products with weights of a format. */
 export function roundedWords({ scales }: Format, device: Device, depth: number): number {
   const groups = Math.ceil(depth / device.constant('format.group'));
   const heads = scales ? scales * groups : Math.ceil(groups / device.constant('int8.rowGroups'));

@@ -15,10 +15,10 @@ export interface QuantizedPerGroupOptions {
 }
 
 /**
- * `groupedLinear` with a packed weight: x[r] · w[g]ᵀ for each row r of group g, float32 [rows, depth] → [rows, cols]. `x`
- * and `offsets` are as there. `w`: [groups · cols, depth], made of consecutive `parts` of whole groups. Only groups
- * with rows are read. Each row has the bits it would have alone. The gradient of x uses the unpacked weights; the weights
- * have no gradient. Throws ShapeError, DTypeError, ArgumentError.
+ * `groupedLinear` with a packed weight: x[r] · w[g]ᵀ for each row r of group g, float32 [rows, depth] → [rows, cols].
+ * `x` and `offsets` are as there. `w`: [groups · cols, depth], made of consecutive `parts` of whole groups. Only groups
+ * with rows are read. The bits of a row do not depend on the other rows. The gradient of x uses the unpacked weights;
+ * the weights have no gradient. Throws ShapeError, DTypeError, ArgumentError.
  */
 export function quantizedPerGroup(
   x: Tensor,
@@ -41,7 +41,7 @@ export function quantizedPerGroup(
       const integers = activations === 'int8' && scales !== undefined;
       const q = integers ? device.empty([rows, roundedWords(w.format, device, depth)], 'int32') : null;
       if (q) device.emit('quantizeGroups', { x: left, q, ...sizes }, rows * depth);
-      const tile = tileOf(device); // groups that do not fill tiles share them
+      const tile = tileOf(device); // groups that do not fill whole tiles share tiles
       const wide = cols % tile === 0 ? null : device.empty([rows, (Math.ceil(cols / tile) + 1) * tile]);
       const operands = { x: left, q, w: w.words, y, wide, ...sizes, cols, integers: Number(integers) };
       device.emit('groupedQuantizedLinear', operands, 2 * rows * cols * depth);
@@ -70,7 +70,7 @@ function eachPart(
   }
 }
 
-/** dx (+)= dy · w of each row's group, for some groups of w at a time. */
+/** Computes dx (+)= dy · w of each row's group. It unpacks some groups of w at a time. */
 function multiplyUnpacked(dy: Tensor, w: PackedMatrix, offsets: Tensor, dx: Tensor, accumulate: 0 | 1): void {
   const { device } = dy;
   const [rows, cols] = dy.shape as readonly [number, number];

@@ -42,7 +42,7 @@ function reduce(op: string, x: Tensor, options: ReduceOptions, weigh: (count: nu
   });
 }
 
-/** The positions of the dimensions that an op reduces, all by default, in their order. */
+/** Returns the dimensions that an op reduces, in ascending order; all by default. Throws ArgumentError. */
 export function checkAxes(op: string, axis: ReduceOptions['axis'], shape: Shape): number[] {
   if (axis === undefined) return shape.map((_, d) => d);
   const axes = [axis].flat().map((a) => checkAxis(op, a, shape));
@@ -51,7 +51,7 @@ export function checkAxes(op: string, axis: ReduceOptions['axis'], shape: Shape)
   return axes.sort((a, b) => a - b);
 }
 
-/** The shape after these dimensions are reduced. */
+/** Returns the shape after these dimensions are reduced. */
 export function withoutAxes(shape: Shape, axes: readonly number[], keepDims: boolean): Shape {
   if (!keepDims) return shape.filter((_, d) => !axes.includes(d));
   return shape.map((size, d) => (axes.includes(d) ? 1 : size));
@@ -67,7 +67,9 @@ export function broadcastGrad(x: Tensor, dy: Tensor, w: Tensor | null = null, sc
   if (dx) sumInto('backward', dx, dy.shape, dy, w, scale);
 }
 
-/** y = scale·Σ x·w, added to y on request. All three are broadcast to `shape`, and summed where y is broadcast. */
+/**
+ * Computes y (+)= scale·Σ x·w. All three are broadcast to `shape`; the sum is over dimensions in which y is broadcast.
+ */
 function sumInto(
   op: string,
   { tensor: y, accumulate }: GradientTarget,
@@ -85,7 +87,7 @@ function sumInto(
   );
   const kept = dimensions.filter(({ steps }) => steps[2] !== 0);
   const summed = dimensions.filter(({ steps }) => steps[2] === 0);
-  // Vectors run along the last dimension if it is contiguous, else along a single column.
+  // SIMD vectors run along the last dimension if it is contiguous. Otherwise a dimension of size 1 is added.
   const [xStep = 0, wStep = 0, yStep = 0] = dimensions.at(-1)?.steps ?? [];
   const rowwise = summed.length > 0 && yStep === 0 && xStep === 1 && wStep <= 1;
   if (!rowwise && !(yStep === 1 && xStep <= 1 && wStep <= 1)) kept.push({ size: 1, steps: [0, 0, 1] });
@@ -110,7 +112,7 @@ function sumInto(
   workspace?.dispose();
 }
 
-/** Long sums are cut into pieces of about `length` terms. */
+/** Returns the number of pieces of about `length` terms into which a long sum is cut. */
 function piecesOf(terms: number, length: number): number {
   return terms <= 2 * length ? 1 : Math.ceil(terms / length);
 }

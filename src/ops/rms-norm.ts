@@ -8,10 +8,10 @@ import { contiguous } from './contiguous.js';
 export interface RmsNormOptions {
   /** Added to the mean of the squares. Default: float32's machine epsilon, as in PyTorch. */
   eps?: number | undefined;
-  /** Added to gamma. 1 for weights that are stored as their difference from 1, as Gemma's are. Default: 0. */
+  /** Added to gamma. Use 1 for weights that are stored as their difference from 1, such as Gemma's. Default: 0. */
   offset?: number | undefined;
   /**
-   * The first of the dimensions that are normalised together; negative numbers count from the end. Default: -1, the
+   * The first of the dimensions that are normalized together; negative numbers count from the end. Default: -1, the
    * last.
    */
   axis?: number | undefined;

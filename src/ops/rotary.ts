@@ -18,7 +18,7 @@ import { concat } from './move.js';
 const layouts = ['interleaved', 'halves'] as const;
 
 export interface RotaryOptions {
-  /** Number of features to rotate, whole heads. Others pass unchanged. Default: all. */
+  /** Number of leading features to rotate, a multiple of `headSize`. The others are unchanged. Default: all. */
   columns?: number | undefined;
   /**
    * Features of a head. The first of them are rotated, as many as the table has. Default: the number of rotated
@@ -98,7 +98,7 @@ export function rotaryTable(cos: Tensor, sin: Tensor, options: Pick<RotaryOption
   checkShape('rotaryTable', 'sin', sin, cos.shape);
   const pairs = lastOf(cos.shape);
   const length = cos.size / pairs;
-  // Features of a pair lie side by side, or half of the rotated features apart.
+  // The two features of a pair are adjacent, or half of the rotated features apart.
   const spread = (first: Tensor, second: Tensor) => {
     const shape = layout === 'halves' ? [length, pairs] : [length, pairs, 1];
     return concat([contiguous(first).reshape(shape), contiguous(second).reshape(shape)], -1).reshape(length, 2 * pairs);

@@ -1,19 +1,22 @@
-import { checkDevice, checkDTypes, checkShape } from '../core/check.js';
+import { checkDevice, checkDTypes, checkShape, describeShape } from '../core/check.js';
 import { ShapeError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 
-/** Pieces of sequences, and where their states are kept; see nn/recurrent-slots.ts. Tensors are int32 [pieces]. */
+/** Pieces of sequences, and the slots that keep their states; see nn/recurrent-slots.ts. Tensors are int32 [pieces]. */
 export interface StateSlotsOptions {
-  /** Slots for the latest lengths. */
+  /** Number of slots for the latest lengths. */
   readonly ring: number;
-  /** Tokens between checkpoints, which have the other slots. */
+  /** Number of tokens between checkpoints, which use the other slots. */
   readonly spacing: number;
-  /** The sequence of each piece. Left out for a step: piece i is the newest token of sequence i. */
+  /** The sequence of each piece. Undefined for a step, in which piece i is the newest token of sequence i. */
   readonly sequences?: Tensor | undefined;
-  /** The length before each piece, and the one after it. */
+  /** `positions`: length of the sequence before each piece. `ends`: length after it. */
   readonly positions: Tensor;
   readonly ends: Tensor;
-  /** Receive the slots of the states before and after each piece, counted through all sequences; -1 if there is none. */
+  /**
+   * `from` and `to` receive the slots of the states before and after each piece, as indices over all sequences; -1 if
+   * there is none.
+   */
   readonly from: Tensor;
   readonly to: Tensor;
 }
@@ -29,7 +32,10 @@ export function stateSlots(tags: Tensor, options: StateSlotsOptions): void {
   const device = checkDevice('stateSlots', tensors);
   checkDTypes('stateSlots', tensors, 'int32');
   const [rows = 0, slots = 0] = tags.shape;
-  if (tags.shape.length !== 3 || !tags.isContiguous) throw new ShapeError('stateSlots: tags is not [rows, slots, 1]');
+  if (tags.shape.length !== 3 || !tags.isContiguous)
+    throw new ShapeError(
+      `stateSlots: tags is ${describeShape(tags.shape)}, expected [sequences, slots, 1], contiguous`,
+    );
   const pieces = positions.size;
   for (const [name, tensor] of Object.entries({ positions, ends, from, to, ...(sequences && { sequences }) }))
     checkShape('stateSlots', name, tensor, [pieces]);

@@ -1,4 +1,4 @@
-// Norms and deviations, composed of other ops. Only their gradients where a root is 0 are defined here.
+// Norms and deviations, composed of other ops. Only the gradient of a square root at 0 is defined here.
 
 import { differentiable } from '../core/autograd.js';
 import { checkDevice, checkDType, checkOptions } from '../core/check.js';
@@ -72,7 +72,7 @@ function spread(op: string, x: Tensor, options: VarianceOptions, root: boolean):
   });
 }
 
-/** dy / y; 0 where y is 0. */
+/** Returns dy / y; 0 where y is 0. */
 function overRoot(dy: Tensor, y: Tensor): Tensor {
   return where(equal(y, 0), 0, div(dy, y));
 }

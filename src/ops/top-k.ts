@@ -1,4 +1,4 @@
-// Selection of the next tokens on the device, where their scores are. Nothing here is differentiated.
+// Selection of the next tokens on the device that holds their scores. There are no gradients.
 
 import {
   checkDevice,
@@ -31,7 +31,7 @@ export interface BestTokens {
 interface TopKIntoOptions {
   /** The slot of `best` to write. Default: 0. */
   slot?: number | Scalar | undefined;
-  /** int32: tokens to skip; the first `without` of them count. */
+  /** int32: tokens to skip. Only the first `without` entries count. */
   forbidden?: Tensor | null | undefined;
   without?: number | Scalar | undefined;
 }
@@ -43,9 +43,9 @@ function shapeOfBest(op: string, values: Tensor): readonly [slots: number, rows:
 }
 
 /**
- * Finds the k greatest elements of each row of `x`, float32 [rows, cols], the first of equal ones, and the row's log Σ
- * e^x. `best` may have been made for more rows; its slots then hold that many rows each. If too few elements are above
- * −∞ and not forbidden, the others are −∞ and 0.
+ * Finds the k greatest elements of each row of `x`, float32 [rows, cols], and the row's log Σ e^x. The first of equal
+ * elements comes first. `best` may have been made for more rows. If fewer than k elements are above −∞ and not
+ * forbidden, the remaining values are −∞ and their ids 0.
  */
 export function topKInto(
   x: Tensor,
@@ -70,9 +70,9 @@ export function topKInto(
 }
 
 /**
- * Makes the best token of each row the decoder's next input: `tokens[r] = ids[slot, r]`, with k = 1 in `best`;
- * `finished[r] = 1` if it is one of `stops`. Once every row is finished the run ends here and skips the commands after
- * this one, so queue none that must run.
+ * Makes the best token of each row the decoder's next input: `tokens[r] = ids[slot, r]`, with k = 1 in `best`. Sets
+ * `finished[r] = 1` if the token is one of `stops`. Once every row is finished, the run ends and skips all later
+ * commands, so queue none that must run.
  *
  * `tokens` is int32 [rows]; `finished` and `stops` are int32. `finished` is at least as long as `tokens`; `stops` may
  * be absent.

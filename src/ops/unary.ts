@@ -1,4 +1,4 @@
-// Functions of one tensor, element by element. native/kernels/unary.h has them and their gradients.
+// Functions of one tensor, element by element. native/kernels/unary.h computes them and their gradients.
 
 import { accumulateBits, differentiable, gradOf } from '../core/autograd.js';
 import { checkDevice, checkDType, checkNumber, checkOptions, isNotNaN } from '../core/check.js';
@@ -88,7 +88,7 @@ export function cos(x: Tensor): Tensor {
 }
 
 /**
- * The greatest integer that is not above x; the gradient is 0. `x`: float32, any shape; the result has the same shape.
+ * The largest integer that is at most x; the gradient is 0. `x`: float32, any shape; the result has the same shape.
  * Throws DTypeError.
  */
 export function floor(x: Tensor): Tensor {
@@ -96,8 +96,8 @@ export function floor(x: Tensor): Tensor {
 }
 
 /**
- * The nearest integer, the even one of two; the gradient is 0. `x`: float32, any shape; the result has the same shape.
- * Throws DTypeError.
+ * The nearest integer; the even one if two are equally near. The gradient is 0. `x`: float32, any shape; the result has
+ * the same shape. Throws DTypeError.
  */
 export function round(x: Tensor): Tensor {
   return unary('round', 'round', x);

@@ -180,7 +180,9 @@ it('what is no weight is refused by name', async () => {
   const device = await deviceFor(isas[0] as string, 1);
   const bytes = new Uint8Array(18);
   expect(() => PackedWeight.fromBlocks(device, 'q1_0', [1, 256], bytes)).toThrow(/"q1_0", expected one of/);
-  expect(() => PackedWeight.fromBlocks(device, 'q4_k', [1, 32], bytes)).toThrow(/32 inputs are no multiple of 256/);
+  expect(() => PackedWeight.fromBlocks(device, 'q4_k', [1, 32], bytes)).toThrow(
+    /32 inputs, expected a multiple of 256/,
+  );
   expect(() => PackedWeight.fromBlocks(device, 'q4_0', [2, 32], bytes)).toThrow(/18 bytes, expected 36/);
   expect(() => PackedWeight.fromTensor(device.zeros([32, 32]), 'q6_k')).toThrow(/"q6_k", expected one of/);
 });

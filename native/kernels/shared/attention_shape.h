@@ -87,7 +87,7 @@ struct Inputs {
     REQUIRE(sizes.width > 0 && sizes.width <= kMaxWidth && sizes.valueWidth > 0 && sizes.valueWidth <= kMaxWidth,
             "a head must be 1 to 1024 wide");
     REQUIRE(q.covers(totalQ(), uint64_t{sizes.heads} * sizes.width, strides.q), "q is too small");
-    REQUIRE(sizes.cells < kCellTypes, "there is no such type of cells");
+    REQUIRE(sizes.cells < kCellTypes, "unknown type of cache cells");
     REQUIRE(k.covers(totalK(), uint64_t{sizes.kvHeads} * headWords(sizes.width), strides.k), "k is too small");
     REQUIRE(totalQ() <= kMaxRows && totalK() <= kMaxRows && sizes.rowsQ <= kMaxRows && sizes.rowsK <= kMaxRows,
             "too many rows");
@@ -126,7 +126,7 @@ struct Inputs {
   static uint32_t lengthAt(const Context& context, Span lengths, uint32_t b, uint64_t limit) {
     const int32_t length = context.i32(lengths)[b];
     if (length >= 0 && static_cast<uint64_t>(length) <= limit) return static_cast<uint32_t>(length);
-    context.fail("a length is negative or larger than the rows there are");
+    context.fail("a length is negative or larger than the number of rows");
     return 0;
   }
 

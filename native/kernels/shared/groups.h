@@ -29,7 +29,7 @@ inline GroupBlock groupBlockAt(const Context& context, Span offsets, uint32_t ro
   const GroupOffsets groupOffsets{context.i32(offsets), rows};
   for (uint64_t group = 0; group < groups; ++group) {
     if (!groupOffsets.isValid(group)) {
-      context.fail("offsets do not count the rows of x");
+      context.fail("offsets do not match the rows of x");
       break;
     }
     const uint64_t size = groupOffsets.size(group), blocks = divideUp(size, step);

@@ -11,9 +11,9 @@ struct RowsById {
 
   const char* check() const {
     REQUIRE(ids.covers(count), "ids is smaller than count");
-    REQUIRE(y.covers(count, cols, cols), "y is smaller than count and cols say");
+    REQUIRE(y.covers(count, cols, cols), "y is too small for count and cols");
     if (!positions.present()) return nullptr;
-    REQUIRE(positions.covers(positionRows, cols, positionStride), "positions is smaller than its rows say");
+    REQUIRE(positions.covers(positionRows, cols, positionStride), "positions is too small for its rows");
     REQUIRE(positionIds.covers(count), "positionIds is smaller than count");
     return nullptr;
   }
