@@ -33,8 +33,11 @@ function familiesPage() {
 
 <!-- made by node scripts/families.mjs -->
 
-\`loadModel\` reads the families below. For each checkpoint, tests compare the outputs, hidden states,
-attention maps, the loss and the gradient of every parameter with transformers in float64. They run on each instruction set and in
+\`loadModel\` and the pipelines load a checkpoint if the \`model_type\` of its config.json is in the table or in the list below
+it. \`npx simdformer info ID\` checks a given one, and [Checkpoints](models.md) lists widely used ones. Families of GGUF files are in [GGUF](gguf.md).
+
+For each checkpoint below, tests compare the outputs, hidden states, attention maps, the loss and the gradient of every parameter with
+transformers in float64. They run on each instruction set and in
 WebAssembly. "tokens" in the last column means that the tokens of greedy and beam search are compared, too. The checkpoints are small
 and random. The tests are \`families.test.ts\`, \`families-2025.test.ts\` and \`switches.test.ts\` in \`test/pretrained\`.
 

@@ -97,7 +97,7 @@ const text = `# Checkpoints
 
 <!-- made by npx tsx scripts/models-page.mjs -->
 
-To check any checkpoint, give its id, its URL or a folder:
+This page lists widely used checkpoints with their sizes. To check any checkpoint, give its id, its URL or a folder:
 
 \`\`\`sh
 npx simdformer info BAAI/bge-m3
@@ -107,7 +107,7 @@ It reads the config, the tokenizer and the headers of weights, a few hundred kil
 and the pipelines. If something cannot be read, it names the reason. In a clone, \`npm run check:hub\` does this for all ids below, and
 \`npm run check:hub -- ID ID\` for others.
 
-The ${rows.length} checkpoints below are widely used and belong to our families. They are examples: other checkpoints of the same families load
+The ${rows.length} checkpoints below are widely used and belong to our [families](families.md). They are examples: other checkpoints of the same families load
 as well.
 
 - **Parameters and memory** are computed by our own models from the settings of each checkpoint, without its weights. The list is in

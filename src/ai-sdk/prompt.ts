@@ -96,6 +96,6 @@ export function bytesOf(data: Uint8Array | string): Uint8Array {
 }
 
 function unsupported(part: string): UnsupportedFunctionalityError {
-  const message = `simdformer: the prompt has a part '${part}', but language models read only text`;
+  const message = `simdformer: the prompt has a part '${part}', but this adapter passes only text to models`;
   return new UnsupportedFunctionalityError({ functionality: part, message });
 }

@@ -26,7 +26,7 @@ export interface SimdformerOptions extends LocalModelsOptions {
 interface Common {
   /** Throws NoSuchModelError: there are no models that draw. */
   imageModel(id: string): never;
-  /** Throws NoSuchModelError: there are no models that speak. */
+  /** Throws NoSuchModelError: the provider has no speech; `pipeline('text-to-speech')` has. */
   speechModel(id: string): never;
   /** Frees the models that this provider loaded, and the device that it opened. */
   dispose(): Promise<void>;
@@ -90,7 +90,7 @@ export function createSimdformer({
     rerankingModel: (id: ModelId) => versioned(new SimdformerRerankingModel(models, id)),
     transcriptionModel: (id: ModelId) => versioned(new SimdformerTranscriptionModel(models, id)),
     imageModel: refuse('imageModel', 'has no models that draw'),
-    speechModel: refuse('speechModel', 'has no models that speak'),
+    speechModel: refuse('speechModel', "offers no speech here, but pipeline('text-to-speech') does"),
     dispose,
     [Symbol.asyncDispose]: dispose,
   });

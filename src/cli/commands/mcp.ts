@@ -17,7 +17,7 @@ interface Options {
 
 export function mcpCommand(): Command {
   return new Command('mcp')
-    .description('Serve search over the files of a folder to clients of the Model Context Protocol, by standard input.')
+    .description('serve search over the files of a folder to clients of the Model Context Protocol, by standard input')
     .requiredOption('--folder <path>', 'folder whose text files are searched')
     .option('--model <model>', 'embedding model (default: that of feature-extraction)')
     .option('--reranker <model>', 'model that orders the passages that were found (default: none)')
