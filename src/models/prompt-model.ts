@@ -133,7 +133,12 @@ export abstract class PromptModel extends PretrainedModel {
   }
 }
 
-/** The numbers of each sequence of a batch. */
-export function splitAs<List extends number[] | Int32Array>({ counts, starts }: TokenBatch, all: List): List[] {
+/**
+ * The numbers of each sequence of a batch.
+ *
+ * @internal
+ */
+export function splitAs<List extends number[] | Int32Array>(batch: TokenBatch, all: List): List[] {
+  const { counts, starts } = batch;
   return counts.map((count, i) => all.slice(starts[i], (starts[i] as number) + count) as List);
 }

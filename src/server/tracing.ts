@@ -60,7 +60,11 @@ export class Tracing {
     const end = start + milliseconds;
     const parent = api.propagation.extract(api.ROOT_CONTEXT, headers, {
       get: (from, name) => from.get(name) ?? undefined,
-      keys: (from) => [...from.keys()],
+      keys: (from) => {
+        const names: string[] = [];
+        from.forEach((_, name) => names.push(name));
+        return names;
+      },
     });
     const isFault = status >= 500;
     const attributes = {
