@@ -62,7 +62,7 @@ export class Tracing {
       get: (from, name) => from.get(name) ?? undefined,
       keys: (from) => {
         const names: string[] = [];
-        from.forEach((_, name) => names.push(name));
+        from.forEach((_, name) => void names.push(name));
         return names;
       },
     });
