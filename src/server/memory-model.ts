@@ -52,7 +52,7 @@ export class MemoryModel {
   ): Promise<MemoryModel> {
     try {
       if (typeof model?.forward !== 'function')
-        throw new ArgumentError(`openai: models.${id}.load gave no model, expected what loadModel gives`);
+        throw new ArgumentError(`openai: models.${id}.load gave no model, expected the result of loadModel`);
       const own = model.activeAdapters;
       for (const [name, put] of Object.entries(source?.adapters ?? {})) {
         await put(model);

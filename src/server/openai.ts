@@ -255,7 +255,7 @@ const isOrigin = (value: unknown) =>
 /** Throws ArgumentError for what is no model and no managed model. */
 function checkModel(name: string, model: LoadedModel | ManagedModel | null): void {
   if (typeof (model as Partial<LoadedModel> | null)?.forward === 'function') return;
-  const expected = 'expected what loadModel gives, or { load: () => loadModel(…) }';
+  const expected = 'expected the result of loadModel, or { load: () => loadModel(…) }';
   if (!isObject(model) || !isManaged(model))
     throw new ArgumentError(`openai: models.${name} is ${describeValue(model)}, ${expected}`);
   const { adapters = {} } = checkOptions(`openai: models.${name}`, model, {

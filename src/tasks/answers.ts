@@ -1,4 +1,4 @@
-// The spans of a context that answer best.
+// Finds the spans of a context that answer a question best.
 
 import { softmax } from './scores.js';
 
@@ -6,7 +6,7 @@ import { softmax } from './scores.js';
 export interface ContextPart {
   readonly starts: Float32Array;
   readonly ends: Float32Array;
-  /** Characters of the context. */
+  /** Range of characters of the context, for each token. */
   readonly offsets: readonly (readonly [start: number, end: number])[];
   readonly wordIds: readonly (number | null)[];
   /** The first token of the context. */
@@ -22,9 +22,9 @@ export interface Answer {
 }
 
 export interface AnswerLimits {
-  /** Answers at most. */
+  /** Maximum number of answers. */
   readonly count: number;
-  /** Tokens of an answer at most. */
+  /** Maximum number of tokens of an answer. */
   readonly longest: number;
   readonly mayBeNone: boolean;
   readonly inWords: boolean;
@@ -36,7 +36,7 @@ interface Span {
   readonly score: number;
 }
 
-/** The best answers of all parts; those that are the same but for upper case count together. */
+/** Returns the best answers of all parts. Answers that differ only in upper case are merged, and their scores added. */
 export function answersOf(context: string, parts: readonly ContextPart[], limits: AnswerLimits): Answer[] {
   const characters = [...context];
   const found = new Map<string, Answer>();
@@ -57,7 +57,7 @@ export function answersOf(context: string, parts: readonly ContextPart[], limits
   return answers.sort((a, b) => b.score - a.score).slice(0, limits.count);
 }
 
-/** The likeliest spans, and how likely there is none: the first token stands for that. */
+/** Returns the most likely spans, and the probability that there is no answer, which the first token represents. */
 function spansOf(part: ContextPart, { count, longest, inWords }: AnswerLimits): { spans: Span[]; noAnswer: number } {
   const isOpen = (i: number) => i === 0 || (i >= part.first && !part.isSpecial[i]);
   const open = (logits: Float32Array) => softmax(logits.map((logit, i) => (isOpen(i) ? logit : -Infinity)));
@@ -70,14 +70,14 @@ function spansOf(part: ContextPart, { count, longest, inWords }: AnswerLimits): 
     }
   }
   spans.sort((a, b) => b.score - a.score);
-  // Spans of the same words are one answer: more of them than there are to be answers.
+  // Several spans can extend to the same words and become one answer, so more spans than answers are kept.
   return {
     spans: spans.slice(0, inWords ? 2 * count + 10 : count),
     noAnswer: (starts[0] as number) * (ends[0] as number),
   };
 }
 
-/** The characters from one token to another, of the words that these are in if wanted. */
+/** Returns the range of characters from one token to another. If `inWords`, it is extended to whole words. */
 function placeOf({ offsets, wordIds, first: begin }: ContextPart, first: number, last: number, inWords: boolean) {
   let [from, to] = [first, last];
   const isSame = (a: number, b: number) => wordIds[a] !== null && wordIds[a] === wordIds[b];

@@ -12,14 +12,14 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { type ClassScore, scoresOf } from './text-classification.js';
 
 export interface AudioClassificationOptions extends CallOptions {
-  /** Number of classes to return, the likeliest first; null or 0 for all. Default: 5. */
+  /** Number of classes to return, the most likely first; null or 0: all. Default: 5. */
   top_k?: number | null | undefined;
 }
 
 /**
- * The classes of a recording, the likeliest first; of an array of recordings an array of those. Rejects with ArgumentError
- * for values that are no recording and for invalid options, FormatError for files that are no WAV, and the reason of
- * `signal`.
+ * Returns the classes of a recording, the most likely first. An array of recordings gives an array of such lists.
+ * Rejects with ArgumentError for values that are not recordings and for invalid options, FormatError for files that are
+ * not WAV, and the reason of `signal`.
  */
 export interface AudioClassification {
   (recording: SoundInput, options?: AudioClassificationOptions): Promise<ClassScore[]>;

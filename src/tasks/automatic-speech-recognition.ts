@@ -37,7 +37,7 @@ const OWN = [
   ...(['compression_ratio_threshold', 'logprob_threshold', 'no_speech_threshold'] as const),
 ] as const;
 
-/** Recordings that are listened to side by side: each has 30 seconds of features and attention. */
+/** Number of recordings in a batch. Each takes memory for 30 seconds of features and attention. */
 const BATCH_SIZE = 8;
 
 export const automaticSpeechRecognition: Task<SpeechRecognition> = {
@@ -64,7 +64,7 @@ export const automaticSpeechRecognition: Task<SpeechRecognition> = {
 interface Plan {
   readonly options: SpeechRecognitionOptions;
   readonly listen: ListenOptions;
-  /** null: one window after the other. */
+  /** Overlapping windows. Null: windows follow one another without overlap. */
   readonly windows: { readonly length: number; readonly left: number; readonly right: number } | null;
 }
 
@@ -104,7 +104,7 @@ function planOf(listener: Listener, options: SpeechRecognitionOptions): Plan {
   if (several !== null) checkTemperatures(task, several);
   const limits = limitsOf(options);
   const code = listener.languageOf(language);
-  listener.prefix(code ?? undefined, wanted, false); // refuses a task that the model cannot do
+  listener.prefix(code ?? undefined, wanted, false); // throws for a task that the model does not have
   return {
     options,
     windows: windowsOf(listener, options),
@@ -154,7 +154,10 @@ function checkTemperatures(task: string, given: readonly number[]): void {
   );
 }
 
-/** The ids of a prompt without their mark. Throws ArgumentError for ids that are no text, and models that know no prompts. */
+/**
+ * Returns the ids of a prompt without the leading mark. Throws ArgumentError for ids that are not text, and for models
+ * that take no prompts.
+ */
 function promptOf({ task, tokens, startOfPast }: Listener, ids: readonly number[]): readonly number[] {
   const own = ids[0] === startOfPast ? ids.slice(1) : ids;
   const odd = own.find((id) => !(Number.isInteger(id) && id >= 0 && id < tokens.end));
@@ -163,7 +166,7 @@ function promptOf({ task, tokens, startOfPast }: Listener, ids: readonly number[
       `${task}: prompt_ids has ${describeValue(odd)}, expected tokens of text, below ${tokens.end}`,
     );
   if (own.length > 0 && startOfPast === undefined)
-    throw new ArgumentError(`${task}: the model takes no prompt_ids: its tokenizer has no <|startofprev|>`);
+    throw new ArgumentError(`${task}: the model takes no prompt_ids, because its tokenizer has no <|startofprev|>`);
   return own;
 }
 
@@ -205,7 +208,7 @@ async function recognize(
   return results;
 }
 
-/** Recordings side by side, each of them window after window. */
+/** Transcribes recordings as a batch, each of them window after window. */
 async function inTurn(
   listener: Listener,
   recordings: readonly Float32Array[],
@@ -216,7 +219,7 @@ async function inTurn(
   const results: SpeechRecognitionOutput[] = [];
   const sounds: Sound[] = [];
   for (const samples of recordings) sounds.push(await soundOf(listener, samples, signal));
-  // A recording that exceeds a window continues at a time, so times are needed even if they are not returned.
+  // The next window of a long recording begins at a predicted time, so times are needed even if they are not returned.
   const isLong = ({ features }: Sound) => (features.shape[1] as number) > listener.extractor.frames;
   for (const long of [false, true]) {
     const places = [...sounds.keys()].filter((i) => isLong(sounds[i] as Sound) === long);
@@ -240,7 +243,7 @@ async function inTurn(
   return results;
 }
 
-/** One recording in windows that overlap, several of them side by side. */
+/** Transcribes one recording in overlapping windows, several of them as a batch. */
 async function inWindows(
   listener: Listener,
   samples: Float32Array,
@@ -293,7 +296,7 @@ function outputOf(listener: Listener, plan: Plan, write: (transcript: Transcript
   return language ? { text, chunks: chunks.map(({ timestamp: _, ...chunk }) => chunk as TranscriptChunk) } : { text };
 }
 
-/** Tells of text as it grows, whole characters at a time. */
+/** Reports text as it grows, in whole characters. */
 class Printer {
   #tokens: number[] = [];
   #shown = '';

@@ -1,16 +1,16 @@
-// Any number of inputs, in batches of about the same length.
+// Runs any number of inputs in batches of similar length.
 
 import { afterEvents } from '../backend/after-events.js';
 import { checkFunction, checkNumber, checkSignal, isCount } from '../core/check.js';
 import type { CallOptions } from './task.js';
 
-/** Inputs that are read side by side by default. */
+/** Default number of inputs in a batch. */
 export const BATCH_SIZE = 32;
 
-/** For `checkOptions`, which leaves them to `checkCallOptions`. */
+/** Kinds for `checkOptions`. `checkCallOptions` checks the values. */
 export const callOptionKinds = { signal: 'any', onProgress: 'any', batchSize: 'any' } as const;
 
-/** Throws ArgumentError for call options that make no sense. */
+/** Throws ArgumentError for invalid call options. */
 export function checkCallOptions(task: string, { signal, onProgress, batchSize }: CallOptions): void {
   checkSignal(task, signal);
   if (onProgress !== undefined) checkFunction(`${task}: onProgress`, onProgress);

@@ -9,13 +9,13 @@ import type { CallOptions, Task } from './task.js';
 
 /** The depth of an image. */
 export interface EstimatedDepth {
-  /** float32 [height, width] of the image: inverse and relative, or in metres, as the model says. */
+  /** float32 [height, width] of the image. Depending on the model, values are relative inverse depths, or metres. */
   readonly predicted_depth: HostTensor;
-  /** A byte for each pixel, from 0 for the smallest number to 255 for the largest. */
+  /** `predicted_depth` as an image, one byte per pixel: 0 for the smallest value, 255 for the largest. */
   readonly depth: RawImage;
 }
 
-/** The depth of each pixel. An array of images gives an array. */
+/** Estimates the depth of each pixel. An array of images gives an array. */
 export interface DepthEstimation {
   (image: ImageInput, options?: CallOptions): Promise<EstimatedDepth>;
   (images: readonly ImageInput[], options?: CallOptions): Promise<EstimatedDepth[]>;
@@ -41,7 +41,7 @@ export const depthEstimation: Task<DepthEstimation> = {
   },
 };
 
-/** Numbers as brightness. */
+/** Scales values to brightness from 0 to 255. */
 function shown(values: Float32Array, width: number, height: number): RawImage {
   const [least, most] = values.reduce(
     ([low, high], value) => [Math.min(low, value), Math.max(high, value)],

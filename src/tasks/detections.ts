@@ -11,7 +11,7 @@ import { inBatches } from './batches.js';
 import { decoded, type ImageInput } from './image-inputs.js';
 import type { CallOptions, TaskContext } from './task.js';
 
-/** Sides of a box: pixels of the image, or shares of its width and height with `percentage`. */
+/** Edges of a box in pixels of the image, or with `percentage` in fractions of its width and height. */
 export interface DetectedBox {
   readonly xmin: number;
   readonly ymin: number;
@@ -35,7 +35,10 @@ export interface Predictions {
   boxOf(query: number): DetectedBox;
 }
 
-/** The detector of a task. Throws FormatError for a model that finds no objects, or that has no processor for images. */
+/**
+ * Returns the detector of a task. Throws FormatError for a model that does not detect objects, or that has no processor
+ * for images.
+ */
 export function detectorOf({ task, model }: TaskContext): { model: PretrainedModel; processor: ImageProcessor } {
   const { processor, config } = model;
   if (!(model instanceof PretrainedModel && model.headKind === 'object-detection'))
@@ -85,7 +88,7 @@ export function detect<Result>(
   );
 }
 
-/** Boxes are shares of the image, or of the square that it became. */
+/** Predicted boxes are fractions of the image, or of the square to which it was padded. */
 function boxReader(
   boxes: Float32Array,
   { width, height }: { readonly width: number; readonly height: number },

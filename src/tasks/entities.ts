@@ -1,4 +1,5 @@
-// From classes of tokens to entities, by the prefixes of their labels: B- begins one, I- goes on, E- ends it, S- is alone.
+// Combines classes of tokens to entities, by the prefixes of labels. B- begins an entity, I- continues it, E- ends it,
+// and S- is an entity of one token.
 
 import { labelOf } from './labels.js';
 import { argmax } from './scores.js';
@@ -22,7 +23,7 @@ export interface TokenScores {
   readonly isUnknown: boolean;
 }
 
-/** A text, or a part of it, as a model saw it. */
+/** A text, or a part of it, as a model read it. */
 export interface ClassifiedText {
   /** Characters of the whole text. */
   readonly characters: readonly string[];
@@ -39,24 +40,24 @@ export interface TokenEntity {
   readonly end: number;
 }
 
-/** Neighbours that are one entity. */
+/** Adjacent tokens that are one entity. */
 export interface EntityGroup {
   readonly entity_group: string;
-  /** The mean of its tokens', or its words'. */
+  /** Mean score of its tokens, or of its words. */
   readonly score: number;
   readonly word: string;
   readonly start: number;
   readonly end: number;
 }
 
-/** Tokens that have a class together. */
+/** Tokens that have one class together. */
 interface Classified {
   readonly entity: string;
   readonly score: number;
   readonly tokens: readonly TokenScores[];
 }
 
-/** Each token by itself. */
+/** Returns the class of each token separately. */
 export function entitiesOf(context: TaskContext, { characters, tokens }: ClassifiedText): TokenEntity[] {
   return tokens.map((token) => {
     const best = argmax(token.scores);
@@ -65,7 +66,7 @@ export function entitiesOf(context: TaskContext, { characters, tokens }: Classif
   });
 }
 
-/** Entities of tokens, or of words. */
+/** Returns the entities, from classes of tokens or of words. */
 export function groupsOf(
   context: TaskContext,
   { characters, tokens }: ClassifiedText,
@@ -133,12 +134,15 @@ function scoresOf(word: readonly TokenScores[], strategy: AggregationStrategy): 
   return all[0];
 }
 
-/** The prefix of a label and the kind of entity; a label without a prefix goes on. */
+/** Returns the prefix of a label and the kind of entity. A label without a prefix counts as I-. */
 function tagOf(label: string): [prefix: string, kind: string] {
   return /^[BIES]-/.test(label) ? [label.charAt(0), label.slice(2)] : ['I', label];
 }
 
-/** The text of tokens that follow each other, decoded; where there is no token for it, as it was given. */
+/**
+ * Returns the decoded text of adjacent tokens, and its range. If it has unknown tokens, the given text is returned
+ * instead.
+ */
 function wordOf(context: TaskContext, characters: readonly string[], tokens: readonly TokenScores[]) {
   const start = (tokens[0] as TokenScores).start;
   const end = (tokens.at(-1) as TokenScores).end;

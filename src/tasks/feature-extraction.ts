@@ -29,14 +29,14 @@ export type Pooling = 'none' | 'mean' | 'cls' | 'first_token' | 'last_token' | '
 export interface FeatureExtractionOptions extends CallOptions, TruncationOptions, PromptNames {
   /** Default 'none': a vector for each token. */
   pooling?: Pooling | undefined;
-  /** True divides vectors by their length. Default false. */
+  /** True divides vectors by their L2 norm. Default: false. */
   normalize?: boolean | undefined;
   /**
    * True converts each number to a bit: 1 if it is above 0. Needs pooled vectors whose size is a multiple of 8. Default
    * false.
    */
   quantize?: boolean | undefined;
-  /** Eight bits as a number from -128 on, or from 0 on. Default 'binary'. */
+  /** Type of a byte of eight bits: 'binary' is int8, 'ubinary' is uint8. Default: 'binary'. */
   precision?: 'binary' | 'ubinary' | undefined;
 }
 
@@ -86,7 +86,7 @@ function checked(options: FeatureExtractionOptions): FeatureExtractionOptions {
   });
 }
 
-/** The vectors of texts, as `FeatureExtraction` gives them. */
+/** Returns the vectors of texts, in the form of `FeatureExtraction`. */
 export async function extract(
   context: TaskContext,
   texts: readonly string[],
@@ -122,7 +122,7 @@ export async function extract(
   );
 }
 
-/** The text before each text. */
+/** Returns the prompt that is put before each text. Throws ArgumentError for an unknown name. */
 function promptOf({ task, model }: TaskContext, { prompt, prompt_name: name }: PromptNames): string {
   if (prompt !== undefined) return prompt;
   const { prompts } = model;
@@ -132,7 +132,7 @@ function promptOf({ task, model }: TaskContext, { prompt, prompt_name: name }: P
   throw new ArgumentError(`${task}: there is no prompt ${JSON.stringify(name)}, but ${known}: give its text as prompt`);
 }
 
-/** The vectors of a batch, each text's end to end. */
+/** Returns the vectors of a batch. Vectors of a text are end to end. */
 async function vectorsOf(context: TaskContext, texts: readonly string[], pooling: Pooling) {
   const { model } = context;
   const encoding = await encode(context, texts);
@@ -160,7 +160,7 @@ function* run(model: LoadedModel, inputs: ModelInputs): Generator<unknown, Model
 
 function pooled({ lastHiddenState }: ModelOutput, batch: TokenBatch, pooling: Pooling): Tensor {
   if (lastHiddenState === undefined)
-    throw new FormatError('feature-extraction: the model gives no vectors of tokens, expected a model of texts');
+    throw new FormatError('feature-extraction: the model has no token vectors, expected a model that reads texts');
   switch (pooling) {
     case 'none':
       return lastHiddenState;
@@ -175,7 +175,7 @@ function pooled({ lastHiddenState }: ModelOutput, batch: TokenBatch, pooling: Po
   }
 }
 
-/** Arrays, zeros behind those that are shorter than `shape`, as one. */
+/** Joins arrays to one tensor. Arrays shorter than `shape` are padded with zeros at the end. */
 function stacked(arrays: readonly Float32Array[], shape: readonly number[]): HostTensor {
   const size = shape.reduce((product, dimension) => product * dimension, 1);
   const all = new Float32Array(arrays.length * size);
@@ -183,7 +183,7 @@ function stacked(arrays: readonly Float32Array[], shape: readonly number[]): Hos
   return new HostTensor(all, [arrays.length, ...shape]);
 }
 
-/** Divides each row by its length; zeros stay zeros. */
+/** Divides each row by its L2 norm. Rows of zeros stay zero. */
 export function normalizeRows(values: Float32Array, features: number): void {
   for (let start = 0; start < values.length; start += features) {
     const row = values.subarray(start, start + features);
@@ -194,11 +194,11 @@ export function normalizeRows(values: Float32Array, features: number): void {
   }
 }
 
-/** A bit for each number, the first of eight the highest. */
+/** Converts numbers to bits. The first of eight numbers is the highest bit. */
 function quantized({ data, dims }: HostTensor, precision: 'binary' | 'ubinary'): HostTensor<Int8Array | Uint8Array> {
   const [count, features] = dims as [number, number];
   if (features % 8 !== 0)
-    throw new ArgumentError(`feature-extraction: quantize makes bytes of 8 numbers, but vectors have ${features}`);
+    throw new ArgumentError(`feature-extraction: quantize packs 8 numbers in a byte, but vectors have ${features}`);
   const bits = new Uint8Array(data.length / 8);
   for (const [i, value] of data.entries()) if (value > 0) bits[i >> 3] = (bits[i >> 3] as number) | (128 >> (i & 7));
   const shape = [count, features / 8];

@@ -21,7 +21,9 @@ import {
 export interface FillMaskOptions extends CallOptions, TruncationOptions {
   /** Number of tokens returned for a mask. Default: 5. */
   top_k?: number | undefined;
-  /** The only tokens to choose among, each by its text; of what is no token, its first one. */
+  /**
+   * Candidates, each given by its text. If a text is not a single token, its first token counts. Default: all tokens.
+   */
   targets?: string | readonly string[] | undefined;
 }
 
@@ -35,8 +37,8 @@ export interface FilledMask {
 }
 
 /**
- * Words for the mask token in a text, best first. A text with several masks gives an array per mask. Each mask is
- * filled separately, and the sequence shows special tokens, so that the other masks are visible.
+ * Predicts words for the mask token in a text, best first. A text with several masks gives an array per mask. Each mask
+ * is filled separately. `sequence` then contains special tokens, so that the other masks are visible.
  */
 export type FillMask = <Texts extends string | readonly string[]>(
   texts: Texts,
@@ -70,7 +72,7 @@ export const fillMask: Task<FillMask> = {
           const ids = encoded.inputIds[i] as number[];
           const filled: FilledMask[][] = [];
           for (const place of places) {
-            await yieldToEventLoop(); // each mask takes milliseconds
+            await yieldToEventLoop(); // each mask takes several milliseconds
             const found = likeliest(logits.next().value as Float32Array, among, count);
             filled.push(found.map((each) => describe(context, ids, { place, ...each }, places.length === 1)));
           }
@@ -91,7 +93,7 @@ export const fillMask: Task<FillMask> = {
   },
 };
 
-/** Logits of the tokens with this id, in order. Those of other tokens stay on the device: a text has megabytes of them. */
+/** Returns the logits at the tokens with this id, in order. Other logits, which take megabytes, stay on the device. */
 async function logitsAt({ model }: TaskContext, rows: EncodedRows, id: number): Promise<Float32Array[]> {
   const [logits] = (await readRows(model, rows, function* (part) {
     const places = part.inputIds.flat().flatMap((each, place) => (each === id ? [place] : []));

@@ -1,4 +1,4 @@
-// Texts, boxes and polygons by Florence-2, whose prompts name tasks.
+// Texts, boxes and polygons from Florence-2. Its prompts are names of tasks.
 
 import type { GenerateOptions } from '../generate/generate-options.js';
 import { PromptModel } from '../models/prompt-model.js';
@@ -10,13 +10,16 @@ import type { CallOptions, TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 
 export interface TextOfImage {
-  /** The text, for tasks of places with the tokens of places. */
+  /** The generated text. For tasks with boxes or polygons it contains the tokens of coordinates. */
   readonly generated_text: string;
-  /** Florence-2: the answer by its task, as transformers' `post_process_generation` gives it, in pixels of the image. */
+  /**
+   * The answer by the name of the task, in the format of transformers' `post_process_generation`. Coordinates are
+   * pixels of the image.
+   */
   readonly answer?: Readonly<Record<string, FlorenceAnswer>>;
 }
 
-/** Writes about images; null for another model than Florence-2. */
+/** Returns a function that generates text about images; null if the model is not Florence-2. */
 export function florenceReader(context: TaskContext) {
   const { model, task } = context;
   const { processor } = model;

@@ -1,4 +1,4 @@
-// Options of `generate` as transformers.js names them, max_new_tokens for maxNewTokens.
+// Options of `generate` by the names of transformers.js, such as max_new_tokens for maxNewTokens.
 
 import { checkKnown, mismatch, type OptionRule } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -7,7 +7,9 @@ import { OPTION_RULES } from '../generate/option-rules.js';
 import { namesOf, type OptionName } from '../generate/option-table.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 
-/** Options beside those of the table that decide which tokens come out. A task itself offers all others that it has. */
+/**
+ * Options that are not in the table, but influence the generated tokens. Each task defines its other options itself.
+ */
 const OTHERS = ['stopTokens', 'stop', 'logitsProcessors', 'responseFormat'] as const;
 
 type Running = 'cropContext' | 'outputAttentions' | 'batchSize';
@@ -19,7 +21,7 @@ type Snake<Text extends string> = Text extends `${infer First}${infer Rest}`
   ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${Snake<Rest>}`
   : '';
 
-/** The options of `generate` by both of their names: as it has them, and as transformers.js writes them. */
+/** The options of `generate` under two names each: that of `generate`, and that of transformers.js. */
 export type GenerationArguments = {
   [Key in Name | Snake<Name>]?: Key extends Name
     ? GenerateOptions[Key]
@@ -34,8 +36,9 @@ const camels: ReadonlyMap<string, Name> = new Map(
 );
 
 /**
- * The options for `generate` among those of a task, whose own names are `own`. Settings of sampling are left out if
- * nothing is drawn, as in transformers. Throws ArgumentError for names of neither kind, and for values of the wrong type.
+ * Returns the options for `generate` among those of a call. `own`: names of the task's own options. Sampling settings
+ * are dropped if sampling is off, as in transformers. Throws ArgumentError for unknown names, and for values of the
+ * wrong type.
  */
 export function generationArguments<Options extends object>(
   task: string,

@@ -1,4 +1,4 @@
-// Results that are arrays of numbers, in the form that transformers.js has for them.
+// Results that are arrays of numbers, with the interface of transformers.js.
 
 import { ArgumentError, ShapeError } from '../core/errors.js';
 
@@ -25,12 +25,15 @@ export class HostTensor<Data extends HostData = Float32Array> {
     return this.data.length;
   }
 
-  /** Entry `i` of the first dimension, in the same memory; negative counts from the end. Throws ArgumentError. */
+  /**
+   * Returns entry `i` of the first dimension, a view of the same memory. Negative numbers count from the end. Throws
+   * ArgumentError.
+   */
   at(i: number): HostTensor<Data> {
     const [count = 0, ...rest] = this.dims;
     const place = i < 0 ? i + count : i;
     if (!(Number.isInteger(place) && place >= 0 && place < count))
-      throw new ArgumentError(`at: ${i} is not an entry of [${this.dims.join(', ')}]`);
+      throw new ArgumentError(`at: ${i} is out of range for [${this.dims.join(', ')}]`);
     const size = this.size / count;
     return new HostTensor(this.data.subarray(place * size, (place + 1) * size) as Data, rest);
   }
@@ -47,7 +50,7 @@ export class HostTensor<Data extends HostData = Float32Array> {
     return Array.from(this, (entry) => entry.tolist()) as NestedArray<Data>;
   }
 
-  /** The number of a tensor that has but one. Throws ShapeError for others. */
+  /** Returns the number of a tensor with one element. Throws ShapeError for other tensors. */
   item(): Data[number] {
     if (this.size === 1) return this.data[0] as Data[number];
     throw new ShapeError(`item: the tensor is [${this.dims.join(', ')}], expected one element`);
@@ -58,7 +61,7 @@ export type NestedArray<Data extends HostData = Float32Array> = Data[number] | N
 
 const TYPES = { Float32Array: 'float32', Int8Array: 'int8', Uint8Array: 'uint8', BigInt64Array: 'int64' } as const;
 
-/** `tensor[i]` for any number of entries, without a property for each. */
+/** Implements `tensor[i]` for any number of entries, without a property for each. */
 const INDEXED: ProxyHandler<HostTensor<HostData>> = {
   get: (tensor, name, receiver) =>
     typeof name === 'string' && /^\d+$/.test(name) && Number(name) < (tensor.dims[0] ?? 0)

@@ -18,7 +18,7 @@ export interface ImageClassificationOptions extends CallOptions {
   function_to_apply?: 'sigmoid' | 'softmax' | 'none' | undefined;
 }
 
-/** The classes of an image, the likeliest first; of an array of images an array of those. */
+/** Returns the classes of an image, the most likely first. An array of images gives an array of such lists. */
 export interface ImageClassification {
   (image: ImageInput, options?: ImageClassificationOptions): Promise<ClassScore[]>;
   (images: readonly ImageInput[], options?: ImageClassificationOptions): Promise<ClassScore[][]>;

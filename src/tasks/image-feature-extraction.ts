@@ -14,8 +14,8 @@ export interface ImageFeatureExtractionOptions extends CallOptions {
 }
 
 /**
- * Vectors of images. Models that compare images with texts, and `pool`, give float32 [images, features]. Other models
- * give a vector for each patch and for the token before them, [images, 1 + patches, features].
+ * Returns vectors of images. Models that compare images with texts give float32 [images, features]; so does `pool`.
+ * Other models give a vector for the class token and for each patch, [images, 1 + patches, features].
  */
 export type ImageFeatureExtraction = (
   images: ImageInput | readonly ImageInput[],

@@ -1,4 +1,4 @@
-// Images as models see them, and what models make of them, off the thread that asks.
+// Preparation of images for models, and batches of model passes that do not block the event loop.
 
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue, isObject } from '../core/check.js';
@@ -14,21 +14,24 @@ import { bytesOf, isMediaFile, type MediaFile } from './media-source.js';
 import type { CallOptions, TaskContext } from './task.js';
 
 /**
- * An image: its pixels, as a canvas gives them, or a file: a path in Node, a URL, a Blob or bytes. Files are read by
- * browsers themselves, in Node by the package sharp.
+ * An image: pixels, such as those of a canvas, or a file. A file is a path in Node, a URL, a Blob or bytes. Browsers
+ * decode files themselves; Node needs the package sharp.
  */
 export type ImageInput = RawImage | MediaFile;
 
-/** The model of a task that sees. Throws FormatError for one that does not, or that came without preprocessor_config.json. */
+/**
+ * Returns the image model of a task. Throws FormatError for a model that reads no images, or has no
+ * preprocessor_config.json.
+ */
 export function viewerOf({ task, model }: TaskContext): { model: TowerModel; processor: ImageProcessor } {
   const { processor, config } = model;
   if (!(model instanceof TowerModel && model.vision))
-    throw new FormatError(`${task}: the model is ${config.model_type}, expected one of images`);
+    throw new FormatError(`${task}: the model is ${config.model_type}, expected one that reads images`);
   if (processor instanceof ImageProcessor) return { model, processor };
   throw new FormatError(`${task}: the model's folder has no preprocessor_config.json, which says how images are cut`);
 }
 
-/** One image or several, as a list. Throws ArgumentError for the first item that is no image. */
+/** Returns one image or several as a list. Throws ArgumentError for the first item that is not an image. */
 export function imagesOf(task: string, images: ImageInput | readonly ImageInput[]): readonly ImageInput[] {
   const list: readonly unknown[] = Array.isArray(images) ? images : [images];
   const odd = list.findIndex((each) => !isMediaFile(each) && !(isObject(each) && 'data' in each && 'width' in each));
@@ -38,13 +41,14 @@ export function imagesOf(task: string, images: ImageInput | readonly ImageInput[
   throw new ArgumentError(`${task}: ${name} is ${describeValue(list[odd])}, expected ${expected}`);
 }
 
-/** The pixels of an image. Throws ArgumentError, FormatError for a file that holds no image. */
+/** Returns the pixels of an image. Throws ArgumentError, and FormatError for a file that is not an image. */
 export async function decoded(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
   return isMediaFile(image) ? decodeImage(await bytesOf(task, image, signal)) : image;
 }
 
 /**
- * Applies `run` to batches of images, and `read` to its result [images, …] on the host. Nothing stays on the device.
+ * Applies `run` to batches of images, and `read` to its result, [images, …], on the host. No tensor stays on the
+ * device.
  */
 export function look<Result>(
   context: TaskContext,

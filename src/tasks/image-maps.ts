@@ -1,4 +1,4 @@
-// Dense predictions for images (classes or numbers per pixel), in the size of the image.
+// Dense predictions for images: a class or a number per pixel, resized to the image.
 
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue } from '../core/check.js';
@@ -23,7 +23,7 @@ const PART = 1 << 26;
 export function processorOf({ task, model }: TaskContext): ImageProcessor {
   const { processor, config } = model;
   if (!model.takes('pixelValues'))
-    throw new FormatError(`${task}: the model is ${config.model_type}, expected one of images`);
+    throw new FormatError(`${task}: the model is ${config.model_type}, expected one that reads images`);
   if (processor instanceof ImageProcessor) return processor;
   throw new FormatError(`${task}: the model's folder has no preprocessor_config.json, which says how images are cut`);
 }

@@ -15,16 +15,16 @@ export interface ImageSegmentationOptions extends CallOptions {
   target_sizes?: readonly MapSize[] | null | undefined;
 }
 
-/** The places of a class. */
+/** The pixels of a class. */
 export interface Segment {
-  /** Null: classes of places have no score. */
+  /** Null, because semantic segmentation gives no score per class. */
   readonly score: number | null;
   readonly label: string;
   /** A byte for each pixel: 255 in the segment, 0 elsewhere. */
   readonly mask: RawImage;
 }
 
-/** The classes in an image with their masks. An array of images gives an array of these lists. */
+/** Finds the classes in an image, with their masks. An array of images gives an array of such lists. */
 export interface ImageSegmentation {
   (image: ImageInput, options?: ImageSegmentationOptions): Promise<Segment[]>;
   (images: readonly ImageInput[], options?: ImageSegmentationOptions): Promise<Segment[][]>;
@@ -53,7 +53,7 @@ export const imageSegmentation: Task<ImageSegmentation> = {
   },
 };
 
-/** A segment for each class that some place has, in the order of their ids. */
+/** Returns a segment for each class that occurs, in the order of their ids. */
 function segmentsOf({ model }: TaskContext, classes: Int32Array, [height, width]: MapSize): Segment[] {
   const ids = [...new Set(classes)].sort((a, b) => a - b);
   return ids.map((id) => {
@@ -62,7 +62,9 @@ function segmentsOf({ model }: TaskContext, classes: Int32Array, [height, width]
   });
 }
 
-/** An image with its background transparent: 4 bytes for each pixel. An array of images gives an array. */
+/**
+ * Makes the background of an image transparent. Returns 4 bytes per pixel (RGBA). An array of images gives an array.
+ */
 export interface BackgroundRemoval {
   (image: ImageInput, options?: CallOptions): Promise<RawImage>;
   (images: readonly ImageInput[], options?: CallOptions): Promise<RawImage[]>;
@@ -87,14 +89,16 @@ export const backgroundRemoval: Task<BackgroundRemoval> = {
   },
 };
 
-/** The id of the class of backgrounds. Throws FormatError for a model without one. */
+/** Returns the id of the class `background`. Throws FormatError for a model without it. */
 function backgroundOf({ task, model }: TaskContext): number {
   const { id2label } = model.config;
   const labels = Object.values((id2label ?? {}) as Record<string, string>);
   const id = labels.findIndex((label) => /^background$/i.test(String(label)));
   if (id >= 0) return id;
   const some = labels.slice(0, 5).join(', ');
-  throw new FormatError(`${task}: the model labels ${some || 'nothing'}, expected a label 'background' among them`);
+  throw new FormatError(
+    `${task}: the labels of the model are ${some || 'none'}, expected a label 'background' among them`,
+  );
 }
 
 function withAlpha({ width, height, data }: RawImage, alpha: (pixel: number) => number): RawImage {

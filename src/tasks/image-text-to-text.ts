@@ -12,22 +12,25 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 import { STREAMER, type Streamer } from './text-streamer.js';
 
-/** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
+/**
+ * Options of a call. Options of `generate` have two names each, such as `maxNewTokens` and transformers.js's
+ * `max_new_tokens`.
+ */
 export interface ImageTextToTextOptions extends CallOptions, Omit<GenerationArguments, 'stopTokens' | 'stop_tokens'> {
-  /** The prompt or the conversation, if images are given alone. */
+  /** The prompt or the conversation, if the first argument has only images. */
   text?: string | readonly ChatMessage[] | undefined;
   /** True returns the prompt before the generated text. Default true; conversations always keep it. */
   return_full_text?: boolean | undefined;
   /** Tokens that end a text. Default: the model's. */
   eos_token_id?: number | readonly number[] | undefined;
-  /** Is told of tokens as they come; see `TextStreamer`. */
+  /** Receives tokens as they are generated; see `TextStreamer`. */
   streamer?: Streamer | undefined;
 }
 
 export interface GeneratedFromImages<Text = string | ChatMessage[]> {
   /** The prompt, or the conversation, as it was given. */
   readonly input_text: Text;
-  /** The text, or the conversation with the answer behind it. */
+  /** The text, or the conversation followed by the answer. */
   readonly generated_text: Text;
 }
 
@@ -95,7 +98,10 @@ interface Input {
   readonly prompt: string | readonly ChatMessage[];
 }
 
-/** The images and the prompt. Images that are given apart come first in a conversation without places for them. */
+/**
+ * Returns the images and the prompt. Images that are given separately are put at the beginning of a conversation that
+ * has no image parts.
+ */
 function inputOf(text: unknown, given: unknown): Input {
   const apart = given === undefined ? [] : imagesOf(TASK, given as ImageInput);
   if (typeof text === 'string') return { images: apart, prompt: text };
@@ -104,7 +110,7 @@ function inputOf(text: unknown, given: unknown): Input {
   checkMessages(TASK, text as ChatMessage[]);
   const { images, shown } = imagesIn(text as ChatMessage[]);
   if (apart.length > 0 && images.length > 0)
-    throw new ArgumentError(`${TASK}: images are given apart and in messages, expected one of them`);
+    throw new ArgumentError(`${TASK}: images are given both separately and in messages, expected one of them`);
   return { images: [...apart, ...images], prompt: shown };
 }
 

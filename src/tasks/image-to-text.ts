@@ -1,4 +1,4 @@
-// Texts about images: captions, handwriting, and answers of documents.
+// Texts about images: captions, handwriting, and answers to questions about documents.
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
@@ -12,18 +12,23 @@ import { processorOf } from './image-maps.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { tokenizerOf } from './text-inputs.js';
 
-/** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
+/**
+ * Options of a call. Options of `generate` have two names each, such as `maxNewTokens` and transformers.js's
+ * `max_new_tokens`.
+ */
 export interface ImageToTextOptions extends CallOptions, GenerationArguments {
   /**
-   * For Florence-2: the token of a task, such as `<OD>`, and behind it the user's text if the task takes one, or any other prompt.
-   * Default `<CAPTION>`.
+   * For Florence-2: the token of a task, such as `<OD>`, followed by the user's text if the task takes one, or any
+   * other prompt. Default: `<CAPTION>`.
    */
   prompt?: string | undefined;
 }
 
 export type { TextOfImage };
 
-/** Text about an image: a caption, or what is written on it. An array of images gives an array of these lists. */
+/**
+ * Generates text about an image: a caption, or the text in the image. An array of images gives an array of such lists.
+ */
 export interface ImageToText {
   (image: ImageInput, options?: ImageToTextOptions): Promise<TextOfImage[]>;
   (images: readonly ImageInput[], options?: ImageToTextOptions): Promise<TextOfImage[][]>;
@@ -32,7 +37,7 @@ export interface ImageToText {
 const OWN = ['prompt', 'signal', 'onProgress', 'batchSize'] as const;
 
 export const imageToText: Task<ImageToText> = {
-  // A head would choose Florence-2's language model alone.
+  // No `head` is set, because it would select only the language model of Florence-2.
   create: (context) => {
     const florence = florenceReader(context);
     if (florence === null) checkReader(context);
@@ -52,7 +57,7 @@ export const imageToText: Task<ImageToText> = {
 };
 
 export interface DocumentAnswer {
-  /** Null if the model's text has no answer. */
+  /** The answer. Null if the generated text has none. */
   readonly answer: string | null;
 }
 
@@ -114,7 +119,7 @@ function argumentsOf({ task, model }: TaskContext, options: ImageToTextOptions):
   return generationArguments(task, model, options, OWN);
 }
 
-/** The texts about each image. */
+/** Returns the texts about each image. */
 async function describe(
   context: TaskContext,
   images: readonly ImageInput[],

@@ -1,4 +1,5 @@
-// Which masks of SAM are returned: stable ones that no crop cuts, each object once. Numbers are those of transformers.
+// Filters masks of SAM: only stable masks that are not cut by a crop are kept, and each object once. Constants are
+// those of transformers.
 
 import type { RawImage } from '../pretrained/processors/image.js';
 
@@ -12,7 +13,7 @@ export interface Mask {
   readonly box: Box;
 }
 
-/** A mask as lengths of runs of 0 and 1 by turns, column by column, as COCO has them. */
+/** A mask in COCO's run-length encoding: lengths of alternating runs of 0 and 1, column by column. */
 export interface RunMask {
   readonly size: readonly [height: number, width: number];
   readonly counts: readonly number[];
@@ -24,7 +25,7 @@ export interface Crop {
   readonly points: number;
 }
 
-/** The image, and for each further layer its overlapping parts. */
+/** Returns the whole image as a crop, and overlapping crops for each further layer. */
 export function cropsOf(
   { width, height }: RawImage,
   options: {
@@ -52,15 +53,15 @@ export function cropsOf(
   return crops;
 }
 
-/** Points in the middles of `side` × `side` squares, as shares of width and height. */
+/** Returns the centres of `side` × `side` squares, in fractions of width and height. */
 export function gridOf(side: number): [x: number, y: number][] {
   const place = (i: number) => Math.fround(side === 1 ? 0.5 : (i + 0.5) / side);
   return Array.from({ length: side * side }, (_, i) => [place(i % side), place(Math.floor(i / side))]);
 }
 
 /**
- * The mask of logits, [height · width], of a part of an image. Null if it is not stable, or if it ends where the part does
- * but not the image. The result has the size of the whole image.
+ * Returns the mask for logits, [height · width], of a crop. The mask has the size of the whole image. Returns null if
+ * the mask is not stable, or if the crop cuts it: it ends at an edge of the crop, inside the image.
  */
 export function maskOf(
   logits: Float32Array,
@@ -92,7 +93,7 @@ export function maskOf(
   return { image: { width: across, height: down, data }, box };
 }
 
-/** Pixels within which a box ends where a crop does. */
+/** Maximum distance in pixels of two edges that count as the same. */
 const NEAR = 20;
 
 function isCut(box: Box, crop: Box, whole: Box): boolean {
@@ -100,7 +101,10 @@ function isCut(box: Box, crop: Box, whole: Box): boolean {
   return box.some((side, i) => isNear(side, crop[i] as number) && !isNear(side, whole[i] as number));
 }
 
-/** The masks from the best on, without those whose boxes overlap a better one's by more than `most`. */
+/**
+ * Non-maximum suppression: returns masks, best first, whose boxes do not overlap that of a better mask by more than
+ * `most`.
+ */
 export function distinct(masks: readonly Mask[], most: number): Mask[] {
   const order = [...masks.keys()].sort((a, b) => scoreAt(masks, b) - scoreAt(masks, a) || a - b);
   const kept: Mask[] = [];
@@ -113,7 +117,7 @@ export function distinct(masks: readonly Mask[], most: number): Mask[] {
 
 const scoreAt = (masks: readonly Mask[], i: number) => (masks[i] as Mask).score;
 
-/** Area in both boxes, as a share of the area in either. */
+/** Returns the intersection over union of two boxes. */
 function overlap(a: Box, b: Box): number {
   const area = ([left, top, right, bottom]: Box) => (right - left) * (bottom - top);
   const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
@@ -122,7 +126,7 @@ function overlap(a: Box, b: Box): number {
   return both / (area(a) + area(b) - both);
 }
 
-/** The lengths of runs of 0 and 1 by turns, column by column. */
+/** Converts a mask to lengths of alternating runs of 0 and 1, column by column. */
 export function runsOf({ width, height, data }: RawImage): RunMask {
   const counts: number[] = [];
   let [run, value] = [0, 0];

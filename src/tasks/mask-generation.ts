@@ -1,4 +1,4 @@
-// Masks of everything in an image, or of what points and boxes mark, by SAM.
+// Masks by SAM: of everything in an image, or of the objects that points and boxes mark.
 
 import { afterEvents } from '../backend/after-events.js';
 import { checkOptions, describeValue, type OptionRule } from '../core/check.js';
@@ -30,27 +30,32 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 
 /** Options of transformers' pipeline, with its names and defaults. */
 export interface MaskGenerationOptions extends CallOptions {
-  /** Points of the grid that the decoder reads at a time. Default: 64. */
+  /** Number of points that the decoder reads at a time. Default: 64. */
   points_per_batch?: number | undefined;
-  /** Points on each side of the grid. Default: 32. */
+  /** Number of points on each side of the grid. Default: 32. */
   points_per_crop?: number | undefined;
-  /** Number of further layers: layer i looks at 2ⁱ × 2ⁱ parts of the image. Default: 0. */
+  /** Number of layers of crops. Layer i has 2ⁱ × 2ⁱ overlapping crops of the image. Default: 0. */
   crops_n_layers?: number | undefined;
-  /** Overlap of parts in the first layer, as a share of the image's shorter side. Default: 512/1500. */
+  /** Overlap of crops in the first layer, in fractions of the image's shorter side. Default: 512/1500. */
   crop_overlap_ratio?: number | undefined;
-  /** Divides the points on a side in each further layer. Default: 1. */
+  /** Divisor of the number of points on a side, in each further layer. Default: 1. */
   crop_n_points_downscale_factor?: number | undefined;
-  /** Masks with a greater predicted quality are returned. Default: 0.88; for given points and boxes all are. */
+  /**
+   * Masks with a greater predicted IoU are returned. Default: 0.88; for given points and boxes, all masks are returned.
+   */
   pred_iou_thresh?: number | undefined;
-  /** Masks with a greater stability are returned: the share that stays if the threshold moves. Default: 0.95. */
+  /**
+   * Masks with a greater stability are returned. Stability is the IoU of the masks at a higher and a lower threshold.
+   * Default: 0.95.
+   */
   stability_score_thresh?: number | undefined;
-  /** Distance that the threshold moves. Default: 1. */
+  /** Distance of these thresholds from `mask_threshold`. Default: 1. */
   stability_score_offset?: number | undefined;
-  /** Logits above it are part of a mask. Default: 0. */
+  /** Pixels with greater logits are part of a mask. Default: 0. */
   mask_threshold?: number | undefined;
-  /** Overlap of boxes, as a share of their area, above which the worse mask is left out. Default: 0.7. */
+  /** IoU of two boxes above which the worse mask is left out. Default: 0.7. */
   crops_nms_thresh?: number | undefined;
-  /** True to return the masks also as lengths of runs, column by column. Default: false. */
+  /** True to return the masks also in run-length encoding, column by column. Default: false. */
   output_rle_mask?: boolean | undefined;
   /** True to return the box around each mask. Default: false. */
   output_bboxes_mask?: boolean | undefined;
@@ -63,16 +68,16 @@ export interface MaskGenerationOptions extends CallOptions {
 }
 
 export interface GeneratedMasks {
-  /** A byte for each pixel: 255 in the mask, 0 elsewhere. The best one comes first; those of prompts keep their order. */
+  /** One byte per pixel: 255 in the mask, 0 elsewhere. The best mask comes first; masks of prompts keep their order. */
   readonly masks: RawImage[];
-  /** The quality of each mask as the model predicts it: its overlap with the object. */
+  /** Predicted IoU of each mask with the object. */
   readonly scores: number[];
   readonly rle_mask?: RunMask[];
   /** Left, upper, right and lower edge of each mask, in pixels. */
   readonly bounding_boxes?: Box[];
 }
 
-/** Masks of an image. An array of images gives an array. */
+/** Finds masks in an image. An array of images gives an array. */
 export interface MaskGeneration {
   (image: ImageInput, options?: MaskGenerationOptions): Promise<GeneratedMasks>;
   (images: readonly ImageInput[], options?: MaskGenerationOptions): Promise<GeneratedMasks[]>;
@@ -80,7 +85,7 @@ export interface MaskGeneration {
 
 const TASK = 'mask-generation';
 
-/** Most points on a side: more give a grid of more than a million points. */
+/** Maximum number of points on a side, which is a grid of a million points. */
 const MAX_POINTS = 1024;
 const upTo = (least: number, most: number): OptionRule => ({
   accepts: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
@@ -106,7 +111,7 @@ const kinds = {
   input_boxes: 'array',
 } as const;
 
-/** A model that cuts out what is marked, with its processor. */
+/** A segmentation model with its processor. */
 interface Cutter {
   readonly model: Sam;
   readonly processor: SamImageProcessor;
@@ -161,7 +166,7 @@ async function masksOf(cutter: Cutter, raw: RawImage, options: MaskGenerationOpt
   return distinct(found, crops_nms_thresh);
 }
 
-/** The masks of the points of a grid over a part of an image. */
+/** Returns the masks of a grid of points over a crop. */
 async function cropMasks(cutter: Cutter, raw: RawImage, crop: Crop, options: MaskGenerationOptions): Promise<Mask[]> {
   const {
     points_per_batch: batch = 64,
@@ -193,7 +198,7 @@ async function cropMasks(cutter: Cutter, raw: RawImage, crop: Crop, options: Mas
   return found;
 }
 
-/** All masks of given points and boxes. */
+/** Returns all masks of given points and boxes. */
 async function promptedMasks(cutter: Cutter, raw: RawImage, options: MaskGenerationOptions): Promise<Mask[]> {
   const { mask_threshold: threshold = 0, stability_score_offset: offset = 1, pred_iou_thresh: quality = 0 } = options;
   const { stability_score_thresh: stability = 0 } = options;
@@ -208,13 +213,13 @@ async function promptedMasks(cutter: Cutter, raw: RawImage, options: MaskGenerat
   return found;
 }
 
-/** Numbers for a tensor. */
+/** Values and shape of a tensor. */
 interface Numbers {
   readonly data: Float32Array | Int32Array;
   readonly shape: readonly number[];
 }
 
-/** Points and boxes as the model reads them. Throws ArgumentError for lists of other forms. */
+/** Converts points and boxes to the model's inputs. Throws ArgumentError for lists of other shapes. */
 function promptsOf(
   { input_points: points, input_labels: labels, input_boxes: boxes }: MaskGenerationOptions,
   scales: readonly [number, number],
@@ -238,7 +243,9 @@ function promptsOf(
   return prompts;
 }
 
-/** The shape of nested lists of numbers. Throws ArgumentError unless it is regular and has the sizes `wanted`. */
+/**
+ * Returns the shape of nested lists of numbers. Throws ArgumentError unless it is regular and has the sizes `wanted`.
+ */
 function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (number | undefined)[]): number[] {
   const shape: number[] = [];
   let level: readonly unknown[] = [list];
@@ -261,7 +268,10 @@ function shapeOf(name: string, list: unknown, depth: number, wanted: readonly (n
   return shape;
 }
 
-/** Encodes an image. `use` gets the factors from its pixels to those that the model sees. */
+/**
+ * Encodes an image and calls `use` with its embeddings, and with the factors from pixels of the image to those of the
+ * model's input.
+ */
 async function withEmbeddings(
   { model, processor }: Cutter,
   image: RawImage,
@@ -280,7 +290,7 @@ async function withEmbeddings(
   }
 }
 
-/** Passes the logits of each mask of at least this quality on, in the size of the image, [height · width]. */
+/** Calls a function with the logits of each mask of at least this quality, resized to the image, [height · width]. */
 async function eachMask(
   { model, processor }: Cutter,
   image: RawImage,
@@ -320,7 +330,7 @@ async function eachMask(
   }
 }
 
-/** A part of an image. */
+/** Returns a part of an image. */
 function cutOut(raw: RawImage, [left, top, right, bottom]: Box): RawImage {
   const { width, data } = rgbOf(raw);
   const [wide, high] = [right - left, bottom - top];

@@ -6,12 +6,12 @@ import { ArgumentError, FetchError } from '../core/errors.js';
 import { isBlob, isTyped, isUrl } from '../core/kinds.js';
 import { fetchFile, pathOf, remote } from '../io/folder.js';
 
-/** A file: its content, or where it is: a path in Node, or a URL. */
+/** A file: its content, a path in Node, or a URL. */
 export type MediaFile = Uint8Array | ArrayBuffer | Blob | string | URL;
 
 /**
- * The bytes of a file. Rejects with ArgumentError for other values, and FetchError if the network or the server fails.
- * Rejects with the system's error if the file cannot be read, and with the reason of `signal`.
+ * Reads the bytes of a file. Rejects with ArgumentError for other values, and FetchError if the network or the server
+ * fails. Rejects with the system's error if the file cannot be read, and with the reason of `signal`.
  */
 export async function bytesOf(task: string, file: MediaFile, signal?: AbortSignal): Promise<Uint8Array> {
   if (isTyped(file, 'Uint8Array')) return file;
@@ -31,7 +31,7 @@ export async function bytesOf(task: string, file: MediaFile, signal?: AbortSigna
   return found;
 }
 
-/** True for one of the kinds of `MediaFile`. */
+/** True for a `MediaFile`. */
 export function isMediaFile(value: unknown): value is MediaFile {
   return (
     typeof value === 'string' ||

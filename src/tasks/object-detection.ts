@@ -11,11 +11,11 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 export interface ObjectDetectionOptions extends CallOptions {
   /** Objects with a greater score are returned. Default: 0.9. */
   threshold?: number | undefined;
-  /** True for boxes in shares of the image's width and height, false for whole pixels. Default: false. */
+  /** True for boxes in fractions of the image's width and height, false for whole pixels. Default: false. */
   percentage?: boolean | undefined;
 }
 
-/** The objects of an image: label, score and box of each. An array of images gives an array of these lists. */
+/** Finds objects in an image: label, score and box of each. An array of images gives an array of such lists. */
 export interface ObjectDetection {
   (image: ImageInput, options?: ObjectDetectionOptions): Promise<DetectedObject[]>;
   (images: readonly ImageInput[], options?: ObjectDetectionOptions): Promise<DetectedObject[][]>;
@@ -55,8 +55,8 @@ export const objectDetection: Task<ObjectDetection> = {
 };
 
 /**
- * DETR's last class is no object, so that each query has one class. Later detectors score each class by itself, and the
- * best pairs of a query and a class count, as many as there are queries.
+ * Returns the objects. DETR's last class means "no object", so each query has one class. Later detectors score each
+ * class separately. There, the best pairs of a query and a class are returned, as many as there are queries.
  */
 function objectsOf({ model }: TaskContext, predictions: Predictions, threshold: number): DetectedObject[] {
   const { logits, queries, classes, boxOf } = predictions;

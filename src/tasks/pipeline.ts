@@ -18,7 +18,7 @@ export type PipelineProgress =
       /** The model. */
       readonly name: string;
       readonly file: string;
-      /** Percent. */
+      /** Percentage of the bytes that were loaded, from 0 to 100. */
       readonly progress: number;
       /** Bytes. */
       readonly loaded: number;
@@ -42,9 +42,10 @@ type OtherProcessor = (typeof OTHER_PROCESSORS)[number];
 
 export interface PipelineOptions extends Omit<LoadModelOptions, 'head' | 'labels'> {
   /**
-   * The device, or the name of one that the pipeline opens, and closes in `dispose()`. `native` is the addon, `wasm` is
-   * WebAssembly, `auto` and `cpu` are the best that loads here. Names of other processors in transformers.js, such as
-   * `webgpu`, mean `auto`, with a warning, because everything is computed on the CPU. Default 'auto'.
+   * A device, or the name of a device that the pipeline opens, and closes in `dispose()`. `native` is the addon, `wasm`
+   * is WebAssembly, `auto` and `cpu` are the best of these that loads here. Names of other processors in
+   * transformers.js, such as `webgpu`, mean `auto`, with a warning, because everything is computed on the CPU. Default:
+   * 'auto'.
    */
   device?: Device | 'auto' | 'cpu' | 'native' | 'wasm' | OtherProcessor | undefined;
   /** Same as `cacheDir`, by the name of transformers.js. */
@@ -82,7 +83,10 @@ export type Pipeline<Name extends TaskName = TaskName> = CallOf<Name> & {
   readonly tokenizer: Name extends TokenlessTask ? PretrainedTokenizer | null : PretrainedTokenizer;
   readonly processor: Processor | null;
   readonly device: Device;
-  /** Frees what the pipeline loaded and opened: not a model or a device that it was given. */
+  /**
+   * Frees the model and the device that the pipeline loaded and opened. A model or a device that the caller gave stays
+   * open.
+   */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 };
@@ -122,15 +126,15 @@ export async function pipeline<Name extends TaskName>(
   }
 }
 
-/** A model, and a function that frees what was opened for it. */
+/** A model, and a function that frees the resources that were opened for it. */
 interface OpenedModel {
   readonly model: LoadedModel;
   close(): void;
 }
 
 /**
- * Loads a model for a task on the device that the options name, or takes a loaded one that fits. `op` begins messages.
- * Rejects as `pipeline`; nothing stays open then.
+ * Loads a model for a task on the device that the options name, or takes a loaded model. `op` begins messages. Rejects
+ * as `pipeline`, and then closes what it opened.
  */
 export async function openModel(
   op: string,
@@ -154,14 +158,14 @@ export async function openModel(
     const read = await loadModel(device, await localOr(model as ModelLocation), { ...load, head });
     opened.push(read);
     if (read instanceof PretrainedModel) return { model: read, close };
-    throw new ArgumentError(`${op}: ${String(model)} is a Transformer, expected a model of Hugging Face's`);
+    throw new ArgumentError(`${op}: ${String(model)} is a Transformer, expected a model in Hugging Face's format`);
   } catch (error) {
     close();
     throw error;
   }
 }
 
-/** The options that `loadModel` has for what is given; it refuses what it does not know. */
+/** Returns the options for `loadModel`, which refuses unknown ones. */
 function loadOptions(op: string, task: string, model: unknown, options: PipelineOptions): PipelineOptions {
   const { cache_dir = env.cacheDir ?? undefined, progress_callback: tell, ...load } = checkOptions(op, options);
   checkOptions(op, { cache_dir: options.cache_dir }, { cache_dir: 'string' });
@@ -198,14 +202,14 @@ async function openDevice(
   return createDevice({ backend: backends[name as keyof typeof backends] });
 }
 
-/** With a model that is there, options of loading are a mistake. */
+/** Throws ArgumentError for options of loading, which have no effect on a loaded model. */
 function checkNothingToLoad(options: PipelineOptions): void {
   const name = Object.keys(options).find((each) => each !== 'device' && each !== 'progress_callback');
   if (name !== undefined)
     throw new ArgumentError(`pipeline: the model is loaded already, expected no option ${name}: give it to loadModel`);
 }
 
-/** A model that was loaded before, if it is one for the task. */
+/** Returns a loaded model if it has the head of the task. Throws ArgumentError otherwise. */
 function withHead(
   task: string,
   model: LoadedModel,
@@ -215,5 +219,5 @@ function withHead(
   if (head !== undefined && model.headKind !== head)
     throw new ArgumentError(`pipeline: ${task} needs a model with head '${head}', this one has '${model.headKind}'`);
   if (device === undefined || device === model.device) return model;
-  throw new ArgumentError('pipeline: device is another one than that of the model; leave it out');
+  throw new ArgumentError('pipeline: device differs from that of the loaded model, expected no option device');
 }

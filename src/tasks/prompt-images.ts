@@ -1,4 +1,4 @@
-// Images in prompts: each is read once by the model, and kept for the next prompt with the same image.
+// Images in prompts. The model reads each image once; the result is kept for later prompts with the same image.
 
 import { afterEvents } from '../backend/after-events.js';
 import { describeValue, isObject } from '../core/check.js';
@@ -57,7 +57,7 @@ export class PromptImages {
 
   private constructor(private readonly reader: Reader) {}
 
-  /** Null for a model that reads no images, or whose folder has no processor of images. */
+  /** Returns the images of a model's prompts. Null if the model reads no images, or has no image processor. */
   static of(model: object): PromptImages | null {
     if (!(model instanceof PromptModel) || model.images === null) return null;
     const { processor, tokenizer } = model;
@@ -67,7 +67,7 @@ export class PromptImages {
     return known;
   }
 
-  /** Reads images. Throws ArgumentError for values that are no images, FormatError for damaged files. */
+  /** Reads images. Throws ArgumentError for values that are not images, FormatError for damaged files. */
   async read(task: string, images: readonly ImageInput[], signal?: AbortSignal): Promise<PromptImagesLease> {
     const used: Entry[] = [];
     const release = () => {
@@ -164,7 +164,7 @@ export class PromptImages {
     void this.#trim();
   }
 
-  /** Forgets the images that were unused for the longest time. */
+  /** Frees the images that were unused for the longest time. */
   async #trim(): Promise<void> {
     let idle = 0;
     for (const [key, entry] of [...this.#entries].reverse()) {
@@ -176,7 +176,7 @@ export class PromptImages {
   }
 }
 
-/** The model's inputs for an image, as tensors outside of any scope. */
+/** Returns the model's inputs for an image, as tensors outside of any scope. */
 function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
   const { data, shape } = ready.pixelValues;
   const { spatialShapes, pixelAttentionMask, imageGridThw } = ready;
@@ -188,12 +188,12 @@ function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
   };
 }
 
-/** The pixels of an image. */
+/** Returns the pixels of an image. */
 export async function rawOf(task: string, image: ImageInput, signal?: AbortSignal): Promise<RawImage> {
   return isMediaFile(image) ? decodeImage(await bytesOf(task, image, signal)) : (image as RawImage);
 }
 
-/** A digest of the pixels; null if the platform has none, as on pages without https. */
+/** Returns a digest of the pixels. Null if the platform has no digests, as on pages without https. */
 async function keyOf(image: RawImage): Promise<string | null> {
   const subtle = globalThis.crypto?.subtle;
   const { width, height, data } = image ?? {};
@@ -212,8 +212,8 @@ export function hasImages(messages: readonly ChatMessage[]): boolean {
 }
 
 /**
- * The images of messages in order, and the messages as templates of such models expect them. Texts become parts, and
- * images lose their content. Throws ArgumentError for a part without an image.
+ * Returns the images of messages in order, and the messages in the format that chat templates expect. Texts become
+ * parts, and images lose their content. Throws ArgumentError for a part without an image.
  */
 export function imagesIn(messages: readonly ChatMessage[]): { images: ImageInput[]; shown: ChatMessage[] } {
   const images: ImageInput[] = [];
@@ -232,7 +232,10 @@ export function imagesIn(messages: readonly ChatMessage[]): { images: ImageInput
   return { images, shown };
 }
 
-/** Hugging Face's `{ type: 'image', image }`, or with `url` or `path`; OpenAI's `{ type: 'image_url', image_url: { url } }`. */
+/**
+ * Returns the image of a part: Hugging Face's `{ type: 'image', image }`, or with `url` or `path`, or OpenAI's `{ type:
+ * 'image_url', image_url: { url } }`.
+ */
 function imageOf(part: Readonly<Record<string, unknown>>): ImageInput {
   const { image_url: remote } = part;
   const found = part.image ?? part.url ?? part.path ?? (isObject(remote) ? remote.url : remote);

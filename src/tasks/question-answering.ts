@@ -7,15 +7,20 @@ import type { CallOptions, Task, TaskContext } from './task.js';
 import { encode, forward, textsOf, tokenizerOf, tokenLimit } from './text-inputs.js';
 
 export interface QuestionAnsweringOptions extends CallOptions {
-  /** Number of answers returned. Default: 1, not in an array. */
+  /** Number of answers. Default: 1, which is returned without an array. */
   top_k?: number | undefined;
-  /** Tokens of the question and a part of the context together. Default 384, or what the model reads if that is less. */
+  /**
+   * Maximum number of tokens of the question and a part of the context together. Default: 384, or the model's limit if
+   * that is less.
+   */
   max_seq_len?: number | undefined;
-  /** Tokens that parts of a long context have in common. Default 128, or half of `max_seq_len` if that is less. */
+  /**
+   * Number of tokens by which parts of a long context overlap. Default: 128, or half of `max_seq_len` if that is less.
+   */
   doc_stride?: number | undefined;
-  /** Tokens of an answer at most. Default 15. */
+  /** Maximum number of tokens of an answer. Default: 15. */
   max_answer_len?: number | undefined;
-  /** Tokens of the question that are read at most. Default 64. */
+  /** Maximum number of tokens of the question; the rest is cut off. Default: 64. */
   max_question_len?: number | undefined;
   /** True allows '' as an answer, if the model was trained on questions without one. Default false. */
   handle_impossible_answer?: boolean | undefined;
@@ -56,7 +61,9 @@ export const questionAnswering: Task<QuestionAnswering> = {
       const limits = limitsOf(task, options);
       const [asked, given] = [textsOf(TASK, questions, 'question'), textsOf(TASK, contexts, 'context')];
       if (asked.length !== given.length)
-        throw new ArgumentError(`${TASK}: ${asked.length} questions and ${given.length} contexts, expected as many`);
+        throw new ArgumentError(
+          `${TASK}: ${asked.length} questions and ${given.length} contexts, expected the same number`,
+        );
       const pairs = asked.map((question, i) => [question, given[i] as string] as const);
       const sizeOf = ([question, context]: readonly [string, string]) => question.length + context.length;
       const run = async (batch: readonly (readonly [string, string])[]) => {
@@ -94,7 +101,7 @@ function limitsOf({ model }: TaskContext, options: QuestionAnsweringOptions): Li
   };
 }
 
-/** Outputs of the model for the parts of each context. Parts are read side by side, limited by the batch size. */
+/** Returns the model's outputs for the parts of each context. Parts are read in batches. */
 async function readParts(
   task: TaskContext,
   batch: readonly (readonly [string, string])[],
@@ -140,7 +147,7 @@ async function readParts(
   return batch.map((_, i) => parts.filter((_part, row) => encoded.overflowToSampleMapping[row] === i));
 }
 
-/** The question as far as its first tokens go. */
+/** Cuts the question after its first tokens. */
 function cut(task: TaskContext, question: string, tokens: number): string {
   const { offsets } = tokenizerOf(task).encodeBatch([question], { addSpecialTokens: false });
   const last = offsets[0]?.[tokens - 1];
@@ -148,7 +155,7 @@ function cut(task: TaskContext, question: string, tokens: number): string {
   return last !== undefined && isLonger ? [...question].slice(0, last[1]).join('') : question;
 }
 
-/** Index of the second text's first token, after the special tokens that follow the first text. */
+/** Returns the index of the second text's first token, after the special tokens that follow the first text. */
 function firstOfContext(isSpecial: readonly number[]): number {
   const question = isSpecial.indexOf(0);
   const between = isSpecial.indexOf(1, question);

@@ -1,4 +1,4 @@
-// The tasks by the names that Hugging Face has for them, each loaded when it is first asked for.
+// The tasks by their names at Hugging Face. The code of a task is loaded at its first use.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -41,7 +41,7 @@ const tasks = {
 /** The names of all tasks. */
 export const taskNames = Object.keys(tasks) as readonly (keyof typeof tasks)[];
 
-/** Other names of transformers.js, and what they stand for. */
+/** Other names of tasks in transformers.js. */
 const aliases = {
   asr: 'automatic-speech-recognition',
   embeddings: 'feature-extraction',
@@ -50,7 +50,7 @@ const aliases = {
   'text-to-audio': 'text-to-speech',
 } as const satisfies Record<string, keyof typeof tasks>;
 
-/** The models of tasks that are called without one: small, on the hub, with weights as safetensors. */
+/** Default models of tasks: small models from the hub, with weights as safetensors. */
 const defaults: Partial<Record<keyof typeof tasks, string>> = {
   'automatic-speech-recognition': 'openai/whisper-tiny.en',
   'feature-extraction': 'sentence-transformers/all-MiniLM-L6-v2',
@@ -69,7 +69,7 @@ const defaults: Partial<Record<keyof typeof tasks, string>> = {
 type Tasks = { [Name in keyof typeof tasks]: Awaited<ReturnType<(typeof tasks)[Name]>> };
 type Aliases = { [Name in keyof typeof aliases]: Tasks[(typeof aliases)[Name]] };
 
-/** A task with its languages, of which config.json may say more. */
+/** Names of translation tasks that contain the languages. */
 type Pairs = { [Name in `translation_${string}_to_${string}`]: Tasks['translation'] };
 
 /** Tasks by all of their names. */
@@ -85,7 +85,7 @@ const plainName = (name: string) => {
   return Object.hasOwn(aliases, plain) ? aliases[plain as keyof typeof aliases] : plain;
 };
 
-/** The hub id of the model that a task has by default. Throws ArgumentError for a task that has none. */
+/** Returns the hub id of a task's default model. Throws ArgumentError for a task that has none. */
 export function defaultModel(task: string): string {
   const id = defaults[plainName(task) as keyof typeof tasks];
   if (id !== undefined) return id;
@@ -94,7 +94,7 @@ export function defaultModel(task: string): string {
   );
 }
 
-/** Loads a task. Throws ArgumentError for one that is not known. */
+/** Loads a task. Throws ArgumentError for an unknown task. */
 export async function taskOf<Name extends TaskName>(name: Name): Promise<Task<CallOf<Name>>> {
   const own = plainName(String(name));
   const load = Object.hasOwn(tasks, own) ? tasks[own as keyof typeof tasks] : undefined;

@@ -1,4 +1,4 @@
-// From logits to probabilities, in float64.
+// Conversion of logits to probabilities, in float64.
 
 /** Probabilities that add up to 1. */
 export function softmax(logits: ArrayLike<number>): number[] {
@@ -13,11 +13,11 @@ export function sigmoid(logit: number): number {
   return 1 / (1 + Math.exp(-logit));
 }
 
-/** Indices of the largest values in descending order; among equal ones, the first come first. */
+/** Returns the indices of the largest values in descending order. Equal values keep their order. */
 export function largest(values: ArrayLike<number>, count: number): number[] {
   const isAhead = (a: number, b: number) => (values[b] as number) - (values[a] as number) || a - b;
   const places: number[] = [];
-  // A few of many places are kept sorted; sorting all of a vocabulary would take 20 ms.
+  // Only the best indices so far are kept sorted. Sorting a whole vocabulary would take 20 ms.
   const most = Math.max(count, 32);
   for (let i = 0; i < values.length; i++) {
     places.push(i);
@@ -26,7 +26,7 @@ export function largest(values: ArrayLike<number>, count: number): number[] {
   return places.sort(isAhead).slice(0, count);
 }
 
-/** Index of the largest value; among equal ones, the first. */
+/** Returns the index of the largest value, the first of equal ones. */
 export function argmax(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;

@@ -14,8 +14,9 @@ export interface SentenceSimilarityInputs {
 }
 
 /**
- * Cosines between the vector of a sentence and those of others. The model's own modules make the vectors, or else the
- * mean of their tokens. `similar({ source_sentence, sentences })`, the form of the hub's widget, gives the same.
+ * Returns cosines between the vector of a sentence and those of others. The model's own pooling modules make the
+ * vectors; without them, they are means of token vectors. `similar({ source_sentence, sentences })`, the form of the
+ * hub's widget, gives the same.
  */
 export type SentenceSimilarity = {
   (source_sentence: string, sentences: readonly string[], options?: SentenceSimilarityOptions): Promise<number[]>;

@@ -2,7 +2,7 @@ import { isObject } from '../core/check.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 
 /**
- * A special token of a tokenizer: what its configuration says under `name`, or the first of `usual` that it has.
+ * Returns a special token of a tokenizer: that of its configuration under `name`, or the first of `usual` that it has.
  * Undefined if there is none.
  */
 export function specialToken(

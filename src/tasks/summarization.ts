@@ -6,7 +6,10 @@ export interface Summary extends Partial<WrittenScores> {
   readonly summary_text: string;
 }
 
-/** The summary of each text; of one, too, it is an array. Of `num_return_sequences`, those of a text follow one another. */
+/**
+ * Returns the summary of each text, as an array even for one text. The `num_return_sequences` summaries of a text are
+ * consecutive.
+ */
 export type Summarization = WriteTexts<Summary>;
 
 export const summarization = writingTask('summarization', 'summary_text');

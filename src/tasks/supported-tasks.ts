@@ -1,4 +1,4 @@
-// The tasks that a model can do, by its heads, its inputs, and the checks of the tasks themselves.
+// Finds the tasks that a model can do: by its heads, its inputs, and the checks of the tasks themselves.
 
 import { isObject } from '../core/check.js';
 import { SimdformerError } from '../core/errors.js';
@@ -7,7 +7,7 @@ import { hasTemplate } from '../models/retrieval/rerank-templates.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 import { taskNames, taskOf } from './registry.js';
 
-/** Tasks of one text as a vector. They read a model without a head. */
+/** Tasks that return vectors. They use a model without a head. */
 const OF_BODIES = ['feature-extraction', 'sentence-similarity', 'image-feature-extraction'];
 /** Tasks that go from text to text with an encoder and a decoder. */
 const REWRITING = ['summarization', 'text2text-generation', 'translation'];
@@ -16,7 +16,7 @@ const WITHOUT_TEXT = [
   ...['audio-classification', 'automatic-speech-recognition', 'background-removal', 'depth-estimation'],
   ...['image-classification', 'image-feature-extraction', 'image-segmentation', 'image-to-text', 'object-detection'],
 ];
-/** Tasks of images or sounds that also need a tokenizer. They check the model's inputs themselves. */
+/** Tasks with images or sounds that also need a tokenizer. They check the model's inputs themselves. */
 const OF_SEVERAL_KINDS = [
   ...['document-question-answering', 'image-text-to-text', 'text-to-speech', 'zero-shot-audio-classification'],
   ...['zero-shot-image-classification', 'zero-shot-object-detection'],
@@ -52,7 +52,10 @@ async function isSupported(name: (typeof taskNames)[number], model: PretrainedMo
   }
 }
 
-/** True for a classifier of one label, and for a language model that was trained to rank, which only its name tells. */
+/**
+ * True for a classifier with one label, and for a language model that was trained to rank. Only the name reveals the
+ * latter.
+ */
 function isReranker({ headKind, config, origin }: PretrainedModel): boolean {
   const { id2label, num_labels: count, model_type: type } = config;
   if (headKind !== 'language-model') return (isObject(id2label) ? Object.keys(id2label).length : (count ?? 2)) === 1;

@@ -1,11 +1,12 @@
-// Settings of single tasks in config.json: T5's prefixes, and lengths and beams of summaries.
+// Settings of single tasks in config.json (`task_specific_params`), such as T5's prefixes, or lengths and beams of
+// summaries.
 
 import { isObject } from '../core/check.js';
 import type { GenerateOptions } from '../generate/generate-options.js';
 import type { LoadedModel } from '../pretrained/load-later.js';
 
 export interface TaskParameters {
-  /** Comes before every text. */
+  /** Text that is put before every input. '' if there is none. */
   readonly prefix: string;
   readonly generate: GenerateOptions;
 }
@@ -19,7 +20,7 @@ const NAMES = {
   early_stopping: 'earlyStopping',
 } as const satisfies Record<string, keyof GenerateOptions>;
 
-/** Parameters of the first of `tasks` that `task_specific_params` has; null if it has none. */
+/** Returns the parameters of the first of `tasks` that `task_specific_params` has; null if it has none. */
 export function taskParameters({ config }: LoadedModel, tasks: readonly string[]): TaskParameters | null {
   const all = isObject(config.task_specific_params) ? config.task_specific_params : {};
   const name = tasks.find((task) => Object.hasOwn(all, task));
@@ -33,8 +34,9 @@ export function taskParameters({ config }: LoadedModel, tasks: readonly string[]
 }
 
 /**
- * The options of a call, `given`, with a task's `own` settings for those that are left out. A length of the call replaces
- * the task's under either name, and the task's least length is cut to the greatest one of the call.
+ * Completes the options of a call, `given`, by a task's `own` settings. A maximum length of the call replaces the
+ * task's, even if one counts new tokens and the other all tokens. The task's minimum length is limited to the call's
+ * maximum.
  */
 export function withTaskParameters(own: GenerateOptions, given: GenerateOptions): GenerateOptions {
   const { maxLength, minLength, ...others } = own;

@@ -5,7 +5,10 @@ import type { LoadedModel } from '../pretrained/load-later.js';
 
 /** Context of a task. */
 export interface TaskContext {
-  /** The name that the pipeline was asked for by: `translation_en_to_fr` says more than `translation`. */
+  /**
+   * The name that the caller gave. It may contain more than the task's own name: `translation_en_to_fr` names
+   * languages.
+   */
   readonly task: string;
   readonly model: LoadedModel;
 }
@@ -13,27 +16,27 @@ export interface TaskContext {
 /** A function of a task's own arguments. */
 export type TaskCall = (...args: never[]) => Promise<unknown>;
 
-/** A task of `pipeline`: the head that its models have, and what a call does. */
+/** A task of `pipeline`: the head that its models need, and the function that makes a call. */
 export interface Task<Call extends TaskCall = TaskCall> {
-  /** The head to load, whatever config.json says; undefined for the one that it says. */
+  /** The head to load. Undefined: the head that config.json names. */
   readonly head?: HeadKind | undefined;
-  /** Throws FormatError for a model that cannot do it. */
+  /** Makes the task's function for a model. Throws FormatError for a model that cannot do the task. */
   create(context: TaskContext): Call;
 }
 
 /** Progress of a call. */
 export interface TaskProgress {
-  /** Inputs that are finished. */
+  /** Number of inputs that are finished. */
   readonly done: number;
   readonly total: number;
 }
 
-/** Options that every call takes, besides those of transformers.js for its task. */
+/** Options of every call, in addition to the task's options in transformers.js. */
 export interface CallOptions {
   /** Ends the call: its promise rejects with the signal's reason, by default an AbortError. */
   signal?: AbortSignal | undefined;
   /** Called after each batch. */
   onProgress?: ((progress: TaskProgress) => void) | undefined;
-  /** Inputs that the model reads side by side, at most. Results do not depend on it. Default 32. */
+  /** Maximum number of inputs in a batch. Results do not depend on it, except for sampling. Default: 32. */
   batchSize?: number | undefined;
 }

@@ -7,7 +7,7 @@ import { largest, sigmoid, softmax } from './scores.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
 import { checkFits, encode, sequenceLogits, type TextOrPair, type TruncationOptions } from './text-inputs.js';
 
-/** Two texts that are read as one. */
+/** Two texts that are read as one sequence. */
 export interface TextPair {
   readonly text: string;
   readonly text_pair: string;
@@ -85,7 +85,7 @@ export async function classify<Result>(
   truncation: 'longest_first' | 'only_first' = 'longest_first',
 ): Promise<Result[]> {
   const sizeOf = ([text, pair]: TextOrPair) => text.length + (pair?.length ?? 0);
-  // Pairs and single texts are not read side by side, as a tokenizer takes a list of either.
+  // Pairs and single texts cannot be mixed, because the tokenizer takes a list of one kind.
   const paired = pairs.some(([, pair]) => pair !== undefined);
   if (paired && pairs.some(([, pair]) => pair === undefined))
     throw new ArgumentError(`${context.task}: some texts are pairs and some are not, expected one kind`);
@@ -111,7 +111,7 @@ function pairOf(given: unknown, index: number): TextOrPair {
   );
 }
 
-/** Scores of each class by a model's logits. */
+/** Converts a model's logits to the score of each class. */
 export function scoresOf(model: LoadedModel, logits: Float32Array, how = functionOf(model, logits.length)): number[] {
   if (how === 'softmax') return softmax(logits);
   return Array.from(logits, (logit) => (how === 'sigmoid' ? sigmoid(logit) : logit));

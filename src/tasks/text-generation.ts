@@ -14,7 +14,10 @@ import { tokenizerOf } from './text-inputs.js';
 import type { Streamer } from './text-streamer.js';
 import { STREAMER } from './text-streamer.js';
 
-/** Options of a call; those of `generate` by their names here, and by those of transformers.js: `max_new_tokens`. */
+/**
+ * Options of a call. Options of `generate` have two names each, such as `maxNewTokens` and transformers.js's
+ * `max_new_tokens`.
+ */
 export interface TextGenerationOptions extends CallOptions, Omit<GenerationArguments, 'stopTokens' | 'stop_tokens'> {
   /** True returns the prompt before the generated text. Default true; conversations always keep it. */
   return_full_text?: boolean | undefined;
@@ -24,11 +27,11 @@ export interface TextGenerationOptions extends CallOptions, Omit<GenerationArgum
   tools?: readonly ChatTool[] | null | undefined;
   /** Documents for the chat template. Default: none. */
   documents?: readonly Readonly<Record<string, unknown>>[] | null | undefined;
-  /** Another template, or the name of one of the tokenizer's. */
+  /** Another template, or the name of one of the tokenizer's templates. Default: the tokenizer's default template. */
   chat_template?: string | null | undefined;
   /** Further variables of the chat template, such as `{ enable_thinking: false }`. Default: none. */
   tokenizer_encode_kwargs?: Readonly<Record<string, unknown>> | undefined;
-  /** Is told of tokens as they come, for a single prompt without beams: see `TextStreamer`. */
+  /** Receives tokens as they are generated, for a single prompt without beams; see `TextStreamer`. */
   streamer?: Streamer | undefined;
   /** Tokens that end a text. Default: the model's. */
   eos_token_id?: number | readonly number[] | undefined;
@@ -39,23 +42,23 @@ export interface TextGenerationOptions extends CallOptions, Omit<GenerationArgum
 }
 
 export interface GeneratedText<Text = string> {
-  /** The text, or the conversation with the answer behind it. */
+  /** The text, or the conversation followed by the answer. */
   readonly generated_text: Text;
   /** With `output_scores`: the sum of log-probabilities, divided by the length to the power of `length_penalty`. */
   readonly score?: number;
-  /** With `output_scores`: what was written. */
+  /** With `output_scores`: the generated tokens. */
   readonly tokens?: readonly number[];
-  /** With `output_scores`: of each token, and of the one that ended the text, if one did. */
+  /** With `output_scores`: log-probability of each token, and of the end token if there is one. */
   readonly token_log_probabilities?: readonly number[];
-  /** With `output_attentions`: of each layer, over the prompt and what was written. */
+  /** With `output_attentions`: attention maps of each layer, over the prompt and the generated tokens. */
   readonly attentions?: readonly HostTensor[];
 }
 
 export type Chat = readonly ChatMessage[];
 
 /**
- * Goes on from texts, or answers conversations by the model's chat template. Each gives an array, of one text or of
- * `num_return_sequences`. Where tokens are drawn, what comes out depends on `batchSize`, too.
+ * Continues texts, or answers conversations by the model's chat template. Each input gives an array of
+ * `num_return_sequences` texts, by default one. With sampling, results also depend on `batchSize`.
  */
 export type TextGeneration = <Inputs extends string | Chat | readonly string[] | readonly Chat[]>(
   inputs: Inputs,
@@ -165,7 +168,7 @@ async function promptOf(context: TaskContext, input: string | Chat, options: Tex
   return { input, ids };
 }
 
-/** Number of tokens as in transformers.js by default, limited by the model's room. */
+/** Sets the default number of tokens of transformers.js, limited by the model's context. */
 function lengthsOf(model: LoadedModel, batch: readonly Prompt[], options: GenerateOptions): GenerateOptions {
   if (options.maxNewTokens !== undefined || options.maxLength !== undefined) return options;
   const longest = batch.reduce((most, { ids }) => Math.max(most, ids.length), 0);

@@ -1,4 +1,4 @@
-// Texts as models read them, and what models make of them, off the thread that asks.
+// Preparation of texts for models, and batches of model passes that do not block the event loop.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
@@ -15,13 +15,13 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 import { inBatches } from './batches.js';
 import type { CallOptions, TaskContext } from './task.js';
 
-/** The tokenizer of a task's model. Throws FormatError if its folder brought none. */
+/** Returns the tokenizer of a task's model. Throws FormatError if it has none. */
 export function tokenizerOf({ task, model }: TaskContext): PretrainedTokenizer {
   if (model.tokenizer) return model.tokenizer;
   throw new FormatError(`${task}: the model's folder has no tokenizer, expected tokenizer.json beside config.json`);
 }
 
-/** One text or several, as a list. Throws ArgumentError that names the item that is not a string. */
+/** Returns one text or several as a list. Throws ArgumentError, which names the item that is not a string. */
 export function textsOf(task: string, texts: string | readonly string[], name = 'texts'): readonly string[] {
   const list: unknown = typeof texts === 'string' ? [texts] : texts;
   if (!Array.isArray(list))
@@ -31,7 +31,7 @@ export function textsOf(task: string, texts: string | readonly string[], name = 
   return list;
 }
 
-/** Tokens of a sequence that the model reads at most: its own limit, or its tokenizer's if that is lower. */
+/** Returns the maximum number of tokens of a sequence: the model's limit, or its tokenizer's if that is lower. */
 export function tokenLimit(model: LoadedModel): number {
   const limit = model.tokenizer?.config?.model_max_length;
   return typeof limit === 'number' ? Math.min(limit, model.maxLength) : model.maxLength;
@@ -48,8 +48,8 @@ export type TextOrPair = readonly [text: string, pair?: string | undefined];
 /** Options of tasks that read texts up to the model's limit. */
 export interface TruncationOptions {
   /**
-   * True cuts a text that has more tokens than the model reads, at its end. False rejects it with an ArgumentError
-   * that says which text it is, its length and the limit. Default true.
+   * True cuts the end of a text that has more tokens than the model reads. False rejects it with an ArgumentError that
+   * names the text, its length and the limit. Default: true.
    */
   truncate?: boolean | undefined;
 }
@@ -86,7 +86,7 @@ export async function checkFits(
   );
 }
 
-/** Texts, or pairs, cut to what the model reads, without padding; offsets and words are found if they are asked for. */
+/** Encodes texts or pairs, cut to the model's limit and without padding. Offsets and words are computed on request. */
 export function encode(
   context: TaskContext,
   texts: readonly string[],
@@ -97,12 +97,12 @@ export function encode(
   return tokenizerOf(context).encodeBatchAsync(texts, { ...limits, returnOffsets: false, ...options });
 }
 
-/** Ids of sequences, and which text of a pair each is of. */
+/** Ids of sequences, and for each the text of the pair that it belongs to. */
 export type EncodedRows = Pick<BatchEncoding, 'inputIds' | 'tokenTypeIds'>;
 
 /**
  * Runs the model on sequences, packed end to end in batches limited by tokens. Reads the tensors that `pick` chooses
- * from its output, with rows for tokens or sequences. Nothing stays on the device.
+ * from its output, with rows for tokens or sequences. No tensor stays on the device.
  */
 export function forward(
   model: LoadedModel,
@@ -114,13 +114,13 @@ export function forward(
   });
 }
 
-/** Inputs of `forward` for sequences, packed end to end. */
+/** Returns the inputs of `forward` for sequences, packed end to end. */
 export function inputsOf(model: LoadedModel, { inputIds, tokenTypeIds }: EncodedRows): ModelInputs {
   const ids = packed(inputIds);
   return hasSegments(model) ? { inputIds: ids, tokenTypeIds } : { inputIds: ids };
 }
 
-/** The numbers of the tensors that `compute` makes of rows, in batches of some tokens, joined. */
+/** Applies `compute` to rows, in batches limited by tokens, and returns the joined values of its tensors. */
 export async function readRows(
   model: LoadedModel,
   { inputIds, tokenTypeIds }: EncodedRows,
@@ -146,7 +146,10 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   return all;
 }
 
-/** The numbers of the tensors that `compute` makes with the model. It may pause. Nothing stays on the device. */
+/**
+ * Returns the values of the tensors that `compute` makes with the model. `compute` may yield to let the event loop run.
+ * No tensor stays on the device.
+ */
 export async function read(
   model: LoadedModel,
   compute: () => Iterator<unknown, readonly [Tensor, ...Tensor[]]>,
@@ -159,14 +162,14 @@ export async function read(
   }
 }
 
-/** Logits of each sequence, by a head for sequences. */
+/** Returns the logits of each sequence, for heads that classify sequences. */
 export async function sequenceLogits(model: LoadedModel, encoded: EncodedRows): Promise<Float32Array[]> {
   const [logits] = (await forward(model, encoded, (output) => [output.logits as Tensor])) as [Float32Array];
   const size = logits.length / encoded.inputIds.length;
   return encoded.inputIds.map((_, i) => logits.subarray(i * size, (i + 1) * size));
 }
 
-/** Logits of each token, by a head for tokens: [tokens, logits] per sequence. */
+/** Returns the logits of each token, for heads that classify tokens: [tokens, logits] per sequence. */
 export async function tokenLogits(model: LoadedModel, encoded: EncodedRows): Promise<Float32Array[][]> {
   const [logits] = (await forward(model, encoded, (output) => [output.logits as Tensor])) as [Float32Array];
   const size = logits.length / encoded.inputIds.reduce((sum, { length }) => sum + length, 0);

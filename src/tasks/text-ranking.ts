@@ -9,15 +9,15 @@ import { checkFits, type TruncationOptions, textsOf } from './text-inputs.js';
 export type { RankedDocument } from '../models/retrieval/rank.js';
 
 export interface TextRankingOptions extends CallOptions, TruncationOptions, PromptNames {
-  /** The number of documents that come back. Default: all. */
+  /** Number of documents to return. Default: all. */
   top_k?: number | undefined;
   /** True to return the document's text, too. Default: false. */
   return_documents?: boolean | undefined;
 }
 
 /**
- * Documents by how well they answer a query, the best first, as `CrossEncoder.rank` of sentence-transformers gives them. The model reads
- * the query and a document together; see `model.rank`.
+ * Ranks documents by relevance to a query, the best first. Results have the form of sentence-transformers'
+ * `CrossEncoder.rank`. The model reads the query and a document together; see `model.rank`.
  */
 export type TextRanking = (
   query: string,

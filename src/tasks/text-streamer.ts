@@ -1,4 +1,4 @@
-// Text as it is written, by the interface that transformers.js has for it.
+// Streams of text during generation, with the interface of transformers.js.
 
 import { checkOptions, type OptionRule } from '../core/check.js';
 import type { Tokenizer } from '../tokenizers/tokenizer.js';
@@ -20,16 +20,16 @@ export const STREAMER: OptionRule = {
 export interface TextStreamerOptions {
   /** True leaves out the prompt. Default false. */
   skip_prompt?: boolean | undefined;
-  /** Default true. */
+  /** True leaves out special tokens. Default: true. */
   skip_special_tokens?: boolean | undefined;
-  /** Gets each piece of text. Default: it goes to stdout, or the console of a page. */
+  /** Receives each piece of text. Default: text is written to stdout, or to the console of a page. */
   callback_function?: ((text: string) => void) | undefined;
-  /** Gets the tokens of each `put`. */
+  /** Receives the tokens of each `put`. Default: none. */
   token_callback_function?: ((tokens: readonly number[]) => void) | undefined;
 }
 
 /**
- * Gives text in pieces, none of which has half a character: `text-generation` with `{ streamer: new
+ * Passes on text in pieces of whole characters. Usage: `text-generation` with `{ streamer: new
  * TextStreamer(pipe.tokenizer, { skip_prompt: true, callback_function }) }`.
  */
 export class TextStreamer implements Streamer {

@@ -25,13 +25,13 @@ export class RawAudio {
 }
 
 export interface TextToSpeechOptions extends CallOptions {
-  /** The voice of SpeechT5: numbers, or a file of float32 numbers, as transformers.js reads it. */
+  /** Speaker embedding for SpeechT5: numbers, or a file of float32 numbers, as in transformers.js. */
   speaker_embeddings?: Float32Array | Tensor | MediaFile | undefined;
   /** A folder or hub id of SpeechT5's vocoder. Default: `microsoft/speecht5_hifigan`. */
   vocoder?: string | undefined;
-  /** Number of the voice, for VITS of several speakers. */
+  /** Index of the voice, for VITS models with several speakers. */
   speaker_id?: number | undefined;
-  /** Factor of the speed, for VITS. Default: that of config.json. */
+  /** Factor of the speed, for VITS; 2 is twice as fast. Default: that of config.json. */
   speaking_rate?: number | undefined;
   /** Seed of the noise that varies speech. Equal seeds give equal sound. Default 0. */
   seed?: number | undefined;
@@ -97,7 +97,7 @@ function idsOf(tokenizer: PretrainedTokenizer, text: unknown): number[] {
   const settings = tokenizer.config as Readonly<Record<string, unknown>> | null;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
   if (settings?.is_uroman === true && /[^\x00-\x7f]/.test(text))
-    throw new ArgumentError(`${TASK}: the model reads Latin letters alone: romanize the text first (uroman)`);
+    throw new ArgumentError(`${TASK}: the model reads only Latin letters: romanize the text first (uroman)`);
   const ids = Array.from(tokenizer.encode(text));
   if (ids.length > 0) return ids;
   throw new ArgumentError(`${TASK}: the text ${describeValue(text)} has no letter that the model knows`);

@@ -1,4 +1,4 @@
-// Texts written by encoder–decoders: translations and summaries.
+// Text generation by encoder–decoders, such as translation and summarization.
 
 import { checkOptions } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
@@ -11,7 +11,7 @@ import { checkFits, encode, type TruncationOptions, textsOf, tokenizerOf } from 
 import { STREAMER, type Streamer } from './text-streamer.js';
 
 export interface TextToTextOptions extends CallOptions, TruncationOptions, GenerationArguments {
-  /** Is told of tokens as they come, for a single text without beams: see `TextStreamer`. */
+  /** Receives tokens as they are generated, for a single text without beams; see `TextStreamer`. */
   streamer?: Streamer | undefined;
   /** True adds `score` and the log-probability of each token. Default false. */
   output_scores?: boolean | undefined;
@@ -44,7 +44,7 @@ export interface TextToText {
 
 const OWN = ['signal', 'onProgress', 'batchSize', 'truncate', 'streamer', 'output_scores'] as const;
 
-/** Options of a call, parted from those for `generate`; `own` are further names of the task. */
+/** Separates the options of a call from those for `generate`. `own`: names of the task's own options. */
 export function textToTextArguments<Options extends TextToTextOptions>(
   { task, model }: TaskContext,
   options: Options,
@@ -59,7 +59,7 @@ export function textToTextArguments<Options extends TextToTextOptions>(
   return generationArguments(task, model, options, [...OWN, ...own]);
 }
 
-/** Outputs for each text, `num_return_sequences` consecutive ones per text. */
+/** Generates the outputs for each text. The `num_return_sequences` outputs of a text are consecutive. */
 export async function rewrite(
   context: TaskContext,
   texts: readonly string[],
@@ -110,7 +110,10 @@ export async function rewrite(
 /** A function that writes outputs for texts. */
 export type WriteTexts<Result> = (texts: string | readonly string[], options?: TextToTextOptions) => Promise<Result[]>;
 
-/** A task whose prefix and lengths config.json may say by its name, and whose texts are the `key` of results. */
+/**
+ * Makes a task. config.json may have a prefix and lengths for it under its name. `key`: property of results that holds
+ * the text.
+ */
 export function writingTask<Key extends string>(
   name: string,
   key: Key,

@@ -25,15 +25,15 @@ export interface TokenClassificationOptions extends CallOptions, TruncationOptio
    */
   aggregation_strategy?: AggregationStrategy | undefined;
   /**
-   * Tokens that parts of a text which is too long for the model have in common. Default: only its beginning is read.
-   * Needs an aggregation.
+   * Number of tokens by which parts of a long text overlap. Requires an aggregation. Default: only the beginning of a
+   * long text is read.
    */
   stride?: number | undefined;
 }
 
 /**
- * The classes of the tokens of texts, or the entities that they make. `start` and `end` count characters (code points),
- * as everywhere here and in Python: the text of an entity is `[...text].slice(start, end).join('')`.
+ * Returns the classes of tokens, or the entities of texts. `start` and `end` count code points, as in Python: the text
+ * of an entity is `[...text].slice(start, end).join('')`.
  */
 export type TokenClassificationPipeline = <
   Texts extends string | readonly string[],
@@ -97,7 +97,10 @@ export const tokenClassification: Task<TokenClassificationPipeline> = {
     }) as TokenClassificationPipeline,
 };
 
-/** Probabilities of the classes of all tokens but special ones; texts in parts, if with a stride. */
+/**
+ * Returns the probabilities of the classes of all tokens except special ones. With a stride, long texts are read in
+ * parts.
+ */
 async function scoresOf(context: TaskContext, texts: readonly string[], stride: number | undefined) {
   const parts = stride === undefined ? {} : { returnOverflowingTokens: true, stride };
   const encoded = await encode(context, texts, { returnOffsets: true, ...parts });
@@ -113,7 +116,7 @@ async function scoresOf(context: TaskContext, texts: readonly string[], stride: 
     for (const [index, id] of ids.entries()) {
       if (encoded.specialTokensMask[row]?.[index]) continue;
       const [start, end] = places[index] as [number, number];
-      // Without words of its own, a tokenizer's are what spaces part, as transformers takes them.
+      // If the tokenizer has no words, words are separated by spaces, as in transformers.
       const goesOn = isWordPiece
         ? index > 0 && words[index] !== null && words[index] === words[index - 1]
         : start > 0 && !characters.slice(start - 1, start + 1).includes(' ');

@@ -7,11 +7,11 @@ import { tokenizerOf } from './text-inputs.js';
 
 /** The languages of a model. */
 export interface TranslationLanguages {
-  /** The token of a language. Throws ArgumentError for one that the model has not. */
+  /** Returns the token of a language. Throws ArgumentError for a language that the model does not have. */
   id(option: string, language: string): number;
-  /** Names of the languages. */
+  /** Returns the names of the languages. */
   known(): string[];
-  /** Ids of texts that say what they are written in; null as the tokenizer has it. */
+  /** Returns the ids of texts with the token of their language. `source`: that token; null: ids stay unchanged. */
   mark(encoding: Pick<BatchEncoding, 'inputIds' | 'specialTokensMask'>, source: number | null): number[][];
 }
 
@@ -21,7 +21,7 @@ const patterns: Readonly<Record<string, RegExp>> = {
   mbart: /^[a-z]{2}_[A-Z]{2}$/,
 };
 
-/** Null for a model without such tokens. */
+/** Returns the languages of a model; null for a model without such tokens. */
 export function languagesOf(context: TaskContext): TranslationLanguages | null {
   const type = String(context.model.config.model_type);
   const pattern = Object.hasOwn(patterns, type) ? patterns[type] : undefined;
@@ -49,7 +49,7 @@ export function languagesOf(context: TaskContext): TranslationLanguages | null {
       return inputIds.map((row, i) => {
         const isMark = (id: number, at: number) => specialTokensMask[i]?.[at] === 1 && isLanguage(id);
         if (row.some(isMark)) return row.map((id, at) => (isMark(id, at) ? source : id));
-        return comesLast ? [...row, source] : [source, ...row]; // the tokenizer's template is without one
+        return comesLast ? [...row, source] : [source, ...row]; // the tokenizer's template adds no language
       });
     },
   };

@@ -8,11 +8,11 @@ import { languagesOf, type TranslationLanguages } from './translation-languages.
 
 export interface TranslationOptions extends TextToTextOptions {
   /**
-   * The language of the texts, as the model calls it: `eng_Latn` of NLLB, `en` of M2M100, `en_XX` of mBART, `en` of T5.
-   * Default: what the tokenizer says, or the name of the task.
+   * The language of the texts, by the model's name for it: `eng_Latn` in NLLB, `en` in M2M100 and T5, `en_XX` in mBART.
+   * Default: that of the tokenizer, or of the task's name.
    */
   src_lang?: string | undefined;
-  /** The language to write in. */
+  /** The language to translate to, by the model's name for it. Default: that of the task's name. */
   tgt_lang?: string | undefined;
 }
 
@@ -20,7 +20,10 @@ export interface Translation extends Partial<WrittenScores> {
   readonly translation_text: string;
 }
 
-/** The translation of each text; of one, too, it is an array. Of `num_return_sequences`, those of a text follow one another. */
+/**
+ * Returns the translation of each text, as an array even for one text. The `num_return_sequences` translations of a
+ * text are consecutive.
+ */
 export type Translate = (texts: string | readonly string[], options?: TranslationOptions) => Promise<Translation[]>;
 
 const TASK = 'translation';
@@ -45,7 +48,7 @@ export const translation: Task<Translate> = {
 
 const NOTHING: TaskParameters = { prefix: '', generate: {} };
 
-/** A model that is told both languages by tokens. */
+/** Translates with a model that reads both languages as tokens. */
 function multilingual(context: TaskContext, languages: TranslationLanguages, from?: string, to?: string) {
   const source = from === undefined ? null : languages.id('src_lang', from);
   const forced = to === undefined ? context.model.generationConfig.forcedBosTokenId : languages.id('tgt_lang', to);
@@ -55,7 +58,7 @@ function multilingual(context: TaskContext, languages: TranslationLanguages, fro
   return { encode: read, parameters: NOTHING, forced: { forcedBosTokenId: forced } };
 }
 
-/** A model of one pair of languages, or one that a prefix tells which. */
+/** Translates with a model for one pair of languages, or a model that reads the pair in a prefix. */
 function ofPair(context: TaskContext, options: TranslationOptions, from?: string, to?: string) {
   const { model } = context;
   const names = from && to ? [`translation_${from}_to_${to}`] : [context.task];

@@ -19,14 +19,14 @@ export interface ZeroShotClassificationOptions extends CallOptions, TruncationOp
 
 export interface ZeroShotScores {
   readonly sequence: string;
-  /** The likeliest first. */
+  /** The labels, the most likely first. */
   readonly labels: string[];
   readonly scores: number[];
 }
 
 /**
- * Scores of arbitrary labels for a text, by a model for natural language inference: the probability that the text
- * entails an example of the label. Progress counts pairs of text and label.
+ * Scores arbitrary labels for a text by a model for natural language inference. A score derives from the probability
+ * that the text entails the hypothesis with the label. Progress counts pairs of text and label.
  */
 export type ZeroShotClassification = <Texts extends string | readonly string[]>(
   texts: Texts,
@@ -46,7 +46,9 @@ export const zeroShotClassification: Task<ZeroShotClassification> = {
     const entailment = labelId(model, 'entail');
     if (entailment === undefined) {
       const has = `the model ${model.origin?.from ?? ''} has the labels ${describeLabels(model)}`;
-      throw new FormatError(`${TASK}: ${has}, expected one of natural language inference, with a label 'entailment'`);
+      throw new FormatError(
+        `${TASK}: ${has}, expected a model for natural language inference, with a label 'entailment'`,
+      );
     }
     const contradiction =
       labelId(model, 'contradiction') ?? labelId(model, 'not_entail') ?? (entailment === 0 ? -1 : 0);

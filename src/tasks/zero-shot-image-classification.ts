@@ -15,8 +15,8 @@ export interface ZeroShotImageClassificationOptions extends CallOptions {
 }
 
 /**
- * How well labels of one's own fit an image, the best first; of an array of images an array of those. Scores of CLIP add up to
- * 1, SigLIP judges each label by itself.
+ * Scores the caller's labels for an image, the best first. An array of images gives an array of such lists. Scores of
+ * CLIP add up to 1; SigLIP scores each label independently.
  */
 export interface ZeroShotImageClassification {
   (
@@ -32,7 +32,7 @@ export interface ZeroShotImageClassification {
 }
 
 const TASK = 'zero-shot-image-classification';
-/** Tokens to which texts of SigLIP are padded, as it was taught. */
+/** Number of tokens to which texts are padded for SigLIP, as in its training. */
 const SIGLIP_LENGTH = 64;
 
 export const zeroShotImageClassification: Task<ZeroShotImageClassification> = {

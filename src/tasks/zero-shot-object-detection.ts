@@ -14,13 +14,13 @@ export interface ZeroShotObjectDetectionOptions extends CallOptions {
   threshold?: number | undefined;
   /** Maximum number of objects; null or 0 for all. Default: null. */
   top_k?: number | null | undefined;
-  /** True for boxes in shares of the image's width and height, false for whole pixels. Default: false. */
+  /** True for boxes in fractions of the image's width and height, false for whole pixels. Default: false. */
   percentage?: boolean | undefined;
 }
 
 /**
- * Objects of an image that texts name, the best first. Each text is judged by itself, so that a box may have several. An
- * array of images gives an array of these lists.
+ * Finds objects in an image that match texts, the best first. Each text is scored independently, so several texts may
+ * match a box. An array of images gives an array of such lists.
  */
 export interface ZeroShotObjectDetection {
   (

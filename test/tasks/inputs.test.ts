@@ -91,7 +91,7 @@ describe('zero-shot-classification', () => {
   it('refuses a model without a label for entailment, by its name', async () => {
     const model = smallModel('bert-sequence', labels('NEGATIVE', 'POSITIVE', 'MIXED', 'OTHER'));
     await expect(pipeline('zero-shot-classification', model, { device })).rejects.toThrow(
-      "the model the given files has the labels NEGATIVE, POSITIVE, MIXED, OTHER, expected one of natural language inference, with a label 'entailment'",
+      "the model the given files has the labels NEGATIVE, POSITIVE, MIXED, OTHER, expected a model for natural language inference, with a label 'entailment'",
     );
   });
 

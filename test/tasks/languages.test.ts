@@ -52,12 +52,12 @@ it('hears several recordings at once, each in its own language', async () => {
   expect(heard).toEqual(plain.map(({ output }) => output));
 });
 
-it('refuses languages that the model has not, and any where it has English alone', async () => {
+it('refuses languages that the model does not have, and any language for English-only models', async () => {
   const samples = sound(3, 1);
   await expect(recognize(samples, { language: 'es' })).rejects.toThrow(/language is es, but the model has .*de/);
   await expect(recognize(samples, { language: 'Klingon' })).rejects.toThrow('Klingon');
   const english = await pipeline('automatic-speech-recognition', files({ is_multilingual: false }));
-  await expect(english(samples, { language: 'de' })).rejects.toThrow('language is de, but the model has English alone');
-  await expect(english(samples, { task: 'translate' })).rejects.toThrow('in English alone');
+  await expect(english(samples, { language: 'de' })).rejects.toThrow('language is de, but the model has only English');
+  await expect(english(samples, { task: 'translate' })).rejects.toThrow('English-only');
   await english.dispose();
 });

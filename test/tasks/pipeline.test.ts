@@ -31,7 +31,7 @@ describe('a tensor of results', () => {
   });
 
   it('refuses what it has not', () => {
-    expect(() => tensor.at(3)).toThrow('3 is not an entry of [3, 2]');
+    expect(() => tensor.at(3)).toThrow('3 is out of range for [3, 2]');
     expect(() => tensor.item()).toThrow('expected one element');
     expect(() => new HostTensor(new Float32Array(5), [3, 2])).toThrow('[3, 2] has 6 elements, got 5');
   });

@@ -1,4 +1,5 @@
-// The conversations with a model. Those that begin alike share what was read, and answers at the same time are one batch.
+// Conversations with the same model. Conversations with the same beginning share its cache, and simultaneous answers
+// are one batch.
 
 import { SharedBatch } from '../../generate/continuous-batching/shared-batch.js';
 import type { BatchedOptions, BatchedStream } from '../../generate/index.js';
@@ -6,7 +7,7 @@ import { keptOf } from '../../generate/model-decoders.js';
 import { commonLength, type PromptCache } from '../../generate/prompt-cache.js';
 import type { ChatModel } from './chat-options.js';
 
-/** Minimum number of tokens that are copied from another conversation instead of being read. */
+/** Minimum number of tokens that are copied from the cache of another conversation instead of being read again. */
 const MIN_SHARED = 16;
 
 /** Caches of conversations, by the type of their keys and values and the length of their contexts. */
@@ -14,7 +15,7 @@ const groups = new WeakMap<ChatModel, Map<string, Set<PromptCache>>>();
 
 const keyOf = ({ type, maxLength }: PromptCache) => `${type} ${maxLength}`;
 
-/** Adds a conversation. */
+/** Adds a conversation to those of the model. */
 export function join(model: ChatModel, cache: PromptCache): void {
   const ofModel = groups.get(model) ?? new Map<string, Set<PromptCache>>();
   groups.set(model, ofModel);
@@ -23,7 +24,7 @@ export function join(model: ChatModel, cache: PromptCache): void {
   group.add(cache);
 }
 
-/** Takes a conversation out. The last one frees the batch. */
+/** Removes a conversation. When the last one is removed, the batch is freed. */
 export function leave(model: ChatModel, cache: PromptCache): void {
   const group = groups.get(model)?.get(keyOf(cache));
   if (!group?.delete(cache) || group.size > 0) return;
@@ -31,13 +32,14 @@ export function leave(model: ChatModel, cache: PromptCache): void {
   if (keptOf(model)) SharedBatch.release(model, cache);
 }
 
-/** Lets `cache` begin with what another conversation has read of `ids`, if that is long enough. */
+/** Copies the longest beginning of `ids` that another conversation has read to `cache`, if it is long enough. */
 export function share(model: ChatModel, cache: PromptCache, ids: readonly number[]): void {
   let best: PromptCache | null = null;
   let most = commonLength(cache.tokens, ids) + MIN_SHARED;
   for (const other of groups.get(model)?.get(keyOf(cache)) ?? []) {
     if (other === cache || other.isBusy) continue;
-    // Tokens that a model wrote are rounded otherwise than tokens that it read: bits must not depend on other conversations.
+    // Only tokens that were read as a prompt are copied. Generated tokens are rounded differently, and results must not
+    // depend on other conversations.
     const common = Math.min(commonLength(other.tokens, ids), other.readCount);
     if (common >= most) [best, most] = [other, common];
   }
@@ -45,7 +47,8 @@ export function share(model: ChatModel, cache: PromptCache, ids: readonly number
 }
 
 /**
- * Goes on from `ids` in the batch that the model's calls and conversations share. Throws as `ContinuousBatching.stream`.
+ * Generates after `ids` in the batch that the model's calls and conversations share. Throws as
+ * `ContinuousBatching.stream`.
  */
 export async function* answerInBatch(
   model: ChatModel,

@@ -2,8 +2,8 @@ import { isObject } from '../../core/check.js';
 import type { ChatMessage, ChatToolCall } from '../../tokenizers/chat-template.js';
 
 /**
- * Parses the arguments of tool calls, as templates write objects as JSON. OpenAI's clients send JSON, which many templates
- * would quote once more. Arguments that are not valid JSON stay unchanged.
+ * Parses the arguments of tool calls. OpenAI's clients send them as JSON in a string. Templates expect objects and
+ * write them as JSON themselves; they would quote a string again. Arguments that are not valid JSON stay unchanged.
  */
 export function withParsedArguments(messages: readonly ChatMessage[]): ChatMessage[] {
   return messages.map((message) =>
@@ -11,7 +11,7 @@ export function withParsedArguments(messages: readonly ChatMessage[]): ChatMessa
   );
 }
 
-/** Leaves malformed calls to the template, whose error says what is wrong. */
+/** Parses the arguments of a call. Malformed calls stay unchanged, because the error of the template describes them. */
 function parsed(call: ChatToolCall): ChatToolCall {
   const json: unknown = call?.function?.arguments;
   if (typeof json !== 'string') return call;

@@ -15,7 +15,7 @@ export interface ChatModel extends Generative {
   readonly tokenizer: PretrainedTokenizer | null;
 }
 
-/** Options of `generate` that `send` accepts: all but those that the conversation sets itself. */
+/** Options of `generate` that `send` accepts: all except those that the conversation sets itself. */
 export type ChatGenerateOptions = Omit<
   GenerateOptions,
   | ('cache' | 'numBeams' | 'numReturnSequences' | 'lengthPenalty' | 'earlyStopping' | 'cropContext' | 'batchSize')
@@ -71,7 +71,7 @@ export interface ChatAnswer {
   readonly hiddenTurns: number;
 }
 
-/** Thrown if a conversation leaves no room for an answer. */
+/** Thrown if a conversation is so long that the context has no room for an answer. */
 export class ContextFullError extends SimdformerError {
   override name = 'ContextFullError';
 
@@ -92,7 +92,7 @@ export class ContextFullError extends SimdformerError {
 
 export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOptions {
   if (!isObject(model) || typeof (model as Partial<ChatModel>).startDecoding !== 'function')
-    throw new ArgumentError(`Chat: the model is ${describeValue(model)}, expected what loadModel gives`);
+    throw new ArgumentError(`Chat: the model is ${describeValue(model)}, expected the result of loadModel`);
   if (!model.tokenizer) throw new ArgumentError('Chat: the model has no tokenizer; set model.tokenizer');
   if (!model.tokenizer.chatTemplate && !options?.chatTemplate)
     throw new ArgumentError(
@@ -115,7 +115,7 @@ export function checkChatOptions(model: ChatModel, options: ChatOptions): ChatOp
   return options;
 }
 
-/** Throws ArgumentError for options that are not of their kind, and for those that the conversation sets itself. */
+/** Throws ArgumentError for values of the wrong type, and for options that the conversation sets itself. */
 export function checkGeneration<Options extends ChatGenerateOptions>(options: Options, op = 'Chat'): Options {
   checkOptions(op, options);
   const decided = ['cache', 'numBeams', 'numReturnSequences', 'cropContext', 'batchSize', 'maxLength', 'minLength'];
@@ -130,7 +130,7 @@ export function checkGeneration<Options extends ChatGenerateOptions>(options: Op
   );
 }
 
-/** The messages to send: a user's text becomes a message. Throws ArgumentError for anything else. */
+/** Returns the messages to send. A text becomes a message of the user. Throws ArgumentError for other values. */
 export function messagesOf(message: string | ChatMessage | readonly ChatMessage[]): readonly ChatMessage[] {
   if (typeof message === 'string') return [{ role: 'user', content: message }];
   const list = Array.isArray(message) ? (message as readonly ChatMessage[]) : [message as ChatMessage];

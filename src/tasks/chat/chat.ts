@@ -60,7 +60,7 @@ export class Chat {
     join(model, this.#cache);
   }
 
-  /** The messages in the form of chat templates, without the system message. */
+  /** The messages in the format of chat templates, without the system message. */
   get messages(): readonly ChatMessage[] {
     return this.#messages;
   }
@@ -139,7 +139,7 @@ export class Chat {
       const rest = pass(text.end());
       if (rest !== '') yield rest;
     } finally {
-      await tokens.return(undefined as never); // frees the cache if the reader has left
+      await tokens.return(undefined as never); // frees the cache if the caller left the loop
       if (answer.finishReason === null && ids.length > 0) this.#finish(answer);
     }
     const finished = this.#finish(answer);
@@ -148,7 +148,7 @@ export class Chat {
     return finished;
   }
 
-  /** The tokens of an answer to `ids`, in one batch with those of other conversations. */
+  /** Yields the tokens of an answer to `ids`, which is generated in a batch with those of other conversations. */
   async *#tokens(ids: readonly number[], generation: ChatGenerateOptions): AsyncGenerator<number, TokensEnd, void> {
     const room = this.#cache.maxLength - ids.length + 1;
     const own = this.model.generationConfig?.maxNewTokens ?? Number.POSITIVE_INFINITY;
@@ -177,7 +177,10 @@ export class Chat {
     }
   }
 
-  /** The tokens of an answer by itself: with drafts, or with a model whose states cannot be shared. */
+  /**
+   * Yields the tokens of an answer that is generated alone, because it uses drafts or a model whose states cannot be
+   * shared.
+   */
   async *#ownTokens(ids: readonly number[], options: GenerateOptions): AsyncGenerator<number, TokensEnd, void> {
     const cachedTokens = Math.min(commonLength(this.#cache.tokens, ids), ids.length - 1);
     const events = stream(this.model, [[...ids]], { ...options, cache: this.#cache });
@@ -224,7 +227,10 @@ export class Chat {
     return this.#answer;
   }
 
-  /** An answer as templates read it. Those with channels want reasoning apart; others find it in the text. */
+  /**
+   * Returns an answer in the format of templates. Templates with channels expect reasoning separately; others find it
+   * in the text.
+   */
   #asMessage(said: string): Pick<ChatMessage, 'content'> {
     const { tokenizer } = this.model;
     if (tokenizer === null || !isHarmony(tokenizer)) return { content: said };
@@ -234,7 +240,7 @@ export class Chat {
     return { content: first.text + rest.text, ...(reasoning !== '' && { reasoning_content: reasoning }) };
   }
 
-  /** Number of tokens to leave room for: as requested, or else a sixteenth of the context. */
+  /** Returns the number of tokens to leave room for: `maxNewTokens`, or by default a sixteenth of the context. */
   #wanted({ maxNewTokens }: ChatGenerateOptions): number {
     const { maxLength } = this.#cache;
     return Math.min(maxNewTokens ?? Math.ceil(maxLength / 16), maxLength);
@@ -261,7 +267,7 @@ export class Chat {
     this.#answer = null;
   }
 
-  /** Removes all messages but the system message. */
+  /** Removes all messages except the system message. */
   reset(): void {
     this.#assertFree('reset');
     this.#messages = [];
@@ -298,7 +304,7 @@ export class Chat {
     try {
       value = JSON.parse(text);
     } catch (cause) {
-      throw new FormatError(`${path} is no saved conversation: it is no JSON`, { cause });
+      throw new FormatError(`${path} is not a saved conversation: it is not JSON`, { cause });
     }
     return Chat.fromJSON(model, value, String(path));
   }
@@ -307,7 +313,7 @@ export class Chat {
   static fromJSON(model: ChatModel, json: unknown, name = 'Chat.fromJSON: json'): Chat {
     const { options, messages, read, vocabSize } = checkSavedChat(name, json);
     const chat = new Chat(model, { ...options, messages });
-    // With another vocabulary, ids mean other tokens.
+    // With another vocabulary, the saved ids would mean other tokens.
     if (vocabSize === model.vocabSize && read.ids.every((id) => id < vocabSize)) chat.#read = read;
     return chat;
   }
@@ -335,7 +341,7 @@ export class Chat {
   }
 }
 
-/** Why an answer ended, and how many tokens of its prompt were not read again. */
+/** The reason why an answer ended, and the number of prompt tokens that were not read again. */
 interface TokensEnd {
   readonly finishReason: FinishReason;
   readonly cachedTokens: number;
@@ -346,7 +352,7 @@ interface Answering {
   readonly messages: readonly ChatMessage[];
   readonly context: Context;
   readonly ids: readonly number[];
-  /** Null if the reader has left. */
+  /** Null if the caller left the loop. */
   readonly finishReason: FinishReason | null;
   readonly cachedTokens: number;
 }

@@ -7,7 +7,7 @@ import { type ChatModel, type ChatOptions, ContextFullError } from './chat-optio
 import type { ConversationImages } from './conversation-images.js';
 import type { TokenBound } from './token-bound.js';
 
-/** The ids that a model has read and written, and their text. */
+/** The ids that a model has read and generated, and their text. */
 export interface Read {
   readonly ids: readonly number[];
   readonly text: string;
@@ -53,12 +53,12 @@ export function turnsOf(messages: readonly ChatMessage[]): ChatMessage[][] {
   return turns;
 }
 
-/** Length of a text in UTF-16 units from which a lower bound of its tokens is looked at before it is tokenized. */
+/** Length of a text in UTF-16 units from which a lower bound of its tokens is checked before it is tokenized. */
 const LONG = 1 << 16;
 
 const bounds = new WeakMap<object, Promise<TokenBound>>();
 
-/** A number that is not greater than the number of tokens of a long text; 0 for others. */
+/** Returns a lower bound of the number of tokens of a long text; 0 for shorter texts. */
 async function leastTokens(tokenizer: NonNullable<ChatModel['tokenizer']>, text: string): Promise<number> {
   if (text.length < LONG) return 0;
   const { tokenBoundOf } = await import('./token-bound.js');
@@ -67,7 +67,7 @@ async function leastTokens(tokenizer: NonNullable<ChatModel['tokenizer']>, text:
   return (await bound)(text);
 }
 
-/** The ids of messages and their text. A text that has more than `most` tokens for certain is not tokenized. */
+/** Returns the ids of messages and their text. A text that certainly has more than `most` tokens is not tokenized. */
 async function encoded(
   model: ChatModel,
   { system, tools, chatTemplate, variables }: ChatOptions,
@@ -91,8 +91,8 @@ async function encoded(
   const ids = withImages ? await withImages.lease.encode(text) : await tokenizer.encodeAsync(text);
   if (read.text === '' || !text.startsWith(read.text)) return { ids, text };
   if (withImages && !withImages.lease.hasAll(read.ids)) return { ids, text };
-  // A model may write a text in other tokens than its tokenizer. The tokens in memory are kept if the tokens of the rest
-  // do not depend on them.
+  // A model may generate other tokens for a text than its tokenizer makes. The cached tokens are kept if the tokens of
+  // the remaining text do not depend on them.
   const tail = text.slice(read.text.length);
   const rest = withImages ? await withImages.lease.encode(tail, read.text) : await tokenizer.encodeAsync(tail);
   const isSame = rest.length <= ids.length && rest.every((id, i) => id === ids[ids.length - rest.length + i]);

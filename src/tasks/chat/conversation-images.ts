@@ -16,8 +16,8 @@ export class ConversationImages {
   #lease: PromptImagesLease | null = null;
 
   /**
-   * The images of messages, read by the model; null for a model of text. Throws ArgumentError if there are images, but the
-   * model reads none.
+   * Returns the messages, and their images as the model has read them. Returns null if the model reads only text.
+   * Throws ArgumentError for images if the model reads none.
    */
   async of(model: ChatModel, messages: readonly ChatMessage[]): Promise<ShownImages | null> {
     if (!(model as { images?: object | null }).images && !messages.some(hasParts)) return null;

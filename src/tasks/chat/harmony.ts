@@ -1,10 +1,10 @@
-// OpenAI's harmony format, which gpt-oss writes: messages in channels. An answer becomes text as other models write it.
+// Translates OpenAI's harmony format, in which gpt-oss writes messages in channels, to the format of other models.
 
 import type { PretrainedTokenizer } from '../../tokenizers/index.js';
 import { TextStream } from './text-stream.js';
 
 const MARK = /<\|(start|channel|message|end|return|call|constrain)\|>/;
-/** The beginning of an answer that may be a recipient: its header began in the prompt. */
+/** Matches the beginning of an answer that may be a recipient. Its header began in the prompt. */
 const RECIPIENT = /^\s*(t|to|to=[\w.-]*)?\s*$/;
 /** Maximum number of characters of a mark. */
 const LONGEST = '<|constrain|>'.length;
@@ -49,7 +49,7 @@ export class HarmonyFilter {
     return shown;
   }
 
-  /** The rest, and the end of a call. */
+  /** Returns the remaining text, and closes an open call. */
   end(): string {
     const rest = this.#content(this.#held);
     this.#held = '';
@@ -69,14 +69,14 @@ export class HarmonyFilter {
   #mark(name: string): string {
     if (name === 'message') return this.#open();
     if (name === 'constrain') return '';
-    // A header follows the marks that begin one.
+    // These marks begin a header.
     const closed = this.#close();
     if (name === 'start') this.#header = '';
     if (name === 'channel') this.#header = `${this.#header ?? ''} `; // a recipient may come before the channel
     return closed;
   }
 
-  /** Begins the content of a message, as its header says. */
+  /** Begins the content of a message whose header is complete. Returns the opening tag. */
   #open(): string {
     const header = this.#header ?? '';
     this.#header = null;
@@ -93,7 +93,7 @@ export class HarmonyFilter {
     return begun;
   }
 
-  /** Ends the content of a message. Reasoning stays open, because more of it may follow. */
+  /** Ends the content of a message. Returns the closing tag. Reasoning stays open, because more of it may follow. */
   #close(): string {
     const isCall = this.#kind === 'call';
     this.#kind = 'text';
@@ -107,7 +107,9 @@ export class HarmonyFilter {
   }
 }
 
-/** The text of an answer's tokens, piece by piece: a `TextStream` that translates channels if the model writes them. */
+/**
+ * Decodes an answer's tokens piece by piece. It is a `TextStream` that translates channels if the model writes them.
+ */
 export class AnswerStream {
   readonly #text: TextStream;
   readonly #filter: HarmonyFilter | null;
@@ -130,7 +132,7 @@ export class AnswerStream {
   }
 }
 
-/** The text of a whole answer. */
+/** Returns the text of a whole answer. */
 export function answerText(tokenizer: PretrainedTokenizer, ids: readonly number[], skipSpecial: boolean): string {
   if (!isHarmony(tokenizer)) return tokenizer.decode(ids, { skipSpecial });
   const filter = new HarmonyFilter();

@@ -2,7 +2,7 @@
 
 const OPEN = '<think>';
 const CLOSE = '</think>';
-/** Tags around the text that follows reasoning: of Hunyuan and of Granite. */
+/** Tags around the text that follows reasoning, in answers of Hunyuan and Granite. */
 const WRAPPERS = ['answer', 'response'];
 
 /** A piece of an answer, split into reasoning and text. */
@@ -47,7 +47,7 @@ export class ReasoningFilter {
     return { reasoning, text: this.#text() };
   }
 
-  /** The rest, which was held back because it could have begun a mark. */
+  /** Returns the remaining text, which was held back because it could have begun a mark. */
   end(): ReasonedPiece {
     const held = this.#held;
     this.#held = '';
@@ -64,7 +64,7 @@ export class ReasoningFilter {
     } else if (!OPEN.startsWith(begun)) this.#state = 'text';
   }
 
-  /** The reasoning up to the last mark, without what could be white space before that mark, or the mark itself. */
+  /** Returns the reasoning up to the last mark. White space and text that may begin the mark are held back. */
   #reasoning(): string {
     if (this.#isFirst) this.#held = this.#held.trimStart();
     const end = this.#held.indexOf(CLOSE);
@@ -89,7 +89,7 @@ export class ReasoningFilter {
     }
     if (this.#state !== 'text') return '';
     const end = this.#last === '' ? -1 : this.#held.indexOf(this.#last);
-    // The last tag and what follows it are held back: `end` knows if the answer ends there.
+    // The last tag and all text after it are held back, because only `end` knows if the answer ends there.
     const kept = this.#last === '' ? 0 : heldBack(end < 0 ? this.#held : this.#held.slice(0, end), this.#last);
     const shown = (end < 0 ? this.#held.length : end) - kept;
     const text = this.#held.slice(0, shown);
@@ -98,7 +98,9 @@ export class ReasoningFilter {
   }
 }
 
-/** Length of the end of `text` that is white space, or white space and the beginning of `mark`. */
+/**
+ * Returns the length of the part at the end of `text` that is white space, or white space and the beginning of `mark`.
+ */
 function heldBack(text: string, mark: string): number {
   let begun = 0;
   for (let length = Math.min(mark.length - 1, text.length); length > begun; length--)

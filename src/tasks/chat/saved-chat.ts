@@ -14,7 +14,7 @@ export interface SavedChat {
   readonly version: 1;
   readonly options: Omit<ChatOptions, 'messages' | 'generation'>;
   readonly messages: readonly ChatMessage[];
-  /** The ids that the model has read and written. A model with another vocabulary reads the messages again. */
+  /** The ids that the model has read and generated. A model with another vocabulary reads the messages again. */
   readonly read: Read;
   readonly vocabSize: number;
 }
@@ -31,7 +31,7 @@ export function savedChat(
 /** Throws FormatError if `value` is not a saved conversation. */
 export function checkSavedChat(name: string, value: unknown): SavedChat {
   const refuse = (what: string): never => {
-    throw new FormatError(`${name} is no saved conversation: ${what}`);
+    throw new FormatError(`${name} is not a saved conversation: ${what}`);
   };
   if (!isObject(value) || value.format !== FORMAT) return refuse(`its format is not '${FORMAT}'`);
   if (value.version !== 1) return refuse(`its version is ${String(value.version)}, expected 1`);

@@ -25,14 +25,14 @@ export class StopStrings {
     return text.slice(0, safe);
   }
 
-  /** The text that was held back. */
+  /** Returns the text that was held back. */
   end(): string {
     const held = this.#held;
     this.#held = '';
     return held;
   }
 
-  /** The number of characters at the end that begin a stop string. */
+  /** Returns the number of characters at the end that may begin a stop string. */
   #begun(text: string): number {
     let longest = 0;
     for (const stop of this.stops)

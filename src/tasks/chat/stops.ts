@@ -1,11 +1,11 @@
 import type { ChatModel } from './chat-options.js';
 
-/** Tokens by which models end a turn, beside the end of a text. */
+/** Tokens by which models end a turn, in addition to the end of a text. */
 const ENDS_OF_TURN = ['<|im_end|>', '<|eot_id|>', '<|eom_id|>', '<end_of_turn>', '<|end|>', '<|endoftext|>', '</s>'];
 
 /**
- * The tokens that end an answer: those of the model's settings, the tokenizer's end, and the ends of a turn that
- * `template` writes. The settings of some models lack the last ones. `template` is by default the tokenizer's.
+ * Returns the tokens that end an answer: those of the model's settings, the tokenizer's end token, and ends of a turn
+ * that occur in `template`. Settings of some models lack the latter. `template`: default is the tokenizer's.
  */
 export function stopsOf(
   { generationConfig, endIds, tokenizer }: ChatModel,

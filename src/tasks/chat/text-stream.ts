@@ -1,7 +1,7 @@
 import { checkOptions } from '../../core/check.js';
 import type { Tokenizer } from '../../tokenizers/tokenizer.js';
 
-/** Maximum number of tokens whose text is held back: no character has more tokens. */
+/** Maximum number of tokens whose text is held back. No character consists of more tokens. */
 const MAX_HELD = 8;
 
 /**
@@ -36,7 +36,7 @@ export class TextStream {
     return isHeld ? '' : this.#show(text);
   }
 
-  /** The rest of the text, without an incomplete character. */
+  /** Returns the remaining text, without an incomplete character. */
   end(): string {
     const text = this.tokenizer.decode(this.#ids.slice(this.#start), this.options);
     return this.#show(text.replace(/\ufffd+$/u, ''));
@@ -44,7 +44,7 @@ export class TextStream {
 
   #show(text: string): string {
     const piece = text.slice(this.#before.length);
-    // Later tokens are decoded together with these tokens: the last one may decide if a space follows.
+    // Later tokens are decoded together with these, because the last of these may decide if a space follows.
     this.#start = this.#shown;
     this.#shown = this.#ids.length;
     this.#before = this.tokenizer.decode(this.#ids.slice(this.#start), this.options);

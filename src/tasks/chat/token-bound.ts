@@ -1,11 +1,11 @@
-// Lower bounds of the number of tokens: a text that cannot fit is refused before it is tokenized.
+// Lower bounds of the number of tokens. They allow to refuse a text that cannot fit before it is tokenized.
 
 import { inSlices } from '../../constrain/slices.js';
 import { tokenBytes } from '../../constrain/token-bytes.js';
 import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { type TokenizerJson, typeOf } from '../../tokenizers/json.js';
 
-/** A number that is never greater than the number of a text's tokens. */
+/** Returns a lower bound of the number of a text's tokens. */
 export type TokenBound = (text: string) => number;
 
 const NO_BOUND: TokenBound = () => 0;
@@ -24,8 +24,8 @@ interface Part {
 }
 
 /**
- * The bound for a tokenizer. It is 0 if few tokens can represent a long text. Such tokenizers delete characters, or have
- * one token for unknown text of any length.
+ * Returns the bound for a tokenizer. The bound is 0 if few tokens can represent a long text. Such tokenizers delete
+ * characters, or have one token for unknown text of any length.
  */
 export async function tokenBoundOf(tokenizer: PretrainedTokenizer | null): Promise<TokenBound> {
   const json = (tokenizer as unknown as { toJSON?(): TokenizerJson } | null)?.toJSON?.();
@@ -41,7 +41,7 @@ export async function tokenBoundOf(tokenizer: PretrainedTokenizer | null): Promi
   return splitsWords(json) ? countWords : NO_BOUND;
 }
 
-/** The most bytes that a normalizer turns into one byte, or null if it may delete text. */
+/** Returns the maximum number of bytes that a normalizer turns into one byte, or null if it may delete text. */
 function shrinkingOf(normalizer: unknown): number | null {
   const parts = flattened(normalizer, 'normalizers');
   let shrinking = 1;
@@ -57,7 +57,7 @@ function shrinkingOf(normalizer: unknown): number | null {
   return shrinking;
 }
 
-/** True for byte pairs of which every byte of a text becomes a part. */
+/** True for byte pair encodings that represent every byte of a text. */
 function keepsBytes({ model, pre_tokenizer }: TokenizerJson): boolean {
   if (typeOf(model) !== 'BPE') return false;
   const parts = flattened(pre_tokenizer, 'pretokenizers');
@@ -79,15 +79,16 @@ function splitsWords({ model, normalizer, pre_tokenizer }: TokenizerJson): boole
   return isSplit && ['WordPiece', 'WordLevel'].includes(typeOf(model));
 }
 
-/** The number of runs of ASCII letters and digits with a space between them. */
+/** Returns the number of runs of ASCII letters and digits that are separated by spaces. */
 function countWords(text: string): number {
   let words = 0;
   for (const _ of text.matchAll(/[A-Za-z0-9]+/g)) words++;
-  const gaps = text.match(/[A-Za-z0-9][^ \t\n\rA-Za-z0-9]+(?=[A-Za-z0-9])/g)?.length ?? 0; // a character between may be deleted
+  // A tokenizer may delete the characters between two words, and so join the words.
+  const gaps = text.match(/[A-Za-z0-9][^ \t\n\rA-Za-z0-9]+(?=[A-Za-z0-9])/g)?.length ?? 0;
   return words - gaps;
 }
 
-/** The number of bytes of the longest token, or null if bytes of tokens are not known. */
+/** Returns the number of bytes of the longest token, or null if the bytes of tokens are not known. */
 async function longestToken(tokenizer: PretrainedTokenizer): Promise<number | null> {
   const added = (tokenizer as unknown as { toJSON(): TokenizerJson }).toJSON().added_tokens;
   try {

@@ -1,5 +1,5 @@
-// Tool calls in the text of a model: JSON in <tool_call> (Hermes, Qwen), after [TOOL_CALLS] (Mistral), after
-// <|python_tag|> or by itself (Llama 3.1).
+// Finds tool calls in the text of a model: JSON in <tool_call> (Hermes, Qwen), after [TOOL_CALLS] (Mistral), after
+// <|python_tag|> or without a mark (Llama 3.1).
 
 import { isObject } from '../../core/check.js';
 
@@ -42,7 +42,7 @@ interface Found {
   readonly calls: readonly Call[];
 }
 
-/** Calls between tags. The last one may lack its end tag if the answer ends there. */
+/** Finds calls between tags. The last end tag may be missing if the answer ends there. */
 function inTags(answer: string): Found | null {
   if (!answer.includes(CALL_MARKS[0])) return null;
   const calls: Call[] = [];
@@ -126,7 +126,7 @@ export class CallFilter {
     this.#held += piece;
     if (this.#isBegin && this.#held.trim() !== '') {
       this.#isBegin = false;
-      this.#isCall ||= this.#held.trimStart().startsWith('{'); // a call by itself
+      this.#isCall ||= this.#held.trimStart().startsWith('{'); // a call without a mark
     }
     if (this.#isCall) return '';
     const places = CALL_MARKS.map((mark) => this.#held.indexOf(mark)).filter((at) => at >= 0);
@@ -137,7 +137,7 @@ export class CallFilter {
     return shown;
   }
 
-  /** Says that a call follows. */
+  /** Declares that the text that follows is a call. */
   close(): void {
     this.#isCall = true;
   }
@@ -152,7 +152,7 @@ export class CallFilter {
     return this.#held;
   }
 
-  /** Length of the end of the text that may begin a mark. */
+  /** Returns the length of the part at the end of the text that may begin a mark. */
   #begun(): number {
     const longest = Math.max(...CALL_MARKS.map(({ length }) => length)) - 1;
     for (let length = Math.min(longest, this.#held.length); length > 0; length--) {

@@ -1,5 +1,5 @@
-// Prefix beam search for CTC (Hannun et al. 2014, arXiv 1408.2873): finds the likeliest sequence of tokens over all of its
-// alignments with the frames.
+// Prefix beam search for CTC (Hannun et al. 2014, arXiv 1408.2873). It finds the most likely sequence of tokens, summed
+// over all of its alignments with the frames.
 
 /** Log-probabilities of a recording, [frames · vocabulary]. */
 export interface FrameScores {
@@ -7,7 +7,7 @@ export interface FrameScores {
   readonly vocabulary: number;
 }
 
-/** Tokens of a frame that prefixes grow by, at least. */
+/** Minimum number of candidate tokens per frame. */
 const MIN_TOKENS = 40;
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -17,7 +17,7 @@ interface Prefix {
   readonly before: Prefix | null;
   /** Null for the empty sequence. */
   readonly token: number | null;
-  /** Alignments that end with a blank, and with the last token. */
+  /** Log-probabilities of the alignments that end with a blank (`blank`), and with the last token (`last`). */
   blank: number;
   last: number;
   readonly longer: Map<number, Prefix>;
@@ -29,7 +29,7 @@ function logAdd(a: number, b: number): number {
   return a > b ? a + Math.log1p(Math.exp(b - a)) : b + Math.log1p(Math.exp(a - b));
 }
 
-/** The likeliest tokens of frames by `beams` prefixes, without blanks. */
+/** Returns the most likely sequence of tokens, without blanks. `beams`: number of prefixes that are kept. */
 export function ctcBeams({ values, vocabulary }: FrameScores, beams: number, blank: number): number[] {
   let prefixes: Prefix[] = [{ before: null, token: null, blank: 0, last: NEVER, longer: new Map() }];
   for (let start = 0; start < values.length; start += vocabulary) {
@@ -58,7 +58,7 @@ function stepOf(prefixes: readonly Prefix[], row: Float32Array, tokens: readonly
     if (prefix.token !== null) own.last = logAdd(own.last, prefix.last + (row[prefix.token] as number));
     for (const token of tokens) {
       if (token === blank) continue;
-      // A token that follows itself is a new one only behind a blank.
+      // A repeated token is a new token only after a blank.
       const from = token === prefix.token ? prefix.blank : total(prefix);
       if (from === NEVER) continue;
       const grown = sumOf(grownBy(prefix, token));
@@ -69,7 +69,7 @@ function stepOf(prefixes: readonly Prefix[], row: Float32Array, tokens: readonly
   return [...found.keys()];
 }
 
-/** The prefix with one more token: the same object each time, so that its alignments add up. */
+/** Returns the prefix with one more token. It is always the same object, so that its alignments add up. */
 function grownBy(prefix: Prefix, token: number): Prefix {
   const known = prefix.longer.get(token);
   if (known) return known;
@@ -78,7 +78,7 @@ function grownBy(prefix: Prefix, token: number): Prefix {
   return grown;
 }
 
-/** The places of the largest values. */
+/** Returns the indices of the largest values. */
 function likeliest(row: Float32Array, count: number): readonly number[] {
   const all = Array.from(row.keys());
   if (count >= row.length) return all;
@@ -86,8 +86,8 @@ function likeliest(row: Float32Array, count: number): readonly number[] {
 }
 
 /**
- * The token or blank of each frame in the likeliest alignment of `ids`; null if there are fewer frames than it takes. A token that
- * follows itself needs a blank between the two.
+ * Returns the token or blank of each frame in the most likely alignment of `ids`. Null if there are too few frames. A
+ * repeated token needs a blank in between.
  */
 export function ctcAlignment(
   { values, vocabulary }: FrameScores,
@@ -99,7 +99,7 @@ export function ctcAlignment(
   const states = path.length;
   let best = new Float64Array(states).fill(NEVER);
   best[0] = 0;
-  const moves = new Uint8Array(frames * states); // number of states that the best path came forward
+  const moves = new Uint8Array(frames * states); // number of states by which the best path advanced
   for (let frame = 0; frame < frames; frame++) {
     const next = new Float64Array(states).fill(NEVER);
     for (let state = 0; state < states; state++) {

@@ -1,4 +1,4 @@
-// Sounds as inputs of a model: samples, or columns of features.
+// Conversion of sounds to inputs of a model: samples, or columns of features.
 
 import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
@@ -14,12 +14,12 @@ export interface Hearing {
   readonly samplingRate: number;
   /** Samples from one frame of the model to the next. */
   readonly step: number;
-  /** Number of frames of so many samples. */
+  /** Returns the number of the model's frames for a number of samples. */
   framesOf(samples: number): number;
   features(samples: Float32Array): Features;
 }
 
-/** Throws FormatError for a model without its feature extractor. */
+/** Returns the feature extractor of a model. Throws FormatError if there is none. */
 export function hearingOf(task: string, model: LoadedModel): Hearing {
   const { processor, config } = model;
   const { framesOf } = model as unknown as Pick<SoundModel, 'framesOf'>;
@@ -42,10 +42,10 @@ export function hearingOf(task: string, model: LoadedModel): Hearing {
       features: (samples) => processor.process([samples]),
     };
   }
-  throw new FormatError(`${task}: the model's folder has no preprocessor_config.json of a model of sound`);
+  throw new FormatError(`${task}: the model's folder has no preprocessor_config.json for sound`);
 }
 
-/** The tensor that a model reads of a sound. */
+/** Returns the model's input for a sound. */
 export function inputOf({ device }: Pick<SoundModel, 'device'>, hearing: Hearing, samples: Float32Array): Tensor {
   const { data, shape } = hearing.features(samples);
   return device.tensor(data, shape);

@@ -1,4 +1,4 @@
-// The languages that Whisper knows, by their codes, and what people call them.
+// The languages of Whisper: their codes and names.
 
 import { describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -17,14 +17,14 @@ const NAMES =
   'bo:tibetan, tl:tagalog, mg:malagasy, as:assamese, tt:tatar, haw:hawaiian, ln:lingala, ha:hausa, ba:bashkir, ' +
   'jw:javanese, su:sundanese, yue:cantonese';
 
-/** Further names of some. */
+/** Further names of some languages. */
 const OTHER_NAMES =
   'burmese:my, valencian:ca, flemish:nl, haitian:ht, letzeburgesch:lb, pushto:ps, panjabi:pa, moldavian:ro, ' +
   'moldovan:ro, sinhalese:si, castilian:es, mandarin:zh';
 
 const pairsOf = (list: string) => list.split(', ').map((pair) => pair.split(':') as [string, string]);
 
-/** The English name of each language, by its code, as `german` by `de`. */
+/** The English name of each language by its code, such as `german` for `de`. */
 export const languageNames: ReadonlyMap<string, string> = new Map(pairsOf(NAMES));
 
 const codes: ReadonlyMap<string, string> = new Map([
@@ -40,7 +40,10 @@ export function hasSpaces(code: string | null): boolean {
   return code === null || !SPACELESS.has(code);
 }
 
-/** The code of a language that is given by its code, its English name, or Whisper's token for it. Throws ArgumentError. */
+/**
+ * Returns the code of a language. `language` is its code, its English name, or Whisper's token for it. Throws
+ * ArgumentError.
+ */
 export function languageCode(task: string, language: unknown): string {
   const name = typeof language === 'string' ? language.toLowerCase().replace(/^<\|(.*)\|>$/, '$1') : '';
   const code = codes.get(name) ?? (languageNames.has(name) ? name : undefined);

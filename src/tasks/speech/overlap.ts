@@ -1,9 +1,9 @@
-// Windows overlap: what two of them have both heard is said once.
+// Joins the transcripts of overlapping windows, so that text in the overlap occurs once.
 
-/** A token, and when it was said, if that is known. */
+/** A token with its time, if that is known. */
 export interface TimedToken {
   readonly token: number;
-  /** Seconds. */
+  /** Start in seconds. */
   readonly start: number;
   readonly end: number;
 }
@@ -38,7 +38,7 @@ function bestCut(left: readonly TimedToken[], right: readonly TimedToken[], time
       const [a, b] = [left[from + i] as TimedToken, right[start + i] as TimedToken];
       if (a.token === b.token && (!timed || isBefore(a, b))) matches++;
     }
-    const share = matches / shift + shift / 10000; // the longer of equal shares wins
+    const share = matches / shift + shift / 10000; // prefers the longer overlap among equal fractions
     if (matches < 2 || share <= most) continue;
     most = share;
     best = { end: Math.floor((from + to) / 2), start: Math.floor((2 * start + to - from) / 2) };

@@ -5,17 +5,20 @@ import type { LogitsProcessor } from '../../generate/logits-processor.js';
 
 /** Confidence in a part of a transcript. */
 export interface SpeechQuality {
-  /** The one it was drawn with at last; 0 is the likeliest. */
+  /** Temperature of the last attempt; 0 is greedy. */
   readonly temperature: number;
-  /** The mean of the log-probabilities of its tokens, its end included. */
+  /** Mean log-probability of its tokens, including the end token. */
   readonly averageLogProbability: number;
-  /** Bytes of its text to those that zlib makes of them: much above 2 it repeats itself. */
+  /**
+   * Ratio of the bytes of its text to their size after compression by zlib. If it is much above 2, the text repeats
+   * itself.
+   */
   readonly compressionRatio: number;
-  /** Probability that nobody speaks. */
+  /** Probability that there is no speech. */
   readonly noSpeechProbability: number;
 }
 
-/** When a window is heard again, at the next temperature, and when it is passed over as silent. */
+/** Limits at which a window is transcribed again at the next temperature, or is skipped as silent. */
 export interface QualityLimits {
   /** Compression ratio of the tokens, as in transformers. */
   readonly compressionRatio: number | null;
@@ -36,7 +39,7 @@ export class ChosenScores {
     this.#sums.set(tokens, { sum, count: (known?.count ?? 0) + 1, scores: scores.slice(), total: logSum(scores) });
   };
 
-  /** The mean of sequence `i`, whose last choice is `last`. */
+  /** Returns the mean of sequence `i`, whose last token is `last`. */
   mean(i: number, last: number): number {
     const found = [...this.#sums.values()][i];
     return found ? (found.sum + scoreOf(found, last)) / found.count : 0;
@@ -55,19 +58,19 @@ function logSum(scores: Float32Array): number {
   return greatest + Math.log(sum);
 }
 
-/** The probability of one token among all. */
+/** Returns the probability of a token. */
 export function probabilityOf(scores: Float32Array, token: number): number {
   return Math.exp((scores[token] as number) - logSum(scores));
 }
 
-/** Bytes to those that zlib makes of them. */
+/** Returns the ratio of the number of bytes to their size after compression by zlib. */
 export async function compressionRatio(bytes: Uint8Array): Promise<number> {
   if (bytes.length === 0) return 0;
   const packed = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new CompressionStream('deflate'));
   return bytes.length / (await new Response(packed).arrayBuffer()).byteLength;
 }
 
-/** Ids in as many bytes as the vocabulary takes, as transformers compresses them. */
+/** Writes ids in the number of bytes that the vocabulary needs, because transformers compresses these. */
 export function tokenIdBytes(tokens: readonly number[], vocabulary: number): Uint8Array {
   const size = Math.floor(Math.log2(vocabulary) / 8) + 1;
   return Uint8Array.from({ length: tokens.length * size }, (_, i) => {

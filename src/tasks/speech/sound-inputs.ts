@@ -1,4 +1,4 @@
-// Recordings of any form → samples of one channel at the model's rate.
+// Converts recordings of any form to samples of one channel at the model's rate.
 
 import { checkNumber, describeValue, isCount, isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -10,7 +10,7 @@ import { bytesOf, isMediaFile, type MediaFile } from '../media-source.js';
 /** Samples of one channel, from -1 to 1, at the rate of the model: 16,000 a second for Whisper. */
 type Samples = Float32Array | Float64Array;
 
-/** Samples at any rate, in hertz; of several channels, their mean counts. */
+/** Samples at any rate in hertz. Several channels are averaged. */
 type RatedSamples =
   | { readonly array: Samples; readonly sampling_rate: number }
   | { readonly raw: Samples; readonly sampling_rate: number }
@@ -19,7 +19,7 @@ type RatedSamples =
 /** A recording: samples, or a WAV file. */
 export type SoundInput = Samples | RatedSamples | MediaFile;
 
-/** Number of samples that one becomes at the model's rate, at most. */
+/** Maximum factor by which resampling increases the number of samples. */
 const MAX_GROWTH = 48;
 
 /**

@@ -15,7 +15,7 @@ export function vtt(chunks: readonly TranscriptChunk[]): string {
   return `WEBVTT\n\n${cues.join('')}`;
 }
 
-/** Chunks with both times: an end that the model did not say is the next one's start, or two seconds later. */
+/** Returns chunks with both times. A missing end is the start of the next chunk, or two seconds after the start. */
 function timed(chunks: readonly TranscriptChunk[]): { start: number; end: number; text: string }[] {
   return chunks.map(({ text, timestamp: [from, to] }, i) => {
     const start = from ?? 0;

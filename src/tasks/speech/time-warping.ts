@@ -1,4 +1,4 @@
-// When tokens were said: where the cross-attention of some heads looks while they are read, made to go forward in time.
+// Alignment of tokens with sound: the cross-attention of some heads, made monotonic by dynamic time warping.
 
 /**
  * Averages attention maps of heads, [heads, rows, width], whose first `columns` columns count. Before that, each column
@@ -33,7 +33,10 @@ export function alignmentMatrix(
   return sums;
 }
 
-/** The median of `width` neighbours, an odd number, of each value; both ends are mirrored. A line no longer than half of it stays. */
+/**
+ * Replaces each value by the median of `width` neighbours, an odd number. The ends are mirrored. A line that is not
+ * longer than width / 2 stays unchanged.
+ */
 export function medianFilter(line: Float64Array, width: number): Float64Array {
   const half = (width - 1) / 2;
   const last = line.length - 1;

@@ -2,12 +2,12 @@ import type { LogitsProcessor } from '../../generate/logits-processor.js';
 
 const NEVER = Number.NEGATIVE_INFINITY;
 
-/** Which tokens tell times, and where what the model chooses begins. */
+/** The special tokens that the rules need. */
 export interface TimestampTokens {
-  /** Ends what is said. All tokens below it are text. */
+  /** Id of the token that ends the text. All lower ids are text. */
   readonly end: number;
   readonly noTimestamps: number;
-  /** The first of those that tell times, in steps of 0.02 s from here to the end of the vocabulary. */
+  /** Id of the first time token. Times increase by 0.02 s from here to the end of the vocabulary. */
   readonly first: number;
   /** Maximum time of the first timestamp in a window, in steps; null for no limit. */
   readonly maxInitial: number | null;

@@ -1,4 +1,4 @@
-// When tokens were said: where the decoder looked as it wrote them.
+// Times of tokens, from the decoder's cross-attention to the sound.
 
 import type { Tensor } from '../../core/tensor.js';
 import { alignmentMatrix, warp } from './time-warping.js';

@@ -1,4 +1,4 @@
-// Tokens of windows → text and when it was said, as transformers puts them together.
+// Joins the tokens of windows to text with times, with the results of transformers.
 
 import { hasSpaces, languageNames } from './languages.js';
 import type { Heard, HeardPart } from './listen.js';
@@ -10,7 +10,7 @@ import { wordsOf } from './words.js';
 /** A part of a recording: some sentences, or a word. */
 export interface TranscriptChunk {
   readonly text: string;
-  /** When it begins and ends, in seconds; the end is null where the model did not say it. */
+  /** Start and end in seconds. Null if the model did not predict it. */
   readonly timestamp: readonly [start: number | null, end: number | null];
   /** Language, such as `german`, if it was requested. */
   readonly language?: string | null;
@@ -23,28 +23,28 @@ export interface TranscriptChunk {
 
 /** Transcript of a window that overlaps with others. */
 export interface HeardWindow extends Heard {
-  /** Seconds: how long it is, and how much of that at both ends is in its neighbours, too. */
+  /** Length of the window, and its overlaps with both neighbours, in seconds. Null if windows do not overlap. */
   readonly stride: { readonly length: number; readonly left: number; readonly right: number } | null;
 }
 
 /** Options for making chunks. */
 export interface TranscriptOptions {
-  /** Segments with their times, words with theirs, or one chunk for each language. */
+  /** True: segments with times. 'word': words with times. False: one chunk for each language. */
   readonly timestamps: boolean | 'word';
   readonly language: boolean;
-  /** True adds qualities to segments. */
+  /** True adds the quality to segments. */
   readonly quality: boolean;
 }
 
-/** Puts together what was heard of one recording. */
+/** Collects the transcript of one recording. */
 export class Transcript {
   readonly chunks: TranscriptChunk[] = [];
   #text = '';
-  /** Text of the chunk that is open, of each window that has some. */
+  /** Tokens of the current chunk, one list per window. */
   #pending: TimedToken[][] = [];
   #start: number | null = null;
   #language: string | null = null;
-  /** When the next window begins, in seconds. */
+  /** Start of the next window in seconds. */
   #offset = 0;
   #skips = false;
   #part: HeardPart | undefined;
@@ -58,7 +58,7 @@ export class Transcript {
     return this.#text;
   }
 
-  /** The next window. */
+  /** Adds the next window. */
   add(heard: HeardWindow): void {
     const { tokens: ids, precision, frameTime } = this.listener;
     const { tokens, stride, parts } = heard;
@@ -97,14 +97,17 @@ export class Transcript {
     return this;
   }
 
-  /** Another language begins another chunk, where times do not part them. */
+  /** Begins a new chunk for another language, unless times separate the chunks. */
   #speak(language: string | null): void {
     const changes = this.#language !== null && language !== null && language !== this.#language;
     if (changes && !this.options.timestamps && this.#pending.length > 0) this.#close(null);
     this.#language = language ?? this.#language;
   }
 
-  /** Times from `last` on lie in what the next window hears better, those before `first` in what the one before did. */
+  /**
+   * Returns the range of time tokens that belong to this window. Times from `last` on are in the overlap that the next
+   * window knows better; times before `first` are in the previous window's part.
+   */
   #borders({ tokens, stride }: HeardWindow): { first: number; last: number } {
     const { tokens: ids, precision } = this.listener;
     const first = ids.first + (stride?.left ? stride.left / precision : 0);
@@ -113,7 +116,7 @@ export class Transcript {
     for (const token of tokens.toReversed()) {
       if (token < ids.first) continue;
       const isBefore = (token - ids.first) * precision < stride.length - stride.right;
-      if (last < Number.POSITIVE_INFINITY && isBefore) break; // the very last one always lies there
+      if (last < Number.POSITIVE_INFINITY && isBefore) break; // the last time token always belongs to the overlap
       last = token;
     }
     return { first, last };

@@ -12,35 +12,35 @@ import type { TimestampTokens } from './timestamp-rules.js';
 /** Output of the model: the spoken words, or their English translation. */
 export type SpeechTask = 'transcribe' | 'translate';
 
-/** A Whisper with all that comes with it. */
+/** A Whisper model with its tokenizer, feature extractor and settings. */
 export class Listener {
   readonly model: Whisper;
   readonly tokenizer: PretrainedTokenizer;
   readonly extractor: WhisperFeatureExtractor;
   readonly start: number;
-  /** Before what was said before; undefined where the tokenizer has none. */
+  /** Token that begins the preceding text. Undefined if the tokenizer has none. */
   readonly startOfPast: number | undefined;
   readonly tokens: TimestampTokens;
-  /** Seconds of a step between two times, and of a frame of features. */
+  /** `precision`: seconds between two time tokens. `frameTime`: seconds of a frame of features. */
   readonly precision: number;
   readonly frameTime: number;
-  /** The token of each language, by its code; empty for a model of English alone. */
+  /** The token of each language, by its code. Empty for English-only models. */
   readonly languages: ReadonlyMap<string, number>;
   readonly #tasks: ReadonlyMap<string, number>;
-  /** Tokens that old files force; a null one is the model's choice. */
+  /** Tokens that old configs force after the start token. Null: the model chooses the token. */
   readonly #forced: readonly (number | null)[];
-  /** Whose attention follows the sound. */
+  /** Heads whose cross-attention follows the sound. */
   readonly alignmentHeads: readonly (readonly [layer: number, head: number])[];
   readonly medianFilterWidth: number;
 
-  /** Throws FormatError for a model that is no Whisper, and where its files do not say enough. */
+  /** Throws FormatError for other models than Whisper, and if files lack a needed token. */
   constructor(
     readonly task: string,
     model: LoadedModel,
   ) {
     const { tokenizer, processor, generationFile: file, config } = model;
     if (!(model instanceof Whisper))
-      throw new FormatError(`${task}: the model is ${config.model_type}, expected a Whisper`);
+      throw new FormatError(`${task}: the model is ${config.model_type}, expected Whisper`);
     if (tokenizer === null) throw new FormatError(`${task}: the model's folder has no tokenizer.json`);
     if (!(processor instanceof WhisperFeatureExtractor))
       throw new FormatError(`${task}: the model's folder has no preprocessor_config.json of a Whisper`);
@@ -75,8 +75,8 @@ export class Listener {
   }
 
   /**
-   * The code of the language to write, null if it is to be found out; undefined where the model has no languages.
-   * Throws ArgumentError for one that it has not.
+   * Returns the code of the language to write; null if it must be detected; undefined if the model has no languages.
+   * Throws ArgumentError for a language that the model does not have.
    */
   languageOf(language: string | null | undefined): string | null | undefined {
     if (language == null) {
@@ -87,7 +87,7 @@ export class Listener {
     const code = languageCode(this.task, language);
     if (this.languages.has(code)) return code;
     if (this.languages.size === 0 && code === 'en') return undefined;
-    const has = this.languages.size === 0 ? 'English alone' : [...this.languages.keys()].join(', ');
+    const has = this.languages.size === 0 ? 'only English' : [...this.languages.keys()].join(', ');
     throw new ArgumentError(`${this.task}: language is ${language}, but the model has ${has}`);
   }
 
@@ -101,12 +101,14 @@ export class Listener {
       if (id !== undefined) prefix.push(id);
     }
     if (task === 'translate' && !this.#tasks.has(task))
-      throw new ArgumentError(`${this.task}: task is translate, but the model writes what it hears, in English alone`);
+      throw new ArgumentError(`${this.task}: task is translate, but the model is English-only and can only transcribe`);
     return timestamps ? prefix : [...prefix, this.tokens.noTimestamps];
   }
 }
 
-/** `{ '<|de|>': 50261 }`, or what the tokenizer has of those that are known. */
+/**
+ * Returns the tokens of languages: from settings such as `{ '<|de|>': 50261 }`, or known languages in the tokenizer.
+ */
 function languagesOf(ids: unknown, tokenizer: PretrainedTokenizer): Map<string, number> {
   if (isObject(ids))
     return new Map(Object.entries(ids).map(([token, id]) => [token.replace(/^<\||\|>$/g, ''), Number(id)]));
@@ -127,7 +129,9 @@ function idsOf(names: readonly string[], tokenizer: PretrainedTokenizer): Map<st
   );
 }
 
-/** [[1, 50259], [2, 50359]] are the tokens after the start. */
+/**
+ * Returns the forced tokens after the start token, from pairs of position and token such as [[1, 50259], [2, 50359]].
+ */
 function forcedOf(pairs: unknown): (number | null)[] {
   if (!Array.isArray(pairs)) return [];
   const forced: (number | null)[] = [];

@@ -1,31 +1,33 @@
-// Tokens → words, as openai-whisper and transformers cut them.
+// Splits tokens into words, with the results of openai-whisper and transformers.
 
 /** The part of a tokenizer that is needed here. */
 export interface Decoder {
   decode(ids: Iterable<number>): string;
 }
 
-/** A word, and which of the tokens it has, the first and behind the last. */
+/** A word, and the range of its tokens: from `first` to before `end`. */
 export interface Word {
   readonly text: string;
   readonly first: number;
   readonly end: number;
 }
 
-/** Stands for bytes that are no character yet. */
+/** Replacement character: stands for bytes that are not a complete character. */
 const INCOMPLETE = '\ufffd';
 const PUNCTUATION = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
-/** Belong to the word behind them, and to the one before them. */
+/** `OPENING` marks belong to the next word, `CLOSING` marks to the previous one. */
 const OPENING = '"\'“¡¿([{-';
 const CLOSING = '"\'.。,，!！?？:：”)]}、';
 
-/** The words of a text, which are parted by spaces, or where `spaces` is false after each character that is complete. */
+/**
+ * Returns the words of a text, which are separated by spaces. If `spaces` is false, each complete character is a word.
+ */
 export function wordsOf(tokenizer: Decoder, tokens: readonly number[], spaces: boolean): Word[] {
   const pieces = completePieces(tokenizer, tokens);
   return withPunctuation(spaces ? joined(pieces) : pieces);
 }
 
-/** The fewest tokens in a row that are whole characters. */
+/** Splits tokens into the shortest runs that decode to complete characters. */
 function completePieces(tokenizer: Decoder, tokens: readonly number[]): Word[] {
   const whole = tokenizer.decode(tokens);
   const pieces: Word[] = [];
@@ -34,7 +36,7 @@ function completePieces(tokenizer: Decoder, tokens: readonly number[]): Word[] {
   for (let end = 1; end <= tokens.length; end++) {
     const text = tokenizer.decode(tokens.slice(first, end));
     const broken = text.indexOf(INCOMPLETE);
-    // The text itself may have the character that stands for what is incomplete.
+    // The text itself may contain the replacement character.
     if (broken >= 0 && offset + broken < whole.length && whole[offset + broken] !== INCOMPLETE) continue;
     pieces.push({ text, first, end });
     first = end;
@@ -43,7 +45,7 @@ function completePieces(tokenizer: Decoder, tokens: readonly number[]): Word[] {
   return pieces;
 }
 
-/** Pieces up to the next one that begins with a space or is a mark. */
+/** Joins pieces to words. A piece that begins with a space, or is a punctuation mark, begins a new word. */
 function joined(pieces: readonly Word[]): Word[] {
   const words: Word[] = [];
   for (const piece of pieces) {
@@ -55,7 +57,7 @@ function joined(pieces: readonly Word[]): Word[] {
   return words;
 }
 
-/** Opening marks go to the word behind them, closing ones to the one before. */
+/** Joins opening marks to the next word, closing marks to the previous one. */
 function withPunctuation(words: readonly Word[]): Word[] {
   const opened: Word[] = [];
   for (const word of words.toReversed()) {

@@ -1,5 +1,5 @@
-// Speech recognition by models that write a part of a recording at once: Moonshine, and Parakeet as a transducer. Long
-// recordings are cut where they are quiet.
+// Speech recognition by models that transcribe a part of a recording in one pass: Moonshine, and Parakeet as a
+// transducer. Long recordings are cut where they are quiet.
 
 import { afterEvents } from '../../backend/after-events.js';
 import { checkOptions } from '../../core/check.js';
@@ -16,16 +16,19 @@ import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './recogn
 import { type SoundInput, samplesOf } from './sound-inputs.js';
 import type { TranscriptChunk } from './transcript.js';
 
-/** Seconds of a part, unless `chunk_length_s` says otherwise: a model reads longer ones, but less exactly. */
+/** Default of `chunk_length_s`, the maximum seconds of a part. Models also read longer parts, but less exactly. */
 const PART_SECONDS = 30;
-/** Share of a part, at its end, in which the quietest place is looked for; and seconds that are compared there. */
+/**
+ * `SEARCHED`: fraction of a part, at its end, in which the quietest position is searched. `QUIET_SECONDS`: length of
+ * the compared pieces.
+ */
 const [SEARCHED, QUIET_SECONDS] = [0.2, 0.02];
-/** Tokens of a second of speech at most, as in transformers.js. */
+/** Maximum number of tokens per second of speech, as in transformers.js. */
 const TOKENS_PER_SECOND = 6;
 
 const OWN = ['signal', 'onProgress', 'batchSize', 'return_timestamps', 'chunk_length_s', 'onText'] as const;
 
-/** A token, and when it was said: frames from `start` to before `end`. */
+/** A token with its frames: from `start` to before `end`. */
 interface Piece {
   readonly id: number;
   readonly start: number;
@@ -38,7 +41,7 @@ interface Written {
   readonly pieces: readonly Piece[] | null;
 }
 
-/** True for models that this file's recognizer reads with. */
+/** True for models that `PartWriter` supports. */
 export function writesParts(model: LoadedModel): boolean {
   return model.headKind === 'transducer' || model instanceof SoundSeq2SeqModel;
 }
@@ -101,7 +104,7 @@ export class PartWriter {
     return results;
   }
 
-  /** Parts of at most so many seconds, that end at the quietest place near their end. */
+  /** Yields parts of at most `seconds`. Each is cut at the quietest position near its end. */
   *#partsOf(samples: Float32Array, seconds: number): Generator<{ start: number; end: number }> {
     const { samplingRate } = this.#hearing;
     const most = Math.max(1, Math.round(seconds * samplingRate));
@@ -137,7 +140,7 @@ export class PartWriter {
     }
   }
 
-  /** Whole frames: Moonshine Streaming reads pieces of 5 ms. */
+  /** Pads samples to whole frames, because Moonshine Streaming reads pieces of 5 ms. */
   #padded(samples: Float32Array): Float32Array {
     const { encoder_config: encoder } = this.model.config as { encoder_config?: Record<string, number> };
     if (!(this.model instanceof SoundSeq2SeqModel) || !encoder) return samples;
@@ -166,7 +169,7 @@ export class PartWriter {
     }
   }
 
-  /** The part as one chunk, or its words. */
+  /** Returns the part as one chunk, or its words. */
   #chunksOf({ text, pieces }: Written, start: number, end: number, words: boolean): TranscriptChunk[] {
     const { samplingRate, step } = this.#hearing;
     const seconds = (sample: number) => Math.round((sample / samplingRate) * 100) / 100;
@@ -187,7 +190,7 @@ export class PartWriter {
   }
 }
 
-/** The middle of the `width` samples with the least energy between two places. */
+/** Returns the middle of the `width` samples with the least energy, between two positions. */
 function quietest(samples: Float32Array, from: number, to: number, width: number): number {
   let [best, least] = [to, Number.POSITIVE_INFINITY];
   for (let at = from; at + width <= to; at += width) {

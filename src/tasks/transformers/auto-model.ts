@@ -1,4 +1,4 @@
-// AutoModel and its relatives of transformers.js.
+// AutoModel and similar classes of transformers.js.
 
 import { checkOptions, describeValue } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -24,19 +24,19 @@ export interface TransformersInputs extends Partial<TokenizedTexts> {
 export type TransformersOutput = Readonly<Record<string, HostTensor>>;
 
 export interface TransformersGenerateOptions extends GenerationArguments, TransformersInputs {
-  /** Is told of tokens as they come, for a single text without beams: see `TextStreamer`. */
+  /** Receives tokens as they are generated, for a single text without beams; see `TextStreamer`. */
   streamer?: Streamer | undefined;
 }
 
 /** A model with the interface of transformers.js: call it with the result of a tokenizer. */
 export interface TransformersModel {
   (inputs: TransformersInputs): Promise<TransformersOutput>;
-  /** The model behind it, with simdformer's own interface. */
+  /** This model with simdformer's own interface. */
   readonly model: LoadedModel;
   readonly config: Readonly<Record<string, unknown>>;
   /**
-   * Ids int64 [B, T] of prompts and what follows, or, of a model with an encoder, of the start token and what follows.
-   * Rows that ended early are padded at the end.
+   * Generates text. Returns ids, int64 [B, T]: the prompt and the generated tokens. For models with an encoder, the
+   * start token replaces the prompt. Rows that ended early are padded at the end.
    */
   generate(options: TransformersGenerateOptions): Promise<HostTensor<BigInt64Array>>;
   generate(

@@ -23,7 +23,7 @@ export interface TokenizerCallOptions {
   padding?: boolean | 'max_length' | undefined;
   /** True cuts texts that are longer than `max_length`. Default false. */
   truncation?: boolean | undefined;
-  /** In tokens. Default: what the model reads. */
+  /** Maximum number of tokens. Default: the model's limit. */
   max_length?: number | undefined;
   /** Default true. */
   add_special_tokens?: boolean | undefined;
@@ -58,7 +58,7 @@ export interface ChatTemplateOptions {
 /** A tokenizer with the interface of transformers.js: call it with texts. */
 export interface TransformersTokenizer {
   (texts: string | readonly string[], options?: TokenizerCallOptions): TokenizedTexts;
-  /** The tokenizer behind it, with simdformer's own interface. */
+  /** This tokenizer with simdformer's own interface. */
   readonly tokenizer: PretrainedTokenizer;
   encode(text: string, options?: Pick<TokenizerCallOptions, 'text_pair' | 'add_special_tokens'>): number[];
   decode(ids: Ids, options?: DecodeOptions): string;
@@ -72,8 +72,8 @@ export interface TransformersTokenizer {
 /** Loads tokenizers by the name that transformers.js has for it. */
 export const AutoTokenizer = {
   /**
-   * The tokenizer of a folder or a model on the hub. Calls with several texts of different lengths need `padding: true`.
-   * Rejects as `loadTokenizer`.
+   * Loads the tokenizer of a folder or of a model on the hub. Calls with texts of different lengths need `padding:
+   * true`. Rejects as `loadTokenizer`.
    */
   async from_pretrained(name: ModelLocation, options: FromPretrainedOptions = {}): Promise<TransformersTokenizer> {
     const op = 'AutoTokenizer.from_pretrained';
@@ -85,7 +85,7 @@ export const AutoTokenizer = {
   },
 };
 
-/** A tensor int64 [B, T] of rows that are equally long. Throws ArgumentError for others. */
+/** Returns an int64 tensor [B, T]. Throws ArgumentError for rows of different lengths. */
 export function int64(rows: readonly (readonly number[])[]): HostTensor<BigInt64Array> {
   const length = rows[0]?.length ?? 0;
   if (rows.some((row) => row.length !== length))

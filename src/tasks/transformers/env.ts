@@ -14,7 +14,7 @@ export interface Environment {
   allowRemoteModels: boolean;
   /** The folder of downloads. Null is Hugging Face's own cache. Default null. */
   cacheDir: string | null;
-  /** Settings of ONNX Runtime, which simdformer does not use. They are there so that programs can set them. */
+  /** Settings of ONNX Runtime. They have no effect, but programs can set them. */
   readonly backends: { readonly onnx: Record<string, unknown> & { readonly wasm: Record<string, unknown> } };
 }
 
@@ -26,7 +26,10 @@ export const env: Environment = Object.seal({
   backends: { onnx: { wasm: {} } },
 });
 
-/** The folder of a model that `env` finds, or the location as it was given. Throws ArgumentError if that may not be used. */
+/**
+ * Returns the folder of a model in `localModelPath`, or the given location. Throws ArgumentError if downloads are not
+ * allowed and the folder is missing.
+ */
 export async function localOr(location: ModelLocation): Promise<ModelLocation> {
   if (typeof location !== 'string' || !isNode || /^[a-z][a-z\d+.-]+:/i.test(location)) return location;
   const { existsSync } = await nodeModule<typeof import('node:fs')>('fs');

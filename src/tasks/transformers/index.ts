@@ -1,4 +1,4 @@
-// The interface of transformers.js beside its pipelines, so that a program changes one import.
+// The interface of transformers.js besides its pipelines, so that a program only has to change its import.
 export {
   AutoModel,
   type AutoModelClass,
