@@ -42,7 +42,7 @@ export class AdapterTurns {
     } catch (error) {
       const place = this.#line.indexOf(own);
       if (place >= 0) this.#line.splice(place, 1);
-      else if (signal.aborted) this.leave(); // its turn came in the meantime
+      else if (signal.aborted) this.leave(); // the request was aborted after its turn had come
       throw error;
     }
   }
@@ -66,7 +66,7 @@ export class AdapterTurns {
     for (const { begin, fail } of starting)
       if (failure === null) begin();
       else fail(failure.error);
-    if (this.#users === 0) void this.#next(); // the switch failed, or all of them left in the meantime
+    if (this.#users === 0) void this.#next(); // the switch failed, or all waiting requests were aborted
   }
 
   /** Returns the error if the adapters cannot be switched. */

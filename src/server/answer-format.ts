@@ -1,4 +1,4 @@
-// The format that a request wants of its answer, by the fields of OpenAI and of llama.cpp's server.
+// The format that a request demands of its answer, by the fields of OpenAI and of llama.cpp's server.
 
 import { ResponseFormatError } from '../constrain/index.js';
 import { FormatError } from '../core/errors.js';
@@ -57,7 +57,7 @@ export interface WantedFormat {
 
 type FormatFields = { readonly [Name in keyof typeof formatFields]?: Read<(typeof formatFields)[Name]> };
 
-/** The format that a request wants; null for any text. Throws ApiError 400 for several formats. */
+/** Returns the format that a request demands; null for any text. Throws ApiError 400 for several formats. */
 export function formatOf({ response_format: given, grammar, json_schema: schema }: FormatFields): WantedFormat | null {
   const wanted: WantedFormat[] = [
     ...(given === undefined || given.type === 'text' ? [] : [{ param: 'response_format', format: given }]),
@@ -70,7 +70,10 @@ export function formatOf({ response_format: given, grammar, json_schema: schema 
   throw new ApiError(400, message, 'invalid_value', second.param);
 }
 
-/** Options of generation for a format. Throws ApiError 400, which names the field, for a format that is not supported. */
+/**
+ * Returns options of generation for a format. Throws ApiError 400, which names the field, for a format that is not
+ * supported.
+ */
 export async function constrainedTo(
   { param, format }: WantedFormat,
   writer: Writer,

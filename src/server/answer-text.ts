@@ -9,7 +9,7 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 const CONTEXT = 5;
 const INCOMPLETE = '\ufffd';
 
-/** The text of tokens behind a prompt, in whole characters. */
+/** Returns the text of tokens that follow a prompt, in whole characters. */
 export function textAfter(
   tokenizer: PretrainedTokenizer,
   prompt: readonly number[],
@@ -51,7 +51,7 @@ export function logprobsOf(
   };
 }
 
-/** The text of a token behind another one. Alone, it might lose its leading space. */
+/** Returns the text of a token that follows another one. Decoded alone, it might lose its leading space. */
 function tokenText(tokenizer: PretrainedTokenizer, before: number | undefined, id: number): string {
   const options = { skipSpecial: false };
   if (before === undefined || isImageId(before)) return tokenizer.decode([id], options);

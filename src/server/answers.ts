@@ -8,10 +8,10 @@ import type { Phases } from './endpoint.js';
 import { ApiError } from './errors.js';
 import type { Writer } from './served-model.js';
 
-/** Prompts, and how they are to be continued. */
+/** Prompts, and the options for their answers. */
 export interface AnswerRequest {
   readonly prompts: readonly (readonly number[])[];
-  /** Is called when the answers have ended. */
+  /** Called when the answers have ended. */
   readonly release?: (() => void) | undefined;
   /** The number of answers to each prompt. */
   readonly choices: number;
@@ -53,7 +53,7 @@ export class Answers {
   /** The phases of the answers that have ended. */
   readonly phases: Phases[] = [];
   readonly #begin = Date.now();
-  /** Milliseconds until each answer had its place in the batch. */
+  /** Milliseconds until each answer joined the batch. */
   readonly #places: number[] = [];
   readonly #streams: BatchedStream[];
   readonly #controller = new AbortController();
@@ -181,7 +181,7 @@ export class Answers {
   }
 }
 
-/** The tokens that begin within the first `length` characters. The others belong to a stop string. */
+/** Returns the tokens that begin within the first `length` characters. The others belong to a stop string. */
 function within(told: readonly TokenLogprobs[], length: number): TokenLogprobs[] {
   let begin = 0;
   return told.filter(({ token }) => {
@@ -190,7 +190,7 @@ function within(told: readonly TokenLogprobs[], length: number): TokenLogprobs[]
   });
 }
 
-/** The error for a prompt of `length` tokens. */
+/** Returns the error for a prompt of `length` tokens. */
 export function tooLong(length: string, context: number): ApiError {
   const message =
     `This model's maximum context length is ${context} tokens, but the prompt alone has ${length}, ` +

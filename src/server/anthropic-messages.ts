@@ -238,7 +238,7 @@ async function* events(conversation: Conversation): AsyncGenerator<object, void,
   yield { type: 'message_stop' };
 }
 
-/** The request in the form of OpenAI's chats. */
+/** Converts a request to the form of OpenAI's chats. */
 function requestOf(body: MessagesRequest): ConversationRequest {
   const { system, tools, tool_choice: choice, thinking: thought, output_config: output } = body;
   const said = body.messages.flatMap(messagesOf);
@@ -274,7 +274,10 @@ const joined = (given: Read<typeof texts>) =>
 
 type Blocks = Exclude<MessagesRequest['messages'][number]['content'], string>;
 
-/** The text of blocks, or OpenAI's parts if there are images. Throws ApiError 400 for images of another role than the user. */
+/**
+ * Returns the text of blocks, or OpenAI's parts if there are images. Throws ApiError 400 for images of another role
+ * than the user.
+ */
 function saidOf(role: string, content: Blocks): string | object[] {
   const parts = content.flatMap(
     (each): ({ type: 'text'; text: string } | { type: 'image_url'; image_url: object })[] => {
@@ -297,7 +300,10 @@ function saidOf(role: string, content: Blocks): string | object[] {
   return parts.map((part) => ('text' in part ? part.text : '')).join('');
 }
 
-/** Results of tools are messages of their own at OpenAI. They come before the text of the same message. */
+/**
+ * Converts a message. OpenAI has separate messages for the results of tools; they come before the text of the same
+ * message.
+ */
 function messagesOf({ role, content }: MessagesRequest['messages'][number]): object[] {
   if (typeof content === 'string') return [{ role, content }];
   const said = saidOf(role, content);

@@ -241,7 +241,7 @@ async function optionsOf(
   const own = formatOf(body);
   if (own !== null && own.param !== 'response_format' && chosen.tools.length > 0)
     throw new ApiError(400, `'${own.param}' together with 'tools' is not supported`, 'invalid_value', own.param);
-  // An answer that must have a format has no room for optional calls.
+  // If an answer must have a format, it cannot contain optional calls.
   const wanted = chosen.format && !(chosen.format.optional && own) ? { param: 'tools', format: chosen.format } : own;
   const formatted = wanted ? await constrainedTo(wanted, writer, stopTokens, constrain) : {};
   const sampling = samplingOptions(body, writer.served.model.vocabSize);
@@ -272,7 +272,7 @@ interface Delta {
   readonly tool_calls?: readonly CallDelta[];
 }
 
-/** The reasoning and the text of a piece, and of what the filter held back if it is the last one. */
+/** Splits a piece into reasoning and text. The last piece includes the text that the filter held back. */
 function filtered(filter: ReasoningFilter, piece: string, isEnd: boolean) {
   const { reasoning, text } = filter.push(piece);
   const rest = isEnd ? filter.end() : { reasoning: '', text: '' };

@@ -109,7 +109,7 @@ export function templateMessages(given: Read<typeof messages>): ChatMessage[] {
   return withParsedArguments(written);
 }
 
-/** Parts as one text, unless some are images. */
+/** Joins parts to one text, unless some are images. */
 function contentOf(parts: readonly PartOfMessage[]): ChatMessage['content'] {
   if (parts.some(({ type }) => type !== 'text')) return parts as readonly Readonly<Record<string, unknown>>[];
   return parts.map((part) => ('text' in part ? part.text : '')).join('');
@@ -124,7 +124,7 @@ export function templateTools(given: Read<typeof tools>): ChatTool[] {
   }));
 }
 
-/** Arguments are JSON in a string, which templates write recursively. */
+/** Checks the nesting of arguments. They are JSON in a string, which templates write recursively. */
 function checkArguments(given: Read<typeof messages>): void {
   for (const [i, message] of given.entries()) {
     if (message.role !== 'assistant') continue;
@@ -135,7 +135,7 @@ function checkArguments(given: Read<typeof messages>): void {
   }
 }
 
-/** The names of tools with `strict`: the arguments of their calls must satisfy their schemas. */
+/** Returns the names of tools with `strict`: the arguments of their calls must satisfy their schemas. */
 export function strictTools(given: Read<typeof tools>): ReadonlySet<string> {
   return new Set((given ?? []).flatMap(({ function: { name, strict } }) => (strict ? [name] : [])));
 }

@@ -30,7 +30,7 @@ const MAX_PROMPTS = 64;
 /** The default of `max_tokens`, as at OpenAI. */
 const DEFAULT_TOKENS = 16;
 
-/** One text, several texts, one list of token ids, or several lists. */
+/** Accepts one text, several texts, one list of token ids, or several lists. */
 export function textsOrIds(text: Schema<string>, maxCount: number, { vocabulary, tokens }: Limits) {
   const ids = array(integer({ min: 0, max: vocabulary - 1 }), { min: 1, max: tokens });
   const several = { min: 1, max: maxCount };
@@ -161,7 +161,7 @@ function legacyLogprobs(all: readonly TokenLogprobs[], offset: number) {
 
 interface Prompt {
   readonly ids: readonly number[];
-  /** The given text, or the text of the ids. */
+  /** Returns the given text, or the text of the ids. */
   text(): string;
 }
 

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** The connections of a server, and what happens on them: Node does not tell a silent connection from a busy one. */
+/** The connections of a server and their requests. Node cannot tell an idle connection from a busy one. */
 export class Connections {
   /** The number of requests that arrived completely and are not answered yet. */
   readonly #requests = new Map<Socket, number>();
@@ -33,8 +33,8 @@ export class Connections {
   }
 
   /**
-   * Takes no more connections, and closes those without a complete request at once. The others close when they are
-   * answered, or after `maxMilliseconds`. Ends when all are closed.
+   * Accepts no more connections. Closes connections without a complete request at once, and the others when they are
+   * answered, or after `maxMilliseconds`. Resolves when all are closed.
    */
   async drain(maxMilliseconds: number, answered: () => Promise<void>): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));

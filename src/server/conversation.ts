@@ -26,7 +26,7 @@ export type Part =
 export interface Conversation {
   readonly served: ServedModel;
   readonly usage: Usage;
-  /** Can be read once. */
+  /** Yields the parts of the answer. They can be read once. */
   parts(): AsyncGenerator<Part, void, void>;
 }
 
@@ -82,7 +82,7 @@ export interface WholeAnswer {
   readonly text: string;
   readonly reasoning: string;
   readonly calls: readonly WholeCall[];
-  /** Tokens up to the end of the reasoning. */
+  /** Number of tokens up to the end of the reasoning. */
   readonly reasoningTokens: number;
   readonly reason: 'stop' | 'length';
   readonly stop: string | null;

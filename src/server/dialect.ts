@@ -6,7 +6,7 @@ import type { JsonSchema } from './schema.js';
 
 export interface Dialect {
   readonly mediaType: 'text/event-stream' | 'application/x-ndjson';
-  /** The text of an object in a stream. */
+  /** Returns the text of an object in a stream. */
   frame(value: object): string;
   /** The text that ends a stream. */
   readonly lastFrame: string;
@@ -14,7 +14,7 @@ export interface Dialect {
   /** The name of its errors in the OpenAPI document, and their JSON Schema. */
   readonly errorName: string;
   readonly errorSchema: JsonSchema;
-  /** An error in the middle of a stream. */
+  /** Returns the object for an error in the middle of a stream. */
   errorEvent(error: ApiError): object;
 }
 

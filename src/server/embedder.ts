@@ -14,7 +14,7 @@ import type { LoadedModel } from '../pretrained/index.js';
 /** The maximum number of tokens of a text for models without a limit: tables of vectors. */
 const MAX_TOKENS = 2 ** 20;
 
-/** A text as tokens, and how it is read. */
+/** A text as tokens, and options for reading it. */
 export interface TextTokens {
   readonly ids: readonly number[];
   /** The segment of each token; null if all are 0. */
@@ -70,7 +70,7 @@ export class Embedder {
     return Math.min(model.sentenceTokens ?? MAX_TOKENS, tokenLimit(model), MAX_TOKENS);
   }
 
-  /** A text as tokens. If it is longer than the model reads, `isCut` cuts it. */
+  /** Tokenizes a text. If it is longer than the model's limit, it is cut if `isCut`. */
   async tokenize(text: string, { task, ...prompt }: TextUse, isCut: boolean): Promise<TextTokens> {
     const { inputIds, tokenTypeIds, promptTokens } = await tokenize(this.model, [text], task, {
       ...prompt,
@@ -96,7 +96,7 @@ export class Embedder {
     return Promise.all(vectors);
   }
 
-  /** Ends when no text waits any more. */
+  /** Resolves when no text waits any more. */
   async close(): Promise<void> {
     await this.#running;
   }
@@ -115,7 +115,7 @@ export class Embedder {
     }
   }
 
-  /** The texts of the next batch. Clients take turns. */
+  /** Returns the texts of the next batch. Clients take turns. */
   #next(): Waiting[] {
     const batch: Waiting[] = [];
     let tokens = 0;
@@ -148,7 +148,7 @@ export class Embedder {
   }
 }
 
-/** Texts that one pass can read: they have one task, one length of the prompt, and all or none have segments. */
+/** Groups texts that one pass can read. They have the same task and prompt length, and all or none have segments. */
 function readAlike(texts: readonly Waiting[]): Waiting[][] {
   const groups = new Map<string, Waiting[]>();
   for (const text of texts) {

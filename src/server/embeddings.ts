@@ -88,7 +88,7 @@ interface Embedding {
   readonly keepAliveSeconds?: number | undefined;
 }
 
-/** The vectors of texts, and the number of tokens that were read. Throws ApiError and QueueFullError. */
+/** Returns the vectors of texts, and the number of tokens that were read. Throws ApiError and QueueFullError. */
 export async function embedTexts(
   { client, signal, note, use: load }: Call<unknown>,
   { model, input, use, truncate, dimensions, keepAliveSeconds }: Embedding,
@@ -101,7 +101,7 @@ export async function embedTexts(
   return { tokens, vectors: vectors.map((each) => (dimensions === undefined ? each : firstOf(each, dimensions))) };
 }
 
-/** The tokens of each text. Throws ApiError for a text that is too long, unless it may be cut. */
+/** Returns the tokens of each text. Throws ApiError for a text that is too long, unless it may be cut. */
 async function textsOf(
   input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
   { id, model, embedder, tokenBound }: ServedModel,
@@ -147,7 +147,7 @@ async function textsOf(
   return texts;
 }
 
-/** The first dimensions of a vector, normalized. */
+/** Returns the first dimensions of a vector, normalized. */
 function firstOf(vector: Float32Array, dimensions: number): Float32Array {
   if (dimensions > vector.length)
     throw new ApiError(
@@ -161,7 +161,7 @@ function firstOf(vector: Float32Array, dimensions: number): Float32Array {
   return first.map((value) => value / length);
 }
 
-/** Little-endian float32, as OpenAI's clients expect. */
+/** Encodes a vector as little-endian float32 in base64, which OpenAI's clients expect. */
 function base64(vector: Float32Array): string {
   const bytes = Buffer.alloc(vector.length * 4);
   for (const [i, value] of vector.entries()) bytes.writeFloatLE(value, 4 * i);

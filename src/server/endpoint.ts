@@ -7,7 +7,7 @@ export interface Call<Body> {
   readonly body: Body;
   /** Aborted if the client leaves. */
   readonly signal: AbortSignal;
-  /** The client: clients take turns. */
+  /** Name of the client, because clients take turns. */
   readonly client: string;
   /** Requests of one scope share the prefixes of prompts. */
   readonly prefixScope: string;
@@ -24,11 +24,11 @@ export interface Call<Body> {
 export interface Phases {
   /** Milliseconds since 1970 at which the request for the answer was accepted. */
   readonly begin: number;
-  /** Until it has a place in the batch. */
+  /** Time until the answer joins the batch. */
   readonly queue: number;
-  /** From there to the first token. */
+  /** Time from then to the first token. */
   readonly prefill: number;
-  /** From there to the end. */
+  /** Time from then to the end. */
   readonly decode: number;
   readonly finishReason: string;
 }

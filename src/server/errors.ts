@@ -30,7 +30,7 @@ export interface ErrorBody {
   };
 }
 
-/** A request that is refused. */
+/** An error whose status and message are sent to the client. */
 export class ApiError extends SimdformerError {
   override name = 'ApiError';
 
@@ -51,7 +51,7 @@ export class ApiError extends SimdformerError {
   }
 }
 
-/** An error as the client sees it. Details of internal errors are not sent. */
+/** Converts an error for the client. Details of internal errors are not sent. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof QueueFullError) {
@@ -69,7 +69,7 @@ export function apiErrorOf(error: unknown): ApiError {
   return new ApiError(500, 'The server had an error while processing the request.');
 }
 
-/** The library's options have other names than OpenAI's fields. */
+/** Words the message with the names of OpenAI's fields, which differ from those of the library's options. */
 function noRoom({ generated, left }: NoRoomError): ApiError {
   const message =
     `No answer of this 'response_format' fits: after ${generated} tokens of the answer, ${left} are left. ` +

@@ -3,7 +3,7 @@
 import type { Dialect } from './dialect.js';
 import { apiErrorOf } from './errors.js';
 
-/** A response with a frame for each object. `end` is called once, with the error if there is one. */
+/** Returns a response with a frame for each object. `end` is called once, with the error if there is one. */
 export function streamResponse(
   events: AsyncGenerator<object, void, void>,
   { frame, lastFrame, mediaType, errorEvent }: Dialect,
@@ -27,7 +27,7 @@ export function streamResponse(
         controller.enqueue(encoder.encode(lastFrame));
         over();
       } catch (error) {
-        // The status is sent already: the error becomes an event, as at OpenAI.
+        // The status was already sent, so the error becomes an event, as at OpenAI.
         if (!isOver) controller.enqueue(encoder.encode(frame(errorEvent(apiErrorOf(error)))));
         over(error);
       }

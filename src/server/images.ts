@@ -6,9 +6,9 @@ import { imagesIn, isImagePart, PromptImages, type PromptImagesLease } from '../
 import type { ChatMessage } from '../tokenizers/chat-template.js';
 import { ApiError } from './errors.js';
 
-/** Most bytes of a remote image. */
+/** Maximum bytes of a remote image. */
 const MOST = 20 * 2 ** 20;
-/** Milliseconds until a remote image must have arrived. */
+/** Time limit in milliseconds for fetching a remote image. */
 const PATIENCE = 30_000;
 
 /** Messages as the template expects them, and their images. */
@@ -42,7 +42,7 @@ export async function readImages(
   }
 }
 
-/** The place of the first image in a request; null if there is none. */
+/** Returns the path of the first image in a request; null if there is none. */
 function placeOf(messages: readonly ChatMessage[]): string | null {
   for (const [i, message] of messages.entries()) {
     const part = Array.isArray(message.content) ? message.content.findIndex(isImagePart) : -1;
@@ -51,7 +51,7 @@ function placeOf(messages: readonly ChatMessage[]): string | null {
   return null;
 }
 
-/** The bytes of an image by its URL. */
+/** Reads the bytes of an image by its URL. */
 async function fileOf(url: string, hosts: readonly string[], signal: AbortSignal): Promise<Uint8Array> {
   const [, base64] = /^data:image\/[\w.+-]+;base64,([A-Za-z0-9+/=\s]+)$/.exec(url) ?? [];
   if (base64 !== undefined) return new Uint8Array(Buffer.from(base64, 'base64'));
@@ -66,7 +66,7 @@ async function fileOf(url: string, hosts: readonly string[], signal: AbortSignal
   return download(url, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
 }
 
-/** Follows no redirects, which could lead to other hosts. */
+/** Downloads an image. Redirects are not followed, because they could lead to other hosts. */
 async function download(url: string, signal: AbortSignal): Promise<Uint8Array> {
   try {
     const response = await fetch(url, { signal, redirect: 'error' });

@@ -1,8 +1,8 @@
 const UNITS: Readonly<Record<string, number>> = { h: 3600, m: 60, s: 1, ms: 1e-3, us: 1e-6, µs: 1e-6, ns: 1e-9 };
 
 /**
- * Seconds of a duration in the form of Ollama: a number of seconds, or text such as '5m', '1h30m' and '500ms'. Negative ones
- * mean forever, Infinity. Null for text that is no duration.
+ * Returns the seconds of a duration in Ollama's format: a number of seconds, or text such as '5m', '1h30m' and '500ms'.
+ * Negative durations mean forever: Infinity. Null for text that is not a duration.
  */
 export function keepAliveOf(given: number | string): number | null {
   if (typeof given === 'number' || /^-?\d+(\.\d+)?$/.test(given)) return forever(Number(given));

@@ -11,10 +11,10 @@ export interface Limits {
   readonly dimensions: number;
 }
 
-/** The limits if a model is not in memory yet. Its own limits are checked once it is. */
+/** Limits if a model is not in memory yet. Its own limits are checked after it is loaded. */
 const UNKNOWN: Limits = { vocabulary: 2 ** 24, tokens: 2 ** 20, dimensions: 2 ** 16 };
 
-/** The limits of the largest of some models. */
+/** Returns the largest limits of some models. */
 export function limitsOf(models: ModelPool, isAble: (served: ServedModel) => boolean): Limits {
   if (!models.isComplete) return UNKNOWN;
   const able = models.inMemory.filter(isAble);

@@ -4,7 +4,10 @@ import type { LoadedModel } from '../pretrained/index.js';
 export interface ManagedModel {
   /** Loads the model. */
   load: () => Promise<LoadedModel>;
-  /** Adapters by name, each with what puts it on the model under this name, such as `loadLora`. Default: none. */
+  /**
+   * Adapters by name. Each value is a function that adds the adapter to the model under this name, for example by
+   * `loadLora`. Default: none.
+   */
   adapters?: Readonly<Record<string, (model: LoadedModel) => Promise<unknown>>> | undefined;
   /** True loads the model at the start, and keeps it. Default: false. */
   pinned?: boolean | undefined;

@@ -6,7 +6,7 @@ import { parameterBytes } from './model-memory.js';
 import { closeModel, idle, type ServingSettings, serveModel } from './serve-model.js';
 import type { ServedModel } from './served-model.js';
 
-/** The longest time that a timer can have, in milliseconds. */
+/** Maximum time of a timer in milliseconds. */
 const LONGEST = 2 ** 31 - 1;
 
 /** A model in memory, with its requests. */
@@ -15,9 +15,9 @@ export class MemoryModel {
   users = 0;
   /** Milliseconds since 1970 at the end of its last use. */
   lastUse = Date.now();
-  /** Milliseconds since 1970 at which it leaves unless it is used. Null if it stays. */
+  /** Time at which it is unloaded unless it is used, in milliseconds since 1970. Null if it stays. */
   expires: number | null = null;
-  /** Set once it has to leave. Resolves when its memory is free. */
+  /** Set once it must be unloaded. Resolves when its memory is free. */
   leaving: Promise<void> | null = null;
   readonly #served = new Map<string, ServedModel>();
   readonly #turns: AdapterTurns | null;
@@ -43,7 +43,7 @@ export class MemoryModel {
           });
   }
 
-  /** Puts the adapters on a loaded model. Disposes of a managed model if that fails. */
+  /** Adds the adapters to a loaded model. Disposes of a managed model if that fails. */
   static async of(
     id: string,
     model: LoadedModel,
@@ -71,7 +71,7 @@ export class MemoryModel {
     }
   }
 
-  /** The model for each choice of adapters that was requested. */
+  /** The served model for each choice of adapters that was requested. */
   get variants(): ServedModel[] {
     return [...this.#served.values()];
   }
@@ -96,7 +96,7 @@ export class MemoryModel {
     }
   }
 
-  /** Ends a use. The model expires `seconds` after its last use. */
+  /** Ends a use. The model is unloaded `seconds` after its last use. */
   exit(seconds: number, expired: () => void): void {
     this.#turns?.leave();
     this.#ended();
@@ -138,7 +138,10 @@ export class MemoryModel {
     this.expires = null;
   }
 
-  /** Each choice of adapters has a batch of its own, because cached prefixes and recorded steps depend on it. */
+  /**
+   * Returns the served model for a choice of adapters. Each choice has a separate batch, because cached prefixes and
+   * recorded steps depend on it.
+   */
   async #variant(key: string): Promise<ServedModel> {
     const known = this.#served.get(key);
     if (known) return known;

@@ -2,7 +2,7 @@ import { Tensor } from '../core/tensor.js';
 import { PackedWeight } from '../nn/weight.js';
 import type { LoadedModel } from '../pretrained/index.js';
 
-/** Bytes of a model's parameters on its device, adapters included. Shared parameters count once. */
+/** Returns the bytes of a model's parameters on its device, including adapters. Shared parameters count once. */
 export function parameterBytes(model: LoadedModel): number {
   const bytes = new Map<number, number>();
   for (const module of model.modules())

@@ -1,4 +1,4 @@
-// The models of a server by name. A model loads at its first request, and leaves when nobody used it for a while. All
+// The models of a server by name. A model is loaded at its first request, and unloaded if it is unused for a while. All
 // models together stay within a limit of memory.
 
 import { QueueFullError } from '../generate/index.js';
@@ -36,7 +36,7 @@ export interface ModelEntry {
   readonly state: ModelState;
   /** Bytes in memory, or the expected number while it is not loaded; 0 if that is unknown. */
   readonly bytes: number;
-  /** Milliseconds since 1970 at which an unused model leaves. Null if it stays, or if it is in use. */
+  /** Time at which an unused model is unloaded, in milliseconds since 1970. Null if it stays, or if it is in use. */
   readonly expires: number | null;
   /** The model without adapters if it is in memory, otherwise null. */
   readonly served: ServedModel | null;
@@ -48,7 +48,7 @@ class Entry implements ModelEntry {
   loading: Promise<MemoryModel> | null = null;
   /** Requests that wait until the model is in memory and has their adapter. */
   waiting = 0;
-  /** Bytes that the model had when it was last in memory; before that, what the caller expects. */
+  /** Bytes of the model when it was last in memory; before that, the caller's estimate. */
   known: number;
 
   constructor(
@@ -95,7 +95,7 @@ interface Named {
 export class ModelPool {
   readonly #entries: readonly Entry[];
   readonly #names: ReadonlyMap<string, Named>;
-  /** Ends with the current load: models load one after the other. */
+  /** Resolves after the current load, because models are loaded one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #isClosing = false;
 
@@ -141,7 +141,7 @@ export class ModelPool {
     return this.inMemory[0]?.model.device.info.version ?? '';
   }
 
-  /** Names of the models that can do something. Models that are not in memory count as able. */
+  /** Returns the names of the models with an ability. Models that are not in memory count as able. */
   namesOf(isAble: (served: ServedModel) => boolean): string[] {
     const able = this.#entries.filter(({ served }) => served === null || isAble(served));
     return able.flatMap(({ id, adapters }) => [id, ...adapters.map((adapter) => `${id}:${adapter}`)]);
@@ -152,15 +152,15 @@ export class ModelPool {
     return this.#entries.every(({ served }) => served !== null);
   }
 
-  /** The model of a name. Throws ApiError 404. */
+  /** Returns the model of a name. Throws ApiError 404. */
   entry(name: string): ModelEntry {
     return this.#find(name).entry;
   }
 
   /**
-   * The model of a name, in memory and with its adapter active. Throws ApiError 404 for an unknown name, and 503 for a
-   * model that does not fit into the memory. Throws QueueFullError if too many requests wait for it, the signal's reason,
-   * and the errors of `load`.
+   * Returns the model of a name, in memory and with its adapter active. Throws ApiError 404 for an unknown name, and
+   * 503 for a model that does not fit into memory. Throws QueueFullError if too many requests wait for it, the signal's
+   * reason, and the errors of `load`.
    */
   async use(name: string, signal: AbortSignal): Promise<ModelLease> {
     const { entry, adapter } = this.#find(name);
@@ -171,7 +171,7 @@ export class ModelPool {
     try {
       for (;;) {
         const memory = await orAborted(this.#memoryOf(entry), signal);
-        if (memory.leaving) continue; // it had to leave before this request began
+        if (memory.leaving) continue; // it was unloaded before this request began
         const served = await memory.enter(adapter, signal);
         return { served, release: (seconds) => this.#release(entry, memory, seconds) };
       }
@@ -205,7 +205,7 @@ export class ModelPool {
     if (entry.memory === memory) entry.memory = null;
   }
 
-  /** The model in memory. All requests for an absent model share one load. */
+  /** Returns the model in memory. All requests for an absent model share one load. */
   async #memoryOf(entry: Entry): Promise<MemoryModel> {
     const { memory } = entry;
     if (memory !== null && !memory.leaving) return memory;
@@ -236,7 +236,7 @@ export class ModelPool {
       await this.#unload(entry, memory);
       throw error;
     }
-    // The model also leaves if its requests were aborted while it loaded.
+    // The model is also unloaded later if its requests were aborted while it was loading.
     memory.expireAfter(entry.isPinned ? Number.POSITIVE_INFINITY : this.settings.keepAliveSeconds, () => {
       void this.#unload(entry, memory);
     });
@@ -244,9 +244,9 @@ export class ModelPool {
   }
 
   /**
-   * Unloads models until `bytes` for a model fit. Idle models leave first, from the one that was unused for longest. A model
-   * in use takes no further requests, and leaves when the current ones are answered. Throws ApiError 503 if
-   * that cannot be enough.
+   * Unloads models until `bytes` for a model fit. Idle models are unloaded first, beginning with the one that was
+   * unused for longest. A model in use accepts no further requests, and is unloaded when the current ones are answered.
+   * Throws ApiError 503 if that cannot free enough memory.
    */
   async #makeRoom(entry: Entry, bytes: number): Promise<void> {
     const { maxMemoryBytes: limit } = this.settings;
@@ -268,7 +268,7 @@ export class ModelPool {
   }
 }
 
-/** Idle models come first, then the one that was used longest ago. */
+/** Sort key: idle models come first, then the model that was used longest ago. */
 function order({ memory }: Entry): number {
   return memory === null ? 0 : memory.lastUse + (memory.users > 0 ? Number.MAX_SAFE_INTEGER / 2 : 0);
 }
@@ -279,7 +279,9 @@ function size(bytes: number): string {
   return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
-/** Models by their names, `model:adapter`, and adapters alone if only one model has an adapter of this name. */
+/**
+ * Returns models by their names: `model`, `model:adapter`, and `adapter` if only one model has an adapter of this name.
+ */
 function namesOf(entries: readonly Entry[]): Map<string, Named> {
   const names = new Map<string, Named>();
   const adapters = entries.flatMap((entry) => entry.adapters.map((adapter) => ({ entry, adapter })));

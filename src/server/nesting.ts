@@ -1,6 +1,6 @@
 import { ApiError } from './errors.js';
 
-/** Levels of nested arrays and objects in JSON from clients. Templates and schemas are read recursively. */
+/** Maximum nesting of arrays and objects in JSON from clients, because templates and schemas are read recursively. */
 const MAX_DEPTH = 160;
 
 const [QUOTE, BACKSLASH, OPEN_OBJECT, OPEN_ARRAY, CLOSE_OBJECT, CLOSE_ARRAY] = [0x22, 0x5c, 0x7b, 0x5b, 0x7d, 0x5d];

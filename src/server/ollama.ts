@@ -257,7 +257,7 @@ export function ollama(backend: Backend, chats: Schema<string>): Endpoint[] {
   ];
 }
 
-/** The name of a request's model. Older clients give it in another field. Throws ApiError. */
+/** Returns the name of a request's model. Older clients use another field. Throws ApiError. */
 function nameIn(body: { model?: string | undefined; name?: string | undefined }): string {
   const id = body.model ?? body.name;
   if (id !== undefined) return id;
@@ -268,7 +268,7 @@ async function* success() {
   yield { status: 'success' };
 }
 
-/** A request in the form of OpenAI's chats. */
+/** Converts a request to the form of OpenAI's chats. */
 function requestOf({ model, messages, tools, options: given, format: wanted, think }: Body): ConversationRequest {
   const { num_predict: most, repeat_penalty, ...sampling } = (given ?? {}) as Partial<NonNullable<Body['options']>>;
   const known = ['temperature', 'top_k', 'top_p', 'min_p', 'presence_penalty', 'frequency_penalty', 'seed', 'stop'];
@@ -278,7 +278,7 @@ function requestOf({ model, messages, tools, options: given, format: wanted, thi
     ...Object.fromEntries(Object.entries(sampling).filter(([name]) => known.includes(name))),
     repetition_penalty: repeat_penalty,
     model,
-    // Calls of Ollama may have no ids: results answer them in order.
+    // Calls may have no ids in Ollama's API; then results answer them in order.
     messages: messages.map(({ role, content = '', thinking, tool_calls, tool_name, tool_call_id }) => ({
       role,
       content,
@@ -318,7 +318,7 @@ interface Fields {
   readonly tool_calls?: readonly object[];
 }
 
-/** Answers a request. `place` puts the fields of a message where the endpoint has them. */
+/** Answers a request. `place` converts the fields of a message to those of the endpoint. */
 async function answer(
   backend: Backend,
   given: Call<unknown>,
@@ -369,7 +369,7 @@ async function* lines(
   }
 }
 
-/** The fields of the last line. Durations are nanoseconds. */
+/** Returns the fields of the last line. Durations are nanoseconds. */
 function end({ prompt, completion }: Answers['usage'], start: bigint, reason: 'stop' | 'length') {
   const total_duration = Number(process.hrtime.bigint() - start);
   const counts = { prompt_eval_count: prompt, eval_count: completion };
@@ -388,14 +388,17 @@ function tags(path: string, operationId: string, summary: string, list: () => re
   });
 }
 
-/** A model by its name. Details of models that are not in memory are unknown. */
+/** Describes a model by its name. Details of models that are not in memory are unknown. */
 function tagOf(models: ModelPool, name: string) {
   const { created, bytes, served } = models.entry(name);
   const time = new Date(created * 1000).toISOString();
   return { name, model: name, modified_at: time, size: bytes, digest: '', details: detailsOf(served) };
 }
 
-/** The models in memory, with the time at which they leave. Models that stay have a time in the far future. */
+/**
+ * Returns the models in memory, with the time at which they are unloaded. Models that stay have a time in the far
+ * future.
+ */
 function running(models: ModelPool) {
   const loaded = models.entries.filter(({ state }) => state === 'loaded');
   return loaded.map((entry) => {
@@ -408,7 +411,7 @@ const FAR = Date.UTC(9999, 0);
 
 const expiryOf = ({ expires }: ModelEntry) => Math.min(expires ?? FAR, FAR);
 
-/** Loads a model, or unloads it if `keep_alive` is 0. Requests without a prompt do this at Ollama. */
+/** Loads a model, or unloads it if `keep_alive` is 0. Ollama does so for requests without a prompt. */
 async function loadOnly(
   { use }: Call<unknown>,
   body: { readonly model: string; readonly keep_alive?: number | string | undefined },
@@ -421,7 +424,7 @@ async function loadOnly(
   return { json: { model: id, created_at: new Date().toISOString(), ...fields, done: true, done_reason } };
 }
 
-/** Seconds of `keep_alive`; undefined if it is left out. */
+/** Returns the seconds of `keep_alive`; undefined if it is left out. */
 function secondsOf({ keep_alive: given }: { readonly keep_alive?: number | string | undefined }): number | undefined {
   return given === undefined ? undefined : (keepAliveOf(given) as number);
 }

@@ -39,13 +39,14 @@ export interface OpenAIOptions {
    */
   models: Readonly<Record<string, LoadedModel | ManagedModel>>;
   /**
-   * Seconds after its last use at which a managed model leaves the memory. Infinity keeps it. A request of Ollama's API can
+   * Seconds after its last use at which a managed model is unloaded. Infinity keeps it. A request of Ollama's API can
    * replace it by `keep_alive`. Default: 300.
    */
   keepAliveSeconds?: number | undefined;
   /**
-   * The maximum number of bytes of all models in memory: parameters, and what generation reserves. If the next model does not
-   * fit, the model that was unused for longest leaves. A model in use leaves after its current requests. Default: no limit.
+   * The maximum number of bytes of all models in memory: parameters, and memory that generation reserves. If the next
+   * model does not fit, the model that was unused for longest is unloaded. A model in use is unloaded after its current
+   * requests. Default: no limit.
    */
   maxMemoryBytes?: number | undefined;
   /** API keys. A request must have one of them. Default: no key is needed. */
@@ -61,8 +62,8 @@ export interface OpenAIOptions {
   /** The maximum number of bytes of a body with a recording. Default: 25 MiB. */
   maxAudioBytes?: number | undefined;
   /**
-   * Hosts that images of messages are fetched from, such as 'images.example.com' or 'localhost:8000'. Default: none, images
-   * come as data URLs.
+   * Hosts from which images of messages are fetched, such as 'images.example.com' or 'localhost:8000'. Default: none;
+   * images must be data URLs.
    */
   imageHosts?: readonly string[] | undefined;
   /**
@@ -71,22 +72,22 @@ export interface OpenAIOptions {
    */
   client?: ((context: Context) => string) | undefined;
   /**
-   * True lets all clients share the prefixes of prompts that were read already. A client can then guess the prompts of
-   * another client, because `cached_tokens` and the time to the first token tell what was read. Default: false: only
-   * requests with the same key, or of the same `client`, share prefixes.
+   * True lets all clients share cached prefixes of prompts. A client can then guess the prompts of another client,
+   * because `cached_tokens` and the time to the first token reveal what was cached. Default: false. Only requests with
+   * the same key, or of the same `client`, then share prefixes.
    */
   sharePrefixes?: boolean | undefined;
   /** The origins of web pages that may use the API, such as 'https://example.com'; '*' for all. Default: none. */
   cors?: string | readonly string[] | undefined;
   /** Restricts answers to a `response_format`. Default: `constrain` of simdformer/constrain. */
   constrain?: Constrain | undefined;
-  /** Is called with each finished request. */
+  /** Called with each finished request. */
   onRequest?: ((request: RequestEntry) => void) | undefined;
 }
 
 /** OpenAI's API as a Hono app, which can be served or mounted in another app. */
 export type OpenAIApp = Hono<Bindings> & {
-  /** Refuses further requests. Ends when the current requests are answered and the memory is freed. */
+  /** Refuses further requests. Resolves when the current requests are answered and the memory is freed. */
   close(): Promise<void>;
   /** A page for people, with the state of the models. `serve` shows it at `/`. */
   status(context: Context): Response;
@@ -183,7 +184,7 @@ function serveDocument(app: Hono<Bindings>, endpoints: readonly Endpoint[], keys
   app.get('/openapi.json', (context) => withKey(context, keys, () => context.json(document)));
 }
 
-/** Answers a request that is no endpoint's. Refuses it with 401 if it has no valid key. */
+/** Answers a request outside of the endpoints. Refuses it with 401 if it has no valid key. */
 function withKey(context: Context<Bindings>, keys: Keys | null, respond: () => Response | Promise<Response>) {
   try {
     keys?.check(context.req.header('authorization'));
@@ -252,7 +253,7 @@ function checked(options: OpenAIOptions): OpenAIOptions {
 const isOrigin = (value: unknown) =>
   typeof value === 'string' && URL.canParse(value) && new URL(value).origin === value;
 
-/** Throws ArgumentError for what is no model and no managed model. */
+/** Throws ArgumentError for a value that is neither a model nor a managed model. */
 function checkModel(name: string, model: LoadedModel | ManagedModel | null): void {
   if (typeof (model as Partial<LoadedModel> | null)?.forward === 'function') return;
   const expected = 'expected the result of loadModel, or { load: () => loadModel(…) }';

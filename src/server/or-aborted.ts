@@ -1,4 +1,4 @@
-/** The result of `promise`, or the signal's reason if that comes first. */
+/** Resolves as `promise`, or rejects with the signal's reason if the signal is aborted first. */
 export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   return new Promise<T>((resolve, reject) => {

@@ -3,7 +3,7 @@ import { Turns } from './turns.js';
 
 type Rank = LoadedModel['rank'];
 
-/** Ranks the documents of one request after those of the other: each request is computed in batches of its own. */
+/** Ranks documents request by request. Each request is computed in its own batches. */
 export class Ranker {
   readonly turns: Turns;
 
@@ -14,7 +14,7 @@ export class Ranker {
     this.turns = new Turns(maxWaiting);
   }
 
-  /** Null for models that cannot score pairs: they are no cross-encoders and cannot answer yes or no. */
+  /** Null for models that cannot score pairs: they are not cross-encoders, and cannot answer yes or no. */
   static of(model: LoadedModel, maxWaiting: number): Ranker | null {
     const { headKind, tokenizer } = model;
     const scores = headKind === 'sequence-classification' || headKind === 'language-model';

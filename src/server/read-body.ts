@@ -41,7 +41,7 @@ export async function readBytes(request: Request, maxBytes: number): Promise<Uin
   return Buffer.concat(chunks);
 }
 
-/** A body fails only if its connection closes before the end. */
+/** Throws AbortError. Reading a body fails only if its connection closes before the end. */
 function hasLeft(cause: unknown): never {
   throw Object.assign(new DOMException('The client has left', 'AbortError'), { cause });
 }

@@ -64,7 +64,7 @@ class OngoingRequest {
   readonly #arrived = Date.now();
   #client = '';
   #checked: unknown;
-  /** Give the models of the request back. */
+  /** Functions that release the models of the request. */
   readonly #releases: (() => void)[] = [];
 
   constructor(
@@ -160,7 +160,7 @@ function logged(error: unknown): string {
   return status < 500 ? (code ?? 'invalid_request') : ((error as Error | null)?.message ?? message);
 }
 
-/** The header with the API key. Anthropic's clients have another name for it. */
+/** Returns the header with the API key. Anthropic's clients use another name for it. */
 function authorizationOf({ req }: Context<Bindings>): string | undefined {
   const key = req.header('x-api-key');
   return req.header('authorization') ?? (key === undefined ? undefined : `Bearer ${key}`);

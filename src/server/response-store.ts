@@ -9,7 +9,7 @@ interface Stored {
   readonly bytes: number;
 }
 
-/** Conversations that clients continue by the id of an answer. The oldest are forgotten when the memory is full. */
+/** Conversations that clients continue by the id of an answer. The oldest are dropped when the memory is full. */
 export class ResponseStore {
   readonly #stored = new Map<string, Stored>();
   #bytes = 0;
@@ -28,7 +28,7 @@ export class ResponseStore {
     }
   }
 
-  /** The conversation up to an answer. Throws ApiError 404 if it is not kept, or belongs to another client. */
+  /** Returns the conversation up to an answer. Throws ApiError 404 if it was dropped, or belongs to another client. */
   get(id: string, scope: string): Messages {
     const found = this.#stored.get(id);
     if (found?.scope === scope) return found.messages;

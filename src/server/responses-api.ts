@@ -205,7 +205,7 @@ export function responses(backend: Backend, name: Schema<string>): Endpoint {
   });
 }
 
-/** The request in the form of OpenAI's chats. Instructions hold for one answer only. */
+/** Converts a request to the form of OpenAI's chats. Instructions apply to one answer only. */
 function requestOf(body: ResponseRequest, messages: readonly object[]): ConversationRequest {
   const { instructions, tools, tool_choice: choice, reasoning } = body;
   const first = instructions === undefined ? [] : [{ role: 'system', content: instructions }];
@@ -229,7 +229,7 @@ function requestOf(body: ResponseRequest, messages: readonly object[]): Conversa
 
 type Items = Exclude<ResponseRequest['input'], string>;
 
-/** Items as messages of chats. Calls that follow each other belong to one message, with the reasoning before them. */
+/** Converts items to messages of chats. Consecutive calls belong to one message, with the reasoning before them. */
 function messagesOf(input: ResponseRequest['input']): object[] {
   if (typeof input === 'string') return [{ role: 'user', content: input }];
   const messages: { role: string; tool_calls?: object[]; reasoning_content?: string; content?: string | object[] }[] =
@@ -252,7 +252,10 @@ function messagesOf(input: ResponseRequest['input']): object[] {
   return messages;
 }
 
-/** The text of parts, or the parts of chats if there are images. Throws ApiError 400 for images of another role than the user. */
+/**
+ * Returns the text of parts, or the parts of chats if there are images. Throws ApiError 400 for images of another role
+ * than the user.
+ */
 function saidOf(role: string, given: Read<typeof messageContent>): string | object[] {
   if (typeof given === 'string') return given;
   const texts = given.flatMap((each) => (each.type === 'input_image' ? [] : [each]));

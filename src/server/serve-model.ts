@@ -16,7 +16,7 @@ export interface ServingSettings {
 }
 
 /**
- * All that a model can do for requests. With `reserve`, memory for all sequences is taken at once. Rejects with
+ * Prepares a model for requests. With `reserve`, memory for all sequences is allocated at once. Rejects with
  * OutOfMemoryError.
  */
 export async function serveModel(
@@ -41,7 +41,7 @@ export async function serveModel(
   };
 }
 
-/** Ends when the model's current requests are answered. It takes no further ones. */
+/** Stops accepting requests. Resolves when the model's current requests are answered. */
 export async function closeModel({ batching, embedder, ranker, transcriber, speaker }: ServedModel): Promise<void> {
   await batching?.close();
   await embedder?.close();

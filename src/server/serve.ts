@@ -23,8 +23,8 @@ export interface ServeOptions extends OpenAIOptions {
 export interface RunningServer {
   readonly url: string;
   /**
-   * Takes no more requests and closes idle connections and incomplete requests. Ends when the current requests are
-   * answered, or after `drainSeconds`.
+   * Accepts no more requests, and closes idle connections and incomplete requests. Resolves when the current requests
+   * are answered, or after `drainSeconds`.
    */
   close(): Promise<void>;
 }
@@ -63,7 +63,7 @@ export async function serve({
   };
   const app = await openai({ ...options, onRequest });
   app.get('/', (context) => app.status(context));
-  // A request of HTTP/1.0 may have no Host header.
+  // A request of HTTP/1.0 may lack the Host header, so a host name is needed.
   const server = createAdaptorServer({ fetch: app.fetch, hostname: 'localhost' }) as Server;
   const connections = new Connections(server);
   await new Promise<void>((resolve, reject) => {

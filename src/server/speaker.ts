@@ -2,7 +2,7 @@ import type { LoadedModel } from '../pretrained/index.js';
 import { type Pipeline, pipeline, type RawAudio, type TextToSpeechOptions } from '../tasks/index.js';
 import { Turns } from './turns.js';
 
-/** Speaks one text after the other: each keeps all threads busy. */
+/** Speaks one text after the other, because each keeps all threads busy. */
 export class Speaker {
   readonly turns: Turns;
 

@@ -17,7 +17,7 @@ import {
   withJson,
 } from './schema.js';
 
-/** OpenAI's limit of a text. */
+/** Maximum number of characters of a text, as at OpenAI. */
 const MAX_LETTERS = 4096;
 
 const speechBody = (model: Schema<string>) =>
@@ -74,7 +74,7 @@ async function speak({ body, client, signal, use }: Call<Body>): Promise<Reply> 
     : { bytes: pcm16(sound.audio), type: `audio/pcm;rate=${sound.sampling_rate};channels=1` };
 }
 
-/** The number of the voice; undefined if the model has one voice. Throws ApiError 400 for an unknown one. */
+/** Returns the index of the voice; undefined if the model has one voice. Throws ApiError 400 for an unknown voice. */
 function voiceOf(
   { voice }: Body,
   { num_speakers: speakers = 1 }: Readonly<Record<string, unknown>>,

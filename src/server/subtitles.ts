@@ -15,7 +15,7 @@ export function webVtt(segments: readonly Segment[]): string {
   return `WEBVTT\n\n${segments.map((each) => `${cue(each, '.')}\n`).join('\n')}`;
 }
 
-/** An arrow in a text would be read as times. */
+/** Formats a segment. An arrow in its text is replaced, because it would be read as times. */
 function cue({ start, end, text }: Segment, point: string): string {
   return `${clock(start, point)} --> ${clock(end, point)}\n${text.trim().replaceAll('-->', '->')}`;
 }

@@ -61,7 +61,7 @@ export function joined(pieces: readonly ReadPiece[]): CalledAnswer {
   return { content: pieces.map(({ content }) => content).join(''), calls };
 }
 
-/** The text before the arguments of a call: a name in JSON, or a name behind Mistral's mark. */
+/** Matches the text before the arguments of a call: a name in JSON, or a name after Mistral's mark. */
 const HEADER =
   /\{\s*"name"\s*:\s*"([\w.-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)|\[TOOL_CALLS\]\s*([\w.-]+)\s*(?:\[CALL_ID\]\w+\s*)?(?:\[ARGS\]\s*)?(?=\{)/g;
 
@@ -70,7 +70,7 @@ export class ToolCallReader {
   readonly #filter = new CallFilter();
   #answer = '';
   #count = 0;
-  /** The number of held characters that were read. */
+  /** Number of held-back characters that were already processed. */
   #at = 0;
   #arguments: ObjectEnd | null = null;
 
@@ -85,7 +85,7 @@ export class ToolCallReader {
   /** Text that resembles a tool call but does not parse is returned as plain text. */
   end(): ReadPiece {
     if (this.#count > 0) return { content: '', deltas: [] };
-    // Calls whose members have another order are found only in the whole answer.
+    // Calls with another order of members are only found in the whole answer.
     const { calls } = parseToolCalls(this.#answer, this.tools.names, this.tools.before);
     if (calls.length === 0) return { content: this.#filter.end(), deltas: [] };
     const deltas = calls
@@ -112,7 +112,7 @@ export class ToolCallReader {
     }
   }
 
-  /** The start of the next call, or null. */
+  /** Returns the start of the next call, or null. */
   #header(held: string): CallDelta | null {
     const { names, before, maxCalls } = this.tools;
     HEADER.lastIndex = this.#at;
@@ -139,7 +139,7 @@ class ObjectEnd {
   #isText = false;
   #isEscaped = false;
 
-  /** The end of the object, or the end of `text` if the object goes on. */
+  /** Returns the end of the object, or the end of `text` if the object continues. */
   find(text: string, from: number): number {
     for (let at = from; at < text.length; at++) {
       const character = text[at] as string;

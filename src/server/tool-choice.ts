@@ -1,4 +1,4 @@
-// The tools that a model may or must call.
+// Interprets `tool_choice`: the tools that a model may or must call.
 
 import { callSyntaxOf } from '../constrain/call-syntax.js';
 import type { CallableTool, ToolCallsFormat } from '../generate/index.js';

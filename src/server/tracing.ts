@@ -7,7 +7,7 @@ import type { Finished } from './metrics.js';
 
 type Api = typeof import('@opentelemetry/api');
 
-/** A finished request, and what its span needs of it. */
+/** A finished request with the data for its span. */
 export interface TracedRequest extends Finished {
   readonly method: string;
   readonly operation: Endpoint['operation'];

@@ -13,7 +13,7 @@ export interface Transcription {
   readonly chunks?: readonly TranscriptChunk[];
 }
 
-/** Transcribes one recording after the other: each keeps all threads busy. */
+/** Transcribes one recording after the other, because each keeps all threads busy. */
 export class Transcriber {
   readonly turns: Turns;
 
@@ -22,7 +22,7 @@ export class Transcriber {
     private readonly tokenizer: PretrainedTokenizer,
     /** True if the model has languages, prompts and qualities of segments: Whisper. */
     readonly isWhisper: boolean,
-    /** True if the model knows when each word was said. */
+    /** True if the model gives times of words. */
     readonly knowsWords: boolean,
     maxWaiting: number,
   ) {
@@ -39,7 +39,7 @@ export class Transcriber {
     return new Transcriber(recognize, tokenizer, isWhisper, headKind !== 'language-model' || isWhisper, maxWaiting);
   }
 
-  /** The ids of a text that precedes a recording. */
+  /** Returns the ids of a text that precedes a recording. */
   promptOf(text: string): number[] {
     return text.trim() === '' ? [] : this.tokenizer.encode(` ${text.trim()}`, { addSpecial: false });
   }
@@ -52,7 +52,7 @@ export class Transcriber {
     signal: AbortSignal,
   ): Promise<Transcription> {
     const { return_timestamps: times, onText } = options;
-    const spells = this.recognize.model.headKind === 'ctc'; // such models know words, but no segments
+    const spells = this.recognize.model.headKind === 'ctc'; // such models have times of words, but no segments
     const return_timestamps = spells && times === true ? 'word' : times;
     const own = this.isWhisper ? options : { return_timestamps, onText };
     return this.turns.run(client, signal, () => this.recognize(recording, { ...own, signal }));

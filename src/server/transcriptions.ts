@@ -11,7 +11,7 @@ import { array, nameOf, object, oneOf, type Read, type Schema, string } from './
 import { type Segment, subRip, webVtt } from './subtitles.js';
 import type { Transcriber } from './transcriber.js';
 
-/** Limits of a recording. An hour takes 230 MB, and at a low rate a few bytes are hours. */
+/** Limits of a recording. An hour takes 230 MB of memory, and at a low sampling rate a few bytes are hours. */
 const MIN_RATE = 4000;
 const MAX_SECONDS = 4 * 3600;
 
@@ -106,7 +106,7 @@ function optionsOf(body: Body, transcriber: Transcriber): SpeechRecognitionOptio
   };
 }
 
-/** Throws ApiError 400 for fields that only Whisper, or only models that know words, understand. */
+/** Throws ApiError 400 for fields that only Whisper, or only models with times of words, support. */
 function checkAbilities(body: Body, { isWhisper, knowsWords }: Transcriber): void {
   const refused = (name: string) =>
     new ApiError(400, `'${name}' is not supported by this model`, 'invalid_value', name);
@@ -168,7 +168,7 @@ async function* deltas(hear: Hear): AsyncGenerator<object, void, void> {
   yield { type: 'transcript.text.done', text: (await heard).text.trim() };
 }
 
-/** The transcript with times. The recording is transcribed twice if words and segments are wanted. */
+/** Returns the transcript with times. The recording is transcribed twice if words and segments are requested. */
 async function verbose(hear: Hear, duration: number, wanted: readonly ('segment' | 'word')[]): Promise<object> {
   const inWords = wanted.includes('word') ? await hear('word') : null;
   const inSegments = wanted.includes('segment') ? await hear(true, { return_quality: true }) : null;
@@ -184,7 +184,7 @@ async function verbose(hear: Hear, duration: number, wanted: readonly ('segment'
   };
 }
 
-/** Segments in the form of openai-whisper. */
+/** Returns segments in the form of openai-whisper. */
 function judged(chunks: readonly TranscriptChunk[], duration: number): object[] {
   return segmentsOf(chunks, duration).map((each, id) => {
     const { quality, tokens, seek } = chunks[id] as TranscriptChunk;
@@ -198,12 +198,12 @@ function judged(chunks: readonly TranscriptChunk[], duration: number): object[] 
   });
 }
 
-/** A missing start is the start of the recording, a missing end its end. */
+/** Returns segments with both times. A missing start is the start of the recording, a missing end its end. */
 function segmentsOf(chunks: readonly TranscriptChunk[] = [], duration: number): Segment[] {
   return chunks.map(({ text, timestamp: [start, end] }) => ({ start: start ?? 0, end: end ?? duration, text }));
 }
 
-/** Throws ApiError 400 for a file that is not WAV, too long, or of a low sampling rate. */
+/** Reads a recording. Throws ApiError 400 for a file that is not WAV, too long, or has a low sampling rate. */
 function recordingOf(bytes: Uint8Array): Recording {
   const refused = (message: string) => new ApiError(400, message, 'invalid_value', 'file');
   try {

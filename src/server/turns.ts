@@ -3,7 +3,7 @@
 import { QueueFullError } from '../generate/index.js';
 
 export class Turns {
-  /** For each client the functions that start its waiting jobs. */
+  /** For each client, the functions that start its waiting jobs. */
   readonly #lines = new Map<string, (() => void)[]>();
   readonly #jobs = new Set<Promise<unknown>>();
   #isTaken = false;
@@ -33,12 +33,12 @@ export class Turns {
     }
   }
 
-  /** Ends when no job runs or waits any more. */
+  /** Resolves when no job runs or waits any more. */
   async close(): Promise<void> {
     while (this.#jobs.size > 0) await Promise.allSettled(this.#jobs);
   }
 
-  /** Waits for the client's turn. An aborted job leaves the line. */
+  /** Waits for the client's turn. An aborted job leaves the queue. */
   #turn(client: string, signal: AbortSignal): Promise<void> {
     if (this.waiting >= this.maxWaiting) throw new QueueFullError(`${this.waiting} recordings are waiting`, 1);
     const line = this.#lines.get(client) ?? [];
@@ -58,7 +58,7 @@ export class Turns {
     });
   }
 
-  /** Starts the next job. Its client goes behind the others. */
+  /** Starts the next job. Its client then queues behind the others. */
   #next(): void {
     const [first] = this.#lines;
     this.#isTaken = first !== undefined;
