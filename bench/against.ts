@@ -1,4 +1,5 @@
-// npm run bench -- against <ref>: another commit beside this tree, row by row of the README's tables, in turn.
+// npm run bench -- against <ref>: compares another commit with this tree, row by row of the tables of docs/speed.md, in
+// alternating turns.
 
 import { tables } from './against/rows.js';
 import { buildSide, buildTree, thisTree, treeOf } from './against/tree.js';
@@ -9,20 +10,20 @@ import { OURS } from './harness/ours.js';
 import { Peer } from './harness/peer.js';
 import { geometricMean } from './harness/statistics.js';
 
-/** The largest loss allowed for a row, and for a table in the geometric mean. */
+/** Minimum speed relative to the other commit: of a row (`ROW`), and of a table in the geometric mean (`TABLE`). */
 const ROW = 0.95;
 const TABLE = 0.98;
 
 export interface AgainstOptions {
   readonly threads: number;
   readonly quick: boolean;
-  /** Only rows whose table and name match, as `gemm: linear 8: 512→2048`. */
+  /** Measures only rows whose table and name match, such as `gemm: linear 8: 512→2048`. */
   readonly only: RegExp | null;
   /** True if rows are printed as JSON at the end, and all other output goes to stderr. */
   readonly json: boolean;
 }
 
-/** A row's times in seconds, and how many times as fast as the other tree this one is. */
+/** A row's times in seconds, and the speed of this tree relative to the other one. */
 interface Result {
   readonly table: string;
   readonly row: string;
@@ -31,7 +32,7 @@ interface Result {
   readonly ratio: number;
 }
 
-/** Does a row on both sides in turn; the ratio is the median of those of turns beside each other. */
+/** Measures a row on both sides in alternating turns. The ratio is the median of the ratios of adjacent turns. */
 async function compare(
   sides: readonly Peer[],
   ref: string,
@@ -49,7 +50,7 @@ async function compare(
   return { table, row, seconds, before, ratio: ratios[ref] as number };
 }
 
-/** Rows that lose too much, and tables that do in the geometric mean. */
+/** Returns the rows that lose too much, and the tables whose geometric mean does. */
 function lossesOf(results: readonly Result[]): string[] {
   const rows = results.filter(({ ratio }) => ratio < ROW);
   const told = rows.map(({ table, row, ratio }) => `${table}: ${row} ${ratio.toFixed(3)}×, at least ${ROW}`);

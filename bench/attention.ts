@@ -80,8 +80,8 @@ export default {
 } satisfies Bench;
 
 /**
- * Answers a question as attention_torch.py does. Backward is timed without the forward pass before it, or this alone: it
- * leaves what backward needs, and meets the caches as backward leaves them.
+ * Answers a question as attention_torch.py does. Either the backward pass is timed, without the forward pass before it,
+ * or the forward pass. Both always run, so that the state of the caches is realistic.
  */
 function contestant(device: Device, name: string, question: Question, timesBackward = question.backward) {
   const { batch, heads, width, queries, keys, causal, backward } = question;
@@ -121,7 +121,9 @@ function contestant(device: Device, name: string, question: Question, timesBackw
   return { name, isReference: name !== OURS, take, dispose };
 }
 
-/** Two products forward and five backward, of half as many scores where later keys are masked. */
+/**
+ * Counts two products for the forward pass and five for the backward pass. A causal mask halves the number of scores.
+ */
 function workOf({ batch, heads, width, queries, keys, causal, backward }: Question) {
   const scores = (batch * heads * queries * keys) / (causal ? 2 : 1);
   const tensors = backward ? 8 : 4;

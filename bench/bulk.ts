@@ -19,12 +19,12 @@ import { createDevice, Transformer } from '../src/index.js';
 import { Random } from '../src/nn/index.js';
 import bundle from '../test/bundle.mjs';
 
-/** The worker as test/bundle.mjs makes it, as it starts often. */
+/** The worker is bundled by test/bundle.mjs, because it is started often. */
 const WORKER = fileURLToPath(new URL('../build/tests/bench-bulk-worker.js', import.meta.url));
 const PORT = 6400 + (process.pid % 1000);
 const redis = `redis://127.0.0.1:${PORT}`;
 const folder = mkdtempSync(join(tmpdir(), 'simdformer-bulk-'));
-/** An input that no attempt can do. */
+/** An input that fails in every attempt. */
 const POISON = 'a1b2';
 
 /** Random words of 3 to 8 letters. */
@@ -54,7 +54,7 @@ class Server {
   }
 }
 
-/** A process that works, and what it says of itself. */
+/** A worker process, and the lines that it prints. */
 class BulkWorker {
   readonly process: ChildProcess;
   readonly ready: Promise<unknown>;
@@ -133,7 +133,7 @@ async function kills(jobs = 100_000, count = 50): Promise<void> {
     const due = (kill / (count + 1)) * jobs; // kills are spread over all jobs
     while ((await countsOf(queue)).completed < due) await sleep(100 * random.uniform());
     const [victim] = workers.splice(1, 1) as [BulkWorker]; // the worker that has worked longer, but not the first
-    await victim.ready; // one that has not begun loses nothing
+    await victim.ready; // a worker that has not begun would lose nothing
     victim.process.kill('SIGKILL');
     workers.push(new BulkWorker(queue));
     if (kill === Math.ceil(count / 2)) {
@@ -208,7 +208,7 @@ async function throughput(jobs = 20_000): Promise<void> {
       await sleep(20);
     }
   };
-  // At first it takes jobs one by one, at last batches are not full.
+  // The first jobs are taken one by one, and the last batches are not full, so only the middle is measured.
   const [from, to] = [await reached(0.2), await reached(0.9)];
   const queued = (to.done - from.done) / (to.at - from.at);
   await reached(1);

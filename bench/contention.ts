@@ -54,7 +54,7 @@ export default {
   },
 } satisfies Bench;
 
-/** Everybody alone and beside the burner, in turn. */
+/** Measures all contestants alone and beside the burner, in alternating turns. */
 async function beside(run: Run, what: string, contestants: readonly Contestant[]): Promise<void> {
   const burner = new Burner();
   const contended = ({ name, take }: Contestant): Contestant => ({
@@ -82,7 +82,7 @@ async function beside(run: Run, what: string, contestants: readonly Contestant[]
   }
 }
 
-/** Passes a second of all devices together, beside those of one. */
+/** Measures passes per second of all devices together, beside those of one device. */
 async function devices(run: Run, what: string): Promise<void> {
   const workers = Array.from(
     { length: DEVICES },

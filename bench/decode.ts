@@ -1,4 +1,4 @@
-// Generation with the key-value cache, beside what the machine's memory and multiply-adds allow: 32 tokens from 32.
+// Generation with the key–value cache, beside the limits of the machine's memory and multiply-adds: 32 tokens from 32.
 
 import { createDevice, type Device, type GenerateOptions, Transformer } from '../src/index.js';
 import { Random } from '../src/nn/index.js';
@@ -23,8 +23,8 @@ interface Task {
   readonly beams: number;
   readonly batch: number;
   /**
-   * Milliseconds of CTranslate2 in float32, measured elsewhere, because our registries lack it. The limit is that of
-   * the other machine: two AVX-512 cores with 267 GFLOP/s, and 53 GB/s from memory.
+   * Milliseconds of CTranslate2 in float32, measured on another machine, because npm and Debian do not have it. `limit`
+   * is that of the other machine: two AVX-512 cores with 267 GFLOP/s, and 53 GB/s from memory.
    */
   readonly ctranslate2: number;
   readonly itsLimit: number;
@@ -116,7 +116,10 @@ async function check(model: Transformer, sources: number[][], options: GenerateO
   }
 }
 
-/** The encoder and the recorded steps alone, queued at once: no choosing, no copies, no way back to JavaScript. */
+/**
+ * Runs only the encoder and the recorded steps, queued at once: without choosing tokens, copies, and returns to
+ * JavaScript.
+ */
 function kernelsAlone(device: Device, model: Transformer, sources: number[][]): Contestant & { dispose(): void } {
   const batch = model.batch(sources);
   return device.noGrad(() => {
@@ -146,7 +149,10 @@ function kernelsAlone(device: Device, model: Transformer, sources: number[][]): 
   });
 }
 
-/** Weights are read once for the encoder's pass and once for every step; each token multiplies with all of them. */
+/**
+ * Counts the work: weights are read once for the encoder's pass and once for every step; each token multiplies all of
+ * them.
+ */
 function workOf({ config }: Transformer, { batch, beams }: Task): Work {
   const { dModel, dFF, encoderLayers, decoderLayers, targetVocab } = config;
   const square = dModel * dModel;

@@ -22,7 +22,9 @@ import { OURS, OURS_IN_BFLOAT16, PYTORCH_IN_BFLOAT16, recorded } from './harness
 import { asContestant, onnxruntime, pytorch } from './harness/peers.js';
 import { encoderOnnx } from './peers/encoder-onnx.js';
 
-/** Everybody adds in another order, and a dozen layers of float32 keep the difference below this. */
+/**
+ * Tolerance of results. Contestants add in different orders; a dozen layers in float32 keep the difference below this.
+ */
 const TOLERANCE = 1e-3;
 
 export default {

@@ -18,7 +18,7 @@ import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
 import { pytorch } from './harness/peers.js';
 
-/** Rows of a batch, and batches, all of which are taken in each turn. */
+/** `BATCH`: rows of a batch. `BATCHES`: number of batches, all of which are used in each turn. */
 const BATCH = 32;
 const BATCHES = 4;
 const RANK = 8;
@@ -132,7 +132,7 @@ async function trainer(
   return { contestant: { name: OURS, take }, check, model, adapter, bytes };
 }
 
-/** The model in PyTorch, which reads the files that ours saves. */
+/** Starts the model in PyTorch, which reads the files that our model saves. */
 async function torchTrainer(run: Run, ours: OurTrainer, batches: readonly Rows[], work: string): Promise<Trainer[]> {
   const peer = await pytorch(run, 'finetune_torch.py');
   if (peer === null) return [];

@@ -22,7 +22,7 @@ interface Shape {
 }
 
 const rows = [1, 8, 32, 128, 512, 2048];
-/** Inputs and outputs: those of the paper's and BERT's models, of a vocabulary, and of small models. */
+/** Inputs and outputs of layers: of the paper's model and BERT, of a vocabulary, and of small models. */
 const layers = [
   [512, 512],
   [512, 2048],
@@ -36,7 +36,7 @@ const layers = [
   [512, 128],
 ] as const;
 
-/** `linear`, which goal 1 is about. */
+/** Forward passes of `linear`. */
 const forward: Shape[] = layers.flatMap(([k, n]) => rows.map((m) => ({ what: `linear ${m}: ${k}→${n}`, m, n, k })));
 
 /** Products of training, and the logits of tied embeddings. */
@@ -55,7 +55,10 @@ const others: Shape[] = [
   { what: 'tied logits 32: 512→32000', m: 32, n: 32000, k: 512, transposeB: true },
 ];
 
-/** Peers repeat a product in C: as many of ours as make up for a call from JavaScript are recorded in one program. */
+/**
+ * Minimum operations of a recorded program. Peers repeat a product in C. Our program has so many products that the cost
+ * of a call from JavaScript is negligible.
+ */
 const LEAST_FLOPS = 1e8;
 const MAX_COPIES = 64;
 /** Rounding of sums of up to 3072 terms, relative to the largest. */

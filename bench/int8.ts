@@ -1,7 +1,7 @@
-// Models of int8 beside ONNX Runtime and CTranslate2, as pip has them, and beside ourselves in float32.
+// Int8 models beside ONNX Runtime and CTranslate2 from pip, and beside our own float32 models.
 //
-//     PYTHON=…/python  MINILM=…/all-MiniLM-L6-v2 MINILM_ONNX=…/model.onnx MINILM_ONNX_INT8=…/model_quantized.onnx
-//     CAPTIONS=…/captions.txt  WHISPER=…/whisper-tiny.en WHISPER_CT2=…/ctranslate2   npm run bench -- int8
+// PYTHON=…/python MINILM=…/all-MiniLM-L6-v2 MINILM_ONNX=…/model.onnx MINILM_ONNX_INT8=…/model_quantized.onnx
+// CAPTIONS=…/captions.txt WHISPER=…/whisper-tiny.en WHISPER_CT2=…/ctranslate2 npm run bench -- int8
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,10 @@ import { OURS, patterned } from './harness/ours.js';
 import { Peer } from './harness/peer.js';
 
 const FLOATS = 'float32 weights';
-/** Integers of everybody are off by some hundredths: this is to see that it is the same model. */
+/**
+ * Tolerance of results. Rounding to integers changes them by some hundredths; this only checks that the model is the
+ * same.
+ */
 const TOLERANCE = 0.25;
 const CONTEST = { tolerance: TOLERANCE, turn: 0.3, seconds: 5 };
 
@@ -57,7 +60,7 @@ async function timed(repeats: number, body: () => unknown): Promise<number> {
   return (performance.now() - start) / 1e3 / repeats;
 }
 
-/** Captions as vectors: sorted by length, in batches of 32; and one text of 128 tokens. */
+/** Measures embedding: captions sorted by length, in batches of 32, and one text of 128 tokens. */
 async function embedding(run: Run, device: Device, peer: Peer | null): Promise<void> {
   const { MINILM: folder, CAPTIONS: captions, MINILM_ONNX: floats, MINILM_ONNX_INT8: bytes } = process.env;
   const tasks = ['MiniLM, 512 captions in batches of 32', 'MiniLM, 1 × 128'].filter((what) => run.wants(what));
@@ -119,7 +122,7 @@ const COMPUTES = [
   ['CTranslate2', 'float32'],
 ] as const;
 
-/** Whisper: 30 seconds as vectors, and 24 tokens of them. */
+/** Measures Whisper: encoding 30 seconds, and generating 24 tokens. */
 async function listening(run: Run, device: Device, peer: Peer | null): Promise<void> {
   const { WHISPER: folder, WHISPER_CT2: converted } = process.env;
   const tasks = ['Whisper tiny.en, encode 30 s', 'Whisper tiny.en, decode 24 tokens'] as const;
@@ -148,7 +151,7 @@ async function listening(run: Run, device: Device, peer: Peer | null): Promise<v
         await device.flush();
         hidden.dispose();
       };
-      const length = tokens + 1; // the first one is forced, as the second of the peers' prompts
+      const length = tokens + 1; // the first token is forced; it is the second token of the peers' prompts
       const options = { maxNewTokens: length, minNewTokens: length, prefix: prompt.slice(1), numBeams: 1 } as const;
       const write = () => model.generate(heard.reshape(1, -1, heard.shape[1] as number), options);
       return { name, take: async (repeats) => ({ seconds: await timed(repeats, encodes ? encode : write) }) };
@@ -171,7 +174,7 @@ interface Listener {
   dispose(): void;
 }
 
-/** The paper's model, of weights that are drawn: 32 tokens of 32. */
+/** Measures the paper's model with random weights: 32 tokens from 32. */
 async function translating(run: Run, device: Device, peer: Peer | null): Promise<void> {
   const sizes = { layers: 6, heads: 8, width: 512, hidden: 2048, vocabulary: 32000 };
   const tokens = 32;

@@ -1,4 +1,4 @@
-// Products of packed weights with rows as integers, beside a loop of vpdpbusd alone and beside the float32 product; and the
+// Products of packed weights with int8 rows, beside a bare loop of vpdpbusd and beside the float32 product; and the
 // same without AVX-512.
 
 import { createDevice, type Device } from '../src/index.js';

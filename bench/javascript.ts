@@ -34,7 +34,7 @@ export default {
     const characters = CharTokenizer.train(text);
     const bpe = BpeTokenizer.train(text, { vocabSize: 300 });
     const params = [w, b];
-    /** Each with what one call does, in units that are told. */
+    /** Tasks, each with the number of units that one call processes. */
     const tasks: readonly (readonly [what: string, unit: string, count: number, work: () => unknown])[] = [
       ['add, encoded', 'op', 1, () => device.scope(() => add(x, y))],
       ['linear, encoded', 'op', 1, () => device.scope(() => linear(x, w, b))],

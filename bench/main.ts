@@ -1,4 +1,5 @@
-// npm run bench -- <name> [options]: us beside the best there is, in one run. Each file of this folder asks one question.
+// npm run bench -- <name> [options]: compares simdformer with the fastest peers in one run. Each file of this folder
+// answers one question.
 
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -83,7 +84,7 @@ async function runAgainst(ref: string | undefined, options: Options): Promise<vo
   }
 }
 
-/** Every benchmark in a process of its own, so that none meets what another one left. */
+/** Runs every benchmark in a separate process, so that they do not influence each other. */
 function runAll(): void {
   const failed: string[] = [];
   for (const name of Object.keys(benches)) {

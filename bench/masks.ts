@@ -47,7 +47,7 @@ export default {
     }
     const device = await createDevice({ threads: run.threads });
     const model = await loadModel<LoadedModel>(device, path);
-    await answer(model, schemaOf('warm')); // the tree of the vocabulary is made once
+    await answer(model, schemaOf('warm')); // the tree of the vocabulary is made at the first use
     const taken = { new: [] as Answered[], known: [] as Answered[] };
     for (let round = 0; round < run.rounds(5); round++)
       for (const kind of ['new', 'known'] as const) taken[kind].push(await answer(model, schemaOf(`name${round}`)));
@@ -74,7 +74,7 @@ interface Answered {
   readonly seconds: number;
 }
 
-/** An answer, and the seconds of it and of its masks, with what is made of the schema before. */
+/** Generates an answer. Returns the seconds of the answer and of its masks, including the preparation of the schema. */
 async function answer(model: LoadedModel, schema: object): Promise<Answered> {
   const { tokenizer } = model;
   if (!tokenizer) throw new Error('the model has no tokenizer');

@@ -53,7 +53,7 @@ const ways: readonly (readonly [name: string, options: LoadModelOptions])[] = [
   [OURS, {}],
   ['float32 activations', { activations: 'float32' }],
   ['float32 weights', { weights: 'float32' }],
-  ['float16 weights', { weights: 'float16' }], // in decoding of one alone
+  ['float16 weights', { weights: 'float16' }], // only for decoding a single sequence
 ];
 
 /** Tokens in the cache of the process whose memory is measured. */
@@ -99,7 +99,7 @@ export default {
   },
 } satisfies Bench;
 
-/** Steps of one model with each type of cache. */
+/** Measures steps of one model with each type of cache. */
 async function measureCaches(run: Run, model: Model, { what, context, batch }: (typeof contexts)[number]) {
   const { device } = model;
   const states = new Map<CacheType, DecoderState>();

@@ -1,4 +1,4 @@
-// Ops that hardly compute, beside the time that moving their bytes takes, and beside PyTorch.
+// Memory-bound ops, beside the time for moving their bytes, and beside PyTorch.
 
 import { AdamW, createDevice, type Device, type Tensor } from '../src/index.js';
 import { addLayerNorm, crossEntropy, gelu, layerNorm, mul, softmax } from '../src/ops/index.js';
@@ -9,7 +9,7 @@ import { OURS, patterned, recorded, sampleOf } from './harness/ours.js';
 import { asContestant, pytorch } from './harness/peers.js';
 
 interface Op {
-  /** Also the peer's name for it. */
+  /** Name of the op, also in the peer. */
   readonly op: string;
   readonly rows: number;
   readonly cols: number;
@@ -18,7 +18,7 @@ interface Op {
   readonly writes: number;
 }
 
-/** In the caches of a core or two, and in memory. */
+/** Sizes that fit into the caches of one or two cores, and sizes that do not. */
 const sizes = [
   [128, 768],
   [16384, 768],
@@ -84,7 +84,7 @@ function forward(device: Device, { op, rows, cols }: Op): Disposable {
   return { ...recorded(device, program), dispose };
 }
 
-/** AdamW's step, its gradient staying as it is. */
+/** A step of AdamW with a constant gradient. */
 function optimizer(device: Device, { rows, cols }: Op): Disposable {
   const parameter = patterned(device, [rows, cols], 1021);
   parameter.requiresGrad = true;

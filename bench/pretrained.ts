@@ -1,8 +1,9 @@
-// Models that people use, as they lie on the hub, beside those who run them as well.
+// Popular models from the hub, beside other libraries that run them.
 //
-//     python3 scripts/models.py && npm run bench -- pretrained
+// python3 scripts/models.py && npm run bench -- pretrained
 //
-// CTranslate2 converts with Python's transformers: PYTHON=venv/bin/python after pip install ctranslate2 transformers torch.
+// CTranslate2 converts with Python's transformers: PYTHON=venv/bin/python after pip install ctranslate2 transformers
+// torch.
 
 import { createDevice } from '../src/index.js';
 import type { Bench } from './harness/bench.js';

@@ -19,7 +19,7 @@ import { BenchError } from './harness/error.js';
 import { describeDevice } from './harness/machine.js';
 import { OURS } from './harness/ours.js';
 
-/** Tokens that are read at once, of which the second half is judged: `llama-perplexity -c 512`. */
+/** Tokens of a window. Only the second half counts, as in `llama-perplexity -c 512`. */
 const CONTEXT = 512;
 const IGNORED = -100;
 
@@ -72,7 +72,7 @@ async function reading(run: Run, device: Device): Promise<void> {
   tell(run, what, Number(found));
 }
 
-/** Pieces of a text, each from the start token on where the vocabulary has texts begin with it. */
+/** Returns the perplexity of a text, in windows. Each begins with the start token if the tokenizer adds one. */
 async function perplexityOf(model: LoadedModel, text: string): Promise<number> {
   const tokens = model.tokenizer?.encode(text, { addSpecial: true }) ?? [];
   const begins = model.tokenizer?.encode('', { addSpecial: true })[0];
@@ -86,7 +86,7 @@ async function perplexityOf(model: LoadedModel, text: string): Promise<number> {
   return Math.exp(sum / rows.length);
 }
 
-/** MiniLM on pairs of sentences, which people gave scores. */
+/** Measures MiniLM on pairs of sentences with human scores. */
 async function judging(run: Run): Promise<void> {
   const { MINILM: folder, STS: table } = process.env;
   if (!folder || !table) return run.note('MiniLM is NOT measured: MINILM and STS name no folder and table');
@@ -116,7 +116,7 @@ async function judging(run: Run): Promise<void> {
 
 const product = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * (b[i] as number), 0);
 
-/** Whisper's words for a recording, and for what is left of it after some seconds. */
+/** Measures Whisper's transcripts of a recording, and of its end after some seconds. */
 async function hearing(run: Run): Promise<void> {
   const { WHISPER: folder, WAV: recording } = process.env;
   if (!folder || !recording) return run.note('Whisper is NOT measured: WHISPER and WAV name no folder and file');

@@ -1,7 +1,7 @@
 // Our server beside llama.cpp's: clients that send prompts and read answers as they stream, all at the same time. Both
-// servers are there all the time and take turns: one that nobody asks sleeps.
+// servers run all the time and take turns; an idle server sleeps.
 //
-//     LLAMA_SERVER=…/llama-server SERVE_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf npm run bench -- serve
+// LLAMA_SERVER=…/llama-server SERVE_MODEL=…/SmolLM2-135M-Instruct.Q4_1.gguf npm run bench -- serve
 
 import { spawn } from 'node:child_process';
 import type { Bench } from './harness/bench.js';
@@ -50,7 +50,8 @@ export default {
         await clients(url, turn);
         turn.seconds = (performance.now() - begin) / 1e3;
         const before = heard.get(name);
-        heard.set(name, before ? together(before, turn) : { firsts: [], tokens: 0, seconds: 0 }); // the first one warms
+        // The first turn is the warm-up.
+        heard.set(name, before ? together(before, turn) : { firsts: [], tokens: 0, seconds: 0 });
         return { seconds: turn.seconds / turn.tokens };
       },
     });
@@ -85,7 +86,7 @@ let asked = 0;
 async function clients(url: string, heard: Heard): Promise<void> {
   const client = async () => {
     for (let i = 0; i < EACH; i++) {
-      asked++; // no prompt begins as another one: nothing of it is cached
+      asked++; // prompts have different beginnings, so nothing is cached
       const prompt = Array.from({ length: PROMPT }, (_, at) => 100 + ((asked * 7919 + at * 31) % 1900));
       const sampling = { temperature: 0, max_tokens: ANSWER, stream: true, stream_options: { include_usage: true } };
       const begin = performance.now();

@@ -12,7 +12,7 @@ import { ourServer, served } from './harness/server.js';
 import { summarize } from './harness/statistics.js';
 
 const CLIENTS = 64;
-/** Seconds between two looks at the memory. */
+/** Seconds between two measurements of the memory. */
 const EVERY = 5;
 
 /** The metrics that are watched. */
@@ -73,7 +73,7 @@ export default {
     });
     if (result.errors + result.non2xx + result.timeouts > 0)
       throw new BenchError(`${result.errors} errors, ${result.non2xx} refusals, ${result.timeouts} timeouts`);
-    const warm = looks.slice(looks.length / 3).map(({ resident }) => resident); // all places were used by then
+    const warm = looks.slice(looks.length / 3).map(({ resident }) => resident); // all slots were used before
     const { median } = summarize(warm);
     run.row(
       what,

@@ -1,5 +1,5 @@
-// Guessing tokens by what followed the newest ones before, where a text repeats its prompt and where it does not: 96 tokens
-// after 96. Which text is written is forced, as the weights are drawn.
+// Speculative decoding with drafts from the prompt, for texts that repeat their prompt and texts that do not: 96 tokens
+// after 96. Weights are random, so the generated text is forced.
 
 import { createDevice, type GenerateOptions, Transformer } from '../src/index.js';
 import { Random } from '../src/nn/index.js';

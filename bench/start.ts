@@ -30,7 +30,7 @@ export default {
     for (const backend of ['native', 'wasm']) {
       const what = `import to first result, ${backend}`;
       if (!run.wants(what)) continue;
-      probe(backend); // the files into the system's cache
+      probe(backend); // reads the files into the system's cache
       const times = Array.from({ length: run.rounds(15) }, () => probe(backend).milliseconds / 1e3);
       run.row(what, { times: { [OURS]: summarize(times) }, ratios: {}, shares: {} });
     }
@@ -74,7 +74,7 @@ async function saveLargeModel(folder: string): Promise<number> {
 
 const filesOf = (folder: string) => readdirSync(folder).map((name) => join(folder, name));
 
-/** Seconds that copying the files out of the system's cache takes, a piece at a time. */
+/** Measures the seconds of copying the files from the system's cache, piece by piece. */
 function readAll(folder: string): number {
   const piece = new Uint8Array(8 << 20);
   const start = performance.now();

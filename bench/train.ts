@@ -16,7 +16,10 @@ import { pytorch } from './harness/peers.js';
 
 interface Task {
   readonly model: TransformerOptions;
-  /** Sequences, and the lengths from which theirs are drawn; a target begins with one token that is only read. */
+  /**
+   * Number of sequences. `source` and `target` are the ranges of their lengths. The first token of a target is only
+   * read.
+   */
   readonly batch: number;
   readonly source: readonly [number, number] | null;
   readonly target: readonly [number, number];
@@ -174,7 +177,10 @@ function inBfloat16(make: MakeStep): MakeStep {
   };
 }
 
-/** Three steps of everybody: the second loss is right only if the first gradients and AdamW's first step were. */
+/**
+ * Compares the losses of three steps of all contestants. The second loss is only right if the first gradients and
+ * AdamW's first step were.
+ */
 async function checkLosses(contestants: readonly Contestant[]): Promise<void> {
   for (let step = 0; step < 3; step++) {
     const losses: (readonly number[])[] = [];
@@ -207,7 +213,10 @@ function padded({ source, target }: Batch): Batch {
   return { source: source && pad(source), target: pad(target) };
 }
 
-/** Backward takes two products for each one of forward; the weights, their gradients and AdamW's moments pass by once. */
+/**
+ * Counts the work. The backward pass has two products for each product of the forward pass. Weights, gradients and
+ * AdamW's moments are read and written once.
+ */
 function trainingWork(model: Transformer, { batch, source, target }: Task) {
   const middle = ([shortest, longest]: readonly [number, number]) => Math.round((shortest + longest) / 2);
   const lengths = { source: middle(source ?? [1, 1]), target: middle(target) - 1 };

@@ -1,4 +1,4 @@
-// WebAssembly in Node and in Chromium, beside onnxruntime-web and beside a loop that only multiplies and adds.
+// WebAssembly in Node and in Chromium, beside onnxruntime-web, and beside a bare loop of multiply-adds.
 
 import { createRequire } from 'node:module';
 import type { Bench, Run } from './harness/bench.js';

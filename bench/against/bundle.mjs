@@ -1,7 +1,7 @@
-// Makes of a tree what is measured of it: its package in plain JavaScript, bundled as the published one is, in .cache/against-package.
-// Modules that tsx loads cost small models up to a tenth of their time. Users do not pay that.
+// Bundles the package of a tree to plain JavaScript, as it is published, in .cache/against-package. This bundle is
+// measured. Modules loaded by tsx would cost small models up to a tenth of their time, which users do not pay.
 //
-//   node bench/against/bundle.mjs <tree> <entry>=<file> …
+// node bench/against/bundle.mjs <tree> <entry>=<file> …
 import { build } from 'esbuild';
 import { forNode } from '../../scripts/bundle.mjs';
 

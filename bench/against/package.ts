@@ -1,4 +1,4 @@
-// The package of some tree, whatever its root and its subpaths export.
+// Loads the package of a tree, whatever its root and its subpaths export.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,13 +23,13 @@ export type Package = typeof root &
 
 const places = ['index', 'nn', 'ops', 'models', 'train'];
 
-/** The entries that a tree has, as `bundle.mjs` takes them: before there were subpaths the root had all names. */
+/** Returns the entries of a tree in the form of `bundle.mjs`'s arguments. In old trees the root exports all names. */
 export function entriesOf(tree: string): string[] {
   const files = places.map((name) => [name, name === 'index' ? 'src/index.ts' : `src/${name}/index.ts`] as const);
   return files.filter(([, file]) => existsSync(join(tree, file))).map(([name, file]) => `${name}=${file}`);
 }
 
-/** All names in one object, from the files that `bundle.mjs` made. */
+/** Returns all exports in one object, from the files that `bundle.mjs` made. */
 export async function packageOf(folder: string): Promise<Package> {
   const files = places.map((name) => join(folder, `${name}.mjs`)).filter(existsSync);
   const modules = await Promise.all(files.map((file) => import(pathToFileURL(file).href)));

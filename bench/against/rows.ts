@@ -1,4 +1,4 @@
-// The rows of the README's tables, as what a package of any version can be asked to do.
+// The rows of the tables of docs/speed.md, written so that a package of any version can run them.
 
 import type { Device, DeviceOptions, GenerateOptions, Tensor } from '../../src/index.js';
 import type { TransformerOptions } from '../../src/models/index.js';
@@ -6,11 +6,11 @@ import type { Turn } from '../harness/contest.js';
 import { pattern, sampleOf } from '../harness/ours.js';
 import type { Package } from './package.js';
 
-/** Something that is done over and over. */
+/** Work that is repeated. */
 export type Work = (repeats: number) => Turn | Promise<Turn>;
 
 export interface Row {
-  /** The backend; the addon if it is not said. */
+  /** The backend. Default: the addon. */
   readonly backend?: DeviceOptions['backend'];
   make(its: Package, device: Device): Work;
 }
@@ -20,14 +20,14 @@ function patterned(device: Device, shape: readonly number[], period: number): Te
   return device.tensor(pattern(size, period), shape);
 }
 
-/** Seconds that `once` takes, and some of what it gives. */
+/** Measures the seconds of `once`, and samples its result. */
 function timed(repeats: number, once: () => void, result: () => ArrayLike<number>): Turn {
   const start = performance.now();
   for (let i = 0; i < repeats; i++) once();
   return { seconds: (performance.now() - start) / 1e3 / repeats, sample: sampleOf(result()) };
 }
 
-/** `op`, recorded `copies` times in one program. */
+/** Records `op` `copies` times in one program. */
 function recorded(device: Device, op: () => Tensor, copies = 1): Work {
   const program = device.noGrad(() => device.record(() => Array.from({ length: copies }, op)[0] as Tensor));
   const once = () => {

@@ -1,5 +1,5 @@
-// The package of one of two trees in a process of its own: answers a line of JSON with one. `{ table, row, threads }` prepares a row,
-// `{ repeats }` does it.
+// Runs the package of one of two trees in a separate process. It answers each line of JSON with one line. `{ table,
+// row, threads }` prepares a row, `{ repeats }` runs it.
 
 import { createInterface } from 'node:readline';
 import { packageOf } from './package.js';

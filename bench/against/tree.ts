@@ -16,7 +16,7 @@ function run(tree: string, command: string, ...args: string[]): void {
 
 const bundler = fileURLToPath(new URL('./bundle.mjs', import.meta.url));
 
-/** Builds what is measured of a tree: the addon, WebAssembly where Emscripten is, and the package; the latter's folder. */
+/** Builds a tree: the addon, WebAssembly if Emscripten is installed, and the package. Returns the package's folder. */
 export function buildTree(tree: string): string {
   run(tree, process.execPath, 'scripts/setup.mjs');
   run(tree, process.execPath, 'wasm/build.mjs', '--optional');
@@ -26,13 +26,13 @@ export function buildTree(tree: string): string {
   return folder;
 }
 
-/** The program that does rows, in plain JavaScript as well: `side.ts`. */
+/** Bundles `side.ts`, the program that runs rows, to plain JavaScript. */
 export function buildSide(): string {
   run(thisTree, process.execPath, bundler, thisTree, 'side=bench/against/side.ts');
   return join(thisTree, '.cache/against-package/side.mjs');
 }
 
-/** The tree of a ref: a worktree in .cache/against, made when it is first asked for. */
+/** Returns the tree of a ref: a worktree in .cache/against, which is made at the first use. */
 export function treeOf(ref: string): string {
   const { status, stdout } = spawnSync('git', ['rev-parse', '--verify', '--quiet', `${ref}^{commit}`], {
     cwd: thisTree,

@@ -21,7 +21,7 @@ const tell = () => {
   console.log(JSON.stringify({ done, bytes: rss, live: heapUsed + external + device.memory().used }));
 };
 setInterval(tell, 1000);
-process.stdout.on('error', () => process.exit()); // the starting process has gone
+process.stdout.on('error', () => process.exit()); // the starting process has ended
 process.on('SIGTERM', async () => {
   await worker.close();
   tell();

@@ -3,7 +3,7 @@ declare module 'autocannon' {
   interface Options {
     readonly url: string;
     readonly connections: number;
-    /** Seconds, of all and of an answer. */
+    /** Maximum seconds of the run (`duration`) and of an answer (`timeout`). */
     readonly duration: number;
     readonly timeout: number;
     readonly requests: readonly object[];

@@ -1,4 +1,4 @@
-// One run of one benchmark: what was asked for, what came out, and where that goes.
+// One run of one benchmark: its options, its results, and their output.
 
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,7 +14,7 @@ export interface BenchOptions {
   readonly name: string;
   readonly threads: number;
   readonly json: boolean;
-  /** A few rounds only, for a first look. */
+  /** True for few rounds, for a first look. */
   readonly quick: boolean;
   /** Only rows whose names match are measured. */
   readonly only: RegExp | null;
@@ -22,7 +22,7 @@ export interface BenchOptions {
   readonly command: string;
 }
 
-/** A file of bench/: a question, and how it is answered. */
+/** A file of bench/: a question, and the function that answers it. */
 export interface Bench {
   readonly question: string;
   run(run: Run): Promise<void>;
@@ -121,7 +121,7 @@ export class Run {
     console.error(text);
   }
 
-  /** Measures the peaks beside which every result is told. */
+  /** Measures the limits of the machine, beside which every result is printed. */
   async measureMachine(): Promise<void> {
     const told = Object.entries(await this.#machineLimits()).map(([name, value]) => `${value.toFixed(0)} ${name}`);
     this.say(`this machine reaches ${told.join(', ')}\n`);
@@ -146,12 +146,12 @@ export class Run {
     this.say(renderRow(row));
   }
 
-  /** A line for people. */
+  /** Prints a line for people. */
   say(text: string): void {
     if (!this.options.json) console.log(text);
   }
 
-  /** Ends the run: prints the JSON, and keeps it if it is all of it. */
+  /** Ends the run: prints the results as JSON, and saves them if the run was complete. */
   async finish(): Promise<void> {
     const hasNothing = this.#rows.length === 0 && Object.keys(this.summary).length === 0;
     if (hasNothing && this.#unwanted.length > 0) {
@@ -192,7 +192,7 @@ export class Run {
   }
 }
 
-/** A time as people read it. */
+/** Formats a time for people. */
 export function duration(seconds: number): string {
   const [value, unit] = seconds < 1e-3 ? [seconds * 1e6, 'µs'] : seconds < 1 ? [seconds * 1e3, 'ms'] : [seconds, 's'];
   return `${value.toPrecision(value < 100 ? 3 : 4)} ${unit}`;

@@ -9,7 +9,7 @@ const BURN = `
   })();
 `;
 
-/** Another process that wants a core for itself: at once when it is made, and then on demand. */
+/** Another process that fully uses a core. It starts when this object is made, and can be stopped and started again. */
 export class Burner {
   readonly #child: ChildProcess;
 

@@ -6,7 +6,7 @@ import { BenchError } from './error.js';
 import { cacheFolder } from './packages.js';
 import { peersFolder } from './peer.js';
 
-/** Compiles a C program of bench/peers for this very machine, unless that was done before, and gives its path. */
+/** Compiles a C program of bench/peers for this machine, unless that was done before. Returns its path. */
 export function compile(source: string, libraries: readonly string[] = []): string {
   const path = `${peersFolder}${source}`;
   const folder = join(cacheFolder, 'compiled');

@@ -15,7 +15,10 @@ export interface Turn {
 
 export interface Contestant {
   readonly name: string;
-  /** No peer but something to see beside us, which has a share of our time and no ratio, and results of its own. */
+  /**
+   * True for a reference that is not a peer. It has a share of our time instead of a ratio, and its results are not
+   * compared.
+   */
   readonly isReference?: boolean;
   take(repeats: number): Turn | Promise<Turn>;
 }
@@ -29,9 +32,9 @@ export interface ContestOptions {
    * Default 0.1.
    */
   readonly turn?: number;
-  /** Seconds after which no more than FEWEST rounds are made. Default 10. */
+  /** Seconds after which the contest ends, once it had FEWEST rounds. Default: 10. */
   readonly seconds?: number;
-  /** Seconds that work is repeated for before it counts: compilers go on improving, weights are laid out. Default 0.3. */
+  /** Seconds of warm-up before measurements, in which code is compiled and weights are laid out. Default: 0.3. */
   readonly warming?: number;
 }
 
@@ -44,11 +47,11 @@ export interface Outcome {
   readonly shares: Readonly<Record<string, number>>;
 }
 
-/** Seconds for which threads of the last turn may go on spinning, waiting for work. */
+/** Pause in seconds between turns, because threads of the last turn may still spin while they wait for work. */
 const REST = 0.05;
 const FEWEST = 3;
 
-/** Times every contestant in every round, after seeing that they agree with the first one. */
+/** Times every contestant in every round, after checking that their results agree with those of the first one. */
 export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Outcome> {
   const { rounds, tolerance = 1e-3, turn = 0.1, seconds: budget = 10, warming = 0.3 } = options;
   const [first] = contestants;
@@ -68,7 +71,7 @@ export async function contest(contestants: readonly Contestant[], options: Conte
   const end = performance.now() + 1e3 * budget;
   for (let round = 0; round < rounds && (round < FEWEST || performance.now() < end); round++) {
     for (let i = 0; i < contestants.length; i++) {
-      const who = (i + round) % contestants.length; // each goes first in turn
+      const who = (i + round) % contestants.length; // a different contestant goes first in each round
       await setTimeout(REST * 1e3);
       const { seconds } = await (contestants[who] as Contestant).take(repeats[who] as number);
       (times[who] as number[]).push(seconds);
@@ -90,7 +93,7 @@ export async function contest(contestants: readonly Contestant[], options: Conte
   };
 }
 
-/** Throws unless the samples are alike. */
+/** Throws BenchError unless the samples agree. */
 export function agree(
   name: string,
   sample: readonly number[],

@@ -11,7 +11,7 @@ export interface EncoderSizes {
   readonly dFF: number;
 }
 
-/** BERT base, and MiniLM of six layers. */
+/** Sizes of BERT base, and of MiniLM with six layers. */
 export const encoderSizes = {
   '12 × 768': { layers: 12, dModel: 768, heads: 12, dFF: 3072 },
   '6 × 384': { layers: 6, dModel: 384, heads: 12, dFF: 1536 },
@@ -26,7 +26,10 @@ export const encoderBatches: readonly EncoderBatch[] = [
   [8, 128],
 ];
 
-/** With biases and norms that are not what they begin with, so that one forgotten by a peer would be seen. To be disposed of. */
+/**
+ * Makes an encoder whose biases and norms differ from their initial values, so that a peer that ignores one is
+ * detected. The caller disposes of it.
+ */
 export function makeEncoder(device: Device, { layers, dModel, heads, dFF }: EncoderSizes): Transformer {
   const model = new Transformer(device, {
     dModel,

@@ -6,7 +6,7 @@ import { Peer } from './peer.js';
 
 export const LIMIT = 'the limit';
 
-/** Arrays that are read and written in one pass, of how many bytes each. */
+/** Numbers of arrays that are read and written in one pass, and the bytes of each. */
 export interface Traffic {
   readonly reads: number;
   readonly writes: number;
@@ -14,8 +14,8 @@ export interface Traffic {
 }
 
 /**
- * Work of a task: operations while weights are read once, products of bytes, a pass over memory, or several with
- * counts.
+ * Work of a task: operations while weights are read once, products of bytes, a pass over memory, or a list of such work
+ * with counts.
  */
 export type Work =
   | { readonly flops: number; readonly bytes: number }
@@ -23,14 +23,14 @@ export type Work =
   | Traffic
   | { readonly steps: readonly (readonly [times: number, work: Work])[] };
 
-/** Bytes of an array that lies in no cache. */
+/** Bytes of an array that does not fit into a cache. */
 const MEMORY = 256 << 20;
 /** Bytes that a measurement moves. */
 const MOVED = 5e8;
-/** Threads are placed in another way each time; the better one counts. */
+/** Number of attempts. Threads are placed differently each time, and the best attempt counts. */
 const ATTEMPTS = 2;
 
-/** Measures the machine by peers/machine.c. To be closed. */
+/** Measures the machine by peers/machine.c. The caller closes it. */
 export class Limits {
   readonly #peer: Peer;
 
@@ -50,7 +50,10 @@ export class Limits {
     return flops / seconds;
   }
 
-  /** Seconds in which `threads` threads move that much, over and over: from and to the cache in which it fits, or memory. */
+  /**
+   * Returns the seconds in which `threads` threads move these arrays repeatedly, from and to the cache in which they
+   * fit, or memory.
+   */
   async moving({ reads, writes, bytes: given }: Traffic, threads: number): Promise<number> {
     const bytes = Math.ceil(given / 4096) * 4096;
     const repeats = Math.max(2, Math.round(MOVED / (bytes * (reads + writes))));
@@ -63,12 +66,15 @@ export class Limits {
     return size / (await this.moving({ reads: 1, writes: 0, bytes: size }, threads));
   }
 
-  /** A machine's speed changes from minute to minute. Its limit is therefore measured in turns with the contestants. */
+  /**
+   * Returns a contestant that measures the limit of the machine. The speed of a machine changes from minute to minute,
+   * so the limit is measured in turns with the contestants.
+   */
   contestant(work: Work, threads: number): Contestant {
     return { name: LIMIT, isReference: true, take: async () => ({ seconds: await this.#least(work, threads) }) };
   }
 
-  /** Seconds that the work takes at least. */
+  /** Returns the minimum seconds of the work. */
   async #least(work: Work, threads: number): Promise<number> {
     if ('steps' in work) {
       let seconds = 0;

@@ -9,7 +9,7 @@ import { loadModel } from '../../src/pretrained/index.js';
 
 const [file, threads, context] = process.argv.slice(2) as [string, string, string];
 const device = await createDevice({ threads: Number(threads) });
-// A first small run, so that what Node itself takes is there before.
+// A first small run, so that Node has allocated its own memory before.
 device.scope(() => TokenBatch.from(device, 'probe', [Int32Array.of(1)], null));
 await device.flush();
 const before = mostBytes();
@@ -24,7 +24,7 @@ const grown = mostBytes() - before;
 const cache = 4 * Number(context) * memories.reduce((sum, { width }) => sum + width, 0);
 console.log(JSON.stringify({ grown, cache, seconds }));
 
-/** The most that this process had; `resourceUsage` counts what the one had that started it. */
+/** Returns the peak memory of this process. `resourceUsage` would include that of the parent process. */
 function mostBytes(): number {
   return 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 }

@@ -1,4 +1,5 @@
-// nanoGPT's whole script for CPUs, estimates of the loss included, beside the same in PyTorch: a row of bench/train.ts.
+// A row of bench/train.ts: nanoGPT's whole script for CPUs, including estimates of the loss, beside the same in
+// PyTorch.
 
 import { fileURLToPath } from 'node:url';
 import { fitSettings, readTask } from '../../src/cli/config.js';
@@ -12,7 +13,7 @@ import { summarize } from './statistics.js';
 
 /** The text of github.com/karpathy/char-rnn. */
 const TEXT = fileURLToPath(new URL('../../test/data/corpora/tinyshakespeare/input.txt', import.meta.url));
-/** Steps between two estimates, and the batches of either split that each takes. */
+/** `LEG`: steps between two estimates. `BATCHES`: batches of each split for an estimate. */
 const LEG = 250;
 const ESTIMATES = 20;
 
@@ -21,11 +22,11 @@ interface Trainer {
   readonly name: string;
   /** Seconds that `steps` more steps and an estimate took. */
   train(steps: number): Promise<number>;
-  /** The loss over the whole held-out tenth. */
+  /** Returns the loss over the whole held-out tenth of the text. */
   loss(): Promise<number>;
 }
 
-/** Both sides begin with weights of their own, as their users do: each loss is its own. */
+/** Both sides draw their own initial weights, so their losses differ. */
 export async function wholeScript(run: Run, device: Device): Promise<void> {
   const steps = run.options.quick ? 100 : 2000;
   const what = `nanoGPT's script, ${steps} steps`;

@@ -8,7 +8,10 @@ export const OURS = 'simdformer';
 export const OURS_IN_BFLOAT16 = 'simdformer, bfloat16';
 export const PYTORCH_IN_BFLOAT16 = 'PyTorch, autocast to bfloat16';
 
-/** Values that every contestant makes for itself: i mod period, scaled to ±1. Peers in C and Python do the same. */
+/**
+ * Returns test values: i mod period, scaled to ±1. Every contestant, also in C and Python, makes the same values
+ * itself.
+ */
 export function pattern(size: number, period: number): Float32Array {
   const values = new Float32Array(size);
   for (let i = 0; i < size; i++) values[i] = (i % period) * (2 / period) - 1;
@@ -20,12 +23,12 @@ export function patterned(device: Device, shape: readonly number[], period: numb
   return device.tensor(pattern(size, period), shape);
 }
 
-/** Some elements of a result, spread over all of it. */
+/** Returns some elements of a result, spread evenly. */
 export function sampleOf(values: ArrayLike<number>): number[] {
   return Array.from({ length: 64 }, (_, i) => values[(i * 104729) % values.length] as number);
 }
 
-/** Runs a recorded program, which does its work `copies` times, over and over. */
+/** Returns a contestant that runs a recorded program, which does its work `copies` times. */
 export function recorded(device: Device, program: Program<Tensor>, copies = 1): Contestant {
   return {
     name: OURS,

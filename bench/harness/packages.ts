@@ -16,7 +16,7 @@ const versions = {
 
 export type PeerPackage = keyof typeof versions;
 
-/** The folder of a peer's package and its version, installed now if this machine has not had it yet. */
+/** Returns the folder of a peer's package and its version. Installs it at the first use. */
 export function peerPackage(name: PeerPackage): { folder: string; version: string } {
   const version = versions[name];
   const home = join(cacheFolder, `${name.replace('/', '+')}-${version}`);
@@ -26,7 +26,7 @@ export function peerPackage(name: PeerPackage): { folder: string; version: strin
     const unfinished = `${home}.${process.pid}`;
     mkdirSync(unfinished, { recursive: true });
     writeFileSync(join(unfinished, 'package.json'), '{ "private": true }\n');
-    // Without scripts: that of onnxruntime-node would fetch the CUDA provider.
+    // Scripts are disabled, because that of onnxruntime-node would fetch the CUDA provider.
     const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${version}`];
     const { status, stderr, error } = spawnSync('npm', args, { cwd: unfinished, encoding: 'utf8' });
     if (status !== 0) {

@@ -6,14 +6,14 @@ import { BenchError } from './error.js';
 /** The folder of the peers' programs. */
 export const peersFolder = fileURLToPath(new URL('../peers/', import.meta.url));
 
-/** A program in a process of its own that answers one line of JSON with one line of JSON. */
+/** A program in a separate process that answers each line of JSON with one line of JSON. */
 export class Peer {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   #errors = '';
 
   constructor(command: string, args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
-    // These two, where set, hold OpenBLAS back to old kernels.
+    // These two variables would restrict OpenBLAS to old kernels.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
     this.#child = spawn(command, args, { env: { ...env, ...variables }, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.on('error', (error) => {
@@ -50,7 +50,7 @@ export class Peer {
     return this.hear();
   }
 
-  /** The next line that it prints. */
+  /** Returns the next line that it prints. */
   async hear<Answer>(): Promise<Answer> {
     const { value, done } = await this.#lines.next();
     if (done)

@@ -1,4 +1,4 @@
-// The peers that more than one benchmark has, and how to get them.
+// Peers that several benchmarks use, and instructions for installing them.
 
 import { join } from 'node:path';
 import type { Run } from './bench.js';
@@ -41,7 +41,7 @@ export function ctranslate2(run: Run): Promise<Peer | null> {
   });
 }
 
-/** A peer that answers such questions, as a contestant; none if it could not be had. */
+/** Makes a contestant of a peer that answers such questions. Returns an empty list if the peer is not available. */
 export function asContestant(name: string, peer: Peer | null, question: (repeats: number) => unknown): Contestant[] {
   return peer === null ? [] : [{ name, take: (repeats) => peer.ask<Turn>(question(repeats)) }];
 }

@@ -1,4 +1,4 @@
-// A server in a process of its own, for as long as a benchmark asks it.
+// Runs a server in a separate process during a benchmark.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { request as httpRequest } from 'node:http';
@@ -8,10 +8,10 @@ import { build } from 'esbuild';
 import { forNode } from '../../scripts/bundle.mjs';
 import { BenchError } from './error.js';
 
-/** Begins to listen at a port of this machine. */
+/** Starts a server that listens at a port of this machine. */
 export type Server = (port: number) => ChildProcess;
 
-/** `simdformer serve` with these arguments, of the program as it is published. */
+/** Returns `simdformer serve` with these arguments, bundled as it is published. */
 export async function ourServer(threads: number, args: readonly string[]): Promise<Server> {
   const outdir = 'build/bench'; // same depth as src/cli, because paths into the package are relative
   await build({ ...forNode, entryPoints: { simdformer: 'src/cli/main.ts' }, outdir });
@@ -66,7 +66,10 @@ export async function allServed<T>(
   return served(start, (url) => allServed(others, (urls) => use([{ name, url }, ...urls])));
 }
 
-/** The body of the answer; `onFirst` is called when it begins. With little work of its own, as it shares the processors. */
+/**
+ * Posts a request and returns the body of the answer. `onFirst` is called when it begins. The function does little
+ * work, because client and server share the processors.
+ */
 export function post(url: string, body: string, onFirst = () => {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };

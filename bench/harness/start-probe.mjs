@@ -1,6 +1,6 @@
-// In a process of its own, with the built package as users have it: node start-probe.mjs <task> [folder]. Prints milliseconds.
-//   native, wasm   from `import` to the first result
-//   load           Transformer.load of a folder, and by how many bytes the process grew at most
+// Runs in a separate process, with the built package as users have it: node start-probe.mjs <task> [folder]. Prints
+// milliseconds. native, wasm from `import` to the first result load Transformer.load of a folder, and by how many bytes
+// the process grew at most
 
 const [task, folder] = process.argv.slice(2);
 const start = performance.now();

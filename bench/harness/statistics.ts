@@ -1,13 +1,13 @@
 /** Times of one contestant, in seconds. */
 export interface Timing {
   readonly median: number;
-  /** The middle half of the times lies between these. */
+  /** First and third quartile of the times. */
   readonly quartiles: readonly [number, number];
   readonly fastest: number;
   readonly rounds: number;
 }
 
-/** The value below which a part of the values lies, 0 to 1, between neighbours in proportion. */
+/** Returns the quantile `part`, from 0 to 1, with linear interpolation. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const at = part * (sorted.length - 1);

@@ -9,7 +9,7 @@ import { type Initializer, type Node, serializeOnnx } from './onnx.js';
 const MICROSOFT = 'com.microsoft';
 const INT32 = 6;
 
-/** Gathers what a graph is made of, in the operators into which ONNX Runtime's own tools fuse graphs. */
+/** Collects the nodes of a graph. It uses the operators into which ONNX Runtime's own tools fuse graphs. */
 class Nodes {
   readonly nodes: Node[] = [];
   readonly initializers: Initializer[] = [];
@@ -43,7 +43,7 @@ interface Layers {
   readonly heads: number;
   readonly epsilon: number;
   readonly output: string;
-  /** Lengths of the sequences, if there is such an input. */
+  /** Name of the input with the lengths of the sequences, if there is one. */
   readonly lengths?: string;
 }
 
@@ -91,8 +91,9 @@ function addLayers(graph: Nodes, x: string, encoder: Stack, { heads, epsilon, ou
 }
 
 /**
- * A .onnx file: input `x` and output `y`, float32 [batch, tokens, dModel] of any batch and tokens. It has the operators into
- * which ONNX Runtime's own tool for BERT (`python -m onnxruntime.transformers.optimizer`) fuses a graph: its fastest form.
+ * Returns an .onnx file with input `x` and output `y`, float32 [batch, tokens, dModel] of any batch and tokens. It has
+ * the operators into which ONNX Runtime's own tool for BERT (`python -m onnxruntime.transformers.optimizer`) fuses a
+ * graph, which is its fastest form.
  */
 export function encoderOnnx(encoder: Stack, { dModel, heads }: EncoderSizes): Uint8Array {
   const graph = new Nodes();
@@ -102,8 +103,8 @@ export function encoderOnnx(encoder: Stack, { dModel, heads }: EncoderSizes): Ui
 }
 
 /**
- * A BERT without a head as ONNX, from ids to the last hidden state. Names are those of exported models: int64 [batch,
- * tokens] `input_ids`, `attention_mask` and `token_type_ids`; padding is on the right.
+ * Returns a BERT without a head as an .onnx file, from ids to the last hidden state. Names are those of exported
+ * models: int64 [batch, tokens] `input_ids`, `attention_mask` and `token_type_ids`; padding is on the right.
  */
 export function bertOnnx({ config, embeddings, encoder }: Bert): Uint8Array {
   const graph = new Nodes();

@@ -1,4 +1,4 @@
-// ONNX graphs (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), as far as our encoder needs them.
+// Writes ONNX graphs (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), limited to the needs of our encoder.
 
 import { PbfWriter } from 'pbf';
 
@@ -19,7 +19,7 @@ export interface Node {
 
 export type Attribute = { float: number } | { int: number } | { ints: readonly number[] };
 
-/** A value that goes in or comes out; dimensions that are names may have any size. */
+/** An input or output of a graph. Dimensions that are names may have any size. */
 export interface Value {
   readonly name: string;
   readonly shape: readonly (number | string)[];
@@ -41,7 +41,7 @@ const IR_VERSION = 8;
 const FLOAT = 1;
 const INT64 = 7;
 
-/** The bytes of a .onnx file. */
+/** Returns the bytes of an .onnx file. */
 export function serializeOnnx(graph: Graph): Uint8Array {
   const pbf = new PbfWriter();
   pbf.writeVarintField(1, IR_VERSION);

@@ -29,7 +29,7 @@ export async function measureLoading(run: Run): Promise<void> {
   }
 }
 
-/** Into a new device every time, whose memory the system has to give. */
+/** Loads into a new device every time, so the system must provide new memory. */
 function loading(run: Run, folder: string, name: string, weights: 'float32' | 'auto' = 'float32'): Contestant {
   return {
     name,
@@ -46,7 +46,7 @@ function loading(run: Run, folder: string, name: string, weights: 'float32' | 'a
   };
 }
 
-/** Into memory that the system has to give, too. */
+/** Reads into new memory, too. */
 function reading(path: string): Contestant {
   return {
     name: 'reading the file',

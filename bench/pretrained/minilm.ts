@@ -18,7 +18,7 @@ import { bertOnnx } from '../peers/encoder-onnx.js';
 import { modelFolder } from './model-folder.js';
 
 const [COUNT, BATCH] = [512, 32];
-/** Six layers of float32, added in another order. */
+/** Tolerance of results: six layers in float32, with sums in another order. */
 const TOLERANCE = 1e-3;
 
 type Batches = readonly (readonly (readonly number[])[])[];
@@ -64,7 +64,7 @@ export async function measureMiniLM(run: Run, device: Device, byCTranslate2: Pee
   model.dispose();
 }
 
-/** A folder with our weights as ONNX for those who read that; CTranslate2 converts the model's own. */
+/** Prepares the peers. Our weights are written as ONNX; CTranslate2 converts the original model. */
 async function loadPeers(run: Run, folder: string, model: LoadedModel, peers: Record<string, Peer | null>) {
   const work = mkdtempSync(join(tmpdir(), 'simdformer-pretrained-'));
   try {
@@ -83,7 +83,7 @@ async function loadPeers(run: Run, folder: string, model: LoadedModel, peers: Re
   }
 }
 
-/** The first captions, the short ones first. */
+/** Returns the first captions, sorted by length. */
 async function captions(run: Run): Promise<string[] | null> {
   try {
     const file = readFileSync(join(await corpus('multi30k'), 'train.en.gz'));

@@ -1,4 +1,4 @@
-// SmolLM2-135M with its weights as floats: reading a prompt, and writing at the speed of memory.
+// SmolLM2-135M with float weights: reading a prompt, and generation, which is limited by memory.
 
 import type { Device } from '../../src/index.js';
 import { type LoadedModel, loadModel } from '../../src/pretrained/index.js';

@@ -1,4 +1,4 @@
-// whisper-tiny.en: encoding 30 seconds, and writing what was said in them.
+// whisper-tiny.en: encoding 30 seconds of sound, and generating the text.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -64,7 +64,7 @@ export async function measureWhisper(run: Run, device: Device, peer: Peer | null
   }
 }
 
-/** Multiplications of the layers and of the convolutions before them. */
+/** Counts the multiplications of the layers and of the convolutions before them. */
 function encodingWork({ encoder, maxSourceLength: places, conv1, conv2 }: Whisper): Work {
   const weights = encoder.parameters().reduce((sum, { size }) => sum + size, 0);
   const dModel = encoder.norm?.weight?.size ?? 0;
@@ -73,14 +73,17 @@ function encodingWork({ encoder, maxSourceLength: places, conv1, conv2 }: Whispe
   return { flops, bytes: 4 * weights };
 }
 
-/** Each step reads the weights, and keys and values of what was heard; 25 are made. */
+/** Counts the work of 25 steps. Each reads the weights, and the keys and values of the encoder's output. */
 function writingWork({ decoder, targetTokens, maxSourceLength: places }: Whisper): Work {
   const weights = decoder.parameters().reduce((sum, { size }) => sum + size, targetTokens.weight.size);
   const heard = 2 * decoder.layers.length * places * (targetTokens.weight.shape[1] as number);
   return { steps: [[25, { reads: 1, writes: 0, bytes: 4 * (weights + heard) }]] };
 }
 
-/** The token that comes first where no times are wanted: CTranslate2 is given it, we choose it as one token more. */
+/**
+ * First token of a text without times. CTranslate2 gets it as part of the prompt; our side generates it as an
+ * additional token.
+ */
 const NO_TIMESTAMPS = 50362;
 
 function encoding(device: Device, model: Whisper, input: Tensor): Contestant {

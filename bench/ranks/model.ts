@@ -1,6 +1,6 @@
 // Predicts the time of a step of N ranks from a few measured ones.
 
-/** A step as it was measured, or is asked for. */
+/** A step that was measured, or that is to be predicted. */
 export interface Point {
   readonly ranks: number;
   readonly bitsPerSecond: number;
@@ -9,7 +9,7 @@ export interface Point {
   readonly parameters: number;
   /** Seconds that a rank computes. */
   readonly compute: number;
-  /** Ranks to a core, by which handling bytes takes longer: above 1 where hosts are namespaces of one machine. */
+  /** Ranks per core, which slow down the handling of bytes. Above 1 if hosts are namespaces of one machine. */
   readonly sharing: number;
   readonly overlapped: boolean;
 }
@@ -22,34 +22,37 @@ export interface Measured extends Point {
 export interface Constants {
   /** CPU seconds per byte that a rank sends and receives, which do not overlap with computation. */
   readonly perByte: number;
-  /** The share of a link's bits that are gradients'. */
+  /** Fraction of a link's bits that carry gradients. */
   readonly efficiency: number;
-  /** Delays, one way, that a bucket waits for. */
+  /** Number of one-way delays for which a bucket waits. */
   readonly delays: number;
-  /** The share of the computation behind which gradients can travel: that of the backward pass after the first bucket. */
+  /**
+   * Fraction of the computation that can overlap with the transfer of gradients: the backward pass after the first
+   * bucket.
+   */
   readonly hidden: number;
 }
 
 /** Parameters of a bucket. */
 const BUCKET = 1 << 19;
 
-/** Bytes that each rank sends, and receives: its gradients to those who add them up, then sums. */
+/** Returns the bytes that each rank sends, and receives: its gradients to the ranks that add them, then the sums. */
 export function bytesOf({ ranks, parameters }: Point): number {
   return (2 * 4 * parameters * (ranks - 1)) / ranks;
 }
 
-/** Seconds of a step: computing, handling bytes, and what the network takes beyond what is hidden. */
+/** Returns the seconds of a step: computation, handling of bytes, and network time that is not overlapped. */
 export function secondsOf(point: Point, { perByte, efficiency, delays, hidden }: Constants): number {
   const { bitsPerSecond, latency, parameters, compute, sharing, overlapped } = point;
   const bytes = bytesOf(point);
   const buckets = Math.ceil(parameters / BUCKET);
   const network = (8 * bytes) / (bitsPerSecond * efficiency) + buckets * delays * latency;
-  const last = network / buckets; // leaves when everything is computed
+  const last = network / buckets; // the last bucket is sent after all computation
   const exposed = overlapped ? Math.max(last, network - hidden * compute) : network;
   return compute + perByte * bytes * sharing + exposed;
 }
 
-/** The constants with which the points are met best, by their relative errors: a search that narrows. */
+/** Fits the constants to the points by minimizing relative errors. The search narrows step by step. */
 export function fitted(points: readonly Measured[]): Constants {
   let best: Constants = { perByte: 2e-9, efficiency: 0.9, delays: 4, hidden: 0.5 };
   const error = (constants: Constants) =>

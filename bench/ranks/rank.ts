@@ -1,4 +1,4 @@
-// A rank that trains a model of 5 M parameters, or the process that does it alone: `rank.ts JSON`. Rank 0 prints seconds of steps.
+// Trains a model of 5 M parameters as one rank, or alone: `rank.ts JSON`. Rank 0 prints the seconds of steps.
 
 import { createDevice, fit, Transformer } from '../../src/index.js';
 import { mpi } from '../../src/mpi/index.js';
@@ -25,7 +25,7 @@ const model = new Transformer(device, { ...sizes, dropout: 0, seed: 1 });
 const tokens = (n: number, length: number) => Array.from({ length }, (_, i) => 3 + ((n * 31 + i * 17) % 490));
 const examples = Array.from({ length: 16 }, (_, n) => ({ source: tokens(n, 32), target: tokens(n, 33) }));
 
-/** The world where buckets wait until the last of the step is there, or do not travel. */
+/** Returns a world in which buckets wait for the end of the step, or are not sent at all. */
 function slowed(world: World, travel: RankJob['travel']): World {
   if (travel === 'overlapped') return world;
   let waiting: (() => void)[] = [];

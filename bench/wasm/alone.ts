@@ -1,4 +1,5 @@
-// A page of headless Chromium that nothing looks into: what debuggers attach to keeps answers of up to ten megabytes, a hundred in all.
+// A page of headless Chromium without a debugger. With a debugger, Chromium would keep responses of up to ten
+// megabytes, a hundred in total.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -10,7 +11,7 @@ import { chromium } from '../../test/browser/chromium.js';
 import { type Folders, filesOf, isolation } from '../../test/browser/server.js';
 import { BenchError } from '../harness/error.js';
 
-/** Bytes of a process, and those that are pages of no file, such as its program. */
+/** Resident bytes of a process, and the part that is not backed by a file, such as its program. */
 export interface Memory {
   readonly all: number;
   readonly own: number;
@@ -29,7 +30,10 @@ export interface Watched {
   readonly grown: Memory;
 }
 
-/** Has a cross-origin isolated page do something and watches its process. Files of the folders come with `headers`, too. */
+/**
+ * Runs a script in a cross-origin isolated page, and watches its process. Files of the folders are served with
+ * additional `headers`.
+ */
 export async function watch(
   script: Script,
   folders: Folders,
@@ -52,7 +56,7 @@ export async function watch(
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const browser = spawn(executablePath, ['--headless=new', ...args, `--user-data-dir=${profile}`, url], {
     stdio: 'ignore',
-    detached: true, // a group of its own, which ends as a whole
+    detached: true, // a separate process group, which is ended as a whole
   });
   const ended = new Promise((resolve) => browser.on('exit', resolve));
   let timer: NodeJS.Timeout | undefined;
@@ -118,7 +122,7 @@ function memoryOf(id: number): Memory {
   return { all: of('VmRSS'), own: of('RssAnon') + of('RssShmem') };
 }
 
-/** The processes of a browser's pages, of which some are spare. */
+/** Returns the processes of a browser's pages. Some of them are spare processes. */
 function pagesOf(browser: number): number[] {
   const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   const parents = new Map(processes.map((id) => [Number(id), Number(read(id, 'status', /PPid:\s+(\d+)/))]));
@@ -126,7 +130,7 @@ function pagesOf(browser: number): number[] {
   return [...parents.keys()].filter((id) => isOf(id) && read(`${id}`, 'cmdline', /--type=(renderer)/) !== undefined);
 }
 
-/** A word of a file of a process; undefined if that is gone. */
+/** Reads a word in a file of /proc for a process; undefined if the process has ended. */
 function read(id: string, name: string, pattern: RegExp): string | undefined {
   try {
     return pattern.exec(readFileSync(`/proc/${id}/${name}`, 'utf8'))?.[1];

@@ -1,4 +1,4 @@
-// The other side of bench/wasm.ts: pages of headless Chromium, with the package as pages without a bundler load it.
+// Pages of headless Chromium for bench/wasm.ts, with the package as pages without a bundler load it.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -19,13 +19,13 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 /** A folder as deep in the package as src/backend/, because the paths to wasm/ are relative to that. */
 const built = 'build/bench-wasm';
 
-/** Why there is no Chromium to measure in; null if there is one. */
+/** Returns the reason why Chromium is not available; null if it is. */
 export function whyNoChromium(): string | null {
   if (chromium === undefined) return 'it is neither at CHROME_PATH nor at /usr/bin/chromium';
   return existsSync(join(root, 'wasm/dist/relaxed.wasm')) ? null : 'the modules are not built: npm run build:wasm';
 }
 
-/** The package is not bundled once more, but the one that the page loads. */
+/** Marks the package as external, so that the page's own copy is used. */
 const package_: Plugin = {
   name: 'package',
   setup: ({ onResolve }) =>
@@ -35,7 +35,7 @@ const package_: Plugin = {
     })),
 };
 
-/** Builds the package for pages; gives where its files and those of the engine are. */
+/** Builds the package for pages. Returns the folders of its files and of the engine's files. */
 function builtFolders(): Record<string, string> {
   execFileSync(process.execPath, [join(root, 'scripts/browser.mjs'), built]);
   return { [`/${built}/`]: `${root}${built}/`, '/wasm/': `${root}wasm/` };
@@ -44,7 +44,7 @@ function builtFolders(): Record<string, string> {
 const serveBuilt = (folders: Record<string, string>, headers: Record<string, string> = {}) =>
   serve({ ...builtFolders(), ...folders }, true, headers);
 
-/** Makes a file of this folder a module for pages; gives where it is. */
+/** Bundles a file of this folder as a module for pages. Returns its path. */
 async function buildModule(file: string): Promise<string> {
   const entryPoints = [fileURLToPath(new URL(`${file}.ts`, import.meta.url))];
   await build({ entryPoints, outdir: join(root, built), bundle: true, format: 'esm', plugins: [package_] });
@@ -62,7 +62,7 @@ export async function openPage(file: string, folders: Record<string, string>) {
   return { server, browser, page };
 }
 
-/** `watch` of a page that has a file of this folder as `module`. */
+/** Same as `watch`, for a page that has a file of this folder as `module`. */
 export async function watchPage(
   file: string,
   script: Omit<Script, 'module'>,
@@ -83,7 +83,10 @@ export class ChromiumSide implements Sides {
     private readonly page: Page,
   ) {}
 
-  /** With onnxruntime-web from its folder: its build for WebAssembly alone, as its documentation advises. */
+  /**
+   * Opens a page with onnxruntime-web from its folder. It uses the build with WebAssembly only, as the documentation
+   * advises.
+   */
   static async open(onnxRuntime: string): Promise<ChromiumSide> {
     const { server, browser, page } = await openPage('side', { '/onnxruntime-web/': `${onnxRuntime}/` });
     await page.evaluate(`(async () => {
@@ -119,7 +122,7 @@ export class ChromiumSide implements Sides {
   }
 }
 
-/** Seconds from `import` to the first result. Its text runs in the page. */
+/** Returns the seconds from `import` to the first result. The source text of this function runs in the page. */
 async function firstResult(url: string): Promise<number> {
   const start = performance.now();
   const { createDevice } = (await import(url)) as typeof Simdformer;
@@ -141,7 +144,7 @@ export async function coldStarts(count: number): Promise<number[]> {
       const page = await browser.newPage();
       await page.goto(server.origin);
       const time = await page.evaluate(`(${firstResult})('/${built}/index.js')`);
-      if (i >= 0) seconds.push(time as number); // before that, the files were fetched
+      if (i >= 0) seconds.push(time as number); // the first runs fetch the files
       await browser.close();
     }
   } finally {

@@ -1,4 +1,4 @@
-// Speed of a loop over a register tile in this runtime, written in WebAssembly's own bytes. It has 2 vectors of sums in
+// Measures a loop over a register tile in this runtime, written as bytes of WebAssembly. It has 2 vectors of sums in
 // each of 6 rows. Without a multiply-add, products take registers, too, and it has 4 rows. Other shapes were slower. It
 // does only the work of a matrix product's inner loop, with operands in the nearest cache.
 
@@ -8,7 +8,7 @@ const ROWS = wasmIsas[0] === 'relaxed' ? 6 : 4;
 const VECTORS = 2;
 const DEPTH = 256;
 const UNROLLED = 1;
-/** Times through the loop in one call: calls are short, as code gets better only from one call to the next. */
+/** Iterations of the loop in one call. Calls are short, because optimized code is only used from the next call on. */
 const TIMES = 64;
 const FLOPS = TIMES * DEPTH * ROWS * VECTORS * 2 * 4;
 
@@ -30,7 +30,7 @@ const F32X4_ADD = simd(0xe4);
 const F32X4_MUL = simd(0xe6);
 const RELAXED_MADD = simd(0x105);
 
-/** LEB128. */
+/** Encodes an integer as LEB128. */
 function leb(value: number, signed = false): number[] {
   const low = value & 0x7f;
   const rest = value >> 7;

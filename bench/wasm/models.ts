@@ -42,7 +42,7 @@ async function timed(repeats: number, body: () => Promise<unknown>): Promise<{ s
 let device: Device;
 let blob: Blob | undefined;
 
-/** Prepares everything before memory is measured: the device, and the Blob if a model is loaded from one. */
+/** Prepares the device, and the Blob if a model is loaded from one, before memory is measured. */
 export async function prepare(threads: number, source?: string, path = ''): Promise<void> {
   device = await createDevice({ backend: 'wasm', threads });
   if (source === 'a Blob') blob = await (await fetch(path)).blob();

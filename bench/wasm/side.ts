@@ -34,7 +34,7 @@ export interface LinearSizes {
 
 type Take = (repeats: number) => Turn | Promise<Turn>;
 
-/** Contestants by name, made anew for every row: those of this process, or of a page. */
+/** Contestants by name, in this process or in a page. They are made anew for every row. */
 export interface Sides {
   /** `ours` and `onnxruntime-web`: the same encoder with the same weights, on one thread. Returns our instruction set. */
   encoder(size: keyof typeof encoderSizes, batch: EncoderBatch): Promise<string>;
