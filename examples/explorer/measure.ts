@@ -21,7 +21,7 @@ const WATCH = `
   }).observe({ type: 'event', durationThreshold: 16 });
 `;
 
-/** A frame at 60 Hz was missed if the next came later than this. */
+/** A frame at 60 Hz was missed if more milliseconds passed between two frames. */
 const MISSED = 20;
 const ROUNDS = 3;
 
@@ -42,7 +42,7 @@ for (const [screen, options] of Object.entries({
 await browser.close();
 await server.close();
 
-/** Milliseconds from navigation to the answer, of reloads. */
+/** Measures the milliseconds from navigation to the answer, for several reloads. */
 async function firstPronunciations(page: Page): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; i < 12; i++) {
@@ -62,7 +62,7 @@ async function useWhileTraining(options: BrowserContextOptions): Promise<void> {
   for (const part of ['Teach it', 'Pronounce', 'Look inside', 'Follow the numbers', 'Positions']) {
     await page.getByRole('navigation').getByRole('link', { name: part }).click();
     await page.getByRole('heading', { name: part, level: 2 }).waitFor();
-    await page.waitForTimeout(700); // a new part may take its time
+    await page.waitForTimeout(700); // waits until a new part is drawn
     await watched(page);
     for (let i = 0; i < ROUNDS; i++) await type(page);
     report(`${part}, typing`, await watched(page));
@@ -80,7 +80,7 @@ async function type(page: Page): Promise<void> {
   await word.pressSequentially('attention', { delay: 60 });
 }
 
-/** Moves over the first large picture of the part. */
+/** Moves the pointer over the first large picture of the part. */
 async function point(page: Page): Promise<void> {
   const grid = page.getByRole('grid').first();
   await grid.scrollIntoViewIfNeeded();

@@ -27,6 +27,6 @@ export default defineConfig({
     outDir: here('dist'),
     emptyOutDir: true,
     target: 'es2022',
-    assetsInlineLimit: 0, // the engine's worker and modules are to stay files
+    assetsInlineLimit: 0, // the engine's worker and modules must remain files
   },
 });

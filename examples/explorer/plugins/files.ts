@@ -4,7 +4,7 @@ import type { Plugin } from 'vite';
 /** The source of a file: a path, or a function that makes its text. */
 type Origin = string | (() => string | Promise<string>);
 
-/** Serves files from elsewhere beside the page, and puts them into its build, by the names they have there. */
+/** Serves files from other folders with the page, and copies them into its build. Keys are their names there. */
 export function files(origins: Readonly<Record<string, Origin>>): Plugin {
   const read = (origin: Origin) => (typeof origin === 'string' ? readFile(origin) : origin());
   return {
@@ -28,7 +28,7 @@ export function files(origins: Readonly<Record<string, Origin>>): Plugin {
   };
 }
 
-/** Leaves out of a build what matches, though the package names it: it is for Node. */
+/** Excludes matching modules from a build. The package imports them only in Node. */
 export function without(...patterns: readonly RegExp[]): Plugin {
   return {
     name: 'explorer-without',

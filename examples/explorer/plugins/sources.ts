@@ -4,13 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 const source = (path: string) => fileURLToPath(new URL(`../../../src/${path}`, import.meta.url));
 
-/** `simdformer` and its subpaths as the sources beside the examples. */
+/** Resolves `simdformer` and its subpaths to the sources of this repository. */
 export const sources = [
   { find: /^simdformer$/, replacement: source('index.ts') },
   { find: /^simdformer\/(\w+)$/, replacement: source('$1/index.ts') },
 ];
 
-/** Without these headers a page has no shared memory, and the engine one thread. */
+/** Headers that allow shared memory. Without them the engine has only one thread. */
 export const isolated = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',

@@ -1,9 +1,12 @@
 import { dictionary } from 'cmu-pronouncing-dictionary';
 
-/** Words in the sample: enough for a small model to learn from, little enough to download. */
+/** Number of words in the sample: enough to train a small model, but a small download. */
 const SIZE = 8000;
 
-/** Lines of a word, a tab and its phonemes without stress: a sample of the CMU dictionary, the same at each build. */
+/**
+ * Returns a sample of the CMU dictionary, the same at each build. Lines have a word, a tab and its phonemes without
+ * stress.
+ */
 export function wordList(): string {
   const lines = Object.entries(dictionary)
     .filter(([word]) => /^[a-z]{2,12}$/.test(word))
@@ -16,7 +19,7 @@ export function wordList(): string {
     .join('\n');
 }
 
-/** FNV-1a: as good as a shuffle, and needs no state. */
+/** FNV-1a hash. Sorting by it is a reproducible shuffle. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);

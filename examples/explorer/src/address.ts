@@ -2,7 +2,7 @@
 // `#look-inside/encoder/3/2/4` has layer, head and token, counted from 1.
 import type { HeadId } from 'simdformer/inspect';
 
-/** A head, and the token that looks. */
+/** A head, and the token whose query is shown. */
 export interface Place extends HeadId {
   readonly token: number;
 }
@@ -13,7 +13,7 @@ export function partInAddress(): string {
   return location.hash.slice(1).split('/')[0] as string;
 }
 
-/** Null if there is none, or one that makes no sense. */
+/** Returns the place in the address. Null if there is none, or it is invalid. */
 export function placeInAddress(): Place | null {
   const [, attention = '', ...counted] = location.hash.split('/');
   const [layer, head, token] = counted.map((number) => Number(number) - 1) as [number, number, number];

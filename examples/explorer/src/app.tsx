@@ -54,7 +54,7 @@ function shownPart(): number {
   return Math.max(0, at);
 }
 
-/** A part, once it is loaded. */
+/** Shows a part after its code was loaded. */
 function PartView({ load, session }: PartProps & { load: () => Promise<{ default: ComponentType<PartProps> }> }) {
   const [Part, setPart] = useState<ComponentType<PartProps> | null>(null);
   const [failed, setFailed] = useState(false);
@@ -77,7 +77,7 @@ function PartView({ load, session }: PartProps & { load: () => Promise<{ default
   );
 }
 
-/** An error, until it is dismissed. */
+/** Shows an error until it is dismissed. */
 function Trouble({ session }: { session: Session }) {
   const error = session.error.value;
   return (

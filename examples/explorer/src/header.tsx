@@ -4,7 +4,7 @@ import { theme, toggleTheme } from './theme.js';
 
 const EXAMPLES = ['transformer', 'attention', 'phoenix', 'through', 'colonel', 'croissant'];
 
-/** The name of the page, the word that all parts show, and the way to them. */
+/** The name of the page, the word that all parts show, and links to the parts. */
 export function Header({ session, shown }: PartProps & { shown: string }) {
   return (
     <header class="top">
@@ -41,7 +41,7 @@ export function Header({ session, shown }: PartProps & { shown: string }) {
   );
 }
 
-/** A narrow window has room for some of the parts' names. */
+/** Scrolls to the name of the current part, because a narrow window shows only some names. */
 function bringIntoView(name: Element | null): void {
   name?.scrollIntoView({ block: 'nearest', inline: 'center' });
 }

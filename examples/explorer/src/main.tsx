@@ -6,7 +6,7 @@ import './styles/layout.css';
 import './styles/charts.css';
 import './styles/controls.css';
 
-/** A file that is dropped where nobody takes it would replace the page, and what was learnt in it. */
+/** Refuses dropped files. Otherwise the browser would replace the page by the file, and discard trained weights. */
 function refuseFiles(event: DragEvent): void {
   if (event.defaultPrevented || !event.dataTransfer?.types.includes('Files')) return;
   event.preventDefault();

@@ -1,6 +1,6 @@
 import { type Device, type Tokenizer, Transformer } from 'simdformer';
 
-/** A model that the page can look into: an encoder and a decoder, with what turns text into their tokens. */
+/** A model that the page can show: an encoder and a decoder with their tokenizers. */
 export interface Model {
   readonly name: string;
   readonly transformer: Transformer;
@@ -10,7 +10,7 @@ export interface Model {
   readonly readsText: boolean;
 }
 
-/** An error that a person can do something about. The page shows its message unchanged. */
+/** An error that the user can fix. The page shows its message unchanged. */
 export class Complaint extends Error {}
 
 export type Files = Readonly<Record<string, Uint8Array>>;
@@ -18,13 +18,13 @@ export type Files = Readonly<Record<string, Uint8Array>>;
 /** The files that `model.save` writes. */
 export const MODEL_FILES = ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'];
 
-/** The files of a saved model, below `url`. Throws Complaint if one cannot be had. */
+/** Fetches the files of a saved model below `url`. Throws Complaint if one fails. */
 export async function fetchModel(url: string): Promise<Files> {
   const files = MODEL_FILES.map(async (name) => [name, await fetchFile(`${url}${name}`)] as const);
   return Object.fromEntries(await Promise.all(files));
 }
 
-/** A file that comes with the page. Throws Complaint if it cannot be had. */
+/** Fetches a file that comes with the page. Throws Complaint if that fails. */
 export async function fetchFile(url: string): Promise<Uint8Array> {
   const name = url.split('/').at(-1);
   let response: Response;
@@ -39,7 +39,7 @@ export async function fetchFile(url: string): Promise<Uint8Array> {
   throw new Complaint(`A file of the page did not load: ${name} gave HTTP status ${response.status}.`);
 }
 
-/** Makes a model from what was saved of it. Throws Complaint if it is none that the page can show. */
+/** Makes a model from its saved files. Throws Complaint if the page cannot show it. */
 export async function openModel(device: Device, name: string, files: Files): Promise<Model> {
   const transformer = await Transformer.fromFiles(device, files);
   try {
@@ -50,7 +50,7 @@ export async function openModel(device: Device, name: string, files: Files): Pro
   }
 }
 
-/** A model of the package as the page shows it. */
+/** Wraps a Transformer for the page. */
 export function describe(name: string, transformer: Transformer): Model {
   const { config, tokenizers } = transformer;
   if (config.encoderLayers === 0 || config.decoderLayers === 0) {
@@ -78,7 +78,7 @@ export function textOf({ target, readsText }: Model, ids: readonly number[]): st
   return readsText ? target.decode(ids).trim() : ids.map((id) => tokenName(target, id)).join(' ');
 }
 
-/** The ids of what a person wrote. Throws Complaint if the model cannot read it. */
+/** Encodes a user's text. Throws Complaint if the model cannot read it. */
 export function encodeWord({ name, transformer, source, readsText }: Model, word: string): number[] {
   const text = readable(source, word.trim());
   if (text === '')
@@ -97,13 +97,13 @@ export function encodeWord({ name, transformer, source, readsText }: Model, word
   return ids;
 }
 
-/** A token as the page shows it; `special` tokens are shown by their purpose. */
+/** Returns the name of a token on the page. Special tokens are named by their purpose. */
 export function tokenName(tokenizer: Tokenizer, id: number): string {
   if (id === tokenizer.bosId) return 'start';
   if (id === tokenizer.eosId) return 'end';
   if (id === tokenizer.padId) return 'pad';
   const token = tokenizer.idToToken(id) ?? `#${id}`;
-  // Vocabularies over bytes have names for bytes. Some bytes are no text without their neighbours.
+  // Byte-level vocabularies have names for bytes, because some bytes are not text without their neighbours.
   const text = /^#\d+$/.test(token) ? token : tokenizer.decode([id], { skipSpecial: false }).trim();
   return text === '' || text.includes('\ufffd') ? token : text;
 }
@@ -112,13 +112,13 @@ function tooLong(length: number, most: number): Complaint {
   return new Complaint(`That is ${length.toLocaleString('en')} letters; this model reads ${most} at most.`);
 }
 
-/** A character, or its number if it is not seen or changes those around it. */
+/** Returns a character, or its code if it is invisible or combines with adjacent ones. */
 function quoted(character: string): string {
   const number = (character.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0');
   return /[\p{C}\p{M}]/u.test(character) ? `U+${number}` : `“${character}”`;
 }
 
-/** In lower case, if that is what the tokenizer was trained on. */
+/** Converts text to lower case if the tokenizer was trained on lower case. */
 function readable(tokenizer: Tokenizer, text: string): string {
   return tokenizer.tokenToId('E') === undefined && tokenizer.tokenToId('e') !== undefined ? text.toLowerCase() : text;
 }
@@ -131,7 +131,7 @@ function canRead(tokenizer: Tokenizer, character: string): boolean {
   }
 }
 
-/** Its single characters, runs of them shortened: “a–z and '”. */
+/** Returns the tokenizer's characters, with ranges shortened: “a–z and '”. */
 function alphabet(tokenizer: Tokenizer): string {
   const characters = Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.idToToken(id) ?? '')
     .filter((token) => Array.from(token).length === 1)

@@ -46,17 +46,20 @@ export interface Pronunciation {
   readonly read: readonly number[];
   readonly letters: readonly string[];
   readonly phonemes: readonly string[];
-  /** The answer as it is read. */
+  /** The answer as text. */
   readonly text: string;
-  /** Best first: one, but for beam search. */
+  /** Hypotheses, best first. Only beam search has more than one. */
   readonly hypotheses: readonly Hypothesis[];
-  /** For each token of `read` the log-probabilities of what comes next; before temperature and the like. */
+  /** For each token of `read`, the log-probabilities of the next token, before temperature, top-k and top-p. */
   readonly steps: readonly Float32Array[];
   /** Calls of beam search in their order; empty for other methods. */
   readonly asked: readonly Asked[];
 }
 
-/** Lets a model pronounce a word, and keeps what it thought on the way. Throws Complaint for what it cannot read. */
+/**
+ * Lets a model pronounce a word, and records the probabilities of each step. Throws Complaint for a word that it cannot
+ * read.
+ */
 export async function pronounce(
   model: Model,
   word: string,
@@ -82,7 +85,7 @@ export async function pronounce(
     ended: finishReasons[i] === 'stop',
   }));
   const { tokens: target, logProbabilities: chosen } = hypotheses[0] as Hypothesis;
-  const start = transformer.startId as number; // generate has begun with it
+  const start = transformer.startId as number; // `generate` began with it
   const read = [start, ...target].slice(0, chosen.length);
   return {
     ...{ model, word, decoding, forced, source, target, read, hypotheses, asked },
@@ -93,7 +96,7 @@ export async function pronounce(
   };
 }
 
-/** For each token that the decoder reads the log-probabilities of the next, in one pass. */
+/** Returns the log-probabilities of the next token for each token that the decoder reads, in one pass. */
 async function nextTokens(
   { transformer }: Model,
   source: readonly number[],

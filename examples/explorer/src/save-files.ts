@@ -8,6 +8,6 @@ export function saveFiles(files: Files): void {
     link.href = url;
     link.download = name;
     link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000); // once the browser has surely read it
+    setTimeout(() => URL.revokeObjectURL(url), 60_000); // after the browser has certainly read it
   }
 }

@@ -19,16 +19,16 @@ export class Session {
    * read.
    */
   readonly pronunciation: Signal<Pronunciation | null> = signal(null);
-  /** True until the answer to the current word is there. */
+  /** True until the current word is answered. */
   readonly busy = signal(true);
-  /** Why there is no answer to the word, if there is none. */
+  /** The reason why the word has no answer; null if it has one. */
   readonly complaint: Signal<string | null> = signal(null);
-  /** A model of another kind that was brought: one part shows it. */
+  /** A user's model of another kind, which only one part shows. */
   readonly guest: Signal<Guest | null> = signal(null);
   /** Another error, shown until the person dismisses it. */
   readonly error: Signal<string | null> = signal(null);
 
-  /** In a worker: read with `await x.data()`. */
+  /** The device runs in a worker, so tensors are read by `await x.data()`. */
   #device: Device | null = null;
   #turn: Promise<unknown> = Promise.resolve();
   #asked = new AbortController();
@@ -43,7 +43,7 @@ export class Session {
     const files = fetchModel(url);
     files.catch(() => {}); // awaited below, once there is a device
     try {
-      // One thread: a word is little work, and a pool of threads would take longer to start than the word to answer.
+      // One thread, because starting a pool of threads would take longer than answering a word.
       this.#device = await createDevice({ backend: 'wasm', worker: true, threads: 1 });
       await this.open('g2p-en', await files);
     } catch (error) {
@@ -55,7 +55,7 @@ export class Session {
     }
   }
 
-  /** Replaces the model by one that was saved. The old one stays if it cannot be read; throws what is wrong with it. */
+  /** Replaces the model by a saved one. If the files are invalid, the old model stays and the error is thrown. */
   async open(name: string, files: Files): Promise<void> {
     const device = this.#device;
     if (device === null) throw new Complaint('There is no device yet.');
@@ -65,14 +65,14 @@ export class Session {
       this.#asked.abort();
       this.pronunciation.value = null;
       this.forced.value = null;
-      // A word alone is little to translate.
+      // A single word is a poor example for a translation model.
       if (model.readsText && !this.word.value.includes(' ')) this.word.value = 'A man is riding a bicycle.';
       this.model.value = model;
       before?.transformer.dispose();
     });
   }
 
-  /** Takes a model of another kind in, or sends the one that is there away. */
+  /** Sets the guest, or removes it with null. */
   welcome(guest: Guest | null): void {
     const before = this.guest.value;
     this.guest.value = guest;
@@ -80,8 +80,8 @@ export class Session {
   }
 
   /**
-   * Runs `task` when those before it are done, so that two never share a model at a time. Gives it the model that is there by
-   * then. Rejects with what it throws.
+   * Runs `task` after earlier tasks, so that two never use a model at the same time. Passes the model that is current
+   * then. Rejects with the errors of `task`.
    */
   run<T>(task: (model: Model) => Promise<T>): Promise<T> {
     return this.#inTurn(() => {
@@ -91,7 +91,7 @@ export class Session {
     });
   }
 
-  /** Shows what went wrong. An abort is nothing wrong. */
+  /** Shows an error, unless it is an abort. */
   report(error: unknown): void {
     if (error instanceof Error && error.name === 'AbortError') return;
     this.error.value = error instanceof Error ? error.message : String(error);

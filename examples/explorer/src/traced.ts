@@ -10,7 +10,7 @@ export interface Traced {
   readonly trace: Trace;
 }
 
-/** The trace of the latest word that the model could read. It stays until another word or model has one. */
+/** Returns the trace of the latest word that the model could read. It stays until another word or model has one. */
 export function useTrace(session: Session): Traced | null {
   const { pronunciation, model, complaint } = session;
   const said = useRef<Pronunciation | null>(null);
@@ -28,20 +28,20 @@ export function readNames({ phonemes, read }: Pronunciation): string[] {
   return ['start', ...phonemes].slice(0, read.length);
 }
 
-/** Names and ids of those that it said to each of them; one that came to no end says none. */
+/** Returns the token that the decoder predicted at each token that it read. An unfinished answer has no last one. */
 export function saidTokens({ model, phonemes, target, read }: Pronunciation): { name: string; id: number }[] {
   const ends = model.transformer.endIds.map((id) => ({ name: 'end', id }));
   return [...target.map((id, i) => ({ name: phonemes[i] as string, id })), ...ends].slice(0, read.length);
 }
 
-/** One matrix of a stack of them: of a head, say. */
+/** Returns one matrix of a stack, such as that of a head. */
 export function matrixOf({ shape, data }: Values, index: number): Values {
   const [rows, columns] = shape.slice(-2) as [number, number];
   const size = rows * columns;
   return { shape: [rows, columns], data: data.subarray(index * size, (index + 1) * size) };
 }
 
-/** One row of a matrix. */
+/** Returns one row of a matrix. */
 export function rowOf({ shape, data }: Values, row: number): Float32Array {
   const columns = shape.at(-1) as number;
   return data.subarray(row * columns, (row + 1) * columns);

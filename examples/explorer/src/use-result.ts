@@ -12,7 +12,7 @@ export function useResult<K extends { readonly model: Model }, T>(
   compute: (key: K) => Promise<T>,
 ): T | null {
   const [result, setResult] = useState<T | null>(null);
-  // `compute` is a new closure at every render, and depends on the key alone.
+  // `compute` is a new closure at every render, but depends only on the key.
   useEffect(() => {
     if (key === null) {
       setResult(null);

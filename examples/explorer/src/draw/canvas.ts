@@ -1,7 +1,7 @@
 import type { RefObject } from 'preact';
 import { useLayoutEffect, useState } from 'preact/hooks';
 
-/** The width of an element in CSS pixels, as it changes; 0 before it is laid out. */
+/** Returns the current width of an element in CSS pixels; 0 before it is laid out. */
 export function useWidth(element: RefObject<HTMLElement | null>): number {
   const [width, setWidth] = useState(0);
   useLayoutEffect(() => {
@@ -15,11 +15,11 @@ export function useWidth(element: RefObject<HTMLElement | null>): number {
   return width;
 }
 
-/** A context to draw on in CSS pixels, at the screen's resolution, emptied. */
+/** Returns a cleared context whose units are CSS pixels, at the screen's resolution. */
 export function prepareCanvas(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D {
   const ratio = devicePixelRatio;
   const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
-  // To set the size takes new memory, even where it is the old one.
+  // Setting the size allocates new memory, even if the size is the same.
   if (canvas.width !== across || canvas.height !== down) {
     canvas.width = across;
     canvas.height = down;

@@ -10,7 +10,7 @@ interface Cells {
   readonly format?: (value: number) => string;
 }
 
-/** A grid of colours with the names of its rows and columns. */
+/** Draws a grid of colours with the names of its rows and columns. */
 export function drawCells(canvas: HTMLCanvasElement, cells: Cells, place: GridLayout): void {
   const { rows, columns, values, colour, format } = cells;
   const { left, top, cell, height, scale } = place;
@@ -34,7 +34,7 @@ export function drawCells(canvas: HTMLCanvasElement, cells: Cells, place: GridLa
         context.fillStyle = inkOn(fill);
         context.fillText(format(value), x + cell / 2, y + height / 2);
       } else if (value < 0 && signed) {
-        // A minus; as text it would take most of the time.
+        // Draws a minus sign as a line, because text would take most of the time.
         context.fillStyle = inkOn(fill);
         context.fillRect(x + cell / 2 - 3 * scale, y + (height - scale) / 2, 6 * scale, scale);
       }

@@ -2,7 +2,7 @@ import { computed } from '@preact/signals';
 import { scaleLinear } from 'd3-scale';
 import { theme } from '../theme.js';
 
-/** From a number to a CSS colour. More always differs from less in lightness too, so hue alone never carries a meaning. */
+/** Converts a number to a CSS colour. Larger numbers also differ in lightness, so hue alone never carries a meaning. */
 export type ColourScale = (value: number) => string;
 
 const palettes = {
@@ -16,7 +16,7 @@ const palettes = {
   },
 };
 
-/** Colours of a palette: more than eyes tell apart, and few enough to be made once. */
+/** Number of colours of a palette: more than eyes can distinguish, but few enough to compute in advance. */
 const STEPS = 512;
 
 const tables = computed(() => {
@@ -31,12 +31,12 @@ function steps(palette: readonly string[]): string[] {
   return Array.from({ length: STEPS }, (_, i) => colour(i));
 }
 
-/** For 0 to `most`, the surface's colour for nothing. */
+/** Returns a scale from 0, which has the colour of the surface, to `most`. */
 export function sequentialScale(most = 1): ColourScale {
   return scale(tables.value.sequential, 0, most);
 }
 
-/** For −`most` to `most`: orange below zero, blue above it. */
+/** Returns a scale from −`most` to `most`: orange below zero, blue above it. */
 export function divergingScale(most = 1): ColourScale {
   return scale(tables.value.diverging, -most, most);
 }
@@ -48,7 +48,7 @@ function scale(table: readonly string[], least: number, most: number): ColourSca
 
 const inks = new Map<string, string>();
 
-/** Ink that is readable on a colour made by a scale. */
+/** Returns a text colour that is readable on a colour made by a scale. */
 export function inkOn(colour: string): string {
   let ink = inks.get(colour);
   if (ink === undefined) {
@@ -59,7 +59,7 @@ export function inkOn(colour: string): string {
   return ink;
 }
 
-/** A custom property of the style sheet, for canvases; read anew when the theme changes. */
+/** Custom properties of the style sheet, for canvases. They are read again when the theme changes. */
 export const cssColours = computed(() => {
   theme.value;
   const style = getComputedStyle(document.documentElement);

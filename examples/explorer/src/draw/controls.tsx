@@ -31,12 +31,12 @@ export function Slider({ label, value, min, max, step, format = String, onChange
 interface ChoiceProps<T extends string> {
   readonly label: string;
   readonly value: T;
-  /** Values and how they are called. */
+  /** Values and their names. */
   readonly options: Readonly<Record<T, string>>;
   readonly onChange: (value: T) => void;
 }
 
-/** One of a few, side by side. */
+/** A choice of a few values, side by side. */
 export function Choice<T extends string>({ label, value, options, onChange }: ChoiceProps<T>) {
   const name = useId();
   return (

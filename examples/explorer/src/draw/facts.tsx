@@ -1,4 +1,4 @@
-/** Names and what they are, side by side. */
+/** A list of names and values, side by side. */
 export function Facts({ class: name, facts }: { class: string; facts: readonly (readonly [string, string])[] }) {
   return (
     <dl class={name}>

@@ -2,13 +2,13 @@ import type { ComponentChildren } from 'preact';
 
 interface FigureProps {
   readonly title: string;
-  /** Two sentences: what the picture shows, and what to look for. */
+  /** Two sentences: the content of the picture, and its most interesting feature. */
   readonly says: ComponentChildren;
   readonly children: ComponentChildren;
   readonly class?: string;
 }
 
-/** A picture with the two sentences that say what it shows. */
+/** A picture with two sentences of explanation. */
 export function Figure({ title, says, children, class: name = '' }: FigureProps) {
   return (
     <figure class={`figure ${name}`}>

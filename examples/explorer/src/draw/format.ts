@@ -1,21 +1,21 @@
-/** A probability in percent, with a digit after the point where that tells something. */
+/** Formats a probability in percent, with a decimal place if it is significant. */
 export function percent(probability: number): string {
   const value = probability * 100;
   if (value > 0 && value < 0.1) return '<0.1 %';
   return `${value > 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
 }
 
-/** The weight of a head in percent: rounded, with a digit after the point where it is small. */
+/** Formats the weight of a head in percent, with a decimal place if it is small. */
 export function weightText(weight: number): string {
   return `${(100 * weight).toFixed(weight < 0.1 ? 1 : 0)} %`;
 }
 
-/** A number with so many digits after the point and a true minus. */
+/** Formats a number with `digits` decimal places and a typographic minus. */
 export function decimal(value: number, digits = 2): string {
   return value === Number.NEGATIVE_INFINITY ? '−∞' : value.toFixed(digits).replace('-', '−');
 }
 
-/** An answer, which may be empty. */
+/** Formats an answer, which may be empty. */
 export function spoken({ text }: { readonly text: string }): string {
   return text || '(silence)';
 }

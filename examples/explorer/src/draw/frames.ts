@@ -1,12 +1,12 @@
 // Spreads drawing over frames, so that a page full of pictures keeps up with typing and pointing. Visible pictures come
 // first, for a few milliseconds of each frame. Invisible ones wait until the page is idle.
 
-/** Milliseconds of a frame that may go into drawing: a third of what there is at 60 Hz, as the browser has work of its own. */
+/** Maximum milliseconds of a frame for drawing: a third of a frame at 60 Hz, because the browser also needs time. */
 const BUDGET = 5;
-/** Milliseconds without anything to draw on the screen, until what lies off it has its turn. */
+/** Milliseconds without visible work, after which invisible pictures are drawn. */
 const QUIET = 300;
 
-/** The latest drawing that was asked for, by what it is for. */
+/** The latest requested drawing of each element. */
 const waiting = new Map<Element, () => void>();
 const visible = new Set<Element>();
 let frame = 0;
@@ -23,16 +23,19 @@ const observer = new IntersectionObserver(
   { rootMargin: '25%' },
 );
 
-/** Lets an element be drawn soon, unless it is asked for anew before. The first time, in the coming frame. */
+/**
+ * Schedules the drawing of an element. A later request replaces an earlier one. The first drawing happens in the next
+ * frame.
+ */
 export function drawSoon(element: Element, draw: () => void): void {
-  waiting.delete(element); // so that it is the last in turn
+  waiting.delete(element); // moves it to the end of the queue
   waiting.set(element, draw);
   ask();
 }
 
-/** Before drawSoon(): tells what lies on the screen from what does not. Returns what ends it. */
+/** Observes if an element is visible. Call it before drawSoon(). Returns a function that ends it. */
 export function watch(element: Element): () => void {
-  visible.add(element); // until the observer knows better
+  visible.add(element); // until the observer reports
   observer.observe(element);
   return () => {
     observer.unobserve(element);
@@ -59,7 +62,7 @@ function work(): void {
   }
 }
 
-/** One at a time, for each is little and nobody waits for it. */
+/** Draws invisible elements one at a time, because they are not urgent. */
 function drawHidden(): void {
   const [element] = waiting.keys();
   if (element === undefined) return;

@@ -18,7 +18,7 @@ export interface GridLayout {
   readonly fullHeight: number;
 }
 
-/** At a root font size of 16 pixels; pictures grow with the page's text. */
+/** Font size at a root font size of 16 pixels. Pictures scale with the page's text. */
 const FONT_SIZE = 12;
 const LETTER = 7.3;
 const LINE = 14;
@@ -30,13 +30,13 @@ interface Grid {
   readonly cellHeight?: number;
 }
 
-/** Result of textScale(); null if it is unknown. Reading a style forces the browser to compute it again. */
+/** Cached result of textScale(), because reading a style forces the browser to compute it. Null if it is unknown. */
 let knownScale: number | null = null;
 addEventListener('resize', () => {
   knownScale = null;
 });
 
-/** How much larger than 16 pixels the page's text is. */
+/** Returns the page's font size, divided by 16 pixels. */
 export function textScale(): number {
   knownScale ??= Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
   return knownScale;
@@ -46,7 +46,7 @@ export function fontAt(scale: number): string {
   return `${FONT_SIZE * scale}px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace`;
 }
 
-/** Fits a grid into the width that there is. Empty names take no room. */
+/** Fits a grid into the available width. Empty names take no space. */
 export function layOut({ rows, columns, cellSize = 40, cellHeight }: Grid, width: number, scale: number): GridLayout {
   const left = longest(rows) === 0 ? 1 : Math.min(longest(rows) * LETTER + 10, 120) * scale;
   const top = longest(columns) === 0 ? 1 : 20 * scale;
@@ -59,7 +59,7 @@ export function layOut({ rows, columns, cellSize = 40, cellHeight }: Grid, width
   };
 }
 
-/** Names of rows and columns, only every second, third … where there is no room for all. */
+/** Draws the names of rows and columns. If there is no space for all, only every second, third … is drawn. */
 export function drawNames(
   context: CanvasRenderingContext2D,
   rows: readonly string[],
@@ -79,7 +79,7 @@ export function drawNames(
   }
 }
 
-/** How many columns lie between those whose names do not touch, for columns of `width`. */
+/** Returns n so that the names of every n-th column do not touch, for columns of `width`. */
 function everyThatFits(names: readonly string[], width: number): number {
   const room = (a: string, b: string) => ((a.length + b.length) / 2) * LETTER + 4;
   for (let every = 1; every < names.length; every++) {
@@ -89,7 +89,7 @@ function everyThatFits(names: readonly string[], width: number): number {
   return Math.max(1, names.length);
 }
 
-/** The cell that a key leads to; null if the key does not move. */
+/** Returns the cell to which a key leads; null if the key does not move. */
 export function neighbour(key: string, { row, column }: Cell, rows: number, columns: number): Cell | null {
   switch (key) {
     case 'ArrowUp':

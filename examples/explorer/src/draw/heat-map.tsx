@@ -14,24 +14,27 @@ interface HeatMapProps {
   readonly columns: readonly string[];
   /** Row by row; NaN leaves a cell empty. */
   readonly values: ArrayLike<number>;
-  /** One that is new draws the picture anew: memoise it where pointing at a cell renders what is around. */
+  /** The picture is drawn again if this function changes, so memoize it if the parent renders often. */
   readonly colour: ColourScale;
   /** Description of a cell that has the pointer or the focus. */
   readonly describe: (cell: Cell) => string;
-  /** Numbers in the cells, where they fit. Default: a minus in those below zero, so that colour is not alone in telling. */
+  /**
+   * Formats numbers in cells, if they fit. Default: a minus in cells below zero, so that colour alone carries no
+   * meaning.
+   */
   readonly format?: (value: number) => string;
-  /** Pixels of a cell: at most, and its height if that is not its width; more where the page's text is larger. */
+  /** Maximum width of a cell in pixels, and its height if it differs. Both scale with the page's text. */
   readonly cellSize?: number;
   readonly cellHeight?: number;
-  /** Hears of the cell that is pointed at or has the focus; null if none has. */
+  /** Called with the cell that is pointed at or has the focus; null if there is none. */
   readonly onActive?: (cell: Cell | null) => void;
-  /** Hears of clicks and Enter. */
+  /** Called after a click or Enter. */
   readonly onChoose?: (cell: Cell) => void;
-  /** A cell to point out, that was chosen elsewhere. */
+  /** A cell to highlight, which was chosen elsewhere. */
   readonly marked?: Cell | null;
 }
 
-/** A grid of colours on a canvas; arrow keys walk through its cells. Labels are left out where there is no room for them. */
+/** A grid of colours on a canvas. Arrow keys move through its cells. Labels are left out if there is no space. */
 export function HeatMap(props: HeatMapProps) {
   const { label, rows, columns, values, colour, describe, format, onActive, onChoose, marked } = props;
   const id = useId();
@@ -39,7 +42,7 @@ export function HeatMap(props: HeatMapProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(frame);
   const [pointed, setPointed] = useState<Cell | null>(null);
-  // Other values may have come since, and fewer.
+  // The grid may have become smaller in the meantime.
   const active = pointed && pointed.row < rows.length && pointed.column < columns.length ? pointed : null;
   const tipAt = useRef({ x: 0, y: 0 });
   const [focused, setFocused] = useState(false);
@@ -50,9 +53,9 @@ export function HeatMap(props: HeatMapProps) {
   useLayoutEffect(() => {
     const picture = canvas.current as HTMLCanvasElement;
     if (width > 0) drawSoon(picture, () => drawCells(picture, props, place));
-    // Pointing at cells draws nothing anew; `place` follows from the rest.
+    // Pointing at cells draws nothing again. `place` derives from the other values.
   }, [rows, columns, values, colour, format, width, height, theme.value]);
-  // The tooltip tells of these values, and goes with the picture.
+  // The tooltip describes these values, so it disappears with the picture.
   useLayoutEffect(() => {
     if (active === null) return;
     showTooltip(describe(active), tipAt.current.x, tipAt.current.y);
@@ -76,7 +79,7 @@ export function HeatMap(props: HeatMapProps) {
     const picture = canvas.current as HTMLCanvasElement;
     const bottom = () => picture.getBoundingClientRect().top + top + (spot.row + 1) * height;
     const covered = Number.parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
-    // A picture may be higher than the window.
+    // Scrolls, because a picture may be higher than the window.
     if (bottom() - height < covered || bottom() > innerHeight) scrollBy(0, bottom() - (covered + innerHeight) / 2);
     activate(spot, picture.getBoundingClientRect().left + left + (spot.column + 0.5) * cell, bottom() - 10);
   };
@@ -121,7 +124,7 @@ export function HeatMap(props: HeatMapProps) {
           onClick={(event) => {
             const spot = cellAt(event);
             if (spot === null) return;
-            activate(spot, event.clientX, event.clientY); // a finger does not point before it presses
+            activate(spot, event.clientX, event.clientY); // a touch has no pointing before the press
             onChoose?.(spot);
           }}
         >

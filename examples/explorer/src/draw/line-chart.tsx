@@ -24,7 +24,7 @@ interface LineChartProps {
   readonly yRange?: Point;
 }
 
-/** At a root font size of 16 pixels. */
+/** Height at a root font size of 16 pixels. */
 const HEIGHT = 220;
 const MARGIN = { left: 52, right: 14, top: 12, bottom: 38 };
 
@@ -32,7 +32,7 @@ const MARGIN = { left: 52, right: 14, top: 12, bottom: 38 };
 export function LineChart({ label, series, xTitle, yFormat, xRange, yRange }: LineChartProps) {
   const frame = useRef<HTMLDivElement>(null);
   const scale = textScale();
-  // In the picture's own units, which grow with the page's text.
+  // The picture's units scale with the page's text.
   const width = useWidth(frame) / scale;
   const points = series.flatMap((one) => one.points);
   const x = scaleLinear()

@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 interface Shown {
   readonly text: string;
-  /** In the window. */
+  /** Position in the window. */
   readonly x: number;
   readonly y: number;
 }
@@ -19,7 +19,7 @@ export function hideTooltip(): void {
   shown.value = null;
 }
 
-/** The one tooltip of the page. What it says is also said to screen readers by whoever shows it. */
+/** The only tooltip of the page. Callers also announce its text to screen readers. */
 export function Tooltip() {
   const box = useRef<HTMLDivElement>(null);
   const at = shown.value;
@@ -35,7 +35,7 @@ export function Tooltip() {
       if (event.key === 'Escape') hideTooltip();
     };
     addEventListener('keydown', press);
-    addEventListener('pointercancel', hideTooltip); // a finger scrolls
+    addEventListener('pointercancel', hideTooltip); // the touch became a scroll
     return () => {
       removeEventListener('keydown', press);
       removeEventListener('pointercancel', hideTooltip);

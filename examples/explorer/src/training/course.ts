@@ -15,12 +15,12 @@ const SIZES = {
   large: { dModel: 128, heads: 4, encoderLayers: 3, decoderLayers: 3, dFF: 512 },
 } as const satisfies Record<string, Partial<TransformerOptions>>;
 
-/** Beyond it, distances between letters are as one. */
+/** Larger distances between letters share one entry. */
 const MAX_DISTANCE = 8;
 const BATCH_TOKENS = 1024;
 const WARMUP = 50;
 
-/** A model that knows nothing yet, for the letters and sounds of a lesson. */
+/** Makes an untrained model for the letters and sounds of a lesson. */
 export function newModel(device: Device, lesson: Lesson, { size, positions: kind }: Settings): Model {
   const { source, target } = lesson;
   const transformer = new Transformer(device, {
@@ -33,7 +33,7 @@ export function newModel(device: Device, lesson: Lesson, { size, positions: kind
 }
 
 interface Stretch {
-  /** Asked at each step. */
+  /** Returns the learning rate; called at each step. */
   readonly learningRate: () => number;
   /** Default: until `signal` ends it. */
   readonly steps?: number;
@@ -43,7 +43,7 @@ interface Stretch {
   readonly validateEvery?: number;
 }
 
-/** A model that learns a lesson, in as many stretches as you like: each goes on where the one before it ended. */
+/** Trains a model on a lesson in several stretches. Each continues where the previous one ended. */
 export class Course {
   readonly #batches: Batches;
   readonly #optimizer: AdamW;

@@ -10,7 +10,7 @@ export interface Pair {
   readonly target: string;
 }
 
-/** Pairs to learn from, and others to find out how much was learnt. */
+/** Pairs for training and pairs for testing. */
 export interface Lesson {
   readonly train: readonly Pair[];
   readonly test: readonly Pair[];
@@ -20,7 +20,7 @@ export interface Lesson {
   readonly target: Tokenizer;
 }
 
-/** Letters, or tokens of an answer, at most. */
+/** Maximum number of letters, and of tokens of an answer. */
 export const LONGEST = 46;
 const MAX_PAIRS = 20_000;
 const LEAST_PAIRS = 20;
@@ -32,7 +32,10 @@ export async function builtInPairs(): Promise<Pair[]> {
   return parsePairs(new TextDecoder().decode(await fetchFile('words.tsv')));
 }
 
-/** Reads lines of a word, a tab or space, and its answer. Throws Complaint, naming the line, for what is none. */
+/**
+ * Reads lines that have a word, a tab or space, and its answer. Throws Complaint, which names the line, for other
+ * lines.
+ */
 export function parsePairs(text: string): Pair[] {
   const pairs: Pair[] = [];
   for (const [i, line] of text.split(/\r?\n/).entries()) {
@@ -76,7 +79,7 @@ export function lessonOf(pairs: readonly Pair[], tokenizers: { source?: Tokenize
   for (const { source } of shuffled) if (tested.size < most) tested.add(source);
   return {
     train: shuffled.filter(({ source }) => !tested.has(source)),
-    // One of its answers stands for all.
+    // A word with several answers is tested once.
     test: Array.from(tested, (source) => ({ source, target: [...(answers.get(source) as Set<string>)].join(' or ') })),
     answers,
     source:
@@ -89,7 +92,7 @@ export function lessonOf(pairs: readonly Pair[], tokenizers: { source?: Tokenize
   };
 }
 
-/** Pairs as a model learns them. Throws UnknownTokenError for what its tokenizers do not cover. */
+/** Encodes pairs for training. Throws UnknownTokenError for characters that the tokenizers do not have. */
 export function examplesOf({ train, source, target }: Lesson): Example[] {
   return train.map((pair) => ({
     source: source.encode(pair.source),

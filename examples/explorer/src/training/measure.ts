@@ -11,7 +11,7 @@ export interface Attempt {
 }
 
 export interface Measured {
-  /** Share of test words that are not right. */
+  /** Fraction of test words with a wrong answer. */
   readonly wordError: number;
   readonly attempts: readonly Attempt[];
 }
@@ -22,10 +22,10 @@ export interface OwnWord {
   readonly ids: readonly number[];
 }
 
-/** Words that are shown one by one. */
+/** Number of words that are shown one by one. */
 const SHOWN = 8;
 
-/** Lets a model answer all test words, and `own`; keeps what it answered `before`. */
+/** Lets a model answer all test words, and `own`. `before`: earlier attempts, which are kept. */
 export async function measure(
   { transformer, source, target }: Model,
   lesson: Lesson,

@@ -9,26 +9,26 @@ import type { Lesson } from './lesson.js';
 import { type Attempt, measure, type OwnWord } from './measure.js';
 
 const MEASURE_EVERY = 50;
-/** Milliseconds between two looks at the curves. */
+/** Milliseconds between two updates of the curves. */
 const SHOW_EVERY = 250;
 
 export type Phase = 'idle' | 'preparing' | 'training' | 'pausing' | 'paused';
 
-/** How far the training came. */
+/** Progress of the training. */
 export interface Report {
   readonly step: number;
   readonly losses: readonly Point[];
-  /** Share of test words that are not right. */
+  /** Fraction of test words with a wrong answer. */
   readonly errors: readonly Point[];
   readonly attempts: readonly Attempt[];
-  /** Examples in a second. */
+  /** Examples per second. */
   readonly speed: number;
   readonly parameters: number;
 }
 
 const NOTHING: Report = { step: 0, losses: [], errors: [], attempts: [], speed: 0, parameters: 0 };
 
-/** Trains a model on a device of its own, so that the rest of the page goes on with another. */
+/** Trains a model on a separate device, so that the other parts of the page keep working. */
 export class Trainer {
   readonly phase: Signal<Phase> = signal('idle');
   readonly report: Signal<Report> = signal(NOTHING);
@@ -49,7 +49,7 @@ export class Trainer {
     });
   }
 
-  /** Begins with a new model, or with one that was saved. Does nothing if it has begun already: people click twice. */
+  /** Begins with a new or a saved model. Does nothing if it has already begun, because users may click twice. */
   async start(prepare: () => Promise<{ lesson: Lesson; from: Settings | Files }>): Promise<void> {
     if (this.phase.value !== 'idle') return;
     this.phase.value = 'preparing';
@@ -95,7 +95,7 @@ export class Trainer {
     this.#stop.abort();
   }
 
-  /** Forgets the model and what it learnt. Only while nothing is under way. */
+  /** Discards the model. Call it only while no training runs. */
   reset(): void {
     this.#course?.dispose();
     this.#course = null;
@@ -107,7 +107,7 @@ export class Trainer {
     });
   }
 
-  /** Lets the browser save the model as it is. */
+  /** Lets the browser save the current model. */
   async save(): Promise<void> {
     const { step } = this.report.value;
     saveFiles(await this.#files());
@@ -151,7 +151,7 @@ export class Trainer {
   }
 }
 
-/** In a worker, like the page's own; one core is left to the page. */
+/** Opens a device in a worker, like the page's own. One core is left to the page. */
 export function openTrainingDevice(): Promise<Device> {
   const threads = globalThis.crossOriginIsolated ? Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1)) : 1;
   return createDevice({ backend: 'wasm', worker: true, threads });
@@ -167,7 +167,7 @@ function isSettings(from: Settings | Files): from is Settings {
   return 'size' in from;
 }
 
-/** At most some hundred points: means of neighbours, for a chart has no room for more. */
+/** Reduces points to some hundreds by averaging adjacent ones, because a chart has no space for more. */
 function thin(points: readonly Point[]): Point[] {
   const size = Math.max(1, Math.ceil(points.length / 300));
   return Array.from({ length: Math.ceil(points.length / size) }, (_, i) => {
@@ -178,7 +178,7 @@ function thin(points: readonly Point[]): Point[] {
 
 const trainers = new WeakMap<Session, Trainer>();
 
-/** The session's trainer, which goes on while other parts are shown. */
+/** Returns the session's trainer, which continues while other parts are shown. */
 export function trainerOf(session: Session): Trainer {
   const known = trainers.get(session) ?? new Trainer(session);
   trainers.set(session, known);

@@ -4,19 +4,21 @@ const MAX_BYTES = 512 * 2 ** 20;
 /** The largest model of another kind. Its weights go to the device in pieces: a page has four gigabytes in total. */
 const MAX_GUEST_BYTES = 1.5 * 2 ** 30;
 
-/** A file and where it lies: its name, or the way to it below what was dropped. */
+/** A file with its path: its name, or the path below a dropped folder. */
 export interface Given {
   readonly path: string;
   readonly file: File;
 }
 
-/** Files that a person gave: a model that every part can show, one of Hugging Face's or a GGUF file, or a recording. */
+/**
+ * A user's files: a model that every part can show, a model in Hugging Face's format or a GGUF file, or a recording.
+ */
 export type Brought =
   | { readonly kind: 'transformer'; readonly name: string; readonly files: Files }
   | { readonly kind: 'guest'; readonly name: string; readonly files: ReadonlyMap<string, File> }
   | { readonly kind: 'recording'; readonly file: File };
 
-/** Finds out what files are, and names a model by their folder. Throws Complaint for what is missing or too large. */
+/** Identifies the user's files, and names a model by their folder. Throws Complaint for missing or too large files. */
 export async function readModel(given: readonly Given[]): Promise<Brought> {
   const [first] = given;
   if (first === undefined) throw new Complaint('There were no files in that.');
@@ -96,13 +98,13 @@ export function pickedFiles(input: HTMLInputElement): Given[] {
 /** The files of a drop, those in its folders included. */
 export async function droppedFiles(transfer: DataTransfer): Promise<Given[]> {
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry());
-  // Before the first await: the transfer is emptied then.
+  // Read before the first await, because the browser then empties the transfer.
   const loose = Array.from(transfer.files, (file) => ({ path: file.name, file }));
   if (!entries.some((entry) => entry?.isDirectory)) return loose;
   return (await Promise.all(entries.map((entry) => (entry ? filesIn(entry, 2) : [])))).flat();
 }
 
-/** `deep`: how many folders in each other are looked into. */
+/** Returns the files of a folder. `deep`: maximum levels of nested folders. */
 async function filesIn(entry: FileSystemEntry, deep: number): Promise<Given[]> {
   if (entry.isFile) {
     const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));

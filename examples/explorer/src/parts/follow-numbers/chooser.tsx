@@ -10,7 +10,7 @@ interface ChooserProps {
 const sides = { encoder: 'A letter, in the encoder', decoder: 'A sound, in the decoder' };
 const attentions = { self: 'Masked self-attention', cross: 'Cross attention' };
 
-/** Which token is followed, and through which layer and head. */
+/** Controls for the token that is followed, its layer and its head. */
 export function Chooser({ way, onChange }: ChooserProps) {
   const { side, attention, stack, config } = way;
   const change = (some: Partial<Choices>) => {

@@ -63,7 +63,7 @@ function Biases({ way, inside, bias }: { way: Way; inside: AttentionTrace; bias:
   );
 }
 
-/** The tokens that self-attention may look at, and how far they are. */
+/** Returns the tokens to which self-attention may attend, and their distances. */
 function placesSeen({ token, tokens }: Way, { causal }: AttentionTrace) {
   const seen = causal ? tokens.slice(0, token + 1) : tokens;
   return seen.map((name, key) => ({ distance: key - token, name: `${name} ${signed(key - token)}` }));

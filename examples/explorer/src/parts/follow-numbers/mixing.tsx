@@ -4,7 +4,7 @@ import { joined, spread, weighted } from './numbers.js';
 import { Strips } from './strips.js';
 import type { Way } from './way.js';
 
-/** The values by weight, their sum, and what the heads make together. */
+/** Shows the weighted values, their sum, and the combined output of the heads. */
 export function Mixing({ way }: { way: Way }) {
   const { weights, v, outputs, output } = way.step.inside;
   const ofToken = rowOf(matrixOf(weights, way.head), way.token);

@@ -12,7 +12,7 @@ interface NormProps {
   readonly norm: NormTrace;
 }
 
-/** Layer normalisation of every token, beside what batch normalisation would have made of them. */
+/** Shows layer normalization of every token, beside batch normalization of the same numbers. */
 export function Norm({ way, norm }: NormProps) {
   const [halved, setHalved] = useState(false);
   const { tokens, token, config } = way;
@@ -62,7 +62,7 @@ export function Norm({ way, norm }: NormProps) {
   );
 }
 
-/** The norm of the feed-forward network: the same once more, with weights of its own. */
+/** Shows the norm of the feed-forward network, which has its own weights. */
 export function NormAgain({ way, norm }: NormProps) {
   return (
     <Figure

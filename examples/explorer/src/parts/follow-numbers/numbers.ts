@@ -1,5 +1,5 @@
-// Computations of the page itself: attention's steps that a person can leave out, and the norm that Transformers do not
-// use.
+// Computations of the page itself: steps of attention that the user can switch off, and batch normalization, which
+// Transformers do not use.
 
 import type { AttentionTrace, NormTrace, Values } from 'simdformer/inspect';
 import { matrixOf } from '../../traced.js';
@@ -38,7 +38,7 @@ export function softmax(scores: Float32Array): Float32Array {
   return Float32Array.from(powers, (power) => power / total);
 }
 
-/** In bits. */
+/** Returns the entropy in bits. */
 export function entropy(weights: Float32Array): number {
   return weights.reduce((sum, p) => (p > 0 ? sum - p * Math.log2(p) : sum), 0);
 }
@@ -64,7 +64,7 @@ export function batchNorm({ input, weight, bias }: NormTrace, eps: number, prese
   return output;
 }
 
-/** A bound of nearly all values, so that one outlier does not make the rest pale. */
+/** Returns a bound of nearly all values, so that a single outlier does not make the others pale. */
 export function spread(...parts: readonly Float32Array[]): number {
   const sizes = joined(...parts)
     .map(Math.abs)

@@ -7,7 +7,7 @@ import type { Way } from './way.js';
 
 const SHOWN = 8;
 
-/** The end of the way: probabilities of the next token, or the memory that the decoder will read. */
+/** Shows the final result: probabilities of the next token, or the memory that the decoder reads. */
 export function Outcome({ way }: { way: Way }) {
   if (way.side === 'encoder') {
     return (

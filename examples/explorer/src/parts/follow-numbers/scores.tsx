@@ -13,7 +13,7 @@ interface ScoresProps {
   readonly onToken: (token: number) => void;
 }
 
-/** From q·k to weights, with the two steps that can be left out to see what they are for. */
+/** Shows the computation from q·k to weights. Two steps can be switched off to see their effect. */
 export function Scores({ way, onToken }: ScoresProps) {
   const { inside } = way.step;
   const [scaled, setScaled] = useState(true);

@@ -1,4 +1,4 @@
-// The figures that are nothing but vectors: the start, the projections, the sums, and the way through the layers.
+// Figures of vectors: the embedding, the projections, the sums, and the vectors after each layer.
 
 import type { SubLayerTrace, Values } from 'simdformer/inspect';
 import { Figure } from '../../draw/figure.js';

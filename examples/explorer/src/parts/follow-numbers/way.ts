@@ -1,4 +1,4 @@
-// The choice that the page follows, and the places of its numbers in the trace.
+// The user's choice of token, layer and head, and the positions of its numbers in the trace.
 
 import type { TransformerConfig } from 'simdformer';
 import type { AttentionTrace, LayerTrace, StackTrace, SubLayerTrace } from 'simdformer/inspect';
@@ -21,13 +21,13 @@ export interface Way extends Choices {
   readonly stack: StackTrace;
   readonly steps: LayerTrace;
   readonly step: SubLayerTrace<AttentionTrace>;
-  /** The tokens of this side, and those that attention looks at. */
+  /** The tokens of this side (queries), and those of the keys. */
   readonly tokens: readonly string[];
   readonly keys: readonly string[];
   readonly name: string;
 }
 
-/** Choices that do not fit this model or word are replaced by what is nearest. */
+/** Returns the way for the user's choices. Choices that are out of range are clamped. */
 export function wayOf(traced: Traced, choices: Choices): Way {
   const { said, trace } = traced;
   const { config } = said.model.transformer;

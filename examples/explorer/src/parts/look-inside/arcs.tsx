@@ -5,7 +5,10 @@ import { weightText } from '../../draw/format.js';
 import { textScale } from '../../draw/grid-layout.js';
 import type { HeadWeights } from './heads.js';
 
-/** Pixels where the page's text is 16 pixels: of a token, at least and at most, of each of its letters, and of the arcs. */
+/**
+ * Sizes in pixels at a font size of 16 pixels: minimum and maximum width of a token, width of a letter, and height of
+ * the arcs.
+ */
 const ROOM = [26, 120] as const;
 const LETTER = 8;
 const HEIGHT = 150;
@@ -54,7 +57,7 @@ export function Arcs({ view, row, onRow }: ArcsProps) {
       stroke-opacity={0.15 + 0.7 * weight}
     />
   );
-  // One that is memoised is not compared when another token is pointed at.
+  // Memoized elements are not compared again when another token is pointed at.
   const all = useMemo(() => <g>{arcs.map(draw)}</g>, [arcs]);
   const kinds = {
     keys: id.attention === 'decoder' ? 'sound' : 'letter',

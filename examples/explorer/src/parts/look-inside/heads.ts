@@ -39,7 +39,7 @@ export function sameHead(a: HeadId, b: HeadId): boolean {
   return a.attention === b.attention && a.layer === b.layer && a.head === b.head;
 }
 
-/** For people, who count from 1. */
+/** Returns the name of a head, counted from 1. */
 export function nameOf({ attention, layer, head }: HeadId): string {
   return `${attentions[attention]}, layer ${layer + 1}, head ${head + 1}`;
 }
@@ -101,7 +101,7 @@ export function tokensOf(said: Pronunciation, attention: Attention) {
   return { queries: saidTokens(said).map(({ name }) => name), keys: said.letters };
 }
 
-/** The place of a head's largest weight, or of the largest in one row. */
+/** Returns the position of a head's largest weight, or of the largest in one row. */
 export function strongest({ weights, keys }: HeadWeights, row?: number): { row: number; column: number } {
   const [from, to] = row === undefined ? [0, weights.length] : [row * keys.length, (row + 1) * keys.length];
   const part = weights.subarray(from, to);
@@ -131,7 +131,7 @@ export function scoreText({ products, relative, bias, scale, scores }: HeadView,
   return `score ${decimal(scores[at] as number)} = ${sum} / √${Math.round(scale ** -2)}${added}`;
 }
 
-/** A head with what it does on a word, in numbers. */
+/** Statistics of a head on a word. */
 export interface HeadRow extends HeadStatistics {
   readonly id: HeadId;
 }
@@ -147,7 +147,7 @@ export async function statisticsOf(trace: Trace): Promise<HeadRow[]> {
   return rows;
 }
 
-/** The weight that two heads put in the same places, 0 to 1: one less half of the sum of |difference|, a mean over queries. */
+/** Returns the overlap of two heads' weights, from 0 to 1: 1 − Σ|difference| / 2, averaged over queries. */
 export function overlap(a: HeadView, b: HeadView): number {
   const difference = a.weights.reduce((sum, weight, i) => sum + Math.abs(weight - (b.weights[i] as number)), 0);
   return 1 - difference / 2 / a.queries.length;

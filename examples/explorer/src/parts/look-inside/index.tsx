@@ -32,9 +32,9 @@ import './look-inside.css';
 /** Result of a model for a word without some heads. */
 export interface Without {
   readonly off: readonly HeadId[];
-  /** How it reads the word and the answer that it gave with all heads. */
+  /** Trace of the word and of the answer that it gave with all heads. */
   readonly traced: Traced;
-  /** Its answer now. */
+  /** Its answer without the heads. */
   readonly answer: Pronunciation;
 }
 
@@ -138,7 +138,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
   );
 }
 
-/** The one that a person came for, or the first of the last cross attention. */
+/** Returns the initial head: the first of the last cross-attention, or of the model's last attention. */
 function firstHead({ said, trace }: Traced): HeadId {
   const { attention = 'cross', layer = Number.POSITIVE_INFINITY, head = 0 } = placeInAddress() ?? {};
   const { heads } = said.model.transformer.config;
@@ -154,7 +154,7 @@ function Comparison({ a, b }: { a: HeadView; b: HeadView }) {
   );
 }
 
-/** Null while all heads are on, and until there is an answer. */
+/** Returns the result without some heads. Null while all heads are on, and until there is an answer. */
 function useWithout(session: Session, said: Pronunciation, off: readonly HeadId[]): Without | null {
   const question = useMemo(() => (off.length === 0 ? null : { model: said.model, said, off }), [said, off]);
   const answer = useResult(session, question, ({ model, said, off }): Promise<Without> => {

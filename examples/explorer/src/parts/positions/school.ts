@@ -22,7 +22,7 @@ const STRETCH = 20;
 const MAX_STEPS = 600;
 const LEARNING_RATE = 4e-3;
 
-/** Three small models, alike but in how they tell places apart, that learn the same words side by side. */
+/** Three small models that differ only in their position encoding, and learn the same words side by side. */
 export class School {
   readonly learned: Record<Kind, Signal<Learned | null>> = {
     learned: signal(null),
@@ -36,7 +36,7 @@ export class School {
   #learning: Promise<void> | null = null;
   readonly #courses = new Map<Kind, Course>();
 
-  /** Opens it, once: models that know nothing. */
+  /** Makes the untrained models at the first call. */
   open(): Promise<void> {
     this.#opening ??= this.#open().catch((error) => {
       this.#opening = null;
@@ -45,10 +45,10 @@ export class School {
     return this.#opening;
   }
 
-  /** Lets all three learn, in turn, until `stop` or until there is little left to see. */
+  /** Trains all three models in turn, until `stop` or the maximum number of steps. */
   run(): Promise<void> {
     this.running.value = true;
-    // One that was stopped just now is still in its stretch: it goes on.
+    // If training was just stopped, its current stretch is still running, and continues.
     this.#learning ??= this.#learn().finally(() => {
       this.#learning = null;
     });

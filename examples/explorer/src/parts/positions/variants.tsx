@@ -49,7 +49,7 @@ const LOOKS: Readonly<Record<Kind, Look>> = {
   },
 };
 
-/** The ways to tell places apart that are learnt, side by side. */
+/** Shows the learned position encodings side by side. */
 export function Variants({ session }: { session: Session }) {
   const school = schoolOf(session);
   useEffect(() => {
@@ -88,7 +88,7 @@ export function Variants({ session }: { session: Session }) {
   );
 }
 
-/** The table of the page's model if it has one of this kind, else what the school's model has learnt. */
+/** Shows the table of the page's model if it has one of this kind, else that of the school's model. */
 function Variant({ kind, session, taught }: { kind: Kind; session: Session; taught: Learned | null }) {
   const model = session.model.value;
   const key = useMemo(() => model && { model, kind }, [model, kind]);

@@ -21,7 +21,7 @@ export function BeamEdge({ node, parent }: { node: BeamNode; parent: BeamNode })
   return <path class={`beam-edge ${node.fate} ${node.best ? 'best' : ''}`} d={path} />;
 }
 
-/** Part of a name that fits into its spot; the label has the whole name. */
+/** Shortens a name to fit into its spot; the label has the whole name. */
 function fitting(name: string): string {
   const letters = Array.from(name);
   return letters.length > 4 ? `${letters.slice(0, 3).join('')}…` : name;
@@ -31,7 +31,7 @@ interface SpotProps {
   readonly node: BeamNode;
   readonly name: string;
   readonly label: string;
-  /** True if the tab key leads here. */
+  /** True if the tab key can focus this spot. */
   readonly reachable: boolean;
   readonly keep: (element: SVGGElement | null) => void;
   readonly onKeyDown: (event: KeyboardEvent) => void;
@@ -39,7 +39,7 @@ interface SpotProps {
   readonly onHide: () => void;
 }
 
-/** A beginning: a circle, or a square where the word ended, with its last sound and the sum of log-probabilities. */
+/** Draws a hypothesis with its last sound and the sum of log-probabilities: a circle, or a square if it is finished. */
 export function BeamSpot({ node, name, label, reachable, keep, onKeyDown, onShow, onHide }: SpotProps) {
   const [x, y] = place(node);
   const show = (event: { currentTarget: SVGGElement }) => onShow(event.currentTarget.getBoundingClientRect());

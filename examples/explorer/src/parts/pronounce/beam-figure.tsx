@@ -8,7 +8,7 @@ import type { Pronunciation } from '../../pronounce.js';
 import { BeamEdge, BeamSpot, COLUMN, ROW } from './beam-drawing.js';
 import { type BeamNode, beamTree } from './beam-layout.js';
 
-/** Beam search as the tree of beginnings that it followed. */
+/** Shows beam search as the tree of its hypotheses. */
 export function BeamFigure({ said }: { said: Pronunciation }) {
   const columns = useMemo(() => beamTree(said), [said]);
   const rows = Math.max(1, ...columns.map((column) => column.length));
@@ -35,7 +35,7 @@ function Tree({ said, nodes, width, height }: TreeProps) {
   const [current, setCurrent] = useState('');
   const spots = useRef(new Map<string, SVGGElement>());
   const scale = textScale();
-  useLayoutEffect(() => hideTooltip, [said]); // its spot is gone
+  useLayoutEffect(() => hideTooltip, [said]); // its spot was removed
   const name = (node: BeamNode) => tokenName(said.model.target, node.token);
   const describe = (node: BeamNode) => {
     const fate = { alive: 'followed', finished: 'finished', pruned: 'pruned' }[node.fate];
@@ -83,7 +83,7 @@ function Tree({ said, nodes, width, height }: TreeProps) {
   );
 }
 
-/** The tokens of a beginning by name. */
+/** Returns the names of a hypothesis's tokens. */
 function spelled({ model }: Pronunciation, node: BeamNode): string {
   const names: string[] = [];
   for (let at: BeamNode | null = node; at?.parent; at = at.parent) names.unshift(tokenName(model.target, at.token));

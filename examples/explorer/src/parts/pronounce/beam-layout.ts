@@ -2,19 +2,19 @@ import type { Pronunciation } from '../../pronounce.js';
 
 export type Fate = 'alive' | 'finished' | 'pruned';
 
-/** A beginning that beam search thought of. */
+/** A hypothesis of beam search, possibly unfinished. */
 export interface BeamNode {
   readonly key: string;
   readonly parent: BeamNode | null;
   readonly token: number;
   /** Sum of the log-probabilities up to here. */
   readonly sum: number;
-  /** Sum / length^lengthPenalty, the score of what is finished. */
+  /** Sum / length^lengthPenalty: the score of a finished hypothesis. */
   readonly score: number;
   readonly fate: Fate;
   /** Tokens from the root on. */
   readonly depth: number;
-  /** From the top of its column. */
+  /** Index from the top of its column. */
   readonly rank: number;
   /** True if it leads to the answer. */
   readonly best: boolean;
@@ -69,7 +69,7 @@ export function beamTree(said: Pronunciation): BeamNode[][] {
   return columns;
 }
 
-/** All that lived on or was finished, and the best few of what was pruned, by their sums. */
+/** Keeps all live and finished hypotheses, and the best few of the pruned ones, sorted by their sums. */
 function keep(found: readonly BeamNode[], pruned: number): BeamNode[] {
   const sorted = [...found].sort((a, b) => b.sum - a.sum);
   const lost = sorted.filter(({ fate }) => fate === 'pruned').slice(0, pruned);

@@ -1,7 +1,7 @@
 import { temperature, topK, topP } from 'simdformer/generate';
 import type { Decoding } from '../../pronounce.js';
 
-/** The probabilities that a token is chosen by: after temperature, top-k and top-p, 0 for what they cut off. */
+/** Returns the probabilities for sampling: after temperature, top-k and top-p; 0 for tokens that these exclude. */
 export function shaped(logProbabilities: Float32Array, decoding: Decoding): Float32Array {
   const scores = logProbabilities.slice();
   if (decoding.kind === 'sample') {

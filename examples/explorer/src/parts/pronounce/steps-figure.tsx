@@ -5,7 +5,7 @@ import type { Pronunciation } from '../../pronounce.js';
 import type { Session } from '../../session.js';
 import { shaped } from './shaped.js';
 
-/** Candidates that a step shows. */
+/** Number of candidates shown for a step. */
 const SHOWN = 6;
 
 interface StepsProps {
@@ -13,7 +13,7 @@ interface StepsProps {
   readonly said: Pronunciation;
 }
 
-/** Every step of the answer: what was chosen, and what else might have been. */
+/** Shows every step of the answer: the chosen token and its alternatives. */
 export function StepsFigure({ session, said }: StepsProps) {
   const { word, target, forced, steps, model } = said;
   const decoding = session.decoding.value;
@@ -61,7 +61,7 @@ interface CardProps {
   readonly chosen: number;
   readonly forced: boolean;
   readonly probabilities: Float32Array;
-  /** After temperature and the like; null if they do not count. */
+  /** Probabilities after temperature, top-k and top-p; null without sampling. */
   readonly chances: Float32Array | null;
   readonly model: Model;
   readonly onChoose: (token: number) => void;

@@ -1,10 +1,10 @@
 import { Figure } from '../../draw/figure.js';
 import type { Report } from '../../training/trainer.js';
 
-/** Earlier answers that are shown. */
+/** Number of earlier answers that are shown. */
 const EARLIER = 3;
 
-/** Single words getting better. */
+/** Shows how the answers for single words improve. */
 export function AttemptsFigure({ report }: { report: Report }) {
   return (
     <Figure

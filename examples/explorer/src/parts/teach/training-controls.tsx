@@ -8,7 +8,7 @@ interface TrainingProps {
   readonly trainer: Trainer;
 }
 
-/** Pause and resume, the learning rate, and what can be done with the model. */
+/** Controls: pause and resume, the learning rate, and actions for the model. */
 export function TrainingControls({ session, trainer }: TrainingProps) {
   const { phase, learningRate, shared } = trainer;
   const running = phase.value === 'training';

@@ -1,12 +1,13 @@
-// A model of Hugging Face's, or of a GGUF file, that a person brought: what the page asks of it. Loaded when one is brought.
+// A user's own model, in Hugging Face's format or a GGUF file ("guest"). This code is loaded when the first guest is
+// opened.
 import { createDevice, type Device } from 'simdformer';
 import type { Trace } from 'simdformer/inspect';
 import { type LoadedModel, loadModel } from 'simdformer/pretrained';
 import { Complaint } from '../../../model.js';
 
-/** Tokens that the pictures have room for. */
+/** Maximum number of tokens in the pictures. */
 export const MAX_TOKENS = 48;
-/** Tokens that an encoder–decoder writes at most, and that a decoder goes on by. */
+/** Maximum number of generated tokens. */
 export const MAX_WRITTEN = 32;
 
 export interface Token {
@@ -15,7 +16,7 @@ export interface Token {
   readonly name: string;
 }
 
-/** A token, or a label, and how probable it is. */
+/** A token or a label, and its probability. */
 export interface Guess {
   readonly name: string;
   readonly probability: number;
@@ -30,7 +31,7 @@ export interface Reading {
   /** Tokens that the encoder and the decoder read; null for a side that the model does not have. */
   readonly source: readonly Token[] | null;
   readonly target: readonly Token[] | null;
-  /** How many of the text's tokens there was no room for. */
+  /** Number of the text's tokens that were cut off. */
   readonly left: number;
   readonly trace: Trace;
   /**
@@ -45,7 +46,7 @@ export interface Reading {
   readonly written: string | null;
 }
 
-/** Opens what was brought on a device of its own, so that whatever happens to it the page goes on. */
+/** Opens a guest on a separate device, so that its failures do not affect the page. */
 export async function openGuest(name: string, files: ReadonlyMap<string, File>): Promise<Guest> {
   const device = await createDevice({ backend: 'wasm', worker: true });
   try {
@@ -73,7 +74,7 @@ export class Guest {
     this.hears = model.takes('inputFeatures');
   }
 
-  /** Runs `task` when those before it are done. */
+  /** Runs `task` after earlier tasks. */
   run<T>(task: () => Promise<T>): Promise<T> {
     const mine = this.#turns.last.then(task);
     this.#turns.last = mine.catch(() => {});
@@ -88,7 +89,7 @@ export class Guest {
     return this.model.parameters().reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** The token that stands for a hidden word, if the model was made to guess those. */
+  /** The mask token, if the model predicts masked words; else null. */
   get mask(): Token | null {
     const { model } = this;
     if (model.headKind !== 'masked-language-model' || model.tokenizer === null) return null;
@@ -99,7 +100,7 @@ export class Guest {
     return null;
   }
 
-  /** A text to begin with. */
+  /** An initial text. */
   get example(): string {
     const { model } = this;
     if (model.tokenizer === null) return '5 9 17 4 6';

@@ -43,7 +43,7 @@ function tokensOf({ source, target, guest }: Reading, kind: Attention): Pick<Hea
   if (kind === 'encoder') return { queries: names(source), keys: names(source) };
   if (kind === 'decoder') return { queries: names(target), keys: names(target) };
   const ends = guest.model.endIds.slice(0, 1).map((id) => guest.nameOf(id));
-  // A query is named by the token that it is about to write.
+  // A query is named by the token that it predicts.
   return { queries: [...names(target).slice(1), ends[0] ?? 'end'], keys: names(source) };
 }
 
@@ -55,7 +55,7 @@ interface HeadsProps {
   readonly children?: preact.ComponentChildren;
 }
 
-/** All heads of one attention, small, and the one that was chosen, large. */
+/** Shows all heads of one attention small, and the chosen head large. */
 export function Heads({ views, heads, children }: HeadsProps) {
   const [chosen, setChosen] = useState<{ layer: number; head: number } | null>(null);
   const [row, setRow] = useState<number | null>(null);

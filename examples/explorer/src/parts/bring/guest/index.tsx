@@ -6,7 +6,7 @@ import type { Guest } from './guest.js';
 import { SoundView } from './sound-view.js';
 import { TextView } from './text-view.js';
 
-/** A model that was brought and is no `Transformer`: what it is, and what it makes of a text or a recording. */
+/** Shows a guest that is not a `Transformer`: facts about it, and its results for a text or a recording. */
 export default function GuestView({ guest, recording }: { guest: Guest; recording: File | null }) {
   const { model } = guest;
   const layers = [

@@ -48,7 +48,7 @@ function LensFigure({ reading, lens }: { reading: Reading; lens: readonly (reado
   );
 }
 
-/** How alike the vectors of tokens are behind a layer. */
+/** Shows the similarity of token vectors after a layer. */
 function LikenessFigure({ reading }: { reading: Reading }) {
   const { encoder, decoder } = reading.trace;
   const stack = (encoder ?? decoder) as NonNullable<typeof encoder>;

@@ -5,7 +5,7 @@ import { Complaint } from '../../../model.js';
 import type { HeadWeights } from '../../look-inside/heads.js';
 import type { Guest, Token } from './guest.js';
 
-/** Columns of a map: a recording is as long as 1500 places, more than there are pixels for. */
+/** Maximum number of columns of a map. A recording has up to 1500 positions, which is more than there are pixels. */
 const MAX_COLUMNS = 75;
 
 export interface Heard {
@@ -36,7 +36,7 @@ interface Listening {
   ) => { readonly shape: readonly number[]; data(): Promise<Float32Array | Int32Array> };
 }
 
-/** Throws Complaint for a file that is no recording. */
+/** Runs the model on a recording. Throws Complaint for a file that is not a recording. */
 export async function listen(guest: Guest, name: string, file: Uint8Array): Promise<Heard> {
   const { model, device } = guest;
   const extractor = model.processor as unknown as Extractor | null;
@@ -93,7 +93,7 @@ async function headsOf(
   const columns = Math.min(MAX_COLUMNS, used);
   const keys = Array.from({ length: columns }, (_, i) => `${((i * seconds) / columns).toFixed(1)} s`);
   const names = tokens.map((id) => guest.nameOf(id));
-  // The row of a token says what the next one is read from.
+  // The row of a token shows where the next token comes from.
   const queries = [...names.slice(1), 'end'];
   return ids.map(([layer, head], i) => {
     const weights = new Float32Array(tokens.length * columns);

@@ -6,12 +6,15 @@ import { Complaint } from '../../../model.js';
 import { rowOf } from '../../../traced.js';
 import { type Guess, type Guest, type Lens, MAX_TOKENS, MAX_WRITTEN, type Reading } from './guest.js';
 
-/** Guesses that are shown. */
+/** Number of guesses that are shown. */
 const SHOWN = 8;
 
 const greedy: GenerateOptions = { numBeams: 1, doSample: false };
 
-/** `hidden`: the place of a token that the mask stands for. Throws Complaint for a text that cannot be read. */
+/**
+ * Runs the guest on a text. `hidden`: index of the token that the mask replaces; null: none. Throws Complaint for a
+ * text that cannot be read.
+ */
 export async function read(guest: Guest, text: string, hidden: number | null): Promise<Reading> {
   const { model, mask } = guest;
   const all = idsOf(guest, text);
@@ -59,7 +62,7 @@ function idsOf({ model, name }: Guest, text: string): number[] {
     });
 }
 
-/** An encoder–decoder's answer, and what its decoder reads to give it. */
+/** Returns an encoder–decoder's answer, and the tokens that its decoder reads. */
 async function write({ model }: Guest, ids: readonly number[]): Promise<{ tokens: number[]; read: number[] }> {
   const { sequences, finishReasons } = await model.generate([ids], { ...greedy, maxNewTokens: MAX_WRITTEN });
   const tokens = sequences[0] as number[];
@@ -87,7 +90,7 @@ function guessesOf(guest: Guest, { logits, probabilities }: Trace, token: number
   }
 }
 
-/** How probable it is that the answer begins, or ends, at a token rather than at the others. `logits`: [tokens, 2]. */
+/** Returns the probability that the answer begins (`side` 0) or ends (1) at a token. `logits`: [tokens, 2]. */
 function shareOf({ data, shape }: Trace['logits'], side: number, token: number): number {
   const scores = Array.from({ length: shape[0] as number }, (_, i) => data[2 * i + side] as number);
   const most = Math.max(...scores);

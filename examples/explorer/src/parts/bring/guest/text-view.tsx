@@ -84,7 +84,7 @@ function saidOf(reading: Reading | null): string {
   return left > 0 ? `The first ${count} tokens are shown; ${left} more have no room here.` : `${count} tokens.`;
 }
 
-/** The latest result stays while another one is on its way. */
+/** Returns the latest result. It stays until the next one is computed. */
 function useReading(guest: Guest, text: string, hidden: number | null): State {
   const [state, setState] = useState<State>({ reading: null, complaint: null, busy: true });
   useEffect(() => {
@@ -125,7 +125,7 @@ const titles = {
   discriminator: ['Which tokens were put there', 'Choose a token for how sure the model is that it was replaced.'],
 } as Readonly<Record<string, readonly [string, string]>>;
 
-/** The tokens of a text, and what the model says of the one that was chosen. */
+/** Shows the tokens of a text, and the predictions at the chosen token. */
 function Words({ reading, hidden, onHide }: WordsProps) {
   const { source, target, guest, labels, guesses } = reading;
   const { headKind, tokenizer } = guest.model;
