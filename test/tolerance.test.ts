@@ -5,7 +5,7 @@ import { allowedError, assertClose, conditionOf } from './tolerance.js';
 describe('assertClose', () => {
   const within = (allowed: number) => () => allowed;
 
-  it('accepts what is near enough, and equal infinities and NaNs', () => {
+  it('accepts values within the tolerance, and equal infinities and NaNs', () => {
     assertClose('y', [1, 2 + 1e-7], [1, 2], within(1e-6));
     assertClose('y', [Infinity, -Infinity, NaN], [Infinity, -Infinity, NaN], within(0));
   });

@@ -125,7 +125,7 @@ describe('a prompt cache', () => {
     model.dispose();
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const model = makeModel(rotary);
     const cache = new PromptCache(model, { maxLength: 10 });
     const refused = async (options: object, message: string, of = model, rows = [[3, 4]]) => {

@@ -111,7 +111,7 @@ describe('a decoder state', () => {
     state.dispose();
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device, { encoderLayers: 0 });
     const memory = build(device, {}).encode(sources);

@@ -145,7 +145,7 @@ describe('a state in use', () => {
     for (const state of [one, other, foreign]) state.dispose();
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 2);
     const model = build(device);
     const state = model.startDecoding({ sequences: 2, maxLength: 8 });

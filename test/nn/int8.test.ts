@@ -138,7 +138,7 @@ describe.each(formats)('%s', (format) => {
     }
   });
 
-  it('what is no number gives none in its row, and leaves others alone', async () => {
+  it('NaN or infinity in a row gives NaN in this row only', async () => {
     for (const isa of isas) {
       const device = await deviceOf(isa, 1);
       const sizes = { rows: 3, out: 20, inputs: 256 };

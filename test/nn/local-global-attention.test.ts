@@ -16,7 +16,7 @@ function inputOf(rows: number, seed: number) {
   );
 }
 
-it('gives each sequence the bits that it has alone', () => {
+it('gives each sequence the same bits as without the others', () => {
   const counts = [23, 4, 11];
   const globals = [[0, 9], [], [3]];
   const parts = counts.map((count, i) => inputOf(count, i));

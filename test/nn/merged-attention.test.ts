@@ -12,7 +12,7 @@ afterAll(() => model.dispose());
 const text = (length: number, seed: number) =>
   Array.from({ length }, (_, i) => 3 + ((i * i * seed + 5 * i + seed) % 85));
 
-it('computes by steps what it computes in one pass', () => {
+it('steps give the results of one pass', () => {
   const [source, target] = [text(9, 2), text(8, 3)]; // longer than the window of 4
   const whole = model.forward({ inputIds: [source], decoderInputIds: [target] }).logits!;
   const [, time, vocabulary] = whole.shape as [number, number, number];
@@ -29,7 +29,7 @@ it('computes by steps what it computes in one pass', () => {
   }
 });
 
-it('writes for sources of other lengths what it writes for each alone, also by beams', async () => {
+it('writes the same for a batch of sources of different lengths as for each source, also by beams', async () => {
   const sources = [text(9, 2), text(3, 4), text(14, 5)];
   for (const numBeams of [1, 3]) {
     const options = { maxNewTokens: 10, stopTokens: [], numBeams };

@@ -75,7 +75,7 @@ it.each(Object.keys(RIGHT))('%s', (name) => {
     }
 });
 
-it('says what a constructor got, and what it expected', () => {
+it('the error of a constructor names the given value and the expected one', () => {
   const make =
     (...args: unknown[]) =>
     () =>

@@ -88,7 +88,7 @@ describe('Module', () => {
   });
 });
 
-it('Dropout refuses at once what is no probability', () => {
+it('Dropout refuses values that are not probabilities when it is made', () => {
   for (const p of [1.5, -0.1, Number.NaN, '0.5' as never]) {
     expect(() => new Dropout(p, { seed: 0, streams: 0 })).toThrow(ArgumentError);
     expect(() => new Dropout(p, { seed: 0, streams: 0 })).toThrow(/^Dropout: p is .*, expected a number from 0 to 1$/);
@@ -184,7 +184,7 @@ describe('TokenBatch', () => {
   });
   const expected = { ids: [7, 8, 0, 9, 5], positions: [0, 1, 2, 3, 0], lengths: [4, 1], counts: [4, 1] };
 
-  it('packs whatever form the tokens come in; only padding at the end is none', () => {
+  it('packs tokens in all accepted forms, and drops only padding at the end', () => {
     const rows = [
       [7, 8, 0, 9, 0, 0],
       [5, 0, 0, 0, 0, 0],
@@ -208,7 +208,7 @@ describe('TokenBatch', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('knows no padding where there is none', () => {
+  it('without a padding id, no token is padding', () => {
     const { counts, longest, total, size } = TokenBatch.from(
       device,
       'test',
@@ -305,7 +305,7 @@ describe('parts refuse, for callers without types, too,', () => {
     expect(device.memory().used).toBe(used);
   });
 
-  it('numbers of layers that are none, and heads that do not fit', () => {
+  it('invalid numbers of layers, and heads that do not fit', () => {
     const stack = (layers: number) => new Stack(layers, () => layerOf(init), null);
     expect(() => stack(1.5)).toThrow('Stack: layers is 1.5, expected an integer from 0 to 2³¹ − 1');
     expect(() => stack(-1)).toThrow('Stack: layers is -1');
@@ -335,7 +335,7 @@ describe('parts refuse, for callers without types, too,', () => {
 });
 
 describe('a layer that recomputes', () => {
-  it('drops in backward what it dropped, though its Scalar has another value by then', () => {
+  it('the backward pass drops the same elements, even if its Scalar has changed', () => {
     const gradientAt = (recomputes: boolean) => {
       const seed = device.scalar('seed', 1);
       const layer = layerOf(new Initializer(device, 3), { randomness: { seed, streams: 0 }, p: 0.5 });

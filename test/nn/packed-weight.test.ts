@@ -122,7 +122,7 @@ it('gradients go through a packed weight to inputs and bias', async () => {
   });
 });
 
-it('parts of a joined weight have formats of their own, and sections can be computed alone', async () => {
+it('parts of a joined weight have different formats, and sections can be computed separately', async () => {
   const device = await deviceFor(isas[0] as string, 2);
   const random = new Random('joined');
   device.scope(() => {
@@ -176,7 +176,7 @@ it.each(['float16', 'int8', 'q8_0', 'q4_0'] as const)(
   },
 );
 
-it('what is no weight is refused by name', async () => {
+it('refuses values that are not weights, by name', async () => {
   const device = await deviceFor(isas[0] as string, 1);
   const bytes = new Uint8Array(18);
   expect(() => PackedWeight.fromBlocks(device, 'q1_0', [1, 256], bytes)).toThrow(/"q1_0", expected one of/);

@@ -185,7 +185,7 @@ const inputOf = (): Tensor => {
 };
 
 describe.each(Object.entries(kinds))('a stack with %s', (_, kind) => {
-  it('decodes what it computes in one pass', () => {
+  it('steps give the results of one pass', () => {
     const stack = stackOf(kind);
     const [x, batch] = [inputOf(), Sequences.of(device, [TIME])];
     const whole = stack.forward(x, batch).dataSync();

@@ -55,7 +55,7 @@ for (const mode of ['bilinear', 'bicubic'] as const)
     tolerance: ({ from, to }) => 3 * Math.max(from[0] + from[1], to[0] + to[1]),
   });
 
-it.each(interpolated)('bicubic is what torch computes: $from to $to', ({ from, to, features, values }) => {
+it.each(interpolated)('bicubic agrees with torch: $from to $to', ({ from, to, features, values }) => {
   const table = Float32Array.from({ length: from[0]! * from[1]! * features }, (_, i) => Math.sin(1.7 * i));
   const actual = interpolate(
     'bicubic',

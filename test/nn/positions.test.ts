@@ -43,7 +43,7 @@ describe('sinusoids', () => {
   });
 });
 
-it('sinusoids take what rotations take, and refuse what makes none', () => {
+it('sinusoids take the options of rotations, and refuse invalid ones', () => {
   expect(sinusoids(3, 4)).toEqual(sinusoids(3, 4, resolvePositions()));
   const halves = { kind: 'sinusoidal', layout: 'halves' } as const;
   expect(sinusoids(3, 4, { layout: 'halves' })).toEqual(sinusoids(3, 4, resolvePositions(halves)));

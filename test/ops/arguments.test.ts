@@ -99,13 +99,13 @@ describe('options that are no object', () => {
   refuse({ dropout: (o) => dropout(x, o) }, [undefined]);
   refuse({ 'linear: dropout': (dropping) => linear(x, w, v, { dropout: dropping }) }, [0, 0.5, false, 'x', [], x]);
 
-  it('says what to do', () => {
+  it('the error says how to fix it', () => {
     expect(() => softmax(x, 0 as never)).toThrow('softmax: the options are 0, expected an object like { name: value }');
     expect(() => gelu(x, x as never)).toThrow('gelu: the options are a tensor [2, 4], expected an object');
   });
 });
 
-describe('what is no tensor', () => {
+describe('values that are not tensors', () => {
   const required: Calls = {
     'add a': (t) => add(t, x),
     'addLayerNorm x': (t) => addLayerNorm(t, x),

@@ -6,7 +6,7 @@ import { deviceFor, isas } from '../describe-op.js';
 import { Random } from '../random.js';
 
 describe.each(isas)('attention of few queries, %s', (isa) => {
-  it('gives each what it gets alone', async () => {
+  it('gives each item the same result as without the others', async () => {
     const device = await deviceFor(isa, 2);
     const random = new Random('few queries');
     const heads = 3;

@@ -7,7 +7,7 @@ const device = await deviceFor(isas[0]!, 1);
 const make = (...shape: number[]) => device.zeros(shape);
 const [q, packed] = [make(2, 3, 8), make(5, 8)];
 
-it('refuses what does not fit', () => {
+it('refuses shapes, dtypes and options that do not fit', () => {
   expect(() => attention(q, make(2, 4, 6), make(2, 4, 8), { heads: 2 })).toThrow(ShapeError);
   expect(() => attention(q, make(3, 4, 8), make(3, 4, 8), { heads: 2 })).toThrow(ShapeError);
   expect(() => attention(q, q, make(2, 4, 8), { heads: 2 })).toThrow(ShapeError);

@@ -13,7 +13,7 @@ const random = new Random('sight');
 const widen = ({ shape, data }: Values): Reals => ({ shape, data: Float64Array.from(data) });
 
 describe.each(isas)('attention on %s', (isa) => {
-  it('sees through a window what it sees through a mask, over many blocks', async () => {
+  it('a window gives the same results as a mask, over many blocks', async () => {
     const device = await deviceFor(isa, 2);
     const T = 1100;
     for (const [left, right] of [
@@ -58,7 +58,7 @@ describe.each(isas)('attention on %s', (isa) => {
     }
   });
 
-  it('gives a query of a cache what it got among all queries', async () => {
+  it('gives a query of a cache the same result as among all queries', async () => {
     const device = await deviceFor(isa, 1);
     const [T, heads, d] = [200, 2, 16];
     const make = (shape: number[]) => device.tensor(random.normal(shape).data, shape);
@@ -132,7 +132,7 @@ describe.each(isas)('attention on %s', (isa) => {
 });
 
 describe('attention', () => {
-  it('refuses what sees nothing sensible', async () => {
+  it('refuses invalid windows, soft caps and offsets', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const q = device.zeros([2, 3, 8]);
     const attend = (options: object) => () => attention(q, q, q, options);

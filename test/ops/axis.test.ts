@@ -186,7 +186,7 @@ describe.each(isas)('%s', (isa) => {
   });
 });
 
-it('refuses what it cannot find', async () => {
+it('refuses axes and sizes that do not exist', async () => {
   const device = await deviceFor(isas[0]!, 1);
   const x = device.zeros([2, 3]);
   expect(() => ops.topk(x, 4)).toThrow('topk: k is 4, expected an integer from 1 to 3');

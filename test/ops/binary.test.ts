@@ -257,7 +257,7 @@ describe('binary ops', () => {
     program.dispose();
   });
 
-  it('scale gradients by what a Scalar was, in a program by what it is', async () => {
+  it('gradients use the earlier value of a Scalar, but in a program the current one', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([1, 2], undefined, { requiresGrad: true });
     const factor = new Scalar('factor', 1);

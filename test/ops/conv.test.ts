@@ -110,7 +110,7 @@ describe('convolutions', () => {
     expect(y.shape).toEqual([2, 16, 8]);
   });
 
-  it('names what does not fit', async () => {
+  it('names the shapes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [x, w, image] = [device.zeros([2, 4, 9]), device.zeros([6, 4, 3]), device.zeros([1, 3, 5, 5])];
     expect(() => conv1d(device.zeros([4, 9]), w)).toThrow(

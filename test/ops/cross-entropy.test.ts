@@ -117,7 +117,7 @@ describe.each(isas)('crossEntropy, %s', (isa) => {
     }
   });
 
-  it.each([-1, 3, -101])('fails the run at target %d, and the device goes on', async (target) => {
+  it.each([-1, 3, -101])('fails the run at target %d, and the device stays usable', async (target) => {
     const device = await deviceFor(isa, 2);
     const logits = device.tensor([[1, 2, 3]], [1, 3], { requiresGrad: true });
     const loss = crossEntropy(logits, computedIds(device, target));
@@ -160,7 +160,7 @@ describe.each(isas)('crossEntropy, %s', (isa) => {
 });
 
 describe('crossEntropy', () => {
-  it('names what does not fit', async () => {
+  it('names the shapes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const logits = device.zeros([2, 3]);
     const targets = device.zeros([2], 'int32');

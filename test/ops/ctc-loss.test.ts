@@ -102,7 +102,7 @@ it('reduces as torch does: sums, and means by label', async () => {
   expect(second).toBeCloseTo(2.67146828, 4);
 });
 
-it('gives an infinite loss, or none, for a target that does not fit', async () => {
+it('gives an infinite loss, or 0 with zeroInfinity, for a target that does not fit', async () => {
   const targets = device.tensor(Int32Array.of(1, 1), [1, 2]);
   const run = async (zeroInfinity: boolean) => {
     const x = device.tensor(new Float32Array(2 * 3).fill(-1), [1, 2, 3]);

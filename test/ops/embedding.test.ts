@@ -78,7 +78,7 @@ describe('embedding', () => {
     expect(await others.data()).toEqual(new Float32Array(8).fill(1));
   });
 
-  it('fails on a computed id outside its table, with a row of zeros, and goes on', async () => {
+  it('a computed id outside its table fails the run, gives a row of zeros, and the device stays usable', async () => {
     for (const isa of isas) {
       const device = await deviceFor(isa, 2);
       const table = device.full([3, 4], 1, 'float32');
@@ -104,7 +104,7 @@ describe('embedding', () => {
     expect([...table.grad!.dataSync()]).toEqual([0, 101]);
   });
 
-  it('takes null for no positions, as other ops do for what is left out', async () => {
+  it('null means no positions, as for omitted options of other ops', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const table = device.tensor([[1, 2]]);
     expect(await embedding(table, device.zeros([1], 'int32'), { positions: null }).data()).toEqual(

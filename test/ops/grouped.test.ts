@@ -59,7 +59,7 @@ describe.each(isas)('%s', (isa) => {
     }
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const device = await createDevice({ isa, threads: 2 });
     const [x, w] = [device.zeros([4, 3]), device.zeros([3, 10])];
     const offsets = device.tensor(Int32Array.of(0, 1, 4));

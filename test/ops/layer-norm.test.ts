@@ -183,7 +183,7 @@ describe.each(isas)('layerNorm, %s', (isa) => {
     for (const tensor of [x, ...all]) tensor.dispose();
   });
 
-  it('gives the gradients of the sum alone when only the sum is used', async () => {
+  it('gives only the gradients of the sum when only the sum is used', async () => {
     const device = await deviceFor(isa, 1);
     const [x, residual] = [1, 2].map((value) => device.tensor([[value, 3 * value]], [1, 2], { requiresGrad: true }));
     const { sum } = addLayerNorm(x!, residual!, null, null);
@@ -242,7 +242,7 @@ describe('layerNorm', () => {
 });
 
 describe('layerNormWithStats', () => {
-  it('gives what layerNorm gives, and measures that may go before backward comes', async () => {
+  it('gives the same result as layerNorm, and statistics that may be disposed of before the backward pass', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const values = Float32Array.from({ length: 60 }, (_, i) => Math.sin(i * i));
     const [x, other] = [0, 1].map(() => device.tensor(values, [5, 3, 4], { requiresGrad: true }));
@@ -262,7 +262,7 @@ describe('layerNormWithStats', () => {
     expect(await x!.grad!.data()).toEqual(await other!.grad!.data());
   });
 
-  it('names what does not fit', async () => {
+  it('names the shapes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [x, gamma] = [device.zeros([2, 3, 4]), device.zeros([4])];
     expect(() => layerNorm(x, gamma, null, { axis: 1 })).toThrow('layerNorm: gamma is [4], expected [3, 4]');

@@ -105,7 +105,7 @@ describe('linear', () => {
     },
   );
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const zeros = (...shape: number[]) => device.zeros(shape);
     expect(() => linear(zeros(2, 3), zeros(4, 5))).toThrow(ShapeError);

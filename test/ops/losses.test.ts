@@ -101,13 +101,13 @@ describeOp({
 });
 
 describe('losses', () => {
-  it('keep what cancels: a sure and right logit costs little, not nothing', async () => {
+  it('do not cancel: the loss of a confident, right logit is small, but not 0', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const losses = ops.bceWithLogits(device.tensor([-30, 30]), device.tensor([0, 1]), { reduction: 'none' });
     for (const loss of await losses.data()) expect(Math.abs(loss / Math.exp(-30) - 1)).toBeLessThan(1e-6);
   });
 
-  it('count a target of probability 0 as none', async () => {
+  it('give loss 0 for a target of probability 0', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor([-1, -2], [1, 2]);
     const t = device.tensor([0, 1], [1, 2]);

@@ -168,7 +168,7 @@ describe('matmul', () => {
     }
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const zeros = (...shape: number[]) => device.zeros(shape);
     expect(() => matmul(zeros(2, 3), zeros(4, 5))).toThrow(ShapeError);

@@ -199,7 +199,7 @@ describe('rearranging ops', () => {
     expect([...gather(x, device.tensor(Int32Array.of(1))).dataSync()]).toEqual([4, 5, 6]);
   });
 
-  it('leave no memory behind but their results', async () => {
+  it('free all memory except their results', async () => {
     const device = await createDevice({ threads: 1 });
     const x = device.zeros([4, 6, 2]);
     const rows = device.zeros([3], 'int32');
@@ -220,7 +220,7 @@ describe('rearranging ops', () => {
     expect([...(x.grad?.dataSync() ?? [])]).toEqual([3, 5, 6]);
   });
 
-  it('keep their own copy of what backward needs of arrays', async () => {
+  it('copy the arrays that the backward pass needs', async () => {
     const device = await open();
     const x = device.tensor([1, 2, 3, 4], [2, 2], { requiresGrad: true });
     const gradientOf = (y: Tensor, change: () => void) => {

@@ -120,7 +120,7 @@ const errorOf = {
 };
 
 describe.each(isas)('a packed cache, %s', (isa) => {
-  it.each(packed)('%s: rows become what the reference makes of them', async (type) => {
+  it.each(packed)('%s: rows are packed as by the reference', async (type) => {
     const device = await deviceFor(isa, 2);
     for (const width of [1, 8, 20, 32, 40, 64, 80]) {
       const words = cacheWords(device, { type, headSize: width });
@@ -167,7 +167,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
     }
   });
 
-  it.each(packed)('%s: attention is as near to float64 as what is kept allows', async (type) => {
+  it.each(packed)('%s: attention is as close to float64 as the precision of the cache allows', async (type) => {
     const device = await deviceFor(isa, 2);
     for (const [heads, kvHeads, width, keys] of [
       [3, 1, 64, 150],
@@ -264,7 +264,7 @@ describe.each(isas)('a packed cache, %s', (isa) => {
       expect(await bitsOf(3, of)).toEqual(whole.slice((of[0] as number) * 576, ((of.at(-1) as number) + 1) * 576));
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const device = await deviceFor(isa, 1);
     const { cache, k, v } = makeCache(device, 'int8', { batch: 1, keys: 3, heads: 1, kvHeads: 1, width: 32 });
     const q = device.zeros([1, 1, 32]);

@@ -75,7 +75,7 @@ describe('rmsNorm', () => {
     expect(() => rmsNorm(device.zeros([2, 3]), device.zeros([2]))).toThrow('rmsNorm: gamma is [2], expected [3]');
   });
 
-  it('takes 1 + gamma for what it is', async () => {
+  it('an offset of 1 gives the same result as 1 + gamma', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const x = device.tensor(
       Float32Array.from({ length: 60 }, (_, i) => Math.sin(i)),
@@ -87,7 +87,7 @@ describe('rmsNorm', () => {
     expect(await inside.data()).toEqual(await apart.data());
   });
 
-  it('refuses options that it has not, and an offset that nothing is added to', async () => {
+  it('refuses unknown options, and an offset without a gamma', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [x, gamma] = [device.zeros([2, 3]), device.zeros([3])];
     expect(() => rmsNorm(x, gamma, { epsilon: 1 } as object)).toThrow('rmsNorm: there is no option epsilon');

@@ -71,7 +71,7 @@ describeOp({
 });
 
 describe('rotary', () => {
-  it.each(layouts)('makes products of queries and keys depend on their distance alone: %s', async (layout) => {
+  it.each(layouts)('makes products of queries and keys depend only on their distance: %s', async (layout) => {
     const device = await deviceFor(isas[0]!, 1);
     const [features, length] = [10, 40];
     const table = device.tensor(rotations(length, features, { layout }), [length, 2 * features]);
@@ -105,7 +105,7 @@ describe('rotary', () => {
     expect(() => rotations(1, 3)).toThrow('rotations: features is 3, expected an even number');
   });
 
-  it('fails on a position outside its table, with a row of zeros, and goes on', async () => {
+  it('a position outside its table fails the run, gives a row of zeros, and the device stays usable', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const table = device.tensor(rotations(2, 2), [2, 4]);
     for (const position of [2, -1]) {
@@ -115,7 +115,7 @@ describe('rotary', () => {
     }
   });
 
-  it('names what does not fit', async () => {
+  it('names the shapes and options that do not fit', async () => {
     const device = await deviceFor(isas[0]!, 1);
     const [x, positions] = [device.zeros([2, 8]), device.zeros([2], 'int32')];
     const table = device.zeros([3, 8]);

@@ -48,7 +48,7 @@ describe.each(isas)('choosing tokens, %s', (isa) => {
     }
   });
 
-  it('passes over what is forbidden, and what is not there', async () => {
+  it('skips forbidden tokens and ids beyond the row', async () => {
     const device = await deviceFor(isa, 2);
     const data = Float32Array.of(1, 5, Number.NEGATIVE_INFINITY, 3, 5, 2);
     const best = bestFor(device, 1, 4, 4);
@@ -81,7 +81,7 @@ describe.each(isas)('choosing tokens, %s', (isa) => {
     expect((await look())[2]).toBe(2);
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses shapes, dtypes and options that do not fit', async () => {
     const device = await deviceFor(isa, 2);
     const best = bestFor(device, 1, 2, 3);
     const tokens = device.tensor(ints(0, 0));

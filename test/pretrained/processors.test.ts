@@ -239,7 +239,7 @@ describe('ImageProcessor', () => {
     expect(() => by('bert')).toThrow(/image_processor_type is undefined, expected one of ViTImageProcessor, CLIP/);
   });
 
-  it('refuses what it has not', () => {
+  it('refuses entries that do not exist', () => {
     const vit = { image_processor_type: 'ViTImageProcessor' };
     const wrong = [
       { image_processor_type: 'Mask2FormerImageProcessor' },

@@ -41,7 +41,7 @@ describe('text of tokens as they come', () => {
 describe('calls of tools', () => {
   const called = (name: string, written: string) => ({ type: 'function', function: { name, arguments: written } });
 
-  it.each(sizes)('are found in what models write, in pieces of %i characters', (size) => {
+  it.each(sizes)('are found in generated text, in pieces of %i characters', (size) => {
     const read = (text: string) => {
       const reader = new ToolCalls(['add'], 1).reader();
       return joined([...cut(text, size).map((piece) => reader.push(piece)), reader.end()]);

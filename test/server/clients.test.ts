@@ -69,7 +69,7 @@ describe('clients of the server', () => {
       expect(usage).toMatchObject({ completion_tokens: 48 });
     });
 
-    it('streams by its helper, which checks what comes', async () => {
+    it('streams by its helper, which checks the events', async () => {
       const stream = client.chat.completions.stream({ ...greedy, messages });
       expect(await stream.finalContent()).toBe(answer);
     });

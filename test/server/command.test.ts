@@ -38,7 +38,7 @@ describe('simdformer serve', () => {
   });
   afterAll(() => server?.end());
 
-  it('answers until SIGTERM, finishes what runs, and logs a line a request, without prompts', async () => {
+  it('answers until SIGTERM, finishes current requests, and logs one line per request, without prompts', async () => {
     const args = [
       'serve',
       `stories=${server.folder}`,
@@ -83,7 +83,7 @@ describe('simdformer serve', () => {
     expect(log()).not.toMatch(/secret|dog/);
   });
 
-  it('keeps keys and values as float16 where weights are packed, unless it is told otherwise', async () => {
+  it('caches keys and values as float16 if weights are packed, unless an option says otherwise', async () => {
     const told = async (options: string[]) => {
       const common = ['serve', `stories=${server.folder}`, '--port', '0', '--context', '64', '--parallel', '1'];
       const { child, url, ended } = await started([...common, ...options]);
@@ -159,7 +159,7 @@ describe('simdformer serve', () => {
     model.dispose();
   });
 
-  it('says what is wrong with its arguments', async () => {
+  it('reports wrong arguments', async () => {
     expect(await simdformer(['serve', '/nowhere'])).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('nowhere'),

@@ -89,7 +89,7 @@ describe('a server under bodies of chance', () => {
     expect([...seen].sort()).toEqual(expect.arrayContaining([200, 400]));
   });
 
-  it('goes on beside clients that send slowly, and those that hang up', async () => {
+  it('keeps answering while other clients send slowly or hang up', async () => {
     const { hostname, port } = new URL(server.url);
     const head =
       'POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{';

@@ -129,7 +129,7 @@ describe('images of messages', () => {
     expect([status, JSON.stringify(json)]).toEqual([400, expect.stringMatching(/type.*text, image_url/)]);
   });
 
-  it('refuses other hosts, redirects, other schemes and what is no image', async () => {
+  it('refuses other hosts, redirects, other schemes and files that are not images', async () => {
     const refusals: readonly (readonly [url: string, message: RegExp])[] = [
       ['http://images.example.com/a.png', /not fetched.*imageHosts/],
       [`http://${host}/away`, /cannot be fetched/],

@@ -250,7 +250,7 @@ describe('adapters', () => {
     server = null;
   });
 
-  it('leave the line when their client leaves', async () => {
+  it('leave the queue when their client disconnects', async () => {
     const client = await start({ models: { stories: managed('stories', { adapters: adapters() }) }, parallel: 1 });
     const stream = await client.openai.completions.create({
       ...{ model: 'red', prompt: PROMPT, max_tokens: 200, temperature: 0, stream: true, logit_bias: { 2: -100 } },

@@ -104,7 +104,7 @@ describe('requests', () => {
     }
   });
 
-  it('biases, penalties and the coldest temperature change what comes out', async () => {
+  it('biases, penalties and the lowest temperature change the answer', async () => {
     const greedy = { temperature: 0, max_tokens: 60 };
     const plain = await textOf(greedy);
     const { tokenizer } = server.models.stories;
@@ -118,7 +118,7 @@ describe('requests', () => {
     expect(await textOf({ ...greedy, temperature: 1, top_k: 1 })).toBe(plain);
   });
 
-  it('asks for more tokens than there is room for, and gets what there is', async () => {
+  it('limits the number of tokens to the room in the context', async () => {
     const response = await server.post('/v1/completions', { ...base, max_tokens: 100_000, logit_bias: { 2: -100 } });
     const { choices, usage } = (await response.json()) as { choices: Choice[]; usage: { total_tokens: number } };
     expect([choices[0]!.finish_reason, usage.total_tokens]).toEqual(['length', 512]);
@@ -242,7 +242,7 @@ describe('requests', () => {
     expect((await app.request('/ai/v1/completions', { method: 'POST', headers, body })).status).toBe(503);
   });
 
-  it('says what options make no sense', async () => {
+  it('names invalid options', async () => {
     const { stories } = server.models;
     await expect(openai({ models: {} })).rejects.toThrow('at least one');
     await expect(openai({ models: { stories }, apiKeys: ['a b'] })).rejects.toThrow('has spaces in it');

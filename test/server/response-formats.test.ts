@@ -31,7 +31,7 @@ describe('response formats', () => {
     server?.end();
   });
 
-  it('parses what is JSON of a schema, greedy, drawn, several at once', async () => {
+  it('answers are JSON of the schema: greedy, sampled, several at once', async () => {
     const schema = z.object({ city: z.string(), degrees: z.int().min(-60).max(60), kind: z.enum(['sun', 'rain']) });
     for (const temperature of [0, 1.5]) {
       const { choices } = await client.chat.completions.parse({

@@ -68,7 +68,7 @@ it.each(GIVEN)('%s, body %#', (kind, body, isValid) => {
   else expect(() => read(schema, body)).toThrow(ApiError);
 });
 
-it('names the innermost field that is wrong, and what was expected', () => {
+it('names the innermost wrong field, and the expected value', () => {
   const problem = (body: unknown) => {
     try {
       return read(bodies.chat!, body);

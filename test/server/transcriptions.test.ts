@@ -115,7 +115,7 @@ describeReal('whisper-tiny.en', async (path) => {
       expect(loud.text).not.toBe(said);
     });
 
-    it('refuses what is no WAV, too much, and what it does not know', async () => {
+    it('refuses files that are not WAV, too large files, and unknown fields', async () => {
       const refusal = async (fields: Record<string, string | Blob>) => {
         const body = new FormData();
         for (const [name, value] of Object.entries(fields)) body.append(name, value);

@@ -14,7 +14,7 @@ describeReal('smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf', (path) => {
   });
   afterAll(() => device.dispose());
 
-  it('knows what was said before, with guesses and without', async () => {
+  it('knows earlier messages, with and without drafts', async () => {
     for (const draft of [undefined, 'prompt'] as const) {
       const chat = new Chat(model, { maxLength: 512, generation: { draft, doSample: false, maxNewTokens: 24 } });
       const say = async (text: string) => {

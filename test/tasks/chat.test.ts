@@ -45,7 +45,7 @@ async function say(chat: Chat, ...given: Parameters<Chat['send']>): Promise<stri
 const short = { maxNewTokens: 12 };
 
 describe('a conversation', () => {
-  it('gives what the model gives for the whole of it, and reads no more than is new', async () => {
+  it('gives the same answer as for the whole conversation, and reads only new tokens', async () => {
     const model = makeModel();
     const chat = new Chat(model, { system: 'Be brief.' });
     const written: { role: string; content: string }[] = [{ role: 'system', content: 'Be brief.' }];
@@ -72,7 +72,7 @@ describe('a conversation', () => {
     model.dispose();
   });
 
-  it('answers overlapping messages in one batch, with the bits that each has alone', async () => {
+  it('answers overlapping messages in one batch, with the same bits as one by one', async () => {
     const model = makeModel();
     const streams = vi.spyOn(ContinuousBatching.prototype, 'stream');
     const questions = Array.from({ length: 20 }, (_, i) => `Question ${'?'.repeat(i)}`);
@@ -106,7 +106,7 @@ describe('a conversation', () => {
     model.dispose();
   });
 
-  it('does not depend on what other conversations have written', async () => {
+  it('does not depend on the answers of other conversations', async () => {
     const model = makeModel();
     const [one, two] = [new Chat(model), new Chat(model)];
     await say(one, 'Hello!', short);
@@ -191,7 +191,7 @@ describe('a conversation', () => {
     model.dispose();
   });
 
-  it('goes on after an answer that was stopped', async () => {
+  it('continues after an answer that was stopped', async () => {
     const model = makeModel();
     const chat = new Chat(model);
     await say(chat, 'One', short);
@@ -219,7 +219,7 @@ describe('a conversation', () => {
     await expect(say(chat, 'Seven')).rejects.toThrow('disposed');
   });
 
-  it('refuses what leaves no room, or hides the oldest turns', async () => {
+  it('refuses messages that leave no room, or hides the oldest turns', async () => {
     const model = makeModel();
     const options: ChatOptions = { system: 'Be brief.', maxLength: 100 };
     const [refusing, shifting] = [new Chat(model, options), new Chat(model, { ...options, whenFull: 'shift' })];
@@ -253,7 +253,7 @@ describe('a conversation', () => {
     model.dispose();
   });
 
-  it('refuses what makes no sense', async () => {
+  it('refuses invalid arguments', async () => {
     const model = makeModel();
     const refused = (options: object, message: string, of: object = model) => {
       expect(() => new Chat(of as ChatModel, options)).toThrow(message);

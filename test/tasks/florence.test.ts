@@ -16,7 +16,7 @@ it.each(florence.prompts)('makes the prompt of $text', ({ text, prompt }) => {
   expect(processor.prompt(text, 1, '<image>')).toBe(`<image><s>${prompt}</s>`);
 });
 
-it('refuses a text behind a task that takes none', () => {
+it('refuses a text after a task that takes none', () => {
   expect(() => processor.prompt('<OD> cats', 1, '<image>')).toThrow(/expected <OD> alone/);
 });
 

@@ -30,7 +30,7 @@ describe('a tensor of results', () => {
     expect(tensor.at(1).at(0).item()).toBe(3);
   });
 
-  it('refuses what it has not', () => {
+  it('refuses entries that do not exist', () => {
     expect(() => tensor.at(3)).toThrow('3 is out of range for [3, 2]');
     expect(() => tensor.item()).toThrow('expected one element');
     expect(() => new HostTensor(new Float32Array(5), [3, 2])).toThrow('[3, 2] has 6 elements, got 5');
@@ -113,7 +113,7 @@ describe('a pipeline', () => {
     expect(device.memory().used).toBe(before);
   });
 
-  it('opens a device and closes it, with what it loaded; what it was given it leaves', async () => {
+  it('opens a device and closes it with the loaded model, but not a given device or model', async () => {
     const own = await pipeline('embeddings', smallModel('bert-pooler'), { device: 'cpu' });
     await own.dispose();
     await expect(own('a cat')).rejects.toThrow('dispos');
@@ -129,7 +129,7 @@ describe('a pipeline', () => {
     await expect(pipeline('fill-mask', model)).rejects.toThrow("needs a model with head 'masked-language-model'");
   });
 
-  it('tells what is ready, as transformers.js does', async () => {
+  it('reports progress as transformers.js does', async () => {
     const told = vi.fn();
     const pipe = await pipeline('feature-extraction', smallModel('bert-pooler'), { device, progress_callback: told });
     expect(told).toHaveBeenCalledExactlyOnceWith({ status: 'ready', task: 'feature-extraction', model: 'given' });
@@ -145,7 +145,7 @@ describe('a pipeline', () => {
     await Promise.all([plain!.dispose(), packed!.dispose()]);
   });
 
-  it('takes the names of other processors, with a note that there are none', async () => {
+  it('accepts names of other processors with a warning', async () => {
     const warnings: string[] = [];
     const onWarning = (warning: string) => warnings.push(warning);
     await using pipe = await pipeline('embeddings', smallModel('bert-pooler'), { device: 'webgpu', onWarning });
@@ -153,7 +153,7 @@ describe('a pipeline', () => {
     expect(warnings).toEqual([expect.stringContaining('there is no device webgpu here')]);
   });
 
-  it('refuses what it does not know', async () => {
+  it('refuses unknown tasks and options', async () => {
     const model = smallModel('bert-pooler');
     await expect(pipeline('embeddings', model, { dtype: 'int9' as 'q8' })).rejects.toThrow('dtype is');
     await expect(pipeline('image-to-poem' as 'embeddings', model)).rejects.toThrow(
@@ -245,7 +245,7 @@ describe('text-generation', () => {
     expect(await write('the cat', drawn)).toEqual(await write('the cat', drawn));
   });
 
-  it('gives scores of tokens, and what was looked at', async () => {
+  it('returns scores of tokens, and attention maps', async () => {
     const more = { ...options, output_scores: true, output_attentions: true };
     const [[short], [long]] = (await write(['the cat', 'the cat sat on a mat'], more)) as [
       [GeneratedText],
@@ -267,7 +267,7 @@ describe('text-generation', () => {
     }
   });
 
-  it('streams whole pieces of what it writes', async () => {
+  it('streams the text in pieces of whole characters', async () => {
     const pieces: string[] = [];
     const callback_function = (text: string) => pieces.push(text);
     const streamer = new TextStreamer(write.tokenizer!, { skip_prompt: true, callback_function });

@@ -127,7 +127,7 @@ it('a pass during which the parts change begins again', async () => {
   model.dispose();
 });
 
-it('fill-mask reads the logits of masks alone', async () => {
+it('fill-mask reads only the logits of masks', async () => {
   await using pipe = await pipeline('fill-mask', smallModel('bert-mlm'), { device });
   const read = vi.spyOn(Tensor, 'dataOf');
   const results = await pipe([`${text} [MASK]`, 'the [MASK] sat on the [MASK]', '[MASK]']);

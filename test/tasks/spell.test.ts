@@ -31,7 +31,7 @@ const sound = (samples: number, seed: number) =>
   );
 
 describe('models that spell', () => {
-  it.each(expected.cases)('hear what transformers hears: $samples samples, $options', async (given) => {
+  it.each(expected.cases)('give the transcripts of transformers: $samples samples, $options', async (given) => {
     const result = await recognize(sound(given.samples, given.seed), given.options as object);
     expect(result.text).toBe(given.text);
     expect(result.chunks ?? null).toEqual(given.chunks);

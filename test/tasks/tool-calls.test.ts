@@ -54,7 +54,7 @@ describe('parseToolCalls', () => {
   });
 });
 
-it('has arguments of earlier calls as objects for templates, and leaves what is no JSON of one', () => {
+it('parses arguments of earlier calls for templates, and leaves invalid JSON unchanged', () => {
   const call = (given: string | object) => ({ id: 'a', function: { name: 'weather', arguments: given as string } });
   const message = (...given: (string | object)[]) => ({ role: 'assistant', content: '', tool_calls: given.map(call) });
   const rest = [

@@ -16,7 +16,7 @@ const sound = (count: number) =>
   );
 
 describe('ClapFeatureExtractor', () => {
-  it.each(recorded.features)('gives what transformers gives for $samples samples by $config', (each) => {
+  it.each(recorded.features)('agrees with transformers for $samples samples by $config', (each) => {
     const { data, shape } = new ClapFeatureExtractor(each.config).process([sound(each.samples)]);
     expect(shape).toEqual(each.shape);
     // The file has four decimals, and torch places the columns of long recordings in float32.

@@ -96,7 +96,7 @@ describe('applyChatTemplate', () => {
     await expect(load({ 'tokenizer_config.json': { chat_template: [1] } })).rejects.toThrow(FormatError);
   });
 
-  it('refuses what makes no sense', async () => {
+  it('refuses invalid arguments', async () => {
     const tokenizer = await load('{{ messages[0].content }}');
     const apply = (messages: unknown, options: unknown = {}) =>
       tokenizer.applyChatTemplate(messages as never, options as never);

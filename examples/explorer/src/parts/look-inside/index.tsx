@@ -138,7 +138,7 @@ function Heads({ session, before }: PartProps & { before: Traced }) {
   );
 }
 
-/** Returns the initial head: the first of the last cross-attention, or of the model's last attention. */
+/** Returns the head in the address. Default: the first head of the last cross-attention. */
 function firstHead({ said, trace }: Traced): HeadId {
   const { attention = 'cross', layer = Number.POSITIVE_INFINITY, head = 0 } = placeInAddress() ?? {};
   const { heads } = said.model.transformer.config;
