@@ -21,15 +21,16 @@ it('reads no more tokens side by side than a batch may have, with the results of
   await using classify = await pipeline('text-classification', smallModel('bert-sequence'), { device });
   const words = ['the cat sat on the mat', 'a dog', 'it is so good that we go there every day, is it not?'];
   const texts = Array.from({ length: 400 }, (_, i) => `${words[i % 3]} ${words[(i + 1) % 3]} ${words[i % 2]}`);
-  const forward = vi.spyOn(EncoderModel.prototype, 'forward');
+  const passes = (['forwardByParts', 'featuresByParts'] as const).map((name) => vi.spyOn(EncoderModel.prototype, name));
   const vectors = await extract(texts, { pooling: 'mean', batchSize: 400 });
   const classes = await classify(texts, { batchSize: 400 });
-  const counts = forward.mock.calls.map(([{ inputIds }]) =>
+  const calls = passes.flatMap(({ mock }) => mock.calls);
+  const counts = calls.map(([{ inputIds }]) =>
     inputIds instanceof TokenBatch ? inputIds.ids.size : [...((inputIds as PackedTokens).ids as number[])].length,
   );
   expect(Math.max(...counts)).toBeLessThanOrEqual(MAX_BATCH_TOKENS);
   expect(counts.length).toBeGreaterThan(4);
-  forward.mockRestore();
+  for (const pass of passes) pass.mockRestore();
   for (const i of [0, 1, 2]) {
     const [alone, alike] = [await extract(texts[i]!, { pooling: 'mean' }), texts.lastIndexOf(texts[i]!)];
     const size = alone.data.length;
