@@ -12,7 +12,7 @@ import { cut, type LabelledTokens, TokenObjective } from './token-objective.js';
 export interface CausalRow {
   /** A conversation. Only the messages of assistants are learnt. */
   readonly messages?: readonly ChatMessage[] | undefined;
-  /** Learnt as a whole; or, with `prompt`, what follows that. */
+  /** The text to learn. With `prompt`, it is the text that follows the prompt. */
   readonly text?: string | undefined;
   readonly prompt?: string | undefined;
   readonly inputIds?: readonly number[] | undefined;
@@ -49,7 +49,7 @@ export class CausalLanguageModel extends TokenObjective<CausalRow> {
   }
 }
 
-/** A prompt and what is to follow it, up to the end token. */
+/** A prompt and the text that must follow it, up to the end token. */
 export function encodeContinuation(model: PretrainedModel, prompt: string, text: string): LabelledTokens {
   const tokenizer = tokenizerOf('fit', model);
   const [start, end] = [tokenizer.bosId ?? [], tokenizer.eosId ?? []].map((id) => [id].flat()) as [number[], number[]];

@@ -13,7 +13,7 @@ export interface EncodedText {
   readonly tokenTypeIds: readonly number[] | null;
 }
 
-/** The tokenizer that a model brought. Throws ArgumentError if there is none. */
+/** Returns the tokenizer of a model. Throws ArgumentError if there is none. */
 export function tokenizerOf(op: string, model: PretrainedModel): PretrainedTokenizer {
   if (model.tokenizer !== null) return model.tokenizer;
   throw new ArgumentError(`${op}: the model has no tokenizer, which its folder should bring`);

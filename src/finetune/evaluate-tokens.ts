@@ -88,7 +88,7 @@ export async function evaluateTokens(
     },
   );
   const nameOf = (label: string | number) => (typeof label === 'number' ? (names[label] ?? String(label)) : label);
-  // Words behind the end of what the model reads are not predicted: they count as outside of entities.
+  // Words beyond the model's limit are not predicted. They count as outside of entities.
   const actual = rows.map(({ labels }) => labels.map(nameOf));
   const complete = actual.map((labels, i) => labels.map((_, word) => predicted[i]?.[word] ?? 'O'));
   const { precision, recall, f1 } = entityScores(complete, actual);
@@ -151,7 +151,7 @@ async function answersTo(
   );
 }
 
-/** The loss of targets, and BLEU and chrF of what is written for sources. */
+/** Returns the loss of targets, and BLEU and chrF of the texts that the model generates for sources. */
 export async function evaluateWriting(
   model: PretrainedModel,
   rows: readonly Seq2SeqRow[],

@@ -35,7 +35,7 @@ export function inBatchNegatives(
   return crossEntropy(scale(cosines, factor), anchors.device.tensor(own));
 }
 
-/** The mean square of what the cosines of pairs lack to their scores, from -1 to 1 (CosineSimilarityLoss). */
+/** The mean squared difference between the cosines of pairs and their scores, from -1 to 1 (CosineSimilarityLoss). */
 export function cosineLoss(a: Tensor, b: Tensor, scores: readonly number[]): Tensor {
   return mseLoss(cosineSimilarity(a, b), a.device.tensor(Float32Array.from(scores)));
 }

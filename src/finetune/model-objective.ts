@@ -10,7 +10,9 @@ import type { LossSettings, Objective } from '../train/fit.js';
 import { limitOf } from './encoded.js';
 
 export interface ModelObjectiveOptions {
-  /** Tokens of an example, beyond which it is cut. Default: 512, or what the model takes if that is less. */
+  /**
+   * Maximum number of tokens of an example; longer ones are cut. Default: 512, or the model's limit if that is less.
+   */
   maxLength?: number | undefined;
 }
 
@@ -29,7 +31,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     this.maxLength = limitOf(model, checkOptions('objective', options, { maxLength: 'count' }).maxLength);
   }
 
-  /** Throws ArgumentError for a row that is no example. */
+  /** Throws ArgumentError for a row that is not an example. */
   protected abstract encode(row: Row): Encoded;
   protected abstract lengthOf(example: Encoded): number;
   /** The model's inputs for examples, labels included. */

@@ -7,7 +7,7 @@ import type { ProblemType } from '../models/prediction-head.js';
 import { type EncodedText, encodeText, inputsOf, numberOf } from './encoded.js';
 import { ModelObjective } from './model-objective.js';
 
-/** A text, or two, and what is true of it: a label by name or id, several labels, or a number. */
+/** A text, or two, and its target: a label by name or id, several labels, or a number. */
 export interface ClassificationRow {
   readonly text: string;
   readonly pair?: string | undefined;

@@ -5,7 +5,7 @@ import { IGNORED } from '../models/losses.js';
 import { packed } from '../nn/token-batch.js';
 import { ModelObjective } from './model-objective.js';
 
-/** Ids, and what is to be predicted at each: -100 where nothing is. */
+/** Ids, and the label at each; -100 if there is none. */
 export interface LabelledTokens {
   readonly inputIds: readonly number[];
   readonly labels: readonly number[];

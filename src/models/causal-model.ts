@@ -89,7 +89,7 @@ export abstract class CausalModel extends PromptModel {
     return this.#features(PaddedBatch.from(this.device, 'inputIds', inputIds, attentionMask, 'dropped'));
   }
 
-  /** Runs a pass. A family can return a loss of its own for it, which is added to that of the tokens. */
+  /** Runs a pass. A family can return an additional loss, which is added to the loss of the tokens. */
   protected withFurtherLoss(pass: () => Tensor): { result: Tensor; loss: Tensor | null } {
     return { result: pass(), loss: null };
   }

@@ -13,7 +13,7 @@ import { softmax } from '../ops/softmax.js';
 export interface DeformableOptions {
   readonly dModel: number;
   readonly heads: number;
-  /** Number of maps. */
+  /** Number of feature maps. */
   readonly levels: number;
   /** Samples of a head in each map. */
   readonly points: number;

@@ -87,7 +87,7 @@ interface Match {
   readonly target: number;
 }
 
-/** Matches each target with a prediction. Costs that are no numbers count as the largest. */
+/** Matches each target with a prediction. NaN costs count as the largest. */
 function match({ logits, predBoxes }: Found, targets: readonly DetectionTarget[], config: ModelConfig): Match[] {
   const [, queries, classes] = logits.shape as [number, number, number];
   const [scores, boxes] = [logits, predBoxes].map((values) => values.dataSync() as Float32Array) as [

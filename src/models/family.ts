@@ -7,7 +7,10 @@ import type { FamilyContext, PretrainedModel } from './pretrained-model.js';
 
 export interface Family {
   readonly model: new (context: FamilyContext) => PretrainedModel;
-  /** The encoder alone, if transformers has a class for it: one for vectors, and one for labels of tokens. */
+  /**
+   * Classes of the encoder without the decoder, if transformers has them: one for vectors, and one for labels of
+   * tokens.
+   */
   readonly encoder?: new (
     context: FamilyContext,
   ) => PretrainedModel;
@@ -15,7 +18,7 @@ export interface Family {
   readonly variants?: Readonly<Record<string, new (context: FamilyContext) => PretrainedModel>>;
   /** Prefix of transformers' class names, such as `Bert` of BertModel. */
   readonly className: string;
-  /** The class that writes text; null if there is none. Default: the prefix and `ForCausalLM`. */
+  /** The class that generates text; null if there is none. Default: the prefix and `ForCausalLM`. */
   readonly writer?: string | null;
   /** The class that answers questions about a text. Default: the prefix and `ForQuestionAnswering`. */
   readonly answerer?: string;
@@ -134,7 +137,10 @@ export interface GgufSettings {
   /** A number for each layer, given as a list or once. */
   ofLayers(name: string): readonly number[] | undefined;
   flag(name: string): boolean | undefined;
-  /** The kind of each layer by the file's windows; `period`: one of so many layers has none, if the file does not tell. */
+  /**
+   * Returns the kind of each layer by the file's windows. `period`: without settings in the file, one of so many layers
+   * has no window.
+   */
   layerTypes(period: number): readonly ('sliding_attention' | 'full_attention')[];
   /** Layers with a window: a list of booleans, or the period n, where one of n layers has no window. */
   pattern(name: string): number | readonly boolean[] | undefined;

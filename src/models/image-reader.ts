@@ -21,8 +21,9 @@ export interface ImageRows {
 }
 
 /**
- * Tokens that see later ones. 'none': all see earlier tokens only. 'image': tokens of an image see the whole image, as far as
- * windows reach. 'nearby': the same, in layers with windows alone. 'prompt': tokens of a prompt with an image see the whole prompt.
+ * Tokens that see later ones. 'none': all see earlier tokens only. 'image': tokens of an image see the whole image, as
+ * far as windows reach. 'nearby': the same, but only in layers with windows. 'prompt': tokens of a prompt with an image
+ * see the whole prompt.
  */
 export type TwoSided = 'none' | 'image' | 'nearby' | 'prompt';
 
@@ -34,7 +35,7 @@ export abstract class ImageReader extends Module {
   abstract readonly placeholder: number;
   readonly twoSided: TwoSided = 'none';
 
-  /** Throws ArgumentError, ShapeError or DTypeError for inputs that are no images of the model. */
+  /** Throws ArgumentError, ShapeError or DTypeError for inputs that are not valid images for the model. */
   abstract read(inputs: ModelInputs): ImageRows;
 }
 

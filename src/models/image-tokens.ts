@@ -59,7 +59,7 @@ export class ImageTokens {
   readonly #images: { readonly first: number; readonly image: ImagePart }[] = [];
   #next = FIRST_ID;
 
-  /** Takes the rows, which outlive the scope. Throws ArgumentError if there are no more ids. */
+  /** Takes over the rows, which outlive the scope. Throws ArgumentError if all ids are in use. */
   add(images: ImageRows): ReadImages {
     const parts = partsOf(images);
     const total = parts.reduce((sum, { count }) => sum + count, 0);

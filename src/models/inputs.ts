@@ -73,11 +73,13 @@ export interface ModelInputs {
   pixelMask?: Tensor | undefined;
   /** SAM: encoded images, float32 [B, features, rows, columns], in place of `pixelValues`. */
   imageEmbeddings?: Tensor | undefined;
-  /** Points that mark what a mask shows, in pixels of `pixelValues`: float32 [B, prompts, points, 2], column and row. */
+  /**
+   * Points that mark the objects of masks, in pixels of `pixelValues`: float32 [B, prompts, points, 2], column and row.
+   */
   inputPoints?: Tensor | undefined;
   /** Kinds of points, int32 [B, prompts, points]: 1 for the object, 0 for the background, -10 for padding. Default: 1. */
   inputLabels?: Tensor | undefined;
-  /** Boxes around what masks show, float32 [B, prompts, 4]: column and row of two corners. */
+  /** Boxes around the objects of masks, float32 [B, prompts, 4]: column and row of two corners. */
   inputBoxes?: Tensor | undefined;
   /** Earlier masks, float32 [B, 1, height, width]: four times the grid of an encoded image. */
   inputMasks?: Tensor | undefined;

@@ -83,7 +83,7 @@ export class ModelConfig {
     return new ModelConfig({ [`${name}[${i}]`]: this.list(name)[i] }).oneOf(`${name}[${i}]`, meanings);
   }
 
-  /** Throws FormatError if a setting is neither missing nor what alone is supported. */
+  /** Throws FormatError if a setting is given and differs from the only supported value. */
   expect(name: string, supported: string | number | boolean): void {
     const value = this.values[name] ?? supported;
     if (value === supported) return;

@@ -128,7 +128,9 @@ export abstract class Model extends Module implements Generative {
     return state;
   }
 
-  /** Makes what states for texts of `length` tokens share, such as tables of positions, yielding after each part. */
+  /**
+   * Makes the data that states for texts of `length` tokens share, such as tables of positions. Yields after each part.
+   */
   *prepareByParts(length: number): Generator<undefined, void> {
     for (const part of this.decoder?.modules() ?? [])
       if (part instanceof RotaryEmbedding) yield* part.reserveByParts(length);

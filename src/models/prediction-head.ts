@@ -107,7 +107,7 @@ function picked(features: Tensor, batch: Sequences, pick: Exclude<Pick, 'meanOfO
   return concat([pool(features, batch, 'first'), pool(features, batch, 'meanOfRest')], -1);
 }
 
-/** The output projection of a language model: the token embedding, or a matrix of its own. */
+/** The output projection of a language model: the token embedding, or a separate matrix. */
 export function vocabularyOutput(
   init: Initializer,
   tokens: Embedding,

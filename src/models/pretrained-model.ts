@@ -325,7 +325,7 @@ export abstract class PretrainedModel extends RetrievalModel {
     return this.origin?.names.get(name) ?? (isBody ? name.slice(this.bodyName.length + 1) : name);
   }
 
-  /** Prefix of `stateNames` that checkpoints of a class with a head have. Checkpoints of the body alone lack it. */
+  /** Prefix of `stateNames` in checkpoints of a class with a head. Checkpoints of the body without a head lack it. */
   protected get bodyName(): string {
     return 'model';
   }

@@ -108,7 +108,7 @@ type Step = PieceReading & ({ weight?: undefined } | { readonly weight: Unfinish
  */
 class UnfinishedWeight {
   readonly #sections: (PackedWeight | undefined)[];
-  /** True if each section is packed alone, so that only its floats are in memory. */
+  /** True if sections are packed one by one, so that only the floats of one section are in memory. */
   readonly #isApart: boolean;
   #floats: Tensor | null = null;
   #left: number;

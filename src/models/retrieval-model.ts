@@ -106,7 +106,7 @@ export abstract class RetrievalModel extends Model implements TextReader {
     return this.#encodeSparse(texts, 'document', options);
   }
 
-  /** The words of a sparse vector, the greatest weight first; `topK`: at most so many. */
+  /** Returns the words of a sparse vector, the greatest weight first. `topK`: maximum number of words. */
   async decodeSparse(vector: SparseVector, options: { topK?: number | undefined } = {}): Promise<WeightedToken[]> {
     const { decodeSparseVector } = await import('./retrieval/encode.js');
     return decodeSparseVector(this, vector, options);

@@ -25,7 +25,7 @@ export interface Origin {
   readonly fractions?: ReadonlySet<string> | undefined;
   /** Names of parameters in the checkpoint that differ from the family's table. */
   readonly names: ReadonlyMap<string, string>;
-  /** Parameters in files of their own, such as those of sentence-transformers' modules. */
+  /** Parameters in separate files, such as those of sentence-transformers' modules. */
   readonly elsewhere?: ReadonlyMap<string, StoredElsewhere> | undefined;
   /** Companion files such as the tokenizer's, by name. */
   companions(): Promise<ReadonlyMap<string, Uint8Array>>;
@@ -105,7 +105,7 @@ function configBytes(
   const lines = JSON.stringify({ ...rest, dtype, ...packingFields(packed) }, null, 2).split('\n');
   let key = '';
   const written = lines.map((line) => {
-    key = /^\s*"([^"]*)": /.exec(line)?.[1] ?? key; // numbers of a list have lines of their own
+    key = /^\s*"([^"]*)": /.exec(line)?.[1] ?? key; // numbers of a list are on separate lines
     return fractions.has(key) ? line.replace(/((?:^|": )\s*-?\d+)(,?)$/, '$1.0$2') : line;
   });
   return new TextEncoder().encode(`${written.join('\n')}\n`);

@@ -65,13 +65,13 @@ const METADATA = { format: FORMAT };
 interface Config {
   readonly format: typeof FORMAT;
   readonly model: TransformerOptions;
-  /** Absent if there are none. */
+  /** Absent if the model has none. */
   readonly generation?: GenerationDefaults | undefined;
   /** Configs of tokenizers that were loaded with one. */
   readonly tokenizers?: { readonly [Side in keyof Tokenizers]: TokenizerConfig | undefined } | undefined;
 }
 
-/** A model as files in memory: what `save` writes. */
+/** A model as files in memory, the same files as `save` writes. */
 export async function toFiles(model: Saved, values: StateValues, options?: SaveOptions): Promise<ModelFiles> {
   const { files, weights } = await contentsOf(model, values, options);
   const read = await Promise.all(

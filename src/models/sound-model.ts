@@ -26,7 +26,7 @@ export interface Frames {
 /** A model that reads samples of sound, or features of them, as frames, and encodes these as a whole. */
 export abstract class SoundModel extends PretrainedModel {
   abstract override readonly encoder: Stack;
-  /** The norm after the last layer. It is no part of the hidden states. */
+  /** The norm after the last layer. It is not part of the hidden states. */
   abstract readonly endNorm: LayerNorm | null;
   override readonly decoder = null;
   abstract override readonly head: PredictionHead | null;
@@ -41,7 +41,7 @@ export abstract class SoundModel extends PretrainedModel {
    */
   protected abstract embedSound(values: Tensor, batch: Sequences, counts: readonly number[] | null): Tensor;
 
-  /** Number of frames that so many samples, or columns of features, make. */
+  /** Returns the number of frames for a number of samples, or of columns of features. */
   abstract framesOf(count: number): number;
 
   /** Features of a column; null if the model reads samples. */

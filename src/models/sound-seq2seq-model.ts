@@ -19,7 +19,7 @@ interface Frames {
   readonly batch: Sequences;
 }
 
-/** Frames of a recording are limited by memory alone. */
+/** Only memory limits the number of frames of a recording. */
 const MAX_FRAMES = 1 << 20;
 
 /** A model that reads samples of sound as frames, and writes their text. Sounds have any length. */
@@ -32,10 +32,13 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
    */
   protected abstract embedSound(values: Tensor, samples: readonly number[] | null): Tensor;
 
-  /** Number of frames that so many samples make. */
+  /** Returns the number of frames for a number of samples. */
   abstract framesOf(samples: number): number;
 
-  /** Number of frames that hold sound, in a row of `frames`, if so many of its samples are no padding. */
+  /**
+   * Returns the number of frames, among `frames`, that contain sound. `samples`: number of samples that are not
+   * padding.
+   */
   protected abstract soundFramesOf(samples: number, frames: number): number;
 
   /** The encoder's output for that of its layers, [B · frames, d]. */
@@ -63,7 +66,7 @@ export abstract class SoundSeq2SeqModel extends Seq2SeqModel {
     return { memory: this.#memoryOf(hidden, batch), unpack, own: hidden };
   }
 
-  /** The frames that are no padding, as the decoder attends to them. */
+  /** The frames that are not padding, to which the decoder attends. */
   #memoryOf(hidden: Tensor, batch: Sequences): Memory {
     const { isToken } = batch;
     if (isToken === null) return { hidden: this.bridge(hidden), batch };

@@ -81,7 +81,7 @@ export type ImageInputs = Pick<ModelInputs, (typeof IMAGE_INPUTS)[number]>;
 /** A Transformer over images. */
 export interface ImageTower extends Encoder {
   readonly patches: { readonly channels: number; readonly image: Grid };
-  /** The layers; null if they are no single stack. */
+  /** The layers; null if they are not a single stack. */
   readonly encoder: Stack | null;
   /** The attentions whose maps can be observed. */
   readonly attentions: readonly MultiHeadAttention[];
@@ -164,7 +164,7 @@ export class VisionTower extends Module implements ImageTower {
   }
 }
 
-/** Throws ArgumentError for pixels that are no tensor, and DTypeError for a tensor other than float32. */
+/** Throws ArgumentError for pixels that are not a tensor, and DTypeError for a tensor other than float32. */
 export function checkPixels(pixels: Tensor | undefined): Tensor {
   if (!(pixels instanceof Tensor))
     throw new ArgumentError(`forward: pixelValues is ${describeValue(pixels)}, expected a tensor`);

@@ -284,7 +284,7 @@ class ClapAudio extends Module {
     this.norm = new LayerNorm(init, width);
   }
 
-  /** The attention of the last layer of each stage: transformers returns its map. */
+  /** Attention of the last layer of each stage. transformers returns the maps of these layers. */
   get attentions(): readonly MultiHeadAttention[] {
     return this.stages.flatMap(({ layers }) => layers.at(-1)?.selfAttentions ?? []);
   }

@@ -70,7 +70,7 @@ export class Clip extends DualEncoderModel {
     return contrast(text, image, this.logitScale as Tensor);
   }
 
-  /** Returns the mean of two cross entropies: predict the image for each text, and the text for each image. */
+  /** Returns the mean of two cross entropies: of the image for each text, and of the text for each image. */
   protected override contrastLoss(logits: Tensor): Tensor {
     return pairLoss(logits);
   }

@@ -117,7 +117,10 @@ export class Gemma4 extends Gemma2 {
   }
 }
 
-/** The dense network and a mixture of experts side by side. Each has a norm before and after; the router reads `x` itself. */
+/**
+ * The sum of the dense network and of a mixture of experts. Each has a norm before and after; the router reads `x`
+ * itself.
+ */
 class DenseAndExperts extends Module implements Network {
   readonly denseNorm: Norm;
   readonly dense: FeedForward;

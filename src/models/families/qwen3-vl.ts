@@ -313,7 +313,7 @@ export const qwen3Vl: Family = {
   parts: { text_config: 'qwen3_vl_text', vision_config: 'qwen3_vl_vision' },
 };
 
-/** The language model alone. */
+/** The language model without images. */
 export const qwen3VlText: Family = {
   ...qwen3,
   className: 'Qwen3VLText',

@@ -19,7 +19,7 @@ export interface BatchOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called after each batch. */
   readonly onProgress?: ((progress: TextProgress) => void) | undefined;
-  /** The most texts that run side by side. Results do not depend on it. Default: as many as fit. */
+  /** Maximum number of texts in a batch. Results do not depend on it. Default: as many as fit. */
   readonly batchSize?: number | undefined;
 }
 
@@ -27,7 +27,7 @@ export interface BatchOptions {
 const MAX_LOGITS = 2 ** 26;
 
 interface Run<Result> {
-  /** The tensors of a batch, in a scope of their own. */
+  /** Returns the tensors of a batch. They are in a separate scope. */
   compute(part: EncodedTexts): Iterator<unknown, readonly [Tensor, ...Tensor[]]>;
   /** The result of each text, of the values of these tensors. */
   read(values: readonly (Float32Array | Int32Array)[], part: EncodedTexts): readonly Result[];
@@ -76,7 +76,7 @@ function pieces<Item>(list: readonly Item[], size: number): Item[][] {
   return found;
 }
 
-/** Rows with hidden tokens run by themselves, side by side with rows of their length. */
+/** Rows with masked tokens are in separate batches of rows of the same length. */
 function groups(order: readonly number[], { attentionMask, inputIds }: EncodedTexts): number[][] {
   if (attentionMask === null) return [[...order]];
   const byLength = new Map<string, number[]>();

@@ -26,7 +26,7 @@ export interface PromptOptions extends BatchOptions {
 }
 
 export interface EncodeOptions<Kind extends Precision = Precision> extends PromptOptions {
-  /** The number of features that stay: the first ones. Default: what the model's folder says, or all. */
+  /** Number of first features to keep. Default: the setting in the model's folder, or all. */
   readonly truncateDim?: number | undefined;
   /** True to divide vectors by their length. Default: false, the model's modules decide. */
   readonly normalize?: boolean | undefined;
@@ -35,7 +35,7 @@ export interface EncodeOptions<Kind extends Precision = Precision> extends Promp
 }
 
 export interface SparseOptions extends PromptOptions {
-  /** The number of features that stay: the greatest. Default: what the model's folder says, or all. */
+  /** Number of greatest features to keep. Default: the setting in the model's folder, or all. */
   readonly maxActiveDims?: number | undefined;
 }
 
@@ -101,7 +101,10 @@ export async function embedTokens(model: TextReader, encoded: EncodedTexts, task
   return inTokenBatches(model, encoded, { compute, read }, {});
 }
 
-/** The vectors of texts. Throws ArgumentError for sparse ones, and if there are none. */
+/**
+ * Returns the dense vectors of texts. Throws ArgumentError if the model makes sparse vectors, or only vectors of
+ * tokens.
+ */
 export function denseOf({ sentence, isSparse }: TextFeatures): Tensor {
   if (sentence !== null && !isSparse) return sentence;
   const found = isSparse ? 'sparse vectors: call encodeSparse' : 'vectors of tokens: call encodeTokens';
@@ -253,7 +256,7 @@ export function promptOf(head: SentenceHead, task: TextTask, { prompt, promptNam
   return name === undefined ? '' : (prompts[name] as string);
 }
 
-/** Texts as a list. Throws ArgumentError that names the one that is no string. */
+/** Returns texts as a list. Throws ArgumentError, which names the item that is not a string. */
 export function checkTexts(op: string, texts: readonly string[]): readonly string[] {
   if (!Array.isArray(texts))
     throw new ArgumentError(`${op}: the texts are ${describeValue(texts)}, expected a string or an array of strings`);

@@ -85,11 +85,11 @@ export interface ReadOptions {
 export abstract class InputModule extends SentenceModule {
   /** The most tokens that it reads of a text. */
   abstract readonly maxTokens: number;
-  /** The limit that the folder states for it; null if there is none. */
+  /** Maximum number of tokens in the settings of the model's folder; null if there is none. */
   readonly ownLimit: number | null = null;
   /** The words of its vocabulary, by id. */
   abstract token(id: number): string | undefined;
-  /** Token ids of texts with their prompt. Throws ArgumentError, FormatError if there is no tokenizer. */
+  /** Returns the token ids of texts with their prompt. Throws ArgumentError, and FormatError without a tokenizer. */
   abstract encode(texts: readonly string[], options: ReadOptions): Promise<EncodedTexts>;
   /** The features of a batch, in the scope it is called in. */
   abstract read(encoded: EncodedTexts, task: TextTask): TextFeatures;

@@ -16,7 +16,7 @@ export interface ModuleFolder {
   readonly isLateInteraction: boolean;
   /** The settings of the module: {} without a config.json. */
   config(): Promise<Json>;
-  /** The tensors of the module's weights. Throws FormatError if there are none. */
+  /** Returns the tensors of the module's weights. Throws FormatError if the file is missing. */
   tensors(): Promise<ReadonlyMap<string, WeightEntry>>;
   /** A module below this one. */
   module(type: string, folder: string): Promise<SentenceModule>;
@@ -44,7 +44,7 @@ export function vectorName(path: string, config: Json, isLateInteraction: boolea
   );
 }
 
-/** The sizes of a tensor. Throws FormatError if it is not there, or has another rank. */
+/** Returns the sizes of a tensor. Throws FormatError if it is missing, or has another rank. */
 export function matrixSize(
   path: string,
   entries: ReadonlyMap<string, WeightEntry>,

@@ -17,7 +17,10 @@ export type VectorOf<Kind extends Precision> = Kind extends 'int8' | 'binary'
     ? Uint8Array
     : Float32Array;
 
-/** Throws ArgumentError if one vector alone is to have 256 steps between its extremes. */
+/**
+ * Converts vectors to a precision. Throws ArgumentError for int8 and uint8 of a single vector, because the range of
+ * each dimension is unknown.
+ */
 export function quantized(vectors: readonly Float32Array[], precision: Precision): VectorOf<Precision>[] {
   switch (precision) {
     case 'float32':

@@ -242,7 +242,7 @@ function checkTemplate(template: RerankTemplate): RerankTemplate {
   throw new ArgumentError('predict: template needs parts with {query} and {document}, and the token yes');
 }
 
-/** Pairs. Throws ArgumentError that names the one that is none. */
+/** Returns the pairs. Throws ArgumentError, which names the item that is not a pair. */
 export function checkPairs(pairs: readonly TextPair[]): void {
   if (!Array.isArray(pairs))
     throw new ArgumentError(

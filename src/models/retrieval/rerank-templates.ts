@@ -12,7 +12,7 @@ export interface RerankTemplate {
   readonly parts: readonly string[];
   /** The token that means relevant. */
   readonly yes: string;
-  /** The token that means irrelevant; null to score by the logit of `yes` alone. Default: null. */
+  /** The token that means irrelevant. Null: only the logit of `yes` is the score. Default: null. */
   readonly no?: string | null | undefined;
   /** The form of an instruction, where there is one. Default: '{instruction}'. */
   readonly instructionForm?: string | undefined;
@@ -72,7 +72,7 @@ const templates: Readonly<Record<string, RerankTemplate>> = { qwen3, qwen2: mxba
 /** True if a reranker of this family was published whose prompt is known. */
 export const hasTemplate = (type: unknown): boolean => Object.hasOwn(templates, `${type}`);
 
-/** The template of a published reranker of this family. Throws ArgumentError if there is none. */
+/** Returns the template of a published reranker of this family. Throws ArgumentError if there is none. */
 export function knownTemplate({ model_type: type }: Json): RerankTemplate {
   const template = hasTemplate(type) ? templates[`${type}`] : undefined;
   if (template) return template;

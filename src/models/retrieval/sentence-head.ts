@@ -31,9 +31,9 @@ export const DEFAULT_SETTINGS: SentenceSettings = {
   activation: null,
 };
 
-/** The modules of sentence-transformers: one reads texts, the others make vectors of what it gives. */
+/** The modules of sentence-transformers. The first reads texts, and the others turn its output into vectors. */
 export class SentenceHead extends Module {
-  /** Private, so that state dicts do not have its parameters: they lie in files of their own, and are not trained. */
+  /** Private, so that state dicts do not contain its parameters. They are in separate files and are not trained. */
   readonly #m3: BgeM3 | null;
 
   constructor(
@@ -91,7 +91,7 @@ export class SentenceHead extends Module {
   }
 }
 
-/** The features behind the last of some modules. */
+/** Returns the features after the last of some modules. */
 export function run(steps: readonly SentenceModule[], features: TextFeatures): TextFeatures {
   return steps.reduce((state, step) => step.forward(state), features);
 }

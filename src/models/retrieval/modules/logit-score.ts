@@ -19,7 +19,7 @@ export class LogitScore extends SentenceModule {
     throw new FormatError(`${path}/config.json: true_token_id is ${yes}, false_token_id is ${no}, expected token ids`);
   }
 
-  /** Pairs are scored by `predict`, which computes the logits of the last token alone. */
+  /** Pairs are scored by `predict`, which computes only the logits of the last token. */
   override forward(features: TextFeatures): TextFeatures {
     return features;
   }

@@ -13,7 +13,7 @@ import type { ModuleFolder } from '../module-folder.js';
 /** Methods of pooling token vectors to one, by the names of sentence-transformers. */
 export type SentencePooling = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
 
-/** The flags of older files, in the order in which their results are put side by side. */
+/** Flags of older files, in the order in which the results are concatenated. */
 const FLAGS: Readonly<Record<string, SentencePooling>> = {
   pooling_mode_cls_token: 'cls',
   pooling_mode_max_tokens: 'max',
@@ -23,7 +23,7 @@ const FLAGS: Readonly<Record<string, SentencePooling>> = {
   pooling_mode_lasttoken: 'lasttoken',
 };
 
-/** Makes one vector of a text: one pooling, or several side by side. */
+/** Makes one vector of a text by one pooling, or by several whose results are concatenated. */
 export class Pooling extends SentenceModule {
   override readonly pools = true;
 

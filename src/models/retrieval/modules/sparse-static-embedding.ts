@@ -55,7 +55,7 @@ export class SparseStaticEmbedding extends InputModule {
     for (const [row, ids] of encoded.inputIds.entries())
       for (const id of ids) if (id < size) present[row * size + id] = 1;
     const sentence = mul(device.tensor(present, [encoded.inputIds.length, size]), this.weight);
-    // The batch counts tokens, which no module behind this one reads.
+    // The batch counts tokens. Later modules do not use it.
     const batch = Sequences.of(
       device,
       encoded.inputIds.map(({ length }) => Math.max(1, length)),

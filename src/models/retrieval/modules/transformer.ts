@@ -19,9 +19,9 @@ export interface QueryExpansion {
 }
 
 export interface ReadingSettings {
-  /** The most tokens of a text. Null: what the model and its tokenizer read. */
+  /** Maximum number of tokens of a text. Null: the limit of the model and its tokenizer. */
   readonly maxTokens?: number | null;
-  /** Maximum number of tokens for this task alone. */
+  /** Maximum number of tokens for this task only. */
   readonly queryTokens?: number | null;
   readonly documentTokens?: number | null;
   readonly expansion?: QueryExpansion | null;
@@ -42,7 +42,7 @@ export class Transformer extends InputModule {
   readonly #settings: ReadingSettings;
   /** Tokens of prompts, whose length some poolings need. */
   readonly #promptTokens = new Map<string, Promise<number>>();
-  /** A model that belongs to this module alone, not to the model that has the module. */
+  /** A model that belongs only to this module, not to the model that contains the module. */
   readonly #owned: { dispose(): void } | null;
 
   constructor(model: TextReader, settings: ReadingSettings = {}, owned: { dispose(): void } | null = null) {
@@ -138,7 +138,7 @@ export class Transformer extends InputModule {
     const tokenizer = this.#tokenizer();
     for (const marker of this.#settings.markers ?? []) {
       if (marker === '' || !prompt.startsWith(marker)) continue;
-      // PyLate stores a marker with the space behind it, ColBERT without.
+      // PyLate stores a marker with a space after it, ColBERT without.
       for (const token of [marker, marker.split(/\s/)[0] as string]) {
         const id = tokenizer.tokenToId(token);
         if (id !== undefined && id !== tokenizer.unkId) return { text: marker, id };
