@@ -8,8 +8,8 @@ import type { FamilyContext, PretrainedModel } from './pretrained-model.js';
 export interface Family {
   readonly model: new (context: FamilyContext) => PretrainedModel;
   /**
-   * Classes of the encoder without the decoder, if transformers has them: one for vectors, and one for labels of
-   * tokens.
+   * The encoder without the decoder, if transformers has such classes: `…EncoderModel` for vectors, and one for labels
+   * of tokens.
    */
   readonly encoder?: new (
     context: FamilyContext,
