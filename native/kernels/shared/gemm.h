@@ -215,10 +215,17 @@ inline PanelsOfB panelsFrom(const Gemm& g, size_t k, size_t depth, size_t j, siz
   return {memory, width, width, 1, 0, cols};
 }
 
+// A finish whose type is erased: call(finish, j, rows, cols) is finish(0, j, rows, cols). Functions that take it are
+// compiled once for all kernels, which saves 110 kB of the addon. They call it once for kWidth columns.
+struct AnyFinish {
+  const void* finish;
+  void (*call)(const void* finish, size_t j, size_t rows, size_t cols);
+};
+
 // A·Bᵀ for few rows. Its time is that of reading B. kWidth rows of B at a time are transposed in registers, while the
 // next ones are prefetched.
-template <size_t kRows, class Finish>
-void fewRowsTransposed(const Gemm& g, const Finish& finish) {
+template <size_t kRows>
+void fewRowsTransposed(const Gemm& g, AnyFinish finish) {
   const size_t step = blockDepth(g.depth);
   for (size_t j = 0; j < g.cols; j += kWidth) {
     const size_t cols = atMost(kWidth, g.cols - j);
@@ -240,14 +247,14 @@ void fewRowsTransposed(const Gemm& g, const Finish& finish) {
       if (g.bias != nullptr) total[r] += loadLanes(g.bias + j, cols);
       storeLanes(g.c + r * g.cRow + j, total[r], cols);
     });
-    finish(0, j, kRows, cols);
+    finish.call(finish.finish, j, kRows, cols);
   }
 }
 
 inline constexpr size_t kFewTransposed = 8;
-template <class Finish, size_t... I>
-void fewRowsTransposed(const Gemm& g, const Finish& finish, std::index_sequence<I...>) {
-  static constexpr void (*all[])(const Gemm&, const Finish&) = {fewRowsTransposed<I + 1, Finish>...};
+template <size_t... I>
+void fewRowsTransposed(const Gemm& g, AnyFinish finish, std::index_sequence<I...>) {
+  static constexpr void (*all[])(const Gemm&, AnyFinish) = {fewRowsTransposed<I + 1>...};
   all[g.rows - 1](g, finish);
 }
 
@@ -337,8 +344,12 @@ inline constexpr size_t kGemmMemory = kPanelFloats + (kPackedFloats > kSumsFloat
 static_assert(kGemmMemory <= kScratchFloats);
 template <class Finish>
 void gemmBlock(const Gemm& g, float* memory, const Finish& finish) {
-  if (kTuning.prefetches && g.bTransposed && g.rows <= kFewTransposed)
-    return fewRowsTransposed(g, finish, std::make_index_sequence<kFewTransposed>());
+  if (kTuning.prefetches && g.bTransposed && g.rows <= kFewTransposed) {
+    const auto call = [](const void* own, size_t j, size_t rows, size_t cols) {
+      (*static_cast<const Finish*>(own))(0, j, rows, cols);
+    };
+    return fewRowsTransposed(g, AnyFinish{&finish, call}, std::make_index_sequence<kFewTransposed>());
+  }
   if (kTuning.panels && g.inPanels) return rowsInPanels(g, memory, finish);
   if (g.few) return fewRows(g, memory, memory + kPanelFloats, finish);
   ManyRows<Finish>(g, memory, memory + kPanelFloats, finish).multiply();
