@@ -2,8 +2,7 @@
 
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import type { Pipeline } from '../tasks/index.js';
-import { type Passage, passagesOf } from './passages.js';
+import { type Passage, type Pipeline, passagesOf } from '../tasks/index.js';
 
 const MAX_FILE_BYTES = 2 ** 20;
 const MAX_FILES = 20_000;

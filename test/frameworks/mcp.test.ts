@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { passagesOf } from '../../src/mcp/passages.js';
+import { passagesOf } from '../../src/tasks/index.js';
 import { argumentsOf, simdformer } from '../cli/run-cli.js';
 import { testData } from '../test-data.js';
 import { type SmallModels, smallModels } from './small-models.js';

@@ -1,6 +1,6 @@
 // Texts in passages that an embedding model can read.
 
-/** A part of a file. Lines count from 1, and the last line belongs to it. */
+/** A part of a text. Lines count from 1, and the last line belongs to it. */
 export interface Passage {
   readonly firstLine: number;
   readonly lastLine: number;
@@ -10,7 +10,10 @@ export interface Passage {
 /** Characters of a passage at most: some 250 tokens, which most embedding models can read. */
 const MAX_CHARACTERS = 1000;
 
-/** Cuts a text at empty lines, or else at lines, so that passages are long but not too long. */
+/**
+ * Cuts a text, such as Markdown or code, into passages for search. A passage has at most 1000 characters. It ends at an
+ * empty line if it can, or else at a line's end. Longer lines are cut. Passages that would be empty are left out.
+ */
 export function passagesOf(text: string): Passage[] {
   const passages: Passage[] = [];
   let open: { firstLine: number; lastLine: number; lines: string[]; length: number } | null = null;
