@@ -321,7 +321,7 @@ describe('parts refuse, for callers without types, too,', () => {
     const batch = TokenBatch.from(device, 'x', [[1, 2], [3]], null);
     const layer = layerOf(init, { multiheadAttn: () => attention({}) });
     expect(() => layer.forward(x, batch)).toThrow(ArgumentError);
-    expect(() => layer.forward(x, batch)).toThrow(/memory is null, expected what encode\(\) gave/);
+    expect(() => layer.forward(x, batch)).toThrow(/memory is null, expected the result of encode\(\)/);
   });
 
   it('a residual of another shape, which RMSNorm took and repeated', () => {
