@@ -9,10 +9,10 @@ import type { Storage } from './storage.js';
  * Arithmetic of matrix products, attention and their gradients. 'bfloat16' rounds the factors of each product to bfloat16
  * and adds in float32; results and everything else are float32.
  */
-export type MatmulArithmetic = (typeof MATMUL_ARITHMETICS)[number];
+export type MatmulArithmetic = 'float32' | 'bfloat16';
 
 /** @internal */
-export const MATMUL_ARITHMETICS = ['float32', 'bfloat16'] as const;
+export const MATMUL_ARITHMETICS = ['float32', 'bfloat16'] as const satisfies readonly MatmulArithmetic[];
 
 /** Properties of an open device. */
 export interface DeviceInfo {
