@@ -35,7 +35,9 @@ export abstract class RetrievalModel extends Model implements TextReader {
   abstract forward(inputs: ModelInputs): ModelOutput;
   /** @internal */
   abstract featuresOf(inputs: ModelInputs): Tensor;
+  /** @internal */
   abstract featuresByParts(inputs: ModelInputs): Generator<unknown, Tensor>;
+  /** @internal */
   abstract forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
 
   /**

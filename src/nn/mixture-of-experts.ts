@@ -207,7 +207,8 @@ export class MixtureOfExperts extends Module {
   }
 }
 
-/** `groupedLinear` with the transpose of a packed weight [groups · cols, depth]. Only groups with rows are read. */
-export function perGroup({ parts, activations }: PackedWeight, x: Tensor, offsets: Tensor): Tensor {
+/** @internal `groupedLinear` with the transpose of a packed weight [groups · cols, depth]. Only groups with rows are read. */
+export function perGroup(weight: PackedWeight, x: Tensor, offsets: Tensor): Tensor {
+  const { parts, activations } = weight;
   return quantizedPerGroup(x, parts, offsets, { activations });
 }

@@ -23,8 +23,9 @@ export interface TextReader {
    * is computed, too.
    */
   featuresOf(inputs: ModelInputs): Tensor;
-  /** Same as `featuresOf` and `forward`, yielding after each layer. */
+  /** @internal Same as `featuresOf`, yielding after each layer. */
   featuresByParts(inputs: ModelInputs): Generator<unknown, Tensor>;
+  /** @internal Same as `forward`, yielding after each layer. */
   forwardByParts(inputs: ModelInputs): Generator<unknown, ModelOutput>;
   logitsOf(features: Tensor): Tensor;
   forward(inputs: ModelInputs): ModelOutput;
