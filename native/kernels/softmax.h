@@ -3,8 +3,8 @@
 //   softmax     y = e^(x - max) / Σ e^(x - max)
 //   logSoftmax  y = (x - max) - ln Σ e^(x - max)
 //
-// As in PyTorch, -infinity gets probability 0. A slice becomes NaN if all its elements are -infinity, or if it has NaN
-// or +infinity.
+// An element of -infinity gets probability 0, as in PyTorch. A slice becomes NaN if all its elements are -infinity, or
+// if it has NaN or +infinity.
 #include "kernels/shared/blocks.h"
 #include "kernels/shared/broadcast.h"
 #include "kernels/shared/rows.h"

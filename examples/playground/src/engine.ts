@@ -1,6 +1,7 @@
 // The engine of the page, and how models get into it. The engine computes in a worker, so the page stays responsive.
 import { signal } from '@preact/signals';
 import { createDevice, type Device } from 'simdformer';
+import { type LoadModelOptions, loadModel, type TextModel } from 'simdformer/pretrained';
 import { type Pipeline, pipeline, type TaskName } from 'simdformer/tasks';
 
 /** A model: an id of the hub, an address, or files by name. */
@@ -34,19 +35,43 @@ export async function measure(rate = figures.value.rate): Promise<void> {
   figures.value = { kernels: `${info.isa}, threads: ${info.threads}`, memory: used, rate };
 }
 
-/** Loads a model for a task. `report` is told of the progress, from 0 to 1. Rejects with errors that name the cause. */
+/** Called with the progress of a download, from 0 to 1. */
+export type Report = (share: number) => void;
+
+/** The location of a model for the package, and the options of its loading. */
+function loading(origin: Origin, report: Report, signal: AbortSignal) {
+  return {
+    from: typeof origin === 'string' && /^https?:/.test(origin) ? new URL(origin) : origin,
+    options: {
+      signal,
+      onProgress: ({ loaded, total }: { loaded: number; total: number }) => report(total ? loaded / total : 0),
+      onWarning: () => {},
+    },
+  };
+}
+
+/** Loads a model for a task. Rejects with errors that name the cause. */
 export async function openTask<Name extends TaskName>(
   task: Name,
   origin: Origin,
-  report: (share: number) => void,
+  report: Report,
   stop: AbortSignal,
 ): Promise<Pipeline<Name>> {
-  const opened = await pipeline(task, origin, {
-    device: await device(),
-    signal: stop,
-    onProgress: ({ loaded, total }) => report(total ? loaded / total : 0),
-    onWarning: () => {},
-  });
+  const { from, options } = loading(origin, report, stop);
+  const opened = await pipeline(task, from, { ...options, device: await device() });
   await measure();
   return opened;
+}
+
+/** Loads a language model. `weights`: as in `loadModel`. Rejects as `openTask`. */
+export async function openModel(
+  origin: Origin,
+  report: Report,
+  stop: AbortSignal,
+  weights?: LoadModelOptions['weights'],
+): Promise<TextModel> {
+  const { from, options } = loading(origin, report, stop);
+  const model = await loadModel(await device(), from, { ...options, weights });
+  await measure();
+  return model;
 }

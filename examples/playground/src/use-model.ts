@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { Origin } from './engine.js';
+import type { Origin, Report } from './engine.js';
 
 export type ModelState<T> =
   | { readonly kind: 'none' }
@@ -25,7 +25,7 @@ const nameOf = (origin: Origin) => (typeof origin === 'string' ? origin : 'your 
  * `load` may be stopped by its signal.
  */
 export function useModel<T extends Disposable>(
-  load: (origin: Origin, report: (share: number) => void, stop: AbortSignal) => Promise<T>,
+  load: (origin: Origin, report: Report, stop: AbortSignal) => Promise<T>,
 ): UsedModel<T> {
   const [state, setState] = useState<ModelState<T>>({ kind: 'none' });
   const current = useRef<T | null>(null);

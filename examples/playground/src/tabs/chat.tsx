@@ -1,9 +1,10 @@
 import { useRef, useState } from 'preact/hooks';
-import { loadModel, type TextModel } from 'simdformer/pretrained';
+import type { TextModel } from 'simdformer/pretrained';
 import { Chat, type ChatAnswer } from 'simdformer/tasks';
 import type { ChatMessage, ChatTool } from 'simdformer/tokenizers';
-import { device, measure, type Origin } from '../engine.js';
+import { measure, type Origin, openModel, type Report } from '../engine.js';
 import { ModelBar } from '../model-bar.js';
+import { FileButton, Problem, StopButton } from '../parts.js';
 import { useModel } from '../use-model.js';
 import { useWork } from '../use-work.js';
 
@@ -14,14 +15,10 @@ const SUGGESTIONS = [
   'google/gemma-3-270m-it',
 ];
 
-async function load(origin: Origin, report: (share: number) => void, stop: AbortSignal): Promise<TextModel> {
-  const onProgress = ({ loaded, total }: { loaded: number; total: number }) => report(total ? loaded / total : 0);
-  const from = typeof origin === 'string' && /^https?:/.test(origin) ? new URL(origin) : origin;
+/** A model of the hub is packed. A GGUF file stays as it is. */
+function load(origin: Origin, report: Report, stop: AbortSignal): Promise<TextModel> {
   const isPacked = origin instanceof Blob || /\.gguf$/i.test(String(origin));
-  const packing = isPacked ? {} : ({ weights: 'int8' } as const);
-  const model = await loadModel(await device(), from, { ...packing, signal: stop, onProgress, onWarning: () => {} });
-  await measure();
-  return model;
+  return openModel(origin, report, stop, isPacked ? undefined : 'int8');
 }
 
 /** The text of a message, and the number of its images. */
@@ -150,11 +147,7 @@ export function ChatTab() {
           <button type="submit">Return it</button>
         </form>
       ))}
-      {work.problem && (
-        <p class="wrong" role="alert">
-          {work.problem}
-        </p>
-      )}
+      <Problem work={work} />
       <form
         class="row"
         onSubmit={(event) => {
@@ -178,9 +171,7 @@ export function ChatTab() {
         <button type="submit" class="main" disabled={work.isBusy || model.state.kind !== 'ready'}>
           Send
         </button>
-        <button type="button" disabled={!work.isBusy} onClick={work.stop}>
-          Stop
-        </button>
+        <StopButton work={work} />
         <button
           type="button"
           disabled={work.isBusy || lastUser < 0}
@@ -191,16 +182,12 @@ export function ChatTab() {
         <button type="button" disabled={work.isBusy} onClick={() => setMessages([])}>
           Clear
         </button>
-        <label class="button">
-          {images.length > 0 ? `${images.length} images` : 'Add images'}
-          <input
-            type="file"
-            accept="image/*"
-            multiple
-            class="hidden"
-            onChange={(event) => setImages([...(event.currentTarget.files ?? [])])}
-          />
-        </label>
+        <FileButton
+          label={images.length > 0 ? `${images.length} images` : 'Add images'}
+          accept="image/*"
+          multiple
+          onFiles={setImages}
+        />
       </form>
       <details>
         <summary>System prompt, schema and tools</summary>

@@ -1,13 +1,14 @@
 import { useState } from 'preact/hooks';
 import type { ZeroShotScores } from 'simdformer/tasks';
-import { type Origin, openTask } from '../engine.js';
+import { type Origin, openTask, type Report } from '../engine.js';
 import { ModelBar } from '../model-bar.js';
+import { Problem, StopButton } from '../parts.js';
 import { useModel } from '../use-model.js';
 import { useWork } from '../use-work.js';
 
 const SUGGESTIONS = ['Xenova/nli-deberta-v3-xsmall', 'MoritzLaurer/DeBERTa-v3-base-mnli-fever-anli'];
 
-const load = (origin: Origin, report: (share: number) => void, stop: AbortSignal) =>
+const load = (origin: Origin, report: Report, stop: AbortSignal) =>
   openTask('zero-shot-classification', origin, report, stop);
 
 /** Sorts texts into classes that a person names. */
@@ -46,16 +47,10 @@ export function ClassifyTab() {
           <button type="submit" class="main" disabled={work.isBusy || ready === null}>
             Classify
           </button>
-          <button type="button" disabled={!work.isBusy} onClick={work.stop}>
-            Stop
-          </button>
+          <StopButton work={work} />
         </div>
       </form>
-      {work.problem && (
-        <p class="wrong" role="alert">
-          {work.problem}
-        </p>
-      )}
+      <Problem work={work} />
       <ol aria-label="Classes">
         {scores.map(({ sequence, labels: names, scores: values }, i) => (
           <li key={i}>

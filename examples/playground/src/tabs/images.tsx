@@ -1,7 +1,8 @@
 import { useRef, useState } from 'preact/hooks';
 import type { DetectedObject, Pipeline } from 'simdformer/tasks';
-import { type Origin, openTask } from '../engine.js';
+import { type Origin, openTask, type Report } from '../engine.js';
 import { ModelBar } from '../model-bar.js';
+import { FileButton, Problem, StopButton } from '../parts.js';
 import { useModel } from '../use-model.js';
 import { useWork } from '../use-work.js';
 
@@ -50,9 +51,7 @@ export function ImagesTab() {
 }
 
 function ImageTaskView({ task }: { readonly task: ImageTask }) {
-  const model = useModel((origin: Origin, report: (share: number) => void, stop: AbortSignal) =>
-    openTask(task, origin, report, stop),
-  );
+  const model = useModel((origin: Origin, report: Report, stop: AbortSignal) => openTask(task, origin, report, stop));
   const work = useWork();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [text, setText] = useState('');
@@ -90,29 +89,15 @@ function ImageTaskView({ task }: { readonly task: ImageTask }) {
     <>
       <ModelBar model={model} suggestions={TASKS[task].models} />
       <div class="row">
-        <label class="button">
-          Choose an image
-          <input
-            type="file"
-            accept="image/*"
-            class="hidden"
-            disabled={ready === null}
-            onChange={(event) => {
-              const [file] = event.currentTarget.files ?? [];
-              if (file) void look(file);
-              event.currentTarget.value = '';
-            }}
-          />
-        </label>
-        <button type="button" disabled={!work.isBusy} onClick={work.stop}>
-          Stop
-        </button>
+        <FileButton
+          label="Choose an image"
+          accept="image/*"
+          disabled={ready === null}
+          onFiles={([file]) => void look(file as File)}
+        />
+        <StopButton work={work} />
       </div>
-      {work.problem && (
-        <p class="wrong" role="alert">
-          {work.problem}
-        </p>
-      )}
+      <Problem work={work} />
       <output class="text">{work.isBusy ? 'Looking…' : text}</output>
       <canvas ref={canvas} width={0} height={0} aria-label="The image with the result" />
     </>

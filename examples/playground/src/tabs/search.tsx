@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks';
 import { dot } from 'simdformer/tasks';
-import { type Origin, openTask } from '../engine.js';
+import { type Origin, openTask, type Report } from '../engine.js';
 import { ModelBar } from '../model-bar.js';
+import { FileButton, Problem, StopButton } from '../parts.js';
 import { useModel } from '../use-model.js';
 import { useWork } from '../use-work.js';
 
@@ -31,7 +32,7 @@ function passagesOf(text: string): string[] {
   return passages;
 }
 
-const load = (origin: Origin, report: (share: number) => void, stop: AbortSignal) =>
+const load = (origin: Origin, report: Report, stop: AbortSignal) =>
   openTask('feature-extraction', origin, report, stop);
 
 /** Finds passages of a person's own files by their meaning. */
@@ -76,22 +77,13 @@ export function SearchTab() {
     <>
       <ModelBar model={model} suggestions={SUGGESTIONS} />
       <div class="row">
-        <label class="button">
-          Add text files
-          <input
-            type="file"
-            multiple
-            accept=".txt,.md,.csv,.json,.html,text/*"
-            class="hidden"
-            onChange={(event) => {
-              void add([...(event.currentTarget.files ?? [])]);
-              event.currentTarget.value = '';
-            }}
-          />
-        </label>
-        <button type="button" disabled={!work.isBusy} onClick={work.stop}>
-          Stop
-        </button>
+        <FileButton
+          label="Add text files"
+          accept=".txt,.md,.csv,.json,.html,text/*"
+          multiple
+          onFiles={(files) => void add(files)}
+        />
+        <StopButton work={work} />
         <p role="status">{progress}</p>
       </div>
       <form
@@ -109,11 +101,7 @@ export function SearchTab() {
           Search
         </button>
       </form>
-      {work.problem && (
-        <p class="wrong" role="alert">
-          {work.problem}
-        </p>
-      )}
+      <Problem work={work} />
       <ol aria-label="Found passages">
         {found.map(({ file, text, score }, i) => (
           <li key={i}>

@@ -1,22 +1,15 @@
 import { useRef, useState } from 'preact/hooks';
 import type { Lora } from 'simdformer/finetune';
-import { loadModel, type TextModel } from 'simdformer/pretrained';
 import { saveFiles } from '../../../explorer/src/save-files.js';
 import { people } from '../../../finetune/src/examples.js';
 import { answersOf, teach } from '../../../finetune/src/teach.js';
-import { device, measure, type Origin } from '../engine.js';
+import { measure, openModel } from '../engine.js';
 import { ModelBar } from '../model-bar.js';
+import { Problem, StopButton } from '../parts.js';
 import { useModel } from '../use-model.js';
 import { useWork } from '../use-work.js';
 
 const SUGGESTIONS = ['HuggingFaceTB/SmolLM2-135M', 'google/gemma-3-270m'];
-
-async function load(origin: Origin, report: (share: number) => void, signal: AbortSignal): Promise<TextModel> {
-  const onProgress = ({ loaded, total }: { loaded: number; total: number }) => report(total ? loaded / total : 0);
-  const model = await loadModel(await device(), origin, { signal, onProgress, onWarning: () => {} });
-  await measure();
-  return model;
-}
 
 /** Pairs of a line: what is asked, an arrow, and the answer. */
 function examplesOf(text: string) {
@@ -28,7 +21,7 @@ function examplesOf(text: string) {
 
 /** Teaches a language model a person's examples by an adapter, which can be downloaded. */
 export function TeachTab() {
-  const model = useModel(load);
+  const model = useModel(openModel);
   const work = useWork();
   const adapter = useRef<Lora | null>(null);
   const [text, setText] = useState(() =>
@@ -78,9 +71,7 @@ export function TeachTab() {
         >
           Learn {examples.length} examples
         </button>
-        <button type="button" disabled={!work.isBusy} onClick={work.stop}>
-          Stop
-        </button>
+        <StopButton work={work} />
         <button
           type="button"
           disabled={work.isBusy || !hasAdapter}
@@ -104,11 +95,7 @@ export function TeachTab() {
           Ask
         </button>
       </form>
-      {work.problem && (
-        <p class="wrong" role="alert">
-          {work.problem}
-        </p>
-      )}
+      <Problem work={work} />
       <output class="text">{news}</output>
     </>
   );

@@ -1,12 +1,13 @@
 import { useRef, useState } from 'preact/hooks';
-import { type Origin, openTask } from '../engine.js';
+import { type Origin, openTask, type Report } from '../engine.js';
 import { ModelBar } from '../model-bar.js';
+import { FileButton, Problem, StopButton } from '../parts.js';
 import { useModel } from '../use-model.js';
 import { useWork } from '../use-work.js';
 
 const SUGGESTIONS = ['openai/whisper-tiny.en', 'openai/whisper-base', 'UsefulSensors/moonshine-tiny'];
 
-const load = (origin: Origin, report: (share: number) => void, stop: AbortSignal) =>
+const load = (origin: Origin, report: Report, stop: AbortSignal) =>
   openTask('automatic-speech-recognition', origin, report, stop);
 
 /** Writes down what a file or the microphone says. */
@@ -55,29 +56,15 @@ export function TranscribeTab() {
         <button type="button" class="main" disabled={work.isBusy || ready === null} onClick={() => void record()}>
           {isRecording ? 'Stop recording' : 'Record'}
         </button>
-        <label class="button">
-          Choose a recording
-          <input
-            type="file"
-            accept="audio/*,video/*"
-            class="hidden"
-            disabled={ready === null}
-            onChange={(event) => {
-              const [file] = event.currentTarget.files ?? [];
-              if (file) void transcribe(file);
-              event.currentTarget.value = '';
-            }}
-          />
-        </label>
-        <button type="button" disabled={!work.isBusy} onClick={work.stop}>
-          Stop
-        </button>
+        <FileButton
+          label="Choose a recording"
+          accept="audio/*,video/*"
+          disabled={ready === null}
+          onFiles={([file]) => void transcribe(file as File)}
+        />
+        <StopButton work={work} />
       </div>
-      {work.problem && (
-        <p class="wrong" role="alert">
-          {work.problem}
-        </p>
-      )}
+      <Problem work={work} />
       <output class="text">{work.isBusy ? 'Listening…' : text}</output>
     </>
   );
