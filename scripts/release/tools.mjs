@@ -26,7 +26,7 @@ export function installed(name, packages, options = []) {
     writeFileSync(manifest, wanted);
     try {
       const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error', '--ignore-scripts'];
-      run('npm', ['install', ...quiet, ...options], { cwd: folder });
+      run('npm', ['install', ...quiet, ...options], { cwd: folder, shell: process.platform === 'win32' });
     } catch (error) {
       rmSync(manifest); // so that the next run tries again
       throw error;
