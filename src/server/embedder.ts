@@ -97,7 +97,7 @@ export class Embedder {
   }
 
   /** Resolves when no text waits any more. */
-  async close(): Promise<void> {
+  async idle(): Promise<void> {
     await this.#running;
   }
 

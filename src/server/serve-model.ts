@@ -42,20 +42,15 @@ export async function serveModel(
 }
 
 /** Stops accepting requests. Resolves when the model's current requests are answered. */
-export async function closeModel({ batching, embedder, ranker, transcriber, speaker }: ServedModel): Promise<void> {
-  await batching?.close();
-  await embedder?.close();
-  await ranker?.turns.close();
-  await transcriber?.turns.close();
-  await speaker?.turns.close();
-  await batching?.dispose();
+export async function closeModel(served: ServedModel): Promise<void> {
+  await served.batching?.close();
+  await idle(served);
+  await served.batching?.dispose();
 }
 
 /** Resolves when no pass of the model runs. */
 export async function idle({ batching, embedder, ranker, transcriber, speaker }: ServedModel): Promise<void> {
   await batching?.idle();
-  await embedder?.close();
-  await ranker?.turns.close();
-  await transcriber?.turns.close();
-  await speaker?.turns.close();
+  await embedder?.idle();
+  for (const turns of [ranker?.turns, transcriber?.turns, speaker?.turns]) await turns?.idle();
 }

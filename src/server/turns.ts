@@ -34,7 +34,7 @@ export class Turns {
   }
 
   /** Resolves when no job runs or waits any more. */
-  async close(): Promise<void> {
+  async idle(): Promise<void> {
     while (this.#jobs.size > 0) await Promise.allSettled(this.#jobs);
   }
 
