@@ -20,6 +20,7 @@ struct Permute {
             "x and y are too small for the dimensions");
     REQUIRE(reaches(x, n, xStep), "x is too small for its dimensions and steps");
     REQUIRE(reaches(y, n, yStep), "y is too small for its dimensions and steps");
+    REQUIRE(distinct(n, yStep, kRank), "y's steps give two results the same address");
     return nullptr;
   }
 

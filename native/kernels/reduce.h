@@ -38,6 +38,7 @@ struct Reduce {
     REQUIRE(reaches(x, n, xStep), "x is too small for its dimensions and steps");
     REQUIRE(!w.present() || reaches(w, n, wStep), "w is too small for its dimensions and steps");
     REQUIRE(reaches(y, n, yStep), "y is too small for its dimensions and steps");
+    REQUIRE(distinct(n, yStep, kept), "y's steps give two results the same address");
     REQUIRE(pieces == 1 || uint64_t{pieces} * product(n, 0, kept) <= workspace.length, "the workspace is too small");
     return nullptr;
   }

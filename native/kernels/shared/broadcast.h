@@ -28,6 +28,19 @@ inline bool reaches(Span span, const uint32_t* n, const uint32_t* step) {
   return last < span.length;
 }
 
+// True if no two indices of the first `rank` dimensions have the same address, which an output needs. Each step must
+// exceed the reach of all smaller ones, as in every slice or permutation of a contiguous tensor.
+inline bool distinct(const uint32_t* n, const uint32_t* step, uint32_t rank) {
+  for (uint32_t d = 0; d < rank; ++d) {
+    uint64_t reach = 0;
+    for (uint32_t e = 0; e < rank; ++e)
+      if (n[e] > 1 && e != d && (step[e] < step[d] || (step[e] == step[d] && e < d)))
+        reach += uint64_t{n[e] - 1} * step[e];
+    if (n[d] > 1 && step[d] <= reach) return false;
+  }
+  return true;
+}
+
 // The positions of kOperands operands during a row-major walk over the dimensions [first, last).
 template <size_t kOperands>
 class BroadcastWalk {
