@@ -3,8 +3,8 @@
 import type { ScoreProcessor } from './logits-processor.js';
 
 /**
- * Forbids the last token of each of `words` after its other ones. As in Hugging Face, a word that is nothing but a stop
- * token is left alone, so that outputs can end.
+ * Forbids the last token of each word directly after the word's other tokens. A word that consists of one stop token is
+ * ignored, as in Hugging Face, so that outputs can end.
  */
 export function forbidWords(words: readonly (readonly number[])[], stops: ReadonlySet<number>): ScoreProcessor {
   const counted = words.filter((word) => word.length > 1 || !stops.has(word[0] as number));

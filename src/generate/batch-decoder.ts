@@ -19,37 +19,43 @@ import { Ranker, type Ranking, rankedOf } from './ranking.js';
 /** Maximum number of idle decoders of a model. */
 const MAX_IDLE = 4;
 
-/** A decoder may have up to this many times the places that a batch needs. The encoder reads a token for each free place. */
-const MAX_ROOMINESS = 8;
+/**
+ * Maximum ratio of a reused decoder's groups to the groups that a batch needs. The encoder reads one token for each
+ * unused group.
+ */
+const MAX_UNUSED_RATIO = 8;
 
-/** Tokens of a batch up to which a recorded encoder pass is faster: queuing its commands takes a good part of the time. */
+/**
+ * Maximum number of source tokens in a batch for which the encoder pass is recorded. In short passes, queuing the
+ * commands takes a large part of the time.
+ */
 const MAX_RECORDED_TOKENS = 256;
 
 /** Token ids or features of each source. */
 type Sources = readonly Source[];
 
-/** The sizes of a decoder, rounded up so that similar batches share one. */
+/** Sizes of a decoder. They are rounded up, so that similar batches can use the same decoder. */
 interface Sizes {
-  /** Number of groups. A group has `beams` sequences that share a source or are beams of one input. */
+  /** Number of groups. A group is `beams` sequences that share a source or belong to the same beam search. */
   readonly groups: number;
   readonly beams: number;
   readonly maxLength: number;
   /** 0 without an encoder. */
   readonly sourceLength: number;
-  /** Number of best tokens that are found for each sequence. */
+  /** Number of best tokens that the device finds for each sequence. */
   readonly ranked: number;
   readonly stops: number;
   readonly suppressed: number;
   readonly cache: CacheType;
 }
 
-/** The first groups of a decoder, with a recorded step that computes for these groups only. */
+/** A view of the first groups of a decoder, and the recorded step that computes only these groups. */
 interface Part {
   readonly state: DecoderState;
   readonly recorded: RecordedStep;
 }
 
-/** Settings of the next steps. */
+/** Settings of the next call of `step` or `read`. */
 export interface StepRequest {
   /** All tokens that each sequence has read and chosen. */
   readonly contexts: () => readonly (readonly number[])[];
@@ -67,9 +73,11 @@ export interface StepRequest {
 export interface Decoder {
   /** Number of tokens that every sequence can hold. */
   readonly room: number;
-  /** True if these prompts are to be read by `read` first. */
+  /** True if the caller must pass these prompts to `read` before it calls `step`. */
   readsPrompts(contexts: readonly (readonly number[])[]): boolean;
-  /** True if a step may give several tokens although all logits are needed, as the decoder guesses tokens. */
+  /**
+   * True if the decoder guesses tokens. A step can then return several rankings even if the caller needs all logits.
+   */
   readonly drafts?: boolean;
   shrinks(groups: number): boolean;
   step(tokens: Int32Array, order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]>;
@@ -78,13 +86,16 @@ export interface Decoder {
 }
 
 /**
- * Decodes a batch: a decoder state and its recorded steps. After use it goes back to the model and serves the next batch
- * of the same sizes. When sequences finish, the others move to the front, and steps compute for fewer groups.
+ * Decodes a batch with a decoder state and its recorded steps. The model keeps the decoder after use, for the next
+ * batch of the same sizes. When sequences finish, the others move to the front, and steps compute fewer groups.
  */
 export class BatchDecoder implements Decoder {
-  /** Keyed by their number of groups. */
+  /** Parts by their number of groups. */
   readonly #parts = new Map<number, Part>();
-  /** Recorded when beams, or sources, change places for the first time. The result of each is the order to be written. */
+  /**
+   * Programs that reorder sequences and sources, recorded at their first use. The result of each is the tensor for the
+   * order.
+   */
   #reorder: Program<Tensor> | null = null;
   #reorderSources: Program<Tensor> | null = null;
   readonly state: DecoderState;
@@ -101,7 +112,9 @@ export class BatchDecoder implements Decoder {
   #isFirst = true;
   #disposed = false;
 
-  /** Models without an encoder ignore `sources`. */
+  /**
+   * `shape` is the shape of each source of features, or null for token ids. Models without an encoder ignore `sources`.
+   */
   constructor(
     readonly sizes: Sizes,
     private readonly model: Generative,
@@ -121,7 +134,9 @@ export class BatchDecoder implements Decoder {
     this.#begin(sources, shape);
   }
 
-  /** Prepares the decoder for another batch. Places without a source count as finished. */
+  /**
+   * Prepares the decoder for another batch. Unused groups get a source of one token; the caller marks them as finished.
+   */
   restart(given: Sources, shape: readonly number[] | null = null): void {
     const free = Math.max(0, this.state.sizes.sources - given.length);
     const short = Array.isArray(given[0]) ? given[0].slice(0, 1) : [];
@@ -172,7 +187,7 @@ export class BatchDecoder implements Decoder {
     this.#encodedLengths = `${this.#sourceLengths}`;
   }
 
-  /** True if steps for this number of groups would be smaller than the latest one. */
+  /** True if a step for this number of groups would compute fewer groups than the latest step. */
   shrinks(groups: number): boolean {
     return this.state.sequences <= maxCacheRows(this.model.device) && this.#groupsFor(groups) < this.#groups;
   }
@@ -189,20 +204,20 @@ export class BatchDecoder implements Decoder {
     return capacity - lengths.reduce((longest, length) => Math.max(longest, length), 0);
   }
 
-  /** True if longer sequences need a decoder with more room, which reads them again. */
+  /** True if the sequences have reached the model's rereadLength. A larger decoder must then read them again. */
   get isOutgrown(): boolean {
     return this.room < 1 && this.state.sizes.capacity === this.model.rereadLength;
   }
 
-  /** Sets the stop tokens and the suppressed tokens, as many as `sizes` says. */
+  /** Sets the stop tokens and the suppressed tokens. Their numbers must equal `sizes.stops` and `sizes.suppressed`. */
   setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
     this.#ranker.setStops(stops, suppressed);
   }
 
   /**
-   * The rankings after one more token of each sequence. Sequence r first takes the place of sequence `order[r]`; sequences
-   * beyond `tokens` have finished. If sequences go on with their best tokens, there may be several steps, as many as take
-   * little time. Rankings after the step that finishes the last sequence have no meaning.
+   * Reads one more token of each sequence and returns the rankings after it. Before that, sequence r becomes a copy of
+   * sequence `order[r]`. Sequences beyond `tokens` have finished. If the next choices are the best tokens, several
+   * short steps run, and there is a ranking for each. Rankings after the end of the last sequence are meaningless.
    */
   async step(tokens: Int32Array, order: Int32Array | null, ahead: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
@@ -222,8 +237,8 @@ export class BatchDecoder implements Decoder {
   }
 
   /**
-   * Reads `contexts` instead of what the state holds; of a context that is too long, its end. For decoder-only models.
-   * Otherwise the same as `step`.
+   * Replaces the content of the state by `contexts` and returns the rankings after them. Only the end of a context that
+   * exceeds the state's capacity is read. For decoder-only models.
    */
   async read(contexts: readonly (readonly number[])[], { logits, forbids }: StepRequest): Promise<Ranking[]> {
     this.assertUsable();
@@ -237,13 +252,13 @@ export class BatchDecoder implements Decoder {
     this.assertUsable();
     this.#ranker.rank(result, state.tokens, forbids);
     const rankings = this.#ranker.read(1, state.sequences, logits ? result : null);
-    result.dispose(); // once that has run
+    result.dispose(); // freed after the queued commands have run
     return rankings;
   }
 
   /**
-   * The logits after each prompt. A long prompt is read in pieces, so that its activations take little memory. Only the
-   * last pieces, which all prompts read together, have logits.
+   * Returns the logits after each prompt. Long prompts are read in pieces, so that activations take little memory. The
+   * last pieces of all prompts are read in one pass; only this pass computes logits.
    */
   async #readPrompts(state: DecoderState, prompts: readonly (readonly number[])[]): Promise<Tensor> {
     const { model } = this;
@@ -262,12 +277,12 @@ export class BatchDecoder implements Decoder {
     return (await extendInSlices(model, state, rest, { starts, logits: 'last' })) as Tensor;
   }
 
-  /** Throws DisposedError if the model, and this decoder with it, was disposed of. */
+  /** Throws DisposedError if the decoder was disposed of, which happens when its model is. */
   assertUsable(): void {
     if (this.#disposed) throw disposedMeanwhile();
   }
 
-  /** Commands that run are not disturbed: only commands that are queued later use the memory again. */
+  /** Frees the memory. Running commands are safe, because only commands that are queued later can reuse the memory. */
   dispose(): void {
     this.#disposed = true;
     for (const { state, recorded } of this.#parts.values()) {
@@ -288,7 +303,7 @@ export class BatchDecoder implements Decoder {
     return part;
   }
 
-  /** Sizes are powers of two, as each size is recorded once. */
+  /** Rounds up to a power of two, because each size needs a recording of its own. */
   #groupsFor(groups: number): number {
     return Math.min(this.#groups, 2 ** Math.ceil(Math.log2(groups)));
   }
@@ -337,7 +352,10 @@ export class BatchDecoder implements Decoder {
   }
 }
 
-/** Sources as `encode` takes them. Features have `shape` each; features on the device are their whole tensor. */
+/**
+ * Joins sources into the argument of `encode`. Each source of features has the shape `shape`. Features on the device
+ * are already joined in one tensor.
+ */
 export function joined({ device }: Generative, sources: Sources, shape: readonly number[] | null): Tokens {
   if (!shape) return packed(sources as readonly (readonly number[])[]);
   const [first] = sources;
@@ -359,7 +377,7 @@ function encode(model: Generative, sources: Tokens): Memory {
   throw new ArgumentError('generate: the model has a maxSourceLength, but no encode()');
 }
 
-/** The result is the order, to be written before each run. */
+/** Records `reorder`. The program's result is the tensor for the order, which the caller writes before each run. */
 function recordReorder(device: Device, length: number, reorder: (order: Tensor) => void): Program<Tensor> {
   return device.record(() => {
     const order = device.empty([length], 'int32');
@@ -369,8 +387,8 @@ function recordReorder(device: Device, length: number, reorder: (order: Tensor) 
 }
 
 /**
- * A decoder for the inputs that has read their sources. `outgrown`: an earlier decoder had no room for the sequences. To be
- * given back by `endBatch`.
+ * Returns a decoder whose encoder has read the sources of all inputs. The caller gives it back with `endBatch`.
+ * `outgrown` is true if the sequences have reached the rereadLength of an earlier decoder.
  */
 export async function startBatch(model: Generative, plan: Plan, outgrown = false): Promise<BatchDecoder> {
   const { inputs, sourceShape, width, group, maxNewTokens, stopTokens, suppressTokens } = plan;
@@ -406,7 +424,10 @@ export async function startBatch(model: Generative, plan: Plan, outgrown = false
   return decoder;
 }
 
-/** The idle decoder of these sizes, or else the smallest one with more places. Steps compute only for the places in use. */
+/**
+ * Returns the idle decoder of these sizes, or else the smallest suitable one with more groups. Steps compute only the
+ * groups in use.
+ */
 function knownFor(
   { device, featureShape }: Generative,
   idle: readonly BatchDecoder[],
@@ -415,7 +436,7 @@ function knownFor(
   const { groups, ...others } = wanted;
   const isRoomy = ({ state, sizes }: BatchDecoder) =>
     sizes.groups > groups &&
-    sizes.groups <= MAX_ROOMINESS * groups &&
+    sizes.groups <= MAX_UNUSED_RATIO * groups &&
     !featureShape &&
     state.sequences <= maxCacheRows(device);
   const fitting = idle.filter(

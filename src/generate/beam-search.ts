@@ -9,13 +9,13 @@ import { checkedTotal, gumbel, isAnyAllowed, logitsOf, noneAllowed, type Search 
 
 /** An unfinished hypothesis. */
 interface Beam {
-  /** The place of its sequence among those of its group. */
+  /** Index of its sequence within the group. */
   readonly place: number;
-  /** The tokens that the decoder has read, the start or the prompt included. */
+  /** The tokens that the decoder has read, including the start token or the prompt. */
   readonly read: readonly number[];
   readonly tokens: readonly number[];
   readonly logProbabilities: readonly number[];
-  /** The sum of log-probabilities after all processors. */
+  /** Sum of the log-probabilities after all processors. */
   readonly sum: number;
 }
 
@@ -40,13 +40,13 @@ interface Candidate {
  *
  *     sum of log-probabilities / length^lengthPenalty
  *
- * The length counts the end token, but not the start or the prompt.
+ * The length includes the end token, but not the start token or the prompt.
  *
- * With `doSample`, candidates are drawn without replacement, each with probability ∝ exp(sum): those with the greatest
- * sums plus Gumbel noise (Kool et al. 2019, arXiv 1903.06059).
+ * With `doSample`, candidates are drawn without replacement, each with probability ∝ exp(sum). The drawn ones have the
+ * greatest sums after Gumbel noise was added (Kool et al. 2019, arXiv 1903.06059).
  *
  * With `numBeamGroups`, the beams of an input form groups (diverse beam search, Vijayakumar et al. 2018). Each group is
- * a search of its own, with a penalty for tokens that earlier groups chose at the same step.
+ * searched separately, with a penalty for tokens that earlier groups chose at the same step.
  */
 export class BeamSearch implements Search {
   tokens: Int32Array;
@@ -108,13 +108,13 @@ export class BeamSearch implements Search {
     return this.#all.map((input) => input.finished.slice(0, this.plan.numReturnSequences));
   }
 
-  /** True if the input of this sequence of the batch is done. */
+  /** True if the search is complete for the input of this sequence of the batch. */
   #isDone(sequence: number): boolean {
     return (this.#batch[Math.floor(sequence / this.plan.numBeams)] as InputBeams).done;
   }
 }
 
-/** The beams of one input: one group, or several of one size. */
+/** The beams of one input, in one or more groups of equal size. */
 class InputBeams {
   readonly #groups: readonly BeamGroup[];
   readonly #size: number;
@@ -143,7 +143,10 @@ class InputBeams {
     );
   }
 
-  /** Adds one token to every beam and returns the moves. The input's sequences begin at `first` in the batch. */
+  /**
+   * Adds one token to every beam and returns the moves. `first` is the index of the input's first sequence in the
+   * batch.
+   */
   advance(ranking: Ranking, first: number): Move[] {
     const chosen: number[] = [];
     return this.#groups.flatMap((group, g) => {
@@ -165,7 +168,7 @@ class BeamGroup {
   beams: readonly Beam[];
   readonly #size: number;
   readonly #processors: readonly ScoreProcessor[];
-  /** Steps that need all logits although other steps do not. */
+  /** Numbers of new tokens after which all logits are needed, even if other steps do not need them. */
   readonly #steps: readonly number[];
   /** Random numbers of the input, or null if no candidates are drawn. */
   readonly #random: Random | null;
@@ -183,8 +186,8 @@ class BeamGroup {
   }
 
   /**
-   * Adds one token to every beam and returns the moves. The group's sequences begin at `first` in the batch. `chosen`
-   * are the tokens of earlier groups at this step.
+   * Adds one token to every beam and returns the moves. `first` is the index of the group's first sequence in the
+   * batch. `chosen` has the tokens that earlier groups chose at this step.
    */
   advance(ranking: Ranking, first: number, chosen: readonly number[]): Move[] {
     const { stopTokens, maxNewTokens } = this.plan;
@@ -212,9 +215,9 @@ class BeamGroup {
   }
 
   /**
-   * The best candidates, best first. There are enough to fill the beams even if some candidates end. With `doSample` as
-   * many different ones are drawn by probability. A beam without candidates drops out. If no beam is left, the search
-   * ends. It throws if no hypothesis is finished.
+   * Returns the best candidates, best first. There are enough to fill the beams even if some candidates end. With
+   * `doSample`, the same number of different candidates is drawn by probability. A beam without candidates is dropped.
+   * If no beam is left, the search ends; it throws if no hypothesis is finished.
    */
   #candidates(ranking: Ranking, first: number, chosen: readonly number[]): Candidate[] {
     const best = new BestCandidates(candidatesOf(this.#size, this.plan.stopTokens.size));
@@ -224,7 +227,7 @@ class BeamGroup {
     for (let beam = 0; beam < this.beams.length; beam++) {
       const sequence = first + (this.beams[beam] as Beam).place;
       const total = checkedTotal(ranking, sequence, this.input.index);
-      // Logits that another input needs must not change how this one is rounded.
+      // Logits may be present because another input needs them. They must not change the rounding of this input.
       if (!byLogits) this.#offerRanked(best, beam, ranking, sequence, total);
       else this.#offerLogits(best, beam, logitsOf(ranking, sequence, this.plan), total, chosen, forced);
     }
@@ -265,7 +268,7 @@ class BeamGroup {
     if (scores !== logits && !isAnyAllowed(scores, this.input.index)) return;
     const base = scores === logits ? sum - total : sum;
     const greatest = this.#random === null ? 0 : base + (scores[argmax(scores)] as number);
-    let rarity = Math.exp(greatest - best.least); // probability of a draw that can lift a candidate among the best
+    let rarity = Math.exp(greatest - best.least); // probability of noise that makes a candidate one of the best
     for (let token = 0; token < logits.length; token++) {
       const candidate = base + (scores[token] as number);
       if (candidate === Number.NEGATIVE_INFINITY) continue;
@@ -300,26 +303,26 @@ class BeamGroup {
     const worst = this.finished[this.#size - 1];
     if (worst === undefined) return false;
     if (earlyStopping === true) return true;
-    // The sum only falls. With a positive penalty, the score can still rise until the maximum length.
+    // The sum can only decrease. With a positive penalty, the score can still increase until the maximum length.
     const reached = earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length;
     return worst.score >= (this.beams[0] as Beam).sum / reached ** lengthPenalty;
   }
 }
 
 /**
- * Sequences, of `count`, in which the next beams continue. `from` are the sequences that the beams come from. The first
- * beam of each sequence stays in place, to move little. The others take sequences without a beam.
+ * Returns the sequence (below `count`) in which each next beam continues. `from` has the sequence that each beam comes
+ * from. The first beam of each sequence stays there, to avoid copies. The others take sequences without a beam.
  */
 function placesFor(from: readonly number[], count: number): number[] {
   const free = Array.from({ length: count }, (_, place) => place).filter((place) => !from.includes(place));
   return from.map((place, i) => (from.indexOf(place) === i ? place : (free.shift() as number)));
 }
 
-/** The candidates with the greatest keys so far, in descending order. Among equal keys the earlier ones stay. */
+/** The candidates with the greatest keys so far, in descending order. Among equal keys, earlier ones win. */
 class BestCandidates {
   readonly list: Candidate[] = [];
   readonly #keys: number[] = [];
-  /** Keys must exceed this one. */
+  /** A candidate is accepted only if its key is greater than this. */
   least = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly size: number) {}

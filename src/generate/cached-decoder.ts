@@ -15,13 +15,13 @@ import type { PromptCacheSteps } from './prompt-cache-steps.js';
 import type { Ranking } from './ranking.js';
 import { type Drafter, drafterOf, type Generate } from './speculative.js';
 
-/** True if options need a CachedDecoder. */
+/** True if the options need a CachedDecoder. */
 export const isCached = ({ cache, draft }: GenerateOptions): boolean =>
   typeof cache === 'object' || draft !== undefined;
 
 /**
- * Makes the decoder for the one input of `plan`. The caller ends it with `end`. Throws ArgumentError for an unsuitable
- * cache.
+ * Makes the decoder for the only input of `plan`. The caller must call `end` when it is done. Throws ArgumentError for
+ * an unsuitable cache.
  */
 export function startCached(
   model: Generative,
@@ -46,10 +46,10 @@ export function startCached(
 export class CachedDecoder implements Decoder {
   readonly #stops: readonly number[];
   readonly #suppressed: readonly number[];
-  /** Rankers that have this decoder's stop tokens. */
+  /** Rankers whose stop tokens were set by this decoder. */
   readonly #ready = new Set<object>();
   #isFirst = true;
-  /** Number of tokens in the state, including tokens that were written before they were chosen. */
+  /** Number of tokens in the state, including drafted tokens that may be rejected. */
   #counted = 0;
   /** The latest drafted tokens, and the length of the context before them. */
   #guesses: { readonly tokens: readonly number[]; readonly after: number } | null = null;
@@ -73,7 +73,10 @@ export class CachedDecoder implements Decoder {
     return this.#isFirst;
   }
 
-  /** Room for further tokens. Plans never exceed it, because cropped contexts exclude a cache. */
+  /**
+   * An upper bound for the tokens that can still be added. Plans never exceed it, because `cropContext` excludes a
+   * cache.
+   */
   get room(): number {
     return this.cache.maxLength;
   }
@@ -119,7 +122,7 @@ export class CachedDecoder implements Decoder {
     const tokens = most > 0 ? await drafter.propose(context, most) : [];
     this.signal?.throwIfAborted();
     this.assertUsable();
-    if (tokens.length === 0) return this.#advance(context, 1, ahead); // guesses may follow the next token
+    if (tokens.length === 0) return this.#advance(context, 1, ahead); // there may be guesses after the next token
     this.#guesses = { tokens, after: context.length };
     const rankings = await this.#extend(
       [context.at(-1) as number, ...tokens],
@@ -139,9 +142,7 @@ export class CachedDecoder implements Decoder {
     this.#guesses = null;
   }
 
-  /**
-   * Runs the recorded step, which chooses the best tokens. It runs up to `most` times, limited by the time it takes.
-   */
+  /** Runs the recorded step, which chooses the best token, up to `most` times. Fewer steps run if they take long. */
   async #advance(context: readonly number[], most: number, ahead: StepRequest): Promise<Ranking[]> {
     const start = context.length - 1;
     const state = this.#reserve(start + 1, context);
@@ -158,7 +159,7 @@ export class CachedDecoder implements Decoder {
     return steps.pace.time(count, (brief) => ranker.read(count, 1, logits, brief));
   }
 
-  /** Reads `tokens` and ranks the tokens after the last one, or after each one. */
+  /** Reads `tokens` and returns the ranking after the last one, or after each of them. */
   async #extend(
     tokens: readonly number[],
     start: number,
@@ -182,7 +183,7 @@ export class CachedDecoder implements Decoder {
     return Array.from({ length: count }, (_, i) => (all as Ranking).row(i, model.vocabSize));
   }
 
-  /** Makes a state with room for `length` tokens that holds those of `context`. */
+  /** Returns a state that holds `context` and has a capacity of at least `length` tokens. */
   #reserve(length: number, context: readonly number[]): DecoderState {
     const { cache } = this;
     if (length > cache.capacity && context.length > 0) {
@@ -201,7 +202,10 @@ export class CachedDecoder implements Decoder {
     return ranker;
   }
 
-  /** Ends the generation. `context` has all tokens that were read or chosen. The last one is not in the cache. */
+  /**
+   * Ends the generation. `context` has all tokens that were read or chosen. The cache keeps all of them except the
+   * last.
+   */
   end(context: readonly number[]): void {
     const { cache } = this;
     if (!this.#isFirst) cache.remember(context.slice(0, -1));
@@ -210,7 +214,7 @@ export class CachedDecoder implements Decoder {
   }
 }
 
-/** Reads `tokens` after the first `start` tokens of the sequence. */
+/** Reads `tokens` into the state, after its first `start` tokens. */
 function extend(
   model: Generative,
   state: DecoderState,

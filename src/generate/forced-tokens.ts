@@ -1,10 +1,10 @@
-// Tokens that are forced at a place of the output: the first one after the start, or the last one.
+// Tokens that are forced at one position of the output: the first after the start token, or the last.
 
 import type { ScoreProcessor } from './logits-processor.js';
 
 /**
- * Forces one of these tokens as the one after the first `length`. Its score is 0, as in Hugging Face: with beams it
- * costs a hypothesis nothing.
+ * Forces one of `tokens` directly after the first `length` tokens. The forced token's score is 0, as in Hugging Face,
+ * so it does not lower the score of a beam's hypothesis.
  */
 export function forceTokens(tokens: readonly number[], length: number): ScoreProcessor {
   return (scores, read) => {

@@ -6,13 +6,13 @@ import type { LogitsProcessor } from './logits-processor.js';
 import type { TableOptions } from './option-table.js';
 import type { ResponseFormat } from './response-format.js';
 
-/** A text that a model has read: a PromptCache. */
+/** The part of a PromptCache that options need: the text that the model has read. */
 export interface CachedText {
   readonly tokens: readonly number[];
   readonly maxLength: number;
 }
 
-/** A draft model for speculative decoding: any model that generates. */
+/** The part of a draft model that options need. Any model that can generate is a draft model. */
 export interface DraftModel {
   readonly vocabSize: number;
   readonly maxLength: number;
@@ -20,51 +20,52 @@ export interface DraftModel {
 }
 
 /**
- * Options of `generate`. Names and meanings are Hugging Face's for options that it has, too. `option-table.ts` describes
- * those that decide which tokens come out.
+ * Options of `generate`. Options that Hugging Face also has use its names and meanings. `option-table.ts` defines those
+ * that can change the generated tokens.
  */
 export interface GenerateOptions extends TableOptions {
-  /**
-   * The first token of a decoder that has sources, or whose prompt is empty. Default: the model's.
-   */
+  /** First token of the decoder, for models with an encoder and for empty prompts. Default: the model's `startId`. */
   decoderStartTokenId?: number | null | undefined;
-  /** Tokens that the output is forced to begin with: for all inputs, or one row for each. Default none. */
+  /** Tokens with which the output must begin: one list for all inputs, or a list per input. Default none. */
   prefix?: readonly number[] | Int32Array | readonly (readonly number[] | Int32Array)[] | undefined;
   /**
-   * Tokens that end a sequence and are no part of it, except in `prefix`. Default: the end token of the model's target
-   * tokenizer, or its eosId.
+   * Tokens that end a sequence. The sequence does not include them, except in `prefix`. Default: the end token of the
+   * model's target tokenizer, or its eosId.
    */
   stopTokens?: readonly number[] | Int32Array | undefined;
   /**
-   * Ends a sequence by returning true. The newest token stays in it. Called with the tokens so far, once they include all
-   * of `prefix`.
+   * Called after each new token beyond `prefix`, with all tokens of the output so far. Returning true ends the
+   * sequence, which includes the newest token.
    */
   stop?: ((tokens: readonly number[]) => boolean) | undefined;
 
-  /** Functions that change scores before a token is chosen, called in this order, after penalties and before temperature. */
+  /**
+   * Functions that change the scores before a token is chosen. They are called in order, after penalties and before
+   * temperature.
+   */
   logitsProcessors?: readonly LogitsProcessor[] | undefined;
 
   /**
-   * Restricts outputs to a format: JSON of a schema, a regular expression, a grammar, or a list of choices. Tokens that
-   * cannot lead to such a text within `maxNewTokens` have probability 0. Needs a model with a tokenizer. Default: any
-   * text.
+   * Restricts outputs to a format: JSON that satisfies a schema, a regular expression, a grammar, or a list of choices.
+   * Tokens that cannot lead to a complete text within `maxNewTokens` get probability 0. Needs a model with a tokenizer.
+   * Default: any text.
    */
   responseFormat?: ResponseFormat | undefined;
 
   /**
-   * Keys and values. A PromptCache continues from a text that the model has read: of a prompt with the same beginning,
-   * only the rest is read. The cache then keeps the prompt and the output. It needs one input, a decoder-only model, no
-   * beams and one returned sequence.
+   * Storage of keys and values. A PromptCache holds a text that the model has read. If the prompt has the same
+   * beginning, only the rest of the prompt is read. Afterwards the cache holds the prompt and the output. A PromptCache
+   * needs one input, a decoder-only model, no beams and one returned sequence.
    *
-   * A type sets the format of keys and values for this call: 'float32', 'float16' (half of the memory) or 'int8'. Int8
-   * takes about a quarter: bytes, and a scale for each 32 features of a head. A PromptCache has its own type. See
-   * docs/packed-weights.md. Default: the model's `cacheType`, and nothing is kept afterwards.
+   * A string sets the format of keys and values for this call: 'float32', 'float16' (half of the memory) or 'int8'.
+   * Int8 takes about a quarter: one byte per value, and a scale for each 32 features of a head. A PromptCache has its
+   * own format. See docs/packed-weights.md. Default: the model's `cacheType`, and nothing is kept afterwards.
    */
   cache?: CachedText | CacheType | undefined;
   /**
    * Speculative decoding. A drafter guesses several tokens. The model reads them in one pass and keeps those that it
-   * would have chosen itself. 'prompt' guesses the tokens that followed the newest ones earlier in the text. A draft
-   * model, smaller and with the same vocabulary, guesses its own output.
+   * would have chosen itself. 'prompt' looks for an earlier occurrence of the newest tokens in the text and guesses the
+   * tokens after it. A draft model is smaller and has the same vocabulary; its greedy output is the guess.
    *
    * Tokens and log-probabilities equal those without a draft, with greedy search and with sampling. Only the speed
    * depends on the guesses. Inputs are decoded one after the other. Needs a decoder-only model, no beams and one
@@ -86,8 +87,9 @@ export interface TokenEvent {
   /** Index of the sequence in the result. */
   readonly sequence: number;
   /**
-   * Id of the token. It can be a part of a character, and spaces depend on neighbouring tokens. To print a growing
-   * sequence, decode all of its tokens and print the new text. Wait for the next token while the text ends with U+FFFD:
+   * Id of the token. A token can be part of a character, and spaces can depend on neighbouring tokens. To print a
+   * growing sequence, decode all of its tokens and print the new part of the text. While the text ends with U+FFFD,
+   * wait for the next token:
    *
    * ```ts
    * const ids: number[] = [];
@@ -107,15 +109,17 @@ export interface TokenEvent {
 }
 
 /**
- * Result of `generate`. Each input has at most `numReturnSequences` sequences; beams are sorted, best first. `inputs`
- * gives the input of each sequence.
+ * Result of `generate`. Each input has at most `numReturnSequences` sequences. Sequences of beam search are sorted,
+ * best first. `inputs` gives the input of each sequence.
  */
 export interface GenerateResult {
-  /** Token ids of each sequence, from `prefix` on. The start, the prompt and the stop token are not included. */
+  /**
+   * Token ids of each sequence, including `prefix`. The start token, the prompt and the stop token are not included.
+   */
   readonly sequences: number[][];
   /**
-   * Sum of log-probabilities / length^lengthPenalty per sequence; the length counts the stop token. With beams, the
-   * log-probabilities include `repetitionPenalty`, `logitsProcessors` and `temperature`.
+   * Sum of log-probabilities / length^lengthPenalty of each sequence. The length includes the stop token. With beams,
+   * these log-probabilities are computed after `repetitionPenalty`, `logitsProcessors` and `temperature`.
    */
   readonly scores: number[];
   /** The model's log-probability of every token, followed by that of the stop token if there is one. */
@@ -126,7 +130,7 @@ export interface GenerateResult {
   readonly inputs: number[];
   /**
    * Present with `outputAttentions`: attention maps of the sources and of the tokens that the decoder read. The last
-   * rows of a map belong to the sequence's `logProbabilities`. The caller disposes of them.
+   * rows of a map correspond to the sequence's `logProbabilities`. The caller disposes of the maps.
    */
   readonly attentions?: AttentionMaps;
 }

@@ -66,7 +66,7 @@ async function* run(
     : { inputs: await readSequences('generate', model, input), shape: null };
   if (inputs.length === 0) throw new ArgumentError('generate: there are no inputs');
   let plan = resolveOptions(model, inputs, options, shape);
-  // Features of one batch are encoded now, others later, when their tensor may have been disposed of.
+  // Later batches are encoded when the caller may have disposed of the tensor, so its values are copied now.
   if (shape && (options.outputAttentions || batches(plan).length > 1)) plan = await readFeatures(plan);
   const found: Hypothesis[][] = [];
   const parts = batches(plan);
@@ -81,7 +81,7 @@ async function* run(
   return options.outputAttentions ? { ...result, attentions: attentionsOf(model, plan, result) } : result;
 }
 
-/** Adds the options that restrict outputs to a format. */
+/** Replaces `responseFormat` by the logits processors and the stop function that enforce it. */
 export async function withFormat(
   model: Generative,
   format: ResponseFormat,
@@ -94,7 +94,7 @@ export async function withFormat(
   return { ...options, logitsProcessors: [...logitsProcessors, ...constraint.logitsProcessors], stop: isEnd };
 }
 
-/** Decodes the inputs of one batch to their ends: by itself, or together with other calls as soon as there are any. */
+/** Decodes the inputs of one batch. As soon as other calls overlap, they continue together in a shared batch. */
 async function* decode(
   model: Generative,
   plan: Plan,
@@ -103,7 +103,7 @@ async function* decode(
 ): AsyncGenerator<TokenEvent[], Search, void> {
   together?.enter();
   try {
-    await null; // calls of one tick begin together
+    await null; // lets other calls of this tick register first
     if (together?.isWanted) return yield* together.run(new TokenSearch(plan), null);
     return yield* decodeAlone(model, plan, options, together);
   } finally {
@@ -118,7 +118,7 @@ async function* decodeAlone(
   together: Together | null,
 ): AsyncGenerator<TokenEvent[], Search, void> {
   const { signal, onToken } = options;
-  // The device knows the memory limits, so this comes first.
+  // The decoder is made first, because this detects a lack of memory.
   let decoder = isCached(options) ? startCached(model, plan, options, generate) : await startBatch(model, plan);
   let search: Search | null = null;
   const end = () => {
@@ -152,7 +152,7 @@ async function* decodeAlone(
         if (ranking.supposed !== null && ranking.supposed !== search.tokens[0]) break;
       }
       if (together?.isWanted && search instanceof TokenSearch && decoder instanceof BatchDecoder) {
-        isHanded = true; // the rows of the state are copied first
+        isHanded = true; // `run` calls `end` once it has copied the rows of the state
         return yield* together.run(search, { state: decoder.state, end });
       }
       if (decoder.shrinks(search.open)) search.compact();
@@ -163,7 +163,8 @@ async function* decodeAlone(
 }
 
 /**
- * Computes the rankings for the next token of every sequence, which has `length` tokens, or for several next tokens.
+ * Computes the rankings for the next token of every sequence, or for several next tokens. All sequences have `length`
+ * new tokens so far.
  */
 function advance(decoder: Decoder, search: Search, plan: Plan, length: number): Promise<readonly Ranking[]> {
   const { inputs, numBeams, stop, maxNewTokens, minNewTokens } = plan;
@@ -179,7 +180,7 @@ function advance(decoder: Decoder, search: Search, plan: Plan, length: number): 
   return decoder.step(search.tokens, search.order, ahead);
 }
 
-/** All inputs at once if they are few. Otherwise batches of similar length, the longest first. */
+/** Returns one batch if there are few inputs; otherwise batches of inputs with similar lengths, the longest first. */
 function batches(plan: Plan): Plan[] {
   const { inputs, batchSize, width, maxSequences } = plan;
   const size = Math.max(1, Math.min(batchSize, Math.floor(maxSequences / width)));
@@ -204,8 +205,8 @@ function collect(found: readonly (readonly Hypothesis[])[]): GenerateResult {
 }
 
 /**
- * Attention maps of every token that was read. One more pass over the finished sequences computes them, so that steps
- * need not keep them.
+ * Computes the attention maps of all tokens that were read, by one more pass over the finished sequences. Steps
+ * therefore need not keep them.
  */
 function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: GenerateResult): AttentionMaps {
   const of = result.inputs.map((input) => inputs[input] as PlannedInput);
@@ -224,7 +225,7 @@ function attentionsOf(model: Generative, { inputs, sourceShape }: Plan, result: 
   throw new ArgumentError('generate: outputAttentions needs a model that has attentionMaps');
 }
 
-/** Features of each source, or its encoding, with their shape. */
+/** Splits a tensor of features, or of their encodings, into sources. Also returns the shape of a source. */
 function featuresOf(
   features: SourceShape,
   encoded: SourceShape | null,
@@ -243,12 +244,12 @@ function featuresOf(
   return { inputs: Array.from({ length: count }, () => ({ of: input, length: input.size / count })), shape };
 }
 
-/** True if a shape has the expected sizes. */
+/** True if a shape has the expected sizes; null stands for any size. */
 function fits(shape: readonly number[], expected: SourceShape): boolean {
   return shape.length === expected.length && shape.every((size, i) => expected[i] === null || expected[i] === size);
 }
 
-/** The plan with features that were read from the device. */
+/** Returns the plan with features that were copied from the device to arrays. */
 async function readFeatures(plan: Plan): Promise<Plan> {
   const all = (await ((plan.inputs[0] as PlannedInput).tokens as DeviceSource).of.data()) as Float32Array;
   const size = all.length / plan.inputs.length;

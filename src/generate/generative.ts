@@ -12,8 +12,8 @@ export interface DecodingOptions {
   /** Result of `encode`, for models with an encoder. */
   memory?: Memory | undefined;
   /**
-   * Number of sequences that are decoded side by side, for decoder-only models. With an encoder, the memory decides.
-   * Default 1.
+   * Number of sequences in the batch, for decoder-only models. With an encoder, the number of sources in `memory`
+   * decides. Default 1.
    */
   sequences?: number | undefined;
   /** Sequences for each source, for beam search. Default 1. */
@@ -21,13 +21,13 @@ export interface DecodingOptions {
   /** Maximum length of a sequence in tokens. Default: the model's maxLength. */
   maxLength?: number | undefined;
   /**
-   * Type of keys and values. 'float16' takes half of the memory of 'float32', 'int8' about a quarter. Default: the
+   * Format of keys and values. 'float16' takes half of the memory of 'float32', 'int8' about a quarter. Default: the
    * model's `cacheType`.
    */
   cache?: CacheType | undefined;
   /**
-   * Length in tokens that a text may reach after its keys and values move to a larger state. Rotary frequencies that
-   * depend on the text's length use this value. Default: `maxLength`.
+   * Final maximum length of a text in tokens, if its keys and values may later move to a larger state. Rotary
+   * frequencies that depend on the text's length use this value. Default: `maxLength`.
    */
   textLength?: number | undefined;
   /**
@@ -41,34 +41,34 @@ export interface ExtendOptions {
   /** Indices of the sequences that read, one per row of tokens, without duplicates. Default: 0, 1, 2, … */
   sequences?: readonly number[] | undefined;
   /**
-   * Number of tokens that each of these sequences keeps. Later tokens are dropped. The caller passes the lengths,
-   * because the state's own ones are on the device. Default: 0 each.
+   * Number of tokens that each of these sequences keeps; its later tokens are dropped. The caller passes the lengths,
+   * because the state's own lengths are on the device. Default: 0 each.
    */
   starts?: readonly number[] | undefined;
   /**
-   * Logits that are returned. 'last' (default): after the last token of each row, [rows, vocabSize], with the bits of
-   * `prefill` for any chunking. 'every': after each token, [N, vocabSize], with the bits of `step`. 'none': no logits,
-   * for chunks that are not the last.
+   * The logits to return. 'last' (default): after the last token of each row, [rows, vocabSize], equal to those of
+   * `prefill` bit for bit, for any chunking. 'every': after each of the N tokens, [N, vocabSize], equal to those of
+   * `step` bit for bit. 'none': null, for chunks that are not the last.
    */
   logits?: 'last' | 'every' | 'none' | undefined;
 }
 
-/**
- * Parts of a model that decoding needs. Greedy and beam search, sampling, streams and batches use nothing else. A model
- * with an encoder writes an output for each source; a decoder-only model continues prompts.
- */
-/** Sizes of a source; null stands for any size. */
+/** Shape of a source; null stands for any size. */
 export type SourceShape = readonly (number | null)[];
 
+/**
+ * The part of a model that decoding needs. Greedy and beam search, sampling, streams and batches use nothing else. A model
+ * with an encoder writes an output for each source; a decoder-only model continues prompts.
+ */
 export interface Generative {
   readonly device: Device;
   /** Size of the vocabulary; logits are [sequences, vocabSize]. */
   readonly vocabSize: number;
-  /** Maximum length of a sequence in tokens, with its start or prompt. */
+  /** Maximum length of a sequence in tokens, including its start token or prompt. */
   readonly maxLength: number;
   /** Maximum length of a source in tokens; 0 for models without an encoder. Default 0. */
   readonly maxSourceLength?: number | undefined;
-  /** Type of keys and values if the call does not choose one. Default 'float32'. */
+  /** Format of keys and values if the call does not choose one. Default 'float32'. */
   readonly cacheType?: CacheType | undefined;
   /**
    * A sequence that exceeds this length is read again from its beginning, because its rotary frequencies change
@@ -81,11 +81,11 @@ export interface Generative {
    */
   readonly featureShape?: SourceShape | null | undefined;
   /**
-   * Shape of an encoded source of features, if `generate` accepts encodings, too. Callers that need an encoding for
-   * more than one generation then encode once. Default null: not accepted.
+   * Shape of an encoded source of features, if `generate` also accepts encodings. A caller can then encode once and
+   * generate several times. Default null: encodings are not accepted.
    */
   readonly encodedShape?: SourceShape | null | undefined;
-  /** Rows of the encoder's output for features, or an encoding, of this shape. Default: `maxSourceLength`. */
+  /** Number of rows of the encoder's output for features, or an encoding, of this shape. Default: `maxSourceLength`. */
   sourceRows?(shape: readonly number[]): number;
   /** Null for models that cannot generate, such as encoders. */
   readonly decoder?: object | null | undefined;
@@ -99,13 +99,18 @@ export interface Generative {
   readonly padId?: number | null | undefined;
   /** True if ids of a source may stand for images. Its passes are not recorded. Default false. */
   readonly readsImages?: boolean | undefined;
-  /** Reads sources, if `maxSourceLength` is above 0. The result belongs to the current scope. */
+  /** Encodes sources. Needed if `maxSourceLength` is above 0. The result belongs to the current scope. */
   encode?(source: Tokens): Memory;
-  /** Makes what states for texts of `length` tokens share, yielding after each part. Default: `startDecoding` makes it. */
+  /**
+   * Makes the tensors that all states for texts of `length` tokens share, such as rotary tables. Yields after each
+   * part. Default: `startDecoding` makes them.
+   */
   prepareByParts?(length: number): Generator<undefined, void>;
   /** Makes a state for decoding. The caller disposes of it. */
   startDecoding(options: DecodingOptions): DecoderState;
-  /** Empties a state for other inputs, and for another memory with as many sources. */
+  /**
+   * Empties a state for other inputs. `memory` replaces the encoded sources and must have the same number of sources.
+   */
   restartDecoding(state: DecoderState, memory?: Memory): void;
   /**
    * Reads one prompt per sequence of a fresh state and returns the logits after its last token, [sequences, vocabSize].
@@ -114,24 +119,24 @@ export interface Generative {
   prefill?(state: DecoderState, prompts: Tokens): Tensor;
   /**
    * Appends tokens to some sequences; the others stay unchanged. For models without an encoder. Conversations, drafts
-   * and servers need it, because it is the only way to read into a state in use.
+   * and servers need it, because it is the only way to add several tokens to a state in use.
    */
   extend?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Tensor | null;
   /**
-   * Reads `state.tokens`, one more token of each sequence, and returns the logits of the next, [sequences, vocabSize].
-   * Can be recorded.
+   * Reads `state.tokens`, the next token of each sequence, and returns the logits after it, [sequences, vocabSize]. Can
+   * be recorded.
    */
   step(state: DecoderState): Tensor;
   /**
-   * Same as `prefill`, `extend` and `step`, but yields after each layer, so that the event loop can run between layers.
-   * Default: they run without a pause.
+   * Like `prefill`, `extend` and `step`, but these yield after each layer, so that the event loop can run between
+   * layers. Default: the methods above, without pauses.
    */
   prefillByLayers?(state: DecoderState, prompts: Tokens): Generator<Tensor, Tensor>;
   extendByLayers?(state: DecoderState, tokens: Tokens, options?: ExtendOptions): Generator<Tensor, Tensor | null>;
   stepByLayers?(state: DecoderState): Generator<Tensor, Tensor>;
   /**
-   * The nearest place after `at`, or before it, at which a prompt can be cut in two pieces that are read one after the
-   * other. Default: `at`.
+   * Returns the position nearest to `at`, before or after it, at which a prompt can be split. The two pieces are read
+   * one after the other. Default: `at`.
    */
   cut?(tokens: readonly number[], at: number, side: 'before' | 'after'): number;
   /** Needed for `responseFormat`: makes the options that restrict outputs to a format. */

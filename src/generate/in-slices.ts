@@ -1,5 +1,5 @@
-// Work of a model in slices, with a turn of the event loop between layers. A first call runs cold code over many
-// layers. In one piece it could block the event loop for 100 ms.
+// Runs passes of a model in slices: the event loop runs between layers. A first call executes code that is not yet
+// compiled for many layers. Without slices it could block the event loop for 100 ms.
 
 import { ArgumentError } from '../core/errors.js';
 import type { Program } from '../core/program.js';
@@ -11,10 +11,12 @@ import { inference } from '../nn/module.js';
 import type { Tokens } from '../nn/token-batch.js';
 import type { ExtendOptions, Generative } from './generative.js';
 
-/** Latest preparation of each model. They follow each other, so that each part is made once. */
+/** Latest preparation of each model. Preparations run one after the other, so that each part is made once. */
 const preparations = new WeakMap<Generative, Promise<void>>();
 
-/** Makes what states for texts of `length` tokens share, in slices. `startDecoding` then takes little time. */
+/**
+ * Makes the tensors that states for texts of `length` tokens share, in slices. `startDecoding` then takes little time.
+ */
 export async function prepareInSlices(model: Generative, length: number): Promise<void> {
   if (model.prepareByParts === undefined) return;
   const prepared = prepareAfter(preparations.get(model), model, length);
@@ -30,16 +32,16 @@ async function prepareAfter(before: Promise<void> | undefined, model: Generative
   if (model.prepareByParts !== undefined) await inSlices(model.prepareByParts(length));
 }
 
-/** Same as `model.prefill`, in slices. */
+/** Like `model.prefill`, in slices. */
 export async function prefillInSlices(model: Generative, state: DecoderState, prompts: Tokens): Promise<Tensor> {
   if (model.prefill === undefined)
-    throw new ArgumentError('generate: the model reads no sources, and has no prefill()');
+    throw new ArgumentError('generate: the model has neither an encoder nor prefill(), expected one of them');
   await yieldToEventLoop();
   const layers = model.prefillByLayers?.(state, prompts);
   return layers === undefined ? model.prefill(state, prompts) : inSlices(layers);
 }
 
-/** Same as `model.extend`, in slices. */
+/** Like `model.extend`, in slices. */
 export async function extendInSlices(
   model: Generative,
   state: DecoderState,
@@ -52,7 +54,7 @@ export async function extendInSlices(
   return inSlices(layers);
 }
 
-/** A recorded step of a model: one program, or several that follow each other. */
+/** A recorded step of a model: one program, or several that run one after the other. */
 export class RecordedStep {
   /** `programs` of one step, in order. */
   constructor(private readonly programs: readonly Program<Tensor>[]) {}
@@ -66,7 +68,7 @@ export class RecordedStep {
     return this.programs.at(-1) as Program<Tensor>;
   }
 
-  /** Queues the step. `scalars` are those of the last program, which ranks the logits. */
+  /** Queues the step. `scalars` are passed to the last program, which ranks the logits. */
   run(scalars: Readonly<Record<string, number>> = {}): Tensor {
     for (const program of this.programs.slice(0, -1)) program.run();
     return this.#last.run(scalars);

@@ -1,4 +1,4 @@
-// The greatest and the least length of outputs, given as new tokens or with the tokens of the prompt.
+// Maximum and minimum lengths of outputs, given in new tokens or including the prompt.
 
 import { checkNumber } from '../core/check.js';
 import type { GenerateOptions } from './generate-options.js';
@@ -7,9 +7,9 @@ import { DEFAULT_NEW_TOKENS } from './option-table.js';
 
 /**
  * Limits of the output length. The longest prompt has `promptLength` tokens, and the model has room for `room` more.
- * Options of the call take precedence over the model's own settings, under either name. Within one source, numbers of
- * new tokens take precedence, as in transformers. The model's own settings are cut to the room and to the lengths of
- * the call. The call's options are never cut.
+ * Options of the call take precedence over the model's own settings, under either name. If one of them has both names,
+ * `maxNewTokens` and `minNewTokens` take precedence, as in transformers. The model's own settings are reduced to fit
+ * `room` and the options of the call, which are never changed.
  */
 export function lengthsOf(
   { generationConfig: own = {} }: Pick<Generative, 'generationConfig'>,

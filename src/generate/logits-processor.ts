@@ -7,27 +7,29 @@
  * other score -Infinity. Greedy search agrees with Hugging Face, which takes the first token with +Infinity. Hugging
  * Face's beams and samples compute a softmax of +Infinity there, which is NaN.
  *
- * A score of NaN ends the generation with a SimdformerError. So does a step that forbids every token. With beams, this
- * holds if every beam of an input is stuck and no hypothesis is finished.
+ * A score of NaN, or a step that forbids every token, ends the generation with a SimdformerError. With beams,
+ * forbidding every token is an error only if it happens to all beams of an input and no hypothesis is finished.
  */
 export type LogitsProcessor = (scores: Float32Array, tokens: readonly number[], place: TokenPlace) => void;
 
-/** A processor that does not need the token's place; all processors of the package are of this kind. */
+/** A processor that does not need the token's place. All processors of this package are of this kind. */
 export type ScoreProcessor = (scores: Float32Array, tokens: readonly number[]) => void;
 
-/** The place of the next token. */
+/** The position of the next token. */
 export interface TokenPlace {
-  /** Tokens of the start or the prompt: the first new one is `tokens[begin]`, those of `prefix` included. */
+  /**
+   * Number of tokens of the start or the prompt. The first new token, which can belong to `prefix`, is `tokens[begin]`.
+   */
   readonly begin: number;
-  /** The greatest number of tokens, including these. */
+  /** Maximum number of tokens, including the start or the prompt. */
   readonly maxLength: number;
 }
 
-/** The sequence for which processors of `generate` choose. */
+/** Properties of the sequence for which a processor changes scores. */
 export interface TokenChoice {
-  /** Tokens of the start or the prompt. */
+  /** Number of tokens of the start or the prompt. */
   readonly begin: number;
-  /** Tokens that are read before the model makes its first choice: those of `prefix` included. */
+  /** Number of tokens that are read before the model's first choice, including `prefix`. */
   readonly firstChoice: number;
   readonly maxNewTokens: number;
   readonly stopTokens: ReadonlySet<number>;

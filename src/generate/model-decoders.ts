@@ -1,9 +1,10 @@
-// The decoders that a model keeps between generations. A file of its own, as models that never generate need it, too.
+// The decoders that a model keeps between generations. This file imports little, because models that never generate
+// load it, too.
 
 import { DisposedError } from '../core/errors.js';
 import type { Generative } from './generative.js';
 
-/** A decoder, as far as models know it. */
+/** The part of a decoder that models know. */
 export interface KeptDecoder {
   dispose(): void;
 }
@@ -20,9 +21,9 @@ interface ModelDecoders {
   readonly shared: Map<string, KeptBatch>;
 }
 
-/** A shared batch, as far as models know it. */
+/** The part of a shared batch that models know. */
 export interface KeptBatch extends KeptDecoder {
-  /** Tells the batch that the model has changed. The sequences in it go on; it gets no new ones. */
+  /** Tells the batch that the model has changed. Its sequences continue, but no new ones join. */
   retire(): void;
 }
 
@@ -32,24 +33,28 @@ const registry = new WeakMap<Generative, ModelDecoders | null>();
 /** The decoders of a model. Throws DisposedError if the model was disposed of. */
 export function decodersOf(model: Generative): ModelDecoders {
   const known = registry.get(model);
-  if (known === null) throw new DisposedError('generate: the model has already been disposed');
+  if (known === null) throw new DisposedError('generate: the model was disposed of; load or create it again');
   const decoders = known ?? { idle: [], busy: new Set(), others: new Set(), shared: new Map() };
   registry.set(model, decoders);
   return decoders;
 }
 
-/** The error of generations whose model was disposed of. */
+/** Returns the error for generations whose model was disposed of. */
 export function disposedMeanwhile(): DisposedError {
   const toDo = 'await or abort its generations, and leave the loops of its streams, before model.dispose()';
   return new DisposedError(`generate: the model was disposed of meanwhile; ${toDo}`);
 }
 
-/** Same as `decodersOf`, but null for a model that was disposed of, and undefined for one that has never generated. */
+/**
+ * Like `decodersOf`, but returns null for a model that was disposed of, and undefined for one that has never generated.
+ */
 export function keptOf(model: Generative): ModelDecoders | null | undefined {
   return registry.get(model);
 }
 
-/** Lets `what` be disposed of with the model. Throws DisposedError if the model was disposed of. */
+/**
+ * Registers an object that is disposed of together with the model. Throws DisposedError if the model was disposed of.
+ */
 export function disposeWith(model: Generative, what: { dispose(): void }): void {
   decodersOf(model).others.add(what);
 }
@@ -59,7 +64,9 @@ export function forget(model: Generative, what: { dispose(): void }): void {
   registry.get(model)?.others.delete(what);
 }
 
-/** Disposes of idle decoders, whose recorded steps do not fit a model that has changed. Running generations go on. */
+/**
+ * Disposes of idle decoders, because their recorded steps do not fit the changed model. Running generations continue.
+ */
 export function forgetDecoders(model: Generative): void {
   const { idle, shared } = registry.get(model) ?? {};
   for (const decoder of idle?.splice(0) ?? []) decoder.dispose();

@@ -5,9 +5,9 @@ import type { Generative } from './generative.js';
 import { namesOf } from './option-table.js';
 
 /**
- * Options, with the model's `generationConfig` for those that are left out. Lengths are not taken over, because they
- * depend on the prompts (`lengthsOf`). Settings that contradict the given options are not either: a temperature without
- * sampling, or the folder's `prefix` beside a `forcedBosTokenId`, which name the same token.
+ * Fills in omitted options from the model's `generationConfig`. Lengths are excluded, because they depend on the
+ * prompts (see `lengthsOf`). Settings that contradict the given options are also excluded. Examples are a temperature
+ * without sampling, and a `prefix` next to `forcedBosTokenId`, because both set the first token.
  */
 export function withModelDefaults(model: Generative, options: GenerateOptions): GenerateOptions {
   const { generationConfig: own } = model;

@@ -1,4 +1,5 @@
-// The rules of all options of `generate`: those of the table, and of options that are functions, tokens or objects.
+// The rules of all options of `generate`: those of the table, and those of options that are functions, tokens or
+// objects.
 
 import { anyOf, isObject, listOf, type OptionRule, orNull, ruleOf } from '../core/check.js';
 import { CACHE_TYPES } from '../ops/kv-cache.js';

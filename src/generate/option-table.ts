@@ -1,6 +1,6 @@
-// Options of `generate` that decide which tokens come out. Each row says everything about its option. From it derive
-// the type and checks of GenerateOptions, the settings of Hugging Face folders, and the names in pipelines. The command
-// line's flags, the server's fields and the table in docs/generation.md derive from it, too.
+// The table of options that can change the generated tokens. Each row describes one option completely. The table
+// determines the type and the checks of GenerateOptions, the settings of Hugging Face folders, and the names in
+// pipelines. It also determines the command line's flags, the server's fields and the table in docs/generation.md.
 
 import { anyOf, listOf, type OptionKind, type OptionRule, orNull, ruleOf } from '../core/check.js';
 import { isList } from '../core/kinds.js';
@@ -23,14 +23,14 @@ import {
 } from './processors.js';
 import { suppressTokens, suppressTokensAtBegin } from './suppress.js';
 
-/** New tokens at most, if neither the options nor the model say how many. */
+/** Default maximum number of new tokens, if neither the options nor the model set one. */
 export const DEFAULT_NEW_TOKENS = 256;
 
 type Tokens = readonly number[] | Int32Array;
 
 /**
- * Options by purpose. `sampling`: needs `doSample`. `lengths`: depends on the prompts. `running`: changes how the work
- * is done, but not the tokens. Folders and pipelines cannot set it.
+ * Groups of options by purpose. `sampling`: has an effect only with `doSample`. `lengths`: depends on the prompts.
+ * `running`: changes how the work is done; model folders and pipelines cannot set these options.
  */
 type Group = 'lengths' | 'search' | 'scores' | 'sampling' | 'running';
 
@@ -46,7 +46,7 @@ export interface ServerField {
 /** An option: its values, and everything that other parts of the package derive from them. */
 export interface OptionRow<Value = unknown> {
   readonly group: Group;
-  /** The value if neither the call nor the model says anything. It changes nothing. */
+  /** The value if neither the call nor the model sets the option. It has no effect on the output. */
   readonly default: Value;
   readonly rule: OptionRule;
   /** One line for the command line and the documentation. */
@@ -62,7 +62,7 @@ export interface OptionRow<Value = unknown> {
   readonly isByEngine?: boolean;
 }
 
-/** A row of any type of values. */
+/** A row with values of any type. */
 export interface AnyRow extends Omit<OptionRow, 'processor'> {
   readonly processor?: (value: never, choice: TokenChoice) => ScoreProcessor;
 }
@@ -95,49 +95,57 @@ export const TOKENS: OptionRule = {
 const word = { ...TOKENS, accepts: (value: unknown) => TOKENS.accepts(value) && (value as Tokens).length > 0 };
 const words = listOf({ ...word, expected: 'an array of tokens that is not empty' }, 'an array of arrays of tokens');
 
-/** Rows in the order in which their processors are applied, which is that of transformers. */
+/** The rows, in the order in which their processors are applied. It is the order of transformers. */
 export const OPTION_TABLE = {
-  /** New tokens at most, those of `prefix` included. Default: 256, or the room that the model's maxLength leaves. */
+  /**
+   * Maximum number of new tokens, including `prefix`. Default: 256, or fewer if the model's maxLength leaves less room.
+   */
   maxNewTokens: row<number | undefined>({
     group: 'lengths',
     default: undefined,
     check: 'count',
-    help: `new tokens at most (default: ${DEFAULT_NEW_TOKENS}, or as many as fit)`,
+    help: `maximum number of new tokens (default: ${DEFAULT_NEW_TOKENS}, or as many as fit)`,
     huggingFace: { name: 'max_new_tokens' },
   }),
-  /** Tokens at most, counted with the start or the longest prompt. `maxNewTokens` of one call takes precedence. */
+  /**
+   * Maximum length in tokens, including the start token or the longest prompt. `maxNewTokens` takes precedence.
+   * Default: none.
+   */
   maxLength: row<number | undefined>({
     group: 'lengths',
     default: undefined,
     check: 'count',
-    help: 'tokens at most, counted with the start or the longest prompt',
+    help: 'maximum length in tokens, including the start token or the longest prompt',
     huggingFace: { name: 'max_length' },
   }),
-  /** End tokens are forbidden until there are this many new tokens. Default: 0. */
+  /** Minimum number of new tokens: stop tokens are forbidden before. Default: 0. */
   minNewTokens: row<number>({
     group: 'lengths',
     default: 0,
     check: 'whole',
-    help: 'new tokens before one may end the sequence',
+    help: 'minimum number of new tokens: stop tokens are forbidden before',
     huggingFace: { name: 'min_new_tokens' },
     isByEngine: true,
     processor: (count, { begin, stopTokens }) => forbidBefore(begin + count, stopTokens),
   }),
-  /** Like `minNewTokens`, but counted with the start or the longest prompt. `minNewTokens` of one call takes precedence. */
+  /**
+   * Like `minNewTokens`, but including the start token or the longest prompt. `minNewTokens` takes precedence. Default:
+   * none.
+   */
   minLength: row<number | undefined>({
     group: 'lengths',
     default: undefined,
     check: 'whole',
-    help: 'tokens before one may end the sequence, counted with the start or the longest prompt',
+    help: 'minimum length in tokens, including the start token or the longest prompt',
     huggingFace: { name: 'min_length' },
   }),
 
-  /** Hypotheses that beam search keeps for each input. Default: 1, which is greedy search or sampling. */
+  /** Number of hypotheses that beam search keeps for each input. Default: 1, which is greedy search or sampling. */
   numBeams: row<number>({
     group: 'search',
     default: 1,
     check: 'count',
-    help: 'hypotheses that beam search keeps for each input',
+    help: 'number of hypotheses that beam search keeps for each input',
     huggingFace: { name: 'num_beams' },
   }),
   /**
@@ -148,7 +156,7 @@ export const OPTION_TABLE = {
     group: 'search',
     default: 1,
     check: 'count',
-    help: 'groups of beams that are searched one after the other; a divisor of numBeams',
+    help: 'number of groups of beams that are searched separately; a divisor of numBeams',
     huggingFace: { name: 'num_beam_groups' },
   }),
   /**
@@ -163,7 +171,8 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'diversity_penalty' },
   }),
   /**
-   * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty; the end counts as a token. Default: 1.
+   * Hypotheses are ranked by sum of log-probabilities / length^lengthPenalty. The length includes the stop token.
+   * Default: 1.
    */
   lengthPenalty: row<number>({
     group: 'search',
@@ -185,20 +194,20 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'early_stopping' },
   }),
   /**
-   * Sequences per input: the best beams, or this many samples. Beams give fewer, but at least one, if fewer outputs are
-   * possible. Causes are forbidden tokens, a tiny vocabulary or a long `prefix`. Default: 1.
+   * Number of sequences per input: the best beams, or samples. Beam search returns fewer, but at least one, if fewer
+   * outputs are possible. Reasons can be forbidden tokens, a tiny vocabulary or a long `prefix`. Default: 1.
    */
   numReturnSequences: row<number>({
     group: 'search',
     default: 1,
     check: 'count',
-    help: 'sequences for each input: the best beams, or samples',
+    help: 'number of sequences for each input: the best beams, or samples',
     huggingFace: { name: 'num_return_sequences' },
   }),
   /**
-   * Draws tokens by their probabilities. Default: false, the most probable token. With beams, it draws without
-   * replacement among the continuations of all beams, as Hugging Face does. However, `topK`, `topP` and `minP` may
-   * leave a beam a single continuation, the end included. Results are ranked by their scores.
+   * True draws tokens by their probabilities; false chooses the most probable token. With beams, it draws without
+   * replacement among the continuations of all beams, as Hugging Face does. Unlike there, `topK`, `topP` and `minP` may
+   * leave a beam a single continuation, which can be a stop token. Results are ranked by their scores. Default: false.
    */
   doSample: row<boolean>({
     group: 'search',
@@ -208,38 +217,38 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'do_sample' },
   }),
   /**
-   * Seed of the random numbers. Each sequence of the result has its own stream. Equal seeds give equal results.
+   * Seed of the random numbers. Each sequence of the result has its own random stream. Equal seeds give equal results.
    * Default: 0.
    */
   seed: row<number>({ group: 'search', default: 0, check: 'seed', help: 'the same seed gives the same tokens' }),
 
-  /** Above 1: tokens that have occurred become less likely, those of the prompt too. Default: 1. */
+  /** A value above 1 makes tokens less likely if they have occurred in the prompt or the output. Default: 1. */
   repetitionPenalty: row<number>({
     group: 'scores',
     default: 1,
     check: 'positive',
-    help: 'above 1, tokens that have occurred become less likely, those of the prompt too',
+    help: 'above 1, tokens become less likely if they have occurred in the prompt or the output',
     huggingFace: { name: 'repetition_penalty' },
     flag: '--repetition-penalty <n>',
     server: { name: 'repetition_penalty', min: 0.1, max: 10 },
     processor: repetitionPenalty,
   }),
-  /** Lowers the score of tokens by this much for each time that they were generated; from -2 to 2. Default: 0. */
+  /** Lowers the score of a token by this value for each time it was generated; from -2 to 2. Default: 0. */
   frequencyPenalty: row<number>({
     group: 'scores',
     default: 0,
     check: twoOrLess,
-    help: 'above 0, tokens become less likely with each time that they were generated',
+    help: 'above 0, tokens become less likely each time they are generated',
     flag: '--frequency-penalty <n>',
     server: { name: 'frequency_penalty', min: -2, max: 2 },
     processor: (penalty, { firstChoice }) => frequencyPenalty(penalty, firstChoice),
   }),
-  /** Lowers the score of tokens by this much once they were generated; from -2 to 2. Default: 0. */
+  /** Lowers the score of a token by this value if it was generated before; from -2 to 2. Default: 0. */
   presencePenalty: row<number>({
     group: 'scores',
     default: 0,
     check: twoOrLess,
-    help: 'above 0, tokens that were generated become less likely',
+    help: 'above 0, tokens become less likely once they were generated',
     flag: '--presence-penalty <n>',
     server: { name: 'presence_penalty', min: -2, max: 2 },
     processor: (penalty, { firstChoice }) => presencePenalty(penalty, firstChoice),
@@ -254,7 +263,7 @@ export const OPTION_TABLE = {
     flag: '--no-repeat-ngram-size <n>',
     processor: noRepeatNgram,
   }),
-  /** Tokens, or sequences of several, that are never generated. Default: none. */
+  /** Sequences of one or more tokens that are never generated. Default: none. */
   badWordsIds: row<readonly (readonly number[])[]>({
     group: 'scores',
     default: [],
@@ -263,22 +272,25 @@ export const OPTION_TABLE = {
     huggingFace: { name: 'bad_words_ids' },
     processor: (all, { stopTokens }) => forbidWords(all, stopTokens),
   }),
-  /** The token after the start, such as the language to write in. Default: null, the model's choice. */
+  /** The token that is forced after the start token, such as the language to write in. Default: null, none. */
   forcedBosTokenId: row<number | null>({
     group: 'scores',
     default: null,
     check: orNull(token),
-    help: 'the token after the start, such as a language',
+    help: 'the token forced after the start token, such as a language',
     huggingFace: { name: 'forced_bos_token_id' },
     isByEngine: true,
     processor: (token) => forceTokens([token], 1),
   }),
-  /** The last token of a sequence that reaches `maxNewTokens`; one of several. Default: null, the model's choice. */
+  /**
+   * The token that is forced as the last one of a sequence that reaches `maxNewTokens`. From a list, the best one is
+   * chosen. Default: null, none.
+   */
   forcedEosTokenId: row<number | readonly number[] | null>({
     group: 'scores',
     default: null,
     check: orNull(anyOf(token, TOKENS)),
-    help: 'the last token of a sequence that reaches its greatest length',
+    help: 'the token forced at the end of a sequence that reaches its maximum length',
     huggingFace: { name: 'forced_eos_token_id' },
     isByEngine: true,
     processor: (tokens, { begin, maxNewTokens }) => forceTokens([tokens].flat(), begin + maxNewTokens - 1),
@@ -293,29 +305,35 @@ export const OPTION_TABLE = {
     isByEngine: true,
     processor: suppressTokens,
   }),
-  /** Tokens that are not chosen as the first after the start or prompt, `prefix` and `forcedBosTokenId`. Default: none. */
+  /**
+   * Tokens that are not chosen as the model's first choice, after the start or prompt, `prefix` and `forcedBosTokenId`.
+   * Default: none.
+   */
   beginSuppressTokens: row<Tokens>({
     group: 'scores',
     default: [],
     check: TOKENS,
-    help: 'tokens that are not chosen as the first one',
+    help: 'tokens that are not chosen first',
     huggingFace: { name: 'begin_suppress_tokens' },
     isByEngine: true,
     processor: (tokens, { firstChoice }) => suppressTokensAtBegin(tokens, firstChoice),
   }),
 
-  /** Divides logits: below 1 likely tokens become likelier. Default: 1. */
+  /** Divides the logits. Below 1, likely tokens become more likely. Default: 1. */
   temperature: row<number>({
     group: 'sampling',
     default: 1,
     check: 'positive',
-    help: 'below 1, likely tokens become likelier',
+    help: 'divides the logits: below 1, likely tokens become more likely',
     huggingFace: { name: 'temperature' },
     flag: '--temperature <t>',
     server: { name: 'temperature', min: 0, max: 2 },
     processor: temperature,
   }),
-  /** Samples from the k most probable tokens. Default: 0, all tokens; for models of Hugging Face folders 50. */
+  /**
+   * Samples from the k most probable tokens. Default: 0, all tokens. For models from Hugging Face folders the default
+   * is 50.
+   */
   topK: row<number>({
     group: 'sampling',
     default: 0,
@@ -349,8 +367,8 @@ export const OPTION_TABLE = {
     processor: minP,
   }),
   /**
-   * Samples from the tokens whose log-probability is nearest to its mean, the fewest that together have probability p
-   * (locally typical sampling). Default: 1, all tokens.
+   * Samples from the tokens whose log-probability is nearest to its expected value: the fewest that together have
+   * probability p (locally typical sampling). Default: 1, all tokens.
    */
   typicalP: row<number>({
     group: 'sampling',
@@ -378,7 +396,7 @@ export const OPTION_TABLE = {
     group: 'sampling',
     default: 0,
     check: 'fraction',
-    help: 'sample from tokens with at least this probability, or less where the choice is even',
+    help: 'sample from tokens with at least this probability, or less if the distribution is flat',
     huggingFace: { name: 'eta_cutoff' },
     flag: '--eta-cutoff <p>',
     server: { name: 'eta_cutoff', min: 0, max: 0.999 },
@@ -386,33 +404,36 @@ export const OPTION_TABLE = {
   }),
 
   /**
-   * Decoder-only. Once a sequence has the model's maxLength, every further token is chosen after reading the last
-   * maxLength tokens again, as nanoGPT does. Prompts and outputs can have any length, but each such token costs a whole
-   * pass. Other sequences of the batch are read again, too, so their log-probabilities may be rounded differently.
-   * Default: false, prompt and output must fit into maxLength.
+   * Lets prompts and outputs exceed the model's maxLength, for decoder-only models. Each further token is chosen after
+   * reading the last maxLength tokens again, as nanoGPT does, which costs a complete pass. Other sequences of the batch
+   * are read again, too, so their log-probabilities may be rounded differently. Default: false, prompt and output must
+   * fit into maxLength.
    */
   cropContext: row<boolean>({
     group: 'running',
     default: false,
     check: [true, false],
-    help: 'go on beyond maxLength by reading the last maxLength tokens anew for each token',
+    help: 'continue beyond maxLength by reading the last maxLength tokens again for each token',
   }),
-  /** Computes the attention of every layer over the finished sequences: `attentions` of the result. Default: false. */
+  /**
+   * Computes the attention maps of every layer for the finished sequences, as `attentions` of the result. Default:
+   * false.
+   */
   outputAttentions: row<boolean>({
     group: 'running',
     default: false,
     check: [true, false],
-    help: 'compute the attention of every layer over the finished sequences',
+    help: 'compute the attention maps of every layer for the finished sequences',
   }),
   /**
-   * Maximum number of inputs that are decoded side by side. More inputs are sorted by length and split into batches,
-   * because a batch takes as long as its longest output. Default: 64.
+   * Maximum number of inputs in a batch. More inputs are sorted by length and split into batches, because a batch takes
+   * as long as its longest output. Default: 64.
    */
   batchSize: row<number>({
     group: 'running',
     default: 64,
     check: 'count',
-    help: 'inputs that are decoded side by side',
+    help: 'maximum number of inputs in a batch',
   }),
 };
 

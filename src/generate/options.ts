@@ -1,4 +1,4 @@
-// Turns the options of a call and its inputs into a plan.
+// Converts the options of a call and its inputs into a plan.
 
 import { checkKnown, checkNumber } from '../core/check.js';
 import { CACHE_TYPES, type CacheType, maxCacheRows } from '../ops/kv-cache.js';
@@ -84,7 +84,7 @@ export function resolveOptions(
   };
 }
 
-/** The cached text, if there is one, and the type of keys and values. */
+/** The cached text, if there is one, and the format of keys and values. */
 function cacheOf({ cacheType = 'float32' }: Generative, { cache }: GenerateOptions) {
   if (cache === undefined || CACHE_TYPES.some((type) => type === cache))
     return { cacheType: (cache as CacheType | undefined) ?? cacheType };

@@ -1,4 +1,4 @@
-// The number of steps that run before their results are read.
+// Chooses the number of steps that run before their results are read.
 
 import { MAX_STEPS_AHEAD } from './ranking.js';
 
@@ -6,14 +6,14 @@ import { MAX_STEPS_AHEAD } from './ranking.js';
 const MAX_MS = 20;
 
 /**
- * Maximum milliseconds of work that runs on this thread. A round trip to another thread takes 0.1 to 1 ms, and work
- * that was timed there includes it. The event loop runs between steps in any case.
+ * Work up to this many milliseconds runs on this thread, because a round trip to another thread takes 0.1 to 1 ms. The
+ * second limit is for work whose measured time includes such a round trip.
  */
-const BRIEF = 2;
-const BRIEF_WITH_WAY = 3;
+const MAX_INLINE_MS = 2;
+const MAX_INLINE_MS_WITH_ROUND_TRIP = 3;
 
 export class Pace {
-  /** Milliseconds of a step, with its share of the encoder's pass. Infinite until it is known. */
+  /** Milliseconds of a step, including its share of the encoder's pass. Infinity until it is known. */
   #each = Number.POSITIVE_INFINITY;
   #wasBrief = false;
 
@@ -22,10 +22,10 @@ export class Pace {
     return Math.max(1, Math.min(MAX_STEPS_AHEAD, most, Math.floor(MAX_MS / this.#each)));
   }
 
-  /** Times `steps` steps. `read` is told if they are brief enough for this thread. */
+  /** Measures `read`, which runs `steps` steps. Its argument is true if they are brief enough for this thread. */
   async time<T>(steps: number, read: (brief: boolean) => Promise<T>): Promise<T> {
     const start = performance.now();
-    this.#wasBrief = steps * this.#each <= (this.#wasBrief ? BRIEF : BRIEF_WITH_WAY);
+    this.#wasBrief = steps * this.#each <= (this.#wasBrief ? MAX_INLINE_MS : MAX_INLINE_MS_WITH_ROUND_TRIP);
     const result = await read(this.#wasBrief);
     this.#each = (performance.now() - start) / steps;
     return result;

@@ -1,11 +1,11 @@
-// Prompts in pieces, so that activations take little memory and the event loop gets its turn.
+// Splits prompts into pieces, so that activations take little memory and the event loop can run in between.
 
 import type { Generative } from './generative.js';
 
-/** Maximum number of tokens that are read at once, but for a piece that cannot be cut. */
+/** Maximum number of tokens of a piece. A piece that cannot be split may be longer. */
 export const CHUNK = 512;
 
-/** Starts of the pieces of a prompt, from `start` on. The last token is in the last piece. */
+/** Returns the start of each piece of a prompt, beginning with `start`. */
 export function pieceStarts(model: Generative, prompt: readonly number[], start = 0): number[] {
   const starts = [start];
   for (let at = start; prompt.length - at > CHUNK; ) {
@@ -16,7 +16,7 @@ export function pieceStarts(model: Generative, prompt: readonly number[], start 
   return starts;
 }
 
-/** The most tokens, up to `length`, that a prompt can share with a text that was read. */
+/** Returns the greatest number of tokens, at most `length`, that a prompt can share with a text that was read. */
 export function sharable(model: Generative, prompt: readonly number[], length: number): number {
   return model.cut?.(prompt, length, 'before') ?? length;
 }

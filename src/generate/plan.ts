@@ -5,7 +5,7 @@ import type { Tensor } from '../core/tensor.js';
 import type { CacheType } from '../ops/kv-cache.js';
 import type { FinishReason, GenerateOptions } from './generate-options.js';
 
-/** An unfinished or finished sequence. */
+/** A sequence of a search, finished or not. */
 export interface Hypothesis {
   readonly tokens: readonly number[];
   readonly logProbabilities: readonly number[];
@@ -13,18 +13,18 @@ export interface Hypothesis {
   readonly reason: FinishReason;
 }
 
-/** One source of a tensor on the device, [sources, …], and its number of elements. */
+/** One source within a tensor on the device, [sources, …]. `length` is the number of elements of a source. */
 export interface DeviceSource {
   readonly of: Tensor;
   readonly length: number;
 }
 
-/** Ids of tokens, or features. Features stay on the device while all sources are in one batch. */
+/** Token ids or features of a source. Features stay on the device if all sources are in one batch. */
 export type Source = readonly number[] | Float32Array | DeviceSource;
 
-/** One input, and the beginning of its outputs. */
+/** One input and the given beginning of its outputs. */
 export interface PlannedInput {
-  /** The place of the input among all inputs. */
+  /** Index of the input. */
   readonly index: number;
   /** The source, or the prompt of a decoder-only model. */
   readonly tokens: Source;
@@ -42,24 +42,24 @@ export interface Plan extends Complete<Omit<GenerateOptions, NotPlanned>> {
   readonly stop: ((tokens: readonly number[]) => boolean) | undefined;
   /** The format of the cache of keys and values. */
   readonly cacheType: CacheType;
-  /** The tokens of which one is forced as the last token; [] if none is. */
+  /** Tokens of which one is forced as the last token; [] if no token is forced. */
   readonly forcedEosTokenId: readonly number[];
   readonly stopTokens: ReadonlySet<number>;
   readonly inputs: readonly PlannedInput[];
-  /** The shape of each source, if sources are features or were encoded before; else null. */
+  /** Shape of each source if the sources are features or encodings; otherwise null. */
   readonly sourceShape: readonly number[] | null;
-  /** Sequences decoded side by side for each input. */
+  /** Number of sequences of each input in the batch. */
   readonly width: number;
-  /** Sequences that leave the batch together, because they share a source or are beams. */
+  /** Number of sequences that must leave the batch together, because they share a source or are beams. */
   readonly group: number;
   /** The number of logits of a sequence. */
   readonly vocabulary: number;
-  /** The most candidates that the engine can find for a sequence. */
+  /** Maximum number of candidates that the engine can find for a sequence. */
   readonly maxRanked: number;
-  /** The most sequences that can change places. */
+  /** Maximum number of sequences that the engine can reorder. */
   readonly maxSequences: number;
 }
 
-/** The part of a plan that follows from the options alone, whatever the inputs are. */
+/** The part of a plan that depends only on the options, not on the inputs. */
 export type Settings = Omit<Plan, 'inputs' | 'sourceShape' | 'width' | 'group' | OfEngine>;
 type OfEngine = 'vocabulary' | 'maxRanked' | 'maxSequences' | 'cacheType';

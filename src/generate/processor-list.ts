@@ -6,8 +6,8 @@ import { isNeutral, OPTION_ROWS } from './option-table.js';
 import type { Plan } from './plan.js';
 
 /**
- * Number of tokens that are read before the model's first choice: the start or prompt, and the tokens forced after it.
- * Whisper's `forcedBosTokenId` does not count, as in transformers.
+ * Number of tokens before the model's first choice: the start or prompt, and the tokens forced after it. As in
+ * transformers, `forcedBosTokenId` of models that read features (Whisper) does not count.
  */
 export function beginOf(plan: Plan, promptLength: number, prefixLength: number): number {
   const length = promptLength + prefixLength;
@@ -15,8 +15,8 @@ export function beginOf(plan: Plan, promptLength: number, prefixLength: number):
 }
 
 /**
- * Processors that the options require, in Hugging Face's order. `promptLength` tokens come before the new ones; the
- * first `prefixLength` new ones are given.
+ * Returns the processors that the options require, in Hugging Face's order. The prompt has `promptLength` tokens. The
+ * first `prefixLength` new tokens are given by the option `prefix`.
  */
 export function processorsOf(plan: Plan, promptLength: number, prefixLength: number): ScoreProcessor[] {
   const { maxNewTokens, stopTokens, logitsProcessors } = plan;
@@ -42,7 +42,7 @@ export function changesEveryStep(plan: Plan): boolean {
   );
 }
 
-/** The processors of the options for sampling, or of all others. */
+/** Returns the processors of the sampling options, or of all other options. */
 function processorsIn(plan: Plan, choice: TokenChoice, isSampling: boolean): ScoreProcessor[] {
   return OPTION_ROWS.flatMap(([name, row]) => {
     const value = settingOf(plan, name);
@@ -53,13 +53,16 @@ function processorsIn(plan: Plan, choice: TokenChoice, isSampling: boolean): Sco
 
 const settingOf = (plan: object, name: string): unknown => (plan as Readonly<Record<string, unknown>>)[name];
 
-/** Nobody awaits a processor: an asynchronous one would change the scores after the choice, so it is refused. */
+/**
+ * Wraps a processor so that it throws if it returns a promise. An asynchronous processor would change the scores after
+ * the choice.
+ */
 function synchronous(processor: LogitsProcessor, place: TokenPlace): ScoreProcessor {
   return (scores, tokens) =>
     checkSynchronous('generate: a processor of logitsProcessors', processor(scores, tokens, place));
 }
 
-/** Replaces +∞ by 0 and, if there is any, all other scores by −∞. NaN stays, to be refused later. */
+/** If a score is +∞, replaces it by 0 and all other scores by −∞. NaN stays, so that a later check refuses it. */
 const force: ScoreProcessor = (scores) => {
   if (!scores.includes(Number.POSITIVE_INFINITY)) return;
   for (let token = 0; token < scores.length; token++) {

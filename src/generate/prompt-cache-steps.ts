@@ -5,7 +5,7 @@ import { type RecordedStep, recordStep } from './in-slices.js';
 import { Pace } from './pace.js';
 import { Ranker } from './ranking.js';
 
-/** The recorded step of a state with one sequence, and the rankers of one or more rows of its logits. */
+/** The recorded step of a state with one sequence, and rankers for its logits by number of rows. */
 export class PromptCacheSteps {
   readonly pace = new Pace();
   readonly #rankers = new Map<number, Ranker>();
@@ -13,7 +13,7 @@ export class PromptCacheSteps {
   #step: RecordedStep | null = null;
   #isDisposed = false;
 
-  /** `stops` and `suppressed`: how many stop tokens and suppressed tokens there are. */
+  /** `stops` and `suppressed` are the numbers of stop tokens and suppressed tokens. */
   constructor(
     private readonly model: Generative,
     private readonly state: DecoderState,
@@ -21,23 +21,26 @@ export class PromptCacheSteps {
     readonly suppressed: number,
   ) {}
 
-  /** The step: reads a token, ranks the next ones and leaves the best one for the step after it. Recorded once. */
+  /**
+   * Returns the recorded step. It reads a token, ranks the next ones and writes the best one to `state.tokens`.
+   * Recorded once.
+   */
   async step(): Promise<RecordedStep> {
     if (this.#step !== null) return this.#step;
     const { model, state } = this;
-    const ranker = this.ranker(1); // outside of the recording, whose memory ends with it
+    const ranker = this.ranker(1); // made outside of the recording, which frees its memory at its end
     const step = await recordStep(model, state, (logits) => ranker.rank(logits, state.tokens));
     if (this.#isDisposed) step.dispose();
     else this.#step = step;
     return step;
   }
 
-  /** Ranker for a number of rows of logits. */
+  /** Returns the ranker for a number of rows of logits. */
   ranker(rows: number): Ranker {
     return known(this.#rankers, rows, () => new Ranker(this.model.device, 1, rows, this.stops, this.suppressed));
   }
 
-  /** Tensor that receives the best token of each row: int32 [rows]. */
+  /** Returns the tensor that receives the best token of each row: int32 [rows]. */
   chosen(rows: number): Tensor {
     if (rows === 1) return this.state.tokens;
     const { device } = this.model;

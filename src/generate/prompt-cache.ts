@@ -14,18 +14,18 @@ import { PromptCacheSteps } from './prompt-cache-steps.js';
 export interface PromptCacheOptions {
   /** Maximum number of tokens, of prompts and generated text together. Default: the model's maxLength. */
   maxLength?: number | undefined;
-  /** Type of the keys and values, see `generate`. Default: the model's `cacheType`. */
+  /** Format of the keys and values, see `generate`. Default: the model's `cacheType`. */
   cache?: CacheType | undefined;
 }
 
-/** Tokens that there is room for when a generation begins. The room doubles when it is used up. */
+/** Minimum capacity in tokens. The capacity doubles when it is used up. */
 const FIRST_ROOM = 256;
-/** Capacity for copied tokens is rounded up to a multiple of this. */
+/** The capacity for copied tokens is rounded up to a multiple of this. */
 const ROOM_STEP = 32;
 
 /**
- * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`. If a prompt begins with
- * that text, only the rest is read. Generated tokens are kept, too.
+ * The keys and values of a text that a model has read, for `generate` and `stream` with `{ cache }`. If a prompt begins
+ * with that text, only the rest is read. Generated tokens are kept, too.
  *
  * ```ts
  * const cache = new PromptCache(model);
@@ -33,15 +33,19 @@ const ROOM_STEP = 32;
  * await model.generate([[...prompt, ...sequences[0], ...next]], { cache }); // reads `next`
  * ```
  *
- * A cache serves one generation at a time. Steps and prompts round sums in different orders, so log-probabilities may differ
- * in their last bits from those without a cache. A cache lives until `dispose()`, or the model's.
+ * A cache serves one generation at a time. Log-probabilities may differ in their last bits from those without a cache,
+ * because passes over prompts and single steps add in different orders. A cache is valid until it or its model is
+ * disposed of.
  */
 export class PromptCache {
   readonly maxLength: number;
   /** Type of the keys and values. */
   readonly type: CacheType;
   #tokens: number[] = [];
-  /** Leading tokens that were read as part of a prompt. Tokens that the model wrote are rounded otherwise. */
+  /**
+   * Number of leading tokens that were read as part of a prompt. Keys and values of generated tokens are rounded
+   * differently.
+   */
   #readCount = 0;
   #state: DecoderState | null = null;
   #steps: PromptCacheSteps | null = null;
@@ -49,7 +53,9 @@ export class PromptCache {
   #isBusy = false;
   #isDisposed = false;
 
-  /** Memory is taken as it is needed. Throws ArgumentError for models without `extend`, such as encoder–decoders. */
+  /**
+   * Takes no memory before it is needed. Throws ArgumentError for models without `extend`, such as encoder–decoders.
+   */
   constructor(
     readonly model: Generative,
     options: PromptCacheOptions = {},
@@ -59,7 +65,7 @@ export class PromptCache {
     const isLength = (n: number) => isCount(n) && n <= model.maxLength;
     checkNumber('PromptCache', 'maxLength', maxLength, isLength, `1 to the model's maxLength, ${model.maxLength}`);
     if (!model.extend || model.maxSourceLength)
-      throw new ArgumentError('PromptCache: the model reads sources, or has no extend(); expected a decoder-only one');
+      throw new ArgumentError('PromptCache: the model has an encoder or no extend(), expected a decoder-only model');
     this.maxLength = maxLength;
     this.type = cache ?? model.cacheType ?? 'float32';
     disposeWith(model, this);
@@ -70,7 +76,10 @@ export class PromptCache {
     return this.#tokens;
   }
 
-  /** @internal Leading tokens whose keys and values do not depend on how the conversation came about. */
+  /**
+   * @internal Number of leading tokens that were read as part of a prompt. The bits of their keys and values depend
+   * only on these tokens.
+   */
   get readCount(): number {
     return Math.min(this.#readCount, this.#tokens.length);
   }
@@ -84,14 +93,17 @@ export class PromptCache {
     return this.#isDisposed;
   }
 
-  /** Forgets all but the first `length` tokens; more, back to a checkpoint, if layers have recurrent states. */
+  /**
+   * Removes all tokens except the first `length`. If layers have recurrent states, it removes more, back to a
+   * checkpoint. Throws ArgumentError while a generation uses the cache.
+   */
   truncate(length: number): void {
     this.#assertFree('truncate');
     checkNumber('PromptCache.truncate', 'length', length, isWhole, 'an integer, 0 or more');
     this.#shorten(length);
   }
 
-  /** An independent copy. Throws OutOfMemoryError. */
+  /** Returns an independent copy. Throws OutOfMemoryError. */
   fork(): PromptCache {
     this.#assertFree('fork');
     const fork = new PromptCache(this.model, { maxLength: this.maxLength, cache: this.type });
@@ -100,8 +112,9 @@ export class PromptCache {
   }
 
   /**
-   * Copies the common beginning of `other` and `tokens`, if it is longer than the own one. Conversations with equal
-   * beginnings then read them once. Throws ArgumentError if `other` has another model or type.
+   * Copies the common prefix of `other` and `tokens`, if it is longer than that of this cache and `tokens`.
+   * Conversations with equal beginnings then read them once. Throws ArgumentError if `other` has another model or
+   * format.
    */
   share(other: PromptCache, tokens: readonly number[]): void {
     this.#assertFree('share');
@@ -114,9 +127,11 @@ export class PromptCache {
   /** @internal Copies the first `length` tokens of another cache. */
   begin(other: PromptCache, length = other.#tokens.length): void {
     if (other.model !== this.model)
-      throw new ArgumentError('PromptCache: the other one is of another model, expected one of the same');
+      throw new ArgumentError(
+        'PromptCache: the other cache belongs to another model, expected a cache of the same model',
+      );
     if (other.type !== this.type)
-      throw new ArgumentError(`PromptCache: the other one keeps ${other.type}, expected ${this.type}`);
+      throw new ArgumentError(`PromptCache: the other cache has the format ${other.type}, expected ${this.type}`);
     this.#shorten(0);
     if (length === 0 || other.#state === null) return;
     this.#copy(this.reserve(length), other.#tokens.slice(0, length), other.#state);
@@ -125,30 +140,36 @@ export class PromptCache {
   }
 
   /**
-   * @internal Length to which a text of `length` tokens can grow before its rotary frequencies change and it must be
-   * read again (longrope). It is the model's rereadLength or the cache's maxLength.
+   * @internal Returns the length to which a text of `length` tokens can grow before its rotary frequencies change and
+   * it must be read again (longrope).
    */
   textLength(length: number): number {
     const { rereadLength } = this.model;
     return rereadLength && length <= rereadLength ? Math.min(rereadLength, this.maxLength) : this.maxLength;
   }
 
-  /** @internal Keeps the common beginning with `context` without its last token, as far as it is resumable; returns its length. */
+  /**
+   * @internal Keeps the common prefix with `context`, without the last token of `context` and as far as it is
+   * resumable. Returns its length.
+   */
   reuse(context: readonly number[]): number {
     const length = Math.min(commonLength(this.#tokens, context), context.length - 1);
     this.#shorten(sharable(this.model, context, length));
     return this.#tokens.length;
   }
 
-  /** @internal Records the tokens that the state holds now. `isRead` is true if its new tokens are part of a prompt. */
+  /**
+   * @internal Records the tokens that the state holds now. `isRead` is true if the new ones were read as part of a
+   * prompt.
+   */
   remember(tokens: readonly number[], isRead = false): void {
     if (isRead && this.#readCount >= this.#tokens.length) this.#readCount = tokens.length;
     this.#tokens = [...tokens];
   }
 
   /**
-   * @internal Copies the state of a sequence of another decoder state. `tokens` are its tokens, of which the model has
-   * read the first `readCount`.
+   * @internal Copies a sequence from another decoder state. `tokens` are its tokens; the first `readCount` were read as
+   * part of a prompt.
    */
   copyFrom(state: DecoderState, sequence: number, tokens: readonly number[], readCount: number): void {
     this.#shorten(0);
@@ -160,11 +181,14 @@ export class PromptCache {
 
   /** @internal Copies the first `length` tokens into a sequence of another state. */
   copyTo(state: DecoderState, sequence: number, length: number): void {
-    if (this.#state === null) throw new ArgumentError('PromptCache: there is nothing to copy');
+    if (this.#state === null) throw new ArgumentError('PromptCache: the cache is empty, expected tokens to copy');
     state.copySequence(sequence, 0, length, this.#state);
   }
 
-  /** @internal The most tokens, up to `length`, after which the cache can go on: fewer if layers have recurrent states. */
+  /**
+   * @internal Returns the greatest number of tokens, at most `length`, from which the cache can continue. It is smaller
+   * than `length` only if layers have recurrent states.
+   */
   resumable(length: number): number {
     if (length >= this.#tokens.length) return this.#tokens.length;
     return this.#state?.resumable(length) ?? length;
@@ -176,8 +200,8 @@ export class PromptCache {
   }
 
   /**
-   * @internal A state of one sequence with room for `length` tokens, which holds the tokens of the cache. A new state has
-   * `room`.
+   * @internal Returns a state of one sequence that holds the tokens of the cache and has a capacity of at least
+   * `length`. If a new state is needed, its capacity is `room`.
    */
   reserve(length: number, room = Math.max(FIRST_ROOM, 2 ** Math.ceil(Math.log2(length)))): DecoderState {
     const { model } = this;
@@ -193,12 +217,15 @@ export class PromptCache {
     return state;
   }
 
-  /** True if the tokens of a state rotate as in a text of `textLength`. False is possible only with a rereadLength. */
+  /**
+   * True if the keys of a state have the rotary frequencies of a text of `textLength` tokens. Always true without a
+   * rereadLength.
+   */
   #rotatesAlike({ sizes }: DecoderState, textLength: number | undefined): boolean {
     return !this.model.rereadLength || sizes.textLength === textLength;
   }
 
-  /** Copies `tokens` from another state, or reads them again if they rotate by other frequencies now. */
+  /** Copies `tokens` from another state, or reads them again if the rotary frequencies have changed. */
   #copy(state: DecoderState, tokens: readonly number[], from: DecoderState): void {
     if (this.#rotatesAlike(from, state.sizes.textLength)) {
       state.copySequence(0, 0, tokens.length, from);
@@ -225,7 +252,7 @@ export class PromptCache {
     return this.#steps;
   }
 
-  /** @internal The cache of a model that drafts for this one. */
+  /** @internal Returns the cache of a draft model, which belongs to this cache. */
   companion(model: Generative): PromptCache {
     const known = this.#companions.get(model);
     if (known && !known.#isDisposed) return known;
@@ -234,9 +261,10 @@ export class PromptCache {
     return made;
   }
 
-  /** @internal Begins a generation. Throws ArgumentError if the cache is in use. */
+  /** @internal Begins a generation. Throws ArgumentError if the cache is in use or belongs to another model. */
   acquire(model: Generative): void {
-    if (model !== this.model) throw new ArgumentError('generate: the cache is of another model');
+    if (model !== this.model)
+      throw new ArgumentError('generate: the cache belongs to another model, expected a cache of the same model');
     this.#assertFree('generate');
     this.#isBusy = true;
   }
@@ -250,7 +278,7 @@ export class PromptCache {
   /** @internal Throws DisposedError if the cache was disposed of. */
   assertUsable(op: string): void {
     if (!this.#isDisposed) return;
-    throw new DisposedError(`${op}: the cache was disposed of, or its model was`);
+    throw new DisposedError(`${op}: the cache or its model was disposed of; make a new PromptCache`);
   }
 
   /** Frees the memory. A generation that uses the cache ends with DisposedError at its next step. */
@@ -280,7 +308,7 @@ export class PromptCache {
   }
 }
 
-/** Length of the common beginning of two texts. */
+/** Returns the length of the common prefix of two texts. */
 export function commonLength(a: readonly number[], b: readonly number[]): number {
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) length++;

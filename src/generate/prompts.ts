@@ -1,4 +1,4 @@
-// The beginnings of outputs: prompts or start tokens, and prefixes.
+// The given beginnings of outputs: prompts or start tokens, and prefixes.
 
 import { isList } from '../core/kinds.js';
 import type { GenerateOptions } from './generate-options.js';
@@ -6,7 +6,7 @@ import type { Generative } from './generative.js';
 import type { Source } from './plan.js';
 import { refuse } from './settings.js';
 
-/** The tokens that the decoder reads first: the input of a decoder-only model, and the start token of others. */
+/** Returns the tokens that the decoder reads first: the inputs of decoder-only models, or the start token. */
 export function promptsOf(
   { vocabSize, maxSourceLength = 0 }: Generative,
   inputs: readonly Source[],
@@ -26,12 +26,12 @@ export function promptsOf(
     : inputs.map(() => [startId]);
 }
 
-/** The length of the longest sequence. */
+/** Returns the length of the longest sequence. */
 export function longest(sequences: readonly { readonly length: number }[]): number {
   return sequences.reduce((most, { length }) => Math.max(most, length), 0);
 }
 
-/** The prefix of each input. */
+/** Returns the prefix of each input. */
 export function prefixesOf(prefix: GenerateOptions['prefix'] = [], count: number): readonly (readonly number[])[] {
   const rows: readonly unknown[] = Array.from(prefix as ArrayLike<unknown>);
   const isOfEach = rows.every(isList);

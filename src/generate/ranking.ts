@@ -1,5 +1,5 @@
-// The best tokens of each sequence, found on the device, so that generation reads a few words per step instead of all
-// logits. Greedy generation takes several steps before it reads anything.
+// Rankings: the best tokens of each sequence. The device finds them, so that generation reads a few words per step
+// instead of all logits. Greedy generation runs several steps before it reads any results.
 
 import type { Device } from '../core/device.js';
 import { Tensor } from '../core/tensor.js';
@@ -7,10 +7,10 @@ import { type BestTokens, takeTokens, topKInto } from '../ops/top-k.js';
 import type { Plan, PlannedInput } from './plan.js';
 import { beginOf, changesEveryStep } from './processor-list.js';
 
-/** Steps at most that run without a return to JavaScript. */
+/** Maximum number of steps that run before their results are read. */
 export const MAX_STEPS_AHEAD = 64;
 
-/** True if every choice needs all logits, not only the best ones and log Σ e^logit. */
+/** True if every choice needs all logits on the host, not only the best tokens and log Σ e^logit. */
 export function needsLogits(plan: Plan): boolean {
   const { numBeams, stopTokens, doSample, logitsProcessors, diversityPenalty } = plan;
   const candidates = numBeams > 1 ? candidatesOf(groupSizeOf(plan), stopTokens.size) : 1;
@@ -18,7 +18,7 @@ export function needsLogits(plan: Plan): boolean {
   return doSample || isChanged || candidates > Math.min(plan.maxRanked, plan.vocabulary);
 }
 
-/** The numbers of new tokens of an input after which the next choice needs all logits, even if other choices do not. */
+/** Returns the numbers of new tokens after which the next choice needs all logits, even if other choices do not. */
 export function stepsWithLogits(plan: Plan, { prompt, prefix }: PlannedInput): number[] {
   const steps: number[] = [];
   if (plan.forcedBosTokenId !== null) steps.push(0);
@@ -27,56 +27,61 @@ export function stepsWithLogits(plan: Plan, { prompt, prefix }: PlannedInput): n
   return steps;
 }
 
-/** The number of best tokens that are found for each sequence. */
+/** Returns the number of best tokens that the device finds for each sequence. */
 export function rankedOf(plan: Plan): number {
   return plan.numBeams > 1 && !needsLogits(plan) ? candidatesOf(groupSizeOf(plan), plan.stopTokens.size) : 1;
 }
 
-/** Beams that are searched together. */
+/** Returns the number of beams in a group. */
 export function groupSizeOf({ numBeams, numBeamGroups }: Plan): number {
   return numBeams / numBeamGroups;
 }
 
-/** The number of candidates that fill `beams` beams even if candidates that end are among them. */
+/** Returns the number of candidates that suffices to fill `beams` beams, even if some candidates are stop tokens. */
 export function candidatesOf(beams: number, stops: number): number {
   return beams * (1 + Math.max(1, stops));
 }
 
 /** The candidates of a step for the next token of each sequence. */
 export class Ranking {
-  /** The ranking of a step whose sequences begin at number `first` in `data`. */
+  /**
+   * The ranking of a step. `first` is the index in `data` of its first sequence, `count` the number of ranked tokens of
+   * each sequence.
+   */
   constructor(
     readonly count: number,
     private readonly data: readonly [values: Float32Array, ids: Int32Array, logSums: Float32Array],
     private readonly first: number,
-    /** [sequences, vocabulary], if they were requested. */
+    /** All logits, [sequences, vocabulary], or null if they were not requested. */
     readonly logits: Float32Array | null,
-    /** The token whose choice the next ranking assumes; null if the next ranking holds for any choice. */
+    /**
+     * The token that must be chosen for the next ranking to be valid; null if the next ranking is valid for any choice.
+     */
     readonly supposed: number | null = null,
   ) {}
 
-  /** The ranking of `sequence` alone. */
+  /** Returns the ranking of one sequence. */
   row(sequence: number, vocabulary: number): Ranking {
     const logits = this.logits?.subarray(sequence * vocabulary, (sequence + 1) * vocabulary) ?? null;
     return new Ranking(this.count, this.data, this.first + sequence, logits);
   }
 
-  /** This ranking, if the next one assumes the choice of a token. */
+  /** Returns this ranking with another `supposed`. */
   supposing(token: number | null): Ranking {
     return new Ranking(this.count, this.data, this.first, this.logits, token);
   }
 
-  /** The token of `sequence` at `rank`, from 0 for the best. */
+  /** Returns the token of a sequence at `rank`; rank 0 is the best. */
   token(sequence: number, rank: number): number {
     return this.data[1][(this.first + sequence) * this.count + rank] as number;
   }
 
-  /** The logit of that token; −∞ if there is none. */
+  /** Returns the logit of the token at `rank`; −∞ if there is no such token. */
   logit(sequence: number, rank: number): number {
     return this.data[0][(this.first + sequence) * this.count + rank] as number;
   }
 
-  /** log Σ e^logit over all tokens of `sequence`. */
+  /** Returns log Σ e^logit over all tokens of a sequence. */
   total(sequence: number): number {
     const at = 2 * (this.first + sequence);
     return (this.data[2][at] as number) + (this.data[2][at + 1] as number);
@@ -84,13 +89,13 @@ export class Ranking {
 }
 
 /**
- * The memory for the rankings of steps. With `count` 1 steps follow each other: each reads the best tokens of the previous
- * one.
+ * Owns the memory for the rankings of steps. With `count` 1, steps can run one after the other, and each reads the best
+ * tokens of the previous one.
  */
 export class Ranker {
   readonly #best: BestTokens;
   readonly #stops: Tensor | null;
-  /** Tokens that are never chosen, then the stop tokens, which some steps forbid too. */
+  /** The suppressed tokens, followed by the stop tokens, which some steps also forbid. */
   readonly #forbidden: Tensor | null;
   readonly #finished: Tensor;
 
@@ -102,7 +107,7 @@ export class Ranker {
     private readonly suppressed: number,
   ) {
     const slots = this.follows ? MAX_STEPS_AHEAD : 1;
-    // A scope frees all of them if memory runs out.
+    // If memory runs out, the scope frees the tensors made before.
     [this.#best, this.#stops, this.#forbidden, this.#finished] = device.scope(() => [
       {
         values: device.empty([slots, sequences, count]),
@@ -115,12 +120,12 @@ export class Ranker {
     ]);
   }
 
-  /** True if steps follow each other without a return to JavaScript. */
+  /** True if several steps can run before their results are read. */
   get follows(): boolean {
     return this.count === 1;
   }
 
-  /** Writes as many tokens of each kind as the constructor was told. */
+  /** Writes the stop tokens and suppressed tokens. Their numbers must be those given to the constructor. */
   setStops(stops: Iterable<number>, suppressed: Iterable<number>): void {
     this.#stops?.write(Int32Array.from(stops));
     this.#forbidden?.write(Int32Array.from([...suppressed, ...stops]));
@@ -132,7 +137,10 @@ export class Ranker {
     this.#finished.write(all);
   }
 
-  /** Queues, or records, the ranking of `logits`, [sequences, vocabulary]. */
+  /**
+   * Queues or records the ranking of `logits`, [sequences, vocabulary]. With `count` 1, the best tokens are also
+   * written to `tokens`. `forbids` excludes stop tokens.
+   */
   rank(logits: Tensor, tokens: Tensor, forbids = false): void {
     const slot = this.device.scalar('slot', 0);
     const without = this.device.scalar('without', this.#without(forbids));
@@ -140,7 +148,7 @@ export class Ranker {
     if (this.follows) takeTokens(this.#best, tokens, this.#finished, { slot, stops: this.#stops });
   }
 
-  /** The scalars of a recorded ranking for the step in `slot`. */
+  /** Returns the scalars of a recorded ranking, for the step whose results go to `slot`. */
   scalars(slot: number, forbids: boolean): Record<string, number> {
     return { slot, without: this.#without(forbids) };
   }
@@ -150,8 +158,8 @@ export class Ranker {
   }
 
   /**
-   * Runs the queue, on this thread if that is `brief`. Returns the rankings of `steps` steps, each of `sequences`, with the
-   * logits of the last step if given.
+   * Runs the queue, on this thread if `brief`. Returns the rankings of `steps` steps of `sequences` sequences each.
+   * `logits` are those of the last step, or null.
    */
   async read(steps: number, sequences: number, logits: Tensor | null, brief = false): Promise<Ranking[]> {
     const { values, ids, logSums } = this.#best;

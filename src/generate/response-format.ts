@@ -21,13 +21,13 @@ export type ResponseFormat =
   | { readonly grammar: string }
   | ToolCallsFormat;
 
-/** Calls of tools, and nothing else unless they are `optional`. */
+/** Restricts the text to tool calls, or with `optional` also allows other text. */
 export interface ToolCallsFormat {
   readonly type: 'tool_calls';
   readonly tools: readonly CallableTool[];
   /** Syntax of tool calls, by name or as texts. Default: the syntax of the model's chat template, or else 'json'. */
   readonly syntax?: ToolCallSyntax | ToolCallSyntaxName | undefined;
-  /** True if the answer may also be text, which calls may follow. Default: false. */
+  /** True if the answer may also be text, with or without calls after it. Default: false. */
   readonly optional?: boolean | undefined;
   /** True if several calls may follow each other. Default: false. */
   readonly parallel?: boolean | undefined;
@@ -40,7 +40,7 @@ export interface CallableTool {
 }
 
 /**
- * The syntaxes that are known by name:
+ * Names of known tool call syntaxes:
  *
  * - `hermes` (also Qwen): `<tool_call>`, JSON with name and arguments, `</tool_call>`
  * - `mistral`: `[TOOL_CALLS]` and a list of JSON objects
@@ -50,12 +50,12 @@ export interface CallableTool {
  */
 export type ToolCallSyntaxName = 'hermes' | 'mistral' | 'mistral-args' | 'llama' | 'json';
 
-/** The texts around the names of tools and the JSON of their arguments. */
+/** The texts around the name of a tool and the JSON of its arguments. */
 export interface ToolCallSyntax {
-  /** The text before all calls, and the text behind them. */
+  /** The texts before all calls and after them. */
   readonly begin: string;
   readonly end: string;
-  /** The texts before the name, between name and arguments, and behind the arguments. */
+  /** The texts before the name, between name and arguments, and after the arguments. */
   readonly open: string;
   readonly between: string;
   readonly close: string;
@@ -66,6 +66,6 @@ export interface ToolCallSyntax {
 /** The options of `generate` that restrict the text to a format. */
 export interface FormatConstraint {
   readonly logitsProcessors: readonly LogitsProcessor[];
-  /** True if only the end of the text can follow. */
+  /** Returns true if the text is complete, so that only its end can follow. */
   readonly stop: (tokens: readonly number[]) => boolean;
 }

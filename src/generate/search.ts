@@ -8,35 +8,35 @@ import { argmax } from './processors.js';
 import type { Ranking } from './ranking.js';
 
 /**
- * Chooses tokens, given rankings, with logits if `needsLogits`. The sequences of all unfinished inputs, and some
- * finished ones, are its batch.
+ * Chooses tokens by rankings, which have logits if `needsLogits` is true. Its batch has the sequences of all unfinished
+ * inputs, and can have finished ones.
  */
 export interface Search {
-  /** Takes the model's ranking for the next token of every sequence of the batch; returns the chosen tokens. */
+  /** Chooses the next token of every sequence of the batch by the model's ranking. Returns the chosen tokens. */
   choose(ranking: Ranking): TokenEvent[];
   /** The tokens that the decoder reads next. */
   readonly tokens: Int32Array;
-  /** The sequence that each one continues; null if each continues itself. */
+  /** For each sequence, the index of the sequence that it continues; null if each continues itself. */
   readonly order: Int32Array | null;
   /** The tokens that each sequence has read, including `tokens` and the start or the prompt. */
   readonly contexts: readonly (readonly number[])[];
-  /** The number of groups of `plan.group` sequences with an unfinished sequence. */
+  /** Number of groups (of `plan.group` sequences) that have an unfinished sequence. */
   readonly open: number;
   /** True if all sequences are finished. */
   readonly done: boolean;
   /** 1 for each finished sequence of the batch, 0 for the others. */
   readonly finished: Int32Array;
-  /** Removes finished groups from the batch, between `choose` and the use of `tokens` and `order`. */
+  /** Removes finished groups from the batch. Must be called after `choose` and before `tokens` and `order` are read. */
   compact(): void;
-  /** For each input: the beams, best first, or the samples in order. */
+  /** Returns the hypotheses of each input: beams, best first, or samples in order. */
   hypotheses(): Hypothesis[][];
 }
 
 interface Track {
   readonly input: number;
-  /** The place of the sequence in the result. */
+  /** Index of the sequence in the result. */
   readonly sequence: number;
-  /** The tokens that the decoder has read, the start or the prompt included. */
+  /** The tokens that the decoder has read, including the start token or the prompt. */
   readonly read: number[];
   readonly tokens: number[];
   readonly logProbabilities: number[];
@@ -46,7 +46,7 @@ interface Track {
   reason: FinishReason | null;
 }
 
-/** One sequence of a search. */
+/** One sequence of a search, for continuing it elsewhere. */
 export interface SingleSequence {
   /** The plan of this sequence alone. */
   readonly plan: Plan;
@@ -55,14 +55,17 @@ export interface SingleSequence {
   readonly row: number;
 }
 
-/** Greedy search and sampling: one token after the other, the most probable or a drawn one. */
+/** Greedy search and sampling: each choice is the most probable token, or a drawn one. */
 export class TokenSearch implements Search {
   tokens: Int32Array;
   order: Int32Array | null = null;
   readonly #all: readonly Track[];
   #batch: readonly Track[];
 
-  /** `tracks`: sequences of another search that this one goes on with. Default: new ones for the inputs of the plan. */
+  /**
+   * `tracks` are sequences of another search that this one continues. Default: new sequences for the inputs of the
+   * plan.
+   */
   constructor(
     private readonly plan: Plan,
     tracks?: readonly Track[],
@@ -87,7 +90,9 @@ export class TokenSearch implements Search {
     this.tokens = Int32Array.from(this.#all, ({ read }) => read.at(-1) as number);
   }
 
-  /** The unfinished sequences, each with a search of its own. What these choose counts for this search, too. */
+  /**
+   * Returns a separate search for each unfinished sequence. The tokens that they choose are added to this search, too.
+   */
   apart(): SingleSequence[] {
     return this.#batch.flatMap((track, i) => {
       if (track.reason !== null) return [];
@@ -97,7 +102,7 @@ export class TokenSearch implements Search {
     });
   }
 
-  /** Place of the first sequence in the result. */
+  /** Index of the first sequence in the result. */
   get sequence(): number {
     return this.#all[0]?.sequence ?? 0;
   }
@@ -182,7 +187,7 @@ export class TokenSearch implements Search {
     return this.plan.stopTokens.has(token) && tokens.length >= prefix.length;
   }
 
-  /** True for each group of the batch that has an unfinished sequence. */
+  /** Returns true for each group of the batch that has an unfinished sequence. */
   #openGroups(): boolean[] {
     const { group } = this.plan;
     const open = new Array<boolean>(this.#batch.length / group).fill(false);
@@ -193,19 +198,19 @@ export class TokenSearch implements Search {
   }
 }
 
-/** All logits of a sequence, if they were requested. */
+/** Returns all logits of a sequence. They must have been requested. */
 export function logitsOf({ logits }: Ranking, sequence: number, { vocabulary }: Plan): Float32Array {
   return (logits as Float32Array).subarray(sequence * vocabulary, (sequence + 1) * vocabulary);
 }
 
-/** log Σ e^logit of a sequence. Throws if there is NaN or +∞ among the logits. */
+/** Returns log Σ e^logit of a sequence. Throws NonFiniteError if a logit is NaN or +∞. */
 export function checkedTotal(ranking: Ranking, sequence: number, input: number): number {
   const total = ranking.total(sequence);
   if (!(total < Number.POSITIVE_INFINITY)) throw notNumbers(input);
   return total;
 }
 
-/** True if any token is allowed. Throws if a score is NaN or +∞. */
+/** True if at least one token is allowed. Throws NonFiniteError if a score is NaN or +∞. */
 export function isAnyAllowed(scores: Float32Array, input: number): boolean {
   let any = false;
   for (let token = 0; token < scores.length; token++) {
@@ -226,12 +231,15 @@ function notNumbers(input: number): NonFiniteError {
 
 const noneFor = (input: number) => `generate: no next token can be chosen for input ${input}`;
 
-/** Tokens of a block in `draw`. */
+/** Number of tokens of a block in `draw`. */
 const BLOCK = 256;
-/** e to this power, or a lower one, is 0 in float64. */
+/** In float64, e to the power of this or less is 0. */
 const LEAST = -746;
 
-/** Draws a token with probability proportional to exp(score): first a block of tokens, then one token of it. */
+/**
+ * Draws a token with probability proportional to exp(score). It first draws a block of tokens, then a token of that
+ * block.
+ */
 export function draw(scores: Float32Array, random: Random): number {
   const greatest = scores[argmax(scores)] as number;
   const sums: number[] = [];
@@ -263,7 +271,7 @@ export function draw(scores: Float32Array, random: Random): number {
 }
 
 /**
- * A draw from the standard Gumbel distribution: the greatest of log p + draw is at each place with probability p. Only
+ * Draws from the standard Gumbel distribution. The maximum of log p[i] + draw is at index i with probability p[i]. Only
  * draws above -log(rarity) are exact, because logarithms are slow; lower ones may be −∞.
  */
 export function gumbel(random: Random, rarity: number): number {
@@ -272,7 +280,7 @@ export function gumbel(random: Random, rarity: number): number {
   return -Math.log(-Math.log(Math.max(uniform, Number.MIN_VALUE)));
 }
 
-/** A number from 0 to below 1 with 48 bits, enough for rare tokens of large vocabularies. */
+/** Returns a random number in [0, 1) with 48 bits, enough for rare tokens of large vocabularies. */
 function uniform48(random: Random): number {
   return random.uniform() + random.uniform() * 2 ** -24;
 }

@@ -1,4 +1,4 @@
-// Defaults and checks of the options of `generate`, most of them by the rows of the option table.
+// Defaults and checks of the options of `generate`. Most come from the option table.
 
 import { checkNumber, checkSynchronous, isWhole, mismatch, withDefaults } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -13,7 +13,7 @@ export function refuse(message: string): never {
   throw new ArgumentError(`generate: ${message}`);
 }
 
-/** Throws ArgumentError for an option that is not of its kind. */
+/** Throws ArgumentError for an option whose value breaks its rule in OPTION_RULES. */
 export function checkKinds(options: GenerateOptions): void {
   for (const [name, rule] of Object.entries(OPTION_RULES)) {
     const value = options[name as keyof GenerateOptions];
@@ -21,7 +21,7 @@ export function checkKinds(options: GenerateOptions): void {
   }
 }
 
-/** Options, once `checkKinds` has checked them, with their defaults. */
+/** Adds defaults to options that `checkKinds` has checked. */
 export function settingsOf(
   model: Generative,
   options: GenerateOptions,
@@ -35,7 +35,7 @@ export function settingsOf(
     forcedEosTokenId: forced == null ? [] : isList(forced) ? Array.from(forced) : [forced as number],
     logitsProcessors: [],
     ...lengths,
-    stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))), // a promise is true
+    stop: stop && ((tokens: readonly number[]) => checkSynchronous('generate: stop', stop(tokens))),
     stopTokens: new Set(stopTokens),
   });
 }
@@ -69,7 +69,9 @@ export function checkLimits({ numBeams, minNewTokens, maxNewTokens }: Settings, 
   checkNumber('generate', 'minNewTokens', minNewTokens, (n) => isWhole(n) && n <= maxNewTokens, least);
 }
 
-/** Throws ArgumentError for options that exclude each other. The model can read `left` tokens beyond the prompt at once. */
+/**
+ * Throws ArgumentError for options that exclude each other. `left` is the number of tokens that fit after the prompt.
+ */
 export function checkTogether(settings: Settings, options: GenerateOptions, model: Generative, left: number): void {
   const { numBeams, numReturnSequences, doSample } = settings;
   const { cropContext, outputAttentions, maxNewTokens } = settings;
@@ -84,7 +86,7 @@ export function checkTogether(settings: Settings, options: GenerateOptions, mode
   if (!doSample && drawing.length > 0) refuse(`${drawing.join(', ')} needs doSample: true`);
 }
 
-/** Throws ArgumentError for groups of beams that are not all of one size, and for options that groups exclude. */
+/** Throws ArgumentError for groups of beams of unequal sizes, and for options that groups exclude. */
 function checkGroups({ numBeams, numBeamGroups, diversityPenalty, doSample }: Settings): void {
   if (numBeams % numBeamGroups !== 0)
     refuse(`numBeamGroups is ${numBeamGroups}, expected a divisor of numBeams, ${numBeams}`);

@@ -1,7 +1,7 @@
-// Speculative decoding (Leviathan et al. 2022, arXiv 2211.17192). Several tokens are guessed, and the model reads them
-// in one pass. Its logits tell which guesses it would have chosen. The guesses before the first wrong one are kept,
-// followed by the model's own choice. Every token is chosen from the logits that a step would have given, bit for bit.
-// The guesses therefore change only the speed, with greedy search, processors or sampling.
+// Speculative decoding (Leviathan et al. 2022, arXiv 2211.17192). A drafter guesses several tokens, and the model reads
+// them in one pass. Its logits tell which guesses it would have chosen. The guesses before the first wrong one are
+// kept, followed by the model's own choice. The logits equal those of single steps bit for bit. The guesses therefore
+// change only the speed, with greedy search, processors or sampling.
 
 import { ArgumentError } from '../core/errors.js';
 import type { GenerateOptions } from './generate-options.js';
@@ -10,9 +10,9 @@ import type { PromptCache } from './prompt-cache.js';
 
 /** Source of guesses. */
 export interface Drafter {
-  /** Guesses up to `most` tokens after `context`. Returns none if it has no guess. */
+  /** Guesses up to `most` tokens after `context`. Returns [] if it has no guess. */
   propose(context: readonly number[], most: number): number[] | Promise<number[]>;
-  /** Reports how many of the latest guesses were accepted. */
+  /** Tells the drafter how many of the latest guesses were accepted. */
   learn(proposed: number, accepted: number): void;
 }
 
@@ -21,7 +21,9 @@ const MAX_GUESSES = 16;
 /** Number of guesses in the first proposal. */
 const FIRST_GUESSES = 8;
 
-/** Number of tokens to guess: it doubles after a fully accepted proposal and halves if less than half was accepted. */
+/**
+ * The number of tokens to guess. It doubles after a fully accepted proposal and halves if less than half was accepted.
+ */
 class Eagerness {
   #count = FIRST_GUESSES;
 
@@ -35,13 +37,13 @@ class Eagerness {
   }
 }
 
-/** Lengths of the endings that are looked up: maximum and minimum. */
+/** Maximum and minimum length of the endings that are looked up. */
 const [MAX_ENDING, MIN_ENDING] = [4, 2];
 
 /**
- * Prompt look-up (Saxena 2023): guesses the tokens that followed the newest ones earlier in the text. It prefers the
- * longest matching ending, and then its latest occurrence. This suits outputs that repeat their prompt: summaries,
- * corrections, code, JSON.
+ * Prompt look-up (Saxena 2023). It searches the text for an earlier occurrence of its newest tokens and guesses the
+ * tokens that followed there. It prefers the longest matching ending, and then its latest occurrence. This suits
+ * outputs that repeat their prompt: summaries, corrections, code, JSON.
  */
 export class PromptLookup implements Drafter {
   readonly #eagerness = new Eagerness();
@@ -96,7 +98,7 @@ class ModelDrafter implements Drafter {
   }
 }
 
-/** Makes the drafter for a generation with `cache`, by the option `draft`. */
+/** Makes the drafter that the option `draft` requires, for a generation with `cache`. */
 export function drafterOf(cache: PromptCache, { draft, signal }: GenerateOptions, generate: Generate): Drafter | null {
   if (draft === undefined) return null;
   if (draft === 'prompt') return new PromptLookup();
@@ -109,6 +111,6 @@ function checkDraft(model: Generative, draft: Generative): void {
   if (draft === model) throw new ArgumentError('generate: draft is the model itself, expected a smaller one');
   if (draft.vocabSize === model.vocabSize) return;
   throw new ArgumentError(
-    `generate: draft has a vocabulary of ${draft.vocabSize} tokens, expected the model's, of ${model.vocabSize}`,
+    `generate: draft has a vocabulary of ${draft.vocabSize} tokens, expected ${model.vocabSize} as in the model`,
   );
 }

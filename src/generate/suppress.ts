@@ -10,8 +10,8 @@ export function suppressTokens(tokens: Iterable<number>): ScoreProcessor {
 }
 
 /**
- * Forbids these tokens directly after the first `begin` tokens: the start or the prompt, and the tokens forced after
- * it.
+ * Forbids these tokens directly after the first `begin` tokens, which are the start or the prompt and the tokens forced
+ * after it.
  */
 export function suppressTokensAtBegin(tokens: Iterable<number>, begin: number): ScoreProcessor {
   const suppress = suppressTokens(tokens);

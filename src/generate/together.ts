@@ -1,4 +1,4 @@
-// Calls of `generate` and `stream` that overlap in time. They join one batch and get the bits that each would get alone.
+// Calls of `generate` and `stream` that overlap in time join one batch. Each gets the same bits as it would alone.
 
 import { DisposedError } from '../core/errors.js';
 import type { DecoderState } from '../nn/decoder-state.js';
@@ -11,14 +11,14 @@ import { disposedMeanwhile, keptOf } from './model-decoders.js';
 import type { Plan } from './plan.js';
 import type { SingleSequence, TokenSearch } from './search.js';
 
-/** State of a decoder that has generated the sequences of a call so far. */
+/** The decoder state in which the sequences of a call were generated so far. */
 export interface Decoded {
   readonly state: DecoderState;
   /** Gives the decoder back. */
   end(): void;
 }
 
-/** Number of calls so far, for their names. */
+/** Number of calls so far, used to name them. */
 let calls = 0;
 
 /** One call's access to the batch that it shares with others. */
@@ -30,35 +30,35 @@ export class Together {
   ) {}
 
   /**
-   * Null for a call that must run by itself: with beams, a cache of its own, drafts, attention maps, or a cropped context.
-   * Null as well for a model whose sequences cannot form a batch.
+   * Returns null for a call that must run alone: with beams, a PromptCache, drafts, attention maps, or `cropContext`.
+   * It is also null if the model cannot share a batch, or if the call fills a batch.
    */
   static of(model: Generative, plan: Plan, options: GenerateOptions): Together | null {
     const { numBeams, cropContext, outputAttentions, cacheType, inputs, width } = plan;
     const isOwn = typeof options.cache === 'object' || options.draft !== undefined;
     if (numBeams > 1 || cropContext || outputAttentions || isOwn || !canShare(model)) return null;
-    if (inputs.length * width > plan.batchSize) return null; // it fills batches by itself
+    if (inputs.length * width > plan.batchSize) return null; // the call fills a batch
     return new Together(model, SharedBatch.of(model, { type: cacheType, maxLength: model.maxLength }), options);
   }
 
-  /** Tells other calls that this one generates. */
+  /** Registers this call as generating. */
   enter(): void {
     this.batch.enter();
   }
 
-  /** Tells other calls that this one is done, or that it waits for its reader. */
+  /** Ends the registration, because the call is done or waits for its reader. */
   leave(): void {
     this.batch.leave();
   }
 
-  /** True if other calls run. */
+  /** True if other calls generate at the same time. */
   get isWanted(): boolean {
     return this.batch.isShared;
   }
 
   /**
-   * Generates the open sequences of a search to their ends, in the shared batch. They go on from the rows of `decoded`, or
-   * begin with their prompts. Yields tokens as they are chosen.
+   * Generates the unfinished sequences of a search in the shared batch. They continue from the rows of `decoded`, or
+   * begin with their prompts if it is null. Yields tokens as they are chosen. Returns `search`.
    */
   async *run(search: TokenSearch, decoded: Decoded | null): AsyncGenerator<TokenEvent[], TokenSearch, void> {
     const { signal, onToken } = this.options;
@@ -121,10 +121,10 @@ class Events {
   #failed: { readonly error: unknown } | null = null;
   #wake: () => void = () => {};
 
-  /** `open`: number of sequences that are not finished. */
+  /** `open` is the number of unfinished sequences. */
   constructor(private open: number) {}
 
-  /** A listener for the sequence with this place in the result. */
+  /** Returns the listener for the sequence with this index in the result. */
   of(sequence: number): Listener {
     return {
       token: ({ token, logProbability }) => {
@@ -142,7 +142,7 @@ class Events {
     };
   }
 
-  /** Waits for tokens, or for the end. Throws the error of a sequence that failed. */
+  /** Waits for tokens or for the end. Rejects with the error of a sequence that failed. */
   async next(): Promise<{ readonly chosen: TokenEvent[]; readonly isDone: boolean }> {
     while (this.#chosen.length === 0 && this.open > 0 && this.#failed === null)
       await new Promise<void>((resolve) => {

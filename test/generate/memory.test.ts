@@ -109,7 +109,7 @@ describe('models and memory', () => {
       await new Promise((resolve) => setTimeout(resolve));
       model.dispose();
       await Promise.all(underWay);
-      await expect(model.generate(inputs, options)).rejects.toThrow('the model has already been disposed');
+      await expect(model.generate(inputs, options)).rejects.toThrow('the model was disposed of');
       expect(device.memory().used).toBe(before);
     }
   });

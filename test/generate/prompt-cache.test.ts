@@ -137,9 +137,9 @@ describe('a prompt cache', () => {
     await refused({ maxNewTokens: 10 }, 'at most 9');
     await refused({ cache: {} }, 'cache is an object, expected a PromptCache');
     const other = makeModel(rotary);
-    await refused({}, 'the cache is of another model', other);
+    await refused({}, 'the cache belongs to another model', other);
     const translator = makeModel();
-    expect(() => new PromptCache(translator)).toThrow('expected a decoder-only one');
+    expect(() => new PromptCache(translator)).toThrow('expected a decoder-only model');
     expect(() => new PromptCache(model, { maxLength: 701 })).toThrow("1 to the model's maxLength, 700");
     const running = model.stream([[3, 4]], { cache, maxNewTokens: 4, stopTokens: [] });
     await running.next();

@@ -100,6 +100,6 @@ it('refuses what cannot be guessed for', async () => {
   await refused({ draft: 'lookup' }, 'draft is "lookup", expected \'prompt\' or a model');
   await refused({ draft: model }, 'draft is the model itself');
   await refused({ draft: other }, 'draft has a vocabulary of 12 tokens');
-  await refused({ draft: 'prompt' }, 'expected a decoder-only one', translator);
+  await refused({ draft: 'prompt' }, 'expected a decoder-only model', translator);
   for (const each of [model, translator, other]) each.dispose();
 });

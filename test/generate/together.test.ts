@@ -192,7 +192,7 @@ it('a model that is disposed of frees the memory at once, and ends the calls', a
     expect(error).toBeInstanceOf(DisposedError);
     expect((error as Error).message).toContain('before model.dispose()');
   }
-  await expect(model.generate(inputs)).rejects.toThrow('the model has already been disposed');
+  await expect(model.generate(inputs)).rejects.toThrow('the model was disposed of');
   await device.flush();
   expect(device.memory().used).toBe(before);
 });

@@ -10,14 +10,14 @@ export interface BatchedToken {
   readonly token: number;
   /** Natural logarithm of the model's probability for the token. */
   readonly logProbability: number;
-  /** The most probable tokens at this place, best first, as many as `topLogProbabilities`. */
+  /** The `topLogProbabilities` most probable tokens at this position, best first. */
   readonly top: readonly { readonly token: number; readonly logProbability: number }[];
 }
 
 /** Result of a finished sequence. */
 export interface BatchedResult {
   readonly finishReason: FinishReason;
-  /** Number of prompt tokens that were not read, because their keys and values existed already. */
+  /** Number of prompt tokens that were not read, because their keys and values were found in a cache. */
   readonly cachedTokens: number;
 }
 
@@ -28,7 +28,7 @@ export interface Listener {
   fail(error: unknown): void;
 }
 
-/** The row of another state in which a sequence was generated so far. */
+/** A row of another decoder state that holds the sequence generated so far. */
 export interface HeldRow {
   readonly state: DecoderState;
   readonly row: number;
@@ -47,11 +47,13 @@ export interface SequenceParts {
   /** Number of most probable tokens that the listener gets with each token. */
   readonly top: number;
   readonly listener: Listener;
-  /** Provides an earlier text, and receives the content of the row at the end. Already acquired. */
+  /**
+   * A cache that provides an earlier text and receives the content of the row at the end. The caller has acquired it.
+   */
   readonly cache: PromptCache | null;
-  /** Holds the prompt and the tokens that `search` has chosen, but for the latest one. Null for a new sequence. */
+  /** Holds the prompt and all tokens that `search` has chosen except the latest one. Null for a new sequence. */
   readonly held: HeldRow | null;
-  /** Called when the sequence has a row. Default: nothing happens. */
+  /** Called when the sequence gets a row. Default: none. */
   readonly onPlace?: (() => void) | undefined;
 }
 
@@ -96,7 +98,7 @@ export class BatchedSequence {
     this.#withLogits = needsLogits(plan) || passesOver;
   }
 
-  /** Tokens whose keys and values are in the row. */
+  /** The tokens whose keys and values are in the row. */
   get tokensInRow(): readonly number[] {
     return [...this.prompt, ...this.#generated].slice(0, this.read);
   }
@@ -106,18 +108,18 @@ export class BatchedSequence {
     return this.#held;
   }
 
-  /** Reports that the content of the held row was copied, or is no longer needed. */
+  /** Releases the held row, because its content was copied or is no longer needed. */
   releaseHeld(): void {
     this.#held?.release();
     this.#held = null;
   }
 
-  /** Reports that it has a row. */
+  /** Called when the sequence gets a row. */
   hasPlace(): void {
     this.#onPlace();
   }
 
-  /** Reports that the row is free. */
+  /** Called when the sequence has left its row. */
   hasLeft(): void {
     this.releaseHeld();
     this.cache?.release();
@@ -134,7 +136,9 @@ export class BatchedSequence {
     return Math.max(0, this.prompt.length - this.read);
   }
 
-  /** Number of tokens when `more` follow the prompt and what is in the row, but not more than the whole sequence has. */
+  /**
+   * Length in tokens once `more` follow the prompt and the tokens in the row, at most that of the complete sequence.
+   */
   lengthAfter(more: number): number {
     const { length } = this.prompt;
     return Math.min(Math.max(length, this.read) + more, length + this.plan.maxNewTokens);
@@ -163,7 +167,7 @@ export class BatchedSequence {
       for (const { token, logProbability } of this.#search.choose(ranking)) {
         this.#generated.push(token);
         this.listener.token({ token, logProbability, top: this.#topOf(ranking) });
-        if (this.#ended) return; // the listener has left
+        if (this.#ended) return; // the listener ended the sequence
       }
     } catch (error) {
       this.fail(error);
@@ -175,7 +179,7 @@ export class BatchedSequence {
     this.listener.end({ finishReason, cachedTokens: this.cachedTokens });
   }
 
-  /** Same as `fail`, if the content of the row is lost, too. */
+  /** Like `fail`, for errors that also destroy the content of the row. */
   breakOff(error: unknown): void {
     this.#isBroken = true;
     this.fail(error);

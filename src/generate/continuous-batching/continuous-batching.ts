@@ -27,22 +27,22 @@ import { type Pass, Passes, type RankingOf, type Room } from './passes.js';
 import { Rows, sizeFor } from './rows.js';
 import { TokenStream } from './token-stream.js';
 
-/** Maximum number of chunks read at once, if few or no sequences wait for a next token. */
+/** Maximum number of chunks that a turn reads if few or no sequences wait for their next token. */
 const MAX_CHUNKS = 8;
-/** Minimum number of prompt tokens to read in one turn. */
-const LEAST_CHUNK = 16;
-/** Minimum number of further tokens that a row gets memory for, if memory grows with the sequences. */
+/** Minimum number of tokens that a turn reads of each prompt. */
+const MIN_CHUNK = 16;
+/** Minimum number of tokens by which the capacity of rows grows (without `reserve`). */
 const MIN_GROWTH = 64;
-/** Number of rows whose memory is kept while nothing runs, if memory grows with the sequences. */
+/** Number of rows whose memory is kept while nothing runs (without `reserve`). */
 const MAX_IDLE_ROWS = 4;
 
-/** Thrown if the queue of waiting requests is full. Try again later. */
+/** Thrown if the queue of waiting requests is full. The caller may try again later. */
 export class QueueFullError extends SimdformerError {
   override name = 'QueueFullError';
 
   constructor(
     message: string,
-    /** Estimated seconds until a place is free. */
+    /** Estimated seconds until a request would be accepted. */
     readonly retryAfterSeconds: number,
   ) {
     super(message);
@@ -68,16 +68,16 @@ export interface BatchedRequest {
 
 /** Sequences that have joined together. */
 export interface Joined {
-  /** Ends those that are not finished. Their listeners get `reason`. */
+  /** Ends the unfinished sequences. Their listeners get `reason`. */
   leave(reason: unknown): void;
-  /** Resolves when all have left their rows. */
+  /** Resolves when all sequences have left their rows. */
   readonly left: Promise<unknown>;
 }
 
 /** Queued chunks of prompts. */
 interface Reading {
   readonly pass: Pass | null;
-  /** Sequences whose prompts end in this pass, with their places in it. */
+  /** Sequences whose prompts end in this pass, with their row of its results. */
   readonly finishing: readonly (readonly [place: number, sequence: BatchedSequence])[];
 }
 
@@ -90,7 +90,7 @@ export type BatchedStream = AsyncGenerator<BatchedToken, BatchedResult, void>;
  *     const batching = new ContinuousBatching(model, { parallel: 16, context: 2048 });
  *     for await (const { token } of batching.stream(prompt, { maxNewTokens: 64, client: 'ann' })) …
  *
- * Throws ArgumentError for invalid options or a model with an encoder, and OutOfMemoryError.
+ * The constructor throws ArgumentError for invalid options or a model with an encoder, and OutOfMemoryError.
  */
 export class ContinuousBatching {
   readonly parallel: number;
@@ -106,13 +106,13 @@ export class ContinuousBatching {
   #running: Promise<void> | null = null;
   #closing = false;
   #disposed = false;
-  /** Recent average time of a request from arrival to end, in milliseconds. */
-  #stay = 1000;
+  /** Moving average of the time of a request from arrival to end, in milliseconds. */
+  #averageMs = 1000;
   #turns = 0;
   /** The reading that was queued while the previous turn ran. */
   #ahead: Reading | null = null;
-  /** Events for listeners. They are delivered while the next turn runs, because listeners may take long. */
-  #news: (() => void)[] = [];
+  /** Events for listeners, delivered while the next turn runs, because listeners may take long. */
+  #pendingEvents: (() => void)[] = [];
   readonly #counts = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, steps: 0 };
 
   constructor(model: Generative, options: BatchingOptions = {}) {
@@ -129,7 +129,7 @@ export class ContinuousBatching {
     const { reserve = true } = options;
     if (model.decoder === null || model.maxSourceLength) {
       const has = model.decoder === null ? 'no decoder' : 'an encoder';
-      throw new ArgumentError(`ContinuousBatching: the model has ${has}, expected one that goes on from prompts`);
+      throw new ArgumentError(`ContinuousBatching: the model has ${has}, expected a decoder-only model with extend()`);
     }
     // The last token of an answer is never read, so a sequence can be one token longer than the model's maximum.
     if (context < 2 || context > model.maxLength + 1)
@@ -137,7 +137,8 @@ export class ContinuousBatching {
         `ContinuousBatching: context is ${context}, expected from 2 to the model's maxLength + 1, ${model.maxLength + 1}`,
       );
     const most = maxCacheRows(model.device);
-    if (parallel > most) throw new ArgumentError(`ContinuousBatching: parallel is ${parallel}, at most ${most}`);
+    if (parallel > most)
+      throw new ArgumentError(`ContinuousBatching: parallel is ${parallel}, expected at most ${most}`);
     this.#model = model;
     this.parallel = parallel;
     this.context = context;
@@ -171,7 +172,7 @@ export class ContinuousBatching {
     return this.streamAll([{ prompt, options }])[0] as BatchedStream;
   }
 
-  /** Several sequences that are accepted or refused together. */
+  /** Like `stream`, for several requests that are accepted or refused together. */
   streamAll(requests: readonly BatchedRequest[]): BatchedStream[] {
     for (const { options } of requests) {
       checkSignal('ContinuousBatching.stream', options?.signal);
@@ -192,7 +193,7 @@ export class ContinuousBatching {
     });
   }
 
-  /** @internal Lets sequences join whose plans `generate` has made. All are accepted. Throws DisposedError. */
+  /** @internal Adds sequences whose plans `generate` has made. All are accepted. Throws DisposedError. */
   join(sequences: readonly SequenceParts[]): Joined {
     this.#assertOpen();
     const joined = sequences.map((parts) => this.#enter(parts));
@@ -215,17 +216,17 @@ export class ContinuousBatching {
     return sequence;
   }
 
-  /** A listener that counts, and passes on its news when `#tell` is called. */
+  /** Wraps a listener: counts its events, and delays them until `#tell` is called. */
   #later(listener: Listener): Listener {
     const since = performance.now();
     return {
       token: (token) => {
         this.#counts.generatedTokens++;
-        this.#news.push(() => listener.token(token));
+        this.#pendingEvents.push(() => listener.token(token));
       },
       end: (result) => {
-        this.#stay += (performance.now() - since - this.#stay) / 8;
-        this.#news.push(() => listener.end(result));
+        this.#averageMs += (performance.now() - since - this.#averageMs) / 8;
+        this.#pendingEvents.push(() => listener.end(result));
       },
       fail: (error) => listener.fail(error),
     };
@@ -248,13 +249,13 @@ export class ContinuousBatching {
     const error = new DisposedError('ContinuousBatching: it was disposed of meanwhile');
     for (const sequence of [...this.#queue]) this.#leave(sequence, error);
     for (const [, sequence] of this.#rows.active) sequence.fail(error);
-    this.#passes.dispose(); // commands that run are not disturbed
+    this.#passes.dispose(); // safe while commands run: only later commands reuse the memory
     await this.#running;
   }
 
   /** Seconds until a place is free, estimated by the duration of recent requests. */
   #waitForPlace(): number {
-    return Math.max(1, Math.ceil(this.#stay / this.parallel / 1000));
+    return Math.max(1, Math.ceil(this.#averageMs / this.parallel / 1000));
   }
 
   #leave(sequence: BatchedSequence, reason: unknown): void {
@@ -283,7 +284,7 @@ export class ContinuousBatching {
         this.#rows.clear();
         this.#forget();
       }
-      if (this.#passes.areBrief) await yieldToEventLoop(); // longer passes run on another thread and let events in
+      if (this.#passes.areBrief) await yieldToEventLoop(); // longer passes leave this thread free
     }
     await this.#tell();
     this.#forget();
@@ -301,9 +302,11 @@ export class ContinuousBatching {
     this.#rows.reset(this.#initial.rows);
   }
 
-  /** Tells listeners the news, in slices, because programs work on what they hear. */
+  /**
+   * Calls the listeners with the delayed events. The event loop runs between slices, because listeners may take long.
+   */
   async #tell(): Promise<void> {
-    for (const say of this.#news.splice(0)) {
+    for (const say of this.#pendingEvents.splice(0)) {
       say();
       await yieldToEventLoop();
     }
@@ -322,7 +325,7 @@ export class ContinuousBatching {
     if (exchanges.length > 0) this.#passes.exchange(exchanges, new Map(this.#rows.held));
   }
 
-  /** Copies a row to the cache of its sequence. */
+  /** Copies a row into the cache of its sequence. */
   async #remember(row: number, { cache, tokensInRow, isBroken, prompt, sharable }: BatchedSequence): Promise<void> {
     if (cache === null || cache.isDisposed || isBroken) return;
     await yieldToEventLoop();
@@ -352,7 +355,7 @@ export class ContinuousBatching {
     }
   }
 
-  /** Gives a row to a sequence. Copies the beginning that another row or its cache has in common with it. */
+  /** Gives a row to a sequence. If another row or the sequence's cache holds a common prefix, it is copied. */
   async #place(sequence: BatchedSequence): Promise<void> {
     const { prompt, cache } = sequence;
     const length = Math.max(prompt.length, sequence.read);
@@ -373,20 +376,21 @@ export class ContinuousBatching {
     await yieldToEventLoop();
   }
 
-  /** Gives a row to a sequence that was generated elsewhere so far. */
+  /** Gives a row to a sequence whose tokens so far are in another decoder state. */
   async #placeHeld(sequence: BatchedSequence, { state, row: from }: HeldRow): Promise<void> {
     const { row } = this.#rows.place(sequence);
     this.#passes.state.copySequence(row, from, sequence.read, state);
     sequence.releaseHeld();
-    // Recurrent states have no checkpoints for other sequences here.
+    // The copied recurrent state has no checkpoints, so other sequences cannot share it.
     if (state.isRecurrent) sequence.sharable = 0;
     this.#rows.take(row, sequence, Math.min(sequence.read, sequence.prompt.length));
     await yieldToEventLoop();
   }
 
   /**
-   * Makes room for `sequences` sequences of `length` tokens. If rows must become longer, they get `wanted` places. Below the
-   * limit, a row has a free place after its tokens (see Passes.step). Throws OutOfMemoryError.
+   * Makes room for `sequences` further sequences of `length` tokens. If rows must grow, they grow to `wanted` tokens.
+   * Below the limit, a row has one unused token of capacity after its tokens (see Passes.step). Throws
+   * OutOfMemoryError.
    */
   async #fit(sequences: number, length: number, wanted: number): Promise<void> {
     const { rows, capacity } = this.#passes.room;
@@ -402,7 +406,7 @@ export class ContinuousBatching {
   async #turn(): Promise<void> {
     const writing = this.#rows.active.filter(([, { isWriting }]) => isWriting);
     const longest = Math.max(0, ...writing.map(([, { read }]) => read + 1));
-    const growth = Math.max(MIN_GROWTH, longest >> 1); // half of the length, as each growth copies all tokens
+    const growth = Math.max(MIN_GROWTH, longest >> 1); // grow by half, because each growth copies all tokens
     await this.#fit(0, longest, Math.max(0, ...writing.map(([, sequence]) => sequence.lengthAfter(growth))));
     const reading = this.#ahead ?? (await this.#read(writing.length));
     this.#ahead = null;
@@ -420,8 +424,8 @@ export class ContinuousBatching {
     const run = this.#passes.run(
       choosing.map(([pass, sequences]) => [pass, sequences.some(([, { wantsLogits }]) => wantsLogits)]),
     );
-    run.catch(() => {}); // awaited below; this line prevents an unhandled rejection
-    // Queuing the next reading takes as long as some steps, so it happens while this turn runs.
+    run.catch(() => {}); // prevents an unhandled rejection until it is awaited below
+    // Queuing the next prompt chunks can take as long as a step, so it is done while this turn runs.
     await this.#tell();
     this.#ahead = await this.#read(writing.length + (reading?.finishing.length ?? 0));
     const rankings = await run;
@@ -435,13 +439,13 @@ export class ContinuousBatching {
   }
 
   /**
-   * Queues chunks of some prompts, beside `writing` sequences whose prompts are read. Returns null if no prompt is
+   * Queues chunks of some prompts. `writing` is the number of sequences that generate. Returns null if no prompt is
    * left.
    */
   async #read(writing: number): Promise<Reading | null> {
     const unread = this.#rows.active.filter(([, { unread, ended }]) => unread > 0 && !ended);
     if (unread.length === 0) return null;
-    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // all if none writes
+    const most = Math.max(1, Math.min(MAX_CHUNKS, Math.floor(unread.length / writing))); // MAX_CHUNKS if none generates
     const chunks = this.#chunks(unread, most * this.#chunk);
     const finishing = chunks.flatMap(([, sequence, count], place) =>
       sequence.unread === count ? [[place, sequence] as const] : [],
@@ -450,7 +454,7 @@ export class ContinuousBatching {
       chunks.map(([row, { read, prompt }, count]) => ({ row, start: read, tokens: prompt.slice(read, read + count) })),
       finishing.length > 0,
     );
-    // The tokens count as read for all commands that are queued later.
+    // Later commands run after these, so the tokens count as read from now on.
     for (const [row, sequence, count] of chunks) {
       sequence.read += count;
       this.#counts.promptTokens += count;
@@ -465,10 +469,13 @@ export class ContinuousBatching {
     this.#ahead = null;
   }
 
-  /** Chunks to read next: about `most` tokens, divided equally. Another prompt comes first each time. */
+  /**
+   * Returns the chunks to read next, about `most` tokens in total, divided equally. A different prompt comes first each
+   * time.
+   */
   #chunks(unread: readonly (readonly [number, BatchedSequence])[], most: number): [number, BatchedSequence, number][] {
     const first = unread.length > 0 ? this.#turns++ % unread.length : 0;
-    const share = Math.max(LEAST_CHUNK, Math.ceil(most / unread.length));
+    const share = Math.max(MIN_CHUNK, Math.ceil(most / unread.length));
     const chunks: [number, BatchedSequence, number][] = [];
     let left = most;
     for (const [row, sequence] of [...unread.slice(first), ...unread.slice(0, first)]) {

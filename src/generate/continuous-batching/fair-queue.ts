@@ -32,8 +32,8 @@ export class FairQueue<Item extends { readonly client: string }> {
   }
 
   /**
-   * Removes and returns the next item for which `isReady`, or undefined. `running` is the number of running requests of
-   * a client.
+   * Removes and returns the next item for which `isReady` is true, or returns undefined. `running` returns the number
+   * of running requests of a client.
    */
   shift(running: (client: string) => number, isReady: (item: Item) => boolean): Item | undefined {
     const ready = [...this.#lines].filter(([, { items }]) => isReady(items[0] as Item));

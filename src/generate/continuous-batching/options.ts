@@ -25,45 +25,45 @@ export interface BatchingOptions {
   maxWaiting?: number | undefined;
   /**
    * Number of prompt tokens read between two steps of generating sequences. A larger number increases the throughput; a
-   * smaller one makes streams more even. Default 128.
+   * smaller one makes the intervals between tokens more even. Default 128.
    */
   chunk?: number | undefined;
-  /** Type of keys and values, see `generate`. Default: the model's `cacheType`. */
+  /** Format of keys and values, see `generate`. Default: the model's `cacheType`. */
   cache?: CacheType | undefined;
 }
 
-/** Options of a request for one sequence, without beams. */
+/** Options of a request, which is for one sequence without beams. */
 export interface BatchedOptions extends Omit<GenerateOptions, (typeof LEFT_OUT)[number] | 'cache'> {
   /**
-   * A cache of the model with the same type of keys and values. The tokens it shares with the prompt are not read
+   * A cache of the same model, with the same format of keys and values. Its common prefix with the prompt is not read
    * again. At the end it holds the sequence. Default none.
    */
   cache?: PromptCache | undefined;
   /** Name of the client. Clients take turns. Default: all requests belong to one client. */
   client?: string | undefined;
   /**
-   * Requests of one scope share the prefixes of their prompts. Separate scopes keep a client from guessing the prompts
-   * of others by `cachedTokens` or by timing. Default: all requests have one scope.
+   * Requests of one scope share the prefixes of their prompts. With separate scopes, a client cannot guess the prompts
+   * of others from `cachedTokens` or from timing. Default: all requests have one scope.
    */
   prefixScope?: string | undefined;
   /** Index of the random stream of `seed`, so that several answers to one prompt differ. Default 0. */
   stream?: number | undefined;
   /** Number of most probable tokens reported with every token, at most 20. Default 0. */
   topLogProbabilities?: number | undefined;
-  /** Called when the sequence gets its place in the batch. Default none. */
+  /** Called when the sequence leaves the queue and joins the batch. Default none. */
   onPlace?: (() => void) | undefined;
 }
 
 /** Maximum of `topLogProbabilities`, as in OpenAI's API. */
 export const MAX_TOP = 20;
 
-/** Options that need several sequences, or a model for one sequence alone. */
+/** Options that do not fit a request for one sequence of a shared batch. */
 const LEFT_OUT = [
   ...(['numBeams', 'numReturnSequences', 'cropContext', 'outputAttentions', 'batchSize', 'onToken'] as const),
   ...(['lengthPenalty', 'earlyStopping', 'draft', 'responseFormat'] as const),
 ] as const;
 
-/** Defaults of BatchingOptions. `context` is the most that is taken of the model's maxLength. */
+/** Defaults of BatchingOptions. The default context is the model's maxLength, but at most `context`. */
 export const BATCHING_DEFAULTS = { parallel: 8, context: 2048, maxWaiting: 64, chunk: 128 };
 
 /** Options with defaults, applied to a prompt. */
@@ -117,7 +117,7 @@ export function planFor(
   return { plan: { ...plan, inputs }, client, prefixScope, top: topLogProbabilities, cache: cache ?? null, onPlace };
 }
 
-/** The model with a smaller maxLength. The last place of a row stays unused. */
+/** Returns the model with a smaller maxLength, so that the last token of a row's capacity stays unused. */
 function limited(model: Generative, context: number): Generative {
   return Object.create(model, { maxLength: { value: context - 1 } }) as Generative;
 }

@@ -13,8 +13,8 @@ import { Ranking } from '../ranking.js';
 import { MAX_TOP } from './options.js';
 import { sizeFor } from './rows.js';
 
-/** Maximum milliseconds of a pass that runs on this thread, because a round trip to another thread costs more. */
-const BRIEF = 2;
+/** Passes up to this many milliseconds run on this thread, because a round trip to another thread costs more. */
+const MAX_INLINE_MS = 2;
 
 /** A chunk of a prompt for a row that holds `start` tokens. */
 export interface Chunk {
@@ -66,7 +66,7 @@ export class Passes {
   #pace = Number.POSITIVE_INFINITY;
   #isDisposed = false;
 
-  /** `limit` is the maximum size for `resize`. */
+  /** `limit` is the largest size that `resize` accepts. */
   constructor(
     private readonly model: Generative,
     room: Room,
@@ -84,12 +84,12 @@ export class Passes {
     return this.#room;
   }
 
-  /** `DecoderState.resumable`; 0 as long as there is no state. */
+  /** Like `DecoderState.resumable`, or 0 while there is no state. */
   resumable(length: number): number {
     return this.#state?.resumable(length) ?? 0;
   }
 
-  /** The rows. There must be room for one. */
+  /** The decoder state. Its rows must exist (`room.rows` above 0). */
   get state(): DecoderState {
     return this.#state as DecoderState;
   }
@@ -101,7 +101,10 @@ export class Passes {
     return model.device.unscoped(() => inference(model, () => model.startDecoding(sizes)));
   }
 
-  /** Length of texts by which rotary frequencies are chosen. Only some models (longrope) need one for all times. */
+  /**
+   * Text length that selects the rotary frequencies. Models that reread long texts (longrope) need the same one at all
+   * times.
+   */
   #textLength(capacity: number): number {
     return this.model.rereadLength ? this.limit.capacity : capacity;
   }
@@ -126,9 +129,9 @@ export class Passes {
     [this.#state, this.#room] = [state, room];
   }
 
-  /** True if passes are too short for the event loop to do anything meanwhile. */
+  /** True if passes run on this thread, so that the event loop cannot run meanwhile. */
   get areBrief(): boolean {
-    return this.#pace <= BRIEF;
+    return this.#pace <= MAX_INLINE_MS;
   }
 
   /** Copies the first `length` tokens of row `from` to row `to`. */
@@ -136,7 +139,7 @@ export class Passes {
     this.state.copySequence(to, from, length);
   }
 
-  /** Exchanges the contents of the rows of each pair. `held` gives the number of tokens in each row afterwards. */
+  /** Swaps the contents of the two rows of each pair. `held` gives the number of tokens in each row afterwards. */
   exchange(pairs: readonly (readonly [number, number])[], held: ReadonlyMap<number, number>): void {
     const { device } = this.model;
     const { rows } = this.#room;
@@ -150,7 +153,10 @@ export class Passes {
     device.scope(() => this.state.reorder(device.tensor(order)));
   }
 
-  /** Queues the reading of chunks. `finishes` is true if the tokens after them are to be ranked. */
+  /**
+   * Queues a pass that reads chunks. `finishes` is true if the tokens after them must be ranked; otherwise it returns
+   * null.
+   */
   async read(chunks: readonly Chunk[], finishes: boolean): Promise<Pass | null> {
     const tokens = packed(chunks.map(({ tokens }) => tokens));
     const logits = await extendInSlices(this.model, this.state, tokens, {
@@ -165,16 +171,16 @@ export class Passes {
   }
 
   /**
-   * Queues a step of some rows. The pass has all rows up to the last of them. `held` gives the number of tokens in
-   * other rows.
+   * Queues a step of the rows in `next`. The pass computes all rows up to the last of them. `held` gives the number of
+   * tokens in each row that holds any.
    */
   async step(next: readonly NextToken[], held: readonly (readonly [row: number, tokens: number])[]): Promise<Pass> {
     const { rows, capacity } = this.#room;
     const extent = next.reduce((most, { row }) => Math.max(most, row + 1), 0);
     const { recorded, best } = await this.#stepFor(Math.min(sizeFor(extent), rows));
     const tokens = new Int32Array(rows);
-    // A row that pauses attends to one token and writes to its next free place, which is overwritten later. A full row
-    // loses its last token, which `Rows` and caches never use.
+    // A row that is not in `next` computes, too. It writes its token after the row's own ones, where it will be
+    // overwritten. In a full row it overwrites the last token, which `Rows` and caches never use.
     const positions = new Int32Array(rows).fill(-1);
     for (const [row, count] of held) positions[row] = Math.min(count, capacity - 1) - 1;
     const lengths = new Int32Array(rows);
@@ -225,7 +231,7 @@ export class Passes {
     if (isOwn) logits.dispose();
   }
 
-  /** Running reads and recordings fail with DisposedError at their next slice. */
+  /** Frees the memory. Unfinished reads and recordings fail with DisposedError at their next slice. */
   dispose(): void {
     this.#isDisposed = true;
     this.#disposeSteps();

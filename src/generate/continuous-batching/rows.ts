@@ -1,10 +1,10 @@
-/** A sequence as the rows see it. */
+/** The properties of a sequence that matter for choosing its row. */
 export interface Occupant {
   /** Tokens of the prompt. */
   readonly prompt: readonly number[];
-  /** Tokens whose keys and values are in the row once all queued commands have run. */
+  /** Number of tokens whose keys and values are in the row once all queued commands have run. */
   readonly read: number;
-  /** Leading tokens of the prompt that other sequences may copy. */
+  /** Number of leading prompt tokens that other sequences may copy. */
   readonly sharable: number;
   /** Sequences of one scope share prefixes. */
   readonly prefixScope: string;
@@ -12,34 +12,39 @@ export interface Occupant {
 
 interface Row<Sequence> {
   occupant: Sequence | null;
-  /** The prompt of the last occupant, and its scope. The row has the keys and values of the first `kept` tokens. */
+  /** Prompt and scope of the latest occupant. The row has the keys and values of the prompt's first `kept` tokens. */
   prompt: readonly number[];
   prefixScope: string;
   kept: number;
   usedAt: number;
 }
 
-/** Minimum common beginning, in tokens, that is worth waiting for: reading it again would take longer. */
-const WORTH_WAITING = 16;
+/**
+ * Minimum length in tokens of a common prefix that is worth waiting for, because reading it again would take longer.
+ */
+const MIN_PREFIX_TO_WAIT = 16;
 
-/** The row for a new sequence. */
+/** The row that was chosen for a new sequence. */
 export interface Place {
   readonly row: number;
-  /** The row with the longest common beginning. It can be the same row. */
+  /** The row with the longest common prefix. It can be `row` itself. */
   readonly from: number;
-  /** Length of that beginning in tokens. */
+  /** Length of the common prefix in tokens. */
   readonly common: number;
 }
 
 /**
- * The rows of a decoder state: the sequence in each row, and the prefixes they hold. A freed row keeps its prefix until
- * another sequence needs the row.
+ * The rows of a decoder state: the sequence in each row and the prompt prefix that it holds. A freed row keeps its
+ * prefix until another sequence needs the row.
  */
 export class Rows<Sequence extends Occupant> {
   readonly #rows: Row<Sequence>[] = [];
   #clock = 0;
 
-  /** `resumable`: the most tokens of a prompt, up to so many, after which another sequence can go on. Default: all. */
+  /**
+   * `resumable(prompt, length)` returns the greatest number of prompt tokens, at most `length`, from which another
+   * sequence can continue. Default: `length`.
+   */
   constructor(
     count: number,
     private readonly resumable: (prompt: readonly number[], length: number) => number = (_, length) => length,
@@ -62,7 +67,7 @@ export class Rows<Sequence extends Occupant> {
     this.grow(count);
   }
 
-  /** Rows that hold tokens, with their number. */
+  /** The rows that hold tokens, with the number of tokens. */
   get held(): [row: number, tokens: number][] {
     const held = this.#rows.map(({ occupant, kept }, i): [number, number] => [i, occupant ? occupant.read : kept]);
     return held.filter(([, tokens]) => tokens > 0);
@@ -77,7 +82,7 @@ export class Rows<Sequence extends Occupant> {
     return this.#rows.reduce((sum, { occupant }) => sum + Number(occupant !== null), 0);
   }
 
-  /** Rows up to the last one in use. */
+  /** Number of rows up to and including the last one in use. */
   get extent(): number {
     return 1 + this.#rows.findLastIndex(({ occupant }) => occupant !== null);
   }
@@ -87,9 +92,9 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * Chooses a free row for a sequence; there must be one. Steps compute the first rows, as many as `sizeFor` says, so free
-   * rows among these come first. Among them, the row with the longest common beginning wins, then the one whose prefix was
-   * unused for the longest time. The last token of the prompt is always read, because the next token follows it.
+   * Chooses a free row for a sequence; there must be one. Steps compute the first `sizeFor` rows in any case, so free
+   * rows among them are preferred. Among these, the row with the longest common prefix wins, then the one that was
+   * unused for the longest time. The last prompt token is never shared: it must be read to get the logits after it.
    */
   place(sequence: Occupant): Place {
     const free = this.#rows.flatMap(({ occupant }, i) => (occupant ? [] : [i]));
@@ -106,7 +111,7 @@ export class Rows<Sequence extends Occupant> {
     return { row, from, common: common[from] as number };
   }
 
-  /** Assigns a row to a sequence. `kept` tokens of its prompt are in the row already. */
+  /** Assigns a row to a sequence. The row already holds the first `kept` tokens of its prompt. */
   take(row: number, occupant: Sequence, kept: number): void {
     const { prompt, prefixScope } = occupant;
     Object.assign(this.#of(row), { occupant, prompt, prefixScope, usedAt: this.#clock++ });
@@ -124,8 +129,8 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * True if a row will soon hold more of a prompt than any row does now. A sequence that waits for it need not read
-   * that part again.
+   * True if a running sequence reads a longer common prefix than any row holds now. A sequence that waits for it can
+   * copy that prefix instead of reading it.
    */
   isBeingRead(sequence: Occupant): boolean {
     const soon = this.#rows.map((row) =>
@@ -138,7 +143,7 @@ export class Rows<Sequence extends Occupant> {
       ),
     );
     const now = this.#rows.map((row) => this.resumable(sequence.prompt, commonLength(row, sequence)));
-    return Math.max(...soon) - Math.max(...now) >= WORTH_WAITING;
+    return Math.max(...soon) - Math.max(...now) >= MIN_PREFIX_TO_WAIT;
   }
 
   /** Forgets all prefixes. */
@@ -147,8 +152,8 @@ export class Rows<Sequence extends Occupant> {
   }
 
   /**
-   * Pairs of rows to exchange after sequences have left, so that steps compute fewer rows. Empty if that is not
-   * possible.
+   * Returns the pairs of rows to swap after sequences have left, so that steps compute fewer rows. Empty if no swap
+   * helps.
    */
   exchanges(): [number, number][] {
     const { used, extent } = this;
@@ -170,8 +175,8 @@ export class Rows<Sequence extends Occupant> {
 }
 
 /**
- * Number of rows of a recorded step for `rows` sequences. Each size is recorded once, so there are few of them. Sizes are
- * powers of two up to 8, multiples of 8 up to 64, and then multiples of an eighth of the next power of two.
+ * Rounds up to the number of rows of a recorded step. There are few sizes, because each needs a recording. Sizes are
+ * powers of two up to 8, then multiples of 8 up to 64, then multiples of an eighth of the next power of two.
  */
 export function sizeFor(rows: number): number {
   const power = 2 ** Math.ceil(Math.log2(Math.max(1, rows)));
@@ -179,7 +184,10 @@ export function sizeFor(rows: number): number {
   return Math.ceil(rows / step) * step;
 }
 
-/** Number of prompt tokens that a row holds. The last token is always read, because the next one follows it. */
+/**
+ * Number of prompt tokens that a sequence can copy from a row. The last prompt token never counts, because it must be
+ * read to get the logits after it.
+ */
 function commonLength(
   row: Pick<Occupant, 'prompt' | 'prefixScope'> & { readonly kept: number },
   { prompt, prefixScope }: Occupant,

@@ -1,4 +1,4 @@
-// The batch of a model that calls of `generate` and conversations share while they overlap in time.
+// The batch that overlapping `generate` calls and conversations of one model share.
 
 import { maxCacheRows } from '../../ops/kv-cache.js';
 import type { Generative } from '../generative.js';
@@ -6,23 +6,20 @@ import { decodersOf, disposeWith, forget, type KeptBatch } from '../model-decode
 import type { PromptCache } from '../prompt-cache.js';
 import type { ContinuousBatching } from './continuous-batching.js';
 
-/** Sequences that are generated side by side; more wait. */
+/** Maximum number of sequences in the batch; others wait. */
 const MAX_PARALLEL = 64;
 
-/** Contexts of a batch. */
+/** Properties that all contexts of a batch have in common. */
 export type BatchKind = Pick<PromptCache, 'type' | 'maxLength'>;
 
 const keyOf = ({ type, maxLength }: BatchKind) => `${type} ${maxLength}`;
 
-/**
- * True if several sequences of the model can form a batch. A model that reads long texts again needs its states for
- * itself.
- */
+/** True if several sequences of the model can share a batch. This excludes models with an encoder or a rereadLength. */
 export function canShare({ extend, maxSourceLength, rereadLength }: Generative): boolean {
   return extend !== undefined && !maxSourceLength && !rereadLength;
 }
 
-/** One batch for everything that a model generates at the same time, for contexts of one kind. */
+/** The batch for everything that a model generates at the same time with contexts of one kind. */
 export class SharedBatch implements KeptBatch {
   #batching: ContinuousBatching | null = null;
   /** Number of callers between `enter` and `leave`. */
@@ -51,7 +48,7 @@ export class SharedBatch implements KeptBatch {
     batch.retire();
   }
 
-  /** Adds a caller, for whose sake the batch stays. */
+  /** Registers a caller. The batch is kept while it has callers. */
   enter(): void {
     this.#users++;
   }
@@ -62,12 +59,15 @@ export class SharedBatch implements KeptBatch {
     if (this.#isRetired && this.#users === 0) this.dispose();
   }
 
-  /** True if several callers generate now, and they may join. */
+  /** True if several callers generate now and new sequences may join. */
   get isShared(): boolean {
     return this.#users > 1 && !this.#isRetired;
   }
 
-  /** The batch itself, made at its first use. Rejects with DisposedError if the model was disposed of meanwhile. */
+  /**
+   * Returns the batch, which is made at its first use. Rejects with DisposedError if the model was disposed of
+   * meanwhile.
+   */
   async batching(): Promise<ContinuousBatching> {
     const { ContinuousBatching: Batching } = await import('./continuous-batching.js');
     this.#batching ??= this.#start(Batching);
