@@ -1,6 +1,7 @@
 // The stacks of BART, shared with its descendants and Whisper.
 
-import { MultiHeadAttention } from '../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../nn/attention.js';
+import { CrossAttention } from '../nn/cross-attention.js';
 import { Dropout, type Randomness } from '../nn/dropout.js';
 import { FeedForward } from '../nn/feed-forward.js';
 import type { Initializer } from '../nn/init.js';
@@ -37,14 +38,16 @@ export function bartStack(
   const dropout = (name: string) => new Dropout(config.number(name), randomness);
   const attention = () => dropoutOf(config, 'attention_dropout', randomness);
   const ownAttention = isDecoder ? undefined : encoderAttention;
+  const crossAttention = (options: MultiHeadOptions) =>
+    memorySize === undefined
+      ? new MultiHeadAttention(init, options)
+      : new CrossAttention(init, { ...options, memorySize });
   const layer = (i: number) =>
     new TransformerLayer({
       selfAttn: () =>
         ownAttention?.(init, i, randomness) ??
         new MultiHeadAttention(init, { dModel, heads, causal: isDecoder, dropout: attention() }),
-      multiheadAttn: isDecoder
-        ? () => new MultiHeadAttention(init, { dModel, heads, memorySize, dropout: attention() })
-        : null,
+      multiheadAttn: isDecoder ? () => crossAttention({ dModel, heads, dropout: attention() }) : null,
       feedForward: () =>
         new FeedForward(init, {
           dModel,

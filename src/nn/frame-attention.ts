@@ -150,6 +150,6 @@ export class RotatedInputAttention extends MultiHeadAttention {
   override project(x: Tensor, positions: Tensor, length: number): ReturnType<MultiHeadAttention['project']> {
     const rotated = this.#rotation.forward(x, positions, length);
     const k = this.qkv.part(rotated, 1, 2);
-    return { q: this.qkv.part(rotated, 0, 1), kv: concat([k, this.qkv.part(x, 2, 3)], -1), gate: null };
+    return { q: this.qkv.part(rotated, 0, 1), kv: concat([k, this.qkv.part(x, 2, 3)], -1) };
   }
 }

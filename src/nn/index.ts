@@ -13,6 +13,7 @@ export { MultiHeadAttention, type MultiHeadOptions } from './attention.js';
 export { balanced, balanceLoss } from './balance-loss.js';
 export { BatchNorm, type BatchNormOptions, FrozenBatchNorm } from './batch-norm.js';
 export { Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d } from './conv.js';
+export { CrossAttention, type CrossAttentionOptions } from './cross-attention.js';
 export { type CacheSizes, DecoderState, type Memory, type MemoryNeed } from './decoder-state.js';
 export { Dropout, DropPath, LayerDrop, type Randomness } from './dropout.js';
 export { Embedding, type Lookup } from './embedding.js';
@@ -35,7 +36,6 @@ export { PackedEmbedding, PackedLinear, PackedTiedLinear } from './packed-module
 export { PatchEmbedding, type PatchEmbeddingOptions } from './patch-embedding.js';
 export { BucketBias, DistanceBias, LinearBias, PositionBias, RelativeVectors } from './position-bias.js';
 export { type Positions, resolvePositions, rotations, sinusoids } from './positions.js';
-export { QueryScale, type QueryScaleOptions } from './query-scale.js';
 export { branchNorm, parallel, postNorm, preNorm, type SubLayer, type Wiring, type WiringPart } from './residual.js';
 export { RotaryEmbedding, type RotaryEmbeddingOptions, type RotaryScaling } from './rotary-embedding.js';
 export { Sequences } from './sequences.js';

@@ -24,6 +24,7 @@ import {
   TransformerLayer,
 } from '../../src/nn/index.js';
 import { PerLayerGate, PerLayerInputs, PerLayerWiring } from '../../src/nn/per-layer-inputs.js';
+import { KeysAsValuesAttention, NormedValueAttention, ReusingAttention } from '../../src/nn/shared-keys.js';
 import { sparseGates } from '../../src/nn/sparse-gates.js';
 import { mul, sum } from '../../src/ops/index.js';
 import { deviceFor, isas } from '../describe-op.js';
@@ -47,6 +48,12 @@ const ownInputs = (init: Initializer) => ({
   norm: (features: number) => new RMSNorm(init, features),
 });
 
+const gemma = (init: Initializer) => ({
+  ...{ dModel, heads: 2, causal: true },
+  vNorm: () => new PlainRMSNorm(),
+  kNorm: () => new RMSNorm(init, 6),
+});
+
 const kinds: Record<string, Kind> = {
   'without positions (NoPE)': {},
   'grouped heads of another width': { attention: () => ({ kvHeads: 1, headSize: 5 }) },
@@ -60,33 +67,23 @@ const kinds: Record<string, Kind> = {
     attention: (init) => ({ qNorm: () => new RMSNorm(init, 12), kNorm: () => new RMSNorm(init, 12) }),
   },
   'norms of values': {
-    attention: (init) => ({ kvHeads: 1, vNorm: () => new PlainRMSNorm(), kNorm: () => new RMSNorm(init, 6) }),
+    layer: (init) => ({
+      selfAttn: () => new NormedValueAttention(init, { ...gemma(init), kvHeads: 1 }),
+    }),
   },
   'keys as values': {
-    attention: (init) => ({ rotary: rotary(init), keysAsValues: true, kNorm: () => new RMSNorm(init, 6) }),
+    layer: (init) => ({ selfAttn: () => new KeysAsValuesAttention(init, { ...gemma(init), rotary: rotary(init) }) }),
   },
   'keys of the first layer': {
     layer: (init) => {
+      const vNorm = () => new PlainRMSNorm();
       const options = { dModel, heads: 2, causal: true, window: 3, rotary: rotary(init) };
-      let keySource: MultiHeadAttention | null = null;
+      let source: NormedValueAttention | null = null;
       return {
         selfAttn: () => {
-          const attention: MultiHeadAttention = new MultiHeadAttention(init, { ...options, keySource });
-          keySource ??= attention;
-          return attention;
-        },
-      };
-    },
-  },
-  'keys of the first layer, and gates': {
-    layer: (init) => {
-      const options = { dModel, heads: 2, causal: true, gated: true };
-      let keySource: MultiHeadAttention | null = null;
-      return {
-        selfAttn: () => {
-          const attention: MultiHeadAttention = new MultiHeadAttention(init, { ...options, keySource });
-          keySource ??= attention;
-          return attention;
+          if (source) return new ReusingAttention(init, options, source);
+          source = new NormedValueAttention(init, { ...options, vNorm });
+          return source;
         },
       };
     },
@@ -126,10 +123,6 @@ const kinds: Record<string, Kind> = {
       qNorm: () => new RMSNorm(init, 6),
       kNorm: () => new RMSNorm(init, 6),
     }),
-  },
-  'rotary positions of values, too': { attention: (init) => ({ rotary: rotary(init), rotatesValues: true }) },
-  'rotary positions of values, too, with norms before': {
-    attention: (init) => ({ rotary: rotary(init), rotatesValues: true, qNorm: () => new RMSNorm(init, 6) }),
   },
   'rotary of part of a head': { attention: (init) => ({ rotary: rotary(init, { rotaryDim: 4 }) }) },
   'rotary, linear': { attention: (init) => ({ rotary: rotary(init, { scaling: { type: 'linear', factor: 4 } }) }) },

@@ -290,6 +290,11 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     windowBatches: call((options) => train.windowBatches([1, 2, 3, 4], options), { blockSize: 2, batchSize: 1 }),
     streamBatches: call((options) => train.streamBatches([] as never, options)),
 
+    'new CrossAttention': call((options) => new nn.CrossAttention(init, options), {
+      dModel: 8,
+      heads: 2,
+      memorySize: 6,
+    }),
     'new MultiHeadAttention': call((options) => new nn.MultiHeadAttention(init, options), { dModel: 8, heads: 2 }),
     'new Conv1d': call((options) => new nn.Conv1d(init, 1, 1, 1, options)),
     'new Conv2d': call((options) => new nn.Conv2d(init, 1, 1, [1, 1], options)),
@@ -312,7 +317,6 @@ export async function openCalls(): Promise<{ calls: Readonly<Record<string, Call
     'new PatchEmbedding': call((options) => new nn.PatchEmbedding(init, options), {
       ...{ dModel: 8, channels: 1, image: [4, 4], patch: [2, 2] },
     }),
-    'new QueryScale': call((options) => new nn.QueryScale(init, options), { beta: 1, interval: 8, maxLength: 16 }),
     'new RotaryEmbedding': call(
       (options) => new nn.RotaryEmbedding(init, options),
       {

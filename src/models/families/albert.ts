@@ -29,7 +29,9 @@ export class Albert extends EncoderModel {
     this.embeddings = bertEmbeddings(init, config, randomness);
     this.projection = new Linear(init, narrow, dModel);
     const [groups, inner] = [config.size('num_hidden_groups'), config.size('inner_group_num')];
-    const distinct = Array.from({ length: groups * inner }, () => bertLayer(init, config, randomness, {}, false));
+    const distinct = Array.from({ length: groups * inner }, () =>
+      bertLayer(init, config, randomness, undefined, false),
+    );
     const passes = config.size('num_hidden_layers') * inner;
     this.encoder = new Stack(passes, (i) => distinct[this.#distinct(i)] as (typeof distinct)[number], null);
     this.pooler = bertPooler(context);

@@ -75,7 +75,8 @@ export class BertDecoder extends CausalModel {
     const { init, config } = context;
     config.expect('position_embedding_type', 'absolute');
     this.embeddings = bertEmbeddings(init, config, this.randomness);
-    const layer = () => bertLayer(init, config, this.randomness, { causal: true });
+    const causal = (options: MultiHeadOptions) => new MultiHeadAttention(init, { ...options, causal: true });
+    const layer = () => bertLayer(init, config, this.randomness, causal);
     this.decoder = new Stack(config.size('num_hidden_layers'), layer, null);
     this.head = bertHeads(context, this.embeddings.tokens, this.randomness)['masked-language-model']();
   }
@@ -198,14 +199,14 @@ export function bertEmbeddings(
 }
 
 /**
- * A post-norm layer, as in most encoders. `attention` has further options of its attention. `dropsNetwork` is true if
- * dropout follows the feed-forward network, too.
+ * A post-norm layer, as in most encoders. `selfAttention` makes its attention from the usual options. `dropsNetwork` is true
+ * if dropout follows the feed-forward network, too.
  */
 export function bertLayer(
   init: Initializer,
   config: ModelConfig,
   randomness: Randomness,
-  attention: Partial<MultiHeadOptions> = {},
+  selfAttention = (options: MultiHeadOptions) => new MultiHeadAttention(init, options),
   dropsNetwork = true,
 ): TransformerLayer {
   const dModel = config.size('hidden_size');
@@ -217,7 +218,7 @@ export function bertLayer(
   });
   const crosses = config.flag('add_cross_attention');
   return new TransformerLayer({
-    selfAttn: () => new MultiHeadAttention(init, { ...own(), ...attention }),
+    selfAttn: () => selfAttention(own()),
     multiheadAttn: crosses ? () => new MultiHeadAttention(init, own()) : null,
     feedForward: () => new FeedForward(init, { dModel, dFF: config.size('intermediate_size'), activation }),
     norm: () => new LayerNorm(init, dModel, config.number('layer_norm_eps')),

@@ -1,11 +1,13 @@
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { RMSNorm } from '../../nn/norm.js';
+import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** BitNet b1.58 (Ma et al. 2025, arXiv 2504.12285), with unpacked weights: norms inside sub-layers, and squared ReLU. */
 export class BitNet extends Llama {
@@ -18,11 +20,12 @@ export class BitNet extends Llama {
     const bias = config.flag('attention_bias');
     const inner = (features: number) => () => new RMSNorm(init, features, config.number('rms_norm_eps'));
     const heads = config.size('num_attention_heads') * config.size('head_dim');
+    const attention = () => llamaAttentionOptions(config, this.randomness, { rotary, bias });
     const squared = config.text('hidden_act') === 'relu2';
     const activation = squared ? 'relu' : activationOf(config.text('hidden_act'));
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias, outNorm: inner(heads) }),
+        selfAttn: () => new NormedOutputAttention(init, attention(), inner(heads)),
         feedForward: () =>
           llamaFeedForward(init, config, { activation, squared, hiddenNorm: inner(config.size('intermediate_size')) }),
         norm,
@@ -38,6 +41,20 @@ export class BitNet extends Llama {
       [`${own}.feed_forward.hidden_norm`]: `${layer}.mlp.ffn_sub_norm`,
       ...super.stateNames,
     };
+  }
+}
+
+/** Attention that normalizes the concatenated outputs of the heads before their projection. */
+class NormedOutputAttention extends MultiHeadAttention {
+  readonly outNorm: Norm;
+
+  constructor(init: Initializer, options: MultiHeadOptions, outNorm: () => Norm) {
+    super(init, options);
+    this.outNorm = outNorm();
+  }
+
+  protected override out(mixed: Tensor): Tensor {
+    return super.out(this.outNorm.forward(mixed));
   }
 }
 

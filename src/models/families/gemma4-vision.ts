@@ -1,7 +1,6 @@
 import { checkDType, describeShape, describeValue } from '../../core/check.js';
 import { ArgumentError, ShapeError } from '../../core/errors.js';
 import { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention } from '../../nn/attention.js';
 import { FeedForward } from '../../nn/feed-forward.js';
 import type { Initializer } from '../../nn/init.js';
 import { Inserted } from '../../nn/inserted.js';
@@ -11,6 +10,7 @@ import { Module } from '../../nn/module.js';
 import { PlainRMSNorm, RMSNorm } from '../../nn/norm.js';
 import { RotaryEmbedding, type RotateOptions, type Rotation } from '../../nn/rotary-embedding.js';
 import { Sequences } from '../../nn/sequences.js';
+import { NormedValueAttention } from '../../nn/shared-keys.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add, scale } from '../../ops/binary.js';
@@ -90,7 +90,7 @@ class Gemma4Images extends ImageReader {
     const layer = () =>
       new TransformerLayer({
         selfAttn: () =>
-          new MultiHeadAttention(init, {
+          new NormedValueAttention(init, {
             dModel: features,
             heads: vision.size('num_attention_heads'),
             kvHeads: vision.size('num_key_value_heads'),

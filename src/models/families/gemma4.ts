@@ -10,6 +10,7 @@ import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import { Module } from '../../nn/module.js';
 import { IdentityNorm, type Norm, PlainRMSNorm, RMSNorm } from '../../nn/norm.js';
 import { PerLayerGate, PerLayerInputs, type PerLayerOptions, PerLayerWiring } from '../../nn/per-layer-inputs.js';
+import { KeysAsValuesAttention, NormedValueAttention, ReusingAttention } from '../../nn/shared-keys.js';
 import type { StackParts } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
@@ -20,7 +21,7 @@ import { eachLayer, type Json, ModelConfig, numberIn } from '../model-config.js'
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Gemma2 } from './gemma.js';
-import { decoderDefaults, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
  * Gemma 4 (Google 2026). Heads are larger in layers without a window, and values are normalized. Each layer can read
@@ -182,6 +183,7 @@ export function gemma4Attentions(
 ): (i: number) => MultiHeadAttention {
   const rotaries = new Map<string, ReturnType<typeof rotaryOf>>();
   const made: MultiHeadAttention[] = [];
+  const vNorm = () => new PlainRMSNorm(config.number('rms_norm_eps'));
   return (i) => {
     const kind = String(config.list('layer_types')[i]);
     const { headSize, kvHeads } = headsOf(config, i);
@@ -190,20 +192,16 @@ export function gemma4Attentions(
     rotaries.set(key, rotary);
     const headNorm = () => new RMSNorm(init, headSize, config.number('rms_norm_eps'));
     const source = keySourceOf(config, i);
-    const keys =
-      source === null
-        ? {
-            kNorm: headNorm,
-            vNorm: () => new PlainRMSNorm(config.number('rms_norm_eps')),
-            keysAsValues: usesKeysAsValues(config, i),
-          }
-        : { keySource: made[source] as MultiHeadAttention };
-    const attention = llamaAttention(init, config, randomness, {
+    const options = llamaAttentionOptions(config, randomness, {
       ...{ headSize, kvHeads, rotary, causal, scale: 1, bias: config.flag('attention_bias') },
       window: window(i),
       qNorm: headNorm,
-      ...keys,
     });
+    const Own = usesKeysAsValues(config, i) ? KeysAsValuesAttention : NormedValueAttention;
+    const attention =
+      source === null
+        ? new Own(init, { ...options, kNorm: headNorm, vNorm })
+        : new ReusingAttention(init, options, made[source] as NormedValueAttention);
     made.push(attention);
     return attention;
   };

@@ -1,13 +1,20 @@
 import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
 import type { StateNames } from '../../nn/state-names.js';
+import type { AttentionOptions, AttentionValueOptions } from '../../ops/attention.js';
+import { attentionWeights } from '../../ops/attention-weights.js';
+import { add } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat } from '../../ops/move.js';
+import { softmax } from '../../ops/softmax.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, type MakeNorm } from './llama.js';
 
 /**
  * gpt-oss (OpenAI 2025, arXiv 2508.10925): attention with sinks, a window in every other layer, and experts with
@@ -33,10 +40,11 @@ export class GptOss extends Llama {
       fused: 'alternating',
       bias: true,
     } as const;
+    const attention = (i: number) =>
+      llamaAttentionOptions(config, this.randomness, { rotary, bias, window: windowOf(config, i) });
     return (i) =>
       new TransformerLayer({
-        selfAttn: () =>
-          llamaAttention(init, config, this.randomness, { rotary, bias, sinks: true, window: windowOf(config, i) }),
+        selfAttn: () => new SinkAttention(init, attention(i)),
         feedForward: () => new MixtureOfExperts(init, experts),
         norm,
         wiring: 'pre',
@@ -64,6 +72,28 @@ export class GptOss extends Llama {
 }
 
 const BLOCK = 'model.layers.*.mlp';
+
+/** Attention in which each head has a trained score that is part of the softmax's sum, but has no value. */
+class SinkAttention extends MultiHeadAttention {
+  /** float32 [heads] */
+  readonly sinks: Tensor;
+
+  constructor(init: Initializer, options: MultiHeadOptions) {
+    super(init, options);
+    this.sinks = init.constant([options.heads], 0);
+  }
+
+  protected override attend(q: Tensor, k: Tensor, v: Tensor, options: AttentionValueOptions): Tensor {
+    return super.attend(q, k, v, { ...options, sinks: this.sinks });
+  }
+
+  protected override weights(q: Tensor, k: Tensor, options: AttentionOptions): Tensor {
+    const scores = attentionWeights(q, k, { ...options, stage: 'biased' }); // [B, heads, T, S]
+    const [batch, heads, queries, keys] = scores.shape as readonly [number, number, number, number];
+    const sink = add(scores.device.zeros([batch, heads, queries, 1]), this.sinks.reshape(1, heads, 1, 1));
+    return contiguous(softmax(concat([scores, sink], -1)).columns(0, keys));
+  }
+}
 
 export const gptOss: Family = {
   model: GptOss,

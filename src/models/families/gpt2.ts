@@ -1,5 +1,6 @@
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention } from '../../nn/attention.js';
+import { CrossAttention } from '../../nn/cross-attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
@@ -84,7 +85,7 @@ function gpt2Stack(init: Initializer, config: ModelConfig, randomness: Randomnes
     const attention = () => ({ dModel, heads, scale, dropout: dropout('attn_pdrop') });
     return new TransformerLayer({
       selfAttn: () => new MultiHeadAttention(init, { ...attention(), causal: true }),
-      multiheadAttn: crosses ? () => new MultiHeadAttention(init, { ...attention(), memorySize: dModel }) : null,
+      multiheadAttn: crosses ? () => new CrossAttention(init, { ...attention(), memorySize: dModel }) : null,
       feedForward: () => new FeedForward(init, { dModel, dFF: config.size('n_inner'), activation }),
       norm,
       dropout: () => dropout('resid_pdrop'),

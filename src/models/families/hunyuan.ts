@@ -1,11 +1,13 @@
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type Places } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
-import { RMSNorm } from '../../nn/norm.js';
+import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Hunyuan's dense models (Tencent 2025): Llama that normalizes queries and keys after their rotation. */
 export class HunYuan extends Llama {
@@ -17,10 +19,10 @@ export class HunYuan extends Llama {
     const rotary = rotaryOf(init, config);
     const bias = config.flag('attention_bias');
     const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'));
-    const attention = { rotary, bias, qNorm: headNorm, kNorm: headNorm, rotatesFirst: true };
+    const attention = { rotary, bias, qNorm: headNorm, kNorm: headNorm };
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
+        selfAttn: () => new RotatedFirstAttention(init, llamaAttentionOptions(config, this.randomness, attention)),
         feedForward: () => llamaFeedForward(init, config),
         norm,
         wiring: 'pre',
@@ -35,6 +37,13 @@ export class HunYuan extends Llama {
       'decoder.layers.*.self_attn.q_norm': `${attention}.query_layernorm`,
       'decoder.layers.*.self_attn.k_norm': `${attention}.key_layernorm`,
     };
+  }
+}
+
+/** Attention that rotates queries and keys before it normalizes them. */
+class RotatedFirstAttention extends MultiHeadAttention {
+  protected override ready(part: Tensor, norm: Norm | null, places: Places): Tensor {
+    return this.normalized(this.rotated(part, places), norm);
   }
 }
 

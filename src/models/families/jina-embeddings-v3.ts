@@ -1,4 +1,5 @@
 import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf } from '../config-values.js';
@@ -25,7 +26,8 @@ export class JinaEmbeddingsV3 extends EncoderModel {
       headSize: config.size('hidden_size') / config.size('num_attention_heads'),
     });
     this.embeddings = bertEmbeddings(init, config, randomness, { positions: 0 });
-    const layer = () => bertLayer(init, config, randomness, { rotary });
+    const attention = (options: MultiHeadOptions) => new MultiHeadAttention(init, { ...options, rotary });
+    const layer = () => bertLayer(init, config, randomness, attention);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
     this.pooler = bertPooler(context);
     this.head = robertaHead(context, this.embeddings.tokens, randomness, classifierDropout(config));

@@ -1,10 +1,12 @@
+import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { QueryScale } from '../../nn/query-scale.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { type Json, ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Ministral 3 (2025): Llama that scales late queries, as Llama 4 does, so that attention stays sharp in long texts. */
 export class Ministral3 extends Llama {
@@ -21,14 +23,30 @@ export class Ministral3 extends Llama {
             interval: rope.size('original_max_position_embeddings'),
             maxLength: config.size('max_position_embeddings'),
           });
+    const attention = () => llamaAttentionOptions(config, this.randomness, { rotary, window });
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, window, queryScale }),
+        selfAttn: () => new ScaledQueryAttention(init, attention(), queryScale),
         feedForward: () => llamaFeedForward(init, config),
         norm,
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+}
+
+/** Attention that multiplies rotated queries by a factor that depends on their position. */
+class ScaledQueryAttention extends MultiHeadAttention {
+  readonly queryScale: QueryScale | null;
+
+  constructor(init: Initializer, options: MultiHeadOptions, queryScale: QueryScale | null) {
+    super(init, options);
+    this.queryScale = queryScale;
+  }
+
+  protected override prepared(all: Tensor, places: Places): Projected {
+    const { q, kv } = super.prepared(all, places);
+    return { q: this.queryScale?.forward(q, places.positions) ?? q, kv };
   }
 }
 

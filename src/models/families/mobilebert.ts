@@ -1,9 +1,10 @@
 import { FormatError } from '../../core/errors.js';
-import type { Tensor } from '../../core/tensor.js';
-import { MultiHeadAttention } from '../../nn/attention.js';
+import { lastOf, type Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions, type Projected } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import { FeedForward } from '../../nn/feed-forward.js';
+import type { Initializer } from '../../nn/init.js';
 import { type LayerContext, type LayerParts, TransformerLayer } from '../../nn/layer.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -97,14 +98,16 @@ export class MobileBert extends EncoderModel {
       throw new FormatError(
         `config.json: key_query_shared_bottleneck is false, but hidden_size, ${wide}, is not intra_bottleneck_size, ${dModel}`,
       );
+    const attention = () => ({
+      dModel,
+      heads: config.size('num_attention_heads'),
+      dropout: dropoutOf(config, 'attention_probs_dropout_prob', this.randomness),
+    });
     const parts: LayerParts = {
       selfAttn: () =>
-        new MultiHeadAttention(init, {
-          dModel,
-          heads: config.size('num_attention_heads'),
-          valueFeatures: this.#readsValuesApart ? wide : null,
-          dropout: dropoutOf(config, 'attention_probs_dropout_prob', this.randomness),
-        }),
+        this.#readsValuesApart
+          ? new WideValueAttention(init, attention(), wide)
+          : new MultiHeadAttention(init, attention()),
       feedForward: network,
       norm,
       dropout: hasBottleneck ? null : () => this.#dropout(context),
@@ -172,6 +175,30 @@ export class MobileBert extends EncoderModel {
       ...bertLayerNames(layer),
       ...(this.#readsValuesApart ? { [`${own}.self_attn.qkv`]: [`${self}.query`, `${self}.key`] } : {}),
     };
+  }
+}
+
+/** Attention whose values read the wide input of the layer. Queries and keys read narrowed features before it. */
+class WideValueAttention extends MultiHeadAttention {
+  readonly value: Linear;
+  readonly #wide: number;
+
+  constructor(init: Initializer, options: MultiHeadOptions, wide: number) {
+    super(init, options);
+    this.#wide = wide;
+    this.value = new Linear(init, wide, options.dModel);
+  }
+
+  protected override widths(queries: number, keys: number): number[] {
+    return [queries, keys];
+  }
+
+  /** `x`: float32 [N, narrow | wide]. */
+  override project(x: Tensor, positions: Tensor, length: number): Projected {
+    const all = lastOf(x.shape);
+    const narrow = all - this.#wide;
+    const projections = [this.qkv.forward(x.columns(0, narrow)), this.value.forward(x.columns(narrow, all))];
+    return this.prepared(concat(projections, -1), { positions, length });
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { BucketBias } from '../../nn/position-bias.js';
 import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
@@ -32,7 +33,8 @@ export class MPNet extends EncoderModel {
     const rows = config.size('relative_attention_num_buckets');
     this.embeddings = bertEmbeddings(init, config, randomness, { firstPosition: PAD + 1, paddingId: PAD, types: 0 });
     this.positionBias = new BucketBias(init, config.size('num_attention_heads'), BUCKETS, MAX_DISTANCE, true, rows);
-    const attention = { positionBias: this.positionBias };
+    const { positionBias } = this;
+    const attention = (options: MultiHeadOptions) => new MultiHeadAttention(init, { ...options, positionBias });
     const layer = () => bertLayer(init, config, randomness, attention);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
     this.pooler = bertPooler(context);

@@ -1,15 +1,16 @@
 import type { Tensor } from '../../core/tensor.js';
-import type { MultiHeadOptions } from '../../nn/attention.js';
+import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { MixtureOfExperts } from '../../nn/mixture-of-experts.js';
-import { RMSNorm } from '../../nn/norm.js';
+import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
+import { clamp } from '../../ops/unary.js';
 import { activationOf, rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { routerLoss } from '../router-loss.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, type MakeNorm } from './llama.js';
 import { expertNames, ggufExpertNames } from './qwen3-moe.js';
 
 /**
@@ -27,10 +28,10 @@ export class Olmoe extends Llama {
     const attention: Partial<MultiHeadOptions> = {
       rotary: rotaryOf(init, config),
       bias: config.flag('attention_bias'),
-      clip: config.numberOrNull('clip_qkv'),
       qNorm: normOf('num_attention_heads'),
       kNorm: normOf('num_key_value_heads'),
     };
+    const clip = config.numberOrNull('clip_qkv');
     const experts = {
       dModel: config.size('hidden_size'),
       dFF: config.size('intermediate_size'),
@@ -41,7 +42,7 @@ export class Olmoe extends Llama {
     };
     return () =>
       new TransformerLayer({
-        selfAttn: () => llamaAttention(init, config, this.randomness, attention),
+        selfAttn: () => new ClippedAttention(init, llamaAttentionOptions(config, this.randomness, attention), clip),
         feedForward: () => new MixtureOfExperts(init, experts),
         norm,
         wiring: 'pre',
@@ -55,6 +56,23 @@ export class Olmoe extends Llama {
 
   protected override get stateNames(): StateNames {
     return { ...expertNames('model.layers.*.mlp', this.settings.size('num_experts')), ...super.stateNames };
+  }
+}
+
+/** Attention that clamps queries, keys and values to ±clip, after the norms and before the rotation. Null: no limit. */
+class ClippedAttention extends MultiHeadAttention {
+  constructor(
+    init: Initializer,
+    options: MultiHeadOptions,
+    readonly clip: number | null,
+  ) {
+    super(init, options);
+  }
+
+  protected override normalized(part: Tensor, norm: Norm | null): Tensor {
+    const { clip } = this;
+    const normed = super.normalized(part, norm);
+    return clip === null ? normed : clamp(normed, { min: -clip, max: clip });
   }
 }
 

@@ -1,12 +1,18 @@
+import { lastOf, type Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type Projected, type Queries } from '../../nn/attention.js';
 import { GatedDeltaNet } from '../../nn/gated-delta-net.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
+import { sigmoid } from '../../ops/activation.js';
+import { mul } from '../../ops/binary.js';
+import { contiguous } from '../../ops/contiguous.js';
+import { concat } from '../../ops/move.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Qwen 3.5 (2026): three layers of gated delta rules for each one of gated attention. */
 export class Qwen35 extends Llama {
@@ -22,8 +28,8 @@ export class Qwen35 extends Llama {
     const rotary = rotaryOf(init, config);
     const headNorm = () => new RMSNorm(init, config.size('head_dim'), config.number('rms_norm_eps'), 1);
     const bias = config.flag('attention_bias');
-    const attention = () =>
-      llamaAttention(init, config, this.randomness, { rotary, bias, gated: true, qNorm: headNorm, kNorm: headNorm });
+    const options = { rotary, bias, qNorm: headNorm, kNorm: headNorm };
+    const attention = () => new GatedAttention(init, llamaAttentionOptions(config, this.randomness, options));
     const delta = () =>
       new GatedDeltaNet(init, {
         dModel: config.size('hidden_size'),
@@ -54,6 +60,40 @@ export class Qwen35 extends Llama {
       });
     });
     return { ...Object.assign({}, ...layers), ...super.stateNames };
+  }
+}
+
+/** Queries with the gates of the heads' outputs, [N, heads·d]. */
+interface GatedQueries extends Queries {
+  readonly gate?: Tensor;
+}
+
+/** Attention with an output gate: its sigmoid multiplies the outputs of the heads. The projection of queries makes it, too. */
+class GatedAttention extends MultiHeadAttention {
+  protected override widths(queries: number, keys: number): number[] {
+    return [2 * queries, keys, keys];
+  }
+
+  override project(
+    x: Tensor,
+    positions: Tensor,
+    length: number,
+    grows = false,
+    angles: Tensor | null = null,
+  ): Projected & GatedQueries {
+    const { headSize } = this;
+    const width = this.heads * headSize;
+    const all = this.qkv.forward(x); // [N, query and gate of each head | keys | values]
+    const perHead = contiguous(all.columns(0, 2 * width)).reshape(-1, 2 * headSize); // [N·heads, query | gate]
+    const [q, gate] = [0, headSize].map((from) =>
+      contiguous(perHead.columns(from, from + headSize)).reshape(-1, width),
+    ) as [Tensor, Tensor];
+    const plain = concat([q, all.columns(2 * width, lastOf(all.shape))], -1); // [N, queries | keys | values]
+    return { ...this.prepared(plain, { positions, length, grows, angles }), gate };
+  }
+
+  protected override out(mixed: Tensor, projected: GatedQueries = { q: mixed }): Tensor {
+    return super.out(projected.gate ? mul(mixed, sigmoid(projected.gate)) : mixed);
   }
 }
 

@@ -1,4 +1,5 @@
 import { lastOf, type Tensor } from '../../core/tensor.js';
+import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected } from '../../nn/attention.js';
 import type { Initializer } from '../../nn/init.js';
 import { Linear } from '../../nn/linear.js';
 import { Module } from '../../nn/module.js';
@@ -35,7 +36,8 @@ export class RoFormer extends EncoderModel {
     const { randomness } = this;
     const headSize = Math.trunc(dModel / config.size('num_attention_heads'));
     this.rotary = new StoredRotation(init, config.size('max_position_embeddings'), headSize);
-    const attention = { rotary: this.rotary, rotatesValues: config.flag('rotary_value') };
+    const Attention = config.flag('rotary_value') ? RotatedValueAttention : MultiHeadAttention;
+    const attention = (options: MultiHeadOptions) => new Attention(init, { ...options, rotary: this.rotary });
     this.embeddings = bertEmbeddings(init, config, randomness, { positions: 0 });
     this.projection = narrow === dModel ? null : new Linear(init, narrow, dModel);
     const layer = () => bertLayer(init, config, randomness, attention);
@@ -98,6 +100,15 @@ class StoredRotation extends Module implements Rotation {
 
   lengthOf(longest: number): number {
     return longest;
+  }
+}
+
+/** Attention that rotates values like queries and keys. */
+class RotatedValueAttention extends MultiHeadAttention {
+  protected override prepared(all: Tensor, places: Places): Projected {
+    const queries = this.heads * this.headSize;
+    const rotated = this.rotated(all, places);
+    return { q: rotated.columns(0, queries), kv: rotated.columns(queries, lastOf(rotated.shape)) };
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Tensor } from '../../core/tensor.js';
+import { CrossAttention } from '../../nn/cross-attention.js';
 import { Dropout, type Randomness } from '../../nn/dropout.js';
 import { Embedding } from '../../nn/embedding.js';
 import type { Initializer } from '../../nn/init.js';
@@ -14,7 +15,7 @@ import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head
 import type { FamilyContext } from '../pretrained-model.js';
 import { Seq2SeqModel } from '../seq2seq-model.js';
 import { capped, gemma2, gemmaNorm } from './gemma.js';
-import { llamaAttention, llamaFeedForward, llamaNames } from './llama.js';
+import { llamaAttention, llamaAttentionOptions, llamaFeedForward, llamaNames } from './llama.js';
 
 /**
  * T5Gemma (Zhang et al. 2025, arXiv 2504.06225): an encoder and a decoder of Gemma 2's layers, which may differ in
@@ -122,6 +123,7 @@ function t5GemmaStack(
     softcap: config.numberOrNull('attn_logit_softcapping'),
     bias: config.flag('attention_bias'),
   };
+  const crossing = { ...attention, causal: false };
   const rotary = rotaryOf(init, config);
   return gemmaSideStack(init, config, randomness, (i) => {
     const reach = windowOf(config, i);
@@ -131,7 +133,7 @@ function t5GemmaStack(
       multiheadAttn:
         memorySize === null
           ? null
-          : () => llamaAttention(init, config, randomness, { ...attention, causal: false, memorySize }),
+          : () => new CrossAttention(init, { ...llamaAttentionOptions(config, randomness, crossing), memorySize }),
     };
   });
 }

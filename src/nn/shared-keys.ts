@@ -1,0 +1,110 @@
+// Attention whose keys and values later layers reuse (Gemma 3n, Gemma 4).
+
+import { ArgumentError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { concat } from '../ops/move.js';
+import { MultiHeadAttention, type MultiHeadOptions, type Places, type Projected, type Queries } from './attention.js';
+import type { Exchange } from './exchange.js';
+import type { Initializer } from './init.js';
+import type { Norm } from './norm.js';
+
+export interface NormedValueOptions extends MultiHeadOptions {
+  /** Normalizes each head of the values. */
+  readonly vNorm: () => Norm;
+}
+
+/** Attention with normalized values. Later layers can reuse its keys and values; see `ReusingAttention`. */
+export class NormedValueAttention extends MultiHeadAttention {
+  readonly vNorm: Norm;
+  #isKeySource = false;
+
+  constructor(init: Initializer, { vNorm, ...options }: NormedValueOptions) {
+    super(init, options);
+    this.vNorm = vNorm();
+  }
+
+  get isKeySource(): boolean {
+    return this.#isKeySource;
+  }
+
+  /** Makes it give its keys and values to later layers. */
+  share(): void {
+    this.#isKeySource = true;
+  }
+
+  protected override projectAll(x: Tensor, places: Places, exchange: Exchange | undefined): Projected {
+    const projected = super.projectAll(x, places, exchange);
+    if (this.#isKeySource) exchange?.give(this, projected.kv);
+    return projected;
+  }
+
+  protected override prepared(all: Tensor, places: Places): Projected {
+    const [queries, keys] = [this.heads * this.headSize, this.kvHeads * this.headSize];
+    const q = this.ready(all.columns(0, queries), this.qNorm, places);
+    const k = all.columns(queries, queries + keys);
+    const v = this.normalized(this.values(all, queries, keys), this.vNorm);
+    return { q, kv: concat([this.ready(k, this.kNorm, places), v], -1) };
+  }
+
+  /** Returns the projected values, before their norm. `queries` and `keys`: features of all their heads. */
+  protected values(all: Tensor, queries: number, keys: number): Tensor {
+    return all.columns(queries + keys, queries + 2 * keys);
+  }
+}
+
+/** Attention whose values are the projected keys, before their norm and rotation (Gemma 4). */
+export class KeysAsValuesAttention extends NormedValueAttention {
+  protected override widths(queries: number, keys: number): number[] {
+    return [queries, keys];
+  }
+
+  protected override values(all: Tensor, queries: number, keys: number): Tensor {
+    return all.columns(queries, queries + keys);
+  }
+}
+
+/** Attention that reuses the keys and values of an earlier layer. It projects only queries. */
+export class ReusingAttention extends MultiHeadAttention {
+  readonly #keySource: NormedValueAttention;
+
+  /** Throws ArgumentError if the heads of keys differ from those of `keySource`. */
+  constructor(init: Initializer, options: MultiHeadOptions, keySource: NormedValueAttention) {
+    super(init, options);
+    for (const name of ['kvHeads', 'headSize'] as const)
+      if (this[name] !== keySource[name])
+        throw new ArgumentError(
+          `ReusingAttention: ${name} is ${this[name]}, expected ${keySource[name]} as in the layer whose keys it reuses`,
+        );
+    this.#keySource = keySource;
+    keySource.share();
+  }
+
+  override get keySource(): MultiHeadAttention {
+    return this.#keySource;
+  }
+
+  protected override widths(queries: number): number[] {
+    return [queries];
+  }
+
+  protected override projectNew(x: Tensor, places: Places): Queries & { readonly kv: null } {
+    return { q: this.#queries(x, places), kv: null };
+  }
+
+  protected override projectAll(x: Tensor, places: Places, exchange: Exchange | undefined): Projected {
+    if (!exchange)
+      throw new ArgumentError(
+        'ReusingAttention: it reads the keys of an earlier layer, expected a pass through the whole Stack',
+      );
+    return { q: this.#queries(x, places), kv: exchange.of(this.#keySource) };
+  }
+
+  /** Throws ArgumentError, because there are no keys to project. */
+  override project(): never {
+    throw new ArgumentError('ReusingAttention: its keys are those of an earlier layer');
+  }
+
+  #queries(x: Tensor, places: Places): Tensor {
+    return this.ready(this.qkv.forward(x), this.qNorm, places);
+  }
+}
