@@ -11,6 +11,7 @@ export type GgufEntry =
   | { readonly float32: number }
   | { readonly bool: boolean }
   | { readonly string: string }
+  | { readonly bools: ArrayLike<boolean> }
   | { readonly strings: readonly string[] }
   | { readonly float32s: ArrayLike<number> }
   | { readonly int32s: ArrayLike<number> }
@@ -87,6 +88,7 @@ class Writer {
     else if ('float32' in value) plain(FLOAT32, () => this.float32(value.float32));
     else if ('bool' in value) plain(BOOL, () => this.uint8(Number(value.bool)));
     else if ('string' in value) plain(STRING, () => this.text(value.string));
+    else if ('bools' in value) this.list(BOOL, value.bools, (flag) => this.uint8(Number(flag)));
     else if ('strings' in value) this.list(STRING, value.strings, (text) => this.text(text));
     else if ('float32s' in value) this.list(FLOAT32, value.float32s, (number) => this.float32(number));
     else if ('int32s' in value) this.list(INT32, value.int32s, (number) => this.uint32(number));

@@ -76,9 +76,9 @@ export interface GgufFamily {
   readonly joined?: readonly GgufJoin[];
   /**
    * Tensors that checkpoints store as other values, or in another shape; by whole names with stars. Logarithms are of the negated value:
-   * A_log. `taps` are those of a convolution of single channels, [channels, 1, taps].
+   * A_log. `taps` are those of a convolution of single channels, [channels, 1, taps]. A `row` is a matrix of one row.
    */
-  readonly stored?: Readonly<Record<string, 'logarithm' | 'vector' | 'taps'>>;
+  readonly stored?: Readonly<Record<string, 'logarithm' | 'vector' | 'taps' | 'row'>>;
   /** Tensors whose heads store pairs of features as neighbours; transformers stores them in two halves. */
   readonly pairedRows?: readonly string[];
   /** Norms hold 1 + weight; or those of these patterns do. */
@@ -111,9 +111,20 @@ export interface GgufJoin {
   readonly inOut?: boolean;
   /**
    * The single tensor has sections of heads, one section after the other. The checkpoint has all sections of a head, or of a
-   * group of heads, together. The numbers are heads of each section for each group, by settings of the file.
+   * group of heads, together.
    */
-  readonly perHead?: (file: GgufSettings) => { readonly groups: number; readonly heads: readonly number[] };
+  readonly perHead?: (file: GgufSettings) => GgufHeads;
+  /** True if the heads of `perHead` are columns instead of rows. */
+  readonly byColumn?: boolean;
+}
+
+/** The heads of a tensor, by settings of the file. */
+export interface GgufHeads {
+  readonly groups: number;
+  /** Heads of each section for each group. */
+  readonly heads: readonly number[];
+  /** Rows before the heads, which both files have in the same order. Default: 0. */
+  readonly before?: number | undefined;
 }
 
 /** A family with GGUF files. */
@@ -137,6 +148,7 @@ export interface GgufSettings {
   /** A number for each layer, given as a list or once. */
   ofLayers(name: string): readonly number[] | undefined;
   flag(name: string): boolean | undefined;
+  text(name: string): string | undefined;
   /**
    * Returns the kind of each layer by the file's windows. `period`: without settings in the file, one of so many layers
    * has no window.
@@ -144,10 +156,16 @@ export interface GgufSettings {
   layerTypes(period: number): readonly ('sliding_attention' | 'full_attention')[];
   /** Layers with a window: a list of booleans, or the period n, where one of n layers has no window. */
   pattern(name: string): number | readonly boolean[] | undefined;
+  /** Number of layers. */
+  readonly layers: number;
+  /** True if a layer has a tensor of that name, such as `attn_q.bias`. */
+  hasTensor(name: string): boolean;
   /** Number of rows of a tensor. Throws FormatError if it is missing. */
   rows(tensor: string): number;
   /** The common config of all decoders with rotary positions. */
   decoder(): Json;
   /** The rotary settings of heads of this size. */
   rope(headSize: number): Json;
+  /** The divisors of rotary frequencies that `rope_freqs.weight` holds. Undefined without this tensor. */
+  readonly ropeDivisors: readonly number[] | undefined;
 }

@@ -40,6 +40,10 @@ const families: Readonly<Record<string, Entry>> = {
   electra: { load: async () => (await import('./families/electra.js')).electra },
   embedding_gemma2_text: { load: async () => (await import('./families/embedding-gemma2.js')).embeddingGemma2 },
   ernie4_5: { load: async () => (await import('./families/ernie4-5.js')).ernie45, gguf: ['ernie4_5'] },
+  ernie4_5_moe: {
+    load: async () => (await import('./families/ernie4-5-moe.js')).ernie45Moe,
+    gguf: ['ernie4_5-moe'],
+  },
   eurobert: { load: async () => (await import('./families/eurobert.js')).euroBert },
   exaone4: { load: async () => (await import('./families/exaone4.js')).exaone4, gguf: ['exaone4'] },
   falcon: { load: async () => (await import('./families/falcon.js')).falcon, gguf: ['falcon'] },
@@ -49,10 +53,10 @@ const families: Readonly<Record<string, Entry>> = {
   gemma2: { load: async () => (await import('./families/gemma.js')).gemma2, gguf: ['gemma2'] },
   gemma3: { load: async () => (await import('./families/gemma3-vision.js')).gemma3Vision },
   gemma3_text: { load: async () => (await import('./families/gemma.js')).gemma3, gguf: ['gemma3', 'gemma-embedding'] },
-  gemma3n_text: { load: async () => (await import('./families/gemma3n.js')).gemma3n },
+  gemma3n_text: { load: async () => (await import('./families/gemma3n.js')).gemma3n, gguf: ['gemma3n'] },
   gemma4: { load: async () => (await import('./families/gemma4-vision.js')).gemma4Vision },
   gemma4_vision: { load: async () => (await import('./families/gemma4-vision.js')).gemma4VisionTower },
-  gemma4_text: { load: async () => (await import('./families/gemma4.js')).gemma4 },
+  gemma4_text: { load: async () => (await import('./families/gemma4.js')).gemma4, gguf: ['gemma4'] },
   glm4: { load: async () => (await import('./families/glm4.js')).glm4, gguf: ['glm4'] },
   gpt2: { load: async () => (await import('./families/gpt2.js')).gpt2, gguf: ['gpt2'] },
   gpt_neox: { load: async () => (await import('./families/gpt-neox.js')).gptNeox, gguf: ['gptneox'] },
@@ -65,7 +69,10 @@ const families: Readonly<Record<string, Entry>> = {
   },
   gte: { load: async () => (await import('./families/gte.js')).gte },
   hunyuan_v1_dense: { load: async () => (await import('./families/hunyuan.js')).hunYuan, gguf: ['hunyuan-dense'] },
-  jina_embeddings_v3: { load: async () => (await import('./families/jina-embeddings-v3.js')).jinaEmbeddingsV3 },
+  jina_embeddings_v3: {
+    load: async () => (await import('./families/jina-embeddings-v3.js')).jinaEmbeddingsV3,
+    gguf: ['jina-bert-v3'],
+  },
   layoutlmv3: { load: async () => (await import('./families/layoutlmv3.js')).layoutLMv3 },
   led: { load: async () => (await import('./families/led.js')).led },
   lfm2: { load: async () => (await import('./families/lfm2.js')).lfm2, gguf: ['lfm2'] },
@@ -81,7 +88,7 @@ const families: Readonly<Record<string, Entry>> = {
   ministral3: { load: async () => (await import('./families/ministral3.js')).ministral3, gguf: ['mistral3'] },
   mistral: { load: async () => (await import('./families/mistral.js')).mistral },
   mobilebert: { load: async () => (await import('./families/mobilebert.js')).mobileBert },
-  modernbert: { load: async () => (await import('./families/modernbert.js')).modernBert },
+  modernbert: { load: async () => (await import('./families/modernbert.js')).modernBert, gguf: ['modern-bert'] },
   moonshine: { load: async () => (await import('./families/moonshine.js')).moonshine },
   moonshine_streaming: {
     load: async () => (await import('./families/moonshine-streaming.js')).moonshineStreaming,
@@ -117,7 +124,11 @@ const families: Readonly<Record<string, Entry>> = {
   qwen3_vl: { load: async () => (await import('./families/qwen3-vl.js')).qwen3Vl },
   qwen3_vl_text: { load: async () => (await import('./families/qwen3-vl.js')).qwen3VlText },
   qwen3_vl_vision: { load: async () => (await import('./families/qwen3-vl.js')).qwen3VlVision },
-  qwen3_5_text: { load: async () => (await import('./families/qwen3-5.js')).qwen35 },
+  qwen3_5_text: { load: async () => (await import('./families/qwen3-5.js')).qwen35, gguf: ['qwen35'] },
+  qwen3_5_moe_text: {
+    load: async () => (await import('./families/qwen3-5-moe.js')).qwen35Moe,
+    gguf: ['qwen35moe'],
+  },
   qwen3_moe: { load: async () => (await import('./families/qwen3-moe.js')).qwen3Moe, gguf: ['qwen3moe'] },
   roberta: { load: async () => (await import('./families/roberta.js')).roberta },
   roformer: { load: async () => (await import('./families/roformer.js')).roformer },
@@ -187,16 +198,23 @@ function nearest(name: string, known: readonly string[]): string[] {
  * FormatError for an unknown model type.
  */
 export async function familyOfConfig({ model_type: type, position_embedding_type: positions }: Json): Promise<Family> {
-  if (type === 'bert' && positions === 'alibi') return (await import('./families/jina-bert.js')).jinaBert;
-  return familyOf(type);
+  return type === 'bert' && positions === 'alibi' ? ownCode['jina-bert-v2'].load() : familyOf(type);
 }
+
+/** Families whose repositories bring their own code, under the model type of another one, by the name in GGUF files. */
+const ownCode = {
+  'jina-bert-v2': { type: 'bert', load: async () => (await import('./families/jina-bert.js')).jinaBert },
+} as const;
 
 /** The family and model type of a GGUF file's architecture. Throws FormatError for an unknown one. */
 export async function familyOfGguf(architecture: string): Promise<{ type: string; family: GgufReadable }> {
-  const [type, entry] = Object.entries(families).find(([, { gguf }]) => gguf?.includes(architecture)) ?? [];
+  const own = Object.hasOwn(ownCode, architecture) ? ownCode[architecture as keyof typeof ownCode] : undefined;
+  const [type, entry] = own
+    ? [own.type, own]
+    : (Object.entries(families).find(([, { gguf }]) => gguf?.includes(architecture)) ?? []);
   const family = await entry?.load();
   if (type !== undefined && family?.gguf !== undefined) return { type, family: { ...family, gguf: family.gguf } };
-  const known = ggufTypes.flatMap((each) => families[each]?.gguf ?? []).join(', ');
+  const known = [...ggufTypes.flatMap((each) => families[each]?.gguf ?? []), ...Object.keys(ownCode)].join(', ');
   throw new FormatError(`general.architecture is ${describeValue(architecture)}, expected one of ${known}`);
 }
 

@@ -52,6 +52,8 @@ export interface MixtureOfExpertsOptions {
   readonly weights?: ExpertWeights | undefined;
   /** True if the weights of a token's experts are divided by their sum. Default false. */
   readonly normalized?: boolean | undefined;
+  /** Least divisor of normalized weights (ERNIE 4.5). Default 0. */
+  readonly leastSum?: number | undefined;
   /** Multiplies the weights. Default 1. */
   readonly scale?: number | undefined;
   /**
@@ -80,6 +82,7 @@ const kinds = {
   ...({ normalized: [true, false], scale: 'positive', choiceBias: [true, false], bias: [true, false] } as const),
   ...({ fused: [true, false, 'alternating'], limit: orNull('positive') } as const),
   ...({ routerNorm: orNull('function'), routerScale: 'positive', expertScales: [true, false] } as const),
+  leastSum: 'notNegative' as const,
 };
 
 /**
@@ -112,14 +115,14 @@ export class MixtureOfExperts extends Module {
     super();
     const { dModel, dFF, experts, chosen, ...rest } = checkOptions('MixtureOfExperts', options, kinds);
     const { activation = 'silu', weights = 'softmax', normalized = false, scale = 1, choiceBias = false } = rest;
-    const { fused = false, bias = false, limit = null, routerScale = 1, expertScales = false } = rest;
+    const { fused = false, bias = false, limit = null, routerScale = 1, expertScales = false, leastSum = 0 } = rest;
     checkSizes('MixtureOfExperts', { dModel, dFF, experts, chosen }, 1);
     checkActivation('MixtureOfExperts', activation);
     checkOneOf('MixtureOfExperts', 'weights', weights, ['softmax', 'softmaxOfChosen', 'sigmoid']);
     if (chosen > experts)
       throw new ArgumentError(`MixtureOfExperts: chosen is ${chosen}, expected at most experts, ${experts}`);
     const sizes = { dModel, dFF, experts, chosen };
-    const routing = { weights, normalized, scale, choiceBias, routerScale, expertScales };
+    const routing = { weights, normalized, leastSum, scale, choiceBias, routerScale, expertScales };
     this.#options = { ...sizes, ...routing, activation, fused, bias, limit };
     const sideBySide = (width: number) => Array<number>(experts).fill(width);
     this.routerNorm = rest.routerNorm?.() ?? null;
@@ -180,14 +183,16 @@ export class MixtureOfExperts extends Module {
    * router's input, float32 [N, dModel].
    */
   route(x: Tensor): { ids: Tensor; weights: Tensor } {
-    const { chosen, normalized, scale: factor, weights: kind, routerScale } = this.#options;
+    const { chosen, normalized, leastSum, scale: factor, weights: kind, routerScale } = this.#options;
     const raws = this.router.forward(this.routerNorm?.forward(x) ?? x); // [N, experts]
     const logits = routerScale === 1 ? raws : scale(raws, routerScale);
     const scores = kind === 'sigmoid' ? sigmoid(logits) : kind === 'softmax' ? softmax(logits) : logits;
     const { values, indices } = this.#choose(scores, chosen);
     this.#observer?.({ logits, ids: indices });
     const raw = kind === 'softmaxOfChosen' ? softmax(values) : values;
-    const shared = normalized ? div(raw, sum(raw, { axis: -1, keepDims: true })) : raw;
+    const total = () => sum(raw, { axis: -1, keepDims: true });
+    const divisor = () => (leastSum > 0 ? clamp(total(), { min: leastSum }) : total());
+    const shared = normalized ? div(raw, divisor()) : raw;
     const scaled = factor === 1 ? shared : scale(shared, factor);
     if (this.expertScales === null) return { ids: indices, weights: scaled };
     const factors = embedding(this.expertScales.reshape(-1, 1), indices).reshape(-1, chosen);

@@ -23,18 +23,24 @@ export function sparseGates(share: number): (gates: Tensor) => Tensor {
 }
 
 /**
- * Returns Φ⁻¹(p), the quantile of the standard normal distribution, by Newton's method on its series. `p` is from 0 to
- * 1.
+ * Returns Φ⁻¹(p), the quantile of the standard normal distribution, by Newton's method. `p` is from 0 to 1.
  */
 function normalQuantile(p: number): number {
   let x = 0;
   for (let i = 0; i < 50; i++) {
-    const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
-    let [term, sum] = [x, x];
-    for (let n = 3; Math.abs(term) > 1e-17 * Math.abs(sum); n += 2) sum += term *= (x * x) / n;
-    const step = (0.5 + density * sum - p) / density;
+    const step = (normalShare(x) - p) / density(x);
     x -= Math.max(-1, Math.min(1, step));
     if (Math.abs(step) < 1e-14) break;
   }
   return x;
+}
+
+const density = (x: number) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+
+/** @internal Returns Φ(x), the share of a standard normal distribution below `x`, by its series. */
+export function normalShare(x: number): number {
+  if (x < -8) return 0; // below 1e-15
+  let [term, sum] = [x, x];
+  for (let n = 3; Math.abs(term) > 1e-17 * Math.abs(sum); n += 2) sum += term *= (x * x) / n;
+  return 0.5 + density(x) * sum;
 }

@@ -21,6 +21,8 @@ type Config = Record<string, any>;
 
 /** The changes that the converter makes to a family. */
 interface Conversion {
+  /** Its folder in test/data. Default: that of its name in `reference3`. */
+  readonly folder?: string;
   /** Settings of the checkpoint that such files do not hold, as they must be. */
   readonly settings?: Config;
   /** The settings of the file. Those that all files have are added. */
@@ -32,7 +34,6 @@ interface Conversion {
 }
 
 const device = await deviceFor(isas.at(-1) as string, 2);
-const reference = testData('reference3');
 const known =
   await testData('../pretrained').json<Record<string, { architecture: string; names: Record<string, string> }>>(
     'gguf-names.json',
@@ -157,6 +158,123 @@ const yarn = (rope: Config): Record<string, GgufEntry> => ({
   'rope.scaling.yarn_beta_fast': real(rope.beta_fast),
   'rope.scaling.yarn_beta_slow': real(rope.beta_slow),
 });
+
+/** Qwen 3.5's heads of values: the first of each key's group, then the second of each. `before`: rows in the usual order. */
+function tiled(tensor: Tensor, config: Config, size: number, before = 0): Tensor {
+  const keys = config.linear_num_key_heads;
+  const each = config.linear_num_value_heads / keys;
+  const order = range(0, each).flatMap((i) =>
+    range(0, keys).flatMap((key) => range(0, size).map((row) => before + (key * each + i) * size + row)),
+  );
+  return rowsOf(tensor, [...range(0, before), ...order]);
+}
+
+const transposed = ({ shape, data }: Tensor): Tensor => {
+  const [rows, columns] = shape as [number, number];
+  return { shape: [columns, rows], data: data.map((_, i) => data[(i % rows) * columns + Math.floor(i / rows)]!) };
+};
+
+/** The changes of Qwen 3.5's tensors. */
+const deltaNet: NonNullable<Conversion['change']> = (name, tensor, config) => {
+  const size = config.linear_value_head_dim;
+  const keys = 2 * config.linear_num_key_heads * config.linear_key_head_dim;
+  if (/in_proj_[ab]\.|dt_bias/.test(name)) return { [name]: tiled(tensor, config, 1) };
+  if (name.endsWith('.A_log'))
+    return {
+      [name]: tiled(
+        mapped(tensor, (value) => -Math.exp(value)),
+        config,
+        1,
+      ),
+    };
+  if (name.includes('in_proj_z')) return { [name]: tiled(tensor, config, size) };
+  if (name.includes('in_proj_qkv')) return { [name]: tiled(tensor, config, size, keys) };
+  if (name.includes('conv1d'))
+    return { [name]: tiled(reshaped(tensor, tensor.shape[0]!, tensor.shape[2]!), config, size, keys) };
+  if (name.includes('linear_attn.out_proj')) return { [name]: transposed(tiled(transposed(tensor), config, size)) };
+  const isPlus = name.endsWith('norm.weight') && !name.includes('linear_attn');
+  return { [name]: isPlus ? mapped(tensor, (value) => value + 1) : tensor };
+};
+
+const deltaSettings = (config: Config): Record<string, GgufEntry> => ({
+  'ssm.conv_kernel': count(config.linear_conv_kernel_dim),
+  'ssm.state_size': count(config.linear_key_head_dim),
+  'ssm.group_count': count(config.linear_num_key_heads),
+  'ssm.time_step_rank': count(config.linear_num_value_heads),
+  'ssm.inner_size': count(config.linear_value_head_dim * config.linear_num_value_heads),
+  'attention.recurrent_layers': { bools: config.layer_types.map((type: string) => type === 'linear_attention') },
+  'rope.dimension_count': count(config.head_dim * config.rope_parameters.partial_rotary_factor),
+  'rope.dimension_sections': { int32s: Int32Array.of(11, 11, 10, 0) },
+});
+
+/** Settings of Gemma 3n and 4. */
+const gemmaSettings = (config: Config): Record<string, GgufEntry> => ({
+  ...windows(config),
+  'attention.sliding_window_pattern': { bools: config.layer_types.map((type: string) => type === 'sliding_attention') },
+  'attention.shared_kv_layers': count(config.num_kv_shared_layers),
+  embedding_length_per_layer_input: count(config.hidden_size_per_layer_input),
+  'rope.freq_base_swa': real(config.rope_parameters.sliding_attention.rope_theta),
+  ...(config.final_logit_softcapping && { final_logit_softcapping: real(config.final_logit_softcapping) }),
+});
+
+/** Tables with a row of zeros for each token that they lack. */
+const padded: NonNullable<Conversion['change']> = (name, tensor, config) => {
+  if (!name.includes('embed_tokens')) return { [name]: tensor };
+  const width = tensor.shape[1]!;
+  const data = new Float32Array(config.vocab_size * width);
+  data.set(tensor.data);
+  return { [name]: { shape: [config.vocab_size, width], data } };
+};
+
+/** Gemma 4's layers without a window: their size of heads, and their number of heads of keys. */
+function gemma4Settings(config: Config): Record<string, GgufEntry> {
+  const [full] = Object.values(config.per_layer_config as Record<string, Config>) as [Config];
+  const kvHeads = config.layer_types.map((type: string) =>
+    type === 'full_attention' ? (full.num_key_value_heads ?? config.num_key_value_heads) : config.num_key_value_heads,
+  );
+  return {
+    ...gemmaSettings(config),
+    'attention.key_length': count(full.head_dim),
+    'attention.value_length': count(full.head_dim),
+    'attention.key_length_swa': count(config.head_dim),
+    'attention.value_length_swa': count(config.head_dim),
+    'attention.head_count_kv': { int32s: Int32Array.from(kvHeads) },
+    'rope.dimension_count': count(full.head_dim),
+    'rope.dimension_count_swa': count(config.head_dim),
+    ...(config.num_experts && {
+      expert_count: count(config.num_experts),
+      expert_used_count: count(config.top_k_experts),
+      expert_feed_forward_length: count(config.moe_intermediate_size),
+    }),
+  };
+}
+
+/** The divisors that stop the slow rotations of Gemma 4's layers without a window. */
+function withDivisors(tensors: Tensors, config: Config): Tensors {
+  const [full] = Object.values(config.per_layer_config as Record<string, Config>) as [Config];
+  const pairs = full.head_dim / 2;
+  const rotating = Math.trunc(pairs * config.rope_parameters.full_attention.partial_rotary_factor);
+  const data = Float32Array.from({ length: pairs }, (_, i) => (i < rotating ? 1 : 1e30));
+  return new Map([...tensors, ['rope_freqs.weight', { shape: [pairs], data }]]);
+}
+
+const gemma4Change: NonNullable<Conversion['change']> = (name, tensor, config) => {
+  const layer = /layers\.(\d+)/.exec(name)?.[1];
+  if (name.endsWith('router.scale')) return { [`blk.${layer}.ffn_gate_inp.scale`]: tensor };
+  if (name.endsWith('per_expert_scale')) return { [`blk.${layer}.ffn_down_exps.scale`]: tensor };
+  if (name.endsWith('experts.gate_up_proj')) return { [`blk.${layer}.ffn_gate_up_exps.weight`]: tensor };
+  if (name.endsWith('experts.down_proj')) return { [`blk.${layer}.ffn_down_exps.weight`]: tensor };
+  if (name.endsWith('layer_scalar')) return { [`blk.${layer}.layer_output_scale.weight`]: tensor };
+  return padded(name, tensor, config);
+};
+
+/** The converter drops the pooler. */
+function withoutPooler(tensors: Tensors): Tensors {
+  return new Map([...tensors].filter(([name]) => !name.includes('pooler')));
+}
+
+/** Quantiles of the standard normal distribution. */
+const quantiles: Record<string, number> = { 0: -Infinity, 0.95: 1.6448536269514722 };
 
 /** Sections [heads, 3, size] as [3, heads, size]. */
 const bySections = (tensor: Tensor, heads: number): Tensor => {
@@ -363,6 +481,87 @@ const conversions: Record<string, Conversion> = {
     }),
     change: permutes,
   },
+  qwen3_5: { metadata: deltaSettings, change: deltaNet },
+  'qwen3-5-moe': {
+    folder: 'switches/qwen3-5-moe',
+    metadata: (config) => ({
+      ...deltaSettings(config),
+      ...experts(config, 'moe_intermediate_size'),
+      expert_shared_feed_forward_length: count(config.shared_expert_intermediate_size),
+      // A layer that predicts a second token follows.
+      ...{ block_count: count(config.num_hidden_layers + 1), nextn_predict_layers: count(1) },
+    }),
+    prepare: (tensors) =>
+      new Map([...stacked(tensors, expertNames), ['blk.2.attn_norm.weight', { shape: [1], data: Float32Array.of(1) }]]),
+    change: (name, tensor, config) =>
+      name.endsWith('shared_expert_gate.weight')
+        ? { [name]: reshaped(tensor, tensor.data.length) }
+        : deltaNet(name, tensor, config),
+  },
+  'ernie4-5-moe': {
+    folder: 'switches/ernie4-5-moe',
+    metadata: (config) => ({
+      ...{ expert_count: count(config.moe_num_experts), expert_used_count: count(config.moe_k) },
+      ...{ interleave_moe_layer_step: count(1), leading_dense_block_count: count(1) },
+      expert_feed_forward_length: count(config.moe_intermediate_size),
+      expert_shared_count: count(config.moe_num_shared_experts),
+    }),
+    prepare: (tensors) => stacked(tensors, expertNames),
+  },
+  gemma3n: {
+    metadata: (config) => ({
+      ...gemmaSettings(config),
+      'altup.active_idx': count(config.altup_active_idx),
+      'altup.num_inputs': count(config.altup_num_inputs),
+      activation_sparsity_scale: {
+        float32s: Float32Array.from(config.activation_sparsity_pattern, (share) => quantiles[String(share)]!),
+      },
+      feed_forward_length: { int32s: Int32Array.from(config.intermediate_size) },
+    }),
+    prepare: (tensors) => {
+      const all: Tensors = new Map();
+      for (const [name, tensor] of tensors) {
+        const [, kind, number] = /^model\.(altup(?:_unembed)?)_projections\.(\d)/.exec(name) ?? [];
+        if (kind === undefined) all.set(name, tensor);
+        else {
+          const target = kind === 'altup' ? 'altup_proj.weight' : 'altup_unembd_proj.weight';
+          const before = number === '0' ? [] : Array.from(all.get(target)!.data);
+          const data = Float32Array.from([...before, ...tensor.data]);
+          all.set(target, { shape: [Number(number) + 1, ...tensor.shape], data });
+        }
+      }
+      return all;
+    },
+    change(name, tensor, config) {
+      const layer = /layers\.(\d+)/.exec(name)?.[1];
+      if (name.endsWith('correct_output_scale')) return { [`blk.${layer}.altup_correct_scale.weight`]: tensor };
+      return padded(name, tensor, config);
+    },
+  },
+  gemma4: { metadata: gemma4Settings, prepare: withDivisors, change: gemma4Change },
+  gemma4_moe: { metadata: gemma4Settings, prepare: withDivisors, change: gemma4Change },
+  'modernbert-sequence': {
+    folder: 'reference/modernbert-sequence',
+    metadata: (config) => ({
+      ...epsilon(config.norm_eps),
+      'attention.sliding_window': count(config.local_attention),
+      'attention.sliding_window_pattern': count(config.global_attn_every_n_layers),
+      'rope.freq_base_swa': real(config.rope_parameters.sliding_attention.rope_theta),
+      'rope.scaling.type': { string: 'none' },
+      hidden_activation: { string: config.hidden_activation },
+      'classifier.output_labels': { strings: Object.values(config.id2label) as string[] },
+      'classifier.pooling_type': count(2),
+    }),
+  },
+  jina_embeddings_v3_model: {
+    metadata: (config) => epsilon(config.layer_norm_eps),
+    prepare: withoutPooler,
+  },
+  'jina-bert': {
+    folder: 'remote-code/jina-bert',
+    metadata: (config) => epsilon(config.layer_norm_eps),
+    prepare: withoutPooler,
+  },
   smollm3: {
     settings: { no_rope_layers: null, layer_types: null, use_sliding_window: false, sliding_window: null },
     change: permutes,
@@ -396,9 +595,10 @@ async function converted(
   name: string,
   type: 'F32' | 'Q8_0' = 'F32',
 ): Promise<{ file: Blob; files: Record<string, Uint8Array> }> {
-  const { settings = {}, metadata, change, prepare } = conversions[name]!;
-  const config: Config = { ...(await reference.json<Config>(`${name}/config.json`)), ...settings };
-  const weights = await reference.bytes(`${name}/model.safetensors`);
+  const { settings = {}, metadata, change, prepare, folder = `reference3/${name}` } = conversions[name]!;
+  const reference = testData(folder);
+  const config: Config = { ...(await reference.json<Config>('config.json')), ...settings };
+  const weights = await reference.bytes('model.safetensors');
   const { architecture, names } = known[name]!;
   const read: Tensors = new Map(
     [...parseSafetensors(weights).tensors].map(([each, entry]) => [
@@ -410,7 +610,9 @@ async function converted(
   for (const [own, tensor] of prepare?.(read, config) ?? read)
     for (const [each, { shape, data: values }] of Object.entries(change?.(own, tensor, config) ?? { [own]: tensor })) {
       const layer = /(?<=\.)\d+(?=\.)/.exec(each)?.[0] ?? '*';
-      const found = /^blk\./.test(each) ? each : names[each.replace(/(?<=\.)\d+(?=\.)/, '*')]?.replace('*', layer);
+      const found = /^(blk|rope_freqs|altup\w*_proj)\./.test(each)
+        ? each
+        : names[each.replace(/(?<=\.)\d+(?=\.)/, '*')]?.replace('*', layer);
       expect(found, `the name of ${each}`).toBeDefined();
       const isBlocks =
         type === 'Q8_0' && shape.length > 1 && (shape.at(-1) as number) % 32 === 0 && !/norm|conv/.test(found!);
@@ -446,7 +648,11 @@ function roundedTo8Bits(values: Float32Array): Uint8Array {
 }
 
 const ids = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]];
-const logitsOf = (model: PretrainedModel) => model.forward({ inputIds: ids }).logits!.dataSync() as Float32Array;
+/** Logits, or the vectors of tokens of a model without a head. */
+const logitsOf = (model: PretrainedModel) => {
+  const { logits, lastHiddenState } = model.forward({ inputIds: ids });
+  return (logits ?? lastHiddenState)!.dataSync() as Float32Array;
+};
 
 it.each(Object.keys(conversions))('%s: a file computes what its checkpoint does', async (name) => {
   const { file, files } = await converted(name);
@@ -460,6 +666,19 @@ it.each(Object.keys(conversions))('%s: a file computes what its checkpoint does'
   expect(difference / largest(b)).toBeLessThan(2e-5);
   given.dispose();
   wanted.dispose();
+});
+
+it('qwen3_5: blocks that heads of another order cut become halves', async () => {
+  const { file } = await converted('qwen3_5', 'Q8_0');
+  const warnings: string[] = [];
+  const onWarning = (message: string) => warnings.push(message);
+  const packed = (await loadModel(device, file, { activations: 'float32', onWarning })) as PretrainedModel;
+  const floats = (await loadModel(device, file, { weights: 'float32' })) as PretrainedModel;
+  expect(warnings).toMatchObject([/Q8_0 of heads in another order as float16/]);
+  const [a, b] = [logitsOf(packed), logitsOf(floats)]; // scales are powers of two: halves hold these values
+  expect(Math.max(...a.map((value, i) => Math.abs(value - b[i]!))) / largest(b)).toBeLessThan(2e-5);
+  packed.dispose();
+  floats.dispose();
 });
 
 it.each(['qwen3_moe', 'gpt_oss', 'granitemoehybrid', 'lfm2_moe'])(

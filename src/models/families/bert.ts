@@ -34,7 +34,7 @@ export class Bert extends EncoderModel {
     this.embeddings = bertEmbeddings(init, config, this.randomness);
     const layer = () => bertLayer(init, config, this.randomness);
     this.encoder = new Stack(config.size('num_hidden_layers'), layer, null);
-    this.pooler = (config.values.add_pooling_layer ?? true) === true ? bertPooler(context) : null;
+    this.pooler = bertPooler(context);
     this.head = chooseHead(config, head, bertHeads(context, this.embeddings.tokens, this.randomness));
   }
 
@@ -101,10 +101,11 @@ export class BertDecoder extends CausalModel {
 }
 
 /**
- * Returns the pooler, which makes one vector of a sequence from its first token. Returns null if the model has a head.
+ * Returns the pooler, which makes one vector of a sequence from its first token. Returns null if the model has a head, and
+ * for files without one.
  */
 export function bertPooler({ init, config, head }: FamilyContext): PredictionHead | null {
-  if (head !== 'none') return null;
+  if (head !== 'none' || (config.values.add_pooling_layer ?? true) !== true) return null;
   const dModel = config.size('hidden_size');
   return new PredictionHead({ pick: 'first', dense: new Linear(init, dModel, dModel), activation: 'tanh' });
 }
@@ -288,17 +289,19 @@ export const bert: Family = {
       cls: 'bert.pooler.dense',
       'cls.output': 'classifier',
     },
-    config: (file) => {
-      const labels = file.texts('bert.classifier.output_labels');
-      return {
-        ...bertSizes(file),
-        max_position_embeddings: file.rows('position_embd.weight'),
-        add_pooling_layer: file.tensors.has('cls.weight'),
-        ...(labels && { id2label: Object.fromEntries(labels.map((label, id) => [String(id), label])) }),
-      };
-    },
+    config: (file) => ({
+      ...bertSizes(file),
+      max_position_embeddings: file.rows('position_embd.weight'),
+      ...labelsIn(file),
+    }),
   },
 };
+
+/** The labels of a classifier in a GGUF file. */
+export function labelsIn(file: GgufSettings): Json {
+  const labels = file.texts(`${file.architecture}.classifier.output_labels`);
+  return labels === undefined ? {} : { id2label: Object.fromEntries(labels.map((label, id) => [String(id), label])) };
+}
 
 /** Settings of BERT and similar families in GGUF files. */
 export function bertSizes(file: GgufSettings): Json {
@@ -309,5 +312,6 @@ export function bertSizes(file: GgufSettings): Json {
     num_attention_heads: file.needed('attention.head_count'),
     type_vocab_size: file.rows('token_types.weight'),
     layer_norm_eps: file.needed('attention.layer_norm_epsilon'),
+    add_pooling_layer: file.tensors.has('cls.weight'),
   };
 }

@@ -1,5 +1,5 @@
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
 import { rotaryOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
@@ -11,17 +11,22 @@ export class Ernie45 extends Llama {
     return false;
   }
 
-  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): () => TransformerLayer {
+  protected override layers(init: Initializer, config: ModelConfig, norm: MakeNorm): (i: number) => TransformerLayer {
     const rotary = rotaryOf(init, config, { layout: 'interleaved' });
     const bias = config.flag('use_bias');
-    return () =>
+    return (i) =>
       new TransformerLayer({
         selfAttn: () => llamaAttention(init, config, this.randomness, { rotary, bias }),
-        feedForward: () => llamaFeedForward(init, config, { bias }),
+        feedForward: () => this.network(init, config, i),
         norm,
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  /** Returns the feed-forward network of layer `_layer`. */
+  protected network(init: Initializer, config: ModelConfig, _layer: number): Network {
+    return llamaFeedForward(init, config, { bias: config.flag('use_bias') });
   }
 }
 

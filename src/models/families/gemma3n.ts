@@ -5,16 +5,16 @@ import { AlternatingUpdates, LearnedResidual, StreamEntry, StreamExit } from '..
 import type { Initializer } from '../../nn/init.js';
 import { type Network, TransformerLayer } from '../../nn/layer.js';
 import { PerLayerGate, PerLayerInputs } from '../../nn/per-layer-inputs.js';
-import { sparseGates } from '../../nn/sparse-gates.js';
+import { normalShare, sparseGates } from '../../nn/sparse-gates.js';
 import type { StackParts } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { less, where } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { permute } from '../../ops/move.js';
 import { windowOf } from '../config-values.js';
-import type { Family } from '../family.js';
-import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
-import { Gemma4, gemma4Attentions, gemmaActivation, perLayerOptions } from './gemma4.js';
+import type { Family, GgufSettings } from '../family.js';
+import { eachLayer, type Json, type ModelConfig, numberIn } from '../model-config.js';
+import { Gemma4, gemma4Attentions, gemma4GgufNames, gemmaActivation, perLayerOptions } from './gemma4.js';
 import { decoderDefaults, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
@@ -122,6 +122,28 @@ function ofLayers(config: Record<string, unknown>, name: string): void {
   config[name] = list;
 }
 
+/** Settings of a GGUF file. It holds a number of standard deviations instead of the share of sparse gates. */
+function settingsOf(file: GgufSettings): Json {
+  const cutoffs = file.ofLayers('activation_sparsity_scale') ?? [];
+  const share = (cutoff: number) => Number(normalShare(cutoff).toPrecision(6));
+  return {
+    ...file.decoder(),
+    sliding_window: file.needed('attention.sliding_window'),
+    layer_types: file.layerTypes(5),
+    num_kv_shared_layers: file.number('attention.shared_kv_layers') ?? 0,
+    final_logit_softcapping: file.number('final_logit_softcapping') ?? 30, // llama.cpp's default
+    vocab_size_per_layer_input: file.rows('per_layer_token_embd.weight'),
+    hidden_size_per_layer_input: file.needed('embedding_length_per_layer_input'),
+    altup_active_idx: file.number('altup.active_idx') ?? 0,
+    altup_num_inputs: file.number('altup.num_inputs') ?? 4,
+    laurel_rank: file.rows('blk.0.laurel_l.weight'),
+    intermediate_size: file.ofLayers('feed_forward_length'),
+    activation_sparsity_pattern: Array.from({ length: file.layers }, (_, i) => share(cutoffs[i] ?? -Infinity)),
+  };
+}
+
+const LAYER = 'model.layers.*';
+
 export const gemma3n: Family = {
   model: Gemma3n,
   className: 'Gemma3nText',
@@ -162,4 +184,20 @@ export const gemma3n: Family = {
   },
   isSliding: (layer) => (layer + 1) % 5 !== 0,
   rope: { theta: 1000000, sliding: { theta: 10000, thetaName: 'rope_local_base_freq', isScaled: false } },
+  gguf: {
+    names: {
+      ...gemma4GgufNames,
+      'altup_proj.weight': 'model.altup_projections.#.weight',
+      'altup_unembd_proj.weight': 'model.altup_unembed_projections.#.weight',
+      'blk.*.altup_correct_scale.weight': `${LAYER}.altup.correct_output_scale`,
+      'blk.*.altup_correct_coef': `${LAYER}.altup.correction_coefs`,
+      'blk.*.altup_predict_coef': `${LAYER}.altup.prediction_coefs`,
+      'blk.*.altup_router': `${LAYER}.altup.modality_router`,
+      'blk.*.altup_router_norm': `${LAYER}.altup.router_norm`,
+      'blk.*.laurel_l': `${LAYER}.laurel.linear_left`,
+      'blk.*.laurel_r': `${LAYER}.laurel.linear_right`,
+      'blk.*.laurel_post_norm': `${LAYER}.laurel.post_laurel_norm`,
+    },
+    config: settingsOf,
+  },
 };

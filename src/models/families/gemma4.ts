@@ -16,12 +16,12 @@ import type { StateNames } from '../../nn/state-names.js';
 import { add } from '../../ops/binary.js';
 import { concat } from '../../ops/move.js';
 import { activationOf, rotaryOf, windowOf } from '../config-values.js';
-import type { Family } from '../family.js';
+import type { Family, GgufFamily, GgufSettings } from '../family.js';
 import { eachLayer, type Json, ModelConfig, numberIn } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { Gemma2 } from './gemma.js';
-import { decoderDefaults, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufPostNames, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /**
  * Gemma 4 (Google 2026). Heads are larger in layers without a window, and values are normalized. Each layer can read
@@ -319,6 +319,79 @@ function checkOverrides(layers: Json): void {
     }
 }
 
+const LAYER = 'model.layers.*';
+
+/** Names in GGUF files of Gemma 3n and 4. */
+export const gemma4GgufNames: GgufFamily['names'] = {
+  ...ggufPostNames,
+  per_layer_token_embd: 'model.embed_tokens_per_layer',
+  per_layer_model_proj: 'model.per_layer_model_projection',
+  per_layer_proj_norm: 'model.per_layer_projection_norm',
+  'blk.*.ffn_norm': `${LAYER}.pre_feedforward_layernorm`,
+  'blk.*.inp_gate': `${LAYER}.per_layer_input_gate`,
+  'blk.*.proj': `${LAYER}.per_layer_projection`,
+  'blk.*.post_norm': `${LAYER}.post_per_layer_input_norm`,
+};
+
+/** Settings of a GGUF file. Sizes of heads without a suffix are those of layers without a window. */
+function settingsOf(file: GgufSettings): Json {
+  const kinds = file.layerTypes(6);
+  const ofKind = (list: readonly number[] | undefined, kind: string) => list?.[kinds.indexOf(kind as never)];
+  const [near, full] = ['sliding_attention', 'full_attention'];
+  const layers = Array.from({ length: file.layers }, (_, i) => i);
+  const widths = file.ofLayers('feed_forward_length') ?? [];
+  const heads = file.ofLayers('attention.head_count_kv');
+  const fullHeads = ofKind(heads, full as string);
+  const has = (i: number, name: string) => file.tensors.has(`blk.${i}.${name}.weight`);
+  const experts = file.number('expert_count') ?? 0;
+  const size = file.needed('attention.key_length');
+  const own = layers
+    .filter((i) => kinds[i] === full)
+    .map((i) => [i, { head_dim: size, num_key_value_heads: fullHeads }]);
+  return {
+    ...file.decoder(),
+    head_dim: file.needed('attention.key_length_swa'),
+    num_key_value_heads: ofKind(heads, near as string) ?? fullHeads,
+    per_layer_config: Object.fromEntries(own),
+    sliding_window: file.needed('attention.sliding_window'),
+    layer_types: kinds,
+    rope_parameters: {
+      full_attention: {
+        ...{ rope_type: 'proportional', rope_theta: file.number('rope.freq_base') ?? 1000000 },
+        partial_rotary_factor: rotatingShare(file),
+      },
+      sliding_attention: { rope_type: 'default', rope_theta: file.number('rope.freq_base_swa') ?? 10000 },
+    },
+    intermediate_size: Math.min(...widths),
+    use_double_wide_mlp: Math.max(...widths) > Math.min(...widths),
+    num_kv_shared_layers: file.number('attention.shared_kv_layers') ?? 0,
+    attention_k_eq_v: layers.some((i) => has(i, 'attn_k') && !has(i, 'attn_v')),
+    final_logit_softcapping: file.number('final_logit_softcapping') ?? null,
+    hidden_size_per_layer_input: file.number('embedding_length_per_layer_input') ?? 0,
+    ...(file.tensors.has('per_layer_token_embd.weight') && {
+      vocab_size_per_layer_input: file.rows('per_layer_token_embd.weight'),
+    }),
+    ...(experts > 0 && {
+      ...{ enable_moe_block: true, num_experts: experts, top_k_experts: file.needed('expert_used_count') },
+      moe_intermediate_size: file.needed('expert_feed_forward_length'),
+    }),
+  };
+}
+
+/** Divisors from this number on stop a rotation. */
+const STOPS = 1e20;
+
+/** The share of a head that rotates in layers without a window. The divisors of other frequencies are huge. */
+function rotatingShare(file: GgufSettings): number {
+  const divisors = file.ropeDivisors ?? [1];
+  const rotating = divisors.filter((divisor) => divisor === 1).length;
+  if (divisors.every((divisor, i) => (i < rotating ? divisor === 1 : divisor > STOPS)))
+    return rotating / divisors.length;
+  throw new FormatError(
+    'rope_freqs.weight scales frequencies, expected 1 for those that rotate and 1e30 for the others',
+  );
+}
+
 export const gemma4: Family = {
   model: Gemma4,
   className: 'Gemma4Text',
@@ -360,4 +433,25 @@ export const gemma4: Family = {
     completeLayers(config, globalHeads, rope);
   },
   rope: { theta: 1000000, sliding: { theta: 10000, thetaName: 'rope_local_base_freq', isScaled: false } },
+  gguf: {
+    names: {
+      ...gemma4GgufNames,
+      'blk.*.layer_output_scale.weight': `${LAYER}.layer_scalar`,
+      'blk.*.post_ffw_norm_1': `${LAYER}.post_feedforward_layernorm_1`,
+      'blk.*.post_ffw_norm_2': `${LAYER}.post_feedforward_layernorm_2`,
+      'blk.*.pre_ffw_norm_2': `${LAYER}.pre_feedforward_layernorm_2`,
+      'blk.*.ffn_gate_inp.weight': `${LAYER}.router.proj.weight`,
+      'blk.*.ffn_gate_inp.scale': `${LAYER}.router.scale`,
+      'blk.*.ffn_down_exps.scale': `${LAYER}.router.per_expert_scale`,
+      'blk.*.ffn_down_exps.weight': `${LAYER}.experts.down_proj`,
+      'blk.*.ffn_gate_up_exps.weight': `${LAYER}.experts.gate_up_proj`,
+    },
+    joined: [
+      {
+        name: `${LAYER}.experts.gate_up_proj`,
+        of: ['blk.*.ffn_gate_exps.weight', 'blk.*.ffn_up_exps.weight'],
+      },
+    ],
+    config: settingsOf,
+  },
 };

@@ -1,3 +1,4 @@
+import { FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type MultiHeadOptions } from '../../nn/attention.js';
 import { Dropout } from '../../nn/dropout.js';
@@ -11,11 +12,12 @@ import { Stack } from '../../nn/stack.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { dropoutOf } from '../config-values.js';
 import { EncoderModel } from '../encoder-model.js';
-import type { Family } from '../family.js';
+import type { Family, GgufReadable } from '../family.js';
+import type { Json } from '../model-config.js';
 import { chooseHead, type PredictionHead, wordPredictionNames } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import { embeddingNames, type TextEmbeddings } from '../text-embeddings.js';
-import { bert, bertEmbeddings, bertHeads, bertLayerNames, bertPooler } from './bert.js';
+import { bert, bertEmbeddings, bertHeads, bertLayerNames, bertPooler, bertSizes } from './bert.js';
 
 /**
  * Jina's BERT of version 2 (Günther et al. 2023, arXiv 2310.19923): scores fall with the distance in both directions, and
@@ -131,9 +133,37 @@ class NormedAttention extends MultiHeadAttention {
   }
 }
 
+const LAYER = 'bert.encoder.layer.*';
+
 export const jinaBert: Family = {
   model: JinaBert,
   className: 'JinaBert',
   defaults: { ...bert.defaults, feed_forward_type: 'original', max_position_embeddings: 8192 },
   vocabulary: 'bert',
+  gguf: {
+    ...(bert as GgufReadable).gguf,
+    names: {
+      ...(bert as GgufReadable).gguf.names,
+      'blk.*.ffn_up': `${LAYER}.mlp.gated_layers`,
+      'blk.*.ffn_down': `${LAYER}.mlp.wo`,
+      'blk.*.layer_output_norm': `${LAYER}.mlp.layernorm`,
+    },
+    joined: [
+      {
+        name: `${LAYER}.mlp.gated_layers.weight`,
+        of: ['blk.*.ffn_gate.weight', 'blk.*.ffn_up.weight'],
+      },
+    ],
+    config: (file): Json => {
+      if (file.hasTensor('attn_q_norm.weight'))
+        throw new FormatError(
+          'the file normalizes queries and keys: GGUF files of this variant of jina-bert-v2 are not read',
+        );
+      return {
+        ...bertSizes(file),
+        ...{ position_embedding_type: 'alibi', feed_forward_type: 'geglu' },
+        max_position_embeddings: file.needed('context_length'),
+      };
+    },
+  },
 };

@@ -8,7 +8,7 @@ import type { Family } from '../family.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
 import type { TextEmbeddings } from '../text-embeddings.js';
-import { bertEmbeddings, bertLayer, bertPooler, classifierDropout } from './bert.js';
+import { bertEmbeddings, bertLayer, bertPooler, bertSizes, classifierDropout } from './bert.js';
 import { robertaHead, robertaHeadNames, xlmRoberta } from './roberta.js';
 
 /** Jina embeddings v3 (Sturua et al. 2024, arXiv 2409.10173): XLM-RoBERTa with rotary positions. Task adapters are not read. */
@@ -59,6 +59,8 @@ export class JinaEmbeddingsV3 extends EncoderModel {
   }
 }
 
+const LAYER = 'roberta.encoder.layers.*';
+
 export const jinaEmbeddingsV3: Family = {
   model: JinaEmbeddingsV3,
   className: 'JinaEmbeddingsV3',
@@ -73,4 +75,23 @@ export const jinaEmbeddingsV3: Family = {
     layer_norm_eps: 1e-5,
   },
   rope: { theta: 20000 },
+  gguf: {
+    isEncoder: true,
+    names: {
+      token_embd: 'roberta.embeddings.word_embeddings',
+      token_types: 'roberta.embeddings.token_type_embeddings',
+      token_embd_norm: 'roberta.emb_ln',
+      'blk.*.attn_qkv': `${LAYER}.mixer.Wqkv`,
+      'blk.*.attn_output': `${LAYER}.mixer.out_proj`,
+      'blk.*.attn_output_norm': `${LAYER}.norm1`,
+      'blk.*.ffn_up': `${LAYER}.mlp.fc1`,
+      'blk.*.ffn_down': `${LAYER}.mlp.fc2`,
+      'blk.*.layer_output_norm': `${LAYER}.norm2`,
+    },
+    config: (file) => ({
+      ...bertSizes(file),
+      max_position_embeddings: file.needed('context_length'),
+      ...file.rope(file.needed('embedding_length') / file.needed('attention.head_count')),
+    }),
+  },
 };

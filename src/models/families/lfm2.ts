@@ -228,7 +228,7 @@ export const lfm2Moe: Family = {
       num_dense_layers: file.needed('leading_dense_block_count'),
       num_experts: file.needed('expert_count'),
       num_experts_per_tok: file.needed('expert_used_count'),
-      use_expert_bias: [...file.tensors.keys()].some((name) => name.endsWith('exp_probs_b.bias')),
+      use_expert_bias: file.hasTensor('exp_probs_b.bias'),
       norm_topk_prob: true,
     }),
   },

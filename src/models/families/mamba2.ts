@@ -129,7 +129,7 @@ export function mamba2GgufSettings(file: GgufSettings): Json {
     mamba_d_state: file.needed('ssm.state_size'),
     mamba_n_groups: file.needed('ssm.group_count'),
     mamba_d_conv: file.needed('ssm.conv_kernel'),
-    mamba_conv_bias: [...file.tensors.keys()].some((name) => name.endsWith('ssm_conv1d.bias')),
+    mamba_conv_bias: file.hasTensor('ssm_conv1d.bias'),
     mamba_proj_bias: false,
   };
 }

@@ -15,6 +15,7 @@ import type { ModelInputs } from '../inputs.js';
 import { numberIn } from '../model-config.js';
 import { chooseHead, PredictionHead, vocabularyOutput } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
+import { labelsIn } from './bert.js';
 
 /**
  * ModernBERT (Warner et al. 2024, arXiv 2412.13663): pre-norm layers with rotary positions and GeGLU. Most layers have
@@ -128,6 +129,7 @@ export class ModernBert extends EncoderModel {
   }
 }
 
+const LAYER = 'model.layers.*';
 const POOLING = { cls: 'first', mean: 'mean' } as const;
 
 export const modernBert: Family = {
@@ -170,4 +172,47 @@ export const modernBert: Family = {
     thetaName: 'global_rope_theta',
     sliding: { theta: 10000, thetaName: 'local_rope_theta', isScaled: true },
   },
+  gguf: {
+    isEncoder: true,
+    names: {
+      token_embd: 'model.embeddings.tok_embeddings',
+      token_embd_norm: 'model.embeddings.norm',
+      output_norm: 'model.final_norm',
+      'blk.*.attn_norm': `${LAYER}.attn_norm`,
+      'blk.*.attn_qkv': `${LAYER}.attn.Wqkv`,
+      'blk.*.attn_output': `${LAYER}.attn.Wo`,
+      'blk.*.ffn_norm': `${LAYER}.mlp_norm`,
+      'blk.*.ffn_up': `${LAYER}.mlp.Wi`,
+      'blk.*.ffn_down': `${LAYER}.mlp.Wo`,
+      cls: 'head.dense',
+      cls_norm: 'head.norm',
+      'cls.norm': 'head.norm',
+      'cls.output': 'classifier',
+    },
+    config: (file) => {
+      const heads = file.needed('attention.head_count');
+      const pattern = file.pattern('attention.sliding_window_pattern');
+      const width = file.needed('embedding_length');
+      return {
+        hidden_size: width,
+        intermediate_size: file.needed('feed_forward_length'),
+        num_hidden_layers: file.layers,
+        num_attention_heads: heads,
+        max_position_embeddings: file.needed('context_length'),
+        norm_eps: file.needed('attention.layer_norm_epsilon'),
+        hidden_activation: file.text('hidden_activation') ?? 'gelu',
+        local_attention: file.number('attention.sliding_window') ?? 0,
+        layer_types: kindsOf(file.layers, pattern ?? 3, file.number('attention.sliding_window') ?? 0),
+        classifier_pooling: file.number('classifier.pooling_type') === 2 ? 'cls' : 'mean', // 1 if it is missing
+        ...labelsIn(file),
+        ...file.rope(width / heads),
+      };
+    },
+  },
 };
+
+/** The kinds of layers. With a period, the first of each has no window. */
+function kindsOf(layers: number, pattern: number | readonly boolean[], window: number): string[] {
+  const isNear = (i: number) => (typeof pattern === 'number' ? i % pattern !== 0 : pattern[i] === true);
+  return Array.from({ length: layers }, (_, i) => (window > 0 && isNear(i) ? 'sliding_attention' : 'full_attention'));
+}

@@ -1,8 +1,9 @@
+import { FormatError } from '../../core/errors.js';
 import { lastOf, type Tensor } from '../../core/tensor.js';
 import { MultiHeadAttention, type Projected, type Queries } from '../../nn/attention.js';
 import { GatedDeltaNet } from '../../nn/gated-delta-net.js';
 import type { Initializer } from '../../nn/init.js';
-import { TransformerLayer } from '../../nn/layer.js';
+import { type Network, TransformerLayer } from '../../nn/layer.js';
 import { type Norm, RMSNorm } from '../../nn/norm.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { sigmoid } from '../../ops/activation.js';
@@ -10,9 +11,9 @@ import { mul } from '../../ops/binary.js';
 import { contiguous } from '../../ops/contiguous.js';
 import { concat } from '../../ops/move.js';
 import { rotaryOf } from '../config-values.js';
-import type { Family } from '../family.js';
+import type { Family, GgufFamily, GgufHeads, GgufSettings } from '../family.js';
 import { eachLayer, type ModelConfig, numberIn } from '../model-config.js';
-import { decoderDefaults, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
+import { decoderDefaults, ggufNames, Llama, llamaAttentionOptions, llamaFeedForward, type MakeNorm } from './llama.js';
 
 /** Qwen 3.5 (2026): three layers of gated delta rules for each one of gated attention. */
 export class Qwen35 extends Llama {
@@ -43,11 +44,16 @@ export class Qwen35 extends Llama {
     return (i) =>
       new TransformerLayer({
         selfAttn: config.choice('layer_types', i, { linear_attention: delta, full_attention: attention }),
-        feedForward: () => llamaFeedForward(init, config),
+        feedForward: () => this.network(init, config),
         norm,
         wiring: 'pre',
         randomness: this.randomness,
       });
+  }
+
+  /** Returns the feed-forward network of a layer. */
+  protected network(init: Initializer, config: ModelConfig): Network {
+    return llamaFeedForward(init, config);
   }
 
   protected override get stateNames(): StateNames {
@@ -109,6 +115,67 @@ function deltaNames(own: string, block: string): StateNames {
   };
 }
 
+const LAYER = 'model.layers.*';
+const DELTA = `${LAYER}.linear_attn`;
+
+/**
+ * The heads of values in a GGUF file: the first of each group of a key, then the second of each, and so on. `before`: rows
+ * of queries and keys before them.
+ */
+function valueHeads(file: GgufSettings, before = 0): GgufHeads {
+  const groups = file.needed('ssm.group_count');
+  const each = file.needed('ssm.time_step_rank') / groups;
+  if (!(Number.isInteger(each) && each > 0)) throw new FormatError('the file has too few heads of values for its keys');
+  return { groups, heads: Array<number>(each).fill(1), before };
+}
+
+const withKeys = (file: GgufSettings) =>
+  valueHeads(file, 2 * file.needed('ssm.group_count') * file.needed('ssm.state_size'));
+
+/** Tensors with heads of values, and their names in checkpoints. */
+const withHeads: Readonly<Record<string, string>> = {
+  'attn_gate.weight': 'in_proj_z.weight',
+  'ssm_alpha.weight': 'in_proj_a.weight',
+  'ssm_beta.weight': 'in_proj_b.weight',
+  ssm_a: 'A_log',
+  'ssm_dt.bias': 'dt_bias',
+};
+
+/** GGUF files of Qwen 3.5, apart from its feed-forward networks. */
+export const qwen35Gguf = {
+  names: {
+    ...ggufNames,
+    'blk.*.post_attention_norm': `${LAYER}.post_attention_layernorm`,
+    'blk.*.ssm_norm': `${DELTA}.norm`,
+  },
+  joined: [
+    { name: `${DELTA}.in_proj_qkv.weight`, of: ['blk.*.attn_qkv.weight'], perHead: withKeys },
+    { name: `${DELTA}.conv1d.weight`, of: ['blk.*.ssm_conv1d.weight'], perHead: withKeys },
+    { name: `${DELTA}.out_proj.weight`, of: ['blk.*.ssm_out.weight'], perHead: valueHeads, byColumn: true },
+    ...Object.entries(withHeads).map(([own, name]) => ({
+      ...{ name: `${DELTA}.${name}`, of: [`blk.*.${own}`] },
+      perHead: (file: GgufSettings) => valueHeads(file),
+    })),
+  ],
+  stored: { 'blk.*.ssm_a': 'logarithm', 'blk.*.ssm_conv1d.weight': 'taps' },
+  plusOne: ['attn_norm', 'post_attention_norm', 'attn_q_norm', 'attn_k_norm', 'output_norm'],
+  config: (file) => {
+    const [heads, inner] = [file.needed('ssm.time_step_rank'), file.needed('ssm.inner_size')];
+    const interval = file.number('full_attention_interval') ?? 4;
+    const isDelta = file.pattern('attention.recurrent_layers');
+    const ofLayer = (i: number) => (Array.isArray(isDelta) ? isDelta[i] === true : (i + 1) % interval !== 0);
+    return {
+      ...file.decoder(),
+      linear_conv_kernel_dim: file.needed('ssm.conv_kernel'),
+      linear_key_head_dim: file.needed('ssm.state_size'),
+      linear_value_head_dim: inner / heads,
+      linear_num_key_heads: file.needed('ssm.group_count'),
+      linear_num_value_heads: heads,
+      layer_types: Array.from({ length: file.layers }, (_, i) => (ofLayer(i) ? 'linear_attention' : 'full_attention')),
+    };
+  },
+} satisfies GgufFamily;
+
 export const qwen35: Family = {
   model: Qwen35,
   className: 'Qwen3_5',
@@ -137,4 +204,5 @@ export const qwen35: Family = {
     config.layer_types ??= eachLayer(config, (i) => ((i + 1) % interval === 0 ? 'full_attention' : 'linear_attention'));
   },
   rope: { theta: 10000, partial: 0.25, sections: [11, 11, 10] },
+  gguf: qwen35Gguf,
 };

@@ -39,9 +39,11 @@ function isSparse(config: ModelConfig, layer: number): boolean {
   return !config.list('mlp_only_layers').includes(layer) && (layer + 1) % step === 0;
 }
 
-/** Names of a `MixtureOfExperts` whose checkpoint stores each expert separately. `block` is the path of its module. */
-export function expertNames(block: string, experts: number): StateNames {
-  const own = 'decoder.layers.*.feed_forward';
+/**
+ * Names of a `MixtureOfExperts` whose checkpoint stores each expert separately. `block` is the path of its module there,
+ * `own` that of ours.
+ */
+export function expertNames(block: string, experts: number, own = 'decoder.layers.*.feed_forward'): StateNames {
   const each = (name: string) => Array.from({ length: experts }, (_, i) => `${block}.experts.${i}.${name}`);
   return {
     [`${own}.router`]: `${block}.gate`,

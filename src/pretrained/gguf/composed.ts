@@ -2,6 +2,7 @@
 // projections that they multiply can be two.
 
 import type { Device } from '../../core/tensor.js';
+import { ggmlLayouts } from '../../io/ggml-types.js';
 import type { GgufTensor } from '../../io/gguf.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transposedEach } from '../../nn/stored-layout.js';
@@ -24,6 +25,18 @@ export interface Composition {
   readonly at: (row: number) => readonly [source: number, row: number];
   /** Matrices that the checkpoint stores as [in, out] each; 0 if rows are stored as they are. */
   readonly transposed: number;
+  /** Groups of neighbouring columns in another order than the checkpoint's. */
+  readonly inputs?: ColumnOrder | undefined;
+  /** True if the checkpoint stores the logarithm of the negated values. */
+  readonly isLogarithm?: boolean;
+}
+
+/** An order of groups of columns. */
+export interface ColumnOrder {
+  /** Columns of a group. */
+  readonly size: number;
+  /** The source's group for each group. */
+  readonly from: readonly number[];
 }
 
 /** Values that are unpacked at a time. */
@@ -31,7 +44,8 @@ const AT_ONCE = 1 << 18;
 
 /** A tensor whose rows are rows of others. */
 export class ComposedWeight implements WeightEntry {
-  readonly dtype = 'F32';
+  /** The type of unpacked values. Blocks that cannot stay packed become halves. */
+  readonly dtype: 'F32' | 'F16';
   readonly shape: readonly number[];
   readonly size: number;
 
@@ -41,6 +55,13 @@ export class ComposedWeight implements WeightEntry {
   ) {
     this.shape = rows.shape;
     this.size = rows.rows * rows.columns;
+    this.dtype = this.isUnpacked ? 'F16' : 'F32';
+  }
+
+  /** True if the groups of columns do not consist of whole blocks of the file. */
+  get isUnpacked(): boolean {
+    const { inputs, sources } = this.rows;
+    return inputs !== undefined && sources.some(({ tensor }) => inputs.size % ggmlLayouts[tensor.type].elements !== 0);
   }
 
   get place(): number {
@@ -51,21 +72,24 @@ export class ComposedWeight implements WeightEntry {
     return this.rows.sources.map(({ tensor }) => tensor);
   }
 
-  /** Undefined if the sources have several formats, or one without blocks. */
+  /** Undefined if the sources have several formats or one without blocks, or if groups of columns cut blocks. */
   blocks(device: Device): StoredBlocks | undefined {
-    const { rows, columns, sources } = this.rows;
+    const { rows, columns, sources, inputs } = this.rows;
     const formats = sources.map(({ tensor }) => this.reader.formatOf(device, tensor, columns));
     const [format] = formats;
     if (this.shape.length < 2 || columns === 1 || format === undefined || formats.some((each) => each !== format))
       return undefined;
+    if (inputs !== undefined && inputs.size % format.inputs !== 0) return undefined;
     const rowBytes = (columns / format.inputs) * format.blockBytes;
     return {
       ...{ format: format.name, shape: [rows, columns], unit: 1 },
-      read: (buffer, from) =>
-        this.#gather(buffer, from / rowBytes, rowBytes, ({ tensor }, first, count) => {
+      read: async (buffer, from) => {
+        await this.#gather(buffer, from / rowBytes, rowBytes, ({ tensor }, first, count) => {
           const bytes = new Uint8Array(count * rowBytes);
           return this.reader.fill(tensor, bytes, first * rowBytes).then(() => bytes);
-        }),
+        });
+        if (inputs !== undefined) reorder(buffer, rowBytes, inputs);
+      },
     };
   }
 
@@ -74,7 +98,7 @@ export class ComposedWeight implements WeightEntry {
   }
 
   async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {
-    const { rows, columns, transposed } = this.rows;
+    const { rows, columns, transposed, inputs, isLogarithm = false } = this.rows;
     const whole = Math.max(1, multiple / columns);
     const step = transposed > 0 ? rows / transposed : whole * Math.max(1, Math.floor(AT_ONCE / columns / whole));
     for (let row = 0; row < rows; row += step) {
@@ -82,6 +106,8 @@ export class ComposedWeight implements WeightEntry {
       await this.#gather(values, row, columns, ({ tensor }, first, count) =>
         this.reader.values(device, tensor, first * columns, count * columns),
       );
+      if (inputs !== undefined) reorder(values, columns, inputs);
+      if (isLogarithm) for (let i = 0; i < values.length; i++) values[i] = Math.log(-(values[i] as number));
       yield transposed > 0 ? transposedEach(values, [rows / transposed, columns]) : values;
     }
   }
@@ -103,5 +129,15 @@ export class ComposedWeight implements WeightEntry {
       for (const [row, i] of own)
         into.set(values.subarray((row - start) * width, (row - start + 1) * width), i * width);
     }
+  }
+}
+
+/** Moves the groups of each row to their places. A row has `width` elements: values, or bytes of blocks. */
+function reorder(rows: Float32Array | Uint8Array, width: number, { from }: ColumnOrder): void {
+  const size = width / from.length;
+  for (let start = 0; start < rows.length; start += width) {
+    const row = rows.slice(start, start + width);
+    for (const [to, group] of from.entries())
+      rows.set(row.subarray(group * size, (group + 1) * size), start + to * size);
   }
 }

@@ -54,6 +54,11 @@ function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata, family: Gg
   if (tensors.size === 0) throw new FormatError('the file has no tensors, only a vocabulary');
 }
 
+/** Number of layers of the model itself. Layers that predict further tokens follow them in the file. */
+export function layersOf(metadata: GgufMetadata): number {
+  return metadata.needed('block_count') - (metadata.own('nextn_predict_layers') ?? 0);
+}
+
 const headIds = { bos_token_id: 'bos', eos_token_id: 'eos', pad_token_id: 'padding' } as const;
 
 /** The default ids of llama.cpp for files without them. */
@@ -100,6 +105,14 @@ class Settings implements GgufSettings {
     return this.metadata.architecture;
   }
 
+  get layers(): number {
+    return layersOf(this.metadata);
+  }
+
+  get ropeDivisors(): readonly number[] | undefined {
+    return this.divisors.get('rope_freqs.weight');
+  }
+
   number(name: string): number | undefined {
     const value = this.metadata.own(name);
     return value === undefined ? undefined : decimal(value);
@@ -113,11 +126,15 @@ class Settings implements GgufSettings {
     const listed = this.metadata.listed(name);
     if (listed !== undefined) return listed;
     const value = this.number(name);
-    return value === undefined ? undefined : Array<number>(this.needed('block_count')).fill(value);
+    return value === undefined ? undefined : Array<number>(this.layers).fill(value);
   }
 
   flag(name: string): boolean | undefined {
     return this.metadata.flag(`${this.architecture}.${name}`);
+  }
+
+  text(name: string): string | undefined {
+    return this.metadata.text(`${this.architecture}.${name}`);
   }
 
   texts(name: string): readonly string[] | undefined {
@@ -132,9 +149,13 @@ class Settings implements GgufSettings {
     const given = this.pattern('attention.sliding_window_pattern') ?? period;
     const isNear = (layer: number) => (typeof given === 'number' ? (layer + 1) % given !== 0 : given[layer] === true);
     const hasWindow = (this.number('attention.sliding_window') ?? 0) > 0;
-    return Array.from({ length: this.needed('block_count') }, (_, layer) =>
+    return Array.from({ length: this.layers }, (_, layer) =>
       hasWindow && isNear(layer) ? 'sliding_attention' : 'full_attention',
     );
+  }
+
+  hasTensor(name: string): boolean {
+    return [...this.tensors.keys()].some((each) => each.endsWith(`.${name}`));
   }
 
   rows(tensor: string): number {
@@ -151,7 +172,7 @@ class Settings implements GgufSettings {
     return {
       hidden_size: width,
       intermediate_size: Math.max(...(this.ofLayers('feed_forward_length') ?? [this.needed('feed_forward_length')])),
-      num_hidden_layers: this.needed('block_count'),
+      num_hidden_layers: this.layers,
       num_attention_heads: heads,
       // Layers without attention have no heads.
       num_key_value_heads: Math.max(...(this.ofLayers('attention.head_count_kv') ?? [heads])),
@@ -159,7 +180,7 @@ class Settings implements GgufSettings {
       max_position_embeddings: this.needed('context_length'),
       rms_norm_eps: this.number('attention.layer_norm_rms_epsilon') ?? this.needed('attention.layer_norm_epsilon'),
       tie_word_embeddings: !this.tensors.has('output.weight'),
-      attention_bias: this.tensors.has('blk.0.attn_q.bias'),
+      attention_bias: this.hasTensor('attn_q.bias'),
       mlp_bias: this.tensors.has('blk.0.ffn_gate.bias'),
       ...this.rope(headSize),
     };
@@ -185,7 +206,7 @@ class Settings implements GgufSettings {
   #ropeScaling(): Json {
     const own = (name: string) => this.number(`rope.scaling.${name}`);
     const original = own('original_context_length') ?? this.needed('context_length');
-    const listed = this.divisors.get('rope_freqs.weight');
+    const listed = this.ropeDivisors;
     if (listed !== undefined) return longRope(listed, listed, original, 1);
     const [short, long] = ['short', 'long'].map((name) => this.divisors.get(`rope_factors_${name}.weight`));
     if (short !== undefined && long !== undefined) return longRope(short, long, original, own('attn_factor') ?? 1);

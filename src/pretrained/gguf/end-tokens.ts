@@ -2,17 +2,31 @@ import type { GgufMetadata } from './metadata.js';
 
 /** Texts of tokens that end a turn in chat templates. Files name only the end of a text. */
 const ENDS = new Set([
-  ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<end_of_turn>', '<|endoftext|>', '<|eom_id|>', '<EOT>'],
-  ...['_<EOT>', '[EOT]', '[EOS]', '</s>', '<eos>', '<|end_of_text|>', '<end_of_utterance>'],
+  ...['<|eot_id|>', '<|im_end|>', '<|end|>', '<|return|>', '<|call|>', '<|flush|>', '<|calls|>', '<end_of_turn>'],
+  ...['<|endoftext|>', '<|eom_id|>', '<EOT>', '_<EOT>', '[EOT]', '[EOS]', '</s>', '<eos>', '<|end_of_text|>'],
+  ...['<end_of_utterance>', '<turn|>', '<|tool_response>', '<｜end▁of▁sentence｜>', '[e~['],
 ]);
 const CONTROL = 3;
+
+/** Tokens that end no turn in vocabularies that have all tokens of one of these lists. llama.cpp has the same exceptions. */
+const EXCEPTIONS: readonly (readonly [token: string, beside: readonly string[]])[] = [
+  ['<|end|>', ['<|return|>', '<|call|>']], // ends a message of gpt-oss
+  ['<|end|>', ['<|return|>', '<|calls|>']],
+  ['<|end|>', ['<|flush|>', '<|calls|>']],
+  ['</s>', ['<|tool_response>']], // an ordinary token of Gemma 4
+];
 
 /** The ids that end generation: those that the file names, and known control tokens. */
 export function endIds(metadata: GgufMetadata): number[] {
   const named = ['eos', 'eot', 'eom'].flatMap((name) => metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? []);
   const tokens = metadata.texts('tokenizer.ggml.tokens');
   const kinds = metadata.numbers('tokenizer.ggml.token_type', tokens?.length) ?? [];
-  const known: number[] = [];
-  for (let id = 0; id < kinds.length; id++) if (kinds[id] === CONTROL && ENDS.has(tokens?.at(id) ?? '')) known.push(id);
-  return [...new Set([...named, ...known])];
+  const known = new Map<string, number>();
+  for (let id = 0; id < kinds.length; id++) {
+    const token = tokens?.at(id) ?? '';
+    if (ENDS.has(token) && (kinds[id] === CONTROL || token === '<|tool_response>')) known.set(token, id);
+  }
+  const excepted = EXCEPTIONS.filter(([, beside]) => beside.every((token) => known.has(token)));
+  const none = new Set(excepted.map(([token]) => known.get(token)));
+  return [...new Set([...named, ...known.values()])].filter((id) => !none.has(id));
 }

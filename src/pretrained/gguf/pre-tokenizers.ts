@@ -43,13 +43,29 @@ const deepseek3: PreTokenizer = {
   ],
 };
 
+/** Words of BLOOM: anything but spaces and common punctuation. */
+const WORDS = ' ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+';
+
 const known: Readonly<Record<string, PreTokenizer>> = {
   default: { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2, '\\p{N}+', '[0-9][0-9][0-9]'] },
   ...named(llama3, ['llama3', 'llama-v3', 'llama-bpe', 'falcon3', 'falcon-h1', 'pixtral', 'midm-2.0', 'lfm2']),
+  ...named(llama3, ['jina-v5-nano']),
+  ...named({ patterns: [WORDS] }, ['bloom', 'poro-chat', 'gpt3-finnish']),
+  viking: { patterns: [WORDS, '\\p{N}'] },
   ...named(inThrees, ['dbrx', 'smaug-bpe', 'chatglm-bpe']),
   ...named({ ...inThrees, wholeWords: true }, ['glm4']),
   ...named(plain, ['gpt-2', 'phi-2', 'mpt', 'olmo', 'jais', 'trillion', 'exaone4', 'a.x-4.0', 'mellum', 'modern-bert']),
-  ...named(plain, ['jina-es', 'jina-de', 'jina-v1-en', 'jina-v2-code', 'roberta-bpe', 'gigachat', 'granite-docling']),
+  ...named(plain, [
+    'jina-es',
+    'jina-de',
+    'jina-v2-es',
+    'jina-v2-de',
+    'jina-v1-en',
+    'jina-v2-code',
+    'roberta-bpe',
+    'gigachat',
+    'granite-docling',
+  ]),
   ...named(digitByDigit, [
     'smollm',
     'starcoder',
@@ -60,7 +76,17 @@ const known: Readonly<Record<string, PreTokenizer>> = {
     'minerva-7b',
     'mellum2',
   ]),
-  ...named(qwen2, ['qwen2', 'deepseek-r1-qwen', 'stablelm2', 'hunyuan', 'megrez', 'grok-2', 'kormo', 'solar-open']),
+  ...named(qwen2, [
+    'qwen2',
+    'f2llmv2',
+    'deepseek-r1-qwen',
+    'stablelm2',
+    'hunyuan',
+    'megrez',
+    'grok-2',
+    'kormo',
+    'solar-open',
+  ]),
   ...named(gpt4o, ['gpt-4o', 'llama4', 'kanana2', 'minimax-m2']),
   ...named(deepseek3, ['deepseek-v3', 'hunyuan-dense', 'joyai-llm']),
   falcon: { patterns: ['[\\p{P}\\$\\+<=>\\^~\\|`]+', gpt2, '[0-9][0-9][0-9]'] },

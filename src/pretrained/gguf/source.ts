@@ -10,13 +10,14 @@ import type { WeightEntry } from '../../models/weight-entry.js';
 import { headOf } from '../architectures.js';
 import type { ModelSource } from '../source.js';
 import { checkReadable } from './block-reader.js';
+import { ComposedWeight } from './composed.js';
 import { ggufConfig, ggufSettings } from './config.js';
 import { CONVERTED, isConverted } from './converted-names.js';
 import { endIds } from './end-tokens.js';
 import { GgufMetadata } from './metadata.js';
 import { type OpenGguf, readParts } from './split.js';
 import { ggufTokenizerConfig, ggufTokenizerJson, tokenizerKind } from './tokenizer.js';
-import { ggufWeights } from './weights.js';
+import { type GgufWeight, ggufWeights } from './weights.js';
 
 /** The poolings of token vectors, by the numbers of `pooling_type`. */
 const POOLINGS: Readonly<Record<number, string>> = {
@@ -88,15 +89,31 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
     json: async (path) => (await contentOf(path)) as Readonly<Record<string, unknown>>,
     open: async (path) => ({ ...inMemory(await bytes(path)), close() {} }),
     vocabulary: new Map([...gguf.metadata].filter(([key]) => key.startsWith('tokenizer.'))),
-    weights: { tensors, metadata: new Map(), converted: convertedIn(gguf.tensors), check, close: () => file.close() },
+    weights: {
+      tensors,
+      metadata: new Map(),
+      converted: convertedIn(gguf.tensors, tensors),
+      check,
+      close: () => file.close(),
+    },
     projections: new Map([...projections].map(([path, weight]) => [path, new Map([['weight', weight]])])),
   };
 }
 
 /** The types of a file that become another format, and that format; undefined if there are none. */
-function convertedIn(tensors: Gguf['tensors']): string | undefined {
+function convertedIn(
+  tensors: Gguf['tensors'],
+  weights: ReadonlyMap<string, GgufWeight | ComposedWeight>,
+): string | undefined {
   const types = new Set([...tensors.values()].map(({ type }) => type).filter(isConverted));
-  return types.size === 0 ? undefined : [...types].map((type) => `${type} as ${CONVERTED[type].format}`).join(', ');
+  const unpacked = [...weights.values()].flatMap((each) =>
+    each instanceof ComposedWeight && each.isUnpacked ? each.tensors.map(({ type }) => type) : [],
+  );
+  const texts = [
+    ...[...types].map((type) => `${type} as ${CONVERTED[type].format}`),
+    ...[...new Set(unpacked)].map((type) => `${type} of heads in another order as float16`),
+  ];
+  return texts.length === 0 ? undefined : texts.join(', ');
 }
 
 const withoutNothing = (values: Record<string, unknown>) =>

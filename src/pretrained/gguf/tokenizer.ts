@@ -35,6 +35,7 @@ interface SurroundingTokens {
 const kindsOfTokenizers: Readonly<Record<string, (vocabulary: Vocabulary) => Model | Promise<Model>>> = {
   llama: sentencePiece,
   gpt2: byteLevel,
+  gemma4: bytePairsOfText,
   bert: wordPiece,
   t5: unigram,
 };
@@ -191,27 +192,48 @@ function mergesByScore({ tokens, scores }: Vocabulary): [string, string][] {
 async function byteLevel({ metadata, tokens }: Vocabulary): Promise<Model> {
   const name = metadata.text('tokenizer.ggml.pre') ?? 'default';
   const { patterns, wholeWords = false } = preTokenizerNamed(name);
-  const merges = metadata.texts('tokenizer.ggml.merges');
-  if (merges === undefined) throw new FormatError('the file has no tokenizer.ggml.merges');
   const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
   const splits = patterns.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
   return {
     normalizer: null,
     pre_tokenizer: { type: 'Sequence', pretokenizers: [...splits, bytes] },
     decoder: bytes,
-    model: bytePairModel(
-      {
-        ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
-        ignore_merges: wholeWords,
-      },
-      bytePairs(tokens, await inSlices(ranksOfTexts(merges, tokens))),
-      () =>
-        Array.from(merges, (merge) => {
-          const cut = merge.indexOf(' ', 1);
-          return [merge.slice(0, cut), merge.slice(cut + 1)] as const;
-        }),
-    ),
+    model: await mergingModel(metadata, tokens, {
+      ...{ type: 'BPE', dropout: null, unk_token: null, fuse_unk: false, byte_fallback: false },
+      ignore_merges: wholeWords,
+    }),
   };
+}
+
+/** Gemma 4's byte pairs: words are not apart, spaces are marked, and text without a token becomes bytes. */
+async function bytePairsOfText({ metadata, tokens, kinds }: Vocabulary): Promise<Model> {
+  const unknown = metadata.whole('tokenizer.ggml.unknown_token_id');
+  const replaced = (from: string, content: string) => ({ type: 'Replace', pattern: { String: from }, content });
+  return {
+    normalizer: replaced(' ', SPACE),
+    pre_tokenizer: { type: 'Split', pattern: { Regex: '[^\\n]+|\\n+' }, behavior: 'Isolated', invert: false },
+    decoder: { type: 'Sequence', decoders: [replaced(SPACE, ' '), { type: 'ByteFallback' }, { type: 'Fuse' }] },
+    model: await mergingModel(metadata, tokens, {
+      ...{ type: 'BPE', dropout: null, fuse_unk: true, byte_fallback: true, ignore_merges: false },
+      unk_token: unknown !== undefined && kinds[unknown] === UNKNOWN ? (tokens.at(unknown) as string) : null,
+    }),
+  };
+}
+
+/** A model of byte pairs with the merges of the file. */
+async function mergingModel(
+  metadata: GgufMetadata,
+  tokens: TokenTable,
+  settings: Parameters<typeof bytePairModel>[0],
+): Promise<Model['model']> {
+  const merges = metadata.texts('tokenizer.ggml.merges');
+  if (merges === undefined) throw new FormatError('the file has no tokenizer.ggml.merges');
+  return bytePairModel(settings, bytePairs(tokens, await inSlices(ranksOfTexts(merges, tokens))), () =>
+    Array.from(merges, (merge) => {
+      const cut = merge.indexOf(' ', 1);
+      return [merge.slice(0, cut), merge.slice(cut + 1)] as const;
+    }),
+  );
 }
 
 /** The file marks the beginnings of words, BERT marks continuations. */

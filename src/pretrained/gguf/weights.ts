@@ -6,11 +6,11 @@ import { quote } from '../../io/dtypes.js';
 import { ggmlLayouts } from '../../io/ggml-types.js';
 import type { Gguf, GgufTensor } from '../../io/gguf.js';
 import type { ByteSource } from '../../io/safetensors.js';
-import type { GgufFamily, GgufJoin, GgufSettings } from '../../models/family.js';
+import type { GgufFamily, GgufHeads, GgufJoin, GgufSettings } from '../../models/family.js';
 import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import { BlockReader } from './block-reader.js';
-import { ComposedWeight, type Composition } from './composed.js';
+import { type ColumnOrder, ComposedWeight, type Composition } from './composed.js';
 import type { GgufMetadata } from './metadata.js';
 
 /** Differences between a tensor's layout in the file and in transformers. */
@@ -22,7 +22,7 @@ export interface GgufStorage {
   /** Added to the values in the file. */
   readonly plus: number;
   /** The change of values or of the shape in the checkpoint, if there is one; see `GgufFamily`. */
-  readonly stored: 'logarithm' | 'vector' | 'taps' | null;
+  readonly stored: 'logarithm' | 'vector' | 'taps' | 'row' | null;
 }
 
 /** A tensor of a file, read as unpacked values or as its blocks. */
@@ -104,7 +104,9 @@ export class GgufWeight implements WeightEntry {
 /** The shape in a checkpoint. */
 function shapeOf({ shape }: GgufTensor, { transposed, stored }: GgufStorage): readonly number[] {
   if (stored === 'taps') return [shape[0] as number, 1, ...shape.slice(1)];
-  if (stored !== null) return [shape.reduce((product, n) => product * n, 1)];
+  const all = shape.reduce((product, n) => product * n, 1);
+  if (stored === 'row') return [1, all];
+  if (stored !== null) return [all];
   return transposed ? [...shape].reverse() : shape;
 }
 
@@ -165,12 +167,11 @@ export function ggufWeights(
   const { plusOne = false } = architecture;
   const parts = new Map((architecture.joined ?? []).flatMap((join) => join.of.map((each) => [each, join] as const)));
   for (const [given, tensor] of tensors) {
-    if (OF_POSITIONS.test(given)) continue;
+    if (OF_POSITIONS.test(given) || Number(LAYER.exec(given)?.[0]) >= settings.layers) continue;
     const joined = parts.get(patternOf(given));
-    if (joined !== undefined) {
+    if (joined !== undefined && (isWhole(given, tensors, joined) || renamed(architecture.names, given) === undefined)) {
       const name = joined.name.replace('*', LAYER.exec(given)?.[0] ?? '*');
-      if (!weights.has(name))
-        weights.set(name, new ComposedWeight(joinedRows(given, tensors, joined, settings), reader));
+      if (!weights.has(name)) weights.set(name, composed(given, tensors, joined, architecture, settings, reader));
       continue;
     }
     const found = renamed(architecture.names, given);
@@ -192,6 +193,24 @@ export function ggufWeights(
   return weights;
 }
 
+/** True if the file has all tensors of a weight in the layer of `given`. */
+function isWhole(given: string, tensors: Gguf['tensors'], { of }: GgufJoin): boolean {
+  return of.every((pattern) => tensors.has(pattern.replace('*', LAYER.exec(given)?.[0] ?? '*')));
+}
+
+/** Returns a weight of the checkpoint that the file holds in another cut. */
+function composed(
+  given: string,
+  tensors: Gguf['tensors'],
+  joined: GgufJoin,
+  architecture: GgufFamily,
+  settings: GgufSettings,
+  reader: BlockReader,
+): ComposedWeight {
+  const stored = architecture.stored?.[patternOf(given)] ?? null;
+  return new ComposedWeight(joinedRows(given, tensors, joined, stored, settings), reader);
+}
+
 /** The matrix of each expert in a tensor [experts, out, in], or each vector of [heads, size]. */
 function expertRows(tensor: GgufTensor): Composition[] {
   const isTable = tensor.shape.length === 2;
@@ -209,7 +228,8 @@ function expertRows(tensor: GgufTensor): Composition[] {
 function joinedRows(
   given: string,
   tensors: Gguf['tensors'],
-  { of, alternating = false, inOut = false, perHead }: GgufJoin,
+  { of, alternating = false, inOut = false, perHead, byColumn = false }: GgufJoin,
+  stored: GgufStorage['stored'],
   settings: GgufSettings,
 ): Composition {
   const found = of.map((pattern) => {
@@ -219,7 +239,7 @@ function joinedRows(
     return tensor;
   });
   const [first] = found as [GgufTensor];
-  const isVector = given.endsWith('.bias');
+  const isVector = given.endsWith('.bias') || first.shape.length === 1;
   const shape = isVector ? [...first.shape, 1] : first.shape;
   const [columns, each] = [shape.at(-1) as number, shape.at(-2) as number];
   const experts = shape.length === 3 ? (shape[0] as number) : 1;
@@ -230,7 +250,8 @@ function joinedRows(
   }
   const count = found.length;
   const rows = experts * count * each;
-  const cut = perHead === undefined ? null : headOrder(first, each, perHead(settings));
+  const heads = perHead?.(settings);
+  const cut = heads === undefined || byColumn ? null : headOrder(first, each, heads);
   const within = (row: number): readonly [number, number] => {
     const [expert, place] = [Math.floor(row / (count * each)), row % (count * each)];
     const [source, inSource] = alternating
@@ -240,35 +261,58 @@ function joinedRows(
   };
   const lead = experts > 1 || shape.length === 3 ? [experts] : [];
   const out = count * each;
-  const checkpoint = isVector ? [...lead, out] : inOut ? [...lead, columns, out] : [...lead, out, columns];
+  const taps = stored === 'taps' ? [1] : [];
+  const checkpoint = isVector ? [...lead, out] : inOut ? [...lead, columns, out] : [...lead, out, ...taps, columns];
   return {
     ...{ shape: checkpoint, rows, columns, transposed: inOut && !isVector ? experts : 0 },
     sources: cut?.sources ?? found.map((tensor) => ({ tensor, first: 0 })),
     at: cut?.at ?? within,
+    inputs: heads !== undefined && byColumn ? columnOrder(first, columns, heads) : undefined,
+    isLogarithm: stored === 'logarithm',
   };
 }
 
+/** Number of features of a head. Throws FormatError if it is no integer. */
+function sizeOfHeads(
+  { name }: GgufTensor,
+  count: number,
+  kind: string,
+  { groups, heads, before = 0 }: GgufHeads,
+): number {
+  const all = groups * heads.reduce((sum, each) => sum + each, 0);
+  const size = (count - before) / all;
+  if (Number.isInteger(size) && size > 0) return size;
+  const behind = before > 0 ? ` after the first ${before}` : '';
+  throw new FormatError(`tensor ${quote(name)} has ${count} ${kind}, expected a multiple of ${all} heads${behind}`);
+}
+
 /** Sections of heads in the order of a checkpoint, where each group of heads has its part of all sections. */
-function headOrder(
-  tensor: GgufTensor,
-  rows: number,
-  { groups, heads }: { readonly groups: number; readonly heads: readonly number[] },
-): Pick<Composition, 'sources' | 'at'> {
+function headOrder(tensor: GgufTensor, rows: number, order: GgufHeads): Pick<Composition, 'sources' | 'at'> {
+  const { groups, heads, before = 0 } = order;
+  const headSize = sizeOfHeads(tensor, rows, 'rows', order);
   const all = heads.reduce((sum, count) => sum + count, 0);
-  const headSize = rows / groups / all;
-  if (!Number.isInteger(headSize))
-    throw new FormatError(
-      `tensor ${quote(tensor.name)} has ${rows} rows, expected a multiple of ${groups * all} heads`,
-    );
-  const before = heads.map((_, i) => heads.slice(0, i).reduce((sum, count) => sum + count, 0) * headSize);
+  const starts = heads.map((_, i) => heads.slice(0, i).reduce((sum, count) => sum + count, 0) * headSize);
   return {
-    sources: before.map((start) => ({ tensor, first: groups * start })),
+    sources: [0, ...starts.map((start) => before + groups * start)].map((first) => ({ tensor, first })),
     at: (row) => {
-      const [group, place] = [Math.floor(row / (all * headSize)), row % (all * headSize)];
-      const section = before.findLastIndex((start) => start <= place);
-      return [section, group * (heads[section] as number) * headSize + place - (before[section] as number)];
+      if (row < before) return [0, row];
+      const [group, place] = [Math.floor((row - before) / (all * headSize)), (row - before) % (all * headSize)];
+      const section = starts.findLastIndex((start) => start <= place);
+      return [section + 1, group * (heads[section] as number) * headSize + place - (starts[section] as number)];
     },
   };
+}
+
+/** Columns in the order of a checkpoint, as `headOrder`. Undefined if they are in this order already. */
+function columnOrder(tensor: GgufTensor, columns: number, order: GgufHeads): ColumnOrder | undefined {
+  if (order.groups === 1 || order.heads.length === 1) return undefined;
+  const size = sizeOfHeads(tensor, columns, 'columns', order);
+  const { sources, at } = headOrder(tensor, columns / size, order);
+  const from = Array.from({ length: columns / size }, (_, head) => {
+    const [section, place] = at(head);
+    return (sources[section]?.first as number) + place;
+  });
+  return { size, from };
 }
 
 /** Heads of keys in layers that attend. */

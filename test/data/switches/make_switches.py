@@ -94,6 +94,12 @@ def rope(**settings):
     return dict(rope_parameters=dict(rope_theta=100.0, **settings))
 
 
+delta = dict(
+    grouped, head_dim=4, linear_num_key_heads=2, linear_num_value_heads=6, linear_key_head_dim=4, linear_value_head_dim=4, linear_conv_kernel_dim=3,
+    layer_types=["linear_attention", "full_attention"],
+)
+ernie_moe = dict(grouped, head_dim=4, moe_intermediate_size=6, moe_k=2, moe_num_experts=4, initializer_range=0.3)
+
 CASES = {
     "gpt2-scales": ("GPT2LMHeadModel", dict(gpt2, scale_attn_weights=False, scale_attn_by_inverse_layer_idx=True, n_inner=10, activation_function="relu")),
     "gpt2-sequence": ("GPT2ForSequenceClassification", dict(gpt2, n_inner=10, num_labels=3)),
@@ -436,6 +442,15 @@ CASES = {
             vision_config=dict(davit, depths=[2], patch_size=[5], patch_stride=[5], patch_padding=[0], patch_prenorm=[False], embed_dim=[6], num_heads=[3], num_groups=[1]),
         ),
     ),
+    "qwen3-5-moe": (
+        "Qwen3_5MoeForCausalLM",
+        dict(delta, moe_intermediate_size=6, shared_expert_intermediate_size=5, num_experts=4, num_experts_per_tok=2, **rope(rope_type="default", partial_rotary_factor=0.5)),
+    ),
+    "ernie4-5-moe": ("Ernie4_5_MoeForCausalLM", dict(ernie_moe, moe_num_shared_experts=2, moe_layer_start_index=1)),
+    "ernie4-5-moe-biases": (
+        "Ernie4_5_MoeForCausalLM",
+        dict(ernie_moe, moe_num_shared_experts=0, use_bias=True, moe_layer_start_index=0, moe_layer_end_index=0, moe_norm_min=0.7, tie_word_embeddings=False),
+    ),
 }
 # The height and width of images, where they differ from the config's.
 RESIZED = {"beit-resized": (16, 12), "dinov3-resized": (12, 24), "swin-odd": (27, 19), "donut-swin": (32, 24), "convnext-unscaled": (18, 13), "segformer-binary": (19, 14), "segformer-classes": (19, 14), "depth-metric": (16, 20), "rf-detr-windows": (16, 24), "rf-detr-body": (52, 3)}
@@ -757,7 +772,7 @@ for seed, (name, (cls, settings)) in enumerate(CASES.items()):
     tensors.update({f"grad.{key}": p.grad for key, p in model.named_parameters() if p.grad is not None})
     if any(tensor.is_floating_point() and tensor.isnan().any() for tensor in tensors.values()):
         sys.exit(f"{name}: transformers gives NaN")
-    if cls.startswith("T5Gemma2"):  # in files, the encoder's text model has no name of its own
+    if cls.startswith("T5Gemma2") or "Moe" in cls:  # in files, the encoder's text model has no name of its own, and each expert has one
         with tempfile.TemporaryDirectory() as temporary:
             tensors = {key: value for key, value in tensors.items() if not key.startswith("grad.")} | gradients_in_files(model, pathlib.Path(temporary))
     if "Nomic" in cls:
