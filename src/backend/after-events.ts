@@ -1,6 +1,6 @@
 /**
- * Calls `fn` once the events that wait already have been handled. Timers would wait for milliseconds, and a second where
- * nobody sees the page.
+ * Calls `fn` after the events that are already pending. A timer would delay it by milliseconds, and by a second in a
+ * hidden page.
  */
 export const afterEvents: (fn: () => void) => unknown =
   typeof setImmediate === 'function'

@@ -1,104 +1,115 @@
 /**
- * How an operand of a command is encoded: a tensor as offset and length, a scalar as one word, `tail` as what is left.
+ * Kinds of operands. A command encodes a tensor as offset and length, a scalar as one word, and `tail` as all remaining
+ * words. A kind with `?` may be omitted.
  */
 export type OperandKind = 'in' | 'in?' | 'out' | 'out?' | 'inout' | 'inout?' | 'i32' | 'u32' | 'f32' | 'tail';
 
 /** A format of packed weights, as its header in native/formats defines it. Sizes are bytes. */
 export interface FormatInfo {
   readonly name: string;
-  /** GGUF's name and number of the type; undefined if no GGUF file has it. */
+  /** Name and number of the type in GGUF files; undefined if GGUF has no such type. */
   readonly ggufName?: string;
   readonly ggufType?: number;
-  /** Inputs and bytes of a block of one output feature, as files have it. */
+  /** Number of inputs and bytes of a block of one output feature, in the layout of files. */
   readonly inputs: number;
   readonly blockBytes: number;
-  /** Precedes the blocks of a feature. */
+  /** Bytes before the blocks of a feature. */
   readonly rowHead: number;
-  /** In the heap: a block of all features of a tile, and the head that precedes the blocks of a tile. */
+  /** In the layout of the heap: bytes of one block of all features of a tile, and bytes before the blocks of a tile. */
   readonly recordBytes: number;
   readonly tileHead: number;
   /** Bits of a stored weight. */
   readonly bits: number;
   /** A weight is (integer - offset) · scale. Undefined for floats. */
   readonly offset?: number;
-  /** Scales of 32 inputs; 0 if all inputs of a feature share one. Undefined for floats. */
+  /** Number of scales for each 32 inputs; 0 if all inputs of a feature share one scale. Undefined for floats. */
   readonly scales?: number;
-  /** True if the engine can make it from floats. */
+  /** True if the engine can quantize floats to this format. */
   readonly made: boolean;
 }
 
-/** The abilities of a loaded engine. Opcodes are positions in `ops`, numbers of formats positions in `formats`. */
+/** The abilities of a loaded engine. An opcode is an index in `ops`, and a format's code is an index in `formats`. */
 export interface Manifest {
   readonly version: string;
   readonly isa: InstructionSet;
-  /** Every instruction set of this build that this machine has, best first. */
+  /** The instruction sets of this build that this machine supports, best first. */
   readonly isas: readonly InstructionSet[];
   readonly threads: number;
-  /** Maximum size of its heap, in WebAssembly. */
+  /** Maximum size of the heap in bytes; only in WebAssembly. */
   readonly mostBytes?: number;
   readonly ops: readonly {
     readonly name: string;
-    /** The part of the kernels that has it. A module of WebAssembly has one part, the addon all. */
+    /** Name of the group of kernels that contains the op. A WebAssembly module has one group, the addon has all. */
     readonly part: string;
-    /** `fields`: the names of numbers that are one operand together, each of this kind. */
+    /** `fields` are the names of the numbers of a grouped operand, each of this kind. */
     readonly operands: readonly {
       readonly name: string;
       readonly kind: OperandKind;
       readonly fields?: readonly string[];
     }[];
   }[];
-  /** Numbers that kernels and ops have to agree on, by name: see `Device.constant`. */
+  /** Constants that kernels and ops share, by name. See `Device.constant`. */
   readonly constants: Readonly<Record<string, number>>;
   readonly formats: readonly FormatInfo[];
 }
 
-/** Why a command list did not run to its end. */
+/** The failure of a command, which ended a run. */
 export interface CommandFailure {
   readonly index: number;
   readonly name: string;
   readonly reason: string;
 }
 
-/** The border between TypeScript and the engine: command lists over one heap. It never grows when an op is added. */
+/**
+ * The border between TypeScript and the engine: command lists over one heap. A new op does not change this interface.
+ */
 export interface Backend {
   readonly kind: 'native' | 'wasm';
   readonly manifest: Manifest;
-  /** Runs the first `count` words; null when all went well. Waits for runs in progress. */
+  /** Waits for runs in progress, then runs the commands in the first `count` words. Returns null if all succeeded. */
   run(words: Uint32Array, count: number): CommandFailure | null;
-  /** Like `run`, off this thread. The words are copied before it returns. */
+  /** Like `run`, on another thread. The words are copied before it returns. */
   runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null>;
-  /** Makes at least `bytes` of the heap usable; false if the system has not that much. */
+  /** Makes at least `bytes` bytes of the heap usable. Returns false if the system does not have that much memory. */
   grow(bytes: number): boolean;
   /**
-   * Gives the pages of a range that nobody uses back to the system; the range stays usable. Only of engines that can: the
-   * memory of WebAssembly never shrinks.
+   * Returns the memory pages of an unused range to the system. The range stays usable. WebAssembly lacks this method,
+   * because its memory never shrinks.
    */
   discard?(byteOffset: number, bytes: number): void;
   /** Copies from the heap into `target`. */
   read(byteOffset: number, target: ArrayBufferView): void;
   /**
-   * Like `read`, in order with the requested runs. Only for engines in a worker, whose `run` and `read` throw.
+   * Like `read`, after the runs that were requested before. Only engines in a worker have it; their `run` and `read`
+   * throw.
    */
   readAsync?(byteOffset: number, target: ArrayBufferView): Promise<void>;
   /** Copies `source` into the heap. */
   write(byteOffset: number, source: ArrayBufferView): void;
-  /** Gives the heap back. */
+  /** Frees the heap. */
   close(): void;
 }
 
-/** The sets of all backends, the addon's first, best first. `device.info.isas` lists those of this machine. */
+/**
+ * The instruction sets of all backends: those of the addon, then those of WebAssembly, each best first.
+ * `device.info.isas` lists those of this machine.
+ */
 export const INSTRUCTION_SETS = ['avx512', 'avx2', 'neon', 'sse2', 'scalar', 'relaxed', 'simd128'] as const;
 
 export type InstructionSet = (typeof INSTRUCTION_SETS)[number];
 
-/** The engine's constant `engine.maxThreads`, written down because options are checked before there is an engine. */
+/**
+ * The engine's constant `engine.maxThreads`. It is repeated here, because options are checked before an engine is
+ * loaded.
+ */
 export const MAX_THREADS = 64;
 
 export interface BackendOptions {
-  /** Threads a run may use, the calling one included, 64 at most. Default: what the machine offers. */
+  /** Number of threads that a run may use, including the calling one; at most 64. Default: the number of processors. */
   threads?: number | undefined;
   /**
-   * Instruction set, one of `device.info.isas`. Default: the best the machine has; of the addon, `SIMDFORMER_ISA` if set.
+   * Instruction set, one of `device.info.isas`. Default: the best of this machine, or for the addon `SIMDFORMER_ISA` if
+   * set.
    */
   isa?: InstructionSet | undefined;
 }

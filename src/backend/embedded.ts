@@ -1,5 +1,5 @@
-// Files of the package as text, for bundles that are to need no others. scripts/bundle.mjs fills them into the build.
+// Files of the package as text, for bundles that must not need other files. scripts/bundle.mjs fills them in.
 
-/** simd128.wasm and its parts, by the names of these, as base64 of their deflated bytes. */
+/** The module simd128.wasm (`core`) and its parts by name, deflated and encoded as base64. */
 export const wasm: Record<string, string> & { core: string } = { core: '' };
 export const worker: string = '';

@@ -1,4 +1,4 @@
-// Errors as data, for the border between threads: a structured clone of an error of ours is a plain Error.
+// Converts errors to data and back, for messages between threads. A structured clone would lose the class of the error.
 import { ArgumentError, DeviceError, OutOfMemoryError, type SimdformerError } from './errors.js';
 
 export interface ErrorData {
@@ -10,7 +10,7 @@ export function dataOf({ name, message }: Error): ErrorData {
   return { name, message };
 }
 
-/** Returns our error with that name. Any other becomes a DeviceError, because the engine did not do what was asked. */
+/** Returns an error of the class with that name. An error of any other class becomes a DeviceError. */
 export function errorOf({ name, message }: ErrorData): SimdformerError {
   switch (name) {
     case 'ArgumentError':

@@ -13,7 +13,7 @@ export interface Addon {
   parallelism: number;
 }
 
-/** Throws DeviceError, with the reason and what to do about it, if the addon does not load. */
+/** Loads the addon. Throws DeviceError with the reason and a remedy if it does not load. */
 export async function loadAddon(): Promise<Addon> {
   const { createRequire } = await nodeModule<typeof import('node:module')>('module');
   const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
@@ -21,13 +21,13 @@ export async function loadAddon(): Promise<Addon> {
   const { url } = import.meta;
   if (url === undefined) {
     throw new DeviceError(
-      'the native addon cannot be found, as code of CommonJS does not know its own URL: leave simdformer out of ' +
+      'the native addon cannot be found, because CommonJS code does not know its own URL: leave simdformer out of ' +
         'bundles (external)',
     );
   }
   const require = createRequire(url);
-  // An addon that was built here comes first: in a clone (src/backend/ and dist/chunks/ are equally deep), or by an
-  // installation from git.
+  // An addon that was built on this machine comes first: in a clone, or in an installation from git. The relative path
+  // is right for src/backend/ and for dist/chunks/.
   const built = ['../../build/Release', '../addon'].map((place) =>
     fileURLToPath(besides(url, `${place}/simdformer.node`)),
   );
@@ -37,13 +37,13 @@ export async function loadAddon(): Promise<Addon> {
       return { ...(require(place) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      const [reason] = message.split('\n'); // without the stack of modules that were loaded
+      const [reason] = message.split('\n'); // without Node's list of requiring modules
       reasons.push(`${place}: ${code === 'MODULE_NOT_FOUND' ? 'it is not there' : reason}`);
     }
   }
   throw new DeviceError(
     `the native addon for ${process.platform}-${process.arch} did not load from ${reasons.join(', nor from ')}. ` +
-      'Install with optional dependencies, of which one is the addon; or build it, with `npm run setup` in a clone and ' +
+      'Install the optional dependencies, one of which is the addon. Or build the addon: with `npm run setup` in a clone, ' +
       `with \`${COMPILE}\` elsewhere (needs a C++20 compiler, make and Python 3); and leave simdformer out ` +
       'of bundles (external).',
   );
@@ -53,12 +53,12 @@ export async function loadAddon(): Promise<Addon> {
 const SOURCE = 'simdformer-source';
 const COMPILE = `npm install ${SOURCE} && npx ${SOURCE}`;
 
-/** The command that builds the addon where this module lies: in a clone, or in an installed package. */
+/** The command that builds the addon, for a clone or for an installed package. */
 const BUILD = /[\\/]node_modules[\\/]simdformer[\\/]/.test(import.meta.url ?? '') ? COMPILE : 'npm run setup';
 
 let isTold = false;
 
-/** Says on stderr, once, that WebAssembly stands in for the addon, and how to build that. */
+/** Writes to stderr, once, that WebAssembly replaces the addon, and how to build the addon. */
 export function tellOfFallback(): void {
   if (isTold) return;
   isTold = true;
@@ -68,21 +68,27 @@ export function tellOfFallback(): void {
   );
 }
 
-/** The packages that may have an addon for this machine. Of those of two C libraries only the right one loads. */
+/**
+ * Returns the packages that may have an addon for this machine. On Linux there is one for each C library; only the
+ * right one loads.
+ */
 function prebuilt(): string[] {
   const { platform, arch } = process;
   const libraries: Partial<Record<NodeJS.Platform, string[]>> = { linux: ['-gnu', '-musl'], win32: ['-msvc'] };
   return (libraries[platform] ?? ['']).map((library) => `simdformer-${platform}-${arch}${library}`);
 }
 
-/** An engine of the N-API addon. Throws DeviceError if it or the machine lacks the instruction set, or memory. */
+/**
+ * Makes an engine of the N-API addon. Throws DeviceError if the addon or the machine lacks the instruction set, or if
+ * memory is short.
+ */
 export function createNativeBackend({ Engine, parallelism }: Addon, options: BackendOptions): Backend {
   const isa = options.isa ?? environment('SIMDFORMER_ISA');
   let engine: NativeEngine;
   try {
     engine = new Engine(isa, options.threads ?? Math.min(parallelism, MAX_THREADS));
   } catch (error) {
-    const { name, message } = error as Error; // not of this realm in Jest, where tests have their own
+    const { name, message } = error as Error; // `instanceof` fails in Jest, whose tests have their own realm
     const asked = options.isa === undefined ? 'SIMDFORMER_ISA' : 'isa';
     const why =
       name === 'RangeError' && isa !== undefined

@@ -6,17 +6,22 @@ export const isNode: boolean =
   process.versions?.node !== undefined &&
   globalThis.navigator?.userAgent !== 'Cloudflare-Workers';
 
-/** A URL relative to a module's `import.meta.url`, in a form that bundlers do not look for. */
+/**
+ * Returns a URL relative to a module's `import.meta.url`. Bundlers do not recognize this form, so they do not copy the
+ * file.
+ */
 export function besides(moduleUrl: string, path: string): URL {
   return new URL(path, moduleUrl);
 }
 
-/** One of Node's own modules, named so that bundlers for browsers do not look for it. */
+/** Imports one of Node's own modules. Bundlers for browsers do not recognize this form. */
 export function nodeModule<T>(name: string): Promise<T> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ `node:${name}`) as Promise<T>;
 }
 
-/** An environment variable that is set and not empty; none of them are where the runtime forbids to look, as Deno may. */
+/**
+ * Returns an environment variable, or undefined if it is unset or empty, or if the runtime forbids access, as Deno may.
+ */
 export function environment(name: string): string | undefined {
   if (!isNode) return undefined;
   try {

@@ -1,11 +1,11 @@
 import type { ModuleSource } from './wasm-load.js';
 
-/** The parts of an engine, for this thread or for a worker, to which they can be posted. */
+/** The parts from which an engine is made. They can be posted to a worker. */
 export interface WasmEngine {
   readonly module: WebAssembly.Module;
-  /** If more than one, the modules share their memory with threads. */
+  /** Number of threads. If more than one, the memory of the modules is shared. */
   readonly threads: number;
-  /** The kernels that are not in the module, by the names of parts in the manifest. Loaded when a command needs them. */
+  /** Modules with further kernels, by the names of parts in the manifest. They are loaded when a command needs them. */
   readonly parts: Readonly<Record<string, ModuleSource>>;
   /** The folder of thread.js and worker.js, if `wasmUrl` is given. */
   readonly folder?: string | undefined;

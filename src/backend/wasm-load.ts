@@ -10,7 +10,7 @@ const compiled = new Map<string, WebAssembly.Module | Promise<WebAssembly.Module
 
 const keyOf = (url: string, shared: boolean) => (shared ? `${url} shared` : url);
 
-/** The compiled module, which devices share. `shared` is true if its memory is shared with threads. */
+/** Returns the compiled module, which devices share. `shared` is true if its memory must be shared with threads. */
 export async function moduleOf(source: ModuleSource, shared: boolean): Promise<WebAssembly.Module> {
   if (typeof source !== 'string') return source;
   const key = keyOf(source, shared);
@@ -28,7 +28,7 @@ export async function moduleOf(source: ModuleSource, shared: boolean): Promise<W
   }
 }
 
-/** Like `moduleOf`, at once. It blocks the thread if the module is not there yet. */
+/** Like `moduleOf`, but synchronous. It blocks the thread until the module is loaded. */
 export function moduleNow(source: ModuleSource, shared: boolean): WebAssembly.Module {
   if (typeof source !== 'string') return source;
   const key = keyOf(source, shared);
@@ -65,14 +65,16 @@ async function compile(url: URL, shared: boolean): Promise<WebAssembly.Module> {
   if (!response.ok) throw new Error(`HTTP status ${response.status}`);
   const type = response.headers.get('content-type');
   if (type === 'application/wasm' && !shared) return WebAssembly.compileStreaming(response);
-  // Small static servers often do not send the type that streaming needs; others send a page for what they have not
-  // got.
+  // Small static servers often omit the content type that streaming compilation needs. Others send a page for a missing
+  // file.
   if (type?.startsWith('text/html')) throw new Error('the server sent a page, text/html');
   const bytes = await response.arrayBuffer();
   return WebAssembly.compile(shared ? share(new Uint8Array(bytes)) : bytes);
 }
 
-/** A file's bytes by a request that blocks. Pages get them as text, because they may not ask for bytes in this way. */
+/**
+ * Downloads a file by a blocking request. It asks for text, because pages may not ask for bytes in a blocking request.
+ */
 function download(url: string): Uint8Array<ArrayBuffer> {
   const request = new XMLHttpRequest();
   request.open('GET', url, false);
@@ -82,10 +84,12 @@ function download(url: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(request.responseText, (character) => character.charCodeAt(0));
 }
 
-/** `memory`, the kind of import that it is, and the flag of a maximum. */
+/** The bytes of the import in a module: the name `memory`, the kind 2 (memory), and the flag 1 (has a maximum). */
 const MEMORY_IMPORT = [109, 101, 109, 111, 114, 121, 2, 1];
 
-/** Makes the memory that a module imports a shared one, by one bit after its name. The rest of the module is the same. */
+/**
+ * Makes the imported memory of a module shared, by setting one bit of the flag after its name. The rest is unchanged.
+ */
 function share<Bytes extends Uint8Array>(bytes: Bytes): Bytes {
   let at = 0;
   while (at < bytes.length && !MEMORY_IMPORT.every((byte, i) => bytes[at + i] === byte)) at++;

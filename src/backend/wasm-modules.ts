@@ -1,4 +1,4 @@
-// Which of the modules in wasm/dist this runtime can run, and how it gets them.
+// Finds the modules of wasm/dist that this runtime can run, and their URLs.
 
 import type { WasmOptions } from './backend.js';
 import { ArgumentError, DeviceError } from './errors.js';
@@ -12,12 +12,15 @@ type WasmIsa = 'simd128' | 'relaxed';
 /** An engine without threads that is part of the code. */
 interface BundledEngine {
   readonly isa: WasmIsa;
-  /** Before anything is fetched, or when that failed. */
+  /** 'first': used instead of fetching a module. 'last': used if fetching failed. */
   readonly use: 'first' | 'last';
   load(): Promise<Pick<WasmEngine, 'module' | 'parts' | 'worker'>>;
 }
 
-/** True if WebAssembly has these instructions: validates a module with one function, of type () → v128, that uses them. */
+/**
+ * True if WebAssembly supports these instructions. It validates a module with one function of type () → v128 that uses
+ * them.
+ */
 function validates(...instructions: number[]): boolean | undefined {
   const body = [0, ...instructions, 0x0b]; // no locals … end
   const type = [1, 5, 1, 0x60, 0, 1, 0x7b];
@@ -30,13 +33,16 @@ const i8x16Splat = [0xfd, 0x0f];
 const zero = [...i32Const0, ...i8x16Splat];
 const f32x4RelaxedMadd = [0xfd, 0x85, 0x02];
 
-/** The instruction sets that this runtime has, best first. */
+/** The instruction sets that this runtime supports, best first. */
 export const wasmIsas: readonly WasmIsa[] = [
   ...(validates(...zero, ...zero, ...zero, ...f32x4RelaxedMadd) ? ['relaxed' as const] : []),
   ...(validates(...zero) ? ['simd128' as const] : []),
 ];
 
-/** The module of a set, and its parts: kernels of packed weights, of training, of few models, and of bfloat16. */
+/**
+ * Endings of the file names of an instruction set's modules: the core, and the kernels for packed weights, training,
+ * rare models and bfloat16.
+ */
 const FILES = ['', '-packed', '-training', '-rare', '-bfloat16'];
 
 /**
@@ -68,7 +74,8 @@ export function bringEngine(engine: BundledEngine): void {
 }
 
 /**
- * Finds and compiles what the options ask for. Throws DeviceError if the runtime has not got it or it does not load.
+ * Finds and compiles the module that the options require. Throws DeviceError if the runtime does not support it or it
+ * does not load.
  */
 export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   const { threads, wasmUrl, isa = wasmIsas[0] } = options;
@@ -80,7 +87,7 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   const count = await threadsHere(threads);
   if (bundled?.use === 'first') {
     if ((options.isa ?? bundled.isa) === bundled.isa) return { ...(await bundled.load()), threads: 1 };
-    throw new DeviceError(`createDevice: isa is '${isa}', but here is only the engine of '${bundled.isa}'`);
+    throw new DeviceError(`createDevice: isa is '${isa}', but this bundle has only the engine for '${bundled.isa}'`);
   }
   if (wasmUrl !== undefined) {
     const folder = await folderUrl(wasmUrl);
@@ -98,7 +105,7 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
     if (bundled === null) {
       throw new DeviceError(
         `${(error as Error).message}. In a bundle, leave simdformer out (external), or copy its files from ` +
-          "node_modules/simdformer/wasm/dist/ to a folder, and name it: createDevice({ wasmUrl: '/folder/' })",
+          "node_modules/simdformer/wasm/dist/ to a folder and pass its URL: createDevice({ wasmUrl: '/folder/' })",
         { cause: error },
       );
     }
@@ -116,18 +123,21 @@ export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
   }
 }
 
-/** The engine of these files, of which the first is loaded. */
+/** Makes the engine from the URLs of these files, in the order of FILES. Only the first is loaded now. */
 async function engineAt(files: readonly URL[], threads: number): Promise<WasmEngine> {
   const [core = '', packed = '', training = '', rare = '', bfloat16 = ''] = files.map(({ href }) => href);
   return { module: await moduleOf(core, threads > 1), threads, parts: { packed, training, rare, bfloat16 } };
 }
 
-/** The URLs of a set's modules, in the bundle or in the package. */
+/** Returns the URLs of an instruction set's modules, in the bundle or in the package. */
 function packaged(isa: WasmIsa): readonly URL[] {
   try {
     return urls[isa]();
   } catch (cause) {
-    throw new DeviceError('the WebAssembly engine cannot be found: the code does not know its own URL', { cause });
+    throw new DeviceError(
+      'the WebAssembly engine cannot be found, because this code does not know its own URL; pass wasmUrl to createDevice',
+      { cause },
+    );
   }
 }
 

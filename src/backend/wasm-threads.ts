@@ -1,4 +1,4 @@
-// The pool threads of a WebAssembly device: workers that run wasm/thread.js over the device's memory.
+// Starts the threads of a WebAssembly device: workers that run wasm/thread.js on the device's memory.
 
 import { MAX_THREADS } from './backend.js';
 import type { DeviceError } from './errors.js';
@@ -6,7 +6,7 @@ import { besides, isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { hasWorkers, type RunningWorker, startWorker } from './workers.js';
 
-/** Why memory cannot be shared with workers here, and what to do about it; null if it can. */
+/** Returns the reason why memory cannot be shared with workers here, and a remedy. Returns null if it can be shared. */
 function whyNotShared(): string | null {
   if (!hasWorkers) return 'this runtime has no workers';
   if (isNode && process.permission?.has('worker') === false) return 'the process may start no workers (--allow-worker)';
@@ -25,8 +25,8 @@ export function warnOnce(how: string, why: string): void {
 }
 
 /**
- * Number of threads of a device: the requested number, or that of the machine's processors. It is 1 if threads are not
- * available.
+ * Returns the number of threads of a device: the requested number, or the number of processors. It is 1 if threads are
+ * not available.
  */
 export async function threadsHere(asked: number | undefined): Promise<number> {
   const wanted = asked ?? Math.min(await parallelism(), MAX_THREADS);
@@ -42,9 +42,9 @@ async function parallelism(): Promise<number> {
 }
 
 /**
- * Starts a worker for each of these stacks. Each enters the pool when it is ready, after some 30 ms in Node. Until
- * then, or if it does not load, the other threads do its part. If a worker cannot be created, it throws and ends the
- * others.
+ * Starts a worker for each of these stacks. A worker joins the pool when it is ready, after some 30 ms in Node. Until
+ * then, or if it does not load, the other threads do its work. If a worker cannot be created, this function ends the
+ * others and throws.
  */
 export async function startThreads(
   { module, folder }: WasmEngine,
@@ -66,7 +66,7 @@ export async function startThreads(
   throw failed.reason;
 }
 
-/** The URL of thread.js, and the function that starts it in browsers. */
+/** Returns the URL of thread.js, and the function that starts it in browsers. */
 function scriptIn(folder?: string): [url: URL, inBrowser: () => Worker] {
   if (folder === undefined) {
     const literal = () => new Worker(new URL('../../wasm/dist/thread.js', import.meta.url), { type: 'module' });

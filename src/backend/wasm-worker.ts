@@ -8,7 +8,7 @@ import { wasmEngine } from './wasm-modules.js';
 import type { Answer, Answers, Request } from './worker-protocol.js';
 import { type RunningWorker, scriptUrl, startWorker } from './workers.js';
 
-/** The most bytes that a message has. */
+/** Maximum number of bytes in a message. */
 const PIECE = 2 ** 28;
 
 interface Asked {
@@ -16,12 +16,12 @@ interface Asked {
   reject(error: SimdformerError): void;
 }
 
-/** The near end of an engine in a worker. It can be told and asked, in order, but not waited for. */
+/** The local end of an engine in a worker. It sends requests in order, but cannot block until they are answered. */
 class WorkerBackend implements Backend {
   readonly kind = 'wasm';
   declare readonly manifest: Manifest;
   #worker: RunningWorker | null = null;
-  /** Questions without an answer yet, in order. */
+  /** Requests that are not answered yet, in order. */
   readonly #asked: Asked[] = [];
   #lost: DeviceError | null = null;
 
@@ -44,7 +44,7 @@ class WorkerBackend implements Backend {
 
   run(): never {
     throw new DeviceError(
-      'this device computes in a worker, which cannot be waited for: ' +
+      'this device computes in a worker, so blocking calls are not possible: ' +
         'read with await tensor.data(), run with await device.flush()',
     );
   }
@@ -54,7 +54,10 @@ class WorkerBackend implements Backend {
     return this.#ask<'run'>({ do: 'run', words: copy }, [copy.buffer]);
   }
 
-  /** Taken for granted up to what a memory can have: where that is not there, the worker says so once it is used. */
+  /**
+   * Assumes success up to the maximum size of a memory. If the worker's memory cannot grow, the commands that use it
+   * fail.
+   */
   grow(bytes: number): boolean {
     if (bytes > (this.manifest.mostBytes as number)) return false;
     this.#tell({ do: 'grow', bytes });
@@ -114,7 +117,7 @@ class WorkerBackend implements Backend {
   }
 }
 
-/** Parts that can be posted, as 2 GiB cannot everywhere, and where they begin. */
+/** Splits an array into parts that can be posted, with their positions. Some browsers cannot post 2 GiB at once. */
 function piecesOf(view: ArrayBufferView): [at: number, part: Uint8Array][] {
   const bytes = bytesOf(view);
   const pieces: [number, Uint8Array][] = [];
@@ -122,22 +125,22 @@ function piecesOf(view: ArrayBufferView): [at: number, part: Uint8Array][] {
   return pieces;
 }
 
-/** Threads that leave a core to the page, which else draws late: every core but one. Node has no page. */
+/** Returns all cores but one, so that the page can draw. Returns undefined (the default) in Node, which has no page. */
 function besidePage(): number | undefined {
   if (isNode) return undefined;
   return Math.max(1, Math.min((globalThis.navigator?.hardwareConcurrency ?? 1) - 1, MAX_THREADS));
 }
 
-/** An engine in WebAssembly in a worker of its own, so that this thread stays free. */
+/** Makes a WebAssembly engine in its own worker, so that this thread stays free. */
 export function createWorkerBackend(options: WasmOptions): Promise<Backend> {
   return new WorkerBackend().open(options);
 }
 
-/** The URL of the worker's module, and the function that starts it in browsers. */
+/** Returns the URL of the worker's module, and the function that starts it in browsers. */
 function workerOf({ folder, worker: text }: WasmEngine): [url: URL, inBrowser: () => Worker] {
   if (text !== undefined) {
-    // A classic script, as pages of files have no origin, whose modules Chromium does not start. This engine has no
-    // threads, which alone are looked for beside a module.
+    // A classic script, because Chromium starts no module workers in pages that were opened as files. A bundled engine
+    // has no threads, so it needs no other files.
     const script = new URL(scriptUrl(text.replaceAll('import.meta.url', 'location.href')));
     return [script, () => new Worker(script)];
   }

@@ -7,9 +7,9 @@ import { wasmEngine, wasmIsas } from './wasm-modules.js';
 import { startThreads } from './wasm-threads.js';
 import type { RunningWorker } from './workers.js';
 
-/** The exports of native/wasm.cc. Pointers are signed: those beyond 2 GiB come as negative numbers. */
+/** The exports of native/wasm.cc. Pointers are signed numbers; pointers beyond 2 GiB are negative. */
 interface Exports {
-  /** With what parts import. */
+  /** Further exports, which the parts import. */
   readonly [name: string]: WebAssembly.ExportValue;
   readonly __indirect_function_table: WebAssembly.Table;
   readonly __stack_pointer: WebAssembly.Global;
@@ -28,16 +28,16 @@ interface Exports {
 
 interface PartExports {
   readonly __stack_pointer: WebAssembly.Global;
-  /** A pointer for add(). */
+  /** Returns a pointer for add(). */
   part(): number;
 }
 
-/** Words that are always free behind the heap, for command lists. Longer ones run in pieces. */
+/** Number of words reserved after the heap for command lists. Longer lists run in pieces. */
 const LIST_ROOM = 1 << 21;
 
-/** The size of the table of functions, in which each part has its place. As in wasm/build.mjs and wasm/thread.js. */
+/** Size of the function table, which all parts share. wasm/build.mjs and wasm/thread.js use the same number. */
 const TABLE_SIZE = 5120;
-/** The part of a stack that is left to the callers of a part's kernels, which have the rest. */
+/** Bytes of a stack that are reserved for the callers of a part's kernels. The kernels have the rest. */
 const CALLERS_STACK = 32768;
 
 /** One instance of the module: a device whose heap is the end of the instance's memory. */
@@ -47,7 +47,7 @@ class WasmBackend implements Backend {
   readonly #heap: number;
   /** Null after close(), so that the memory is released even if the device is still referenced. */
   #instance: { readonly exports: Exports; readonly memory: WebAssembly.Memory } | null;
-  /** Runs that are still to be made. */
+  /** Runs that have not started yet. */
   readonly #waiting: (() => void)[] = [];
   /** Number of runs that wait for parts to load. */
   #loading = 0;
@@ -78,7 +78,7 @@ class WasmBackend implements Backend {
     return this.#run(words.subarray(0, count));
   }
 
-  /** On this thread all the same, but after whatever else the event loop has to do. */
+  /** Runs on this thread, too, but after the pending events of the event loop. */
   runAsync(words: Uint32Array, count: number): Promise<CommandFailure | null> {
     this.#open();
     const list = words.slice(0, count);
@@ -94,7 +94,7 @@ class WasmBackend implements Backend {
     });
   }
 
-  /** Runs what is waiting after the parts that a list needs have loaded. A failure is reported by the run itself. */
+  /** Loads the parts that a list needs, then runs the waiting lists. If loading fails, the run reports the failure. */
   async #whenLoaded(list: Uint32Array): Promise<void> {
     const parts = this.#partsOf(list).map((part) => moduleOf(this.#parts[part] as ModuleSource, this.#isShared));
     if (parts.length > 0) {
@@ -107,7 +107,7 @@ class WasmBackend implements Backend {
     });
   }
 
-  /** Never into the room for command lists: a device that cannot grow can still compute. */
+  /** Never uses the words reserved for command lists, so that a device that cannot grow can still compute. */
   grow(bytes: number): boolean {
     const { exports } = this.#open();
     const words = LIST_ROOM + (bytes - (exports.heapBytes() >>> 0)) / 4;
@@ -137,7 +137,7 @@ class WasmBackend implements Backend {
     return this.manifest.threads > 1;
   }
 
-  /** The parts that these commands need and that are missing. */
+  /** Returns the parts that these commands need and that are not loaded. */
   #partsOf(words: Uint32Array): string[] {
     const parts = new Set<string>();
     for (let at = 0; this.#missing.size > 0 && at < words.length; at += (words[at] as number) >>> 16 || 1) {
@@ -147,7 +147,7 @@ class WasmBackend implements Backend {
     return [...parts];
   }
 
-  /** Adds the kernels of a part. Threads leave the pool until they have them, too. */
+  /** Adds the kernels of a part. The other threads leave the pool until they have added them, too. */
   #add(part: string): void {
     const { exports, memory } = this.#open();
     const module = moduleNow(this.#parts[part] as ModuleSource, this.#isShared);
@@ -193,17 +193,17 @@ class WasmBackend implements Backend {
     return new Uint8Array(memory.buffer, this.#heap + byteOffset, length);
   }
 
-  /** The ASCII text at a pointer, up to its zero. */
+  /** Reads the zero-terminated ASCII text at a pointer. */
   #text(pointer: number): string {
     const bytes = new Uint8Array(this.#open().memory.buffer);
     return String.fromCharCode(...bytes.subarray(pointer, bytes.indexOf(0, pointer)));
   }
 }
 
-/** True if this thread may sleep while it waits for others that share the memory. Only page threads may not. */
+/** True if this thread may block while it waits for other threads. Only the main thread of a page may not. */
 function maySleep({ buffer }: WebAssembly.Memory): boolean {
   try {
-    Atomics.wait(new Int32Array(buffer), 0, 0, 0); // for no time at all
+    Atomics.wait(new Int32Array(buffer), 0, 0, 0); // returns at once, or throws
     return true;
   } catch {
     return false;
@@ -214,7 +214,7 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-/** A backend made from an engine, on this thread. */
+/** Makes a backend on this thread from an engine. */
 export async function openEngine(engine: WasmEngine): Promise<Backend> {
   const { module, threads } = engine;
   let memory: WebAssembly.Memory | undefined;
@@ -235,12 +235,12 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
   } catch (error) {
     throw new DeviceError(
       `createDevice: the WebAssembly engine does not start: ${(error as Error).message}. ` +
-        'Each device takes up to 4 GiB of addresses: dispose of those that are not used',
+        'Each device takes up to 4 GiB of addresses: dispose of unused devices',
       { cause: error },
     );
   }
   const exports = instance.exports as unknown as Exports;
-  // A page has 64 KiB, of which a sixteenth is left to the engine itself and to command lists.
+  // A page of memory has 65,536 bytes. A sixteenth is reserved for the engine itself and for command lists.
   const mostBytes = maximum * 61440;
   const backend = new WasmBackend(exports, memory, engine, mostBytes);
   await backend.start(engine);
@@ -248,7 +248,7 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
 }
 
 /**
- * An engine in WebAssembly. Throws DeviceError if the runtime lacks the instruction set or the module does not load.
+ * Makes a WebAssembly engine. Throws DeviceError if the runtime lacks the instruction set or the module does not load.
  */
 export async function createWasmBackend(options: WasmOptions): Promise<Backend> {
   return openEngine(await wasmEngine(options));

@@ -13,13 +13,13 @@ interface Port {
 }
 
 let engine: Backend;
-/** Set when what the device took for granted, to grow or write, failed: nothing can be computed any more. */
+/** Set when a `grow` or `write` failed whose success the device had assumed. All later requests then fail. */
 let broken: Error | undefined;
 
-/** Bytes that the device takes for granted, and those that there are. */
+/** Bytes of the heap that the device assumes, and bytes that exist. */
 let [wanted, have] = [0, 0];
 
-/** The device asks for more than it needs at first: what there is of that may be enough. */
+/** Grows the heap as far as possible. The device asks for more than it needs at first, so less may be enough. */
 function grow(bytes: number): void {
   wanted = bytes;
   for (let more = wanted - have; have < wanted && more >= 64; more /= 2) {
@@ -35,7 +35,7 @@ function run(words: Uint32Array): CommandFailure | null {
   throw broken;
 }
 
-/** True if the command at position `index` has an operand beyond the end of the heap. */
+/** True if command number `index` has an operand beyond the end of the heap. */
 function reachesBeyond(words: Uint32Array, index: number): boolean {
   let at = 0;
   for (let i = 0; i < index; i++) at += (words[at] as number) >>> 16;
@@ -49,12 +49,12 @@ function reachesBeyond(words: Uint32Array, index: number): boolean {
   return false;
 }
 
-/** Why nothing more is computed: tensors would be missing whose values others depend on. */
+/** Returns the error for a heap that is too small: some tensors have no memory, so their values are missing. */
 function shortage(): OutOfMemoryError {
   const [asked, given] = [wanted, have].map((bytes) => `${Math.floor(bytes / 2 ** 20)} MiB`);
   return new OutOfMemoryError(
-    `the memory of the device's worker cannot grow to ${asked}, as the system gives ${given}, but tensors lie there. ` +
-      'Dispose of the device, and use a smaller model or smaller batches with another',
+    `the memory of the device's worker cannot grow to ${asked}: the system gives only ${given}. ` +
+      'Dispose of the device, and use a smaller model or smaller batches on a new one',
   );
 }
 
@@ -86,7 +86,7 @@ async function handle(port: Port, request: Request): Promise<void> {
     }
   } catch (error) {
     if (request.do === 'write' || request.do === 'grow')
-      broken ??= have < wanted ? shortage() : (error as Error); // which nobody waits for
+      broken ??= have < wanted ? shortage() : (error as Error); // no reply is expected, so later requests report it
     else port.postMessage({ error: dataOf(error as Error) }, []);
   }
 }
@@ -95,7 +95,7 @@ function listen(port: Port): void {
   port.onmessage = ({ data }) => handle(port, data);
 }
 
-// No top-level await: bundlers may make a classic script of this.
+// No top-level await, because bundlers may convert this module to a classic script.
 if (isNode) {
   nodeModule<typeof import('node:worker_threads')>('worker_threads').then(({ parentPort }) =>
     listen(parentPort as unknown as Port),

@@ -1,22 +1,22 @@
-// Workers, as Node and browsers have them.
+// Starts workers in Node and in browsers.
 import { DeviceError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
 
-/** Cloudflare's workerd has none. */
+/** False in Cloudflare's workerd. */
 export const hasWorkers: boolean = isNode || typeof Worker !== 'undefined';
 
 /** A worker that is running. */
 export interface RunningWorker {
   post(message: unknown, transfer?: Transferable[]): void;
-  /** Node: whether the process must not end before the worker does. */
+  /** In Node, true keeps the process alive until the worker ends. */
   keepAlive(yes: boolean): void;
   terminate(): void;
 }
 
 /**
- * Starts a module in a worker. `inBrowser` makes the worker, because bundlers look for the literal form of that; `url`
- * is what Node loads. Messages go to `receive`; `lost` hears why the worker does not run, if it does not. Throws
- * DeviceError where it cannot be made.
+ * Starts a module in a worker. Node loads `url`. Browsers call `inBrowser`, because bundlers recognize only the literal
+ * form of `new Worker(…)`. Messages go to `receive`. If the worker does not run, `lost` gets the reason. Throws
+ * DeviceError if the worker cannot be created.
  */
 export async function startWorker(
   url: URL,
@@ -29,7 +29,7 @@ export async function startWorker(
   try {
     if (isNode) {
       const { Worker: NodeWorker } = await nodeModule<typeof import('node:worker_threads')>('worker_threads');
-      // Workers refuse some of the process's options, such as --input-type, and loaders would only take time.
+      // Workers refuse some of the process's options, such as --input-type, and do not need its loaders.
       const worker = new NodeWorker(url, { execArgv: [] });
       worker.on('message', receive).on('error', (error: Error) => lost(failure(error)));
       worker.unref();
@@ -53,14 +53,14 @@ export async function startWorker(
 }
 
 function startHere(url: URL, inBrowser: () => Worker): Worker {
-  // Workers must be of the page's origin, which modules from a CDN are not. What they import need not be. (Where webpack
-  // has put its own URL into `inBrowser`, `url` is a file's on the machine that ran it.)
+  // Browsers start only workers of the page's own origin, so modules from a CDN need a local script that imports them.
+  // (Webpack replaces the URL in `inBrowser`; `url` is then a file URL of the build machine.)
   const isElsewhere = url.protocol.startsWith('http') && url.origin !== globalThis.origin;
   if (!isElsewhere) return inBrowser();
   return new Worker(scriptUrl(`import ${JSON.stringify(url)};`), { type: 'module' });
 }
 
-/** A URL for the text of a script. */
+/** Returns a URL for the text of a script. */
 export function scriptUrl(text: string): string {
   return URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
 }

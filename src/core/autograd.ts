@@ -16,8 +16,8 @@ import { type TensorData, valuesFor } from './tensor-data.js';
 export type { GradientTarget } from './tensor.js';
 
 /**
- * Tensors that a scope would have disposed of but that the graphs of its results still need. Each result releases them
- * once, when its graph is used or when it is disposed of. The last release disposes of the tensors.
+ * Tensors whose scope has ended but that the graphs of its results still need. Each result releases them once: when its
+ * graph is used, or when the result is disposed of. The last release disposes of the tensors.
  */
 export class RetainedTensors {
   constructor(
@@ -33,8 +33,8 @@ export class RetainedTensors {
 /**
  * Registers how to differentiate `output = f(inputs)` if gradients are on and an input requires one. Returns `output`.
  * `backward` receives `dy`, the gradient of the output, contiguous and in the output's shape, and emits commands;
- * `gradOf(input)` tells it where each result goes. Every tensor that it uses stays alive until then. `reads` names what
- * it reads beside inputs and output, such as ids, so that backward() notices a later write to it.
+ * `gradOf(input)` tells it where each result goes. Every tensor that it uses stays alive until then. `reads` lists the
+ * tensors that it reads besides inputs and output, such as ids, so that backward() can detect later writes to them.
  */
 export function differentiable(
   output: Tensor,
@@ -104,7 +104,7 @@ export function accumulateBits(...targets: (GradientTarget | null)[]): number {
 export function passGrad(x: Tensor | null | undefined, dy: Tensor): void {
   if (!x?.requiresGrad) return;
   const unused = x.root === x && x.gradient === null && x.node !== null;
-  // Two references: the slot of the output, which ends with this backward pass, and its tensor.
+  // There are two references: the tensor, and the output's slot, which is dropped in this backward pass.
   if (unused && dy.storage.references === 2 && dy.root === dy && dy.isContiguous) {
     x.gradient = new GradientSlot(x, x.device.keep(dy.reshape(x.shape))); // `x` may be older than the scope
     x.gradient.targetFor(x);
@@ -126,10 +126,11 @@ function copy(x: Tensor, { tensor, accumulate }: GradientTarget): void {
 export function slotOf(root: Tensor): Gradient {
   if (root.gradient?.tensor.disposed) dropGradient(root); // the caller may have disposed of `grad`
   if (root.gradient === null) {
-    // a view of a disposed root may be usable, but nobody would free the gradient
+    // A view of a disposed root may be usable, but nothing would free the gradient.
     if (root.node === null) root.assertUsable('backward');
     const device = root.device;
-    // The caller keeps the gradient of a leaf, beyond scopes and recordings. Other gradients end with backward().
+    // The gradient of a leaf belongs to the caller and outlives scopes and recordings. Other gradients end with
+    // backward().
     const make = () => device.empty(root.shape);
     const tensor = root.node === null ? device.unscoped(make) : device.keep(make());
     root.gradient = new GradientSlot(root, tensor);
@@ -139,12 +140,11 @@ export function slotOf(root: Tensor): Gradient {
 }
 
 /**
- * Calls `fn` without keeping what its backward pass needs, and calls it again during the backward pass: gradient
- * checkpointing (Chen et al. 2016, arXiv 1604.06174). One more forward pass of this part saves the memory of its inner
- * results.
+ * Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174). Calls `fn` without keeping its intermediate results, and
+ * calls it again during the backward pass. This saves memory at the cost of a second forward pass.
  *
- * `inputs` are all tensors that `fn` uses. `fn` must compute the same both times, and returns one tensor of any shape.
- * Throws ArgumentError if `inputs` is empty or `fn` is asynchronous.
+ * `inputs` are all tensors that `fn` uses. `fn` must compute the same values both times, and return one tensor of any
+ * shape. Throws ArgumentError if `inputs` is empty or `fn` is asynchronous.
  */
 export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   checkFunction('recompute', fn);
@@ -152,7 +152,7 @@ export function recompute(inputs: readonly Tensor[], fn: () => Tensor): Tensor {
   if (!device.gradientsOn) return fn();
   const y = device.noGrad(() => device.scope(() => checkSynchronous('recompute', fn())));
   checkTensor('recompute', 'what fn returned', y);
-  // `fn` returned its input, as dropout with p = 0 does.
+  // `fn` may return its input, as dropout with p = 0 does.
   if (y.requiresGrad || inputs.some(({ root }) => root === y.root)) return y;
   return differentiable(y, inputs, (dy) => {
     device.scope(() => {
@@ -171,7 +171,7 @@ export function backward(y: Tensor, upstream?: Tensor | TensorData, since = 0, o
   y.assertUsable('backward');
   if (!y.requiresGrad) {
     throw new AutogradError(
-      'backward: nothing that led to this tensor requires a gradient, or its graph was used before',
+      'backward: no tensor that led to this one requires a gradient, or its graph was used before',
     );
   }
   const device = y.device;
@@ -207,7 +207,7 @@ function usesOf(nodes: readonly Node[]): Map<Tensor, number> {
   return uses;
 }
 
-/** Leaves that no later node adds to: their gradients are complete. */
+/** Returns the leaves whose gradients no further node writes, so that they are complete. */
 function lastUses({ inputs }: Node, uses: Map<Tensor, number>): Tensor[] {
   const last: Tensor[] = [];
   for (const { root } of inputs) {
@@ -241,7 +241,7 @@ function seed(y: Tensor, upstream?: Tensor | TensorData): void {
   addGrad(y, given);
 }
 
-/** Nodes that led to `last`, newest first. */
+/** Returns the nodes that led to `last`, newest first. */
 function reach(last: Node, since: number): Node[] {
   const found = new Set([last]);
   for (const { inputs, usedInput } of found) {
@@ -280,7 +280,7 @@ function finished(output: Tensor): Tensor | null {
   slot.complete();
   const dy = slot.viewFor(output);
   if (dy.isContiguous) return dy;
-  const packed = dy.device.empty(dy.shape); // needed only for columns, which recompute may receive
+  const packed = dy.device.empty(dy.shape); // only views of columns, which recompute may get, need this copy
   copy(dy, { tensor: packed, accumulate: 0 });
   return packed;
 }

@@ -63,13 +63,13 @@ export function orNull(kind: OptionKind): OptionRule {
   return { accepts: (value) => value === null || accepts(value), expected: `${expected}, or null` };
 }
 
-/** A kind of arrays, all of whose items are of one kind. */
+/** A kind of arrays whose items are all of one kind. */
 export function listOf(kind: OptionKind, expected: string): OptionRule {
   const items = ruleOf(kind);
   return { accepts: (value) => Array.isArray(value) && value.every(items.accepts), expected, items };
 }
 
-/** A kind that is any of several. */
+/** A kind that accepts the values of several kinds. */
 export function anyOf(...kinds: readonly OptionKind[]): OptionRule {
   const rules = kinds.map(ruleOf);
   return {
@@ -84,8 +84,8 @@ export function anyOf(...kinds: readonly OptionKind[]): OptionRule {
  *
  *     const { causal = false, scale } = checkOptions('attention', options, { causal: 'boolean', scale: 'positive' });
  *
- * `kinds` names all options of the type, so that a new option does not compile without a kind. Without `kinds`, only
- * the object itself is checked. Throws ArgumentError, also for untyped callers that pass null or a bare value.
+ * `kinds` has all options of the type, so that a new option without a kind does not compile. Without `kinds`, only the
+ * object itself is checked. Throws ArgumentError, also for untyped callers that pass null or a bare value.
  */
 export function checkOptions<Options extends object>(
   op: string,
@@ -114,7 +114,7 @@ export function checkOptions<Options extends object>(
   return options;
 }
 
-/** Says how a value, or the first wrong item of an array, does not obey a rule. */
+/** Describes how a value, or the first wrong item of an array, breaks a rule. */
 export function mismatch(name: string, value: unknown, { expected, items }: OptionRule): string {
   const i = items && Array.isArray(value) ? value.findIndex((item) => !items.accepts(item)) : -1;
   if (items && i >= 0) return mismatch(`${name}[${i}]`, (value as readonly unknown[])[i], items);

@@ -73,11 +73,11 @@ export function checkSignal(op: string, signal: AbortSignal | undefined): void {
 /** Checks that a callback did not return a promise. */
 export function checkSynchronous<T>(op: string, result: T): T {
   if (!isPromise(result)) return result;
-  Promise.resolve(result).catch(() => {}); // it may fail, because its tensors end here, and nobody else handles that
+  Promise.resolve(result).catch(() => {}); // it may reject, and nobody else handles that
   throw new ArgumentError(`${op}: fn is asynchronous, expected one that returns no Promise`);
 }
 
-/** Checks integers that the engine can hold, from `least` on. */
+/** Checks that values are integers that the engine can hold, not below `least`. */
 export function checkSizes(op: string, values: Readonly<Record<string, number | undefined>>, least: 0 | 1): void {
   for (const [name, value] of Object.entries(values)) {
     const isSize = (size: number) => isInt32(size) && size >= least;

@@ -1,4 +1,4 @@
-// Checks that ops make before they emit a command: of tensors here, of other values through this file.
+// Checks of tensors that ops make before they emit a command. This file also exports the checks of other values.
 
 import { checkArray, describeShape, describeValue } from './check-values.js';
 

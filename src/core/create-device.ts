@@ -11,14 +11,14 @@ import { MATMUL_ARITHMETICS, type MatmulArithmetic } from './runtime.js';
 
 export interface DeviceOptions extends WasmOptions {
   /**
-   * `native`: the C++ addon, in Node. `wasm`: the same kernels in WebAssembly. `auto`: the best one that loads here;
-   * `device.info.reason` says why it is not the addon. Default: `SIMDFORMER_BACKEND` if set, else `auto`.
+   * `native`: the C++ addon, in Node. `wasm`: the same kernels in WebAssembly. `auto`: the addon if it loads, else
+   * WebAssembly; `device.info.reason` then gives the reason. Default: `SIMDFORMER_BACKEND` if set, else `auto`.
    */
   backend?: 'auto' | 'native' | 'wasm' | undefined;
   /**
-   * WebAssembly computes in a worker, so that a page never blocks. `dataSync()` and other blocking methods throw. In
-   * pages, the default of `threads` is then one less than the number of cores, so that the page can draw. The addon
-   * computes beside the calling thread in any case. Default: false.
+   * True makes WebAssembly compute in a worker, so that a page never blocks. `dataSync()` and other blocking methods
+   * then throw. In pages, the default of `threads` is then one less than the number of cores, so that the page can
+   * draw. The addon ignores this option, because it always computes on threads of its own. Default: false.
    */
   worker?: boolean | undefined;
   /**
@@ -28,8 +28,8 @@ export interface DeviceOptions extends WasmOptions {
   quiet?: boolean | undefined;
   /**
    * The arithmetic of matrix products, attention and their gradients. 'bfloat16' rounds the factors of each product to
-   * bfloat16, and adds in float32. It is fast on processors with AMX or AVX512-BF16; others give the same bits, but more
-   * slowly than float32. `device.withMatmul` changes it for some calls. Default: 'float32'.
+   * bfloat16, and adds in float32. It is fast on processors with AMX or AVX512-BF16. Other processors give the same
+   * bits, but are slower than with float32. `device.withMatmul` changes it for some calls. Default: 'float32'.
    */
   matmul?: MatmulArithmetic | undefined;
 }

@@ -277,14 +277,14 @@ export class EngineDevice implements Device {
       inputs: new Map<Storage, number>(),
       gradients: new Map<RecordedGradient, WrittenColumns>(),
     };
-    // tensors of a recording belong to the program alone, not to a scope around the recording
+    // Tensors of a recording belong to the program, not to a scope around the recording.
     const [outer, untracked] = [this.#scopes.splice(0), this.#untracked];
     [this.#recording, this.#untracked] = [recording, false];
     const made: Tensor[] = [];
     this.#scopes.push(made);
     const release = () => {
       recording.arena.release();
-      // with their gradients, and the views of outer tensors that graphs retain
+      // This also frees their gradients, and the views of outer tensors that graphs retain.
       for (const tensor of made) tensor.dispose();
       for (const storage of recording.inputs.keys()) releaseInput(storage);
     };
@@ -300,7 +300,7 @@ export class EngineDevice implements Device {
       throw error;
     } finally {
       [this.#recording, this.#untracked] = [null, untracked];
-      for (const [slot, before] of recording.gradients) slot.restore(before); // nothing has run
+      for (const [slot, before] of recording.gradients) slot.restore(before); // recorded commands have not run
       for (const [storage, version] of recording.inputs) storage.version = version;
       this.#scopes.splice(0, Infinity, ...outer);
     }
@@ -409,7 +409,7 @@ export class EngineDevice implements Device {
   assertNotRecording(op: string): void {
     if (this.#recording !== null)
       throw new SimdformerError(
-        `${op}: a program is being recorded, in which nothing runs or has a value; call it before or after`,
+        `${op}: a program is being recorded, and nothing has a value while recording; call it before or after`,
       );
   }
 }

@@ -1,5 +1,5 @@
-// The gradient of a root. Views write their columns one after another, so the slot records which are written: the first
-// writer assigns, later ones accumulate.
+// The gradient of a root. Views write their columns one after another. The slot records which columns are written,
+// because the first writer assigns and later ones accumulate.
 
 import type { WrittenColumns } from './program.js';
 import { lastOf } from './shape.js';

@@ -2,7 +2,7 @@ import type { Backend } from '../backend/backend.js';
 import type { Heap } from './heap.js';
 import type { Queue } from './queue.js';
 
-/** Words given back after which returning them to the system is worth it: 32 MiB. */
+/** Minimum number of freed words that are worth returning to the system: 32 MiB. */
 const WORTH_WORDS = 2 ** 23;
 /** Milliseconds without work after which a device is idle. */
 const IDLE_MS = 1000;
@@ -18,18 +18,18 @@ export class HeapTrimmer {
     private readonly backend: Backend,
   ) {}
 
-  /** Call this after memory was released. */
+  /** Must be called after memory was freed. */
   schedule(): void {
     if (this.#timer !== null || this.backend.discard === undefined || this.heap.given < WORTH_WORDS) return;
     this.#changes = this.heap.changes;
     this.#timer = setTimeout(() => this.#trim(), IDLE_MS);
-    (this.#timer as { unref?(): void }).unref?.(); // it does not keep a process alive
+    (this.#timer as { unref?(): void }).unref?.(); // the timer does not keep the process alive
   }
 
   #trim(): void {
     this.#timer = null;
     const { heap, queue, backend } = this;
-    // Memory is free in program order: commands that wait may still use it.
+    // Memory is freed in program order, so waiting commands may still use it.
     if (heap.changes !== this.#changes || !queue.idle) {
       this.schedule();
       return;

@@ -3,11 +3,11 @@ import { OutOfMemoryError } from './errors.js';
 /** Blocks are multiples of this many words: a cache line, so that no two tensors share one. */
 const ALIGNMENT = 16;
 
-/** A source of memory, in words. `take` may return more than requested; the block's length tells. */
+/** A source of memory, in words. `take` may return a longer block than requested. */
 export interface Pool {
   /** True once all its memory was freed at once, including blocks still in use. */
   readonly released: boolean;
-  /** Number of times that everything in it was written anew: once for each run of the owning program. */
+  /** Number of runs of the owning program. Each run rewrites all values in the pool. */
   readonly runs: number;
   take(words: number): Block;
   give(block: Block): void;
@@ -18,10 +18,10 @@ export interface Block {
   readonly words: number;
 }
 
-/** Free blocks by offset, no two adjacent. */
+/** Free blocks sorted by offset. No two are adjacent. */
 type FreeList = { offset: number; words: number }[];
 
-/** Length of the block for a number of words. */
+/** Rounds a number of words up to the length of a block. */
 function aligned(words: number): number {
   return Math.ceil(words / ALIGNMENT) * ALIGNMENT;
 }
@@ -37,18 +37,18 @@ export class Heap implements Pool {
   #capacity = 0;
   #used = 0;
   #peak = 0;
-  /** Words that were given back since the last `trim`. */
+  /** Number of words that were freed since the last `trim`. */
   #given = 0;
-  /** Counts blocks that were taken or given: the heap is idle while it stays. */
+  /** Number of blocks that were taken or freed. The heap is idle while this number is constant. */
   #changes = 0;
 
-  /** `extend(words)` makes the range at least that long, or returns false. `onGive` is called for blocks given back. */
+  /** `extend(words)` makes the range at least that long, or returns false. `onGive` is called for each freed block. */
   constructor(
     private readonly extend: (words: number) => boolean,
     private readonly onGive: () => void = () => {},
   ) {}
 
-  /** Words given back since the last `trim`. */
+  /** Number of words that were freed since the last `trim`. */
   get given(): number {
     return this.#given;
   }
@@ -57,7 +57,7 @@ export class Heap implements Pool {
     return this.#changes;
   }
 
-  /** The free blocks, for memory to be returned to the system. */
+  /** Returns the free blocks, so that the caller can return their memory to the system. */
   trim(): readonly Block[] {
     this.#given = 0;
     return this.#free.map(({ offset, words }) => ({ offset, words }));
@@ -92,7 +92,7 @@ export class Heap implements Pool {
   #grow(wanted: number): Block {
     const last = this.#free.at(-1);
     const spare = last !== undefined && last.offset + last.words === this.#capacity ? last.words : 0;
-    // Growth by at least a quarter keeps the number of calls low; untouched memory costs nothing.
+    // Growing by at least a quarter keeps the number of calls low. Memory that is never touched costs nothing.
     const roomy = this.#capacity + Math.max(wanted - spare, this.#capacity >> 2, 1 << 18);
     const exact = this.#capacity + wanted - spare;
     const capacity = [roomy, exact].find((words) => this.extend(words));
@@ -111,15 +111,15 @@ export class Heap implements Pool {
 const mebibytes = (words: number) => `${Math.ceil((words * 4) / 2 ** 20)} MiB`;
 
 /**
- * Memory of a recorded program. Its commands use the memory again in every run, so blocks that are freed while
- * recording must not go to anybody else. They serve later requests of the same recording.
+ * Memory of a recorded program. Every run uses the same memory, so blocks that are freed while recording are reused
+ * only by the same recording.
  */
 export class Arena implements Pool {
   released = false;
   runs = 0;
   readonly #free: FreeList = [];
   readonly #taken: Block[] = [];
-  /** The program, and others that use its memory. */
+  /** Number of holders: the program, and other programs that use its memory. */
   #holders = 1;
 
   constructor(private readonly parent: Pool) {}
@@ -137,20 +137,18 @@ export class Arena implements Pool {
     insertFree(this.#free, block);
   }
 
-  /** Words held, in use or not. */
+  /** Number of words held, in use or not. */
   get words(): number {
     return this.#taken.reduce((sum, block) => sum + block.words, 0);
   }
 
-  /** Called by its program when the program is disposed of, which ends the program's tensors. */
+  /** Called when the owning program is disposed of. Its tensors cannot be used afterwards. */
   release(): void {
     this.released = true;
     this.removeUser();
   }
 
-  /**
-   * Called by another program that uses this memory. The memory stays as it is until that program calls `removeUser`.
-   */
+  /** Called by another program that uses this memory. The memory is kept until that program calls `removeUser`. */
   addUser(): void {
     this.#holders++;
   }

@@ -16,7 +16,10 @@ export function isTyped(value: unknown, kind: string): boolean {
 export const isList = (value: unknown): value is readonly unknown[] =>
   Array.isArray(value) || isTyped(value, 'Int32Array');
 
-/** True for a tensor or an object with a tensor's form. For messages, and for checks in modules below tensors. */
+/**
+ * True for a tensor or an object with a tensor's form. For messages, and for checks in modules that cannot import
+ * Tensor.
+ */
 export const isTensorLike = (value: unknown): value is { readonly shape: readonly number[]; readonly dtype: string } =>
   Array.isArray((value as { shape?: unknown } | null)?.shape) &&
   typeof (value as { dtype?: unknown }).dtype === 'string';

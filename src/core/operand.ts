@@ -10,23 +10,23 @@ export class Scalar {
   constructor(
     readonly name: string,
     public value: number,
-    /** Draws the value for runs of a program that do not set it. Without it, the scalar keeps its value. */
+    /** Draws a new value for each run of a program that does not set it. If omitted, the scalar keeps its value. */
     readonly draw?: () => number,
-    /** The arena of the program that draws it. Other programs keep the value that was drawn. */
+    /** Arena of the program that draws the value. Other programs use the latest value. */
     readonly arena?: object,
   ) {}
 }
 
-/** The place of a tensor operand, in words. */
+/** The position of a tensor operand in the heap, in words. */
 export interface Region {
   readonly offset: number;
   readonly length: number;
 }
 
-/** A value with a place in the heap: a Tensor, or a part of one. */
+/** A value in the heap: a Tensor, or a part of one. */
 export interface Placed {
   readonly shape: Shape;
-  /** The memory that a recorded program must retain, as its runs use the place again. */
+  /** The memory, which a recorded program must retain for its runs. */
   readonly storage: Storage;
   /** `op` is for error messages. */
   region(op?: string): Region;
@@ -35,10 +35,10 @@ export interface Placed {
 /** A number of a command. True counts as 1, false as 0. */
 export type NumberOperand = Scalar | number | boolean;
 
-/** Numbers that are one operand together. */
+/** Several numbers that form one operand. */
 export type OperandGroup = Readonly<Record<string, NumberOperand>>;
 
-/** The value of an operand. A tensor that is left out is null or undefined. */
+/** The value of an operand. Null and undefined stand for an omitted tensor. */
 export type Operand = Placed | OperandGroup | NumberOperand | null | undefined;
 
 /** True for a tensor or a part of one. */

@@ -1,23 +1,25 @@
-// JSON in slices: a vocabulary of some megabytes would otherwise block the event loop for a tenth of a second.
+// Parses JSON in slices. Otherwise a vocabulary of some megabytes would block the event loop for a tenth of a second.
 
 import { inSlices } from './slices.js';
 
-/** Length from which a value is parsed in parts, and of the parts, in UTF-16 units. */
+/** Length in UTF-16 units above which a value is parsed in parts, and length of the parts. */
 const PART_LENGTH = 1 << 16;
 
-/** Depth from which values are parsed as a whole: each level is scanned once more. */
+/** Depth at which values are parsed as a whole, because each level of splitting scans the text again. */
 const MAX_DEPTH = 8;
 
-/** Characters that are scanned before a pause. */
+/** Number of characters that are scanned before a pause. */
 const SCANNED_A_SLICE = 1 << 18;
 
-/** Same as `JSON.parse`. A long text is parsed in slices that yield to the event loop. */
+/**
+ * Like `JSON.parse`, but a long text is parsed in slices, and the event loop runs in between. Rejects with SyntaxError.
+ */
 export async function parseJsonInSlices(text: string): Promise<unknown> {
   if (text.length <= PART_LENGTH) return JSON.parse(text);
   try {
     return await inSlices(new LongJson(text).whole());
   } catch (error) {
-    if (error instanceof SyntaxError) return JSON.parse(text); // its message gives the place in the whole text
+    if (error instanceof SyntaxError) return JSON.parse(text); // throws an error with the position in the whole text
     throw error;
   }
 }
@@ -42,7 +44,7 @@ class LongJson {
     const isLong = end - start > PART_LENGTH && depth < MAX_DEPTH;
     if (!isLong || !(isList || this.#text[start] === '{')) return this.#parse(start, end);
     const found: Record<string | number, unknown> | unknown[] = isList ? [] : {};
-    let run = start + 1; // start of the members that were passed but not parsed
+    let run = start + 1; // start of the members that were scanned but not parsed
     for (let at = run; ; ) {
       const member = this.#afterSpace(at);
       const first = isList ? member : this.#afterColon(yield* this.#endOf(member));
@@ -66,7 +68,7 @@ class LongJson {
     }
   }
 
-  /** Adds the members between two commas. */
+  /** Parses the members between two positions and adds them. */
   #addRun(found: Record<string, unknown> | unknown[], start: number, end: number): void {
     const members = this.#text.slice(start, end);
     if (members.trim() === '') throw new SyntaxError('a member is missing');
@@ -89,7 +91,7 @@ class LongJson {
     return this.#afterSpace(colon + 1);
   }
 
-  /** The end of the value that begins there. Only brackets and strings count. */
+  /** Returns the end of the value that begins at `start`. It looks only at brackets and strings. */
   *#endOf(start: number): Generator<undefined, number> {
     const text = this.#text;
     let depth = 0;
@@ -118,7 +120,7 @@ const SPACES = new Set([0x20, 0x09, 0x0a, 0x0d]);
 /** Last characters of strings, objects and arrays. */
 const ENDS = new Set([QUOTE, CLOSE_BRACE, CLOSE_BRACKET]);
 
-/** The place of the closing quote. */
+/** Returns the position of the closing quote. */
 function endOfString(text: string, start: number): number {
   for (let at = text.indexOf('"', start + 1); at >= 0; at = text.indexOf('"', at + 1)) {
     let slashes = 0;
@@ -128,7 +130,7 @@ function endOfString(text: string, start: number): number {
   throw new SyntaxError('a string is open');
 }
 
-/** Same as `object[name] = value`, but `__proto__` is a name like any other. */
+/** Like `object[name] = value`, but treats `__proto__` as an ordinary name. */
 function define(object: Record<string, unknown>, name: string, value: unknown): void {
   if (name !== '__proto__') object[name] = value;
   else Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });

@@ -10,8 +10,8 @@ type ResizableKind = new (length: number, options: { maxByteLength: number }) =>
 let nowhere: MessagePort | undefined;
 
 /**
- * Allocates bytes that `giveBack` frees soon. In Node they come from the system itself: glibc's malloc reacts to freed
- * megabytes by keeping as much memory for each thread.
+ * Allocates bytes that `giveBack` will free soon. In Node they come directly from the system, because glibc's malloc
+ * keeps freed megabytes in each thread.
  */
 export function passingBytes(length: number): Uint8Array {
   return new Uint8Array(
@@ -20,9 +20,10 @@ export function passingBytes(length: number): Uint8Array {
 }
 
 /**
- * Frees bytes that nobody will read again. They would otherwise stay until tens of megabytes are collected at once. In
- * a page, a message to a closed channel takes the memory along and drops it; `ArrayBuffer.transfer` leaves it to the
- * garbage collector in Chromium. Does nothing for a part of a buffer and, in Node, for memory from elsewhere.
+ * Frees bytes at once that nobody will read again; the garbage collector would wait for tens of megabytes. In a page,
+ * the buffer is transferred to a closed channel, which drops it. (`ArrayBuffer.transfer` would leave it to the garbage
+ * collector in Chromium.) Does nothing for a part of a buffer or, in Node, for memory that `passingBytes` did not
+ * allocate.
  */
 export function giveBack({ buffer, byteLength }: Uint8Array): void {
   if (isNode) {

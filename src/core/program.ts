@@ -17,7 +17,9 @@ export interface CommandInfo {
   readonly flops: number;
 }
 
-/** A recorded command as it is stored: names and values of operands in turn. Everything else is derived on request. */
+/**
+ * A recorded command in its stored form: names and values of operands alternate. Descriptions are derived on request.
+ */
 export interface RecordedCommand {
   readonly op: string;
   readonly operands: readonly (string | number | Shape)[];
@@ -44,9 +46,9 @@ export interface RecordedGradient {
   readonly root: { readonly disposed: boolean };
   /** @internal */
   readonly tensor: { assertUsable(op: string): void };
-  /** True if any part of it has been written. */
+  /** True if a part of the gradient has been written. */
   readonly written: boolean;
-  /** The written columns, to be restored: recording changes nothing, each run of the program does. */
+  /** The written columns. A recording restores them at its end, because only runs of the program write. */
   readonly state: WrittenColumns;
   restore(state: WrittenColumns): void;
   /** Zeroes the columns that have not been written. */
@@ -60,7 +62,7 @@ interface LeafGradient {
   readonly after: WrittenColumns;
 }
 
-/** Changes that runs make outside of the program's own memory. */
+/** Effects of runs outside of the program's own memory. */
 interface Effects {
   readonly gradients: readonly LeafGradient[];
   readonly written: readonly Storage[];
@@ -71,9 +73,9 @@ interface Effects {
  * recording belong to the program: they hold the results of its latest run until `dispose()`.
  */
 export class Program<Result = unknown> {
-  /** In the order of their first use. */
+  /** Scalars in the order of their first use. */
   readonly #scalars: ReadonlySet<Scalar>;
-  /** Bytes that the program's tensors take. */
+  /** Size of the program's tensors in bytes. */
   readonly bytes: number;
   #disposed = false;
 
@@ -92,12 +94,12 @@ export class Program<Result = unknown> {
     this.#scalars = new Set(list.patches.map(({ scalar }) => scalar));
   }
 
-  /** The names that `run` can set. */
+  /** Names of the scalars that `run` can set. */
   get scalars(): readonly string[] {
     return [...new Set([...this.#scalars].map(({ name }) => name))];
   }
 
-  /** In the order of a run. */
+  /** The commands in the order in which they run. */
   get commands(): readonly CommandInfo[] {
     return this.recorded.map(commandInfo);
   }
@@ -108,8 +110,8 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Queues the commands once more, with new values for the named scalars. Other scalars keep their value, except
-   * dropout seeds, which are drawn again, and AdamW's bias corrections, which follow its steps. Like an op, the run
+   * Queues the commands once more, with new values for the named scalars. Other scalars keep their values. Exceptions
+   * are dropout seeds, which are drawn again, and AdamW's bias corrections, which follow its steps. Like an op, the run
    * happens when something is read (`await program.result.data()`) or at `device.flush()`. These then throw
    * CommandError if a command fails.
    *
@@ -149,9 +151,9 @@ export class Program<Result = unknown> {
   }
 
   /**
-   * Runs the commands one by one on this thread, with the scalars of the latest run, and returns the time of each. A
-   * recorded training step really trains. Throws CommandError if one fails, DisposedError after `dispose()`,
-   * DeviceError if the device computes in a worker.
+   * Runs the commands one by one on this thread, with the scalars of the latest run, and returns the time of each. The
+   * commands have their usual effects: a recorded training step changes the parameters. Throws CommandError if one
+   * fails, DisposedError after `dispose()`, DeviceError if the device computes in a worker.
    */
   profile(): CommandTiming[] {
     this.#assertRuns('program.profile');
@@ -171,13 +173,13 @@ export class Program<Result = unknown> {
     return timings;
   }
 
-  /** Sets scalars, and restores gradients to their state at recording. They then count as written by the run. */
+  /** Writes the values of scalars into the commands. Marks the columns of gradients that the run writes. */
   #prepare(): void {
     for (const { at, kind, scalar } of this.list.patches) this.list.setScalar(at, kind, scalar.value);
     for (const storage of this.effects.written) storage.version++;
     this.arena.runs++;
     for (const { slot, before, after } of this.effects.gradients) {
-      if (before.length > 0 && !slot.written) slot.complete(); // with zeros, for later additions
+      if (before.length > 0 && !slot.written) slot.complete(); // with zeros, because the run adds to them
       slot.restore(after);
     }
   }

@@ -3,7 +3,7 @@ import { CommandList, type Patch } from './command-list.js';
 import { CommandError, DeviceError, SimdformerError } from './errors.js';
 import { checkScalar, type Operand, type OperandGroup, type Placed, Scalar } from './operand.js';
 
-/** A queue with more words than this runs by itself. */
+/** A queue with more words than this runs without being asked. */
 const FULL = 1 << 20;
 /** A command's length has 16 bits. */
 const MAX_UPLOAD = 0xffff - 3;
@@ -24,14 +24,14 @@ interface OperandLayout {
 interface OpLayout {
   readonly name: string;
   readonly opcode: number;
-  /** Without the tail. */
+  /** Number of words without the tail. */
   readonly words: number;
   readonly operands: ReadonlyMap<string, OperandLayout>;
-  /** Number of operands that may not be left out. */
+  /** Number of required operands. */
   readonly required: number;
 }
 
-/** A part of the heap to copy out. */
+/** A part of the heap to copy, and its target. */
 interface Read {
   readonly byteOffset: number;
   readonly target: ArrayBufferView;
@@ -41,19 +41,19 @@ interface Job {
   readonly words: Uint32Array;
   /** Number of words that belong to this job. */
   readonly count: number;
-  /** Reads still to be made. */
+  /** Reads that are not done yet. */
   readonly reads: Read[];
   resolve(): void;
   reject(error: unknown): void;
 }
 
-/** Encodes commands and runs them in order, on this thread or off it. */
+/** Encodes commands and runs them in order, on this thread or on others. */
 export class Queue {
   readonly #layouts = new Map<string, OpLayout>();
   readonly #pending = new CommandList();
   /** Patches of the command that is being encoded. */
   readonly #patches: Patch[] = [];
-  /** Jobs that wait to run off this thread, behind the running one. */
+  /** Jobs that wait for the running job. */
   readonly #jobs: Job[] = [];
   #running: Job | null = null;
   #closed = false;
@@ -83,7 +83,7 @@ export class Queue {
     const at = list.length;
     const end = at + layout.words;
     words[at] = layout.opcode | (layout.words << 16);
-    for (let i = at + 1; i < end; i++) words[i] = 0; // tensors that are left out
+    for (let i = at + 1; i < end; i++) words[i] = 0; // stands for omitted tensors
     let missing = layout.required;
     // Every op passes here. A loop over the given operands is faster than one over the possible operands.
     for (const name in operands) {
@@ -159,12 +159,12 @@ export class Queue {
     return this.#pending.length === 0 && this.#running === null && this.#jobs.length === 0;
   }
 
-  /** False if the engine is in a worker, where this thread cannot wait for a run. */
+  /** False if the engine is in a worker, because this thread cannot wait for a worker. */
   get #canWait(): boolean {
     return this.backend.readAsync === undefined;
   }
 
-  /** Nobody waits for this run. If it cannot be waited for, the next run reports its error. */
+  /** Runs a full queue. If it runs on another thread, the next run reports its error. */
   #runIfFull(): void {
     if (this.#pending.length <= FULL) return;
     if (this.#canWait) this.runSync();
@@ -176,7 +176,7 @@ export class Queue {
     return this.#canWait && this.#running === null && this.#jobs.length === 0;
   }
 
-  /** Runs everything on this thread, then copies `reads` out of the heap. */
+  /** Runs all queued commands on this thread, then copies `reads` from the heap. */
   runSync(...reads: Read[]): void {
     const list = this.#pending;
     if (!this.#canWait) this.backend.run(list.words, 0); // throws an error with the alternative
@@ -187,7 +187,7 @@ export class Queue {
     for (const { byteOffset, target } of reads) this.backend.read(byteOffset, target);
   }
 
-  /** Runs everything off this thread, in order, then copies `reads` out of the heap. */
+  /** Runs all queued commands on another thread, in order, then copies `reads` from the heap. */
   run(...reads: Read[]): Promise<void> {
     return new Promise((resolve, reject) => this.#start(reads, resolve, reject));
   }
@@ -206,7 +206,7 @@ export class Queue {
     if (error !== undefined) throw error;
   }
 
-  /** Rejects the jobs that wait, which would otherwise never settle, and drops the queued commands. */
+  /** Rejects the waiting jobs and drops the queued commands. */
   close(): void {
     this.#closed = true;
     try {
@@ -280,7 +280,7 @@ function unknownOperand(op: string, name: string): SimdformerError {
   );
 }
 
-/** Encodes the place of a tensor. */
+/** Encodes the position and length of a tensor. */
 function putTensor(
   { words }: CommandList,
   at: number,
@@ -299,7 +299,7 @@ function missingOperand(op: string, name: string): SimdformerError {
   return new SimdformerError(`${op}: operand '${name}' is missing`);
 }
 
-/** The first required operand that is missing. */
+/** Returns the name of the first required operand that is missing. */
 function leftOut({ operands }: OpLayout, given: Readonly<Record<string, Operand>>): string {
   const isMissing = ({ name, isRequired }: OperandLayout) => isRequired && (given[name] ?? null) === null;
   return [...operands.values()].find(isMissing)?.name ?? '';

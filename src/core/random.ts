@@ -10,8 +10,8 @@ export class Random {
   #left = 0;
 
   /**
-   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. All bits of both count.
-   * Throws ArgumentError unless `seed` is an integer, 0 or more.
+   * `stream` (default 0) separates uses of one seed: initialisation, shuffling, sampling. All bits of both numbers are
+   * used. Throws ArgumentError unless `seed` is an integer, 0 or more.
    */
   constructor(
     readonly seed: number,
@@ -20,7 +20,7 @@ export class Random {
     checkSeed('Random', seed);
   }
 
-  /** An integer from 0 to 2³² − 1. */
+  /** Returns an integer from 0 to 2³² − 1. */
   uint32(): number {
     if (this.#left === 0) {
       philox(this.#counter++, this.stream, this.seed, this.#block);
@@ -29,19 +29,20 @@ export class Random {
     return this.#block[4 - this.#left--] as number;
   }
 
-  /** Uniform in [0, 1), with 24 random bits, as a float32 holds them. */
+  /** Returns a uniform number in [0, 1) with 24 random bits, which a float32 holds exactly. */
   uniform(): number {
     return (this.uint32() >>> 8) / 2 ** 24;
   }
 
-  /** Standard normal (Box–Muller). */
+  /** Returns a number from the standard normal distribution (Box–Muller). */
   normal(): number {
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
     return radius * Math.cos(2 * Math.PI * this.uniform());
   }
 
   /**
-   * An integer from 0 to `limit` − 1, each equally likely. Throws ArgumentError unless `limit` is an integer from 1 to 2³².
+   * Returns an integer from 0 to `limit` − 1, each equally likely. Throws ArgumentError unless `limit` is an integer
+   * from 1 to 2³².
    */
   below(limit: number): number {
     checkNumber(
@@ -68,7 +69,7 @@ export class Random {
   }
 }
 
-/** Uses variables instead of arrays, because it initialises millions of parameters. */
+/** Philox4x32-10. It uses variables instead of arrays for speed, because it initialises millions of parameters. */
 function philox(counter: number, stream: number, seed: number, block: Uint32Array): void {
   let c0 = counter | 0;
   let c1 = (counter / 2 ** 32) | 0;
@@ -93,7 +94,7 @@ function philox(counter: number, stream: number, seed: number, block: Uint32Arra
   block[3] = c3;
 }
 
-/** Bits 32 to 63 of the product of two unsigned 32-bit integers. No intermediate value exceeds 32 bits. */
+/** Returns bits 32 to 63 of the product of two unsigned 32-bit integers. No intermediate value exceeds 32 bits. */
 function highWord(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;

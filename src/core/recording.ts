@@ -9,7 +9,7 @@ export interface Recording {
   readonly list: CommandList;
   readonly commands: RecordedCommand[];
   readonly arena: Arena;
-  /** Outer memory that the commands use, with its version before the recording. */
+  /** Memory from outside that the commands use, with its version before the recording. */
   readonly inputs: Map<Storage, number>;
   /** Gradients of leaves, with the columns written before the recording. */
   readonly gradients: Map<RecordedGradient, WrittenColumns>;

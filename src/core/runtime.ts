@@ -21,20 +21,20 @@ export interface DeviceInfo {
   readonly isa: InstructionSet;
   /** Threads that a run may use, including the calling one. */
   readonly threads: number;
-  /** Every instruction set that this machine and build have, best first. */
+  /** The instruction sets that this machine and this build support, best first. */
   readonly isas: readonly InstructionSet[];
   /** Version of the engine. */
   readonly version: string;
-  /** The reason why it is not the native addon, if the backend was chosen automatically. */
+  /** If the backend was chosen automatically, the reason why it is not the native addon. */
   readonly reason?: string;
 }
 
-/** A format of packed weights, with its number in commands. */
+/** A format of packed weights, with the number that stands for it in commands. */
 export interface Format extends FormatInfo {
   readonly code: number;
 }
 
-/** The part of a device that is not about single tensors: scopes, gradients on and off, programs, runs, memory. */
+/** The methods of a device that do not create tensors: scopes, gradients on and off, programs, runs, memory. */
 export interface Runtime extends Disposable {
   readonly info: DeviceInfo;
   /** @internal */
@@ -54,7 +54,9 @@ export interface Runtime extends Disposable {
    */
   scope<T>(fn: () => T): T;
 
-  /** @internal Same as `scope` for work that pauses. Other work can run meanwhile; its tensors are not in this scope. */
+  /**
+   * @internal Like `scope`, for work that pauses. Other work can run during a pause; its tensors are not in this scope.
+   */
   scopeByParts<T>(work: Iterator<unknown, T>): Generator<undefined, T>;
 
   /**
@@ -71,36 +73,36 @@ export interface Runtime extends Disposable {
   /** Runs `fn` as if it were outside any `noGrad`. Throws like `noGrad`. */
   withGrad<T>(fn: () => T): T;
 
-  /** The arithmetic of ops that are called now. Default: 'float32'. */
+  /** The arithmetic that applies to ops called now. Default: 'float32'. */
   readonly matmul: MatmulArithmetic;
 
   /**
-   * Runs `fn` with this arithmetic in matrix products and attention, including their gradients, whenever these are
-   * computed, and programs that `fn` records. If `fn` is asynchronous, the arithmetic lasts until its promise settles,
-   * also for other ops that are called meanwhile. Calls nest. Throws ArgumentError for another name, or if `fn` is no
-   * function; DeviceError if the engine has no bfloat16.
+   * Runs `fn` with this arithmetic in matrix products and attention. It also applies to their gradients, even if these
+   * are computed later, and to programs that `fn` records. If `fn` is asynchronous, the arithmetic lasts until its
+   * promise settles, and applies to other ops that are called meanwhile. Calls nest. Throws ArgumentError for another
+   * name, or if `fn` is no function; DeviceError if the engine has no bfloat16.
    */
   withMatmul<T>(matmul: MatmulArithmetic, fn: () => T): T;
 
   /**
    * Records `fn` as a program that can run any number of times; `fn` itself computes nothing. Tensors made outside are
-   * inputs: write to them between runs. Each run gives the tensors made inside new values. A `backward()` inside gives
-   * every run the same gradients. A gradient that was assigned during recording is assigned again, and one that was
-   * added to existing values is added again. Throws ArgumentError if `fn` is not a function, or is asynchronous. Throws
+   * inputs: write to them between runs. Each run gives new values to the tensors made inside. A `backward()` inside is
+   * repeated in every run. A gradient that was assigned during recording is assigned again. A gradient that was added
+   * to existing values is added again. Throws ArgumentError if `fn` is not a function, or is asynchronous. Throws
    * SimdformerError if it reads values, or if a program is being recorded already.
    */
   record<T>(fn: () => T): Program<T>;
 
-  /** Runs the queue off this thread. Rejects like `Tensor.data`. */
+  /** Runs the queue on another thread. Rejects like `Tensor.data`. */
   flush(): Promise<void>;
 
   /** Runs the queue on this thread. Throws like `Tensor.dataSync`. */
   flushSync(): void;
 
-  /** Bytes: in use by tensors, the maximum since `resetPeak`, and taken from the system. */
+  /** Memory in bytes: in use by tensors, its maximum since `resetPeak`, and taken from the system. */
   memory(): { used: number; peak: number; capacity: number };
 
-  /** Restarts `memory().peak` from the memory in use now. */
+  /** Sets `memory().peak` to the memory in use now. */
   resetPeak(): void;
 
   /** Frees all memory. The device and its tensors cannot be used afterwards. */
@@ -113,8 +115,8 @@ export interface Runtime extends Disposable {
   emit(op: string, operands: Readonly<Record<string, Operand>>, flops?: number): void;
 
   /**
-   * For authors of ops: a number that the engine's kernels were compiled with, such as `broadcast.rank`. CONSTANT lists
-   * it in C++. Throws DeviceError if the engine has no constant of that name.
+   * For authors of ops: a constant that the engine was compiled with, such as `broadcast.rank`. The C++ macro CONSTANT
+   * defines it. Throws DeviceError if the engine has no constant of that name.
    */
   constant(name: string): number;
 

@@ -18,7 +18,10 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dimension, i) => dimension === b[i]);
 }
 
-/** Resolves `dimensions`, one of which may be -1, to the shape of `size` elements; null if there is none. */
+/**
+ * Replaces a dimension of -1, if there is one, so that the shape has `size` elements. Returns null if that is
+ * impossible.
+ */
 export function inferShape(dimensions: Shape, size: number): Shape | null {
   if (!dimensions.every((dimension) => dimension === -1 || isPositive(dimension))) return null;
   const known = dimensions.reduce((product, dimension) => (dimension === -1 ? product : product * dimension), 1);

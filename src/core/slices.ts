@@ -1,4 +1,4 @@
-// Work that pauses: a generator that yields where others may have their turn, and returns the result.
+// Work in slices: a generator that yields where the event loop may run, and returns the result.
 
 import { yieldToEventLoop } from './yield-to-event-loop.js';
 
@@ -10,7 +10,7 @@ export function atOnce<Result>(work: Iterator<unknown, Result>): Result {
   }
 }
 
-/** Runs `work` to its end. Where it pauses, it yields to the event loop. */
+/** Runs `work` to its end. At each pause, the event loop may run. */
 export async function inSlices<Result>(work: Iterator<unknown, Result>): Promise<Result> {
   for (;;) {
     const { done, value } = work.next();
@@ -19,10 +19,10 @@ export async function inSlices<Result>(work: Iterator<unknown, Result>): Promise
   }
 }
 
-/** Values of a slice that are sorted before a pause. */
+/** Number of values that are sorted before a pause. */
 const SORTED_A_SLICE = 1 << 12;
 
-/** The values in ascending order; those that `isBefore` does not tell apart keep their order. Pauses after each slice. */
+/** Returns the values in ascending order. The sort is stable. Pauses after each slice. */
 export function* sortedByParts<T>(
   values: readonly T[],
   isBefore: (a: T, b: T) => boolean,

@@ -21,7 +21,7 @@ export class Storage {
 
   #block: Block | null;
 
-  /** If `later`, memory is taken when it is first needed. Throws OutOfMemoryError. */
+  /** Takes the memory, or with `later` when it is first needed. Throws OutOfMemoryError. */
   constructor(
     private readonly words: number,
     readonly pool: Pool,

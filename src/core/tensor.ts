@@ -1,5 +1,5 @@
-// Kept in the package's types, for projects whose libraries know no Symbol.dispose.
-/// <reference lib="esnext.disposable" preserve="true" />
+// This reference stays in the package's types, for projects whose `lib` setting lacks Symbol.dispose. / <reference
+// lib="esnext.disposable" preserve="true" />
 
 import { describeShape, describeValue } from './check-values.js';
 import { ArgumentError, AutogradError, DisposedError, DTypeError, ShapeError } from './errors.js';
@@ -25,7 +25,7 @@ export * from './tensor-data.js';
 export class Tensor {
   /** Number of elements. */
   readonly size: number;
-  /** The tensor whose memory and gradient this one shares: itself if it is no view. */
+  /** The tensor whose memory and gradient this one shares; the tensor itself if it is not a view. */
   readonly root: Tensor;
   /** @internal The op that made it, for the backward pass. Set on roots. */
   node: Node | null = null;
@@ -43,8 +43,8 @@ export class Tensor {
     readonly device: Device,
     readonly shape: Shape,
     readonly dtype: DType,
-    /** The memory that it looks at, with all that share it. */ readonly storage: Storage,
-    /** @internal In words, from the beginning of its memory. */ readonly within: number,
+    /** The memory, which views share. */ readonly storage: Storage,
+    /** @internal Position in `storage`, in words. */ readonly within: number,
     /** Words from one row (last dimension) to the next. */ readonly rowStride: number,
     root?: Tensor,
   ) {
@@ -60,8 +60,8 @@ export class Tensor {
   }
 
   /**
-   * True if `backward()` computes its gradient. Set it on leaves; the result of an op has it if an input has it.
-   * Setting it throws DTypeError for int32, and AutogradError for views and for results of ops.
+   * True if `backward()` computes a gradient for this tensor. Set it on leaves; the result of an op requires a gradient
+   * if an input does. Setting it throws DTypeError for int32, and AutogradError for views and for results of ops.
    */
   get requiresGrad(): boolean {
     return this.root.#requiresGrad || this.root.node !== null;
@@ -69,7 +69,8 @@ export class Tensor {
 
   set requiresGrad(value: boolean) {
     if (this.root !== this) throw new AutogradError('requiresGrad: set it on the tensor itself, not on a view of it');
-    if (this.node !== null) throw new AutogradError('requiresGrad: the result of an op has it from its inputs');
+    if (this.node !== null)
+      throw new AutogradError('requiresGrad: the result of an op gets it from its inputs, so set it on a leaf');
     if (value && this.dtype !== 'float32') throw new DTypeError('requiresGrad: only float32 tensors have gradients');
     if (value && !this.isContiguous) {
       throw new AutogradError('requiresGrad: rows of this detached view lie apart; set it on a copy, contiguous(x)');
@@ -85,10 +86,10 @@ export class Tensor {
     return slot.viewFor(this);
   }
 
-  /** Clears the gradient; its memory is kept for the next one. */
+  /** Clears the gradient. Its memory is kept for the next gradient. */
   zeroGrad(): void {
     const { device, root } = this;
-    // Runs of a program must clear a gradient that appears later, too.
+    // A recorded program must also clear gradients that are created after the recording.
     const slot =
       device.recording && this.requiresGrad && root.node === null ? device.autograd.slotOf(root) : root.gradient;
     if (slot === null) return;
@@ -96,13 +97,13 @@ export class Tensor {
     slot.clear();
   }
 
-  /** A view of the values outside the graph: no gradient passes through it. Throws DisposedError. */
+  /** Returns a view that is outside of the graph: no gradient passes through it. Throws DisposedError. */
   detach(): Tensor {
     this.assertUsable('detach');
     return new Tensor(this.device, this.shape, this.dtype, this.storage, this.within, this.rowStride);
   }
 
-  /** @internal Retains what its graph needs, until the graph is used or the tensor is disposed of. */
+  /** @internal Retains the tensors that its graph needs, until the graph is used or this tensor is disposed of. */
   retain(retained: { release(): void }): void {
     this.#retained.push(retained);
     this.root.node?.holders.push(this);
@@ -124,7 +125,8 @@ export class Tensor {
   }
 
   /**
-   * The words that it may touch, as commands name them. `op` is for error messages. Throws DisposedError, DeviceError.
+   * Returns the range of words that the tensor may touch, for commands. `op` is for error messages. Throws
+   * DisposedError, DeviceError.
    */
   region(op = 'tensor'): Region {
     this.assertUsable(op);
@@ -144,10 +146,10 @@ export class Tensor {
   }
 
   /**
-   * Runs the queue off this thread, and returns a copy of the values in row-major order: a Float32Array for float32, an
-   * Int32Array for int32. Rejects with CommandError if a queued command fails (the first reader gets it). Rejects with
-   * DisposedError after `dispose()`, DeviceError after the device's `dispose()`, and SimdformerError while a program is
-   * recorded.
+   * Runs the queue on another thread, and returns a copy of the values in row-major order: a Float32Array for float32,
+   * an Int32Array for int32. Rejects with CommandError if a queued command fails (the first reader gets it). Rejects
+   * with DisposedError after `dispose()`, DeviceError after the device's `dispose()`, and SimdformerError while a
+   * program is recorded.
    */
   async data(): Promise<Float32Array | Int32Array> {
     const { region, target, pick } = this.#reading();
@@ -168,7 +170,10 @@ export class Tensor {
     return readings.map(({ target, pick }) => pick(target));
   }
 
-  /** @internal Copies the values of each tensor of one device to the array beside it, which has as many elements. */
+  /**
+   * @internal Copies the values of each tensor to the array in the same pair, which must have the same number of
+   * elements. All tensors must be on one device.
+   */
   static async readTo(pairs: readonly [tensor: Tensor, target: Float32Array][]): Promise<void> {
     const [first] = pairs;
     if (first === undefined) return;
@@ -188,13 +193,16 @@ export class Tensor {
     return pick(target);
   }
 
-  /** The value of a tensor with one element. Rejects like `data()`, and with ShapeError if there are more elements. */
+  /**
+   * Returns the value of a tensor with one element. Rejects like `data()`, and with ShapeError if there are more
+   * elements.
+   */
   async item(): Promise<number> {
     if (this.size !== 1) throw new ShapeError(`item: the tensor is ${describeShape(this.shape)}, expected one element`);
     return (await this.data())[0] as number;
   }
 
-  /** The source and target of a read: `given`, unless there are gaps between the rows. */
+  /** Returns the source and target of a read. The target is `given`, unless there are gaps between the rows. */
   #reading(given?: Float32Array) {
     this.device.assertNotRecording('data');
     const region = this.region('data');
@@ -220,13 +228,13 @@ export class Tensor {
   write(data: TensorData): void {
     this.assertUsable('write');
     if (!this.isContiguous)
-      throw new ShapeError('write: the tensor is a view with gaps; write to what it is a view of');
+      throw new ShapeError('write: the tensor is a view with gaps between its rows; write to its root');
     this.device.upload(this.storage, this.offset, valuesFor('write', data, this));
   }
 
   /**
-   * Reshapes the tensor; one dimension may be -1. A view: memory and gradient are shared. Throws ShapeError
-   * if the number of elements differs, or for columns of a tensor whose last dimension would change; DisposedError.
+   * Returns a view with another shape, which shares memory and gradient. One dimension may be -1. Throws ShapeError if
+   * the number of elements differs, or if the last dimension of a `columns` view would change. Throws DisposedError.
    */
   reshape(...dimensions: number[] | [Shape]): Tensor {
     this.assertUsable('reshape');
@@ -242,8 +250,8 @@ export class Tensor {
   }
 
   /**
-   * Columns `start` ≤ c < `end` of the last dimension. A view: memory and gradient are shared. Throws ArgumentError if
-   * they are out of range, DisposedError.
+   * Returns a view of the columns `start` ≤ c < `end` of the last dimension, which shares memory and gradient. Throws
+   * ArgumentError if they are out of range, DisposedError.
    */
   columns(start: number, end: number): Tensor {
     this.assertUsable('columns');
@@ -255,8 +263,8 @@ export class Tensor {
   }
 
   /**
-   * Entries `start` ≤ i < `end` of the first dimension. A view: memory and gradient are shared. Throws ArgumentError if
-   * they are out of range, DisposedError.
+   * Returns a view of the entries `start` ≤ i < `end` of the first dimension, which shares memory and gradient. Throws
+   * ArgumentError if they are out of range, DisposedError.
    */
   rows(start: number, end: number): Tensor {
     this.assertUsable('rows');
@@ -274,15 +282,18 @@ export class Tensor {
    * adds them to `grad`. `upstream` is the gradient with respect to this tensor; default: 1, for a tensor with one
    * element.
    *
-   * Throws AutogradError if there is nothing to differentiate, or if a part of the graph was used before. Throws it,
-   * too, if a tensor in the graph was written to since (by `write()` or an optimizer's step). Throws DTypeError,
-   * ShapeError or DeviceError for an upstream that does not fit.
+   * Throws AutogradError if there is nothing to differentiate, or if a part of the graph was used before. It also
+   * throws if a tensor in the graph was written to since (by `write()` or an optimizer's step). Throws DTypeError,
+   * ShapeError or DeviceError for an `upstream` that does not fit.
    */
   backward(upstream?: Tensor | TensorData): void {
     this.device.autograd.backward(this, upstream);
   }
 
-  /** Frees the memory once no view of it is left. Later use of the tensor throws DisposedError. */
+  /**
+   * Disposes of the tensor. Its memory is freed once all of its views are disposed of, too. Later use of the tensor
+   * throws DisposedError.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -311,7 +322,7 @@ export class Tensor {
 
 /** The record that an op leaves for its differentiation. */
 export interface Node {
-  /** Increases with every node: inputs are older than outputs. */
+  /** Number that increases with every node, so that inputs have lower numbers than outputs. */
   readonly sequence: number;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
@@ -326,7 +337,7 @@ export interface Node {
   backward: ((gradients: (Tensor | null)[]) => void) | null;
   /** An input whose graph an earlier backward() used. Its gradient would silently be missing, so this is an error. */
   readonly usedInput: Tensor | undefined;
-  /** Results of scopes that retain what this node, or an older one, needs; see RetainedTensors. */
+  /** Results of scopes that retain tensors for this node or an older one; see RetainedTensors. */
   readonly holders: Tensor[];
 }
 
@@ -358,17 +369,17 @@ interface Autograd {
 }
 
 /**
- * The place where tensors live and ops run: one heap, one instruction set, a number of threads. `createDevice` makes
- * it.
+ * A device holds tensors and runs ops. It has one heap, one instruction set and a number of threads. `createDevice`
+ * makes it.
  */
 export interface Device extends Runtime {
   /** @internal */
   readonly autograd: Autograd;
 
   /**
-   * A tensor with the given values: a typed array, whose type sets the dtype, or nested numbers, float32 by default.
-   * `shape` defaults to their own shape, [length] for a typed array. Throws ShapeError if the values do not fill the
-   * shape, DTypeError if they have another type than requested, ArgumentError for other options.
+   * Makes a tensor with the given values: a typed array, whose type sets the dtype, or nested numbers, float32 by
+   * default. `shape` defaults to the shape of the values, [length] for a typed array. Throws ShapeError if the values
+   * do not fill the shape, DTypeError if they have another type than requested, ArgumentError for other options.
    */
   tensor(
     data: TensorData,
@@ -377,8 +388,8 @@ export interface Device extends Runtime {
   ): Tensor;
 
   /**
-   * A tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are not
-   * positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow enough.
+   * Makes a tensor whose values are undefined until something writes them. Throws ShapeError for dimensions that are
+   * not positive integers, DTypeError for another dtype, OutOfMemoryError if the device cannot grow enough.
    */
   empty(shape: Shape, dtype?: DType): Tensor;
 
@@ -386,15 +397,15 @@ export interface Device extends Runtime {
   reserve(shape: Shape): Tensor;
 
   /**
-   * A tensor whose elements all equal `value`. Throws like `empty`, and ArgumentError if `value` is no number or, for
-   * int32, no 32-bit integer.
+   * Makes a tensor whose elements all equal `value`. Throws like `empty`, and ArgumentError if `value` is not a number
+   * or, for int32, not a 32-bit integer.
    */
   full(shape: Shape, value: number, dtype?: DType): Tensor;
 
-  /** A tensor whose elements are all 0. Throws like `empty`. */
+  /** Makes a tensor whose elements are all 0. Throws like `empty`. */
   zeros(shape: Shape, dtype?: DType): Tensor;
 
-  /** Removes a tensor from its scopes: it lives until it is disposed of. Returns the tensor. */
+  /** Removes a tensor from its scopes, so that it is valid until it is disposed of. Returns the tensor. */
   keep(tensor: Tensor): Tensor;
 
   /** @internal */

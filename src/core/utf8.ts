@@ -1,7 +1,4 @@
-/**
- * A list of texts in UTF-8. Text i begins at `starts[i]` and ends `gap` bytes before the next text begins (or would
- * begin).
- */
+/** A list of texts in UTF-8. Text i begins at `starts[i]` and ends `gap` bytes before `starts[i + 1]`. */
 export interface TextBytes {
   readonly length: number;
   readonly bytes: Uint8Array;
@@ -36,7 +33,7 @@ function shortText(bytes: Uint8Array, start: number, end: number): string | unde
 
 const widthOf = (code: number) => (code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4);
 
-/** The code point that begins there; -1 for invalid bytes. */
+/** Returns the code point that begins at `start`; -1 for invalid bytes. */
 function codePointAt(bytes: Uint8Array, start: number, end: number): number {
   const first = bytes[start] as number;
   if (first < 0x80) return first;
@@ -52,10 +49,13 @@ function codePointAt(bytes: Uint8Array, start: number, end: number): number {
   return widthOf(code) !== width || code >> 11 === 27 || code > 0x10ffff ? -1 : code;
 }
 
-/** Texts that are checked before a pause. */
+/** Number of texts that are checked before a pause. */
 const TEXTS_A_SLICE = 1 << 14;
 
-/** Copies the texts, each replaced by `textOf` of it if it is empty or invalid UTF-8. Pauses after each slice. */
+/**
+ * Copies the texts. A text that is empty or invalid UTF-8 is replaced by the result of `textOf`. Pauses after each
+ * slice.
+ */
 export function* wellFormed(
   texts: TextBytes,
   textOf: (text: string, number: number) => string,
@@ -88,8 +88,8 @@ function written(texts: TextBytes, textOf: (text: string, number: number) => str
 }
 
 /**
- * Writes the bytes of a text, at most three for each unit, and returns their number. A lone surrogate gets three bytes
- * of its own.
+ * Writes the UTF-8 bytes of a text, at most three for each UTF-16 unit, and returns their number. A lone surrogate gets
+ * three bytes, too.
  */
 export function writeText(text: string, into: Uint8Array): number {
   let at = 0;

@@ -1,15 +1,15 @@
 import { afterEvents } from '../backend/after-events.js';
 
-/** Milliseconds of work after which the event loop gets its turn. */
+/** Milliseconds of work after which the event loop runs. */
 export const SLICE_MS = 5;
 
-/** Work that waits for its turn, in order. */
+/** Callers that wait for a turn of the event loop, in order. */
 const waiting: (() => void)[] = [];
 let lastTurn = 0;
 
 /**
- * Lets the event loop handle what waits, if it last did so more than `SLICE_MS` ago or if other work is in line. Of the
- * work in line, one piece runs in each turn of the event loop: many callers together block it no longer than one.
+ * Lets the event loop run, if it last did so more than `SLICE_MS` ago or if other callers wait. Each turn of the event
+ * loop continues one waiting caller, so that many callers together block it no longer than one.
  */
 export async function yieldToEventLoop(): Promise<void> {
   if (waiting.length === 0 && performance.now() - lastTurn < SLICE_MS) return;

@@ -1,14 +1,14 @@
-// Files that appear complete or not at all, in Node.
+// Writes files in Node so that they appear complete or not at all.
 import type { FileHandle } from 'node:fs/promises';
 import { nodeModule } from '../backend/node.js';
 
-/** The bytes of a file, one part after another. */
+/** The bytes of a file as consecutive parts. */
 export type FileParts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** Maximum bytes per system call. */
 export const maxTransfer = 1 << 30;
 
-/** A unique ending for the path of a temporary file, which lies beside the final one. */
+/** Returns a unique ending for the path of a temporary file, which is written next to the final file. */
 export function temporarySuffix(): string {
   return `.${globalThis.crypto.randomUUID()}.tmp`;
 }
@@ -20,8 +20,8 @@ export function isTemporary(name: string, own: string): boolean {
 }
 
 /**
- * The target of a path's links. The last link may point to a file that does not exist. Open files such as /dev/stdout
- * stay links. Throws the system's error for a cycle of links.
+ * Resolves the links of a path. The last link may point to a file that does not exist. Links to open files such as
+ * /dev/stdout are not resolved. Throws the system's error for a cycle of links.
  */
 export async function placeOf(path: string): Promise<string> {
   const { readlink, realpath } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -43,10 +43,10 @@ export async function placeOf(path: string): Promise<string> {
 const OPEN = /^\/(proc|dev\/fd)\//;
 
 /**
- * Writes files, given by path. Each is written to a temporary file beside its path and flushed to the disk. When all
- * are complete, and no path is a folder, they are renamed. If anything fails before, the old files stay, and the
+ * Writes files, given by path. Each is written to a temporary file in the same folder and flushed to the disk. When all
+ * are complete, and no path is a folder, they are renamed. If anything fails before, the old files are kept and the
  * temporary ones are removed. Links are followed. Devices, pipes and open files are written to, never replaced. Throws
- * the system's error, or the error of the parts.
+ * the system's error, or the error of `parts`.
  */
 export async function writeAtomically(files: ReadonlyMap<string, FileParts>): Promise<void> {
   const { open, rename, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -87,7 +87,10 @@ async function writeParts(path: string, file: FileHandle, parts: FileParts, onDi
   await file.close();
 }
 
-/** Flushes a file to the disk, if the process may. Node 26's permission model and Yarn's Plug'n'Play forbid it. */
+/**
+ * Flushes a file to the disk, if the process is allowed to. Node 26's permission model and Yarn's Plug'n'Play forbid
+ * it.
+ */
 async function synced(file: FileHandle): Promise<void> {
   try {
     await file.sync();
@@ -97,13 +100,13 @@ async function synced(file: FileHandle): Promise<void> {
   }
 }
 
-/** Adds the path to an error. The system's errors on open files lack it. */
+/** Adds the path to an error, because the system's errors on open files lack it. */
 export function withPath(error: unknown, path: string): unknown {
   const isSystem = (error as NodeJS.ErrnoException)?.syscall !== undefined;
   return isSystem ? Object.assign(error as object, { path }) : error;
 }
 
-/** The error that renaming would throw after other files were replaced. */
+/** Makes the error for a folder. Renaming would throw it only after other files were replaced. */
 function isFolder(path: string): Error {
   return Object.assign(new Error(`EISDIR: is a folder, expected a file: '${path}'`), { code: 'EISDIR', path });
 }

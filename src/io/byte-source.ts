@@ -1,23 +1,23 @@
-// The bytes of a file, wherever it lies, and how to tell formats apart by the first of them.
+// Access to the bytes of a file in memory, on a disk or on a server, and the detection of its format.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
-/** A source of a file's bytes. `read` fills `into` or throws. `view` exists if the bytes lie in memory. */
+/** A source of a file's bytes. `read` fills `into` or throws. `view` exists if the bytes are in memory. */
 export interface ByteSource {
   readonly size: number;
   read(position: number, into: Uint8Array): void;
-  /** Reads without blocking. Exists where reading takes time. */
+  /** Like `read`, without blocking. Exists if reading takes time. */
   readAsync?(position: number, into: Uint8Array): Promise<void>;
   view?(position: number, length: number): Uint8Array;
   /**
-   * The number of bytes to read at a time while their need is not known. Exists where every byte costs, as on a server. Default: the
-   * reader's own.
+   * Number of bytes to read at a time while the length of a header is unknown. Set if every byte is expensive, as on a
+   * server. Default: the reader's own.
    */
   readonly window?: number | undefined;
 }
 
-/** A file whose bytes lie in memory. Nothing is copied. Throws ArgumentError for a value that holds no bytes. */
+/** Returns a source for a file in memory, without copying it. Throws ArgumentError for a value that has no bytes. */
 export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
   const { buffer, byteOffset = 0, byteLength } = (file ?? {}) as Uint8Array;
   if (byteLength === undefined) {
@@ -30,7 +30,10 @@ export function inMemory(file: Uint8Array | ArrayBuffer): ByteSource {
   return { size: bytes.byteLength, view, read: (at, into) => into.set(view(at, into.byteLength)) };
 }
 
-/** Some bytes of a file: a view if they lie in memory, otherwise an array from `make` that they are read into. */
+/**
+ * Returns some bytes of a file: a view if they are in memory, otherwise an array made by `make` into which they are
+ * read.
+ */
 export async function bytesOf(
   source: ByteSource,
   position: number,
@@ -43,7 +46,7 @@ export async function bytesOf(
   return bytes;
 }
 
-/** The format of a file by its first bytes, if it is one in which weights are often found. */
+/** Detects common formats of weights by the first bytes of a file. Returns null for other formats. */
 export function formatOf(
   bytes: Uint8Array,
 ): 'zip' | 'pickle' | 'GGUF' | 'HDF5' | 'Git LFS pointer' | 'HTML' | 'tar' | null {

@@ -1,7 +1,7 @@
-/** The element types of safetensors files, and how each becomes one of a tensor's two. */
+/** The element types of safetensors files, and their conversion to float32 or int32. */
 import { FormatError } from '../core/errors.js';
 
-/** A name from a file, as error messages show it. */
+/** Quotes and shortens a name from a file for error messages. */
 export const quote = (name: string) => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 
 type Ints =
@@ -15,11 +15,11 @@ type Ints =
   | BigUint64Array;
 type Stored = Ints | Float32Array | Float64Array;
 
-/** The form of elements of one type in files. */
+/** The storage of elements of one type in files. */
 export interface ElementType {
   /** Bytes of one element. */
   readonly bytes: number;
-  /** The typed arrays that hold it as stored. */
+  /** The typed array that holds the stored elements. */
   readonly array: new (
     buffer: ArrayBufferLike,
     byteOffset: number,
@@ -44,7 +44,10 @@ function asCheckedInts(stored: Stored, name: string): Int32Array {
 
 let halves: Float32Array | undefined;
 
-/** The value of each float16, by its bits: a table takes a third of the time. */
+/**
+ * Returns a table with the value of each float16, indexed by its bits. A table takes a third of the time of computing
+ * values.
+ */
 export function halfValues(): Float32Array {
   halves ??= everyHalf();
   return halves;
@@ -61,8 +64,9 @@ function everyHalf(): Float32Array {
   const bits = new Uint32Array(1 << 16);
   const floats = new Float32Array(bits.buffer);
   for (let half = 0; half < bits.length; half++) {
-    // The half's exponent and mantissa in a float32's places: too small by the difference of the biases, 2^112. The
-    // multiplication is exact and makes subnormals normal; infinities and NaNs get the float32's exponent instead.
+    // Moves the exponent and mantissa of the half to their positions in a float32. The value is then too small by the
+    // difference of the exponent biases, 2^112. The multiplication is exact, also for subnormals. Infinities and NaNs
+    // get the float32's maximum exponent instead.
     bits[half] = (half & 0x7fff) << 13;
     if ((half & 0x7c00) === 0x7c00) bits[half] = (bits[half] as number) | 0x7f800000;
     else floats[half] = (floats[half] as number) * 2 ** 112;
@@ -71,10 +75,13 @@ function everyHalf(): Float32Array {
   return floats;
 }
 
-/** The upper half of a float16's bits. */
+/** F8_E5M2 is the upper byte of a float16. */
 const fromE5M2 = (stored: Stored) => fromHalf(Uint16Array.from(stored as Uint8Array, (byte) => byte << 8));
 
-/** No infinities: all ones are NaN. As the upper bits of a float16 it is too small by the difference of the biases, 2^8. */
+/**
+ * F8_E4M3 has no infinities, and NaN has all bits set. Its bits at the top of a float16 give a value that is too small
+ * by the difference of the exponent biases, 2^8.
+ */
 function fromE4M3(stored: Stored): Float32Array {
   const scaled = Uint16Array.from(stored as Uint8Array, (byte) => ((byte & 0x80) << 8) | ((byte & 0x7f) << 7));
   return fromHalf(scaled).map((value) => (Math.abs(value) < 1.875 ? value * 256 : Number.NaN));
@@ -103,7 +110,7 @@ export const dtypes = {
   BOOL: { bytes: 1, array: Uint8Array, decode: asInts },
 } satisfies Record<string, ElementType>;
 
-/** The element types that files hold and this reader decodes, by their names in the format. */
+/** The element types that this reader decodes, by their names in the format. */
 export type SafetensorsDType = keyof typeof dtypes;
 
 export const isDType = (name: unknown): name is SafetensorsDType =>

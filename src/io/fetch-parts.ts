@@ -1,5 +1,5 @@
-// A file on a server that is read once, from front to back, in parts. Chromium keeps a response in the page's memory if
-// it arrives faster than it is read.
+// Reads a file on a server once, from beginning to end, in parts. A single request could fill the page's memory,
+// because Chromium keeps a response that arrives faster than it is read.
 
 import { isNode } from '../backend/node.js';
 import { FetchError } from '../core/errors.js';
@@ -23,11 +23,11 @@ export async function fetchInParts(url: URL, signal?: AbortSignal): Promise<Open
   if (version !== null && isPartFrom(first, 0))
     return inOrder(url.href, version.size, new Parts(server, first, version), { signal, isOurs: !isNode });
   if (first.status !== 206 && first.status !== 416) return streamFile(first, signal);
-  first.body?.cancel().catch(() => {}); // the response has no range, or there are no parts
+  first.body?.cancel().catch(() => {}); // the server sent no range
   return streamFile(await server.ask(), signal);
 }
 
-/** Sends requests for a file until it is aborted. */
+/** Sends requests for a file until the signal aborts them. */
 class Server {
   readonly name: string;
   readonly #ending = new AbortController();
@@ -98,7 +98,7 @@ class Parts implements Chunks {
     private readonly version: Version,
   ) {
     this.#coming = bytesOf(first);
-    this.#coming.catch(() => {}); // reported when the part is needed
+    this.#coming.catch(() => {}); // the error is reported when the part is needed
   }
 
   async next(): Promise<Uint8Array | undefined> {
@@ -122,7 +122,7 @@ class Parts implements Chunks {
     const why = isChanged
       ? 'it has changed meanwhile, load it again'
       : `HTTP status ${answer.status}, expected the part from there on`;
-    throw new FetchError(`${this.server.name} cannot be read on after ${from} bytes: ${why}`);
+    throw new FetchError(`${this.server.name} cannot be read beyond byte ${from}: ${why}`);
   }
 
   cancel(): void {

@@ -34,8 +34,8 @@ export interface SafetensorsFile extends Safetensors {
 }
 
 /**
- * Opens a safetensors file and reads its header. The data of an entry is read on demand. Throws FormatError as
- * `parseSafetensors` does, with the path, and the system's error if the file cannot be read.
+ * Opens a safetensors file and reads its header. The data of an entry is read on demand. Throws the errors of
+ * `parseSafetensors`, with the path, and the system's error if the file cannot be read.
  */
 export async function openSafetensors(path: string | URL): Promise<SafetensorsFile> {
   const file = await openFile(await pathFrom('openSafetensors', path));
@@ -66,7 +66,7 @@ async function openFile(path: string): Promise<OpenFile> {
     throw new FormatError(`${path} is a pipe or a device, expected a file`);
   }
   let isOpen = true;
-  // The descriptor may belong to another file by then.
+  // After closing, the descriptor may belong to another file.
   const assertOpen = () => {
     if (!isOpen) throw new DisposedError(`${path} has already been closed`);
   };
@@ -110,9 +110,9 @@ async function openFile(path: string): Promise<OpenFile> {
 
 /**
  * Writes a safetensors file, one tensor at a time. The file appears complete or not at all: after an error, the old
- * file is still there. Links are followed; devices and pipes are written to. Throws ShapeError or DTypeError if the
- * data do not fit the shape or dtype. Throws ArgumentError for a value that is not an object of tensors, and the
- * system's errors.
+ * file is unchanged. Links are followed; devices and pipes are written to. Throws ShapeError or DTypeError if the data
+ * do not fit the shape or dtype. Throws ArgumentError for a value that is not an object of tensors, and the system's
+ * errors.
  */
 export async function saveSafetensors(
   path: string | URL,
@@ -140,7 +140,7 @@ export function safetensorsParts(
   }
 }
 
-/** Returns a function that reads files of a folder by name. It returns an empty string for a missing file. */
+/** Returns a function that reads the files of a folder by name. For a missing file, it returns an empty string. */
 export async function readFilesOf(
   folder: string,
 ): Promise<(name: string, signal?: AbortSignal) => Promise<Uint8Array | string>> {

@@ -43,7 +43,7 @@ async function readFolder(
   const read = async (name: string) => {
     const found = await find(name, signal);
     if (typeof found !== 'string') files[name] = found;
-    else if (required.includes(name)) throw new FormatError(`${folder} holds no model: no ${name} in it${found}`);
+    else if (required.includes(name)) throw new FormatError(`${folder} contains no model: there is no ${name}${found}`);
   };
   const [first, ...others] = [...required, ...optional];
   await read(first as string);
@@ -52,9 +52,7 @@ async function readFolder(
   return files;
 }
 
-/**
- * Reads a folder like `readFolder`, but only opens one large file if it lies in Node's file system.
- */
+/** Like `readFolder`, but opens one large file instead of reading it, if the folder is in Node's file system. */
 export async function openFolder(
   folder: string | URL,
   { required, ...others }: FolderFiles,
@@ -67,13 +65,13 @@ export async function openFolder(
   }
   const files = await readFolder(folder, { required, ...others }, options);
   const opened = await openFileOf(await pathOf(folder), large);
-  if (opened === null) throw new FormatError(`${folder} holds no model: no ${large} in it`);
+  if (opened === null) throw new FormatError(`${folder} contains no model: there is no ${large}`);
   return { files, opened };
 }
 
 /** The path of a folder in Node. Throws ArgumentError outside of Node, or for a URL. */
 export async function pathOf(folder: string | URL): Promise<string> {
-  if (!isNode) throw new ArgumentError(`${folder} cannot be written: there are no folders here, use toFiles()`);
+  if (!isNode) throw new ArgumentError(`${folder} cannot be written: this runtime has no folders, use toFiles()`);
   if (remote(folder) !== null) throw new ArgumentError(`${folder} is not a folder of this machine`);
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   return isUrl(folder) || folder.startsWith('file:') ? fileURLToPath(folder) : folder;
@@ -100,7 +98,7 @@ export function inside(folder: URL, name: string): URL {
   return url;
 }
 
-/** The bytes of a file, or a text in brackets that tells why it is missing. */
+/** Fetches the bytes of a file. Returns a text in brackets with the reason if the file is missing. */
 export async function fetchFile(url: URL, isOptional: boolean, signal?: AbortSignal): Promise<Uint8Array | string> {
   let response: Response;
   let bytes: ArrayBuffer;

@@ -1,12 +1,12 @@
 // The element types of GGUF files, with the numbers and names of ggml: https://github.com/ggml-org/ggml.
 
-/** Block of a type: number of elements, all in one row, and number of bytes. */
+/** Block of a type: number of elements (all in one row) and number of bytes. */
 export interface GgmlLayout {
   readonly elements: number;
   readonly bytes: number;
 }
 
-/** Blocks by type. They include types that the engine does not read, so that every file can be described. */
+/** Blocks by type. The list includes types that the engine cannot compute with, so that every file can be described. */
 export const ggmlLayouts = {
   F32: { elements: 1, bytes: 4 },
   F16: { elements: 1, bytes: 2 },

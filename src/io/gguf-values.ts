@@ -1,10 +1,10 @@
-// Metadata of a GGUF file: values of thirteen types, read in order. The bytes are untrusted.
+// Reads the metadata of a GGUF file: values of thirteen types, in order. The bytes are untrusted.
 
 import { FormatError } from '../core/errors.js';
 import { decodeText, type TextBytes } from '../core/utf8.js';
 import { quote } from './dtypes.js';
 
-/** A list in the metadata. Texts are decoded on demand, because vocabularies have hundreds of thousands. */
+/** A list in the metadata. Texts are decoded on demand, because vocabularies have hundreds of thousands of them. */
 export type GgufArray = GgufNumbers | GgufTexts | readonly boolean[];
 export type GgufNumbers =
   | Uint8Array
@@ -22,7 +22,7 @@ export type GgufValue = number | bigint | boolean | string | GgufArray;
 
 /** A list of texts that are decoded on demand. Invalid UTF-8 becomes U+FFFD. */
 export class GgufTexts implements TextBytes, Iterable<string> {
-  /** Bytes between two texts: the length of the second one. */
+  /** Bytes between two texts, which hold the length of the second one. */
   readonly gap = 8;
   #starts: Uint32Array | undefined;
 
@@ -31,7 +31,7 @@ export class GgufTexts implements TextBytes, Iterable<string> {
     readonly bytes: Uint8Array,
   ) {}
 
-  /** Start of each text, and of the place after the last. */
+  /** Start of each text, and the position after the last one. */
   get starts(): Uint32Array {
     this.#starts ??= startsOf(this);
     return this.#starts;
@@ -58,13 +58,13 @@ function startsOf({ length, bytes, gap }: GgufTexts): Uint32Array {
   const starts = new Uint32Array(length + 1);
   starts[0] = gap;
   for (let i = 0, start = gap; i < length; i++) {
-    start += view.getUint32(start - gap, true) + gap; // checked lengths have no upper half
+    start += view.getUint32(start - gap, true) + gap; // lengths were checked to have 32 bits
     starts[i + 1] = start;
   }
   return starts;
 }
 
-/** Thrown if the available bytes end too early. The file may have more. */
+/** Thrown if more bytes are needed than were read. The caller then reads more of the file. */
 export class MoreBytes extends Error {
   constructor(readonly wanted: number) {
     super(`expected ${wanted} bytes`);
@@ -94,7 +94,7 @@ const ARRAY = 9;
 
 const strictly = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Reads values from the beginning of a file of `size` bytes. `bytes` are the available ones. */
+/** Reads values from the beginning of a file of `size` bytes, of which `bytes` are available. */
 export class GgufCursor {
   at = 0;
   readonly #view: DataView;
@@ -110,21 +110,23 @@ export class GgufCursor {
   expect(what: string, count: number, bytes: number): void {
     const left = this.size - this.at;
     if (count * bytes > left)
-      throw new FormatError(`${what} claims ${count} entries of ${bytes} bytes at least: the file has ${left} more`);
+      throw new FormatError(
+        `${what} claims ${count} entries of at least ${bytes} bytes, but the file has only ${left} more`,
+      );
   }
 
   uint32(what: string): number {
     return this.#view.getUint32(this.#take(what, 4), true);
   }
 
-  /** A 64-bit integer. Throws FormatError if no number holds it exactly. */
+  /** Reads a 64-bit integer. Throws FormatError if a number cannot hold it exactly. */
   count(what: string): number {
     const at = this.#take(what, 8);
     const high = this.#view.getUint32(at + 4, true);
     const low = this.#view.getUint32(at, true);
     const value = high === 0 ? low : low + 2 ** 32 * high; // stays an integer below 2^31, which is faster than a float
     if (Number.isSafeInteger(value)) return value;
-    throw new FormatError(`${what} is ${this.#view.getBigUint64(at, true)}, more than any file holds`);
+    throw new FormatError(`${what} is ${this.#view.getBigUint64(at, true)}, expected less than 2⁵³`);
   }
 
   text(what: string): string {
@@ -134,7 +136,7 @@ export class GgufCursor {
     try {
       return strictly.decode(this.bytes.subarray(start, start + length));
     } catch (cause) {
-      throw new FormatError(`${what} is not text in UTF-8`, { cause });
+      throw new FormatError(`${what} is not valid UTF-8`, { cause });
     }
   }
 
@@ -180,7 +182,7 @@ export class GgufCursor {
 
   #flags(what: string, count: number): boolean[] {
     const bytes = this.#numbers(what, 0, count) as Uint8Array;
-    if (bytes.some((byte) => byte > 1)) throw new FormatError(`${what} has a truth value that is neither 0 nor 1`);
+    if (bytes.some((byte) => byte > 1)) throw new FormatError(`${what} has a boolean that is neither 0 nor 1`);
     return Array.from(bytes, (byte) => byte === 1);
   }
 
@@ -189,7 +191,7 @@ export class GgufCursor {
     const start = this.at;
     const view = this.#view;
     const have = Math.min(this.size, this.bytes.byteLength);
-    let at = start; // plain numbers, because there may be hundreds of thousands
+    let at = start; // plain variables for speed: there may be hundreds of thousands of texts
     for (let i = 0; i < count; i++) {
       if (at + 8 > have) this.#need(what, at, 8);
       const length = view.getUint32(at, true);
@@ -198,7 +200,7 @@ export class GgufCursor {
       if (beyond > 0 || at + length > have) {
         this.at = at;
         this.expect(what, length + 2 ** 32 * beyond, 1);
-        if (beyond > 0) throw new FormatError(`${what} has a text of 4 GiB or more`);
+        if (beyond > 0) throw new FormatError(`${what} has a text of 4 GiB or more, expected less`);
         this.#need(what, at, length);
       }
       at += length;

@@ -103,7 +103,7 @@ class Writer {
 const padded = (length: number) => Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 
 /**
- * The bytes of a file, one tensor at a time, in order. Throws FormatError for rows that are not whole blocks. Throws
+ * Returns the bytes of a file, one tensor at a time. Throws FormatError for rows that are not whole blocks. Throws
  * ShapeError if a tensor's bytes do not fit its shape.
  */
 export function ggufParts(
@@ -122,7 +122,7 @@ export function ggufParts(
   }
   let offset = 0;
   const lengths = tensors.map(({ name, type, shape }) => {
-    if (seen.has(name)) throw new ArgumentError(`tensor ${quote(name)} is given twice`);
+    if (seen.has(name)) throw new ArgumentError(`tensor ${quote(name)} is given twice, expected unique names`);
     seen.add(name);
     writer.text(name);
     writer.uint32(shape.length);
@@ -149,7 +149,7 @@ export function ggufParts(
   }
 }
 
-/** Same as `ggufParts`, as one array. */
+/** Like `ggufParts`, but returns one array. */
 export async function ggufBytes(
   metadata: ReadonlyMap<string, GgufEntry>,
   tensors: readonly GgufPart[],

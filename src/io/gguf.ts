@@ -36,7 +36,7 @@ export interface Gguf {
 
 const MAGIC = 0x46554747; // GGUF
 const MAX_DIMENSIONS = 4;
-/** Minimum bytes of a metadata entry and of a tensor's description. */
+/** Minimum number of bytes of a metadata entry, and of a tensor's description. */
 const MIN_ENTRY = 13;
 const MIN_TENSOR = 32;
 
@@ -63,13 +63,13 @@ export async function readGguf(source: ByteSource): Promise<Gguf> {
       if (!(error instanceof MoreBytes)) throw error;
       length = Math.min(source.size, Math.max(error.wanted, length * GROWTH));
     } finally {
-      if (!source.view) giveBack(bytes); // everything that is kept was copied
+      if (!source.view) giveBack(bytes); // the header's values are copies
     }
   }
 }
 
 function parse(cursor: GgufCursor): Gguf {
-  if (cursor.size < 24) throw new FormatError(`the file has ${cursor.size} bytes: a GGUF file has 24 at least`);
+  if (cursor.size < 24) throw new FormatError(`the file has ${cursor.size} bytes: a GGUF file has at least 24`);
   if (cursor.uint32('the magic number') !== MAGIC)
     throw new FormatError('the file does not begin with GGUF: expected a GGUF file');
   const version = cursor.uint32('the version');
@@ -88,7 +88,7 @@ function parse(cursor: GgufCursor): Gguf {
   const metadata = new Map<string, GgufValue>();
   for (let i = 0; i < entryCount; i++) {
     const key = cursor.text(`the name of metadata entry ${i}`);
-    if (metadata.has(key)) throw new FormatError(`metadata ${quote(key)} is there twice`);
+    if (metadata.has(key)) throw new FormatError(`the metadata has the key ${quote(key)} twice`);
     metadata.set(key, cursor.value(key));
   }
   const alignment = alignmentOf(metadata);
@@ -97,7 +97,7 @@ function parse(cursor: GgufCursor): Gguf {
   const tensors = new Map<string, GgufTensor>();
   for (const { offset, ...info } of infos) {
     const { name, byteLength } = info;
-    if (tensors.has(name)) throw new FormatError(`tensor ${quote(name)} is there twice`);
+    if (tensors.has(name)) throw new FormatError(`the file has the tensor ${quote(name)} twice`);
     const position = start + offset;
     if (position + byteLength > cursor.size)
       throw new FormatError(
@@ -125,11 +125,11 @@ function readTensor(
   const what = `tensor ${quote(name)}`;
   const dimensions = cursor.uint32(what);
   if (dimensions > MAX_DIMENSIONS)
-    throw new FormatError(`${what} has ${dimensions} dimensions, expected ${MAX_DIMENSIONS} at most`);
+    throw new FormatError(`${what} has ${dimensions} dimensions, expected at most ${MAX_DIMENSIONS}`);
   const shape = Array.from({ length: dimensions }, () => cursor.count(what)).reverse();
   const typeNumber = cursor.uint32(what);
   const type = ggmlTypeOf(typeNumber);
-  if (type === undefined) throw new FormatError(`${what} is of type ${typeNumber}, which is none of ggml's`);
+  if (type === undefined) throw new FormatError(`${what} is of type ${typeNumber}, which ggml does not define`);
   const offset = cursor.count(what);
   if (offset % alignment !== 0)
     throw new FormatError(`${what} begins at byte ${offset} of the data: expected a multiple of ${alignment}`);
@@ -144,5 +144,5 @@ export function byteLengthOf(what: string, type: GgmlType, shape: readonly numbe
     throw new FormatError(`${what} has rows of ${columns} elements, expected a multiple of ${elements} for ${type}`);
   const total = shape.slice(0, -1).reduce((product, n) => product * n, (columns / elements) * bytes);
   if (Number.isSafeInteger(total)) return total;
-  throw new FormatError(`${what} is [${shape.join(', ')}], more than any file holds`);
+  throw new FormatError(`${what} is [${shape.join(', ')}], which is too large for any file`);
 }

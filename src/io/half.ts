@@ -17,7 +17,8 @@ function magnitudeToHalf(bits: number, value: number): number {
   if (bits > 0x7f800000) return 0x7e00; // NaN
   if (bits >= 0x477ff000) return 0x7c00; // rounds to more than 65504
   if (bits < 0x38800000) return roundToEven(value * 2 ** 24); // subnormal: multiples of 2^-24
-  // Exponent bias 127 → 15; adding half of the last place, minus one if it is even, rounds the 13 lost bits.
+  // Changes the exponent bias from 127 to 15. The 13 lost bits are rounded by adding half of the last place, minus one
+  // if that is even.
   return (bits - 0x38000000 + 0xfff + ((bits >>> 13) & 1)) >>> 13;
 }
 

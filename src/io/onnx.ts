@@ -1,8 +1,8 @@
 /**
- * The ONNX format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto): nodes of a graph and the tensors that they
- * read. Nested graphs, such as those of If, are read as parts of the outer graph.
+ * Reads the ONNX format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto): nodes of a graph and the tensors that
+ * they read. Nested graphs, such as those of If, are read as parts of the outer graph.
  *
- * A file is untrusted input: all data of a tensor must lie inside the file, or in a file beside it.
+ * A file is untrusted input: all data of a tensor must lie inside the file, or in a file in the same folder.
  */
 
 import { FormatError } from '../core/errors.js';
@@ -13,7 +13,7 @@ import { type Field, ProtobufReader } from './protobuf.js';
 /** Element types. INT4 and UINT4 have two elements per byte, the low half first. */
 export type OnnxDType = SafetensorsDType | 'I4' | 'U4';
 
-/** A tensor of a file, with the place of its data: in `source` or in a file beside it. */
+/** A tensor of a file, with the position of its data: in `source`, or in another file of the same folder. */
 export interface OnnxTensor {
   readonly name: string;
   readonly dtype: OnnxDType;
@@ -21,7 +21,7 @@ export interface OnnxTensor {
   readonly byteLength: number;
   readonly position: number;
   readonly source: ByteSource | { readonly file: string };
-  /** True for the value of a Constant node, whose name is that of the node's output. */
+  /** True for the value of a Constant node. Its name is the name of the node's output. */
   readonly isConstant?: boolean;
 }
 
@@ -47,7 +47,7 @@ const DTYPES: Readonly<Record<number, OnnxDType>> = {
 
 const MAX_DEPTH = 8;
 const MAX_DIMENSIONS = 64;
-/** Maximum bytes of numbers that are not raw; only small tensors store them. */
+/** Maximum bytes of numbers in typed fields. Only small tensors use them instead of raw bytes. */
 const MAX_LISTED = 1 << 24;
 
 /** Reads the graph of a file, without the data of its tensors. Throws FormatError. */
@@ -60,7 +60,7 @@ export async function readOnnx(source: ByteSource): Promise<OnnxGraph> {
     found = true;
     await new GraphReader(reader, source, graph).graph(field, 0);
   }
-  if (!found) throw new FormatError('this is no ONNX file: it has no graph');
+  if (!found) throw new FormatError('this is not an ONNX file: it has no graph');
   return graph;
 }
 
@@ -79,7 +79,7 @@ class GraphReader {
     }
   }
 
-  /** Adds a tensor. Among tensors of one name in different graphs, the first counts. */
+  /** Adds a tensor. If graphs have tensors of the same name, the first one is used. */
   #add(tensor: OnnxTensor | null): void {
     if (tensor !== null && !this.found.tensors.has(tensor.name)) this.found.tensors.set(tensor.name, tensor);
   }
@@ -103,7 +103,7 @@ class GraphReader {
       this.#add({ ...constant, name: output, isConstant: true });
   }
 
-  /** Returns the tensor of an attribute that has one. */
+  /** Reads an attribute. Returns its tensor, or null if it has none. */
   async #attribute({ start, end }: Field, attributes: Map<string, number>, depth: number): Promise<OnnxTensor | null> {
     let name = '';
     let integer: number | undefined;
@@ -118,7 +118,7 @@ class GraphReader {
     return tensor;
   }
 
-  /** Returns null for tensors of texts and complex numbers, which are not weights. */
+  /** Reads a tensor. Returns null for tensors of strings and complex numbers, which are not weights. */
   async #tensor({ start, end }: Field): Promise<OnnxTensor | null> {
     const { reader } = this;
     let shape: number[] = [];
@@ -198,11 +198,13 @@ function externalPlace(name: string, entries: ReadonlyMap<string, string>, byteL
     Number(entries.get('length') ?? byteLength),
   ];
   if (!file || !Number.isSafeInteger(offset) || offset < 0 || length !== byteLength)
-    throw new FormatError(`tensor ${quote(name)} lies in another file, but not as ${byteLength} bytes at some offset`);
+    throw new FormatError(
+      `tensor ${quote(name)} is in another file, expected an offset and a length of ${byteLength} bytes`,
+    );
   return { position: offset, source: { file } };
 }
 
-/** All bytes of a tensor in this file, or in the file beside it that is given. */
+/** Reads all bytes of a tensor, from this file or from `beside`, the other file that has its data. */
 export async function tensorBytes(
   { position, byteLength, source }: OnnxTensor,
   beside?: ByteSource,

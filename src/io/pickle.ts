@@ -1,10 +1,10 @@
 /**
  * Python's pickle format, protocols 0 to 5 (https://docs.python.org/3/library/pickletools.html), for files of weights.
  * A pickle is a program for a stack machine that can call any Python function. This machine knows plain values and the
- * globals that its caller gives. It refuses all others by name, and it never runs anything.
+ * globals that its caller provides. It refuses all other globals by name, and it never runs code from the file.
  *
- * A file is untrusted input. Its length bounds time and memory: values are copied or walked at most as often as they
- * were written, and nothing here is recursive.
+ * A file is untrusted input. Its length limits time and memory: values are copied or visited at most as often as they
+ * were written. Nothing here is recursive.
  */
 
 import { describeValue } from '../core/check.js';
@@ -16,7 +16,7 @@ export class PickleTuple {
   constructor(readonly items: readonly unknown[]) {}
 }
 
-/** A global that pickles may name: a value, or a function that makes one of the arguments of a call. */
+/** A global that pickles may name: a value, or a function that makes a value from the arguments of a call. */
 export class PickleGlobal {
   constructor(
     readonly name: string,
@@ -26,9 +26,9 @@ export class PickleGlobal {
 
 /** Resolves a pickle's references to its surroundings. */
 export interface PickleContext {
-  /** The global of a module and name; undefined refuses it. */
+  /** Returns the global with this module and name. Undefined refuses it. */
   globalOf(module: string, name: string): unknown;
-  /** The object of a persistent id. Throws FormatError. */
+  /** Returns the object of a persistent id. Throws FormatError. */
   persistent(id: unknown): unknown;
 }
 
@@ -86,7 +86,7 @@ class Machine {
 
   take(length: number): Uint8Array {
     if (!(length >= 0 && length <= this.bytes.byteLength - this.at))
-      throw new PickleEnd(`byte ${this.at} of the pickle: ${length} bytes follow, as it says, but it ends before`);
+      throw new PickleEnd(`byte ${this.at} of the pickle: it ends before the ${length} bytes that it announces`);
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
   }
@@ -134,7 +134,7 @@ class Machine {
     }
   }
 
-  /** An integer in two's complement. It is a number if that holds it exactly, otherwise a bigint. */
+  /** Converts an integer in two's complement. The result is a number if that is exact, otherwise a bigint. */
   integer(bytes: Uint8Array): number | bigint {
     if (bytes.byteLength > MAX_INTEGER_BYTES) this.refuse(`an integer has ${bytes.byteLength} bytes`, bytes.byteLength);
     let value = 0n;
@@ -243,7 +243,7 @@ class Machine {
     this.push(this.context.persistent(id));
   }
 
-  /** REDUCE and NEWOBJ call a global of those that are known. */
+  /** REDUCE and NEWOBJ call a known global. */
   call(): void {
     const [args, callee] = [this.pop(), this.pop()];
     const constructed = callee instanceof PickleGlobal ? callee.call : undefined;
@@ -255,7 +255,10 @@ class Machine {
     this.push(constructed?.(items));
   }
 
-  /** BUILD gives an ordered dict attributes, such as the `_metadata` of a state dict. They mean nothing for weights. */
+  /**
+   * BUILD adds attributes to an ordered dict, such as the `_metadata` of a state dict. They are ignored, because
+   * weights do not depend on them.
+   */
   build(): void {
     const state = this.pop();
     const target = this.peek();
@@ -266,7 +269,7 @@ class Machine {
 
 function unknownGlobal(path: string): FormatError {
   return new FormatError(
-    `the pickle names ${quote(path)}, which is not read: a file of weights has tensors, storages, ordered dicts and plain ` +
+    `the pickle names ${quote(path)}, which is refused: a file of weights has tensors, storages, ordered dicts and plain ` +
       'values. If a whole model was saved, load it in Python and save model.state_dict() instead',
   );
 }
@@ -276,7 +279,10 @@ const sizeOf = (value: unknown) =>
 
 const plainInteger = (value: bigint): number | bigint => (Number.isSafeInteger(Number(value)) ? Number(value) : value);
 
-/** Describes a value in errors. Its contents are left out, because they may contain the value itself. */
+/**
+ * Describes a value for errors. The contents of collections are omitted, because they may contain the collection
+ * itself.
+ */
 export function named(value: unknown): string {
   if (value instanceof PickleTuple) return `a tuple of ${value.items.length}`;
   if (value instanceof PickleGlobal) return value.name;
@@ -306,7 +312,7 @@ function pairsOf(value: unknown): [unknown, unknown][] {
 }
 
 function newDict(args: readonly unknown[]): Map<unknown, unknown> {
-  if (args.length > 1) throw new FormatError(`OrderedDict has ${args.length} arguments, expected one at most`);
+  if (args.length > 1) throw new FormatError(`OrderedDict has ${args.length} arguments, expected at most one`);
   return new Map(args.length === 0 ? [] : pairsOf(args[0]));
 }
 
@@ -343,7 +349,7 @@ const constructors = new Map(
 
 const STOP = 0x2e;
 
-/** A text in quotes, as protocol 0 writes it. Escapes are refused: no name of a tensor needs them. */
+/** Reads a text in quotes, as protocol 0 writes it. Escapes are refused, because names of tensors do not need them. */
 function quotedText(machine: Machine): string {
   const line = machine.line();
   const text = /^(['"])([^\\]*)\1$/.exec(line)?.[2];
@@ -382,7 +388,7 @@ function protocol(machine: Machine): void {
   if (version > MAX_PROTOCOL) machine.refuse(`protocol ${version}, expected at most ${MAX_PROTOCOL}`, 1);
 }
 
-/** A frame says how many bytes follow at least. */
+/** FRAME gives the minimum number of bytes that follow. */
 function frame(machine: Machine): void {
   const length = machine.uint64();
   machine.take(length);

@@ -1,6 +1,6 @@
 /**
- * The wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding), read field by field. Some
- * fields have gigabytes, so data is read on demand only.
+ * Reads the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding), field by field. Some
+ * fields have gigabytes, so data is read only on demand.
  */
 
 import { FormatError } from '../core/errors.js';
@@ -19,7 +19,7 @@ const FIXED64 = 1;
 const BYTES = 2;
 const FIXED32 = 5;
 
-/** Number of bytes to read if no field tells the length. */
+/** Number of bytes to read at a time while the length is unknown. */
 const WINDOW = 1 << 16;
 /** Maximum bytes of a tag and a length: ten each. */
 const HEADER = 20;
@@ -30,7 +30,7 @@ export class ProtobufReader {
 
   constructor(private readonly source: ByteSource) {}
 
-  /** The fields of the message between two positions. Throws FormatError if its lengths do not fit. */
+  /** Yields the fields of the message between two positions. Throws FormatError if lengths do not fit. */
   async *fields(start: number, end: number): AsyncGenerator<Field> {
     for (let at = start; at < end; ) {
       const { bytes, offset } = await this.#near(at);
@@ -44,7 +44,7 @@ export class ProtobufReader {
       else if (wire === BYTES) length = cursor.next();
       else if (wire === FIXED64) length = 8;
       else if (wire === FIXED32) length = 4;
-      else throw new FormatError(`byte ${at}: there is no wire type ${wire}, expected a message of protobuf`);
+      else throw new FormatError(`byte ${at}: wire type ${wire} does not exist, expected a protobuf message`);
       const first = at + cursor.at - offset;
       if (!(first + length <= end))
         throw new FormatError(`byte ${at}: field ${number} has ${length} bytes, past the end`);
@@ -53,7 +53,10 @@ export class ProtobufReader {
     }
   }
 
-  /** The bytes of a field. They are valid until the next read. */
+  /**
+   * Returns the bytes of a field, which are valid until the next read. Throws FormatError if there are more than
+   * `limit`.
+   */
   async bytes({ start, end }: Field, limit: number): Promise<Uint8Array> {
     if (end - start > limit) throw new FormatError(`byte ${start}: ${end - start} bytes, expected at most ${limit}`);
     return bytesOf(this.source, start, end - start);
@@ -63,7 +66,7 @@ export class ProtobufReader {
     return new TextDecoder().decode(await this.bytes(field, MAX_TEXT));
   }
 
-  /** Integers of a repeated field, packed or single. */
+  /** Returns the integers of a repeated field, packed or single. */
   async integers(field: Field, limit: number): Promise<readonly number[]> {
     if (field.end === field.start) return [field.value];
     const bytes = await this.bytes(field, limit);
@@ -73,7 +76,7 @@ export class ProtobufReader {
     return values;
   }
 
-  /** Bytes from a position on, enough for a tag and a length. */
+  /** Returns the bytes from a position on, enough for a tag and a length. */
   async #near(position: number): Promise<{ bytes: Uint8Array; offset: number }> {
     const isInside = position >= this.#from && position + HEADER <= this.#from + this.#window.length;
     const isAtEnd = position >= this.#from && this.#from + this.#window.length === this.source.size;
@@ -103,12 +106,12 @@ class Varints {
     let value = 0;
     let factor = 1;
     for (let i = 0; i < 10; i++) {
-      if (this.at >= this.end) throw new FormatError('a number of protobuf is cut off');
+      if (this.at >= this.end) throw new FormatError('a protobuf number is cut off');
       const byte = this.bytes[this.at++] as number;
       value += (byte & 127) * factor;
       factor *= 128;
       if (byte < 128) return value < 2 ** 63 ? value : value - 2 ** 64;
     }
-    throw new FormatError('a number of protobuf has more than ten bytes');
+    throw new FormatError('a protobuf number has more than ten bytes');
   }
 }

@@ -12,8 +12,8 @@ const NAMES = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'no_pro
 let made: { readonly settings: string; readonly fetch: Promise<Fetch> } | undefined;
 
 /**
- * Same as `fetch`, but in Node requests go through the proxy of the environment, except for the hosts in NO_PROXY. Bun
- * and Deno do so themselves, and pages use the browser's proxy. Throws FetchError if the proxy is not a URL.
+ * Like `fetch`, but in Node requests go through the proxy of the environment, except for the hosts in NO_PROXY. Bun and
+ * Deno do so themselves, and pages use the browser's proxy. Throws FetchError if the proxy is not a URL.
  */
 export async function proxiedFetch(url: string | URL, init?: RequestInit): Promise<Response> {
   const values = NAMES.map((name) => environment(name));

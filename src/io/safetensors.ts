@@ -1,7 +1,7 @@
 /**
  * The safetensors format (https://github.com/huggingface/safetensors#format): an 8-byte little-endian header length, a
- * JSON header, and the bytes of the tensors. This file reads and writes it in memory and runs anywhere; file.ts adds
- * paths.
+ * JSON header, and the bytes of the tensors. This file reads and writes it in memory and runs anywhere; file.ts reads
+ * and writes files.
  *
  * A file is untrusted input. The whole header is checked before any tensor is read, so later reads are always in
  * bounds. Arrays are used without conversion, on little-endian machines only.
@@ -19,7 +19,7 @@ export { type ByteSource, inMemory };
 /** Maximum length of the header in the format. */
 const maxHeaderBytes = 100_000_000;
 
-/** A tensor of a file: its description, and its data on demand. */
+/** A tensor of a file. Its data is read on demand. */
 export class SafetensorsEntry {
   /** Number of elements. */
   readonly size: number;
@@ -36,7 +36,7 @@ export class SafetensorsEntry {
     this.size = byteLength / dtypes[dtype].bytes;
   }
 
-  /** Copies stored bytes into `into`, from byte `start` of the data on. */
+  /** Fills `into` with stored bytes, beginning at byte `start` of the data. */
   read(into: Uint8Array, start = 0): void {
     if (!(Number.isInteger(start) && start >= 0 && start + into.byteLength <= this.byteLength)) {
       const range = `[${start}, ${start + into.byteLength})`;
@@ -45,36 +45,37 @@ export class SafetensorsEntry {
     this.source.read(this.position + start, into);
   }
 
-  /** Same as `read`, without blocking if reading takes time. */
+  /** Like `read`, without blocking. */
   async readAsync(into: Uint8Array, start = 0): Promise<void> {
     const { source } = this;
     if (source.readAsync === undefined || start + into.byteLength > this.byteLength) return this.read(into, start);
     await source.readAsync(this.position + start, into);
   }
 
-  /** The stored bytes: a view if the file is in memory, otherwise a new array. */
+  /** Returns the stored bytes: a view if the file is in memory, otherwise a new array. */
   bytes(): Uint8Array {
     return this.slice(0, this.byteLength);
   }
 
   /**
-   * The data as float32 for floats, or int32 for integers. F32 and I32 data of a file in memory is a view if it is
-   * aligned. Throws FormatError if an integer does not fit an int32.
+   * Returns the data as float32 for floats, or int32 for integers. F32 and I32 data is a view if the file is in memory
+   * and the data is aligned. Throws FormatError if an integer does not fit an int32.
    */
   data(): Float32Array | Int32Array {
     return this.decode(this.bytes());
   }
 
   /**
-   * @internal {@link data} in parts of a multiple of `multiple` elements, read without blocking. A part may lie in
-   * `buffer`, of at least eight bytes per element, until the next one is requested.
+   * @internal Yields {@link data} in parts, without blocking. The length of a part is a multiple of `multiple`
+   * elements. A part is valid until the next one is requested, because it may use `buffer`, which has at least eight
+   * bytes per element.
    */
   async *stream(buffer: Uint8Array, multiple: number): AsyncGenerator<Float32Array | Int32Array> {
     const isInMemory = this.source.readAsync === undefined;
     for await (const part of this.parts(buffer, multiple, isInMemory)) yield this.decode(part);
   }
 
-  /** @internal Stored F16 and BF16 elements in parts. A part has room for an even number of them. */
+  /** @internal Yields stored F16 and BF16 elements in parts. A part has an even capacity. */
   async *streamHalves(buffer: Uint8Array, multiple: number): AsyncGenerator<Uint16Array> {
     for await (const part of this.parts(buffer, multiple))
       yield new Uint16Array(part.buffer, part.byteOffset, part.length / 2);
@@ -123,7 +124,7 @@ export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
 /** Reads the header of a file with random access; see {@link parseSafetensors}. */
 export function readSafetensors(source: ByteSource): Safetensors {
   if (source.size < 8)
-    throw new FormatError(`the file has ${source.size} bytes: expected 8 for the header's length at least`);
+    throw new FormatError(`the file has ${source.size} bytes: expected at least 8 for the header's length`);
   const prefix = new Uint8Array(8);
   source.read(0, prefix);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
@@ -153,7 +154,7 @@ export function readSafetensors(source: ByteSource): Safetensors {
     const { dtype, shape, begin, end } = info;
     if (begin < at)
       throw new FormatError(
-        `tensor ${quote(name)} begins at byte ${begin} of the data: ${quote(last)} reaches to ${at}`,
+        `tensor ${quote(name)} begins at byte ${begin} of the data, but ${quote(last)} ends at byte ${at}`,
       );
     if (begin > at)
       throw new FormatError(
@@ -255,7 +256,7 @@ function checkTensor(name: string, value: unknown): TensorInfo {
   return { dtype, shape, begin, end };
 }
 
-/** Undefined if a step exceeds the exact integers of a number. */
+/** Returns the number of bytes, or undefined if it exceeds the exact integers of a number. */
 function byteLengthOf(dtype: SafetensorsDType, shape: readonly number[]): number | undefined {
   let bytes: number = dtypes[dtype].bytes;
   for (const n of shape) {
@@ -280,7 +281,7 @@ export interface SafetensorsTensor {
   dataSync(): ArrayBufferView;
 }
 
-/** An array that is read when it is written, with equal types. */
+/** An array whose data is requested when it is written. The data has the type `dtype`. */
 export interface SafetensorsLater {
   readonly dtype: SafetensorsDType;
   readonly shape: readonly number[];
@@ -316,7 +317,7 @@ export function layOut(tensors: SafetensorsTensors | SafetensorsParts, metadata:
   const parts = entriesOf<Stored>(tensors).map(([name, tensor]) => {
     if (!isObject(tensor))
       throw new ArgumentError(
-        `tensor ${quote(name)} is ${describeValue(tensor)}, expected a tensor or what has its shape and data`,
+        `tensor ${quote(name)} is ${describeValue(tensor)}, expected a tensor or an object with dtype, shape and data`,
       );
     const dtype = storedDType(tensor.dtype);
     if (name === '__metadata__') throw new FormatError('a tensor cannot be named __metadata__');
@@ -347,10 +348,12 @@ export function layOut(tensors: SafetensorsTensors | SafetensorsParts, metadata:
   return { header, parts, byteLength: header.byteLength + at };
 }
 
-/** The bytes of `data` for the file. Throws if they do not fit the header. */
+/** Returns the bytes of `data` for the file. Throws DTypeError or ShapeError if they do not fit the header. */
 export function storedBytes({ name, dtype, byteLength }: Layout['parts'][number], data: ArrayBufferView): Uint8Array {
   if (!(isTyped(data, 'Uint8Array') || isTyped(data, dtypes[dtype].array.name)))
-    throw new DTypeError(`tensor ${quote(name)}: ${dtype} data cannot come in ${Object.prototype.toString.call(data)}`);
+    throw new DTypeError(
+      `tensor ${quote(name)}: the data is ${Object.prototype.toString.call(data)}, which cannot hold ${dtype}`,
+    );
   if (data.byteLength !== byteLength)
     throw new ShapeError(
       `tensor ${quote(name)}: its data has ${data.byteLength} bytes, its shape and dtype need ${byteLength}`,

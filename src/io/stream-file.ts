@@ -5,7 +5,7 @@ import type { OpenFile } from './file.js';
 
 /** Bytes of a file in order of arrival. */
 export interface Chunks {
-  /** The next bytes; undefined after the last ones. */
+  /** Resolves with the next bytes, or undefined at the end. */
   next(): Promise<Uint8Array | undefined>;
   /** Stops the transfer. */
   cancel(): void;
@@ -20,23 +20,25 @@ export function chunksOf(body: ReadableStream<Uint8Array>): Chunks {
 }
 
 /**
- * A response as a file that is read once, from front to back, without storing it. Throws FetchError if the server has
- * not sent the file, and FormatError if the response has no length.
+ * Makes a file of a response. It can be read once, from beginning to end, and is not stored. Throws FetchError if the
+ * server has not sent the file, and FormatError if the response has no length.
  */
 export function streamFile(response: Response, signal?: AbortSignal): OpenFile {
   const { body, headers, ok, status, url } = response;
   const name = url || 'the response';
   if (!ok) throw new FetchError(`${name} cannot be read: HTTP status ${status}`);
   const length = headers.get('content-encoding') === null ? Number(headers.get('content-length')) : 0;
-  if (body === null || !(length > 0)) throw new FormatError(`${name} does not say its length, expected content-length`);
-  // Bytes from the network belong to nobody else. In Node, however, clones of a response share them.
+  if (body === null || !(length > 0))
+    throw new FormatError(`${name} was sent without a length, expected a content-length header`);
+  // Bytes from the network can be freed after use. In Node they cannot, because clones of a response share them.
   return inOrder(name, length, chunksOf(body), { signal, isOurs: url !== '' && !isNode });
 }
 
 /**
- * A file of `size` bytes that arrives in order; skipped bytes are lost. `readAsync` takes growing positions, or 0 until
- * a later position was read. With `isOurs`, the memory of chunks is freed after use. Reads throw the reason of
- * `signal`, FetchError if the connection breaks, and FormatError if the bytes end early.
+ * Makes a file of `size` bytes that arrive in order; skipped bytes are lost. Positions passed to `readAsync` must
+ * increase, except that 0 is allowed until a later position was read. With `isOurs`, the memory of chunks is freed
+ * after use. Reads throw the reason of `signal`, FetchError if the connection breaks, and FormatError if the bytes end
+ * early.
  */
 export function inOrder(
   name: string,
@@ -60,7 +62,7 @@ export function inOrder(
       end += part.byteLength;
     }
   };
-  /** Drops the bytes before a position. */
+  /** Frees the bytes before a position. */
   const forget = (position: number) => {
     while (parts.length > 0 && start + (parts[0] as Uint8Array).byteLength <= position) {
       const part = parts.shift() as Uint8Array;
@@ -82,7 +84,7 @@ export function inOrder(
       throw new FormatError(`${name} cannot be read without waiting: use readAsync`);
     },
     async readAsync(position, into) {
-      if (position < start) throw new FormatError(`${name} is read from front to back: byte ${position} has gone by`);
+      if (position < start) throw new FormatError(`${name} can only be read in order: byte ${position} has passed`);
       if (position > 0) forget(position);
       await fetchUntil(position + into.byteLength);
       if (position > 0) forget(position);

@@ -12,7 +12,7 @@ const ARRAYS: Readonly<Record<number, ElementArray>> = {
 };
 
 /**
- * A strided view of numbers in a file, as a source of row-major bytes. They are arranged at the first read, and kept
+ * A strided view of numbers in a file, as a source of row-major bytes. They are rearranged at the first read, and kept
  * until the last byte was read.
  */
 export class Strided implements ByteSource {
@@ -22,8 +22,8 @@ export class Strided implements ByteSource {
   #laidOut: Uint8Array | null = null;
 
   /**
-   * `position` is that of the first number, `width` the bytes per number. The caller has checked that the view lies
-   * inside the file.
+   * `position` is the byte position of the first number, `width` the bytes per number. The caller has checked that the
+   * view lies inside the file.
    */
   constructor(
     private readonly source: ByteSource,
@@ -65,7 +65,7 @@ export class Strided implements ByteSource {
     if (position + into.byteLength === this.size) this.#laidOut = null;
   }
 
-  /** Bytes from the first number to the end of the last one. */
+  /** Returns the number of bytes from the first number to the end of the last one. */
   #span(): number {
     const last = this.shape.reduce((sum, n, i) => sum + (n - 1) * (this.strides[i] as number), 0);
     return (last + 1) * this.width;

@@ -1,6 +1,6 @@
 /**
- * Files of torch.save: `pytorch_model.bin`, `adapter_model.bin`, `*.pt`. A pickle describes tensors as views of
- * storages. Since torch 1.6 a zip archive holds both. Before, the storages followed the pickle.
+ * Reads files of torch.save: `pytorch_model.bin`, `adapter_model.bin`, `*.pt`. A pickle describes tensors as views of
+ * storages. Since torch 1.6, a zip archive holds both. In older files, the storages follow the pickle.
  *
  * A file is untrusted input. All tensors must lie inside their storages, and all storages inside the file, before any
  * data is read.
@@ -14,7 +14,7 @@ import { type Safetensors, SafetensorsEntry } from './safetensors.js';
 import { Strided } from './strided.js';
 import { readZip, ZipData, type ZipRecord } from './zip.js';
 
-/** Reads the header of a file of torch.save: the tensors of its state dict by name. Throws FormatError. */
+/** Reads the header of a file and returns the tensors of its state dict by name. Throws FormatError. */
 export async function readTorchFile(source: ByteSource): Promise<Safetensors> {
   const format = formatOf(await bytesOf(source, 0, Math.min(source.size, 512)));
   if (format === 'zip') return readArchive(source);
@@ -27,7 +27,7 @@ export async function readTorchFile(source: ByteSource): Promise<Safetensors> {
   throw new FormatError(`this is ${found}, expected a file of torch.save`);
 }
 
-// Storages and tensors, as pickles describe them.
+// Storages and tensors, in the form in which pickles describe them.
 
 /** An array of numbers of one type; tensors are views of it. */
 interface Storage {
@@ -37,7 +37,7 @@ interface Storage {
   readonly byteLength: number;
 }
 
-/** A reference to a storage. `dtype` is null for bytes, whose type the tensor gives. */
+/** A reference to a storage. `dtype` is null for bytes; the tensor then gives the type. */
 interface StorageReference {
   readonly storage: Storage;
   readonly dtype: SafetensorsDType | null;
@@ -101,7 +101,7 @@ const functions = new Map(
       viewOf(storage, dtype, offset, shape, strides),
     'torch._utils._rebuild_parameter': ([data]: readonly unknown[]) => {
       if (!(data instanceof TorchTensor))
-        throw new FormatError(`a parameter is made of ${named(data)}, expected a tensor`);
+        throw new FormatError(`a parameter has the data ${named(data)}, expected a tensor`);
       return data;
     },
     'torch.Size': ([sizes]: readonly unknown[]) => sizes,
@@ -136,7 +136,7 @@ function viewOf(from: unknown, type: unknown, offset: unknown, shape: unknown, s
 
 function dtypeOf(type: unknown): SafetensorsDType {
   const dtype = type instanceof PickleGlobal ? DTYPES[type.name] : undefined;
-  if (dtype === undefined) throw new FormatError(`a tensor has the dtype ${named(type)}, which is not read`);
+  if (dtype === undefined) throw new FormatError(`a tensor has the dtype ${named(type)}, which is not supported`);
   return dtype;
 }
 
@@ -159,14 +159,17 @@ class StateDictContext implements PickleContext {
     return isKnown ? (functions.get(path) ?? new PickleGlobal(path)) : undefined;
   }
 
-  /** `('storage', type, key, device, numbers)`; before torch 0.4 a sixth item made it a part of another storage. */
+  /**
+   * Reads the tuple `('storage', type, key, device, numbers)`. Before torch 0.4, a sixth item made it a part of another
+   * storage.
+   */
   persistent(id: unknown): Described {
     const items = id instanceof PickleTuple ? id.items : [];
     const [kind, type, key, , count, part = null] = items;
     const path = type instanceof PickleGlobal ? type.name : '';
     if (kind !== 'storage' || items.length < 5 || items.length > 6)
       throw new FormatError(`the pickle refers to ${named(kind ?? id)}, expected a storage`);
-    if (!Object.hasOwn(STORAGES, path)) throw new FormatError(`${named(type)} is no type of storages`);
+    if (!Object.hasOwn(STORAGES, path)) throw new FormatError(`${named(type)} is not a type of storage`);
     if (typeof key !== 'string' || !isSize(count))
       throw new FormatError(`a storage has the key ${named(key)} and ${named(count)} numbers`);
     const dtype = STORAGES[path] ?? null;
@@ -182,15 +185,13 @@ class StateDictContext implements PickleContext {
     const { key, byteLength } = given;
     const known = this.storages.get(key);
     if (known !== undefined && known.byteLength !== byteLength)
-      throw new FormatError(
-        `storage ${quote(key)} has ${byteLength} bytes in one place, ${known.byteLength} in another`,
-      );
+      throw new FormatError(`storage ${quote(key)} has two sizes: ${byteLength} and ${known.byteLength} bytes`);
     this.storages.set(key, known ?? given);
     return known ?? given;
   }
 }
 
-/** `(key, first number, numbers)`. */
+/** Reads the tuple `(key, first number, numbers)`. */
 function partOf(part: unknown): [start: number, size: number] {
   const [, start, size] = part instanceof PickleTuple ? part.items : [];
   if (!isSize(start) || !isSize(size))
@@ -203,7 +204,7 @@ function partOf(part: unknown): [start: number, size: number] {
 /** Keys under which training scripts save a state dict beside other values. */
 const WRAPPERS = ['state_dict', 'model_state_dict', 'model', 'module'];
 /**
- * Maximum size of tensors that become larger than the file when they are laid out. Their storage has one row, as in
+ * Maximum bytes of a tensor that is larger than its file, because its rows share one stored row (stride 0), as in
  * masks.
  */
 const MAX_SPREAD = 1 << 28;
@@ -221,7 +222,7 @@ function stateDict(value: unknown, fileBytes: number, sourceOf: (storage: Storag
     const strided = new Strided(source, position + start, shape, strides, dtypes[dtype].bytes);
     if (!(strided.size <= Math.max(fileBytes, MAX_SPREAD)))
       throw new FormatError(
-        `tensor ${quote(name)} [${shape.join(', ')}] has ${strided.size} bytes, more than its file`,
+        `tensor ${quote(name)} [${shape.join(', ')}] has ${strided.size} bytes, which is more than its file has`,
       );
     const entry = strided.isContiguous
       ? new SafetensorsEntry(name, dtype, shape, strided.size, source, position + start)
@@ -258,14 +259,14 @@ async function readArchive(file: ByteSource): Promise<Safetensors> {
     if (record === undefined) throw new FormatError(`the archive has no storage ${quote(storage.key)}`);
     if (record.byteLength !== storage.byteLength)
       throw new FormatError(
-        `storage ${quote(storage.key)} has ${record.byteLength} bytes, expected ${storage.byteLength} by the pickle`,
+        `storage ${quote(storage.key)} has ${record.byteLength} bytes, but the pickle says ${storage.byteLength}`,
       );
     placed.set(storage, { source: new ZipData(file, record), position: 0 });
   }
   return stateDict(value, file.size, (storage) => placed.get(storage) as Placed);
 }
 
-/** The folder of all records, with a slash. */
+/** Returns the folder that contains all records, with a slash at the end. */
 function rootOf(records: ReadonlyMap<string, ZipRecord>): string {
   const roots = [...records.keys()].flatMap((name) => /^([^/]+\/)?data\.pkl$/.exec(name)?.[1] ?? []);
   const [root] = roots;
@@ -278,7 +279,7 @@ function rootOf(records: ReadonlyMap<string, ZipRecord>): string {
   return root;
 }
 
-/** Maximum size of data.pkl. A larger one is not that of a state dict. */
+/** Maximum size of data.pkl. Those of state dicts are smaller. */
 const MAX_PICKLE = 1 << 28;
 
 async function readRecord(file: ByteSource, record: ZipRecord): Promise<Uint8Array> {
@@ -289,7 +290,7 @@ async function readRecord(file: ByteSource, record: ZipRecord): Promise<Uint8Arr
   return bytesOf(new ZipData(file, record), 0, record.byteLength);
 }
 
-// The format before torch 1.6: five pickles, and the storages with their lengths.
+// The format before torch 1.6: five pickles, then the storages with their lengths.
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
@@ -345,13 +346,13 @@ function legacyHeader(bytes: Uint8Array): LegacyHeader {
   return { value: object.value, storages: context.storages, keys: keys.value, end: keys.end };
 }
 
-/** Finds the storages. A 64-bit count comes before the data of each. */
+/** Finds the storages. Each has a 64-bit count before its data. */
 async function placedStorages(file: ByteSource, { storages, keys, end }: LegacyHeader) {
   const placed = new Map<Storage, Placed>();
   let at = end;
   for (const key of keys) {
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
-    if (storage === undefined) throw new FormatError(`storage ${named(key)} is not one that the pickle names`);
+    if (storage === undefined) throw new FormatError(`storage ${named(key)} is not named by the pickle`);
     if (at + 8 > file.size) throw new FormatError(`the file ends before storage ${quote(storage.key)}`);
     const count = await bytesOf(file, at, 8);
     const numbers = Number(new DataView(count.buffer, count.byteOffset, 8).getBigInt64(0, true));
@@ -365,7 +366,7 @@ async function placedStorages(file: ByteSource, { storages, keys, end }: LegacyH
   }
   return (storage: Storage): Placed => {
     const found = placed.get(storage);
-    if (found === undefined) throw new FormatError(`storage ${quote(storage.key)} does not follow the pickle`);
+    if (found === undefined) throw new FormatError(`storage ${quote(storage.key)} is missing after the pickle`);
     return found;
   };
 }

@@ -1,13 +1,13 @@
 /**
- * Records of a zip archive with uncompressed data, as torch.save writes them. A file is untrusted input: everything in
- * its directory is checked before any record is read.
+ * Reads zip archives with uncompressed records, as torch.save writes them. A file is untrusted input: its whole
+ * directory is checked before any record is read.
  */
 
 import { FormatError } from '../core/errors.js';
 import { type ByteSource, bytesOf } from './byte-source.js';
 import { quote } from './dtypes.js';
 
-/** A record as the directory describes it. */
+/** The directory's description of a record. */
 export interface ZipRecord {
   readonly name: string;
   readonly byteLength: number;
@@ -28,7 +28,7 @@ const LOCATOR_64_BYTES = 20;
 const ENTRY_BYTES = 46;
 const LOCAL_BYTES = 30;
 const MAX_COMMENT = 0xffff;
-/** Maximum size of a directory of weights. */
+/** Maximum size of a directory. */
 const MAX_DIRECTORY = 1 << 28;
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -37,17 +37,17 @@ const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffse
 export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord>> {
   const { count, position, size } = await endOf(source);
   if (size > MAX_DIRECTORY || count * ENTRY_BYTES > size)
-    throw new FormatError(`the zip archive says that it has ${count} records in a directory of ${size} bytes`);
+    throw new FormatError(`the zip archive claims ${count} records in a directory of ${size} bytes`);
   const directory = await bytesOf(source, position, size);
   const view = viewOf(directory);
   const records = new Map<string, ZipRecord>();
   let at = 0;
   for (let i = 0; i < count; i++) {
     if (at + ENTRY_BYTES > size || view.getUint32(at, true) !== ENTRY)
-      throw new FormatError(`the zip archive has ${i} records in its directory, of ${count} that it announces`);
+      throw new FormatError(`the directory of the zip archive has ${i} records, expected ${count}`);
     const { record, end } = recordAt(directory, view, at);
     if (record.header + LOCAL_BYTES + record.byteLength > position)
-      throw new FormatError(`record ${quote(record.name)} lies past the end of the file`);
+      throw new FormatError(`record ${quote(record.name)} lies beyond the end of the file`);
     if (records.has(record.name)) throw new FormatError(`record ${quote(record.name)} is in the archive twice`);
     records.set(record.name, record);
     at = end;
@@ -56,7 +56,10 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipRecord
   return records;
 }
 
-/** Position of a record's data, by its local header. Throws FormatError if that belongs to another record. */
+/**
+ * Returns the position of a record's data, given its local header. Throws FormatError if the header belongs to another
+ * record.
+ */
 function dataPosition(local: Uint8Array, { name, header, byteLength }: ZipRecord, fileBytes: number): number {
   const view = viewOf(local);
   const position = header + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
@@ -66,8 +69,8 @@ function dataPosition(local: Uint8Array, { name, header, byteLength }: ZipRecord
 }
 
 /**
- * The data of a record, from position 0 on. The first read looks for the local header and checks the CRC-32, which reads all
- * data. It throws FormatError if one of them is wrong.
+ * The data of a record, beginning at position 0. The first read checks the local header and the CRC-32 of all data. It
+ * throws FormatError if one of them is wrong.
  */
 export class ZipData implements ByteSource {
   readonly size: number;
@@ -131,13 +134,13 @@ interface DirectoryPlace {
   readonly size: number;
 }
 
-/** Finds the directory by the record at the end of the archive. */
+/** Finds the directory with the help of the record at the end of the archive. */
 async function endOf(source: ByteSource): Promise<DirectoryPlace> {
   const length = Math.min(source.size, END_BYTES + MAX_COMMENT);
   const start = source.size - length;
   const view = viewOf(await bytesOf(source, start, length));
   let at = length - END_BYTES;
-  // The comment reaches from the record to the end of the file.
+  // The end record is followed by a comment up to the end of the file.
   while (at >= 0 && !(view.getUint32(at, true) === END && at + END_BYTES + view.getUint16(at + 20, true) === length))
     at--;
   if (at < 0) throw new FormatError('the zip archive is cut off: the directory at its end is missing');
@@ -148,12 +151,15 @@ async function endOf(source: ByteSource): Promise<DirectoryPlace> {
   };
   if (!(place.position + place.size <= start + at))
     throw new FormatError(
-      `the directory of the zip archive lies past its end: ${place.size} bytes at ${place.position}`,
+      `the directory of the zip archive lies beyond its end: ${place.size} bytes at ${place.position}`,
     );
   return place;
 }
 
-/** Directory of an archive with more than 4 GiB or 65,535 records. Null if there is no such record. */
+/**
+ * Finds the directory of an archive with more than 4 GiB or 65,535 records (zip64). Returns null if there is no zip64
+ * record.
+ */
 async function endOf64(source: ByteSource, end: number): Promise<DirectoryPlace | null> {
   const at = end - LOCATOR_64_BYTES;
   if (at < 0) return null;
@@ -192,7 +198,7 @@ function recordAt(directory: Uint8Array, view: DataView, at: number): { record: 
     number,
     number,
   ];
-  // Numbers above 32 bits follow in an extra field, in this order.
+  // Numbers of more than 32 bits are in an extra field, in this order.
   let wide = wideField(view, extra, extra + (extraLength as number));
   const widened = (value: number): number => {
     if (value !== 0xffffffff) return value;
@@ -207,7 +213,7 @@ function recordAt(directory: Uint8Array, view: DataView, at: number): { record: 
   return { record: { name, byteLength: size, crc: view.getUint32(at + 16, true), header }, end };
 }
 
-/** Position of the zip64 field among the extra fields; null if there is none. */
+/** Returns the position of the zip64 field among the extra fields; null if there is none. */
 function wideField(view: DataView, start: number, end: number): { at: number; end: number } | null {
   for (let at = start; at + 4 <= end; ) {
     const next = at + 4 + view.getUint16(at + 2, true);
@@ -217,7 +223,7 @@ function wideField(view: DataView, start: number, end: number): { at: number; en
   return null;
 }
 
-/** Table k has the CRC of each byte followed by k zeros, so that four bytes are looked up at once. */
+/** Table k has the CRC of each byte followed by k zero bytes, so that four bytes can be processed at once. */
 const tables = [0, 1, 2, 3].map(() => new Int32Array(256)) as [Int32Array, Int32Array, Int32Array, Int32Array];
 for (let byte = 0; byte < 256; byte++) {
   let crc = byte;
@@ -228,7 +234,7 @@ for (const [k, table] of tables.slice(1).entries())
   for (const [byte, crc] of (tables[k] as Int32Array).entries())
     table[byte] = (crc >>> 8) ^ (tables[0][crc & 255] as number);
 
-/** The CRC-32 of bytes, given the CRC-32 of the bytes before them. */
+/** Continues the CRC-32 `before` over `bytes`. */
 function crc32(before: number, bytes: Uint8Array): number {
   const [t0, t1, t2, t3] = tables;
   let crc = ~before;

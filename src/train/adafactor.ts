@@ -13,33 +13,33 @@ import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 export interface AdafactorOptions {
   /** Fixed learning rate. Default: none, with `relativeStep`. */
   lr?: number | undefined;
-  /** A term added to squared gradients, and the least scale of parameters. Default: [1e-30, 1e-3]. */
+  /** Two numbers: a term added to squared gradients, and the minimum scale of parameters. Default: [1e-30, 1e-3]. */
   eps?: readonly [squares: number, scale: number] | undefined;
   /** Upper limit of the root mean square of an update. Default: 1. */
   clipThreshold?: number | undefined;
   /** Exponent of the decay of running means, which grows with the steps. Default: -0.8. */
   decayRate?: number | undefined;
-  /** Decay of a running mean of updates; null for none, which needs no memory. Default: null. */
+  /** Decay of a running mean of updates, or null for no running mean, which needs no memory. Default: null. */
   beta1?: number | null | undefined;
   /** Weight decay of groups without their own. Default: 0. */
   weightDecay?: number | undefined;
-  /** True multiplies rates by the root mean square of the parameter. Default: true. */
+  /** True multiplies the rate of a parameter by its root mean square. Default: true. */
   scaleParameter?: boolean | undefined;
   /** True sets the rate to 1/√step, at most 0.01, and ignores schedules. Default: true, unless `lr` is given. */
   relativeStep?: boolean | undefined;
-  /** True lets that rate rise from 1e-6 in the first steps. Default: false. */
+  /** True lets the rate of `relativeStep` rise from 1e-6 in the first steps. Default: false. */
   warmupInit?: boolean | undefined;
 }
 
-/** Without a rate, `relativeStep` gives one. */
+/** Options with defaults. `lr` is null if `relativeStep` determines the rate. */
 type Settings = Complete<Omit<AdafactorOptions, 'lr'>> & { readonly lr: number | null };
 
 interface Entry {
   readonly param: Tensor;
-  /** The place of the parameter among all parameters. */
+  /** Index of the parameter. */
   readonly index: number;
   readonly group: ParameterGroup;
-  /** The state by the names of transformers. */
+  /** The tensors of the state, by their names in transformers. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   steps: number;
 }
@@ -92,7 +92,8 @@ export class Adafactor implements Optimizer {
 
   /**
    * One step; `lr` is ignored with `relativeStep`. With `maxNorm` a step whose gradients have no finite norm changes
-   * nothing, but it counts as a step in the rates. Throws ArgumentError if `maxNorm` is given but no gradient is there.
+   * nothing, but it counts as a step in the rates. Throws ArgumentError if `maxNorm` is given but no parameter has a
+   * gradient.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr, maxNorm } = checkOptions('Adafactor.step', options, { lr: 'notNegative', maxNorm: 'any' });
@@ -116,14 +117,14 @@ export class Adafactor implements Optimizer {
       this.#options;
     const relative = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
     const rate = relativeStep ? relative : (group.lr ?? given ?? lr);
-    if (rate === null) throw new ArgumentError('Adafactor: there is no rate: give lr, or relativeStep');
+    if (rate === null) throw new ArgumentError('Adafactor: there is no learning rate, expected lr or relativeStep');
     checkNumber('Adafactor', 'lr', rate, isNotNegative, 'a number, 0 or more');
     const size = scaleParameter
       ? scale(maximum(rootMeanSquare(param), eps[1]), rate)
       : param.device.tensor([rate]).reshape();
     const rest = steps ** decayRate; // 1 − β₂ of this step
     const squares = add(mul(g, g), eps[0]);
-    /** The running mean `name` after `value`, which has the share `rate` in it. */
+    /** Updates the running mean `name` with `value`, whose weight is `rate`. */
     const blend = (name: string, value: Tensor, rate = rest) => {
       const state = tensors.get(name) as Tensor;
       const mean = scale(state, 1 - rate);
@@ -153,7 +154,10 @@ export class Adafactor implements Optimizer {
     for (const param of this.params) param.zeroGrad();
   }
 
-  /** `i.exp_avg_sq_row`, `i.exp_avg_sq_col`, `i.exp_avg_sq`, `i.exp_avg` of parameter i, and its steps as `i.step`. */
+  /**
+   * Returns the tensors of parameter i as `i.exp_avg_sq_row`, `i.exp_avg_sq_col`, `i.exp_avg_sq` and `i.exp_avg`, and
+   * its number of steps as `i.step`.
+   */
   state(): OptimizerState {
     const tensors = this.#entries.flatMap(({ index, tensors }) =>
       [...tensors].map(([name, tensor]): [string, Tensor] => [`${index}.${name}`, tensor]),
@@ -162,11 +166,14 @@ export class Adafactor implements Optimizer {
     return { tensors: new Map(tensors), numbers };
   }
 
-  /** Throws FormatError, and changes nothing, unless the state is of an Adafactor with parameters of the same sizes. */
+  /**
+   * Throws FormatError, and changes nothing, unless the state belongs to an Adafactor with parameters of the same
+   * sizes.
+   */
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     const steps = this.#entries.map(({ index }) => numbers[`${index}.step`]);
     if (!steps.every((count) => Number.isSafeInteger(count) && (count as number) >= 0))
-      throw new FormatError('Adafactor: the state has no numbers of steps, or wrong ones');
+      throw new FormatError('Adafactor: the state lacks valid numbers of steps');
     loadTensors('Adafactor', this.state().tensors, tensors);
     this.#entries.forEach((entry, i) => {
       entry.steps = steps[i] as number;
@@ -180,7 +187,7 @@ export class Adafactor implements Optimizer {
     });
   }
 
-  /** Frees the memory of the state. The parameters stay. */
+  /** Frees the memory of the state, but not the parameters. */
   dispose(): void {
     for (const { tensors } of this.#entries) for (const tensor of tensors.values()) tensor.dispose();
   }

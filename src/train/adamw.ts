@@ -20,7 +20,7 @@ export interface AdamWOptions {
   weightDecay?: number | undefined;
   /**
    * True divides by the greatest running mean of squared gradients so far, not by the current one (AMSGrad, Reddi et
-   * al. 2018). The state then takes half as much memory again. Default: false.
+   * al. 2018). The state then takes 1.5 times the memory. Default: false.
    */
   amsgrad?: boolean | undefined;
 }
@@ -28,28 +28,28 @@ export interface AdamWOptions {
 /** Parameters with settings of their own: usually biases and norms without weight decay. */
 export interface ParameterGroup {
   params: readonly Tensor[];
-  /** A fixed rate; `step({ lr })` is then for the other groups. */
+  /** A fixed rate, which `step({ lr })` does not change. Default: the optimizer's. */
   lr?: number | undefined;
   weightDecay?: number | undefined;
 }
 
-/** The bias correction of running means that begin at zero: 1 − βᵢ^steps. */
+/** The bias corrections of running means that begin at zero: 1 − βᵢ^steps. */
 type Corrections<Value extends number | Scalar> = { readonly correction1: Value; readonly correction2: Value };
 
 /** One parameter and its state. */
 interface Entry {
   readonly param: Tensor;
-  /** The place of the parameter among all parameters. */
+  /** Index of the parameter. */
   readonly index: number;
   readonly m: Tensor;
   readonly v: Tensor;
-  /** The greatest values that `v` has had, for AMSGrad. */
+  /** The greatest values of `v` so far, for AMSGrad; otherwise null. */
   readonly greatest: Tensor | null;
   readonly lr: number | Scalar;
   readonly weightDecay: number;
-  /** Steps in which the parameter had a gradient. */
+  /** Number of steps in which the parameter had a gradient. */
   steps: number;
-  /** The latest step of the optimizer that was counted. */
+  /** The latest step of the optimizer that `steps` includes. */
   counted: number;
 }
 
@@ -68,9 +68,9 @@ interface Entry {
 export class AdamW implements Optimizer {
   readonly params: readonly Tensor[];
   readonly settings: Readonly<Record<string, unknown>>;
-  /** The global norm of the gradients before clipping, at the latest step with `maxNorm`. A scalar tensor. */
+  /** The global norm of the gradients before clipping, at the latest step with `maxNorm`: float32 []. */
   readonly gradNorm: Tensor;
-  /** Steps taken. */
+  /** Number of steps taken. */
   steps = 0;
   readonly #device: Device;
   #entries: readonly Entry[];
@@ -150,7 +150,7 @@ export class AdamW implements Optimizer {
     this.#lr.value = lr;
   }
 
-  /** Counts the optimizer's step, once, as a step of the parameter. */
+  /** Counts the optimizer's latest step as a step of the parameter, but only once. Returns the corrections. */
   #count(entry: Entry): Corrections<number> {
     if (entry.counted !== this.steps) {
       entry.counted = this.steps;
@@ -163,7 +163,7 @@ export class AdamW implements Optimizer {
       : { correction1: 1 - beta1 ** steps, correction2: 1 - beta2 ** steps };
   }
 
-  /** The corrections in a recorded program, where each run counts a step. */
+  /** Returns the corrections in a recorded program, in which each run counts as a step. */
   #countInRuns(entry: Entry): Corrections<Scalar> {
     const scalar = (name: keyof Corrections<Scalar>) =>
       new Scalar(`${name}.${entry.index}`, 1, () => this.#count(entry)[name], this.#device.arena);
@@ -197,14 +197,15 @@ export class AdamW implements Optimizer {
     factor?.dispose();
   }
 
-  /** Deletes the gradients. */
+  /** Clears the gradients. */
   zeroGrad(): void {
     for (const param of this.params) param.zeroGrad();
   }
 
   /**
-   * The running means of parameter i as `i.exp_avg`, `i.exp_avg_sq` and, with `amsgrad`, `i.max_exp_avg_sq`, which are
-   * PyTorch's names. The number of steps is `step`; a parameter that has taken fewer has its own as `i.step`.
+   * Returns the running means of parameter i by PyTorch's names: `i.exp_avg`, `i.exp_avg_sq` and, with `amsgrad`,
+   * `i.max_exp_avg_sq`. The number of steps is `step`. A parameter that has taken fewer steps has its own number,
+   * `i.step`.
    */
   state(): OptimizerState {
     const tensors = this.#entries.flatMap(({ m, v, greatest, index: i }): [string, Tensor][] => [
@@ -216,12 +217,14 @@ export class AdamW implements Optimizer {
     return { tensors: new Map(tensors), numbers: { step: this.steps, ...Object.fromEntries(missed) } };
   }
 
-  /** Throws FormatError, and changes nothing, unless the state is of an AdamW with parameters of the same sizes. */
+  /**
+   * Throws FormatError, and changes nothing, unless the state belongs to an AdamW with parameters of the same sizes.
+   */
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     const { step: steps = Number.NaN } = numbers;
     const own = this.#entries.map(({ index: i }) => numbers[`${i}.step`] ?? steps);
     if (![steps, ...own].every((count) => Number.isSafeInteger(count) && count >= 0 && count <= steps)) {
-      throw new FormatError('AdamW: the state has no number of steps, or a wrong one');
+      throw new FormatError('AdamW: the state lacks a valid number of steps');
     }
     loadTensors('AdamW', this.state().tensors, tensors);
     this.steps = steps;
@@ -236,7 +239,7 @@ export class AdamW implements Optimizer {
     this.#entries = keepOwn(this.#entries, own, disposeState);
   }
 
-  /** Frees the memory of the state. The parameters stay. */
+  /** Frees the memory of the state, but not the parameters. */
   dispose(): void {
     this.gradNorm.dispose();
     for (const entry of this.#entries) disposeState(entry);

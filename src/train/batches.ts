@@ -3,7 +3,7 @@ import { ArgumentError } from '../core/errors.js';
 import { Random } from '../core/random.js';
 import { fingerprint, fingerprintOf } from './fingerprint.js';
 
-/** One side of an example: token ids, or other numbers if the model reads or predicts such. */
+/** One side of an example: token ids, or other numbers if the model reads or predicts numbers. */
 export type Row = ArrayLike<number>;
 
 /**
@@ -18,12 +18,12 @@ export interface Example<Source extends Row = readonly number[], Target extends 
 
 /** An endless sequence of batches. Batch n depends only on n and the seed, so a run can be resumed anywhere. */
 export interface Batches<Source extends Row = readonly number[], Target extends Row = readonly number[]> {
-  /** Batches in one epoch. */
+  /** Number of batches in one epoch. */
   readonly perEpoch: number;
   batch(n: number): readonly Example<Source, Target>[];
   /**
-   * A number that identifies the data and their batches. A resumed run compares it with the checkpoint's. Default: none;
-   * then the first batches are compared.
+   * A number that identifies the data and their batches. A resumed run compares it with that of the checkpoint.
+   * Default: none, and the first batches are compared instead.
    */
   readonly fingerprint?: number | undefined;
 }
@@ -33,7 +33,7 @@ const MAX_TOKENS = 2 ** 24;
 
 const SHUFFLE_STREAM = 0x5175ff1e;
 
-/** Options of batches; the internal ones are for examples without source and target. */
+/** Options of `lengthBatches`. The internal ones are for examples without source and target. */
 interface LengthBatchesOptions {
   tokens?: number | undefined;
   seed?: number | undefined;
@@ -119,7 +119,7 @@ export function shuffledBatches<Item>(
   const op = 'shuffledBatches';
   const kinds = { size: 'count', seed: 'seed', fingerprint: 'function' } as const;
   const { size, seed = 0, fingerprint: own } = checkOptions(op, options, kinds);
-  checkNumber(op, 'size', size, isCount, 'a positive integer'); // it may be missing
+  checkNumber(op, 'size', size, isCount, 'a positive integer'); // untyped callers may omit it
   if (examples.length === 0) throw new ArgumentError(`${op}: there are no examples to train on`);
   const perEpoch = Math.ceil(examples.length / size);
   let epoch = -1;
@@ -156,11 +156,13 @@ export function windowBatches(
   if (typeof ids?.length !== 'number')
     throw new ArgumentError(`windowBatches: the text is ${describeValue(ids)}, expected ids`);
   if (ids.length <= blockSize) {
-    throw new ArgumentError(`windowBatches: the text has ${ids.length} tokens, a window takes ${blockSize + 1}`);
+    throw new ArgumentError(
+      `windowBatches: the text has ${ids.length} tokens, expected at least ${blockSize + 1}, blockSize + 1`,
+    );
   }
   if (batchSize * blockSize > MAX_TOKENS) {
     throw new ArgumentError(
-      `windowBatches: ${batchSize} windows of ${blockSize} tokens: a batch has ${MAX_TOKENS} at most`,
+      `windowBatches: ${batchSize} windows of ${blockSize} tokens are too many: a batch has at most ${MAX_TOKENS} tokens`,
     );
   }
   return {

@@ -16,7 +16,7 @@ interface Saved {
   optimizer: Readonly<Record<string, number>>;
 }
 
-/** The state of an optimizer to be written, in the device's memory or outside. */
+/** The state of an optimizer to be written. Its tensors are on the device or in arrays. */
 export interface StoredState {
   readonly tensors: ReadonlyMap<string, SafetensorsSource>;
   readonly numbers: Readonly<Record<string, number>>;
@@ -43,7 +43,7 @@ async function checkFinite(path: string, tensors: ReadonlyMap<string, Tensor>, s
   for (const [name, tensor] of tensors) {
     if ((await tensor.data()).every(Number.isFinite)) continue;
     throw new NonFiniteError(
-      `fit: ${name} has elements that are not finite after step ${step}, so the checkpoint ${path} stays as it was: ` +
+      `fit: ${name} has elements that are not finite after step ${step}, so the checkpoint ${path} was not changed: ` +
         'lower the learning rate, warm up longer, or clip gradients',
       step,
     );
@@ -84,12 +84,12 @@ export async function loadCheckpoint(
       if (shape?.join() !== tensor.shape.join()) {
         const found = shape === undefined ? 'no' : `${describeShape(shape)} for`;
         throw new FormatError(
-          `it is of another model or other options: it has ${found} ${name}, expected ${describeShape(tensor.shape)}`,
+          `it belongs to another model or other options: it has ${found} ${name}, expected ${describeShape(tensor.shape)}`,
         );
       }
     }
     if (values.size !== tensors.size)
-      throw new FormatError('it is of another model or other options, with more tensors');
+      throw new FormatError('it belongs to another model or other options, with more tensors');
     optimizer.loadState({ tensors: optimizerValues, numbers: saved.optimizer });
     for (const [name, tensor] of tensors) tensor.write(values.get(name) as Float32Array);
     return state;
@@ -101,8 +101,8 @@ export async function loadCheckpoint(
 }
 
 /**
- * True if `path` is a file that a later checkpoint can replace. Throws the system's error if no file can be written
- * beside it.
+ * True if `path` is an existing file that a later checkpoint can replace. Throws the system's error if the folder
+ * cannot be written to.
  */
 export async function canStay(path: string): Promise<boolean> {
   const { open, rm, stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
@@ -114,7 +114,7 @@ export async function canStay(path: string): Promise<boolean> {
   return true;
 }
 
-/** Removes the temporary files of writers that were killed. No writer may be running. */
+/** Removes the temporary files of writers that were killed. Must not be called while a writer runs. */
 export async function removeUnfinished(path: string): Promise<void> {
   const { readdir, rm } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { basename, dirname, join } = await nodeModule<typeof import('node:path')>('path');
@@ -134,7 +134,7 @@ function parse(json: string | undefined): Saved {
   throw new FormatError('its state is damaged');
 }
 
-/** The error, with the path of the file if that is damaged. */
+/** Adds the path of the file to a FormatError. Returns other errors unchanged. */
 function named(path: string, error: unknown): unknown {
   if (!(error instanceof FormatError)) return error;
   return new FormatError(`the checkpoint ${path} cannot be used: ${error.message}`, { cause: error });

@@ -14,7 +14,7 @@ import { checkLeaves } from './optimizer.js';
  * none has a gradient, or if `maxNorm` is not positive.
  */
 export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor {
-  // A view's gradient may have gaps, which these commands cannot handle.
+  // Views are refused, because their gradients may have gaps, which these commands cannot handle.
   const device = checkLeaves('clipGradNorm', params);
   const grads = gradsToClip('clipGradNorm', params, maxNorm);
   const norm = device.empty([]);
@@ -24,7 +24,7 @@ export function clipGradNorm(params: readonly Tensor[], maxNorm: number): Tensor
   return norm;
 }
 
-/** The global norm of gradients, a scalar tensor. It is finite if all gradients are. */
+/** Returns the global norm of gradients, float32 []. It is finite only if all gradients are. */
 export function globalNorm(grads: readonly Tensor[]): Tensor {
   const norm = (grads[0] as Tensor).device.empty([]);
   clipFactor(grads, 1, norm).dispose();
@@ -53,23 +53,25 @@ export function clipFactor(grads: readonly Tensor[], maxNorm: number, norm: Tens
   return factor;
 }
 
-/** The gradients of `params`. Throws ArgumentError if there is none, or if `maxNorm` is not positive. */
+/** Returns the gradients of `params`. Throws ArgumentError if there is none, or if `maxNorm` is not positive. */
 export function gradsToClip(op: string, params: readonly Tensor[], maxNorm: number): Tensor[] {
   checkNumber(op, 'maxNorm', maxNorm, (value) => value > 0, 'a positive number');
   return gradsOf(op, params);
 }
 
-/** The gradients of `params`. Throws ArgumentError if there is none. */
+/** Returns the gradients of `params`. Throws ArgumentError if there is none. */
 export function gradsOf(op: string, params: readonly Tensor[]): Tensor[] {
   const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
   if (grads.length === 0)
-    throw new ArgumentError(`${op}: no parameter has a gradient: call backward() before, or run the program that does`);
+    throw new ArgumentError(
+      `${op}: no parameter has a gradient: call backward() before, or run a program that contains it`,
+    );
   return grads;
 }
 
 /**
- * Copies `value` into `state`. If `factor`, from `clipFactor`, is NaN because a gradient is not finite, `state` stays
- * unchanged: the step is skipped.
+ * Copies `value` into `state`. `factor` comes from `clipFactor`. If it is NaN, because a gradient is not finite,
+ * `state` stays unchanged: the step is skipped.
  */
 export function adopt(value: Tensor, state: Tensor, factor: Tensor | null): void {
   if (factor === null) affineInto(value, state, 1, false);

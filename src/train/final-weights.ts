@@ -2,22 +2,25 @@ import type { Tensor } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
 import type { FitOptions, WeightsKind } from './fit-options.js';
 
-/** The weights that a run ends with: those of its last step, or others that are gathered meanwhile. */
+/** Determines the weights that a run ends with: those of the last step, an average, or the best ones. */
 export interface FinalWeights {
-  /** Called after step number `step`, and queued with it. */
+  /** Called after step number `step` is queued. It only queues commands. */
   update(step: number): void;
   /** Called after validation number `count`; `best` is true if no earlier one was better. */
   validated(count: number, best: boolean): void;
-  /** The kind of weights that `finish` puts into the model after `count` validations. */
+  /** Returns the kind of weights that `finish` puts into the model after `count` validations. */
   kind(count: number): WeightsKind;
   /** Puts the weights into the model; there were `count` validations. */
   finish(count: number): void;
-  /** Everything that a checkpoint must hold of them, by name. */
+  /** Returns the tensors that a checkpoint must contain for this, by name. */
   tensors(): [string, Tensor][];
   dispose(): void;
 }
 
-/** The weights that the options of `fit` ask for: an average, those of the best validation, or the last. */
+/**
+ * Makes the FinalWeights that the options of `fit` require: an average, the weights of the best validation, or the last
+ * ones.
+ */
 export function finalWeightsOf(
   params: readonly Tensor[],
   { averageLast, emaDecay, earlyStopping }: Pick<FitOptions, 'averageLast' | 'emaDecay' | 'earlyStopping'>,
@@ -40,7 +43,7 @@ class Last implements FinalWeights {
   dispose(): void {}
 }
 
-/** A copy of all parameters that outlives scopes, zeros at first. */
+/** A copy of all parameters that outlives scopes. Its values are zero at first. */
 export class WeightsCopy {
   readonly tensors: readonly Tensor[];
 
@@ -73,7 +76,8 @@ export class WeightsCopy {
 }
 
 /**
- * Exponential moving average with decay min(d, (t − 1) / (t + 9)) at step t, which drops early weights fast.
+ * Exponential moving average with decay min(d, (t − 1) / (t + 9)) at step t. The small decay of early steps quickly
+ * forgets the initial weights.
  */
 class MovingAverage implements FinalWeights {
   readonly #copy: WeightsCopy;
@@ -111,7 +115,7 @@ class MovingAverage implements FinalWeights {
 
 /** The mean of the weights at the last validations (checkpoint averaging, as in the paper's §6.1). */
 class MeanOfLast implements FinalWeights {
-  /** Validation n is in place n modulo their number. */
+  /** A ring buffer: validation n is at index n modulo the length. */
   readonly #copies: readonly WeightsCopy[];
 
   constructor(params: readonly Tensor[], number: number) {

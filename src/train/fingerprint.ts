@@ -3,8 +3,8 @@ const EMPTY = 0x811c9dc5;
 const PRIME = 0x01000193;
 
 /**
- * The FNV-1a hash (Fowler, Noll, Vo) of numbers, starting from `hash`. Different lists share it with a probability of
- * about 1 in 2³².
+ * The FNV-1a hash (Fowler, Noll, Vo) of numbers, starting from `hash`. Different lists have the same hash with a
+ * probability of about 1 in 2³².
  */
 export function fingerprint(values: ArrayLike<number>, hash = EMPTY): number {
   let result = hash;
@@ -21,7 +21,7 @@ function withFraction(hash: number, value: number): number {
   return Math.imul(Math.imul(hash ^ low, PRIME) ^ high, PRIME);
 }
 
-/** The fingerprint of examples, in order. */
+/** Returns the fingerprint of examples, in order. */
 export function fingerprintOf(
   examples: readonly { readonly source?: ArrayLike<number> | undefined; readonly target: ArrayLike<number> }[],
 ): number {
@@ -31,7 +31,7 @@ export function fingerprintOf(
   }, EMPTY);
 }
 
-/** The fingerprint of a text. */
+/** Returns the fingerprint of a text. */
 export function fingerprintOfText(text: string): number {
   return fingerprint(Uint16Array.from({ length: text.length }, (_, i) => text.charCodeAt(i)));
 }

@@ -18,52 +18,57 @@ import { checkWorld, type WireFormat, type World } from './world.js';
 
 /** The progress of a run after a step. */
 export interface Progress {
-  /** Steps taken, from 1. */
+  /** Number of steps taken, from 1. */
   readonly step: number;
   /** Total number of steps. */
   readonly steps: number;
-  /** The pass over the data that the step began in, from 0. */
+  /** Index of the pass over the data in which the step began, from 0. */
   readonly epoch: number;
-  /** The loss of this step per label. */
+  /** Mean loss of this step over its labels. */
   readonly loss: number;
   /** The learning rate of this step, from `schedule`. */
   readonly learningRate: number;
-  /** Source and target tokens, and examples, seen since the run was started or resumed. */
+  /** Numbers of tokens (of sources and targets) and of examples since the run was started or resumed. */
   readonly tokens: number;
   readonly examples: number;
-  /** Since the run was started or resumed. */
+  /** Seconds since the run was started or resumed. */
   readonly seconds: number;
 }
 
-/** A validation: the step it was made at and what it measured. */
+/** A validation: the step after which it was made, and its metrics. */
 export interface Validation {
   readonly step: number;
   readonly metrics: Readonly<Record<string, number>>;
-  /** Set where an average of weights was measured, at the end of a run: true if the model keeps it. */
+  /** Present if an average of weights was measured at the end of a run. True if the model keeps the average. */
   readonly averageIsKept?: boolean;
 }
 
 export interface FitOptions extends LossSettings {
-  /** Steps to take; or `epochs`. Default: one epoch. */
+  /** Total number of steps, as an alternative to `epochs`. Default: one epoch. */
   steps?: number | undefined;
-  /** Passes over the data, fractions too. Default: 1, without `steps`. */
+  /** Number of passes over the data; fractions are allowed. Default: 1, unless `steps` is given. */
   epochs?: number | undefined;
   /**
-   * Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98, ε 1e-9 and no weight decay, of all parameters whose
-   * `requiresGrad` is true. Parameters that it does not own are left alone.
+   * The optimizer. Parameters that it does not own are not changed. Default: `AdamW` with the paper's β₁ 0.9, β₂ 0.98,
+   * ε 1e-9 and no weight decay, for all parameters whose `requiresGrad` is true.
    */
   optimizer?: Optimizer | undefined;
   /**
    * Learning rate per step. Default: inverse square root with a peak of 1e-3 after a tenth of the steps, at most 4000.
    */
   schedule?: Schedule | undefined;
-  /** Source and target tokens in a batch, where `data` are examples. Default: 4096. */
+  /** Maximum number of source and target tokens in a batch, if `data` are examples. Default: 4096. */
   batchTokens?: number | undefined;
-  /** Examples in a batch, drawn without regard to their length, instead of `batchTokens`. */
+  /**
+   * Number of examples in a batch, as an alternative to `batchTokens`. Examples are drawn regardless of their length.
+   */
   batchSize?: number | undefined;
-  /** Examples of a stream that are held at a time, out of which batches are drawn. Default: 8192. */
+  /** Number of examples of a stream that are held in memory, and from which batches are drawn. Default: 8192. */
   shuffleBuffer?: number | undefined;
-  /** Batches whose gradients make one step, weighted by their labels; of each rank of a `world`. Default: 1. */
+  /**
+   * Number of batches per step (of each rank of a `world`). Their gradients are averaged, weighted by their numbers of
+   * labels. Default: 1.
+   */
   gradientAccumulation?: number | undefined;
   /**
    * The processes that train together: the result of `mpi()` of simdformer/mpi. Each computes `gradientAccumulation`
@@ -92,8 +97,8 @@ export interface FitOptions extends LossSettings {
    */
   skipNonFinite?: boolean | undefined;
   /**
-   * Trains with a fraction of the memory for a third more work: see `Transformer.gradientCheckpointing`. The model's
-   * setting is restored at the end. Default: the model's setting.
+   * True recomputes layers in the backward pass. This needs a fraction of the memory and a third more computation; see
+   * `Transformer.gradientCheckpointing`. The model's setting is restored at the end. Default: the model's setting.
    */
   gradientCheckpointing?: boolean | undefined;
   /** Seed of batches and dropout. Default: 0. */
@@ -104,7 +109,7 @@ export interface FitOptions extends LossSettings {
    * number, decides which weights are better: lower is better.
    */
   validate?: ((step: number) => Promise<Record<string, number>> | Record<string, number>) | undefined;
-  /** Steps from one validation to the next. Default: only at the end. */
+  /** Number of steps between validations. Default: one validation at the end. */
   validateEvery?: number | undefined;
   /**
    * Stops when `metric` has not improved for `patience` validations, at least 1, and ends with the best weights. Lower
@@ -124,11 +129,11 @@ export interface FitOptions extends LossSettings {
   emaDecay?: number | undefined;
   /**
    * Path of the checkpoint, which holds everything that a resumed run needs. It is written at the beginning, every
-   * `checkpointEvery` steps and at the end. An existing file that is not resumed from is replaced only after the first
-   * of these intervals. Weights that are not finite are never saved: they end the run.
+   * `checkpointEvery` steps and at the end. An existing file is replaced only after the first of these intervals,
+   * unless the run resumes from it. Weights that are not finite are never saved; they end the run.
    */
   checkpoint?: string | undefined;
-  /** Steps between checkpoints. Default: 500, or the steps of a minute if that is less. */
+  /** Number of steps between checkpoints. Default: 500, or the number of steps in a minute if that is less. */
   checkpointEvery?: number | undefined;
   /**
    * True continues from the checkpoint if there is one. Seed, data, batches and gradientAccumulation must be equal;
@@ -153,15 +158,15 @@ export interface FitOptions extends LossSettings {
 export type WeightsKind = 'last' | 'average' | 'best';
 
 export interface FitResult {
-  /** Number of steps taken in all, with those before a resumption. */
+  /** Total number of steps, including those before a resumption. */
   readonly step: number;
   /** Reason for the end: all steps were taken, `signal` was aborted, or `earlyStopping` ran out of patience. */
   readonly reason: 'done' | 'aborted' | 'early';
-  /** Loss per label of every step since the run was started or resumed. */
+  /** Mean loss over the labels of each step since the run was started or resumed. */
   readonly losses: readonly number[];
-  /** Number of steps that `skipNonFinite` has skipped; their losses are among `losses`. */
+  /** Number of steps that `skipNonFinite` has skipped. `losses` includes their losses. */
   readonly skipped: number;
-  /** Validations of the weights of steps. */
+  /** All validations, in order. */
   readonly validations: readonly Validation[];
   /**
    * The weights that the model has now: those of the last step, the average of several (`averageLast`, `emaDecay`), or
@@ -201,7 +206,7 @@ const kinds = {
   ...({ optimizer, schedule: 'function', clipNorm: norm, skipNonFinite: 'boolean' } as const),
   ...({ labelSmoothing: share, ignoreIndex: label, headDiversity: 'notNegative', rDrop: 'notNegative' } as const),
   ...({ gradientCheckpointing: 'boolean', seed: 'seed', validate: 'function', validateEvery: 'count' } as const),
-  ...({ earlyStopping: 'any', averageLast: 'count', emaDecay: 'fraction' } as const), // the first: see checkStopping
+  ...({ earlyStopping: 'any', averageLast: 'count', emaDecay: 'fraction' } as const), // checkStopping checks the first
   ...({ checkpoint: path, checkpointEvery: 'count', resume: 'boolean', signal: 'signal' } as const),
   ...({ onStep: 'function', onValidation: 'function', world: 'any', wire, zeroStage: stage } as const),
 };
@@ -226,7 +231,7 @@ export function checkSettings(options: FitOptions, model: Learner['model']): voi
     );
   }
   if (options.resume && options.checkpoint === undefined) {
-    throw new ArgumentError('fit: resume needs the checkpoint to go on from');
+    throw new ArgumentError('fit: resume needs checkpoint, the file to continue from');
   }
 }
 
@@ -239,12 +244,12 @@ function checkStopping(stopping: NonNullable<FitOptions['earlyStopping']>, optio
   const { metric, patience } = checkKnown('fit: earlyStopping', stopping, ['metric', 'patience']);
   if (typeof metric !== 'string') {
     throw new ArgumentError(
-      `fit: earlyStopping.metric is ${describeValue(metric)}, expected the name of what validate measures`,
+      `fit: earlyStopping.metric is ${describeValue(metric)}, expected the name of a metric that validate returns`,
     );
   }
   checkNumber('fit', 'earlyStopping.patience', patience, isCount, 'a positive integer');
   if (options.validate === undefined) {
-    throw new ArgumentError('fit: earlyStopping watches what validate measures, but there is no validate');
+    throw new ArgumentError('fit: earlyStopping needs validate, whose metrics it watches');
   }
   checkNoAverage('fit', options);
 }

@@ -11,11 +11,11 @@ export type { ExampleStream } from './stream-batches.js';
 export type { LossSettings, Trainable } from './trainable.js';
 
 /**
- * Trains a model, or an objective, which defines a loss for examples of any kind. Examples are an array, an iterable,
- * an async iterable, or a function that opens one. A stream is read again in each epoch and never held as a whole.
- * `fit` makes batches of similar length, or takes your own batches. It resolves when the training is done, stopped
- * early or aborted; the event loop keeps running meanwhile. The model ends in evaluation mode, also after an error. If
- * the options are refused, it stays unchanged.
+ * Trains a model, or an objective, which defines a loss for examples of any kind. `data` is an array of examples, an
+ * iterable, an async iterable, or a function that returns one. A stream is read again in each epoch and is never held
+ * in memory as a whole. `fit` makes batches of similar length, or takes your own batches. It resolves when the training
+ * is done, stopped early or aborted; the event loop keeps running meanwhile. The model ends in evaluation mode, also
+ * after an error. If the options are refused, it stays unchanged.
  *
  * Equal seeds give equal losses, bit for bit, on any number of threads and across a resumption.
  *

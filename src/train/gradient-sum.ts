@@ -1,5 +1,5 @@
-// The gradient of a step: the sum of its batches' gradients, in the order of the batches. It has the same bits whether
-// one process adds up N batches or N ranks compute one each.
+// The gradient of a step is the sum of its batches' gradients, in the order of the batches. It has the same bits if one
+// process computes N batches or if N ranks compute one each.
 
 import { Tensor } from '../core/tensor.js';
 import { affineInto } from '../ops/binary.js';
@@ -9,18 +9,21 @@ import { partLength, type ReduceOptions, type WireFormat, type World } from './w
 /** Adds up the gradients of `params` over the batches of a step. */
 export interface GradientSum {
   /**
-   * Called before each batch, with whether it is the first or the last of its step. Returns a function to call with each
-   * leaf whose gradient is final, or null if no one waits for gradients.
+   * Called before each batch. `isFirst` and `isLast` tell its position in the step. Returns a function to call with
+   * each leaf whose gradient is final, or null if it is not needed.
    */
   begin(isFirst: boolean, isLast: boolean): ((leaf: Tensor) => void) | null;
   /** Called once the backward pass is queued: adds its gradients to the sums. */
   end(): void;
-  /** Called after the last batch: gives the parameters the sums as gradients. Null if queued commands have done that. */
+  /**
+   * Called after the last batch. Makes the sums the gradients of the parameters. Returns null if queued commands have
+   * done that already.
+   */
   finish(): Promise<void> | null;
   dispose(): void;
 }
 
-/** The sums of a single process, which stay in the device's memory. */
+/** The sums of a single process. They are kept on the device. */
 export class LocalSum implements GradientSum {
   readonly #sums = new Map<Tensor, Tensor>();
   /** Parameters with a gradient in this step. */
@@ -52,7 +55,7 @@ export class LocalSum implements GradientSum {
   }
 
   #finish(param: Tensor, grad: Tensor | null): void {
-    if (!this.#begun.has(param)) return; // the gradient is the sum already
+    if (!this.#begun.has(param)) return; // the gradient already is the sum
     const sum = this.#sumOf(param);
     if (grad !== null) affineInto(sum, grad, 1, true);
     else affineInto(sum, param.device.autograd.slotOf(param).targetFor(param).tensor, 1, false);
@@ -70,32 +73,35 @@ export class LocalSum implements GradientSum {
   }
 }
 
-/** Elements of a bucket. The backward pass continues while a bucket travels. */
+/** Number of elements of a bucket. The backward pass continues while a bucket is sent. */
 const BUCKET = 1 << 19;
 
-/** Parameters whose gradients travel together. */
+/** Parameters whose gradients are sent together. */
 interface Bucket {
   readonly params: readonly Tensor[];
   /** The gradients end to end, then a flag for each parameter that has one, then padding to whole parts of ranks. */
   readonly values: Float32Array;
-  /** The place of the flags in `values`. */
+  /** Index of the first flag in `values`. */
   readonly flagsAt: number;
   /** The part that this rank adds up. */
   readonly sum: Float32Array;
   /** Parameters whose gradient is not final yet. */
   waiting: number;
-  /** The transfer of the latest batch's gradients, and the number of batches that are still on their way. */
+  /** The transfer of the latest batch's gradients, and the number of batches that are still being sent. */
   travel: Pending<void>;
   travelling: number;
 }
 
-/** The sums over all ranks. Gradients travel in buckets, last parameters first, in the order of the backward pass. */
+/**
+ * The sums over all ranks. Gradients are sent in buckets. The last parameters come first, because the backward pass
+ * computes their gradients first.
+ */
 export class WorldSum implements GradientSum {
   readonly #buckets: Bucket[] = [];
   readonly #bucketOf = new Map<Tensor, Bucket>();
   /** The transfer of the latest bucket. */
   #leaving: Pending<unknown> = new Pending(Promise.resolve());
-  /** Buckets of this batch that have been sent. */
+  /** Number of buckets of this batch that have been sent. */
   #sent = 0;
   #isFirst = true;
   #isLast = true;
@@ -197,7 +203,7 @@ export class WorldSum implements GradientSum {
 
   async finish(): Promise<void> {
     for (const { travel } of this.#buckets) await travel.value();
-    // Only now, when nothing runs any more: values are copied to where they belong, not into the queue.
+    // Nothing runs any more, so the values are copied directly to the heap instead of through the queue.
     for (const bucket of this.#buckets) this.#take(bucket);
   }
 

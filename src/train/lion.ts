@@ -10,7 +10,7 @@ import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 export interface LionOptions {
   /** Learning rate of groups without their own. Default: 1e-4. */
   lr?: number | undefined;
-  /** The share of the running mean in the step. Default: 0.9. */
+  /** Weight of the running mean in the step; the gradient has the rest. Default: 0.9. */
   beta1?: number | undefined;
   /** Decay of the running mean. Default: 0.99. */
   beta2?: number | undefined;
@@ -20,7 +20,7 @@ export interface LionOptions {
 
 interface Entry {
   readonly param: Tensor;
-  /** The place of the parameter among all parameters. */
+  /** Index of the parameter. */
   readonly index: number;
   readonly m: Tensor;
   readonly group: ParameterGroup;
@@ -67,7 +67,7 @@ export class Lion implements Optimizer {
 
   /**
    * One step; see `Optimizer.step`. With `maxNorm` a step whose gradients have no finite norm changes nothing. Throws
-   * ArgumentError if `maxNorm` is given but no gradient is there.
+   * ArgumentError if `maxNorm` is given but no parameter has a gradient.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('Lion.step', options, ['lr', 'maxNorm']);
@@ -98,7 +98,7 @@ export class Lion implements Optimizer {
     for (const param of this.params) param.zeroGrad();
   }
 
-  /** The running mean of parameter i as `i.exp_avg`. */
+  /** Returns the running mean of parameter i as `i.exp_avg`. */
   state(): OptimizerState {
     return { tensors: new Map(this.#entries.map(({ m, index }) => [`${index}.exp_avg`, m])), numbers: {} };
   }
@@ -112,7 +112,7 @@ export class Lion implements Optimizer {
     this.#entries = keepOwn(this.#entries, own, ({ m }) => m.dispose());
   }
 
-  /** Frees the memory of the state. The parameters stay. */
+  /** Frees the memory of the state, but not the parameters. */
   dispose(): void {
     for (const { m } of this.#entries) m.dispose();
   }

@@ -4,10 +4,10 @@ import { NonFiniteError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { globalNorm } from './clip.js';
 
-/** True if all gradients of `params` are finite, which their global norm shows. */
+/** Resolves with true if all gradients of `params` are finite. It checks their global norm. */
 export async function areFinite(params: readonly Tensor[]): Promise<boolean> {
   const grads = params.map(({ grad }) => grad).filter((grad) => grad !== null);
-  if (grads.length === 0) return true; // the optimizer reports that
+  if (grads.length === 0) return true; // the optimizer reports missing gradients
   const norm = globalNorm(grads);
   try {
     return Number.isFinite(await norm.item());
@@ -18,7 +18,7 @@ export async function areFinite(params: readonly Tensor[]): Promise<boolean> {
 
 export function diverged(step: number, loss: number): NonFiniteError {
   return new NonFiniteError(
-    `fit: the loss of step ${step} is ${loss}, which no step can learn from: lower the learning rate, ` +
+    `fit: the loss of step ${step} is ${loss}, expected a finite number: lower the learning rate, ` +
       'warm up longer, check the data, or skip such steps with skipNonFinite',
     step,
   );

@@ -1,4 +1,5 @@
-// Objectives of `fit`: a model and its loss for examples of any kind. Models of sources and targets are adapted to them.
+// Objectives of `fit`: a model and its loss for examples of any kind. Models of sources and targets are adapted to this
+// interface.
 
 import { describeValue } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -19,9 +20,9 @@ export interface Objective<Item> {
   /** The tensors of the model, or other values if `namedTensors` lists the tensors. */
   namedParameters(): [name: string, parameter: Parameter][];
   namedTensors?(): [name: string, tensor: Tensor][];
-  /** Called before steps; dropout is active then. */
+  /** Called before training steps. Turns dropout on. */
   train(): unknown;
-  /** Called before validations and at the end. */
+  /** Called before validations and at the end. Turns dropout off. */
   eval(): unknown;
   /** The mean loss over the labels that `weightOf` counts: a differentiable float32 tensor of one element. */
   lossOf(items: readonly Item[], settings: LossSettings): Tensor;
@@ -30,11 +31,11 @@ export interface Objective<Item> {
    */
   weightOf?(items: readonly Item[], settings: LossSettings): number;
   /**
-   * Called with each example before all else, and waited for: for what takes time, such as rendering a conversation. An array
-   * is prepared as a whole, a stream as it is read.
+   * Called and awaited before examples are used, for slow preparations such as rendering a conversation. An array is
+   * prepared as a whole, a stream as it is read.
    */
   prepare?(items: readonly Item[]): Promise<void>;
-  /** Tokens of an example, which count towards `batchTokens`. Default: 1. */
+  /** Number of tokens of an example, which counts towards `batchTokens`. Default: 1. */
   tokensOf?(item: Item): number;
   /** True if the backward pass recomputes layers. `fit` sets it by its option, and restores it at the end. */
   gradientCheckpointing?: boolean | undefined;
@@ -48,13 +49,13 @@ export interface Learner {
   /** True if examples are sources and targets. */
   readonly isPaired: boolean;
   lossOf(items: readonly unknown[], settings: LossSettings): Tensor;
-  /** `n`: the number of the batch, for errors. */
+  /** Returns the number of labels. `n` is the number of the batch, for errors. */
   weightOf(items: readonly unknown[], settings: LossSettings, n: number): number;
   tokensOf(item: unknown): number;
   fingerprintOf(items: readonly unknown[]): number;
 }
 
-/** The data, with examples that the objective has prepared. */
+/** Returns the data after the objective has prepared its examples. */
 export async function prepared(model: object, data: Data): Promise<Data> {
   const { prepare } = model as Partial<Objective<unknown>>;
   if (prepare === undefined || 'batch' in Object(data)) return data;
@@ -90,7 +91,7 @@ function ofTrainable(model: Trainable<Row, Row>): Learner {
     model,
     isPaired: true,
     lossOf(items, settings) {
-      const { source, target } = sidesOf(examples(items), 0); // `weightOf` has looked at them
+      const { source, target } = sidesOf(examples(items), 0); // `weightOf` has checked them
       return model.loss(source, target, settings);
     },
     weightOf: (items, settings, n) => countLabels(model, sidesOf(examples(items), n), settings, n),
@@ -117,7 +118,7 @@ function ofObjective(model: Objective<unknown>): Learner {
       const weight = model.weightOf?.(items, settings) ?? items.length;
       if (weight > 0 && Number.isFinite(weight)) return weight;
       throw new ArgumentError(
-        `fit: there is nothing to learn in batch ${n}, whose weight is ${describeValue(weight)}: leave such examples out`,
+        `fit: batch ${n} has no labels to learn, its weight is ${describeValue(weight)}: remove such examples`,
       );
     },
     tokensOf: (item) => model.tokensOf?.(item) ?? 1,
@@ -125,7 +126,7 @@ function ofObjective(model: Objective<unknown>): Learner {
   };
 }
 
-/** The numbers of an example. */
+/** Converts an example to numbers for the fingerprint. */
 function codesOf(item: unknown): Uint16Array {
   const text = JSON.stringify(item, (_, value) => (ArrayBuffer.isView(value) ? [...(value as Int32Array)] : value));
   return Uint16Array.from({ length: text?.length ?? 0 }, (_, i) => text.charCodeAt(i));

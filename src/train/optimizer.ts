@@ -4,24 +4,24 @@ import { ArgumentError, AutogradError, FormatError } from '../core/errors.js';
 import type { Tensor } from '../core/tensor.js';
 import { PackedWeight } from '../nn/weight.js';
 
-/** An optimizer changes parameters by their gradients. */
+/** An optimizer updates parameters with their gradients. */
 export interface Optimizer {
-  /** Every parameter it changes. */
+  /** All parameters that the optimizer changes. */
   readonly params: readonly Tensor[];
   /**
    * Applies the gradients. `lr` overrides the learning rate of this step; `maxNorm` scales the gradients down so that
    * their global norm is at most that.
    */
   step(options?: { lr?: number | undefined; maxNorm?: number | undefined }): void;
-  /** Deletes the gradients. */
+  /** Clears the gradients. */
   zeroGrad(): void;
-  /** The state that a checkpoint must hold to continue with the same bits: tensors by name, and numbers. */
+  /** Returns the state that a checkpoint needs to continue with the same bits: tensors by name, and numbers. */
   state(): OptimizerState;
-  /** Continues from a result of `state`. Throws FormatError, and changes nothing, if it is of other parameters. */
+  /** Restores a result of `state`. Throws FormatError, and changes nothing, if it belongs to other parameters. */
   loadState(state: { tensors: ReadonlyMap<string, Float32Array>; numbers: Readonly<Record<string, number>> }): void;
   /**
-   * Keeps the state of `own`, a subset of `params`, and frees the state of the others, which other ranks keep (ZeRO
-   * stage 1). From now on, only `own` changes. `maxNorm` still counts the gradients of all parameters.
+   * Keeps the state of `own`, a subset of `params`, and frees the rest, which other ranks keep (ZeRO stage 1). From now
+   * on, only the parameters in `own` are changed. `maxNorm` still uses the gradients of all parameters.
    */
   shard?(own: ReadonlySet<Tensor>): void;
   /** The settings, as JSON. They must be equal on all ranks that train a model together. */
@@ -33,7 +33,7 @@ export interface OptimizerState {
   readonly numbers: Readonly<Record<string, number>>;
 }
 
-/** The device of an optimizer's parameters, which must be leaves of float32, each given once. */
+/** Checks the parameters of an optimizer, which must be float32 leaves, each given once. Returns their device. */
 export function checkParameters(op: string, params: readonly Tensor[]): Device {
   const device = checkLeaves(op, params);
   device.assertNotRecording(op);
@@ -97,6 +97,6 @@ export function loadTensors(
       throw new FormatError(`${op}: the state has ${length ?? 'no'} values for ${name}, expected ${tensor.size}`);
     }
   }
-  if (saved.size !== own.size) throw new FormatError(`${op}: the state is of more parameters`);
+  if (saved.size !== own.size) throw new FormatError(`${op}: the state belongs to more parameters`);
   for (const [name, tensor] of own) tensor.write(saved.get(name) as Float32Array);
 }

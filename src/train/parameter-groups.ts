@@ -1,4 +1,4 @@
-// Groups of parameters by their names: which are trained, at which rate, and with which weight decay.
+// Groups parameters by their names, to set which are trained, their rates and their weight decay.
 
 import { checkArray, checkKnown, checkNumber, isNotNegative } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -7,35 +7,37 @@ import type { ParameterGroup } from './adamw.js';
 
 export type { ParameterGroup } from './adamw.js';
 
-/** The names of a model's, or an objective's, tensors. */
+/** A model or an objective, whose tensors have names. */
 interface Named {
   namedTensors(): [name: string, tensor: Tensor][];
   /** @internal Names in state dicts. A fused tensor has several, for example those of queries, keys and values. */
   statePieces?(): readonly { readonly name: string; readonly tensor: Tensor }[];
 }
 
-/** The tensors of a model with all of their names: their own, and those in its checkpoint. */
+/** Returns the tensors of a model with all of their names: those in the model and those in its checkpoint. */
 function allNames(model: Named): (readonly [names: readonly string[], tensor: Tensor])[] {
   const stored = new Map<Tensor, string[]>();
   for (const { name, tensor } of model.statePieces?.() ?? []) stored.set(tensor, [...(stored.get(tensor) ?? []), name]);
   return model.namedTensors().map(([name, tensor]) => [[name, ...(stored.get(tensor) ?? [])], tensor] as const);
 }
 
-/** A name in a checkpoint, a prefix of it that ends before a point, or a regular expression that matches in it. */
+/**
+ * A name of a parameter, a prefix of names that ends before a point, or a regular expression that is searched in names.
+ */
 export type NamePattern = string | RegExp;
 
 /** Settings of the parameters whose names match. */
 export interface GroupRule {
   pattern: NamePattern | readonly NamePattern[];
-  /** A fixed rate. Default: that of the optimizer's steps. */
+  /** A fixed learning rate. Default: the rate of the optimizer's steps. */
   lr?: number | undefined;
-  /** Default: the optimizer's. */
+  /** Weight decay. Default: the optimizer's. */
   weightDecay?: number | undefined;
 }
 
 /**
- * Groups of the parameters that require gradients, for an optimizer. Each parameter is in the first group whose pattern
- * matches its name; the others form a group without settings.
+ * Groups the parameters that require gradients, for an optimizer. Each parameter belongs to the first rule whose
+ * pattern matches its name. The other parameters form a group without settings.
  *
  *     new AdamW(parameterGroups(model, [
  *       { pattern: /bias$|LayerNorm/, weightDecay: 0 },
@@ -54,16 +56,18 @@ export function parameterGroups(model: Named, rules: readonly GroupRule[]): Para
   }
   const unused = groups.find(({ group }) => group.params.length === 0);
   if (unused !== undefined)
-    throw new ArgumentError(`parameterGroups: no parameter that is left is called ${String(unused.pattern)}`);
+    throw new ArgumentError(
+      `parameterGroups: ${String(unused.pattern)} matches no parameter that earlier patterns leave`,
+    );
   const rest = others.length > 0 ? [{ params: others }] : [];
   return [...groups.map(({ group }) => group), ...rest];
 }
 
 /**
- * Groups whose rates fall from the last layer to the first (Howard & Ruder 2018). The rate is `lr` for modules after
- * the layers, `lr·decay` for the last layer, and so on down to the embeddings. The first number in a parameter's name
- * is that of its layer. Parameters without a number before all layers are embeddings. Weight decay is that of the
- * optimizer.
+ * Makes groups whose rates decrease from the last layer to the first (Howard & Ruder 2018). The rate is `lr` for
+ * modules after the layers, `lr·decay` for the last layer, `lr·decay²` for the layer before it, and so on. The first
+ * number in a parameter's name is the index of its layer. Parameters without a number that come before all layers are
+ * embeddings, which have the lowest rate. Weight decay is that of the optimizer.
  */
 export function layerwiseGroups(model: Named, options: { lr: number; decay: number }): ParameterGroup[] {
   const { lr, decay } = checkKnown('layerwiseGroups', options, ['lr', 'decay']);
@@ -103,7 +107,7 @@ function setTrained(
   trained: boolean,
 ): number {
   const chosen = allNames(model).filter(([names]) => fits(names, patterns));
-  if (chosen.length === 0) throw new ArgumentError(`${op}: no parameter is called ${String(patterns)}`);
+  if (chosen.length === 0) throw new ArgumentError(`${op}: ${String(patterns)} matches no parameter`);
   for (const [, tensor] of chosen) tensor.requiresGrad = trained;
   return chosen.length;
 }
@@ -117,7 +121,7 @@ function fits(names: readonly string[], patterns: NamePattern | readonly NamePat
   );
 }
 
-/** @internal Groups of an optimizer, checked. */
+/** @internal Checks the first argument of an optimizer and returns its groups. */
 export function groupsOf(op: string, params: readonly Tensor[] | readonly ParameterGroup[]): readonly ParameterGroup[] {
   checkArray(op, 'params', params, 'an array of tensors');
   const isGroups = params.length > 0 && params.every((each) => Array.isArray((each as ParameterGroup)?.params));

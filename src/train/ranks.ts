@@ -1,4 +1,4 @@
-// Values, beside gradients, that the ranks of a run share: weights of batches, losses, and when to stop.
+// Values other than gradients that the ranks of a run share: weights of batches, losses, and when to stop.
 
 import type { World } from './world.js';
 
@@ -8,7 +8,7 @@ export interface Step {
   readonly losses: readonly number[];
   readonly tokens: number;
   readonly examples: number;
-  /** True if the rank, or any rank, was asked to stop. */
+  /** True if this rank (or, in shared results, any rank) was asked to stop. */
   readonly isAborted: boolean;
   /** True if it is time for a checkpoint. */
   readonly isLate: boolean;
@@ -27,20 +27,23 @@ export class Ranks {
     return (this.world?.rank ?? 0) === 0;
   }
 
-  /** The numbers of this rank's batches in a step in which each rank has `each` batches. */
+  /** Returns the numbers of this rank's batches in a step in which each rank has `each` batches. */
   batches(step: number, each: number): number[] {
     const { rank = 0, size = 1 } = this.world ?? {};
     return Array.from({ length: each }, (_, i) => (step - 1) * each * size + i * size + rank);
   }
 
-  /** The values of all ranks' batches, in the order of batches, given those of this rank. */
+  /**
+   * Exchanges values of batches. `own` has the values of this rank's batches, the result those of all ranks, in the
+   * order of batches.
+   */
   async all(own: readonly number[]): Promise<number[]> {
     if (this.world === undefined) return [...own];
     const given = await this.world.exchange(Float64Array.from(own));
     return own.flatMap((_, i) => given.map((values) => values[i] as number));
   }
 
-  /** The results of a step over all ranks. */
+  /** Combines the results of a step over all ranks. */
   async step({ losses, tokens, examples, isAborted, isLate }: Step): Promise<Step> {
     if (this.world === undefined) return { losses, tokens, examples, isAborted, isLate };
     const flags = [Number(isAborted), Number(isLate)];
@@ -50,12 +53,12 @@ export class Ranks {
     return { losses: all, tokens: sum(0), examples: sum(1), isAborted: sum(2) > 0, isLate: sum(3) > 0 };
   }
 
-  /** True if the value is true on any rank. */
+  /** Resolves with true if the value is true on any rank. */
   async any(own: boolean): Promise<boolean> {
     return (await this.all([Number(own)])).some((value) => value > 0);
   }
 
-  /** The mean of the ranks' metrics. A value that is equal on all ranks keeps its bits. */
+  /** Returns the mean of the ranks' metrics. A value that is equal on all ranks keeps its bits. */
   async mean(own: Readonly<Record<string, number>>): Promise<Readonly<Record<string, number>>> {
     if (this.world === undefined) return own;
     const given = (await this.world.exchangeText(JSON.stringify(encode(own)))).map(decode);
@@ -73,7 +76,7 @@ export class Ranks {
   }
 }
 
-/** A number as JSON can hold it, which has no NaN and no infinities. */
+/** Converts metrics to strings, because JSON has no NaN and no infinities. */
 function encode(metrics: Readonly<Record<string, number>>): Record<string, string> {
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, String(value)]));
 }

@@ -6,11 +6,11 @@ import type { Data, Learner } from './objective.js';
 import { type ExampleStream, streamBatches } from './stream-batches.js';
 
 export interface Reader {
-  /** Batches per epoch. Null for a stream, where `count` reads an epoch. */
+  /** Number of batches per epoch. Null for a stream, for which `count` reads an epoch. */
   readonly perEpoch: number | null;
-  /** Identifies the data, if that is possible before they are read. */
+  /** A number that identifies the data; undefined if the data would have to be read first. */
   readonly fingerprint: number | undefined;
-  /** The batch, or a promise if it must be read. */
+  /** Returns batch n, or a promise if it must be read. */
   batch(n: number): readonly unknown[] | Promise<readonly unknown[]>;
   count(): Promise<number>;
   close(): Promise<void>;
@@ -23,7 +23,7 @@ interface WholeBatches {
   batch(n: number): readonly unknown[];
 }
 
-/** The reader of data for the options of `fit`. Throws the errors of the functions that make batches. */
+/** Makes the reader of `data` by the options of `fit`. Throws the errors of the functions that make batches. */
 export function readerOf(data: Data, learner: Learner, options: FitOptions): Reader {
   const { batchSize, batchTokens = 4096, shuffleBuffer, seed = 0 } = options;
   const tokensOf = (item: unknown) => learner.tokensOf(item);

@@ -1,4 +1,4 @@
-// The state of a run in a checkpoint of `fit`, beside tensors.
+// The state of a run in a checkpoint of `fit`, without tensors.
 
 import { isObject } from '../core/check.js';
 import { ArgumentError, FormatError } from '../core/errors.js';
@@ -11,13 +11,13 @@ export interface RunState {
   /** Fingerprints that identify the data: of all batches, if `Batches` has one, and of the first batch. */
   data?: number | undefined;
   firstBatch: number;
-  /** Steps whose losses or gradients were not finite. */
+  /** Number of skipped steps, whose losses or gradients were not finite. */
   skipped: number;
   validations: Validation[];
 }
 
 /**
- * The state as JSON can hold it. Numbers that are not finite, such as metrics of a diverged model, become their names.
+ * Converts a state to JSON values. Numbers that are not finite, such as metrics of a diverged model, become strings.
  */
 export function encodeState(state: RunState): unknown {
   const encode = (value: number) => (Number.isFinite(value) ? value : String(value));
@@ -29,7 +29,7 @@ export function encodeState(state: RunState): unknown {
 
 /**
  * Reads a state that `encodeState` made. Throws FormatError if it is damaged, and ArgumentError if its run had other
- * batches than `own`. Values that old checkpoints lack are not compared.
+ * batches than `own`. Values that are missing in old checkpoints are not compared.
  */
 export function decodeState(given: unknown, own: RunState): RunState {
   const { seed, gradientAccumulation, firstBatch } = own;
@@ -70,7 +70,7 @@ function objectOf(name: string, value: unknown): object {
   throw new FormatError(`${name} is ${JSON.stringify(value)}, expected an object`);
 }
 
-/** The number of a metric. Old checkpoints have null for numbers that are not finite. */
+/** Reads the value of a metric. Old checkpoints have null for numbers that are not finite. */
 function decodeMetric(value: unknown): number {
   if (typeof value === 'number') return value;
   if (value === null || ['NaN', 'Infinity', '-Infinity'].includes(value as string)) return Number(value ?? 'NaN');

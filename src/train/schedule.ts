@@ -4,9 +4,9 @@ import { checkKnown, checkNumber, isCount, isNotNegative, isPositive, isWhole } 
 export type Schedule = (step: number) => number;
 
 interface DecayOptions {
-  /** The step at which the schedule ends; more than `warmup`. */
+  /** The step at which the schedule ends; greater than `warmup`. */
   steps: number;
-  /** Steps of the warm-up. Default 0. */
+  /** Number of steps of the warm-up. Default 0. */
   warmup?: number | undefined;
   /** The rate at the end, and after it. Default 0. */
   final?: number | undefined;
@@ -18,8 +18,8 @@ function checkWarmup(op: string, peak: number, warmup: number, name = 'peak'): v
 }
 
 /**
- * A constant rate, `peak`, after a linear warm-up over `warmup` steps, by default none. Throws ArgumentError
- * unless the rate is positive and the steps are an integer, 0 or more.
+ * Linear warm-up over `warmup` steps (default 0), then the constant rate `peak`. Throws ArgumentError unless the rate
+ * is positive and the steps are an integer, 0 or more.
  */
 export function constant(peak: number, options: { warmup?: number | undefined } = {}): Schedule {
   const { warmup = 0 } = checkKnown('constant', options, ['warmup']);
@@ -40,8 +40,8 @@ export function inverseSquareRoot(peak: number, options: { warmup?: number | und
 }
 
 /**
- * The paper's schedule by its own parameters: factor · dModel^−½ · min(step^−½, step · warmup^−1.5), by default with
- * `warmup` 4000 and `factor` 1. Throws ArgumentError unless `factor` is positive and the others are integers.
+ * The paper's schedule with its own parameters: factor · dModel^−½ · min(step^−½, step · warmup^−1.5). Defaults:
+ * `warmup` 4000, `factor` 1. Throws ArgumentError unless `factor` is positive and the others are integers.
  */
 export function noam(
   dModel: number,
@@ -55,7 +55,7 @@ export function noam(
 
 /**
  * Linear warm-up to `peak`, then a straight line to `final` at step `steps`. Throws ArgumentError unless `peak` is
- * positive, `final` a number from 0 on, and the steps are integers, more of them than of the warm-up.
+ * positive, `final` is 0 or more, and `steps` is an integer greater than `warmup`.
  */
 export function linearDecay(peak: number, options: DecayOptions): Schedule {
   return decay('linearDecay', peak, options, (progress) => 1 - progress);

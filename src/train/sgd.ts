@@ -11,13 +11,13 @@ import { groupsOf, type ParameterGroup } from './parameter-groups.js';
 export interface SGDOptions {
   /** Learning rate of groups without their own. Default: 1e-3. */
   lr?: number | undefined;
-  /** The share of the previous direction in the next, from 0 to below 1. Default: 0. */
+  /** Factor of the previous direction in the next one, from 0 to below 1. Default: 0. */
   momentum?: number | undefined;
-  /** With `momentum`, the share of the gradient that the direction leaves out after a parameter's first step. Default: 0. */
+  /** With `momentum`, the gradient is multiplied by 1 − `dampening` after a parameter's first step. Default: 0. */
   dampening?: number | undefined;
   /** Nesterov momentum, which needs `momentum` above 0 and no `dampening`. Default: false. */
   nesterov?: boolean | undefined;
-  /** Weight decay of groups without their own: the parameter times this is added to its gradient. Default: 0. */
+  /** Weight decay of groups without their own: the parameter times this value is added to its gradient. Default: 0. */
   weightDecay?: number | undefined;
 }
 
@@ -37,8 +37,8 @@ interface Entry {
  * − lr·v. With `nesterov`, p = p − lr·(d + momentum·v). Without momentum, and in a parameter's first step, v = d.
  * Parameters without a gradient stay unchanged.
  *
- * In a recorded program, `step` leaves a scalar for the rate: `program.run({ lr })`. A run without it uses the rate of
- * the latest step or run.
+ * In a recorded program, the rate is a scalar: `program.run({ lr })`. A run without it uses the rate of the latest step
+ * or run.
  */
 export class SGD implements Optimizer {
   readonly params: readonly Tensor[];
@@ -77,8 +77,9 @@ export class SGD implements Optimizer {
 
   /**
    * One step; `lr` is that of the options by default. With `maxNorm` the gradients are scaled down to that global norm,
-   * and nothing changes if the norm is not finite. Throws ArgumentError if no gradient is there and `maxNorm` is given or a
-   * program is being recorded. With `dampening` every parameter must have taken a step before a program is recorded.
+   * and nothing changes if the norm is not finite. Throws ArgumentError if no parameter has a gradient, but `maxNorm`
+   * is given or a program is being recorded. With `dampening` every parameter must have taken a step before a program
+   * is recorded.
    */
   step(options: { lr?: number | undefined; maxNorm?: number | undefined } = {}): void {
     const { lr = this.#options.lr, maxNorm } = checkKnown('SGD.step', options, ['lr', 'maxNorm']);
@@ -102,13 +103,15 @@ export class SGD implements Optimizer {
     norm?.dispose();
   }
 
-  /** The dampening of this step: the first direction of a parameter is its whole gradient. */
+  /** Returns the dampening of this step. It is 0 in a parameter's first step. */
   #dampeningOf(entry: Entry): number {
     const { momentum, dampening } = this.#options;
     if (momentum === 0) return 0; // PyTorch does the same
     if (entry.isMoving || dampening === 0) return dampening;
     if (this.#device.recording)
-      throw new ArgumentError('SGD: take a step before recording a program, as dampening spares the first one');
+      throw new ArgumentError(
+        'SGD: take a step before recording a program, because dampening does not apply to the first step',
+      );
     entry.isMoving = true;
     return 0;
   }
@@ -118,8 +121,8 @@ export class SGD implements Optimizer {
   }
 
   /**
-   * The last direction of parameter i as `i.momentum_buffer`, which is PyTorch's name. With `dampening`, `i.moving` is 0
-   * for parameters that have taken no step yet.
+   * Returns the last direction of parameter i by PyTorch's name, `i.momentum_buffer`. With `dampening`, `i.moving` is 0
+   * for parameters that have not taken a step yet.
    */
   state(): OptimizerState {
     const still = this.#entries.filter(({ isMoving }) => !isMoving && this.#options.dampening !== 0);
@@ -131,7 +134,7 @@ export class SGD implements Optimizer {
 
   loadState({ tensors, numbers }: Parameters<Optimizer['loadState']>[0]): void {
     if (!Object.values(numbers).every((value) => value === 0))
-      throw new FormatError('SGD: the state has numbers that are none of its own');
+      throw new FormatError('SGD: the state has unknown numbers');
     loadTensors('SGD', this.state().tensors, tensors);
     for (const entry of this.#entries) entry.isMoving = numbers[`${entry.index}.moving`] !== 0;
   }
@@ -141,7 +144,7 @@ export class SGD implements Optimizer {
     this.#entries = keepOwn(this.#entries, own, ({ v }) => v.dispose());
   }
 
-  /** Frees the memory of the state. The parameters stay. */
+  /** Frees the memory of the state, but not the parameters. */
   dispose(): void {
     for (const { v } of this.#entries) v.dispose();
   }

@@ -1,5 +1,5 @@
 // ZeRO stage 1 (Rajbhandari et al. 2020, arXiv 1910.02054): each rank keeps the optimizer's state of some parameters,
-// changes these, and sends them to the other ranks. Every rank has all gradients.
+// updates these parameters, and sends them to the other ranks. Every rank has all gradients.
 
 import { ArgumentError, FormatError } from '../core/errors.js';
 import { Tensor } from '../core/tensor.js';
@@ -8,7 +8,7 @@ import type { StoredState } from './checkpoint.js';
 import type { Optimizer } from './optimizer.js';
 import type { World } from './world.js';
 
-/** The rank and the shape of a tensor of the state. */
+/** The rank that holds a tensor of the state, and its shape. */
 interface Place {
   readonly rank: number;
   readonly shape: readonly number[];
@@ -31,7 +31,7 @@ export class Shards {
   #read: Parameters<Optimizer['loadState']>[0] | null = null;
   #places: ReadonlyMap<string, Place> = new Map();
 
-  /** Throws ArgumentError for an optimizer that only works as a whole. */
+  /** Throws ArgumentError for an optimizer without `shard()`. */
   constructor(
     private readonly world: World,
     private readonly optimizer: Optimizer,
@@ -96,23 +96,24 @@ export class Shards {
     return parts;
   }
 
-  /** Keeps, on rank 0, the whole state until `scatter`. Throws FormatError if it is of other parameters. */
+  /** Keeps the whole state on rank 0 until `scatter`. Throws FormatError if it belongs to other parameters. */
   loadState(state: Parameters<Optimizer['loadState']>[0]): void {
     for (const [name, { shape }] of this.#places) {
       const [found, expected] = [state.tensors.get(name)?.length, sizeOf(shape)];
       if (found === expected) continue;
       throw new FormatError(`the optimizer's state has ${found ?? 'no'} values for ${name}, expected ${expected}`);
     }
-    if (state.tensors.size !== this.#places.size) throw new FormatError("the optimizer's state is of more parameters");
+    if (state.tensors.size !== this.#places.size)
+      throw new FormatError("the optimizer's state belongs to more parameters");
     this.#read = state;
   }
 
-  /** The numbers of the state that rank 0 has kept. */
+  /** The numbers of the state that rank 0 keeps. */
   get numbers(): Readonly<Record<string, number>> {
     return this.#read?.numbers ?? {};
   }
 
-  /** Gives each rank its part of the state that rank 0 has kept. */
+  /** Sends each rank its part of the state that rank 0 keeps. */
   async scatter(numbers: Readonly<Record<string, number>>): Promise<void> {
     const own = new Map<string, Float32Array>();
     for (const [name, { rank, shape }] of this.#places) {

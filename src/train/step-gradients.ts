@@ -1,4 +1,4 @@
-// The gradients of one step of `fit`, of one batch or of several.
+// Computes the gradients of one step of `fit`, from one or more batches.
 
 import { backward } from '../core/autograd.js';
 import type { Tensor } from '../core/tensor.js';
@@ -26,8 +26,8 @@ export class StepGradients {
   /**
    * Adds up the gradients of all batches of a step and returns their losses. Each batch runs while the next one is
    * queued, because all together would fill the queue and block the event loop. The last batch stays in the queue, so
-   * that the update runs with it. All earlier batches have ended by then, because the update could not see their
-   * failure. `seed` is that of the run; each batch derives the seed of its dropout from it.
+   * that the update runs with it. All earlier batches must have ended before the update is queued, because it could not
+   * detect their failure. `seed` is the seed of the run; each batch derives the seed of its dropout from it.
    */
   async compute(batches: readonly PreparedBatch[], seed: number): Promise<Tensor[]> {
     const losses: Tensor[] = [];
@@ -41,7 +41,7 @@ export class StepGradients {
         if (i + 2 === batches.length) await runs[i]?.value();
       }
       const finishing = this.sum?.finish();
-      if (finishing) await finishing; // a wait lets others use the queue
+      if (finishing) await finishing; // while this waits, others may use the queue
       return losses;
     } catch (error) {
       disposeAll(losses);
@@ -71,7 +71,7 @@ export function disposeAll(tensors: readonly Tensor[]): void {
   for (const tensor of tensors) tensor.dispose();
 }
 
-/** A seed for batch `n` of a run. */
+/** Returns the seed for batch `n` of a run. */
 function mix(seed: number, n: number): number {
   return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(n + 1, 0xc2b2ae35)) >>> 0;
 }

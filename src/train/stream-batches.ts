@@ -1,4 +1,4 @@
-// Batches of examples that are read on demand: from a file of any length, a database or a generator.
+// Makes batches of examples that are read on demand: from a file of any length, a database or a generator.
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -8,24 +8,24 @@ import { Random } from '../core/random.js';
 export type ExampleStream<Item> = Iterable<Item> | AsyncIterable<Item> | (() => Iterable<Item> | AsyncIterable<Item>);
 
 export interface StreamOptions<Item> {
-  /** Examples in a batch. Default: as many as `tokens` allow. */
+  /** Number of examples in a batch. Default: as many as `tokens` allows. */
   readonly size?: number | undefined;
-  /** Tokens in a batch at most, if `size` is not given. Default: 4096. */
+  /** Maximum number of tokens in a batch, if `size` is not given. Default: 4096. */
   readonly tokens?: number | undefined;
-  /** Tokens of an example. Default: 1. */
+  /** Returns the number of tokens of an example. Default: 1. */
   readonly tokensOf?: ((item: Item) => number) | undefined;
-  /** Examples in the shuffle buffer, from which batches are drawn. Default: 8192. */
+  /** Number of examples in the shuffle buffer, from which batches are drawn. Default: 8192. */
   readonly buffer?: number | undefined;
-  /** Default: 0. */
+  /** Seed of the order of examples. Default: 0. */
   readonly seed?: number | undefined;
 }
 
-/** An endless sequence of batches that are read. Batch n depends only on the examples, n and the seed. */
+/** An endless sequence of batches. Batch n depends only on the examples, n and the seed. */
 export interface StreamBatches<Item> {
   batch(n: number): Promise<readonly Item[]>;
   /** The number of batches in an epoch. Reads an epoch, if none was read yet. */
   count(): Promise<number>;
-  /** Ends the reading. */
+  /** Closes the stream. */
   close(): Promise<void>;
 }
 
@@ -40,11 +40,11 @@ interface Pass<Item> {
 }
 
 /**
- * Batches from a stream. A buffer holds examples, from which batches are drawn at random; no other examples are held. A
- * resumed run reads the stream up to its place. With `size` a batch has that many examples; otherwise it has as many as
- * fit into `tokens`, of similar length if the buffer has them. Each epoch reads the stream from its beginning, so pass a
- * generator function instead of a generator. Throws ArgumentError for invalid options, and if an epoch has no examples or
- * one that is longer than `tokens`.
+ * Makes batches from a stream. Batches are drawn at random from a buffer of examples; no other examples are kept in
+ * memory. A resumed run reads the stream again up to its position. With `size` a batch has that many examples;
+ * otherwise it has as many as fit into `tokens`, of similar length if the buffer has them. Each epoch reads the stream
+ * from its beginning, so pass a generator function instead of a generator. Throws ArgumentError for invalid options,
+ * and if an epoch has no examples or one that is longer than `tokens`.
  */
 export function streamBatches<Item>(
   examples: ExampleStream<Item>,
@@ -86,7 +86,7 @@ class StreamReader<Item> implements StreamBatches<Item> {
 
   async batch(n: number): Promise<readonly Item[]> {
     if (this.#latest?.n === n) return this.#latest.items;
-    // The batches of an epoch are counted when it ends, if not before.
+    // The number of batches in an epoch may be unknown until the epoch ends.
     for (let first = 0, epoch = 0; ; first += this.#perEpoch as number, epoch++) {
       if (this.#perEpoch !== undefined && n >= first + this.#perEpoch) continue;
       const items = await this.#batchOf(epoch, n - first);
@@ -96,7 +96,7 @@ class StreamReader<Item> implements StreamBatches<Item> {
     }
   }
 
-  /** Batch n of an epoch; undefined if the epoch has ended before. */
+  /** Returns batch n of an epoch; undefined if the epoch is shorter. */
   async #batchOf(epoch: number, n: number): Promise<readonly Item[] | undefined> {
     if (this.#pass === undefined || this.#pass.epoch !== epoch || this.#pass.next > n) {
       await this.close();
@@ -116,7 +116,7 @@ class StreamReader<Item> implements StreamBatches<Item> {
     return { epoch, batches: drawn(open(this.#examples), this.#limits, random), next: 0 };
   }
 
-  /** The next batch of a pass; undefined at its end. The number of batches is known then. */
+  /** Returns the next batch of a pass; undefined at its end, when the number of batches becomes known. */
   async #advance(pass: Pass<Item>): Promise<readonly Item[] | undefined> {
     const { value, done } = await pass.batches.next();
     if (!done) {
@@ -138,7 +138,7 @@ function open<Item>(examples: ExampleStream<Item>): AsyncIterable<Item> | Iterab
   const opened = typeof examples === 'function' ? examples() : examples;
   if (Symbol.asyncIterator in Object(opened) || Symbol.iterator in Object(opened)) return opened;
   throw new ArgumentError(
-    `streamBatches: the examples are ${describeValue(opened)}, expected what can be iterated over`,
+    `streamBatches: the examples are ${describeValue(opened)}, expected an iterable or async iterable`,
   );
 }
 
@@ -149,7 +149,7 @@ interface Limits<Item> {
   readonly buffer: number;
 }
 
-/** Fills the buffer, and draws batches from it once it is full. */
+/** Fills the buffer, and yields batches drawn from it once it is full. */
 async function* drawn<Item>(
   examples: AsyncIterable<Item> | Iterable<Item>,
   limits: Limits<Item>,
@@ -163,7 +163,7 @@ async function* drawn<Item>(
   while (held.length > 0) yield draw(held, limits, random);
 }
 
-/** Takes a batch from the buffer: a random example, then other random ones, or those of the nearest length. */
+/** Takes a batch from the buffer: a random example, then random others (with `size`) or those of the nearest length. */
 function draw<Item>(held: Item[], { size, tokens, tokensOf }: Limits<Item>, random: Random): Item[] {
   const first = take(held, random.below(held.length));
   if (size !== undefined) {

@@ -34,11 +34,11 @@ import { checkAgreement } from './world.js';
 /** A step that is running or has run. */
 interface QueuedStep extends Pick<Progress, 'step' | 'learningRate'> {
   readonly computed: Pending<Step>;
-  /** The weights of the batches of all ranks. */
+  /** Weights of the batches of all ranks, by their numbers of labels. */
   readonly shares: readonly number[];
 }
 
-/** Milliseconds between two checkpoints at most, if `checkpointEvery` is not given. */
+/** Maximum milliseconds between two checkpoints, if `checkpointEvery` is not given. */
 const SAVE_AFTER = 60_000;
 
 /** Models in training. Two runs of one model would mix their gradients. */
@@ -48,7 +48,7 @@ const training = new WeakSet<Learner['model']>();
 export class TrainingRun {
   readonly #model: Learner['model'];
   readonly #data: Reader;
-  /** Batches in an epoch. A stream's are unknown at first, and not needed if `steps` is given. */
+  /** Number of batches in an epoch. For a stream it is unknown at first, and not needed if `steps` is given. */
   #perEpoch = Number.POSITIVE_INFINITY;
   #steps = 0;
   readonly #accumulation: number;
@@ -108,7 +108,7 @@ export class TrainingRun {
     const params = namedTensorsOf(model).map(([, param]) => param);
     const trained = params.filter((param) => param.requiresGrad);
     if (trained.length === 0) throw new ArgumentError('fit: the model has no parameter that requires gradients');
-    // Callers' code, which may throw, has been called before: memory taken from here on cannot be lost.
+    // No caller's code, which may throw, runs below. Memory that is taken from here on therefore cannot leak.
     const { optimizer = new AdamW(trained, { beta2: 0.98, eps: 1e-9, weightDecay: 0 }) } = options;
     if (!trained.some((param) => optimizer.params.includes(param))) {
       throw new ArgumentError('fit: the optimizer has none of the parameters that require gradients');
@@ -135,7 +135,7 @@ export class TrainingRun {
     this.#schedule = schedule ?? inverseSquareRoot(1e-3, { warmup });
   }
 
-  /** Plans the steps of a stream, which is read once for that. */
+  /** Plans the steps of a stream. Without `steps`, it reads the stream once to count them. */
   async #planStream(): Promise<void> {
     this.#plan(this.options.steps === undefined ? await this.#data.count() : Number.POSITIVE_INFINITY);
     this.#state.firstBatch = this.learner.fingerprintOf(await this.#data.batch(0));
@@ -144,7 +144,7 @@ export class TrainingRun {
   async go(): Promise<FitResult> {
     if (this.#data.perEpoch === null) await this.#planStream();
     const resumed = await this.#begin();
-    // A run that had stopped early, and has no more patience now, does not continue.
+    // A resumed run does not continue if early stopping had ended it and the patience is not greater now.
     const reason = resumed && this.#hasWaited() ? 'early' : await this.#takeSteps();
     const { step, skipped, validations } = this.#state;
     if (reason === 'done' && validations.at(-1)?.step !== step) await this.#validate();
@@ -154,7 +154,10 @@ export class TrainingRun {
     return { step, reason, losses: this.#losses, skipped, validations, ...final };
   }
 
-  /** Puts the weights that the options ask for into the model; an average only if it is better than the last weights. */
+  /**
+   * Puts the weights that the options require into the model. An average is used only if it is better than the last
+   * weights.
+   */
   async #finish(): Promise<Pick<FitResult, 'weights' | 'metrics'>> {
     const { validations } = this.#state;
     const { validate, earlyStopping } = this.options;
@@ -204,7 +207,7 @@ export class TrainingRun {
     return resumed;
   }
 
-  /** Takes the remaining steps, with validations and checkpoints; returns why that ended. */
+  /** Takes the remaining steps, with validations and checkpoints. Returns the reason for the end. */
   async #takeSteps(): Promise<FitResult['reason']> {
     const { validateEvery, checkpointEvery = 500 } = this.options;
     // Each step is prepared while the previous one runs.
@@ -250,12 +253,12 @@ export class TrainingRun {
   }
 
   /**
-   * Queues a step and starts it; resolves once the next one may be queued. None of its commands stay in the queue, where
-   * other code would run them and get their errors.
+   * Queues a step and starts it. Resolves once the next one may be queued. None of its commands remain in the queue,
+   * because other code would run them and get their errors.
    */
   async #queue(step: number): Promise<QueuedStep> {
     const { batches, shares, learningRate } = await this.#prepare(step);
-    this.#zeroGrad(); // callbacks may have left some
+    this.#zeroGrad(); // callbacks may have left gradients
     const losses = await this.#gradients.compute(batches, this.#state.seed);
     let computed: Pending<Step>;
     try {
@@ -273,14 +276,14 @@ export class TrainingRun {
     return { step, learningRate, computed, shares };
   }
 
-  /** The results of a step over all ranks, which also tell whether any rank was asked to stop. */
+  /** Combines the results of a step over all ranks. They also tell if any rank was asked to stop. */
   async #share(own: Pending<Step>): Promise<Pending<Step>> {
     const computed = new Pending(this.#ranks.step(await own.value()));
     ({ isAborted: this.#isAborted, isLate: this.#isLate } = await computed.value());
     return computed;
   }
 
-  /** The results of this rank's part of a step, once it has run. */
+  /** Reads the results of this rank's part of a step, once it has run. */
   #computed(batches: readonly PreparedBatch[], losses: readonly Tensor[]): Pending<Step> {
     const items = batches.flatMap((batch) => batch.items);
     const tokens = items.reduce<number>((sum, item) => sum + this.learner.tokensOf(item), 0);
@@ -356,7 +359,7 @@ export class TrainingRun {
     return { labelSmoothing, ignoreIndex, headDiversity, rDrop };
   }
 
-  /** True if the latest checkpoint is too old. False if the options say when checkpoints are written. */
+  /** True if the latest checkpoint is too old. Always false if `checkpointEvery` is given. */
   #isOverdue(): boolean {
     const { checkpoint, checkpointEvery } = this.options;
     return checkpoint !== undefined && checkpointEvery === undefined && performance.now() - this.#saved > SAVE_AFTER;
@@ -376,7 +379,7 @@ export class TrainingRun {
     return this.#hasWaited();
   }
 
-  /** The metrics of the model as it is, the mean over all ranks. */
+  /** Measures the model with its present weights. Returns the mean of the metrics over all ranks. */
   async #measure(): Promise<Record<string, number>> {
     const { validate, earlyStopping } = this.options;
     this.#model.eval();
@@ -384,7 +387,7 @@ export class TrainingRun {
     return this.#ranks.mean(checkMetrics(metrics, earlyStopping?.metric));
   }
 
-  /** True if validations have not improved for as long as the patience of early stopping. */
+  /** True if validations have not improved for `patience` validations of early stopping. */
   #hasWaited(): boolean {
     const { earlyStopping } = this.options;
     if (earlyStopping === undefined) return false;
@@ -425,10 +428,10 @@ export class TrainingRun {
     const sizes = namedTensorsOf(this.#model).map(([name, { shape }]) => `${name} ${shape.join('×')}`);
     await checkAgreement(world, {
       ...options,
-      // Each rank has its own.
+      // These may differ between ranks.
       ...{ checkpoint: undefined, signal: undefined, onStep: undefined, onValidation: undefined },
       ...this.#state,
-      ...{ step: undefined, skipped: undefined, validations: undefined }, // they belong to the first rank's checkpoint
+      ...{ step: undefined, skipped: undefined, validations: undefined }, // only rank 0 has them, from its checkpoint
       version: this.#model.device.info.version,
       data: this.#data.fingerprint,
       steps: this.#steps,
@@ -438,7 +441,7 @@ export class TrainingRun {
     });
   }
 
-  /** Everything that a checkpoint holds beside the optimizer's state. */
+  /** Returns the tensors of a checkpoint, without the optimizer's state. */
   #tensors(): Map<string, Tensor> {
     const model = namedTensorsOf(this.#model).map(([name, tensor]) => [`model.${name}`, tensor] as const);
     return new Map([...model, ...this.#finalWeights.tensors()]);

@@ -1,10 +1,13 @@
-// Metrics of validations: their check, and which of them are best.
+// Checks and compares the metrics of validations.
 
 import { checkNumber, checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import type { Validation } from './fit-options.js';
 
-/** The result of `validate`. Throws ArgumentError unless it has numbers by name, `watched` among them. */
+/**
+ * Checks the result of `validate` and returns it. Throws ArgumentError unless it has numbers by name, including
+ * `watched`.
+ */
 export function checkMetrics(given: Readonly<Record<string, number>>, watched: string | undefined) {
   const metrics = checkOptions('fit: what validate returned', given);
   for (const [name, value] of Object.entries(metrics)) {
@@ -15,7 +18,10 @@ export function checkMetrics(given: Readonly<Record<string, number>>, watched: s
   throw new ArgumentError(`fit: earlyStopping watches '${watched}', but validate measured ${names}`);
 }
 
-/** The number of validations since `metric` was lowest. A metric that is missing or NaN is worse than any number. */
+/**
+ * Returns the number of validations since `metric` was lowest. A metric that is missing or NaN is worse than any
+ * number.
+ */
 export function validationsSinceBest(validations: readonly Validation[], metric: string): number {
   const history = validations.map(({ metrics: { [metric]: value = Number.NaN } }) =>
     Number.isNaN(value) ? Infinity : value,

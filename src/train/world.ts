@@ -1,22 +1,22 @@
-// The interface of processes that train one model together; `mpi()` of simdformer/mpi implements it.
+// The interface between processes that train one model together. `mpi()` of simdformer/mpi implements it.
 
 import { describeValue, isCount, isWhole } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 
-/** The type of numbers on the wire. The last two halve the traffic, and round. */
+/** The type of numbers that are sent. float16 and bfloat16 halve the traffic, but round. */
 export type WireFormat = 'float32' | 'float16' | 'bfloat16';
 
 /**
- * One of `size` processes, called ranks, that train one model together. All ranks call the same methods in the same order.
- * Promises reject with WorldError once a rank has failed, ended, or does not answer.
+ * One of `size` processes, called ranks, that train one model together. All ranks call the same methods in the same
+ * order. Promises reject with WorldError if a rank fails, ends, or does not answer.
  */
 export interface World {
   /** The number of this rank, from 0. */
   readonly rank: number;
   readonly size: number;
-  /** The values of all ranks, by rank. All ranks give the same number of values. */
+  /** Returns the values of all ranks, by rank. All ranks must give the same number of values. */
   exchange(values: Float64Array): Promise<Float64Array[]>;
-  /** The texts of all ranks, by rank. */
+  /** Returns the texts of all ranks, by rank. */
   exchangeText(text: string): Promise<string[]>;
   /**
    * Adds the `values` of all ranks to `sum`, in the order of ranks: sum ← ((sum + v₀) + v₁) + …. The bits therefore
@@ -38,20 +38,20 @@ export interface ReduceOptions {
   readonly wire: WireFormat;
 }
 
-/** Elements of `length` that each of `size` ranks adds up. */
+/** Number of elements that each of `size` ranks adds up, of `length` in total. */
 export function partLength(length: number, size: number): number {
   return Math.ceil(length / size);
 }
 
 const METHODS = ['exchange', 'exchangeText', 'reduce', 'broadcast', 'allGather', 'fail'] as const;
 
-/** Throws ArgumentError for a value that is no world. */
+/** Throws ArgumentError for a value that is not a World. */
 export function checkWorld(world: World): void {
   const given: Partial<World> = Object(world);
   const { rank = -1, size = 0 } = given;
   const isRank = isWhole(rank) && isCount(size) && rank < size;
   if (isRank && METHODS.every((name) => typeof given[name] === 'function')) return;
-  throw new ArgumentError(`fit: world is ${describeValue(world)}, expected what mpi() of simdformer/mpi gives`);
+  throw new ArgumentError(`fit: world is ${describeValue(world)}, expected the result of mpi() of simdformer/mpi`);
 }
 
 /**
@@ -69,7 +69,7 @@ export async function checkAgreement(world: World, facts: Readonly<Record<string
     const rank = values.findIndex((value) => value !== usual);
     if (rank === -1) continue;
     throw new ArgumentError(
-      `fit: rank ${rank} differs from the others: its ${name} is ${values[rank]}, theirs ${usual}; start all alike`,
+      `fit: rank ${rank} differs from the others: its ${name} is ${values[rank]}, theirs ${usual}; start all ranks with the same data and options`,
     );
   }
 }

@@ -96,7 +96,7 @@ describe('in Node', () => {
     [
       '/empty',
       FormatError,
-      /empty holds no model: no config.json in it \(HTTP status 404 for http.*\/empty\/config.json\)/,
+      /empty contains no model: there is no config.json \(HTTP status 404 for http.*\/empty\/config.json\)/,
     ],
     ['/app', FormatError, /no config.json in it \(http.*config.json is a page, text\/html\)/],
     ['/broken', FetchError, /broken\/config.json cannot be fetched: HTTP status 500/],

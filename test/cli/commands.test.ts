@@ -318,6 +318,6 @@ describe('a trained model', () => {
     expectFailure(folders as Ended, /folders\/config\.json: it is a folder \(EISDIR\)/);
     expectFailure(broken as Ended, /the model '.*broken' cannot be loaded: config\.json is not JSON/);
     expectFailure(cut as Ended, /the model '.*cut' cannot be loaded: model\.safetensors is damaged: the header/);
-    expectFailure(empty as Ended, /holds no model: no config\.json in it/);
+    expectFailure(empty as Ended, /contains no model: there is no config\.json/);
   });
 });

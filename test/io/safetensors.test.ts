@@ -117,8 +117,8 @@ describe('parseSafetensors', () => {
   });
 
   const bad: [why: string, file: Uint8Array, message: RegExp][] = [
-    ['an empty file', new Uint8Array(0), /0 bytes: expected 8/],
-    ['a truncated length', new Uint8Array(7), /7 bytes: expected 8/],
+    ['an empty file', new Uint8Array(0), /0 bytes: expected at least 8/],
+    ['a truncated length', new Uint8Array(7), /7 bytes: expected at least 8/],
     ['a header longer than the file', fileOf('{}', 0, 3), /claims 3 bytes: the file has 2/],
     ['a header longer than allowed', fileOf('{}', 0, 100_000_001), /at most 100000000/],
     ['a header of 2^64 - 1 bytes', fileOf('{}', 0, 2n ** 64n - 1n), /at most 100000000/],
@@ -148,7 +148,7 @@ describe('parseSafetensors', () => {
     [
       'overlapping data',
       fileOf({ a: f32([2], 0, 8), b: f32([2], 4, 12) }, 12),
-      /"b" begins at byte 4 .*"a" reaches to 8/,
+      /"b" begins at byte 4 .*"a" ends at byte 8/,
     ],
     ['the same data twice', fileOf({ a: f32([1], 0, 4), b: f32([1], 0, 4) }, 4), /"b" begins at byte 0/],
     ['a hole at the start', fileOf({ a: f32([1], 4, 8) }, 8), /"a" begins at byte 4 .*expected 0, holes/],

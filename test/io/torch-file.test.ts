@@ -130,7 +130,7 @@ it.each(named.filter(([, { refuse }]) => refuse === false))('reads %s, which is 
 });
 
 it.each([
-  ['call-popen.bin', /"subprocess.Popen", which is not read/],
+  ['call-popen.bin', /"subprocess.Popen", which is refused/],
   ['stack-global.bin', /"posix.system"/],
   ['inst.bin', /"posix.system"/],
   ['unknown-class-newobj.bin', /save model.state_dict\(\)/],

@@ -149,7 +149,7 @@ describe('AdamW', () => {
       for (const n of steps.slice(12)) step(second, params, n);
       compare(params);
       const wrong = { step: 12, '1.step': 13 };
-      expect(() => second.loadState({ tensors: saved, numbers: wrong })).toThrow(/no number of steps, or a wrong one/);
+      expect(() => second.loadState({ tensors: saved, numbers: wrong })).toThrow(/lacks a valid number of steps/);
       const misnamed = new Map([...saved].map(([name, values]) => [name.replace('exp_avg', 'm'), values]));
       expect(() => second.loadState({ tensors: misnamed, numbers })).toThrow(/the state has no values for 0.exp_avg/);
     });
@@ -228,7 +228,7 @@ describe('AdamW', () => {
       });
     expect(update).toThrow(ArgumentError);
     expect(update).toThrow(
-      `${name}: no parameter has a gradient: call backward() before, or run the program that does`,
+      `${name}: no parameter has a gradient: call backward() before, or run a program that contains it`,
     );
     backward.run();
     expect(update().commands).toHaveLength(1);

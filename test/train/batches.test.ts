@@ -69,7 +69,7 @@ describe('windowBatches', () => {
     expect(batches.batch(7)).toEqual(batch);
     expect(() => windowBatches(text, { blockSize: 100, batchSize: 1 })).toThrow(ArgumentError);
     expect(() => windowBatches(text, { blockSize: 8, batchSize: 1e8 })).toThrow(
-      /100000000 windows of 8 tokens: a batch has/,
+      /100000000 windows of 8 tokens are too many: a batch has/,
     );
   });
 });

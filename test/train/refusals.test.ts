@@ -69,7 +69,7 @@ const wrong: Record<string, () => unknown> = {
   'validateEvery is 0': () => fit(model, examples, { validateEvery: 0 }),
   'checkpointEvery is 0.5': () => fit(model, examples, { checkpointEvery: 0.5 }),
   'seed is 1.5': () => fit(model, examples, { seed: 1.5 }),
-  'there is no validate': () => fit(model, examples, { earlyStopping: { metric: 'loss', patience: 1 } }),
+  'earlyStopping needs validate': () => fit(model, examples, { earlyStopping: { metric: 'loss', patience: 1 } }),
   'earlyStopping.patience is undefined': () => fit(model, examples, watching({ metric: 'x' })),
   'earlyStopping.patience is NaN': () => fit(model, examples, watching({ metric: 'x', patience: Number.NaN })),
   'earlyStopping.patience is 0, expected a positive': () =>
@@ -93,7 +93,7 @@ const wrong: Record<string, () => unknown> = {
   'lengthBatches: there is no option size, only tokens, seed': () => lengthBatches(examples, { size: 3 } as never),
   'windowBatches: there is no option batch, only': () => windowBatches([1, 2], { blockSize: 1, batch: 1 } as never),
   'constant: there is no option warmUp: it is warmup here': () => constant(1, { warmUp: 3 } as never),
-  'resume needs the checkpoint': () => fit(model, examples, { resume: true }),
+  'resume needs checkpoint': () => fit(model, examples, { resume: true }),
   'what validate returned': () => fit(model, examples, { steps: 1, validate: () => nothing }),
   'constant: the options are null': () => constant(1, nothing),
   'cosine: the options are undefined': () => cosine(1, undefined as never),
