@@ -26,6 +26,7 @@ const sections = [
   { bench: 'decode', title: 'Generation, 32 tokens from 32', headlines: /./ },
   { bench: 'pointwise', title: 'Ops that move memory' },
   { bench: 'wasm', title: 'WebAssembly, one thread', headlines: /encoder|import/ },
+  { bench: 'memory', title: 'Memory of an agent, three models in one process', headlines: /./ },
   { bench: 'contention', title: 'Beside others' },
   { bench: 'start', title: 'Start', headlines: /./ },
   { bench: 'javascript', title: 'TypeScript alone' },

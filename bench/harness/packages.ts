@@ -12,7 +12,14 @@ const versions = {
   'onnxruntime-web': '1.30.0',
   '@huggingface/transformers': '4.3.2',
   '@wllama/wllama': '3.13.0',
+  'node-llama-cpp': '3.21.1',
 } as const;
+
+/** Further arguments of `npm install`: without them, node-llama-cpp brings binaries of all platforms. */
+const platform = `@node-llama-cpp/${process.platform}-${process.arch}@${versions['node-llama-cpp']}`;
+const more: { readonly [name in keyof typeof versions]?: readonly string[] } = {
+  'node-llama-cpp': ['--omit=optional', platform],
+};
 
 export type PeerPackage = keyof typeof versions;
 
@@ -27,7 +34,14 @@ export function peerPackage(name: PeerPackage): { folder: string; version: strin
     mkdirSync(unfinished, { recursive: true });
     writeFileSync(join(unfinished, 'package.json'), '{ "private": true }\n');
     // Scripts are disabled, because that of onnxruntime-node would fetch the CUDA provider.
-    const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${version}`];
+    const args = [
+      'install',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      `${name}@${version}`,
+      ...(more[name] ?? []),
+    ];
     const { status, stderr, error } = spawnSync('npm', args, { cwd: unfinished, encoding: 'utf8' });
     if (status !== 0) {
       rmSync(unfinished, { recursive: true, force: true });
