@@ -5,6 +5,7 @@ import type { DecoderState, MemoryNeed } from './decoder-state.js';
 import type { StatePlaces } from './extension.js';
 import { checkInitializer, type Initializer } from './init.js';
 import { Module } from './module.js';
+import { RecurrentSlots } from './recurrent-slots.js';
 import type { Sequences } from './sequences.js';
 import type { StateNames } from './state-names.js';
 
@@ -47,7 +48,7 @@ export class CausalConv extends Module {
   /** Memory between steps: the last taps − 1 rows of the input. */
   memories(): readonly MemoryNeed[] {
     const [taps, features] = this.weight.shape as readonly [number, number];
-    return taps === 1 ? [] : [{ part: this, rows: 'states', width: (taps - 1) * features }];
+    return taps === 1 ? [] : [{ part: this, rows: 'states', slots: RecurrentSlots, width: (taps - 1) * features }];
   }
 
   /** `x` and the result: float32 [N, features], rows end to end. Throws ShapeError, DTypeError. */

@@ -34,10 +34,10 @@ import { ArgumentError } from '../core/errors.js';
 import { orDispose } from '../core/or-dispose.js';
 import type { DType, Shape } from '../core/shape.js';
 import type { Tensor } from '../core/tensor.js';
-import { advance, type CacheType, cacheReorder, clear } from '../ops/kv-cache.js';
+import { advance, type CacheType, cacheCopy, cacheReorder, clear } from '../ops/kv-cache.js';
 import type { Extension, StatePlaces } from './extension.js';
 import type { PositionShifts } from './position-shifts.js';
-import { copyRows, RecurrentSlots } from './recurrent-slots.js';
+import type { RecurrentSlots } from './recurrent-slots.js';
 import type { Sequences } from './sequences.js';
 
 /** The output of `encode` for a source batch. */
@@ -56,6 +56,8 @@ export interface MemoryNeed {
    * memory. 'states' has one for each length at which a recurrent state is kept.
    */
   readonly rows: 'tokens' | 'source' | 'states';
+  /** The class that places recurrent states. Given with the rows 'states'. */
+  readonly slots?: typeof RecurrentSlots;
   /** Row width in words. States are float32; keys and values may be packed as `cacheAppend` writes them. */
   readonly width: number;
 }
@@ -132,8 +134,10 @@ export class DecoderState {
     this.lengths = rowsOf(whole?.lengths, sequences, () => this.#counters.columns(sequences, 2 * sequences));
     this.sourceLengths = rowsOf(whole?.sourceLengths, sources, () => zeros([sources], 'int32'));
     const stateWords = memories.reduce((sum, { rows, width }) => sum + (rows === 'states' ? width : 0), 0);
-    const newSlots = () => new RecurrentSlots(device, { sequences, capacity, stateWords }, whole ? whole.#slots : null);
-    this.#slots = stateWords > 0 ? orDispose(this, newSlots) : null;
+    const Slots = memories.find(({ slots }) => slots)?.slots;
+    const newSlots =
+      Slots && (() => new Slots(device, { sequences, capacity, stateWords }, whole ? whole.#slots : null));
+    this.#slots = newSlots ? orDispose(this, newSlots) : null;
     if (this.#slots) this.#owned.push(...this.#slots.tensors);
     for (const { part, rows, width } of memories) {
       const count = rows === 'source' ? sources : sequences;
@@ -255,7 +259,7 @@ export class DecoderState {
         if (rows === 'source') continue;
         const read = source.of(part);
         if (rows === 'states') this.#slots?.copy(tensor, to, read, from, length);
-        else copyRows(tensor, to, read, from, [0, length]);
+        else cacheCopy(tensor, to, read, from, [0, length]);
       }
       if (length > 0) this.shifts?.copy(to, source.shifts as PositionShifts, from, length);
       if (length > 0 && this.#slots) this.#slots.copyTags(to, source.#slots as RecurrentSlots, from, length);

@@ -13,6 +13,7 @@ import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { RMSNorm } from './norm.js';
 import { RecurrentMixer } from './recurrent-mixer.js';
+import { RecurrentSlots } from './recurrent-slots.js';
 import type { StateNames } from './state-names.js';
 
 export interface GatedDeltaNetOptions {
@@ -83,7 +84,10 @@ export class GatedDeltaNet extends RecurrentMixer {
 
   memories(): readonly MemoryNeed[] {
     const { heads, keySize, valueSize } = this.#options;
-    return [...this.conv.memories(), { part: this, rows: 'states', width: heads * keySize * valueSize }];
+    return [
+      ...this.conv.memories(),
+      { part: this, rows: 'states', slots: RecurrentSlots, width: heads * keySize * valueSize },
+    ];
   }
 
   protected mix(x: Tensor, reading: Reading): Tensor {

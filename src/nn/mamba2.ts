@@ -13,6 +13,7 @@ import type { Initializer } from './init.js';
 import { Linear, type Projection } from './linear.js';
 import { RMSNorm } from './norm.js';
 import { RecurrentMixer } from './recurrent-mixer.js';
+import { RecurrentSlots } from './recurrent-slots.js';
 import type { StateNames } from './state-names.js';
 
 export interface Mamba2Options {
@@ -111,7 +112,10 @@ export class Mamba2 extends RecurrentMixer {
 
   memories(): readonly MemoryNeed[] {
     const { heads, headSize, stateSize } = this.#options;
-    return [...this.conv.memories(), { part: this, rows: 'states', width: heads * headSize * stateSize }];
+    return [
+      ...this.conv.memories(),
+      { part: this, rows: 'states', slots: RecurrentSlots, width: heads * headSize * stateSize },
+    ];
   }
 
   protected mix(x: Tensor, reading: Reading): Tensor {

@@ -4,9 +4,8 @@
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
 import { add, maximum, sub } from '../ops/binary.js';
-import { cacheAppend, cacheReorder, cacheWrite, clear } from '../ops/kv-cache.js';
+import { cacheAppend, cacheCopy, cacheReorder, cacheWrite, clear } from '../ops/kv-cache.js';
 import { gather } from '../ops/move.js';
-import { copyRows } from './recurrent-slots.js';
 
 /**
  * Keeps a shift for each token of each sequence: the rotary position of a text token right after it, minus that token's
@@ -78,6 +77,6 @@ export class PositionShifts {
 
   /** See `DecoderState.copySequence`. */
   copy(to: number, source: PositionShifts, from: number, length: number): void {
-    copyRows(this.#shifts, to, source.#shifts, from, [0, length]);
+    cacheCopy(this.#shifts, to, source.#shifts, from, [0, length]);
   }
 }

@@ -7,7 +7,7 @@
 
 import type { Device } from '../core/device.js';
 import type { Tensor } from '../core/tensor.js';
-import { cacheReorder, cacheWrite } from '../ops/kv-cache.js';
+import { cacheCopy, cacheReorder } from '../ops/kv-cache.js';
 import { stateSlots } from '../ops/state-slots.js';
 import type { ExtendedSequence, StatePlaces } from './extension.js';
 
@@ -120,24 +120,11 @@ export class RecurrentSlots {
   copy(memory: Tensor, to: number, source: Tensor, from: number, length: number): void {
     const slot = this.#slotOf(length);
     const checkpoints = this.checkpointUpTo(length) / this.#spacing;
-    if (slot < this.ring) copyRows(memory, to, source, from, [slot, slot + 1]);
-    if (checkpoints > 0) copyRows(memory, to, source, from, [this.ring, this.ring + checkpoints]);
+    if (slot < this.ring) cacheCopy(memory, to, source, from, [slot, slot + 1]);
+    if (checkpoints > 0) cacheCopy(memory, to, source, from, [this.ring, this.ring + checkpoints]);
   }
 
   copyTags(to: number, { tensors: [tags] }: RecurrentSlots, from: number, length: number): void {
     this.copy(this.#tags, to, tags as Tensor, from, length);
   }
-}
-
-/** Copies rows first … end − 1 of sequence `from` of one memory into sequence `to` of another. */
-export function copyRows(
-  memory: Tensor,
-  to: number,
-  source: Tensor,
-  from: number,
-  [first, end]: readonly [first: number, end: number],
-): void {
-  const [, slots, cols] = source.shape as readonly [number, number, number];
-  const row = source.rows(from, from + 1).reshape(slots, cols);
-  cacheWrite(memory, row.rows(first, end), { row: to, slot: first });
 }

@@ -127,6 +127,19 @@ export function cacheWrite(
   put('cacheWrite', sequence.rows(slot, slot + count).reshape(count, 1, cols), x, null, format);
 }
 
+/** Copies slots first … end − 1 of row `from` of one cache to row `to` of another. */
+export function cacheCopy(
+  cache: Tensor,
+  to: number,
+  source: Tensor,
+  from: number,
+  [first, end]: readonly [first: number, end: number],
+): void {
+  const [, slots, cols] = source.shape as readonly [number, number, number];
+  const row = source.rows(from, from + 1).reshape(slots, cols);
+  cacheWrite(cache, row.rows(first, end), { row: to, slot: first });
+}
+
 /**
  * Replaces every sequence r by sequence `order[r]`, in place and all at once: `cache[r, s] = cache[order[r], s]` for s
  * < lengths[r]. Beam search needs this, because some beams split and others end.
