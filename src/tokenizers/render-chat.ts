@@ -6,6 +6,7 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import type { ChatRendering } from './chat-options.js';
 import type { ChatMessage } from './chat-template.js';
 
+import { PythonInterpreter } from './python-jinja.js';
 import { strftime } from './strftime.js';
 
 export { chatRendering, namedTokens } from './chat-options.js';
@@ -13,10 +14,9 @@ export { chatRendering, namedTokens } from './chat-options.js';
 /** The part of the engine that is used here. Most of its declarations do not resolve in Node's module mode. */
 interface Jinja {
   readonly Template: new (template: string) => { readonly parsed: unknown };
-  readonly Environment: new () => { set(name: string, value: unknown): void };
-  readonly Interpreter: new (environment: object) => { run(program: unknown): { readonly value: string } };
+  readonly Environment: new () => { set(name: string, value: unknown): never };
 }
-const { Template, Environment, Interpreter } = jinja as unknown as Jinja;
+const { Template, Environment } = jinja as unknown as Jinja;
 
 /** Marks the end of a message that is continued. */
 const OPEN_END = 'CONTINUE_FINAL_MESSAGE_TAG ';
@@ -63,7 +63,7 @@ function run(program: unknown, values: object): string {
   const environment = new Environment();
   for (const [name, value] of Object.entries(values)) environment.set(name, value);
   try {
-    return new Interpreter(environment).run(program).value;
+    return new PythonInterpreter(environment).run(program).value;
   } catch (cause) {
     if (cause instanceof SimdformerError) throw cause;
     throw new FormatError(`the chat template cannot be rendered: ${(cause as Error).message}`, { cause });

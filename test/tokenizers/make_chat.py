@@ -97,7 +97,8 @@ def tokenizer_of():
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=[*special.values(), *control], show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator([path.read_text() for path in sorted((HERE / 'chat-templates').iterdir())], trainer)
+    paths = sorted(path for path in (HERE / 'chat-templates').iterdir() if path.stem != 'python')
+    tokenizer.train_from_iterator([path.read_text() for path in paths], trainer)
     return tokenizer
 
 
@@ -117,8 +118,8 @@ def main():
     for template, text in templates():
         tokenizer.chat_template = text
         for name, messages, options in cases:
-            if name == 'parts' and template in ('llama3', 'features'):
-                continue  # would write a list as Python does
+            if template == 'python' and name not in ('hello', 'a call', 'parts'):
+                continue  # writes the same again
             options = {'date_string': '26 Jul 2024', **options}
             try:
                 rendered = tokenizer.apply_chat_template(messages, tokenize=False, **options)

@@ -1,0 +1,376 @@
+// Python's semantics for @huggingface/jinja, which follows JavaScript in places. They concern values as text, comparisons,
+// methods of text, and filters of other values. Templates are written for Python.
+
+import * as jinja from '@huggingface/jinja';
+import { quotedAsPython } from './python-quote.js';
+
+/** A value of the engine. Its classes are not exported. */
+interface Value {
+  readonly type: string;
+  // biome-ignore lint/suspicious/noExplicitAny: its kind follows from `type`
+  value: any;
+}
+
+/** A node of a parsed template. */
+interface Node {
+  readonly type: string;
+  // biome-ignore lint/suspicious/noExplicitAny: its fields follow from `type`
+  readonly [field: string]: any;
+}
+
+/** A node that has been evaluated already. */
+interface Evaluated extends Node {
+  readonly type: 'Evaluated';
+  readonly given: Value;
+}
+
+interface Scope {
+  set(name: string, value: unknown): Value;
+}
+
+interface Engine {
+  readonly global: Scope;
+  run(program: unknown): { readonly value: string };
+  evaluate(node: Node | undefined, scope: Scope): Value;
+  evaluateBlock(nodes: readonly Node[], scope: Scope): Value;
+  applyFilter(operand: Value, filter: Node, scope: Scope): Value;
+  evaluateArguments(args: readonly Node[], scope: Scope): [Value[], Map<string, Value>];
+}
+
+const { Environment, Interpreter } = jinja as unknown as {
+  readonly Environment: new (parent?: Scope) => Scope & { readonly tests: Map<string, (value: Value) => boolean> };
+  readonly Interpreter: new (scope: Scope) => Engine;
+};
+
+/** A value of the engine for one of JavaScript. Functions take plain values. */
+const made = (plain: unknown): Value => new Environment().set('value', plain);
+const text = (plain: string) => made(plain);
+const flag = (plain: boolean) => made(plain);
+const array = (items: readonly Value[]) => Object.assign(made([]), { value: items });
+
+const isText = ({ type }: Value) => type === 'StringValue';
+const isArray = ({ type }: Value) => type === 'ArrayValue' || type === 'TupleValue';
+const isObject = ({ type }: Value) => type === 'ObjectValue' || type === 'KeywordArgumentsValue';
+const isNumber = ({ type }: Value) => type === 'IntegerValue' || type === 'FloatValue' || type === 'BooleanValue';
+const isNone = ({ type }: Value) => type === 'NullValue';
+const isUndefined = ({ type }: Value) => type === 'UndefinedValue';
+
+/** Keys of an object, which may be numbers. */
+const keysOf = (object: Value): Value[] => [...(object.value as Map<unknown, Value>).keys()].map(made);
+
+/** `str(value)` of Python. Undefined values become empty texts, as in Jinja. */
+function textOf(value: Value): string {
+  if (isText(value)) return value.value;
+  return isUndefined(value) ? '' : representation(value);
+}
+
+/** `repr(value)` of Python. */
+function representation(value: Value): string {
+  if (isText(value)) return quotedAsPython(value.value);
+  if (isNone(value)) return 'None';
+  if (isUndefined(value)) return 'Undefined';
+  if (value.type === 'BooleanValue') return value.value ? 'True' : 'False';
+  if (value.type === 'FloatValue') return floatText(value.value);
+  if (value.type === 'TupleValue') {
+    const items = (value.value as Value[]).map(representation);
+    return items.length === 1 ? `(${items[0]},)` : `(${items.join(', ')})`;
+  }
+  if (isArray(value)) return `[${(value.value as Value[]).map(representation).join(', ')}]`;
+  if (!isObject(value)) return String(value.value);
+  const entries = [...(value.value as Map<unknown, Value>)];
+  return `{${entries.map(([key, each]) => `${representation(made(key))}: ${representation(each)}`).join(', ')}}`;
+}
+
+function floatText(value: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e16) return value.toFixed(1);
+  return String(value).replace(/e([+-])(\d)$/, 'e$10$2');
+}
+
+/** `left == right` of Python. */
+function isEqual(left: Value, right: Value): boolean {
+  if (isNumber(left) && isNumber(right)) return Number(left.value) === Number(right.value);
+  if (isArray(left) && isArray(right))
+    return (
+      left.value.length === right.value.length &&
+      left.value.every((each: Value, i: number) => isEqual(each, right.value[i]))
+    );
+  if (isObject(left) && isObject(right))
+    return (
+      left.value.size === right.value.size &&
+      [...(left.value as Map<unknown, Value>)].every(([key, each]) => {
+        const other = (right.value as Map<unknown, Value>).get(key);
+        return other !== undefined && isEqual(each, other);
+      })
+    );
+  return left.type === right.type && left.value === right.value;
+}
+
+/** `left in right` of Python; undefined for kinds that Python refuses. */
+function isIn(left: Value, right: Value): boolean | undefined {
+  if (isUndefined(right)) return false;
+  if (isArray(right)) return (right.value as Value[]).some((each) => isEqual(left, each));
+  if (isObject(right)) return keysOf(right).some((key) => isEqual(left, key));
+  return isText(right) && isText(left) ? right.value.includes(left.value) : undefined;
+}
+
+const SPACE = '[\\t-\\r\\x1c-\\x1f \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
+const LEADING = new RegExp(`^${SPACE}+`);
+const TRAILING = new RegExp(`${SPACE}+$`);
+
+function stripped(from: string, characters: unknown, start: boolean, end: boolean): string {
+  if (typeof characters !== 'string') {
+    const rest = start ? from.replace(LEADING, '') : from;
+    return end ? rest.replace(TRAILING, '') : rest;
+  }
+  const set = new Set(characters);
+  const all = Array.from(from);
+  const first = start ? all.findIndex((each) => !set.has(each)) : 0;
+  if (first < 0) return '';
+  const last = end ? all.findLastIndex((each) => !set.has(each)) : all.length - 1;
+  return all.slice(first, last + 1).join('');
+}
+
+/** The plain value of an argument, as functions of the engine get it. */
+const plainOf = (given: unknown): string[] =>
+  Array.isArray(given) ? given.map((each: Value) => textOf(each)) : [String(given)];
+
+/** Methods of Python's texts that the engine lacks, or treats in another way. */
+const methods: Readonly<Record<string, (self: string, ...args: unknown[]) => unknown>> = {
+  strip: (self, characters) => stripped(self, characters, true, true),
+  lstrip: (self, characters) => stripped(self, characters, true, false),
+  rstrip: (self, characters) => stripped(self, characters, false, true),
+  startswith: (self, starts) => plainOf(starts).some((each) => self.startsWith(each)),
+  endswith: (self, ends) => plainOf(ends).some((each) => self.endsWith(each)),
+  removeprefix: (self, start) => (self.startsWith(String(start)) ? self.slice(String(start).length) : self),
+  removesuffix: (self, end) => (end && self.endsWith(String(end)) ? self.slice(0, -String(end).length) : self),
+  join: (self, items) => plainOf(items).join(self),
+  find: (self, part) => self.indexOf(String(part)),
+  rfind: (self, part) => self.lastIndexOf(String(part)),
+  count: (self, part) => self.split(String(part)).length - 1,
+  isdigit: (self) => /^\p{Nd}+$/u.test(self),
+  isalpha: (self) => /^\p{L}+$/u.test(self),
+  isspace: (self) => new RegExp(`^${SPACE}+$`).test(self),
+  splitlines: (self) =>
+    self.split(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/).slice(0, /[\n\r]$|^$/.test(self) ? -1 : undefined),
+};
+
+/** `self.format(…)` of Python with fields without a format of their own. */
+function formatted(self: string, args: readonly Value[], named: ReadonlyMap<string, Value>): string {
+  let next = 0;
+  return self.replace(/\{\{|\}\}|\{(\w*)\}/g, (all, field: string | undefined) => {
+    if (field === undefined) return all[0] as string;
+    const value = /^\d*$/.test(field) ? args[field === '' ? next++ : Number(field)] : named.get(field);
+    if (value === undefined) throw new Error(`format has no argument for {${field}}`);
+    return textOf(value);
+  });
+}
+
+/** Methods of Python's dictionaries in templates. */
+const MAPPING = new Set(['items', 'keys', 'values', 'get']);
+/** Filters that turn their operand into text first. */
+const OF_TEXT = new Set(['trim', 'upper', 'lower', 'title', 'capitalize', 'replace', 'indent', 'string']);
+/** Filters that read a sequence, which may be undefined. */
+const OF_SEQUENCE = new Set([
+  'selectattr',
+  'rejectattr',
+  'select',
+  'reject',
+  'map',
+  'list',
+  'join',
+  'unique',
+  'sort',
+  'items',
+]);
+/** Kinds of nodes that write their value. Others return null, or the text of a block. */
+const WRITTEN = /Literal$|Expression$|^(Identifier|Ternary|Evaluated)$/;
+
+const COMPARISONS: Readonly<Record<string, (order: number) => boolean>> = {
+  '<': (order) => order < 0,
+  '>': (order) => order > 0,
+  '<=': (order) => order <= 0,
+  '>=': (order) => order >= 0,
+};
+
+/** The engine with Python's semantics. */
+export class PythonInterpreter extends Interpreter {
+  override evaluate(node: Node | undefined, scope: Scope): Value {
+    switch (node?.type) {
+      case 'Evaluated':
+        return (node as Evaluated).given;
+      case 'BinaryExpression':
+        return this.#binary(node, scope) ?? super.evaluate(node, scope);
+      case 'MemberExpression':
+        return this.#member(node, scope);
+      case 'CallExpression':
+        return this.#call(node, scope) ?? super.evaluate(node, scope);
+      case 'TestExpression':
+        return this.#test(node, scope) ?? super.evaluate(node, scope);
+      case 'For':
+        return super.evaluate(this.#loop(node, scope), scope);
+      case 'ObjectLiteral': {
+        const entries = [...(node.value as Map<Node, Node>)].map(
+          ([key, each]) => [this.evaluate(key, scope).value, this.evaluate(each, scope)] as const,
+        );
+        return Object.assign(made({}), { value: new Map(entries) });
+      }
+      default:
+        return super.evaluate(node, scope);
+    }
+  }
+
+  override evaluateBlock(nodes: readonly Node[], scope: Scope): Value {
+    let written = '';
+    for (const node of nodes) {
+      const value = this.evaluate(node, scope);
+      if (WRITTEN.test(node.type) || !isNone(value)) written += textOf(value);
+    }
+    return text(written);
+  }
+
+  override applyFilter(operand: Value, filter: Node, scope: Scope): Value {
+    const name: string = filter.type === 'Identifier' ? filter.value : filter.callee.value;
+    if (OF_TEXT.has(name) && !isText(operand)) return this.applyFilter(text(textOf(operand)), filter, scope);
+    if (name === 'trim') {
+      const [characters] = filter.type === 'Identifier' ? [] : this.evaluateArguments(filter.args, scope)[0];
+      return text(stripped(operand.value, characters?.value, true, true));
+    }
+    if (name === 'length' || name === 'count') {
+      const items = itemsOf(operand);
+      if (items !== undefined) return made(items.length);
+    }
+    if (
+      OF_SEQUENCE.has(name) &&
+      (isUndefined(operand) || (isNone(operand) && /attr$|^(select|reject|map)$/.test(name)))
+    )
+      return this.applyFilter(array([]), filter, scope);
+    if (name === 'items' && isArray(operand)) return operand; // no items
+    if (name === 'list' && !isArray(operand)) return array(itemsOf(operand) ?? []);
+    if (name === 'join' && isArray(operand) && !hasAttribute(filter))
+      operand = array(operand.value.map((each: Value) => text(textOf(each))));
+    if ((name === 'min' || name === 'max') && isArray(operand)) return extreme(operand.value, name);
+    if (name === 'dictsort' && isObject(operand) && keysOf(operand).every(isNumber)) return sortedByKey(operand);
+    return super.applyFilter(operand, filter, scope);
+  }
+
+  /** Operators that differ from Python's. Undefined for others. */
+  #binary(node: Node, scope: Scope): Value | undefined {
+    const operator: string = node.operator.value;
+    if (operator === 'and' || operator === 'or') return undefined;
+    const [left, right] = [this.evaluate(node.left, scope), this.evaluate(node.right, scope)];
+    const given = { ...node, left: evaluated(left), right: evaluated(right) };
+    const [isTextLeft, isTextRight] = [isText(left), isText(right)];
+    switch (operator) {
+      case '==':
+        return flag(isEqual(left, right));
+      case '!=':
+        return flag(!isEqual(left, right));
+      case '~':
+        return text(textOf(left) + textOf(right));
+      case 'in':
+      case 'not in': {
+        const found = isIn(left, right);
+        if (found !== undefined) return flag(found === (operator === 'in'));
+        break;
+      }
+      case '+':
+        if (isTextLeft === isTextRight) break;
+        throw new Error(
+          `${kindOf(isTextLeft ? right : left)} cannot be appended to text: content may be expected as text`,
+        );
+      case '*':
+        if (isTextLeft && isNumber(right)) return text(left.value.repeat(Math.max(0, Number(right.value))));
+        break;
+      case '%':
+        if (isNumber(left) && isNumber(right)) {
+          const [a, b] = [Number(left.value), Number(right.value)];
+          return super.evaluate({ ...given, left: evaluated(made(((a % b) + b) % b)) }, scope);
+        }
+        break;
+      default: {
+        const compare = COMPARISONS[operator];
+        if (compare !== undefined && isTextLeft && isTextRight) return flag(compare(orderOf(left.value, right.value)));
+      }
+    }
+    return super.evaluate(given, scope);
+  }
+
+  #member(node: Node, scope: Scope): Value {
+    const object = this.evaluate(node.object, scope);
+    const name = node.computed ? undefined : (node.property.value as string);
+    if (isText(object) && name !== undefined && Object.hasOwn(methods, name))
+      return made((...args: unknown[]) => methods[name]?.(object.value, ...args));
+    // Python finds methods before keys, unless the name is in brackets.
+    if (isObject(object) && name !== undefined && MAPPING.has(name)) {
+      const method = (object as Value & { readonly builtins: ReadonlyMap<string, Value> }).builtins.get(name);
+      if (method !== undefined) return method;
+    }
+    const isNumbered = node.computed && isObject(object) && node.property.type !== 'SliceExpression';
+    if (!isNumbered) return super.evaluate({ ...node, object: evaluated(object) }, scope);
+    const key = this.evaluate(node.property, scope);
+    if (isText(key)) return super.evaluate({ ...node, object: evaluated(object), property: evaluated(key) }, scope);
+    return (object.value as Map<unknown, Value>).get(key.value) ?? made(undefined);
+  }
+
+  /** Calls of `format` on text. */
+  #call(node: Node, scope: Scope): Value | undefined {
+    const { callee, args } = node;
+    if (callee.type !== 'MemberExpression' || callee.computed || callee.property.value !== 'format') return undefined;
+    const self = this.evaluate(callee.object, scope);
+    if (!isText(self)) return undefined;
+    const [values, named] = this.evaluateArguments(args, scope);
+    return text(formatted(self.value, values, named));
+  }
+
+  #test(node: Node, scope: Scope): Value | undefined {
+    const value = this.evaluate(node.operand, scope);
+    const isSequence = isText(value) || isArray(value) || isObject(value) || isUndefined(value);
+    const known: Readonly<Record<string, boolean>> = {
+      iterable: isSequence,
+      sequence: isSequence,
+      number: isNumber(value),
+      float: value.type === 'FloatValue',
+    };
+    const { value: name } = node.test;
+    if (Object.hasOwn(known, name)) return flag(known[name] !== node.negate);
+    return super.evaluate({ ...node, operand: evaluated(value) }, scope);
+  }
+
+  /** A loop whose iterable is an array, as the engine needs it. */
+  #loop(node: Node, scope: Scope): Node {
+    const isFiltered = node.iterable.type === 'SelectExpression';
+    const value = this.evaluate(isFiltered ? node.iterable.lhs : node.iterable, scope);
+    const items = itemsOf(value);
+    if (items === undefined) throw new Error(`${kindOf(value)} cannot be iterated over`);
+    const isUnpacked = node.loopvar.type === 'TupleLiteral';
+    const own = isUnpacked ? items.map((each) => (isArray(each) ? array(each.value) : each)) : items;
+    const given = evaluated(array(own));
+    return { ...node, iterable: isFiltered ? { ...node.iterable, lhs: given } : given };
+  }
+}
+
+const evaluated = (given: Value): Evaluated => ({ type: 'Evaluated', given });
+const kindOf = ({ type }: Value) => type.replace('Value', '').toLowerCase();
+const orderOf = (a: string | number, b: string | number) => (a < b ? -1 : a > b ? 1 : 0);
+
+/** Items of a value in a loop. Undefined for values that have none. */
+function itemsOf(value: Value): Value[] | undefined {
+  if (isArray(value)) return value.value;
+  if (isObject(value)) return keysOf(value);
+  if (isText(value)) return Array.from(value.value as string, text);
+  return isUndefined(value) ? [] : undefined;
+}
+
+function hasAttribute(filter: Node): boolean {
+  return filter.type !== 'Identifier' && filter.args.some((each: Node) => each.key?.value === 'attribute');
+}
+
+function extreme(items: readonly Value[], name: 'min' | 'max'): Value {
+  const sign = name === 'min' ? 1 : -1;
+  return [...items].sort((a, b) => sign * orderOf(a.value, b.value))[0] ?? made(undefined);
+}
+
+function sortedByKey(object: Value): Value {
+  const entries = [...(object.value as Map<number, Value>)].sort(([a], [b]) => a - b);
+  return array(entries.map(([key, each]) => array([made(key), each])));
+}
