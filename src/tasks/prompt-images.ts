@@ -156,6 +156,7 @@ export class PromptImages {
       return { key, images, text: text.join(''), users: 0 };
     } finally {
       inputs.pixelValues?.dispose();
+      inputs.imagePositionIds?.dispose();
     }
   }
 
@@ -179,12 +180,15 @@ export class PromptImages {
 /** Returns the model's inputs for an image, as tensors outside of any scope. */
 function inputsOf({ device }: PromptModel, ready: ReadyImage): ModelInputs {
   const { data, shape } = ready.pixelValues;
-  const { spatialShapes, pixelAttentionMask, imageGridThw } = ready;
+  const { spatialShapes, pixelAttentionMask, imageGridThw, imagePositionIds: places } = ready;
   return {
     pixelValues: device.unscoped(() => device.tensor(data, shape)),
     ...(spatialShapes && { spatialShapes }),
     ...(pixelAttentionMask && { pixelAttentionMask }),
     ...(imageGridThw && { imageGridThw }),
+    ...(places && {
+      imagePositionIds: device.unscoped(() => device.tensor(Int32Array.from(places.flat()), [1, places.length, 2])),
+    }),
   };
 }
 

@@ -20,7 +20,9 @@ from transformers.models.donut.image_processing_pil_donut import DonutImageProce
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.layoutlmv3.image_processing_pil_layoutlmv3 import LayoutLMv3ImageProcessorPil
 from transformers.models.lfm2_vl.image_processing_lfm2_vl import Lfm2VlImageProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
@@ -60,6 +62,7 @@ for name, resample in {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, 
 
 small = {"size": {"shortest_edge": 20}, "crop_size": {"height": 16, "width": 16}}
 processors = {
+    "layoutlmv3": LayoutLMv3ImageProcessorPil(size={"height": 16, "width": 18}, apply_ocr=False),
     "vit": ViTImageProcessorPil(size={"height": 16, "width": 18}),
     "vit-plain": ViTImageProcessorPil(do_resize=False, do_normalize=False),
     "vit-unscaled": ViTImageProcessorPil(size={"height": 8, "width": 8}, do_rescale=False, do_normalize=False, resample=3),
@@ -99,6 +102,8 @@ readers = {
     "gemma3-crops": Gemma3ImageProcessorPil(
         size={"height": 12, "width": 12}, do_pan_and_scan=True, pan_and_scan_min_crop_size=9,
         pan_and_scan_max_num_crops=4, pan_and_scan_min_ratio_to_activate=1.2),
+    "gemma4": Gemma4ImageProcessorPil(patch_size=2, pooling_kernel_size=1, max_soft_tokens=70),
+    "gemma4-blocks": Gemma4ImageProcessorPil(patch_size=1, pooling_kernel_size=3, max_soft_tokens=70, do_normalize=True, image_mean=[0.5] * 3, image_std=[0.25] * 3),
     "smolvlm": Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 24}),
     "smolvlm-whole": Idefics3ImageProcessorPil(
         size={"longest_edge": 64}, max_image_size={"longest_edge": 24}, do_image_splitting=False),
@@ -118,7 +123,7 @@ for name, reader in readers.items():
         image = PIL.Image.fromarray(picture(width, height, 3, 7))
         result = reader(image, return_tensors="pt" if name.startswith("lfm2") else "np")
         for key, value in result.items():
-            if key in ("pixel_values", "image_grid_thw", "spatial_shapes", "num_crops"):
+            if key in ("pixel_values", "image_grid_thw", "spatial_shapes", "num_crops", "image_position_ids"):
                 out[f"reader.{name}.{width}x{height}.{key}"] = np.asarray(value)
 out["reader.gemma3.rgba"] = readers["gemma3"](rgba.convert("RGBA"), return_tensors="np")["pixel_values"]
 out["reader.gemma3.grey"] = readers["gemma3"](grey, return_tensors="np")["pixel_values"]

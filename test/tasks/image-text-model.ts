@@ -12,6 +12,8 @@ interface Kind {
   /** The text of an image in a template. */
   readonly mark: string;
   readonly preprocessor: object;
+  /** Sizes of pictures for a model that reads some sizes only. */
+  readonly sizes?: readonly (readonly [width: number, height: number])[];
 }
 
 const size = { height: 24, width: 24 };
@@ -21,6 +23,17 @@ export const kinds = {
     tokens: { 94: '<image_soft_token>', 95: '<start_of_image>', 96: '<end_of_image>' },
     mark: '<start_of_image>',
     preprocessor: { size },
+  },
+  gemma4_vl: {
+    tokens: { 94: '<|image|>', 95: '<|image>', 96: '<image|>' },
+    mark: '<|image|>',
+    preprocessor: { patch_size: 4, pooling_kernel_size: 2, max_soft_tokens: 70, do_resize: false },
+    // The model has positions for 8 rows and columns.
+    sizes: [
+      [32, 24],
+      [16, 32],
+      [24, 24],
+    ],
   },
   smolvlm: {
     tokens: {
@@ -86,6 +99,18 @@ export async function imageTextModel(name: KindName): Promise<CausalModel> {
   });
   return model as unknown as CausalModel;
 }
+
+/** Pictures in colour, in grey, and with transparency. */
+export function picturesFor(name: KindName): RawImage[] {
+  const { sizes = SIZES } = kinds[name] as Kind;
+  return sizes.map(([width, height], i) => picture(width, height, [3, 1, 4][i] as number, i + 1));
+}
+
+const SIZES = [
+  [37, 29],
+  [20, 31],
+  [26, 26],
+] as const;
 
 /** Slopes with some noise. */
 export function picture(width: number, height: number, channels: number, seed: number): RawImage {

@@ -8,7 +8,7 @@ import type { RawImage } from '../../src/pretrained/processors/image.js';
 import type { ImageTextProcessor } from '../../src/pretrained/processors/image-text.js';
 import { Chat } from '../../src/tasks/chat/index.js';
 import { pipeline } from '../../src/tasks/pipeline.js';
-import { imageTextModel, type KindName, kinds, picture } from './image-text-model.js';
+import { imageTextModel, type KindName, kinds, picture, picturesFor } from './image-text-model.js';
 
 const names = Object.keys(kinds) as KindName[];
 const models: CausalModel[] = [];
@@ -55,13 +55,20 @@ async function direct(
     const lists = ready.flatMap((each) => each[key] ?? []);
     if (lists.length > 0) inputs[key] = lists.map((row) => [...row]);
   }
+  const places = ready.flatMap(({ imagePositionIds = [] }) => imagePositionIds.flat());
+  if (places.length > 0)
+    inputs.imagePositionIds = model.device.tensor(Int32Array.from(places), [
+      ready.length,
+      places.length / 2 / ready.length,
+      2,
+    ]);
   return inputs;
 }
 
-const photos = [picture(37, 29, 3, 1), picture(20, 31, 1, 2), picture(26, 26, 4, 3)];
 const GREEDY = { doSample: false, stopTokens: [] };
 
 describe.each(names)('%s', (name) => {
+  const photos = picturesFor(name);
   it('answers a conversation with images as it continues the inputs of forward', async () => {
     const model = await load(name);
     const [first, second, third] = photos as [RawImage, RawImage, RawImage];
@@ -163,5 +170,5 @@ it('refuses images for a model of text, and other numbers of images than there a
   const pixelValues = model.device.tensor(new Float32Array(2 * 3 * 24 * 24), [2, 3, 24, 24]);
   expect(() => model.forward({ inputIds: ids, pixelValues })).toThrow(/4 placeholders of images .* 8 rows/);
   const pipe = await pipeline('image-text-to-text', model as never);
-  await expect(pipe([photos[0] as RawImage], 'w1 <start_of_image> <start_of_image>')).rejects.toThrow(ArgumentError);
+  await expect(pipe([picture(37, 29, 3, 1)], 'w1 <start_of_image> <start_of_image>')).rejects.toThrow(ArgumentError);
 });

@@ -9,21 +9,37 @@ import type { RawImage } from './image.js';
 /** The part of sharp's interface that is used here. */
 type Sharp = (
   bytes: Uint8Array,
-  options?: { raw: { width: number; height: number; channels: number } },
-) => {
+  options?: {
+    raw?: { width: number; height: number; channels: number };
+    limitInputPixels?: number;
+    ignoreIcc?: boolean;
+  },
+) => SharpImage;
+
+interface SharpImage {
   png(): { toBuffer(): Promise<Uint8Array> };
-  rotate(): ReturnType<Sharp>;
-  toColourspace(name: 'srgb'): ReturnType<Sharp>;
-  raw(): {
+  metadata(): Promise<{ format?: string; space?: string; channels?: number }>;
+  rotate(): SharpImage;
+  removeAlpha(): SharpImage;
+  pipelineColourspace(name: string): SharpImage;
+  toColourspace(name: string): SharpImage;
+  raw(options?: { depth: 'ushort' }): {
     toBuffer(options: {
       resolveWithObject: true;
     }): Promise<{ data: Uint8Array; info: { width: number; height: number } }>;
   };
-};
+}
+
+/** Most pixels of an image: Pillow's limit. A header that declares more is refused before its pixels take memory. */
+const MAX_PIXELS = 178_956_970;
+/** Formats that Pillow and browsers read, by sharp's names. SVG is missing, because drawing it runs a stranger's program. */
+const FORMATS: readonly unknown[] = ['jpeg', 'png', 'webp', 'gif', 'heif', 'tiff'];
 
 /**
- * Decodes a JPEG, PNG, WebP or whatever else the browser or sharp knows, turned as its EXIF data says. Throws FormatError for what
- * is no image, ArgumentError for what is no file's content, and in Node if sharp is not installed.
+ * Decodes a JPEG, PNG, WebP, AVIF, GIF or TIFF file as transformers' `load_image` does: red, green and blue, rotated by the EXIF
+ * orientation. Alpha and colour profiles are dropped, and the first picture of an animation is read. Throws FormatError for a file
+ * that is damaged, has another format or more than 178,956,970 pixels. Throws ArgumentError for other values, and in Node if sharp
+ * is not installed.
  */
 export async function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
   if (!(isBlob(file) || isTyped(file, 'Uint8Array')))
@@ -33,7 +49,7 @@ export async function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
     return await byCanvas(isBlob(file) ? file : new Blob([file as Uint8Array<ArrayBuffer>]));
   } catch (cause) {
     if (cause instanceof ArgumentError) throw cause;
-    throw new FormatError(`decodeImage: this is no image that can be read: ${(cause as Error).message}`, { cause });
+    throw new FormatError(`decodeImage: the image cannot be read: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -61,9 +77,40 @@ async function loadSharp(): Promise<Sharp> {
 
 async function bySharp(bytes: Uint8Array): Promise<RawImage> {
   const sharp = await loadSharp();
-  const image = sharp(bytes).rotate().toColourspace('srgb');
-  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+  const file = sharp(bytes, { limitInputPixels: MAX_PIXELS, ignoreIcc: true });
+  const { format, space, channels } = await file.metadata();
+  if (!FORMATS.includes(format))
+    throw new Error(`its format is ${format}, expected JPEG, PNG, WebP, AVIF, GIF or TIFF`);
+  const upright = file.rotate();
+  if (space === 'cmyk')
+    return fromCmyk(await pixelsOf(upright.pipelineColourspace('cmyk').toColourspace('cmyk').raw()));
+  if (space === 'grey16' && channels === 1)
+    return fromGrey16(await pixelsOf(upright.toColourspace('grey16').raw({ depth: 'ushort' })));
+  return pixelsOf(upright.removeAlpha().toColourspace('srgb').raw());
+}
+
+async function pixelsOf(image: ReturnType<SharpImage['raw']>): Promise<RawImage & { readonly data: Uint8Array }> {
+  const { data, info } = await image.toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, data };
+}
+
+/** Red, green and blue of cyan, magenta, yellow and black, by Pillow's rule. */
+function fromCmyk({ width, height, data }: RawImage): RawImage {
+  const rgb = new Uint8ClampedArray(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    const light = 255 - (data[i * 4 + 3] as number);
+    for (let c = 0; c < 3; c++) {
+      const product = (data[i * 4 + c] as number) * light + 128;
+      rgb[i * 3 + c] = light - (((product >> 8) + product) >> 8);
+    }
+  }
+  return { width, height, data: rgb };
+}
+
+/** Grey of 16 bits. Pillow clips values above 255, and models get what transformers gives them. */
+function fromGrey16({ width, height, data }: RawImage): RawImage {
+  const grey = new Uint16Array(Uint8Array.from(data).buffer); // a copy, because 16-bit numbers need an even offset
+  return { width, height, data: Uint8ClampedArray.from(grey) };
 }
 
 async function byCanvas(blob: Blob): Promise<RawImage> {
@@ -73,8 +120,15 @@ async function byCanvas(blob: Blob): Promise<RawImage> {
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     if (context === null) throw new Error('there is no canvas');
     context.drawImage(bitmap, 0, 0);
-    return { width, height, data: context.getImageData(0, 0, width, height).data };
+    return withoutAlpha(context.getImageData(0, 0, width, height));
   } finally {
     bitmap.close();
   }
+}
+
+function withoutAlpha({ width, height, data }: RawImage): RawImage {
+  const rgb = new Uint8Array(width * height * 3);
+  for (let to = 0, from = 0; to < rgb.length; to += 3, from += 4)
+    for (let c = 0; c < 3; c++) rgb[to + c] = data[from + c] as number;
+  return { width, height, data: rgb };
 }

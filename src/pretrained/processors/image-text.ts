@@ -16,6 +16,8 @@ export interface ReadyImage {
   readonly spatialShapes?: readonly (readonly number[])[] | undefined;
   readonly pixelAttentionMask?: readonly (readonly number[])[] | undefined;
   readonly imageGridThw?: readonly (readonly number[])[] | undefined;
+  /** Column and row of each patch, -1 for padding. */
+  readonly imagePositionIds?: readonly (readonly [column: number, row: number])[] | undefined;
   /** The text that stands for the image. */
   readonly pieces: readonly Piece[];
 }
@@ -308,6 +310,73 @@ function smartSize(
   return [up(width), up(height)];
 }
 
+/** Gemma 4's: lists of patches, as many as fit in the image's own proportions. */
+class Gemma4Processor extends ImageTextProcessor {
+  readonly mark: number;
+  readonly #begin: number;
+  readonly #end: number;
+
+  constructor(config: Json, where: string, model: Settings) {
+    // Pixels go from 0 to 1 unless the file says otherwise.
+    super({ do_normalize: false, ...config }, where, { resample: 3, mean: [0, 0, 0], std: [1, 1, 1] });
+    this.mark = model.count('image_token_id', 258880, MOST);
+    this.#begin = model.count('boi_token_id', 255999, MOST);
+    this.#end = model.count('eoi_token_id', 258882, MOST);
+    const most = this.settings.count('max_soft_tokens', 280);
+    if (!SOFT_TOKENS.includes(most)) this.settings.refuse('max_soft_tokens', most, `one of ${SOFT_TOKENS.join(', ')}`);
+  }
+
+  protected ready(image: Pixels): ReadyImage {
+    const { settings } = this;
+    const patch = settings.count('patch_size', 16);
+    const pool = settings.count('pooling_kernel_size', 3);
+    const most = settings.count('max_soft_tokens', 280) * pool ** 2;
+    const resized = settings.boolean('do_resize', true) ? this.#sized(image, patch, pool, most) : image;
+    const [rows, columns] = [Math.floor(resized.height / patch), Math.floor(resized.width / patch)];
+    if (rows * columns > most || rows % pool !== 0 || columns % pool !== 0 || rows * columns === 0) {
+      const given = `an image is ${resized.width} × ${resized.height}`;
+      throw new ArgumentError(
+        `image processor: ${given}, expected multiples of ${patch * pool} and at most ${most} patches: set do_resize to true`,
+      );
+    }
+    const values = this.values();
+    const size = patch * patch * 3;
+    const data = new Float32Array(most * size);
+    const positions: [number, number][] = [];
+    let at = 0;
+    for (const [row, column] of blockPlaces(rows, columns, 1)) {
+      positions.push([column, row]);
+      for (let y = row * patch; y < (row + 1) * patch; y++)
+        for (let x = column * patch; x < (column + 1) * patch; x++)
+          for (let channel = 0; channel < 3; channel++)
+            data[at++] = values[channel]?.[resized.data[(y * resized.width + x) * 3 + channel] as number] as number;
+    }
+    while (positions.length < most) positions.push([-1, -1]);
+    return {
+      pixelValues: { data, shape: [1, most, size] },
+      imagePositionIds: positions,
+      pieces: [{ token: this.#begin }, { rows: (rows * columns) / pool ** 2 }, { token: this.#end }],
+    };
+  }
+
+  /** The largest size in whole blocks with at most `most` patches. */
+  #sized(image: Pixels, patch: number, pool: number, most: number): Pixels {
+    const { width, height } = image;
+    const block = patch * pool;
+    const factor = Math.sqrt((most * patch ** 2) / (height * width));
+    let [wide, high] = [width, height].map((side) => Math.floor((factor * side) / block) * block) as [number, number];
+    const longest = Math.floor(most / pool ** 2) * block;
+    if (wide === 0 && high === 0)
+      throw new ArgumentError(`image processor: an image of ${width} × ${height} has no room for a block of ${block}`);
+    if (high === 0) [wide, high] = [Math.min(Math.floor(width / height) * block, longest), block];
+    else if (wide === 0) [wide, high] = [block, Math.min(Math.floor(height / width) * block, longest)];
+    return resize(image, wide, high, this.resample);
+  }
+}
+
+/** Numbers of tokens that Gemma 4's images can have. */
+const SOFT_TOKENS: readonly number[] = [70, 140, 280, 560, 1120];
+
 /** Python's `round`: halves go to the even number. */
 function roundEven(value: number): number {
   const floor = Math.floor(value);
@@ -425,6 +494,7 @@ function crop(image: Pixels, left: number, top: number, width: number, height: n
 
 const processors = {
   gemma3: Gemma3Processor,
+  gemma4: Gemma4Processor,
   paligemma: PaliGemmaProcessor,
   smolvlm: TilesProcessor,
   idefics3: TilesProcessor,

@@ -37,6 +37,7 @@ const kinds = {
   DeiT: { squares: true, size: { height: 256, width: 256 }, resample: 3, crop: true, ...HALF },
   Donut: { squares: true, size: { height: 2560, width: 1920 }, resample: 2, crop: false, ...HALF },
   Siglip2: { squares: true, size: { height: 1, width: 1 }, resample: 2, crop: false, ...HALF },
+  LayoutLMv3: { squares: true, size: { height: 224, width: 224 }, resample: 2, crop: false, ...HALF },
   Segformer: { squares: true, size: { height: 512, width: 512 }, resample: 2, crop: false, ...IMAGENET },
   Sam: { ...DETECTOR, squares: false, size: { shortest_edge: 1024 } },
   Detr: { ...DETECTOR, squares: false, size: { shortest_edge: 800, longest_edge: 1333 } },
@@ -71,6 +72,7 @@ const ofModels: Readonly<Record<string, Kind>> = {
     segformer: 'Segformer',
     depth_anything: 'DPT',
     siglip2: 'Siglip2',
+    layoutlmv3: 'LayoutLMv3',
   } as const),
   ...({ detr: 'Detr', rf_detr: 'RfDetr', rt_detr: 'RTDetr', owlvit: 'OwlViT', owlv2: 'Owlv2', sam: 'Sam' } as const),
 };

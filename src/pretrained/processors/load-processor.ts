@@ -30,7 +30,7 @@ const SPEAKING: readonly string[] = ['speecht5', 'hifigan', 'vits'];
 
 /** Families whose images are tokens of a language model. */
 const READ_AS_TEXT: readonly string[] = [
-  ...['gemma3', 'paligemma', 'smolvlm', 'idefics3', 'qwen3_vl', 'qwen3_5', 'lfm2_vl'],
+  ...['gemma3', 'gemma4', 'paligemma', 'smolvlm', 'idefics3', 'qwen3_vl', 'qwen3_5', 'lfm2_vl'],
 ];
 
 const FILES = ['preprocessor_config.json', 'processor_config.json'] as const;
@@ -48,7 +48,7 @@ export async function loadProcessor(
   for (const file of FILES) {
     if (!(await source.has(file))) continue;
     const json = await source.json(file);
-    const config = file === FILES[0] ? json : partOf(json);
+    const config = file === FILES[0] ? json : partOf(json, READ_AS_TEXT.includes(modelType));
     if (config === undefined) continue;
     const where = `${source.name}: ${file}`;
     const reads = config.feature_extractor_type;
@@ -95,6 +95,8 @@ export function imageProcessor(config: Json, modelType: string, where: string): 
   return new Processor(config, modelType, where);
 }
 
-function partOf({ feature_extractor: sounds, image_processor: images }: Json): Json | undefined {
-  return isObject(sounds) ? sounds : isObject(images) ? images : undefined;
+/** The part of processor_config.json that is read. `ofImages`: the images' part, if there is one for sounds, too. */
+function partOf({ feature_extractor: sounds, image_processor: images }: Json, ofImages: boolean): Json | undefined {
+  const parts = ofImages ? [images] : [sounds, images];
+  return parts.find((part): part is Json => isObject(part));
 }
