@@ -49,7 +49,7 @@ export async function decodeImage(file: Uint8Array | Blob): Promise<RawImage> {
     return await byCanvas(isBlob(file) ? file : new Blob([file as Uint8Array<ArrayBuffer>]));
   } catch (cause) {
     if (cause instanceof ArgumentError) throw cause;
-    throw new FormatError(`decodeImage: the image cannot be read: ${(cause as Error).message}`, { cause });
+    throw new FormatError(`decodeImage: this is no image that can be read: ${(cause as Error).message}`, { cause });
   }
 }
 
