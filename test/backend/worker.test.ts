@@ -1,11 +1,11 @@
 // The bundle for browsers runs in Node too, whose workers cannot load TypeScript.
-import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
+import { pagePackage } from '../build-once.js';
 import { describeWith } from '../equipment.js';
 import type * as Simdformer from '../simdformer.js';
 import { parts } from '../simdformer.js';
@@ -15,8 +15,8 @@ describeWith(['WebAssembly'], 'a device in a worker', () => {
   let device: Simdformer.Device;
 
   beforeAll(async () => {
-    execFileSync(process.execPath, ['scripts/browser.mjs', 'build/browser-node']);
-    const all = parts.map((part) => import(/* @vite-ignore */ pathToFileURL(`build/browser-node/${part}.js`).href));
+    const folder = await pagePackage();
+    const all = parts.map((part) => import(/* @vite-ignore */ pathToFileURL(`${folder}/${part}.js`).href));
     simdformer = Object.assign({}, ...(await Promise.all(all)));
     device = await simdformer.createDevice({ backend: 'wasm', worker: true, threads: 2 });
   });

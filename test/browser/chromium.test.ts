@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { type Browser, type Page, chromium as playwright } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pagePackage } from '../build-once.js';
 import { describeWith } from '../equipment.js';
 import { assertLogits, shippedModel, targetsOf, words } from '../shipped.js';
 import type * as Simdformer from '../simdformer.js';
@@ -70,13 +70,13 @@ async function useShipped(
 
 // test/backend/built.test.ts says so if there is none.
 describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
-  const output = 'build/browser';
+  let output: string;
   let browser: Browser;
   const servers: StaticServer[] = [];
 
   beforeAll(async () => {
-    execFileSync(process.execPath, ['scripts/browser.mjs', output]);
-    await mkdir(`${output}/partly`);
+    output = await pagePackage();
+    await mkdir(`${output}/partly`, { recursive: true });
     for (const name of ['relaxed.wasm', 'worker.js']) await copyFile(`wasm/dist/${name}`, `${output}/partly/${name}`);
     browser = await playwright.launch(chromium);
   });
@@ -91,7 +91,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     headers?: Readonly<Record<string, string>>,
   ): Promise<{ page: Page; warnings: string[] }> {
     const folders = {
-      '/build/browser/': `${output}/`,
+      '/build/page/': `${output}/`,
       '/wasm/': 'wasm/',
       '/partly/': `${output}/partly/`,
       '/models/': 'models/',
@@ -104,9 +104,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     page.on('pageerror', (error) => warnings.push(String(error)));
     await page.goto(server.origin);
     // A string, in which Vite rewrites no import(). A policy may forbid script tags.
-    await page.evaluate(
-      `${importParts('/build/browser')}.then((simdformer) => { globalThis.simdformer = simdformer; })`,
-    );
+    await page.evaluate(`${importParts('/build/page')}.then((simdformer) => { globalThis.simdformer = simdformer; })`);
     return { page, warnings };
   }
 
@@ -317,7 +315,7 @@ describeWith(['WebAssembly', 'Chromium'], 'a bare page in Chromium', () => {
     );
     const { page } = await open(true);
     const said = await page.evaluate(async () => {
-      const registered = await navigator.serviceWorker.register('/build/browser/service.js', { type: 'module' });
+      const registered = await navigator.serviceWorker.register('/build/page/service.js', { type: 'module' });
       const worker = (registered.active ?? registered.waiting ?? registered.installing) as ServiceWorker;
       return new Promise((resolve) => {
         navigator.serviceWorker.onmessage = ({ data }) => resolve(data);

@@ -1,7 +1,7 @@
 // Behaviour of Firefox alone: it reports by events some errors that Chromium throws.
-import { execFileSync } from 'node:child_process';
 import puppeteer, { type Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pagePackage } from '../build-once.js';
 import { describeWith, firefox } from '../equipment.js';
 import type * as Simdformer from '../simdformer.js';
 import { importParts } from '../simdformer.js';
@@ -29,12 +29,11 @@ async function compute({ add, createDevice }: typeof Simdformer, options: Simdfo
 }
 
 describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 120_000 }, () => {
-  const output = 'build/firefox';
-  const files = { '/build/firefox/': `${output}/`, '/wasm/': 'wasm/' };
+  const files = { '/build/page/': 'build/page/', '/wasm/': 'wasm/' };
   let browser: Browser;
 
   beforeAll(async () => {
-    execFileSync(process.execPath, ['scripts/browser.mjs', output]);
+    await pagePackage();
     browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox as string, headless: true });
   }, 120_000);
   afterAll(() => browser?.close());
@@ -46,7 +45,7 @@ describeWith(['WebAssembly', 'Firefox'], 'a page in Firefox', { timeout: 120_000
     page.on('console', (message) => message.type() === 'warn' && warnings.push(message.text()));
     page.on('pageerror', (error) => warnings.push(String(error)));
     await page.goto(site);
-    const script = `${importParts(`${cdn}/build/firefox`)}.then((simdformer) => (${compute})(simdformer, ${JSON.stringify(options)}))`;
+    const script = `${importParts(`${cdn}/build/page`)}.then((simdformer) => (${compute})(simdformer, ${JSON.stringify(options)}))`;
     const found = await page.evaluate(script);
     await page.close();
     return { found, warnings };

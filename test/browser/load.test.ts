@@ -1,5 +1,4 @@
 // Models loaded by URL, in Node and in Chromium, from a server that also fails in the ways servers do.
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -19,6 +18,7 @@ import {
   FormatError,
   Transformer,
 } from '../../src/index.js';
+import { pagePackage } from '../build-once.js';
 import { describeWith } from '../equipment.js';
 import { chromium } from './chromium.js';
 import { filesOf } from './server.js';
@@ -33,7 +33,7 @@ beforeAll(async () => {
     '/saved/': `${folder}/`,
     '/store/': `${folder}/`,
     '/models/': 'models/',
-    '/build/load/': 'build/load/',
+    '/build/page/': 'build/page/',
     '/wasm/': 'wasm/',
   });
   server = createServer((request, response) => {
@@ -136,11 +136,11 @@ describe('in Node', () => {
 
 describeWith(['WebAssembly', 'Chromium'], 'in Chromium', () => {
   it('a model comes by a URL relative to the page, and errors are the same', async () => {
-    execFileSync(process.execPath, ['scripts/browser.mjs', 'build/load']);
+    await pagePackage();
     const browser = await playwright.launch(chromium);
     try {
       const page = await browser.newPage();
-      const content = `import * as simdformer from '/build/load/index.js'; globalThis.simdformer = simdformer;`;
+      const content = `import * as simdformer from '/build/page/index.js'; globalThis.simdformer = simdformer;`;
       await page.goto(`${origin}/page`);
       await page.addScriptTag({ type: 'module', content });
       await page.waitForFunction(() => 'simdformer' in globalThis);

@@ -1,7 +1,7 @@
 // Same as test/backend/worker.test.ts, through the bundle, because workers in Node cannot load TypeScript.
-import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pagePackage } from '../build-once.js';
 import { describeWith } from '../equipment.js';
 import * as here from '../simdformer.js';
 import { allowedError, assertClose, largest } from '../tolerance.js';
@@ -13,10 +13,8 @@ describeWith(['WebAssembly'], 'a model on a device in a worker', () => {
   let model: here.Transformer;
 
   beforeAll(async () => {
-    execFileSync(process.execPath, ['scripts/browser.mjs', 'build/inspect-node']);
-    const all = here.parts.map(
-      (part) => import(/* @vite-ignore */ pathToFileURL(`build/inspect-node/${part}.js`).href),
-    );
+    const folder = await pagePackage();
+    const all = here.parts.map((part) => import(/* @vite-ignore */ pathToFileURL(`${folder}/${part}.js`).href));
     there = Object.assign({}, ...(await Promise.all(all)));
     device = await there.createDevice({ backend: 'wasm', worker: true, threads: 1 });
     model = build(device, { positions: 'shaw', norm: 'pre' }, there.Transformer);

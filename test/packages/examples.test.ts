@@ -7,8 +7,9 @@ import { type Browser, type Page, chromium as playwright } from 'playwright-core
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { chromium } from '../browser/chromium.js';
 import { isolation, serve } from '../browser/server.js';
+import { run } from '../build-once.js';
 import { reasonAgainst, untested } from '../equipment.js';
-import { installed, run } from './installed.js';
+import { installed } from './installed.js';
 
 const folder = chromium && (await installed());
 if (!chromium) untested('the examples', reasonAgainst('Chromium') as string);

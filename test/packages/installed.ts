@@ -1,12 +1,10 @@
 // The package as users get it: packed, and installed with the example projects and all that these need. Done once for as
 // long as nothing of it changes, whichever test comes first.
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
-import { promisify } from 'node:util';
+import { alone, isOutdated, run } from '../build-once.js';
 import { reasonAgainst, untested } from '../equipment.js';
 
 /** The example projects that are installed: folders of examples/. */
@@ -16,8 +14,6 @@ export const examples = ['script', 'vite', 'webpack', 'esbuild', 'rollup', 'exte
 const folder = join(tmpdir(), `simdformer-packages-${digest(resolve('.')).slice(0, 8)}`);
 const tarball = join(folder, 'simdformer-0.1.0.tgz');
 
-/** Runs a program to its end; what it printed is in the error if it fails. */
-export const run = promisify(execFile);
 const npm = (args: readonly string[], cwd: string) =>
   run('npm', [...args, '--no-audit', '--no-fund', '--prefer-offline'], { cwd, env: { ...process.env, CI: '' } });
 
@@ -27,47 +23,11 @@ function digest(...parts: (string | Uint8Array)[]): string {
   return hash.digest('hex');
 }
 
-/** Does `work` while no other process does. */
-async function alone<T>(work: () => Promise<T>): Promise<T> {
-  const lock = `${folder}.lock`;
-  for (;;) {
-    try {
-      await mkdir(lock);
-      break;
-    } catch {
-      const age = Date.now() - ((await stat(lock).catch(() => null))?.mtimeMs ?? Date.now());
-      if (age > 300_000) await rm(lock, { recursive: true, force: true }); // left by a killed process
-      await setTimeout(100);
-    }
-  }
-  try {
-    return await work();
-  } finally {
-    await rm(lock, { recursive: true, force: true });
-  }
-}
-
-/** When the youngest of the files that the package is made from was changed. */
-async function youngest(): Promise<number> {
-  const folders = await Promise.all(
-    ['src', 'wasm'].map(async (name) => (await readdir(name, { recursive: true })).map((file) => join(name, file))),
-  );
-  const files = [
-    'package.json',
-    'README.md',
-    'scripts/bundle.mjs',
-    'scripts/dist.mjs',
-    'scripts/subpaths.mjs',
-    ...folders.flat(),
-  ];
-  return Math.max(...(await Promise.all(files.map(async (file) => (await stat(file)).mtimeMs))));
-}
-
 /** Packs what is younger than the tarball. */
 async function pack(): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const packed = await stat(tarball).catch(() => null);
-  if (packed === null || packed.mtimeMs < (await youngest())) await npm(['pack', '--pack-destination', folder], '.');
+  const more = ['README.md', 'scripts/dist.mjs'];
+  if (await isOutdated(tarball, more)) await npm(['pack', '--pack-destination', folder], '.');
 }
 
 /** The examples' files by path; their package.json names the tarball, and one above them makes them one installation. */
@@ -115,7 +75,7 @@ export async function installed(): Promise<string | null> {
     untested('the installed package', reason);
     return null;
   }
-  return alone(async () => {
+  return alone(`${folder}.lock`, async () => {
     await pack();
     try {
       return await install();

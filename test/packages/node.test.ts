@@ -4,7 +4,8 @@ import { copyFile, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
-import { installed, run } from './installed.js';
+import { run } from '../build-once.js';
+import { installed } from './installed.js';
 
 const folder = await installed();
 

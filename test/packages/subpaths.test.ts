@@ -3,9 +3,10 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
+import { run } from '../build-once.js';
 import { untested } from '../equipment.js';
 import { programs } from '../runtimes/programs.js';
-import { installed, run } from './installed.js';
+import { installed } from './installed.js';
 
 const folder = await installed();
 const subpaths = [

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { run } from '../packages/installed.js';
+import { run } from '../build-once.js';
 
 const folder = resolve('.cache/runtimes');
 

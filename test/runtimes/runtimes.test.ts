@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../build-once.js';
 import { untested } from '../equipment.js';
-import { installed, run } from '../packages/installed.js';
+import { installed } from '../packages/installed.js';
 import { programs } from './programs.js';
 
 interface Result {
