@@ -2,7 +2,7 @@
 
 import type { BatchedToken } from '../generate/index.js';
 import { isImageId } from '../models/image-tokens.js';
-import { AnswerStream } from '../tasks/chat/harmony.js';
+import { AnswerStream } from '../tasks/chat/answer-stream.js';
 import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 
 /** Tokens of the prompt that decide if the answer's first token is written with a space. */

@@ -6,7 +6,9 @@ import type { LoadedModel } from '../pretrained/load-later.js';
 import { checkMessages } from '../tokenizers/chat-options.js';
 import type { ChatMessage, ChatTool } from '../tokenizers/chat-template.js';
 import { callOptionKinds, checkCallOptions, inBatches } from './batches.js';
+import { answerText, hasChannels } from './chat/answer-stream.js';
 import { withParsedArguments } from './chat/call-arguments.js';
+import { withoutReasoning } from './chat/reasoning.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
 import { HostTensor } from './host-tensor.js';
 import type { CallOptions, Task, TaskContext } from './task.js';
@@ -42,7 +44,7 @@ export interface TextGenerationOptions extends CallOptions, Omit<GenerationArgum
 }
 
 export interface GeneratedText<Text = string> {
-  /** The text, or the conversation followed by the answer. */
+  /** The text, or the conversation followed by the answer. Its reasoning, if there is any, is `reasoning_content`. */
   readonly generated_text: Text;
   /** With `output_scores`: the sum of log-probabilities, divided by the length to the power of `length_penalty`. */
   readonly score?: number;
@@ -206,6 +208,9 @@ async function write(
   return texts;
 }
 
+/** Tokens at the end of a prompt that may be the mark that begins reasoning. */
+const PROMPT_END = 8;
+
 /** The generated text, with the prompt or the conversation if requested. */
 function textOf(
   context: TaskContext,
@@ -216,7 +221,12 @@ function textOf(
   const tokenizer = tokenizerOf(context);
   // Decoded alone, the first token could be written differently.
   const written = tokenizer.decode([...ids, ...tokens]).slice(tokenizer.decode(ids).length);
-  if (typeof input !== 'string') return [...input, { role: 'assistant', content: written }];
+  if (typeof input !== 'string') {
+    const isOpen = /<think>\s*$/.test(tokenizer.decode(ids.slice(-PROMPT_END), { skipSpecial: false }));
+    const said = hasChannels(tokenizer) ? answerText(tokenizer, tokens, true) : written;
+    const { text, reasoning } = withoutReasoning(said, isOpen);
+    return [...input, { role: 'assistant', content: text, ...(reasoning !== '' && { reasoning_content: reasoning }) }];
+  }
   return (options.return_full_text ?? true) ? input + written : written;
 }
 

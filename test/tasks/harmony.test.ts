@@ -1,6 +1,8 @@
 // Answers of gpt-oss, whose messages are in channels: openai/harmony's documentation has such texts.
 import { expect, it } from 'vitest';
-import { AnswerStream, answerText, HarmonyFilter } from '../../src/tasks/chat/harmony.js';
+import { AnswerStream, answerText } from '../../src/tasks/chat/answer-stream.js';
+import { GemmaFilter } from '../../src/tasks/chat/gemma-channels.js';
+import { HarmonyFilter } from '../../src/tasks/chat/harmony.js';
 import { parseToolCalls, ReasoningFilter } from '../../src/tasks/index.js';
 import type { PretrainedTokenizer } from '../../src/tokenizers/index.js';
 
@@ -33,6 +35,29 @@ const cases: readonly [answer: string, wanted: string][] = [
 it.each(cases)('translates %j', (answer, wanted) => {
   for (const size of [1, 2, 3, 7, 1000]) {
     const filter = new HarmonyFilter();
+    const pieces = (answer.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []).map((piece) => filter.push(piece));
+    expect(pieces.join('') + filter.end(), `pieces of ${size}`).toBe(wanted);
+  }
+});
+
+/** Answers of Gemma 4, whose chat template has such texts. */
+const gemma: readonly [answer: string, wanted: string][] = [
+  ['<|channel>thought\n2 + 2 is 4.\n<channel|>It is 4.<turn|>', '<think>\n2 + 2 is 4.\n\n</think>\n\nIt is 4.'],
+  ['Text, 1 < 2 <b> and <|ch', 'Text, 1 < 2 <b> and <|ch'],
+  ['<|channel>thought\nIt was cut he', '<think>\nIt was cut he'],
+  ['<|channel>other\nNo reasoning.<channel|>', 'No reasoning.'],
+  [
+    'I look.<|tool_call>call:get_weather{city:<|"|>Rome, {}"]<|"|>,days:2,no:None,on:true,where:{<|"|>lat<|"|>:-1.5},xs:[<|"|>a<|"|>,[]]}<tool_call|><|tool_response>',
+    'I look.<tool_call>\n{"name": "get_weather", "arguments": {"city":"Rome, {}\\"]","days":2,"no":null,"on":true,"where":{"lat":-1.5},"xs":["a",[]]}}\n</tool_call>',
+  ],
+  ['<|tool_call>call:now{}<tool_call|>', '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'],
+  ['<|tool_call>call:now{a:}<tool_call|>', 'call:now{a:}'],
+  ['<|tool_call>call:now{a:1', 'call:now{a:1'],
+];
+
+it.each(gemma)('translates %j of Gemma 4', (answer, wanted) => {
+  for (const size of [1, 2, 3, 7, 1000]) {
+    const filter = new GemmaFilter();
     const pieces = (answer.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []).map((piece) => filter.push(piece));
     expect(pieces.join('') + filter.end(), `pieces of ${size}`).toBe(wanted);
   }

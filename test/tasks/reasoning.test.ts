@@ -1,5 +1,8 @@
 import { expect, it } from 'vitest';
-import { ReasoningFilter } from '../../src/tasks/index.js';
+import { createDevice } from '../../src/index.js';
+import { loadModel } from '../../src/pretrained/load-model.js';
+import { pipeline, ReasoningFilter } from '../../src/tasks/index.js';
+import { testData } from '../test-data.js';
 
 const cases: readonly [answer: string, reasoning: string, text: string, isOpen?: boolean][] = [
   ['<think>\nIs it so?\n</think>\n\nYes.', 'Is it so?', 'Yes.'],
@@ -26,4 +29,23 @@ it.each(cases)('splits %j', (answer, reasoning, text, isOpen = false) => {
     expect(pieces.map((piece) => piece.reasoning).join(''), `pieces of ${size}`).toBe(reasoning);
     expect(pieces.map((piece) => piece.text).join(''), `pieces of ${size}`).toBe(text);
   }
+});
+
+it('the text-generation pipeline gives the reasoning apart from the answer', async () => {
+  using device = await createDevice();
+  const model = await loadModel(device, { 'model.gguf': await testData('gguf').bytes('qwen2.Q8_0.gguf') });
+  const said = '{% for message in messages %}{{ message.content }}{% endfor %}';
+  const answer = async (template: string) => {
+    model.tokenizer!.chatTemplate = template;
+    const write = await pipeline('text-generation', model);
+    const [result] = await write([{ role: 'user', content: 'Hi' }], { max_new_tokens: 6, do_sample: false });
+    return result!.generated_text.at(-1)!;
+  };
+  const plain = await answer(`${said}\n<think`);
+  expect(plain.reasoning_content).toBeUndefined();
+  expect(plain.content).not.toBe('');
+  const { content, reasoning_content: reasoning } = await answer(`${said}\n<think>\n`); // the prompt begins the reasoning
+  expect(content).toBe('');
+  expect(reasoning).not.toBe('');
+  model.dispose();
 });

@@ -7,6 +7,7 @@ import { stream, withFormat } from '../../generate/generate.js';
 import type { FinishReason, GenerateOptions } from '../../generate/generate-options.js';
 import { commonLength, PromptCache } from '../../generate/prompt-cache.js';
 import type { ChatMessage } from '../../tokenizers/index.js';
+import { AnswerStream, answerText, hasChannels } from './answer-stream.js';
 import { answerInBatch, join, leave, share } from './batched-chats.js';
 import {
   type ChatAnswer,
@@ -19,8 +20,7 @@ import {
 } from './chat-options.js';
 import { type Context, contextOf, NOTHING, type Read, turnsOf } from './context.js';
 import { ConversationImages } from './conversation-images.js';
-import { AnswerStream, answerText, isHarmony } from './harmony.js';
-import { ReasoningFilter } from './reasoning.js';
+import { withoutReasoning } from './reasoning.js';
 import { checkSavedChat, type SavedChat, savedChat } from './saved-chat.js';
 import { stopsOf } from './stops.js';
 import { CALL_MARKS, CallFilter, parseToolCalls } from './tool-calls.js';
@@ -233,11 +233,9 @@ export class Chat {
    */
   #asMessage(said: string): Pick<ChatMessage, 'content'> {
     const { tokenizer } = this.model;
-    if (tokenizer === null || !isHarmony(tokenizer)) return { content: said };
-    const filter = new ReasoningFilter();
-    const [first, rest] = [filter.push(said), filter.end()];
-    const reasoning = first.reasoning + rest.reasoning;
-    return { content: first.text + rest.text, ...(reasoning !== '' && { reasoning_content: reasoning }) };
+    if (tokenizer === null || !hasChannels(tokenizer)) return { content: said };
+    const { text, reasoning } = withoutReasoning(said);
+    return { content: text, ...(reasoning !== '' && { reasoning_content: reasoning }) };
   }
 
   /** Returns the number of tokens to leave room for: `maxNewTokens`, or by default a sixteenth of the context. */

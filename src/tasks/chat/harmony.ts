@@ -1,19 +1,10 @@
 // Translates OpenAI's harmony format, in which gpt-oss writes messages in channels, to the format of other models.
 
-import type { PretrainedTokenizer } from '../../tokenizers/index.js';
-import { TextStream } from './text-stream.js';
-
 const MARK = /<\|(start|channel|message|end|return|call|constrain)\|>/;
 /** Matches the beginning of an answer that may be a recipient. Its header began in the prompt. */
 const RECIPIENT = /^\s*(t|to|to=[\w.-]*)?\s*$/;
 /** Maximum number of characters of a mark. */
 const LONGEST = '<|constrain|>'.length;
-
-/** True if the chat template writes messages in channels. */
-export function isHarmony({ chatTemplate }: Pick<PretrainedTokenizer, 'chatTemplate'>): boolean {
-  const template = typeof chatTemplate === 'string' ? chatTemplate : Object.values(chatTemplate ?? {}).join('\n');
-  return template.includes('<|channel|>') && template.includes('<|message|>');
-}
 
 /**
  * Translates an answer that arrives in pieces, with its special tokens. The channel `analysis` becomes reasoning between
@@ -105,36 +96,4 @@ export class HarmonyFilter {
     this.#isThinking = false;
     return '\n</think>\n\n';
   }
-}
-
-/**
- * Decodes an answer's tokens piece by piece. It is a `TextStream` that translates channels if the model writes them.
- */
-export class AnswerStream {
-  readonly #text: TextStream;
-  readonly #filter: HarmonyFilter | null;
-
-  /** `before`: tokens of the prompt that may decide if the first token is written with a space. */
-  constructor(tokenizer: PretrainedTokenizer, skipSpecial: boolean, before: readonly number[] = []) {
-    this.#filter = isHarmony(tokenizer) ? new HarmonyFilter() : null;
-    this.#text = new TextStream(tokenizer, { skipSpecial: skipSpecial && this.#filter === null });
-    for (const token of before) this.#text.push(token);
-  }
-
-  push(token: number): string {
-    const piece = this.#text.push(token);
-    return this.#filter?.push(piece) ?? piece;
-  }
-
-  end(): string {
-    const rest = this.#text.end();
-    return this.#filter === null ? rest : this.#filter.push(rest) + this.#filter.end();
-  }
-}
-
-/** Returns the text of a whole answer. */
-export function answerText(tokenizer: PretrainedTokenizer, ids: readonly number[], skipSpecial: boolean): string {
-  if (!isHarmony(tokenizer)) return tokenizer.decode(ids, { skipSpecial });
-  const filter = new HarmonyFilter();
-  return filter.push(tokenizer.decode(ids, { skipSpecial: false })) + filter.end();
 }

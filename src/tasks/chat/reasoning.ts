@@ -98,6 +98,13 @@ export class ReasoningFilter {
   }
 }
 
+/** Splits a whole answer. `isOpen`: true if the prompt ends with the first mark. */
+export function withoutReasoning(answer: string, isOpen = false): ReasonedPiece {
+  const filter = new ReasoningFilter(isOpen);
+  const [first, rest] = [filter.push(answer), filter.end()];
+  return { reasoning: first.reasoning + rest.reasoning, text: first.text + rest.text };
+}
+
 /**
  * Returns the length of the part at the end of `text` that is white space, or white space and the beginning of `mark`.
  */
