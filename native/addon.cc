@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "priority.h"
 
 namespace simdformer {
 namespace {
@@ -83,6 +84,7 @@ class Runner : public std::enable_shared_from_this<Runner> {
   }
 
   void work() {
+    if (engine_->priority() == Priority::kBackground) lowerPriority();
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       wake_.wait(lock, [&] { return stopping_ || !tasks_.empty(); });
@@ -134,6 +136,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
                            InstanceMethod<&NativeEngine::manifest>("manifest"),
                            InstanceMethod<&NativeEngine::run>("run"),
                            InstanceMethod<&NativeEngine::runAsync>("runAsync"),
+                           InstanceMethod<&NativeEngine::limit>("limit"),
                            InstanceMethod<&NativeEngine::grow>("grow"),
                            InstanceMethod<&NativeEngine::discard>("discard"),
                            InstanceMethod<&NativeEngine::read>("read"),
@@ -142,7 +145,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
                        });
   }
 
-  // new Engine(isa, threads)
+  // new Engine(isa, threads, isBackground)
   explicit NativeEngine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeEngine>(info) {
     const Napi::Env env = info.Env();
     const Isa* isa = info[0].IsString() ? findIsa(info[0].As<Napi::String>().Utf8Value().c_str()) : availableIsas()[0];
@@ -160,7 +163,9 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
           .ThrowAsJavaScriptException();
       return;
     }
-    engine_ = std::make_shared<Engine>(*isa, static_cast<int>(threads));
+    const bool isBackground = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
+    threads_ = static_cast<int>(threads);
+    engine_ = std::make_shared<Engine>(*isa, threads_, isBackground ? Priority::kBackground : Priority::kNormal);
     if (!engine_->usable()) Napi::Error::New(env, "out of memory for a device's scratch").ThrowAsJavaScriptException();
   }
 
@@ -215,6 +220,17 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     if (!open(info) || !words(info, data, count)) return info.Env().Null();
     if (runner_ == nullptr) runner_ = std::make_shared<Runner>(info.Env(), engine_);
     return runner_->post(info.Env(), data, count);
+  }
+
+  // limit(threads): later runs have at most so many threads
+  void limit(const Napi::CallbackInfo& info) {
+    if (!open(info)) return;
+    const double threads = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+    if (threads >= 1 && threads <= threads_)
+      engine_->limit(static_cast<int>(threads));
+    else
+      Napi::RangeError::New(info.Env(), "threads must be from 1 to " + std::to_string(threads_))
+          .ThrowAsJavaScriptException();
   }
 
   // grow(bytes) → true if the heap now has that many bytes. A run may be in progress.
@@ -273,6 +289,7 @@ class NativeEngine : public Napi::ObjectWrap<NativeEngine> {
     engine_.reset();
   }
 
+  int threads_ = 1;  // maximum
   std::shared_ptr<Engine> engine_;
   std::shared_ptr<Runner> runner_;
 };

@@ -1,5 +1,6 @@
 // One device: a heap, an instruction set, a number of threads, and run(), which executes command lists.
 #pragma once
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -18,11 +19,14 @@ const Isa* findIsa(const char* name);
 
 class Engine {
  public:
-  Engine(const Isa& isa, int threads);
+  Engine(const Isa& isa, int threads, Priority priority = Priority::kNormal);
 
   // Checks all commands, then runs them in order. If a command is malformed, none runs. If a command finds invalid data
   // in the heap, the others still run, and the results of that command are unspecified.
   Failure run(const uint32_t* words, size_t count);
+  // Limits the threads of later runs to `threads`, from 1 to the number that the engine was made with.
+  void limit(int threads) { limit_ = threads; }
+  Priority priority() const { return priority_; }
   // Grows the heap to at least `bytes`. Returns false if memory is short. May be called during a run, because the heap
   // never moves.
   bool grow(uint64_t bytes);
@@ -62,6 +66,8 @@ class Engine {
   const Isa& isa_;
   std::vector<Kernel> kernels_;  // indexed by opcode
   const int threads_;
+  const Priority priority_;
+  std::atomic<int> limit_;  // threads of a run
   // Indexed by opcode. Parsing a signature takes longer than running a small command, so it is done once.
   std::vector<std::vector<TensorOperand>> tensors_;
   Heap heap_;

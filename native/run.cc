@@ -71,10 +71,12 @@ std::string describe(const Format& format) {
 
 }  // namespace
 
-Engine::Engine(const Isa& isa, int threads)
+Engine::Engine(const Isa& isa, int threads, Priority priority)
     : isa_(isa),
       kernels_(isa.kernels, isa.kernels + isa.count),
       threads_(threads),
+      priority_(priority),
+      limit_(threads),
       tensors_(isa.count),
       panels_(heap_.data(), isa.panelCols) {
   for (uint32_t op = 0; op < isa.count; ++op) {
@@ -184,7 +186,7 @@ Failure Engine::run(const uint32_t* words, size_t count) {
   }
   if (count == 0) return {};
   Walk walk{*this, words, count, {}};
-  runJob(threads_, &Engine::walk, &walk);
+  runJob(limit_, priority_, &Engine::walk, &walk);
   const Fault& fault = walk.state.fault;
   const char* text = fault.reason.load();
   if (text == nullptr) return {};

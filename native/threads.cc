@@ -3,6 +3,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "priority.h"
 #include "processors.h"
 
 namespace simdformer {
@@ -108,6 +109,10 @@ class Backoff {
 
 class Pool {
  public:
+#ifndef __wasm__
+  explicit Pool(Priority priority) : priority_(priority) {}
+#endif
+
   void post(Job& job) {
     const std::lock_guard<Mutex> lock(mutex_);
     job.processors[0] = processor();
@@ -147,6 +152,7 @@ class Pool {
   void work([[maybe_unused]] uint32_t dismissals = 0) {
     Sleeper self;
 #ifndef __wasm__
+    if (priority_ == Priority::kBackground) lowerPriority();
     {
       const std::lock_guard<Mutex> lock(mutex_);
       self.next = sleepers_;
@@ -215,6 +221,9 @@ class Pool {
     return false;
   }
 
+#ifndef __wasm__
+  const Priority priority_;
+#endif
   Mutex mutex_;
   Job* jobs_ = nullptr;
   bool crowds_ = false;  // true if a thread woke up on the processor of another thread of its job
@@ -227,8 +236,17 @@ class Pool {
   std::atomic<uint32_t> posted_{0};
 };
 
-// Never destroyed, because its threads live longer than main() and end with the process.
+// Never destroyed, because their threads live longer than main() and end with the process.
+#ifndef __wasm__
+Pool& normal_pool = *new Pool(Priority::kNormal);
+Pool& background_pool = *new Pool(Priority::kBackground);
+
+Pool& poolOf(Priority priority) { return priority == Priority::kNormal ? normal_pool : background_pool; }
+#else
 Pool& pool = *new Pool;
+
+Pool& poolOf(Priority) { return pool; }
+#endif
 
 }  // namespace
 
@@ -262,8 +280,9 @@ void Team::parallel(uint32_t chunks, void (*body)(const void*, uint32_t), const 
   for (Backoff backoff(thread_); job_.ticket.load(std::memory_order_acquire) >> 32 == phase;) backoff.wait();
 }
 
-void runJob(int threads, void (*walk)(void* data, Job& job, int thread), void* data) {
+void runJob(int threads, Priority priority, void (*walk)(void* data, Job& job, int thread), void* data) {
   Job job{.walk = walk, .data = data, .threads = threads};
+  Pool& pool = poolOf(priority);
   if (threads > 1) pool.post(job);
   walk(data, job, 0);
   if (threads == 1) return;

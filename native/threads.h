@@ -77,8 +77,13 @@ class Team {
   uint32_t phase_ = 0;
 };
 
-// Runs `walk` on the calling thread and on up to threads-1 pool threads. Returns when all have left it.
-void runJob(int threads, void (*walk)(void* data, Job& job, int thread), void* data);
+// Background threads leave the processors to others. They have a pool of their own, because Linux does not let a thread
+// raise its priority again. In WebAssembly all threads are alike.
+enum class Priority { kNormal, kBackground };
+
+// Runs `walk` on the calling thread and on up to threads-1 threads of the pool of this priority. Returns when all have
+// left it. The calling thread keeps its own priority.
+void runJob(int threads, Priority priority, void (*walk)(void* data, Job& job, int thread), void* data);
 
 #ifndef __wasm__
 // Starts `work` on `thread`. Returns false if the system refuses one more thread.

@@ -104,9 +104,22 @@ export type InstructionSet = (typeof INSTRUCTION_SETS)[number];
  */
 export const MAX_THREADS = 64;
 
+/** Priorities of a device's threads. */
+export const PRIORITIES = ['normal', 'background'] as const;
+
 export interface BackendOptions {
-  /** Number of threads that a run may use, including the calling one; at most 64. Default: the number of processors. */
-  threads?: number | undefined;
+  /**
+   * Threads that a run may use, including the calling one: at most 64. 'auto' leaves out cores that other programs keep
+   * busy. It reads the machine's load before a run, at most once a second. WebAssembly cannot read it: 'auto' is the
+   * default there. Results have the same bits for any number. Default: all cores of the machine.
+   */
+  threads?: number | 'auto' | undefined;
+  /**
+   * 'background' lowers the priority of the addon's threads, so that other programs and devices go first. It is nice 10
+   * on Linux, the quality of service "utility" on macOS, and the lowest priority on Windows. Synchronous methods also
+   * compute on the calling thread, which keeps its priority. WebAssembly ignores this option. Default: 'normal'.
+   */
+  priority?: (typeof PRIORITIES)[number] | undefined;
   /**
    * Instruction set, one of `device.info.isas`. Default: the best of this machine, or for the addon `SIMDFORMER_ISA` if
    * set.
@@ -120,4 +133,9 @@ export interface WasmOptions extends BackendOptions {
    * relative to the page (in Node, to the working directory). Default: the location in the package or bundle.
    */
   wasmUrl?: string | URL | undefined;
+}
+
+/** Options of an engine of WebAssembly. It can neither read the machine's load nor set priorities. */
+export interface WasmEngineOptions extends Omit<WasmOptions, 'threads' | 'priority'> {
+  threads?: number | undefined;
 }

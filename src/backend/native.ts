@@ -1,22 +1,27 @@
 import { type Backend, type BackendOptions, MAX_THREADS, type Manifest } from './backend.js';
 import { DeviceError } from './errors.js';
 import { besides, environment, nodeModule } from './node.js';
+import { cpuTimes, SpareCores } from './spare-cores.js';
 
 /** The class of native/addon.cc: a backend whose manifest is JSON. */
 interface NativeEngine extends Omit<Backend, 'kind' | 'manifest' | 'readAsync'> {
   manifest(): string;
+  /** Limits the threads of later runs. Older addons lack it. */
+  limit?(threads: number): void;
 }
 
 export interface Addon {
-  Engine: new (isa: string | undefined, threads: number) => NativeEngine;
+  Engine: new (isa: string | undefined, threads: number, isBackground: boolean) => NativeEngine;
   /** Number of processors of the machine. */
   parallelism: number;
+  /** Node's module, for `threads: 'auto'`. */
+  os: Pick<typeof import('node:os'), 'cpus'>;
 }
 
 /** Loads the addon. Throws DeviceError with the reason and a remedy if it does not load. */
 export async function loadAddon(): Promise<Addon> {
   const { createRequire } = await nodeModule<typeof import('node:module')>('module');
-  const { availableParallelism } = await nodeModule<typeof import('node:os')>('os');
+  const os = await nodeModule<typeof import('node:os')>('os');
   const { fileURLToPath } = await nodeModule<typeof import('node:url')>('url');
   const { url } = import.meta;
   if (url === undefined) {
@@ -34,7 +39,7 @@ export async function loadAddon(): Promise<Addon> {
   const reasons: string[] = [];
   for (const place of [...built, ...prebuilt(), SOURCE]) {
     try {
-      return { ...(require(place) as Pick<Addon, 'Engine'>), parallelism: availableParallelism() };
+      return { ...(require(place) as Pick<Addon, 'Engine'>), parallelism: os.availableParallelism(), os };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       const [reason] = message.split('\n'); // without Node's list of requiring modules
@@ -82,11 +87,14 @@ function prebuilt(): string[] {
  * Makes an engine of the N-API addon. Throws DeviceError if the addon or the machine lacks the instruction set, or if
  * memory is short.
  */
-export function createNativeBackend({ Engine, parallelism }: Addon, options: BackendOptions): Backend {
+export function createNativeBackend({ Engine, parallelism, os }: Addon, options: BackendOptions): Backend {
   const isa = options.isa ?? environment('SIMDFORMER_ISA');
+  const isAuto = options.threads === 'auto';
+  const most = Math.min(parallelism, MAX_THREADS);
+  const threads = typeof options.threads === 'number' ? options.threads : most;
   let engine: NativeEngine;
   try {
-    engine = new Engine(isa, options.threads ?? Math.min(parallelism, MAX_THREADS));
+    engine = new Engine(isa, threads, options.priority === 'background');
   } catch (error) {
     const { name, message } = error as Error; // `instanceof` fails in Jest, whose tests have their own realm
     const asked = options.isa === undefined ? 'SIMDFORMER_ISA' : 'isa';
@@ -96,11 +104,19 @@ export function createNativeBackend({ Engine, parallelism }: Addon, options: Bac
         : `${message}. Use fewer threads, or raise the limit of address space (ulimit -v)`;
     throw new DeviceError(`createDevice: ${why}`, { cause: error });
   }
+  const spare = isAuto ? new SpareCores(threads, () => cpuTimes(os)) : null;
+  const leaveRoom = () => spare && engine.limit?.(spare.count);
   return {
     kind: 'native',
     manifest: JSON.parse(engine.manifest()) as Manifest,
-    run: (words, count) => engine.run(words, count),
-    runAsync: (words, count) => engine.runAsync(words, count),
+    run: (words, count) => {
+      leaveRoom();
+      return engine.run(words, count);
+    },
+    runAsync: (words, count) => {
+      leaveRoom();
+      return engine.runAsync(words, count);
+    },
     grow: (bytes) => engine.grow(bytes),
     discard: (byteOffset, bytes) => engine.discard?.(byteOffset, bytes),
     read: (byteOffset, target) => engine.read(byteOffset, target),

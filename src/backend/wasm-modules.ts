@@ -1,6 +1,6 @@
 // Finds the modules of wasm/dist that this runtime can run, and their URLs.
 
-import type { WasmOptions } from './backend.js';
+import type { WasmEngineOptions } from './backend.js';
 import { ArgumentError, DeviceError } from './errors.js';
 import { isNode, nodeModule } from './node.js';
 import type { WasmEngine } from './wasm-engine.js';
@@ -77,7 +77,7 @@ export function bringEngine(engine: BundledEngine): void {
  * Finds and compiles the module that the options require. Throws DeviceError if the runtime does not support it or it
  * does not load.
  */
-export async function wasmEngine(options: WasmOptions): Promise<WasmEngine> {
+export async function wasmEngine(options: WasmEngineOptions): Promise<WasmEngine> {
   const { threads, wasmUrl, isa = wasmIsas[0] } = options;
   if (!wasmIsas.includes(isa as WasmIsa)) {
     const have = wasmIsas.join(' ') || 'none: it has no WebAssembly with SIMD';

@@ -1,4 +1,4 @@
-import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmOptions } from './backend.js';
+import { type Backend, type CommandFailure, MAX_THREADS, type Manifest, type WasmEngineOptions } from './backend.js';
 import { errorOf } from './error-data.js';
 import { DeviceError, type SimdformerError } from './errors.js';
 import { besides, isNode } from './node.js';
@@ -26,7 +26,7 @@ class WorkerBackend implements Backend {
   #lost: DeviceError | null = null;
 
   /** Starts the worker and its engine. */
-  async open(options: WasmOptions): Promise<this> {
+  async open(options: WasmEngineOptions): Promise<this> {
     const engine = await wasmEngine({ ...options, threads: options.threads ?? besidePage() });
     this.#worker = await startWorker(
       ...workerOf(engine),
@@ -132,7 +132,7 @@ function besidePage(): number | undefined {
 }
 
 /** Makes a WebAssembly engine in its own worker, so that this thread stays free. */
-export function createWorkerBackend(options: WasmOptions): Promise<Backend> {
+export function createWorkerBackend(options: WasmEngineOptions): Promise<Backend> {
   return new WorkerBackend().open(options);
 }
 

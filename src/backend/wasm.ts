@@ -1,5 +1,5 @@
 import { afterEvents } from './after-events.js';
-import type { Backend, CommandFailure, Manifest, WasmOptions } from './backend.js';
+import type { Backend, CommandFailure, Manifest, WasmEngineOptions } from './backend.js';
 import { DeviceError } from './errors.js';
 import type { WasmEngine } from './wasm-engine.js';
 import { type ModuleSource, moduleNow, moduleOf, prepareFiles } from './wasm-load.js';
@@ -250,6 +250,6 @@ export async function openEngine(engine: WasmEngine): Promise<Backend> {
 /**
  * Makes a WebAssembly engine. Throws DeviceError if the runtime lacks the instruction set or the module does not load.
  */
-export async function createWasmBackend(options: WasmOptions): Promise<Backend> {
+export async function createWasmBackend(options: WasmEngineOptions): Promise<Backend> {
   return openEngine(await wasmEngine(options));
 }

@@ -1,4 +1,10 @@
-import { type BackendOptions, INSTRUCTION_SETS, MAX_THREADS, type WasmOptions } from '../backend/backend.js';
+import {
+  type BackendOptions,
+  INSTRUCTION_SETS,
+  MAX_THREADS,
+  PRIORITIES,
+  type WasmOptions,
+} from '../backend/backend.js';
 import { environment, isNode } from '../backend/node.js';
 import { createWasmBackend } from '../backend/wasm.js';
 import { hasWorkers } from '../backend/workers.js';
@@ -53,6 +59,7 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
     quiet: 'boolean',
     matmul: MATMUL_ARITHMETICS,
     threads: THREADS,
+    priority: PRIORITIES,
     isa: INSTRUCTION_SETS,
     wasmUrl: anyOf('string', { accepts: isUrl, expected: 'a URL' }),
   });
@@ -71,8 +78,8 @@ export async function createDevice(options: DeviceOptions = {}): Promise<Device>
 }
 
 const THREADS = {
-  accepts: (count: unknown) => isCount(count as number) && (count as number) <= MAX_THREADS,
-  expected: `an integer from 1 to ${MAX_THREADS}`,
+  accepts: (count: unknown) => count === 'auto' || (isCount(count as number) && (count as number) <= MAX_THREADS),
+  expected: `an integer from 1 to ${MAX_THREADS}, or 'auto'`,
 };
 
 const NO_ADDON = 'the native addon is for Node, Bun and Deno';
@@ -85,7 +92,7 @@ async function openNative(options: BackendOptions, matmul?: MatmulArithmetic): P
 }
 
 async function openWasm(
-  options: WasmOptions,
+  { threads, priority: _, ...options }: WasmOptions,
   worker: boolean,
   matmul?: MatmulArithmetic,
   reason?: string,
@@ -93,7 +100,8 @@ async function openWasm(
   // This check comes early: service workers have no workers, and no import() to load the backend with.
   if (worker && !hasWorkers) throw new DeviceError('createDevice: worker is true, but this runtime has no workers');
   const create = worker ? (await import('../backend/wasm-worker.js')).createWorkerBackend : createWasmBackend;
-  return new EngineDevice(await create(options), reason, matmul);
+  const engine = await create({ ...options, threads: threads === 'auto' ? undefined : threads });
+  return new EngineDevice(engine, reason, matmul);
 }
 
 async function openBest(

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
@@ -82,7 +82,8 @@ it('blames an instruction set for what is its fault alone, whichever realm says 
         throw runInNewContext(error); // the addon does the same in Jest
       }
     };
-    return () => createNativeBackend({ Engine: Engine as unknown as Addon['Engine'], parallelism: 2 }, { isa });
+    const addon = { Engine: Engine as unknown as Addon['Engine'], parallelism: 2, os };
+    return () => createNativeBackend(addon, { isa });
   };
   const full = create('Error("out of memory for a device\'s scratch")');
   expect(full).toThrow(DeviceError);

@@ -1,0 +1,116 @@
+// Devices that share the machine with other programs, and a process with each other.
+import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type CpuTimes, SpareCores } from '../../src/backend/spare-cores.js';
+import { createDevice, type Device, type DeviceOptions } from '../../src/index.js';
+import { matmul } from '../../src/ops/index.js';
+
+const opened = async (options: DeviceOptions): Promise<Device> => {
+  const device = await createDevice(options);
+  onTestFinished(() => device.dispose());
+  return device;
+};
+const product = async (device: Device): Promise<number[]> => {
+  const x = device.tensor(
+    Float32Array.from({ length: 200 * 200 }, (_, i) => Math.sin(i)),
+    [200, 200],
+  );
+  return [...(await matmul(x, x).data())];
+};
+
+describe('spare cores', () => {
+  /** Four cores for a second, of which others keep `others` busy and this process `own`. */
+  const second = (before: CpuTimes, others: number, own: number): CpuTimes => ({
+    all: before.all + 4000,
+    busy: before.busy + 1000 * (others + own),
+    own: before.own + 1000 * own,
+    cores: 4,
+  });
+  it.each([
+    [0, 4],
+    [0.4, 4],
+    [0.6, 3],
+    [3, 1],
+    [4, 1],
+  ])('while others keep %s of 4 cores busy there are %s, however much this process works', (others, count) => {
+    for (const own of [0, 4 - others]) {
+      let [times, now]: [CpuTimes, number] = [{ all: 9000, busy: 5000, own: 100, cores: 4 }, 0];
+      const spare = new SpareCores(
+        4,
+        () => times,
+        () => now,
+      );
+      expect(spare.count).toBe(4);
+      times = second(times, others, own);
+      now = 999;
+      expect(spare.count).toBe(4);
+      now = 1000;
+      expect(spare.count).toBe(count);
+      times = second(times, 0, own);
+      now = 2000;
+      expect(spare.count).toBe(4);
+    }
+  });
+
+  it('are at most those of the device, also if this process has used more time than the machine counts', () => {
+    let [times, now]: [CpuTimes, number] = [{ all: 0, busy: 0, own: 0, cores: 4 }, 0];
+    const spare = new SpareCores(
+      2,
+      () => times,
+      () => now,
+    );
+    times = { all: 4000, busy: 100, own: 900, cores: 4 };
+    now = 1500;
+    expect(spare.count).toBe(2);
+    now = 3000;
+    expect(spare.count).toBe(2); // the clock of the machine stands still
+  });
+});
+
+it("threads: 'auto' computes the same bits, with all cores at most", async () => {
+  const auto = await opened({ threads: 'auto' });
+  expect(auto.info.threads).toBe(Math.min(64, availableParallelism()));
+  const expected = await product(await opened({ threads: 1 }));
+  expect(await product(auto)).toEqual(expected);
+  await setTimeout(1100); // now the load is read
+  expect(await product(auto)).toEqual(expected);
+});
+
+it("WebAssembly takes 'auto' and priorities, and ignores them", async () => {
+  const device = await opened({ backend: 'wasm', threads: 'auto', priority: 'background' });
+  expect(device.info.threads).toBe((await opened({ backend: 'wasm' })).info.threads);
+  expect((await product(device)).length).toBe(40_000);
+});
+
+describe.runIf(process.platform === 'linux')('threads of this process', () => {
+  const threads = () => readdirSync('/proc/self/task');
+  /** Field 19 of a thread's stat: its nice value. */
+  const niceOf = (thread: string) => {
+    const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+  };
+
+  it("those of a device with priority 'background' are nicer; no others are", async () => {
+    const normal = await opened({ threads: 3 });
+    await product(normal);
+    const before = threads();
+    const nice = niceOf(String(process.pid));
+    expect(before.map(niceOf)).toEqual(before.map(() => nice));
+    const background = await opened({ threads: 3, priority: 'background' });
+    expect(await product(background)).toEqual(await product(normal));
+    const lowered = threads().filter((thread) => niceOf(thread) === nice + 10);
+    expect(lowered).toHaveLength(3); // two of the pool, and the one that runs the device's commands
+    expect(lowered.some((thread) => before.includes(thread))).toBe(false);
+    expect(niceOf(String(process.pid))).toBe(nice);
+  });
+
+  it('several devices have one pool', async () => {
+    const devices = await Promise.all([4, 4, 3, 2].map((count) => opened({ threads: count })));
+    await product(devices[0] as Device);
+    const before = threads().length;
+    await Promise.all(devices.map(product));
+    expect(threads().length - before).toBe(devices.length - 1); // one for the commands of each further device
+  });
+});
