@@ -1,4 +1,4 @@
-// Measures how fast a pretrained model reads and writes on this machine.
+// Measures the speed of a pretrained model on this machine, for reading prompts and for generating.
 
 import type { Device } from '../core/device.js';
 import { Random } from '../core/random.js';
@@ -7,7 +7,7 @@ import { ggufAt } from './gguf-info.js';
 
 export interface ModelSpeed {
   readonly loadMilliseconds: number;
-  /** Tokens per second of all sequences together: read, and written. Encoders write none. */
+  /** Tokens per second over all sequences, for reading and for generating. Null for encoders, which do not generate. */
   readonly read: number;
   readonly written: number | null;
   /** Bytes of the heap after loading. */
@@ -17,7 +17,7 @@ export interface ModelSpeed {
 export interface ModelBench {
   readonly weights?: LoadModelOptions['weights'];
   readonly batch: number;
-  /** Tokens that each sequence reads and writes. */
+  /** Number of tokens that each sequence reads and generates. */
   readonly length: number;
   readonly tokens: number;
 }
@@ -47,7 +47,7 @@ export async function benchModel(device: Device, name: string, bench: ModelBench
   return { loadMilliseconds, read, written, bytes };
 }
 
-/** Median milliseconds of each function. They run in turns, after one warm-up pass. */
+/** Returns the median milliseconds of each function. The functions run alternately, after one warm-up. */
 async function medians(runs: readonly (() => Promise<void>)[]): Promise<number[]> {
   const times = runs.map((): number[] => []);
   for (const run of runs) await run();

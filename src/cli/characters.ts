@@ -1,4 +1,4 @@
-// The task `simdformer train characters`: training on a text, and the loss on the rest of it.
+// The task `simdformer train characters`: training on a part of a text, and the loss on the rest.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError } from '../core/errors.js';
@@ -16,9 +16,9 @@ import { newModel, type PreparedTask, specialIds, withHeldOut, withoutValidation
 export async function prepareCharacters(device: Device, config: TaskConfig, ranks: number): Promise<PreparedTask> {
   const { data, seed = 0, validation = 0, batch = 12, ignoreIndex } = config;
   const initial = await initialModel(device, config);
-  if (data === undefined) throw new ArgumentError('the task reads a text: give the file with --data');
+  if (data === undefined) throw new ArgumentError('the task needs a text: give its file with --data');
   const text = await readText(data);
-  if (text === '') throw new ArgumentError(`${data} is empty: there is nothing to learn`);
+  if (text === '') throw new ArgumentError(`${data} is empty, expected a text to learn`);
   const model = initial ?? textModel(device, config, text);
   const ids = Int32Array.from(encodeData(tokenizersOf(model).target, text));
   const cut = Math.floor(ids.length * (1 - validation));
@@ -32,7 +32,7 @@ export async function prepareCharacters(device: Device, config: TaskConfig, rank
   const heldOut = ids.subarray(cut);
   const task = withoutValidation(config, ranks, model, withHeldOut(train, heldOut));
   if (heldOut.length < 2) return task;
-  // During training a sample suffices, so that validation is short; the last validation reads all.
+  // Validations during training use a sample to save time. The last validation uses all data.
   const validate = async (step: number) => ({
     loss: await textLoss(model, heldOut, { sample: step < task.steps ? VALIDATION_WINDOWS : undefined, ignoreIndex }),
   });
@@ -49,8 +49,8 @@ function textModel(device: Device, config: TaskConfig, text: string): Transforme
 const VALIDATION_WINDOWS = 240;
 
 /**
- * Mean loss per token over a text, cut into windows of the model's maxLength without overlap. `sample` limits it to so
- * many evenly spaced windows. Tokens equal to `ignoreIndex` do not count.
+ * Mean loss per token over a text, cut into windows of the model's maxLength without overlap. `sample` limits the
+ * number of windows, which are evenly spaced. Tokens equal to `ignoreIndex` do not count.
  */
 export async function textLoss(
   model: Transformer,

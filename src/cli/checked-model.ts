@@ -1,4 +1,4 @@
-// The result of a dry run of loading, as `info` and scripts/check-hub.mjs print it.
+// Checks a model without loading its weights, for `info` and scripts/check-hub.mjs.
 
 import type { Device } from '../core/device.js';
 import { type CheckOptions, checkModel, type ModelReport } from '../pretrained/check-model.js';
@@ -9,7 +9,7 @@ export interface CheckedReport extends ModelReport {
   readonly pipelines: readonly string[];
 }
 
-/** Compares the headers of a model with ours. See `checkModel`. */
+/** Compares the headers of a model's files with the tensors of our model. See `checkModel`. */
 export async function checkedReport(device: Device, from: string, options: CheckOptions = {}): Promise<CheckedReport> {
   const { report, model, body, dispose } = await checkModel(device, from, options);
   try {
@@ -19,7 +19,7 @@ export async function checkedReport(device: Device, from: string, options: Check
   }
 }
 
-/** Why a model does not load, in one line; null if it does. */
+/** Returns the reason why a model does not load, in one line; null if it loads. */
 export function misfit({ problem, missing, misshapen, adapter, unexpected }: ModelReport): string | null {
   if (problem !== null) return problem;
   if (missing.length > 0) return `its files lack ${some(missing)}`;
@@ -28,7 +28,7 @@ export function misfit({ problem, missing, misshapen, adapter, unexpected }: Mod
   return adapter !== null && unexpected.length > 0 ? `the base has no modules for ${some(unexpected)}` : null;
 }
 
-/** Lines for people. */
+/** Returns the report as lines of text. */
 export function reportLines(report: CheckedReport): string[] {
   const { fits, parameters, memory, missing, newHead, unexpected, misshapen, pipelines, warnings } = report;
   const reason = misfit(report);
@@ -48,7 +48,7 @@ export function reportLines(report: CheckedReport): string[] {
   return lines;
 }
 
-/** Names that are shown at most. */
+/** Maximum number of names that are shown. */
 const SHOWN = 8;
 
 const some = (names: readonly string[]) => names.slice(0, 3).join(', ') + (names.length > 3 ? ', …' : '');

@@ -2,7 +2,7 @@ import { ArgumentError } from '../core/errors.js';
 import { type FileRow, placeOfRow, type ReadRowsOptions, readRows } from '../finetune/read-rows.js';
 import type { Objective } from '../train/fit.js';
 
-/** The rows of a file, or the first of them. */
+/** Reads the rows of a file, at most `limit`. Throws ArgumentError if there are none. */
 export async function collect(
   path: string,
   { limit = Number.POSITIVE_INFINITY, columns }: ReadRowsOptions & { limit?: number | undefined } = {},

@@ -1,7 +1,7 @@
 /** Red, green and blue. */
 export type Color = readonly [red: number, green: number, blue: number];
 
-/** A color for each item of a list. Neighbours differ in hue by the golden angle. */
+/** Returns the color of item i of a list. Neighbours differ in hue by the golden angle. */
 export function colorOf(i: number): Color {
   const hue = (i * 137.508) % 360;
   const channel = (offset: number) => {
@@ -11,5 +11,5 @@ export function colorOf(i: number): Color {
   return [channel(0), channel(8), channel(4)];
 }
 
-/** A color as CSS has it: #c05a20. */
+/** Formats a color for CSS: #c05a20. */
 export const hexOf = (color: Color): string => `#${color.map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;

@@ -13,7 +13,7 @@ import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
 import { Transformer } from '../models/families/transformer.js';
 import { isPretrainedFolder } from './pretrained-folder.js';
 
-/** Models of the repository. If the package is installed, they come from packages of their own. */
+/** Folder of the models in the repository. An installed package finds them in separate packages. */
 const MODELS = fileURLToPath(new URL('../../models/', import.meta.url));
 const MODEL_PACKAGES = ['g2p-en'];
 
@@ -32,7 +32,8 @@ export function namedModel(name: string): string | undefined {
 }
 
 /**
- * Opens the device that the command's options choose. With `processes` on this machine, each gets a share of the cores.
+ * Opens the device that the command's options choose. If `processes` processes run on this machine, each gets an equal
+ * part of the cores.
  */
 export function openDevice(command: Command, processes = 1): Promise<Device> {
   const { threads, isa, matmul } = command.optsWithGlobals<{

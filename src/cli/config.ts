@@ -87,7 +87,7 @@ const BUILT_IN: Record<TaskConfig['task'], TaskConfig> = {
   },
 };
 
-/** Options of a model that may be null, if its vocabulary has no such token. */
+/** Options of a model that are null if its vocabulary has no such token. */
 const SPECIAL_IDS: readonly string[] = ['padId', 'bosId', 'eosId'];
 
 /** Default number of warm-up steps. Short trials use fewer. */
@@ -104,14 +104,14 @@ export async function readTask(nameOrPath: string, overrides: Partial<TaskConfig
     ? { task: nameOrPath as TaskConfig['task'] }
     : await readConfig(nameOrPath);
   const base = BUILT_IN[given.task];
-  // `steps` of one source replace `epochs` of another.
+  // `steps` replaces `epochs` of a source with lower priority, and the reverse.
   const ends = [overrides, given, base].find(({ steps, epochs }) => steps !== undefined || epochs !== undefined);
   const init = overrides.init ?? given.init;
   const model = { ...(init === undefined ? base.model : {}), ...given.model, ...overrides.model };
   if (given.task === 'characters' && model.encoderLayers === model.decoderLayers) model.encoderLayers = 0; // --layers
   for (const name of ['validationData', 'vocabSize', 'bpeDropout', 'lowerCase'] as const) {
     if (given.task === 'translation' || (overrides[name] ?? given[name]) === undefined) continue;
-    throw new ArgumentError(`${nameOrPath}: ${name} is a setting of translation alone, not of ${given.task}`);
+    throw new ArgumentError(`${nameOrPath}: ${name} is a setting of translation only, not of ${given.task}`);
   }
   checkModel(nameOrPath, given.task, model, init);
   return {
@@ -148,7 +148,7 @@ function checkTogether(path: string, config: TaskConfig): void {
   ] as const;
   for (const [one, other] of pairs)
     if (config[one] !== undefined && config[other] !== undefined)
-      throw new ArgumentError(`${path}: there are ${one} and ${other}, expected one of them`);
+      throw new ArgumentError(`${path}: ${one} and ${other} are both given, expected one of them`);
   if (config.earlyStopping !== undefined) checkNoAverage(path, config);
 }
 
@@ -161,7 +161,7 @@ function checkModel(path: string, task: TaskConfig['task'], model: TransformerOp
   const defaults = new Map<string, unknown>(Object.entries(resolveConfig(vocabularies)));
   for (const [name, value] of Object.entries(model) as [string, unknown][]) {
     if (!defaults.has(name)) {
-      throw new ArgumentError(`${path}: model: there is no such option of a model: ${name}`);
+      throw new ArgumentError(`${path}: model: there is no option ${name} of a model`);
     }
     // Vocabularies, and options of a model to continue from, are not checked by the model.
     if (typeof defaults.get(name) !== 'number' || typeof value === 'number' || value === undefined) continue;

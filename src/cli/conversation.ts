@@ -15,7 +15,7 @@ const HELP = `/help          what can be done
 Ctrl-C stops an answer; the conversation goes on. \\ at the end of a line goes on with the next one.
 `;
 
-/** Messages that the arrow keys recall. */
+/** Number of messages that the arrow keys recall. */
 const REMEMBERED = 1000;
 
 /**
@@ -76,7 +76,7 @@ export async function converse(
   }
 }
 
-/** Ctrl-C without an answer to stop clears the line. */
+/** If no answer is running, Ctrl-C clears the line and prints a hint. */
 function hint(lines: Interface, output: Writable): void {
   output.write(lines.line === '' ? '\n(Ctrl-D or /exit leaves)\n' : '\n');
   lines.write(null, { ctrl: true, name: 'e' });
@@ -114,7 +114,7 @@ async function answer(
 
 const turns = (count: number) => (count === 1 ? 'turn' : `${count} turns`);
 
-/** A word after a slash is a command. Paths have further slashes. */
+/** A command is a slash and one word. Paths differ by further slashes. */
 const isCommand = (line: string) => /^\/\w+(\s|$)/.test(line);
 
 /** Runs a command. Returns true if the conversation continues. */
@@ -153,7 +153,7 @@ async function run(chat: Chat, line: string, output: Writable, attached: string[
   return true;
 }
 
-/** Reports errors of the user, and throws errors of the program. */
+/** Prints errors that the user caused. Throws all others. */
 function report(error: unknown): void {
   const message = describeError(error);
   if (message === undefined) throw error;

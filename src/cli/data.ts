@@ -30,7 +30,7 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** Decodes UTF-8, without a byte order mark. Throws ArgumentError as `readText`, with `name` for the text. */
+/** Decodes UTF-8, without a byte order mark. Throws the errors of `readText`, which call the text `name`. */
 export function decodeText(name: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -65,7 +65,8 @@ export async function readPairLines(path: string): Promise<Pair[]> {
     }
     return [{ source, targets }];
   });
-  if (pairs.length === 0) throw new ArgumentError(`${path} has no pairs in it`);
+  if (pairs.length === 0)
+    throw new ArgumentError(`${path} has no pairs, expected lines with a source, a tab and a target`);
   return pairs;
 }
 

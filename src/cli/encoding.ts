@@ -1,12 +1,12 @@
-// Text to ids and back by a model's tokenizers, with errors for people.
+// Converts text to ids with a model's tokenizers, with error messages for users.
 
 import { ArgumentError } from '../core/errors.js';
 import type { Transformer } from '../models/families/transformer.js';
 import { type Tokenizer, UnknownTokenError } from '../tokenizers/tokenizer.js';
 
 /**
- * The tokenizers that a model was saved with. A single one serves both sides. Throws ArgumentError if one is missing,
- * or does not fit the model, as copied files may not.
+ * Returns the tokenizers that a model was saved with. A single one is used for both sides. Throws ArgumentError if one
+ * is missing or does not fit the model.
  */
 export function tokenizersOf(model: Transformer): { source: Tokenizer; target: Tokenizer } {
   const problem = tokenizerProblem(model);
@@ -72,7 +72,7 @@ export function encodeInput(model: Transformer, text: string, name = 'the text')
   const { encoderLayers, maxLength } = model.config;
   const ids = encode(source, text);
   if (ids.length === 0 && (encoderLayers > 0 || target.bosId === undefined)) {
-    throw new ArgumentError(`${name} is empty: the model needs something to begin from`);
+    throw new ArgumentError(`${name} is empty, expected a text: the model cannot begin without one`);
   }
   if (encoderLayers > 0 && ids.length > maxLength) {
     throw new ArgumentError(
@@ -95,7 +95,7 @@ function unknownIn(text: string, error: UnknownTokenError): ArgumentError {
   const token = JSON.stringify(error.token);
   const place = error.position === undefined ? ' in' : `, character ${error.position + 1} of`;
   return new ArgumentError(
-    `the model does not know ${token}${place} ${quoted(text)}: it was not in what it learnt from`,
+    `the model does not know ${token}${place} ${quoted(text)}: its training data did not contain it`,
     {
       cause: error,
     },

@@ -51,7 +51,9 @@ const sequenceClassification: FinetuneTask = {
     }
     const labels = sorted(rows.map(({ label }) => label));
     if (labels.length > MANY && labels.length > rows.length / 2)
-      throw new ArgumentError(`${rows.length} rows have ${labels.length} labels: is the column of labels another one?`);
+      throw new ArgumentError(
+        `${rows.length} rows have ${labels.length} labels: expected fewer labels; is this the right column?`,
+      );
     if (labels.length > 1) return { head, labels, problemType: 'single_label_classification' };
     throw new ArgumentError(
       labels.length === 0 ? 'no row has a label' : `all rows have the label ${labels[0]}: expected two labels or more`,
@@ -65,7 +67,7 @@ const sequenceClassification: FinetuneTask = {
     }),
 };
 
-/** With more labels, the command asks for confirmation that they are labels. */
+/** Number of labels above which the column is probably not the labels. */
 const MANY = 100;
 
 /** True if labels are scores for regression, not classes: some are not integers, as in STS-B. */
@@ -74,7 +76,7 @@ function areMeasures(labels: readonly unknown[]): boolean {
   return numbers.every((number) => number !== undefined) && !numbers.every(Number.isInteger);
 }
 
-/** Converts labels with a 1 or 0 per class, as in transformers, to the ids of the classes with 1. */
+/** Converts multi-label rows with a 1 or 0 per class, as in transformers, to lists of class ids. */
 function idsOfShares(rows: readonly FileRow[]): void {
   const all = rows.map(({ labels }) => labels);
   const width = Array.isArray(all[0]) ? all[0].length : 0;
@@ -89,7 +91,7 @@ const tokenClassification: FinetuneTask = {
   head(rows) {
     const labels = sorted(rows.flatMap((row) => (Array.isArray(row.labels) ? row.labels : [])));
     if (labels.length === 0)
-      throw new ArgumentError('no row has labels of its tokens: expected { "tokens", "labels" }');
+      throw new ArgumentError('no row has labels for its tokens, expected { "tokens", "labels" }');
     return { head: 'token-classification', labels };
   },
   objective: (model, options) => new TokenClassification(model, options) as Objective<object>,
@@ -145,7 +147,7 @@ export function taskOf(model: PretrainedModel): FinetuneTask {
   if (model.headKind === 'language-model' && model.encoder !== null) return sequenceToSequence;
   const task = FINETUNE_TASKS[model.headKind];
   if (task !== undefined) return task;
-  throw new ArgumentError(`a model with the head ${model.headKind} cannot be measured`);
+  throw new ArgumentError(`models with the head ${model.headKind} have no metrics, expected a fine-tuned model`);
 }
 
 /** Sorted names of labels; numbers are sorted by value. */

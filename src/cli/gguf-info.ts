@@ -21,7 +21,7 @@ export function ggufAt(path: string): string | null {
 /** Prints architecture, sizes of weights per type, tokenizer, chat template, and if the model loads. Throws FormatError. */
 export async function printGguf(path: string, report: CheckedReport, isJson: boolean): Promise<void> {
   const file = await openFileOf(path, '');
-  if (file === null) throw new FormatError(`${path} is not there any more`);
+  if (file === null) throw new FormatError(`${path} does not exist any more`);
   try {
     const { version, metadata, tensors } = await readGguf(file);
     const types = new Map<string, { tensors: number; elements: number; bytes: number }>();

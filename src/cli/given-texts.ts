@@ -40,6 +40,6 @@ export async function* givenTexts(texts: readonly string[]): AsyncGenerator<read
     yield together;
     together = [];
   }
-  if (filled === 0) throw new ArgumentError('there is no text: give it as arguments or on standard input');
+  if (filled === 0) throw new ArgumentError('there is no text: give texts as arguments or on standard input');
   if (together.length > 0) yield together;
 }

@@ -21,7 +21,7 @@ export async function* readInputs(path: string): AsyncGenerator<unknown> {
     try {
       value = JSON.parse(line);
     } catch (cause) {
-      throw new FormatError(`line ${number} of ${path} is no JSON: ${(cause as Error).message}`, { cause });
+      throw new FormatError(`line ${number} of ${path} is not JSON: ${(cause as Error).message}`, { cause });
     }
     const { input, text } = (isObject(value) ? value : {}) as { input?: unknown; text?: unknown };
     yield input ?? text ?? value;

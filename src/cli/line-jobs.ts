@@ -40,7 +40,7 @@ export interface LineJob<Result> {
 export async function runLineJob<Result>(job: LineJob<Result>): Promise<{ done: number; stopped: boolean }> {
   const file = job.out === undefined ? null : await ResultFile.open(job.out, job.settings, job.overwrite);
   if (file === null && job.format.header)
-    throw new ArgumentError('this format is for files, whose beginning says how many rows follow: give -o');
+    throw new ArgumentError('this format needs a file, because its header has the number of rows: give -o');
   const before = file?.inputs ?? 0;
   const progress = showInputs(before);
   let done = before;
@@ -93,7 +93,7 @@ async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): As
 }
 
 function otherInputs(out: string | undefined): ArgumentError {
-  return new ArgumentError(`${out} was made of other inputs than these: give them again, or --overwrite`);
+  return new ArgumentError(`${out} was made from other inputs: give the same inputs again, or --overwrite`);
 }
 
 /** Seconds between two lines of progress. */

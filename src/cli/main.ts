@@ -30,8 +30,8 @@ const program = new Command('simdformer')
   .exitOverride();
 for (const command of COMMANDS) program.addCommand(command().copyInheritedSettings(program));
 
-// The reader of a pipe may leave early, as `head` does. The program then has nothing more to do. Progress that nobody
-// reads must not end a training. Its pipe or terminal may be gone, or the disk full.
+// The reader of standard output may exit early, as `head` does; the program then ends. Errors of standard error are
+// ignored: a training must not end because its progress cannot be shown.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.done);
   console.error(`simdformer: the output cannot be written: ${reasonOf(error)}`);
@@ -39,7 +39,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
-// Node aborts with a core dump when it resets a terminal that has closed. Closing the terminal ends the program anyway.
+// Node would abort with a core dump when it resets a terminal that was closed.
 const terminals = [0, 1, 2].filter((stream) => isatty(stream));
 process.on('exit', () => {
   if (terminals.some((stream) => !isatty(stream))) process.kill(process.pid, 'SIGHUP');

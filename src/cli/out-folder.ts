@@ -45,11 +45,13 @@ export async function takeFolder(folder: string): Promise<Disposable> {
   return { [Symbol.dispose]: () => giveUp(path) };
 }
 
-/** Removes this process's lock. If that fails, on a read-only disk for example, the next training takes it over. */
+/**
+ * Removes this process's lock. If that fails, for example on a read-only disk, the next training takes the lock over.
+ */
 function giveUp(path: string): void {
   try {
-    if (ownerOf(path) === `${process.pid}`) rmSync(path); // the folder may have been replaced by another training's
-  } catch {} // the error of the training says more
+    if (ownerOf(path) === `${process.pid}`) rmSync(path); // another training may have replaced the folder
+  } catch {} // an error of the training is more important
 }
 
 /** Creates the lock with its content in one step. Returns false if there is a lock. */
@@ -77,12 +79,14 @@ function place(file: string, path: string): boolean {
   }, 'EEXIST');
 }
 
-/** Process id in the lock; null if the lock has gone. Throws ArgumentError if it is not a file. */
+/** Returns the process id in the lock; null if there is no lock. Throws ArgumentError if it is not a file. */
 function ownerOf(path: string): string | null {
   let owner: string | null = null;
   attempt(() => {
     if (!lstatSync(path).isFile()) {
-      throw new ArgumentError(`${path} is no file, so no lock of a training: remove it, or give another folder`);
+      throw new ArgumentError(
+        `${path} is not a file, expected the lock of a training: remove it, or give another folder`,
+      );
     }
     owner = readFileSync(path, 'utf8');
   }, 'ENOENT');

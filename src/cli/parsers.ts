@@ -13,7 +13,9 @@ export const MAX_HYPOTHESES = 4096;
 export function svgFile(path: string): string {
   const extension = extname(path);
   if (extension === '' || extension.toLowerCase() === '.svg') return path;
-  throw new InvalidArgumentError(`Expected a name that ends in .svg: pictures are SVG, not ${extension.slice(1)}.`);
+  throw new InvalidArgumentError(
+    `Expected a name that ends in .svg, because pictures are SVG, not ${extension.slice(1)}.`,
+  );
 }
 
 /** An integer from `least` to `most`. */
@@ -53,7 +55,7 @@ export function bytes(text: string): number {
 export function keepAlive(text: string): number {
   const seconds = keepAliveOf(text);
   if (seconds !== null) return seconds;
-  throw new InvalidArgumentError('Expected a duration, such as 90s, 5m or 1h30m, or -1 for ever.');
+  throw new InvalidArgumentError('Expected a duration, such as 90s, 5m or 1h30m, or -1 for no limit.');
 }
 
 /** A number from 0 to below 1. */

@@ -13,7 +13,7 @@ import { type TaskConfig, WARMUP } from './config.js';
 import type { Pair } from './data.js';
 import { quoted } from './encoding.js';
 
-/** Ready to be trained. */
+/** A task whose data are read and whose model is made. */
 export interface PreparedTask {
   readonly config: Required<Pick<TaskConfig, 'seed'>> & TaskConfig;
   readonly model: Transformer;
@@ -29,7 +29,10 @@ export const SPECIAL = { pad: '<pad>', bos: '<s>', eos: '</s>' };
 
 export type PairExample = Example & { readonly source: readonly number[] };
 
-/** A model as the task wants it. Throws ArgumentError if the task wants something else than what the data decide. */
+/**
+ * Makes the model of a task. Throws ArgumentError if the task sets an option differently from the value that the data
+ * determine.
+ */
 export function newModel(
   device: Device,
   { model: wanted = {}, seed = wanted.seed }: TaskConfig,
@@ -39,14 +42,14 @@ export function newModel(
   for (const option of Object.keys(decided) as (keyof TransformerOptions)[]) {
     const [has, asked] = [decided[option], wanted[option]];
     if (asked === undefined || asked === has) continue;
-    throw new ArgumentError(`model.${option} is ${JSON.stringify(asked)}, but the data make it ${has}: leave it out`);
+    throw new ArgumentError(`model.${option} is ${JSON.stringify(asked)}, but the data require ${has}: omit it`);
   }
   const model = new Transformer(device, { ...wanted, ...decided, seed });
   model.tokenizers = tokenizers;
   return model;
 }
 
-/** Checks the length of a pair before training, where the error costs nothing. */
+/** Checks the length of a pair before training begins. */
 export function checkLength(text: string, { source, target }: PairExample, maxLength: number, batch: number): void {
   const read = target.length - 1; // the end token is written, but not read
   checkSource(text, source.length, maxLength);

@@ -34,7 +34,7 @@ export function showProgress(unit: Unit = 'tokens', stream: NodeJS.WriteStream =
     };
   }
   const format = '{bar} {percentage}% | smoothed loss {loss} | {speed} | {left} left{validation}';
-  // A killed process could not restore the cursor and line wrapping.
+  // The bar must not change cursor or line wrapping, because a killed process could not restore them.
   const bar = new cliProgress.SingleBar(
     { stream, format, hideCursor: false, linewrap: true, barsize: 20 },
     cliProgress.Presets.shades_classic,

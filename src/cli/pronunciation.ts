@@ -58,7 +58,7 @@ export async function preparePronunciation(device: Device, config: TaskConfig, r
   return validation > 0 ? { ...task, validate } : task;
 }
 
-/** NaN as metrics of a model that has diverged and has no most probable token. */
+/** Returns NaN metrics for a model that has diverged, so that no token is the most probable. */
 function unmeasured(error: unknown): { wordError: number; tokenError: number } {
   if (error instanceof NonFiniteError) return { wordError: Number.NaN, tokenError: Number.NaN };
   throw error;

@@ -1,4 +1,5 @@
-// The output file of a long job, which can be killed at any time. An index beside it records the valid length.
+// The output file of a long job, which can be killed at any time. An index file in the same folder records the valid
+// length.
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -26,7 +27,7 @@ export function digestOf(before: string, input: Uint8Array): string {
   return createHash('sha256').update(before).update(input).digest('base64');
 }
 
-/** Results in a file. After any interruption, the next process continues where the index says. */
+/** Results in a file. After an interruption, the next process continues at the position in the index. */
 export class ResultFile {
   private constructor(
     private readonly path: string,
@@ -41,18 +42,18 @@ export class ResultFile {
   static async open(path: string, settings: Index['settings'], overwrite: boolean): Promise<ResultFile> {
     const found = overwrite ? null : await readIndex(path);
     if (found === null && !overwrite && existsSync(path))
-      throw new ArgumentError(`${path} is there, without an index to go on from: give --overwrite, or another file`);
+      throw new ArgumentError(`${path} exists, but has no index to continue from: give --overwrite, or another file`);
     const changed = found && changes(found.settings, settings);
     if (changed) throw new ArgumentError(`${path} was made with ${changed}: give --overwrite, or another file`);
     await removeUnfinished(indexOf(path));
     const index = found ?? { settings, inputs: 0, bytes: 0, digest: '' };
-    // The index comes first, because a file without one cannot be recognized as replaceable.
+    // The index is written first, because a file without an index would not be replaced later.
     if (found === null) await writeIndex(path, index);
     let file: FileHandle | undefined;
     try {
       file = await open(path, found ? 'r+' : 'w');
       if ((await file.stat()).size < index.bytes)
-        throw new ArgumentError(`${path} is shorter than its index says: give --overwrite, or another file`);
+        throw new ArgumentError(`${path} is shorter than its index records: give --overwrite, or another file`);
       await file.truncate(index.bytes);
       return new ResultFile(path, file, index);
     } catch (error) {

@@ -36,7 +36,8 @@ export function npyRows<Result>(rowOf: (result: Result) => Float32Array): Result
       const rows = results.map(rowOf);
       columns ||= rows[0]?.length ?? 0;
       const odd = rows.find(({ length }) => length !== columns);
-      if (odd) throw new ArgumentError(`a result has ${odd.length} numbers, those before it have ${columns}`);
+      if (odd)
+        throw new ArgumentError(`a result has ${odd.length} numbers, expected ${columns} as in the results before it`);
       const bytes = new Uint8Array(rows.length * columns * 4);
       const view = new DataView(bytes.buffer);
       let at = 0;

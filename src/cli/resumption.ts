@@ -46,7 +46,7 @@ export function changedSettings(path: string, config: object): string[] {
   const fixed = changed.filter((name) => !FREE.some((free) => name === free || name.startsWith(`${free}.`)));
   if (fixed.length > 0) {
     throw new ArgumentError(
-      `--resume goes on with the training that is there, but its settings differ: ${fixed.map(describe).join(', ')}. Give it what it had, or another folder`,
+      `--resume continues the training in this folder, but its settings differ: ${fixed.map(describe).join(', ')}. Give the same settings, or another folder`,
     );
   }
   return changed.map(describe);

@@ -1,4 +1,4 @@
-// The models of `simdformer serve`: those that are named, and those in a folder.
+// Finds the models of `simdformer serve`: the named ones, and those in a folder.
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -12,7 +12,7 @@ import type { ManagedModel } from '../server/index.js';
 import { isAdapterFolder, isPretrainedFolder } from './pretrained-folder.js';
 
 export interface ServedModelOptions extends Pick<LoadModelOptions, 'weights' | 'cache'> {
-  /** Names of models, or true for all, that load at the start and stay. */
+  /** Names of models that are loaded at the start and never unloaded; true for all. */
   readonly pinned: readonly string[] | true;
 }
 
@@ -66,7 +66,8 @@ async function load(
   { weights, cache }: Pick<LoadModelOptions, 'weights' | 'cache'>,
 ): Promise<LoadedModel> {
   const model = await loadModel<LoadedModel>(device, from, { weights, cache });
-  // Keys and values of many sequences are as large as the weights. Packed weights suggest that both should be small.
+  // The keys and values of many sequences can be as large as the weights. If the weights are packed, keys and values
+  // are stored in a smaller format, too.
   if (cache === undefined && hasPackedWeights(model)) model.cacheType = PACKED_CACHE;
   return model;
 }
@@ -102,7 +103,7 @@ function checkNames(models: readonly Named[]): void {
   const seen = new Set<string>();
   for (const { id, from } of models) {
     if (seen.has(id))
-      throw new ArgumentError(`two models have the name '${id}': give one of them another name, as in NAME=${from}`);
+      throw new ArgumentError(`two models have the name '${id}': give one of them another name with NAME=${from}`);
     seen.add(id);
   }
 }

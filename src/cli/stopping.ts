@@ -19,7 +19,7 @@ export function stopping(): Stopping {
     by ??= name as Signal;
     aborter.abort();
   };
-  // A second signal ends the program at once. A closing terminal may send SIGHUP several times.
+  // A second signal ends the program at once, except for SIGHUP, which a closing terminal may send several times.
   for (const name of SIGNALS) process[name === 'SIGHUP' ? 'on' : 'once'](name, stop);
   return {
     signal: aborter.signal,

@@ -15,7 +15,5 @@ export async function prepareTask(device: Device, config: TaskConfig, ranks = 1)
   const task = await PREPARE[config.task](device, config, ranks);
   const needs = (['averageLast', 'earlyStopping'] as const).find((name) => config[name] !== undefined);
   if (task.validate !== undefined || needs === undefined) return task;
-  throw new ArgumentError(
-    `${needs} needs validations, but nothing is held out: raise validation, or leave ${needs} out`,
-  );
+  throw new ArgumentError(`${needs} needs validations, but validation is 0: raise it, or omit ${needs}`);
 }

@@ -23,7 +23,9 @@ export interface TextJobOptions {
   revision?: string;
 }
 
-/** Number of lines that are processed and written together. They take some seconds, the most that a kill can cost. */
+/**
+ * Number of lines that are processed and written together. A kill loses at most this work, which takes some seconds.
+ */
 const TOGETHER = 256;
 
 /** Adds the arguments and options of such a command. Its output has one of `formats`. */

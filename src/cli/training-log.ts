@@ -31,7 +31,7 @@ export class TrainingLog {
   }
 
   onValidation(validation: Validation): void {
-    // This is the first entry of a run that was killed between its last checkpoint and its end.
+    // If a run was killed between its last checkpoint and its end, this is the first entry of the resumed run.
     const isOfAverage = isAverage(validation);
     this.#begin(validation.step, (entry) => 'loss' in entry || (isOfAverage && !isAverage(entry)));
     this.#add(validation);
@@ -124,7 +124,7 @@ export class TrainingLog {
 const isAverage = (entry: Entry) => 'averageIsKept' in entry;
 
 function parseLine(line: string): Entry | undefined {
-  if (!line.endsWith('\n')) return undefined; // the next line would be appended to it
+  if (!line.endsWith('\n')) return undefined; // truncated: the next line would be appended to it
   try {
     const entry: unknown = JSON.parse(line);
     const { step, loss, metrics } = Object(entry);

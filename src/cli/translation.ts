@@ -32,7 +32,7 @@ import { normalizerOf, trainTranslationTokenizer, wordsOf } from './translation-
  */
 export async function prepareTranslation(device: Device, config: TaskConfig, ranks: number): Promise<PreparedTask> {
   const { data, validationData, seed = 0, validation = 0, batch = 8192 } = config;
-  if (data === undefined) throw new ArgumentError('the task learns from pairs of sentences: give them with --data');
+  if (data === undefined) throw new ArgumentError('the task needs pairs of sentences: give their file with --data');
   const initial = await initialModel(device, config);
   const all = await readPairLines(data);
   const given = validationData === undefined ? [] : await readPairLines(validationData);
@@ -79,7 +79,7 @@ async function pairModel(device: Device, config: TaskConfig, pairs: readonly Pai
 /** "Attention Is All You Need", §6.1. */
 const LENGTH_PENALTY = 0.6;
 
-/** Added to the number of a batch, for random numbers that no other part uses. */
+/** Offset of the random streams of batches, so that no other part uses the same random numbers. */
 const DROPOUT_STREAM = 0x2b7e1516;
 
 interface Words {

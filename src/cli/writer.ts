@@ -1,4 +1,4 @@
-// Models that `run` generates with: those of this package, and pretrained ones in a folder or a GGUF file.
+// The models of the command `run`: those of this package, and pretrained ones in a folder or a GGUF file.
 
 import { existsSync } from 'node:fs';
 import type { Device } from '../core/device.js';
@@ -28,7 +28,8 @@ const isOnHub = (name: string) => name.includes('/') && !existsSync(name) && isH
 
 export async function openWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {
   if (isPretrained(name) || isOnHub(name)) return pretrainedWriter(device, name, weights);
-  if (weights !== undefined) throw new ArgumentError(`--weights is for pretrained models, which '${name}' is not`);
+  if (weights !== undefined)
+    throw new ArgumentError(`--weights is for pretrained models, but '${name}' is not one: omit it`);
   const model = await loadModel(device, name);
   const { target } = tokenizersOf(model);
   return {
@@ -42,8 +43,10 @@ export async function openWriter(device: Device, name: string, weights: LoadMode
 async function pretrainedWriter(device: Device, name: string, weights: LoadModelOptions['weights']): Promise<Writer> {
   const model = await loadPretrained(device, ggufAt(name) ?? name, { weights });
   const { tokenizer } = model;
-  if (model.decoder === null) throw new ArgumentError(`the model '${name}' writes nothing: it has no decoder`);
-  if (tokenizer === null) throw new ArgumentError(`the model '${name}' has no tokenizer`);
+  if (model.decoder === null)
+    throw new ArgumentError(`the model '${name}' has no decoder, expected a model that generates text`);
+  if (tokenizer === null)
+    throw new ArgumentError(`the model '${name}' has no tokenizer, expected a folder that contains one`);
   return {
     model,
     goesOn: model.encoder === null,

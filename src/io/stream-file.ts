@@ -81,7 +81,7 @@ export function inOrder(
   return {
     size,
     read() {
-      throw new FormatError(`${name} cannot be read without waiting: use readAsync`);
+      throw new FormatError(`${name} cannot be read synchronously: use readAsync`);
     },
     async readAsync(position, into) {
       if (position < start) throw new FormatError(`${name} can only be read in order: byte ${position} has passed`);

@@ -115,7 +115,7 @@ class PackedEntry implements WeightEntry {
   }
 
   data(): never {
-    throw new FormatError(`${quote(this.#stored.name)} is packed: it cannot be read without waiting`);
+    throw new FormatError(`${quote(this.#stored.name)} is packed: it cannot be read synchronously`);
   }
 
   async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {

@@ -1,10 +1,10 @@
-// transformers' classes: what a model predicts is in their names, and nowhere else in a config.json.
+// Maps the class names of transformers to heads. In a config.json, only the class name tells what a model predicts.
 
 import type { Family } from '../models/family.js';
 import type { HeadKind } from '../models/pretrained-model.js';
 import type { Config } from './config.js';
 
-/** Heads by how class names end; the first of a head is what new ones are called. */
+/** Heads by the ending of class names. The first ending of a head is used for new models. */
 const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['ForMaskedLM', 'masked-language-model'],
   ['ForCausalLM', 'language-model'],
@@ -29,22 +29,27 @@ const suffixes: readonly (readonly [suffix: string, head: HeadKind])[] = [
   ['Model', 'none'],
 ];
 
-/** All that a model may predict. */
+/** All kinds of heads. */
 export const headKinds: readonly HeadKind[] = [...new Set(suffixes.map(([, head]) => head))];
 
-/** The head of the model of a config.json. */
+/** Returns the head of the model that a config.json describes. */
 export function headOf({ architectures }: Config): HeadKind {
   const name = Array.isArray(architectures) ? String(architectures[0]) : '';
   if (predictsPairs(name)) return 'masked-language-model';
   return suffixes.find(([suffix]) => name.endsWith(suffix))?.[1] ?? 'none';
 }
 
-/** True for a class that predicts which of two texts comes first, beside hidden words: BERT's and ALBERT's, not ELECTRA's. */
+/**
+ * True for a pretraining class that also predicts the order of two texts: those of BERT and ALBERT, but not of ELECTRA.
+ */
 function predictsPairs(name: string): boolean {
   return name.endsWith('ForPreTraining') && !name.startsWith('Electra');
 }
 
-/** The class of a model that predicts this: the config's own if it does. */
+/**
+ * Returns the class name for a head: that of the config if it has this head, otherwise one made from the family's
+ * names.
+ */
 export function architectureOf(
   { className, writer, answerer, encoder }: Family,
   config: Config,
@@ -58,7 +63,7 @@ export function architectureOf(
   return `${className}${suffixes.find(([, each]) => each === head)?.[0]}`;
 }
 
-/** The class that computes the same as transformers' class of that name. */
+/** Returns our class that computes the same as transformers' class of that name. */
 export function modelOf({ model, encoder, variants }: Family, architecture: string, config: Config): Family['model'] {
   const { model_type: text } = (config.text_config ?? {}) as Config;
   if (variants && typeof text === 'string' && Object.hasOwn(variants, text)) return variants[text] as Family['model'];

@@ -1,4 +1,5 @@
-// A model of a folder before its weights are read: parameters with names and shapes, and the files that have their values.
+// Makes a model from a folder without reading its weights: parameters with names and shapes, and the files that have
+// their values.
 
 import { checkOneOf, isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -19,11 +20,11 @@ import type { ModelSource } from './source.js';
 import { textWeights } from './text-config.js';
 import { openWeights } from './weights.js';
 
-/** The folder of the model itself, and the modules of sentence-transformers around it. */
+/** The folder of the model itself, and the modules of sentence-transformers after it. */
 export interface Backbone {
   readonly backbone: ModelSource;
   readonly layout: SentenceLayout | null;
-  /** The head that the modules work on; null if there are none. */
+  /** The head whose output the modules read; null if there are no modules. */
   readonly sentence: HeadKind | null;
 }
 
@@ -40,23 +41,26 @@ export async function backboneOf(source: ModelSource): Promise<Backbone> {
   return { backbone: type.endsWith('StaticEmbedding') ? await staticSource(part) : part, layout, sentence };
 }
 
-/** A model's files, and how they are read. */
+/** A model's files, and options for reading them. */
 export interface BlankSource {
   readonly source: ModelSource;
-  /** The config, and the same with the labels that were asked for. */
+  /** The content of config.json, and the config with the requested labels. */
   readonly json: Json;
   readonly labelled: Json;
-  /** True if the model is the language model of a larger one. */
+  /** True if the model is the language model of a larger model. */
   readonly isPart: boolean;
-  /** The file of packed weights of ours, if it is one. */
+  /** The name of the file with packed weights that simdformer wrote; null if there is none. */
   readonly file: string | null;
-  /** The head that the caller asks for, and the head that modules of sentence-transformers work on. */
+  /** The head that the caller requests, and the head whose output modules of sentence-transformers read. */
   readonly head: HeadKind | undefined;
   readonly sentence: HeadKind | null;
   /** The variant of ONNX files. */
   readonly dtype: OnnxChoice | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** True if only headers may be read. An output projection in the file then counts as tied if config.json says so. */
+  /**
+   * True if only headers may be read. The output projection is then tied to the embedding if config.json says so, even
+   * if the file contains one.
+   */
   readonly headersOnly?: boolean | undefined;
 }
 
@@ -65,26 +69,26 @@ export interface BlankModel {
   readonly model: PretrainedModel;
   readonly config: ModelConfig;
   readonly head: HeadKind;
-  /** Weights by the model's names; floats if other libraries have quantized them. */
+  /** Weights by the model's names. Weights that other libraries have quantized are converted to floats. */
   readonly weights: Weights;
-  /** The weights as they are stored. Close it when they are read. */
+  /** The weights in their stored form. The caller closes them after reading. */
   readonly stored: Weights;
-  /** The config with which the model is saved. */
+  /** The config that `save` writes. */
   readonly saved: Json;
 }
 
 /** Settings of config.json that describe quantized weights. */
 const QUANTIZATION = ['quantization_config', 'compression_config'];
 
-/** Makes the model of a folder, whose parameters take no memory yet. Throws FormatError. */
+/** Makes the model of a folder. Its parameters take no memory yet. Throws FormatError. */
 export async function blankModel(device: Device, from: BlankSource): Promise<BlankModel> {
   const { source, json, labelled: given, file, signal, headersOnly = false } = from;
   const quantization = file === null && source.weights === undefined ? await quantizationIn(source, json) : null;
-  // The model is saved as what it has in memory.
+  // A model is saved in the format that it has in memory, so the file's quantization settings are dropped.
   const labelled = Object.fromEntries(
     Object.entries(given).filter(([key]) => !(quantization && QUANTIZATION.includes(key))),
   );
-  // The class of a model that sentence-transformers reads may have another head.
+  // sentence-transformers may use a model with another head than its class has.
   const head = from.head ?? from.sentence ?? headOf(json);
   const family = await familyOfConfig(json);
   const values = await completeConfig(labelled);
@@ -110,26 +114,28 @@ export async function blankModel(device: Device, from: BlankSource): Promise<Bla
   }
 }
 
-/** Weights by the names that a family's files have today. */
+/** Renames weights of old files to the family's present names. */
 function named(weights: Weights, fileName: Family['fileName']): Weights {
   if (fileName === undefined) return weights;
   return { ...weights, tensors: new Map([...weights.tensors].map(([name, entry]) => [fileName(name), entry])) };
 }
 
-/** Weights in the format of another library become float32. Their reader is loaded when it is needed. */
+/** Converts weights in the format of another library to float32. The code for that is loaded on demand. */
 async function dequantized(weights: Weights, config: Json): Promise<Weights> {
   const { dequantizing } = await import('./quantized/index.js');
   return dequantizing(weights, config);
 }
 
-/** The description of quantized weights: in config.json, or in the file that AutoGPTQ wrote beside it. */
+/** Returns the description of quantized weights, from config.json or from AutoGPTQ's own file. */
 async function quantizationIn(source: ModelSource, json: Json): Promise<Json | null> {
   const { quantization_config: config, compression_config: older } = json;
   if (isObject(config ?? older)) return (config ?? older) as Json;
   return (await source.has('quantize_config.json')) ? source.json('quantize_config.json') : null;
 }
 
-/** Without labels of a classifier, as many of which transformers would expect where answers begin and end. */
+/**
+ * Removes the labels of a classifier. For a question-answering head, transformers would expect one output per label.
+ */
 function withoutLabels(config: Record<string, unknown>): Record<string, unknown> {
   const { id2label, label2id: _, num_labels: count, ...others } = config;
   return (isObject(id2label) ? Object.keys(id2label).length : count) === 2 ? config : others;

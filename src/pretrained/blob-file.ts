@@ -3,14 +3,14 @@ import { giveBack } from '../core/passing-bytes.js';
 import type { OpenFile } from '../io/file.js';
 import { inMemory } from '../io/safetensors.js';
 
-/** A file of no more bytes is read when it is opened. */
+/** Maximum bytes of a file that is read when it is opened. */
 const SMALL = 1 << 20;
-/** Headers of safetensors files are read when those are opened, if they are no longer. */
+/** Maximum bytes of the header of a safetensors file, which is read when the file is opened. */
 const MAX_HEADER = 100_000_000;
 
 /**
- * A Blob, or a File that was dropped on a page, as an open file. It is read where it lies, which can only be waited for:
- * `readAsync` gives all of it. `read` gives what is read when it is opened: small files, and the header of a safetensors file.
+ * Makes an open file from a Blob or a File that was dropped on a page. `readAsync` reads any part. `read` can only
+ * return bytes that were read when the file was opened: small files, and the header of a safetensors file.
  */
 export async function blobFile(name: string, blob: Blob): Promise<OpenFile> {
   const read = async (from: number, to: number) => {
@@ -28,7 +28,7 @@ export async function blobFile(name: string, blob: Blob): Promise<OpenFile> {
     size: blob.size,
     read(position, into) {
       if (position + into.byteLength > head.byteLength)
-        throw new ArgumentError(`${name} is a Blob, which cannot be read without waiting: use readAsync`);
+        throw new ArgumentError(`${name} is a Blob, which cannot be read synchronously: use readAsync`);
       into.set(head.subarray(position, position + into.byteLength));
     },
     async readAsync(position, into) {

@@ -1,4 +1,5 @@
-// A dry run of `loadModel`: config, tokenizer and headers are read, and compared with our model. No weights are read.
+// A dry run of `loadModel`. It reads config, tokenizer and headers, and compares them with our model. No weights are
+// read.
 
 import type { Device } from '../core/device.js';
 import { ArgumentError, FormatError, SimdformerError } from '../core/errors.js';
@@ -27,14 +28,14 @@ import { isColbert } from './sentence/head.js';
 import type { ModelSource } from './source.js';
 import { textConfig } from './text-config.js';
 
-/** Bytes of a model's weights in memory by the option `weights` of `loadModel`. */
+/** Bytes of a model's weights in memory, for each value of the option `weights` of `loadModel`. */
 export interface WeightMemory {
   readonly float32: number;
   readonly int8: number;
   readonly int4: number;
 }
 
-/** A tensor whose shape is not that of the model. */
+/** A tensor with another shape than in the model. */
 interface Misshapen {
   readonly name: string;
   readonly shape: readonly number[];
@@ -44,26 +45,26 @@ interface Misshapen {
 /** The result of a dry run. */
 export interface ModelReport {
   readonly name: string;
-  /** True if `loadModel` would load it. */
+  /** True if `loadModel` would load the model. */
   readonly fits: boolean;
-  /** The reason why it cannot be read; null if the comparison was possible. */
+  /** The reason why the model cannot be read; null if the comparison was possible. */
   readonly problem: string | null;
   /** `model_type` and `architectures` of config.json. */
   readonly type: string | null;
   readonly architectures: readonly string[];
   readonly head: HeadKind | null;
-  /** The settings of an adapter; null for a whole model. */
+  /** The settings of an adapter; null for a model. */
   readonly adapter: AdapterReport | null;
   readonly parameters: number;
   readonly memory: WeightMemory | null;
-  /** Bytes of the weights as they are stored, and by type. */
+  /** Bytes of the stored weights, in total and by type. */
   readonly bytes: number;
   readonly types: Readonly<Record<string, { readonly tensors: number; readonly bytes: number }>>;
-  /** Formats of packed weights that simdformer wrote. */
+  /** Formats of packed weights that simdformer wrote; null if there are none. */
   readonly packed: readonly string[] | null;
   /** Parameters that the file lacks. */
   readonly missing: readonly string[];
-  /** Parameters of a head that the file lacks. They are drawn at random, as in transformers. */
+  /** Parameters of a head that the file lacks. Loading initializes them at random, as transformers does. */
   readonly newHead: readonly string[];
   /** Tensors that the model does not use. */
   readonly unexpected: readonly string[];
@@ -82,7 +83,7 @@ interface AdapterReport {
   readonly modulesToSave: readonly string[];
 }
 
-/** A report, and the model without values that it is about. Dispose it. */
+/** A report and the model that it describes, without values. The caller disposes of it. */
 export interface CheckedModel {
   readonly report: ModelReport;
   /** The model with its own head; null if there is a problem. */
@@ -98,15 +99,17 @@ export interface CheckOptions extends HubOptions {
 }
 
 /**
- * Compares a folder, a hub id, a URL or a GGUF file with the model that would be loaded. Reads config, tokenizer and headers only; of
- * files on a server by range requests. Errors of the files and the hub are the report's `problem`.
+ * Compares a folder, a hub id, a URL or a GGUF file with the model that would be loaded. It reads only config,
+ * tokenizer and headers. From servers it fetches them by range requests. Errors of the files and the hub are reported
+ * as `problem`.
  */
 export async function checkModel(device: Device, from: string, options: CheckOptions = {}): Promise<CheckedModel> {
   try {
     const { head, baseModel, ...hub } = options;
     const source = await openSource(from, hub, true);
     if (await isAdapter(source)) return await checkAdapter(device, source, baseModel, options);
-    if (baseModel !== undefined) throw new ArgumentError(`baseModel is given, but ${source.name} is no adapter`);
+    if (baseModel !== undefined)
+      throw new ArgumentError(`baseModel is given, but ${source.name} is not an adapter: omit it`);
     return await checkFolder(device, source, head);
   } catch (error) {
     if (!(error instanceof SimdformerError)) throw error;
@@ -125,7 +128,9 @@ async function checkFolder(device: Device, source: ModelSource, head: HeadKind |
   const { backbone, layout, sentence } = await backboneOf(source);
   const whole = await backbone.json('config.json');
   if (whole.format === 'simdformer')
-    throw new FormatError(`${source.name} is a Transformer of simdformer: it has no names to compare`);
+    throw new FormatError(
+      `${source.name} is a Transformer of simdformer, expected a model in the format of Hugging Face`,
+    );
   const text = await textConfig(whole, head);
   const json = text ?? whole;
   const file = packedFile(json);
@@ -174,7 +179,7 @@ async function checkFolder(device: Device, source: ModelSource, head: HeadKind |
   }
 }
 
-/** The model without a head; null if there is none. */
+/** Makes the model without a head; null if the family has no such class. */
 function bodyOf({ family, model, config }: BlankModel, json: ModelConfig['values']): PretrainedModel | null {
   if (model.headKind === 'none') return null;
   try {
@@ -199,14 +204,14 @@ async function hasTemplate(source: ModelSource, { tokenizer }: PretrainedModel):
   return template !== undefined && template !== null;
 }
 
-/** Number of parameters. */
+/** Returns the number of parameters (elements of all parameter tensors). */
 export function sizeOf(model: PretrainedModel): number {
   return [...tensorsOf(model)].reduce((sum, { size }) => sum + size, 0);
 }
 
 const tensorsOf = (model: PretrainedModel) => new Set(model.statePieces().map(({ tensor }) => tensor));
 
-/** Bytes of a model's weights by format. */
+/** Returns the bytes of a model's weights for each format. */
 export function memoryOf(model: PretrainedModel): WeightMemory {
   const packed = packables(model);
   const own = new Set<unknown>(packed.map(({ weight }) => weight));
@@ -223,7 +228,7 @@ export function memoryOf(model: PretrainedModel): WeightMemory {
   return { float32: 4 * sizeOf(model), int8: as('int8'), int4: as('int4') };
 }
 
-/** Bytes of entries as they are stored. */
+/** Returns the bytes of stored entries, in total and by type. */
 function storedSizes(entries: Iterable<WeightEntry>): Pick<ModelReport, 'bytes' | 'types'> {
   const types: Record<string, { tensors: number; bytes: number }> = {};
   let bytes = 0;
@@ -237,7 +242,7 @@ function storedSizes(entries: Iterable<WeightEntry>): Pick<ModelReport, 'bytes' 
   return { bytes, types };
 }
 
-/** An adapter: its base, and the shapes of its matrices. */
+/** Checks an adapter: its base, and the shapes of its matrices. */
 async function checkAdapter(
   device: Device,
   source: ModelSource,

@@ -1,6 +1,6 @@
 import type { ModelSource } from './source.js';
 
-/** Files beside config and weights that are copied where nobody can list a source. */
+/** Files, other than config and weights, that are copied if a source cannot list its files. */
 const known = [
   ...['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'chat_template.jinja'],
   ...['vocab.json', 'vocab.txt', 'merges.txt', 'spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model'],
@@ -10,15 +10,15 @@ const known = [
   ...['router_config.json', 'artifact.metadata', 'sparse_linear.pt', 'colbert_linear.pt', 'idf.json'],
 ];
 
-/** Folders: what sentence-transformers has, such as `1_Pooling/config.json`, and chat templates beside the default. */
+/** Subfolders that are copied: those of sentence-transformers, such as `1_Pooling`, and additional chat templates. */
 const MODULE = /^(\d+_[A-Za-z]+|additional_chat_templates)\//;
 
-/** Files by which sentence-transformers recognizes a model of sentences. */
+/** Files that make a folder a model of sentence-transformers. */
 const OF_SENTENCES = /^(modules|sentence_bert_config|config_sentence_transformers)\.json$|^\d+_|_linear\.pt$/;
 
 /**
- * Files of a model other than config.json and weights: of the tokenizer, the processor and generation settings. For a
- * body without a head, they include the modules of sentence-transformers after it.
+ * Reads the files of a model other than config.json and weights: those of the tokenizer, the processor and generation
+ * settings. For a body without a head, they include the modules of sentence-transformers.
  */
 export async function companionFiles(source: ModelSource, hasHead: boolean): Promise<Map<string, Uint8Array>> {
   const names = (await source.list())?.filter((name) => known.includes(name) || MODULE.test(name)) ?? known;

@@ -1,5 +1,5 @@
-// The meaning of a config.json: with the defaults of transformers, derived settings, and the names that transformers 5 gave to older
-// settings. Settings of one family are in its file in models/families/.
+// Completes a config.json: with transformers' defaults, with derived settings, and with transformers 5's names for
+// older settings. Settings of a single family are in its file in models/families/.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -7,11 +7,11 @@ import { eachLayer, type Json, numberIn } from '../models/model-config.js';
 import { familyOfConfig } from '../models/registry.js';
 import { ropeParameters } from './rope-parameters.js';
 
-/** The contents of config.json, keys as they are. */
+/** The content of config.json with unchanged keys. */
 export type Config = Json;
 
 /**
- * A config with everything that transformers reads from its attributes, under the names of transformers 5. Missing
+ * Returns a config with all attributes that transformers' config would have, under the names of transformers 5. Missing
  * settings have their defaults. `dtype` replaces `torch_dtype`, `rope_parameters` replaces `rope_theta` and
  * `rope_scaling`, and `layer_types` replaces patterns of windows. `num_key_value_heads` and `head_dim` are derived if
  * necessary. `text_config` and `vision_config` of CLIP and SigLIP are completed, too. Other keys stay unchanged. Throws
@@ -34,7 +34,10 @@ export async function completeConfig(config: Config): Promise<Config> {
   return all;
 }
 
-/** A model in a model's file. What is in `text_config_dict`, of old, counts more than `text_config`. */
+/**
+ * Completes the config of a model that is a part of another. Settings in the obsolete `text_config_dict` take
+ * precedence over `text_config`.
+ */
 async function completePart(all: Config, key: string, model: string | readonly string[]): Promise<Config> {
   const given = all[key] ?? {};
   const older = all[`${key}_dict`] ?? {};

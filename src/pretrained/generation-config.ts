@@ -1,4 +1,4 @@
-// The settings for generation of generation_config.json, or of config.json in folders that are older than that file.
+// Reads settings for generation from generation_config.json, or from config.json in older folders without that file.
 
 import { describeValue } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -6,21 +6,21 @@ import type { GenerateOptions } from '../generate/generate-options.js';
 import { type AnyRow, OPTION_ROWS } from '../generate/option-table.js';
 import type { Config } from './config.js';
 
-/** A file's settings, which are read one by one. */
+/** The settings of a file, and where missing ones come from. */
 interface Settings {
-  /** generation_config.json, or config.json where that is missing. */
+  /** The content of generation_config.json, or of config.json if that file is missing. */
   readonly from: Config;
-  /** The name of that file. */
+  /** Name of that file, for errors. */
   readonly where: string;
-  /** config.json, for special tokens that the file does not name. */
+  /** The content of config.json, for special tokens that the file does not name. */
   readonly config: Config;
 }
 
 /**
- * Options of `generate` from a folder: those of generation_config.json (`file`), or else of config.json. Defaults are
- * those of transformers, except for the length. Missing special tokens come from config.json. Tokens beyond the
- * vocabulary, which the model never chooses, are left out where they end a sequence or are forbidden. Throws
- * FormatError for values of the wrong kind.
+ * Returns the options of `generate` of a folder: those of generation_config.json (`file`), or else of config.json.
+ * Defaults are those of transformers, except for the length. Missing special tokens come from config.json. Stop tokens
+ * and forbidden tokens beyond the vocabulary are dropped, because the model never chooses them. Throws FormatError for
+ * values of the wrong type.
  */
 export function generationOptions(
   file: Config | null,
@@ -47,7 +47,10 @@ export function generationOptions(
   return options;
 }
 
-/** The value of a row's setting; undefined if the row has no setting, or neither the file nor transformers has a value. */
+/**
+ * Returns the value of a row's setting. Undefined if the row has no setting, or if neither the file nor transformers
+ * has a value.
+ */
 function settingValue({ from, where }: Settings, { huggingFace, group, default: ownDefault }: AnyRow): unknown {
   if (huggingFace === undefined) return undefined;
   const { name, default: fallback = ownDefault } = huggingFace;
@@ -57,8 +60,9 @@ function settingValue({ from, where }: Settings, { huggingFace, group, default: 
 }
 
 /**
- * The value of a setting, which must be of the kind of `fallback`: a number, a boolean, tokens, or lists of tokens.
- * Limits are checked at each call, because other libraries accept settings that have no effect there.
+ * Reads the value of a setting, which must have the type of `fallback`: a number, a boolean, tokens, or lists of
+ * tokens. Limits are not checked here but in each call of `generate`, because other libraries accept settings that have
+ * no effect there.
  */
 function read(name: string, value: unknown, fallback: unknown, where: string): unknown {
   const refuse = (expected: string): never => {
@@ -83,12 +87,15 @@ function read(name: string, value: unknown, fallback: unknown, where: string): u
   return typeof value === 'number' && Number.isFinite(value) ? value : refuse('a number');
 }
 
-/** The tokens of a special token's setting, of config.json if the file does not name it. */
+/** Returns the tokens of a special token's setting. It is read from config.json if the file does not have it. */
 function specialTokens({ from, where, config }: Settings, name: string): number[] {
   return read(name, from[name] ?? config[name] ?? [], null, where) as number[];
 }
 
-/** Settings of transformers that change outputs, with the values that change nothing. Options of the table are followed. */
+/**
+ * Settings of transformers that change outputs, with their neutral values. Those of the option table are supported, the
+ * others are ignored.
+ */
 const UNFOLLOWED: Readonly<Record<string, unknown>> = {
   constraints: null,
   diversity_penalty: 0,
@@ -110,7 +117,7 @@ const UNFOLLOWED: Readonly<Record<string, unknown>> = {
   watermarking_config: null,
 };
 
-/** The names of settings in a file that `generate` does not follow. */
+/** Returns the names of the settings in a file that `generate` ignores. */
 export function unfollowed(file: Config): string[] {
   const followed = new Set(OPTION_ROWS.map(([, { huggingFace }]) => huggingFace?.name));
   const isIgnored = (name: string) => file[name] != null && file[name] !== UNFOLLOWED[name] && !followed.has(name);
@@ -118,8 +125,9 @@ export function unfollowed(file: Config): string[] {
 }
 
 /**
- * Tokens of `forced_decoder_ids`, which has pairs of a position after the start and a token. The list ends at the first
- * position that is missing or null, where the model chooses. Without them, a Whisper of one language writes no times.
+ * Returns the tokens of `forced_decoder_ids`, which has pairs of a position after the start and a token. The list ends
+ * at the first position that is missing or null, because the model chooses there. Without the setting, a Whisper model
+ * for a single language gets the token that turns timestamps off.
  */
 function prefixOf({
   forced_decoder_ids: pairs,

@@ -1,11 +1,11 @@
 // Hugging Face's own cache, in Node, shared with its Python library:
 //
-//   models--org--name/refs/main                        the commit that a revision was when it was last asked for
-//   models--org--name/blobs/<etag>                     what files hold
+//   models--org--name/refs/main                        the commit of the revision when it was last requested
+//   models--org--name/blobs/<etag>                     the content of a file
 //   models--org--name/snapshots/<commit>/config.json   a link to its blob
 //
-// A download goes to blobs/<etag>.incomplete and is renamed when it is complete. Several processes may write to one: equal
-// tags mean equal bytes, which each writes where they belong, so that none has to wait for another.
+// A download is written to blobs/<etag>.incomplete and renamed when it is complete. Several processes may write to the
+// same file without waiting for each other: equal tags mean equal bytes, and each byte has a fixed position.
 
 import { nodeModule } from '../backend/node.js';
 import { HubError } from '../core/errors.js';
@@ -17,7 +17,7 @@ import type { HubCache, HubFile, HubRevision } from './hub-store.js';
 type Fs = typeof import('node:fs/promises');
 type Path = typeof import('node:path');
 
-/** The cache of a model, in Hugging Face's folder for all. */
+/** Opens the cache of a model, in Hugging Face's cache folder. */
 export async function openNodeCache(cacheDir: string, id: string): Promise<HubCache> {
   const fs = await nodeModule<Fs>('fs/promises');
   const path = await nodeModule<Path>('path');
@@ -66,7 +66,10 @@ class NodeCache implements HubCache {
     return this.path.join(this.root, 'snapshots', sha);
   }
 
-  /** Links the name in the snapshot to the blob; copies it where there are no links, as on Windows without its developer mode. */
+  /**
+   * Links the name in the snapshot to the blob. If links are impossible, as on Windows without developer mode, it
+   * copies the blob.
+   */
   async #link(blob: string, name: string): Promise<void> {
     const { fs, path } = this;
     await fs.mkdir(path.dirname(name), { recursive: true });
@@ -101,7 +104,7 @@ class NodeCache implements HubCache {
         }
         onProgress(at, file.size);
       }
-      if (file.size === undefined) await handle.truncate(at); // it could be what is left of another download
+      if (file.size === undefined) await handle.truncate(at); // it could have bytes of another download
       await handle.datasync();
     } catch (error) {
       throw withPath(error, incomplete);
@@ -112,11 +115,13 @@ class NodeCache implements HubCache {
     try {
       await this.fs.rename(incomplete, blob);
     } catch (error) {
-      if ((await this.#sizeOf(blob)) === undefined) throw error; // or another process was first
+      if ((await this.#sizeOf(blob)) === undefined) throw error; // otherwise another process has finished
     }
   }
 
-  /** Large files are tagged with their SHA-256; a partial download may come from any program. */
+  /**
+   * Checks the SHA-256 of a large file, which is its tag. The partial download may have been written by any program.
+   */
   async #checkHash(path: string, etag: string, url: string): Promise<void> {
     if (!/^[\da-f]{64}$/.test(etag)) return;
     const { createHash } = await nodeModule<typeof import('node:crypto')>('crypto');
@@ -147,7 +152,9 @@ class NodeCache implements HubCache {
     return stats?.isFile() ? stats.size : undefined;
   }
 
-  /** Files of a folder and those inside it, by their names in it; null if there is none. */
+  /**
+   * Returns the names of the files in a folder and its subfolders, relative to the folder; null if it does not exist.
+   */
   async #namesIn(folder: string): Promise<string[] | null> {
     const all = await this.fs.readdir(folder, { recursive: true }).catch(() => null);
     if (all === null) return null;
@@ -162,7 +169,7 @@ class NodeCache implements HubCache {
 type OnProgress = (loaded: number, total: number | undefined) => void;
 type KnownFile = HubFile & { readonly etag: string };
 
-/** The tag and the length of a file, asked of the hub if its list did not have them. */
+/** Returns the tag and the length of a file. They are requested from the hub if its list does not have them. */
 async function completed(file: HubFile, url: string, client: HubClient): Promise<KnownFile> {
   let { etag, size } = file;
   if (etag === undefined || size === undefined) {
@@ -173,7 +180,10 @@ async function completed(file: HubFile, url: string, client: HubClient): Promise
   }
   const tag = etag?.replace(/^W\//, '').replace(/^"(.*)"$/, '$1');
   if (tag === undefined || !/^\w[\w.-]*$/.test(tag) || (size !== undefined && !Number.isSafeInteger(size)))
-    throw new HubError(`${url} has the tag ${etag} and ${size} bytes, as the server says: is it a hub?`, url);
+    throw new HubError(
+      `${url} was sent with the tag ${etag} and ${size} bytes, expected both: is the server a hub?`,
+      url,
+    );
   return { name: file.name, etag: tag, size };
 }
 

@@ -1,4 +1,4 @@
-// Requests to Hugging Face's hub: tried again where that helps, with errors that say what to do.
+// Sends requests to Hugging Face's hub. Temporary failures are retried, and errors contain a remedy.
 
 import { isNode } from '../backend/node.js';
 import { HubError } from '../core/errors.js';
@@ -7,11 +7,11 @@ import type { HubSettings } from './hub-options.js';
 
 /** Maximum number of attempts for a request that fails for a temporary reason. */
 const TRIES = 5;
-/** HTTP's status for a part that a file does not have, as the server sees it. */
+/** HTTP status of a request for a range that is outside of the file. */
 const RANGE_REFUSED = 416;
-/** Milliseconds without a byte after which a connection counts as cut. */
+/** Milliseconds without data after which a connection is considered lost. */
 const STALLED = 60_000;
-/** The longest time, in seconds, that a server may ask to wait; the hub counts requests in windows of five minutes. */
+/** Maximum seconds that a server may ask to wait. The hub limits the number of requests in five minutes. */
 const PATIENCE = 300;
 
 interface HubRequest {
@@ -21,7 +21,7 @@ interface HubRequest {
   readonly tries?: number | undefined;
 }
 
-/** An answer, and what ends its connection if nothing comes any more. */
+/** A response, and the watch that closes its connection if no more data arrives. */
 interface Answer {
   readonly response: Response;
   readonly watch: Watch;
@@ -30,7 +30,7 @@ interface Answer {
 export class HubClient {
   constructor(
     private readonly settings: Pick<HubSettings, 'endpoint' | 'token' | 'signal'>,
-    /** The model's name in messages. */
+    /** Name of the model in messages. */
     private readonly id: string,
   ) {}
 
@@ -39,8 +39,8 @@ export class HubClient {
   }
 
   /**
-   * Headers of a file from the hub itself, which have the commit, the tag and the length. The store to which it
-   * redirects lacks these. Pages cannot see redirects, and get the store's headers.
+   * Requests the headers of a file from the hub itself, which have the commit, the tag and the length. The store to
+   * which the hub redirects lacks them. Pages cannot see redirects and get the store's headers.
    */
   async head(url: string): Promise<Headers> {
     const redirect = isNode ? 'manual' : 'follow';
@@ -49,29 +49,31 @@ export class HubClient {
       watch.end();
       const location = response.headers.get('location');
       const next = location === null ? null : new URL(location, at);
-      // A model that was renamed redirects inside the hub.
+      // For a renamed model, the hub redirects within itself.
       if (next === null || next.origin !== new URL(at).origin || response.headers.has('x-linked-etag') || hops > 5)
         return response.headers;
       at = next.href;
     }
   }
 
-  /** The answer of an API, as JSON. */
+  /** Requests JSON from an API of the hub. */
   async json(url: string, tries?: number): Promise<unknown> {
     const { response, watch } = await this.#request(url, { tries });
     try {
       return await response.json();
     } catch (cause) {
       this.settings.signal?.throwIfAborted();
-      throw new HubError(`${url} does not answer with JSON: is it a hub?`, url, response.status, { cause });
+      throw new HubError(`${url} answered with something other than JSON: is the server a hub?`, url, response.status, {
+        cause,
+      });
     } finally {
       watch.end();
     }
   }
 
   /**
-   * The bytes of a file from `from` to `to`, or to its end, one part after another. Where a connection is cut, another one goes on.
-   * Throws HubError if the file is not as long as `size`, as far as that is known.
+   * Yields the bytes of a file from `from` to `to`, or to its end. If the connection is lost, a new one continues.
+   * Throws HubError if `size` is known and the file has another length.
    */
   async *bytes(url: string, from: number, size: number | undefined, to = size): AsyncGenerator<Uint8Array> {
     let at = from;
@@ -85,14 +87,14 @@ export class HubClient {
         return null;
       });
       if (answer === null) {
-        asksForParts = false; // all of it says whether it is complete, or another file by now
+        asksForParts = false; // a request for the whole file shows if the file has changed
         continue;
       }
       const { response, watch } = answer;
       let cut: unknown;
       try {
         checkLength(url, response, at, size);
-        let skip = response.status === 206 ? 0 : at; // not every server knows ranges
+        let skip = response.status === 206 ? 0 : at; // some servers ignore ranges
         for await (const part of watch.parts(response)) {
           const fresh = part.subarray(Math.min(skip, part.byteLength));
           skip -= part.byteLength - fresh.byteLength;
@@ -149,9 +151,9 @@ export class HubClient {
   #fetch(url: string, { method = 'GET', headers, redirect = 'follow' }: HubRequest, watch: Watch): Promise<Response> {
     const { endpoint, token } = this.settings;
     const sent = new Headers(headers);
-    if (isNode) sent.set('accept-encoding', 'identity'); // lengths and ranges are those of the file
+    if (isNode) sent.set('accept-encoding', 'identity'); // lengths and ranges must be those of the uncompressed file
     if (token !== undefined && new URL(url).origin === new URL(endpoint).origin)
-      sent.set('authorization', `Bearer ${token}`); // which fetch takes off when it is redirected elsewhere
+      sent.set('authorization', `Bearer ${token}`); // fetch removes it when redirected to another origin
     return proxiedFetch(url, { method, headers: sent, redirect, signal: watch.signal });
   }
 
@@ -168,7 +170,7 @@ export class HubClient {
     return new HubError(`${url} refused (${status}): ${why}${said === null ? '' : ` (${said})`}`, url, status);
   }
 
-  /** Waits, unless the signal ends it. */
+  /** Waits. The signal ends the wait with its reason. */
   async #pause(milliseconds: number): Promise<void> {
     const { signal } = this.settings;
     signal?.throwIfAborted();
@@ -185,7 +187,7 @@ export class HubClient {
   }
 }
 
-/** Ends a request when its caller does, or when nothing comes any more. */
+/** Ends a request when the caller's signal aborts, or when no data arrives. */
 class Watch {
   readonly #controller = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -211,7 +213,7 @@ class Watch {
     }
   }
 
-  /** Call this once the response is read or no longer needed. It clears the timer and closes the connection. */
+  /** Clears the timer and closes the connection. Must be called once the response is read or no longer needed. */
   end(): void {
     clearTimeout(this.#timer);
     this.caller?.removeEventListener('abort', this.#abort);
@@ -220,7 +222,7 @@ class Watch {
 
   #again(): void {
     clearTimeout(this.#timer);
-    const reason = new Error(`nothing came for ${STALLED / 1000} seconds`);
+    const reason = new Error(`no data arrived for ${STALLED / 1000} seconds`);
     this.#timer = setTimeout(() => this.#controller.abort(reason), STALLED);
   }
 }
@@ -230,12 +232,12 @@ function rangeOf(from: number, to: number | undefined, size: number | undefined)
   return { range: `bytes=${from}-${to === undefined || to === size ? '' : to - 1}` };
 }
 
-/** Before anything is read: does the server mean this part of a file of that length? */
+/** Throws HubError unless a response has the requested part of a file of the expected length. */
 function checkLength(url: string, { status, headers }: Response, from: number, size: number | undefined): void {
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('content-range') ?? '');
   if (status === 206 && range !== null && Number(range[1]) !== from)
     throw new HubError(
-      `${url} answers with the bytes from ${range[1]} on, asked for those from ${from} on`,
+      `${url} answered with the bytes from ${range[1]} on, expected those from ${from} on`,
       url,
       status,
     );
@@ -245,10 +247,10 @@ function checkLength(url: string, { status, headers }: Response, from: number, s
 }
 
 function wrongLength(url: string, found: string, size: number): HubError {
-  return new HubError(`${url} has ${found} bytes, expected ${size}, as the hub says`, url);
+  return new HubError(`${url} has ${found} bytes, expected ${size} by the hub's list`, url);
 }
 
-/** Milliseconds to wait before the next try; undefined if there is no sense in one. */
+/** Returns the milliseconds to wait before the next attempt; undefined if another attempt is useless. */
 function waitOf({ status, headers }: Response, attempt: number): number | undefined {
   if (status !== 429 && status !== 408 && status < 500) return undefined;
   const after = headers.get('retry-after');
@@ -260,7 +262,7 @@ function waitOf({ status, headers }: Response, attempt: number): number | undefi
 
 const backOff = (attempt: number) => 200 * 2 ** (attempt - 1);
 
-/** Node's own message is only 'fetch failed'. */
+/** Returns the reason of a network error. Node's own message is only 'fetch failed'. */
 function reasonOf(error: unknown): string {
   const { message, cause } = error as Error;
   return cause instanceof Error && cause.message !== '' ? cause.message : message;

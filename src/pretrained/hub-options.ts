@@ -1,4 +1,4 @@
-// Settings of Hugging Face's hub: options, and the environment variables of its Python library.
+// Settings for Hugging Face's hub, from options and from the environment variables of its Python library.
 
 import { environment, isNode, nodeModule } from '../backend/node.js';
 import { anyOf, checkOptions } from '../core/check.js';
@@ -6,42 +6,42 @@ import { ArgumentError } from '../core/errors.js';
 
 /** Progress of the download of a file. */
 export interface DownloadProgress {
-  /** The file's name in the repository. */
+  /** Name of the file in the repository. */
   readonly file: string;
-  /** Bytes that are there. */
+  /** Number of bytes downloaded so far. */
   readonly loaded: number;
-  /** Bytes of the whole file; NaN as long as the server has not said. */
+  /** Number of bytes of the whole file; NaN while it is unknown. */
   readonly total: number;
 }
 
-/** Options of whatever takes a model's id on the hub. */
+/** Options of functions that accept the id of a model on the hub. */
 export interface HubOptions {
   /** A branch, a tag or a commit. Default `main`. */
   revision?: string | undefined;
   /**
-   * An access token; false for none. Default: `HF_TOKEN`, or what `huggingface-cli login` left in the file
-   * `HF_TOKEN_PATH` or `HF_HOME/token`.
+   * An access token; false for none. Default: `HF_TOKEN`, or the content of the file `HF_TOKEN_PATH` or
+   * `HF_HOME/token`, which `huggingface-cli login` writes.
    */
   token?: string | false | undefined;
   /**
-   * The folder of Hugging Face's cache, in Node. Default: `HF_HUB_CACHE`, or `HF_HOME/hub`, or `~/.cache/huggingface/hub`.
-   * Pages have Cache storage instead, where this is the name of a cache. Default `huggingface-hub`.
+   * The folder of Hugging Face's cache, in Node. Default: `HF_HUB_CACHE`, or `HF_HOME/hub`, or
+   * `~/.cache/huggingface/hub`. In pages it is the name of a cache in Cache storage, `huggingface-hub` by default.
    */
   cacheDir?: string | undefined;
-  /** Called while files are downloaded, not for those in the cache. */
+  /** Called while files are downloaded, but not for files in the cache. Default none. */
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends the loading with its reason when it is aborted; what has arrived stays for the next time. */
+  /** Aborts the loading, which rejects with the signal's reason. Downloaded parts stay in the cache. Default none. */
   signal?: AbortSignal | undefined;
 }
 
 /** Options with all defaults and the environment. */
 export interface HubSettings {
-  /** `https://huggingface.co`, or `HF_ENDPOINT`; without a slash at its end. */
+  /** The hub's URL without a slash at the end: `HF_ENDPOINT`, or `https://huggingface.co`. */
   readonly endpoint: string;
   readonly revision: string;
   readonly token: string | undefined;
   readonly cacheDir: string;
-  /** True if `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is set: nothing is asked of the network. */
+  /** True if `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is set. No request is then sent. */
   readonly offline: boolean;
   readonly onProgress: (progress: DownloadProgress) => void;
   readonly signal: AbortSignal | undefined;
@@ -49,7 +49,7 @@ export interface HubSettings {
 
 const REVISION = /^(?!.*\.\.)[\w.-]+(\/[\w.-]+)*$/;
 
-/** Checks options that nothing may use: files of a folder need no hub. Throws ArgumentError. */
+/** Checks hub options, even if they are not used, as for a local folder. Throws ArgumentError. */
 export function checkHubOptions(op: string, options: HubOptions): HubOptions {
   return checkOptions(op, options, {
     revision: {
@@ -66,14 +66,14 @@ export function checkHubOptions(op: string, options: HubOptions): HubOptions {
 export const hubOptionNames = ['revision', 'token', 'cacheDir', 'onProgress', 'signal'] as const;
 
 /**
- * Reads options and environment. Throws ArgumentError for unknown options and for values of the wrong type, and for
- * names of revisions that could lead out of the cache.
+ * Reads options and environment variables. Throws ArgumentError for unknown options, values of the wrong type, and
+ * revisions that could lead out of the cache.
  */
 export async function hubSettings(op: string, options: HubOptions = {}): Promise<HubSettings> {
   const { revision = 'main', token, cacheDir, onProgress, signal } = checkHubOptions(op, options);
   const secret = token === false ? undefined : (token ?? (await storedToken()));
   if (secret !== undefined && !/^[!-~]+$/.test(secret))
-    throw new ArgumentError(`${op}: the token has characters that no token has`);
+    throw new ArgumentError(`${op}: token has characters that are invalid in an access token`);
   return {
     endpoint: (environment('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, ''),
     revision,
@@ -87,7 +87,7 @@ export async function hubSettings(op: string, options: HubOptions = {}): Promise
 
 const isSet = (name: string) => /^(1|on|yes|true)$/i.test(environment(name) ?? '');
 
-/** `HF_HOME`, where Hugging Face's libraries keep everything. */
+/** Returns `HF_HOME` or its default, the folder of Hugging Face's libraries. */
 async function home(): Promise<string> {
   const { homedir } = await nodeModule<typeof import('node:os')>('os');
   const { join } = await nodeModule<typeof import('node:path')>('path');
@@ -95,7 +95,7 @@ async function home(): Promise<string> {
   return withHome(environment('HF_HOME') ?? join(caches, 'huggingface'), homedir());
 }
 
-/** Python's libraries expand a tilde that the shell left. */
+/** Expands a leading tilde, as Python's libraries do. */
 const withHome = (path: string, home: string) => path.replace(/^~(?=$|[\\/])/, () => home);
 
 async function defaultCache(): Promise<string> {
@@ -111,6 +111,6 @@ async function storedToken(): Promise<string | undefined> {
   const { readFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const { join } = await nodeModule<typeof import('node:path')>('path');
   const path = environment('HF_TOKEN_PATH') ?? join(await home(), 'token');
-  const text = await readFile(path, 'utf8').catch(() => ''); // most have none
+  const text = await readFile(path, 'utf8').catch(() => ''); // usually there is no such file
   return text.trim() || undefined;
 }

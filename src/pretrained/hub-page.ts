@@ -1,5 +1,5 @@
-// The hub's cache of pages and workers, in Cache storage: lists of files, and files in parts. Each part is an entry of its
-// own, so that a page that was closed goes on where it stopped.
+// The cache of hub files in pages and workers, in Cache storage. It has lists of files, and files in parts. Each part
+// is a separate entry, so that an interrupted download can continue.
 
 import { isObject } from '../core/check.js';
 import { HubError } from '../core/errors.js';
@@ -7,10 +7,10 @@ import type { OpenFile } from '../io/file.js';
 import { blobFile } from './blob-file.js';
 import type { HubCache, HubFile, HubRevision } from './hub-store.js';
 
-/** Bytes of a part. */
+/** Number of bytes of a part. */
 const PART = 1 << 24;
 
-/** The entry of a complete file: its length. */
+/** The entry of a complete file, with its length. */
 interface Complete {
   readonly size: number;
 }
@@ -18,7 +18,7 @@ interface Complete {
 export async function openPageCache(cacheName: string, endpoint: string, id: string): Promise<HubCache> {
   const { caches } = globalThis;
   if (caches === undefined)
-    throw new HubError('there is no Cache storage here: it needs https or localhost', `${endpoint}/${id}`);
+    throw new HubError('Cache storage is not available, because it needs https or localhost', `${endpoint}/${id}`);
   const cache = await caches.open(cacheName);
   const base = `${endpoint}/${id}/resolve`;
   const urlOf = (sha: string, name: string) => `${base}/${sha}/${name.split('/').map(encodeURIComponent).join('/')}`;
@@ -44,7 +44,7 @@ export async function openPageCache(cacheName: string, endpoint: string, id: str
       const parts: Blob[] = [];
       for (let from = 0; from < complete.size; from += PART) {
         const part = await cache.match(`${url}?from=${from}`);
-        if (part === undefined) return null; // the browser made room
+        if (part === undefined) return null; // the browser has evicted a part
         parts.push(await part.blob());
       }
       const blob = new Blob(parts);
@@ -55,7 +55,7 @@ export async function openPageCache(cacheName: string, endpoint: string, id: str
       const key = urlOf(sha, file.name);
       const length = file.size ?? Number((await client.head(url)).get('content-length') ?? Number.NaN);
       if (!(Number.isSafeInteger(length) && length >= 0))
-        throw new HubError(`${url}: the server does not say how long it is`, url);
+        throw new HubError(`${url} was sent without a length, expected a content-length header`, url);
       for (let from = 0; from < length; from += PART) {
         const to = Math.min(from + PART, length);
         const before = await cache.match(`${key}?from=${from}`);

@@ -1,13 +1,13 @@
-// The common part of Node's cache of the hub and that of pages.
+// The interface of the caches of hub files, in Node and in pages.
 
 import type { OpenFile } from '../io/file.js';
 import type { HubClient } from './hub-client.js';
 
-/** A file, as the hub's list has it. */
+/** A file in the hub's list. */
 export interface HubFile {
   readonly name: string;
   readonly size?: number | undefined;
-  /** A name of its content: the SHA-256 of large files, git's own hash of others. */
+  /** A hash of the content: the SHA-256 of large files, the git hash of others. */
   readonly etag?: string | undefined;
 }
 
@@ -19,12 +19,12 @@ export interface HubRevision {
 
 /** The cache of a model on the hub, in Node's files or in a page's Cache storage. */
 export interface HubCache {
-  /** The state of a revision when it was last asked for, with the files that are there; null if it never was. */
+  /** Returns the state of a revision at its last use, with its cached files; null if it was never used. */
   remembered(revision: string): Promise<HubRevision | null>;
   remember(revision: string, found: HubRevision): Promise<void>;
-  /** A file that is there completely; null otherwise. */
+  /** Opens a file; null unless it is complete in the cache. */
   open(sha: string, name: string): Promise<OpenFile | null>;
-  /** Downloads a file, or what is missing of it. */
+  /** Downloads a file, or its missing part. */
   fetch(
     sha: string,
     file: HubFile,

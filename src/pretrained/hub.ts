@@ -1,5 +1,5 @@
-// Files of a model by its id on Hugging Face's hub. These are a few lines on `fetch`. `@huggingface/hub` would bring
-// two more packages, one with a WebAssembly module. It does not resume interrupted downloads, and has no cache in
+// Opens the files of a model by its id on Hugging Face's hub. This uses `fetch` directly. `@huggingface/hub` would
+// bring two more packages, one with a WebAssembly module. It does not resume interrupted downloads, and has no cache in
 // pages.
 
 import { isNode } from '../backend/node.js';
@@ -20,10 +20,11 @@ export function isHubId(text: string): boolean {
 }
 
 /**
- * A model on the hub. Its files are downloaded when they are opened, and stay in the cache. If the hub is unreachable,
- * or `HF_HUB_OFFLINE` is set, only the cache is used. Throws HubError if the hub refuses a file or the transfer fails.
- * Throws ArgumentError for unknown options, the system's error if the cache cannot be written, and the signal's reason.
- * With `inParts`, files of weights are not downloaded: the parts that are read are fetched by range requests.
+ * Opens a model on the hub. Its files are downloaded when they are opened, and stay in the cache. If the hub is
+ * unreachable, or `HF_HUB_OFFLINE` is set, only the cache is used. Throws HubError if the hub refuses a file or the
+ * transfer fails. Throws ArgumentError for unknown options, the system's error if the cache cannot be written, and the
+ * signal's reason. With `inParts`, files of weights are not downloaded: the parts that are read are fetched by range
+ * requests.
  */
 export async function openHub(id: string, options?: HubOptions, inParts = false): Promise<ModelSource> {
   const settings = await hubSettings('loadModel', options);
@@ -40,7 +41,7 @@ export async function openHub(id: string, options?: HubOptions, inParts = false)
     found?.close();
     if (file === undefined) {
       if (!isRemembered) return null;
-      throw new HubError(`${name} of ${id} is not in the cache, and the hub is out of reach`, `${endpoint}/${id}`);
+      throw new HubError(`${name} of ${id} is not in the cache, and the hub is unreachable`, `${endpoint}/${id}`);
     }
     const url = `${endpoint}/${id}/resolve/${sha}/${name.split('/').map(encodeURIComponent).join('/')}`;
     if (settings.offline) throw new HubError(`${name} of ${id} is not in the cache, and ${OFFLINE}`, url);
@@ -62,7 +63,7 @@ const OFFLINE = 'HF_HUB_OFFLINE is set';
 /** True for a file that may hold weights. */
 const isWeights = (name: string) => /\.(safetensors|bin|pth?|onnx|onnx_data\w*|gguf)$/.test(name);
 
-/** The commit that a revision is now, or was when the hub could be reached. */
+/** Returns the commit of a revision: the present one, or the latest known one if the hub is unreachable. */
 async function resolveRevision(
   id: string,
   { endpoint, revision, offline }: HubSettings,
@@ -92,16 +93,16 @@ async function resolveRevision(
 function readAnswer(url: string, answer: unknown): HubRevision {
   const { sha, siblings } = isObject(answer) ? answer : {};
   if (typeof sha !== 'string' || !/^[\da-f]{4,64}$/.test(sha) || !Array.isArray(siblings))
-    throw new HubError(`${url} does not answer with a commit and its files: is it a hub?`, url);
+    throw new HubError(`${url} answered without a commit and its files: is the server a hub?`, url);
   const files = new Map<string, HubFile>();
   for (const sibling of siblings) {
-    if (!isObject(sibling)) throw new HubError(`${url} lists a file that is no object`, url);
+    if (!isObject(sibling)) throw new HubError(`${url} lists a file as ${typeof sibling}, expected an object`, url);
     const { rfilename, size, blobId, lfs } = sibling;
     let name: string;
     try {
       name = checkFileName(rfilename);
     } catch (error) {
-      if (error instanceof FormatError) continue; // a name that no folder could have is nothing that will be asked for
+      if (error instanceof FormatError) continue; // an invalid name is never requested
       throw error;
     }
     const large = isObject(lfs) ? lfs : {};

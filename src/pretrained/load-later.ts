@@ -1,4 +1,4 @@
-// Loads the loader of models when it is first needed, so that pages without models do not pay for it.
+// Loads the code that loads models at the first call, so that pages without models need not download it.
 
 import { isObject } from '../core/check.js';
 import type { Device } from '../core/device.js';
@@ -15,12 +15,12 @@ import type { ModelLocation } from './open-source.js';
 export type { LoadedModel, LoadModelOptions, TextModel } from './load-model.js';
 
 /**
- * Loads a pretrained model from a folder, a hub id, files by name as dropped on a page, or a GGUF file. A GGUF file is
- * given as a path, URL, Blob or Response. The model is in evaluation mode, and its parameters live until `dispose()`.
+ * Loads a pretrained model from a folder, a hub id, files by name (for example dropped on a page), or a GGUF file. A
+ * GGUF file is given as a path, URL, Blob or Response. The model is in evaluation mode. Its parameters are valid until
+ * `dispose()`.
  *
- * A folder of `Transformer.save` gives that model: `loadModel<Transformer>(device, folder)`. The type of the result has
- * a tokenizer, but a folder without one leaves it null. `loadModel<LoadedModel>` expresses this, for models of images
- * or of ids.
+ * From a folder of `Transformer.save` it loads that model: `loadModel<Transformer>(device, folder)`. The result's type
+ * has a tokenizer, although it is null if the folder has none. `loadModel<LoadedModel>` gives the exact type.
  *
  * Throws FormatError, naming the file, if something is missing, damaged or of an unknown family. Throws FetchError if
  * the hub or the network fails, OutOfMemoryError, and ArgumentError for invalid options.
@@ -60,13 +60,13 @@ export async function loadTokenizer(
 
 /**
  * Writes a language model of the families llama, qwen2, qwen3, gemma or gpt2, with its tokenizer, to a GGUF file that
- * llama.cpp and transformers read. It replaces what was there, or nothing if it fails. Node, Deno and Bun.
+ * llama.cpp and transformers read. An existing file is replaced only if writing succeeds. Needs Node, Deno or Bun.
  *
  * ```ts
  * await saveGguf(model, 'model.gguf', { type: 'q8_0' });
  * ```
  *
- * Throws ArgumentError for a model or a tokenizer that the format has no place for, and the file system's errors.
+ * Throws ArgumentError for a model or a tokenizer that the format cannot describe, and the file system's errors.
  */
 export async function saveGguf(
   model: PretrainedModel,

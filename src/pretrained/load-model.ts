@@ -32,24 +32,24 @@ import type { ModelSource } from './source.js';
 import { textConfig } from './text-config.js';
 import type { OnWarning } from './warnings.js';
 
-/** A model with what its folder brings beside the weights. */
+/** A model with its tokenizer and processor, if its folder has them. */
 export interface LoadedModel extends PretrainedModel {
   processor: Processor | null;
 }
 
-/** A model whose folder brings a tokenizer. */
+/** A model whose folder has a tokenizer. */
 export type TextModel = LoadedModel & { tokenizer: PretrainedTokenizer };
 
 export interface LoadModelOptions extends HubOptions {
   /** The head of the model. Default: by `architectures` of config.json; 'none' for a decoder of sentence-transformers. */
   head?: HeadKind | undefined;
-  /** The labels of a head that is put on anew. */
+  /** The labels of a new classification head. Default: those of config.json. */
   labels?: readonly string[] | undefined;
-  /** The meaning of new labels: one of them, several at once, or a number; transformers' `problem_type`. */
+  /** The kind of prediction of a new head, transformers' `problem_type`: one label, several labels, or a number. */
   problemType?: ProblemType | undefined;
   /**
-   * The format in which matrices are packed while they are read. 'auto' keeps what the file has: halves, and the blocks of a
-   * GGUF file. See docs/packed-weights.md. Default: 'auto' of a GGUF file, otherwise 'float32'.
+   * The format to which matrices are packed while they are read. 'auto' keeps the format of the file: 16-bit floats,
+   * and the blocks of a GGUF file. See docs/packed-weights.md. Default: 'auto' for a GGUF file, otherwise 'float32'.
    */
   weights?: 'float32' | WeightFormat | 'auto' | undefined;
   /**
@@ -59,18 +59,21 @@ export interface LoadModelOptions extends HubOptions {
   activations?: ActivationFormat | undefined;
   /**
    * `weights` by the names of transformers.js. In a folder with only ONNX files it chooses the file instead: `q8` is
-   * `model_quantized.onnx`. An object has one for each file: `{ encoder_model: 'fp32', decoder_model_merged: 'q4' }`. Default: the
-   * most exact file.
+   * `model_quantized.onnx`. An object has a name for each file: `{ encoder_model: 'fp32', decoder_model_merged: 'q4'
+   * }`. Default: the file with the highest precision.
    */
   dtype?: OnnxChoice | undefined;
   /**
-   * The format of keys and values while the model generates: its `cacheType`, see `generate`. 'float16' takes half of the
+   * The format of keys and values in generation, which becomes the model's `cacheType`. 'float16' takes half of the
    * memory, 'int8' about a quarter. Default: 'float32'.
    */
   cache?: CacheType | undefined;
-  /** The base of an adapter: a folder or an id, in place of the one that the adapter names. */
+  /** The base model of an adapter, a folder or a hub id. Default: the one that the adapter names. */
   baseModel?: string | undefined;
-  /** Called with the text and the code of each warning, such as one about weights that nothing uses. Default: stderr. */
+  /**
+   * Called with the text and the code of each warning, such as one about unused weights. Default: warnings are written
+   * to stderr.
+   */
   onWarning?: OnWarning | undefined;
 }
 
@@ -84,11 +87,14 @@ export async function loadModel<Model extends LoadedModel | Transformer = TextMo
   const source = await openSource(from, others.hub);
   if (await isAdapter(source)) return (await loadAdapted(device, source, baseModel, options)) as Model;
   if (baseModel !== undefined)
-    throw new ArgumentError(`loadModel: baseModel is given, but ${source.name} is no adapter`);
+    throw new ArgumentError(`loadModel: baseModel is given, but ${source.name} is not an adapter: omit it`);
   return loadFrom<Model>(device, source, from, others);
 }
 
-/** Loads the base of an adapter, and puts the adapter on it. What the caller gives wins over what the adapter says. */
+/**
+ * Loads the base of an adapter and adds the adapter to it. Options of the caller take precedence over settings of the
+ * adapter.
+ */
 async function loadAdapted(
   device: Device,
   source: ModelSource,
@@ -99,7 +105,7 @@ async function loadAdapted(
   const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const { onWarning = warn } = given;
   const aboutHead: string[] = [];
-  // The adapter may bring the head that its base lacks.
+  // The adapter may contain the head that its base lacks.
   const onBaseWarning: OnWarning = (message, code) =>
     code === 'new-head' ? aboutHead.push(message) : onWarning(message, code);
   const all = { ...options, ...own, onWarning: onBaseWarning };
@@ -184,7 +190,7 @@ function checkLoadOptions(options: LoadModelOptions) {
     throw new ArgumentError(`loadModel: onWarning is ${describeValue(onWarning)}, expected a function`);
   const isLabel = (label: unknown) => typeof label === 'string';
   if (labels !== undefined && !(Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)))
-    throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected the names of one label or more`);
+    throw new ArgumentError(`loadModel: labels is ${describeValue(labels)}, expected an array of one or more names`);
   if (head !== undefined) checkOneOf('loadModel', 'head', head, headKinds);
   if (problemType !== undefined) checkOneOf('loadModel', 'problemType', problemType, PROBLEM_TYPES);
   checkOptions('loadModel', { baseModel }, { baseModel: 'string' });
@@ -195,9 +201,9 @@ function checkLoadOptions(options: LoadModelOptions) {
   return { head, labels, problemType, weights, activations, dtype, baseModel, cache, onWarning, hub };
 }
 
-/** Everything that a model of a family is made of. */
+/** Everything that is needed to make a model of a family. */
 interface FamilySource extends Omit<BlankSource, 'sentence' | 'dtype' | 'headersOnly'> {
-  /** The modules around the model, the folder of all, and the head that they work on. */
+  /** The modules after the model, the folder that contains all, and the head whose output the modules read. */
   readonly sentences: Pick<SentenceFolder, 'source' | 'layout' | 'loadPart'> & { readonly head: HeadKind | null };
   reopen(): Promise<ModelSource>;
   readonly packing: Parameters<typeof packingOf>[0];
@@ -217,7 +223,7 @@ async function loadFamily(device: Device, from: FamilySource): Promise<Pretraine
   }
 }
 
-/** Reads weights and what comes beside them, and has the model remember where it is from. */
+/** Reads the weights, the tokenizer and the processor, and records the model's source. */
 async function fillModel(
   { family, model, config, weights, head, saved: labelled }: BlankModel,
   { source, sentences, reopen, json, file, packing, onWarning, signal }: FamilySource,
@@ -228,7 +234,7 @@ async function fillModel(
   }
   // If there are ONNX files, `dtype` has chosen one already.
   const pack = packingOf(weights.named === undefined ? packing : { ...packing, dtype: undefined });
-  // ColBERT's projection of tokens is a module behind the model.
+  // ColBERT's projection of tokens is a module after the model.
   const own = isColbert(json) ? { ...weights, unneeded: new Set(['linear.weight']) } : weights;
   if (pack !== null && weights.converted !== undefined)
     onWarning(
@@ -248,22 +254,22 @@ async function fillModel(
     },
   };
   [model.tokenizer, model.processor] = await companions(source, family, config, onWarning);
-  // With another head than that of its modules, the model is none of sentences.
+  // The modules are used only if the model has the head that they need.
   if (head === sentences.head) {
     model.sentenceHead = await sentenceHead({ ...sentences, model, weights });
     model.origin = { ...model.origin, elsewhere: sentenceFiles(model) };
   }
 }
 
-/** Throws ArgumentError for a model whose folder has it in a folder within: the others cannot be written. */
+/** Throws ArgumentError if the model is in a subfolder next to other models, because these cannot be saved. */
 function checkSavable(layout: SentenceLayout | null): void {
   if (layout === null || layout.backbone.path === '') return;
   throw new ArgumentError(
-    `save: the folder has the model in ${layout.backbone.path}, beside others, which cannot be saved: save it with sentence-transformers`,
+    `save: the folder has the model in ${layout.backbone.path}, next to others that cannot be saved: save it with sentence-transformers`,
   );
 }
 
-/** A model that `Transformer.save` wrote. */
+/** Loads a model that `Transformer.save` wrote. */
 async function loadOwn(
   device: Device,
   source: ModelSource,
@@ -272,7 +278,9 @@ async function loadOwn(
 ) {
   for (const [name, value] of Object.entries(heads))
     if (value !== undefined)
-      throw new ArgumentError(`loadModel: ${name} is given, but ${source.name} is a Transformer`);
+      throw new ArgumentError(
+        `loadModel: ${name} is given, but ${source.name} is a Transformer, which has no such option: omit it`,
+      );
   const files: Record<string, Uint8Array> = {};
   for (const name of ['config.json', 'model.safetensors', 'source-tokenizer.json', 'target-tokenizer.json'])
     if (await source.has(name)) files[name] = await source.bytes(name);
@@ -281,8 +289,8 @@ async function loadOwn(
 }
 
 /**
- * The tokenizer and the processor of a folder. A model runs without them, on ids and numbers: errors of their files are
- * warnings.
+ * Loads the tokenizer and the processor of a folder. A model works without them, on ids and numbers, so errors in their
+ * files are only warnings.
  */
 export async function companions(
   source: ModelSource,
@@ -309,7 +317,7 @@ async function readGenerationConfig(
   onWarning: OnWarning,
 ) {
   const file = (await source.has(GENERATION)) ? await source.json(GENERATION) : null;
-  // A class's defaults do not say how a sequence begins and ends, as in transformers.
+  // Defaults of a config class do not count for the tokens that begin and end a sequence, as in transformers.
   const start = given.decoder_start_token_id ?? given.bos_token_id ?? values.decoder_start_token_id;
   const { eos_token_id, forced_eos_token_id } = given;
   const said = { ...values, decoder_start_token_id: start, eos_token_id, forced_eos_token_id };
@@ -320,7 +328,7 @@ async function readGenerationConfig(
     onWarning(`${source.name} asks for ${others.join(', ')}, which generate does not have`, 'ignored-setting');
 }
 
-/** The text of config.json; of a GGUF file, which has none, nothing. */
+/** Returns the text of config.json; an empty text for a GGUF file. */
 async function configText(source: ModelSource): Promise<string> {
   return (await source.has('config.json')) && source.weights === undefined
     ? new TextDecoder().decode(await source.bytes('config.json'))

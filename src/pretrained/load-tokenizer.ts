@@ -1,4 +1,4 @@
-// The tokenizer that a model's folder brings.
+// Loads the tokenizer of a model's folder.
 
 import { FormatError } from '../core/errors.js';
 import type { Family } from '../models/family.js';
@@ -14,14 +14,14 @@ import type { ModelSource } from './source.js';
 const SENTENCEPIECE = ['spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model', 'spm.model', 'source.spm'];
 
 const TEMPLATE = 'chat_template.jinja';
-/** One of several, as transformers saves them. */
+/** Files of additional chat templates, as transformers saves them. */
 const NAMED_TEMPLATE = /^additional_chat_templates\/([^/]+)\.jinja$/;
 
 /**
- * The tokenizer of a folder; null if it has none. It is read from tokenizer.json, from BERT's vocab.txt, or from
+ * Loads the tokenizer of a folder; null if it has none. It is read from tokenizer.json, from BERT's vocab.txt, or from
  * vocab.json and merges.txt of GPT-2 and RoBERTa. wav2vec 2.0 has only vocab.json. tokenizer_config.json and
- * special_tokens_map.json list the special tokens. Throws FormatError for damaged files, and for folders with
- * SentencePiece files alone.
+ * special_tokens_map.json list the special tokens. Throws FormatError for damaged files, and for folders that have only
+ * SentencePiece files.
  */
 export async function loadModelTokenizer(
   source: ModelSource,
@@ -39,7 +39,7 @@ export async function loadModelTokenizer(
   }
 }
 
-/** The padding token if the configuration has none, as transformers' classes know it. */
+/** Returns the default padding token of transformers' classes, for configurations without one. */
 function paddingOf({ added_tokens: added }: { readonly added_tokens?: unknown }): TokenizerConfig {
   const contents = Array.isArray(added) ? added.map((token) => (token as { content?: unknown } | null)?.content) : [];
   const pad_token = ['[PAD]', '<pad>'].find((token) => contents.includes(token));
@@ -76,7 +76,7 @@ async function tokenizerJson(
   return null;
 }
 
-/** tokenizer_config.json, with what only special_tokens_map.json and files of chat templates say. */
+/** Reads tokenizer_config.json, completed by special_tokens_map.json and the files of chat templates. */
 async function tokenizerConfig(source: ModelSource): Promise<TokenizerConfig> {
   const read = async (name: string) => ((await source.has(name)) ? source.json(name) : {});
   const config: TokenizerConfig = {
@@ -99,6 +99,6 @@ async function textOf(source: ModelSource, name: string): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new FormatError(`${source.name}: ${name} is not text in UTF-8`, { cause });
+    throw new FormatError(`${source.name}: ${name} is not valid UTF-8`, { cause });
   }
 }

@@ -16,22 +16,22 @@ import { HubClient } from './hub-client.js';
 import { type HubOptions, hubOptionNames } from './hub-options.js';
 import { type ModelSource, sourceOf } from './source.js';
 
-/** A file's content, in memory or where the browser keeps it. */
+/** The content of a file, in memory or as a Blob. */
 export type FileContent = Blob | Uint8Array | ArrayBuffer;
 
 /**
- * Files by name, or a list of files that were dropped on a page or picked in it. Names in the list may begin with that
- * of one folder.
+ * Files by name, or a list of files that were dropped on a page or picked in it. All names in the list may begin with
+ * the name of one folder.
  */
 export type ModelFileSet = Readonly<Record<string, FileContent>> | ReadonlyMap<string, FileContent> | Iterable<File>;
 
-/** The place of a model. A Blob or a Response holds a GGUF file. */
+/** The location of a model. A Blob or a Response must contain a GGUF file. */
 export type ModelLocation = string | URL | ModelFileSet | Blob | Response;
 
 /**
- * Files of a model: of a folder or GGUF file at a path, a URL, a hub id such as `org/name`, or the given files. Throws
- * ArgumentError for other values, and the errors of `openHub`. With `inParts`, only the parts of weights that are read are
- * transferred from servers.
+ * Opens the files of a model. `from` is the path of a folder or GGUF file, a URL, a hub id such as `org/name`, or
+ * files. Throws ArgumentError for other values, and the errors of `openHub`. With `inParts`, only those parts of
+ * weights that are read are transferred from servers.
  */
 export async function openSource(from: ModelLocation, options: HubOptions = {}, inParts = false): Promise<ModelSource> {
   const { signal } = checkKnown('loadModel', options, [...hubOptionNames]);
@@ -48,8 +48,8 @@ export async function openSource(from: ModelLocation, options: HubOptions = {}, 
 }
 
 /**
- * Opens a GGUF file, or all parts of one. `open` opens a file beside the one that was given, by its name, `file`. The reader is loaded with
- * the first one.
+ * Opens a GGUF file, or all parts of one. `file` is its name, and `open` opens files of the same folder by name. The
+ * reader's code is loaded at the first call.
  */
 async function openGguf(
   name: string,
@@ -68,7 +68,10 @@ async function openGguf(
   return ggufSource(name, files);
 }
 
-/** The GGUF file of a folder that has one, and no config.json of its own. */
+/**
+ * Returns the name of the GGUF file of a folder without config.json; null if there is none. Throws ArgumentError if
+ * there are several.
+ */
 async function singleGguf(source: ModelSource): Promise<string | null> {
   const names = source.weights === undefined ? await source.list() : null;
   if (names === null || names.includes('config.json')) return null;
@@ -79,7 +82,7 @@ async function singleGguf(source: ModelSource): Promise<string | null> {
   const parts = partNames(first);
   if (parts !== null && names.every((name) => !name.endsWith('.gguf') || parts.includes(name))) return first;
   throw new ArgumentError(
-    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of ${first} or of another, on the hub its URL, …/resolve/main/${first}`,
+    `loadModel: ${source.name} has ${1 + others.length} GGUF files, expected one: give the path of one, such as ${first}, or its URL on the hub, …/resolve/main/${first}`,
   );
 }
 
@@ -106,37 +109,37 @@ async function folderOf(
     if (typeof from === 'string' && isHubId(from))
       return openHub(from, options, inParts).catch((error) => notHere(from, error));
     const expected = 'an existing folder or GGUF file, a URL, or an id on the hub such as org/name';
-    throw new ArgumentError(`loadModel: ${describeValue(String(from))} is none of these: ${expected}`);
+    throw new ArgumentError(`loadModel: ${describeValue(String(from))} does not exist, expected ${expected}`);
   }
   return filesSource(filesByName(from), signal);
 }
 
-/** A file at a path, with the parts that lie beside it. */
+/** Opens a GGUF file at a path, with its other parts from the same folder. */
 async function openLocalGguf(path: string): Promise<ModelSource> {
   const { basename, dirname } = await nodeModule<typeof import('node:path')>('path');
   const folder = dirname(path);
   const open = async (name: string) => {
     const file = await openFileOf(folder, name);
     if (file) return file;
-    throw new FormatError(`${path}: there is no ${name} beside it, which is another part of the file`);
+    throw new FormatError(`${path}: ${name}, another part of this file, is not in the same folder`);
   };
   return openGguf(path, open, basename(path));
 }
 
-/** If the hub is out of reach, an id is most likely the path of a model that is not there. */
+/** If the hub is unreachable, an id is probably the path of a model that does not exist. */
 function notHere(id: string, error: unknown): never {
   if (!isNode || !(error instanceof HubError) || error.status !== undefined) throw error;
   throw new HubError(`there is no folder or file ${id}, and ${error.message}`, error.url, undefined, { cause: error });
 }
 
-/** The kind of what lies at a path; null for nothing. */
+/** Returns what exists at a path; null for nothing. */
 async function kindOf(path: string): Promise<'folder' | 'file' | null> {
   const { stat } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const stats = await stat(path).catch(() => undefined);
   return stats?.isDirectory() ? 'folder' : stats?.isFile() ? 'file' : null;
 }
 
-/** A module's folder, which may have folders of other modules. */
+/** Names of folders of modules, which may contain folders of other modules. */
 const MODULE = /^\d+_/;
 
 async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSource> {
@@ -158,7 +161,10 @@ async function folderSource(path: string, signal?: AbortSignal): Promise<ModelSo
   return sourceOf(path, names.sort(), (name) => openFileOf(path, name), signal);
 }
 
-/** A folder on a server. Files are in memory, those that were only looked for until they are opened. */
+/**
+ * Makes the source of a folder on a server. Files are fetched to memory. A file that `has` finds is kept until it is
+ * opened.
+ */
 function urlSource(folder: URL, signal?: AbortSignal): ModelSource {
   const looked = new Map<string, OpenFile | null>();
   return sourceOf(
@@ -179,7 +185,7 @@ function urlSource(folder: URL, signal?: AbortSignal): ModelSource {
   );
 }
 
-/** A folder on a server, of which only the parts that are read are transferred. */
+/** Makes the source of a folder on a server from which only the parts that are read are transferred. */
 function rangedSource(folder: URL, signal?: AbortSignal): ModelSource {
   const client = new HubClient({ endpoint: folder.origin, token: undefined, signal }, folder.href);
   const opened = new Map<string, Promise<OpenFile | null>>();
@@ -223,7 +229,9 @@ function filesByName(given: ModelFileSet): Map<string, FileContent> {
   const files = new Map<string, FileContent>();
   for (const [name, content] of entries) {
     if (files.has(checkFileName(name)))
-      throw new ArgumentError(`loadModel: there are two files ${name}: give the folder, or names with theirs before`);
+      throw new ArgumentError(
+        `loadModel: there are two files ${name}: give the folder, or names that include their folders`,
+      );
     if (!(isBlob(content) || isTyped(content, 'Uint8Array') || isBuffer(content))) {
       const expected = 'a File, a Blob, a Uint8Array or an ArrayBuffer';
       throw new ArgumentError(`loadModel: ${name} is ${describeValue(content)}, expected ${expected}`);
@@ -236,7 +244,7 @@ function filesByName(given: ModelFileSet): Map<string, FileContent> {
 
 const isBuffer = (value: unknown) => Object.prototype.toString.call(value) === '[object ArrayBuffer]';
 
-/** Removes the name of a picked or dropped folder, which stands before each file's name. */
+/** Removes the name of a picked or dropped folder from the beginning of each file's name. */
 function withoutFolder(files: readonly File[]): [string, File][] {
   const names = files.map((file) => {
     if (typeof file?.name !== 'string')

@@ -1,4 +1,4 @@
-// A tokenizer without its model.
+// Loads a tokenizer without its model.
 
 import { FormatError } from '../core/errors.js';
 import type { Family } from '../models/family.js';
@@ -19,15 +19,15 @@ export async function openTokenizer(from: ModelLocation, options: HubOptions): P
   } finally {
     source.weights?.close();
   }
-  throw new FormatError(`${source.name} has no tokenizer.json, and no other vocabulary that is read here`);
+  throw new FormatError(`${source.name} has no tokenizer.json and no other supported vocabulary`);
 }
 
 const FILE = /[\\/]?\btokenizer\.json$/;
 
-/** The form of a vocabulary without a tokenizer.json, which depends on the family of the model. */
+/** Returns the kind of a vocabulary without a tokenizer.json, which depends on the family of the model. */
 async function vocabularyOf(source: ModelSource): Promise<Family['vocabulary']> {
   if (await source.has('tokenizer.json')) return undefined;
-  if (!(await source.has('config.json'))) return 'bert'; // a vocab.txt alone
+  if (!(await source.has('config.json'))) return 'bert'; // only vocab.txt exists
   const { model_type: type } = await source.json('config.json');
   return (await familyOf(type)).vocabulary;
 }

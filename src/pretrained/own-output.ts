@@ -1,9 +1,13 @@
-// Files decide whether an output projection is the embedding: what configs say of that is not always so (Flan-T5).
+// Finds out from the files if the output projection equals the embedding, because the configs of some models are wrong
+// (Flan-T5).
 
 import type { Device } from '../core/tensor.js';
 import type { WeightEntry } from '../models/weight-entry.js';
 
-/** Output projections of language models, and what they are tied to: the first of these that is there. */
+/**
+ * Names of the output projections of language models, and of the embeddings to which they can be tied: the first
+ * existing one.
+ */
 const OUTPUT = /^(?:language_model\.)?(lm_head|proj_out)\.weight$/;
 const EMBEDDINGS = [
   /(^|\.)shared\.weight$/,
@@ -11,12 +15,12 @@ const EMBEDDINGS = [
   /(^|\.)(embed_tokens|wte)\.weight$/,
 ];
 
-/** Numbers that are compared at a time. */
+/** Number of values that are compared at a time. */
 const PART = 1 << 17;
 
 /**
- * True if a file has an output projection that differs from the embedding. transformers does not tie such a pair either. Without a
- * device only sizes are compared.
+ * True if a file has an output projection that differs from the embedding. transformers does not tie such a pair,
+ * either. Without a device, only sizes are compared.
  */
 export async function hasOwnOutput(
   tensors: ReadonlyMap<string, WeightEntry>,

@@ -1,4 +1,4 @@
-// The options of `loadModel` that say how weights are packed.
+// The options of `loadModel` for packing weights.
 
 import { checkOneOf } from '../core/check.js';
 import { packing, type WeightFormat } from '../models/quantize.js';
@@ -17,7 +17,7 @@ interface PackingOptions {
   readonly weights?: 'float32' | WeightFormat | 'auto' | undefined;
   readonly activations?: ActivationFormat | undefined;
   readonly dtype?: OnnxChoice | undefined;
-  /** True for files whose weights are packed, which is kept by default. */
+  /** True for files whose weights are packed. Their format is kept by default. */
   readonly isPacked: boolean;
 }
 

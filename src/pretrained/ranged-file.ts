@@ -1,17 +1,17 @@
-// A file on a server, of which only parts are read: the header of its weights, for example.
+// A file on a server from which only parts are read, for example the header of its weights.
 
 import { ArgumentError, HubError } from '../core/errors.js';
 import type { OpenFile } from '../io/file.js';
 import type { HubClient } from './hub-client.js';
 
-/** Bytes that readers request while they do not know how many they need. */
+/** Number of bytes that readers request while they do not know the length of a header. */
 const WINDOW = 1 << 12;
-/** Maximum number of bytes that are read ahead of a reader that goes from front to back. */
+/** Maximum number of bytes that are fetched ahead of a sequential reader. */
 const MAX_AHEAD = 1 << 16;
 /** Maximum length of the header of a safetensors file. */
 const MAX_HEADER = 100_000_000;
 
-/** Bytes that have arrived. */
+/** A range of bytes that has arrived. */
 interface Segment {
   readonly start: number;
   readonly end: number;
@@ -19,8 +19,9 @@ interface Segment {
 }
 
 /**
- * Opens a file by range requests. No byte is transferred twice. `read` works for the header of safetensors files only, which is
- * fetched here. `known`: its length; undefined asks the server. Throws HubError if the server refuses or the connection breaks.
+ * Opens a file that is read by range requests. No byte is transferred twice. `read` works only for the header of a
+ * safetensors file, which is fetched here. `known` is the file's length; by default the server is asked for it. Throws
+ * HubError if the server refuses or the connection breaks.
  */
 export async function openRanged(client: HubClient, url: string, known?: number): Promise<OpenFile> {
   const size = known ?? lengthIn(await client.head(url), url);
@@ -33,11 +34,13 @@ export async function openRanged(client: HubClient, url: string, known?: number)
   return file;
 }
 
-/** The length of a file by its headers. A hub gives that of the file in the store to which it redirects. */
+/**
+ * Reads the length of a file from response headers. If the hub redirects to a store, a separate header has the length.
+ */
 function lengthIn(headers: Headers, url: string): number {
   const length = Number(headers.get('x-linked-size') ?? headers.get('content-length') ?? Number.NaN);
   if (Number.isSafeInteger(length)) return length;
-  throw new HubError(`${url}: the server does not say how long it is`, url);
+  throw new HubError(`${url} was sent without a length, expected a content-length header`, url);
 }
 
 class RangedFile implements OpenFile {
@@ -53,7 +56,7 @@ class RangedFile implements OpenFile {
 
   read(position: number, into: Uint8Array): void {
     if (this.#missing(position, position + into.byteLength) !== null)
-      throw new ArgumentError(`${this.url} is on a server, and cannot be read without waiting: use readAsync`);
+      throw new ArgumentError(`${this.url} is on a server, so it cannot be read synchronously: use readAsync`);
     this.#copy(position, into);
   }
 
@@ -72,7 +75,7 @@ class RangedFile implements OpenFile {
 
   close(): void {}
 
-  /** The first range that has not arrived; null if all has. */
+  /** Returns the first missing range; null if all bytes have arrived. */
   #missing(from: number, to: number): { start: number; end: number } | null {
     let start = from;
     for (const segment of this.#segments) if (segment.start <= start) start = Math.max(start, segment.end);
@@ -81,7 +84,7 @@ class RangedFile implements OpenFile {
     return { start, end: Math.min(to, next?.start ?? to) };
   }
 
-  /** Fetches a range. It becomes longer, each time, if it continues the range before it. */
+  /** Fetches a range. The amount fetched ahead doubles while ranges follow each other. */
   async #fetch(start: number, wanted: number): Promise<void> {
     const before = this.#segments.findLast((segment) => segment.end === start);
     this.#ahead = before ? Math.min(MAX_AHEAD, 2 * (before.end - before.start)) : 0;

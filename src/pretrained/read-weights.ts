@@ -1,4 +1,5 @@
-// From the tensors of a file to the parameters of a model: names, shapes, and a new head where the file has none.
+// Reads the tensors of a file into the parameters of a model: matches names and shapes, and initializes a head that the
+// file lacks.
 
 import { FormatError, ShapeError } from '../core/errors.js';
 import { Random } from '../core/random.js';
@@ -13,8 +14,8 @@ import type { HubOptions } from './hub-options.js';
 import type { OnWarning } from './warnings.js';
 
 /**
- * Unused tensors in files: buffers that follow from the config, a head's second bias, and a common embedding where each
- * side has its own.
+ * Names of tensors that may be unused without a warning. These are buffers that follow from the config, a duplicate
+ * bias of a head, and a shared embedding if encoder and decoder have their own.
  */
 const BUFFERS =
   /(position_ids|predictions\.(decoder\.)?bias|lm_head\.(decoder\.)?bias|rotary_emb\.inv_freq|att(entio)?n\.(masked_)?bias|relative_position_index|embed_positions\.weights?|^(model\.|transformer\.|led\.)?shared\.weight)$/;
@@ -35,17 +36,17 @@ async function unsuffixed(source: string, tensors: Weights['tensors'], model: Pr
   }
 }
 
-/** Tensors of a file and the pieces of a model that they belong to. */
+/** The tensors of a file, matched with the pieces of a model's parameters. */
 export interface WeightMatch {
   /** Entries by the names of pieces. */
   readonly found: Map<string, WeightEntry>;
   /** Parameters that the file lacks. */
   readonly missing: readonly StatePiece[];
-  /** Pieces whose entries have another shape than config.json says. */
+  /** Pieces whose entries have another shape than config.json requires. */
   readonly misshapen: readonly { readonly piece: StatePiece; readonly shape: readonly number[] }[];
   /** Names of tensors that belong to no piece. */
   readonly unused: readonly string[];
-  /** Names that the file has for pieces, where they differ. */
+  /** The file's names of pieces, if they differ from the model's. */
   readonly renamed: Map<string, string>;
 }
 
@@ -69,7 +70,7 @@ export async function matchWeights(
   const pieces = model.statePieces();
   await yieldToEventLoop();
   for (const piece of pieces) {
-    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // a shared tensor may have any of its names
+    const names = (shared.get(piece.name) ?? [piece.name]).flatMap(namesOf); // files store a shared tensor under any of its names
     const name = names.find((each) => given.has(each));
     const entry = name === undefined ? unnamed.get(piece.name) : given.get(name);
     if (entry === undefined) {
@@ -85,7 +86,7 @@ export async function matchWeights(
   if (model.headKind === 'none' && renamed.size > 0)
     for (const { name } of missing) renamed.set(name, name.slice(name.indexOf('.') + 1));
   const aliases = new Set([...shared.values()].flatMap((names) => names.flatMap(namesOf)));
-  // A graph has other tensors, too. Those of modules have paths.
+  // ONNX graphs have other tensors, too. Only tensors of modules have a path as their name.
   const isWeight = (name: string) =>
     (!weights.named || name.includes('.')) && !weights.unneeded?.has(name) && !model.ignores(name);
   const isEmpty = (name: string) => given.get(name)?.shape.includes(0) ?? false; // register tokens may be empty, for example
@@ -95,7 +96,7 @@ export async function matchWeights(
   return { found, missing, misshapen, unused, renamed };
 }
 
-/** Reads the weights of a model. Returns the names that the file has for them, where they differ. */
+/** Reads the weights of a model. Returns the file's names that differ from the model's. */
 export async function readWeights(
   model: PretrainedModel,
   source: string,
@@ -113,14 +114,17 @@ export async function readWeights(
   return renamed;
 }
 
-/** All names that files may have for the weights of a model. */
+/** Returns all names that files may use for the weights of a model. */
 function wantedNames(model: PretrainedModel): Set<string> {
   const shared = model.pieceNames();
   const names = model.statePieces().flatMap(({ name }) => shared.get(name) ?? [name]);
   return new Set(names.flatMap(namesOf));
 }
 
-/** Weights that have lost their names, by the names of pieces: where one weight alone has the shape of one missing piece alone. */
+/**
+ * Matches weights that have lost their names, by shape. A match counts only if one weight and one missing piece have
+ * this shape.
+ */
 function unnamedPieces(
   model: PretrainedModel,
   given: ReadonlyMap<string, WeightEntry>,
@@ -141,7 +145,7 @@ function unnamedPieces(
   return found;
 }
 
-/** Names that a tensor may have in files: with and without the prefix of the body, and older names. */
+/** Returns the names that a tensor may have in files: with and without the prefix of the body, and older names. */
 function namesOf(name: string): string[] {
   const old = name
     .replace(/(LayerNorm|layer_norm)\.weight$/, '$1.gamma')
@@ -149,11 +153,11 @@ function namesOf(name: string): string[] {
     .replace(/\.parametrizations\.weight\.original0$/, '.weight_g') // weight normalization, before torch 2.1
     .replace(/\.parametrizations\.weight\.original1$/, '.weight_v')
     .replace(/^lm_head\./, 'embed_out.') // GPT-NeoX's
-    .replace(/^transformer\./, 'model.'); // Llama's, where it answers questions
+    .replace(/^transformer\./, 'model.'); // Llama's question-answering model
   return [name, old].flatMap((each) => [each, each.slice(each.indexOf('.') + 1)]);
 }
 
-/** True if transformers saves a tensor by this name, too: names of a body without a head have no prefix. */
+/** True if transformers also uses this name when it saves the tensor. Names of a body without a head have no prefix. */
 function isOwnName(model: PretrainedModel, name: string, given: string): boolean {
   return given.startsWith('embed_out.') || (model.headKind === 'none' && given === name.slice(name.indexOf('.') + 1));
 }
@@ -166,7 +170,7 @@ function checkShapes(source: string, [first]: WeightMatch['misshapen']): void {
   );
 }
 
-/** True for a parameter that training may begin without: of a head or a pooler. */
+/** True for a parameter of a head or a pooler, which a file may lack because training starts it at random. */
 export const isOfHead = ({ path }: StatePiece): boolean => /^(head|(vision\.)?pooler)\./.test(path);
 
 /** Initializes a head that the file lacks at random, as transformers does. Throws FormatError if the body lacks weights. */

@@ -1,5 +1,5 @@
-// Rotation of queries and keys in the form of transformers 5, `rope_parameters`. Older files have `rope_theta`,
-// `rope_scaling` and settings of single families.
+// Reads the settings of rotary embeddings in the form of transformers 5, `rope_parameters`. Older files have
+// `rope_theta`, `rope_scaling` and settings of single families.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -11,9 +11,9 @@ export interface RopeParameters {
   readonly rope_type: 'default' | 'linear' | 'dynamic' | 'yarn' | 'longrope' | 'llama3' | 'proportional';
   /** The base of the frequencies. */
   readonly rope_theta: number;
-  /** Which part of a head is rotated, its first columns. Default all of it. */
+  /** The part of a head's columns, from the first on, that is rotated. Default 1. */
   readonly partial_rotary_factor?: number | undefined;
-  /** The factor by which texts are longer than those of pretraining. */
+  /** Ratio of the maximum text length to that of pretraining. */
   readonly factor?: number | undefined;
   readonly original_max_position_embeddings?: number | undefined;
   readonly attention_factor?: number | undefined;
@@ -26,11 +26,11 @@ export interface RopeParameters {
   readonly truncate?: boolean | undefined;
   readonly short_factor?: readonly number[] | undefined;
   readonly long_factor?: readonly number[] | undefined;
-  /** Pairs that rotate by frame, row and column of an image. */
+  /** Numbers of column pairs that rotate by the frame, row and column of an image. */
   readonly mrope_section?: readonly number[] | undefined;
 }
 
-/** Settings of full and of windowed layers, if these differ. */
+/** Settings of layers with full attention and of layers with a window, if these differ. */
 export interface LayeredRope {
   readonly full_attention: RopeParameters;
   readonly sliding_attention: RopeParameters;
@@ -39,8 +39,8 @@ export interface LayeredRope {
 const TYPES = ['default', 'linear', 'dynamic', 'yarn', 'longrope', 'llama3', 'proportional'];
 
 /**
- * The `rope_parameters` of a config, one object, or where layers within a window have their own one for `full_attention` and one for
- * `sliding_attention`. Throws FormatError for settings that are not known.
+ * Returns the `rope_parameters` of a config: one object for all layers, or one each for `full_attention` and
+ * `sliding_attention`. Throws FormatError for unknown settings.
  */
 export function ropeParameters(family: RopeDefaults, config: Json): RopeParameters | LayeredRope {
   const { rope_parameters: given, rope_scaling: scaling } = config;

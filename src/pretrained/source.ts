@@ -1,4 +1,4 @@
-// The files of a model behind one interface, wherever they lie.
+// One interface to the files of a model, for folders, servers, the hub and files in memory.
 
 import { describeValue, isObject } from '../core/check.js';
 import { FormatError } from '../core/errors.js';
@@ -8,39 +8,39 @@ import type { WeightEntry, Weights } from '../models/weight-entry.js';
 import { checkFileName } from './file-name.js';
 
 /**
- * The files of a model. Names are relative, with slashes, such as `1_Pooling/config.json`; all methods throw FormatError for those that lead
- * out of the folder.
+ * The files of a model. Names are relative, with slashes, such as `1_Pooling/config.json`. All methods throw
+ * FormatError for names that lead out of the folder.
  */
 export interface ModelSource {
-  /** The folder's path, the URL or the id on the hub: what messages call it. */
+  /** Name of the source in messages: the folder's path, the URL or the hub id. */
   readonly name: string;
-  /** The names of all files; null where nobody can tell, as of a folder on a server. */
+  /** Returns the names of all files; null if they are unknown, as for a folder on a server. */
   list(): Promise<readonly string[] | null>;
   has(name: string): Promise<boolean>;
-  /** The bytes of a file. Throws FormatError if it is not there. */
+  /** Reads a file. Throws FormatError if it does not exist. */
   bytes(name: string): Promise<Uint8Array>;
-  /** The object that a file of JSON holds. Throws FormatError if it is not there, or not an object. */
+  /** Reads the object in a JSON file. Throws FormatError if the file does not exist or is not an object. */
   json(name: string): Promise<Readonly<Record<string, unknown>>>;
   /**
-   * A file to read any part of, until it is closed. Blobs of pages are read by `readAsync`, and by `read` only as far as it takes to read the
-   * header of a safetensors file. Throws FormatError if it is not there.
+   * Opens a file, of which any part can be read until it is closed. Blobs are read by `readAsync`; for them, `read`
+   * works only for the header of a safetensors file. Throws FormatError if the file does not exist.
    */
   open(name: string): Promise<OpenFile>;
-  /** The weights, where they are in none of these files: those of a GGUF file, which is open until they are closed. */
+  /** The weights of a GGUF file, which has no separate files of weights. The file is open until these are closed. */
   readonly weights?: Weights | undefined;
-  /** Projections behind the pooling, by folder and parameter, where they are in none of these files. */
+  /** Projections after the pooling in a GGUF file, by folder and parameter. */
   readonly projections?: ReadonlyMap<string, ReadonlyMap<string, WeightEntry>> | undefined;
   /** The vocabulary's metadata in a GGUF file. */
   readonly vocabulary?: ReadonlyMap<string, GgufValue> | undefined;
 }
 
-/** Length from which a file is parsed in slices, by code that is loaded then. */
+/** Length above which a file is parsed in slices. The code for that is loaded on demand. */
 const LONG_JSON = 1 << 16;
 
-/** Files longer than this are no configuration. */
+/** Maximum bytes of a JSON file. */
 const MAX_JSON = 200_000_000;
 
-/** A source, by what opens its files: null for those that are not there. */
+/** Makes a source from a function that opens files, and returns null for files that do not exist. */
 export function sourceOf(
   name: string,
   names: readonly string[] | null,
@@ -61,7 +61,7 @@ export function sourceOf(
     const found = await open(file);
     try {
       if (found.size > most)
-        throw new FormatError(`${name}: ${file} has ${found.size} bytes: at most ${most} are read`);
+        throw new FormatError(`${name}: ${file} has ${found.size} bytes, expected at most ${most}`);
       if (found.view) return found.view(0, found.size);
       const all = new Uint8Array(found.size);
       await (found.readAsync ? found.readAsync(0, all) : found.read(0, all));
@@ -89,7 +89,7 @@ export function sourceOf(
   };
 }
 
-/** The value in a file of JSON. Rejects with FormatError, naming the file, if it is no JSON. */
+/** Parses a JSON file. Rejects with FormatError, which names the file, if it is not JSON. */
 export async function parseJson(where: string, bytes: Uint8Array): Promise<unknown> {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -1,5 +1,5 @@
-// Models that read images or sounds beside text have the config of their language model in `text_config`. Where only the
-// language model is of a known family, it is loaded alone.
+// Multimodal models have the config of their language model in `text_config`. If only the language model belongs to a
+// supported family, it is loaded alone.
 
 import { isObject } from '../core/check.js';
 import { SHARED } from '../models/image-reader.js';
@@ -9,8 +9,9 @@ import { familyOf, isFamily } from '../models/registry.js';
 import type { WeightEntry, Weights } from '../models/weight-entry.js';
 
 /**
- * The config of the language model alone. Null if the whole model is of a known family, and if its language model is not
- * known. `head`: the one that the caller asks for. A model of images and text is loaded whole without one.
+ * Returns the config of the language model alone. Null if the whole model is supported, or if its language model is
+ * not. `head` is the head that the caller requests. Without one, a supported model of images and text is loaded as a
+ * whole.
  */
 export async function textConfig(config: Json, head?: HeadKind): Promise<Record<string, unknown> | null> {
   const { model_type: whole, text_config: text } = config;
@@ -31,7 +32,7 @@ export async function textConfig(config: Json, head?: HeadKind): Promise<Record<
 const BODY = /^(?:model\.(?:language_model|text_model)|language_model\.model|language_model)\./;
 const HEAD = /^(?:language_model\.)?(?=lm_head\.)/;
 
-/** The weights of the language model, by the names that it has alone. */
+/** Returns the weights of the language model, renamed as in a separate language model. */
 export function textWeights(weights: Weights): Weights {
   const tensors = new Map<string, WeightEntry>();
   for (const [name, entry] of weights.tensors) {

@@ -1,4 +1,4 @@
-// Warnings of `loadModel`: texts for people, and codes for programs.
+// Warnings of `loadModel`. Each has a text for users and a code for programs.
 
 /**
  * Kind of a warning.
@@ -7,7 +7,7 @@
  * - `unused-weights`: the files have weights that the model does not use.
  * - `unreadable-file`: files of a tokenizer or processor are damaged or not supported.
  * - `ignored-setting`: settings that have no effect, for example unknown ones for generation.
- * - `converted-weights`: the engine does not compute with a type of the file, which has another format in memory.
+ * - `converted-weights`: the engine cannot compute with a type in the file, so it uses another format in memory.
  * - `language-model-only`: a model for images and text of which only the language model is loaded.
  */
 export type WarningCode =

@@ -10,10 +10,10 @@ import { checkFileName } from './file-name.js';
 import type { OnnxChoice } from './onnx/files.js';
 import type { ModelSource } from './source.js';
 
-/** Files of weights that are read, by preference. Each may be split into shards that an index lists. */
+/** Supported files of weights, in order of preference. Each may be split into shards, which an index lists. */
 const FILES = ['model.safetensors', 'pytorch_model.bin'];
 const INDEX = '.index.json';
-/** Weights in formats that are not read. */
+/** Files of weights in unsupported formats. */
 const FOREIGN = ['tf_model.h5', 'flax_model.msgpack', 'model.ckpt.index'];
 
 /** Tensors of a file, with its metadata. They can be read until it is closed. */
@@ -22,15 +22,15 @@ export interface TensorFile extends Safetensors {
 }
 
 interface WeightOptions {
-  /** The name of the file, if that is known. */
+  /** Name of the file with all weights, if it is known. */
   readonly single?: string | undefined;
-  /** The variant of ONNX files. */
+  /** The variant of ONNX files to read. */
   readonly dtype?: OnnxChoice | undefined;
 }
 
 /**
- * Opens all weights of a model: of safetensors, of torch.save, or else of ONNX. Throws FormatError if files, their index or
- * their contents break the format. If there are only weights in other formats, the message has the command that converts
+ * Opens all weights of a model: safetensors files, files of torch.save, or else ONNX files. Throws FormatError if files
+ * or their index are damaged. If there are only weights in other formats, the message has the command that converts
  * them.
  */
 export async function openWeights(source: ModelSource, { single, dtype }: WeightOptions = {}): Promise<Weights> {
@@ -42,10 +42,14 @@ export async function openWeights(source: ModelSource, { single, dtype }: Weight
   const onnx = await onnxWeights(source, dtype);
   if (onnx !== null) return onnx;
   for (const name of FOREIGN) if (await source.has(name)) throw await refusal(source, name);
-  throw new FormatError(`${source.name} has no weights: none of ${FILES.join(', ')}, no index of shards, and no ONNX`);
+  throw new FormatError(
+    `${source.name} has no weights, expected one of ${FILES.join(', ')}, an index of shards, or ONNX files`,
+  );
 }
 
-/** Opens a file of tensors: of torch.save if its name ends in .bin, .pt or .pth, otherwise of safetensors. */
+/**
+ * Opens a file of tensors: a file of torch.save if its name ends in .bin, .pt or .pth, otherwise a safetensors file.
+ */
 export async function openTensors(source: ModelSource, name: string): Promise<TensorFile> {
   const file = await source.open(name);
   try {
@@ -59,14 +63,17 @@ export async function openTensors(source: ModelSource, name: string): Promise<Te
 
 const WRAPPER = 'module.';
 
-/** Names without the prefix that torch's DataParallel gives to all of them. */
+/** Removes the prefix `module.`, which torch's DataParallel adds to all names. */
 function withoutWrapper(tensors: Safetensors['tensors']): Safetensors['tensors'] {
   const names = [...tensors.keys()];
   if (!names.every((name) => name.startsWith(WRAPPER))) return tensors;
   return new Map([...tensors].map(([name, entry]) => [name.slice(WRAPPER.length), entry]));
 }
 
-/** Null if there are no ONNX files. Throws ArgumentError if there are, but none of the variant. */
+/**
+ * Opens weights in ONNX files; null if there are none. Throws ArgumentError if there are ONNX files, but none of the
+ * requested variant.
+ */
 async function onnxWeights(source: ModelSource, dtype: OnnxChoice | undefined): Promise<Weights | null> {
   const { onnxFiles, noSuchVariant } = await import('./onnx/files.js');
   const files = await onnxFiles(source, dtype);
@@ -75,12 +82,13 @@ async function onnxWeights(source: ModelSource, dtype: OnnxChoice | undefined): 
   return openOnnx(source, files);
 }
 
-/** For each tensor the file that holds it. */
+/** The file that contains each tensor, by tensor name. */
 export type WeightIndex = ReadonlyMap<string, string>;
 
 /**
  * Reads an index such as model.safetensors.index.json. Throws FormatError unless it is an object with a `weight_map`
- * from names of tensors to files. Files must be of one kind and in the same folder. Throws it for duplicate keys, too.
+ * from names of tensors to files. It also throws for duplicate keys, for files of different kinds, and for files in
+ * other folders.
  */
 export function parseWeightIndex(bytes: Uint8Array, name = FILES[0] + INDEX): WeightIndex {
   const refuse = (why: string, cause?: unknown): never => {
@@ -114,7 +122,7 @@ export function parseWeightIndex(bytes: Uint8Array, name = FILES[0] + INDEX): We
 }
 
 /**
- * All shards as one map of entries, in the order of the index. As in transformers, tensors of a shard that the index does
+ * Opens all shards as one map of entries, in the order of the index. As in transformers, tensors that the index does
  * not list are included, unless several shards have them.
  */
 async function openShards(source: ModelSource, indexName: string): Promise<Weights> {
@@ -146,7 +154,10 @@ async function openShards(source: ModelSource, indexName: string): Promise<Weigh
   }
 }
 
-/** @internal What several files and their index say together. Throws FormatError where they do not agree. */
+/**
+ * @internal Merges the tensors of several files by their index. Throws FormatError if files and index contradict each
+ * other.
+ */
 export function merged(
   name: string,
   index: WeightIndex,
@@ -191,7 +202,7 @@ async function readHeader(source: ModelSource, name: string, file: OpenFile): Pr
 const some = (names: readonly string[]) =>
   names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
 
-/** Says how weights in a format of others become safetensors: transformers writes nothing else. */
+/** Makes the error for weights in an unsupported format, with the command that converts them to safetensors. */
 async function refusal(source: ModelSource, file: string): Promise<FormatError> {
   const { architectures } = (await source.has('config.json')) ? await source.json('config.json') : {};
   const [name] = Array.isArray(architectures) ? architectures : [];
@@ -199,6 +210,6 @@ async function refusal(source: ModelSource, file: string): Promise<FormatError> 
   const from = file.startsWith('tf') ? ', from_tf=True' : file.startsWith('flax') ? ', from_flax=True' : '';
   const command = `python -c "from transformers import ${model} as M; M.from_pretrained('${source.name}'${from}).save_pretrained('folder')"`;
   return new FormatError(
-    `${source.name} has its weights in ${file}, which is not read here, expected ${FILES.join(' or ')}. To convert it: ${command}, and copy the tokenizer's files beside it`,
+    `${source.name} has its weights in ${file}, which is not supported, expected ${FILES.join(' or ')}. To convert it: ${command}, and copy the tokenizer's files to the new folder`,
   );
 }

@@ -1,4 +1,4 @@
-// Tokens that are found in the text itself, before the model reads the text between them.
+// Finds added tokens in a text. The model tokenizes only the text between them.
 
 import { AlignedText } from './aligned-text.js';
 import type { TokenizerJson } from './json.js';
@@ -20,8 +20,8 @@ const BEFORE_WORD = new RegExp(`(?=[${WORD_IN_RUST}])`, 'vy');
 const AFTER_WORD = new RegExp(`(?<=[${WORD_IN_RUST}])`, 'vy');
 
 /**
- * The added tokens of a tokenizer.json. Some are found in the raw text, the others in the normalized text between
- * those.
+ * The added tokens of a tokenizer.json. Some are searched in the raw text, the others in the normalized text between
+ * them.
  */
 export class AddedTokens {
   readonly ids = new Map<string, number>();
@@ -32,7 +32,10 @@ export class AddedTokens {
   readonly #raw = new Trie();
   readonly #normalized = new Trie();
 
-  /** A token without an id in the model gets the next free id, whatever the file says (as Rust's `tokenizers` does). */
+  /**
+   * A token that the model does not have gets the next free id. Like Rust's `tokenizers`, this ignores the id in the
+   * file.
+   */
   constructor(
     added: readonly AddedToken[],
     model: { readonly ids: TokenIds; readonly count: number },
@@ -85,7 +88,7 @@ interface Node {
   found?: Found;
 }
 
-/** Finds texts inside another text. If several begin at one place, the longest wins. */
+/** Finds texts inside another text. If several begin at the same position, the longest wins. */
 class Trie {
   readonly #root: Node = { next: new Map() };
 
@@ -104,7 +107,7 @@ class Trie {
     node.found = found;
   }
 
-  /** Splits a part into added tokens, with the white space that they absorb, and the text between them. */
+  /** Splits a part into added tokens, including the white space that they absorb, and the text between them. */
   split(part: AlignedText): Section[] {
     const { text } = part;
     const sections: Section[] = [];

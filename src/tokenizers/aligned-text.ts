@@ -1,15 +1,15 @@
 /** Start and end of a match in a text, in UTF-16 units. */
 export type Span = readonly [start: number, end: number];
 
-/** Fate of the matches when a text is split, named as in tokenizer.json. */
+/** How a split treats the matches. The names are those of tokenizer.json. */
 export type SplitBehavior = 'Removed' | 'Isolated' | 'MergedWithPrevious' | 'MergedWithNext' | 'Contiguous';
 
 /** Replacement of a part of a text. */
 export interface Edit {
   readonly characters: readonly string[];
   /**
-   * One number for each new character. 1: the character is inserted and belongs to the one before it. 0 or less: the
-   * character replaces the next old one, and as many further old ones as the number is below 0 are dropped.
+   * One number n for each new character. If n is 1, the character is inserted and belongs to the one before it. If n is
+   * 0 or less, the character replaces the next old one, and −n further old characters are dropped.
    */
   readonly changes: readonly number[];
   /** Number of old characters that are dropped at the beginning. Default 0. */
@@ -149,7 +149,7 @@ interface TextPart {
   readonly isMatch: boolean;
 }
 
-/** Consecutive matches and the text between them. */
+/** Returns the matches and the text between them, in order. */
 function partsBetween(matches: readonly Span[], length: number, inverted: boolean): TextPart[] {
   const parts: TextPart[] = [];
   let done = 0;

@@ -1,30 +1,31 @@
-// Batches of texts, truncated and padded as Hugging Face's tokenizers do it.
+// Encodes batches of texts. Truncation and padding equal those of Hugging Face's tokenizers.
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { type Item, type PostProcessor, sequencesOf } from './post-processor.js';
 
 export interface EncodeBatchOptions {
-  /** A second text for each row: both are read as one sequence. */
+  /** A second text for each row. Both texts form one sequence. Default: none. */
   textPair?: readonly string[] | undefined;
   /** True adds special tokens such as [CLS] and [SEP] around the texts. Default true. */
   addSpecialTokens?: boolean | undefined;
   /** True or 'longest' pads to the longest sequence, 'max_length' to `maxLength`. Default false. */
   padding?: boolean | 'longest' | 'max_length' | undefined;
   /**
-   * Text that is cut from sequences longer than `maxLength`: true or 'longest_first' cuts the longer text of a pair.
+   * How sequences longer than `maxLength` are truncated. True or 'longest_first' cuts the longer text of a pair.
    * Default false, or true if `maxLength` is given without padding.
    */
   truncation?: boolean | 'longest_first' | 'only_first' | 'only_second' | undefined;
   /** Side at which texts are cut. Default: the config's `truncation_side`, or right. */
   truncationSide?: 'left' | 'right' | undefined;
   /**
-   * Maximum length of a sequence in tokens, with special ones. Default: `model_max_length` of the tokenizer's config.
+   * Maximum length of a sequence in tokens, including special tokens. Default: `model_max_length` of the tokenizer's
+   * config.
    */
   maxLength?: number | undefined;
   /** Number of tokens that each overflowing window repeats from the one before it. Default 0. */
   stride?: number | undefined;
-  /** True returns the windows that were cut off as further sequences. Default false. */
+  /** True returns the text that was cut off in further sequences (windows). Default false. */
   returnOverflowingTokens?: boolean | undefined;
   /** True returns `offsets` and `wordIds`; false leaves both empty. Default true. */
   returnOffsets?: boolean | undefined;
@@ -39,7 +40,7 @@ export interface BatchEncoding {
   readonly inputIds: number[][];
   /** 1 for tokens, 0 for padding. */
   readonly attentionMask: number[][];
-  /** Index of the text in a pair that each token belongs to, as the model was trained (`token_type_ids`). */
+  /** Type of each token (`token_type_ids`): usually 0 for the first text of a pair and 1 for the second. */
   readonly tokenTypeIds: number[][];
   /** 1 for special tokens and padding, 0 for tokens of a text. */
   readonly specialTokensMask: number[][];
@@ -63,7 +64,10 @@ export interface BatchSettings {
   items(text: string, type: 0 | 1): Item[];
 }
 
-/** Number of tokens of a text beyond which `encodeBatch` looks at none: texts that are cut need not be read to the end. */
+/**
+ * Returns the maximum number of tokens of a text that `encodeBatch` uses. Longer texts need not be tokenized to the
+ * end.
+ */
 export function tokensRead(options: EncodeBatchOptions, settings: BatchSettings): number {
   const { textPair, truncation, returnOverflowingTokens = false } = withTruncation(options);
   const cutsRight = (options.truncationSide ?? settings.truncationSide) === 'right';
@@ -114,7 +118,7 @@ export function encodeBatch(
   };
 }
 
-/** The sequence of one text or pair, followed by its overflowing windows if they were requested. */
+/** Returns the sequence of one text or pair, followed by its overflowing windows if they were requested. */
 function encoded(
   first: string,
   second: string | undefined,
@@ -159,7 +163,7 @@ function refuse(message: string): never {
   throw new ArgumentError(`encodeBatch: ${message}`);
 }
 
-/** Number of tokens that each text keeps when both are cut to `room` tokens. */
+/** Returns the number of tokens that each text keeps when both together are cut to `room` tokens. */
 function lengthsIn(texts: readonly Item[][], room: number, how: EncodeBatchOptions['truncation']): number[] {
   const [first, second = 0] = texts.map(({ length }) => length) as [number, number?];
   if (first + second <= room) return [first, second].slice(0, texts.length);
@@ -167,7 +171,7 @@ function lengthsIn(texts: readonly Item[][], room: number, how: EncodeBatchOptio
   return (room === 0 ? [0, 0] : lengthsOf(first, second, room, how)).slice(0, texts.length);
 }
 
-/** Same as `lengthsIn`, for texts that exceed the room. */
+/** Like `lengthsIn`, for texts that exceed `room`. */
 function lengthsOf(first: number, second: number, room: number, how: EncodeBatchOptions['truncation']) {
   if (how === 'only_first' || how === 'only_second') {
     const kept = room - (how === 'only_first' ? second : first);

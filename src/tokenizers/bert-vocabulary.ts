@@ -1,4 +1,4 @@
-// BERT's tokenizer made from vocab.txt, for models without a tokenizer.json.
+// Makes BERT's tokenizer from vocab.txt, for models without a tokenizer.json.
 
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
@@ -15,7 +15,8 @@ export function bertTokenizerJson(text: string, config: TokenizerConfig = {}): T
   const vocab = Object.fromEntries(lines.map((token, id) => [token, id]));
   const added = SPECIAL.flatMap((content) => (Object.hasOwn(vocab, content) ? [content] : []));
   const missing = ['[UNK]', '[CLS]', '[SEP]'].find((token) => !Object.hasOwn(vocab, token));
-  if (missing !== undefined) throw new FormatError(`vocab.txt has no ${missing}, expected one token of BERT's a line`);
+  if (missing !== undefined)
+    throw new FormatError(`vocab.txt has no ${missing}, expected BERT's vocabulary with one token per line`);
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   return {
     version: '1.0',

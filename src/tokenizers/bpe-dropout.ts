@@ -4,7 +4,7 @@ import { pairKey } from './bpe-trainer.js';
 import { BYTE_NAMES } from './byte-level.js';
 import type { TokenizerJson } from './json.js';
 
-/** Number of segmentations drawn per word. More of them hardly ever differ. */
+/** Number of segmentations drawn per word. Further ones would rarely be new. */
 const WAYS = 32;
 
 /** Marks a missing position. */
@@ -12,7 +12,7 @@ const NONE = -1;
 
 /**
  * Byte-level BPE that omits merges at random (BPE-dropout: Provilkov et al. 2020, arXiv 1910.13267). A model that sees
- * a word sometimes whole and sometimes in pieces learns the meaning of the pieces of rare words.
+ * words both whole and in pieces learns the meaning of the pieces, which helps with rare words.
  */
 export class BpeDropout {
   /** Rank and result of the merge for each pair of ids. */
@@ -38,12 +38,15 @@ export class BpeDropout {
       this.#merges.set(pairKey(idOf(left), idOf(right)), { rank, made: idOf(left + right) });
   }
 
-  /** Ids of a pre-tokenized word with every merge applied. */
+  /** Returns the ids of a pre-tokenized word with every merge applied. */
   whole(word: string): readonly number[] {
     return remembered(this.#whole, word, () => this.#merged(word, () => false));
   }
 
-  /** Ids of a word in one of its segmentations, chosen by `random`. The segmentations depend on the word alone. */
+  /**
+   * Returns the ids of a word in one of its segmentations, chosen by `random`. The set of segmentations depends only on
+   * the word.
+   */
   draw(word: string, random: Random): readonly number[] {
     if (this.p === 0) return this.whole(word);
     const ways = remembered(this.#ways, word, () => {
@@ -56,7 +59,7 @@ export class BpeDropout {
     return ways[random.below(WAYS)] as readonly number[];
   }
 
-  /** Applies the earliest learned merge again and again, until no pair is left. */
+  /** Repeatedly applies the earliest learned merge, until no pair can be merged. */
   #merged(word: string, isPassedOver: () => boolean): number[] {
     const ids = Array.from(new TextEncoder().encode(word), (byte) => this.#bytes[byte] as number);
     for (;;) {

@@ -19,13 +19,13 @@ interface Pair {
   readonly right: number;
   /** Number of occurrences in the corpus. */
   count: number;
-  /** Positions in the text where the pair begins, or once began. */
+  /** Positions in the text where the pair begins, or began earlier. */
   positions: number[];
   /** True once the merge was learned. */
   learnt: boolean;
 }
 
-/** A pair with the count it had when it was queued. The current count may be lower. */
+/** A pair with its count at the time of queuing. The current count may be lower. */
 interface Candidate {
   readonly pair: Pair;
   readonly count: number;
@@ -37,9 +37,9 @@ const NONE = -1;
 /**
  * Merges the most frequent pair of neighbouring tokens until there are `vocabSize` tokens or no pair occurs
  * `minFrequency` times. Ties go to the pair with the lower left id, then the lower right id. `tokens` lists the initial
- * tokens. A merge that spells one of the special ones is skipped.
+ * tokens. A merge whose result equals a special token is skipped.
  *
- * All distinct words form one linked list. A merge visits only the places of its pair and corrects the counts of the
+ * All distinct words form one linked list. A merge visits only the positions of its pair and corrects the counts of the
  * neighbouring pairs. Queued counts can be outdated, but never too low; they are corrected when popped.
  */
 export function learnMerges(
@@ -77,7 +77,7 @@ export function learnMerges(
   return merges;
 }
 
-/** The words as linked lists of tokens, with the positions of every pair of neighbours. */
+/** The words as linked lists of tokens, with the positions of each pair of neighbours. */
 class PairText {
   readonly pairs = new Map<number, Pair>();
   readonly #ids: Int32Array;

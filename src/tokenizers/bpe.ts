@@ -11,7 +11,7 @@ import { checkMinFrequency, visitCorpus } from './vocabulary.js';
 export interface BpeOptions {
   /** Maximum size: special tokens, the 256 bytes, and merges. The result is smaller if no pair is left to merge. */
   vocabSize: number;
-  /** Pairs that occur less often are not merged. A number of at least 1, default 2. */
+  /** Minimum frequency of a pair to be merged, at least 1. Default 2. */
   minFrequency?: number | undefined;
   /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default none. */
   special?: SpecialTokens | undefined;
@@ -28,7 +28,8 @@ const WORDWISE: Pick<TokenizerParts, 'pre_tokenizer' | 'decoder'> = {
 };
 
 /**
- * The pre-tokenizer of earlier files. Each reader has its own form of GPT-2's pattern; they disagree about white space.
+ * The pre-tokenizer of files that earlier versions wrote. Readers implement GPT-2's pattern differently with respect to
+ * white space.
  */
 const GPT2 = { ...BYTE_LEVEL, use_regex: true };
 

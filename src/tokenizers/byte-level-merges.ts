@@ -1,12 +1,12 @@
-// Tokenizers of GPT-2 and RoBERTa made from vocab.json and merges.txt, for models without a tokenizer.json.
+// Makes tokenizers of GPT-2 and RoBERTa from vocab.json and merges.txt, for models without a tokenizer.json.
 
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
 
 /**
  * Makes the tokenizer.json of a byte-level BPE. `vocab` maps tokens to ids; `merges` is the text of merges.txt. RoBERTa
- * puts `<s>` and `</s>` around text, GPT-2 nothing. `config` is tokenizer_config.json (`add_prefix_space`). Throws
- * FormatError if RoBERTa's special tokens are missing, or if an id is invalid.
+ * adds `<s>` and `</s>` around a text, GPT-2 adds nothing. `config` is tokenizer_config.json (`add_prefix_space`).
+ * Throws FormatError if RoBERTa's special tokens are missing, or if an id is invalid.
  */
 export function byteLevelTokenizerJson(
   kind: 'gpt2' | 'roberta',

@@ -1,6 +1,6 @@
 /**
- * Names of the 256 bytes in vocabularies (as in GPT-2). Printable bytes of Latin-1 are written as themselves. The
- * others are the characters from U+0100 on, in order.
+ * Names of the 256 bytes in vocabularies (as in GPT-2). Printable bytes are named by their Latin-1 characters. The
+ * other bytes are named by the characters from U+0100 on, in order.
  */
 export const BYTE_NAMES: readonly string[] = (() => {
   let next = 0x100;
@@ -14,8 +14,9 @@ export const BYTE_NAMES: readonly string[] = (() => {
 export const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false } as const;
 
 /**
- * Words that merges stay within (GPT-2): contractions; letters, digits or other signs with an optional space before;
- * white space. The pattern spells white space out, because `\s` differs between dialects of regular expressions.
+ * GPT-2's pattern of words, within which pairs are merged: contractions; letters, digits or other signs with an
+ * optional space before; white space. The pattern lists white space explicitly, because `\s` differs between dialects
+ * of regular expressions.
  */
 export const GPT2_WORDS =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+" +

@@ -12,7 +12,7 @@ export interface BytePairs {
   /** One more than the last id. */
   readonly size: number;
   tokenOf(id: number): string | undefined;
-  /** Rank of a pair: the lowest is merged first. Undefined for a pair that is not merged. */
+  /** Returns the rank of a pair; the lowest rank is merged first. Undefined for a pair that is not merged. */
   rankOf(left: string, right: string): number | undefined;
 }
 
@@ -52,7 +52,7 @@ const prepared = new WeakMap<object, BytePairs>();
 /** Number of tokens or merges per slice of work. */
 const ENTRIES_A_SLICE = 4096;
 
-/** The tables of a BPE model. Throws FormatError if a merge is not two tokens that together form a third. */
+/** Returns the tables of a BPE model. Throws FormatError if a merge is not two tokens that together form a third. */
 export function bytePairsOf(model: TokenizerModel): BytePairs {
   const known = made.get(model) ?? prepared.get(model);
   if (known !== undefined) return known;
@@ -67,7 +67,7 @@ export async function prepareBytePairs(model: TokenizerModel): Promise<void> {
   prepared.set(model, await inSlices(makeTables(model)));
 }
 
-/** The tables of a BPE model. The generator pauses after each slice of tokens or merges. */
+/** Makes the tables of a BPE model. The generator pauses after each slice of tokens or merges. */
 export function* makeTables(model: TokenizerModel): Generator<undefined, BytePairs> {
   const vocab = model.vocab as Readonly<Record<string, number>>;
   const ids = new Map<string, number>();
@@ -85,9 +85,9 @@ export function* makeTables(model: TokenizerModel): Generator<undefined, BytePai
 }
 
 /**
- * Rank of each pair among `count` merges; if a pair occurs several times, its last rank counts. `numbers` has a
- * different number for each token. The merged token lacks the first `prefix` units of the right token. Throws as
- * `bytePairsOf`.
+ * Makes the ranks of pairs from `count` merges. If a pair occurs several times, its last rank is used. `numbers` has a
+ * different number for each token. The merged token omits the first `prefix` UTF-16 units of the right token. Throws
+ * the errors of `bytePairsOf`.
  */
 function* ranksOf(
   merges: Iterable<string | readonly string[]>,
@@ -109,8 +109,8 @@ function* ranksOf(
 }
 
 /**
- * Same as `ranksOf`, for merges in a file, each two tokens with a space between. No strings are created. The generator
- * pauses after each slice of merges.
+ * Like `ranksOf`, for merges as texts: two tokens with a space between. No strings are created. The generator pauses
+ * after each slice of merges.
  */
 export function* ranksOfTexts(merges: TextBytes, tokens: TokenTable): Generator<undefined, BytePairs['rankOf']> {
   const { length, bytes, starts, gap } = yield* wellFormed(merges, (merge) => merge);
@@ -134,7 +134,7 @@ const SPACE = 0x20;
 
 const oddMerge = (merge: unknown) =>
   new FormatError(
-    `this tokenizer.json has the merge ${JSON.stringify(merge)}, expected two tokens of its vocabulary that make a third`,
+    `this tokenizer.json has the merge ${JSON.stringify(merge)}, expected two tokens of its vocabulary that together form a third`,
   );
 
 function lookedUp(numbers: TokenIds, table: PairTable): BytePairs['rankOf'] {
@@ -144,16 +144,16 @@ function lookedUp(numbers: TokenIds, table: PairTable): BytePairs['rankOf'] {
   };
 }
 
-/** A number for each token: its id, unless some share one. */
+/** Returns a different number for each token: its id, unless several tokens share an id. */
 function numbered(ids: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
   if (new Set(ids.values()).size === ids.size) return ids;
   return new Map(Array.from(ids.keys(), (token, i) => [token, i]));
 }
 
-/** An odd random factor. Products of other tables differ in their high bits, which the hash mixes into the low ones. */
+/** Returns an odd random factor for hashing. Each table has its own, so that collisions cannot be constructed. */
 const randomFactor = () => (Math.random() * 2 ** 32) | 1;
 
-/** Positions of pairs of numbers in a list. The last one counts where a pair occurs several times. */
+/** Maps pairs of numbers to their positions in a list. If a pair occurs several times, the last position is used. */
 class PairTable {
   readonly #lefts: Int32Array;
   readonly #rights: Int32Array;

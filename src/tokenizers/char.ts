@@ -18,7 +18,8 @@ export class CharTokenizer extends VocabularyTokenizer {
   }
 
   /**
-   * Makes a tokenizer for the characters of `corpus`, the most frequent first. Throws ArgumentError if none is left.
+   * Makes a tokenizer for the characters of `corpus`, the most frequent first. Throws ArgumentError if no character
+   * remains.
    */
   static train(corpus: string | Iterable<string>, options: VocabularyOptions = {}): CharTokenizer {
     return new CharTokenizer(

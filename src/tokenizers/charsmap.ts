@@ -1,6 +1,9 @@
 import { FormatError } from '../core/errors.js';
 
-/** Longer graphemes, in UTF-8 bytes, are looked up character by character. */
+/**
+ * Maximum length in UTF-8 bytes of a grapheme that is looked up as a whole. Longer ones are looked up character by
+ * character.
+ */
 const MAX_GRAPHEME_BYTES = 5;
 
 const KNOWN_ENTRIES = 1 << 14;
@@ -46,9 +49,7 @@ function finderIn(base64: string): (key: Uint8Array) => string | undefined {
   const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
   const trieBytes = bytes.length < 4 ? -1 : new DataView(bytes.buffer).getUint32(0, true);
   if (trieBytes <= 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) {
-    throw new FormatError(
-      'this tokenizer.json has a precompiled_charsmap that is damaged, expected that of SentencePiece',
-    );
+    throw new FormatError('this tokenizer.json has a damaged precompiled_charsmap, expected one of SentencePiece');
   }
   const view = new DataView(bytes.buffer, 4, trieBytes);
   const unitAt = (node: number) => (node * 4 < trieBytes ? view.getUint32(node * 4, true) : 0);
@@ -70,10 +71,12 @@ function finderIn(base64: string): (key: Uint8Array) => string | undefined {
   };
 }
 
-/** ASCII without carriage returns, where each character is a grapheme. */
+/** ASCII text without carriage returns, in which each character is a grapheme. */
 const ASCII = /^[\n -~]+$/;
 
-/** Graphemes of a text. The text is segmented in short pieces, because Intl.Segmenter takes quadratic time. */
+/**
+ * Yields the graphemes of a text. The text is segmented in short pieces, because Intl.Segmenter takes quadratic time.
+ */
 function* graphemesOf(text: string): Iterable<string> {
   const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
   let last = ''; // the last grapheme may continue in the next piece
@@ -88,8 +91,8 @@ function* graphemesOf(text: string): Iterable<string> {
   if (last !== '') yield last;
 }
 
-// A unit of the trie, a double array (Darts-clone): its label, a flag for the end of an entry, and the place of its
-// children.
+// Masks of a unit of the trie, which is a double array (Darts-clone). A unit has a label, a flag for the end of an
+// entry, and the position of its children.
 const LABEL = 0x800000ff | 0;
 const ENDS_ENTRY = 0x100;
 const VALUE = 0x7fffffff;

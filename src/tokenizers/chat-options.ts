@@ -32,7 +32,7 @@ export function checkTools(op: string, tools: readonly ChatTool[]): void {
   }
 }
 
-/** Throws ArgumentError unless `messages` are such, naming them as `nameOf` says. */
+/** Throws ArgumentError for invalid messages. The error calls them by `name`. */
 export function checkMessages(
   op: string,
   messages: readonly ChatMessage[],
@@ -73,12 +73,12 @@ export function chatRendering(
     variables: 'object',
   });
   checkArray(OP, 'messages', messages, 'an array of { role, content }');
-  if (messages.length === 0) throw new ArgumentError(`${OP}: there are no messages, expected one at least`);
+  if (messages.length === 0) throw new ArgumentError(`${OP}: messages is [], expected at least one`);
   checkMessages(OP, messages);
   if (tools !== null) checkTools(OP, tools);
   if (continueFinalMessage && addGenerationPrompt)
     throw new ArgumentError(
-      `${OP}: continueFinalMessage goes on with the last message, addGenerationPrompt begins one`,
+      `${OP}: continueFinalMessage and addGenerationPrompt are true, expected at most one of them`,
     );
   return {
     template: chosen(own, chatTemplate, tools !== null),
@@ -92,8 +92,7 @@ export function chatRendering(
 }
 
 /**
- * Chooses a template as transformers does: the requested one; or of several, `tool_use` if there are tools, else
- * `default`.
+ * Chooses a template as transformers does: the requested one, or else `tool_use` if there are tools, or else `default`.
  */
 function chosen(own: ChatTemplate | null, asked: string | undefined, hasTools: boolean): string {
   const named = new Map(own !== null && typeof own === 'object' ? Object.entries(own) : []);

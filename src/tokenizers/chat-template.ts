@@ -61,7 +61,8 @@ export interface ApplyChatTemplateOptions {
 }
 
 /**
- * Reads the template of a tokenizer_config.json: text, or a list of named ones. Throws FormatError for anything else.
+ * Reads the template of a tokenizer_config.json: text, or a list of named templates. Throws FormatError for anything
+ * else.
  */
 export function chatTemplateOf({ chat_template: given = null }: TokenizerConfig): ChatTemplate | null {
   if (given === null || typeof given === 'string') return given;

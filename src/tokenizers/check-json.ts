@@ -1,5 +1,5 @@
 // A tokenizer.json is untrusted input. This file checks the parts that this package reads, by the rules of Hugging
-// Face's own readers. Ids must also fit an int32, because models read them as such.
+// Face's readers. Ids must also fit an int32, because models read them as int32.
 import { FormatError } from '../core/errors.js';
 import { atOnce, inSlices } from '../core/slices.js';
 import { hasBytePairs } from './byte-pairs.js';
@@ -19,7 +19,7 @@ export function checkTokenizerJson(json: unknown): TokenizerJson {
   return atOnce(checked(json));
 }
 
-/** Same as `checkTokenizerJson`, in slices that yield to the event loop. */
+/** Like `checkTokenizerJson`, in slices that yield to the event loop. */
 export function checkTokenizerJsonInSlices(json: unknown): Promise<TokenizerJson> {
   return inSlices(checked(json));
 }

@@ -1,4 +1,4 @@
-// The tokenizer of models that spell speech letter by letter, made from vocab.json.
+// Makes the tokenizer of speech models that write letters (CTC), from vocab.json.
 
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
@@ -8,7 +8,7 @@ const SPECIAL = { pad_token: '<pad>', bos_token: '<s>', eos_token: '</s>', unk_t
 /**
  * Makes the tokenizer.json of a vocabulary of letters, as transformers' Wav2Vec2CTCTokenizer reads it. `config` is
  * tokenizer_config.json: its special tokens, and `word_delimiter_token` (default `|`), the letter between words. Throws
- * FormatError if `vocab` is no object of ids, or lacks the unknown or the padding token.
+ * FormatError if `vocab` is not an object of ids, or lacks the unknown or the padding token.
  */
 export function ctcTokenizerJson(vocab: unknown, config: TokenizerConfig = {}): TokenizerJson {
   const isId = (id: unknown) => Number.isInteger(id) && (id as number) >= 0;

@@ -10,8 +10,8 @@ export type Decoder = (tokens: readonly string[]) => string;
 type Step = (tokens: readonly string[]) => string[];
 
 /**
- * Makes the decoder of a tokenizer.json. Without one, tokens are joined with spaces. Throws FormatError if it is
- * unknown.
+ * Makes the decoder of a tokenizer.json. If it has none, tokens are joined with spaces. Throws FormatError for an
+ * unknown decoder.
  */
 export function decoderOf(part: unknown): Decoder {
   const steps = partsOf(part, 'decoders').map(stepOf);

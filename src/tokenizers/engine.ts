@@ -1,4 +1,4 @@
-// The steps of a tokenizer.json, composed.
+// Composes the steps of a tokenizer.json.
 
 import { AddedTokens } from './added-tokens.js';
 import type { AlignedText } from './aligned-text.js';
@@ -15,7 +15,7 @@ import { UnknownTokenError } from './tokenizer.js';
 import { UnigramModel } from './unigram-model.js';
 import { WordLevelModel, WordPieceModel } from './word-models.js';
 
-/** Text to tokens and ids to text, by the steps of a tokenizer.json. */
+/** Converts text to tokens and ids to text, by the steps of a tokenizer.json. */
 export class Engine {
   /** One more than the last id. */
   readonly size: number;
@@ -43,14 +43,14 @@ export class Engine {
     this.size = [...this.#added.ids.values()].reduce((most, id) => Math.max(most, id + 1), this.#model.size);
   }
 
-  /** Tokens of a text with their offsets in code points. Throws UnknownTokenError. */
+  /** Returns the tokens of a text with their offsets in code points. Throws UnknownTokenError. */
   items(text: string, type: number): Item[] {
     return this.#itemsOf(wellFormed(text), type, { characters: 0, word: 0 });
   }
 
   /**
-   * Same as `items`, in consecutive parts. A long text is tokenized in slices, so that callers can pause and memory
-   * stays small. A text or tokenizer that cannot be sliced gives one part.
+   * Like `items`, in consecutive parts. A long text is tokenized in slices, so that callers can pause and little memory
+   * is needed. A text that cannot be sliced gives one part.
    */
   *itemsInSlices(text: string, type: number, length?: number): Generator<Item[]> {
     const whole = wellFormed(text);
@@ -75,7 +75,7 @@ export class Engine {
     }
   }
 
-  /** Tokens of a slice. `place` is the position of the slice; it is moved to the end of the slice. */
+  /** Returns the tokens of a slice. `place` is the position of the slice; it is advanced to the end of the slice. */
   #itemsOf(text: string, type: number, place: { characters: number; word: number }): Item[] {
     const charactersBefore = characterCounter(text);
     const items: Item[] = [];

@@ -81,7 +81,7 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   /** Adds the special tokens of the post-processor to ids. */
   #surrounded(ids: readonly number[], addsSpecial: boolean): number[] {
     if (!addsSpecial) return ids as number[];
-    // The post-processor moves whole texts only, so one token stands for all ids.
+    // The post-processor treats a text as a unit, so one token stands for all ids.
     const text: Item = { id: TEXT, token: '', type: 0, special: 0, offset: [0, 0], word: null };
     const around = this.engine.postProcessor.process([[[text]]], true).flatMap(([items]) => items ?? []);
     const at = around.findIndex(({ id }) => id === TEXT);
@@ -136,14 +136,14 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
         }
         known[type as 0 | 1].push(items);
       }
-    // encodeBatch asks for the texts in order. A map keyed by long texts would hash them, which takes long.
+    // encodeBatch requests the texts in order, so queues suffice. A map would have to hash long texts, which is slow.
     const items = (_: string, type: 0 | 1) => known[type].shift() as Item[];
     return encodeBatch(texts, options, this.#batchSettings(items));
   }
 
   #batchSettings(items: BatchSettings['items']): BatchSettings {
     const config = this.config ?? {};
-    // XLNet reads the end of a text, so padding comes before it, in a segment of its own.
+    // XLNet is padded on the left, and padding tokens have a type of their own.
     const isXLNet = String(config.tokenizer_class).startsWith('XLNet');
     const { padding_side: side = isXLNet ? 'left' : 'right', pad_token_type_id: type = isXLNet ? 3 : 0 } = config;
     const { truncation_side, model_max_length: most } = config;
@@ -171,13 +171,13 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
     return (options.tokenize ?? true) ? this.encodeAsync(text) : text;
   }
 
-  /** Byte pairs spell the spaces of the original text, so none is removed unless the config requires it. */
+  /** Byte-level tokens contain the spaces of the original text, so none is removed unless the config requires it. */
   #isCleanedUp(): boolean {
     const insists = this.config?.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output;
     return typeOf(this.json.model) !== 'BPE' || insists === true;
   }
 
-  /** Special tokens found in the file, by the names that a config uses. */
+  /** Returns the special tokens found in the file, by the names that a config uses. */
   #foundTokens(): Record<string, string> {
     const found = { bos_token: this.bosId, eos_token: this.eosId, unk_token: this.unkId, pad_token: this.padId };
     const known = Object.entries(found).flatMap(([name, id]) => {
@@ -205,7 +205,9 @@ export class HuggingFaceTokenizer implements PretrainedTokenizer {
   }
 }
 
-/** Makes a tokenizer. Its tables are made in slices that yield to the event loop. Throws as the constructor. */
+/**
+ * Makes a tokenizer. Its tables are made in slices that yield to the event loop. Throws the errors of the constructor.
+ */
 export async function makeTokenizer(json: TokenizerJson, config?: TokenizerConfig): Promise<HuggingFaceTokenizer> {
   await yieldToEventLoop();
   const type = typeOf(json.model);

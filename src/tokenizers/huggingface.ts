@@ -8,8 +8,8 @@ export type { PretrainedTokenizer } from './pretrained-tokenizer.js';
 /**
  * Makes a tokenizer from a `tokenizer.json`, given as text or as the parsed object. The model is BPE, Unigram,
  * WordLevel or WordPiece. Ids, offsets and decoded text equal those of Hugging Face's `tokenizers` in Rust. Truncation,
- * padding and dropout in the file are ignored. `config` is the `tokenizer_config.json` beside it. Without a config, the
- * pad, begin, end and unknown tokens are found in the file itself.
+ * padding and dropout in the file are ignored. `config` is the content of `tokenizer_config.json` from the same folder.
+ * Without a config, the pad, begin, end and unknown tokens are found in the file itself.
  *
  * ```ts
  * const tokenizer = await parseTokenizer(await readFile('tokenizer.json', 'utf8'));
@@ -25,7 +25,7 @@ export async function parseTokenizer(json: string | object, config?: TokenizerCo
   if (typeof json === 'string' && !json.trimStart().startsWith('{')) {
     const given = json.length > 100 ? `${json.slice(0, 100)}…` : json;
     throw new ArgumentError(
-      `parseTokenizer: json is ${describeValue(given)}, expected the text of a tokenizer.json: of a path, a URL or a ` +
+      `parseTokenizer: json is ${describeValue(given)}, expected the text of a tokenizer.json: for a path, a URL or a ` +
         "model's id use loadTokenizer of the package's root",
     );
   }
@@ -35,7 +35,7 @@ export async function parseTokenizer(json: string | object, config?: TokenizerCo
     './huggingface-tokenizer.js'
   ).catch((cause) => {
     throw new SimdformerError(
-      `parseTokenizer: what reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
+      `parseTokenizer: the code that reads a tokenizer.json did not load: ${cause.message}. A service worker has no import(): use a ` +
         'bundler, without splitting',
       { cause },
     );

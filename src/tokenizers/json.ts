@@ -13,7 +13,7 @@ export interface TokenizerJson {
     readonly single_word?: boolean;
     readonly lstrip?: boolean;
     readonly rstrip?: boolean;
-    /** True if the token is looked for in normalized text. Default: the opposite of `special`. */
+    /** True if the token is searched in normalized text. Default: the opposite of `special`. */
     readonly normalized?: boolean;
   }[];
   readonly normalizer: unknown;
@@ -29,14 +29,14 @@ export interface TokenizerModel {
   readonly vocab: Readonly<Record<string, number>> | ScoredTokens;
   readonly merges?: readonly (readonly string[])[] | undefined;
   readonly continuing_subword_prefix?: string | null;
-  /** True if text without a token is written as bytes. */
+  /** True if characters without a token are encoded as tokens of their bytes. */
   readonly byte_fallback?: boolean;
   readonly unk_token?: string | null;
   /** Unigram models have this instead of `unk_token`. */
   readonly unk_id?: number | null;
 }
 
-/** Type of a model. Old files do not name it. */
+/** Returns the type of a model. It is derived from the fields, because old files do not name it. */
 export function typeOf(model: TokenizerModel): string {
   if (model.type !== undefined) return model.type;
   if (Array.isArray(model.vocab)) return 'Unigram';
@@ -56,9 +56,7 @@ export function contentOf(token: ConfiguredToken | undefined): string | undefine
   return (typeof token === 'object' ? token?.content : token) ?? undefined;
 }
 
-/**
- * The part of Hugging Face's `tokenizer_config.json` that gives special tokens their roles. Other keys are passed on.
- */
+/** The part of Hugging Face's `tokenizer_config.json` that gives special tokens their roles. Other keys are kept. */
 export interface TokenizerConfig {
   readonly pad_token?: ConfiguredToken;
   readonly bos_token?: ConfiguredToken;
@@ -67,21 +65,21 @@ export interface TokenizerConfig {
   readonly [key: string]: unknown;
 }
 
-/** Parts that differ between the tokenizers made here. */
+/** The parts that differ between the tokenizers of this package. */
 export type TokenizerParts = Pick<TokenizerJson, 'pre_tokenizer' | 'decoder' | 'model'>;
 
 type TemplatePiece = { SpecialToken: { id: string; type_id: number } } | { Sequence: { id: string; type_id: number } };
 
 type NamedToken = readonly [token: string, id: number];
 
-/** The step that puts special tokens around text: the fields that this package reads. */
+/** The step that adds special tokens around text: the fields that this package reads. */
 type PostProcessor =
   | { readonly type: 'TemplateProcessing'; readonly single: readonly TemplatePiece[]; readonly [key: string]: unknown }
   | { readonly type: 'BertProcessing' | 'RobertaProcessing'; readonly cls: NamedToken; readonly sep: NamedToken }
   | { readonly type: 'Sequence'; readonly processors: readonly PostProcessor[] }
   | { readonly type: 'ByteLevel' };
 
-/** Makes a `tokenizer.json`. Roles of special tokens are kept where the format has a place for them. */
+/** Makes a `tokenizer.json`. Roles of special tokens are stored if the format has a field for them. */
 export function writeTokenizer(
   special: SpecialTokens,
   ids: ReadonlyMap<string, number>,
@@ -125,7 +123,7 @@ function templateOf({ bos, eos }: SpecialTokens, idOf: (token: string) => number
   };
 }
 
-/** Roles of special tokens, read from the places where `writeTokenizer` and Hugging Face's tools put them. */
+/** Reads the roles of special tokens from the fields in which `writeTokenizer` and Hugging Face's tools store them. */
 export function specialTokensOf({ added_tokens, padding, post_processor, model }: TokenizerJson): SpecialTokens {
   const special = added_tokens.filter((token) => token.special).map((token) => token.content);
   const roles = {
@@ -169,8 +167,8 @@ function unknownOf(model: TokenizerModel, special: readonly string[]): string | 
 }
 
 /**
- * Restores a tokenizer made here from its `tokenizer.json`. `make` gets the tokens by id and the special ones. Throws
- * FormatError if `json` differs from the output of the restored tokenizer.
+ * Restores a tokenizer of this package from its `tokenizer.json`. `make` gets the tokens by id and the special ones.
+ * Throws FormatError if `json` differs from the output of the restored tokenizer.
  */
 export function restoreTokenizer<T extends { toJSON(): TokenizerJson }>(
   json: unknown,
@@ -186,14 +184,16 @@ export function restoreTokenizer<T extends { toJSON(): TokenizerJson }>(
       read,
     );
   } catch (cause) {
-    throw new FormatError('this tokenizer.json does not hold such a tokenizer; parseTokenizer reads others', { cause });
+    throw new FormatError('this tokenizer.json has a tokenizer of another kind: read it with parseTokenizer', {
+      cause,
+    });
   }
   const written = tokenizer.toJSON();
   const parts = ['model', 'added_tokens', 'normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
   for (const part of parts) {
     if (!sameJson(written[part], read[part])) {
       throw new FormatError(
-        `the ${part} of this tokenizer.json is another than such a tokenizer's; parseTokenizer reads others`,
+        `this tokenizer.json has another ${part} than a tokenizer of this kind: read it with parseTokenizer`,
       );
     }
   }

@@ -1,4 +1,4 @@
-// HalfSipHash-1-3 (Aumasson & Bernstein 2012): without its key, nobody can construct collisions.
+// HalfSipHash-1-3 (Aumasson & Bernstein 2012). Collisions cannot be constructed without knowing the key.
 
 /** A hash function with a random key. Every bit of its result depends on every bit of the key and of the input. */
 export class KeyedHash {
@@ -11,7 +11,7 @@ export class KeyedHash {
     this.#key1 = key1 as number;
   }
 
-  /** The 32-bit hash of two ranges of bytes, read as one text. */
+  /** Returns the 32-bit hash of two ranges of bytes, which are treated as one text. */
   ofBytes(bytes: Uint8Array, start: number, end: number, start2: number, end2: number): number {
     const length = end - start + end2 - start2;
     let v0 = this.#key0;

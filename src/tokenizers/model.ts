@@ -4,7 +4,7 @@ import type { TokenIds } from './token-table.js';
 export interface ModelToken {
   /** Null for text without a token, if the vocabulary has no unknown token. */
   readonly id: number | null;
-  /** The token in the vocabulary, or the text that has none. */
+  /** The token in the vocabulary, or the text that has no token. */
   readonly token: string;
   /** Position in the word, in UTF-16 units. */
   readonly start: number;

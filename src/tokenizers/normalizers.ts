@@ -1,4 +1,4 @@
-// Normalizers of a tokenizer.json: changes of the text before it is split.
+// Normalizers of a tokenizer.json: they change the text before it is split.
 
 import type { AlignedText } from './aligned-text.js';
 import { BYTE_NAMES } from './byte-level.js';
@@ -15,7 +15,7 @@ export function normalizerOf(part: unknown): Normalizer {
   return inOrder(partsOf(part, 'normalizers').map(stepOf));
 }
 
-/** Makes the normalizer for a slice that does not begin its text. It prepends nothing. */
+/** Makes the normalizer for slices after the first one. It prepends nothing. */
 export function continuingNormalizerOf(part: unknown): Normalizer {
   const parts = partsOf(part, 'normalizers').filter(({ type }) => type !== 'Prepend');
   return inOrder(parts.map(stepOf));

@@ -1,5 +1,5 @@
-// Translates regular expressions of Oniguruma, which Rust's `tokenizers` uses, to JavaScript's with flag `v`. That flag
-// has nested sets and intersections, too.
+// Translates regular expressions of Oniguruma, which Rust's `tokenizers` uses, to JavaScript's. They need the flag `v`,
+// which allows nested sets and intersections.
 
 import { FormatError } from '../core/errors.js';
 import type { Span } from './aligned-text.js';
@@ -11,7 +11,7 @@ export function oniguruma(pattern: string): RegExp {
     return new RegExp(new Translation(pattern).all(), 'gv');
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
-    throw new FormatError(`the regular expression ${JSON.stringify(pattern)} is not known here`, { cause });
+    throw new FormatError(`the regular expression ${JSON.stringify(pattern)} is not supported`, { cause });
   }
 }
 
@@ -20,7 +20,7 @@ export function literally(text: string): RegExp {
   return new RegExp(Array.from(text, escaped).join(''), 'gv');
 }
 
-/** All matches of a pattern with flag `g`. An empty match directly after another match is skipped. */
+/** Returns all matches of a pattern with flag `g`. An empty match directly after another match is skipped. */
 export function spansOf(pattern: RegExp, text: string): Span[] {
   const spans: Span[] = [];
   if (text === '') return spans;
@@ -68,7 +68,7 @@ const NAMED: Readonly<Record<string, string>> = {
   xdigit: '0-9A-Fa-f',
 };
 
-/** A property as Oniguruma's tables define it. For Oniguruma, ʕ is a lower-case letter. */
+/** Returns a Unicode property as Oniguruma's tables define it. For Oniguruma, ʕ is a lower-case letter. */
 function known(property: string): string {
   if (/^(?:C|Cn|Other|Unassigned)$/.test(property)) return `\\p{${property}}${LATE}`;
   if (/^(?:Ll|Lowercase)/.test(property)) return `\\u0295[\\p{${property}}--[${LATE}]]`;
@@ -79,7 +79,7 @@ const CHARACTERS: Readonly<Record<string, string>> = {
   ...{ a: '\x07', b: '\b', e: '\x1b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' },
 };
 
-/** Further characters that are equal if case is ignored, beside those of `toLowerCase` and `toUpperCase`. */
+/** Characters that are equal if case is ignored, in addition to those of `toLowerCase` and `toUpperCase`. */
 const ALIKE: Readonly<Record<string, string>> = { s: 'ſ', S: 'ſ', k: '\u212a', K: '\u212a', å: '\u212b', Å: '\u212b' };
 
 interface Flags {
@@ -128,14 +128,14 @@ class Translation {
       if (isQuantified) atom = `(?:${atom})`;
       const isInterval = found.startsWith('{');
       const [, own = '', behind = ''] = /^(.[^?+]*)(.?)$/.exec(found.replace('{,', '{0,')) as RegExpExecArray;
-      // After an interval, `+` is a quantifier of its own; `?` makes the interval lazy only if it has a comma.
+      // After an interval, `+` is a further quantifier. `?` makes the interval lazy only if it has a comma.
       if (isInterval && (behind === '+' || !own.includes(','))) atom = `(?:${atom}${own})${behind}`;
       else atom = behind === '+' ? this.#once(atom + own) : atom + own + behind;
       isQuantified = true;
     }
   }
 
-  /** Emulates an atomic group, which is never re-entered by backtracking. */
+  /** Emulates an atomic group, into which matching never backtracks. */
   #once(text: string): string {
     const name = `a${++this.#atomic}`;
     return `(?:(?=(?<${name}>${text}))\\k<${name}>)`;
@@ -316,7 +316,7 @@ class Translation {
   #refuse(): never {
     const rest = this.pattern.slice(this.#at, this.#at + 10);
     throw new FormatError(
-      `the regular expression ${JSON.stringify(this.pattern)} is not known here, from ${JSON.stringify(rest)} on`,
+      `the regular expression ${JSON.stringify(this.pattern)} is not supported, from ${JSON.stringify(rest)} on`,
     );
   }
 }
@@ -342,7 +342,7 @@ function alike(character: string): string[] {
   return [...new Set(all)].filter((each) => Array.from(each).length === 1);
 }
 
-/** A property by Oniguruma's name. Case, spaces and underscores do not count. */
+/** Returns a property by Oniguruma's name. Case, spaces and underscores are ignored. */
 function propertySet(name: string): string {
   const plain = name.replace(/[ _]/g, '').toLowerCase();
   const own = plain === 'punct' ? known('P') : NAMED[plain];
@@ -351,7 +351,7 @@ function propertySet(name: string): string {
   const capital = words.replace(/(?<![A-Za-z])[a-z]/g, (letter) => letter.toUpperCase());
   const forms = [words, capital, `Script=${words}`, `Script=${capital}`];
   const found = forms.find(isProperty);
-  if (found === undefined) throw new FormatError(`the property ${JSON.stringify(name)} is not known here`);
+  if (found === undefined) throw new FormatError(`the property ${JSON.stringify(name)} is not supported`);
   return known(found);
 }
 

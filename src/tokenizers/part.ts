@@ -7,7 +7,7 @@ export interface Part {
 }
 
 /**
- * The steps of a part, with nested sequences flattened. `list` is the field that holds the steps of such a sequence.
+ * Returns the steps of a part, with nested sequences flattened. `list` is the field that has the steps of a sequence.
  */
 export function partsOf(part: unknown, list: string): Part[] {
   if (part === null || part === undefined) return [];
@@ -20,7 +20,7 @@ export function partsOf(part: unknown, list: string): Part[] {
   return parts.flatMap((each) => partsOf(each, list));
 }
 
-/** Kinds of fields by name. A field has the same kind in every part, model and added token. */
+/** Types of fields by name. A field has the same type in every part, model and added token. */
 const FIELDS = {
   string: [
     ...['content', 'continuing_subword_prefix', 'delimiter', 'end_of_word_suffix', 'pad_token', 'precompiled_charsmap'],
@@ -36,7 +36,7 @@ const FIELDS = {
 
 const KINDS = new Map(Object.entries(FIELDS).flatMap(([kind, fields]) => fields.map((field) => [field, kind])));
 
-/** Removes null fields, which mean the same as absent ones. Throws FormatError for fields of a wrong kind. */
+/** Removes null fields, because they mean the same as absent ones. Throws FormatError for fields of a wrong type. */
 export function checkedFields<T extends object>(part: T): T {
   const fields = Object.entries(part).filter(([, value]) => value !== null);
   for (const [name, value] of fields) {
@@ -47,7 +47,7 @@ export function checkedFields<T extends object>(part: T): T {
   return Object.fromEntries(fields) as T;
 }
 
-/** A required text field of a part. */
+/** Returns a required text field of a part. */
 export function textOf(part: Part, field: string): string {
   const text = part[field];
   return typeof text === 'string' ? text : refuse(`no ${field} in a part of type ${JSON.stringify(part.type)}`);

@@ -12,11 +12,11 @@ export interface Item {
   readonly word: number | null;
 }
 
-/** A part of a sequence: a text or special tokens. A text that was cut has several windows. */
+/** A part of a sequence: a text or special tokens. A truncated text has several windows. */
 export type Windows = readonly (readonly Item[])[];
 
 export interface PostProcessor {
-  /** Number of tokens that are added. */
+  /** Returns the number of tokens that are added. */
   around(isPair: boolean): number;
   /** Adds special tokens to one or two texts, which get types 0 and 1. */
   process(parts: readonly Windows[], addsSpecial: boolean): readonly Windows[];
@@ -121,7 +121,7 @@ function trimmer({ add_prefix_space: prefixed = true }: Part) {
     const [start, end] = item.offset;
     let before = (LEADING.exec(item.token) as RegExpExecArray)[0].length;
     const after = (TRAILING.exec(item.token) as RegExpExecArray)[0].length;
-    if (before === 1 && (i === 0 || start === 0) && prefixed) before = 0; // it was put there, which several were not
+    if (before === 1 && (i === 0 || start === 0) && prefixed) before = 0; // a single space was added by the pre-tokenizer
     const from = Math.min(start + before, end);
     return { ...item, offset: [from, after > 0 && end >= after ? Math.max(end - after, from) : end] };
   };
@@ -129,7 +129,7 @@ function trimmer({ add_prefix_space: prefixed = true }: Part) {
     parts.map((windows) => windows.map((items) => items.map(trimmed)));
 }
 
-/** Whole sequences: that of the first windows, then those with the others. */
+/** Combines the parts to sequences: first that of the first windows, then those of the overflowing windows. */
 export function sequencesOf(parts: readonly Windows[]): Item[][] {
   return parts.reduce<Item[][]>(
     ([before = [], ...others], [next = [], ...nexts]) => [

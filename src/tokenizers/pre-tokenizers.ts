@@ -1,4 +1,4 @@
-// Pre-tokenizers of a tokenizer.json: they cut text into words before the tokenizer's model sees it.
+// Pre-tokenizers of a tokenizer.json: they split text into words, which the tokenizer's model gets.
 
 import type { AlignedText, SplitBehavior } from './aligned-text.js';
 import { GPT2_WORDS } from './byte-level.js';
@@ -7,10 +7,10 @@ import { literally, oniguruma, spansOf } from './oniguruma.js';
 import { type Part, partsOf, refuse, textOf } from './part.js';
 import { PUNCTUATION, WORD_IN_RUST } from './unicode-tables.js';
 
-/** Cuts a part of a text into parts that are not empty. */
+/** Splits a part of a text into parts that are not empty. */
 export type PreTokenizer = (part: AlignedText) => AlignedText[];
 
-/** The pre-tokenizer of a tokenizer.json. Throws FormatError for one that is not known. */
+/** Makes the pre-tokenizer of a tokenizer.json. Throws FormatError for an unknown one. */
 export function preTokenizerOf(part: unknown): PreTokenizer {
   const steps = partsOf(part, 'pretokenizers').map(stepOf);
   return (whole) => steps.reduce((parts, step) => parts.flatMap(step), [whole]);

@@ -2,20 +2,21 @@ import type { BatchEncoding, EncodeBatchOptions } from './batch-encoding.js';
 import type { ApplyChatTemplateOptions, ChatMessage, ChatTemplate } from './chat-template.js';
 import type { Tokenizer } from './tokenizer.js';
 
-/** A tokenizer that was loaded. */
+/** A tokenizer of a pretrained model, made from a tokenizer.json. */
 export interface PretrainedTokenizer extends Tokenizer {
   /**
    * Encodes texts, or pairs of texts, as a model reads them: with special tokens, truncation, padding and offsets.
    * Throws ArgumentError for options that contradict each other, and UnknownTokenError as `encode`.
    */
   encodeBatch(texts: readonly string[], options?: EncodeBatchOptions): BatchEncoding;
-  /** Same as `encode`, but yields to the event loop during long texts, if the tokenizer allows slices. */
+  /** Like `encode`, but yields to the event loop during long texts, if the tokenizer can process them in slices. */
   encodeAsync(text: string, options?: { addSpecial?: boolean | undefined }): Promise<number[]>;
-  /** Same as `encodeBatch`, but yields to the event loop between texts and slices. */
+  /** Like `encodeBatch`, but yields to the event loop between texts and slices. */
   encodeBatchAsync(texts: readonly string[], options?: EncodeBatchOptions): Promise<BatchEncoding>;
   /**
-   * Decodes `ids` as every tokenizer does. `cleanUp` removes spaces before punctuation and contractions of English. Its
-   * default is the config's `clean_up_tokenization_spaces`. Spaces of byte pairs are part of the text and stay.
+   * Decodes `ids`. Special tokens are omitted unless `skipSpecial` is false. `cleanUp` removes spaces before
+   * punctuation and English contractions. Its default is the config's `clean_up_tokenization_spaces`. Byte-level
+   * tokenizers need no clean-up, because their tokens contain the spaces.
    */
   decode(ids: Iterable<number>, options?: { skipSpecial?: boolean | undefined; cleanUp?: boolean | undefined }): string;
   /** Decodes several rows of ids; see `decode`. */

@@ -70,7 +70,7 @@ function run(program: unknown, values: object): string {
   }
 }
 
-/** Globals of transformers' templates beside Jinja's own filters and tests. */
+/** The globals that transformers adds to Jinja's own filters and tests. */
 const globals = {
   ...{ true: true, false: false, none: null, True: true, False: false, None: null },
   range(first: number, last?: number, step = 1): number[] {
@@ -98,7 +98,7 @@ const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
 
 /**
  * Prepares a message for a template, as transformers does. Null keys are removed, because many templates would write
- * "None". Reasoning is given by all names that templates use for it.
+ * "None". The reasoning is passed under all names that templates use.
  */
 function readable(message: ChatMessage): Plain {
   const own = Object.fromEntries(Object.entries(plain(message) as Plain).filter(([, value]) => value !== null));
@@ -122,11 +122,13 @@ function leaveOpen(messages: readonly Plain[]): string {
   return text;
 }
 
-/** Text before the mark, without a space that the template may have trimmed from the message. */
+/** Returns the text before the mark, without a space that the template may have trimmed from the message. */
 function cut(text: string, open: string): string {
   const at = text.lastIndexOf(OPEN_END.trim());
   if (at < 0 || !text.includes(open.trim()))
-    throw new ArgumentError('applyChatTemplate: the template leaves the last message out, or parts of it');
+    throw new ArgumentError(
+      'applyChatTemplate: the template omits the last message or parts of it, so it cannot be continued',
+    );
   const before = text.slice(0, at);
   return text.startsWith(OPEN_END, at) ? before : before.trimEnd();
 }

@@ -16,7 +16,7 @@ export interface SpecialTokens {
 
 const ROLES = ['pad', 'bos', 'eos', 'unk', 'additional'] as const;
 
-/** All special tokens, in the order in which vocabularies made here begin. */
+/** Returns all special tokens, in the order in which vocabularies of this package begin. */
 export function specialList(special: SpecialTokens): string[] {
   const { pad, bos, eos, unk, additional = [] } = checkKnown('special tokens', special, ROLES);
   checkArray('special tokens', 'additional', additional, 'an array of texts');
@@ -43,7 +43,7 @@ interface Section {
   readonly isSpecial: boolean;
 }
 
-/** Finds special tokens in text. If several begin at one place, the longest wins. */
+/** Finds special tokens in text. If several begin at the same position, the longest wins. */
 export class SpecialSplitter {
   readonly #pattern: RegExp | null;
 

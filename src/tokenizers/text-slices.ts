@@ -1,9 +1,9 @@
 // Cuts long texts into slices that are tokenized one by one. The tokens equal those of the whole text.
 //
-// A slice ends between an ASCII letter and a space that another ASCII letter follows. No step that is allowed below
-// looks across such a place. Unicode's normal forms do not compose a space with the character before it. The known
-// patterns begin a new word at the space. A vocabulary without tokens that have a space after a letter has no merge
-// across it.
+// A slice ends between an ASCII letter and a space that is followed by another ASCII letter. The steps that `canSlice`
+// allows never depend on the text on the other side of such a cut. Unicode's normal forms do not compose a space with
+// the character before it. The known patterns begin a new word at the space. A vocabulary without tokens that have a
+// space after a letter has no merge across it.
 
 import { type TokenizerJson, type TokenizerModel, typeOf } from './json.js';
 import type { Model } from './model.js';
@@ -41,7 +41,9 @@ const ACROSS_CUT = /[A-Za-z][ ▁Ġ]/u;
 /** Number of tokens that are checked before a pause. */
 const TOKENS_A_SLICE = 8192;
 
-/** True if the tokens of slices equal those of the whole text. The generator pauses while it reads a vocabulary. */
+/**
+ * Returns true if the tokens of slices equal those of the whole text. The generator pauses while it reads a vocabulary.
+ */
 export function* canSlice(json: TokenizerJson, model: Model): Generator<undefined, boolean> {
   const { normalizer, pre_tokenizer, added_tokens, model: file } = json;
   const normalizers = partsOf(normalizer, 'normalizers');

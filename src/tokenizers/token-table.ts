@@ -2,7 +2,7 @@ import { FormatError } from '../core/errors.js';
 import { type TextBytes, wellFormed, writeText } from '../core/utf8.js';
 import { KeyedHash } from './keyed-hash.js';
 
-/** Tokens and their numbers, with the methods of a Map. */
+/** Maps tokens to numbers, with the methods of a Map. */
 export interface TokenIds extends Iterable<[token: string, id: number]> {
   readonly size: number;
   get(token: string): number | undefined;
@@ -10,8 +10,9 @@ export interface TokenIds extends Iterable<[token: string, id: number]> {
 }
 
 /**
- * Tokens numbered in the order of a file, looked up in the file's bytes. The table takes 12 bytes a token; an array and a
- * Map of strings take 120. Strings are made on demand only, so the garbage collector has nothing to traverse.
+ * Tokens numbered in the order of a file, and looked up in the file's bytes. The table takes 12 bytes per token; an
+ * array and a Map of strings take 120. Strings are made only on demand, so the garbage collector has little to
+ * traverse.
  */
 export class TokenTable implements TokenIds {
   readonly size: number;
@@ -34,7 +35,7 @@ export class TokenTable implements TokenIds {
     if (isFilled) for (const _ of this.#fill(name));
   }
 
-  /** Same as the constructor, pausing after some tokens. */
+  /** Like the constructor, but pauses after some tokens. */
   static *byParts(given: TextBytes, name: string): Generator<undefined, TokenTable> {
     const table = new TokenTable(given, name, false);
     yield* table.#fill(name);
@@ -70,13 +71,13 @@ export class TokenTable implements TokenIds {
     return found;
   }
 
-  /** Same as `get`, without remembering the result: for tokens that are unlikely to be looked up again. */
+  /** Like `get`, without caching the result. For tokens that are unlikely to be looked up again. */
   find(token: string): number | undefined {
     if (3 * token.length > this.#bytes.length) this.#bytes = new Uint8Array(6 * token.length);
     return this.findBytes(this.#bytes, 0, writeText(token, this.#bytes));
   }
 
-  /** The number of the token made of two ranges of bytes; the second one is empty by default. */
+  /** Returns the number of the token made of two ranges of bytes; the second one is empty by default. */
   findBytes(bytes: Uint8Array, start: number, end: number, start2 = end, end2 = end): number | undefined {
     const found = this.#slots[this.#slotOf(bytes, start, end, start2, end2)] as number;
     return found === 0 ? undefined : found - 1;
@@ -86,7 +87,7 @@ export class TokenTable implements TokenIds {
     return this.get(token) !== undefined;
   }
 
-  /** The token with this number; undefined if there is none. */
+  /** Returns the token with this number; undefined if there is none. */
   at(id: number): string | undefined {
     return this.#texts.at(id);
   }
@@ -114,7 +115,7 @@ export class TokenTable implements TokenIds {
   }
 }
 
-/** Tokens that are put into a table before a pause. */
+/** Number of tokens that are added to a table before a pause. */
 const TOKENS_A_SLICE = 4096;
 
 /** Maximum number of recent results. */

@@ -2,11 +2,11 @@ import { describeValue } from '../core/check.js';
 import { ArgumentError, SimdformerError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
 
-/** Text to token ids and back. */
+/** Converts text to token ids and back. */
 export interface Tokenizer {
   /** Ids run from 0 to `vocabSize` − 1. */
   readonly vocabSize: number;
-  /** Id of the padding token. Undefined, as are the next three, if the vocabulary has no such token. */
+  /** Id of the padding token. This and the next three are undefined if the vocabulary has no such token. */
   readonly padId: number | undefined;
   /** Id of the token that begins a sequence. */
   readonly bosId: number | undefined;
@@ -15,21 +15,20 @@ export interface Tokenizer {
   /** Id of the token for text that is not in the vocabulary. */
   readonly unkId: number | undefined;
   /**
-   * Encodes `text`. Special tokens written in it become their ids. `addSpecial` puts the begin and end tokens around
-   * it, if the tokenizer has them. Default false. Throws UnknownTokenError for text outside the vocabulary if there is
-   * no unknown token.
+   * Encodes `text`. Special tokens in the text become their ids. `addSpecial` adds the begin and end tokens around it,
+   * if the tokenizer has them. Default false. Throws UnknownTokenError for text outside the vocabulary if there is no
+   * unknown token.
    */
   encode(text: string, options?: { addSpecial?: boolean | undefined }): number[];
   /**
-   * Decodes `ids`. Special tokens are left out unless `skipSpecial` is false. Throws ArgumentError for ids out of
-   * range.
+   * Decodes `ids`. Special tokens are omitted unless `skipSpecial` is false. Throws ArgumentError for ids out of range.
    */
   decode(ids: Iterable<number>, options?: { skipSpecial?: boolean | undefined }): string;
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
   /** The content of a Hugging Face `tokenizer.json`; `parseTokenizer` reads it back, with `config` if there is one. */
   toJSON(): TokenizerJson;
-  /** Content of the `tokenizer_config.json` that the tokenizer was loaded with. Saved models keep it. */
+  /** Content of the `tokenizer_config.json` that the tokenizer was loaded with. It is saved with models. */
   readonly config?: TokenizerConfig | undefined;
 }
 
@@ -60,12 +59,12 @@ export function knownIds(tokenizer: Tokenizer, ids: Iterable<number>): number[] 
   return Array.from(ids, (id) => {
     if (typeof id === 'number' && tokenizer.idToToken(id) !== undefined) return id;
     throw new ArgumentError(
-      `decode: there is no id ${describeValue(id)} in a vocabulary of ${tokenizer.vocabSize} tokens`,
+      `decode: ids contains ${describeValue(id)}, expected integers from 0 to ${tokenizer.vocabSize - 1}`,
     );
   });
 }
 
-/** The position in code points of an index in UTF-16 units. */
+/** Converts an index in UTF-16 units to code points. */
 export function codePointsBefore(text: string, index: number): number {
   return Array.from(text.slice(0, index)).length;
 }

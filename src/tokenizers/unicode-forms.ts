@@ -1,5 +1,5 @@
-// Unicode's normalization forms, with the origin of each character, as Rust's `tokenizers` computes them. Characters
-// newer than its tables are neither marks nor compositions. V8's tables are read through String.normalize.
+// Unicode's normalization forms with the origin of each character, as in Rust's `tokenizers`. Characters newer than
+// Rust's tables are neither marks nor compositions. V8's tables are used through String.normalize.
 
 import type { Edit } from './aligned-text.js';
 import { LATE_IN_FORMS } from './unicode-tables.js';
@@ -98,7 +98,7 @@ function composition({ characters, changes }: Edit): Edit {
 
 const wholes = new Map<string, string | null>();
 
-/** The composition of two characters, or null. */
+/** Returns the composition of two characters, or null. */
 function composed(first: string, second: string): string | null {
   if (second <= '\u02ff') return null;
   return remembered(wholes, first + second, (pair) => {
@@ -111,7 +111,8 @@ function composed(first: string, second: string): string | null {
 const marks = new Map<string, boolean>();
 
 /**
- * True if the combining class is not 0. The test normalizes the character beside a mark of a low and of a high class.
+ * True if the combining class is not 0. The test normalizes the character next to a mark of a low and one of a high
+ * class.
  */
 function isMark(character: string): boolean {
   if (character <= '\u02ff') return false;

@@ -1,5 +1,6 @@
-// Sets of characters as the parts of Rust's `tokenizers` define them. Each part has tables of another Unicode version,
-// and V8's are newer than most. Ranges of later characters extend over unassigned ones, to exclude future additions.
+// Sets of characters as in Rust's `tokenizers`. Its parts have tables of different Unicode versions, and V8's tables
+// are newer than most. Later characters are excluded; their ranges include unassigned ones, to exclude future
+// additions, too.
 
 /** Characters new in Unicode 17, unknown to Oniguruma and Rust's `regex`. */
 export const LATE =

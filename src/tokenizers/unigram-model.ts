@@ -9,7 +9,7 @@ const UNKNOWN_PENALTY = 10;
 const MAX_REMEMBERED = 10_000;
 const MAX_REMEMBERED_LENGTH = 256;
 
-/** Tables of a vocabulary, which are large. */
+/** The tables of a vocabulary. They are large. */
 interface Tables {
   readonly ids: ReadonlyMap<string, number>;
   /** The worst score. */
@@ -21,7 +21,7 @@ interface Tables {
 /** Tables that `prepareUnigram` has made. */
 const prepared = new WeakMap<object, Tables>();
 
-/** Tokens that are looked at before a pause. */
+/** Number of tokens that are processed before a pause. */
 const TOKENS_A_SLICE = 8192;
 
 /** Makes the tables of a Unigram model, in slices that yield to the event loop. */
@@ -42,7 +42,7 @@ function* makeTables({ vocab }: TokenizerModel): Generator<undefined, Tables> {
   return { ids, least, sorted: yield* sortedByParts(tokens, (a, b) => a < b) };
 }
 
-/** A vocabulary with scores. A word is segmented so that the sum of scores is largest (Viterbi). */
+/** A vocabulary with scores. A word is segmented so that the sum of scores is maximal (Viterbi). */
 export class UnigramModel implements Model {
   readonly ids: ReadonlyMap<string, number>;
   readonly count: number;
@@ -90,7 +90,7 @@ export class UnigramModel implements Model {
     return [{ id: this.#unknown, token, start, end }];
   }
 
-  /** The best segmentation of a word. Consecutive characters without a token are one span. */
+  /** Returns the best segmentation of a word. Consecutive characters without a token form one span. */
   #spans(word: string): (readonly [start: number, end: number])[] {
     const { starts, isUnknown } = this.#bestPaths(word);
     const spans: (readonly [start: number, end: number])[] = [];
@@ -133,7 +133,10 @@ export class UnigramModel implements Model {
   }
 }
 
-/** Finds all of many texts that begin at a place of another text. They are sorted, and each unit narrows the range. */
+/**
+ * Finds all texts of a list that begin at a position of another text. The list is sorted, and each UTF-16 unit narrows
+ * the range.
+ */
 class Prefixes {
   readonly #sorted: readonly string[];
   /** Range of the texts that share a first unit. */

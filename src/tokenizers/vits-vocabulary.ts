@@ -1,12 +1,14 @@
-// The tokenizer of VITS and MMS-TTS, made from vocab.json: letters, with a blank before, between and after them.
+// Makes the tokenizer of VITS and MMS-TTS from vocab.json. Its tokens are letters, with a blank before, between and
+// after them.
 
 import { FormatError } from '../core/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './json.js';
 
 /**
- * Makes the tokenizer.json of a vocabulary of characters, as transformers' VitsTokenizer reads it. Letters become small
- * unless the vocabulary has them, and other characters are left out. `config` is tokenizer_config.json. Returns null for a
- * model of phonemes, which come from another program. Throws FormatError if `vocab` is no object of ids.
+ * Makes the tokenizer.json of a vocabulary of characters, as transformers' VitsTokenizer reads it. Letters are
+ * converted to lower case unless the vocabulary has them. Other characters are omitted. `config` is
+ * tokenizer_config.json. Returns null for a model that reads phonemes, which another program must make. Throws
+ * FormatError if `vocab` is not an object of ids.
  */
 export function vitsTokenizerJson(vocab: unknown, config: TokenizerConfig = {}): TokenizerJson | null {
   const isId = (id: unknown) => Number.isInteger(id) && (id as number) >= 0;

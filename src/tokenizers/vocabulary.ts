@@ -8,9 +8,9 @@ import { checkText, codePointsBefore, knownIds, type Tokenizer, UnknownTokenErro
 export interface VocabularyOptions {
   /** Special tokens, first in the vocabulary in the order pad, bos, eos, unk, additional. Default none. */
   special?: SpecialTokens | undefined;
-  /** Maximum number of tokens, with special ones. The most frequent stay. Default: no limit. */
+  /** Maximum number of tokens, including special ones. The most frequent tokens are kept. Default: no limit. */
   vocabSize?: number | undefined;
-  /** Tokens that occur less often are left out. A number of at least 1, default 1. */
+  /** Minimum frequency of a token to be included, at least 1. Default 1. */
   minFrequency?: number | undefined;
 }
 
@@ -33,7 +33,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   protected constructor(tokens: readonly string[], special: SpecialTokens, name = 'VocabularyTokenizer') {
     if (!Array.isArray(tokens))
       throw new ArgumentError(`${name}: the vocabulary is ${describeValue(tokens)}, expected an array`);
-    if (tokens.length === 0) throw new ArgumentError(`${name}: the vocabulary is empty, expected one token at least`);
+    if (tokens.length === 0) throw new ArgumentError(`${name}: the vocabulary is empty, expected at least one token`);
     this.tokens = [...tokens];
     this.special = special;
     this.#ids = new Map(tokens.map((token, id) => [token, id]));
@@ -89,7 +89,10 @@ export abstract class VocabularyTokenizer implements Tokenizer {
     return writeTokenizer(this.special, this.#ids, this.parts());
   }
 
-  /** Appends the ids of text without special tokens. `position` maps an index in it to an index in the whole text. */
+  /**
+   * Appends the ids of text without special tokens. `position` maps an index in this text to an index in the whole
+   * text.
+   */
   protected abstract encodeText(text: string, ids: number[], position: (index: number) => number): void;
 
   protected abstract decodeIds(ids: readonly number[]): string;
@@ -100,7 +103,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
     return this.#specialIds.has(id);
   }
 
-  /** Id of a token of the text, or of the unknown token. */
+  /** Returns the id of a token, or that of the unknown token. Throws UnknownTokenError. */
   protected idFor(token: string, position: () => number): number {
     const id = this.#ids.get(token) ?? this.unkId;
     if (id === undefined) throw new UnknownTokenError(token, position());
@@ -109,7 +112,8 @@ export abstract class VocabularyTokenizer implements Tokenizer {
 
   /** The model of a tokenizer.json for tokenizers that look up whole tokens. */
   protected wordLevel(): TokenizerParts['model'] {
-    // The format requires a name. A name that no token has makes unknown text an error there, too.
+    // The format requires an unknown token. A name that is not in the vocabulary makes unknown text an error in other
+    // readers, too.
     let unk_token = this.special.unk ?? '<unk>';
     while (this.special.unk === undefined && this.#ids.has(unk_token)) unk_token = `<${unk_token}>`;
     return { type: 'WordLevel', vocab: this.vocab(), unk_token };
@@ -120,7 +124,7 @@ export abstract class VocabularyTokenizer implements Tokenizer {
   }
 }
 
-/** Calls `visit` with every stretch of the corpus between special tokens. Throws ArgumentError for an empty corpus. */
+/** Calls `visit` with each part of the corpus between special tokens. Throws ArgumentError for an empty corpus. */
 export function visitCorpus(
   name: string,
   corpus: string | Iterable<string>,
@@ -148,8 +152,8 @@ export function checkMinFrequency(name: string, minFrequency: number): void {
 }
 
 /**
- * Special tokens, then those of the corpus: the most frequent first, ties in the order of code points. Throws
- * ArgumentError if no token of the corpus is left.
+ * Returns the special tokens, then the tokens of the corpus: the most frequent first, ties in the order of code points.
+ * Throws ArgumentError if no token of the corpus remains.
  */
 export function buildVocabulary(
   name: string,
@@ -168,7 +172,7 @@ export function buildVocabulary(
   });
   const found = [...counts].filter(([, count]) => count >= minFrequency);
   if (counts.size === 0) {
-    throw new ArgumentError(`${name}: the corpus is nothing but white space, expected text to learn tokens from`);
+    throw new ArgumentError(`${name}: the corpus has only white space, expected text to learn tokens from`);
   }
   if (found.length === 0) {
     const most = [...counts.values()].reduce((a, b) => Math.max(a, b));

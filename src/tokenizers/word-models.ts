@@ -1,4 +1,4 @@
-// Models that look up words: whole, or piece by piece.
+// Models that look up whole words, or pieces of words.
 
 import { atOnce, inSlices } from '../core/slices.js';
 import type { TokenizerModel } from './json.js';
@@ -19,7 +19,7 @@ const prepared = new WeakMap<object, Words>();
 /** Number of tokens per slice of work. */
 const TOKENS_A_SLICE = 4096;
 
-/** Makes the tables of a model of words, in slices that yield to the event loop. */
+/** Makes the tables of such a model in slices that yield to the event loop. */
 export async function prepareWords(model: TokenizerModel): Promise<void> {
   prepared.set(model, await inSlices(makeWords(model)));
 }

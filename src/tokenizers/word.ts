@@ -9,13 +9,16 @@ import { buildVocabulary, type VocabularyOptions, VocabularyTokenizer } from './
  */
 export type WordSplit = 'whitespace' | 'punctuation';
 
-/** White space as Unicode defines it. `\s` differs between dialects of regular expressions. */
+/**
+ * Patterns of words. They use Unicode's definition of white space, because `\s` differs between dialects of regular
+ * expressions.
+ */
 const WORDS: Record<WordSplit, string> = {
   whitespace: '\\P{White_Space}+',
   punctuation: '[\\p{L}\\p{M}\\p{N}_]+|[^\\p{White_Space}\\p{L}\\p{M}\\p{N}_]',
 };
 
-/** Tokenizer with one token per word. Decoding puts single spaces between words. */
+/** Tokenizer with one token per word. Decoding joins words with single spaces. */
 export class WordTokenizer extends VocabularyTokenizer {
   readonly #split: WordSplit;
   readonly #pattern: RegExp;
@@ -30,7 +33,7 @@ export class WordTokenizer extends VocabularyTokenizer {
     this.#pattern = wordPattern(split);
   }
 
-  /** Makes a tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if none is left. */
+  /** Makes a tokenizer for the words of `corpus`, the most frequent first. Throws ArgumentError if no word remains. */
   static train(
     corpus: string | Iterable<string>,
     options: VocabularyOptions & { split?: WordSplit | undefined } = {},
@@ -69,7 +72,7 @@ export class WordTokenizer extends VocabularyTokenizer {
   }
 }
 
-/** A regular expression that finds the words of a text. */
+/** Returns a regular expression that finds the words of a text. */
 export function wordPattern(split: WordSplit): RegExp {
   checkOneOf('WordTokenizer', 'split', split, Object.keys(WORDS));
   return new RegExp(WORDS[split], 'gu');

@@ -83,7 +83,7 @@ describe('the folder of an adapter', () => {
       '--out',
       at('again'),
     ]);
-    expect(again.stderr).toContain('is an adapter: make a model of it by `simdformer merge`');
+    expect(again.stderr).toContain('is an adapter: convert it to a model with `simdformer merge`');
   });
 
   it('keeps the labels of a new head, about which loading then does not warn', async () => {
@@ -113,7 +113,7 @@ describe('the folder of an adapter', () => {
     expect(lost.stderr).toMatch(/lost is an adapter, and its base \.\.\/nowhere\/at\/all cannot be loaded/);
     await run('merge', at('lost'), '--base', at('base'), '--out', at('found'));
     const device = await deviceFor(isas[0] as string, 2);
-    await expect(loadModel(device, at('base'), { baseModel: at('base') })).rejects.toThrow(/is no adapter/);
+    await expect(loadModel(device, at('base'), { baseModel: at('base') })).rejects.toThrow(/is not an adapter/);
     using model = await loadModel<LoadedModel>(device, at('lost'), { baseModel: at('base'), onWarning: () => {} });
     await loadLora(model, at('writer'), { name: 'second' });
     expect(model.activeAdapters).toEqual(['default', 'second']);

@@ -65,7 +65,7 @@ describe('arguments', () => {
     ],
     ['train pronounciation -o x', /neither a task \(pronunciation, translation, characters\) nor a .json file/],
     ['train no-such.json -o x', /no-such.json: there is no such file/],
-    ['train characters -o x', /give the file with --data/],
+    ['train characters -o x', /give its file with --data/],
     ['train characters -o x --data no-such.txt', /no-such.txt: there is no such file/],
     ['train characters -o x --data test', /: test: it is a folder \(EISDIR\)/],
   ])('%s: an error that says what is missing', async (args, message) => {

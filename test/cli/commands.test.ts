@@ -71,7 +71,7 @@ describe('train', () => {
   });
 
   it('does not replace a training that is there', async () => {
-    expectFailure(await train('pairs', 'pairs'), /--resume goes on from it, --overwrite forgets it/);
+    expectFailure(await train('pairs', 'pairs'), /--resume continues it, --overwrite discards it/);
   });
 
   it('stops at Ctrl-C, and goes on', async () => {
@@ -107,7 +107,7 @@ describe('train', () => {
     await mkdir(folder.at('model'));
     const weights = await readFile(folder.at('pairs/model.safetensors'));
     await writeFile(folder.at('model/model.safetensors'), weights);
-    expectFailure(await train('pairs', 'model'), /holds a model already: --overwrite replaces it/);
+    expectFailure(await train('pairs', 'model'), /already contains a model: --overwrite replaces it/);
     expect(await readFile(folder.at('model/model.safetensors'))).toEqual(weights);
   });
 
@@ -125,7 +125,7 @@ describe('train', () => {
   });
 
   it.each<[string, string, RegExp]>([
-    ['no pairs', '', /has no pairs in it/],
+    ['no pairs', '', /has no pairs, expected/],
     ['a line without a tab', 'word\n', /:1: expected a source, a tab and a target/],
     [
       'a target that is too long',
@@ -207,7 +207,7 @@ describe('a trained model', () => {
       simdformer(['eval', model(), folder.at('long.tsv')]),
     ]);
     expectFailure(unknown, /does not know "c", character 3 of "abc"/);
-    expectFailure(empty, /give it as arguments or on standard input/);
+    expectFailure(empty, /give texts as arguments or on standard input/);
     for (const each of [long, pair]) {
       expectFailure(each, /"ababababab" has 10 tokens, but the model's maxLength is 8: shorten it/);
     }
@@ -249,7 +249,7 @@ describe('a trained model', () => {
     expect(picture.code).toBe(0);
     expect(await readFile(folder.at('both.svg'), 'utf8')).toEqual(await readFile(folder.at('heads.svg'), 'utf8'));
     expect(await readFile(folder.at('heads.svg'), 'utf8')).toContain('layer 1, head 2');
-    expectFailure(missing, /there is no such head: the model has 1 layers of 2 heads/);
+    expectFailure(missing, /the model has no such head: it has 1 layers of 2 heads/);
   });
 
   it.runIf(platform() === 'linux')('writes a picture, and nothing else, to what is its output', async () => {

@@ -29,7 +29,7 @@ describe('readTask', () => {
     expect((await readTask('translation', { model: both })).model).toMatchObject({ ...both, dModel: 128 });
     expect((await readTask('characters', { model: both })).model).toMatchObject({ encoderLayers: 0, decoderLayers: 2 });
     await expect(readTask('characters', { vocabSize: 500 })).rejects.toThrow(
-      'vocabSize is a setting of translation alone, not of characters',
+      'vocabSize is a setting of translation only, not of characters',
     );
   });
 
@@ -102,7 +102,7 @@ describe('readTask', () => {
     [{ task, optimizer: { beta3: 1 } }, /there is no setting optimizer.beta3, only beta1/],
     [{ task, optimizer: { beta1: 1 } }, /optimizer.beta1 is 1/],
     [{ task, model: [] }, /model is \[\], expected an object/],
-    [{ task, model: { dmodel: 1 } }, /model: there is no such option of a model: dmodel/],
+    [{ task, model: { dmodel: 1 } }, /model: there is no option dmodel of a model/],
     [{ task, model: { dModel: '128' } }, /model: dModel is "128", expected a number/],
     [{ task: 'characters', model: { sourceVocab: 'x' } }, /model: sourceVocab is "x", expected a number/],
     [{ task, model: { heads: 3 } }, /dModel is 128, expected a multiple of heads, 3/],

@@ -60,8 +60,8 @@ describe('readPairs', () => {
     ['a\t\n', /:1: expected a source/],
     ['a\tX\nb\t  \n', /:2: expected a source, a tab and a target, got "b\\t {2}"/],
     ['a\t\u00a0\u0085\n', /:1: expected a source, a tab and a target/],
-    ['', /has no pairs in it/],
-    ['\n\n', /has no pairs in it/],
+    ['', /has no pairs, expected/],
+    ['\n\n', /has no pairs, expected/],
   ])('refuses %j', async (text, message) => {
     const path = await fileOf(text);
     await expect(readPairs(path)).rejects.toThrow(ArgumentError);

@@ -99,7 +99,7 @@ describe('a training', () => {
     const { code, stdout, stderr } = await train('odd');
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toBe(
-      `simdformer: ${folder.at('odd/lock')} is no file, so no lock of a training: remove it, or give another folder\n`,
+      `simdformer: ${folder.at('odd/lock')} is not a file, expected the lock of a training: remove it, or give another folder\n`,
     );
   });
 

@@ -61,7 +61,7 @@ describe('simdformer finetune', () => {
       `line 3: fit: an example's score is "high"`,
     );
     const many = Array.from({ length: 150 }, (_, i) => ({ text: 'C', label: `text ${i}` }));
-    expect(await refused(many)).toContain('150 rows have 150 labels: is the column of labels another one?');
+    expect(await refused(many)).toContain('150 rows have 150 labels: expected fewer labels; is this the right column?');
   });
 
   it('stops early by what is measured, where that is no loss', async () => {

@@ -54,7 +54,7 @@ describe('GGUF files on the command line', () => {
     expect(Math.abs(again.score - own.score)).toBeLessThan(0.5); // weights of tiny models are rounded once more
     const refused = await simdformer(['quantize', given, packed, '--type', 'q4_0']);
     expect(refused.code).not.toBe(0);
-    expect(refused.stderr).toContain('q4_0 is no type of a folder');
+    expect(refused.stderr).toContain('q4_0 is not a type of a folder');
     const timed = await simdformer(['bench', given, '--length', '8', '--tokens', '32', '--json']);
     const { read, written, bytes } = JSON.parse(timed.stdout);
     expect(read).toBeGreaterThan(0);

@@ -97,8 +97,8 @@ describe('a job', () => {
 
   it('goes on with the same inputs and settings only', async () => {
     await runLineJob(job(['a', 'b', 'c'], 'same.txt'));
-    await expect(runLineJob(job(['a', 'x', 'c'], 'same.txt'))).rejects.toThrow('made of other inputs');
-    await expect(runLineJob(job(['a', 'b'], 'same.txt'))).rejects.toThrow('made of other inputs');
+    await expect(runLineJob(job(['a', 'x', 'c'], 'same.txt'))).rejects.toThrow('made from other inputs');
+    await expect(runLineJob(job(['a', 'b'], 'same.txt'))).rejects.toThrow('made from other inputs');
     const settings = { model: 'n' };
     await expect(runLineJob(job(['a'], 'same.txt', { settings }))).rejects.toThrow('made with model "m"');
     expect(await read('same.txt')).toBe('A\nB\nC\n');
@@ -108,7 +108,7 @@ describe('a job', () => {
 
   it('replaces no file that it did not write, and no damaged one', async () => {
     await writeFile(folder.at('other.txt'), 'mine');
-    await expect(runLineJob(job(['a'], 'other.txt'))).rejects.toThrow('without an index');
+    await expect(runLineJob(job(['a'], 'other.txt'))).rejects.toThrow('has no index to continue from');
     expect(await read('other.txt')).toBe('mine');
     await runLineJob(job(['a', 'b'], 'cut.txt'));
     await writeFile(folder.at('cut.txt'), 'A');

@@ -81,7 +81,7 @@ describe('a task', () => {
   it('refuses vocabularies and ids that are not those of its data', async () => {
     await prepare({ model: { ...model, sourceVocab: 13, bosId: 1 } });
     for (const [option, value] of Object.entries({ sourceVocab: 5000, targetVocab: 3, padId: 7, bosId: 7, eosId: 7 })) {
-      const refused = new RegExp(`model\\.${option} is ${value}, but the data make it \\d+: leave it out`);
+      const refused = new RegExp(`model\\.${option} is ${value}, but the data require \\d+: omit it`);
       await expect(prepare({ model: { ...model, [option]: value } })).rejects.toThrow(refused);
     }
   });
@@ -98,7 +98,7 @@ describe('a task', () => {
     }
     await writeFile(folder.at('task.json'), JSON.stringify({ ...characters, model: { eosId: 2 } }));
     const refused = readTask(folder.at('task.json')).then((task) => prepareTask(device, task));
-    await expect(refused).rejects.toThrow('model.eosId is 2, but the data make it null: leave it out');
+    await expect(refused).rejects.toThrow('model.eosId is 2, but the data require null: omit it');
   });
 
   it('measures a text as it is learnt, without the label that is not', async () => {
@@ -120,7 +120,7 @@ describe('a task', () => {
   });
 
   it('refuses what needs validations where nothing is held out', async () => {
-    const refused = /needs validations, but nothing is held out/;
+    const refused = /needs validations, but validation is 0/;
     await expect(prepare({ validation: 0, averageLast: 2 })).rejects.toThrow(refused);
     const earlyStopping = { metric: 'wordError', patience: 2 };
     await expect(prepare({ validation: 0, earlyStopping })).rejects.toThrow(refused);

@@ -72,7 +72,7 @@ describe('train translation', () => {
     expect(plain.stdout).toBe('heute das groß hund ein katze , sieht .\n');
     expect(lines.stdout).toBe(`${plain.stdout}\n`);
     const named = await simdformer(['translate', folder.at('m'), '--to', 'de'], { input: 'a\n' });
-    expect(named.stderr).toContain('leave --from and --to out');
+    expect(named.stderr).toContain('omit --from and --to');
   });
 
   it('prefers lengths as the paper does, unless it is told otherwise', async () => {
@@ -142,7 +142,7 @@ describe('train translation', () => {
 
   it('needs data, and leaves some of them to learn from', async () => {
     const empty = await simdformer(['train', 'translation', '-o', folder.at('x')]);
-    expect(empty.stderr).toContain('give them with --data');
+    expect(empty.stderr).toContain('give their file with --data');
     using device = await createDevice({ threads: 1 });
     const config = await readTask(folder.at('task.json'), { data: folder.at('dev.tsv'), validation: 25 });
     await expect(prepareTask(device, config)).rejects.toThrow('validation holds out 25 pairs, but there are 25');

@@ -93,7 +93,7 @@ it.each<[string, Uint8Array, RegExp]>([
   ['a cut file', model([tensor('a', [2], FLOAT, floats(1, 2))]).slice(0, -3), /past the end/],
   ['too few data', model([tensor('a', [3], FLOAT, floats(1, 2))]), /"a" \[3\] has 8 bytes, expected 12/],
   ['a huge shape', model([tensor('a', [2 ** 40, 2 ** 40], FLOAT, [])]), /shape/],
-  ['a file in the folder above', model([external('a', { location: '../x' })]), /is no name of a file/],
+  ['a file in the folder above', model([external('a', { location: '../x' })]), /is not the name of a file/],
   ['a file that is not there', model([external('a', { location: 'x' })]), /has no onnx\/x/],
   [
     'data past the end of another file',

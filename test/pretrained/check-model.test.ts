@@ -153,7 +153,7 @@ describe('checkModel', () => {
   });
 
   it('says why a model cannot be read', async () => {
-    expect((await reportOf()).problem).toMatch(/^org\/model has no weights: none of model.safetensors/);
+    expect((await reportOf()).problem).toMatch(/^org\/model has no weights, expected one of model.safetensors/);
     hub.files['tf_model.h5'] = Buffer.alloc(2000);
     expect((await reportOf()).problem).toMatch(/weights in tf_model.h5.*To convert it: python -c/);
     hub.sha = SHA.replace('0', 'f'); // files of a commit are never fetched again

@@ -85,5 +85,5 @@ it('remembers a revision and its files', async () => {
 
 it('says so where there is no Cache storage', async () => {
   vi.stubGlobal('caches', undefined);
-  await expect(openPageCache('x', hub.endpoint, 'org/model')).rejects.toThrow(/no Cache storage here/);
+  await expect(openPageCache('x', hub.endpoint, 'org/model')).rejects.toThrow(/Cache storage is not available/);
 });

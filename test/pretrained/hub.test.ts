@@ -121,7 +121,7 @@ describe('openHub', () => {
     hub.faults = [(request) => !!request.socket.destroy()];
     const source = await openHub('org/model');
     expect(await source.json('config.json')).toEqual({ model_type: 'bert' });
-    expect((await rejected(source.open('model.safetensors'))).message).toMatch(/the hub is out of reach/);
+    expect((await rejected(source.open('model.safetensors'))).message).toMatch(/the hub is unreachable/);
     vi.stubEnv('HF_HOME', join(home, 'empty'));
     expect((await rejected(openHub('org/model'))).status).toBeUndefined();
     expect((await rejected(openSource('org/model'))).message).toMatch(
@@ -363,9 +363,9 @@ describe('openHub', () => {
         return true;
       },
     ];
-    expect((await rejected(openHub('org/model'))).message).toMatch(/is it a hub\?/);
+    expect((await rejected(openHub('org/model'))).message).toMatch(/is the server a hub\?/);
     hub.faults = [(_, response) => !!response.end('<html>')];
-    expect((await rejected(openHub('org/model'))).message).toMatch(/not answer with JSON/);
+    expect((await rejected(openHub('org/model'))).message).toMatch(/something other than JSON/);
   });
 
   it('puts its files where it is told', async () => {

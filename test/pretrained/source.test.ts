@@ -124,7 +124,7 @@ describe('openSource', () => {
 
   it('refuses what is neither', async () => {
     for (const from of ['./nowhere', '/nowhere/at/all', 'a/b/c', ''])
-      await expect(openSource(from)).rejects.toThrow(/none of these: an existing folder or GGUF file, a URL, or an id/);
+      await expect(openSource(from)).rejects.toThrow(/does not exist, expected an existing folder or GGUF file, a URL, or an id/);
     const wrong: unknown[] = [undefined, null, 5, {}, [], { 'config.json': 'text' }, { '../x': config }, [config]];
     for (const from of wrong) await expect(openSource(from as string)).rejects.toThrow(SimdformerError);
     await expect(openSource({})).rejects.toThrow(ArgumentError);
@@ -156,7 +156,7 @@ describe('a Blob', () => {
       at += part.length;
     }
     expect(at).toBe(values.length);
-    expect(() => entry.data()).toThrow(/cannot be read without waiting/);
+    expect(() => entry.data()).toThrow(/cannot be read synchronously/);
   });
 });
 
@@ -232,7 +232,7 @@ describe('openWeights', () => {
     ].map((file): [string, string, RegExp] => [
       `the file ${JSON.stringify(file)}`,
       index({ a: file }),
-      /"a" lies in|is no name/,
+      /"a" lies in|is not the name/,
     ]),
   ];
   it.each(refused)('refuses an index with %s', (_, json, message) => {

@@ -164,6 +164,6 @@ describe('loadTokenizer', () => {
       expect((await loadTokenizer(from)).encode('a cat')).toEqual([10, 71]);
     expect((await loadTokenizer(folder)).config?.model_max_length).toBe(40);
     await expect(loadTokenizer({ 'config.json': files['config.json'] })).rejects.toThrow('has no tokenizer.json');
-    await expect(loadTokenizer(join(models, 'nothing'))).rejects.toThrow('is none of these');
+    await expect(loadTokenizer(join(models, 'nothing'))).rejects.toThrow('does not exist, expected');
   });
 });

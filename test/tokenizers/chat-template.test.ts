@@ -100,7 +100,7 @@ describe('applyChatTemplate', () => {
     const tokenizer = await load('{{ messages[0].content }}');
     const apply = (messages: unknown, options: unknown = {}) =>
       tokenizer.applyChatTemplate(messages as never, options as never);
-    await expect(apply([])).rejects.toThrow(/there are no messages/);
+    await expect(apply([])).rejects.toThrow(/messages is \[\], expected at least one/);
     await expect(apply('hi')).rejects.toThrow(ArgumentError);
     await expect(apply([{ content: 'hi' }])).rejects.toThrow(
       /messages\[0\]\.role is undefined, expected text such as 'user'/,

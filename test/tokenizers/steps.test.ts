@@ -287,7 +287,7 @@ describe('parseTokenizer refuses', () => {
     [
       'damaged maps',
       { normalizer: { type: 'Precompiled', precompiled_charsmap: btoa('damaged') } },
-      'a precompiled_charsmap that is damaged',
+      'a damaged precompiled_charsmap',
     ],
   ])('%s', async (_, parts, message) => {
     const refused = parseTokenizer({ ...plain, model: wordLevel(['a']), ...parts });

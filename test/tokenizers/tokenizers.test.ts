@@ -120,7 +120,7 @@ describe('WordTokenizer', () => {
   });
 
   it('refuses a corpus of white space', () => {
-    expect(() => WordTokenizer.train(' \n', { special })).toThrow('the corpus is nothing but white space');
+    expect(() => WordTokenizer.train(' \n', { special })).toThrow('the corpus has only white space');
   });
 });
 
@@ -231,7 +231,7 @@ describe('every tokenizer', () => {
       for (const ids of [[tokenizer.vocabSize], [-1], [0.5], [undefined], [1n], '01', [0, '1']] as number[][]) {
         expect(() => restored.decode(ids)).toThrow(ArgumentError);
         expect(() => restored.decode(ids)).toThrow(
-          /^decode: there is no id ("?[\d.-]+n?"?|undefined) in a vocabulary of/,
+          /^decode: ids contains ("?[\d.-]+n?"?|undefined), expected integers from 0 to/,
         );
       }
     }

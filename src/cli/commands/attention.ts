@@ -50,7 +50,7 @@ export function attentionCommand(): Command {
         const picture = heatMapGridSvg(titled, { queries, keys });
         if (options.output === '-') return void process.stdout.write(picture);
         await writeWhole(options.output, picture);
-        if (isOutput(options.output)) return; // nothing may follow a picture
+        if (isOutput(options.output)) return; // standard output has the picture, so nothing else is printed
         if (!options.json) return console.log(`${heads.length} ${kind} attention maps: ${options.output}`);
       }
       if (options.json) return printJson({ kind, queries, keys, heads });
@@ -69,17 +69,17 @@ function isOutput(path: string): boolean {
   return there.dev === output.dev && there.ino === output.ino;
 }
 
-/** The requested attention, or the most informative one. */
+/** Returns the requested kind of attention, or the most informative one of the model. */
 function kindOf({ config }: Transformer, wanted: AttentionOptions['kind']): keyof AttentionMaps {
   const { encoderLayers, decoderLayers } = config;
   if (encoderLayers > 0 && decoderLayers > 0) return wanted ?? 'cross';
   const only = encoderLayers > 0 ? 'encoder' : 'decoder';
   if ((wanted ?? only) !== only)
-    throw new ArgumentError(`the model has ${only} attention only, no ${wanted} attention`);
+    throw new ArgumentError(`the model has no ${wanted} attention, only ${only} attention`);
   return only;
 }
 
-/** All attention maps for a text, and the tokens that the decoder read meanwhile. */
+/** Computes all attention maps for a text. Also returns the tokens that the decoder read. */
 async function observe(model: Transformer, read: number[]): Promise<{ maps: AttentionMaps; written: number[] }> {
   const { encoderLayers, decoderLayers } = model.config;
   if (decoderLayers === 0) return { maps: model.attentionMaps([read]), written: [] };
@@ -110,7 +110,7 @@ async function headsOf(layers: readonly Tensor[], wanted: { layer?: number; head
   const found = all.filter(({ layer, head }) => layer === (wanted.layer ?? layer) && head === (wanted.head ?? head));
   if (found.length === 0) {
     throw new ArgumentError(
-      `there is no such head: the model has ${layers.length} layers of ${all.length / layers.length} heads`,
+      `the model has no such head: it has ${layers.length} layers of ${all.length / layers.length} heads`,
     );
   }
   return found;

@@ -111,7 +111,7 @@ function checkBatch(dModel: number, batch: number, length: number): void {
   const isMade = BYTES_OF_ROW * batch + 8 * tokens <= getHeapStatistics().heap_size_limit;
   if (isHeld && isMade) return;
   throw new ArgumentError(
-    `${batch} × ${length} tokens of ${dModel} features take more memory than there is: give smaller sizes`,
+    `${batch} × ${length} tokens of ${dModel} features need more memory than this machine has: give smaller sizes`,
   );
 }
 

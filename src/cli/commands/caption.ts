@@ -25,7 +25,7 @@ export function captionCommand(): Command {
     .action(async (model: string, images: string[], options: CaptionOptions, command: Command) => {
       const { prompt, question, revision } = options;
       if (prompt !== undefined && question !== undefined)
-        throw new ArgumentError('--prompt and --question are given, expected one of them');
+        throw new ArgumentError('--prompt and --question are both given, expected one of them');
       if (question === '') throw new ArgumentError('--question is empty, expected a text');
       using device = await openDevice(command);
       using stop = stopping();

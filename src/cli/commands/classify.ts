@@ -16,7 +16,7 @@ interface ClassifyOptions extends TextJobOptions {
 
 interface Classified {
   readonly text: string;
-  /** Best first. */
+  /** Labels with scores, best first. */
   readonly labels: readonly ClassScore[];
 }
 

@@ -56,8 +56,8 @@ async function write(output: FileHandle | null, line: string): Promise<void> {
 }
 
 /**
- * Number of results of `file` that the output holds already. A truncated line is removed. Throws ArgumentError if the
- * output belongs to another file or task.
+ * Returns the number of results of `file` that the output already has. A truncated last line is removed. Throws
+ * ArgumentError if the output belongs to another file or task.
  */
 async function linesOf(out: string, file: string, task: string): Promise<number> {
   if (!existsSync(out)) return 0;
@@ -67,9 +67,9 @@ async function linesOf(out: string, file: string, task: string): Promise<number>
   for await (const line of createInterface({ input: createReadStream(out), crlfDelay: Number.POSITIVE_INFINITY })) {
     const id = idIn(line);
     const end = bytes + Buffer.byteLength(line) + 1;
-    if (id === undefined || end > size) break; // the line that was cut short by a kill
+    if (id === undefined || end > size) break; // a line that a kill has truncated
     if (id !== (await ids.next()).value)
-      throw new ArgumentError(`${out} holds other results than those of ${file}: give another --out, or remove it`);
+      throw new ArgumentError(`${out} has results of other inputs than ${file}: give another --out, or remove it`);
     bytes = end;
     count++;
   }

@@ -31,7 +31,7 @@ export function detectCommand(): Command {
       const { labels, out, revision, threshold } = options;
       const words = labels?.split(',').map((label) => label.trim());
       if (words?.includes(''))
-        throw new ArgumentError('--labels has an empty text, expected texts with commas between');
+        throw new ArgumentError('--labels has an empty label, expected labels separated by commas');
       using device = await openDevice(command);
       using stop = stopping();
       const given = { device, revision, stop };
@@ -51,7 +51,7 @@ export function detectCommand(): Command {
     });
 }
 
-/** The image with a frame of its color around each object. Frames of better objects cover others. */
+/** Returns the image with a colored frame around each object. Frames of objects with higher scores cover others. */
 function withBoxes(image: RawImage, objects: readonly DetectedObject[]): RawImage {
   const { width, height, data } = rgbOf(image);
   const drawn = Uint8Array.from(data);

@@ -15,7 +15,7 @@ import { isAdapterFolder, isPretrainedFolder } from '../pretrained-folder.js';
 import { evaluatePairs } from '../pronunciation.js';
 import { evaluateTranslations, isTranslator } from '../translation.js';
 
-/** The metrics of a fine-tuned model, and the number of rows. */
+/** Measures a fine-tuned model. Returns its metrics and the number of rows. */
 async function evaluateRows(device: Device, name: string, file: string, { beams, columns }: EvalOptions) {
   const rows = await collect(file, { columns });
   const quiet = { onWarning: () => {} };
@@ -28,24 +28,24 @@ async function evaluateRows(device: Device, name: string, file: string, { beams,
   return { count: rows.length, ...metrics, seconds: (performance.now() - start) / 1000 };
 }
 
-/** The metrics of fine-tuned models. */
+/** Prints the metrics of a fine-tuned model. */
 function printMetrics(metrics: Readonly<Record<string, number>>, { json }: EvalOptions): void {
   const told = Object.entries(metrics).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
   if (json) printJson(metrics);
   else console.log(told.join(', '));
 }
 
-/** The loss of a model that continues texts. */
+/** Prints the loss of a model that continues texts. */
 async function printLoss(model: Transformer, file: string, { json }: EvalOptions): Promise<void> {
   const ids = Int32Array.from(encode(tokenizersOf(model).target, await readText(file)));
-  if (ids.length < 2) throw new ArgumentError(`${file} has no two tokens: nothing is predicted`);
+  if (ids.length < 2) throw new ArgumentError(`${file} has ${ids.length} tokens, expected at least two`);
   const loss = await textLoss(model, ids);
   const tokens = ids.length - 1;
   if (json) return printJson({ tokens, loss });
   console.log(`loss ${loss.toFixed(4)} per token, perplexity ${Math.exp(loss).toFixed(3)}, ${tokens} tokens`);
 }
 
-/** BLEU and chrF of translations. */
+/** Prints BLEU and chrF of translations. */
 async function printTranslations(model: Transformer, pairs: readonly Pair[], options: EvalOptions): Promise<void> {
   const { beams, lengthPenalty } = options;
   const start = performance.now();
@@ -62,7 +62,7 @@ async function printTranslations(model: Transformer, pairs: readonly Pair[], opt
   console.log(`BLEU ${bleu.toFixed(2)}, chrF ${chrf.toFixed(2)}, ${count} sentences in ${seconds.toFixed(1)} s`);
 }
 
-/** Error rates of words and their tokens. */
+/** Prints the error rates of words and of their tokens. */
 async function printPronunciations(
   model: Transformer,
   pairs: Awaited<ReturnType<typeof readPairs>>,
@@ -72,7 +72,7 @@ async function printPronunciations(
   const { outputs, count, wordError, tokenError } = await evaluatePairs(model, pairs, { beams: options.beams });
   const seconds = (performance.now() - start) / 1000;
   const results = pairs.map((pair, i) => ({ ...pair, output: (outputs[i] as string[]).join(' ') }));
-  // Words count, as in the error rates. Separators do not.
+  // Only words are compared, as in the error rates; separators are ignored.
   const wrong = results.filter(({ targets, output }) => !targets.some((text) => words(text).join(' ') === output));
   if (options.json) {
     return printJson({ count, wordError, tokenError, seconds, ...(options.outputs && { outputs: wrong }) });

@@ -126,7 +126,7 @@ async function run(options: FinetuneOptions, command: Command): Promise<void> {
   using model = await loadModel<LoadedModel>(device, options.model, { ...head, weights, signal, onWarning });
   if (model.adapters.size > 0)
     throw new ArgumentError(
-      `${options.model} is an adapter: make a model of it by \`simdformer merge\`, and train that`,
+      `${options.model} is an adapter: convert it to a model with \`simdformer merge\`, and train that`,
     );
   const adapter = options.lora ? adapterOf(model, options) : null;
   using _folder = await takeFolder(options.out);
@@ -145,7 +145,7 @@ function adapterOf(
 ): Lora {
   const names = targets === 'all-linear' ? targets : targets?.split(',').map((name) => name.trim());
   const adapter = lora(model, { r, alpha, dropout: loraDropout, dora, targets: names, seed });
-  // An absolute path finds the base from wherever the adapter is loaded.
+  // With an absolute path, the base model is found from any working directory.
   if (model.origin && existsSync(base)) model.origin = { ...model.origin, from: resolve(base) };
   return adapter;
 }
@@ -225,7 +225,7 @@ async function train({ task, model, rows, heldOut, options, stop, head }: Traini
   }
 }
 
-/** Metric of early stopping: the loss, or else 1 minus another metric. */
+/** Returns the metric for early stopping: the loss, or else 1 minus another metric. */
 function errorOf({ loss, spearman, f1, accuracy = 0 }: Readonly<Record<string, number>>): number {
   return loss ?? 1 - (spearman ?? f1 ?? accuracy);
 }
@@ -238,7 +238,8 @@ async function drawCurves(log: TrainingLog, out: string): Promise<void> {
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
 
 /**
- * Saves the settings that a resumption is compared with. Throws ArgumentError if those of the resumed training differ.
+ * Saves the settings, so that a later resumption can be compared with them. Throws ArgumentError if this resumption has
+ * different settings.
  */
 async function rememberSettings(
   { resume, overwrite: _, json: __, out, ...given }: FinetuneOptions,
@@ -255,7 +256,7 @@ async function rememberSettings(
   await writeWhole(path, `${JSON.stringify(settings, null, 1)}\n`);
 }
 
-/** Another training, or a model, is replaced only with --overwrite. */
+/** Throws ArgumentError if the folder has another training or a model, unless --overwrite is given. */
 function checkFolder({ out, resume, overwrite }: FinetuneOptions): void {
   if (overwrite || (resume && existsSync(checkpointIn(out)))) return;
   for (const [name, what] of [
@@ -263,5 +264,5 @@ function checkFolder({ out, resume, overwrite }: FinetuneOptions): void {
     ['model.safetensors', 'a model already: --overwrite replaces it'],
     ['adapter_model.safetensors', 'an adapter already: --overwrite replaces it'],
   ] as const)
-    if (existsSync(join(out, name))) throw new ArgumentError(`${out} holds ${what}`);
+    if (existsSync(join(out, name))) throw new ArgumentError(`${out} contains ${what}`);
 }

@@ -42,7 +42,8 @@ async function serveFolder({ folder, model, reranker, chat }: Options, command: 
   });
   const left = once(process.stdin, 'end');
   await server.connect(new StdioServerTransport());
-  // Clients wait only seconds for the first answer. The first search waits for the index.
+  // Clients wait only a few seconds for the first answer, so indexing runs in the background. The first search waits
+  // for it.
   const indexed = index.update().then(
     () => console.error(`simdformer: serving ${index.passages} passages of ${folder}`),
     (error: Error) => console.error(`simdformer: ${error.message}`),

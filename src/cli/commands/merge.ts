@@ -19,8 +19,7 @@ export function mergeCommand(): Command {
     .action(async (name: string, { out, base, revision }: MergeOptions, command: Command) => {
       using device = await openDevice(command);
       using model = await loadModel(device, name, { baseModel: base, revision, weights: 'float32' });
-      if (model.adapters.size === 0)
-        throw new ArgumentError(`${name} is a model and no adapter: there is nothing to merge`);
+      if (model.adapters.size === 0) throw new ArgumentError(`${name} is a model, expected an adapter to merge`);
       for (const adapter of model.adapters.values()) adapter.merge();
       await model.save(out);
       console.log(`Model: ${out}, which is ${model.origin?.from} with ${name} in its weights.`);

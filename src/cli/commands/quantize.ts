@@ -41,7 +41,8 @@ async function run(name: string, out: string, options: QuantizeOptions, command:
   const isFile = out.endsWith('.gguf');
   const type = options.type ?? (isFile ? DEFAULT_TYPES.file : DEFAULT_TYPES.folder);
   const [own, kind] = isFile ? [FILE_TYPES, 'a GGUF file'] : [FOLDER_TYPES, 'a folder'];
-  if (!own.includes(type)) throw new ArgumentError(`${type} is no type of ${kind}: expected ${own.join(', ')}`);
+  if (!own.includes(type))
+    throw new ArgumentError(`${type} is not a type of ${kind}, expected one of ${own.join(', ')}`);
   using device = await openDevice(command);
   const before = await sizeOf(name);
   const unfinished = `${out}.unfinished-${process.pid}`;
@@ -56,7 +57,7 @@ async function run(name: string, out: string, options: QuantizeOptions, command:
       );
     }
     if (isFile || !existsSync(out)) await rename(unfinished, out);
-    else await save(out); // it replaces the model there, and leaves other files
+    else await save(out); // replaces the model there, but keeps other files
     console.log(`${out}: ${before === undefined ? '' : `${megabytes(before)} → `}${megabytes(after)} (${type})`);
   } finally {
     await rm(unfinished, { recursive: true, force: true });
@@ -74,12 +75,14 @@ const folderWriter: Writer = async (device, name, type) => {
 const fileWriter: Writer = async (device, name, type) => {
   const model: unknown = await loadModel(device, name, { weights: 'auto' }); // packed weights stay unchanged
   if (!(model instanceof PretrainedModel))
-    throw new ArgumentError(`'${name}' is a Transformer of this package: GGUF files have no place for it`);
+    throw new ArgumentError(
+      `'${name}' is a Transformer of this package, which GGUF files cannot describe: choose another --type`,
+    );
   for (const adapter of model.adapters.values()) adapter.merge();
   return (path) => saveGguf(model, path, { type: type as GgufFileType });
 };
 
-/** A model with packed weights. An adapter is merged first, and then its base is packed. */
+/** Loads a model with packed weights. An adapter is merged before the weights are packed. */
 async function packedModel(device: Device, name: string, weights: FolderType): Promise<LoadedModel> {
   const model = await loadModel<LoadedModel>(device, name, { weights });
   if (!(model instanceof PretrainedModel) || model.adapters.size === 0) return model;
@@ -90,8 +93,8 @@ async function packedModel(device: Device, name: string, weights: FolderType): P
 }
 
 /**
- * Bytes of the weights at a path: a file, or all weight files of a folder. Undefined for a hub id, and for an adapter,
- * whose base is elsewhere.
+ * Returns the bytes of the weights at a path: a file, or all weight files of a folder. Undefined for a hub id, and for
+ * an adapter, because its base is elsewhere.
  */
 async function sizeOf(path: string): Promise<number | undefined> {
   if (!existsSync(path)) return undefined;

@@ -88,7 +88,7 @@ interface Result {
   readonly score: number;
 }
 
-/** Encodes a text. An unreadable line does not stop the following ones, but it sets the exit code. */
+/** Encodes a text. An error in a line does not stop the following lines, but it sets the exit code. */
 function read(writer: Writer, given: GivenText): Readable | undefined {
   const { name, isLine } = given;
   try {

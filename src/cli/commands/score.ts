@@ -22,7 +22,8 @@ export function scoreCommand(): Command {
       const { bosId, eosId } = target;
       const tokens = encode(target, texts.at(-1) as string);
       const ids = [bosId, ...tokens, eosId].filter((id) => id !== undefined);
-      if (ids.length < 2) throw new ArgumentError('there is nothing to score: give a longer text');
+      if (ids.length < 2)
+        throw new ArgumentError(`the text has ${ids.length} tokens, expected at least two: give a longer text`);
       const sources = expected === 2 ? [encodeInput(model, texts[0] as string)] : null;
       const { logProbabilities, scores } = await model.score(sources, [ids]);
       const each = (logProbabilities[0] as number[]).map((logProbability, i) => ({

@@ -34,7 +34,7 @@ export function segmentCommand(): Command {
     });
 }
 
-/** The image with the color of each segment. */
+/** Returns the image with its segments colored. */
 function colored(segments: readonly Segment[]): RawImage {
   const { width, height } = segments[0]?.mask ?? { width: 1, height: 1 };
   const data = new Uint8Array(width * height * 3);

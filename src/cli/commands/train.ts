@@ -116,7 +116,7 @@ async function run(taskName: string, options: TrainOptions, command: Command): P
   const task = await prepareWithin(device, config, options, world);
   const isFirst = world.rank === 0;
   using _folder = isFirst ? await takeFolder(out) : null;
-  checkFolder(options); // once more, because another training may have ended there meanwhile
+  checkFolder(options); // again, because another training may have ended there meanwhile
   using stop = stopping();
   const start = performance.now();
   const result = await train(task, options, stop, world);
@@ -151,7 +151,7 @@ async function prepareWithin(
 function overridesOf(options: TrainOptions): Partial<TaskConfig> {
   const { validation: validationData, layers } = options;
   const sizes = given(SIZES.map((name) => [name, options[name]]));
-  // A decoder-only model reads and writes a text with the decoder's layers.
+  // A decoder-only model has only the decoder's layers.
   const stacks = layers === undefined ? {} : { encoderLayers: layers, decoderLayers: layers };
   const model = { ...sizes, ...stacks };
   return given([
@@ -167,17 +167,20 @@ function given(entries: readonly (readonly [name: string, value: unknown])[]): o
 
 const checkpointIn = (folder: string) => join(folder, 'checkpoint.safetensors');
 
-/** A training may have taken days. It, or its model, is replaced only with --overwrite. */
+/**
+ * Throws ArgumentError if the folder has another training or a model, unless --overwrite is given. A training may have
+ * taken days.
+ */
 function checkFolder({ out, resume, overwrite }: TrainOptions): void {
   const found = existsSync(checkpointIn(out));
   if (found && !resume && !overwrite) {
     throw new ArgumentError(
-      `${out} holds the checkpoint of another training: --resume goes on from it, --overwrite forgets it`,
+      `${out} contains the checkpoint of another training: --resume continues it, --overwrite discards it`,
     );
   }
   if (!found && !overwrite && existsSync(join(out, 'model.safetensors'))) {
     throw new ArgumentError(
-      `${out} holds a model already: --overwrite replaces it; to train it further, give it as --init`,
+      `${out} already contains a model: --overwrite replaces it; to train it further, give it as --init`,
     );
   }
 }
@@ -242,7 +245,7 @@ async function train(
 
 const ADVICE = 'Lower schedule.peak and start again with --overwrite';
 
-/** A metric of the saved weights that is not finite; undefined if there is none. */
+/** Returns a metric of the saved weights that is not finite; undefined if all are finite. */
 function divergence({ metrics = {} }: FitResult): string | undefined {
   const odd = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
   return odd && `its last ${odd[0]} is ${odd[1]}`;

@@ -54,11 +54,12 @@ export function transcribeCommand(): Command {
     .action(async (model: string, files: string[], options: TranscribeOptions, command: Command) => {
       const { out, format, words, language, translate, revision, overwrite = false } = options;
       const isSubtitles = format === 'srt' || format === 'vtt';
-      if (isSubtitles && files.length !== 1) throw new ArgumentError(`${format} is for one recording; give one file`);
+      if (isSubtitles && files.length !== 1)
+        throw new ArgumentError(`${format} is for one recording, but ${files.length} files are given: give one file`);
       using device = await openDevice(command);
       using stop = stopping();
       await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
-      const spells = hear.model.headKind === 'ctc'; // such models know words, but no segments
+      const spells = hear.model.headKind === 'ctc'; // such models give times of words, but no segments
       const work = async (inputs: readonly JobInput[]) => {
         const results: Transcribed[] = [];
         for (const { name, bytes } of inputs) {

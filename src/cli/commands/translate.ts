@@ -80,11 +80,10 @@ async function trainedTranslator(
   { from, to, beams = 5, maxNewTokens }: TranslateOptions,
 ): Promise<Translate> {
   const model = await loadModel(device, folder);
-  if (!isTranslator(model)) throw new ArgumentError(`the model '${folder}' writes no sentences: try simdformer run`);
+  if (!isTranslator(model))
+    throw new ArgumentError(`the model '${folder}' does not translate sentences: try simdformer run`);
   if (from !== undefined || to !== undefined)
-    throw new ArgumentError(
-      `the model '${folder}' translates from one language to one other: leave --from and --to out`,
-    );
+    throw new ArgumentError(`the model '${folder}' translates one fixed pair of languages: omit --from and --to`);
   const { target } = tokenizersOf(model);
   return async (texts) => {
     const sources = texts.map((text) => encodeInput(model, text));

@@ -71,7 +71,7 @@ export class GgufWeight implements WeightEntry {
   }
 
   data(): never {
-    throw new FormatError(`tensor ${quote(this.tensor.name)} cannot be read without waiting`);
+    throw new FormatError(`tensor ${quote(this.tensor.name)} cannot be read synchronously`);
   }
 
   async *stream(_buffer: Uint8Array, multiple: number, device: Device): AsyncGenerator<Float32Array> {
