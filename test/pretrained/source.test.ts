@@ -124,7 +124,9 @@ describe('openSource', () => {
 
   it('refuses what is neither', async () => {
     for (const from of ['./nowhere', '/nowhere/at/all', 'a/b/c', ''])
-      await expect(openSource(from)).rejects.toThrow(/does not exist, expected an existing folder or GGUF file, a URL, or an id/);
+      await expect(openSource(from)).rejects.toThrow(
+        /does not exist, expected an existing folder or GGUF file, a URL, or an id/,
+      );
     const wrong: unknown[] = [undefined, null, 5, {}, [], { 'config.json': 'text' }, { '../x': config }, [config]];
     for (const from of wrong) await expect(openSource(from as string)).rejects.toThrow(SimdformerError);
     await expect(openSource({})).rejects.toThrow(ArgumentError);
