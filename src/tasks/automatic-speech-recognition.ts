@@ -1,8 +1,9 @@
 import { afterEvents } from '../backend/after-events.js';
-import { anyOf, checkOptions, describeValue, listOf } from '../core/check.js';
+import { anyOf, checkNumber, checkOptions, describeValue, listOf } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
 import { checkCallOptions } from './batches.js';
 import { type GenerationArguments, generationArguments } from './generation-arguments.js';
+import { follow, isSoundStream, type PartialTranscript, type SoundStream } from './speech/follow.js';
 import { type ListenOptions, listen, type Sound } from './speech/listen.js';
 import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './speech/recognition-options.js';
 import { type SoundInput, samplesOf } from './speech/sound-inputs.js';
@@ -12,13 +13,28 @@ import { Listener } from './speech/whisper-settings.js';
 import { PartWriter, writesParts } from './speech/write.js';
 import type { Task } from './task.js';
 
-export type { SoundInput, SpeechRecognitionOptions, SpeechRecognitionOutput, TranscriptChunk };
+export type {
+  PartialTranscript,
+  SoundInput,
+  SoundStream,
+  SpeechRecognitionOptions,
+  SpeechRecognitionOutput,
+  TranscriptChunk,
+};
 
 /**
  * Transcribes recordings of any length and rate: `{ text }` for one recording, an array for an array. Rejects with
  * ArgumentError for invalid recordings or options, FormatError for files other than WAV, and the reason of `signal`.
+ *
+ * A stream of samples, such as a microphone's, gives its text while it goes on. `chunk_length_s` is the maximum of seconds whose text
+ * may still change, by default 10. Breaking out of the loop ends the stream.
+ *
+ * ```ts
+ * for await (const { text, final } of transcribe(microphone)) show(text);
+ * ```
  */
 export interface SpeechRecognition {
+  (stream: SoundStream, options?: SpeechRecognitionOptions): AsyncGenerator<PartialTranscript, void, void>;
   (recording: SoundInput, options?: SpeechRecognitionOptions): Promise<SpeechRecognitionOutput>;
   (recordings: readonly SoundInput[], options?: SpeechRecognitionOptions): Promise<SpeechRecognitionOutput[]>;
 }
@@ -37,6 +53,18 @@ const OWN = [
   ...(['compression_ratio_threshold', 'logprob_threshold', 'no_speech_threshold'] as const),
 ] as const;
 
+/** Default of `chunk_length_s` for streams. */
+const STREAM_SECONDS = 10;
+/** Options that mean nothing for a stream. */
+const NOT_OF_STREAMS = [
+  'return_timestamps',
+  'stride_length_s',
+  'return_language',
+  'onText',
+  'onProgress',
+  'batchSize',
+] as const;
+
 /** Number of recordings in a batch. Each takes memory for 30 seconds of features and attention. */
 const BATCH_SIZE = 8;
 
@@ -46,15 +74,29 @@ export const automaticSpeechRecognition: Task<SpeechRecognition> = {
     const isSpeller = !writer && model.headKind !== 'language-model';
     const reader = writer ?? (isSpeller ? new Speller(task, model) : null);
     const listener = reader ? null : new Listener(task, model);
-    async function call(
+    async function recordingsOf(
       recordings: SoundInput | readonly SoundInput[],
-      options: SpeechRecognitionOptions = {},
+      options: SpeechRecognitionOptions,
     ): Promise<SpeechRecognitionOutput | SpeechRecognitionOutput[]> {
       const list: readonly SoundInput[] = Array.isArray(recordings) ? recordings : [recordings as SoundInput];
       const results = listener
         ? await recognize(listener, list, planOf(listener, options))
         : await (reader as Speller | PartWriter).recognize(list, options);
       return Array.isArray(recordings) ? results : (results[0] as SpeechRecognitionOutput);
+    }
+    function call(
+      recordings: SoundInput | readonly SoundInput[] | SoundStream,
+      options: SpeechRecognitionOptions = {},
+    ): unknown {
+      if (!isSoundStream(recordings)) return recordingsOf(recordings, options);
+      const { chunk_length_s: seconds = STREAM_SECONDS, signal, ...others } = options;
+      checkNumber(task, 'chunk_length_s', seconds, (value) => value > 0, 'seconds above 0');
+      const unused = NOT_OF_STREAMS.find((name) => others[name] !== undefined);
+      if (unused) throw new ArgumentError(`${task}: a stream has no ${unused}, expected a recording for this option`);
+      const samplingRate = listener?.extractor.samplingRate ?? (reader as Speller | PartWriter).samplingRate;
+      const textOf = async (samples: Float32Array) =>
+        ((await recordingsOf(samples, { ...others, signal })) as SpeechRecognitionOutput).text;
+      return follow(task, recordings, textOf, { samplingRate, seconds, signal });
     }
     return call as SpeechRecognition;
   },

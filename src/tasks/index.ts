@@ -1,7 +1,9 @@
 export type { Answer } from './answers.js';
 export type { AudioClassification, AudioClassificationOptions } from './audio-classification.js';
 export type {
+  PartialTranscript,
   SoundInput,
+  SoundStream,
   SpeechRecognition,
   SpeechRecognitionOptions,
   SpeechRecognitionOutput,

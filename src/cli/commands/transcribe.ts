@@ -10,6 +10,7 @@ import { EXIT } from '../exit.js';
 import { type JobInput, type ResultFormat, runLineJob } from '../line-jobs.js';
 import { linesOfFiles } from '../lines.js';
 import { jsonLines, textLines } from '../result-formats.js';
+import { microphoneSamples, streamedSamples } from '../sound-stream.js';
 import { stopping } from '../stopping.js';
 import { loadPipeline } from '../text-jobs.js';
 
@@ -20,6 +21,7 @@ interface TranscribeOptions {
   readonly overwrite?: boolean;
   readonly format: (typeof FORMATS)[number];
   readonly words?: boolean;
+  readonly follow?: boolean;
   readonly language?: string;
   readonly translate?: boolean;
   readonly revision?: string;
@@ -48,11 +50,16 @@ export function transcribeCommand(): Command {
         .default('text'),
     )
     .option('--words', 'times of words instead of segments; in text, each word follows its times')
+    .option(
+      '--follow',
+      'write while a recording goes on: samples from standard input (16 kHz, WAV or 16-bit numbers), in a terminal from the microphone (arecord or ffmpeg)',
+    )
     .option('--language <language>', 'the spoken language, such as de or german (default: detected)')
     .option('--translate', 'translate to English')
     .option('--revision <name>', 'branch, tag or commit on the hub')
     .action(async (model: string, files: string[], options: TranscribeOptions, command: Command) => {
       const { out, format, words, language, translate, revision, overwrite = false } = options;
+      if (options.follow) return follow(model, files, options, command);
       const isSubtitles = format === 'srt' || format === 'vtt';
       if (isSubtitles && files.length !== 1)
         throw new ArgumentError(`${format} is for one recording, but ${files.length} files are given: give one file`);
@@ -92,6 +99,58 @@ export function transcribeCommand(): Command {
       console.error(`Stopped after ${done}${out === undefined ? '' : '; the same command goes on'}.`);
       process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
     });
+}
+
+/** Options of `transcribe` that mean nothing for a recording that goes on. */
+const NOT_FOLLOWED = ['out', 'overwrite', 'words'] as const;
+
+/** Writes the text of a recording that goes on: final text in lines; in a terminal, also the text that may still change. */
+async function follow(
+  model: string,
+  files: readonly string[],
+  options: TranscribeOptions,
+  command: Command,
+): Promise<void> {
+  if (files.some((name) => name !== '-') || files.length > 1)
+    throw new ArgumentError('transcribe: --follow reads standard input or the microphone, expected no files');
+  const unused = NOT_FOLLOWED.find((name) => options[name]);
+  if (unused) throw new ArgumentError(`transcribe: --follow takes no --${unused}`);
+  if (options.format !== 'text') throw new ArgumentError('transcribe: --follow writes text and takes no --format');
+  const { language, translate, revision } = options;
+  using device = await openDevice(command);
+  using stop = stopping();
+  await using hear = await loadPipeline('automatic-speech-recognition', model, { device, revision, stop });
+  const listens = process.stdin.isTTY && files.length === 0;
+  const source = listens ? microphoneSamples(stop.signal) : streamedSamples(process.stdin);
+  const heard = hear(source, {
+    ...(language === undefined ? {} : { language }),
+    ...(translate ? { task: 'translate' as const } : {}),
+    signal: stop.signal,
+  });
+  const isTerminal = process.stdout.isTTY;
+  let written = '';
+  try {
+    for await (const { text, final } of heard) {
+      const line = final.slice(written.length).trim();
+      if (isTerminal) process.stdout.write('\r\u001b[2K');
+      if (line !== '') process.stdout.write(`${line}\n`);
+      written = final;
+      // The end of a long line, because a terminal clears one row only.
+      if (isTerminal)
+        process.stdout.write(
+          text
+            .slice(final.length)
+            .trim()
+            .slice(1 - (process.stdout.columns ?? 80)),
+        );
+    }
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    process.exitCode = stop.by === undefined ? EXIT.failed : EXIT[stop.by];
+  } finally {
+    process.stdin.destroy(); // an open one would keep the program alive
+    if (isTerminal) process.stdout.write('\n');
+  }
 }
 
 const whole = (encode: (result: Transcribed) => string): ResultFormat<Transcribed> => ({

@@ -70,6 +70,11 @@ export class Speller {
     this.#isPieces = tokenizer.tokenToId(this.#delimiter) === undefined;
   }
 
+  /** Hertz of the samples that the model reads. */
+  get samplingRate(): number {
+    return this.#hearing.samplingRate;
+  }
+
   /** Transcribes recordings one after the other. Rejects as the task does. */
   async recognize(recordings: readonly SoundInput[], options: SpellOptions): Promise<SpeechRecognitionOutput[]> {
     const { return_timestamps: times, signal, onText, onProgress } = this.#check(options);

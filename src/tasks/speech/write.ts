@@ -12,6 +12,7 @@ import type { PretrainedTokenizer } from '../../tokenizers/huggingface.js';
 import { callOptionKinds } from '../batches.js';
 import { type GenerationArguments, generationArguments } from '../generation-arguments.js';
 import { type Hearing, hearingOf, inputOf } from './hearing.js';
+import { quietest } from './quietest.js';
 import type { SpeechRecognitionOptions, SpeechRecognitionOutput } from './recognition-options.js';
 import { type SoundInput, samplesOf } from './sound-inputs.js';
 import type { TranscriptChunk } from './transcript.js';
@@ -59,6 +60,11 @@ export class PartWriter {
     if (model.tokenizer === null) throw new FormatError(`${task}: the model's folder has no tokenizer.json`);
     this.#tokenizer = model.tokenizer;
     this.#hearing = hearingOf(task, model);
+  }
+
+  /** Hertz of the samples that the model reads. */
+  get samplingRate(): number {
+    return this.#hearing.samplingRate;
   }
 
   /** Transcribes recordings one after the other. Rejects as the task does. */
@@ -188,14 +194,4 @@ export class PartWriter {
       ],
     }));
   }
-}
-
-/** Returns the middle of the `width` samples with the least energy, between two positions. */
-function quietest(samples: Float32Array, from: number, to: number, width: number): number {
-  let [best, least] = [to, Number.POSITIVE_INFINITY];
-  for (let at = from; at + width <= to; at += width) {
-    const energy = samples.subarray(at, at + width).reduce((sum, sample) => sum + sample * sample, 0);
-    if (energy < least) [best, least] = [at + Math.floor(width / 2), energy];
-  }
-  return best;
 }

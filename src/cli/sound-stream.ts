@@ -1,0 +1,117 @@
+// Samples of a recording that is still going on: from standard input, or from a microphone.
+
+import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { ArgumentError, FormatError } from '../core/errors.js';
+import { mixDown, readWav } from '../pretrained/processors/wav.js';
+
+/** Hertz of the samples that models of speech read. */
+const RATE = 16_000;
+/** Most bytes before the samples of a WAV file. */
+const MAX_HEADER = 1 << 16;
+
+/** Programs that record 16-bit samples of one channel, the first that is installed is used. */
+const RECORDERS: readonly (readonly [command: string, ...args: string[]])[] = [
+  ['arecord', '-q', '-t', 'raw', '-f', 'S16_LE', '-r', `${RATE}`, '-c', '1'],
+  ['ffmpeg', '-loglevel', 'error', ...microphone(), '-f', 's16le', '-ar', `${RATE}`, '-ac', '1', '-'],
+];
+
+function microphone(): string[] {
+  if (process.platform === 'darwin') return ['-f', 'avfoundation', '-i', ':default'];
+  if (process.platform === 'win32') return ['-f', 'dshow', '-i', 'audio=default'];
+  return ['-f', 'pulse', '-i', 'default'];
+}
+
+/** Samples of the microphone until `signal`. Rejects with ArgumentError if no program can record. */
+export async function* microphoneSamples(signal: AbortSignal): AsyncGenerator<Float32Array> {
+  for (const [command, ...args] of RECORDERS) {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], signal });
+    const ended = new Promise<Error | number | null>((resolve) => {
+      child.once('error', resolve);
+      child.once('close', resolve);
+    });
+    try {
+      yield* streamedSamples(child.stdout);
+    } finally {
+      child.kill();
+    }
+    const end = await ended;
+    if (signal.aborted) return;
+    if (end instanceof Error && (end as NodeJS.ErrnoException).code === 'ENOENT') continue;
+    if (end === 0) return;
+    throw new ArgumentError(
+      `transcribe: ${command} cannot record: ${end instanceof Error ? end.message : `status ${end}`}`,
+    );
+  }
+  const fix = 'install arecord (alsa-utils) or ffmpeg, or send 16 kHz samples to standard input';
+  throw new ArgumentError(`transcribe: no program for recording was found: ${fix}`);
+}
+
+/**
+ * Samples of a WAV file of any format at 16 kHz, or of 16-bit little-endian numbers of one channel, as they arrive. Throws FormatError
+ * for another rate and a damaged file.
+ */
+export async function* streamedSamples(input: Readable): AsyncGenerator<Float32Array> {
+  let header: Uint8Array | null = null;
+  let frame = 2; // bytes of a sample of all channels
+  let rest: Buffer = Buffer.alloc(0);
+  let begun = false;
+  for await (const piece of input as AsyncIterable<Buffer>) {
+    rest = Buffer.concat([rest, piece]);
+    if (!begun) {
+      if (rest.length < 12) continue;
+      const isWav = rest.toString('latin1', 0, 4) === 'RIFF' && rest.toString('latin1', 8, 12) === 'WAVE';
+      const end = isWav ? samplesAt(rest) : 0;
+      if (end === null) continue;
+      if (isWav) [header, frame] = checkedHeader(rest.subarray(0, end));
+      rest = rest.subarray(end);
+      begun = true;
+    }
+    const whole = rest.length - (rest.length % frame);
+    if (whole === 0) continue;
+    yield samplesOf(header, rest.subarray(0, whole));
+    rest = rest.subarray(whole);
+  }
+  if (!begun && rest.length >= 12) throw new FormatError('transcribe: the WAV file ends before its samples');
+  if (!begun && rest.length >= frame) yield samplesOf(null, rest.subarray(0, rest.length - (rest.length % frame)));
+}
+
+/** The place of a WAV file's samples. Null if its header has not arrived yet. */
+function samplesAt(file: Buffer): number | null {
+  for (let at = 12; at + 8 <= file.length; ) {
+    if (file.toString('latin1', at, at + 4) === 'data') return at + 8;
+    const length = file.readUInt32LE(at + 4);
+    at += 8 + length + (length % 2);
+    if (at > MAX_HEADER)
+      throw new FormatError(`transcribe: the WAV file has no samples in its first ${MAX_HEADER} bytes`);
+  }
+  return null;
+}
+
+/** The header for any number of samples, and the bytes of a sample of all channels. */
+function checkedHeader(bytes: Buffer): [header: Uint8Array, frame: number] {
+  const header = Uint8Array.from(bytes);
+  header.fill(0xff, header.length - 4); // accepts any number of samples
+  const { samplingRate, channels } = readWav(header);
+  if (samplingRate !== RATE) {
+    const fix = `ffmpeg -i FILE -ar ${RATE} -f wav - | simdformer transcribe MODEL --follow`;
+    throw new FormatError(`transcribe: the stream has ${samplingRate} samples a second, expected ${RATE}: ${fix}`);
+  }
+  for (let frame = 1; ; frame++) {
+    const probe = new Uint8Array(header.length + frame);
+    probe.set(header);
+    if (readWav(probe).channels[0]?.length === 1) return [header, frame];
+    if (frame > 8 * channels.length) throw new FormatError('transcribe: the WAV file has no samples');
+  }
+}
+
+function samplesOf(header: Uint8Array | null, bytes: Uint8Array): Float32Array {
+  if (header === null) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    return Float32Array.from({ length: bytes.length / 2 }, (_, i) => view.getInt16(2 * i, true) / 2 ** 15);
+  }
+  const file = new Uint8Array(header.length + bytes.length);
+  file.set(header);
+  file.set(bytes, header.length);
+  return mixDown(readWav(file));
+}

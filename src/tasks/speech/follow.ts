@@ -1,0 +1,233 @@
+// Transcription of a recording that is still going on. The part that may change is read again as it grows. It becomes final at a
+// pause, or at a quiet place when it is long. Both depend on the samples alone, so that the text does not depend on timing.
+
+import { describeValue, isObject } from '../../core/check.js';
+import { ArgumentError } from '../../core/errors.js';
+import { isTyped } from '../../core/kinds.js';
+import { quietest } from './quietest.js';
+
+/** Samples of one channel at the model's rate, piece by piece, as a microphone gives them. */
+export type SoundStream = AsyncIterable<Float32Array> | ReadableStream<Float32Array>;
+
+/** The text of a recording that is still going on. */
+export interface PartialTranscript {
+  /** All text so far. */
+  readonly text: string;
+  /** The beginning of `text` that does not change any more. */
+  readonly final: string;
+}
+
+interface FollowOptions {
+  readonly samplingRate: number;
+  /** Maximum number of seconds that may still change. */
+  readonly seconds: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Seconds between two looks at the samples. */
+const STEP = 0.2;
+/** Seconds of a pause that ends a part, and the least seconds of a part. */
+const [PAUSE, SHORTEST] = [0.6, 1];
+/** Seconds of the pieces whose loudness is compared. */
+const PIECE = 0.02;
+/** Loudness of a pause, relative to the loudest piece of the part. */
+const QUIET = 0.05;
+/** Root mean square of silence: -60 dB of full scale. Models invent words for it. */
+const SILENT = 1e-3;
+/** Part of the longest length, at its end, in which a quiet place is searched. */
+const SEARCHED = 0.2;
+
+/** True for a `SoundStream`. */
+export function isSoundStream(value: unknown): value is SoundStream {
+  return isObject(value) && (Symbol.asyncIterator in value || 'getReader' in value);
+}
+
+/**
+ * Transcribes a stream, and yields the text each time that it may have changed. `transcribe` gives the text of samples. Throws
+ * ArgumentError for an item that is not a Float32Array, the reason of `signal`, and the errors of the stream and of `transcribe`.
+ */
+export async function* follow(
+  task: string,
+  stream: SoundStream,
+  transcribe: (samples: Float32Array) => Promise<string>,
+  { samplingRate, seconds, signal }: FollowOptions,
+): AsyncGenerator<PartialTranscript, void, void> {
+  const step = Math.round(STEP * samplingRate);
+  const most = Math.max(step, Math.round(seconds * samplingRate));
+  const source = new Source(task, stream, 2 * most, signal);
+  const texts: string[] = [];
+  const joined = (...more: string[]) => [...texts, ...more].filter((text) => text !== '').join(' ');
+  let told: PartialTranscript = { text: '', final: '' };
+  /** The text with `more`, if it was not told yet. */
+  const news = (more = ''): PartialTranscript[] => {
+    const now = { text: joined(more), final: joined() };
+    if (now.text === told.text && now.final === told.final) return [];
+    told = now;
+    return [now];
+  };
+  try {
+    let open = new Float32Array(0);
+    let seen = 0; // samples of `open` in which no end was found
+    for (let isOver = false; !isOver; ) {
+      const more = await source.next();
+      isOver = more === null;
+      open = concatenated(open, more ?? new Float32Array(0));
+      let changed = false;
+      for (; seen + step <= open.length; seen += step) {
+        changed = true;
+        const end = endOf(open.subarray(0, seen + step), most, samplingRate);
+        if (end === null) continue;
+        texts.push(await textOf(open.subarray(0, end), transcribe));
+        signal?.throwIfAborted();
+        yield* news();
+        open = open.slice(end);
+        seen = -step;
+        changed = false;
+      }
+      seen = Math.max(0, seen);
+      if (isOver) texts.push(await textOf(open, transcribe));
+      else if (changed) yield* news(await textOf(open, transcribe));
+      signal?.throwIfAborted();
+    }
+    yield { text: joined(), final: joined() };
+  } finally {
+    await source.close();
+  }
+}
+
+/** Returns the sample at which a part ends: in a pause, or at a quiet place of a long part. Null if it goes on. */
+function endOf(samples: Float32Array, most: number, rate: number): number | null {
+  const width = Math.max(1, Math.round(PIECE * rate));
+  if (samples.length >= most) return quietest(samples, Math.floor((1 - SEARCHED) * most), most, width);
+  const pause = Math.round(PAUSE * rate);
+  if (samples.length < Math.round(SHORTEST * rate)) return null;
+  const isPause = loudest(samples.subarray(-pause), width) <= Math.max(SILENT, QUIET * loudest(samples, width));
+  return isPause ? samples.length - Math.floor(pause / 2) : null;
+}
+
+async function textOf(samples: Float32Array, transcribe: (samples: Float32Array) => Promise<string>): Promise<string> {
+  return loudest(samples, samples.length) < SILENT ? '' : (await transcribe(samples)).trim();
+}
+
+/** The root mean square of the loudest piece of `width` samples. */
+function loudest(samples: Float32Array, width: number): number {
+  let most = 0;
+  for (let at = 0; at < samples.length; at += width) {
+    const piece = samples.subarray(at, at + width);
+    most = Math.max(most, piece.reduce((sum, sample) => sum + sample * sample, 0) / piece.length);
+  }
+  return Math.sqrt(most);
+}
+
+function concatenated(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {
+  const all = new Float32Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
+}
+
+/** Reads a stream while the model works, up to a number of samples. */
+class Source {
+  readonly #iterator: AsyncIterator<unknown>;
+  readonly #most: number;
+  readonly #stopped: Promise<never>;
+  #pieces: Float32Array[] = [];
+  #count = 0;
+  #state: 'open' | 'over' | { readonly error: unknown } = 'open';
+  /** Ends the wait of `next` or of the reader. */
+  #wake: () => void = () => {};
+  readonly #forget: () => void;
+
+  constructor(
+    private readonly task: string,
+    stream: SoundStream,
+    most: number,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#most = most;
+    this.#iterator = iteratorOf(stream);
+    let stop: (reason: unknown) => void = () => {};
+    this.#stopped = new Promise<never>((_, reject) => {
+      stop = reject;
+    });
+    this.#stopped.catch(() => {});
+    const onAbort = () => stop(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#forget = () => signal?.removeEventListener('abort', onAbort);
+    void this.#read();
+  }
+
+  /** Returns all samples that arrived since the last call, at least one. Null if the stream is over. */
+  async next(): Promise<Float32Array | null> {
+    while (this.#count === 0 && this.#state === 'open') await Promise.race([this.#changed(), this.#stopped]);
+    await Promise.race([this.#stopped, null]); // throws if the signal came in the meantime
+    if (this.#count > 0) {
+      const all = new Float32Array(this.#count);
+      let at = 0;
+      for (const piece of this.#pieces.splice(0)) {
+        all.set(piece, at);
+        at += piece.length;
+      }
+      this.#count = 0;
+      this.#wake();
+      return all;
+    }
+    if (typeof this.#state === 'object') throw this.#state.error;
+    return null;
+  }
+
+  /** Ends the stream. A stream that waits for its next item ends when the item arrives. */
+  async close(): Promise<void> {
+    this.#forget();
+    const wasOpen = this.#state === 'open';
+    this.#state = 'over';
+    this.#wake();
+    if (wasOpen) void Promise.resolve(this.#iterator.return?.()).catch(() => {});
+  }
+
+  async #read(): Promise<void> {
+    try {
+      while (this.#state === 'open') {
+        const { value, done } = await this.#iterator.next();
+        if (done || this.#state !== 'open') break;
+        if (!isTyped(value, 'Float32Array'))
+          throw new ArgumentError(
+            `${this.task}: an item of the stream is ${describeValue(value)}, expected a Float32Array`,
+          );
+        this.#pieces.push(value.slice());
+        this.#count += value.length;
+        this.#wake();
+        while (this.#count >= this.#most && this.#state === 'open') await this.#changed();
+      }
+      if (this.#state === 'open') this.#state = 'over';
+    } catch (error) {
+      if (this.#state === 'open') this.#state = { error };
+      void Promise.resolve(this.#iterator.return?.()).catch(() => {});
+    }
+    this.#wake();
+  }
+
+  #changed(): Promise<void> {
+    const before = this.#wake;
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        before();
+        resolve();
+        this.#wake = () => {};
+      };
+    });
+  }
+}
+
+function iteratorOf(stream: SoundStream): AsyncIterator<unknown> {
+  if (Symbol.asyncIterator in stream) return stream[Symbol.asyncIterator]();
+  const reader = (stream as ReadableStream<Float32Array>).getReader();
+  return {
+    next: () => reader.read() as Promise<IteratorResult<unknown>>,
+    return: async () => {
+      await reader.cancel();
+      return { value: undefined, done: true };
+    },
+  };
+}
