@@ -1,4 +1,4 @@
-// Options of the AI SDK as a request for an answer.
+// Converts the AI SDK's options of a call to a request for an answer.
 
 import type { LanguageModelV4CallOptions, SharedV4Warning } from '@ai-sdk/provider';
 import type { AnswerRequest } from '../frameworks/answer.js';
@@ -28,7 +28,7 @@ interface Request {
   readonly warnings: readonly SharedV4Warning[];
 }
 
-/** The request for an answer by a model with the chat template `template`. Throws UnsupportedFunctionalityError. */
+/** Makes the request for a model with the chat template `template`. Throws UnsupportedFunctionalityError. */
 export function requestOf(options: LanguageModelV4CallOptions, template: string): Request {
   const { prompt, toolChoice = { type: 'auto' }, responseFormat, stopSequences, maxOutputTokens } = options;
   const { variables, ...own } = (options.providerOptions?.[PROVIDER] ?? {}) as SimdformerLanguageOptions;
@@ -67,10 +67,10 @@ function toolsOf(tools: LanguageModelV4CallOptions['tools'] = [], warnings: Shar
   });
 }
 
-/** Efforts by the names that chat templates know. */
+/** The AI SDK's reasoning efforts, mapped to the names that chat templates know. */
 const EFFORTS = { minimal: 'low', low: 'low', medium: 'medium', high: 'high', xhigh: 'high', max: 'high' } as const;
 
-/** The variables of templates for a wanted effort of reasoning. */
+/** Returns the template variables for the requested reasoning effort. */
 function reasoningVariables(
   effort: LanguageModelV4CallOptions['reasoning'] = 'provider-default',
   template: string,

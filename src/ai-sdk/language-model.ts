@@ -108,7 +108,7 @@ async function* partsOf(
       yield { type: `${open.type}-delta`, id: open.id, delta: value.text };
     }
   } finally {
-    await answer.return(undefined as never); // the reader may have left
+    await answer.return(undefined as never); // stops the generation if the reader has left
   }
 }
 

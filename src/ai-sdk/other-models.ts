@@ -32,8 +32,8 @@ abstract class SimdformerModel {
 }
 
 /**
- * `providerOptions.simdformer` of embedding models. `task: 'query'` reads texts by the prompt for queries, `'document'` by
- * that for documents.
+ * `providerOptions.simdformer` of embedding models. `task` selects the model's prompt for queries ('query') or for
+ * documents ('document').
  */
 export type SimdformerEmbeddingOptions = Pick<EmbedOptions, 'task' | 'prompt' | 'promptName'>;
 
@@ -52,7 +52,7 @@ export class SimdformerEmbeddingModel extends SimdformerModel implements Embeddi
 }
 
 export class SimdformerRerankingModel extends SimdformerModel implements RerankingModelV4 {
-  /** Documents that are objects are read as JSON. */
+  /** Ranks documents. Documents that are objects are converted to JSON. */
   async doRerank(options: RerankingModelV4CallOptions): Promise<RerankingModelV4Result> {
     const { documents, query, topN, abortSignal } = options;
     abortSignal?.throwIfAborted();
@@ -71,13 +71,13 @@ export type SimdformerTranscriptionOptions = Omit<
 >;
 
 export class SimdformerTranscriptionModel extends SimdformerModel implements TranscriptionModelV4 {
-  /** Reads WAV files. `words` are given if word times are asked for, otherwise `segments`. */
+  /** Transcribes WAV files. The result has `words` if word times are requested, otherwise `segments`. */
   async doGenerate(options: TranscriptionModelV4CallOptions): Promise<TranscriptionModelV4Result> {
     const { audio, timestampGranularities = [], abortSignal, providerOptions } = options;
     abortSignal?.throwIfAborted();
     const recording = readWav(bytesOf(audio));
     const recognize = await this.models.pipeline('automatic-speech-recognition', this.id);
-    // Models that spell know words, but no segments.
+    // CTC models give times of words, but no segments.
     const hasWords = timestampGranularities.includes('word') || recognize.model.headKind === 'ctc';
     const own = (providerOptions?.[PROVIDER] ?? {}) as SimdformerTranscriptionOptions;
     const { text, chunks = [] } = await recognize(recording, {
@@ -99,7 +99,7 @@ export class SimdformerTranscriptionModel extends SimdformerModel implements Tra
   }
 }
 
-/** A chunk whose end is not known lasts until the end of the recording. */
+/** Returns the times of a chunk. If its end is unknown, the chunk ends with the recording. */
 function timesOf({ text, timestamp }: TranscriptChunk, duration: number) {
   const [start, end] = timestamp ?? [0, null];
   return { text: text.trim(), startSecond: start ?? 0, endSecond: end ?? duration };

@@ -1,4 +1,4 @@
-// Prompts of the AI SDK as messages of chat templates.
+// Converts prompts of the AI SDK to messages of chat templates.
 
 import {
   type LanguageModelV3Prompt,
@@ -13,7 +13,10 @@ type Message = LanguageModelV3Prompt[number] | LanguageModelV4Prompt[number];
 type Part = Exclude<Message['content'], string>[number];
 type PartOf<Type extends Part['type']> = Extract<Part, { type: Type }>;
 
-/** Throws UnsupportedFunctionalityError for parts that are not text, and for tools that a provider runs. */
+/**
+ * Converts a prompt. Throws UnsupportedFunctionalityError for parts that are not text, and for tools that a provider
+ * runs.
+ */
 export function messagesOf(prompt: LanguageModelV3Prompt | LanguageModelV4Prompt): ChatMessage[] {
   return prompt.flatMap(templateMessages);
 }
@@ -48,7 +51,10 @@ function callOf({ toolCallId, toolName, input }: PartOf<'tool-call'>) {
   return { id: toolCallId, type: 'function' as const, function: { name: toolName, arguments: given } };
 }
 
-/** The tool message of a result. An approval has no text: the call that follows it has a result of its own. */
+/**
+ * Converts the result of a tool to a message. An approval gives no message, because the approved call has its own
+ * result.
+ */
 function resultOf(part: Part): ChatMessage[] {
   if (part.type === 'tool-approval-response') return [];
   if (part.type !== 'tool-result') throw unsupported(part.type);
@@ -90,7 +96,7 @@ function textOfFile(file: PartOf<'file'>['data']): string {
   return new TextDecoder().decode(bytesOf(data.data));
 }
 
-/** Bytes, or those of base64. */
+/** Returns bytes, decoded from base64 if they are a string. */
 export function bytesOf(data: Uint8Array | string): Uint8Array {
   return typeof data === 'string' ? Uint8Array.from(atob(data), (character) => character.charCodeAt(0)) : data;
 }

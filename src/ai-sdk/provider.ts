@@ -22,11 +22,11 @@ export interface SimdformerOptions extends LocalModelsOptions {
   specificationVersion?: 'v3' | 'v4' | undefined;
 }
 
-/** The members of providers of both versions, except models. */
+/** The members that providers of both versions have, except models. */
 interface Common {
-  /** Throws NoSuchModelError: there are no models that draw. */
+  /** Throws NoSuchModelError, because there are no models that generate images. */
   imageModel(id: string): never;
-  /** Throws NoSuchModelError: the provider has no speech; `pipeline('text-to-speech')` has. */
+  /** Throws NoSuchModelError. For speech use `pipeline('text-to-speech')`. */
   speechModel(id: string): never;
   /** Frees the models that this provider loaded, and the device that it opened. */
   dispose(): Promise<void>;

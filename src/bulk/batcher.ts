@@ -2,9 +2,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { BulkTask } from './bulk-task.js';
 
 export interface BatcherOptions {
-  /** The greatest cost of a batch. An input that costs more is a batch of its own. */
+  /** Maximum cost of a batch. An input with a higher cost forms a batch alone. */
   readonly batchTokens: number;
-  /** Inputs of a batch at most. */
+  /** Maximum number of inputs in a batch. */
   readonly batchSize: number;
   /** Milliseconds that the first input of a batch waits for others. */
   readonly linger: number;
@@ -18,15 +18,15 @@ interface Waiting<Input, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Inputs whose results are reported in one turn of the event loop. */
+/** Number of inputs whose results are reported in one turn of the event loop. */
 const AT_ONCE = 16;
 
-/** The number of latest inputs whose mean cost is kept. */
+/** Number of latest inputs over which the mean cost is computed. */
 const LATEST = 32;
 
 /**
- * Gathers inputs that come one by one into batches. A batch begins once it is full, its first input has waited long
- * enough, and the previous batch is done; until then it grows. Results are reported while the next batch runs.
+ * Collects single inputs into batches. A batch starts when the previous one is done, and it is full or its first input
+ * has waited long enough. Until then it grows. Results are reported while the next batch runs.
  */
 export class Batcher<Input, Result> {
   #waiting: Waiting<Input, Result>[] = [];
@@ -47,8 +47,8 @@ export class Batcher<Input, Result> {
   }
 
   /**
-   * The result of one input, once its batch has run. Rejects if this input causes an error. `onProgress` gets 0 when the
-   * batch begins, then the percentage of the batch that is done.
+   * Adds an input. Resolves with its result once its batch has run, and rejects if this input causes an error.
+   * `onProgress` gets 0 when the batch begins, then the completed percentage of the batch.
    */
   add(input: Input, onProgress?: (percent: number) => void): Promise<Result> {
     const cost = this.task.cost(input);
@@ -66,7 +66,7 @@ export class Batcher<Input, Result> {
     return this.#cost >= this.options.batchTokens || this.#waiting.length >= this.options.batchSize;
   }
 
-  /** The inputs that wait need not wait for more. */
+  /** Marks the waiting inputs as ready, so that they wait for no more inputs. */
   #ripen(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -75,7 +75,7 @@ export class Batcher<Input, Result> {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    // A timer rings, and calls this again, once what waits has waited long enough.
+    // A timer calls this method again when the oldest input has waited long enough.
     while (this.#waiting.length > 0 && this.#timer === undefined) {
       const batch = this.#take();
       if (this.#waiting.length > 0 && !this.#isFull())
@@ -85,7 +85,7 @@ export class Batcher<Input, Result> {
     this.#isRunning = false;
   }
 
-  /** The oldest inputs, as many as fit into a batch. */
+  /** Removes and returns the oldest inputs, as many as fit into a batch. */
   #take(): Waiting<Input, Result>[] {
     let cost = 0;
     let count = 0;

@@ -10,16 +10,16 @@ import type { QueueOptions } from './submit.js';
 export type Collected = { readonly result: unknown } | { readonly error: string };
 
 export interface CollectOptions extends QueueOptions {
-  /** Inputs to skip, whose results are known. Default: 0. */
+  /** Number of inputs to skip, because their results are known. Default: 0. */
   from?: number | undefined;
 }
 
-/** Jobs that are requested at once. */
+/** Number of jobs that are requested at once. */
 const CHUNK = 256;
 
 /**
- * The outcomes of the inputs that `submit` was given, in order. Waits for jobs that are not finished. Throws ArgumentError
- * for an input that was not submitted, and the errors of `createWorker`.
+ * Yields the outcomes of the inputs that were passed to `submit`, in order. Waits for unfinished jobs. Throws
+ * ArgumentError for an input that was not submitted, and the errors of `createWorker`.
  */
 export async function* collect(
   inputs: AsyncIterable<unknown> | Iterable<unknown>,
@@ -80,7 +80,7 @@ async function* finished(
     }
     const job = jobs.get(id) as Job<JobData>;
     const result: unknown = job.returnvalue;
-    const hasFailed = (result === null || result === undefined) && job.failedReason; // not only at a first attempt
+    const hasFailed = (result === null || result === undefined) && job.failedReason; // ignores failures of earlier attempts
     yield hasFailed ? { error: job.failedReason } : { result };
   }
 }

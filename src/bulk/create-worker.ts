@@ -14,26 +14,27 @@ export interface JobData {
 
 export interface CreateWorkerOptions {
   /**
-   * The URL of Redis: `redis://user:password@host:6379/0`, `rediss://` with TLS, nodes of a cluster as `redis://a:7000,b:7000`; or a
-   * `connection` of BullMQ, such as a client of ioredis. Default: `redis://localhost:6379`.
+   * The URL of Redis: `redis://user:password@host:6379/0`, or `rediss://` with TLS. The nodes of a cluster are
+   * `redis://a:7000,b:7000`. A `connection` of BullMQ, such as a client of ioredis, is also accepted. Default:
+   * `redis://localhost:6379`.
    */
   redis?: string | ConnectionOptions | undefined;
-  /** The name of the queue; of a cluster's in braces, `{names}`. */
+  /** Name of the queue. In a cluster it must be in braces, `{names}`. */
   queue: string;
-  /** The task that does the jobs. */
+  /** The task that computes the jobs. */
   task: BulkTask<never, unknown>;
-  /** Tokens of a batch at most. Default: 8192. */
+  /** Maximum number of tokens in a batch. Default: 8192. */
   batchTokens?: number | undefined;
   /** Milliseconds that a job waits for others to share its batch. Default: 20. */
   linger?: number | undefined;
   /**
-   * Jobs that this worker holds at most: up to half of them in the running batch, the others for the next one. It holds
-   * at most two batches of `batchTokens`, so that other workers find jobs. Default: 256.
+   * Maximum number of jobs that this worker holds: up to half of them in the running batch, the others for the next
+   * one. It holds at most two batches of `batchTokens`, so that other workers also get jobs. Default: 256.
    */
   concurrency?: number | undefined;
   /**
-   * Milliseconds between two reports of a job's progress, which is the percentage of its batch that is done. BullMQ has it
-   * as `job.progress` and in the event `progress` of QueueEvents. Default: 1000.
+   * Milliseconds between reports of a job's progress, which is the completed percentage of its batch. BullMQ provides
+   * it as `job.progress` and in the event `progress` of QueueEvents. Default: 1000.
    */
   progressEvery?: number | undefined;
   /** Other options of BullMQ's Worker, such as `prefix`, `lockDuration`, `limiter`. */
@@ -46,7 +47,7 @@ export interface CreateWorkerOptions {
  */
 const LOCK = 10_000;
 
-/** Jobs that a worker takes before it knows their mean cost. */
+/** Number of jobs that a worker takes before it knows their mean cost. */
 const FIRST = 8;
 
 /** Maximum number of times that a job may lose its worker, which is rarely the job's fault. */
@@ -64,17 +65,18 @@ const KINDS = {
 };
 
 /**
- * A BullMQ Worker, running, that takes the jobs of a queue in batches. Jobs are `{ task, input }`; what `submit` of the
- * command line, or BullMQ's own `Queue`, adds:
+ * Starts a BullMQ Worker that computes the jobs of a queue in batches. Jobs are `{ task, input }`. The command
+ * `simdformer submit` or BullMQ's own `Queue` adds them:
  *
  *     const worker = await createWorker({ queue: 'names', task: transformerTask(model) });
  *     const queue = new Queue('names', { connection });
  *     const job = await queue.add('run', { task: 'run', input: 'wood' });
  *
- * A job fails alone: its error is the reason in the queue's failed set. `attempts` and `backoff` of the job apply, except to
- * invalid inputs (ArgumentError). While Redis is away, also at the start, the worker waits for it and emits `error` events.
- * `close()` waits for jobs that have begun, but only five seconds for a Redis that is away. Throws ArgumentError for invalid
- * options and if Redis refuses the connection, for example for a wrong password; DeviceError if BullMQ is not installed.
+ * A failing job does not affect the others. Its error is the reason in the queue's failed set. `attempts` and `backoff`
+ * of the job apply, except to invalid inputs (ArgumentError). While Redis is unreachable, also at the start, the worker
+ * waits for it and emits `error` events. `close()` waits for jobs that have begun, but at most five seconds for an
+ * unreachable Redis. Throws ArgumentError for invalid options and if Redis refuses the connection, for example for a
+ * wrong password; DeviceError if BullMQ is not installed.
  */
 export async function createWorker(options: CreateWorkerOptions): Promise<Worker<JobData>> {
   const given = checkQueueOptions('createWorker', options, KINDS);
@@ -106,7 +108,7 @@ export async function createWorker(options: CreateWorkerOptions): Promise<Worker
     ...{ concurrency: Math.min(concurrency, FIRST), connection },
   });
   worker.on('closing', () => {
-    // Without a server nothing that was begun could be told, and all would be waited for.
+    // Without a server, results cannot be reported, so closing must not wait for them.
     const patience = setInterval(() => isAway() && close(), PATIENCE);
     worker.once('closed', () => clearInterval(patience));
   });
@@ -123,6 +125,6 @@ function progressOf(job: Job<JobData>, every: number): (percent: number) => void
     if (now < next || percent <= last) return;
     last = percent;
     next = now + every;
-    job.updateProgress(percent).catch(() => {}); // the job was removed meanwhile, or Redis is away: its result tells more
+    job.updateProgress(percent).catch(() => {}); // fails if the job was removed or Redis is unreachable; reporting the result then fails, too
   };
 }

@@ -10,8 +10,8 @@ export interface PipelineLike {
 }
 
 /**
- * Lets a pipeline of simdformer/tasks work on jobs: an input is what its call takes as one input, `options` are those of
- * the call. Results that hold typed arrays, as embeddings do, become lists of numbers.
+ * Makes a task of a pipeline of simdformer/tasks. An input is one input of the pipeline's call, and `options` are the
+ * options of that call. Typed arrays in results, such as embeddings, become lists of numbers.
  */
 export function pipelineTask(pipe: PipelineLike, options: object = {}): BulkTask {
   const { tokenizer } = pipe;
@@ -31,7 +31,7 @@ export function pipelineTask(pipe: PipelineLike, options: object = {}): BulkTask
   };
 }
 
-/** The part of a result that belongs to input i: of a list its element, of a tensor its row. */
+/** Returns the part of a result that belongs to input i: an element of a list, or a row of a tensor. */
 function rowOf(results: unknown, i: number): unknown {
   if (Array.isArray(results)) return results[i];
   const { data, dims } = results as { data: ArrayLike<number>; dims: readonly number[] };

@@ -1,4 +1,4 @@
-// BullMQ and its Redis client, which only bulk inference on several machines needs.
+// Loads BullMQ and its Redis client, which are needed only for bulk inference on several machines.
 
 import type { ConnectionOptions } from 'bullmq';
 import type { Cluster, Redis } from 'ioredis';
@@ -10,9 +10,9 @@ export type BullMQ = typeof import('bullmq');
 /** A connection. The caller must close a connection that the caller made. */
 export interface Connection {
   readonly connection: ConnectionOptions;
-  /** True if commands wait for a server that is away. */
+  /** True if the server is unreachable, so that commands wait. */
   isAway(): boolean;
-  /** Ends the connection and BullMQ's duplicates of it. Commands that wait fail. */
+  /** Closes the connection and BullMQ's duplicates of it. Waiting commands fail. */
   close(): void;
 }
 
@@ -30,7 +30,7 @@ export const QUEUE_KINDS = {
   signal: 'signal',
 } as const;
 
-/** Throws ArgumentError for options that are not of their kinds, and if the queue is missing. */
+/** Throws ArgumentError for invalid options, and if the queue is missing. */
 export function checkQueueOptions<Options extends { queue: string }>(
   op: string,
   options: Options,
@@ -45,7 +45,7 @@ export interface ConnectOptions {
   /** The queue and the prefix of its keys. In a cluster, their keys must be in one slot. */
   readonly queue: string;
   readonly prefix?: string | undefined;
-  /** True waits for a server that is away without a limit. */
+  /** True waits for an unreachable server without a limit. Default: false. */
   readonly isPatient?: boolean;
 }
 
@@ -60,7 +60,7 @@ export async function loadBullMQ(): Promise<BullMQ> {
   }
 }
 
-/** Milliseconds for the first answer of a server, and for the return of a server when a worker closes. */
+/** Milliseconds to wait for the first answer of a server, and for an unreachable server when a worker closes. */
 export const PATIENCE = 5000;
 
 /**
@@ -88,7 +88,7 @@ export async function connect(redis: string | ConnectionOptions, options: Connec
   return withDuplicates(client);
 }
 
-/** BullMQ waits for jobs on a connection of its own, a duplicate of this one. */
+/** Adds the duplicates that BullMQ makes of a connection to wait for jobs. */
 function withDuplicates(client: Redis | Cluster): Connection {
   const all = [client];
   const duplicate = client.duplicate.bind(client) as (...options: unknown[]) => Redis;
@@ -108,13 +108,14 @@ function withDuplicates(client: Redis | Cluster): Connection {
 
 function end(client: Redis | Cluster): void {
   client.disconnect();
-  // ioredis leaves one that waits for its next try as it is, and its commands wait for ever: this try is its last.
+  // While a client waits for its next attempt, ioredis does not close it, and its commands wait forever. So the next
+  // attempt is made its last.
   if (client.status !== 'reconnecting') return;
   const again = () => client.disconnect();
   client.connect().then(again, again);
 }
 
-/** A client that tries to connect, and goes on trying. */
+/** Makes a client that tries to connect until it succeeds. */
 async function clientOf(url: string, isCluster: boolean): Promise<Redis | Cluster> {
   const { Redis: One, Cluster: Many } = await import('ioredis').catch((error: Error) => {
     throw new DeviceError(`${ADVICE} (${error.message})`, { cause: error });
@@ -132,25 +133,26 @@ async function clientOf(url: string, isCluster: boolean): Promise<Redis | Cluste
   const node = { host: hostname || 'localhost', port: Number(port || 6379) };
   if (!isCluster && others.length === 0) {
     const db = Number(pathname.slice(1) || 0);
-    if (!Number.isInteger(db)) throw new ArgumentError(`bulk: '${hidden(url)}' ends in no number of a database`);
+    if (!Number.isInteger(db))
+      throw new ArgumentError(`bulk: '${hidden(url)}' does not end in the number of a database`);
     return new One({ ...node, ...shared, db, retryStrategy: retry });
   }
   const rest = others.filter(Boolean).map((each) => parsed(each.includes('//') ? each : `redis://${each}`, url));
   const nodes = [node, ...rest.map((each) => ({ host: each.hostname, port: Number(each.port || 6379) }))];
   return new Many(nodes, {
     ...{ redisOptions: shared, clusterRetryStrategy: retry },
-    dnsLookup: (address, found) => found(null, address), // certificates are of names
+    dnsLookup: (address, found) => found(null, address), // certificates contain host names
   });
 }
 
 function parsed(text: string, url: string): URL {
   if (/^rediss?:\/\//.test(text) && URL.canParse(text)) return new URL(text);
   throw new ArgumentError(
-    `bulk: '${hidden(url)}' is no redis:// or rediss:// URL; of a password, write / as %2F, @ as %40, and so on`,
+    `bulk: '${hidden(url)}' is not a redis:// or rediss:// URL; in a password, write / as %2F, @ as %40, and so on`,
   );
 }
 
-/** True if the server answers; false if it is away, and the client keeps trying. */
+/** Resolves with true if the server answers, and with false if it is unreachable and the client keeps trying. */
 async function opened(client: Redis | Cluster, url: string, { isPatient = false }: ConnectOptions): Promise<boolean> {
   let reason: Error | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -174,7 +176,7 @@ async function opened(client: Redis | Cluster, url: string, { isPatient = false 
   }
 }
 
-/** True for an error of the network, which may pass; false for answers of a server. */
+/** True for an error of the network, which may be temporary; false for an answer of a server. */
 function isAway(error: NodeJS.ErrnoException): boolean {
   const { code, message } = error;
   return code === undefined ? /closed|timed? ?out|no answer/i.test(message) : /^E(?!RR_)[A-Z_]+$/.test(code);
@@ -193,7 +195,7 @@ export async function withReplies<Result>(op: string, work: () => Promise<Result
   }
 }
 
-/** The URL without its password. */
+/** Returns the URL without its password. */
 function hidden(url: string): string {
   return url.replace(/\/\/.*@/, '//');
 }

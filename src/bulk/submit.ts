@@ -18,23 +18,23 @@ export interface QueueOptions {
 /** Names of QueueOptions. */
 
 export interface SubmitOptions extends QueueOptions {
-  /** Maximum number of attempts for a job whose failure is not caused by its input. Default: 3. */
+  /** Maximum number of attempts for a job, unless its input causes the failure. Default: 3. */
   attempts?: number | undefined;
   /** Other options of BullMQ's jobs, such as `priority`. `backoff`, by default, is exponential, from 1 s. */
   job?: Omit<JobsOptions, 'jobId' | 'attempts'> | undefined;
-  /** Called after each thousand. */
+  /** Called after each thousand inputs with the number submitted so far. */
   onProgress?: ((submitted: number) => void) | undefined;
 }
 
 /** The default of `attempts`. */
 export const ATTEMPTS = 3;
 
-/** Jobs that are added at once. */
+/** Number of jobs that are added at once. */
 const CHUNK = 1000;
 
 /**
- * Adds a job for each input, with an id made from its position and content. Submitting again, after a kill for example,
- * adds only missing ones. Returns the number of inputs. Throws the errors of `createWorker` and of the inputs, and
+ * Adds a job for each input, with an id made from its position and content. Submitting again, for example after a kill,
+ * adds only missing jobs. Returns the number of inputs. Throws the errors of `createWorker` and of the inputs, and
  * DeviceError if Redis refuses to write.
  */
 export async function submit(

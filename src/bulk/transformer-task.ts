@@ -11,15 +11,15 @@ import type { BulkTask } from './bulk-task.js';
 /** The output of a Transformer for a text. */
 export interface Written {
   readonly output: string;
-  /** Log-probability, as `generate` scores it. */
+  /** The score of `generate`: the sum of log-probabilities / length^lengthPenalty. */
   readonly score: number;
 }
 
-/** Texts that are read and written side by side, as `generate` has it. */
+/** Number of texts in a batch, as in `generate`. */
 const TOGETHER = 64;
 
 /**
- * Makes a task of a Transformer that was saved with its tokenizers, which writes an output for each text. `options` are
+ * Makes a task of a Transformer that was saved with its tokenizers. It generates an output for each text. `options` are
  * those of `generate`. Inputs are strings. Throws ArgumentError for a model without tokenizers.
  */
 export function transformerTask(
@@ -37,7 +37,7 @@ export function transformerTask(
     const ids = asArgument(() => reader.encode(input));
     if (ids.length === 0) throw new ArgumentError('the input is empty');
     if (ids.length <= model.config.maxLength) return ids;
-    throw new ArgumentError(`the input has ${ids.length} tokens, the model reads ${model.config.maxLength}`);
+    throw new ArgumentError(`the input has ${ids.length} tokens, expected at most ${model.config.maxLength}`);
   };
   return {
     name: 'run',

@@ -1,4 +1,4 @@
-// The next token: of texts, or of the answers in conversations.
+// The objective of predicting the next token, in texts or in the answers of conversations.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -10,19 +10,20 @@ import { cut, type LabelledTokens, TokenObjective } from './token-objective.js';
 
 /** A conversation, a text, or ids. */
 export interface CausalRow {
-  /** A conversation. Only the messages of assistants are learnt. */
+  /** A conversation. Only the messages of the assistant are learned. */
   readonly messages?: readonly ChatMessage[] | undefined;
   /** The text to learn. With `prompt`, it is the text that follows the prompt. */
   readonly text?: string | undefined;
   readonly prompt?: string | undefined;
   readonly inputIds?: readonly number[] | undefined;
-  /** Labels of `inputIds`; -100 where nothing is learnt. Default: the ids. */
+  /** Labels of `inputIds`; -100 excludes a token from the loss. Default: the ids. */
   readonly labels?: readonly number[] | undefined;
 }
 
 /**
- * Teaches a decoder to write. Rows are `{ messages }`, whose answers alone are learnt, `{ text }`, `{ prompt, text }`
- * or `{ inputIds, labels }`. Sequences of a batch lie end to end and do not see each other.
+ * Trains a decoder to generate text. Rows are `{ messages }`, of which only the answers are learned, `{ text }`, `{
+ * prompt, text }` or `{ inputIds, labels }`. Sequences of a batch are packed end to end and do not attend to each
+ * other.
  */
 export class CausalLanguageModel extends TokenObjective<CausalRow> {
   /** Renders conversations. */
@@ -43,7 +44,7 @@ export class CausalLanguageModel extends TokenObjective<CausalRow> {
     return cut(encodeContinuation(this.model, prompt, text), this.maxLength);
   }
 
-  /** The first token follows nothing. */
+  /** The first token is not predicted. */
   protected override weight(examples: readonly LabelledTokens[]): number {
     return super.weight(examples.map(({ inputIds, labels }) => ({ inputIds, labels: labels.slice(1) })));
   }
@@ -53,7 +54,7 @@ export class CausalLanguageModel extends TokenObjective<CausalRow> {
 export function encodeContinuation(model: PretrainedModel, prompt: string, text: string): LabelledTokens {
   const tokenizer = tokenizerOf('fit', model);
   const [start, end] = [tokenizer.bosId ?? [], tokenizer.eosId ?? []].map((id) => [id].flat()) as [number[], number[]];
-  // The prompt is encoded by itself, with its special tokens, because the model will read it so.
+  // The prompt is encoded separately, with its special tokens, because inference encodes it in the same way.
   const withSpecial = prompt === '' ? start : (tokenizer.encodeBatch([prompt]).inputIds[0] as number[]);
   const given = withSpecial.at(-1) === end[0] && withSpecial.length > 1 ? withSpecial.slice(0, -1) : withSpecial;
   const answer = [...tokenizer.encode(text), ...end];
@@ -62,8 +63,8 @@ export function encodeContinuation(model: PretrainedModel, prompt: string, text:
 }
 
 /**
- * A conversation by the model's chat template, with labels at what assistants say, the end of their turn included. Throws
- * ArgumentError if nobody answers.
+ * Encodes a conversation by the model's chat template. The labels are the assistant's answers, including the ends of
+ * turns. Throws ArgumentError if there is no answer.
  */
 export async function encodeChat(model: PretrainedModel, messages: readonly ChatMessage[]): Promise<LabelledTokens> {
   const tokenizer = tokenizerOf('fit', model);
@@ -79,7 +80,7 @@ export async function encodeChat(model: PretrainedModel, messages: readonly Chat
     if (text.startsWith(after) && after.startsWith(before)) spans.push([[...before].length, [...after].length]);
   }
   if (spans.length === 0)
-    throw new ArgumentError('fit: a conversation has no answer of an assistant that can be learnt');
+    throw new ArgumentError('fit: a conversation has no answer to learn, expected a message of the role assistant');
   const { inputIds, offsets } = tokenizer.encodeBatch([text], { addSpecialTokens: false });
   const ids = inputIds[0] as number[];
   const places = offsets[0] as [number, number][];

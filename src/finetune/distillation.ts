@@ -12,11 +12,14 @@ import { ModelObjective } from './model-objective.js';
 export interface DistillationOptions {
   /** Temperature of both distributions. Default: 2. */
   temperature?: number | undefined;
-  /** The share of the teacher's logits; the rest is that of the objective's own loss. Default: 0.5. */
+  /**
+   * Weight of the divergence from the teacher's logits. The objective's own loss has the weight 1 − alpha. Default:
+   * 0.5.
+   */
   alpha?: number | undefined;
-  /** Pairs of hidden states, [student's, teacher's], that are to agree. The embedding has the number 0. */
+  /** Pairs of hidden states, [student's, teacher's], that should be equal. Number 0 is the embedding. Default: none. */
   hiddenStates?: readonly (readonly [student: number, teacher: number])[] | undefined;
-  /** Weight of the mean squares of their differences. Default: 1. */
+  /** Weight of the mean squared differences of `hiddenStates`. Default: 1. */
   hiddenWeight?: number | undefined;
 }
 
@@ -83,7 +86,7 @@ export class Distillation<Row extends object, Encoded> extends ModelObjective<Ro
     const student = this.model.forward({ ...inputs, labels }, { hiddenStates });
     const taught = this.device.noGrad(() => this.teacher.forward(inputs, { hiddenStates }));
     if (!student.logits || !taught.logits || !student.loss)
-      throw new ArgumentError('Distillation: the models give no logits, and no loss, that could be compared');
+      throw new ArgumentError('Distillation: the models return no logits, expected models with a head');
     const flat = (logits: Tensor) => logits.reshape(-1, logits.shape.at(-1) as number);
     const parts = [
       scale(student.loss, 1 - alpha),

@@ -1,4 +1,4 @@
-// Vectors of texts that are near where meanings are.
+// The objectives of sentence embeddings: texts with similar meanings get similar vectors.
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -13,11 +13,11 @@ import { byLength } from './in-batches.js';
 import { cosineLoss, inBatchNegatives, rankedCosineLoss, tripletLoss } from './losses.js';
 import { ModelObjective, type ModelObjectiveOptions } from './model-objective.js';
 
-/** A pair that belongs together; or has a score; or a triplet. */
+/** A pair of similar texts, a pair with a score, or a triplet. */
 export interface EmbeddingRow {
   readonly text?: string | undefined;
   readonly pair?: string | undefined;
-  /** The similarity of the two, on any scale. */
+  /** The similarity of the two texts, on any scale. */
   readonly score?: number | string | undefined;
   /** Other names for `text` and `pair`, and a text that is less similar to the first. */
   readonly anchor?: string | undefined;
@@ -27,9 +27,10 @@ export interface EmbeddingRow {
 
 export interface EmbeddingObjectiveOptions extends ModelObjectiveOptions {
   /**
-   * 'ranked': pairs of higher scores have higher cosines (CoSENT). 'cosine': cosines are the scores, -1 to 1.
-   * 'negatives': the pairs of others in the batch, and negatives, are farther. 'triplet': negatives are farther by a
-   * margin. Default: 'ranked' for rows with scores, otherwise 'negatives'.
+   * 'ranked': pairs with higher scores should have higher cosines (CoSENT). 'cosine': the cosine should equal the
+   * score, from -1 to 1. 'negatives': a text's pair should be nearer than the other pairs of the batch and the
+   * negatives. 'triplet': negatives should be farther by a margin. Default: 'ranked' for rows with scores, otherwise
+   * 'negatives'.
    */
   loss?: 'ranked' | 'cosine' | 'negatives' | 'triplet' | undefined;
   /** Factor of the cosines in 'ranked' and 'negatives'. Default: 20. */
@@ -50,7 +51,10 @@ const kinds = {
   margin: 'notNegative',
 } as const;
 
-/** Teaches a model of sentences: rows are `{ text, pair, score }`, `{ text, pair }` or `{ anchor, positive, negative }`. */
+/**
+ * Trains a model of sentence embeddings. Rows are `{ text, pair, score }`, `{ text, pair }` or `{ anchor, positive,
+ * negative }`.
+ */
 export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
   readonly #options: EmbeddingObjectiveOptions;
 
@@ -85,7 +89,7 @@ export class Embeddings extends ModelObjective<EmbeddingRow, EncodedTexts> {
       throw new ArgumentError(`fit: an example has no score, which the loss ${loss} needs`);
     const count = examples[0]?.texts.length as number;
     if (examples.some(({ texts }) => texts.length !== count) || (loss === 'triplet' && count < 3))
-      throw new ArgumentError('fit: examples have other texts than the loss needs: a negative in each, or in none');
+      throw new ArgumentError('fit: the examples do not fit the loss, expected a negative in each of them, or in none');
     // One pass over all texts: the first of each example, then the second.
     const all = [0, 1, 2].slice(0, count).flatMap((i) => examples.map(({ texts }) => texts[i] as EncodedText));
     const vectors = embed(this.model, all);
@@ -111,17 +115,21 @@ export function scoreOf(score: unknown): number {
   throw new ArgumentError(`fit: an example's score is ${describeValue(score)}, expected a number`);
 }
 
-/** Vectors of texts, [B, d]: by the modules of sentence-transformers, or else the mean of the token vectors. */
+/**
+ * Returns the vectors of texts, [B, d]: by the modules of sentence-transformers, or else the mean of the token vectors.
+ */
 export function embed(model: PretrainedModel, texts: readonly EncodedText[]): Tensor {
   const { sentenceEmbedding, lastHiddenState } = model.forward(inputsOf(texts));
   if (sentenceEmbedding) return sentenceEmbedding;
   if (!lastHiddenState)
-    throw new ArgumentError(`fit: a model with the head ${model.headKind} gives no vectors of texts`);
+    throw new ArgumentError(
+      `fit: a model with the head ${model.headKind} returns no vectors of texts, expected a model without a head`,
+    );
   const counts = texts.map(({ inputIds }) => inputIds.length);
   return pool(lastHiddenState, Sequences.of(model.device, counts), 'mean');
 }
 
-/** The vectors of texts as numbers. */
+/** Computes the vectors of texts as arrays of numbers. */
 export async function embedTexts(
   model: PretrainedModel,
   texts: readonly string[],

@@ -1,4 +1,4 @@
-// Texts as a model reads them.
+// Encodes texts to inputs of a model.
 
 import { ArgumentError } from '../core/errors.js';
 import type { ModelInputs } from '../models/inputs.js';
@@ -9,27 +9,27 @@ import type { PretrainedTokenizer } from '../tokenizers/huggingface.js';
 /** A text, or a pair of texts. */
 export interface EncodedText {
   readonly inputIds: readonly number[];
-  /** The text of a pair, 0 or 1, that each token belongs to; null if the model makes no difference. */
+  /** Index of the text in a pair, 0 or 1, for each token; null if the model does not use it. */
   readonly tokenTypeIds: readonly number[] | null;
 }
 
 /** Returns the tokenizer of a model. Throws ArgumentError if there is none. */
 export function tokenizerOf(op: string, model: PretrainedModel): PretrainedTokenizer {
   if (model.tokenizer !== null) return model.tokenizer;
-  throw new ArgumentError(`${op}: the model has no tokenizer, which its folder should bring`);
+  throw new ArgumentError(`${op}: the model has no tokenizer, expected one in its folder`);
 }
 
-/** Tokens of an example at most, if neither the options nor the model say how many. */
+/** Default maximum number of tokens of an example. */
 export const MAX_LENGTH = 512;
 
-/** The most tokens that a model's inputs can have, or fewer. */
+/** Returns the maximum number of tokens of an example: `maxLength` or 512, but at most the model's limit. */
 export function limitOf(model: PretrainedModel, maxLength: number | undefined): number {
   const { model_max_length: most } = tokenizerOf('fit', model).config ?? {};
   const own = typeof most === 'number' && most < 1e9 ? most : Number.POSITIVE_INFINITY;
   return Math.min(maxLength ?? MAX_LENGTH, own, model.maxLength);
 }
 
-/** A text, or a pair, with its special tokens, cut to `maxLength` tokens. */
+/** Encodes a text or a pair with special tokens, truncated to `maxLength` tokens. */
 export function encodeText(
   model: PretrainedModel,
   text: string,
@@ -46,7 +46,7 @@ export function encodeText(
   };
 }
 
-/** Texts of a batch as `forward` takes them, packed end to end: nothing is padded. */
+/** Makes the inputs of `forward` for a batch. Texts are packed end to end, without padding. */
 export function inputsOf(texts: readonly EncodedText[]): ModelInputs {
   const inputs: ModelInputs = { inputIds: packed(texts.map(({ inputIds }) => inputIds)) };
   if (texts.every(({ tokenTypeIds }) => tokenTypeIds === null)) return inputs;
@@ -54,7 +54,7 @@ export function inputsOf(texts: readonly EncodedText[]): ModelInputs {
   return { ...inputs, tokenTypeIds };
 }
 
-/** A number in a row, which text files hold as text. Undefined for other values. */
+/** Converts a value of a row to a number; text files have numbers as text. Undefined for other values. */
 export function numberOf(value: unknown): number | undefined {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   return typeof number === 'number' && Number.isFinite(number) ? number : undefined;

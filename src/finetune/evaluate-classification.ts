@@ -1,4 +1,4 @@
-// Predictions of classifiers, and their metrics.
+// Computes predictions of classifiers and their metrics.
 
 import { checkOptions } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
@@ -15,7 +15,7 @@ import {
   SequenceClassification,
 } from './sequence-classification.js';
 
-/** Logits of texts, a row of numbers each. */
+/** Computes the logits of texts, one row for each text. */
 export async function classify(
   model: PretrainedModel,
   rows: readonly Pick<ClassificationRow, 'text' | 'pair'>[],
@@ -38,9 +38,9 @@ export async function classify(
 }
 
 /**
- * The mean loss, and metrics of a classifier. Labels: accuracy, macro F1 and Matthews' correlation. Several labels at
- * once: the share of rows that are right as a whole, and micro F1. Numbers: both correlations, and the mean square of
- * the error.
+ * Computes the mean loss and metrics of a classifier. For one label: accuracy, macro F1 and Matthews' correlation. For
+ * several labels: the fraction of rows whose labels are all right, and micro F1. For regression: Pearson's and
+ * Spearman's correlation, and the mean squared error.
  */
 export async function evaluateClassification(
   model: PretrainedModel,

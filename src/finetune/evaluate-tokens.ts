@@ -1,4 +1,4 @@
-// Metrics of predicted tokens, and of generated texts.
+// Computes metrics of token predictions and of generated texts.
 
 import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -33,7 +33,7 @@ function checkEvaluation(op: string, options: EvaluationOptions): EvaluationOpti
   return checkOptions(op, options, { maxLength: 'count', signal: 'signal', beams: 'count' });
 }
 
-/** The mean loss of an objective over rows, each counted by its labels. */
+/** Computes the mean loss of an objective over rows, weighted by their numbers of labels. */
 export async function lossOver<Row extends object>(
   objective: ModelObjective<Row, unknown>,
   rows: readonly Row[],
@@ -59,7 +59,7 @@ export async function lossOver<Row extends object>(
   return sum / total;
 }
 
-/** Accuracy of the labels of words, and F1 of the entities that they make. */
+/** Computes the accuracy of the labels of words, and the F1 of the entities that they form. */
 export async function evaluateTokens(
   model: PretrainedModel,
   rows: readonly TokenClassificationRow[],
@@ -88,14 +88,14 @@ export async function evaluateTokens(
     },
   );
   const nameOf = (label: string | number) => (typeof label === 'number' ? (names[label] ?? String(label)) : label);
-  // Words beyond the model's limit are not predicted. They count as outside of entities.
+  // Words beyond the model's maximum length get no prediction. They count as outside of entities.
   const actual = rows.map(({ labels }) => labels.map(nameOf));
   const complete = actual.map((labels, i) => labels.map((_, word) => predicted[i]?.[word] ?? 'O'));
   const { precision, recall, f1 } = entityScores(complete, actual);
   return { accuracy: accuracy(complete.flat(), actual.flat()), precision, recall, f1 };
 }
 
-/** The loss of hidden tokens, always the same ones, and its perplexity. */
+/** Computes the loss of masked tokens (the same ones in each evaluation) and its perplexity. */
 export async function evaluateMasked(
   model: PretrainedModel,
   rows: readonly { readonly text: string }[],
@@ -107,7 +107,10 @@ export async function evaluateMasked(
   return { loss, perplexity: Math.exp(loss) };
 }
 
-/** The loss of the tokens that are to be learnt, its perplexity, and how many of the last answers are written as they are. */
+/**
+ * Computes the loss of the tokens to learn, its perplexity, and the fraction of last answers that the model generates
+ * exactly.
+ */
 export async function evaluateCausal(
   model: PretrainedModel,
   rows: readonly CausalRow[],
@@ -174,7 +177,10 @@ export async function evaluateWriting(
   return { loss, bleu: bleu(written, targets).score, chrf: chrf(written, targets) };
 }
 
-/** Spearman's correlation of cosines and scores, where rows have scores; else how often a text's own pair is the nearest. */
+/**
+ * Computes Spearman's correlation of cosines and scores if rows have scores. Otherwise computes how often a text's own
+ * pair is the nearest.
+ */
 export async function evaluateEmbeddings(
   model: PretrainedModel,
   rows: readonly EmbeddingRow[],

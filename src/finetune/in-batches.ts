@@ -1,7 +1,7 @@
 /** Maximum number of tokens per forward pass. */
 const TOKENS = 4096;
 
-/** The results of `run` for items, batch by batch of similar length, in the order of the items. */
+/** Runs `run` on batches of items of similar length. Returns the results in the order of the items. */
 export async function byLength<Item, Result>(
   items: readonly Item[],
   lengthOf: (item: Item) => number,

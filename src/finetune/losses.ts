@@ -1,5 +1,5 @@
-// Losses of vectors of texts, of a teacher's numbers and of preferences, as sentence-transformers, PyTorch and trl compute
-// them.
+// Losses for sentence embeddings, distillation and preferences. Results equal those of sentence-transformers, PyTorch
+// and trl.
 
 import { checkOptions, orNull } from '../core/check.js';
 import type { Tensor } from '../core/tensor.js';
@@ -19,8 +19,9 @@ function normalised(x: Tensor): Tensor {
 }
 
 /**
- * Each anchor is to be nearer to its own positive than to those of the others, and than to negatives, if given. The
- * loss is the cross entropy of cosines times `scale` (MultipleNegativesRankingLoss). All tensors are [B, d].
+ * In-batch negatives (MultipleNegativesRankingLoss). Each anchor should be nearer to its own positive than to the other
+ * positives and the negatives, if given. The loss is the cross entropy of cosines times `scale`. All tensors are
+ * float32 [B, d].
  */
 export function inBatchNegatives(
   anchors: Tensor,
@@ -35,14 +36,17 @@ export function inBatchNegatives(
   return crossEntropy(scale(cosines, factor), anchors.device.tensor(own));
 }
 
-/** The mean squared difference between the cosines of pairs and their scores, from -1 to 1 (CosineSimilarityLoss). */
+/**
+ * The mean squared difference between the cosines of pairs and their scores, which are from -1 to 1
+ * (CosineSimilarityLoss).
+ */
 export function cosineLoss(a: Tensor, b: Tensor, scores: readonly number[]): Tensor {
   return mseLoss(cosineSimilarity(a, b), a.device.tensor(Float32Array.from(scores)));
 }
 
 /**
- * Pairs of higher scores are to have higher cosines, whatever the scale of the scores (CoSENTLoss, Su 2022). The loss
- * is ln(1 + Σ exp(scale·(cosⱼ − cosᵢ))) over all i, j with scoreᵢ > scoreⱼ.
+ * CoSENTLoss (Su 2022): pairs with higher scores should have higher cosines, for any scale of the scores. The loss is
+ * ln(1 + Σ exp(scale·(cosⱼ − cosᵢ))) over all i, j with scoreᵢ > scoreⱼ.
  */
 export function rankedCosineLoss(
   a: Tensor,

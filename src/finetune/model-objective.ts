@@ -11,14 +11,14 @@ import { limitOf } from './encoded.js';
 
 export interface ModelObjectiveOptions {
   /**
-   * Maximum number of tokens of an example; longer ones are cut. Default: 512, or the model's limit if that is less.
+   * Maximum number of tokens of an example; longer ones are truncated. Default: 512, or the model's limit if that is
+   * less.
    */
   maxLength?: number | undefined;
 }
 
 /**
- * Teaches a pretrained model. Rows are encoded when they are first seen, and remembered for as long as the caller
- * keeps them.
+ * Trains a pretrained model. A row is encoded at its first use; the result is cached while the caller keeps the row.
  */
 export abstract class ModelObjective<Row extends object, Encoded> implements Objective<Row> {
   readonly #encoded = new WeakMap<Row, Encoded>();
@@ -42,12 +42,12 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     return this.model.forward(this.inputs(examples)).loss as Tensor;
   }
 
-  /** The number of labels that `loss` is the mean over. */
+  /** Returns the number of labels over which `loss` averages. */
   protected weight(examples: readonly Encoded[]): number {
     return examples.length;
   }
 
-  /** A row as ids. */
+  /** Returns the encoded row. */
   encoded(row: Row): Encoded {
     if (!isObject(row)) throw new ArgumentError(`fit: an example is ${describeValue(row)}, expected an object`);
     const known = this.#encoded.get(row);
@@ -57,7 +57,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     return made;
   }
 
-  /** Remembers what a row is as ids, where that takes time to find out: see `Objective.prepare`. */
+  /** Caches the encoding of a row that `prepare` has made. */
   protected remember(row: Row, encoded: Encoded): void {
     this.#encoded.set(row, encoded);
   }
@@ -66,7 +66,10 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     return this.#encoded.has(row);
   }
 
-  /** The mean loss of rows, in the caller's scope. `settings`: none are known. Throws ArgumentError for a row that is no example. */
+  /**
+   * Returns the mean loss of rows, in the caller's scope. No `settings` are supported. Throws ArgumentError for an
+   * invalid row.
+   */
   lossOf(rows: readonly Row[], settings: LossSettings = {}): Tensor {
     if (!Array.isArray(rows)) throw new ArgumentError(`lossOf: rows is ${describeValue(rows)}, expected an array`);
     checkSettings(settings);
@@ -89,7 +92,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
     return this.namedTensors();
   }
 
-  /** The trained parameters. A checkpoint keeps only these: the others are as they were loaded. */
+  /** Returns the trained parameters. A checkpoint has only these, because the others do not change. */
   namedTensors(): [name: string, tensor: Tensor][] {
     return this.model.namedTensors().filter(([, tensor]) => tensor.requiresGrad);
   }
@@ -115,7 +118,7 @@ export abstract class ModelObjective<Row extends object, Encoded> implements Obj
   }
 }
 
-/** Throws ArgumentError for settings of losses that these do not have. */
+/** Throws ArgumentError for settings that these losses do not support. */
 function checkSettings(settings: LossSettings): void {
   const given = Object.entries(settings).filter(([, value]) => value !== undefined);
   checkKnown('fit: the objective', Object.fromEntries(given), []);

@@ -1,4 +1,4 @@
-// Learns the better one of two answers (DPO).
+// Trains a model to prefer the better one of two answers (DPO).
 
 import { checkOptions } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -25,7 +25,7 @@ export interface PreferenceRow {
 }
 
 export interface PreferenceOptions extends ModelObjectiveOptions {
-  /** The model that the policy is not to leave too far. Default: the model without its adapters. */
+  /** The model from which the policy should not deviate too much. Default: the model without its adapters. */
   reference?: PretrainedModel | undefined;
   /** The weight β of the distance to the reference. Default: 0.1. */
   beta?: number | undefined;
@@ -58,7 +58,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
     super(model, { maxLength });
     if (reference === null && model.activeAdapters.length === 0)
       throw new ArgumentError(
-        'Preference: the model has no adapter, so it needs a reference: what it is now, loaded again',
+        'Preference: the model has no adapter, so it needs a reference: load the model a second time',
       );
     this.#reference = reference;
     this.#beta = beta;
@@ -100,7 +100,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
     return dpoLoss(policy, reference, { beta: this.#beta });
   }
 
-  /** Log-probabilities of both answers to each question. */
+  /** Computes the log-probabilities of both answers to each question. */
   #scores(model: PretrainedModel, examples: readonly EncodedAnswers[], adapter: null | undefined): AnswerScores {
     const { device } = this;
     const all = sides(examples);
@@ -122,7 +122,7 @@ export class Preference extends ModelObjective<PreferenceRow, EncodedAnswers> {
   }
 }
 
-/** The chosen answers, then the others. */
+/** Returns the chosen answers, then the rejected ones. */
 function sides(examples: readonly EncodedAnswers[]): LabelledTokens[] {
   return [...examples.map(({ chosen }) => chosen), ...examples.map(({ rejected }) => rejected)];
 }

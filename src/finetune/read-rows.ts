@@ -1,4 +1,4 @@
-// Examples out of files, one after another, whatever their size.
+// Reads examples from files of any size, one by one.
 
 import type { Readable } from 'node:stream';
 import { nodeModule } from '../backend/node.js';
@@ -13,13 +13,16 @@ export type FileRow = Record<string, unknown>;
 /** The file and line of each row. */
 const places = new WeakMap<FileRow, string>();
 
-/** The file of a row that `readRows` gave, and its line or its number there. */
+/** Returns the file of a row from `readRows`, and its line or number in the file. */
 export function placeOfRow(row: FileRow): string | undefined {
   return places.get(row);
 }
 
 export interface ReadRowsOptions {
-  /** Columns of the file by what rows are to call them: `{ text: 'review', label: 'sentiment' }`. */
+  /**
+   * Names of columns in the file, by their names in rows: `{ text: 'review', label: 'sentiment' }`. Default: the known
+   * names.
+   */
   columns?: ColumnNames | undefined;
 }
 
@@ -30,17 +33,18 @@ interface Reading {
 }
 
 /**
- * The rows of a file, read when they are asked for. The extension says how:
+ * Yields the rows of a file, which are read on demand. The extension decides the format:
  *
  * - `.jsonl`, `.ndjson`: an object of JSON in each line. `.json`: a list of objects.
  * - `.csv`, `.tsv`: columns under a first line of names. `.parquet`: columns by name.
- * - `.tsv` without known names in its first line: a text and its label in each line, or two texts and their score. A number
- *   may come first.
+ * - `.tsv` without known names in its first line: a text and its label in each line, or two texts and their score. A
+ *   number may come first.
  * - `.txt`: a label, a space and a text in each line.
  * - `.conll`: a word in each line, whose last column is its label, and an empty line after each sentence.
  *
- * All but Parquet may be gzipped, as `.jsonl.gz`. Columns named as in GLUE (`sentence`, `sentence1`, `premise` …) are the
- * `text` and `pair` of rows. Throws FormatError, naming file and line, for damaged files, and the file system's errors.
+ * All formats except Parquet may be gzipped, as `.jsonl.gz`. Columns with GLUE's names (`sentence`, `sentence1`,
+ * `premise` …) become the `text` and `pair` of rows. Throws FormatError, naming file and line, for damaged files, and
+ * the file system's errors.
  */
 export async function* readRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<FileRow, void> {
   const { columns = {} } = checkOptions('readRows', options, { columns: 'object' });
@@ -70,7 +74,7 @@ export async function* readRows(path: string, options: ReadRowsOptions = {}): As
   }
 }
 
-/** True if the first line of a `.txt` has names of columns, as in some sets. */
+/** True if the first line of a `.txt` file has names of columns, as in some data sets. */
 async function hasColumns({ path, columns }: Reading): Promise<boolean> {
   for await (const [line] of lines(path)) {
     const names = line.split('\t');
@@ -99,7 +103,7 @@ async function* labelledLines(reading: Reading): AsyncGenerator<FileRow, void> {
   for await (const [line, number] of lines(reading.path)) {
     if (line.trim() === '') continue;
     const [, label, text] = /^(\S+)\s+(.*)$/.exec(line) ?? [];
-    if (text === undefined) throw new FormatError(`${reading.path}: line ${number} is no label, a space and a text`);
+    if (text === undefined) throw new FormatError(`${reading.path}: line ${number} is not a label, a space and a text`);
     yield rowOf({ text, label }, reading, `line ${number}`);
   }
 }
@@ -116,7 +120,7 @@ async function* taggedLines(reading: Reading): AsyncGenerator<FileRow, void> {
       continue;
     }
     if (cells.length === 1 && cells[0] !== '')
-      throw new FormatError(`${reading.path}: line ${number} is no word and its label`);
+      throw new FormatError(`${reading.path}: line ${number} is not a word and its label`);
     if (tokens.length > 0) yield rowOf({ tokens, labels }, reading, `line ${first}`);
     [tokens, labels] = [[], []];
   }
@@ -178,7 +182,7 @@ async function* parquet(reading: Reading): AsyncGenerator<FileRow, void> {
 }
 
 function rowOf(value: unknown, { path, columns }: Reading, place: string): FileRow {
-  if (!isObject(value)) throw new FormatError(`${path}: ${place} is no object`);
+  if (!isObject(value)) throw new FormatError(`${path}: ${place} is not an object`);
   const row = named(value as Record<string, unknown>, columns);
   places.set(row, `${path}: ${place}`);
   return row;
@@ -188,7 +192,7 @@ function parse(path: string, text: string, number: number): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new FormatError(`${path}: line ${number} is no JSON: ${(cause as Error).message}`, { cause });
+    throw new FormatError(`${path}: line ${number} is not JSON: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -201,11 +205,11 @@ async function* lines(path: string): AsyncGenerator<readonly [line: string, numb
   try {
     for await (const line of reader) yield [number === 0 ? line.replace(/^\uFEFF/, '') : line, ++number];
   } finally {
-    input.destroy(); // whoever reads no further leaves no file open
+    input.destroy(); // closes the file if the caller stops early
   }
 }
 
-/** A file's bytes, unpacked if its name ends in .gz. Throws the file system's errors. */
+/** Opens a file, decompressed if its name ends in .gz. Throws the file system's errors. */
 async function open(path: string): Promise<Readable> {
   const { open: openFile } = await nodeModule<typeof import('node:fs/promises')>('fs/promises');
   const bytes = (await openFile(path)).createReadStream();

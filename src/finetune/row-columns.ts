@@ -1,6 +1,6 @@
-// Names of columns, in rows and in published sets.
+// Names of columns, in rows and in published data sets.
 
-/** Texts and pairs, of GLUE's sets and others; of those that a row has, the first counts. */
+/** Names of texts and pairs in GLUE and other data sets. The first one that a row has is used. */
 const TEXTS: readonly (readonly [text: string, pair?: string])[] = [
   ['sentence1', 'sentence2'],
   ['text1', 'text2'],
@@ -21,7 +21,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   words: 'tokens',
 };
 
-/** Names of these columns in rows. */
+/** Names of columns in rows. */
 const OWN =
   'text,pair,label,labels,score,tokens,source,target,anchor,positive,negative,prompt,chosen,rejected,messages'.split(
     ',',
@@ -29,10 +29,10 @@ const OWN =
 
 const KNOWN = new Set([...OWN, ...TEXTS.flat(), ...Object.keys(OTHERS)]);
 
-/** Names of columns in a file by what rows are to call them: `{ text: 'review', label: 'sentiment' }`. */
+/** Names of columns in a file, by their names in rows: `{ text: 'review', label: 'sentiment' }`. */
 export type ColumnNames = Readonly<Record<string, string>>;
 
-/** True if a first line has names of columns. */
+/** True if the first line of a file has names of columns. */
 export function isHeader(cells: readonly string[], given: ColumnNames): boolean {
   const wanted = Object.values(given);
   return cells.some((cell) => KNOWN.has(cell.trim()) || wanted.includes(cell.trim()));
@@ -41,7 +41,7 @@ export function isHeader(cells: readonly string[], given: ColumnNames): boolean 
 const isNumber = (cell: string | undefined) =>
   cell !== undefined && cell.trim() !== '' && Number.isFinite(Number(cell));
 
-/** Names of the columns of a file that has none, as its first line shows them. */
+/** Guesses the names of the columns of a file without names, from its first line. */
 export function namesOf(cells: readonly string[]): readonly string[] {
   const [first, second, third] = cells;
   if (cells.length < 3) return isNumber(first) && !isNumber(second) ? ['label', 'text'] : ['text', 'label'];
@@ -49,7 +49,7 @@ export function namesOf(cells: readonly string[]): readonly string[] {
   return ['text', 'pair', isNumber(third) ? 'score' : 'label'];
 }
 
-/** A row with the names that rows have. */
+/** Returns a row with the standard names of columns. */
 export function named(row: Readonly<Record<string, unknown>>, given: ColumnNames): Record<string, unknown> {
   const names = new Map<string, string>(Object.entries(given).map(([own, column]) => [column, own]));
   const taken = (own: string) => own in row || [...names.values()].includes(own);
@@ -64,7 +64,7 @@ export function named(row: Readonly<Record<string, unknown>>, given: ColumnNames
   );
 }
 
-/** Integers of 64 bits, which Parquet has, as numbers. */
+/** Converts 64-bit integers, which Parquet has, to numbers. */
 function withoutBigints(value: unknown): unknown {
   if (typeof value === 'bigint') return Number(value);
   if (value instanceof BigInt64Array) return Array.from(value, Number);

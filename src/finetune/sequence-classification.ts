@@ -1,4 +1,4 @@
-// One label of a text or a pair, several labels, or a number.
+// The objective of classifiers: one label of a text or a pair, several labels, or a number.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -12,7 +12,7 @@ export interface ClassificationRow {
   readonly text: string;
   readonly pair?: string | undefined;
   readonly label?: string | number | undefined;
-  /** For several labels at once: those that hold. */
+  /** For multi-label classification: the labels that apply. */
   readonly labels?: readonly (string | number)[] | undefined;
   /** For regression. */
   readonly score?: number | string | undefined;
@@ -20,7 +20,7 @@ export interface ClassificationRow {
 
 interface EncodedExample {
   readonly text: EncodedText;
-  /** A class or a number; of several labels, a share for each. */
+  /** A class id or a number; for several labels, 0 or 1 for each. */
   readonly target: number | readonly number[];
 }
 
@@ -40,7 +40,7 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
     return { text: encodeText(this.model, text, pair, this.maxLength), target: this.targetOf(row) };
   }
 
-  /** The target of a row. Throws ArgumentError if the row has none, or the model has no such label. */
+  /** Returns the target of a row. Throws ArgumentError if the row has none, or if the model does not have its label. */
   targetOf({ label, labels, score }: ClassificationRow): number | readonly number[] {
     const names = labelNames(this.model.config);
     switch (problemTypeOf(this.model.config)) {
@@ -72,20 +72,20 @@ export class SequenceClassification extends ModelObjective<ClassificationRow, En
   }
 }
 
-/** The names of a config's labels, by id. */
+/** Returns the names of a config's labels, by id. */
 export function labelNames({ id2label, num_labels }: Readonly<Record<string, unknown>>): string[] {
   const names = (id2label ?? {}) as Record<string, string>;
   const count = Object.keys(names).length || (typeof num_labels === 'number' ? num_labels : 2);
   return Array.from({ length: count }, (_, id) => names[id] ?? `LABEL_${id}`);
 }
 
-/** The problem type of a config, or the one that follows if there is one label. */
+/** Returns the problem type of a config. The default is regression for one label, otherwise classification. */
 export function problemTypeOf(config: Readonly<Record<string, unknown>>): ProblemType {
   const given = config.problem_type as ProblemType | null | undefined;
   return given ?? (labelNames(config).length === 1 ? 'regression' : 'single_label_classification');
 }
 
-/** A label's id: of its name, or its id itself. */
+/** Returns the id of a label, which is given by its name or its id. */
 export function idOf(label: string | number, names: readonly string[]): number {
   const byName = names.indexOf(String(label));
   if (byName >= 0) return byName;

@@ -1,4 +1,4 @@
-// A text that is written for another one.
+// The objective of encoder–decoders: a text is generated from another one.
 
 import { describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -16,7 +16,7 @@ interface EncodedPair {
   readonly labels: readonly number[];
 }
 
-/** Teaches an encoder–decoder to write targets for sources. Rows are `{ source, target }`. */
+/** Trains an encoder–decoder to generate targets from sources. Rows are `{ source, target }`. */
 export class SequenceToSequence extends ModelObjective<Seq2SeqRow, EncodedPair> {
   protected override encode({ source, target }: Seq2SeqRow): EncodedPair {
     if (typeof source !== 'string' || typeof target !== 'string')

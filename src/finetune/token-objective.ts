@@ -1,4 +1,4 @@
-// The base of objectives that predict something of each token.
+// The base of objectives with a label for each token.
 
 import type { ModelInputs } from '../models/inputs.js';
 import { IGNORED } from '../models/losses.js';
@@ -11,12 +11,12 @@ export interface LabelledTokens {
   readonly labels: readonly number[];
 }
 
-/** The first `length` tokens. */
+/** Returns the first `length` tokens. */
 export function cut({ inputIds, labels }: LabelledTokens, length: number): LabelledTokens {
   return { inputIds: inputIds.slice(0, length), labels: labels.slice(0, length) };
 }
 
-/** Teaches labels of tokens. A subclass encodes rows. */
+/** Trains the prediction of token labels. A subclass encodes rows. */
 export abstract class TokenObjective<Row extends object> extends ModelObjective<Row, LabelledTokens> {
   override inputs(examples: readonly LabelledTokens[]): ModelInputs {
     return {

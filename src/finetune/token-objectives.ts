@@ -1,4 +1,4 @@
-// Predictions for each token: its label, or the token under a mask.
+// Objectives for each token: its label, or the masked token.
 
 import { checkOptions, describeValue } from '../core/check.js';
 import { ArgumentError } from '../core/errors.js';
@@ -19,13 +19,15 @@ export interface TokenClassificationRow {
 }
 
 /**
- * Teaches a model with the head 'token-classification' the labels of words: of each word's first token, as usual. Rows are
- * `{ tokens: ['Ada', 'writes'], labels: ['B-PER', 'O'] }`.
+ * Trains a model with the head 'token-classification' on labels of words. As usual, only the first token of each word
+ * has a label. Rows are `{ tokens: ['Ada', 'writes'], labels: ['B-PER', 'O'] }`.
  */
 export class TokenClassification extends TokenObjective<TokenClassificationRow> {
   protected override encode({ tokens, labels }: TokenClassificationRow): LabelledTokens {
     if (!Array.isArray(tokens) || !Array.isArray(labels) || tokens.length !== labels.length)
-      throw new ArgumentError('fit: an example has not as many labels as tokens, both arrays');
+      throw new ArgumentError(
+        'fit: an example has unequal numbers of tokens and labels, expected two arrays of equal length',
+      );
     const names = labelNames(this.model.config);
     const ids = labels.map((label) => idOf(label as string | number, names));
     const { inputIds, firsts } = encodeWords(this.model, tokens as string[], this.maxLength);
@@ -33,7 +35,7 @@ export class TokenClassification extends TokenObjective<TokenClassificationRow> 
   }
 }
 
-/** The tokens of words, and for each the word that it is the first token of, or null. */
+/** Encodes words. Also returns, for each token, the index of the word whose first token it is, or null. */
 export function encodeWords(
   model: PretrainedModel,
   words: readonly string[],
@@ -49,7 +51,7 @@ export function encodeWords(
   let last = -1;
   const firsts = (offsets[0] as [number, number][]).map(([start, end], i) => {
     if (specialTokensMask[0]?.[i] === 1 || end <= start) return null;
-    const word = wordAt[end - 1] ?? -1; // the end: some tokens begin with the space before their word
+    const word = wordAt[end - 1] ?? -1; // the end is used, because some tokens begin with the space before their word
     if (word < 0 || word === last) return null;
     last = word;
     return word;
@@ -58,13 +60,13 @@ export function encodeWords(
 }
 
 export interface MaskingOptions extends ModelObjectiveOptions {
-  /** The share of tokens that are predicted. Default: 0.15. */
+  /** Fraction of tokens that are predicted. Default: 0.15. */
   probability?: number | undefined;
   /** True if all tokens of a word are masked together. Default: true. */
   wholeWords?: boolean | undefined;
 }
 
-/** Ids and their words, of which other ones are masked each time. */
+/** Ids with the words that they belong to. Each use masks different words. */
 interface Maskable extends LabelledTokens {
   readonly words: readonly (number | null)[];
 }
@@ -77,8 +79,8 @@ const masking = {
 } as const;
 
 /**
- * Teaches a model with the head 'masked-language-model' the hidden tokens (BERT). Of the chosen tokens 80 % are masked,
- * 10 % become others and 10 % stay; each step chooses anew. Rows are `{ text }`.
+ * Trains a model with the head 'masked-language-model' to predict masked tokens (BERT). Of the chosen tokens, 80 % are
+ * masked, 10 % are replaced by random tokens and 10 % are unchanged. Each step chooses again. Rows are `{ text }`.
  */
 export class MaskedLanguageModel extends TokenObjective<{ readonly text: string }> {
   readonly #options: { readonly probability: number; readonly wholeWords: boolean };

@@ -1,4 +1,4 @@
-// One answer to a whole conversation. Frameworks keep the messages themselves and send all of them each time.
+// Generates one answer to a whole conversation. Frameworks keep the messages themselves and send all of them each time.
 
 import type { ResponseFormat } from '../constrain/index.js';
 import { ArgumentError } from '../index.js';
@@ -25,7 +25,7 @@ export interface AnswerRequest {
   /** True if several tools may be called at once. Default: true. */
   readonly parallel?: boolean | undefined;
   readonly format?: ResponseFormat | undefined;
-  /** Texts that end the answer and are no part of it. */
+  /** Texts that end the answer; the answer does not include them. Default: none. */
   readonly stop?: readonly string[] | undefined;
   /** Variables of the chat template. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
@@ -41,10 +41,10 @@ export interface AnswerEnd {
   readonly finishReason: 'stop' | 'length' | 'tool-calls';
   readonly toolCalls: readonly ToolCall[];
   readonly promptTokens: number;
-  /** Tokens of the prompt that were not read again. */
+  /** Number of prompt tokens that were not read again. */
   readonly cachedTokens: number;
   readonly newTokens: number;
-  /** Tokens among `newTokens` that are reasoning, with their marks. */
+  /** Number of reasoning tokens among `newTokens`, including the marks around reasoning. */
   readonly reasoningTokens: number;
 }
 
@@ -58,7 +58,7 @@ export interface AnswerPlan extends ToolPlan {
 export async function planAnswer(model: ChatModel, request: AnswerRequest): Promise<AnswerPlan> {
   const { tools = [], toolChoice: choice = 'auto', parallel = true, format } = request;
   const plan = await planTools(tokenizerOf(model), { tools, choice, parallel, format });
-  // An answer with a format has no place for reasoning.
+  // An answer in a given format cannot contain reasoning.
   const variables = plan.isFree ? { ...request.variables } : { enable_thinking: false, ...request.variables };
   return { ...plan, request, variables };
 }
@@ -107,7 +107,7 @@ export async function* streamAnswer(
   }
 }
 
-/** Sends messages. An answer that is longer than the context has room for is shortened, as at OpenAI. */
+/** Sends messages. As in OpenAI's API, the answer is shortened if the context has too little room. */
 async function* sendFitting(
   chat: Chat,
   messages: readonly ChatMessage[],
@@ -154,7 +154,10 @@ export function tokenizerOf({ tokenizer }: ChatModel): PretrainedTokenizer {
   return tokenizer;
 }
 
-/** Conversations that stay in memory after their answers. The next answer reads no prefix again that one of them has. */
+/**
+ * Number of conversations that stay in memory after their answers. A later answer does not read a prefix again that one
+ * of them has.
+ */
 const MAX_KEPT = 2;
 const kept = new WeakMap<ChatModel, Chat[]>();
 

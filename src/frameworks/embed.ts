@@ -7,7 +7,7 @@ export interface EmbedOptions {
    * default prompt.
    */
   readonly task?: 'query' | 'document' | undefined;
-  /** A text to put before each text. Default: the prompt of `task`. */
+  /** A text that is added before each text. Default: the prompt of `task`. */
   readonly prompt?: string | undefined;
   /** The name of one of the model's prompts. Default: the prompt of `task`. */
   readonly promptName?: string | undefined;
@@ -17,8 +17,8 @@ export interface EmbedOptions {
 }
 
 /**
- * A vector for each text, as sentence-transformers makes it. Rejects with the errors of `model.encode`, and
- * with ArgumentError for more dimensions than the model has.
+ * Returns a vector for each text, equal to that of sentence-transformers. Rejects with the errors of `model.encode`,
+ * and with ArgumentError for more dimensions than the model has.
  */
 export async function embed(
   { model }: Pipeline<'feature-extraction'>,
@@ -40,7 +40,7 @@ export async function embed(
   return plain;
 }
 
-/** The number of tokens that the model reads of texts, without prompts. */
+/** Returns the number of tokens that the model reads for texts, without prompts. */
 export async function countTokens({ tokenizer, model }: Pipeline<'feature-extraction'>, texts: readonly string[]) {
   const { inputIds } = await tokenizer.encodeBatchAsync(texts, { returnOffsets: false });
   const limit = Math.min(model.sentenceTokens ?? Number.POSITIVE_INFINITY, model.maxLength);

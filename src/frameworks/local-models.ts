@@ -1,4 +1,4 @@
-// The models behind an adapter. Each is loaded when it is first used, and once.
+// The models of an adapter. Each is loaded once, at its first use.
 
 import { createDevice, type Device, type LoadModelOptions, loadModel } from '../index.js';
 import { type LoadedModel, PretrainedModel } from '../pretrained/index.js';
@@ -23,7 +23,7 @@ export class LocalModels {
 
   constructor(private readonly options: LocalModelsOptions = {}) {}
 
-  /** A model for conversations. Rejects with the errors of `loadModel`. */
+  /** Returns a model for conversations. Rejects with the errors of `loadModel`. */
   async chat(id: ModelId): Promise<ChatModel> {
     if (isChatModel(id)) return id;
     const { device: _, ...load } = this.options;
@@ -32,7 +32,7 @@ export class LocalModels {
     >;
   }
 
-  /** A pipeline of a model. Rejects with the errors of `pipeline`. */
+  /** Returns a pipeline of a model. Rejects with the errors of `pipeline`. */
   async pipeline<Name extends TaskName>(task: Name, id: ModelId): Promise<Pipeline<Name>> {
     if (id instanceof PretrainedModel) return pipeline(task, id as LoadedModel);
     const { device: _, ...load } = this.options;
@@ -48,7 +48,7 @@ export class LocalModels {
     this.#device = null;
   }
 
-  /** Opens `id` by `open`, or returns what is open. A failure is not kept: the next call tries again. */
+  /** Opens `id` with `open`, or returns the open one. After a failure, the next call tries again. */
   #open<T extends Opened>(id: ModelId, kind: string, open: (device: Device) => Promise<T>): Promise<T> {
     const key = id instanceof URL ? id.href : id;
     const kinds = this.#opened.get(key) ?? new Map<string, Promise<Opened>>();
@@ -68,7 +68,7 @@ export class LocalModels {
   }
 }
 
-/** A name of the model, for logs. */
+/** Returns a name of the model for logs. */
 export function nameOf(id: ModelId): string {
   if (typeof id === 'string' || id instanceof URL) return String(id);
   if (id instanceof PretrainedModel) return String(id.config._name_or_path ?? id.config.model_type ?? 'loaded');

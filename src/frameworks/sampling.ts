@@ -11,12 +11,12 @@ export interface SamplingSettings {
   readonly seed?: number | undefined;
 }
 
-/** At lower temperatures the most probable token has all of the probability, within the precision of floats. */
+/** At lower temperatures, the most probable token has probability 1 within float precision. */
 const MIN_TEMPERATURE = 1e-3;
 
 /**
- * The options of `generate` for `settings`. Without settings for sampling, the model's own settings decide. Without a seed,
- * a random one is drawn. At a temperature of 0 the most probable token is chosen.
+ * Converts settings to options of `generate`. If there are no settings for sampling, the model's own settings are used.
+ * Without a seed, a random one is drawn. With a temperature of 0, the most probable token is chosen.
  */
 export function samplingOf(settings: SamplingSettings): ChatGenerateOptions {
   const { maxTokens, temperature, topP, topK, presencePenalty, frequencyPenalty } = settings;

@@ -1,4 +1,7 @@
-/** A stream that generates a part when it is read, and stops when its reader leaves. */
+/**
+ * Makes a stream of a generator. Parts are generated when they are read. The generator is stopped when the reader
+ * cancels.
+ */
 export function streamOf<T>(parts: AsyncGenerator<T, void, void>): ReadableStream<T> {
   return new ReadableStream<T>(
     {

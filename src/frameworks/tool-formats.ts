@@ -1,4 +1,4 @@
-// The tools of a request, and the format of an answer that may or must call them.
+// Plans the tools of a request, and the format of an answer that may or must call them.
 
 import { constrain, type ResponseFormat, ResponseFormatError } from '../constrain/index.js';
 import { ArgumentError } from '../index.js';
@@ -20,7 +20,7 @@ export interface ToolPlan {
   readonly format: ResponseFormat | undefined;
   /** True if the answer may begin with free text, such as reasoning. */
   readonly isFree: boolean;
-  /** Wishes that the answer does not follow, by feature. */
+  /** Requested features that are not supported. */
   readonly warnings: readonly { readonly feature: string; readonly details: string }[];
 }
 
@@ -50,7 +50,7 @@ export async function planTools(
   if (shown.length === 0 && choice !== 'auto' && choice !== 'none') {
     const wanted = typeof choice === 'string' ? 'a tool must be called' : `the tool '${choice.name}' must be called`;
     const names = tools.map((tool) => tool.function.name).join(', ') || 'none';
-    throw new ArgumentError(`tool choice: ${wanted}, but the tools are: ${names}`);
+    throw new ArgumentError(`tool choice is ${wanted}, expected one of the tools: ${names}`);
   }
   if (shown.length > 0 && choice !== 'auto')
     return { tools: shown, format: forced(shown, parallel && choice === 'required'), isFree: false, warnings: [] };
@@ -112,7 +112,7 @@ async function unenforceable(
 
 async function refusalOf(tokenizer: PretrainedTokenizer, format: CallsFormat): Promise<ResponseFormatError | null> {
   try {
-    await constrain(tokenizer, format); // compiled formats are kept
+    await constrain(tokenizer, format); // the compiled format is cached
     return null;
   } catch (error) {
     if (error instanceof ResponseFormatError) return error;

@@ -11,7 +11,7 @@ export interface AttentionMaps {
 /** Attention layers of a model by kind. */
 export type AttentionsByKind = Readonly<Record<keyof AttentionMaps, readonly MultiHeadAttention[]>>;
 
-/** Attention maps of all layers while `pass` runs. */
+/** Runs `pass` and returns the attention maps of all layers. */
 export function observeAttention(attentions: AttentionsByKind, pass: () => unknown): AttentionMaps {
   const maps: AttentionMaps = { encoder: [], decoder: [], cross: [] };
   for (const kind of ['encoder', 'decoder', 'cross'] as const) {

@@ -6,7 +6,7 @@ import type { Stacks } from '../nn/encoder-decoder.js';
 import { inference } from '../nn/module.js';
 import type { Tokens } from '../nn/token-batch.js';
 
-/** Cost of a model, known before it runs. */
+/** The cost of a model, computed without running it. */
 export interface ModelCost {
   readonly parameters: number;
   /** Floating-point operations of one forward pass. A multiply-add counts as two. */

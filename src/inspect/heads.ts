@@ -34,7 +34,7 @@ export async function headStatistics(weights: Tensor | Values): Promise<HeadStat
   }
   const wrong = values.findIndex((weight) => !(weight >= 0 && weight < Number.POSITIVE_INFINITY));
   if (wrong >= 0) {
-    throw new ArgumentError(`headStatistics: weight ${wrong} is ${values[wrong]}, expected a finite number from 0 on`);
+    throw new ArgumentError(`headStatistics: weight ${wrong} is ${values[wrong]}, expected a finite number, 0 or more`);
   }
   return Array.from({ length: heads }, (_, head) => {
     const sums = { rows: 0, entropy: 0, distance: 0, previous: 0, rowsWithPrevious: 0 };

@@ -23,7 +23,7 @@ export interface OpProfile {
 export function profile(program: Program, runs = 3): OpProfile[] {
   if (typeof program?.profile !== 'function') {
     throw new ArgumentError(
-      `profile: the program is ${describeValue(program)}, expected what device.record() returned`,
+      `profile: the program is ${describeValue(program)}, expected the result of device.record()`,
     );
   }
   checkNumber('profile', 'runs', runs, isCount, 'a positive integer');

@@ -23,8 +23,8 @@ const STYLE = 'font: 11px ui-monospace, monospace; fill: #333';
 
 /**
  * Draws a grid of heat maps, one per head. Rows are queries, columns are keys; dark is 0 and bright is 1. `columns` is
- * the number of maps side by side, default 4. Throws ArgumentError if `columns` is not a positive integer. Throws it,
- * too, if a map's weights do not fill it or are not finite.
+ * the number of maps side by side, default 4. Throws ArgumentError if `columns` is not a positive integer, or if a
+ * map's weights do not fill it or are not finite.
  */
 export function heatMapGridSvg(
   maps: readonly AttentionMap[],

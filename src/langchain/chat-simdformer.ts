@@ -104,7 +104,10 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
     >;
   }
 
-  /** Answers are JSON that satisfies the schema. `method: 'functionCalling'` asks for a call of a tool instead. */
+  /**
+   * Makes a model whose answers are JSON that satisfies the schema. `method: 'functionCalling'` requests a call of a
+   * tool instead.
+   */
   override withStructuredOutput<Output extends Record<string, unknown>>(
     schema: Parameters<typeof createContentParser>[0],
     config: StructuredOutputMethodOptions<boolean> = {},
@@ -182,11 +185,11 @@ export class ChatSimdformer extends BaseChatModel<ChatSimdformerCallOptions> {
           : new AIMessageChunk({ content: '', additional_kwargs: { reasoning_content: text } });
       }
     } finally {
-      await answer.return(undefined as never); // the reader may have left
+      await answer.return(undefined as never); // stops the generation if the reader has left
     }
   }
 
-  /** The calls, the usage and the reason of the end. */
+  /** Makes the last chunk, with the tool calls, the usage and the finish reason. */
   #last(end: AnswerEnd): AIMessageChunk {
     const { toolCalls, finishReason, promptTokens, newTokens, cachedTokens, reasoningTokens } = end;
     return new AIMessageChunk({

@@ -1,4 +1,4 @@
-// LangChain's messages as messages of chat templates.
+// Converts LangChain's messages to messages of chat templates.
 
 import type { AIMessage, BaseMessage, ToolMessage } from '@langchain/core/messages';
 import { ArgumentError } from '../index.js';
@@ -6,7 +6,7 @@ import type { ChatMessage } from '../tokenizers/index.js';
 
 const ROLES: Readonly<Record<string, string>> = { human: 'user', developer: 'system' };
 
-/** Throws ArgumentError for content that is not text. */
+/** Converts messages. Throws ArgumentError for content that is not text. */
 export function templateMessages(messages: readonly BaseMessage[]): ChatMessage[] {
   return messages.map((message): ChatMessage => {
     const content = textOf(message);
@@ -25,7 +25,10 @@ export function templateMessages(messages: readonly BaseMessage[]): ChatMessage[
   });
 }
 
-/** Kinds of content that are no text and that a model's own messages may have. They are sent in other fields. */
+/**
+ * Kinds of content, other than text, that a model's own messages may have. Other fields contain them, too, so they are
+ * skipped.
+ */
 const OWN_KINDS = ['reasoning', 'tool_call', 'tool_use'];
 
 function textOf({ content, text }: BaseMessage): string {

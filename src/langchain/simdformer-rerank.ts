@@ -6,7 +6,7 @@ import { LocalModels, type LocalModelsOptions, type ModelId } from '../framework
 export interface SimdformerRerankFields {
   /** The model: a folder, a hub id, or a loaded model. */
   model: ModelId;
-  /** Documents to keep. Default: all. */
+  /** Number of documents to keep. Default: all. */
   topN?: number | undefined;
   /** Options for loading the model. Default: none. */
   loadOptions?: LocalModelsOptions | undefined;
@@ -32,7 +32,7 @@ export class SimdformerRerank extends BaseDocumentCompressor {
     this.#topN = topN;
   }
 
-  /** The best documents, with `metadata.relevanceScore`. */
+  /** Returns the best documents, with `metadata.relevanceScore`. */
   override async compressDocuments(documents: DocumentInterface[], query: string): Promise<DocumentInterface[]> {
     const ranked = await this.rerank(documents, query);
     return ranked.map(({ index, relevanceScore }) => {
@@ -41,7 +41,7 @@ export class SimdformerRerank extends BaseDocumentCompressor {
     });
   }
 
-  /** Places of the best documents in the list, with their scores. */
+  /** Returns the indices of the best documents in the list, with their scores. */
   async rerank(
     documents: readonly (DocumentInterface | string)[],
     query: string,

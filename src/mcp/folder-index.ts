@@ -1,4 +1,4 @@
-// The passages of the files in a folder, with a vector for each.
+// An index of the passages in the files of a folder, with a vector for each.
 
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
@@ -6,10 +6,10 @@ import { type Passage, type Pipeline, passagesOf } from '../tasks/index.js';
 
 const MAX_FILE_BYTES = 2 ** 20;
 const MAX_FILES = 20_000;
-/** Passages that are embedded in one call. */
+/** Number of passages that are embedded in one call. */
 const BATCH = 256;
 
-/** Folders that contain no texts of the user. Hidden folders are left out, too. */
+/** Folders that are skipped, because they contain no texts of the user. Hidden folders are skipped, too. */
 const SKIPPED = new Set(['node_modules', 'dist', 'build', 'target', 'vendor', '__pycache__']);
 
 interface IndexedFile {
@@ -28,7 +28,7 @@ export interface Found extends Passage {
 
 export class FolderIndex {
   #files = new Map<string, IndexedFile>();
-  /** The update that runs: searches at the same time share it. */
+  /** The running update, which simultaneous searches share. */
   #updating: Promise<void> | null = null;
   readonly #closing = new AbortController();
 
@@ -41,7 +41,7 @@ export class FolderIndex {
     return [...this.#files.values()].reduce((sum, { passages }) => sum + passages.length, 0);
   }
 
-  /** Ends an update that runs: it rejects with an AbortError. */
+  /** Aborts a running update, which rejects with an AbortError. */
   close(): void {
     this.#closing.abort();
   }
@@ -54,7 +54,7 @@ export class FolderIndex {
     return this.#updating;
   }
 
-  /** The `count` passages that are most similar to the query. The best passage comes first. */
+  /** Returns the `count` passages that are most similar to the query, best first. */
   async search(query: string, count: number): Promise<Found[]> {
     await this.update();
     const vector = await this.embedder.model.encodeQuery(query, { normalize: true });
@@ -94,12 +94,12 @@ export class FolderIndex {
   }
 }
 
-/** The files of a folder and of folders inside it. Links are not followed, so nothing outside is read. */
+/** Yields the text files of a folder and its subfolders. Links are not followed, so that no file outside is read. */
 async function* textFiles(folder: string): AsyncGenerator<{ path: string; modified: number; size: number }> {
   const folders = [folder];
   let count = 0;
   for (const inside of folders) {
-    const entries = await readdir(inside, { withFileTypes: true }).catch(() => []); // it may be unreadable or gone
+    const entries = await readdir(inside, { withFileTypes: true }).catch(() => []); // unreadable and deleted folders are skipped
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = join(inside, entry.name);
       if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) continue;
@@ -113,7 +113,7 @@ async function* textFiles(folder: string): AsyncGenerator<{ path: string; modifi
   }
 }
 
-/** The text of a file, or null if it is no text in UTF-8 or cannot be read. */
+/** Returns the text of a file, or null if it is not valid UTF-8 or cannot be read. */
 async function textOf(path: string): Promise<string | null> {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));

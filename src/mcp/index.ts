@@ -12,17 +12,17 @@ export interface FolderServerOptions {
   readonly folder: string;
   readonly version: string;
   readonly embedder: Pipeline<'feature-extraction'>;
-  /** Orders what the embedder finds. Default: none. */
+  /** Ranks the passages that the embedder finds. Default: none. */
   readonly ranker?: Pipeline<'text-ranking'> | undefined;
-  /** Answers questions from what was found. Default: none, there is no such tool. */
+  /** Answers questions from the passages found. Default: none, and the server has no such tool. */
   readonly chat?: ChatModel | undefined;
 }
 
-/** Passages that a ranker reads for each passage that is wanted, and the maximum number of all. */
+/** Number of passages that the ranker reads for each requested passage, and their maximum total. */
 const CANDIDATES = 4;
 const MAX_CANDIDATES = 50;
 const MAX_LIMIT = 50;
-/** Passages that an answer is made of, and its tokens at most. */
+/** Number of passages for an answer, and maximum number of tokens of the answer. */
 const SOURCES = 5;
 const MAX_ANSWER_TOKENS = 512;
 
@@ -51,7 +51,7 @@ const answerTool = {
   annotations: { readOnlyHint: true, openWorldHint: false },
 };
 
-/** A server of the Model Context Protocol, to be connected to a transport. */
+/** Makes a server of the Model Context Protocol, which the caller connects to a transport. */
 export function folderServer({ folder, version, embedder, ranker, chat }: FolderServerOptions) {
   const index = new FolderIndex(folder, embedder);
   const search = async (query: string, limit: number): Promise<Found[]> => {
@@ -105,7 +105,7 @@ function shown(found: readonly Found[]): string {
   return found.map((each) => `${placeOf(each)} (${each.score.toFixed(3)})\n${each.text}`).join('\n\n');
 }
 
-/** Leaves out the last passages if the model's context has no room for all. */
+/** Answers a question. Omits the last passages if they do not fit into the model's context. */
 async function answerThatFits(
   chat: ChatModel,
   question: string,

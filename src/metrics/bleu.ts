@@ -17,7 +17,7 @@ export interface BleuScore {
   /** The precisions of n-grams of 1 to 4 words, in percent. */
   readonly precisions: readonly number[];
   readonly brevityPenalty: number;
-  /** Words of the outputs, and of the references that are nearest in length. */
+  /** Total number of words of the outputs, and of the references that are nearest in length. */
   readonly length: number;
   readonly referenceLength: number;
 }

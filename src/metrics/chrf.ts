@@ -5,9 +5,9 @@ import { checkPaired } from './classification.js';
 import { splitWords } from './python-text.js';
 
 export interface ChrfOptions {
-  /** Longest n-grams of characters. Default: 6. */
+  /** Maximum length of n-grams of characters. Default: 6. */
   charOrder?: number | undefined;
-  /** Longest n-grams of words: 0 for chrF, 2 for chrF++. Default: 0. */
+  /** Maximum length of n-grams of words: 0 for chrF, 2 for chrF++. Default: 0. */
   wordOrder?: number | undefined;
   /** The weight of recall relative to precision. Default: 2. */
   beta?: number | undefined;

@@ -10,11 +10,11 @@ export type Label = number | string;
 export function checkPaired(op: string, predictions: ArrayLike<unknown>, references: ArrayLike<unknown>): void {
   if (predictions.length === references.length && predictions.length > 0) return;
   throw new ArgumentError(
-    `${op}: there are ${predictions.length} predictions for ${references.length} references, expected as many, 1 or more`,
+    `${op}: there are ${predictions.length} predictions for ${references.length} references, expected equal numbers, 1 or more`,
   );
 }
 
-/** The share of predictions that are their references: `accuracy([1, 0], [1, 1])` is 0.5. */
+/** Returns the fraction of predictions that equal their references: `accuracy([1, 0], [1, 1])` is 0.5. */
 export function accuracy(predictions: readonly Label[], references: readonly Label[]): number {
   checkPaired('accuracy', predictions, references);
   return predictions.filter((label, i) => label === references[i]).length / predictions.length;
@@ -82,8 +82,8 @@ export function scoresOf({ right, predicted, actual }: Counts): Scores {
 }
 
 /**
- * Matthews' correlation of predicted and actual classes, two or more (Gorodkin 2004): 1 if all are right, 0 as by chance.
- * 0 where either side has one class alone.
+ * Matthews' correlation of predicted and actual classes (Gorodkin 2004): 1 if all are right, 0 for random predictions.
+ * It is 0 if either side has only one class.
  */
 export function matthews(predictions: readonly Label[], references: readonly Label[]): number {
   checkPaired('matthews', predictions, references);

@@ -28,8 +28,8 @@ export function meanSquaredError(predictions: ArrayLike<number>, references: Arr
 }
 
 /**
- * The values with mean 0 and Euclidean norm 1. NaN where all are equal: rounding can leave such values a mean that
- * differs from them.
+ * Scales values to mean 0 and Euclidean norm 1. Returns NaN if all values are equal, which is checked explicitly
+ * because their computed mean can differ from them by rounding.
  */
 function standardized(values: ArrayLike<number>): number[] {
   const all = Array.from(values);

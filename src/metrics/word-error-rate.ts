@@ -30,7 +30,10 @@ export function editDistance<T>(a: readonly T[], b: readonly T[]): number {
   return row[b.length] as number;
 }
 
-/** exp of the mean loss of tokens, in nats: `weights` are how many tokens each loss is the mean of, one by default. */
+/**
+ * Returns exp of the mean loss of tokens, in nats. `weights` are the numbers of tokens over which each loss is a mean;
+ * default 1 each.
+ */
 export function perplexity(losses: readonly number[], weights: readonly number[] = losses.map(() => 1)): number {
   checkPaired('perplexity', losses, weights);
   const total = weights.reduce((sum, weight) => sum + weight, 0);

@@ -1,4 +1,4 @@
-// The addon that speaks MPI: compiled once, by `npx simdformer mpi build`, with the MPI that a machine has.
+// Compiles the MPI addon with the MPI of this machine. `npx simdformer mpi build` does this once.
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { DeviceError } from '../core/errors.js';
 
-/** Addons of the two are not interchangeable, as their ABIs differ. */
+/** Implementations of MPI. Their addons are not interchangeable, because their ABIs differ. */
 export type MpiName = 'openmpi' | 'mpich';
 
 export interface MpiBuild {
@@ -22,7 +22,10 @@ export interface MpiBuild {
 /** The package's folder: two levels up, from src/mpi/ and from dist/chunks/. */
 const SOURCES = fileURLToPath(new URL('../../native/mpi/', import.meta.url));
 
-/** The path of the addon for an MPI, once it is built; its name identifies the sources. SIMDFORMER_MPI sets another folder. */
+/**
+ * Returns the path of the addon for an MPI. The file's name has a hash of the sources. SIMDFORMER_MPI sets another
+ * folder.
+ */
 export function addonPath(name: MpiName): string {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   const hash = createHash('sha256');
@@ -31,7 +34,7 @@ export function addonPath(name: MpiName): string {
   return join(process.env.SIMDFORMER_MPI || join(cache, 'simdformer'), file);
 }
 
-/** MPIs whose addon is built. */
+/** Returns the MPIs whose addon is built. */
 export function builtMpis(): MpiName[] {
   return (['openmpi', 'mpich'] as const).filter((name) => existsSync(addonPath(name)));
 }
@@ -40,7 +43,7 @@ const run = promisify(execFile);
 
 /**
  * Compiles the addon with `compiler`, an MPI's compiler wrapper (default: `mpicxx`); needs the headers that come with
- * Node, or node-gyp's. Throws DeviceError, with what the compiler says, if that fails.
+ * Node, or node-gyp's. Throws DeviceError with the compiler's output if that fails.
  */
 export async function buildMpi(compiler = 'mpicxx'): Promise<MpiBuild> {
   const name = await nameOf(compiler);

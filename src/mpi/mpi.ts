@@ -7,19 +7,17 @@ import type { ReduceOptions, WireFormat, World } from '../train/world.js';
 import { addonPath, builtMpis, type MpiName } from './build.js';
 
 export interface MpiOptions {
-  /**
-   * Seconds after which a rank that is not heard of, or whose event loop does not move, ends the job. Default: 20.
-   */
+  /** Maximum seconds that a rank may be silent or its event loop blocked. The job then ends. Default: 20. */
   timeout?: number | undefined;
 }
 
-/** A world of MPI's ranks; see `World`. */
+/** A `World` whose ranks are the processes of an MPI job. */
 export interface Mpi extends World {
-  /** Ranks on this machine, this one included. */
+  /** Number of ranks on this machine, including this one. */
   readonly localSize: number;
   /**
-   * Waits for all ranks and leaves the job; otherwise the end of the process does. A job of which a rank has failed is
-   * ended as a whole.
+   * Waits for all ranks and leaves the job. Without this call, the end of the process does so. If a rank has failed,
+   * the whole job ends.
    */
   close(): void;
 }
@@ -39,9 +37,9 @@ interface Addon {
 let opened: Mpi | undefined;
 
 /**
- * The job in which `mpirun`, Slurm's `srun` or another launcher of MPI started this process. Without a launcher, it is
- * a world of this process alone, for which nothing is loaded. MPI is initialized once per process: every call gives the
- * same world.
+ * Joins the job in which `mpirun`, Slurm's `srun` or another launcher of MPI started this process. Without a launcher,
+ * it returns a world of this process alone and loads nothing. MPI is initialized once per process, and every call
+ * returns the same world.
  *
  *     const model = new Transformer(device, options);
  *     await fit(model, examples, { world: await mpi() });       // mpirun -n 4 node train.js
@@ -67,7 +65,7 @@ function sizeGiven(): number {
   return Number(OMPI_COMM_WORLD_SIZE ?? PMI_SIZE ?? (isSlurms ? SLURM_NTASKS : undefined) ?? 1);
 }
 
-/** The MPI that the launcher is of, as far as it can be told. */
+/** Returns the MPI to which the launcher belongs; undefined if it is unknown. */
 function launcher(): MpiName | undefined {
   const { OMPI_COMM_WORLD_SIZE, PMI_RANK, SLURM_PROCID } = process.env;
   if (OMPI_COMM_WORLD_SIZE !== undefined) return 'openmpi';
@@ -97,7 +95,7 @@ function open(timeout: number): Mpi {
     addon = createRequire(import.meta.url)(addonPath(name)) as Addon;
   } catch (error) {
     throw new DeviceError(
-      `mpi: the addon for ${name} does not load: ${(error as Error).message.split('\n')[0]}; build it anew with ` +
+      `mpi: the addon for ${name} does not load: ${(error as Error).message.split('\n')[0]}; build it again with ` +
         '`npx simdformer mpi build`',
       { cause: error },
     );
@@ -184,7 +182,7 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** A process that nobody launched with others. */
+/** The world of a process that was started without a launcher. */
 class Alone implements Mpi {
   readonly rank = 0;
   readonly size = 1;

@@ -275,7 +275,7 @@ describeWith(['Redis'], 'bulk inference', () => {
     for (const [url, reason] of [
       [`redis://:wrong@localhost:${plain}`, /cannot use the Redis at redis:\/\/localhost:\d+: WRONGPASS/],
       [`redis://localhost:${plain}`, /NOAUTH/],
-      [`redis://:a/b@c@localhost:${plain}`, /'redis:\/\/localhost:\d+' is no redis:.*%2F/],
+      [`redis://:a/b@c@localhost:${plain}`, /'redis:\/\/localhost:\d+' is not a redis:.*%2F/],
     ] as const)
       await expect(createWorker({ redis: url, queue: 'q', task })).rejects.toThrow(reason);
     execFileSync('redis-cli', ['-p', `${inCluster}`, 'cluster', 'addslotsrange', '0', '16383'], { stdio: 'ignore' });
@@ -362,7 +362,7 @@ describeWith(['Redis'], 'bulk inference', () => {
 
   it('says what is wrong', async () => {
     const task = transformerTask(model);
-    await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/no redis:/);
+    await expect(createWorker({ redis: 'http://a', queue: 'q', task })).rejects.toThrow(/not a redis:/);
     await expect(submit(['a'], { redis: 'redis://127.0.0.1:1', queue: 'q' })).rejects.toThrow(/there is no Redis at/);
     await expect(submit(['a'], { redis, queue: 'q', atempts: 2 } as never)).rejects.toThrow(/atempts/);
     await expect(collect(['a'], { redis, queue: 'q', form: 2 } as never).next()).rejects.toThrow(/form/);

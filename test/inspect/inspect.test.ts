@@ -50,7 +50,7 @@ describe('headStatistics', () => {
     await expect(of([2, 1, 2], 1, 0)).rejects.toThrow('2 weights do not fill [2, 1, 2]');
     await expect(of([1, 2], 1, 0)).rejects.toThrow('expected [batch, heads, queries, keys] or [heads, queries, keys]');
     await expect(of([2, 1, 2], 1, 0, 0, 0)).rejects.toThrow('head 1 has no weights');
-    await expect(of([1, 1, 2], 1, Number.NaN)).rejects.toThrow('weight 1 is NaN, expected a finite number from 0 on');
+    await expect(of([1, 1, 2], 1, Number.NaN)).rejects.toThrow('weight 1 is NaN, expected a finite number, 0 or more');
     await expect(of([1, 1, 2], 2, -1)).rejects.toThrow(ArgumentError);
   });
 });

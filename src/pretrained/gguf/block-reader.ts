@@ -1,4 +1,4 @@
-// Blocks and values of tensors in a GGUF file.
+// Reads blocks and values of tensors in a GGUF file.
 
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
@@ -10,24 +10,24 @@ import type { ByteSource } from '../../io/safetensors.js';
 import { floatsOfBlocks } from '../../ops/packed.js';
 import { CONVERTED, isConverted } from './converted-names.js';
 
-/** Types of single numbers, which need no engine. */
+/** Types of single numbers, which are read without the engine. */
 const PLAIN = ['F32', 'F16', 'BF16'] as const;
 type PlainType = (typeof PLAIN)[number];
 
 const isPlain = (type: GgmlType): type is PlainType => (PLAIN as readonly GgmlType[]).includes(type);
 
-/** The engine's format for a type of tensor; undefined if it has none. */
+/** Returns the engine's format for a type of tensor; undefined if it has none. */
 function formatFor(device: Device, type: GgmlType) {
   return [...device.formats.values()].find(({ ggufName }) => ggufName === type);
 }
 
-/** Throws FormatError, naming the tensor, for a type that is not read. */
+/** Throws FormatError, which names the tensor, for an unsupported type. */
 export function checkReadable(device: Device, name: string, type: GgmlType): void {
   if (isPlain(type) || isConverted(type) || formatFor(device, type) !== undefined) return;
   const engine = [...device.formats.values()].flatMap(({ ggufName = [] }) => ggufName);
   const known = new Set([...PLAIN, ...engine, ...Object.keys(CONVERTED)]);
   throw new FormatError(
-    `tensor ${quote(name)} is of type ${type}, which is not read: expected one of ${[...known].join(' ')}`,
+    `tensor ${quote(name)} is of type ${type}, which is not supported, expected one of ${[...known].join(' ')}`,
   );
 }
 
@@ -35,13 +35,13 @@ export function checkReadable(device: Device, name: string, type: GgmlType): voi
 export class BlockReader {
   constructor(private readonly source: ByteSource) {}
 
-  /** The engine's format of a tensor; undefined if it has none for rows of this width. */
+  /** Returns the engine's format of a tensor; undefined if it has none for rows of this width. */
   formatOf(device: Device, { type }: GgufTensor, columns: number) {
     const format = isConverted(type) ? device.formats.get(CONVERTED[type].format) : formatFor(device, type);
     return format !== undefined && columns % format.inputs === 0 ? format : undefined;
   }
 
-  /** Fills `buffer` with blocks of the engine, from their byte `from` on. */
+  /** Fills `buffer` with blocks in the engine's format, beginning at byte `from` of the blocks. */
   async fill({ type, position }: GgufTensor, buffer: Uint8Array, from: number): Promise<void> {
     if (!isConverted(type)) return fill(this.source, position + from, buffer);
     const { converted } = await import('./converted-types.js');
@@ -50,7 +50,7 @@ export class BlockReader {
     buffer.set(converted(type, await bytesOf(this.source, position + place * width, count * width)));
   }
 
-  /** `count` values from number `start` on: both whole blocks. */
+  /** Returns `count` values, beginning at number `start`. Both must be multiples of the block size. */
   async values(device: Device, tensor: GgufTensor, start: number, count: number): Promise<Float32Array> {
     const { elements, bytes: width } = ggmlLayouts[tensor.type];
     const position = tensor.position + (start / elements) * width;

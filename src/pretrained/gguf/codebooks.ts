@@ -1,5 +1,5 @@
-// The tables by which ggml's codebook types (IQ1, IQ2, IQ3) stand for several values with one index. They are ggml's own, MIT licence,
-// https://github.com/ggml-org/ggml, with their values packed as its Python package gguf has them.
+// The tables of ggml's codebook types (IQ1, IQ2, IQ3), in which one index stands for several values. The tables come
+// from ggml (MIT licence, https://github.com/ggml-org/ggml) and are packed as in its Python package gguf.
 
 /** A table in base64: rows of `values`, packed in `bits` each, the lowest bits first. */
 export interface Codebook {

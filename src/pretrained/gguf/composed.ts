@@ -1,5 +1,5 @@
-// Tensors of a checkpoint that GGUF files hold in another cut. The experts of a layer can be one tensor. Gates and the
-// projections that they multiply can be two.
+// Tensors that a checkpoint and a GGUF file divide differently. In the file, the experts of a layer can be one tensor,
+// and a gate can be separate from the projection that it multiplies.
 
 import type { Device } from '../../core/tensor.js';
 import { ggmlLayouts } from '../../io/ggml-types.js';
@@ -8,7 +8,7 @@ import type { StoredBlocks, WeightEntry } from '../../models/weight-entry.js';
 import { transposedEach } from '../../nn/stored-layout.js';
 import type { BlockReader } from './block-reader.js';
 
-/** Rows of a tensor, from `first` on. */
+/** Rows of a tensor, beginning at row `first`. */
 export interface RowSource {
   readonly tensor: GgufTensor;
   readonly first: number;
@@ -21,11 +21,11 @@ export interface Composition {
   readonly rows: number;
   readonly columns: number;
   readonly sources: readonly RowSource[];
-  /** The source of a row, and the row's number there. Rows of a source must come in their order. */
+  /** Returns the source of a row, and the row's number in it. Rows of a source must be in order. */
   readonly at: (row: number) => readonly [source: number, row: number];
-  /** Matrices that the checkpoint stores as [in, out] each; 0 if rows are stored as they are. */
+  /** Number of matrices that the checkpoint stores transposed, as [in, out]; 0 if it stores none transposed. */
   readonly transposed: number;
-  /** Groups of neighbouring columns in another order than the checkpoint's. */
+  /** The order of groups of columns, if it differs from the checkpoint's. */
   readonly inputs?: ColumnOrder | undefined;
   /** True if the checkpoint stores the logarithm of the negated values. */
   readonly isLogarithm?: boolean;
@@ -33,13 +33,13 @@ export interface Composition {
 
 /** An order of groups of columns. */
 export interface ColumnOrder {
-  /** Columns of a group. */
+  /** Number of columns of a group. */
   readonly size: number;
   /** The source's group for each group. */
   readonly from: readonly number[];
 }
 
-/** Values that are unpacked at a time. */
+/** Number of values that are unpacked at a time. */
 const AT_ONCE = 1 << 18;
 
 /** A tensor whose rows are rows of others. */
@@ -132,7 +132,7 @@ export class ComposedWeight implements WeightEntry {
   }
 }
 
-/** Moves the groups of each row to their places. A row has `width` elements: values, or bytes of blocks. */
+/** Reorders the groups of columns in each row. A row has `width` elements: values, or bytes of blocks. */
 function reorder(rows: Float32Array | Uint8Array, width: number, { from }: ColumnOrder): void {
   const size = width / from.length;
   for (let start = 0; start < rows.length; start += width) {

@@ -1,4 +1,4 @@
-// The config.json of a GGUF file. Families define their own entries in models/.
+// Derives a config.json from a GGUF file. Families define their own entries in models/families/.
 
 import { FormatError } from '../../core/errors.js';
 import { bytesOf } from '../../io/byte-source.js';
@@ -27,7 +27,7 @@ export function ggufConfig(
   };
 }
 
-/** The settings of a file. */
+/** Reads the settings of a file. */
 export async function ggufSettings(
   gguf: Gguf,
   metadata: GgufMetadata,
@@ -37,7 +37,7 @@ export async function ggufSettings(
   return new Settings(gguf, metadata, family, await divisorsOf(gguf, source));
 }
 
-/** The name of transformers' class. */
+/** Returns the name of transformers' class. */
 function classOf({ className, writer, gguf }: GgufReadable, { tensors }: Gguf): string {
   if (!gguf.isEncoder) return writer ?? `${className}ForCausalLM`;
   return tensors.has('cls.output.weight') ? `${className}ForSequenceClassification` : `${className}Model`;
@@ -47,7 +47,7 @@ function refuseUnsupported({ tensors }: Gguf, metadata: GgufMetadata, family: Gg
   const experts = metadata.own('expert_count') ?? 0;
   const hasExperts = JSON.stringify([family.gguf.names, family.gguf.joined ?? []]).includes('_exps');
   if (experts > 0 && !hasExperts)
-    throw new FormatError(`the model has ${experts} experts, which ${metadata.architecture} is not read with`);
+    throw new FormatError(`the model has ${experts} experts, which is not supported for ${metadata.architecture}`);
   const adapter = metadata.text('general.type');
   if (adapter !== undefined && adapter !== 'model')
     throw new FormatError(`general.type is ${adapter}, expected a model`);
@@ -78,7 +78,7 @@ function specialIds(metadata: GgufMetadata): Record<string, number | null> {
   );
 }
 
-/** The decimal number that a float32 stands for: 1e-6, not 9.999999974752427e-7. */
+/** Returns the shortest decimal number that rounds to a float32: 1e-6, not 9.999999974752427e-7. */
 function decimal(value: number): number {
   if (Number.isInteger(value)) return value;
   for (let digits = 1; digits < 9; digits++) {

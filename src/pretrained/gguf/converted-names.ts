@@ -1,6 +1,6 @@
 import type { GgmlType } from '../../io/ggml-types.js';
 
-/** The format that a type becomes in memory, and the bytes that it has there for 256 values. */
+/** The format to which a type is converted in memory, and its bytes for 256 values. */
 interface Conversion {
   readonly format: 'float16' | 'tq2_0';
   readonly bytes: number;
@@ -8,7 +8,10 @@ interface Conversion {
 
 const half: Conversion = { format: 'float16', bytes: 512 };
 
-/** Types that the engine does not compute with. `TQ1_0` loses nothing, the others the bits below a half's. */
+/**
+ * Types that the engine does not support, and their conversions. `TQ1_0` is converted exactly, the others are rounded
+ * to float16.
+ */
 export const CONVERTED = {
   ...{ IQ1_S: half, IQ1_M: half, IQ2_XXS: half, IQ2_XS: half, IQ2_S: half, IQ3_XXS: half, IQ3_S: half },
   TQ1_0: { format: 'tq2_0', bytes: 66 },

@@ -1,11 +1,12 @@
-// Types of GGUF files that the engine does not compute with. Their blocks are unpacked as ggml does it, and become another format.
+// Converts types of GGUF files that the engine does not support. Their blocks are unpacked as in ggml and stored in
+// another format.
 
 import { halfValues } from '../../io/dtypes.js';
 import { toHalf } from '../../io/half.js';
 import * as codebooks from './codebooks.js';
 import type { ConvertedType } from './converted-names.js';
 
-/** Values of a block of each of these types. */
+/** Number of values of a block, the same for all of these types. */
 const VALUES = 256;
 
 const f = Math.fround;
@@ -30,10 +31,10 @@ function tableOf(codebook: codebooks.Codebook): Float32Array {
   return table;
 }
 
-/** A half by its bits. */
+/** Converts the bits of a float16 to its value. */
 const half = (bits: number) => halfValues()[bits] as number;
 
-/** Eight signs of which seven are stored: an even number of them is negative. */
+/** Returns eight signs of which seven are stored. The number of negative signs is even. */
 function signsOf(seven: number): number {
   let odd = seven;
   odd ^= odd >> 4;
@@ -42,7 +43,9 @@ function signsOf(seven: number): number {
   return seven | ((odd & 1) << 7);
 }
 
-/** Eight values: rows of a codebook, which has 8 or 4 values in a row, times a scale, with a sign for each. */
+/**
+ * Writes eight values: rows of a codebook times a scale, with a sign for each. Codebooks have 8 or 4 values in a row.
+ */
 function place(
   out: Float32Array,
   to: number,
@@ -82,7 +85,7 @@ const iq2xs: Unpack = (bytes, at, out, to) => {
   }
 };
 
-/** The scale of one of two groups whose four bits lie in a byte. */
+/** Returns the scale of one of two groups whose 4-bit scales share a byte. */
 const scaleOf = (d: number, pair: number, which: number) => f(f(d * (0.5 + ((pair >> (4 * which)) & 15))) * 0.25);
 
 const iq2s: Unpack = (bytes, at, out, to) => {
@@ -122,7 +125,7 @@ const iq3s: Unpack = (bytes, at, out, to) => {
   }
 };
 
-/** Eight values near -1, 0 and 1 times a scale. */
+/** Writes eight values near -1, 0 and 1, times a scale. */
 function placeNear(out: Float32Array, to: number, scale: number, row: number, isNegative: boolean): void {
   const table = tableOf(codebooks.IQ1_S);
   const delta = isNegative ? -0.125 : 0.125;
@@ -141,7 +144,7 @@ const iq1s: Unpack = (bytes, at, out, to) => {
 
 const iq1m: Unpack = (bytes, at, out, to) => {
   const words = [0, 1, 2, 3].map((i) => bytes.getUint16(at + 48 + 2 * i, true)) as [number, number, number, number];
-  // The four high bits of each word are a quarter of the scale of the block.
+  // The four high bits of each of four words form the scale of the block.
   const d = half(words.reduce((bits, word, i) => bits | ((word >> 12) << (4 * i)), 0));
   for (let i = 0; i < 32; i++) {
     const group = i >> 1;
@@ -151,7 +154,7 @@ const iq1m: Unpack = (bytes, at, out, to) => {
   }
 };
 
-/** The 256 digits of a block of base 3: 0, 1 or 2. */
+/** Returns the 256 base-3 digits of a block: 0, 1 or 2. */
 function digitsOf(bytes: DataView, at: number): Uint8Array {
   const digits = new Uint8Array(VALUES);
   const read = (first: number, width: number, count: number, to: number) => {
@@ -183,7 +186,7 @@ const types: Readonly<Record<ConvertedType, { readonly bytes: number; readonly u
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** The values of whole blocks: the bits of ggml. */
+/** Unpacks whole blocks. The values equal ggml's bit for bit. */
 export function unpacked(type: ConvertedType, blocks: Uint8Array): Float32Array {
   const { bytes: width, unpack } = types[type];
   const count = blocks.length / width;
@@ -193,14 +196,16 @@ export function unpacked(type: ConvertedType, blocks: Uint8Array): Float32Array 
   return out;
 }
 
-/** Whole blocks in the format that stands for their type; see `CONVERTED`. */
+/** Converts whole blocks to the format of their type in `CONVERTED`. */
 export function converted(type: ConvertedType, blocks: Uint8Array): Uint8Array {
   if (type === 'TQ1_0') return asBaseFour(blocks);
   const halves = toHalf(unpacked(type, blocks));
   return new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength);
 }
 
-/** TQ1_0 has five digits of base 3 in a byte, TQ2_0 four digits of base 4: the values are the same. */
+/**
+ * Converts TQ1_0, which has five base-3 digits per byte, to TQ2_0, which has four base-4 digits. The values are equal.
+ */
 function asBaseFour(blocks: Uint8Array): Uint8Array {
   const [from, to] = [54, 66];
   const out = new Uint8Array((blocks.length / from) * to);

@@ -8,7 +8,9 @@ const ENDS = new Set([
 ]);
 const CONTROL = 3;
 
-/** Tokens that end no turn in vocabularies that have all tokens of one of these lists. llama.cpp has the same exceptions. */
+/**
+ * Tokens that do not end a turn if the vocabulary also has all tokens of the list. llama.cpp has the same exceptions.
+ */
 const EXCEPTIONS: readonly (readonly [token: string, beside: readonly string[]])[] = [
   ['<|end|>', ['<|return|>', '<|call|>']], // ends a message of gpt-oss
   ['<|end|>', ['<|return|>', '<|calls|>']],
@@ -16,7 +18,7 @@ const EXCEPTIONS: readonly (readonly [token: string, beside: readonly string[]])
   ['</s>', ['<|tool_response>']], // an ordinary token of Gemma 4
 ];
 
-/** The ids that end generation: those that the file names, and known control tokens. */
+/** Returns the ids that end generation: those that the file names, and known control tokens. */
 export function endIds(metadata: GgufMetadata): number[] {
   const named = ['eos', 'eot', 'eom'].flatMap((name) => metadata.whole(`tokenizer.ggml.${name}_token_id`) ?? []);
   const tokens = metadata.texts('tokenizer.ggml.tokens');

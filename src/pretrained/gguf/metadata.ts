@@ -56,8 +56,8 @@ export class GgufMetadata {
   }
 
   /**
-   * A number of the architecture, such as `llama.block_count`. A list with an entry for each layer counts if all
-   * entries are equal.
+   * Returns a number of the architecture, such as `llama.block_count`. A list with an entry for each layer is accepted
+   * if all entries are equal.
    */
   own(name: string): number | undefined {
     const full = `${this.architecture}.${name}`;

@@ -1,15 +1,14 @@
-// The rules by which byte-level tokenizers cut text into words before they merge bytes, by the names of
-// `tokenizer.ggml.pre`. Each pattern cuts the pieces that the previous one left: into matches, and the text between
-// them.
+// The rules by which byte-level tokenizers split text into words before they merge bytes, by the names of
+// `tokenizer.ggml.pre`. Each pattern splits the pieces of the previous one into matches and the text between them.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
 
 export interface PreTokenizer {
   readonly patterns: readonly string[];
-  /** A word that is a token is not merged from its bytes. */
+  /** True if a word that is a token is used directly, without merging its bytes. */
   readonly wholeWords?: boolean;
-  /** True to put the begin token before text if the file does not define it. */
+  /** True if texts begin with the begin token, unless the file says otherwise. */
   readonly addBos?: boolean;
 }
 

@@ -1,4 +1,4 @@
-// A model as a GGUF file, for llama.cpp and programs based on it.
+// Saves a model as a GGUF file, for llama.cpp and programs based on it.
 
 import { checkOneOf, checkOptions } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
@@ -23,8 +23,8 @@ import { copiedEntries, writtenVocabulary } from './written-vocabulary.js';
 
 export interface SaveGgufOptions {
   /**
-   * The type of matrices. Vectors stay float32, and the embedding has 8 bits where other matrices have 4. Weights that are
-   * packed in this type already keep their bits; others are unpacked and packed anew. Default: 'f16'.
+   * The type of matrices. Vectors stay float32. The embedding has 8 bits if other matrices have 4. Weights that already
+   * have this type are copied; others are unpacked and packed again. Default: 'f16'.
    */
   type?: GgufFileType | undefined;
 }
@@ -169,7 +169,10 @@ async function bytesOf(device: Device, type: GgmlType, values: Float32Array, col
   return all;
 }
 
-/** Vectors and tables of positions stay float32. Rows that blocks do not fill are halves. */
+/**
+ * Returns the type of a tensor. Vectors and tables of positions stay float32. Rows that are not whole blocks become
+ * float16.
+ */
 function typeOf(name: string, shape: readonly number[], wanted: GgufFileType): GgmlType {
   if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
   const isTable = name === 'token_embd.weight' || name === 'output.weight';
@@ -177,7 +180,10 @@ function typeOf(name: string, shape: readonly number[], wanted: GgufFileType): G
   return (shape.at(-1) as number) % ggmlLayouts[type].elements === 0 ? type : 'F16';
 }
 
-/** Row j · headSize / 2 + i of each head becomes row 2i + j; rows have `columns` values, or bytes. */
+/**
+ * Reorders rows for llama.cpp's rotary layout: row j · headSize / 2 + i of each head becomes row 2i + j. Rows have
+ * `columns` values or bytes.
+ */
 function sideBySide<Values extends Float32Array | Uint8Array>(
   values: Values,
   headSize: number,

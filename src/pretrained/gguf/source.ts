@@ -1,4 +1,5 @@
-// A GGUF file as a model's folder. The files that transformers expects beside the weights are made from its metadata.
+// Presents a GGUF file as a model's folder. The files that transformers expects besides the weights are made from its
+// metadata.
 
 import { FormatError } from '../../core/errors.js';
 import type { Device } from '../../core/tensor.js';
@@ -27,8 +28,8 @@ const POOLINGS: Readonly<Record<number, string>> = {
 };
 
 /**
- * The folder that an open file represents, or the parts of a file. They are closed with the weights, or if this fails. Throws FormatError,
- * naming the file, for a damaged file and for an unknown architecture.
+ * Makes the source of an open file, or of its parts. They are closed with the weights, or if this function fails.
+ * Throws FormatError, which names the file, for a damaged file and for an unknown architecture.
  */
 export async function ggufSource(name: string, files: readonly OpenFile[]): Promise<ModelSource> {
   try {
@@ -100,7 +101,7 @@ async function openSource(name: string, { gguf, file }: OpenGguf): Promise<Model
   };
 }
 
-/** The types of a file that become another format, and that format; undefined if there are none. */
+/** Describes the types of a file that are converted, and their formats; undefined if there are none. */
 function convertedIn(
   tensors: Gguf['tensors'],
   weights: ReadonlyMap<string, GgufWeight | ComposedWeight>,
@@ -119,7 +120,7 @@ function convertedIn(
 const withoutNothing = (values: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value != null));
 
-/** The projections behind the pooling, by folder; they do not belong to the model's own weights. */
+/** Separates the projections after the pooling, by folder. They do not belong to the model's own weights. */
 function denseFiles(tensors: Map<string, WeightEntry>): Map<string, WeightEntry> {
   const found = new Map<string, WeightEntry>();
   for (const number of [2, 3]) {

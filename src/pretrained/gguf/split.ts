@@ -1,4 +1,4 @@
-// GGUF files in parts: model-00001-of-00003.gguf and so on, as llama-gguf-split writes them.
+// Reads GGUF files in parts: model-00001-of-00003.gguf and so on, as llama-gguf-split writes them.
 
 import { FormatError } from '../../core/errors.js';
 import { quote } from '../../io/dtypes.js';
@@ -7,7 +7,7 @@ import { type Gguf, type GgufTensor, readGguf } from '../../io/gguf.js';
 
 const PART = /-(\d{5})-of-(\d{5})\.gguf$/;
 
-/** The names of all parts, if this is the name of one of several; null for other names. */
+/** Returns the names of all parts, if this is the name of a part; null for other names. */
 export function partNames(name: string): string[] | null {
   const count = Number(PART.exec(name)?.[2] ?? 0);
   if (count < 2) return null;
@@ -15,7 +15,7 @@ export function partNames(name: string): string[] | null {
   return Array.from({ length: count }, (_, i) => name.replace(PART, `-${number(i + 1)}-of-${number(count)}.gguf`));
 }
 
-/** The open parts as one file, one after the other. */
+/** Joins the open parts to one file. */
 function joined(files: readonly OpenFile[]): OpenFile {
   const starts = [0];
   for (const { size } of files) starts.push((starts.at(-1) as number) + size);
@@ -46,8 +46,8 @@ export interface OpenGguf {
 }
 
 /**
- * The header and the data of a file, or of all of its parts. The first part has the metadata. Throws FormatError, and closes nothing, for
- * parts that do not belong together.
+ * Reads the header of a file, or of all of its parts. The first part has the metadata. Throws FormatError, and closes
+ * nothing, for parts that do not belong together.
  */
 export async function readParts(files: readonly OpenFile[]): Promise<OpenGguf> {
   const headers: Gguf[] = [];
@@ -67,7 +67,7 @@ export async function readParts(files: readonly OpenFile[]): Promise<OpenGguf> {
     const [number, parts] = [numberIn(header, 'split.no'), numberIn(header, 'split.count')];
     if (number !== i || parts !== count)
       throw new FormatError(
-        `part ${i + 1} says that it is number ${(number ?? -1) + 1} of ${parts}, expected ${i + 1} of ${count}`,
+        `part ${i + 1} has the number ${(number ?? -1) + 1} of ${parts}, expected ${i + 1} of ${count}`,
       );
     for (const [name, tensor] of header.tensors) {
       if (tensors.has(name)) throw new FormatError(`tensor ${quote(name)} is in several parts`);
@@ -84,5 +84,5 @@ export async function readParts(files: readonly OpenFile[]): Promise<OpenGguf> {
 function numberIn({ metadata }: Gguf, name: string): number | undefined {
   const value = metadata.get(name);
   if (value === undefined || typeof value === 'number') return value;
-  throw new FormatError(`metadata ${name} is no number`);
+  throw new FormatError(`metadata ${name} is not a number`);
 }

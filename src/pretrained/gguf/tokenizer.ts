@@ -1,4 +1,4 @@
-// The tokenizer.json and tokenizer_config.json of a GGUF file's vocabulary.
+// Makes tokenizer.json and tokenizer_config.json from a GGUF file's vocabulary.
 
 import { describeValue } from '../../core/check.js';
 import { FormatError } from '../../core/errors.js';
@@ -40,7 +40,9 @@ const kindsOfTokenizers: Readonly<Record<string, (vocabulary: Vocabulary) => Mod
   t5: unigram,
 };
 
-/** The name of the tokenizer's kind in the file; null if it has none. Throws FormatError for an unknown kind. */
+/**
+ * Returns the file's name for the kind of its tokenizer; null if it has none. Throws FormatError for an unknown kind.
+ */
 export function tokenizerKind(metadata: GgufMetadata): string | null {
   const kind = metadata.text('tokenizer.ggml.model') ?? 'none';
   if (kind === 'none' || kind === 'no_vocab') return null;
@@ -49,7 +51,10 @@ export function tokenizerKind(metadata: GgufMetadata): string | null {
   throw new FormatError(`tokenizer.ggml.model is ${describeValue(kind)}, expected one of ${known}`);
 }
 
-/** Works in slices. Rejects with FormatError for an incomplete vocabulary, and for one of an unknown kind. */
+/**
+ * Makes the tokenizer.json, in slices that yield to the event loop. Rejects with FormatError for an incomplete
+ * vocabulary or an unknown kind.
+ */
 export async function ggufTokenizerJson(metadata: GgufMetadata): Promise<TokenizerJson> {
   const kind = tokenizerKind(metadata);
   if (kind === null) throw new FormatError('the file has no vocabulary');
@@ -74,7 +79,7 @@ export async function ggufTokenizerJson(metadata: GgufMetadata): Promise<Tokeniz
   };
 }
 
-/** Special tokens, the template of messages, and whether text has tokens around it. */
+/** Makes the tokenizer_config.json: special tokens, the chat template, and if tokens are added around texts. */
 export function ggufTokenizerConfig(metadata: GgufMetadata): TokenizerConfig {
   const tokens = metadata.texts('tokenizer.ggml.tokens');
   const kind = tokenizerKind(metadata) as string;
@@ -121,8 +126,8 @@ const idsOf = (tokens: readonly string[]): Record<string, number> =>
 const SPACE = '\u2581';
 
 /**
- * SentencePiece's byte pairs: among all neighbours that form a token, those with the highest score are merged, until
- * none are left. Text without a token becomes bytes.
+ * SentencePiece's BPE: of all neighbours that form a token, those with the highest score are merged, until none are
+ * left. Text without a token becomes bytes.
  */
 async function sentencePiece(vocabulary: Vocabulary): Promise<Model> {
   const { metadata, tokens, kinds } = vocabulary;
@@ -158,7 +163,7 @@ function bytePairs(tokens: TokenTable, rankOf: BytePairs['rankOf']): BytePairs {
   return { ids: tokens, size: tokens.size, tokenOf: (id) => tokens.at(id), rankOf };
 }
 
-/** The ranks of `mergesByScore`, one by one, because there are millions. */
+/** Computes the ranks of `mergesByScore` one by one, because there are millions of merges. */
 async function rankByScore({ tokens, scores }: Vocabulary): Promise<BytePairs['rankOf']> {
   const places = new Int32Array(tokens.size);
   const sorted = await byScore(scores, tokens.size);
@@ -170,13 +175,13 @@ async function rankByScore({ tokens, scores }: Vocabulary): Promise<BytePairs['r
   };
 }
 
-/** Ids by descending score; equal ones keep their order. Works in slices. */
+/** Sorts ids by descending score, in slices. The sort is stable. */
 function byScore(scores: ArrayLike<number>, count: number): Promise<readonly number[]> {
   const ids = Array.from({ length: count }, (_, id) => id);
   return inSlices(sortedByParts(ids, (a, b) => (scores[a] as number) > (scores[b] as number)));
 }
 
-/** Pairs of tokens that form a third, by its score; equal ones in the order of ids. */
+/** Returns the pairs of tokens that form a third, sorted by its score, then by its id. */
 function mergesByScore({ tokens, scores }: Vocabulary): [string, string][] {
   const found: { pair: [string, string]; score: number }[] = [];
   for (const [token, id] of tokens) {
@@ -205,7 +210,9 @@ async function byteLevel({ metadata, tokens }: Vocabulary): Promise<Model> {
   };
 }
 
-/** Gemma 4's byte pairs: words are not apart, spaces are marked, and text without a token becomes bytes. */
+/**
+ * Gemma 4's BPE: text is not split into words, spaces are replaced by a mark, and text without a token becomes bytes.
+ */
 async function bytePairsOfText({ metadata, tokens, kinds }: Vocabulary): Promise<Model> {
   const unknown = metadata.whole('tokenizer.ggml.unknown_token_id');
   const replaced = (from: string, content: string) => ({ type: 'Replace', pattern: { String: from }, content });
@@ -236,7 +243,7 @@ async function mergingModel(
   );
 }
 
-/** The file marks the beginnings of words, BERT marks continuations. */
+/** Makes a WordPiece model. The file marks the beginnings of words, but WordPiece marks continuations. */
 function wordPiece({ metadata, tokens, kinds }: Vocabulary): Model {
   const lowercase = metadata.flag('tokenizer.ggml.normalizer.lowercase') ?? true;
   const pieces = Array.from(tokens, ([token, id]) => {
@@ -259,7 +266,7 @@ function wordPiece({ metadata, tokens, kinds }: Vocabulary): Model {
   };
 }
 
-/** SentencePiece's Unigram: the tokens whose scores have the largest sum. */
+/** SentencePiece's Unigram: the segmentation whose scores have the largest sum. */
 function unigram({ metadata, tokens, scores }: Vocabulary): Model {
   const map = metadata.numbers('tokenizer.ggml.precompiled_charsmap');
   const prefix = metadata.flag('tokenizer.ggml.add_space_prefix') ?? true;
