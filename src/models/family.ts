@@ -97,6 +97,11 @@ export interface GgufFamily {
    * refuses the family.
    */
   readonly saved?: 'decoder' | ((config: ModelConfig) => Readonly<Record<string, GgufNumber>>);
+  /**
+   * The settings that `saveGguf` writes beside those of decoders. Throws ArgumentError for a model that llama.cpp would
+   * compute in another way.
+   */
+  readonly savedBeside?: (config: ModelConfig) => Readonly<Record<string, GgufNumber>>;
 }
 
 /** A weight that a GGUF file holds in another cut. */
@@ -130,7 +135,11 @@ export interface GgufHeads {
 /** A family with GGUF files. */
 export type GgufReadable = Family & { readonly gguf: GgufFamily };
 
-export type GgufNumber = { readonly uint32: number } | { readonly float32: number };
+export type GgufNumber =
+  | { readonly uint32: number }
+  | { readonly float32: number }
+  | { readonly int32s: readonly number[] }
+  | { readonly bools: readonly boolean[] };
 
 /** Settings in a model's GGUF file. */
 export interface GgufSettings {

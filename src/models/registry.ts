@@ -218,5 +218,8 @@ export async function familyOfGguf(architecture: string): Promise<{ type: string
   throw new FormatError(`general.architecture is ${describeValue(architecture)}, expected one of ${known}`);
 }
 
+/** The first name of a model type in GGUF files, which `saveGguf` writes. Default: the type. */
+export const ggufNameOf = (type: string): string => families[type]?.gguf?.[0] ?? type;
+
 /** Model types with GGUF files. */
 export const ggufTypes: readonly string[] = Object.keys(families).filter((type) => families[type]?.gguf !== undefined);

@@ -59,8 +59,8 @@ export async function loadTokenizer(
 }
 
 /**
- * Writes a language model of the families llama, qwen2, qwen3, gemma or gpt2, with its tokenizer, to a GGUF file that
- * llama.cpp and transformers read. An existing file is replaced only if writing succeeds. Needs Node, Deno or Bun.
+ * Writes a language model of a family that docs/gguf.md lists, with its tokenizer, to a GGUF file that llama.cpp and
+ * transformers read. An existing file is replaced only if writing succeeds. Needs Node, Deno or Bun.
  *
  * ```ts
  * await saveGguf(model, 'model.gguf', { type: 'q8_0' });

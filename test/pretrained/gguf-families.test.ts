@@ -1,11 +1,16 @@
 // GGUF files of families whose tensors differ from a checkpoint's. A file is written here as llama.cpp's converter does,
 // with the names of gguf-py (make_gguf_names.py). Its model must compute what the checkpoint's does.
-import { expect, it } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { type Gguf, parseGguf } from '../../src/io/gguf.js';
 import { type GgufEntry, type GgufPart, ggufParts } from '../../src/io/gguf-writer.js';
 import { parseSafetensors } from '../../src/io/safetensors.js';
 import type { PretrainedModel } from '../../src/models/pretrained-model.js';
 import { MixtureOfExperts } from '../../src/nn/mixture-of-experts.js';
 import { PackedWeight } from '../../src/nn/weight.js';
+import { saveGguf } from '../../src/pretrained/index.js';
 import { loadModel } from '../../src/pretrained/load-model.js';
 import { deviceFor, isas } from '../describe-op.js';
 import { testData } from '../test-data.js';
@@ -699,3 +704,59 @@ it.each(['qwen3_moe', 'gpt_oss', 'granitemoehybrid', 'lfm2_moe'])(
     floats.dispose();
   },
 );
+
+const folder = mkdtempSync(join(tmpdir(), 'gguf-families-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const path = join(folder, 'model.gguf');
+
+/** The file that `saveGguf` writes for a folder's model. */
+async function saved(files: Record<string, Uint8Array>): Promise<{ file: Uint8Array; logits: Float32Array }> {
+  const model = (await loadModel(device, files, { onWarning: () => {} })) as PretrainedModel;
+  await saveGguf(model, path);
+  const logits = logitsOf(model).slice();
+  model.dispose();
+  return { file: new Uint8Array(readFileSync(path)), logits };
+}
+
+/** Halves have 11 bits. A model of a few layers adds up as many roundings as it has matrices in a row. */
+const HALVES = 2 ** -11 * 40;
+
+it.each(['smollm3', 'granite', 'glm4', 'exaone4', 'ernie4_5', 'lfm2'])(
+  '%s: a saved file has the names, shapes and settings of the converter, and computes the same',
+  async (name) => {
+    const { file, files } = await converted(name);
+    const { file: own, logits } = await saved(files);
+    const [written, wanted] = [parseGguf(own), parseGguf(new Uint8Array(await file.arrayBuffer()))];
+    const shapes = ({ tensors }: Gguf) => [...tensors.values()].map((each) => `${each.name} [${each.shape}]`).sort();
+    expect(shapes(written)).toEqual(shapes(wanted));
+    for (const [key, value] of wanted.metadata) expect([key, written.metadata.get(key)]).toEqual([key, value]);
+    const again = (await loadModel(device, new Blob([own as BlobPart]), { weights: 'float32' })) as PretrainedModel;
+    const difference = Math.max(...logitsOf(again).map((value, i) => Math.abs(value - logits[i]!)));
+    expect(difference / largest(logits)).toBeLessThan(HALVES);
+    again.dispose();
+  },
+);
+
+it.each(['gemma2', 'gemma3', 'olmo2'])('%s: a saved file computes what its checkpoint does', async (name) => {
+  const reference = testData(`reference/${name}`);
+  const given = await reference.json<Config>('config.json');
+  const text = JSON.stringify({ ...given, ...(name !== 'olmo2' && { query_pre_attn_scalar: given.head_dim }) });
+  const files = {
+    'config.json': new TextEncoder().encode(text),
+    'model.safetensors': await reference.bytes('model.safetensors'),
+  };
+  const { file, logits } = await saved(files);
+  const again = (await loadModel(device, new Blob([file as BlobPart]), { weights: 'float32' })) as PretrainedModel;
+  const difference = Math.max(...logitsOf(again).map((value, i) => Math.abs(value - logits[i]!)));
+  expect(difference / largest(logits)).toBeLessThan(HALVES);
+  again.dispose();
+});
+
+it('what GGUF files of a family cannot express is refused', async () => {
+  const { files } = await converted('smollm3');
+  const config = JSON.parse(new TextDecoder().decode(files['config.json']));
+  const changed = new TextEncoder().encode(
+    JSON.stringify({ ...config, no_rope_layers: config.layer_types ?? Array(config.num_hidden_layers).fill(1) }),
+  );
+  await expect(saved({ ...files, 'config.json': changed })).rejects.toThrow('one of four layers has no positions');
+});

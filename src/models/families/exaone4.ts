@@ -5,7 +5,15 @@ import type { StateNames } from '../../nn/state-names.js';
 import { rotaryOf, windowOf } from '../config-values.js';
 import type { Family } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
-import { decoderDefaults, ggufPostNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import {
+  decoderDefaults,
+  ggufPostNames,
+  ggufWindows,
+  Llama,
+  llamaAttention,
+  llamaFeedForward,
+  type MakeNorm,
+} from './llama.js';
 
 /**
  * EXAONE 4 (2025, arXiv 2507.11407): norms follow the sub-layers, before the residual sum. If some layers have windows,
@@ -76,6 +84,8 @@ export const exaone4: Family = {
   rope: { theta: 10000 },
   gguf: {
     names: ggufPostNames,
+    saved: 'decoder',
+    savedBeside: ggufWindows,
     config: (file) => ({
       ...file.decoder(),
       sliding_window: file.number('attention.sliding_window') || null,

@@ -1,4 +1,4 @@
-import { FormatError } from '../../core/errors.js';
+import { ArgumentError, FormatError } from '../../core/errors.js';
 import type { Tensor } from '../../core/tensor.js';
 import type { MultiHeadOptions } from '../../nn/attention.js';
 import type { Randomness } from '../../nn/dropout.js';
@@ -9,10 +9,18 @@ import type { StateNames } from '../../nn/state-names.js';
 import { tanh } from '../../ops/activation.js';
 import { scale } from '../../ops/binary.js';
 import { activationOf, rotaryOf, windowOf } from '../config-values.js';
-import type { Family, GgufSettings } from '../family.js';
+import type { Family, GgufNumber, GgufSettings } from '../family.js';
 import type { ModelConfig } from '../model-config.js';
 import { type Json, numberIn } from '../model-config.js';
-import { decoderDefaults, ggufNames, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
+import {
+  decoderDefaults,
+  ggufNames,
+  ggufWindows,
+  Llama,
+  llamaAttention,
+  llamaFeedForward,
+  type MakeNorm,
+} from './llama.js';
 
 /** Gemma (2024, arXiv 2403.08295): Llama with GEGLU, scaled embeddings, and norms that multiply by 1 + weight. */
 export class Gemma extends Llama {
@@ -194,6 +202,8 @@ export const gemma2: Family = {
   gguf: {
     names: ggufSandwichNames,
     plusOne: true,
+    saved: 'decoder',
+    savedBeside: (config) => gemmaSaved(config, 46),
     config: (file) => ({
       ...windowed(file, { window: 4096, pattern: 2, largest: 46 }),
       attn_logit_softcapping: cap(file, 'attn_logit_softcapping', 50),
@@ -220,6 +230,8 @@ export const gemma3: Family = {
   gguf: {
     names: ggufSandwichNames,
     plusOne: true,
+    saved: 'decoder',
+    savedBeside: (config) => gemmaSaved(config, 62),
     config: (file) => ({
       ...windowed(file, { window: 0, pattern: 6, largest: 62 }),
       ...(file.architecture === 'gemma-embedding' && {
@@ -231,6 +243,22 @@ export const gemma3: Family = {
     }),
   },
 };
+
+/** The settings that `saveGguf` writes beside those of decoders. `largest`: layers of the model with another scale of scores. */
+function gemmaSaved(config: ModelConfig, largest: number): Record<string, GgufNumber> {
+  const isLargest = config.size('num_hidden_layers') === largest;
+  const scale = isLargest ? config.size('hidden_size') / config.size('num_attention_heads') : config.size('head_dim');
+  if (config.number('query_pre_attn_scalar') !== scale)
+    throw new ArgumentError(
+      `saveGguf: query_pre_attn_scalar is ${config.number('query_pre_attn_scalar')}, expected ${scale}: files do not hold it`,
+    );
+  const cap = (name: string) => ({ [name]: { float32: config.numberOrNull(name) ?? 0 } });
+  return {
+    ...ggufWindows(config),
+    ...cap('final_logit_softcapping'),
+    ...(config.values.attn_logit_softcapping != null && cap('attn_logit_softcapping')),
+  };
+}
 
 /** Windows and the scale of scores in a GGUF file. `usual` are their defaults. */
 function windowed(file: GgufSettings, usual: { window: number; pattern: number; largest: number }): Json {

@@ -55,6 +55,7 @@ export const glm4: Family = {
   },
   rope: { theta: 10000, partial: 0.5 },
   gguf: {
+    saved: 'decoder',
     names: {
       ...ggufNames,
       'blk.*.ffn_up': 'model.layers.*.mlp.gate_up_proj',

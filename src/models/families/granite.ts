@@ -67,5 +67,16 @@ export const granite: Family = {
     attention_multiplier: 1,
   },
   rope: { theta: 10000 },
-  gguf: { names: ggufNames, pairedRows: ['attn_q', 'attn_k'], config: graniteSettings },
+  gguf: {
+    names: ggufNames,
+    pairedRows: ['attn_q', 'attn_k'],
+    config: graniteSettings,
+    saved: 'decoder',
+    savedBeside: (config) => ({
+      embedding_scale: { float32: config.number('embedding_multiplier') },
+      residual_scale: { float32: config.number('residual_multiplier') },
+      'attention.scale': { float32: config.number('attention_multiplier') },
+      logit_scale: { float32: config.number('logits_scaling') },
+    }),
+  },
 };

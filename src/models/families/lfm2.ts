@@ -6,7 +6,7 @@ import { ShortConv } from '../../nn/short-conv.js';
 import type { StateNames } from '../../nn/state-names.js';
 import { headName } from '../causal-head.js';
 import { rotaryOf } from '../config-values.js';
-import type { Family, GgufFamily, GgufSettings } from '../family.js';
+import type { Family, GgufFamily, GgufNumber, GgufSettings } from '../family.js';
 import { eachLayer, type Json, type ModelConfig, numberIn } from '../model-config.js';
 import { decoderDefaults, Llama, llamaAttention, llamaFeedForward, type MakeNorm } from './llama.js';
 
@@ -144,6 +144,16 @@ const lfm2GgufNames: GgufFamily['names'] = {
   'blk.*.ffn_down': `${LAYER}.feed_forward.w2`,
 };
 
+/** Returns the settings that `saveGguf` writes beside those of decoders. */
+function lfm2Saved(config: ModelConfig): Record<string, GgufNumber> {
+  const heads = config.size('num_key_value_heads');
+  return {
+    'attention.head_count_kv': { int32s: eachLayer(config.values, (i) => (isAttention(config, i) ? heads : 0)) },
+    'shortconv.l_cache': { uint32: config.size('conv_L_cache') },
+    feed_forward_length: { uint32: widthOf(config) },
+  };
+}
+
 /** Returns the settings of a GGUF file. A layer with 0 heads of keys is a convolution. */
 function lfm2Settings(file: GgufSettings): Json {
   const heads = file.ofLayers('attention.head_count_kv') ?? [];
@@ -188,7 +198,13 @@ export const lfm2: Family = {
     config.layer_types ??= eachLayer(config, (i) => (!attending || attending.includes(i) ? 'full_attention' : 'conv'));
   },
   rope: { theta: 1000000 },
-  gguf: { names: lfm2GgufNames, stored: { 'blk.*.shortconv.conv.weight': 'taps' }, config: lfm2Settings },
+  gguf: {
+    saved: 'decoder',
+    savedBeside: lfm2Saved,
+    names: lfm2GgufNames,
+    stored: { 'blk.*.shortconv.conv.weight': 'taps' },
+    config: lfm2Settings,
+  },
 };
 
 export const lfm2Moe: Family = {

@@ -11,7 +11,7 @@ import type { StateNames } from '../../nn/state-names.js';
 import { causalHead, headName } from '../causal-head.js';
 import { CausalModel } from '../causal-model.js';
 import { activationOf, dropoutOf, rotaryOf } from '../config-values.js';
-import type { Family, GgufFamily } from '../family.js';
+import type { Family, GgufFamily, GgufNumber } from '../family.js';
 import type { Json, ModelConfig } from '../model-config.js';
 import type { PredictionHead } from '../prediction-head.js';
 import type { FamilyContext } from '../pretrained-model.js';
@@ -206,6 +206,18 @@ export const ggufPostNames: GgufFamily['names'] = {
   'blk.*.post_attention_norm': `${LAYER}.post_attention_layernorm`,
   'blk.*.post_ffw_norm': `${LAYER}.post_feedforward_layernorm`,
 };
+
+/** The settings of windows that `saveGguf` writes beside those of decoders. */
+export function ggufWindows(config: ModelConfig): Record<string, GgufNumber> {
+  const window = config.numberOrNull('sliding_window');
+  if (window === null) return {};
+  return {
+    'attention.sliding_window': { uint32: window },
+    'attention.sliding_window_pattern': {
+      bools: config.list('layer_types').map((kind) => kind === 'sliding_attention'),
+    },
+  };
+}
 
 export const llama: Family = {
   model: Llama,

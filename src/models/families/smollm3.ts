@@ -1,3 +1,4 @@
+import { ArgumentError } from '../../core/errors.js';
 import type { Initializer } from '../../nn/init.js';
 import { TransformerLayer } from '../../nn/layer.js';
 import { rotaryOf, windowOf } from '../config-values.js';
@@ -57,5 +58,17 @@ export const smolLM3: Family = {
     config.sliding_window != null &&
     (config.no_rope_layers as unknown[])[layer] === 0,
   rope: { theta: 2000000 },
-  gguf: { names: ggufNames, pairedRows: ['attn_q', 'attn_k'] },
+  gguf: {
+    names: ggufNames,
+    pairedRows: ['attn_q', 'attn_k'],
+    saved: 'decoder',
+    savedBeside: (config) => {
+      const rotates = config.list('no_rope_layers');
+      if (config.flag('use_sliding_window') || rotates.some((flag, i) => flag !== Number((i + 1) % 4 !== 0)))
+        throw new ArgumentError(
+          'saveGguf: in files of smollm3, one of four layers has no positions, and none has a window',
+        );
+      return {};
+    },
+  },
 };

@@ -13,7 +13,7 @@ import type { GgufFamily } from '../../models/family.js';
 import { ModelConfig } from '../../models/model-config.js';
 import { type PackedPiece, packedPieces } from '../../models/packed-state.js';
 import type { PretrainedModel } from '../../models/pretrained-model.js';
-import { familyOf, ggufTypes } from '../../models/registry.js';
+import { familyOf, ggufNameOf, ggufTypes } from '../../models/registry.js';
 import { entryOf } from '../../nn/state-entry.js';
 import { transpose } from '../../nn/stored-layout.js';
 import { blocksOfFloats } from '../../ops/packed.js';
@@ -30,7 +30,7 @@ export interface SaveGgufOptions {
 }
 
 /**
- * Writes a model of the families llama, qwen2, qwen3, gemma or gpt2, with its tokenizer, to a GGUF file; see load-later.ts.
+ * Writes a decoder that llama.cpp reads, with its tokenizer, to a GGUF file; see load-later.ts.
  */
 export async function saveGguf(
   model: PretrainedModel,
@@ -46,8 +46,10 @@ export async function saveGguf(
   const config = new ModelConfig(model.config);
   const tensors = partsOf(model, gguf, type);
   const rope = gguf.saved === 'decoder' ? writtenRope(config) : null;
-  const sizes = gguf.saved === 'decoder' ? { ...decoderSizes(model, config), ...rope?.sizes } : gguf.saved(config);
-  const metadata = metadataOf(model, family, sizes, type);
+  const beside = gguf.savedBeside?.(config);
+  const sizes =
+    gguf.saved === 'decoder' ? { ...decoderSizes(model, config), ...rope?.sizes, ...beside } : gguf.saved(config);
+  const metadata = metadataOf(model, ggufNameOf(family), sizes, type);
   const parts = ggufParts(metadata, [...(rope?.parts ?? []), ...tensors]);
   await writeAtomically(new Map([[await pathOf(path), parts]]));
 }
@@ -62,7 +64,7 @@ async function writableFamily(type: string): Promise<GgufFamily & { saved: NonNu
 
 function metadataOf(
   model: PretrainedModel,
-  family: string,
+  architecture: string,
   sizes: Readonly<Record<string, GgufEntry>>,
   type: GgufFileType,
 ): Map<string, GgufEntry> {
@@ -73,11 +75,11 @@ function metadataOf(
         ? new Map<string, GgufEntry>([['tokenizer.ggml.model', { string: 'none' }]])
         : writtenVocabulary(model.tokenizer, model.vocabSize);
   return new Map<string, GgufEntry>([
-    ['general.architecture', { string: family }],
+    ['general.architecture', { string: architecture }],
     ['general.type', { string: 'model' }],
     ['general.file_type', { uint32: fileTypes[type] }],
     ['general.quantization_version', { uint32: 2 }],
-    ...Object.entries(sizes).map(([name, value]) => [`${family}.${name}`, value] as const),
+    ...Object.entries(sizes).map(([name, value]) => [`${architecture}.${name}`, value] as const),
     ...vocabulary,
   ]);
 }
@@ -95,7 +97,9 @@ function decoderSizes(model: PretrainedModel, config: ModelConfig): Record<strin
     'attention.head_count_kv': count('num_key_value_heads'),
     'attention.key_length': { uint32: headSize },
     'attention.value_length': { uint32: headSize },
-    'attention.layer_norm_rms_epsilon': { float32: config.number('rms_norm_eps') },
+    'attention.layer_norm_rms_epsilon': {
+      float32: config.number(config.values.norm_eps == null ? 'rms_norm_eps' : 'norm_eps'),
+    },
   };
 }
 
@@ -117,8 +121,9 @@ function partsOf(model: PretrainedModel, architecture: GgufFamily, wanted: GgufF
   return [...tensors, ...packed].map(({ name: own, shape, floats, packed }) => {
     const { name, last } = nameOf(names, own);
     const isTransposed = shape.length === 2 && (architecture.inOut?.includes(last) ?? false);
-    const stored = isTransposed ? [...shape].reverse() : shape;
-    const usual = typeOf(name, stored, wanted);
+    const isTaps = architecture.stored?.[name.replace(/(?<=blk\.)\d+/, '*')] === 'taps';
+    const stored = isTransposed ? [...shape].reverse() : isTaps ? [shape[0] as number, ...shape.slice(2)] : shape;
+    const usual = isTaps ? 'F32' : typeOf(name, stored, wanted);
     const given = packed && (model.device.formats.get(packed.format)?.ggufName as GgmlType | undefined);
     const type = given?.toLowerCase() === wanted ? (given as GgmlType) : usual;
     const hasPairs = architecture.pairedRows?.includes(last) ?? false;

@@ -1,5 +1,6 @@
 // Rotary positions in GGUF files: settings, or a tensor of divisors.
 
+import { isObject } from '../../core/check.js';
 import { ArgumentError } from '../../core/errors.js';
 import type { GgufEntry, GgufPart } from '../../io/gguf-writer.js';
 import { rotaryScaling } from '../../models/config-values.js';
@@ -14,10 +15,15 @@ export interface WrittenRope {
 
 /** Throws ArgumentError for scalings that files cannot express. */
 export function writtenRope(config: ModelConfig): WrittenRope {
-  const rope = new ModelConfig(config.object('rope_parameters'));
+  const all = config.object('rope_parameters');
+  const rope = new ModelConfig(isObject(all.full_attention) ? all.full_attention : all);
   const features = Math.trunc(config.size('head_dim') * (rope.numberOrNull('partial_rotary_factor') ?? 1));
   const theta = rope.number('rope_theta');
-  const sizes = { 'rope.freq_base': { float32: theta }, 'rope.dimension_count': { uint32: features } };
+  const sizes = {
+    'rope.freq_base': { float32: theta },
+    'rope.dimension_count': { uint32: features },
+    ...nearRope(all.sliding_attention),
+  };
   const scaling = rotaryScaling(rope, features, config.size('max_position_embeddings'));
   switch (scaling?.type) {
     case undefined:
@@ -44,6 +50,16 @@ export function writtenRope(config: ModelConfig): WrittenRope {
   }
   throw new ArgumentError(
     `saveGguf: rotary positions are scaled as ${scaling?.type}, with settings that GGUF files of this family cannot hold`,
+  );
+}
+
+/** The rotation in layers with a window, if it differs. */
+function nearRope(rope: unknown): Record<string, GgufEntry> {
+  if (!isObject(rope)) return {};
+  const { rope_theta: theta, rope_type: type = 'default' } = rope;
+  if (type === 'default' && typeof theta === 'number') return { 'rope.freq_base_swa': { float32: theta } };
+  throw new ArgumentError(
+    `saveGguf: rotary positions in layers with a window are scaled as ${String(type)}, which GGUF files cannot hold`,
   );
 }
 
